@@ -1,0 +1,72 @@
+//! Numbers that name things: trackers, ops, what ops created, commands, running clients.
+
+use std::fmt;
+
+/// Who issued an op: a tracker under one incarnation of its data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    /// The tracker's number: its line in tracker_info.txt, from 1.
+    pub tracker: u16,
+    /// Random; made with the data directory and renewed when one is restored from a backup.
+    pub incarnation: u64,
+}
+
+/// The name of an op: the `seq`th that its origin issued, from 1 without gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId {
+    /// Who issued it.
+    pub origin: Origin,
+    /// Its place among the ops of that origin.
+    pub seq: u64,
+}
+
+/// The place of an op in the total order of all ops: by Lamport counter, then by origin. An origin never issues two
+/// ops with one counter, so no two ops have the same place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpOrder {
+    /// Greater than that of every op its origin knew.
+    pub lamport: u64,
+    /// Decides among ops with one counter.
+    pub origin: Origin,
+}
+
+macro_rules! entity {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub OpId);
+    };
+}
+
+entity!(
+    /// A user, named by the op that created the account.
+    UserRef
+);
+entity!(
+    /// A group, named by the op that created it.
+    GroupRef
+);
+entity!(
+    /// A share, named by the op that created it.
+    ShareRef
+);
+
+/// A command's own name, made at random by the client that issues it; a command repeated at another tracker keeps it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub [u8; 16]);
+
+impl fmt::Debug for CommandId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+/// A running client, named at random when it starts, so that one user can be logged in from several.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub [u8; 16]);
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}

@@ -1,0 +1,227 @@
+//! Names that people choose: users, groups and shared files, checked where they enter and canonical ever after.
+//!
+//! A canonical name is UTF-8 in Unicode Normalization Form C (UAX #15), has no control, bidirectional-format or
+//! line-separator character, no `/`, no space at either end, and is neither `.` nor `..`. `~` is reserved: a name
+//! that two sides of a network partition both gave away goes on as `name~2` for the later one, so nobody may choose
+//! a name with `~` in it, and only that suffix form is canonical.
+
+use std::fmt;
+use std::sync::Arc;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
+/// Longest user or group name that may be chosen, in bytes of UTF-8.
+pub const USER_LEN_MAX: usize = 64;
+/// Longest file name that may be chosen, in bytes of UTF-8; the limit of Linux file systems.
+pub const FILE_LEN_MAX: usize = 255;
+/// Room for the `~N` suffix behind a chosen name, in bytes.
+const SUFFIX_LEN_MAX: usize = 11;
+
+/// Why a text is not a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameError {
+    /// The text is empty.
+    Empty,
+    /// The text is longer than this many bytes.
+    TooLong(usize),
+    /// The text holds this character, which no name may hold.
+    Character(char),
+    /// The text begins or ends with white space.
+    OuterSpace,
+    /// The text is `.` or `..`.
+    Dots,
+    /// The text is not in Normalization Form C.
+    NotNormalized,
+    /// `~` is reserved for names that were taken twice.
+    Tilde,
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NameError::Empty => write!(f, "a name cannot be empty"),
+            NameError::TooLong(max) => write!(f, "a name has at most {max} bytes"),
+            NameError::Character(c) => write!(f, "a name cannot contain {}", c.escape_unicode()),
+            NameError::OuterSpace => write!(f, "a name cannot begin or end with a space"),
+            NameError::Dots => write!(f, "'.' and '..' are not names"),
+            NameError::NotNormalized => write!(f, "the name is not in Unicode Normalization Form C"),
+            NameError::Tilde => write!(f, "'~' is reserved and cannot be chosen in a name"),
+        }
+    }
+}
+
+impl std::error::Error for NameError {}
+
+/// True for characters that could change how the text around them is shown, or end a line.
+pub fn is_unsafe_char(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}')
+}
+
+/// Splits `name~N` into `name` and `N`; `N` is a decimal number from 2 on without leading zeros.
+fn split_suffix(text: &str) -> Result<(&str, Option<u32>), NameError> {
+    let Some((base, digits)) = text.split_once('~') else {
+        return Ok((text, None));
+    };
+    let canonical = !digits.is_empty() && !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
+    match digits.parse::<u32>() {
+        Ok(n) if canonical && n >= 2 => Ok((base, Some(n))),
+        _ => Err(NameError::Tilde),
+    }
+}
+
+fn check(text: &str, len_max: usize) -> Result<(), NameError> {
+    if text.len() > len_max + SUFFIX_LEN_MAX {
+        return Err(NameError::TooLong(len_max));
+    }
+    let (base, _) = split_suffix(text)?;
+    if base.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if base.len() > len_max {
+        return Err(NameError::TooLong(len_max));
+    }
+    if base == "." || base == ".." {
+        return Err(NameError::Dots);
+    }
+    if let Some(c) = base.chars().find(|&c| c == '/' || is_unsafe_char(c)) {
+        return Err(NameError::Character(c));
+    }
+    if base.trim() != base {
+        return Err(NameError::OuterSpace);
+    }
+    if !is_nfc(base) {
+        return Err(NameError::NotNormalized);
+    }
+    Ok(())
+}
+
+macro_rules! checked_name {
+    ($(#[$doc:meta])* $name:ident, $len_max:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Longest chosen name in bytes.
+            pub const LEN_MAX: usize = $len_max;
+            /// Longest canonical name in bytes, the suffix of a name taken twice included.
+            pub const WIRE_LEN_MAX: usize = $len_max + SUFFIX_LEN_MAX;
+
+            /// Takes a canonical name, as the wire carries it.
+            pub fn parse(text: &str) -> Result<Self, NameError> {
+                check(text, $len_max)?;
+                Ok(Self(text.into()))
+            }
+
+            /// Takes a name as a person typed it: normalized first, then checked.
+            pub fn from_input(text: &str) -> Result<Self, NameError> {
+                Self::parse(&text.nfc().collect::<String>())
+            }
+
+            /// Whether a user may choose this name, that is, whether it is free of the reserved suffix.
+            pub fn is_chosen(&self) -> bool {
+                !self.0.contains('~')
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The chosen name without the suffix that says it was taken before.
+            pub fn base(&self) -> Self {
+                match self.0.split_once('~') {
+                    Some((base, _)) => Self(base.into()),
+                    None => self.clone(),
+                }
+            }
+
+            /// `base~n`, the name under which the holder of a name that was taken before goes on.
+            pub fn with_suffix(&self, n: u32) -> Self {
+                debug_assert!(n >= 2, "the first holder keeps the plain name");
+                Self(format!("{}~{n}", self.base().0).into())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+checked_name!(
+    /// The name of an account.
+    UserId,
+    USER_LEN_MAX
+);
+checked_name!(
+    /// The name of a group.
+    GroupId,
+    USER_LEN_MAX
+);
+checked_name!(
+    /// The name under which a file or folder is shared in a group: one path component.
+    FileName,
+    FILE_LEN_MAX
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_names_are_kept_as_they_are() {
+        for text in ["alice", "a b", "Übung 3.pdf", "тест", "日本語", "it's", "-x", "a.b.c", "👩‍💻"] {
+            assert_eq!(FileName::parse(text).expect(text).as_str(), text);
+        }
+    }
+
+    #[test]
+    fn decomposed_input_becomes_the_composed_name() {
+        let typed = "Mu\u{0308}ller";
+        assert_eq!(UserId::parse(typed), Err(NameError::NotNormalized));
+        assert_eq!(UserId::from_input(typed).expect("normalizes").as_str(), "Müller");
+    }
+
+    #[test]
+    fn what_could_mislead_or_escape_is_refused() {
+        for (text, error) in [
+            ("", NameError::Empty),
+            (".", NameError::Dots),
+            ("..", NameError::Dots),
+            ("../x", NameError::Character('/')),
+            ("a\0b", NameError::Character('\0')),
+            ("a\nb", NameError::Character('\n')),
+            ("a\u{202E}b", NameError::Character('\u{202E}')),
+            (" a", NameError::OuterSpace),
+            ("a ", NameError::OuterSpace),
+            ("a~", NameError::Tilde),
+            ("a~1", NameError::Tilde),
+            ("a~02", NameError::Tilde),
+            ("a~2~3", NameError::Tilde),
+            ("~2", NameError::Empty),
+        ] {
+            assert_eq!(FileName::parse(text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn length_is_counted_in_bytes_and_the_suffix_has_room() {
+        let longest = "é".repeat(USER_LEN_MAX / 2);
+        assert!(UserId::parse(&longest).is_ok());
+        assert_eq!(UserId::parse(&format!("{longest}x")), Err(NameError::TooLong(USER_LEN_MAX)));
+        let name = UserId::parse(&longest).expect("fits");
+        let renamed = UserId::parse(name.with_suffix(u32::MAX).as_str()).expect("the suffix fits");
+        assert!(!renamed.is_chosen());
+        assert_eq!(renamed.base(), name);
+    }
+}

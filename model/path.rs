@@ -1,0 +1,95 @@
+//! Relative paths inside a share, which can never lead out of the folder they are joined to.
+
+use super::name::{FileName, NameError, is_unsafe_char};
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+
+/// Longest relative path in bytes, as `PATH_MAX` of Linux less room for the folder in front of it.
+pub const PATH_LEN_MAX: usize = 3072;
+
+/// A relative path of one or more components joined with `/`. No component is empty, `.`, `..`, longer than 255 bytes,
+/// or holds a control or bidirectional-format character.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelPath(Box<str>);
+
+impl RelPath {
+    /// Takes a path from outside.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        if text.len() > PATH_LEN_MAX {
+            return Err(NameError::TooLong(PATH_LEN_MAX));
+        }
+        for component in text.split('/') {
+            match component {
+                "" => return Err(NameError::Empty),
+                "." | ".." => return Err(NameError::Dots),
+                long if long.len() > FileName::LEN_MAX => return Err(NameError::TooLong(FileName::LEN_MAX)),
+                _ => {}
+            }
+            if let Some(c) = component.chars().find(|&c| is_unsafe_char(c)) {
+                return Err(NameError::Character(c));
+            }
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The path as text, components joined with `/`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first component: the name of the shared file or of the shared folder.
+    pub fn root(&self) -> &str {
+        self.0.split('/').next().unwrap_or(&self.0)
+    }
+
+    /// What follows the first component; `None` for a path of one component.
+    pub fn below_root(&self) -> Option<&str> {
+        self.0.split_once('/').map(|(_, rest)| rest)
+    }
+
+    /// The path below `root` with its first component left out: where the file lies inside a folder that was given
+    /// another name. For a path of one component that is `root` itself.
+    pub fn placed_in(&self, root: &Path) -> PathBuf {
+        let path = match self.below_root() {
+            Some(rest) => root.join(rest),
+            None => root.to_path_buf(),
+        };
+        debug_assert!(path.strip_prefix(root).is_ok_and(|p| p.components().all(|c| matches!(c, Component::Normal(_)))));
+        path
+    }
+}
+
+impl fmt::Display for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_leads_out_of_its_folder() {
+        for bad in ["", "/etc/passwd", "a//b", "a/", "../a", "a/../b", "a/..", "./a", "a/\0", "a/\u{202E}b"] {
+            assert!(RelPath::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(RelPath::parse(&"a".repeat(256)).is_err());
+        assert!(RelPath::parse(&"a/".repeat(PATH_LEN_MAX)).is_err());
+    }
+
+    #[test]
+    fn a_path_is_placed_in_a_folder_of_any_name() {
+        let path = RelPath::parse("docs/a b/c~.txt").expect("fine");
+        assert_eq!(path.root(), "docs");
+        assert_eq!(path.placed_in(Path::new("/out/docs~2")), Path::new("/out/docs~2/a b/c~.txt"));
+        let single = RelPath::parse("f.bin").expect("fine");
+        assert_eq!(single.placed_in(Path::new("/out/g.bin")), Path::new("/out/g.bin"));
+    }
+}

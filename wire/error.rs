@@ -1,0 +1,170 @@
+//! The table of refusals: every reason for which the far side can say no, with its number on the wire and its words.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $words:literal;)*) => {
+        /// Why a request is refused.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u16)]
+        pub enum Code {
+            $($(#[$doc])* $name = $number,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of the numbers.
+            pub const ALL: &'static [Code] = &[$(Code::$name,)*];
+
+            /// The code with this number.
+            pub fn from_number(number: u16) -> Option<Self> {
+                match number {
+                    $($number => Some(Code::$name),)*
+                    _ => None,
+                }
+            }
+
+            /// What a person is told.
+            pub fn words(self) -> &'static str {
+                match self {
+                    $(Code::$name => $words,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The bytes are not a message of this protocol; the connection ends.
+    Malformed = 1, "The message is malformed";
+    /// A frame or list is over its cap; the connection ends.
+    TooLarge = 2, "The message is too large";
+    /// The kind of message is not known; the connection ends.
+    UnknownKind = 3, "The kind of message is unknown";
+    /// The far side speaks another version; the connection ends.
+    Version = 4, "The other side speaks another version of the protocol";
+    /// No more connections are taken, in all or from this address; the connection ends.
+    Busy = 5, "Too many connections, try again later";
+    /// The program is being closed; the connection ends.
+    Closing = 6, "The other side is closing";
+    /// The change could not be made durable; nothing was changed.
+    Unavailable = 7, "The tracker cannot save changes now";
+    /// Too many attempts; try again later.
+    SlowDown = 8, "Too many attempts, wait a little and try again";
+
+    /// The request needs a login.
+    NotLoggedIn = 20, "Please login first";
+    /// User or password is wrong; which of the two is not told.
+    BadLogin = 21, "Invalid username or password";
+    /// The session ended: the password was changed or the account is not known here.
+    SessionEnded = 22, "The session has ended, please login again";
+    /// The name is taken.
+    UserExists = 23, "User already exists";
+    /// There is no such user.
+    NoSuchUser = 24, "User does not exist";
+    /// The password is empty or longer than 1,024 bytes.
+    BadPassword = 25, "A password has 1 to 1024 bytes";
+    /// Names with `~` cannot be chosen.
+    ReservedName = 26, "'~' is reserved and cannot be chosen in a name";
+    /// This connection is logged in already.
+    AlreadyLoggedIn = 27, "Already logged in, please logout first";
+
+    /// The name is taken.
+    GroupExists = 40, "Group already exists";
+    /// There is no such group.
+    NoSuchGroup = 41, "Group does not exist";
+    /// The user is a member already.
+    AlreadyMember = 42, "Already a member of this group";
+    /// The user has asked already.
+    RequestPending = 43, "Join request already pending";
+    /// That user has not asked to be let in.
+    NoSuchRequest = 44, "No pending request from this user";
+    /// The user is not a member.
+    NotMember = 45, "You are not a member of this group";
+    /// The user is not the owner.
+    NotOwner = 46, "You are not the owner of this group";
+    /// The one to be removed is not a member.
+    TargetNotMember = 47, "That user is not a member of this group";
+    /// An owner leaves with `leave_group`, not by removal.
+    RemoveSelf = 48, "The owner leaves with leave_group";
+
+    /// Other content is shared under this name.
+    FileExists = 60, "Another file is shared under this name";
+    /// Nothing is shared under this name.
+    NoSuchFile = 61, "File does not exist in this group";
+    /// The user does not share it.
+    NotSharing = 62, "You are not sharing this file";
+    /// The tracker does not have the manifest yet: send it, then ask again.
+    NeedManifest = 63, "The tracker needs the list of pieces first";
+    /// The manifest is not well-formed or not what its info hash says.
+    BadManifest = 64, "The list of pieces is not valid";
+
+    /// The key id is not known to the peer: the group's key has changed, or the asker never had it.
+    UnknownKey = 80, "The peer does not know this group key";
+    /// The peer does not serve this content in this group.
+    NotServed = 81, "The peer does not serve this file";
+    /// The peer does not have the piece.
+    NoSuchPiece = 82, "The peer does not have this piece";
+    /// The peer's file was changed on disk.
+    FileChanged = 83, "The peer's file has changed on disk";
+}
+
+/// A refusal: the reason, and what it is about where that helps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub code: Code,
+    /// The name or the condition it is about; may be empty. Untrusted where it comes from the far side.
+    pub about: String,
+}
+
+impl Refusal {
+    /// Longest `about` in bytes.
+    pub const ABOUT_LEN_MAX: usize = 512;
+
+    /// A refusal about a name or condition.
+    pub fn about(code: Code, about: impl fmt::Display) -> Self {
+        let mut about = about.to_string();
+        while about.len() > Self::ABOUT_LEN_MAX {
+            about.pop();
+        }
+        Self { code, about }
+    }
+}
+
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Self {
+        Self { code, about: String::new() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.words())?;
+        if !self.about.is_empty() {
+            write!(f, ": {}", self.about)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_found_by_its_number_and_numbers_ascend() {
+        for &code in Code::ALL {
+            assert_eq!(Code::from_number(code as u16), Some(code));
+        }
+        assert!(Code::ALL.is_sorted());
+        assert_eq!(Code::from_number(0), None);
+    }
+
+    #[test]
+    fn a_long_subject_is_cut_at_a_character() {
+        let refusal = Refusal::about(Code::NoSuchFile, "é".repeat(Refusal::ABOUT_LEN_MAX));
+        assert_eq!(refusal.about.len(), Refusal::ABOUT_LEN_MAX);
+    }
+}
