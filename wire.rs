@@ -1,7 +1,17 @@
-//! The protocol's front door: what the dialects are, and the limits that hold for all of them. docs/PROTOCOL.md
-//! describes every byte.
+//! The protocol's front door: what the dialects are, and where their limits stand. docs/PROTOCOL.md describes every
+//! byte.
 //!
 //! Every connection begins with a fixed preface that names the protocol, its version and the dialect, goes on with a
-//! Noise handshake, and carries frames inside the secure channel from then on.
+//! Noise handshake ([`handshake`]), and carries frames ([`frame`]) inside encrypted records ([`channel`]) from then on.
+//! Two dialects are spoken: client to tracker ([`client_tracker`]) and leecher to seeder ([`peer`]).
 
+pub mod channel;
+pub mod client_tracker;
+pub mod codec;
+pub mod conn;
 pub mod error;
+pub mod frame;
+pub mod handshake;
+pub mod manifest;
+pub mod op;
+pub mod peer;

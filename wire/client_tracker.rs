@@ -1,0 +1,533 @@
+//! What clients and trackers say to each other. Requests carry an id that the reply repeats; what the tracker says
+//! unasked has id 0. Any request may be answered by `Refused`.
+
+use super::codec::{Blob, DecodeError, Decoder, List, Text, Wire, wire_enum, wire_struct, wire_variants};
+use super::error::{Code, Refusal};
+use super::frame::message;
+use super::handshake::Secret;
+use crate::model::digest::{InfoHash, KeyId};
+use crate::model::id::{ClientId, CommandId, GroupRef, OpOrder, ShareRef};
+use crate::model::manifest::Content;
+use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::notice::Notice;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// Most entries on one page of a list. The longest entry has about 400 bytes, so a page stays below half a frame.
+pub const PAGE_MAX: usize = 1024;
+/// Most bytes of a manifest in one message.
+pub const MANIFEST_PART_MAX: usize = 512 * 1024;
+/// Most peers that one answer names.
+pub const PEERS_MAX: usize = 512;
+/// Most pieces one `Hold` adds; more than that go as a whole bitfield.
+pub const HOLD_MORE_MAX: usize = 4096;
+/// Bytes of the longest bitfield.
+pub const BITFIELD_MAX: usize = crate::model::piece::PIECES_MAX as usize / 8;
+/// Longest session token in bytes.
+pub const TOKEN_LEN_MAX: usize = 128;
+
+/// A password on its way to the tracker, inside the secure channel. 1 to 1,024 bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(Text<1024>);
+
+impl Password {
+    /// Takes a password of the right length.
+    pub fn new(text: &str) -> Option<Self> {
+        Text::new(text).filter(|text| !text.as_str().is_empty()).map(Self)
+    }
+
+    /// The password itself.
+    pub fn reveal(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+impl Wire for Password {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+    fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let text = Text::take(from)?;
+        if text.as_str().is_empty() { Err(DecodeError::Value("a password")) } else { Ok(Self(text)) }
+    }
+}
+
+wire_enum! {
+    /// From a client to a tracker.
+    Request {
+        /// Makes an account. Answer: `Done`. Refusals: `UserExists`, `ReservedName`, `AlreadyLoggedIn`, `SlowDown`.
+        1 CreateUser {
+            /// The command's own name.
+            command: CommandId,
+            /// The name asked for.
+            user: UserId,
+            /// The password.
+            password: Password,
+        }
+        /// Logs in on this connection. Answer: `LoggedIn`. Refusals: `BadLogin`, `AlreadyLoggedIn`, `SlowDown`.
+        2 Login {
+            /// The running client.
+            client: ClientId,
+            /// The name, as it was chosen when the account was made or as it is now.
+            user: UserId,
+            /// The password.
+            password: Password,
+        }
+        /// Logs in with the token of an earlier login. Answer: `LoggedIn`. Refusals: `SessionEnded`, `AlreadyLoggedIn`.
+        3 Resume {
+            /// The running client.
+            client: ClientId,
+            /// The token.
+            token: Blob<TOKEN_LEN_MAX>,
+        }
+        /// Ends the login on this connection. Answer: `Done`.
+        4 Logout {}
+        /// Changes the password and ends every other session of the user. Answer: `LoggedIn` with a new token.
+        /// Refusals: `BadLogin`.
+        5 ChangePassword {
+            /// The command's own name.
+            command: CommandId,
+            /// The present password.
+            old: Password,
+            /// The new one.
+            new: Password,
+        }
+        /// Makes a group. Answer: `Done`. Refusals: `GroupExists`, `ReservedName`.
+        6 CreateGroup {
+            /// The command's own name.
+            command: CommandId,
+            /// The name asked for.
+            group: GroupId,
+        }
+        /// Asks to be let into a group. Answer: `Done`. Refusals: `NoSuchGroup`, `AlreadyMember`, `RequestPending`.
+        7 JoinGroup {
+            /// The command's own name.
+            command: CommandId,
+            /// Which group.
+            group: GroupId,
+        }
+        /// Leaves a group, or withdraws a request to be let in. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`.
+        8 LeaveGroup {
+            /// The command's own name.
+            command: CommandId,
+            /// Which group.
+            group: GroupId,
+        }
+        /// Lists who asks to be let in; for the owner. Answer: `Users`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`.
+        9 ListRequests {
+            /// Which group.
+            group: GroupId,
+            /// The last name of the page before.
+            after: Option<UserId>,
+        }
+        /// Lets a user in. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchRequest`.
+        10 AcceptRequest {
+            /// The command's own name.
+            command: CommandId,
+            /// Which group.
+            group: GroupId,
+            /// Whom.
+            user: UserId,
+        }
+        /// Turns a request down. Answer: `Done`. Refusals: as `AcceptRequest`.
+        11 RejectRequest {
+            /// The command's own name.
+            command: CommandId,
+            /// Which group.
+            group: GroupId,
+            /// Whom.
+            user: UserId,
+        }
+        /// Removes a member. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `TargetNotMember`,
+        /// `RemoveSelf`.
+        12 RemoveMember {
+            /// The command's own name.
+            command: CommandId,
+            /// Which group.
+            group: GroupId,
+            /// Whom.
+            user: UserId,
+        }
+        /// Lists all groups. Answer: `Groups`.
+        13 ListGroups {
+            /// The last name of the page before.
+            after: Option<GroupId>,
+        }
+        /// Lists the members of a group. Answer: `Members`. Refusals: `NoSuchGroup`, `NotMember`.
+        14 ListMembers {
+            /// Which group.
+            group: GroupId,
+            /// The last name of the page before.
+            after: Option<UserId>,
+        }
+        /// Lists what is shared in a group. Answer: `Files`. Refusals: `NoSuchGroup`, `NotMember`.
+        15 ListFiles {
+            /// Which group.
+            group: GroupId,
+            /// The last name of the page before.
+            after: Option<FileName>,
+        }
+        /// Brings a part of a manifest, in order, before the share that needs it. Answer: `Done`. Refusals:
+        /// `NoSuchGroup`, `NotMember`, `BadManifest`.
+        16 PutManifest {
+            /// The group it will be shared in.
+            group: GroupId,
+            /// The name of the manifest.
+            info_hash: InfoHash,
+            /// Length of the whole manifest in bytes.
+            total: u32,
+            /// Where this part begins.
+            offset: u32,
+            /// The part.
+            part: Blob<MANIFEST_PART_MAX>,
+        }
+        /// Shares content. Answer: `Share`. Refusals: `NoSuchGroup`, `NotMember`, `FileExists`, `NeedManifest`,
+        /// `BadManifest`, `ReservedName`.
+        17 ShareFile {
+            /// The command's own name.
+            command: CommandId,
+            /// In which group.
+            group: GroupId,
+            /// Under which name.
+            name: FileName,
+            /// What.
+            content: Content,
+        }
+        /// Stops sharing, on all clients of the user. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`,
+        /// `NoSuchFile`, `NotSharing`.
+        18 StopShare {
+            /// The command's own name.
+            command: CommandId,
+            /// In which group.
+            group: GroupId,
+            /// Which name.
+            name: FileName,
+        }
+        /// Asks what is shared under a name. Answer: `Share`. Refusals: `NoSuchGroup`, `NotMember`, `NoSuchFile`.
+        19 FindShare {
+            /// In which group.
+            group: GroupId,
+            /// Which name.
+            name: FileName,
+        }
+        /// Asks for a part of a share's manifest. Answer: `ManifestPart`. Refusals: `NoSuchFile`, `NotMember`.
+        20 GetManifest {
+            /// Which share.
+            share: ShareRef,
+            /// Where the part begins.
+            offset: u32,
+        }
+        /// Says where this client listens for peers. Answer: `Announced`.
+        21 Announce {
+            /// The address to tell others; none for the one this connection comes from.
+            ip: Option<IpAddr>,
+            /// The port.
+            port: u16,
+        }
+        /// Says which pieces of a share this client holds. Answer: `Done`. Refusals: `NoSuchFile`, `NotMember`.
+        22 Hold {
+            /// Which share.
+            share: ShareRef,
+            /// Which pieces.
+            holding: Holding,
+        }
+        /// Asks who holds pieces of a share; later holders come as `PeerUp` as long as this client holds not all.
+        /// Answer: `Peers`. Refusals: `NoSuchFile`, `NotMember`.
+        23 FindPeers {
+            /// Which share.
+            share: ShareRef,
+        }
+        /// Asks for the keys of the user's groups. Answer: `Keys`.
+        24 ListKeys {
+            /// The last name of the page before.
+            after: Option<GroupId>,
+        }
+        /// Says that the client is there. Answer: `Done`.
+        25 Heartbeat {}
+        /// Says that notices were shown to the user. Answer: `Done`.
+        26 ReadNotices {
+            /// The command's own name.
+            command: CommandId,
+            /// The last one shown.
+            through: OpOrder,
+        }
+    }
+}
+message!(Request);
+
+wire_enum! {
+    /// Which pieces of a share a client holds.
+    Holding {
+        /// All of them.
+        1 All {}
+        /// None any more, and it does not download them either.
+        2 Nothing {}
+        /// Exactly these; a client that downloads begins with this, be it with no piece.
+        3 Exactly {
+            /// One bit per piece.
+            bits: Blob<BITFIELD_MAX>,
+        }
+        /// These besides those said before.
+        4 More {
+            /// Piece numbers.
+            pieces: List<u32, HOLD_MORE_MAX>,
+        }
+    }
+}
+
+wire_enum! {
+    /// From a tracker to a client. Kinds from 64 on come unasked.
+    Reply {
+        /// The request was refused; nothing was changed.
+        1 Refused {
+            /// The reason, by its number.
+            code: u16,
+            /// What it is about.
+            about: Text<{ Refusal::ABOUT_LEN_MAX }>,
+        }
+        /// The request was carried out.
+        2 Done {}
+        /// The login holds.
+        3 LoggedIn {
+            /// The account's name as it is now.
+            user: UserId,
+            /// Resumes the session at any tracker.
+            token: Blob<TOKEN_LEN_MAX>,
+        }
+        /// A page of groups.
+        4 Groups {
+            /// The groups, by name.
+            groups: List<GroupLine, PAGE_MAX>,
+            /// Whether there is another page.
+            more: bool,
+        }
+        /// A page of users.
+        5 Users {
+            /// The users, by name.
+            users: List<UserId, PAGE_MAX>,
+            /// Whether there is another page.
+            more: bool,
+        }
+        /// A page of members.
+        6 Members {
+            /// The members, by name.
+            members: List<MemberLine, PAGE_MAX>,
+            /// Whether there is another page.
+            more: bool,
+        }
+        /// A page of files.
+        7 Files {
+            /// The files, by name.
+            files: List<FileLine, PAGE_MAX>,
+            /// Whether there is another page.
+            more: bool,
+        }
+        /// A share.
+        8 Share {
+            /// Which.
+            share: ShareRef,
+            /// In which group.
+            group: GroupRef,
+            /// Under which name.
+            name: FileName,
+            /// What.
+            content: Content,
+            /// Whether the asking user is one of its sharers.
+            shared_by_you: bool,
+        }
+        /// A part of a manifest.
+        9 ManifestPart {
+            /// Length of the whole manifest in bytes.
+            total: u32,
+            /// The part; empty at the end.
+            part: Blob<MANIFEST_PART_MAX>,
+        }
+        /// The address that others are told.
+        10 Announced {
+            /// IP and port.
+            addr: SocketAddr,
+        }
+        /// Who holds pieces of a share.
+        11 Peers {
+            /// Clients other than the asking one, those with more pieces first.
+            peers: List<Peer, PEERS_MAX>,
+        }
+        /// A page of the user's groups with their keys.
+        12 Keys {
+            /// The groups, by name.
+            keys: List<GroupKey, PAGE_MAX>,
+            /// Whether there is another page.
+            more: bool,
+        }
+        /// A group of the user has this key from now on: the user was let in, or somebody left.
+        64 NewKey {
+            /// The group with its key.
+            key: GroupKey,
+        }
+        /// The user is no longer a member.
+        65 GroupLost {
+            /// Which group.
+            group: GroupRef,
+            /// Its name.
+            name: GroupId,
+        }
+        /// Another client holds pieces of a share that this client downloads.
+        66 PeerUp {
+            /// Which share.
+            share: ShareRef,
+            /// Who.
+            peer: Peer,
+        }
+        /// The user shares this no longer.
+        67 ShareEnded {
+            /// Which share.
+            share: ShareRef,
+        }
+        /// Something to tell the user.
+        68 Noticed {
+            /// Its place, for `ReadNotices`.
+            order: OpOrder,
+            /// What.
+            notice: Notice,
+        }
+        /// The password was changed elsewhere: this login is over.
+        69 SessionOver {}
+        /// Somebody asks to be let into a group of which the user is the owner.
+        70 JoinRequested {
+            /// Which group.
+            group: GroupId,
+            /// Who asks.
+            user: UserId,
+        }
+    }
+}
+message!(Reply);
+
+impl Reply {
+    /// The reply that says no.
+    pub fn refused(refusal: &Refusal) -> Self {
+        let about = Text::new(&refusal.about).or_else(|| Text::new("")).expect("the empty text fits any cap");
+        Reply::Refused { code: refusal.code as u16, about }
+    }
+}
+
+/// Reads a refusal that came in. A code that this version does not know counts as malformed.
+pub fn refusal(code: u16, about: &Text<{ Refusal::ABOUT_LEN_MAX }>) -> Refusal {
+    Refusal { code: Code::from_number(code).unwrap_or(Code::Malformed), about: about.as_str().to_owned() }
+}
+
+/// What `list_groups` tells of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupLine {
+    /// Its name.
+    pub name: GroupId,
+    /// Its owner.
+    pub owner: UserId,
+    /// How many members it has.
+    pub member_count: u32,
+    /// What the asking user is in it.
+    pub role: Role,
+}
+wire_struct!(GroupLine { name, owner, member_count, role });
+
+/// What a user is in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Role {
+    /// Nothing.
+    Stranger = 0,
+    /// Has asked to be let in.
+    Requested = 1,
+    /// A member.
+    Member = 2,
+    /// The owner.
+    Owner = 3,
+}
+
+impl Wire for Role {
+    fn put(&self, out: &mut Vec<u8>) {
+        (*self as u8).put(out);
+    }
+    fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        match u8::take(from)? {
+            0 => Ok(Role::Stranger),
+            1 => Ok(Role::Requested),
+            2 => Ok(Role::Member),
+            3 => Ok(Role::Owner),
+            _ => Err(DecodeError::Value("a role")),
+        }
+    }
+}
+
+/// What `list_members` tells of a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberLine {
+    /// The member's name.
+    pub name: UserId,
+    /// Whether this is the owner.
+    pub owner: bool,
+    /// On how many clients the member is logged in.
+    pub online: u32,
+}
+wire_struct!(MemberLine { name, owner, online });
+
+/// What `list_files` tells of a share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileLine {
+    /// Its name.
+    pub name: FileName,
+    /// What it is.
+    pub content: Content,
+    /// How many members share it.
+    pub sharer_count: u32,
+    /// How many clients that are online hold pieces of it.
+    pub online: u32,
+}
+wire_struct!(FileLine { name, content, sharer_count, online });
+
+/// A client that holds pieces of a share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Which client.
+    pub client: ClientId,
+    /// Whose.
+    pub user: UserId,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// How many pieces it holds.
+    pub held: u32,
+}
+wire_struct!(Peer { client, user, addr, held });
+
+/// A group of the user, and the key that proves membership between peers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupKey {
+    /// Which group.
+    pub group: GroupRef,
+    /// Its name.
+    pub name: GroupId,
+    /// The key's public id.
+    pub id: KeyId,
+    /// The key.
+    pub key: Secret,
+}
+wire_struct!(GroupKey { group, name, id, key });
+wire_struct!(Secret { 0 });
+
+wire_variants!(Notice {
+    1 Accepted { group }
+    2 Rejected { group }
+    3 Removed { group }
+    4 UserRenamed { from, to }
+    5 GroupRenamed { from, to }
+    6 ShareRenamed { group, from, to }
+    7 DecisionOverridden { group, user }
+    8 RequestOverridden { group }
+    9 ShareOverridden { group, name }
+});

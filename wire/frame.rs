@@ -1,0 +1,107 @@
+//! Frames: what the plaintext of a connection is cut into. A frame is its length (of all that follows the length), a
+//! kind, a request id that the reply repeats (0 for what nobody asked for), and a body.
+
+use super::codec::{DecodeError, Decoder, Wire};
+use byteorder::{BigEndian, ByteOrder};
+
+/// Bytes in front of the body: length (4), kind (1), request id (4).
+pub const HEADER_LEN: usize = 9;
+/// Bytes of the length field, which the length does not count.
+pub const LENGTH_LEN: usize = 4;
+/// Longest frame after login, counted as its length field does, in bytes.
+pub const FRAME_LEN_MAX: usize = 1024 * 1024;
+/// Longest frame before login, in bytes.
+pub const EARLY_FRAME_LEN_MAX: usize = 4 * 1024;
+/// The request id of a message that is no reply.
+pub const UNASKED: u32 = 0;
+
+/// One direction of a dialect.
+pub trait Message: Sized {
+    /// The number of the message's kind.
+    fn kind(&self) -> u8;
+    /// Appends the body.
+    fn put_body(&self, out: &mut Vec<u8>);
+    /// Takes the body of a message of this kind.
+    fn take_body(kind: u8, from: &mut Decoder<'_>) -> Result<Self, DecodeError>;
+}
+
+/// Implements [`Message`] for an enum made with `wire_enum!`.
+macro_rules! message {
+    ($name:ident) => {
+        impl $crate::wire::frame::Message for $name {
+            fn kind(&self) -> u8 {
+                $name::kind(self)
+            }
+            fn put_body(&self, out: &mut Vec<u8>) {
+                self.put_fields(out);
+            }
+            fn take_body(
+                kind: u8,
+                from: &mut $crate::wire::codec::Decoder<'_>,
+            ) -> Result<Self, $crate::wire::codec::DecodeError> {
+                Self::take_fields(kind, from)
+            }
+        }
+    };
+}
+pub(crate) use message;
+
+/// A frame that has come in, still in the buffer of its connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    /// The message's kind.
+    pub kind: u8,
+    /// Which request it is, or which it answers.
+    pub request: u32,
+    /// The message's fields.
+    pub body: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// Takes a whole frame, as [`begin`] and [`end`] made it.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut from = Decoder::new(bytes);
+        let len = u32::take(&mut from)? as usize;
+        let (kind, request) = (u8::take(&mut from)?, u32::take(&mut from)?);
+        let body_len = len.checked_sub(HEADER_LEN - LENGTH_LEN).ok_or(DecodeError::Truncated)?;
+        let body = from.bytes(body_len)?;
+        from.finish()?;
+        Ok(Self { kind, request, body })
+    }
+
+    /// The message in the frame.
+    pub fn message<M: Message>(&self) -> Result<M, DecodeError> {
+        let mut from = Decoder::new(self.body);
+        let message = M::take_body(self.kind, &mut from)?;
+        from.finish()?;
+        Ok(message)
+    }
+
+    /// The last `len` bytes of the body: the data of a message that ends in a `Tail` of that length.
+    pub fn tail(&self, len: u32) -> &'a [u8] {
+        &self.body[self.body.len() - len as usize..]
+    }
+}
+
+/// Begins a frame in an emptied buffer: header and the message's fields. Data may be appended before [`end`].
+pub fn begin<M: Message>(out: &mut Vec<u8>, request: u32, message: &M) {
+    out.clear();
+    0u32.put(out);
+    message.kind().put(out);
+    request.put(out);
+    message.put_body(out);
+}
+
+/// Ends a frame: its length is known now.
+pub fn end(out: &mut [u8]) {
+    let len = u32::try_from(out.len() - LENGTH_LEN).expect("a frame is capped at 1 MiB");
+    BigEndian::write_u32(&mut out[..LENGTH_LEN], len);
+}
+
+/// A whole frame of one message.
+pub fn of<M: Message>(request: u32, message: &M) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    begin(&mut out, request, message);
+    end(&mut out);
+    out
+}

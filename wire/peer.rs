@@ -1,0 +1,74 @@
+//! What a leecher and a seeder say to each other. Pieces flow one way, from the one who accepted the connection to the
+//! one who made it. Requests may be pipelined and are answered in order.
+
+use super::codec::{Blob, List, Tail, Text, wire_enum};
+use super::error::Refusal;
+use super::frame::message;
+use crate::model::digest::InfoHash;
+use crate::model::name::UserId;
+
+/// Most pieces in one `News`.
+pub const NEWS_MAX: usize = 4096;
+/// Most requests that a leecher may have on their way on one connection.
+pub const REQUESTS_MAX: usize = 16;
+
+wire_enum! {
+    /// From a leecher to a seeder.
+    Ask {
+        /// Chooses what this connection is about; the first message, and the only one of its kind. Answer: `Opened`.
+        /// Refusals: `NotServed`, `Busy`.
+        1 Open {
+            /// The content.
+            info_hash: InfoHash,
+            /// Who asks, for the seeder's user to read; proves nothing.
+            user: UserId,
+        }
+        /// Asks for a piece. Answer: `Piece`. Refusals: `NoSuchPiece`, `FileChanged`, `NotServed`.
+        2 GetPiece {
+            /// Its number.
+            piece: u32,
+        }
+        /// Says that the leecher is there though it has nothing to ask. Answer: `Alive`.
+        3 KeepAlive {}
+    }
+}
+message!(Ask);
+
+wire_enum! {
+    /// From a seeder to a leecher. Kinds from 64 on come unasked.
+    Answer {
+        /// The request was refused.
+        1 Refused {
+            /// The reason, by its number.
+            code: u16,
+            /// What it is about.
+            about: Text<{ Refusal::ABOUT_LEN_MAX }>,
+        }
+        /// The content is served here.
+        2 Opened {
+            /// Which pieces, one bit each.
+            bits: Blob<{ super::client_tracker::BITFIELD_MAX }>,
+        }
+        /// A piece.
+        3 Piece {
+            /// Exactly the bytes of the piece.
+            data: Tail,
+        }
+        /// The seeder is there.
+        4 Alive {}
+        /// The seeder holds these pieces besides those said before.
+        64 News {
+            /// Piece numbers.
+            pieces: List<u32, NEWS_MAX>,
+        }
+    }
+}
+message!(Answer);
+
+impl Answer {
+    /// The answer that says no.
+    pub fn refused(refusal: &Refusal) -> Self {
+        let about = Text::new(&refusal.about).or_else(|| Text::new("")).expect("the empty text fits any cap");
+        Answer::Refused { code: refusal.code as u16, about }
+    }
+}
