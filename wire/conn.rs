@@ -8,6 +8,7 @@ use super::codec::DecodeError;
 use super::frame::{self, Frame, Message};
 use super::handshake::is_timeout;
 use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{RecvFlags, SendFlags};
 use snow::StatelessTransportState;
 use std::collections::VecDeque;
@@ -111,14 +112,14 @@ impl Write for Timed<'_> {
 /// Makes a connection of a socket and the keys of its handshake. `bulk` connections carry pieces and keep their
 /// buffers from frame to frame; the others give memory back whenever they are idle.
 pub fn split(
-    stream: TcpStream,
+    stream: impl Into<Arc<TcpStream>>,
     keys: StatelessTransportState,
     frame_len_max: usize,
     bulk: bool,
 ) -> io::Result<(Receiver, Arc<Sender>)> {
+    let (stream, keys) = (stream.into(), Arc::new(keys));
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(FRAME_DEADLINE))?;
-    let (stream, keys) = (Arc::new(stream), Arc::new(keys));
     let receiver = Receiver {
         stream: stream.clone(),
         keys: keys.clone(),
@@ -227,6 +228,13 @@ impl Receiver {
             }
         }
         Ok(true)
+    }
+
+    /// Waits until something comes in, or for this long; true if something did.
+    pub fn wait_readable(&self, within: Duration) -> bool {
+        let mut fds = [PollFd::new(&*self.stream, PollFlags::IN)];
+        let within = Timespec::try_from(within).ok();
+        matches!(rustix::event::poll(&mut fds, within.as_ref()), Ok(1..))
     }
 
     /// The frame that [`Receiver::poll`] has found whole.

@@ -98,6 +98,11 @@ pub fn end(out: &mut [u8]) {
     BigEndian::write_u32(&mut out[..LENGTH_LEN], len);
 }
 
+/// Makes a frame of the same kind and length answer another request; its data is overwritten by the caller.
+pub fn rewrite(frame: &mut [u8], request: u32) {
+    BigEndian::write_u32(&mut frame[LENGTH_LEN + 1..HEADER_LEN], request);
+}
+
 /// A whole frame of one message.
 pub fn of<M: Message>(request: u32, message: &M) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
