@@ -1,1 +1,3 @@
+//! The client: arguments, start, exit code.
+
 fn main() {}

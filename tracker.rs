@@ -1,1 +1,3 @@
+//! The tracker: arguments, start, exit code.
+
 fn main() {}

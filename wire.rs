@@ -12,6 +12,7 @@ pub mod conn;
 pub mod error;
 pub mod frame;
 pub mod handshake;
+pub mod listing;
 pub mod manifest;
 pub mod op;
 pub mod peer;

@@ -288,3 +288,346 @@ pub fn refusal_in_clear(code: super::error::Code) -> [u8; 4] {
     (code as u16).put(&mut out);
     out.try_into().expect("two numbers of two bytes")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::Code;
+    use super::super::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX};
+    use super::super::handshake::tests::keys;
+    use super::*;
+
+    impl Sealer {
+        /// Bytes that the buffer takes up.
+        pub(crate) fn capacity(&self) -> usize {
+            self.out.capacity()
+        }
+    }
+
+    impl Opener {
+        /// Bytes that each buffer takes up.
+        pub(crate) fn capacities(&self) -> [usize; 2] {
+            [self.cipher.capacity(), self.plain.capacity()]
+        }
+    }
+
+    const PIECE: usize = 512 * 1024;
+
+    /// A frame with a body of this length, which tells by its bytes where each belongs.
+    fn frame(body: usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER_LEN + body);
+        ((HEADER_LEN - LENGTH_LEN + body) as u32).put(&mut out);
+        3u8.put(&mut out);
+        7u32.put(&mut out);
+        out.extend((0..body).map(|at| (at ^ (at >> 8)) as u8));
+        out
+    }
+
+    /// Hands bytes over as the socket would, and takes the frames that are whole.
+    fn feed(
+        opener: &mut Opener,
+        keys: &StatelessTransportState,
+        mut bytes: &[u8],
+    ) -> Result<Vec<Vec<u8>>, ChannelError> {
+        let mut frames = Vec::new();
+        loop {
+            while opener.advance(keys)? {
+                let frame = opener.frame().expect("what is in a frame is not the channel's business");
+                frames.push([&opener.plain[..HEADER_LEN], frame.body].concat());
+                opener.next_frame();
+            }
+            if bytes.is_empty() {
+                return Ok(frames);
+            }
+            assert!(opener.wanted_len() > 0);
+            let room = opener.room();
+            let len = room.len().min(bytes.len());
+            room[..len].copy_from_slice(&bytes[..len]);
+            opener.filled(len);
+            bytes = &bytes[len..];
+        }
+    }
+
+    /// One record around this plaintext, which need not be a frame.
+    fn record(keys: &StatelessTransportState, nonce: u64, plain: &[u8]) -> Vec<u8> {
+        let mut out = vec![0; RECORD_HEADER_LEN + plain.len() + TAG_LEN];
+        let len = keys.write_message(nonce, plain, &mut out[RECORD_HEADER_LEN..]).expect("fits");
+        BigEndian::write_u16(&mut out, len as u16);
+        out
+    }
+
+    /// The lengths of the records in sealed bytes, their headers included.
+    fn record_lens(mut sealed: &[u8]) -> Vec<usize> {
+        let mut lens = Vec::new();
+        while !sealed.is_empty() {
+            lens.push(RECORD_HEADER_LEN + usize::from(BigEndian::read_u16(sealed)));
+            sealed = &sealed[lens[lens.len() - 1]..];
+        }
+        lens
+    }
+
+    /// Numbers that look random and are the same in every run (xorshift, Marsaglia 2003).
+    fn numbers() -> impl FnMut(usize) -> usize {
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        move |below| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        }
+    }
+
+    #[test]
+    fn frames_of_every_length_fill_their_records_to_the_brim_and_come_back() {
+        let (near, far) = keys();
+        let (mut sealer, mut opener) = (Sealer::default(), Opener::new(FRAME_LEN_MAX));
+        let cap = LENGTH_LEN + FRAME_LEN_MAX - HEADER_LEN;
+        let record = RECORD_PLAIN_MAX - HEADER_LEN;
+        let full = RECORD_LEN_MAX;
+        let overhead = RECORD_HEADER_LEN + TAG_LEN;
+        for (body, records) in [
+            (0, vec![HEADER_LEN + overhead]),
+            (1, vec![HEADER_LEN + 1 + overhead]),
+            (record - 1, vec![full - 1]),
+            (record, vec![full]),
+            (record + 1, vec![full, 1 + overhead]),
+            (PIECE, [vec![full; 8], vec![HEADER_LEN + PIECE - 8 * RECORD_PLAIN_MAX + overhead]].concat()),
+            (cap, [vec![full; 16], vec![LENGTH_LEN + FRAME_LEN_MAX - 16 * RECORD_PLAIN_MAX + overhead]].concat()),
+        ] {
+            let frame = frame(body);
+            let sealed = sealer.seal(&near, &frame);
+            assert_eq!(record_lens(sealed), records, "{body}");
+            assert_eq!(feed(&mut opener, &far, sealed).expect("opens"), [frame], "{body}");
+            assert!(opener.is_idle());
+        }
+    }
+
+    #[test]
+    fn frames_come_back_from_any_two_parts() {
+        let (near, far) = keys();
+        let frames = [frame(0), frame(30), frame(1)];
+        let mut sealer = Sealer::default();
+        let sealed: Vec<u8> = frames.iter().flat_map(|frame| sealer.seal(&near, frame).to_vec()).collect();
+        for cut in 0..=sealed.len() {
+            let mut opener = Opener::new(FRAME_LEN_MAX);
+            let mut opened = feed(&mut opener, &far, &sealed[..cut]).expect("opens");
+            opened.extend(feed(&mut opener, &far, &sealed[cut..]).expect("opens"));
+            assert_eq!(opened, frames, "{cut}");
+        }
+        // Of a long frame, every cut near the edge of a record.
+        let frames = [frame(2 * RECORD_PLAIN_MAX + 100), frame(5)];
+        let mut sealer = Sealer::default();
+        let sealed: Vec<u8> = frames.iter().flat_map(|frame| sealer.seal(&near, frame).to_vec()).collect();
+        for edge in [RECORD_LEN_MAX, 2 * RECORD_LEN_MAX] {
+            for cut in edge - 20..edge + 20 {
+                let mut opener = Opener::new(FRAME_LEN_MAX);
+                let mut opened = feed(&mut opener, &far, &sealed[..cut]).expect("opens");
+                opened.extend(feed(&mut opener, &far, &sealed[cut..]).expect("opens"));
+                assert_eq!(opened, frames, "{cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn frames_come_back_byte_by_byte() {
+        let (near, far) = keys();
+        let mut sealer = Sealer::default();
+        let mut opener = Opener::new(FRAME_LEN_MAX);
+        for body in [0, 1, 5000, RECORD_PLAIN_MAX, 10] {
+            let frame = frame(body);
+            let sealed = sealer.seal(&near, &frame).to_vec();
+            let (last, rest) = sealed.split_last().expect("not empty");
+            for byte in rest {
+                assert!(feed(&mut opener, &far, &[*byte]).expect("no error").is_empty());
+                assert!(!opener.is_idle());
+            }
+            assert_eq!(feed(&mut opener, &far, &[*last]).expect("opens"), [frame]);
+            assert!(opener.is_idle());
+        }
+    }
+
+    #[test]
+    fn frames_of_any_lengths_come_back_in_parts_of_any_length() {
+        let (near, far) = keys();
+        let mut number = numbers();
+        let (mut sealer, mut opener) = (Sealer::default(), Opener::new(FRAME_LEN_MAX));
+        for round in 0..20 {
+            let frames: Vec<Vec<u8>> = (0..8)
+                .map(|_| {
+                    let below = [10, 5000, 150_000, FRAME_LEN_MAX - 5][number(4)];
+                    frame(number(below))
+                })
+                .collect();
+            let sealed: Vec<u8> = frames.iter().flat_map(|frame| sealer.seal(&near, frame).to_vec()).collect();
+            let mut opened = Vec::new();
+            let mut rest = &sealed[..];
+            while !rest.is_empty() {
+                let below = [20, 3000, 70_000, 1_000_000][number(4)];
+                let (part, behind) = rest.split_at((1 + number(below)).min(rest.len()));
+                opened.extend(feed(&mut opener, &far, part).expect("opens"));
+                rest = behind;
+                let [cipher, plain] = opener.capacities();
+                assert!(cipher <= BULK_LEN && plain <= 2 * (LENGTH_LEN + FRAME_LEN_MAX + TAG_LEN));
+            }
+            assert!(opened == frames, "round {round}");
+            if round % 3 == 0 {
+                sealer.release();
+                opener.release();
+            }
+        }
+    }
+
+    #[test]
+    fn memory_above_the_idle_measure_is_given_back_between_frames_only() {
+        let (near, far) = keys();
+        let (mut sealer, mut opener) = (Sealer::default(), Opener::new(FRAME_LEN_MAX));
+        let frame = frame(PIECE);
+        let sealed = sealer.seal(&near, &frame).to_vec();
+        let (early, late) = sealed.split_at(PIECE / 2);
+        assert!(feed(&mut opener, &far, early).expect("no error").is_empty());
+        opener.release();
+        assert!(opener.capacities()[1] > PIECE / 2, "inside a frame everything is kept");
+        assert_eq!(feed(&mut opener, &far, late).expect("opens"), [frame]);
+        sealer.release();
+        opener.release();
+        assert!(sealer.capacity() <= IDLE_BUFFER_LEN);
+        assert!(opener.capacities().iter().all(|&len| len <= IDLE_BUFFER_LEN));
+    }
+
+    #[test]
+    fn a_frame_over_the_cap_is_refused_before_anything_is_made_for_it() {
+        let (near, far) = keys();
+        for max in [EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX] {
+            let mut fits = Opener::new(max);
+            let longest = frame(max + LENGTH_LEN - HEADER_LEN);
+            assert_eq!(feed(&mut fits, &far, Sealer::default().seal(&near, &longest)).expect("opens"), [longest]);
+
+            // The length field of the frame, in its first record.
+            let mut plain = frame(max + 1 + LENGTH_LEN - HEADER_LEN);
+            plain.truncate(RECORD_PLAIN_MAX);
+            let mut opener = Opener::new(max);
+            let error = feed(&mut opener, &far, &record(&near, 0, &plain));
+            assert_eq!(error, Err(ChannelError::FrameTooLong { len: max + 1, max }));
+            assert!(opener.capacities()[1] <= RECORD_LEN_MAX);
+        }
+        // The length of a record that no frame of this stage can fill, from its header alone.
+        let mut opener = Opener::new(EARLY_FRAME_LEN_MAX);
+        let claim = (EARLY_FRAME_LEN_MAX + LENGTH_LEN + TAG_LEN + 1) as u16;
+        let error = feed(&mut opener, &far, &claim.to_be_bytes());
+        assert_eq!(error, Err(ChannelError::FrameTooLong { len: EARLY_FRAME_LEN_MAX + 1, max: EARLY_FRAME_LEN_MAX }));
+        assert_eq!(opener.capacities(), [IDLE_BUFFER_LEN, 0]);
+        // The length field alone may claim what it likes.
+        let mut opener = Opener::new(FRAME_LEN_MAX);
+        let error = feed(&mut opener, &far, &record(&near, 0, &[0xff; HEADER_LEN]));
+        assert_eq!(error, Err(ChannelError::FrameTooLong { len: u32::MAX as usize, max: FRAME_LEN_MAX }));
+        assert!(opener.capacities().iter().all(|&len| len <= IDLE_BUFFER_LEN));
+    }
+
+    #[test]
+    fn every_changed_bit_of_a_record_is_noticed() {
+        let (near, far) = keys();
+        let sealed = Sealer::default().seal(&near, &frame(20)).to_vec();
+        for bit in 0..8 * sealed.len() {
+            let mut changed = sealed.clone();
+            changed[bit / 8] ^= 0x80 >> (bit % 8);
+            match feed(&mut Opener::new(FRAME_LEN_MAX), &far, &changed) {
+                Err(ChannelError::Forged) => {}
+                // A record that claims to be longer is waited for, one that is too short has nothing in it.
+                Ok(frames) => assert!(bit < 16 && frames.is_empty(), "{bit}"),
+                Err(ChannelError::Record) => assert!(bit < 16),
+                Err(error) => panic!("{error} for bit {bit}"),
+            }
+        }
+        // In a frame of several records, each of them.
+        let sealed = Sealer::default().seal(&near, &frame(3 * RECORD_PLAIN_MAX)).to_vec();
+        let mut start = 0;
+        for len in record_lens(&sealed) {
+            for at in [RECORD_HEADER_LEN, len / 2, len - 1] {
+                let mut changed = sealed.clone();
+                changed[start + at] ^= 1;
+                assert_eq!(feed(&mut Opener::new(FRAME_LEN_MAX), &far, &changed), Err(ChannelError::Forged));
+            }
+            start += len;
+        }
+    }
+
+    #[test]
+    fn records_that_are_replayed_left_out_or_in_another_order_are_noticed() {
+        let (near, far) = keys();
+        let mut sealer = Sealer::default();
+        let sealed: Vec<Vec<u8>> = (0..3).map(|body| sealer.seal(&near, &frame(body)).to_vec()).collect();
+        for (order, before) in [(&[0, 0][..], 1), (&[1], 0), (&[0, 2], 1), (&[1, 0], 0), (&[0, 1, 0], 2), (&[2], 0)] {
+            let mut opener = Opener::new(FRAME_LEN_MAX);
+            for (at, &record) in order.iter().enumerate() {
+                let opened = feed(&mut opener, &far, &sealed[record]);
+                assert_eq!(opened.is_ok(), at < before, "{order:?}");
+                assert!(opened.is_ok() || opened == Err(ChannelError::Forged));
+            }
+        }
+        // Inside one frame, too: its full records are of one length.
+        let sealed = Sealer::default().seal(&near, &frame(3 * RECORD_PLAIN_MAX)).to_vec();
+        let mut swapped = sealed.clone();
+        swapped[RECORD_LEN_MAX..3 * RECORD_LEN_MAX].rotate_left(RECORD_LEN_MAX);
+        assert_eq!(feed(&mut Opener::new(FRAME_LEN_MAX), &far, &swapped), Err(ChannelError::Forged));
+        // And what a side said itself is nothing that it takes back.
+        let said = Sealer::default().seal(&near, &frame(0)).to_vec();
+        assert_eq!(feed(&mut Opener::new(FRAME_LEN_MAX), &near, &said), Err(ChannelError::Forged));
+    }
+
+    #[test]
+    fn a_frame_ends_where_its_record_ends() {
+        let (near, far) = keys();
+        let open = |records: &[&[u8]]| {
+            let bytes: Vec<u8> = (0..).zip(records).flat_map(|(nonce, plain)| record(&near, nonce, plain)).collect();
+            feed(&mut Opener::new(FRAME_LEN_MAX), &far, &bytes)
+        };
+        let short = frame(10);
+        assert_eq!(open(&[&short]), Ok(vec![short.clone()]));
+        // One byte too many, another frame in the same record.
+        assert_eq!(open(&[&[&short[..], &[0]].concat()]), Err(ChannelError::Framing));
+        assert_eq!(open(&[&[&short[..], &short].concat()]), Err(ChannelError::Framing));
+        // A frame in two records that would fit in one; one whose header is cut.
+        assert_eq!(open(&[&short[..15], &short[15..]]), Err(ChannelError::Framing));
+        assert_eq!(open(&[&short[..HEADER_LEN - 1], &short[HEADER_LEN - 1..]]), Err(ChannelError::Framing));
+        // A length that leaves no room for the header.
+        for len in 0..5 {
+            assert_eq!(open(&[&[0, 0, 0, len, 3, 0, 0, 0, 7]]), Err(ChannelError::Framing));
+        }
+        // The last record of a long frame is as long as what is missing, and the ones before it are full.
+        let long = frame(2 * RECORD_PLAIN_MAX);
+        let (full, rest) = (RECORD_PLAIN_MAX, 2 * RECORD_PLAIN_MAX);
+        assert_eq!(open(&[&long[..full], &long[full..rest], &long[rest..]]), Ok(vec![long.clone()]));
+        let longer = [&long[rest..], &[0]].concat();
+        assert_eq!(open(&[&long[..full], &long[full..rest], &longer]), Err(ChannelError::Framing));
+        assert_eq!(open(&[&long[..full], &long[full..rest], &long[rest..long.len() - 1]]), Err(ChannelError::Framing));
+        assert_eq!(open(&[&long[..full], &long[full..rest - 1]]), Err(ChannelError::Framing));
+        assert_eq!(open(&[&long[..full - 1]]), Err(ChannelError::Framing));
+    }
+
+    #[test]
+    fn a_record_without_room_for_a_byte_and_its_tag_is_refused() {
+        let (near, far) = keys();
+        for len in 0..=TAG_LEN as u16 {
+            let error = feed(&mut Opener::new(FRAME_LEN_MAX), &far, &len.to_be_bytes());
+            assert_eq!(error, Err(ChannelError::Record), "{len}");
+        }
+        assert_eq!(feed(&mut Opener::new(FRAME_LEN_MAX), &far, &record(&near, 0, &[])), Err(ChannelError::Record));
+    }
+
+    #[test]
+    fn noise_in_place_of_records_is_never_a_frame() {
+        let (_, far) = keys();
+        let mut number = numbers();
+        for _ in 0..300 {
+            let bytes: Vec<u8> = (0..number(5000)).map(|_| number(256) as u8).collect();
+            match feed(&mut Opener::new(FRAME_LEN_MAX), &far, &bytes) {
+                Ok(frames) => assert!(frames.is_empty()),
+                Err(error) => assert!(matches!(error, ChannelError::Forged | ChannelError::Record), "{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_in_the_clear_is_four_bytes() {
+        assert_eq!(refusal_in_clear(Code::UnknownKey), [0, 0, 0, 80]);
+    }
+}

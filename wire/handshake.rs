@@ -157,9 +157,18 @@ fn initiate(
     let mut out = prologue.to_vec();
     put_message(&message[..len], &mut out);
     stream.write_all(&out)?;
-    let answer = read_message(stream)?;
-    noise.read_message(&answer, &mut message).map_err(crypto)?;
+    take_message(&mut noise, &read_message(stream)?)?;
     Ok(noise)
+}
+
+/// Takes a handshake message of the far side, which carries nothing but the handshake: bytes that nobody reads would be
+/// a second form of the same message.
+fn take_message(noise: &mut HandshakeState, message: &[u8]) -> Result<(), HandshakeError> {
+    let mut payload = [0; HANDSHAKE_LEN_MAX];
+    match noise.read_message(message, &mut payload).map_err(crypto)? {
+        0 => Ok(()),
+        _ => Err(HandshakeError::Crypto),
+    }
 }
 
 fn put_message(message: &[u8], out: &mut Vec<u8>) {
@@ -249,11 +258,314 @@ fn respond(
         Err(HandshakeError::Refused(_)) => return Err(HandshakeError::NotOurs),
         other => other?,
     };
+    take_message(&mut noise, &first)?;
     let mut message = [0; HANDSHAKE_LEN_MAX];
-    noise.read_message(&first, &mut message).map_err(crypto)?;
     let len = noise.write_message(&[], &mut message).map_err(crypto)?;
     let mut out = Vec::with_capacity(2 + len);
     put_message(&message[..len], &mut out);
     stream.write_all(&out)?;
     noise.into_stateless_transport_mode().map_err(crypto)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::channel::{ChannelError, Opener, Sealer};
+    use super::*;
+    use std::net::TcpStream;
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    /// The keys of both ends of a connection: of the one who connects and of the one who accepts.
+    pub(crate) fn keys() -> (StatelessTransportState, StatelessTransportState) {
+        let builder = || Builder::new(params(PSK_PATTERN)).psk(0, &[7; 32]).expect("a key of 32 bytes");
+        let mut near = builder().build_initiator().expect("builds");
+        let mut far = builder().build_responder().expect("builds");
+        let (mut message, mut payload) = ([0; HANDSHAKE_LEN_MAX], [0; HANDSHAKE_LEN_MAX]);
+        let len = near.write_message(&[], &mut message).expect("writes");
+        far.read_message(&message[..len], &mut payload).expect("reads");
+        let len = far.write_message(&[], &mut message).expect("writes");
+        near.read_message(&message[..len], &mut payload).expect("reads");
+        let transport = |state: HandshakeState| state.into_stateless_transport_mode().expect("finished");
+        (transport(near), transport(far))
+    }
+
+    const KEY_ID: KeyId = KeyId([0xa5; 16]);
+    const GROUP_KEY: Secret = Secret([7; 32]);
+    const TRACKER_KEY: Secret = Secret([9; 32]);
+
+    /// A far side that has said everything in advance.
+    struct Script {
+        input: io::Cursor<Vec<u8>>,
+        output: Vec<u8>,
+    }
+
+    impl Script {
+        fn new(input: impl Into<Vec<u8>>) -> Self {
+            Self { input: io::Cursor::new(input.into()), output: Vec::new() }
+        }
+    }
+
+    impl Read for Script {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            self.input.read(buf)
+        }
+    }
+
+    impl Write for Script {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            self.output.write(buf)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Runs both sides against each other; each sees the other's end as soon as it is there.
+    fn meet<A: Send, B: Send>(
+        near: impl FnOnce(&mut UnixStream) -> A + Send,
+        far: impl FnOnce(&mut UnixStream) -> B + Send,
+    ) -> (A, B) {
+        let (mut near_stream, mut far_stream) = UnixStream::pair().expect("two sockets");
+        thread::scope(|scope| {
+            let near = scope.spawn(move || near(&mut near_stream));
+            let far = scope.spawn(move || far(&mut far_stream));
+            (near.join().expect("no panic"), far.join().expect("no panic"))
+        })
+    }
+
+    fn knows_the_group(id: KeyId) -> Option<Secret> {
+        (id == KEY_ID).then_some(GROUP_KEY)
+    }
+
+    /// Whether a frame sealed at one end opens at the other.
+    fn talk(from: &StatelessTransportState, to: &StatelessTransportState) -> Result<bool, ChannelError> {
+        let mut opener = Opener::new(100);
+        let sealed = Sealer::default().seal(from, &[0, 0, 0, 5, 3, 0, 0, 0, 1]).to_vec();
+        opener.room()[..sealed.len()].copy_from_slice(&sealed);
+        opener.filled(sealed.len());
+        opener.advance(to)
+    }
+
+    /// What the one who connects sends under a key: the preface and the first handshake message, and the state to go on.
+    fn opening(key_id: KeyId, key: &Secret, payload: &[u8]) -> (Vec<u8>, HandshakeState) {
+        let mut out = preface(Dialect::PeerPeer, Some(key_id));
+        let builder = Builder::new(params(PSK_PATTERN)).prologue(&out).expect("once").psk(0, &key.0).expect("once");
+        let mut noise = builder.build_initiator().expect("builds");
+        let mut message = [0; HANDSHAKE_LEN_MAX];
+        let len = noise.write_message(payload, &mut message).expect("writes");
+        put_message(&message[..len], &mut out);
+        (out, noise)
+    }
+
+    fn is_closed(error: &HandshakeError) -> bool {
+        matches!(error, HandshakeError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof)
+    }
+
+    #[test]
+    fn a_client_and_a_tracker_meet_and_the_client_learns_whom_it_met() {
+        let (near, far) = meet(client_to_tracker, |far| tracker_accepts(far, &TRACKER_KEY));
+        let ((near, fingerprint_seen), far) = (near.expect("meets"), far.expect("meets"));
+        assert_eq!(fingerprint_seen, fingerprint(&public_key(&TRACKER_KEY)));
+        assert_ne!(fingerprint_seen, fingerprint(&public_key(&GROUP_KEY)));
+        assert_eq!((talk(&near, &far), talk(&far, &near)), (Ok(true), Ok(true)));
+    }
+
+    #[test]
+    fn members_of_a_group_meet_under_its_key() {
+        let (near, far) = meet(|near| peer_to_peer(near, KEY_ID, &GROUP_KEY), |far| peer_accepts(far, knows_the_group));
+        let (near, (far, id)) = (near.expect("meets"), far.expect("meets"));
+        assert_eq!(id, KEY_ID);
+        assert_eq!((talk(&near, &far), talk(&far, &near)), (Ok(true), Ok(true)));
+        // What one side sealed is nothing that it takes back.
+        assert_eq!(talk(&near, &near), Err(ChannelError::Forged));
+    }
+
+    #[test]
+    fn a_peer_with_another_key_gets_no_further() {
+        let (near, far) =
+            meet(|near| peer_to_peer(near, KEY_ID, &TRACKER_KEY), |far| peer_accepts(far, knows_the_group));
+        assert!(is_closed(&near.expect_err("no channel")));
+        assert!(matches!(far, Err(HandshakeError::Crypto)));
+    }
+
+    #[test]
+    fn a_seeder_with_another_key_is_not_believed() {
+        // The seeder cannot read the first message, so it makes an answer up.
+        let (near, _) = meet(
+            |near| peer_to_peer(near, KEY_ID, &GROUP_KEY),
+            |far| {
+                far.read_exact(&mut [0; 27 + 2 + 48]).expect("the opening");
+                far.write_all(&[0, 48]).and_then(|()| far.write_all(&[1; 48])).expect("goes out");
+            },
+        );
+        assert!(matches!(near, Err(HandshakeError::Crypto)));
+    }
+
+    #[test]
+    fn an_unknown_key_id_is_refused_in_the_clear_and_the_refusal_is_read() {
+        let (near, far) =
+            meet(|near| peer_to_peer(near, KeyId([1; 16]), &GROUP_KEY), |far| peer_accepts(far, knows_the_group));
+        assert!(matches!(near, Err(HandshakeError::Refused(Some(Code::UnknownKey)))));
+        assert!(matches!(far, Err(HandshakeError::Turned(Code::UnknownKey))));
+    }
+
+    #[test]
+    fn each_dialect_is_refused_where_the_other_is_spoken() {
+        let (near, far) = meet(|near| client_to_tracker(near).map(drop), |far| peer_accepts(far, knows_the_group));
+        assert!(matches!(near, Err(HandshakeError::Refused(Some(Code::UnknownKind)))));
+        assert!(matches!(far, Err(HandshakeError::Turned(Code::UnknownKind))));
+        let (near, far) = meet(|near| peer_to_peer(near, KEY_ID, &GROUP_KEY), |far| tracker_accepts(far, &TRACKER_KEY));
+        assert!(matches!(near, Err(HandshakeError::Refused(Some(Code::UnknownKind)))));
+        assert!(matches!(far, Err(HandshakeError::Turned(Code::UnknownKind))));
+    }
+
+    #[test]
+    fn another_version_is_refused_in_the_clear_and_another_protocol_gets_no_answer() {
+        let mut script = Script::new(*b"GRPSHARE\x00\x02\x01");
+        assert!(matches!(tracker_accepts(&mut script, &TRACKER_KEY), Err(HandshakeError::Turned(Code::Version))));
+        assert_eq!(script.output, [0, 0, 0, 4]);
+        let mut script = Script::new(*b"GET / HTTP/1.1\r\n\r\n");
+        assert!(matches!(tracker_accepts(&mut script, &TRACKER_KEY), Err(HandshakeError::NotOurs)));
+        assert_eq!(script.output, []);
+    }
+
+    #[test]
+    fn a_client_knows_a_refusal_from_what_is_no_answer_at_all() {
+        for code in Code::ALL {
+            let error = client_to_tracker(&mut Script::new(refusal_in_clear(*code))).map(drop);
+            assert!(matches!(error, Err(HandshakeError::Refused(Some(read))) if read == *code));
+        }
+        let error = client_to_tracker(&mut Script::new([0, 0, 0xff, 0xff])).map(drop);
+        assert!(matches!(error, Err(HandshakeError::Refused(None))));
+        for other in [&b"HTTP/1.1 400 Bad Request\r\n"[..], b"SSH-2.0-OpenSSH", &[1, 1]] {
+            assert!(matches!(client_to_tracker(&mut Script::new(other)), Err(HandshakeError::NotOurs)));
+        }
+        for cut in [&[][..], &[0], &[0, 0, 1], &[0, 96, 1]] {
+            assert!(is_closed(&client_to_tracker(&mut Script::new(cut)).map(drop).expect_err("no answer")));
+        }
+    }
+
+    #[test]
+    fn a_refusal_over_tcp_is_read_although_the_refusing_side_is_gone_already() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        for _ in 0..20 {
+            // Refused before the client has said anything.
+            let mut near = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
+            let (mut far, _) = listener.accept().expect("accepts");
+            far.write_all(&refusal_in_clear(Code::Busy)).expect("goes out");
+            drop(far);
+            let error = client_to_tracker(&mut near).map(drop);
+            assert!(matches!(error, Err(HandshakeError::Refused(Some(Code::Busy)))), "{error:?}");
+            // Refused with bytes of the client unread, on which the system resets the connection.
+            let mut near = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
+            let (mut far, _) = listener.accept().expect("accepts");
+            let refused = thread::spawn(move || peer_accepts(&mut far, |_| None).map(drop));
+            let error = peer_to_peer(&mut near, KEY_ID, &GROUP_KEY).map(drop);
+            assert!(matches!(error, Err(HandshakeError::Refused(Some(Code::UnknownKey)))), "{error:?}");
+            assert!(refused.join().expect("no panic").is_err());
+        }
+    }
+
+    #[test]
+    fn only_the_side_that_accepts_may_refuse() {
+        let mut opening = preface(Dialect::ClientTracker, None);
+        opening.extend(refusal_in_clear(Code::Busy));
+        let mut script = Script::new(opening);
+        assert!(matches!(tracker_accepts(&mut script, &TRACKER_KEY), Err(HandshakeError::NotOurs)));
+        assert_eq!(script.output, []);
+    }
+
+    #[test]
+    fn the_first_message_of_a_member_can_be_replayed_but_no_frame_can_follow() {
+        let (recorded, mut noise) = opening(KEY_ID, &GROUP_KEY, &[]);
+        let mut first = Script::new(recorded.clone());
+        let (first_keys, _) = peer_accepts(&mut first, knows_the_group).expect("the member itself");
+        take_message(&mut noise, &first.output[2..]).expect("the member reads the answer");
+        let member = noise.into_stateless_transport_mode().expect("finished");
+        assert_eq!(talk(&member, &first_keys), Ok(true));
+
+        // The handshake completes at the seeder, as it must: the pre-shared key is all that the first message proves.
+        let mut second = Script::new(recorded);
+        let (second_keys, id) = peer_accepts(&mut second, knows_the_group).expect("completes");
+        assert_eq!(id, KEY_ID);
+        assert_ne!(first.output, second.output);
+        // The seeder's new share of the secret makes other keys, so neither the member's recorded frames nor anything
+        // else that the replaying side can make opens.
+        assert_eq!(talk(&member, &second_keys), Err(ChannelError::Forged));
+        assert_eq!(talk(&keys().0, &second_keys), Err(ChannelError::Forged));
+    }
+
+    #[test]
+    fn a_key_id_that_was_changed_on_the_way_fails_even_under_the_same_key() {
+        let (recorded, _) = opening(KEY_ID, &GROUP_KEY, &[]);
+        for at in 11..27 {
+            let mut changed = recorded.clone();
+            changed[at] ^= 1;
+            let mut script = Script::new(changed);
+            assert!(matches!(peer_accepts(&mut script, |_| Some(GROUP_KEY)), Err(HandshakeError::Crypto)));
+            assert_eq!(script.output, []);
+        }
+    }
+
+    #[test]
+    fn every_bit_changed_in_the_first_message_of_a_member_is_noticed_by_the_seeder() {
+        let (recorded, _) = opening(KEY_ID, &GROUP_KEY, &[]);
+        for bit in 29 * 8..recorded.len() * 8 {
+            let mut changed = recorded.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let error = peer_accepts(&mut Script::new(changed), knows_the_group).map(drop);
+            assert!(matches!(error, Err(HandshakeError::Crypto)), "{bit}");
+        }
+    }
+
+    #[test]
+    fn bytes_changed_on_the_way_between_client_and_tracker_are_noticed_by_the_client() {
+        // From the client: 13 bytes, then the key of its handshake. From the tracker: 2 bytes, then keys and tags.
+        for (from_client, byte) in (13..45).map(|byte| (true, byte)).chain((2..98).map(|byte| (false, byte))) {
+            let (near, _) = meet(
+                |near| client_to_tracker(near).map(drop),
+                |far| {
+                    let mut opening = vec![0; 45];
+                    far.read_exact(&mut opening).expect("the opening");
+                    if from_client {
+                        opening[byte] ^= 0x40;
+                    }
+                    let mut script = Script::new(opening);
+                    tracker_accepts(&mut script, &TRACKER_KEY).expect("the tracker cannot know");
+                    if !from_client {
+                        script.output[byte] ^= 0x40;
+                    }
+                    far.write_all(&script.output).expect("goes out");
+                },
+            );
+            assert!(matches!(near, Err(HandshakeError::Crypto)), "{from_client} {byte}");
+        }
+    }
+
+    #[test]
+    fn handshake_messages_of_any_other_length_are_refused() {
+        let (recorded, _) = opening(KEY_ID, &GROUP_KEY, &[]);
+        assert_eq!(recorded.len(), 27 + 2 + 48);
+        for len in 1..48 {
+            let mut short = recorded[..29 + len].to_vec();
+            short[28] = len as u8;
+            let error = peer_accepts(&mut Script::new(short), knows_the_group).map(drop);
+            assert!(matches!(error, Err(HandshakeError::Crypto)), "{len}");
+        }
+        let (with_payload, _) = opening(KEY_ID, &GROUP_KEY, &[1]);
+        let error = peer_accepts(&mut Script::new(with_payload), knows_the_group).map(drop);
+        assert!(matches!(error, Err(HandshakeError::Crypto)));
+        let mut long = preface(Dialect::ClientTracker, None);
+        put_message(&[1; HANDSHAKE_LEN_MAX + 1], &mut long);
+        assert!(matches!(tracker_accepts(&mut Script::new(long), &TRACKER_KEY), Err(HandshakeError::NotOurs)));
+        for cut in 0..recorded.len() {
+            let error = peer_accepts(&mut Script::new(&recorded[..cut]), knows_the_group).map(drop);
+            assert!(is_closed(&error.expect_err("the opening is cut")), "{cut}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_show_in_debug_output() {
+        assert_eq!(format!("{GROUP_KEY:?}"), "Secret(..)");
+    }
 }

@@ -1,0 +1,74 @@
+//! The lines of the lists that a tracker tells: groups, members, files.
+
+use super::codec::{DecodeError, Decoder, Wire, wire_struct};
+use crate::model::manifest::Content;
+use crate::model::name::{FileName, GroupId, UserId};
+
+/// What `list_groups` tells of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupLine {
+    /// Its name.
+    pub name: GroupId,
+    /// Its owner.
+    pub owner: UserId,
+    /// How many members it has.
+    pub member_count: u32,
+    /// What the asking user is in it.
+    pub role: Role,
+}
+wire_struct!(GroupLine { name, owner, member_count, role });
+
+/// What a user is in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Role {
+    /// Nothing.
+    Stranger = 0,
+    /// Has asked to be let in.
+    Requested = 1,
+    /// A member.
+    Member = 2,
+    /// The owner.
+    Owner = 3,
+}
+
+impl Wire for Role {
+    fn put(&self, out: &mut Vec<u8>) {
+        (*self as u8).put(out);
+    }
+    fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        match u8::take(from)? {
+            0 => Ok(Role::Stranger),
+            1 => Ok(Role::Requested),
+            2 => Ok(Role::Member),
+            3 => Ok(Role::Owner),
+            _ => Err(DecodeError::Value("a role")),
+        }
+    }
+}
+
+/// What `list_members` tells of a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberLine {
+    /// The member's name.
+    pub name: UserId,
+    /// Whether this is the owner.
+    pub owner: bool,
+    /// On how many clients the member is logged in.
+    pub online: u32,
+}
+wire_struct!(MemberLine { name, owner, online });
+
+/// What `list_files` tells of a share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileLine {
+    /// Its name.
+    pub name: FileName,
+    /// What it is.
+    pub content: Content,
+    /// How many members share it.
+    pub sharer_count: u32,
+    /// How many clients that are online hold pieces of it.
+    pub online: u32,
+}
+wire_struct!(FileLine { name, content, sharer_count, online });
