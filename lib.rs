@@ -5,8 +5,10 @@
 
 /// What the words of the system mean. Pure.
 pub mod model {
+    pub mod address;
     pub mod bitfield;
     pub mod digest;
+    pub mod escape;
     pub mod id;
     pub mod manifest;
     pub mod name;
@@ -14,7 +16,28 @@ pub mod model {
     pub mod op;
     pub mod path;
     pub mod piece;
+    pub mod tracker_list;
 }
 
 /// The protocol: frames, codec, secure channel, dialects.
 pub mod wire;
+
+/// The program that keeps accounts, groups and who shares what.
+pub mod tracker {
+    pub mod args;
+}
+
+/// The program that members run.
+pub mod client {
+    pub mod args;
+    pub mod command;
+    mod editor;
+    mod hidden;
+    pub mod lines;
+    pub mod progress;
+    pub mod prompt;
+    pub mod repl;
+    pub mod stop;
+    pub mod terminal;
+    pub mod usage;
+}

@@ -1,0 +1,264 @@
+//! The client's command line.
+
+use crate::model::address::parse_address;
+use crate::model::digest::Fingerprint;
+use crate::model::escape::excerpt;
+use core::net::{Ipv4Addr, SocketAddr};
+use getopts::{Matches, Options};
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+
+/// Most characters of a wrong argument that an error repeats.
+const SHOWN_MAX: usize = 80;
+const SYNOPSIS: &str = "client [IP:PORT] [tracker_info.txt] [options]";
+
+/// What the command line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Invocation {
+    /// Run.
+    Run(Args),
+    /// Print this on standard output and end with success: help, or the version.
+    Tell(String),
+}
+
+/// How the client is to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Args {
+    /// Where to listen for other members; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The list of trackers.
+    pub tracker_info: PathBuf,
+    /// The address that other members are told instead of the one the tracker sees.
+    pub announce: Option<SocketAddr>,
+    /// Where shares, pins and unfinished downloads are kept.
+    pub state_dir: Option<PathBuf>,
+    /// The trackers' key that is to be trusted from now on in place of the one that was pinned before.
+    pub accept_fingerprint: Option<Fingerprint>,
+}
+
+/// Why a command line cannot be followed; one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArgsError(String);
+
+impl fmt::Display for ArgsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}. Usage: {SYNOPSIS}, or client --help", self.0)
+    }
+}
+
+impl std::error::Error for ArgsError {}
+
+/// What a person is told to do about trackers whose key is not the one that was pinned.
+pub fn how_to_accept(shown: Fingerprint) -> String {
+    format!("if you know that the trackers' key was changed, start the client with --accept-fingerprint {shown}")
+}
+
+/// Where state is kept without `--state-dir`: `groupshare` in the XDG state folder. `None` if the environment names
+/// neither that nor a home.
+pub fn default_state_dir(environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    // The XDG base directory specification has relative paths ignored.
+    let absolute = |name: &str| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+    Some(state.join("groupshare"))
+}
+
+/// Reads the command line without the program's name.
+pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invocation, ArgsError> {
+    let options = options();
+    let matches = options.parse(args).map_err(|fail| ArgsError(excerpt(&fail.to_string(), SHOWN_MAX)))?;
+    if matches.opt_present("help") {
+        let brief = format!(
+            "Usage: {SYNOPSIS}\n\nShares files in groups and downloads them from the members. Type help at the prompt.\n\n  \
+             IP:PORT           listen there for other members (default: a free port of 127.0.0.1)\n  \
+             tracker_info.txt  the list of trackers (default: ./tracker_info.txt)"
+        );
+        return Ok(Invocation::Tell(options.usage(&brief).trim_end().to_owned()));
+    }
+    if matches.opt_present("version") {
+        return Ok(Invocation::Tell(format!("client (groupshare) {}", env!("CARGO_PKG_VERSION"))));
+    }
+    let (listen, tracker_info) = places(&matches.free)?;
+    Ok(Invocation::Run(Args {
+        listen,
+        tracker_info,
+        announce: announce(&matches)?,
+        state_dir: state_dir(&matches)?,
+        accept_fingerprint: accept_fingerprint(&matches)?,
+    }))
+}
+
+fn options() -> Options {
+    let mut options = Options::new();
+    options.optopt("", "announce", "tell other members this address instead of the one the tracker sees", "IP:PORT");
+    options.optopt(
+        "",
+        "state-dir",
+        "keep shares and unfinished downloads here (default: groupshare in the XDG state folder)",
+        "DIR",
+    );
+    options.optopt(
+        "",
+        "accept-fingerprint",
+        "trust the trackers with this key from now on, though another one was known",
+        "HEX",
+    );
+    options.optflag("h", "help", "print this and end");
+    options.optflag("V", "version", "print the version and end");
+    options
+}
+
+/// `IP:PORT` and the list of trackers, either of which may be left out.
+fn places(free: &[String]) -> Result<(SocketAddr, PathBuf), ArgsError> {
+    let (listen, tracker_info) = match free {
+        [] => (None, None),
+        // A lone argument is the address unless it can only be a file.
+        [one] if looks_like_address(one) => (Some(one), None),
+        [one] => (None, Some(one)),
+        [listen, tracker_info] => (Some(listen), Some(tracker_info)),
+        [_, _, more, ..] => return Err(ArgsError(format!("'{}' is one argument too many", excerpt(more, SHOWN_MAX)))),
+    };
+    let listen = match listen {
+        None => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        Some(text) => parse_address(text).map_err(|error| ArgsError(error.to_string()))?,
+    };
+    let tracker_info = tracker_info.map_or("tracker_info.txt", String::as_str);
+    if tracker_info.is_empty() {
+        return Err(ArgsError("The name of the list of trackers is empty".to_owned()));
+    }
+    Ok((listen, PathBuf::from(tracker_info)))
+}
+
+fn looks_like_address(text: &str) -> bool {
+    !text.contains('/') && (text.contains(':') || text.parse::<Ipv4Addr>().is_ok())
+}
+
+fn announce(matches: &Matches) -> Result<Option<SocketAddr>, ArgsError> {
+    let Some(text) = matches.opt_str("announce") else { return Ok(None) };
+    let address = parse_address(&text).map_err(|error| ArgsError(format!("--announce: {error}")))?;
+    if address.port() == 0 || address.ip().is_unspecified() {
+        return Err(ArgsError(format!("--announce: nobody can reach {address}, name a real address and port")));
+    }
+    Ok(Some(address))
+}
+
+fn state_dir(matches: &Matches) -> Result<Option<PathBuf>, ArgsError> {
+    match matches.opt_str("state-dir") {
+        Some(dir) if dir.is_empty() => Err(ArgsError("--state-dir: the name of the folder is empty".to_owned())),
+        dir => Ok(dir.map(PathBuf::from)),
+    }
+}
+
+fn accept_fingerprint(matches: &Matches) -> Result<Option<Fingerprint>, ArgsError> {
+    let Some(text) = matches.opt_str("accept-fingerprint") else { return Ok(None) };
+    match Fingerprint::from_hex(&text) {
+        Some(fingerprint) => Ok(Some(fingerprint)),
+        None => Err(ArgsError("--accept-fingerprint: expected the 64 hexadecimal digits that were shown".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    fn args(words: &[&str]) -> Args {
+        match parse(words) {
+            Ok(Invocation::Run(args)) => args,
+            other => panic!("{words:?}: {other:?}"),
+        }
+    }
+
+    fn error(words: &[&str]) -> String {
+        parse(words).expect_err("a wrong command line").to_string()
+    }
+
+    #[test]
+    fn without_arguments_a_free_loopback_port_and_the_list_in_this_folder_are_used() {
+        let args = args(&[]);
+        assert_eq!(args.listen.to_string(), "127.0.0.1:0");
+        assert_eq!(args.tracker_info, PathBuf::from("tracker_info.txt"));
+        assert_eq!((args.announce, args.state_dir, args.accept_fingerprint), (None, None, None));
+    }
+
+    #[test]
+    fn address_and_list_are_taken_in_the_documented_form_and_each_alone() {
+        for (words, listen, list) in [
+            (&["127.0.0.1:18000", "t.txt"][..], "127.0.0.1:18000", "t.txt"),
+            (&["0.0.0.0:18000"], "0.0.0.0:18000", "tracker_info.txt"),
+            (&["[::1]:0"], "[::1]:0", "tracker_info.txt"),
+            (&["../tracker_info.txt"], "127.0.0.1:0", "../tracker_info.txt"),
+            (&["list"], "127.0.0.1:0", "list"),
+            (&["a:b/list"], "127.0.0.1:0", "a:b/list"),
+            (&["--", "127.0.0.1:1", "-odd"], "127.0.0.1:1", "-odd"),
+        ] {
+            let args = args(words);
+            assert_eq!((args.listen.to_string().as_str(), args.tracker_info), (listen, PathBuf::from(list)));
+        }
+    }
+
+    #[test]
+    fn options_stand_before_and_behind_the_rest() {
+        let hex = "ab".repeat(32);
+        let words = ["--announce", "10.0.0.1:9", "127.0.0.1:1", "t", "--state-dir=/s", "--accept-fingerprint", &hex];
+        let args = args(&words);
+        assert_eq!(args.announce, "10.0.0.1:9".parse().ok());
+        assert_eq!(args.state_dir, Some(PathBuf::from("/s")));
+        assert_eq!(args.accept_fingerprint, Fingerprint::from_hex(&hex));
+        assert!(
+            how_to_accept(Fingerprint::from_hex(&hex).expect("hex")).ends_with(&format!("--accept-fingerprint {hex}"))
+        );
+    }
+
+    #[test]
+    fn every_wrong_argument_is_told_in_one_line_with_the_usage() {
+        for (words, what) in [
+            (&["127.0.0.1:99999", "t"][..], "'99999' is not a port, which is a number up to 65535"),
+            (&["localhost:1"], "'localhost' is not an IP address such as 127.0.0.1 or [::1]"),
+            (&["127.0.0.1"], "'127.0.0.1' has no port, write it like 127.0.0.1:5000 or [::1]:5000"),
+            (&["t", "127.0.0.1:1"], "'t' is not an IP address such as 127.0.0.1 or [::1]"),
+            (&["127.0.0.1:1", "t", "x"], "'x' is one argument too many"),
+            (&["127.0.0.1:1", ""], "The name of the list of trackers is empty"),
+            (&["--announce", "0.0.0.0:5"], "--announce: nobody can reach 0.0.0.0:5, name a real address and port"),
+            (&["--announce", "1.2.3.4:0"], "--announce: nobody can reach 1.2.3.4:0, name a real address and port"),
+            (&["--announce", "x"], "--announce: 'x' is not an IP address such as 127.0.0.1 or [::1]"),
+            (&["--state-dir", ""], "--state-dir: the name of the folder is empty"),
+            (
+                &["--accept-fingerprint", "ab"],
+                "--accept-fingerprint: expected the 64 hexadecimal digits that were shown",
+            ),
+            (&["--frobnicate"], "Unrecognized option: 'frobnicate'"),
+            (&["--state-dir"], "Argument to option 'state-dir' missing"),
+            (&["--announce", "1.1.1.1:1", "--announce", "1.1.1.1:1"], "Option 'announce' given more than once"),
+        ] {
+            assert_eq!(
+                error(words),
+                format!("{what}. Usage: client [IP:PORT] [tracker_info.txt] [options], or client --help")
+            );
+        }
+        assert!(parse([OsStr::from_bytes(b"\xff")]).is_err());
+    }
+
+    #[test]
+    fn help_and_version_are_told_whatever_else_is_there() {
+        let Ok(Invocation::Tell(help)) = parse(["x", "y", "z", "--help"]) else { panic!("help") };
+        for word in ["Usage: client", "--announce IP:PORT", "--state-dir DIR", "--accept-fingerprint HEX", "--version"]
+        {
+            assert!(help.contains(word), "{help}");
+        }
+        assert_eq!(parse(["-V"]), Ok(Invocation::Tell(format!("client (groupshare) {}", env!("CARGO_PKG_VERSION")))));
+    }
+
+    #[test]
+    fn state_is_kept_under_the_xdg_state_folder_or_home() {
+        let of = |set: &[(&str, &str)]| {
+            let set: Vec<(String, OsString)> = set.iter().map(|(name, value)| ((*name).into(), value.into())).collect();
+            default_state_dir(|name| set.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()))
+        };
+        let at = |path: &str| Some(PathBuf::from(path));
+        assert_eq!(of(&[("XDG_STATE_HOME", "/s"), ("HOME", "/h")]), at("/s/groupshare"));
+        assert_eq!(of(&[("HOME", "/h")]), at("/h/.local/state/groupshare"));
+        assert_eq!(of(&[("XDG_STATE_HOME", "relative"), ("HOME", "/h")]), at("/h/.local/state/groupshare"));
+        assert_eq!(of(&[("XDG_STATE_HOME", "")]), None);
+    }
+}

@@ -1,0 +1,194 @@
+//! The line editor at a real terminal: typed lines with editing and history, and messages above the line being typed.
+
+use super::lines::{LINE_LEN_MAX, Lines};
+use super::prompt::{Input, read_plain};
+use super::stop::{Phase, Stop, StoppableReader};
+use super::terminal::Terminal;
+use crossbeam_channel::{Sender, bounded};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use rustyline::completion::Completer;
+use rustyline::error::ReadlineError;
+use rustyline::highlight::Highlighter;
+use rustyline::hint::Hinter;
+use rustyline::history::DefaultHistory;
+use rustyline::validate::Validator;
+use rustyline::{Config, Context, Editor, ExternalPrinter, Helper};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io::{self, Stdin};
+use std::thread::JoinHandle;
+
+/// What stands before a line that is typed.
+pub(super) const PROMPT: &str = "> ";
+/// How many descriptors the line editor can live with: it waits in `select`, which knows none from 1,024 on.
+const DESCRIPTORS_MAX: u64 = 1024;
+/// Most lines that the arrow keys bring back.
+const HISTORY_MAX: usize = 1000;
+
+/// A line editor with the thread that shows messages in it.
+pub(super) struct LineEditor {
+    /// Dropped first, which ends a wait of the showing thread.
+    editor: Option<Editor<Watcher, DefaultHistory>>,
+    terminal: Terminal,
+    stop: Stop,
+    /// Reads a line where the editor cannot, for want of descriptors.
+    plain: Lines<StoppableReader<Stdin>>,
+    /// What was pasted behind the first of several lines.
+    pasted: VecDeque<String>,
+    /// Whether the last thing typed was ctrl-C, so that another one leaves.
+    leaving: bool,
+    alive: Option<Sender<Infallible>>,
+    showing: Option<JoinHandle<()>>,
+}
+
+impl LineEditor {
+    /// Takes the terminal over. `None` where there is none that lines can be edited on.
+    pub(super) fn open(terminal: &Terminal, stop: &Stop) -> Option<Self> {
+        limit_descriptors()?;
+        let config = Config::builder().max_history_size(HISTORY_MAX).ok()?.build();
+        let mut editor: Editor<Watcher, DefaultHistory> = Editor::with_config(config).ok()?;
+        editor.set_helper(Some(Watcher::default()));
+        let mut above = editor.create_external_printer().ok()?;
+        let (alive, until) = bounded(0);
+        // A thread of its own, since showing a message waits for the editor when it has just returned a line.
+        let said = terminal.clone();
+        let showing = std::thread::Builder::new()
+            .name("messages".to_owned())
+            .spawn(move || said.serve_editor(&until, |text| above.print(text).is_ok()))
+            .ok()?;
+        Some(Self {
+            editor: Some(editor),
+            terminal: terminal.clone(),
+            stop: stop.clone(),
+            plain: Lines::new(stop.reader(io::stdin())),
+            pasted: VecDeque::new(),
+            leaving: false,
+            alive: Some(alive),
+            showing: Some(showing),
+        })
+    }
+
+    /// The next line that is typed.
+    pub(super) fn next_input(&mut self) -> Input {
+        loop {
+            if let Some(line) = self.next_pasted() {
+                return line;
+            }
+            let Some(editor) = &mut self.editor else { return Input::End };
+            self.stop.enter(Phase::Editing);
+            if self.stop.is_ending() {
+                self.stop.enter(Phase::Idle);
+                return Input::Stopped;
+            }
+            let read = {
+                let _screen = self.terminal.leave_to_editor();
+                editor.readline(PROMPT)
+            };
+            self.stop.enter(Phase::Idle);
+            if self.stop.is_ending() {
+                return Input::Stopped;
+            }
+            match read {
+                Ok(text) => {
+                    self.leaving = false;
+                    self.pasted.extend(text.split(['\n', '\r']).map(str::to_owned));
+                }
+                Err(ReadlineError::Interrupted) => {
+                    let empty = editor.helper().is_none_or(|watcher| watcher.empty.get());
+                    if empty && self.leaving {
+                        return Input::End;
+                    }
+                    if empty {
+                        self.terminal.event("Press ctrl-C again, or ctrl-D, to leave");
+                    }
+                    self.leaving = true;
+                }
+                Err(ReadlineError::Signal(_)) => {}
+                Err(ReadlineError::Eof) => return Input::End,
+                Err(error) if lacks_descriptors(&error) => {
+                    self.terminal.prompt(PROMPT);
+                    return read_plain(&mut self.plain, &self.stop);
+                }
+                Err(error) => return Input::Broken(format!("Cannot read from the terminal: {error}")),
+            }
+        }
+    }
+
+    /// The next of several pasted lines.
+    pub(super) fn next_pasted(&mut self) -> Option<Input> {
+        let line = self.pasted.pop_front()?;
+        Some(if line.len() > LINE_LEN_MAX {
+            Input::Bad(format!("The line is longer than {LINE_LEN_MAX} bytes"))
+        } else {
+            Input::Line(line)
+        })
+    }
+
+    /// Puts a line into the history.
+    pub(super) fn keep(&mut self, line: &str) {
+        if let Some(editor) = &mut self.editor {
+            // Nothing is lost but a line of the history.
+            let _ = editor.add_history_entry(line);
+        }
+    }
+}
+
+/// Keeps descriptors in the range that the editor knows; it would panic at one beyond. What needs more of them fails with
+/// an error of its own.
+fn limit_descriptors() -> Option<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current > DESCRIPTORS_MAX) {
+        limit.current = Some(DESCRIPTORS_MAX);
+        setrlimit(Resource::Nofile, limit).ok()?;
+    }
+    Some(())
+}
+
+fn lacks_descriptors(error: &ReadlineError) -> bool {
+    let number = match error {
+        ReadlineError::Io(error) => error.raw_os_error(),
+        ReadlineError::Errno(errno) => Some(*errno as i32),
+        _ => None,
+    };
+    number == Some(Errno::MFILE.raw_os_error())
+}
+
+impl Drop for LineEditor {
+    fn drop(&mut self) {
+        self.editor = None;
+        self.alive = None;
+        if let Some(showing) = self.showing.take() {
+            // It ends now that nothing can be shown any more; a panic of it was reported when it happened.
+            let _ = showing.join();
+        }
+    }
+}
+
+/// Sees whether the line is empty when ctrl-C is pressed, which the editor does not tell.
+struct Watcher {
+    empty: Cell<bool>,
+}
+
+impl Default for Watcher {
+    fn default() -> Self {
+        Self { empty: Cell::new(true) }
+    }
+}
+
+impl Hinter for Watcher {
+    type Hint = String;
+
+    fn hint(&self, line: &str, _pos: usize, _ctx: &Context<'_>) -> Option<String> {
+        self.empty.set(line.is_empty());
+        None
+    }
+}
+
+impl Completer for Watcher {
+    type Candidate = String;
+}
+impl Highlighter for Watcher {}
+impl Validator for Watcher {}
+impl Helper for Watcher {}

@@ -1,0 +1,368 @@
+//! The loop of the client: a line is read, understood, carried out, and its refusal told.
+
+use super::command::{Command, Question, Surroundings, Typed, may_be_kept, parse};
+use super::prompt::{Input, Prompt};
+use super::stop::{Phase, Stop};
+use super::terminal::Terminal;
+use super::usage::help;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Carries commands out.
+pub trait Execute {
+    /// Carries one command out and says its results itself. It returns early when the command is cancelled.
+    fn execute(&mut self, command: Command) -> Outcome;
+
+    /// At the end of a script: waits until every running download has ended, or the program is to end.
+    fn finish(&mut self);
+
+    /// Whether a download of this run has failed.
+    fn has_failed_downloads(&self) -> bool;
+}
+
+/// What a command came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// It was refused or has failed: one line that says what was wrong and what to do.
+    Failed(String),
+}
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// All went well, or a person was there to see what did not.
+    Success = 0,
+    /// A command or a download of a script has failed, or results could not be written.
+    Failure = 1,
+    /// The command line of the program is wrong, or the program cannot start.
+    Usage = 2,
+    /// A signal ended the program.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Reads and carries out commands until the input ends, `quit`, or a signal. The downloads that run then go on until
+/// they have ended only at the end of a script; otherwise they are left to whoever closes the executor.
+pub fn run(prompt: &mut Prompt, terminal: &Terminal, stop: &Stop, executor: &mut dyn Execute) -> Exit {
+    let mut session = Session { prompt, terminal, stop, executor, home: env::var_os("HOME").map(PathBuf::from) };
+    let mut failed = false;
+    loop {
+        match session.prompt.next_input() {
+            Input::Line(line) => match session.line(&line) {
+                Ok(Next::Line) => {}
+                Ok(Next::Leave) => break,
+                Err(refusal) => {
+                    terminal.error(&refusal);
+                    failed = true;
+                }
+            },
+            Input::Bad(why) => {
+                terminal.error(&why);
+                failed = true;
+            }
+            Input::Broken(why) => {
+                terminal.error(&why);
+                failed = true;
+                break;
+            }
+            Input::End => {
+                session.finish();
+                break;
+            }
+            Input::Stopped => break,
+        }
+        if stop.is_ending() {
+            break;
+        }
+    }
+    session.exit(failed)
+}
+
+/// What is read after a line.
+enum Next {
+    /// Another line.
+    Line,
+    /// Nothing.
+    Leave,
+}
+
+struct Session<'a> {
+    prompt: &'a mut Prompt,
+    terminal: &'a Terminal,
+    stop: &'a Stop,
+    executor: &'a mut dyn Execute,
+    home: Option<PathBuf>,
+}
+
+impl Session<'_> {
+    /// Carries out one line; the error is what is told.
+    fn line(&mut self, line: &str) -> Result<Next, String> {
+        if may_be_kept(line) {
+            self.prompt.keep(line.trim());
+        }
+        // Without a working folder, as when it was removed, relative paths stay what they are and lead nowhere.
+        let folder = env::current_dir().unwrap_or_default();
+        let around = Surroundings { home: self.home.as_deref(), folder: &folder, exists: &Path::exists };
+        let command = match parse(line, &around).map_err(|error| error.to_string())? {
+            Typed::Nothing => return Ok(Next::Line),
+            Typed::Quit => return Ok(Next::Leave),
+            Typed::Help(about) => {
+                self.terminal.results(help(about));
+                return Ok(Next::Line);
+            }
+            Typed::Question(question) => self.ask(question)?,
+            Typed::Command(command) => command,
+        };
+        self.stop.enter(Phase::Command);
+        let outcome = self.executor.execute(command);
+        if self.stop.is_cancelled() && !self.prompt.is_script() {
+            // The terminal has written ^C where the next line would begin.
+            self.terminal.end_line();
+        }
+        self.stop.enter(Phase::Idle);
+        match outcome {
+            Outcome::Done => Ok(Next::Line),
+            Outcome::Failed(why) => Err(why),
+        }
+    }
+
+    /// Completes a command with the passwords that it lacks.
+    fn ask(&mut self, question: Question) -> Result<Command, String> {
+        let asks = question.asks();
+        let answers: Result<Vec<String>, String> = asks.iter().map(|ask| self.prompt.password(ask)).collect();
+        question.answered(answers?).map_err(|error| error.to_string())
+    }
+
+    fn finish(&mut self) {
+        if self.prompt.is_script() {
+            self.stop.enter(Phase::Command);
+            self.executor.finish();
+            self.stop.enter(Phase::Idle);
+        }
+    }
+
+    fn exit(&self, failed: bool) -> Exit {
+        if self.stop.is_ending() {
+            return Exit::Interrupted;
+        }
+        let failed = self.prompt.is_script() && (failed || self.executor.has_failed_downloads());
+        if failed || self.terminal.has_lost_results() { Exit::Failure } else { Exit::Success }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::terminal::tests::{Sheet, sheets};
+    use super::*;
+    use std::io::{self, Read};
+
+    /// Writes down what it is told; `fail` names the commands that fail.
+    struct Recorder {
+        terminal: Terminal,
+        said: Vec<String>,
+        downloads_fail: bool,
+        at_command: Box<dyn FnMut()>,
+    }
+
+    impl Execute for Recorder {
+        fn execute(&mut self, command: Command) -> Outcome {
+            (self.at_command)();
+            self.said.push(format!("{command:?}"));
+            match command {
+                Command::ListGroups => {
+                    self.terminal.result("lab");
+                    Outcome::Done
+                }
+                Command::JoinGroup { group } => Outcome::Failed(format!("Group does not exist: {group}")),
+                _ => Outcome::Done,
+            }
+        }
+        fn finish(&mut self) {
+            self.said.push("finish".to_owned());
+        }
+        fn has_failed_downloads(&self) -> bool {
+            self.downloads_fail
+        }
+    }
+
+    struct Ran {
+        exit: Exit,
+        said: Vec<String>,
+        output: String,
+        error: String,
+    }
+
+    fn run_with(from: impl Read + 'static, change: impl FnOnce(&mut Recorder, &Stop)) -> Ran {
+        let (terminal, output, error) = sheets(false);
+        let stop = Stop::new(false).expect("an eventfd");
+        let mut executor = Recorder {
+            terminal: terminal.clone(),
+            said: Vec::new(),
+            downloads_fail: false,
+            at_command: Box::new(|| {}),
+        };
+        change(&mut executor, &stop);
+        let mut prompt = Prompt::script(from, &terminal, &stop);
+        let exit = run(&mut prompt, &terminal, &stop, &mut executor);
+        let text = |sheet: Sheet| sheet.text();
+        Ran { exit, said: executor.said, output: text(output), error: text(error) }
+    }
+
+    fn script(text: &'static [u8]) -> Ran {
+        run_with(text, |_, _| {})
+    }
+
+    #[test]
+    fn a_script_runs_line_by_line_and_ends_with_its_downloads() {
+        let ran = script(b"# a script\n\nlist_groups\nlogout");
+        assert_eq!(ran.said, ["ListGroups", "Logout", "finish"]);
+        assert_eq!((ran.output.as_str(), ran.error.as_str()), ("lab\n", ""));
+        assert_eq!(ran.exit, Exit::Success);
+    }
+
+    #[test]
+    fn a_refused_command_is_told_in_one_line_and_shows_in_the_exit_code() {
+        let ran = script(b"join_group lab\nlist_groups\n");
+        assert_eq!((ran.output.as_str(), ran.error.as_str()), ("lab\n", "Group does not exist: lab\n"));
+        assert_eq!(ran.said.last().map(String::as_str), Some("finish"));
+        assert_eq!(ran.exit, Exit::Failure);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_told_and_the_next_line_is_read() {
+        for (line, error) in [
+            (&b"create_group\n"[..], "Usage: create_group <group_id>\n"),
+            (b"frobnicate\n", "Unknown command 'frobnicate', type help for the list of commands\n"),
+            (b"\xff\xfe\n", "Line 1 of the input is not valid UTF-8\n"),
+            (&[0; 5000], "The line holds a NUL character, which no command has\n"),
+        ] {
+            let ran = run_with(line.chain(&b"\nlist_groups\n"[..]), |_, _| {});
+            assert_eq!((ran.output.as_str(), ran.error.as_str()), ("lab\n", error));
+            assert_eq!(ran.exit, Exit::Failure);
+        }
+        let ran = run_with(io::repeat(b'x').take(10_000_000).chain(&b"\nlist_groups"[..]), |_, _| {});
+        assert_eq!(ran.error, "Line 1 of the input is longer than 65536 bytes\n");
+        assert_eq!(ran.output, "lab\n");
+    }
+
+    #[test]
+    fn a_failed_download_shows_in_the_exit_code() {
+        let ran = run_with(&b"list_groups\n"[..], |executor, _| executor.downloads_fail = true);
+        assert_eq!(ran.exit, Exit::Failure);
+    }
+
+    #[test]
+    fn quit_leaves_at_once_and_waits_for_no_download() {
+        for line in [&b"quit\nlogout\n"[..], b"exit\nlogout\n"] {
+            let ran = script(line);
+            assert_eq!(ran.said, [""; 0]);
+            assert_eq!(ran.exit, Exit::Success);
+        }
+    }
+
+    #[test]
+    fn in_a_script_the_line_after_a_command_without_its_password_is_the_password() {
+        let ran = script(b"login bob\n  #it's a \"secret\" \r\nlist_groups\n");
+        assert_eq!(ran.said, ["Login { user: \"bob\", password: Password(..) }", "ListGroups", "finish"]);
+        assert_eq!(ran.error, "");
+        let ran = script(b"change_password\nold\nnew\nlogout\n");
+        assert_eq!(ran.said, ["ChangePassword { old: Password(..), new: Password(..) }", "Logout", "finish"]);
+    }
+
+    #[test]
+    fn a_password_that_does_not_come_is_told() {
+        for (text, error) in [
+            (&b"login bob"[..], "The input ends where the password should follow\n"),
+            (b"login bob\n\n", "A password has 1 to 1024 bytes\n"),
+            (b"login bob\n\xff\n", "Line 2 of the input is not valid UTF-8\n"),
+        ] {
+            let ran = script(text);
+            assert_eq!((ran.error.as_str(), ran.exit), (error, Exit::Failure));
+            assert_eq!(ran.said, ["finish"]);
+        }
+    }
+
+    #[test]
+    fn help_is_a_result() {
+        let ran = script(b"help\nhelp login\n");
+        assert!(ran.output.starts_with("create_user <user_id> [password]  "));
+        assert!(ran.output.contains("\nUsage: login <user_id> [password]\n"));
+        assert_eq!((ran.error.as_str(), ran.exit), ("", Exit::Success));
+    }
+
+    #[test]
+    fn a_signal_during_a_command_ends_the_script_without_waiting_for_downloads() {
+        let ran = run_with(&b"list_groups\nlogout\n"[..], |executor, stop| {
+            let stop = stop.clone();
+            executor.at_command = Box::new(move || stop.signal());
+        });
+        assert_eq!(ran.said, ["ListGroups"]);
+        assert_eq!(ran.exit, Exit::Interrupted);
+    }
+
+    #[test]
+    fn a_signal_while_the_next_line_is_awaited_ends_the_script() {
+        struct Signalled(Stop);
+        impl Read for Signalled {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                self.0.signal();
+                Err(io::Error::other("a signal ended the wait"))
+            }
+        }
+        let (terminal, _, error) = sheets(false);
+        let stop = Stop::new(false).expect("an eventfd");
+        let mut prompt = Prompt::script(Signalled(stop.clone()), &terminal, &stop);
+        let mut executor = Recorder {
+            terminal: terminal.clone(),
+            said: Vec::new(),
+            downloads_fail: false,
+            at_command: Box::new(|| {}),
+        };
+        assert_eq!(run(&mut prompt, &terminal, &stop, &mut executor), Exit::Interrupted);
+        assert_eq!((executor.said.len(), error.text().as_str()), (0, ""));
+    }
+
+    #[test]
+    fn an_input_that_cannot_be_read_ends_the_program_and_says_so() {
+        struct Folder;
+        impl Read for Folder {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::IsADirectory.into())
+            }
+        }
+        let ran = run_with(Folder, |_, _| {});
+        assert_eq!((ran.error.as_str(), ran.exit), ("Cannot read standard input: is a directory\n", Exit::Failure));
+    }
+
+    #[test]
+    fn results_that_nobody_can_read_show_in_the_exit_code() {
+        struct Closed;
+        impl io::Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let terminal = Terminal::new(Box::new(Closed), Box::new(Sheet::default()));
+        let stop = Stop::new(false).expect("an eventfd");
+        let mut prompt = Prompt::script(&b"help\n"[..], &terminal, &stop);
+        let mut executor = Recorder {
+            terminal: terminal.clone(),
+            said: Vec::new(),
+            downloads_fail: false,
+            at_command: Box::new(|| {}),
+        };
+        assert_eq!(run(&mut prompt, &terminal, &stop, &mut executor), Exit::Failure);
+    }
+}

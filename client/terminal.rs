@@ -1,0 +1,367 @@
+//! Where the client says things: whole lines on standard output and standard error, from any thread, never into the
+//! line that is being typed.
+//!
+//! Results, the end of a background download among them, go to standard output; refusals, and what the client says
+//! unasked, to standard error. Both are plain text without a prefix. Every line is escaped here, so names from outside
+//! may be put into one as they are.
+
+use crate::model::escape::escape;
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+
+/// Most lines that wait while a password is being typed; those beyond are counted, not kept.
+const WAITING_MAX: usize = 1000;
+
+/// A handle on standard output and standard error. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Terminal(Arc<Shared>);
+
+struct Shared {
+    // Held while a line is written: that is what keeps the lines of several threads apart.
+    state: Mutex<State>,
+    /// A message here says that lines wait to be shown above the one that is being typed.
+    knock: Sender<()>,
+    knocked: Receiver<()>,
+}
+
+struct State {
+    output: Channel,
+    error: Channel,
+    mode: Mode,
+    waiting: VecDeque<(Stream, String)>,
+    left_out: usize,
+}
+
+struct Channel {
+    to: Box<dyn Write + Send>,
+    /// Whether it shows on the screen on which lines are typed.
+    on_screen: bool,
+    /// Whether something could not be written.
+    broken: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    Output,
+    Error,
+}
+
+/// What the screen is busy with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Nothing: lines are written at once.
+    Free,
+    /// The line editor: lines wait until it shows them above the line that is being typed.
+    Editing,
+    /// A password: lines wait until it is complete.
+    Quiet,
+}
+
+impl Terminal {
+    /// The program's own standard output and standard error.
+    pub fn stdio() -> Self {
+        let (output, error) = (io::stdout(), io::stderr());
+        let (output_on_screen, error_on_screen) = (output.is_terminal(), error.is_terminal());
+        Self::with(Box::new(output), output_on_screen, Box::new(error), error_on_screen)
+    }
+
+    /// A terminal that writes results and everything else to the two given places, neither of which is a screen.
+    pub fn new(output: Box<dyn Write + Send>, error: Box<dyn Write + Send>) -> Self {
+        Self::with(output, false, error, false)
+    }
+
+    fn with(
+        output: Box<dyn Write + Send>,
+        output_on_screen: bool,
+        error: Box<dyn Write + Send>,
+        error_on_screen: bool,
+    ) -> Self {
+        let channel = |to, on_screen| Channel { to, on_screen, broken: false };
+        let state = State {
+            output: channel(output, output_on_screen),
+            error: channel(error, error_on_screen),
+            mode: Mode::Free,
+            waiting: VecDeque::new(),
+            left_out: 0,
+        };
+        let (knock, knocked) = bounded(1);
+        Self(Arc::new(Shared { state: Mutex::new(state), knock, knocked }))
+    }
+
+    /// Says what a command, or a download that it began, came to: one line on standard output.
+    pub fn result(&self, line: &str) {
+        self.say(Stream::Output, [line]);
+    }
+
+    /// Says several lines of one result, which nothing comes between.
+    pub fn results<L: AsRef<str>>(&self, lines: impl IntoIterator<Item = L>) {
+        self.say(Stream::Output, lines);
+    }
+
+    /// Says why something failed and what to do: one line on standard error.
+    pub fn error(&self, line: &str) {
+        self.say(Stream::Error, [line]);
+    }
+
+    /// Says what happened unasked, such as a tracker that was lost: one line on standard error.
+    pub fn event(&self, line: &str) {
+        self.say(Stream::Error, [line]);
+    }
+
+    /// Whether a result could not be written, as happens when standard output is closed or its disk is full.
+    pub fn has_lost_results(&self) -> bool {
+        self.0.state.lock().output.broken
+    }
+
+    fn say<L: AsRef<str>>(&self, stream: Stream, lines: impl IntoIterator<Item = L>) {
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(&escape(line.as_ref()));
+            text.push('\n');
+        }
+        let mut state = self.0.state.lock();
+        let on_screen = state.channel(stream).on_screen;
+        if state.mode == Mode::Free || !on_screen {
+            state.channel(stream).write(&text);
+        } else if state.waiting.len() < WAITING_MAX {
+            state.waiting.push_back((stream, text));
+        } else {
+            state.left_out += 1;
+        }
+        if state.mode == Mode::Editing && on_screen {
+            // A knock that was not answered yet covers this line too.
+            let _ = self.0.knock.try_send(());
+        }
+    }
+
+    /// Shows a question without a line end, on standard error so that results stay apart from it.
+    pub(super) fn ask(&self, question: &str) {
+        self.0.state.lock().error.write(&escape(question));
+    }
+
+    /// Shows the prompt where no line editor does.
+    pub(super) fn prompt(&self, prompt: &str) {
+        self.0.state.lock().output.write(prompt);
+    }
+
+    /// Ends the line on which nothing was echoed.
+    pub(super) fn end_line(&self) {
+        self.0.state.lock().error.write("\n");
+    }
+
+    /// Leaves the screen to the line editor until the guard is dropped.
+    pub(super) fn leave_to_editor(&self) -> Leave<'_> {
+        self.leave(Mode::Editing)
+    }
+
+    /// Keeps the screen quiet until the guard is dropped.
+    pub(super) fn keep_quiet(&self) -> Leave<'_> {
+        self.leave(Mode::Quiet)
+    }
+
+    fn leave(&self, mode: Mode) -> Leave<'_> {
+        self.0.state.lock().mode = mode;
+        Leave(self)
+    }
+
+    /// Hands lines that wait to `show`, which puts them above the line that is being typed and may block. Returns when
+    /// `until` is disconnected or `show` fails.
+    pub(super) fn serve_editor(&self, until: &Receiver<Infallible>, mut show: impl FnMut(String) -> bool) {
+        loop {
+            select! {
+                recv(self.0.knocked) -> _ => {}
+                recv(until) -> _ => return,
+            }
+            let mut state = self.0.state.lock();
+            let batch = if state.mode == Mode::Editing { state.take_waiting() } else { Vec::new() };
+            drop(state);
+            let text: String = batch.into_iter().map(|(_, text)| text).collect();
+            if !text.is_empty() && !show(text) {
+                return;
+            }
+        }
+    }
+}
+
+/// The screen is somebody else's until this is dropped; what waited is written then.
+pub(super) struct Leave<'a>(&'a Terminal);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.0.state.lock();
+        state.mode = Mode::Free;
+        for (stream, text) in state.take_waiting() {
+            state.channel(stream).write(&text);
+        }
+    }
+}
+
+impl State {
+    fn channel(&mut self, stream: Stream) -> &mut Channel {
+        match stream {
+            Stream::Output => &mut self.output,
+            Stream::Error => &mut self.error,
+        }
+    }
+
+    fn take_waiting(&mut self) -> Vec<(Stream, String)> {
+        let mut waiting: Vec<_> = self.waiting.drain(..).collect();
+        let left_out = std::mem::take(&mut self.left_out);
+        if left_out > 0 {
+            waiting.push((Stream::Error, format!("{left_out} more messages were left out\n")));
+        }
+        waiting
+    }
+}
+
+impl Channel {
+    /// Writes and goes on if that fails: nobody is there to be told, and the commands still have their effect.
+    fn write(&mut self, text: &str) {
+        self.broken |= self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush()).is_err();
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Keeps what is written, for tests of whatever writes.
+    #[derive(Clone, Default)]
+    pub(in crate::client) struct Sheet(Arc<Mutex<Vec<u8>>>);
+
+    impl Sheet {
+        pub(in crate::client) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().clone()).expect("only text is written")
+        }
+    }
+
+    impl Write for Sheet {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A terminal and the sheets of its standard output and standard error.
+    pub(in crate::client) fn sheets(on_screen: bool) -> (Terminal, Sheet, Sheet) {
+        let (output, error) = (Sheet::default(), Sheet::default());
+        let terminal = Terminal::with(Box::new(output.clone()), on_screen, Box::new(error.clone()), on_screen);
+        (terminal, output, error)
+    }
+
+    #[test]
+    fn results_and_everything_else_go_to_different_places() {
+        let (terminal, output, error) = sheets(false);
+        terminal.result("User created");
+        terminal.error("Group does not exist: lab");
+        terminal.event("The tracker 127.0.0.1:5000 is lost");
+        terminal.results(["lab", "math"]);
+        assert_eq!(output.text(), "User created\nlab\nmath\n");
+        assert_eq!(error.text(), "Group does not exist: lab\nThe tracker 127.0.0.1:5000 is lost\n");
+    }
+
+    #[test]
+    fn a_name_from_outside_cannot_act_on_the_terminal_or_make_a_second_line() {
+        let (terminal, output, _) = sheets(false);
+        terminal.result("x\x1b[2J\nUser created\u{202e}");
+        assert_eq!(output.text(), "x\\u{1b}[2J\\u{a}User created\\u{202e}\n");
+    }
+
+    #[test]
+    fn lines_of_several_threads_do_not_mix() {
+        let (terminal, output, _) = sheets(false);
+        std::thread::scope(|scope| {
+            for letter in ["a", "b", "c", "d"] {
+                let terminal = terminal.clone();
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        terminal.results([letter.repeat(50), letter.repeat(50)]);
+                    }
+                });
+            }
+        });
+        let text = output.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 1600);
+        for pair in lines.chunks(2) {
+            assert!(pair[0].len() == 50 && pair[0] == pair[1], "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn a_closed_output_is_remembered_and_harms_nobody() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let terminal = Terminal::new(Box::new(Closed), Box::new(Closed));
+        terminal.error("nobody hears");
+        assert!(!terminal.has_lost_results());
+        terminal.result("nobody hears");
+        assert!(terminal.has_lost_results());
+    }
+
+    #[test]
+    fn while_a_password_is_typed_lines_wait_and_follow_in_order() {
+        let (terminal, output, error) = sheets(true);
+        let quiet = terminal.keep_quiet();
+        terminal.event("first");
+        terminal.result("second");
+        assert_eq!(output.text() + &error.text(), "");
+        drop(quiet);
+        terminal.result("third");
+        assert_eq!((output.text().as_str(), error.text().as_str()), ("second\nthird\n", "first\n"));
+    }
+
+    #[test]
+    fn what_is_not_on_the_screen_does_not_wait() {
+        let (output, error) = (Sheet::default(), Sheet::default());
+        let terminal = Terminal::with(Box::new(output.clone()), true, Box::new(error.clone()), false);
+        let _editing = terminal.leave_to_editor();
+        terminal.result("on the screen");
+        terminal.error("in a file");
+        assert_eq!((output.text().as_str(), error.text().as_str()), ("", "in a file\n"));
+    }
+
+    #[test]
+    fn the_lines_that_wait_have_a_limit() {
+        let (terminal, _, error) = sheets(true);
+        let quiet = terminal.keep_quiet();
+        for _ in 0..WAITING_MAX + 2 {
+            terminal.event("x");
+        }
+        drop(quiet);
+        assert_eq!(error.text().lines().count(), WAITING_MAX + 1);
+        assert!(error.text().ends_with("x\n2 more messages were left out\n"));
+    }
+
+    #[test]
+    fn while_a_line_is_typed_the_editor_shows_what_is_said() {
+        let (terminal, output, error) = sheets(true);
+        let (alive, until) = bounded(0);
+        let (shown, show) = bounded(1);
+        let serving = {
+            let terminal = terminal.clone();
+            std::thread::spawn(move || terminal.serve_editor(&until, |text| shown.send(text).is_ok()))
+        };
+        let editing = terminal.leave_to_editor();
+        terminal.result("Download completed: f");
+        assert_eq!(show.recv(), Ok("Download completed: f\n".to_owned()));
+        drop(editing);
+        terminal.result("written");
+        assert_eq!((output.text().as_str(), error.text().as_str()), ("written\n", ""));
+        drop(alive);
+        serving.join().expect("the server ends");
+    }
+}

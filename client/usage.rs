@@ -1,0 +1,318 @@
+//! The table of commands: what each is called, what it takes and what it does. The parser, `help` and the check of the
+//! README's list all read this one table.
+
+use std::fmt;
+
+macro_rules! commands {
+    ($($word:ident $names:expr, $arguments:literal $counts:expr, $summary:literal $details:literal)*) => {
+        /// The commands by name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Word {
+            $(#[doc = $summary] $word,)*
+        }
+
+        /// Every command, in the order in which `help` lists them.
+        pub const COMMANDS: &[Usage] = &[
+            $(Usage {
+                word: Word::$word,
+                names: &$names,
+                arguments: $arguments,
+                counts: &$counts,
+                summary: $summary,
+                details: $details,
+            },)*
+        ];
+    };
+}
+
+/// One command of the table.
+#[derive(Debug)]
+pub struct Usage {
+    /// Which command.
+    pub word: Word,
+    /// What is typed for it; the first is its proper name.
+    pub names: &'static [&'static str],
+    /// Its arguments as documented; empty if there are none.
+    pub arguments: &'static str,
+    /// How many arguments it takes: every number that is right.
+    pub counts: &'static [usize],
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// What else there is to know, in lines.
+    pub details: &'static str,
+}
+
+commands! {
+    CreateUser ["create_user"], "<user_id> [password]" [1, 2],
+        "create an account"
+        "Without the password it is asked for and not shown while you type it; in a script the next line is taken."
+    Login ["login"], "<user_id> [password]" [1, 2],
+        "log in; sharing and unfinished downloads go on"
+        "Without the password it is asked for and not shown while you type it; in a script the next line is taken.\n\
+         You may be logged in from several clients at once."
+    Logout ["logout"], "" [0],
+        "log out; sharing stops and downloads pause until the next login"
+        ""
+    ChangePassword ["change_password"], "[<old_password> <new_password>]" [0, 2],
+        "change your password"
+        "Without the passwords they are asked for and not shown while you type them; in a script the next two lines are taken."
+    CreateGroup ["create_group"], "<group_id>" [1],
+        "create a group and be its owner"
+        ""
+    JoinGroup ["join_group"], "<group_id>" [1],
+        "ask the owner of a group to let you in"
+        ""
+    LeaveGroup ["leave_group"], "<group_id>" [1],
+        "leave a group, or withdraw your request to join it"
+        "You stop sharing your files there, and your downloads from it end. If you own the group, the member who has been\n\
+         in it longest becomes its owner."
+    ListRequests ["list_requests"], "<group_id>" [1],
+        "list who asks to join your group"
+        ""
+    AcceptRequest ["accept_request"], "<group_id> <user_id>" [2],
+        "let a user into your group"
+        ""
+    RejectRequest ["reject_request"], "<group_id> <user_id>" [2],
+        "turn a user's request to join down"
+        ""
+    RemoveMember ["remove_member"], "<group_id> <user_id>" [2],
+        "remove a member from your group"
+        ""
+    ListMembers ["list_members"], "<group_id>" [1],
+        "list the members of a group you are in"
+        ""
+    ListGroups ["list_groups"], "" [0],
+        "list all groups"
+        ""
+    ListFiles ["list_files"], "<group_id>" [1],
+        "list the files shared in a group you are in"
+        ""
+    UploadFile ["upload_file"], "<file_path> <group_id>" [2],
+        "share a file or folder in a group"
+        "The file stays where it is and is not copied. The order <group_id> <file_path> is understood too: what contains\n\
+         a '/' or is the only one of the two that exists is the path."
+    DownloadFile ["download_file"], "<group_id> <file_name> <destination_path>" [3],
+        "download a file in the background"
+        "The destination is a folder or the new file's name. Nothing that is there already is overwritten."
+    ShowDownloads ["show_downloads"], "" [0],
+        "show downloads and how far they are"
+        "[D] is downloading, [C] is complete, [F] has failed."
+    PauseDownload ["pause_download"], "<group_id> <file_name>" [2],
+        "pause a download"
+        ""
+    ResumeDownload ["resume_download"], "<group_id> <file_name>" [2],
+        "go on with a download that is paused or has failed"
+        ""
+    CancelDownload ["cancel_download"], "<group_id> <file_name>" [2],
+        "give up a download and remove what it has stored"
+        ""
+    StopShare ["stop_share"], "<group_id> <file_name>" [2],
+        "stop sharing a file in a group"
+        "The file itself is not touched."
+    Wait ["wait"], "[<group_id> <file_name>]" [0, 2],
+        "wait until that download, or every download, has ended"
+        "At the end of a script all downloads are waited for without it."
+    Help ["help"], "[command]" [0, 1],
+        "list the commands, or say more about one"
+        ""
+    Quit ["quit", "exit"], "" [0],
+        "leave; unfinished downloads go on after the next login"
+        ""
+}
+
+/// Said below the list of commands.
+const QUOTING: &str = "Names and paths with spaces go in quotes: upload_file \"my notes.pdf\" lab";
+
+impl Usage {
+    /// The name and the arguments.
+    pub fn synopsis(&self) -> impl fmt::Display {
+        struct Synopsis(&'static str, &'static str);
+        impl fmt::Display for Synopsis {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0)?;
+                if self.1.is_empty() { Ok(()) } else { write!(f, " {}", self.1) }
+            }
+        }
+        Synopsis(self.name(), self.arguments)
+    }
+
+    /// The proper name.
+    pub fn name(&self) -> &'static str {
+        self.names[0]
+    }
+}
+
+impl Word {
+    /// The command's line of the table.
+    pub fn usage(self) -> &'static Usage {
+        COMMANDS.iter().find(|usage| usage.word == self).expect("the macro makes a line for every word")
+    }
+
+    /// The command with this name, in whatever case and with `-` for `_`.
+    pub fn find(typed: &str) -> Option<Self> {
+        let folded = fold(typed);
+        COMMANDS.iter().find(|usage| usage.names.contains(&folded.as_str())).map(|usage| usage.word)
+    }
+
+    /// Whether a password may stand on its line.
+    pub fn takes_password(self) -> bool {
+        matches!(self, Word::CreateUser | Word::Login | Word::ChangePassword)
+    }
+}
+
+fn fold(typed: &str) -> String {
+    typed.to_ascii_lowercase().replace('-', "_")
+}
+
+/// Most names that a wrong one is answered with.
+const NEAR_MAX: usize = 4;
+
+/// The commands that could be meant by a name that is none: those that begin with it, or else the nearest, at a small
+/// distance. At most four.
+pub fn near(typed: &str) -> Vec<Word> {
+    let folded = fold(typed);
+    // No name comes near a text this long, and the distance takes time in proportion to its length.
+    if folded.len() > 40 {
+        return Vec::new();
+    }
+    let names = || COMMANDS.iter().flat_map(|usage| usage.names.iter().map(|name| (*name, usage.word)));
+    if folded.len() >= 3 {
+        let begun: Vec<Word> = names().filter(|(name, _)| name.starts_with(&folded)).map(|(_, word)| word).collect();
+        if !begun.is_empty() && begun.len() <= NEAR_MAX {
+            return begun;
+        }
+    }
+    // One mistake in three characters is a slip of the finger, more is another word.
+    let allowed = (folded.chars().count() / 3).min(3);
+    let distances = names().map(|(name, word)| (distance(&folded, name), word));
+    distances.filter(|(distance, _)| *distance <= allowed).min().map(|(_, word)| word).into_iter().collect()
+}
+
+/// How many characters must be put in, left out, changed or swapped with their neighbour to make one text of the other
+/// (optimal string alignment).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    rows[0] = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        rows[i][0] = i;
+        for j in 1..=b.len() {
+            let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = changed.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = least;
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+/// The lines that `help` shows: all commands, or what there is to know about one.
+pub fn help(about: Option<Word>) -> Vec<String> {
+    if let Some(word) = about {
+        let usage = word.usage();
+        let mut lines = vec![format!("Usage: {}", usage.synopsis()), sentence(usage.summary)];
+        lines.extend(usage.details.lines().map(str::to_owned));
+        lines.extend(usage.names[1..].iter().map(|other| format!("'{other}' does the same.")));
+        return lines;
+    }
+    let width = COMMANDS.iter().map(|usage| usage.synopsis().to_string().len()).max().unwrap_or_default();
+    let row = |usage: &Usage| format!("{:width$}  {}", usage.synopsis().to_string(), usage.summary);
+    let mut lines: Vec<String> = COMMANDS.iter().map(row).collect();
+    lines.push(QUOTING.to_owned());
+    lines
+}
+
+/// The summary with a capital and a full stop.
+fn sentence(summary: &str) -> String {
+    let (first, rest) = summary.split_at(1);
+    format!("{}{rest}.", first.to_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_stands_in_the_table_once_and_finds_its_command() {
+        let mut names: Vec<&str> = COMMANDS.iter().flat_map(|usage| usage.names.iter().copied()).collect();
+        for usage in COMMANDS {
+            assert_eq!(usage.word.usage().name(), usage.name());
+            for name in usage.names {
+                assert_eq!(Word::find(name), Some(usage.word));
+            }
+        }
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn names_are_found_in_any_case_and_with_hyphens() {
+        assert_eq!(Word::find("Show_Downloads"), Some(Word::ShowDownloads));
+        assert_eq!(Word::find("list-groups"), Some(Word::ListGroups));
+        assert_eq!(Word::find("EXIT"), Some(Word::Quit));
+        assert_eq!(Word::find("list_group"), None);
+    }
+
+    #[test]
+    fn the_numbers_of_arguments_agree_with_what_is_documented() {
+        for usage in COMMANDS {
+            let most = usage.arguments.matches('<').count() + usage.arguments.matches(['[']).count();
+            // Brackets around names in angle brackets are not an argument of their own.
+            let most = most - usage.arguments.matches("[<").count();
+            assert_eq!(usage.counts.iter().max(), Some(&most), "{}", usage.name());
+            assert!(usage.counts.is_sorted());
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_is_recognized_and_another_word_is_not() {
+        for (typed, meant) in [
+            ("logni", vec![Word::Login]),
+            ("creat_user", vec![Word::CreateUser]),
+            ("donwload_file", vec![Word::DownloadFile]),
+            ("listgroups", vec![Word::ListGroups]),
+            ("upload", vec![Word::UploadFile]),
+            ("list", vec![Word::ListRequests, Word::ListMembers, Word::ListGroups, Word::ListFiles]),
+            ("qiut", vec![Word::Quit]),
+            ("rm", vec![]),
+            ("passwd", vec![]),
+            ("", vec![]),
+            ("\0\0\0\0", vec![]),
+        ] {
+            assert_eq!(near(typed), meant, "{typed}");
+        }
+        assert_eq!(near(&"x".repeat(60_000)), vec![]);
+    }
+
+    #[test]
+    fn the_distance_counts_single_slips() {
+        for (a, b, slips) in [("", "", 0), ("ab", "ba", 1), ("abc", "", 3), ("abc", "axc", 1), ("quit", "qut", 1)] {
+            assert_eq!(distance(a, b), slips, "{a} {b}");
+            assert_eq!(distance(b, a), slips, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn help_lists_every_command_with_what_follows_after_two_spaces() {
+        let lines = help(None);
+        assert_eq!(lines.len(), COMMANDS.len() + 1);
+        for (line, usage) in lines.iter().zip(COMMANDS) {
+            assert!(line.starts_with(&usage.synopsis().to_string()), "{line}");
+            assert!(line.ends_with(&format!("  {}", usage.summary)), "{line}");
+            assert!(line.len() <= 120, "{line}");
+        }
+    }
+
+    #[test]
+    fn help_about_one_command_begins_with_its_usage() {
+        let lines = help(Some(Word::Quit));
+        assert_eq!(lines[0], "Usage: quit");
+        assert_eq!(lines[1], "Leave; unfinished downloads go on after the next login.");
+        assert_eq!(lines[2], "'exit' does the same.");
+        assert_eq!(help(Some(Word::ShowDownloads)).len(), 3);
+    }
+}

@@ -1,0 +1,360 @@
+//! The text of tracker_info.txt: where the trackers of one installation are, in the order in which they are tried.
+//!
+//! One entry is `IP` and `PORT` on lines of their own, `IP PORT`, or `IP:PORT`. `#` begins a comment, blank lines say
+//! nothing, and one line `fingerprint <64 hexadecimal digits>` may name the trackers' key.
+
+use super::address::{AddressError, parse_address, parse_ip, parse_port};
+use super::digest::Fingerprint;
+use super::escape::excerpt;
+use core::net::{IpAddr, SocketAddr};
+use std::fmt;
+
+/// Most trackers one list names.
+pub const TRACKERS_MAX: usize = 256;
+/// Most characters of a wrong line that an error repeats.
+const SHOWN_MAX: usize = 80;
+
+/// Where one tracker listens.
+pub type TrackerAddr = SocketAddr;
+
+/// The trackers of one installation. Never empty, no address twice, no port 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackerList {
+    addrs: Vec<TrackerAddr>,
+    fingerprint: Option<Fingerprint>,
+}
+
+/// What is wrong with a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrackerListError {
+    /// One line is wrong.
+    Line {
+        /// Its number, from 1.
+        number: usize,
+        /// What it says, cut and escaped.
+        text: String,
+        /// What is wrong with it.
+        problem: LineProblem,
+    },
+    /// No line names a tracker.
+    Empty,
+    /// A tracker was asked for that the list does not have.
+    NoSuchNumber {
+        /// The number asked for.
+        asked: u64,
+        /// How many trackers there are.
+        count: usize,
+    },
+}
+
+/// What is wrong with one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LineProblem {
+    /// An address that cannot be read.
+    Address(AddressError),
+    /// A port of 0, at which nobody can be reached.
+    PortZero,
+    /// A port, or something that is neither, where an IP address is due.
+    NotAnEntry,
+    /// The line after a lone IP address is not its port; also where the list ends.
+    PortMissing,
+    /// More than an IP address and a port on one line.
+    TooMuch,
+    /// The address stands on an earlier line too.
+    Duplicate,
+    /// `fingerprint` is not followed by exactly 64 hexadecimal digits.
+    BadFingerprint,
+    /// A second `fingerprint` line.
+    SecondFingerprint,
+    /// More than 256 trackers.
+    TooMany,
+}
+
+impl From<AddressError> for LineProblem {
+    fn from(error: AddressError) -> Self {
+        Self::Address(error)
+    }
+}
+
+impl fmt::Display for LineProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(error) => error.fmt(f),
+            Self::PortZero => write!(f, "port 0 cannot be reached, use 1 to 65535"),
+            Self::NotAnEntry => write!(f, "expected IP:PORT, IP PORT, or an IP with its port on the next line"),
+            Self::PortMissing => write!(f, "this IP address has no port, which goes behind it or on the next line"),
+            Self::TooMuch => write!(f, "expected one IP and one port, nothing more"),
+            Self::Duplicate => write!(f, "this tracker is listed twice, remove one of the two"),
+            Self::BadFingerprint => write!(f, "expected 'fingerprint' and 64 hexadecimal digits"),
+            Self::SecondFingerprint => write!(f, "there can be only one fingerprint"),
+            Self::TooMany => write!(f, "a list has at most {TRACKERS_MAX} trackers"),
+        }
+    }
+}
+
+impl fmt::Display for TrackerListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line { number, text, problem } => write!(f, "line {number} '{text}': {problem}"),
+            Self::Empty => write!(f, "no tracker is listed, add a line such as 127.0.0.1:5000"),
+            Self::NoSuchNumber { asked, count: 1 } => {
+                write!(f, "there is no tracker {asked}, only tracker 1 is listed")
+            }
+            Self::NoSuchNumber { asked, count } => {
+                write!(f, "there is no tracker {asked}, trackers 1 to {count} are listed")
+            }
+        }
+    }
+}
+
+impl std::error::Error for TrackerListError {}
+
+impl TrackerList {
+    /// Reads the text of a tracker_info.txt.
+    pub fn parse(text: &str) -> Result<Self, TrackerListError> {
+        let mut reading = Reading::default();
+        for (index, line) in text.strip_prefix('\u{FEFF}').unwrap_or(text).lines().enumerate() {
+            let line = line.split_once('#').map_or(line, |(before, _)| before).trim();
+            if line.is_empty() {
+                continue;
+            }
+            reading.line(index + 1, line)?;
+        }
+        if let Some(lone) = reading.lone {
+            return Err(line_error(lone.number, &lone.text, LineProblem::PortMissing));
+        }
+        if reading.addrs.is_empty() {
+            return Err(TrackerListError::Empty);
+        }
+        Ok(Self { addrs: reading.addrs, fingerprint: reading.fingerprint })
+    }
+
+    /// Where tracker `number` listens; trackers are numbered from 1 in the order of the list.
+    pub fn tracker(&self, number: u64) -> Result<TrackerAddr, TrackerListError> {
+        let index = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        index
+            .and_then(|index| self.addrs.get(index).copied())
+            .ok_or(TrackerListError::NoSuchNumber { asked: number, count: self.addrs.len() })
+    }
+
+    /// Every tracker, number 1 first.
+    pub fn trackers(&self) -> &[TrackerAddr] {
+        &self.addrs
+    }
+
+    /// The key that the trackers must show, where the list names one.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.fingerprint
+    }
+}
+
+fn line_error(number: usize, text: &str, problem: LineProblem) -> TrackerListError {
+    TrackerListError::Line { number, text: excerpt(text, SHOWN_MAX), problem }
+}
+
+/// An IP address that stood on a line of its own and waits for its port.
+struct Lone {
+    ip: IpAddr,
+    number: usize,
+    text: String,
+}
+
+#[derive(Default)]
+struct Reading {
+    addrs: Vec<TrackerAddr>,
+    fingerprint: Option<Fingerprint>,
+    lone: Option<Lone>,
+}
+
+impl Reading {
+    /// Takes one line that says something, its comment taken off.
+    fn line(&mut self, number: usize, line: &str) -> Result<(), TrackerListError> {
+        let taken = match self.lone.take() {
+            None => self.entry_or_fingerprint(number, line),
+            Some(lone) if line.bytes().all(|byte| byte.is_ascii_digit()) => {
+                parse_port(line).map_err(LineProblem::from).and_then(|port| self.entry(SocketAddr::new(lone.ip, port)))
+            }
+            // Anything but a port here means that it was forgotten one entry before.
+            Some(lone) => return Err(line_error(lone.number, &lone.text, LineProblem::PortMissing)),
+        };
+        taken.map_err(|problem| line_error(number, line, problem))
+    }
+
+    fn entry_or_fingerprint(&mut self, number: usize, line: &str) -> Result<(), LineProblem> {
+        let mut words = line.split_whitespace();
+        let (first, second, more) = (words.next().unwrap_or_default(), words.next(), words.next().is_some());
+        if first.eq_ignore_ascii_case("fingerprint") {
+            return self.fingerprint(second.filter(|_| !more));
+        }
+        match second {
+            Some(_) if more => Err(LineProblem::TooMuch),
+            Some(port) => self.entry(SocketAddr::new(parse_ip(first)?, parse_port(port)?)),
+            None => match parse_ip(first) {
+                Ok(ip) => {
+                    self.lone = Some(Lone { ip, number, text: line.to_owned() });
+                    Ok(())
+                }
+                Err(_) if first.contains(':') => self.entry(parse_address(first)?),
+                Err(_) if first.bytes().all(|byte| byte.is_ascii_digit()) => Err(LineProblem::NotAnEntry),
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+
+    fn entry(&mut self, addr: TrackerAddr) -> Result<(), LineProblem> {
+        if addr.port() == 0 {
+            return Err(LineProblem::PortZero);
+        }
+        // An IPv4 address written as IPv6 (::ffff:10.0.0.1) reaches the same tracker.
+        let same = |other: &SocketAddr| {
+            (other.ip().to_canonical(), other.port()) == (addr.ip().to_canonical(), addr.port())
+                && scope(other) == scope(&addr)
+        };
+        if self.addrs.iter().any(same) {
+            return Err(LineProblem::Duplicate);
+        }
+        if self.addrs.len() == TRACKERS_MAX {
+            return Err(LineProblem::TooMany);
+        }
+        self.addrs.push(addr);
+        Ok(())
+    }
+
+    fn fingerprint(&mut self, digits: Option<&str>) -> Result<(), LineProblem> {
+        if self.fingerprint.is_some() {
+            return Err(LineProblem::SecondFingerprint);
+        }
+        let fingerprint = digits.and_then(Fingerprint::from_hex).ok_or(LineProblem::BadFingerprint)?;
+        self.fingerprint = Some(fingerprint);
+        Ok(())
+    }
+}
+
+/// Which interface a link-local address is meant on.
+fn scope(addr: &SocketAddr) -> u32 {
+    match addr {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(addr) => addr.scope_id(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addrs(text: &str) -> Vec<String> {
+        TrackerList::parse(text).expect(text).trackers().iter().map(ToString::to_string).collect()
+    }
+
+    fn error(text: &str) -> String {
+        TrackerList::parse(text).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn every_documented_form_of_an_entry_is_read() {
+        for text in [
+            "127.0.0.1:5000\n127.0.0.1:5001\n",
+            "127.0.0.1 5000\n127.0.0.1 5001",
+            "127.0.0.1\n5000\n127.0.0.1\n5001\n",
+            "127.0.0.1\n5000\n127.0.0.1:5001\n",
+            "\u{FEFF}# trackers\r\n\r\n  127.0.0.1:5000  # first\r\n127.0.0.1\t5001#second\r\n\r\n",
+            "127.0.0.1 # first\n\n# its port\n5000\n127.0.0.1 5001\n",
+        ] {
+            assert_eq!(addrs(text), ["127.0.0.1:5000", "127.0.0.1:5001"], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ipv6_is_read_in_every_form() {
+        for text in ["[::1]:5000", "::1 5000", "[::1] 5000", "::1\n5000", "[::1]\n5000\n"] {
+            assert_eq!(addrs(text), ["[::1]:5000"], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn trackers_are_numbered_from_one_in_the_order_of_the_list() {
+        let list = TrackerList::parse("10.0.0.2:1\n10.0.0.1:1").expect("fine");
+        assert_eq!(list.tracker(1).expect("first").to_string(), "10.0.0.2:1");
+        assert_eq!(list.tracker(2).expect("second").to_string(), "10.0.0.1:1");
+        for asked in [0, 3, u64::MAX] {
+            let said = list.tracker(asked).expect_err("out of range").to_string();
+            assert_eq!(said, format!("there is no tracker {asked}, trackers 1 to 2 are listed"));
+        }
+        let one = TrackerList::parse("10.0.0.2:1").expect("fine");
+        assert_eq!(
+            one.tracker(2).expect_err("out of range").to_string(),
+            "there is no tracker 2, only tracker 1 is listed"
+        );
+    }
+
+    #[test]
+    fn a_fingerprint_line_names_the_key_and_is_no_tracker() {
+        let hex = "0123456789abcdef".repeat(4);
+        let list =
+            TrackerList::parse(&format!("127.0.0.1:1\nFingerprint  {}  # ours", hex.to_uppercase())).expect("fine");
+        assert_eq!(list.fingerprint(), Fingerprint::from_hex(&hex));
+        assert_eq!(list.trackers().len(), 1);
+        assert_eq!(TrackerList::parse("127.0.0.1:1").expect("fine").fingerprint(), None);
+        assert_eq!(
+            error(&format!("fingerprint {hex}0")),
+            format!("line 1 'fingerprint {hex}0': expected 'fingerprint' and 64 hexadecimal digits")
+        );
+        assert_eq!(error("fingerprint"), "line 1 'fingerprint': expected 'fingerprint' and 64 hexadecimal digits");
+        assert!(error(&format!("fingerprint {hex} x")).ends_with("expected 'fingerprint' and 64 hexadecimal digits"));
+        let twice = format!("fingerprint {hex}\nfingerprint {hex}");
+        assert!(error(&twice).starts_with("line 2 "), "{}", error(&twice));
+        assert_eq!(error(&format!("fingerprint {hex}")), "no tracker is listed, add a line such as 127.0.0.1:5000");
+    }
+
+    #[test]
+    fn a_wrong_line_is_named_with_its_number_and_its_text() {
+        for (text, said) in [
+            ("", "no tracker is listed, add a line such as 127.0.0.1:5000"),
+            ("# only\n\n", "no tracker is listed, add a line such as 127.0.0.1:5000"),
+            (
+                "\nlocalhost:5000",
+                "line 2 'localhost:5000': 'localhost' is not an IP address such as 127.0.0.1 or [::1]",
+            ),
+            ("tracker", "line 1 'tracker': 'tracker' is not an IP address such as 127.0.0.1 or [::1]"),
+            ("127.0.0.1:99999", "line 1 '127.0.0.1:99999': '99999' is not a port, which is a number up to 65535"),
+            ("127.0.0.1 x", "line 1 '127.0.0.1 x': 'x' is not a port, which is a number up to 65535"),
+            ("127.0.0.1:0", "line 1 '127.0.0.1:0': port 0 cannot be reached, use 1 to 65535"),
+            ("5000", "line 1 '5000': expected IP:PORT, IP PORT, or an IP with its port on the next line"),
+            ("127.0.0.1 5000 1", "line 1 '127.0.0.1 5000 1': expected one IP and one port, nothing more"),
+            (
+                "\n127.0.0.1 # no port\n",
+                "line 2 '127.0.0.1': this IP address has no port, which goes behind it or on the next line",
+            ),
+            (
+                "127.0.0.1\n127.0.0.2:5\n",
+                "line 1 '127.0.0.1': this IP address has no port, which goes behind it or on the next line",
+            ),
+            ("127.0.0.1\n70000", "line 2 '70000': '70000' is not a port, which is a number up to 65535"),
+        ] {
+            assert_eq!(error(text), said);
+        }
+    }
+
+    #[test]
+    fn an_address_listed_twice_is_refused_in_whatever_form() {
+        for text in ["10.0.0.1:5\n10.0.0.1 5", "10.0.0.1:5\n[::ffff:10.0.0.1]:5", "::1 5\n[0::1]:5"] {
+            let said = error(text);
+            assert!(said.starts_with("line 2 ") && said.ends_with("listed twice, remove one of the two"), "{said}");
+        }
+        assert_eq!(addrs("10.0.0.1:5\n10.0.0.1:6\n10.0.0.2:5").len(), 3);
+    }
+
+    #[test]
+    fn the_length_of_a_list_has_a_limit() {
+        let text: String = (1..=TRACKERS_MAX).map(|port| format!("10.0.0.1:{port}\n")).collect();
+        assert_eq!(addrs(&text).len(), TRACKERS_MAX);
+        assert!(error(&format!("{text}10.0.0.2:1")).ends_with("a list has at most 256 trackers"));
+    }
+
+    #[test]
+    fn binary_junk_is_an_error_that_is_safe_to_show() {
+        let said = error("\u{1b}]0;owned\u{7}\0");
+        assert!(!said.contains('\u{1b}') && said.starts_with(r"line 1 '\u{1b}]0;owned\u{7}\u{0}'"), "{said}");
+        assert!(error(&"x".repeat(100_000)).len() < 300);
+    }
+}

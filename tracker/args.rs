@@ -1,0 +1,170 @@
+//! The tracker's command line.
+
+use crate::model::escape::excerpt;
+use getopts::Options;
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Most characters of a wrong argument that an error repeats.
+const SHOWN_MAX: usize = 80;
+const SYNOPSIS: &str = "tracker [tracker_info.txt] [tracker_no] [options]";
+
+/// What the command line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Invocation {
+    /// Run.
+    Run(Args),
+    /// Print this on standard output and end with success: help, or the version.
+    Tell(String),
+}
+
+/// How the tracker is to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Args {
+    /// The list of trackers.
+    pub tracker_info: PathBuf,
+    /// Which of them this one is, from 1. Not yet checked against the list.
+    pub number: u64,
+    /// Where the tracker keeps its data.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Why a command line cannot be followed; one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArgsError(String);
+
+impl ArgsError {
+    /// The program's exit code on a wrong command line.
+    pub const EXIT_CODE: u8 = 2;
+}
+
+impl fmt::Display for ArgsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}. Usage: {SYNOPSIS}, or tracker --help", self.0)
+    }
+}
+
+impl std::error::Error for ArgsError {}
+
+/// Reads the command line without the program's name.
+pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invocation, ArgsError> {
+    let options = options();
+    let matches = options.parse(args).map_err(|fail| ArgsError(excerpt(&fail.to_string(), SHOWN_MAX)))?;
+    if matches.opt_present("help") {
+        let brief = format!(
+            "Usage: {SYNOPSIS}\n\nKeeps accounts, groups and who shares what. Type help on its console.\n\n  \
+             tracker_info.txt  the list of trackers (default: ./tracker_info.txt)\n  \
+             tracker_no        which of them this one is, from 1 (default: 1)"
+        );
+        return Ok(Invocation::Tell(options.usage(&brief).trim_end().to_owned()));
+    }
+    if matches.opt_present("version") {
+        return Ok(Invocation::Tell(format!("tracker (groupshare) {}", env!("CARGO_PKG_VERSION"))));
+    }
+    let (tracker_info, number) = match matches.free.as_slice() {
+        [] => (None, None),
+        // A lone number is the tracker's; a list of that name can be written ./1.
+        [one] if is_number(one) => (None, Some(one)),
+        [one] => (Some(one), None),
+        [tracker_info, number] => (Some(tracker_info), Some(number)),
+        [_, _, more, ..] => return Err(ArgsError(format!("'{}' is one argument too many", excerpt(more, SHOWN_MAX)))),
+    };
+    let tracker_info = tracker_info.map_or("tracker_info.txt", String::as_str);
+    if tracker_info.is_empty() {
+        return Err(ArgsError("The name of the list of trackers is empty".to_owned()));
+    }
+    let data_dir = matches.opt_str("data-dir");
+    if data_dir.as_deref() == Some("") {
+        return Err(ArgsError("--data-dir: the name of the folder is empty".to_owned()));
+    }
+    Ok(Invocation::Run(Args {
+        tracker_info: PathBuf::from(tracker_info),
+        number: number.map_or(Ok(1), |text| tracker_number(text))?,
+        data_dir: data_dir.map(PathBuf::from),
+    }))
+}
+
+fn options() -> Options {
+    let mut options = Options::new();
+    options.optopt(
+        "",
+        "data-dir",
+        "keep accounts, groups and file lists here (default: beside tracker_info.txt)",
+        "DIR",
+    );
+    options.optflag("h", "help", "print this and end");
+    options.optflag("V", "version", "print the version and end");
+    options
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn tracker_number(text: &str) -> Result<u64, ArgsError> {
+    match text.parse() {
+        Ok(number) if number > 0 && is_number(text) => Ok(number),
+        _ => {
+            let shown = excerpt(text, SHOWN_MAX);
+            Err(ArgsError(format!("'{shown}' is not a tracker number, which is 1 for the first of the list")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(tracker_info: &str, number: u64, data_dir: Option<&str>) -> Result<Invocation, ArgsError> {
+        let args = Args { tracker_info: tracker_info.into(), number, data_dir: data_dir.map(PathBuf::from) };
+        Ok(Invocation::Run(args))
+    }
+
+    #[test]
+    fn without_arguments_it_is_tracker_1_of_the_list_in_this_folder() {
+        assert_eq!(parse([""; 0]), run("tracker_info.txt", 1, None));
+    }
+
+    #[test]
+    fn list_and_number_are_taken_in_the_documented_form_and_each_alone() {
+        assert_eq!(parse(["../t.txt", "2"]), run("../t.txt", 2, None));
+        assert_eq!(parse(["t.txt"]), run("t.txt", 1, None));
+        assert_eq!(parse(["3"]), run("tracker_info.txt", 3, None));
+        assert_eq!(parse(["./3"]), run("./3", 1, None));
+        assert_eq!(parse(["t.txt", "--data-dir", "/d", "02"]), run("t.txt", 2, Some("/d")));
+    }
+
+    #[test]
+    fn every_wrong_argument_is_told_in_one_line_with_the_usage() {
+        for (words, what) in [
+            (&["t", "0"][..], "'0' is not a tracker number, which is 1 for the first of the list"),
+            (&["t", "x"], "'x' is not a tracker number, which is 1 for the first of the list"),
+            (&["t", "+1"], "'+1' is not a tracker number, which is 1 for the first of the list"),
+            (
+                &["99999999999999999999"],
+                "'99999999999999999999' is not a tracker number, which is 1 for the first of the list",
+            ),
+            (&["t", "1", "x"], "'x' is one argument too many"),
+            (&["", "1"], "The name of the list of trackers is empty"),
+            (&["--data-dir", ""], "--data-dir: the name of the folder is empty"),
+            (&["--frobnicate"], "Unrecognized option: 'frobnicate'"),
+        ] {
+            let said = parse(words).expect_err("a wrong command line").to_string();
+            assert_eq!(
+                said,
+                format!("{what}. Usage: tracker [tracker_info.txt] [tracker_no] [options], or tracker --help")
+            );
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_told_whatever_else_is_there() {
+        let Ok(Invocation::Tell(help)) = parse(["t", "x", "-h"]) else { panic!("help") };
+        for word in ["Usage: tracker", "--data-dir DIR", "--version"] {
+            assert!(help.contains(word), "{help}");
+        }
+        let version = format!("tracker (groupshare) {}", env!("CARGO_PKG_VERSION"));
+        assert_eq!(parse(["--version"]), Ok(Invocation::Tell(version)));
+    }
+}
