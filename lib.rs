@@ -34,8 +34,10 @@ pub mod client {
     mod editor;
     mod hidden;
     pub mod lines;
+    pub mod picker;
     pub mod progress;
     pub mod prompt;
+    mod rarity;
     pub mod repl;
     pub mod stop;
     pub mod terminal;

@@ -1,0 +1,520 @@
+//! How rare each missing piece is, seen by everybody and by every peer.
+//!
+//! A peer's rarest wanted piece is found without a scan over all pieces: `Minima` keeps a least count for each 128
+//! pieces (a leaf) and for each 128 leaves (a block). The one over all missing pieces, the floor, is kept exact. A
+//! partial peer's own is a lower bound: when a piece is asked for or gains a holder, minima only rise, so nothing is
+//! done for the peers that hold it; a search lifts the bounds it meets to the floor and corrects what is still too
+//! low. Only what makes a minimum fall (a piece goes back, a holder leaves) is told to the peers.
+//!
+//! The other design that was measured keeps the pieces ordered by count, as rTorrent and libtorrent do. With 2 million
+//! pieces it picks in 0.5 us instead of 1.5 us where every peer holds a random half, but takes 900 us instead of 1 us for
+//! a peer that holds nothing of the rarer half, and 8 bytes more per piece.
+
+use std::ops::Range;
+
+use crate::model::bitfield::Bitfield;
+use crate::model::piece::{Layout, PieceIndex};
+
+/// Pieces per leaf: the bits of one word.
+const LEAF: usize = 128;
+/// Leaves per block. At `PIECES_MAX` there are 128 blocks, so each of the three steps of a search looks at 128 numbers.
+const FAN: usize = 128;
+/// The least count of no pieces.
+const NONE: u16 = u16::MAX;
+/// Most partial holders that can be counted.
+pub const HOLDERS_MAX: usize = NONE as usize - 1;
+/// The bits of a part of 16 pieces, first piece first; a table to compare against is what the compiler vectorises.
+const BITS: [u16; 16] = {
+    let mut bits = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        bits[i] = 0x8000 >> i;
+        i += 1;
+    }
+    bits
+};
+
+/// A set of pieces in words of 128; bit 0 is the highest bit of word 0, as in `Bitfield`.
+struct PieceSet(Box<[u128]>);
+
+impl PieceSet {
+    fn none(layout: Layout) -> Self {
+        Self(vec![0; (layout.count() as usize).div_ceil(LEAF)].into())
+    }
+
+    fn from_bitfield(bits: &Bitfield) -> Self {
+        let word = |chunk: &[u8]| {
+            let mut bytes = [0; LEAF / 8];
+            bytes[..chunk.len()].copy_from_slice(chunk);
+            u128::from_be_bytes(bytes)
+        };
+        Self(bits.as_bytes().chunks(LEAF / 8).map(word).collect())
+    }
+
+    fn has(&self, piece: PieceIndex) -> bool {
+        self.0[leaf_of(piece)] & mask_of(piece) != 0
+    }
+
+    /// Puts the piece in; false if it was there.
+    fn insert(&mut self, piece: PieceIndex) -> bool {
+        let new = !self.has(piece);
+        self.0[leaf_of(piece)] |= mask_of(piece);
+        new
+    }
+
+    /// Takes the piece out; false if it was not there.
+    fn remove(&mut self, piece: PieceIndex) -> bool {
+        let was = self.has(piece);
+        self.0[leaf_of(piece)] &= !mask_of(piece);
+        was
+    }
+}
+
+/// Least counts of a peer's missing pieces, by leaf and by block.
+///
+/// Invariant: none is above the true least count.
+struct Minima {
+    leaves: Box<[u16]>,
+    blocks: Box<[u16]>,
+}
+
+impl Minima {
+    fn none(leaves: usize) -> Self {
+        let blocks = leaves.div_ceil(FAN);
+        Self { leaves: vec![NONE; blocks * FAN].into(), blocks: vec![NONE; blocks].into() }
+    }
+
+    /// Both are compared, since a search lifts a block to the floor before it lifts the leaves.
+    fn lower(&mut self, leaf: usize, count: u16) {
+        for bound in [&mut self.leaves[leaf], &mut self.blocks[leaf / FAN]] {
+            *bound = count.min(*bound);
+        }
+    }
+
+    fn is_above(&self, leaf: usize, count: u16) -> bool {
+        self.leaves[leaf].max(self.blocks[leaf / FAN]) > count
+    }
+
+    fn set(&mut self, leaf: usize, count: u16) {
+        if count != self.leaves[leaf] {
+            self.leaves[leaf] = count;
+            let block = leaf / FAN;
+            self.blocks[block] = least(&self.leaves[block * FAN..][..FAN]);
+        }
+    }
+}
+
+/// What a peer holds.
+pub enum Holdings {
+    /// No piece.
+    Nothing,
+    /// Some pieces.
+    Some(Box<Holder>),
+    /// Every piece. Such a peer needs no bounds: the floor is its own.
+    All,
+}
+
+/// The pieces of a partial peer.
+pub struct Holder {
+    set: PieceSet,
+    held: u32,
+    minima: Minima,
+}
+
+impl Holdings {
+    /// Whether the peer holds the piece.
+    pub fn has(&self, piece: PieceIndex) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Some(holder) => holder.set.has(piece),
+            Self::All => true,
+        }
+    }
+
+    fn word(&self, leaf: usize) -> u128 {
+        match self {
+            Self::Nothing => 0,
+            Self::Some(holder) => holder.set.0[leaf],
+            Self::All => !0,
+        }
+    }
+}
+
+/// What left with a holder: its pieces, and per leaf the count that the rarest missing one of them now has.
+pub struct Loss {
+    set: PieceSet,
+    counts: Box<[u16]>,
+}
+
+/// The rarest pieces that a peer holds and we miss.
+#[derive(Debug, Clone, Copy)]
+pub struct Rarest {
+    /// How many partial holders they have.
+    pub count: u16,
+    /// The number of the first of them.
+    pub first: u32,
+}
+
+/// The missing pieces, and how many peers hold each piece.
+///
+/// Invariants: `missing_count` counts the bits of `missing`, and `offered` those among them with a count above 0;
+/// `floor` has the true least counts of the missing pieces.
+pub struct Rarity {
+    layout: Layout,
+    /// Partial holders of each piece.
+    counts: Box<[u16]>,
+    /// Holders of all pieces: they change nothing about which piece is rarer.
+    seeds: u32,
+    missing: PieceSet,
+    missing_count: u32,
+    offered: u32,
+    floor: Minima,
+}
+
+impl Rarity {
+    /// Every piece that is not in `have` is missing, and nobody holds any.
+    pub fn new(layout: Layout, have: &Bitfield) -> Self {
+        let mut missing = PieceSet::from_bitfield(have);
+        missing.0.iter_mut().for_each(|word| *word = !*word);
+        let leaves = missing.0.len();
+        if let Some(last) = missing.0.last_mut() {
+            *last &= !0 << (leaves * LEAF - have.len() as usize);
+        }
+        let mut floor = Minima::none(leaves);
+        for (leaf, _) in missing.0.iter().enumerate().filter(|(_, word)| **word != 0) {
+            floor.lower(leaf, 0);
+        }
+        let (counts, missing_count) = (vec![0; leaves * LEAF].into(), have.len() - have.held());
+        Self { layout, counts, seeds: 0, missing, missing_count, offered: 0, floor }
+    }
+
+    /// How many pieces are missing.
+    pub fn missing_count(&self) -> u32 {
+        self.missing_count
+    }
+
+    /// How many of them somebody holds.
+    pub fn obtainable(&self) -> u32 {
+        if self.seeds > 0 { self.missing_count } else { self.offered }
+    }
+
+    /// How many peers hold all pieces.
+    pub fn seeds(&self) -> u32 {
+        self.seeds
+    }
+
+    /// How many peers hold the piece.
+    pub fn availability(&self, piece: PieceIndex) -> u32 {
+        self.seeds + u32::from(self.counts[piece.as_usize()])
+    }
+
+    /// Whether the piece is missing.
+    pub fn is_missing(&self, piece: PieceIndex) -> bool {
+        self.missing.has(piece)
+    }
+
+    /// The piece is missing no more, if it was.
+    pub fn take(&mut self, piece: PieceIndex) {
+        if self.missing.remove(piece) {
+            self.missing_count -= 1;
+            self.offered -= u32::from(self.counts[piece.as_usize()] > 0);
+            self.correct_floor(leaf_of(piece));
+        }
+    }
+
+    /// The piece is missing again. `announce` has to follow for every peer.
+    pub fn put_back(&mut self, piece: PieceIndex) {
+        if self.missing.insert(piece) {
+            let count = self.counts[piece.as_usize()];
+            self.missing_count += 1;
+            self.offered += u32::from(count > 0);
+            self.floor.lower(leaf_of(piece), count);
+        }
+    }
+
+    /// Tells a peer of a piece that is missing again.
+    pub fn announce(&self, holdings: &mut Holdings, piece: PieceIndex) {
+        match holdings {
+            Holdings::Some(holder) if holder.set.has(piece) => {
+                holder.minima.lower(leaf_of(piece), self.counts[piece.as_usize()]);
+            }
+            _ => {}
+        }
+    }
+
+    /// The peer holds one more piece. True if it is the last one; the peer's holdings are then to be taken out and all
+    /// pieces added instead.
+    pub fn add_one(&mut self, holdings: &mut Holdings, piece: PieceIndex) -> bool {
+        if let Holdings::Nothing = holdings {
+            let (set, minima) = (PieceSet::none(self.layout), Minima::none(self.missing.0.len()));
+            *holdings = Holdings::Some(Box::new(Holder { set, held: 0, minima }));
+        }
+        let Holdings::Some(holder) = holdings else { return false };
+        if !holder.set.insert(piece) {
+            return false;
+        }
+        holder.held += 1;
+        let count = &mut self.counts[piece.as_usize()];
+        *count += 1;
+        if self.missing.has(piece) {
+            self.offered += u32::from(*count == 1);
+            holder.minima.lower(leaf_of(piece), *count);
+            self.correct_floor(leaf_of(piece));
+        }
+        holder.held == self.layout.count()
+    }
+
+    /// A peer comes to hold all these.
+    pub fn add(&mut self, bits: &Bitfield) -> Holdings {
+        if bits.is_complete() {
+            self.seeds += 1;
+            return Holdings::All;
+        }
+        if bits.is_empty() {
+            return Holdings::Nothing;
+        }
+        let set = PieceSet::from_bitfield(bits);
+        let mut minima = Minima::none(set.0.len());
+        for (leaf, &word) in set.0.iter().enumerate().filter(|(_, word)| **word != 0) {
+            let missing = self.missing.0[leaf];
+            let counts = self.counts[leaf * LEAF..][..LEAF].chunks_exact_mut(16);
+            for ((counts, held), missing) in counts.zip(parts(word)).zip(parts(missing)) {
+                let mut offered = 0;
+                for (count, bit) in counts.iter_mut().zip(BITS) {
+                    offered += u16::from(held & missing & bit != 0) & u16::from(*count == 0);
+                    *count += u16::from(held & bit != 0);
+                }
+                self.offered += u32::from(offered);
+            }
+            minima.lower(leaf, self.least(leaf, word));
+            self.correct_floor(leaf);
+        }
+        Holdings::Some(Box::new(Holder { set, held: bits.held(), minima }))
+    }
+
+    /// A peer holds these no more. `announce_loss` has to follow for every other peer.
+    pub fn subtract(&mut self, holdings: Holdings) -> Option<Loss> {
+        let set = match holdings {
+            Holdings::Nothing => return None,
+            Holdings::Some(holder) => holder.set,
+            Holdings::All => {
+                self.seeds -= 1;
+                return None;
+            }
+        };
+        let mut lost = vec![NONE; set.0.len()];
+        for (leaf, &word) in set.0.iter().enumerate().filter(|(_, word)| **word != 0) {
+            let missing = self.missing.0[leaf];
+            let counts = self.counts[leaf * LEAF..][..LEAF].chunks_exact_mut(16);
+            for ((counts, held), missing) in counts.zip(parts(word)).zip(parts(missing)) {
+                let mut unoffered = 0;
+                for (count, bit) in counts.iter_mut().zip(BITS) {
+                    *count -= u16::from(held & bit != 0);
+                    unoffered += u16::from(held & missing & bit != 0) & u16::from(*count == 0);
+                }
+                self.offered -= u32::from(unoffered);
+            }
+            lost[leaf] = self.least(leaf, word);
+            self.floor.lower(leaf, lost[leaf]);
+        }
+        Some(Loss { set, counts: lost.into() })
+    }
+
+    /// Tells a peer of what left with another one.
+    pub fn announce_loss(&self, holdings: &mut Holdings, loss: &Loss) {
+        let Holdings::Some(holder) = holdings else { return };
+        for (leaf, &count) in loss.counts.iter().enumerate() {
+            let shared = || holder.set.0[leaf] & loss.set.0[leaf] & self.missing.0[leaf] != 0;
+            if holder.minima.is_above(leaf, count) && shared() {
+                holder.minima.lower(leaf, count);
+            }
+        }
+    }
+
+    /// The rarest missing pieces of a peer. Corrects the bounds it meets.
+    pub fn rarest(&self, holdings: &mut Holdings) -> Option<Rarest> {
+        match holdings {
+            Holdings::Nothing => None,
+            Holdings::Some(holder) => self.rarest_held(holder),
+            Holdings::All => self.rarest_of_all(),
+        }
+    }
+
+    /// Puts the peer's missing pieces in the range that have just this count into `found`, in order.
+    pub fn equals(&self, holdings: &Holdings, count: u16, range: Range<u32>, found: &mut Vec<u32>) {
+        found.clear();
+        let leaves = range.start as usize / LEAF..(range.end as usize).div_ceil(LEAF).min(self.missing.0.len());
+        for leaf in leaves {
+            let equals = self.at_count(leaf, holdings.word(leaf), count);
+            found.extend(equals.filter(|number| range.contains(number)));
+        }
+    }
+
+    fn rarest_of_all(&self) -> Option<Rarest> {
+        let count = Some(least(&self.floor.blocks)).filter(|&count| count != NONE)?;
+        let block = first_up_to(&self.floor.blocks, count)?;
+        let leaf = block * FAN + first_up_to(&self.floor.leaves[block * FAN..][..FAN], count)?;
+        let first = self.at_count(leaf, !0, count).next()?;
+        Some(Rarest { count, first })
+    }
+
+    fn rarest_held(&self, holder: &mut Holder) -> Option<Rarest> {
+        let Holder { set, minima, .. } = holder;
+        raise(&mut minima.blocks, &self.floor.blocks);
+        loop {
+            let count = Some(least(&minima.blocks)).filter(|&count| count != NONE)?;
+            let block = first_up_to(&minima.blocks, count)?;
+            let leaves = &mut minima.leaves[block * FAN..][..FAN];
+            raise(leaves, &self.floor.leaves[block * FAN..][..FAN]);
+            // A leaf's bound below the block's is out of date too.
+            while let Some(offset) = first_up_to(leaves, count) {
+                let leaf = block * FAN + offset;
+                leaves[offset] = self.least(leaf, set.0[leaf]);
+                if leaves[offset] <= count {
+                    let count = leaves[offset];
+                    let first = self.at_count(leaf, set.0[leaf], count).next()?;
+                    return Some(Rarest { count, first });
+                }
+            }
+            minima.blocks[block] = least(leaves);
+        }
+    }
+
+    fn correct_floor(&mut self, leaf: usize) {
+        self.floor.set(leaf, self.least(leaf, !0));
+    }
+
+    /// The least count among the missing pieces of a word.
+    fn least(&self, leaf: usize, word: u128) -> u16 {
+        let word = word & self.missing.0[leaf];
+        if word == 0 {
+            return NONE;
+        }
+        let mut leasts = [NONE; 16];
+        for (counts, part) in self.counts[leaf * LEAF..][..LEAF].chunks_exact(16).zip(parts(word)) {
+            for ((least, &count), bit) in leasts.iter_mut().zip(counts).zip(BITS) {
+                *least = (*least).min(if part & bit != 0 { count } else { NONE });
+            }
+        }
+        least(&leasts)
+    }
+
+    /// The numbers of the missing pieces of a word that have just this count.
+    fn at_count(&self, leaf: usize, word: u128, count: u16) -> impl Iterator<Item = u32> + '_ {
+        let mut word = word & self.missing.0[leaf];
+        std::iter::from_fn(move || {
+            while word != 0 {
+                let offset = word.leading_zeros() as usize;
+                word &= !(1 << (LEAF - 1) >> offset);
+                if self.counts[leaf * LEAF + offset] == count {
+                    return Some((leaf * LEAF + offset) as u32);
+                }
+            }
+            None
+        })
+    }
+}
+
+fn leaf_of(piece: PieceIndex) -> usize {
+    piece.as_usize() / LEAF
+}
+
+fn mask_of(piece: PieceIndex) -> u128 {
+    1 << (LEAF - 1) >> (piece.as_usize() % LEAF)
+}
+
+/// A word in parts of 16 pieces, first piece first.
+fn parts(word: u128) -> impl Iterator<Item = u16> {
+    (0..LEAF / 16).map(move |part| (word >> (LEAF - 16 - 16 * part)) as u16)
+}
+
+fn least(counts: &[u16]) -> u16 {
+    counts.iter().copied().min().unwrap_or(NONE)
+}
+
+fn raise(bounds: &mut [u16], floor: &[u16]) {
+    for (bound, &floor) in bounds.iter_mut().zip(floor) {
+        *bound = floor.max(*bound);
+    }
+}
+
+/// The first place that holds at most `count`. Sixteen at a time, which is vectorised.
+fn first_up_to(counts: &[u16], count: u16) -> Option<usize> {
+    let any = |chunk: &[u16]| chunk.iter().fold(false, |any, &other| any | (other <= count));
+    let chunk = counts.chunks(16).position(any)?;
+    let within = counts[chunk * 16..].iter().position(|&other| other <= count)?;
+    Some(chunk * 16 + within)
+}
+
+#[cfg(test)]
+impl Rarity {
+    /// Panics unless every number that is kept besides the counts and the missing pieces follows from them.
+    pub fn check<'a>(&self, peers: impl Iterator<Item = &'a Holdings> + Clone) {
+        let seeds = peers.clone().filter(|peer| matches!(peer, Holdings::All)).count();
+        assert_eq!(self.seeds as usize, seeds);
+        let missing: Vec<_> = self.layout.indexes().filter(|&piece| self.missing.has(piece)).collect();
+        assert_eq!(self.missing_count as usize, missing.len());
+        let offered = missing.iter().filter(|piece| self.counts[piece.as_usize()] > 0).count();
+        assert_eq!(self.offered as usize, offered);
+        let mut floor = vec![NONE; self.floor.leaves.len()];
+        for piece in missing {
+            let least = &mut floor[leaf_of(piece)];
+            *least = self.counts[piece.as_usize()].min(*least);
+        }
+        assert_eq!(*self.floor.leaves, floor);
+        assert_eq!(*self.floor.blocks, floor.chunks(FAN).map(least).collect::<Vec<_>>());
+        for peer in peers {
+            let Holdings::Some(holder) = peer else { continue };
+            let held = self.layout.indexes().filter(|&piece| holder.set.has(piece)).count();
+            assert_eq!(holder.held as usize, held);
+            for leaf in 0..self.missing.0.len() {
+                let least = self.least(leaf, holder.set.0[leaf]);
+                assert!(holder.minima.leaves[leaf] <= least && holder.minima.blocks[leaf / FAN] <= least);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::piece::PIECE_LEN;
+
+    #[test]
+    fn a_set_agrees_with_its_bitfield_at_every_length() {
+        for pieces in [0, 1, 7, 8, 9, 127, 128, 129, 300] {
+            let layout = Layout::new(pieces * u64::from(PIECE_LEN)).expect("small");
+            let mut bits = Bitfield::none(layout);
+            for piece in layout.indexes().filter(|piece| piece.get() % 3 == 0) {
+                bits.insert(piece);
+            }
+            let set = PieceSet::from_bitfield(&bits);
+            assert!(layout.indexes().all(|piece| set.has(piece) == bits.has(piece)));
+            assert_eq!(set.0.iter().map(|word| word.count_ones()).sum::<u32>(), bits.held());
+        }
+    }
+
+    #[test]
+    fn the_least_of_a_leaf_looks_at_missing_pieces_of_the_word_only() {
+        let layout = Layout::new(128 * u64::from(PIECE_LEN)).expect("small");
+        let mut rarity = Rarity::new(layout, &Bitfield::none(layout));
+        for (number, count) in rarity.counts.iter_mut().enumerate() {
+            *count = 200 - number as u16;
+        }
+        assert_eq!(rarity.least(0, !0), 73);
+        assert_eq!(rarity.least(0, !0 << 127), 200);
+        rarity.missing.remove(layout.index(127).expect("there"));
+        assert_eq!(rarity.least(0, !0), 74);
+        assert_eq!(rarity.least(0, 1), NONE);
+    }
+
+    #[test]
+    fn the_first_low_place_is_found_in_any_position() {
+        for place in 0..FAN {
+            let mut counts = [9; FAN];
+            counts[place..].fill(4);
+            assert_eq!(first_up_to(&counts, 4), Some(place));
+            assert_eq!(first_up_to(&counts, 3), None);
+        }
+    }
+}
