@@ -4,7 +4,8 @@
 //! pieces (a leaf) and for each 128 leaves (a block). The one over all missing pieces, the floor, is kept exact. A
 //! partial peer's own is a lower bound: when a piece is asked for or gains a holder, minima only rise, so nothing is
 //! done for the peers that hold it; a search lifts the bounds it meets to the floor and corrects what is still too
-//! low. Only what makes a minimum fall (a piece goes back, a holder leaves) is told to the peers.
+//! low. Only what makes a minimum fall (a piece goes back, a holder leaves) is told to the peers. At worst one search
+//! corrects every leaf of a peer, which takes a millisecond at 2 million pieces; each correction is made once.
 //!
 //! The other design that was measured keeps the pieces ordered by count, as rTorrent and libtorrent do. With 2 million
 //! pieces it picks in 0.5 us instead of 1.5 us where every peer holds a random half, but takes 900 us instead of 1 us for
