@@ -32,14 +32,33 @@ pub mod client {
     pub mod args;
     pub mod command;
     mod editor;
+    pub mod file_stamp;
+    mod file_stream;
+    pub mod hashing;
     mod hidden;
     pub mod lines;
+    pub mod part;
+    mod part_error;
+    mod path_text;
     pub mod picker;
+    pub mod piece_hash;
+    pub mod pins;
+    mod place;
     pub mod progress;
     pub mod prompt;
     mod rarity;
     pub mod repl;
+    pub mod share_tree;
+    mod sidecar;
+    pub mod source;
+    pub mod state_dir;
+    mod state_file;
+    mod state_record;
     pub mod stop;
+    pub mod stream_hash;
     pub mod terminal;
     pub mod usage;
 }
+
+/// System calls that the standard library lacks.
+pub mod sys;
