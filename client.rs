@@ -1,3 +1,20 @@
-//! The client: arguments, start, exit code.
+//! The program that members run: arguments, start, exit code.
 
-fn main() {}
+use groupshare::client::args::{Invocation, parse};
+use groupshare::client::repl::Exit;
+use groupshare::client::start;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match parse(std::env::args_os().skip(1)) {
+        Ok(Invocation::Run(args)) => start::run(args).into(),
+        Ok(Invocation::Tell(text)) => {
+            println!("{text}");
+            Exit::Success.into()
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            Exit::Usage.into()
+        }
+    }
+}

@@ -29,35 +29,54 @@ pub mod tracker {
 
 /// The program that members run.
 pub mod client {
+    pub mod account;
     pub mod args;
+    pub mod candidates;
     pub mod command;
+    pub mod dialer;
+    pub mod download;
+    pub mod downloads;
     mod editor;
+    pub mod fetch;
     pub mod file_stamp;
     mod file_stream;
     pub mod hashing;
     mod hidden;
+    pub mod keyring;
     pub mod lines;
+    pub mod link;
+    pub mod listing;
+    pub mod node;
     pub mod part;
-    mod part_error;
+    pub mod part_error;
     mod path_text;
+    pub mod peer_link;
     pub mod picker;
     pub mod piece_hash;
     pub mod pins;
-    mod place;
+    pub mod place;
     pub mod progress;
     pub mod prompt;
     mod rarity;
     pub mod repl;
+    pub mod seeding;
+    pub mod serving;
+    pub mod session;
     pub mod share_tree;
-    mod sidecar;
+    pub mod sharing;
+    pub mod sidecar;
     pub mod source;
+    pub mod start;
     pub mod state_dir;
     mod state_file;
-    mod state_record;
+    pub mod state_record;
+    pub mod steward;
     pub mod stop;
     pub mod stream_hash;
+    pub mod swarm;
     pub mod terminal;
     pub mod usage;
+    pub mod waker;
 }
 
 /// System calls that the standard library lacks.

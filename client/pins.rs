@@ -3,6 +3,7 @@
 //! A pin is a file of its own, made in one step, so that of several clients that start at the same time one decides
 //! and no lock is needed. To accept another key, a person deletes the file.
 
+use super::args::how_to_accept;
 use super::path_text::Shown;
 use super::piece_hash::sha1_of;
 use super::state_file::{self, StateError};
@@ -43,8 +44,6 @@ pub struct PinMismatch {
     pub pinned: Fingerprint,
     /// The key offered now.
     pub offered: Fingerprint,
-    /// The file that keeps the pin.
-    pub file: PathBuf,
 }
 
 impl fmt::Display for PinMismatch {
@@ -52,11 +51,11 @@ impl fmt::Display for PinMismatch {
         write!(
             f,
             "the trackers of {} now have the key {}, before it was {}: either they were set up anew, or somebody \
-             poses as them; ask their operator, and if the new key is right, delete {} and start again",
+             poses as them; ask their operator; {}",
             Shown(&self.tracker_info),
             self.offered,
             self.pinned,
-            Shown(&self.file)
+            how_to_accept(self.offered)
         )
     }
 }
@@ -105,7 +104,7 @@ impl Pins {
                 let tracker_info = tracker_info.to_path_buf();
                 return Ok(match pinned == offered {
                     true => Pinned::Known,
-                    false => Pinned::Differs(PinMismatch { tracker_info, pinned, offered, file }),
+                    false => Pinned::Differs(PinMismatch { tracker_info, pinned, offered }),
                 });
             }
             if self.add(&file, tracker_info, offered)? {
@@ -113,6 +112,16 @@ impl Pins {
             }
             // Another client was faster: what it pinned is there now.
         }
+    }
+
+    /// Pins a key in place of any that was pinned before: the user has said that it is the right one.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn accept(&self, tracker_info: &Path, accepted: Fingerprint) -> Result<(), StateError> {
+        let hex = accepted.to_string();
+        let record = vec![tracker_info.as_os_str().as_bytes(), hex.as_bytes()];
+        state_file::write(&self.file(tracker_info), KIND, VERSION, &[record])
     }
 
     /// Makes the pin unless there is one.

@@ -1,0 +1,317 @@
+//! One download: what it is of, which pieces are here, and what happens to a piece that comes in.
+
+use super::part::Part;
+use super::part_error::PartError;
+use super::picker::{Lane, PeerSlot, Picker, Received, WINDOW};
+use super::serving::Served;
+use super::source::SourceError;
+use super::stream_hash::StreamHash;
+use crate::model::bitfield::Bitfield;
+use crate::model::id::{ClientId, GroupRef, ShareRef};
+use crate::model::manifest::{Content, Manifest};
+use crate::model::name::{FileName, GroupId};
+use crate::model::piece::{Layout, PieceIndex};
+use parking_lot::Mutex;
+use sha1::{Digest, Sha1};
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// What a download is of.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The group it is shared in.
+    pub group: GroupRef,
+    /// Its name.
+    pub group_name: GroupId,
+    /// The share.
+    pub share: ShareRef,
+    /// Its name.
+    pub name: FileName,
+    /// What the tracker says of it.
+    pub content: Content,
+    /// Its files and pieces.
+    pub manifest: Arc<Manifest>,
+}
+
+/// Why a piece that came in was not taken.
+#[derive(Debug)]
+pub enum PieceError {
+    /// It is not what its digest says: the peer that sent it is at fault.
+    Bad,
+    /// It could not be written: the download stops.
+    Write(PartError),
+    /// What was written before cannot be read back: the download stops.
+    Read(SourceError),
+}
+
+struct Peers {
+    picker: Picker,
+    open: HashMap<ClientId, OpenPeer>,
+}
+
+struct OpenPeer {
+    slot: PeerSlot,
+    lanes: u16,
+    last_lane: u16,
+    /// Bytes of good pieces it delivered.
+    delivered: u64,
+}
+
+struct Pace {
+    since: Instant,
+    at_tick: u64,
+    bytes_per_s: f64,
+    last_tick: Instant,
+}
+
+/// One download. Shared by the connections that work on it.
+pub struct Download {
+    // Immutable.
+    id: u64,
+    subject: Subject,
+    part: Arc<Part>,
+    served: Arc<Served>,
+    hash: StreamHash,
+    /// Bytes that were here when it began, verified.
+    resumed: u64,
+    // Counted or set once.
+    done: AtomicU64,
+    stopped: AtomicBool,
+    // Locked, each for itself, and never while pieces are received, hashed or written.
+    peers: Mutex<Peers>,
+    /// Pieces that the tracker has not been told of.
+    fresh: Mutex<Vec<u32>>,
+    pace: Mutex<Pace>,
+}
+
+/// How far a download is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Bytes verified and written.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Mean of the last seconds.
+    pub bytes_per_s: f64,
+    /// Members it comes from.
+    pub peers: usize,
+    /// Since it began.
+    pub elapsed: Duration,
+    /// Bytes that came from peers since it began.
+    pub received: u64,
+}
+
+impl Download {
+    /// Begins a download into `part`, of which `have` was verified.
+    pub fn new(
+        id: u64,
+        subject: Subject,
+        part: Arc<Part>,
+        served: Arc<Served>,
+        have: Bitfield,
+        me: ClientId,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
+        let layout = subject.manifest.layout();
+        let resumed = have.iter(layout).map(|piece| u64::from(layout.len(piece))).sum();
+        let hash = StreamHash::new(layout);
+        hash.announce(&have);
+        Self {
+            id,
+            hash,
+            subject,
+            part,
+            served,
+            resumed,
+            done: AtomicU64::new(resumed),
+            stopped: AtomicBool::new(false),
+            peers: Mutex::new(Peers { picker: Picker::new(layout, have, me, WINDOW, seed), open: HashMap::new() }),
+            fresh: Mutex::default(),
+            pace: Mutex::new(Pace { since: now, at_tick: resumed, bytes_per_s: 0.0, last_tick: now }),
+        }
+    }
+
+    /// Its number, for this run of the client.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What it is of.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// How the content is cut.
+    pub fn layout(&self) -> Layout {
+        self.subject.manifest.layout()
+    }
+
+    /// Where it is written.
+    pub fn part(&self) -> &Arc<Part> {
+        &self.part
+    }
+
+    /// What is served of it.
+    pub fn served(&self) -> &Arc<Served> {
+        &self.served
+    }
+
+    /// Nothing more is to be written: workers return.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Download::stop`] was called.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// A connection to a peer is open and holds these pieces; gives its lane.
+    pub fn peer_opened(&self, client: ClientId, bits: &Bitfield) -> Lane {
+        let mut peers = self.peers.lock();
+        let Peers { picker, open } = &mut *peers;
+        let peer = open.entry(client).or_insert_with(|| OpenPeer {
+            slot: picker.add_peer(client),
+            lanes: 0,
+            last_lane: 0,
+            delivered: 0,
+        });
+        peer.lanes += 1;
+        peer.last_lane = peer.last_lane.wrapping_add(1);
+        picker.set_bitfield(peer.slot, bits);
+        peer.slot.lane(peer.last_lane)
+    }
+
+    /// A connection is gone; what was in flight on it goes back.
+    pub fn peer_closed(&self, client: ClientId, lane: Lane) {
+        let mut peers = self.peers.lock();
+        let Peers { picker, open } = &mut *peers;
+        picker.give_back(lane);
+        if let Some(peer) = open.get_mut(&client).filter(|peer| peer.slot == lane.peer()) {
+            peer.lanes -= 1;
+            if peer.lanes == 0 {
+                picker.remove_peer(peer.slot);
+                open.remove(&client);
+            }
+        }
+    }
+
+    /// A connection does not deliver: others may take what is in flight on it.
+    pub fn give_back(&self, lane: Lane) {
+        self.peers.lock().picker.give_back(lane);
+    }
+
+    /// The peer holds these pieces besides.
+    pub fn peer_has(&self, lane: Lane, pieces: &[PieceIndex]) {
+        let mut peers = self.peers.lock();
+        pieces.iter().for_each(|&piece| peers.picker.peer_has(lane.peer(), piece));
+    }
+
+    /// The piece to ask for on this lane.
+    pub fn pick(&self, lane: Lane) -> Option<PieceIndex> {
+        self.peers.lock().picker.pick(lane)
+    }
+
+    /// Whether the peer behind this lane has anything that is not here yet.
+    pub fn wants_from(&self, lane: Lane) -> bool {
+        self.peers.lock().picker.wants_from(lane.peer())
+    }
+
+    /// Verifies and writes a piece while its bytes are warm, then serves it. True when it was the last one.
+    pub fn take_piece(&self, client: ClientId, lane: Lane, piece: PieceIndex, data: &[u8]) -> Result<bool, PieceError> {
+        let good = data.len() == self.layout().len(piece) as usize
+            && Sha1::digest(data).as_slice() == self.subject.manifest.pieces()[piece.as_usize()].0;
+        if !good {
+            self.peers.lock().picker.failed(lane, piece);
+            return Err(PieceError::Bad);
+        }
+        self.part.write_piece(piece, data).map_err(PieceError::Write)?;
+        let complete = {
+            let mut peers = self.peers.lock();
+            if peers.picker.received(lane, piece) == Received::Duplicate {
+                return Ok(false);
+            }
+            if let Some(peer) = peers.open.get_mut(&client) {
+                peer.delivered += data.len() as u64;
+            }
+            peers.picker.is_complete()
+        };
+        self.done.fetch_add(data.len() as u64, Ordering::Relaxed);
+        self.served.add(piece);
+        self.fresh.lock().push(piece.get());
+        // What it lags behind is caught up with when the file is finished.
+        self.hash.advance(piece, data, &*self.part).map_err(PieceError::Read)?;
+        Ok(complete)
+    }
+
+    /// Whether every piece is here.
+    pub fn is_complete(&self) -> bool {
+        self.peers.lock().picker.is_complete()
+    }
+
+    /// The pieces that are here.
+    pub fn have(&self) -> Bitfield {
+        self.peers.lock().picker.have().clone()
+    }
+
+    /// Pieces that came since this was asked last.
+    pub fn take_fresh(&self) -> Vec<u32> {
+        std::mem::take(&mut self.fresh.lock())
+    }
+
+    /// Ends a download whose pieces are all here: checks the complete file, syncs it and gives it its name.
+    pub fn finish(&self) -> Result<PathBuf, String> {
+        let sha1 = self.hash.finish(&*self.part).map_err(|error| error.to_string())?;
+        if sha1 != self.subject.content.sha1 {
+            return Err(
+                "the complete file does not match its SHA-1, though every piece matches its own: whoever shared \
+                        it gave a wrong SHA-1"
+                    .into(),
+            );
+        }
+        self.part.finish().map_err(|error| error.to_string())?;
+        Ok(self.part.destination().to_path_buf())
+    }
+
+    /// Takes the time for the speed; called every so often.
+    pub fn tick(&self, now: Instant) {
+        let mut pace = self.pace.lock();
+        let elapsed = now.duration_since(pace.last_tick).as_secs_f64();
+        if elapsed < 0.2 {
+            return;
+        }
+        let done = self.done.load(Ordering::Relaxed);
+        let speed = (done - pace.at_tick) as f64 / elapsed;
+        // An exponential mean over about three seconds, from the first figure on.
+        let weight = if pace.bytes_per_s == 0.0 { 1.0 } else { (elapsed / 3.0).min(1.0) };
+        pace.bytes_per_s += (speed - pace.bytes_per_s) * weight;
+        pace.at_tick = done;
+        pace.last_tick = now;
+    }
+
+    /// How far it is.
+    pub fn progress(&self, now: Instant) -> Progress {
+        let peers = self.peers.lock().open.len();
+        let pace = self.pace.lock();
+        let done = self.done.load(Ordering::Relaxed);
+        Progress {
+            done,
+            total: self.layout().size(),
+            bytes_per_s: pace.bytes_per_s,
+            peers,
+            elapsed: now.duration_since(pace.since),
+            received: done - self.resumed,
+        }
+    }
+}
+
+impl fmt::Debug for Download {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Download").field("id", &self.id).field("name", &self.subject.name).finish_non_exhaustive()
+    }
+}

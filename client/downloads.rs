@@ -1,0 +1,167 @@
+//! The downloads of who is logged in, from the command that begins one to its end, as `show_downloads` and `wait` see
+//! them.
+
+use super::download::Download;
+use crate::model::digest::InfoHash;
+use crate::model::manifest::Content;
+use crate::model::name::{FileName, GroupId};
+use parking_lot::{Condvar, Mutex};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How far along a download is.
+#[derive(Debug, Clone)]
+pub enum Phase {
+    /// It is being prepared: what is on disk is verified.
+    Starting,
+    /// Pieces come in.
+    Running(Arc<Download>),
+    /// The user paused it.
+    Paused {
+        /// Bytes verified.
+        done: u64,
+    },
+    /// The file is there.
+    Complete,
+    /// It ended without the file.
+    Failed {
+        /// Why, in one line.
+        why: String,
+    },
+}
+
+impl Phase {
+    /// Nothing more happens by itself.
+    pub fn has_ended(&self) -> bool {
+        matches!(self, Phase::Complete | Phase::Failed { .. })
+    }
+}
+
+/// One download.
+#[derive(Debug, Clone)]
+pub struct Tracked {
+    /// Its number.
+    pub id: u64,
+    /// The group.
+    pub group: GroupId,
+    /// The file.
+    pub name: FileName,
+    /// Where it goes.
+    pub destination: PathBuf,
+    /// Its size in bytes; none until the tracker has told it.
+    pub size: Option<u64>,
+    /// What it is of; none until the tracker has told it.
+    pub info_hash: Option<InfoHash>,
+    /// How far along it is.
+    pub phase: Phase,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    list: Vec<Tracked>,
+    last_id: u64,
+    failures: usize,
+}
+
+/// The list. Locked in itself; who waits on it is woken at every end of a download.
+#[derive(Debug, Default)]
+pub struct Downloads {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Downloads {
+    /// Takes in a new download; refuses a second one of the same file that has not ended.
+    pub fn begin(&self, group: &GroupId, name: &FileName, destination: PathBuf) -> Result<u64, String> {
+        let mut state = self.state.lock();
+        let same = |tracked: &Tracked| tracked.group == *group && tracked.name == *name;
+        if let Some(other) = state.list.iter().find(|tracked| same(tracked) && !tracked.phase.has_ended()) {
+            return Err(format!("{name} is being downloaded already, to {}", other.destination.display()));
+        }
+        state.list.retain(|tracked| !same(tracked) || tracked.destination != destination);
+        state.last_id += 1;
+        let id = state.last_id;
+        let (group, name) = (group.clone(), name.clone());
+        state.list.push(Tracked { id, group, name, destination, size: None, info_hash: None, phase: Phase::Starting });
+        Ok(id)
+    }
+
+    /// Takes back what [`Downloads::remove`] gave up.
+    pub fn put_back(&self, tracked: Tracked) {
+        self.state.lock().list.push(tracked);
+    }
+
+    /// Takes in a download of an earlier run that was paused then.
+    pub fn restore_paused(&self, group: &GroupId, name: &FileName, destination: PathBuf, content: &Content) {
+        if let Ok(id) = self.begin(group, name, destination.clone()) {
+            self.settle(id, destination, content);
+            self.advance(id, Phase::Paused { done: 0 });
+        }
+    }
+
+    /// Forgets a download.
+    pub fn remove(&self, id: u64) {
+        self.state.lock().list.retain(|tracked| tracked.id != id);
+        self.changed.notify_all();
+    }
+
+    /// Where a download goes and how large it is has become known.
+    pub fn settle(&self, id: u64, destination: PathBuf, content: &Content) {
+        if let Some(tracked) = self.state.lock().list.iter_mut().find(|tracked| tracked.id == id) {
+            tracked.destination = destination;
+            tracked.size = Some(content.layout.size());
+            tracked.info_hash = Some(content.info_hash);
+        }
+    }
+
+    /// A download goes on to another phase; false if it is not there any more or has ended.
+    pub fn advance(&self, id: u64, phase: Phase) -> bool {
+        let mut state = self.state.lock();
+        let failed = matches!(phase, Phase::Failed { .. });
+        let Some(tracked) = state.list.iter_mut().find(|tracked| tracked.id == id && !tracked.phase.has_ended()) else {
+            return false;
+        };
+        tracked.phase = phase;
+        state.failures += usize::from(failed);
+        drop(state);
+        self.changed.notify_all();
+        true
+    }
+
+    /// The download of a file that was begun last.
+    pub fn find(&self, group: &GroupId, name: &FileName) -> Option<Tracked> {
+        let state = self.state.lock();
+        state.list.iter().rev().find(|tracked| tracked.group == *group && tracked.name == *name).cloned()
+    }
+
+    /// All of them, in the order in which they were begun.
+    pub fn list(&self) -> Vec<Tracked> {
+        self.state.lock().list.clone()
+    }
+
+    /// Those that run.
+    pub fn running(&self) -> Vec<Arc<Download>> {
+        let state = self.state.lock();
+        let running = state.list.iter().filter_map(|tracked| match &tracked.phase {
+            Phase::Running(download) => Some(download.clone()),
+            _ => None,
+        });
+        running.collect()
+    }
+
+    /// How many have failed so far.
+    pub fn failures(&self) -> usize {
+        self.state.lock().failures
+    }
+
+    /// Waits until none of those chosen runs any more, or `over` says that the program is ending; it is asked now and
+    /// then. A paused download is not waited for.
+    pub fn wait(&self, chosen: impl Fn(&Tracked) -> bool, over: impl Fn() -> bool) {
+        let busy = |tracked: &Tracked| chosen(tracked) && matches!(tracked.phase, Phase::Starting | Phase::Running(_));
+        let mut state = self.state.lock();
+        while !over() && state.list.iter().any(busy) {
+            self.changed.wait_until(&mut state, Instant::now() + Duration::from_millis(200));
+        }
+    }
+}

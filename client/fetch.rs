@@ -1,0 +1,396 @@
+//! The commands of downloads: beginning one, holding it, giving it up, and going on after a restart.
+
+use super::account::Account;
+use super::download::{Download, Subject};
+use super::downloads::{Phase, Tracked};
+use super::link::CallError;
+use super::node::{Node, random};
+use super::part::{Finished, Opened, Part};
+use super::place::resolve_destination;
+use super::progress::{self, DownloadState, DownloadStatus};
+use super::sharing;
+use super::sidecar::PartLabel;
+use super::source::PieceSource;
+use super::state_record::DownloadRecord;
+use crate::model::digest::InfoHash;
+use crate::model::id::{GroupRef, ShareRef};
+use crate::model::manifest::{Content, Manifest};
+use crate::model::name::{FileName, GroupId};
+use crate::wire::client_tracker::{HOLD_MORE_MAX, Holding, Reply, Request};
+use crate::wire::codec::{Blob, List};
+use crate::wire::manifest;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What the tracker says of a share.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The share.
+    pub share: ShareRef,
+    /// Its group.
+    pub group: GroupRef,
+    /// What it is.
+    pub content: Content,
+    /// Whether the user is one of its sharers.
+    pub shared_by_you: bool,
+}
+
+/// Asks what is shared under a name.
+pub fn find(node: &Node, group: &GroupId, name: &FileName) -> Result<Found, CallError> {
+    match node.link.call(&Request::FindShare { group: group.clone(), name: name.clone() })? {
+        Reply::Share { share, group, content, shared_by_you, .. } => Ok(Found { share, group, content, shared_by_you }),
+        _ => Err(CallError::Unexpected),
+    }
+}
+
+/// Fetches the manifest of a share and checks it against its info hash.
+fn fetch_manifest(node: &Node, found: &Found) -> Result<Arc<Manifest>, String> {
+    let mut bytes = Vec::new();
+    loop {
+        let offset = u32::try_from(bytes.len()).map_err(|_| "the list of pieces is too long")?;
+        let reply = node.link.call(&Request::GetManifest { share: found.share, offset });
+        let Reply::ManifestPart { total, part } = reply.map_err(|error| error.to_string())? else {
+            return Err(CallError::Unexpected.to_string());
+        };
+        bytes.extend_from_slice(part.as_bytes());
+        if bytes.len() >= total as usize {
+            break;
+        }
+        if part.as_bytes().is_empty() || total as usize > manifest::MANIFEST_LEN_MAX {
+            return Err("the tracker does not have the whole list of pieces".into());
+        }
+    }
+    let manifest = manifest::decode(&bytes, found.content.info_hash)
+        .map_err(|error| format!("the list of pieces from the tracker is wrong: {error}"))?;
+    if manifest.layout() != found.content.layout {
+        return Err("the list of pieces from the tracker does not match the size of the file".into());
+    }
+    Ok(Arc::new(manifest))
+}
+
+/// Begins a download to where the user asked for and returns; the rest happens beside the prompt.
+pub fn begin(
+    node: &Arc<Node>,
+    account: &Arc<Account>,
+    group: &GroupId,
+    name: &FileName,
+    typed: &Path,
+) -> Result<(), String> {
+    let to = resolve_destination(typed, name).map_err(|error| error.to_string())?;
+    begin_at(node, account, group, name, to)
+}
+
+/// Begins a download, or goes on with one, whose destination has been resolved.
+fn begin_at(
+    node: &Arc<Node>,
+    account: &Arc<Account>,
+    group: &GroupId,
+    name: &FileName,
+    to: PathBuf,
+) -> Result<(), String> {
+    let id = account.downloads.begin(group, name, to.clone())?;
+    let (subject, part) = match prepare(node, account, id, group, name, &to) {
+        Ok((subject, Opened::Part(part))) => (subject, Arc::new(part)),
+        Ok((subject, Opened::Finished(finished))) => {
+            finish_late(node, account, id, &subject, &finished);
+            return Ok(());
+        }
+        Err(why) => {
+            account.downloads.remove(id);
+            return Err(why);
+        }
+    };
+    let record = DownloadRecord {
+        group: group.clone(),
+        name: name.clone(),
+        destination: part.destination().to_path_buf(),
+        content: subject.content,
+        paused: false,
+    };
+    if let Err(error) = account.slot.put_download(record, &subject.manifest) {
+        node.terminal.event(&format!("This download will not go on by itself after a restart: {error}"));
+    }
+    let node = node.clone();
+    account.help(format!("begin-{id}"), move |account| start(&node, account, id, subject, part));
+    Ok(())
+}
+
+/// Does what the user should hear of at once: whether there is such a file, and room for it.
+fn prepare(
+    node: &Node,
+    account: &Account,
+    id: u64,
+    group: &GroupId,
+    name: &FileName,
+    to: &Path,
+) -> Result<(Subject, Opened), String> {
+    let found = find(node, group, name).map_err(|error| error.to_string())?;
+    let own = account.slot.shares().into_iter().find(|share| share.group == *group && share.content == found.content);
+    if let Some(own) = own {
+        return Err(format!("You share this file yourself; it is {}", own.path.display()));
+    }
+    let manifest = fetch_manifest(node, &found)?;
+    let opened = Part::open(to, manifest.clone(), &label(found.content.info_hash, group, name));
+    let opened = opened.map_err(|error| error.to_string())?;
+    account.downloads.settle(id, to.to_path_buf(), &found.content);
+    let subject = Subject {
+        group: found.group,
+        group_name: group.clone(),
+        share: found.share,
+        name: name.clone(),
+        content: found.content,
+        manifest,
+    };
+    Ok((subject, opened))
+}
+
+fn label(info_hash: InfoHash, group: &GroupId, name: &FileName) -> PartLabel {
+    PartLabel { info_hash, group: group.clone(), name: name.clone() }
+}
+
+/// A download of an earlier run that had its name already when that run ended.
+fn finish_late(node: &Node, account: &Arc<Account>, id: u64, subject: &Subject, finished: &Finished) {
+    let path = finished.destination();
+    sharing::share_downloaded(node, account, subject, path);
+    if let Some(tracked) = account.downloads.list().into_iter().find(|tracked| tracked.id == id) {
+        forget_record(node, account, &tracked);
+    }
+    let size = subject.content.layout.size();
+    node.terminal.result(&progress::completed(&subject.group_name, &subject.name, size, Duration::ZERO));
+    account.downloads.advance(id, Phase::Complete);
+}
+
+/// Verifies what is on disk already, then lets the engine go on.
+fn start(node: &Arc<Node>, account: &Arc<Account>, id: u64, subject: Subject, part: Arc<Part>) {
+    let verified = part.verify_existing(&account.over, &mut |_, _| {}).ok_or_else(|| "interrupted".to_owned());
+    let outcome = verified.and_then(|have| {
+        let (group, info_hash, layout) = (subject.group, subject.content.info_hash, part.layout());
+        let served = node.serving.add(group, info_hash, layout, part.clone(), have.clone());
+        let served = served.ok_or("the client is closing")?;
+        let seed = u64::from_be_bytes(random());
+        Ok(Arc::new(Download::new(id, subject, part, served, have, node.client, seed, Instant::now())))
+    });
+    let download = match outcome {
+        Ok(download) => download,
+        Err(_) if account.is_over() => return,
+        Err(why) => {
+            fail(node, account, id, &why);
+            return;
+        }
+    };
+    // A cancellation in the meantime stands.
+    if account.is_over() || !account.downloads.advance(id, Phase::Running(download.clone())) {
+        unserve(node, &download);
+        return;
+    }
+    account.swarm.add(download.clone());
+    let told = hold(node, &download).and_then(|()| find_peers(node, account, &download));
+    if let Err(error) = told {
+        node.terminal.event(&format!("{}: {error}", download.subject().name));
+    }
+}
+
+/// A download has ended without the file.
+pub fn fail(node: &Node, account: &Account, id: u64, why: &str) {
+    let tracked = account.downloads.list().into_iter().find(|tracked| tracked.id == id);
+    let failed = account.downloads.advance(id, Phase::Failed { why: why.to_owned() });
+    if let Some(tracked) = tracked.filter(|_| failed) {
+        forget_record(node, account, &tracked);
+        node.terminal.error(&progress::failed(&tracked.group, &tracked.name, why));
+    }
+}
+
+fn forget_record(node: &Node, account: &Account, tracked: &Tracked) {
+    if let Err(error) = account.slot.remove_download(&tracked.group, &tracked.name) {
+        node.terminal.event(&error.to_string());
+    }
+}
+
+/// Tells the tracker which pieces a download holds, none of them included: others learn that it is there.
+pub fn hold(node: &Node, download: &Download) -> Result<(), CallError> {
+    // What comes in after this is told later.
+    download.take_fresh();
+    let bits = Blob::new(download.have().as_bytes().to_vec()).expect("the longest bitfield is within the cap");
+    let holding = Holding::Exactly { bits };
+    node.link.call(&Request::Hold { share: download.subject().share, holding }).map(drop)
+}
+
+/// Tells the tracker which pieces came in since it was told last.
+pub fn hold_more(node: &Node, download: &Download) -> Result<(), CallError> {
+    let fresh = download.take_fresh();
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    if fresh.len() > HOLD_MORE_MAX {
+        return hold(node, download);
+    }
+    let holding = Holding::More { pieces: List::first_of(fresh) };
+    node.link.call(&Request::Hold { share: download.subject().share, holding }).map(drop)
+}
+
+/// Asks the tracker who else has pieces.
+pub fn find_peers(node: &Node, account: &Account, download: &Download) -> Result<(), CallError> {
+    let Reply::Peers { peers } = node.link.call(&Request::FindPeers { share: download.subject().share })? else {
+        return Err(CallError::Unexpected);
+    };
+    account.swarm.peers(download.id(), peers.into_vec());
+    Ok(())
+}
+
+/// Serves the pieces of a download no longer.
+pub fn unserve(node: &Node, download: &Download) {
+    let subject = download.subject();
+    node.serving.remove(subject.group, subject.content.info_hash);
+}
+
+/// Stops the downloads of a group.
+pub fn stop_group(account: &Account, group: &GroupId, why: &str) {
+    for download in account.downloads.running() {
+        if download.subject().group_name == *group {
+            account.swarm.remove(download.id());
+            account.downloads.advance(download.id(), Phase::Failed { why: why.to_owned() });
+        }
+    }
+}
+
+fn tracked(account: &Account, group: &GroupId, name: &FileName) -> Result<Tracked, String> {
+    let tracked = account.downloads.find(group, name);
+    tracked.ok_or_else(|| format!("No download of {name} from {group}; see show_downloads"))
+}
+
+/// Holds a download until `resume_download`.
+pub fn pause(node: &Node, account: &Account, group: &GroupId, name: &FileName) -> Result<(), String> {
+    let tracked = tracked(account, group, name)?;
+    match &tracked.phase {
+        Phase::Running(download) => {
+            account.swarm.remove(download.id());
+            let done = download.progress(Instant::now()).done;
+            unserve(node, download);
+            let share = download.subject().share;
+            // A tracker that cannot be reached forgets by itself.
+            let _ = node.link.call(&Request::Hold { share, holding: Holding::Nothing {} });
+            if !account.downloads.advance(tracked.id, Phase::Paused { done }) {
+                return Err("The download has just ended".into());
+            }
+            account.slot.set_paused(group, name, true).map(drop).map_err(|error| error.to_string())
+        }
+        Phase::Starting => Err("The download is being prepared; try again in a moment".into()),
+        Phase::Paused { .. } => Err("The download is paused already".into()),
+        Phase::Complete | Phase::Failed { .. } => Err("The download has ended".into()),
+    }
+}
+
+/// Goes on with a download that was paused or has failed.
+pub fn resume(node: &Arc<Node>, account: &Arc<Account>, group: &GroupId, name: &FileName) -> Result<(), String> {
+    let tracked = tracked(account, group, name)?;
+    match &tracked.phase {
+        Phase::Paused { .. } | Phase::Failed { .. } => {
+            account.downloads.remove(tracked.id);
+            let begun = begin_at(node, account, group, name, tracked.destination.clone());
+            if begun.is_err() {
+                // It stays what it was.
+                account.downloads.put_back(tracked);
+            }
+            begun
+        }
+        Phase::Starting | Phase::Running(_) => Err("The download runs already".into()),
+        Phase::Complete => Err("The download is complete".into()),
+    }
+}
+
+/// Gives a download up and removes what came in so far.
+pub fn cancel(node: &Node, account: &Account, group: &GroupId, name: &FileName) -> Result<(), String> {
+    let tracked = tracked(account, group, name)?;
+    if matches!(tracked.phase, Phase::Complete) {
+        return Err("The download is complete; remove the file yourself if you do not want it".into());
+    }
+    if matches!(tracked.phase, Phase::Starting) {
+        return Err("The download is being prepared; try again in a moment".into());
+    }
+    if let Phase::Running(download) = &tracked.phase {
+        account.swarm.remove(download.id());
+        unserve(node, download);
+        let share = download.subject().share;
+        let _ = node.link.call(&Request::Hold { share, holding: Holding::Nothing {} });
+    }
+    forget_record(node, account, &tracked);
+    account.downloads.remove(tracked.id);
+    match &tracked.phase {
+        Phase::Running(download) => download.part().abandon(),
+        _ => match tracked.info_hash {
+            Some(info_hash) => Part::discard(&tracked.destination, &label(info_hash, group, name)),
+            None => Ok(()),
+        },
+    }
+    .map_err(|error| error.to_string())
+}
+
+/// Goes on with the downloads of earlier runs; tells of those that cannot.
+pub fn restore(node: &Arc<Node>, account: &Arc<Account>) {
+    for record in account.slot.downloads() {
+        if account.is_over() {
+            return;
+        }
+        let DownloadRecord { group, name, destination, paused, content } = record;
+        if paused {
+            account.downloads.restore_paused(&group, &name, destination, &content);
+            continue;
+        }
+        match begin_at(node, account, &group, &name, destination) {
+            Ok(()) => node.terminal.event(&format!("Downloading {name} from {group} goes on")),
+            Err(why) => node.terminal.event(&format!("Downloading {name} from {group} does not go on: {why}")),
+        }
+    }
+}
+
+/// The file of a download is there: remembers and tells it.
+pub fn finished(node: &Node, account: &Account, download: &Download, path: &Path) {
+    let progress = download.progress(Instant::now());
+    let subject = download.subject();
+    let Some(tracked) = account.downloads.find(&subject.group_name, &subject.name) else {
+        return;
+    };
+    account.downloads.settle(tracked.id, path.to_path_buf(), &subject.content);
+    forget_record(node, account, &tracked);
+    node.terminal.result(&progress::completed(&subject.group_name, &subject.name, progress.total, progress.elapsed));
+    account.downloads.advance(tracked.id, Phase::Complete);
+}
+
+/// One line for `show_downloads`.
+pub fn status_line(tracked: &Tracked, now: Instant) -> String {
+    let size = tracked.size.unwrap_or(0);
+    let mut status = DownloadStatus {
+        group: tracked.group.clone(),
+        file: tracked.name.clone(),
+        state: DownloadState::Running,
+        done_bytes: 0,
+        total_bytes: size,
+        speed: 0,
+        peers: 0,
+        left: None,
+    };
+    match &tracked.phase {
+        Phase::Starting => status.state = DownloadState::Checking,
+        Phase::Running(download) => {
+            let progress = download.progress(now);
+            status.done_bytes = progress.done;
+            // A speed is not negative and far below 2^64.
+            status.speed = progress.bytes_per_s as u64;
+            status.peers = progress.peers;
+            let left = progress.total - progress.done;
+            status.left = (progress.bytes_per_s >= 1.0)
+                .then(|| Duration::from_secs_f64((left as f64 / progress.bytes_per_s).min(1e9)));
+        }
+        Phase::Paused { done } => {
+            status.state = DownloadState::Paused;
+            status.done_bytes = *done;
+        }
+        Phase::Complete => {
+            status.state = DownloadState::Completed;
+            status.done_bytes = size;
+        }
+        Phase::Failed { why } => status.state = DownloadState::Failed(why.clone()),
+    }
+    status.line()
+}

@@ -1,0 +1,399 @@
+//! The link to the trackers: keeps one connection to one of them, moves on to the next when it is lost, resumes the
+//! session there, and carries requests from any thread.
+//!
+//! One thread, the keeper, connects and then reads. Whoever makes a request writes it and waits for the reply that
+//! bears its id. A request whose connection is lost before the reply is made again on the next one: commands bear ids of
+//! their own, so that none is carried out twice.
+
+use crate::model::digest::Fingerprint;
+use crate::model::id::ClientId;
+use crate::model::name::UserId;
+use crate::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX, refusal};
+use crate::wire::codec::Blob;
+use crate::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver, RecvError, Sender, Timed};
+use crate::wire::error::{Code, Refusal};
+use crate::wire::frame::{FRAME_LEN_MAX, UNASKED};
+use crate::wire::handshake::{self, HandshakeError};
+use crossbeam_channel as channel;
+use parking_lot::{Condvar, Mutex};
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// A tracker accepts the connection within this time or counts as unreachable.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// A reply comes within this time, or the connection counts as lost.
+const REPLY_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a request waits for a tracker to be reached at all.
+const REACH_DEADLINE: Duration = Duration::from_secs(5);
+/// Heartbeats are answered, so a tracker that is silent for longer than this is gone.
+const IDLE_DEADLINE: Duration = Duration::from_secs(45);
+/// Shortest and longest pause after all trackers were tried in vain.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+
+/// Why a request has no reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallError {
+    /// The tracker said no.
+    Refused(Refusal),
+    /// No tracker is reached; says why.
+    NoTracker(String),
+    /// The reply is not one to this request.
+    Unexpected,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallError::Refused(refusal) => write!(f, "{refusal}"),
+            CallError::NoTracker(why) => write!(f, "No tracker can be reached ({why}); it is tried again by itself"),
+            CallError::Unexpected => write!(f, "The tracker gave an answer that does not fit; check its version"),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+impl From<Refusal> for CallError {
+    fn from(refusal: Refusal) -> Self {
+        CallError::Refused(refusal)
+    }
+}
+
+/// What the link tells the rest of the client.
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// A tracker was reached again after another was lost; the session, if there is one, is resumed there.
+    Up(SocketAddr),
+    /// The tracker was lost; says why.
+    Down(SocketAddr, String),
+    /// The session could not be resumed: the user has to log in again.
+    SessionLost(Refusal),
+    /// Something the tracker said unasked.
+    Push(Reply),
+}
+
+/// Decides whether the trackers with this fingerprint are the right ones; the text says why not.
+pub type CheckFingerprint = Box<dyn Fn(Fingerprint) -> Result<(), String> + Send + Sync>;
+
+struct Live {
+    sender: Arc<Sender>,
+    addr: SocketAddr,
+    /// Tells connections apart, so that the loss of an old one does not end a new one.
+    generation: u64,
+}
+
+#[derive(Default)]
+struct State {
+    live: Option<Live>,
+    token: Option<Blob<TOKEN_LEN_MAX>>,
+    fingerprint: Option<Fingerprint>,
+    waiting: HashMap<u32, channel::Sender<Reply>>,
+    last_request: u32,
+    generation: u64,
+    /// Why the trackers could not be reached the last time all were tried; none before that.
+    failure: Option<String>,
+    closing: bool,
+}
+
+struct Shared {
+    // Immutable.
+    trackers: Vec<SocketAddr>,
+    client: ClientId,
+    check: CheckFingerprint,
+    events: channel::Sender<LinkEvent>,
+    // Locked.
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// The link. Dropping it ends the connection and the keeper.
+pub struct Link {
+    shared: Arc<Shared>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+impl Link {
+    /// Begins to connect. Events go to `events`, whose receiver must be drained.
+    pub fn start(
+        trackers: Vec<SocketAddr>,
+        client: ClientId,
+        check: CheckFingerprint,
+        events: channel::Sender<LinkEvent>,
+    ) -> std::io::Result<Self> {
+        let shared =
+            Arc::new(Shared { trackers, client, check, events, state: Mutex::default(), changed: Condvar::new() });
+        let keeper = std::thread::Builder::new().name("tracker-link".into()).spawn({
+            let shared = shared.clone();
+            move || shared.keep()
+        })?;
+        Ok(Self { shared, keeper: Some(keeper) })
+    }
+
+    /// The fingerprint of the trackers, as soon as one was reached; waits a little for that.
+    pub fn fingerprint(&self) -> Result<Fingerprint, CallError> {
+        self.shared.reach().map(|_| ())?;
+        self.shared.state.lock().fingerprint.ok_or(CallError::Unexpected)
+    }
+
+    /// The tracker that is connected now.
+    pub fn tracker(&self) -> Option<SocketAddr> {
+        self.shared.state.lock().live.as_ref().map(|live| live.addr)
+    }
+
+    /// Makes a request and waits for its reply. A refusal is an error.
+    pub fn call(&self, request: &Request) -> Result<Reply, CallError> {
+        let until = Instant::now() + REPLY_DEADLINE;
+        loop {
+            let (sender, generation) = self.shared.reach()?;
+            match self.shared.ask(&sender, request) {
+                Some(Reply::Refused { code, about }) => return Err(refusal(code, &about).into()),
+                Some(reply) => return Ok(reply),
+                None => self.shared.lost(generation),
+            }
+            if Instant::now() >= until {
+                return Err(CallError::NoTracker("it does not answer".into()));
+            }
+        }
+    }
+
+    /// Logs in; the session is resumed by itself on every later connection.
+    pub fn log_in(&self, request: &Request) -> Result<UserId, CallError> {
+        match self.call(request)? {
+            Reply::LoggedIn { user, token } => {
+                self.shared.state.lock().token = Some(token);
+                Ok(user)
+            }
+            _ => Err(CallError::Unexpected),
+        }
+    }
+
+    /// Ends the session here and at the tracker.
+    pub fn log_out(&self) {
+        self.forget_session();
+        // The tracker drops the login with the connection anyway, should it not be reached.
+        let _ = self.call(&Request::Logout {});
+    }
+
+    /// Ends the session here: it is not resumed any more.
+    pub fn forget_session(&self) {
+        self.shared.state.lock().token = None;
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        {
+            let mut state = self.shared.state.lock();
+            state.closing = true;
+            state.waiting.clear();
+            if let Some(live) = &state.live {
+                live.sender.end();
+            }
+        }
+        self.shared.changed.notify_all();
+        if let Some(keeper) = self.keeper.take() {
+            // A panic of the keeper was printed when it happened.
+            let _ = keeper.join();
+        }
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("trackers", &self.shared.trackers).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// The connection, waiting a little for one.
+    fn reach(&self) -> Result<(Arc<Sender>, u64), CallError> {
+        let until = Instant::now() + REACH_DEADLINE;
+        let mut state = self.state.lock();
+        loop {
+            if let Some(live) = &state.live {
+                return Ok((live.sender.clone(), live.generation));
+            }
+            let failure = state.failure.clone();
+            let over = state.closing || self.changed.wait_until(&mut state, until).timed_out();
+            // Once all trackers were tried in vain, nobody is kept waiting for the next round.
+            if let Some(why) = failure.filter(|_| state.live.is_none()) {
+                return Err(CallError::NoTracker(why));
+            }
+            if over {
+                return Err(CallError::NoTracker("no answer in time".into()));
+            }
+        }
+    }
+
+    /// Sends a request and waits for the reply; none if the connection is lost or the tracker is silent.
+    fn ask(&self, sender: &Sender, request: &Request) -> Option<Reply> {
+        let (reply_to, reply) = channel::bounded(1);
+        let id = {
+            let mut state = self.state.lock();
+            state.last_request = state.last_request.checked_add(1).unwrap_or(1);
+            let id = state.last_request;
+            state.waiting.insert(id, reply_to);
+            id
+        };
+        let answer = match sender.send(id, request) {
+            Ok(()) => reply.recv_timeout(REPLY_DEADLINE).ok(),
+            Err(_) => None,
+        };
+        self.state.lock().waiting.remove(&id);
+        answer
+    }
+
+    /// Ends a connection that was lost.
+    fn lost(&self, generation: u64) {
+        let mut state = self.state.lock();
+        if state.live.as_ref().is_some_and(|live| live.generation == generation)
+            && let Some(live) = state.live.take()
+        {
+            live.sender.end();
+            state.waiting.clear();
+        }
+    }
+
+    fn keep(&self) {
+        let mut next = 0;
+        let mut pause = PAUSE.0;
+        let mut was_up = false;
+        loop {
+            let mut failures = Vec::new();
+            for turn in 0..self.trackers.len() {
+                let place = (next + turn) % self.trackers.len();
+                let addr = self.trackers[place];
+                if self.state.lock().closing {
+                    return;
+                }
+                match self.connect(addr) {
+                    Ok((receiver, sender)) => {
+                        if was_up {
+                            self.tell(LinkEvent::Up(addr));
+                        }
+                        was_up = true;
+                        pause = PAUSE.0;
+                        let why = self.read(receiver, &sender);
+                        if self.state.lock().closing {
+                            return;
+                        }
+                        self.tell(LinkEvent::Down(addr, why));
+                        failures.clear();
+                        // The one that was lost is tried again after the others.
+                        next = (place + 1) % self.trackers.len();
+                        break;
+                    }
+                    Err(why) => failures.push(format!("{addr}: {why}")),
+                }
+            }
+            if failures.len() == self.trackers.len() {
+                self.failed(failures.join("; "), pause);
+                pause = (pause * 2).min(PAUSE.1);
+            }
+        }
+    }
+
+    fn failed(&self, why: String, pause: Duration) {
+        let mut state = self.state.lock();
+        state.failure = Some(why);
+        self.changed.notify_all();
+        if !state.closing {
+            self.changed.wait_for(&mut state, pause);
+        }
+    }
+
+    fn tell(&self, event: LinkEvent) {
+        // Nobody listens any more when the client is closing.
+        let _ = self.events.send(event);
+    }
+
+    /// Connects to one tracker and resumes the session; the connection is ready for requests then.
+    fn connect(&self, addr: SocketAddr) -> Result<(Receiver, Arc<Sender>), String> {
+        let stream = TcpStream::connect_timeout(&addr, CONNECT_DEADLINE).map_err(|error| match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+            std::io::ErrorKind::TimedOut => "no answer in time".to_owned(),
+            _ => error.to_string(),
+        })?;
+        let handshake = handshake::client_to_tracker(&mut Timed::new(&stream, HANDSHAKE_DEADLINE));
+        let (keys, fingerprint) = handshake.map_err(|error: HandshakeError| error.to_string())?;
+        (self.check)(fingerprint)?;
+        let (mut receiver, sender) =
+            conn::split(stream, keys, FRAME_LEN_MAX, false).map_err(|error| error.to_string())?;
+        let token = self.state.lock().token.clone();
+        if let Some(token) = token {
+            self.resume(&mut receiver, &sender, token)?;
+        }
+        let mut state = self.state.lock();
+        state.generation += 1;
+        state.fingerprint = Some(fingerprint);
+        state.failure = None;
+        state.live = Some(Live { sender: sender.clone(), addr, generation: state.generation });
+        if state.closing {
+            return Err("closing".into());
+        }
+        drop(state);
+        self.changed.notify_all();
+        Ok((receiver, sender))
+    }
+
+    fn resume(&self, receiver: &mut Receiver, sender: &Sender, token: Blob<TOKEN_LEN_MAX>) -> Result<(), String> {
+        const ID: u32 = u32::MAX;
+        sender.send(ID, &Request::Resume { client: self.client, token }).map_err(|error| error.to_string())?;
+        loop {
+            let frame = receiver.recv(REPLY_DEADLINE).map_err(|error| error.to_string())?;
+            let reply = frame.message::<Reply>().map_err(|error| error.to_string())?;
+            match reply {
+                push if frame.request == UNASKED => self.tell(LinkEvent::Push(push)),
+                Reply::LoggedIn { token, .. } => {
+                    let mut state = self.state.lock();
+                    // A logout in the meantime stands.
+                    if state.token.is_some() {
+                        state.token = Some(token);
+                    }
+                    return Ok(());
+                }
+                Reply::Refused { code, about } => {
+                    let refusal = refusal(code, &about);
+                    if refusal.code != Code::SessionEnded {
+                        return Err(refusal.to_string());
+                    }
+                    self.state.lock().token = None;
+                    self.tell(LinkEvent::SessionLost(refusal));
+                    return Ok(());
+                }
+                _ => return Err(CallError::Unexpected.to_string()),
+            }
+        }
+    }
+
+    /// Reads until the connection ends; says why it did.
+    fn read(&self, mut receiver: Receiver, sender: &Arc<Sender>) -> String {
+        let why = loop {
+            let frame = match receiver.recv(IDLE_DEADLINE) {
+                Ok(frame) => frame,
+                Err(RecvError::Closed) => break "it closed the connection".to_owned(),
+                Err(error) => break error.to_string(),
+            };
+            let reply = match frame.message::<Reply>() {
+                Ok(reply) => reply,
+                Err(error) => break error.to_string(),
+            };
+            if frame.request == UNASKED {
+                self.tell(LinkEvent::Push(reply));
+            } else if let Some(reply_to) = self.state.lock().waiting.remove(&frame.request) {
+                // The one who asked may have given up; then the reply is of no use.
+                let _ = reply_to.try_send(reply);
+            }
+        };
+        sender.end();
+        let mut state = self.state.lock();
+        // Those who wait see their channel closed, and ask again on the next connection.
+        state.waiting.clear();
+        state.live = None;
+        why
+    }
+}

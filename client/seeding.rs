@@ -1,0 +1,290 @@
+//! The seeder: accepts peers, and answers each on a thread of its own.
+
+use super::keyring::Keyring;
+use super::serving::{Served, Serving};
+use super::source::SourceError;
+use crate::model::digest::{InfoHash, KeyId};
+use crate::model::id::GroupRef;
+use crate::model::piece::PIECE_LEN;
+use crate::wire::channel::refusal_in_clear;
+use crate::wire::codec::{Blob, Tail};
+use crate::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver, Sender, Timed};
+use crate::wire::error::{Code, Refusal};
+use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, HEADER_LEN};
+use crate::wire::handshake;
+use crate::wire::peer::{Answer, Ask};
+use crossbeam_channel as channel;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Most connections that are served at once; one more is told to come back later.
+pub const CONNECTIONS_MAX: usize = 128;
+/// A leecher that has nothing to ask says so more often than this.
+const IDLE_DEADLINE: Duration = Duration::from_secs(60);
+/// Stack of a connection's thread; buffers are on the heap.
+const STACK_LEN: usize = 256 * 1024;
+
+/// What the seeder tells the rest of the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SeederEvent {
+    /// A peer named a key that is not known here: the group's key may have changed.
+    UnknownKey(KeyId),
+    /// A file cannot be served any more: it was changed on disk or cannot be read.
+    Broken {
+        /// In which group.
+        group: GroupRef,
+        /// Which content.
+        info_hash: InfoHash,
+        /// What is wrong, in one line.
+        why: String,
+    },
+}
+
+struct Shared {
+    // Immutable.
+    keyring: Arc<Keyring>,
+    serving: Arc<Serving>,
+    events: channel::Sender<SeederEvent>,
+    closing: AtomicBool,
+    last_connection: AtomicU64,
+    // Locked.
+    connections: Mutex<HashMap<u64, Connection>>,
+}
+
+struct Connection {
+    /// For ending the connection at any stage.
+    stream: Arc<TcpStream>,
+    group: Option<GroupRef>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The listener and its connections.
+pub struct Seeder {
+    shared: Arc<Shared>,
+    addr: SocketAddr,
+    listener: Option<JoinHandle<()>>,
+}
+
+impl Seeder {
+    /// Serves on a bound listener. Events go to `events`, whose receiver must be drained.
+    pub fn start(
+        listener: TcpListener,
+        keyring: Arc<Keyring>,
+        serving: Arc<Serving>,
+        events: channel::Sender<SeederEvent>,
+    ) -> io::Result<Self> {
+        let addr = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            keyring,
+            serving,
+            events,
+            closing: AtomicBool::new(false),
+            last_connection: AtomicU64::new(0),
+            connections: Mutex::default(),
+        });
+        let thread = std::thread::Builder::new().name("seeder".into()).spawn({
+            let shared = shared.clone();
+            move || accept(&shared, &listener)
+        })?;
+        Ok(Self { shared, addr, listener: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Drops the connections made under a key of this group: the key is no longer valid.
+    pub fn drop_group(&self, group: GroupRef) {
+        for connection in self.shared.connections.lock().values() {
+            if connection.group == Some(group) {
+                end(&connection.stream);
+            }
+        }
+    }
+}
+
+impl Drop for Seeder {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        // Wakes the listener, which then sees that it is over.
+        let mut wake = self.addr;
+        if wake.ip().is_unspecified() {
+            wake.set_ip(if wake.is_ipv4() { [127, 0, 0, 1].into() } else { [0, 0, 0, 0, 0, 0, 0, 1u16].into() });
+        }
+        let woken = TcpStream::connect_timeout(&wake, Duration::from_secs(1));
+        let threads: Vec<_> = {
+            let mut connections = self.shared.connections.lock();
+            connections.values().for_each(|connection| end(&connection.stream));
+            connections.values_mut().filter_map(|connection| connection.thread.take()).collect()
+        };
+        // A listener that could not be woken is left behind; it holds nothing but its socket.
+        let listener = self.listener.take().filter(|_| woken.is_ok());
+        for thread in threads.into_iter().chain(listener) {
+            // A panic of the thread was printed when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn end(stream: &TcpStream) {
+    // Fails only if the connection is gone already.
+    let _ = stream.shutdown(std::net::Shutdown::Both);
+}
+
+fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
+    loop {
+        let accepted = listener.accept();
+        if shared.closing.load(Ordering::SeqCst) {
+            return;
+        }
+        match accepted {
+            Ok((stream, _)) => take_in(shared, stream),
+            // Out of descriptors, most likely: those who ask now are refused by the kernel once the backlog is full.
+            // The pause keeps the thread from spinning until a connection ends.
+            Err(_) => std::thread::park_timeout(Duration::from_millis(100)),
+        }
+    }
+}
+
+/// Gives a connection its thread, or says why not.
+fn take_in(shared: &Arc<Shared>, stream: TcpStream) {
+    let stream = Arc::new(stream);
+    let id = shared.last_connection.fetch_add(1, Ordering::Relaxed);
+    let mut connections = shared.connections.lock();
+    if connections.len() >= CONNECTIONS_MAX {
+        drop(connections);
+        // The refusal fits into the empty socket buffer, so this does not wait.
+        let _ = (&*stream).write_all(&refusal_in_clear(Code::Busy));
+        return;
+    }
+    connections.insert(id, Connection { stream: stream.clone(), group: None, thread: None });
+    let thread = std::thread::Builder::new().name(format!("seed-{id}")).stack_size(STACK_LEN).spawn({
+        let shared = shared.clone();
+        move || {
+            serve(&shared, id, stream);
+            shared.connections.lock().remove(&id);
+        }
+    });
+    match thread {
+        Ok(thread) => {
+            if let Some(connection) = connections.get_mut(&id) {
+                connection.thread = Some(thread);
+            }
+        }
+        Err(_) => {
+            connections.remove(&id);
+        }
+    }
+}
+
+/// One connection from its handshake to its end.
+fn serve(shared: &Shared, id: u64, stream: Arc<TcpStream>) {
+    let mut group = None;
+    let handshake = handshake::peer_accepts(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), |key_id| {
+        let known = shared.keyring.by_id(key_id);
+        if known.is_none() {
+            // Asking the tracker takes longer than a peer should wait: it is refused and comes again.
+            let _ = shared.events.try_send(SeederEvent::UnknownKey(key_id));
+        }
+        known.map(|(of, secret)| {
+            group = Some(of);
+            secret
+        })
+    });
+    let (Ok((keys, key_id)), Some(group)) = (handshake, group) else {
+        return;
+    };
+    if let Some(connection) = shared.connections.lock().get_mut(&id) {
+        connection.group = Some(group);
+    }
+    // The key may have changed since it was looked up; from here on `drop_group` finds this connection.
+    if shared.keyring.by_id(key_id).is_none() {
+        return;
+    }
+    let Ok((mut receiver, sender)) = conn::split(stream, keys, EARLY_FRAME_LEN_MAX, true) else {
+        return;
+    };
+    if let Some(served) = open(shared, group, &mut receiver, &sender) {
+        answer(shared, &served, &mut receiver, &sender);
+        served.leave(&sender);
+    }
+    sender.finish();
+}
+
+/// Takes the first message, which says what the connection is about.
+fn open(shared: &Shared, group: GroupRef, receiver: &mut Receiver, sender: &Arc<Sender>) -> Option<Arc<Served>> {
+    let frame = receiver.recv(HANDSHAKE_DEADLINE).ok()?;
+    let request = frame.request;
+    let Ok(Ask::Open { info_hash, .. }) = frame.message() else {
+        let _ = sender.send(request, &Answer::refused(&Code::Malformed.into()));
+        return None;
+    };
+    let served = shared.serving.find(group, info_hash);
+    let Some((served, have)) = served.and_then(|served| served.attend(sender).map(|have| (served, have))) else {
+        let _ = sender.send(request, &Answer::refused(&Code::NotServed.into()));
+        return None;
+    };
+    let bits = Blob::new(have.as_bytes().to_vec()).expect("the longest bitfield is within the cap");
+    if sender.send(request, &Answer::Opened { bits }).is_err() {
+        served.leave(sender);
+        return None;
+    }
+    Some(served)
+}
+
+/// Answers requests until the connection ends.
+fn answer(shared: &Shared, served: &Served, receiver: &mut Receiver, sender: &Sender) {
+    let mut buffer = Vec::with_capacity(HEADER_LEN + PIECE_LEN as usize);
+    while let Ok(frame) = receiver.recv(IDLE_DEADLINE) {
+        let request = frame.request;
+        let sent = match frame.message() {
+            Ok(Ask::GetPiece { piece }) => match fill(served, piece, request, &mut buffer) {
+                Ok(()) => sender.send_frame(&buffer),
+                Err((refusal, broken)) => {
+                    if let Some(why) = broken {
+                        let (group, info_hash) = (served.group(), served.info_hash());
+                        let _ = shared.events.try_send(SeederEvent::Broken { group, info_hash, why });
+                    }
+                    sender.send(request, &Answer::refused(&refusal))
+                }
+            },
+            Ok(Ask::KeepAlive {}) => sender.send(request, &Answer::Alive {}),
+            Ok(Ask::Open { .. }) | Err(_) => {
+                let _ = sender.send(request, &Answer::refused(&Code::Malformed.into()));
+                return;
+            }
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+/// Puts a whole piece frame together. The error says what the peer is told, and what is wrong with the file if
+/// something is.
+fn fill(served: &Served, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Result<(), (Refusal, Option<String>)> {
+    let missing = || (Refusal::about(Code::NoSuchPiece, piece), None);
+    let index = served.layout().index(piece).ok_or_else(missing)?;
+    let len = served.layout().len(index);
+    if buffer.len() == HEADER_LEN + len as usize {
+        // The buffer has the right length from the piece before; its bytes are overwritten.
+        frame::rewrite(buffer, request);
+    } else {
+        frame::begin(buffer, request, &Answer::Piece { data: Tail { len } });
+        buffer.resize(HEADER_LEN + len as usize, 0);
+        frame::end(buffer);
+    }
+    match served.read(index, &mut buffer[HEADER_LEN..]) {
+        Some(Ok(())) => Ok(()),
+        None => Err(missing()),
+        Some(Err(error @ SourceError::Changed(_))) => Err((Code::FileChanged.into(), Some(error.to_string()))),
+        Some(Err(error)) => Err((Code::NotServed.into(), Some(error.to_string()))),
+    }
+}

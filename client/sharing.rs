@@ -1,0 +1,321 @@
+//! The commands of sharing, and bringing shares back at the next login.
+
+use super::account::Account;
+use super::download::Subject;
+use super::fetch;
+use super::file_stamp::Stamps;
+use super::hashing::{Hashed, hash_for_sharing};
+use super::link::CallError;
+use super::node::{Node, command_id};
+use super::source::Source;
+use super::state_record::ShareRecord;
+use crate::model::bitfield::Bitfield;
+use crate::model::digest::InfoHash;
+use crate::model::id::ShareRef;
+use crate::model::manifest::{Content, Manifest};
+use crate::model::name::{FileName, GroupId};
+use crate::wire::client_tracker::{Holding, MANIFEST_PART_MAX, Reply, Request};
+use crate::wire::codec::Blob;
+use crate::wire::error::{Code, Refusal};
+use crate::wire::manifest;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// A file that is here and should be shared, of which no tracker could be told yet.
+#[derive(Debug, Clone)]
+pub struct Untold {
+    group: GroupId,
+    name: FileName,
+    path: PathBuf,
+    content: Content,
+    manifest: Arc<Manifest>,
+}
+
+/// What is shared: where it lies, and what it consists of.
+struct Shared<'a> {
+    group: &'a GroupId,
+    name: &'a FileName,
+    path: &'a Path,
+    content: Content,
+    manifest: &'a Manifest,
+    stamps: Stamps,
+}
+
+/// Shares a file or folder; `progress` is told how many bytes of how many are hashed.
+pub fn upload(
+    node: &Node,
+    account: &Arc<Account>,
+    path: &Path,
+    group: &GroupId,
+    cancel: &AtomicBool,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<FileName, String> {
+    // A group that refuses is better heard of before a long file is read than after.
+    check_member(node, group).map_err(|error| error.to_string())?;
+    let hashed = hash_for_sharing(path, cancel, progress).map_err(|error| error.to_string())?;
+    let root = hashed.manifest.files()[0].path.root();
+    let name = FileName::from_input(root).map_err(|error| format!("cannot share {root}: {error}"))?;
+    if let Some(first) = &hashed.left_out.first {
+        let count = hashed.left_out.links + hashed.left_out.empty_folders;
+        let first = first.display();
+        node.terminal.event(&format!("Left out {count} symbolic links and empty folders, the first is {first}"));
+    }
+    share_hashed(node, account, group, &name, hashed).map_err(|error| error.to_string())?;
+    Ok(name)
+}
+
+fn check_member(node: &Node, group: &GroupId) -> Result<(), CallError> {
+    match node.link.call(&Request::ListFiles { group: group.clone(), after: None })? {
+        Reply::Files { .. } => Ok(()),
+        _ => Err(CallError::Unexpected),
+    }
+}
+
+fn share_hashed(
+    node: &Node,
+    account: &Arc<Account>,
+    group: &GroupId,
+    name: &FileName,
+    hashed: Hashed,
+) -> Result<(), CallError> {
+    let (bytes, info_hash) = manifest::encode(&hashed.manifest)
+        .ok_or_else(|| Refusal::about(Code::BadManifest, "the names of the files in it are too long in all"))?;
+    let content = Content {
+        layout: hashed.manifest.layout(),
+        sha1: hashed.sha1,
+        info_hash,
+        // At most 2^20 files.
+        file_count: hashed.manifest.files().len() as u32,
+    };
+    let share = share_at_tracker(node, group, name, content, &bytes)?;
+    let shared = Shared { group, name, path: &hashed.root, content, manifest: &hashed.manifest, stamps: hashed.stamps };
+    serve(node, account, share, shared)
+}
+
+/// Makes the tracker know the share, with its manifest if it lacks that.
+fn share_at_tracker(
+    node: &Node,
+    group: &GroupId,
+    name: &FileName,
+    content: Content,
+    manifest: &[u8],
+) -> Result<ShareRef, CallError> {
+    let request = Request::ShareFile { command: command_id(), group: group.clone(), name: name.clone(), content };
+    let reply = match node.link.call(&request) {
+        Err(CallError::Refused(refusal)) if refusal.code == Code::NeedManifest => {
+            put_manifest(node, group, content.info_hash, manifest)?;
+            let name = name.clone();
+            node.link.call(&Request::ShareFile { command: command_id(), group: group.clone(), name, content })
+        }
+        other => other,
+    };
+    match reply? {
+        Reply::Share { share, .. } => Ok(share),
+        _ => Err(CallError::Unexpected),
+    }
+}
+
+fn put_manifest(node: &Node, group: &GroupId, info_hash: InfoHash, bytes: &[u8]) -> Result<(), CallError> {
+    // At most MANIFEST_LEN_MAX, far below 2^32.
+    let total = bytes.len() as u32;
+    let mut offset = 0;
+    for part in bytes.chunks(MANIFEST_PART_MAX) {
+        let part = Blob::new(part.to_vec()).expect("cut at the cap");
+        let len = part.as_bytes().len() as u32;
+        node.link.call(&Request::PutManifest { group: group.clone(), info_hash, total, offset, part })?;
+        offset += len;
+    }
+    Ok(())
+}
+
+/// Gives the file to others from now on, and remembers that.
+fn serve(node: &Node, account: &Arc<Account>, share: ShareRef, shared: Shared<'_>) -> Result<(), CallError> {
+    let Shared { group, name, path, content, manifest, stamps } = shared;
+    let group_ref = node.keyring.group_named(group).ok_or_else(|| Refusal::about(Code::NotMember, group))?;
+    let digest = stamps.digest();
+    let source = Arc::new(Source::new(path.to_path_buf(), manifest.files(), content.layout, stamps));
+    match node.serving.find(group_ref, content.info_hash) {
+        Some(served) => served.complete(source),
+        None => {
+            let all = Bitfield::all(content.layout);
+            node.serving.add(group_ref, content.info_hash, content.layout, source, all);
+        }
+    }
+    // What stood under this name before is served no longer.
+    for old in account.slot.shares() {
+        if old.group == *group && old.name == *name && old.content.info_hash != content.info_hash {
+            node.serving.remove(group_ref, old.content.info_hash);
+        }
+    }
+    let record = ShareRecord {
+        share: Some(share),
+        group: group.clone(),
+        name: name.clone(),
+        path: path.to_path_buf(),
+        content,
+        stamps: digest,
+    };
+    if let Err(error) = account.slot.put_share(record, manifest) {
+        node.terminal.event(&format!("{name} will not be shared again by itself after a restart: {error}"));
+    }
+    node.link.call(&Request::Hold { share, holding: Holding::All {} }).map(drop)
+}
+
+/// Stops sharing, on all clients of the user.
+pub fn stop(node: &Node, account: &Arc<Account>, group: &GroupId, name: &FileName) -> Result<(), CallError> {
+    let request = Request::StopShare { command: command_id(), group: group.clone(), name: name.clone() };
+    node.link.call(&request)?;
+    forget(node, account, |record| record.group == *group && record.name == *name);
+    Ok(())
+}
+
+/// Serves and remembers some shares no longer.
+pub fn forget(node: &Node, account: &Arc<Account>, which: impl Fn(&ShareRecord) -> bool) {
+    for record in account.slot.shares().into_iter().filter(which) {
+        if let Some(group) = node.keyring.group_named(&record.group) {
+            node.serving.remove(group, record.content.info_hash);
+        }
+        if let Err(error) = account.slot.remove_share(&record.group, &record.name) {
+            node.terminal.event(&error.to_string());
+        }
+    }
+}
+
+/// Remembers the shares of a group no longer.
+pub fn forget_group(node: &Node, account: &Arc<Account>, group: &GroupId) {
+    forget(node, account, |record| record.group == *group);
+}
+
+/// Tells a tracker that has just been reached what is shared here.
+pub fn hold_all(node: &Node, account: &Arc<Account>) -> Result<(), CallError> {
+    for record in account.slot.shares() {
+        let served =
+            node.keyring.group_named(&record.group).and_then(|g| node.serving.find(g, record.content.info_hash));
+        if let (Some(share), Some(_)) = (record.share, served) {
+            match node.link.call(&Request::Hold { share, holding: Holding::All {} }) {
+                // Somebody stopped it elsewhere while this client was away: the push that says so comes too.
+                Ok(_) | Err(CallError::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    tell_untold(node, account);
+    Ok(())
+}
+
+/// Brings back what was shared when the user was last logged in on this client.
+pub fn restore(node: &Node, account: &Arc<Account>) {
+    for record in account.slot.shares() {
+        if account.is_over() {
+            return;
+        }
+        let name = record.name.clone();
+        match restore_one(node, account, record) {
+            Ok(None) => {}
+            Ok(Some(changed)) => node.terminal.event(&changed),
+            Err(why) => node.terminal.event(&format!("{name} is not shared any more: {why}")),
+        }
+    }
+}
+
+/// One share; the text tells of anything that the user should know.
+fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Result<Option<String>, String> {
+    let ShareRecord { group, name, path, content, stamps, .. } = &record;
+    let gone = |why: &str| {
+        forget(node, account, |other| other.group == *group && other.name == *name);
+        Err(why.to_owned())
+    };
+    let found = match fetch::find(node, group, name) {
+        Ok(found) if found.shared_by_you => found,
+        Ok(_) => return gone("it was stopped on another client"),
+        Err(CallError::Refused(refusal)) => return gone(&refusal.to_string()),
+        Err(error) => return Err(error.to_string()),
+    };
+    let manifest = account.slot.manifest(&content.info_hash).ok().flatten();
+    if let Some(manifest) = manifest.filter(|_| found.content == *content)
+        && let Ok(now) = Stamps::take(path, manifest.files())
+        && now.digest() == *stamps
+    {
+        let shared = Shared { group, name, path, content: *content, manifest: &manifest, stamps: now };
+        serve(node, account, found.share, shared).map_err(|error| error.to_string())?;
+        return Ok(None);
+    }
+    // Not as it was when it was last hashed: what does it hold now?
+    let hashed = match hash_for_sharing(path, &account.over, &mut |_, _| {}) {
+        Ok(hashed) => hashed,
+        Err(error) => {
+            let why = error.to_string();
+            let _ =
+                node.link.call(&Request::StopShare { command: command_id(), group: group.clone(), name: name.clone() });
+            return gone(&why);
+        }
+    };
+    let changed = hashed.sha1 != found.content.sha1;
+    match share_hashed(node, account, group, name, hashed) {
+        Ok(()) => Ok(changed.then(|| format!("{name} has changed; the new version is shared in {group}"))),
+        Err(CallError::Refused(refusal)) => {
+            let _ =
+                node.link.call(&Request::StopShare { command: command_id(), group: group.clone(), name: name.clone() });
+            gone(&format!("it has changed, and the new version cannot take its place: {refusal}"))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A downloaded file is shared from now on.
+pub fn share_downloaded(node: &Node, account: &Arc<Account>, subject: &Subject, path: &Path) {
+    account.untold.lock().push(Untold {
+        group: subject.group_name.clone(),
+        name: subject.name.clone(),
+        path: path.to_path_buf(),
+        content: subject.content,
+        manifest: subject.manifest.clone(),
+    });
+    tell_untold(node, account);
+}
+
+/// Tells the tracker of what it could not be told before.
+pub fn tell_untold(node: &Node, account: &Arc<Account>) {
+    let untold = std::mem::take(&mut *account.untold.lock());
+    for entry in untold {
+        match tell(node, account, &entry) {
+            Ok(()) => {}
+            Err(CallError::Refused(refusal)) => {
+                let Untold { group, name, .. } = &entry;
+                node.terminal.event(&format!("{name} is not shared in {group}: {refusal}"));
+                if let Some(group) = node.keyring.group_named(group) {
+                    node.serving.remove(group, entry.content.info_hash);
+                }
+            }
+            Err(_) => account.untold.lock().push(entry),
+        }
+    }
+}
+
+fn tell(node: &Node, account: &Arc<Account>, entry: &Untold) -> Result<(), CallError> {
+    let Untold { group, name, path, content, manifest } = entry;
+    let Ok(stamps) = Stamps::take(path, manifest.files()) else {
+        return Err(Refusal::about(Code::FileChanged, path.display()).into());
+    };
+    let bytes = manifest::encode(manifest).map(|(bytes, _)| bytes).unwrap_or_default();
+    let share = share_at_tracker(node, group, name, *content, &bytes)?;
+    serve(node, account, share, Shared { group, name, path, content: *content, manifest, stamps })
+}
+
+/// A file cannot be served any more: it was changed on disk, or cannot be read.
+pub fn broken(node: &Node, account: &Arc<Account>, group: crate::model::id::GroupRef, info_hash: InfoHash, why: &str) {
+    let Some(group_name) = node.keyring.name_of(group) else {
+        return;
+    };
+    node.serving.remove(group, info_hash);
+    let record = account.slot.shares().into_iter().find(|r| r.group == group_name && r.content.info_hash == info_hash);
+    let Some(record) = record else {
+        return;
+    };
+    if let Some(share) = record.share {
+        // A tracker that cannot be reached learns it with the next announcement.
+        let _ = node.link.call(&Request::Hold { share, holding: Holding::Nothing {} });
+    }
+    node.terminal.event(&format!("{} is not served in {group_name} any more: {why}", record.name));
+}

@@ -1,0 +1,138 @@
+//! Puts the client together, runs the prompt, and takes it apart again.
+
+use super::account;
+use super::args::{Args, default_state_dir};
+use super::link::CheckFingerprint;
+use super::node::{Node, NodeOptions};
+use super::pins::Pinned;
+use super::prompt::Prompt;
+use super::repl::{Exit, run as run_prompt};
+use super::session::Session;
+use super::state_dir::StateDir;
+use super::steward::Steward;
+use super::stop::Stop;
+use super::swarm::{SwarmOptions, WORKERS};
+use super::terminal::Terminal;
+use crate::model::digest::Fingerprint;
+use crate::model::tracker_list::TrackerList;
+use std::io::IsTerminal;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a download of a script waits for a member that has what is missing.
+const SCRIPT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs the client until its input ends or it is told to leave.
+pub fn run(args: Args) -> Exit {
+    let terminal = Terminal::stdio();
+    match prepare(args, &terminal) {
+        Ok(ready) => ready.run(&terminal),
+        Err(why) => {
+            terminal.error(&why);
+            Exit::Usage
+        }
+    }
+}
+
+struct Ready {
+    options: NodeOptions,
+    stop: Stop,
+}
+
+fn prepare(args: Args, terminal: &Terminal) -> Result<Ready, String> {
+    let person = std::io::stdin().is_terminal();
+    let stop = Stop::new(person).map_err(|error| format!("cannot start: {error}"))?;
+    let signalled = stop.clone();
+    ctrlc::set_handler(move || signalled.signal()).map_err(|error| format!("cannot catch signals: {error}"))?;
+    let list = read_list(&args.tracker_info)?;
+    let state_dir = args.state_dir.or_else(|| default_state_dir(|name| std::env::var_os(name)));
+    let state_dir = state_dir.ok_or("neither HOME nor XDG_STATE_HOME is set; name a folder with --state-dir")?;
+    let state = StateDir::stub(&state_dir).map_err(|error| error.to_string())?;
+    let check = check(&state, &args.tracker_info, list.fingerprint(), args.accept_fingerprint)?;
+    let listener = TcpListener::bind(args.listen).map_err(|error| cannot_listen(args.listen, &error))?;
+    let patience = (!person).then_some(SCRIPT_PATIENCE);
+    let options = NodeOptions {
+        trackers: list.trackers().to_vec(),
+        listener,
+        announce: args.announce,
+        state,
+        check,
+        swarm: SwarmOptions { workers: WORKERS, patience },
+        terminal: terminal.clone(),
+    };
+    Ok(Ready { options, stop })
+}
+
+fn read_list(path: &Path) -> Result<TrackerList, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read {}: {error}; name the list of trackers", path.display()))?;
+    TrackerList::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn cannot_listen(addr: SocketAddr, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => format!("{addr} is in use by another program; choose another port"),
+        std::io::ErrorKind::AddrNotAvailable => format!("{addr} is not an address of this machine; choose another"),
+        std::io::ErrorKind::PermissionDenied => format!("not allowed to listen on {addr}; choose a port above 1023"),
+        _ => format!("cannot listen on {addr}: {error}; choose another address"),
+    }
+}
+
+/// Trust on first use, per list of trackers; a fingerprint in the list decides instead.
+fn check(
+    state: &StateDir,
+    tracker_info: &Path,
+    listed: Option<Fingerprint>,
+    accepted: Option<Fingerprint>,
+) -> Result<CheckFingerprint, String> {
+    let path = canonical(tracker_info)?;
+    if let Some(listed) = listed {
+        let path = tracker_info.display().to_string();
+        return Ok(Box::new(move |shown| {
+            let wrong = format!("its key is not the one that {path} names; it shows {shown}");
+            (shown == listed).then_some(()).ok_or(wrong)
+        }));
+    }
+    let pins = state.pins().map_err(|error| error.to_string())?;
+    if let Some(accepted) = accepted {
+        pins.accept(&path, accepted).map_err(|error| error.to_string())?;
+    }
+    Ok(Box::new(move |shown| match pins.check(&path, shown) {
+        Ok(Pinned::Known | Pinned::New) => Ok(()),
+        Ok(Pinned::Differs(mismatch)) => Err(mismatch.to_string()),
+        Err(error) => Err(error.to_string()),
+    }))
+}
+
+fn canonical(path: &Path) -> Result<PathBuf, String> {
+    path.canonicalize().map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+impl Ready {
+    fn run(self, terminal: &Terminal) -> Exit {
+        let started = Node::start(self.options);
+        let (node, inbox) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                terminal.error(&format!("cannot start: {error}"));
+                return Exit::Usage;
+            }
+        };
+        let steward = match Steward::start(node.clone(), inbox) {
+            Ok(steward) => steward,
+            Err(error) => {
+                terminal.error(&format!("cannot start: {error}"));
+                return Exit::Usage;
+            }
+        };
+        let mut prompt = Prompt::stdio(terminal, &self.stop);
+        let mut session = Session::new(node.clone(), self.stop.clone());
+        let exit = run_prompt(&mut prompt, terminal, &self.stop, &mut session);
+        // Downloads are kept for the next login. The tracker sees the connection end.
+        account::end(&node);
+        node.serving.close();
+        drop(steward);
+        exit
+    }
+}

@@ -1,0 +1,248 @@
+//! The thread that reacts to what happens by itself: what the tracker says unasked, peers, the ends of downloads, and
+//! the clock.
+
+use super::account::{self, Account};
+use super::fetch;
+use super::link::LinkEvent;
+use super::node::{Inbox, Node, command_id};
+use super::seeding::SeederEvent;
+use super::sharing;
+use super::swarm::SwarmEvent;
+use crate::model::id::OpOrder;
+use crate::model::notice::Notice;
+use crate::wire::client_tracker::{Reply, Request};
+use crossbeam_channel::{self as channel, select};
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often the tracker hears which pieces came in: once a second.
+const HOLD_PAUSE: Duration = Duration::from_secs(1);
+/// How often the tracker hears that the client is there; its time to live is three times that.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often the tracker is asked for peers, besides what it tells by itself.
+const PEERS_PAUSE: Duration = Duration::from_secs(10);
+/// How often the keys are asked for because some peer had another one, at most.
+const KEYS_PAUSE: Duration = Duration::from_secs(1);
+
+/// The thread.
+#[derive(Debug)]
+pub struct Steward {
+    close: Option<channel::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Steward {
+    /// Starts it.
+    pub fn start(node: Arc<Node>, inbox: Inbox) -> io::Result<Self> {
+        let (close, closed) = channel::bounded(0);
+        let now = Instant::now();
+        let work = Work { node, held: now, beaten: now, asked: now, keys: None, read: None };
+        let thread = std::thread::Builder::new().name("steward".into()).spawn(move || work.run(&inbox, &closed))?;
+        Ok(Self { close: Some(close), thread: Some(thread) })
+    }
+}
+
+impl Drop for Steward {
+    fn drop(&mut self) {
+        self.close = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was printed when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Work {
+    node: Arc<Node>,
+    held: Instant,
+    beaten: Instant,
+    asked: Instant,
+    keys: Option<Instant>,
+    /// The last notice shown, of which the tracker has not been told.
+    read: Option<OpOrder>,
+}
+
+impl Work {
+    fn run(mut self, inbox: &Inbox, closed: &channel::Receiver<()>) {
+        let clock = channel::tick(HOLD_PAUSE);
+        loop {
+            select! {
+                recv(inbox.link) -> event => if let Ok(event) = event { self.link(event) },
+                recv(inbox.seeder) -> event => if let Ok(event) = event { self.seeder(event) },
+                recv(inbox.swarm) -> event => if let Ok(event) = event { self.swarm(event) },
+                recv(clock) -> _ => self.tick(),
+                recv(closed) -> _ => return,
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if self.node.link.tracker().is_none() {
+            return;
+        }
+        if now.duration_since(self.beaten) >= HEARTBEAT {
+            self.beaten = now;
+            let _ = self.node.link.call(&Request::Heartbeat {});
+        }
+        let Some(account) = self.node.account() else {
+            return;
+        };
+        if let Some(through) = self.read.take() {
+            let _ = self.node.link.call(&Request::ReadNotices { command: command_id(), through });
+        }
+        let ask = now.duration_since(self.asked) >= PEERS_PAUSE;
+        if ask {
+            self.asked = now;
+            sharing::tell_untold(&self.node, &account);
+        }
+        for download in account.downloads.running() {
+            // What does not reach the tracker now is told with the next announcement.
+            let _ = fetch::hold_more(&self.node, &download);
+            if ask {
+                let _ = fetch::find_peers(&self.node, &account, &download);
+            }
+        }
+        self.held = now;
+    }
+
+    fn link(&mut self, event: LinkEvent) {
+        let terminal = &self.node.terminal;
+        match event {
+            LinkEvent::Down(addr, why) => terminal.event(&format!("The tracker {addr} was lost: {why}")),
+            LinkEvent::Up(addr) => {
+                terminal.event(&format!("Connected to the tracker {addr}"));
+                if let Some(account) = self.node.account()
+                    && let Err(error) = account::announce_all(&self.node, &account)
+                {
+                    self.node.terminal.event(&error.to_string());
+                }
+            }
+            LinkEvent::SessionLost(refusal) => {
+                if account::end(&self.node) {
+                    self.node.terminal.event(&refusal.to_string());
+                }
+            }
+            LinkEvent::Push(push) => self.push(push),
+        }
+    }
+
+    fn push(&mut self, push: Reply) {
+        let Some(account) = self.node.account() else {
+            return;
+        };
+        match push {
+            Reply::NewKey { key } => {
+                let group = key.group;
+                if self.node.keyring.put(key) {
+                    self.node.drop_connections(group);
+                }
+            }
+            Reply::GroupLost { group, name } => account::group_lost(&self.node, &account, group, &name),
+            Reply::PeerUp { share, peer } => {
+                for download in account.downloads.running() {
+                    if download.subject().share == share {
+                        account.swarm.peers(download.id(), vec![peer.clone()]);
+                    }
+                }
+            }
+            Reply::ShareEnded { share } => account::share_ended(&self.node, &account, share),
+            Reply::Noticed { order, notice } => {
+                self.node.terminal.event(&notice_line(&notice));
+                self.read = self.read.max(Some(order));
+            }
+            Reply::SessionOver {} => {
+                self.node.link.forget_session();
+                account::end(&self.node);
+                self.node.terminal.event("The password was changed elsewhere; please login again");
+            }
+            Reply::JoinRequested { group, user } => {
+                let line = format!("{user} asks to join {group}: accept_request {group} {user}");
+                self.node.terminal.event(&line);
+            }
+            // Replies to requests do not come unasked; a tracker that sends one has nothing to tell with it.
+            Reply::Refused { .. }
+            | Reply::Done {}
+            | Reply::LoggedIn { .. }
+            | Reply::Groups { .. }
+            | Reply::Users { .. }
+            | Reply::Members { .. }
+            | Reply::Files { .. }
+            | Reply::Share { .. }
+            | Reply::ManifestPart { .. }
+            | Reply::Announced { .. }
+            | Reply::Peers { .. }
+            | Reply::Keys { .. } => {}
+        }
+    }
+
+    fn seeder(&mut self, event: SeederEvent) {
+        match event {
+            SeederEvent::UnknownKey(_) => self.stale_key(),
+            SeederEvent::Broken { group, info_hash, why } => {
+                if let Some(account) = self.node.account() {
+                    sharing::broken(&self.node, &account, group, info_hash, &why);
+                }
+            }
+        }
+    }
+
+    fn stale_key(&mut self) {
+        let now = Instant::now();
+        let recent = self.keys.is_some_and(|asked| now.duration_since(asked) < KEYS_PAUSE);
+        if !recent && self.node.account().is_some() {
+            self.keys = Some(now);
+            // Who needs the key asks again.
+            let _ = self.node.refresh_keys();
+        }
+    }
+
+    fn swarm(&mut self, event: SwarmEvent) {
+        let Some(account) = self.node.account() else {
+            return;
+        };
+        match event {
+            SwarmEvent::Finished(download, path) => {
+                self.complete(&account, &download, &path);
+            }
+            SwarmEvent::Failed(download, why) => {
+                fetch::unserve(&self.node, &download);
+                fetch::fail(&self.node, &account, download.id(), &why);
+            }
+            SwarmEvent::StaleKey(_) => self.stale_key(),
+        }
+    }
+
+    fn complete(&self, account: &Arc<Account>, download: &super::download::Download, path: &std::path::Path) {
+        // Shared before it is told: who reads that a download is complete may ask others to take it from here.
+        sharing::share_downloaded(&self.node, account, download.subject(), path);
+        fetch::finished(&self.node, account, download, path);
+    }
+}
+
+/// What a notice says.
+fn notice_line(notice: &Notice) -> String {
+    match notice {
+        Notice::Accepted { group } => format!("You are a member of {group} now"),
+        Notice::Rejected { group } => format!("Your request to join {group} was turned down"),
+        Notice::Removed { group } => format!("You were removed from {group}"),
+        Notice::UserRenamed { from, to } => {
+            format!("The name {from} was taken by somebody else first; your name is {to} now")
+        }
+        Notice::GroupRenamed { from, to } => {
+            format!("The group name {from} was taken by somebody else first; your group is {to} now")
+        }
+        Notice::ShareRenamed { group, from, to } => {
+            format!("The name {from} was taken in {group} first; your file is shared as {to} now")
+        }
+        Notice::DecisionOverridden { group, user } => {
+            format!("Your decision about {user} in {group} came too late and has no effect")
+        }
+        Notice::RequestOverridden { group } => format!("Your request to join {group} has no effect: you are a member"),
+        Notice::ShareOverridden { group, name } => {
+            format!("{name} is not shared in {group}: you were no longer a member")
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Downloads without a tracker: seeders and leechers in one process, over real sockets.
+
+use crossbeam_channel as channel;
+use groupshare::client::download::{Download, Subject};
+use groupshare::client::file_stamp::Stamps;
+use groupshare::client::keyring::Keyring;
+use groupshare::client::part::{Opened, Part};
+use groupshare::client::seeding::{Seeder, SeederEvent};
+use groupshare::client::serving::{Served, Serving};
+use groupshare::client::sidecar::PartLabel;
+use groupshare::client::source::Source;
+use groupshare::client::swarm::{Swarm, SwarmEvent, SwarmOptions, WORKERS};
+use groupshare::model::bitfield::Bitfield;
+use groupshare::model::digest::{KeyId, Sha1Digest};
+use groupshare::model::id::{ClientId, GroupRef, OpId, Origin, ShareRef};
+use groupshare::model::manifest::{Content, FileEntry, Manifest};
+use groupshare::model::name::{FileName, GroupId, UserId};
+use groupshare::model::path::RelPath;
+use groupshare::model::piece::{Layout, PIECE_LEN};
+use groupshare::wire::client_tracker::{GroupKey, Peer};
+use groupshare::wire::handshake::Secret;
+use groupshare::wire::manifest;
+use sha1::{Digest, Sha1};
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn op(seq: u64) -> OpId {
+    OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq }
+}
+
+fn group() -> GroupRef {
+    GroupRef(op(1))
+}
+
+fn key(secret: u8) -> GroupKey {
+    let name = GroupId::parse("lab").expect("a name");
+    GroupKey { group: group(), name, id: KeyId([secret; 16]), key: Secret([secret; 32]) }
+}
+
+/// Bytes that look random, differ from piece to piece, and are the same in every run.
+fn bytes(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut out = Vec::with_capacity(len + 8);
+    while out.len() < len {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        out.extend_from_slice(&(state ^ (state >> 29)).to_le_bytes());
+    }
+    out.truncate(len);
+    out
+}
+
+fn subject_of(data: &[u8]) -> Subject {
+    let files = vec![FileEntry { path: RelPath::parse("f.bin").expect("a path"), len: data.len() as u64 }];
+    let pieces = data.chunks(PIECE_LEN as usize).map(|piece| Sha1Digest(Sha1::digest(piece).into())).collect();
+    let manifest = Manifest::new(files, pieces).expect("one file");
+    let (_, info_hash) = manifest::encode(&manifest).expect("short");
+    let sha1 = Sha1Digest(Sha1::digest(data).into());
+    Subject {
+        group: group(),
+        group_name: GroupId::parse("lab").expect("a name"),
+        share: ShareRef(op(2)),
+        name: FileName::parse("f.bin").expect("a name"),
+        content: Content { layout: manifest.layout(), sha1, info_hash, file_count: 1 },
+        manifest: Arc::new(manifest),
+    }
+}
+
+/// A client without prompt and tracker.
+struct Member {
+    folder: tempfile::TempDir,
+    client: ClientId,
+    keyring: Arc<Keyring>,
+    serving: Arc<Serving>,
+    seeder: Option<Seeder>,
+    _events: channel::Receiver<SeederEvent>,
+    swarm: Swarm,
+    told: channel::Receiver<SwarmEvent>,
+}
+
+impl Member {
+    fn new(number: u8) -> Self {
+        Self::with_patience(number, None)
+    }
+
+    fn with_patience(number: u8, patience: Option<Duration>) -> Self {
+        let keyring = Arc::new(Keyring::default());
+        keyring.put(key(7));
+        let serving = Arc::new(Serving::start().expect("a thread"));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (events, seen) = channel::bounded(64);
+        let seeder = Seeder::start(listener, keyring.clone(), serving.clone(), events).expect("a thread");
+        let (tell, told) = channel::unbounded();
+        let options = SwarmOptions { workers: WORKERS, patience };
+        let swarm = Swarm::start(options, keyring.clone(), user(number), tell).expect("threads");
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            client: ClientId([number; 16]),
+            keyring,
+            serving,
+            seeder: Some(seeder),
+            _events: seen,
+            swarm,
+            told,
+        }
+    }
+
+    fn peer(&self, number: u8, subject: &Subject) -> Peer {
+        let addr = self.seeder.as_ref().expect("listens").addr();
+        Peer { client: self.client, user: user(number), addr, held: subject.content.layout.count() }
+    }
+
+    /// Serves a file on disk, of which it says to hold these pieces.
+    fn seed(&self, data: &[u8], subject: &Subject, have: Bitfield) -> Arc<Served> {
+        let path = self.folder.path().join("f.bin");
+        fs::write(&path, data).expect("room");
+        let files = subject.manifest.files();
+        let honest = files[0].len == data.len() as u64;
+        assert!(honest, "the source has the size of the share");
+        let stamps = Stamps::take(&path, files).expect("just written");
+        let source = Arc::new(Source::new(path, files, subject.content.layout, stamps));
+        let Content { layout, info_hash, .. } = subject.content;
+        self.serving.add(group(), info_hash, layout, source, have).expect("open")
+    }
+
+    fn destination(&self) -> PathBuf {
+        self.folder.path().canonicalize().expect("there").join("out.bin")
+    }
+
+    fn download(&self, id: u64, subject: &Subject) -> Arc<Download> {
+        let label = PartLabel {
+            info_hash: subject.content.info_hash,
+            group: subject.group_name.clone(),
+            name: subject.name.clone(),
+        };
+        let opened = Part::open(&self.destination(), subject.manifest.clone(), &label).expect("room");
+        let Opened::Part(part) = opened else { panic!("it is not finished") };
+        let part = Arc::new(part);
+        let have = part.verify_existing(&AtomicBool::new(false), &mut |_, _| {}).expect("not cancelled");
+        let Content { layout, info_hash, .. } = subject.content;
+        let served = self.serving.add(group(), info_hash, layout, part.clone(), have.clone()).expect("open");
+        let download =
+            Arc::new(Download::new(id, subject.clone(), part, served, have, self.client, id, Instant::now()));
+        self.swarm.add(download.clone());
+        download
+    }
+
+    fn expect_finished(&self, data: &[u8]) {
+        match self.told.recv_timeout(DEADLINE).expect("an end in time") {
+            SwarmEvent::Finished(_, path) => assert!(fs::read(path).expect("there") == data, "the file is identical"),
+            SwarmEvent::Failed(_, why) => panic!("failed: {why}"),
+            SwarmEvent::StaleKey(_) => panic!("the keys are right"),
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.seeder = None;
+        self.serving.close();
+    }
+}
+
+fn user(number: u8) -> UserId {
+    UserId::parse(&format!("user{number}")).expect("a name")
+}
+
+fn all(subject: &Subject) -> Bitfield {
+    Bitfield::all(subject.content.layout)
+}
+
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let until = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < until, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_file_of_any_length_arrives_identical() {
+    let piece = PIECE_LEN as usize;
+    for len in [0, 1, piece - 1, piece, piece + 1, 5 * piece, 20 * piece + 77] {
+        let data = bytes(len);
+        let subject = subject_of(&data);
+        let (seeder, leecher) = (Member::new(1), Member::new(2));
+        seeder.seed(&data, &subject, all(&subject));
+        leecher.download(1, &subject);
+        leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+        leecher.expect_finished(&data);
+    }
+}
+
+#[test]
+fn two_leechers_with_different_halves_complete_each_other_after_the_seeder_has_left() {
+    let data = bytes(40 * PIECE_LEN as usize + 5);
+    let subject = subject_of(&data);
+    let layout = subject.content.layout;
+    let half = |odd: bool| {
+        let mut bits = Bitfield::none(layout);
+        layout.indexes().filter(|piece| (piece.get() % 2 == 1) == odd).for_each(|piece| {
+            bits.insert(piece);
+        });
+        bits
+    };
+    let (one, two) = (Member::new(1), Member::new(2));
+    let (first, second) = (one.download(1, &subject), two.download(1, &subject));
+    for (member, download, odd) in [(&one, &first, false), (&two, &second, true)] {
+        let seeder = Member::new(9);
+        seeder.seed(&data, &subject, half(odd));
+        member.swarm.peers(1, vec![seeder.peer(9, &subject)]);
+        wait_until("a half arrives", || download.have().held() == half(odd).held());
+        // The seeder leaves here.
+    }
+    one.swarm.peers(1, vec![two.peer(2, &subject)]);
+    two.swarm.peers(1, vec![one.peer(1, &subject)]);
+    one.expect_finished(&data);
+    two.expect_finished(&data);
+}
+
+#[test]
+fn a_leecher_serves_what_it_has_while_it_downloads() {
+    let data = bytes(30 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let (seeder, middle, last) = (Member::new(1), Member::new(2), Member::new(3));
+    // The last one knows only the middle one, which has nothing yet.
+    middle.download(1, &subject);
+    last.download(1, &subject);
+    last.swarm.peers(1, vec![middle.peer(2, &subject)]);
+    seeder.seed(&data, &subject, all(&subject));
+    middle.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+    last.expect_finished(&data);
+    middle.expect_finished(&data);
+}
+
+#[test]
+fn a_peer_that_sends_bad_pieces_is_dropped_and_the_others_finish_the_file() {
+    let data = bytes(24 * PIECE_LEN as usize);
+    let mut wrong = data.clone();
+    wrong.iter_mut().for_each(|byte| *byte ^= 1);
+    let subject = subject_of(&data);
+    let (good, bad, leecher) = (Member::new(1), Member::new(2), Member::new(3));
+    good.seed(&data, &subject, all(&subject));
+    let lies = bad.seed(&wrong, &subject, all(&subject));
+    leecher.download(1, &subject);
+    leecher.swarm.peers(1, vec![bad.peer(2, &subject)]);
+    wait_until("the bad peer is asked", || lies.given() > 0);
+    leecher.swarm.peers(1, vec![good.peer(1, &subject)]);
+    leecher.expect_finished(&data);
+}
+
+#[test]
+fn a_download_ends_with_its_reason_when_the_only_peer_lies() {
+    let data = bytes(4 * PIECE_LEN as usize);
+    let wrong = vec![0; data.len()];
+    let subject = subject_of(&data);
+    let (bad, leecher) = (Member::new(2), Member::new(3));
+    bad.seed(&wrong, &subject, all(&subject));
+    leecher.download(1, &subject);
+    leecher.swarm.peers(1, vec![bad.peer(2, &subject)]);
+    match leecher.told.recv_timeout(DEADLINE).expect("an end in time") {
+        SwarmEvent::Failed(_, why) => assert!(why.contains("user2") && why.contains("SHA-1"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(!leecher.destination().exists());
+}
+
+#[test]
+fn a_download_without_any_member_ends_when_its_patience_does() {
+    let data = bytes(10);
+    let subject = subject_of(&data);
+    let leecher = Member::with_patience(3, Some(Duration::from_millis(300)));
+    leecher.download(1, &subject);
+    match leecher.told.recv_timeout(DEADLINE).expect("an end in time") {
+        SwarmEvent::Failed(_, why) => assert!(why.contains("no member"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn pieces_of_a_dead_seeder_come_from_the_others() {
+    let data = bytes(60 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let (stays, leaves, leecher) = (Member::new(1), Member::new(2), Member::new(3));
+    stays.seed(&data, &subject, all(&subject));
+    let given = leaves.seed(&data, &subject, all(&subject));
+    leecher.download(1, &subject);
+    leecher.swarm.peers(1, vec![leaves.peer(2, &subject)]);
+    wait_until("the download runs", || given.given() > 0);
+    drop(leaves);
+    leecher.swarm.peers(1, vec![stays.peer(1, &subject)]);
+    leecher.expect_finished(&data);
+}
+
+#[test]
+fn nothing_comes_under_an_old_key_and_the_download_goes_on_under_the_new_one() {
+    let data = bytes(8 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let (seeder, leecher) = (Member::new(1), Member::new(2));
+    let served = seeder.seed(&data, &subject, all(&subject));
+    seeder.keyring.put(key(8));
+    let download = leecher.download(1, &subject);
+    leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+    match leecher.told.recv_timeout(DEADLINE).expect("told in time") {
+        SwarmEvent::StaleKey(of) => assert_eq!(of, group()),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!((served.given(), download.have().held()), (0, 0));
+    leecher.keyring.put(key(8));
+    loop {
+        match leecher.told.recv_timeout(DEADLINE).expect("told in time") {
+            // Dialers that were under way with the old key.
+            SwarmEvent::StaleKey(_) => {}
+            SwarmEvent::Finished(..) => break,
+            SwarmEvent::Failed(_, why) => panic!("{why}"),
+        }
+    }
+}
+
+#[test]
+fn a_download_that_was_removed_goes_on_where_it_was() {
+    let data = bytes(60 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let (seeder, leecher) = (Member::new(1), Member::new(2));
+    let served = seeder.seed(&data, &subject, all(&subject));
+    let download = leecher.download(1, &subject);
+    leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+    wait_until("some pieces arrive", || download.have().held() > 5);
+    leecher.swarm.remove(1);
+    let had = download.have().held();
+    leecher.serving.clear();
+    drop(download);
+    let given = served.given();
+    let download = leecher.download(2, &subject);
+    assert_eq!(download.have().held(), had);
+    if !download.is_complete() {
+        leecher.swarm.peers(2, vec![seeder.peer(1, &subject)]);
+    }
+    leecher.expect_finished(&data);
+    let missing = u64::from(Layout::count(subject.content.layout) - had) * u64::from(PIECE_LEN);
+    assert_eq!(served.given() - given, missing, "only what was missing was fetched");
+}
