@@ -1,7 +1,7 @@
 //! One download: what it is of, which pieces are here, and what happens to a piece that comes in.
 
-use super::part::Part;
-use super::part_error::PartError;
+use super::part::{Part, PartError};
+
 use super::picker::{Lane, PeerSlot, Picker, Received, WINDOW};
 use super::serving::Served;
 use super::source::SourceError;
@@ -35,6 +35,17 @@ pub struct Subject {
     pub content: Content,
     /// Its files and pieces.
     pub manifest: Arc<Manifest>,
+}
+
+/// What a download begins with.
+#[derive(Debug)]
+pub struct Ground {
+    /// The file.
+    pub part: Arc<Part>,
+    /// The pieces of it that were verified.
+    pub have: Bitfield,
+    /// What of it is served.
+    pub served: Arc<Served>,
 }
 
 /// Why a piece that came in was not taken.
@@ -106,17 +117,9 @@ pub struct Progress {
 }
 
 impl Download {
-    /// Begins a download into `part`, of which `have` was verified.
-    pub fn new(
-        id: u64,
-        subject: Subject,
-        part: Arc<Part>,
-        served: Arc<Served>,
-        have: Bitfield,
-        me: ClientId,
-        seed: u64,
-        now: Instant,
-    ) -> Self {
+    /// Begins a download by the client `me`; `seed` decides what is left to chance.
+    pub fn new(id: u64, subject: Subject, ground: Ground, me: ClientId, seed: u64, now: Instant) -> Self {
+        let Ground { part, served, have } = ground;
         let layout = subject.manifest.layout();
         let resumed = have.iter(layout).map(|piece| u64::from(layout.len(piece))).sum();
         let hash = StreamHash::new(layout);

@@ -1,17 +1,17 @@
 //! The commands of downloads: beginning one, holding it, giving it up, and going on after a restart.
 
 use super::account::Account;
-use super::download::{Download, Subject};
+use super::download::{Download, Ground, Subject};
 use super::downloads::{Phase, Tracked};
 use super::link::CallError;
 use super::node::{Node, random};
-use super::part::{Finished, Opened, Part};
-use super::place::resolve_destination;
+use super::part::{Finished, Opened, Part, PartLabel, resolve_destination};
+
 use super::progress::{self, DownloadState, DownloadStatus};
 use super::sharing;
-use super::sidecar::PartLabel;
+
 use super::source::PieceSource;
-use super::state_record::DownloadRecord;
+use super::state_dir::DownloadRecord;
 use crate::model::digest::InfoHash;
 use crate::model::id::{GroupRef, ShareRef};
 use crate::model::manifest::{Content, Manifest};
@@ -169,7 +169,7 @@ fn start(node: &Arc<Node>, account: &Arc<Account>, id: u64, subject: Subject, pa
         let served = node.serving.add(group, info_hash, layout, part.clone(), have.clone());
         let served = served.ok_or("the client is closing")?;
         let seed = u64::from_be_bytes(random());
-        Ok(Arc::new(Download::new(id, subject, part, served, have, node.client, seed, Instant::now())))
+        Ok(Arc::new(Download::new(id, subject, Ground { part, have, served }, node.client, seed, Instant::now())))
     });
     let download = match outcome {
         Ok(download) => download,
@@ -319,7 +319,7 @@ pub fn cancel(node: &Node, account: &Account, group: &GroupId, name: &FileName) 
     match &tracked.phase {
         Phase::Running(download) => download.part().abandon(),
         _ => match tracked.info_hash {
-            Some(info_hash) => Part::discard(&tracked.destination, &label(info_hash, group, name)),
+            Some(info_hash) => Part::discard(&tracked.destination, &info_hash),
             None => Ok(()),
         },
     }

@@ -8,7 +8,7 @@ use super::hashing::{Hashed, hash_for_sharing};
 use super::link::CallError;
 use super::node::{Node, command_id};
 use super::source::Source;
-use super::state_record::ShareRecord;
+use super::state_dir::ShareRecord;
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::InfoHash;
 use crate::model::id::ShareRef;
@@ -56,10 +56,8 @@ pub fn upload(
     let hashed = hash_for_sharing(path, cancel, progress).map_err(|error| error.to_string())?;
     let root = hashed.manifest.files()[0].path.root();
     let name = FileName::from_input(root).map_err(|error| format!("cannot share {root}: {error}"))?;
-    if let Some(first) = &hashed.left_out.first {
-        let count = hashed.left_out.links + hashed.left_out.empty_folders;
-        let first = first.display();
-        node.terminal.event(&format!("Left out {count} symbolic links and empty folders, the first is {first}"));
+    if !hashed.left_out.is_empty() {
+        node.terminal.event(&hashed.left_out.to_string());
     }
     share_hashed(node, account, group, &name, hashed).map_err(|error| error.to_string())?;
     Ok(name)

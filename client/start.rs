@@ -48,7 +48,7 @@ fn prepare(args: Args, terminal: &Terminal) -> Result<Ready, String> {
     let list = read_list(&args.tracker_info)?;
     let state_dir = args.state_dir.or_else(|| default_state_dir(|name| std::env::var_os(name)));
     let state_dir = state_dir.ok_or("neither HOME nor XDG_STATE_HOME is set; name a folder with --state-dir")?;
-    let state = StateDir::stub(&state_dir).map_err(|error| error.to_string())?;
+    let state = StateDir::open(&state_dir).map_err(|error| error.to_string())?;
     let check = check(&state, &args.tracker_info, list.fingerprint(), args.accept_fingerprint)?;
     let listener = TcpListener::bind(args.listen).map_err(|error| cannot_listen(args.listen, &error))?;
     let patience = (!person).then_some(SCRIPT_PATIENCE);

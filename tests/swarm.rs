@@ -1,13 +1,12 @@
 //! Downloads without a tracker: seeders and leechers in one process, over real sockets.
 
 use crossbeam_channel as channel;
-use groupshare::client::download::{Download, Subject};
+use groupshare::client::download::{Download, Ground, Subject};
 use groupshare::client::file_stamp::Stamps;
 use groupshare::client::keyring::Keyring;
-use groupshare::client::part::{Opened, Part};
+use groupshare::client::part::{Opened, Part, PartLabel};
 use groupshare::client::seeding::{Seeder, SeederEvent};
 use groupshare::client::serving::{Served, Serving};
-use groupshare::client::sidecar::PartLabel;
 use groupshare::client::source::Source;
 use groupshare::client::swarm::{Swarm, SwarmEvent, SwarmOptions, WORKERS};
 use groupshare::model::bitfield::Bitfield;
@@ -144,8 +143,14 @@ impl Member {
         let have = part.verify_existing(&AtomicBool::new(false), &mut |_, _| {}).expect("not cancelled");
         let Content { layout, info_hash, .. } = subject.content;
         let served = self.serving.add(group(), info_hash, layout, part.clone(), have.clone()).expect("open");
-        let download =
-            Arc::new(Download::new(id, subject.clone(), part, served, have, self.client, id, Instant::now()));
+        let download = Arc::new(Download::new(
+            id,
+            subject.clone(),
+            Ground { part, have, served },
+            self.client,
+            id,
+            Instant::now(),
+        ));
         self.swarm.add(download.clone());
         download
     }
