@@ -26,10 +26,12 @@ pub const HOLD_MORE_MAX: usize = 4096;
 pub const BITFIELD_MAX: usize = crate::model::piece::PIECES_MAX as usize / 8;
 /// Longest session token in bytes.
 pub const TOKEN_LEN_MAX: usize = 128;
+/// Longest password in bytes.
+pub const PASSWORD_LEN_MAX: usize = 1024;
 
-/// A password on its way to the tracker, inside the secure channel. 1 to 1,024 bytes.
+/// A password on its way to the tracker, inside the secure channel. Never empty.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Password(Text<1024>);
+pub struct Password(Text<PASSWORD_LEN_MAX>);
 
 impl Password {
     /// Takes a password of the right length.
@@ -127,7 +129,8 @@ wire_enum! {
             /// The last name of the page before.
             after: Option<UserId>,
         }
-        /// Lets a user in. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchRequest`.
+        /// Lets a user in. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`,
+        /// `NoSuchRequest`, `AlreadyMember`.
         10 AcceptRequest {
             /// The command's own name.
             command: CommandId,
@@ -136,7 +139,8 @@ wire_enum! {
             /// Whom.
             user: UserId,
         }
-        /// Turns a request down. Answer: `Done`. Refusals: as `AcceptRequest`.
+        /// Turns a request down. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`,
+        /// `NoSuchRequest`, `AlreadyMember`.
         11 RejectRequest {
             /// The command's own name.
             command: CommandId,
@@ -145,8 +149,8 @@ wire_enum! {
             /// Whom.
             user: UserId,
         }
-        /// Removes a member. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `TargetNotMember`,
-        /// `RemoveSelf`.
+        /// Removes a member. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`,
+        /// `TargetNotMember`, `RemoveSelf`.
         12 RemoveMember {
             /// The command's own name.
             command: CommandId,

@@ -28,3 +28,49 @@ impl Wire for PasswordHash {
         Text::<{ PasswordHash::LEN_MAX }>::take(from).map(|text| PasswordHash(text.as_str().into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::codec::{from_bytes, to_bytes};
+    use super::*;
+    use crate::model::id::{CommandId, GroupRef, OpId, Origin, UserRef};
+
+    fn id(seq: u64) -> OpId {
+        OpId { origin: Origin { tracker: 3, incarnation: 5 }, seq }
+    }
+
+    fn password(len: usize) -> OpBody {
+        OpBody::ChangePassword { user: UserRef(id(1)), password: PasswordHash("h".repeat(len).as_str().into()) }
+    }
+
+    #[test]
+    fn an_op_is_its_id_its_counter_its_command_and_its_body() {
+        let body = OpBody::RequestJoin { group: GroupRef(id(1)), user: UserRef(id(2)) };
+        let op = Op { id: id(7), lamport: 9, command: CommandId([0xcc; 16]), body };
+        let bytes = to_bytes(&op);
+        assert_eq!(bytes.len(), 18 + 8 + 16 + 1 + 18 + 18);
+        assert_eq!(bytes[..18], to_bytes(&id(7)));
+        assert_eq!((bytes[25], bytes[26], bytes[42]), (9, 0xcc, 4));
+        assert_eq!(from_bytes(&bytes), Ok(op));
+        for cut in 0..bytes.len() {
+            assert_eq!(from_bytes::<Op>(&bytes[..cut]), Err(DecodeError::Truncated), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_password_hash_is_read_up_to_its_cap() {
+        let longest = to_bytes(&password(PasswordHash::LEN_MAX));
+        assert_eq!(from_bytes(&longest), Ok(password(PasswordHash::LEN_MAX)));
+        let mut over = longest;
+        // The length stands behind the number of the body and the user.
+        over[19..21].copy_from_slice(&(PasswordHash::LEN_MAX as u16 + 1).to_be_bytes());
+        let (len, max) = (PasswordHash::LEN_MAX + 1, PasswordHash::LEN_MAX);
+        assert_eq!(from_bytes::<OpBody>(&over), Err(DecodeError::OverCap { len, max }));
+    }
+
+    #[test]
+    fn a_number_that_no_body_has_is_unknown() {
+        assert_eq!(from_bytes::<OpBody>(&[0]), Err(DecodeError::UnknownKind(0)));
+        assert_eq!(from_bytes::<OpBody>(&[200]), Err(DecodeError::UnknownKind(200)));
+    }
+}

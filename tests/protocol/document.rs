@@ -1,0 +1,312 @@
+//! docs/PROTOCOL.md against the code, both ways: what one of them has and the other has not is an error.
+
+use super::schema::{self, Field, Variant, plain};
+use groupshare::wire::conn::{FRAME_DEADLINE, HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL, IDLE_DEADLINE};
+use groupshare::wire::error::Code;
+use groupshare::wire::handshake::{Dialect, MAGIC, VERSION};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn document() -> String {
+    read("docs/PROTOCOL.md")
+}
+
+/// The lines below a heading, up to the next heading of any level.
+fn section(heading: &str) -> Vec<String> {
+    let document = document();
+    let mut lines = document.lines().skip_while(|line| line.trim_start_matches('#').trim() != heading);
+    assert!(lines.next().is_some(), "there is no section {heading}");
+    lines.take_while(|line| !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+/// The cells of every row of the tables in these lines, without the rows that head and rule them.
+fn rows(lines: &[String]) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let heads = lines.get(at + 1).is_some_and(|next| next.starts_with("|---"));
+        if line.starts_with('|') && !line.starts_with("|---") && !heads {
+            let cells = line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned());
+            rows.push(cells.collect());
+        }
+    }
+    rows
+}
+
+/// Blocks of code whose info string begins like this: the rest of it, and the text.
+pub fn blocks(info: &str) -> Vec<(String, String)> {
+    let document = document();
+    let mut blocks = Vec::new();
+    let mut lines = document.lines();
+    while let Some(line) = lines.next() {
+        if let Some(label) = line.strip_prefix("```").and_then(|rest| rest.strip_prefix(info)) {
+            let text: Vec<&str> = lines.by_ref().take_while(|line| !line.starts_with("```")).collect();
+            blocks.push((label.to_owned(), text.join("\n")));
+        }
+    }
+    blocks
+}
+
+/// `` `name: Type`, `name: Type` `` as fields.
+fn inline_fields(cell: &str) -> Vec<Field> {
+    let quoted = cell.split('`').skip(1).step_by(2);
+    let field = |text: &str| text.split_once(": ").map(|(name, of)| (name.to_owned(), plain(of)));
+    quoted.map(|text| field(text).unwrap_or_else(|| panic!("no field: {text}"))).collect()
+}
+
+fn unquoted(cell: &str) -> String {
+    cell.trim_matches('`').to_owned()
+}
+
+/// The messages of a direction that have a section: `Request 1: `CreateUser``.
+fn documented_messages(direction: &str) -> Vec<Variant> {
+    let document = document();
+    let headings = document.lines().filter_map(|line| line.strip_prefix("#### ")?.strip_prefix(direction));
+    headings
+        .filter_map(|rest| rest.strip_prefix(' ')?.split_once(": "))
+        .map(|(number, name)| {
+            let lines = section(&format!("{direction} {number}: {name}"));
+            let fields = rows(&lines).iter().map(|row| (unquoted(&row[0]), plain(&row[1]))).collect();
+            Variant { number: number.parse().expect("a number"), name: unquoted(name), fields }
+        })
+        .collect()
+}
+
+#[test]
+fn every_message_is_documented_with_its_number_and_its_fields_and_none_besides() {
+    for choice in schema::choices() {
+        let documented = if schema::DIRECTIONS.contains(&choice.name) {
+            documented_messages(choice.name)
+        } else {
+            let variant = |row: &Vec<String>| Variant {
+                number: row[0].parse().expect("a number"),
+                name: unquoted(&row[1]),
+                fields: inline_fields(&row[2]),
+            };
+            rows(&section(choice.name)).iter().map(variant).collect()
+        };
+        assert_eq!(documented, choice.variants, "{}", choice.name);
+    }
+}
+
+#[test]
+fn every_struct_is_documented_with_its_fields_and_none_besides() {
+    let rows = rows(&section("Values"));
+    let documented: BTreeMap<String, Vec<Field>> = rows
+        .iter()
+        .filter(|row| row[1].starts_with('`') && row[1].contains(": "))
+        .map(|row| (unquoted(&row[0]), inline_fields(&row[1])))
+        .collect();
+    let structs: BTreeMap<String, Vec<Field>> =
+        schema::structs().into_iter().map(|(name, fields)| (name.to_owned(), fields)).collect();
+    assert_eq!(documented, structs);
+}
+
+/// `List<GroupLine,PAGE_MAX>` names three types or limits.
+fn names_in(of: &str) -> impl Iterator<Item = &str> {
+    of.split(['<', '>', ',']).filter(|name| !name.is_empty())
+}
+
+#[test]
+fn every_type_of_a_field_is_explained_and_none_is_explained_for_nothing() {
+    let fields = schema::choices().into_iter().flat_map(|choice| choice.variants).flat_map(|variant| variant.fields);
+    let fields = fields.chain(schema::structs().into_iter().flat_map(|(_, fields)| fields));
+    let mut used: BTreeSet<String> =
+        fields.flat_map(|(_, of)| names_in(&of).map(str::to_owned).collect::<Vec<_>>()).collect();
+    let limits: BTreeSet<String> = rows(&section("Limits")).iter().map(|row| unquoted(&row[0])).collect();
+    used.retain(|name| !limits.contains(name));
+
+    let mut explained = BTreeSet::new();
+    for row in rows(&section("Values")) {
+        for name in row[0].split('`').skip(1).step_by(2) {
+            explained.insert(name.split('<').next().unwrap_or(name).to_owned());
+        }
+    }
+    explained.extend(["Holding", "Notice", "OpBody"].map(str::to_owned));
+    let missing: Vec<_> = used.difference(&explained).collect();
+    assert!(missing.is_empty(), "not explained: {missing:?}");
+    // What is no field of its own: fields of manifests and of the handshake, the unused width, a whole op.
+    let elsewhere = ["FileEntry", "Fingerprint", "Op", "u8"];
+    let spare: Vec<_> = explained.difference(&used).filter(|name| !elsewhere.contains(&name.as_str())).collect();
+    assert!(spare.is_empty(), "explained for nothing: {spare:?}");
+}
+
+#[test]
+fn every_code_is_documented_with_its_number_and_its_words_and_none_besides() {
+    let documented: Vec<_> = rows(&section("Codes")).into_iter().map(|row| row[..3].to_vec()).collect();
+    let row = |code: &Code| vec![(*code as u16).to_string(), format!("`{code:?}`"), code.words().to_owned()];
+    assert_eq!(documented, Code::ALL.iter().map(row).collect::<Vec<_>>());
+}
+
+/// Every `const NAME: integer = …;` in the files of the wire, public or not, with what is behind the `=`.
+fn constants_in_source() -> BTreeMap<String, String> {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(root().join("wire")).expect("the room").map(|entry| entry.expect("a file").path()).collect();
+    files.push(root().join("wire.rs"));
+    let mut found = BTreeMap::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("readable");
+        let code = text.split("#[cfg(test)]").next().unwrap_or(&text);
+        for line in code.lines().map(|line| line.trim().trim_start_matches("pub ")) {
+            let Some((name, rest)) = line.strip_prefix("const ").and_then(|rest| rest.split_once(": ")) else {
+                continue;
+            };
+            if let Some((of, value)) = rest.split_once(" = ")
+                && ["usize", "u16", "u32", "u64", "Duration"].contains(&of)
+            {
+                found.insert(name.to_owned(), value.trim_end_matches(';').to_owned());
+            }
+        }
+    }
+    assert!(found.len() > 20, "the source was found: {found:?}");
+    found
+}
+
+/// Limits of the model that the wire shows.
+const MODEL_LIMITS: [&str; 9] = [
+    "FILES_MAX",
+    "FILE_LEN_MAX",
+    "PASSWORD_HASH_LEN_MAX",
+    "PATH_LEN_MAX",
+    "PIECES_MAX",
+    "PIECE_LEN",
+    "SIZE_MAX",
+    "SUFFIX_LEN_MAX",
+    "USER_LEN_MAX",
+];
+/// Constants of the wire that say nothing about its bytes: the sizes of buffers, ids, the version of a file format.
+const NOT_ON_THE_WIRE: [&str; 5] = ["BULK_LEN", "IDLE_BUFFER_LEN", "RECORD_LEN_MAX", "UNASKED", "VERSION"];
+
+#[test]
+fn every_limit_is_documented_with_its_value_and_none_besides() {
+    let documented: BTreeMap<String, u64> = rows(&section("Limits"))
+        .iter()
+        .map(|row| (unquoted(&row[0]), row[1].parse().unwrap_or_else(|_| panic!("no number: {row:?}"))))
+        .collect();
+    let source = constants_in_source();
+    let deadlines: Vec<String> = rows(&section("Deadlines")).iter().map(|row| unquoted(&row[0])).collect();
+    let expected: BTreeSet<&str> = source
+        .keys()
+        .map(String::as_str)
+        .filter(|name| !NOT_ON_THE_WIRE.contains(name) && !deadlines.iter().any(|deadline| deadline == name))
+        .chain(MODEL_LIMITS)
+        .collect();
+    assert_eq!(documented.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected);
+
+    let known: BTreeMap<&str, u64> = schema::limits().into_iter().collect();
+    for (name, value) in &documented {
+        // What is private is read from the source, where it is a plain number.
+        let in_code = known.get(name.as_str()).copied().or_else(|| source.get(name)?.parse().ok());
+        if name == "SUFFIX_LEN_MAX" {
+            assert_eq!(*value, "~4294967295".len() as u64);
+        } else {
+            assert_eq!(Some(*value), in_code, "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_deadline_is_documented_with_its_value_and_none_besides() {
+    let documented: BTreeMap<String, String> =
+        rows(&section("Deadlines")).iter().map(|row| (unquoted(&row[0]), row[1].clone())).collect();
+    let known = [
+        ("FRAME_DEADLINE", FRAME_DEADLINE),
+        ("HANDSHAKE_DEADLINE", HANDSHAKE_DEADLINE),
+        ("HEARTBEAT_INTERVAL", HEARTBEAT_INTERVAL),
+        ("IDLE_DEADLINE", IDLE_DEADLINE),
+    ];
+    let known = known.map(|(name, value)| (name.to_owned(), format!("{} s", value.as_secs())));
+    assert_eq!(documented, known.into_iter().collect());
+    let source = constants_in_source();
+    let in_source = source.iter().filter(|(_, value)| value.starts_with("Duration::")).map(|(name, _)| name);
+    assert!(in_source.eq(documented.keys()));
+}
+
+#[test]
+fn preface_and_handshake_are_documented_as_they_are() {
+    let preface = section("Preface").join("\n");
+    assert!(preface.contains(&format!("the magic: `{}` in ASCII", String::from_utf8_lossy(&MAGIC))));
+    assert!(preface.contains(&format!("the version of the protocol: {VERSION} ")));
+    let source = read("wire/handshake.rs");
+    let handshake = section("Handshake").join("\n");
+    for (constant, dialect) in [("CLIENT_PATTERN", Dialect::ClientTracker), ("PSK_PATTERN", Dialect::PeerPeer)] {
+        let declared = format!("const {constant}: &str = \"");
+        let (_, rest) = source.split_once(&declared).expect("declared");
+        let pattern = rest.split('"').next().expect("closed");
+        assert!(handshake.contains(&format!("| {} | `{pattern}` |", dialect as u8)), "{pattern}");
+    }
+}
+
+/// The names in backquotes behind `Refusals:` or `Answer:`, up to the end of that sentence.
+fn names_behind(word: &str, text: &str) -> BTreeSet<String> {
+    let Some((_, rest)) = text.split_once(word) else {
+        return BTreeSet::new();
+    };
+    let sentence = rest.split('.').next().unwrap_or(rest);
+    sentence.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The comment in front of every message of an enum in the source.
+fn comments_in_source(file: &str, name: &str) -> BTreeMap<String, String> {
+    let source = read(file);
+    let (_, body) = source.split_once(&format!("    {name} {{\n")).expect("the enum is there");
+    let (body, _) = body.split_once("\n    }\n").expect("it ends");
+    let mut comments = BTreeMap::new();
+    let mut comment = String::new();
+    for line in body.lines() {
+        match line.strip_prefix("        ///") {
+            Some(text) => comment += text,
+            None if line.starts_with("        ") && line.as_bytes()[8].is_ascii_digit() => {
+                let message = line.split_whitespace().nth(1).expect("a name");
+                comments.insert(message.to_owned(), std::mem::take(&mut comment));
+            }
+            None => {}
+        }
+    }
+    comments
+}
+
+#[test]
+fn answers_and_refusals_are_documented_as_the_code_says_them_and_exist() {
+    let codes: BTreeSet<String> = Code::ALL.iter().map(|code| format!("{code:?}")).collect();
+    for (file, name, answers) in [("wire/client_tracker.rs", "Request", "Reply"), ("wire/peer.rs", "Ask", "Answer")] {
+        let answers: BTreeSet<String> = documented_messages(answers).into_iter().map(|message| message.name).collect();
+        let comments = comments_in_source(file, name);
+        let messages = documented_messages(name);
+        assert_eq!(comments.len(), messages.len());
+        for Variant { number, name: message, .. } in messages {
+            let text = section(&format!("{name} {number}: `{message}`")).join(" ");
+            for word in ["Answer:", "Refusals:"] {
+                assert_eq!(names_behind(word, &text), names_behind(word, &comments[&message]), "{message}");
+            }
+            let (answer, refusals) = (names_behind("Answer:", &text), names_behind("Refusals:", &text));
+            assert!(answer.len() == 1 && answer.is_subset(&answers), "{message}: {answer:?}");
+            assert!(refusals.is_subset(&codes), "{message}: {refusals:?}");
+        }
+    }
+}
+
+#[test]
+fn links_inside_the_document_lead_somewhere() {
+    let document = document();
+    let anchor = |heading: &str| -> String {
+        let kept =
+            heading.to_lowercase().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>();
+        kept.replace(' ', "-")
+    };
+    let headings: BTreeSet<String> = document
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| anchor(line.trim_start_matches('#').trim()))
+        .collect();
+    for link in document.split("](#").skip(1).map(|rest| rest.split(')').next().unwrap_or(rest)) {
+        assert!(headings.contains(link), "#{link}");
+    }
+}

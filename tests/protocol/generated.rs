@@ -1,0 +1,358 @@
+//! Any value of any message goes through its bytes unchanged.
+
+use super::damage::for_all;
+use super::schema;
+use groupshare::model::digest::{InfoHash, KeyId, Sha1Digest};
+use groupshare::model::id::{ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
+use groupshare::model::manifest::{Content, FileEntry, Manifest};
+use groupshare::model::name::{FileName, GroupId, NameError, UserId};
+use groupshare::model::notice::Notice;
+use groupshare::model::op::{Op, OpBody, PasswordHash};
+use groupshare::model::path::RelPath;
+use groupshare::model::piece::{Layout, SIZE_MAX};
+use groupshare::wire::client_tracker::*;
+use groupshare::wire::codec::{Blob, List, Tail, Text, Wire, from_bytes, to_bytes};
+use groupshare::wire::frame::{self, Frame, Message};
+use groupshare::wire::handshake::Secret;
+use groupshare::wire::manifest;
+use groupshare::wire::peer::{Answer, Ask};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::strategy::Strategy;
+use std::fmt::Debug;
+use std::net::{IpAddr, SocketAddr};
+
+/// A checked name out of any text, now and then with a suffix.
+fn name<T: Debug>(
+    from_input: fn(&str) -> Result<T, NameError>,
+    with_suffix: fn(&T, u32) -> T,
+) -> impl Strategy<Value = T> {
+    let text = prop_oneof!["[a-z]{1,20}", "[^~/\\p{C}]{1,15}", "[äöüßéñ日本語тест -]{1,15}"];
+    (text, prop::option::weighted(0.2, 2u32..)).prop_filter_map("is a name", move |(text, suffix)| {
+        let name = from_input(&text).ok()?;
+        Some(suffix.map_or_else(|| name, |n| with_suffix(&from_input(&text).expect("it was one"), n)))
+    })
+}
+
+fn user() -> impl Strategy<Value = UserId> {
+    name(UserId::from_input, UserId::with_suffix)
+}
+
+fn group() -> impl Strategy<Value = GroupId> {
+    name(GroupId::from_input, GroupId::with_suffix)
+}
+
+fn file() -> impl Strategy<Value = FileName> {
+    name(FileName::from_input, FileName::with_suffix)
+}
+
+fn password() -> impl Strategy<Value = Password> {
+    ".{1,40}".prop_filter_map("is not empty", |text| Password::new(&text))
+}
+
+fn password_hash() -> impl Strategy<Value = PasswordHash> {
+    "\\$argon2id\\$[a-zA-Z0-9+/$=,]{0,120}".prop_map(|text| PasswordHash(text.into()))
+}
+
+fn blob<const MAX: usize>() -> impl Strategy<Value = Blob<MAX>> {
+    vec(any::<u8>(), 0..100).prop_map(|bytes| Blob::new(bytes).expect("few bytes"))
+}
+
+fn list<T: Debug, const MAX: usize>(of: impl Strategy<Value = T>) -> impl Strategy<Value = List<T, MAX>> {
+    vec(of, 0..6).prop_map(|values| List::new(values).expect("few values"))
+}
+
+fn about() -> impl Strategy<Value = Text<512>> {
+    ".{0,40}".prop_map(|text| Text::new(&text).expect("a short text"))
+}
+
+fn command() -> impl Strategy<Value = CommandId> {
+    any::<[u8; 16]>().prop_map(CommandId)
+}
+
+fn client() -> impl Strategy<Value = ClientId> {
+    any::<[u8; 16]>().prop_map(ClientId)
+}
+
+fn info_hash() -> impl Strategy<Value = InfoHash> {
+    any::<[u8; 32]>().prop_map(InfoHash)
+}
+
+fn origin() -> impl Strategy<Value = Origin> {
+    any::<(u16, u64)>().prop_map(|(tracker, incarnation)| Origin { tracker, incarnation })
+}
+
+fn op_id() -> impl Strategy<Value = OpId> {
+    (origin(), any::<u64>()).prop_map(|(origin, seq)| OpId { origin, seq })
+}
+
+fn order() -> impl Strategy<Value = OpOrder> {
+    (any::<u64>(), origin()).prop_map(|(lamport, origin)| OpOrder { lamport, origin })
+}
+
+fn user_ref() -> impl Strategy<Value = UserRef> {
+    op_id().prop_map(UserRef)
+}
+
+fn group_ref() -> impl Strategy<Value = GroupRef> {
+    op_id().prop_map(GroupRef)
+}
+
+fn share_ref() -> impl Strategy<Value = ShareRef> {
+    op_id().prop_map(ShareRef)
+}
+
+fn content() -> impl Strategy<Value = Content> {
+    let layout = (0..=SIZE_MAX).prop_map(|size| Layout::new(size).expect("not too long"));
+    let fields = (layout, any::<[u8; 20]>(), info_hash(), any::<u32>());
+    fields.prop_map(|(layout, sha1, info_hash, file_count)| {
+        let sha1 = Sha1Digest(sha1);
+        Content { layout, sha1, info_hash, file_count }
+    })
+}
+
+fn addr() -> impl Strategy<Value = SocketAddr> {
+    any::<(IpAddr, u16)>().prop_map(|(ip, port)| SocketAddr::new(ip, port))
+}
+
+fn peer() -> impl Strategy<Value = Peer> {
+    let fields = (client(), user(), addr(), any::<u32>());
+    fields.prop_map(|(client, user, addr, held)| Peer { client, user, addr, held })
+}
+
+fn group_key() -> impl Strategy<Value = GroupKey> {
+    let fields = (group_ref(), group(), any::<[u8; 16]>(), any::<[u8; 32]>());
+    fields.prop_map(|(group, name, id, key)| GroupKey { group, name, id: KeyId(id), key: Secret(key) })
+}
+
+fn group_line() -> impl Strategy<Value = GroupLine> {
+    let role = prop::sample::select(&[Role::Stranger, Role::Requested, Role::Member, Role::Owner][..]);
+    let fields = (group(), user(), any::<u32>(), role);
+    fields.prop_map(|(name, owner, member_count, role)| GroupLine { name, owner, member_count, role })
+}
+
+fn member_line() -> impl Strategy<Value = MemberLine> {
+    (user(), any::<bool>(), any::<u32>()).prop_map(|(name, owner, online)| MemberLine { name, owner, online })
+}
+
+fn file_line() -> impl Strategy<Value = FileLine> {
+    let fields = (file(), content(), any::<u32>(), any::<u32>());
+    fields.prop_map(|(name, content, sharer_count, online)| FileLine { name, content, sharer_count, online })
+}
+
+/// One strategy for each variant: its fields, each with the strategy behind it.
+macro_rules! variants {
+    ($type:ident { $($variant:ident { $($field:ident: $strategy:expr),* })* }) => {
+        vec![$(
+            #[allow(unused_parens)]
+            ($($strategy,)* Just(())).prop_map(|($($field,)* ())| $type::$variant { $($field),* }).boxed()
+        ),*]
+    };
+}
+
+fn requests() -> Vec<BoxedStrategy<Request>> {
+    let after_user = || prop::option::of(user());
+    let after_group = || prop::option::of(group());
+    variants!(Request {
+        CreateUser { command: command(), user: user(), password: password() }
+        Login { client: client(), user: user(), password: password() }
+        Resume { client: client(), token: blob() }
+        Logout {}
+        ChangePassword { command: command(), old: password(), new: password() }
+        CreateGroup { command: command(), group: group() }
+        JoinGroup { command: command(), group: group() }
+        LeaveGroup { command: command(), group: group() }
+        ListRequests { group: group(), after: after_user() }
+        AcceptRequest { command: command(), group: group(), user: user() }
+        RejectRequest { command: command(), group: group(), user: user() }
+        RemoveMember { command: command(), group: group(), user: user() }
+        ListGroups { after: after_group() }
+        ListMembers { group: group(), after: after_user() }
+        ListFiles { group: group(), after: prop::option::of(file()) }
+        PutManifest { group: group(), info_hash: info_hash(), total: any::<u32>(), offset: any::<u32>(), part: blob() }
+        ShareFile { command: command(), group: group(), name: file(), content: content() }
+        StopShare { command: command(), group: group(), name: file() }
+        FindShare { group: group(), name: file() }
+        GetManifest { share: share_ref(), offset: any::<u32>() }
+        Announce { ip: any::<Option<IpAddr>>(), port: any::<u16>() }
+        Hold { share: share_ref(), holding: prop::strategy::Union::new(holdings()) }
+        FindPeers { share: share_ref() }
+        ListKeys { after: after_group() }
+        Heartbeat {}
+        ReadNotices { command: command(), through: order() }
+    })
+}
+
+fn holdings() -> Vec<BoxedStrategy<Holding>> {
+    variants!(Holding {
+        All {}
+        Nothing {}
+        Exactly { bits: blob() }
+        More { pieces: list(any::<u32>()) }
+    })
+}
+
+fn replies() -> Vec<BoxedStrategy<Reply>> {
+    variants!(Reply {
+        Refused { code: any::<u16>(), about: about() }
+        Done {}
+        LoggedIn { user: user(), token: blob() }
+        Groups { groups: list(group_line()), more: any::<bool>() }
+        Users { users: list(user()), more: any::<bool>() }
+        Members { members: list(member_line()), more: any::<bool>() }
+        Files { files: list(file_line()), more: any::<bool>() }
+        Share { share: share_ref(), group: group_ref(), name: file(), content: content(), shared_by_you: any::<bool>() }
+        ManifestPart { total: any::<u32>(), part: blob() }
+        Announced { addr: addr() }
+        Peers { peers: list(peer()) }
+        Keys { keys: list(group_key()), more: any::<bool>() }
+        NewKey { key: group_key() }
+        GroupLost { group: group_ref(), name: group() }
+        PeerUp { share: share_ref(), peer: peer() }
+        ShareEnded { share: share_ref() }
+        Noticed { order: order(), notice: prop::strategy::Union::new(notices()) }
+        SessionOver {}
+        JoinRequested { group: group(), user: user() }
+    })
+}
+
+fn notices() -> Vec<BoxedStrategy<Notice>> {
+    variants!(Notice {
+        Accepted { group: group() }
+        Rejected { group: group() }
+        Removed { group: group() }
+        UserRenamed { from: user(), to: user() }
+        GroupRenamed { from: group(), to: group() }
+        ShareRenamed { group: group(), from: file(), to: file() }
+        DecisionOverridden { group: group(), user: user() }
+        RequestOverridden { group: group() }
+        ShareOverridden { group: group(), name: file() }
+    })
+}
+
+fn asks() -> Vec<BoxedStrategy<Ask>> {
+    variants!(Ask {
+        Open { info_hash: info_hash(), user: user() }
+        GetPiece { piece: any::<u32>() }
+        KeepAlive {}
+    })
+}
+
+fn answers() -> Vec<BoxedStrategy<Answer>> {
+    variants!(Answer {
+        Refused { code: any::<u16>(), about: about() }
+        Opened { bits: blob() }
+        Piece { data: Just(Tail { len: 0 }) }
+        Alive {}
+        News { pieces: list(any::<u32>()) }
+    })
+}
+
+fn op_bodies() -> Vec<BoxedStrategy<OpBody>> {
+    let replaces = || prop::option::of(share_ref());
+    variants!(OpBody {
+        CreateUser { name: user(), password: password_hash() }
+        ChangePassword { user: user_ref(), password: password_hash() }
+        CreateGroup { name: group(), founder: user_ref() }
+        RequestJoin { group: group_ref(), user: user_ref() }
+        AcceptRequest { group: group_ref(), user: user_ref(), by: user_ref() }
+        RejectRequest { group: group_ref(), user: user_ref(), by: user_ref() }
+        LeaveGroup { group: group_ref(), user: user_ref() }
+        RemoveMember { group: group_ref(), user: user_ref(), by: user_ref() }
+        CreateShare { group: group_ref(), user: user_ref(), name: file(), content: content(), replaces: replaces() }
+        JoinShare { share: share_ref(), user: user_ref() }
+        LeaveShare { share: share_ref(), user: user_ref() }
+        ReadNotices { user: user_ref(), through: order() }
+    })
+}
+
+fn ops() -> impl Strategy<Value = Op> {
+    let fields = (op_id(), any::<u64>(), command(), prop::strategy::Union::new(op_bodies()));
+    fields.prop_map(|(id, lamport, command, body)| Op { id, lamport, command, body })
+}
+
+/// Folders of files in order, with as many digests as their lengths ask for.
+fn manifests() -> impl Strategy<Value = Manifest> {
+    let component = "[a-zà-ÿ~ .-]{1,6}[a-z]";
+    let paths = prop::collection::btree_set(vec(component, 1..4), 1..12);
+    (component, paths, vec(0..2_000_000u64, 12), any::<u8>()).prop_map(|(root, paths, lens, digest)| {
+        let mut kept: Vec<&Vec<String>> = Vec::new();
+        for path in &paths {
+            // What lies in a file that was kept is left out.
+            if !kept.iter().any(|folder| path.starts_with(folder)) {
+                kept.push(path);
+            }
+        }
+        let path = |path: &Vec<String>| RelPath::parse(&format!("{root}/{}", path.join("/"))).expect("a path");
+        let files: Vec<_> = kept.iter().zip(lens).map(|(p, len)| FileEntry { path: path(p), len }).collect();
+        let layout = groupshare::model::manifest::check_files(&files).expect("in order");
+        Manifest::new(files, vec![Sha1Digest([digest; 20]); layout.count() as usize]).expect("as many as it takes")
+    })
+}
+
+/// Every variant is generated, and each goes through its bytes unchanged; `more` is checked besides.
+fn round_trip<T: Wire + Debug + PartialEq>(name: &str, variants: Vec<BoxedStrategy<T>>, more: fn(u32, &T) -> bool) {
+    let choice = schema::choices().into_iter().find(|choice| choice.name == name).expect("it is in the list");
+    let numbers: Vec<u8> = choice.variants.iter().map(|variant| variant.number).collect();
+    assert_eq!(variants.len(), numbers.len(), "every {name} is generated");
+    for (strategy, number) in variants.into_iter().zip(numbers) {
+        for_all(80, &(strategy, any::<u32>()), |(value, request)| {
+            let bytes = to_bytes(&value);
+            assert_eq!(bytes[0], number);
+            assert_eq!(from_bytes::<T>(&bytes).as_ref(), Ok(&value));
+            assert!(more(request, &value));
+        });
+    }
+}
+
+/// Whether a message goes through a frame unchanged.
+fn frames<M: Message + PartialEq>(request: u32, message: &M) -> bool {
+    let bytes = frame::of(request, message);
+    let frame = Frame::parse(&bytes).expect("a whole frame");
+    frame.request == request && frame.kind == message.kind() && frame.message::<M>().as_ref() == Ok(message)
+}
+
+#[test]
+fn every_request_goes_through_its_bytes_unchanged() {
+    round_trip("Request", requests(), frames);
+}
+
+#[test]
+fn every_reply_goes_through_its_bytes_unchanged() {
+    round_trip("Reply", replies(), frames);
+}
+
+#[test]
+fn every_ask_goes_through_its_bytes_unchanged() {
+    round_trip("Ask", asks(), frames);
+}
+
+#[test]
+fn every_answer_goes_through_its_bytes_unchanged() {
+    round_trip("Answer", answers(), frames);
+}
+
+#[test]
+fn every_holding_goes_through_its_bytes_unchanged() {
+    round_trip("Holding", holdings(), |_, _| true);
+}
+
+#[test]
+fn every_notice_goes_through_its_bytes_unchanged() {
+    round_trip("Notice", notices(), |_, _| true);
+}
+
+#[test]
+fn every_op_goes_through_its_bytes_unchanged() {
+    round_trip("OpBody", op_bodies(), |_, _| true);
+    for_all(300, &ops(), |op| assert_eq!(from_bytes::<Op>(&to_bytes(&op)), Ok(op)));
+}
+
+#[test]
+fn every_manifest_goes_through_its_bytes_unchanged_and_under_its_info_hash_only() {
+    for_all(300, &manifests(), |manifest| {
+        let (bytes, info_hash) = manifest::encode(&manifest).expect("short paths");
+        assert_eq!(manifest::decode(&bytes, info_hash), Ok(manifest));
+        assert!(manifest::decode(&bytes, InfoHash([0; 32])).is_err());
+    });
+}

@@ -1,0 +1,349 @@
+//! What the code says the protocol consists of: every message with its fields, every struct, every cap. And a second
+//! encoder, which knows types by their names only, as a reader of docs/PROTOCOL.md does.
+
+use groupshare::model::digest::Sha1Digest;
+use groupshare::model::manifest::{FILES_MAX, FileEntry};
+use groupshare::model::name::{FILE_LEN_MAX, USER_LEN_MAX};
+use groupshare::model::notice::Notice;
+use groupshare::model::op::{Op, OpBody, PasswordHash};
+use groupshare::model::path::PATH_LEN_MAX;
+use groupshare::model::piece::{PIECE_LEN, PIECES_MAX, SIZE_MAX};
+use groupshare::wire::channel::RECORD_PLAIN_MAX;
+use groupshare::wire::client_tracker::*;
+use groupshare::wire::codec::{DecodeError, Wire, from_bytes, to_bytes};
+use groupshare::wire::error::Refusal;
+use groupshare::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, Frame, HEADER_LEN, LENGTH_LEN, Message};
+use groupshare::wire::manifest::MANIFEST_LEN_MAX;
+use groupshare::wire::peer::{Answer, Ask, NEWS_MAX, REQUESTS_MAX};
+
+/// Name and type of a field; the type without spaces.
+pub type Field = (String, String);
+
+/// One of several: a message, or a variant of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    pub number: u8,
+    pub name: String,
+    pub fields: Vec<Field>,
+}
+
+/// The messages of a direction, or a value that is one of several.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    pub name: &'static str,
+    pub variants: Vec<Variant>,
+}
+
+/// A type by its name alone: no paths, no spaces, no braces.
+pub fn plain(type_name: &str) -> String {
+    let mut out = String::new();
+    for c in type_name.chars().filter(|c| !" {}`".contains(*c)) {
+        if c == ':' {
+            // A path: what stands in front of it goes.
+            let start = out.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |at| at + 1);
+            out.truncate(start);
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A row of a `KINDS` table: number, name, fields by name and type.
+type Kind<'a> = (u8, &'a str, &'a [(&'a str, &'a str)]);
+
+fn from_kinds(name: &'static str, kinds: &[Kind<'_>]) -> Choice {
+    let field = |&(name, of): &(&str, &str)| (name.to_owned(), plain(of));
+    let variant = |&(number, name, fields): &Kind<'_>| Variant {
+        number,
+        name: name.to_owned(),
+        fields: fields.iter().map(field).collect(),
+    };
+    Choice { name, variants: kinds.iter().map(variant).collect() }
+}
+
+fn type_of<T>(_: &T) -> String {
+    plain(std::any::type_name::<T>())
+}
+
+/// Makes a function that tells name and fields of the variant that a value is, and the list of all variants' names. Does
+/// not compile unless all variants and all fields are named.
+macro_rules! describe {
+    ($function:ident, $names:ident, $type:ident { $($variant:ident { $($field:ident),* })* }) => {
+        fn $function(value: &$type) -> Variant {
+            match value {
+                $($type::$variant { $($field),* } => Variant {
+                    number: value.kind(),
+                    name: stringify!($variant).to_owned(),
+                    fields: vec![$((stringify!($field).to_owned(), type_of($field))),*],
+                },)*
+            }
+        }
+        const $names: &[&str] = &[$(stringify!($variant)),*];
+    };
+}
+
+describe!(describe_notice, NOTICES, Notice {
+    Accepted { group }
+    Rejected { group }
+    Removed { group }
+    UserRenamed { from, to }
+    GroupRenamed { from, to }
+    ShareRenamed { group, from, to }
+    DecisionOverridden { group, user }
+    RequestOverridden { group }
+    ShareOverridden { group, name }
+});
+
+describe!(describe_op_body, OP_BODIES, OpBody {
+    CreateUser { name, password }
+    ChangePassword { user, password }
+    CreateGroup { name, founder }
+    RequestJoin { group, user }
+    AcceptRequest { group, user, by }
+    RejectRequest { group, user, by }
+    LeaveGroup { group, user }
+    RemoveMember { group, user, by }
+    CreateShare { group, user, name, content, replaces }
+    JoinShare { share, user }
+    LeaveShare { share, user }
+    ReadNotices { user, through }
+});
+
+fn described<T>(name: &'static str, values: &[(T, &str)], describe: fn(&T) -> Variant, names: &[&str]) -> Choice {
+    let variants: Vec<Variant> = values.iter().map(|(value, _)| describe(value)).collect();
+    assert!(variants.iter().map(|variant| &variant.name).eq(names), "every {name} has a sample, in order");
+    Choice { name, variants }
+}
+
+/// Everything that is one of several.
+pub fn choices() -> Vec<Choice> {
+    vec![
+        from_kinds("Request", Request::KINDS),
+        from_kinds("Reply", Reply::KINDS),
+        from_kinds("Ask", Ask::KINDS),
+        from_kinds("Answer", Answer::KINDS),
+        from_kinds("Holding", Holding::KINDS),
+        described("Notice", &super::golden::notices(), describe_notice, NOTICES),
+        described("OpBody", &super::golden::op_bodies(), describe_op_body, OP_BODIES),
+    ]
+}
+
+/// The directions whose variants are messages of their own.
+pub const DIRECTIONS: [&str; 4] = ["Request", "Reply", "Ask", "Answer"];
+
+fn field_type<T, F>(_: impl Fn(&T) -> &F) -> String {
+    plain(std::any::type_name::<F>())
+}
+
+/// Names and types of the fields of a struct. Does not compile unless all fields are named.
+macro_rules! fields {
+    ($($type:ident { $($field:ident),* })*) => {
+        vec![$({
+            let _all_are_named = |$type { $($field: _),* }: &$type| {};
+            let fields = vec![$((stringify!($field).to_owned(), field_type(|value: &$type| &value.$field))),*];
+            (stringify!($type), fields)
+        }),*]
+    };
+}
+
+/// Every value that is just its fields one after the other.
+pub fn structs() -> Vec<(&'static str, Vec<Field>)> {
+    use groupshare::model::id::{OpId, OpOrder, Origin};
+    use groupshare::model::manifest::Content;
+    fields! {
+        Origin { tracker, incarnation }
+        OpId { origin, seq }
+        OpOrder { lamport, origin }
+        Content { layout, sha1, info_hash, file_count }
+        FileEntry { path, len }
+        GroupLine { name, owner, member_count, role }
+        MemberLine { name, owner, online }
+        FileLine { name, content, sharer_count, online }
+        Peer { client, user, addr, held }
+        GroupKey { group, name, id, key }
+        Op { id, lamport, command, body }
+    }
+}
+
+/// Every limit by its name.
+pub fn limits() -> Vec<(&'static str, u64)> {
+    macro_rules! named {
+        ($($name:ident),* $(,)?) => { vec![$((stringify!($name), $name as u64)),*] };
+    }
+    let mut limits = named![
+        FRAME_LEN_MAX,
+        EARLY_FRAME_LEN_MAX,
+        HEADER_LEN,
+        LENGTH_LEN,
+        RECORD_PLAIN_MAX,
+        PAGE_MAX,
+        PEERS_MAX,
+        HOLD_MORE_MAX,
+        NEWS_MAX,
+        REQUESTS_MAX,
+        BITFIELD_MAX,
+        TOKEN_LEN_MAX,
+        PASSWORD_LEN_MAX,
+        MANIFEST_PART_MAX,
+        MANIFEST_LEN_MAX,
+        FILES_MAX,
+        PATH_LEN_MAX,
+        USER_LEN_MAX,
+        FILE_LEN_MAX,
+        PIECE_LEN,
+        PIECES_MAX,
+        SIZE_MAX,
+    ];
+    limits.push(("ABOUT_LEN_MAX", Refusal::ABOUT_LEN_MAX as u64));
+    limits.push(("PASSWORD_HASH_LEN_MAX", PasswordHash::LEN_MAX as u64));
+    limits
+}
+
+fn limit(name: &str) -> usize {
+    let found = limits().into_iter().find(|(known, _)| *known == name);
+    found.unwrap_or_else(|| panic!("no limit is called {name}")).1 as usize
+}
+
+/// Decodes bytes as a value or message of this name, and encodes it again.
+pub fn recode(name: &str, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    fn value<T: Wire>(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+        from_bytes::<T>(bytes).map(|value| to_bytes(&value))
+    }
+    fn message<M: Message>(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+        let (&kind, body) = bytes.split_first().ok_or(DecodeError::Truncated)?;
+        let message: M = Frame { kind, request: 7, body }.message()?;
+        let mut out = vec![message.kind()];
+        message.put_body(&mut out);
+        Ok(out)
+    }
+    match name {
+        "Request" => message::<Request>(bytes),
+        "Reply" => message::<Reply>(bytes),
+        "Ask" => message::<Ask>(bytes),
+        // The data of a piece stays in its frame; the decoder tells its length only.
+        "Answer" => message::<Answer>(bytes).map(|mut out| {
+            if out == [3] {
+                out.extend_from_slice(&bytes[1..]);
+            }
+            out
+        }),
+        "Holding" => value::<Holding>(bytes),
+        "Notice" => value::<Notice>(bytes),
+        "OpBody" => value::<OpBody>(bytes),
+        "Op" => value::<Op>(bytes),
+        "FileEntry" => value::<FileEntry>(bytes),
+        "Sha1Digest" => value::<Sha1Digest>(bytes),
+        "Manifest" => value::<groupshare::model::manifest::Manifest>(bytes),
+        other => panic!("{other} is not decoded by its name"),
+    }
+}
+
+/// How long the example of a value is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    Shortest,
+    Longest,
+}
+
+fn number(width: usize, value: usize) -> Vec<u8> {
+    (value as u64).to_be_bytes()[8 - width..].to_vec()
+}
+
+fn counted(width: usize, (min, max): (usize, usize), size: Size, item: impl Fn() -> Vec<u8>) -> Vec<u8> {
+    let count = if size == Size::Longest { max } else { min };
+    [number(width, count), item().repeat(count)].concat()
+}
+
+/// The longest form of a name has a suffix.
+fn name(max: usize, size: Size) -> Vec<u8> {
+    let text = match size {
+        Size::Shortest => "n".to_owned(),
+        Size::Longest => "n".repeat(max) + "~4294967295",
+    };
+    [number(2, text.len()), text.into_bytes()].concat()
+}
+
+/// `Blob<N>` becomes `Blob` and `["N"]`.
+fn generic(of: &str) -> (&str, Vec<&str>) {
+    match of.split_once('<') {
+        Some((name, rest)) => (name, rest.trim_end_matches('>').split(',').collect()),
+        None => (of, Vec::new()),
+    }
+}
+
+/// The bytes of a valid value of a type.
+pub fn example(of: &str, size: Size) -> Vec<u8> {
+    let bytes = |count| vec![0xb5; count];
+    match generic(of) {
+        ("u8", _) => bytes(1),
+        ("u16", _) => bytes(2),
+        ("u32", _) => bytes(4),
+        ("u64", _) => bytes(8),
+        ("bool", _) => vec![1],
+        ("Option", inner) => match size {
+            Size::Shortest => vec![0],
+            Size::Longest => [vec![1], example(inner[0], size)].concat(),
+        },
+        ("Text", cap) => counted(2, (0, limit(cap[0])), size, || vec![b't']),
+        ("Password", _) => counted(2, (1, limit("PASSWORD_LEN_MAX")), size, || vec![b'p']),
+        ("PasswordHash", _) => counted(2, (0, limit("PASSWORD_HASH_LEN_MAX")), size, || vec![b'h']),
+        ("Blob", cap) => counted(4, (0, limit(cap[0])), size, || vec![0xb5]),
+        ("List", args) => counted(4, (0, limit(args[1])), size, || example(args[0], size)),
+        ("Tail", _) => bytes(if size == Size::Longest { PIECE_LEN as usize } else { 1 }),
+        ("Sha1Digest", _) => bytes(20),
+        ("InfoHash" | "Fingerprint" | "Secret", _) => bytes(32),
+        ("KeyId" | "CommandId" | "ClientId", _) => bytes(16),
+        ("Layout", _) => number(8, SIZE_MAX as usize),
+        ("IpAddr", _) if size == Size::Longest => [vec![6], bytes(16)].concat(),
+        ("IpAddr", _) => [vec![4], bytes(4)].concat(),
+        ("SocketAddr", _) => [example("IpAddr", size), bytes(2)].concat(),
+        ("Role", _) => vec![3],
+        ("UserId" | "GroupId", _) => name(USER_LEN_MAX, size),
+        ("FileName", _) => name(FILE_LEN_MAX, size),
+        ("UserRef" | "GroupRef" | "ShareRef", _) => example("OpId", size),
+        (composed, _) => example_of_fields(composed, size),
+    }
+}
+
+fn example_of_fields(of: &str, size: Size) -> Vec<u8> {
+    if let Some((_, fields)) = structs().into_iter().find(|(name, _)| *name == of) {
+        return fields.iter().flat_map(|(_, of)| example(of, size)).collect();
+    }
+    let choice = choices().into_iter().find(|choice| choice.name == of);
+    let variants = choice.unwrap_or_else(|| panic!("no type is called {of}")).variants;
+    let examples = variants.iter().map(|variant| example_of_variant(variant, size));
+    let by_len = |bytes: &Vec<u8>| bytes.len();
+    match size {
+        Size::Shortest => examples.min_by_key(by_len),
+        Size::Longest => examples.max_by_key(by_len),
+    }
+    .expect("there are variants")
+}
+
+/// Number and fields of a variant.
+pub fn example_of_variant(variant: &Variant, size: Size) -> Vec<u8> {
+    let fields = variant.fields.iter().flat_map(|(_, of)| example(of, size));
+    [variant.number].into_iter().chain(fields).collect()
+}
+
+/// The beginning of a value that claims to be one longer than it may be, the length it claims and the cap; none for
+/// types without a length of their own.
+pub fn claim_over_cap(of: &str) -> Option<(Vec<u8>, usize, usize)> {
+    let (width, cap) = match generic(of) {
+        ("Text", cap) => (2, limit(cap[0])),
+        ("Blob", cap) => (4, limit(cap[0])),
+        ("List", args) => (4, limit(args[1])),
+        ("Password", _) => (2, limit("PASSWORD_LEN_MAX")),
+        ("PasswordHash", _) => (2, limit("PASSWORD_HASH_LEN_MAX")),
+        ("UserId" | "GroupId", _) => (2, USER_LEN_MAX + 11),
+        ("FileName", _) => (2, FILE_LEN_MAX + 11),
+        ("RelPath", _) => (2, PATH_LEN_MAX),
+        ("Option", inner) => {
+            let (claim, len, cap) = claim_over_cap(inner[0])?;
+            return Some(([vec![1], claim].concat(), len, cap));
+        }
+        _ => return None,
+    };
+    Some((number(width, cap + 1), cap + 1, cap))
+}

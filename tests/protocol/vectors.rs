@@ -1,0 +1,177 @@
+//! The worked example of docs/PROTOCOL.md: the same conversation is held here, with the same keys, and every byte of it
+//! must be the one that stands there. Besides, the example is played to the real handshake.
+
+use super::annotated::{bytes, digits};
+use super::document::blocks;
+use groupshare::model::digest::{KeyId, Sha1Digest};
+use groupshare::model::id::CommandId;
+use groupshare::model::manifest::{FileEntry, Manifest};
+use groupshare::model::name::UserId;
+use groupshare::model::path::RelPath;
+use groupshare::wire::channel::{Opener, Sealer, refusal_in_clear};
+use groupshare::wire::client_tracker::{Password, Reply, Request};
+use groupshare::wire::codec::{Blob, Tail};
+use groupshare::wire::error::{Code, Refusal};
+use groupshare::wire::frame::{self, FRAME_LEN_MAX};
+use groupshare::wire::handshake::{self, HandshakeError, Secret};
+use groupshare::wire::manifest;
+use groupshare::wire::peer::{Answer, Ask};
+use sha1::{Digest, Sha1};
+use snow::{Builder, HandshakeState, StatelessTransportState};
+use std::io::{self, Cursor, Read, Write};
+
+const TRACKER_KEY: [u8; 32] = [9; 32];
+const GROUP_KEY: [u8; 32] = [7; 32];
+const KEY_ID: KeyId = KeyId([0xa5; 16]);
+const FILE: &[u8] = b"hello\n";
+
+/// Both handshake messages as they stand on the wire, and the keys of both sides.
+struct Meeting {
+    opening: Vec<u8>,
+    answer: Vec<u8>,
+    near: StatelessTransportState,
+    far: StatelessTransportState,
+}
+
+/// A handshake with these ephemeral keys, made with nothing but snow and what the document says.
+fn meet(pattern: &str, preface: &[u8], [near, far]: [[u8; 32]; 2]) -> Meeting {
+    let builder = || Builder::new(pattern.parse().expect("snow knows it")).prologue(preface).expect("once");
+    let keyed = || if pattern.contains("psk0") { builder().psk(0, &GROUP_KEY).expect("once") } else { builder() };
+    let near = keyed().fixed_ephemeral_key_for_testing_only(&near).build_initiator();
+    let far = keyed().local_private_key(&TRACKER_KEY).expect("once").fixed_ephemeral_key_for_testing_only(&far);
+    let (mut near, mut far) = (near.expect("builds"), far.build_responder().expect("builds"));
+    let say = |from: &mut HandshakeState, to: &mut HandshakeState| {
+        let mut message = [0; 256];
+        let len = from.write_message(&[], &mut message).expect("writes");
+        to.read_message(&message[..len], &mut [0; 256]).expect("reads");
+        [&(len as u16).to_be_bytes()[..], &message[..len]].concat()
+    };
+    let opening = [preface, &say(&mut near, &mut far)].concat();
+    let answer = say(&mut far, &mut near);
+    let transport = |state: HandshakeState| state.into_stateless_transport_mode().expect("finished");
+    Meeting { opening, answer, near: transport(near), far: transport(far) }
+}
+
+fn user(name: &str) -> UserId {
+    UserId::parse(name).expect("a user name")
+}
+
+fn hello() -> Manifest {
+    let file = FileEntry { path: RelPath::parse("hello.txt").expect("a path"), len: FILE.len() as u64 };
+    Manifest::new(vec![file], vec![Sha1Digest(Sha1::digest(FILE).into())]).expect("a manifest")
+}
+
+fn piece(request: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::begin(&mut out, request, &Answer::Piece { data: Tail { len: FILE.len() as u32 } });
+    out.extend_from_slice(FILE);
+    frame::end(&mut out);
+    out
+}
+
+/// Everything that the document shows, by its label.
+fn conversation() -> Vec<(&'static str, Vec<u8>)> {
+    let mut said = Vec::new();
+    let tracker_public = handshake::public_key(&Secret(TRACKER_KEY));
+    said.push(("tracker-public-key", tracker_public.to_vec()));
+    said.push(("tracker-fingerprint", handshake::fingerprint(&tracker_public).0.to_vec()));
+
+    let pattern = "Noise_NX_25519_AESGCM_SHA256";
+    let tracker = meet(pattern, b"GRPSHARE\x00\x01\x01", [[1; 32], [2; 32]]);
+    let create_user = Request::CreateUser {
+        command: CommandId([0xc0; 16]),
+        user: user("alice"),
+        password: Password::new("secret").expect("not empty"),
+    };
+    let create_user = frame::of(1, &create_user);
+    let refused = frame::of(1, &Reply::refused(&Refusal::about(Code::UserExists, "alice")));
+    said.push(("create-user-record", Sealer::default().seal(&tracker.near, &create_user).to_vec()));
+    said.push(("refused-record", Sealer::default().seal(&tracker.far, &refused).to_vec()));
+    said.extend([("client-opening", tracker.opening), ("tracker-answer", tracker.answer)]);
+    said.extend([("create-user-frame", create_user), ("refused-frame", refused)]);
+
+    let preface = [b"GRPSHARE\x00\x01\x02", &KEY_ID.0[..]].concat();
+    let peer = meet("Noise_NNpsk0_25519_AESGCM_SHA256", &preface, [[3; 32], [4; 32]]);
+    let (encoded, info_hash) = manifest::encode(&hello()).expect("short");
+    let open = frame::of(1, &Ask::Open { info_hash, user: user("bob") });
+    let get_piece = frame::of(2, &Ask::GetPiece { piece: 0 });
+    let opened = frame::of(1, &Answer::Opened { bits: Blob::new(vec![0x80]).expect("short") });
+    let (mut near, mut far) = (Sealer::default(), Sealer::default());
+    said.push(("open-record", near.seal(&peer.near, &open).to_vec()));
+    said.push(("opened-record", far.seal(&peer.far, &opened).to_vec()));
+    said.push(("get-piece-record", near.seal(&peer.near, &get_piece).to_vec()));
+    said.push(("piece-record", far.seal(&peer.far, &piece(2)).to_vec()));
+    said.extend([("leecher-opening", peer.opening), ("seeder-answer", peer.answer)]);
+    said.extend([("open-frame", open), ("opened-frame", opened), ("get-piece-frame", get_piece)]);
+    said.extend([("piece-frame", piece(2)), ("manifest", encoded), ("info-hash", info_hash.0.to_vec())]);
+    said.push(("unknown-key", refusal_in_clear(Code::UnknownKey).to_vec()));
+    said
+}
+
+#[test]
+fn the_worked_example_is_what_this_code_says_byte_for_byte() {
+    let mut said = conversation();
+    let mut shown: Vec<(String, Vec<u8>)> =
+        blocks("hex ").into_iter().map(|(label, text)| (label, bytes(&text))).collect();
+    said.sort();
+    shown.sort();
+    for (label, bytes) in &said {
+        let there = shown.iter().find(|(other, _)| other == label).map(|(_, bytes)| digits(bytes));
+        assert_eq!(there.as_ref(), Some(&digits(bytes)), "{label}");
+    }
+    assert_eq!(said.len(), shown.len(), "nothing else is shown");
+}
+
+/// A far side that has said everything in advance.
+struct Script(Cursor<Vec<u8>>, Vec<u8>);
+
+impl Read for Script {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl Write for Script {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.1.write(buf)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn shown(label: &str) -> Vec<u8> {
+    let found = blocks("hex ").into_iter().find(|(other, _)| other == label);
+    bytes(&found.unwrap_or_else(|| panic!("the document shows no {label}")).1)
+}
+
+#[test]
+fn the_openings_of_the_example_are_accepted_by_tracker_and_seeder() {
+    let mut client = Script(Cursor::new(shown("client-opening")), Vec::new());
+    handshake::tracker_accepts(&mut client, &Secret(TRACKER_KEY)).expect("accepted");
+    assert_eq!(client.1.len(), shown("tracker-answer").len());
+    let mut leecher = Script(Cursor::new(shown("leecher-opening")), Vec::new());
+    let (_, id) = handshake::peer_accepts(&mut leecher, |_| Some(Secret(GROUP_KEY))).expect("accepted");
+    assert_eq!((id, leecher.1.len()), (KEY_ID, shown("seeder-answer").len()));
+    let mut leecher = Script(Cursor::new(shown("leecher-opening")), Vec::new());
+    let turned = handshake::peer_accepts(&mut leecher, |_| None).map(drop);
+    assert!(matches!(turned, Err(HandshakeError::Turned(Code::UnknownKey))));
+    assert_eq!(leecher.1, shown("unknown-key"));
+}
+
+#[test]
+fn the_records_of_the_example_open_to_its_frames() {
+    let preface = [b"GRPSHARE\x00\x01\x02", &KEY_ID.0[..]].concat();
+    let peer = meet("Noise_NNpsk0_25519_AESGCM_SHA256", &preface, [[3; 32], [4; 32]]);
+    let mut opener = Opener::new(FRAME_LEN_MAX);
+    for label in ["opened", "piece"] {
+        let record = shown(&format!("{label}-record"));
+        opener.room()[..record.len()].copy_from_slice(&record);
+        opener.filled(record.len());
+        assert_eq!(opener.advance(&peer.near), Ok(true));
+        let frame = opener.frame().expect("a frame");
+        let bytes = shown(&format!("{label}-frame"));
+        assert_eq!((frame.kind, frame.body), (bytes[4], &bytes[9..]));
+        opener.next_frame();
+    }
+}
