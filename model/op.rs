@@ -134,11 +134,14 @@ pub enum OpBody {
         /// Who stops.
         user: UserRef,
     },
-    /// A user has read the notices about ops up to this place in the order.
+    /// A user has read the notices about ops up to this place in the order. Ops that come late can change which
+    /// notices those are, so the op says what was read; notices that were not read stay.
     ReadNotices {
         /// Who read them.
         user: UserRef,
         /// Up to which.
         through: OpOrder,
+        /// SHA-256 of the notices that were read, which names them as `tracker::state` says.
+        shown: [u8; 32],
     },
 }

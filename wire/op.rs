@@ -17,7 +17,7 @@ wire_variants!(OpBody {
     9 CreateShare { group, user, name, content, replaces }
     10 JoinShare { share, user }
     11 LeaveShare { share, user }
-    12 ReadNotices { user, through }
+    12 ReadNotices { user, through, shown }
 });
 
 impl Wire for PasswordHash {

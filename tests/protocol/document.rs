@@ -126,7 +126,7 @@ fn every_type_of_a_field_is_explained_and_none_is_explained_for_nothing() {
     let mut explained = BTreeSet::new();
     for row in rows(&section("Values")) {
         for name in row[0].split('`').skip(1).step_by(2) {
-            explained.insert(name.split('<').next().unwrap_or(name).to_owned());
+            explained.insert(plain(name.split('<').next().unwrap_or(name)));
         }
     }
     explained.extend(["Holding", "Notice", "OpBody"].map(str::to_owned));

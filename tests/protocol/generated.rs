@@ -262,7 +262,7 @@ fn op_bodies() -> Vec<BoxedStrategy<OpBody>> {
         CreateShare { group: group_ref(), user: user_ref(), name: file(), content: content(), replaces: replaces() }
         JoinShare { share: share_ref(), user: user_ref() }
         LeaveShare { share: share_ref(), user: user_ref() }
-        ReadNotices { user: user_ref(), through: order() }
+        ReadNotices { user: user_ref(), through: order(), shown: any::<[u8; 32]>() }
     })
 }
 

@@ -706,11 +706,12 @@ pub fn op_bodies() -> Vec<(OpBody, &'static str)> {
             "#,
         ),
         (
-            OpBody::ReadNotices { user, through: PLACE },
+            OpBody::ReadNotices { user, through: PLACE, shown: [0x54; 32] },
             r#"
             0c                                     # ReadNotices
             0001 1a2b3c4d5e6f7081 0000000000000002 # user
             0000000000000009 0001 1a2b3c4d5e6f7081 # through
+            54*32                                  # shown
             "#,
         ),
     ]

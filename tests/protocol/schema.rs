@@ -107,7 +107,7 @@ describe!(describe_op_body, OP_BODIES, OpBody {
     CreateShare { group, user, name, content, replaces }
     JoinShare { share, user }
     LeaveShare { share, user }
-    ReadNotices { user, through }
+    ReadNotices { user, through, shown }
 });
 
 fn described<T>(name: &'static str, values: &[(T, &str)], describe: fn(&T) -> Variant, names: &[&str]) -> Choice {
@@ -292,7 +292,7 @@ pub fn example(of: &str, size: Size) -> Vec<u8> {
         ("List", args) => counted(4, (0, limit(args[1])), size, || example(args[0], size)),
         ("Tail", _) => bytes(if size == Size::Longest { PIECE_LEN as usize } else { 1 }),
         ("Sha1Digest", _) => bytes(20),
-        ("InfoHash" | "Fingerprint" | "Secret", _) => bytes(32),
+        ("InfoHash" | "Fingerprint" | "Secret" | "[u8;32]", _) => bytes(32),
         ("KeyId" | "CommandId" | "ClientId", _) => bytes(16),
         ("Layout", _) => number(8, SIZE_MAX as usize),
         ("IpAddr", _) if size == Size::Longest => [vec![6], bytes(16)].concat(),
