@@ -145,6 +145,9 @@ fn every_code_is_documented_with_its_number_and_its_words_and_none_besides() {
     assert_eq!(documented, Code::ALL.iter().map(row).collect::<Vec<_>>());
 }
 
+/// The types of limits and deadlines.
+const NUMBERS: [&str; 5] = ["usize", "u16", "u32", "u64", "Duration"];
+
 /// Every `const NAME: integer = …;` in the files of the wire, public or not, with what is behind the `=`.
 fn constants_in_source() -> BTreeMap<String, String> {
     let mut files: Vec<PathBuf> =
@@ -158,9 +161,8 @@ fn constants_in_source() -> BTreeMap<String, String> {
             let Some((name, rest)) = line.strip_prefix("const ").and_then(|rest| rest.split_once(": ")) else {
                 continue;
             };
-            if let Some((of, value)) = rest.split_once(" = ")
-                && ["usize", "u16", "u32", "u64", "Duration"].contains(&of)
-            {
+            let number = rest.split_once(" = ").filter(|(of, _)| NUMBERS.contains(of));
+            if let Some((_, value)) = number {
                 found.insert(name.to_owned(), value.trim_end_matches(';').to_owned());
             }
         }
