@@ -10,7 +10,7 @@ use crate::model::id::ClientId;
 use crate::model::name::UserId;
 use crate::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX, refusal};
 use crate::wire::codec::Blob;
-use crate::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver, RecvError, Sender, Timed};
+use crate::wire::conn::{self, HANDSHAKE_DEADLINE, IDLE_DEADLINE, Receiver, RecvError, Sender, Timed};
 use crate::wire::error::{Code, Refusal};
 use crate::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake::{self, HandshakeError};
@@ -29,8 +29,6 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 const REPLY_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a request waits for a tracker to be reached at all.
 const REACH_DEADLINE: Duration = Duration::from_secs(5);
-/// Heartbeats are answered, so a tracker that is silent for longer than this is gone.
-const IDLE_DEADLINE: Duration = Duration::from_secs(45);
 /// Shortest and longest pause after all trackers were tried in vain.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 
@@ -250,9 +248,7 @@ impl Shared {
     /// Ends a connection that was lost.
     fn lost(&self, generation: u64) {
         let mut state = self.state.lock();
-        if state.live.as_ref().is_some_and(|live| live.generation == generation)
-            && let Some(live) = state.live.take()
-        {
+        if let Some(live) = state.live.take_if(|live| live.generation == generation) {
             live.sender.end();
             state.waiting.clear();
         }

@@ -7,13 +7,13 @@ use crate::model::bitfield::Bitfield;
 use crate::model::digest::KeyId;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
-use crate::model::piece::PieceIndex;
+use crate::model::piece::{Layout, PieceIndex};
 use crate::wire::client_tracker::Peer;
-use crate::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver, RecvError, Sender, Timed};
+use crate::wire::conn::{self, HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL, Receiver, RecvError, Sender, Timed};
 use crate::wire::error::Code;
 use crate::wire::frame::FRAME_LEN_MAX;
 use crate::wire::handshake::{self, HandshakeError};
-use crate::wire::peer::{Answer, Ask, REQUESTS_MAX};
+use crate::wire::peer::{Answer, Ask, NEWS_MAX, REQUESTS_MAX};
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::TcpStream;
@@ -29,8 +29,6 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 pub const SNUB_DEADLINE: Duration = Duration::from_millis(700);
 /// Nothing came for this long though something was asked for: the peer is gone.
 pub const DEAD_DEADLINE: Duration = Duration::from_secs(20);
-/// A connection without anything to ask says that it is there this often.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// How long a worker waits for more before it gives the connection back.
 const LINGER: Duration = Duration::from_millis(4);
@@ -107,13 +105,7 @@ impl PeerLink {
         let (mut receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, true).map_err(|error| failed(&error))?;
         let info_hash = download.subject().content.info_hash;
         sender.send(1, &Ask::Open { info_hash, user: me.clone() }).map_err(|error| failed(&error))?;
-        let answer = receiver.recv(HANDSHAKE_DEADLINE).map_err(|error| failed(&error))?;
-        let bits = match answer.message().map_err(|error| failed(&error))? {
-            Answer::Opened { bits } => Bitfield::from_bytes(download.layout(), bits.as_bytes()),
-            Answer::Refused { code, .. } if code == Code::NotServed as u16 => return Err(DialError::NotNow),
-            _ => None,
-        };
-        let bits = bits.ok_or_else(|| failed(&"it gave no valid bitfield"))?;
+        let bits = opened(&mut receiver, download.layout())?;
         receiver.next_frame();
         let lane = download.peer_opened(peer.client, &bits);
         Ok(Self {
@@ -269,7 +261,7 @@ impl PeerLink {
             self.download.give_back(self.lane);
             return Ok(true);
         }
-        if !waits && silent > KEEP_ALIVE {
+        if !waits && silent > HEARTBEAT_INTERVAL {
             self.last_request = self.last_request.wrapping_add(1).max(1);
             self.keep_alive = Some(self.last_request);
             let sent = self.sender.send(self.last_request, &Ask::KeepAlive {});
@@ -293,6 +285,28 @@ impl Drop for PeerLink {
 
 fn lied(what: &str) -> Step {
     Step::Drops(DropReason::Lied(format!("it sent {what}")))
+}
+
+/// Waits for the answer to `Open`; news may come before it.
+fn opened(receiver: &mut Receiver, layout: Layout) -> Result<Bitfield, DialError> {
+    let failed = |error: &dyn fmt::Display| DialError::Failed(error.to_string());
+    let mut news = Vec::new();
+    loop {
+        let answer = receiver.recv(HANDSHAKE_DEADLINE).map_err(|error| failed(&error))?;
+        match answer.message().map_err(|error| failed(&error))? {
+            Answer::News { pieces } if news.len() < NEWS_MAX => news.extend_from_slice(&pieces),
+            Answer::Opened { bits } => {
+                let bits = Bitfield::from_bytes(layout, bits.as_bytes());
+                let mut bits = bits.ok_or_else(|| failed(&"it gave no valid bitfield"))?;
+                news.iter().filter_map(|&number| layout.index(number)).for_each(|piece| {
+                    bits.insert(piece);
+                });
+                return Ok(bits);
+            }
+            Answer::Refused { code, .. } if code == Code::NotServed as u16 => return Err(DialError::NotNow),
+            _ => return Err(failed(&"it did not answer the first question")),
+        }
+    }
 }
 
 /// What the peer sent wrong is a lie only if it decrypts: bytes changed on the way do not.

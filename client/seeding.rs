@@ -8,7 +8,7 @@ use crate::model::id::GroupRef;
 use crate::model::piece::PIECE_LEN;
 use crate::wire::channel::refusal_in_clear;
 use crate::wire::codec::{Blob, Tail};
-use crate::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver, Sender, Timed};
+use crate::wire::conn::{self, HANDSHAKE_DEADLINE, IDLE_DEADLINE, Receiver, Sender, Timed};
 use crate::wire::error::{Code, Refusal};
 use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, HEADER_LEN};
 use crate::wire::handshake;
@@ -25,8 +25,6 @@ use std::time::Duration;
 
 /// Most connections that are served at once; one more is told to come back later.
 pub const CONNECTIONS_MAX: usize = 128;
-/// A leecher that has nothing to ask says so more often than this.
-const IDLE_DEADLINE: Duration = Duration::from_secs(60);
 /// Stack of a connection's thread; buffers are on the heap.
 const STACK_LEN: usize = 256 * 1024;
 

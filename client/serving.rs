@@ -243,10 +243,13 @@ fn tell(told: &channel::Receiver<News>) {
         let until = Instant::now() + NEWS_PAUSE;
         let mut fresh = vec![first];
         let mut over = false;
-        while !over && let Ok(next) = told.recv_deadline(until) {
+        while let Ok(next) = told.recv_deadline(until) {
             match next {
                 News::Of(served) => fresh.push(served),
-                News::End => over = true,
+                News::End => {
+                    over = true;
+                    break;
+                }
             }
         }
         fresh.iter().filter_map(Weak::upgrade).for_each(|served| served.tell_news());

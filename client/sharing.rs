@@ -231,10 +231,11 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
         Err(error) => return Err(error.to_string()),
     };
     let manifest = account.slot.manifest(&content.info_hash).ok().flatten();
-    if let Some(manifest) = manifest.filter(|_| found.content == *content)
-        && let Ok(now) = Stamps::take(path, manifest.files())
-        && now.digest() == *stamps
-    {
+    let unchanged = manifest.filter(|_| found.content == *content).and_then(|manifest| {
+        let now = Stamps::take(path, manifest.files()).ok()?;
+        (now.digest() == *stamps).then_some((manifest, now))
+    });
+    if let Some((manifest, now)) = unchanged {
         let shared = Shared { group, name, path, content: *content, manifest: &manifest, stamps: now };
         serve(node, account, found.share, shared).map_err(|error| error.to_string())?;
         return Ok(None);

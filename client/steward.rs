@@ -11,6 +11,7 @@ use super::swarm::SwarmEvent;
 use crate::model::id::OpOrder;
 use crate::model::notice::Notice;
 use crate::wire::client_tracker::{Reply, Request};
+use crate::wire::conn::HEARTBEAT_INTERVAL;
 use crossbeam_channel::{self as channel, select};
 use std::io;
 use std::sync::Arc;
@@ -19,8 +20,6 @@ use std::time::{Duration, Instant};
 
 /// How often the tracker hears which pieces came in: once a second.
 const HOLD_PAUSE: Duration = Duration::from_secs(1);
-/// How often the tracker hears that the client is there; its time to live is three times that.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often the tracker is asked for peers, besides what it tells by itself.
 const PEERS_PAUSE: Duration = Duration::from_secs(10);
 /// How often the keys are asked for because some peer had another one, at most.
@@ -83,7 +82,7 @@ impl Work {
         if self.node.link.tracker().is_none() {
             return;
         }
-        if now.duration_since(self.beaten) >= HEARTBEAT {
+        if now.duration_since(self.beaten) >= HEARTBEAT_INTERVAL {
             self.beaten = now;
             let _ = self.node.link.call(&Request::Heartbeat {});
         }
@@ -114,9 +113,8 @@ impl Work {
             LinkEvent::Down(addr, why) => terminal.event(&format!("The tracker {addr} was lost: {why}")),
             LinkEvent::Up(addr) => {
                 terminal.event(&format!("Connected to the tracker {addr}"));
-                if let Some(account) = self.node.account()
-                    && let Err(error) = account::announce_all(&self.node, &account)
-                {
+                let told = self.node.account().map_or(Ok(()), |account| account::announce_all(&self.node, &account));
+                if let Err(error) = told {
                     self.node.terminal.event(&error.to_string());
                 }
             }

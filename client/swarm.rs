@@ -3,7 +3,9 @@
 //!
 //! Invariant: a connection is in exactly one place: parked, ready, or with a worker.
 
-use super::candidates::Candidates;
+mod entry;
+mod event;
+
 use super::dialer::{DialJob, Dialer};
 use super::download::Download;
 use super::keyring::Keyring;
@@ -13,6 +15,8 @@ use crate::model::id::{ClientId, GroupRef};
 use crate::model::name::UserId;
 use crate::wire::client_tracker::Peer;
 use crossbeam_channel as channel;
+use entry::Entry;
+use event::{Event, Post};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -38,17 +42,6 @@ pub enum SwarmEvent {
     StaleKey(GroupRef),
 }
 
-enum Event {
-    Add(Arc<Download>),
-    Remove(u64, channel::Sender<()>),
-    Peers(u64, Vec<Peer>),
-    DropGroup(GroupRef),
-    Dialed(u64, ClientId, Result<PeerLink, DialError>),
-    Returned(PeerLink, Step),
-    Finished(u64, Result<PathBuf, String>),
-    Close,
-}
-
 /// How the engine is set up.
 #[derive(Debug, Clone)]
 pub struct SwarmOptions {
@@ -60,8 +53,7 @@ pub struct SwarmOptions {
 
 /// The engine.
 pub struct Swarm {
-    events: channel::Sender<Event>,
-    waker: Arc<Waker>,
+    post: Post,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -80,8 +72,7 @@ impl Swarm {
             .map_err(io::Error::other)?;
         // Unbounded, but what is in it is bounded by connections and by the calls of the user.
         let (events, inbox) = channel::unbounded();
-        let waker = Arc::new(Waker::new()?);
-        let post = Post { events: events.clone(), waker: waker.clone() };
+        let post = Post { events, waker: Arc::new(Waker::new()?) };
         let dialer = Dialer::start(keyring.clone(), me, {
             let post = post.clone();
             move |download, client, result| post.send(Event::Dialed(download, client, result))
@@ -93,104 +84,47 @@ impl Swarm {
             keyring,
             told,
             inbox,
-            post,
+            post: post.clone(),
             entries: HashMap::new(),
             turn: VecDeque::new(),
             busy: 0,
             others_wait: Arc::new(AtomicBool::new(false)),
         };
         let thread = std::thread::Builder::new().name("swarm".into()).spawn(move || engine.run())?;
-        Ok(Self { events, waker, thread: Some(thread) })
-    }
-
-    fn send(&self, event: Event) {
-        // Fails only when the engine is gone, and then nothing is to be done any more.
-        let _ = self.events.send(event);
-        self.waker.wake();
+        Ok(Self { post, thread: Some(thread) })
     }
 
     /// Begins a download.
     pub fn add(&self, download: Arc<Download>) {
-        self.send(Event::Add(download));
+        self.post.send(Event::Add(download));
     }
 
     /// Ends a download without finishing it; nothing is written any more when this returns.
     pub fn remove(&self, download: u64) {
         let (done, wait) = channel::bounded(1);
-        self.send(Event::Remove(download, done));
+        self.post.send(Event::Remove(download, done));
         // Closed without a message if the download was not there.
         let _ = wait.recv();
     }
 
     /// Clients that hold pieces.
     pub fn peers(&self, download: u64, peers: Vec<Peer>) {
-        self.send(Event::Peers(download, peers));
+        self.post.send(Event::Peers(download, peers));
     }
 
     /// Drops the connections made under a key of this group; they are made again under the new one.
     pub fn drop_group(&self, group: GroupRef) {
-        self.send(Event::DropGroup(group));
+        self.post.send(Event::DropGroup(group));
     }
 }
 
 impl Drop for Swarm {
     fn drop(&mut self) {
-        self.send(Event::Close);
+        self.post.send(Event::Close);
         if let Some(thread) = self.thread.take() {
             // A panic of the engine was printed when it happened.
             let _ = thread.join();
         }
-    }
-}
-
-/// Brings events to the engine from workers and dialers.
-#[derive(Clone)]
-struct Post {
-    events: channel::Sender<Event>,
-    waker: Arc<Waker>,
-}
-
-impl Post {
-    fn send(&self, event: Event) {
-        let _ = self.events.send(event);
-        self.waker.wake();
-    }
-}
-
-struct Entry {
-    download: Arc<Download>,
-    candidates: Candidates,
-    parked: Vec<PeerLink>,
-    ready: VecDeque<PeerLink>,
-    /// Connections with a worker.
-    busy: usize,
-    /// Every piece is here.
-    complete: bool,
-    /// The thread that finishes the file, once no worker can write to it any more.
-    finisher: Option<JoinHandle<()>>,
-    /// Who waits for the removal.
-    removed: Option<channel::Sender<()>>,
-    /// Why it stops, once that is decided.
-    failed: Option<String>,
-}
-
-impl Entry {
-    /// Nothing is done for it any more but what workers still hold.
-    fn is_over(&self) -> bool {
-        self.removed.is_some() || self.failed.is_some() || self.complete
-    }
-
-    /// Gives up every connection that no worker holds.
-    fn hang_up(&mut self, now: Instant) {
-        for link in self.parked.drain(..).chain(self.ready.drain(..)) {
-            self.candidates.lost(link.client(), now, false);
-        }
-    }
-
-    /// Nothing more is to be written: the connections go, and workers return after the frame they are at.
-    fn stop(&mut self) {
-        self.download.stop();
-        self.hang_up(Instant::now());
     }
 }
 
@@ -293,18 +227,7 @@ impl Engine {
 
     fn add(&mut self, download: Arc<Download>) {
         let id = download.id();
-        let entry = Entry {
-            candidates: Candidates::new(Instant::now(), self.options.patience),
-            parked: Vec::new(),
-            ready: VecDeque::new(),
-            busy: 0,
-            complete: download.is_complete(),
-            finisher: None,
-            removed: None,
-            failed: None,
-            download,
-        };
-        self.entries.insert(id, entry);
+        self.entries.insert(id, Entry::new(download, Instant::now(), self.options.patience));
         self.turn.push_back(id);
     }
 
@@ -385,11 +308,7 @@ impl Engine {
         if let Some(entry) = self.entries.get_mut(&id) {
             match reason {
                 DropReason::Lost(_) => entry.candidates.lost(client, now, true),
-                DropReason::Lied(what) => {
-                    entry.candidates.lied(client, link.user(), &what);
-                    entry.parked.retain(|other| other.client() != client);
-                    entry.ready.retain(|other| other.client() != client);
-                }
+                DropReason::Lied(what) => entry.lied(client, link.user(), &what),
             }
         }
         // Its pieces go back with it, and those that have nothing to do may take them.
@@ -402,15 +321,7 @@ impl Engine {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
-        let mut failed = Vec::new();
-        let parked = std::mem::take(&mut entry.parked);
-        for mut link in parked {
-            match link.ask() {
-                Ok(()) => entry.parked.push(link),
-                Err(reason) => failed.push((link, reason)),
-            }
-        }
-        for (link, reason) in failed {
+        for (link, reason) in entry.sift_parked(PeerLink::ask) {
             self.drop_link(link, reason);
         }
     }
@@ -457,18 +368,11 @@ impl Engine {
             };
             entry.download.tick(now);
             let mut went_back = false;
-            let mut failed = Vec::new();
-            let parked = std::mem::take(&mut entry.parked);
-            for mut link in parked {
-                match link.check_time(now) {
-                    Ok(back) => {
-                        went_back |= back;
-                        entry.parked.push(link);
-                    }
-                    Err(reason) => failed.push((link, reason)),
-                }
-            }
-            let useful = entry.busy > 0 || entry.ready.iter().chain(&entry.parked).any(PeerLink::is_useful);
+            let failed = entry.sift_parked(|link| {
+                went_back |= link.check_time(now)?;
+                Ok(())
+            });
+            let useful = entry.is_useful();
             if let Err(why) = entry.candidates.check_patience(now, useful) {
                 entry.stop();
                 entry.failed = Some(why);
