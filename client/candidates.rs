@@ -130,3 +130,84 @@ impl Candidates {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(number: u8) -> Peer {
+        let addr = ([127, 0, 0, 1], 1000 + u16::from(number)).into();
+        Peer { client: ClientId([number; 16]), user: user(), addr, held: 1 }
+    }
+
+    fn user() -> UserId {
+        UserId::parse("eve").expect("a name")
+    }
+
+    fn clients(peers: &[Peer]) -> Vec<u8> {
+        let mut clients: Vec<_> = peers.iter().map(|peer| peer.client.0[0]).collect();
+        clients.sort_unstable();
+        clients
+    }
+
+    #[test]
+    fn a_lone_peer_gets_several_connections_and_many_get_one_each() {
+        let now = Instant::now();
+        let mut few = Candidates::new(now, None);
+        few.learn(vec![peer(1)]);
+        assert_eq!(clients(&few.due(now)), [1; CONNECTIONS_WANTED]);
+        assert!(few.due(now).is_empty());
+        let mut many = Candidates::new(now, None);
+        many.learn((1..=9).map(peer).collect());
+        assert_eq!(clients(&many.due(now)), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn no_more_connections_are_made_than_a_download_may_have() {
+        let now = Instant::now();
+        let mut candidates = Candidates::new(now, None);
+        candidates.learn((0..200).map(peer).collect());
+        assert_eq!(candidates.due(now).len(), CONNECTIONS_MAX);
+        assert!(candidates.due(now).is_empty());
+    }
+
+    #[test]
+    fn a_peer_that_fails_waits_longer_each_time_until_it_is_reached() {
+        let now = Instant::now();
+        let mut candidates = Candidates::new(now, None);
+        candidates.learn(vec![peer(1)]);
+        let first = candidates.due(now);
+        first.iter().for_each(|_| candidates.lost(peer(1).client, now, true));
+        let pause = RETRY * 2u32.pow(first.len() as u32 - 1);
+        assert!(candidates.due(now + pause - Duration::from_millis(1)).is_empty());
+        assert_eq!(clients(&candidates.due(now + pause)), [1], "one try while it is failing");
+        candidates.connected(peer(1).client);
+        assert_eq!(candidates.due(now + pause).len(), CONNECTIONS_WANTED - 1);
+    }
+
+    #[test]
+    fn a_peer_that_lied_is_never_tried_again_and_alone_ends_the_download_with_its_name() {
+        let now = Instant::now();
+        let mut candidates = Candidates::new(now, None);
+        candidates.learn(vec![peer(1)]);
+        candidates.due(now);
+        candidates.lied(peer(1).client, &user(), "it sent nonsense");
+        candidates.learn(vec![peer(1)]);
+        let later = now + LIED_PATIENCE + Duration::from_millis(1);
+        assert!(candidates.due(later).is_empty());
+        let why = candidates.check_patience(later, false).expect_err("nobody is left");
+        assert!(why.contains("eve") && why.contains("nonsense"), "{why}");
+        candidates.learn(vec![peer(2)]);
+        assert_eq!(candidates.check_patience(later, false), Ok(()), "somebody else may have it");
+    }
+
+    #[test]
+    fn patience_begins_anew_with_every_useful_connection() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let mut candidates = Candidates::new(now, Some(10 * second));
+        assert_eq!(candidates.check_patience(now + 10 * second, false), Ok(()));
+        assert_eq!(candidates.check_patience(now + 11 * second, true), Ok(()));
+        assert_eq!(candidates.check_patience(now + 21 * second, false), Ok(()));
+        assert!(candidates.check_patience(now + 22 * second, false).is_err());
+    }
+}

@@ -62,3 +62,35 @@ impl Keyring {
         self.keys.lock().get(&group).map(|key| key.name.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{OpId, Origin};
+
+    fn key(group: u64, secret: u8) -> GroupKey {
+        let group = GroupRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: group });
+        let name = GroupId::parse("lab").expect("a name");
+        GroupKey { group, name, id: KeyId([secret; 16]), key: Secret([secret; 32]) }
+    }
+
+    #[test]
+    fn a_new_key_of_a_group_ends_the_old_one() {
+        let keyring = Keyring::default();
+        assert!(!keyring.put(key(1, 1)), "the first one replaces nothing");
+        assert!(!keyring.put(key(1, 1)), "the same one again");
+        assert!(keyring.put(key(1, 2)));
+        assert_eq!(keyring.by_id(KeyId([1; 16])), None);
+        assert_eq!(keyring.by_id(KeyId([2; 16])), Some((key(1, 2).group, Secret([2; 32]))));
+    }
+
+    #[test]
+    fn a_list_tells_which_groups_have_changed() {
+        let keyring = Keyring::default();
+        keyring.replace_all(vec![key(1, 1), key(2, 2), key(3, 3)]);
+        let mut changed = keyring.replace_all(vec![key(1, 1), key(2, 9)]);
+        changed.sort_unstable();
+        assert_eq!(changed, [key(2, 2).group, key(3, 3).group]);
+        assert_eq!(keyring.of_group(key(3, 3).group), None);
+    }
+}

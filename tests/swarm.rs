@@ -17,11 +17,14 @@ use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::path::RelPath;
 use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::wire::client_tracker::{GroupKey, Peer};
-use groupshare::wire::handshake::Secret;
+use groupshare::wire::error::Code;
+use groupshare::wire::handshake::{self, HandshakeError, Secret};
 use groupshare::wire::manifest;
+use parking_lot::Mutex;
 use sha1::{Digest, Sha1};
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -349,4 +352,111 @@ fn a_download_that_was_removed_goes_on_where_it_was() {
     leecher.expect_finished(&data);
     let missing = u64::from(Layout::count(subject.content.layout) - had) * u64::from(PIECE_LEN);
     assert_eq!(served.given() - given, missing, "only what was missing was fetched");
+}
+
+/// Passes every byte on between a leecher and a seeder and keeps all of them.
+struct Relay {
+    addr: SocketAddr,
+    seen: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Relay {
+    fn to(seeder: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("bound");
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let all = seen.clone();
+        // Ends with the test's process; each copying thread ends with its connection.
+        std::thread::spawn(move || {
+            for leecher in listener.incoming() {
+                let (Ok(leecher), Ok(seeder)) = (leecher, TcpStream::connect(seeder)) else { return };
+                for (from, to) in [(&leecher, &seeder), (&seeder, &leecher)] {
+                    let (mut from, mut to) = (from.try_clone().expect("fds"), to.try_clone().expect("fds"));
+                    let all = all.clone();
+                    std::thread::spawn(move || {
+                        let mut buffer = vec![0; 64 * 1024];
+                        while let Ok(len @ 1..) = from.read(&mut buffer) {
+                            all.lock().extend_from_slice(&buffer[..len]);
+                            if to.write_all(&buffer[..len]).is_err() {
+                                break;
+                            }
+                        }
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+            }
+        });
+        Self { addr, seen }
+    }
+
+    fn saw(&self, needle: &[u8]) -> bool {
+        self.seen.lock().windows(needle.len()).any(|window| window == needle)
+    }
+}
+
+#[test]
+fn neither_content_nor_names_cross_the_network_in_the_clear() {
+    let mut data = bytes(3 * PIECE_LEN as usize);
+    let phrase = b"what only the group may read";
+    data[100_000..100_000 + phrase.len()].copy_from_slice(phrase);
+    let subject = subject_of(&data);
+    let (seeder, leecher) = (Member::new(1), Member::new(2));
+    seeder.seed(&data, &subject, all(&subject));
+    let mut peer = seeder.peer(1, &subject);
+    let relay = Relay::to(peer.addr);
+    peer.addr = relay.addr;
+    leecher.download(1, &subject);
+    leecher.swarm.peers(1, vec![peer]);
+    leecher.expect_finished(&data);
+    assert!(relay.seen.lock().len() > data.len(), "everything went through the relay");
+    let info_hash = subject.content.info_hash.0;
+    let secrets: [&[u8]; 6] = [phrase, &data[..32], b"f.bin", b"lab", b"user2", &info_hash];
+    for secret in secrets {
+        assert!(!relay.saw(secret), "{} is readable on the wire", String::from_utf8_lossy(secret));
+    }
+}
+
+#[test]
+fn without_the_key_of_the_group_nobody_gets_a_byte_of_a_piece() {
+    let data = bytes(2 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let seeder = Member::new(1);
+    let served = seeder.seed(&data, &subject, all(&subject));
+    let addr = seeder.peer(1, &subject).addr;
+    let connect = || TcpStream::connect(addr).expect("the seeder listens");
+    let deadline = |stream: &TcpStream| stream.set_read_timeout(Some(DEADLINE)).expect("an option");
+
+    // An id that the group does not have is refused in the clear.
+    let mut stranger = connect();
+    deadline(&stranger);
+    let refused = handshake::peer_to_peer(&mut stranger, KeyId([9; 16]), &Secret([7; 32]));
+    assert!(matches!(refused, Err(HandshakeError::Refused(Some(Code::UnknownKey)))));
+
+    // The right id with the wrong key ends the connection without an answer.
+    let mut guesser = connect();
+    deadline(&guesser);
+    let refused = handshake::peer_to_peer(&mut guesser, KeyId([7; 16]), &Secret([8; 32]));
+    assert!(matches!(refused, Err(HandshakeError::Io(_) | HandshakeError::Crypto)));
+
+    // Somebody who repeats the first message of a member's handshake gets an answer that he cannot read, and nothing
+    // that he says is understood.
+    let recorded = {
+        let relay = Relay::to(addr);
+        let mut member = TcpStream::connect(relay.addr).expect("the relay listens");
+        deadline(&member);
+        handshake::peer_to_peer(&mut member, KeyId([7; 16]), &Secret([7; 32])).expect("a member");
+        let seen = relay.seen.lock().clone();
+        // Preface with key id, length, first message.
+        seen[..27 + 2 + 48].to_vec()
+    };
+    let mut replayer = connect();
+    deadline(&replayer);
+    replayer.write_all(&recorded).expect("sent");
+    let mut answer = [0; 2 + 48];
+    replayer.read_exact(&mut answer).expect("the handshake is answered");
+    replayer.write_all(&[0, 40]).and_then(|()| replayer.write_all(&[5; 40])).expect("sent");
+    let mut rest = Vec::new();
+    let _ = replayer.read_to_end(&mut rest);
+    assert_eq!(rest, b"", "the connection ends without a byte");
+    assert_eq!(served.given(), 0);
 }
