@@ -136,6 +136,8 @@ pub fn end(node: &Node) -> bool {
         // A panic of the helper was printed when it happened.
         let _ = helper.join();
     }
+    // The steward may hold the account a little longer; the next login must find its shares all the same.
+    account.slot.close();
     true
 }
 

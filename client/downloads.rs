@@ -150,6 +150,11 @@ impl Downloads {
         running.collect()
     }
 
+    /// Whether a download is one of these and runs.
+    pub fn owns(&self, download: &Arc<Download>) -> bool {
+        self.running().iter().any(|running| Arc::ptr_eq(running, download))
+    }
+
     /// How many have failed so far.
     pub fn failures(&self) -> usize {
         self.state.lock().failures

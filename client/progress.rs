@@ -115,9 +115,9 @@ pub fn percent(done: u64, total: u64) -> String {
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
-        // Rounded up, since nothing takes no time.
-        0 => format!("0.{} s", time.subsec_millis().div_ceil(100).clamp(1, 9)),
-        1..60 => format!("{seconds} s"),
+        // Nothing takes no time.
+        0..10 => format!("{:.1} s", time.as_secs_f64().max(0.1)),
+        10..60 => format!("{seconds} s"),
         60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
         3600..86_400 => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
@@ -214,9 +214,10 @@ mod tests {
     fn times_are_told_in_the_two_units_that_matter() {
         for (millis, text) in [
             (0, "0.1 s"),
-            (401, "0.5 s"),
-            (999, "0.9 s"),
-            (1000, "1 s"),
+            (319, "0.3 s"),
+            (999, "1.0 s"),
+            (2_760, "2.8 s"),
+            (10_000, "10 s"),
             (59_999, "59 s"),
             (60_000, "1 min 00 s"),
             (3_599_000, "59 min 59 s"),

@@ -21,7 +21,7 @@ use crate::sys;
 use crate::wire;
 use parking_lot::Mutex;
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -43,17 +43,6 @@ pub struct StateDir {
 }
 
 impl StateDir {
-    /// Where the state is unless the user says otherwise: `groupshare` in the folder that the XDG Base Directory
-    /// Specification names. Takes the values of `XDG_STATE_HOME` and `HOME`; relative ones do not count.
-    ///
-    /// # Errors
-    /// `NoHome`.
-    pub fn default_path(xdg_state_home: Option<&OsStr>, home: Option<&OsStr>) -> Result<PathBuf, StateError> {
-        let absolute = |value: Option<&OsStr>| value.map(PathBuf::from).filter(|path| path.is_absolute());
-        let folder = absolute(xdg_state_home).or_else(|| absolute(home).map(|home| home.join(".local/state")));
-        folder.map(|folder| folder.join("groupshare")).ok_or(StateError::NoHome)
-    }
-
     /// The state directory at a path, made for its owner alone if it is not there.
     ///
     /// # Errors
@@ -100,10 +89,9 @@ pub struct Slot {
     // Immutable.
     folder: PathBuf,
     number: u32,
-    _lock: File,
     /// Held by the one change that is being written, so that none overtakes another; whoever only reads never waits
-    /// for it.
-    writing: Mutex<()>,
+    /// for it. In it the locked file, until the slot is closed.
+    writing: Mutex<Option<File>>,
     // Locked, never during I/O.
     records: Mutex<Arc<[Record]>>,
 }
@@ -115,8 +103,7 @@ impl Slot {
         let records: Arc<[Record]> = lines.records.iter().filter_map(Record::from_fields).collect();
         let mut warnings = Vec::new();
         let damaged = lines.damaged || records.len() < lines.records.len();
-        let slot =
-            Self { folder, number, _lock: lock, writing: Mutex::default(), records: Mutex::new(records.clone()) };
+        let slot = Self { folder, number, writing: Mutex::new(Some(lock)), records: Mutex::new(records.clone()) };
         if damaged {
             let aside = state_file::set_aside(&path)?;
             slot.save(&records)?;
@@ -130,6 +117,11 @@ impl Slot {
         state_file::make_folder(&slot.folder.join("manifests"))?;
         slot.remove_unused_manifests(&records)?;
         Ok((slot, warnings))
+    }
+
+    /// Leaves the slot to the next login, even while threads still hold this value: nothing is changed in it any more.
+    pub fn close(&self) {
+        self.writing.lock().take();
     }
 
     /// Which slot of the user it is, from 0.
@@ -256,7 +248,10 @@ impl Slot {
 
     fn keep_manifest(&self, info_hash: &InfoHash, manifest: &Manifest) -> Result<(), StateError> {
         let path = self.manifest_path(info_hash);
-        let _writing = self.writing.lock();
+        let writing = self.writing.lock();
+        if writing.is_none() {
+            return Err(StateError::Closed);
+        }
         if path.exists() {
             return Ok(());
         }
@@ -277,7 +272,10 @@ impl Slot {
 
     /// Puts what `change` makes of the records in their place, on the disk first; false if it makes nothing.
     fn change(&self, change: impl FnOnce(&[Record]) -> Option<Arc<[Record]>>) -> Result<bool, StateError> {
-        let _writing = self.writing.lock();
+        let writing = self.writing.lock();
+        if writing.is_none() {
+            return Err(StateError::Closed);
+        }
         let Some(changed) = change(&self.records()) else {
             return Ok(false);
         };
@@ -491,14 +489,15 @@ mod tests {
     }
 
     #[test]
-    fn the_state_is_where_the_desktop_specification_puts_it() {
-        let set = |text: &'static str| (text != "unset").then(|| OsStr::new(text));
-        let path = |xdg, home| StateDir::default_path(set(xdg), set(home));
-        let known = |found: Result<PathBuf, StateError>| found.expect("told").display().to_string();
-        assert_eq!(known(path("/x", "/h")), "/x/groupshare");
-        assert_eq!(known(path("unset", "/h")), "/h/.local/state/groupshare");
-        assert_eq!(known(path("relative", "/h")), "/h/.local/state/groupshare");
-        assert_eq!(known(path("", "/h")), "/h/.local/state/groupshare");
-        assert!(matches!(path("unset", "unset"), Err(StateError::NoHome)));
+    fn a_closed_slot_is_free_for_the_next_login_and_is_not_changed_any_more() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let state = StateDir::open(temp.path()).expect("made");
+        let user = UserId::parse("alice").expect("a name");
+        let (old, _) = state.take_slot(&Fingerprint([1; 32]), &user).expect("free");
+        old.close();
+        let (new, _) = state.take_slot(&Fingerprint([1; 32]), &user).expect("free");
+        assert_eq!(new.number(), old.number());
+        let group = GroupId::parse("lab").expect("a name");
+        assert!(matches!(old.remove_group(&group), Err(StateError::Closed)));
     }
 }

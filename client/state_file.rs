@@ -29,8 +29,8 @@ pub enum StateError {
     Damaged(PathBuf, PathBuf),
     /// As many clients as there may be use this state already.
     TooManyClients(PathBuf),
-    /// The environment does not say where the user's files are.
-    NoHome,
+    /// The login that it belongs to has ended.
+    Closed,
 }
 
 impl StateError {
@@ -55,7 +55,7 @@ impl fmt::Display for StateError {
             StateError::TooManyClients(path) => {
                 write!(f, "too many clients use {} already; end one, or use another --state-dir", Shown(path))
             }
-            StateError::NoHome => write!(f, "neither XDG_STATE_HOME nor HOME is set; say --state-dir <folder>"),
+            StateError::Closed => write!(f, "the login has ended"),
         }
     }
 }

@@ -202,9 +202,10 @@ impl Work {
             return;
         };
         match event {
-            SwarmEvent::Finished(download, path) => {
-                self.complete(&account, &download, &path);
-            }
+            // Of the account that was logged in before; its next login finds the file complete.
+            SwarmEvent::Finished(download, _) | SwarmEvent::Failed(download, _)
+                if !account.downloads.owns(&download) => {}
+            SwarmEvent::Finished(download, path) => self.complete(&account, &download, &path),
             SwarmEvent::Failed(download, why) => {
                 fetch::unserve(&self.node, &download);
                 fetch::fail(&self.node, &account, download.id(), &why);
