@@ -24,7 +24,11 @@ pub mod wire;
 
 /// The program that keeps accounts, groups and who shares what.
 pub mod tracker {
+    pub mod accept;
     pub mod args;
+    pub mod commit;
+    pub mod effects;
+    pub mod state;
 }
 
 /// The program that members run.

@@ -1,0 +1,635 @@
+//! The path of a change: accepted against the leading state, made durable in a group with others, then published.
+//!
+//! The leading state holds every op accepted so far; the durable one, which all readers see, only those that the log has
+//! kept. A writer thread moves ops from the one to the other, batch by batch: while the log keeps a batch, the next one
+//! gathers. Whoever submits a change waits for the batch that holds its op, so that an answer never runs ahead of the log.
+
+use super::accept::{Accepted, Change, accept};
+use super::state::State;
+use crate::model::id::{CommandId, OpId, Origin};
+use crate::model::op::{Op, OpBody};
+use crate::wire::error::{Code, Refusal};
+use parking_lot::{Condvar, Mutex, RwLock};
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long a submitter waits for the log before it is told that the log does not answer.
+pub const COMMIT_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Where ops become durable.
+pub trait OpLog: Send {
+    /// Makes ops durable, in this order and after all earlier ones. On success they survive everything that the log
+    /// promises to survive. On error none of them is kept, or the log fails for good.
+    fn append(&mut self, ops: &[Op]) -> Result<(), AppendError>;
+}
+
+/// Why a log did not keep ops. The words go to users and to the console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppendError {
+    /// There is no room; nothing was kept. A later append may succeed.
+    Full(String),
+    /// What the log holds is uncertain; no later append can succeed before a restart.
+    Failed(String),
+}
+
+impl fmt::Display for AppendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AppendError::Full(reason) => write!(f, "{reason}; changes are taken again once there is room"),
+            AppendError::Failed(reason) => write!(f, "{reason}; changes are refused until the tracker is restarted"),
+        }
+    }
+}
+
+impl std::error::Error for AppendError {}
+
+/// The log of a tracker that keeps its state in memory only.
+#[derive(Debug, Default)]
+pub struct NoLog;
+
+impl OpLog for NoLog {
+    fn append(&mut self, _: &[Op]) -> Result<(), AppendError> {
+        Ok(())
+    }
+}
+
+/// A change that was made, or did not have to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The op behind it: that of the first time if the command was repeated. `None` if things were as wanted already.
+    pub op: Option<OpId>,
+}
+
+/// A batch that has become durable.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// The durable state before it.
+    pub before: Arc<State>,
+    /// The durable state from now on.
+    pub after: Arc<State>,
+    /// The ops between the two, in order.
+    pub ops: Vec<Op>,
+}
+
+/// Takes batches as they become durable, on the writer's thread: while it blocks, no further change is made. It must not
+/// wait for anybody who submits changes.
+pub type Sink = Box<dyn FnMut(Published) + Send>;
+
+/// Makes changes, from any number of threads.
+pub struct Committer {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What submitters, readers and the writer share. No lock is held while the log works or the sink runs; where both are
+/// held, `lead` was taken before `durable`.
+struct Shared {
+    clock: OpClock,
+    durable: RwLock<Arc<State>>,
+    lead: Mutex<Lead>,
+    /// Wakes the writer: an op waits, or the end has come.
+    work: Condvar,
+}
+
+/// Everything that is not yet durable.
+///
+/// Invariants: `state` is the durable state with the batch that the log works on and `ops` folded in; `underway` holds
+/// exactly the commands of those ops.
+struct Lead {
+    state: State,
+    /// The ops that wait for the log, and the batch they will form.
+    ops: Vec<Op>,
+    batch: Arc<Batch>,
+    underway: HashMap<CommandId, Arc<Batch>>,
+    /// Why the last append failed; gone when one succeeds.
+    trouble: Option<AppendError>,
+    closing: bool,
+}
+
+impl Lead {
+    /// The last batch that is not durable, if there is one: once it is, so is all of `state`.
+    fn youngest(&self) -> Option<&Arc<Batch>> {
+        if self.ops.is_empty() { self.underway.values().next() } else { Some(&self.batch) }
+    }
+}
+
+/// Issues ops for one origin. What comes next follows from the state they are accepted against, so that a sequence is
+/// used again if its op was never kept, and has no gap.
+#[derive(Debug, Clone, Copy)]
+struct OpClock {
+    origin: Origin,
+}
+
+impl OpClock {
+    fn stamp(self, state: &State, command: CommandId, body: OpBody) -> Op {
+        let id = OpId { origin: self.origin, seq: state.seen(self.origin) + 1 };
+        Op { id, lamport: state.lamport() + 1, command, body }
+    }
+}
+
+/// Ops that become durable together, and those who wait for it.
+#[derive(Default)]
+struct Batch {
+    outcome: Mutex<Option<Result<(), Refusal>>>,
+    settled: Condvar,
+}
+
+impl Batch {
+    fn settle(&self, outcome: Result<(), Refusal>) {
+        self.outcome.lock().get_or_insert(outcome);
+        self.settled.notify_all();
+    }
+
+    fn wait(&self, longest: Duration) -> Result<(), Refusal> {
+        let deadline = Instant::now() + longest;
+        let mut outcome = self.outcome.lock();
+        loop {
+            if let Some(outcome) = &*outcome {
+                return outcome.clone();
+            }
+            if self.settled.wait_until(&mut outcome, deadline).timed_out() {
+                let about =
+                    format!("the disk has not answered for {} s; the change may still be made", longest.as_secs());
+                return outcome.clone().unwrap_or_else(|| Err(Refusal::about(Code::Unavailable, about)));
+            }
+        }
+    }
+}
+
+/// The answer to a change, and the batch that has to be durable before it may be given.
+type Submitted = (Committed, Option<Arc<Batch>>);
+
+impl Committer {
+    /// Starts the writer on a log that holds exactly the ops of `state`. Ops are issued under `origin`. Fails if no
+    /// thread can be started.
+    pub fn start(origin: Origin, state: State, log: Box<dyn OpLog>, sink: Sink) -> io::Result<Self> {
+        let lead = Lead {
+            state: state.clone(),
+            ops: Vec::new(),
+            batch: Arc::default(),
+            underway: HashMap::new(),
+            trouble: None,
+            closing: false,
+        };
+        let shared = Arc::new(Shared {
+            clock: OpClock { origin },
+            durable: RwLock::new(Arc::new(state)),
+            lead: Mutex::new(lead),
+            work: Condvar::new(),
+        });
+        let writer = Writer { shared: Arc::clone(&shared), log, sink };
+        let writer = thread::Builder::new().name("writer".into()).spawn(move || writer.run())?;
+        Ok(Self { shared, writer: Mutex::new(Some(writer)) })
+    }
+
+    /// The durable state.
+    pub fn state(&self) -> Arc<State> {
+        Arc::clone(&self.shared.durable.read())
+    }
+
+    /// Makes a change and returns when it is durable. A command that was carried out before, or is being carried out,
+    /// is not carried out again: it gets the answer of the first time. Refusals: those of [`accept`], `Unavailable` if
+    /// the log did not keep the change, `Closing`.
+    pub fn submit(&self, command: CommandId, change: &Change) -> Result<Committed, Refusal> {
+        let (committed, batch) = self.shared.submit(command, change)?;
+        if let Some(batch) = batch {
+            batch.wait(COMMIT_WAIT_MAX)?;
+        }
+        Ok(committed)
+    }
+
+    /// Why changes cannot be made at present, if the last attempt failed.
+    pub fn trouble(&self) -> Option<AppendError> {
+        self.shared.lead.lock().trouble.clone()
+    }
+
+    /// Refuses further changes, waits until those that were accepted are durable, and ends the writer.
+    pub fn shutdown(&self) {
+        self.shared.lead.lock().closing = true;
+        self.shared.work.notify_one();
+        if let Some(writer) = self.writer.lock().take() {
+            // A writer that panicked has told those who waited, and its panic has been printed.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+impl Shared {
+    fn submit(&self, command: CommandId, change: &Change) -> Result<Submitted, Refusal> {
+        let mut lead = self.lead.lock();
+        if let Some(first) = lead.state.command(command) {
+            return Ok((Committed { op: Some(first) }, lead.underway.get(&command).cloned()));
+        }
+        if let Some(trouble @ AppendError::Failed(_)) = &lead.trouble {
+            return Err(Refusal::about(Code::Unavailable, trouble));
+        }
+        if lead.closing {
+            return Err(Code::Closing.into());
+        }
+        let body = match accept(&lead.state, change)? {
+            Accepted::Op(body) => body,
+            Accepted::Already => return Ok((Committed { op: None }, lead.youngest().cloned())),
+        };
+        let op = self.clock.stamp(&lead.state, command, body);
+        let id = op.id;
+        lead.state.apply(&op);
+        lead.ops.push(op);
+        let batch = Arc::clone(&lead.batch);
+        lead.underway.insert(command, Arc::clone(&batch));
+        drop(lead);
+        self.work.notify_one();
+        Ok((Committed { op: Some(id) }, Some(batch)))
+    }
+
+    /// The next batch with the state after it; `None` when the end has come.
+    fn next(&self) -> Option<(Vec<Op>, Arc<Batch>, State)> {
+        let mut lead = self.lead.lock();
+        while lead.ops.is_empty() {
+            if lead.closing {
+                return None;
+            }
+            self.work.wait(&mut lead);
+        }
+        Some((std::mem::take(&mut lead.ops), std::mem::take(&mut lead.batch), lead.state.clone()))
+    }
+
+    fn publish(&self, ops: &[Op], after: &Arc<State>) {
+        let mut lead = self.lead.lock();
+        for op in ops {
+            lead.underway.remove(&op.command);
+        }
+        lead.trouble = None;
+        // Under the lock, so that a command is either underway or durable for whoever repeats it.
+        *self.durable.write() = Arc::clone(after);
+    }
+
+    /// Takes everything back that is not durable, and tells those who wait for it.
+    fn abandon(&self, error: AppendError) {
+        let refusal = Refusal::about(Code::Unavailable, &error);
+        let mut lead = self.lead.lock();
+        lead.state = State::clone(&self.durable.read());
+        lead.ops.clear();
+        lead.trouble = Some(error);
+        let gathering = std::mem::take(&mut lead.batch);
+        let underway = std::mem::take(&mut lead.underway);
+        drop(lead);
+        gathering.settle(Err(refusal.clone()));
+        underway.values().for_each(|batch| batch.settle(Err(refusal.clone())));
+    }
+}
+
+/// The thread that gives ops to the log.
+struct Writer {
+    shared: Arc<Shared>,
+    log: Box<dyn OpLog>,
+    sink: Sink,
+}
+
+impl Writer {
+    fn run(mut self) {
+        while let Some((ops, batch, after)) = self.shared.next() {
+            let before = Arc::clone(&self.shared.durable.read());
+            let after = Arc::new(after);
+            match self.log.append(&ops) {
+                Ok(()) => {
+                    self.shared.publish(&ops, &after);
+                    batch.settle(Ok(()));
+                    (self.sink)(Published { before, after, ops });
+                }
+                Err(error) => self.shared.abandon(error),
+            }
+        }
+    }
+}
+
+impl Drop for Writer {
+    /// Nobody waits for a writer that is gone, even if it was a panic that ended it.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.shared.abandon(AppendError::Failed("the tracker's writer has stopped".into()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{OpOrder, UserRef};
+    use crate::model::name::UserId;
+    use crate::model::op::PasswordHash;
+    use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const ORIGIN: Origin = Origin { tracker: 1, incarnation: 1 };
+
+    /// A log under the test's control: it tells of every batch it is given and answers what the test says, or success
+    /// once the test no longer answers.
+    struct Scripted {
+        given: Sender<Vec<Op>>,
+        answers: Receiver<Result<(), AppendError>>,
+    }
+
+    impl OpLog for Scripted {
+        fn append(&mut self, ops: &[Op]) -> Result<(), AppendError> {
+            self.given.send(ops.to_vec()).expect("the test listens");
+            self.answers.recv().unwrap_or(Ok(()))
+        }
+    }
+
+    /// A committer whose log waits for the test. The answers go first, so that a failing test ends.
+    struct Bench {
+        answers: Sender<Result<(), AppendError>>,
+        committer: Committer,
+        given: Receiver<Vec<Op>>,
+        published: Receiver<Published>,
+    }
+
+    /// A change that was accepted.
+    struct Waiting(Committed, Arc<Batch>);
+
+    impl Waiting {
+        fn is_settled(&self) -> bool {
+            self.1.outcome.lock().is_some()
+        }
+
+        fn answer(self) -> Result<Committed, Refusal> {
+            self.1.wait(COMMIT_WAIT_MAX).map(|()| self.0)
+        }
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let (given_to, given) = unbounded();
+            let (answers, answers_from) = unbounded();
+            let (published_to, published) = unbounded();
+            let sink = Box::new(move |batch| published_to.send(batch).expect("the test listens"));
+            let log = Box::new(Scripted { given: given_to, answers: answers_from });
+            let committer = Committer::start(ORIGIN, State::new(), log, sink).expect("a thread starts");
+            Self { answers, committer, given, published }
+        }
+
+        /// Submits the creation of an account, without waiting for the log.
+        fn create(&self, n: u32, name: &str) -> Waiting {
+            let (committed, batch) = self.committer.shared.submit(command(n), &create(name)).expect("is accepted");
+            Waiting(committed, batch.expect("is not durable yet"))
+        }
+
+        fn answer(&self, answer: Result<(), AppendError>) {
+            self.answers.send(answer).expect("the log listens");
+        }
+
+        fn next_batch(&self) -> Vec<Op> {
+            self.given.recv_timeout(COMMIT_WAIT_MAX).expect("the log is given a batch")
+        }
+
+        fn knows(&self, name: &str) -> bool {
+            self.committer.state().user_named(&UserId::parse(name).expect(name)).is_some()
+        }
+    }
+
+    fn create(name: &str) -> Change {
+        let name = UserId::parse(name).expect(name);
+        Change::CreateUser { name, password: PasswordHash("p".into()) }
+    }
+
+    fn command(n: u32) -> CommandId {
+        CommandId(u128::from(n).to_be_bytes())
+    }
+
+    fn op(seq: u64) -> Result<Committed, Refusal> {
+        Ok(Committed { op: Some(OpId { origin: ORIGIN, seq }) })
+    }
+
+    #[test]
+    fn changes_wait_for_the_log_and_gather_while_it_works() {
+        let bench = Bench::new();
+        let first = bench.create(1, "a");
+        assert_eq!(bench.next_batch().len(), 1);
+        let rest: Vec<_> = (2..10).map(|n| bench.create(n, &format!("user{n}"))).collect();
+        assert!(!first.is_settled() && !bench.knows("a"), "nobody sees what is not durable");
+        bench.answer(Ok(()));
+        assert_eq!(first.answer(), op(1));
+        assert!(bench.knows("a") && !bench.knows("user2"));
+        let batch = bench.next_batch();
+        assert_eq!(batch.iter().map(|op| op.id.seq).collect::<Vec<_>>(), (2..10).collect::<Vec<_>>());
+        assert!(rest.iter().all(|change| !change.is_settled()));
+        bench.answer(Ok(()));
+        assert!(rest.into_iter().zip(2..).all(|(change, seq)| change.answer() == op(seq)));
+        assert_eq!(bench.committer.state().user_count(), 9);
+    }
+
+    #[test]
+    fn batches_are_handed_on_with_the_states_around_them() {
+        let bench = Bench::new();
+        let first = bench.create(1, "a");
+        bench.next_batch();
+        let second = bench.create(2, "b");
+        bench.answer(Ok(()));
+        bench.answer(Ok(()));
+        assert_eq!((first.answer(), second.answer()), (op(1), op(2)));
+        for n in 0..2 {
+            let Published { before, after, ops } = bench.published.recv_timeout(COMMIT_WAIT_MAX).expect("a batch");
+            assert_eq!((before.user_count(), after.user_count(), ops.len()), (n, n + 1, 1));
+            let mut folded = State::clone(&before);
+            ops.iter().for_each(|op| folded.apply(op));
+            assert_eq!(folded.digest(), after.digest());
+        }
+    }
+
+    #[test]
+    fn a_repeated_command_gets_the_first_answer_and_waits_for_it() {
+        let bench = Bench::new();
+        let first = bench.create(1, "a");
+        bench.next_batch();
+        let second = bench.create(2, "b");
+        // The log works on one, the other one gathers; the name in the repetition does not matter.
+        let again = [bench.create(1, "x"), bench.create(2, "x")];
+        assert!(again.iter().all(|change| !change.is_settled()));
+        bench.answer(Ok(()));
+        bench.answer(Ok(()));
+        assert_eq!((first.answer(), second.answer()), (op(1), op(2)));
+        assert_eq!(again.map(Waiting::answer), [op(1), op(2)]);
+        assert_eq!(bench.committer.submit(command(1), &create("a")), op(1), "also long afterwards");
+        assert_eq!(bench.committer.state().op_count(), 2);
+        assert!(bench.committer.shared.lead.lock().underway.is_empty());
+    }
+
+    #[test]
+    fn a_full_disk_refuses_everybody_who_waits_and_recovers() {
+        let bench = Bench::new();
+        let first = bench.create(1, "a");
+        bench.next_batch();
+        // Accepted against a state that holds the first one.
+        let second = bench.create(2, "b");
+        bench.answer(Err(AppendError::Full("the disk is full".into())));
+        for change in [first, second] {
+            let refusal = change.answer().expect_err("is refused");
+            assert_eq!(refusal.code, Code::Unavailable);
+            assert_eq!(refusal.about, "the disk is full; changes are taken again once there is room");
+        }
+        assert!(bench.committer.trouble().is_some() && !bench.knows("a"));
+        // The name and the sequence are free again: nothing has a gap.
+        let again = bench.create(3, "a");
+        let ops = bench.next_batch();
+        assert_eq!((ops[0].id.seq, ops[0].lamport), (1, 1));
+        bench.answer(Ok(()));
+        assert_eq!(again.answer(), op(1));
+        assert_eq!(bench.committer.trouble(), None);
+    }
+
+    #[test]
+    fn a_failed_log_is_final_for_changes_but_not_for_reading_or_repeating() {
+        let bench = Bench::new();
+        bench.answer(Ok(()));
+        assert_eq!(bench.committer.submit(command(1), &create("a")), op(1));
+        bench.answer(Err(AppendError::Failed("fsync failed".into())));
+        for n in [2, 3] {
+            let refusal = bench.committer.submit(command(n), &create("b")).expect_err("is refused");
+            assert_eq!(refusal.code, Code::Unavailable);
+            assert_eq!(refusal.about, "fsync failed; changes are refused until the tracker is restarted");
+        }
+        assert_eq!(bench.given.len(), 2, "the log was not asked again");
+        assert_eq!(bench.committer.submit(command(1), &create("a")), op(1));
+        assert!(bench.knows("a") && !bench.knows("b"));
+    }
+
+    #[test]
+    fn a_log_that_panics_leaves_nobody_waiting() {
+        struct Panics;
+        impl OpLog for Panics {
+            fn append(&mut self, _: &[Op]) -> Result<(), AppendError> {
+                panic!("as the test wants it")
+            }
+        }
+        let committer = Committer::start(ORIGIN, State::new(), Box::new(Panics), Box::new(|_| ())).expect("starts");
+        let refusal = committer.submit(command(1), &create("a")).expect_err("is refused");
+        assert_eq!(refusal.code, Code::Unavailable);
+        committer.shutdown();
+    }
+
+    #[test]
+    fn a_log_that_hangs_is_told_when_the_wait_is_over() {
+        let bench = Bench::new();
+        let Waiting(_, batch) = bench.create(1, "a");
+        let refusal = batch.wait(Duration::ZERO).expect_err("the log has not answered");
+        assert_eq!(refusal.code, Code::Unavailable);
+    }
+
+    #[test]
+    fn what_needs_no_op_is_answered_when_everything_before_it_is_durable() {
+        let bench = Bench::new();
+        let first = bench.create(1, "a");
+        bench.next_batch();
+        let user = UserRef(OpId { origin: ORIGIN, seq: 1 });
+        let read = Change::ReadNotices { user, through: OpOrder { lamport: 9, origin: ORIGIN } };
+        let (committed, batch) = bench.committer.shared.submit(command(2), &read).expect("is accepted");
+        assert!(committed.op.is_none() && batch.is_some());
+        bench.answer(Ok(()));
+        assert_eq!(first.answer(), op(1));
+        assert_eq!(bench.committer.submit(command(2), &read), Ok(Committed { op: None }));
+    }
+
+    #[test]
+    fn refusals_of_acceptance_come_back_at_once() {
+        let bench = Bench::new();
+        let _first = bench.create(1, "a");
+        let refusal = bench.committer.submit(command(2), &create("a")).expect_err("is refused");
+        assert_eq!(refusal, Refusal::about(Code::UserExists, "a"));
+    }
+
+    #[test]
+    fn shutdown_drains_what_was_accepted_and_refuses_the_rest() {
+        let bench = Bench::new();
+        let first = bench.create(1, "a");
+        bench.next_batch();
+        let second = bench.create(2, "b");
+        bench.committer.shared.lead.lock().closing = true;
+        let refusal = bench.committer.submit(command(3), &create("c")).expect_err("is refused");
+        assert_eq!(refusal.code, Code::Closing);
+        bench.answer(Ok(()));
+        bench.answer(Ok(()));
+        bench.committer.shutdown();
+        assert!(first.is_settled() && second.is_settled());
+        assert_eq!((first.answer(), second.answer()), (op(1), op(2)));
+        assert_eq!(bench.committer.state().user_count(), 2);
+        assert_eq!(bench.published.iter().count(), 2, "the sink is gone with the writer");
+    }
+
+    /// Many threads make accounts under few names, some commands repeated, on a log that is full every third time: every
+    /// acknowledged change is in the state exactly once, and the log holds exactly the acknowledged ops.
+    #[test]
+    fn many_threads_lose_nothing_and_double_nothing() {
+        struct Flaky(Sender<Op>, usize);
+        impl OpLog for Flaky {
+            fn append(&mut self, ops: &[Op]) -> Result<(), AppendError> {
+                self.1 += 1;
+                if self.1 % 3 == 0 {
+                    return Err(AppendError::Full("full".into()));
+                }
+                ops.iter().for_each(|op| self.0.send(op.clone()).expect("the test listens"));
+                Ok(())
+            }
+        }
+        let (kept_to, kept) = unbounded();
+        let (published_to, published) = bounded(4);
+        let sink = Box::new(move |batch| published_to.send(batch).expect("the test listens"));
+        let committer = Committer::start(ORIGIN, State::new(), Box::new(Flaky(kept_to, 0)), sink).expect("starts");
+        let folded = thread::spawn(move || {
+            let mut state = State::new();
+            published.iter().flat_map(|batch: Published| batch.ops).for_each(|op| state.apply(&op));
+            state
+        });
+        let (acknowledged, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for thread in 0..8u32 {
+                let (committer, acknowledged, taken) = (&committer, &acknowledged, &taken);
+                scope.spawn(move || {
+                    for n in 0..100u32 {
+                        let (command, change) =
+                            (command(n % 80 + (thread / 2) * 1000), create(&format!("u{}", n * 7 % 50 + thread / 2)));
+                        loop {
+                            match committer.submit(command, &change) {
+                                Ok(committed) => {
+                                    assert_eq!(
+                                        committer.state().command(command),
+                                        committed.op,
+                                        "durable before the answer"
+                                    );
+                                    acknowledged.fetch_add(1, Ordering::Relaxed);
+                                }
+                                Err(Refusal { code: Code::UserExists, .. }) => {
+                                    taken.fetch_add(1, Ordering::Relaxed);
+                                }
+                                Err(Refusal { code: Code::Unavailable, .. }) => continue,
+                                Err(other) => panic!("{other}"),
+                            }
+                            break;
+                        }
+                    }
+                });
+            }
+        });
+        committer.shutdown();
+        let state = committer.state();
+        drop(committer);
+        assert_eq!(acknowledged.into_inner() + taken.into_inner(), 800);
+        let kept: Vec<Op> = kept.iter().collect();
+        let mut replayed = State::new();
+        kept.iter().for_each(|op| replayed.apply(op));
+        assert_eq!(state.digest(), replayed.digest());
+        assert_eq!(state.digest(), folded.join().expect("no panic").digest());
+        assert!(kept.iter().zip(1..).all(|(op, seq)| op.id.seq == seq), "sequences have no gap");
+        assert_eq!(state.user_count(), kept.len());
+        assert!((0..53).all(|n| state.user_named(&UserId::parse(&format!("u{n}")).expect("a name")).is_some()));
+    }
+}

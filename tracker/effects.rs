@@ -1,0 +1,425 @@
+//! Effects: what users are told when a change has become durable. Pure; the session layer turns them into messages to
+//! whoever is logged in.
+
+use super::state::State;
+use crate::model::id::{GroupRef, OpOrder, ShareRef, UserRef};
+use crate::model::notice::Notice;
+use crate::model::op::{Op, OpBody};
+
+/// A message to one user, on all clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effect {
+    /// To whom.
+    pub to: UserRef,
+    /// What.
+    pub what: Told,
+}
+
+/// What a user is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// The user is a member of this group from now on.
+    Joined {
+        /// Which group.
+        group: GroupRef,
+    },
+    /// The user is no longer a member, and shares nothing there any more.
+    Departed {
+        /// Which group.
+        group: GroupRef,
+        /// How it came.
+        reason: Departure,
+    },
+    /// Somebody departed from a group of which the user is a member, so its key is another.
+    KeyChanged {
+        /// Which group.
+        group: GroupRef,
+    },
+    /// The user shares this no longer, though still a member of the group.
+    ShareEnded {
+        /// What.
+        share: ShareRef,
+        /// Whether a new version of the user's own came in its place.
+        replaced: bool,
+    },
+    /// The password was changed: logins made with the one before are over.
+    PasswordChanged,
+    /// Somebody asks to be let into a group of which the user is the owner.
+    Requested {
+        /// Which group.
+        group: GroupRef,
+        /// Who asks.
+        user: UserRef,
+    },
+    /// There is a notice that the user has not read.
+    Noticed {
+        /// Its place, for marking it as read.
+        order: OpOrder,
+        /// What it says.
+        notice: Notice,
+    },
+}
+
+/// How a membership ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// The member left.
+    Left,
+    /// The owner removed the member.
+    Removed,
+}
+
+/// What follows from ops that were folded into a state one after the other.
+pub fn effects_of(before: &State, ops: &[Op]) -> Vec<Effect> {
+    let mut out = Vec::new();
+    let mut before = before.clone();
+    for op in ops {
+        let mut after = before.clone();
+        after.apply(op);
+        out.extend(effects(&before, &after, op));
+        before = after;
+    }
+    out
+}
+
+/// What follows from one op: the states are those right before and right after it. All ids told are canonical.
+pub fn effects(before: &State, after: &State, op: &Op) -> Vec<Effect> {
+    let mut out = Vec::new();
+    if before.command(op.command).is_some() {
+        return out;
+    }
+    let mut tell = |to, what| out.push(Effect { to, what });
+    match op.body {
+        OpBody::ChangePassword { user, .. } => {
+            let password = |state: &State| state.account(user).map(|account| account.password_set_by);
+            if password(before) != password(after) {
+                tell(own_user(after, user), Told::PasswordChanged);
+            }
+        }
+        OpBody::CreateGroup { founder: user, .. } => joined(before, after, (GroupRef(op.id), user), &mut tell),
+        OpBody::RequestJoin { group, user } => {
+            let waiting = |state: &State| state.is_waiting(group, user);
+            if let (Some(owner), false, true) = (after.owner(group), waiting(before), waiting(after)) {
+                tell(owner, Told::Requested { group: own_group(after, group), user: own_user(after, user) });
+            }
+        }
+        OpBody::AcceptRequest { group, user, .. } => joined(before, after, (group, user), &mut tell),
+        OpBody::LeaveGroup { group, user } => departed(before, after, (group, user), Departure::Left, &mut tell),
+        OpBody::RemoveMember { group, user, .. } => {
+            departed(before, after, (group, user), Departure::Removed, &mut tell);
+        }
+        OpBody::CreateShare { user, replaces: Some(share), .. } => {
+            share_ended(before, after, (share, user), true, &mut tell);
+        }
+        OpBody::LeaveShare { share, user } => share_ended(before, after, (share, user), false, &mut tell),
+        OpBody::CreateUser { .. }
+        | OpBody::RejectRequest { .. }
+        | OpBody::CreateShare { replaces: None, .. }
+        | OpBody::JoinShare { .. }
+        | OpBody::ReadNotices { .. } => {}
+    }
+    let order = op.order();
+    for to in maybe_noticed(before, after, op) {
+        let notices = after.notices_at(to, order).into_iter();
+        out.extend(notices.map(|notice| Effect { to, what: Told::Noticed { order, notice } }));
+    }
+    out
+}
+
+fn joined(before: &State, after: &State, (group, user): (GroupRef, UserRef), tell: &mut impl FnMut(UserRef, Told)) {
+    if after.is_member(group, user) && !before.is_member(group, user) {
+        tell(own_user(after, user), Told::Joined { group: own_group(after, group) });
+    }
+}
+
+fn departed(
+    before: &State,
+    after: &State,
+    (group, user): (GroupRef, UserRef),
+    reason: Departure,
+    tell: &mut impl FnMut(UserRef, Told),
+) {
+    if before.is_member(group, user) && !after.is_member(group, user) {
+        let group = own_group(after, group);
+        tell(own_user(after, user), Told::Departed { group, reason });
+        after.members(group).for_each(|member| tell(member, Told::KeyChanged { group }));
+    }
+}
+
+fn share_ended(
+    before: &State,
+    after: &State,
+    (share, user): (ShareRef, UserRef),
+    replaced: bool,
+    tell: &mut impl FnMut(UserRef, Told),
+) {
+    if before.is_sharer(share, user) && !after.is_sharer(share, user) {
+        let share = ShareRef(after.canonical(share.0));
+        tell(own_user(after, user), Told::ShareEnded { share, replaced });
+    }
+}
+
+/// Everybody for whom the op can have caused a notice, once each.
+fn maybe_noticed(before: &State, after: &State, op: &Op) -> Vec<UserRef> {
+    let users = match op.body {
+        OpBody::CreateUser { .. } => vec![UserRef(op.id)],
+        OpBody::CreateGroup { founder: user, .. }
+        | OpBody::RequestJoin { user, .. }
+        | OpBody::CreateShare { user, .. }
+        | OpBody::JoinShare { user, .. } => vec![user],
+        OpBody::AcceptRequest { user, by, .. }
+        | OpBody::RejectRequest { user, by, .. }
+        | OpBody::RemoveMember { user, by, .. } => vec![user, by],
+        // Whoever waits is told if nobody is left in the group.
+        OpBody::LeaveGroup { group, .. } if before.owner(group).is_some() && after.owner(group).is_none() => {
+            after.waiting(group).collect()
+        }
+        OpBody::LeaveGroup { .. }
+        | OpBody::ChangePassword { .. }
+        | OpBody::LeaveShare { .. }
+        | OpBody::ReadNotices { .. } => vec![],
+    };
+    let mut users: Vec<_> = users.into_iter().map(|user| own_user(after, user)).collect();
+    users.sort_unstable();
+    users.dedup();
+    users
+}
+
+fn own_user(state: &State, user: UserRef) -> UserRef {
+    UserRef(state.canonical(user.0))
+}
+
+fn own_group(state: &State, group: GroupRef) -> GroupRef {
+    GroupRef(state.canonical(group.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{CommandId, OpId, Origin};
+    use crate::model::name::{FileName, GroupId, UserId};
+    use crate::model::op::PasswordHash;
+    use crate::tracker::state::check::{content, histories};
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    /// One tracker's history so far.
+    struct History {
+        state: State,
+        users: [UserRef; 4],
+        lab: GroupRef,
+    }
+
+    const ORIGIN: Origin = Origin { tracker: 1, incarnation: 1 };
+
+    fn group(name: &str) -> GroupId {
+        GroupId::parse(name).expect(name)
+    }
+
+    fn password() -> PasswordHash {
+        PasswordHash("p".into())
+    }
+
+    impl History {
+        /// Alice founded `lab`, bob is a member, carol waits to be let in, dave is nothing there.
+        fn new() -> Self {
+            let nothing = OpId { origin: ORIGIN, seq: 0 };
+            let (users, lab) = ([UserRef(nothing); 4], GroupRef(nothing));
+            let mut history = Self { state: State::new(), users, lab };
+            for (i, name) in ["alice", "bob", "carol", "dave"].into_iter().enumerate() {
+                let name = UserId::parse(name).expect(name);
+                history.users[i] = UserRef(history.fold(OpBody::CreateUser { name, password: password() }).0.id);
+            }
+            let [alice, bob, carol, _] = history.users;
+            let founding = OpBody::CreateGroup { name: group("lab"), founder: alice };
+            history.lab = GroupRef(history.fold(founding).0.id);
+            let group = history.lab;
+            history.fold(OpBody::RequestJoin { group, user: bob });
+            history.fold(OpBody::AcceptRequest { group, user: bob, by: alice });
+            history.fold(OpBody::RequestJoin { group, user: carol });
+            history
+        }
+
+        fn fold(&mut self, body: OpBody) -> (Op, Vec<Effect>) {
+            let id = OpId { origin: ORIGIN, seq: self.state.seen(ORIGIN) + 1 };
+            let command = CommandId(u128::from(id.seq).to_be_bytes());
+            let op = Op { id, lamport: self.state.lamport() + 1, command, body };
+            let before = self.state.clone();
+            self.state.apply(&op);
+            let effects = effects(&before, &self.state, &op);
+            assert_eq!(effects_of(&before, std::slice::from_ref(&op)), effects);
+            (op, effects)
+        }
+
+        /// Folds an op; gives what it told to whom, notices without their place.
+        fn told(&mut self, body: OpBody) -> Vec<(UserRef, Told)> {
+            let (op, effects) = self.fold(body);
+            for effect in &effects {
+                if let Told::Noticed { order, .. } = effect.what {
+                    assert_eq!(order, op.order());
+                }
+            }
+            effects.into_iter().map(|effect| (effect.to, effect.what)).collect()
+        }
+
+        fn noticed(&self, notice: Notice) -> Told {
+            Told::Noticed { order: self.state.last().expect("not empty"), notice }
+        }
+    }
+
+    #[test]
+    fn the_owner_hears_of_a_request_once() {
+        let mut history = History::new();
+        let [alice, _, _, dave] = history.users;
+        let group = history.lab;
+        let ask = OpBody::RequestJoin { group, user: dave };
+        assert_eq!(history.told(ask.clone()), [(alice, Told::Requested { group, user: dave })]);
+        assert_eq!(history.told(ask), []);
+    }
+
+    #[test]
+    fn who_is_let_in_hears_of_it() {
+        let mut history = History::new();
+        let [alice, _, carol, _] = history.users;
+        let group = history.lab;
+        let told = history.told(OpBody::AcceptRequest { group, user: carol, by: alice });
+        let notice = history.noticed(Notice::Accepted { group: self::group("lab") });
+        assert_eq!(told, [(carol, Told::Joined { group }), (carol, notice)]);
+        assert_eq!(history.told(OpBody::AcceptRequest { group, user: carol, by: alice }), []);
+    }
+
+    #[test]
+    fn a_founder_is_a_member_at_once() {
+        let mut history = History::new();
+        let founder = history.users[3];
+        let (op, effects) = history.fold(OpBody::CreateGroup { name: group("x"), founder });
+        assert_eq!(effects, [Effect { to: founder, what: Told::Joined { group: GroupRef(op.id) } }]);
+    }
+
+    #[test]
+    fn departures_change_the_key_of_those_who_stay() {
+        let mut history = History::new();
+        let [alice, bob, carol, _] = history.users;
+        let group = history.lab;
+        let told = history.told(OpBody::RemoveMember { group, user: bob, by: alice });
+        let departed = Told::Departed { group, reason: Departure::Removed };
+        let notice = history.noticed(Notice::Removed { group: self::group("lab") });
+        assert_eq!(told, [(bob, departed), (alice, Told::KeyChanged { group }), (bob, notice)]);
+
+        let told = history.told(OpBody::LeaveGroup { group, user: alice });
+        let departed = Told::Departed { group, reason: Departure::Left };
+        let notice = history.noticed(Notice::Rejected { group: self::group("lab") });
+        assert_eq!(told, [(alice, departed), (carol, notice)], "carol waited, and nobody is left");
+    }
+
+    #[test]
+    fn a_withdrawn_request_is_no_departure() {
+        let mut history = History::new();
+        let (group, user) = (history.lab, history.users[2]);
+        assert_eq!(history.told(OpBody::LeaveGroup { group, user }), []);
+    }
+
+    #[test]
+    fn a_share_that_ends_or_is_replaced_is_told_to_its_sharer() {
+        let mut history = History::new();
+        let (group, user) = (history.lab, history.users[1]);
+        let create = |n, replaces| {
+            let name = FileName::parse("f").expect("a name");
+            OpBody::CreateShare { group, user, name, content: content(n), replaces }
+        };
+        let (op, told) = history.fold(create(1, None));
+        assert_eq!(told, []);
+        let first = ShareRef(op.id);
+        let (op, told) = history.fold(create(2, Some(first)));
+        assert_eq!(told, [Effect { to: user, what: Told::ShareEnded { share: first, replaced: true } }]);
+        let share = ShareRef(op.id);
+        let ended = [(user, Told::ShareEnded { share, replaced: false })];
+        assert_eq!(history.told(OpBody::LeaveShare { share, user }), ended);
+        assert_eq!(history.told(OpBody::LeaveShare { share, user }), []);
+    }
+
+    #[test]
+    fn a_password_change_ends_logins() {
+        let mut history = History::new();
+        let user = history.users[1];
+        let told = history.told(OpBody::ChangePassword { user, password: password() });
+        assert_eq!(told, [(user, Told::PasswordChanged)]);
+    }
+
+    #[test]
+    fn overridden_decisions_and_renamed_things_are_told_to_their_authors() {
+        let mut history = History::new();
+        let [alice, bob, _, dave] = history.users;
+        let group = history.lab;
+        let told = history.told(OpBody::AcceptRequest { group, user: dave, by: alice });
+        let (lab, user) = (self::group("lab"), UserId::parse("dave").expect("a name"));
+        assert_eq!(told, [(alice, history.noticed(Notice::DecisionOverridden { group: lab.clone(), user }))]);
+
+        let (op, effects) = history.fold(OpBody::CreateGroup { name: lab.clone(), founder: bob });
+        let renamed = history.noticed(Notice::GroupRenamed { from: lab.clone(), to: lab.with_suffix(2) });
+        let joined = Told::Joined { group: GroupRef(op.id) };
+        assert_eq!(effects, [Effect { to: bob, what: joined }, Effect { to: bob, what: renamed }]);
+    }
+
+    #[test]
+    fn ids_of_repeated_commands_are_told_by_their_real_ids() {
+        let mut history = History::new();
+        let [alice, bob, ..] = history.users;
+        let repeat = Op {
+            id: OpId { origin: ORIGIN, seq: history.state.seen(ORIGIN) + 1 },
+            lamport: history.state.lamport() + 1,
+            // The command that made the group.
+            command: CommandId(u128::from(history.lab.0.seq).to_be_bytes()),
+            body: OpBody::CreateGroup { name: group("lab"), founder: alice },
+        };
+        assert_eq!(effects_of(&history.state, std::slice::from_ref(&repeat)), []);
+        history.state.apply(&repeat);
+        let told = history.told(OpBody::LeaveGroup { group: GroupRef(repeat.id), user: bob });
+        let group = history.lab;
+        let departed = Told::Departed { group, reason: Departure::Left };
+        assert_eq!(told, [(bob, departed), (alice, Told::KeyChanged { group })]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever happens, every membership that begins or ends and every new notice is told, once and to the right
+        /// user, and nothing else of the kind.
+        #[test]
+        fn nothing_goes_untold_and_nothing_else_is_told(ops in histories()) {
+            let mut orders = BTreeSet::new();
+            let ops: Vec<Op> = ops.into_iter().filter(|op| orders.insert(op.order())).collect();
+            let mut before = State::new();
+            for op in &ops {
+                let mut after = before.clone();
+                after.apply(op);
+                let users: BTreeSet<_> = ops.iter().filter_map(|op| after.account(UserRef(op.id))).map(|a| a.user).collect();
+                let groups: Vec<_> = ops.iter().map(|op| GroupRef(after.canonical(op.id))).collect();
+                let groups: BTreeSet<_> = groups.into_iter().filter(|group| after.chain(*group).is_some()).collect();
+                let mut expected = Vec::new();
+                for &to in &users {
+                    for &group in &groups {
+                        match (before.is_member(group, to), after.is_member(group, to)) {
+                            (false, true) => expected.push((to, Some(group), true)),
+                            (true, false) => expected.push((to, Some(group), false)),
+                            _ => {}
+                        }
+                    }
+                    let new = after.notices(to, 999).into_iter().filter(|notice| !before.notices(to, 999).contains(notice));
+                    expected.extend(new.map(|_| (to, None, true)));
+                }
+                let told = effects(&before, &after, op).into_iter().filter_map(|effect| match effect.what {
+                    Told::Joined { group } => Some((effect.to, Some(group), true)),
+                    Told::Departed { group, .. } => Some((effect.to, Some(group), false)),
+                    Told::Noticed { .. } => Some((effect.to, None, true)),
+                    _ => None,
+                });
+                let mut told: Vec<_> = told.collect();
+                told.sort_unstable();
+                expected.sort_unstable();
+                prop_assert_eq!(told, expected, "{:?}", op);
+                before = after;
+            }
+        }
+    }
+}

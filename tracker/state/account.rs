@@ -1,0 +1,38 @@
+//! Accounts in the fold: who exists, under which name and with which password.
+
+use super::key::ByName;
+use super::{Made, State, User, UserNo, claim, first_free};
+use crate::model::id::UserRef;
+use crate::model::name::UserId;
+use crate::model::notice::Notice;
+use crate::model::op::{Op, PasswordHash};
+
+impl State {
+    pub(super) fn create_user(&mut self, op: &Op, asked: &UserId, password: &PasswordHash) {
+        let Some(user) = self.users.next().map(UserNo) else { return };
+        let (id, password, password_set_by) = (op.id, password.clone(), op.id);
+        let name = if self.take_user_name(user, asked) {
+            asked.clone()
+        } else {
+            let name = first_free(asked, UserId::with_suffix, |name| self.take_user_name(user, name));
+            let notice = Notice::UserRenamed { from: asked.clone(), to: name.clone() };
+            self.tell(user, op.order(), notice);
+            name
+        };
+        let (groups, shares) = Default::default();
+        self.users.push(User { id, name, password, password_set_by, groups, shares });
+        self.note(op, Made::User(user));
+    }
+
+    /// Gives a name to a user if it is free.
+    fn take_user_name(&mut self, user: UserNo, name: &UserId) -> bool {
+        claim(&mut self.user_names, ByName::new(name), user)
+    }
+
+    pub(super) fn change_password(&mut self, op: &Op, user: UserRef, password: &PasswordHash) {
+        let Some(user) = self.user_no(user) else { return };
+        let user = self.user_row_mut(user);
+        user.password = password.clone();
+        user.password_set_by = op.id;
+    }
+}

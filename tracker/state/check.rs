@@ -1,0 +1,249 @@
+//! What must hold of every state, checked table by table, and histories at random to check it with.
+
+#![cfg(test)]
+
+use super::key::ByName;
+use super::{GroupNo, Made, ShareNo, State, UserNo};
+use crate::model::digest::{InfoHash, Sha1Digest};
+use crate::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
+use crate::model::manifest::Content;
+use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::op::{Op, OpBody, PasswordHash};
+use crate::model::piece::Layout;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+impl State {
+    /// Asserts every invariant.
+    pub(crate) fn check(&self) {
+        self.check_users();
+        self.check_groups();
+        self.check_shares();
+        let made = self.lines.values().flat_map(|line| &line.made).filter(|made| **made != Made::Nothing).count();
+        assert_eq!(made, self.users.len() + self.groups.len() + self.shares.len());
+        assert_eq!(self.folded, self.lines.values().map(|line| line.made.len() as u64).sum());
+        for (number, origin) in (0..).zip(&self.origins) {
+            assert_eq!(self.lines[origin].number, number);
+        }
+        assert!(self.notices.keys().all(|(user, ..)| (user.0 as usize) < self.users.len()));
+    }
+
+    fn check_made(&self, id: OpId, made: Made, visible: bool) {
+        assert_eq!(self.lines[&id.origin].made.get(id.seq as usize - 1), Some(&made));
+        assert!(!visible || self.canonical(id) == id, "{made:?} is visible and has an alias");
+    }
+
+    fn check_users(&self) {
+        assert_eq!(self.user_names.len(), self.users.len());
+        for (number, user) in (0..).map(UserNo).zip(self.users.iter()) {
+            assert_eq!(self.user_names.get(&ByName::new(&user.name)), Some(&number));
+            self.check_made(user.id, Made::User(number), true);
+        }
+    }
+
+    fn check_groups(&self) {
+        let mut visible = 0;
+        for (number, group) in (0..).map(GroupNo).zip(self.groups.iter()) {
+            let first = group.roster.values().min_by_key(|member| member.rank).map(|member| member.user);
+            assert_eq!(group.owner, first);
+            let named = self.group_names.get(&ByName::new(&group.name)) == Some(&number);
+            assert_eq!(named, first.is_some());
+            visible += usize::from(named);
+            self.check_made(group.id, Made::Group(number), true);
+            for (key, member) in &group.roster {
+                assert_eq!(*key, self.by_name(member.user));
+                assert!(self.is_member_no(number, member.user) && member.rank < group.joined);
+            }
+            for (key, &user) in &group.requests {
+                assert_eq!(*key, self.by_name(user));
+                assert!(!self.is_member_no(number, user), "a member waits to be let in");
+            }
+        }
+        assert_eq!(self.group_names.len(), visible);
+        let memberships: usize = self.users.iter().map(|user| user.groups.len()).sum();
+        assert_eq!(memberships, self.groups.iter().map(|group| group.roster.len()).sum());
+    }
+
+    fn check_shares(&self) {
+        let mut sharers = vec![0; self.shares.len()];
+        for (number, user) in (0..).map(UserNo).zip(self.users.iter()) {
+            for &(group, share) in &user.shares {
+                assert_eq!(group, self.share_row(share).group);
+                assert!(self.is_member_no(group, number), "somebody shares in a group without being a member");
+                sharers[share.0 as usize] += 1;
+            }
+        }
+        for ((number, share), sharers) in (0..).map(ShareNo).zip(self.shares.iter()).zip(&sharers) {
+            assert_eq!(share.sharer_count, *sharers);
+            let holder = self.group_row(share.group).files.get(&ByName::new(&share.name));
+            assert_eq!(holder == Some(&number), *sharers > 0);
+            self.check_made(share.id, Made::Share(number), *sharers > 0);
+        }
+        let listed = sharers.iter().filter(|sharers| **sharers > 0).count();
+        assert_eq!(self.listed, listed);
+        assert_eq!(listed, self.groups.iter().map(|group| group.files.len()).sum());
+    }
+}
+
+/// A share's content, told apart by a number.
+pub(crate) fn content(n: u8) -> Content {
+    Content {
+        layout: Layout::new(u64::from(n)).expect("small"),
+        sha1: Sha1Digest([n; 20]),
+        info_hash: InfoHash([n; 32]),
+        file_count: 1,
+    }
+}
+
+/// Dice for one op: kind, three picks among what exists, a name, an oddity.
+type Dice = (u8, u8, u8, u8, u8, u8);
+
+/// Makes ops that hit each other often: few names, and ids of what was made before, of the right kind or not.
+fn ops(dice: &[Dice]) -> Vec<Op> {
+    let mut made: [Vec<OpId>; 3] = [vec![], vec![], vec![]];
+    let mut seqs = [0; 3];
+    let mut ops: Vec<Op> = Vec::new();
+    for (i, &(kind, a, b, c, name, odd)) in dice.iter().enumerate() {
+        let tracker = odd % 3;
+        let origin = Origin { tracker: u16::from(tracker), incarnation: 1 };
+        // Once in a while a sequence is repeated, or lies behind a gap.
+        let last = &mut seqs[usize::from(tracker)];
+        let seq = match odd % 23 {
+            0 => *last,
+            1 => *last + 2,
+            _ => *last + 1,
+        };
+        *last = seq.max(*last) - u64::from(odd % 23 == 1) * 2;
+        let id = OpId { origin, seq };
+        let pick = |what: usize, n: u8| {
+            let what = if odd % 17 == 0 { (what + 1) % 3 } else { what };
+            let nothing = OpId { origin, seq: u64::MAX - u64::from(n) };
+            // Among the first few, so that ops meet.
+            let among = made[what].len().min(4);
+            if n == 255 || among == 0 { nothing } else { made[what][usize::from(n) % among] }
+        };
+        let (user, by) = (UserRef(pick(0, a)), UserRef(pick(0, c)));
+        let (group, share) = (GroupRef(pick(1, b)), ShareRef(pick(2, b)));
+        let body = body(kind, (user, by), (group, share), (name, c));
+        match body {
+            OpBody::CreateUser { .. } => made[0].push(id),
+            OpBody::CreateGroup { .. } => made[1].push(id),
+            OpBody::CreateShare { .. } => made[2].push(id),
+            _ => {}
+        }
+        let repeats = odd % 19 == 0 && i > 0;
+        let command = if repeats { ops[usize::from(a) % i].command } else { CommandId((i as u128).to_be_bytes()) };
+        ops.push(Op { id, lamport: i as u64 / 2 + 1, command, body });
+    }
+    ops
+}
+
+fn body(kind: u8, (user, by): (UserRef, UserRef), (group, share): (GroupRef, ShareRef), (name, c): (u8, u8)) -> OpBody {
+    let text = ["x", "y", "z", "x~2"][usize::from(name) % 4];
+    let password = PasswordHash("p".into());
+    match kind % 16 {
+        0 | 1 => OpBody::CreateUser { name: UserId::parse(text).expect(text), password },
+        2 => OpBody::ChangePassword { user, password },
+        3 => OpBody::CreateGroup { name: GroupId::parse(text).expect(text), founder: user },
+        4 | 5 => OpBody::RequestJoin { group, user },
+        6 | 7 => OpBody::AcceptRequest { group, user, by },
+        8 => OpBody::RejectRequest { group, user, by },
+        9 => OpBody::LeaveGroup { group, user },
+        10 => OpBody::RemoveMember { group, user, by },
+        11 | 12 => {
+            let replaces = (c % 3 == 0).then_some(share);
+            OpBody::CreateShare {
+                group,
+                user,
+                name: FileName::parse(text).expect(text),
+                content: content(c % 2),
+                replaces,
+            }
+        }
+        13 => OpBody::JoinShare { share, user },
+        14 => OpBody::LeaveShare { share, user },
+        _ => {
+            let through = OpOrder { lamport: u64::from(c), origin: group.0.origin };
+            OpBody::ReadNotices { user, through, shown: [c; 32] }
+        }
+    }
+}
+
+prop_compose! {
+    /// Up to 120 ops as no tracker would ever issue them.
+    pub(crate) fn histories()(dice in vec(any::<Dice>(), 0..120)) -> Vec<Op> {
+        ops(&dice)
+    }
+}
+
+fn fold(ops: &[Op]) -> State {
+    let mut state = State::new();
+    ops.iter().for_each(|op| state.apply(op));
+    state
+}
+
+/// Who is a member of a group, and its chain.
+fn members(state: &State, group: GroupNo) -> (Vec<UserNo>, [u8; 32]) {
+    let members = state.group_row(group).roster.values().map(|member| member.user).collect();
+    (members, state.group_row(group).chain)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_keeps_every_invariant(ops in histories()) {
+        let mut state = State::new();
+        for op in &ops {
+            let before = state.clone();
+            before.check();
+            state.apply(op);
+            state.check();
+            for group in (0..).map(GroupNo).take(before.groups.len()) {
+                let ((old, chain_before), (new, chain)) = (members(&before, group), members(&state, group));
+                let departed = old.iter().any(|user| !new.contains(user));
+                prop_assert_eq!(chain != chain_before, departed);
+            }
+        }
+    }
+
+    #[test]
+    fn ops_that_arrive_in_any_order_fold_to_one_digest(ops in histories(), keys in vec(any::<u32>(), 120)) {
+        let mut seen = BTreeSet::new();
+        let ops: Vec<Op> = ops.into_iter().filter(|op| seen.insert(op.id)).collect();
+        let mut arrived: Vec<_> = ops.iter().cloned().zip(keys).collect();
+        arrived.sort_by_key(|(_, key)| *key);
+        let mut sorted: Vec<_> = arrived.into_iter().map(|(op, _)| op).collect();
+        sorted.sort_by_key(|op| (op.order(), op.id.seq));
+        let mut expected = ops;
+        expected.sort_by_key(|op| (op.order(), op.id.seq));
+        prop_assert_eq!(fold(&sorted).digest(), fold(&expected).digest());
+    }
+
+    #[test]
+    fn a_clone_is_not_touched_by_what_is_folded_later(ops in histories(), at in 0usize..120) {
+        let at = at.min(ops.len());
+        let early = fold(&ops[..at]);
+        let digest = early.digest();
+        let mut late = early.clone();
+        ops[at..].iter().for_each(|op| late.apply(op));
+        prop_assert_eq!(early.digest(), digest);
+        prop_assert_eq!(late.digest(), fold(&ops).digest());
+    }
+}
+
+/// Trackers of different builds compare digests, so the form must not change without a new version.
+#[test]
+fn the_canonical_form_stays_what_it_is() {
+    let dice: Vec<Dice> = (0u32..400)
+        .map(|i| {
+            let [a, b, c, d] = i.wrapping_mul(0x9E37_79B1).to_be_bytes();
+            (a, b, c, d, a ^ c, b.wrapping_add(d))
+        })
+        .collect();
+    let state = fold(&ops(&dice));
+    assert!(state.group_count() > 2 && state.share_count() > 2 && !state.notices.is_empty());
+    let known = "51b5e17b443cd611feac5f13579b33a27e2cd0a45c1e59a4fb2b44b828efcac1";
+    assert_eq!(InfoHash(state.digest()).to_string(), known);
+}

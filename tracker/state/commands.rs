@@ -1,0 +1,151 @@
+//! The first op of every command ever carried out: a persistent trie over the bits of the command ids.
+//!
+//! This is the largest table of all and every op looks into it. Command ids are random, so a trie with small leaves finds
+//! its place by a few direct steps, where a search tree of the same size compares keys all the way down.
+
+use super::key::OpKey;
+use crate::model::id::CommandId;
+use std::sync::Arc;
+
+/// How many children a branch has: one for each value of half a byte.
+const FAN_OUT: usize = 16;
+/// Half bytes in a command id: no branch lies deeper.
+const DEPTH_MAX: usize = 32;
+/// Most entries of a leaf above the deepest level.
+const LEAF_LEN_MAX: usize = 32;
+
+/// A table from command ids to ops. Clones share structure.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Commands {
+    len: usize,
+    root: Node,
+}
+
+type Entry = (CommandId, OpKey);
+
+/// Branches at depth `n` tell apart the ids by their half byte `n`, leaves hold ids that agree in all before.
+#[derive(Debug, Clone)]
+enum Node {
+    Branch(Arc<[Node; FAN_OUT]>),
+    Leaf(Arc<[Entry]>),
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Node::Leaf(Arc::default())
+    }
+}
+
+impl Commands {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn get(&self, id: CommandId) -> Option<OpKey> {
+        let mut node = &self.root;
+        let mut depth = 0;
+        loop {
+            match node {
+                Node::Branch(children) => node = &children[half_byte(id, depth)],
+                Node::Leaf(entries) => return find(entries, id),
+            }
+            depth += 1;
+        }
+    }
+
+    /// Adds a command that is not there yet. Gives the op of one that is, which stays.
+    pub(super) fn insert(&mut self, id: CommandId, op: OpKey) -> Option<OpKey> {
+        let mut node = &mut self.root;
+        let mut depth = 0;
+        loop {
+            if let Node::Leaf(entries) = node {
+                if let Some(first) = find(entries, id) {
+                    return Some(first);
+                }
+                if entries.len() < LEAF_LEN_MAX || depth == DEPTH_MAX {
+                    *entries = entries.iter().copied().chain([(id, op)]).collect();
+                    self.len += 1;
+                    return None;
+                }
+                *node = split(entries, depth);
+            }
+            if let Node::Branch(children) = node {
+                node = &mut Arc::make_mut(children)[half_byte(id, depth)];
+                depth += 1;
+            }
+        }
+    }
+
+    /// Every command with its op, in an order that follows from the order in which they came.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Entry> + '_ {
+        let mut path = vec![std::slice::from_ref(&self.root).iter()];
+        let leaves = std::iter::from_fn(move || {
+            loop {
+                match path.last_mut()?.next() {
+                    Some(Node::Branch(children)) => path.push(children.iter()),
+                    Some(Node::Leaf(entries)) => return Some(entries),
+                    None => drop(path.pop()),
+                }
+            }
+        });
+        leaves.flat_map(|entries| entries.iter().copied())
+    }
+}
+
+fn find(entries: &[Entry], id: CommandId) -> Option<OpKey> {
+    entries.iter().find(|(known, _)| *known == id).map(|&(_, op)| op)
+}
+
+/// A branch in the place of a leaf.
+fn split(entries: &[Entry], depth: usize) -> Node {
+    let child = |n| Node::Leaf(entries.iter().copied().filter(|(id, _)| half_byte(*id, depth) == n).collect());
+    Node::Branch(Arc::new(std::array::from_fn(child)))
+}
+
+fn half_byte(id: CommandId, depth: usize) -> usize {
+    let byte = usize::from(id.0[depth / 2]);
+    if depth % 2 == 0 { byte >> 4 } else { byte & 15 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// Ids at random, and ids that differ in their last bits only.
+    fn id(n: u32) -> CommandId {
+        let high = if n % 3 == 0 { 0 } else { n.wrapping_mul(0x9E37_79B1) };
+        CommandId((u128::from(high) << 96 | u128::from(n)).to_be_bytes())
+    }
+
+    fn op(n: u32) -> OpKey {
+        OpKey::new(0, u64::from(n))
+    }
+
+    #[test]
+    fn every_command_leads_to_its_first_op() {
+        let mut commands = Commands::default();
+        let mut expected = BTreeMap::new();
+        for n in 0..3000 {
+            assert_eq!(commands.get(id(n)), None);
+            assert_eq!(commands.insert(id(n), op(n)), None);
+            assert_eq!(commands.insert(id(n / 2), op(n + 1)), Some(op(n / 2)));
+            expected.insert(id(n), op(n).seq());
+        }
+        assert_eq!(commands.len(), expected.len());
+        assert!(expected.iter().all(|(id, seq)| commands.get(*id).map(OpKey::seq) == Some(*seq)));
+        let listed: BTreeMap<_, _> = commands.iter().map(|(id, op)| (id, op.seq())).collect();
+        assert_eq!(listed, expected);
+        assert_eq!(commands.iter().count(), expected.len());
+    }
+
+    #[test]
+    fn a_clone_keeps_its_commands_while_the_other_grows() {
+        let mut commands = Commands::default();
+        (0..500).for_each(|n| assert_eq!(commands.insert(id(n), op(n)), None));
+        let before = commands.clone();
+        (500..1000).for_each(|n| assert_eq!(commands.insert(id(n), op(n)), None));
+        assert_eq!((before.len(), before.iter().count()), (500, 500));
+        assert_eq!((before.get(id(700)), commands.get(id(700))), (None, Some(op(700))));
+    }
+}

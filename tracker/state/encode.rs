@@ -1,0 +1,160 @@
+//! The state as bytes, in one canonical form: what trackers compare, and what a checkpoint keeps.
+//!
+//! Only the tables that hold facts are written, each as a count of eight bytes and its rows in the order of their keys or
+//! numbers; what else there is (names, owners, who is where, what each op made) follows from them.
+
+use super::{Group, GroupNo, Member, OpKey, Share, ShareNo, State, User, UserNo};
+use crate::wire::codec::{DecodeError, Decoder, Wire, wire_struct};
+use ring::digest::{Context, SHA256};
+use std::convert::Infallible;
+
+/// The version of the form.
+const VERSION: u16 = 1;
+/// How many bytes are handed over at once, about.
+const CHUNK_LEN: usize = 64 * 1024;
+
+wire_struct!(UserNo { 0 });
+wire_struct!(GroupNo { 0 });
+wire_struct!(ShareNo { 0 });
+wire_struct!(Member { user, rank });
+wire_struct!(Share { id, group, name, content, sharer_count });
+
+impl Wire for OpKey {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.origin().put(out);
+        self.seq().put(out);
+    }
+    fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Self::new(u32::take(from)?, u64::take(from)?))
+    }
+}
+
+impl State {
+    /// Hands the canonical form over part by part; stops at the first error of the taker.
+    pub fn encode<E>(&self, taker: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let mut out = Out { buffer: Vec::with_capacity(2 * CHUNK_LEN), taker };
+        out.table(1, [()], |(), out| {
+            VERSION.put(out);
+            self.folded.put(out);
+            self.lamport.put(out);
+            self.last.put(out);
+        })?;
+        out.table(self.origins.len(), &self.origins, |origin, out| {
+            origin.put(out);
+            self.seen(*origin).put(out);
+        })?;
+        out.table(self.commands.len(), self.commands.iter(), |(command, key), out| {
+            command.put(out);
+            key.put(out);
+        })?;
+        out.table(self.aliases.len(), &self.aliases, |(id, other), out| {
+            id.put(out);
+            other.put(out);
+        })?;
+        out.table(self.users.len(), self.users.iter(), put_user)?;
+        out.table(self.groups.len(), self.groups.iter(), put_group)?;
+        out.table(self.shares.len(), self.shares.iter(), Share::put)?;
+        out.table(self.notices.len(), &self.notices, |((user, at, index), notice), out| {
+            user.put(out);
+            at.put(out);
+            index.put(out);
+            notice.put(out);
+        })?;
+        (out.taker)(&out.buffer)
+    }
+
+    /// SHA-256 of the canonical form. Trackers that know the same ops have the same digest.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut context = Context::new(&SHA256);
+        let Ok(()) = self.encode(|part| {
+            context.update(part);
+            Ok::<(), Infallible>(())
+        });
+        let mut out = [0; 32];
+        out.copy_from_slice(context.finish().as_ref());
+        out
+    }
+}
+
+fn put_user(user: &User, out: &mut Vec<u8>) {
+    let User { id, name, password, password_set_by, groups: _, shares } = user;
+    id.put(out);
+    name.put(out);
+    password.put(out);
+    password_set_by.put(out);
+    (shares.len() as u64).put(out);
+    shares.iter().for_each(|(_, share)| share.put(out));
+}
+
+fn put_group(group: &Group, out: &mut Vec<u8>) {
+    let Group { id, name, owner: _, joined, chain, roster, requests, files: _ } = group;
+    id.put(out);
+    name.put(out);
+    joined.put(out);
+    chain.put(out);
+    (roster.len() as u64).put(out);
+    roster.values().for_each(|member| member.put(out));
+    (requests.len() as u64).put(out);
+    requests.values().for_each(|user| user.put(out));
+}
+
+/// Gathers rows into parts of a decent size.
+struct Out<F> {
+    buffer: Vec<u8>,
+    taker: F,
+}
+
+impl<F> Out<F> {
+    fn table<T, E>(
+        &mut self,
+        count: usize,
+        rows: impl IntoIterator<Item = T>,
+        put: impl Fn(T, &mut Vec<u8>),
+    ) -> Result<(), E>
+    where
+        F: FnMut(&[u8]) -> Result<(), E>,
+    {
+        (count as u64).put(&mut self.buffer);
+        for row in rows {
+            put(row, &mut self.buffer);
+            if self.buffer.len() >= CHUNK_LEN {
+                (self.taker)(&self.buffer)?;
+                self.buffer.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{CommandId, OpId, Origin};
+    use crate::model::name::UserId;
+    use crate::model::op::{Op, OpBody, PasswordHash};
+
+    #[test]
+    fn the_form_comes_in_parts_and_stops_when_the_taker_does() {
+        let mut state = State::new();
+        for seq in 1..=2000 {
+            let origin = Origin { tracker: 1, incarnation: 1 };
+            let name = UserId::parse(&format!("user {seq}")).expect("a name");
+            let body = OpBody::CreateUser { name, password: PasswordHash("p".into()) };
+            let command = CommandId(u128::from(seq).to_be_bytes());
+            state.apply(&Op { id: OpId { origin, seq }, lamport: seq, command, body });
+        }
+        let mut parts = Vec::new();
+        let whole: Result<(), Infallible> = state.encode(|part| {
+            parts.push(part.len());
+            Ok(())
+        });
+        assert_eq!(whole, Ok(()));
+        assert!(parts.len() > 2 && parts.iter().all(|len| *len <= 2 * CHUNK_LEN));
+        let mut taken = 0;
+        let stopped = state.encode(|_| {
+            taken += 1;
+            if taken == 2 { Err("no room") } else { Ok(()) }
+        });
+        assert_eq!((stopped, taken), (Err("no room"), 2));
+    }
+}

@@ -1,0 +1,65 @@
+//! Notices in the fold: what users have to be told, kept until they were shown.
+
+use super::{State, UserNo};
+use crate::model::id::{OpOrder, Origin, UserRef};
+use crate::model::notice::Notice;
+use crate::wire::codec::Wire;
+use ring::digest::{SHA256, digest};
+
+impl State {
+    /// Keeps a notice about the op at this place.
+    pub(super) fn tell(&mut self, user: UserNo, at: OpOrder, notice: Notice) {
+        self.notices.insert((user, at, self.told), notice);
+        self.told = self.told.saturating_add(1);
+    }
+
+    /// Drops the notices up to a place if they are the ones that were shown. If not, an op that came late has changed
+    /// what there was to tell; then all of them stay, and the user is told again.
+    pub(super) fn read_notices(&mut self, user: UserRef, through: OpOrder, shown: &[u8; 32]) {
+        if self.notices_digest(user, through) != Some(*shown) {
+            return;
+        }
+        let Some(user) = self.user_no(user) else { return };
+        let read: Vec<_> = self.notices_through(user, through).map(|(&key, _)| key).collect();
+        for key in read {
+            self.notices.remove(&key);
+        }
+    }
+
+    fn notices_through(
+        &self,
+        user: UserNo,
+        through: OpOrder,
+    ) -> impl Iterator<Item = (&(UserNo, OpOrder, u32), &Notice)> {
+        self.notices.range((user, FIRST, 0)..=(user, through, u32::MAX))
+    }
+
+    /// Names the notices of a user up to a place in the order: SHA-256 over each one's place and content as the wire
+    /// carries them. `None` if there are none.
+    pub fn notices_digest(&self, user: UserRef, through: OpOrder) -> Option<[u8; 32]> {
+        let mut bytes = Vec::new();
+        for ((_, at, _), notice) in self.notices_through(self.user_no(user)?, through) {
+            at.put(&mut bytes);
+            notice.put(&mut bytes);
+        }
+        let mut out = [0; 32];
+        out.copy_from_slice(digest(&SHA256, &bytes).as_ref());
+        (!bytes.is_empty()).then_some(out)
+    }
+
+    /// The notices that a user has not read, at most `count`, oldest first, each with its place in the order.
+    pub fn notices(&self, user: UserRef, count: usize) -> Vec<(OpOrder, Notice)> {
+        let Some(user) = self.user_no(user) else { return Vec::new() };
+        let unread = self.notices.range((user, FIRST, 0)..).take_while(|(key, _)| key.0 == user);
+        unread.take(count).map(|((_, at, _), notice)| (*at, notice.clone())).collect()
+    }
+
+    /// The unread notices of a user that the op at this place caused.
+    pub fn notices_at(&self, user: UserRef, at: OpOrder) -> Vec<Notice> {
+        let Some(user) = self.user_no(user) else { return Vec::new() };
+        self.notices.range((user, at, 0)..=(user, at, u32::MAX)).map(|(_, notice)| notice.clone()).collect()
+    }
+}
+
+/// Before or at every place in the order.
+const FIRST: OpOrder = OpOrder { lamport: 0, origin: Origin { tracker: 0, incarnation: 0 } };

@@ -1,0 +1,133 @@
+//! Shares in the fold: what is shared in a group, under which name and by whom.
+
+use super::key::ByName;
+use super::{GroupNo, Made, Share, ShareNo, State, UserNo, claim, first_free};
+use crate::model::id::{GroupRef, ShareRef, UserRef};
+use crate::model::manifest::Content;
+use crate::model::name::FileName;
+use crate::model::notice::Notice;
+use crate::model::op::Op;
+
+impl State {
+    /// A share is made even if its author is no longer a member: hidden then, so that others who joined it where the
+    /// departure was not known yet find it.
+    pub(super) fn create_share(
+        &mut self,
+        op: &Op,
+        (group, user): (GroupRef, UserRef),
+        (name, content): (&FileName, &Content),
+        replaces: Option<ShareRef>,
+    ) {
+        let (Some(group), Some(user)) = (self.group_no(group), self.user_no(user)) else { return };
+        if let Some(old) = replaces.and_then(|old| self.share_no(old)) {
+            if self.share_row(old).group == group {
+                self.end(old, user);
+            }
+        }
+        let member = self.is_member_no(group, user);
+        if member {
+            if let Some(twin) = self.twin(group, name, content) {
+                self.aliases.insert(op.id, self.share_row(twin).id);
+                self.begin(op, twin, user);
+                return;
+            }
+        }
+        let Some(share) = self.shares.next().map(ShareNo) else { return };
+        self.shares.push(Share { id: op.id, group, name: name.clone(), content: *content, sharer_count: 0 });
+        self.note(op, Made::Share(share));
+        if member {
+            self.begin(op, share, user);
+        } else {
+            self.override_share(op, group, user, name);
+        }
+    }
+
+    pub(super) fn join_share(&mut self, op: &Op, share: ShareRef, user: UserRef) {
+        let (Some(share), Some(user)) = (self.share_no(share), self.user_no(user)) else { return };
+        let Share { id, group, ref name, ref content, sharer_count } = *self.share_row(share);
+        if !self.is_member_no(group, user) {
+            let name = name.clone();
+            self.override_share(op, group, user, &name);
+            return;
+        }
+        // A hidden share whose name is borne by the same content again lives on in that one.
+        let twin = if sharer_count == 0 { self.twin(group, name, content) } else { None };
+        if let Some(twin) = twin {
+            self.aliases.insert(id, self.share_row(twin).id);
+        }
+        self.begin(op, twin.unwrap_or(share), user);
+    }
+
+    pub(super) fn leave_share(&mut self, share: ShareRef, user: UserRef) {
+        if let (Some(share), Some(user)) = (self.share_no(share), self.user_no(user)) {
+            self.end(share, user);
+        }
+    }
+
+    /// Ends every share of a user in a group.
+    pub(super) fn withdraw_shares(&mut self, group: GroupNo, user: UserNo) {
+        let all = (group, ShareNo(0))..=(group, ShareNo(u32::MAX));
+        let shares: Vec<ShareNo> = self.user_row(user).shares.range(all).map(|&(_, share)| share).collect();
+        for share in shares {
+            self.end(share, user);
+        }
+    }
+
+    fn override_share(&mut self, op: &Op, group: GroupNo, user: UserNo, name: &FileName) {
+        let group = self.group_row(group).name.clone();
+        self.tell(user, op.order(), Notice::ShareOverridden { group, name: name.clone() });
+    }
+
+    /// The visible share of this content under this name.
+    fn twin(&self, group: GroupNo, name: &FileName, content: &Content) -> Option<ShareNo> {
+        let share = *self.group_row(group).files.get(&ByName::new(name))?;
+        (self.share_row(share).content == *content).then_some(share)
+    }
+
+    /// Adds a member of the group to the sharers. The first one brings the share into sight, under its last name or,
+    /// if that was taken meanwhile, under another.
+    fn begin(&mut self, op: &Op, share: ShareNo, user: UserNo) {
+        let group = self.share_row(share).group;
+        if self.user_row_mut(user).shares.insert((group, share)).is_some() {
+            return;
+        }
+        let row = self.share_row_mut(share);
+        row.sharer_count += 1;
+        if row.sharer_count > 1 {
+            return;
+        }
+        let known = row.name.clone();
+        self.listed += 1;
+        if self.take_share_name(group, share, &known) {
+            return;
+        }
+        let own = first_free(&known, FileName::with_suffix, |name| self.take_share_name(group, share, name));
+        self.share_row_mut(share).name = own.clone();
+        let group = self.group_row(group).name.clone();
+        self.tell(user, op.order(), Notice::ShareRenamed { group, from: known, to: own });
+    }
+
+    /// Gives a name to a share if it is free.
+    fn take_share_name(&mut self, group: GroupNo, share: ShareNo, name: &FileName) -> bool {
+        claim(&mut self.group_row_mut(group).files, ByName::new(name), share)
+    }
+
+    /// Takes a user from the sharers, if there. The last one leaves the share hidden and its name free.
+    fn end(&mut self, share: ShareNo, user: UserNo) {
+        let group = self.share_row(share).group;
+        if self.user_row_mut(user).shares.remove(&(group, share)).is_none() {
+            return;
+        }
+        let row = self.share_row_mut(share);
+        row.sharer_count -= 1;
+        if row.sharer_count == 0 {
+            let key = ByName::new(&row.name);
+            self.group_row_mut(group).files.remove(&key);
+            self.listed -= 1;
+        }
+    }
+
+    pub(super) fn is_sharer_no(&self, share: ShareNo, user: UserNo) -> bool {
+        self.user_row(user).shares.contains(&(self.share_row(share).group, share))
+    }
+}

@@ -1,0 +1,436 @@
+//! The state as it is asked for: look-ups by name and id, and lists in pages.
+//!
+//! Groups without members and shares without sharers are not found by name and stand in no list. A list goes by name;
+//! a page begins after the last name of the page before.
+
+use super::key::ByName;
+use super::{Group, GroupNo, ShareNo, State, User, UserNo};
+use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
+use crate::model::manifest::Content;
+use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::op::PasswordHash;
+use std::ops::Bound;
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Whose.
+    pub user: UserRef,
+    /// The name it goes by.
+    pub name: UserId,
+    /// Proves the password.
+    pub password: PasswordHash,
+    /// The op that set the password; sessions are bound to it.
+    pub password_set_by: OpId,
+}
+
+/// What a user is in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing.
+    Stranger,
+    /// Waits to be let in.
+    Waiting,
+    /// A member, but not the owner.
+    Member,
+    /// The owner.
+    Owner,
+}
+
+/// A group in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupRow {
+    /// Which.
+    pub group: GroupRef,
+    /// Its name.
+    pub name: GroupId,
+    /// How many members it has.
+    pub member_count: u32,
+    /// The owner's name.
+    pub owner: UserId,
+    /// What the asking user is in it.
+    pub standing: Standing,
+}
+
+/// A member in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberRow {
+    /// Who.
+    pub user: UserRef,
+    /// The member's name.
+    pub name: UserId,
+    /// Whether this is the owner.
+    pub owner: bool,
+}
+
+/// A share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareInfo {
+    /// Which.
+    pub share: ShareRef,
+    /// In which group.
+    pub group: GroupRef,
+    /// Its name; if nobody shares it, the name it had before.
+    pub name: FileName,
+    /// What is shared.
+    pub content: Content,
+    /// How many members share it.
+    pub sharer_count: u32,
+}
+
+/// Accounts.
+impl State {
+    /// The user of this name.
+    pub fn user_named(&self, name: &UserId) -> Option<UserRef> {
+        self.user_names.get(&ByName::new(name)).map(|&user| self.user_ref(user))
+    }
+
+    /// An account. The reference in it is the user's own even if the one asked with is that of a repeated command.
+    pub fn account(&self, user: UserRef) -> Option<Account> {
+        self.user_no(user).map(|user| self.account_of(self.user_row(user)))
+    }
+
+    /// The accounts that can be meant by a name at login: those that were made under it, whatever they are called
+    /// since. The first made comes first.
+    pub fn accounts_born(&self, name: &UserId) -> Vec<Account> {
+        let exact = self.user_names.get(&ByName::new(name));
+        // Accounts stay, and each took the first free suffix, so that the suffixes have no gap.
+        let renamed = (2..=u32::MAX).map_while(|n| self.user_names.get(&ByName::new(&name.with_suffix(n))));
+        let renamed = renamed.take_while(|_| name.is_chosen());
+        exact.into_iter().chain(renamed).map(|&user| self.account_of(self.user_row(user))).collect()
+    }
+
+    /// Whether the user's password is still the one that this op set.
+    pub fn password_holds(&self, user: UserRef, set_by: OpId) -> bool {
+        self.user_no(user).is_some_and(|user| self.user_row(user).password_set_by == self.canonical(set_by))
+    }
+
+    /// How many accounts there are.
+    pub fn user_count(&self) -> usize {
+        self.users.len()
+    }
+
+    fn account_of(&self, user: &User) -> Account {
+        let User { id, name, password, password_set_by, .. } = user.clone();
+        Account { user: UserRef(id), name, password, password_set_by }
+    }
+
+    fn user_ref(&self, user: UserNo) -> UserRef {
+        UserRef(self.user_row(user).id)
+    }
+}
+
+/// Groups.
+impl State {
+    /// The group of this name.
+    pub fn group_named(&self, name: &GroupId) -> Option<GroupRef> {
+        self.group_names.get(&ByName::new(name)).map(|&group| self.group_ref(group))
+    }
+
+    /// The name of a group; if it has no members, the name it had before.
+    pub fn group_name(&self, group: GroupRef) -> Option<GroupId> {
+        self.group_no(group).map(|group| self.group_row(group).name.clone())
+    }
+
+    /// What a user is in a group.
+    pub fn standing(&self, group: GroupRef, user: UserRef) -> Standing {
+        match (self.group_no(group), self.user_no(user)) {
+            (Some(group), Some(user)) => self.standing_no(group, user),
+            _ => Standing::Stranger,
+        }
+    }
+
+    /// Whether a user is a member of a group.
+    pub fn is_member(&self, group: GroupRef, user: UserRef) -> bool {
+        matches!(self.standing(group, user), Standing::Member | Standing::Owner)
+    }
+
+    /// Whether a user waits to be let into a group.
+    pub fn is_waiting(&self, group: GroupRef, user: UserRef) -> bool {
+        self.standing(group, user) == Standing::Waiting
+    }
+
+    /// The owner of a group: the member who joined first. `None` if it has no members.
+    pub fn owner(&self, group: GroupRef) -> Option<UserRef> {
+        self.group_row(self.group_no(group)?).owner.map(|user| self.user_ref(user))
+    }
+
+    /// How many members a group has.
+    pub fn member_count(&self, group: GroupRef) -> u32 {
+        self.group_no(group).map_or(0, |group| self.group_row(group).member_count())
+    }
+
+    /// The hash over all departures from a group, of which its key is made.
+    pub fn chain(&self, group: GroupRef) -> Option<[u8; 32]> {
+        self.group_no(group).map(|group| self.group_row(group).chain)
+    }
+
+    /// How many groups have members.
+    pub fn group_count(&self) -> usize {
+        self.group_names.len()
+    }
+
+    /// The groups, at most `count`, with what the asking user is in each.
+    pub fn groups_after(&self, after: Option<&GroupId>, count: usize, asking: UserRef) -> Vec<GroupRow> {
+        let asking = self.user_no(asking);
+        self.group_names
+            .range((ByName::behind(after), Bound::Unbounded))
+            .filter_map(|(key, &group)| {
+                let row = self.group_row(group);
+                Some(GroupRow {
+                    group: GroupRef(row.id),
+                    name: key.name.clone(),
+                    member_count: row.member_count(),
+                    owner: self.user_row(row.owner?).name.clone(),
+                    standing: asking.map_or(Standing::Stranger, |user| self.standing_no(group, user)),
+                })
+            })
+            .take(count)
+            .collect()
+    }
+
+    /// The members of a group, at most `count`.
+    pub fn members_after(&self, group: GroupRef, after: Option<&UserId>, count: usize) -> Vec<MemberRow> {
+        let Some(group) = self.group_no(group) else { return Vec::new() };
+        let Group { owner, roster, .. } = self.group_row(group);
+        let members = roster.range((ByName::behind(after), Bound::Unbounded)).map(|(key, member)| MemberRow {
+            user: self.user_ref(member.user),
+            name: key.name.clone(),
+            owner: *owner == Some(member.user),
+        });
+        members.take(count).collect()
+    }
+
+    /// All members of a group, by name.
+    pub fn members(&self, group: GroupRef) -> impl Iterator<Item = UserRef> + '_ {
+        let members = self.group_no(group).into_iter().flat_map(|group| self.group_row(group).roster.values());
+        members.map(|member| self.user_ref(member.user))
+    }
+
+    /// Those who wait to be let into a group, at most `count`.
+    pub fn requests_after(&self, group: GroupRef, after: Option<&UserId>, count: usize) -> Vec<(UserRef, UserId)> {
+        let Some(group) = self.group_no(group) else { return Vec::new() };
+        let waiting = self.group_row(group).requests.range((ByName::behind(after), Bound::Unbounded));
+        waiting.map(|(key, &user)| (self.user_ref(user), key.name.clone())).take(count).collect()
+    }
+
+    /// Everybody who waits to be let into a group, by name.
+    pub fn waiting(&self, group: GroupRef) -> impl Iterator<Item = UserRef> + '_ {
+        let waiting = self.group_no(group).into_iter().flat_map(|group| self.group_row(group).requests.values());
+        waiting.map(|&user| self.user_ref(user))
+    }
+
+    /// The groups of which a user is a member, at most `count`.
+    pub fn groups_of(&self, user: UserRef, after: Option<&GroupId>, count: usize) -> Vec<(GroupRef, GroupId)> {
+        let Some(user) = self.user_no(user) else { return Vec::new() };
+        let named = self.user_row(user).groups.iter().map(|&group| (self.group_row(group).name.clone(), group));
+        let mut groups: Vec<_> = named.filter(|(name, _)| after.is_none_or(|after| name > after)).collect();
+        groups.sort_unstable();
+        groups.into_iter().take(count).map(|(name, group)| (self.group_ref(group), name)).collect()
+    }
+
+    fn standing_no(&self, group: GroupNo, user: UserNo) -> Standing {
+        if self.is_member_no(group, user) {
+            if self.group_row(group).owner == Some(user) { Standing::Owner } else { Standing::Member }
+        } else if self.group_row(group).requests.contains_key(&self.by_name(user)) {
+            Standing::Waiting
+        } else {
+            Standing::Stranger
+        }
+    }
+
+    fn group_ref(&self, group: GroupNo) -> GroupRef {
+        GroupRef(self.group_row(group).id)
+    }
+}
+
+/// Shares.
+impl State {
+    /// The share of this name in a group.
+    pub fn share_named(&self, group: GroupRef, name: &FileName) -> Option<ShareInfo> {
+        let share = self.group_row(self.group_no(group)?).files.get(&ByName::new(name))?;
+        Some(self.share_info(*share))
+    }
+
+    /// A share, also one that nobody shares any more. The reference in it is the share's own even if the one asked
+    /// with is that of another share that turned out to be the same.
+    pub fn share(&self, share: ShareRef) -> Option<ShareInfo> {
+        self.share_no(share).map(|share| self.share_info(share))
+    }
+
+    /// Whether a user shares this.
+    pub fn is_sharer(&self, share: ShareRef, user: UserRef) -> bool {
+        match (self.share_no(share), self.user_no(user)) {
+            (Some(share), Some(user)) => self.is_sharer_no(share, user),
+            _ => false,
+        }
+    }
+
+    /// Who shares this, by name. Looks at every member of the group.
+    pub fn sharers(&self, share: ShareRef) -> impl Iterator<Item = UserRef> + '_ {
+        let of = move |share: ShareNo| {
+            let members = self.group_row(self.share_row(share).group).roster.values().map(|member| member.user);
+            members.filter(move |&user| self.is_sharer_no(share, user))
+        };
+        self.share_no(share).into_iter().flat_map(of).map(|user| self.user_ref(user))
+    }
+
+    /// What is shared in a group, at most `count`.
+    pub fn files_after(&self, group: GroupRef, after: Option<&FileName>, count: usize) -> Vec<ShareInfo> {
+        let Some(group) = self.group_no(group) else { return Vec::new() };
+        let files = self.group_row(group).files.range((ByName::behind(after), Bound::Unbounded));
+        files.map(|(_, &share)| self.share_info(share)).take(count).collect()
+    }
+
+    /// Everything a user shares, group by group.
+    pub fn shares_of(&self, user: UserRef) -> impl Iterator<Item = ShareInfo> + '_ {
+        let shares = self.user_no(user).into_iter().flat_map(|user| &self.user_row(user).shares);
+        shares.map(|&(_, share)| self.share_info(share))
+    }
+
+    /// How many shares there are.
+    pub fn share_count(&self) -> usize {
+        self.listed
+    }
+
+    fn share_info(&self, share: ShareNo) -> ShareInfo {
+        let row = self.share_row(share);
+        ShareInfo {
+            share: ShareRef(row.id),
+            group: self.group_ref(row.group),
+            name: row.name.clone(),
+            content: row.content,
+            sharer_count: row.sharer_count,
+        }
+    }
+}
+
+impl Group {
+    fn member_count(&self) -> u32 {
+        // Members are users, whose number has 32 bits.
+        self.roster.len() as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::content;
+    use super::*;
+    use crate::model::id::{CommandId, Origin};
+    use crate::model::op::{Op, OpBody};
+
+    fn fold(state: &mut State, body: OpBody) -> OpId {
+        let origin = Origin { tracker: 1, incarnation: 1 };
+        let id = OpId { origin, seq: state.seen(origin) + 1 };
+        let command = CommandId(u128::from(id.seq).to_be_bytes());
+        state.apply(&Op { id, lamport: id.seq, command, body });
+        id
+    }
+
+    fn create_user(state: &mut State, name: &str) -> UserRef {
+        let (name, password) = (UserId::parse(name).expect(name), PasswordHash("p".into()));
+        UserRef(fold(state, OpBody::CreateUser { name, password }))
+    }
+
+    /// Ann founded five groups. In the first, ben and cat are members, dan and eve wait, and ann shares five files, of
+    /// which ben shares one too.
+    fn state() -> (State, [UserRef; 5], GroupRef) {
+        let mut state = State::new();
+        let users = ["ann", "ben", "cat", "dan", "eve"].map(|name| create_user(&mut state, name));
+        let [ann, ben, cat, dan, eve] = users;
+        let groups = ["five", "four", "one", "three", "two"].map(|name| {
+            let name = GroupId::parse(name).expect(name);
+            GroupRef(fold(&mut state, OpBody::CreateGroup { name, founder: ann }))
+        });
+        let group = groups[0];
+        for user in [ben, cat, dan, eve] {
+            fold(&mut state, OpBody::RequestJoin { group, user });
+        }
+        for user in [ben, cat] {
+            fold(&mut state, OpBody::AcceptRequest { group, user, by: ann });
+        }
+        for (n, name) in (0..).zip(["v", "w", "x", "y", "z"]) {
+            let name = FileName::parse(name).expect(name);
+            let body = OpBody::CreateShare { group, user: ann, name, content: content(n), replaces: None };
+            let share = ShareRef(fold(&mut state, body));
+            if n == 2 {
+                fold(&mut state, OpBody::JoinShare { share, user: ben });
+            }
+        }
+        (state, users, group)
+    }
+
+    /// Reads a list page by page, as clients do; gives all rows.
+    fn pages<R, N>(len: usize, page: impl Fn(Option<&N>) -> Vec<R>, name: impl Fn(&R) -> N) -> Vec<N> {
+        let mut names: Vec<N> = Vec::new();
+        loop {
+            let rows = page(names.last());
+            assert!(rows.len() <= len);
+            names.extend(rows.iter().map(&name));
+            if rows.len() < len {
+                return names;
+            }
+        }
+    }
+
+    fn text(names: Vec<impl ToString>) -> String {
+        names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn lists_go_by_name_and_pages_continue_behind_the_last_name() {
+        let (state, [ann, ..], group) = state();
+        for n in 1..7 {
+            let groups = pages(n, |after| state.groups_after(after, n, ann), |row| row.name.clone());
+            assert_eq!(text(groups), "five four one three two");
+            let own = pages(n, |after| state.groups_of(ann, after, n), |(_, name)| name.clone());
+            assert_eq!(text(own), "five four one three two");
+            let members = pages(n, |after| state.members_after(group, after, n), |row| row.name.clone());
+            assert_eq!(text(members), "ann ben cat");
+            let waiting = pages(n, |after| state.requests_after(group, after, n), |(_, name)| name.clone());
+            assert_eq!(text(waiting), "dan eve");
+            let files = pages(n, |after| state.files_after(group, after, n), |row| row.name.clone());
+            assert_eq!(text(files), "v w x y z");
+        }
+    }
+
+    #[test]
+    fn a_page_can_begin_behind_a_name_that_is_gone() {
+        let (mut state, [_, ben, ..], group) = state();
+        fold(&mut state, OpBody::LeaveGroup { group, user: ben });
+        let after = UserId::parse("ben").expect("a name");
+        let rows = state.members_after(group, Some(&after), 9);
+        assert_eq!(text(rows.into_iter().map(|row| row.name).collect()), "cat");
+    }
+
+    #[test]
+    fn rows_tell_what_is_known() {
+        let (state, [ann, ben, cat, dan, eve], group) = state();
+        let standing = |user| state.groups_after(None, 1, user)[0].standing;
+        assert_eq!(standing(ann), Standing::Owner);
+        assert_eq!([ben, cat].map(standing), [Standing::Member; 2]);
+        assert_eq!([dan, eve].map(standing), [Standing::Waiting; 2]);
+        let nobody = UserRef(OpId { seq: 999, ..ann.0 });
+        let row = &state.groups_after(None, 1, nobody)[0];
+        assert_eq!((row.standing, row.member_count, row.owner.as_str()), (Standing::Stranger, 3, "ann"));
+        assert_eq!(state.members_after(group, None, 9).iter().filter(|row| row.owner).count(), 1);
+        let x = state.share_named(group, &FileName::parse("x").expect("a name")).expect("is shared");
+        assert_eq!((x.group, x.content, x.sharer_count), (group, content(2), 2));
+        assert_eq!(state.sharers(x.share).collect::<Vec<_>>(), [ann, ben]);
+        assert_eq!(
+            (state.shares_of(ann).count(), state.shares_of(ben).count(), state.shares_of(dan).count()),
+            (5, 1, 0)
+        );
+        assert_eq!((state.user_count(), state.group_count(), state.share_count()), (5, 5, 5));
+        assert_eq!(state.members(group).collect::<Vec<_>>(), [ann, ben, cat]);
+        assert_eq!(state.waiting(group).collect::<Vec<_>>(), [dan, eve]);
+    }
+
+    #[test]
+    fn the_version_counts_the_ops_of_every_origin() {
+        let (state, [ann, ..], _) = state();
+        assert_eq!(state.version().collect::<Vec<_>>(), [(ann.0.origin, state.op_count())]);
+        assert_eq!(state.lamport(), state.op_count());
+        assert_eq!(state.last().map(|last| last.lamport), Some(state.op_count()));
+    }
+}
