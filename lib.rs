@@ -25,10 +25,26 @@ pub mod wire;
 /// The program that keeps accounts, groups and who shares what.
 pub mod tracker {
     pub mod accept;
+    pub mod acceptor;
     pub mod args;
     pub mod commit;
+    pub mod connections;
+    pub mod console;
+    pub mod core;
+    pub mod data_dir;
     pub mod effects;
+    pub mod herald;
+    pub mod identity;
+    pub mod manifests;
+    pub mod password;
+    pub mod presence;
+    pub mod program;
+    pub mod roster;
+    pub mod seats;
+    pub mod server;
+    pub mod session;
     pub mod state;
+    pub mod throttle;
 }
 
 /// The program that members run.

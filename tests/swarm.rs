@@ -1,5 +1,8 @@
 //! Downloads without a tracker: seeders and leechers in one process, over real sockets.
 
+mod common;
+
+use common::relay::Relay;
 use crossbeam_channel as channel;
 use groupshare::client::download::{Download, Ground, Subject};
 use groupshare::client::file_stamp::Stamps;
@@ -20,11 +23,10 @@ use groupshare::wire::client_tracker::{GroupKey, Peer};
 use groupshare::wire::error::Code;
 use groupshare::wire::handshake::{self, HandshakeError, Secret};
 use groupshare::wire::manifest;
-use parking_lot::Mutex;
 use sha1::{Digest, Sha1};
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -354,46 +356,6 @@ fn a_download_that_was_removed_goes_on_where_it_was() {
     assert_eq!(served.given() - given, missing, "only what was missing was fetched");
 }
 
-/// Passes every byte on between a leecher and a seeder and keeps all of them.
-struct Relay {
-    addr: SocketAddr,
-    seen: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Relay {
-    fn to(seeder: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let addr = listener.local_addr().expect("bound");
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let all = seen.clone();
-        // Ends with the test's process; each copying thread ends with its connection.
-        std::thread::spawn(move || {
-            for leecher in listener.incoming() {
-                let (Ok(leecher), Ok(seeder)) = (leecher, TcpStream::connect(seeder)) else { return };
-                for (from, to) in [(&leecher, &seeder), (&seeder, &leecher)] {
-                    let (mut from, mut to) = (from.try_clone().expect("fds"), to.try_clone().expect("fds"));
-                    let all = all.clone();
-                    std::thread::spawn(move || {
-                        let mut buffer = vec![0; 64 * 1024];
-                        while let Ok(len @ 1..) = from.read(&mut buffer) {
-                            all.lock().extend_from_slice(&buffer[..len]);
-                            if to.write_all(&buffer[..len]).is_err() {
-                                break;
-                            }
-                        }
-                        let _ = to.shutdown(Shutdown::Both);
-                    });
-                }
-            }
-        });
-        Self { addr, seen }
-    }
-
-    fn saw(&self, needle: &[u8]) -> bool {
-        self.seen.lock().windows(needle.len()).any(|window| window == needle)
-    }
-}
-
 #[test]
 fn neither_content_nor_names_cross_the_network_in_the_clear() {
     let mut data = bytes(3 * PIECE_LEN as usize);
@@ -408,7 +370,7 @@ fn neither_content_nor_names_cross_the_network_in_the_clear() {
     leecher.download(1, &subject);
     leecher.swarm.peers(1, vec![peer]);
     leecher.expect_finished(&data);
-    assert!(relay.seen.lock().len() > data.len(), "everything went through the relay");
+    assert!(relay.seen().len() > data.len(), "everything went through the relay");
     let info_hash = subject.content.info_hash.0;
     let secrets: [&[u8]; 6] = [phrase, &data[..32], b"f.bin", b"lab", b"user2", &info_hash];
     for secret in secrets {
@@ -445,7 +407,7 @@ fn without_the_key_of_the_group_nobody_gets_a_byte_of_a_piece() {
         let mut member = TcpStream::connect(relay.addr).expect("the relay listens");
         deadline(&member);
         handshake::peer_to_peer(&mut member, KeyId([7; 16]), &Secret([7; 32])).expect("a member");
-        let seen = relay.seen.lock().clone();
+        let seen = relay.seen();
         // Preface with key id, length, first message.
         seen[..27 + 2 + 48].to_vec()
     };

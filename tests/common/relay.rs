@@ -1,0 +1,60 @@
+//! Stands between two programs: passes every byte on, keeps all of them, and can cut the connections.
+
+use parking_lot::Mutex;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+
+pub struct Relay {
+    pub addr: SocketAddr,
+    seen: Arc<Mutex<Vec<u8>>>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Relay {
+    /// Whoever connects to `addr` is connected to `to`. The threads end with the test's process.
+    pub fn to(to: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("bound");
+        let (seen, open) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+        let (all, connections) = (seen.clone(), open.clone());
+        std::thread::spawn(move || {
+            for near in listener.incoming() {
+                let (Ok(near), Ok(far)) = (near, TcpStream::connect(to)) else { continue };
+                for (from, to) in [(&near, &far), (&far, &near)] {
+                    let (from, to) = (from.try_clone().expect("descriptors"), to.try_clone().expect("descriptors"));
+                    let all = all.clone();
+                    std::thread::spawn(move || pass_on(from, to, &all));
+                }
+                connections.lock().push(near);
+            }
+        });
+        Self { addr, seen, open }
+    }
+
+    /// Ends every connection that is open now.
+    pub fn cut(&self) {
+        self.open.lock().drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+    }
+
+    /// Everything that went through, in both directions.
+    pub fn seen(&self) -> Vec<u8> {
+        self.seen.lock().clone()
+    }
+
+    /// Whether these bytes went through next to each other.
+    pub fn saw(&self, bytes: &[u8]) -> bool {
+        self.seen.lock().windows(bytes.len()).any(|window| window == bytes)
+    }
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream, seen: &Mutex<Vec<u8>>) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(len @ 1..) = from.read(&mut buffer) {
+        seen.lock().extend_from_slice(&buffer[..len]);
+        if to.write_all(&buffer[..len]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+}

@@ -1,0 +1,235 @@
+//! The tracker's console: commands, one per line, on standard input. Its end closes the console, not the tracker.
+
+use crate::model::escape::excerpt;
+use parking_lot::Mutex;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Longest line that can be a command; longer ones are read and refused.
+const LINE_LEN_MAX: usize = 1024;
+/// Most characters of an unknown command that the answer repeats.
+const SHOWN_MAX: usize = 40;
+/// How often a console that is in the background looks whether it is in front again.
+const BACKGROUND_PAUSE: Duration = Duration::from_secs(1);
+
+const HELP: &str = "\
+status  show address, fingerprint, numbers of users, groups, files and connections
+help    show this
+quit    stop the tracker";
+
+/// What a console can have done.
+pub trait Commands: Send {
+    /// The text of `status`.
+    fn status(&self) -> String;
+    /// Stops the tracker.
+    fn quit(&self);
+}
+
+/// A console that is read by a thread of its own.
+pub struct Console {
+    /// Readable once the thread is to end.
+    wake: Arc<OwnedFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Console {
+    /// Reads commands from `input` and answers on `output`.
+    ///
+    /// Errors: the system has no descriptor or thread left.
+    pub fn start(
+        input: impl AsFd + Send + 'static,
+        output: impl Write + Send + 'static,
+        commands: impl Commands + 'static,
+    ) -> io::Result<Self> {
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
+        let reader = Reader { wake: Arc::clone(&wake), line: Vec::new(), too_long: false };
+        let output = Mutex::new(output);
+        let run = move || reader.run(&input, |line| obey(line, &commands, &mut *output.lock()));
+        let thread = thread::Builder::new().name("console".into()).spawn(run)?;
+        Ok(Self { wake, thread: Some(thread) })
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        // The counter is far from full.
+        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Carries out one line; false if nothing more is to be read.
+fn obey(line: Line<'_>, commands: &impl Commands, output: &mut impl Write) -> bool {
+    let (answer, go_on) = match line {
+        Line::TooLong => ("The line is too long, type help".to_owned(), true),
+        Line::Text(text) => match text.trim() {
+            "" => return true,
+            "quit" | "exit" => {
+                commands.quit();
+                return false;
+            }
+            "status" => (commands.status(), true),
+            "help" | "?" => (HELP.to_owned(), true),
+            other => (format!("Unknown command '{}', type help", excerpt(other, SHOWN_MAX)), true),
+        },
+    };
+    // Whoever closed the output does not want to read it.
+    let _ = writeln!(output, "{answer}").and_then(|()| output.flush());
+    go_on
+}
+
+enum Line<'a> {
+    Text(&'a str),
+    TooLong,
+}
+
+/// Cuts what comes in into lines.
+struct Reader {
+    wake: Arc<OwnedFd>,
+    line: Vec<u8>,
+    /// The rest of this line is skipped.
+    too_long: bool,
+}
+
+impl Reader {
+    fn run(mut self, input: &impl AsFd, mut obey: impl FnMut(Line<'_>) -> bool) {
+        let mut buf = [0; 512];
+        while self.wait(input) {
+            match rustix::io::read(input, &mut buf) {
+                Ok(0) => {
+                    self.end_line(&mut obey);
+                    return;
+                }
+                Ok(len) => {
+                    if !self.take(&buf[..len], &mut obey) {
+                        return;
+                    }
+                }
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                // A terminal that is gone, a closed descriptor: there will be no more commands.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Waits until something can be read; false if the thread is to end.
+    fn wait(&self, input: &impl AsFd) -> bool {
+        loop {
+            let background = in_background(input);
+            let mut fds = [PollFd::new(&*self.wake, PollFlags::IN), PollFd::new(input, PollFlags::IN)];
+            // A process in the background is stopped if it reads from its terminal.
+            let (watched, timeout) = if background { (1, Some(BACKGROUND_PAUSE)) } else { (2, None) };
+            let timeout = timeout.and_then(|pause| Timespec::try_from(pause).ok());
+            match poll(&mut fds[..watched], timeout.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => return false,
+            }
+            if !fds[0].revents().is_empty() {
+                return false;
+            }
+            if !background && !fds[1].revents().is_empty() && !in_background(input) {
+                return true;
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], obey: &mut impl FnMut(Line<'_>) -> bool) -> bool {
+        for &byte in bytes {
+            if byte == b'\n' {
+                if !self.end_line(obey) {
+                    return false;
+                }
+            } else if self.line.len() < LINE_LEN_MAX {
+                self.line.push(byte);
+            } else {
+                self.too_long = true;
+            }
+        }
+        true
+    }
+
+    fn end_line(&mut self, obey: &mut impl FnMut(Line<'_>) -> bool) -> bool {
+        let line = std::mem::take(&mut self.line);
+        if std::mem::take(&mut self.too_long) {
+            obey(Line::TooLong)
+        } else {
+            obey(Line::Text(&String::from_utf8_lossy(&line)))
+        }
+    }
+}
+
+/// Whether this is a terminal that somebody else is using now.
+fn in_background(input: &impl AsFd) -> bool {
+    // Fails for anything but this process's own terminal, and then nobody can be in front of it.
+    rustix::termios::tcgetpgrp(input).is_ok_and(|front| front != rustix::process::getpgrp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::{Receiver, Sender, unbounded};
+    use std::fs::File;
+
+    struct Script(Sender<&'static str>);
+
+    impl Commands for Script {
+        fn status(&self) -> String {
+            "fine".into()
+        }
+        fn quit(&self) {
+            self.0.send("quit").expect("somebody listens");
+        }
+    }
+
+    fn pipe() -> (File, File) {
+        let (read, write) = rustix::pipe::pipe().expect("a pipe");
+        (read.into(), write.into())
+    }
+
+    fn console() -> (File, Console, File, Receiver<&'static str>) {
+        let ((input, typed), (shown, output)) = (pipe(), pipe());
+        let (done, events) = unbounded();
+        (typed, Console::start(input, output, Script(done)).expect("started"), shown, events)
+    }
+
+    fn all(mut shown: File) -> String {
+        let mut text = String::new();
+        io::Read::read_to_string(&mut shown, &mut text).expect("text");
+        text
+    }
+
+    #[test]
+    fn commands_are_answered_and_quit_is_the_last_one() {
+        let (mut typed, _console, shown, events) = console();
+        typed.write_all(b"status\n\n  help \r\nfrob\x1b[2J\nquit\nstatus\n").expect("taken");
+        assert_eq!(events.recv(), Ok("quit"));
+        assert_eq!(all(shown), format!("fine\n{HELP}\nUnknown command 'frob\\u{{1b}}[2J', type help\n"));
+    }
+
+    #[test]
+    fn the_end_of_input_closes_the_console_and_nothing_else() {
+        let (mut typed, _console, shown, events) = console();
+        typed.write_all(b"status").expect("taken");
+        drop(typed);
+        assert_eq!(all(shown), "fine\n", "a last line needs no end");
+        assert!(events.recv().is_err(), "nothing was stopped");
+    }
+
+    #[test]
+    fn a_line_without_end_costs_no_memory_and_a_console_ends_whenever_it_is_told() {
+        let (mut typed, console, shown, _events) = console();
+        typed.write_all(&[b'x'; 3 * LINE_LEN_MAX]).expect("taken");
+        typed.write_all(b"\nstatus\n").expect("taken");
+        let mut first = [0; 37];
+        let mut shown = shown;
+        io::Read::read_exact(&mut shown, &mut first).expect("two answers");
+        assert_eq!(&first, b"The line is too long, type help\nfine\n");
+        drop(console);
+        assert_eq!(all(shown), "");
+    }
+}

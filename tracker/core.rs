@@ -1,0 +1,57 @@
+//! What every session needs, in one place: the parts of a tracker between its sockets and its state.
+
+use super::commit::Committer;
+use super::identity::Identity;
+use super::manifests::Manifests;
+use super::password::Passwords;
+use super::presence::{Presence, Risen};
+use super::roster::Roster;
+use super::state::State;
+use super::throttle::Throttle;
+use crate::model::id::GroupRef;
+use crate::wire::client_tracker::{GroupKey, Peer, Reply};
+use std::sync::Arc;
+
+/// The parts. Each locks for itself, and none holds its lock while another is asked.
+pub struct Core {
+    /// Keys and tokens.
+    pub identity: Identity,
+    /// Changes, and the state that they lead to.
+    pub committer: Committer,
+    /// Who is online.
+    pub presence: Presence,
+    /// Who is logged in at this tracker.
+    pub roster: Roster,
+    /// Lists of files and pieces.
+    pub manifests: Manifests,
+    /// Checks passwords.
+    pub passwords: Passwords,
+    /// Slows down whoever guesses them.
+    pub throttle: Throttle,
+}
+
+impl Core {
+    /// The durable state.
+    pub fn state(&self) -> Arc<State> {
+        self.committer.state()
+    }
+
+    /// The key that a group has in a state; `None` if there is no such group.
+    pub fn group_key(&self, state: &State, group: GroupRef) -> Option<GroupKey> {
+        let (id, key) = self.identity.group_key(group, &state.chain(group)?);
+        Some(GroupKey { group, name: state.group_name(group)?, id, key })
+    }
+
+    /// Tells those whom it concerns that somebody holds pieces.
+    pub fn tell_risen(&self, state: &State, risen: &Risen) {
+        let holder = &risen.holder;
+        let Some(account) = state.account(holder.key.user) else {
+            return;
+        };
+        let peer = Peer { client: holder.key.client, user: account.name, addr: holder.addr, held: holder.held };
+        let reply = Reply::PeerUp { share: risen.share, peer };
+        for sender in risen.tell.iter().filter_map(|key| self.roster.sender(key)) {
+            sender.push(&reply);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The folder in which a tracker keeps its data: made on first start, for this user alone, and locked while the tracker
+//! runs.
+
+use crate::sys;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Why a data folder cannot be used. Each is one line.
+#[derive(Debug)]
+pub enum DataDirError {
+    /// It, or something in it, cannot be made or opened.
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// Why it failed.
+        error: io::Error,
+    },
+    /// Another tracker is running on it.
+    Locked(PathBuf),
+}
+
+impl fmt::Display for DataDirError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DataDirError::Io { path, doing, error } => {
+                write!(f, "cannot {doing} {}: {}", path.display(), sys::reason(error))
+            }
+            DataDirError::Locked(path) => write!(
+                f,
+                "another tracker is using {}; stop it, or give this one another folder with --data-dir",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for DataDirError {}
+
+/// A locked data folder. The lock ends with it.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Where a tracker keeps its data unless told otherwise: `<tracker_info>.data/tracker-<number>`, links resolved.
+///
+/// Errors: those of finding `tracker_info`.
+pub fn default_path(tracker_info: &Path, number: u16) -> io::Result<PathBuf> {
+    let mut path = OsString::from(tracker_info.canonicalize()?);
+    path.push(".data");
+    Ok(PathBuf::from(path).join(format!("tracker-{number}")))
+}
+
+impl DataDir {
+    /// Makes the folder if there is none, and locks it.
+    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        make_folder(path)?;
+        let lock_path = path.join("lock");
+        let failed = |error| DataDirError::Io { path: lock_path.clone(), doing: "open", error };
+        let mut options = OpenOptions::new();
+        let lock = options.write(true).create(true).truncate(false).mode(0o600).open(&lock_path).map_err(failed)?;
+        match sys::try_lock(&lock) {
+            Ok(true) => Ok(Self { path: path.to_path_buf(), _lock: lock }),
+            Ok(false) => Err(DataDirError::Locked(path.to_path_buf())),
+            Err(error) => Err(DataDirError::Io { path: lock_path, doing: "lock", error }),
+        }
+    }
+
+    /// Makes a folder inside, if there is none.
+    pub fn folder(&self, name: &str) -> Result<PathBuf, DataDirError> {
+        let path = self.path.join(name);
+        make_folder(&path)?;
+        Ok(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn make_folder(path: &Path) -> Result<(), DataDirError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| DataDirError::Io { path: path.to_path_buf(), doing: "make the folder", error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn it_is_made_for_its_owner_alone_and_locked_as_long_as_it_is_used() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let path = temp.path().join("a").join("tracker-1");
+        let data = DataDir::open(&path).expect("made");
+        assert_eq!(path.metadata().expect("there").mode() & 0o777, 0o700);
+        let error = DataDir::open(&path).expect_err("in use").to_string();
+        assert!(error.starts_with("another tracker is using ") && error.contains("--data-dir"), "{error}");
+        assert!(data.folder("manifests").expect("made").is_dir());
+        drop(data);
+        DataDir::open(&path).expect("free again");
+    }
+
+    #[test]
+    fn a_file_in_its_place_is_told_in_one_line() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let path = temp.path().join("file");
+        std::fs::write(&path, "").expect("writable");
+        let error = DataDir::open(&path).expect_err("a file").to_string();
+        assert!(error.starts_with("cannot make the folder ") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn by_default_it_stands_beside_tracker_info_and_bears_the_number() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let info = temp.path().join("tracker_info.txt");
+        std::fs::write(&info, "").expect("writable");
+        let expected = info.canonicalize().expect("there").with_file_name("tracker_info.txt.data").join("tracker-3");
+        assert_eq!(default_path(&info, 3).expect("there"), expected);
+    }
+}

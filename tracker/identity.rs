@@ -1,0 +1,364 @@
+//! The cluster key that the trackers of one installation share, and everything derived from it: their static key, the
+//! keys of the groups, session tokens.
+
+use crate::model::digest::{Fingerprint, KeyId};
+use crate::model::id::{GroupRef, OpId, UserRef};
+use crate::wire::client_tracker::TOKEN_LEN_MAX;
+use crate::wire::codec::{self, Blob};
+use crate::wire::handshake::{self, Secret};
+use ring::rand::SecureRandom;
+use ring::{hkdf, hmac};
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Length of the cluster key in bytes.
+const KEY_LEN: usize = 32;
+/// Length of the random part of a token in bytes.
+const NONCE_LEN: usize = 16;
+/// Length of the code that makes a token hard to forge (HMAC-SHA256), in bytes.
+const MAC_LEN: usize = 32;
+/// Separates what is derived here from any other use of the same 32 bytes.
+const SALT: &[u8] = b"groupshare cluster key 1";
+
+/// Why there is no cluster key. Each is one line that says what to do.
+#[derive(Debug)]
+pub enum IdentityError {
+    /// The key file or its folder cannot be read or written.
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// Why it failed.
+        error: io::Error,
+    },
+    /// There is something else in the place of the key file.
+    NotAFile(PathBuf),
+    /// The key file does not have exactly 32 bytes.
+    Size {
+        /// Which.
+        path: PathBuf,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// Others than the file's owner may read or write it.
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The system has no random bytes to give.
+    NoRandomness,
+}
+
+impl fmt::Display for IdentityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            IdentityError::Io { path, doing, error } => write!(f, "cannot {doing} {}: {error}", path.display()),
+            IdentityError::NotAFile(path) => write!(f, "{} is not a file; move it away", path.display()),
+            IdentityError::Size { path, len } => write!(
+                f,
+                "{} has {len} bytes instead of {KEY_LEN}; put the key of the other trackers there, or remove it if \
+                 there are none",
+                path.display()
+            ),
+            IdentityError::Open { path, mode } => write!(
+                f,
+                "{} can be read by other users (mode {mode:03o}); run: chmod 600 '{}'",
+                path.display(),
+                path.display()
+            ),
+            IdentityError::NoRandomness => write!(f, "the system gives no random bytes"),
+        }
+    }
+}
+
+impl std::error::Error for IdentityError {}
+
+/// What the trackers of one installation share. Cheap to ask; holds no file.
+pub struct Identity {
+    derive: hkdf::Prk,
+    static_key: Secret,
+    fingerprint: Fingerprint,
+    token_key: hmac::Key,
+    random: ring::rand::SystemRandom,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.fingerprint)
+    }
+}
+
+/// Length of derived keys in bytes, as ring's HKDF wants to be told.
+struct Len;
+
+impl hkdf::KeyType for Len {
+    fn len(&self) -> usize {
+        KEY_LEN
+    }
+}
+
+fn expand(prk: &hkdf::Prk, info: &[&[u8]]) -> [u8; KEY_LEN] {
+    let mut out = [0; KEY_LEN];
+    let okm = prk.expand(info, Len).and_then(|okm| okm.fill(&mut out));
+    okm.expect("HKDF-SHA256 gives up to 8,160 bytes");
+    out
+}
+
+impl Identity {
+    /// Everything derived from these 32 bytes.
+    pub fn new(cluster_key: &[u8; KEY_LEN]) -> Self {
+        let derive = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(cluster_key);
+        let static_key = Secret(expand(&derive, &[b"tracker static key"]));
+        let fingerprint = handshake::fingerprint(&handshake::public_key(&static_key));
+        let token_key = hmac::Key::new(hmac::HMAC_SHA256, &expand(&derive, &[b"session tokens"]));
+        Self { derive, static_key, fingerprint, token_key, random: ring::rand::SystemRandom::new() }
+    }
+
+    /// Reads the key file beside a tracker_info.txt, or makes it if there is none yet.
+    pub fn open(tracker_info: &Path) -> Result<Self, IdentityError> {
+        let path = key_path(tracker_info)?;
+        let key = match read_key(&path)? {
+            Some(key) => key,
+            None => make_key(&path)?,
+        };
+        Ok(Self::new(&key))
+    }
+
+    /// The trackers' static private key (X25519).
+    pub fn static_key(&self) -> &Secret {
+        &self.static_key
+    }
+
+    /// The fingerprint of the trackers' static public key.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// The key of a group after these departures, with its public id.
+    pub fn group_key(&self, group: GroupRef, chain: &[u8; 32]) -> (KeyId, Secret) {
+        let group = codec::to_bytes(&group.0);
+        let id = expand(&self.derive, &[b"group key id", &group, chain]);
+        let id = id.first_chunk().expect("an id is shorter than what is derived");
+        (KeyId(*id), Secret(expand(&self.derive, &[b"group key", &group, chain])))
+    }
+
+    /// Makes a session token for a user who has just proved the password that this op set. `None` if the system gives
+    /// no random bytes.
+    pub fn token(&self, user: UserRef, password_set_by: OpId) -> Option<Blob<TOKEN_LEN_MAX>> {
+        let mut nonce = [0; NONCE_LEN];
+        self.random.fill(&mut nonce).ok()?;
+        let mut token = codec::to_bytes(&user);
+        token.extend_from_slice(&nonce);
+        let mac = hmac::sign(&self.token_key, &signed(&token, password_set_by));
+        token.extend_from_slice(mac.as_ref());
+        Blob::new(token)
+    }
+
+    /// Whom a token names, not yet proved. The proof is [`Identity::check_token`].
+    pub fn token_user(&self, token: &[u8]) -> Option<UserRef> {
+        let claim_len = token.len().checked_sub(NONCE_LEN + MAC_LEN)?;
+        codec::from_bytes(&token[..claim_len]).ok()
+    }
+
+    /// Whether a token was made by a tracker of this installation while the password that this op set was in force.
+    pub fn check_token(&self, token: &[u8], password_set_by: OpId) -> bool {
+        token
+            .split_last_chunk::<MAC_LEN>()
+            .is_some_and(|(claim, mac)| hmac::verify(&self.token_key, &signed(claim, password_set_by), mac).is_ok())
+    }
+}
+
+/// What a token's code is over: who and nonce, which the token carries, and the op behind the password, which it does not.
+fn signed(claim: &[u8], password_set_by: OpId) -> Vec<u8> {
+    let mut signed = claim.to_vec();
+    signed.extend_from_slice(&codec::to_bytes(&password_set_by));
+    signed
+}
+
+/// The path of the key file: that of tracker_info.txt, links resolved, with `.key` behind it.
+pub fn key_path(tracker_info: &Path) -> Result<PathBuf, IdentityError> {
+    let canonical = tracker_info.canonicalize();
+    let canonical = canonical.map_err(|error| failed(tracker_info, "find", error))?;
+    let mut path = OsString::from(canonical);
+    path.push(".key");
+    Ok(path.into())
+}
+
+fn failed(path: &Path, doing: &'static str, error: io::Error) -> IdentityError {
+    IdentityError::Io { path: path.to_path_buf(), doing, error }
+}
+
+/// Reads the key file; `None` if there is none.
+fn read_key(path: &Path) -> Result<Option<[u8; KEY_LEN]>, IdentityError> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(path, "read", error)),
+    };
+    let meta = file.metadata().map_err(|error| failed(path, "read", error))?;
+    if !meta.is_file() {
+        return Err(IdentityError::NotAFile(path.to_path_buf()));
+    }
+    if meta.mode() & 0o077 != 0 {
+        return Err(IdentityError::Open { path: path.to_path_buf(), mode: meta.mode() & 0o777 });
+    }
+    if meta.len() != KEY_LEN as u64 {
+        return Err(IdentityError::Size { path: path.to_path_buf(), len: meta.len() });
+    }
+    let mut key = [0; KEY_LEN];
+    file.read_exact(&mut key).map_err(|error| failed(path, "read", error))?;
+    Ok(Some(key))
+}
+
+/// Makes the key file. It is written whole under another name and then linked into place, which fails if another
+/// starter was faster; then that one's key counts. So nobody ever reads half a key.
+fn make_key(path: &Path) -> Result<[u8; KEY_LEN], IdentityError> {
+    let random = ring::rand::SystemRandom::new();
+    let (mut key, mut suffix) = ([0; KEY_LEN], [0; 8]);
+    random.fill(&mut key).and_then(|()| random.fill(&mut suffix)).map_err(|_| IdentityError::NoRandomness)?;
+    let mut temp = OsString::from(path);
+    temp.push(format!(".{:016x}.tmp", u64::from_be_bytes(suffix)));
+    let temp = PathBuf::from(temp);
+    let linked = write_new(&temp, &key).and_then(|()| fs::hard_link(&temp, path));
+    // Fails only if the file was not made.
+    let _ = fs::remove_file(&temp);
+    match linked {
+        Ok(()) => {
+            sync_folder_of(path).map_err(|error| failed(path, "make", error))?;
+            Ok(key)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            read_key(path)?.ok_or_else(|| failed(path, "read", io::ErrorKind::NotFound.into()))
+        }
+        Err(error) => Err(failed(path, "make", error)),
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::Origin;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::sync::Barrier;
+
+    fn op(seq: u64) -> OpId {
+        OpId { origin: Origin { tracker: 1, incarnation: 7 }, seq }
+    }
+
+    fn info(folder: &tempfile::TempDir) -> PathBuf {
+        let path = folder.path().join("tracker_info.txt");
+        fs::write(&path, "127.0.0.1 9000\n").expect("writable");
+        path
+    }
+
+    #[test]
+    fn the_key_is_made_once_and_read_ever_after() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let info = info(&folder);
+        let first = Identity::open(&info).expect("made");
+        assert_eq!(Identity::open(&info).expect("read").fingerprint(), first.fingerprint());
+        let meta = fs::metadata(key_path(&info).expect("there")).expect("there");
+        assert_eq!((meta.len(), meta.mode() & 0o777), (32, 0o600));
+        assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 2, "no other file is left behind");
+    }
+
+    #[test]
+    fn starters_at_the_same_time_agree_on_one_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let info = info(&folder);
+        let barrier = Barrier::new(8);
+        let prints: Vec<Fingerprint> = std::thread::scope(|scope| {
+            let start = || {
+                barrier.wait();
+                Identity::open(&info).expect("made or read").fingerprint()
+            };
+            let starters: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+            starters.into_iter().map(|starter| starter.join().expect("no panic")).collect()
+        });
+        assert!(prints.windows(2).all(|pair| pair[0] == pair[1]), "{prints:?}");
+        assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 2);
+    }
+
+    #[test]
+    fn a_link_to_tracker_info_leads_to_the_same_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let info = info(&folder);
+        let link = folder.path().join("link.txt");
+        symlink(&info, &link).expect("linked");
+        assert_eq!(key_path(&link).expect("there"), key_path(&info).expect("there"));
+    }
+
+    #[test]
+    fn a_key_file_of_the_wrong_size_or_open_to_others_is_refused_in_one_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let info = info(&folder);
+        let path = key_path(&info).expect("there");
+        fs::write(&path, [0; 31]).expect("writable");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("allowed");
+        let error = Identity::open(&info).expect_err("others may read it").to_string();
+        assert!(error.contains("chmod 600") && !error.contains('\n'), "{error}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("allowed");
+        let error = Identity::open(&info).expect_err("too short").to_string();
+        assert!(error.contains("31 bytes instead of 32") && !error.contains('\n'), "{error}");
+        fs::remove_file(&path).expect("removable");
+        fs::create_dir_all(&path).expect("makeable");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("allowed");
+        assert!(matches!(Identity::open(&info), Err(IdentityError::NotAFile(_))));
+        let error = Identity::open(&folder.path().join("none.txt")).expect_err("no such file").to_string();
+        assert!(error.starts_with("cannot find "), "{error}");
+    }
+
+    #[test]
+    fn what_is_derived_differs_by_label_group_and_chain_and_is_the_same_everywhere() {
+        let (here, there) = (Identity::new(&[1; 32]), Identity::new(&[1; 32]));
+        let (a, b) = (GroupRef(op(1)), GroupRef(op(2)));
+        assert_eq!(here.group_key(a, &[0; 32]), there.group_key(a, &[0; 32]));
+        assert_ne!(here.group_key(a, &[0; 32]), here.group_key(b, &[0; 32]));
+        assert_ne!(here.group_key(a, &[0; 32]), here.group_key(a, &[1; 32]));
+        assert_ne!(here.static_key().0, here.group_key(a, &[0; 32]).1.0);
+        assert_ne!(here.fingerprint(), Identity::new(&[2; 32]).fingerprint());
+        let (id, key) = here.group_key(a, &[0; 32]);
+        assert_ne!(id.0[..], key.0[..KeyId::LEN]);
+    }
+
+    #[test]
+    fn a_token_holds_for_its_user_and_password_alone() {
+        let identity = Identity::new(&[1; 32]);
+        let user = UserRef(op(1));
+        let made = identity.token(user, op(5)).expect("random bytes");
+        let token = made.as_bytes();
+        assert_eq!(identity.token_user(token), Some(user));
+        assert!(Identity::new(&[1; 32]).check_token(token, op(5)), "valid at every tracker");
+        assert!(!identity.check_token(token, op(6)), "the password was changed");
+        assert!(!Identity::new(&[2; 32]).check_token(token, op(5)), "another installation");
+        for at in 0..token.len() {
+            let mut forged = token.to_vec();
+            forged[at] ^= 1;
+            assert!(!identity.check_token(&forged, op(5)), "byte {at}");
+        }
+        for len in 0..token.len() {
+            assert!(!identity.check_token(&token[..len], op(5)), "{len} bytes");
+            assert_eq!(identity.token_user(&token[..len]), None, "{len} bytes");
+        }
+        let again = identity.token(user, op(5)).expect("random bytes");
+        assert_ne!(again.as_bytes(), token);
+    }
+}

@@ -1,0 +1,401 @@
+//! Manifests as files, named by their info hash. One is there only if it is whole, checked and durable.
+
+use crate::model::digest::InfoHash;
+use crate::model::manifest::Content;
+use crate::model::name::FileName;
+use crate::model::piece::Layout;
+use crate::sys;
+use crate::wire::client_tracker::MANIFEST_PART_MAX;
+use crate::wire::error::{Code, Refusal};
+use crate::wire::manifest::{MANIFEST_LEN_MAX, decode};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What a file is called that is not whole yet.
+const TEMP_SUFFIX: &str = ".tmp";
+/// Facts remembered so that a share that follows its manifest needs no second look at the file.
+const FACTS_MAX: usize = 1024;
+/// How long an upload waits for its turn to be checked.
+const CHECK_WAIT: Duration = Duration::from_secs(30);
+
+/// What a share's description must agree with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// How the stream is cut.
+    pub layout: Layout,
+    /// Number of files.
+    pub file_count: u32,
+    /// The first component of every path.
+    pub root: Arc<str>,
+}
+
+impl Facts {
+    /// Whether this is the manifest of such content under such a name.
+    pub fn agree_with(&self, name: &FileName, content: &Content) -> bool {
+        let named = FileName::from_input(&self.root).is_ok_and(|root| root == name.base());
+        named && self.layout == content.layout && self.file_count == content.file_count
+    }
+}
+
+/// The manifests that this tracker has.
+#[derive(Debug)]
+pub struct Manifests {
+    folder: PathBuf,
+    handle: File,
+    /// Tells apart the files of uploads.
+    uploads: AtomicU64,
+    facts: Mutex<HashMap<InfoHash, Facts>>,
+    /// Holds one token. Whoever has it may read a whole manifest into memory, which can take twice 128 MiB.
+    turn: (Sender<()>, Receiver<()>),
+}
+
+/// A manifest on its way in. What was written goes away with it unless it became whole.
+#[derive(Debug)]
+pub struct Upload {
+    info_hash: InfoHash,
+    total: u32,
+    written: u32,
+    file: File,
+    path: PathBuf,
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // Fails if the file has got its final name.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// One part of a manifest, as a client sends it.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    /// Of which manifest.
+    pub info_hash: InfoHash,
+    /// Length of the whole in bytes.
+    pub total: u32,
+    /// Where the part begins.
+    pub offset: u32,
+    /// The part.
+    pub bytes: &'a [u8],
+}
+
+fn unavailable(error: &io::Error) -> Refusal {
+    Refusal::about(Code::Unavailable, sys::reason(error))
+}
+
+fn bad(why: impl Display) -> Refusal {
+    Refusal::about(Code::BadManifest, why)
+}
+
+impl Manifests {
+    /// The manifests in a folder. Removes what uploads of an earlier run have left behind.
+    ///
+    /// Errors: the folder cannot be read or changed.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().ends_with(TEMP_SUFFIX) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        let turn = bounded(1);
+        turn.0.send(()).map_err(io::Error::other)?;
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            handle: sys::open_folder(folder)?,
+            uploads: AtomicU64::new(0),
+            facts: Mutex::default(),
+            turn,
+        })
+    }
+
+    fn path(&self, info_hash: InfoHash) -> PathBuf {
+        self.folder.join(info_hash.to_string())
+    }
+
+    /// Takes the next part of a manifest. Parts come in order, the first one begins an upload anew; of a manifest that
+    /// is here already they are thrown away. After the last part the manifest is checked and made durable.
+    ///
+    /// Refusals: `BadManifest` if a part does not follow the one before or the whole is not valid, `SlowDown`,
+    /// `Unavailable` if the disk does not take it. After any of them the upload has to begin anew.
+    pub fn put(&self, upload: &mut Option<Upload>, part: Part<'_>) -> Result<(), Refusal> {
+        if part.total as usize > MANIFEST_LEN_MAX {
+            return Err(bad("it is too large"));
+        }
+        if self.has(part.info_hash).map_err(|error| unavailable(&error))? {
+            *upload = None;
+            return Ok(());
+        }
+        let mut current = match upload.take() {
+            Some(current) if part.offset > 0 => current,
+            _ if part.offset == 0 => self.begin(part.info_hash, part.total).map_err(|error| unavailable(&error))?,
+            _ => return Err(bad("its first part is missing")),
+        };
+        // No overflow: a part has at most 512 KiB, and what was written is at most the total.
+        let end = current.written + part.bytes.len().min(MANIFEST_PART_MAX) as u32;
+        let follows = (current.info_hash, current.total, current.written) == (part.info_hash, part.total, part.offset);
+        if !follows || part.bytes.is_empty() || end > current.total {
+            return Err(bad("its parts do not follow each other"));
+        }
+        current.file.write_all(part.bytes).map_err(|error| unavailable(&error))?;
+        current.written = end;
+        if current.written == current.total {
+            return self.finish(&current);
+        }
+        *upload = Some(current);
+        Ok(())
+    }
+
+    fn begin(&self, info_hash: InfoHash, total: u32) -> io::Result<Upload> {
+        let number = self.uploads.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.join(format!("{info_hash}.{number}{TEMP_SUFFIX}"));
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Upload { info_hash, total, written: 0, file, path })
+    }
+
+    /// Gives a whole upload its name, if it is what its name says.
+    fn finish(&self, upload: &Upload) -> Result<(), Refusal> {
+        let facts = self.examine(&upload.file, upload.info_hash)?;
+        let place = || {
+            upload.file.sync_all()?;
+            fs::rename(&upload.path, self.path(upload.info_hash))?;
+            sys::sync_folder(&self.handle)
+        };
+        place().map_err(|error| unavailable(&error))?;
+        self.remember(upload.info_hash, facts);
+        Ok(())
+    }
+
+    /// Reads and checks a whole manifest, one at a time.
+    fn examine(&self, file: &File, info_hash: InfoHash) -> Result<Facts, Refusal> {
+        let (give, take) = &self.turn;
+        take.recv_timeout(CHECK_WAIT).map_err(|_| Code::SlowDown)?;
+        let facts = read_facts(file, info_hash);
+        give.send(()).map_err(|_| Code::Unavailable)?;
+        facts
+    }
+
+    fn remember(&self, info_hash: InfoHash, facts: Facts) {
+        let mut known = self.facts.lock();
+        if known.len() >= FACTS_MAX {
+            // They can all be read again.
+            known.clear();
+        }
+        known.insert(info_hash, facts);
+    }
+
+    /// Whether a manifest is here.
+    ///
+    /// Errors: the disk does not answer.
+    pub fn has(&self, info_hash: InfoHash) -> io::Result<bool> {
+        self.path(info_hash).try_exists()
+    }
+
+    /// What a manifest says; `None` if it is not here. One that was damaged is removed, so that it can come in again.
+    /// Refusals: `Unavailable`, `SlowDown`.
+    pub fn facts(&self, info_hash: InfoHash) -> Result<Option<Facts>, Refusal> {
+        let file = match File::open(self.path(info_hash)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unavailable(&error)),
+        };
+        if let Some(facts) = self.facts.lock().get(&info_hash) {
+            return Ok(Some(facts.clone()));
+        }
+        match self.examine(&file, info_hash) {
+            Ok(facts) => {
+                self.remember(info_hash, facts.clone());
+                Ok(Some(facts))
+            }
+            Err(refusal) if refusal.code == Code::BadManifest => {
+                fs::remove_file(self.path(info_hash)).map_err(|error| unavailable(&error))?;
+                Ok(None)
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// The length of a manifest and a part of it, as long as one message carries; empty at the end. Refusals:
+    /// `Unavailable`.
+    pub fn read(&self, info_hash: InfoHash, offset: u32) -> Result<(u32, Vec<u8>), Refusal> {
+        let read = || {
+            let file = File::open(self.path(info_hash))?;
+            // Only manifests of at most 128 MiB have been stored.
+            let total = u32::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+            let mut part = vec![0; (total.saturating_sub(offset) as usize).min(MANIFEST_PART_MAX)];
+            file.read_exact_at(&mut part, u64::from(offset))?;
+            Ok((total, part))
+        };
+        read().map_err(|error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Refusal::about(Code::Unavailable, "this tracker has lost the list of pieces"),
+            _ => unavailable(&error),
+        })
+    }
+}
+
+fn read_facts(file: &File, info_hash: InfoHash) -> Result<Facts, Refusal> {
+    let len = file.metadata().map_err(|error| unavailable(&error))?.len();
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(MANIFEST_LEN_MAX + 1)];
+    file.read_exact_at(&mut bytes, 0).map_err(|error| unavailable(&error))?;
+    let manifest = decode(&bytes, info_hash).map_err(bad)?;
+    Ok(Facts {
+        layout: manifest.layout(),
+        // At most 2^20.
+        file_count: manifest.files().len() as u32,
+        root: manifest.files()[0].path.root().into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::digest::Sha1Digest;
+    use crate::model::manifest::{FileEntry, Manifest};
+    use crate::model::path::RelPath;
+    use crate::model::piece::PIECE_LEN;
+    use crate::wire::manifest::encode;
+
+    fn manifest(name: &str, pieces: u64) -> (Vec<u8>, Content) {
+        let file = FileEntry { path: RelPath::parse(name).expect(name), len: pieces * u64::from(PIECE_LEN) };
+        let digests = (0..pieces).map(|piece| Sha1Digest([piece as u8; 20])).collect();
+        let manifest = Manifest::new(vec![file], digests).expect("valid");
+        let (bytes, info_hash) = encode(&manifest).expect("short");
+        let sha1 = Sha1Digest([9; 20]);
+        (bytes, Content { layout: manifest.layout(), sha1, info_hash, file_count: 1 })
+    }
+
+    fn part(content: &Content, bytes: &[u8], range: std::ops::Range<usize>) -> (InfoHash, u32, u32, Vec<u8>) {
+        (content.info_hash, bytes.len() as u32, range.start as u32, bytes[range].to_vec())
+    }
+
+    fn put(
+        manifests: &Manifests,
+        upload: &mut Option<Upload>,
+        (info_hash, total, offset, bytes): (InfoHash, u32, u32, Vec<u8>),
+    ) -> Result<(), Code> {
+        let part = Part { info_hash, total, offset, bytes: &bytes };
+        manifests.put(upload, part).map_err(|refusal| refusal.code)
+    }
+
+    fn open() -> (tempfile::TempDir, Manifests) {
+        let temp = tempfile::tempdir().expect("a folder");
+        let manifests = Manifests::open(temp.path()).expect("opened");
+        (temp, manifests)
+    }
+
+    fn file_count(temp: &tempfile::TempDir) -> usize {
+        fs::read_dir(temp.path()).expect("readable").count()
+    }
+
+    #[test]
+    fn a_manifest_that_came_in_parts_can_be_read_in_parts() {
+        let (temp, manifests) = open();
+        let (bytes, content) = manifest("big.bin", 60_000);
+        let mut upload = None;
+        assert_eq!(manifests.facts(content.info_hash), Ok(None));
+        for start in (0..bytes.len()).step_by(MANIFEST_PART_MAX) {
+            assert!(!manifests.has(content.info_hash).expect("readable"), "not before it is whole");
+            let range = start..bytes.len().min(start + MANIFEST_PART_MAX);
+            assert_eq!(put(&manifests, &mut upload, part(&content, &bytes, range)), Ok(()));
+        }
+        let mut read = Vec::new();
+        loop {
+            let (total, part) = manifests.read(content.info_hash, read.len() as u32).expect("here");
+            assert_eq!(total as usize, bytes.len());
+            if part.is_empty() {
+                break;
+            }
+            read.extend_from_slice(&part);
+        }
+        assert!(read == bytes);
+        assert_eq!(manifests.read(content.info_hash, u32::MAX).expect("here").1, []);
+        assert_eq!(file_count(&temp), 1);
+        let reopened = Manifests::open(temp.path()).expect("opened");
+        let facts = reopened.facts(content.info_hash).expect("readable").expect("here");
+        assert!(facts.agree_with(&FileName::parse("big.bin").expect("a name"), &content));
+    }
+
+    #[test]
+    fn a_share_must_agree_with_its_manifest() {
+        let (_temp, manifests) = open();
+        let (bytes, content) = manifest("Mu\u{0308}ller.txt", 2);
+        put(&manifests, &mut None, part(&content, &bytes, 0..bytes.len())).expect("valid");
+        let facts = manifests.facts(content.info_hash).expect("readable").expect("here");
+        let name = |text: &str| FileName::parse(text).expect(text);
+        assert!(facts.agree_with(&name("Müller.txt"), &content), "names are compared in their normal form");
+        assert!(facts.agree_with(&name("Müller.txt~2"), &content), "a share that was renamed");
+        assert!(!facts.agree_with(&name("other.txt"), &content));
+        let layout = Layout::new(7).expect("small");
+        assert!(!facts.agree_with(&name("Müller.txt"), &Content { layout, ..content }));
+        assert!(!facts.agree_with(&name("Müller.txt"), &Content { file_count: 2, ..content }));
+    }
+
+    #[test]
+    fn parts_out_of_order_and_wrong_bytes_are_refused_and_leave_nothing_behind() {
+        let (temp, manifests) = open();
+        let (bytes, content) = manifest("a", 100);
+        let (_, other) = manifest("b", 100);
+        let (len, mut upload) = (bytes.len(), None);
+        let bad = Err(Code::BadManifest);
+        assert_eq!(put(&manifests, &mut upload, part(&content, &bytes, 10..20)), bad, "no first part");
+        for second in [
+            part(&content, &bytes, 11..20),
+            part(&content, &bytes, 9..20),
+            part(&content, &bytes, 10..10),
+            part(&other, &bytes, 10..20),
+            (content.info_hash, 20, 10, bytes[10..20].to_vec()),
+            (content.info_hash, len as u32, 10, [&bytes[10..], &[0]].concat()),
+        ] {
+            assert_eq!(put(&manifests, &mut upload, part(&content, &bytes, 0..10)), Ok(()));
+            assert_eq!(put(&manifests, &mut upload, second), bad);
+            assert!(upload.is_none());
+        }
+        let mut wrong = bytes.clone();
+        wrong[50] ^= 1;
+        assert_eq!(put(&manifests, &mut upload, part(&content, &wrong, 0..len)), bad, "another hash");
+        assert_eq!(put(&manifests, &mut upload, (content.info_hash, 0, 0, vec![])), bad, "empty");
+        assert_eq!(put(&manifests, &mut upload, (content.info_hash, u32::MAX, 0, vec![1])), bad);
+        assert_eq!(file_count(&temp), 0);
+    }
+
+    #[test]
+    fn a_damaged_file_is_removed_so_that_it_can_come_in_again() {
+        let (temp, manifests) = open();
+        let (bytes, content) = manifest("a", 100);
+        put(&manifests, &mut None, part(&content, &bytes, 0..bytes.len())).expect("valid");
+        fs::write(temp.path().join(content.info_hash.to_string()), &bytes[1..]).expect("writable");
+        let manifests = Manifests::open(temp.path()).expect("opened");
+        assert_eq!(manifests.facts(content.info_hash), Ok(None));
+        assert!(!manifests.has(content.info_hash).expect("readable"));
+    }
+
+    #[test]
+    fn an_upload_that_ends_early_or_begins_anew_leaves_nothing_behind() {
+        let (temp, manifests) = open();
+        let (bytes, content) = manifest("a", 100);
+        let mut upload = None;
+        put(&manifests, &mut upload, part(&content, &bytes, 0..10)).expect("valid");
+        put(&manifests, &mut upload, part(&content, &bytes, 0..20)).expect("valid");
+        assert_eq!(file_count(&temp), 1);
+        drop(upload);
+        assert_eq!(file_count(&temp), 0);
+        fs::write(temp.path().join("0123.4.tmp"), "left by a crash").expect("writable");
+        let manifests = Manifests::open(temp.path()).expect("opened");
+        assert_eq!(file_count(&temp), 0);
+        let mut upload = None;
+        put(&manifests, &mut upload, part(&content, &bytes, 0..10)).expect("valid");
+        put(&manifests, &mut None, part(&content, &bytes, 0..bytes.len())).expect("another client was faster");
+        put(&manifests, &mut upload, part(&content, &bytes, 10..20)).expect("thrown away");
+        assert!(upload.is_none());
+        assert_eq!(file_count(&temp), 1);
+    }
+}

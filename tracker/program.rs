@@ -1,0 +1,220 @@
+//! The tracker as a program: what it is started with, what it waits for, how it ends.
+
+use super::acceptor::{Warn, listen};
+use super::args::Args;
+use super::commit::NoLog;
+use super::console::{Commands, Console};
+use super::data_dir::{self, DataDir, DataDirError};
+use super::identity::{Identity, IdentityError};
+use super::password::Params;
+use super::seats::Caps;
+use super::server::{Server, Settings, StartError};
+use super::state::State;
+use super::throttle::Paces;
+use crate::model::digest::Fingerprint;
+use crate::model::id::Origin;
+use crate::model::tracker_list::{TrackerList, TrackerListError};
+use crate::sys;
+use crossbeam_channel::{Sender, bounded};
+use ring::rand::{SecureRandom, SystemRandom};
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Longest tracker_info.txt that is read, in bytes.
+const LIST_LEN_MAX: u64 = 1024 * 1024;
+/// Descriptors that are kept for everything but connections: files, the console, those turned away.
+const DESCRIPTORS_KEPT: u64 = 512;
+
+/// Why the tracker does not run. Each is one line that says what to do.
+#[derive(Debug)]
+pub enum ProgramError {
+    /// tracker_info.txt cannot be read.
+    ListFile(PathBuf, io::Error),
+    /// It is not a list of trackers, or does not have this one.
+    List(PathBuf, TrackerListError),
+    /// The key of the installation cannot be had.
+    Identity(IdentityError),
+    /// The list names another key than the one that is here.
+    WrongKey {
+        /// The list.
+        list: PathBuf,
+        /// What it names.
+        listed: Fingerprint,
+        /// What the key file has.
+        own: Fingerprint,
+    },
+    /// The data folder cannot be used.
+    DataDir(DataDirError),
+    /// The address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+    /// The tracker cannot start.
+    Start(StartError),
+    /// Signals, the console or random bytes cannot be had from the system.
+    System(io::Error),
+}
+
+impl fmt::Display for ProgramError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProgramError::ListFile(path, error) => {
+                write!(f, "cannot read the list of trackers {}: {}", path.display(), sys::reason(error))
+            }
+            ProgramError::List(path, error) => write!(f, "{}: {error}", path.display()),
+            ProgramError::Identity(error) => write!(f, "{error}"),
+            ProgramError::WrongKey { list, listed, own } => write!(
+                f,
+                "{} names the fingerprint {listed}, but the key beside it has {own}; copy the right key file here",
+                list.display()
+            ),
+            ProgramError::DataDir(error) => write!(f, "{error}"),
+            ProgramError::Listen(addr, error) => match error.kind() {
+                io::ErrorKind::AddrInUse => write!(
+                    f,
+                    "{addr} is in use; is this tracker running already? Otherwise choose another port in the list"
+                ),
+                io::ErrorKind::AddrNotAvailable => {
+                    write!(f, "{addr} is not an address of this machine; is this the right tracker number?")
+                }
+                io::ErrorKind::PermissionDenied => {
+                    write!(f, "port {} is reserved for the system; choose one above 1023 in the list", addr.port())
+                }
+                _ => write!(f, "cannot listen on {addr}: {}", sys::reason(error)),
+            },
+            ProgramError::Start(error) => write!(f, "{error}"),
+            ProgramError::System(error) => write!(f, "cannot start: {}", sys::reason(error)),
+        }
+    }
+}
+
+impl std::error::Error for ProgramError {}
+
+/// Starts the tracker that the command line asks for and returns when it has stopped.
+pub fn run(args: &Args) -> Result<(), ProgramError> {
+    let server = Arc::new(start(args)?);
+    let (ask, asked) = bounded(1);
+    // Before the handler is set, which would turn the wish to outlive the terminal into its opposite.
+    let outlive_terminal = sys::hangup_is_ignored();
+    handle_signals(ask.clone())?;
+    if outlive_terminal {
+        sys::ignore_hangup();
+    }
+    let status = server.status();
+    say(&format!("tracker {} on {}, fingerprint {}", status.number, status.addr, status.fingerprint));
+    let commands = Operator { server: Arc::clone(&server), ask };
+    let console = Console::start(io::stdin(), io::stdout(), commands).map_err(ProgramError::System)?;
+    // The operator and the signal handler hold senders for as long as this waits.
+    let _ = asked.recv();
+    drop(console);
+    // The console held the other reference.
+    drop(server);
+    Ok(())
+}
+
+fn start(args: &Args) -> Result<Server, ProgramError> {
+    let list = read_list(args)?;
+    let in_list = |error| ProgramError::List(args.tracker_info.clone(), error);
+    let addr = list.tracker(args.number).map_err(in_list)?;
+    // A list has at most 256 trackers.
+    let number = u16::try_from(args.number).unwrap_or(u16::MAX);
+    let identity = Identity::open(&args.tracker_info).map_err(ProgramError::Identity)?;
+    let own = identity.fingerprint();
+    if let Some(listed) = list.fingerprint().filter(|&listed| listed != own) {
+        return Err(ProgramError::WrongKey { list: args.tracker_info.clone(), listed, own });
+    }
+    // Listening comes before the data folder: a tracker that runs already is best told by its port.
+    let listener = listen(addr).map_err(|error| ProgramError::Listen(addr, error))?;
+    let data_path = match &args.data_dir {
+        Some(path) => path.clone(),
+        None => data_dir::default_path(&args.tracker_info, number)
+            .map_err(|error| ProgramError::ListFile(args.tracker_info.clone(), error))?,
+    };
+    let data_dir = DataDir::open(&data_path).map_err(ProgramError::DataDir)?;
+    let settings = Settings {
+        identity,
+        origin: Origin { tracker: number, incarnation: random_number()? },
+        state: State::new(),
+        log: Box::new(NoLog),
+        data_dir,
+        caps: caps(),
+        paces: Paces::default(),
+        password_params: Params::default(),
+        warn: warn(),
+    };
+    Server::start(listener, settings).map_err(ProgramError::Start)
+}
+
+fn read_list(args: &Args) -> Result<TrackerList, ProgramError> {
+    let path = &args.tracker_info;
+    let read = || {
+        if fs::metadata(path)?.len() > LIST_LEN_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is longer than 1 MiB"));
+        }
+        fs::read(path)
+    };
+    let bytes = read().map_err(|error| ProgramError::ListFile(path.clone(), error))?;
+    TrackerList::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| ProgramError::List(path.clone(), error))
+}
+
+fn random_number() -> Result<u64, ProgramError> {
+    let mut bytes = [0; 8];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.map_err(|_| ProgramError::System(io::Error::other("the system gives no random bytes")))?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// The caps, with as many descriptors as the system allows.
+fn caps() -> Caps {
+    match sys::raise_descriptor_limit() {
+        Ok(Some(limit)) => {
+            let left = limit.saturating_sub(DESCRIPTORS_KEPT).max(limit / 2);
+            Caps::default().within(usize::try_from(left).unwrap_or(usize::MAX))
+        }
+        // No limit, or none that can be known: accept(2) will tell.
+        Ok(None) | Err(_) => Caps::default(),
+    }
+}
+
+/// Ctrl-C, SIGTERM and a hangup stop the tracker; a second one ends it at once.
+fn handle_signals(ask: Sender<()>) -> Result<(), ProgramError> {
+    let mut asked = false;
+    let handler = move || {
+        if asked {
+            std::process::exit(130);
+        }
+        asked = true;
+        // Full if the console was faster.
+        let _ = ask.try_send(());
+    };
+    ctrlc::set_handler(handler).map_err(|error| ProgramError::System(io::Error::other(error.to_string())))
+}
+
+/// What the console commands come to.
+struct Operator {
+    server: Arc<Server>,
+    ask: Sender<()>,
+}
+
+impl Commands for Operator {
+    fn status(&self) -> String {
+        self.server.status().to_string()
+    }
+    fn quit(&self) {
+        // Full if a signal was faster.
+        let _ = self.ask.try_send(());
+    }
+}
+
+fn say(line: &str) {
+    // A tracker whose output nobody reads runs all the same.
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+fn warn() -> Warn {
+    Arc::new(|line| {
+        let _ = writeln!(io::stderr(), "tracker: {line}");
+    })
+}

@@ -1,0 +1,307 @@
+//! A running tracker: starts its threads, sweeps up behind them, stops them.
+
+use super::acceptor::{Acceptor, Warn};
+use super::commit::{Committer, OpLog};
+use super::connections::Connections;
+use super::core::Core;
+use super::data_dir::{DataDir, DataDirError};
+use super::herald;
+use super::identity::Identity;
+use super::manifests::Manifests;
+use super::password::{Params, Passwords};
+use super::presence::Presence;
+use super::roster::Roster;
+use super::seats::{Caps, Occupancy, Seats};
+use super::state::State;
+use super::throttle::{Paces, Throttle};
+use crate::model::digest::Fingerprint;
+use crate::model::id::Origin;
+use crate::sys;
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How often what has grown old is looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How long clients have at the end to take their last answers.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// What a tracker is made of and how it is to behave.
+pub struct Settings {
+    /// The key of the installation.
+    pub identity: Identity,
+    /// Under which ops are issued.
+    pub origin: Origin,
+    /// The state that the log holds.
+    pub state: State,
+    /// Makes ops durable.
+    pub log: Box<dyn OpLog>,
+    /// Where manifests are kept.
+    pub data_dir: DataDir,
+    /// How many connections are taken.
+    pub caps: Caps,
+    /// How often somebody may try.
+    pub paces: Paces,
+    /// How costly passwords are.
+    pub password_params: Params,
+    /// Tells the operator something.
+    pub warn: Warn,
+}
+
+/// Why a tracker cannot start. Each is one line.
+#[derive(Debug)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    DataDir(DataDirError),
+    /// The manifests in it cannot be read.
+    Manifests(io::Error),
+    /// A thread cannot be started, or there is no memory for one password.
+    System(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::DataDir(error) => write!(f, "{error}"),
+            StartError::Manifests(error) => write!(f, "cannot use the folder of manifests: {}", sys::reason(error)),
+            StartError::System(error) => write!(f, "cannot start: {}", sys::reason(error)),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A tracker that runs. Dropping it stops it.
+pub struct Server {
+    addr: SocketAddr,
+    number: u16,
+    started: Instant,
+    core: Arc<Core>,
+    seats: Arc<Seats>,
+    acceptor: Arc<Acceptor>,
+    connections: Arc<Connections>,
+    /// Dropped to end the housekeeper.
+    stop_housekeeper: Option<Sender<()>>,
+    accepting: Option<JoinHandle<()>>,
+    /// The others, which end by themselves once there is nothing left to do.
+    threads: Vec<JoinHandle<()>>,
+    /// Locked until everything has stopped.
+    _data_dir: DataDir,
+}
+
+/// How a tracker is doing.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Which tracker of the installation it is.
+    pub number: u16,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// The installation's fingerprint.
+    pub fingerprint: Fingerprint,
+    /// How long it has been running.
+    pub uptime: Duration,
+    /// Accounts.
+    pub users: usize,
+    /// Groups with members.
+    pub groups: usize,
+    /// Files and folders shared by somebody.
+    pub shares: usize,
+    /// Users with a client online.
+    pub users_online: usize,
+    /// Clients online.
+    pub clients_online: usize,
+    /// Connections.
+    pub connections: Occupancy,
+    /// Why changes cannot be made at present.
+    pub trouble: Option<String>,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let minutes = self.uptime.as_secs() / 60;
+        writeln!(f, "tracker {} on {}, up {} h {:02} min", self.number, self.addr, minutes / 60, minutes % 60)?;
+        writeln!(f, "fingerprint {}", self.fingerprint)?;
+        writeln!(f, "users       {}, {} online on {} clients", self.users, self.users_online, self.clients_online)?;
+        writeln!(f, "groups      {}", self.groups)?;
+        writeln!(f, "files       {}", self.shares)?;
+        let Occupancy { total, early, refused } = self.connections;
+        write!(f, "connections {total}, {early} not logged in, {refused} refused since the start")?;
+        if let Some(trouble) = &self.trouble {
+            write!(f, "\ntrouble     {trouble}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Server {
+    /// Starts a tracker on a listening socket. This function starts all threads of a tracker but those of connections.
+    ///
+    /// Errors: the folder of manifests cannot be used, a thread cannot be started.
+    pub fn start(listener: TcpListener, settings: Settings) -> Result<Self, StartError> {
+        let addr = listener.local_addr().map_err(StartError::System)?;
+        let folder = settings.data_dir.folder("manifests").map_err(StartError::DataDir)?;
+        let manifests = Manifests::open(&folder).map_err(StartError::Manifests)?;
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let passwords = Passwords::start(settings.password_params, cores).map_err(StartError::System)?;
+        let (publish, batches) = herald::channel();
+        let (warn, mut silent) = (Arc::clone(&settings.warn), false);
+        let sink = Box::new(move |published| {
+            // Fails only if the herald has panicked. Changes go on being made, and clients see them when they ask.
+            if publish.send(published).is_err() && !silent {
+                silent = true;
+                warn("clients are no longer told of changes at once; restart the tracker");
+            }
+        });
+        let committer = Committer::start(settings.origin, settings.state, settings.log, sink);
+        let core = Arc::new(Core {
+            identity: settings.identity,
+            committer: committer.map_err(StartError::System)?,
+            presence: Presence::new(),
+            roster: Roster::new(),
+            manifests,
+            passwords,
+            throttle: Throttle::new(settings.paces),
+        });
+        let (connections, to_join) = Connections::new(Arc::clone(&core));
+        let seats = Seats::new(settings.caps);
+        let acceptor =
+            Acceptor::new(listener, Arc::clone(&seats), Arc::clone(&connections), Arc::clone(&settings.warn));
+        let (stop_housekeeper, stop) = bounded(0);
+        let mut server = Self {
+            addr,
+            number: settings.origin.tracker,
+            started: Instant::now(),
+            core,
+            seats,
+            acceptor: Arc::new(acceptor),
+            connections,
+            stop_housekeeper: Some(stop_housekeeper),
+            accepting: None,
+            threads: Vec::new(),
+            _data_dir: settings.data_dir,
+        };
+        server.start_threads(batches, to_join, stop, settings.warn).map_err(StartError::System)?;
+        Ok(server)
+    }
+
+    fn start_threads(
+        &mut self,
+        batches: Receiver<super::commit::Published>,
+        to_join: Receiver<u64>,
+        stop: Receiver<()>,
+        warn: Warn,
+    ) -> io::Result<()> {
+        self.threads.push(herald::start(Arc::clone(&self.core), batches)?);
+        let housekeeper = Housekeeper {
+            core: Arc::clone(&self.core),
+            connections: Arc::clone(&self.connections),
+            acceptor: Arc::clone(&self.acceptor),
+            warn,
+            trouble: None,
+        };
+        let run = move || housekeeper.run(&to_join, &stop);
+        self.threads.push(thread::Builder::new().name("housekeeper".into()).spawn(run)?);
+        let acceptor = Arc::clone(&self.acceptor);
+        self.accepting = Some(thread::Builder::new().name("acceptor".into()).spawn(move || acceptor.run())?);
+        Ok(())
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Its parts, for whoever has to look inside.
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> Status {
+        let state = self.core.state();
+        Status {
+            number: self.number,
+            addr: self.addr,
+            fingerprint: self.core.identity.fingerprint(),
+            uptime: self.started.elapsed(),
+            users: state.user_count(),
+            groups: state.group_count(),
+            shares: state.share_count(),
+            users_online: self.core.presence.user_count(),
+            clients_online: self.core.presence.client_count(),
+            connections: self.seats.occupancy(),
+            trouble: self.core.committer.trouble().map(|trouble| trouble.to_string()),
+        }
+    }
+
+    /// Stops it: takes no more connections, tells the clients, lets what was begun come to its end, joins all threads.
+    pub fn stop(self) {}
+
+    fn shut_down(&mut self) {
+        self.acceptor.close();
+        // A thread that panicked has printed so; there is nothing else to learn from joining it.
+        let _ = self.accepting.take().map(JoinHandle::join);
+        self.connections.close();
+        if !self.seats.wait_empty(CLOSING) {
+            self.connections.cut();
+        }
+        self.stop_housekeeper = None;
+        self.connections.join_all();
+        self.core.committer.shutdown();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+/// Joins the threads of connections that have ended, and once in a while looks for what has grown old.
+struct Housekeeper {
+    core: Arc<Core>,
+    connections: Arc<Connections>,
+    acceptor: Arc<Acceptor>,
+    warn: Warn,
+    /// What the operator was told last.
+    trouble: Option<String>,
+}
+
+impl Housekeeper {
+    fn run(mut self, to_join: &Receiver<u64>, stop: &Receiver<()>) {
+        let mut sweep_at = Instant::now() + SWEEP_INTERVAL;
+        loop {
+            select! {
+                recv(to_join) -> number => {
+                    if let Ok(number) = number {
+                        self.connections.join(number);
+                    }
+                }
+                recv(stop) -> _ => return,
+                default(sweep_at.saturating_duration_since(Instant::now())) => {}
+            }
+            let now = Instant::now();
+            if now >= sweep_at {
+                sweep_at = now + SWEEP_INTERVAL;
+                self.sweep(now);
+            }
+        }
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        self.core.presence.sweep(now);
+        self.acceptor.sweep(now);
+        let trouble = self.core.committer.trouble().map(|trouble| trouble.to_string());
+        if trouble != self.trouble {
+            (self.warn)(trouble.as_deref().unwrap_or("changes are saved again"));
+            self.trouble = trouble;
+        }
+    }
+}

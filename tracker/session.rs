@@ -1,0 +1,220 @@
+//! One client's connection, from its handshake to its end: requests come in, each gets its reply.
+
+mod account;
+mod group;
+mod hello;
+mod peers;
+mod share;
+
+use super::accept::Change;
+use super::connections::Line;
+use super::core::Core;
+use super::manifests::Upload;
+use super::presence::{TTL, Ticket};
+use super::seats::Seat;
+use super::state::State;
+use crate::model::id::{CommandId, OpId, UserRef};
+use crate::wire::channel::ChannelError;
+use crate::wire::client_tracker::{PAGE_MAX, Reply, Request};
+use crate::wire::codec::{DecodeError, List};
+use crate::wire::conn::{self, Receiver, RecvError, Sender, Timed};
+use crate::wire::error::{Code, Refusal};
+use crate::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
+use std::io::Read;
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the far side may take to read a last reply before the connection is closed under it.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A connection on which a client speaks.
+pub struct Session {
+    core: Arc<Core>,
+    sender: Arc<Sender>,
+    ip: IpAddr,
+    seat: Seat,
+    login: Option<Login>,
+    upload: Option<Upload>,
+    /// Set by a login: the state whose notices the client is to be told after the reply.
+    welcome: Option<Arc<State>>,
+}
+
+/// Who is logged in.
+struct Login {
+    ticket: Ticket,
+    user: UserRef,
+    /// The op that set the password with which this login was proved.
+    password_set_by: OpId,
+}
+
+/// Serves a connection until it ends. Its outgoing half goes to `line` for whoever wants to end it.
+pub fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, line: &Line) {
+    // Whoever was turned away has been told why; anything else is not worth a word.
+    let Ok(keys) = hello::accept(stream, core.identity.static_key()) else {
+        return hang_up(stream);
+    };
+    let Ok((mut receiver, sender)) = conn::split(Arc::clone(stream), keys, EARLY_FRAME_LEN_MAX, false) else {
+        return;
+    };
+    line.open(Arc::clone(&sender));
+    let mut session = Session { core, sender, ip: ip.to_canonical(), seat, login: None, upload: None, welcome: None };
+    while session.turn(&mut receiver) {}
+    session.log_out();
+    hang_up(stream);
+}
+
+impl Drop for Session {
+    /// Nobody is told anything on a connection that is gone, even if it was a panic that ended it.
+    fn drop(&mut self) {
+        self.log_out();
+        self.sender.end();
+    }
+}
+
+/// Lets the far side read what was sent: a socket closed with something unread in it would take that back.
+fn hang_up(stream: &TcpStream) {
+    // Fails if the connection is gone, and then there is nothing to wait for.
+    let _ = stream.shutdown(Shutdown::Write);
+    let mut rest = Timed::new(stream, FAREWELL);
+    while let Ok(1..) = rest.read(&mut [0; 512]) {}
+}
+
+/// The reason for which a message cannot be taken.
+fn malformed(error: &DecodeError) -> Refusal {
+    let code = match error {
+        DecodeError::UnknownKind(_) => Code::UnknownKind,
+        DecodeError::OverCap { .. } => Code::TooLarge,
+        DecodeError::Truncated
+        | DecodeError::Trailing(_)
+        | DecodeError::Utf8
+        | DecodeError::Name(_)
+        | DecodeError::Value(_) => Code::Malformed,
+    };
+    Refusal::about(code, error)
+}
+
+/// The reason for which bytes are no message at all.
+fn out_of_frame(error: &ChannelError) -> Refusal {
+    let code = match error {
+        ChannelError::FrameTooLong { .. } => Code::TooLarge,
+        ChannelError::Forged | ChannelError::Record | ChannelError::Framing => Code::Malformed,
+    };
+    Refusal::about(code, error)
+}
+
+/// Whether a connection ends with this refusal.
+fn is_final(code: Code) -> bool {
+    matches!(code, Code::Malformed | Code::TooLarge | Code::UnknownKind)
+}
+
+impl Session {
+    /// Takes one request and answers it; false if the connection is to end.
+    fn turn(&mut self, receiver: &mut Receiver) -> bool {
+        let (id, request) = match receiver.recv(TTL) {
+            Ok(frame) => (frame.request, frame.message::<Request>()),
+            Err(RecvError::Channel(error)) => return self.refuse_bytes(&out_of_frame(&error)),
+            Err(RecvError::Decode(error)) => return self.refuse_bytes(&malformed(&error)),
+            Err(RecvError::Closed | RecvError::Cut | RecvError::Idle | RecvError::Slow | RecvError::Io(_)) => {
+                return false;
+            }
+        };
+        let outcome = match request {
+            Ok(_) if id == UNASKED => Err(Refusal::about(Code::Malformed, "a request has no id")),
+            Ok(request) => self.answer(request),
+            Err(error) => Err(malformed(&error)),
+        };
+        let go_on = !outcome.as_ref().is_err_and(|refusal| is_final(refusal.code));
+        let reply = outcome.unwrap_or_else(|refusal| Reply::refused(&refusal));
+        let sent = self.sender.send(id, &reply).is_ok() && self.tell_notices();
+        receiver.set_frame_len_max(if self.login.is_some() { FRAME_LEN_MAX } else { EARLY_FRAME_LEN_MAX });
+        sent && go_on
+    }
+
+    /// Refuses what cannot even be taken for a request; the connection ends.
+    fn refuse_bytes(&self, refusal: &Refusal) -> bool {
+        // If this does not arrive, the end of the connection says it all.
+        let _ = self.sender.send(UNASKED, &Reply::refused(refusal));
+        false
+    }
+
+    /// Carries out a request.
+    fn answer(&mut self, request: Request) -> Result<Reply, Refusal> {
+        let void = |login: &Login| !self.core.presence.heard(&login.ticket, Instant::now());
+        if self.login.as_ref().is_some_and(void) {
+            // Nobody knows of this login any more: the client was silent too long, or logged in elsewhere.
+            self.log_out();
+            return Err(Code::SessionEnded.into());
+        }
+        match request {
+            Request::CreateUser { command, user, password } => self.create_user(command, user, password),
+            Request::Login { client, user, password } => self.log_in_by_password(client, &user, password),
+            Request::Resume { client, token } => self.log_in_by_token(client, token.as_bytes()),
+            Request::Logout {} => {
+                self.user()?;
+                self.log_out();
+                Ok(Reply::Done {})
+            }
+            Request::ChangePassword { command, old, new } => self.change_password(command, old, new),
+            Request::CreateGroup { command, group } => self.change(command, |user| Change::CreateGroup { user, group }),
+            Request::JoinGroup { command, group } => self.change(command, |user| Change::JoinGroup { user, group }),
+            Request::LeaveGroup { command, group } => self.change(command, |user| Change::LeaveGroup { user, group }),
+            Request::ListRequests { group, after } => self.list_requests(&group, after.as_ref()),
+            Request::AcceptRequest { command, group, user: target } => {
+                self.change(command, |user| Change::AcceptRequest { user, group, target })
+            }
+            Request::RejectRequest { command, group, user: target } => {
+                self.change(command, |user| Change::RejectRequest { user, group, target })
+            }
+            Request::RemoveMember { command, group, user: target } => {
+                self.change(command, |user| Change::RemoveMember { user, group, target })
+            }
+            Request::ListGroups { after } => self.list_groups(after.as_ref()),
+            Request::ListMembers { group, after } => self.list_members(&group, after.as_ref()),
+            Request::ListFiles { group, after } => self.list_files(&group, after.as_ref()),
+            Request::PutManifest { group, info_hash, total, offset, part } => {
+                self.put_manifest(&group, (info_hash, total, offset), part.as_bytes())
+            }
+            Request::ShareFile { command, group, name, content } => self.share_file(command, group, name, content),
+            Request::StopShare { command, group, name } => {
+                self.change(command, |user| Change::StopShare { user, group, name })
+            }
+            Request::FindShare { group, name } => self.find_share(&group, &name),
+            Request::GetManifest { share, offset } => self.get_manifest(share, offset),
+            Request::Announce { ip, port } => self.announce(ip, port),
+            Request::Hold { share, holding } => self.hold(share, &holding),
+            Request::FindPeers { share } => self.find_peers(share),
+            Request::ListKeys { after } => self.list_keys(after.as_ref()),
+            Request::Heartbeat {} => Ok(Reply::Done {}),
+            Request::ReadNotices { command, through } => {
+                self.change(command, |user| Change::ReadNotices { user, through })
+            }
+        }
+    }
+
+    /// Who is logged in. A login whose password was changed since, at whatever tracker, ends here.
+    fn user(&mut self) -> Result<UserRef, Refusal> {
+        let login = self.login.as_ref().ok_or(Code::NotLoggedIn)?;
+        if self.core.state().password_holds(login.user, login.password_set_by) {
+            return Ok(login.user);
+        }
+        self.log_out();
+        Err(Code::SessionEnded.into())
+    }
+
+    /// Makes a change for whoever is logged in.
+    fn change(&mut self, command: CommandId, change: impl FnOnce(UserRef) -> Change) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        self.core.committer.submit(command, &change(user))?;
+        Ok(Reply::Done {})
+    }
+}
+
+/// A page of a list, of which one entry more than fits was asked for, and whether there is another page.
+fn page<T>(rows: Vec<T>) -> (List<T, PAGE_MAX>, bool) {
+    let more = rows.len() > PAGE_MAX;
+    (List::first_of(rows), more)
+}
+
+/// How many entries to ask for, so that it shows whether there is another page.
+const PAGE_AND_ONE: usize = PAGE_MAX + 1;

@@ -1,0 +1,139 @@
+//! Accounts and logins on a connection.
+
+use super::{Login, Session};
+use crate::model::id::{ClientId, CommandId};
+use crate::model::name::UserId;
+use crate::tracker::accept::Change;
+use crate::tracker::presence::ClientKey;
+use crate::tracker::state::Account;
+use crate::wire::client_tracker::{Password, Reply};
+use crate::wire::error::{Code, Refusal};
+use crate::wire::frame::UNASKED;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Most notices told at one login; the rest comes at the next, when these have been read.
+const NOTICES_MAX: usize = 1024;
+
+impl Session {
+    fn must_be_logged_out(&self) -> Result<(), Refusal> {
+        if self.login.is_some() { Err(Code::AlreadyLoggedIn.into()) } else { Ok(()) }
+    }
+
+    pub(super) fn create_user(
+        &mut self,
+        command: CommandId,
+        name: UserId,
+        password: Password,
+    ) -> Result<Reply, Refusal> {
+        self.must_be_logged_out()?;
+        let state = self.core.state();
+        // Looked at before the password is hashed, which takes its time. What counts is looked at again afterwards.
+        if state.command(command).is_some() {
+            return Ok(Reply::Done {});
+        }
+        if state.user_named(&name).is_some() {
+            return Err(Refusal::about(Code::UserExists, name));
+        }
+        if !self.core.throttle.try_account(self.ip, Instant::now()) {
+            return Err(Code::SlowDown.into());
+        }
+        let password = self.core.passwords.hash(password)?;
+        self.core.committer.submit(command, &Change::CreateUser { name, password })?;
+        Ok(Reply::Done {})
+    }
+
+    pub(super) fn log_in_by_password(
+        &mut self,
+        client: ClientId,
+        name: &UserId,
+        password: Password,
+    ) -> Result<Reply, Refusal> {
+        self.must_be_logged_out()?;
+        let account = self.prove(name, password, self.core.state().accounts_born(name))?;
+        self.log_in(client, account)
+    }
+
+    /// Finds the account among these that a password opens. Failures count against the name and the address.
+    fn prove(&self, name: &UserId, password: Password, mut accounts: Vec<Account>) -> Result<Account, Refusal> {
+        if !self.core.throttle.try_login(name, self.ip, Instant::now()) {
+            return Err(Code::SlowDown.into());
+        }
+        let hashes = accounts.iter().map(|account| account.password.clone()).collect();
+        let opened = self.core.passwords.check(password, hashes)?.ok_or(Code::BadLogin)?;
+        self.core.throttle.login_succeeded(name, self.ip);
+        Ok(accounts.swap_remove(opened))
+    }
+
+    pub(super) fn log_in_by_token(&mut self, client: ClientId, token: &[u8]) -> Result<Reply, Refusal> {
+        self.must_be_logged_out()?;
+        let identity = &self.core.identity;
+        let account = identity.token_user(token).and_then(|user| self.core.state().account(user));
+        let account = account.filter(|account| identity.check_token(token, account.password_set_by));
+        self.log_in(client, account.ok_or(Code::SessionEnded)?)
+    }
+
+    fn log_in(&mut self, client: ClientId, account: Account) -> Result<Reply, Refusal> {
+        let Account { user, name, password_set_by, .. } = account;
+        let token = self.core.identity.token(user, password_set_by);
+        let token = token.ok_or_else(|| Refusal::about(Code::Unavailable, "the system gives no random bytes"))?;
+        let ticket = self.core.presence.enter(ClientKey { user, client }, Instant::now());
+        let state = || self.core.state();
+        let (state, before) = self.core.roster.enter(ticket, Arc::clone(&self.sender), password_set_by, state);
+        if let Some(before) = before {
+            // The client has come back; whatever is left of its old connection is in nobody's use.
+            before.end();
+        }
+        self.seat.set_logged_in(true);
+        self.login = Some(Login { ticket, user, password_set_by });
+        self.welcome = Some(state);
+        Ok(Reply::LoggedIn { user: name, token })
+    }
+
+    /// Ends the login, if there is one. The connection stays.
+    pub(super) fn log_out(&mut self) {
+        if let Some(login) = self.login.take() {
+            self.core.roster.leave(&login.ticket);
+            self.core.presence.leave(&login.ticket);
+            self.seat.set_logged_in(false);
+        }
+        self.upload = None;
+        self.welcome = None;
+    }
+
+    /// After a login: tells the notices that the user has not read; false if the connection has ended.
+    pub(super) fn tell_notices(&mut self) -> bool {
+        let (Some(state), Some(login)) = (self.welcome.take(), &self.login) else {
+            return true;
+        };
+        let notices = state.notices(login.user, NOTICES_MAX).into_iter();
+        let mut replies = notices.map(|(order, notice)| Reply::Noticed { order, notice });
+        replies.all(|reply| self.sender.send(UNASKED, &reply).is_ok())
+    }
+
+    pub(super) fn change_password(
+        &mut self,
+        command: CommandId,
+        old: Password,
+        new: Password,
+    ) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        let account = self.core.state().account(user).ok_or(Code::SessionEnded)?;
+        let name = account.name.clone();
+        let account = self.prove(&name, old, vec![account])?;
+        let password = self.core.passwords.hash(new)?;
+        let Some(login) = &mut self.login else {
+            return Err(Code::NotLoggedIn.into());
+        };
+        // So that the login that changes the password is not ended like all the others.
+        self.core.roster.begin_change(&login.ticket);
+        let made = self.core.committer.submit(command, &Change::ChangePassword { user, password });
+        let set_by = made.as_ref().ok().and_then(|committed| committed.op);
+        self.core.roster.end_change(&login.ticket, set_by);
+        made?;
+        login.password_set_by = set_by.unwrap_or(account.password_set_by);
+        let token = self.core.identity.token(user, login.password_set_by);
+        let token = token.ok_or_else(|| Refusal::about(Code::Unavailable, "the system gives no random bytes"))?;
+        Ok(Reply::LoggedIn { user: name, token })
+    }
+}

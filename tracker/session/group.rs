@@ -1,0 +1,59 @@
+//! Lists of groups, members and requests on a connection.
+
+use super::{PAGE_AND_ONE, Session, page};
+use crate::model::name::{GroupId, UserId};
+use crate::tracker::accept::{find_led_group, find_own_group};
+use crate::tracker::state::Standing;
+use crate::wire::client_tracker::{GroupLine, MemberLine, Reply, Role};
+use crate::wire::error::Refusal;
+
+fn role(standing: Standing) -> Role {
+    match standing {
+        Standing::Stranger => Role::Stranger,
+        Standing::Waiting => Role::Requested,
+        Standing::Member => Role::Member,
+        Standing::Owner => Role::Owner,
+    }
+}
+
+impl Session {
+    pub(super) fn list_groups(&mut self, after: Option<&GroupId>) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        let rows = self.core.state().groups_after(after, PAGE_AND_ONE, user).into_iter();
+        let line = rows.map(|row| GroupLine {
+            name: row.name,
+            owner: row.owner,
+            member_count: row.member_count,
+            role: role(row.standing),
+        });
+        let (groups, more) = page(line.collect());
+        Ok(Reply::Groups { groups, more })
+    }
+
+    pub(super) fn list_members(&mut self, group: &GroupId, after: Option<&UserId>) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        let state = self.core.state();
+        let rows = state.members_after(find_own_group(&state, user, group)?, after, PAGE_AND_ONE);
+        let online = self.core.presence.client_counts(rows.iter().map(|row| row.user));
+        let line =
+            rows.into_iter().zip(online).map(|(row, online)| MemberLine { name: row.name, owner: row.owner, online });
+        let (members, more) = page(line.collect());
+        Ok(Reply::Members { members, more })
+    }
+
+    pub(super) fn list_requests(&mut self, group: &GroupId, after: Option<&UserId>) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        let state = self.core.state();
+        let rows = state.requests_after(find_led_group(&state, user, group)?, after, PAGE_AND_ONE);
+        let (users, more) = page(rows.into_iter().map(|(_, name)| name).collect());
+        Ok(Reply::Users { users, more })
+    }
+
+    pub(super) fn list_keys(&mut self, after: Option<&GroupId>) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        let state = self.core.state();
+        let groups = state.groups_of(user, after, PAGE_AND_ONE).into_iter();
+        let (keys, more) = page(groups.filter_map(|(group, _)| self.core.group_key(&state, group)).collect());
+        Ok(Reply::Keys { keys, more })
+    }
+}

@@ -1,0 +1,67 @@
+//! Soft state on a connection: where the client listens, which pieces it holds, who else holds some.
+
+use super::Session;
+use super::share::visible_share;
+use crate::model::id::ShareRef;
+use crate::tracker::presence::HoldError;
+use crate::wire::client_tracker::{Holding, Peer, Reply};
+use crate::wire::codec::List;
+use crate::wire::error::{Code, Refusal};
+use std::net::{IpAddr, SocketAddr};
+
+impl Session {
+    pub(super) fn announce(&mut self, ip: Option<IpAddr>, port: u16) -> Result<Reply, Refusal> {
+        self.user()?;
+        let ip = ip.map_or(self.ip, |ip| ip.to_canonical());
+        // Whoever listens on all addresses is found at the one that the tracker sees.
+        let ip = if ip.is_unspecified() { self.ip } else { ip };
+        if port == 0 || ip.is_multicast() {
+            return Err(Refusal::about(Code::Malformed, "nobody can be reached at this address"));
+        }
+        let addr = SocketAddr::new(ip, port);
+        if let Some(login) = &self.login {
+            let state = self.core.state();
+            self.core
+                .presence
+                .announce(&login.ticket, addr)
+                .iter()
+                .for_each(|risen| self.core.tell_risen(&state, risen));
+        }
+        Ok(Reply::Announced { addr })
+    }
+
+    pub(super) fn hold(&mut self, share: ShareRef, holding: &Holding) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        let ticket = self.login.as_ref().ok_or(Code::NotLoggedIn)?.ticket;
+        let state = self.core.state();
+        let info = visible_share(&state, user, share)?;
+        let place = (info.share, info.group, info.content.layout);
+        let risen = self.core.presence.hold(&ticket, place, holding).map_err(|error| match error {
+            HoldError::Void => Refusal::from(Code::SessionEnded),
+            HoldError::NoSuchPiece => Refusal::about(Code::Malformed, "a piece does not exist"),
+        })?;
+        // The membership may have ended since it was checked, and the one who clears up then may have been here before
+        // the pieces were.
+        if !self.core.state().is_member(info.group, user) {
+            self.core.presence.drop_member(user, info.group);
+            return Err(Code::NotMember.into());
+        }
+        if let Some(risen) = risen {
+            self.core.tell_risen(&state, &risen);
+        }
+        Ok(Reply::Done {})
+    }
+
+    pub(super) fn find_peers(&mut self, share: ShareRef) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        let key = self.login.as_ref().ok_or(Code::NotLoggedIn)?.ticket.key;
+        let state = self.core.state();
+        let info = visible_share(&state, user, share)?;
+        let holders = self.core.presence.peers(info.share, key).into_iter();
+        let peers = holders.filter_map(|holder| {
+            let user = state.account(holder.key.user)?.name;
+            Some(Peer { client: holder.key.client, user, addr: holder.addr, held: holder.held })
+        });
+        Ok(Reply::Peers { peers: List::first_of(peers.collect()) })
+    }
+}

@@ -1,0 +1,104 @@
+//! Shares and their manifests on a connection.
+
+use super::{PAGE_AND_ONE, Session, page};
+use crate::model::digest::InfoHash;
+use crate::model::id::{CommandId, ShareRef, UserRef};
+use crate::model::manifest::Content;
+use crate::model::name::{FileName, GroupId};
+use crate::tracker::accept::{Change, accept, find_own_group, find_share};
+use crate::tracker::manifests::Part;
+use crate::tracker::state::{ShareInfo, State};
+use crate::wire::client_tracker::{FileLine, Reply};
+use crate::wire::codec::Blob;
+use crate::wire::error::{Code, Refusal};
+
+/// A share that a user may see: one in a group of which the user is a member. It need not be listed any more, since who
+/// holds parts of it may go on exchanging them.
+pub(super) fn visible_share(state: &State, user: UserRef, share: ShareRef) -> Result<ShareInfo, Refusal> {
+    let info = state.share(share).ok_or(Code::NoSuchFile)?;
+    // The name of the group would tell a stranger more than the number that was asked with.
+    if state.is_member(info.group, user) { Ok(info) } else { Err(Code::NotMember.into()) }
+}
+
+fn share_reply(state: &State, user: UserRef, info: ShareInfo) -> Reply {
+    let shared_by_you = state.is_sharer(info.share, user);
+    let ShareInfo { share, group, name, content, .. } = info;
+    Reply::Share { share, group, name, content, shared_by_you }
+}
+
+impl Session {
+    pub(super) fn list_files(&mut self, group: &GroupId, after: Option<&FileName>) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        let state = self.core.state();
+        let rows = state.files_after(find_own_group(&state, user, group)?, after, PAGE_AND_ONE);
+        let online = self.core.presence.holder_counts(rows.iter().map(|row| row.share));
+        let line = rows.into_iter().zip(online).map(|(row, online)| FileLine {
+            name: row.name,
+            content: row.content,
+            sharer_count: row.sharer_count,
+            online,
+        });
+        let (files, more) = page(line.collect());
+        Ok(Reply::Files { files, more })
+    }
+
+    pub(super) fn find_share(&mut self, group: &GroupId, name: &FileName) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        let state = self.core.state();
+        let info = find_share(&state, user, group, name)?;
+        Ok(share_reply(&state, user, info))
+    }
+
+    pub(super) fn put_manifest(
+        &mut self,
+        group: &GroupId,
+        (info_hash, total, offset): (InfoHash, u32, u32),
+        bytes: &[u8],
+    ) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        find_own_group(&self.core.state(), user, group)?;
+        self.core.manifests.put(&mut self.upload, Part { info_hash, total, offset, bytes })?;
+        Ok(Reply::Done {})
+    }
+
+    pub(super) fn get_manifest(&mut self, share: ShareRef, offset: u32) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        let info = visible_share(&self.core.state(), user, share)?;
+        let (total, part) = self.core.manifests.read(info.content.info_hash, offset)?;
+        let part = Blob::new(part).ok_or(Code::Unavailable)?;
+        Ok(Reply::ManifestPart { total, part })
+    }
+
+    pub(super) fn share_file(
+        &mut self,
+        command: CommandId,
+        group: GroupId,
+        name: FileName,
+        content: Content,
+    ) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        let change = Change::Share { user, group: group.clone(), name: name.clone(), content };
+        let state = self.core.state();
+        if state.command(command).is_none() {
+            // Refused before the manifest is asked for, which may be long.
+            accept(&state, &change)?;
+            self.check_manifest(&name, &content)?;
+        }
+        let op = self.core.committer.submit(command, &change)?.op;
+        let state = self.core.state();
+        let found = find_share(&state, user, &group, &name).or_else(|refusal| {
+            // Somebody ended it meanwhile: then it is told by the op that made it.
+            op.and_then(|op| state.share(ShareRef(op))).ok_or(refusal)
+        })?;
+        Ok(share_reply(&state, user, found))
+    }
+
+    fn check_manifest(&self, name: &FileName, content: &Content) -> Result<(), Refusal> {
+        let facts = self.core.manifests.facts(content.info_hash)?.ok_or(Code::NeedManifest)?;
+        if facts.agree_with(name, content) {
+            Ok(())
+        } else {
+            Err(Refusal::about(Code::BadManifest, "it does not agree with what is shared"))
+        }
+    }
+}

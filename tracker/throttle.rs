@@ -1,0 +1,223 @@
+//! How often somebody may try: attempts are counted by user name and by address. Time is passed in.
+
+use crate::model::name::UserId;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+/// So many attempts at once, then one per interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Attempts that may follow each other without a pause.
+    pub burst: u32,
+    /// Time in which one more becomes free.
+    pub interval: Duration,
+}
+
+/// The paces of a tracker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paces {
+    /// Failed logins under one name.
+    pub user: Pace,
+    /// Failed logins from one address.
+    pub address: Pace,
+    /// Accounts made from one address.
+    pub accounts: Pace,
+}
+
+impl Default for Paces {
+    /// Many people may sit behind one address, so that has a wider pace than a name.
+    fn default() -> Self {
+        Self {
+            user: Pace { burst: 10, interval: Duration::from_secs(5) },
+            address: Pace { burst: 50, interval: Duration::from_secs(1) },
+            accounts: Pace { burst: 300, interval: Duration::from_secs(1) },
+        }
+    }
+}
+
+/// Counters are looked through for those that are full again when there are more than this many of a kind.
+const PRUNE_LEN_MIN: usize = 4096;
+
+/// The attempts of everybody.
+#[derive(Debug)]
+pub struct Throttle {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    users: Buckets<UserId>,
+    addresses: Buckets<IpAddr>,
+    accounts: Buckets<IpAddr>,
+}
+
+/// The generic cell rate algorithm (ITU-T I.371): per key the time at which its bucket will be full again.
+#[derive(Debug)]
+struct Buckets<K> {
+    pace: Pace,
+    full_at: HashMap<K, Instant>,
+    prune_at: usize,
+}
+
+impl<K: Eq + Hash + Clone> Buckets<K> {
+    fn new(pace: Pace) -> Self {
+        Self { pace, full_at: HashMap::new(), prune_at: PRUNE_LEN_MIN }
+    }
+
+    fn allows(&self, key: &K, now: Instant) -> bool {
+        let behind = self.full_at.get(key).map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        behind + self.pace.interval <= self.pace.interval * self.pace.burst
+    }
+
+    fn take(&mut self, key: &K, now: Instant) {
+        let full_at = self.full_at.entry(key.clone()).or_insert(now);
+        *full_at = (*full_at).max(now) + self.pace.interval;
+        if self.full_at.len() > self.prune_at {
+            self.full_at.retain(|_, at| *at > now);
+            self.prune_at = PRUNE_LEN_MIN.max(2 * self.full_at.len());
+        }
+    }
+
+    fn give_back(&mut self, key: &K) {
+        if let Some(at) = self.full_at.get_mut(key) {
+            *at -= self.pace.interval;
+        }
+    }
+}
+
+/// What counts as one address: under IPv6 a whole /64, since any host has one to choose from.
+fn place(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from(u128::from(ip) & !u128::from(u64::MAX)).into(),
+        v4 => v4,
+    }
+}
+
+impl Throttle {
+    /// Nobody has tried anything.
+    pub fn new(paces: Paces) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                users: Buckets::new(paces.user),
+                addresses: Buckets::new(paces.address),
+                accounts: Buckets::new(paces.accounts),
+            }),
+        }
+    }
+
+    /// Whether a login may be tried now; if so it counts as a failed one until [`Throttle::login_succeeded`].
+    pub fn try_login(&self, user: &UserId, ip: IpAddr, now: Instant) -> bool {
+        let inner = &mut *self.inner.lock();
+        let ip = place(ip);
+        let allowed = inner.users.allows(user, now) && inner.addresses.allows(&ip, now);
+        if allowed {
+            inner.users.take(user, now);
+            inner.addresses.take(&ip, now);
+        }
+        allowed
+    }
+
+    /// A login that was tried has succeeded: the user starts afresh. The address only gets this attempt back, or
+    /// whoever guesses the passwords of others could wash it clean with an account of their own.
+    pub fn login_succeeded(&self, user: &UserId, ip: IpAddr) {
+        let inner = &mut *self.inner.lock();
+        inner.users.full_at.remove(user);
+        inner.addresses.give_back(&place(ip));
+    }
+
+    /// Whether an account may be made from an address now; if so it counts.
+    pub fn try_account(&self, ip: IpAddr, now: Instant) -> bool {
+        let inner = &mut *self.inner.lock();
+        let ip = place(ip);
+        let allowed = inner.accounts.allows(&ip, now);
+        if allowed {
+            inner.accounts.take(&ip, now);
+        }
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> UserId {
+        UserId::parse(name).expect(name)
+    }
+
+    fn ip(last: u8) -> IpAddr {
+        [10, 0, 0, last].into()
+    }
+
+    fn throttle() -> Throttle {
+        let pace = |burst, secs| Pace { burst, interval: Duration::from_secs(secs) };
+        Throttle::new(Paces { user: pace(3, 5), address: pace(6, 1), accounts: pace(2, 1) })
+    }
+
+    #[test]
+    fn a_name_can_be_tried_a_few_times_and_then_once_per_interval() {
+        let (throttle, start) = (throttle(), Instant::now());
+        for i in 0..3 {
+            assert!(throttle.try_login(&user("ann"), ip(i), start));
+        }
+        assert!(!throttle.try_login(&user("ann"), ip(9), start));
+        assert!(throttle.try_login(&user("bob"), ip(9), start), "other names are not concerned");
+        let later = start + Duration::from_secs(5);
+        assert!(throttle.try_login(&user("ann"), ip(9), later));
+        assert!(!throttle.try_login(&user("ann"), ip(9), later));
+        let much_later = start + Duration::from_secs(1000);
+        for i in 0..3 {
+            assert!(throttle.try_login(&user("ann"), ip(i), much_later), "it fills up to the burst, not beyond");
+        }
+        assert!(!throttle.try_login(&user("ann"), ip(9), much_later));
+    }
+
+    #[test]
+    fn an_address_can_try_many_names_only_so_often() {
+        let (throttle, now) = (throttle(), Instant::now());
+        for i in 0..6 {
+            assert!(throttle.try_login(&user(&format!("u{i}")), ip(1), now));
+        }
+        assert!(!throttle.try_login(&user("another"), ip(1), now));
+        assert!(throttle.try_login(&user("another"), ip(2), now));
+    }
+
+    #[test]
+    fn success_frees_the_name_but_not_the_failures_of_the_address() {
+        let (throttle, now) = (throttle(), Instant::now());
+        for i in 0..5 {
+            assert!(throttle.try_login(&user(&format!("victim{i}")), ip(1), now));
+            assert!(throttle.try_login(&user("own"), ip(1), now));
+            throttle.login_succeeded(&user("own"), ip(1));
+        }
+        assert!(throttle.try_login(&user("victim5"), ip(1), now));
+        assert!(!throttle.try_login(&user("victim6"), ip(1), now));
+        assert!(throttle.try_login(&user("own"), ip(2), now));
+    }
+
+    #[test]
+    fn accounts_have_a_pace_of_their_own_and_a_network_of_ipv6_counts_as_one() {
+        let (throttle, now) = (throttle(), Instant::now());
+        let v6 = |text: &str| text.parse().expect(text);
+        assert!(throttle.try_account(v6("2001:db8::1"), now));
+        assert!(throttle.try_account(v6("2001:db8::2"), now));
+        assert!(!throttle.try_account(v6("2001:db8::3"), now));
+        assert!(throttle.try_account(v6("2001:db8:0:1::3"), now));
+        assert!(throttle.try_account(v6("::ffff:10.0.0.1"), now));
+        assert!(throttle.try_account(ip(1), now));
+        assert!(!throttle.try_account(ip(1), now), "an IPv4 address in IPv6 clothes is the same address");
+    }
+
+    #[test]
+    fn counters_that_are_full_again_are_forgotten() {
+        let (throttle, start) = (throttle(), Instant::now());
+        for i in 0..3 * PRUNE_LEN_MIN as u32 {
+            let now = start + Duration::from_secs(10) * i;
+            assert!(throttle.try_login(&user(&format!("u{i}")), ip(1), now));
+        }
+        assert!(throttle.inner.lock().users.full_at.len() <= PRUNE_LEN_MIN + 1);
+    }
+}
