@@ -1,0 +1,88 @@
+# Builds, checks, tests and installs groupshare. `make` is `make all`.
+
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.PHONY: all check test bench demo install clean rust rust-tools FORCE
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+# Given to cargo on every call, so that the programs are found whatever the user's cargo settings say.
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+MSRV := $(shell sed -n 's/^rust-version = "\([0-9.]*\)"$$/\1/p' Cargo.toml)
+
+# cargo runs as many jobs as there are cores, whatever `make -j` says: this file starts one cargo at a time.
+RUN_CARGO := env -u MAKEFLAGS -u MFLAGS $(CARGO)
+BUILD := $(RUN_CARGO) build --release --locked --target-dir '$(TARGET_DIR)'
+
+all: rust
+	@$(BUILD) --bins
+	@$(call place,tracker)
+	@$(call place,client)
+
+tracker/tracker: rust FORCE
+	@$(BUILD) --bin tracker
+	@$(call place,tracker)
+
+client/client: rust FORCE
+	@$(BUILD) --bin client
+	@$(call place,client)
+
+# Copies a program to its folder if it has changed. A rename, so that one that runs is not disturbed.
+place = cmp -s '$(TARGET_DIR)/release/$(1)' $(1)/$(1) || \
+	{ cp '$(TARGET_DIR)/release/$(1)' $(1)/$(1).new && mv -f $(1)/$(1).new $(1)/$(1); }
+
+# Format, lints with warnings denied, and every cargo test, the one that guards the architecture among them.
+check: rust rust-tools
+	@$(RUN_CARGO) fmt --check
+	@$(RUN_CARGO) clippy --all-targets --locked --target-dir '$(TARGET_DIR)' -- -D warnings
+	@$(RUN_CARGO) test --locked --target-dir '$(TARGET_DIR)'
+
+# The gate: the checks, then the programs as their users run them.
+test: check all
+	@./test.sh
+
+bench: rust
+	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)'
+
+demo: all
+	@./demo.sh
+
+# The programs get longer names than in their folders, since `tracker` and `client` are taken on many systems.
+install:
+	@{ test -x tracker/tracker && test -x client/client; } || $(MAKE) --no-print-directory all
+	@install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/doc/groupshare'
+	@install tracker/tracker '$(DESTDIR)$(PREFIX)/bin/groupshare-tracker'
+	@install client/client '$(DESTDIR)$(PREFIX)/bin/groupshare-client'
+	@install -m 644 README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE tracker_info.txt docs/*.md \
+		'$(DESTDIR)$(PREFIX)/share/doc/groupshare'
+	@echo "Installed $(DESTDIR)$(PREFIX)/bin/groupshare-tracker and $(DESTDIR)$(PREFIX)/bin/groupshare-client"
+
+# What was built, and nothing else: keys, data and whatever other projects keep in a shared target folder stay.
+clean:
+	@rm -f tracker/tracker tracker/tracker.new client/client client/client.new
+	@if [ '$(TARGET_DIR)' = target ]; then rm -rf target; \
+	else $(RUN_CARGO) clean --package groupshare --target-dir '$(TARGET_DIR)'; fi
+
+# Says in one line what to install, where cargo would say it in many.
+rust:
+	@$(if $(shell $(RUST_PROBLEM)),$(error $(shell $(RUST_PROBLEM))))
+
+rust-tools: rust
+	@$(if $(shell $(TOOLS_PROBLEM)),$(error $(shell $(TOOLS_PROBLEM))))
+
+RUST_PROBLEM = for tool in $(CARGO) $${RUSTC:-rustc}; do \
+		have=$$($$tool --version 2>/dev/null | cut -d" " -f2); \
+		if [ "$$(printf "%s\n" $(MSRV) "$$have" | sort -V | head -n 1)" != $(MSRV) ]; then \
+			echo "Rust $(MSRV) or newer is needed, but $$tool $${have:+is }$${have:-does not run}: install Rust from https://rustup.rs, or run rustup update"; \
+			exit; \
+		fi; \
+	done; \
+	for tool in cc "$$CC" gcc clang; do command -v "$$tool" >/dev/null && exit; done; \
+	echo "A C compiler is needed, but there is none: install gcc, for example with apt install build-essential"
+
+TOOLS_PROBLEM = for tool in fmt clippy; do \
+		$(CARGO) $$tool --version >/dev/null 2>&1 || \
+		{ echo "cargo $$tool is needed for the checks, but does not run: run rustup component add rustfmt clippy"; exit; }; \
+	done
