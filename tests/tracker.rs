@@ -7,7 +7,7 @@ use groupshare::model::id::{ClientId, OpId, Origin, ShareRef, UserRef};
 use groupshare::model::notice::Notice;
 use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::password::Passwords;
-use groupshare::tracker::presence::ClientKey;
+use groupshare::tracker::presence::TTL;
 use groupshare::tracker::seats::Caps;
 use groupshare::tracker::throttle::Pace;
 use groupshare::wire::client_tracker::{GroupLine, MANIFEST_PART_MAX, MemberLine, PAGE_MAX, Reply, Request, Role};
@@ -834,13 +834,21 @@ fn a_tracker_that_stops_tells_its_clients_and_leaves_no_connection() {
 }
 
 #[test]
-fn a_login_that_nothing_is_heard_of_expires_and_is_told_when_it_speaks_again() {
+fn a_client_that_was_given_up_is_cut_off_and_comes_back_anew() {
     let tracker = TestTracker::start();
-    let mut ann = tracker.user("ann");
+    let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
+    ann.create_group("lab");
+    ann.done(Request::Logout {});
+    let token = ann.log_in("ann");
     let core = tracker.server.core();
-    assert_eq!(core.presence.sweep(Instant::now() + Duration::from_secs(46)).len(), 1);
-    assert_eq!(ann.refused(Request::Heartbeat {}), Code::SessionEnded);
-    ann.log_in("ann");
-    let key = ClientKey { user: core.state().user_named(&user("ann")).expect("there"), client: ann.id };
-    assert!(core.roster.sender(&key).is_some());
+    assert_eq!(core.presence.sweep(Instant::now() + TTL).len(), 2);
+    for client in [&mut ann, &mut bob] {
+        client.send(&Request::Heartbeat {});
+        assert!(client.until_end().iter().all(|(id, _)| *id == UNASKED), "no answer");
+    }
+    let mut again = tracker.client();
+    again.id = ann.id;
+    assert!(matches!(again.resume(&token), Reply::LoggedIn { .. }));
+    again.done(Request::Heartbeat {});
+    assert_eq!(core.presence.client_count(), 1);
 }

@@ -119,6 +119,9 @@ impl Session {
                 return false;
             }
         };
+        if !self.is_heard() {
+            return false;
+        }
         let outcome = match request {
             Ok(_) if id == UNASKED => Err(Refusal::about(Code::Malformed, "a request has no id")),
             Ok(request) => self.answer(request),
@@ -138,14 +141,25 @@ impl Session {
         false
     }
 
+    /// Takes note that the client is there. False if it was silent for so long that nobody knows of its login any more:
+    /// then the connection ends, and the client says everything again on the next one.
+    fn is_heard(&mut self) -> bool {
+        let Some(login) = &self.login else {
+            return true;
+        };
+        if self.core.presence.heard(&login.ticket, Instant::now()) {
+            return true;
+        }
+        if self.core.state().password_holds(login.user, login.password_set_by) {
+            return false;
+        }
+        // The login is over because the password was changed elsewhere, and the client was told so.
+        self.log_out();
+        true
+    }
+
     /// Carries out a request.
     fn answer(&mut self, request: Request) -> Result<Reply, Refusal> {
-        let void = |login: &Login| !self.core.presence.heard(&login.ticket, Instant::now());
-        if self.login.as_ref().is_some_and(void) {
-            // Nobody knows of this login any more: the client was silent too long, or logged in elsewhere.
-            self.log_out();
-            return Err(Code::SessionEnded.into());
-        }
         match request {
             Request::CreateUser { command, user, password } => self.create_user(command, user, password),
             Request::Login { client, user, password } => self.log_in_by_password(client, &user, password),
