@@ -3,6 +3,7 @@
 
 use crate::model::digest::{Fingerprint, KeyId};
 use crate::model::id::{GroupRef, OpId, UserRef};
+use crate::sys;
 use crate::wire::client_tracker::TOKEN_LEN_MAX;
 use crate::wire::codec::{self, Blob};
 use crate::wire::handshake::{self, Secret};
@@ -59,7 +60,9 @@ pub enum IdentityError {
 impl fmt::Display for IdentityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            IdentityError::Io { path, doing, error } => write!(f, "cannot {doing} {}: {error}", path.display()),
+            IdentityError::Io { path, doing, error } => {
+                write!(f, "cannot {doing} {}: {}", path.display(), sys::reason(error))
+            }
             IdentityError::NotAFile(path) => write!(f, "{} is not a file; move it away", path.display()),
             IdentityError::Size { path, len } => write!(
                 f,
@@ -249,7 +252,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    sys::sync_folder(&sys::open_folder(folder.unwrap_or(Path::new(".")))?)
 }
 
 #[cfg(test)]
