@@ -75,6 +75,8 @@ fn pick<T: Copy>(from: &[T], n: u64) -> T {
 #[derive(Default)]
 struct Mixed {
     source: Source,
+    user_count: u64,
+    group_count: u64,
     round: u64,
     /// The owner's decision that follows a request.
     decision: Option<OpBody>,
@@ -86,14 +88,18 @@ struct Mixed {
 }
 
 impl Mixed {
+    fn new(user_count: u64, group_count: u64) -> Self {
+        Self { user_count, group_count, ..Self::default() }
+    }
+
     fn next_op(&mut self) -> Op {
         let created = (self.users.len() + self.groups.len()) as u64;
-        if created < USERS {
+        if created < self.user_count {
             let op = self.source.create_user(created);
             self.users.push(UserRef(op.id));
             return op;
         }
-        if created < USERS + GROUPS {
+        if created < self.user_count + self.group_count {
             let founder = pick(&self.users, created);
             let op = self.source.create_group(created, founder);
             self.groups.push((GroupRef(op.id), founder));
@@ -108,7 +114,7 @@ impl Mixed {
     }
 
     fn next_change(&mut self, n: u64) -> Op {
-        let index = (mix(n) % GROUPS) as usize;
+        let index = (mix(n) % self.group_count) as usize;
         let (group, by) = self.groups[index];
         let member = pick(&self.members[index], n);
         match n % 16 {
@@ -196,23 +202,26 @@ fn main() {
     assert_eq!((state.user_count(), state.group_count(), state.share_count()), (100_000, 10_000, 100_000));
     drop(state);
 
-    let mut times = Vec::new();
-    for _ in 0..3 {
-        let (mut state, mut ops) = (State::new(), Mixed::default());
-        times.push(fold(&mut state, &mut ops, OPS, 1000, false));
-        assert_eq!(state.op_count(), OPS);
-    }
-    times.sort_unstable();
-    println!("fold: {:.2?} of one core for {OPS} mixed ops", times[1]);
+    for (user_count, group_count) in [(1000, 100), (USERS, GROUPS)] {
+        println!("{user_count} users, {group_count} groups, {OPS} mixed ops, core time:");
+        let mut times = Vec::new();
+        for _ in 0..3 {
+            let (mut state, mut ops) = (State::new(), Mixed::new(user_count, group_count));
+            times.push(fold(&mut state, &mut ops, OPS, 1000, false));
+            assert_eq!(state.op_count(), OPS);
+        }
+        times.sort_unstable();
+        println!("  all ops: {:.2?}", times[1]);
 
-    let (mut state, mut ops) = (State::new(), Mixed::default());
-    fold(&mut state, &mut ops, OPS, 1000, false);
-    let start = core_time();
-    state.digest();
-    println!("digest: {:.2?} with {} groups, {} shares", core_time() - start, state.group_count(), state.share_count());
-    for batch_len in [1, 64] {
-        let count = 64_000;
-        let each = fold(&mut state, &mut ops, count, batch_len, true) / count as u32;
-        println!("live: {each:.2?} for each op more, with a snapshot before every {batch_len}");
+        let (mut state, mut ops) = (State::new(), Mixed::new(user_count, group_count));
+        fold(&mut state, &mut ops, OPS, 1000, false);
+        let start = core_time();
+        state.digest();
+        println!("  digest: {:.2?}, {} shares", core_time() - start, state.share_count());
+        for batch_len in [1, 64] {
+            let count = 64_000;
+            let each = fold(&mut state, &mut ops, count, batch_len, true) / count as u32;
+            println!("  each op more, with a snapshot before every {batch_len}: {each:.2?}");
+        }
     }
 }
