@@ -378,11 +378,12 @@ impl Shared {
                 Ok(reply) => reply,
                 Err(error) => break error.to_string(),
             };
-            if frame.request == UNASKED {
+            if frame.request != UNASKED {
+                self.hand_over(frame.request, reply);
+            } else if let Reply::Refused { code, about } = reply {
+                break refusal(code, &about).to_string();
+            } else {
                 self.tell(LinkEvent::Push(reply));
-            } else if let Some(reply_to) = self.state.lock().waiting.remove(&frame.request) {
-                // The one who asked may have given up; then the reply is of no use.
-                let _ = reply_to.try_send(reply);
             }
         };
         sender.end();
@@ -391,5 +392,13 @@ impl Shared {
         state.waiting.clear();
         state.live = None;
         why
+    }
+
+    /// Gives a reply to the one who asked.
+    fn hand_over(&self, request: u32, reply: Reply) {
+        if let Some(reply_to) = self.state.lock().waiting.remove(&request) {
+            // The one who asked may have given up; then the reply is of no use.
+            let _ = reply_to.try_send(reply);
+        }
     }
 }
