@@ -57,6 +57,8 @@ impl DownloadStatus {
             DownloadState::Failed(reason) => reason.clone(),
             DownloadState::Checking => format!("{}, checking what is there", share()),
             DownloadState::Paused => format!("{}, paused", share()),
+            // Every piece is here: the whole is checked and brought to the disk.
+            DownloadState::Running if self.done_bytes == self.total_bytes => format!("{}, finishing", share()),
             DownloadState::Running if self.peers == 0 => format!("{}, waiting for members who have it", share()),
             DownloadState::Running => {
                 let members = if self.peers == 1 { "member" } else { "members" };
@@ -162,6 +164,8 @@ mod tests {
         assert_eq!(slow.line(), "[D] [lab] my notes.pdf  45 % of 100.0 MB, 0 B/s from 1 member");
         let alone = DownloadStatus { peers: 0, ..slow };
         assert_eq!(alone.line(), "[D] [lab] my notes.pdf  45 % of 100.0 MB, waiting for members who have it");
+        let whole = DownloadStatus { done_bytes: alone.total_bytes, ..alone };
+        assert_eq!(whole.line(), "[D] [lab] my notes.pdf  100 % of 100.0 MB, finishing");
     }
 
     #[test]
