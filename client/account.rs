@@ -20,6 +20,8 @@ use std::thread::JoinHandle;
 pub struct Account {
     /// The user's name as it is now.
     pub user: UserId,
+    /// The number of the login.
+    pub login: u64,
     /// The engine.
     pub swarm: Swarm,
     /// What is remembered.
@@ -61,8 +63,9 @@ impl std::fmt::Debug for Account {
 pub fn log_in(node: &Arc<Node>, user: UserId, password: Password) -> Result<(), String> {
     let asked = user.clone();
     let text = |error: CallError| error.to_string();
-    let user = node.link.log_in(&Request::Login { client: node.client, user, password }).map_err(text)?;
-    let begun = begin(node, user.clone());
+    let request = Request::Login { client: node.client, user, password };
+    let (user, login) = node.link.log_in(&request).map_err(text)?;
+    let begun = begin(node, user.clone(), login);
     let account = match begun {
         Ok(account) => account,
         Err(why) => {
@@ -71,6 +74,7 @@ pub fn log_in(node: &Arc<Node>, user: UserId, password: Password) -> Result<(), 
         }
     };
     node.terminal.result("Login successful");
+    node.link.arrived();
     if user != asked {
         node.terminal.event(&format!("The name {asked} was taken before; your name is {user}"));
     }
@@ -83,13 +87,14 @@ pub fn log_in(node: &Arc<Node>, user: UserId, password: Password) -> Result<(), 
     Ok(())
 }
 
-fn begin(node: &Arc<Node>, user: UserId) -> Result<Arc<Account>, String> {
+fn begin(node: &Arc<Node>, user: UserId, login: u64) -> Result<Arc<Account>, String> {
     let fingerprint = node.link.fingerprint().map_err(|error| error.to_string())?;
     let (slot, warnings) = node.state.take_slot(&fingerprint, &user).map_err(|error| error.to_string())?;
     warnings.iter().for_each(|warning| node.terminal.event(warning));
     let swarm = Swarm::start(node.swarm.clone(), node.keyring.clone(), user.clone(), node.swarm_events.clone());
     let account = Arc::new(Account {
         user,
+        login,
         swarm: swarm.map_err(|error| format!("the download engine does not start: {error}"))?,
         slot,
         downloads: Downloads::default(),
@@ -126,16 +131,17 @@ pub fn end(node: &Node) -> bool {
         return false;
     };
     account.over.store(true, Ordering::Relaxed);
-    for download in account.downloads.running() {
-        account.swarm.remove(download.id());
-    }
-    node.serving.clear();
-    node.keyring.clear();
     let helpers = std::mem::take(&mut *account.helpers.lock());
     for helper in helpers {
         // A panic of the helper was printed when it happened.
         let _ = helper.join();
     }
+    // Now that nobody begins anything any more.
+    for download in account.downloads.running() {
+        account.swarm.remove(download.id());
+    }
+    node.serving.clear();
+    node.keyring.clear();
     // The steward may hold the account a little longer; the next login must find its shares all the same.
     account.slot.close();
     true

@@ -70,8 +70,10 @@ pub enum LinkEvent {
     Down(SocketAddr, String),
     /// The session could not be resumed: the user has to log in again.
     SessionLost(Refusal),
-    /// Something the tracker said unasked.
-    Push(Reply),
+    /// Something the tracker said unasked, during the login of this number.
+    Push(u64, Reply),
+    /// The account of a login is there: what was said to it before can be dealt with now.
+    Arrived,
 }
 
 /// Decides whether the trackers with this fingerprint are the right ones; the text says why not.
@@ -88,6 +90,8 @@ struct Live {
 struct State {
     live: Option<Live>,
     token: Option<Blob<TOKEN_LEN_MAX>>,
+    /// Counts the logins, so that what is said to one is never taken as said to the next.
+    login: u64,
     fingerprint: Option<Fingerprint>,
     waiting: HashMap<u32, channel::Sender<Reply>>,
     last_request: u32,
@@ -158,8 +162,18 @@ impl Link {
         }
     }
 
-    /// Logs in; the session is resumed by itself on every later connection.
-    pub fn log_in(&self, request: &Request) -> Result<UserId, CallError> {
+    /// Logs in; the session is resumed by itself on every later connection. Gives the name and the login's number.
+    pub fn log_in(&self, request: &Request) -> Result<(UserId, u64), CallError> {
+        let login = {
+            let mut state = self.shared.state.lock();
+            state.login += 1;
+            state.login
+        };
+        self.renew(request).map(|user| (user, login))
+    }
+
+    /// Makes a request that is answered with a new token.
+    pub fn renew(&self, request: &Request) -> Result<UserId, CallError> {
         match self.call(request)? {
             Reply::LoggedIn { user, token } => {
                 self.shared.state.lock().token = Some(token);
@@ -167,6 +181,11 @@ impl Link {
             }
             _ => Err(CallError::Unexpected),
         }
+    }
+
+    /// Says that the account of the login is there.
+    pub fn arrived(&self) {
+        self.shared.tell(LinkEvent::Arrived);
     }
 
     /// Ends the session here and at the tracker.
@@ -343,7 +362,7 @@ impl Shared {
             let frame = receiver.recv(REPLY_DEADLINE).map_err(|error| error.to_string())?;
             let reply = frame.message::<Reply>().map_err(|error| error.to_string())?;
             match reply {
-                push if frame.request == UNASKED => self.tell(LinkEvent::Push(push)),
+                push if frame.request == UNASKED => self.tell_push(push),
                 Reply::LoggedIn { token, .. } => {
                     let mut state = self.state.lock();
                     // A logout in the meantime stands.
@@ -383,7 +402,7 @@ impl Shared {
             } else if let Reply::Refused { code, about } = reply {
                 break refusal(code, &about).to_string();
             } else {
-                self.tell(LinkEvent::Push(reply));
+                self.tell_push(reply);
             }
         };
         sender.end();
@@ -392,6 +411,11 @@ impl Shared {
         state.waiting.clear();
         state.live = None;
         why
+    }
+
+    fn tell_push(&self, push: Reply) {
+        let login = self.state.lock().login;
+        self.tell(LinkEvent::Push(login, push));
     }
 
     /// Gives a reply to the one who asked.

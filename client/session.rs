@@ -73,7 +73,7 @@ impl Session {
             }
             Command::ChangePassword { old, new } => {
                 let request = Request::ChangePassword { command: command_id(), old, new };
-                self.node.link.log_in(&request).map_err(|error| error.to_string())?;
+                self.node.link.renew(&request).map_err(|error| error.to_string())?;
                 self.node.terminal.result("Password changed");
                 Ok(())
             }

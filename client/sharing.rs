@@ -212,9 +212,15 @@ pub fn restore(node: &Node, account: &Arc<Account>) {
         match restore_one(node, account, record) {
             Ok(None) => {}
             Ok(Some(changed)) => node.terminal.event(&changed),
+            Err(_) if account.is_over() => return,
             Err(why) => node.terminal.event(&format!("{name} is not shared any more: {why}")),
         }
     }
+}
+
+/// Whether a refusal says that there is no such share of the user any more, rather than that it cannot be asked for.
+fn is_gone(code: Code) -> bool {
+    matches!(code, Code::NoSuchGroup | Code::NotMember | Code::NoSuchFile)
 }
 
 /// One share; the text tells of anything that the user should know.
@@ -227,7 +233,7 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
     let found = match fetch::find(node, group, name) {
         Ok(found) if found.shared_by_you => found,
         Ok(_) => return gone("it was stopped on another client"),
-        Err(CallError::Refused(refusal)) => return gone(&refusal.to_string()),
+        Err(CallError::Refused(refusal)) if is_gone(refusal.code) => return gone(&refusal.to_string()),
         Err(error) => return Err(error.to_string()),
     };
     let manifest = account.slot.manifest(&content.info_hash).ok().flatten();

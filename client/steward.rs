@@ -37,7 +37,7 @@ impl Steward {
     pub fn start(node: Arc<Node>, inbox: Inbox) -> io::Result<Self> {
         let (close, closed) = channel::bounded(0);
         let now = Instant::now();
-        let work = Work { node, held: now, beaten: now, asked: now, keys: None, read: None };
+        let work = Work { node, held: now, beaten: now, asked: now, keys: None, early: Vec::new(), read: None };
         let thread = std::thread::Builder::new().name("steward".into()).spawn(move || work.run(&inbox, &closed))?;
         Ok(Self { close: Some(close), thread: Some(thread) })
     }
@@ -59,8 +59,10 @@ struct Work {
     beaten: Instant,
     asked: Instant,
     keys: Option<Instant>,
-    /// The last notice shown, of which the tracker has not been told.
-    read: Option<OpOrder>,
+    /// What was said to a login whose account is not there yet.
+    early: Vec<(u64, Reply)>,
+    /// The last notice shown to a login, of which the tracker has not been told.
+    read: Option<(u64, OpOrder)>,
 }
 
 impl Work {
@@ -68,7 +70,12 @@ impl Work {
         let clock = channel::tick(HOLD_PAUSE);
         loop {
             select! {
-                recv(inbox.link) -> event => if let Ok(event) = event { self.link(event) },
+                recv(inbox.link) -> event => if let Ok(event) = event {
+                    self.link(event);
+                    if inbox.link.is_empty() {
+                        self.tell_read();
+                    }
+                },
                 recv(inbox.seeder) -> event => if let Ok(event) = event { self.seeder(event) },
                 recv(inbox.swarm) -> event => if let Ok(event) = event { self.swarm(event) },
                 recv(clock) -> _ => self.tick(),
@@ -89,9 +96,6 @@ impl Work {
         let Some(account) = self.node.account() else {
             return;
         };
-        if let Some(through) = self.read.take() {
-            let _ = self.node.link.call(&Request::ReadNotices { command: command_id(), through });
-        }
         let ask = now.duration_since(self.asked) >= PEERS_PAUSE;
         if ask {
             self.asked = now;
@@ -105,6 +109,17 @@ impl Work {
             }
         }
         self.held = now;
+    }
+
+    /// Tells the tracker which notices were shown.
+    fn tell_read(&mut self) {
+        let Some((login, through)) = self.read.take() else {
+            return;
+        };
+        if self.node.account().is_some_and(|account| account.login == login) {
+            // Should it not reach the tracker, the notices are shown once more.
+            let _ = self.node.link.call(&Request::ReadNotices { command: command_id(), through });
+        }
     }
 
     fn link(&mut self, event: LinkEvent) {
@@ -123,14 +138,30 @@ impl Work {
                     self.node.terminal.event(&refusal.to_string());
                 }
             }
-            LinkEvent::Push(push) => self.push(push),
+            LinkEvent::Push(login, push) => self.push(login, push),
+            LinkEvent::Arrived => {
+                for (login, push) in std::mem::take(&mut self.early) {
+                    self.push(login, push);
+                }
+            }
         }
     }
 
-    fn push(&mut self, push: Reply) {
-        let Some(account) = self.node.account() else {
-            return;
-        };
+    /// Deals with a push to the login of the account that is there; keeps one to a login whose account is to come, and
+    /// drops one to a login that is over.
+    fn push(&mut self, login: u64, push: Reply) {
+        let account = self.node.account();
+        match account.filter(|account| account.login >= login) {
+            Some(account) if account.login == login => self.push_to(&account, push),
+            Some(_) => {}
+            None => {
+                self.early.retain(|(other, _)| *other == login);
+                self.early.push((login, push));
+            }
+        }
+    }
+
+    fn push_to(&mut self, account: &Arc<Account>, push: Reply) {
         match push {
             Reply::NewKey { key } => {
                 let group = key.group;
@@ -138,7 +169,7 @@ impl Work {
                     self.node.drop_connections(group);
                 }
             }
-            Reply::GroupLost { group, name } => account::group_lost(&self.node, &account, group, &name),
+            Reply::GroupLost { group, name } => account::group_lost(&self.node, account, group, &name),
             Reply::PeerUp { share, peer } => {
                 for download in account.downloads.running() {
                     if download.subject().share == share {
@@ -146,10 +177,10 @@ impl Work {
                     }
                 }
             }
-            Reply::ShareEnded { share } => account::share_ended(&self.node, &account, share),
+            Reply::ShareEnded { share } => account::share_ended(&self.node, account, share),
             Reply::Noticed { order, notice } => {
                 self.node.terminal.event(&notice_line(&notice));
-                self.read = self.read.max(Some(order));
+                self.read = self.read.max(Some((account.login, order)));
             }
             Reply::SessionOver {} => {
                 self.node.link.forget_session();

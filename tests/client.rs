@@ -490,3 +490,26 @@ fn without_a_tracker_commands_say_so_and_transfers_go_on() {
     bob.expect("show_downloads", "No downloads yet\n");
     drop(alice);
 }
+
+#[test]
+fn who_was_accepted_while_logged_out_hears_of_it_once_at_the_next_login() {
+    let room = Room::new();
+    let (mut alice, _) = room.group_of(&[]);
+    let mut bob = room.person("bob");
+    bob.expect("join_group lab", "Request sent\n");
+    bob.expect("logout", "Logout successful\n");
+    alice.expect("accept_request lab bob", "Request accepted\n");
+    bob.expect("login bob pw", "Login successful\n");
+    bob.sees("You are a member of lab now");
+    let user = common::user("bob");
+    wait_until("the notice is read", || {
+        let state = room.tracker.server.core().state();
+        let bob = state.user_named(&user).expect("there");
+        state.notices(bob, 10).is_empty()
+    });
+    bob.events.take();
+    bob.expect("logout", "Logout successful\n");
+    bob.expect("login bob pw", "Login successful\n");
+    bob.expect("list_members lab", "alice  online, owner\nbob  online\n");
+    assert_eq!(bob.events.take(), "");
+}
