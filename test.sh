@@ -121,7 +121,7 @@ ends_at_once 1 'tracker: tracker_info.txt: there is no tracker 2, only tracker 1
 usage='Usage: tracker [tracker_info.txt] [tracker_no] [options], or tracker --help'
 ends_at_once 2 "tracker: 'zero' is not a tracker number, which is 1 for the first of the list. $usage" \
     "$house/tracker" ./tracker tracker_info.txt zero
-ends_at_once 2 'cannot read nowhere.txt: No such file or directory (os error 2); name the list of trackers' \
+ends_at_once 2 'cannot read nowhere.txt: No such file or directory; name the list of trackers' \
     "$house/client" ./client nowhere.txt
 ends_at_once 2 "../wrong.txt: line 1 '127.0.0.1 no-port': 'no-port' is not a port, which is a number up to 65535" \
     "$house/client" ./client ../wrong.txt

@@ -15,6 +15,8 @@ use super::swarm::{SwarmOptions, WORKERS};
 use super::terminal::Terminal;
 use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::TrackerList;
+use crate::sys::reason;
+
 use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -66,7 +68,7 @@ fn prepare(args: Args, terminal: &Terminal) -> Result<Ready, String> {
 
 fn read_list(path: &Path) -> Result<TrackerList, String> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("cannot read {}: {error}; name the list of trackers", path.display()))?;
+        .map_err(|error| format!("cannot read {}: {}; name the list of trackers", path.display(), reason(&error)))?;
     TrackerList::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -75,7 +77,7 @@ fn cannot_listen(addr: SocketAddr, error: &std::io::Error) -> String {
         std::io::ErrorKind::AddrInUse => format!("{addr} is in use by another program; choose another port"),
         std::io::ErrorKind::AddrNotAvailable => format!("{addr} is not an address of this machine; choose another"),
         std::io::ErrorKind::PermissionDenied => format!("not allowed to listen on {addr}; choose a port above 1023"),
-        _ => format!("cannot listen on {addr}: {error}; choose another address"),
+        _ => format!("cannot listen on {addr}: {}; choose another address", reason(error)),
     }
 }
 
@@ -106,7 +108,7 @@ fn check(
 }
 
 fn canonical(path: &Path) -> Result<PathBuf, String> {
-    path.canonicalize().map_err(|error| format!("cannot read {}: {error}", path.display()))
+    path.canonicalize().map_err(|error| format!("cannot read {}: {}", path.display(), reason(&error)))
 }
 
 impl Ready {
@@ -127,6 +129,9 @@ impl Ready {
             }
         };
         let mut prompt = Prompt::stdio(terminal, &self.stop);
+        if !prompt.is_script() {
+            terminal.event(&format!("Listening for other members on {}", node.seeder.addr()));
+        }
         let mut session = Session::new(node.clone(), self.stop.clone());
         let exit = run_prompt(&mut prompt, terminal, &self.stop, &mut session);
         // Downloads are kept for the next login. The tracker sees the connection end.
