@@ -27,14 +27,17 @@ pub mod tracker {
     pub mod accept;
     pub mod acceptor;
     pub mod args;
+    pub mod checkpoint;
     pub mod commit;
     pub mod connections;
     pub mod console;
     pub mod core;
     pub mod data_dir;
+    pub mod disk;
     pub mod effects;
     pub mod herald;
     pub mod identity;
+    pub mod journal;
     pub mod manifests;
     pub mod password;
     pub mod presence;

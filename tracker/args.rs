@@ -15,6 +15,10 @@ const SYNOPSIS: &str = "tracker [tracker_info.txt] [tracker_no] [options]";
 pub enum Invocation {
     /// Run.
     Run(Args),
+    /// Look through the journal in this data folder and change nothing.
+    Check(PathBuf),
+    /// Cut the journal in this data folder off where it is damaged, and keep a copy.
+    Repair(PathBuf),
     /// Print this on standard output and end with success: help, or the version.
     Tell(String),
 }
@@ -62,6 +66,16 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
     if matches.opt_present("version") {
         return Ok(Invocation::Tell(format!("tracker (groupshare) {}", env!("CARGO_PKG_VERSION"))));
     }
+    for (name, invocation) in [("check", Invocation::Check as fn(PathBuf) -> _), ("repair", Invocation::Repair)] {
+        match matches.opt_str(name) {
+            Some(dir) if dir.is_empty() => return Err(ArgsError(format!("--{name}: the name of the folder is empty"))),
+            Some(_) if !matches.free.is_empty() => {
+                return Err(ArgsError(format!("--{name} takes nothing but a folder")));
+            }
+            Some(dir) => return Ok(invocation(PathBuf::from(dir))),
+            None => {}
+        }
+    }
     let (tracker_info, number) = match matches.free.as_slice() {
         [] => (None, None),
         // A lone number is the tracker's; a list of that name can be written ./1.
@@ -91,6 +105,14 @@ fn options() -> Options {
         "",
         "data-dir",
         "keep accounts, groups and file lists here (default: beside tracker_info.txt)",
+        "DIR",
+    );
+    options.optopt("", "check", "look through the journal in this data folder, change nothing, and end", "DIR");
+    options.optopt(
+        "",
+        "repair",
+        "cut the journal in this data folder off where it is damaged, keep a copy, and end; do this also with a data \
+         folder that comes from a backup",
         "DIR",
     );
     options.optflag("h", "help", "print this and end");
@@ -156,6 +178,14 @@ mod tests {
                 format!("{what}. Usage: tracker [tracker_info.txt] [tracker_no] [options], or tracker --help")
             );
         }
+    }
+
+    #[test]
+    fn a_data_folder_can_be_checked_and_repaired() {
+        assert_eq!(parse(["--check", "/d"]), Ok(Invocation::Check("/d".into())));
+        assert_eq!(parse(["--repair", "/d"]), Ok(Invocation::Repair("/d".into())));
+        assert!(parse(["--repair", "/d", "t.txt"]).is_err());
+        assert!(parse(["--check", ""]).is_err());
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub trait OpLog: Send {
     /// Makes ops durable, in this order and after all earlier ones. On success they survive everything that the log
     /// promises to survive. On error none of them is kept, or the log fails for good.
     fn append(&mut self, ops: &[Op]) -> Result<(), AppendError>;
+
+    /// Is told the state that the ops kept so far lead to, once all who have to know were told.
+    fn kept(&mut self, _: &State) {}
 }
 
 /// Why a log did not keep ops. The words go to users and to the console.
@@ -304,7 +307,8 @@ impl Writer {
                 Ok(()) => {
                     self.shared.publish(&ops, &after);
                     batch.settle(Ok(()));
-                    (self.sink)(Published { before, after, ops });
+                    (self.sink)(Published { before, after: Arc::clone(&after), ops });
+                    self.log.kept(&after);
                 }
                 Err(error) => self.shared.abandon(error),
             }

@@ -62,10 +62,18 @@ impl DataDir {
     /// Makes the folder if there is none, and locks it.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
         make_folder(path)?;
+        Self::lock(path, OpenOptions::new().write(true).create(true).truncate(false).mode(0o600))
+    }
+
+    /// Locks a folder that is there, and changes nothing in it.
+    pub fn open_existing(path: &Path) -> Result<Self, DataDirError> {
+        Self::lock(path, OpenOptions::new().read(true))
+    }
+
+    fn lock(path: &Path, options: &OpenOptions) -> Result<Self, DataDirError> {
         let lock_path = path.join("lock");
         let failed = |error| DataDirError::Io { path: lock_path.clone(), doing: "open", error };
-        let mut options = OpenOptions::new();
-        let lock = options.write(true).create(true).truncate(false).mode(0o600).open(&lock_path).map_err(failed)?;
+        let lock = options.open(&lock_path).map_err(failed)?;
         match sys::try_lock(&lock) {
             Ok(true) => Ok(Self { path: path.to_path_buf(), _lock: lock }),
             Ok(false) => Err(DataDirError::Locked(path.to_path_buf())),

@@ -2,17 +2,16 @@
 
 use super::acceptor::{Warn, listen};
 use super::args::Args;
-use super::commit::NoLog;
 use super::console::{Commands, Console};
 use super::data_dir::{self, DataDir, DataDirError};
+use super::disk::RealDisk;
 use super::identity::{Identity, IdentityError};
+use super::journal::{self, Journal, JournalError, Opened, Owner};
 use super::password::Params;
 use super::seats::Caps;
 use super::server::{Server, Settings, StartError};
-use super::state::State;
 use super::throttle::Paces;
 use crate::model::digest::Fingerprint;
-use crate::model::id::Origin;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
 use crate::sys;
 use crossbeam_channel::{Sender, bounded};
@@ -21,13 +20,15 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Longest tracker_info.txt that is read, in bytes.
 const LIST_LEN_MAX: u64 = 1024 * 1024;
 /// Descriptors that are kept for everything but connections: files, the console, those turned away.
 const DESCRIPTORS_KEPT: u64 = 512;
+/// The journal's folder in the data folder.
+const JOURNAL: &str = "journal";
 
 /// Why the tracker does not run. Each is one line that says what to do.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub enum ProgramError {
     },
     /// The data folder cannot be used.
     DataDir(DataDirError),
+    /// The journal in it cannot be used.
+    Journal(JournalError),
     /// The address cannot be listened on.
     Listen(SocketAddr, io::Error),
     /// The tracker cannot start.
@@ -71,6 +74,7 @@ impl fmt::Display for ProgramError {
                 list.display()
             ),
             ProgramError::DataDir(error) => write!(f, "{error}"),
+            ProgramError::Journal(error) => write!(f, "{error}"),
             ProgramError::Listen(addr, error) => match error.kind() {
                 io::ErrorKind::AddrInUse => write!(
                     f,
@@ -133,11 +137,15 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
             .map_err(|error| ProgramError::ListFile(args.tracker_info.clone(), error))?,
     };
     let data_dir = DataDir::open(&data_path).map_err(ProgramError::DataDir)?;
+    let owner = Owner { tracker: number, fresh_incarnation: random_number()? };
+    let disk = journal_disk(&data_dir.folder(JOURNAL).map_err(ProgramError::DataDir)?)?;
+    let opened = Journal::open(disk, owner, journal::Settings::default(), warn()).map_err(ProgramError::Journal)?;
+    let Opened { journal, state, origin, .. } = opened;
     let settings = Settings {
         identity,
-        origin: Origin { tracker: number, incarnation: random_number()? },
-        state: State::new(),
-        log: Box::new(NoLog),
+        origin,
+        state,
+        log: Box::new(journal),
         data_dir,
         caps: caps(),
         paces: Paces::default(),
@@ -145,6 +153,34 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
         warn: warn(),
     };
     Server::start(listener, settings).map_err(ProgramError::Start)
+}
+
+fn journal_disk(path: &Path) -> Result<Arc<RealDisk>, ProgramError> {
+    let failed = |error| DataDirError::Io { path: path.to_path_buf(), doing: "open", error };
+    RealDisk::open(path).map(Arc::new).map_err(failed).map_err(ProgramError::DataDir)
+}
+
+/// Says what the journal in a data folder holds; whether it is sound.
+pub fn check(dir: &Path) -> Result<bool, ProgramError> {
+    let _locked = DataDir::open_existing(dir).map_err(ProgramError::DataDir)?;
+    let disk = journal_disk(&dir.join(JOURNAL))?;
+    let (lines, sound) = journal::check(&*disk).map_err(ProgramError::Journal)?;
+    lines.iter().for_each(|line| say(line));
+    Ok(sound)
+}
+
+/// Cuts the journal in a data folder off where it is damaged, keeps a copy, and says what was done.
+pub fn repair(dir: &Path) -> Result<(), ProgramError> {
+    let _locked = DataDir::open_existing(dir).map_err(ProgramError::DataDir)?;
+    let folder = dir.join(JOURNAL);
+    let disk = journal_disk(&folder)?;
+    let free = (1u32..).map(|n| dir.join(format!("{JOURNAL}-before-repair-{n}"))).find(|path| !path.exists());
+    let copy = free.unwrap_or_else(|| dir.join("journal-before-repair"));
+    // What is warned of is told here already.
+    let quiet: Warn = Arc::new(|_| {});
+    let lines = journal::repair(disk, (&folder, &copy), random_number()?, quiet).map_err(ProgramError::Journal)?;
+    lines.iter().for_each(|line| say(line));
+    Ok(())
 }
 
 fn read_list(args: &Args) -> Result<TrackerList, ProgramError> {

@@ -4,6 +4,7 @@
 mod account;
 pub(crate) mod check;
 mod commands;
+mod decode;
 mod encode;
 mod group;
 mod key;

@@ -9,7 +9,7 @@ use ring::digest::{Context, SHA256};
 use std::convert::Infallible;
 
 /// The version of the form.
-const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 1;
 /// How many bytes are handed over at once, about.
 const CHUNK_LEN: usize = 64 * 1024;
 

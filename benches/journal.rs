@@ -1,0 +1,274 @@
+//! What it costs that nothing is lost: acknowledged changes per second beside what the disk can do, starting again, and
+//! checkpoints. The folder is that of the environment's TMPDIR; it has to be on the disk in question.
+
+use groupshare::model::digest::{InfoHash, Sha1Digest};
+use groupshare::model::id::{CommandId, GroupRef, OpId, Origin, ShareRef, UserRef};
+use groupshare::model::manifest::Content;
+use groupshare::model::name::{FileName, GroupId, UserId};
+use groupshare::model::op::{Op, OpBody, PasswordHash};
+use groupshare::model::piece::Layout;
+use groupshare::tracker::accept::Change;
+use groupshare::tracker::acceptor::Warn;
+use groupshare::tracker::checkpoint;
+use groupshare::tracker::commit::{Committer, OpLog};
+use groupshare::tracker::disk::RealDisk;
+use groupshare::tracker::journal::{Journal, Opened, Owner, Settings};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const OWNER: Owner = Owner { tracker: 1, fresh_incarnation: 0x1234_5678_9abc_def0 };
+const MEASURED: Duration = Duration::from_secs(3);
+/// Bytes of a typical batch of one.
+const BATCH_LEN: usize = 150;
+
+fn open(folder: &Path, settings: Settings) -> Opened {
+    let disk = Arc::new(RealDisk::open(folder).expect("a folder"));
+    let warn: Warn = Arc::new(|line| println!("warning: {line}"));
+    Journal::open(disk, OWNER, settings, warn).expect("sound")
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): spreads consecutive numbers.
+fn mix(n: u64) -> u64 {
+    let n = n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let n = (n ^ n >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let n = (n ^ n >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    n ^ n >> 31
+}
+
+fn command(n: u64) -> CommandId {
+    CommandId((u128::from(mix(n)) << 64 | u128::from(mix(!n))).to_be_bytes())
+}
+
+/// Writes and syncs a batch of one over and over in a file that has room already, as the journal does; gives how often
+/// and the median time.
+fn bare_fdatasync(folder: &Path, stop: impl Fn() -> bool) -> (u64, Duration) {
+    let path = folder.join("bare");
+    let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path).expect("made");
+    groupshare::sys::allocate(&file, 64 << 20).expect("room");
+    file.sync_all().expect("synced");
+    let mut times = Vec::new();
+    let mut at = 0;
+    while !stop() {
+        let start = Instant::now();
+        file.write_all_at(&[7; BATCH_LEN], at).expect("written");
+        file.sync_data().expect("synced");
+        times.push(start.elapsed());
+        at = (at + BATCH_LEN as u64) % (63 << 20);
+    }
+    times.sort_unstable();
+    std::fs::remove_file(&path).expect("there");
+    (times.len() as u64, times[times.len() / 2])
+}
+
+/// Counts what is done until the time is up.
+fn during(time: Duration, work: impl FnOnce(&AtomicBool)) -> Duration {
+    let stop = Arc::new(AtomicBool::new(false));
+    let start = Instant::now();
+    let timer = {
+        let stop = Arc::clone(&stop);
+        thread::spawn(move || {
+            thread::sleep(time);
+            stop.store(true, Ordering::Relaxed);
+        })
+    };
+    work(&stop);
+    let elapsed = start.elapsed();
+    timer.join().expect("slept");
+    elapsed
+}
+
+/// Changes by so many clients at once, one after the other each; `beside` runs meanwhile.
+fn changes(committer: &Committer, user: UserRef, clients: u64, round: u64, beside: impl FnOnce(&AtomicBool)) -> f64 {
+    let made = AtomicU64::new(0);
+    let elapsed = during(MEASURED, |stop| {
+        thread::scope(|scope| {
+            for client in 0..clients {
+                let made = &made;
+                scope.spawn(move || {
+                    for n in 0.. {
+                        if stop.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        let n = (round * 1000 + client) << 32 | n;
+                        let group = GroupId::parse(&format!("group{n:016x}")).expect("a name");
+                        committer.submit(command(n), &Change::CreateGroup { user, group }).expect("made");
+                        made.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            beside(stop);
+        });
+    });
+    made.load(Ordering::Relaxed) as f64 / elapsed.as_secs_f64()
+}
+
+/// Reads by so many clients at once: a page of groups each, as `list_groups` asks for.
+fn reads(committer: &Committer, user: UserRef, clients: u64) -> f64 {
+    let done = AtomicU64::new(0);
+    let elapsed = during(MEASURED, |stop| {
+        thread::scope(|scope| {
+            for client in 0..clients {
+                let done = &done;
+                scope.spawn(move || {
+                    for n in 0.. {
+                        if stop.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        let after = GroupId::parse(&format!("group{:016x}", mix(client << 32 | n))).expect("a name");
+                        assert!(committer.state().groups_after(Some(&after), 100, user).len() <= 100);
+                        done.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+    });
+    done.load(Ordering::Relaxed) as f64 / elapsed.as_secs_f64()
+}
+
+fn measure_changes(temp: &Path) {
+    let folder = temp.join("changes");
+    std::fs::create_dir(&folder).expect("made");
+    let quiet = {
+        let start = Instant::now();
+        bare_fdatasync(temp, || start.elapsed() > MEASURED)
+    };
+    println!(
+        "disk alone: write and fdatasync of {BATCH_LEN} bytes {:.0?}, {} a second",
+        quiet.1,
+        quiet.0 / MEASURED.as_secs()
+    );
+    let opened = open(&folder, Settings::default());
+    let log: Box<dyn OpLog> = Box::new(opened.journal);
+    let committer = Committer::start(opened.origin, opened.state, log, Box::new(|_| {})).expect("started");
+    let (name, password) = (UserId::parse("ann").expect("a name"), PasswordHash("$argon2id$".into()));
+    let made = committer.submit(command(u64::MAX), &Change::CreateUser { name, password }).expect("made");
+    let user = UserRef(made.op.expect("an op"));
+    for clients in [1, 8, 64] {
+        let alone = changes(&committer, user, clients, clients, |_| {});
+        let mut disk = (0, Duration::ZERO);
+        let beside = changes(&committer, user, clients, 100 + clients, |stop| {
+            disk = bare_fdatasync(temp, || stop.load(Ordering::Relaxed));
+        });
+        let reads = reads(&committer, user, clients);
+        let bound = reads.min(clients as f64 / disk.1.as_secs_f64());
+        println!(
+            "{clients:>2} clients: {alone:.0} changes a second; {beside:.0} beside a bare fdatasync loop, which takes \
+             {:.0?} under this load; {reads:.0} pages read a second; {:.2} of min(reads, clients / fdatasync)",
+            disk.1,
+            alone / bound
+        );
+    }
+}
+
+/// Mixed ops, accounts first: as many users as a tenth, groups a hundredth, the rest requests, acceptances and shares.
+fn op(seq: u64, total: u64) -> Op {
+    let origin = Origin { tracker: 1, incarnation: OWNER.fresh_incarnation };
+    let id = |seq| OpId { origin, seq };
+    let (users, groups) = (total / 10, total / 100);
+    let body = if seq <= users {
+        let phc = format!("$argon2id$v=19$m=19456,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg${seq:043}");
+        OpBody::CreateUser {
+            name: UserId::parse(&format!("user{:016x}", mix(seq))).expect("a name"),
+            password: PasswordHash(phc.into()),
+        }
+    } else if seq <= users + groups {
+        let founder = UserRef(id(seq - users));
+        OpBody::CreateGroup { name: GroupId::parse(&format!("group{:016x}", mix(seq))).expect("a name"), founder }
+    } else {
+        let n = seq - users - groups;
+        let of = n / 4;
+        let (number, user) = (mix(of) % groups, UserRef(id(1 + mix(of + 7) % users)));
+        let (group, founder) = (GroupRef(id(users + 1 + number)), UserRef(id(number + 1)));
+        match n % 4 {
+            0 => OpBody::RequestJoin { group, user },
+            1 => OpBody::AcceptRequest { group, user, by: founder },
+            2 => {
+                let mut info_hash = [0; 32];
+                info_hash[..8].copy_from_slice(&mix(seq).to_be_bytes());
+                let content = Content {
+                    layout: Layout::new(seq).expect("small"),
+                    sha1: Sha1Digest([seq as u8; 20]),
+                    info_hash: InfoHash(info_hash),
+                    file_count: 1,
+                };
+                let name = FileName::parse(&format!("file {:016x}.bin", mix(seq))).expect("a name");
+                OpBody::CreateShare { group, user, name, content, replaces: None }
+            }
+            _ => OpBody::JoinShare { share: ShareRef(id(seq - 1)), user: founder },
+        }
+    };
+    Op { id: id(seq), lamport: seq, command: command(seq), body }
+}
+
+fn folder_len(folder: &Path, part: &str) -> u64 {
+    let files = std::fs::read_dir(folder).expect("there").map(|entry| entry.expect("read"));
+    let files = files.filter(|entry| entry.file_name().to_string_lossy().contains(part));
+    files.map(|entry| entry.metadata().expect("told").len()).sum()
+}
+
+fn measure_restart(temp: &Path, total: u64) {
+    let folder = temp.join(format!("restart-{total}"));
+    std::fs::create_dir(&folder).expect("made");
+    let settings = Settings { checkpoint_ops: u64::MAX, ..Settings::default() };
+    let mut opened = open(&folder, settings);
+    let mut seq = 0;
+    while seq < total {
+        let ops: Vec<Op> = (seq + 1..=seq + 1000).map(|seq| op(seq, total)).collect();
+        opened.journal.append(&ops).expect("kept");
+        opened.journal.kept(&opened.state);
+        seq += 1000;
+    }
+    drop(opened);
+    File::open(&folder).and_then(|folder| folder.sync_all()).expect("synced");
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        let start = Instant::now();
+        let opened = open(&folder, settings);
+        times.push(start.elapsed());
+        assert_eq!((opened.replayed, opened.state.op_count()), (total, total));
+    }
+    times.sort_unstable();
+    println!(
+        "{total} ops: start by replay {:.2?}, journal {:.1} MB",
+        times[1],
+        folder_len(&folder, "journal") as f64 / 1e6
+    );
+
+    // Through the journal, so that the next segment is begun.
+    let mut opened = open(&folder, Settings { checkpoint_ops: 1, ..settings });
+    let start = Instant::now();
+    opened.journal.kept(&opened.state);
+    let stopped = start.elapsed();
+    opened.journal.wait_for_checkpoint();
+    println!(
+        "{total} ops: checkpoint {:.2?} in the background, changes wait {stopped:.2?} of it, {:.1} MB",
+        start.elapsed(),
+        folder_len(&folder, "checkpoint") as f64 / 1e6
+    );
+    drop(opened);
+    let disk = RealDisk::open(&folder).expect("there");
+    assert_eq!(checkpoint::all(&disk).expect("readable"), [total]);
+    let start = Instant::now();
+    let opened = open(&folder, settings);
+    println!("{total} ops: start with a checkpoint {:.2?}", start.elapsed());
+    assert_eq!((opened.replayed, opened.state.op_count()), (0, total));
+    let state = &opened.state;
+    println!(
+        "{total} ops: {} users, {} groups, {} files",
+        state.user_count(),
+        state.group_count(),
+        state.share_count()
+    );
+}
+
+fn main() {
+    let temp = tempfile::tempdir().expect("a folder");
+    measure_changes(temp.path());
+    measure_restart(temp.path(), 100_000);
+    measure_restart(temp.path(), 1_000_000);
+}

@@ -1,0 +1,133 @@
+//! The file operations that durability rests on, behind a small trait, so that tests can make each of them fail.
+
+use crate::sys;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// One folder of files, without folders inside.
+pub trait Disk: Send + Sync {
+    /// Where a file of this name is, for messages.
+    fn path(&self, name: &str) -> PathBuf;
+    /// The names of all files, in no order. Names that are not text are left out.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// All bytes of a file.
+    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+    /// Makes a file that only its owner can read; what bore the name is emptied.
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file that is there for writing.
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+    /// Gives a file another name; what bore that is gone.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes the names durable.
+    fn sync_folder(&self) -> io::Result<()>;
+}
+
+/// A file open for writing.
+pub trait DiskFile: Send {
+    /// Writes some of the bytes at an offset and says how many.
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Makes sure that there is room for the first `len` bytes, and makes the file that long if it is shorter.
+    fn allocate(&mut self, len: u64) -> io::Result<()>;
+    /// Cuts or extends the file.
+    fn set_len(&mut self, len: u64) -> io::Result<()>;
+    /// Makes what was written durable, and the length.
+    fn sync_data(&mut self) -> io::Result<()>;
+}
+
+/// Writes all of the bytes at an offset.
+///
+/// Errors: those of writing; some of the bytes may have been written then.
+pub fn write_all_at(file: &mut dyn DiskFile, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write_at(bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(len) => {
+                bytes = bytes.get(len..).unwrap_or_default();
+                offset += len as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A folder of the real file system.
+#[derive(Debug)]
+pub struct RealDisk {
+    path: PathBuf,
+    handle: File,
+}
+
+impl RealDisk {
+    /// Uses a folder that is there.
+    ///
+    /// Errors: those of opening it.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_path_buf(), handle: sys::open_folder(path)? })
+    }
+}
+
+impl Disk for RealDisk {
+    fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.path(name))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        Ok(Box::new(options.write(true).create(true).truncate(true).mode(0o600).open(self.path(name))?))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(sys::open_in(&self.handle, OsStr::new(name), sys::Open::Write)?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(from), self.path(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path(name))
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        sys::sync_folder(&self.handle)
+    }
+}
+
+impl DiskFile for File {
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        FileExt::write_at(self, bytes, offset)
+    }
+
+    fn allocate(&mut self, len: u64) -> io::Result<()> {
+        sys::allocate(self, len)
+    }
+
+    fn set_len(&mut self, len: u64) -> io::Result<()> {
+        File::set_len(self, len)
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        File::sync_data(self)
+    }
+}

@@ -1,0 +1,286 @@
+//! The journal: the log of ops on disk. docs/JOURNAL.md draws its format and argues why nothing acknowledged is lost.
+
+mod error;
+mod inspect;
+mod reader;
+pub mod record;
+pub mod recovery;
+pub mod segment;
+mod writer;
+
+pub use error::JournalError;
+pub use inspect::{check, repair};
+
+use super::acceptor::Warn;
+use super::checkpoint::{self, Checkpointer, Stand};
+use super::commit::{AppendError, OpLog};
+use super::disk::Disk;
+use super::state::State;
+use crate::model::id::Origin;
+use crate::model::op::Op;
+use crate::sys;
+use record::Place;
+use recovery::{Options, Recovery, Tail, recover};
+use segment::{CreateError, Header, NEW_SUFFIX, RECORDS_AT};
+use std::path::PathBuf;
+use std::sync::Arc;
+use writer::{SegmentWriter, WriteError};
+
+/// How a journal is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// A checkpoint is written after so many ops, or after a quarter of all ops if that is more, so that what
+    /// checkpoints cost stays in proportion to the ops.
+    pub checkpoint_ops: u64,
+    /// A segment that has become this long is followed by another; segments are read as a whole.
+    pub segment_len_max: u64,
+    /// Room is made in pieces of this size.
+    pub chunk_len: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { checkpoint_ops: 20_000, segment_len_max: 32 * 1024 * 1024, chunk_len: 1024 * 1024 }
+    }
+}
+
+/// A journal that was opened, and what it holds.
+pub struct Opened {
+    /// Takes further ops.
+    pub journal: Journal,
+    /// The fold of all ops in it.
+    pub state: State,
+    /// Under which further ops are to be issued.
+    pub origin: Origin,
+    /// How many ops were read, other than through a checkpoint.
+    pub replayed: u64,
+}
+
+/// The journal of a running tracker.
+///
+/// Invariants: everything before the end of the segment is durable; batches are written one after the other, each when
+/// the one before is durable; once the disk's state is uncertain nothing more is written.
+pub struct Journal {
+    disk: Arc<dyn Disk>,
+    settings: Settings,
+    warn: Warn,
+    origin: Origin,
+    segment: SegmentWriter,
+    /// The last record and the last batch.
+    stand: Stand,
+    checkpointer: Checkpointer,
+    /// The place of the last checkpoint, or of the last attempt at one.
+    checkpoint_seq: u64,
+    failed: Option<String>,
+    /// The records of a batch; kept for its memory.
+    records: Vec<u8>,
+}
+
+/// Whose journal it is, and the incarnation that begins with it, or where damage was cut off: it is random, so that no
+/// op ever gets an id that a lost one had.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner {
+    /// The number of the tracker.
+    pub tracker: u16,
+    /// A number that nobody had before.
+    pub fresh_incarnation: u64,
+}
+
+impl Journal {
+    /// Opens the journal in a folder, or begins one if the folder is empty. Damage that a crash explains is cut off, and
+    /// `warn` is told so. On return everything that `state` shows is durable.
+    pub fn open(disk: Arc<dyn Disk>, owner: Owner, settings: Settings, warn: Warn) -> Result<Opened, JournalError> {
+        let options = Options { tracker: Some(owner.tracker), checkpoints: true, force: false };
+        let recovery = recover(&*disk, options)?;
+        Self::resume(disk, owner, settings, warn, recovery, false)
+    }
+
+    /// Goes on with what was read; under a fresh incarnation if `renew`.
+    fn resume(
+        disk: Arc<dyn Disk>,
+        owner: Owner,
+        settings: Settings,
+        warn: Warn,
+        recovery: Recovery,
+        renew: bool,
+    ) -> Result<Opened, JournalError> {
+        recovery.warnings.iter().for_each(|line| warn(line));
+        if let Some(torn) = &recovery.torn {
+            warn(&format!("{torn}; it was cut off there, and changes that were acknowledged may be gone"));
+        }
+        tidy(&*disk, &recovery)?;
+        let fresh = Origin { tracker: owner.tracker, incarnation: owner.fresh_incarnation };
+        let keep = recovery.torn.is_none() && !renew;
+        let (origin, segment) = match (recovery.tail, recovery.origin) {
+            (Some(tail), Some(origin)) if keep => (origin, settle(&*disk, &tail, settings)?),
+            (tail, _) => {
+                if let Some(tail) = tail.filter(|tail| tail.header.first_seq <= recovery.stand.seq) {
+                    settle(&*disk, &tail, settings)?.seal();
+                }
+                (fresh, begin(&*disk, fresh, recovery.stand, settings)?)
+            }
+        };
+        let checkpointer = {
+            let warn = Arc::clone(&warn);
+            Checkpointer::start(Arc::clone(&disk), move |line| warn(line)).map_err(JournalError::System)?
+        };
+        let journal = Self {
+            disk,
+            settings,
+            warn,
+            origin,
+            segment,
+            stand: recovery.stand,
+            checkpointer,
+            checkpoint_seq: recovery.checkpoint.unwrap_or(0),
+            failed: None,
+            records: Vec::new(),
+        };
+        Ok(Opened { journal, state: recovery.state, origin, replayed: recovery.replayed })
+    }
+
+    /// Waits until no checkpoint is being written.
+    pub fn wait_for_checkpoint(&self) {
+        self.checkpointer.wait_idle();
+    }
+
+    fn fail(&mut self, reason: String) -> AppendError {
+        AppendError::Failed(self.failed.insert(reason).clone())
+    }
+
+    /// Begins another segment. On an error that leaves everything as it was, this one is gone on with.
+    fn rotate(&mut self) -> bool {
+        let header = header(self.origin, self.stand);
+        match segment::create(&*self.disk, &header, self.settings.chunk_len) {
+            Ok(file) => {
+                let room = RECORDS_AT as u64 + self.settings.chunk_len;
+                let next = SegmentWriter::new(file, RECORDS_AT as u64, room, self.settings.chunk_len);
+                std::mem::replace(&mut self.segment, next).seal();
+                true
+            }
+            Err(CreateError::Not(error)) => {
+                (self.warn)(&format!("cannot begin another journal file: {}", sys::reason(&error)));
+                false
+            }
+            Err(CreateError::Uncertain(error)) => {
+                self.fail(format!("cannot fsync the journal: {}", sys::reason(&error)));
+                false
+            }
+        }
+    }
+}
+
+impl OpLog for Journal {
+    fn append(&mut self, ops: &[Op]) -> Result<(), AppendError> {
+        if self.failed.is_none() {
+            self.failed = self.checkpointer.failed();
+        }
+        if let Some(reason) = &self.failed {
+            return Err(AppendError::Failed(reason.clone()));
+        }
+        if ops.is_empty() {
+            return Ok(());
+        }
+        let batch = self.stand.batch + 1;
+        self.records.clear();
+        for (i, op) in ops.iter().enumerate() {
+            // A batch holds what some thousands of connections can wait for.
+            let left = (ops.len() - 1 - i) as u32;
+            let place = Place { seq: self.stand.seq + 1 + i as u64, batch, left };
+            if !record::put(place, op, &mut self.records) {
+                return Err(self.fail("a change is longer than any change can be".into()));
+            }
+        }
+        match self.segment.append(&self.records, batch) {
+            Ok(()) => {
+                self.stand = Stand { seq: self.stand.seq + ops.len() as u64, batch };
+                Ok(())
+            }
+            Err(WriteError::NoRoom(reason)) => Err(AppendError::Full(format!("cannot save changes: {reason}"))),
+            Err(WriteError::Uncertain(reason)) => Err(self.fail(format!("cannot save changes: {reason}"))),
+        }
+    }
+
+    fn kept(&mut self, state: &State) {
+        if self.failed.is_some() {
+            return;
+        }
+        let due = self.settings.checkpoint_ops.max(state.op_count() / 4);
+        let due = self.stand.seq - self.checkpoint_seq >= due && !self.checkpointer.is_busy();
+        if due {
+            // Also if it comes to nothing: the next attempt is not before as many ops have come again.
+            self.checkpoint_seq = self.stand.seq;
+        }
+        let full = self.segment.end() >= self.settings.segment_len_max;
+        let rotated = (due || full) && self.rotate();
+        if rotated && due {
+            self.checkpointer.offer(self.stand, state);
+        }
+    }
+}
+
+/// The header of the segment that begins behind a place.
+fn header(origin: Origin, stand: Stand) -> Header {
+    Header { origin, first_seq: stand.seq + 1, first_batch: stand.batch + 1 }
+}
+
+fn io_error(disk: &dyn Disk, name: &str, doing: &'static str) -> impl FnOnce(std::io::Error) -> JournalError {
+    let path: PathBuf = disk.path(name);
+    move |error| JournalError::Io { path, doing, error }
+}
+
+/// Removes what an earlier run has left unfinished, and what lies behind damage that was let go of.
+fn tidy(disk: &dyn Disk, recovery: &Recovery) -> Result<(), JournalError> {
+    for header in &recovery.mended {
+        let name = segment::name(header.first_seq);
+        let mend = || {
+            let mut file = disk.open(&name)?;
+            super::disk::write_all_at(&mut *file, &segment::header_page(header), 0)?;
+            file.sync_data()
+        };
+        mend().map_err(io_error(disk, &name, "mend"))?;
+    }
+    let names = disk.list().map_err(io_error(disk, "", "read the folder"))?;
+    let behind = |name: &str| checkpoint::seq(name).is_some_and(|seq| seq > recovery.stand.seq);
+    let dropped = |name: &str| segment::first_seq(name).is_some_and(|seq| recovery.dropped.contains(&seq));
+    for name in names.iter().filter(|name| name.ends_with(NEW_SUFFIX) || behind(name) || dropped(name)) {
+        disk.remove(name).map_err(io_error(disk, name, "remove"))?;
+    }
+    disk.sync_folder().map_err(io_error(disk, "", "fsync the folder"))
+}
+
+/// Opens a segment behind its last whole record. The last batch is written anew and made durable: after an fsync that
+/// failed, or a kill before it, what was read may have been in the cache only.
+fn settle(disk: &dyn Disk, tail: &Tail, settings: Settings) -> Result<SegmentWriter, JournalError> {
+    let name = segment::name(tail.header.first_seq);
+    let file = disk.open(&name).map_err(io_error(disk, &name, "open"))?;
+    let mut writer = SegmentWriter::new(file, tail.mark.end, tail.len, settings.chunk_len);
+    // Only one mark is written, and a damaged one rather than the other: power that goes meanwhile leaves a sound one.
+    let mark_at = tail.damaged_mark.unwrap_or(tail.mark.offset() as u64);
+    let mut write = || {
+        writer.rewrite(&tail.last_batch, tail.mark.start)?;
+        writer.rewrite(&segment::mark_page(&tail.mark), mark_at)?;
+        writer.sync()
+    };
+    match write() {
+        Ok(()) => Ok(writer),
+        Err(WriteError::NoRoom(reason) | WriteError::Uncertain(reason)) => Err(JournalError::Io {
+            path: disk.path(&name),
+            doing: "make durable what is in",
+            error: std::io::Error::other(reason),
+        }),
+    }
+}
+
+fn begin(disk: &dyn Disk, origin: Origin, stand: Stand, settings: Settings) -> Result<SegmentWriter, JournalError> {
+    let header = header(origin, stand);
+    match segment::create(disk, &header, settings.chunk_len) {
+        Ok(file) => {
+            let room = RECORDS_AT as u64 + settings.chunk_len;
+            Ok(SegmentWriter::new(file, RECORDS_AT as u64, room, settings.chunk_len))
+        }
+        Err(CreateError::Not(error) | CreateError::Uncertain(error)) => {
+            Err(io_error(disk, &segment::name(header.first_seq), "make")(error))
+        }
+    }
+}

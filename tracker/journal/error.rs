@@ -1,0 +1,86 @@
+//! Why a journal cannot be used. Each reason is one line that says where and what to do.
+
+use crate::sys;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a journal cannot be used.
+#[derive(Debug)]
+pub enum JournalError {
+    /// The disk does not answer.
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// Why it failed.
+        error: io::Error,
+    },
+    /// A file is damaged in a way that no crash explains.
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// The first byte that is not as it should be.
+        at: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// A file that must be there is not.
+    Missing(PathBuf),
+    /// A later version wrote this.
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// The version of its format.
+        version: u16,
+    },
+    /// The journal belongs to another tracker of the installation.
+    OtherTracker {
+        /// Which file.
+        path: PathBuf,
+        /// Whose it is.
+        tracker: u16,
+    },
+    /// No thread can be started.
+    System(io::Error),
+}
+
+/// The data folder in which a file of the journal lies.
+fn data_dir(path: &Path) -> String {
+    path.parent().and_then(Path::parent).unwrap_or(path).display().to_string()
+}
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JournalError::Io { path, doing, error } => {
+                write!(f, "cannot {doing} {}: {}", path.display(), sys::reason(error))
+            }
+            JournalError::Damaged { path, at, why } => {
+                let (path, dir) = (path.display(), data_dir(path));
+                write!(
+                    f,
+                    "{path} is damaged at byte {at}: {why}; restore a backup, or see what tracker --check {dir} says, or \
+                     drop every change from there on with tracker --repair {dir}, which keeps a copy"
+                )
+            }
+            JournalError::Missing(path) => {
+                write!(f, "{} is missing; put it back, or restore a backup of {}", path.display(), data_dir(path))
+            }
+            JournalError::Newer { path, version } => write!(
+                f,
+                "{} has format {version} and was written by a newer version of this program; use that one",
+                path.display()
+            ),
+            JournalError::OtherTracker { path, tracker } => write!(
+                f,
+                "{} belongs to tracker {tracker}; start that one, or give this one a folder of its own with --data-dir",
+                path.display()
+            ),
+            JournalError::System(error) => write!(f, "cannot start: {}", sys::reason(error)),
+        }
+    }
+}
+
+impl std::error::Error for JournalError {}

@@ -1,0 +1,97 @@
+//! `tracker --check` and `tracker --repair`: looks through a journal, and lets go of what is behind damage.
+
+use super::recovery::{Options, Recovery, owner, recover};
+use super::{Journal, JournalError, Owner, Settings, io_error};
+use crate::tracker::acceptor::Warn;
+use crate::tracker::checkpoint;
+use crate::tracker::disk::Disk;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Reads all of a journal and changes nothing. Gives what there is to say, line by line, and whether a start would lose
+/// anything or have to pass over anything.
+pub fn check(disk: &dyn Disk) -> Result<(Vec<String>, bool), JournalError> {
+    let all = Options { tracker: None, checkpoints: false, force: false };
+    let recovery = match recover(disk, all) {
+        Ok(recovery) => recovery,
+        Err(error) => {
+            // What is damaged may lie behind a checkpoint.
+            let start = recover(disk, Options { checkpoints: true, ..all });
+            let Ok(recovery) = start.as_ref().map(describe) else { return Err(error) };
+            let mut lines = recovery;
+            lines.push(format!("a start works, from a checkpoint; but {error}"));
+            return Ok((lines, false));
+        }
+    };
+    let mut lines = describe(&recovery);
+    let mut sound = recovery.torn.is_none() && recovery.warnings.is_empty();
+    lines.extend(recovery.warnings.iter().cloned());
+    if let Some(torn) = &recovery.torn {
+        lines.push(format!("{torn}; a start cuts off what follows, and changes that were acknowledged may be gone"));
+    }
+    for seq in checkpoint::all(disk).map_err(io_error(disk, "", "read the folder"))? {
+        let path = disk.path(&checkpoint::name(seq));
+        let path = path.display();
+        match checkpoint::read(disk, seq) {
+            Ok((_, state)) => lines.push(format!("{path} is sound: {} ops", state.op_count())),
+            Err(why) => {
+                sound = false;
+                lines.push(format!("{path} {why}; a start passes it over"));
+            }
+        }
+    }
+    Ok((lines, sound))
+}
+
+fn describe(recovery: &Recovery) -> Vec<String> {
+    let state = &recovery.state;
+    let digest: String = state.digest().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    vec![
+        format!("{} ops up to record {} of batch {}", state.op_count(), recovery.stand.seq, recovery.stand.batch),
+        format!(
+            "{} users, {} groups, {} files; digest {digest}",
+            state.user_count(),
+            state.group_count(),
+            state.share_count()
+        ),
+    ]
+}
+
+/// Keeps a copy of a journal in `copy`, then cuts it off at the first damage of any kind and goes on under a fresh
+/// incarnation, also if there is no damage: that is what a journal needs that comes from a backup.
+pub fn repair(
+    disk: Arc<dyn Disk>,
+    (folder, copy): (&Path, &Path),
+    fresh_incarnation: u64,
+    warn: Warn,
+) -> Result<Vec<String>, JournalError> {
+    let options = Options { tracker: None, checkpoints: true, force: true };
+    let recovery = recover(&*disk, options)?;
+    let tracker = owner(&*disk).map_err(io_error(&*disk, "", "read"))?.unwrap_or(0);
+    let tracker = recovery.origin.map(|origin| origin.tracker).filter(|&tracker| tracker != 0).unwrap_or(tracker);
+    keep_copy(folder, copy).map_err(|error| JournalError::Io { path: copy.to_path_buf(), doing: "copy to", error })?;
+    let mut lines = vec![format!("a copy of what was there is in {}", copy.display())];
+    lines.push(match (&recovery.torn, recovery.dropped.len()) {
+        (None, _) => "there is no damage that keeps the tracker from starting".to_owned(),
+        (Some(torn), 0) => format!("{torn}; cut off there"),
+        (Some(torn), files) => format!("{torn}; cut off there, with {files} later files"),
+    });
+    lines.extend(describe(&recovery));
+    let owner = Owner { tracker, fresh_incarnation };
+    Journal::resume(disk, owner, Settings::default(), warn, recovery, true)?;
+    Ok(lines)
+}
+
+fn keep_copy(folder: &Path, copy: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(copy)?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let to: PathBuf = copy.join(entry.file_name());
+        fs::copy(entry.path(), &to)?;
+        File::open(&to)?.sync_all()?;
+    }
+    File::open(copy)?.sync_all()
+}

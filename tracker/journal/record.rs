@@ -1,0 +1,99 @@
+//! One record of the journal: an op, its place, and a checksum over both.
+
+use crate::model::op::Op;
+use crate::wire::codec::Wire;
+use byteorder::{BigEndian, ByteOrder};
+
+/// Bytes of a record before its op.
+pub const HEAD_LEN: usize = 28;
+/// Longest op in bytes; the longest that there are have some 800.
+pub const OP_LEN_MAX: usize = 64 * 1024;
+
+/// Where the checksum stands: behind everything else in the head.
+const CHECKSUM_AT: usize = 24;
+
+/// Where a record stands in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// From 1, without gaps, through all segments.
+    pub seq: u64,
+    /// Its batch: what was made durable together. From 1, without gaps.
+    pub batch: u64,
+    /// How many records of its batch follow.
+    pub left: u32,
+}
+
+/// A whole record with a right checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Where it stands.
+    pub place: Place,
+    /// Its op, encoded.
+    pub op: &'a [u8],
+}
+
+impl Record<'_> {
+    /// Its length in bytes.
+    pub fn byte_len(&self) -> usize {
+        HEAD_LEN + self.op.len()
+    }
+}
+
+/// Appends a record; false, with nothing appended, if the op is longer than any op can be.
+pub fn put(place: Place, op: &Op, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    out.resize(start + HEAD_LEN, 0);
+    op.put(out);
+    let op_len = out.len() - start - HEAD_LEN;
+    if op_len > OP_LEN_MAX {
+        out.truncate(start);
+        return false;
+    }
+    let record = &mut out[start..];
+    BigEndian::write_u32(&mut record[0..4], op_len as u32);
+    BigEndian::write_u64(&mut record[4..12], place.seq);
+    BigEndian::write_u64(&mut record[12..20], place.batch);
+    BigEndian::write_u32(&mut record[20..24], place.left);
+    let checksum = checksum(record);
+    BigEndian::write_u32(&mut record[CHECKSUM_AT..HEAD_LEN], checksum);
+    true
+}
+
+/// The record at the front of these bytes; `None` if there is no whole one with a right checksum.
+pub fn take(bytes: &[u8]) -> Option<Record<'_>> {
+    let head = bytes.get(..HEAD_LEN)?;
+    let op_len = BigEndian::read_u32(&head[0..4]) as usize;
+    if op_len > OP_LEN_MAX {
+        return None;
+    }
+    let record = bytes.get(..HEAD_LEN + op_len)?;
+    if checksum(record) != BigEndian::read_u32(&head[CHECKSUM_AT..]) {
+        return None;
+    }
+    let place = Place {
+        seq: BigEndian::read_u64(&head[4..12]),
+        batch: BigEndian::read_u64(&head[12..20]),
+        left: BigEndian::read_u32(&head[20..24]),
+    };
+    Some(Record { place, op: &record[HEAD_LEN..] })
+}
+
+/// Looks for a record of a later batch than `batch` in bytes that are damaged at their front; gives its offset. What
+/// follows the record `seq` can only be one of the next so many as there is room for, so that few places need a checksum.
+pub fn find_later(bytes: &[u8], seq: u64, batch: u64) -> Option<usize> {
+    let room = (bytes.len() / HEAD_LEN) as u64 + 1;
+    let last = bytes.len().checked_sub(HEAD_LEN)?;
+    (0..=last).find(|&at| {
+        let claimed = BigEndian::read_u64(&bytes[at + 4..at + 12]);
+        let plausible = claimed > seq && claimed - seq <= room;
+        plausible && take(&bytes[at..]).is_some_and(|record| record.place.batch > batch)
+    })
+}
+
+/// CRC-32 (IEEE) over the whole record but the checksum itself.
+fn checksum(record: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&record[..CHECKSUM_AT]);
+    hasher.update(&record[HEAD_LEN..]);
+    hasher.finalize()
+}

@@ -1,0 +1,187 @@
+//! A segment of the journal: its name, its header page, and the two pages that mark where the last batch ends.
+
+use super::record::HEAD_LEN;
+use crate::model::id::Origin;
+use crate::tracker::disk::{Disk, DiskFile, write_all_at};
+use crate::wire::codec::{Decoder, Wire, wire_struct};
+use std::io;
+
+/// The version of the format.
+pub const VERSION: u16 = 1;
+/// What a segment begins with.
+pub const MAGIC: [u8; 8] = *b"GSHJRNL\n";
+/// Header and marks have a page each, so that a write that tears one leaves the others.
+pub const PAGE_LEN: usize = 4096;
+/// Where the records begin.
+pub const RECORDS_AT: usize = 3 * PAGE_LEN;
+
+const SUFFIX: &str = ".journal";
+/// What a file is called that is not whole yet.
+pub const NEW_SUFFIX: &str = ".new";
+/// Where the checksum of a page stands.
+const PAGE_CHECKSUM_AT: usize = PAGE_LEN - 4;
+
+/// What the header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Under which the tracker issued ops when it wrote this segment.
+    pub origin: Origin,
+    /// The sequence of its first record; also its name.
+    pub first_seq: u64,
+    /// The number of its first batch.
+    pub first_batch: u64,
+}
+wire_struct!(Header { origin, first_seq, first_batch });
+
+/// Where the last batch lies. Written with the batch and made durable by the same fdatasync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Its number.
+    pub batch: u64,
+    /// Where it begins.
+    pub start: u64,
+    /// Where it ends.
+    pub end: u64,
+}
+wire_struct!(Mark { batch, start, end });
+
+impl Mark {
+    /// Where it is written: batches take turns between two pages.
+    pub fn offset(&self) -> usize {
+        (1 + (self.batch % 2) as usize) * PAGE_LEN
+    }
+}
+
+/// Why a header page is not a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeaderError {
+    /// The file begins with something else.
+    Magic,
+    /// It was written by a later version.
+    Newer(u16),
+    /// It ends before it should, but as far as it goes it could be one.
+    Short,
+    /// The checksum is wrong.
+    Damaged,
+}
+
+/// The name of the segment that begins with a record.
+pub fn name(first_seq: u64) -> String {
+    format!("{first_seq:020}{SUFFIX}")
+}
+
+/// The sequence that the name of a segment tells; `None` if this is not the name of one.
+pub fn first_seq(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(SUFFIX)?;
+    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| digits.parse().ok()).flatten()
+}
+
+fn page(content: &[u8]) -> Vec<u8> {
+    let mut page = content.to_vec();
+    page.resize(PAGE_CHECKSUM_AT, 0);
+    crc32fast::hash(&page).put(&mut page);
+    page
+}
+
+/// The content of a page, if its checksum is right.
+fn open_page(page: &[u8]) -> Option<Decoder<'_>> {
+    let (content, checksum) = page.get(..PAGE_LEN)?.split_at(PAGE_CHECKSUM_AT);
+    (crc32fast::hash(content).to_be_bytes() == *checksum).then(|| Decoder::new(content))
+}
+
+/// The page of a header.
+pub fn header_page(header: &Header) -> Vec<u8> {
+    let mut content = MAGIC.to_vec();
+    VERSION.put(&mut content);
+    header.put(&mut content);
+    page(&content)
+}
+
+/// The page of a mark.
+pub fn mark_page(mark: &Mark) -> Vec<u8> {
+    let mut content = Vec::with_capacity(PAGE_LEN);
+    mark.put(&mut content);
+    page(&content)
+}
+
+/// Reads the header of a segment.
+pub fn header(bytes: &[u8]) -> Result<Header, HeaderError> {
+    let start = &bytes[..bytes.len().min(MAGIC.len())];
+    if *start != MAGIC[..start.len()] {
+        return Err(HeaderError::Magic);
+    }
+    if let Some(&[high, low]) = bytes.get(8..10).and_then(|version| <&[u8; 2]>::try_from(version).ok()) {
+        let version = u16::from_be_bytes([high, low]);
+        if version > VERSION {
+            return Err(HeaderError::Newer(version));
+        }
+    }
+    if bytes.len() < RECORDS_AT {
+        return Err(HeaderError::Short);
+    }
+    let mut from = open_page(bytes).ok_or(HeaderError::Damaged)?;
+    let known = from.bytes(10).is_ok_and(|start| start[8..] == VERSION.to_be_bytes());
+    if !known {
+        return Err(HeaderError::Damaged);
+    }
+    Header::take(&mut from).map_err(|_| HeaderError::Damaged)
+}
+
+/// What the marks of a segment say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marks {
+    /// The later one.
+    pub latest: Option<Mark>,
+    /// The page of one that is damaged.
+    pub damaged: Option<u64>,
+}
+
+/// Reads the marks of a segment.
+pub fn marks(bytes: &[u8]) -> Marks {
+    let mark = |at: usize| {
+        let mark = Mark::take(&mut open_page(bytes.get(at..)?)?).ok()?;
+        let sound = mark.start >= RECORDS_AT as u64 && mark.start <= mark.end;
+        sound.then_some(mark)
+    };
+    let (first, second) = (mark(PAGE_LEN), mark(2 * PAGE_LEN));
+    let latest = first.into_iter().chain(second).max_by_key(|mark| mark.batch);
+    let damaged = match (first, second) {
+        (None, _) => Some(PAGE_LEN as u64),
+        (_, None) => Some(2 * PAGE_LEN as u64),
+        _ => None,
+    };
+    Marks { latest, damaged }
+}
+
+/// Why a segment was not made.
+#[derive(Debug)]
+pub enum CreateError {
+    /// Nothing has changed.
+    Not(io::Error),
+    /// What the folder holds is uncertain.
+    Uncertain(io::Error),
+}
+
+/// Makes a segment without records, durable, with room for the first ones. One of the same name is replaced.
+pub fn create(disk: &dyn Disk, header: &Header, room: u64) -> Result<Box<dyn DiskFile>, CreateError> {
+    let name = name(header.first_seq);
+    let temp = format!("{name}{NEW_SUFFIX}");
+    let write = || {
+        let mut file = disk.create(&temp)?;
+        let mark = Mark { batch: header.first_batch - 1, start: RECORDS_AT as u64, end: RECORDS_AT as u64 };
+        let pages = [header_page(header), mark_page(&mark), mark_page(&mark)].concat();
+        file.allocate(RECORDS_AT as u64 + room.max(HEAD_LEN as u64))?;
+        write_all_at(&mut *file, &pages, 0)?;
+        Ok(file)
+    };
+    let mut file = write().map_err(|error| {
+        // What is left of it is removed at the next start at the latest.
+        let _ = disk.remove(&temp);
+        CreateError::Not(error)
+    })?;
+    file.sync_data().map_err(CreateError::Uncertain)?;
+    disk.rename(&temp, &name).map_err(CreateError::Uncertain)?;
+    disk.sync_folder().map_err(CreateError::Uncertain)?;
+    Ok(file)
+}

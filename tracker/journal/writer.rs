@@ -1,0 +1,110 @@
+//! The segment that is written to: appends whole batches, and takes back what was written of one that failed.
+
+use super::segment::{Mark, mark_page};
+use crate::sys;
+use crate::tracker::disk::{DiskFile, write_all_at};
+use std::io;
+
+/// Why a batch was not kept.
+#[derive(Debug, PartialEq, Eq)]
+pub enum WriteError {
+    /// There was no room, and nothing of the batch is left in the file.
+    NoRoom(String),
+    /// What the file holds is uncertain.
+    Uncertain(String),
+}
+
+/// An open segment. Bytes from `end` on are zeros or, if `torn`, may be part of a batch that failed.
+pub struct SegmentWriter {
+    file: Box<dyn DiskFile>,
+    end: u64,
+    /// For so many bytes there is room already.
+    allocated: u64,
+    /// Room is made in pieces of this size: an fdatasync that need not record a new length takes a third less time.
+    chunk_len: u64,
+    torn: bool,
+}
+
+impl SegmentWriter {
+    /// Goes on after `end` in a file that has room for `allocated` bytes.
+    pub fn new(file: Box<dyn DiskFile>, end: u64, allocated: u64, chunk_len: u64) -> Self {
+        Self { file, end, allocated, chunk_len, torn: false }
+    }
+
+    /// Where the next batch begins.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Appends the records of a batch and its mark, and makes both durable.
+    pub fn append(&mut self, records: &[u8], batch: u64) -> Result<(), WriteError> {
+        self.take_back()?;
+        let mark = Mark { batch, start: self.end, end: self.end + records.len() as u64 };
+        if let Err(error) = self.write(records, &mark) {
+            self.torn = true;
+            self.take_back()?;
+            return Err(if sys::is_disk_full(&error) {
+                WriteError::NoRoom(sys::reason(&error))
+            } else {
+                WriteError::Uncertain(format!("cannot write: {}", sys::reason(&error)))
+            });
+        }
+        self.sync()?;
+        self.end = mark.end;
+        Ok(())
+    }
+
+    fn write(&mut self, records: &[u8], mark: &Mark) -> io::Result<()> {
+        self.make_room(mark.end)?;
+        write_all_at(&mut *self.file, records, mark.start)?;
+        write_all_at(&mut *self.file, &mark_page(mark), mark.offset() as u64)
+    }
+
+    fn make_room(&mut self, len: u64) -> io::Result<()> {
+        if len <= self.allocated {
+            return Ok(());
+        }
+        let roomy = len + self.chunk_len;
+        self.allocated = match self.file.allocate(roomy) {
+            Ok(()) => roomy,
+            // A disk that is nearly full may still have room for this batch.
+            Err(error) if sys::is_disk_full(&error) => {
+                self.file.allocate(len)?;
+                len
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(())
+    }
+
+    /// Writes bytes again that the file holds, so that the next sync writes them to the disk even if they were only in
+    /// the cache.
+    pub fn rewrite(&mut self, bytes: &[u8], offset: u64) -> Result<(), WriteError> {
+        write_all_at(&mut *self.file, bytes, offset).map_err(|error| uncertain("write", &error))
+    }
+
+    /// Makes everything durable.
+    pub fn sync(&mut self) -> Result<(), WriteError> {
+        self.file.sync_data().map_err(|error| uncertain("fsync", &error))
+    }
+
+    /// Gives back the room after the end, which will not be needed.
+    pub fn seal(&mut self) {
+        // Zeros at the end of a segment mean nothing.
+        let _ = self.file.set_len(self.end);
+    }
+
+    /// Cuts off what is left of a batch that failed, before anything else is written.
+    fn take_back(&mut self) -> Result<(), WriteError> {
+        if self.torn {
+            self.file.set_len(self.end).map_err(|error| uncertain("take back an incomplete write", &error))?;
+            self.allocated = self.end;
+            self.torn = false;
+        }
+        Ok(())
+    }
+}
+
+fn uncertain(doing: &str, error: &io::Error) -> WriteError {
+    WriteError::Uncertain(format!("cannot {doing}: {}", sys::reason(error)))
+}
