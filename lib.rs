@@ -63,12 +63,14 @@ pub mod client {
     pub mod fetch;
     pub mod file_stamp;
     mod file_stream;
+    pub mod found;
     pub mod hashing;
     mod hidden;
     pub mod keyring;
     pub mod lines;
     pub mod link;
     pub mod listing;
+    pub mod login;
     pub mod node;
     pub mod part;
     mod part_error;

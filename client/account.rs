@@ -1,20 +1,31 @@
-//! Who is logged in on this client, from login to logout: the engine of the downloads, and what is remembered of shares
-//! and downloads from run to run.
+//! Who is logged in on this client: the engine of the downloads, and what is remembered of shares and downloads from run
+//! to run.
 
 use super::downloads::Downloads;
-use super::fetch;
-use super::link::CallError;
-use super::node::Node;
-use super::sharing;
 use super::state_dir::Slot;
 use super::swarm::Swarm;
-use crate::model::id::ShareRef;
-use crate::model::name::{GroupId, UserId};
-use crate::wire::client_tracker::{Password, Request};
+use crate::model::manifest::{Content, Manifest};
+use crate::model::name::{FileName, GroupId, UserId};
 use parking_lot::Mutex;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+
+/// A file that is here and should be shared, of which no tracker could be told yet.
+#[derive(Debug, Clone)]
+pub struct Untold {
+    /// In which group.
+    pub group: GroupId,
+    /// Under which name.
+    pub name: FileName,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What it is.
+    pub content: Content,
+    /// Its files and pieces.
+    pub manifest: Arc<Manifest>,
+}
 
 /// The account.
 pub struct Account {
@@ -29,13 +40,37 @@ pub struct Account {
     /// The downloads of this login.
     pub downloads: Downloads,
     /// Shares that the tracker could not be told of yet.
-    pub untold: Mutex<Vec<sharing::Untold>>,
+    pub untold: Mutex<Vec<Untold>>,
     /// Set when the login ends: threads that work for it return.
     pub over: AtomicBool,
     helpers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Account {
+    /// The account of a login that has just been made.
+    pub fn new(user: UserId, login: u64, swarm: Swarm, slot: Slot) -> Arc<Self> {
+        Arc::new(Self {
+            user,
+            login,
+            swarm,
+            slot,
+            downloads: Downloads::default(),
+            untold: Mutex::default(),
+            over: AtomicBool::new(false),
+            helpers: Mutex::default(),
+        })
+    }
+
+    /// The login is ending: threads that work for it return, and are waited for.
+    pub fn finish(&self) {
+        self.over.store(true, Ordering::Relaxed);
+        let helpers = std::mem::take(&mut *self.helpers.lock());
+        for helper in helpers {
+            // A panic of the helper was printed when it happened.
+            let _ = helper.join();
+        }
+    }
+
     /// Runs something for this account beside the prompt; it is waited for when the login ends.
     pub fn help(self: &Arc<Self>, name: String, work: impl FnOnce(&Arc<Account>) + Send + 'static) {
         let account = self.clone();
@@ -57,106 +92,4 @@ impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Account").field("user", &self.user).finish_non_exhaustive()
     }
-}
-
-/// Logs in, then brings everything back that was there before: shares, and downloads that have not ended.
-pub fn log_in(node: &Arc<Node>, user: UserId, password: Password) -> Result<(), String> {
-    let asked = user.clone();
-    let text = |error: CallError| error.to_string();
-    let request = Request::Login { client: node.client, user, password };
-    let (user, login) = node.link.log_in(&request).map_err(text)?;
-    let begun = begin(node, user.clone(), login);
-    let account = match begun {
-        Ok(account) => account,
-        Err(why) => {
-            node.link.log_out();
-            return Err(why);
-        }
-    };
-    node.terminal.result("Login successful");
-    node.link.arrived();
-    if user != asked {
-        node.terminal.event(&format!("The name {asked} was taken before; your name is {user}"));
-    }
-    announce_all(node, &account).map_err(text)?;
-    let restore = node.clone();
-    account.help("restore".into(), move |account| {
-        sharing::restore(&restore, account);
-        fetch::restore(&restore, account);
-    });
-    Ok(())
-}
-
-fn begin(node: &Arc<Node>, user: UserId, login: u64) -> Result<Arc<Account>, String> {
-    let fingerprint = node.link.fingerprint().map_err(|error| error.to_string())?;
-    let (slot, warnings) = node.state.take_slot(&fingerprint, &user).map_err(|error| error.to_string())?;
-    warnings.iter().for_each(|warning| node.terminal.event(warning));
-    let swarm = Swarm::start(node.swarm.clone(), node.keyring.clone(), user.clone(), node.swarm_events.clone());
-    let account = Arc::new(Account {
-        user,
-        login,
-        swarm: swarm.map_err(|error| format!("the download engine does not start: {error}"))?,
-        slot,
-        downloads: Downloads::default(),
-        untold: Mutex::default(),
-        over: AtomicBool::new(false),
-        helpers: Mutex::default(),
-    });
-    node.set_account(Some(account.clone()));
-    Ok(account)
-}
-
-/// Tells a tracker that has just been reached where this client listens, and all that it holds.
-pub fn announce_all(node: &Node, account: &Arc<Account>) -> Result<(), CallError> {
-    node.announce()?;
-    node.refresh_keys()?;
-    sharing::hold_all(node, account)?;
-    for download in account.downloads.running() {
-        fetch::hold(node, &download)?;
-        fetch::find_peers(node, account, &download)?;
-    }
-    Ok(())
-}
-
-/// Ends the login: sharing stops, downloads are kept for the next login.
-pub fn log_out(node: &Node) {
-    if end(node) {
-        node.link.log_out();
-    }
-}
-
-/// Ends the login on this side; false if nobody was logged in.
-pub fn end(node: &Node) -> bool {
-    let Some(account) = node.set_account(None) else {
-        return false;
-    };
-    account.over.store(true, Ordering::Relaxed);
-    let helpers = std::mem::take(&mut *account.helpers.lock());
-    for helper in helpers {
-        // A panic of the helper was printed when it happened.
-        let _ = helper.join();
-    }
-    // Now that nobody begins anything any more.
-    for download in account.downloads.running() {
-        account.swarm.remove(download.id());
-    }
-    node.serving.clear();
-    node.keyring.clear();
-    // The steward may hold the account a little longer; the next login must find its shares all the same.
-    account.slot.close();
-    true
-}
-
-/// The user is no longer a member of a group: nothing is shared or downloaded there any more.
-pub fn group_lost(node: &Node, account: &Arc<Account>, group: crate::model::id::GroupRef, name: &GroupId) {
-    node.keyring.remove(group);
-    node.drop_connections(group);
-    node.serving.remove_group(group);
-    fetch::stop_group(account, name, "you are no longer a member of the group");
-    sharing::forget_group(node, account, name);
-}
-
-/// The user has stopped sharing something, here or on another client.
-pub fn share_ended(node: &Node, account: &Arc<Account>, share: ShareRef) {
-    sharing::forget(node, account, |record| record.share == Some(share));
 }

@@ -3,6 +3,7 @@
 use super::account::Account;
 use super::download::{Download, Ground, Subject};
 use super::downloads::{Phase, Tracked};
+use super::found::{Found, find};
 use super::link::CallError;
 use super::node::{Node, random};
 use super::part::{Finished, Opened, Part, PartLabel, resolve_destination};
@@ -13,8 +14,7 @@ use super::sharing;
 use super::source::PieceSource;
 use super::state_dir::DownloadRecord;
 use crate::model::digest::InfoHash;
-use crate::model::id::{GroupRef, ShareRef};
-use crate::model::manifest::{Content, Manifest};
+use crate::model::manifest::Manifest;
 use crate::model::name::{FileName, GroupId};
 use crate::wire::client_tracker::{HOLD_MORE_MAX, Holding, Reply, Request};
 use crate::wire::codec::{Blob, List};
@@ -22,27 +22,6 @@ use crate::wire::manifest;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// What the tracker says of a share.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// The share.
-    pub share: ShareRef,
-    /// Its group.
-    pub group: GroupRef,
-    /// What it is.
-    pub content: Content,
-    /// Whether the user is one of its sharers.
-    pub shared_by_you: bool,
-}
-
-/// Asks what is shared under a name.
-pub fn find(node: &Node, group: &GroupId, name: &FileName) -> Result<Found, CallError> {
-    match node.link.call(&Request::FindShare { group: group.clone(), name: name.clone() })? {
-        Reply::Share { share, group, content, shared_by_you, .. } => Ok(Found { share, group, content, shared_by_you }),
-        _ => Err(CallError::Unexpected),
-    }
-}
 
 /// Fetches the manifest of a share and checks it against its info hash.
 fn fetch_manifest(node: &Node, found: &Found) -> Result<Arc<Manifest>, String> {
@@ -125,7 +104,7 @@ fn prepare(
     name: &FileName,
     to: &Path,
 ) -> Result<(Subject, Opened), String> {
-    let found = find(node, group, name).map_err(|error| error.to_string())?;
+    let found = find(&node.link, group, name).map_err(|error| error.to_string())?;
     let own = account.slot.shares().into_iter().find(|share| share.group == *group && share.content == found.content);
     if let Some(own) = own {
         return Err(format!("You share this file yourself; it is {}", own.path.display()));

@@ -1,10 +1,11 @@
 //! Carries the commands of the prompt out.
 
-use super::account::{self, Account};
+use super::account::Account;
 use super::command::Command;
 use super::fetch;
 use super::link::CallError;
 use super::listing;
+use super::login;
 use super::node::{Node, command_id};
 use super::progress;
 use super::repl::{Execute, Outcome};
@@ -53,7 +54,7 @@ impl Session {
                 if let Some(account) = self.node.account() {
                     return Err(format!("Already logged in as {}, please logout first", account.user));
                 }
-                account::log_in(&self.node, user, password)
+                login::log_in(&self.node, user, password)
             }
             other => {
                 let account = self.account()?;
@@ -67,7 +68,7 @@ impl Session {
             Command::CreateUser { .. } | Command::Login { .. } => Ok(()),
             Command::Logout => {
                 self.failures += account.downloads.failures();
-                account::log_out(&self.node);
+                login::log_out(&self.node);
                 self.node.terminal.result("Logout successful");
                 Ok(())
             }
@@ -145,7 +146,7 @@ impl Session {
         self.node.link.call(&request).map_err(|error| error.to_string())?;
         match member {
             Some(id) => {
-                account::group_lost(&self.node, account, id, &group);
+                login::group_lost(&self.node, account, id, &group);
                 self.node.terminal.result("Left the group");
             }
             None => self.node.terminal.result("Request withdrawn"),

@@ -1,9 +1,9 @@
 //! The commands of sharing, and bringing shares back at the next login.
 
-use super::account::Account;
+use super::account::{Account, Untold};
 use super::download::Subject;
-use super::fetch;
 use super::file_stamp::Stamps;
+use super::found;
 use super::hashing::{Hashed, hash_for_sharing};
 use super::link::CallError;
 use super::node::{Node, command_id};
@@ -18,19 +18,9 @@ use crate::wire::client_tracker::{Holding, MANIFEST_PART_MAX, Reply, Request};
 use crate::wire::codec::Blob;
 use crate::wire::error::{Code, Refusal};
 use crate::wire::manifest;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-
-/// A file that is here and should be shared, of which no tracker could be told yet.
-#[derive(Debug, Clone)]
-pub struct Untold {
-    group: GroupId,
-    name: FileName,
-    path: PathBuf,
-    content: Content,
-    manifest: Arc<Manifest>,
-}
 
 /// What is shared: where it lies, and what it consists of.
 struct Shared<'a> {
@@ -230,7 +220,7 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
         forget(node, account, |other| other.group == *group && other.name == *name);
         Err(why.to_owned())
     };
-    let found = match fetch::find(node, group, name) {
+    let found = match found::find(&node.link, group, name) {
         Ok(found) if found.shared_by_you => found,
         Ok(_) => return gone("it was stopped on another client"),
         Err(CallError::Refused(refusal)) if is_gone(refusal.code) => return gone(&refusal.to_string()),

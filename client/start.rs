@@ -1,8 +1,8 @@
 //! Puts the client together, runs the prompt, and takes it apart again.
 
-use super::account;
 use super::args::{Args, default_state_dir};
 use super::link::CheckFingerprint;
+use super::login;
 use super::node::{Node, NodeOptions};
 use super::pins::Pinned;
 use super::prompt::Prompt;
@@ -135,7 +135,7 @@ impl Ready {
         let mut session = Session::new(node.clone(), self.stop.clone());
         let exit = run_prompt(&mut prompt, terminal, &self.stop, &mut session);
         // Downloads are kept for the next login. The tracker sees the connection end.
-        account::end(&node);
+        login::end(&node);
         node.serving.close();
         drop(steward);
         exit

@@ -1,9 +1,10 @@
 //! The thread that reacts to what happens by itself: what the tracker says unasked, peers, the ends of downloads, and
 //! the clock.
 
-use super::account::{self, Account};
+use super::account::Account;
 use super::fetch;
 use super::link::LinkEvent;
+use super::login;
 use super::node::{Inbox, Node, command_id};
 use super::seeding::SeederEvent;
 use super::sharing;
@@ -128,13 +129,13 @@ impl Work {
             LinkEvent::Down(addr, why) => terminal.event(&format!("The tracker {addr} was lost: {why}")),
             LinkEvent::Up(addr) => {
                 terminal.event(&format!("Connected to the tracker {addr}"));
-                let told = self.node.account().map_or(Ok(()), |account| account::announce_all(&self.node, &account));
+                let told = self.node.account().map_or(Ok(()), |account| login::announce_all(&self.node, &account));
                 if let Err(error) = told {
                     self.node.terminal.event(&error.to_string());
                 }
             }
             LinkEvent::SessionLost(refusal) => {
-                if account::end(&self.node) {
+                if login::end(&self.node) {
                     self.node.terminal.event(&refusal.to_string());
                 }
             }
@@ -169,7 +170,7 @@ impl Work {
                     self.node.drop_connections(group);
                 }
             }
-            Reply::GroupLost { group, name } => account::group_lost(&self.node, account, group, &name),
+            Reply::GroupLost { group, name } => login::group_lost(&self.node, account, group, &name),
             Reply::PeerUp { share, peer } => {
                 for download in account.downloads.running() {
                     if download.subject().share == share {
@@ -177,14 +178,14 @@ impl Work {
                     }
                 }
             }
-            Reply::ShareEnded { share } => account::share_ended(&self.node, account, share),
+            Reply::ShareEnded { share } => login::share_ended(&self.node, account, share),
             Reply::Noticed { order, notice } => {
                 self.node.terminal.event(&notice_line(&notice));
                 self.read = self.read.max(Some((account.login, order)));
             }
             Reply::SessionOver {} => {
                 self.node.link.forget_session();
-                account::end(&self.node);
+                login::end(&self.node);
                 self.node.terminal.event("The password was changed elsewhere; please login again");
             }
             Reply::JoinRequested { group, user } => {

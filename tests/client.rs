@@ -4,8 +4,8 @@ mod common;
 
 use common::relay::Relay;
 use common::{LONG, TestTracker, fingerprint};
-use groupshare::client::account;
 use groupshare::client::command::{Surroundings, Typed, parse};
+use groupshare::client::login;
 use groupshare::client::node::{Node, NodeOptions};
 use groupshare::client::repl::{Execute, Outcome};
 use groupshare::client::session::Session;
@@ -119,7 +119,7 @@ impl Person {
 
 impl Drop for Person {
     fn drop(&mut self) {
-        account::end(&self.node);
+        login::end(&self.node);
         self.node.serving.close();
         self.steward = None;
     }

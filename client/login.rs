@@ -1,0 +1,101 @@
+//! From login to logout, and what ends with it: brings back what was shared and downloaded, and lets go of it again.
+
+use super::account::Account;
+use super::fetch;
+use super::link::CallError;
+use super::node::Node;
+use super::sharing;
+use super::swarm::Swarm;
+use crate::model::id::{GroupRef, ShareRef};
+use crate::model::name::{GroupId, UserId};
+use crate::wire::client_tracker::{Password, Request};
+use std::sync::Arc;
+
+/// Logs in, then brings everything back that was there before: shares, and downloads that have not ended.
+pub fn log_in(node: &Arc<Node>, user: UserId, password: Password) -> Result<(), String> {
+    let asked = user.clone();
+    let text = |error: CallError| error.to_string();
+    let request = Request::Login { client: node.client, user, password };
+    let (user, login) = node.link.log_in(&request).map_err(text)?;
+    let begun = begin(node, user.clone(), login);
+    let account = match begun {
+        Ok(account) => account,
+        Err(why) => {
+            node.link.log_out();
+            return Err(why);
+        }
+    };
+    node.terminal.result("Login successful");
+    node.link.arrived();
+    if user != asked {
+        node.terminal.event(&format!("The name {asked} was taken before; your name is {user}"));
+    }
+    announce_all(node, &account).map_err(text)?;
+    let restore = node.clone();
+    account.help("restore".into(), move |account| {
+        sharing::restore(&restore, account);
+        fetch::restore(&restore, account);
+    });
+    Ok(())
+}
+
+fn begin(node: &Arc<Node>, user: UserId, login: u64) -> Result<Arc<Account>, String> {
+    let fingerprint = node.link.fingerprint().map_err(|error| error.to_string())?;
+    let (slot, warnings) = node.state.take_slot(&fingerprint, &user).map_err(|error| error.to_string())?;
+    warnings.iter().for_each(|warning| node.terminal.event(warning));
+    let swarm = Swarm::start(node.swarm.clone(), node.keyring.clone(), user.clone(), node.swarm_events.clone());
+    let swarm = swarm.map_err(|error| format!("the download engine does not start: {error}"))?;
+    let account = Account::new(user, login, swarm, slot);
+    node.set_account(Some(account.clone()));
+    Ok(account)
+}
+
+/// Tells a tracker that has just been reached where this client listens, and all that it holds.
+pub fn announce_all(node: &Node, account: &Arc<Account>) -> Result<(), CallError> {
+    node.announce()?;
+    node.refresh_keys()?;
+    sharing::hold_all(node, account)?;
+    for download in account.downloads.running() {
+        fetch::hold(node, &download)?;
+        fetch::find_peers(node, account, &download)?;
+    }
+    Ok(())
+}
+
+/// Ends the login: sharing stops, downloads are kept for the next login.
+pub fn log_out(node: &Node) {
+    if end(node) {
+        node.link.log_out();
+    }
+}
+
+/// Ends the login on this side; false if nobody was logged in.
+pub fn end(node: &Node) -> bool {
+    let Some(account) = node.set_account(None) else {
+        return false;
+    };
+    account.finish();
+    // Now that nobody begins anything any more.
+    for download in account.downloads.running() {
+        account.swarm.remove(download.id());
+    }
+    node.serving.clear();
+    node.keyring.clear();
+    // The steward may hold the account a little longer; the next login must find its shares all the same.
+    account.slot.close();
+    true
+}
+
+/// The user is no longer a member of a group: nothing is shared or downloaded there any more.
+pub fn group_lost(node: &Node, account: &Arc<Account>, group: GroupRef, name: &GroupId) {
+    node.keyring.remove(group);
+    node.drop_connections(group);
+    node.serving.remove_group(group);
+    fetch::stop_group(account, name, "you are no longer a member of the group");
+    sharing::forget_group(node, account, name);
+}
+
+/// The user has stopped sharing something, here or on another client.
+pub fn share_ended(node: &Node, account: &Arc<Account>, share: ShareRef) {
+    sharing::forget(node, account, |record| record.share == Some(share));
+}
