@@ -178,11 +178,15 @@ impl Engine {
             let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
             // An error (a signal) counts as nothing readable; the next turn sees what is.
             match rustix::event::poll(&mut fds, timeout.as_ref()) {
-                Ok(1..) => fds.iter().skip(1).map(|fd| !fd.revents().is_empty()).collect(),
+                Ok(1..) => {
+                    if !fds[0].revents().is_empty() {
+                        self.post.waker.clear();
+                    }
+                    fds.iter().skip(1).map(|fd| !fd.revents().is_empty()).collect()
+                }
                 _ => Vec::new(),
             }
         };
-        self.post.waker.clear();
         if readable.is_empty() {
             return;
         }

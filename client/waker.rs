@@ -27,16 +27,45 @@ impl Waker {
         }
     }
 
-    /// Looks: what was posted before this is seen after it.
+    /// Takes note of having been woken; for when the descriptor was found readable. What was posted before this is seen
+    /// after it.
     pub fn clear(&self) {
-        if self.awake.swap(false, Ordering::AcqRel) {
-            let _ = rustix::io::read(&self.fd, &mut [0; 8]);
-        }
+        self.clear_with(|| {});
+    }
+
+    /// In this order: a wake in between finds the mark still set and writes nothing, and what it is about is seen after
+    /// this. The other way round its write would be read away here, and its mark would keep all later ones silent.
+    fn clear_with(&self, between: impl FnOnce()) {
+        let _ = rustix::io::read(&self.fd, &mut [0; 8]);
+        between();
+        self.awake.swap(false, Ordering::AcqRel);
     }
 }
 
 impl AsFd for Waker {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    fn readable(waker: &Waker) -> bool {
+        let mut fds = [PollFd::new(waker, PollFlags::IN)];
+        matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+    }
+
+    #[test]
+    fn a_wake_in_the_middle_of_a_look_keeps_no_later_wake_silent() {
+        let waker = Waker::new().expect("a descriptor");
+        waker.wake();
+        waker.clear_with(|| waker.wake());
+        waker.wake();
+        assert!(readable(&waker));
+        waker.clear();
+        assert!(!readable(&waker));
     }
 }
