@@ -45,7 +45,12 @@ impl Dialer {
             let (queue, keyring, me, done) = (queue.clone(), keyring.clone(), me.clone(), done.clone());
             std::thread::Builder::new().name(format!("dial-{number}")).spawn(move || {
                 for DialJob { id, download, peer } in queue {
-                    let result = PeerLink::dial(download, &peer, &keyring, &me);
+                    // Nobody waits any more for what was queued when the download ended.
+                    let result = if download.is_stopped() {
+                        Err(DialError::NotNow)
+                    } else {
+                        PeerLink::dial(download, &peer, &keyring, &me)
+                    };
                     done(id, peer.client, result);
                 }
             })

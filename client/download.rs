@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use sha1::{Digest, Sha1};
 use std::collections::HashMap;
 use std::fmt;
+use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -97,6 +98,26 @@ pub struct Download {
     /// Pieces that the tracker has not been told of.
     fresh: Mutex<Vec<u32>>,
     pace: Mutex<Pace>,
+    /// Sockets on which connections are being made.
+    dialing: Mutex<Vec<Arc<TcpStream>>>,
+}
+
+/// A socket on which a connection is being made: it is shut down when the download stops.
+pub struct Dialing<'a> {
+    download: &'a Download,
+    stream: &'a Arc<TcpStream>,
+}
+
+impl Drop for Dialing<'_> {
+    fn drop(&mut self) {
+        self.download.dialing.lock().retain(|other| !Arc::ptr_eq(other, self.stream));
+    }
+}
+
+impl fmt::Debug for Dialing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialing").field("stream", self.stream).finish_non_exhaustive()
+    }
 }
 
 /// How far a download is.
@@ -136,6 +157,7 @@ impl Download {
             peers: Mutex::new(Peers { picker: Picker::new(layout, have, me, WINDOW, seed), open: HashMap::new() }),
             fresh: Mutex::default(),
             pace: Mutex::new(Pace { since: now, at_tick: resumed, bytes_per_s: 0.0, last_tick: now }),
+            dialing: Mutex::default(),
         }
     }
 
@@ -164,9 +186,23 @@ impl Download {
         &self.served
     }
 
-    /// Nothing more is to be written: workers return.
+    /// Nothing more is to be written: workers return, and nobody waits for a connection that is being made.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
+        for stream in self.dialing.lock().drain(..) {
+            // Fails only if the connection is gone already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// A connection is being made on this socket, until the guard is dropped; none once the download is stopped.
+    pub fn dialing<'a>(&'a self, stream: &'a Arc<TcpStream>) -> Option<Dialing<'a>> {
+        let mut dialing = self.dialing.lock();
+        if self.is_stopped() {
+            return None;
+        }
+        dialing.push(stream.clone());
+        Some(Dialing { download: self, stream })
     }
 
     /// Whether [`Download::stop`] was called.

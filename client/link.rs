@@ -14,11 +14,12 @@ use crate::wire::conn::{self, HANDSHAKE_DEADLINE, IDLE_DEADLINE, Receiver, RecvE
 use crate::wire::error::{Code, Refusal};
 use crate::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake::{self, HandshakeError};
-use crossbeam_channel as channel;
+use crossbeam_channel::{self as channel, select};
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 const REPLY_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a request waits for a tracker to be reached at all.
 const REACH_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a request still waits for its reply once the client is closing.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Shortest and longest pause after all trackers were tried in vain.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 
@@ -41,6 +44,8 @@ pub enum CallError {
     NoTracker(String),
     /// The reply is not one to this request.
     Unexpected,
+    /// The user gave up waiting.
+    Cancelled,
 }
 
 impl fmt::Display for CallError {
@@ -48,6 +53,7 @@ impl fmt::Display for CallError {
         match self {
             CallError::Refused(refusal) => write!(f, "{refusal}"),
             CallError::NoTracker(why) => write!(f, "No tracker can be reached ({why}); it is tried again by itself"),
+            CallError::Cancelled => write!(f, "Cancelled; the tracker has not answered"),
             CallError::Unexpected => write!(f, "The tracker gave an answer that does not fit; check its version"),
         }
     }
@@ -99,6 +105,10 @@ struct State {
     /// Why the trackers could not be reached the last time all were tried; none before that.
     failure: Option<String>,
     closing: bool,
+    /// The socket on which a connection is being made.
+    connecting: Option<Arc<TcpStream>>,
+    /// Counts how often the user gave up waiting.
+    cancelled: u64,
 }
 
 struct Shared {
@@ -110,6 +120,9 @@ struct Shared {
     // Locked.
     state: Mutex<State>,
     changed: Condvar,
+    /// The sender is dropped when the client is closing: whoever waits for a reply then does so for a short time only.
+    open: Mutex<Option<channel::Sender<Infallible>>>,
+    closed: channel::Receiver<Infallible>,
 }
 
 /// The link. Dropping it ends the connection and the keeper.
@@ -126,8 +139,9 @@ impl Link {
         check: CheckFingerprint,
         events: channel::Sender<LinkEvent>,
     ) -> std::io::Result<Self> {
-        let shared =
-            Arc::new(Shared { trackers, client, check, events, state: Mutex::default(), changed: Condvar::new() });
+        let (open, closed) = channel::bounded(0);
+        let (state, changed, open) = (Mutex::default(), Condvar::new(), Mutex::new(Some(open)));
+        let shared = Arc::new(Shared { trackers, client, check, events, state, changed, open, closed });
         let keeper = std::thread::Builder::new().name("tracker-link".into()).spawn({
             let shared = shared.clone();
             move || shared.keep()
@@ -137,7 +151,8 @@ impl Link {
 
     /// The fingerprint of the trackers, as soon as one was reached; waits a little for that.
     pub fn fingerprint(&self) -> Result<Fingerprint, CallError> {
-        self.shared.reach().map(|_| ())?;
+        let cancelled = self.shared.state.lock().cancelled;
+        self.shared.reach(cancelled).map(|_| ())?;
         self.shared.state.lock().fingerprint.ok_or(CallError::Unexpected)
     }
 
@@ -149,8 +164,9 @@ impl Link {
     /// Makes a request and waits for its reply. A refusal is an error.
     pub fn call(&self, request: &Request) -> Result<Reply, CallError> {
         let until = Instant::now() + REPLY_DEADLINE;
+        let cancelled = self.shared.state.lock().cancelled;
         loop {
-            let (sender, generation) = self.shared.reach()?;
+            let (sender, generation) = self.shared.reach(cancelled)?;
             match self.shared.ask(&sender, request) {
                 Some(Reply::Refused { code, about }) => return Err(refusal(code, &about).into()),
                 Some(reply) => return Ok(reply),
@@ -195,6 +211,34 @@ impl Link {
         let _ = self.call(&Request::Logout {});
     }
 
+    /// The user does not want to wait any longer: requests that wait end now, and a tracker that owes a reply counts as
+    /// lost.
+    pub fn cancel(&self) {
+        let mut state = self.shared.state.lock();
+        state.cancelled += 1;
+        if !state.waiting.is_empty() {
+            state.waiting.clear();
+            if let Some(live) = state.live.take() {
+                live.sender.end();
+            }
+        }
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
+    /// The client is closing: no further connection is made, and a tracker that does not answer is not waited for.
+    pub fn close(&self) {
+        let mut state = self.shared.state.lock();
+        state.closing = true;
+        if let Some(stream) = state.connecting.take() {
+            // Fails only if the connection is gone already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        drop(state);
+        self.shared.open.lock().take();
+        self.shared.changed.notify_all();
+    }
+
     /// Ends the session here: it is not resumed any more.
     pub fn forget_session(&self) {
         self.shared.state.lock().token = None;
@@ -203,15 +247,14 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
+        self.close();
         {
             let mut state = self.shared.state.lock();
-            state.closing = true;
             state.waiting.clear();
             if let Some(live) = &state.live {
                 live.sender.end();
             }
         }
-        self.shared.changed.notify_all();
         if let Some(keeper) = self.keeper.take() {
             // A panic of the keeper was printed when it happened.
             let _ = keeper.join();
@@ -226,18 +269,21 @@ impl fmt::Debug for Link {
 }
 
 impl Shared {
-    /// The connection, waiting a little for one.
-    fn reach(&self) -> Result<(Arc<Sender>, u64), CallError> {
+    /// The connection, waiting a little for one; not if the user has given up since `cancelled` was the count.
+    fn reach(&self, cancelled: u64) -> Result<(Arc<Sender>, u64), CallError> {
         let until = Instant::now() + REACH_DEADLINE;
         let mut state = self.state.lock();
         loop {
+            if state.cancelled != cancelled {
+                return Err(CallError::Cancelled);
+            }
             if let Some(live) = &state.live {
                 return Ok((live.sender.clone(), live.generation));
             }
             let failure = state.failure.clone();
             let over = state.closing || self.changed.wait_until(&mut state, until).timed_out();
             // Once all trackers were tried in vain, nobody is kept waiting for the next round.
-            if let Some(why) = failure.filter(|_| state.live.is_none()) {
+            if let Some(why) = failure.filter(|_| state.live.is_none() && state.cancelled == cancelled) {
                 return Err(CallError::NoTracker(why));
             }
             if over {
@@ -257,11 +303,19 @@ impl Shared {
             id
         };
         let answer = match sender.send(id, request) {
-            Ok(()) => reply.recv_timeout(REPLY_DEADLINE).ok(),
+            Ok(()) => self.await_reply(&reply),
             Err(_) => None,
         };
         self.state.lock().waiting.remove(&id);
         answer
+    }
+
+    fn await_reply(&self, reply: &channel::Receiver<Reply>) -> Option<Reply> {
+        select! {
+            recv(reply) -> reply => reply.ok(),
+            recv(self.closed) -> _ => reply.recv_timeout(FAREWELL).ok(),
+            default(REPLY_DEADLINE) => None,
+        }
     }
 
     /// Ends a connection that was lost.
@@ -285,7 +339,9 @@ impl Shared {
                 if self.state.lock().closing {
                     return;
                 }
-                match self.connect(addr) {
+                let connected = self.connect(addr);
+                self.state.lock().connecting = None;
+                match connected {
                     Ok((receiver, sender)) => {
                         if was_up {
                             self.tell(LinkEvent::Up(addr));
@@ -333,6 +389,14 @@ impl Shared {
             std::io::ErrorKind::TimedOut => "no answer in time".to_owned(),
             _ => error.to_string(),
         })?;
+        let stream = Arc::new(stream);
+        {
+            let mut state = self.state.lock();
+            if state.closing {
+                return Err("closing".into());
+            }
+            state.connecting = Some(stream.clone());
+        }
         let handshake = handshake::client_to_tracker(&mut Timed::new(&stream, HANDSHAKE_DEADLINE));
         let (keys, fingerprint) = handshake.map_err(|error: HandshakeError| error.to_string())?;
         (self.check)(fingerprint)?;

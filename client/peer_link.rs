@@ -12,7 +12,7 @@ use crate::wire::client_tracker::Peer;
 use crate::wire::conn::{self, HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL, Receiver, RecvError, Sender, Timed};
 use crate::wire::error::Code;
 use crate::wire::frame::FRAME_LEN_MAX;
-use crate::wire::handshake::{self, HandshakeError};
+use crate::wire::handshake::{self, HandshakeError, Secret};
 use crate::wire::peer::{Answer, Ask, NEWS_MAX, REQUESTS_MAX};
 use std::collections::VecDeque;
 use std::fmt;
@@ -93,20 +93,8 @@ impl fmt::Debug for PeerLink {
 impl PeerLink {
     /// Connects to a peer under the group's key and opens the content.
     pub fn dial(download: Arc<Download>, peer: &Peer, keyring: &Keyring, me: &UserId) -> Result<Self, DialError> {
-        let failed = |error: &dyn fmt::Display| DialError::Failed(error.to_string());
         let (key_id, key) = keyring.of_group(download.subject().group).ok_or(DialError::UnknownKey)?;
-        let stream = TcpStream::connect_timeout(&peer.addr, CONNECT_DEADLINE).map_err(|error| failed(&error))?;
-        let keys = handshake::peer_to_peer(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), key_id, &key);
-        let keys = keys.map_err(|error| match error {
-            HandshakeError::Refused(Some(Code::UnknownKey)) => DialError::UnknownKey,
-            HandshakeError::Refused(Some(Code::Busy)) => DialError::NotNow,
-            error => failed(&error),
-        })?;
-        let (mut receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, true).map_err(|error| failed(&error))?;
-        let info_hash = download.subject().content.info_hash;
-        sender.send(1, &Ask::Open { info_hash, user: me.clone() }).map_err(|error| failed(&error))?;
-        let bits = opened(&mut receiver, download.layout())?;
-        receiver.next_frame();
+        let (receiver, sender, bits) = open(&download, peer, (key_id, &key), me)?;
         let lane = download.peer_opened(peer.client, &bits);
         Ok(Self {
             download,
@@ -281,6 +269,32 @@ impl Drop for PeerLink {
         self.sender.end();
         self.download.peer_closed(self.client, self.lane);
     }
+}
+
+/// Connects, and opens the content; ends early if the download does.
+fn open(
+    download: &Download,
+    peer: &Peer,
+    (key_id, key): (KeyId, &Secret),
+    me: &UserId,
+) -> Result<(Receiver, Arc<Sender>, Bitfield), DialError> {
+    let failed = |error: &dyn fmt::Display| DialError::Failed(error.to_string());
+    let stream = TcpStream::connect_timeout(&peer.addr, CONNECT_DEADLINE).map_err(|error| failed(&error))?;
+    let stream = Arc::new(stream);
+    let _dialing = download.dialing(&stream).ok_or(DialError::NotNow)?;
+    let keys = handshake::peer_to_peer(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), key_id, key);
+    let keys = keys.map_err(|error| match error {
+        HandshakeError::Refused(Some(Code::UnknownKey)) => DialError::UnknownKey,
+        HandshakeError::Refused(Some(Code::Busy)) => DialError::NotNow,
+        error => failed(&error),
+    })?;
+    let stream = stream.clone();
+    let (mut receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, true).map_err(|error| failed(&error))?;
+    let info_hash = download.subject().content.info_hash;
+    sender.send(1, &Ask::Open { info_hash, user: me.clone() }).map_err(|error| failed(&error))?;
+    let bits = opened(&mut receiver, download.layout())?;
+    receiver.next_frame();
+    Ok((receiver, sender, bits))
 }
 
 fn lied(what: &str) -> Step {

@@ -20,6 +20,7 @@ use crate::sys::reason;
 use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a download of a script waits for a member that has what is missing.
@@ -128,12 +129,20 @@ impl Ready {
                 return Exit::Usage;
             }
         };
+        let (signalled, ending) = (Arc::downgrade(&node), self.stop.clone());
+        self.stop.on_signal(move || {
+            if let Some(node) = signalled.upgrade() {
+                if ending.is_ending() { node.link.close() } else { node.link.cancel() }
+            }
+        });
         let mut prompt = Prompt::stdio(terminal, &self.stop);
         if !prompt.is_script() {
             terminal.event(&format!("Listening for other members on {}", node.seeder.addr()));
         }
         let mut session = Session::new(node.clone(), self.stop.clone());
         let exit = run_prompt(&mut prompt, terminal, &self.stop, &mut session);
+        // Threads that wait for a tracker which does not answer do not keep the program.
+        node.link.close();
         // Downloads are kept for the next login. The tracker sees the connection end.
         login::end(&node);
         node.serving.close();

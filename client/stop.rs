@@ -20,7 +20,11 @@ struct Shared {
     state: Mutex<State>,
     /// An eventfd: readable once a signal has come, for those who wait in `poll`.
     wake: OwnedFd,
+    /// Ends what waits for something else than the two above.
+    on_signal: Mutex<Option<OnSignal>>,
 }
+
+type OnSignal = Box<dyn Fn() + Send>;
 
 struct State {
     ending: bool,
@@ -49,7 +53,12 @@ impl Stop {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let (running, cancelled) = bounded(0);
         let state = State { ending: false, phase: Phase::Idle, person, running: Some(running), cancelled };
-        Ok(Self(Arc::new(Shared { state: Mutex::new(state), wake })))
+        Ok(Self(Arc::new(Shared { state: Mutex::new(state), wake, on_signal: Mutex::new(None) })))
+    }
+
+    /// Has this done, in addition, at every signal from now on. It must not wait for anything.
+    pub fn on_signal(&self, work: impl Fn() + Send + 'static) {
+        *self.0.on_signal.lock() = Some(Box::new(work));
     }
 
     /// A signal has come. For the handler that `ctrlc` runs on its own thread.
@@ -62,6 +71,9 @@ impl Stop {
         drop(state);
         // The counter can only be full if nobody has looked for 2^64 signals.
         let _ = rustix::io::write(&self.0.wake, &1u64.to_ne_bytes());
+        if let Some(work) = &*self.0.on_signal.lock() {
+            work();
+        }
         if editing {
             // The line editor takes SIGINT while it waits and returns. If it has not begun to, the signal comes back
             // here by way of ctrlc and is sent again.

@@ -460,11 +460,11 @@ impl Engine {
 
     /// Ends everything; files in download stay as they are and can be resumed.
     fn close(mut self) {
-        self.dialer.close();
         for entry in self.entries.values_mut() {
             entry.stop();
             entry.removed.get_or_insert_with(|| channel::bounded(1).0);
         }
+        self.dialer.close();
         // Workers return after the frame they are at.
         self.others_wait.store(true, Ordering::Relaxed);
         while self.busy > 0 {

@@ -101,6 +101,22 @@ pub fn fingerprint() -> Fingerprint {
     Identity::new(&CLUSTER_KEY).fingerprint()
 }
 
+/// Where a tracker lets every client in and then says nothing, as one that hangs does. Its thread ends with the test's
+/// process.
+pub fn silent_tracker() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        let identity = Identity::new(&CLUSTER_KEY);
+        let mut held = Vec::new();
+        for stream in listener.incoming().map_while(Result::ok) {
+            let keys = handshake::tracker_accepts(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), identity.static_key());
+            held.push((keys.is_ok(), stream));
+        }
+    });
+    addr
+}
+
 static CLIENTS: AtomicU64 = AtomicU64::new(1);
 static COMMANDS: AtomicU64 = AtomicU64::new(1);
 
