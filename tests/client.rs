@@ -7,3 +7,550 @@ use common::{LONG, TestTracker, fingerprint, silent_tracker};
 use groupshare::client::command::{Surroundings, Typed, parse};
 use groupshare::client::link::CallError;
 use groupshare::client::login;
+use groupshare::client::node::{Node, NodeOptions};
+use groupshare::client::repl::{Execute, Outcome};
+use groupshare::client::session::Session;
+use groupshare::client::state_dir::StateDir;
+use groupshare::client::steward::Steward;
+use groupshare::client::stop::Stop;
+use groupshare::client::swarm::{SwarmOptions, WORKERS};
+use groupshare::client::terminal::Terminal;
+use groupshare::wire::conn::HANDSHAKE_DEADLINE;
+use parking_lot::Mutex;
+use std::fs;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[derive(Clone, Default)]
+struct Sheet(Arc<Mutex<String>>);
+
+impl Write for Sheet {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().push_str(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sheet {
+    fn take(&self) -> String {
+        std::mem::take(&mut self.0.lock())
+    }
+
+    fn holds(&self, text: &str) -> bool {
+        self.0.lock().contains(text)
+    }
+}
+
+/// A person at a client.
+struct Person {
+    node: Arc<Node>,
+    session: Session,
+    steward: Option<Steward>,
+    output: Sheet,
+    events: Sheet,
+    folder: PathBuf,
+}
+
+impl Person {
+    /// Starts a client whose state and files lie in `folder`.
+    fn sit_down(tracker: SocketAddr, folder: &Path) -> Self {
+        let (output, events) = (Sheet::default(), Sheet::default());
+        let terminal = Terminal::new(Box::new(output.clone()), Box::new(events.clone()));
+        let options = NodeOptions {
+            trackers: vec![tracker],
+            listener: TcpListener::bind("127.0.0.1:0").expect("a free port"),
+            announce: None,
+            state: StateDir::open(&folder.join("state")).expect("a folder"),
+            check: Box::new(|shown| if shown == fingerprint() { Ok(()) } else { Err("wrong key".into()) }),
+            swarm: SwarmOptions { workers: WORKERS, patience: None },
+            terminal,
+        };
+        let (node, inbox) = Node::start(options).expect("started");
+        let steward = Some(Steward::start(node.clone(), inbox).expect("a thread"));
+        let session = Session::new(node.clone(), Stop::new(false).expect("an eventfd"));
+        Self { node, session, steward, output, events, folder: folder.to_path_buf() }
+    }
+
+    /// Sits down, makes an account and logs in.
+    fn arrive(tracker: SocketAddr, folder: &Path, name: &str) -> Self {
+        let mut person = Self::sit_down(tracker, folder);
+        person.expect(&format!("create_user {name} pw"), "User created\n");
+        person.expect(&format!("login {name} pw"), "Login successful\n");
+        person
+    }
+
+    /// Types a line: what it says, or the refusal.
+    fn types(&mut self, line: &str) -> Result<String, String> {
+        self.output.take();
+        let around = Surroundings { home: None, folder: &self.folder, exists: &Path::exists };
+        let typed = parse(line, &around).map_err(|error| error.to_string())?;
+        let Typed::Command(command) = typed else { panic!("{line} is no complete command") };
+        match self.session.execute(command) {
+            Outcome::Done => Ok(self.output.take()),
+            Outcome::Failed(why) => Err(why),
+        }
+    }
+
+    fn expect(&mut self, line: &str, said: &str) {
+        assert_eq!(self.types(line).as_deref(), Ok(said), "{line}");
+    }
+
+    fn refused(&mut self, line: &str, with: &str) {
+        let why = self.types(line).expect_err(line);
+        assert!(why.contains(with) && !why.contains('\n'), "{line}: {why}");
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.folder.join(name), bytes).expect("room");
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.folder.join(name)).expect(name)
+    }
+
+    fn sees(&self, text: &str) {
+        wait_until(text, || self.output.holds(text) || self.events.holds(text));
+    }
+}
+
+impl Drop for Person {
+    fn drop(&mut self) {
+        self.node.link.close();
+        login::end(&self.node);
+        self.node.serving.close();
+        self.steward = None;
+    }
+}
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let until = Instant::now() + LONG;
+    while !condition() {
+        assert!(Instant::now() < until, "waited in vain for: {what}");
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+fn bytes(len: usize, seed: u8) -> Vec<u8> {
+    let mut state = u64::from(seed) | 0x9e37_79b9_7f4a_7c00;
+    let mut out = Vec::with_capacity(len + 8);
+    while out.len() < len {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        out.extend_from_slice(&(state ^ (state >> 29)).to_le_bytes());
+    }
+    out.truncate(len);
+    out
+}
+
+struct Room {
+    tracker: TestTracker,
+    folder: tempfile::TempDir,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self { tracker: TestTracker::start(), folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        let place = self.folder.path().join(name);
+        fs::create_dir_all(&place).expect("a folder");
+        place
+    }
+
+    fn person(&self, name: &str) -> Person {
+        Person::arrive(self.tracker.addr, &self.place(name), name)
+    }
+
+    /// Alice owns the group lab, and these are members too.
+    fn group_of(&self, names: &[&str]) -> (Person, Vec<Person>) {
+        let mut alice = self.person("alice");
+        alice.expect("create_group lab", "Group created\n");
+        let members = names.iter().map(|name| {
+            let mut member = self.person(name);
+            member.expect("join_group lab", "Request sent\n");
+            alice.expect(&format!("accept_request lab {name}"), "Request accepted\n");
+            member.sees("You are a member of lab now");
+            // The key comes with a push of its own.
+            let lab = common::group("lab");
+            wait_until("the key", || member.node.keyring.group_named(&lab).is_some());
+            member
+        });
+        let members = members.collect();
+        (alice, members)
+    }
+}
+
+#[test]
+fn a_file_goes_to_a_member_who_shares_it_from_then_on() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob", "carol"]);
+    let data = bytes(3_000_000, 1);
+    alice.file("my film.bin", &data);
+    alice.expect("upload_file 'my film.bin' lab", "Uploading...\nUploaded\n");
+    let [bob, carol] = &mut others[..] else { panic!("two members") };
+    bob.expect("download_file lab 'my film.bin' .", "Downloading...\n");
+    bob.sees("Download completed: [lab] my film.bin");
+    assert!(bob.read("my film.bin") == data);
+    bob.expect("show_downloads", "[C] [lab] my film.bin  3.0 MB\n");
+    let listed = bob.types("list_files lab").expect("listed");
+    assert!(listed.starts_with("my film.bin  3.0 MB, 2 members online with it, sha1 "), "{listed}");
+    // Alice leaves the room; Bob has it still.
+    drop(alice);
+    carol.expect("download_file lab 'my film.bin' copy.bin", "Downloading...\n");
+    carol.sees("Download completed");
+    assert!(carol.read("copy.bin") == data);
+}
+
+#[test]
+fn shares_come_back_at_the_next_login_from_whatever_port() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let data = bytes(1_200_000, 2);
+    alice.file("f", &data);
+    alice.expect("upload_file lab f", "Uploading...\nUploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    let bob = &mut others[0];
+    let offline = bob.types("list_files lab").expect("listed");
+    assert!(offline.contains("no member online with it"), "{offline}");
+    bob.expect("download_file lab f .", "Downloading...\n");
+    // Another process of Alice's, in effect: another port, the same state.
+    drop(alice);
+    let mut alice = Person::sit_down(room.tracker.addr, &room.place("alice"));
+    alice.expect("login alice pw", "Login successful\n");
+    bob.sees("Download completed");
+    assert!(bob.read("f") == data);
+}
+
+#[test]
+fn a_file_in_two_groups_stays_in_the_one_that_is_not_left() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let bob = &mut others[0];
+    bob.expect("create_group attic", "Group created\n");
+    bob.file("f", &bytes(600_000, 3));
+    bob.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    bob.expect("upload_file f attic", "Uploading...\nUploaded\n");
+    bob.expect("leave_group lab", "Left the group\n");
+    alice.expect("list_files lab", "No files shared in this group yet; share one with upload_file\n");
+    let kept = bob.types("list_files attic").expect("listed");
+    assert!(kept.starts_with("f  600.0 kB, 1 member online with it"), "{kept}");
+    bob.refused("list_files lab", "You are not a member of this group");
+}
+
+#[test]
+fn who_is_removed_stops_sharing_and_downloading_at_once() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob", "carol"]);
+    let [bob, carol] = &mut others[..] else { panic!("two members") };
+    bob.file("f", &bytes(600_000, 4));
+    bob.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    alice.file("g", &bytes(600_000, 5));
+    alice.expect("upload_file g lab", "Uploading...\nUploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    bob.expect("download_file lab g .", "Downloading...\n");
+    alice.expect("login alice pw", "Login successful\n");
+    bob.sees("Download completed");
+    alice.expect("remove_member lab bob", "Member removed\n");
+    bob.sees("You were removed from lab");
+    wait_until("bob's shares end", || bob.node.account().is_some_and(|account| account.slot.shares().is_empty()));
+    let left = carol.types("list_files lab").expect("listed");
+    assert!(left.starts_with("g  600.0 kB") && left.lines().count() == 1, "{left}");
+    bob.refused("download_file lab g again", "You are not a member of this group");
+}
+
+#[test]
+fn stop_share_ends_it_on_every_client_of_the_user() {
+    let room = Room::new();
+    let (mut alice, _others) = room.group_of(&["bob"]);
+    let mut laptop = Person::sit_down(room.tracker.addr, &room.place("laptop"));
+    laptop.expect("login alice pw", "Login successful\n");
+    for client in [&mut alice, &mut laptop] {
+        client.file("f", &bytes(700_000, 6));
+        client.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    }
+    let listed = alice.types("list_files lab").expect("listed");
+    assert!(listed.contains("2 members online with it") || listed.contains("online"), "{listed}");
+    laptop.expect("stop_share lab f", "Stopped sharing\n");
+    alice.expect("list_files lab", "No files shared in this group yet; share one with upload_file\n");
+    wait_until("the other client", || alice.node.account().is_some_and(|account| account.slot.shares().is_empty()));
+    alice.refused("stop_share lab f", "File does not exist in this group");
+}
+
+#[test]
+fn a_changed_file_is_not_served_and_its_owner_is_told() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    alice.file("f", &bytes(2_000_000, 7));
+    alice.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    alice.file("f", &bytes(2_000_000, 8));
+    others[0].expect("download_file lab f .", "Downloading...\n");
+    alice.sees("has changed since it was shared");
+    assert!(!others[0].folder.join("f").exists());
+    // Sharing it again replaces the version that nobody else has.
+    alice.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    others[0].expect("cancel_download lab f", "Cancelled\n");
+    others[0].expect("download_file lab f .", "Downloading...\n");
+    others[0].sees("Download completed");
+    assert!(others[0].read("f") == bytes(2_000_000, 8));
+}
+
+#[test]
+fn a_download_can_be_paused_resumed_and_cancelled() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let data = bytes(1_500_000, 9);
+    alice.file("f", &data);
+    alice.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    let bob = &mut others[0];
+    bob.expect("download_file lab f .", "Downloading...\n");
+    bob.refused("download_file lab f other", "is being downloaded already");
+    let running = |bob: &mut Person| bob.types("show_downloads").expect("shown").contains("waiting for members");
+    wait_until("it waits for members", || running(bob));
+    bob.expect("pause_download lab f", "Paused\n");
+    assert!(bob.types("show_downloads").expect("shown").contains("paused"));
+    bob.refused("pause_download lab f", "paused already");
+    // Paused it stays, also over a login.
+    bob.expect("logout", "Logout successful\n");
+    bob.expect("login bob pw", "Login successful\n");
+    wait_until("it is there again", || bob.types("show_downloads").expect("shown").contains("paused"));
+    bob.expect("resume_download lab f", "Downloading...\n");
+    wait_until("it runs", || running(bob));
+    bob.expect("cancel_download lab f", "Cancelled\n");
+    bob.expect("show_downloads", "No downloads yet\n");
+    assert_eq!(fs::read_dir(&bob.folder).expect("there").count(), 1, "only the state is left");
+    bob.refused("resume_download lab f", "No download of f from lab");
+}
+
+#[test]
+fn a_download_goes_on_by_itself_after_the_client_has_ended() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let data = bytes(1_500_000, 10);
+    alice.file("f", &data);
+    alice.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    others[0].expect("download_file lab f .", "Downloading...\n");
+    others.clear();
+    let mut bob = Person::sit_down(room.tracker.addr, &room.place("bob"));
+    bob.expect("login bob pw", "Login successful\n");
+    bob.sees("Downloading f from lab goes on");
+    alice.expect("login alice pw", "Login successful\n");
+    bob.sees("Download completed");
+    assert!(bob.read("f") == data);
+}
+
+#[test]
+fn nothing_that_is_there_is_overwritten() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    alice.file("f", &bytes(10, 11));
+    alice.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    let bob = &mut others[0];
+    bob.file("f", b"mine");
+    bob.file("x.part", b"somebody's");
+    bob.refused("download_file lab f .", "is there already");
+    bob.refused("download_file lab f f", "is there already");
+    bob.refused("download_file lab f x", "x.part");
+    bob.refused("download_file lab f nowhere/f", "nowhere");
+    assert_eq!((bob.read("f"), bob.read("x.part")), (b"mine".to_vec(), b"somebody's".to_vec()));
+    alice.refused("download_file lab f g", "You share this file yourself");
+}
+
+#[test]
+fn every_command_says_what_is_wrong_in_one_line() {
+    let room = Room::new();
+    let mut nobody = Person::sit_down(room.tracker.addr, &room.place("nobody"));
+    let needs_login = [
+        "logout",
+        "create_group g",
+        "join_group g",
+        "leave_group g",
+        "list_requests g",
+        "accept_request g u",
+        "reject_request g u",
+        "remove_member g u",
+        "list_members g",
+        "list_groups",
+        "list_files g",
+        "upload_file f g",
+        "download_file g f .",
+        "show_downloads",
+        "stop_share g f",
+        "pause_download g f",
+        "resume_download g f",
+        "cancel_download g f",
+        "wait",
+        "change_password a b",
+    ];
+    for line in needs_login {
+        nobody.refused(line, "Please login first");
+    }
+    nobody.refused("login alice pw", "Invalid username or password");
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let bob = &mut others[0];
+    let mut carol = room.person("carol");
+    carol.refused("login carol pw", "Already logged in as carol");
+    carol.refused("create_user alice pw", "log");
+    carol.refused("create_group lab", "Group already exists");
+    carol.refused("create_group a~2", "~");
+    for command in [
+        "join_group nope",
+        "leave_group nope",
+        "list_requests nope",
+        "accept_request nope bob",
+        "reject_request nope bob",
+        "remove_member nope bob",
+        "list_members nope",
+        "list_files nope",
+        "stop_share nope f",
+        "download_file nope f .",
+    ] {
+        carol.refused(command, "Group does not exist");
+    }
+    for command in
+        ["leave_group lab", "list_members lab", "list_files lab", "stop_share lab f", "download_file lab f ."]
+    {
+        carol.refused(command, "You are not a member of this group");
+    }
+    for command in
+        ["list_requests lab", "accept_request lab carol", "reject_request lab carol", "remove_member lab alice"]
+    {
+        bob.refused(command, "You are not the owner of this group");
+    }
+    bob.refused("join_group lab", "Already a member");
+    carol.expect("join_group lab", "Request sent\n");
+    carol.refused("join_group lab", "Join request already pending");
+    alice.expect("list_requests lab", "carol\n");
+    alice.refused("accept_request lab nobody", "User does not exist");
+    alice.refused("accept_request lab bob", "Already a member");
+    alice.refused("remove_member lab carol", "not a member");
+    alice.expect("reject_request lab carol", "Request rejected\n");
+    carol.sees("Your request to join lab was turned down");
+    alice.expect("list_requests lab", "No pending requests\n");
+    alice.refused("download_file lab nofile .", "File does not exist in this group");
+    alice.refused("stop_share lab nofile", "File does not exist in this group");
+    alice.refused("upload_file nofile lab", "does not exist");
+    alice.refused("upload_file state nope", "Group does not exist");
+    alice.refused("wait lab nofile", "No download of nofile");
+    bob.file("f", b"one");
+    alice.file("f", b"two");
+    bob.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    alice.refused("upload_file f lab", "Another file is shared under this name");
+    alice.refused("stop_share lab f", "You are not sharing this file");
+    alice.refused("change_password wrong new", "Invalid username or password");
+}
+
+#[test]
+fn the_next_member_owns_a_group_whose_owner_has_left() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob", "carol"]);
+    alice.expect("leave_group lab", "Left the group\n");
+    let [bob, carol] = &mut others[..] else { panic!("two members") };
+    bob.expect("list_requests lab", "No pending requests\n");
+    carol.refused("list_requests lab", "You are not the owner of this group");
+    let listed = carol.types("list_groups").expect("listed");
+    assert_eq!(listed, "lab  2 members, owner bob, you are a member\n");
+}
+
+#[test]
+fn a_client_comes_back_to_a_tracker_that_was_away_without_a_login() {
+    let room = Room::new();
+    let (alice, mut others) = room.group_of(&["bob"]);
+    drop(alice);
+    let relay = Relay::to(room.tracker.addr);
+    let mut alice = Person::sit_down(relay.addr, &room.place("alice"));
+    alice.expect("login alice pw", "Login successful\n");
+    let data = bytes(900_000, 12);
+    alice.file("f", &data);
+    alice.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    relay.cut();
+    alice.sees("Connected to the tracker");
+    let bob = &mut others[0];
+    bob.expect("download_file lab f .", "Downloading...\n");
+    bob.sees("Download completed");
+    assert!(bob.read("f") == data);
+}
+
+#[test]
+fn without_a_tracker_commands_say_so_and_transfers_go_on() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let data = bytes(900_000, 13);
+    alice.file("f", &data);
+    alice.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    let Room { tracker, folder: _folder } = room;
+    drop(tracker);
+    let bob = &mut others[0];
+    wait_until("the loss is seen", || bob.types("list_groups").is_err());
+    bob.refused("list_groups", "No tracker can be reached");
+    bob.expect("show_downloads", "No downloads yet\n");
+    drop(alice);
+}
+
+#[test]
+fn who_was_accepted_while_logged_out_hears_of_it_once_at_the_next_login() {
+    let room = Room::new();
+    let (mut alice, _) = room.group_of(&[]);
+    let mut bob = room.person("bob");
+    bob.expect("join_group lab", "Request sent\n");
+    bob.expect("logout", "Logout successful\n");
+    alice.expect("accept_request lab bob", "Request accepted\n");
+    bob.expect("login bob pw", "Login successful\n");
+    bob.sees("You are a member of lab now");
+    let user = common::user("bob");
+    wait_until("the notice is read", || {
+        let state = room.tracker.server.core().state();
+        let bob = state.user_named(&user).expect("there");
+        state.notices(bob, 10).is_empty()
+    });
+    bob.events.take();
+    bob.expect("logout", "Logout successful\n");
+    bob.expect("login bob pw", "Login successful\n");
+    bob.expect("list_members lab", "alice  online, owner\nbob  online\n");
+    assert_eq!(bob.events.take(), "");
+}
+
+#[test]
+fn a_client_ends_at_once_while_its_tracker_does_not_shake_hands() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let deaf = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let person = Person::sit_down(deaf.local_addr().expect("bound"), folder.path());
+    let _connected = deaf.accept().expect("a client");
+    let begun = Instant::now();
+    drop(person);
+    assert!(begun.elapsed() < HANDSHAKE_DEADLINE / 2, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_client_ends_at_once_while_its_tracker_owes_an_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let person = Person::sit_down(silent_tracker(), folder.path());
+    wait_until("connected", || person.node.link.tracker().is_some());
+    let (node, begun) = (person.node.clone(), Instant::now());
+    let asking = std::thread::spawn(move || node.announce().is_err());
+    drop(person);
+    assert!(asking.join().expect("no panic"));
+    assert!(begun.elapsed() < HANDSHAKE_DEADLINE / 2, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn who_is_tired_of_waiting_for_an_answer_gets_the_prompt_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let person = Person::sit_down(silent_tracker(), folder.path());
+    wait_until("connected", || person.node.link.tracker().is_some());
+    let (node, begun) = (person.node.clone(), Instant::now());
+    let asking = std::thread::spawn(move || node.announce());
+    wait_until("the request has begun when it is cancelled", || {
+        person.node.link.cancel();
+        asking.is_finished()
+    });
+    assert_eq!(asking.join().expect("no panic"), Err(CallError::Cancelled));
+    assert!(begun.elapsed() < HANDSHAKE_DEADLINE / 2, "{:?}", begun.elapsed());
+}
