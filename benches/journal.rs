@@ -1,18 +1,24 @@
 //! What it costs that nothing is lost: acknowledged changes per second beside what the disk can do, starting again, and
-//! checkpoints. The folder is that of the environment's TMPDIR; it has to be on the disk in question.
+//! checkpoints. `changes` or `restart` measures only that. The folder is that of the environment's TMPDIR.
 
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use common::{Client, TestTracker, command, group};
 use groupshare::model::digest::{InfoHash, Sha1Digest};
 use groupshare::model::id::{CommandId, GroupRef, OpId, Origin, ShareRef, UserRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::Layout;
-use groupshare::tracker::accept::Change;
 use groupshare::tracker::acceptor::Warn;
 use groupshare::tracker::checkpoint;
-use groupshare::tracker::commit::{Committer, OpLog};
+use groupshare::tracker::commit::OpLog;
 use groupshare::tracker::disk::RealDisk;
+use groupshare::tracker::journal::recovery::{Options, read};
 use groupshare::tracker::journal::{Journal, Opened, Owner, Settings};
+use groupshare::wire::client_tracker::{Reply, Request};
+use rustix::time::{ClockId, clock_gettime};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -40,7 +46,7 @@ fn mix(n: u64) -> u64 {
     n ^ n >> 31
 }
 
-fn command(n: u64) -> CommandId {
+fn command_of(n: u64) -> CommandId {
     CommandId((u128::from(mix(n)) << 64 | u128::from(mix(!n))).to_be_bytes())
 }
 
@@ -82,85 +88,69 @@ fn during(time: Duration, work: impl FnOnce(&AtomicBool)) -> Duration {
     elapsed
 }
 
-/// Changes by so many clients at once, one after the other each; `beside` runs meanwhile.
-fn changes(committer: &Committer, user: UserRef, clients: u64, round: u64, beside: impl FnOnce(&AtomicBool)) -> f64 {
-    let made = AtomicU64::new(0);
+/// How many requests are answered per second to so many clients, each asking one after the other over a connection of
+/// its own; `beside` runs meanwhile.
+fn answered(clients: &mut [Client], request: impl Fn(u64) -> Request + Sync, beside: impl FnOnce(&AtomicBool)) -> f64 {
+    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    let count = AtomicU64::new(0);
     let elapsed = during(MEASURED, |stop| {
         thread::scope(|scope| {
-            for client in 0..clients {
-                let made = &made;
+            for client in clients {
+                let (count, request) = (&count, &request);
                 scope.spawn(move || {
-                    for n in 0.. {
-                        if stop.load(Ordering::Relaxed) {
-                            return;
-                        }
-                        let n = (round * 1000 + client) << 32 | n;
-                        let group = GroupId::parse(&format!("group{n:016x}")).expect("a name");
-                        committer.submit(command(n), &Change::CreateGroup { user, group }).expect("made");
-                        made.fetch_add(1, Ordering::Relaxed);
+                    while !stop.load(Ordering::Relaxed) {
+                        let reply = client.ask(request(NUMBER.fetch_add(1, Ordering::Relaxed)));
+                        assert!(!matches!(reply, Reply::Refused { .. }), "{reply:?}");
+                        count.fetch_add(1, Ordering::Relaxed);
                     }
                 });
             }
             beside(stop);
         });
     });
-    made.load(Ordering::Relaxed) as f64 / elapsed.as_secs_f64()
+    count.load(Ordering::Relaxed) as f64 / elapsed.as_secs_f64()
 }
 
-/// Reads by so many clients at once: a page of groups each, as `list_groups` asks for.
-fn reads(committer: &Committer, user: UserRef, clients: u64) -> f64 {
-    let done = AtomicU64::new(0);
-    let elapsed = during(MEASURED, |stop| {
-        thread::scope(|scope| {
-            for client in 0..clients {
-                let done = &done;
-                scope.spawn(move || {
-                    for n in 0.. {
-                        if stop.load(Ordering::Relaxed) {
-                            return;
-                        }
-                        let after = GroupId::parse(&format!("group{:016x}", mix(client << 32 | n))).expect("a name");
-                        assert!(committer.state().groups_after(Some(&after), 100, user).len() <= 100);
-                        done.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
-            }
-        });
-    });
-    done.load(Ordering::Relaxed) as f64 / elapsed.as_secs_f64()
+/// How many batches a journal that is written to has.
+fn folder_batches(folder: &Path) -> u64 {
+    let disk = RealDisk::open(folder).expect("there");
+    let options = Options { tracker: None, checkpoints: true, force: true };
+    let (found, _) = read(&disk, options, |_, _| true).expect("readable");
+    found.stand.batch
 }
 
 fn measure_changes(temp: &Path) {
     let folder = temp.join("changes");
     std::fs::create_dir(&folder).expect("made");
-    let quiet = {
-        let start = Instant::now();
-        bare_fdatasync(temp, || start.elapsed() > MEASURED)
-    };
+    let start = Instant::now();
+    let (count, quiet) = bare_fdatasync(temp, || start.elapsed() > MEASURED);
     println!(
-        "disk alone: write and fdatasync of {BATCH_LEN} bytes {:.0?}, {} a second",
-        quiet.1,
-        quiet.0 / MEASURED.as_secs()
+        "disk alone: write and fdatasync of {BATCH_LEN} bytes {quiet:.0?}, {} a second",
+        count / MEASURED.as_secs()
     );
     let opened = open(&folder, Settings::default());
-    let log: Box<dyn OpLog> = Box::new(opened.journal);
-    let committer = Committer::start(opened.origin, opened.state, log, Box::new(|_| {})).expect("started");
-    let (name, password) = (UserId::parse("ann").expect("a name"), PasswordHash("$argon2id$".into()));
-    let made = committer.submit(command(u64::MAX), &Change::CreateUser { name, password }).expect("made");
-    let user = UserRef(made.op.expect("an op"));
-    for clients in [1, 8, 64] {
-        let alone = changes(&committer, user, clients, clients, |_| {});
+    let tracker = TestTracker::start_with(|settings| {
+        (settings.origin, settings.state, settings.log) = (opened.origin, opened.state, Box::new(opened.journal));
+    });
+    for count in [1, 8, 64] {
+        let mut clients: Vec<Client> = (0..count).map(|n| tracker.user(&format!("user{count}-{n}"))).collect();
+        let change = |n| Request::CreateGroup { command: command(), group: group(&format!("group{:016x}", mix(n))) };
+        let (folded, records) = (tracker.server.core().state().op_count(), folder_batches(&folder));
+        let changes = answered(&mut clients, change, |_| {});
+        let folded = tracker.server.core().state().op_count() - folded;
+        let batch_len = folded as f64 / (folder_batches(&folder) - records) as f64;
         let mut disk = (0, Duration::ZERO);
-        let beside = changes(&committer, user, clients, 100 + clients, |stop| {
+        let beside = answered(&mut clients, change, |stop| {
             disk = bare_fdatasync(temp, || stop.load(Ordering::Relaxed));
         });
-        let reads = reads(&committer, user, clients);
-        let bound = reads.min(clients as f64 / disk.1.as_secs_f64());
+        // The end of the list of groups: as little as a look at the state can be.
+        let reads = answered(&mut clients, |_| Request::ListGroups { after: Some(group("h")) }, |_| {});
+        let bound = reads.min(f64::from(count) / disk.1.as_secs_f64());
         println!(
-            "{clients:>2} clients: {alone:.0} changes a second; {beside:.0} beside a bare fdatasync loop, which takes \
-             {:.0?} under this load; {reads:.0} pages read a second; {:.2} of min(reads, clients / fdatasync)",
-            disk.1,
-            alone / bound
+            "{count:>2} clients: {changes:.0} changes a second in batches of {batch_len:.1}, {:.2} of min(reads, clients / fdatasync); {reads:.0} reads \
+             a second; {beside:.0} changes beside a bare fdatasync loop, which takes {:.0?} under this load",
+            changes / bound,
+            disk.1
         );
     }
 }
@@ -202,7 +192,13 @@ fn op(seq: u64, total: u64) -> Op {
             _ => OpBody::JoinShare { share: ShareRef(id(seq - 1)), user: founder },
         }
     };
-    Op { id: id(seq), lamport: seq, command: command(seq), body }
+    Op { id: id(seq), lamport: seq, command: command_of(seq), body }
+}
+
+/// Time of this thread on a core: what it would take on a quiet machine.
+fn core_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn folder_len(folder: &Path, part: &str) -> u64 {
@@ -227,15 +223,16 @@ fn measure_restart(temp: &Path, total: u64) {
     File::open(&folder).and_then(|folder| folder.sync_all()).expect("synced");
     let mut times = Vec::new();
     for _ in 0..3 {
-        let start = Instant::now();
+        let (start, core) = (Instant::now(), core_time());
         let opened = open(&folder, settings);
-        times.push(start.elapsed());
+        times.push((start.elapsed(), core_time() - core));
         assert_eq!((opened.replayed, opened.state.op_count()), (total, total));
     }
     times.sort_unstable();
     println!(
-        "{total} ops: start by replay {:.2?}, journal {:.1} MB",
-        times[1],
+        "{total} ops: start by replay {:.2?}, {:.2?} of one core for the fold, journal {:.1} MB",
+        times[1].0,
+        times[1].1,
         folder_len(&folder, "journal") as f64 / 1e6
     );
 
@@ -268,7 +265,13 @@ fn measure_restart(temp: &Path, total: u64) {
 
 fn main() {
     let temp = tempfile::tempdir().expect("a folder");
-    measure_changes(temp.path());
-    measure_restart(temp.path(), 100_000);
-    measure_restart(temp.path(), 1_000_000);
+    let only = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    if wanted("changes") {
+        measure_changes(temp.path());
+    }
+    if wanted("restart") {
+        measure_restart(temp.path(), 100_000);
+        measure_restart(temp.path(), 1_000_000);
+    }
 }
