@@ -1,6 +1,6 @@
-//! Stands between two programs: passes every byte on, keeps all of them, and can cut the connections.
+//! Stands between two programs: passes every byte on, keeps all of them, can hold them back and cut the connections.
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ pub struct Relay {
     pub addr: SocketAddr,
     seen: Arc<Mutex<Vec<u8>>>,
     open: Arc<Mutex<Vec<TcpStream>>>,
+    held: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Relay {
@@ -17,19 +18,31 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("bound");
         let (seen, open) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
-        let (all, connections) = (seen.clone(), open.clone());
+        let held = Arc::new((Mutex::new(false), Condvar::new()));
+        let (all, connections, gate) = (seen.clone(), open.clone(), held.clone());
         std::thread::spawn(move || {
             for near in listener.incoming() {
                 let (Ok(near), Ok(far)) = (near, TcpStream::connect(to)) else { continue };
                 for (from, to) in [(&near, &far), (&far, &near)] {
                     let (from, to) = (from.try_clone().expect("descriptors"), to.try_clone().expect("descriptors"));
-                    let all = all.clone();
-                    std::thread::spawn(move || pass_on(from, to, &all));
+                    let (all, gate) = (all.clone(), gate.clone());
+                    std::thread::spawn(move || pass_on(from, to, &all, &gate));
                 }
                 connections.lock().push(near);
             }
         });
-        Self { addr, seen, open }
+        Self { addr, seen, open, held }
+    }
+
+    /// Holds everything back from now on.
+    pub fn hold(&self) {
+        *self.held.0.lock() = true;
+    }
+
+    /// Passes on what was held back, and everything after it.
+    pub fn release(&self) {
+        *self.held.0.lock() = false;
+        self.held.1.notify_all();
     }
 
     /// Ends every connection that is open now.
@@ -48,10 +61,11 @@ impl Relay {
     }
 }
 
-fn pass_on(mut from: TcpStream, mut to: TcpStream, seen: &Mutex<Vec<u8>>) {
+fn pass_on(mut from: TcpStream, mut to: TcpStream, seen: &Mutex<Vec<u8>>, gate: &(Mutex<bool>, Condvar)) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(len @ 1..) = from.read(&mut buffer) {
         seen.lock().extend_from_slice(&buffer[..len]);
+        gate.1.wait_while(&mut gate.0.lock(), |held| *held);
         if to.write_all(&buffer[..len]).is_err() {
             break;
         }
