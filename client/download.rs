@@ -93,6 +93,7 @@ pub struct Download {
     // Counted or set once.
     done: AtomicU64,
     stopped: AtomicBool,
+    finished: AtomicBool,
     // Locked, each for itself, and never while pieces are received, hashed or written.
     peers: Mutex<Peers>,
     /// Pieces that the tracker has not been told of.
@@ -154,6 +155,7 @@ impl Download {
             resumed,
             done: AtomicU64::new(resumed),
             stopped: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
             peers: Mutex::new(Peers { picker: Picker::new(layout, have, me, WINDOW, seed), open: HashMap::new() }),
             fresh: Mutex::default(),
             pace: Mutex::new(Pace { since: now, at_tick: resumed, bytes_per_s: 0.0, last_tick: now }),
@@ -240,6 +242,11 @@ impl Download {
         }
     }
 
+    /// How many peers are connected.
+    pub fn peer_count(&self) -> usize {
+        self.peers.lock().open.len()
+    }
+
     /// A connection does not deliver: others may take what is in flight on it.
     pub fn give_back(&self, lane: Lane) {
         self.peers.lock().picker.give_back(lane);
@@ -314,7 +321,13 @@ impl Download {
             );
         }
         self.part.finish().map_err(|error| error.to_string())?;
+        self.finished.store(true, Ordering::Relaxed);
         Ok(self.part.destination().to_path_buf())
+    }
+
+    /// Whether the file has its name.
+    pub fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Relaxed)
     }
 
     /// Takes the time for the speed; called every so often.

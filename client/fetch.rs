@@ -224,11 +224,13 @@ pub fn unserve(node: &Node, download: &Download) {
 }
 
 /// Stops the downloads of a group.
-pub fn stop_group(account: &Account, group: &GroupId, why: &str) {
-    for download in account.downloads.running() {
-        if download.subject().group_name == *group {
-            account.swarm.remove(download.id());
-            account.downloads.advance(download.id(), Phase::Failed { why: why.to_owned() });
+pub fn stop_group(node: &Node, account: &Account, group: &GroupId, why: &str) {
+    for tracked in account.downloads.list() {
+        if tracked.group == *group && !tracked.phase.has_ended() {
+            if let Phase::Running(download) = &tracked.phase {
+                account.swarm.remove(download.id());
+            }
+            fail(node, account, tracked.id, why);
         }
     }
 }
@@ -244,6 +246,9 @@ pub fn pause(node: &Node, account: &Account, group: &GroupId, name: &FileName) -
     match &tracked.phase {
         Phase::Running(download) => {
             account.swarm.remove(download.id());
+            if download.is_finished() {
+                return Err("The download has just ended".into());
+            }
             let done = download.progress(Instant::now()).done;
             unserve(node, download);
             let share = download.subject().share;
@@ -289,6 +294,9 @@ pub fn cancel(node: &Node, account: &Account, group: &GroupId, name: &FileName) 
     }
     if let Phase::Running(download) = &tracked.phase {
         account.swarm.remove(download.id());
+        if download.is_finished() {
+            return Err("The download is complete; remove the file yourself if you do not want it".into());
+        }
         unserve(node, download);
         let share = download.subject().share;
         let _ = node.link.call(&Request::Hold { share, holding: Holding::Nothing {} });

@@ -30,7 +30,10 @@ pub fn log_in(node: &Arc<Node>, user: UserId, password: Password) -> Result<(), 
     if user != asked {
         node.terminal.event(&format!("The name {asked} was taken before; your name is {user}"));
     }
-    announce_all(node, &account).map_err(text)?;
+    // Should the tracker be lost just now, this is done again when one is reached.
+    if let Err(error) = announce_all(node, &account) {
+        node.terminal.event(&error.to_string());
+    }
     let restore = node.clone();
     account.help("restore".into(), move |account| {
         sharing::restore(&restore, account);
@@ -56,8 +59,12 @@ pub fn announce_all(node: &Node, account: &Arc<Account>) -> Result<(), CallError
     node.refresh_keys()?;
     sharing::hold_all(node, account)?;
     for download in account.downloads.running() {
-        fetch::hold(node, &download)?;
-        fetch::find_peers(node, account, &download)?;
+        let told = fetch::hold(node, &download).and_then(|()| fetch::find_peers(node, account, &download));
+        match told {
+            // One that is refused, as in a group that was left meanwhile, does not keep the others from being told.
+            Ok(()) | Err(CallError::Refused(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }
@@ -91,7 +98,7 @@ pub fn group_lost(node: &Node, account: &Arc<Account>, group: GroupRef, name: &G
     node.keyring.remove(group);
     node.drop_connections(group);
     node.serving.remove_group(group);
-    fetch::stop_group(account, name, "you are no longer a member of the group");
+    fetch::stop_group(node, account, name, "you are no longer a member of the group");
     sharing::forget_group(node, account, name);
 }
 

@@ -9,7 +9,9 @@ use crate::model::id::ClientId;
 use crate::model::name::UserId;
 use crate::model::piece::{Layout, PieceIndex};
 use crate::wire::client_tracker::Peer;
-use crate::wire::conn::{self, HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL, Receiver, RecvError, Sender, Timed};
+use crate::wire::conn::{
+    self, HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL, PIECE_DEADLINE, Receiver, RecvError, Sender, Timed,
+};
 use crate::wire::error::Code;
 use crate::wire::frame::FRAME_LEN_MAX;
 use crate::wire::handshake::{self, HandshakeError, Secret};
@@ -80,7 +82,11 @@ pub struct PeerLink {
     asked: VecDeque<(u32, PieceIndex)>,
     last_request: u32,
     keep_alive: Option<u32>,
+    /// When bytes came in last, and how many had by then.
     heard: Instant,
+    heard_bytes: u64,
+    /// Since when the next piece is waited for.
+    piece_since: Instant,
     snubbed: bool,
 }
 
@@ -108,6 +114,8 @@ impl PeerLink {
             last_request: 1,
             keep_alive: None,
             heard: Instant::now(),
+            heard_bytes: 0,
+            piece_since: Instant::now(),
             snubbed: false,
         })
     }
@@ -146,6 +154,7 @@ impl PeerLink {
             if self.asked.is_empty() {
                 // The time runs from the question on.
                 self.heard = Instant::now();
+                self.piece_since = self.heard;
             }
             self.last_request = self.last_request.wrapping_add(1).max(1);
             self.asked.push_back((self.last_request, piece));
@@ -161,7 +170,13 @@ impl PeerLink {
             if self.download.is_stopped() {
                 return Step::Yields;
             }
-            match self.receiver.poll() {
+            let polled = self.receiver.poll();
+            // A slow peer is not a silent one.
+            if self.receiver.polled() > self.heard_bytes {
+                self.heard_bytes = self.receiver.polled();
+                self.heard = Instant::now();
+            }
+            match polled {
                 Ok(true) => {}
                 // A worker lingers for a moment before it gives the connection back, unless it is wanted elsewhere:
                 // the next bytes of a peer that delivers are on their way, and come cheaper so.
@@ -169,7 +184,6 @@ impl PeerLink {
                 Ok(false) => return Step::Waits,
                 Err(error) => return Step::Drops(recv_failed(error)),
             }
-            self.heard = Instant::now();
             let step = self.take_frame();
             self.receiver.next_frame();
             if let Some(step) = step {
@@ -209,6 +223,7 @@ impl PeerLink {
             return Some(lied("a piece that was not asked for"));
         };
         self.snubbed = false;
+        self.piece_since = Instant::now();
         // The next question goes out first, so that the peer works while this piece is verified.
         if let Err(reason) = self.ask() {
             return Some(Step::Drops(reason));
@@ -244,7 +259,12 @@ impl PeerLink {
         if waits && silent > DEAD_DEADLINE {
             return Err(DropReason::Lost("nothing was heard for too long".into()));
         }
-        if !self.asked.is_empty() && !self.snubbed && silent > SNUB_DEADLINE {
+        if !self.asked.is_empty() && now.duration_since(self.piece_since) > PIECE_DEADLINE {
+            return Err(DropReason::Lost("a piece took too long".into()));
+        }
+        // With nobody else to ask, asking anew would only make the same peer send twice.
+        let others = self.download.peer_count() > 1;
+        if others && !self.asked.is_empty() && !self.snubbed && silent > SNUB_DEADLINE {
             self.snubbed = true;
             self.download.give_back(self.lane);
             return Ok(true);

@@ -192,18 +192,22 @@ pub fn hold_all(node: &Node, account: &Arc<Account>) -> Result<(), CallError> {
     Ok(())
 }
 
-/// Brings back what was shared when the user was last logged in on this client.
+/// Brings back what was shared when the user was last logged in on this client, as far as it is not back yet.
 pub fn restore(node: &Node, account: &Arc<Account>) {
     for record in account.slot.shares() {
         if account.is_over() {
             return;
+        }
+        let group = node.keyring.group_named(&record.group);
+        if group.and_then(|group| node.serving.find(group, record.content.info_hash)).is_some() {
+            continue;
         }
         let name = record.name.clone();
         match restore_one(node, account, record) {
             Ok(None) => {}
             Ok(Some(changed)) => node.terminal.event(&changed),
             Err(_) if account.is_over() => return,
-            Err(why) => node.terminal.event(&format!("{name} is not shared any more: {why}")),
+            Err(why) => node.terminal.event(&format!("{name} is not shared: {why}")),
         }
     }
 }

@@ -130,8 +130,14 @@ impl Work {
             LinkEvent::Up(addr) => {
                 terminal.event(&format!("Connected to the tracker {addr}"));
                 let told = self.node.account().map_or(Ok(()), |account| login::announce_all(&self.node, &account));
-                if let Err(error) = told {
-                    self.node.terminal.event(&error.to_string());
+                match (told, self.node.account()) {
+                    (Err(error), _) => self.node.terminal.event(&error.to_string()),
+                    // What a login could not bring back because the tracker was lost comes back now.
+                    (Ok(()), Some(account)) => {
+                        let node = self.node.clone();
+                        account.help("restore".into(), move |account| sharing::restore(&node, account));
+                    }
+                    (Ok(()), None) => {}
                 }
             }
             LinkEvent::SessionLost(refusal) => {

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// From the first byte of a frame, all of it must have come in or gone out within this time.
 pub const FRAME_DEADLINE: Duration = Duration::from_secs(20);
+/// The same for a piece, which a slow link may take long over: 4.4 kB/s bring it through.
+pub const PIECE_DEADLINE: Duration = Duration::from_secs(120);
 /// A handshake, from the connection to its end.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// A side with nothing to say says so after this long, so that the other side knows that it is there.
@@ -130,6 +132,7 @@ pub fn split(
         keys: keys.clone(),
         opener: Opener::new(frame_len_max),
         timeout: None,
+        polled: 0,
         frame_deadline: FRAME_DEADLINE,
         bulk,
     };
@@ -149,6 +152,8 @@ pub fn split(
 pub struct Receiver {
     stream: Arc<TcpStream>,
     keys: Arc<StatelessTransportState>,
+    /// Bytes that have come in through [`Receiver::poll`].
+    polled: u64,
     opener: Opener,
     /// The read timeout set on the socket, so that it is not set again for every frame.
     timeout: Option<Duration>,
@@ -229,7 +234,10 @@ impl Receiver {
         while !self.opener.advance(&self.keys)? {
             match rustix::net::recv(&*self.stream, self.opener.room(), RecvFlags::DONTWAIT) {
                 Ok((0, _)) => return Err(self.ended()),
-                Ok((len, _)) => self.opener.filled(len),
+                Ok((len, _)) => {
+                    self.polled += len as u64;
+                    self.opener.filled(len);
+                }
                 Err(rustix::io::Errno::AGAIN) => return Ok(false),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(RecvError::Io(error.into())),
@@ -243,6 +251,12 @@ impl Receiver {
         let mut fds = [PollFd::new(&*self.stream, PollFlags::IN)];
         let within = Timespec::try_from(within).ok();
         matches!(rustix::event::poll(&mut fds, within.as_ref()), Ok(1..))
+    }
+
+    /// How many bytes have come in through [`Receiver::poll`] so far: whether a far side that has not completed a frame
+    /// is silent or slow.
+    pub fn polled(&self) -> u64 {
+        self.polled
     }
 
     /// The frame that [`Receiver::poll`] has found whole.
@@ -320,7 +334,7 @@ impl Sender {
     }
 
     fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        let until = Instant::now() + FRAME_DEADLINE;
+        let until = Instant::now() + if self.bulk { PIECE_DEADLINE } else { FRAME_DEADLINE };
         while !bytes.is_empty() {
             if self.over.load(Ordering::Relaxed) {
                 return Err(io::ErrorKind::NotConnected.into());
