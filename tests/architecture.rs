@@ -1,4 +1,4 @@
-//! The house rules that a compiler does not check: who may import whom, which rooms stay pure.
+//! The house rules that a compiler does not check: who may import whom, which rooms stay pure, how long a file may be.
 //! Sources are read as tokens, without comments, texts and test modules.
 
 use std::collections::BTreeMap;
@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// Folders that hold no source of this crate.
 const SKIPPED: [&str; 4] = ["target", ".git", "fuzz", "node_modules"];
+/// Longest file without its tests, in lines.
+const LINES_MAX: usize = 500;
 /// Rooms that touch no socket, file, clock, thread or source of randomness: files, and folders with all that is in them.
 const PURE: [&str; 6] =
     ["model/", "tracker/state.rs", "tracker/state/", "tracker/accept.rs", "tracker/effects.rs", "client/picker.rs"];
@@ -336,6 +338,15 @@ fn unsafe_code_lives_in_one_room() {
     for source in sources().iter().filter(|source| source.path != UNSAFE) {
         assert!(!source.has("unsafe"), "{} says unsafe", source.path);
     }
+}
+
+#[test]
+fn no_file_is_longer_than_one_noun_needs() {
+    let lines = |source: &Source| source.text.lines().take_while(|line| line.trim() != "#[cfg(test)]").count();
+    let sources = sources();
+    let long = sources.iter().filter(|source| !source.is_test()).map(|source| (&source.path, lines(source)));
+    let long: Vec<_> = long.filter(|(_, lines)| *lines > LINES_MAX).collect();
+    assert!(long.is_empty(), "more than {LINES_MAX} lines without their tests: {long:?}");
 }
 
 #[test]
