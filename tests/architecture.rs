@@ -12,7 +12,7 @@ const LINES_MAX: usize = 500;
 const PURE: [&str; 6] =
     ["model/", "tracker/state.rs", "tracker/state/", "tracker/accept.rs", "tracker/effects.rs", "client/picker.rs"];
 /// Pure files that must be there, so that the rule cannot come to hold for nothing.
-const PURE_AT_LEAST: [&str; 12] = [
+const PURE_AT_LEAST: [&str; 15] = [
     "client/picker.rs",
     "model/bitfield.rs",
     "model/digest.rs",
@@ -25,6 +25,9 @@ const PURE_AT_LEAST: [&str; 12] = [
     "model/piece.rs",
     "model/address.rs",
     "model/tracker_list.rs",
+    "tracker/accept.rs",
+    "tracker/effects.rs",
+    "tracker/state.rs",
 ];
 /// What a pure room does not name.
 const IMPURE_PATHS: [&str; 5] = ["std::net", "std::fs", "std::time", "std::thread", "std::env"];
