@@ -67,6 +67,10 @@ pub mod client {
     pub mod hashing;
     mod hidden;
     pub mod keyring;
+    pub mod limit;
+    pub mod limit_pace;
+    pub mod limit_turns;
+    pub mod limit_uplink;
     pub mod lines;
     pub mod link;
     pub mod listing;

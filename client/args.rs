@@ -1,5 +1,6 @@
 //! The client's command line.
 
+use super::limit::Limit;
 use crate::model::address::parse_address;
 use crate::model::digest::Fingerprint;
 use crate::model::escape::excerpt;
@@ -33,6 +34,8 @@ pub struct Args {
     pub announce: Option<SocketAddr>,
     /// Where shares, pins and unfinished downloads are kept.
     pub state_dir: Option<PathBuf>,
+    /// How fast pieces may leave for other members.
+    pub upload_limit: Limit,
     /// The trackers' key that is to be trusted from now on in place of the one that was pinned before.
     pub accept_fingerprint: Option<Fingerprint>,
 }
@@ -84,6 +87,7 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
         tracker_info,
         announce: announce(&matches)?,
         state_dir: state_dir(&matches)?,
+        upload_limit: limit(&matches, "upload-limit")?,
         accept_fingerprint: accept_fingerprint(&matches)?,
     }))
 }
@@ -96,6 +100,12 @@ fn options() -> Options {
         "state-dir",
         "keep shares and unfinished downloads here (default: groupshare in the XDG state folder)",
         "DIR",
+    );
+    options.optopt(
+        "",
+        "upload-limit",
+        "give other members so many bytes per second at most, as in 500K or 20M (default: none)",
+        "RATE",
     );
     options.optopt(
         "",
@@ -149,6 +159,11 @@ fn state_dir(matches: &Matches) -> Result<Option<PathBuf>, ArgsError> {
     }
 }
 
+fn limit(matches: &Matches, option: &str) -> Result<Limit, ArgsError> {
+    let Some(text) = matches.opt_str(option) else { return Ok(Limit::NONE) };
+    Limit::parse(&text).map_err(|error| ArgsError(format!("--{option}: {error}")))
+}
+
 fn accept_fingerprint(matches: &Matches) -> Result<Option<Fingerprint>, ArgsError> {
     let Some(text) = matches.opt_str("accept-fingerprint") else { return Ok(None) };
     match Fingerprint::from_hex(&text) {
@@ -179,6 +194,7 @@ mod tests {
         assert_eq!(args.listen.to_string(), "127.0.0.1:0");
         assert_eq!(args.tracker_info, PathBuf::from("tracker_info.txt"));
         assert_eq!((args.announce, args.state_dir, args.accept_fingerprint), (None, None, None));
+        assert_eq!(args.upload_limit, Limit::NONE);
     }
 
     #[test]
@@ -200,8 +216,19 @@ mod tests {
     #[test]
     fn options_stand_before_and_behind_the_rest() {
         let hex = "ab".repeat(32);
-        let words = ["--announce", "10.0.0.1:9", "127.0.0.1:1", "t", "--state-dir=/s", "--accept-fingerprint", &hex];
+        let words = [
+            "--announce",
+            "10.0.0.1:9",
+            "127.0.0.1:1",
+            "t",
+            "--state-dir=/s",
+            "--accept-fingerprint",
+            &hex,
+            "--upload-limit",
+            "20M",
+        ];
         let args = args(&words);
+        assert_eq!(args.upload_limit, Limit::of(20_000_000));
         assert_eq!(args.announce, "10.0.0.1:9".parse().ok());
         assert_eq!(args.state_dir, Some(PathBuf::from("/s")));
         assert_eq!(args.accept_fingerprint, Fingerprint::from_hex(&hex));
@@ -227,6 +254,10 @@ mod tests {
                 &["--accept-fingerprint", "ab"],
                 "--accept-fingerprint: expected the 64 hexadecimal digits that were shown",
             ),
+            (
+                &["--upload-limit", "fast"],
+                "--upload-limit: 'fast' is not a number of bytes per second such as 500K or 20M, or none",
+            ),
             (&["--frobnicate"], "Unrecognized option: 'frobnicate'"),
             (&["--state-dir"], "Argument to option 'state-dir' missing"),
             (&["--announce", "1.1.1.1:1", "--announce", "1.1.1.1:1"], "Option 'announce' given more than once"),
@@ -242,8 +273,14 @@ mod tests {
     #[test]
     fn help_and_version_are_told_whatever_else_is_there() {
         let Ok(Invocation::Tell(help)) = parse(["x", "y", "z", "--help"]) else { panic!("help") };
-        for word in ["Usage: client", "--announce IP:PORT", "--state-dir DIR", "--accept-fingerprint HEX", "--version"]
-        {
+        for word in [
+            "Usage: client",
+            "--announce IP:PORT",
+            "--state-dir DIR",
+            "--upload-limit RATE",
+            "--accept-fingerprint HEX",
+            "--version",
+        ] {
             assert!(help.contains(word), "{help}");
         }
         assert_eq!(parse(["-V"]), Ok(Invocation::Tell(format!("client (groupshare) {}", env!("CARGO_PKG_VERSION")))));

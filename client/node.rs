@@ -2,6 +2,8 @@
 
 use super::account::Account;
 use super::keyring::Keyring;
+use super::limit::Limit;
+use super::limit_uplink::Uplink;
 use super::link::{CallError, CheckFingerprint, Link, LinkEvent};
 use super::seeding::{Seeder, SeederEvent};
 use super::serving::Serving;
@@ -32,6 +34,8 @@ pub struct NodeOptions {
     pub state: StateDir,
     /// Whether the trackers are the right ones.
     pub check: CheckFingerprint,
+    /// How fast pieces may leave.
+    pub upload_limit: Limit,
     /// The download engine.
     pub swarm: SwarmOptions,
     /// Where everything is said.
@@ -58,6 +62,8 @@ pub struct Node {
     pub serving: Arc<Serving>,
     /// Who gives it.
     pub seeder: Seeder,
+    /// How fast.
+    pub uplink: Arc<Uplink>,
     /// Where everything is said.
     pub terminal: Terminal,
     /// This client's name among the user's clients.
@@ -82,6 +88,7 @@ impl Node {
         let client = ClientId(random());
         let keyring = Arc::new(Keyring::default());
         let serving = Arc::new(Serving::start()?);
+        let uplink = Uplink::new(options.upload_limit);
         let port = options.listener.local_addr()?.port();
         let listening_ip = Some(options.listener.local_addr()?.ip()).filter(|ip| !ip.is_unspecified());
         let announce = match options.announce {
@@ -90,9 +97,10 @@ impl Node {
         };
         let node = Self {
             link: Link::start(options.trackers, client, options.check, link_events)?,
-            seeder: Seeder::start(options.listener, keyring.clone(), serving.clone(), seeder_events)?,
+            seeder: Seeder::start(options.listener, keyring.clone(), serving.clone(), uplink.clone(), seeder_events)?,
             keyring,
             serving,
+            uplink,
             terminal: options.terminal,
             client,
             state: options.state,

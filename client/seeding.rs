@@ -1,10 +1,12 @@
 //! The seeder: accepts peers, and answers each on a thread of its own.
 
 use super::keyring::Keyring;
+use super::limit_uplink::{Uplink, UplinkSeat};
 use super::serving::{Served, Serving};
 use super::source::SourceError;
 use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::GroupRef;
+use crate::model::name::UserId;
 use crate::model::piece::PIECE_LEN;
 use crate::wire::channel::refusal_in_clear;
 use crate::wire::codec::{Blob, Tail};
@@ -48,6 +50,7 @@ struct Shared {
     // Immutable.
     keyring: Arc<Keyring>,
     serving: Arc<Serving>,
+    uplink: Arc<Uplink>,
     events: channel::Sender<SeederEvent>,
     closing: AtomicBool,
     last_connection: AtomicU64,
@@ -70,17 +73,19 @@ pub struct Seeder {
 }
 
 impl Seeder {
-    /// Serves on a bound listener. Events go to `events`, whose receiver must be drained.
+    /// Serves on a bound listener, within the limit of the uplink. Events go to `events`, whose receiver must be drained.
     pub fn start(
         listener: TcpListener,
         keyring: Arc<Keyring>,
         serving: Arc<Serving>,
+        uplink: Arc<Uplink>,
         events: channel::Sender<SeederEvent>,
     ) -> io::Result<Self> {
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared {
             keyring,
             serving,
+            uplink,
             events,
             closing: AtomicBool::new(false),
             last_connection: AtomicU64::new(0),
@@ -209,18 +214,24 @@ fn serve(shared: &Shared, id: u64, stream: Arc<TcpStream>) {
     let Ok((mut receiver, sender)) = conn::split(stream, keys, EARLY_FRAME_LEN_MAX, true) else {
         return;
     };
-    if let Some(served) = open(shared, group, &mut receiver, &sender) {
-        answer(shared, &served, &mut receiver, &sender);
+    if let Some((served, user)) = open(shared, group, &mut receiver, &sender) {
+        let seat = shared.uplink.join(&user);
+        answer(shared, &served, &seat, &mut receiver, &sender);
         served.leave(&sender);
     }
     sender.finish();
 }
 
-/// Takes the first message, which says what the connection is about.
-fn open(shared: &Shared, group: GroupRef, receiver: &mut Receiver, sender: &Arc<Sender>) -> Option<Arc<Served>> {
+/// Takes the first message, which says what the connection is about and who asks.
+fn open(
+    shared: &Shared,
+    group: GroupRef,
+    receiver: &mut Receiver,
+    sender: &Arc<Sender>,
+) -> Option<(Arc<Served>, UserId)> {
     let frame = receiver.recv(HANDSHAKE_DEADLINE).ok()?;
     let request = frame.request;
-    let Ok(Ask::Open { info_hash, .. }) = frame.message() else {
+    let Ok(Ask::Open { info_hash, user }) = frame.message() else {
         let _ = sender.send(request, &Answer::refused(&Code::Malformed.into()));
         return None;
     };
@@ -234,17 +245,17 @@ fn open(shared: &Shared, group: GroupRef, receiver: &mut Receiver, sender: &Arc<
         served.leave(sender);
         return None;
     }
-    Some(served)
+    Some((served, user))
 }
 
 /// Answers requests until the connection ends.
-fn answer(shared: &Shared, served: &Served, receiver: &mut Receiver, sender: &Sender) {
+fn answer(shared: &Shared, served: &Served, seat: &UplinkSeat, receiver: &mut Receiver, sender: &Sender) {
     let mut buffer = Vec::with_capacity(HEADER_LEN + PIECE_LEN as usize);
     while let Ok(frame) = receiver.recv(IDLE_DEADLINE) {
         let request = frame.request;
         let sent = match frame.message() {
             Ok(Ask::GetPiece { piece }) => match fill(served, piece, request, &mut buffer) {
-                Ok(()) => sender.send_frame(&buffer),
+                Ok(()) => sender.send_paced(&buffer, |len| seat.wait(len, || sender.is_over())),
                 Err((refusal, broken)) => {
                     if let Some(why) = broken {
                         let (group, info_hash) = (served.group(), served.info_hash());

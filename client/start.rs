@@ -61,6 +61,7 @@ fn prepare(args: Args, terminal: &Terminal) -> Result<Ready, String> {
         announce: args.announce,
         state,
         check,
+        upload_limit: args.upload_limit,
         swarm: SwarmOptions { workers: WORKERS, patience },
         terminal: terminal.clone(),
     };

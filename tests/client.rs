@@ -5,6 +5,7 @@ mod common;
 use common::relay::Relay;
 use common::{LONG, TestTracker, fingerprint, silent_tracker};
 use groupshare::client::command::{Surroundings, Typed, parse};
+use groupshare::client::limit::Limit;
 use groupshare::client::link::CallError;
 use groupshare::client::login;
 use groupshare::client::node::{Node, NodeOptions};
@@ -73,6 +74,7 @@ impl Person {
             announce,
             state: StateDir::open(&folder.join("state")).expect("a folder"),
             check: Box::new(|shown| if shown == fingerprint() { Ok(()) } else { Err("wrong key".into()) }),
+            upload_limit: Limit::NONE,
             swarm: SwarmOptions { workers: WORKERS, patience: None },
             terminal,
         };

@@ -7,6 +7,8 @@ use crossbeam_channel as channel;
 use groupshare::client::download::{Download, Ground, Subject};
 use groupshare::client::file_stamp::Stamps;
 use groupshare::client::keyring::Keyring;
+use groupshare::client::limit::Limit;
+use groupshare::client::limit_uplink::Uplink;
 use groupshare::client::part::{Opened, Part, PartLabel};
 use groupshare::client::seeding::{Seeder, SeederEvent};
 use groupshare::client::serving::{Served, Serving};
@@ -94,12 +96,17 @@ impl Member {
     }
 
     fn with_patience(number: u8, patience: Option<Duration>) -> Self {
+        Self::with_limit(number, patience, Limit::NONE)
+    }
+
+    fn with_limit(number: u8, patience: Option<Duration>, upload: Limit) -> Self {
         let keyring = Arc::new(Keyring::default());
         keyring.put(key(7));
         let serving = Arc::new(Serving::start().expect("a thread"));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let (events, seen) = channel::bounded(64);
-        let seeder = Seeder::start(listener, keyring.clone(), serving.clone(), events).expect("a thread");
+        let seeder =
+            Seeder::start(listener, keyring.clone(), serving.clone(), Uplink::new(upload), events).expect("a thread");
         let (tell, told) = channel::unbounded();
         let options = SwarmOptions { workers: WORKERS, patience };
         let swarm = Swarm::start(options, keyring.clone(), user(number), tell).expect("threads");
@@ -440,4 +447,20 @@ fn without_the_key_of_the_group_nobody_gets_a_byte_of_a_piece() {
     let _ = replayer.read_to_end(&mut rest);
     assert_eq!(rest, b"", "the connection ends without a byte");
     assert_eq!(served.given(), 0);
+}
+
+#[test]
+fn what_is_served_keeps_to_the_upload_limit() {
+    let data = bytes(8 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let rate = 5_000_000;
+    let (seeder, leecher) = (Member::with_limit(1, None, Limit::of(rate)), Member::new(2));
+    seeder.seed(&data, &subject, all(&subject));
+    let begun = Instant::now();
+    leecher.download(1, &subject);
+    leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+    leecher.expect_finished(&data);
+    // A burst of 50 ms is allowed.
+    let least = Duration::from_secs_f64(data.len() as f64 / rate as f64) - Duration::from_millis(50);
+    assert!(begun.elapsed() >= least, "{:?}, {least:?} at the least", begun.elapsed());
 }

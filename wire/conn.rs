@@ -307,9 +307,15 @@ impl Sender {
 
     /// Sends a frame made with [`frame::begin`] and [`frame::end`].
     pub fn send_frame(&self, frame: &[u8]) -> io::Result<()> {
+        self.send_paced(frame, Some)
+    }
+
+    /// Sends a frame in steps: before each, `allow` is told how many bytes are left, waits as long as it likes, and gives
+    /// how many of them may leave now, or none when nothing more is to be sent.
+    pub fn send_paced(&self, frame: &[u8], allow: impl Fn(usize) -> Option<usize>) -> io::Result<()> {
         let result = {
             let mut outgoing = self.outgoing.lock();
-            let result = self.write_frame(&mut outgoing, frame);
+            let result = self.write_frame(&mut outgoing, frame, allow);
             if !self.bulk {
                 outgoing.sealer.release();
             }
@@ -324,9 +330,20 @@ impl Sender {
 
     /// Writes a frame between the pushes that waited for room and those that came meanwhile. Who sends a frame may
     /// wait for the far side, so pushes that had to wait are taken along.
-    fn write_frame(&self, outgoing: &mut Outgoing, frame: &[u8]) -> io::Result<()> {
+    fn write_frame(
+        &self,
+        outgoing: &mut Outgoing,
+        frame: &[u8],
+        allow: impl Fn(usize) -> Option<usize>,
+    ) -> io::Result<()> {
         self.write_all(&std::mem::take(&mut outgoing.rest))?;
-        self.write_all(outgoing.sealer.seal(&self.keys, frame))?;
+        let mut sealed = outgoing.sealer.seal(&self.keys, frame);
+        while !sealed.is_empty() {
+            let len = allow(sealed.len()).ok_or(io::ErrorKind::NotConnected)?;
+            let (now, later) = sealed.split_at(len);
+            self.write_all(now)?;
+            sealed = later;
+        }
         while let Some(push) = self.next_push() {
             self.write_all(outgoing.sealer.seal(&self.keys, &push))?;
         }

@@ -1,0 +1,136 @@
+//! When bytes may pass so that they keep to a limit: a token bucket, written as the moment at which it is no longer
+//! empty. Pure: the time is passed in, as what has passed since a moment of the caller's.
+
+use super::limit::Limit;
+use core::time::Duration;
+
+/// What was not used may be made up for when it is this old at most: a thread that is woken late loses nothing, and a
+/// burst stays small.
+const BURST: Duration = Duration::from_millis(50);
+/// The bytes of this long pass at once: many small steps rather than few large ones.
+const STEP: Duration = Duration::from_millis(4);
+/// A step is not shorter than this, in bytes; each costs a system call.
+const STEP_LEN_MIN: u64 = 1024;
+/// A step is not longer than this, in bytes.
+const STEP_LEN_MAX: u64 = 64 * 1024;
+
+/// The pace of everything that goes one way.
+#[derive(Debug)]
+pub struct Pace {
+    limit: Limit,
+    /// The bytes that have passed are paid for at this time.
+    paid: Duration,
+}
+
+impl Pace {
+    /// Keeps to this limit.
+    pub fn new(limit: Limit) -> Self {
+        Self { limit, paid: Duration::ZERO }
+    }
+
+    /// The limit.
+    pub fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// Keeps to another limit from now on; nobody waits for what passed under the old one.
+    pub fn set_limit(&mut self, limit: Limit, now: Duration) {
+        self.limit = limit;
+        self.paid = self.paid.min(now);
+    }
+
+    /// How many bytes of `len` may pass now, at least one unless `len` is 0. They count once [`Pace::pass`] says so.
+    ///
+    /// Errors: none may; the time at which some may.
+    pub fn allowance(&self, now: Duration, len: usize) -> Result<usize, Duration> {
+        let Some(rate) = self.limit.bytes_per_second() else {
+            return Ok(len);
+        };
+        if self.paid > now {
+            return Err(self.paid);
+        }
+        let step = u128::from(rate.get()) * STEP.as_nanos() / NANOS;
+        let step = u64::try_from(step).unwrap_or(u64::MAX).clamp(STEP_LEN_MIN, STEP_LEN_MAX);
+        Ok(usize::try_from(step).map_or(len, |step| step.min(len)))
+    }
+
+    /// So many bytes pass now.
+    pub fn pass(&mut self, now: Duration, len: usize) {
+        let Some(rate) = self.limit.bytes_per_second() else {
+            return;
+        };
+        // Rounded up, so that the limit is never passed.
+        let nanos = (len as u128 * NANOS).div_ceil(u128::from(rate.get()));
+        let time = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        self.paid = self.paid.max(now.saturating_sub(BURST)).saturating_add(time);
+    }
+}
+
+const NANOS: u128 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that pass in ten seconds when somebody asks whenever there may be some, `late` after that.
+    fn bytes_in_ten_seconds(limit: Limit, late: Duration) -> u64 {
+        let (mut pace, mut now, mut passed) = (Pace::new(limit), Duration::from_secs(5), 0);
+        let end = now + Duration::from_secs(10);
+        while now < end {
+            match pace.allowance(now, 1 << 20) {
+                Ok(len) => {
+                    pace.pass(now, len);
+                    passed += len as u64;
+                }
+                Err(when) => now = when + late,
+            }
+        }
+        passed
+    }
+
+    #[test]
+    fn a_limit_holds_over_ten_seconds_however_late_the_threads_wake() {
+        for rate in [20_000, 100_000, 1_000_000, 20_000_000, 1_000_000_000] {
+            for late_ms in [0, 1, 10, 40] {
+                let passed = bytes_in_ten_seconds(Limit::of(rate), Duration::from_millis(late_ms)) as f64;
+                let share = passed / (10 * rate) as f64;
+                assert!((0.98..1.02).contains(&share), "{rate} bytes/s, {late_ms} ms late: {share}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_not_used_long_ago_does_not_come_as_a_burst() {
+        let mut pace = Pace::new(Limit::of(1_000_000));
+        let now = Duration::from_secs(1000);
+        let mut burst = 0;
+        while let Ok(len) = pace.allowance(now, 1 << 20) {
+            pace.pass(now, len);
+            burst += len;
+        }
+        assert!((50_000..=54_096).contains(&burst), "{burst}");
+    }
+
+    #[test]
+    fn steps_are_a_few_milliseconds_long_and_never_empty() {
+        let step = |rate| Pace::new(Limit::of(rate)).allowance(Duration::from_secs(1), 1 << 20);
+        assert_eq!(step(1), Ok(1024));
+        assert_eq!(step(1_000_000), Ok(4000));
+        assert_eq!(step(u64::MAX), Ok(64 * 1024));
+        assert_eq!(step(0), Ok(1 << 20));
+        assert_eq!(Pace::new(Limit::of(1_000_000)).allowance(Duration::from_secs(1), 7), Ok(7));
+    }
+
+    #[test]
+    fn a_new_limit_holds_at_once() {
+        let mut pace = Pace::new(Limit::of(1));
+        let now = Duration::from_secs(1);
+        pace.pass(now, 1 << 20);
+        assert!(pace.allowance(now, 1).is_err_and(|when| when > Duration::from_secs(1_000_000)));
+        pace.set_limit(Limit::of(1_000_000), now);
+        assert_eq!(pace.allowance(now, 1 << 20), Ok(4000));
+        pace.pass(now, 1 << 20);
+        pace.set_limit(Limit::NONE, now);
+        assert_eq!(pace.allowance(now, 1 << 20), Ok(1 << 20));
+    }
+}

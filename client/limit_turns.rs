@@ -1,0 +1,160 @@
+//! Whose turn it is where several members share something that is scarce: who has had least, counted from when they
+//! began to ask (start-time fair queuing; Goyal, Vin and Cheng, 1996). A member counts once, however many connections it
+//! has, and takes turns among these. Pure.
+
+use crate::model::name::UserId;
+use std::collections::{HashMap, VecDeque};
+
+/// One connection of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Seat {
+    member: u64,
+    number: u64,
+}
+
+#[derive(Debug)]
+struct Member {
+    user: UserId,
+    seats: usize,
+    /// What it has had, as if it had always asked.
+    had: u64,
+}
+
+/// The members, their connections, and which of these wait.
+///
+/// Invariant: every seat that waits belongs to a member that is there.
+#[derive(Debug, Default)]
+pub struct Turns {
+    members: HashMap<u64, Member>,
+    /// In the order in which they began to wait.
+    waiting: VecDeque<Seat>,
+    last: u64,
+    /// What the member had that was served last: who did not ask meanwhile does not get it later.
+    floor: u64,
+}
+
+impl Turns {
+    /// A connection of this member.
+    pub fn join(&mut self, user: &UserId) -> Seat {
+        self.last += 1;
+        let known = self.members.iter_mut().find(|(_, member)| member.user == *user);
+        let member = match known {
+            Some((&id, member)) => {
+                member.seats += 1;
+                id
+            }
+            None => {
+                self.members.insert(self.last, Member { user: user.clone(), seats: 1, had: self.floor });
+                self.last
+            }
+        };
+        Seat { member, number: self.last }
+    }
+
+    /// The connection is gone.
+    pub fn leave(&mut self, seat: Seat) {
+        self.give_up(seat);
+        if let Some(member) = self.members.get_mut(&seat.member) {
+            member.seats -= 1;
+            if member.seats == 0 {
+                self.members.remove(&seat.member);
+            }
+        }
+    }
+
+    /// The connection waits from now on.
+    pub fn wait(&mut self, seat: Seat) {
+        let others = self.waiting.iter().any(|other| other.member == seat.member);
+        self.waiting.push_back(seat);
+        if let Some(member) = self.members.get_mut(&seat.member).filter(|_| !others) {
+            member.had = member.had.max(self.floor);
+        }
+    }
+
+    /// The connection waits no more, without having been served.
+    pub fn give_up(&mut self, seat: Seat) {
+        self.waiting.retain(|other| *other != seat);
+    }
+
+    /// The connection whose turn it is.
+    pub fn next(&self) -> Option<Seat> {
+        let had = |seat: &&Seat| self.members.get(&seat.member).map(|member| member.had);
+        self.waiting.iter().min_by_key(had).copied()
+    }
+
+    /// The connection waits no more: it gets so much.
+    pub fn serve(&mut self, seat: Seat, len: usize) {
+        self.give_up(seat);
+        if let Some(member) = self.members.get_mut(&seat.member) {
+            self.floor = self.floor.max(member.had);
+            member.had += len as u64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> UserId {
+        UserId::parse(name).expect("a name")
+    }
+
+    /// Serves whoever's turn it is so many times; everybody in `asking` asks again at once for so much. Gives what each
+    /// got.
+    fn serve(turns: &mut Turns, asking: &[(Seat, usize)], times: usize) -> Vec<usize> {
+        let mut got = vec![0; asking.len()];
+        asking.iter().for_each(|(seat, _)| turns.wait(*seat));
+        for _ in 0..times {
+            let next = turns.next().expect("somebody waits");
+            let place = asking.iter().position(|(seat, _)| *seat == next).expect("one of these");
+            turns.serve(next, asking[place].1);
+            got[place] += asking[place].1;
+            turns.wait(next);
+        }
+        asking.iter().for_each(|(seat, _)| turns.give_up(*seat));
+        got
+    }
+
+    #[test]
+    fn a_member_with_many_connections_gets_what_a_member_with_one_gets() {
+        let mut turns = Turns::default();
+        let one = turns.join(&user("one"));
+        let many: Vec<_> = (0..7).map(|_| turns.join(&user("many"))).collect();
+        let asking: Vec<_> = many.iter().chain([&one]).map(|&seat| (seat, 10)).collect();
+        let got = serve(&mut turns, &asking, 140);
+        assert_eq!(got, [100, 100, 100, 100, 100, 100, 100, 700]);
+    }
+
+    #[test]
+    fn bytes_count_and_not_turns() {
+        let mut turns = Turns::default();
+        let (small, large) = (turns.join(&user("small")), turns.join(&user("large")));
+        let got = serve(&mut turns, &[(small, 1), (large, 10)], 1100);
+        assert_eq!(got, [1000, 1000]);
+    }
+
+    #[test]
+    fn nobody_gets_later_what_was_not_asked_for_before() {
+        let mut turns = Turns::default();
+        let (early, idle) = (turns.join(&user("early")), turns.join(&user("idle")));
+        serve(&mut turns, &[(early, 10)], 1000);
+        let late = turns.join(&user("late"));
+        let got = serve(&mut turns, &[(early, 10), (idle, 10), (late, 10)], 300);
+        assert_eq!(got, [1000, 1000, 1000]);
+    }
+
+    #[test]
+    fn a_connection_that_leaves_waits_no_more() {
+        let mut turns = Turns::default();
+        let (first, second) = (turns.join(&user("a")), turns.join(&user("a")));
+        turns.wait(first);
+        turns.wait(second);
+        assert_eq!(turns.next(), Some(first));
+        turns.leave(first);
+        assert_eq!(turns.next(), Some(second));
+        turns.leave(second);
+        assert_eq!(turns.next(), None);
+        assert!(turns.members.is_empty());
+    }
+}

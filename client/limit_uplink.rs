@@ -1,0 +1,203 @@
+//! What leaves for other members, kept to a limit that they share fairly: connections wait here for their turn.
+
+use super::limit::Limit;
+use super::limit_pace::Pace;
+use super::limit_turns::{Seat, Turns};
+use crate::model::name::UserId;
+use parking_lot::{Condvar, Mutex};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Who waits looks this often whether its connection is still there.
+const LOOK_PAUSE: Duration = Duration::from_millis(200);
+
+/// The limit of everything that is served.
+#[derive(Debug)]
+pub struct Uplink {
+    begun: Instant,
+    /// Set while there is no limit: then nobody takes the lock.
+    unlimited: AtomicBool,
+    // Locked; a wait gives it up.
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    pace: Pace,
+    turns: Turns,
+    /// Wakes each that waits.
+    bells: HashMap<Seat, Arc<Condvar>>,
+    /// Whose turn is next: the one that waits for the time, while the others wait for it.
+    first: Option<Seat>,
+}
+
+impl Uplink {
+    /// Keeps to this limit.
+    pub fn new(limit: Limit) -> Arc<Self> {
+        let state = State { pace: Pace::new(limit), turns: Turns::default(), bells: HashMap::new(), first: None };
+        let unlimited = AtomicBool::new(limit == Limit::NONE);
+        Arc::new(Self { begun: Instant::now(), unlimited, state: Mutex::new(state) })
+    }
+
+    /// The limit.
+    pub fn limit(&self) -> Limit {
+        self.state.lock().pace.limit()
+    }
+
+    /// Keeps to another limit from now on.
+    pub fn set_limit(&self, limit: Limit) {
+        let mut state = self.state.lock();
+        self.unlimited.store(limit == Limit::NONE, Ordering::Relaxed);
+        state.pace.set_limit(limit, self.begun.elapsed());
+        for bell in state.bells.values() {
+            bell.notify_one();
+        }
+    }
+
+    /// A place for a connection of this member.
+    pub fn join(self: &Arc<Self>, user: &UserId) -> UplinkSeat {
+        let mut state = self.state.lock();
+        let (seat, bell) = (state.turns.join(user), Arc::new(Condvar::new()));
+        state.bells.insert(seat, bell.clone());
+        UplinkSeat { uplink: self.clone(), seat, bell }
+    }
+}
+
+impl State {
+    /// Decides whose turn is next, if that is open, and wakes it.
+    fn call_first(&mut self) {
+        if self.first.is_none() {
+            self.first = self.turns.next();
+            if let Some(bell) = self.first.and_then(|seat| self.bells.get(&seat)) {
+                bell.notify_one();
+            }
+        }
+    }
+
+    /// The seat waits no more; the next one is called if it was first.
+    fn pass_on(&mut self, seat: Seat) {
+        self.turns.give_up(seat);
+        if self.first == Some(seat) {
+            self.first = None;
+        }
+        self.call_first();
+    }
+}
+
+/// A connection's place.
+#[derive(Debug)]
+pub struct UplinkSeat {
+    uplink: Arc<Uplink>,
+    seat: Seat,
+    bell: Arc<Condvar>,
+}
+
+impl UplinkSeat {
+    /// Waits until some of `len` bytes may leave and gives how many; none when `is_over` says that nobody takes them.
+    pub fn wait(&self, len: usize, is_over: impl Fn() -> bool) -> Option<usize> {
+        if self.uplink.unlimited.load(Ordering::Relaxed) {
+            return Some(len);
+        }
+        let mut state = self.uplink.state.lock();
+        state.turns.wait(self.seat);
+        loop {
+            if is_over() {
+                state.pass_on(self.seat);
+                return None;
+            }
+            state.call_first();
+            let mut pause = LOOK_PAUSE;
+            if state.first == Some(self.seat) {
+                let now = self.uplink.begun.elapsed();
+                match state.pace.allowance(now, len) {
+                    Ok(allowed) => {
+                        state.pace.pass(now, allowed);
+                        state.turns.serve(self.seat, allowed);
+                        state.pass_on(self.seat);
+                        return Some(allowed);
+                    }
+                    Err(when) => pause = when.saturating_sub(now).min(pause),
+                }
+            }
+            self.bell.wait_for(&mut state, pause);
+        }
+    }
+}
+
+impl Drop for UplinkSeat {
+    fn drop(&mut self) {
+        let mut state = self.uplink.state.lock();
+        state.turns.leave(self.seat);
+        state.bells.remove(&self.seat);
+        state.pass_on(self.seat);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> UserId {
+        UserId::parse(name).expect("a name")
+    }
+
+    /// What one connection of this member gets until the time is up.
+    fn take_for(uplink: &Arc<Uplink>, name: &str, until: Instant) -> usize {
+        let seat = uplink.join(&user(name));
+        let mut got = 0;
+        while let Some(len) = seat.wait(1 << 20, || Instant::now() > until) {
+            got += len;
+        }
+        got
+    }
+
+    #[test]
+    fn members_share_the_limit_whatever_the_number_of_their_connections() {
+        let uplink = Uplink::new(Limit::of(10_000_000));
+        let begun = Instant::now();
+        let until = begun + Duration::from_millis(500);
+        let names = ["one", "many", "many", "many", "many"];
+        let got: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = names.map(|name| scope.spawn(|| take_for(&uplink, name, until))).into();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        let (all, one) = (got.iter().sum::<usize>() as f64, got[0] as f64);
+        // What left is at most what the time since allows, and the burst.
+        assert!(all <= 10e6 * (begun.elapsed().as_secs_f64() + 0.06), "{got:?}");
+        assert!((0.45..0.55).contains(&(one / all)), "{got:?}");
+    }
+
+    #[test]
+    fn who_waits_goes_on_at_once_when_the_limit_is_lifted() {
+        let uplink = Uplink::new(Limit::of(1));
+        // Uses up what is allowed for the next minutes.
+        assert!(uplink.join(&user("early")).wait(1024, || false).is_some());
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| uplink.join(&user("late")).wait(1 << 20, || false));
+            while uplink.state.lock().first.is_none() {
+                std::thread::yield_now();
+            }
+            uplink.set_limit(Limit::NONE);
+            assert_eq!(waits.join().expect("no panic"), Some(1 << 20));
+        });
+        assert_eq!(uplink.limit(), Limit::NONE);
+    }
+
+    #[test]
+    fn a_connection_that_is_over_leaves_its_turn_to_the_next() {
+        let uplink = Uplink::new(Limit::of(1));
+        assert!(uplink.join(&user("early")).wait(1024, || false).is_some());
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| uplink.join(&user("late")).wait(1, || over.load(Ordering::Relaxed)));
+            while uplink.state.lock().first.is_none() {
+                std::thread::yield_now();
+            }
+            over.store(true, Ordering::Relaxed);
+            assert_eq!(waits.join().expect("no panic"), None);
+        });
+        assert_eq!(uplink.state.lock().first, None);
+    }
+}
