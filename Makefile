@@ -43,7 +43,9 @@ check: rust rust-tools
 test: check all
 	@./test.sh
 
+# Loopback only; needs 8 GiB in the temporary folder and 5 GiB in /dev/shm. docs/PERFORMANCE.md says what the parts are.
 bench: rust
+	@echo 'Takes about 10 minutes. One part alone, for example: cargo bench --bench transfer -- size=256 rounds=3 only=limit,groupshare'
 	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)'
 
 demo: all

@@ -1,0 +1,162 @@
+//! A tracker and members as their users run them: the programs, spoken to through their standard input.
+
+use super::program::{LONG, Program, Usage};
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The name under which every file is shared.
+pub const FILE: &str = "film.bin";
+
+/// A tracker, and the folder in which everything of it and its members lies.
+pub struct House {
+    folder: PathBuf,
+    info: PathBuf,
+    tracker: Program,
+}
+
+impl House {
+    /// Starts a tracker on a free port.
+    pub fn start(folder: &Path) -> Self {
+        let info = folder.join("tracker_info.txt");
+        fs::write(&info, format!("{}\n", free_address())).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
+        let mut tracker = Program::start("the tracker", command.arg(&info).arg("1").current_dir(folder));
+        tracker.expect("fingerprint");
+        Self { folder: folder.to_path_buf(), info, tracker }
+    }
+
+    /// A member with a new account.
+    pub fn member(&self, name: &str, options: &[&str]) -> Member {
+        self.member_at(free_address(), name, options)
+    }
+
+    /// A member with a new account that listens at a certain address.
+    pub fn member_at(&self, listen: SocketAddr, name: &str, options: &[&str]) -> Member {
+        let mut member = self.client_at(listen, name, name, options);
+        member.ask(&format!("create_user {name} secret"), "User created");
+        member.log_in();
+        member
+    }
+
+    /// A client for the account `user`, with a memory called `memory`; not logged in.
+    pub fn client(&self, user: &str, memory: &str, options: &[&str]) -> Member {
+        self.client_at(free_address(), user, memory, options)
+    }
+
+    fn client_at(&self, listen: SocketAddr, user: &str, memory: &str, options: &[&str]) -> Member {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
+        command.arg(listen.to_string()).arg(&self.info).args(options);
+        command.arg("--state-dir").arg(self.folder.join("state").join(memory)).current_dir(&self.folder);
+        Member { user: user.to_owned(), program: Program::start(user, &mut command) }
+    }
+
+    /// What the tracker has used.
+    pub fn usage(&self) -> Usage {
+        self.tracker.usage()
+    }
+}
+
+/// A client that somebody uses.
+pub struct Member {
+    user: String,
+    /// Its program.
+    pub program: Program,
+}
+
+impl Member {
+    /// Types a line and waits for one that holds `answer`; gives how long that took.
+    pub fn ask(&mut self, line: &str, answer: &str) -> Duration {
+        let start = Instant::now();
+        self.program.say(line);
+        self.program.expect(answer).0 - start
+    }
+
+    /// Logs in with the password that all have.
+    pub fn log_in(&mut self) {
+        let line = format!("login {} secret", self.user);
+        self.ask(&line, "Login successful");
+    }
+
+    /// Makes a group.
+    pub fn found(&mut self, group: &str) {
+        self.ask(&format!("create_group {group}"), "Group created");
+    }
+
+    /// Becomes a member of the group of somebody.
+    pub fn join(&mut self, group: &str, owner: &mut Member) {
+        self.ask(&format!("join_group {group}"), "Request sent");
+        owner.ask(&format!("accept_request {group} {}", self.user), "Request accepted");
+        self.program.expect(&format!("You are a member of {group} now"));
+    }
+
+    /// Shares a file; gives how long that took.
+    pub fn share(&mut self, group: &str, file: &Path) -> Duration {
+        self.ask(&format!("upload_file \"{}\" {group}", file.display()), "Uploaded")
+    }
+
+    /// Begins a download; gives when.
+    pub fn begin(&mut self, group: &str, folder: &Path) -> Instant {
+        let start = Instant::now();
+        self.program.say(&format!("download_file {group} {FILE} \"{}\"", folder.display()));
+        start
+    }
+
+    /// Waits until the download is complete; gives when that was said.
+    pub fn complete(&mut self) -> Instant {
+        self.program.expect("Download completed").0
+    }
+
+    /// Downloads to a folder and measures how long it takes until everything is there and verified, and until it has its
+    /// final name, durably. The former ends where the program begins to wait for the disk; where that is too short to be
+    /// seen, both are the same.
+    pub fn download(&mut self, group: &str, folder: &Path) -> (Duration, Duration) {
+        let over = Arc::new(AtomicBool::new(false));
+        let watcher = {
+            let (pid, over) = (self.program.pid().as_raw_nonzero().get(), over.clone());
+            thread::spawn(move || first_sync(pid, &over))
+        };
+        let start = self.begin(group, folder);
+        let named = self.complete();
+        over.store(true, Ordering::Relaxed);
+        let verified = watcher.join().expect("it only looks").unwrap_or(named).min(named);
+        (verified - start, named - start)
+    }
+}
+
+/// When a thread of the process that finishes a download is first seen in `fsync`.
+fn first_sync(pid: i32, over: &AtomicBool) -> Option<Instant> {
+    let tasks = format!("/proc/{pid}/task");
+    let mut known: Vec<String> = Vec::new();
+    let mut finisher = None;
+    let deadline = Instant::now() + LONG;
+    while !over.load(Ordering::Relaxed) && Instant::now() < deadline {
+        let threads =
+            fs::read_dir(&tasks).ok()?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        for thread in threads.filter(|_| finisher.is_none()).collect::<Vec<_>>() {
+            if !known.contains(&thread) {
+                let name = fs::read_to_string(format!("{tasks}/{thread}/comm")).unwrap_or_default();
+                finisher = name.starts_with("finish-").then(|| thread.clone());
+                known.push(thread);
+            }
+        }
+        if let Some(thread) = &finisher {
+            let call = fs::read_to_string(format!("{tasks}/{thread}/syscall")).unwrap_or_default();
+            if call.split(' ').next() == Some(libc::SYS_fsync.to_string().as_str()) {
+                return Some(Instant::now());
+            }
+        }
+        thread::sleep(Duration::from_millis(if finisher.is_some() { 1 } else { 5 }));
+    }
+    None
+}
+
+/// An address of this machine that nobody listens on.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}

@@ -1,0 +1,82 @@
+//! libtorrent, through its Python module.
+
+use super::house::free_address;
+use super::program::{Program, Usage};
+use super::tools::{Taken, Tool, giver_folder};
+use super::torrent::write_torrent;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const SCRIPT: &str = include_str!("libtorrent.py");
+
+/// Givers and takers that are processes of their own.
+pub struct Libtorrent {
+    givers: Vec<Program>,
+    ports: Vec<String>,
+    torrent: PathBuf,
+}
+
+impl Libtorrent {
+    /// Whether the module is installed.
+    pub fn is_here() -> bool {
+        let mut python = Command::new("/usr/bin/python3");
+        let status = python.args(["-c", "import libtorrent"]).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    }
+
+    /// Starts so many givers; `own` is a folder for them.
+    pub fn start(file: &Path, givers: usize, own: &Path) -> Self {
+        let torrent = own.join("torrent");
+        write_torrent(file, "http://127.0.0.1:9/", &torrent);
+        let ports: Vec<String> = (0..givers).map(|_| free_address().port().to_string()).collect();
+        let give = |(number, port): (usize, &String)| {
+            let mut command = script();
+            command.arg("give").arg(port).arg(giver_folder(own, file, number)).arg(&torrent);
+            let mut program = Program::start("a giver of libtorrent", &mut command);
+            program.expect("ready");
+            program
+        };
+        Self { givers: ports.iter().enumerate().map(give).collect(), ports: ports.clone(), torrent: torrent.clone() }
+    }
+
+    /// One giver with an upload limit and so many members who fetch at once; gives how long that took until the last
+    /// had everything, and how many bytes the giver sent.
+    pub fn swarm(file: &Path, cap: u64, members: usize, own: &Path) -> (Duration, u64) {
+        let torrent = own.join("torrent");
+        write_torrent(file, "http://127.0.0.1:9/", &torrent);
+        let mut command = script();
+        command.arg("swarm").arg(giver_folder(own, file, 0)).arg(&torrent);
+        let mut program = Program::start("libtorrent", command.arg(cap.to_string()).arg(members.to_string()));
+        let mut number = |word: &str| -> f64 {
+            let (_, line) = program.expect(word);
+            line.trim_start_matches(word).trim().parse().expect("a number")
+        };
+        (Duration::from_secs_f64(number("took ")), number("sent ") as u64)
+    }
+}
+
+fn script() -> Command {
+    let mut command = Command::new("/usr/bin/python3");
+    command.args(["-c", SCRIPT]);
+    command
+}
+
+impl Tool for Libtorrent {
+    fn givers(&self) -> Vec<&Program> {
+        self.givers.iter().collect()
+    }
+
+    fn take(&mut self, folder: &Path) -> Taken {
+        let mut command = script();
+        command.arg("take").arg(folder).arg(&self.torrent).args(&self.ports);
+        let mut program = Program::start("libtorrent", &mut command);
+        program.expect("ready");
+        let before = program.usage();
+        let start = Instant::now();
+        program.say("go");
+        let (done, _) = program.expect("done");
+        let usage = program.usage();
+        Taken { verified: done - start, named: None, usage: Usage { cpu: usage.cpu - before.cpu, ..usage } }
+    }
+}

@@ -1,0 +1,162 @@
+//! The limit: the least that moving a file in verified pieces over TCP costs. `sendfile`, receive, SHA-1 of each piece,
+//! positional write into a file that has its room already. No encryption, no SHA-1 of the whole, no protocol.
+//!
+//! Both sides run as processes of their own, which are this same bench started again with other arguments.
+
+use super::digests;
+use super::house::FILE;
+use super::program::Program;
+use super::tools::{Taken, Tool};
+use groupshare::model::piece::PIECE_LEN;
+use rustix::net::{RecvFlags, recv};
+use sha1::{Digest, Sha1};
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+/// Connections of a download, over all givers.
+const CONNECTIONS: usize = 4;
+/// Pieces asked for ahead on each.
+const DEPTH: usize = 2;
+const GIVE: &str = "limit-give";
+const TAKE: &str = "limit-take";
+const PIECE: u64 = PIECE_LEN as u64;
+
+/// Becomes one of the two sides if this process was started as one; returns otherwise.
+pub fn run_if_asked() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [GIVE, file] => give(Path::new(file)),
+        [TAKE, digests, size, out, ref givers @ ..] => {
+            let givers: Vec<SocketAddr> = givers.iter().map(|giver| giver.parse().expect("an address")).collect();
+            take(Path::new(digests), size.parse().expect("a number"), Path::new(out), &givers);
+        }
+        _ => return,
+    }
+    std::process::exit(0);
+}
+
+/// Gives pieces of the file to whoever asks, until its input ends.
+fn give(path: &Path) {
+    let file = Arc::new(File::open(path).expect("there"));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    println!("{}", listener.local_addr().expect("bound"));
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let file = file.clone();
+            thread::spawn(move || give_to(stream, &file));
+        }
+    });
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+/// A request is an offset and a length, 8 bytes each.
+fn give_to(mut stream: TcpStream, file: &File) {
+    stream.set_nodelay(true).expect("a socket");
+    let mut request = [0; 16];
+    while stream.read_exact(&mut request).is_ok() {
+        let [mut offset, mut left] = [0, 8].map(|at| u64::from_le_bytes(request[at..at + 8].try_into().expect("8")));
+        while left > 0 {
+            match rustix::fs::sendfile(&stream, file, Some(&mut offset), left as usize) {
+                Ok(sent @ 1..) => left -= sent as u64,
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Fetches the file and says `done`.
+fn take(digests: &Path, size: u64, out: &Path, givers: &[SocketAddr]) {
+    let digests = fs::read(digests).expect("there");
+    let file = File::create_new(out).expect("a new file");
+    groupshare::sys::allocate(&file, size).expect("room");
+    let next = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for number in 0..CONNECTIONS.max(givers.len()) {
+            let (file, next, digests) = (&file, &next, &digests);
+            let giver = givers[number % givers.len()];
+            scope.spawn(move || take_from(giver, size, digests, file, next));
+        }
+    });
+    println!("done");
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+fn take_from(giver: SocketAddr, size: u64, digests: &[u8], file: &File, next: &AtomicU64) {
+    let stream = TcpStream::connect(giver).expect("it listens");
+    stream.set_nodelay(true).expect("a socket");
+    let mut buffer = vec![0; PIECE as usize];
+    let mut asked = VecDeque::new();
+    let ask = |asked: &mut VecDeque<(u64, u64)>| {
+        let offset = next.fetch_add(1, Ordering::Relaxed) * PIECE;
+        if offset < size {
+            let len = PIECE.min(size - offset);
+            let request = [offset.to_le_bytes(), len.to_le_bytes()].concat();
+            (&stream).write_all(&request).expect("it listens");
+            asked.push_back((offset, len));
+        }
+    };
+    (0..DEPTH).for_each(|_| ask(&mut asked));
+    while let Some((offset, len)) = asked.pop_front() {
+        let piece = &mut buffer[..len as usize];
+        let mut have = 0;
+        while have < piece.len() {
+            have += match recv(&stream, &mut piece[have..], RecvFlags::WAITALL).expect("it gives") {
+                (_, 0) => panic!("the giver has ended"),
+                (_, len) => len,
+            };
+        }
+        ask(&mut asked);
+        let expected = &digests[(offset / PIECE) as usize * 20..][..20];
+        assert_eq!(Sha1::digest(&*piece)[..], *expected, "the piece at {offset}");
+        file.write_all_at(piece, offset).expect("written");
+    }
+}
+
+/// The limit as one of the things to compare.
+pub struct Limit {
+    givers: Vec<(Program, String)>,
+    digests: PathBuf,
+    size: u64,
+}
+
+impl Limit {
+    /// Starts so many givers; `folder` is for its own use.
+    pub fn start(file: &Path, givers: usize, folder: &Path) -> Self {
+        let list = folder.join("digests");
+        fs::write(&list, digests(file, PIECE as usize)).expect("written");
+        let give = |_| {
+            let mut program = Program::start("the giver of the limit", this_program().arg(GIVE).arg(file));
+            let (_, addr) = program.expect("127.0.0.1:");
+            (program, addr)
+        };
+        Self { givers: (0..givers).map(give).collect(), digests: list, size: fs::metadata(file).expect("there").len() }
+    }
+}
+
+fn this_program() -> Command {
+    Command::new(std::env::current_exe().expect("Linux tells"))
+}
+
+impl Tool for Limit {
+    fn givers(&self) -> Vec<&Program> {
+        self.givers.iter().map(|(program, _)| program).collect()
+    }
+
+    fn take(&mut self, folder: &Path) -> Taken {
+        let start = Instant::now();
+        let mut command = this_program();
+        command.arg(TAKE).arg(&self.digests).arg(self.size.to_string()).arg(folder.join(FILE));
+        let mut taker = Program::start("the limit", command.args(self.givers.iter().map(|(_, addr)| addr)));
+        let (done, _) = taker.expect("done");
+        Taken { verified: done - start, named: None, usage: taker.usage() }
+    }
+}

@@ -1,0 +1,116 @@
+//! What it costs to read and hash what lies on this disk: a file that is to be shared, and a download that goes on. Beside
+//! it the SHA-1 of as many bytes on one core. `cargo bench --bench reading -- size=1024 rounds=5`.
+
+mod common;
+
+use common::house::FILE;
+use common::{Options, Table, folder_in, median, write_noise};
+use groupshare::client::hashing::hash_for_sharing;
+use groupshare::client::part::{Opened, Part, PartLabel};
+use groupshare::client::stream_hash::StreamHash;
+use groupshare::model::manifest::Manifest;
+use groupshare::model::name::{FileName, GroupId};
+use groupshare::wire::manifest;
+use rustix::time::{ClockId, clock_gettime};
+use sha1::{Digest, Sha1};
+use std::fs::File;
+use std::hint::black_box;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// What fits into the cache.
+const WARM_LEN: usize = 128 * 1024;
+
+/// Wall time, and time on cores.
+#[derive(Clone, Copy)]
+struct Cost(f64, f64);
+
+fn cost<T>(work: impl FnOnce() -> T) -> (T, Cost) {
+    let cpu = || {
+        let time = clock_gettime(ClockId::ProcessCPUTime);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    };
+    let (start, before) = (Instant::now(), cpu());
+    let result = work();
+    (result, Cost(start.elapsed().as_secs_f64(), (cpu() - before).as_secs_f64()))
+}
+
+fn main() {
+    let options = Options::from_args(&["size", "rounds"]);
+    let (size, rounds) = (options.mib("size", 1024), options.number("rounds", 5));
+    let folder = folder_in(&std::env::temp_dir());
+    let file = folder.path().join(FILE);
+    write_noise(&file, size);
+    let never = AtomicBool::new(false);
+    let share = || hash_for_sharing(&file, &never, &mut |_, _| {}).expect("a file");
+    let hashed = share();
+    leave_part(folder.path(), &file, &hashed.manifest);
+
+    let (mut plain, mut sharing, mut verifying, mut whole) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        plain.push(cost(|| black_box(sha1_on_one_core(size))).1);
+        sharing.push(cost(share).1);
+        let part = open(folder.path(), &hashed.manifest);
+        let (right, verified) = cost(|| part.verify_existing(&never, &mut |_, _| {}).expect("not cancelled"));
+        assert!(right.is_complete());
+        verifying.push(verified);
+        let (sha1, finished) = cost(|| {
+            let hash = StreamHash::new(hashed.manifest.layout());
+            hash.announce(&right);
+            hash.finish(&part).expect("readable")
+        });
+        assert_eq!(sha1, hashed.sha1);
+        whole.push(Cost(verified.0 + finished.0, verified.1 + finished.1));
+    }
+    println!("{} MiB in the page cache, medians of {rounds} interleaved rounds", size >> 20);
+    let mut table = Table::new(&["", "s", "x SHA-1", "CPU s", "x SHA-1"]);
+    let base = Cost(median(plain.iter().map(|cost| cost.0)), median(plain.iter().map(|cost| cost.1)));
+    for (what, costs) in [
+        ("SHA-1 on one core, out of the cache", plain),
+        ("sharing: every piece and the whole", sharing),
+        ("resume: every piece verified", verifying),
+        ("resume: and the whole hashed behind", whole),
+    ] {
+        let (wall, cpu) = (median(costs.iter().map(|cost| cost.0)), median(costs.iter().map(|cost| cost.1)));
+        table.line(vec![
+            what.to_owned(),
+            format!("{wall:.2}"),
+            format!("{:.2}", wall / base.0),
+            format!("{cpu:.2}"),
+            format!("{:.2}", cpu / base.1),
+        ]);
+    }
+    table.print();
+}
+
+fn sha1_on_one_core(size: u64) -> [u8; 20] {
+    let warm = vec![7; WARM_LEN];
+    let mut sha1 = Sha1::new();
+    (0..size / WARM_LEN as u64).for_each(|_| sha1.update(&warm));
+    sha1.finalize().into()
+}
+
+fn open(folder: &Path, manifest: &Manifest) -> Part {
+    let (_, info_hash) = manifest::encode(manifest).expect("short names");
+    let group = GroupId::parse("lab").expect("a name");
+    let label = PartLabel { info_hash, group, name: FileName::parse(FILE).expect("a name") };
+    match Part::open(&folder.join("download"), Arc::new(manifest.clone()), &label).expect("room") {
+        Opened::Part(part) => part,
+        Opened::Finished(_) => panic!("nothing has finished it"),
+    }
+}
+
+/// Leaves a download whose pieces are all there, as one that was killed at the last moment.
+fn leave_part(folder: &Path, file: &Path, manifest: &Manifest) {
+    let (part, file) = (open(folder, manifest), File::open(file).expect("there"));
+    let layout = manifest.layout();
+    let mut buffer = Vec::new();
+    for piece in layout.indexes() {
+        buffer.resize(layout.len(piece) as usize, 0);
+        file.read_exact_at(&mut buffer, layout.offset(piece)).expect("read");
+        part.write_piece(piece, &buffer).expect("written");
+    }
+}

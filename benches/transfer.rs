@@ -1,0 +1,142 @@
+//! One file from one member and from three, beside the limit of this machine and the tools that others use, interleaved
+//! in one run. `cargo bench --bench transfer -- size=1024 rounds=5 givers=1,3 only=limit,groupshare where=/tmp`.
+
+mod common;
+
+use common::house::FILE;
+use common::program::Usage;
+use common::tools::{NAMES, Source, Taken, Tool, lacking, start};
+use common::{Options, Table, folder_in, limit, median, median_s, sha1_of_file, write_noise};
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Where no disk is: there only the limit and this project are run unless others are asked for.
+const MEMORY: &str = "/dev/shm";
+
+/// One thing that is compared, with all that was measured of it.
+struct Entry {
+    name: String,
+    givers: usize,
+    tool: Box<dyn Tool>,
+    runs: Vec<Run>,
+}
+
+struct Run {
+    taken: Taken,
+    named: Duration,
+    giving: Usage,
+}
+
+fn main() {
+    limit::run_if_asked();
+    let options = Options::from_args(&["size", "rounds", "givers", "only", "where"]);
+    let (size, rounds) = (options.mib("size", 1024), options.number("rounds", 5));
+    let only = options.words("only", &NAMES.join(","));
+    let givers = options.words("givers", "1,3");
+    let temp = std::env::temp_dir();
+    let places = options.words("where", &format!("{},{MEMORY}", temp.display()));
+    let (mut names, mut missing) = (Vec::new(), Vec::new());
+    for name in &only {
+        match lacking(name) {
+            None => names.push(name.as_str()),
+            Some(remedy) => missing.push(format!("{name} ({remedy})")),
+        }
+    }
+    if !missing.is_empty() {
+        println!("Not installed, and left out: {}", missing.join(", "));
+    }
+    for place in places {
+        let narrow = place == MEMORY && only.len() == NAMES.len();
+        let names: Vec<&str> =
+            names.iter().copied().filter(|name| !narrow || ["limit", "groupshare"].contains(name)).collect();
+        let givers: Vec<usize> = givers.iter().map(|count| count.parse().expect("a number")).collect();
+        compare(Path::new(&place), size, rounds, &names, &givers);
+    }
+}
+
+fn compare(place: &Path, size: u64, rounds: usize, names: &[&str], givers: &[usize]) {
+    let folder = folder_in(place);
+    let file = folder.path().join(FILE);
+    let sha1 = write_noise(&file, size);
+    let source = Source { file: &file, folder: folder.path() };
+    let mut entries = Vec::new();
+    for name in names {
+        for &givers in givers {
+            if let Some(tool) = start(name, &source, givers) {
+                entries.push(Entry { name: (*name).to_owned(), givers, tool, runs: Vec::new() });
+            }
+        }
+    }
+    for round in 0..=rounds {
+        for entry in &mut entries {
+            let run = run(entry, folder.path(), &sha1);
+            // The first is to warm up.
+            if round > 0 {
+                entry.runs.push(run);
+            }
+        }
+    }
+    println!("\n{} MiB in {}, medians of {rounds} interleaved rounds", size >> 20, place.display());
+    print(&entries);
+}
+
+fn run(entry: &mut Entry, folder: &Path, sha1: &[u8; 20]) -> Run {
+    let out = folder.join("out");
+    fs::create_dir(&out).expect("a new folder");
+    let cpu = |entry: &Entry| entry.tool.givers().iter().map(|giver| giver.usage().cpu).sum::<Duration>();
+    let before = cpu(entry);
+    let taken = entry.tool.take(&out);
+    let path = out.join(FILE);
+    let named = taken.named.unwrap_or_else(|| {
+        let start = Instant::now();
+        File::open(&path).and_then(|file| file.sync_all()).expect("the file is there");
+        File::open(&out).and_then(|folder| folder.sync_all()).expect("synced");
+        taken.verified + start.elapsed()
+    });
+    assert!(sha1_of_file(&path) == *sha1, "{} gave another file", entry.name);
+    fs::remove_dir_all(&out).expect("removed");
+    let peak = entry.tool.givers().iter().map(|giver| giver.usage().peak).max().expect("one at least");
+    Run { taken, named, giving: Usage { cpu: cpu(entry) - before, peak } }
+}
+
+fn print(entries: &[Entry]) {
+    let verified = |entry: &Entry| median_s(entry.runs.iter().map(|run| run.taken.verified));
+    let named = |entry: &Entry| median_s(entry.runs.iter().map(|run| run.named));
+    let mut table = Table::new(&[
+        "",
+        "givers",
+        "verified s",
+        "x limit",
+        "range",
+        "on disk s",
+        "x limit",
+        "taker CPU s",
+        "MiB",
+        "giver CPU s",
+        "MiB",
+    ]);
+    for entry in entries {
+        let limit = entries.iter().find(|other| other.name == "limit" && other.givers == entry.givers);
+        let ratio = |of: &dyn Fn(&Entry) -> f64| {
+            limit.map_or_else(|| "-".to_owned(), |limit| format!("{:.2}", of(entry) / of(limit)))
+        };
+        let all = || entry.runs.iter().map(|run| run.taken.verified.as_secs_f64());
+        let mib =
+            |of: &dyn Fn(&Run) -> u64| format!("{:.0}", median(entry.runs.iter().map(of)) as f64 / (1 << 20) as f64);
+        table.line(vec![
+            entry.name.clone(),
+            entry.givers.to_string(),
+            format!("{:.2}", verified(entry)),
+            ratio(&verified),
+            format!("{:.2}-{:.2}", all().fold(f64::MAX, f64::min), all().fold(0.0, f64::max)),
+            format!("{:.2}", named(entry)),
+            ratio(&named),
+            format!("{:.2}", median_s(entry.runs.iter().map(|run| run.taken.usage.cpu))),
+            mib(&|run| run.taken.usage.peak),
+            format!("{:.2}", median_s(entry.runs.iter().map(|run| run.giving.cpu))),
+            mib(&|run| run.giving.peak),
+        ]);
+    }
+    table.print();
+}
