@@ -34,7 +34,6 @@ pub mod tracker {
     pub mod core;
     pub mod data_dir;
     pub mod disk;
-    pub mod effects;
     pub mod herald;
     pub mod identity;
     pub mod journal;

@@ -88,11 +88,16 @@ fn during(time: Duration, work: impl FnOnce(&AtomicBool)) -> Duration {
     elapsed
 }
 
-/// How many requests are answered per second to so many clients, each asking one after the other over a connection of
-/// its own; `beside` runs meanwhile.
-fn answered(clients: &mut [Client], request: impl Fn(u64) -> Request + Sync, beside: impl FnOnce(&AtomicBool)) -> f64 {
+/// How many requests were answered in a second, and the core time that each took, its client's included.
+struct Rate {
+    per_second: f64,
+    core: Duration,
+}
+
+/// Clients ask one request after the other, each over a connection of its own; `beside` runs meanwhile.
+fn answered(clients: &mut [Client], request: impl Fn(u64) -> Request + Sync, beside: impl FnOnce(&AtomicBool)) -> Rate {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
-    let count = AtomicU64::new(0);
+    let (count, core) = (AtomicU64::new(0), core_time(ClockId::ProcessCPUTime));
     let elapsed = during(MEASURED, |stop| {
         thread::scope(|scope| {
             for client in clients {
@@ -108,7 +113,8 @@ fn answered(clients: &mut [Client], request: impl Fn(u64) -> Request + Sync, bes
             beside(stop);
         });
     });
-    count.load(Ordering::Relaxed) as f64 / elapsed.as_secs_f64()
+    let (count, core) = (count.into_inner(), core_time(ClockId::ProcessCPUTime) - core);
+    Rate { per_second: count as f64 / elapsed.as_secs_f64(), core: core / count.max(1) as u32 }
 }
 
 /// How many batches a journal that is written to has.
@@ -145,11 +151,16 @@ fn measure_changes(temp: &Path) {
         });
         // The end of the list of groups: as little as a look at the state can be.
         let reads = answered(&mut clients, |_| Request::ListGroups { after: Some(group("h")) }, |_| {});
-        let bound = reads.min(f64::from(count) / disk.1.as_secs_f64());
+        let bound = reads.per_second.min(f64::from(count) / disk.1.as_secs_f64());
         println!(
-            "{count:>2} clients: {changes:.0} changes a second in batches of {batch_len:.1}, {:.2} of min(reads, clients / fdatasync); {reads:.0} reads \
-             a second; {beside:.0} changes beside a bare fdatasync loop, which takes {:.0?} under this load",
-            changes / bound,
+            "{count:>2} clients: {:.0} changes a second in batches of {batch_len:.1}, {:.2} of min(reads, clients / fdatasync), {:.1?} of a core each; \
+             {:.0} reads a second, {:.1?} each; {:.0} changes beside a bare fdatasync loop, which takes {:.0?} under this load",
+            changes.per_second,
+            changes.per_second / bound,
+            changes.core,
+            reads.per_second,
+            reads.core,
+            beside.per_second,
             disk.1
         );
     }
@@ -195,9 +206,9 @@ fn op(seq: u64, total: u64) -> Op {
     Op { id: id(seq), lamport: seq, command: command_of(seq), body }
 }
 
-/// Time of this thread on a core: what it would take on a quiet machine.
-fn core_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
+/// Time of this thread or process on a core: what it would take on a quiet machine.
+fn core_time(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
@@ -223,9 +234,9 @@ fn measure_restart(temp: &Path, total: u64) {
     File::open(&folder).and_then(|folder| folder.sync_all()).expect("synced");
     let mut times = Vec::new();
     for _ in 0..3 {
-        let (start, core) = (Instant::now(), core_time());
+        let (start, core) = (Instant::now(), core_time(ClockId::ThreadCPUTime));
         let opened = open(&folder, settings);
-        times.push((start.elapsed(), core_time() - core));
+        times.push((start.elapsed(), core_time(ClockId::ThreadCPUTime) - core));
         assert_eq!((opened.replayed, opened.state.op_count()), (total, total));
     }
     times.sort_unstable();

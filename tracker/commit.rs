@@ -6,6 +6,7 @@
 
 use super::accept::{Accepted, Change, accept};
 use super::state::State;
+use super::state::effect::Effect;
 use crate::model::id::{CommandId, OpId, Origin};
 use crate::model::op::{Op, OpBody};
 use crate::wire::error::{Code, Refusal};
@@ -70,17 +71,37 @@ pub struct Committed {
 /// A batch that has become durable.
 #[derive(Debug, Clone)]
 pub struct Published {
-    /// The durable state before it.
-    pub before: Arc<State>,
     /// The durable state from now on.
     pub after: Arc<State>,
-    /// The ops between the two, in order.
+    /// The ops that led to it, in order.
     pub ops: Vec<Op>,
+    /// What they have caused, in order.
+    pub effects: Vec<Effect>,
 }
 
-/// Takes batches as they become durable, on the writer's thread: while it blocks, no further change is made. It must not
-/// wait for anybody who submits changes.
-pub type Sink = Box<dyn FnMut(Published) + Send>;
+/// What somebody does who wants to know of the outcome of a change without waiting for it.
+pub type Reaction = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
+
+/// The end of changes that were waiting for the log.
+pub struct Settled {
+    /// The batch; `None` if the log did not keep it.
+    pub published: Option<Published>,
+    outcome: Result<(), Refusal>,
+    reactions: Vec<Reaction>,
+}
+
+impl Settled {
+    /// Lets everybody react who wanted to.
+    pub fn react(self) {
+        for reaction in self.reactions {
+            reaction(self.outcome.clone());
+        }
+    }
+}
+
+/// Takes batches as they are settled, on the writer's thread: while it blocks, no further change is made. It must not
+/// wait for anybody who submits changes, and has [`Settled::react`] called.
+pub type Sink = Box<dyn FnMut(Settled) + Send>;
 
 /// Makes changes, from any number of threads.
 pub struct Committer {
@@ -104,8 +125,9 @@ struct Shared {
 /// exactly the commands of those ops.
 struct Lead {
     state: State,
-    /// The ops that wait for the log, and the batch they will form.
+    /// The ops that wait for the log, what they have caused, and the batch they will form.
     ops: Vec<Op>,
+    effects: Vec<Effect>,
     batch: Arc<Batch>,
     underway: HashMap<CommandId, Arc<Batch>>,
     /// Why the last append failed; gone when one succeeds.
@@ -134,37 +156,66 @@ impl OpClock {
     }
 }
 
-/// Ops that become durable together, and those who wait for it.
+/// Ops that become durable together, and those who want to know of it.
 #[derive(Default)]
 struct Batch {
-    outcome: Mutex<Option<Result<(), Refusal>>>,
+    progress: Mutex<Progress>,
     settled: Condvar,
 }
 
+#[derive(Default)]
+struct Progress {
+    outcome: Option<Result<(), Refusal>>,
+    /// Empty once there is an outcome.
+    reactions: Vec<Reaction>,
+}
+
 impl Batch {
-    fn settle(&self, outcome: Result<(), Refusal>) {
-        self.outcome.lock().get_or_insert(outcome);
+    /// Wakes those who wait; gives the reactions, which are the caller's to run.
+    fn settle(&self, outcome: Result<(), Refusal>) -> Vec<Reaction> {
+        let mut progress = self.progress.lock();
+        progress.outcome.get_or_insert(outcome);
         self.settled.notify_all();
+        std::mem::take(&mut progress.reactions)
     }
 
     fn wait(&self, longest: Duration) -> Result<(), Refusal> {
         let deadline = Instant::now() + longest;
-        let mut outcome = self.outcome.lock();
+        let mut progress = self.progress.lock();
         loop {
-            if let Some(outcome) = &*outcome {
+            if let Some(outcome) = &progress.outcome {
                 return outcome.clone();
             }
-            if self.settled.wait_until(&mut outcome, deadline).timed_out() {
-                let about =
-                    format!("the disk has not answered for {} s; the change may still be made", longest.as_secs());
-                return outcome.clone().unwrap_or_else(|| Err(Refusal::about(Code::Unavailable, about)));
+            if self.settled.wait_until(&mut progress, deadline).timed_out() {
+                return progress.outcome.clone().unwrap_or_else(|| Err(no_answer(longest)));
             }
         }
     }
 }
 
-/// The answer to a change, and the batch that has to be durable before it may be given.
-type Submitted = (Committed, Option<Arc<Batch>>);
+/// The refusal of a change whose outcome is not known after this long.
+pub fn no_answer(after: Duration) -> Refusal {
+    let about = format!("the disk has not answered for {} s; the change may still be made", after.as_secs());
+    Refusal::about(Code::Unavailable, about)
+}
+
+/// A change that was accepted and is not durable yet.
+#[must_use]
+pub struct Pending(Arc<Batch>);
+
+impl Pending {
+    /// Has this done when the change is durable or was refused after all: at once if that is known, else by the sink.
+    pub fn then(self, reaction: Reaction) {
+        let mut progress = self.0.progress.lock();
+        match progress.outcome.clone() {
+            Some(outcome) => {
+                drop(progress);
+                reaction(outcome);
+            }
+            None => progress.reactions.push(reaction),
+        }
+    }
+}
 
 impl Committer {
     /// Starts the writer on a log that holds exactly the ops of `state`. Ops are issued under `origin`. Fails if no
@@ -173,6 +224,7 @@ impl Committer {
         let lead = Lead {
             state: state.clone(),
             ops: Vec::new(),
+            effects: Vec::new(),
             batch: Arc::default(),
             underway: HashMap::new(),
             trouble: None,
@@ -198,11 +250,18 @@ impl Committer {
     /// is not carried out again: it gets the answer of the first time. Refusals: those of [`accept`], `Unavailable` if
     /// the log did not keep the change, `Closing`.
     pub fn submit(&self, command: CommandId, change: &Change) -> Result<Committed, Refusal> {
-        let (committed, batch) = self.shared.submit(command, change)?;
-        if let Some(batch) = batch {
+        let (committed, pending) = self.begin(command, change)?;
+        if let Some(Pending(batch)) = pending {
             batch.wait(COMMIT_WAIT_MAX)?;
         }
         Ok(committed)
+    }
+
+    /// The first half of [`Committer::submit`]: what may be answered once the pending change is durable, at once if
+    /// there is none.
+    pub fn begin(&self, command: CommandId, change: &Change) -> Result<(Committed, Option<Pending>), Refusal> {
+        let (committed, batch) = self.shared.submit(command, change)?;
+        Ok((committed, batch.map(Pending)))
     }
 
     /// Why changes cannot be made at present, if the last attempt failed.
@@ -228,7 +287,8 @@ impl Drop for Committer {
 }
 
 impl Shared {
-    fn submit(&self, command: CommandId, change: &Change) -> Result<Submitted, Refusal> {
+    /// The answer to a change, and the batch that has to be durable before it may be given.
+    fn submit(&self, command: CommandId, change: &Change) -> Result<(Committed, Option<Arc<Batch>>), Refusal> {
         let mut lead = self.lead.lock();
         if let Some(first) = lead.state.command(command) {
             return Ok((Committed { op: Some(first) }, lead.underway.get(&command).cloned()));
@@ -245,17 +305,19 @@ impl Shared {
         };
         let op = self.clock.stamp(&lead.state, command, body);
         let id = op.id;
-        lead.state.apply(&op);
-        lead.ops.push(op);
-        let batch = Arc::clone(&lead.batch);
+        let Lead { state, ops, effects, batch, .. } = &mut *lead;
+        state.apply(&op);
+        effects.extend_from_slice(state.caused());
+        ops.push(op);
+        let batch = Arc::clone(batch);
         lead.underway.insert(command, Arc::clone(&batch));
         drop(lead);
         self.work.notify_one();
         Ok((Committed { op: Some(id) }, Some(batch)))
     }
 
-    /// The next batch with the state after it; `None` when the end has come.
-    fn next(&self) -> Option<(Vec<Op>, Arc<Batch>, State)> {
+    /// The next batch with what will be published; `None` when the end has come.
+    fn next(&self) -> Option<(Published, Arc<Batch>)> {
         let mut lead = self.lead.lock();
         while lead.ops.is_empty() {
             if lead.closing {
@@ -263,31 +325,36 @@ impl Shared {
             }
             self.work.wait(&mut lead);
         }
-        Some((std::mem::take(&mut lead.ops), std::mem::take(&mut lead.batch), lead.state.clone()))
+        let after = Arc::new(lead.state.clone());
+        let published =
+            Published { after, ops: std::mem::take(&mut lead.ops), effects: std::mem::take(&mut lead.effects) };
+        Some((published, std::mem::take(&mut lead.batch)))
     }
 
-    fn publish(&self, ops: &[Op], after: &Arc<State>) {
+    fn publish(&self, published: &Published) {
         let mut lead = self.lead.lock();
-        for op in ops {
+        for op in &published.ops {
             lead.underway.remove(&op.command);
         }
         lead.trouble = None;
         // Under the lock, so that a command is either underway or durable for whoever repeats it.
-        *self.durable.write() = Arc::clone(after);
+        *self.durable.write() = Arc::clone(&published.after);
     }
 
     /// Takes everything back that is not durable, and tells those who wait for it.
-    fn abandon(&self, error: AppendError) {
+    fn abandon(&self, error: AppendError) -> Settled {
         let refusal = Refusal::about(Code::Unavailable, &error);
         let mut lead = self.lead.lock();
         lead.state = State::clone(&self.durable.read());
         lead.ops.clear();
+        lead.effects.clear();
         lead.trouble = Some(error);
         let gathering = std::mem::take(&mut lead.batch);
         let underway = std::mem::take(&mut lead.underway);
         drop(lead);
-        gathering.settle(Err(refusal.clone()));
-        underway.values().for_each(|batch| batch.settle(Err(refusal.clone())));
+        let mut reactions = gathering.settle(Err(refusal.clone()));
+        reactions.extend(underway.values().flat_map(|batch| batch.settle(Err(refusal.clone()))));
+        Settled { published: None, outcome: Err(refusal), reactions }
     }
 }
 
@@ -300,17 +367,16 @@ struct Writer {
 
 impl Writer {
     fn run(mut self) {
-        while let Some((ops, batch, after)) = self.shared.next() {
-            let before = Arc::clone(&self.shared.durable.read());
-            let after = Arc::new(after);
-            match self.log.append(&ops) {
+        while let Some((published, batch)) = self.shared.next() {
+            match self.log.append(&published.ops) {
                 Ok(()) => {
-                    self.shared.publish(&ops, &after);
-                    batch.settle(Ok(()));
-                    (self.sink)(Published { before, after: Arc::clone(&after), ops });
+                    self.shared.publish(&published);
+                    let reactions = batch.settle(Ok(()));
+                    let after = Arc::clone(&published.after);
+                    (self.sink)(Settled { published: Some(published), outcome: Ok(()), reactions });
                     self.log.kept(&after);
                 }
-                Err(error) => self.shared.abandon(error),
+                Err(error) => (self.sink)(self.shared.abandon(error)),
             }
         }
     }
@@ -320,7 +386,7 @@ impl Drop for Writer {
     /// Nobody waits for a writer that is gone, even if it was a panic that ended it.
     fn drop(&mut self) {
         if thread::panicking() {
-            self.shared.abandon(AppendError::Failed("the tracker's writer has stopped".into()));
+            self.shared.abandon(AppendError::Failed("the tracker's writer has stopped".into())).react();
         }
     }
 }
@@ -363,7 +429,7 @@ mod tests {
 
     impl Waiting {
         fn is_settled(&self) -> bool {
-            self.1.outcome.lock().is_some()
+            self.1.progress.lock().outcome.is_some()
         }
 
         fn answer(self) -> Result<Committed, Refusal> {
@@ -376,7 +442,10 @@ mod tests {
             let (given_to, given) = unbounded();
             let (answers, answers_from) = unbounded();
             let (published_to, published) = unbounded();
-            let sink = Box::new(move |batch| published_to.send(batch).expect("the test listens"));
+            let sink = Box::new(move |settled: Settled| {
+                settled.published.iter().for_each(|batch| published_to.send(batch.clone()).expect("the test listens"));
+                settled.react();
+            });
             let log = Box::new(Scripted { given: given_to, answers: answers_from });
             let committer = Committer::start(ORIGIN, State::new(), log, sink).expect("a thread starts");
             Self { answers, committer, given, published }
@@ -433,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_are_handed_on_with_the_states_around_them() {
+    fn batches_are_handed_on_with_the_states_after_them() {
         let bench = Bench::new();
         let first = bench.create(1, "a");
         bench.next_batch();
@@ -441,10 +510,10 @@ mod tests {
         bench.answer(Ok(()));
         bench.answer(Ok(()));
         assert_eq!((first.answer(), second.answer()), (op(1), op(2)));
+        let mut folded = State::new();
         for n in 0..2 {
-            let Published { before, after, ops } = bench.published.recv_timeout(COMMIT_WAIT_MAX).expect("a batch");
-            assert_eq!((before.user_count(), after.user_count(), ops.len()), (n, n + 1, 1));
-            let mut folded = State::clone(&before);
+            let Published { after, ops, .. } = bench.published.recv_timeout(COMMIT_WAIT_MAX).expect("a batch");
+            assert_eq!((after.user_count(), ops.len()), (n + 1, 1));
             ops.iter().for_each(|op| folded.apply(op));
             assert_eq!(folded.digest(), after.digest());
         }
@@ -530,6 +599,40 @@ mod tests {
     }
 
     #[test]
+    fn who_does_not_wait_is_told_the_outcome_once() {
+        let bench = Bench::new();
+        let (told_to, told) = unbounded();
+        let begin = |n: u32, name: &str| {
+            let (_, pending) = bench.committer.begin(command(n), &create(name)).expect("is accepted");
+            let told_to = told_to.clone();
+            let reaction = Box::new(move |outcome: Result<(), Refusal>| {
+                told_to.send((n, outcome.map_err(|refusal| refusal.code))).expect("the test listens");
+            });
+            pending.expect("is not durable yet").then(reaction);
+        };
+        begin(1, "a");
+        bench.next_batch();
+        begin(2, "b");
+        assert!(told.is_empty());
+        bench.answer(Ok(()));
+        assert_eq!(told.recv_timeout(COMMIT_WAIT_MAX), Ok((1, Ok(()))));
+        bench.next_batch();
+        begin(3, "c");
+        bench.answer(Err(AppendError::Full("full".into())));
+        let mut refused = [told.recv_timeout(COMMIT_WAIT_MAX), told.recv_timeout(COMMIT_WAIT_MAX)];
+        refused.sort_by_key(|told| told.map(|(n, _)| n).ok());
+        assert_eq!(refused, [2, 3].map(|n| Ok((n, Err(Code::Unavailable)))));
+        // The outcome is known already.
+        let Waiting(_, batch) = bench.create(4, "d");
+        bench.answer(Ok(()));
+        batch.wait(COMMIT_WAIT_MAX).expect("is kept");
+        Pending(batch)
+            .then(Box::new(move |outcome| told_to.send((4, outcome.map_err(|_| Code::Closing))).expect("heard")));
+        assert_eq!(told.recv_timeout(Duration::ZERO), Ok((4, Ok(()))));
+        assert!(told.is_empty());
+    }
+
+    #[test]
     fn what_needs_no_op_is_answered_when_everything_before_it_is_durable() {
         let bench = Bench::new();
         let first = bench.create(1, "a");
@@ -586,7 +689,9 @@ mod tests {
         }
         let (kept_to, kept) = unbounded();
         let (published_to, published) = bounded(4);
-        let sink = Box::new(move |batch| published_to.send(batch).expect("the test listens"));
+        let sink = Box::new(move |settled: Settled| {
+            settled.published.into_iter().for_each(|batch| published_to.send(batch).expect("the test listens"));
+        });
         let committer = Committer::start(ORIGIN, State::new(), Box::new(Flaky(kept_to, 0)), sink).expect("starts");
         let folded = thread::spawn(move || {
             let mut state = State::new();

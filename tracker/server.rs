@@ -1,7 +1,7 @@
 //! A running tracker: starts its threads, sweeps up behind them, stops them.
 
 use super::acceptor::{Acceptor, Warn};
-use super::commit::{Committer, OpLog};
+use super::commit::{Committer, OpLog, Settled};
 use super::connections::Connections;
 use super::core::Core;
 use super::data_dir::{DataDir, DataDirError};
@@ -149,11 +149,13 @@ impl Server {
         let passwords = Passwords::start(settings.password_params, cores).map_err(StartError::System)?;
         let (publish, batches) = herald::channel();
         let (warn, mut silent) = (Arc::clone(&settings.warn), false);
-        let sink = Box::new(move |published| {
+        let sink = Box::new(move |settled| {
             // Fails only if the herald has panicked. Changes go on being made, and clients see them when they ask.
-            if publish.send(published).is_err() && !silent {
-                silent = true;
-                warn("clients are no longer told of changes at once; restart the tracker");
+            if let Err(unheard) = publish.send(settled) {
+                unheard.into_inner().react();
+                if !std::mem::replace(&mut silent, true) {
+                    warn("clients are no longer told of changes at once; restart the tracker");
+                }
             }
         });
         let committer = Committer::start(settings.origin, settings.state, settings.log, sink);
@@ -190,7 +192,7 @@ impl Server {
 
     fn start_threads(
         &mut self,
-        batches: Receiver<super::commit::Published>,
+        batches: Receiver<Settled>,
         to_join: Receiver<u64>,
         stop: Receiver<()>,
         warn: Warn,

@@ -3,10 +3,12 @@
 mod account;
 mod group;
 mod hello;
+mod owed;
 mod peers;
 mod share;
 
 use super::accept::Change;
+use super::commit::Pending;
 use super::connections::Line;
 use super::core::Core;
 use super::manifests::Upload;
@@ -20,6 +22,7 @@ use crate::wire::codec::{DecodeError, List};
 use crate::wire::conn::{self, Receiver, RecvError, Sender, Timed};
 use crate::wire::error::{Code, Refusal};
 use crate::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
+use owed::Owed;
 use std::io::Read;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
@@ -38,6 +41,9 @@ pub struct Session {
     upload: Option<Upload>,
     /// Set by a login: the state whose notices the client is to be told after the reply.
     welcome: Option<Arc<State>>,
+    /// Set by a change that is not durable yet: the reply has to wait for it.
+    pending: Option<Pending>,
+    owed: Arc<Owed>,
 }
 
 /// Who is logged in.
@@ -58,8 +64,11 @@ pub fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, l
         return;
     };
     line.open(Arc::clone(&sender));
-    let mut session = Session { core, sender, ip: ip.to_canonical(), seat, login: None, upload: None, welcome: None };
+    let owed = Owed::new(Arc::clone(&sender));
+    let ip = ip.to_canonical();
+    let mut session = Session { core, sender, ip, seat, login: None, upload: None, welcome: None, pending: None, owed };
     while session.turn(&mut receiver) {}
+    session.owed.settle();
     session.log_out();
     hang_up(stream);
 }
@@ -119,6 +128,7 @@ impl Session {
                 return false;
             }
         };
+        self.owed.settle();
         if !self.is_heard() {
             return false;
         }
@@ -129,7 +139,13 @@ impl Session {
         };
         let go_on = !outcome.as_ref().is_err_and(|refusal| is_final(refusal.code));
         let reply = outcome.unwrap_or_else(|refusal| Reply::refused(&refusal));
-        let sent = self.sender.send(id, &reply).is_ok() && self.tell_notices();
+        let sent = match self.pending.take() {
+            Some(pending) => {
+                self.owed.owe(id, reply, pending);
+                true
+            }
+            None => self.sender.send(id, &reply).is_ok() && self.tell_notices(),
+        };
         receiver.set_frame_len_max(if self.login.is_some() { FRAME_LEN_MAX } else { EARLY_FRAME_LEN_MAX });
         sent && go_on
     }
@@ -216,10 +232,10 @@ impl Session {
         Err(Code::SessionEnded.into())
     }
 
-    /// Makes a change for whoever is logged in.
+    /// Makes a change for whoever is logged in. The reply holds once it is durable.
     fn change(&mut self, command: CommandId, change: impl FnOnce(UserRef) -> Change) -> Result<Reply, Refusal> {
         let user = self.user()?;
-        self.core.committer.submit(command, &change(user))?;
+        (_, self.pending) = self.core.committer.begin(command, &change(user))?;
         Ok(Reply::Done {})
     }
 }

@@ -5,6 +5,7 @@ mod account;
 pub(crate) mod check;
 mod commands;
 mod decode;
+pub mod effect;
 mod encode;
 mod group;
 mod key;
@@ -21,6 +22,7 @@ use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
 use crate::model::op::{Op, OpBody, PasswordHash};
 use commands::Commands;
+use effect::Effect;
 use imbl::{OrdMap, OrdSet, Vector};
 use key::{ByName, OpKey};
 use table::Table;
@@ -49,6 +51,8 @@ pub struct State {
     last: Option<OpOrder>,
     /// How many notices the last op has caused.
     told: u32,
+    /// What the last op has caused.
+    caused: Vec<Effect>,
     lines: OrdMap<Origin, Line>,
     /// The origins by number.
     origins: Vector<Origin>,
@@ -159,6 +163,7 @@ impl State {
     /// before or lies behind a gap changes nothing. Any op is taken: whatever it asks for that cannot be is left out, as
     /// docs/FOLD.md says.
     pub fn apply(&mut self, op: &Op) {
+        self.caused.clear();
         let Some(key) = self.enter(op) else { return };
         if let Some(first) = self.commands.insert(op.command, key) {
             let first = self.id(first);

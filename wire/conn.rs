@@ -32,6 +32,10 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 pub const IDLE_DEADLINE: Duration = Duration::from_secs(45);
 /// Pushes that may wait for a far side that does not read, before it counts as too slow.
 const PUSHES_MAX: usize = 256;
+/// Pushes that are queued before they are written.
+const PUSHES_QUEUED_MAX: usize = 32;
+/// Sealed bytes after which no further push joins a write.
+const PUSHED_AT_ONCE: usize = 16 * 1024;
 
 /// Why nothing more comes in.
 #[derive(Debug)]
@@ -324,7 +328,7 @@ impl Sender {
         if result.is_err() {
             self.end();
         }
-        self.flush_pushes();
+        self.flush();
         result
     }
 
@@ -374,22 +378,34 @@ impl Sender {
     /// next frame that is sent, at the latest with the answer to a heartbeat. A far side that is too slow is cut off:
     /// it will learn what it missed when it comes back.
     pub fn push<M: Message>(&self, message: &M) {
+        self.queue(frame::UNASKED, message);
+        self.flush();
+    }
+
+    /// The first half of a push, also of an answer that must not wait: the message leaves with the next
+    /// [`Sender::flush`], so that several need one write. Where many wait already, that is now.
+    pub fn queue<M: Message>(&self, request: u32, message: &M) {
         if self.is_over() {
             return;
         }
-        let full = {
+        let waiting = {
             let mut pushes = self.pushes.lock();
-            let full = pushes.len() >= PUSHES_MAX;
-            if !full {
-                pushes.push_back(frame::of(frame::UNASKED, message));
+            if pushes.len() < PUSHES_MAX {
+                pushes.push_back(frame::of(request, message));
+                pushes.len()
+            } else {
+                usize::MAX
             }
-            full
         };
-        if full { self.end() } else { self.flush_pushes() }
+        match waiting {
+            usize::MAX => self.end(),
+            PUSHES_QUEUED_MAX.. => self.flush(),
+            _ => {}
+        }
     }
 
     /// Writes waiting pushes without waiting, unless somebody else is writing, who will do it then.
-    fn flush_pushes(&self) {
+    pub fn flush(&self) {
         while !self.pushes.lock().is_empty() {
             let Some(mut outgoing) = self.outgoing.try_lock() else {
                 return;
@@ -408,11 +424,14 @@ impl Sender {
     /// Writes waiting pushes as far as the socket takes them at once; false if it takes no more.
     fn write_pushes(&self, outgoing: &mut Outgoing) -> bool {
         loop {
-            if outgoing.rest.is_empty() {
+            while outgoing.rest.len() < PUSHED_AT_ONCE {
                 let Some(push) = self.next_push() else {
-                    return true;
+                    break;
                 };
                 outgoing.rest.extend_from_slice(outgoing.sealer.seal(&self.keys, &push));
+            }
+            if outgoing.rest.is_empty() {
+                return true;
             }
             match rustix::net::send(&*self.stream, &outgoing.rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                 Ok(len) if len == outgoing.rest.len() => outgoing.rest = Vec::new(),

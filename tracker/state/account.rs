@@ -1,5 +1,6 @@
 //! Accounts in the fold: who exists, under which name and with which password.
 
+use super::effect::Told;
 use super::key::ByName;
 use super::{Made, State, User, UserNo, claim, first_free};
 use crate::model::id::UserRef;
@@ -14,14 +15,15 @@ impl State {
         let name = if self.take_user_name(user, asked) {
             asked.clone()
         } else {
-            let name = first_free(asked, UserId::with_suffix, |name| self.take_user_name(user, name));
-            let notice = Notice::UserRenamed { from: asked.clone(), to: name.clone() };
-            self.tell(user, op.order(), notice);
-            name
+            first_free(asked, UserId::with_suffix, |name| self.take_user_name(user, name))
         };
+        let renamed = (name != *asked).then(|| Notice::UserRenamed { from: asked.clone(), to: name.clone() });
         let (groups, shares) = Default::default();
         self.users.push(User { id, name, password, password_set_by, groups, shares });
         self.note(op, Made::User(user));
+        if let Some(notice) = renamed {
+            self.tell(user, op.order(), notice);
+        }
     }
 
     /// Gives a name to a user if it is free.
@@ -31,8 +33,9 @@ impl State {
 
     pub(super) fn change_password(&mut self, op: &Op, user: UserRef, password: &PasswordHash) {
         let Some(user) = self.user_no(user) else { return };
-        let user = self.user_row_mut(user);
-        user.password = password.clone();
-        user.password_set_by = op.id;
+        let row = self.user_row_mut(user);
+        row.password = password.clone();
+        row.password_set_by = op.id;
+        self.cause(user, Told::PasswordChanged);
     }
 }

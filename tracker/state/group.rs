@@ -1,5 +1,6 @@
 //! Groups in the fold: who is a member, who asks to be one, and the chain of departures.
 
+use super::effect::{Departure, Told};
 use super::key::ByName;
 use super::{Group, GroupNo, Made, Member, State, UserNo, claim, first_free};
 use crate::model::id::{GroupRef, OpId, UserRef};
@@ -36,8 +37,13 @@ impl State {
         }
         let key = self.by_name(user);
         let row = self.group_row_mut(group);
-        let asked_before = row.requests.insert(key, user).is_some();
-        if row.owner.is_none() && !asked_before {
+        if row.requests.insert(key, user).is_some() {
+            return;
+        }
+        if let Some(owner) = row.owner {
+            let (group, user) = (GroupRef(row.id), UserRef(self.user_row(user).id));
+            self.cause(owner, Told::Requested { group, user });
+        } else {
             let group = row.name.clone();
             self.tell(user, op.order(), Notice::Rejected { group });
         }
@@ -68,7 +74,7 @@ impl State {
     pub(super) fn leave_group(&mut self, op: &Op, group: GroupRef, user: UserRef) {
         let (Some(group), Some(user)) = (self.group_no(group), self.user_no(user)) else { return };
         if self.is_member_no(group, user) {
-            self.depart(op, group, user);
+            self.depart(op, group, user, Departure::Left);
         } else {
             self.withdraw_request(group, user);
         }
@@ -85,7 +91,7 @@ impl State {
             self.override_decision(op, group, user, by);
             return;
         }
-        self.depart(op, group, user);
+        self.depart(op, group, user, Departure::Removed);
         let name = self.group_row(group).name.clone();
         self.tell(user, op.order(), Notice::Removed { group: name });
     }
@@ -115,8 +121,12 @@ impl State {
         let rank = row.joined;
         row.joined = rank.saturating_add(1);
         row.roster.insert(key, Member { user, rank });
-        if row.owner.is_none() {
+        let (id, first) = (GroupRef(row.id), row.owner.is_none());
+        if first {
             row.owner = Some(user);
+        }
+        self.cause(user, Told::Joined { group: id });
+        if first {
             self.show_group(op, group, user);
         }
     }
@@ -138,12 +148,14 @@ impl State {
 
     /// Takes a member and the member's shares out of the group. The last member leaves it hidden, its name free and
     /// those who wait told that nobody is left to let them in.
-    fn depart(&mut self, op: &Op, group: GroupNo, user: UserNo) {
+    fn depart(&mut self, op: &Op, group: GroupNo, user: UserNo, reason: Departure) {
         let row = self.user_row_mut(user);
         if row.groups.remove(&group).is_none() {
             return;
         }
         let key = ByName::new(&row.name);
+        let id = GroupRef(self.group_row(group).id);
+        self.cause(user, Told::Departed { group: id, reason });
         self.withdraw_shares(group, user);
         let row = self.group_row_mut(group);
         row.roster.remove(&key);

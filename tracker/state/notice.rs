@@ -1,5 +1,6 @@
 //! Notices in the fold: what users have to be told, kept until they were shown.
 
+use super::effect::Told;
 use super::{State, UserNo};
 use crate::model::id::{OpOrder, Origin, UserRef};
 use crate::model::notice::Notice;
@@ -9,6 +10,7 @@ use ring::digest::{SHA256, digest};
 impl State {
     /// Keeps a notice about the op at this place.
     pub(super) fn tell(&mut self, user: UserNo, at: OpOrder, notice: Notice) {
+        self.cause(user, Told::Noticed { order: at, notice: notice.clone() });
         self.notices.insert((user, at, self.told), notice);
         self.told = self.told.saturating_add(1);
     }

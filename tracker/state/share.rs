@@ -1,5 +1,6 @@
 //! Shares in the fold: what is shared in a group, under which name and by whom.
 
+use super::effect::Told;
 use super::key::ByName;
 use super::{GroupNo, Made, Share, ShareNo, State, UserNo, claim, first_free};
 use crate::model::id::{GroupRef, ShareRef, UserRef};
@@ -19,11 +20,15 @@ impl State {
         replaces: Option<ShareRef>,
     ) {
         let (Some(group), Some(user)) = (self.group_no(group), self.user_no(user)) else { return };
-        if let Some(old) = replaces.and_then(|old| self.share_no(old)) {
-            if self.share_row(old).group == group {
-                self.end(old, user);
-            }
+        let old = replaces.and_then(|old| self.share_no(old)).filter(|&old| self.share_row(old).group == group);
+        let ended = old.filter(|&old| self.end(old, user));
+        self.create_in_group(op, (group, user), (name, content));
+        if let Some(old) = ended.filter(|&old| !self.is_sharer_no(old, user)) {
+            self.cause_share_ended(old, user, true);
         }
+    }
+
+    fn create_in_group(&mut self, op: &Op, (group, user): (GroupNo, UserNo), (name, content): (&FileName, &Content)) {
         let member = self.is_member_no(group, user);
         if member {
             if let Some(twin) = self.twin(group, name, content) {
@@ -60,8 +65,15 @@ impl State {
 
     pub(super) fn leave_share(&mut self, share: ShareRef, user: UserRef) {
         if let (Some(share), Some(user)) = (self.share_no(share), self.user_no(user)) {
-            self.end(share, user);
+            if self.end(share, user) {
+                self.cause_share_ended(share, user, false);
+            }
         }
+    }
+
+    fn cause_share_ended(&mut self, share: ShareNo, user: UserNo, replaced: bool) {
+        let share = ShareRef(self.canonical(self.share_row(share).id));
+        self.cause(user, Told::ShareEnded { share, replaced });
     }
 
     /// Ends every share of a user in a group.
@@ -112,11 +124,11 @@ impl State {
         claim(&mut self.group_row_mut(group).files, ByName::new(name), share)
     }
 
-    /// Takes a user from the sharers, if there. The last one leaves the share hidden and its name free.
-    fn end(&mut self, share: ShareNo, user: UserNo) {
+    /// Takes a user from the sharers; whether it was one. The last one leaves the share hidden and its name free.
+    fn end(&mut self, share: ShareNo, user: UserNo) -> bool {
         let group = self.share_row(share).group;
         if self.user_row_mut(user).shares.remove(&(group, share)).is_none() {
-            return;
+            return false;
         }
         let row = self.share_row_mut(share);
         row.sharer_count -= 1;
@@ -125,6 +137,7 @@ impl State {
             self.group_row_mut(group).files.remove(&key);
             self.listed -= 1;
         }
+        true
     }
 
     pub(super) fn is_sharer_no(&self, share: ShareNo, user: UserNo) -> bool {

@@ -1,10 +1,8 @@
-//! Effects: what users are told when a change has become durable. Pure; the session layer turns them into messages to
-//! whoever is logged in.
+//! Effects: what an op that was folded means to single users. Whoever is logged in is told once the op is durable.
 
-use super::state::State;
+use super::{State, UserNo};
 use crate::model::id::{GroupRef, OpOrder, ShareRef, UserRef};
 use crate::model::notice::Notice;
-use crate::model::op::{Op, OpBody};
 
 /// A message to one user, on all clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +27,6 @@ pub enum Told {
         group: GroupRef,
         /// How it came.
         reason: Departure,
-    },
-    /// Somebody departed from a group of which the user is a member, so its key is another.
-    KeyChanged {
-        /// Which group.
-        group: GroupRef,
     },
     /// The user shares this no longer, though still a member of the group.
     ShareEnded {
@@ -69,128 +62,17 @@ pub enum Departure {
     Removed,
 }
 
-/// What follows from ops that were folded into a state one after the other.
-pub fn effects_of(before: &State, ops: &[Op]) -> Vec<Effect> {
-    let mut out = Vec::new();
-    let mut before = before.clone();
-    for op in ops {
-        let mut after = before.clone();
-        after.apply(op);
-        out.extend(effects(&before, &after, op));
-        before = after;
+impl State {
+    /// What the op that was folded last has caused. A departure also changes the key of those who stay, who are not
+    /// listed. All ids are canonical.
+    pub fn caused(&self) -> &[Effect] {
+        &self.caused
     }
-    out
-}
 
-/// What follows from one op: the states are those right before and right after it. All ids told are canonical.
-pub fn effects(before: &State, after: &State, op: &Op) -> Vec<Effect> {
-    let mut out = Vec::new();
-    if before.command(op.command).is_some() {
-        return out;
+    pub(super) fn cause(&mut self, to: UserNo, what: Told) {
+        let to = UserRef(self.user_row(to).id);
+        self.caused.push(Effect { to, what });
     }
-    let mut tell = |to, what| out.push(Effect { to, what });
-    match op.body {
-        OpBody::ChangePassword { user, .. } => {
-            let password = |state: &State| state.account(user).map(|account| account.password_set_by);
-            if password(before) != password(after) {
-                tell(own_user(after, user), Told::PasswordChanged);
-            }
-        }
-        OpBody::CreateGroup { founder: user, .. } => joined(before, after, (GroupRef(op.id), user), &mut tell),
-        OpBody::RequestJoin { group, user } => {
-            let waiting = |state: &State| state.is_waiting(group, user);
-            if let (Some(owner), false, true) = (after.owner(group), waiting(before), waiting(after)) {
-                tell(owner, Told::Requested { group: own_group(after, group), user: own_user(after, user) });
-            }
-        }
-        OpBody::AcceptRequest { group, user, .. } => joined(before, after, (group, user), &mut tell),
-        OpBody::LeaveGroup { group, user } => departed(before, after, (group, user), Departure::Left, &mut tell),
-        OpBody::RemoveMember { group, user, .. } => {
-            departed(before, after, (group, user), Departure::Removed, &mut tell);
-        }
-        OpBody::CreateShare { user, replaces: Some(share), .. } => {
-            share_ended(before, after, (share, user), true, &mut tell);
-        }
-        OpBody::LeaveShare { share, user } => share_ended(before, after, (share, user), false, &mut tell),
-        OpBody::CreateUser { .. }
-        | OpBody::RejectRequest { .. }
-        | OpBody::CreateShare { replaces: None, .. }
-        | OpBody::JoinShare { .. }
-        | OpBody::ReadNotices { .. } => {}
-    }
-    let order = op.order();
-    for to in maybe_noticed(before, after, op) {
-        let notices = after.notices_at(to, order).into_iter();
-        out.extend(notices.map(|notice| Effect { to, what: Told::Noticed { order, notice } }));
-    }
-    out
-}
-
-fn joined(before: &State, after: &State, (group, user): (GroupRef, UserRef), tell: &mut impl FnMut(UserRef, Told)) {
-    if after.is_member(group, user) && !before.is_member(group, user) {
-        tell(own_user(after, user), Told::Joined { group: own_group(after, group) });
-    }
-}
-
-fn departed(
-    before: &State,
-    after: &State,
-    (group, user): (GroupRef, UserRef),
-    reason: Departure,
-    tell: &mut impl FnMut(UserRef, Told),
-) {
-    if before.is_member(group, user) && !after.is_member(group, user) {
-        let group = own_group(after, group);
-        tell(own_user(after, user), Told::Departed { group, reason });
-        after.members(group).for_each(|member| tell(member, Told::KeyChanged { group }));
-    }
-}
-
-fn share_ended(
-    before: &State,
-    after: &State,
-    (share, user): (ShareRef, UserRef),
-    replaced: bool,
-    tell: &mut impl FnMut(UserRef, Told),
-) {
-    if before.is_sharer(share, user) && !after.is_sharer(share, user) {
-        let share = ShareRef(after.canonical(share.0));
-        tell(own_user(after, user), Told::ShareEnded { share, replaced });
-    }
-}
-
-/// Everybody for whom the op can have caused a notice, once each.
-fn maybe_noticed(before: &State, after: &State, op: &Op) -> Vec<UserRef> {
-    let users = match op.body {
-        OpBody::CreateUser { .. } => vec![UserRef(op.id)],
-        OpBody::CreateGroup { founder: user, .. }
-        | OpBody::RequestJoin { user, .. }
-        | OpBody::CreateShare { user, .. }
-        | OpBody::JoinShare { user, .. } => vec![user],
-        OpBody::AcceptRequest { user, by, .. }
-        | OpBody::RejectRequest { user, by, .. }
-        | OpBody::RemoveMember { user, by, .. } => vec![user, by],
-        // Whoever waits is told if nobody is left in the group.
-        OpBody::LeaveGroup { group, .. } if before.owner(group).is_some() && after.owner(group).is_none() => {
-            after.waiting(group).collect()
-        }
-        OpBody::LeaveGroup { .. }
-        | OpBody::ChangePassword { .. }
-        | OpBody::LeaveShare { .. }
-        | OpBody::ReadNotices { .. } => vec![],
-    };
-    let mut users: Vec<_> = users.into_iter().map(|user| own_user(after, user)).collect();
-    users.sort_unstable();
-    users.dedup();
-    users
-}
-
-fn own_user(state: &State, user: UserRef) -> UserRef {
-    UserRef(state.canonical(user.0))
-}
-
-fn own_group(state: &State, group: GroupRef) -> GroupRef {
-    GroupRef(state.canonical(group.0))
 }
 
 #[cfg(test)]
@@ -199,6 +81,7 @@ mod tests {
     use crate::model::id::{CommandId, OpId, Origin};
     use crate::model::name::{FileName, GroupId, UserId};
     use crate::model::op::PasswordHash;
+    use crate::model::op::{Op, OpBody};
     use crate::tracker::state::check::{content, histories};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
@@ -244,11 +127,8 @@ mod tests {
             let id = OpId { origin: ORIGIN, seq: self.state.seen(ORIGIN) + 1 };
             let command = CommandId(u128::from(id.seq).to_be_bytes());
             let op = Op { id, lamport: self.state.lamport() + 1, command, body };
-            let before = self.state.clone();
             self.state.apply(&op);
-            let effects = effects(&before, &self.state, &op);
-            assert_eq!(effects_of(&before, std::slice::from_ref(&op)), effects);
-            (op, effects)
+            (op, self.state.caused().to_vec())
         }
 
         /// Folds an op; gives what it told to whom, notices without their place.
@@ -297,14 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn departures_change_the_key_of_those_who_stay() {
+    fn departures_are_told_to_those_who_depart_and_to_those_who_waited() {
         let mut history = History::new();
         let [alice, bob, carol, _] = history.users;
         let group = history.lab;
         let told = history.told(OpBody::RemoveMember { group, user: bob, by: alice });
         let departed = Told::Departed { group, reason: Departure::Removed };
         let notice = history.noticed(Notice::Removed { group: self::group("lab") });
-        assert_eq!(told, [(bob, departed), (alice, Told::KeyChanged { group }), (bob, notice)]);
+        assert_eq!(told, [(bob, departed), (bob, notice)]);
 
         let told = history.told(OpBody::LeaveGroup { group, user: alice });
         let departed = Told::Departed { group, reason: Departure::Left };
@@ -372,12 +252,12 @@ mod tests {
             command: CommandId(u128::from(history.lab.0.seq).to_be_bytes()),
             body: OpBody::CreateGroup { name: group("lab"), founder: alice },
         };
-        assert_eq!(effects_of(&history.state, std::slice::from_ref(&repeat)), []);
         history.state.apply(&repeat);
+        assert_eq!(history.state.caused(), []);
         let told = history.told(OpBody::LeaveGroup { group: GroupRef(repeat.id), user: bob });
         let group = history.lab;
         let departed = Told::Departed { group, reason: Departure::Left };
-        assert_eq!(told, [(bob, departed), (alice, Told::KeyChanged { group })]);
+        assert_eq!(told, [(bob, departed)]);
     }
 
     proptest! {
@@ -408,7 +288,7 @@ mod tests {
                     let new = after.notices(to, 999).into_iter().filter(|notice| !before.notices(to, 999).contains(notice));
                     expected.extend(new.map(|_| (to, None, true)));
                 }
-                let told = effects(&before, &after, op).into_iter().filter_map(|effect| match effect.what {
+                let told = after.caused().iter().filter_map(|effect| match effect.what {
                     Told::Joined { group } => Some((effect.to, Some(group), true)),
                     Told::Departed { group, .. } => Some((effect.to, Some(group), false)),
                     Told::Noticed { .. } => Some((effect.to, None, true)),
