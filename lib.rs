@@ -67,6 +67,7 @@ pub mod client {
     mod hidden;
     pub mod keyring;
     pub mod limit;
+    pub mod limit_downlink;
     pub mod limit_pace;
     pub mod limit_turns;
     pub mod limit_uplink;
@@ -94,6 +95,7 @@ pub mod client {
     pub mod sharing;
     mod sidecar;
     pub mod source;
+    pub mod split_mix;
     pub mod start;
     pub mod state_dir;
     mod state_file;

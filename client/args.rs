@@ -34,6 +34,8 @@ pub struct Args {
     pub announce: Option<SocketAddr>,
     /// Where shares, pins and unfinished downloads are kept.
     pub state_dir: Option<PathBuf>,
+    /// How fast pieces may come in from other members.
+    pub download_limit: Limit,
     /// How fast pieces may leave for other members.
     pub upload_limit: Limit,
     /// The trackers' key that is to be trusted from now on in place of the one that was pinned before.
@@ -87,6 +89,7 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
         tracker_info,
         announce: announce(&matches)?,
         state_dir: state_dir(&matches)?,
+        download_limit: limit(&matches, "download-limit")?,
         upload_limit: limit(&matches, "upload-limit")?,
         accept_fingerprint: accept_fingerprint(&matches)?,
     }))
@@ -107,6 +110,7 @@ fn options() -> Options {
         "give other members so many bytes per second at most, as in 500K or 20M (default: none)",
         "RATE",
     );
+    options.optopt("", "download-limit", "take so many bytes per second at most from other members", "RATE");
     options.optopt(
         "",
         "accept-fingerprint",
@@ -194,7 +198,7 @@ mod tests {
         assert_eq!(args.listen.to_string(), "127.0.0.1:0");
         assert_eq!(args.tracker_info, PathBuf::from("tracker_info.txt"));
         assert_eq!((args.announce, args.state_dir, args.accept_fingerprint), (None, None, None));
-        assert_eq!(args.upload_limit, Limit::NONE);
+        assert_eq!((args.upload_limit, args.download_limit), (Limit::NONE, Limit::NONE));
     }
 
     #[test]

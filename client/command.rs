@@ -1,5 +1,6 @@
 //! What a typed line means. Text becomes a `Command` here, once; past this room nothing is a bare string.
 
+use super::limit::{Limit, Way};
 use super::usage::{Usage, Word, near};
 use crate::model::escape::excerpt;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
@@ -135,6 +136,11 @@ pub enum Command {
         group: GroupId,
         /// Which file.
         file: FileName,
+    },
+    /// Show the limits, or change one.
+    Limit {
+        /// Which one, and to what.
+        change: Option<(Way, Limit)>,
     },
     /// Wait until downloads have ended.
     Wait {
@@ -344,6 +350,8 @@ impl Arguments<'_> {
             Word::ResumeDownload => Command::ResumeDownload { group: self.group(0)?, file: self.file(1)? },
             Word::CancelDownload => Command::CancelDownload { group: self.group(0)?, file: self.file(1)? },
             Word::StopShare => Command::StopShare { group: self.group(0)?, file: self.file(1)? },
+            Word::Limit if self.words.is_empty() => Command::Limit { change: None },
+            Word::Limit => Command::Limit { change: Some((self.way(0)?, self.limit(1)?)) },
             Word::Wait if self.words.is_empty() => Command::Wait { which: None },
             Word::Wait => Command::Wait { which: Some((self.group(0)?, self.file(1)?)) },
             Word::Help => {
@@ -389,6 +397,18 @@ impl Arguments<'_> {
             };
             self.bad(&format!("'{}' is not a {kind} name: {error}", excerpt(word, SHOWN_MAX)))
         })
+    }
+
+    fn way(&self, index: usize) -> Result<Way, CommandError> {
+        match self.words[index].to_ascii_lowercase().as_str() {
+            "upload" => Ok(Way::Upload),
+            "download" => Ok(Way::Download),
+            _ => Err(self.bad(&format!("'{}' is neither upload nor download", excerpt(&self.words[index], SHOWN_MAX)))),
+        }
+    }
+
+    fn limit(&self, index: usize) -> Result<Limit, CommandError> {
+        Limit::parse(&self.words[index]).map_err(|error| self.bad(&error))
     }
 
     fn path(&self, index: usize) -> Result<PathBuf, CommandError> {
@@ -702,6 +722,23 @@ mod tests {
             panic!("a download")
         };
         assert_eq!(destination, Path::new("x"));
+    }
+
+    #[test]
+    fn a_limit_is_shown_or_changed_in_either_direction() {
+        assert_eq!(command("limit"), Command::Limit { change: None });
+        let upload = Command::Limit { change: Some((Way::Upload, Limit::of(20_000_000))) };
+        assert_eq!(command("limit upload 20M"), upload);
+        assert_eq!(command("limit Download none"), Command::Limit { change: Some((Way::Download, Limit::NONE)) });
+        let nothing = Surroundings { home: None, folder: Path::new(""), exists: &|_| false };
+        for (line, what) in [
+            ("limit upload", ""),
+            ("limit sideways 1M", "'sideways' is neither upload nor download. "),
+            ("limit upload x", "'x' is not a number of bytes per second such as 500K or 20M, or none. "),
+        ] {
+            let error = parse(line, &nothing).expect_err(line).to_string();
+            assert!(error.starts_with(&format!("{what}Usage: limit [<upload|download> <rate>]")), "{error}");
+        }
     }
 
     #[test]

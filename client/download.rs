@@ -242,14 +242,9 @@ impl Download {
         }
     }
 
-    /// How many peers are connected.
-    pub fn peer_count(&self) -> usize {
-        self.peers.lock().open.len()
-    }
-
     /// A connection does not deliver: others may take what is in flight on it.
-    pub fn give_back(&self, lane: Lane) {
-        self.peers.lock().picker.give_back(lane);
+    pub fn snub(&self, lane: Lane) {
+        self.peers.lock().picker.snub(lane);
     }
 
     /// The peer holds these pieces besides.

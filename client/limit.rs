@@ -8,6 +8,15 @@ use std::num::NonZeroU64;
 /// Most characters of a wrong limit that an error repeats.
 const SHOWN_MAX: usize = 40;
 
+/// Which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// To other members.
+    Upload,
+    /// From other members.
+    Download,
+}
+
 /// A limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limit(Option<NonZeroU64>);

@@ -2,6 +2,7 @@
 
 use super::download::{Download, PieceError};
 use super::keyring::Keyring;
+use super::limit_downlink::Downlink;
 use super::picker::Lane;
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::KeyId;
@@ -88,6 +89,8 @@ pub struct PeerLink {
     /// Since when the next piece is waited for.
     piece_since: Instant,
     snubbed: bool,
+    /// The limit lets it take nothing before.
+    not_before: Option<Instant>,
 }
 
 impl fmt::Debug for PeerLink {
@@ -117,7 +120,13 @@ impl PeerLink {
             heard_bytes: 0,
             piece_since: Instant::now(),
             snubbed: false,
+            not_before: None,
         })
+    }
+
+    /// When it is to be worked on again though nothing may come in: it had to stop because of the limit.
+    pub fn not_before(&self) -> Option<Instant> {
+        self.not_before
     }
 
     /// The download it works for.
@@ -165,12 +174,27 @@ impl PeerLink {
     }
 
     /// Takes what has come in, until nothing more is there or `others_wait` says that the worker is wanted elsewhere.
-    pub fn work(&mut self, others_wait: impl Fn() -> bool) -> Step {
+    pub fn work(&mut self, downlink: &Downlink, others_wait: impl Fn() -> bool) -> Step {
+        self.not_before = None;
         loop {
             if self.download.is_stopped() {
                 return Step::Yields;
             }
-            let polled = self.receiver.poll();
+            let had = self.receiver.polled();
+            let mut left = 0;
+            let polled = downlink.take(|most| {
+                let polled = self.receiver.poll_within(most);
+                let taken = (self.receiver.polled() - had) as usize;
+                left = most - taken;
+                (taken, polled)
+            });
+            let polled = match polled {
+                Ok(polled) => polled,
+                Err(when) => {
+                    self.not_before = Some(when);
+                    return Step::Waits;
+                }
+            };
             // A slow peer is not a silent one.
             if self.receiver.polled() > self.heard_bytes {
                 self.heard_bytes = self.receiver.polled();
@@ -178,6 +202,7 @@ impl PeerLink {
             }
             match polled {
                 Ok(true) => {}
+                Ok(false) if left == 0 => continue,
                 // A worker lingers for a moment before it gives the connection back, unless it is wanted elsewhere:
                 // the next bytes of a peer that delivers are on their way, and come cheaper so.
                 Ok(false) if !others_wait() && self.receiver.wait_readable(LINGER) => continue,
@@ -251,9 +276,13 @@ impl PeerLink {
         self.ask().err().map(Step::Drops)
     }
 
-    /// Looks at the time: gives pieces back that do not come, says that it is there, finds that the peer is gone. True
-    /// if pieces went back.
-    pub fn check_time(&mut self, now: Instant) -> Result<bool, DropReason> {
+    /// Looks at the time: gives pieces back that do not come, says that it is there, finds that the peer is gone.
+    pub fn check_time(&mut self, now: Instant) -> Result<(), DropReason> {
+        if self.not_before.is_some() {
+            // What it sends waits for us.
+            self.heard = now;
+            self.piece_since = now;
+        }
         let silent = now.duration_since(self.heard);
         let waits = !self.asked.is_empty() || self.keep_alive.is_some();
         if waits && silent > DEAD_DEADLINE {
@@ -262,12 +291,9 @@ impl PeerLink {
         if !self.asked.is_empty() && now.duration_since(self.piece_since) > PIECE_DEADLINE {
             return Err(DropReason::Lost("a piece took too long".into()));
         }
-        // With nobody else to ask, asking anew would only make the same peer send twice.
-        let others = self.download.peer_count() > 1;
-        if others && !self.asked.is_empty() && !self.snubbed && silent > SNUB_DEADLINE {
+        if !self.asked.is_empty() && !self.snubbed && silent > SNUB_DEADLINE {
             self.snubbed = true;
-            self.download.give_back(self.lane);
-            return Ok(true);
+            self.download.snub(self.lane);
         }
         if !waits && silent > HEARTBEAT_INTERVAL {
             self.last_request = self.last_request.wrapping_add(1).max(1);
@@ -275,7 +301,7 @@ impl PeerLink {
             let sent = self.sender.send(self.last_request, &Ask::KeepAlive {});
             sent.map_err(|error| DropReason::Lost(error.to_string()))?;
         }
-        Ok(false)
+        Ok(())
     }
 
     /// Whether the peer has anything that is still wanted.

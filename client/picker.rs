@@ -10,10 +10,14 @@
 //! ask a scarce seeder for different pieces without a word between them. Measured in a simulated swarm of eight members
 //! with two pieces in flight each and one seeder, whose uplink is the bottleneck: it sends 1.01 times the size with
 //! shares and 1.42 times without; 1.07 and 1.39 if it serves them in random order instead of in turn.
+//!
+//! A peer is *scarce* if it is one of few that hold all, fewer than the members who want it. It is asked for what
+//! others hold too, or have the share of, only while little else is asked of it.
 
 use std::collections::BTreeMap;
 
 use super::rarity::{HOLDERS_MAX, Holdings, Rarity};
+use super::split_mix::SplitMix;
 use crate::model::bitfield::Bitfield;
 use crate::model::id::ClientId;
 use crate::model::piece::{Layout, PieceIndex};
@@ -22,6 +26,14 @@ use crate::model::piece::{Layout, PieceIndex};
 pub const WINDOW: u32 = 128;
 /// Most lanes that one piece is in flight with.
 pub const COPIES_MAX: usize = 3;
+
+/// A member of a swarm that divides the pieces of a scarce peer looks for its own share in more windows, up to this many.
+const WINDOWS_MAX: u32 = 8;
+/// The first pieces of a download that complete peers are asked for are chosen in as many windows: members who begin at the same time do not know each
+/// other yet, and would ask a scarce seeder for the same pieces.
+const SCATTERED_MAX: u32 = 16;
+/// Most pieces in flight with a scarce peer beside which it is asked for one that others may bring.
+const REPEATED_MAX: usize = 2;
 
 /// A peer, named by the picker. The place is used again once the peer is removed, under another generation: what is
 /// said later in the name of a removed peer is recognised and changes nothing.
@@ -93,6 +105,8 @@ pub struct Picker {
     places: Vec<Place>,
     free: Vec<u32>,
     share: Share,
+    /// Pieces that were chosen so far, as far as that matters.
+    scattered: u32,
     /// Room for the equals of one choice, kept to save the allocation.
     equals: Vec<u32>,
 }
@@ -123,16 +137,18 @@ struct Share {
 impl Share {
     /// Leaves of these equals, in order, only those to choose from: of the own share, where it has any, those in the
     /// first quarter of a window. The quarter keeps members that do not know each other from choosing the same, and the
-    /// rest of the window is room for members to be ahead of others.
-    fn narrow(&self, equals: &mut Vec<u32>, window: u32) {
+    /// rest of the window is room for members to be ahead of others. False if the own share has none.
+    fn narrow(&self, equals: &mut Vec<u32>, window: u32) -> bool {
         let own = |number: u32| number % self.of == self.rank;
         if self.of == 1 {
-            return;
+            return true;
         }
-        if let Some(first) = equals.iter().copied().find(|&number| own(number)) {
-            let end = first.saturating_add(window.div_ceil(4));
+        let first = equals.iter().copied().find(|&number| own(number));
+        if let Some(first) = first {
+            let end = first.saturating_add(window.div_ceil(4).max(self.of));
             equals.retain(|&number| own(number) && number < end);
         }
+        first.is_some()
     }
 }
 
@@ -165,22 +181,6 @@ impl Copies {
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): the picker's own source, so that a seed decides all.
-struct SplitMix(u64);
-
-impl SplitMix {
-    /// A number below `bound`, which must not be 0.
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        // The high half of the product is below `bound`.
-        ((u128::from(mixed) * bound as u128) >> 64) as usize
-    }
-}
-
 impl Picker {
     /// A picker for a download by the client `own`, of which `have` is here already. `window` is in pieces, at least 1;
     /// the time of a choice grows with it.
@@ -190,7 +190,7 @@ impl Picker {
     /// closer, but makes members of a swarm ask a scarce seeder for the same pieces more often.
     pub fn new(layout: Layout, have: Bitfield, own: ClientId, window: u32, seed: u64) -> Self {
         assert_eq!(have.len(), layout.count(), "the bitfield is of this layout");
-        let rarity = Rarity::new(layout, &have);
+        let (rarity, begins) = (Rarity::new(layout, &have), have.is_empty());
         let mut picker = Self {
             layout,
             own,
@@ -204,6 +204,7 @@ impl Picker {
             places: Vec::new(),
             free: Vec::new(),
             share: Share { rank: 0, of: 1 },
+            scattered: if begins { 0 } else { SCATTERED_MAX },
             equals: Vec::new(),
         };
         picker.advance_hash_position();
@@ -320,6 +321,17 @@ impl Picker {
         }
     }
 
+    /// The connection is silent: what is in flight on it goes back as far as peers hold it that were not asked for it.
+    /// The rest would only be asked of the same peer again.
+    pub fn snub(&mut self, lane: Lane) {
+        for piece in self.lanes.get(&lane).cloned().unwrap_or_default() {
+            let asked = self.flights.get(&piece).map_or(0, Copies::len);
+            if self.availability(piece) as usize > asked {
+                self.failed(lane, piece);
+            }
+        }
+    }
+
     /// The pieces that are here.
     pub fn have(&self) -> &Bitfield {
         &self.have
@@ -353,19 +365,56 @@ impl Picker {
     }
 
     fn pick_missing(&mut self, peer: PeerSlot) -> Option<PieceIndex> {
+        let complete = matches!(self.holdings(peer), Some(Holdings::All));
+        let scarce = self.is_scarce(peer);
+        let may_repeat = !scarce || self.may_repeat(peer);
         let holdings = holdings_mut(&mut self.places, peer)?;
         let rarest = self.rarity.rarest(holdings)?;
+        // What others hold too can be asked of them.
+        if rarest.count > 0 && !may_repeat {
+            return None;
+        }
+        let windows = match () {
+            () if scarce => self.share.of.min(WINDOWS_MAX),
+            () if complete && self.scattered < SCATTERED_MAX => WINDOWS_MAX,
+            () => 1,
+        };
+        let window = self.window.saturating_mul(windows);
         let ahead = rarest.first - self.hash_position;
-        let start = if ahead < self.window { self.hash_position } else { rarest.first };
-        let range = rarest.first..start.saturating_add(self.window);
+        let start = if ahead < window { self.hash_position } else { rarest.first };
+        let range = rarest.first..start.saturating_add(window);
         self.rarity.equals(holdings, rarest.count, range, &mut self.equals);
-        self.share.narrow(&mut self.equals, self.window);
+        let own = self.share.narrow(&mut self.equals, self.window);
+        if scarce && !own {
+            if !may_repeat {
+                return None;
+            }
+            // The members whose share it is begin at the other end.
+            self.equals.drain(..self.equals.len() / 4 * 3);
+        }
+        self.scattered = self.scattered.saturating_add(1);
         let chosen = self.random.below(self.equals.len());
         self.layout.index(self.equals[chosen])
     }
 
+    /// Whether the peer is one of few who hold all, fewer than the members who want it.
+    fn is_scarce(&self, peer: PeerSlot) -> bool {
+        let complete = matches!(self.holdings(peer), Some(Holdings::All));
+        complete && self.rarity.seeds() < self.share.of
+    }
+
+    /// Whether a scarce peer is asked even for what others may be asking it for too, or for what others hold: only while
+    /// little else is asked of it, so that a download goes on if the others do not.
+    fn may_repeat(&self, peer: PeerSlot) -> bool {
+        let lanes = self.lanes.range(peer.lane(0)..=peer.lane(u16::MAX));
+        lanes.map(|(_, pieces)| pieces.len()).sum::<usize>() < REPEATED_MAX
+    }
+
     fn pick_copy(&self, lane: Lane) -> Option<PieceIndex> {
         if self.rarity.obtainable() > 0 || self.lanes.contains_key(&lane) {
+            return None;
+        }
+        if self.is_scarce(lane.peer) && !self.may_repeat(lane.peer) {
             return None;
         }
         let holdings = self.holdings(lane.peer)?;
@@ -539,6 +588,7 @@ mod tests {
     #[test]
     fn once_the_window_is_all_asked_for_the_choice_is_in_the_nearest_one() {
         let mut picker = Picker::new(layout(500), bits(500, []), OWN, 10, 1);
+        picker.scattered = SCATTERED_MAX;
         let peer = picker.add_peer(client(1));
         picker.set_bitfield(peer, &Bitfield::all(layout(500)));
         let mut left: BTreeSet<_> = (0..500).collect();
@@ -551,6 +601,7 @@ mod tests {
     #[test]
     fn the_complete_file_hash_is_never_further_behind_than_a_window_when_pieces_are_equally_rare() {
         let (mut picker, [peer]) = picker(1000, [bits(1000, 0..1000)]);
+        picker.scattered = SCATTERED_MAX;
         while let Some(piece) = pick(&mut picker, peer.lane(0)) {
             assert!(piece < picker.hash_position() + WINDOW);
             receive(&mut picker, peer.lane(0), piece);
@@ -881,6 +932,8 @@ mod tests {
         here: Vec<bool>,
         flights: Vec<Vec<Lane>>,
         peers: Vec<ModelPeer>,
+        /// Pieces that were picked and not copies.
+        chosen: u32,
     }
 
     struct ModelPeer {
@@ -902,6 +955,7 @@ mod tests {
         Stray { piece: u32 },
         Fail { lane: u16, nth: usize },
         GiveBack { lane: u16 },
+        Snub { lane: u16 },
     }
 
     fn step() -> impl Strategy<Value = (usize, Step)> {
@@ -915,6 +969,7 @@ mod tests {
             1 => any::<u32>().prop_map(|piece| Step::Stray { piece }),
             2 => (0..2u16, 0..4usize).prop_map(|(lane, nth)| Step::Fail { lane, nth }),
             1 => (0..2u16).prop_map(|lane| Step::GiveBack { lane }),
+            1 => (0..2u16).prop_map(|lane| Step::Snub { lane }),
         ];
         (any::<usize>(), step)
     }
@@ -924,8 +979,9 @@ mod tests {
             let mut random = SplitMix(seed);
             let have = bits(pieces, (0..pieces).filter(|_| random.below(100) < here_percent));
             let here = layout(pieces).indexes().map(|piece| have.has(piece)).collect();
+            let chosen = if have.is_empty() { 0 } else { SCATTERED_MAX };
             let picker = Picker::new(layout(pieces), have, OWN, window, seed);
-            Self { picker, window, here, flights: vec![Vec::new(); pieces as usize], peers: Vec::new() }
+            Self { picker, window, here, flights: vec![Vec::new(); pieces as usize], peers: Vec::new(), chosen }
         }
 
         fn availability(&self, piece: usize) -> usize {
@@ -948,26 +1004,60 @@ mod tests {
                 return self.right_copy(peer, lane).into_iter().collect();
             };
             let equals: Vec<_> = wanted.into_iter().filter(|&piece| self.availability(piece) == rarest).collect();
-            let window = self.window as usize;
+            let (scarce, may_repeat) = (self.is_scarce(peer), self.may_repeat(peer));
+            if scarce && !may_repeat && rarest > self.seeds() {
+                return Vec::new();
+            }
+            let windows = match scarce {
+                true => self.members().len() as u32 + 1,
+                false if Self::is_complete(peer) && self.chosen < SCATTERED_MAX => WINDOWS_MAX,
+                false => 1,
+            };
+            let quarter = (self.window as usize).div_ceil(4).max(self.members().len() + 1);
+            let window = (self.window * windows.min(WINDOWS_MAX)) as usize;
             let hash = self.here.iter().position(|&here| !here).expect("something is missing");
             let start = if equals[0] < hash + window { hash } else { equals[0] };
             let near: Vec<_> = equals.into_iter().filter(|&piece| piece < start + window).collect();
-            let complete = |peer: &&ModelPeer| !peer.holds.is_empty() && peer.holds.iter().all(|&held| held);
-            let members: Vec<_> = self.peers.iter().filter(|peer| peer.here && !complete(peer)).collect();
+            let members = self.members();
             let rank = members.iter().filter(|peer| client(peer.client) < OWN).count();
             let own: Vec<_> = near.iter().copied().filter(|piece| piece % (members.len() + 1) == rank).collect();
             match own.first() {
                 Some(first) if !members.is_empty() => {
-                    own.iter().copied().filter(|&piece| piece < first + window.div_ceil(4)).collect()
+                    own.iter().copied().filter(|&piece| piece < first + quarter).collect()
                 }
+                _ if scarce && !may_repeat => Vec::new(),
+                _ if scarce => near[near.len() / 4 * 3..].to_vec(),
                 _ => near,
             }
+        }
+
+        fn is_complete(peer: &ModelPeer) -> bool {
+            !peer.holds.is_empty() && peer.holds.iter().all(|&held| held)
+        }
+
+        fn members(&self) -> Vec<&ModelPeer> {
+            self.peers.iter().filter(|peer| peer.here && !Self::is_complete(peer)).collect()
+        }
+
+        fn seeds(&self) -> usize {
+            self.peers.iter().filter(|peer| peer.here && Self::is_complete(peer)).count()
+        }
+
+        fn is_scarce(&self, peer: &ModelPeer) -> bool {
+            peer.here && Self::is_complete(peer) && self.seeds() <= self.members().len()
+        }
+
+        fn may_repeat(&self, peer: &ModelPeer) -> bool {
+            self.flights.iter().flatten().filter(|lane| lane.peer == peer.slot).count() < REPEATED_MAX
         }
 
         fn right_copy(&self, peer: &ModelPeer, lane: Lane) -> Option<usize> {
             let pieces = 0..self.here.len();
             let open = pieces.clone().any(|piece| self.is_missing(piece) && self.availability(piece) > 0);
             if open || !peer.here || !self.in_flight_on(lane).is_empty() {
+                return None;
+            }
+            if self.is_scarce(peer) && !self.may_repeat(peer) {
                 return None;
             }
             let complete = |peer: &ModelPeer| peer.here && peer.holds.iter().all(|&held| held);
@@ -988,6 +1078,7 @@ mod tests {
             match picked {
                 Some(piece) => {
                     assert!(right.contains(&piece.as_usize()), "{piece:?} is none of {right:?}");
+                    self.chosen += u32::from(self.flights[piece.as_usize()].is_empty());
                     self.flights[piece.as_usize()].push(lane);
                 }
                 None => assert!(right.is_empty(), "nothing, though right were {right:?}"),
@@ -1059,6 +1150,13 @@ mod tests {
                 Step::GiveBack { lane } => {
                     self.picker.give_back(slot.lane(lane));
                     self.drop_flights(|_, copy| copy == slot.lane(lane));
+                }
+                Step::Snub { lane } => {
+                    self.picker.snub(slot.lane(lane));
+                    let others: Vec<_> = (0..self.here.len())
+                        .map(|piece| self.availability(piece) > self.flights[piece].len())
+                        .collect();
+                    self.drop_flights(|piece, copy| copy == slot.lane(lane) && others[piece]);
                 }
             }
         }

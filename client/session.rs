@@ -3,6 +3,7 @@
 use super::account::Account;
 use super::command::Command;
 use super::fetch;
+use super::limit::{Limit, Way};
 use super::link::CallError;
 use super::listing;
 use super::login;
@@ -56,6 +57,10 @@ impl Session {
                 }
                 login::log_in(&self.node, user, password)
             }
+            Command::Limit { change } => {
+                self.limit(change);
+                Ok(())
+            }
             other => {
                 let account = self.account()?;
                 self.carry_out_logged_in(&account, other)
@@ -65,7 +70,7 @@ impl Session {
 
     fn carry_out_logged_in(&mut self, account: &Arc<Account>, command: Command) -> Result<(), String> {
         match command {
-            Command::CreateUser { .. } | Command::Login { .. } => Ok(()),
+            Command::CreateUser { .. } | Command::Login { .. } | Command::Limit { .. } => Ok(()),
             Command::Logout => {
                 self.failures += account.downloads.failures();
                 login::log_out(&self.node);
@@ -122,6 +127,17 @@ impl Session {
             }
             Command::Wait { which } => self.wait(account, which),
         }
+    }
+
+    fn limit(&self, change: Option<(Way, Limit)>) {
+        let (uplink, downlink) = (&self.node.uplink, &self.node.swarm.downlink);
+        match change {
+            Some((Way::Upload, limit)) => uplink.set_limit(limit),
+            Some((Way::Download, limit)) => downlink.set_limit(limit),
+            None => {}
+        }
+        let lines = [format!("upload  {}", uplink.limit()), format!("download  {}", downlink.limit())];
+        self.node.terminal.results(lines.to_vec());
     }
 
     /// A request whose answer is yes or no.

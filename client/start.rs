@@ -1,6 +1,7 @@
 //! Puts the client together, runs the prompt, and takes it apart again.
 
 use super::args::{Args, default_state_dir};
+use super::limit_downlink::Downlink;
 use super::link::CheckFingerprint;
 use super::login;
 use super::node::{Node, NodeOptions};
@@ -62,7 +63,7 @@ fn prepare(args: Args, terminal: &Terminal) -> Result<Ready, String> {
         state,
         check,
         upload_limit: args.upload_limit,
-        swarm: SwarmOptions { workers: WORKERS, patience },
+        swarm: SwarmOptions { workers: WORKERS, patience, downlink: Downlink::new(args.download_limit) },
         terminal: terminal.clone(),
     };
     Ok(Ready { options, stop })

@@ -9,6 +9,7 @@ mod event;
 use super::dialer::{DialJob, Dialer};
 use super::download::Download;
 use super::keyring::Keyring;
+use super::limit_downlink::Downlink;
 use super::peer_link::{DialError, DropReason, PeerLink, Step};
 use super::waker::Waker;
 use crate::model::id::{ClientId, GroupRef};
@@ -49,6 +50,8 @@ pub struct SwarmOptions {
     pub workers: usize,
     /// How long a download waits for a member that holds what is missing before it fails; none: for ever.
     pub patience: Option<Duration>,
+    /// How fast pieces may come in.
+    pub downlink: Arc<Downlink>,
 }
 
 /// The engine.
@@ -168,33 +171,31 @@ impl Engine {
         }
     }
 
-    /// Waits until a parked connection is readable, somebody wakes the engine, or the time is up; moves what is
-    /// readable from parked to ready.
+    /// Waits until a parked connection is readable, somebody wakes the engine, or the time is up; moves what can be
+    /// worked on from parked to ready. A connection that waits for the limit is not looked at before its time.
     fn wait(&mut self, timeout: Option<Duration>) {
-        let readable: Vec<bool> = {
-            let links = self.entries.values().flat_map(|entry| &entry.parked);
+        let links = || self.entries.values().flat_map(|entry| &entry.parked);
+        let due = links().filter_map(PeerLink::not_before).min();
+        let due = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let timeout = timeout.into_iter().chain(due).min();
+        let mut readable = {
             let mut fds = vec![PollFd::new(&*self.post.waker, PollFlags::IN)];
-            fds.extend(links.map(|link| PollFd::new(link.stream(), PollFlags::IN)));
+            let open = links().filter(|link| link.not_before().is_none());
+            fds.extend(open.map(|link| PollFd::new(link.stream(), PollFlags::IN)));
             let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
             // An error (a signal) counts as nothing readable; the next turn sees what is.
-            match rustix::event::poll(&mut fds, timeout.as_ref()) {
-                Ok(1..) => {
-                    if !fds[0].revents().is_empty() {
-                        self.post.waker.clear();
-                    }
-                    fds.iter().skip(1).map(|fd| !fd.revents().is_empty()).collect()
-                }
-                _ => Vec::new(),
+            let some = matches!(rustix::event::poll(&mut fds, timeout.as_ref()), Ok(1..));
+            if some && !fds[0].revents().is_empty() {
+                self.post.waker.clear();
             }
+            let readable: Vec<bool> = fds.iter().skip(1).map(|fd| some && !fd.revents().is_empty()).collect();
+            readable.into_iter()
         };
-        if readable.is_empty() {
-            return;
-        }
-        let mut readable = readable.into_iter();
+        let now = Instant::now();
         for entry in self.entries.values_mut() {
-            let parked = std::mem::take(&mut entry.parked);
-            for link in parked {
-                if readable.next() == Some(true) { entry.ready.push_back(link) } else { entry.parked.push(link) }
+            for link in std::mem::take(&mut entry.parked) {
+                let ready = link.not_before().map_or_else(|| readable.next() == Some(true), |when| when <= now);
+                if ready { entry.ready.push_back(link) } else { entry.parked.push(link) }
             }
         }
     }
@@ -371,11 +372,7 @@ impl Engine {
                 continue;
             };
             entry.download.tick(now);
-            let mut went_back = false;
-            let failed = entry.sift_parked(|link| {
-                went_back |= link.check_time(now)?;
-                Ok(())
-            });
+            let failed = entry.sift_parked(|link| link.check_time(now));
             let useful = entry.is_useful();
             if let Err(why) = entry.candidates.check_patience(now, useful) {
                 entry.stop();
@@ -386,9 +383,8 @@ impl Engine {
             for (link, reason) in failed {
                 self.drop_link(link, reason);
             }
-            if went_back {
-                self.ask_parked(id);
-            }
+            // Pieces may have gone back, and what was left to others may be asked for by now.
+            self.ask_parked(id);
         }
     }
 
@@ -425,8 +421,9 @@ impl Engine {
             entry.busy += 1;
             self.busy += 1;
             let (post, others_wait) = (self.post.clone(), self.others_wait.clone());
+            let downlink = self.options.downlink.clone();
             self.pool.spawn(move || {
-                let step = link.work(|| others_wait.load(Ordering::Relaxed));
+                let step = link.work(&downlink, || others_wait.load(Ordering::Relaxed));
                 post.send(Event::Returned(link, step));
             });
         }

@@ -109,6 +109,9 @@ commands! {
     StopShare ["stop_share"], "<group_id> <file_name>" [2],
         "stop sharing a file in a group"
         "The file itself is not touched."
+    Limit ["limit"], "[<upload|download> <rate>]" [0, 2],
+        "show how fast files may go out and come in, or change it"
+        "The rate is in bytes per second, as in 500K or 20M (powers of 1000), or none. It holds until you leave."
     Wait ["wait"], "[<group_id> <file_name>]" [0, 2],
         "wait until that download, or every download, has ended"
         "At the end of a script all downloads are waited for without it."

@@ -6,6 +6,7 @@ use common::relay::Relay;
 use common::{LONG, TestTracker, fingerprint, silent_tracker};
 use groupshare::client::command::{Surroundings, Typed, parse};
 use groupshare::client::limit::Limit;
+use groupshare::client::limit_downlink::Downlink;
 use groupshare::client::link::CallError;
 use groupshare::client::login;
 use groupshare::client::node::{Node, NodeOptions};
@@ -75,7 +76,7 @@ impl Person {
             state: StateDir::open(&folder.join("state")).expect("a folder"),
             check: Box::new(|shown| if shown == fingerprint() { Ok(()) } else { Err("wrong key".into()) }),
             upload_limit: Limit::NONE,
-            swarm: SwarmOptions { workers: WORKERS, patience: None },
+            swarm: SwarmOptions { workers: WORKERS, patience: None, downlink: Downlink::new(Limit::NONE) },
             terminal,
         };
         let (node, inbox) = Node::start(options).expect("started");

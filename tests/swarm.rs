@@ -8,6 +8,7 @@ use groupshare::client::download::{Download, Ground, Subject};
 use groupshare::client::file_stamp::Stamps;
 use groupshare::client::keyring::Keyring;
 use groupshare::client::limit::Limit;
+use groupshare::client::limit_downlink::Downlink;
 use groupshare::client::limit_uplink::Uplink;
 use groupshare::client::part::{Opened, Part, PartLabel};
 use groupshare::client::seeding::{Seeder, SeederEvent};
@@ -96,10 +97,10 @@ impl Member {
     }
 
     fn with_patience(number: u8, patience: Option<Duration>) -> Self {
-        Self::with_limit(number, patience, Limit::NONE)
+        Self::with_limits(number, patience, Limit::NONE, Limit::NONE)
     }
 
-    fn with_limit(number: u8, patience: Option<Duration>, upload: Limit) -> Self {
+    fn with_limits(number: u8, patience: Option<Duration>, upload: Limit, download: Limit) -> Self {
         let keyring = Arc::new(Keyring::default());
         keyring.put(key(7));
         let serving = Arc::new(Serving::start().expect("a thread"));
@@ -108,7 +109,7 @@ impl Member {
         let seeder =
             Seeder::start(listener, keyring.clone(), serving.clone(), Uplink::new(upload), events).expect("a thread");
         let (tell, told) = channel::unbounded();
-        let options = SwarmOptions { workers: WORKERS, patience };
+        let options = SwarmOptions { workers: WORKERS, patience, downlink: Downlink::new(download) };
         let swarm = Swarm::start(options, keyring.clone(), user(number), tell).expect("threads");
         Self {
             folder: tempfile::tempdir().expect("a folder"),
@@ -449,18 +450,30 @@ fn without_the_key_of_the_group_nobody_gets_a_byte_of_a_piece() {
     assert_eq!(served.given(), 0);
 }
 
-#[test]
-fn what_is_served_keeps_to_the_upload_limit() {
+/// A file of 4 MiB goes from one member to another, who finishes no sooner than this rate allows.
+fn takes_the_time_of(rate: u64, seeder: &Member, leecher: &Member) {
     let data = bytes(8 * PIECE_LEN as usize);
     let subject = subject_of(&data);
-    let rate = 5_000_000;
-    let (seeder, leecher) = (Member::with_limit(1, None, Limit::of(rate)), Member::new(2));
     seeder.seed(&data, &subject, all(&subject));
     let begun = Instant::now();
     leecher.download(1, &subject);
     leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
     leecher.expect_finished(&data);
-    // A burst of 50 ms is allowed.
-    let least = Duration::from_secs_f64(data.len() as f64 / rate as f64) - Duration::from_millis(50);
+    // A burst of 50 ms is allowed, and what several connections have begun to take.
+    let least = Duration::from_secs_f64(data.len() as f64 / rate as f64) - Duration::from_millis(100);
     assert!(begun.elapsed() >= least, "{:?}, {least:?} at the least", begun.elapsed());
+}
+
+#[test]
+fn what_is_served_keeps_to_the_upload_limit() {
+    let rate = 5_000_000;
+    let seeder = Member::with_limits(1, None, Limit::of(rate), Limit::NONE);
+    takes_the_time_of(rate, &seeder, &Member::new(2));
+}
+
+#[test]
+fn what_comes_in_keeps_to_the_download_limit() {
+    let rate = 5_000_000;
+    let leecher = Member::with_limits(2, None, Limit::NONE, Limit::of(rate));
+    takes_the_time_of(rate, &Member::new(1), &leecher);
 }

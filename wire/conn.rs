@@ -235,8 +235,20 @@ impl Receiver {
     /// Takes what has come in without waiting; true once a frame is whole, which [`Receiver::frame`] shows until
     /// [`Receiver::next_frame`].
     pub fn poll(&mut self) -> Result<bool, RecvError> {
+        self.poll_within(usize::MAX)
+    }
+
+    /// The same, but takes this many bytes from the socket at most.
+    pub fn poll_within(&mut self, len_max: usize) -> Result<bool, RecvError> {
+        let end = self.polled.saturating_add(len_max as u64);
         while !self.opener.advance(&self.keys)? {
-            match rustix::net::recv(&*self.stream, self.opener.room(), RecvFlags::DONTWAIT) {
+            let room = self.opener.room();
+            let left = usize::try_from(end - self.polled).unwrap_or(usize::MAX);
+            let len = room.len().min(left);
+            if len == 0 {
+                return Ok(false);
+            }
+            match rustix::net::recv(&*self.stream, &mut room[..len], RecvFlags::DONTWAIT) {
                 Ok((0, _)) => return Err(self.ended()),
                 Ok((len, _)) => {
                     self.polled += len as u64;
