@@ -363,7 +363,9 @@ fn opened(receiver: &mut Receiver, layout: Layout) -> Result<Bitfield, DialError
                 });
                 return Ok(bits);
             }
-            Answer::Refused { code, .. } if code == Code::NotServed as u16 => return Err(DialError::NotNow),
+            Answer::Refused { code, .. } if [Code::NotServed as u16, Code::Busy as u16].contains(&code) => {
+                return Err(DialError::NotNow);
+            }
             _ => return Err(failed(&"it did not answer the first question")),
         }
     }

@@ -17,16 +17,23 @@ use crate::wire::handshake;
 use crate::wire::peer::{Answer, Ask};
 use crossbeam_channel as channel;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Most connections that are served at once; one more is told to come back later.
 pub const CONNECTIONS_MAX: usize = 128;
+/// A member may have this part of the free places, and one connection in any case while there is a place. Who comes
+/// first so keeps nobody out, and fewer connections each are left as more members come.
+const MEMBER_PART: usize = 8;
+/// Connections that were turned away or ended and are given time to read why.
+const LEAVING_MAX: usize = 64;
+/// How much time, at least where fewer leave.
+const LEAVING: Duration = Duration::from_secs(2);
 /// Stack of a connection's thread; buffers are on the heap.
 const STACK_LEN: usize = 256 * 1024;
 
@@ -56,12 +63,16 @@ struct Shared {
     last_connection: AtomicU64,
     // Locked.
     connections: Mutex<HashMap<u64, Connection>>,
+    /// Half closed, and since when.
+    leaving: Mutex<VecDeque<(Instant, Arc<TcpStream>)>>,
 }
 
 struct Connection {
     /// For ending the connection at any stage.
     stream: Arc<TcpStream>,
     group: Option<GroupRef>,
+    /// Who asks, once that was said.
+    user: Option<UserId>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -90,6 +101,7 @@ impl Seeder {
             closing: AtomicBool::new(false),
             last_connection: AtomicU64::new(0),
             connections: Mutex::default(),
+            leaving: Mutex::default(),
         });
         let thread = std::thread::Builder::new().name("seeder".into()).spawn({
             let shared = shared.clone();
@@ -138,7 +150,7 @@ impl Drop for Seeder {
 
 fn end(stream: &TcpStream) {
     // Fails only if the connection is gone already.
-    let _ = stream.shutdown(std::net::Shutdown::Both);
+    let _ = stream.shutdown(Shutdown::Both);
 }
 
 fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
@@ -165,9 +177,11 @@ fn take_in(shared: &Arc<Shared>, stream: TcpStream) {
         drop(connections);
         // The refusal fits into the empty socket buffer, so this does not wait.
         let _ = (&*stream).write_all(&refusal_in_clear(Code::Busy));
+        let _ = stream.shutdown(Shutdown::Write);
+        shared.see_off(stream);
         return;
     }
-    connections.insert(id, Connection { stream: stream.clone(), group: None, thread: None });
+    connections.insert(id, Connection { stream: stream.clone(), group: None, user: None, thread: None });
     let thread = std::thread::Builder::new().name(format!("seed-{id}")).stack_size(STACK_LEN).spawn({
         let shared = shared.clone();
         move || {
@@ -211,20 +225,47 @@ fn serve(shared: &Shared, id: u64, stream: Arc<TcpStream>) {
     if shared.keyring.by_id(key_id).is_none() {
         return;
     }
-    let Ok((mut receiver, sender)) = conn::split(stream, keys, EARLY_FRAME_LEN_MAX, true) else {
+    let Ok((mut receiver, sender)) = conn::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, true) else {
         return;
     };
-    if let Some((served, user)) = open(shared, group, &mut receiver, &sender) {
+    if let Some((served, user)) = open(shared, id, group, &mut receiver, &sender) {
         let seat = shared.uplink.join(&user);
         answer(shared, &served, &seat, &mut receiver, &sender);
         served.leave(&sender);
     }
     sender.finish();
+    shared.see_off(stream);
+}
+
+impl Shared {
+    /// Leaves a half closed socket open for a moment: if it were closed with bytes unread in it, what was said last would
+    /// be lost.
+    fn see_off(&self, stream: Arc<TcpStream>) {
+        let now = Instant::now();
+        let mut leaving = self.leaving.lock();
+        let over = |(since, _): &(Instant, _)| now.duration_since(*since) >= LEAVING;
+        while leaving.len() >= LEAVING_MAX || leaving.front().is_some_and(over) {
+            leaving.pop_front();
+        }
+        leaving.push_back((now, stream));
+    }
+
+    /// Whether this member may have one more connection, which is then taken down as the member's.
+    fn admit(&self, id: u64, user: &UserId) -> bool {
+        let mut connections = self.connections.lock();
+        let theirs = connections.values().filter(|other| other.user.as_ref() == Some(user)).count();
+        let admitted = theirs <= CONNECTIONS_MAX.saturating_sub(connections.len()) / MEMBER_PART;
+        if let Some(connection) = connections.get_mut(&id).filter(|_| admitted) {
+            connection.user = Some(user.clone());
+        }
+        admitted
+    }
 }
 
 /// Takes the first message, which says what the connection is about and who asks.
 fn open(
     shared: &Shared,
+    id: u64,
     group: GroupRef,
     receiver: &mut Receiver,
     sender: &Arc<Sender>,
@@ -235,6 +276,10 @@ fn open(
         let _ = sender.send(request, &Answer::refused(&Code::Malformed.into()));
         return None;
     };
+    if !shared.admit(id, &user) {
+        let _ = sender.send(request, &Answer::refused(&Code::Busy.into()));
+        return None;
+    }
     let served = shared.serving.find(group, info_hash);
     let Some((served, have)) = served.and_then(|served| served.attend(sender).map(|have| (served, have))) else {
         let _ = sender.send(request, &Answer::refused(&Code::NotServed.into()));

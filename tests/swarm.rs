@@ -11,7 +11,7 @@ use groupshare::client::limit::Limit;
 use groupshare::client::limit_downlink::Downlink;
 use groupshare::client::limit_uplink::Uplink;
 use groupshare::client::part::{Opened, Part, PartLabel};
-use groupshare::client::seeding::{Seeder, SeederEvent};
+use groupshare::client::seeding::{CONNECTIONS_MAX, Seeder, SeederEvent};
 use groupshare::client::serving::{Served, Serving};
 use groupshare::client::source::Source;
 use groupshare::client::swarm::{Swarm, SwarmEvent, SwarmOptions, WORKERS};
@@ -23,10 +23,12 @@ use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::path::RelPath;
 use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::wire::client_tracker::{GroupKey, Peer};
-use groupshare::wire::conn::HANDSHAKE_DEADLINE;
+use groupshare::wire::conn::{self, HANDSHAKE_DEADLINE};
 use groupshare::wire::error::Code;
+use groupshare::wire::frame::FRAME_LEN_MAX;
 use groupshare::wire::handshake::{self, HandshakeError, Secret};
 use groupshare::wire::manifest;
+use groupshare::wire::peer::{Answer, Ask};
 use sha1::{Digest, Sha1};
 use std::fs;
 use std::io::{Read, Write};
@@ -476,4 +478,58 @@ fn what_comes_in_keeps_to_the_download_limit() {
     let rate = 5_000_000;
     let leecher = Member::with_limits(2, None, Limit::NONE, Limit::of(rate));
     takes_the_time_of(rate, &Member::new(1), &leecher);
+}
+
+#[test]
+fn a_member_gets_many_connections_but_leaves_places_for_others() {
+    let data = bytes(10);
+    let subject = subject_of(&data);
+    let seeder = Member::new(1);
+    seeder.seed(&data, &subject, all(&subject));
+    let addr = seeder.peer(1, &subject).addr;
+    let open = |number: u8| {
+        let stream = TcpStream::connect(addr).expect("the seeder listens");
+        stream.set_read_timeout(Some(DEADLINE)).expect("an option");
+        let keys = handshake::peer_to_peer(&mut &stream, KeyId([7; 16]), &Secret([7; 32])).expect("a member");
+        let (mut receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, true).expect("a connection");
+        let ask = Ask::Open { info_hash: subject.content.info_hash, user: user(number) };
+        sender.send(1, &ask).expect("sent");
+        match receiver.recv(DEADLINE).expect("an answer").message().expect("one that is understood") {
+            Answer::Opened { .. } => Ok((receiver, sender)),
+            Answer::Refused { code, .. } => Err(code),
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut first = Vec::new();
+    let refused = loop {
+        match open(2) {
+            Ok(connection) => first.push(connection),
+            Err(code) => break code,
+        }
+    };
+    assert_eq!(refused, Code::Busy as u16);
+    assert!((8..=16).contains(&first.len()), "{}", first.len());
+    // Others get theirs, if fewer, and who has left makes room.
+    let others: Vec<_> = (3..40).map(|number| open(number).expect("there is a place")).collect();
+    assert_eq!(open(2).map(drop), Err(Code::Busy as u16));
+    drop(open(50).expect("there is a place"));
+    first.iter().for_each(|(_, sender)| sender.end());
+    wait_until("the places are free again", || open(2).is_ok());
+    drop(others);
+}
+
+#[test]
+fn who_finds_no_place_reads_why() {
+    let seeder = Member::new(1);
+    let data = bytes(10);
+    let addr = seeder.peer(1, &subject_of(&data)).addr;
+    let connect = || TcpStream::connect(addr).expect("the seeder listens");
+    // These say nothing and are waited for.
+    let _taken: Vec<_> = (0..CONNECTIONS_MAX).map(|_| connect()).collect();
+    for _ in 0..100 {
+        let mut late = connect();
+        late.set_read_timeout(Some(DEADLINE)).expect("an option");
+        let refused = handshake::peer_to_peer(&mut late, KeyId([7; 16]), &Secret([7; 32]));
+        assert!(matches!(refused, Err(HandshakeError::Refused(Some(Code::Busy)))), "{refused:?}");
+    }
 }
