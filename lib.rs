@@ -37,6 +37,7 @@ pub mod tracker {
     pub mod herald;
     pub mod identity;
     pub mod journal;
+    pub mod ledger;
     pub mod manifests;
     pub mod password;
     pub mod presence;

@@ -250,7 +250,6 @@ fn damage_in_the_last_batch_is_cut_off_with_a_warning_and_the_journal_goes_on_un
     drop(opened.journal);
     let again = open(&disk, PLAIN);
     assert_eq!(again.state.digest(), opened.state.digest());
-    assert_eq!(again.origin.incarnation, 78);
 }
 
 #[test]
@@ -280,7 +279,6 @@ fn damage_that_a_later_batch_follows_is_refused_and_repaired_only_when_asked() {
     assert_eq!(std::fs::read(copy.join(&map.name)).expect("there"), bytes);
     let opened = start().expect("starts");
     assert_eq!(opened.state.digest(), map.digests[21]);
-    assert_eq!(opened.origin.incarnation, 99);
     assert!(journal::check(&*disk()).expect("readable").1);
 }
 
@@ -315,6 +313,11 @@ fn an_empty_folder_is_a_fresh_start_and_a_newer_or_foreign_journal_is_refused() 
     let disk = MemDisk::default();
     let opened = open(&disk, PLAIN);
     assert_eq!((opened.state.op_count(), opened.origin), (0, origin()));
+    drop(opened);
+    // Nobody can tell a folder that comes from a backup: no start gives ids that an earlier one may have given.
+    let next = Owner { fresh_incarnation: 79, ..OWNER };
+    let opened = Journal::open(Arc::new(disk.clone()), next, PLAIN, Arc::new(|_: &str| {})).expect("sound");
+    assert_eq!(opened.origin.incarnation, 79);
     drop(opened);
     let other = Owner { tracker: 2, ..OWNER };
     let error = Journal::open(Arc::new(disk.clone()), other, PLAIN, Arc::new(|_: &str| {})).err().expect("refused");

@@ -1,14 +1,16 @@
-//! The path of a change: accepted against the leading state, made durable in a group with others, then published.
+//! The path of a change: taken into the ledger, made durable in a group with others, then published.
 //!
-//! The leading state holds every op accepted so far; the durable one, which all readers see, only those that the log has
-//! kept. A writer thread moves ops from the one to the other, batch by batch: while the log keeps a batch, the next one
-//! gathers. Whoever submits a change waits for the batch that holds its op, so that an answer never runs ahead of the log.
+//! The ledger holds every op accepted here or received from another tracker; the durable state, which all readers see, only
+//! those that the log has kept. A writer thread moves ops from the one to the other, batch by batch: while the log keeps a
+//! batch, the next one gathers. Whoever submits a change waits for the batch that holds its op, so that an answer never runs
+//! ahead of the log.
 
-use super::accept::{Accepted, Change, accept};
+use super::accept::Change;
+use super::ledger::{Ledger, Submission};
 use super::state::State;
 use super::state::effect::Effect;
 use crate::model::id::{CommandId, OpId, Origin};
-use crate::model::op::{Op, OpBody};
+use crate::model::op::Op;
 use crate::wire::error::{Code, Refusal};
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::collections::HashMap;
@@ -51,12 +53,29 @@ impl fmt::Display for AppendError {
 
 impl std::error::Error for AppendError {}
 
-/// The log of a tracker that keeps its state in memory only.
-#[derive(Debug, Default)]
-pub struct NoLog;
+/// Where ops can be read again.
+pub trait OpSource: Send + Sync {
+    /// Gives every op that the log has kept, in the order in which they came, until `take` says that it is enough. There
+    /// may be some among them that are not durable yet, or never will be.
+    ///
+    /// Errors: the log cannot be read, for this reason.
+    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), String>;
+}
 
-impl OpLog for NoLog {
-    fn append(&mut self, _: &[Op]) -> Result<(), AppendError> {
+/// The log of a tracker that keeps its ops in memory only. Clones are the same log.
+#[derive(Debug, Default, Clone)]
+pub struct MemoryLog(Arc<Mutex<Vec<Op>>>);
+
+impl OpLog for MemoryLog {
+    fn append(&mut self, ops: &[Op]) -> Result<(), AppendError> {
+        self.0.lock().extend_from_slice(ops);
+        Ok(())
+    }
+}
+
+impl OpSource for MemoryLog {
+    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), String> {
+        self.0.lock().iter().cloned().all(take);
         Ok(())
     }
 }
@@ -73,10 +92,12 @@ pub struct Committed {
 pub struct Published {
     /// The durable state from now on.
     pub after: Arc<State>,
-    /// The ops that led to it, in order.
+    /// The ops that led to it, in the order in which they came.
     pub ops: Vec<Op>,
-    /// What they have caused, in order.
+    /// What they have caused.
     pub effects: Vec<Effect>,
+    /// Whether some have their place before ops that were durable: then ids may have other aliases than before.
+    pub late: bool,
 }
 
 /// What somebody does who wants to know of the outcome of a change without waiting for it.
@@ -112,7 +133,7 @@ pub struct Committer {
 /// What submitters, readers and the writer share. No lock is held while the log works or the sink runs; where both are
 /// held, `lead` was taken before `durable`.
 struct Shared {
-    clock: OpClock,
+    source: Arc<dyn OpSource>,
     durable: RwLock<Arc<State>>,
     lead: Mutex<Lead>,
     /// Wakes the writer: an op waits, or the end has come.
@@ -121,13 +142,14 @@ struct Shared {
 
 /// Everything that is not yet durable.
 ///
-/// Invariants: `state` is the durable state with the batch that the log works on and `ops` folded in; `underway` holds
-/// exactly the commands of those ops.
+/// Invariants: the ledger holds the durable ops, the batch that the log works on, and `ops`; `underway` holds exactly the
+/// commands of those that are not durable.
 struct Lead {
-    state: State,
+    ledger: Ledger,
     /// The ops that wait for the log, what they have caused, and the batch they will form.
     ops: Vec<Op>,
     effects: Vec<Effect>,
+    late: bool,
     batch: Arc<Batch>,
     underway: HashMap<CommandId, Arc<Batch>>,
     /// Why the last append failed; gone when one succeeds.
@@ -136,23 +158,17 @@ struct Lead {
 }
 
 impl Lead {
-    /// The last batch that is not durable, if there is one: once it is, so is all of `state`.
+    fn must_be_open(&self) -> Result<(), Refusal> {
+        match &self.trouble {
+            Some(trouble @ AppendError::Failed(_)) => Err(Refusal::about(Code::Unavailable, trouble)),
+            _ if self.closing => Err(Code::Closing.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The last batch that is not durable, if there is one: once it is, so is all that the ledger holds.
     fn youngest(&self) -> Option<&Arc<Batch>> {
         if self.ops.is_empty() { self.underway.values().next() } else { Some(&self.batch) }
-    }
-}
-
-/// Issues ops for one origin. What comes next follows from the state they are accepted against, so that a sequence is
-/// used again if its op was never kept, and has no gap.
-#[derive(Debug, Clone, Copy)]
-struct OpClock {
-    origin: Origin,
-}
-
-impl OpClock {
-    fn stamp(self, state: &State, command: CommandId, body: OpBody) -> Op {
-        let id = OpId { origin: self.origin, seq: state.seen(self.origin) + 1 };
-        Op { id, lamport: state.lamport() + 1, command, body }
     }
 }
 
@@ -218,20 +234,27 @@ impl Pending {
 }
 
 impl Committer {
-    /// Starts the writer on a log that holds exactly the ops of `state`. Ops are issued under `origin`. Fails if no
-    /// thread can be started.
-    pub fn start(origin: Origin, state: State, log: Box<dyn OpLog>, sink: Sink) -> io::Result<Self> {
+    /// Starts the writer on a log that holds exactly the ops of `state`, which `source` gives back. Ops are issued under
+    /// `origin`. Fails if no thread can be started.
+    pub fn start(
+        origin: Origin,
+        state: State,
+        log: Box<dyn OpLog>,
+        source: Arc<dyn OpSource>,
+        sink: Sink,
+    ) -> io::Result<Self> {
         let lead = Lead {
-            state: state.clone(),
+            ledger: Ledger::new(origin, state.clone()),
             ops: Vec::new(),
             effects: Vec::new(),
+            late: false,
             batch: Arc::default(),
             underway: HashMap::new(),
             trouble: None,
             closing: false,
         };
         let shared = Arc::new(Shared {
-            clock: OpClock { origin },
+            source,
             durable: RwLock::new(Arc::new(state)),
             lead: Mutex::new(lead),
             work: Condvar::new(),
@@ -264,6 +287,14 @@ impl Committer {
         Ok((committed, batch.map(Pending)))
     }
 
+    /// Takes ops of other trackers, those of one origin in sequence, and returns when they are durable. Ops that are known
+    /// are passed over, as is what comes behind a gap. Refusals: `Unavailable` if the log did not keep them or old ops
+    /// could not be read, `Closing`.
+    pub fn receive(&self, ops: Vec<Op>) -> Result<(), Refusal> {
+        let batch = self.shared.receive(ops)?;
+        batch.map_or(Ok(()), |batch| batch.wait(COMMIT_WAIT_MAX))
+    }
+
     /// Why changes cannot be made at present, if the last attempt failed.
     pub fn trouble(&self) -> Option<AppendError> {
         self.shared.lead.lock().trouble.clone()
@@ -290,30 +321,55 @@ impl Shared {
     /// The answer to a change, and the batch that has to be durable before it may be given.
     fn submit(&self, command: CommandId, change: &Change) -> Result<(Committed, Option<Arc<Batch>>), Refusal> {
         let mut lead = self.lead.lock();
-        if let Some(first) = lead.state.command(command) {
+        if let Some(first) = lead.ledger.state().command(command) {
             return Ok((Committed { op: Some(first) }, lead.underway.get(&command).cloned()));
         }
-        if let Some(trouble @ AppendError::Failed(_)) = &lead.trouble {
-            return Err(Refusal::about(Code::Unavailable, trouble));
-        }
-        if lead.closing {
-            return Err(Code::Closing.into());
-        }
-        let body = match accept(&lead.state, change)? {
-            Accepted::Op(body) => body,
-            Accepted::Already => return Ok((Committed { op: None }, lead.youngest().cloned())),
+        lead.must_be_open()?;
+        let Lead { ledger, ops, effects, batch, .. } = &mut *lead;
+        let op = match ledger.submit(command, change)? {
+            Submission::Made(op) => op,
+            Submission::Known(first) => return Ok((Committed { op: Some(first) }, None)),
+            Submission::Already => return Ok((Committed { op: None }, lead.youngest().cloned())),
         };
-        let op = self.clock.stamp(&lead.state, command, body);
         let id = op.id;
-        let Lead { state, ops, effects, batch, .. } = &mut *lead;
-        state.apply(&op);
-        effects.extend_from_slice(state.caused());
+        effects.extend_from_slice(ledger.state().caused());
         ops.push(op);
         let batch = Arc::clone(batch);
         lead.underway.insert(command, Arc::clone(&batch));
         drop(lead);
         self.work.notify_one();
         Ok((Committed { op: Some(id) }, Some(batch)))
+    }
+
+    fn durable_ops(&self) -> Result<Vec<Op>, Refusal> {
+        let (durable, mut ops) = (Arc::clone(&self.durable.read()), Vec::new());
+        let read = self.source.read(&mut |op| {
+            if op.id.seq <= durable.seen(op.id.origin) {
+                ops.push(op);
+            }
+            true
+        });
+        read.map_err(|why| Refusal::about(Code::Unavailable, why)).map(|()| ops)
+    }
+
+    /// The batch in which these ops will be; `None` if all are durable.
+    fn receive(&self, ops: Vec<Op>) -> Result<Option<Arc<Batch>>, Refusal> {
+        let mut lead = self.lead.lock();
+        lead.must_be_open()?;
+        let received = lead.ledger.receive(ops, || self.durable_ops())?;
+        if received.ops.is_empty() {
+            return Ok(lead.youngest().cloned());
+        }
+        let batch = Arc::clone(&lead.batch);
+        for op in &received.ops {
+            lead.underway.insert(op.command, Arc::clone(&batch));
+        }
+        lead.ops.extend(received.ops);
+        lead.effects.extend(received.effects);
+        lead.late |= received.late;
+        drop(lead);
+        self.work.notify_one();
+        Ok(Some(batch))
     }
 
     /// The next batch with what will be published; `None` when the end has come.
@@ -325,9 +381,12 @@ impl Shared {
             }
             self.work.wait(&mut lead);
         }
-        let after = Arc::new(lead.state.clone());
-        let published =
-            Published { after, ops: std::mem::take(&mut lead.ops), effects: std::mem::take(&mut lead.effects) };
+        let published = Published {
+            after: Arc::new(lead.ledger.state().clone()),
+            ops: std::mem::take(&mut lead.ops),
+            effects: std::mem::take(&mut lead.effects),
+            late: std::mem::take(&mut lead.late),
+        };
         Some((published, std::mem::take(&mut lead.batch)))
     }
 
@@ -337,6 +396,7 @@ impl Shared {
             lead.underway.remove(&op.command);
         }
         lead.trouble = None;
+        lead.ledger.settle(&published.after);
         // Under the lock, so that a command is either underway or durable for whoever repeats it.
         *self.durable.write() = Arc::clone(&published.after);
     }
@@ -345,9 +405,10 @@ impl Shared {
     fn abandon(&self, error: AppendError) -> Settled {
         let refusal = Refusal::about(Code::Unavailable, &error);
         let mut lead = self.lead.lock();
-        lead.state = State::clone(&self.durable.read());
+        lead.ledger.reset(&self.durable.read());
         lead.ops.clear();
         lead.effects.clear();
+        lead.late = false;
         lead.trouble = Some(error);
         let gathering = std::mem::take(&mut lead.batch);
         let underway = std::mem::take(&mut lead.underway);
@@ -447,7 +508,7 @@ mod tests {
                 settled.react();
             });
             let log = Box::new(Scripted { given: given_to, answers: answers_from });
-            let committer = Committer::start(ORIGIN, State::new(), log, sink).expect("a thread starts");
+            let committer = Committer::start(ORIGIN, State::new(), log, nothing(), sink).expect("a thread starts");
             Self { answers, committer, given, published }
         }
 
@@ -468,6 +529,11 @@ mod tests {
         fn knows(&self, name: &str) -> bool {
             self.committer.state().user_named(&UserId::parse(name).expect(name)).is_some()
         }
+    }
+
+    /// For logs whose ops nobody needs again.
+    fn nothing() -> Arc<dyn OpSource> {
+        Arc::new(MemoryLog::default())
     }
 
     fn create(name: &str) -> Change {
@@ -584,7 +650,8 @@ mod tests {
                 panic!("as the test wants it")
             }
         }
-        let committer = Committer::start(ORIGIN, State::new(), Box::new(Panics), Box::new(|_| ())).expect("starts");
+        let committer =
+            Committer::start(ORIGIN, State::new(), Box::new(Panics), nothing(), Box::new(|_| ())).expect("starts");
         let refusal = committer.submit(command(1), &create("a")).expect_err("is refused");
         assert_eq!(refusal.code, Code::Unavailable);
         committer.shutdown();
@@ -692,7 +759,8 @@ mod tests {
         let sink = Box::new(move |settled: Settled| {
             settled.published.into_iter().for_each(|batch| published_to.send(batch).expect("the test listens"));
         });
-        let committer = Committer::start(ORIGIN, State::new(), Box::new(Flaky(kept_to, 0)), sink).expect("starts");
+        let committer =
+            Committer::start(ORIGIN, State::new(), Box::new(Flaky(kept_to, 0)), nothing(), sink).expect("starts");
         let folded = thread::spawn(move || {
             let mut state = State::new();
             published.iter().flat_map(|batch: Published| batch.ops).for_each(|op| state.apply(&op));

@@ -55,17 +55,17 @@ impl Herald {
         let mut new_keys = BTreeSet::new();
         for Effect { to, what } in batch.effects.drain(..) {
             match what {
-                Told::Joined { group } => {
+                Told::Joined { group } | Told::KeyChanged { group } => {
                     new_keys.insert((group, to));
                 }
-                Told::Departed { group, .. } => {
+                Told::Departed { group } => {
                     new_keys.extend(newest.members(group).map(|member| (group, member)));
                     core.presence.drop_member(to, group);
                     if let Some(name) = batch.after.group_name(group) {
                         self.queue(to, &Reply::GroupLost { group, name });
                     }
                 }
-                Told::ShareEnded { share, .. } => {
+                Told::ShareEnded { share } => {
                     core.presence.drop_sharer(to, share);
                     self.queue(to, &Reply::ShareEnded { share });
                 }

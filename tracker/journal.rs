@@ -13,7 +13,7 @@ pub use inspect::{check, repair};
 
 use super::acceptor::Warn;
 use super::checkpoint::{self, Checkpointer, Stand};
-use super::commit::{AppendError, OpLog};
+use super::commit::{AppendError, OpLog, OpSource};
 use super::disk::Disk;
 use super::state::State;
 use crate::model::id::Origin;
@@ -50,6 +50,8 @@ pub struct Opened {
     pub journal: Journal,
     /// The fold of all ops in it.
     pub state: State,
+    /// Reads it again.
+    pub source: Arc<dyn OpSource>,
     /// Under which further ops are to be issued.
     pub origin: Origin,
     /// How many ops were read, other than through a checkpoint.
@@ -76,8 +78,8 @@ pub struct Journal {
     records: Vec<u8>,
 }
 
-/// Whose journal it is, and the incarnation that begins with it, or where damage was cut off: it is random, so that no
-/// op ever gets an id that a lost one had.
+/// Whose journal it is, and the incarnation that begins with this start: it is random, so that no op ever gets an id that
+/// a lost one had, also where the folder was restored from a backup and nobody can tell.
 #[derive(Debug, Clone, Copy)]
 pub struct Owner {
     /// The number of the tracker.
@@ -109,21 +111,22 @@ impl Journal {
             warn(&format!("{torn}; it was cut off there, and changes that were acknowledged may be gone"));
         }
         tidy(&*disk, &recovery)?;
-        let fresh = Origin { tracker: owner.tracker, incarnation: owner.fresh_incarnation };
+        let origin = Origin { tracker: owner.tracker, incarnation: owner.fresh_incarnation };
         let keep = recovery.torn.is_none() && !renew;
-        let (origin, segment) = match (recovery.tail, recovery.origin) {
-            (Some(tail), Some(origin)) if keep => (origin, settle(&*disk, &tail, settings)?),
-            (tail, _) => {
+        let segment = match recovery.tail {
+            Some(tail) if keep => settle(&*disk, &tail, settings)?,
+            tail => {
                 if let Some(tail) = tail.filter(|tail| tail.header.first_seq <= recovery.stand.seq) {
                     settle(&*disk, &tail, settings)?.seal();
                 }
-                (fresh, begin(&*disk, fresh, recovery.stand, settings)?)
+                begin(&*disk, origin, recovery.stand, settings)?
             }
         };
         let checkpointer = {
             let warn = Arc::clone(&warn);
             Checkpointer::start(Arc::clone(&disk), move |line| warn(line)).map_err(JournalError::System)?
         };
+        let source = Arc::new(Reread(Arc::clone(&disk)));
         let journal = Self {
             disk,
             settings,
@@ -136,7 +139,7 @@ impl Journal {
             failed: None,
             records: Vec::new(),
         };
-        Ok(Opened { journal, state: recovery.state, origin, replayed: recovery.replayed })
+        Ok(Opened { journal, source, state: recovery.state, origin, replayed: recovery.replayed })
     }
 
     /// Waits until no checkpoint is being written.
@@ -167,6 +170,17 @@ impl Journal {
                 false
             }
         }
+    }
+}
+
+/// The journal in a folder, read while it is being written.
+struct Reread(Arc<dyn Disk>);
+
+impl OpSource for Reread {
+    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), String> {
+        // What is being written looks like damage at the end.
+        let options = Options { tracker: None, checkpoints: false, force: true };
+        recovery::read(&*self.0, options, |_, op| take(op)).map(|_| ()).map_err(|error| error.to_string())
     }
 }
 

@@ -1,7 +1,7 @@
 //! A running tracker: starts its threads, sweeps up behind them, stops them.
 
 use super::acceptor::{Acceptor, Warn};
-use super::commit::{Committer, OpLog, Settled};
+use super::commit::{Committer, OpLog, OpSource, Settled};
 use super::connections::Connections;
 use super::core::Core;
 use super::data_dir::{DataDir, DataDirError};
@@ -40,6 +40,8 @@ pub struct Settings {
     pub state: State,
     /// Makes ops durable.
     pub log: Box<dyn OpLog>,
+    /// Gives those ops back.
+    pub source: Arc<dyn OpSource>,
     /// Where manifests are kept.
     pub data_dir: DataDir,
     /// How many connections are taken.
@@ -158,7 +160,7 @@ impl Server {
                 }
             }
         });
-        let committer = Committer::start(settings.origin, settings.state, settings.log, sink);
+        let committer = Committer::start(settings.origin, settings.state, settings.log, settings.source, sink);
         let core = Arc::new(Core {
             identity: settings.identity,
             committer: committer.map_err(StartError::System)?,

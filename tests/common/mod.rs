@@ -11,7 +11,7 @@ use groupshare::model::manifest::{Content, FileEntry, Manifest};
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::path::RelPath;
 use groupshare::model::piece::PIECE_LEN;
-use groupshare::tracker::commit::NoLog;
+use groupshare::tracker::commit::MemoryLog;
 use groupshare::tracker::data_dir::DataDir;
 use groupshare::tracker::identity::Identity;
 use groupshare::tracker::password::Params;
@@ -51,12 +51,14 @@ pub struct TestTracker {
 
 /// How tests want their trackers: passwords cost next to nothing, and nobody is slowed down.
 pub fn settings(folder: &tempfile::TempDir) -> Settings {
+    let log = MemoryLog::default();
     let free = Pace { burst: 1_000_000, interval: Duration::from_millis(1) };
     Settings {
         identity: Identity::new(&CLUSTER_KEY),
         origin: Origin { tracker: 1, incarnation: 1 },
         state: State::new(),
-        log: Box::new(NoLog),
+        log: Box::new(log.clone()),
+        source: Arc::new(log),
         data_dir: DataDir::open(folder.path()).expect("a data folder"),
         caps: Caps::default(),
         paces: Paces { user: free, address: free, accounts: free },

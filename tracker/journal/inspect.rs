@@ -60,8 +60,8 @@ fn describe(recovery: &Recovery) -> Vec<String> {
     ]
 }
 
-/// Keeps a copy of a journal in `copy`, then cuts it off at the first damage of any kind and goes on under a fresh
-/// incarnation, also if there is no damage: that is what a journal needs that comes from a backup.
+/// Keeps a copy of a journal in `copy`, then cuts it off at the first damage of any kind and goes on in a fresh
+/// segment, also if there is no damage.
 pub fn repair(
     disk: Arc<dyn Disk>,
     (folder, copy): (&Path, &Path),

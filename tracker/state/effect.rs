@@ -3,6 +3,8 @@
 use super::{State, UserNo};
 use crate::model::id::{GroupRef, OpOrder, ShareRef, UserRef};
 use crate::model::notice::Notice;
+use crate::model::op::{Op, OpBody};
+use std::collections::BTreeSet;
 
 /// A message to one user, on all clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,15 +27,16 @@ pub enum Told {
     Departed {
         /// Which group.
         group: GroupRef,
-        /// How it came.
-        reason: Departure,
+    },
+    /// The key of a group of which the user is a member is another.
+    KeyChanged {
+        /// Which group.
+        group: GroupRef,
     },
     /// The user shares this no longer, though still a member of the group.
     ShareEnded {
         /// What.
         share: ShareRef,
-        /// Whether a new version of the user's own came in its place.
-        replaced: bool,
     },
     /// The password was changed: logins made with the one before are over.
     PasswordChanged,
@@ -53,15 +56,6 @@ pub enum Told {
     },
 }
 
-/// How a membership ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Departure {
-    /// The member left.
-    Left,
-    /// The owner removed the member.
-    Removed,
-}
-
 impl State {
     /// What the op that was folded last has caused. A departure also changes the key of those who stay, who are not
     /// listed. All ids are canonical.
@@ -73,6 +67,93 @@ impl State {
         let to = UserRef(self.user_row(to).id);
         self.caused.push(Effect { to, what });
     }
+}
+
+/// Whom and what some ops may have meant something to, wherever they stand in the order.
+#[derive(Debug, Default)]
+pub struct Candidates {
+    users: BTreeSet<UserRef>,
+    memberships: BTreeSet<(GroupRef, UserRef)>,
+    sharers: BTreeSet<(ShareRef, UserRef)>,
+}
+
+impl Candidates {
+    /// Takes note of an op.
+    pub fn note(&mut self, op: &Op) {
+        let mut member = |group, user| {
+            self.memberships.insert((group, user));
+            self.users.insert(user);
+        };
+        match op.body {
+            OpBody::CreateUser { .. } => drop(self.users.insert(UserRef(op.id))),
+            OpBody::ChangePassword { user, .. } | OpBody::ReadNotices { user, .. } => drop(self.users.insert(user)),
+            OpBody::CreateGroup { founder, .. } => member(GroupRef(op.id), founder),
+            OpBody::RequestJoin { group, user } | OpBody::LeaveGroup { group, user } => member(group, user),
+            OpBody::AcceptRequest { group, user, by }
+            | OpBody::RejectRequest { group, user, by }
+            | OpBody::RemoveMember { group, user, by } => {
+                member(group, user);
+                self.users.insert(by);
+            }
+            OpBody::CreateShare { user, replaces, .. } => {
+                self.users.insert(user);
+                self.sharers.insert((ShareRef(op.id), user));
+                self.sharers.extend(replaces.map(|old| (old, user)));
+            }
+            OpBody::JoinShare { share, user } | OpBody::LeaveShare { share, user } => {
+                self.users.insert(user);
+                self.sharers.insert((share, user));
+            }
+        }
+    }
+}
+
+/// What it means to single users that some ops were folded, among them late ones, after which anything may be different
+/// from before. `candidates` has all ops that were folded since the last state that both have in common.
+pub fn between(before: &State, after: &State, candidates: Candidates) -> Vec<Effect> {
+    let Candidates { mut users, memberships, sharers } = candidates;
+    let mut out = Vec::new();
+    let mut tell = |to: UserRef, what| out.push(Effect { to: UserRef(after.canonical(to.0)), what });
+    let mut groups = BTreeSet::new();
+    for (group, user) in memberships {
+        let group = GroupRef(after.canonical(group.0));
+        groups.insert(group);
+        match (before.is_member(group, user), after.is_member(group, user)) {
+            (false, true) => tell(user, Told::Joined { group }),
+            (true, false) => tell(user, Told::Departed { group }),
+            _ => {}
+        }
+        if let (false, true, Some(owner)) =
+            (before.is_waiting(group, user), after.is_waiting(group, user), after.owner(group))
+        {
+            tell(owner, Told::Requested { group, user: UserRef(after.canonical(user.0)) });
+        }
+    }
+    for group in groups {
+        // Whoever waited is told when the last member leaves.
+        users.extend(before.waiting(group).chain(after.waiting(group)));
+        if before.chain(group).is_some_and(|chain| after.chain(group) != Some(chain)) {
+            after.members(group).for_each(|member| tell(member, Told::KeyChanged { group }));
+        }
+    }
+    for (share, user) in sharers {
+        let share = ShareRef(after.canonical(share.0));
+        let member = after.share(share).is_some_and(|info| after.is_member(info.group, user));
+        if before.is_sharer(share, user) && member && !after.is_sharer(share, user) {
+            tell(user, Told::ShareEnded { share });
+        }
+    }
+    let users: BTreeSet<_> = users.into_iter().map(|user| UserRef(after.canonical(user.0))).collect();
+    for to in users {
+        let password = |state: &State| state.account(to).map(|account| account.password_set_by);
+        if password(before).is_some_and(|before| password(after) != Some(before)) {
+            tell(to, Told::PasswordChanged);
+        }
+        let known = before.notices(to, usize::MAX);
+        let new = after.notices(to, usize::MAX).into_iter().filter(|notice| !known.contains(notice));
+        new.for_each(|(order, notice)| tell(to, Told::Noticed { order, notice }));
+    }
+    out
 }
 
 #[cfg(test)]
@@ -182,12 +263,12 @@ mod tests {
         let [alice, bob, carol, _] = history.users;
         let group = history.lab;
         let told = history.told(OpBody::RemoveMember { group, user: bob, by: alice });
-        let departed = Told::Departed { group, reason: Departure::Removed };
+        let departed = Told::Departed { group };
         let notice = history.noticed(Notice::Removed { group: self::group("lab") });
         assert_eq!(told, [(bob, departed), (bob, notice)]);
 
         let told = history.told(OpBody::LeaveGroup { group, user: alice });
-        let departed = Told::Departed { group, reason: Departure::Left };
+        let departed = Told::Departed { group };
         let notice = history.noticed(Notice::Rejected { group: self::group("lab") });
         assert_eq!(told, [(alice, departed), (carol, notice)], "carol waited, and nobody is left");
     }
@@ -211,9 +292,9 @@ mod tests {
         assert_eq!(told, []);
         let first = ShareRef(op.id);
         let (op, told) = history.fold(create(2, Some(first)));
-        assert_eq!(told, [Effect { to: user, what: Told::ShareEnded { share: first, replaced: true } }]);
+        assert_eq!(told, [Effect { to: user, what: Told::ShareEnded { share: first } }]);
         let share = ShareRef(op.id);
-        let ended = [(user, Told::ShareEnded { share, replaced: false })];
+        let ended = [(user, Told::ShareEnded { share })];
         assert_eq!(history.told(OpBody::LeaveShare { share, user }), ended);
         assert_eq!(history.told(OpBody::LeaveShare { share, user }), []);
     }
@@ -256,7 +337,7 @@ mod tests {
         assert_eq!(history.state.caused(), []);
         let told = history.told(OpBody::LeaveGroup { group: GroupRef(repeat.id), user: bob });
         let group = history.lab;
-        let departed = Told::Departed { group, reason: Departure::Left };
+        let departed = Told::Departed { group };
         assert_eq!(told, [(bob, departed)]);
     }
 

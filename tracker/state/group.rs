@@ -1,6 +1,6 @@
 //! Groups in the fold: who is a member, who asks to be one, and the chain of departures.
 
-use super::effect::{Departure, Told};
+use super::effect::Told;
 use super::key::ByName;
 use super::{Group, GroupNo, Made, Member, State, UserNo, claim, first_free};
 use crate::model::id::{GroupRef, OpId, UserRef};
@@ -74,7 +74,7 @@ impl State {
     pub(super) fn leave_group(&mut self, op: &Op, group: GroupRef, user: UserRef) {
         let (Some(group), Some(user)) = (self.group_no(group), self.user_no(user)) else { return };
         if self.is_member_no(group, user) {
-            self.depart(op, group, user, Departure::Left);
+            self.depart(op, group, user);
         } else {
             self.withdraw_request(group, user);
         }
@@ -91,7 +91,7 @@ impl State {
             self.override_decision(op, group, user, by);
             return;
         }
-        self.depart(op, group, user, Departure::Removed);
+        self.depart(op, group, user);
         let name = self.group_row(group).name.clone();
         self.tell(user, op.order(), Notice::Removed { group: name });
     }
@@ -148,14 +148,14 @@ impl State {
 
     /// Takes a member and the member's shares out of the group. The last member leaves it hidden, its name free and
     /// those who wait told that nobody is left to let them in.
-    fn depart(&mut self, op: &Op, group: GroupNo, user: UserNo, reason: Departure) {
+    fn depart(&mut self, op: &Op, group: GroupNo, user: UserNo) {
         let row = self.user_row_mut(user);
         if row.groups.remove(&group).is_none() {
             return;
         }
         let key = ByName::new(&row.name);
         let id = GroupRef(self.group_row(group).id);
-        self.cause(user, Told::Departed { group: id, reason });
+        self.cause(user, Told::Departed { group: id });
         self.withdraw_shares(group, user);
         let row = self.group_row_mut(group);
         row.roster.remove(&key);

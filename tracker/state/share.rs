@@ -24,7 +24,7 @@ impl State {
         let ended = old.filter(|&old| self.end(old, user));
         self.create_in_group(op, (group, user), (name, content));
         if let Some(old) = ended.filter(|&old| !self.is_sharer_no(old, user)) {
-            self.cause_share_ended(old, user, true);
+            self.cause_share_ended(old, user);
         }
     }
 
@@ -66,14 +66,14 @@ impl State {
     pub(super) fn leave_share(&mut self, share: ShareRef, user: UserRef) {
         if let (Some(share), Some(user)) = (self.share_no(share), self.user_no(user)) {
             if self.end(share, user) {
-                self.cause_share_ended(share, user, false);
+                self.cause_share_ended(share, user);
             }
         }
     }
 
-    fn cause_share_ended(&mut self, share: ShareNo, user: UserNo, replaced: bool) {
+    fn cause_share_ended(&mut self, share: ShareNo, user: UserNo) {
         let share = ShareRef(self.canonical(self.share_row(share).id));
-        self.cause(user, Told::ShareEnded { share, replaced });
+        self.cause(user, Told::ShareEnded { share });
     }
 
     /// Ends every share of a user in a group.

@@ -1,0 +1,291 @@
+//! The ledger: what a tracker knows, durable or not. Gives its own ops their place and puts those of others in theirs. Pure.
+
+mod window;
+
+use super::accept::{Accepted, Change, accept};
+use super::state::State;
+use super::state::effect::{Candidates, Effect, between};
+use crate::model::id::{CommandId, OpId, Origin};
+use crate::model::op::Op;
+use crate::wire::error::Refusal;
+use std::collections::{BTreeMap, HashMap};
+use window::Window;
+
+/// What became of a change.
+#[derive(Debug)]
+pub enum Submission {
+    /// The command was carried out before, by this op.
+    Known(OpId),
+    /// Things are as wanted already.
+    Already,
+    /// This op makes it.
+    Made(Op),
+}
+
+/// What came of the ops of others.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// Those that were not known, in the order in which they came.
+    pub ops: Vec<Op>,
+    /// What they mean to single users.
+    pub effects: Vec<Effect>,
+    /// Whether one of them comes before an op that was known: then anything may be different from before.
+    pub late: bool,
+}
+
+/// The ledger of one tracker.
+///
+/// Invariants: `state` is the fold of all ops taken, in their total order; own ops have sequences without a gap.
+pub struct Ledger {
+    origin: Origin,
+    state: State,
+    window: Window,
+}
+
+impl Ledger {
+    /// A ledger that holds the ops of a state and issues its own under `origin`.
+    pub fn new(origin: Origin, state: State) -> Self {
+        Self { origin, window: Window::new(state.clone()), state }
+    }
+
+    /// The fold of all ops.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Makes a change, unless its command was carried out before. Refusals: those of [`accept`].
+    pub fn submit(&mut self, command: CommandId, change: &Change) -> Result<Submission, Refusal> {
+        if let Some(first) = self.state.command(command) {
+            return Ok(Submission::Known(first));
+        }
+        let body = match accept(&self.state, change)? {
+            Accepted::Op(body) => body,
+            Accepted::Already => return Ok(Submission::Already),
+        };
+        // What comes next follows from the state, so that a sequence is used again if its op was taken back.
+        let id = OpId { origin: self.origin, seq: self.state.seen(self.origin) + 1 };
+        let op = Op { id, lamport: self.state.lamport() + 1, command, body };
+        self.append(op.clone());
+        Ok(Submission::Made(op))
+    }
+
+    fn append(&mut self, op: Op) {
+        self.state.apply(&op);
+        self.window.push(op, &self.state);
+    }
+
+    /// Takes ops of other trackers: those that were not known and follow without a gap on what was. `all` gives every
+    /// durable op; it is asked only if one comes later than any did for a long time.
+    ///
+    /// Errors: that of `all`; then nothing was taken.
+    pub fn receive<E>(&mut self, ops: Vec<Op>, all: impl FnOnce() -> Result<Vec<Op>, E>) -> Result<Received, E> {
+        let ops = self.unknown(ops);
+        let mut last = self.state.last();
+        let in_order = ops.iter().all(|op| last.replace(op.order()).is_none_or(|last| last < op.order()));
+        if in_order {
+            let mut effects = Vec::new();
+            for op in &ops {
+                self.append(op.clone());
+                effects.extend_from_slice(self.state.caused());
+            }
+            return Ok(Received { ops, effects, late: false });
+        }
+        let before = self.state.clone();
+        let again = match self.window.open(ops.clone()) {
+            Ok((state, again)) => {
+                self.state = state;
+                again
+            }
+            Err(late) => self.reopen(late, all()?),
+        };
+        let mut candidates = Candidates::default();
+        again.iter().for_each(|op| candidates.note(op));
+        again.into_iter().for_each(|op| self.append(op));
+        let effects = between(&before, &self.state, candidates);
+        Ok(Received { ops, effects, late: true })
+    }
+
+    fn unknown(&self, ops: Vec<Op>) -> Vec<Op> {
+        let mut seen: HashMap<Origin, u64> = HashMap::new();
+        let mut unknown = ops;
+        unknown.retain(|op| {
+            let seen = seen.entry(op.id.origin).or_insert_with(|| self.state.seen(op.id.origin));
+            let next = op.id.seq == *seen + 1;
+            *seen += u64::from(next);
+            next
+        });
+        unknown
+    }
+
+    /// Begins again with all ops: those that are durable, those that are in the window, and these.
+    fn reopen(&mut self, late: Vec<Op>, durable: Vec<Op>) -> Vec<Op> {
+        let mut all: BTreeMap<_, _> = durable.into_iter().map(|op| (op.order(), op)).collect();
+        all.extend(self.window.ops().map(|op| (op.order(), op.clone())));
+        all.extend(late.into_iter().map(|op| (op.order(), op)));
+        self.state = State::new();
+        self.window = Window::new(State::new());
+        all.into_values().collect()
+    }
+
+    /// Takes back every op that is not part of the durable state.
+    pub fn reset(&mut self, durable: &State) {
+        self.window.retain(durable);
+        self.state = durable.clone();
+    }
+
+    /// Takes note of what has become durable: very old ops need not be kept in memory then.
+    pub fn settle(&mut self, durable: &State) {
+        self.window.trim(durable);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{GroupRef, UserRef};
+    use crate::model::name::{GroupId, UserId};
+    use crate::model::op::{OpBody, PasswordHash};
+    use crate::tracker::state::check::histories;
+    use crate::tracker::state::effect::Told;
+    use proptest::prelude::*;
+    use std::convert::Infallible;
+
+    const HERE: Origin = Origin { tracker: 1, incarnation: 1 };
+    const THERE: Origin = Origin { tracker: 2, incarnation: 7 };
+
+    fn nothing() -> Result<Vec<Op>, Infallible> {
+        Ok(Vec::new())
+    }
+
+    fn take(ledger: &mut Ledger, ops: &[Op]) -> Received {
+        let Ok(received) = ledger.receive(ops.to_vec(), nothing);
+        received
+    }
+
+    fn user(name: &str) -> Change {
+        Change::CreateUser { name: UserId::parse(name).expect(name), password: PasswordHash("p".into()) }
+    }
+
+    /// A change that is not refused and had not been made.
+    fn make(ledger: &mut Ledger, n: u8, change: &Change) -> Op {
+        match ledger.submit(CommandId([n; 16]), change).expect("is accepted") {
+            Submission::Made(op) => op,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn ops_that_come_late_find_their_place_and_those_they_concern_are_told() {
+        let (mut here, mut there) = (Ledger::new(HERE, State::new()), Ledger::new(THERE, State::new()));
+        let alice = make(&mut here, 1, &user("alice"));
+        take(&mut there, std::slice::from_ref(&alice));
+        let alice = UserRef(alice.id);
+        let group = |name| Change::CreateGroup { user: alice, group: GroupId::parse(name).expect(name) };
+        // Both sides give the name away; tracker 1 wins, since the counters are equal.
+        let ours = make(&mut here, 2, &group("lab"));
+        let theirs = [make(&mut there, 3, &group("lab")), make(&mut there, 4, &group("late"))];
+        let received = take(&mut there, std::slice::from_ref(&ours));
+        assert!(received.late);
+        let renamed = received.effects.iter().any(|effect| matches!(effect.what, Told::Noticed { .. }));
+        assert!(
+            renamed
+                && received.effects.contains(&Effect { to: alice, what: Told::Joined { group: GroupRef(ours.id) } })
+        );
+        // A gap is passed over, what is known too.
+        assert!(take(&mut here, &theirs[1..]).ops.is_empty());
+        assert_eq!(take(&mut here, &theirs).ops, theirs);
+        assert!(take(&mut here, &theirs).ops.is_empty());
+        assert_eq!(here.state().digest(), there.state().digest());
+        assert_eq!(here.state().group_name(GroupRef(theirs[0].id)), GroupId::parse("lab~2").ok());
+    }
+
+    #[test]
+    fn a_command_repeated_elsewhere_is_not_carried_out_again() {
+        let (mut here, mut there) = (Ledger::new(HERE, State::new()), Ledger::new(THERE, State::new()));
+        let first = make(&mut here, 1, &user("alice"));
+        take(&mut there, std::slice::from_ref(&first));
+        let again = there.submit(CommandId([1; 16]), &user("bob")).expect("known");
+        assert!(matches!(again, Submission::Known(id) if id == first.id));
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_no_trace() {
+        let mut ledger = Ledger::new(HERE, State::new());
+        make(&mut ledger, 1, &user("alice"));
+        let durable = ledger.state().clone();
+        let mut there = Ledger::new(THERE, State::new());
+        let early = make(&mut there, 9, &user("zoe"));
+        make(&mut ledger, 2, &user("bob"));
+        assert!(take(&mut ledger, std::slice::from_ref(&early)).late);
+        ledger.reset(&durable);
+        assert_eq!(ledger.state().digest(), durable.digest());
+        assert_eq!(make(&mut ledger, 3, &user("bob")).id.seq, 2);
+        assert_eq!(take(&mut ledger, &[early]).ops.len(), 1);
+        assert_eq!(ledger.state().user_count(), 3);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// However ops arrive, in whatever lots, from whichever state on: the outcome is their fold in their order, and
+        /// what was told adds up to what there is to know.
+        #[test]
+        fn any_arrival_leads_to_the_same_state(ops in histories(), picks in proptest::collection::vec(any::<u8>(), 200), known in any::<u8>()) {
+            let mut sorted: BTreeMap<_, Op> = ops.into_iter().map(|op| (op.order(), op)).collect();
+            // An op behind a gap would be left out for good.
+            let mut seen: HashMap<Origin, u64> = HashMap::new();
+            sorted.retain(|_, op| {
+                let seen = seen.entry(op.id.origin).or_default();
+                let next = op.id.seq == *seen + 1;
+                *seen += u64::from(next);
+                next
+            });
+            let mut expected = State::new();
+            sorted.values().for_each(|op| expected.apply(op));
+            let mut lines: BTreeMap<Origin, Vec<Op>> = BTreeMap::new();
+            for op in sorted.values() {
+                lines.entry(op.id.origin).or_default().push(op.clone());
+            }
+            let mut lines: Vec<_> = lines.into_values().map(Vec::into_iter).collect();
+            let arrival: Vec<Op> = picks.iter().chain(&[0; 400]).filter_map(|&pick| {
+                lines.retain(|line| line.len() > 0);
+                let at = usize::from(pick) % lines.len().max(1);
+                lines.get_mut(at)?.next()
+            }).collect();
+            prop_assert_eq!(arrival.len(), sorted.len());
+
+            let known = usize::from(known) % (arrival.len() + 1);
+            let mut durable: Vec<Op> = arrival[..known].to_vec();
+            durable.sort_unstable_by_key(Op::order);
+            let mut start = State::new();
+            durable.iter().for_each(|op| start.apply(op));
+            let mut ledger = Ledger::new(HERE, start);
+            let mut members: std::collections::BTreeSet<(GroupRef, UserRef)> = Default::default();
+            for lot in arrival[known..].chunks(usize::from(picks[0]) % 5 + 1) {
+                let Ok(received) = ledger.receive(lot.to_vec(), || Ok::<_, Infallible>(durable.clone()));
+                prop_assert_eq!(&received.ops, lot);
+                for effect in received.effects {
+                    match effect.what {
+                        Told::Joined { group } => drop(members.insert((group, effect.to))),
+                        Told::Departed { group } => drop(members.remove(&(group, effect.to))),
+                        _ => {}
+                    }
+                }
+                let state = ledger.state().clone();
+                members = members.into_iter().map(|(group, user)| {
+                    (GroupRef(state.canonical(group.0)), UserRef(state.canonical(user.0)))
+                }).collect();
+                durable.extend_from_slice(lot);
+                ledger.settle(&state);
+            }
+            prop_assert_eq!(ledger.state().digest(), expected.digest());
+            ledger.state().check();
+            if known == 0 {
+                let groups = sorted.values().filter(|op| matches!(op.body, OpBody::CreateGroup { .. })).map(|op| GroupRef(op.id));
+                let own = groups.filter(|&group| expected.canonical(group.0) == group.0);
+                let all: std::collections::BTreeSet<_> = own.flat_map(|group| expected.members(group).map(move |user| (group, user))).collect();
+                prop_assert_eq!(members, all);
+            }
+        }
+    }
+}
