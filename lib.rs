@@ -92,6 +92,7 @@ pub mod client {
     pub mod seeding;
     pub mod serving;
     pub mod session;
+    pub mod sha1_pair;
     pub mod share_tree;
     pub mod sharing;
     mod sidecar;

@@ -1,6 +1,7 @@
 //! The client's command line.
 
 use super::limit::Limit;
+use super::swarm::WORKERS_MAX;
 use crate::model::address::parse_address;
 use crate::model::digest::Fingerprint;
 use crate::model::escape::excerpt;
@@ -38,6 +39,8 @@ pub struct Args {
     pub download_limit: Limit,
     /// How fast pieces may leave for other members.
     pub upload_limit: Limit,
+    /// Workers that download; none: as many as there are cores, within bounds.
+    pub workers: Option<usize>,
     /// The trackers' key that is to be trusted from now on in place of the one that was pinned before.
     pub accept_fingerprint: Option<Fingerprint>,
 }
@@ -91,6 +94,7 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
         state_dir: state_dir(&matches)?,
         download_limit: limit(&matches, "download-limit")?,
         upload_limit: limit(&matches, "upload-limit")?,
+        workers: workers(&matches)?,
         accept_fingerprint: accept_fingerprint(&matches)?,
     }))
 }
@@ -113,6 +117,12 @@ fn options() -> Options {
     options.optopt("", "download-limit", "take so many bytes per second at most from other members", "RATE");
     options.optopt(
         "",
+        "workers",
+        &format!("threads that download, 1 to {WORKERS_MAX} (default: one per core, 2 to 8)"),
+        "N",
+    );
+    options.optopt(
+        "",
         "accept-fingerprint",
         "trust the trackers with this key from now on, though another one was known",
         "HEX",
@@ -120,6 +130,17 @@ fn options() -> Options {
     options.optflag("h", "help", "print this and end");
     options.optflag("V", "version", "print the version and end");
     options
+}
+
+fn workers(matches: &Matches) -> Result<Option<usize>, ArgsError> {
+    let Some(text) = matches.opt_str("workers") else { return Ok(None) };
+    match text.parse() {
+        Ok(workers @ 1..=WORKERS_MAX) => Ok(Some(workers)),
+        _ => Err(ArgsError(format!(
+            "--workers: '{}' is not a number from 1 to {WORKERS_MAX}",
+            excerpt(&text, SHOWN_MAX)
+        ))),
+    }
 }
 
 /// `IP:PORT` and the list of trackers, either of which may be left out.
@@ -230,9 +251,11 @@ mod tests {
             &hex,
             "--upload-limit",
             "20M",
+            "--workers=3",
         ];
         let args = args(&words);
         assert_eq!(args.upload_limit, Limit::of(20_000_000));
+        assert_eq!(args.workers, Some(3));
         assert_eq!(args.announce, "10.0.0.1:9".parse().ok());
         assert_eq!(args.state_dir, Some(PathBuf::from("/s")));
         assert_eq!(args.accept_fingerprint, Fingerprint::from_hex(&hex));
@@ -262,6 +285,8 @@ mod tests {
                 &["--upload-limit", "fast"],
                 "--upload-limit: 'fast' is not a number of bytes per second such as 500K or 20M, or none",
             ),
+            (&["--workers", "0"], "--workers: '0' is not a number from 1 to 64"),
+            (&["--workers", "65"], "--workers: '65' is not a number from 1 to 64"),
             (&["--frobnicate"], "Unrecognized option: 'frobnicate'"),
             (&["--state-dir"], "Argument to option 'state-dir' missing"),
             (&["--announce", "1.1.1.1:1", "--announce", "1.1.1.1:1"], "Option 'announce' given more than once"),
@@ -282,6 +307,7 @@ mod tests {
             "--announce IP:PORT",
             "--state-dir DIR",
             "--upload-limit RATE",
+            "--workers N",
             "--accept-fingerprint HEX",
             "--version",
         ] {

@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 
 /// Most connections of one download.
 const CONNECTIONS_MAX: usize = 64;
-/// Connections that a download should have: a few even to a single peer, since one does not fill two cores.
-const CONNECTIONS_WANTED: usize = 4;
 /// Pause before a peer that is not to blame is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 /// Longest pause before a peer that failed is tried again; it doubles from [`RETRY`].
@@ -32,6 +30,8 @@ struct Candidate {
 #[derive(Debug)]
 pub struct Candidates {
     known: HashMap<ClientId, Candidate>,
+    /// Connections that the download should have, even if they all lead to one peer.
+    wanted: usize,
     patience: Option<Duration>,
     useful_at: Instant,
     /// The last lie, for the message that tells of it.
@@ -39,9 +39,9 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// Nobody is known yet. After `patience` without any connection that is of use the download fails.
-    pub fn new(now: Instant, patience: Option<Duration>) -> Self {
-        Self { known: HashMap::new(), patience, useful_at: now, lie: None }
+    /// Nobody is known yet. `wanted` connections are made even to a single peer. After `patience` without any connection that is of use the download fails.
+    pub fn new(now: Instant, wanted: usize, patience: Option<Duration>) -> Self {
+        Self { known: HashMap::new(), wanted, patience, useful_at: now, lie: None }
     }
 
     /// Takes what the tracker says of peers.
@@ -66,7 +66,7 @@ impl Candidates {
     pub fn due(&mut self, now: Instant) -> Vec<Peer> {
         let mut open: usize = self.known.values().map(|candidate| candidate.lanes).sum();
         let able = self.known.values().filter(|candidate| !candidate.lied && candidate.failures == 0).count();
-        let lanes_each = CONNECTIONS_WANTED.div_ceil(able.max(1));
+        let lanes_each = self.wanted.div_ceil(able.max(1));
         let mut due = Vec::new();
         // One connection to everybody comes before a second one to anybody.
         for lanes in 0..lanes_each {
@@ -135,6 +135,8 @@ impl Candidates {
 mod tests {
     use super::*;
 
+    const WANTED: usize = 4;
+
     fn peer(number: u8) -> Peer {
         let addr = ([127, 0, 0, 1], 1000 + u16::from(number)).into();
         Peer { client: ClientId([number; 16]), user: user(), addr, held: 1 }
@@ -153,11 +155,11 @@ mod tests {
     #[test]
     fn a_lone_peer_gets_several_connections_and_many_get_one_each() {
         let now = Instant::now();
-        let mut few = Candidates::new(now, None);
+        let mut few = Candidates::new(now, WANTED, None);
         few.learn(vec![peer(1)]);
-        assert_eq!(clients(&few.due(now)), [1; CONNECTIONS_WANTED]);
+        assert_eq!(clients(&few.due(now)), [1; WANTED]);
         assert!(few.due(now).is_empty());
-        let mut many = Candidates::new(now, None);
+        let mut many = Candidates::new(now, WANTED, None);
         many.learn((1..=9).map(peer).collect());
         assert_eq!(clients(&many.due(now)), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
@@ -165,7 +167,7 @@ mod tests {
     #[test]
     fn no_more_connections_are_made_than_a_download_may_have() {
         let now = Instant::now();
-        let mut candidates = Candidates::new(now, None);
+        let mut candidates = Candidates::new(now, WANTED, None);
         candidates.learn((0..200).map(peer).collect());
         assert_eq!(candidates.due(now).len(), CONNECTIONS_MAX);
         assert!(candidates.due(now).is_empty());
@@ -174,7 +176,7 @@ mod tests {
     #[test]
     fn a_peer_that_fails_waits_longer_each_time_until_it_is_reached() {
         let now = Instant::now();
-        let mut candidates = Candidates::new(now, None);
+        let mut candidates = Candidates::new(now, WANTED, None);
         candidates.learn(vec![peer(1)]);
         let first = candidates.due(now);
         first.iter().for_each(|_| candidates.lost(peer(1).client, now, true));
@@ -182,13 +184,13 @@ mod tests {
         assert!(candidates.due(now + pause - Duration::from_millis(1)).is_empty());
         assert_eq!(clients(&candidates.due(now + pause)), [1], "one try while it is failing");
         candidates.connected(peer(1).client);
-        assert_eq!(candidates.due(now + pause).len(), CONNECTIONS_WANTED - 1);
+        assert_eq!(candidates.due(now + pause).len(), WANTED - 1);
     }
 
     #[test]
     fn a_peer_that_lied_is_never_tried_again_and_alone_ends_the_download_with_its_name() {
         let now = Instant::now();
-        let mut candidates = Candidates::new(now, None);
+        let mut candidates = Candidates::new(now, WANTED, None);
         candidates.learn(vec![peer(1)]);
         candidates.due(now);
         candidates.lied(peer(1).client, &user(), "it sent nonsense");
@@ -204,7 +206,7 @@ mod tests {
     #[test]
     fn patience_begins_anew_with_every_useful_connection() {
         let (now, second) = (Instant::now(), Duration::from_secs(1));
-        let mut candidates = Candidates::new(now, Some(10 * second));
+        let mut candidates = Candidates::new(now, WANTED, Some(10 * second));
         assert_eq!(candidates.check_patience(now + 10 * second, false), Ok(()));
         assert_eq!(candidates.check_patience(now + 11 * second, true), Ok(()));
         assert_eq!(candidates.check_patience(now + 21 * second, false), Ok(()));

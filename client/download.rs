@@ -12,7 +12,6 @@ use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId};
 use crate::model::piece::{Layout, PieceIndex};
 use parking_lot::Mutex;
-use sha1::{Digest, Sha1};
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{Shutdown, TcpStream};
@@ -60,9 +59,29 @@ pub enum PieceError {
     Read(SourceError),
 }
 
+/// Pieces over which it is looked how fast they come.
+const RUN: u32 = 16;
+/// A run of pieces within this time (100 MB/s) is so fast that hashing is what takes the time. From then on pieces are
+/// asked for in order among equals, so that few have to be read back for the complete-file hash.
+const FAST_RUN: Duration = Duration::from_millis(80);
+
 struct Peers {
     picker: Picker,
     open: HashMap<ClientId, OpenPeer>,
+    /// Pieces of the run so far, and since when.
+    run: u32,
+    run_since: Instant,
+}
+
+impl Peers {
+    /// One more piece has come in.
+    fn count_run(&mut self, now: Instant) {
+        self.run += 1;
+        if self.run == RUN {
+            self.picker.set_in_order(now.duration_since(self.run_since) < FAST_RUN);
+            (self.run, self.run_since) = (0, now);
+        }
+    }
 }
 
 struct OpenPeer {
@@ -144,6 +163,7 @@ impl Download {
         let Ground { part, served, have } = ground;
         let layout = subject.manifest.layout();
         let resumed = have.iter(layout).map(|piece| u64::from(layout.len(piece))).sum();
+        let picker = Picker::new(layout, have.clone(), me, WINDOW, seed);
         let hash = StreamHash::new(layout);
         hash.announce(&have);
         Self {
@@ -156,7 +176,7 @@ impl Download {
             done: AtomicU64::new(resumed),
             stopped: AtomicBool::new(false),
             finished: AtomicBool::new(false),
-            peers: Mutex::new(Peers { picker: Picker::new(layout, have, me, WINDOW, seed), open: HashMap::new() }),
+            peers: Mutex::new(Peers { picker, open: HashMap::new(), run: 0, run_since: now }),
             fresh: Mutex::default(),
             pace: Mutex::new(Pace { since: now, at_tick: resumed, bytes_per_s: 0.0, last_tick: now }),
             dialing: Mutex::default(),
@@ -215,7 +235,7 @@ impl Download {
     /// A connection to a peer is open and holds these pieces; gives its lane.
     pub fn peer_opened(&self, client: ClientId, bits: &Bitfield) -> Lane {
         let mut peers = self.peers.lock();
-        let Peers { picker, open } = &mut *peers;
+        let Peers { picker, open, .. } = &mut *peers;
         let peer = open.entry(client).or_insert_with(|| OpenPeer {
             slot: picker.add_peer(client),
             lanes: 0,
@@ -231,7 +251,7 @@ impl Download {
     /// A connection is gone; what was in flight on it goes back.
     pub fn peer_closed(&self, client: ClientId, lane: Lane) {
         let mut peers = self.peers.lock();
-        let Peers { picker, open } = &mut *peers;
+        let Peers { picker, open, .. } = &mut *peers;
         picker.give_back(lane);
         if let Some(peer) = open.get_mut(&client).filter(|peer| peer.slot == lane.peer()) {
             peer.lanes -= 1;
@@ -265,8 +285,10 @@ impl Download {
 
     /// Verifies and writes a piece while its bytes are warm, then serves it. True when it was the last one.
     pub fn take_piece(&self, client: ClientId, lane: Lane, piece: PieceIndex, data: &[u8]) -> Result<bool, PieceError> {
-        let good = data.len() == self.layout().len(piece) as usize
-            && Sha1::digest(data).as_slice() == self.subject.manifest.pieces()[piece.as_usize()].0;
+        let good = data.len() == self.layout().len(piece) as usize && {
+            let expected = &self.subject.manifest.pieces()[piece.as_usize()];
+            self.hash.verify(piece, data, expected, &*self.part).map_err(PieceError::Read)?
+        };
         if !good {
             self.peers.lock().picker.failed(lane, piece);
             return Err(PieceError::Bad);
@@ -277,6 +299,7 @@ impl Download {
             if peers.picker.received(lane, piece) == Received::Duplicate {
                 return Ok(false);
             }
+            peers.count_run(Instant::now());
             if let Some(peer) = peers.open.get_mut(&client) {
                 peer.delivered += data.len() as u64;
             }
@@ -285,8 +308,7 @@ impl Download {
         self.done.fetch_add(data.len() as u64, Ordering::Relaxed);
         self.served.add(piece);
         self.fresh.lock().push(piece.get());
-        // What it lags behind is caught up with when the file is finished.
-        self.hash.advance(piece, data, &*self.part).map_err(PieceError::Read)?;
+        self.hash.advance(piece, &*self.part).map_err(PieceError::Read)?;
         Ok(complete)
     }
 

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Pieces asked for and not yet here, per connection: one comes in while the next is read and encrypted at the seeder.
-const DEPTH: usize = 4;
+const DEPTH: usize = 3;
 const _: () = assert!(DEPTH <= REQUESTS_MAX);
 /// A peer accepts the connection within this time or counts as gone.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);

@@ -107,6 +107,7 @@ pub struct Picker {
     share: Share,
     /// Pieces that were chosen so far, as far as that matters.
     scattered: u32,
+    in_order: bool,
     /// Room for the equals of one choice, kept to save the allocation.
     equals: Vec<u32>,
 }
@@ -205,6 +206,7 @@ impl Picker {
             free: Vec::new(),
             share: Share { rank: 0, of: 1 },
             scattered: if begins { 0 } else { SCATTERED_MAX },
+            in_order: false,
             equals: Vec::new(),
         };
         picker.advance_hash_position();
@@ -332,6 +334,12 @@ impl Picker {
         }
     }
 
+    /// Whether of equals to choose from the first is chosen, for a download so fast that the complete-file hash should
+    /// find its pieces in the order in which it takes them. Begins as no: any of them, so that members differ.
+    pub fn set_in_order(&mut self, in_order: bool) {
+        self.in_order = in_order;
+    }
+
     /// The pieces that are here.
     pub fn have(&self) -> &Bitfield {
         &self.have
@@ -393,7 +401,7 @@ impl Picker {
             self.equals.drain(..self.equals.len() / 4 * 3);
         }
         self.scattered = self.scattered.saturating_add(1);
-        let chosen = self.random.below(self.equals.len());
+        let chosen = if self.in_order { 0 } else { self.random.below(self.equals.len()) };
         self.layout.index(self.equals[chosen])
     }
 
@@ -552,6 +560,16 @@ mod tests {
         assert_eq!(order[..1], [3]);
         assert_eq!(order[1..3].iter().collect::<BTreeSet<_>>(), BTreeSet::from([&1, &4]));
         assert_eq!(order[3..], [0, 2, 5]);
+    }
+
+    #[test]
+    fn in_order_the_first_of_equals_is_chosen_after_the_rarer_ones_and_of_the_own_share_before_others() {
+        let (mut alone, [complete]) = picker(8, [bits(8, 0..8)]);
+        alone.set_in_order(true);
+        assert_eq!(fetch_all(&mut alone, complete.lane(0)), [0, 1, 2, 3, 4, 5, 6, 7]);
+        let (mut picker, [complete, _partial]) = picker(8, [bits(8, 0..8), bits(8, [0, 1, 2, 3, 4, 7])]);
+        picker.set_in_order(true);
+        assert_eq!(fetch_all(&mut picker, complete.lane(0)), [5, 6, 1, 3, 7, 0, 2, 4]);
     }
 
     #[test]

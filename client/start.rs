@@ -12,7 +12,7 @@ use super::session::Session;
 use super::state_dir::StateDir;
 use super::steward::Steward;
 use super::stop::Stop;
-use super::swarm::{SwarmOptions, WORKERS};
+use super::swarm::{SwarmOptions, default_workers};
 use super::terminal::Terminal;
 use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::TrackerList;
@@ -63,7 +63,11 @@ fn prepare(args: Args, terminal: &Terminal) -> Result<Ready, String> {
         state,
         check,
         upload_limit: args.upload_limit,
-        swarm: SwarmOptions { workers: WORKERS, patience, downlink: Downlink::new(args.download_limit) },
+        swarm: SwarmOptions {
+            workers: args.workers.unwrap_or_else(default_workers),
+            patience,
+            downlink: Downlink::new(args.download_limit),
+        },
         terminal: terminal.clone(),
     };
     Ok(Ready { options, stop })

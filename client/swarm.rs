@@ -29,8 +29,19 @@ use std::time::{Duration, Instant};
 
 /// How often the clock is looked at while downloads run.
 const TICK: Duration = Duration::from_millis(200);
-/// Workers of the pool: two keep two cores busy with hashing and writing, two more wait in the kernel meanwhile.
-pub const WORKERS: usize = 4;
+/// Most workers that the pool may have.
+pub const WORKERS_MAX: usize = 64;
+/// Fewest workers that the pool has by itself: while one waits for the disk the other goes on.
+const WORKERS_LEAST: usize = 2;
+/// Most workers that the pool has by itself: the complete-file hash, which is one chain, lets no more be of use to one
+/// download.
+const WORKERS_MOST: usize = 8;
+
+/// As many workers as there are cores, within bounds. More than can run at a time would interrupt the one that takes
+/// the complete-file hash on, and leave it behind.
+pub fn default_workers() -> usize {
+    std::thread::available_parallelism().map_or(WORKERS_LEAST, usize::from).clamp(WORKERS_LEAST, WORKERS_MOST)
+}
 
 /// What the engine tells the rest of the client.
 #[derive(Debug)]
@@ -232,7 +243,7 @@ impl Engine {
 
     fn add(&mut self, download: Arc<Download>) {
         let id = download.id();
-        self.entries.insert(id, Entry::new(download, Instant::now(), self.options.patience));
+        self.entries.insert(id, Entry::new(download, Instant::now(), &self.options));
         self.turn.push_back(id);
     }
 

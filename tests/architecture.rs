@@ -63,8 +63,8 @@ const MAY_NOT_NAME: [(&str, &[&str]); 6] = [
     ("tracker.rs", &["client"]),
     ("client.rs", &["tracker"]),
 ];
-/// The one file that may say `unsafe`.
-const UNSAFE: &str = "sys.rs";
+/// The files that may say `unsafe`.
+const UNSAFE: [&str; 2] = ["client/sha1_pair.rs", "sys.rs"];
 
 /// One source file.
 struct Source {
@@ -346,8 +346,8 @@ fn every_file_begins_with_a_sentence_that_says_what_it_is() {
 }
 
 #[test]
-fn unsafe_code_lives_in_one_room() {
-    for source in sources().iter().filter(|source| source.path != UNSAFE) {
+fn unsafe_code_lives_in_two_rooms() {
+    for source in sources().iter().filter(|source| !UNSAFE.contains(&&*source.path)) {
         assert!(!source.has("unsafe"), "{} says unsafe", source.path);
     }
 }

@@ -15,7 +15,7 @@ use groupshare::client::session::Session;
 use groupshare::client::state_dir::StateDir;
 use groupshare::client::steward::Steward;
 use groupshare::client::stop::Stop;
-use groupshare::client::swarm::{SwarmOptions, WORKERS};
+use groupshare::client::swarm::{SwarmOptions, default_workers};
 use groupshare::client::terminal::Terminal;
 use groupshare::wire::conn::HANDSHAKE_DEADLINE;
 use parking_lot::Mutex;
@@ -76,7 +76,7 @@ impl Person {
             state: StateDir::open(&folder.join("state")).expect("a folder"),
             check: Box::new(|shown| if shown == fingerprint() { Ok(()) } else { Err("wrong key".into()) }),
             upload_limit: Limit::NONE,
-            swarm: SwarmOptions { workers: WORKERS, patience: None, downlink: Downlink::new(Limit::NONE) },
+            swarm: SwarmOptions { workers: default_workers(), patience: None, downlink: Downlink::new(Limit::NONE) },
             terminal,
         };
         let (node, inbox) = Node::start(options).expect("started");

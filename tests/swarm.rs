@@ -14,7 +14,7 @@ use groupshare::client::part::{Opened, Part, PartLabel};
 use groupshare::client::seeding::{CONNECTIONS_MAX, Seeder, SeederEvent};
 use groupshare::client::serving::{Served, Serving};
 use groupshare::client::source::Source;
-use groupshare::client::swarm::{Swarm, SwarmEvent, SwarmOptions, WORKERS};
+use groupshare::client::swarm::{Swarm, SwarmEvent, SwarmOptions, default_workers};
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::digest::{KeyId, Sha1Digest};
 use groupshare::model::id::{ClientId, GroupRef, OpId, Origin, ShareRef};
@@ -111,7 +111,7 @@ impl Member {
         let seeder =
             Seeder::start(listener, keyring.clone(), serving.clone(), Uplink::new(upload), events).expect("a thread");
         let (tell, told) = channel::unbounded();
-        let options = SwarmOptions { workers: WORKERS, patience, downlink: Downlink::new(download) };
+        let options = SwarmOptions { workers: default_workers(), patience, downlink: Downlink::new(download) };
         let swarm = Swarm::start(options, keyring.clone(), user(number), tell).expect("threads");
         Self {
             folder: tempfile::tempdir().expect("a folder"),

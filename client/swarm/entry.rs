@@ -3,13 +3,19 @@
 use crate::client::candidates::Candidates;
 use crate::client::download::Download;
 use crate::client::peer_link::{DropReason, PeerLink};
+use crate::client::swarm::SwarmOptions;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
 use crossbeam_channel as channel;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+/// Connections that a download should have, even to a single peer: as many as there are workers, but no fewer than the
+/// first and no more than the second. One leaves gaps at either end; more than work at a time only bring the pieces out
+/// of order.
+const CONNECTIONS_WANTED: (usize, usize) = (2, 4);
 
 /// The state that the engine keeps of a download.
 pub struct Entry {
@@ -30,10 +36,11 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Begins without peers; waits for them as long as `patience` says.
-    pub fn new(download: Arc<Download>, now: Instant, patience: Option<Duration>) -> Self {
+    /// Begins without peers.
+    pub fn new(download: Arc<Download>, now: Instant, options: &SwarmOptions) -> Self {
+        let wanted = options.workers.clamp(CONNECTIONS_WANTED.0, CONNECTIONS_WANTED.1);
         Self {
-            candidates: Candidates::new(now, patience),
+            candidates: Candidates::new(now, wanted, options.patience),
             parked: Vec::new(),
             ready: VecDeque::new(),
             busy: 0,
