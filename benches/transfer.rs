@@ -5,7 +5,7 @@ mod common;
 
 use common::house::FILE;
 use common::program::Usage;
-use common::tools::{NAMES, Source, Taken, Tool, lacking, start};
+use common::tools::{NAMES, Source, Tool, lacking, start};
 use common::{Options, Table, folder_in, limit, median, median_s, sha1_of_file, write_noise};
 use std::fs::{self, File};
 use std::path::Path;
@@ -23,8 +23,10 @@ struct Entry {
 }
 
 struct Run {
-    taken: Taken,
+    verified: Duration,
+    /// Until the file was on the disk under its name, too.
     named: Duration,
+    taking: Usage,
     giving: Usage,
 }
 
@@ -89,19 +91,23 @@ fn run(entry: &mut Entry, folder: &Path, sha1: &[u8; 20]) -> Run {
     let taken = entry.tool.take(&out);
     let path = out.join(FILE);
     let named = taken.named.unwrap_or_else(|| {
-        let start = Instant::now();
         File::open(&path).and_then(|file| file.sync_all()).expect("the file is there");
         File::open(&out).and_then(|folder| folder.sync_all()).expect("synced");
-        taken.verified + start.elapsed()
+        Instant::now()
     });
     assert!(sha1_of_file(&path) == *sha1, "{} gave another file", entry.name);
     fs::remove_dir_all(&out).expect("removed");
     let peak = entry.tool.givers().iter().map(|giver| giver.usage().peak).max().expect("one at least");
-    Run { taken, named, giving: Usage { cpu: cpu(entry) - before, peak } }
+    Run {
+        verified: taken.verified - taken.start,
+        named: named - taken.start,
+        taking: taken.usage,
+        giving: Usage { cpu: cpu(entry) - before, peak },
+    }
 }
 
 fn print(entries: &[Entry]) {
-    let verified = |entry: &Entry| median_s(entry.runs.iter().map(|run| run.taken.verified));
+    let verified = |entry: &Entry| median_s(entry.runs.iter().map(|run| run.verified));
     let named = |entry: &Entry| median_s(entry.runs.iter().map(|run| run.named));
     let mut table = Table::new(&[
         "",
@@ -121,7 +127,7 @@ fn print(entries: &[Entry]) {
         let ratio = |of: &dyn Fn(&Entry) -> f64| {
             limit.map_or_else(|| "-".to_owned(), |limit| format!("{:.2}", of(entry) / of(limit)))
         };
-        let all = || entry.runs.iter().map(|run| run.taken.verified.as_secs_f64());
+        let all = || entry.runs.iter().map(|run| run.verified.as_secs_f64());
         let mib =
             |of: &dyn Fn(&Run) -> u64| format!("{:.0}", median(entry.runs.iter().map(of)) as f64 / (1 << 20) as f64);
         table.line(vec![
@@ -132,8 +138,8 @@ fn print(entries: &[Entry]) {
             format!("{:.2}-{:.2}", all().fold(f64::MAX, f64::min), all().fold(0.0, f64::max)),
             format!("{:.2}", named(entry)),
             ratio(&named),
-            format!("{:.2}", median_s(entry.runs.iter().map(|run| run.taken.usage.cpu))),
-            mib(&|run| run.taken.usage.peak),
+            format!("{:.2}", median_s(entry.runs.iter().map(|run| run.taking.cpu))),
+            mib(&|run| run.taking.peak),
             format!("{:.2}", median_s(entry.runs.iter().map(|run| run.giving.cpu))),
             mib(&|run| run.giving.peak),
         ]);

@@ -112,10 +112,10 @@ impl Member {
         self.program.expect("Download completed").0
     }
 
-    /// Downloads to a folder and measures how long it takes until everything is there and verified, and until it has its
-    /// final name, durably. The former ends where the program begins to wait for the disk; where that is too short to be
-    /// seen, both are the same.
-    pub fn download(&mut self, group: &str, folder: &Path) -> (Duration, Duration) {
+    /// Downloads to a folder; gives when it was told to, when everything was there and verified, and when the file had
+    /// its final name, durably. The second is when the program begins to wait for the disk; where that is too short to
+    /// be seen, it is the same as the third.
+    pub fn download(&mut self, group: &str, folder: &Path) -> (Instant, Instant, Instant) {
         let over = Arc::new(AtomicBool::new(false));
         let watcher = {
             let (pid, over) = (self.program.pid().as_raw_nonzero().get(), over.clone());
@@ -125,7 +125,7 @@ impl Member {
         let named = self.complete();
         over.store(true, Ordering::Relaxed);
         let verified = watcher.join().expect("it only looks").unwrap_or(named).min(named);
-        (verified - start, named - start)
+        (start, verified, named)
     }
 }
 

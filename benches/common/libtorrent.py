@@ -1,7 +1,8 @@
 """What the benches run of libtorrent. On this machine only, without encryption; nobody is looked for.
 
 give PORT FOLDER TORRENT           seeds and says `ready`
-take FOLDER TORRENT PORT...        says `ready`; at a line of input fetches from those and says `done`
+take FOLDER TORRENT PORT...        says `ready`; at a line of input fetches from those, says `done` when all is verified,
+                                   and `written` when the file has it
 swarm FOLDER TORRENT CAP COUNT     seeds FOLDER with CAP bytes per second to COUNT members of this same process, who fetch
                                    at once; says how many seconds that took, and how many bytes the seeder sent
 """
@@ -22,7 +23,7 @@ def session(port, upload=0):
         unchoke_slots_limit=50 if upload else -1, connections_limit=500, connection_speed=500, mixed_mode_algorithm=0,
         max_out_request_queue=3000, max_allowed_in_request_queue=4000, max_queued_disk_bytes=64 << 20, aio_threads=4,
         hashing_threads=2, smooth_connects=False, rate_limit_ip_overhead=False, torrent_connect_boost=50,
-        alert_mask=lt.alert.category_t.status_notification)
+        alert_mask=lt.alert.category_t.status_notification | lt.alert.category_t.storage_notification)
     made = lt.session(settings)
     if upload:
         # Peers on the same network are free of limits unless every address counts as any other.
@@ -57,12 +58,19 @@ def take(folder, torrent, *ports):
     handle = add(taker, folder, torrent, False)
     for port in ports:
         handle.connect_peer(("127.0.0.1", int(port)))
-    finished = False
-    while not finished:
-        taker.wait_for_alert(500)
-        finished = any(isinstance(alert, lt.torrent_finished_alert) for alert in taker.pop_alerts())
+    wait_for(taker, lt.torrent_finished_alert)
     print("done", flush=True)
+    handle.flush_cache()
+    wait_for(taker, lt.cache_flushed_alert)
+    print("written", flush=True)
     sys.stdin.read()
+
+
+def wait_for(of, kind):
+    found = False
+    while not found:
+        of.wait_for_alert(500)
+        found = any(isinstance(alert, kind) for alert in of.pop_alerts())
 
 
 def swarm(folder, torrent, cap, count):
@@ -84,6 +92,10 @@ def swarm(folder, torrent, cap, count):
         time.sleep(0.02)
     print("took %.3f" % (time.monotonic() - start))
     print("sent %d" % given.status().total_upload, flush=True)
+    for taker, handle in zip(takers, handles):
+        handle.flush_cache()
+        wait_for(taker, lt.cache_flushed_alert)
+    print("written", flush=True)
     os._exit(0)
 
 

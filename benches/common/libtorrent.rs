@@ -52,7 +52,9 @@ impl Libtorrent {
             let (_, line) = program.expect(word);
             line.trim_start_matches(word).trim().parse().expect("a number")
         };
-        (Duration::from_secs_f64(number("took ")), number("sent ") as u64)
+        let (took, sent) = (Duration::from_secs_f64(number("took ")), number("sent ") as u64);
+        program.expect("written");
+        (took, sent)
     }
 }
 
@@ -75,8 +77,9 @@ impl Tool for Libtorrent {
         let before = program.usage();
         let start = Instant::now();
         program.say("go");
-        let (done, _) = program.expect("done");
+        let (verified, _) = program.expect("done");
+        program.expect("written");
         let usage = program.usage();
-        Taken { verified: done - start, named: None, usage: Usage { cpu: usage.cpu - before.cpu, ..usage } }
+        Taken { start, verified, named: None, usage: Usage { cpu: usage.cpu - before.cpu, ..usage } }
     }
 }

@@ -156,7 +156,7 @@ impl Tool for Limit {
         let mut command = this_program();
         command.arg(TAKE).arg(&self.digests).arg(self.size.to_string()).arg(folder.join(FILE));
         let mut taker = Program::start("the limit", command.args(self.givers.iter().map(|(_, addr)| addr)));
-        let (done, _) = taker.expect("done");
-        Taken { verified: done - start, named: None, usage: taker.usage() }
+        let (verified, _) = taker.expect("done");
+        Taken { start, verified, named: None, usage: taker.usage() }
     }
 }

@@ -15,10 +15,12 @@ use std::time::{Duration, Instant};
 /// What one run took.
 #[derive(Debug, Clone, Copy)]
 pub struct Taken {
-    /// From being told to until everything was there and verified.
-    pub verified: Duration,
-    /// Until the file had its final name, durably; `None` if the tool does not care for that.
-    pub named: Option<Duration>,
+    /// When it was told to.
+    pub start: Instant,
+    /// When everything was there and verified, as the tool says.
+    pub verified: Instant,
+    /// When the file had its final name, durably; `None` if the tool does not care for that.
+    pub named: Option<Instant>,
     /// What the taking side used.
     pub usage: Usage,
 }
@@ -77,8 +79,8 @@ pub fn start(name: &str, source: &Source, givers: usize) -> Option<Box<dyn Tool>
 /// Runs a program that ends when it has the file.
 fn take_to_end(name: &str, command: &mut Command) -> Taken {
     let start = Instant::now();
-    let (ended, usage) = Program::start(name, command).wait();
-    Taken { verified: ended - start, named: None, usage }
+    let (verified, usage) = Program::start(name, command).wait();
+    Taken { start, verified, named: None, usage }
 }
 
 /// Waits until somebody listens there.
@@ -133,9 +135,9 @@ impl Tool for Groupshare {
         let mut reader = self.house.client("reader", &format!("reader-{}", self.runs), &[]);
         reader.log_in();
         let before = reader.program.usage();
-        let (verified, named) = reader.download("lab", folder);
+        let (start, verified, named) = reader.download("lab", folder);
         let usage = reader.program.usage();
-        Taken { verified, named: Some(named), usage: Usage { cpu: usage.cpu - before.cpu, ..usage } }
+        Taken { start, verified, named: Some(named), usage: Usage { cpu: usage.cpu - before.cpu, ..usage } }
     }
 }
 
@@ -276,9 +278,9 @@ impl Tool for Aria2 {
         let start = Instant::now();
         let mut program =
             Program::start("aria2", command.arg("--seed-time=0").arg("-d").arg(folder).arg(&self.torrent));
-        // The file is complete then; the program ends two seconds later.
-        let (complete, _) = program.expect("Seeding is over");
+        // It ends two seconds later.
+        let (verified, _) = program.expect("Seeding is over");
         let (_, usage) = program.wait();
-        Taken { verified: complete - start, named: None, usage }
+        Taken { start, verified, named: None, usage }
     }
 }
