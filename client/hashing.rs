@@ -2,14 +2,14 @@
 
 use super::file_stamp::Stamps;
 use super::path_text::Shown;
-use super::piece_hash::hash_in_order;
+use super::piece_hash::read_in_order;
+use super::sha1_pair::{Sha1Stream, update_both};
 use super::share_tree::{LeftOut, ShareTree};
 use super::source::{PieceSource, Source, SourceError};
 use crate::model::digest::Sha1Digest;
 use crate::model::manifest::{Manifest, ManifestError, check_files};
 use crate::model::name::NameError;
 use crate::sys;
-use sha1::{Digest, Sha1};
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
@@ -94,9 +94,9 @@ impl fmt::Display for HashError {
 
 impl std::error::Error for HashError {}
 
-/// Reads a file or folder once: the digest of every piece on the rayon pool, and beside it, on the calling thread, the
-/// SHA-1 of the whole. `progress` is told after each piece how many bytes of how many are done. Takes a few MiB of
-/// memory whatever the size.
+/// Reads a file or folder once, ahead on the rayon pool; the calling thread takes the digest of every piece and that of
+/// the whole in one pass, which costs it little more than the whole alone. `progress` is told after each piece how many
+/// bytes of how many are done. Takes a few MiB of memory whatever the size.
 ///
 /// # Errors
 /// Those of `ShareTree::list`; `Cancelled` soon after `cancel` is set; `Changed` if the files did not stand still.
@@ -109,18 +109,19 @@ pub fn hash_for_sharing(
     let layout = check_files(&files).map_err(|error| HashError::Size(root.clone(), error))?;
     let source = Source::new(root.clone(), &files, layout, stamps.clone());
     let mut pieces = Vec::with_capacity(layout.count() as usize);
-    let mut whole = Sha1::new();
+    let mut whole = Sha1Stream::default();
     let read = |piece, buffer: &mut [u8]| source.read_piece(piece, buffer);
-    let flow = hash_in_order(layout, layout.indexes(), read, |piece, outcome| {
+    let flow = read_in_order(layout, layout.indexes(), read, |piece, outcome| {
         if cancel.load(Ordering::Relaxed) {
             return ControlFlow::Break(HashError::Cancelled);
         }
-        let (data, sha1) = match outcome {
+        let data = match outcome {
             Ok(read) => read,
             Err(error) => return ControlFlow::Break(error.into()),
         };
-        pieces.push(sha1);
-        whole.update(data);
+        let mut sha1 = Sha1Stream::default();
+        update_both(&mut whole, &mut sha1, data);
+        pieces.push(sha1.digest());
         progress(layout.offset(piece) + data.len() as u64, layout.size());
         ControlFlow::Continue(())
     });
@@ -130,7 +131,7 @@ pub fn hash_for_sharing(
     // A file whose pieces were read early may have changed since.
     source.check_all()?;
     let manifest = Manifest::new(files, pieces).map_err(|error| HashError::Size(root.clone(), error))?;
-    Ok(Hashed { root, manifest, sha1: Sha1Digest(whole.finalize().into()), stamps, left_out })
+    Ok(Hashed { root, manifest, sha1: whole.digest(), stamps, left_out })
 }
 
 #[cfg(test)]

@@ -188,7 +188,7 @@ impl Part {
                 return ControlFlow::Break(());
             }
             // What cannot be read is fetched again, like what is wrong.
-            if outcome.is_ok_and(|(_, sha1)| sha1 == self.manifest.pieces()[piece.as_usize()]) {
+            if outcome.is_ok_and(|sha1| sha1 == self.manifest.pieces()[piece.as_usize()]) {
                 right.insert(piece);
             }
             done += u64::from(layout.len(piece));
