@@ -3,7 +3,8 @@
 //!
 //! Every connection begins with a fixed preface that names the protocol, its version and the dialect, goes on with a
 //! Noise handshake ([`handshake`]), and carries frames ([`frame`]) inside encrypted records ([`channel`]) from then on.
-//! Two dialects are spoken: client to tracker ([`client_tracker`]) and leecher to seeder ([`peer`]).
+//! Three dialects are spoken: client to tracker ([`client_tracker`]), leecher to seeder ([`peer`]) and tracker to tracker
+//! ([`tracker_tracker`]).
 
 pub mod channel;
 pub mod client_tracker;
@@ -16,3 +17,4 @@ pub mod listing;
 pub mod manifest;
 pub mod op;
 pub mod peer;
+pub mod tracker_tracker;

@@ -1,5 +1,5 @@
 //! The cluster key that the trackers of one installation share, and everything derived from it: their static key, the
-//! keys of the groups, session tokens.
+//! key of the links between them, the keys of the groups, session tokens.
 
 use crate::model::digest::{Fingerprint, KeyId};
 use crate::model::id::{GroupRef, OpId, UserRef};
@@ -88,6 +88,7 @@ pub struct Identity {
     derive: hkdf::Prk,
     static_key: Secret,
     fingerprint: Fingerprint,
+    link_key: (KeyId, Secret),
     token_key: hmac::Key,
     random: ring::rand::SystemRandom,
 }
@@ -120,8 +121,11 @@ impl Identity {
         let derive = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(cluster_key);
         let static_key = Secret(expand(&derive, &[b"tracker static key"]));
         let fingerprint = handshake::fingerprint(&handshake::public_key(&static_key));
+        let link_id = expand(&derive, &[b"tracker link key id"]);
+        let link_id = KeyId(*link_id.first_chunk().expect("an id is shorter than what is derived"));
+        let link_key = (link_id, Secret(expand(&derive, &[b"tracker link key"])));
         let token_key = hmac::Key::new(hmac::HMAC_SHA256, &expand(&derive, &[b"session tokens"]));
-        Self { derive, static_key, fingerprint, token_key, random: ring::rand::SystemRandom::new() }
+        Self { derive, static_key, fingerprint, link_key, token_key, random: ring::rand::SystemRandom::new() }
     }
 
     /// Reads the key file beside a tracker_info.txt, or makes it if there is none yet.
@@ -142,6 +146,11 @@ impl Identity {
     /// The fingerprint of the trackers' static public key.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    /// The key under which the trackers of this installation connect to each other, with its public id.
+    pub fn link_key(&self) -> (KeyId, Secret) {
+        self.link_key.clone()
     }
 
     /// The key of a group after these departures, with its public id.
@@ -340,6 +349,11 @@ mod tests {
         assert_ne!(here.fingerprint(), Identity::new(&[2; 32]).fingerprint());
         let (id, key) = here.group_key(a, &[0; 32]);
         assert_ne!(id.0[..], key.0[..KeyId::LEN]);
+        let (link_id, link_key) = here.link_key();
+        assert_eq!((link_id, link_key.clone()), there.link_key());
+        assert_ne!(link_id.0[..], link_key.0[..KeyId::LEN]);
+        assert_ne!(link_key.0, here.static_key().0);
+        assert_ne!(link_id, Identity::new(&[2; 32]).link_key().0, "trackers of two installations can tell");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::wire::codec::{DecodeError, List};
 use crate::wire::conn::{self, Receiver, RecvError, Sender, Timed};
 use crate::wire::error::{Code, Refusal};
 use crate::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
+use crate::wire::handshake::Accepted;
 use owed::Owed;
 use std::io::Read;
 use std::net::{IpAddr, Shutdown, TcpStream};
@@ -56,9 +57,10 @@ struct Login {
 
 /// Serves a connection until it ends. Its outgoing half goes to `line` for whoever wants to end it.
 pub fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, line: &Line) {
-    // Whoever was turned away has been told why; anything else is not worth a word.
-    let Ok(keys) = hello::accept(stream, core.identity.static_key()) else {
-        return hang_up(stream);
+    let keys = match hello::accept(stream, &core.identity) {
+        Ok(Accepted::Client(keys)) => keys,
+        // Whoever was turned away has been told why; anything else is not worth a word.
+        Ok(Accepted::Tracker(_)) | Err(_) => return hang_up(stream),
     };
     let Ok((mut receiver, sender)) = conn::split(Arc::clone(stream), keys, EARLY_FRAME_LEN_MAX, false) else {
         return;

@@ -417,8 +417,7 @@ message!(Reply);
 impl Reply {
     /// The reply that says no.
     pub fn refused(refusal: &Refusal) -> Self {
-        let about = Text::new(&refusal.about).or_else(|| Text::new("")).expect("the empty text fits any cap");
-        Reply::Refused { code: refusal.code as u16, about }
+        Reply::Refused { code: refusal.code as u16, about: refusal.about_text() }
     }
 }
 

@@ -489,6 +489,7 @@ mod tests {
     use super::super::handshake::{self, HandshakeError, tests::keys};
     use super::super::peer::Answer;
     use super::*;
+    use crate::model::digest::KeyId;
     use std::net::TcpListener;
     use std::thread;
 
@@ -784,7 +785,8 @@ mod tests {
         bytes.extend([0; 200]);
         let dripper = thread::spawn(move || drip(near, &bytes));
         let mut timed = Timed::new(&far, Duration::from_millis(100));
-        let error = handshake::tracker_accepts(&mut timed, &handshake::Secret([1; 32])).map(drop);
+        let (key, link) = (handshake::Secret([1; 32]), (KeyId([2; 16]), handshake::Secret([3; 32])));
+        let error = handshake::tracker_accepts(&mut timed, &key, &link).map(drop);
         assert!(matches!(error, Err(HandshakeError::Io(error)) if is_timeout(&error)));
         drop(far);
         assert!(dripper.join().expect("ends") < 200);

@@ -1,5 +1,6 @@
 //! The table of refusals: every reason for which the far side can say no, with its number on the wire and its words.
 
+use super::codec::Text;
 use std::fmt;
 
 macro_rules! codes {
@@ -106,6 +107,13 @@ codes! {
     NoSuchPiece = 82, "The peer does not have this piece";
     /// The peer's file was changed on disk.
     FileChanged = 83, "The peer's file has changed on disk";
+
+    /// The cluster key of the tracker that asks is not the one of the tracker asked.
+    OtherCluster = 100, "The trackers' cluster keys differ";
+    /// The number of the tracker that asks is that of the tracker asked, or of another one that it is connected to.
+    TrackerNumber = 101, "Another tracker runs under this number";
+    /// The number of the tracker that asks was retired at the tracker asked, and nothing of it is taken.
+    Retired = 102, "This tracker number was retired here";
 }
 
 /// A refusal: the reason, and what it is about where that helps.
@@ -128,6 +136,11 @@ impl Refusal {
             about.pop();
         }
         Self { code, about }
+    }
+
+    /// What it is about, as a message carries it; empty if it is longer than a message can carry.
+    pub fn about_text(&self) -> Text<{ Self::ABOUT_LEN_MAX }> {
+        Text::new(&self.about).or_else(|| Text::new("")).expect("the empty text fits any cap")
     }
 }
 

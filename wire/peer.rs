@@ -68,7 +68,6 @@ message!(Answer);
 impl Answer {
     /// The answer that says no.
     pub fn refused(refusal: &Refusal) -> Self {
-        let about = Text::new(&refusal.about).or_else(|| Text::new("")).expect("the empty text fits any cap");
-        Answer::Refused { code: refusal.code as u16, about }
+        Answer::Refused { code: refusal.code as u16, about: refusal.about_text() }
     }
 }

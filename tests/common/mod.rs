@@ -112,8 +112,9 @@ pub fn silent_tracker() -> SocketAddr {
         let identity = Identity::new(&CLUSTER_KEY);
         let mut held = Vec::new();
         for stream in listener.incoming().map_while(Result::ok) {
-            let keys = handshake::tracker_accepts(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), identity.static_key());
-            held.push((keys.is_ok(), stream));
+            let mut timed = Timed::new(&stream, HANDSHAKE_DEADLINE);
+            let accepted = handshake::tracker_accepts(&mut timed, identity.static_key(), &identity.link_key());
+            held.push((accepted.is_ok(), stream));
         }
     });
     addr

@@ -16,6 +16,7 @@ use groupshare::wire::frame::{self, Frame, Message};
 use groupshare::wire::handshake::Secret;
 use groupshare::wire::manifest;
 use groupshare::wire::peer::{Answer, Ask};
+use groupshare::wire::tracker_tracker::{Link, Seen};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
@@ -248,6 +249,26 @@ fn answers() -> Vec<BoxedStrategy<Answer>> {
     })
 }
 
+fn seen<const MAX: usize>() -> impl Strategy<Value = List<Seen, MAX>> {
+    list((origin(), any::<u64>()).prop_map(|(origin, seq)| Seen { origin, seq }))
+}
+
+fn links() -> Vec<BoxedStrategy<Link>> {
+    let holding = || prop::strategy::Union::new(holdings());
+    variants!(Link {
+        Hello { tracker: any::<u16>(), instance: any::<[u8; 16]>(), seen: seen() }
+        Ops { ops: list(ops()) }
+        Have { seen: seen(), digest: any::<Option<[u8; 32]>>() }
+        GetManifest { info_hash: info_hash(), offset: any::<u32>() }
+        ManifestPart { total: any::<u32>(), part: blob() }
+        Refused { code: any::<u16>(), about: about() }
+        Online { user: user_ref(), client: client(), addr: prop::option::of(addr()) }
+        Offline { user: user_ref(), client: client() }
+        Holds { user: user_ref(), client: client(), share: share_ref(), holding: holding() }
+        AllTold {}
+    })
+}
+
 fn op_bodies() -> Vec<BoxedStrategy<OpBody>> {
     let replaces = || prop::option::of(share_ref());
     variants!(OpBody {
@@ -330,6 +351,11 @@ fn every_ask_goes_through_its_bytes_unchanged() {
 #[test]
 fn every_answer_goes_through_its_bytes_unchanged() {
     round_trip("Answer", answers(), frames);
+}
+
+#[test]
+fn every_message_between_trackers_goes_through_its_bytes_unchanged() {
+    round_trip("Link", links(), frames);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use groupshare::wire::error::Refusal;
 use groupshare::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, Frame, HEADER_LEN, LENGTH_LEN, Message};
 use groupshare::wire::manifest::MANIFEST_LEN_MAX;
 use groupshare::wire::peer::{Answer, Ask, NEWS_MAX, REQUESTS_MAX};
+use groupshare::wire::tracker_tracker::{Link, OPS_FRAME_LEN_MAX, OPS_MAX, ORIGINS_MAX, Seen};
 
 /// Name and type of a field; the type without spaces.
 pub type Field = (String, String);
@@ -123,14 +124,15 @@ pub fn choices() -> Vec<Choice> {
         from_kinds("Reply", Reply::KINDS),
         from_kinds("Ask", Ask::KINDS),
         from_kinds("Answer", Answer::KINDS),
+        from_kinds("Link", Link::KINDS),
         from_kinds("Holding", Holding::KINDS),
         described("Notice", &super::golden::notices(), describe_notice, NOTICES),
         described("OpBody", &super::golden::op_bodies(), describe_op_body, OP_BODIES),
     ]
 }
 
-/// The directions whose variants are messages of their own.
-pub const DIRECTIONS: [&str; 4] = ["Request", "Reply", "Ask", "Answer"];
+/// The directions, one of them both, whose variants are messages of their own.
+pub const DIRECTIONS: [&str; 5] = ["Request", "Reply", "Ask", "Answer", "Link"];
 
 fn field_type<T, F>(_: impl Fn(&T) -> &F) -> String {
     plain(std::any::type_name::<F>())
@@ -163,6 +165,7 @@ pub fn structs() -> Vec<(&'static str, Vec<Field>)> {
         Peer { client, user, addr, held }
         GroupKey { group, name, id, key }
         Op { id, lamport, command, body }
+        Seen { origin, seq }
     }
 }
 
@@ -182,6 +185,9 @@ pub fn limits() -> Vec<(&'static str, u64)> {
         HOLD_MORE_MAX,
         NEWS_MAX,
         REQUESTS_MAX,
+        ORIGINS_MAX,
+        OPS_MAX,
+        OPS_FRAME_LEN_MAX,
         BITFIELD_MAX,
         TOKEN_LEN_MAX,
         PASSWORD_LEN_MAX,
@@ -228,6 +234,7 @@ pub fn recode(name: &str, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
             }
             out
         }),
+        "Link" => message::<Link>(bytes),
         "Holding" => value::<Holding>(bytes),
         "Notice" => value::<Notice>(bytes),
         "OpBody" => value::<OpBody>(bytes),
@@ -293,7 +300,7 @@ pub fn example(of: &str, size: Size) -> Vec<u8> {
         ("Tail", _) => bytes(if size == Size::Longest { PIECE_LEN as usize } else { 1 }),
         ("Sha1Digest", _) => bytes(20),
         ("InfoHash" | "Fingerprint" | "Secret" | "[u8;32]", _) => bytes(32),
-        ("KeyId" | "CommandId" | "ClientId", _) => bytes(16),
+        ("KeyId" | "CommandId" | "ClientId" | "[u8;16]", _) => bytes(16),
         ("Layout", _) => number(8, SIZE_MAX as usize),
         ("IpAddr", _) if size == Size::Longest => [vec![6], bytes(16)].concat(),
         ("IpAddr", _) => [vec![4], bytes(4)].concat(),

@@ -4,18 +4,19 @@
 use super::annotated::{bytes, digits};
 use super::document::blocks;
 use groupshare::model::digest::{KeyId, Sha1Digest};
-use groupshare::model::id::CommandId;
+use groupshare::model::id::{CommandId, Origin};
 use groupshare::model::manifest::{FileEntry, Manifest};
 use groupshare::model::name::UserId;
 use groupshare::model::path::RelPath;
 use groupshare::wire::channel::{Opener, Sealer, refusal_in_clear};
 use groupshare::wire::client_tracker::{Password, Reply, Request};
-use groupshare::wire::codec::{Blob, Tail};
+use groupshare::wire::codec::{Blob, List, Tail};
 use groupshare::wire::error::{Code, Refusal};
-use groupshare::wire::frame::{self, FRAME_LEN_MAX};
-use groupshare::wire::handshake::{self, HandshakeError, Secret};
+use groupshare::wire::frame::{self, FRAME_LEN_MAX, UNASKED};
+use groupshare::wire::handshake::{self, Accepted, HandshakeError, Secret};
 use groupshare::wire::manifest;
 use groupshare::wire::peer::{Answer, Ask};
+use groupshare::wire::tracker_tracker::{Link, Seen};
 use sha1::{Digest, Sha1};
 use snow::{Builder, HandshakeState, StatelessTransportState};
 use std::io::{self, Cursor, Read, Write};
@@ -23,6 +24,8 @@ use std::io::{self, Cursor, Read, Write};
 const TRACKER_KEY: [u8; 32] = [9; 32];
 const GROUP_KEY: [u8; 32] = [7; 32];
 const KEY_ID: KeyId = KeyId([0xa5; 16]);
+const LINK_KEY: [u8; 32] = [6; 32];
+const LINK_ID: KeyId = KeyId([0x6b; 16]);
 const FILE: &[u8] = b"hello\n";
 
 /// Both handshake messages as they stand on the wire, and the keys of both sides.
@@ -34,9 +37,9 @@ struct Meeting {
 }
 
 /// A handshake with these ephemeral keys, made with nothing but snow and what the document says.
-fn meet(pattern: &str, preface: &[u8], [near, far]: [[u8; 32]; 2]) -> Meeting {
+fn meet(pattern: &str, preface: &[u8], psk: &[u8; 32], [near, far]: [[u8; 32]; 2]) -> Meeting {
     let builder = || Builder::new(pattern.parse().expect("snow knows it")).prologue(preface).expect("once");
-    let keyed = || if pattern.contains("psk0") { builder().psk(0, &GROUP_KEY).expect("once") } else { builder() };
+    let keyed = || if pattern.contains("psk0") { builder().psk(0, psk).expect("once") } else { builder() };
     let near = keyed().fixed_ephemeral_key_for_testing_only(&near).build_initiator();
     let far = keyed().local_private_key(&TRACKER_KEY).expect("once").fixed_ephemeral_key_for_testing_only(&far);
     let (mut near, mut far) = (near.expect("builds"), far.build_responder().expect("builds"));
@@ -69,6 +72,17 @@ fn piece(request: u32) -> Vec<u8> {
     out
 }
 
+fn meet_trackers() -> Meeting {
+    let preface = [b"GRPSHARE\x00\x01\x03", &LINK_ID.0[..]].concat();
+    meet("Noise_NNpsk0_25519_AESGCM_SHA256", &preface, &LINK_KEY, [[0x0a; 32], [0x0b; 32]])
+}
+
+fn hello_of_tracker_1() -> Link {
+    let seen = |tracker, incarnation, seq| Seen { origin: Origin { tracker, incarnation }, seq };
+    let seen = List::new(vec![seen(1, 0xa1, 1), seen(2, 0xa2, 7)]).expect("few");
+    Link::Hello { tracker: 1, instance: [0x17; 16], seen }
+}
+
 /// Everything that the document shows, by its label.
 fn conversation() -> Vec<(&'static str, Vec<u8>)> {
     let mut said = Vec::new();
@@ -77,7 +91,7 @@ fn conversation() -> Vec<(&'static str, Vec<u8>)> {
     said.push(("tracker-fingerprint", handshake::fingerprint(&tracker_public).0.to_vec()));
 
     let pattern = "Noise_NX_25519_AESGCM_SHA256";
-    let tracker = meet(pattern, b"GRPSHARE\x00\x01\x01", [[1; 32], [2; 32]]);
+    let tracker = meet(pattern, b"GRPSHARE\x00\x01\x01", &GROUP_KEY, [[1; 32], [2; 32]]);
     let create_user = Request::CreateUser {
         command: CommandId([0xc0; 16]),
         user: user("alice"),
@@ -91,7 +105,7 @@ fn conversation() -> Vec<(&'static str, Vec<u8>)> {
     said.extend([("create-user-frame", create_user), ("refused-frame", refused)]);
 
     let preface = [b"GRPSHARE\x00\x01\x02", &KEY_ID.0[..]].concat();
-    let peer = meet("Noise_NNpsk0_25519_AESGCM_SHA256", &preface, [[3; 32], [4; 32]]);
+    let peer = meet("Noise_NNpsk0_25519_AESGCM_SHA256", &preface, &GROUP_KEY, [[3; 32], [4; 32]]);
     let (encoded, info_hash) = manifest::encode(&hello()).expect("short");
     let open = frame::of(1, &Ask::Open { info_hash, user: user("bob") });
     let get_piece = frame::of(2, &Ask::GetPiece { piece: 0 });
@@ -105,6 +119,12 @@ fn conversation() -> Vec<(&'static str, Vec<u8>)> {
     said.extend([("open-frame", open), ("opened-frame", opened), ("get-piece-frame", get_piece)]);
     said.extend([("piece-frame", piece(2)), ("manifest", encoded), ("info-hash", info_hash.0.to_vec())]);
     said.push(("unknown-key", refusal_in_clear(Code::UnknownKey).to_vec()));
+
+    let link = meet_trackers();
+    let hello = frame::of(UNASKED, &hello_of_tracker_1());
+    said.push(("hello-record", Sealer::default().seal(&link.near, &hello).to_vec()));
+    said.extend([("link-opening", link.opening), ("link-answer", link.answer), ("hello-frame", hello)]);
+    said.push(("other-cluster", refusal_in_clear(Code::OtherCluster).to_vec()));
     said
 }
 
@@ -146,10 +166,19 @@ fn shown(label: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_openings_of_the_example_are_accepted_by_tracker_and_seeder() {
+fn the_openings_of_the_example_are_accepted_by_trackers_and_seeder() {
     let mut client = Script(Cursor::new(shown("client-opening")), Vec::new());
-    handshake::tracker_accepts(&mut client, &Secret(TRACKER_KEY)).expect("accepted");
+    let accepted = handshake::tracker_accepts(&mut client, &Secret(TRACKER_KEY), &(LINK_ID, Secret(LINK_KEY)));
+    assert!(matches!(accepted, Ok(Accepted::Client(_))), "{accepted:?}");
     assert_eq!(client.1.len(), shown("tracker-answer").len());
+    let mut tracker = Script(Cursor::new(shown("link-opening")), Vec::new());
+    let accepted = handshake::tracker_accepts(&mut tracker, &Secret(TRACKER_KEY), &(LINK_ID, Secret(LINK_KEY)));
+    assert!(matches!(accepted, Ok(Accepted::Tracker(_))), "{accepted:?}");
+    assert_eq!(tracker.1.len(), shown("link-answer").len());
+    let mut tracker = Script(Cursor::new(shown("link-opening")), Vec::new());
+    let turned = handshake::tracker_accepts(&mut tracker, &Secret(TRACKER_KEY), &(KEY_ID, Secret(GROUP_KEY)));
+    assert!(matches!(turned, Err(HandshakeError::Turned(Code::OtherCluster))));
+    assert_eq!(tracker.1, shown("other-cluster"));
     let mut leecher = Script(Cursor::new(shown("leecher-opening")), Vec::new());
     let (_, id) = handshake::peer_accepts(&mut leecher, |_| Some(Secret(GROUP_KEY))).expect("accepted");
     assert_eq!((id, leecher.1.len()), (KEY_ID, shown("seeder-answer").len()));
@@ -162,7 +191,7 @@ fn the_openings_of_the_example_are_accepted_by_tracker_and_seeder() {
 #[test]
 fn the_records_of_the_example_open_to_its_frames() {
     let preface = [b"GRPSHARE\x00\x01\x02", &KEY_ID.0[..]].concat();
-    let peer = meet("Noise_NNpsk0_25519_AESGCM_SHA256", &preface, [[3; 32], [4; 32]]);
+    let peer = meet("Noise_NNpsk0_25519_AESGCM_SHA256", &preface, &GROUP_KEY, [[3; 32], [4; 32]]);
     let mut opener = Opener::new(FRAME_LEN_MAX);
     for label in ["opened", "piece"] {
         let record = shown(&format!("{label}-record"));

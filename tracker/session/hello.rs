@@ -1,8 +1,8 @@
 //! How a connection begins: the handshake, on a thread that ends with it.
 
+use super::super::identity::Identity;
 use crate::wire::conn::{HANDSHAKE_DEADLINE, Timed};
-use crate::wire::handshake::{HandshakeError, Secret, tracker_accepts};
-use snow::StatelessTransportState;
+use crate::wire::handshake::{Accepted, HandshakeError, tracker_accepts};
 use std::io;
 use std::net::TcpStream;
 use std::thread;
@@ -12,17 +12,17 @@ use std::time::Instant;
 /// that was used, to the next connection's thread: it reuses stacks of up to four times the size asked for.
 const STACK_LEN: usize = 1024 * 1024;
 
-/// Accepts a client. The key agreement goes deeper into the stack than anything that follows, and what a thread has
+/// Accepts a client or another tracker. The key agreement goes deeper into the stack than anything that follows, and what a thread has
 /// used of its stack stays in memory until it ends; so it is done by another thread than the one that stays with the
 /// connection, which costs 6 KiB less for every idle client.
-pub(super) fn accept(stream: &TcpStream, key: &Secret) -> Result<StatelessTransportState, HandshakeError> {
+pub(super) fn accept(stream: &TcpStream, identity: &Identity) -> Result<Accepted, HandshakeError> {
     let until = Instant::now() + HANDSHAKE_DEADLINE;
     // Whoever connects and says nothing takes up no second thread.
     stream.set_read_timeout(Some(HANDSHAKE_DEADLINE))?;
     if stream.peek(&mut [0])? == 0 {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
-    let shake = || shake(stream, key, until);
+    let shake = || shake(stream, identity, until);
     thread::scope(|scope| {
         match thread::Builder::new().name("hello".into()).stack_size(STACK_LEN).spawn_scoped(scope, shake) {
             Ok(thread) => thread.join().unwrap_or(Err(HandshakeError::Crypto)),
@@ -35,6 +35,7 @@ pub(super) fn accept(stream: &TcpStream, key: &Secret) -> Result<StatelessTransp
 /// Not to be inlined: what it keeps on the stack would be kept there by its caller otherwise, for as long as the
 /// connection lasts.
 #[inline(never)]
-fn shake(stream: &TcpStream, key: &Secret, until: Instant) -> Result<StatelessTransportState, HandshakeError> {
-    tracker_accepts(&mut Timed::new(stream, until.saturating_duration_since(Instant::now())), key)
+fn shake(stream: &TcpStream, identity: &Identity, until: Instant) -> Result<Accepted, HandshakeError> {
+    let mut timed = Timed::new(stream, until.saturating_duration_since(Instant::now()));
+    tracker_accepts(&mut timed, identity.static_key(), &identity.link_key())
 }

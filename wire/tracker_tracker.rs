@@ -1,0 +1,121 @@
+//! What two trackers of one installation say to each other. Both sides say the same messages. What answers a
+//! `GetManifest` repeats its request id, which is from 1 on; all else has id 0, is in no hurry, and is taken in order.
+//!
+//! The side that connected says `Hello` first. The other side says its own when that has come in, since only a frame
+//! that decrypts proves that the far side knows the cluster key.
+
+use super::client_tracker::{Holding, MANIFEST_PART_MAX};
+use super::codec::{Blob, List, Text, wire_enum, wire_struct};
+use super::error::Refusal;
+use super::frame::message;
+use crate::model::digest::InfoHash;
+use crate::model::id::{ClientId, Origin, ShareRef, UserRef};
+use crate::model::op::Op;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Most origins in one message.
+pub const ORIGINS_MAX: usize = 16_384;
+/// Most ops in one message.
+pub const OPS_MAX: usize = 4096;
+/// A sender ends the list of ops before its frame is longer than this, in bytes: 4,096 of the longest ops would not fit
+/// into a frame.
+pub const OPS_FRAME_LEN_MAX: usize = 512 * 1024;
+/// A side that has said no `Have` for this long says one.
+pub const HAVE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// All ops of an origin up to one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Whose ops.
+    pub origin: Origin,
+    /// The last one.
+    pub seq: u64,
+}
+wire_struct!(Seen { origin, seq });
+
+wire_enum! {
+    /// From either tracker to the other.
+    Link {
+        /// Who speaks, and what it has; the first message of either side, and the only one of its kind.
+        1 Hello {
+            /// The number of the tracker: its line in tracker_info.txt, from 1.
+            tracker: u16,
+            /// Made at random when the program starts: tells two trackers of one number apart, and a tracker from itself.
+            instance: [u8; 16],
+            /// What is durable at the sender.
+            seen: List<Seen, ORIGINS_MAX>,
+        }
+        /// Ops that are durable at the sender and that the receiver lacked, those of one origin in sequence without a gap.
+        2 Ops {
+            /// The ops.
+            ops: List<Op, OPS_MAX>,
+        }
+        /// What is durable at the sender by now; also says that the sender is there.
+        3 Have {
+            /// What is durable.
+            seen: List<Seen, ORIGINS_MAX>,
+            /// SHA-256 of the canonical state, if it was computed for exactly these ops.
+            digest: Option<[u8; 32]>,
+        }
+        /// Asks for a part of a manifest. Answer: `ManifestPart`. Refusals: `NeedManifest`.
+        4 GetManifest {
+            /// Which manifest.
+            info_hash: InfoHash,
+            /// Where the part begins.
+            offset: u32,
+        }
+        /// A part of a manifest.
+        5 ManifestPart {
+            /// Length of the whole manifest in bytes.
+            total: u32,
+            /// The part; empty at the end.
+            part: Blob<MANIFEST_PART_MAX>,
+        }
+        /// A request was refused; with request id 0, the connection is, and ends.
+        6 Refused {
+            /// The reason, by its number.
+            code: u16,
+            /// What it is about.
+            about: Text<{ Refusal::ABOUT_LEN_MAX }>,
+        }
+        /// A client is logged in at the sender, or its address has changed.
+        7 Online {
+            /// Who is logged in.
+            user: UserRef,
+            /// On which client.
+            client: ClientId,
+            /// Where it listens for peers, if it has announced that.
+            addr: Option<SocketAddr>,
+        }
+        /// A client is no longer logged in at the sender, and what it held is void.
+        8 Offline {
+            /// Who was logged in.
+            user: UserRef,
+            /// On which client.
+            client: ClientId,
+        }
+        /// What a client that is logged in at the sender holds of a share by now, as a whole.
+        9 Holds {
+            /// Who is logged in.
+            user: UserRef,
+            /// On which client.
+            client: ClientId,
+            /// Of which share.
+            share: ShareRef,
+            /// `All`, `Nothing` or `Exactly`.
+            holding: Holding,
+        }
+        /// All clients that are logged in at the sender were told since its `Hello`: what the receiver knew before of
+        /// others is void.
+        10 AllTold {}
+    }
+}
+message!(Link);
+
+impl Link {
+    /// The message that says no.
+    pub fn refused(refusal: &Refusal) -> Self {
+        Link::Refused { code: refusal.code as u16, about: refusal.about_text() }
+    }
+}
