@@ -1,5 +1,5 @@
 //! What two trackers of one installation say to each other. Both sides say the same messages. What answers a
-//! `GetManifest` repeats its request id, which is from 1 on; all else has id 0, is in no hurry, and is taken in order.
+//! `GetManifest` repeats its request id, which is from 1 on; all else has id 0 and is taken in order.
 //!
 //! The side that connected says `Hello` first. The other side says its own when that has come in, since only a frame
 //! that decrypts proves that the far side knows the cluster key.
