@@ -400,7 +400,7 @@ fn a_client_that_comes_back_takes_the_place_of_its_old_connection() {
     let mut other = tracker.client();
     other.log_in("ann");
     assert_eq!(other.peers(share).len(), 1);
-    assert_eq!(tracker.server.core().presence.client_count(), 2);
+    assert_eq!(tracker.server.core().presence.local_client_count(), 2);
 }
 
 #[test]
@@ -802,7 +802,7 @@ fn two_hundred_clients_at_once_are_served() {
     });
     assert_eq!(tracker.server.core().state().group_count(), count);
     wait_for(|| tracker.server.status().connections.total == 0);
-    assert_eq!(tracker.server.core().presence.client_count(), 0);
+    assert_eq!(tracker.server.core().presence.local_client_count(), 0);
 }
 
 #[test]
@@ -850,5 +850,5 @@ fn a_client_that_was_given_up_is_cut_off_and_comes_back_anew() {
     again.id = ann.id;
     assert!(matches!(again.resume(&token), Reply::LoggedIn { .. }));
     again.done(Request::Heartbeat {});
-    assert_eq!(core.presence.client_count(), 1);
+    assert_eq!(core.presence.local_client_count(), 1);
 }

@@ -1,15 +1,24 @@
 //! Who is online right now, at which address, with which pieces. Soft state: never journaled, gone when nothing is heard
 //! for [`TTL`]. Time is passed in.
 
-use crate::model::bitfield::Bitfield;
-use crate::model::id::{ClientId, GroupRef, ShareRef, UserRef};
-use crate::model::piece::{Layout, PieceIndex};
+mod check;
+mod dirty;
+mod register;
+mod swarm;
+mod teller;
+
+use crate::model::id::{ClientId, GroupRef, OpId, ShareRef, UserRef};
+use crate::model::piece::PieceIndex;
 use crate::wire::client_tracker::{Holding, PEERS_MAX};
 use crate::wire::conn::IDLE_DEADLINE;
+pub use dirty::{Change, Dirty};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use register::Register;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+pub use swarm::Place;
+use swarm::Swarm;
 
 /// A client of which nothing was heard for this long is offline.
 pub const TTL: Duration = IDLE_DEADLINE;
@@ -50,7 +59,7 @@ pub struct Risen {
     pub share: ShareRef,
     /// Who.
     pub holder: Holder,
-    /// The clients that want to know: those that do not hold all of it.
+    /// The clients of this tracker that want to know: those that do not hold all of it.
     pub tell: Vec<ClientKey>,
 }
 
@@ -63,159 +72,11 @@ pub enum HoldError {
     NoSuchPiece,
 }
 
-/// The one place that knows who is online.
+/// The one place that knows who is online, at this tracker or another. What other trackers tell is kept apart by the
+/// tracker that tells it: none can say anything about the clients of another.
 #[derive(Debug, Default)]
 pub struct Presence {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    /// Counts logins.
-    generation: u64,
-    clients: BTreeMap<ClientKey, Client>,
-    swarms: HashMap<ShareRef, Swarm>,
-}
-
-#[derive(Debug)]
-struct Client {
-    generation: u64,
-    heard: Instant,
-    addr: Option<SocketAddr>,
-    /// The swarms in which it is.
-    shares: BTreeSet<ShareRef>,
-}
-
-/// The clients that have to do with one share. Invariant: a client is in at most one of the three, and is in one exactly
-/// if its entry says so.
-#[derive(Debug)]
-struct Swarm {
-    group: GroupRef,
-    layout: Layout,
-    /// Hold all pieces. A flag, since a bitfield would say no more.
-    seeds: BTreeSet<ClientKey>,
-    /// Hold some pieces.
-    partial: BTreeMap<ClientKey, Bitfield>,
-    /// Download and hold none yet.
-    waiting: BTreeSet<ClientKey>,
-}
-
-impl Swarm {
-    fn new(group: GroupRef, layout: Layout) -> Self {
-        Self { group, layout, seeds: BTreeSet::new(), partial: BTreeMap::new(), waiting: BTreeSet::new() }
-    }
-
-    /// Takes a client out; gives the pieces that it held, if it did not hold all.
-    fn remove(&mut self, key: ClientKey) -> Option<Bitfield> {
-        self.seeds.remove(&key);
-        self.waiting.remove(&key);
-        self.partial.remove(&key)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.seeds.is_empty() && self.partial.is_empty() && self.waiting.is_empty()
-    }
-
-    /// How many pieces a client holds.
-    fn held(&self, key: ClientKey) -> u32 {
-        if self.seeds.contains(&key) { self.layout.count() } else { self.partial.get(&key).map_or(0, Bitfield::held) }
-    }
-
-    fn holds_any(&self, key: ClientKey) -> bool {
-        self.seeds.contains(&key) || self.partial.contains_key(&key)
-    }
-
-    /// Puts a client in its place by the pieces it holds now.
-    fn put(&mut self, key: ClientKey, bits: Bitfield) {
-        if bits.is_empty() {
-            self.waiting.insert(key);
-        } else if bits.is_complete() {
-            self.seeds.insert(key);
-        } else {
-            self.partial.insert(key, bits);
-        }
-    }
-
-    /// Takes what a client says about its pieces; false, and nothing is changed, if that cannot be.
-    fn hold(&mut self, key: ClientKey, holding: &Holding) -> bool {
-        match holding {
-            Holding::All {} => {
-                self.remove(key);
-                self.seeds.insert(key);
-            }
-            Holding::Nothing {} => {
-                self.remove(key);
-            }
-            Holding::Exactly { bits } => {
-                let Some(bits) = Bitfield::from_bytes(self.layout, bits.as_bytes()) else {
-                    return false;
-                };
-                self.remove(key);
-                self.put(key, bits);
-            }
-            Holding::More { pieces } => {
-                let indexes: Option<Vec<PieceIndex>> = pieces.iter().map(|&piece| self.layout.index(piece)).collect();
-                let Some(indexes) = indexes else {
-                    return false;
-                };
-                if !self.seeds.contains(&key) {
-                    let mut bits = self.remove(key).unwrap_or_else(|| Bitfield::none(self.layout));
-                    indexes.into_iter().for_each(|piece| {
-                        bits.insert(piece);
-                    });
-                    self.put(key, bits);
-                }
-            }
-        }
-        true
-    }
-
-    fn incomplete(&self) -> impl Iterator<Item = ClientKey> + '_ {
-        self.partial.keys().chain(&self.waiting).copied()
-    }
-}
-
-impl Inner {
-    fn valid(&self, ticket: &Ticket) -> bool {
-        self.clients.get(&ticket.key).is_some_and(|client| client.generation == ticket.generation)
-    }
-
-    fn remove(&mut self, key: ClientKey) {
-        for share in self.clients.remove(&key).into_iter().flat_map(|client| client.shares) {
-            self.leave_swarm(key, share);
-        }
-    }
-
-    fn leave_swarm(&mut self, key: ClientKey, share: ShareRef) {
-        if let Some(client) = self.clients.get_mut(&key) {
-            client.shares.remove(&share);
-        }
-        if let Some(swarm) = self.swarms.get_mut(&share) {
-            swarm.remove(key);
-            if swarm.is_empty() {
-                self.swarms.remove(&share);
-            }
-        }
-    }
-
-    fn holder(&self, swarm: &Swarm, key: ClientKey) -> Option<Holder> {
-        let addr = self.clients.get(&key)?.addr?;
-        Some(Holder { key, addr, held: swarm.held(key) })
-    }
-
-    /// Says that a client can be asked for pieces of a share from now on.
-    fn risen(&self, share: ShareRef, key: ClientKey) -> Option<Risen> {
-        let swarm = self.swarms.get(&share)?;
-        let holder = self.holder(swarm, key)?;
-        let tell: Vec<_> = swarm.incomplete().filter(|&other| other != key).collect();
-        (swarm.holds_any(key) && !tell.is_empty()).then_some(Risen { share, holder, tell })
-    }
-
-    fn clients_of(&self, user: UserRef) -> impl Iterator<Item = ClientKey> + '_ {
-        let first = ClientKey { user, client: ClientId([0; 16]) };
-        let last = ClientKey { user, client: ClientId([0xff; 16]) };
-        self.clients.range(first..=last).map(|(&key, _)| key)
-    }
+    register: Mutex<Register>,
 }
 
 impl Presence {
@@ -224,113 +85,47 @@ impl Presence {
         Self::default()
     }
 
-    /// A client has logged in. An entry of the same client that is still there goes over to this login with all that
-    /// it says.
-    pub fn enter(&self, key: ClientKey, now: Instant) -> Ticket {
-        let inner = &mut *self.inner.lock();
-        inner.generation += 1;
-        let generation = inner.generation;
-        let new = || Client { generation, heard: now, addr: None, shares: BTreeSet::new() };
-        let client = inner.clients.entry(key).or_insert_with(new);
-        (client.generation, client.heard) = (generation, now);
-        Ticket { key, generation }
-    }
-
-    /// A login is over. Without effect if a later login of the same client has taken its place.
-    pub fn leave(&self, ticket: &Ticket) {
-        let mut inner = self.inner.lock();
-        if inner.valid(ticket) {
-            inner.remove(ticket.key);
-        }
-    }
-
-    /// Something was heard of a client; false if its login is void.
-    pub fn heard(&self, ticket: &Ticket, now: Instant) -> bool {
-        let mut inner = self.inner.lock();
-        let client = inner.clients.get_mut(&ticket.key).filter(|client| client.generation == ticket.generation);
-        client.map(|client| client.heard = now).is_some()
-    }
-
-    /// Takes out everybody of whom nothing was heard for [`TTL`]; tells whom.
-    pub fn sweep(&self, now: Instant) -> Vec<ClientKey> {
-        let mut inner = self.inner.lock();
-        let silent = |client: &Client| now.saturating_duration_since(client.heard) >= TTL;
-        let gone: Vec<_> = inner.clients.iter().filter(|(_, client)| silent(client)).map(|(&key, _)| key).collect();
-        gone.iter().for_each(|&key| inner.remove(key));
-        gone
-    }
-
-    /// A client listens at this address; tells who should know that it can be reached there.
-    pub fn announce(&self, ticket: &Ticket, addr: SocketAddr) -> Vec<Risen> {
-        let inner = &mut *self.inner.lock();
-        let client = inner.clients.get_mut(&ticket.key).filter(|client| client.generation == ticket.generation);
-        let Some(client) = client.filter(|client| client.addr != Some(addr)) else {
-            return Vec::new();
+    /// Changes something, and notifies the subscribers that have something to take by now.
+    fn change<R>(&self, work: impl FnOnce(&mut Register) -> R) -> R {
+        let (result, woken) = {
+            let mut register = self.register.lock();
+            (work(&mut register), register.subscribers.take_woken())
         };
-        client.addr = Some(addr);
-        let client = &inner.clients[&ticket.key];
-        client.shares.iter().filter_map(|&share| inner.risen(share, ticket.key)).collect()
-    }
-
-    /// A client holds these pieces of a share; tells who should know if it held none before. The caller has checked
-    /// that the user is a member of the group.
-    pub fn hold(
-        &self,
-        ticket: &Ticket,
-        (share, group, layout): (ShareRef, GroupRef, Layout),
-        holding: &Holding,
-    ) -> Result<Option<Risen>, HoldError> {
-        let inner = &mut *self.inner.lock();
-        if !inner.valid(ticket) {
-            return Err(HoldError::Void);
-        }
-        let key = ticket.key;
-        let swarm = inner.swarms.entry(share).or_insert_with(|| Swarm::new(group, layout));
-        let held_before = swarm.holds_any(key);
-        let possible = swarm.hold(key, holding);
-        if matches!(holding, Holding::Nothing {}) || swarm.is_empty() {
-            inner.leave_swarm(key, share);
-        } else if let Some(client) = inner.clients.get_mut(&key).filter(|_| possible) {
-            client.shares.insert(share);
-        }
-        match possible {
-            true if held_before => Ok(None),
-            true => Ok(inner.risen(share, key)),
-            false => Err(HoldError::NoSuchPiece),
-        }
+        woken.iter().for_each(|dirty| dirty.notify());
+        result
     }
 
     /// A user is no longer a member of a group: nothing of its shares is held any more.
     pub fn drop_member(&self, user: UserRef, group: GroupRef) {
-        self.drop_where(user, |_, swarm| swarm.group == group);
+        self.change(|register| register.drop_where(user, |_, swarm| swarm.group == group));
     }
 
     /// A user no longer shares this, on whatever client.
     pub fn drop_sharer(&self, user: UserRef, share: ShareRef) {
-        self.drop_where(user, |other, _| other == share);
+        self.change(|register| register.drop_where(user, |other, _| other == share));
     }
 
-    fn drop_where(&self, user: UserRef, which: impl Fn(ShareRef, &Swarm) -> bool) {
-        let mut inner = self.inner.lock();
-        let keys: Vec<_> = inner.clients_of(user).collect();
-        for key in keys {
-            let shares = inner.clients[&key].shares.iter().copied();
-            let lost: Vec<_> =
-                shares.filter(|share| inner.swarms.get(share).is_some_and(|swarm| which(*share, swarm))).collect();
-            lost.into_iter().for_each(|share| inner.leave_swarm(key, share));
-        }
+    /// Ids of shares and groups mean others since ops came late: swarms that turned out to be of one share become one,
+    /// in which a client that was in both keeps what is more. Looks at all swarms.
+    pub fn rekey(&self, canonical: impl Fn(OpId) -> OpId) {
+        self.change(|register| register.rekey(canonical));
+    }
+
+    /// Takes out everybody of whom, or of whose tracker, nothing was heard for [`TTL`]; tells who is offline now.
+    pub fn sweep(&self, now: Instant) -> Vec<ClientKey> {
+        self.change(|register| register.sweep(now))
     }
 
     /// Clients that hold pieces of a share and can be reached, without the one that asks: at most [`PEERS_MAX`], those
     /// with more pieces first. Among equals every asker gets another order, so that not all go to the same ones.
     pub fn peers(&self, share: ShareRef, asking: ClientKey) -> Vec<Holder> {
         let mut holders: Vec<Holder> = {
-            let inner = self.inner.lock();
-            let Some(swarm) = inner.swarms.get(&share) else {
+            let register = self.register.lock();
+            let Some(swarm) = register.swarms.get(share) else {
                 return Vec::new();
             };
-            let keys = swarm.seeds.iter().chain(swarm.partial.keys()).filter(|&&key| key != asking);
-            keys.filter_map(|&key| inner.holder(swarm, key)).collect()
+            let keys = swarm.holders().filter(|&key| key != asking);
+            keys.filter_map(|key| register.holder(swarm, key)).collect()
         };
         let distance = |key: ClientKey| u128::from_be_bytes(key.client.0) ^ u128::from_be_bytes(asking.client.0);
         holders.sort_unstable_by_key(|holder| (std::cmp::Reverse(holder.held), distance(holder.key), holder.key));
@@ -340,48 +135,140 @@ impl Presence {
 
     /// The addresses at which a piece can be had.
     pub fn addresses(&self, share: ShareRef, piece: PieceIndex) -> Vec<SocketAddr> {
-        let inner = self.inner.lock();
-        let Some(swarm) = inner.swarms.get(&share) else {
-            return Vec::new();
-        };
-        let partial = swarm.partial.iter().filter(|(_, bits)| bits.has(piece)).map(|(key, _)| key);
-        let keys = swarm.seeds.iter().chain(partial);
-        keys.filter_map(|key| inner.clients.get(key)?.addr).collect()
+        let register = self.register.lock();
+        let keys = register.swarms.get(share).into_iter().flat_map(|swarm| swarm.holders_of(piece));
+        keys.filter_map(|key| register.clients.get(&key)?.addr).collect()
     }
 
-    /// On how many clients pieces of each of these shares are held.
+    /// On how many clients pieces of each of these shares are held, wherever they are logged in.
     pub fn holder_counts(&self, shares: impl Iterator<Item = ShareRef>) -> Vec<u32> {
-        let inner = self.inner.lock();
-        let count = |swarm: &Swarm| swarm.seeds.len() + swarm.partial.len();
+        let register = self.register.lock();
         // Far below 2^32: every holder has a connection.
-        shares.map(|share| inner.swarms.get(&share).map_or(0, count) as u32).collect()
+        shares.map(|share| register.swarms.get(share).map_or(0, Swarm::holder_count) as u32).collect()
     }
 
-    /// On how many clients each of these users is online.
+    /// On how many clients each of these users is online, wherever they are logged in.
     pub fn client_counts(&self, users: impl Iterator<Item = UserRef>) -> Vec<u32> {
-        let inner = self.inner.lock();
-        users.map(|user| inner.clients_of(user).count() as u32).collect()
+        let register = self.register.lock();
+        users.map(|user| register.clients_of(user).count() as u32).collect()
+    }
+}
+
+/// The clients that are logged in at this tracker.
+impl Presence {
+    /// A client has logged in. An entry of the same client that is still there, be it of another tracker, goes over to
+    /// this login with all that it says.
+    pub fn enter(&self, key: ClientKey, now: Instant) -> Ticket {
+        self.change(|register| register.enter(key, now))
     }
 
-    /// How many clients are online.
-    pub fn client_count(&self) -> usize {
-        self.inner.lock().clients.len()
+    /// A login is over. Without effect if a later login of the same client has taken its place.
+    pub fn leave(&self, ticket: &Ticket) {
+        self.change(|register| {
+            if register.client(ticket).is_some() {
+                register.end(ticket.key);
+            }
+        });
     }
 
-    /// How many users are online.
-    pub fn user_count(&self) -> usize {
-        let inner = self.inner.lock();
+    /// Something was heard of a client; false if its login is void.
+    pub fn heard(&self, ticket: &Ticket, now: Instant) -> bool {
+        self.register.lock().heard(ticket, now)
+    }
+
+    /// A client listens at this address; tells who should know that it can be reached there.
+    pub fn announce(&self, ticket: &Ticket, addr: SocketAddr) -> Vec<Risen> {
+        self.change(|register| register.announce(ticket, addr))
+    }
+
+    /// A client holds these pieces of a share; tells who should know if it held none before. The caller has checked
+    /// that the user is a member of the group.
+    pub fn hold(&self, ticket: &Ticket, place: Place, holding: &Holding) -> Result<Option<Risen>, HoldError> {
+        self.change(|register| {
+            register.client(ticket).ok_or(HoldError::Void)?;
+            register.hold(ticket.key, place, holding)
+        })
+    }
+
+    /// How many clients are logged in here.
+    pub fn local_client_count(&self) -> usize {
+        self.register.lock().clients.values().filter(|client| client.is_here()).count()
+    }
+
+    /// How many users are logged in here.
+    pub fn local_user_count(&self) -> usize {
+        let register = self.register.lock();
         let mut last = None;
-        inner.clients.keys().filter(|key| last.replace(key.user) != Some(key.user)).count()
+        let keys = register.clients.iter().filter(|(_, client)| client.is_here()).map(|(key, _)| key);
+        keys.filter(|key| last.replace(key.user) != Some(key.user)).count()
+    }
+
+    /// Gathers from now on what changes among them, for as long as the result is held; what is known now counts as
+    /// changed. `notify` is called whenever there is something to take and was nothing before, by whoever changed it.
+    pub fn subscribe(&self, notify: Box<dyn Fn() + Send + Sync>) -> Arc<Dirty> {
+        let dirty = Arc::new(Dirty::new(notify));
+        self.change(|register| register.subscribe(&dirty));
+        dirty
+    }
+
+    /// Takes up to so many facts of what has changed, in the order in which they have to be told. After a
+    /// notification they are to be taken until there are none.
+    pub fn take(&self, dirty: &Dirty, count_max: usize) -> Vec<Change> {
+        dirty.take(count_max, &*self.register.lock())
+    }
+}
+
+/// The clients that are logged in at other trackers, each of which tells of its own. What is told of a client that is
+/// logged in here, or of which another tracker tells later, comes into effect when that is over. Ids are canonical.
+impl Presence {
+    /// A link with another tracker has begun: all that it told before counts as doubtful until it is told again.
+    pub fn begin_telling(&self, home: u16, now: Instant) {
+        self.register.lock().begin_telling(home, now);
+    }
+
+    /// The other tracker has told everything since [`Presence::begin_telling`]: what is still doubtful is void.
+    pub fn told_all(&self, home: u16) {
+        self.register.lock().told_all(home);
+    }
+
+    /// Something was heard of another tracker: its clients live on. One that is not heard of for [`TTL`] has to begin
+    /// anew.
+    pub fn heard_of_home(&self, home: u16, now: Instant) {
+        self.register.lock().heard_of_home(home, now);
+    }
+
+    /// A client is logged in at another tracker and listens there; tells who should know that it can be reached.
+    pub fn told_online(&self, home: u16, key: ClientKey, addr: Option<SocketAddr>, now: Instant) -> Vec<Risen> {
+        self.register.lock().told_online(home, key, addr, now)
+    }
+
+    /// A client is no longer logged in at another tracker.
+    pub fn told_offline(&self, home: u16, key: ClientKey) {
+        self.register.lock().told_offline(home, key);
+    }
+
+    /// A client of another tracker holds these pieces of a share; tells who should know if it held none before. What
+    /// cannot be is ignored, and so is a client of which that tracker has not told.
+    pub fn told_holds(
+        &self,
+        home: u16,
+        key: ClientKey,
+        place: Place,
+        holding: &Holding,
+        now: Instant,
+    ) -> Option<Risen> {
+        self.register.lock().told_holds(home, key, place, holding, now)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::swarm::Rank;
     use super::*;
-    use crate::model::id::{OpId, Origin};
-    use crate::model::piece::PIECE_LEN;
+    use crate::model::id::Origin;
+    use crate::model::piece::{Layout, PIECE_LEN};
     use crate::wire::codec::{Blob, List};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn op(seq: u64) -> OpId {
         OpId { origin: Origin { tracker: 1, incarnation: 7 }, seq }
@@ -457,7 +344,7 @@ mod tests {
         let piece = |number| share.2.index(number).expect("there");
         assert_eq!(presence.addresses(share.0, piece(2)), [addr(1001), addr(1000)]);
         assert_eq!(presence.addresses(share.0, piece(9)), [addr(1001), addr(1003)]);
-        assert_eq!((presence.client_count(), presence.user_count()), (5, 4));
+        assert_eq!((presence.local_client_count(), presence.local_user_count()), (5, 4));
     }
 
     #[test]
@@ -488,7 +375,7 @@ mod tests {
         assert!(presence.heard(&new, now));
         presence.leave(&new);
         assert_eq!(presence.holder_counts([share.0].into_iter()), [0]);
-        assert_eq!(presence.client_count(), 1);
+        assert_eq!(presence.local_client_count(), 1);
     }
 
     #[test]
@@ -503,7 +390,7 @@ mod tests {
         assert!(!presence.heard(&t[0], start + TTL));
         assert_eq!(presence.holder_counts([share(3).0].into_iter()), [0]);
         assert_eq!(presence.sweep(later + TTL), [t[1].key]);
-        assert!(presence.inner.lock().swarms.is_empty());
+        assert_eq!(presence.register.lock().swarms.shares().count(), 0);
     }
 
     #[test]
@@ -530,10 +417,14 @@ mod tests {
         for bad in [exactly(&[0xff]), exactly(&[0xff, 0xff]), exactly(&[0, 0, 0]), more(&[10]), more(&[u32::MAX])] {
             assert_eq!(presence.hold(&t[0], share, &bad), Err(HoldError::NoSuchPiece), "{bad:?}");
         }
-        assert!(presence.inner.lock().swarms.is_empty());
+        assert_eq!(presence.register.lock().swarms.shares().count(), 0);
         presence.hold(&t[0], share, &more(&[1])).expect("valid");
         assert!(presence.hold(&t[0], share, &more(&[2, 10])).is_err());
-        assert_eq!(presence.inner.lock().swarms[&share.0].held(t[0].key), 1, "as it was before");
+        assert_eq!(
+            presence.register.lock().swarms.rank(share.0, t[0].key),
+            Rank::Partial { held: 1 },
+            "as it was before"
+        );
     }
 
     #[test]
@@ -541,15 +432,216 @@ mod tests {
         let (presence, t) = online(Instant::now(), &[key(1, 1), key(2, 2)]);
         presence.hold(&t[0], share(3), &exactly(&[0b1100_0000])).expect("valid");
         presence.hold(&t[0], share(3), &more(&[2])).expect("valid");
-        assert!(presence.inner.lock().swarms[&share(3).0].seeds.contains(&t[0].key));
+        assert_eq!(presence.register.lock().swarms.rank(share(3).0, t[0].key), Rank::Seed);
         presence.hold(&t[0], share(3), &more(&[1])).expect("valid");
-        assert!(presence.inner.lock().swarms[&share(3).0].seeds.contains(&t[0].key));
+        assert_eq!(presence.register.lock().swarms.rank(share(3).0, t[0].key), Rank::Seed);
         presence.hold(&t[0], share(0), &exactly(&[])).expect("valid");
         presence.hold(&t[1], share(0), &all()).expect("valid");
         assert_eq!(presence.peers(share(0).0, t[0].key).len(), 1);
         assert_eq!(presence.peers(share(0).0, t[1].key).len(), 0);
         presence.hold(&t[1], share(0), &Holding::Nothing {}).expect("valid");
         assert_eq!(presence.peers(share(0).0, t[0].key).len(), 0);
+    }
+
+    /// Everything that there is to take.
+    fn taken(presence: &Presence, dirty: &Dirty) -> Vec<Change> {
+        presence.take(dirty, usize::MAX)
+    }
+
+    fn online_at(key: ClientKey, port: u16) -> Change {
+        Change::Online { key, addr: Some(addr(port)) }
+    }
+
+    #[test]
+    fn clients_of_other_trackers_are_peers_like_any_other_and_only_those_of_this_one_are_told() {
+        let now = Instant::now();
+        let (presence, t) = online(now, &[key(1, 1)]);
+        let (share, far, waiting) = (share(10), key(2, 2), key(3, 3));
+        presence.hold(&t[0], share, &exactly(&[0, 0])).expect("valid");
+        assert_eq!(presence.told_holds(2, far, share, &all(), now), None, "nothing was told of that client");
+        assert_eq!(presence.holder_counts([share.0].into_iter()), [0]);
+        assert_eq!(presence.told_online(3, waiting, Some(addr(3)), now), []);
+        assert_eq!(presence.told_holds(3, waiting, share, &exactly(&[0, 0]), now), None);
+        assert_eq!(presence.told_online(2, far, Some(addr(7)), now), []);
+        assert_eq!(presence.told_holds(2, far, share, &exactly(&[0xff, 0xff]), now), None, "it cannot be");
+        let risen = presence.told_holds(2, far, share, &all(), now).expect("told");
+        assert_eq!((risen.tell, risen.holder.addr, risen.holder.held), (vec![t[0].key], addr(7), 10));
+        let risen = presence.told_online(2, far, Some(addr(8)), now);
+        assert_eq!((risen[0].holder.addr, &risen[0].tell[..]), (addr(8), &[t[0].key][..]));
+        assert_eq!(presence.peers(share.0, t[0].key).len(), 1);
+        assert_eq!(presence.holder_counts([share.0].into_iter()), [1]);
+        assert_eq!(presence.client_counts([far.user, waiting.user].into_iter()), [1, 1]);
+        assert_eq!((presence.local_client_count(), presence.local_user_count()), (1, 1));
+        presence.told_offline(3, far);
+        assert_eq!(presence.peers(share.0, t[0].key).len(), 1, "only its own tracker takes it away");
+        presence.told_offline(2, far);
+        assert_eq!(presence.peers(share.0, t[0].key), []);
+    }
+
+    #[test]
+    fn the_clients_of_a_tracker_live_as_long_as_it_is_heard_of() {
+        let start = Instant::now();
+        let presence = Presence::new();
+        presence.told_online(2, key(1, 1), None, start);
+        presence.told_online(3, key(2, 2), None, start);
+        presence.heard_of_home(2, start + TTL / 2);
+        assert_eq!(presence.sweep(start + TTL), [key(2, 2)]);
+        assert_eq!(presence.sweep(start + TTL + TTL / 2), [key(1, 1)]);
+    }
+
+    #[test]
+    fn what_is_not_told_again_on_a_new_link_is_void() {
+        let now = Instant::now();
+        let presence = Presence::new();
+        let (a, b, c) = (share(3), share(4), key(9, 9));
+        for client in [key(1, 1), key(2, 2)] {
+            presence.told_online(2, client, Some(addr(1)), now);
+            presence.told_holds(2, client, a, &all(), now);
+            presence.told_holds(2, client, b, &all(), now);
+        }
+        presence.told_online(3, key(3, 3), Some(addr(1)), now);
+        presence.begin_telling(2, now);
+        presence.told_online(2, key(1, 1), Some(addr(1)), now);
+        presence.told_holds(2, key(1, 1), a, &all(), now);
+        assert_eq!((presence.peers(a.0, c).len(), presence.peers(b.0, c).len()), (2, 2), "doubtful, yet there");
+        presence.told_all(2);
+        assert_eq!((presence.peers(a.0, c).len(), presence.peers(b.0, c).len()), (1, 0));
+        assert_eq!(presence.client_counts([1, 2, 3].map(|user| UserRef(op(user))).into_iter()), [1, 0, 1]);
+    }
+
+    #[test]
+    fn a_client_that_comes_here_keeps_what_it_held_elsewhere() {
+        let now = Instant::now();
+        let (presence, share) = (Presence::new(), share(3));
+        presence.told_online(2, key(1, 1), Some(addr(7)), now);
+        presence.told_holds(2, key(1, 1), share, &all(), now);
+        let dirty = presence.subscribe(Box::new(|| ()));
+        let ticket = presence.enter(key(1, 1), now);
+        let holds = |holding| Change::Holds { key: key(1, 1), share: share.0, holding };
+        assert_eq!(taken(&presence, &dirty), [online_at(key(1, 1), 7), holds(all())]);
+        presence.told_offline(2, key(1, 1));
+        assert_eq!(presence.peers(share.0, key(9, 9)).len(), 1, "it is here");
+        presence.leave(&ticket);
+        assert_eq!(presence.peers(share.0, key(9, 9)), []);
+        assert_eq!(taken(&presence, &dirty), [Change::Offline { key: key(1, 1) }]);
+    }
+
+    #[test]
+    fn a_client_that_went_elsewhere_is_found_there_once_its_old_login_here_ends() {
+        let start = Instant::now();
+        let (presence, t) = online(start, &[key(1, 1)]);
+        let (share, asker) = (share(3), key(9, 9));
+        presence.told_online(2, key(1, 1), Some(addr(7)), start);
+        presence.told_holds(2, key(1, 1), share, &all(), start);
+        assert_eq!(presence.peers(share.0, asker), [], "the connection to this tracker is the truth");
+        presence.heard_of_home(2, start + TTL);
+        assert_eq!(presence.sweep(start + TTL), []);
+        assert!(!presence.heard(&t[0], start + TTL));
+        assert_eq!(presence.peers(share.0, asker)[0].addr, addr(7));
+        presence.told_online(3, key(1, 1), Some(addr(8)), start + TTL);
+        presence.told_holds(3, key(1, 1), share, &all(), start + TTL);
+        assert_eq!(presence.peers(share.0, asker)[0].addr, addr(8), "told later");
+        presence.told_offline(3, key(1, 1));
+        assert_eq!(presence.peers(share.0, asker)[0].addr, addr(7));
+    }
+
+    #[test]
+    fn subscribers_take_what_holds_now_however_often_it_changed() {
+        let now = Instant::now();
+        let (presence, t) = online(now, &[key(1, 1), key(2, 2)]);
+        let (a, b) = (share(10), share(3));
+        presence.hold(&t[0], a, &more(&[1])).expect("valid");
+        let dirty = presence.subscribe(Box::new(|| ()));
+        let holds =
+            |share: (ShareRef, GroupRef, Layout), holding| Change::Holds { key: t[0].key, share: share.0, holding };
+        assert_eq!(presence.take(&dirty, 1), [online_at(t[0].key, 1000)], "a few at a time");
+        let rest = [online_at(t[1].key, 1001), holds(a, exactly(&[0x40, 0]))];
+        assert_eq!(taken(&presence, &dirty), rest, "one client after the other");
+        assert_eq!(taken(&presence, &dirty), []);
+        for piece in 2..10 {
+            presence.hold(&t[0], a, &more(&[piece])).expect("valid");
+        }
+        presence.hold(&t[0], b, &all()).expect("valid");
+        presence.hold(&t[0], b, &Holding::Nothing {}).expect("valid");
+        assert_eq!(
+            taken(&presence, &dirty),
+            [holds(a, exactly(&[0x7f, 0xc0]))],
+            "one fact; the other share is nothing new"
+        );
+        presence.drop_sharer(t[0].key.user, a.0);
+        assert_eq!(taken(&presence, &dirty), [holds(a, Holding::Nothing {})]);
+        presence.hold(&t[0], a, &all()).expect("valid");
+        assert_eq!(taken(&presence, &dirty), [holds(a, all())]);
+        presence.leave(&t[0]);
+        let again = presence.enter(t[0].key, now);
+        presence.hold(&again, b, &exactly(&[0])).expect("valid");
+        let anew = [
+            Change::Offline { key: again.key },
+            Change::Online { key: again.key, addr: None },
+            holds(b, exactly(&[0])),
+        ];
+        assert_eq!(taken(&presence, &dirty), anew, "what the earlier login held is over");
+    }
+
+    #[test]
+    fn clients_that_come_and_go_leave_nothing_to_tell() {
+        let presence = Presence::new();
+        let dirty = presence.subscribe(Box::new(|| ()));
+        for client in 0..200 {
+            let ticket = presence.enter(key(1, client), Instant::now());
+            presence.hold(&ticket, share(3), &all()).expect("valid");
+            presence.leave(&ticket);
+        }
+        assert_eq!(format!("{dirty:?}"), "Dirty(0 clients)");
+    }
+
+    #[test]
+    fn a_subscriber_is_notified_when_there_is_something_after_nothing_and_may_look_at_once() {
+        let presence = Arc::new(Presence::new());
+        let calls = Arc::new(AtomicUsize::new(0));
+        let (looking, counting) = (Arc::downgrade(&presence), Arc::clone(&calls));
+        let dirty = presence.subscribe(Box::new(move || {
+            counting.fetch_add(1, Ordering::SeqCst);
+            assert!(looking.upgrade().is_some_and(|presence| presence.local_client_count() > 0), "not under the lock");
+        }));
+        let ticket = presence.enter(key(1, 1), Instant::now());
+        presence.announce(&ticket, addr(1));
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        presence.take(&dirty, 10);
+        presence.announce(&ticket, addr(2));
+        presence.told_online(2, key(2, 2), None, Instant::now());
+        assert_eq!(calls.load(Ordering::SeqCst), 2, "clients of other trackers are theirs to tell");
+        drop(dirty);
+        presence.announce(&ticket, addr(3));
+        assert_eq!(calls.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn shares_that_turn_out_to_be_one_have_one_swarm_in_which_everybody_keeps_what_is_more() {
+        let now = Instant::now();
+        let (presence, t) = online(now, &[key(1, 1), key(2, 2)]);
+        let (a, far) = (share(10), key(3, 3));
+        let b = (ShareRef(op(300)), a.1, a.2);
+        presence.told_online(2, far, Some(addr(7)), now);
+        presence.told_holds(2, far, b, &more(&[1, 2]), now);
+        presence.told_holds(2, far, a, &more(&[3]), now);
+        presence.hold(&t[0], a, &more(&[1, 2])).expect("valid");
+        presence.hold(&t[0], b, &more(&[3])).expect("valid");
+        presence.hold(&t[1], b, &all()).expect("valid");
+        let dirty = presence.subscribe(Box::new(|| ()));
+        taken(&presence, &dirty);
+        presence.rekey(|id| if id == b.0.0 { a.0.0 } else { id });
+        assert_eq!(presence.holder_counts([a.0, b.0].into_iter()), [3, 0]);
+        let held = |at: usize| presence.peers(a.0, key(9, 9))[at].held;
+        assert_eq!((held(0), held(1), held(2)), (10, 2, 2));
+        let changes = taken(&presence, &dirty);
+        let anew = |key, port, holding| {
+            [Change::Offline { key }, online_at(key, port), Change::Holds { key, share: a.0, holding }]
+        };
+        let expected = [anew(t[0].key, 1000, exactly(&[0x60, 0])), anew(t[1].key, 1001, all())];
+        assert_eq!(changes, expected.concat(), "told anew, since others may still know two shares");
+        presence.told_offline(2, far);
+        assert_eq!(presence.holder_counts([a.0].into_iter()), [2]);
     }
 
     #[test]

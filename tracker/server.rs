@@ -235,8 +235,8 @@ impl Server {
             users: state.user_count(),
             groups: state.group_count(),
             shares: state.share_count(),
-            users_online: self.core.presence.user_count(),
-            clients_online: self.core.presence.client_count(),
+            users_online: self.core.presence.local_user_count(),
+            clients_online: self.core.presence.local_client_count(),
             connections: self.seats.occupancy(),
             trouble: self.core.committer.trouble().map(|trouble| trouble.to_string()),
         }

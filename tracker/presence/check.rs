@@ -1,0 +1,279 @@
+//! What must hold of every register, and trackers at random that tell each other of their clients.
+
+#![cfg(test)]
+
+use super::dirty::{Change, Dirty};
+use super::register::{Home, Register};
+use super::swarm::{Place, Rank};
+use super::{ClientKey, Presence, TTL, Ticket};
+use crate::model::id::{ClientId, GroupRef, OpId, Origin, ShareRef, UserRef};
+use crate::model::piece::{Layout, PIECE_LEN};
+use crate::wire::client_tracker::Holding;
+use crate::wire::codec::{Blob, List};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+const TRACKERS: usize = 3;
+const CLIENTS: u8 = 4;
+
+impl Register {
+    /// Asserts every invariant.
+    fn check(&self) {
+        let mut told = BTreeSet::new();
+        for (&key, client) in &self.clients {
+            let is_in = |share: &ShareRef| self.swarms.rank(*share, key) != Rank::Outside;
+            assert_eq!(self.swarms.shares().filter(is_in).collect::<BTreeSet<_>>(), client.shares);
+            for claim in &client.claims {
+                assert!(told.insert((claim.teller, key)), "two claims of one tracker");
+            }
+            if let Home::At(home) = client.home {
+                assert!(told.insert((home, key)), "a claim besides the home");
+            }
+        }
+        let of_teller = |(&home, teller): (&u16, &super::teller::Teller)| {
+            teller.told.iter().map(|&key| (home, key)).collect::<Vec<_>>()
+        };
+        assert_eq!(self.tellers.iter().flat_map(of_teller).collect::<BTreeSet<_>>(), told);
+        for share in self.swarms.shares() {
+            let swarm = self.swarms.get(share).expect("listed");
+            let mut keys = swarm.keys().peekable();
+            assert!(keys.peek().is_some(), "an empty swarm");
+            assert!(keys.all(|key| self.clients.contains_key(&key)));
+        }
+    }
+
+    /// What is known of a client, as a tracker would tell it.
+    fn known(&self, key: ClientKey) -> Option<Vec<Change>> {
+        let client = self.clients.get(&key)?;
+        let holds = |&share: &ShareRef| Change::Holds { key, share, holding: self.swarms.holding(share, key) };
+        Some([Change::Online { key, addr: client.addr }].into_iter().chain(client.shares.iter().map(holds)).collect())
+    }
+}
+
+fn op(seq: u64) -> OpId {
+    OpId { origin: Origin { tracker: 1, incarnation: 7 }, seq }
+}
+
+fn key(client: u8) -> ClientKey {
+    ClientKey { user: UserRef(op(u64::from(client % 2))), client: ClientId([client; 16]) }
+}
+
+/// Shares 0 and 1 turn out to be one.
+fn place(share: u64) -> Place {
+    (ShareRef(op(10 + share)), GroupRef(op(50)), Layout::new(10 * u64::from(PIECE_LEN)).expect("small"))
+}
+
+fn merged(id: OpId) -> OpId {
+    if id == op(11) { op(10) } else { id }
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    Enter(usize, u8),
+    Leave(usize, u8),
+    Announce(usize, u8, u16),
+    Hold(usize, u8, bool, Holding),
+    DropSharer(u8, bool),
+    /// Some facts go from one tracker to another.
+    Tell(usize, usize, usize),
+    Cut(usize, usize),
+    Link(usize, usize),
+    /// Half a time to live goes by, in which these clients say nothing.
+    Age(Vec<bool>),
+    /// A tracker learns that shares 0 and 1 are one.
+    Rekey(usize),
+}
+
+fn holdings() -> impl Strategy<Value = Holding> {
+    let exactly = (any::<u8>(), 0u8..4).prop_map(|(a, b)| Blob::new(vec![a, b << 6]).expect("short"));
+    prop_oneof![
+        2 => Just(Holding::All {}),
+        2 => Just(Holding::Nothing {}),
+        2 => exactly.prop_map(|bits| Holding::Exactly { bits }),
+        1 => Just(Holding::Exactly { bits: Blob::new(vec![0, 0]).expect("short") }),
+        2 => vec(0u32..11, 0..10).prop_map(|pieces| Holding::More { pieces: List::new(pieces).expect("few") }),
+    ]
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let (t, c) = (0..TRACKERS, 0..CLIENTS);
+    let pair = (0..TRACKERS, 1..TRACKERS).prop_map(|(a, by)| (a, (a + by) % TRACKERS));
+    let event = prop_oneof![
+        4 => (t.clone(), c.clone()).prop_map(|(t, c)| Event::Enter(t, c)),
+        2 => (t.clone(), c.clone()).prop_map(|(t, c)| Event::Leave(t, c)),
+        2 => (t.clone(), c.clone(), 1u16..4).prop_map(|(t, c, port)| Event::Announce(t, c, port)),
+        8 => (t.clone(), c, any::<bool>(), holdings()).prop_map(|(t, c, odd, holds)| Event::Hold(t, c, odd, holds)),
+        1 => (0..2u8, any::<bool>()).prop_map(|(user, odd)| Event::DropSharer(user, odd)),
+        8 => (pair.clone(), 1usize..5).prop_map(|((a, b), n)| Event::Tell(a, b, n)),
+        1 => pair.clone().prop_map(|(a, b)| Event::Cut(a, b)),
+        2 => pair.prop_map(|(a, b)| Event::Link(a, b)),
+        1 => vec(any::<bool>(), TRACKERS * CLIENTS as usize).prop_map(Event::Age),
+        1 => t.prop_map(Event::Rekey),
+    ];
+    vec(event, 0..150)
+}
+
+/// One direction of a link.
+struct Link {
+    dirty: Arc<Dirty>,
+    all_told: bool,
+}
+
+/// Trackers and what connects them.
+struct Net {
+    now: Instant,
+    trackers: Vec<Presence>,
+    merged: Vec<bool>,
+    tickets: BTreeMap<(usize, u8), Ticket>,
+    links: BTreeMap<(usize, usize), Link>,
+}
+
+impl Net {
+    fn new() -> Self {
+        let trackers = (0..TRACKERS).map(|_| Presence::new()).collect();
+        let (tickets, links) = (BTreeMap::new(), BTreeMap::new());
+        Self { now: Instant::now(), trackers, merged: vec![false; TRACKERS], tickets, links }
+    }
+
+    /// The canonical id by what a tracker knows.
+    fn canonical(&self, tracker: usize, (share, group, layout): Place) -> Place {
+        (if self.merged[tracker] { ShareRef(merged(share.0)) } else { share }, group, layout)
+    }
+
+    /// A client says something of the one of the twin shares that it knows, or of the odd one out.
+    fn place(&self, tracker: usize, client: u8, odd: bool) -> Place {
+        self.canonical(tracker, place(if odd { 2 } else { u64::from(client / 2) % 2 }))
+    }
+
+    fn run(&mut self, event: &Event) {
+        match event {
+            Event::Enter(t, c) => {
+                self.tickets.insert((*t, *c), self.trackers[*t].enter(key(*c), self.now));
+            }
+            Event::Leave(t, c) => {
+                self.tickets.remove(&(*t, *c)).iter().for_each(|ticket| self.trackers[*t].leave(ticket));
+            }
+            Event::Announce(t, c, port) => {
+                if let Some(ticket) = self.tickets.get(&(*t, *c)) {
+                    self.trackers[*t].announce(ticket, ([127, 0, 0, 1], *port).into());
+                }
+            }
+            Event::Hold(t, c, odd, holding) => {
+                if let Some(ticket) = self.tickets.get(&(*t, *c)) {
+                    let _ = self.trackers[*t].hold(ticket, self.place(*t, *c, *odd), holding);
+                }
+            }
+            Event::DropSharer(user, odd) => {
+                for t in 0..TRACKERS {
+                    let share = self.place(t, *user, *odd).0;
+                    self.trackers[t].drop_sharer(UserRef(op(u64::from(*user))), share);
+                }
+            }
+            Event::Tell(from, to, count) => drop(self.tell(*from, *to, *count)),
+            Event::Cut(a, b) => {
+                self.links.remove(&(*a, *b));
+                self.links.remove(&(*b, *a));
+            }
+            Event::Link(a, b) => self.link(*a, *b),
+            Event::Age(silent) => self.age(silent),
+            Event::Rekey(t) => self.rekey(*t),
+        }
+    }
+
+    fn rekey(&mut self, t: usize) {
+        self.merged[t] = true;
+        self.trackers[t].rekey(merged);
+    }
+
+    fn link(&mut self, a: usize, b: usize) {
+        for (from, to) in [(a, b), (b, a)] {
+            let dirty = self.trackers[from].subscribe(Box::new(|| ()));
+            self.links.insert((from, to), Link { dirty, all_told: false });
+            self.trackers[to].begin_telling(from as u16, self.now);
+        }
+    }
+
+    /// Some facts go over a link; false if there were none.
+    fn tell(&mut self, from: usize, to: usize, count_max: usize) -> bool {
+        let Some(link) = self.links.get_mut(&(from, to)) else {
+            return false;
+        };
+        let changes = self.trackers[from].take(&link.dirty, count_max);
+        assert!(changes.len() <= count_max);
+        let ends = !link.all_told && changes.len() < count_max;
+        link.all_told |= ends;
+        let (receiver, home) = (&self.trackers[to], from as u16);
+        let any = !changes.is_empty();
+        for change in changes {
+            match change {
+                Change::Online { key, addr } => drop(receiver.told_online(home, key, addr, self.now)),
+                Change::Offline { key } => receiver.told_offline(home, key),
+                Change::Holds { key, share, holding } => {
+                    let (_, group, layout) = place(0);
+                    let place = self.canonical(to, (share, group, layout));
+                    receiver.told_holds(home, key, place, &holding, self.now);
+                }
+            }
+        }
+        if ends {
+            receiver.told_all(home);
+        }
+        any
+    }
+
+    fn age(&mut self, silent: &[bool]) {
+        self.now += TTL / 2;
+        for (&(t, c), ticket) in &self.tickets {
+            if !silent[t * CLIENTS as usize + c as usize] {
+                self.trackers[t].heard(ticket, self.now);
+            }
+        }
+        for &(from, to) in self.links.keys() {
+            self.trackers[to].heard_of_home(from as u16, self.now);
+        }
+        self.trackers.iter().for_each(|tracker| drop(tracker.sweep(self.now)));
+    }
+
+    fn settle(&mut self) {
+        for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+            if !self.links.contains_key(&(a, b)) {
+                self.link(a, b);
+            }
+        }
+        (0..TRACKERS).for_each(|t| self.rekey(t));
+        let pairs: Vec<_> = self.links.keys().copied().collect();
+        while pairs.iter().fold(false, |any, &(from, to)| self.tell(from, to, 3) || any) {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn trackers_that_tell_each_other_come_to_know_the_same(events in events()) {
+        let mut net = Net::new();
+        for event in &events {
+            net.run(event);
+            net.trackers.iter().for_each(|tracker| tracker.register.lock().check());
+        }
+        net.settle();
+        let registers: Vec<_> = net.trackers.iter().map(|tracker| tracker.register.lock()).collect();
+        for (t, register) in registers.iter().enumerate() {
+            register.check();
+            for key in (0..CLIENTS).map(key) {
+                let is_here = |register: &Register| register.clients.get(&key).is_some_and(|client| client.is_here());
+                let homes: Vec<_> = registers.iter().filter(|register| is_here(register)).collect();
+                let known = register.known(key);
+                if homes.is_empty() {
+                    prop_assert_eq!(known, None, "tracker {} knows one that is offline", t);
+                } else if !is_here(register) {
+                    let truth: Vec<_> = homes.iter().map(|home| home.known(key)).collect();
+                    prop_assert!(truth.contains(&known), "tracker {} knows {:?}, not {:?}", t, known, truth);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What has changed among the clients of this tracker, for those who tell it to other trackers: not the changes one by
+//! one, but which clients and holdings to look at again.
+
+use super::ClientKey;
+use crate::model::id::ShareRef;
+use crate::wire::client_tracker::Holding;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Bound;
+use std::sync::{Arc, Weak};
+
+/// A fact about a client of this tracker that another tracker does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It is logged in here, or listens elsewhere than before. Comes before what it holds.
+    Online {
+        /// Which client.
+        key: ClientKey,
+        /// Where it listens, if it has said so.
+        addr: Option<SocketAddr>,
+    },
+    /// It is no longer logged in here, and holds nothing.
+    Offline {
+        /// Which client.
+        key: ClientKey,
+    },
+    /// What it holds of a share by now.
+    Holds {
+        /// Which client.
+        key: ClientKey,
+        /// Of which share.
+        share: ShareRef,
+        /// All, nothing, or exactly these pieces.
+        holding: Holding,
+    },
+}
+
+/// What one subscriber has not taken yet. Its size is bounded by what is known of the clients of this tracker now and by
+/// what the subscriber has taken of those that are gone, however much changes in between.
+pub struct Dirty {
+    unsent: Mutex<Unsent>,
+    notify: Box<dyn Fn() + Send + Sync>,
+}
+
+impl fmt::Debug for Dirty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dirty({} clients)", self.unsent.lock().clients.len())
+    }
+}
+
+impl Dirty {
+    pub(super) fn new(notify: Box<dyn Fn() + Send + Sync>) -> Self {
+        Self { unsent: Mutex::default(), notify }
+    }
+
+    /// Takes note of a change; whether there is something to take and was nothing before.
+    fn note(&self, note: impl Fn(&mut Unsent)) -> bool {
+        let mut unsent = self.unsent.lock();
+        let was_empty = unsent.clients.is_empty();
+        note(&mut unsent);
+        was_empty && !unsent.clients.is_empty()
+    }
+
+    /// Tells the subscriber that there is something to take. Not to be called under a lock.
+    pub(super) fn notify(&self) {
+        (self.notify)();
+    }
+
+    /// Takes up to so many facts, as they are now.
+    pub(super) fn take(&self, count_max: usize, now: &impl Now) -> Vec<Change> {
+        self.unsent.lock().take(count_max, now)
+    }
+}
+
+/// What holds now of the clients of this tracker.
+pub(super) trait Now {
+    /// Where a client listens, if it is logged in here.
+    fn addr(&self, key: ClientKey) -> Option<Option<SocketAddr>>;
+    /// What it holds.
+    fn holding(&self, key: ClientKey, share: ShareRef) -> Holding;
+}
+
+/// Which clients to look at again.
+#[derive(Debug, Default)]
+pub(super) struct Unsent {
+    clients: BTreeMap<ClientKey, Look>,
+    /// Where the last take ended; the next one goes on behind it, so that none waits for ever.
+    taken: Option<ClientKey>,
+}
+
+/// What to look at again of one client. Invariant: what is not `told` has `online` set, or was told before and is `gone`.
+#[derive(Debug)]
+struct Look {
+    /// The subscriber has taken it as online.
+    told: bool,
+    /// The login that it took has ended.
+    gone: bool,
+    /// It has come, or its address has changed.
+    online: bool,
+    /// What it holds of these; whether the subscriber has taken that it holds something of it.
+    shares: BTreeMap<ShareRef, bool>,
+}
+
+impl Look {
+    fn new(told: bool) -> Self {
+        Self { told, gone: false, online: false, shares: BTreeMap::new() }
+    }
+
+    fn is_done(&self) -> bool {
+        !self.gone && !self.online && self.shares.is_empty()
+    }
+}
+
+impl Unsent {
+    /// A client that was not logged in here is.
+    pub(super) fn came(&mut self, key: ClientKey) {
+        self.clients.entry(key).or_insert_with(|| Look::new(false)).online = true;
+    }
+
+    /// A client of this tracker listens elsewhere.
+    pub(super) fn moved(&mut self, key: ClientKey) {
+        self.clients.entry(key).or_insert_with(|| Look::new(true)).online = true;
+    }
+
+    /// A client of this tracker is no longer one.
+    pub(super) fn went(&mut self, key: ClientKey) {
+        let told = self.clients.remove(&key).is_none_or(|look| look.told);
+        if told {
+            self.clients.insert(key, Look { gone: true, ..Look::new(true) });
+        }
+    }
+
+    /// A client of this tracker holds something else of a share; whether it held something before and does now.
+    pub(super) fn held(&mut self, key: ClientKey, share: ShareRef, before: bool, now: bool) {
+        let look = self.clients.entry(key).or_insert_with(|| Look::new(true));
+        let told = *look.shares.entry(share).or_insert(before);
+        if !told && !now {
+            look.shares.remove(&share);
+        }
+        if look.is_done() {
+            self.clients.remove(&key);
+        }
+    }
+
+    /// The clients with something to tell of such a share.
+    pub(super) fn clients_where(&self, which: impl Fn(ShareRef) -> bool) -> Vec<ClientKey> {
+        let fits = |look: &Look| look.shares.keys().any(|&share| which(share));
+        self.clients.iter().filter(|(_, look)| fits(look)).map(|(&key, _)| key).collect()
+    }
+
+    fn take(&mut self, count_max: usize, now: &impl Now) -> Vec<Change> {
+        let mut changes = Vec::new();
+        while changes.len() < count_max {
+            let Some(key) = self.next() else {
+                break;
+            };
+            self.take_of(key, count_max, now, &mut changes);
+        }
+        changes
+    }
+
+    /// The client after the one that was last, in a circle.
+    fn next(&self) -> Option<ClientKey> {
+        let behind = self.taken.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut behind = self.clients.range((behind, Bound::Unbounded));
+        behind.next().or_else(|| self.clients.first_key_value()).map(|(&key, _)| key)
+    }
+
+    /// Takes what there is of one client, in the order in which it has to be told.
+    fn take_of(&mut self, key: ClientKey, count_max: usize, now: &impl Now, changes: &mut Vec<Change>) {
+        let Some(look) = self.clients.get_mut(&key) else {
+            return;
+        };
+        while changes.len() < count_max && !look.is_done() {
+            if look.gone {
+                (look.gone, look.told) = (false, false);
+                changes.push(Change::Offline { key });
+            } else if look.online {
+                (look.online, look.told) = (false, true);
+                changes.extend(now.addr(key).map(|addr| Change::Online { key, addr }));
+            } else if let Some((share, _)) = look.shares.pop_first() {
+                changes.push(Change::Holds { key, share, holding: now.holding(key, share) });
+            }
+        }
+        if look.is_done() {
+            self.clients.remove(&key);
+        }
+        self.taken = Some(key);
+    }
+}
+
+/// Everybody who wants to know of changes, for as long as they hold their [`Dirty`].
+#[derive(Debug, Default)]
+pub(super) struct Subscribers {
+    all: Vec<Weak<Dirty>>,
+    /// Those that have something to take since the last look, and had nothing before.
+    woken: Vec<Arc<Dirty>>,
+}
+
+impl Subscribers {
+    /// Adds one that takes note of what there is already.
+    pub(super) fn add(&mut self, dirty: &Arc<Dirty>, note: impl Fn(&mut Unsent)) {
+        self.all.push(Arc::downgrade(dirty));
+        if dirty.note(note) {
+            self.woken.push(Arc::clone(dirty));
+        }
+    }
+
+    /// Takes note of a change for each of them.
+    pub(super) fn each(&mut self, note: impl Fn(&mut Unsent)) {
+        let woken = &mut self.woken;
+        self.all.retain(|dirty| {
+            let Some(dirty) = dirty.upgrade() else {
+                return false;
+            };
+            if dirty.note(&note) {
+                woken.push(dirty);
+            }
+            true
+        });
+    }
+
+    /// Those to notify, outside the lock.
+    pub(super) fn take_woken(&mut self) -> Vec<Arc<Dirty>> {
+        std::mem::take(&mut self.woken)
+    }
+}

@@ -1,0 +1,383 @@
+//! All clients and swarms, and what each event means for them; what is behind the lock.
+
+use super::dirty::{Dirty, Now, Subscribers, Unsent};
+use super::swarm::{Place, Rank, Swarm, Swarms};
+use super::teller::{Claim, Teller};
+use super::{ClientKey, HoldError, Holder, Risen, TTL, Ticket};
+use crate::model::id::{ClientId, OpId, ShareRef, UserRef};
+use crate::wire::client_tracker::Holding;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Who is online, where and with which pieces. Invariant: a client is in a swarm exactly if its entry says so.
+#[derive(Debug, Default)]
+pub(super) struct Register {
+    /// Counts logins.
+    generation: u64,
+    pub(super) clients: BTreeMap<ClientKey, Client>,
+    pub(super) swarms: Swarms,
+    pub(super) tellers: BTreeMap<u16, Teller>,
+    pub(super) subscribers: Subscribers,
+}
+
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) home: Home,
+    pub(super) addr: Option<SocketAddr>,
+    /// The swarms in which it is.
+    pub(super) shares: BTreeSet<ShareRef>,
+    /// What trackers tell of it besides its home, the latest last.
+    pub(super) claims: Vec<Claim>,
+}
+
+/// Where a client is logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Home {
+    /// At this tracker.
+    Here { generation: u64, heard: Instant },
+    /// At another one, which told it.
+    At(u16),
+}
+
+impl Client {
+    fn new(home: Home, addr: Option<SocketAddr>) -> Self {
+        Self { home, addr, shares: BTreeSet::new(), claims: Vec::new() }
+    }
+
+    pub(super) fn is_here(&self) -> bool {
+        matches!(self.home, Home::Here { .. })
+    }
+
+    /// Takes note of a client of this tracker, of which nothing is known, with all that it holds.
+    fn note_all(&self, key: ClientKey, unsent: &mut Unsent) {
+        unsent.came(key);
+        self.shares.iter().for_each(|&share| unsent.held(key, share, false, true));
+    }
+
+    fn claim(&mut self, teller: u16) -> Option<&mut Claim> {
+        self.claims.iter_mut().find(|claim| claim.teller == teller)
+    }
+
+    fn take_claim(&mut self, teller: u16) -> Option<Claim> {
+        let at = self.claims.iter().position(|claim| claim.teller == teller)?;
+        Some(self.claims.remove(at))
+    }
+}
+
+impl Now for Register {
+    fn addr(&self, key: ClientKey) -> Option<Option<SocketAddr>> {
+        self.clients.get(&key).filter(|client| client.is_here()).map(|client| client.addr)
+    }
+
+    fn holding(&self, key: ClientKey, share: ShareRef) -> Holding {
+        self.swarms.holding(share, key)
+    }
+}
+
+/// The clients of this tracker.
+impl Register {
+    pub(super) fn enter(&mut self, key: ClientKey, now: Instant) -> Ticket {
+        self.generation += 1;
+        let generation = self.generation;
+        let home = Home::Here { generation, heard: now };
+        let was_here = self.clients.get(&key).is_some_and(Client::is_here);
+        let client = self.clients.entry(key).or_insert_with(|| Client::new(home, None));
+        // What another tracker told stays true until that tracker says otherwise.
+        if let Home::At(teller) = client.home {
+            let claim = Claim { teller, addr: client.addr, swarms: self.swarms.of_client(key, &client.shares) };
+            client.claims.push(claim);
+        }
+        client.home = home;
+        if !was_here {
+            self.subscribers.each(|unsent| client.note_all(key, unsent));
+        }
+        Ticket { key, generation }
+    }
+
+    /// The entry of a login that is not void.
+    pub(super) fn client(&mut self, ticket: &Ticket) -> Option<&mut Client> {
+        let valid = |home| matches!(home, Home::Here { generation, .. } if generation == ticket.generation);
+        self.clients.get_mut(&ticket.key).filter(|client| valid(client.home))
+    }
+
+    pub(super) fn heard(&mut self, ticket: &Ticket, now: Instant) -> bool {
+        let generation = ticket.generation;
+        self.client(ticket).map(|client| client.home = Home::Here { generation, heard: now }).is_some()
+    }
+
+    pub(super) fn announce(&mut self, ticket: &Ticket, addr: SocketAddr) -> Vec<Risen> {
+        match self.client(ticket) {
+            Some(client) if client.addr != Some(addr) => self.relocate(ticket.key, Some(addr)),
+            _ => Vec::new(),
+        }
+    }
+
+    /// A client listens elsewhere.
+    fn relocate(&mut self, key: ClientKey, addr: Option<SocketAddr>) -> Vec<Risen> {
+        let Some(client) = self.clients.get_mut(&key) else {
+            return Vec::new();
+        };
+        client.addr = addr;
+        if client.is_here() {
+            self.subscribers.each(|unsent| unsent.moved(key));
+        }
+        let client = &self.clients[&key];
+        client.shares.iter().filter_map(|&share| self.risen(share, key)).collect()
+    }
+
+    /// A client holds these pieces now; tells who should know if it held none before.
+    pub(super) fn hold(&mut self, key: ClientKey, place: Place, holding: &Holding) -> Result<Option<Risen>, HoldError> {
+        let share = place.0;
+        let Some(client) = self.clients.get_mut(&key) else {
+            return Err(HoldError::Void);
+        };
+        let before = self.swarms.rank(share, key);
+        if !self.swarms.hold(key, place, holding) {
+            return Err(HoldError::NoSuchPiece);
+        }
+        let is_in = self.swarms.rank(share, key) != Rank::Outside;
+        if is_in {
+            client.shares.insert(share);
+        } else {
+            client.shares.remove(&share);
+        }
+        if client.is_here() {
+            self.subscribers.each(|unsent| unsent.held(key, share, before != Rank::Outside, is_in));
+        }
+        Ok(if before <= Rank::Waiting { self.risen(share, key) } else { None })
+    }
+
+    pub(super) fn leave_swarm(&mut self, key: ClientKey, share: ShareRef) {
+        self.swarms.leave(key, share);
+        if let Some(client) = self.clients.get_mut(&key) {
+            if client.shares.remove(&share) && client.is_here() {
+                self.subscribers.each(|unsent| unsent.held(key, share, true, false));
+            }
+        }
+    }
+
+    /// A client is no longer where it is known to be. What another tracker tells of it comes into effect.
+    pub(super) fn end(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(&key) else {
+            return;
+        };
+        if client.is_here() {
+            self.subscribers.each(|unsent| unsent.went(key));
+        }
+        for share in std::mem::take(&mut client.shares) {
+            self.swarms.leave(key, share);
+        }
+        match client.claims.pop() {
+            Some(claim) => self.settle(key, claim),
+            None => {
+                self.clients.remove(&key);
+            }
+        }
+    }
+
+    /// A client, which is in no swarm, is where this tracker says.
+    fn settle(&mut self, key: ClientKey, claim: Claim) {
+        if let Some(client) = self.clients.get_mut(&key) {
+            (client.home, client.addr) = (Home::At(claim.teller), claim.addr);
+            client.shares = claim.swarms.shares().collect();
+            self.swarms.absorb(claim.swarms);
+        }
+    }
+
+    /// Says that a client can be asked for pieces of a share from now on. Only clients of this tracker can be told.
+    fn risen(&self, share: ShareRef, key: ClientKey) -> Option<Risen> {
+        let swarm = self.swarms.get(share)?;
+        let holder = self.holder(swarm, key)?;
+        let is_here = |key: &ClientKey| self.clients.get(key).is_some_and(Client::is_here);
+        let tell: Vec<_> = swarm.incomplete().filter(|&other| other != key).filter(is_here).collect();
+        (!tell.is_empty()).then_some(Risen { share, holder, tell })
+    }
+
+    /// A client as one that can be asked for pieces, if it holds some and is within reach.
+    pub(super) fn holder(&self, swarm: &Swarm, key: ClientKey) -> Option<Holder> {
+        Some(Holder { key, addr: self.clients.get(&key)?.addr?, held: swarm.held(key)? })
+    }
+
+    pub(super) fn clients_of(&self, user: UserRef) -> impl Iterator<Item = ClientKey> + '_ {
+        let first = ClientKey { user, client: ClientId([0; 16]) };
+        let last = ClientKey { user, client: ClientId([0xff; 16]) };
+        self.clients.range(first..=last).map(|(&key, _)| key)
+    }
+
+    /// A user holds nothing any more of the shares that fit, on whatever client.
+    pub(super) fn drop_where(&mut self, user: UserRef, which: impl Fn(ShareRef, &Swarm) -> bool) {
+        let keys: Vec<_> = self.clients_of(user).collect();
+        for key in keys {
+            let Some(client) = self.clients.get_mut(&key) else {
+                continue;
+            };
+            client.claims.iter_mut().for_each(|claim| claim.swarms.leave_where(key, &which));
+            let fits = |share: &ShareRef| self.swarms.get(*share).is_some_and(|swarm| which(*share, swarm));
+            let lost: Vec<_> = client.shares.iter().copied().filter(fits).collect();
+            lost.into_iter().for_each(|share| self.leave_swarm(key, share));
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, dirty: &Arc<Dirty>) {
+        self.subscribers.add(dirty, |unsent| {
+            let here = self.clients.iter().filter(|(_, client)| client.is_here());
+            here.for_each(|(&key, client)| client.note_all(key, unsent));
+        });
+    }
+}
+
+/// The clients of other trackers.
+impl Register {
+    fn teller(&mut self, home: u16, now: Instant) -> &mut Teller {
+        let teller = self.tellers.entry(home).or_insert_with(|| Teller::new(now));
+        teller.heard = now;
+        teller
+    }
+
+    pub(super) fn heard_of_home(&mut self, home: u16, now: Instant) {
+        self.teller(home, now);
+    }
+
+    pub(super) fn begin_telling(&mut self, home: u16, now: Instant) {
+        self.teller(home, now).begin();
+    }
+
+    pub(super) fn told_all(&mut self, home: u16) {
+        let Some(teller) = self.tellers.get_mut(&home) else {
+            return;
+        };
+        let Some(confirmed) = teller.finish() else {
+            return;
+        };
+        for key in teller.told.clone() {
+            if !confirmed.clients.contains(&key) {
+                self.told_offline(home, key);
+                continue;
+            }
+            let doubtful = |share: &ShareRef| !confirmed.holdings.contains(&(key, *share));
+            match self.clients.get_mut(&key) {
+                Some(client) if client.home == Home::At(home) => {
+                    let void: Vec<_> = client.shares.iter().copied().filter(doubtful).collect();
+                    void.into_iter().for_each(|share| self.leave_swarm(key, share));
+                }
+                Some(client) => {
+                    let claim = client.claim(home).into_iter();
+                    claim.for_each(|claim| claim.swarms.leave_where(key, |share, _| doubtful(&share)));
+                }
+                None => {}
+            }
+        }
+    }
+
+    pub(super) fn told_online(
+        &mut self,
+        home: u16,
+        key: ClientKey,
+        addr: Option<SocketAddr>,
+        now: Instant,
+    ) -> Vec<Risen> {
+        self.teller(home, now).confirm(key);
+        let client = self.clients.entry(key).or_insert_with(|| Client::new(Home::At(home), addr));
+        if client.home == Home::At(home) {
+            return if client.addr == addr { Vec::new() } else { self.relocate(key, addr) };
+        }
+        let own = client.take_claim(home).unwrap_or_else(|| Claim { teller: home, addr, swarms: Swarms::default() });
+        let own = Claim { addr, ..own };
+        match client.home {
+            Home::Here { .. } => {
+                client.claims.push(own);
+                Vec::new()
+            }
+            Home::At(other) => {
+                let shares = std::mem::take(&mut client.shares);
+                let swarms = self.swarms.of_client(key, &shares);
+                client.claims.push(Claim { teller: other, addr: client.addr, swarms });
+                shares.into_iter().for_each(|share| self.swarms.leave(key, share));
+                self.settle(key, own);
+                self.relocate(key, addr)
+            }
+        }
+    }
+
+    pub(super) fn told_offline(&mut self, home: u16, key: ClientKey) {
+        if !self.tellers.get_mut(&home).is_some_and(|teller| teller.forget(key)) {
+            return;
+        }
+        match self.clients.get_mut(&key) {
+            Some(client) if client.home == Home::At(home) => self.end(key),
+            Some(client) => {
+                client.take_claim(home);
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn told_holds(
+        &mut self,
+        home: u16,
+        key: ClientKey,
+        place: Place,
+        holding: &Holding,
+        now: Instant,
+    ) -> Option<Risen> {
+        if !self.teller(home, now).confirm_holding(key, place.0) {
+            return None;
+        }
+        let client = self.clients.get_mut(&key)?;
+        if client.home == Home::At(home) {
+            // What cannot be is no news.
+            return self.hold(key, place, holding).ok().flatten();
+        }
+        client.claim(home)?.swarms.hold(key, place, holding);
+        None
+    }
+}
+
+/// Clients of all trackers.
+impl Register {
+    pub(super) fn sweep(&mut self, now: Instant) -> Vec<ClientKey> {
+        let silent = |heard: Instant| now.saturating_duration_since(heard) >= TTL;
+        let mut gone = Vec::new();
+        let tellers = self.tellers.iter().filter(|(_, teller)| silent(teller.heard));
+        let told: Vec<_> =
+            tellers.flat_map(|(&home, teller)| teller.told.iter().map(move |&key| (home, key))).collect();
+        for (home, key) in told {
+            self.told_offline(home, key);
+            gone.push(key);
+        }
+        let is_silent = |client: &Client| matches!(client.home, Home::Here { heard, .. } if silent(heard));
+        let logins = self.clients.iter().filter(|(_, client)| is_silent(client)).map(|(&key, _)| key);
+        for key in logins.collect::<Vec<_>>() {
+            self.end(key);
+            gone.push(key);
+        }
+        gone.retain(|key| !self.clients.contains_key(key));
+        gone
+    }
+
+    pub(super) fn rekey(&mut self, canonical: impl Fn(OpId) -> OpId) {
+        self.tellers.values_mut().for_each(|teller| teller.rekey(&canonical));
+        let claims = self.clients.values_mut().flat_map(|client| &mut client.claims);
+        claims.for_each(|claim| drop(claim.swarms.rekey(&canonical)));
+        let mut moved = BTreeSet::new();
+        for (key, old, new) in self.swarms.rekey(&canonical) {
+            if let Some(client) = self.clients.get_mut(&key) {
+                client.shares.remove(&old);
+                client.shares.insert(new);
+                moved.insert(key);
+            }
+        }
+        // Other trackers may not have these ops yet and know two shares where there is one. So they are told anew.
+        self.subscribers.each(|unsent| {
+            let renamed = unsent.clients_where(|share| canonical(share.0) != share.0);
+            for key in moved.iter().copied().chain(renamed).collect::<BTreeSet<_>>() {
+                if let Some(client) = self.clients.get(&key).filter(|client| client.is_here()) {
+                    unsent.went(key);
+                    client.note_all(key, unsent);
+                }
+            }
+        });
+    }
+}

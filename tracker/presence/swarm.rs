@@ -1,0 +1,257 @@
+//! The clients that have to do with shares, by the pieces they hold.
+
+use super::ClientKey;
+use crate::model::bitfield::Bitfield;
+use crate::model::id::{GroupRef, OpId, ShareRef};
+use crate::model::piece::{Layout, PieceIndex};
+use crate::wire::client_tracker::Holding;
+use crate::wire::codec::Blob;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// A share, its group, and how it is cut.
+pub type Place = (ShareRef, GroupRef, Layout);
+
+/// The clients that have to do with one share. Invariant: a client is in at most one of the three.
+#[derive(Debug)]
+pub(super) struct Swarm {
+    pub(super) group: GroupRef,
+    layout: Layout,
+    /// Hold all pieces. A flag, since a bitfield would say no more.
+    seeds: BTreeSet<ClientKey>,
+    /// Hold some pieces.
+    partial: BTreeMap<ClientKey, Bitfield>,
+    /// Download and hold none yet.
+    waiting: BTreeSet<ClientKey>,
+}
+
+/// How much of a share a client holds: nothing to do with it, waits for it, some pieces, all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    Outside,
+    Waiting,
+    Partial { held: u32 },
+    Seed,
+}
+
+impl Swarm {
+    fn new(group: GroupRef, layout: Layout) -> Self {
+        Self { group, layout, seeds: BTreeSet::new(), partial: BTreeMap::new(), waiting: BTreeSet::new() }
+    }
+
+    /// Takes a client out; gives the pieces that it held, if it did not hold all.
+    fn remove(&mut self, key: ClientKey) -> Option<Bitfield> {
+        self.seeds.remove(&key);
+        self.waiting.remove(&key);
+        self.partial.remove(&key)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.seeds.is_empty() && self.partial.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Everybody.
+    pub(super) fn keys(&self) -> impl Iterator<Item = ClientKey> + '_ {
+        self.holders().chain(self.waiting.iter().copied())
+    }
+
+    /// Those that hold pieces.
+    pub(super) fn holders(&self) -> impl Iterator<Item = ClientKey> + '_ {
+        self.seeds.iter().chain(self.partial.keys()).copied()
+    }
+
+    /// Those that hold this piece.
+    pub(super) fn holders_of(&self, piece: PieceIndex) -> impl Iterator<Item = ClientKey> + '_ {
+        let partial = self.partial.iter().filter(move |(_, bits)| bits.has(piece)).map(|(key, _)| key);
+        self.seeds.iter().chain(partial).copied()
+    }
+
+    pub(super) fn holder_count(&self) -> usize {
+        self.seeds.len() + self.partial.len()
+    }
+
+    /// Those that do not hold all.
+    pub(super) fn incomplete(&self) -> impl Iterator<Item = ClientKey> + '_ {
+        self.partial.keys().chain(&self.waiting).copied()
+    }
+
+    /// How much a client holds.
+    pub(super) fn rank(&self, key: ClientKey) -> Rank {
+        match self.partial.get(&key) {
+            Some(bits) => Rank::Partial { held: bits.held() },
+            None if self.seeds.contains(&key) => Rank::Seed,
+            None if self.waiting.contains(&key) => Rank::Waiting,
+            None => Rank::Outside,
+        }
+    }
+
+    /// How many pieces a client holds; `None` if it has none to offer. A seed of an empty file offers its 0 pieces.
+    pub(super) fn held(&self, key: ClientKey) -> Option<u32> {
+        match self.rank(key) {
+            Rank::Seed => Some(self.layout.count()),
+            Rank::Partial { held } => Some(held),
+            Rank::Waiting | Rank::Outside => None,
+        }
+    }
+
+    /// What a client holds, as it would say it itself.
+    fn holding(&self, key: ClientKey) -> Holding {
+        let exactly = |bits: &[u8]| {
+            let bits = Blob::new(bits.to_vec()).expect("no layout has more pieces than a message can tell of");
+            Holding::Exactly { bits }
+        };
+        match self.rank(key) {
+            Rank::Outside => Holding::Nothing {},
+            Rank::Waiting => exactly(Bitfield::none(self.layout).as_bytes()),
+            Rank::Partial { .. } => exactly(self.partial[&key].as_bytes()),
+            Rank::Seed => Holding::All {},
+        }
+    }
+
+    /// Puts a client in its place by the pieces it holds now.
+    fn put(&mut self, key: ClientKey, bits: Bitfield) {
+        if bits.is_empty() {
+            self.waiting.insert(key);
+        } else if bits.is_complete() {
+            self.seeds.insert(key);
+        } else {
+            self.partial.insert(key, bits);
+        }
+    }
+
+    /// Takes what a client says about its pieces; false, and nothing is changed, if that cannot be.
+    fn hold(&mut self, key: ClientKey, holding: &Holding) -> bool {
+        match holding {
+            Holding::All {} => {
+                self.remove(key);
+                self.seeds.insert(key);
+            }
+            Holding::Nothing {} => {
+                self.remove(key);
+            }
+            Holding::Exactly { bits } => {
+                let Some(bits) = Bitfield::from_bytes(self.layout, bits.as_bytes()) else {
+                    return false;
+                };
+                self.remove(key);
+                self.put(key, bits);
+            }
+            Holding::More { pieces } => {
+                let indexes: Option<Vec<PieceIndex>> = pieces.iter().map(|&piece| self.layout.index(piece)).collect();
+                let Some(indexes) = indexes else {
+                    return false;
+                };
+                if !self.seeds.contains(&key) {
+                    let mut bits = self.remove(key).unwrap_or_else(|| Bitfield::none(self.layout));
+                    indexes.into_iter().for_each(|piece| {
+                        bits.insert(piece);
+                    });
+                    self.put(key, bits);
+                }
+            }
+        }
+        true
+    }
+
+    /// Takes over the clients of a swarm of the same content; who is in both keeps what is more.
+    fn absorb(&mut self, other: Self) {
+        for key in other.keys() {
+            if other.rank(key) > self.rank(key) {
+                // The content and therefore the layout is the same, so that this can be.
+                self.hold(key, &other.holding(key));
+            }
+        }
+    }
+}
+
+/// The swarms by share. Invariant: none is empty.
+#[derive(Debug, Default)]
+pub(super) struct Swarms {
+    by_share: HashMap<ShareRef, Swarm>,
+}
+
+impl Swarms {
+    pub(super) fn get(&self, share: ShareRef) -> Option<&Swarm> {
+        self.by_share.get(&share)
+    }
+
+    /// The shares that have a swarm.
+    pub(super) fn shares(&self) -> impl Iterator<Item = ShareRef> + '_ {
+        self.by_share.keys().copied()
+    }
+
+    pub(super) fn rank(&self, share: ShareRef, key: ClientKey) -> Rank {
+        self.get(share).map_or(Rank::Outside, |swarm| swarm.rank(key))
+    }
+
+    /// What a client holds of a share, as it would say it itself.
+    pub(super) fn holding(&self, share: ShareRef, key: ClientKey) -> Holding {
+        self.get(share).map_or(Holding::Nothing {}, |swarm| swarm.holding(key))
+    }
+
+    /// Takes what a client says about its pieces; false, and nothing is changed, if that cannot be.
+    pub(super) fn hold(&mut self, key: ClientKey, (share, group, layout): Place, holding: &Holding) -> bool {
+        let swarm = self.by_share.entry(share).or_insert_with(|| Swarm::new(group, layout));
+        let possible = swarm.hold(key, holding);
+        if swarm.is_empty() {
+            self.by_share.remove(&share);
+        }
+        possible
+    }
+
+    /// Takes a client out of a swarm.
+    pub(super) fn leave(&mut self, key: ClientKey, share: ShareRef) {
+        if let Some(swarm) = self.by_share.get_mut(&share) {
+            swarm.remove(key);
+            if swarm.is_empty() {
+                self.by_share.remove(&share);
+            }
+        }
+    }
+
+    /// Takes a client out of those swarms that fit.
+    pub(super) fn leave_where(&mut self, key: ClientKey, which: impl Fn(ShareRef, &Swarm) -> bool) {
+        let left: Vec<_> =
+            self.by_share.iter().filter(|(share, swarm)| which(**share, swarm)).map(|(&s, _)| s).collect();
+        left.into_iter().for_each(|share| self.leave(key, share));
+    }
+
+    /// A copy of what one client holds of these shares.
+    pub(super) fn of_client(&self, key: ClientKey, shares: &BTreeSet<ShareRef>) -> Self {
+        let mut copy = Self::default();
+        for (&share, swarm) in shares.iter().filter_map(|share| Some((share, self.get(*share)?))) {
+            copy.hold(key, (share, swarm.group, swarm.layout), &swarm.holding(key));
+        }
+        copy
+    }
+
+    /// Takes over all clients of other swarms; who is in both swarms of a share keeps what is more.
+    pub(super) fn absorb(&mut self, other: Self) {
+        for (share, swarm) in other.by_share {
+            self.absorb_swarm(share, swarm);
+        }
+    }
+
+    fn absorb_swarm(&mut self, share: ShareRef, swarm: Swarm) {
+        match self.by_share.entry(share) {
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(swarm);
+            }
+            std::collections::hash_map::Entry::Occupied(mut known) => known.get_mut().absorb(swarm),
+        }
+    }
+
+    /// Puts all swarms under the canonical ids of their shares and groups; tells who was moved, from which share to which.
+    pub(super) fn rekey(&mut self, canonical: impl Fn(OpId) -> OpId) -> Vec<(ClientKey, ShareRef, ShareRef)> {
+        self.by_share.values_mut().for_each(|swarm| swarm.group = GroupRef(canonical(swarm.group.0)));
+        let renamed = |share: ShareRef| Some((share, ShareRef(canonical(share.0)))).filter(|(old, new)| old != new);
+        let renamed: Vec<_> = self.shares().filter_map(renamed).collect();
+        let mut moved = Vec::new();
+        for (old, new) in renamed {
+            if let Some(swarm) = self.by_share.remove(&old) {
+                moved.extend(swarm.keys().map(|key| (key, old, new)));
+                self.absorb_swarm(new, swarm);
+            }
+        }
+        moved
+    }
+}
