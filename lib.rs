@@ -42,6 +42,7 @@ pub mod tracker {
     pub mod password;
     pub mod presence;
     pub mod program;
+    pub mod replica;
     pub mod roster;
     pub mod seats;
     pub mod server;

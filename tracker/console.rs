@@ -18,14 +18,17 @@ const SHOWN_MAX: usize = 40;
 const BACKGROUND_PAUSE: Duration = Duration::from_secs(1);
 
 const HELP: &str = "\
-status  show address, fingerprint, numbers of users, groups, files and connections
-help    show this
-quit    stop the tracker";
+status    show address, fingerprint, numbers of users, groups, files and connections, and the other trackers
+forget N  retire tracker N for good: it is no longer called, and turned away
+help      show this
+quit      stop the tracker";
 
 /// What a console can have done.
 pub trait Commands: Send {
     /// The text of `status`.
     fn status(&self) -> String;
+    /// Retires another tracker; says why not.
+    fn forget(&self, number: u16) -> Result<(), String>;
     /// Stops the tracker.
     fn quit(&self);
 }
@@ -74,6 +77,8 @@ fn obey(line: Line<'_>, commands: &impl Commands, output: &mut impl Write) -> bo
                 return false;
             }
             "status" => (commands.status(), true),
+            "forget" => ("Usage: forget <tracker_no>".to_owned(), true),
+            text if text.starts_with("forget ") => (forget(text, commands), true),
             "help" | "?" => (HELP.to_owned(), true),
             other => (format!("Unknown command '{}', type help", excerpt(other, SHOWN_MAX)), true),
         },
@@ -81,6 +86,16 @@ fn obey(line: Line<'_>, commands: &impl Commands, output: &mut impl Write) -> bo
     // Whoever closed the output does not want to read it.
     let _ = writeln!(output, "{answer}").and_then(|()| output.flush());
     go_on
+}
+
+fn forget(text: &str, commands: &impl Commands) -> String {
+    match text.trim_start_matches("forget ").trim().parse() {
+        Ok(number) => match commands.forget(number) {
+            Ok(()) => format!("Tracker {number} is retired here; say the same at every other tracker"),
+            Err(why) => format!("Tracker {number} was not retired: {why}"),
+        },
+        Err(_) => "Usage: forget <tracker_no>".to_owned(),
+    }
 }
 
 enum Line<'a> {
@@ -180,6 +195,9 @@ mod tests {
     impl Commands for Script {
         fn status(&self) -> String {
             "fine".into()
+        }
+        fn forget(&self, number: u16) -> Result<(), String> {
+            if number == 1 { Err("it is this one".into()) } else { Ok(()) }
         }
         fn quit(&self) {
             self.0.send("quit").expect("somebody listens");

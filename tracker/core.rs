@@ -1,10 +1,11 @@
 //! What every session needs, in one place: the parts of a tracker between its sockets and its state.
 
-use super::commit::Committer;
+use super::commit::{Committer, OpSource};
 use super::identity::Identity;
 use super::manifests::Manifests;
 use super::password::Passwords;
 use super::presence::{Presence, Risen};
+use super::replica::Replica;
 use super::roster::Roster;
 use super::state::State;
 use super::throttle::Throttle;
@@ -18,6 +19,10 @@ pub struct Core {
     pub identity: Identity,
     /// Changes, and the state that they lead to.
     pub committer: Committer,
+    /// Every op, for other trackers.
+    pub source: Arc<dyn OpSource>,
+    /// The other trackers.
+    pub replica: Replica,
     /// Who is online.
     pub presence: Presence,
     /// Who is logged in at this tracker.

@@ -52,6 +52,11 @@ impl Herald {
         let core = Arc::clone(&self.core);
         // Keys and passwords go by the newest state, which may be ahead of the batch: what is told last must hold.
         let newest = core.state();
+        if batch.late {
+            // Other ids may be the canonical ones now.
+            core.presence.rekey(|id| newest.canonical(id));
+            core.roster.end_where(|user| newest.canonical(user.0) != user.0);
+        }
         let mut new_keys = BTreeSet::new();
         for Effect { to, what } in batch.effects.drain(..) {
             match what {

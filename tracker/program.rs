@@ -124,6 +124,7 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
     let addr = list.tracker(args.number).map_err(in_list)?;
     // A list has at most 256 trackers.
     let number = u16::try_from(args.number).unwrap_or(u16::MAX);
+    let others = (1..).zip(list.trackers().iter().copied()).filter(|(other, _)| *other != number).collect();
     let identity = Identity::open(&args.tracker_info).map_err(ProgramError::Identity)?;
     let own = identity.fingerprint();
     if let Some(listed) = list.fingerprint().filter(|&listed| listed != own) {
@@ -147,6 +148,7 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
         state,
         log: Box::new(journal),
         source,
+        others,
         data_dir,
         caps: caps(),
         paces: Paces::default(),
@@ -238,6 +240,9 @@ struct Operator {
 impl Commands for Operator {
     fn status(&self) -> String {
         self.server.status().to_string()
+    }
+    fn forget(&self, number: u16) -> Result<(), String> {
+        self.server.forget(number)
     }
     fn quit(&self) {
         // Full if a signal was faster.

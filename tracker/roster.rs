@@ -85,6 +85,11 @@ impl Roster {
         keys.iter().filter_map(|key| entries.remove(key)).map(|entry| (entry.ticket, entry.sender)).collect()
     }
 
+    /// Ends the connections of these users, who log in again by themselves.
+    pub fn end_where(&self, which: impl Fn(UserRef) -> bool) {
+        self.entries.lock().iter().filter(|(key, _)| which(key.user)).for_each(|(_, entry)| entry.sender.end());
+    }
+
     /// The connection of a client.
     pub fn sender(&self, key: &ClientKey) -> Option<Arc<Sender>> {
         self.entries.lock().get(key).map(|entry| Arc::clone(&entry.sender))

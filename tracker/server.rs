@@ -10,6 +10,7 @@ use super::identity::Identity;
 use super::manifests::Manifests;
 use super::password::{Params, Passwords};
 use super::presence::Presence;
+use super::replica::{Dialer, Feed, Me, Other, Replica};
 use super::roster::Roster;
 use super::seats::{Caps, Occupancy, Seats};
 use super::state::State;
@@ -18,6 +19,7 @@ use crate::model::digest::Fingerprint;
 use crate::model::id::Origin;
 use crate::sys;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
+use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -42,6 +44,8 @@ pub struct Settings {
     pub log: Box<dyn OpLog>,
     /// Gives those ops back.
     pub source: Arc<dyn OpSource>,
+    /// Where the other trackers of the list are, by their numbers.
+    pub others: Vec<(u16, SocketAddr)>,
     /// Where manifests are kept.
     pub data_dir: DataDir,
     /// How many connections are taken.
@@ -61,6 +65,8 @@ pub enum StartError {
     DataDir(DataDirError),
     /// The manifests in it cannot be read.
     Manifests(io::Error),
+    /// The list of retired trackers in it cannot be read.
+    Retired(io::Error),
     /// A thread cannot be started, or there is no memory for one password.
     System(io::Error),
 }
@@ -70,6 +76,7 @@ impl fmt::Display for StartError {
         match self {
             StartError::DataDir(error) => write!(f, "{error}"),
             StartError::Manifests(error) => write!(f, "cannot use the folder of manifests: {}", sys::reason(error)),
+            StartError::Retired(error) => write!(f, "cannot read the list of retired trackers: {}", sys::reason(error)),
             StartError::System(error) => write!(f, "cannot start: {}", sys::reason(error)),
         }
     }
@@ -89,6 +96,8 @@ pub struct Server {
     /// Dropped to end the housekeeper.
     stop_housekeeper: Option<Sender<()>>,
     accepting: Option<JoinHandle<()>>,
+    /// Calls the other trackers.
+    dialer: Option<Dialer>,
     /// The others, which end by themselves once there is nothing left to do.
     threads: Vec<JoinHandle<()>>,
     /// Locked until everything has stopped.
@@ -116,6 +125,8 @@ pub struct Status {
     pub users_online: usize,
     /// Clients online.
     pub clients_online: usize,
+    /// The other trackers.
+    pub others: Vec<Other>,
     /// Connections.
     pub connections: Occupancy,
     /// Why changes cannot be made at present.
@@ -132,6 +143,9 @@ impl fmt::Display for Status {
         writeln!(f, "files       {}", self.shares)?;
         let Occupancy { total, early, refused } = self.connections;
         write!(f, "connections {total}, {early} not logged in, {refused} refused since the start")?;
+        for other in &self.others {
+            write!(f, "\n{other}")?;
+        }
         if let Some(trouble) = &self.trouble {
             write!(f, "\ntrouble     {trouble}")?;
         }
@@ -150,8 +164,12 @@ impl Server {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let passwords = Passwords::start(settings.password_params, cores).map_err(StartError::System)?;
         let (publish, batches) = herald::channel();
-        let (warn, mut silent) = (Arc::clone(&settings.warn), false);
-        let sink = Box::new(move |settled| {
+        let feed: Arc<Feed> = Arc::default();
+        let (warn, to_others, mut silent) = (Arc::clone(&settings.warn), Arc::clone(&feed), false);
+        let sink = Box::new(move |settled: Settled| {
+            if let Some(published) = &settled.published {
+                to_others.append(&published.ops);
+            }
             // Fails only if the herald has panicked. Changes go on being made, and clients see them when they ask.
             if let Err(unheard) = publish.send(settled) {
                 unheard.into_inner().react();
@@ -160,10 +178,23 @@ impl Server {
                 }
             }
         });
+        let mut instance = [0; 16];
+        let random = SystemRandom::new().fill(&mut instance).map_err(|_| io::Error::other("no random bytes"));
+        random.map_err(StartError::System)?;
+        let me = Me {
+            origin: settings.origin,
+            instance,
+            others: settings.others,
+            retired: settings.data_dir.path().join("retired"),
+        };
+        let replica = Replica::new(me, feed, Arc::clone(&settings.warn)).map_err(StartError::Retired)?;
+        let source = Arc::clone(&settings.source);
         let committer = Committer::start(settings.origin, settings.state, settings.log, settings.source, sink);
         let core = Arc::new(Core {
             identity: settings.identity,
             committer: committer.map_err(StartError::System)?,
+            source,
+            replica,
             presence: Presence::new(),
             roster: Roster::new(),
             manifests,
@@ -185,6 +216,7 @@ impl Server {
             connections,
             stop_housekeeper: Some(stop_housekeeper),
             accepting: None,
+            dialer: None,
             threads: Vec::new(),
             _data_dir: settings.data_dir,
         };
@@ -211,6 +243,7 @@ impl Server {
         self.threads.push(thread::Builder::new().name("housekeeper".into()).spawn(run)?);
         let acceptor = Arc::clone(&self.acceptor);
         self.accepting = Some(thread::Builder::new().name("acceptor".into()).spawn(move || acceptor.run())?);
+        self.dialer = Some(Dialer::start(&self.core)?);
         Ok(())
     }
 
@@ -237,9 +270,17 @@ impl Server {
             shares: state.share_count(),
             users_online: self.core.presence.local_user_count(),
             clients_online: self.core.presence.local_client_count(),
+            others: self.core.replica.others(&state),
             connections: self.seats.occupancy(),
             trouble: self.core.committer.trouble().map(|trouble| trouble.to_string()),
         }
+    }
+
+    /// Retires another tracker; see docs/OPERATIONS.md.
+    ///
+    /// Errors: it is this one, or the disk does not take it.
+    pub fn forget(&self, number: u16) -> Result<(), String> {
+        self.core.replica.forget(number)
     }
 
     /// Stops it: takes no more connections, tells the clients, lets what was begun come to its end, joins all threads.
@@ -247,6 +288,9 @@ impl Server {
 
     fn shut_down(&mut self) {
         self.acceptor.close();
+        self.dialer.iter().for_each(Dialer::close);
+        self.core.replica.close();
+        self.dialer = None;
         // A thread that panicked has printed so; there is nothing else to learn from joining it.
         let _ = self.accepting.take().map(JoinHandle::join);
         self.connections.close();

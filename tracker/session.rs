@@ -13,6 +13,7 @@ use super::connections::Line;
 use super::core::Core;
 use super::manifests::Upload;
 use super::presence::{TTL, Ticket};
+use super::replica;
 use super::seats::Seat;
 use super::state::State;
 use crate::model::id::{CommandId, OpId, UserRef};
@@ -24,9 +25,11 @@ use crate::wire::error::{Code, Refusal};
 use crate::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake::Accepted;
 use owed::Owed;
+use snow::StatelessTransportState;
 use std::io::Read;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the far side may take to read a last reply before the connection is closed under it.
@@ -59,8 +62,12 @@ struct Login {
 pub fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, line: &Line) {
     let keys = match hello::accept(stream, &core.identity) {
         Ok(Accepted::Client(keys)) => keys,
+        Ok(Accepted::Tracker(keys)) => {
+            serve_tracker(&core, stream, keys);
+            return hang_up(stream);
+        }
         // Whoever was turned away has been told why; anything else is not worth a word.
-        Ok(Accepted::Tracker(_)) | Err(_) => return hang_up(stream),
+        Err(_) => return hang_up(stream),
     };
     let Ok((mut receiver, sender)) = conn::split(Arc::clone(stream), keys, EARLY_FRAME_LEN_MAX, false) else {
         return;
@@ -81,6 +88,16 @@ impl Drop for Session {
         self.log_out();
         self.sender.end();
     }
+}
+
+/// Serves another tracker, on a thread whose stack is deep enough to fold ops on.
+fn serve_tracker(core: &Core, stream: &Arc<TcpStream>, keys: StatelessTransportState) {
+    thread::scope(|scope| {
+        let serve = || replica::serve(core, stream, keys, None);
+        let thread = thread::Builder::new().name("link".into()).spawn_scoped(scope, serve);
+        // Why it has ended is told by the replica. Without a thread the other tracker calls again.
+        let _ = thread.map(thread::ScopedJoinHandle::join);
+    });
 }
 
 /// Lets the far side read what was sent: a socket closed with something unread in it would take that back.

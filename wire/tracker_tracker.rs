@@ -1,5 +1,5 @@
-//! What two trackers of one installation say to each other. Both sides say the same messages. What answers a
-//! `GetManifest` repeats its request id, which is from 1 on; all else has id 0 and is taken in order.
+//! What two trackers of one installation say to each other. Both sides say the same messages; nothing is a request, all
+//! have the request id 0.
 //!
 //! The side that connected says `Hello` first. The other side says its own when that has come in, since only a frame
 //! that decrypts proves that the far side knows the cluster key.
@@ -58,29 +58,26 @@ wire_enum! {
             /// SHA-256 of the canonical state, if it was computed for exactly these ops.
             digest: Option<[u8; 32]>,
         }
-        /// Asks for a part of a manifest. Answer: `ManifestPart`. Refusals: `NeedManifest`.
-        4 GetManifest {
+        /// A part of a manifest. Parts come in order and are not empty; the last one comes before the ops that need it.
+        4 Manifest {
             /// Which manifest.
             info_hash: InfoHash,
+            /// Length of the whole in bytes.
+            total: u32,
             /// Where the part begins.
             offset: u32,
-        }
-        /// A part of a manifest.
-        5 ManifestPart {
-            /// Length of the whole manifest in bytes.
-            total: u32,
-            /// The part; empty at the end.
+            /// The part.
             part: Blob<MANIFEST_PART_MAX>,
         }
-        /// A request was refused; with request id 0, the connection is, and ends.
-        6 Refused {
+        /// The connection is refused, and ends.
+        5 Refused {
             /// The reason, by its number.
             code: u16,
             /// What it is about.
             about: Text<{ Refusal::ABOUT_LEN_MAX }>,
         }
         /// A client is logged in at the sender, or its address has changed.
-        7 Online {
+        6 Online {
             /// Who is logged in.
             user: UserRef,
             /// On which client.
@@ -89,14 +86,14 @@ wire_enum! {
             addr: Option<SocketAddr>,
         }
         /// A client is no longer logged in at the sender, and what it held is void.
-        8 Offline {
+        7 Offline {
             /// Who was logged in.
             user: UserRef,
             /// On which client.
             client: ClientId,
         }
         /// What a client that is logged in at the sender holds of a share by now, as a whole.
-        9 Holds {
+        8 Holds {
             /// Who is logged in.
             user: UserRef,
             /// On which client.
@@ -108,7 +105,7 @@ wire_enum! {
         }
         /// All clients that are logged in at the sender were told since its `Hello`: what the receiver knew before of
         /// others is void.
-        10 AllTold {}
+        9 AllTold {}
     }
 }
 message!(Link);

@@ -59,6 +59,7 @@ pub fn settings(folder: &tempfile::TempDir) -> Settings {
         state: State::new(),
         log: Box::new(log.clone()),
         source: Arc::new(log),
+        others: Vec::new(),
         data_dir: DataDir::open(folder.path()).expect("a data folder"),
         caps: Caps::default(),
         paces: Paces { user: free, address: free, accounts: free },

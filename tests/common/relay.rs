@@ -4,12 +4,14 @@ use parking_lot::{Condvar, Mutex};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub struct Relay {
     pub addr: SocketAddr,
     seen: Arc<Mutex<Vec<u8>>>,
     open: Arc<Mutex<Vec<TcpStream>>>,
     held: Arc<(Mutex<bool>, Condvar)>,
+    blocked: Arc<AtomicBool>,
 }
 
 impl Relay {
@@ -19,9 +21,13 @@ impl Relay {
         let addr = listener.local_addr().expect("bound");
         let (seen, open) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
         let held = Arc::new((Mutex::new(false), Condvar::new()));
-        let (all, connections, gate) = (seen.clone(), open.clone(), held.clone());
+        let blocked: Arc<AtomicBool> = Arc::default();
+        let (all, connections, gate, closed) = (seen.clone(), open.clone(), held.clone(), blocked.clone());
         std::thread::spawn(move || {
             for near in listener.incoming() {
+                if closed.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let (Ok(near), Ok(far)) = (near, TcpStream::connect(to)) else { continue };
                 for (from, to) in [(&near, &far), (&far, &near)] {
                     let (from, to) = (from.try_clone().expect("descriptors"), to.try_clone().expect("descriptors"));
@@ -31,7 +37,7 @@ impl Relay {
                 connections.lock().push(near);
             }
         });
-        Self { addr, seen, open, held }
+        Self { addr, seen, open, held, blocked }
     }
 
     /// Holds everything back from now on.
@@ -48,6 +54,17 @@ impl Relay {
     /// Ends every connection that is open now.
     pub fn cut(&self) {
         self.open.lock().drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+    }
+
+    /// Ends every connection and takes no more.
+    pub fn block(&self) {
+        self.blocked.store(true, Ordering::SeqCst);
+        self.cut();
+    }
+
+    /// Takes connections again.
+    pub fn unblock(&self) {
+        self.blocked.store(false, Ordering::SeqCst);
     }
 
     /// Everything that went through, in both directions.

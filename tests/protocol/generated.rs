@@ -259,8 +259,7 @@ fn links() -> Vec<BoxedStrategy<Link>> {
         Hello { tracker: any::<u16>(), instance: any::<[u8; 16]>(), seen: seen() }
         Ops { ops: list(ops()) }
         Have { seen: seen(), digest: any::<Option<[u8; 32]>>() }
-        GetManifest { info_hash: info_hash(), offset: any::<u32>() }
-        ManifestPart { total: any::<u32>(), part: blob() }
+        Manifest { info_hash: info_hash(), total: any::<u32>(), offset: any::<u32>(), part: blob() }
         Refused { code: any::<u16>(), about: about() }
         Online { user: user_ref(), client: client(), addr: prop::option::of(addr()) }
         Offline { user: user_ref(), client: client() }

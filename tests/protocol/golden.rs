@@ -583,25 +583,19 @@ fn links() -> Vec<(Link, &'static str)> {
             "#,
         ),
         (
-            Link::GetManifest { info_hash: INFO_HASH, offset: 0x0008_0000 },
+            Link::Manifest { info_hash: INFO_HASH, total: 0x0123, offset: 0x0100, part: blob(b"GSMANIF\x01") },
             r#"
-            04                  # GetManifest
-            1f*32               # info hash
-            00080000            # offset
-            "#,
-        ),
-        (
-            Link::ManifestPart { total: 0x0123, part: blob(b"GSMANIF\x01") },
-            r#"
-            05                          # ManifestPart
+            04                          # Manifest
+            1f*32                       # info hash
             00000123                    # total
+            00000100                    # offset
             00000008 "GSMANIF" 01       # part
             "#,
         ),
         (
             Link::Refused { code: 101, about: Text::new("2").expect("short") },
             r#"
-            06                  # Refused
+            05                  # Refused
             0065                # code: 101, TrackerNumber
             0001 "2"            # about
             "#,
@@ -609,7 +603,7 @@ fn links() -> Vec<(Link, &'static str)> {
         (
             Link::Online { user, client, addr: Some("10.0.0.2:18000".parse().expect("an address")) },
             r#"
-            07                                     # Online
+            06                                     # Online
             0001 1a2b3c4d5e6f7081 0000000000000001 # user
             d0*16                                  # client
             01 04 0a000002 4650                    # addr: there is one, 10.0.0.2:18000
@@ -618,7 +612,7 @@ fn links() -> Vec<(Link, &'static str)> {
         (
             Link::Offline { user, client },
             r#"
-            08                                     # Offline
+            07                                     # Offline
             0001 1a2b3c4d5e6f7081 0000000000000001 # user
             d0*16                                  # client
             "#,
@@ -626,14 +620,14 @@ fn links() -> Vec<(Link, &'static str)> {
         (
             Link::Holds { user, client, share, holding: Holding::Exactly { bits: blob(&[0b1010_0000]) } },
             r#"
-            09                                     # Holds
+            08                                     # Holds
             0001 1a2b3c4d5e6f7081 0000000000000001 # user
             d0*16                                  # client
             0001 1a2b3c4d5e6f7081 0000000000000102 # share
             03 00000001 a0                         # holding: Exactly pieces 0 and 2
             "#,
         ),
-        (Link::AllTold {}, "0a # AllTold"),
+        (Link::AllTold {}, "09 # AllTold"),
     ]
 }
 

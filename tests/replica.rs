@@ -1,0 +1,174 @@
+//! Several trackers in one process, over real sockets: what one takes all know, whatever happens to the links between them.
+
+mod common;
+
+use common::relay::Relay;
+use common::{Client, LONG, PASSWORD, TestTracker, all_pieces, command, group, manifest, password, user};
+use groupshare::model::id::Origin;
+use groupshare::tracker::replica::Standing;
+use groupshare::tracker::server::Settings;
+use groupshare::wire::client_tracker::{Reply, Request};
+use groupshare::wire::error::Code;
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+/// Waits until it is so.
+fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LONG;
+    while !so() {
+        assert!(Instant::now() < deadline, "still not: {what}");
+        thread::yield_now();
+    }
+}
+
+/// What the operator of a tracker was told.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    fn set(&self, settings: &mut Settings) {
+        let lines = Arc::clone(&self.0);
+        settings.warn = Arc::new(move |line| lines.lock().push(line.to_owned()));
+    }
+
+    fn has(&self, part: &str) -> bool {
+        self.0.lock().iter().any(|line| line.contains(part))
+    }
+}
+
+/// Tracker `number`, which calls these others.
+fn tracker(number: u16, others: &[(u16, SocketAddr)]) -> TestTracker {
+    TestTracker::start_with(|settings| {
+        settings.origin = Origin { tracker: number, incarnation: u64::from(number) * 1000 };
+        settings.others = others.to_vec();
+    })
+}
+
+fn same_state(trackers: &[&TestTracker]) {
+    wait_until("equal states", || {
+        let digests: Vec<_> = trackers.iter().map(|tracker| tracker.server.core().state().digest()).collect();
+        digests.windows(2).all(|pair| pair[0] == pair[1])
+    });
+}
+
+fn knows(tracker: &TestTracker, name: &str) -> bool {
+    tracker.server.core().state().user_named(&user(name)).is_some()
+}
+
+fn is_member(client: &mut Client, group_name: &str) -> bool {
+    matches!(client.ask(Request::ListMembers { group: group(group_name), after: None }), Reply::Members { .. })
+}
+
+#[test]
+fn what_is_done_at_one_tracker_is_seen_at_all() {
+    let one = tracker(1, &[]);
+    let two = tracker(2, &[(1, one.addr)]);
+    let three = tracker(3, &[(1, one.addr), (2, two.addr)]);
+    let mut alice = one.user("alice");
+    alice.create_group("lab");
+    wait_until("alice is known everywhere", || knows(&two, "alice") && knows(&three, "alice"));
+    let mut bob = two.user("bob");
+    wait_until("the group is known", || two.server.core().state().group_count() == 1);
+    bob.join("lab");
+    assert!(matches!(alice.pushed(), Reply::NewKey { .. }));
+    assert!(matches!(alice.pushed(), Reply::JoinRequested { user: name, .. } if name == user("bob")));
+    alice.accept("lab", "bob");
+    wait_until("bob is a member", || is_member(&mut bob, "lab"));
+    assert_eq!(alice.keys(), bob.keys());
+
+    // A share with its manifest, found and read elsewhere; the members that hold it, whatever tracker they are at.
+    let (bytes, content) = manifest("film.mkv", 40_000, 1);
+    alice.put_manifest("lab", &bytes, &content);
+    let share = alice.share("lab", "film.mkv", &content);
+    alice.announce(4001);
+    alice.hold(share.share, all_pieces());
+    wait_until("the share is known", || two.server.core().state().share_count() == 1);
+    assert_eq!(bob.find_share("lab", "film.mkv").share, share.share);
+    let Reply::ManifestPart { total, part } = bob.ask(Request::GetManifest { share: share.share, offset: 0 }) else {
+        panic!("the manifest came before the share")
+    };
+    assert_eq!((total as usize, part.as_bytes()), (bytes.len(), &bytes[..part.as_bytes().len()]));
+    wait_until("bob is told of alice", || bob.peers(share.share).iter().any(|peer| peer.addr.port() == 4001));
+    bob.announce(4002);
+    bob.hold(share.share, all_pieces());
+    wait_until("alice is told of bob", || alice.peers(share.share).iter().any(|peer| peer.addr.port() == 4002));
+
+    // A member removed at one tracker loses the group at another, and the others get the next key.
+    wait_until("bob is at three", || three.server.core().state().share_count() == 1);
+    let mut alice_at_three = three.client();
+    alice_at_three.log_in("alice");
+    let before = alice_at_three.keys();
+    alice_at_three.done(Request::RemoveMember { command: command(), group: group("lab"), user: user("bob") });
+    let mut told = Vec::new();
+    wait_until("bob is told", || {
+        told.extend(bob.all_pushed());
+        told.iter().any(|push| matches!(push, Reply::GroupLost { .. }))
+    });
+    let mut told = Vec::new();
+    wait_until("alice has the new key", || {
+        told.extend(alice.all_pushed());
+        told.iter().any(|push| matches!(push, Reply::NewKey { key } if *key != before[0]))
+    });
+    wait_until("bob is gone from the list", || alice.peers(share.share).is_empty());
+    same_state(&[&one, &two, &three]);
+}
+
+#[test]
+fn both_sides_of_a_partition_go_on_and_agree_afterwards() {
+    let told = Told::default();
+    let one = tracker(1, &[]);
+    let relay = Relay::to(one.addr);
+    let two = TestTracker::start_with(|settings| {
+        settings.origin = Origin { tracker: 2, incarnation: 2000 };
+        settings.others = vec![(1, relay.addr)];
+        told.set(settings);
+    });
+    let mut alice = one.user("alice");
+    alice.create_group("lab");
+    let mut carol = one.user("carol");
+    carol.join("lab");
+    alice.accept("lab", "carol");
+    same_state(&[&one, &two]);
+    relay.block();
+    wait_until("the loss is told", || told.has("tracker 1 is not connected"));
+
+    // The same user, the same group, the same file on both sides.
+    let mut zoe = [one.user("zoe"), two.user("zoe")];
+    zoe.iter_mut().for_each(|zoe| zoe.create_group("club"));
+    let mut carol_at_two = two.client();
+    carol_at_two.log_in("carol");
+    for (carol, seed) in [(&mut carol, 1), (&mut carol_at_two, 2)] {
+        let (bytes, content) = manifest("notes.txt", 3, seed);
+        carol.put_manifest("lab", &bytes, &content);
+        carol.share("lab", "notes.txt", &content);
+    }
+    // The owner leaves here while a request is accepted there.
+    let mut dan = two.user("dan");
+    dan.join("lab");
+    let mut alice_at_two = two.client();
+    alice_at_two.log_in("alice");
+    alice_at_two.accept("lab", "dan");
+    alice.leave("lab");
+    relay.unblock();
+    same_state(&[&one, &two]);
+    let state = one.server.core().state();
+    assert!(knows(&one, "zoe") && knows(&one, "zoe~2") && knows(&one, "dan"));
+    assert_eq!(state.group_count(), 3);
+    assert_eq!(state.share_count(), 2);
+    assert!(is_member(&mut dan, "lab") && is_member(&mut carol, "lab"));
+    assert_eq!(alice.refused(Request::ListMembers { group: group("lab"), after: None }), Code::NotMember);
+    wait_until("all have the same key", || dan.keys() == carol.keys() && carol.keys() == carol_at_two.keys());
+    // The one who was renamed is told so at the next login, under the old name too.
+    let mut again = two.client();
+    let renamed = |reply: Reply| matches!(reply, Reply::LoggedIn { user: name, .. } if name == user("zoe") || name == user("zoe~2"));
+    let request = Request::Login { client: again.id, user: user("zoe"), password: password(PASSWORD) };
+    assert!(renamed(again.ask(request)));
+    wait_until("the digests were compared", || {
+        let others = two.server.status().others;
+        matches!(others[0].standing, Standing::Connected { agrees: Some(true), there_behind: 0, here_behind: 0, .. })
+    });
+    assert!(!told.has("DIFFER"));
+}

@@ -1,0 +1,227 @@
+//! A link to another tracker, from its handshake to its end: one thread takes what comes in, another sends.
+
+use super::bell::Bell;
+use super::knowledge::Knowledge;
+use super::outgoing::{Outgoing, seen};
+use super::roll::{Far, Live};
+use crate::model::id::{ClientId, ShareRef, UserRef};
+use crate::tracker::core::Core;
+use crate::tracker::manifests::{Part, Upload};
+use crate::tracker::presence::{ClientKey, Risen};
+use crate::wire::client_tracker::{Holding, refusal};
+use crate::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver};
+use crate::wire::error::{Code, Refusal};
+use crate::wire::frame::{FRAME_LEN_MAX, UNASKED};
+use crate::wire::tracker_tracker::{HAVE_INTERVAL, Link, Seen};
+use parking_lot::Mutex;
+use snow::StatelessTransportState;
+use std::collections::BTreeMap;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A link on which nothing comes in for this long has ended: the far side says `Have` more often than that.
+const SILENCE_MAX: Duration = HAVE_INTERVAL.saturating_mul(3);
+
+/// What is kept of clients that hold shares which are not known yet.
+const EARLY_MAX: usize = 4096;
+
+/// Serves a link until it ends. `called` is the number of the tracker that was called here; without it, the tracker at
+/// the other end has called.
+///
+/// Errors: why it has ended, in words for the operator.
+pub fn serve(
+    core: &Core,
+    stream: &Arc<TcpStream>,
+    keys: StatelessTransportState,
+    called: Option<u16>,
+) -> Result<(), String> {
+    let words = |error: &dyn std::fmt::Display| error.to_string();
+    let (mut receiver, sender) = conn::split(Arc::clone(stream), keys, FRAME_LEN_MAX, false).map_err(|e| words(&e))?;
+    let hello = || {
+        let me = &core.replica.me;
+        let hello = Link::Hello { tracker: me.origin.tracker, instance: me.instance, seen: seen(&core.state()) };
+        sender.send(UNASKED, &hello)
+    };
+    if called.is_some() {
+        hello().map_err(|e| words(&e))?;
+    }
+    let (number, instance, has) = greeting(&mut receiver)?;
+    let live = Arc::new(Live {
+        instance,
+        sender: Arc::clone(&sender),
+        bell: Arc::new(Bell::default()),
+        far: Mutex::new(Far {
+            knowledge: Knowledge::new(&has),
+            durable: Knowledge::new(&has),
+            heard: Instant::now(),
+            agrees: None,
+        }),
+    });
+    if let Some(called) = called.filter(|&called| called != number) {
+        return Err(format!("tracker {number} answers there, where the list has tracker {called}"));
+    }
+    if let Err(refusal) = core.replica.roll.enter(number, &live) {
+        if called.is_none() && refusal.code == Code::TrackerNumber {
+            let from = stream.peer_addr().map_or_else(|_| "an unknown address".into(), |addr| addr.to_string());
+            (core.replica.warn)(&format!("another tracker runs under the number {number}, it called from {from}"));
+        }
+        // If this does not arrive, the end of the connection says it all.
+        let _ = sender.send(UNASKED, &Link::refused(&refusal));
+        return Err(refusal.to_string());
+    }
+    (core.replica.warn)(&format!("tracker {number} is connected"));
+    let ended = if called.is_none() { hello().map_err(|e| words(&e)) } else { Ok(()) };
+    let ended = ended.and_then(|()| exchange(core, number, &live, &mut receiver));
+    sender.end();
+    core.replica.roll.leave(number, &live);
+    if let Err(why) = &ended {
+        core.replica.lost(number, why);
+    }
+    ended
+}
+
+/// The first message of the far side: its number, its program, what it has.
+fn greeting(receiver: &mut Receiver) -> Result<(u16, [u8; 16], Vec<Seen>), String> {
+    let frame = receiver.recv(HANDSHAKE_DEADLINE).map_err(|error| error.to_string())?;
+    match frame.message::<Link>().map_err(|error| error.to_string())? {
+        Link::Hello { tracker, instance, seen } => Ok((tracker, instance, seen.to_vec())),
+        Link::Refused { code, about } => Err(refusal(code, &about).to_string()),
+        _ => Err("it does not begin with a greeting".into()),
+    }
+}
+
+/// Sends and takes until either ends.
+fn exchange(core: &Core, number: u16, live: &Arc<Live>, receiver: &mut Receiver) -> Result<(), String> {
+    let mut incoming = Incoming { core, number, live, upload: None, early: BTreeMap::new() };
+    core.presence.begin_telling(number, Instant::now());
+    thread::scope(|scope| {
+        let name = format!("link-{number}-out");
+        let send = || {
+            // Whatever ends it ends the link, and the other thread tells why.
+            let _ = Outgoing::new(core, live).run();
+            live.sender.end();
+        };
+        let sending = thread::Builder::new().name(name).spawn_scoped(scope, send);
+        let ended = match sending {
+            Ok(_) => incoming.run(receiver),
+            Err(error) => Err(crate::sys::reason(&error)),
+        };
+        live.sender.end();
+        live.bell.ring();
+        ended
+    })
+}
+
+/// What comes in on a link.
+struct Incoming<'a> {
+    core: &'a Core,
+    number: u16,
+    live: &'a Live,
+    upload: Option<Upload>,
+    /// What clients hold of shares that are not known yet: the op may be on its way through another tracker.
+    early: BTreeMap<(ClientKey, ShareRef), Holding>,
+}
+
+impl Incoming<'_> {
+    fn run(&mut self, receiver: &mut Receiver) -> Result<(), String> {
+        loop {
+            let frame = receiver.recv(SILENCE_MAX).map_err(|error| error.to_string())?;
+            let message = frame.message::<Link>().map_err(|error| error.to_string())?;
+            let now = Instant::now();
+            self.live.far.lock().heard = now;
+            self.core.presence.heard_of_home(self.number, now);
+            self.take(message, now).map_err(|refusal| refusal.to_string())?;
+        }
+    }
+
+    fn take(&mut self, message: Link, now: Instant) -> Result<(), Refusal> {
+        match message {
+            Link::Hello { .. } => return Err(Refusal::about(Code::Malformed, "a second greeting")),
+            Link::Refused { code, about } => return Err(refusal(code, &about)),
+            Link::Manifest { info_hash, total, offset, part } => {
+                let part = Part { info_hash, total, offset, bytes: part.as_bytes() };
+                self.core.manifests.put(&mut self.upload, part)?;
+            }
+            Link::Ops { ops } => {
+                let ops = ops.to_vec();
+                self.live.far.lock().knowledge.note(&ops);
+                self.core.committer.receive(ops)?;
+                self.retry(now);
+            }
+            Link::Have { seen, digest } => {
+                self.compare(&seen, digest, now);
+                self.retry(now);
+            }
+            Link::Online { user, client, addr } => {
+                let key = self.key(user, client);
+                self.tell(self.core.presence.told_online(self.number, key, addr, now));
+            }
+            Link::Offline { user, client } => self.core.presence.told_offline(self.number, self.key(user, client)),
+            Link::Holds { holding: Holding::More { .. }, .. } => {
+                return Err(Refusal::about(Code::Malformed, "not all that a client holds"));
+            }
+            Link::Holds { user, client, share, holding } => {
+                let key = self.key(user, client);
+                self.early.remove(&(key, share));
+                if !self.holds(key, share, &holding, now) && self.early.len() < EARLY_MAX {
+                    self.early.insert((key, share), holding);
+                }
+            }
+            Link::AllTold {} => self.core.presence.told_all(self.number),
+        }
+        Ok(())
+    }
+
+    /// Takes note of what a client holds; false if the share or the membership is not known here, or not yet.
+    fn holds(&self, key: ClientKey, share: ShareRef, holding: &Holding, now: Instant) -> bool {
+        let state = self.core.state();
+        let Some(info) = state.share(share).filter(|info| state.is_member(info.group, key.user)) else {
+            return false;
+        };
+        let place = (info.share, info.group, info.content.layout);
+        self.tell(self.core.presence.told_holds(self.number, key, place, holding, now));
+        // The membership may have ended since it was looked at, and whoever clears up may have been here before.
+        if !self.core.state().is_member(info.group, key.user) {
+            self.core.presence.drop_member(key.user, info.group);
+        }
+        true
+    }
+
+    fn retry(&mut self, now: Instant) {
+        let mut early = std::mem::take(&mut self.early);
+        early.retain(|&(key, share), holding| !self.holds(key, share, holding, now));
+        self.early = early;
+    }
+
+    fn key(&self, user: UserRef, client: ClientId) -> ClientKey {
+        ClientKey { user: UserRef(self.core.state().canonical(user.0)), client }
+    }
+
+    fn tell(&self, risen: impl IntoIterator<Item = Risen>) {
+        let state = self.core.state();
+        risen.into_iter().for_each(|risen| self.core.tell_risen(&state, &risen));
+    }
+
+    /// Takes note of how far the other tracker is, and whether it has come to the same state with the same ops.
+    fn compare(&self, seen: &[Seen], digest: Option<[u8; 32]>, now: Instant) {
+        let durable = Knowledge::new(seen);
+        let state = self.core.state();
+        let same = durable.lacks(&state) == 0 && durable.exceeds(&state) == 0;
+        let own = digest.filter(|_| same).and_then(|_| self.core.replica.digest(&state, now));
+        let mut far = self.live.far.lock();
+        far.durable = durable;
+        let (Some(own), Some(digest)) = (own, digest) else { return };
+        if own != digest && far.agrees != Some(false) {
+            let hex = |digest: [u8; 32]| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            (self.core.replica.warn)(&format!(
+                "THE STATES DIFFER though tracker {} knows the same changes: {} here, {} there. Please report this",
+                self.number,
+                hex(own),
+                hex(digest)
+            ));
+        }
+        far.agrees = Some(own == digest);
+    }
+}
