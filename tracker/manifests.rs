@@ -10,7 +10,7 @@ use crate::wire::error::{Code, Refusal};
 use crate::wire::manifest::{MANIFEST_LEN_MAX, decode};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -97,13 +97,16 @@ fn bad(why: impl Display) -> Refusal {
 }
 
 impl Manifests {
-    /// The manifests in a folder. Removes what uploads of an earlier run have left behind.
+    /// The manifests in a folder. Removes what an earlier run has left behind: uploads that did not become whole, and
+    /// manifests that were brought but never shared, which is all that are not `known`.
     ///
     /// Errors: the folder cannot be read or changed.
-    pub fn open(folder: &Path) -> io::Result<Self> {
+    pub fn open(folder: &Path, known: &HashSet<InfoHash>) -> io::Result<Self> {
+        let known: HashSet<String> = known.iter().map(InfoHash::to_string).collect();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().ends_with(TEMP_SUFFIX) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with(TEMP_SUFFIX) || (is_info_hash(&name) && !known.contains(&name)) {
                 fs::remove_file(entry.path())?;
             }
         }
@@ -242,6 +245,11 @@ impl Manifests {
     }
 }
 
+/// Whether a file is called like a manifest; anything else in the folder is somebody else's.
+fn is_info_hash(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 fn read_facts(file: &File, info_hash: InfoHash) -> Result<Facts, Refusal> {
     let len = file.metadata().map_err(|error| unavailable(&error))?.len();
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(MANIFEST_LEN_MAX + 1)];
@@ -288,7 +296,7 @@ mod tests {
 
     fn open() -> (tempfile::TempDir, Manifests) {
         let temp = tempfile::tempdir().expect("a folder");
-        let manifests = Manifests::open(temp.path()).expect("opened");
+        let manifests = Manifests::open(temp.path(), &HashSet::new()).expect("opened");
         (temp, manifests)
     }
 
@@ -319,7 +327,7 @@ mod tests {
         assert!(read == bytes);
         assert_eq!(manifests.read(content.info_hash, u32::MAX).expect("here").1, []);
         assert_eq!(file_count(&temp), 1);
-        let reopened = Manifests::open(temp.path()).expect("opened");
+        let reopened = Manifests::open(temp.path(), &HashSet::from([content.info_hash])).expect("opened");
         let facts = reopened.facts(content.info_hash).expect("readable").expect("here");
         assert!(facts.agree_with(&FileName::parse("big.bin").expect("a name"), &content));
     }
@@ -368,12 +376,26 @@ mod tests {
     }
 
     #[test]
+    fn a_start_removes_what_was_never_shared_and_nothing_else() {
+        let (temp, manifests) = open();
+        let all = [manifest("shared", 2), manifest("never", 3)];
+        for (bytes, content) in &all {
+            put(&manifests, &mut None, part(content, bytes, 0..bytes.len())).expect("valid");
+        }
+        fs::write(temp.path().join("notes of the operator"), "keep").expect("writable");
+        let [shared, never] = all.map(|(_, content)| content.info_hash);
+        let manifests = Manifests::open(temp.path(), &HashSet::from([shared])).expect("opened");
+        assert!(manifests.has(shared).expect("readable") && !manifests.has(never).expect("readable"));
+        assert_eq!(file_count(&temp), 2);
+    }
+
+    #[test]
     fn a_damaged_file_is_removed_so_that_it_can_come_in_again() {
         let (temp, manifests) = open();
         let (bytes, content) = manifest("a", 100);
         put(&manifests, &mut None, part(&content, &bytes, 0..bytes.len())).expect("valid");
         fs::write(temp.path().join(content.info_hash.to_string()), &bytes[1..]).expect("writable");
-        let manifests = Manifests::open(temp.path()).expect("opened");
+        let manifests = Manifests::open(temp.path(), &HashSet::from([content.info_hash])).expect("opened");
         assert_eq!(manifests.facts(content.info_hash), Ok(None));
         assert!(!manifests.has(content.info_hash).expect("readable"));
     }
@@ -389,7 +411,7 @@ mod tests {
         drop(upload);
         assert_eq!(file_count(&temp), 0);
         fs::write(temp.path().join("0123.4.tmp"), "left by a crash").expect("writable");
-        let manifests = Manifests::open(temp.path()).expect("opened");
+        let manifests = Manifests::open(temp.path(), &HashSet::new()).expect("opened");
         assert_eq!(file_count(&temp), 0);
         let mut upload = None;
         put(&manifests, &mut upload, part(&content, &bytes, 0..10)).expect("valid");

@@ -160,7 +160,8 @@ impl Server {
     pub fn start(listener: TcpListener, settings: Settings) -> Result<Self, StartError> {
         let addr = listener.local_addr().map_err(StartError::System)?;
         let folder = settings.data_dir.folder("manifests").map_err(StartError::DataDir)?;
-        let manifests = Manifests::open(&folder).map_err(StartError::Manifests)?;
+        let known = settings.state.info_hashes().collect();
+        let manifests = Manifests::open(&folder, &known).map_err(StartError::Manifests)?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let passwords = Passwords::start(settings.password_params, cores).map_err(StartError::System)?;
         let (publish, batches) = herald::channel();

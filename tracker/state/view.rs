@@ -5,6 +5,7 @@
 
 use super::key::ByName;
 use super::{Group, GroupNo, ShareNo, State, User, UserNo};
+use crate::model::digest::InfoHash;
 use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
@@ -291,6 +292,11 @@ impl State {
     /// How many shares there are.
     pub fn share_count(&self) -> usize {
         self.listed
+    }
+
+    /// The contents of all shares that ever were: also those that nobody shares may come back.
+    pub fn info_hashes(&self) -> impl Iterator<Item = InfoHash> + '_ {
+        self.shares.iter().map(|share| share.content.info_hash)
     }
 
     fn share_info(&self, share: ShareNo) -> ShareInfo {
