@@ -27,7 +27,7 @@ type Entry = (CommandId, OpKey);
 #[derive(Debug, Clone)]
 enum Node {
     Branch(Arc<[Node; FAN_OUT]>),
-    Leaf(Arc<[Entry]>),
+    Leaf(Arc<Vec<Entry>>),
 }
 
 impl Default for Node {
@@ -63,7 +63,7 @@ impl Commands {
                     return Some(first);
                 }
                 if entries.len() < LEAF_LEN_MAX || depth == DEPTH_MAX {
-                    *entries = entries.iter().copied().chain([(id, op)]).collect();
+                    Arc::make_mut(entries).push((id, op));
                     self.len += 1;
                     return None;
                 }
@@ -98,7 +98,8 @@ fn find(entries: &[Entry], id: CommandId) -> Option<OpKey> {
 
 /// A branch in the place of a leaf.
 fn split(entries: &[Entry], depth: usize) -> Node {
-    let child = |n| Node::Leaf(entries.iter().copied().filter(|(id, _)| half_byte(*id, depth) == n).collect());
+    let child =
+        |n| Node::Leaf(Arc::new(entries.iter().copied().filter(|(id, _)| half_byte(*id, depth) == n).collect()));
     Node::Branch(Arc::new(std::array::from_fn(child)))
 }
 
