@@ -95,16 +95,19 @@ struct Rate {
 }
 
 /// Clients ask one request after the other, each over a connection of its own; `beside` runs meanwhile.
-fn answered(clients: &mut [Client], request: impl Fn(u64) -> Request + Sync, beside: impl FnOnce(&AtomicBool)) -> Rate {
-    static NUMBER: AtomicU64 = AtomicU64::new(1);
+fn answered(
+    clients: &mut [Client],
+    request: impl Fn(usize) -> Request + Sync,
+    beside: impl FnOnce(&AtomicBool),
+) -> Rate {
     let (count, core) = (AtomicU64::new(0), core_time(ClockId::ProcessCPUTime));
     let elapsed = during(MEASURED, |stop| {
         thread::scope(|scope| {
-            for client in clients {
+            for (number, client) in clients.iter_mut().enumerate() {
                 let (count, request) = (&count, &request);
                 scope.spawn(move || {
                     while !stop.load(Ordering::Relaxed) {
-                        let reply = client.ask(request(NUMBER.fetch_add(1, Ordering::Relaxed)));
+                        let reply = client.ask(request(number));
                         assert!(!matches!(reply, Reply::Refused { .. }), "{reply:?}");
                         count.fetch_add(1, Ordering::Relaxed);
                     }
@@ -138,9 +141,20 @@ fn measure_changes(temp: &Path) {
     let tracker = TestTracker::start_with(|settings| {
         (settings.origin, settings.state, settings.log) = (opened.origin, opened.state, Box::new(opened.journal));
     });
+    let mut owner = tracker.user("owner");
+    (0..64).for_each(|n| owner.create_group(&format!("group{n}")));
+    drop(owner);
     for count in [1, 8, 64] {
         let mut clients: Vec<Client> = (0..count).map(|n| tracker.user(&format!("user{count}-{n}"))).collect();
-        let change = |n| Request::CreateGroup { command: command(), group: group(&format!("group{:016x}", mix(n))) };
+        // Each asks to be let in and withdraws that, by turns; the owner is not online to be told.
+        let turns: Vec<AtomicU64> = (0..count).map(|_| AtomicU64::new(0)).collect();
+        let change = |client: usize| {
+            let (command, group) = (command(), group(&format!("group{client}")));
+            match turns[client].fetch_add(1, Ordering::Relaxed) % 2 {
+                0 => Request::JoinGroup { command, group },
+                _ => Request::LeaveGroup { command, group },
+            }
+        };
         let (folded, records) = (tracker.server.core().state().op_count(), folder_batches(&folder));
         let changes = answered(&mut clients, change, |_| {});
         let folded = tracker.server.core().state().op_count() - folded;

@@ -12,7 +12,7 @@ use super::state::effect::Effect;
 use crate::model::id::{CommandId, OpId, Origin};
 use crate::model::op::Op;
 use crate::wire::error::{Code, Refusal};
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -380,6 +380,12 @@ impl Shared {
                 return None;
             }
             self.work.wait(&mut lead);
+        }
+        // As long as changes keep coming in, they join the batch: whoever is about to submit one gets the core for it.
+        let mut gathered = 0;
+        while gathered < lead.ops.len() {
+            gathered = lead.ops.len();
+            MutexGuard::unlocked(&mut lead, thread::yield_now);
         }
         let published = Published {
             after: Arc::new(lead.ledger.state().clone()),
