@@ -3,14 +3,23 @@
 mod common;
 
 use common::relay::Relay;
-use common::{Client, LONG, PASSWORD, TestTracker, all_pieces, command, group, manifest, password, user};
-use groupshare::model::id::Origin;
-use groupshare::tracker::replica::Standing;
-use groupshare::tracker::server::Settings;
+use common::{Client, LONG, PASSWORD, TestTracker, all_pieces, cluster, command, group, manifest, password, user};
+use groupshare::model::id::{CommandId, OpId, Origin};
+use groupshare::model::op::{Op, OpBody, PasswordHash};
+use groupshare::tracker::commit::{MemoryLog, OpLog};
+use groupshare::tracker::data_dir::DataDir;
+use groupshare::tracker::replica::{Other, Standing};
+use groupshare::tracker::server::{Server, Settings};
+use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{Reply, Request};
+use groupshare::wire::codec::List;
+use groupshare::wire::conn::{self, Timed};
 use groupshare::wire::error::Code;
+use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
+use groupshare::wire::handshake::tracker_to_tracker;
+use groupshare::wire::tracker_tracker::Link;
 use parking_lot::Mutex;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -171,4 +180,115 @@ fn both_sides_of_a_partition_go_on_and_agree_afterwards() {
         matches!(others[0].standing, Standing::Connected { agrees: Some(true), there_behind: 0, here_behind: 0, .. })
     });
     assert!(!told.has("DIFFER"));
+}
+
+/// A log of this many accounts, made by a tracker of that number.
+fn log_of(number: u16, count: u64) -> (State, MemoryLog) {
+    let origin = Origin { tracker: number, incarnation: 1 };
+    let op = |seq| Op {
+        id: OpId { origin, seq },
+        lamport: seq,
+        command: CommandId((u128::from(number) << 64 | u128::from(seq)).to_be_bytes()),
+        body: OpBody::CreateUser { name: user(&format!("u{number}-{seq}")), password: PasswordHash("none".into()) },
+    };
+    let ops: Vec<Op> = (1..=count).map(op).collect();
+    let (mut state, mut log) = (State::new(), MemoryLog::default());
+    ops.iter().for_each(|op| state.apply(op));
+    log.append(&ops).expect("memory");
+    (state, log)
+}
+
+#[test]
+fn a_tracker_with_an_empty_disk_gets_everything_and_gives_what_only_it_has() {
+    // More than the feed keeps, and than a window of late ops.
+    let with_log = |settings: &mut Settings, number: u16, count: u64| {
+        let (state, log) = log_of(number, count);
+        settings.origin = Origin { tracker: number, incarnation: 2 };
+        (settings.state, settings.log, settings.source) = (state, Box::new(log.clone()), Arc::new(log));
+    };
+    let one = TestTracker::start_with(|settings| with_log(settings, 1, 20_000));
+    let two = TestTracker::start_with(|settings| {
+        with_log(settings, 2, 300);
+        settings.others = vec![(1, one.addr)];
+    });
+    let three = tracker(3, &[(1, one.addr), (2, two.addr)]);
+    wait_until("everything is everywhere", || {
+        [&one, &two, &three].iter().all(|tracker| tracker.server.core().state().op_count() == 20_300)
+    });
+    same_state(&[&one, &two, &three]);
+    // The interleaved ops of the other one came late: what is folded is folded in the order of all.
+    assert!(knows(&one, "u2-300") && knows(&two, "u1-20000") && knows(&three, "u2-1"));
+}
+
+#[test]
+fn a_retired_tracker_is_turned_away_also_after_a_restart_of_the_others() {
+    let told = Told::default();
+    let one = tracker(1, &[]);
+    one.server.forget(2).expect("written down");
+    assert!(one.server.forget(1).is_err(), "not itself");
+    let two = TestTracker::start_with(|settings| {
+        settings.origin = Origin { tracker: 2, incarnation: 1 };
+        settings.others = vec![(1, one.addr)];
+        told.set(settings);
+    });
+    wait_until("it is told so", || told.has("retired"));
+    assert!(matches!(one.server.status().others[0].standing, Standing::Retired));
+    let TestTracker { server, folder, .. } = one;
+    server.stop();
+    let again = TestTracker::start_with(|settings| {
+        settings.data_dir = DataDir::open(folder.path()).expect("a data folder");
+    });
+    assert!(matches!(again.server.status().others[..], [Other { number: 2, standing: Standing::Retired, .. }]));
+    let mut alice = two.user("alice");
+    alice.create_group("alone");
+}
+
+#[test]
+fn a_tracker_that_takes_nothing_slows_nobody() {
+    let one = tracker(1, &[]);
+    let stream = TcpStream::connect(one.addr).expect("connects");
+    let (id, key) = cluster().link_key();
+    let keys = tracker_to_tracker(&mut Timed::new(&stream, LONG), id, &key).expect("the same key");
+    let (_receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, false).expect("a socket");
+    let hello = Link::Hello { tracker: 2, instance: [2; 16], seen: List::first_of(Vec::new()) };
+    sender.send(UNASKED, &hello).expect("sent");
+    wait_until("it is connected", || {
+        one.server.status().others.iter().any(|other| matches!(other.standing, Standing::Connected { .. }))
+    });
+    // Far more than sockets hold: manifests of 800 KB each.
+    let mut alice = one.user("alice");
+    alice.create_group("lab");
+    for seed in 0..20 {
+        let (bytes, content) = manifest("film.mkv", 40_000, seed);
+        alice.put_manifest("lab", &bytes, &content);
+        alice.share("lab", "film.mkv", &content);
+    }
+    let behind = |other: &Other| matches!(other.standing, Standing::Connected { there_behind: 22.., .. });
+    assert!(one.server.status().others.iter().any(behind), "{}", one.server.status());
+}
+
+#[test]
+fn what_one_tracker_has_lost_of_its_own_the_others_give_back() {
+    let one = tracker(1, &[]);
+    let two = tracker(2, &[(1, one.addr)]);
+    let addr = one.addr;
+    let mut alice = one.user("alice");
+    alice.create_group("lab");
+    same_state(&[&one, &two]);
+    drop(alice);
+    one.server.stop();
+    // An empty disk at the same address, under another incarnation.
+    let log = MemoryLog::default();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut settings = common::settings(&folder);
+    settings.origin = Origin { tracker: 1, incarnation: 77 };
+    (settings.log, settings.source) = (Box::new(log.clone()), Arc::new(log));
+    let listener = groupshare::tracker::acceptor::listen(addr).expect("free again");
+    let one = Server::start(listener, settings).expect("started");
+    wait_until("it is all back", || one.core().state().group_count() == 1);
+    let mut alice = Client::connect(one.addr());
+    alice.log_in("alice");
+    alice.create_group("club");
+    wait_until("and goes on", || two.server.core().state().group_count() == 2);
+    assert_eq!(one.core().state().digest(), two.server.core().state().digest());
 }

@@ -63,7 +63,7 @@ pub fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, l
     let keys = match hello::accept(stream, &core.identity) {
         Ok(Accepted::Client(keys)) => keys,
         Ok(Accepted::Tracker(keys)) => {
-            serve_tracker(&core, stream, keys);
+            serve_tracker(&core, stream, keys, seat);
             return hang_up(stream);
         }
         // Whoever was turned away has been told why; anything else is not worth a word.
@@ -91,9 +91,10 @@ impl Drop for Session {
 }
 
 /// Serves another tracker, on a thread whose stack is deep enough to fold ops on.
-fn serve_tracker(core: &Core, stream: &Arc<TcpStream>, keys: StatelessTransportState) {
+fn serve_tracker(core: &Core, stream: &Arc<TcpStream>, keys: StatelessTransportState, mut seat: Seat) {
     thread::scope(|scope| {
-        let serve = || replica::serve(core, stream, keys, None);
+        let greeted = || seat.set_logged_in(true);
+        let serve = move || replica::serve(core, stream, keys, None, greeted);
         let thread = thread::Builder::new().name("link".into()).spawn_scoped(scope, serve);
         // Why it has ended is told by the replica. Without a thread the other tracker calls again.
         let _ = thread.map(thread::ScopedJoinHandle::join);

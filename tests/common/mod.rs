@@ -99,6 +99,11 @@ impl TestTracker {
     }
 }
 
+/// The keys of all test trackers.
+pub fn cluster() -> Identity {
+    Identity::new(&CLUSTER_KEY)
+}
+
 /// The fingerprint that all test trackers show.
 pub fn fingerprint() -> Fingerprint {
     Identity::new(&CLUSTER_KEY).fingerprint()

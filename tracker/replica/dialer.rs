@@ -97,5 +97,5 @@ fn call(core: &Core, number: u16, addr: SocketAddr) -> Result<(), String> {
     let (key_id, key) = core.identity.link_key();
     let keys = tracker_to_tracker(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), key_id, &key);
     let keys = keys.map_err(|error| error.to_string())?;
-    serve(core, &Arc::new(stream), keys, Some(number))
+    serve(core, &Arc::new(stream), keys, Some(number), || {})
 }

@@ -28,7 +28,7 @@ const SILENCE_MAX: Duration = HAVE_INTERVAL.saturating_mul(3);
 const EARLY_MAX: usize = 4096;
 
 /// Serves a link until it ends. `called` is the number of the tracker that was called here; without it, the tracker at
-/// the other end has called.
+/// the other end has called. `greeted` is done once it is known to be a tracker.
 ///
 /// Errors: why it has ended, in words for the operator.
 pub fn serve(
@@ -36,6 +36,7 @@ pub fn serve(
     stream: &Arc<TcpStream>,
     keys: StatelessTransportState,
     called: Option<u16>,
+    greeted: impl FnOnce(),
 ) -> Result<(), String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
     let (mut receiver, sender) = conn::split(Arc::clone(stream), keys, FRAME_LEN_MAX, false).map_err(|e| words(&e))?;
@@ -48,6 +49,7 @@ pub fn serve(
         hello().map_err(|e| words(&e))?;
     }
     let (number, instance, has) = greeting(&mut receiver)?;
+    greeted();
     let live = Arc::new(Live {
         instance,
         sender: Arc::clone(&sender),

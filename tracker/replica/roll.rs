@@ -112,6 +112,12 @@ struct Entry {
     why: Option<String>,
 }
 
+impl Entry {
+    fn unlisted() -> Self {
+        Self { addr: None, live: None, since: Instant::now(), why: None }
+    }
+}
+
 pub(super) struct Roll {
     own: u16,
     inner: Mutex<Inner>,
@@ -124,12 +130,23 @@ struct Inner {
     closed: bool,
 }
 
+impl Inner {
+    fn retire(&mut self, number: u16) {
+        self.retired.insert(number);
+        if let Some(live) = &self.entries.entry(number).or_insert_with(Entry::unlisted).live {
+            live.sender.end();
+        }
+    }
+}
+
 impl Roll {
     pub(super) fn new(me: &Me) -> io::Result<Self> {
         let since = Instant::now();
         let entry = |&(number, addr)| (number, Entry { addr: Some(addr), live: None, since, why: None });
-        let inner =
-            Inner { entries: me.others.iter().map(entry).collect(), retired: read(&me.retired)?, closed: false };
+        let retired = read(&me.retired)?;
+        let mut inner =
+            Inner { entries: me.others.iter().map(entry).collect(), retired: BTreeSet::new(), closed: false };
+        retired.into_iter().for_each(|number| inner.retire(number));
         Ok(Self { own: me.origin.tracker, inner: Mutex::new(inner), file: me.retired.clone() })
     }
 
@@ -143,8 +160,7 @@ impl Roll {
         if inner.retired.contains(&number) {
             return Err(Refusal::about(Code::Retired, number));
         }
-        let new = Entry { addr: None, live: None, since: Instant::now(), why: None };
-        let entry = inner.entries.entry(number).or_insert(new);
+        let entry = inner.entries.entry(number).or_insert_with(Entry::unlisted);
         let other = entry.live.as_ref().filter(|other| other.instance != live.instance);
         let taken = other.is_some_and(|other| other.far.lock().heard.elapsed() < STALE);
         if number == self.own || number == 0 || taken {
@@ -183,10 +199,7 @@ impl Roll {
         let mut retired = inner.retired.clone();
         retired.insert(number);
         write(&self.file, &retired)?;
-        inner.retired = retired;
-        if let Some(live) = inner.entries.get(&number).and_then(|entry| entry.live.as_ref()) {
-            live.sender.end();
-        }
+        inner.retire(number);
         Ok(())
     }
 
