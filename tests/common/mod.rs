@@ -3,6 +3,9 @@
 // Every test program uses its own part of this.
 #![allow(dead_code)]
 
+pub mod installation;
+pub mod member;
+pub mod program;
 pub mod relay;
 
 use groupshare::model::digest::{Fingerprint, Sha1Digest};

@@ -1,0 +1,127 @@
+//! The programs of an installation in a folder of its own: trackers on ports that were free a moment ago, and clients.
+
+use super::program::Program;
+use super::{Client, LONG};
+use groupshare::model::digest::Fingerprint;
+use groupshare::tracker::identity::Identity;
+use groupshare::wire::handshake::HandshakeError;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+static INSTALLATIONS: AtomicU8 = AtomicU8::new(1);
+
+/// An installation. Its loopback address is its own, so that nobody else takes its ports while no tracker has them.
+pub struct Installation {
+    pub folder: tempfile::TempDir,
+    pub addrs: Vec<SocketAddr>,
+}
+
+impl Installation {
+    /// With this many trackers on its list, none of which runs.
+    pub fn of(count: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let ip = Ipv4Addr::new(127, high.max(1), low, INSTALLATIONS.fetch_add(1, Ordering::Relaxed));
+        let free: Vec<_> = (0..count).map(|_| TcpListener::bind((ip, 0)).expect("a free port")).collect();
+        let addrs = free.iter().map(|listener| listener.local_addr().expect("bound")).collect();
+        let installation = Self { folder, addrs };
+        installation.list(&list_of(&installation.addrs));
+        installation
+    }
+
+    /// Writes the list of trackers.
+    pub fn list(&self, text: &str) {
+        fs::write(self.info(), text).expect("writable");
+    }
+
+    pub fn info(&self) -> PathBuf {
+        self.folder.path().join("tracker_info.txt")
+    }
+
+    /// A list of its own for somebody, with the key of the installation beside it, as on another machine.
+    pub fn machine(&self, name: &str, addrs: &[SocketAddr]) -> PathBuf {
+        let folder = self.folder.path().join(name);
+        fs::create_dir(&folder).expect("a new folder");
+        fs::write(folder.join("tracker_info.txt"), list_of(addrs)).expect("writable");
+        fs::copy(self.folder.path().join("tracker_info.txt.key"), folder.join("tracker_info.txt.key")).expect("a key");
+        folder
+    }
+
+    /// The tracker's program with these arguments.
+    pub fn command(&self, args: &[&str]) -> Command {
+        tracker_in(self.folder.path(), args)
+    }
+
+    /// Starts a tracker and waits until it says that it runs; gives what it says.
+    pub fn start(&self, args: &[&str]) -> (Program, String) {
+        let mut tracker = Program::start(&mut self.command(args));
+        let banner = tracker.line();
+        (tracker, banner)
+    }
+
+    /// Starts the tracker of this number and waits until it runs.
+    pub fn tracker(&self, number: usize) -> Program {
+        self.tracker_on(self.folder.path(), number)
+    }
+
+    /// The same, with the list of that machine.
+    pub fn tracker_on(&self, machine: &Path, number: usize) -> Program {
+        let mut tracker = Program::start(&mut tracker_in(machine, &["tracker_info.txt", &number.to_string()]));
+        tracker.expect(&format!("tracker {number} on {}", self.addrs[number - 1]));
+        tracker
+    }
+
+    pub fn fingerprint(&self) -> Fingerprint {
+        let key = fs::read(self.folder.path().join("tracker_info.txt.key")).expect("made");
+        Identity::new(key.as_slice().try_into().expect("32 bytes")).fingerprint()
+    }
+
+    /// Speaks to the tracker of this number.
+    pub fn connect(&self, number: usize) -> Result<Client, HandshakeError> {
+        Client::over_to(TcpStream::connect(self.addrs[number - 1])?, self.fingerprint())
+    }
+
+    /// Starts a client's program that tries the trackers from this number on.
+    pub fn person(&self, name: &str, first: usize, args: &[&str]) -> Program {
+        let folder = self.folder.path().join(name);
+        fs::create_dir(&folder).expect("a new folder");
+        let mut addrs = self.addrs.clone();
+        addrs.rotate_left(first - 1);
+        fs::write(folder.join("tracker_info.txt"), list_of(&addrs)).expect("writable");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
+        command.current_dir(&folder).args(args).args(["--state-dir", "state", "127.0.0.1:0", "tracker_info.txt"]);
+        Program::start(&mut command)
+    }
+
+    /// Starts a tracker that cannot run.
+    pub fn fail(&self, args: &[&str]) -> (i32, String) {
+        let Output { status, stdout, stderr } = self.command(args).stdin(Stdio::null()).output().expect("started");
+        assert_eq!(stdout, b"", "{}", String::from_utf8_lossy(&stdout));
+        let said = String::from_utf8(stderr).expect("text");
+        assert_eq!(said.lines().count(), 1, "one line: {said}");
+        (status.code().expect("an exit code"), said.trim_end().to_owned())
+    }
+}
+
+fn list_of(addrs: &[SocketAddr]) -> String {
+    addrs.iter().map(|addr| format!("{addr}\n")).collect()
+}
+
+fn tracker_in(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
+    command.current_dir(folder).args(args);
+    command
+}
+
+/// Looks again and again until it is so.
+pub fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LONG;
+    while !so() {
+        assert!(Instant::now() < deadline, "waited in vain for: {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,139 @@
+//! A user who makes groups and leaves some of them again, as fast as a tracker answers, and remembers every answer.
+
+use super::{Client, command, group};
+use groupshare::model::name::GroupId;
+use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
+use groupshare::wire::codec::Blob;
+use groupshare::wire::frame::UNASKED;
+use std::collections::BTreeMap;
+
+/// What a group of a user is known to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    There,
+    Gone,
+    /// It was asked for, and the answer is not known.
+    Asked,
+}
+
+pub struct Member {
+    name: String,
+    token: Blob<TOKEN_LEN_MAX>,
+    groups: BTreeMap<String, Known>,
+    made: u64,
+    /// What was not answered, to be asked again.
+    open: Option<Request>,
+    /// Whether a tracker may not have heard yet of what another has answered.
+    roams: bool,
+}
+
+fn group_of(request: &Request) -> &GroupId {
+    match request {
+        Request::CreateGroup { group, .. } | Request::LeaveGroup { group, .. } => group,
+        other => panic!("not one of ours: {other:?}"),
+    }
+}
+
+impl Member {
+    /// A new user, made on this connection.
+    pub fn new(client: &mut Client, name: &str, roams: bool) -> Self {
+        client.create_user(name);
+        let token = client.log_in(name);
+        Self { name: name.to_owned(), token, groups: BTreeMap::new(), made: 0, open: None, roams }
+    }
+
+    /// Goes on with the session on another connection; false if the tracker does not know of it, or is gone.
+    pub fn resume(&self, client: &mut Client) -> bool {
+        const ID: u32 = 1;
+        let request = Request::Resume { client: client.id, token: self.token.clone() };
+        if client.sender.send(ID, &request).is_err() {
+            return false;
+        }
+        loop {
+            match client.next() {
+                Ok((UNASKED, _)) => {}
+                Ok((ID, Reply::LoggedIn { .. })) => return true,
+                Ok(_) | Err(_) => return false,
+            }
+        }
+    }
+
+    fn next_request(&mut self) -> Request {
+        let leave = self.made % 3 == 2;
+        self.made += 1;
+        if leave {
+            let last = self.groups.iter().rev().find(|(_, known)| **known == Known::There);
+            if let Some((name, _)) = last {
+                return Request::LeaveGroup { command: command(), group: group(name) };
+            }
+        }
+        Request::CreateGroup { command: command(), group: group(&format!("{}-{:06}", self.name, self.made)) }
+    }
+
+    /// Asks until the tracker is gone, or until an answer after which not to `go_on`.
+    pub fn run(&mut self, client: &mut Client, mut go_on: impl FnMut() -> bool) {
+        for number in 1000.. {
+            let again = self.open.is_some();
+            let request = self.open.take().unwrap_or_else(|| self.next_request());
+            let name = group_of(&request).as_str().to_owned();
+            self.open = Some(request.clone());
+            if !again {
+                self.groups.insert(name.clone(), Known::Asked);
+            }
+            if client.sender.send(number, &request).is_err() {
+                return;
+            }
+            let known = loop {
+                match client.next() {
+                    Ok((UNASKED, _)) => {}
+                    Ok((id, Reply::Done {})) if id == number => {
+                        let creates = matches!(request, Request::CreateGroup { .. });
+                        break if creates { Known::There } else { Known::Gone };
+                    }
+                    // The group may have been made at another tracker a moment ago, and be left there already.
+                    Ok((_, Reply::Refused { .. })) if self.roams && matches!(request, Request::LeaveGroup { .. }) => {
+                        break Known::Asked;
+                    }
+                    Ok((_, other)) => panic!("{request:?} was answered by {other:?}"),
+                    Err(_) => return,
+                }
+            };
+            self.open = None;
+            self.groups.insert(name, known);
+            if !go_on() {
+                return;
+            }
+        }
+    }
+
+    /// Of all groups there are: nothing that was acknowledged is missing, and nothing was made twice.
+    pub fn verify(&self, there: &[String]) {
+        for (name, known) in &self.groups {
+            let found = there.binary_search(name).is_ok();
+            match known {
+                Known::There => assert!(found, "{name} was acknowledged and is missing"),
+                Known::Gone => assert!(!found, "{name} was left and is there again"),
+                Known::Asked => {}
+            }
+        }
+        let unknown = there.iter().find(|name| name.starts_with(&self.name) && !self.groups.contains_key(*name));
+        assert_eq!(unknown, None, "nobody made this");
+    }
+}
+
+/// The names of all groups, as a user sees them.
+pub fn all_groups(client: &mut Client) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    loop {
+        let after = all.last().map(|name| group(name));
+        match client.ask(Request::ListGroups { after }) {
+            Reply::Groups { groups, more } => {
+                all.extend(groups.iter().map(|line| line.name.as_str().to_owned()));
+                if !more {
+                    return all;
+                }
+            }
+            other => panic!("no groups but {other:?}"),
+        }
+    }
+}

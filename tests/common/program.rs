@@ -1,0 +1,145 @@
+//! A program that a test runs: what it says, as it says it, and that it ends.
+
+use super::LONG;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+/// A line that a program has said.
+#[derive(Debug, Clone)]
+pub struct Line {
+    pub at: Instant,
+    /// Whether on standard error.
+    pub complaint: bool,
+    pub text: String,
+}
+
+/// A program with its input open; killed when dropped.
+pub struct Program {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<Line>,
+    heard: Vec<Line>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Program {
+    pub fn start(command: &mut Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("started");
+        let (said, lines) = unbounded();
+        let readers = vec![
+            listen(child.stdout.take().expect("piped"), false, said.clone()),
+            listen(child.stderr.take().expect("piped"), true, said),
+        ];
+        let input = child.stdin.take();
+        Self { child, input, lines, heard: Vec::new(), readers }
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Types a line.
+    pub fn say(&mut self, line: &str) {
+        let input = self.input.as_mut().expect("not closed");
+        writeln!(input, "{line}").expect("taken");
+    }
+
+    pub fn close_input(&mut self) {
+        self.input = None;
+    }
+
+    /// The next line that is so.
+    fn next(&mut self, wanted: &str, so: impl Fn(&Line) -> bool) -> Line {
+        let deadline = Instant::now() + LONG;
+        loop {
+            match self.lines.recv_deadline(deadline) {
+                Ok(line) => {
+                    self.heard.push(line.clone());
+                    if so(&line) {
+                        return line;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => panic!("{wanted} is not said, but {:#?}", self.heard),
+                Err(RecvTimeoutError::Disconnected) => panic!("it ends without {wanted}: {:#?}", self.heard),
+            }
+        }
+    }
+
+    /// The next line on standard output.
+    pub fn line(&mut self) -> String {
+        self.next("a line", |line| !line.complaint).text
+    }
+
+    /// The next line on standard error.
+    pub fn complaint(&mut self) -> String {
+        self.next("a complaint", |line| line.complaint).text
+    }
+
+    /// The next line with this text in it, on either; what comes before is passed over.
+    pub fn expect(&mut self, text: &str) -> Line {
+        self.next(text, |line| line.text.contains(text))
+    }
+
+    /// Hears the next line, on either.
+    pub fn hear(&mut self) {
+        self.next("anything", |_| true);
+    }
+
+    /// Everything said up to now that was waited for or passed over.
+    pub fn heard(&self) -> &[Line] {
+        &self.heard
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("it has not been waited for");
+    }
+
+    /// Ends it at once, as a power cut would; gives when.
+    pub fn kill(mut self) -> Instant {
+        self.child.kill().expect("it runs");
+        let at = Instant::now();
+        self.child.wait().expect("killed");
+        at
+    }
+
+    /// Waits for the end; gives the exit status and what was said on standard error.
+    pub fn end(&mut self) -> (ExitStatus, String) {
+        let deadline = Instant::now() + LONG;
+        loop {
+            match self.lines.recv_deadline(deadline) {
+                Ok(line) => self.heard.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end: {:#?}", self.heard),
+            }
+        }
+        let complaints = self.heard.iter().filter(|line| line.complaint);
+        let said = complaints.map(|line| format!("{}\n", line.text)).collect();
+        (self.child.wait().expect("ended"), said)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Fails if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+    }
+}
+
+fn listen(from: impl Read + Send + 'static, complaint: bool, said: Sender<Line>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+            let text = String::from_utf8_lossy(&line).into_owned();
+            // The program may be dropped with things still to say.
+            let _ = said.send(Line { at: Instant::now(), complaint, text });
+        }
+    })
+}
