@@ -70,9 +70,9 @@ impl From<Refusal> for CallError {
 /// What the link tells the rest of the client.
 #[derive(Debug)]
 pub enum LinkEvent {
-    /// A tracker was reached again after another was lost; the session, if there is one, is resumed there.
-    Up(SocketAddr),
-    /// The tracker was lost; says why.
+    /// A tracker was reached again and has resumed the session, if there is one. If `Down` has not told: what was lost, why.
+    Up(SocketAddr, Option<(SocketAddr, String)>),
+    /// The tracker was lost, for this reason, and no other was reached at once.
     Down(SocketAddr, String),
     /// The session could not be resumed: the user has to log in again.
     SessionLost(Refusal),
@@ -191,10 +191,7 @@ impl Link {
     /// Makes a request that is answered with a new token.
     pub fn renew(&self, request: &Request) -> Result<UserId, CallError> {
         match self.call(request)? {
-            Reply::LoggedIn { user, token } => {
-                self.shared.state.lock().token = Some(token);
-                Ok(user)
-            }
+            Reply::LoggedIn { user, .. } => Ok(user),
             _ => Err(CallError::Unexpected),
         }
     }
@@ -328,44 +325,50 @@ impl Shared {
     }
 
     fn keep(&self) {
-        let mut next = 0;
+        let mut order = self.trackers.clone();
         let mut pause = PAUSE.0;
-        let mut was_up = false;
+        let (mut was_up, mut lost) = (false, None);
         loop {
-            let mut failures = Vec::new();
-            for turn in 0..self.trackers.len() {
-                let place = (next + turn) % self.trackers.len();
-                let addr = self.trackers[place];
-                if self.state.lock().closing {
-                    return;
-                }
-                let connected = self.connect(addr);
-                self.state.lock().connecting = None;
-                match connected {
-                    Ok((receiver, sender)) => {
-                        if was_up {
-                            self.tell(LinkEvent::Up(addr));
-                        }
-                        was_up = true;
-                        pause = PAUSE.0;
-                        let why = self.read(receiver, &sender);
-                        if self.state.lock().closing {
-                            return;
-                        }
-                        self.tell(LinkEvent::Down(addr, why));
-                        failures.clear();
-                        // The one that was lost is tried again after the others.
-                        next = (place + 1) % self.trackers.len();
-                        break;
+            match self.connect_first(&order) {
+                Ok((addr, receiver, sender)) => {
+                    if was_up {
+                        self.tell(LinkEvent::Up(addr, lost.take()));
                     }
-                    Err(why) => failures.push(format!("{addr}: {why}")),
+                    (was_up, pause) = (true, PAUSE.0);
+                    lost = Some((addr, self.read(receiver, &sender)));
+                    // As the list has them, so that a preferred one is come back to; the one that was lost is the last.
+                    order.clone_from(&self.trackers);
+                    order.sort_by_key(|other| *other == addr);
+                }
+                Err(why) => {
+                    if let Some((addr, why)) = lost.take() {
+                        self.tell(LinkEvent::Down(addr, why));
+                    }
+                    self.failed(why, pause);
+                    pause = (pause * 2).min(PAUSE.1);
                 }
             }
-            if failures.len() == self.trackers.len() {
-                self.failed(failures.join("; "), pause);
-                pause = (pause * 2).min(PAUSE.1);
+            if self.state.lock().closing {
+                return;
             }
         }
+    }
+
+    /// Connects to the first tracker that can be reached; says why none can.
+    fn connect_first(&self, order: &[SocketAddr]) -> Result<(SocketAddr, Receiver, Arc<Sender>), String> {
+        let mut failures = Vec::new();
+        for &addr in order {
+            let connected = self.connect(addr);
+            self.state.lock().connecting = None;
+            match connected {
+                Ok((receiver, sender)) => return Ok((addr, receiver, sender)),
+                Err(why) => failures.push(format!("{addr}: {why}")),
+            }
+            if self.state.lock().closing {
+                break;
+            }
+        }
+        Err(failures.join("; "))
     }
 
     fn failed(&self, why: String, pause: Duration) {
@@ -484,7 +487,12 @@ impl Shared {
 
     /// Gives a reply to the one who asked.
     fn hand_over(&self, request: u32, reply: Reply) {
-        if let Some(reply_to) = self.state.lock().waiting.remove(&request) {
+        let mut state = self.state.lock();
+        if let Some(reply_to) = state.waiting.remove(&request) {
+            // Kept here, so that the session goes on even if this connection is lost right after.
+            if let Reply::LoggedIn { token, .. } = &reply {
+                state.token = Some(token.clone());
+            }
             // The one who asked may have given up; then the reply is of no use.
             let _ = reply_to.try_send(reply);
         }

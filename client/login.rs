@@ -61,8 +61,9 @@ pub fn announce_all(node: &Node, account: &Arc<Account>) -> Result<(), CallError
     for download in account.downloads.running() {
         let told = fetch::hold(node, &download).and_then(|()| fetch::find_peers(node, account, &download));
         match told {
+            Ok(()) => {}
             // One that is refused, as in a group that was left meanwhile, does not keep the others from being told.
-            Ok(()) | Err(CallError::Refused(_)) => {}
+            Err(CallError::Refused(refusal)) => drop(sharing::note_refusal(account, &refusal)),
             Err(error) => return Err(error),
         }
     }

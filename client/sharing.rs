@@ -20,7 +20,7 @@ use crate::wire::error::{Code, Refusal};
 use crate::wire::manifest;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What is shared: where it lies, and what it consists of.
 struct Shared<'a> {
@@ -90,18 +90,21 @@ fn share_at_tracker(
     manifest: &[u8],
 ) -> Result<ShareRef, CallError> {
     let request = Request::ShareFile { command: command_id(), group: group.clone(), name: name.clone(), content };
-    let reply = match node.link.call(&request) {
-        Err(CallError::Refused(refusal)) if refusal.code == Code::NeedManifest => {
-            put_manifest(node, group, content.info_hash, manifest)?;
-            let name = name.clone();
-            node.link.call(&Request::ShareFile { command: command_id(), group: group.clone(), name, content })
+    let refused = |error: &CallError, with| matches!(error, CallError::Refused(refusal) if refusal.code == with);
+    for last in [false, false, true] {
+        match node.link.call(&request) {
+            Ok(Reply::Share { share, .. }) => return Ok(share),
+            Ok(_) => return Err(CallError::Unexpected),
+            Err(error) if !last && refused(&error, Code::NeedManifest) => {}
+            Err(error) => return Err(error),
         }
-        other => other,
-    };
-    match reply? {
-        Reply::Share { share, .. } => Ok(share),
-        _ => Err(CallError::Unexpected),
+        match put_manifest(node, group, content.info_hash, manifest) {
+            // Should the tracker be lost in between, the next one has nothing of it: it is brought again.
+            Err(error) if !refused(&error, Code::BadManifest) => return Err(error),
+            _ => {}
+        }
     }
+    Err(CallError::Unexpected)
 }
 
 fn put_manifest(node: &Node, group: &GroupId, info_hash: InfoHash, bytes: &[u8]) -> Result<(), CallError> {
@@ -182,14 +185,29 @@ pub fn hold_all(node: &Node, account: &Arc<Account>) -> Result<(), CallError> {
             node.keyring.group_named(&record.group).and_then(|g| node.serving.find(g, record.content.info_hash));
         if let (Some(share), Some(_)) = (record.share, served) {
             match node.link.call(&Request::Hold { share, holding: Holding::All {} }) {
+                Ok(_) => {}
                 // Somebody stopped it elsewhere while this client was away: the push that says so comes too.
-                Ok(_) | Err(CallError::Refused(_)) => {}
+                Err(CallError::Refused(refusal)) => drop(note_refusal(account, &refusal)),
                 Err(error) => return Err(error),
             }
         }
     }
     tell_untold(node, account);
     Ok(())
+}
+
+/// Takes note of a refusal to hold a share that this client knows from a tracker: one that says that there is no such
+/// share comes from a tracker that has not heard of it yet. Gives whether it is one.
+pub fn note_refusal(account: &Account, refusal: &Refusal) -> bool {
+    let unheard = refusal.code == Code::NoSuchFile;
+    account.unheard.fetch_or(unheard, Ordering::Relaxed);
+    unheard
+}
+
+/// Whether the tracker has not heard yet of a share that another tracker has made.
+fn is_unheard(node: &Node, account: &Account, share: Option<ShareRef>) -> bool {
+    let asked = share.map(|share| node.link.call(&Request::FindPeers { share }));
+    matches!(asked, Some(Err(CallError::Refused(refusal))) if note_refusal(account, &refusal))
 }
 
 /// Brings back what was shared when the user was last logged in on this client, as far as it is not back yet.
@@ -227,7 +245,9 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
     let found = match found::find(&node.link, group, name) {
         Ok(found) if found.shared_by_you => found,
         Ok(_) => return gone("it was stopped on another client"),
-        Err(CallError::Refused(refusal)) if is_gone(refusal.code) => return gone(&refusal.to_string()),
+        Err(CallError::Refused(refusal)) if is_gone(refusal.code) => {
+            return if is_unheard(node, account, record.share) { Ok(None) } else { gone(&refusal.to_string()) };
+        }
         Err(error) => return Err(error.to_string()),
     };
     let manifest = account.slot.manifest(&content.info_hash).ok().flatten();

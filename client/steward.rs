@@ -16,6 +16,7 @@ use crate::wire::conn::HEARTBEAT_INTERVAL;
 use crossbeam_channel::{self as channel, select};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -101,6 +102,9 @@ impl Work {
         if ask {
             self.asked = now;
             sharing::tell_untold(&self.node, &account);
+            if account.unheard.swap(false, Ordering::Relaxed) {
+                self.announce(&account);
+            }
         }
         for download in account.downloads.running() {
             // What does not reach the tracker now is told with the next announcement.
@@ -110,6 +114,18 @@ impl Work {
             }
         }
         self.held = now;
+    }
+
+    /// Tells a tracker everything about this client.
+    fn announce(&self, account: &Arc<Account>) {
+        match login::announce_all(&self.node, account) {
+            // What a login could not bring back because the tracker was lost comes back now.
+            Ok(()) => {
+                let node = self.node.clone();
+                account.help("restore".into(), move |account| sharing::restore(&node, account));
+            }
+            Err(error) => self.node.terminal.event(&error.to_string()),
+        }
     }
 
     /// Tells the tracker which notices were shown.
@@ -127,17 +143,13 @@ impl Work {
         let terminal = &self.node.terminal;
         match event {
             LinkEvent::Down(addr, why) => terminal.event(&format!("The tracker {addr} was lost: {why}")),
-            LinkEvent::Up(addr) => {
-                terminal.event(&format!("Connected to the tracker {addr}"));
-                let told = self.node.account().map_or(Ok(()), |account| login::announce_all(&self.node, &account));
-                match (told, self.node.account()) {
-                    (Err(error), _) => self.node.terminal.event(&error.to_string()),
-                    // What a login could not bring back because the tracker was lost comes back now.
-                    (Ok(()), Some(account)) => {
-                        let node = self.node.clone();
-                        account.help("restore".into(), move |account| sharing::restore(&node, account));
-                    }
-                    (Ok(()), None) => {}
+            LinkEvent::Up(addr, lost) => {
+                terminal.event(&match lost {
+                    Some((lost, why)) => format!("Connected to the tracker {addr}; {lost} was lost: {why}"),
+                    None => format!("Connected to the tracker {addr}"),
+                });
+                if let Some(account) = self.node.account() {
+                    self.announce(&account);
                 }
             }
             LinkEvent::SessionLost(refusal) => {

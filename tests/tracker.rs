@@ -404,6 +404,24 @@ fn a_client_that_comes_back_takes_the_place_of_its_old_connection() {
 }
 
 #[test]
+fn an_account_that_comes_from_its_tracker_while_its_password_is_checked_is_found() {
+    let slow = groupshare::tracker::password::Params::new(64 * 1024, 6, 1, None).expect("valid");
+    let tracker = TestTracker::start_with(|settings| settings.password_params = slow);
+    let hash = Passwords::start(cheap_passwords(), 1).expect("started").hash(password(PASSWORD)).expect("hashed");
+    let id = OpId { origin: Origin { tracker: 2, incarnation: 9 }, seq: 1 };
+    let body = OpBody::CreateUser { name: user("ann"), password: hash };
+    let core_time = || rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let mut client = tracker.client();
+    let before = Duration::try_from(core_time()).expect("positive");
+    let login = client.send(&client.login_request("ann"));
+    installation::wait_until("the check has begun", || {
+        Duration::try_from(core_time()).expect("positive") > before + Duration::from_millis(30)
+    });
+    tracker.server.core().committer.receive(vec![Op { id, lamport: 1, command: command(), body }]).expect("taken");
+    assert!(matches!(client.reply(login), Reply::LoggedIn { .. }));
+}
+
+#[test]
 fn a_password_that_is_changed_ends_all_other_sessions() {
     let tracker = TestTracker::start();
     let (mut here, mut there) = (tracker.user("ann"), tracker.client());
@@ -814,6 +832,8 @@ fn a_tracker_that_stops_tells_its_clients_and_leaves_no_connection() {
     let mut half_said = TcpStream::connect(tracker.addr).expect("connected");
     half_said.write_all(b"GRPSH").expect("sent");
     ann.create_group("lab");
+    // Whoever is still in the middle of the handshake is told nothing.
+    idle.done(Request::Heartbeat {});
     let TestTracker { server, addr, folder } = tracker;
     let began = Instant::now();
     server.stop();

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::installation::{Installation, wait_until};
+use common::installation::{Installation, tracker_in, wait_until};
 use common::member::{Member, all_groups};
 use common::program::Program;
 use common::relay::Relay;
@@ -241,4 +241,123 @@ fn a_tracker_that_was_cut_off_and_took_conflicting_changes_agrees_afterwards() {
         let members: Vec<_> = members.iter().map(|member| (member.name.clone(), member.owner)).collect();
         assert_eq!(members, [(user("carol"), true), (user("dan"), false)]);
     }
+}
+
+/// A file that differs from one place to the next, for alice to share.
+fn film(installation: &Installation, len: u32) -> Vec<u8> {
+    let film: Vec<u8> = (0..len).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    fs::write(installation.folder.path().join("alice/film.mkv"), &film).expect("room");
+    film
+}
+
+#[test]
+fn a_download_and_the_next_command_do_not_mind_that_the_tracker_is_killed() {
+    let installation = Installation::of(3);
+    let mut trackers = all_of(&installation);
+    let (mut alice, mut bob) = alice_and_bob(&installation, &["--upload-limit", "8M"]);
+    let film = film(&installation, 24 << 20);
+    told(&mut alice, "upload_file film.mkv lab", "Uploaded");
+    until(&mut bob, "list_files lab", "film.mkv  25.2 MB, 1 member online with it");
+    told(&mut bob, "download_file lab film.mkv .", "Downloading...");
+    wait_until("the download has begun", || {
+        bob.say("show_downloads");
+        let line = bob.expect("[D] [lab] film.mkv").text;
+        line.contains("from 1 member")
+    });
+    let before = bob.heard().len();
+    let killed = trackers.remove(1).kill();
+    bob.say("create_group after");
+    let done = bob.expect("Group created");
+    println!("{} ms from the kill to the next successful command", (done.at - killed).as_millis());
+    told(&mut bob, "show_downloads", "[D] [lab] film.mkv");
+    bob.expect("Download completed: [lab] film.mkv");
+    assert!(fs::read(installation.folder.path().join("bob/film.mkv")).expect("there") == film);
+    let complaints: Vec<_> = bob.heard()[before..].iter().filter(|line| line.complaint).collect();
+    let [line] = complaints[..] else { panic!("not one line but {complaints:#?}") };
+    let [first, second, _] = installation.addrs[..] else { panic!("three trackers") };
+    let begins =
+        [first, installation.addrs[2]].map(|addr| format!("Connected to the tracker {addr}; {second} was lost: "));
+    assert!(begins.iter().any(|begins| line.text.starts_with(begins)), "{line:?}");
+    // What bob has is told to the tracker that he is at now.
+    until(&mut alice, "list_files lab", "film.mkv  25.2 MB, 2 members online with it");
+}
+
+#[test]
+fn who_has_heard_more_than_a_tracker_loses_neither_the_session_nor_a_share_there() {
+    let installation = Installation::of(2);
+    let one = installation.tracker(1);
+    let relay = Relay::to(installation.addrs[0]);
+    let far = installation.machine("far", &[relay.addr, installation.addrs[1]]);
+    relay.block();
+    let two = installation.tracker_on(&far, 2);
+    // Alice has an account that only a tracker knows which is killed then.
+    let mut alice = arrive(&installation, "alice", 2, &[]);
+    two.kill();
+    wait_until("no tracker can go on with the session", || {
+        alice.say("list_groups");
+        let unknown = format!("{}: This tracker has not heard of the session yet", installation.addrs[0]);
+        alice.expect("No tracker can be reached").text.contains(&unknown)
+    });
+    let two = installation.tracker_on(&far, 2);
+    alice.expect(&format!("Connected to the tracker {}", installation.addrs[1]));
+    told(&mut alice, "create_group lab", "Group created");
+    relay.unblock();
+    let mut bob = arrive(&installation, "bob", 1, &[]);
+    until(&mut bob, "join_group lab", "Request sent");
+    alice.expect("bob asks to join lab");
+    told(&mut alice, "accept_request lab bob", "Request accepted");
+    bob.expect("You are a member of lab now");
+
+    // She shares a file of which the other tracker has not heard when she gets there.
+    relay.block();
+    let len = film(&installation, 100_000).len();
+    told(&mut alice, "upload_file film.mkv lab", "Uploaded");
+    two.kill();
+    alice.expect(&format!("Connected to the tracker {}; {} was lost: ", installation.addrs[0], installation.addrs[1]));
+    told(&mut alice, "list_files lab", "No files");
+    relay.unblock();
+    let _two = installation.tracker_on(&far, 2);
+    until(&mut bob, "list_files lab", "film.mkv  100.0 kB, 1 member online with it");
+    told(&mut bob, "download_file lab film.mkv .", "Downloading...");
+    bob.expect("Download completed: [lab] film.mkv");
+    assert_eq!(fs::metadata(installation.folder.path().join("bob/film.mkv")).expect("there").len(), len as u64);
+    drop(one);
+}
+
+#[test]
+fn the_operator_is_told_of_a_wrong_key_a_wrong_number_and_a_number_twice() {
+    let installation = Installation::of(3);
+    let mut one = installation.tracker(1);
+    let mut two = installation.tracker(2);
+    linked(&mut one, 2);
+    let [first, second, third] = installation.addrs[..] else { panic!("three trackers") };
+    let not_connected = |other: usize, why: &str| format!("tracker: tracker {other} is not connected: {why}");
+
+    // A machine that was given the number of another one, with the address of the third.
+    let twin = installation.machine("twin", &[first, third]);
+    let mut twin = Program::start(&mut tracker_in(&twin, &["tracker_info.txt", "2"]));
+    one.expect("tracker: another tracker runs under the number 2, it called from ");
+    twin.expect(&not_connected(1, "Another tracker runs under this number: 2"));
+    drop(twin);
+
+    // A machine whose list has the trackers in another order.
+    let order = installation.machine("order", &[second, first, third]);
+    let mut order = installation.tracker_on(&order, 3);
+    order.expect(&not_connected(1, "tracker 2 answers there, where the list has tracker 1"));
+    drop(order);
+
+    // A machine with a key of its own.
+    let other = installation.machine("other", &installation.addrs);
+    fs::write(other.join("tracker_info.txt.key"), [1; 32]).expect("writable");
+    let mut other = installation.tracker_on(&other, 3);
+    let why = "The trackers' cluster keys differ, copy the key file of one to the other";
+    other.expect(&not_connected(1, why));
+    let line = standing(&mut other, 1);
+    assert!(line.starts_with(&format!("tracker 1   {first}, not connected for ")) && line.ends_with(why), "{line}");
+    drop(other);
+
+    // One that is retired is not called any more, and turned away when it calls.
+    told(&mut one, "forget 2", "Tracker 2 is retired");
+    assert_eq!(standing(&mut one, 2), format!("tracker 2   {second}, retired here"));
+    two.expect(&not_connected(1, "This tracker number was retired here: 2"));
 }

@@ -167,31 +167,22 @@ impl Identity {
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).ok()?;
         let mut token = codec::to_bytes(&user);
+        token.extend_from_slice(&codec::to_bytes(&password_set_by));
         token.extend_from_slice(&nonce);
-        let mac = hmac::sign(&self.token_key, &signed(&token, password_set_by));
+        let mac = hmac::sign(&self.token_key, &token);
         token.extend_from_slice(mac.as_ref());
         Blob::new(token)
     }
 
-    /// Whom a token names, not yet proved. The proof is [`Identity::check_token`].
-    pub fn token_user(&self, token: &[u8]) -> Option<UserRef> {
-        let claim_len = token.len().checked_sub(NONCE_LEN + MAC_LEN)?;
-        codec::from_bytes(&token[..claim_len]).ok()
+    /// Whose a token is, and the op that had set the password with which its session began. `None` if no tracker of this
+    /// installation has made it.
+    pub fn open_token(&self, token: &[u8]) -> Option<(UserRef, OpId)> {
+        let (signed, mac) = token.split_last_chunk::<MAC_LEN>()?;
+        hmac::verify(&self.token_key, signed, mac).ok()?;
+        let (claim, _) = signed.split_last_chunk::<NONCE_LEN>()?;
+        let (user, password_set_by) = claim.split_at(claim.len() / 2);
+        Some((codec::from_bytes(user).ok()?, codec::from_bytes(password_set_by).ok()?))
     }
-
-    /// Whether a token was made by a tracker of this installation while the password that this op set was in force.
-    pub fn check_token(&self, token: &[u8], password_set_by: OpId) -> bool {
-        token
-            .split_last_chunk::<MAC_LEN>()
-            .is_some_and(|(claim, mac)| hmac::verify(&self.token_key, &signed(claim, password_set_by), mac).is_ok())
-    }
-}
-
-/// What a token's code is over: who and nonce, which the token carries, and the op behind the password, which it does not.
-fn signed(claim: &[u8], password_set_by: OpId) -> Vec<u8> {
-    let mut signed = claim.to_vec();
-    signed.extend_from_slice(&codec::to_bytes(&password_set_by));
-    signed
 }
 
 /// The path of the key file: that of tracker_info.txt, links resolved, with `.key` behind it.
@@ -357,23 +348,20 @@ mod tests {
     }
 
     #[test]
-    fn a_token_holds_for_its_user_and_password_alone() {
+    fn a_token_is_opened_by_trackers_of_its_installation_as_it_was_made_and_not_otherwise() {
         let identity = Identity::new(&[1; 32]);
         let user = UserRef(op(1));
         let made = identity.token(user, op(5)).expect("random bytes");
         let token = made.as_bytes();
-        assert_eq!(identity.token_user(token), Some(user));
-        assert!(Identity::new(&[1; 32]).check_token(token, op(5)), "valid at every tracker");
-        assert!(!identity.check_token(token, op(6)), "the password was changed");
-        assert!(!Identity::new(&[2; 32]).check_token(token, op(5)), "another installation");
+        assert_eq!(Identity::new(&[1; 32]).open_token(token), Some((user, op(5))), "valid at every tracker");
+        assert_eq!(Identity::new(&[2; 32]).open_token(token), None, "another installation");
         for at in 0..token.len() {
             let mut forged = token.to_vec();
             forged[at] ^= 1;
-            assert!(!identity.check_token(&forged, op(5)), "byte {at}");
+            assert_eq!(identity.open_token(&forged), None, "byte {at}");
         }
         for len in 0..token.len() {
-            assert!(!identity.check_token(&token[..len], op(5)), "{len} bytes");
-            assert_eq!(identity.token_user(&token[..len]), None, "{len} bytes");
+            assert_eq!(identity.open_token(&token[..len]), None, "{len} bytes");
         }
         let again = identity.token(user, op(5)).expect("random bytes");
         assert_ne!(again.as_bytes(), token);

@@ -82,7 +82,8 @@ wire_enum! {
             /// The password.
             password: Password,
         }
-        /// Logs in with the token of an earlier login. Answer: `LoggedIn`. Refusals: `SessionEnded`, `AlreadyLoggedIn`.
+        /// Logs in with the token of an earlier login. Answer: `LoggedIn`. Refusals: `SessionEnded`,
+        /// `NotHeardYet`, `AlreadyLoggedIn`.
         3 Resume {
             /// The running client.
             client: ClientId,

@@ -68,6 +68,8 @@ codes! {
     ReservedName = 26, "'~' is reserved and cannot be chosen in a name";
     /// This connection is logged in already.
     AlreadyLoggedIn = 27, "Already logged in, please logout first";
+    /// The session is known at another tracker, and the tracker asked has not heard of it yet: it holds there, or here later.
+    NotHeardYet = 28, "This tracker has not heard of the session yet";
 
     /// The name is taken.
     GroupExists = 40, "Group already exists";
@@ -109,7 +111,7 @@ codes! {
     FileChanged = 83, "The peer's file has changed on disk";
 
     /// The cluster key of the tracker that asks is not the one of the tracker asked.
-    OtherCluster = 100, "The trackers' cluster keys differ";
+    OtherCluster = 100, "The trackers' cluster keys differ, copy the key file of one to the other";
     /// The number of the tracker that asks is that of the tracker asked, or of another one that it is connected to.
     TrackerNumber = 101, "Another tracker runs under this number";
     /// The number of the tracker that asks was retired at the tracker asked, and nothing of it is taken.

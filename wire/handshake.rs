@@ -477,7 +477,7 @@ pub(crate) mod tests {
         let (near, far) = meet(|near| tracker_to_tracker(near, KEY_ID, &GROUP_KEY), accepts_all);
         let error = near.expect_err("no channel");
         assert!(matches!(error, HandshakeError::Refused(Some(Code::OtherCluster))));
-        assert_eq!(error.to_string(), "The trackers' cluster keys differ");
+        assert_eq!(error.to_string(), "The trackers' cluster keys differ, copy the key file of one to the other");
         assert!(matches!(far, Err(HandshakeError::Turned(Code::OtherCluster))));
     }
 

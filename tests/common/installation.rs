@@ -111,7 +111,8 @@ fn list_of(addrs: &[SocketAddr]) -> String {
     addrs.iter().map(|addr| format!("{addr}\n")).collect()
 }
 
-fn tracker_in(folder: &Path, args: &[&str]) -> Command {
+/// The tracker's program in a folder.
+pub fn tracker_in(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
     command.current_dir(folder).args(args);
     command

@@ -5,7 +5,7 @@ use crate::model::id::{ClientId, CommandId};
 use crate::model::name::UserId;
 use crate::tracker::accept::Change;
 use crate::tracker::presence::ClientKey;
-use crate::tracker::state::Account;
+use crate::tracker::state::{Account, State};
 use crate::wire::client_tracker::{Password, Reply};
 use crate::wire::error::{Code, Refusal};
 use crate::wire::frame::UNASKED;
@@ -50,27 +50,47 @@ impl Session {
         password: Password,
     ) -> Result<Reply, Refusal> {
         self.must_be_logged_out()?;
-        let account = self.prove(name, password, self.core.state().accounts_born(name))?;
+        let account = self.prove(name, password, |state| state.accounts_born(name))?;
         self.log_in(client, account)
     }
 
     /// Finds the account among these that a password opens. Failures count against the name and the address.
-    fn prove(&self, name: &UserId, password: Password, mut accounts: Vec<Account>) -> Result<Account, Refusal> {
+    fn prove(
+        &self,
+        name: &UserId,
+        password: Password,
+        among: impl Fn(&State) -> Vec<Account>,
+    ) -> Result<Account, Refusal> {
         if !self.core.throttle.try_login(name, self.ip, Instant::now()) {
             return Err(Code::SlowDown.into());
         }
-        let hashes = accounts.iter().map(|account| account.password.clone()).collect();
-        let opened = self.core.passwords.check(password, hashes)?.ok_or(Code::BadLogin)?;
-        self.core.throttle.login_succeeded(name, self.ip);
-        Ok(accounts.swap_remove(opened))
+        let mut known = among(&self.core.state());
+        for _ in 0..2 {
+            let hashes = known.iter().map(|account| account.password.clone()).collect();
+            if let Some(opened) = self.core.passwords.check(password.clone(), hashes)? {
+                self.core.throttle.login_succeeded(name, self.ip);
+                return Ok(known.swap_remove(opened));
+            }
+            // It took its time, in which the account or its password may have come from the tracker where it was made.
+            let now = among(&self.core.state());
+            if now == known {
+                break;
+            }
+            known = now;
+        }
+        Err(Code::BadLogin.into())
     }
 
     pub(super) fn log_in_by_token(&mut self, client: ClientId, token: &[u8]) -> Result<Reply, Refusal> {
         self.must_be_logged_out()?;
-        let identity = &self.core.identity;
-        let account = identity.token_user(token).and_then(|user| self.core.state().account(user));
-        let account = account.filter(|account| identity.check_token(token, account.password_set_by));
-        self.log_in(client, account.ok_or(Code::SessionEnded)?)
+        let (user, set_by) = self.core.identity.open_token(token).ok_or(Code::SessionEnded)?;
+        let state = self.core.state();
+        if let Some(account) = state.account(user).filter(|_| state.password_holds(user, set_by)) {
+            return self.log_in(client, account);
+        }
+        // Another tracker has told the client of an op that is still on its way here.
+        let heard = [user.0, set_by].iter().all(|op| op.seq <= state.seen(op.origin));
+        Err(if heard { Code::SessionEnded } else { Code::NotHeardYet }.into())
     }
 
     fn log_in(&mut self, client: ClientId, account: Account) -> Result<Reply, Refusal> {
@@ -120,7 +140,7 @@ impl Session {
         let user = self.user()?;
         let account = self.core.state().account(user).ok_or(Code::SessionEnded)?;
         let name = account.name.clone();
-        let account = self.prove(&name, old, vec![account])?;
+        let account = self.prove(&name, old, |state| state.account(user).into_iter().collect())?;
         let password = self.core.passwords.hash(new)?;
         let Some(login) = &mut self.login else {
             return Err(Code::NotLoggedIn.into());
