@@ -78,8 +78,10 @@ pub mod client {
     pub mod listing;
     pub mod login;
     pub mod node;
+    mod own_share;
     pub mod part;
     mod part_error;
+    mod passing;
     mod path_text;
     pub mod peer_link;
     pub mod picker;

@@ -24,6 +24,8 @@ struct Candidate {
     not_before: Instant,
     failures: u32,
     lied: bool,
+    /// It has brought a piece.
+    delivered: bool,
 }
 
 /// The peers of one download.
@@ -55,7 +57,14 @@ impl Candidates {
                     candidate.peer = peer;
                 }
                 None => {
-                    let candidate = Candidate { lanes: 0, not_before: self.useful_at, failures: 0, lied: false, peer };
+                    let candidate = Candidate {
+                        lanes: 0,
+                        not_before: self.useful_at,
+                        failures: 0,
+                        lied: false,
+                        delivered: false,
+                        peer,
+                    };
                     self.known.insert(candidate.peer.client, candidate);
                 }
             }
@@ -68,11 +77,12 @@ impl Candidates {
         let able = self.known.values().filter(|candidate| !candidate.lied && candidate.failures == 0).count();
         let lanes_each = self.wanted.div_ceil(able.max(1));
         let mut due = Vec::new();
-        // One connection to everybody comes before a second one to anybody.
+        // One connection to everybody comes before a second one to anybody. By the time at which a slow peer has brought a
+        // piece on the first, other members are known, and no second one is needed.
         for lanes in 0..lanes_each {
             for candidate in self.known.values_mut() {
                 let may = !candidate.lied && candidate.lanes == lanes && candidate.not_before <= now;
-                if may && open < CONNECTIONS_MAX && (lanes == 0 || candidate.failures == 0) {
+                if may && open < CONNECTIONS_MAX && (lanes == 0 || candidate.delivered && candidate.failures == 0) {
                     candidate.lanes += 1;
                     open += 1;
                     due.push(candidate.peer.clone());
@@ -87,6 +97,12 @@ impl Candidates {
         if let Some(candidate) = self.known.get_mut(&client) {
             candidate.failures = 0;
         }
+    }
+
+    /// The peer has brought a piece; true if that was not known.
+    pub fn delivered(&mut self, client: ClientId) -> bool {
+        let candidate = self.known.get_mut(&client);
+        candidate.is_some_and(|candidate| !std::mem::replace(&mut candidate.delivered, true))
     }
 
     /// A connection was not made or is gone; `failed` if that speaks against the peer.
@@ -157,7 +173,10 @@ mod tests {
         let now = Instant::now();
         let mut few = Candidates::new(now, WANTED, None);
         few.learn(vec![peer(1)]);
-        assert_eq!(clients(&few.due(now)), [1; WANTED]);
+        assert_eq!(clients(&few.due(now)), [1], "one until it has brought something");
+        assert!(few.due(now).is_empty());
+        assert!(few.delivered(peer(1).client) && !few.delivered(peer(1).client));
+        assert_eq!(clients(&few.due(now)), [1; WANTED - 1]);
         assert!(few.due(now).is_empty());
         let mut many = Candidates::new(now, WANTED, None);
         many.learn((1..=9).map(peer).collect());
@@ -178,6 +197,7 @@ mod tests {
         let now = Instant::now();
         let mut candidates = Candidates::new(now, WANTED, None);
         candidates.learn(vec![peer(1)]);
+        candidates.delivered(peer(1).client);
         let first = candidates.due(now);
         first.iter().for_each(|_| candidates.lost(peer(1).client, now, true));
         let pause = RETRY * 2u32.pow(first.len() as u32 - 1);

@@ -278,6 +278,16 @@ impl Download {
         self.peers.lock().picker.pick(lane)
     }
 
+    /// The peer behind this lane does not give the piece now, since it is on its way to another member.
+    pub fn put_off(&self, lane: Lane, piece: PieceIndex) {
+        self.peers.lock().picker.put_off(lane, piece);
+    }
+
+    /// What was put off may be asked for again.
+    pub fn recall(&self) {
+        self.peers.lock().picker.recall();
+    }
+
     /// Whether the peer behind this lane has anything that is not here yet.
     pub fn wants_from(&self, lane: Lane) -> bool {
         self.peers.lock().picker.wants_from(lane.peer())

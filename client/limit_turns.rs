@@ -76,6 +76,11 @@ impl Turns {
         self.waiting.retain(|other| *other != seat);
     }
 
+    /// Whether a connection of another member waits.
+    pub fn others_wait(&self, seat: Seat) -> bool {
+        self.waiting.iter().any(|other| other.member != seat.member)
+    }
+
     /// The connection whose turn it is.
     pub fn next(&self) -> Option<Seat> {
         let had = |seat: &&Seat| self.members.get(&seat.member).map(|member| member.had);

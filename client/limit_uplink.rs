@@ -95,6 +95,16 @@ pub struct UplinkSeat {
 }
 
 impl UplinkSeat {
+    /// Whether the bytes of this connection would be missed by other members: there is a limit, and they wait.
+    pub fn is_contended(&self) -> bool {
+        !self.uplink.unlimited.load(Ordering::Relaxed) && self.uplink.state.lock().turns.others_wait(self.seat)
+    }
+
+    /// Whether there is a limit.
+    pub fn is_limited(&self) -> bool {
+        !self.uplink.unlimited.load(Ordering::Relaxed)
+    }
+
     /// Waits until some of `len` bytes may leave and gives how many; none when `is_over` says that nobody takes them.
     pub fn wait(&self, len: usize, is_over: impl Fn() -> bool) -> Option<usize> {
         if self.uplink.unlimited.load(Ordering::Relaxed) {

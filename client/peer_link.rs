@@ -23,9 +23,11 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Pieces asked for and not yet here, per connection: one comes in while the next is read and encrypted at the seeder.
-const DEPTH: usize = 3;
-const _: () = assert!(DEPTH <= REQUESTS_MAX);
+/// Most pieces asked for and not yet here, per connection: one comes in while the next is read and encrypted at the
+/// seeder. It begins with one and grows by one with each piece that comes, since a seeder that takes long over the first
+/// should not be asked for more before the other members who begin now are known.
+const DEPTH_MAX: usize = 3;
+const _: () = assert!(DEPTH_MAX <= REQUESTS_MAX);
 /// A peer accepts the connection within this time or counts as gone.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// Nothing came for this long though pieces were asked for: others may take them.
@@ -81,6 +83,8 @@ pub struct PeerLink {
     receiver: Receiver,
     sender: Arc<Sender>,
     asked: VecDeque<(u32, PieceIndex)>,
+    /// How many may be asked for at a time now.
+    depth: usize,
     last_request: u32,
     keep_alive: Option<u32>,
     /// When bytes came in last, and how many had by then.
@@ -113,7 +117,8 @@ impl PeerLink {
             lane,
             receiver,
             sender,
-            asked: VecDeque::with_capacity(DEPTH),
+            asked: VecDeque::with_capacity(DEPTH_MAX),
+            depth: 1,
             last_request: 1,
             keep_alive: None,
             heard: Instant::now(),
@@ -149,6 +154,11 @@ impl PeerLink {
         self.key
     }
 
+    /// Whether it has brought a piece.
+    pub fn has_delivered(&self) -> bool {
+        self.depth > 1
+    }
+
     /// The socket, for waiting until it is readable.
     pub fn stream(&self) -> &TcpStream {
         self.receiver.stream()
@@ -156,7 +166,7 @@ impl PeerLink {
 
     /// Asks for pieces up to the depth. An error means that the connection is lost.
     pub fn ask(&mut self) -> Result<(), DropReason> {
-        while !self.snubbed && self.asked.len() < DEPTH {
+        while !self.snubbed && self.asked.len() < self.depth {
             let Some(piece) = self.download.pick(self.lane) else {
                 return Ok(());
             };
@@ -234,6 +244,7 @@ impl PeerLink {
                 self.keep_alive = None;
                 None
             }
+            Ok(Answer::Refused { code, .. }) if code == Code::OnItsWay as u16 => self.put_off(request),
             Ok(Answer::Refused { code, about }) => {
                 let refusal = crate::wire::client_tracker::refusal(code, &about);
                 Some(Step::Drops(DropReason::Lost(refusal.to_string())))
@@ -249,6 +260,8 @@ impl PeerLink {
         };
         self.snubbed = false;
         self.piece_since = Instant::now();
+        let first = self.depth == 1;
+        self.depth = DEPTH_MAX.min(self.depth + 1);
         // The next question goes out first, so that the peer works while this piece is verified.
         if let Err(reason) = self.ask() {
             return Some(Step::Drops(reason));
@@ -259,11 +272,22 @@ impl PeerLink {
         };
         match self.download.take_piece(self.client, self.lane, piece, frame.tail(len)) {
             Ok(true) => Some(Step::Completes),
-            Ok(false) => None,
+            // The engine may make further connections to this peer now.
+            Ok(false) => first.then_some(Step::Yields),
             Err(PieceError::Bad) => Some(lied("a piece that does not match its SHA-1")),
             Err(PieceError::Write(error)) => Some(Step::Stops(error.to_string())),
             Err(PieceError::Read(error)) => Some(Step::Stops(error.to_string())),
         }
+    }
+
+    fn put_off(&mut self, request: u32) -> Option<Step> {
+        let Some((_, piece)) = self.asked.pop_front().filter(|(id, _)| *id == request) else {
+            return Some(lied("a refusal of what was not asked for"));
+        };
+        self.snubbed = false;
+        self.piece_since = Instant::now();
+        self.download.put_off(self.lane, piece);
+        self.ask().err().map(Step::Drops)
     }
 
     fn take_news(&mut self, pieces: &[u32]) -> Option<Step> {

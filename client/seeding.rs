@@ -230,7 +230,7 @@ fn serve(shared: &Shared, id: u64, stream: Arc<TcpStream>) {
     };
     if let Some((served, user)) = open(shared, id, group, &mut receiver, &sender) {
         let seat = shared.uplink.join(&user);
-        answer(shared, &served, &seat, &mut receiver, &sender);
+        answer(shared, &served, (&user, &seat), &mut receiver, &sender);
         served.leave(&sender);
     }
     sender.finish();
@@ -294,21 +294,32 @@ fn open(
 }
 
 /// Answers requests until the connection ends.
-fn answer(shared: &Shared, served: &Served, seat: &UplinkSeat, receiver: &mut Receiver, sender: &Sender) {
+fn answer(
+    shared: &Shared,
+    served: &Served,
+    (user, seat): (&UserId, &UplinkSeat),
+    receiver: &mut Receiver,
+    sender: &Sender,
+) {
     let mut buffer = Vec::with_capacity(HEADER_LEN + PIECE_LEN as usize);
     while let Ok(frame) = receiver.recv(IDLE_DEADLINE) {
         let request = frame.request;
         let sent = match frame.message() {
-            Ok(Ask::GetPiece { piece }) => match fill(served, piece, request, &mut buffer) {
-                Ok(()) => sender.send_paced(&buffer, |len| seat.wait(len, || sender.is_over())),
-                Err((refusal, broken)) => {
+            Ok(Ask::GetPiece { piece }) => {
+                let given = give(served, (user, seat), piece, || {
+                    fill(served, piece, request, &mut buffer)?;
+                    Ok(sender.send_paced(&buffer, |len| {
+                        seat.wait(len, || sender.is_over() || shared.closing.load(Ordering::Relaxed))
+                    }))
+                });
+                given.unwrap_or_else(|(refusal, broken)| {
                     if let Some(why) = broken {
                         let (group, info_hash) = (served.group(), served.info_hash());
                         let _ = shared.events.try_send(SeederEvent::Broken { group, info_hash, why });
                     }
                     sender.send(request, &Answer::refused(&refusal))
-                }
-            },
+                })
+            }
             Ok(Ask::KeepAlive {}) => sender.send(request, &Answer::Alive {}),
             Ok(Ask::Open { .. }) | Err(_) => {
                 let _ = sender.send(request, &Answer::refused(&Code::Malformed.into()));
@@ -321,9 +332,32 @@ fn answer(shared: &Shared, served: &Served, seat: &UplinkSeat, receiver: &mut Re
     }
 }
 
-/// Puts a whole piece frame together. The error says what the peer is told, and what is wrong with the file if
-/// something is.
-fn fill(served: &Served, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Result<(), (Refusal, Option<String>)> {
+/// Why a piece is not given: what the peer is told, and what is wrong with the file if something is.
+type NotGiven = (Refusal, Option<String>);
+
+/// Gives a piece with `send`, unless the uplink is short and the piece is on its way to another member.
+fn give(
+    served: &Served,
+    (user, seat): (&UserId, &UplinkSeat),
+    piece: u32,
+    send: impl FnOnce() -> Result<io::Result<()>, NotGiven>,
+) -> Result<io::Result<()>, NotGiven> {
+    if !seat.is_limited() {
+        return send();
+    }
+    let passage = served.passing().begin(piece, user, Instant::now());
+    if passage.is_none() && seat.is_contended() {
+        return Err((Refusal::about(Code::OnItsWay, piece), None));
+    }
+    let sent = send()?;
+    if let Some(passage) = passage.filter(|_| sent.is_ok()) {
+        passage.sent(Instant::now());
+    }
+    Ok(sent)
+}
+
+/// Puts a whole piece frame together.
+fn fill(served: &Served, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Result<(), NotGiven> {
     let missing = || (Refusal::about(Code::NoSuchPiece, piece), None);
     let index = served.layout().index(piece).ok_or_else(missing)?;
     let len = served.layout().len(index);

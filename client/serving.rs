@@ -1,5 +1,6 @@
 //! What this client gives to others: content by group and info hash, whole files as well as files in download.
 
+use super::passing::Passing;
 use super::source::{PieceSource, SourceError};
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::InfoHash;
@@ -28,6 +29,7 @@ pub struct Served {
     news: channel::Sender<News>,
     /// Bytes of pieces given away.
     given: AtomicU64,
+    passing: Passing,
     // Locked; never while pieces are read or sent.
     state: Mutex<ServedState>,
 }
@@ -61,6 +63,11 @@ impl Served {
     /// Bytes of pieces given away so far.
     pub fn given(&self) -> u64 {
         self.given.load(Ordering::Relaxed)
+    }
+
+    /// The pieces on their way to members who give them on.
+    pub fn passing(&self) -> &Passing {
+        &self.passing
     }
 
     /// Opens a connection on this content: gives the pieces held now, and tells of later ones. None if it has ended.
@@ -174,8 +181,8 @@ impl Serving {
             return None;
         }
         let news = self.news.clone();
-        let served =
-            Arc::new(Served { group, info_hash, layout, news, given: AtomicU64::new(0), state: Mutex::new(state) });
+        let (given, passing, state) = (AtomicU64::new(0), Passing::default(), Mutex::new(state));
+        let served = Arc::new(Served { group, info_hash, layout, news, given, passing, state });
         let old = self.served.lock().insert((group, info_hash), served.clone());
         if let Some(old) = old {
             old.end();

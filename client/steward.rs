@@ -255,6 +255,12 @@ impl Work {
             // Of the account that was logged in before; its next login finds the file complete.
             SwarmEvent::Finished(download, _) | SwarmEvent::Failed(download, _)
                 if !account.downloads.owns(&download) => {}
+            // Others who begin now hear at once what is to be had here.
+            SwarmEvent::FirstPiece(id) => {
+                for download in account.downloads.running().iter().filter(|download| download.id() == id) {
+                    let _ = fetch::hold_more(&self.node, download);
+                }
+            }
             SwarmEvent::Finished(download, path) => self.complete(&account, &download, &path),
             SwarmEvent::Failed(download, why) => {
                 fetch::unserve(&self.node, &download);

@@ -46,6 +46,8 @@ pub fn default_workers() -> usize {
 /// What the engine tells the rest of the client.
 #[derive(Debug)]
 pub enum SwarmEvent {
+    /// A peer has brought its first piece of the download with this number.
+    FirstPiece(u64),
     /// The file is complete, verified, and has its name.
     Finished(Arc<Download>, PathBuf),
     /// The download cannot go on; says why.
@@ -300,6 +302,10 @@ impl Engine {
             entry.candidates.lost(link.client(), Instant::now(), false);
             return;
         }
+        if link.has_delivered() && entry.candidates.delivered(link.client()) {
+            Self::dial(&self.dialer, id, entry, Instant::now());
+            let _ = self.told.send(SwarmEvent::FirstPiece(id));
+        }
         match step {
             Step::Waits => self.park(link),
             Step::Yields => entry.ready.push_back(link),
@@ -394,6 +400,7 @@ impl Engine {
             for (link, reason) in failed {
                 self.drop_link(link, reason);
             }
+            self.entries[&id].download.recall();
             // Pieces may have gone back, and what was left to others may be asked for by now.
             self.ask_parked(id);
         }

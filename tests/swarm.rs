@@ -23,7 +23,7 @@ use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::path::RelPath;
 use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::wire::client_tracker::{GroupKey, Peer};
-use groupshare::wire::conn::{self, HANDSHAKE_DEADLINE};
+use groupshare::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver, Sender};
 use groupshare::wire::error::Code;
 use groupshare::wire::frame::FRAME_LEN_MAX;
 use groupshare::wire::handshake::{self, HandshakeError, Secret};
@@ -88,6 +88,7 @@ struct Member {
     keyring: Arc<Keyring>,
     serving: Arc<Serving>,
     seeder: Option<Seeder>,
+    uplink: Arc<Uplink>,
     _events: channel::Receiver<SeederEvent>,
     swarm: Swarm,
     told: channel::Receiver<SwarmEvent>,
@@ -108,8 +109,9 @@ impl Member {
         let serving = Arc::new(Serving::start().expect("a thread"));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let (events, seen) = channel::bounded(64);
-        let seeder =
-            Seeder::start(listener, keyring.clone(), serving.clone(), Uplink::new(upload), events).expect("a thread");
+        let uplink = Uplink::new(upload);
+        let seeder = Seeder::start(listener, keyring.clone(), serving.clone(), uplink.clone(), events);
+        let seeder = seeder.expect("a thread");
         let (tell, told) = channel::unbounded();
         let options = SwarmOptions { workers: default_workers(), patience, downlink: Downlink::new(download) };
         let swarm = Swarm::start(options, keyring.clone(), user(number), tell).expect("threads");
@@ -119,6 +121,7 @@ impl Member {
             keyring,
             serving,
             seeder: Some(seeder),
+            uplink,
             _events: seen,
             swarm,
             told,
@@ -171,10 +174,21 @@ impl Member {
         download
     }
 
+    /// What the engine tells next, but for first pieces.
+    fn hears(&self) -> SwarmEvent {
+        loop {
+            let event = self.told.recv_timeout(DEADLINE).expect("told in time");
+            if !matches!(event, SwarmEvent::FirstPiece(_)) {
+                return event;
+            }
+        }
+    }
+
     fn expect_finished(&self, data: &[u8]) {
-        match self.told.recv_timeout(DEADLINE).expect("an end in time") {
+        match self.hears() {
             SwarmEvent::Finished(_, path) => assert!(fs::read(path).expect("there") == data, "the file is identical"),
             SwarmEvent::Failed(_, why) => panic!("failed: {why}"),
+            SwarmEvent::FirstPiece(_) => unreachable!("passed over"),
             SwarmEvent::StaleKey(_) => panic!("the keys are right"),
         }
     }
@@ -284,7 +298,7 @@ fn a_download_ends_with_its_reason_when_the_only_peer_lies() {
     bad.seed(&wrong, &subject, all(&subject));
     leecher.download(1, &subject);
     leecher.swarm.peers(1, vec![bad.peer(2, &subject)]);
-    match leecher.told.recv_timeout(DEADLINE).expect("an end in time") {
+    match leecher.hears() {
         SwarmEvent::Failed(_, why) => assert!(why.contains("user2") && why.contains("SHA-1"), "{why}"),
         other => panic!("{other:?}"),
     }
@@ -297,7 +311,7 @@ fn a_download_without_any_member_ends_when_its_patience_does() {
     let subject = subject_of(&data);
     let leecher = Member::with_patience(3, Some(Duration::from_millis(300)));
     leecher.download(1, &subject);
-    match leecher.told.recv_timeout(DEADLINE).expect("an end in time") {
+    match leecher.hears() {
         SwarmEvent::Failed(_, why) => assert!(why.contains("no member"), "{why}"),
         other => panic!("{other:?}"),
     }
@@ -343,16 +357,16 @@ fn nothing_comes_under_an_old_key_and_the_download_goes_on_under_the_new_one() {
     seeder.keyring.put(key(8));
     let download = leecher.download(1, &subject);
     leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
-    match leecher.told.recv_timeout(DEADLINE).expect("told in time") {
+    match leecher.hears() {
         SwarmEvent::StaleKey(of) => assert_eq!(of, group()),
         other => panic!("{other:?}"),
     }
     assert_eq!((served.given(), download.have().held()), (0, 0));
     leecher.keyring.put(key(8));
     loop {
-        match leecher.told.recv_timeout(DEADLINE).expect("told in time") {
+        match leecher.hears() {
             // Dialers that were under way with the old key.
-            SwarmEvent::StaleKey(_) => {}
+            SwarmEvent::StaleKey(_) | SwarmEvent::FirstPiece(_) => {}
             SwarmEvent::Finished(..) => break,
             SwarmEvent::Failed(_, why) => panic!("{why}"),
         }
@@ -480,26 +494,50 @@ fn what_comes_in_keeps_to_the_download_limit() {
     takes_the_time_of(rate, &Member::new(1), &leecher);
 }
 
+/// A connection of this user to the seeder, open on the content; else why not.
+fn open(seeder: &Member, subject: &Subject, number: u8) -> Result<(Receiver, Arc<Sender>), u16> {
+    let stream = TcpStream::connect(seeder.peer(1, subject).addr).expect("the seeder listens");
+    stream.set_read_timeout(Some(DEADLINE)).expect("an option");
+    let keys = handshake::peer_to_peer(&mut &stream, KeyId([7; 16]), &Secret([7; 32])).expect("a member");
+    let (mut receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, true).expect("a connection");
+    let ask = Ask::Open { info_hash: subject.content.info_hash, user: user(number) };
+    sender.send(1, &ask).expect("sent");
+    match receiver.recv(DEADLINE).expect("an answer").message().expect("one that is understood") {
+        Answer::Opened { .. } => Ok((receiver, sender)),
+        Answer::Refused { code, .. } => Err(code),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn while_members_wait_for_a_limited_uplink_no_piece_goes_to_two_of_them_at_once() {
+    let data = bytes(2 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let seeder = Member::with_limits(1, None, Limit::of(1), Limit::NONE);
+    let served = seeder.seed(&data, &subject, all(&subject));
+    let (_waits, ask) = open(&seeder, &subject, 2).expect("there is a place");
+    let way = served.passing().begin(0, &user(3), Instant::now()).expect("nobody takes it");
+    ask.send(2, &Ask::GetPiece { piece: 1 }).expect("sent");
+    let other = seeder.uplink.join(&user(4));
+    wait_until("the first one waits for the uplink", || other.is_contended());
+    let (mut late, ask) = open(&seeder, &subject, 4).expect("there is a place");
+    ask.send(2, &Ask::GetPiece { piece: 0 }).expect("sent");
+    let frame = late.recv(DEADLINE).expect("an answer");
+    let refused = matches!(frame.message(), Ok(Answer::Refused { code, .. }) if code == Code::OnItsWay as u16);
+    assert!(refused && frame.request == 2);
+    drop(way);
+    let given = served.given();
+    ask.send(3, &Ask::GetPiece { piece: 0 }).expect("the connection goes on");
+    wait_until("it is given now", || served.given() > given);
+}
+
 #[test]
 fn a_member_gets_many_connections_but_leaves_places_for_others() {
     let data = bytes(10);
     let subject = subject_of(&data);
     let seeder = Member::new(1);
     seeder.seed(&data, &subject, all(&subject));
-    let addr = seeder.peer(1, &subject).addr;
-    let open = |number: u8| {
-        let stream = TcpStream::connect(addr).expect("the seeder listens");
-        stream.set_read_timeout(Some(DEADLINE)).expect("an option");
-        let keys = handshake::peer_to_peer(&mut &stream, KeyId([7; 16]), &Secret([7; 32])).expect("a member");
-        let (mut receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, true).expect("a connection");
-        let ask = Ask::Open { info_hash: subject.content.info_hash, user: user(number) };
-        sender.send(1, &ask).expect("sent");
-        match receiver.recv(DEADLINE).expect("an answer").message().expect("one that is understood") {
-            Answer::Opened { .. } => Ok((receiver, sender)),
-            Answer::Refused { code, .. } => Err(code),
-            other => panic!("{other:?}"),
-        }
-    };
+    let open = |number| open(&seeder, &subject, number);
     let mut first = Vec::new();
     let refused = loop {
         match open(2) {

@@ -109,6 +109,8 @@ codes! {
     NoSuchPiece = 82, "The peer does not have this piece";
     /// The peer's file was changed on disk.
     FileChanged = 83, "The peer's file has changed on disk";
+    /// The piece is on its way to another member, who gives it on, and others wait for the peer's limited uplink.
+    OnItsWay = 84, "The peer gives this piece to another member just now";
 
     /// The cluster key of the tracker that asks is not the one of the tracker asked.
     OtherCluster = 100, "The trackers' cluster keys differ, copy the key file of one to the other";

@@ -23,7 +23,8 @@ wire_enum! {
             /// Who asks, for the seeder's user to read; proves nothing.
             user: UserId,
         }
-        /// Asks for a piece. Answer: `Piece`. Refusals: `NoSuchPiece`, `FileChanged`, `NotServed`.
+        /// Asks for a piece. Answer: `Piece`. Refusals: `NoSuchPiece`, `OnItsWay`, `FileChanged`,
+        /// `NotServed`.
         2 GetPiece {
             /// Its number.
             piece: u32,

@@ -1,0 +1,45 @@
+//! Which pieces are ours to ask a scarce peer for, where the members of a swarm divide them. Pure.
+
+/// A part of the pieces: those whose number leaves the remainder `rank` when divided by `of`.
+#[derive(Debug)]
+pub struct OwnShare {
+    /// Our place among the members, from 0 on.
+    pub rank: u32,
+    /// How many members there are, ourselves included.
+    pub of: u32,
+}
+
+impl OwnShare {
+    /// Leaves of these equals, in order, only those to choose from: of the own share, where it has any, those in the
+    /// first quarter of a window. The quarter keeps members that do not know each other from choosing the same, and the
+    /// rest of the window is room for members to be ahead of others. False if the own share has none.
+    pub fn narrow(&self, equals: &mut Vec<u32>, window: u32) -> bool {
+        let own = |number: u32| number % self.of == self.rank;
+        if self.of == 1 {
+            return true;
+        }
+        let first = equals.iter().copied().find(|&number| own(number));
+        if let Some(first) = first {
+            let end = first.saturating_add(window.div_ceil(4).max(self.of));
+            equals.retain(|&number| own(number) && number < end);
+        }
+        first.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_equals_those_of_the_own_share_near_its_first_are_left() {
+        let narrow = |rank, of, equals: &[u32]| {
+            let mut equals = equals.to_vec();
+            let own = OwnShare { rank, of }.narrow(&mut equals, 16);
+            (own, equals)
+        };
+        assert_eq!(narrow(0, 1, &[3, 90]), (true, vec![3, 90]));
+        assert_eq!(narrow(1, 2, &[2, 3, 4, 5, 6, 7, 9]), (true, vec![3, 5]));
+        assert_eq!(narrow(1, 2, &[2, 4]), (false, vec![2, 4]));
+    }
+}

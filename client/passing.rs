@@ -1,0 +1,105 @@
+//! Which pieces are on their way to a member who passes them on: a scarce uplink gives them to nobody else meanwhile.
+
+use crate::model::name::UserId;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// A member who was given a piece is left this long to verify it and to tell the others.
+const TELLING: Duration = Duration::from_secs(1);
+/// Entries above which those that are over are looked for.
+const KEPT: usize = 256;
+
+/// The pieces of one content that are on their way.
+#[derive(Debug, Default)]
+pub struct Passing {
+    // Locked; never while pieces are read or sent.
+    pieces: Mutex<HashMap<u32, Taker>>,
+}
+
+#[derive(Debug)]
+struct Taker {
+    user: UserId,
+    /// Until when it counts as on its way; none while it is being sent.
+    until: Option<Instant>,
+}
+
+impl Taker {
+    fn is_over(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
+impl Passing {
+    /// A piece begins its way to this member; none if it is on its way to another one.
+    pub fn begin(&self, piece: u32, user: &UserId, now: Instant) -> Option<Passage<'_>> {
+        let mut pieces = self.pieces.lock();
+        if pieces.len() > KEPT {
+            pieces.retain(|_, taker| !taker.is_over(now));
+        }
+        if pieces.get(&piece).is_some_and(|taker| taker.user != *user && !taker.is_over(now)) {
+            return None;
+        }
+        pieces.insert(piece, Taker { user: user.clone(), until: None });
+        Some(Passage { passing: self, piece, until: None })
+    }
+}
+
+/// A piece on its way, which ends with this unless it was sent.
+#[derive(Debug)]
+pub struct Passage<'a> {
+    passing: &'a Passing,
+    piece: u32,
+    until: Option<Instant>,
+}
+
+impl Passage<'_> {
+    /// All of it was sent: the member passes it on soon.
+    pub fn sent(mut self, now: Instant) {
+        self.until = Some(now + TELLING);
+    }
+}
+
+impl Drop for Passage<'_> {
+    fn drop(&mut self) {
+        let mut pieces = self.passing.pieces.lock();
+        match self.until {
+            Some(until) => {
+                if let Some(taker) = pieces.get_mut(&self.piece) {
+                    taker.until = Some(until);
+                }
+            }
+            None => drop(pieces.remove(&self.piece)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_is_on_its_way_to_one_member_until_that_one_had_time_to_tell() {
+        let user = |name| UserId::parse(name).expect("a name");
+        let (ann, bob) = (user("ann"), user("bob"));
+        let (passing, now) = (Passing::default(), Instant::now());
+        let way = passing.begin(7, &ann, now).expect("nobody has it");
+        assert!(passing.begin(7, &bob, now + TELLING * 100).is_none(), "it is still being sent");
+        assert!(passing.begin(8, &bob, now).is_some(), "another piece");
+        way.sent(now);
+        assert!(passing.begin(7, &bob, now).is_none());
+        drop(passing.begin(7, &bob, now + TELLING).expect("time is over"));
+        assert!(passing.begin(7, &ann, now).is_some(), "who broke off passes nothing on");
+    }
+
+    #[test]
+    fn what_is_over_is_not_kept() {
+        let ann = UserId::parse("ann").expect("a name");
+        let (passing, now) = (Passing::default(), Instant::now());
+        for piece in 0..10_000 {
+            let now = now + TELLING * piece;
+            passing.begin(piece, &ann, now).expect("nobody has it").sent(now);
+        }
+        assert!(passing.pieces.lock().len() <= KEPT + 1);
+    }
+}
