@@ -66,6 +66,23 @@ fn it_survives_the_end_of_its_terminal_if_nohup_asked_for_that() {
 }
 
 #[test]
+fn list_key_and_data_can_lie_in_folders_of_their_own() {
+    let installation = Installation::of(1);
+    let state = tempfile::tempdir().expect("a folder");
+    let in_state = |name: &str| state.path().join(name).to_str().expect("text").to_owned();
+    let options = ["tracker_info.txt", "1", "--key", &in_state("key"), "--data-dir", &in_state("data")];
+    let (mut tracker, first) = installation.start(&options);
+    tracker.signal(Signal::TERM);
+    assert!(is_clean(tracker.end()));
+    assert_eq!(fs::read_dir(installation.folder.path()).expect("readable").count(), 1, "the list alone");
+    assert_eq!(fs::read(state.path().join("key")).expect("made").len(), 32);
+    let (mut tracker, again) = installation.start(&options);
+    assert_eq!(again, first, "the same address and fingerprint");
+    tracker.signal(Signal::TERM);
+    assert!(is_clean(tracker.end()));
+}
+
+#[test]
 fn passwords_are_hashed_as_owasp_recommends_and_clients_are_served() {
     let installation = Installation::of(1);
     let (mut tracker, _) = installation.start(&["--data-dir", "elsewhere"]);

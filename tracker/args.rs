@@ -32,6 +32,8 @@ pub struct Args {
     pub number: u64,
     /// Where the tracker keeps its data.
     pub data_dir: Option<PathBuf>,
+    /// The file with the trackers' key.
+    pub key_file: Option<PathBuf>,
 }
 
 /// Why a command line cannot be followed; one line.
@@ -92,10 +94,15 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
     if data_dir.as_deref() == Some("") {
         return Err(ArgsError("--data-dir: the name of the folder is empty".to_owned()));
     }
+    let key_file = matches.opt_str("key");
+    if key_file.as_deref() == Some("") {
+        return Err(ArgsError("--key: the name of the file is empty".to_owned()));
+    }
     Ok(Invocation::Run(Args {
         tracker_info: PathBuf::from(tracker_info),
         number: number.map_or(Ok(1), |text| tracker_number(text))?,
         data_dir: data_dir.map(PathBuf::from),
+        key_file: key_file.map(PathBuf::from),
     }))
 }
 
@@ -106,6 +113,12 @@ fn options() -> Options {
         "data-dir",
         "keep accounts, groups and file lists here (default: beside tracker_info.txt)",
         "DIR",
+    );
+    options.optopt(
+        "",
+        "key",
+        "the trackers' key, made if there is none (default: tracker_info.txt.key beside tracker_info.txt)",
+        "FILE",
     );
     options.optopt("", "check", "look through the journal in this data folder, change nothing, and end", "DIR");
     options.optopt(
@@ -139,8 +152,8 @@ mod tests {
     use super::*;
 
     fn run(tracker_info: &str, number: u64, data_dir: Option<&str>) -> Result<Invocation, ArgsError> {
-        let args = Args { tracker_info: tracker_info.into(), number, data_dir: data_dir.map(PathBuf::from) };
-        Ok(Invocation::Run(args))
+        let data_dir = data_dir.map(PathBuf::from);
+        Ok(Invocation::Run(Args { tracker_info: tracker_info.into(), number, data_dir, key_file: None }))
     }
 
     #[test]
@@ -158,6 +171,12 @@ mod tests {
     }
 
     #[test]
+    fn the_key_can_lie_apart_from_the_list() {
+        let Ok(Invocation::Run(args)) = parse(["--key", "/k", "t.txt"]) else { panic!("a right command line") };
+        assert_eq!(args.key_file, Some("/k".into()));
+    }
+
+    #[test]
     fn every_wrong_argument_is_told_in_one_line_with_the_usage() {
         for (words, what) in [
             (&["t", "0"][..], "'0' is not a tracker number, which is 1 for the first of the list"),
@@ -170,6 +189,7 @@ mod tests {
             (&["t", "1", "x"], "'x' is one argument too many"),
             (&["", "1"], "The name of the list of trackers is empty"),
             (&["--data-dir", ""], "--data-dir: the name of the folder is empty"),
+            (&["--key", ""], "--key: the name of the file is empty"),
             (&["--frobnicate"], "Unrecognized option: 'frobnicate'"),
         ] {
             let said = parse(words).expect_err("a wrong command line").to_string();

@@ -130,10 +130,14 @@ impl Identity {
 
     /// Reads the key file beside a tracker_info.txt, or makes it if there is none yet.
     pub fn open(tracker_info: &Path) -> Result<Self, IdentityError> {
-        let path = key_path(tracker_info)?;
-        let key = match read_key(&path)? {
+        Self::open_key(&key_path(tracker_info)?)
+    }
+
+    /// Reads this key file, or makes it if there is none yet.
+    pub fn open_key(path: &Path) -> Result<Self, IdentityError> {
+        let key = match read_key(path)? {
             Some(key) => key,
-            None => make_key(&path)?,
+            None => make_key(path)?,
         };
         Ok(Self::new(&key))
     }

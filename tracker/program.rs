@@ -39,7 +39,7 @@ pub enum ProgramError {
     List(PathBuf, TrackerListError),
     /// The key of the installation cannot be had.
     Identity(IdentityError),
-    /// The list names another key than the one that is here.
+    /// The list names another key than the one that this tracker has.
     WrongKey {
         /// The list.
         list: PathBuf,
@@ -70,7 +70,7 @@ impl fmt::Display for ProgramError {
             ProgramError::Identity(error) => write!(f, "{error}"),
             ProgramError::WrongKey { list, listed, own } => write!(
                 f,
-                "{} names the fingerprint {listed}, but the key beside it has {own}; copy the right key file here",
+                "{} names the fingerprint {listed}, but this tracker's key has {own}; copy the right key file here",
                 list.display()
             ),
             ProgramError::DataDir(error) => write!(f, "{error}"),
@@ -125,7 +125,11 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
     // A list has at most 256 trackers.
     let number = u16::try_from(args.number).unwrap_or(u16::MAX);
     let others = (1..).zip(list.trackers().iter().copied()).filter(|(other, _)| *other != number).collect();
-    let identity = Identity::open(&args.tracker_info).map_err(ProgramError::Identity)?;
+    let identity = match &args.key_file {
+        Some(path) => Identity::open_key(path),
+        None => Identity::open(&args.tracker_info),
+    };
+    let identity = identity.map_err(ProgramError::Identity)?;
     let own = identity.fingerprint();
     if let Some(listed) = list.fingerprint().filter(|&listed| listed != own) {
         return Err(ProgramError::WrongKey { list: args.tracker_info.clone(), listed, own });
