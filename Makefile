@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all check test bench demo install clean rust rust-tools FORCE
+.PHONY: all check test bench demo install uninstall deb clean rust rust-tools FORCE
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -51,19 +51,45 @@ bench: rust
 demo: all
 	@./demo.sh
 
-# The programs get longer names than in their folders, since `tracker` and `client` are taken on many systems.
+# What is installed: the mode, the file, and its place below PREFIX. The programs get longer names than in their folders,
+# since `tracker` and `client` are taken on many systems.
+INSTALLED = \
+	755:tracker/tracker:bin/groupshare-tracker \
+	755:client/client:bin/groupshare-client \
+	644:packaging/groupshare-tracker.1:share/man/man1/groupshare-tracker.1 \
+	644:packaging/groupshare-client.1:share/man/man1/groupshare-client.1 \
+	644:packaging/groupshare-tracker@.service:lib/systemd/system/groupshare-tracker@.service \
+	644:packaging/groupshare.conf:lib/sysusers.d/groupshare.conf \
+	$(foreach program,groupshare-tracker groupshare-client, \
+		644:packaging/completions/bash/$(program):share/bash-completion/completions/$(program) \
+		644:packaging/completions/zsh/_$(program):$(ZSH_DIR)/_$(program) \
+		644:packaging/completions/fish/$(program).fish:share/fish/vendor_completions.d/$(program).fish) \
+	$(foreach text,README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE tracker_info.txt $(wildcard docs/*.md), \
+		644:$(text):share/doc/groupshare/$(notdir $(text)))
+ZSH_DIR = share/zsh/site-functions
+
 install:
 	@{ test -x tracker/tracker && test -x client/client; } || $(MAKE) --no-print-directory all
-	@install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/doc/groupshare'
-	@install tracker/tracker '$(DESTDIR)$(PREFIX)/bin/groupshare-tracker'
-	@install client/client '$(DESTDIR)$(PREFIX)/bin/groupshare-client'
-	@install -m 644 README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE tracker_info.txt docs/*.md \
-		'$(DESTDIR)$(PREFIX)/share/doc/groupshare'
+	@for file in $(INSTALLED); do \
+		IFS=:; set -- $$file; \
+		install -D -m "$$1" "$$2" '$(DESTDIR)$(PREFIX)'/"$$3" || exit; \
+	done
+	@sed -i 's|/usr/local/bin|$(PREFIX)/bin|' '$(DESTDIR)$(PREFIX)/lib/systemd/system/groupshare-tracker@.service'
 	@echo "Installed $(DESTDIR)$(PREFIX)/bin/groupshare-tracker and $(DESTDIR)$(PREFIX)/bin/groupshare-client"
+
+# What was installed with the same DESTDIR and PREFIX, and nothing else.
+uninstall:
+	@for file in $(INSTALLED); do rm -f '$(DESTDIR)$(PREFIX)'/"$${file##*:}"; done
+	@! test -d '$(DESTDIR)$(PREFIX)/share/doc/groupshare' || \
+		rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(PREFIX)/share/doc/groupshare'
+
+# A package for Debian and its kin in packaging/deb/, installed, run, removed and purged in a temporary root.
+deb: all
+	@CARGO='$(CARGO)' MAKE='$(MAKE)' packaging/deb/build.sh
 
 # What was built, and nothing else: keys, data and whatever other projects keep in a shared target folder stay.
 clean:
-	@rm -f tracker/tracker tracker/tracker.new client/client client/client.new
+	@rm -f tracker/tracker tracker/tracker.new client/client client/client.new packaging/deb/*.deb
 	@if [ '$(TARGET_DIR)' = target ]; then rm -rf target; \
 	else $(RUN_CARGO) clean --package groupshare --target-dir '$(TARGET_DIR)'; fi
 

@@ -17,7 +17,8 @@ const SHOWN_MAX: usize = 40;
 /// How often a console that is in the background looks whether it is in front again.
 const BACKGROUND_PAUSE: Duration = Duration::from_secs(1);
 
-const HELP: &str = "\
+/// What `help` answers: a command and what it does on each line.
+pub const HELP: &str = "\
 status    show address, fingerprint, numbers of users, groups, files and connections, and the other trackers
 forget N  retire tracker N for good: it is no longer called, and turned away
 help      show this

@@ -1,0 +1,10 @@
+# Completion of the command line of groupshare-client in fish.
+
+complete -c groupshare-client -l announce -x -d 'Tell other members this address'
+complete -c groupshare-client -l state-dir -x -a '(__fish_complete_directories)' -d 'Keep shares and unfinished downloads here'
+complete -c groupshare-client -l upload-limit -x -a '500K 1M 10M 100M none' -d 'Give so many bytes per second at most'
+complete -c groupshare-client -l download-limit -x -a '500K 1M 10M 100M none' -d 'Take so many bytes per second at most'
+complete -c groupshare-client -l workers -x -d 'Threads that download, 1 to 64'
+complete -c groupshare-client -l accept-fingerprint -x -d 'Trust the trackers with this key from now on'
+complete -c groupshare-client -l help -s h -d 'Print a summary of the command line and end'
+complete -c groupshare-client -l version -s V -d 'Print the version and end'

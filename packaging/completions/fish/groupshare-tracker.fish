@@ -1,0 +1,8 @@
+# Completion of the command line of groupshare-tracker in fish.
+
+complete -c groupshare-tracker -l data-dir -x -a '(__fish_complete_directories)' -d 'Keep accounts, groups and file lists here'
+complete -c groupshare-tracker -l key -r -F -d "Take the trackers' key from this file"
+complete -c groupshare-tracker -l check -x -a '(__fish_complete_directories)' -d 'Look through a journal, change nothing, and end'
+complete -c groupshare-tracker -l repair -x -a '(__fish_complete_directories)' -d 'Cut a journal off where it is damaged, and end'
+complete -c groupshare-tracker -l help -s h -d 'Print a summary of the command line and end'
+complete -c groupshare-tracker -l version -s V -d 'Print the version and end'
