@@ -60,6 +60,11 @@ kill -TERM "$tracker"
 wait "$tracker" || fail "the tracker ends with exit code $?"
 tracker=''
 
+# The same again, as with a new version: the list stays as it was written.
+list=$(<"$root/etc/groupshare/tracker_info.txt")
+dpkg_in_root --install "$package"
+[[ $(<"$root/etc/groupshare/tracker_info.txt") == "$list" ]] || fail 'a new version replaces the list'
+
 # Without the programs, what trackers and their operators have written stays until it is purged.
 dpkg_in_root --remove groupshare
 [[ ! -e $root/usr/bin/groupshare-tracker ]] || fail 'the programs are there after the removal'
