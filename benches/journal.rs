@@ -3,21 +3,18 @@
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+#[path = "common/history.rs"]
+mod history;
 
 use common::{Client, TestTracker, command, group};
-use groupshare::model::digest::{InfoHash, Sha1Digest};
-use groupshare::model::id::{CommandId, GroupRef, OpId, Origin, ShareRef, UserRef};
-use groupshare::model::manifest::Content;
-use groupshare::model::name::{FileName, GroupId, UserId};
-use groupshare::model::op::{Op, OpBody, PasswordHash};
-use groupshare::model::piece::Layout;
-use groupshare::tracker::acceptor::Warn;
+use groupshare::model::id::Origin;
 use groupshare::tracker::checkpoint;
 use groupshare::tracker::commit::OpLog;
 use groupshare::tracker::disk::RealDisk;
+use groupshare::tracker::journal::Settings;
 use groupshare::tracker::journal::recovery::{Options, read};
-use groupshare::tracker::journal::{Journal, Opened, Owner, Settings};
 use groupshare::wire::client_tracker::{Reply, Request};
+use history::{History, open};
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -27,28 +24,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const OWNER: Owner = Owner { tracker: 1, fresh_incarnation: 0x1234_5678_9abc_def0 };
+const TRACKER: u16 = 1;
 const MEASURED: Duration = Duration::from_secs(3);
 /// Bytes of a typical batch of one.
 const BATCH_LEN: usize = 150;
-
-fn open(folder: &Path, settings: Settings) -> Opened {
-    let disk = Arc::new(RealDisk::open(folder).expect("a folder"));
-    let warn: Warn = Arc::new(|line| println!("warning: {line}"));
-    Journal::open(disk, OWNER, settings, warn).expect("sound")
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): spreads consecutive numbers.
-fn mix(n: u64) -> u64 {
-    let n = n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let n = (n ^ n >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let n = (n ^ n >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-    n ^ n >> 31
-}
-
-fn command_of(n: u64) -> CommandId {
-    CommandId((u128::from(mix(n)) << 64 | u128::from(mix(!n))).to_be_bytes())
-}
 
 /// Writes and syncs a batch of one over and over in a file that has room already, as the journal does; gives how often
 /// and the median time.
@@ -137,7 +116,7 @@ fn measure_changes(temp: &Path) {
         "disk alone: write and fdatasync of {BATCH_LEN} bytes {quiet:.0?}, {} a second",
         count / MEASURED.as_secs()
     );
-    let opened = open(&folder, Settings::default());
+    let opened = open(&folder, TRACKER, Settings::default());
     let tracker = TestTracker::start_with(|settings| {
         (settings.origin, settings.state, settings.log) = (opened.origin, opened.state, Box::new(opened.journal));
     });
@@ -180,46 +159,6 @@ fn measure_changes(temp: &Path) {
     }
 }
 
-/// Mixed ops, accounts first: as many users as a tenth, groups a hundredth, the rest requests, acceptances and shares.
-fn op(seq: u64, total: u64) -> Op {
-    let origin = Origin { tracker: 1, incarnation: OWNER.fresh_incarnation };
-    let id = |seq| OpId { origin, seq };
-    let (users, groups) = (total / 10, total / 100);
-    let body = if seq <= users {
-        let phc = format!("$argon2id$v=19$m=19456,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg${seq:043}");
-        OpBody::CreateUser {
-            name: UserId::parse(&format!("user{:016x}", mix(seq))).expect("a name"),
-            password: PasswordHash(phc.into()),
-        }
-    } else if seq <= users + groups {
-        let founder = UserRef(id(seq - users));
-        OpBody::CreateGroup { name: GroupId::parse(&format!("group{:016x}", mix(seq))).expect("a name"), founder }
-    } else {
-        let n = seq - users - groups;
-        let of = n / 4;
-        let (number, user) = (mix(of) % groups, UserRef(id(1 + mix(of + 7) % users)));
-        let (group, founder) = (GroupRef(id(users + 1 + number)), UserRef(id(number + 1)));
-        match n % 4 {
-            0 => OpBody::RequestJoin { group, user },
-            1 => OpBody::AcceptRequest { group, user, by: founder },
-            2 => {
-                let mut info_hash = [0; 32];
-                info_hash[..8].copy_from_slice(&mix(seq).to_be_bytes());
-                let content = Content {
-                    layout: Layout::new(seq).expect("small"),
-                    sha1: Sha1Digest([seq as u8; 20]),
-                    info_hash: InfoHash(info_hash),
-                    file_count: 1,
-                };
-                let name = FileName::parse(&format!("file {:016x}.bin", mix(seq))).expect("a name");
-                OpBody::CreateShare { group, user, name, content, replaces: None }
-            }
-            _ => OpBody::JoinShare { share: ShareRef(id(seq - 1)), user: founder },
-        }
-    };
-    Op { id: id(seq), lamport: seq, command: command_of(seq), body }
-}
-
 /// Time of this thread or process on a core: what it would take on a quiet machine.
 fn core_time(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
@@ -236,20 +175,12 @@ fn measure_restart(temp: &Path, total: u64) {
     let folder = temp.join(format!("restart-{total}"));
     std::fs::create_dir(&folder).expect("made");
     let settings = Settings { checkpoint_ops: u64::MAX, ..Settings::default() };
-    let mut opened = open(&folder, settings);
-    let mut seq = 0;
-    while seq < total {
-        let ops: Vec<Op> = (seq + 1..=seq + 1000).map(|seq| op(seq, total)).collect();
-        opened.journal.append(&ops).expect("kept");
-        opened.journal.kept(&opened.state);
-        seq += 1000;
-    }
-    drop(opened);
+    History { origin: Origin { tracker: TRACKER, incarnation: 1 }, total }.write(&folder);
     File::open(&folder).and_then(|folder| folder.sync_all()).expect("synced");
     let mut times = Vec::new();
     for _ in 0..3 {
         let (start, core) = (Instant::now(), core_time(ClockId::ThreadCPUTime));
-        let opened = open(&folder, settings);
+        let opened = open(&folder, TRACKER, settings);
         times.push((start.elapsed(), core_time(ClockId::ThreadCPUTime) - core));
         assert_eq!((opened.replayed, opened.state.op_count()), (total, total));
     }
@@ -262,7 +193,7 @@ fn measure_restart(temp: &Path, total: u64) {
     );
 
     // Through the journal, so that the next segment is begun.
-    let mut opened = open(&folder, Settings { checkpoint_ops: 1, ..settings });
+    let mut opened = open(&folder, TRACKER, Settings { checkpoint_ops: 1, ..settings });
     let start = Instant::now();
     opened.journal.kept(&opened.state);
     let stopped = start.elapsed();
@@ -276,7 +207,7 @@ fn measure_restart(temp: &Path, total: u64) {
     let disk = RealDisk::open(&folder).expect("there");
     assert_eq!(checkpoint::all(&disk).expect("readable"), [total]);
     let start = Instant::now();
-    let opened = open(&folder, settings);
+    let opened = open(&folder, TRACKER, settings);
     println!("{total} ops: start with a checkpoint {:.2?}", start.elapsed());
     assert_eq!((opened.replayed, opened.state.op_count()), (0, total));
     let state = &opened.state;

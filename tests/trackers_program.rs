@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::installation::{Installation, tracker_in, wait_until};
+use common::installation::{Installation, linked, tracker_in, wait_until};
 use common::member::{Member, all_groups};
 use common::program::Program;
 use common::relay::Relay;
@@ -24,14 +24,6 @@ fn all_of(installation: &Installation) -> Vec<Program> {
         }
     }
     trackers
-}
-
-/// Waits until a tracker says that it is connected to another one.
-fn linked(tracker: &mut Program, other: usize) {
-    let line = format!("tracker: tracker {other} is connected");
-    if !tracker.heard().iter().any(|heard| heard.text == line) {
-        tracker.expect(&line);
-    }
 }
 
 /// What the console says of another tracker.

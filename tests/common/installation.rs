@@ -118,6 +118,14 @@ pub fn tracker_in(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// Waits until a tracker says that it is connected to another one.
+pub fn linked(tracker: &mut Program, other: usize) {
+    let line = format!("tracker: tracker {other} is connected");
+    if !tracker.heard().iter().any(|heard| heard.text == line) {
+        tracker.expect(&line);
+    }
+}
+
 /// Looks again and again until it is so.
 pub fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + LONG;

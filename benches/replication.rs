@@ -1,0 +1,235 @@
+//! How fast trackers come to the same state, and how fast a client is served again when its tracker is killed.
+//! `empty`, `late`, `push` or `failover` measures only that. The folder is that of the environment's TMPDIR.
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+#[path = "common/history.rs"]
+mod history;
+
+use common::installation::{Installation, linked, wait_until};
+use common::relay::Relay;
+use common::{Client, LONG, TestTracker, command, group};
+use groupshare::model::id::Origin;
+use groupshare::model::manifest::Content;
+use groupshare::tracker::journal::{Opened, Settings};
+use groupshare::wire::client_tracker::{Reply, Request};
+use history::{History, open};
+use rustix::time::{ClockId, clock_gettime};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Ops that one tracker has and another lacks.
+const OPS: u64 = 100_000;
+/// Shares whose manifests travel with them.
+const SHARES: u32 = 1_000;
+/// New ops whose way to the next tracker is measured.
+const PUSHED: usize = 1_000;
+/// How often a tracker is killed.
+const KILLS: usize = 10;
+
+/// A tracker with its journal on disk, which has these ops and calls these others.
+fn tracker(folder: &Path, number: u16, ops: u64, others: &[(u16, SocketAddr)]) -> TestTracker {
+    let folder = folder.join(format!("tracker-{number}"));
+    std::fs::create_dir(&folder).expect("made");
+    let history = History { origin: Origin { tracker: number, incarnation: 1 }, total: ops };
+    history.write(&folder);
+    let Opened { journal, state, source, origin, .. } = open(&folder, number, Settings::default());
+    TestTracker::start_with(|settings| {
+        (settings.origin, settings.state, settings.others) = (origin, state, others.to_vec());
+        (settings.log, settings.source) = (Box::new(journal), source);
+        settings.warn = std::sync::Arc::new(|_| {});
+    })
+}
+
+fn op_count(tracker: &TestTracker) -> u64 {
+    tracker.server.core().state().op_count()
+}
+
+/// Waits until these trackers know so many ops; gives how long that took since then.
+fn all_know(trackers: &[&TestTracker], ops: u64, since: Instant) -> Duration {
+    while trackers.iter().any(|tracker| op_count(tracker) < ops) {
+        assert!(
+            since.elapsed() < LONG,
+            "{:?} of {ops}",
+            trackers.iter().map(|tracker| op_count(tracker)).collect::<Vec<_>>()
+        );
+        thread::park_timeout(Duration::from_micros(200));
+    }
+    let took = since.elapsed();
+    let digests: Vec<_> = trackers.iter().map(|tracker| tracker.server.core().state().digest()).collect();
+    assert!(digests.windows(2).all(|pair| pair[0] == pair[1]), "other states");
+    took
+}
+
+/// Time of this process on cores.
+fn core_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The value below which this part of all lies.
+fn quantile(times: &mut [Duration], part: f64) -> Duration {
+    times.sort_unstable();
+    times[((times.len() - 1) as f64 * part) as usize]
+}
+
+fn measure_empty(temp: &Path) {
+    let full = tracker(temp, 1, OPS, &[]);
+    let (start, core) = (Instant::now(), core_time());
+    let empty = tracker(temp, 2, 0, &[(1, full.addr)]);
+    let took = all_know(&[&empty], OPS, start);
+    println!("{OPS} ops to an empty tracker: {took:.2?}, {:.2?} on cores in all", core_time() - core);
+
+    let mut owner = full.user("owner");
+    owner.create_group("lab");
+    let contents: Vec<Content> = (0..SHARES)
+        .map(|number| {
+            let (bytes, content) = common::manifest(&format!("{number}.bin"), 2, number as u8);
+            owner.put_manifest("lab", &bytes, &content);
+            owner.share("lab", &format!("{number}.bin"), &content);
+            content
+        })
+        .collect();
+    let known = op_count(&full);
+    all_know(&[&empty], known, Instant::now());
+    drop(empty);
+    let start = Instant::now();
+    let again = tracker(temp, 3, 0, &[(1, full.addr)]);
+    let took = all_know(&[&again], known, start);
+    let manifests = &again.server.core().manifests;
+    assert!(contents.iter().all(|content| manifests.read(content.info_hash, 0).is_ok()), "a manifest is missing");
+    println!("the same with {SHARES} manifests: {took:.2?}");
+}
+
+/// Asks for the list of groups until it is time to stop; gives how long each answer took.
+fn read(client: &mut Client, stop: &AtomicBool) -> Vec<Duration> {
+    let mut times = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let start = Instant::now();
+        let reply = client.ask(Request::ListGroups { after: Some(group("h")) });
+        assert!(matches!(reply, Reply::Groups { .. }), "{reply:?}");
+        times.push(start.elapsed());
+    }
+    times
+}
+
+/// What clients who read hear while something is done.
+fn beside(clients: &mut [Client], work: impl FnOnce()) -> Vec<Duration> {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let stop = &stop;
+        let readers: Vec<_> = clients.iter_mut().map(|client| scope.spawn(move || read(client, stop))).collect();
+        work();
+        stop.store(true, Ordering::Relaxed);
+        readers.into_iter().flat_map(|reader| reader.join().expect("answered")).collect()
+    })
+}
+
+fn measure_late(temp: &Path) {
+    let one = tracker(temp, 1, OPS, &[]);
+    let relay = Relay::to(one.addr);
+    relay.block();
+    let two = tracker(temp, 2, OPS, &[(1, relay.addr)]);
+    let mut readers: Vec<_> = (0..2).map(|n| one.user(&format!("reader{n}"))).collect();
+    let mut quiet = beside(&mut readers, || thread::sleep(Duration::from_secs(1)));
+    let (known, mut took, core) = (op_count(&one) + op_count(&two), Duration::ZERO, core_time());
+    let mut busy = beside(&mut readers, || {
+        relay.unblock();
+        // From the moment on at which the link is there: the pauses between calls are those of its back-off.
+        while relay.seen().is_empty() {
+            thread::park_timeout(Duration::from_micros(200));
+        }
+        took = all_know(&[&one, &two], known, Instant::now());
+    });
+    println!(
+        "2 x {OPS} ops after a partition, all of them late: {took:.2?}, {:.2?} on cores in all with the readers",
+        core_time() - core
+    );
+    println!(
+        "reads meanwhile: {} of two clients, median {:.0?}, p99 {:.0?}, longest {:.0?}; before: median {:.0?}, p99 {:.0?}",
+        busy.len(),
+        quantile(&mut busy, 0.5),
+        quantile(&mut busy, 0.99),
+        quantile(&mut busy, 1.0),
+        quantile(&mut quiet, 0.5),
+        quantile(&mut quiet, 0.99)
+    );
+}
+
+fn measure_push(temp: &Path) {
+    let one = tracker(temp, 1, 0, &[]);
+    let two = tracker(temp, 2, 0, &[(1, one.addr)]);
+    let mut alice = one.user("alice");
+    all_know(&[&two], op_count(&one), Instant::now());
+    let (mut acknowledged, mut there) = (Vec::new(), Vec::new());
+    for number in 0..PUSHED {
+        let known = op_count(&one);
+        let start = Instant::now();
+        alice.done(Request::CreateGroup { command: command(), group: group(&format!("group{number}")) });
+        acknowledged.push(start.elapsed());
+        while op_count(&two) == known {
+            thread::yield_now();
+        }
+        there.push(start.elapsed());
+    }
+    println!(
+        "a new op: acknowledged after {:.2?}, durable at the next tracker after {:.2?} (p99 {:.2?}, longest {:.2?})",
+        quantile(&mut acknowledged, 0.5),
+        quantile(&mut there, 0.5),
+        quantile(&mut there, 0.99),
+        quantile(&mut there, 1.0)
+    );
+}
+
+fn measure_failover() {
+    let installation = Installation::of(3);
+    let mut trackers: Vec<_> = (1..=3).map(|number| installation.tracker(number)).collect();
+    let mut alice = installation.person("alice", 1, &[]);
+    alice.say("create_user alice secret");
+    alice.say("login alice secret");
+    alice.expect("Login successful");
+    for tracker in &mut trackers[1..] {
+        wait_until("alice is known everywhere", || {
+            tracker.say("status");
+            tracker.expect("users ").text.starts_with("users       1,")
+        });
+    }
+    let mut times = Vec::new();
+    // In the order of the list, each time the one that she is at.
+    let mut at = 1;
+    for round in 0..KILLS {
+        let killed = trackers.remove(at - 1).kill();
+        alice.say(&format!("create_group round{round}"));
+        times.push(alice.expect("Group created").at - killed);
+        trackers.insert(at - 1, installation.tracker(at));
+        for other in (1..=3).filter(|&other| other != at) {
+            linked(&mut trackers[at - 1], other);
+        }
+        at = if at == 1 { 2 } else { 1 };
+    }
+    println!(
+        "{KILLS} times kill -9 of the tracker of a client: the next command is done after {:.0?} (longest {:.0?})",
+        quantile(&mut times, 0.5),
+        quantile(&mut times, 1.0)
+    );
+}
+
+fn main() {
+    let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
+    let parts: [(&str, fn(&Path)); 4] = [
+        ("empty", measure_empty),
+        ("late", measure_late),
+        ("push", measure_push),
+        ("failover", |_| measure_failover()),
+    ];
+    for (name, measure) in parts {
+        if wanted(name) {
+            let temp = tempfile::tempdir().expect("a folder");
+            measure(temp.path());
+        }
+    }
+}
