@@ -217,10 +217,13 @@ fn measure_failover() {
     );
 }
 
+/// A measurement, in a folder of its own.
+type Part = fn(&Path);
+
 fn main() {
     let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
     let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
-    let parts: [(&str, fn(&Path)); 4] = [
+    let parts: [(&str, Part); 4] = [
         ("empty", measure_empty),
         ("late", measure_late),
         ("push", measure_push),

@@ -5,6 +5,7 @@ use super::knowledge::Knowledge;
 use super::outgoing::{Outgoing, seen};
 use super::roll::{Far, Live};
 use crate::model::id::{ClientId, ShareRef, UserRef};
+use crate::model::op::Op;
 use crate::tracker::core::Core;
 use crate::tracker::manifests::{Part, Upload};
 use crate::tracker::presence::{ClientKey, Risen};
@@ -16,6 +17,7 @@ use crate::wire::tracker_tracker::{HAVE_INTERVAL, Link, Seen};
 use parking_lot::Mutex;
 use snow::StatelessTransportState;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
@@ -96,7 +98,7 @@ fn greeting(receiver: &mut Receiver) -> Result<(u16, [u8; 16], Vec<Seen>), Strin
 
 /// Sends and takes until either ends.
 fn exchange(core: &Core, number: u16, live: &Arc<Live>, receiver: &mut Receiver) -> Result<(), String> {
-    let mut incoming = Incoming { core, number, live, upload: None, early: BTreeMap::new() };
+    let mut incoming = Incoming { core, number, live, upload: None, early: BTreeMap::new(), late: Vec::new() };
     core.presence.begin_telling(number, Instant::now());
     thread::scope(|scope| {
         let name = format!("link-{number}-out");
@@ -116,6 +118,9 @@ fn exchange(core: &Core, number: u16, live: &Arc<Live>, receiver: &mut Receiver)
     })
 }
 
+/// Late ops that are held at most, so that they are folded together.
+const LATE_MAX: usize = 128 * 1024;
+
 /// What comes in on a link.
 struct Incoming<'a> {
     core: &'a Core,
@@ -124,10 +129,20 @@ struct Incoming<'a> {
     upload: Option<Upload>,
     /// What clients hold of shares that are not known yet: the op may be on its way through another tracker.
     early: BTreeMap<(ClientKey, ShareRef), Holding>,
+    /// Ops of which the first comes before some that are known here, held while the far side has more to give: whatever
+    /// comes late has everything behind it folded again.
+    late: Vec<Op>,
 }
 
 impl Incoming<'_> {
     fn run(&mut self, receiver: &mut Receiver) -> Result<(), String> {
+        let Err(why) = self.take_all(receiver);
+        // What was held is not asked for again.
+        self.receive_late().map_err(|refusal| refusal.to_string())?;
+        Err(why)
+    }
+
+    fn take_all(&mut self, receiver: &mut Receiver) -> Result<Infallible, String> {
         loop {
             let frame = receiver.recv(SILENCE_MAX).map_err(|error| error.to_string())?;
             let message = frame.message::<Link>().map_err(|error| error.to_string())?;
@@ -139,6 +154,9 @@ impl Incoming<'_> {
     }
 
     fn take(&mut self, message: Link, now: Instant) -> Result<(), Refusal> {
+        if !matches!(message, Link::Manifest { .. } | Link::Ops { .. }) {
+            self.receive_late()?;
+        }
         match message {
             Link::Hello { .. } => return Err(Refusal::about(Code::Malformed, "a second greeting")),
             Link::Refused { code, about } => return Err(refusal(code, &about)),
@@ -149,7 +167,7 @@ impl Incoming<'_> {
             Link::Ops { ops } => {
                 let ops = ops.to_vec();
                 self.live.far.lock().knowledge.note(&ops);
-                self.core.committer.receive(ops)?;
+                self.receive(ops)?;
                 self.retry(now);
             }
             Link::Have { seen, digest } => {
@@ -174,6 +192,24 @@ impl Incoming<'_> {
             Link::AllTold {} => self.core.presence.told_all(self.number),
         }
         Ok(())
+    }
+
+    fn receive(&mut self, ops: Vec<Op>) -> Result<(), Refusal> {
+        let state = self.core.state();
+        let in_order = ops.first().is_none_or(|first| state.last().is_none_or(|last| last < first.order()));
+        if in_order && self.late.is_empty() {
+            return self.core.committer.receive(ops);
+        }
+        self.late.extend(ops);
+        let more = self.live.far.lock().durable.exceeds(&state) > self.late.len() as u64;
+        if more && self.late.len() < LATE_MAX { Ok(()) } else { self.receive_late() }
+    }
+
+    fn receive_late(&mut self) -> Result<(), Refusal> {
+        match std::mem::take(&mut self.late) {
+            late if late.is_empty() => Ok(()),
+            late => self.core.committer.receive(late),
+        }
     }
 
     /// Takes note of what a client holds; false if the share or the membership is not known here, or not yet.

@@ -70,6 +70,7 @@ impl<'a> Outgoing<'a> {
         let mut from_feed = self.live.far.lock().knowledge.clone();
         if let Some(ops) = self.replica().feed.read(start, usize::MAX, |op| from_feed.give(op).then(|| op.clone())) {
             if from_feed.lacks(&state) == 0 {
+                self.cursor = start + ops.len() as u64;
                 let ops: Vec<Op> = ops.into_iter().flatten().collect();
                 self.live.far.lock().knowledge.note(&ops);
                 return self.give(ops);
