@@ -164,6 +164,13 @@ impl Side {
         .collect()
     }
 
+    /// Takes note that a user was shown the notices up to a place.
+    fn read(&mut self, name: &str, through: OpOrder) -> Option<Op> {
+        let user = self.of(name);
+        let shown = self.state.notices_digest(user, through);
+        self.try_run(Change::ReadNotices { user, through, shown }).expect("is accepted")
+    }
+
     fn notices(&self, user: UserRef) -> Vec<Notice> {
         self.state.notices(user, 99).into_iter().map(|(_, notice)| notice).collect()
     }
@@ -202,7 +209,7 @@ fn lab() -> (Side, Side) {
         a.ask(name, "lab");
         a.admit("alice", "lab", name);
         let (through, _) = a.state.notices(a.of(name), 9)[0];
-        a.run(Change::ReadNotices { user: a.of(name), through });
+        a.read(name, through).expect("there is one");
     }
     heal(&mut a, &mut b);
     (a, b)
@@ -918,9 +925,9 @@ fn read_notices_are_dropped() {
     let (through, _) = a.state.notices(a.of("dave"), 9)[0];
     a.ask("dave", "lab");
     a.admit("alice", "lab", "dave");
-    a.run(Change::ReadNotices { user: a.of("dave"), through });
+    a.read("dave", through).expect("there is one");
     assert_eq!(a.notices(a.of("dave")), [accepted("lab")]);
-    assert_eq!(a.try_run(Change::ReadNotices { user: a.of("dave"), through }), Ok(None));
+    assert_eq!(a.read("dave", through), None);
 }
 
 /// Dave makes a group, reads a later notice about something else, and only then his tracker learns that the name of his
@@ -935,8 +942,25 @@ fn notices_that_were_not_shown_are_kept() {
     a.reject("alice", "lab", "dave");
     let dave = a.of("dave");
     let (through, _) = a.state.notices(dave, 9)[0];
-    a.run(Change::ReadNotices { user: dave, through });
+    a.read("dave", through).expect("there is one");
     assert_eq!(a.notices(dave), NONE);
     heal(&mut a, &mut b);
+    assert_eq!(a.notices(dave), [renamed_group("x", "x~2"), rejected("lab")]);
+}
+
+/// The same, but the tracker had learned of it when it took note of what dave had read, and had not told him yet.
+#[test]
+fn notices_that_came_after_the_showing_are_kept() {
+    let (mut a, mut b) = lab();
+    b.create_group("carol", "x");
+    a.pause();
+    a.create_group("dave", "x");
+    a.ask("dave", "lab");
+    a.reject("alice", "lab", "dave");
+    let dave = a.of("dave");
+    let (through, _) = a.state.notices(dave, 9)[0];
+    let shown = a.state.notices_digest(dave, through);
+    heal(&mut a, &mut b);
+    a.run(Change::ReadNotices { user: dave, through, shown });
     assert_eq!(a.notices(dave), [renamed_group("x", "x~2"), rejected("lab")]);
 }

@@ -101,6 +101,8 @@ pub enum Change {
         user: UserRef,
         /// The place of the last one.
         through: OpOrder,
+        /// What names them in the state that they were shown from: an op that came late since may have changed them.
+        shown: Option<[u8; 32]>,
     },
 }
 
@@ -135,9 +137,9 @@ pub fn accept(state: &State, change: &Change) -> Result<Accepted, Refusal> {
         Change::RemoveMember { user, group, target } => remove_member(state, *user, group, target)?,
         Change::Share { user, group, name, content } => return share(state, *user, group, name, content),
         Change::StopShare { user, group, name } => stop_share(state, *user, group, name)?,
-        Change::ReadNotices { user, through } => match state.notices_digest(*user, *through) {
-            Some(shown) => OpBody::ReadNotices { user: *user, through: *through, shown },
-            None => return Ok(Accepted::Already),
+        Change::ReadNotices { user, through, shown } => match (shown, state.notices_digest(*user, *through)) {
+            (Some(shown), Some(_)) => OpBody::ReadNotices { user: *user, through: *through, shown: *shown },
+            _ => return Ok(Accepted::Already),
         },
     };
     Ok(Accepted::Op(body))
@@ -481,7 +483,7 @@ mod tests {
             _ if c % 2 == 0 => Change::StopShare { user: user?, group, name: file },
             _ => {
                 let (through, _) = state.notices(user?, 9).pop()?;
-                Change::ReadNotices { user: user?, through }
+                Change::ReadNotices { user: user?, through, shown: state.notices_digest(user?, through) }
             }
         })
     }
@@ -515,7 +517,7 @@ mod tests {
                 let share = group(name).and_then(|group| before.share_named(group, of)).expect("was shared");
                 !after.is_sharer(share.share, *user)
             }
-            Change::ReadNotices { user, through } => after.notices_digest(*user, *through).is_none(),
+            Change::ReadNotices { user, through, .. } => after.notices_digest(*user, *through).is_none(),
         }
     }
 

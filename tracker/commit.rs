@@ -711,7 +711,8 @@ mod tests {
         let first = bench.create(1, "a");
         bench.next_batch();
         let user = UserRef(OpId { origin: ORIGIN, seq: 1 });
-        let read = Change::ReadNotices { user, through: OpOrder { lamport: 9, origin: ORIGIN } };
+        let through = OpOrder { lamport: 9, origin: ORIGIN };
+        let read = Change::ReadNotices { user, through, shown: None };
         let (committed, batch) = bench.committer.shared.submit(command(2), &read).expect("is accepted");
         assert!(committed.op.is_none() && batch.is_some());
         bench.answer(Ok(()));

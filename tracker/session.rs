@@ -237,7 +237,10 @@ impl Session {
             Request::ListKeys { after } => self.list_keys(after.as_ref()),
             Request::Heartbeat {} => Ok(Reply::Done {}),
             Request::ReadNotices { command, through } => {
-                self.change(command, |user| Change::ReadNotices { user, through })
+                // Told are those of the durable state; the leading one may hold others by now.
+                let state = self.core.state();
+                let shown = |user| state.notices_digest(user, through);
+                self.change(command, |user| Change::ReadNotices { user, through, shown: shown(user) })
             }
         }
     }
