@@ -387,12 +387,17 @@ impl Shared {
             gathered = lead.ops.len();
             MutexGuard::unlocked(&mut lead, thread::yield_now);
         }
-        let published = Published {
+        let mut published = Published {
             after: Arc::new(lead.ledger.state().clone()),
             ops: std::mem::take(&mut lead.ops),
             effects: std::mem::take(&mut lead.effects),
             late: std::mem::take(&mut lead.late),
         };
+        if published.late {
+            let Published { after, effects, .. } = &mut published;
+            // What one op has caused goes by ids that may be aliases since a later one came.
+            effects.iter_mut().for_each(|effect| effect.rekey(after));
+        }
         Some((published, std::mem::take(&mut lead.batch)))
     }
 
@@ -461,9 +466,10 @@ impl Drop for Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::{OpOrder, UserRef};
-    use crate::model::name::UserId;
-    use crate::model::op::PasswordHash;
+    use crate::model::id::{GroupRef, OpOrder, UserRef};
+    use crate::model::name::{GroupId, UserId};
+    use crate::model::op::{OpBody, PasswordHash};
+    use crate::tracker::state::effect::Told;
     use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -589,6 +595,37 @@ mod tests {
             ops.iter().for_each(|op| folded.apply(op));
             assert_eq!(folded.digest(), after.digest());
         }
+    }
+
+    #[test]
+    fn effects_go_by_the_ids_that_are_canonical_after_the_batch() {
+        let bench = Bench::new();
+        let origin = Origin { tracker: 2, incarnation: 1 };
+        let create_group = |lamport: u64, seq, user| {
+            let body = OpBody::CreateGroup { name: GroupId::parse("lab").expect("a name"), founder: user };
+            Op { id: OpId { origin, seq }, lamport, command: command(2), body }
+        };
+        let (name, password) = (UserId::parse("a").expect("a name"), PasswordHash("p".into()));
+        let body = OpBody::CreateUser { name, password };
+        let user = Op { id: OpId { origin, seq: 1 }, lamport: 1, command: command(1), body };
+        let founder = UserRef(user.id);
+        bench.committer.shared.receive(vec![user]).expect("is taken");
+        bench.next_batch();
+        // The same command makes the group here, and before that, as it turns out, there.
+        let group = GroupId::parse("lab").expect("a name");
+        bench.create(3, "b");
+        let made = Change::CreateGroup { user: founder, group };
+        bench.committer.shared.submit(command(2), &made).expect("is accepted");
+        let first = create_group(2, 2, founder);
+        bench.committer.shared.receive(vec![first.clone()]).expect("is taken");
+        bench.answer(Ok(()));
+        bench.answer(Ok(()));
+        bench.next_batch();
+        let published: Vec<Published> =
+            (0..2).map(|_| bench.published.recv_timeout(COMMIT_WAIT_MAX).expect("a batch")).collect();
+        let group = GroupRef(first.id);
+        let joined = Effect { to: founder, what: Told::Joined { group } };
+        assert!(published[1].late && published[1].effects.contains(&joined));
     }
 
     #[test]

@@ -142,10 +142,10 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::{GroupRef, UserRef};
-    use crate::model::name::{GroupId, UserId};
+    use crate::model::id::{GroupRef, ShareRef, UserRef};
+    use crate::model::name::{FileName, GroupId, UserId};
     use crate::model::op::{OpBody, PasswordHash};
-    use crate::tracker::state::check::histories;
+    use crate::tracker::state::check::{content, histories};
     use crate::tracker::state::effect::Told;
     use proptest::prelude::*;
     use std::convert::Infallible;
@@ -206,6 +206,39 @@ mod tests {
         take(&mut there, std::slice::from_ref(&first));
         let again = there.submit(CommandId([1; 16]), &user("bob")).expect("known");
         assert!(matches!(again, Submission::Known(id) if id == first.id));
+    }
+
+    /// Alice repeats two commands here that were carried out there, where she has gone on since.
+    #[test]
+    fn what_a_repeated_command_made_here_is_told_as_what_the_first_made() {
+        let (mut here, mut there) = (Ledger::new(HERE, State::new()), Ledger::new(THERE, State::new()));
+        let alice = make(&mut here, 1, &user("alice"));
+        take(&mut there, std::slice::from_ref(&alice));
+        let alice = UserRef(alice.id);
+        let group = |name: &str| GroupId::parse(name).expect(name);
+        let create = |name| Change::CreateGroup { user: alice, group: group(name) };
+        let leave = |name| Change::LeaveGroup { user: alice, group: group(name) };
+        let share = |name| {
+            let (group, name) = (group(name), FileName::parse("f").expect("a name"));
+            Change::Share { user: alice, group, name, content: content(1) }
+        };
+        let stop =
+            |name| Change::StopShare { user: alice, group: group(name), name: FileName::parse("f").expect("a name") };
+        let first: Vec<Op> = [(2, create("left")), (3, create("kept")), (4, share("kept"))]
+            .into_iter()
+            .chain([(5, leave("left")), (6, stop("kept"))])
+            .map(|(n, change)| make(&mut there, n, &change))
+            .collect();
+        // So that all of this comes later in the order.
+        (10..20).for_each(|n| drop(make(&mut here, n, &user(&format!("u{n}")))));
+        for (n, change) in [(2, create("left")), (3, create("kept")), (4, share("kept"))] {
+            make(&mut here, n, &change);
+        }
+        let told = take(&mut here, &first).effects;
+        let has = |what: Told| told.contains(&Effect { to: alice, what });
+        assert!(has(Told::Departed { group: GroupRef(first[0].id) }), "{told:?}");
+        assert!(has(Told::KeyChanged { group: GroupRef(first[1].id) }), "the key is made of the id: {told:?}");
+        assert!(has(Told::ShareEnded { share: ShareRef(first[2].id) }), "{told:?}");
     }
 
     #[test]

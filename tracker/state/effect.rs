@@ -1,10 +1,10 @@
 //! Effects: what an op that was folded means to single users. Whoever is logged in is told once the op is durable.
 
 use super::{State, UserNo};
-use crate::model::id::{GroupRef, OpOrder, ShareRef, UserRef};
+use crate::model::id::{GroupRef, OpId, OpOrder, ShareRef, UserRef};
 use crate::model::notice::Notice;
 use crate::model::op::{Op, OpBody};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A message to one user, on all clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub enum Told {
         /// Which group.
         group: GroupRef,
     },
-    /// The user shares this no longer, though still a member of the group.
+    /// The user shares this no longer. Not told with a departure from its group.
     ShareEnded {
         /// What.
         share: ShareRef,
@@ -54,6 +54,23 @@ pub enum Told {
         /// What it says.
         notice: Notice,
     },
+}
+
+impl Effect {
+    /// Goes by the ids that are canonical in a later state.
+    pub fn rekey(&mut self, state: &State) {
+        let own = |id: &mut OpId| *id = state.canonical(*id);
+        own(&mut self.to.0);
+        match &mut self.what {
+            Told::Joined { group } | Told::Departed { group } | Told::KeyChanged { group } => own(&mut group.0),
+            Told::ShareEnded { share } => own(&mut share.0),
+            Told::Requested { group, user } => {
+                own(&mut group.0);
+                own(&mut user.0);
+            }
+            Told::PasswordChanged | Told::Noticed { .. } => {}
+        }
+    }
 }
 
 impl State {
@@ -113,37 +130,60 @@ impl Candidates {
 pub fn between(before: &State, after: &State, candidates: Candidates) -> Vec<Effect> {
     let Candidates { mut users, memberships, sharers } = candidates;
     let mut out = Vec::new();
-    let mut tell = |to: UserRef, what| out.push(Effect { to: UserRef(after.canonical(to.0)), what });
-    let mut groups = BTreeSet::new();
+    let mut tell = |to: UserRef, what| out.push(Effect { to, what });
+    let user_after = |user: UserRef| UserRef(after.canonical(user.0));
+    // What turned out to be the same as another went by an id of its own before, or the other did.
+    let (mut standings, mut rekeyed, mut departed) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
     for (group, user) in memberships {
-        let group = GroupRef(after.canonical(group.0));
-        groups.insert(group);
-        match (before.is_member(group, user), after.is_member(group, user)) {
+        let own = (GroupRef(after.canonical(group.0)), user_after(user));
+        let (member, waiting) = standings.entry(own).or_insert((false, false));
+        for (group, user) in [(group, user), (own.0, user), (group, own.1), own] {
+            *member |= before.is_member(group, user);
+            *waiting |= before.is_waiting(group, user);
+        }
+        for group in [group, own.0] {
+            let key = |state: &State| state.chain(group).map(|chain| (state.canonical(group.0), chain));
+            if key(before).is_some_and(|key_before| key(after) != Some(key_before)) {
+                rekeyed.insert(own.0);
+            }
+            // Whoever waited is told when the last member leaves.
+            users.extend(before.waiting(group).chain(after.waiting(group)));
+        }
+    }
+    for ((group, user), (member, waiting)) in standings {
+        match (member, after.is_member(group, user)) {
             (false, true) => tell(user, Told::Joined { group }),
-            (true, false) => tell(user, Told::Departed { group }),
+            (true, false) => {
+                departed.insert((group, user));
+                tell(user, Told::Departed { group });
+            }
             _ => {}
         }
-        if let (false, true, Some(owner)) =
-            (before.is_waiting(group, user), after.is_waiting(group, user), after.owner(group))
-        {
-            tell(owner, Told::Requested { group, user: UserRef(after.canonical(user.0)) });
+        if let (false, true, Some(owner)) = (waiting, after.is_waiting(group, user), after.owner(group)) {
+            tell(owner, Told::Requested { group, user });
         }
     }
-    for group in groups {
-        // Whoever waited is told when the last member leaves.
-        users.extend(before.waiting(group).chain(after.waiting(group)));
-        if before.chain(group).is_some_and(|chain| after.chain(group) != Some(chain)) {
-            after.members(group).for_each(|member| tell(member, Told::KeyChanged { group }));
-        }
+    for group in rekeyed {
+        after.members(group).for_each(|member| tell(member, Told::KeyChanged { group }));
     }
-    for (share, user) in sharers {
-        let share = ShareRef(after.canonical(share.0));
-        let member = after.share(share).is_some_and(|info| after.is_member(info.group, user));
-        if before.is_sharer(share, user) && member && !after.is_sharer(share, user) {
+    let ended: BTreeSet<_> = sharers
+        .into_iter()
+        .flat_map(|(share, user)| {
+            // An alias may also have come to an end: then what it stood for was shared.
+            let ids = [share.0, before.canonical(share.0), after.canonical(share.0)].map(ShareRef);
+            ids.map(|share| (share, user))
+        })
+        .filter(|&(share, user)| before.is_sharer(share, user) || before.is_sharer(share, user_after(user)))
+        .map(|(share, user)| (ShareRef(after.canonical(share.0)), user_after(user)))
+        .collect();
+    for (share, user) in ended {
+        // Whoever departs from a group knows that nothing is shared there any more.
+        let departs = after.share(share).is_some_and(|info| departed.contains(&(info.group, user)));
+        if !departs && !after.is_sharer(share, user) {
             tell(user, Told::ShareEnded { share });
         }
     }
-    let users: BTreeSet<_> = users.into_iter().map(|user| UserRef(after.canonical(user.0))).collect();
+    let users: BTreeSet<_> = users.into_iter().map(user_after).collect();
     for to in users {
         let password = |state: &State| state.account(to).map(|account| account.password_set_by);
         if password(before).is_some_and(|before| password(after) != Some(before)) {
