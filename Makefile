@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all check test bench demo install uninstall deb clean rust rust-tools FORCE
+.PHONY: all check test sim bench demo install uninstall deb clean rust rust-tools FORCE
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -42,6 +42,10 @@ check: rust rust-tools
 # The gate: the checks, then the programs as their users run them.
 test: check all
 	@./test.sh
+
+# Many more seeds of the simulation of trackers in sync than `make check` plays.
+sim: rust
+	@SEEDS=100000 $(RUN_CARGO) test --release --locked --target-dir '$(TARGET_DIR)' --test simulation -- --nocapture
 
 # Loopback only; needs 8 GiB in the temporary folder and 5 GiB in /dev/shm. docs/PERFORMANCE.md says what the parts are.
 bench: rust

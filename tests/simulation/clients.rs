@@ -1,0 +1,101 @@
+//! Commands at random, aimed so that most are possible where they are issued: few names, which both sides of a partition
+//! give away.
+
+use super::told::Made;
+use groupshare::client::split_mix::SplitMix;
+use groupshare::model::digest::{InfoHash, Sha1Digest};
+use groupshare::model::id::{CommandId, GroupRef, UserRef};
+use groupshare::model::manifest::Content;
+use groupshare::model::name::{FileName, GroupId, UserId};
+use groupshare::model::op::PasswordHash;
+use groupshare::model::piece::Layout;
+use groupshare::tracker::accept::Change;
+use groupshare::tracker::state::State;
+
+const USERS: [&str; 4] = ["ann", "ben", "cat", "dan"];
+const GROUPS: [&str; 2] = ["lab", "hub"];
+const FILES: [&str; 2] = ["f", "g"];
+
+/// A command that a client has issued.
+pub struct Command {
+    pub id: CommandId,
+    pub change: Change,
+    /// Whether the client was told that it is carried out, or was before.
+    pub acknowledged: bool,
+}
+
+/// Chance.
+pub struct Dice(pub SplitMix);
+
+impl Dice {
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0.below(bound)
+    }
+
+    pub fn percent(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    pub fn pick<T: Clone>(&mut self, among: &[T]) -> Option<T> {
+        (!among.is_empty()).then(|| among[self.below(among.len())].clone())
+    }
+
+    fn word(&mut self, among: &[&'static str]) -> &'static str {
+        among[self.below(among.len())]
+    }
+}
+
+/// A change that somebody wants to make who sees this state; `n` is its number.
+pub fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> Change {
+    let password = PasswordHash(format!("password {n}").into());
+    let few = made.users.len() < 4 || made.groups.is_empty();
+    let kind = if few || dice.percent(15) { dice.below(30) } else { 4 + dice.below(26) };
+    let users: Vec<UserRef> = made.users.iter().copied().collect();
+    let (Some(user), 2..) = (dice.pick(&users), kind) else {
+        return Change::CreateUser { name: UserId::parse(dice.word(&USERS)).expect("a name"), password };
+    };
+    let groups: Vec<GroupRef> = made.groups.iter().copied().filter(|&group| state.owner(group).is_some()).collect();
+    let (Some(group), 2 | 4..) = (dice.pick(&groups), kind) else {
+        return Change::CreateGroup { user, group: GroupId::parse(dice.word(&GROUPS)).expect("a name") };
+    };
+    let name = state.group_name(group).expect("it exists");
+    let among = |dice: &mut Dice, some: Vec<UserRef>| dice.pick(&some).filter(|_| dice.percent(95)).unwrap_or(user);
+    let mut named = |some: Vec<UserRef>| {
+        let user = among(dice, some);
+        state.account(user).expect("it exists").name
+    };
+    let waiting = named(state.waiting(group).collect());
+    let waiting_user = state.user_named(&waiting).expect("it has this name");
+    let target = named(state.members(group).collect());
+    let owner = among(dice, state.owner(group).into_iter().collect());
+    let member = among(dice, state.members(group).collect());
+    let files = state.files_after(group, None, usize::MAX);
+    let known = dice.pick(&files).filter(|_| dice.percent(60)).map(|file| file.name);
+    let file = known.unwrap_or_else(|| FileName::parse(dice.word(&FILES)).expect("a name"));
+    let sharers = state.share_named(group, &file).map(|info| state.sharers(info.share).collect());
+    let sharer = among(dice, sharers.unwrap_or_default());
+    match kind {
+        2 => Change::ChangePassword { user, password },
+        4..8 => Change::JoinGroup { user, group: name },
+        8..13 => Change::AcceptRequest { user: owner, group: name, target: waiting },
+        13..15 => Change::RejectRequest { user: owner, group: name, target: waiting },
+        15 => Change::LeaveGroup { user: waiting_user, group: name },
+        16..18 => Change::LeaveGroup { user: member, group: name },
+        18..20 => Change::RemoveMember { user: owner, group: name, target },
+        20..25 => Change::Share { user: member, group: name, name: file, content: content(dice.below(2)) },
+        25..28 => Change::StopShare { user: sharer, group: name, name: file },
+        _ => match state.notices(user, usize::MAX).last() {
+            Some(&(through, _)) => Change::ReadNotices { user, through, shown: None },
+            None => Change::LeaveGroup { user, group: name },
+        },
+    }
+}
+
+fn content(n: usize) -> Content {
+    Content {
+        layout: Layout::new(n as u64).expect("small"),
+        sha1: Sha1Digest([n as u8; 20]),
+        info_hash: InfoHash([n as u8; 32]),
+        file_count: 1,
+    }
+}

@@ -1,0 +1,225 @@
+//! What a tracker has told its clients since it started: as the herald does it, batch by batch. It has to add up to what
+//! there is to know.
+
+use super::tracker::Batch;
+use groupshare::model::id::{GroupRef, OpId, OpOrder, ShareRef, UserRef};
+use groupshare::model::notice::Notice;
+use groupshare::model::op::{Op, OpBody};
+use groupshare::tracker::state::State;
+use groupshare::tracker::state::effect::Told as What;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the clients of everybody believe.
+///
+/// Whoever logs in reads the state; so this begins with the state at the start.
+#[derive(Default)]
+pub struct Told {
+    /// What was made in the ops that are known.
+    made: Made,
+    members: BTreeSet<(GroupRef, UserRef)>,
+    keys: BTreeMap<(GroupRef, UserRef), Key>,
+    sharers: BTreeSet<(ShareRef, UserRef)>,
+    passwords: BTreeMap<UserRef, OpId>,
+    notices: BTreeMap<UserRef, Vec<(OpOrder, Notice)>>,
+}
+
+/// What the key of a group is made of.
+type Key = (GroupRef, [u8; 32]);
+
+fn key_of(state: &State, group: GroupRef) -> Key {
+    (GroupRef(state.canonical(group.0)), state.chain(group).expect("it exists"))
+}
+
+/// Everything that some ops have made.
+#[derive(Default)]
+pub struct Made {
+    pub users: BTreeSet<UserRef>,
+    pub groups: BTreeSet<GroupRef>,
+    pub shares: BTreeSet<ShareRef>,
+}
+
+impl Made {
+    /// Takes note of what an op makes.
+    pub fn note(&mut self, op: &Op) {
+        match op.body {
+            OpBody::CreateUser { .. } => drop(self.users.insert(UserRef(op.id))),
+            OpBody::CreateGroup { .. } => drop(self.groups.insert(GroupRef(op.id))),
+            OpBody::CreateShare { .. } => drop(self.shares.insert(ShareRef(op.id))),
+            _ => {}
+        }
+    }
+
+    /// Leaves out what is the same as something else.
+    pub fn canonical(&self, state: &State) -> Self {
+        Self {
+            users: self.users.iter().map(|user| UserRef(state.canonical(user.0))).collect(),
+            groups: self.groups.iter().map(|group| GroupRef(state.canonical(group.0))).collect(),
+            shares: self.shares.iter().map(|share| ShareRef(state.canonical(share.0))).collect(),
+        }
+    }
+
+    /// Who is a member of which group.
+    pub fn members(&self, state: &State) -> BTreeSet<(GroupRef, UserRef)> {
+        self.groups.iter().flat_map(|&group| state.members(group).map(move |user| (group, user))).collect()
+    }
+
+    /// Who shares what.
+    pub fn sharers(&self, state: &State) -> BTreeSet<(ShareRef, UserRef)> {
+        let of = |&user: &UserRef| state.shares_of(user).map(move |info| (info.share, user));
+        self.users.iter().flat_map(of).collect()
+    }
+}
+
+impl Told {
+    /// Nothing was told yet.
+    pub fn new(state: &State, ops: &[Op]) -> Self {
+        let mut made = Made::default();
+        ops.iter().for_each(|op| made.note(op));
+        made = made.canonical(state);
+        let members = made.members(state);
+        let key = |&(group, user): &(GroupRef, UserRef)| ((group, user), key_of(state, group));
+        let password = |&user: &UserRef| state.account(user).map(|account| (user, account.password_set_by));
+        Self {
+            keys: members.iter().map(key).collect(),
+            members,
+            sharers: made.sharers(state),
+            passwords: made.users.iter().filter_map(password).collect(),
+            notices: made.users.iter().map(|&user| (user, state.notices(user, usize::MAX))).collect(),
+            made,
+        }
+    }
+
+    /// Tells what a batch means.
+    pub fn publish(&mut self, batch: &Batch) {
+        let state = &batch.after;
+        batch.ops.iter().for_each(|op| self.made.note(op));
+        self.made = self.made.canonical(state);
+        let moved = if batch.late { self.rekey(state) } else { BTreeSet::new() };
+        for effect in &batch.effects {
+            self.tell(state, effect.to, &effect.what);
+        }
+        for op in &batch.ops {
+            self.begin(state, op);
+        }
+        moved.into_iter().for_each(|user| self.log_in(state, user));
+        self.check(state);
+        if batch.late {
+            self.check_notices(state);
+        }
+    }
+
+    /// Other ids may be the canonical ones now. Whoever has another one has to log in again; gives them.
+    fn rekey(&mut self, state: &State) -> BTreeSet<UserRef> {
+        let moved = self.passwords.keys().map(|user| UserRef(state.canonical(user.0)));
+        let moved = moved.filter(|user| !self.passwords.contains_key(user)).collect();
+        let stays = |user: &UserRef| state.canonical(user.0) == user.0;
+        let group = |group: GroupRef| GroupRef(state.canonical(group.0));
+        let share = |share: ShareRef| ShareRef(state.canonical(share.0));
+        let members = std::mem::take(&mut self.members).into_iter().filter(|(_, user)| stays(user));
+        self.members = members.map(|(of, user)| (group(of), user)).collect();
+        let keys = std::mem::take(&mut self.keys).into_iter().filter(|((_, user), _)| stays(user));
+        self.keys = keys.map(|((of, user), key)| ((group(of), user), key)).collect();
+        let sharers = std::mem::take(&mut self.sharers).into_iter().filter(|(_, user)| stays(user));
+        self.sharers = sharers.map(|(of, user)| (share(of), user)).collect();
+        self.passwords.retain(|user, _| stays(user));
+        self.notices.retain(|user, _| stays(user));
+        moved
+    }
+
+    /// Nobody was logged in as this user; whoever does now reads the state.
+    fn log_in(&mut self, state: &State, user: UserRef) {
+        let made = Made { users: BTreeSet::from([user]), groups: self.made.groups.clone(), shares: BTreeSet::new() };
+        let members = made.members(state).into_iter().filter(|(_, member)| *member == user);
+        for (group, user) in members {
+            self.members.insert((group, user));
+            self.keys.insert((group, user), key_of(state, group));
+        }
+        self.sharers.extend(made.sharers(state));
+        self.passwords.insert(user, state.account(user).expect("it exists").password_set_by);
+        self.notices.insert(user, state.notices(user, usize::MAX));
+    }
+
+    fn tell(&mut self, state: &State, to: UserRef, what: &What) {
+        let mut key = |group, user| {
+            if state.is_member(group, user) {
+                self.keys.insert((group, user), key_of(state, group));
+            }
+        };
+        match *what {
+            What::Joined { group } => {
+                key(group, to);
+                self.members.insert((group, to));
+            }
+            What::KeyChanged { group } => key(group, to),
+            What::Departed { group } => {
+                state.members(group).for_each(|user| key(group, user));
+                self.members.remove(&(group, to));
+                self.keys.remove(&(group, to));
+                self.sharers
+                    .retain(|(share, user)| *user != to || state.share(*share).expect("it exists").group != group);
+            }
+            What::ShareEnded { share } => drop(self.sharers.remove(&(share, to))),
+            What::PasswordChanged => {
+                let account = state.account(to).expect("it exists");
+                self.passwords.insert(to, account.password_set_by);
+            }
+            What::Requested { group, user } => {
+                assert!(state.group_name(group).is_some() && state.account(user).is_some());
+            }
+            What::Noticed { order, ref notice } => {
+                self.notices.entry(to).or_default().push((order, notice.clone()));
+            }
+        }
+    }
+
+    /// Whoever has made an op knows what became of it.
+    fn begin(&mut self, state: &State, op: &Op) {
+        let mut share = |share: ShareRef, user: UserRef| {
+            if state.is_sharer(share, user) {
+                self.sharers.insert((ShareRef(state.canonical(share.0)), UserRef(state.canonical(user.0))));
+            }
+        };
+        match op.body {
+            OpBody::CreateShare { user, .. } => share(ShareRef(op.id), user),
+            OpBody::JoinShare { share: of, user } => share(of, user),
+            OpBody::CreateUser { .. } => {
+                let account = state.account(UserRef(op.id)).expect("it was made");
+                self.passwords.entry(account.user).or_insert(account.password_set_by);
+            }
+            _ => {}
+        }
+    }
+
+    fn check(&self, state: &State) {
+        assert_eq!(self.members, self.made.members(state), "membership that was told, and the one there is");
+        for &(group, user) in &self.members {
+            let known = self.keys.get(&(group, user));
+            assert_eq!(known, Some(&key_of(state, group)), "the key of {group:?} that {user:?} knows");
+        }
+        for &(share, user) in &self.sharers {
+            assert!(state.is_sharer(share, user), "{user:?} was not told that {share:?} has ended");
+        }
+        for (&user, &set_by) in &self.passwords {
+            assert!(state.password_holds(user, set_by), "{user:?} was not told of another password");
+        }
+    }
+
+    /// Takes its time where there are many.
+    pub fn check_notices(&self, state: &State) {
+        for &user in &self.made.users {
+            for notice in state.notices(user, usize::MAX) {
+                assert!(self.has_told(user, &notice), "{user:?} was not told {notice:?}");
+            }
+        }
+    }
+
+    /// Whether this notice was told.
+    pub fn has_told(&self, user: UserRef, notice: &(OpOrder, Notice)) -> bool {
+        self.notices.get(&user).is_some_and(|told| told.contains(notice))
+    }
+
+    /// Everything that was told to users, with what they found at the start.
+    pub fn notices(&self) -> impl Iterator<Item = (UserRef, &(OpOrder, Notice))> {
+        self.notices.iter().flat_map(|(&user, told)| told.iter().map(move |notice| (user, notice)))
+    }
+}
