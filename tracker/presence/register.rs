@@ -357,7 +357,35 @@ impl Register {
         gone
     }
 
+    /// Where shares are about to become one of which a tracker has told the one anew and the other not yet, what it told
+    /// of the other long ago is void: it would be taken for what was told anew.
+    fn leave_doubtful_twins(&mut self, canonical: impl Fn(OpId) -> OpId) {
+        let telling = self.tellers.iter().filter(|(_, teller)| teller.is_telling());
+        let told: Vec<_> =
+            telling.flat_map(|(&home, teller)| teller.told.iter().map(move |&key| (home, key))).collect();
+        for (home, key) in told {
+            let Some(client) = self.clients.get_mut(&key) else {
+                continue;
+            };
+            let in_effect = client.home == Home::At(home);
+            let shares: Vec<ShareRef> = match client.claim(home) {
+                Some(claim) => claim.swarms.shares().collect(),
+                None => client.shares.iter().copied().collect(),
+            };
+            let mut twins: BTreeMap<OpId, Vec<ShareRef>> = BTreeMap::new();
+            shares.into_iter().for_each(|share| twins.entry(canonical(share.0)).or_default().push(share));
+            let doubtful = |twins: &Vec<ShareRef>| self.tellers[&home].doubtful(key, twins);
+            let void: Vec<_> = twins.values().filter(|twins| twins.len() > 1).flat_map(doubtful).collect();
+            match client.claim(home) {
+                Some(claim) => claim.swarms.leave_where(key, |share, _| void.contains(&share)),
+                None if in_effect => void.into_iter().for_each(|share| self.leave_swarm(key, share)),
+                None => {}
+            }
+        }
+    }
+
     pub(super) fn rekey(&mut self, canonical: impl Fn(OpId) -> OpId) {
+        self.leave_doubtful_twins(&canonical);
         self.tellers.values_mut().for_each(|teller| teller.rekey(&canonical));
         let claims = self.clients.values_mut().flat_map(|client| &mut client.claims);
         claims.for_each(|claim| drop(claim.swarms.rekey(&canonical)));

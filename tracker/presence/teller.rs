@@ -35,6 +35,11 @@ impl Teller {
         self.confirmed = Some(Confirmed::default());
     }
 
+    /// Whether it has not told everything yet.
+    pub(super) fn is_telling(&self) -> bool {
+        self.confirmed.is_some()
+    }
+
     /// It tells of a client.
     pub(super) fn confirm(&mut self, key: ClientKey) {
         self.told.insert(key);
@@ -49,6 +54,16 @@ impl Teller {
             confirmed.holdings.insert((key, share));
         }
         self.told.contains(&key)
+    }
+
+    /// Of these shares of a client the ones that it has not told anew while it has told others.
+    pub(super) fn doubtful(&self, key: ClientKey, shares: &[ShareRef]) -> Vec<ShareRef> {
+        let Some(confirmed) = &self.confirmed else {
+            return Vec::new();
+        };
+        let (told, rest): (Vec<_>, Vec<_>) =
+            shares.iter().partition(|&&share| confirmed.holdings.contains(&(key, share)));
+        if told.is_empty() { Vec::new() } else { rest }
     }
 
     /// It has told everything: gives what that was.
