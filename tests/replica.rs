@@ -12,14 +12,14 @@ use groupshare::tracker::replica::{Other, Standing};
 use groupshare::tracker::server::{Server, Settings};
 use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{Reply, Request};
-use groupshare::wire::codec::List;
-use groupshare::wire::conn::{self, Timed};
+use groupshare::wire::codec::{Blob, List};
+use groupshare::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver, Sender, Timed};
 use groupshare::wire::error::Code;
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::handshake::tracker_to_tracker;
 use groupshare::wire::tracker_tracker::Link;
 use parking_lot::Mutex;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -182,16 +182,19 @@ fn both_sides_of_a_partition_go_on_and_agree_afterwards() {
     assert!(!told.has("DIFFER"));
 }
 
-/// A log of this many accounts, made by a tracker of that number.
-fn log_of(number: u16, count: u64) -> (State, MemoryLog) {
-    let origin = Origin { tracker: number, incarnation: 1 };
-    let op = |seq| Op {
-        id: OpId { origin, seq },
-        lamport: seq,
+/// The op by which a tracker of that number makes an account.
+fn account(number: u16, seq: u64, lamport: u64) -> Op {
+    Op {
+        id: OpId { origin: Origin { tracker: number, incarnation: 1 }, seq },
+        lamport,
         command: CommandId((u128::from(number) << 64 | u128::from(seq)).to_be_bytes()),
         body: OpBody::CreateUser { name: user(&format!("u{number}-{seq}")), password: PasswordHash("none".into()) },
-    };
-    let ops: Vec<Op> = (1..=count).map(op).collect();
+    }
+}
+
+/// A log of this many accounts, made by a tracker of that number.
+fn log_of(number: u16, count: u64) -> (State, MemoryLog) {
+    let ops: Vec<Op> = (1..=count).map(|seq| account(number, seq, seq)).collect();
     let (mut state, mut log) = (State::new(), MemoryLog::default());
     ops.iter().for_each(|op| state.apply(op));
     log.append(&ops).expect("memory");
@@ -243,26 +246,110 @@ fn a_retired_tracker_is_turned_away_also_after_a_restart_of_the_others() {
     alice.create_group("alone");
 }
 
-#[test]
-fn a_tracker_that_takes_nothing_slows_nobody() {
-    let one = tracker(1, &[]);
-    let stream = TcpStream::connect(one.addr).expect("connects");
+/// A link to a tracker, from tracker 2 with an empty disk, under the test's control.
+fn link_to(tracker: &TestTracker) -> (Receiver, Arc<Sender>) {
+    let stream = TcpStream::connect(tracker.addr).expect("connects");
     let (id, key) = cluster().link_key();
     let keys = tracker_to_tracker(&mut Timed::new(&stream, LONG), id, &key).expect("the same key");
-    let (_receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, false).expect("a socket");
+    let (receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, false).expect("a socket");
     let hello = Link::Hello { tracker: 2, instance: [2; 16], seen: List::first_of(Vec::new()) };
     sender.send(UNASKED, &hello).expect("sent");
-    wait_until("it is connected", || {
-        one.server.status().others.iter().any(|other| matches!(other.standing, Standing::Connected { .. }))
+    (receiver, sender)
+}
+
+/// Waits for a message that fits; gives what it makes of it. Fails if the link ends.
+fn hear<T>(receiver: &mut Receiver, mut fits: impl FnMut(Link) -> Option<T>) -> T {
+    let deadline = Instant::now() + LONG;
+    loop {
+        assert!(Instant::now() < deadline, "not heard");
+        let message = receiver.recv(LONG).expect("the link lasts").message::<Link>().expect("well formed");
+        if let Some(heard) = fits(message) {
+            return heard;
+        }
+    }
+}
+
+/// The next time that the tracker says how much it has.
+fn hear_count(receiver: &mut Receiver, count: u64) {
+    hear(receiver, |message| match message {
+        Link::Have { seen, .. } => (seen.iter().map(|seen| seen.seq).sum::<u64>() == count).then_some(()),
+        _ => None,
     });
-    // Far more than sockets hold: manifests of 800 KB each.
-    let mut alice = one.user("alice");
+}
+
+fn send_ops(sender: &Sender, ops: impl Iterator<Item = Op>) {
+    let ops: Vec<Op> = ops.collect();
+    for lot in ops.chunks(1000) {
+        sender.send(UNASKED, &Link::Ops { ops: List::new(lot.to_vec()).expect("few") }).expect("sent");
+    }
+}
+
+/// Somebody shares this many times a manifest of 800 KB; twenty of them are far more than sockets hold.
+fn share_a_lot(tracker: &TestTracker, count: u8) {
+    let mut alice = tracker.user("alice");
     alice.create_group("lab");
-    for seed in 0..20 {
+    for seed in 0..count {
         let (bytes, content) = manifest("film.mkv", 40_000, seed);
         alice.put_manifest("lab", &bytes, &content);
         alice.share("lab", "film.mkv", &content);
     }
+}
+
+#[test]
+fn a_link_that_was_busy_while_the_feed_went_past_it_goes_on() {
+    let one = tracker(1, &[]);
+    share_a_lot(&one, 20);
+    let known = one.server.core().state().op_count();
+    let (mut receiver, sender) = link_to(&one);
+    // While it waits for this side to read, more ops come in from here than the feed keeps.
+    send_ops(&sender, (1..=20_000).map(|seq| account(2, seq, known + seq)));
+    wait_until("all are taken", || one.server.core().state().op_count() == known + 20_000);
+    hear_count(&mut receiver, known + 20_000);
+}
+
+#[test]
+fn a_tracker_that_hangs_keeps_no_other_from_stopping() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let TestTracker { server, .. } = tracker(2, &[(1, listener.local_addr().expect("bound"))]);
+    let _called = listener.accept().expect("it calls");
+    let begun = Instant::now();
+    server.stop();
+    assert!(begun.elapsed() < HANDSHAKE_DEADLINE / 2, "it waited for the other one");
+}
+
+#[test]
+fn a_manifest_that_is_damaged_at_another_tracker_keeps_no_changes_back() {
+    let told = Told::default();
+    let one = TestTracker::start_with(|settings| told.set(settings));
+    let (mut receiver, sender) = link_to(&one);
+    let (bytes, content) = manifest("film.mkv", 3, 1);
+    let damaged = Blob::new(bytes.iter().map(|byte| byte ^ 1).collect()).expect("short");
+    let (total, info_hash) = (bytes.len() as u32, content.info_hash);
+    sender.send(UNASKED, &Link::Manifest { info_hash, total, offset: 0, part: damaged }).expect("sent");
+    send_ops(&sender, [account(2, 1, 1)].into_iter());
+    hear_count(&mut receiver, 1);
+    assert!(told.has("is damaged at tracker 2"));
+}
+
+#[test]
+fn what_cannot_be_read_back_for_another_tracker_is_told() {
+    let told = Told::default();
+    let one = TestTracker::start_with(|settings| {
+        told.set(settings);
+        (settings.state, settings.source) = (log_of(1, 10).0, Arc::new(log_of(1, 7).1));
+    });
+    let _link = link_to(&one);
+    wait_until("it is told", || told.has("tracker 2 is not connected: 3 changes cannot be read back"));
+}
+
+#[test]
+fn a_tracker_that_takes_nothing_slows_nobody() {
+    let one = tracker(1, &[]);
+    let (_receiver, _sender) = link_to(&one);
+    wait_until("it is connected", || {
+        one.server.status().others.iter().any(|other| matches!(other.standing, Standing::Connected { .. }))
+    });
+    share_a_lot(&one, 20);
     let behind = |other: &Other| matches!(other.standing, Standing::Connected { there_behind: 22.., .. });
     assert!(one.server.status().others.iter().any(behind), "{}", one.server.status());
 }

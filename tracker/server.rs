@@ -289,7 +289,6 @@ impl Server {
 
     fn shut_down(&mut self) {
         self.acceptor.close();
-        self.dialer.iter().for_each(Dialer::close);
         self.core.replica.close();
         self.dialer = None;
         // A thread that panicked has printed so; there is nothing else to learn from joining it.

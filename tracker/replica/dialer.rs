@@ -6,7 +6,7 @@ use crate::wire::conn::{HANDSHAKE_DEADLINE, Timed};
 use crate::wire::handshake::tracker_to_tracker;
 use parking_lot::{Condvar, Mutex};
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -18,30 +18,52 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// Threads that call, one for each tracker with a lower number. Dropping it ends them; the links are ended by
-/// [`super::Replica::close`].
+/// Threads that call, one for each tracker with a lower number. Dropping it ends them and their links.
 pub struct Dialer {
-    closing: Arc<Closing>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<(Arc<Closing>, JoinHandle<()>)>,
 }
 
+/// How the one who closes the tracker and a thread that calls come together.
 #[derive(Default)]
 struct Closing {
-    closed: Mutex<bool>,
+    inner: Mutex<Inner>,
     told: Condvar,
 }
 
+#[derive(Default)]
+struct Inner {
+    closed: bool,
+    /// The connection on which the thread may wait for the other tracker.
+    calling: Option<Arc<TcpStream>>,
+}
+
 impl Closing {
+    fn close(&self) {
+        let mut inner = self.inner.lock();
+        inner.closed = true;
+        // Fails if the connection is gone already.
+        let _ = inner.calling.take().map(|stream| stream.shutdown(Shutdown::Both));
+        drop(inner);
+        self.told.notify_all();
+    }
+
+    /// The thread waits on this connection from now on, or on none; false if it is time to end.
+    fn set_calling(&self, stream: Option<Arc<TcpStream>>) -> bool {
+        let mut inner = self.inner.lock();
+        inner.calling = stream;
+        !inner.closed
+    }
+
     /// Waits for this long; false if it is time to end.
     fn pause(&self, time: Duration) -> bool {
         let until = Instant::now() + time;
-        let mut closed = self.closed.lock();
-        while !*closed {
-            if self.told.wait_until(&mut closed, until).timed_out() {
+        let mut inner = self.inner.lock();
+        while !inner.closed {
+            if self.told.wait_until(&mut inner, until).timed_out() {
                 break;
             }
         }
-        !*closed
+        !inner.closed
     }
 }
 
@@ -51,26 +73,21 @@ impl Dialer {
     /// Errors: no thread can be started.
     pub fn start(core: &Arc<Core>) -> io::Result<Self> {
         let me = &core.replica.me;
-        let mut dialer = Self { closing: Arc::default(), threads: Vec::new() };
+        let mut dialer = Self { threads: Vec::new() };
         for &(number, addr) in me.others.iter().filter(|(number, _)| *number < me.origin.tracker) {
-            let (core, closing) = (Arc::clone(core), Arc::clone(&dialer.closing));
-            let run = move || keep_calling(&core, number, addr, &closing);
-            dialer.threads.push(thread::Builder::new().name(format!("link-{number}")).spawn(run)?);
+            let closing: Arc<Closing> = Arc::default();
+            let (core, told) = (Arc::clone(core), Arc::clone(&closing));
+            let run = move || keep_calling(&core, number, addr, &told);
+            dialer.threads.push((closing, thread::Builder::new().name(format!("link-{number}")).spawn(run)?));
         }
         Ok(dialer)
-    }
-
-    /// Calls no more.
-    pub fn close(&self) {
-        *self.closing.closed.lock() = true;
-        self.closing.told.notify_all();
     }
 }
 
 impl Drop for Dialer {
     fn drop(&mut self) {
-        self.close();
-        for thread in self.threads.drain(..) {
+        self.threads.iter().for_each(|(closing, _)| closing.close());
+        for (_, thread) in self.threads.drain(..) {
             // A thread that panicked has printed so.
             let _ = thread.join();
         }
@@ -81,7 +98,9 @@ fn keep_calling(core: &Core, number: u16, addr: SocketAddr, closing: &Closing) {
     let mut pause = PAUSE_MIN;
     while !core.replica.roll.is_retired(number) {
         let begun = Instant::now();
-        if let Err(why) = call(core, number, addr) {
+        let ended = call(core, number, addr, closing);
+        closing.set_calling(None);
+        if let Err(why) = ended {
             core.replica.lost(number, &why);
         }
         // A link that lasted was a good one.
@@ -92,10 +111,14 @@ fn keep_calling(core: &Core, number: u16, addr: SocketAddr, closing: &Closing) {
     }
 }
 
-fn call(core: &Core, number: u16, addr: SocketAddr) -> Result<(), String> {
+fn call(core: &Core, number: u16, addr: SocketAddr, closing: &Closing) -> Result<(), String> {
     let stream = TcpStream::connect_timeout(&addr, CONNECT_MAX).map_err(|error| crate::sys::reason(&error))?;
+    let stream = Arc::new(stream);
+    if !closing.set_calling(Some(Arc::clone(&stream))) {
+        return Ok(());
+    }
     let (key_id, key) = core.identity.link_key();
     let keys = tracker_to_tracker(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), key_id, &key);
     let keys = keys.map_err(|error| error.to_string())?;
-    serve(core, &Arc::new(stream), keys, Some(number), || {})
+    serve(core, &stream, keys, Some(number), || {})
 }

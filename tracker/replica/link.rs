@@ -4,6 +4,7 @@ use super::bell::Bell;
 use super::knowledge::Knowledge;
 use super::outgoing::{Outgoing, seen};
 use super::roll::{Far, Live};
+use crate::model::digest::InfoHash;
 use crate::model::id::{ClientId, ShareRef, UserRef};
 use crate::model::op::Op;
 use crate::tracker::core::Core;
@@ -98,23 +99,27 @@ fn greeting(receiver: &mut Receiver) -> Result<(u16, [u8; 16], Vec<Seen>), Strin
 
 /// Sends and takes until either ends.
 fn exchange(core: &Core, number: u16, live: &Arc<Live>, receiver: &mut Receiver) -> Result<(), String> {
-    let mut incoming = Incoming { core, number, live, upload: None, early: BTreeMap::new(), late: Vec::new() };
+    let mut incoming =
+        Incoming { core, number, live, upload: None, bad: None, early: BTreeMap::new(), late: Vec::new() };
     core.presence.begin_telling(number, Instant::now());
     thread::scope(|scope| {
         let name = format!("link-{number}-out");
         let send = || {
-            // Whatever ends it ends the link, and the other thread tells why.
-            let _ = Outgoing::new(core, live).run();
+            let sent = Outgoing::new(core, live).run();
+            // If the link has ended already, the other thread tells why.
+            let why = sent.err().filter(|_| !live.sender.is_over());
             live.sender.end();
+            why.map(|error| crate::sys::reason(&error))
         };
-        let sending = thread::Builder::new().name(name).spawn_scoped(scope, send);
-        let ended = match sending {
-            Ok(_) => incoming.run(receiver),
-            Err(error) => Err(crate::sys::reason(&error)),
+        let sending = match thread::Builder::new().name(name).spawn_scoped(scope, send) {
+            Ok(sending) => sending,
+            Err(error) => return Err(crate::sys::reason(&error)),
         };
+        let ended = incoming.run(receiver);
         live.sender.end();
         live.bell.ring();
-        ended
+        // A thread that panicked has printed so.
+        sending.join().ok().flatten().map_or(ended, Err)
     })
 }
 
@@ -127,6 +132,8 @@ struct Incoming<'a> {
     number: u16,
     live: &'a Live,
     upload: Option<Upload>,
+    /// The last manifest that was not valid.
+    bad: Option<InfoHash>,
     /// What clients hold of shares that are not known yet: the op may be on its way through another tracker.
     early: BTreeMap<(ClientKey, ShareRef), Holding>,
     /// Ops of which the first comes before some that are known here, held while the far side has more to give: whatever
@@ -146,6 +153,10 @@ impl Incoming<'_> {
         loop {
             let frame = receiver.recv(SILENCE_MAX).map_err(|error| error.to_string())?;
             let message = frame.message::<Link>().map_err(|error| error.to_string())?;
+            if self.live.sender.is_over() {
+                // Another link has taken its place, and what is left in this one would be told late.
+                return Err("the link was ended".into());
+            }
             let now = Instant::now();
             self.live.far.lock().heard = now;
             self.core.presence.heard_of_home(self.number, now);
@@ -162,7 +173,7 @@ impl Incoming<'_> {
             Link::Refused { code, about } => return Err(refusal(code, &about)),
             Link::Manifest { info_hash, total, offset, part } => {
                 let part = Part { info_hash, total, offset, bytes: part.as_bytes() };
-                self.core.manifests.put(&mut self.upload, part)?;
+                self.put_manifest(part)?;
             }
             Link::Ops { ops } => {
                 let ops = ops.to_vec();
@@ -209,6 +220,21 @@ impl Incoming<'_> {
         match std::mem::take(&mut self.late) {
             late if late.is_empty() => Ok(()),
             late => self.core.committer.receive(late),
+        }
+    }
+
+    /// Takes a part of a manifest. One that is damaged at the other tracker keeps no changes back: this tracker does
+    /// without it until somebody brings it.
+    fn put_manifest(&mut self, part: Part<'_>) -> Result<(), Refusal> {
+        match self.core.manifests.put(&mut self.upload, part) {
+            Err(refusal) if refusal.code == Code::BadManifest => {
+                if self.bad.replace(part.info_hash) != Some(part.info_hash) {
+                    let (number, name) = (self.number, part.info_hash);
+                    (self.core.replica.warn)(&format!("the manifest {name} is damaged at tracker {number}: {refusal}"));
+                }
+                Ok(())
+            }
+            taken => taken,
         }
     }
 

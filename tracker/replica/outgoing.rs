@@ -93,7 +93,11 @@ impl<'a> Outgoing<'a> {
         });
         gone?;
         read.map_err(io::Error::other)?;
-        self.give(lot)
+        self.give(lot)?;
+        match self.live.far.lock().knowledge.lacks(&state) {
+            0 => Ok(()),
+            missing => Err(io::Error::other(format!("{missing} changes cannot be read back from the journal"))),
+        }
     }
 
     /// Gives what is new in the feed.
