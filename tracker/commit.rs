@@ -143,7 +143,7 @@ struct Shared {
 /// Everything that is not yet durable.
 ///
 /// Invariants: the ledger holds the durable ops, the batch that the log works on, and `ops`; `underway` holds exactly the
-/// commands of those that are not durable.
+/// commands of those that are not durable, each with the last batch that has it.
 struct Lead {
     ledger: Ledger,
     /// The ops that wait for the log, what they have caused, and the batch they will form.
@@ -151,6 +151,8 @@ struct Lead {
     effects: Vec<Effect>,
     late: bool,
     batch: Arc<Batch>,
+    /// The batch that the log works on.
+    writing: Option<Arc<Batch>>,
     underway: HashMap<CommandId, Arc<Batch>>,
     /// Why the last append failed; gone when one succeeds.
     trouble: Option<AppendError>,
@@ -168,7 +170,7 @@ impl Lead {
 
     /// The last batch that is not durable, if there is one: once it is, so is all that the ledger holds.
     fn youngest(&self) -> Option<&Arc<Batch>> {
-        if self.ops.is_empty() { self.underway.values().next() } else { Some(&self.batch) }
+        if self.ops.is_empty() { self.writing.as_ref() } else { Some(&self.batch) }
     }
 }
 
@@ -249,6 +251,7 @@ impl Committer {
             effects: Vec::new(),
             late: false,
             batch: Arc::default(),
+            writing: None,
             underway: HashMap::new(),
             trouble: None,
             closing: false,
@@ -349,7 +352,15 @@ impl Shared {
             }
             true
         });
-        read.map_err(|why| Refusal::about(Code::Unavailable, why)).map(|()| ops)
+        read.map_err(|why| Refusal::about(Code::Unavailable, why))?;
+        // A fold of some of them only would pass for the state.
+        match durable.op_count().saturating_sub(ops.len() as u64) {
+            0 => Ok(ops),
+            missing => {
+                let about = format!("{missing} changes cannot be read back from the journal");
+                Err(Refusal::about(Code::Unavailable, about))
+            }
+        }
     }
 
     /// The batch in which these ops will be; `None` if all are durable.
@@ -398,13 +409,19 @@ impl Shared {
             // What one op has caused goes by ids that may be aliases since a later one came.
             effects.iter_mut().for_each(|effect| effect.rekey(after));
         }
-        Some((published, std::mem::take(&mut lead.batch)))
+        let batch = std::mem::take(&mut lead.batch);
+        lead.writing = Some(Arc::clone(&batch));
+        Some((published, batch))
     }
 
-    fn publish(&self, published: &Published) {
+    fn publish(&self, published: &Published, batch: &Arc<Batch>) {
         let mut lead = self.lead.lock();
+        lead.writing = None;
         for op in &published.ops {
-            lead.underway.remove(&op.command);
+            // The same command may have come again from another tracker, in a batch that follows.
+            if lead.underway.get(&op.command).is_some_and(|last| Arc::ptr_eq(last, batch)) {
+                lead.underway.remove(&op.command);
+            }
         }
         lead.trouble = None;
         lead.ledger.settle(&published.after);
@@ -422,10 +439,11 @@ impl Shared {
         lead.late = false;
         lead.trouble = Some(error);
         let gathering = std::mem::take(&mut lead.batch);
-        let underway = std::mem::take(&mut lead.underway);
+        let writing = lead.writing.take();
+        lead.underway.clear();
         drop(lead);
         let mut reactions = gathering.settle(Err(refusal.clone()));
-        reactions.extend(underway.values().flat_map(|batch| batch.settle(Err(refusal.clone()))));
+        reactions.extend(writing.iter().flat_map(|batch| batch.settle(Err(refusal.clone()))));
         Settled { published: None, outcome: Err(refusal), reactions }
     }
 }
@@ -442,7 +460,7 @@ impl Writer {
         while let Some((published, batch)) = self.shared.next() {
             match self.log.append(&published.ops) {
                 Ok(()) => {
-                    self.shared.publish(&published);
+                    self.shared.publish(&published, &batch);
                     let reactions = batch.settle(Ok(()));
                     let after = Arc::clone(&published.after);
                     (self.sink)(Settled { published: Some(published), outcome: Ok(()), reactions });
@@ -474,6 +492,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     const ORIGIN: Origin = Origin { tracker: 1, incarnation: 1 };
+    const THERE: Origin = Origin { tracker: 2, incarnation: 1 };
 
     /// A log under the test's control: it tells of every batch it is given and answers what the test says, or success
     /// once the test no longer answers.
@@ -503,6 +522,12 @@ mod tests {
     impl Waiting {
         fn is_settled(&self) -> bool {
             self.1.progress.lock().outcome.is_some()
+        }
+
+        /// Whether the answer is no; false if there is none soon.
+        fn is_refused(&self) -> bool {
+            let told = self.1.wait(Duration::from_secs(5));
+            self.is_settled() && told.is_err()
         }
 
         fn answer(self) -> Result<Committed, Refusal> {
@@ -740,6 +765,49 @@ mod tests {
             .then(Box::new(move |outcome| told_to.send((4, outcome.map_err(|_| Code::Closing))).expect("heard")));
         assert_eq!(told.recv_timeout(Duration::ZERO), Ok((4, Ok(()))));
         assert!(told.is_empty());
+    }
+
+    #[test]
+    fn a_command_that_comes_again_from_another_tracker_leaves_nobody_waiting() {
+        let bench = Bench::new();
+        let ours = bench.create(1, "a");
+        bench.next_batch();
+        let id = OpId { origin: THERE, seq: 1 };
+        let body = OpBody::CreateUser { name: UserId::parse("a").expect("a name"), password: PasswordHash("p".into()) };
+        let again = Op { id, lamport: 1, command: command(1), body };
+        let theirs = bench.committer.shared.receive(vec![again.clone()]).expect("taken").expect("is not durable yet");
+        bench.answer(Err(AppendError::Full("full".into())));
+        assert!(ours.is_refused() && theirs.wait(COMMIT_WAIT_MAX).is_err());
+
+        // The other way round: the first one is durable, the second one still is not.
+        let ours = bench.create(1, "a");
+        bench.next_batch();
+        bench.committer.shared.receive(vec![again]).expect("taken").expect("is not durable yet");
+        bench.answer(Ok(()));
+        assert_eq!(ours.answer(), op(1));
+        bench.next_batch();
+        let (_, pending) = bench.committer.begin(command(1), &create("a")).expect("known");
+        assert!(pending.is_some(), "what it is known by now is not durable");
+        bench.answer(Ok(()));
+    }
+
+    #[test]
+    fn a_log_that_gives_back_less_than_it_kept_changes_nothing() {
+        let kept = Op {
+            id: OpId { origin: ORIGIN, seq: 1 },
+            lamport: 5,
+            command: command(1),
+            body: OpBody::CreateUser { name: UserId::parse("a").expect("a name"), password: PasswordHash("p".into()) },
+        };
+        let mut state = State::new();
+        state.apply(&kept);
+        let log = Box::new(MemoryLog::default());
+        let committer = Committer::start(ORIGIN, state, log, nothing(), Box::new(Settled::react)).expect("starts");
+        let early = Op { id: OpId { origin: THERE, seq: 1 }, lamport: 1, command: command(2), body: kept.body };
+        let refusal = committer.receive(vec![early]).expect_err("is refused");
+        assert_eq!(refusal.code, Code::Unavailable);
+        assert_eq!(committer.submit(command(3), &create("b")), op(2));
+        assert_eq!(committer.state().user_count(), 2);
     }
 
     #[test]
