@@ -7,9 +7,13 @@ use super::state::State;
 use super::state::effect::{Candidates, Effect, between};
 use crate::model::id::{CommandId, OpId, Origin};
 use crate::model::op::Op;
-use crate::wire::error::Refusal;
+use crate::wire::error::{Code, Refusal};
 use std::collections::{BTreeMap, HashMap};
 use window::Window;
+
+/// By how much more than every counter known here that of an op may be: more ops than that there are none. So a counter
+/// gone wild at another tracker cannot use up the numbers.
+const LEAP_MAX: u64 = 1 << 32;
 
 /// What became of a change.
 #[derive(Debug)]
@@ -77,9 +81,17 @@ impl Ledger {
     /// Takes ops of other trackers: those that were not known and follow without a gap on what was. `all` gives every
     /// durable op; it is asked only if one comes later than any did for a long time.
     ///
-    /// Errors: that of `all`; then nothing was taken.
-    pub fn receive<E>(&mut self, ops: Vec<Op>, all: impl FnOnce() -> Result<Vec<Op>, E>) -> Result<Received, E> {
+    /// Refusals: those of `all`; `Malformed` if no tracker can have issued such ops. Then nothing was taken.
+    pub fn receive(
+        &mut self,
+        ops: Vec<Op>,
+        all: impl FnOnce() -> Result<Vec<Op>, Refusal>,
+    ) -> Result<Received, Refusal> {
         let ops = self.unknown(ops);
+        let highest = self.state.lamport().saturating_add(LEAP_MAX);
+        if ops.iter().any(|op| op.lamport > highest) {
+            return Err(impossible());
+        }
         let mut last = self.state.last();
         let in_order = ops.iter().all(|op| last.replace(op.order()).is_none_or(|last| last < op.order()));
         if in_order {
@@ -100,7 +112,13 @@ impl Ledger {
         };
         let mut candidates = Candidates::default();
         again.iter().for_each(|op| candidates.note(op));
+        let ascend = again.windows(2).all(|pair| pair[0].order() < pair[1].order());
         again.into_iter().for_each(|op| self.append(op));
+        if !ascend || self.state.op_count() != before.op_count() + ops.len() as u64 {
+            // Two in one place, or those of one origin in another order than that of their sequences.
+            self.reset(&before);
+            return Err(impossible());
+        }
         let effects = between(&before, &self.state, candidates);
         Ok(Received { ops, effects, late: true })
     }
@@ -121,22 +139,28 @@ impl Ledger {
     fn reopen(&mut self, late: Vec<Op>, durable: Vec<Op>) -> Vec<Op> {
         let mut all: BTreeMap<_, _> = durable.into_iter().map(|op| (op.order(), op)).collect();
         all.extend(self.window.ops().map(|op| (op.order(), op.clone())));
-        all.extend(late.into_iter().map(|op| (op.order(), op)));
+        for op in late {
+            all.entry(op.order()).or_insert(op);
+        }
         self.state = State::new();
         self.window = Window::new(State::new());
         all.into_values().collect()
     }
 
-    /// Takes back every op that is not part of the durable state.
-    pub fn reset(&mut self, durable: &State) {
-        self.window.retain(durable);
-        self.state = durable.clone();
+    /// Takes back every op that is not part of a state in which nothing else is lacking, the durable one for instance.
+    pub fn reset(&mut self, to: &State) {
+        self.window.retain(to);
+        self.state = to.clone();
     }
 
     /// Takes note of what has become durable: very old ops need not be kept in memory then.
     pub fn settle(&mut self, durable: &State) {
         self.window.trim(durable);
     }
+}
+
+fn impossible() -> Refusal {
+    Refusal::about(Code::Malformed, "changes that no tracker can have made")
 }
 
 #[cfg(test)]
@@ -148,18 +172,16 @@ mod tests {
     use crate::tracker::state::check::{content, histories};
     use crate::tracker::state::effect::Told;
     use proptest::prelude::*;
-    use std::convert::Infallible;
 
     const HERE: Origin = Origin { tracker: 1, incarnation: 1 };
     const THERE: Origin = Origin { tracker: 2, incarnation: 7 };
 
-    fn nothing() -> Result<Vec<Op>, Infallible> {
+    fn nothing() -> Result<Vec<Op>, Refusal> {
         Ok(Vec::new())
     }
 
     fn take(ledger: &mut Ledger, ops: &[Op]) -> Received {
-        let Ok(received) = ledger.receive(ops.to_vec(), nothing);
-        received
+        ledger.receive(ops.to_vec(), nothing).expect("taken")
     }
 
     fn user(name: &str) -> Change {
@@ -257,6 +279,38 @@ mod tests {
         assert_eq!(ledger.state().user_count(), 3);
     }
 
+    #[test]
+    fn ops_that_no_tracker_can_have_made_change_nothing() {
+        let mut there = Ledger::new(THERE, State::new());
+        let theirs =
+            [make(&mut there, 1, &user("a")), make(&mut there, 2, &user("b")), make(&mut there, 3, &user("c"))];
+        let refused = |ledger: &mut Ledger, ops: Vec<Op>, all: &[Op]| {
+            let digest = ledger.state().digest();
+            let refusal = ledger.receive(ops, || Ok(all.to_vec())).expect_err("is refused");
+            assert_eq!((refusal.code, ledger.state().digest()), (Code::Malformed, digest));
+        };
+        let with = |op: &Op, lamport| Op { lamport, ..op.clone() };
+        let mut here = Ledger::new(HERE, State::new());
+        let own = make(&mut here, 9, &user("zoe"));
+        refused(&mut here, vec![with(&theirs[0], u64::MAX)], &[]);
+        refused(&mut here, vec![with(&theirs[0], 7), with(&theirs[1], 7)], &[]);
+        refused(&mut here, vec![with(&theirs[0], 7), with(&theirs[1], 6)], &[]);
+        take(&mut here, &[with(&theirs[0], 7), with(&theirs[1], 8)]);
+        refused(&mut here, vec![with(&theirs[2], 7)], &[]);
+        refused(&mut here, vec![with(&theirs[2], 1)], &[]);
+        // Later than the window goes back.
+        let all = [own, with(&theirs[0], 7), with(&theirs[1], 8)];
+        let mut again = Ledger::new(HERE, here.state().clone());
+        refused(&mut again, vec![with(&theirs[2], 7)], &all);
+        refused(&mut again, vec![with(&theirs[2], 5)], &all);
+        for ledger in [&mut here, &mut again] {
+            let received = ledger.receive(vec![with(&theirs[2], 9)], || Ok(all.to_vec())).expect("taken");
+            assert_eq!((received.ops.len(), ledger.state().user_count()), (1, 4));
+            assert_eq!(make(ledger, 10, &user("yan")).id.seq, 2);
+        }
+        assert_eq!(here.state().digest(), again.state().digest());
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -295,7 +349,7 @@ mod tests {
             let mut ledger = Ledger::new(HERE, start);
             let mut members: std::collections::BTreeSet<(GroupRef, UserRef)> = Default::default();
             for lot in arrival[known..].chunks(usize::from(picks[0]) % 5 + 1) {
-                let Ok(received) = ledger.receive(lot.to_vec(), || Ok::<_, Infallible>(durable.clone()));
+                let received = ledger.receive(lot.to_vec(), || Ok(durable.clone())).expect("taken");
                 prop_assert_eq!(&received.ops, lot);
                 for effect in received.effects {
                     match effect.what {

@@ -10,7 +10,6 @@ use groupshare::tracker::ledger::{Ledger, Submission};
 use groupshare::tracker::state::State;
 use groupshare::tracker::state::effect::Effect;
 use groupshare::wire::error::Refusal;
-use std::convert::Infallible;
 
 /// A tracker.
 pub struct Tracker {
@@ -151,7 +150,7 @@ impl Tracker {
         }
         let Running { ledger, durable, .. } = run;
         let known = || self.disk.iter().filter(|op| op.id.seq <= durable.seen(op.id.origin)).cloned().collect();
-        let Ok(received) = ledger.receive(ops, || Ok::<_, Infallible>(known()));
+        let received = ledger.receive(ops, || Ok(known())).expect("a tracker made them");
         let batch = if received.ops.is_empty() { run.youngest() } else { Some(&mut run.gathering) };
         let Some(batch) = batch else { return Ok(false) };
         batch.ops.extend(received.ops);
