@@ -130,7 +130,8 @@ pub struct Committer {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What submitters, readers and the writer share. No lock is held while the log works or the sink runs; where both are
+/// What submitters, readers and the writer share. No lock is held while the log works or the sink runs, but `lead` is
+/// while old ops are read again for one that comes very late: changes wait then, readers do not. Where both are
 /// held, `lead` was taken before `durable`.
 struct Shared {
     source: Arc<dyn OpSource>,

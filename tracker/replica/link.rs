@@ -69,8 +69,12 @@ pub fn serve(
     }
     if let Err(refusal) = core.replica.roll.enter(number, &live) {
         if called.is_none() && refusal.code == Code::TrackerNumber {
-            let from = stream.peer_addr().map_or_else(|_| "an unknown address".into(), |addr| addr.to_string());
-            (core.replica.warn)(&format!("another tracker runs under the number {number}, it called from {from}"));
+            let from = stream.peer_addr().map_or_else(|_| "an unknown address".into(), |addr| addr.ip().to_string());
+            let line = format!("another tracker runs under the number {number}, it called from {from}");
+            // It calls again and again; the operator is told once.
+            if core.replica.roll.accuse(&line) {
+                (core.replica.warn)(&line);
+            }
         }
         // If this does not arrive, the end of the connection says it all.
         let _ = sender.send(UNASKED, &Link::refused(&refusal));

@@ -128,6 +128,8 @@ struct Inner {
     entries: BTreeMap<u16, Entry>,
     retired: BTreeSet<u16>,
     closed: bool,
+    /// What the operator was told last of a number that two programs have.
+    accused: String,
 }
 
 impl Inner {
@@ -144,8 +146,12 @@ impl Roll {
         let since = Instant::now();
         let entry = |&(number, addr)| (number, Entry { addr: Some(addr), live: None, since, why: None });
         let retired = read(&me.retired)?;
-        let mut inner =
-            Inner { entries: me.others.iter().map(entry).collect(), retired: BTreeSet::new(), closed: false };
+        let mut inner = Inner {
+            entries: me.others.iter().map(entry).collect(),
+            retired: BTreeSet::new(),
+            closed: false,
+            accused: String::new(),
+        };
         retired.into_iter().for_each(|number| inner.retire(number));
         Ok(Self { own: me.origin.tracker, inner: Mutex::new(inner), file: me.retired.clone() })
     }
@@ -188,6 +194,12 @@ impl Roll {
         let known = inner.closed || inner.retired.contains(&number);
         let Some(entry) = inner.entries.get_mut(&number).filter(|entry| entry.live.is_none()) else { return false };
         entry.why.replace(why.to_owned()).as_deref() != Some(why) && !known
+    }
+
+    /// Whether it is news that another program has this number.
+    pub(super) fn accuse(&self, line: &str) -> bool {
+        let told = std::mem::replace(&mut self.inner.lock().accused, line.to_owned());
+        told != line
     }
 
     pub(super) fn is_retired(&self, number: u16) -> bool {
