@@ -312,6 +312,30 @@ fn a_repeated_command_is_carried_out_once_and_both_ids_mean_the_same() {
     assert_eq!(a.state.standing(GroupRef(second.id), founder), Standing::Owner);
 }
 
+/// Bob's command reaches both sides: here it makes a share, which carol joins, there it joins the one of alice.
+#[test]
+fn a_share_made_by_a_repeated_command_is_found_by_those_who_joined_it() {
+    for stays in [true, false] {
+        let (mut a, mut b) = lab();
+        let command = CommandId([9; 16]);
+        let (group, user) = (a.group("lab"), a.of("bob"));
+        let share = b.share("alice", "lab", "f", 1);
+        b.add(command, OpBody::JoinShare { share, user });
+        if !stays {
+            b.stop("alice", "lab", "f");
+            b.stop("bob", "lab", "f");
+        }
+        a.pause();
+        let make = OpBody::CreateShare { group, user, name: file("f"), content: content(1), replaces: None };
+        let made = ShareRef(a.add(command, make).id);
+        assert_eq!(a.share("carol", "lab", "f", 1), ShareRef(OpId { seq: made.0.seq + 1, ..made.0 }));
+        heal(&mut a, &mut b);
+        let sharers: &[&str] = if stays { &["alice", "bob", "carol"] } else { &["carol"] };
+        assert_eq!(a.files("lab"), [shared("f", 1, sharers)]);
+        assert_eq!(a.state.canonical(made.0) == share.0, stays);
+    }
+}
+
 #[test]
 fn ops_about_nothing_do_nothing() {
     let (mut a, _) = lab();

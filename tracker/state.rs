@@ -166,8 +166,7 @@ impl State {
         self.caused.clear();
         let Some(key) = self.enter(op) else { return };
         if let Some(first) = self.commands.insert(op.command, key) {
-            let first = self.id(first);
-            self.aliases.insert(op.id, first);
+            self.repeated(op, self.id(first));
             return;
         }
         match &op.body {
@@ -207,6 +206,17 @@ impl State {
         self.last = self.last.max(Some(op.order()));
         self.told = 0;
         Some(key)
+    }
+
+    /// The id of an op whose command was carried out before stands for what the first one made. Where that one joined a
+    /// share, which this one made where it was accepted, the id stands for such a share.
+    fn repeated(&mut self, op: &Op, first: OpId) {
+        match &op.body {
+            OpBody::CreateShare { group, name, content, .. } if self.made(first) == Some(Made::Nothing) => {
+                self.repeat_share(op, *group, name, content);
+            }
+            _ => drop(self.aliases.insert(op.id, first)),
+        }
     }
 
     /// Takes note of what the op being folded makes.

@@ -64,7 +64,17 @@ impl<'a> Oracle<'a> {
         if let Some(first) = self.before.command(op.command) {
             self.outcomes.repeated += 1;
             assert_eq!(self.state.command(op.command), Some(first));
-            assert_eq!(self.state.canonical(op.id), self.state.canonical(first), "{op:?} means what {first:?} does");
+            let made = self.before.share(ShareRef(first)).is_some();
+            if matches!(op.body, OpBody::CreateShare { .. }) && !made {
+                // The first one joined a share: whoever joined this one finds it all the same.
+                self.share_after(op);
+            } else {
+                assert_eq!(
+                    self.state.canonical(op.id),
+                    self.state.canonical(first),
+                    "{op:?} means what {first:?} does"
+                );
+            }
             assert!(self.state.caused().is_empty(), "{op:?} was carried out twice");
             return;
         }
@@ -354,6 +364,13 @@ impl<'a> Oracle<'a> {
 
     fn share(&self, op: &Op, share: ShareRef) -> ShareRef {
         self.before.share(share).unwrap_or_else(|| panic!("{op:?} names no share")).share
+    }
+
+    /// What a repeated command's share has become: one that nobody shares because of it.
+    fn share_after(&self, op: &Op) {
+        let info = self.state.share(ShareRef(op.id)).expect("it stands for a share");
+        let before = self.before.share(info.share).map_or(0, |info| info.sharer_count);
+        assert_eq!(info.sharer_count, before, "{op:?}");
     }
 
     fn name(&self, group: GroupRef) -> GroupId {

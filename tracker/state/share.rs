@@ -37,13 +37,28 @@ impl State {
                 return;
             }
         }
-        let Some(share) = self.shares.next().map(ShareNo) else { return };
-        self.shares.push(Share { id: op.id, group, name: name.clone(), content: *content, sharer_count: 0 });
-        self.note(op, Made::Share(share));
+        let Some(share) = self.hidden(op, group, name, content) else { return };
         if member {
             self.begin(op, share, user);
         } else {
             self.override_share(op, group, user, name);
+        }
+    }
+
+    /// Makes a share that nobody shares yet.
+    fn hidden(&mut self, op: &Op, group: GroupNo, name: &FileName, content: &Content) -> Option<ShareNo> {
+        let share = self.shares.next().map(ShareNo)?;
+        self.shares.push(Share { id: op.id, group, name: name.clone(), content: *content, sharer_count: 0 });
+        self.note(op, Made::Share(share));
+        Some(share)
+    }
+
+    /// Whoever joined the share that a repeated command made finds it, or the one that it is the same as.
+    pub(super) fn repeat_share(&mut self, op: &Op, group: GroupRef, name: &FileName, content: &Content) {
+        let Some(group) = self.group_no(group) else { return };
+        match self.twin(group, name, content) {
+            Some(twin) => drop(self.aliases.insert(op.id, self.share_row(twin).id)),
+            None => drop(self.hidden(op, group, name, content)),
         }
     }
 
