@@ -8,6 +8,7 @@
 //! everything that happens.
 
 mod simulation {
+    pub mod census;
     pub mod clients;
     pub mod facts;
     pub mod link;
@@ -18,7 +19,8 @@ mod simulation {
 }
 
 use rayon::prelude::*;
-use simulation::world::{Census, World};
+use simulation::census::Census;
+use simulation::world::World;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const SEEDS: u64 = 2000;

@@ -6,7 +6,7 @@
 //! ahead of the log.
 
 use super::accept::Change;
-use super::ledger::{Ledger, Submission};
+use super::ledger::{Ledger, Meaning, Submission};
 use super::state::State;
 use super::state::effect::Effect;
 use crate::model::id::{CommandId, OpId, Origin};
@@ -147,10 +147,8 @@ struct Shared {
 /// commands of those that are not durable, each with the last batch that has it.
 struct Lead {
     ledger: Ledger,
-    /// The ops that wait for the log, what they have caused, and the batch they will form.
+    /// The ops that wait for the log, and the batch they will form.
     ops: Vec<Op>,
-    effects: Vec<Effect>,
-    late: bool,
     batch: Arc<Batch>,
     /// The batch that the log works on.
     writing: Option<Arc<Batch>>,
@@ -249,8 +247,6 @@ impl Committer {
         let lead = Lead {
             ledger: Ledger::new(origin, state.clone()),
             ops: Vec::new(),
-            effects: Vec::new(),
-            late: false,
             batch: Arc::default(),
             writing: None,
             underway: HashMap::new(),
@@ -329,14 +325,13 @@ impl Shared {
             return Ok((Committed { op: Some(first) }, lead.underway.get(&command).cloned()));
         }
         lead.must_be_open()?;
-        let Lead { ledger, ops, effects, batch, .. } = &mut *lead;
+        let Lead { ledger, ops, batch, .. } = &mut *lead;
         let op = match ledger.submit(command, change)? {
             Submission::Made(op) => op,
             Submission::Known(first) => return Ok((Committed { op: Some(first) }, None)),
             Submission::Already => return Ok((Committed { op: None }, lead.youngest().cloned())),
         };
         let id = op.id;
-        effects.extend_from_slice(ledger.state().caused());
         ops.push(op);
         let batch = Arc::clone(batch);
         lead.underway.insert(command, Arc::clone(&batch));
@@ -369,16 +364,14 @@ impl Shared {
         let mut lead = self.lead.lock();
         lead.must_be_open()?;
         let received = lead.ledger.receive(ops, || self.durable_ops())?;
-        if received.ops.is_empty() {
+        if received.is_empty() {
             return Ok(lead.youngest().cloned());
         }
         let batch = Arc::clone(&lead.batch);
-        for op in &received.ops {
+        for op in &received {
             lead.underway.insert(op.command, Arc::clone(&batch));
         }
-        lead.ops.extend(received.ops);
-        lead.effects.extend(received.effects);
-        lead.late |= received.late;
+        lead.ops.extend(received);
         drop(lead);
         self.work.notify_one();
         Ok(Some(batch))
@@ -399,17 +392,9 @@ impl Shared {
             gathered = lead.ops.len();
             MutexGuard::unlocked(&mut lead, thread::yield_now);
         }
-        let mut published = Published {
-            after: Arc::new(lead.ledger.state().clone()),
-            ops: std::mem::take(&mut lead.ops),
-            effects: std::mem::take(&mut lead.effects),
-            late: std::mem::take(&mut lead.late),
-        };
-        if published.late {
-            let Published { after, effects, .. } = &mut published;
-            // What one op has caused goes by ids that may be aliases since a later one came.
-            effects.iter_mut().for_each(|effect| effect.rekey(after));
-        }
+        let ops = std::mem::take(&mut lead.ops);
+        let Meaning { effects, late } = lead.ledger.cut(&ops);
+        let published = Published { after: Arc::new(lead.ledger.state().clone()), ops, effects, late };
         let batch = std::mem::take(&mut lead.batch);
         lead.writing = Some(Arc::clone(&batch));
         Some((published, batch))
@@ -436,8 +421,6 @@ impl Shared {
         let mut lead = self.lead.lock();
         lead.ledger.reset(&self.durable.read());
         lead.ops.clear();
-        lead.effects.clear();
-        lead.late = false;
         lead.trouble = Some(error);
         let gathering = std::mem::take(&mut lead.batch);
         let writing = lead.writing.take();
@@ -652,6 +635,11 @@ mod tests {
         let group = GroupRef(first.id);
         let joined = Effect { to: founder, what: Told::Joined { group } };
         assert!(published[1].late && published[1].effects.contains(&joined));
+        let groups = published[1].effects.iter().filter_map(|effect| match effect.what {
+            Told::Joined { group } => Some(group),
+            _ => None,
+        });
+        assert!(groups.into_iter().all(|of| of == group), "the key of a group is made of its id");
     }
 
     #[test]

@@ -26,12 +26,10 @@ pub enum Submission {
     Made(Op),
 }
 
-/// What came of the ops of others.
+/// What some ops that were taken mean.
 #[derive(Debug, Default)]
-pub struct Received {
-    /// Those that were not known, in the order in which they came.
-    pub ops: Vec<Op>,
-    /// What they mean to single users.
+pub struct Meaning {
+    /// To single users, by the ids that are canonical now.
     pub effects: Vec<Effect>,
     /// Whether one of them comes before an op that was known: then anything may be different from before.
     pub late: bool,
@@ -44,12 +42,30 @@ pub struct Ledger {
     origin: Origin,
     state: State,
     window: Window,
+    /// What has come since the last [`Ledger::cut`].
+    news: News,
+}
+
+/// What has come since a state.
+struct News {
+    since: State,
+    /// What each op has caused, as long as all come in order.
+    effects: Vec<Effect>,
+    /// What has to be compared once one came late: that of all ops that were folded again.
+    late: Option<Candidates>,
+}
+
+impl News {
+    fn new(since: State) -> Self {
+        Self { since, effects: Vec::new(), late: None }
+    }
 }
 
 impl Ledger {
     /// A ledger that holds the ops of a state and issues its own under `origin`.
     pub fn new(origin: Origin, state: State) -> Self {
-        Self { origin, window: Window::new(state.clone()), state }
+        let news = News::new(state.clone());
+        Self { origin, window: Window::new(state.clone()), state, news }
     }
 
     /// The fold of all ops.
@@ -75,18 +91,22 @@ impl Ledger {
 
     fn append(&mut self, op: Op) {
         self.state.apply(&op);
+        if self.news.late.is_none() {
+            self.news.effects.extend_from_slice(self.state.caused());
+        }
         self.window.push(op, &self.state);
     }
 
-    /// Takes ops of other trackers: those that were not known and follow without a gap on what was. `all` gives every
-    /// durable op; it is asked only if one comes later than any did for a long time.
+    /// Takes ops of other trackers: those that were not known and follow without a gap on what was. Gives these, in the
+    /// order in which they came. `all` gives every durable op; it is asked only if one comes later than any did for a long
+    /// time.
     ///
     /// Refusals: those of `all`; `Malformed` if no tracker can have issued such ops. Then nothing was taken.
     pub fn receive(
         &mut self,
         ops: Vec<Op>,
         all: impl FnOnce() -> Result<Vec<Op>, Refusal>,
-    ) -> Result<Received, Refusal> {
+    ) -> Result<Vec<Op>, Refusal> {
         let ops = self.unknown(ops);
         let highest = self.state.lamport().saturating_add(LEAP_MAX);
         if ops.iter().any(|op| op.lamport > highest) {
@@ -95,12 +115,8 @@ impl Ledger {
         let mut last = self.state.last();
         let in_order = ops.iter().all(|op| last.replace(op.order()).is_none_or(|last| last < op.order()));
         if in_order {
-            let mut effects = Vec::new();
-            for op in &ops {
-                self.append(op.clone());
-                effects.extend_from_slice(self.state.caused());
-            }
-            return Ok(Received { ops, effects, late: false });
+            ops.iter().for_each(|op| self.append(op.clone()));
+            return Ok(ops);
         }
         let before = self.state.clone();
         let again = match self.window.open(ops.clone()) {
@@ -110,17 +126,29 @@ impl Ledger {
             }
             Err(late) => self.reopen(late, all()?),
         };
-        let mut candidates = Candidates::default();
+        let candidates = self.news.late.get_or_insert_default();
         again.iter().for_each(|op| candidates.note(op));
         let ascend = again.windows(2).all(|pair| pair[0].order() < pair[1].order());
         again.into_iter().for_each(|op| self.append(op));
         if !ascend || self.state.op_count() != before.op_count() + ops.len() as u64 {
             // Two in one place, or those of one origin in another order than that of their sequences.
-            self.reset(&before);
+            self.window.retain(&before);
+            self.state = before;
             return Err(impossible());
         }
-        let effects = between(&before, &self.state, candidates);
-        Ok(Received { ops, effects, late: true })
+        Ok(ops)
+    }
+
+    /// What the ops mean that have come since this was asked last; `ops` are all of them.
+    pub fn cut(&mut self, ops: &[Op]) -> Meaning {
+        let News { since, effects, late } = std::mem::replace(&mut self.news, News::new(self.state.clone()));
+        match late {
+            None => Meaning { effects, late: false },
+            Some(mut candidates) => {
+                ops.iter().for_each(|op| candidates.note(op));
+                Meaning { effects: between(&since, &self.state, candidates), late: true }
+            }
+        }
     }
 
     fn unknown(&self, ops: Vec<Op>) -> Vec<Op> {
@@ -147,10 +175,11 @@ impl Ledger {
         all.into_values().collect()
     }
 
-    /// Takes back every op that is not part of a state in which nothing else is lacking, the durable one for instance.
-    pub fn reset(&mut self, to: &State) {
-        self.window.retain(to);
-        self.state = to.clone();
+    /// Takes back every op that is not part of the durable state.
+    pub fn reset(&mut self, durable: &State) {
+        self.window.retain(durable);
+        self.state = durable.clone();
+        self.news = News::new(durable.clone());
     }
 
     /// Takes note of what has become durable: very old ops need not be kept in memory then.
@@ -180,7 +209,7 @@ mod tests {
         Ok(Vec::new())
     }
 
-    fn take(ledger: &mut Ledger, ops: &[Op]) -> Received {
+    fn take(ledger: &mut Ledger, ops: &[Op]) -> Vec<Op> {
         ledger.receive(ops.to_vec(), nothing).expect("taken")
     }
 
@@ -206,17 +235,18 @@ mod tests {
         // Both sides give the name away; tracker 1 wins, since the counters are equal.
         let ours = make(&mut here, 2, &group("lab"));
         let theirs = [make(&mut there, 3, &group("lab")), make(&mut there, 4, &group("late"))];
+        there.cut(&theirs);
         let received = take(&mut there, std::slice::from_ref(&ours));
-        assert!(received.late);
-        let renamed = received.effects.iter().any(|effect| matches!(effect.what, Told::Noticed { .. }));
+        let meaning = there.cut(&received);
+        assert!(meaning.late);
+        let renamed = meaning.effects.iter().any(|effect| matches!(effect.what, Told::Noticed { .. }));
         assert!(
-            renamed
-                && received.effects.contains(&Effect { to: alice, what: Told::Joined { group: GroupRef(ours.id) } })
+            renamed && meaning.effects.contains(&Effect { to: alice, what: Told::Joined { group: GroupRef(ours.id) } })
         );
         // A gap is passed over, what is known too.
-        assert!(take(&mut here, &theirs[1..]).ops.is_empty());
-        assert_eq!(take(&mut here, &theirs).ops, theirs);
-        assert!(take(&mut here, &theirs).ops.is_empty());
+        assert!(take(&mut here, &theirs[1..]).is_empty());
+        assert_eq!(take(&mut here, &theirs), theirs);
+        assert!(take(&mut here, &theirs).is_empty());
         assert_eq!(here.state().digest(), there.state().digest());
         assert_eq!(here.state().group_name(GroupRef(theirs[0].id)), GroupId::parse("lab~2").ok());
     }
@@ -256,7 +286,9 @@ mod tests {
         for (n, change) in [(2, create("left")), (3, create("kept")), (4, share("kept"))] {
             make(&mut here, n, &change);
         }
-        let told = take(&mut here, &first).effects;
+        here.cut(&[]);
+        let first = take(&mut here, &first);
+        let told = here.cut(&first).effects;
         let has = |what: Told| told.contains(&Effect { to: alice, what });
         assert!(has(Told::Departed { group: GroupRef(first[0].id) }), "{told:?}");
         assert!(has(Told::KeyChanged { group: GroupRef(first[1].id) }), "the key is made of the id: {told:?}");
@@ -271,11 +303,12 @@ mod tests {
         let mut there = Ledger::new(THERE, State::new());
         let early = make(&mut there, 9, &user("zoe"));
         make(&mut ledger, 2, &user("bob"));
-        assert!(take(&mut ledger, std::slice::from_ref(&early)).late);
+        take(&mut ledger, std::slice::from_ref(&early));
         ledger.reset(&durable);
+        assert!(ledger.cut(&[]).effects.is_empty());
         assert_eq!(ledger.state().digest(), durable.digest());
         assert_eq!(make(&mut ledger, 3, &user("bob")).id.seq, 2);
-        assert_eq!(take(&mut ledger, &[early]).ops.len(), 1);
+        assert_eq!(take(&mut ledger, &[early]).len(), 1);
         assert_eq!(ledger.state().user_count(), 3);
     }
 
@@ -305,7 +338,7 @@ mod tests {
         refused(&mut again, vec![with(&theirs[2], 5)], &all);
         for ledger in [&mut here, &mut again] {
             let received = ledger.receive(vec![with(&theirs[2], 9)], || Ok(all.to_vec())).expect("taken");
-            assert_eq!((received.ops.len(), ledger.state().user_count()), (1, 4));
+            assert_eq!((received.len(), ledger.state().user_count()), (1, 4));
             assert_eq!(make(ledger, 10, &user("yan")).id.seq, 2);
         }
         assert_eq!(here.state().digest(), again.state().digest());
@@ -350,8 +383,8 @@ mod tests {
             let mut members: std::collections::BTreeSet<(GroupRef, UserRef)> = Default::default();
             for lot in arrival[known..].chunks(usize::from(picks[0]) % 5 + 1) {
                 let received = ledger.receive(lot.to_vec(), || Ok(durable.clone())).expect("taken");
-                prop_assert_eq!(&received.ops, lot);
-                for effect in received.effects {
+                prop_assert_eq!(&received, lot);
+                for effect in ledger.cut(&received).effects {
                     match effect.what {
                         Told::Joined { group } => drop(members.insert((group, effect.to))),
                         Told::Departed { group } => drop(members.remove(&(group, effect.to))),

@@ -94,8 +94,8 @@ impl Told {
         let state = &batch.after;
         batch.ops.iter().for_each(|op| self.made.note(op));
         self.made = self.made.canonical(state);
-        let moved = if batch.late { self.rekey(state) } else { BTreeSet::new() };
-        for effect in &batch.effects {
+        let moved = if batch.meaning.late { self.rekey(state) } else { BTreeSet::new() };
+        for effect in &batch.meaning.effects {
             self.tell(state, effect.to, &effect.what);
         }
         for op in &batch.ops {
@@ -103,7 +103,7 @@ impl Told {
         }
         moved.into_iter().for_each(|user| self.log_in(state, user));
         self.check(state);
-        if batch.late {
+        if batch.meaning.late {
             self.check_notices(state);
         }
     }

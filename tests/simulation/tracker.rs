@@ -6,9 +6,8 @@ use super::told::Told;
 use groupshare::model::id::{CommandId, OpId, Origin};
 use groupshare::model::op::Op;
 use groupshare::tracker::accept::Change;
-use groupshare::tracker::ledger::{Ledger, Submission};
+use groupshare::tracker::ledger::{Ledger, Meaning, Submission};
 use groupshare::tracker::state::State;
-use groupshare::tracker::state::effect::Effect;
 use groupshare::wire::error::Refusal;
 
 /// A tracker.
@@ -39,9 +38,8 @@ pub struct Running {
 #[derive(Default)]
 pub struct Batch {
     pub ops: Vec<Op>,
-    pub effects: Vec<Effect>,
-    pub late: bool,
-    /// The state that it leads to, once it is written.
+    /// What they mean and the state that they lead to, once they are written.
+    pub meaning: Meaning,
     pub after: State,
     pub waiting: Waiting,
 }
@@ -133,7 +131,6 @@ impl Tracker {
             Ok(Submission::Known(_)) => unreachable!("it was looked for"),
             Ok(Submission::Already) => wait(run.youngest(), index, None),
             Ok(Submission::Made(op)) => {
-                run.gathering.effects.extend_from_slice(run.ledger.state().caused());
                 let id = op.id;
                 run.gathering.ops.push(op);
                 wait(Some(&mut run.gathering), index, Some(id))
@@ -151,11 +148,9 @@ impl Tracker {
         let Running { ledger, durable, .. } = run;
         let known = || self.disk.iter().filter(|op| op.id.seq <= durable.seen(op.id.origin)).cloned().collect();
         let received = ledger.receive(ops, || Ok(known())).expect("a tracker made them");
-        let batch = if received.ops.is_empty() { run.youngest() } else { Some(&mut run.gathering) };
+        let batch = if received.is_empty() { run.youngest() } else { Some(&mut run.gathering) };
         let Some(batch) = batch else { return Ok(false) };
-        batch.ops.extend(received.ops);
-        batch.effects.extend(received.effects);
-        batch.late |= received.late;
+        batch.ops.extend(received);
         batch.waiting.ends.push(end);
         Ok(true)
     }
@@ -165,9 +160,7 @@ impl Tracker {
         let run = self.run.as_mut().expect("it runs");
         let mut batch = std::mem::take(&mut run.gathering);
         batch.after = run.ledger.state().clone();
-        if batch.late {
-            batch.effects.iter_mut().for_each(|effect| effect.rekey(&batch.after));
-        }
+        batch.meaning = run.ledger.cut(&batch.ops);
         run.working = Some(batch);
     }
 

@@ -1,9 +1,21 @@
 //! Everything there is, and what happens to it: one thing after another, as the dice have it.
 
+/// Tells what happens, if anybody wants to know.
+macro_rules! say {
+    ($world:expr, $($what:tt)*) => {
+        if let Some(trace) = &$world.trace {
+            trace(&brief(&format!($($what)*)));
+        }
+    };
+}
+
+mod healing;
+
+use super::census::Census;
 use super::clients::{Command, Dice, change};
 use super::facts::text;
 use super::link::{Conn, EndId, Message};
-use super::oracle::{Oracle, Outcomes, Shown};
+use super::oracle::Shown;
 use super::told::{Made, Told};
 use super::tracker::{Answer, Tracker, Waiting, Written};
 use groupshare::client::split_mix::SplitMix;
@@ -13,7 +25,6 @@ use groupshare::tracker::replica::knowledge::Knowledge;
 use groupshare::tracker::state::State;
 use groupshare::wire::tracker_tracker::Seen;
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 
 /// Where lines about what happens go.
 pub type Trace = Box<dyn Fn(&str)>;
@@ -35,66 +46,6 @@ pub struct World {
     /// Those that went with a disk, whether or not others have them.
     lost: BTreeSet<OpId>,
     census: Census,
-}
-
-/// How often things happened that are worth testing.
-#[derive(Debug, Default, Clone)]
-pub struct Census {
-    pub commands: usize,
-    pub acknowledged: usize,
-    /// Acknowledged, and gone with the only disk that had them.
-    pub gone: usize,
-    pub late: usize,
-    pub restarts: usize,
-    pub older_disks: usize,
-    pub empty_disks: usize,
-    pub failed_writes: usize,
-    pub outcomes: Outcomes,
-}
-
-impl Census {
-    /// Both together.
-    pub fn and(self, other: Self) -> Self {
-        let (a, b) = (self.outcomes, other.outcomes);
-        let outcomes = Outcomes {
-            effective: a.effective + b.effective,
-            repeated: a.repeated + b.repeated,
-            as_wanted: a.as_wanted + b.as_wanted,
-            overridden: a.overridden + b.overridden,
-            renamed: a.renamed + b.renamed,
-            merged: a.merged + b.merged,
-            read: a.read + b.read,
-            unread: a.unread + b.unread,
-        };
-        Self {
-            commands: self.commands + other.commands,
-            acknowledged: self.acknowledged + other.acknowledged,
-            gone: self.gone + other.gone,
-            late: self.late + other.late,
-            restarts: self.restarts + other.restarts,
-            older_disks: self.older_disks + other.older_disks,
-            empty_disks: self.empty_disks + other.empty_disks,
-            failed_writes: self.failed_writes + other.failed_writes,
-            outcomes,
-        }
-    }
-
-    /// Asserts that of everything something has happened.
-    pub fn check(&self) {
-        let Outcomes { effective, repeated, as_wanted, overridden, renamed, merged, read, unread } = self.outcomes;
-        let outcomes = [effective, repeated, as_wanted, overridden, renamed, merged, read, unread];
-        let rest = [self.gone, self.late, self.older_disks, self.empty_disks, self.failed_writes];
-        assert!(outcomes.iter().chain(&rest).all(|count| *count > 0), "{self:?}");
-    }
-}
-
-/// Tells what happens, if anybody wants to know.
-macro_rules! say {
-    ($world:expr, $($what:tt)*) => {
-        if let Some(trace) = &$world.trace {
-            trace(&brief(&format!($($what)*)));
-        }
-    };
 }
 
 impl World {
@@ -258,7 +209,8 @@ impl World {
     }
 
     fn finish(&mut self, t: usize, written: Written) {
-        let late = self.trackers[t].run.as_ref().and_then(|run| run.working.as_ref()).is_some_and(|batch| batch.late);
+        let late =
+            self.trackers[t].run.as_ref().and_then(|run| run.working.as_ref()).is_some_and(|batch| batch.meaning.late);
         self.census.late += usize::from(late && written == Written::Kept);
         self.census.failed_writes += usize::from(written != Written::Kept);
         let (waiting, ops) = self.trackers[t].finish(written);
@@ -487,110 +439,9 @@ impl World {
         }
     }
 
-    /// Everything runs and reaches everything, if only through others; until nothing is left to do.
-    fn heal(&mut self) {
-        say!(self, "everything is healed");
-        self.sides.fill(0);
-        for t in 0..self.trackers.len() {
-            if self.trackers[t].run.as_ref().is_some_and(|run| run.stuck) {
-                self.end_tracker(t);
-            }
-            if self.trackers[t].run.is_none() {
-                self.start(t);
-            }
-        }
-        while !self.unanswered.is_empty() && self.dice.percent(90) {
-            self.ask_again();
-        }
-        self.settle();
-    }
-
-    /// Carries and writes until there is nothing left to do.
-    fn settle(&mut self) {
-        let tree: Vec<_> = (1..self.trackers.len()).map(|t| (t, self.dice.below(t))).collect();
-        for round in 0.. {
-            assert!(round < 10_000, "it never ends");
-            let mut busy = false;
-            for end in self.ends() {
-                if self.conns[end.0].ends[end.1].open {
-                    let count = 1 + self.dice.below(20);
-                    busy |= self.give(end, count);
-                    busy |= self.take(end);
-                }
-            }
-            busy |= self.work();
-            if !busy && !self.mend(&tree) {
-                return;
-            }
-        }
-    }
-
-    /// Lets all disks work; whether there was something to do.
-    fn work(&mut self) -> bool {
-        let mut busy = false;
-        for t in 0..self.trackers.len() {
-            let run = self.trackers[t].run.as_ref().expect("it runs");
-            if run.working.is_some() {
-                self.finish(t, Written::Kept);
-                busy = true;
-            } else if run.may_begin() {
-                self.trackers[t].begin();
-                busy = true;
-            }
-        }
-        busy
-    }
-
-    /// Connects those who should be connected and are not; whether there were some.
-    fn mend(&mut self, tree: &[(usize, usize)]) -> bool {
-        let sound = |conn: &Conn| !conn.broken && conn.ends.iter().all(|end| end.open && end.far.is_some());
-        let sound: Vec<[usize; 2]> =
-            (0..self.conns.len()).filter(|&conn| sound(&self.conns[conn])).map(|conn| self.of(conn)).collect();
-        let lacking = tree.iter().filter(|&&(a, b)| !sound.contains(&[a, b]) && !sound.contains(&[b, a]));
-        let lacking: Vec<_> = lacking.copied().collect();
-        lacking.iter().for_each(|&(a, b)| self.connect(a, b));
-        !lacking.is_empty()
-    }
-
     fn note_shown(&mut self, origin: Origin, told: &Told) {
         let told = told.notices().map(|(user, (at, notice))| (origin, user, *at, text(notice)));
         self.shown.extend(told);
-    }
-
-    /// What has to hold at the end.
-    fn judge(mut self) -> Census {
-        let runs: Vec<_> = self.trackers.iter_mut().map(|tracker| tracker.run.take().expect("it runs")).collect();
-        for run in &runs {
-            run.told.check_notices(&run.durable);
-            self.note_shown(run.origin, &run.told);
-        }
-        let mut ops: Vec<&Op> = self.trackers[0].disk.iter().collect();
-        ops.sort_by_key(|op| op.order());
-        assert!(ops.windows(2).all(|pair| pair[0].order() < pair[1].order()), "two ops have one place");
-        let oracle = Oracle::judge(&ops, &self.shown);
-        let expected = bytes(&oracle.state);
-        for (run, tracker) in runs.iter().zip(&self.trackers) {
-            assert_eq!(run.durable.op_count(), tracker.disk.len() as u64, "an op was written twice");
-            assert!(bytes(&run.durable) == expected, "tracker {} has another state", tracker.number);
-            assert!(bytes(run.ledger.state()) == expected, "the ledger of {} has another state", tracker.number);
-            let again = State::decode(&expected).expect("a state can be read again");
-            assert!(bytes(&again) == expected);
-        }
-        for id in self.ever.keys().filter(|id| oracle.state.seen(id.origin) < id.seq) {
-            assert!(self.lost.contains(id), "{id:?} is nowhere, and no disk was lost that had it");
-        }
-        let mut first = BTreeMap::new();
-        for op in &ops {
-            first.entry(op.command).or_insert(op.id);
-        }
-        for command in &self.commands {
-            let first = first.get(&command.id).copied();
-            assert_eq!(oracle.state.command(command.id), first);
-            // If no disk holds it, it was lost with all that did: every op that is gone was.
-            self.census.gone += usize::from(command.acknowledged && first.is_none());
-        }
-        self.census.outcomes = oracle.outcomes;
-        self.census
     }
 }
 
@@ -598,13 +449,4 @@ impl World {
 fn brief(line: &str) -> String {
     let line = line.replace("OpId { origin: Origin { tracker: ", "").replace(", incarnation: ", ".");
     line.replace(" }, seq: ", ".").replace(" })", ")").replace("password: PasswordHash(..)", "..")
-}
-
-fn bytes(state: &State) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let Ok(()) = state.encode(|part| {
-        bytes.extend_from_slice(part);
-        Ok::<(), Infallible>(())
-    });
-    bytes
 }

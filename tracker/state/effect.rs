@@ -1,7 +1,7 @@
 //! Effects: what an op that was folded means to single users. Whoever is logged in is told once the op is durable.
 
 use super::{State, UserNo};
-use crate::model::id::{GroupRef, OpId, OpOrder, ShareRef, UserRef};
+use crate::model::id::{GroupRef, OpOrder, ShareRef, UserRef};
 use crate::model::notice::Notice;
 use crate::model::op::{Op, OpBody};
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,23 +54,6 @@ pub enum Told {
         /// What it says.
         notice: Notice,
     },
-}
-
-impl Effect {
-    /// Goes by the ids that are canonical in a later state.
-    pub fn rekey(&mut self, state: &State) {
-        let own = |id: &mut OpId| *id = state.canonical(*id);
-        own(&mut self.to.0);
-        match &mut self.what {
-            Told::Joined { group } | Told::Departed { group } | Told::KeyChanged { group } => own(&mut group.0),
-            Told::ShareEnded { share } => own(&mut share.0),
-            Told::Requested { group, user } => {
-                own(&mut group.0);
-                own(&mut user.0);
-            }
-            Told::PasswordChanged | Told::Noticed { .. } => {}
-        }
-    }
 }
 
 impl State {
