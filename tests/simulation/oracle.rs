@@ -268,6 +268,8 @@ impl<'a> Oracle<'a> {
         }
         self.count(true);
         let mut holder = self.before.share_named(group, name);
+        // The id may stand for a share of another group of that name, where the command had come before.
+        let replaces = replaces.filter(|&old| self.before.share(old).is_some_and(|info| info.group == group));
         if let Some(old) = replaces.filter(|&old| self.before.is_sharer(old, user)) {
             self.facts.sharers.insert((old, user), false);
             holder = holder.filter(|holder| holder.share != old || holder.sharer_count > 1);
