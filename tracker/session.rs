@@ -78,6 +78,8 @@ pub fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, l
     let mut session = Session { core, sender, ip, seat, login: None, upload: None, welcome: None, pending: None, owed };
     while session.turn(&mut receiver) {}
     session.owed.settle();
+    // Another thread may be about to tell the client something.
+    session.sender.finish();
     session.log_out();
     hang_up(stream);
 }

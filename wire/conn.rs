@@ -469,8 +469,10 @@ impl Sender {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Ends the outgoing direction after what was sent, so that the far side reads all of it.
+    /// Ends the outgoing direction after what was sent and pushed, so that the far side reads all of it. A push that
+    /// somebody else is about to write is waited for.
     pub fn finish(&self) {
+        self.write_pushes(&mut self.outgoing.lock());
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
@@ -674,6 +676,19 @@ mod tests {
         near.push(&news(&[0]));
         assert!(near.is_over());
         drop(writing);
+    }
+
+    #[test]
+    fn what_was_pushed_while_somebody_wrote_goes_out_before_the_end() {
+        let [(_near_receiver, near), (mut far, _far_sender)] = pair(false);
+        thread::scope(|scope| {
+            let writing = near.outgoing.lock();
+            near.push(&news(&[1]));
+            scope.spawn(|| near.finish());
+            drop(writing);
+        });
+        assert_eq!(far.recv(LONG).expect("comes in").message(), Ok(news(&[1])));
+        assert!(matches!(far.recv(LONG), Err(RecvError::Closed)));
     }
 
     #[test]
