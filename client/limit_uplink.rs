@@ -176,7 +176,8 @@ mod tests {
         let (all, one) = (got.iter().sum::<usize>() as f64, got[0] as f64);
         // What left is at most what the time since allows, and the burst.
         assert!(all <= 10e6 * (begun.elapsed().as_secs_f64() + 0.06), "{got:?}");
-        assert!((0.45..0.55).contains(&(one / all)), "{got:?}");
+        // A fifth if it went by connections. A thread that does not get the core for a while misses turns.
+        assert!((0.3..0.7).contains(&(one / all)), "{got:?}");
     }
 
     #[test]
