@@ -91,7 +91,8 @@ done
 answer carol 'list_groups'
 
 tell "Alice shares a file of $size_mib MiB. Nothing is copied."
-answer alice "upload_file $house/alice/holiday.mp4 family"
+say alice "upload_file $house/alice/holiday.mp4 family"
+next_line alice error
 next_line alice output
 answer bob 'list_files family'
 

@@ -61,6 +61,8 @@ pub mod client {
     pub mod download;
     pub mod downloads;
     mod editor;
+    pub mod event;
+    pub mod failure;
     pub mod fetch;
     pub mod file_stamp;
     mod file_stream;
@@ -92,6 +94,7 @@ pub mod client {
     pub mod prompt;
     mod rarity;
     pub mod repl;
+    pub mod report;
     pub mod seeding;
     pub mod serving;
     pub mod session;
@@ -111,6 +114,7 @@ pub mod client {
     pub mod swarm;
     pub mod terminal;
     pub mod usage;
+    pub mod voice;
     pub mod waker;
 }
 

@@ -74,7 +74,14 @@ lets_in() {
 
 # uploads NAME PATH GROUP
 uploads() {
-    told "$1" "upload_file '$2' $3" 'Uploading...' 'Uploaded'
+    told "$1" "upload_file '$2' $3" 'Uploaded'
+    expect "$1" error 'Uploading...'
+}
+
+# upload_refused NAME LINE REFUSAL
+upload_refused() {
+    say "$1" "$2"
+    expect "$1" error 'Uploading...' "$3"
 }
 
 # completes NAME GROUP FILE SIZE: a download that was begun comes to its end.
@@ -209,21 +216,20 @@ head -c $((64 * 1024 * 1024 + 12345)) /dev/urandom >"$house/alice/big.bin"
 cp "$house/alice/big.bin" "$house/bob/big.bin"
 sha1_of "$house/alice/big.bin"
 big_sha1=$REPLY
-told alice "upload_file $house/alice/big.bin lab" 'Uploading...' 'Uploaded'
+uploads alice "$house/alice/big.bin" lab
 listed bob lab "big.bin  67.1 MB, 1 member online with it, sha1 $big_sha1"
-told bob 'upload_file lab ../bob/big.bin' 'Uploading...' 'Uploaded'
+told bob 'upload_file lab ../bob/big.bin' 'Uploaded'
+expect bob error 'Uploading...'
 listed alice lab "big.bin  67.1 MB, 2 members online with it, sha1 $big_sha1"
 mkdir "$house/other"
 echo 'something else' >"$house/other/big.bin"
-told bob 'upload_file ../other/big.bin lab' 'Uploading...'
-expect bob error 'Another file is shared under this name: big.bin'
+upload_refused bob 'upload_file ../other/big.bin lab' 'Another file is shared under this name: big.bin'
 
 step 'who is not a member is refused by the tracker'
 refused carol 'list_files lab' 'You are not a member of this group: lab'
 refused carol 'list_members lab' 'You are not a member of this group: lab'
 refused carol 'download_file lab big.bin ../carol' 'You are not a member of this group: lab'
-told carol 'upload_file ../other/big.bin lab' 'Uploading...'
-expect carol error 'You are not a member of this group: lab'
+upload_refused carol 'upload_file ../other/big.bin lab' 'You are not a member of this group: lab'
 refused carol 'stop_share lab big.bin' 'You are not a member of this group: lab'
 refused carol 'leave_group lab' 'You are not a member of this group: lab'
 
@@ -316,8 +322,7 @@ refused carol 'login carol x' 'Already logged in as carol, please logout first'
 refused carol 'wait lab nothing' 'No download of nothing from lab; see show_downloads'
 refused carol 'download_file lab nothing ../carol' 'File does not exist in this group: nothing'
 refused carol 'download_file lab big.bin ../nowhere/big.bin' "the folder $house/client/../nowhere does not exist; make it first"
-told carol 'upload_file ../nowhere lab' 'Uploading...'
-expect carol error "$house/client/../nowhere does not exist"
+upload_refused carol 'upload_file ../nowhere lab' "$house/client/../nowhere does not exist"
 printf '\xff\xfe\n' >&"${inputs[carol]}"
 expect_like carol error 'Line [0-9]+ of the input is not valid UTF-8'
 head -c 5000 /dev/zero >&"${inputs[carol]}"

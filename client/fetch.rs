@@ -3,14 +3,15 @@
 use super::account::Account;
 use super::download::{Download, Ground, Subject};
 use super::downloads::{Phase, Tracked};
+use super::event::Event;
+use super::failure::Failure;
 use super::found::{Found, find};
 use super::link::CallError;
 use super::node::{Node, random};
 use super::part::{Finished, Opened, Part, PartLabel, resolve_destination};
-
-use super::progress::{self, DownloadState, DownloadStatus};
+use super::progress::{DownloadState, DownloadStatus};
+use super::report::Report;
 use super::sharing;
-
 use super::source::PieceSource;
 use super::state_dir::DownloadRecord;
 use crate::model::digest::InfoHash;
@@ -24,13 +25,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Fetches the manifest of a share and checks it against its info hash.
-fn fetch_manifest(node: &Node, found: &Found) -> Result<Arc<Manifest>, String> {
+fn fetch_manifest(node: &Node, found: &Found) -> Result<Arc<Manifest>, Failure> {
     let mut bytes = Vec::new();
     loop {
         let offset = u32::try_from(bytes.len()).map_err(|_| "the list of pieces is too long")?;
         let reply = node.link.call(&Request::GetManifest { share: found.share, offset });
-        let Reply::ManifestPart { total, part } = reply.map_err(|error| error.to_string())? else {
-            return Err(CallError::Unexpected.to_string());
+        let Reply::ManifestPart { total, part } = reply? else {
+            return Err(CallError::Unexpected.into());
         };
         bytes.extend_from_slice(part.as_bytes());
         if bytes.len() >= total as usize {
@@ -55,7 +56,7 @@ pub fn begin(
     group: &GroupId,
     name: &FileName,
     typed: &Path,
-) -> Result<(), String> {
+) -> Result<Report, Failure> {
     let to = resolve_destination(typed, name).map_err(|error| error.to_string())?;
     begin_at(node, account, group, name, to)
 }
@@ -67,32 +68,35 @@ fn begin_at(
     group: &GroupId,
     name: &FileName,
     to: PathBuf,
-) -> Result<(), String> {
+) -> Result<Report, Failure> {
     let id = account.downloads.begin(group, name, to.clone())?;
     let (subject, part) = match prepare(node, account, id, group, name, &to) {
         Ok((subject, Opened::Part(part))) => (subject, Arc::new(part)),
         Ok((subject, Opened::Finished(finished))) => {
             finish_late(node, account, id, &subject, &finished);
-            return Ok(());
+            return Ok(Report::Downloading { group: group.clone(), file: name.clone(), destination: to });
         }
         Err(why) => {
             account.downloads.remove(id);
             return Err(why);
         }
     };
+    let destination = part.destination().to_path_buf();
+    let report = Report::Downloading { group: group.clone(), file: name.clone(), destination: destination.clone() };
     let record = DownloadRecord {
         group: group.clone(),
         name: name.clone(),
-        destination: part.destination().to_path_buf(),
+        destination,
         content: subject.content,
         paused: false,
     };
     if let Err(error) = account.slot.put_download(record, &subject.manifest) {
-        node.terminal.event(&format!("This download will not go on by itself after a restart: {error}"));
+        let what = format!("The download of {name} will not go on by itself after a restart: {error}");
+        node.voice.event(&Event::Warning(what));
     }
     let node = node.clone();
     account.help(format!("begin-{id}"), move |account| start(&node, account, id, subject, part));
-    Ok(())
+    Ok(report)
 }
 
 /// Does what the user should hear of at once: whether there is such a file, and room for it.
@@ -103,11 +107,11 @@ fn prepare(
     group: &GroupId,
     name: &FileName,
     to: &Path,
-) -> Result<(Subject, Opened), String> {
-    let found = find(&node.link, group, name).map_err(|error| error.to_string())?;
+) -> Result<(Subject, Opened), Failure> {
+    let found = find(&node.link, group, name)?;
     let own = account.slot.shares().into_iter().find(|share| share.group == *group && share.content == found.content);
     if let Some(own) = own {
-        return Err(format!("You share this file yourself; it is {}", own.path.display()));
+        return Err(format!("You share this file yourself; it is {}", own.path.display()).into());
     }
     let manifest = fetch_manifest(node, &found)?;
     let opened = Part::open(to, manifest.clone(), &label(found.content.info_hash, group, name));
@@ -135,8 +139,7 @@ fn finish_late(node: &Node, account: &Arc<Account>, id: u64, subject: &Subject, 
     if let Some(tracked) = account.downloads.list().into_iter().find(|tracked| tracked.id == id) {
         forget_record(node, account, &tracked);
     }
-    let size = subject.content.layout.size();
-    node.terminal.result(&progress::completed(&subject.group_name, &subject.name, size, Duration::ZERO));
+    node.voice.event(&completed(subject, path, Duration::ZERO));
     account.downloads.advance(id, Phase::Complete);
 }
 
@@ -166,7 +169,7 @@ fn start(node: &Arc<Node>, account: &Arc<Account>, id: u64, subject: Subject, pa
     account.swarm.add(download.clone());
     let told = hold(node, &download).and_then(|()| find_peers(node, account, &download));
     if let Err(error) = told {
-        node.terminal.event(&format!("{}: {error}", download.subject().name));
+        node.voice.event(&Event::Warning(format!("{}: {error}", download.subject().name)));
     }
 }
 
@@ -176,13 +179,14 @@ pub fn fail(node: &Node, account: &Account, id: u64, why: &str) {
     let failed = account.downloads.advance(id, Phase::Failed { why: why.to_owned() });
     if let Some(tracked) = tracked.filter(|_| failed) {
         forget_record(node, account, &tracked);
-        node.terminal.error(&progress::failed(&tracked.group, &tracked.name, why));
+        let Tracked { group, name: file, .. } = tracked;
+        node.voice.event(&Event::DownloadFailed { group, file, why: why.to_owned() });
     }
 }
 
 fn forget_record(node: &Node, account: &Account, tracked: &Tracked) {
     if let Err(error) = account.slot.remove_download(&tracked.group, &tracked.name) {
-        node.terminal.event(&error.to_string());
+        node.voice.event(&Event::Warning(error.to_string()));
     }
 }
 
@@ -235,13 +239,18 @@ pub fn stop_group(node: &Node, account: &Account, group: &GroupId, why: &str) {
     }
 }
 
-fn tracked(account: &Account, group: &GroupId, name: &FileName) -> Result<Tracked, String> {
+/// Says that there is no such download.
+pub fn no_download(group: &GroupId, name: &FileName) -> Failure {
+    format!("No download of {name} from {group}; see show_downloads").into()
+}
+
+fn tracked(account: &Account, group: &GroupId, name: &FileName) -> Result<Tracked, Failure> {
     let tracked = account.downloads.find(group, name);
-    tracked.ok_or_else(|| format!("No download of {name} from {group}; see show_downloads"))
+    tracked.ok_or_else(|| no_download(group, name))
 }
 
 /// Holds a download until `resume_download`.
-pub fn pause(node: &Node, account: &Account, group: &GroupId, name: &FileName) -> Result<(), String> {
+pub fn pause(node: &Node, account: &Account, group: &GroupId, name: &FileName) -> Result<(), Failure> {
     let tracked = tracked(account, group, name)?;
     match &tracked.phase {
         Phase::Running(download) => {
@@ -257,7 +266,7 @@ pub fn pause(node: &Node, account: &Account, group: &GroupId, name: &FileName) -
             if !account.downloads.advance(tracked.id, Phase::Paused { done }) {
                 return Err("The download has just ended".into());
             }
-            account.slot.set_paused(group, name, true).map(drop).map_err(|error| error.to_string())
+            account.slot.set_paused(group, name, true).map(drop).map_err(|error| error.to_string().into())
         }
         Phase::Starting => Err("The download is being prepared; try again in a moment".into()),
         Phase::Paused { .. } => Err("The download is paused already".into()),
@@ -266,7 +275,7 @@ pub fn pause(node: &Node, account: &Account, group: &GroupId, name: &FileName) -
 }
 
 /// Goes on with a download that was paused or has failed.
-pub fn resume(node: &Arc<Node>, account: &Arc<Account>, group: &GroupId, name: &FileName) -> Result<(), String> {
+pub fn resume(node: &Arc<Node>, account: &Arc<Account>, group: &GroupId, name: &FileName) -> Result<Report, Failure> {
     let tracked = tracked(account, group, name)?;
     match &tracked.phase {
         Phase::Paused { .. } | Phase::Failed { .. } => {
@@ -284,7 +293,7 @@ pub fn resume(node: &Arc<Node>, account: &Arc<Account>, group: &GroupId, name: &
 }
 
 /// Gives a download up and removes what came in so far.
-pub fn cancel(node: &Node, account: &Account, group: &GroupId, name: &FileName) -> Result<(), String> {
+pub fn cancel(node: &Node, account: &Account, group: &GroupId, name: &FileName) -> Result<(), Failure> {
     let tracked = tracked(account, group, name)?;
     if matches!(tracked.phase, Phase::Complete) {
         return Err("The download is complete; remove the file yourself if you do not want it".into());
@@ -310,7 +319,7 @@ pub fn cancel(node: &Node, account: &Account, group: &GroupId, name: &FileName) 
             None => Ok(()),
         },
     }
-    .map_err(|error| error.to_string())
+    .map_err(|error| error.to_string().into())
 }
 
 /// Goes on with the downloads of earlier runs; tells of those that cannot.
@@ -324,10 +333,11 @@ pub fn restore(node: &Arc<Node>, account: &Arc<Account>) {
             account.downloads.restore_paused(&group, &name, destination, &content);
             continue;
         }
-        match begin_at(node, account, &group, &name, destination) {
-            Ok(()) => node.terminal.event(&format!("Downloading {name} from {group} goes on")),
-            Err(why) => node.terminal.event(&format!("Downloading {name} from {group} does not go on: {why}")),
-        }
+        let begun = begin_at(node, account, &group, &name, destination);
+        node.voice.event(&match begun {
+            Ok(_) => Event::DownloadContinued { group, file: name },
+            Err(Failure { why, .. }) => Event::DownloadLost { group, file: name, why },
+        });
     }
 }
 
@@ -340,12 +350,22 @@ pub fn finished(node: &Node, account: &Account, download: &Download, path: &Path
     };
     account.downloads.settle(tracked.id, path.to_path_buf(), &subject.content);
     forget_record(node, account, &tracked);
-    node.terminal.result(&progress::completed(&subject.group_name, &subject.name, progress.total, progress.elapsed));
+    node.voice.event(&completed(subject, path, progress.elapsed));
     account.downloads.advance(tracked.id, Phase::Complete);
 }
 
-/// One line for `show_downloads`.
-pub fn status_line(tracked: &Tracked, now: Instant) -> String {
+fn completed(subject: &Subject, path: &Path, took: Duration) -> Event {
+    Event::DownloadCompleted {
+        group: subject.group_name.clone(),
+        file: subject.name.clone(),
+        path: path.to_path_buf(),
+        bytes: subject.content.layout.size(),
+        took,
+    }
+}
+
+/// How a download stands.
+pub fn status(tracked: &Tracked, now: Instant) -> DownloadStatus {
     let size = tracked.size.unwrap_or(0);
     let mut status = DownloadStatus {
         group: tracked.group.clone(),
@@ -379,5 +399,5 @@ pub fn status_line(tracked: &Tracked, now: Instant) -> String {
         }
         Phase::Failed { why } => status.state = DownloadState::Failed(why.clone()),
     }
-    status.line()
+    status
 }

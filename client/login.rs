@@ -1,6 +1,8 @@
 //! From login to logout, and what ends with it: brings back what was shared and downloaded, and lets go of it again.
 
 use super::account::Account;
+use super::event::Event;
+use super::failure::Failure;
 use super::fetch;
 use super::link::CallError;
 use super::node::Node;
@@ -11,41 +13,35 @@ use crate::model::name::{GroupId, UserId};
 use crate::wire::client_tracker::{Password, Request};
 use std::sync::Arc;
 
-/// Logs in, then brings everything back that was there before: shares, and downloads that have not ended.
-pub fn log_in(node: &Arc<Node>, user: UserId, password: Password) -> Result<(), String> {
-    let asked = user.clone();
-    let text = |error: CallError| error.to_string();
+/// Logs in. What others say to the user waits for [`go_on`].
+pub fn log_in(node: &Arc<Node>, user: UserId, password: Password) -> Result<Arc<Account>, Failure> {
     let request = Request::Login { client: node.client, user, password };
-    let (user, login) = node.link.log_in(&request).map_err(text)?;
-    let begun = begin(node, user.clone(), login);
-    let account = match begun {
-        Ok(account) => account,
-        Err(why) => {
-            node.link.log_out();
-            return Err(why);
-        }
-    };
-    node.terminal.result("Login successful");
-    node.link.arrived();
-    if user != asked {
-        node.terminal.event(&format!("The name {asked} was taken before; your name is {user}"));
+    let (user, login) = node.link.log_in(&request)?;
+    let begun = begin(node, user, login);
+    if begun.is_err() {
+        node.link.log_out();
     }
+    begun
+}
+
+/// Brings everything back that was there before the login: shares, and downloads that have not ended.
+pub fn go_on(node: &Arc<Node>, account: &Arc<Account>) {
+    node.link.arrived();
     // Should the tracker be lost just now, this is done again when one is reached.
-    if let Err(error) = announce_all(node, &account) {
-        node.terminal.event(&error.to_string());
+    if let Err(error) = announce_all(node, account) {
+        node.voice.event(&Event::Warning(error.to_string()));
     }
     let restore = node.clone();
     account.help("restore".into(), move |account| {
         sharing::restore(&restore, account);
         fetch::restore(&restore, account);
     });
-    Ok(())
 }
 
-fn begin(node: &Arc<Node>, user: UserId, login: u64) -> Result<Arc<Account>, String> {
-    let fingerprint = node.link.fingerprint().map_err(|error| error.to_string())?;
+fn begin(node: &Arc<Node>, user: UserId, login: u64) -> Result<Arc<Account>, Failure> {
+    let fingerprint = node.link.fingerprint()?;
     let (slot, warnings) = node.state.take_slot(&fingerprint, &user).map_err(|error| error.to_string())?;
-    warnings.iter().for_each(|warning| node.terminal.event(warning));
+    warnings.into_iter().for_each(|warning| node.voice.event(&Event::Warning(warning)));
     let swarm = Swarm::start(node.swarm.clone(), node.keyring.clone(), user.clone(), node.swarm_events.clone());
     let swarm = swarm.map_err(|error| format!("the download engine does not start: {error}"))?;
     let account = Account::new(user, login, swarm, slot);

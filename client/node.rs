@@ -9,7 +9,7 @@ use super::seeding::{Seeder, SeederEvent};
 use super::serving::Serving;
 use super::state_dir::StateDir;
 use super::swarm::{SwarmEvent, SwarmOptions};
-use super::terminal::Terminal;
+use super::voice::Voice;
 use crate::model::id::{ClientId, CommandId};
 use crate::wire::client_tracker::{Reply, Request};
 use crossbeam_channel as channel;
@@ -38,8 +38,8 @@ pub struct NodeOptions {
     pub upload_limit: Limit,
     /// The download engine.
     pub swarm: SwarmOptions,
-    /// Where everything is said.
-    pub terminal: Terminal,
+    /// What says everything.
+    pub voice: Voice,
 }
 
 /// The channels that the steward listens to.
@@ -64,8 +64,8 @@ pub struct Node {
     pub seeder: Seeder,
     /// How fast.
     pub uplink: Arc<Uplink>,
-    /// Where everything is said.
-    pub terminal: Terminal,
+    /// What says everything.
+    pub voice: Voice,
     /// This client's name among the user's clients.
     pub client: ClientId,
     /// What is remembered from run to run.
@@ -101,7 +101,7 @@ impl Node {
             keyring,
             serving,
             uplink,
-            terminal: options.terminal,
+            voice: options.voice,
             client,
             state: options.state,
             swarm: options.swarm,

@@ -1,33 +1,28 @@
 //! The loop of the client: a line is read, understood, carried out, and its refusal told.
 
 use super::command::{Command, Question, Surroundings, Typed, may_be_kept, parse};
+use super::failure::Failure;
 use super::prompt::{Input, Prompt};
+use super::report::Report;
 use super::stop::{Phase, Stop};
-use super::terminal::Terminal;
-use super::usage::help;
+use super::voice::Voice;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Carries commands out.
 pub trait Execute {
-    /// Carries one command out and says its results itself. It returns early when the command is cancelled.
-    fn execute(&mut self, command: Command) -> Outcome;
+    /// Carries one command out. It returns early when the command is cancelled.
+    fn execute(&mut self, command: Command) -> Result<Report, Failure>;
+
+    /// What the last command came to has been said: what should only be heard of after that may begin.
+    fn answered(&mut self);
 
     /// At the end of a script: waits until every running download has ended, or the program is to end.
     fn finish(&mut self);
 
     /// Whether a download of this run has failed.
     fn has_failed_downloads(&self) -> bool;
-}
-
-/// What a command came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was done.
-    Done,
-    /// It was refused or has failed: one line that says what was wrong and what to do.
-    Failed(String),
 }
 
 /// How the program ends.
@@ -52,26 +47,18 @@ impl From<Exit> for ExitCode {
 
 /// Reads and carries out commands until the input ends, `quit`, or a signal. The downloads that run then go on until
 /// they have ended only at the end of a script; otherwise they are left to whoever closes the executor.
-pub fn run(prompt: &mut Prompt, terminal: &Terminal, stop: &Stop, executor: &mut dyn Execute) -> Exit {
-    let mut session = Session { prompt, terminal, stop, executor, home: env::var_os("HOME").map(PathBuf::from) };
-    let mut failed = false;
+pub fn run(prompt: &mut Prompt, voice: &Voice, stop: &Stop, executor: &mut dyn Execute) -> Exit {
+    let home = env::var_os("HOME").map(PathBuf::from);
+    let mut session = Session { prompt, voice, stop, executor, home, failed: false };
     loop {
         match session.prompt.next_input() {
             Input::Line(line) => match session.line(&line) {
-                Ok(Next::Line) => {}
-                Ok(Next::Leave) => break,
-                Err(refusal) => {
-                    terminal.error(&refusal);
-                    failed = true;
-                }
+                Next::Line => {}
+                Next::Leave => break,
             },
-            Input::Bad(why) => {
-                terminal.error(&why);
-                failed = true;
-            }
+            Input::Bad(why) => session.refuse(&why.into()),
             Input::Broken(why) => {
-                terminal.error(&why);
-                failed = true;
+                session.refuse(&why.into());
                 break;
             }
             Input::End => {
@@ -84,7 +71,7 @@ pub fn run(prompt: &mut Prompt, terminal: &Terminal, stop: &Stop, executor: &mut
             break;
         }
     }
-    session.exit(failed)
+    session.exit()
 }
 
 /// What is read after a line.
@@ -97,49 +84,66 @@ enum Next {
 
 struct Session<'a> {
     prompt: &'a mut Prompt,
-    terminal: &'a Terminal,
+    voice: &'a Voice,
     stop: &'a Stop,
     executor: &'a mut dyn Execute,
     home: Option<PathBuf>,
+    /// Whether anything was refused.
+    failed: bool,
 }
 
 impl Session<'_> {
-    /// Carries out one line; the error is what is told.
-    fn line(&mut self, line: &str) -> Result<Next, String> {
+    /// Carries out one line and says what it came to.
+    fn line(&mut self, line: &str) -> Next {
         if may_be_kept(line) {
             self.prompt.keep(line.trim());
         }
         // Without a working folder, as when it was removed, relative paths stay what they are and lead nowhere.
         let folder = env::current_dir().unwrap_or_default();
         let around = Surroundings { home: self.home.as_deref(), folder: &folder, exists: &Path::exists };
-        let command = match parse(line, &around).map_err(|error| error.to_string())? {
-            Typed::Nothing => return Ok(Next::Line),
-            Typed::Quit => return Ok(Next::Leave),
-            Typed::Help(about) => {
-                self.terminal.results(help(about));
-                return Ok(Next::Line);
+        let command = match parse(line, &around) {
+            Ok(Typed::Nothing) => return Next::Line,
+            Ok(Typed::Quit) => return Next::Leave,
+            Ok(Typed::Help(about)) => {
+                self.voice.answer(&Report::Help(about));
+                return Next::Line;
             }
-            Typed::Question(question) => self.ask(question)?,
-            Typed::Command(command) => command,
+            Ok(Typed::Question(question)) => self.ask(question),
+            Ok(Typed::Command(command)) => Ok(command),
+            Err(error) => Err(error.to_string().into()),
         };
+        match command {
+            Ok(command) => self.carry_out(command),
+            Err(failure) => self.refuse(&failure),
+        }
+        Next::Line
+    }
+
+    fn carry_out(&mut self, command: Command) {
         self.stop.enter(Phase::Command);
         let outcome = self.executor.execute(command);
         if self.stop.is_cancelled() && !self.prompt.is_script() {
             // The terminal has written ^C where the next line would begin.
-            self.terminal.end_line();
+            self.voice.terminal().end_line();
         }
-        self.stop.enter(Phase::Idle);
         match outcome {
-            Outcome::Done => Ok(Next::Line),
-            Outcome::Failed(why) => Err(why),
+            Ok(report) => self.voice.answer(&report),
+            Err(failure) => self.refuse(&failure),
         }
+        self.executor.answered();
+        self.stop.enter(Phase::Idle);
+    }
+
+    fn refuse(&mut self, failure: &Failure) {
+        self.voice.refuse(failure);
+        self.failed = true;
     }
 
     /// Completes a command with the passwords that it lacks.
-    fn ask(&mut self, question: Question) -> Result<Command, String> {
+    fn ask(&mut self, question: Question) -> Result<Command, Failure> {
         let asks = question.asks();
         let answers: Result<Vec<String>, String> = asks.iter().map(|ask| self.prompt.password(ask)).collect();
-        question.answered(answers?).map_err(|error| error.to_string())
+        question.answered(answers?).map_err(|error| error.to_string().into())
     }
 
     fn finish(&mut self) {
@@ -150,42 +154,41 @@ impl Session<'_> {
         }
     }
 
-    fn exit(&self, failed: bool) -> Exit {
+    fn exit(&self) -> Exit {
         if self.stop.is_ending() {
             return Exit::Interrupted;
         }
-        let failed = self.prompt.is_script() && (failed || self.executor.has_failed_downloads());
-        if failed || self.terminal.has_lost_results() { Exit::Failure } else { Exit::Success }
+        let failed = self.prompt.is_script() && (self.failed || self.executor.has_failed_downloads());
+        if failed || self.voice.terminal().has_lost_results() { Exit::Failure } else { Exit::Success }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::terminal::Terminal;
     use super::super::terminal::tests::{Sheet, sheets};
     use super::*;
+    use crate::wire::error::{Code, Refusal};
     use std::io::{self, Read};
 
-    /// Writes down what it is told; `fail` names the commands that fail.
+    /// Writes down what it is told.
     struct Recorder {
-        terminal: Terminal,
         said: Vec<String>,
         downloads_fail: bool,
         at_command: Box<dyn FnMut()>,
     }
 
     impl Execute for Recorder {
-        fn execute(&mut self, command: Command) -> Outcome {
+        fn execute(&mut self, command: Command) -> Result<Report, Failure> {
             (self.at_command)();
             self.said.push(format!("{command:?}"));
             match command {
-                Command::ListGroups => {
-                    self.terminal.result("lab");
-                    Outcome::Done
-                }
-                Command::JoinGroup { group } => Outcome::Failed(format!("Group does not exist: {group}")),
-                _ => Outcome::Done,
+                Command::ListGroups => Ok(Report::Done("lab")),
+                Command::JoinGroup { group } => Err(Refusal::about(Code::NoSuchGroup, group).into()),
+                _ => Ok(Report::Nothing),
             }
         }
+        fn answered(&mut self) {}
         fn finish(&mut self) {
             self.said.push("finish".to_owned());
         }
@@ -204,15 +207,10 @@ mod tests {
     fn run_with(from: impl Read + 'static, change: impl FnOnce(&mut Recorder, &Stop)) -> Ran {
         let (terminal, output, error) = sheets(false);
         let stop = Stop::new(false).expect("an eventfd");
-        let mut executor = Recorder {
-            terminal: terminal.clone(),
-            said: Vec::new(),
-            downloads_fail: false,
-            at_command: Box::new(|| {}),
-        };
+        let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
         change(&mut executor, &stop);
         let mut prompt = Prompt::script(from, &terminal, &stop);
-        let exit = run(&mut prompt, &terminal, &stop, &mut executor);
+        let exit = run(&mut prompt, &Voice::new(terminal), &stop, &mut executor);
         let text = |sheet: Sheet| sheet.text();
         Ran { exit, said: executor.said, output: text(output), error: text(error) }
     }
@@ -321,13 +319,8 @@ mod tests {
         let (terminal, _, error) = sheets(false);
         let stop = Stop::new(false).expect("an eventfd");
         let mut prompt = Prompt::script(Signalled(stop.clone()), &terminal, &stop);
-        let mut executor = Recorder {
-            terminal: terminal.clone(),
-            said: Vec::new(),
-            downloads_fail: false,
-            at_command: Box::new(|| {}),
-        };
-        assert_eq!(run(&mut prompt, &terminal, &stop, &mut executor), Exit::Interrupted);
+        let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
+        assert_eq!(run(&mut prompt, &Voice::new(terminal), &stop, &mut executor), Exit::Interrupted);
         assert_eq!((executor.said.len(), error.text().as_str()), (0, ""));
     }
 
@@ -357,12 +350,7 @@ mod tests {
         let terminal = Terminal::new(Box::new(Closed), Box::new(Sheet::default()));
         let stop = Stop::new(false).expect("an eventfd");
         let mut prompt = Prompt::script(&b"help\n"[..], &terminal, &stop);
-        let mut executor = Recorder {
-            terminal: terminal.clone(),
-            said: Vec::new(),
-            downloads_fail: false,
-            at_command: Box::new(|| {}),
-        };
-        assert_eq!(run(&mut prompt, &terminal, &stop, &mut executor), Exit::Failure);
+        let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
+        assert_eq!(run(&mut prompt, &Voice::new(terminal), &stop, &mut executor), Exit::Failure);
     }
 }

@@ -2,14 +2,16 @@
 
 use super::account::Account;
 use super::command::Command;
+use super::downloads::Tracked;
+use super::event::Event;
+use super::failure::Failure;
 use super::fetch;
 use super::limit::{Limit, Way};
-use super::link::CallError;
 use super::listing;
 use super::login;
 use super::node::{Node, command_id};
-use super::progress;
-use super::repl::{Execute, Outcome};
+use super::repl::Execute;
+use super::report::Report;
 use super::sharing;
 use super::stop::Stop;
 use crate::model::name::{FileName, GroupId, UserId};
@@ -28,6 +30,8 @@ pub struct Session {
     node: Arc<Node>,
     stop: Stop,
     failures: usize,
+    /// A login whose answer has not been said yet, and the name that was given.
+    arrived: Option<(UserId, Arc<Account>)>,
 }
 
 impl std::fmt::Debug for Session {
@@ -39,138 +43,117 @@ impl std::fmt::Debug for Session {
 impl Session {
     /// Works on a running client; `stop` ends commands that take long.
     pub fn new(node: Arc<Node>, stop: Stop) -> Self {
-        Self { node, stop, failures: 0 }
+        Self { node, stop, failures: 0, arrived: None }
     }
 
-    fn account(&self) -> Result<Arc<Account>, String> {
-        self.node.account().ok_or_else(|| Code::NotLoggedIn.words().to_owned())
-    }
-
-    fn carry_out(&mut self, command: Command) -> Result<(), String> {
+    fn carry_out(&mut self, command: Command) -> Result<Report, Failure> {
         match command {
             Command::CreateUser { user, password } => {
                 self.change(Request::CreateUser { command: command_id(), user, password }, "User created")
             }
             Command::Login { user, password } => {
                 if let Some(account) = self.node.account() {
-                    return Err(format!("Already logged in as {}, please logout first", account.user));
+                    return Err(format!("Already logged in as {}, please logout first", account.user).into());
                 }
-                login::log_in(&self.node, user, password)
+                let account = login::log_in(&self.node, user.clone(), password)?;
+                let report = Report::LoggedIn { user: account.user.clone() };
+                self.arrived = Some((user, account));
+                Ok(report)
             }
-            Command::Limit { change } => {
-                self.limit(change);
-                Ok(())
-            }
+            Command::Limit { change } => Ok(self.limit(change)),
             other => {
-                let account = self.account()?;
+                let account = self.node.account().ok_or(Code::NotLoggedIn)?;
                 self.carry_out_logged_in(&account, other)
             }
         }
     }
 
-    fn carry_out_logged_in(&mut self, account: &Arc<Account>, command: Command) -> Result<(), String> {
+    fn carry_out_logged_in(&mut self, account: &Arc<Account>, command: Command) -> Result<Report, Failure> {
         match command {
-            Command::CreateUser { .. } | Command::Login { .. } | Command::Limit { .. } => Ok(()),
+            Command::CreateUser { .. } | Command::Login { .. } | Command::Limit { .. } => Ok(Report::Nothing),
             Command::Logout => {
                 self.failures += account.downloads.failures();
                 login::log_out(&self.node);
-                self.node.terminal.result("Logout successful");
-                Ok(())
+                Ok(Report::Done("Logout successful"))
             }
             Command::ChangePassword { old, new } => {
-                let request = Request::ChangePassword { command: command_id(), old, new };
-                self.node.link.renew(&request).map_err(|error| error.to_string())?;
-                self.node.terminal.result("Password changed");
-                Ok(())
+                self.node.link.renew(&Request::ChangePassword { command: command_id(), old, new })?;
+                Ok(Report::Done("Password changed"))
             }
             Command::CreateGroup { group } => self.create_group(group),
             Command::JoinGroup { group } => {
                 self.change(Request::JoinGroup { command: command_id(), group }, "Request sent")
             }
             Command::LeaveGroup { group } => self.leave_group(account, group),
-            Command::ListRequests { group } => self.list(listing::requests(&self.node.link, &group)),
+            Command::ListRequests { group } => Ok(Report::Requests(listing::requests(&self.node.link, &group)?)),
             Command::AcceptRequest { group, user } => self.decide(Decision::Accept, group, user),
             Command::RejectRequest { group, user } => self.decide(Decision::Reject, group, user),
             Command::RemoveMember { group, user } => self.decide(Decision::Remove, group, user),
-            Command::ListMembers { group } => self.list(listing::members(&self.node.link, &group)),
-            Command::ListGroups => self.list(listing::groups(&self.node.link)),
-            Command::ListFiles { group } => self.list(listing::files(&self.node.link, &group)),
+            Command::ListMembers { group } => Ok(Report::Members(listing::members(&self.node.link, &group)?)),
+            Command::ListGroups => Ok(Report::Groups(listing::groups(&self.node.link)?)),
+            Command::ListFiles { group } => Ok(Report::Files(listing::files(&self.node.link, &group)?)),
             Command::UploadFile { path, group } => self.upload(account, &path, &group),
             Command::StopShare { group, file } => {
-                sharing::stop(&self.node, account, &group, &file).map_err(|error| error.to_string())?;
-                self.node.terminal.result("Stopped sharing");
-                Ok(())
+                sharing::stop(&self.node, account, &group, &file)?;
+                Ok(Report::Done("Stopped sharing"))
             }
             Command::DownloadFile { group, file, destination } => {
-                fetch::begin(&self.node, account, &group, &file, &destination)?;
-                self.node.terminal.result("Downloading...");
-                Ok(())
+                fetch::begin(&self.node, account, &group, &file, &destination)
             }
             Command::ShowDownloads => {
-                self.show_downloads(account);
-                Ok(())
+                let now = Instant::now();
+                let downloads = account.downloads.list();
+                Ok(Report::Downloads(downloads.iter().map(|tracked| fetch::status(tracked, now)).collect()))
             }
             Command::PauseDownload { group, file } => {
                 fetch::pause(&self.node, account, &group, &file)?;
-                self.node.terminal.result("Paused");
-                Ok(())
+                Ok(Report::Done("Paused"))
             }
-            Command::ResumeDownload { group, file } => {
-                fetch::resume(&self.node, account, &group, &file)?;
-                self.node.terminal.result("Downloading...");
-                Ok(())
-            }
+            Command::ResumeDownload { group, file } => fetch::resume(&self.node, account, &group, &file),
             Command::CancelDownload { group, file } => {
                 fetch::cancel(&self.node, account, &group, &file)?;
-                self.node.terminal.result("Cancelled");
-                Ok(())
+                Ok(Report::Done("Cancelled"))
             }
             Command::Wait { which } => self.wait(account, which),
         }
     }
 
-    fn limit(&self, change: Option<(Way, Limit)>) {
+    fn limit(&self, change: Option<(Way, Limit)>) -> Report {
         let (uplink, downlink) = (&self.node.uplink, &self.node.swarm.downlink);
         match change {
             Some((Way::Upload, limit)) => uplink.set_limit(limit),
             Some((Way::Download, limit)) => downlink.set_limit(limit),
             None => {}
         }
-        let lines = [format!("upload  {}", uplink.limit()), format!("download  {}", downlink.limit())];
-        self.node.terminal.results(lines.to_vec());
+        Report::Limits { upload: uplink.limit(), download: downlink.limit() }
     }
 
     /// A request whose answer is yes or no.
-    fn change(&self, request: Request, done: &str) -> Result<(), String> {
-        self.node.link.call(&request).map_err(|error| error.to_string())?;
-        self.node.terminal.result(done);
-        Ok(())
+    fn change(&self, request: Request, done: &'static str) -> Result<Report, Failure> {
+        self.node.link.call(&request)?;
+        Ok(Report::Done(done))
     }
 
-    fn create_group(&self, group: GroupId) -> Result<(), String> {
-        let request = Request::CreateGroup { command: command_id(), group };
-        self.node.link.call(&request).map_err(|error| error.to_string())?;
+    fn create_group(&self, group: GroupId) -> Result<Report, Failure> {
+        self.node.link.call(&Request::CreateGroup { command: command_id(), group })?;
         // The key of the new group, for sharing in it.
-        self.node.refresh_keys().map_err(|error| error.to_string())?;
-        self.node.terminal.result("Group created");
-        Ok(())
+        self.node.refresh_keys()?;
+        Ok(Report::Done("Group created"))
     }
 
-    fn leave_group(&self, account: &Arc<Account>, group: GroupId) -> Result<(), String> {
+    fn leave_group(&self, account: &Arc<Account>, group: GroupId) -> Result<Report, Failure> {
         let member = self.node.keyring.group_named(&group);
-        let request = Request::LeaveGroup { command: command_id(), group: group.clone() };
-        self.node.link.call(&request).map_err(|error| error.to_string())?;
-        match member {
+        self.node.link.call(&Request::LeaveGroup { command: command_id(), group: group.clone() })?;
+        Ok(Report::Done(match member {
             Some(id) => {
                 login::group_lost(&self.node, account, id, &group);
-                self.node.terminal.result("Left the group");
+                "Left the group"
             }
-            None => self.node.terminal.result("Request withdrawn"),
-        }
-        Ok(())
+            None => "Request withdrawn",
+        }))
     }
 
-    fn decide(&self, decision: Decision, group: GroupId, user: UserId) -> Result<(), String> {
+    fn decide(&self, decision: Decision, group: GroupId, user: UserId) -> Result<Report, Failure> {
         let command = command_id();
         let (request, done) = match decision {
             Decision::Accept => (Request::AcceptRequest { command, group, user }, "Request accepted"),
@@ -180,14 +163,9 @@ impl Session {
         self.change(request, done)
     }
 
-    fn list(&self, lines: Result<Vec<String>, CallError>) -> Result<(), String> {
-        self.node.terminal.results(lines.map_err(|error| error.to_string())?);
-        Ok(())
-    }
-
-    fn upload(&self, account: &Arc<Account>, path: &Path, group: &GroupId) -> Result<(), String> {
-        let terminal = &self.node.terminal;
-        terminal.result("Uploading...");
+    fn upload(&self, account: &Arc<Account>, path: &Path, group: &GroupId) -> Result<Report, Failure> {
+        let voice = &self.node.voice;
+        voice.event(&Event::Uploading);
         let cancel = AtomicBool::new(false);
         let mut told = Instant::now();
         let mut tell = |done: u64, total: u64| {
@@ -195,31 +173,21 @@ impl Session {
             let now = Instant::now();
             if now.duration_since(told) >= PROGRESS_PAUSE {
                 told = now;
-                terminal.event(&format!("hashed {} of {}", progress::percent(done, total), progress::size(total)));
+                voice.event(&Event::Hashed { done, total });
             }
         };
-        sharing::upload(&self.node, account, path, group, &cancel, &mut tell)?;
-        terminal.result("Uploaded");
-        Ok(())
+        sharing::upload(&self.node, account, path, group, &cancel, &mut tell)
     }
 
-    fn show_downloads(&self, account: &Account) {
-        let now = Instant::now();
-        let list = account.downloads.list();
-        let lines: Vec<_> = list.iter().map(|tracked| fetch::status_line(tracked, now)).collect();
-        let lines = if lines.is_empty() { vec!["No downloads yet".to_owned()] } else { lines };
-        self.node.terminal.results(lines);
-    }
-
-    fn wait(&self, account: &Account, which: Option<(GroupId, FileName)>) -> Result<(), String> {
-        let Some((group, file)) = which else {
-            account.downloads.wait(|_| true, || self.stop.is_cancelled());
-            return Ok(());
-        };
-        let chosen = account.downloads.find(&group, &file);
-        let chosen = chosen.ok_or_else(|| format!("No download of {file} from {group}; see show_downloads"))?;
-        account.downloads.wait(|tracked| tracked.id == chosen.id, || self.stop.is_cancelled());
-        Ok(())
+    fn wait(&self, account: &Account, which: Option<(GroupId, FileName)>) -> Result<Report, Failure> {
+        let chosen = which.map(|(group, file)| {
+            let found = account.downloads.find(&group, &file);
+            found.map(|tracked| tracked.id).ok_or_else(|| fetch::no_download(&group, &file))
+        });
+        let chosen = chosen.transpose()?;
+        let waited_for = |tracked: &Tracked| chosen.is_none_or(|id| tracked.id == id);
+        account.downloads.wait(waited_for, || self.stop.is_cancelled());
+        Ok(Report::Nothing)
     }
 }
 
@@ -230,11 +198,18 @@ enum Decision {
 }
 
 impl Execute for Session {
-    fn execute(&mut self, command: Command) -> Outcome {
-        match self.carry_out(command) {
-            Ok(()) => Outcome::Done,
-            Err(why) => Outcome::Failed(why),
+    fn execute(&mut self, command: Command) -> Result<Report, Failure> {
+        self.carry_out(command)
+    }
+
+    fn answered(&mut self) {
+        let Some((asked, account)) = self.arrived.take() else {
+            return;
+        };
+        if account.user != asked {
+            self.node.voice.event(&Event::LoggedInAs { asked, user: account.user.clone() });
         }
+        login::go_on(&self.node, &account);
     }
 
     fn finish(&mut self) {

@@ -2,11 +2,14 @@
 
 use super::account::{Account, Untold};
 use super::download::Subject;
+use super::event::Event;
+use super::failure::Failure;
 use super::file_stamp::Stamps;
 use super::found;
 use super::hashing::{Hashed, hash_for_sharing};
 use super::link::CallError;
 use super::node::{Node, command_id};
+use super::report::Report;
 use super::source::Source;
 use super::state_dir::ShareRecord;
 use crate::model::bitfield::Bitfield;
@@ -40,17 +43,17 @@ pub fn upload(
     group: &GroupId,
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<FileName, String> {
+) -> Result<Report, Failure> {
     // A group that refuses is better heard of before a long file is read than after.
-    check_member(node, group).map_err(|error| error.to_string())?;
+    check_member(node, group)?;
     let hashed = hash_for_sharing(path, cancel, progress).map_err(|error| error.to_string())?;
     let root = hashed.manifest.files()[0].path.root();
     let name = FileName::from_input(root).map_err(|error| format!("cannot share {root}: {error}"))?;
     if !hashed.left_out.is_empty() {
-        node.terminal.event(&hashed.left_out.to_string());
+        node.voice.event(&Event::Warning(hashed.left_out.to_string()));
     }
-    share_hashed(node, account, group, &name, hashed).map_err(|error| error.to_string())?;
-    Ok(name)
+    let content = share_hashed(node, account, group, &name, hashed)?;
+    Ok(Report::Uploaded { group: group.clone(), file: name, content })
 }
 
 fn check_member(node: &Node, group: &GroupId) -> Result<(), CallError> {
@@ -66,7 +69,7 @@ fn share_hashed(
     group: &GroupId,
     name: &FileName,
     hashed: Hashed,
-) -> Result<(), CallError> {
+) -> Result<Content, CallError> {
     let (bytes, info_hash) = manifest::encode(&hashed.manifest)
         .ok_or_else(|| Refusal::about(Code::BadManifest, "the names of the files in it are too long in all"))?;
     let content = Content {
@@ -78,7 +81,8 @@ fn share_hashed(
     };
     let share = share_at_tracker(node, group, name, content, &bytes)?;
     let shared = Shared { group, name, path: &hashed.root, content, manifest: &hashed.manifest, stamps: hashed.stamps };
-    serve(node, account, share, shared)
+    serve(node, account, share, shared)?;
+    Ok(content)
 }
 
 /// Makes the tracker know the share, with its manifest if it lacks that.
@@ -148,7 +152,8 @@ fn serve(node: &Node, account: &Arc<Account>, share: ShareRef, shared: Shared<'_
         stamps: digest,
     };
     if let Err(error) = account.slot.put_share(record, manifest) {
-        node.terminal.event(&format!("{name} will not be shared again by itself after a restart: {error}"));
+        let what = format!("{name} will not be shared again by itself after a restart: {error}");
+        node.voice.event(&Event::Warning(what));
     }
     node.link.call(&Request::Hold { share, holding: Holding::All {} }).map(drop)
 }
@@ -168,7 +173,7 @@ pub fn forget(node: &Node, account: &Arc<Account>, which: impl Fn(&ShareRecord) 
             node.serving.remove(group, record.content.info_hash);
         }
         if let Err(error) = account.slot.remove_share(&record.group, &record.name) {
-            node.terminal.event(&error.to_string());
+            node.voice.event(&Event::Warning(error.to_string()));
         }
     }
 }
@@ -220,12 +225,12 @@ pub fn restore(node: &Node, account: &Arc<Account>) {
         if group.and_then(|group| node.serving.find(group, record.content.info_hash)).is_some() {
             continue;
         }
-        let name = record.name.clone();
+        let (group, file) = (record.group.clone(), record.name.clone());
         match restore_one(node, account, record) {
-            Ok(None) => {}
-            Ok(Some(changed)) => node.terminal.event(&changed),
+            Ok(Restored::AsItWas) => {}
+            Ok(Restored::Changed) => node.voice.event(&Event::ShareChanged { group, file }),
             Err(_) if account.is_over() => return,
-            Err(why) => node.terminal.event(&format!("{name} is not shared: {why}")),
+            Err(why) => node.voice.event(&Event::ShareLost { group, file, why }),
         }
     }
 }
@@ -235,8 +240,14 @@ fn is_gone(code: Code) -> bool {
     matches!(code, Code::NoSuchGroup | Code::NotMember | Code::NoSuchFile)
 }
 
-/// One share; the text tells of anything that the user should know.
-fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Result<Option<String>, String> {
+/// How a share came back.
+enum Restored {
+    AsItWas,
+    Changed,
+}
+
+/// One share; the error says why it does not come back.
+fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Result<Restored, String> {
     let ShareRecord { group, name, path, content, stamps, .. } = &record;
     let gone = |why: &str| {
         forget(node, account, |other| other.group == *group && other.name == *name);
@@ -246,7 +257,11 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
         Ok(found) if found.shared_by_you => found,
         Ok(_) => return gone("it was stopped on another client"),
         Err(CallError::Refused(refusal)) if is_gone(refusal.code) => {
-            return if is_unheard(node, account, record.share) { Ok(None) } else { gone(&refusal.to_string()) };
+            return if is_unheard(node, account, record.share) {
+                Ok(Restored::AsItWas)
+            } else {
+                gone(&refusal.to_string())
+            };
         }
         Err(error) => return Err(error.to_string()),
     };
@@ -258,7 +273,7 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
     if let Some((manifest, now)) = unchanged {
         let shared = Shared { group, name, path, content: *content, manifest: &manifest, stamps: now };
         serve(node, account, found.share, shared).map_err(|error| error.to_string())?;
-        return Ok(None);
+        return Ok(Restored::AsItWas);
     }
     // Not as it was when it was last hashed: what does it hold now?
     let hashed = match hash_for_sharing(path, &account.over, &mut |_, _| {}) {
@@ -272,7 +287,7 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
     };
     let changed = hashed.sha1 != found.content.sha1;
     match share_hashed(node, account, group, name, hashed) {
-        Ok(()) => Ok(changed.then(|| format!("{name} has changed; the new version is shared in {group}"))),
+        Ok(_) => Ok(if changed { Restored::Changed } else { Restored::AsItWas }),
         Err(CallError::Refused(refusal)) => {
             let _ =
                 node.link.call(&Request::StopShare { command: command_id(), group: group.clone(), name: name.clone() });
@@ -302,7 +317,8 @@ pub fn tell_untold(node: &Node, account: &Arc<Account>) {
             Ok(()) => {}
             Err(CallError::Refused(refusal)) => {
                 let Untold { group, name, .. } = &entry;
-                node.terminal.event(&format!("{name} is not shared in {group}: {refusal}"));
+                let (why, file) = (refusal.to_string(), name.clone());
+                node.voice.event(&Event::ShareLost { group: group.clone(), file, why });
                 if let Some(group) = node.keyring.group_named(group) {
                     node.serving.remove(group, entry.content.info_hash);
                 }
@@ -336,5 +352,5 @@ pub fn broken(node: &Node, account: &Arc<Account>, group: crate::model::id::Grou
         // A tracker that cannot be reached learns it with the next announcement.
         let _ = node.link.call(&Request::Hold { share, holding: Holding::Nothing {} });
     }
-    node.terminal.event(&format!("{} is not served in {group_name} any more: {why}", record.name));
+    node.voice.event(&Event::ShareLost { group: group_name, file: record.name, why: why.to_owned() });
 }

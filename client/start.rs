@@ -1,6 +1,7 @@
 //! Puts the client together, runs the prompt, and takes it apart again.
 
 use super::args::{Args, default_state_dir};
+use super::event::Event;
 use super::limit_downlink::Downlink;
 use super::link::CheckFingerprint;
 use super::login;
@@ -14,6 +15,7 @@ use super::steward::Steward;
 use super::stop::Stop;
 use super::swarm::{SwarmOptions, default_workers};
 use super::terminal::Terminal;
+use super::voice::Voice;
 use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::TrackerList;
 use crate::sys::reason;
@@ -29,14 +31,12 @@ const SCRIPT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the client until its input ends or it is told to leave.
 pub fn run(args: Args) -> Exit {
-    let terminal = Terminal::stdio();
-    match prepare(args, &terminal) {
-        Ok(ready) => ready.run(&terminal),
-        Err(why) => {
-            terminal.error(&why);
-            Exit::Usage
-        }
-    }
+    let voice = Voice::new(Terminal::stdio());
+    let exit = prepare(args, &voice).and_then(|ready| ready.run(&voice));
+    exit.unwrap_or_else(|why| {
+        voice.refuse(&why.into());
+        Exit::Usage
+    })
 }
 
 struct Ready {
@@ -44,7 +44,7 @@ struct Ready {
     stop: Stop,
 }
 
-fn prepare(args: Args, terminal: &Terminal) -> Result<Ready, String> {
+fn prepare(args: Args, voice: &Voice) -> Result<Ready, String> {
     let person = std::io::stdin().is_terminal();
     let stop = Stop::new(person).map_err(|error| format!("cannot start: {error}"))?;
     let signalled = stop.clone();
@@ -68,7 +68,7 @@ fn prepare(args: Args, terminal: &Terminal) -> Result<Ready, String> {
             patience,
             downlink: Downlink::new(args.download_limit),
         },
-        terminal: terminal.clone(),
+        voice: voice.clone(),
     };
     Ok(Ready { options, stop })
 }
@@ -119,40 +119,28 @@ fn canonical(path: &Path) -> Result<PathBuf, String> {
 }
 
 impl Ready {
-    fn run(self, terminal: &Terminal) -> Exit {
-        let started = Node::start(self.options);
-        let (node, inbox) = match started {
-            Ok(started) => started,
-            Err(error) => {
-                terminal.error(&format!("cannot start: {error}"));
-                return Exit::Usage;
-            }
-        };
-        let steward = match Steward::start(node.clone(), inbox) {
-            Ok(steward) => steward,
-            Err(error) => {
-                terminal.error(&format!("cannot start: {error}"));
-                return Exit::Usage;
-            }
-        };
+    fn run(self, voice: &Voice) -> Result<Exit, String> {
+        let cannot_start = |error| format!("cannot start: {error}");
+        let (node, inbox) = Node::start(self.options).map_err(cannot_start)?;
+        let steward = Steward::start(node.clone(), inbox).map_err(cannot_start)?;
         let (signalled, ending) = (Arc::downgrade(&node), self.stop.clone());
         self.stop.on_signal(move || {
             if let Some(node) = signalled.upgrade() {
                 if ending.is_ending() { node.link.close() } else { node.link.cancel() }
             }
         });
-        let mut prompt = Prompt::stdio(terminal, &self.stop);
+        let mut prompt = Prompt::stdio(voice.terminal(), &self.stop);
         if !prompt.is_script() {
-            terminal.event(&format!("Listening for other members on {}", node.seeder.addr()));
+            voice.event(&Event::Listening(node.seeder.addr()));
         }
         let mut session = Session::new(node.clone(), self.stop.clone());
-        let exit = run_prompt(&mut prompt, terminal, &self.stop, &mut session);
+        let exit = run_prompt(&mut prompt, voice, &self.stop, &mut session);
         // Threads that wait for a tracker which does not answer do not keep the program.
         node.link.close();
         // Downloads are kept for the next login. The tracker sees the connection end.
         login::end(&node);
         node.serving.close();
         drop(steward);
-        exit
+        Ok(exit)
     }
 }

@@ -2,6 +2,7 @@
 //! the clock.
 
 use super::account::Account;
+use super::event::Event;
 use super::fetch;
 use super::link::LinkEvent;
 use super::login;
@@ -10,7 +11,6 @@ use super::seeding::SeederEvent;
 use super::sharing;
 use super::swarm::SwarmEvent;
 use crate::model::id::OpOrder;
-use crate::model::notice::Notice;
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::conn::HEARTBEAT_INTERVAL;
 use crossbeam_channel::{self as channel, select};
@@ -124,7 +124,7 @@ impl Work {
                 let node = self.node.clone();
                 account.help("restore".into(), move |account| sharing::restore(&node, account));
             }
-            Err(error) => self.node.terminal.event(&error.to_string()),
+            Err(error) => self.node.voice.event(&Event::Warning(error.to_string())),
         }
     }
 
@@ -140,21 +140,18 @@ impl Work {
     }
 
     fn link(&mut self, event: LinkEvent) {
-        let terminal = &self.node.terminal;
+        let voice = &self.node.voice;
         match event {
-            LinkEvent::Down(addr, why) => terminal.event(&format!("The tracker {addr} was lost: {why}")),
-            LinkEvent::Up(addr, lost) => {
-                terminal.event(&match lost {
-                    Some((lost, why)) => format!("Connected to the tracker {addr}; {lost} was lost: {why}"),
-                    None => format!("Connected to the tracker {addr}"),
-                });
+            LinkEvent::Down(tracker, why) => voice.event(&Event::TrackerLost { tracker, why }),
+            LinkEvent::Up(tracker, lost) => {
+                voice.event(&Event::TrackerReached { tracker, lost });
                 if let Some(account) = self.node.account() {
                     self.announce(&account);
                 }
             }
             LinkEvent::SessionLost(refusal) => {
                 if login::end(&self.node) {
-                    self.node.terminal.event(&refusal.to_string());
+                    voice.event(&Event::LoggedOut { why: refusal.to_string() });
                 }
             }
             LinkEvent::Push(login, push) => self.push(login, push),
@@ -198,17 +195,17 @@ impl Work {
             }
             Reply::ShareEnded { share } => login::share_ended(&self.node, account, share),
             Reply::Noticed { order, notice } => {
-                self.node.terminal.event(&notice_line(&notice));
+                self.node.voice.event(&Event::Notice(notice));
                 self.read = self.read.max(Some((account.login, order)));
             }
             Reply::SessionOver {} => {
                 self.node.link.forget_session();
                 login::end(&self.node);
-                self.node.terminal.event("The password was changed elsewhere; please login again");
+                let why = "The password was changed elsewhere; please login again".to_owned();
+                self.node.voice.event(&Event::LoggedOut { why });
             }
             Reply::JoinRequested { group, user } => {
-                let line = format!("{user} asks to join {group}: accept_request {group} {user}");
-                self.node.terminal.event(&line);
+                self.node.voice.event(&Event::JoinRequested { group, user });
             }
             // Replies to requests do not come unasked; a tracker that sends one has nothing to tell with it.
             Reply::Refused { .. }
@@ -274,30 +271,5 @@ impl Work {
         // Shared before it is told: who reads that a download is complete may ask others to take it from here.
         sharing::share_downloaded(&self.node, account, download.subject(), path);
         fetch::finished(&self.node, account, download, path);
-    }
-}
-
-/// What a notice says.
-fn notice_line(notice: &Notice) -> String {
-    match notice {
-        Notice::Accepted { group } => format!("You are a member of {group} now"),
-        Notice::Rejected { group } => format!("Your request to join {group} was turned down"),
-        Notice::Removed { group } => format!("You were removed from {group}"),
-        Notice::UserRenamed { from, to } => {
-            format!("The name {from} was taken by somebody else first; your name is {to} now")
-        }
-        Notice::GroupRenamed { from, to } => {
-            format!("The group name {from} was taken by somebody else first; your group is {to} now")
-        }
-        Notice::ShareRenamed { group, from, to } => {
-            format!("The name {from} was taken in {group} first; your file is shared as {to} now")
-        }
-        Notice::DecisionOverridden { group, user } => {
-            format!("Your decision about {user} in {group} came too late and has no effect")
-        }
-        Notice::RequestOverridden { group } => format!("Your request to join {group} has no effect: you are a member"),
-        Notice::ShareOverridden { group, name } => {
-            format!("{name} is not shared in {group}: you were no longer a member")
-        }
     }
 }

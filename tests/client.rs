@@ -10,13 +10,14 @@ use groupshare::client::limit_downlink::Downlink;
 use groupshare::client::link::CallError;
 use groupshare::client::login;
 use groupshare::client::node::{Node, NodeOptions};
-use groupshare::client::repl::{Execute, Outcome};
+use groupshare::client::repl::Execute;
 use groupshare::client::session::Session;
 use groupshare::client::state_dir::StateDir;
 use groupshare::client::steward::Steward;
 use groupshare::client::stop::Stop;
 use groupshare::client::swarm::{SwarmOptions, default_workers};
 use groupshare::client::terminal::Terminal;
+use groupshare::client::voice::Voice;
 use groupshare::wire::conn::HANDSHAKE_DEADLINE;
 use parking_lot::Mutex;
 use std::fs;
@@ -77,7 +78,7 @@ impl Person {
             check: Box::new(|shown| if shown == fingerprint() { Ok(()) } else { Err("wrong key".into()) }),
             upload_limit: Limit::NONE,
             swarm: SwarmOptions { workers: default_workers(), patience: None, downlink: Downlink::new(Limit::NONE) },
-            terminal,
+            voice: Voice::new(terminal),
         };
         let (node, inbox) = Node::start(options).expect("started");
         let steward = Some(Steward::start(node.clone(), inbox).expect("a thread"));
@@ -99,10 +100,9 @@ impl Person {
         let around = Surroundings { home: None, folder: &self.folder, exists: &Path::exists };
         let typed = parse(line, &around).map_err(|error| error.to_string())?;
         let Typed::Command(command) = typed else { panic!("{line} is no complete command") };
-        match self.session.execute(command) {
-            Outcome::Done => Ok(self.output.take()),
-            Outcome::Failed(why) => Err(why),
-        }
+        let outcome = self.session.execute(command).map(|report| self.node.voice.answer(&report));
+        self.session.answered();
+        outcome.map(|()| self.output.take()).map_err(|failure| failure.why)
     }
 
     fn expect(&mut self, line: &str, said: &str) {
@@ -200,7 +200,7 @@ fn a_file_goes_to_a_member_who_shares_it_from_then_on() {
     let (mut alice, mut others) = room.group_of(&["bob", "carol"]);
     let data = bytes(3_000_000, 1);
     alice.file("my film.bin", &data);
-    alice.expect("upload_file 'my film.bin' lab", "Uploading...\nUploaded\n");
+    alice.expect("upload_file 'my film.bin' lab", "Uploaded\n");
     let [bob, carol] = &mut others[..] else { panic!("two members") };
     bob.expect("download_file lab 'my film.bin' .", "Downloading...\n");
     bob.sees("Download completed: [lab] my film.bin");
@@ -221,7 +221,7 @@ fn shares_come_back_at_the_next_login_from_whatever_port() {
     let (mut alice, mut others) = room.group_of(&["bob"]);
     let data = bytes(1_200_000, 2);
     alice.file("f", &data);
-    alice.expect("upload_file lab f", "Uploading...\nUploaded\n");
+    alice.expect("upload_file lab f", "Uploaded\n");
     alice.expect("logout", "Logout successful\n");
     let bob = &mut others[0];
     let offline = bob.types("list_files lab").expect("listed");
@@ -242,8 +242,8 @@ fn a_file_in_two_groups_stays_in_the_one_that_is_not_left() {
     let bob = &mut others[0];
     bob.expect("create_group attic", "Group created\n");
     bob.file("f", &bytes(600_000, 3));
-    bob.expect("upload_file f lab", "Uploading...\nUploaded\n");
-    bob.expect("upload_file f attic", "Uploading...\nUploaded\n");
+    bob.expect("upload_file f lab", "Uploaded\n");
+    bob.expect("upload_file f attic", "Uploaded\n");
     bob.expect("leave_group lab", "Left the group\n");
     alice.expect("list_files lab", "No files shared in this group yet; share one with upload_file\n");
     let kept = bob.types("list_files attic").expect("listed");
@@ -257,9 +257,9 @@ fn who_is_removed_stops_sharing_and_downloading_at_once() {
     let (mut alice, mut others) = room.group_of(&["bob", "carol"]);
     let [bob, carol] = &mut others[..] else { panic!("two members") };
     bob.file("f", &bytes(600_000, 4));
-    bob.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    bob.expect("upload_file f lab", "Uploaded\n");
     alice.file("g", &bytes(600_000, 5));
-    alice.expect("upload_file g lab", "Uploading...\nUploaded\n");
+    alice.expect("upload_file g lab", "Uploaded\n");
     alice.expect("logout", "Logout successful\n");
     bob.expect("download_file lab g .", "Downloading...\n");
     alice.expect("login alice pw", "Login successful\n");
@@ -280,7 +280,7 @@ fn stop_share_ends_it_on_every_client_of_the_user() {
     laptop.expect("login alice pw", "Login successful\n");
     for client in [&mut alice, &mut laptop] {
         client.file("f", &bytes(700_000, 6));
-        client.expect("upload_file f lab", "Uploading...\nUploaded\n");
+        client.expect("upload_file f lab", "Uploaded\n");
     }
     let listed = alice.types("list_files lab").expect("listed");
     assert!(listed.contains("2 members online with it") || listed.contains("online"), "{listed}");
@@ -295,13 +295,13 @@ fn a_changed_file_is_not_served_and_its_owner_is_told() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
     alice.file("f", &bytes(2_000_000, 7));
-    alice.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    alice.expect("upload_file f lab", "Uploaded\n");
     alice.file("f", &bytes(2_000_000, 8));
     others[0].expect("download_file lab f .", "Downloading...\n");
     alice.sees("has changed since it was shared");
     assert!(!others[0].folder.join("f").exists());
     // Sharing it again replaces the version that nobody else has.
-    alice.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    alice.expect("upload_file f lab", "Uploaded\n");
     others[0].expect("cancel_download lab f", "Cancelled\n");
     others[0].expect("download_file lab f .", "Downloading...\n");
     others[0].sees("Download completed");
@@ -314,7 +314,7 @@ fn a_download_can_be_paused_resumed_and_cancelled() {
     let (mut alice, mut others) = room.group_of(&["bob"]);
     let data = bytes(1_500_000, 9);
     alice.file("f", &data);
-    alice.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    alice.expect("upload_file f lab", "Uploaded\n");
     alice.expect("logout", "Logout successful\n");
     let bob = &mut others[0];
     bob.expect("download_file lab f .", "Downloading...\n");
@@ -342,7 +342,7 @@ fn a_download_goes_on_by_itself_after_the_client_has_ended() {
     let (mut alice, mut others) = room.group_of(&["bob"]);
     let data = bytes(1_500_000, 10);
     alice.file("f", &data);
-    alice.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    alice.expect("upload_file f lab", "Uploaded\n");
     alice.expect("logout", "Logout successful\n");
     others[0].expect("download_file lab f .", "Downloading...\n");
     others.clear();
@@ -359,7 +359,7 @@ fn nothing_that_is_there_is_overwritten() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
     alice.file("f", &bytes(10, 11));
-    alice.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    alice.expect("upload_file f lab", "Uploaded\n");
     let bob = &mut others[0];
     bob.file("f", b"mine");
     bob.file("x.part", b"somebody's");
@@ -449,7 +449,7 @@ fn every_command_says_what_is_wrong_in_one_line() {
     alice.refused("wait lab nofile", "No download of nofile");
     bob.file("f", b"one");
     alice.file("f", b"two");
-    bob.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    bob.expect("upload_file f lab", "Uploaded\n");
     alice.refused("upload_file f lab", "Another file is shared under this name");
     alice.refused("stop_share lab f", "You are not sharing this file");
     alice.refused("change_password wrong new", "Invalid username or password");
@@ -477,7 +477,7 @@ fn a_client_comes_back_to_a_tracker_that_was_away_without_a_login() {
     alice.expect("login alice pw", "Login successful\n");
     let data = bytes(900_000, 12);
     alice.file("f", &data);
-    alice.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    alice.expect("upload_file f lab", "Uploaded\n");
     relay.cut();
     alice.sees("Connected to the tracker");
     let bob = &mut others[0];
@@ -498,7 +498,7 @@ fn without_a_tracker_commands_say_so_and_transfers_go_on() {
     alice.expect("login alice pw", "Login successful\n");
     let data = bytes(3_000_000, 13);
     alice.file("f", &data);
-    alice.expect("upload_file f lab", "Uploading...\nUploaded\n");
+    alice.expect("upload_file f lab", "Uploaded\n");
     relay.hold();
     let bob = &mut others[0];
     bob.expect("download_file lab f .", "Downloading...\n");
