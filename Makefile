@@ -47,7 +47,7 @@ test: check all
 sim: rust
 	@SEEDS=100000 $(RUN_CARGO) test --release --locked --target-dir '$(TARGET_DIR)' --test simulation -- --nocapture
 
-# Loopback only; needs 8 GiB in the temporary folder and 5 GiB in /dev/shm. docs/PERFORMANCE.md says what the parts are.
+# Loopback only; needs 12 GiB in the temporary folder and 5 GiB in /dev/shm. docs/PERFORMANCE.md says what the parts are.
 bench: rust
 	@echo 'Takes about 10 minutes. One part alone, for example: cargo bench --bench transfer -- size=256 rounds=3 only=limit,groupshare'
 	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)'

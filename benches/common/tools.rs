@@ -64,14 +64,20 @@ pub fn lacking(name: &str) -> Option<&'static str> {
 pub fn start(name: &str, source: &Source, givers: usize) -> Option<Box<dyn Tool>> {
     let own = source.folder.join(format!("{name}-{givers}"));
     fs::create_dir(&own).expect("a new folder");
+    // Some tools open what they give for writing and change its time: what others give must not be the same file.
+    let copy = || {
+        let copy = own.join(FILE);
+        fs::copy(source.file, &copy).expect("copied");
+        copy
+    };
     Some(match name {
         "limit" => Box::new(Limit::start(source.file, givers, &own)),
         "groupshare" => Box::new(Groupshare::start(source.file, givers, &own)),
-        "rsync" if givers == 1 => Box::new(Rsync::start(source.file, &own)),
+        "rsync" if givers == 1 => Box::new(Rsync::start(&copy(), &own)),
         "rsync" => return None,
-        "rqbit" => Box::new(Rqbit::start(source.file, givers, &own)),
-        "libtorrent" => Box::new(Libtorrent::start(source.file, givers, &own)),
-        "aria2" => Box::new(Aria2::start(source.file, givers, &own)),
+        "rqbit" => Box::new(Rqbit::start(&copy(), givers, &own)),
+        "libtorrent" => Box::new(Libtorrent::start(&copy(), givers, &own)),
+        "aria2" => Box::new(Aria2::start(&copy(), givers, &own)),
         _ => panic!("{name} is none of {}", NAMES.join(", ")),
     })
 }
