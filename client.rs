@@ -1,8 +1,8 @@
 //! The program that members run: arguments, start, exit code.
 
 use groupshare::client::args::{Invocation, parse};
-use groupshare::client::repl::Exit;
 use groupshare::client::start;
+use groupshare::model::exit::Exit;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

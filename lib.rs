@@ -9,6 +9,7 @@ pub mod model {
     pub mod bitfield;
     pub mod digest;
     pub mod escape;
+    pub mod exit;
     pub mod id;
     pub mod manifest;
     pub mod name;

@@ -119,18 +119,18 @@ mkdir "$house/alice" "$house/bob" "$house/carol"
 step 'programs say in one line why they cannot start'
 echo '127.0.0.1 no-port' >"$house/wrong.txt"
 echo '127.0.0.1 1' >"$house/tracker_info.txt"
-ends_at_once 1 'tracker: cannot read the list of trackers nowhere.txt: No such file or directory' \
+ends_at_once 3 'tracker: cannot read the list of trackers nowhere.txt: No such file or directory' \
     "$house/tracker" ./tracker nowhere.txt
-ends_at_once 1 "tracker: ../wrong.txt: line 1 '127.0.0.1 no-port': 'no-port' is not a port, which is a number up to 65535" \
+ends_at_once 3 "tracker: ../wrong.txt: line 1 '127.0.0.1 no-port': 'no-port' is not a port, which is a number up to 65535" \
     "$house/tracker" ./tracker ../wrong.txt
-ends_at_once 1 'tracker: tracker_info.txt: there is no tracker 2, only tracker 1 is listed' \
+ends_at_once 3 'tracker: tracker_info.txt: there is no tracker 2, only tracker 1 is listed' \
     "$house/tracker" ./tracker tracker_info.txt 2
 usage='Usage: tracker [tracker_info.txt] [tracker_no] [options], or tracker --help'
 ends_at_once 2 "tracker: 'zero' is not a tracker number, which is 1 for the first of the list. $usage" \
     "$house/tracker" ./tracker tracker_info.txt zero
-ends_at_once 2 'cannot read nowhere.txt: No such file or directory; name the list of trackers' \
+ends_at_once 3 'cannot read nowhere.txt: No such file or directory; name the list of trackers' \
     "$house/client" ./client nowhere.txt
-ends_at_once 2 "../wrong.txt: line 1 '127.0.0.1 no-port': 'no-port' is not a port, which is a number up to 65535" \
+ends_at_once 3 "../wrong.txt: line 1 '127.0.0.1 no-port': 'no-port' is not a port, which is a number up to 65535" \
     "$house/client" ./client ../wrong.txt
 usage='Usage: client [IP:PORT] [tracker_info.txt] [options], or client --help'
 ends_at_once 2 "'localhost' is not an IP address such as 127.0.0.1 or [::1]. $usage" \
@@ -140,7 +140,7 @@ start program "$house/client" ./client
 refused program 'login alice wonderland' \
     'No tracker can be reached (127.0.0.1:1: nobody listens there); it is tried again by itself'
 hang_up program
-ended program 1
+ended program 4
 
 step 'the tracker starts, makes its key beside the list of trackers, and answers on its console'
 start_tracker tracker
@@ -153,9 +153,9 @@ told tracker 'help' \
     'quit      stop the tracker'
 told tracker 'frobnicate' "Unknown command 'frobnicate', type help"
 in_use="127.0.0.1:$tracker_port is in use"
-ends_at_once 1 "tracker: $in_use; is this tracker running already? Otherwise choose another port in the list" \
+ends_at_once 3 "tracker: $in_use; is this tracker running already? Otherwise choose another port in the list" \
     "$house/tracker" ./tracker tracker_info.txt 1
-ends_at_once 2 "$in_use by another program; choose another port" \
+ends_at_once 3 "$in_use by another program; choose another port" \
     "$house/client" ./client "127.0.0.1:$tracker_port" tracker_info.txt
 
 step 'three clients start'

@@ -1,32 +1,35 @@
 //! The tracker's program: arguments, start, exit code.
 
-use groupshare::tracker::args::{self, ArgsError, Invocation};
+use groupshare::model::exit::Exit;
+use groupshare::tracker::args::{self, Invocation};
 use groupshare::tracker::program::{self, ProgramError};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match args::parse(std::env::args_os().skip(1)) {
-        Ok(Invocation::Run(args)) => exit(program::run(&args).map(|()| true)),
-        Ok(Invocation::Check(dir)) => exit(program::check(&dir)),
-        Ok(Invocation::Repair(dir)) => exit(program::repair(&dir).map(|()| true)),
+    let exit = match args::parse(std::env::args_os().skip(1)) {
+        Ok(Invocation::Run(args)) => exit(program::run(&args).map(|()| true), Exit::CannotStart),
+        Ok(Invocation::Check(dir)) => exit(program::check(&dir), Exit::Refused),
+        Ok(Invocation::Repair(dir)) => exit(program::repair(&dir).map(|()| true), Exit::Refused),
         Ok(Invocation::Tell(text)) => {
             println!("{text}");
-            ExitCode::SUCCESS
+            Exit::Success
         }
         Err(error) => {
             eprintln!("tracker: {error}");
-            ExitCode::from(ArgsError::EXIT_CODE)
+            Exit::Usage
         }
-    }
+    };
+    exit.into()
 }
 
-fn exit(outcome: Result<bool, ProgramError>) -> ExitCode {
+/// `failed` stands for an error.
+fn exit(outcome: Result<bool, ProgramError>, failed: Exit) -> Exit {
     match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(true) => Exit::Success,
+        Ok(false) => Exit::Refused,
         Err(error) => {
             eprintln!("tracker: {error}");
-            ExitCode::FAILURE
+            failed
         }
     }
 }

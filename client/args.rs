@@ -5,6 +5,7 @@ use super::swarm::WORKERS_MAX;
 use crate::model::address::parse_address;
 use crate::model::digest::Fingerprint;
 use crate::model::escape::excerpt;
+use crate::model::exit;
 use core::net::{Ipv4Addr, SocketAddr};
 use getopts::{Matches, Options};
 use std::ffi::{OsStr, OsString};
@@ -43,6 +44,10 @@ pub struct Args {
     pub workers: Option<usize>,
     /// The trackers' key that is to be trusted from now on in place of the one that was pinned before.
     pub accept_fingerprint: Option<Fingerprint>,
+    /// The commands to carry out in place of those on standard input; none: standard input is read.
+    pub exec: Vec<String>,
+    /// Whether only results and failures are said.
+    pub quiet: bool,
 }
 
 /// Why a command line cannot be followed; one line.
@@ -81,7 +86,11 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
              IP:PORT           listen there for other members (default: a free port of 127.0.0.1)\n  \
              tracker_info.txt  the list of trackers (default: ./tracker_info.txt)"
         );
-        return Ok(Invocation::Tell(options.usage(&brief).trim_end().to_owned()));
+        return Ok(Invocation::Tell(format!(
+            "{}\n\n{}",
+            options.usage(&brief).trim_end(),
+            exit::help(exit::OF_CLIENT)
+        )));
     }
     if matches.opt_present("version") {
         return Ok(Invocation::Tell(format!("client (groupshare) {}", env!("CARGO_PKG_VERSION"))));
@@ -96,11 +105,21 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
         upload_limit: limit(&matches, "upload-limit")?,
         workers: workers(&matches)?,
         accept_fingerprint: accept_fingerprint(&matches)?,
+        exec: matches.opt_strs("exec"),
+        quiet: matches.opt_present("quiet"),
     }))
 }
 
 fn options() -> Options {
     let mut options = Options::new();
+    options.optmulti(
+        "",
+        "exec",
+        "carry this command out instead of those on standard input, wait for downloads, and end; may be given several \
+         times (what stands here is visible to other users of the machine: leave passwords out)",
+        "COMMAND",
+    );
+    options.optflag("", "quiet", "say only results and what has failed");
     options.optopt("", "announce", "tell other members this address instead of the one the tracker sees", "IP:PORT");
     options.optopt(
         "",
@@ -220,6 +239,13 @@ mod tests {
         assert_eq!(args.tracker_info, PathBuf::from("tracker_info.txt"));
         assert_eq!((args.announce, args.state_dir, args.accept_fingerprint), (None, None, None));
         assert_eq!((args.upload_limit, args.download_limit), (Limit::NONE, Limit::NONE));
+        assert_eq!((args.exec, args.quiet), (vec![], false));
+    }
+
+    #[test]
+    fn commands_are_taken_in_the_order_in_which_they_are_given() {
+        let args = args(&["--exec", "login bob", "127.0.0.1:1", "--quiet", "--exec=list_groups", "--exec", ""]);
+        assert_eq!((args.exec, args.quiet), (vec!["login bob".into(), "list_groups".into(), String::new()], true));
     }
 
     #[test]
@@ -304,6 +330,8 @@ mod tests {
         let Ok(Invocation::Tell(help)) = parse(["x", "y", "z", "--help"]) else { panic!("help") };
         for word in [
             "Usage: client",
+            "--exec COMMAND",
+            "--quiet",
             "--announce IP:PORT",
             "--state-dir DIR",
             "--upload-limit RATE",
@@ -313,6 +341,7 @@ mod tests {
         ] {
             assert!(help.contains(word), "{help}");
         }
+        assert!(help.contains("\n\nExit codes:\n    0   all went well") && help.ends_with("signal"), "{help}");
         assert_eq!(parse(["-V"]), Ok(Invocation::Tell(format!("client (groupshare) {}", env!("CARGO_PKG_VERSION")))));
     }
 

@@ -1,4 +1,4 @@
-//! Where typed lines come from: the line editor at a terminal, plain lines in a script.
+//! Where commands come from: the line editor at a terminal, plain lines in a script, the command line.
 
 use super::command::Ask;
 use super::editor::{LineEditor, PROMPT};
@@ -7,6 +7,7 @@ use super::lines::{LINE_LEN_MAX, Line, Lines};
 use super::stop::Stop;
 use super::terminal::Terminal;
 use std::io::{self, IsTerminal, Read};
+use std::vec;
 
 /// What is typed next.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,13 +24,13 @@ pub enum Input {
     Stopped,
 }
 
-/// The source of typed lines.
+/// The source of commands.
 pub struct Prompt {
     source: Source,
     terminal: Terminal,
     stop: Stop,
-    /// Whether a person types on a terminal.
-    person: bool,
+    /// Whether nobody is there to react to what commands come to.
+    script: bool,
 }
 
 enum Source {
@@ -39,6 +40,16 @@ enum Source {
         /// Whether the prompt is shown: on a terminal that has no line editing.
         shown: bool,
     },
+    /// The command line has them; passwords that they lack are asked for on standard input.
+    Given(vec::IntoIter<String>, Answers),
+}
+
+/// Where passwords come from that are not in the commands.
+enum Answers {
+    /// A person types them at a terminal.
+    Person,
+    /// One per line.
+    Lines(Lines<Box<dyn Read>>),
 }
 
 impl Prompt {
@@ -49,23 +60,30 @@ impl Prompt {
         let editor = if on_screen { LineEditor::open(terminal, stop) } else { None };
         let source = match editor {
             Some(editor) => Source::Editor(Box::new(editor)),
-            None => Source::Plain { lines: Lines::new(Box::new(stop.reader(io::stdin()))), shown: on_screen },
+            None => Source::Plain { lines: stdin_lines(stop), shown: on_screen },
         };
-        Self { source, terminal: terminal.clone(), stop: stop.clone(), person }
+        Self { source, terminal: terminal.clone(), stop: stop.clone(), script: !person }
+    }
+
+    /// These commands, one after the other. Of standard input only the passwords are read that they lack.
+    pub fn commands(commands: Vec<String>, terminal: &Terminal, stop: &Stop) -> Self {
+        let answers = if io::stdin().is_terminal() { Answers::Person } else { Answers::Lines(stdin_lines(stop)) };
+        let source = Source::Given(commands.into_iter(), answers);
+        Self { source, terminal: terminal.clone(), stop: stop.clone(), script: true }
     }
 
     /// A script.
     pub fn script(from: impl Read + 'static, terminal: &Terminal, stop: &Stop) -> Self {
         let source = Source::Plain { lines: Lines::new(Box::new(from)), shown: false };
-        Self { source, terminal: terminal.clone(), stop: stop.clone(), person: false }
+        Self { source, terminal: terminal.clone(), stop: stop.clone(), script: true }
     }
 
     /// Whether nobody is there to react: then the end of input waits for downloads, and failures show in the exit code.
     pub fn is_script(&self) -> bool {
-        !self.person
+        self.script
     }
 
-    /// The next line.
+    /// The next command.
     pub fn next_input(&mut self) -> Input {
         match &mut self.source {
             Source::Editor(editor) => editor.next_input(),
@@ -79,6 +97,8 @@ impl Prompt {
                 }
                 input
             }
+            Source::Given(..) if self.stop.is_ending() => Input::Stopped,
+            Source::Given(commands, _) => commands.next().map_or(Input::End, Input::Line),
         }
     }
 
@@ -94,8 +114,9 @@ impl Prompt {
     pub fn password(&mut self, ask: &Ask) -> Result<String, String> {
         let pasted = match &mut self.source {
             Source::Editor(editor) => editor.next_pasted(),
-            Source::Plain { lines, .. } if !self.person => Some(read_plain(lines, &self.stop)),
-            Source::Plain { .. } => None,
+            Source::Plain { lines, .. } if self.script => Some(read_plain(lines, &self.stop)),
+            Source::Given(_, Answers::Lines(lines)) => Some(read_plain(lines, &self.stop)),
+            Source::Plain { .. } | Source::Given(_, Answers::Person) => None,
         };
         match pasted {
             Some(Input::Line(line)) => return Ok(line),
@@ -113,6 +134,10 @@ impl Prompt {
         }
         Ok(first)
     }
+}
+
+fn stdin_lines(stop: &Stop) -> Lines<Box<dyn Read>> {
+    Lines::new(Box::new(stop.reader(io::stdin())))
 }
 
 /// The next line of a script.

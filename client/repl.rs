@@ -1,14 +1,14 @@
 //! The loop of the client: a line is read, understood, carried out, and its refusal told.
 
 use super::command::{Command, Question, Surroundings, Typed, may_be_kept, parse};
-use super::failure::Failure;
+use super::failure::{Cause, Failure};
 use super::prompt::{Input, Prompt};
 use super::report::Report;
 use super::stop::{Phase, Stop};
 use super::voice::Voice;
+use crate::model::exit::Exit;
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 /// Carries commands out.
 pub trait Execute {
@@ -25,31 +25,11 @@ pub trait Execute {
     fn has_failed_downloads(&self) -> bool;
 }
 
-/// How the program ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// All went well, or a person was there to see what did not.
-    Success = 0,
-    /// A command or a download of a script has failed, or results could not be written.
-    Failure = 1,
-    /// The command line of the program is wrong, or the program cannot start.
-    Usage = 2,
-    /// A signal ended the program.
-    Interrupted = 130,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        ExitCode::from(exit as u8)
-    }
-}
-
 /// Reads and carries out commands until the input ends, `quit`, or a signal. The downloads that run then go on until
 /// they have ended only at the end of a script; otherwise they are left to whoever closes the executor.
 pub fn run(prompt: &mut Prompt, voice: &Voice, stop: &Stop, executor: &mut dyn Execute) -> Exit {
     let home = env::var_os("HOME").map(PathBuf::from);
-    let mut session = Session { prompt, voice, stop, executor, home, failed: false };
+    let mut session = Session { prompt, voice, stop, executor, home, failed: None };
     loop {
         match session.prompt.next_input() {
             Input::Line(line) => match session.line(&line) {
@@ -88,8 +68,8 @@ struct Session<'a> {
     stop: &'a Stop,
     executor: &'a mut dyn Execute,
     home: Option<PathBuf>,
-    /// Whether anything was refused.
-    failed: bool,
+    /// Why the first of the commands that were not carried out was not.
+    failed: Option<Cause>,
 }
 
 impl Session<'_> {
@@ -136,7 +116,7 @@ impl Session<'_> {
 
     fn refuse(&mut self, failure: &Failure) {
         self.voice.refuse(failure);
-        self.failed = true;
+        self.failed = self.failed.or(Some(failure.cause));
     }
 
     /// Completes a command with the passwords that it lacks.
@@ -154,12 +134,19 @@ impl Session<'_> {
         }
     }
 
+    /// A signal counts before everything else, then the first command of a script that was not carried out, then its
+    /// downloads.
     fn exit(&self) -> Exit {
-        if self.stop.is_ending() {
-            return Exit::Interrupted;
+        let failed = self.failed.filter(|_| self.prompt.is_script());
+        let download_failed = self.prompt.is_script() && self.executor.has_failed_downloads();
+        match failed {
+            _ if self.stop.is_ending() => Exit::Interrupted,
+            Some(Cause::NoTracker) => Exit::NoTracker,
+            Some(Cause::Refused(_) | Cause::Other) => Exit::Refused,
+            None if download_failed => Exit::DownloadFailed,
+            None if self.voice.terminal().has_lost_results() => Exit::OutputLost,
+            None => Exit::Success,
         }
-        let failed = self.prompt.is_script() && (self.failed || self.executor.has_failed_downloads());
-        if failed || self.voice.terminal().has_lost_results() { Exit::Failure } else { Exit::Success }
     }
 }
 
@@ -168,6 +155,7 @@ mod tests {
     use super::super::terminal::Terminal;
     use super::super::terminal::tests::{Sheet, sheets};
     use super::*;
+    use crate::client::link::CallError;
     use crate::wire::error::{Code, Refusal};
     use std::io::{self, Read};
 
@@ -184,6 +172,7 @@ mod tests {
             self.said.push(format!("{command:?}"));
             match command {
                 Command::ListGroups => Ok(Report::Done("lab")),
+                Command::LeaveGroup { .. } => Err(CallError::NoTracker("nobody listens there".into()).into()),
                 Command::JoinGroup { group } => Err(Refusal::about(Code::NoSuchGroup, group).into()),
                 _ => Ok(Report::Nothing),
             }
@@ -210,7 +199,7 @@ mod tests {
         let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
         change(&mut executor, &stop);
         let mut prompt = Prompt::script(from, &terminal, &stop);
-        let exit = run(&mut prompt, &Voice::new(terminal), &stop, &mut executor);
+        let exit = run(&mut prompt, &Voice::new(terminal, false), &stop, &mut executor);
         let text = |sheet: Sheet| sheet.text();
         Ran { exit, said: executor.said, output: text(output), error: text(error) }
     }
@@ -232,7 +221,7 @@ mod tests {
         let ran = script(b"join_group lab\nlist_groups\n");
         assert_eq!((ran.output.as_str(), ran.error.as_str()), ("lab\n", "Group does not exist: lab\n"));
         assert_eq!(ran.said.last().map(String::as_str), Some("finish"));
-        assert_eq!(ran.exit, Exit::Failure);
+        assert_eq!(ran.exit, Exit::Refused);
     }
 
     #[test]
@@ -245,7 +234,7 @@ mod tests {
         ] {
             let ran = run_with(line.chain(&b"\nlist_groups\n"[..]), |_, _| {});
             assert_eq!((ran.output.as_str(), ran.error.as_str()), ("lab\n", error));
-            assert_eq!(ran.exit, Exit::Failure);
+            assert_eq!(ran.exit, Exit::Refused);
         }
         let ran = run_with(io::repeat(b'x').take(10_000_000).chain(&b"\nlist_groups"[..]), |_, _| {});
         assert_eq!(ran.error, "Line 1 of the input is longer than 65536 bytes\n");
@@ -255,7 +244,7 @@ mod tests {
     #[test]
     fn a_failed_download_shows_in_the_exit_code() {
         let ran = run_with(&b"list_groups\n"[..], |executor, _| executor.downloads_fail = true);
-        assert_eq!(ran.exit, Exit::Failure);
+        assert_eq!(ran.exit, Exit::DownloadFailed);
     }
 
     #[test]
@@ -284,7 +273,7 @@ mod tests {
             (b"login bob\n\xff\n", "Line 2 of the input is not valid UTF-8\n"),
         ] {
             let ran = script(text);
-            assert_eq!((ran.error.as_str(), ran.exit), (error, Exit::Failure));
+            assert_eq!((ran.error.as_str(), ran.exit), (error, Exit::Refused));
             assert_eq!(ran.said, ["finish"]);
         }
     }
@@ -320,7 +309,7 @@ mod tests {
         let stop = Stop::new(false).expect("an eventfd");
         let mut prompt = Prompt::script(Signalled(stop.clone()), &terminal, &stop);
         let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
-        assert_eq!(run(&mut prompt, &Voice::new(terminal), &stop, &mut executor), Exit::Interrupted);
+        assert_eq!(run(&mut prompt, &Voice::new(terminal, false), &stop, &mut executor), Exit::Interrupted);
         assert_eq!((executor.said.len(), error.text().as_str()), (0, ""));
     }
 
@@ -333,7 +322,7 @@ mod tests {
             }
         }
         let ran = run_with(Folder, |_, _| {});
-        assert_eq!((ran.error.as_str(), ran.exit), ("Cannot read standard input: is a directory\n", Exit::Failure));
+        assert_eq!((ran.error.as_str(), ran.exit), ("Cannot read standard input: is a directory\n", Exit::Refused));
     }
 
     #[test]
@@ -351,6 +340,17 @@ mod tests {
         let stop = Stop::new(false).expect("an eventfd");
         let mut prompt = Prompt::script(&b"help\n"[..], &terminal, &stop);
         let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
-        assert_eq!(run(&mut prompt, &Voice::new(terminal), &stop, &mut executor), Exit::Failure);
+        assert_eq!(run(&mut prompt, &Voice::new(terminal, false), &stop, &mut executor), Exit::OutputLost);
+    }
+
+    #[test]
+    fn the_first_refusal_decides_the_exit_code() {
+        for (script, exit) in [
+            (&b"leave_group lab\njoin_group lab\n"[..], Exit::NoTracker),
+            (b"join_group lab\nleave_group lab\n", Exit::Refused),
+            (b"frobnicate\nleave_group lab\n", Exit::Refused),
+        ] {
+            assert_eq!(run_with(script, |executor, _| executor.downloads_fail = true).exit, exit);
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::login;
 use super::node::{Node, NodeOptions};
 use super::pins::Pinned;
 use super::prompt::Prompt;
-use super::repl::{Exit, run as run_prompt};
+use super::repl::run as run_prompt;
 use super::session::Session;
 use super::state_dir::StateDir;
 use super::steward::Steward;
@@ -17,6 +17,7 @@ use super::swarm::{SwarmOptions, default_workers};
 use super::terminal::Terminal;
 use super::voice::Voice;
 use crate::model::digest::Fingerprint;
+use crate::model::exit::Exit;
 use crate::model::tracker_list::TrackerList;
 use crate::sys::reason;
 
@@ -29,23 +30,26 @@ use std::time::Duration;
 /// How long a download of a script waits for a member that has what is missing.
 const SCRIPT_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs the client until its input ends or it is told to leave.
+/// Runs the client until its commands end or it is told to leave.
 pub fn run(args: Args) -> Exit {
-    let voice = Voice::new(Terminal::stdio());
+    let voice = Voice::new(Terminal::stdio(), args.quiet);
     let exit = prepare(args, &voice).and_then(|ready| ready.run(&voice));
     exit.unwrap_or_else(|why| {
         voice.refuse(&why.into());
-        Exit::Usage
+        Exit::CannotStart
     })
 }
 
 struct Ready {
     options: NodeOptions,
     stop: Stop,
+    exec: Vec<String>,
+    /// Whether a person types commands at a terminal.
+    person: bool,
 }
 
 fn prepare(args: Args, voice: &Voice) -> Result<Ready, String> {
-    let person = std::io::stdin().is_terminal();
+    let person = args.exec.is_empty() && std::io::stdin().is_terminal();
     let stop = Stop::new(person).map_err(|error| format!("cannot start: {error}"))?;
     let signalled = stop.clone();
     ctrlc::set_handler(move || signalled.signal()).map_err(|error| format!("cannot catch signals: {error}"))?;
@@ -70,7 +74,7 @@ fn prepare(args: Args, voice: &Voice) -> Result<Ready, String> {
         },
         voice: voice.clone(),
     };
-    Ok(Ready { options, stop })
+    Ok(Ready { options, stop, exec: args.exec, person })
 }
 
 fn read_list(path: &Path) -> Result<TrackerList, String> {
@@ -129,8 +133,12 @@ impl Ready {
                 if ending.is_ending() { node.link.close() } else { node.link.cancel() }
             }
         });
-        let mut prompt = Prompt::stdio(voice.terminal(), &self.stop);
-        if !prompt.is_script() {
+        let mut prompt = if self.exec.is_empty() {
+            Prompt::stdio(voice.terminal(), &self.stop)
+        } else {
+            Prompt::commands(self.exec, voice.terminal(), &self.stop)
+        };
+        if self.person {
             voice.event(&Event::Listening(node.seeder.addr()));
         }
         let mut session = Session::new(node.clone(), self.stop.clone());

@@ -12,12 +12,13 @@ use super::terminal::Terminal;
 #[derive(Clone)]
 pub struct Voice {
     terminal: Terminal,
+    quiet: bool,
 }
 
 impl Voice {
-    /// Speaks on this terminal.
-    pub fn new(terminal: Terminal) -> Self {
-        Self { terminal }
+    /// Speaks on this terminal. A quiet one says nothing of what is under way and what others have done.
+    pub fn new(terminal: Terminal, quiet: bool) -> Self {
+        Self { terminal, quiet }
     }
 
     /// Where it speaks.
@@ -40,6 +41,7 @@ impl Voice {
         match event.weight() {
             Weight::Result => self.terminal.result(&event.line()),
             Weight::Trouble => self.terminal.error(&event.line()),
+            Weight::News if self.quiet => {}
             Weight::News => self.terminal.event(&event.line()),
         }
     }

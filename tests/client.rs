@@ -78,7 +78,7 @@ impl Person {
             check: Box::new(|shown| if shown == fingerprint() { Ok(()) } else { Err("wrong key".into()) }),
             upload_limit: Limit::NONE,
             swarm: SwarmOptions { workers: default_workers(), patience: None, downlink: Downlink::new(Limit::NONE) },
-            voice: Voice::new(terminal),
+            voice: Voice::new(terminal, false),
         };
         let (node, inbox) = Node::start(options).expect("started");
         let steward = Some(Steward::start(node.clone(), inbox).expect("a thread"));

@@ -79,12 +79,14 @@ say() {
     printf '%s\n' "$2" 2>/dev/null >&"${inputs[$1]}" || fail "$1 has ended and cannot be told: $2"
 }
 
-# next_line NAME output|error: puts the next line into REPLY; 1 at the end of all lines.
+# next_line NAME output|error: puts the next line into REPLY; 1 at the end of all lines. How far the hashing is, which is
+# said where that takes long, is passed over.
 next_line() {
     local -n descriptors="${2}s"
     local status
-    IFS= read -r -t "$deadline" -u "${descriptors[$1]}" REPLY
-    status=$?
+    while IFS= read -r -t "$deadline" -u "${descriptors[$1]}" REPLY; status=$?; [[ $REPLY == 'hashed '*' % of '* ]]; do
+        note "$1" "${2:0:1}" "$REPLY"
+    done
     if ((status > 128)); then
         fail "$1 says nothing on its standard $2 for $deadline s${REPLY:+ after '$REPLY'}"
     elif ((status > 0)); then

@@ -83,6 +83,7 @@ fn every_option_is_in_the_man_page_and_no_other() {
         let of_item = |line: &String| -> Option<Opt> {
             let words: Vec<&str> = line.strip_prefix(".It Fl ")?.split(' ').collect();
             Some(match words.as_slice() {
+                [long] => Opt { long: long[1..].into(), short: None, argument: None },
                 [short, ",", long] => Opt { long: long[1..].into(), short: short.chars().next(), argument: None },
                 [long, "Ar", argument] => {
                     Opt { long: long[1..].into(), short: None, argument: Some((*argument).to_owned()) }

@@ -103,9 +103,9 @@ fn whatever_keeps_it_from_running_is_told_in_one_line_with_what_to_do() {
     let installation = Installation::of(1);
     let addr = installation.addrs[0];
     let (code, said) = installation.fail(&["tracker_info.txt", "2"]);
-    assert_eq!((code, &said[..]), (1, "tracker: tracker_info.txt: there is no tracker 2, only tracker 1 is listed"));
+    assert_eq!((code, &said[..]), (3, "tracker: tracker_info.txt: there is no tracker 2, only tracker 1 is listed"));
     let (code, said) = installation.fail(&["none.txt", "1"]);
-    assert_eq!((code, &said[..]), (1, "tracker: cannot read the list of trackers none.txt: No such file or directory"));
+    assert_eq!((code, &said[..]), (3, "tracker: cannot read the list of trackers none.txt: No such file or directory"));
     let (code, said) = installation.fail(&["tracker_info.txt", "0"]);
     assert_eq!(code, 2);
     assert!(said.contains("'0' is not a tracker number") && said.contains("Usage: "), "{said}");
@@ -114,7 +114,7 @@ fn whatever_keeps_it_from_running_is_told_in_one_line_with_what_to_do() {
 
     let taken = TcpListener::bind(addr).expect("still free");
     let (code, said) = installation.fail(&[]);
-    assert_eq!(code, 1);
+    assert_eq!(code, 3);
     assert!(said.starts_with(&format!("tracker: {addr} is in use;")), "{said}");
     drop(taken);
 
@@ -122,34 +122,34 @@ fn whatever_keeps_it_from_running_is_told_in_one_line_with_what_to_do() {
     installation.list(&format!("{addr}\n127.0.0.2:{}\n", addr.port()));
     let data = "tracker_info.txt.data/tracker-1";
     let (code, said) = installation.fail(&["tracker_info.txt", "2", "--data-dir", data]);
-    assert_eq!(code, 1);
+    assert_eq!(code, 3);
     assert!(said.starts_with(&format!("tracker: another tracker is using {data}")), "{said}");
     drop(tracker);
 
     installation.list("203.0.113.1:5000\n");
     let (code, said) = installation.fail(&[]);
-    assert_eq!(code, 1);
+    assert_eq!(code, 3);
     assert!(said.starts_with("tracker: 203.0.113.1:5000 is not an address of this machine"), "{said}");
     installation.list("somewhere 5000\n");
     let (code, said) = installation.fail(&[]);
-    assert_eq!(code, 1);
+    assert_eq!(code, 3);
     assert!(said.starts_with("tracker: tracker_info.txt: line 1 'somewhere 5000': "), "{said}");
 
     installation.list(&format!("{addr}\nfingerprint {}\n", "00".repeat(32)));
     let (code, said) = installation.fail(&[]);
-    assert_eq!(code, 1);
+    assert_eq!(code, 3);
     assert!(said.contains("copy the right key file here"), "{said}");
     installation.list(&format!("{addr}\n"));
     let key = installation.folder.path().join("tracker_info.txt.key");
     let mode = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode)).expect("allowed");
     mode(0o644);
     let (code, said) = installation.fail(&[]);
-    assert_eq!(code, 1);
+    assert_eq!(code, 3);
     assert!(said.contains("chmod 600"), "{said}");
     mode(0o600);
     fs::write(&key, "short").expect("writable");
     let (code, said) = installation.fail(&[]);
-    assert_eq!(code, 1);
+    assert_eq!(code, 3);
     assert!(said.contains("has 5 bytes instead of 32"), "{said}");
 }
 

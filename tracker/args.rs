@@ -1,6 +1,7 @@
 //! The tracker's command line.
 
 use crate::model::escape::excerpt;
+use crate::model::exit;
 use getopts::Options;
 use std::ffi::OsStr;
 use std::fmt;
@@ -63,7 +64,11 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
              tracker_info.txt  the list of trackers (default: ./tracker_info.txt)\n  \
              tracker_no        which of them this one is, from 1 (default: 1)"
         );
-        return Ok(Invocation::Tell(options.usage(&brief).trim_end().to_owned()));
+        return Ok(Invocation::Tell(format!(
+            "{}\n\n{}",
+            options.usage(&brief).trim_end(),
+            exit::help(exit::OF_TRACKER)
+        )));
     }
     if matches.opt_present("version") {
         return Ok(Invocation::Tell(format!("tracker (groupshare) {}", env!("CARGO_PKG_VERSION"))));

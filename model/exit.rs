@@ -1,0 +1,58 @@
+//! How a program ends: the exit codes, which mean the same for both programs.
+
+use std::process::ExitCode;
+
+/// The number that is left to whoever started the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// All went well.
+    Success = 0,
+    /// Something that was asked for could not be done.
+    Refused = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The program cannot start.
+    CannotStart = 3,
+    /// No tracker could be reached.
+    NoTracker = 4,
+    /// A download has failed.
+    DownloadFailed = 5,
+    /// Results could not be written.
+    OutputLost = 6,
+    /// A signal ended the program.
+    Interrupted = 130,
+}
+
+/// What the client's exit codes mean.
+pub const OF_CLIENT: &[(Exit, &str)] = &[
+    (Exit::Success, "all went well, or a person was there to see what did not"),
+    (Exit::Refused, "a command of a script was refused or has failed"),
+    (Exit::Usage, "the command line is wrong"),
+    (Exit::CannotStart, "the client cannot start"),
+    (Exit::NoTracker, "a command of a script has failed since no tracker could be reached"),
+    (Exit::DownloadFailed, "a download of a script has failed"),
+    (Exit::OutputLost, "results could not be written, as to a full disk"),
+    (Exit::Interrupted, "it was ended by ctrl-C or another signal"),
+];
+
+/// What the tracker's exit codes mean.
+pub const OF_TRACKER: &[(Exit, &str)] = &[
+    (Exit::Success, "it was stopped by quit, ctrl-C or SIGTERM, or has done what it was started for"),
+    (Exit::Refused, "--check has found damage, or --check or --repair could not be done"),
+    (Exit::Usage, "the command line is wrong"),
+    (Exit::CannotStart, "the tracker cannot start"),
+    (Exit::Interrupted, "it was ended by a second signal while it was stopping"),
+];
+
+/// A paragraph for `--help`.
+pub fn help(codes: &[(Exit, &str)]) -> String {
+    let lines = codes.iter().map(|(exit, meaning)| format!("\n    {:<3} {meaning}", *exit as u8));
+    format!("Exit codes:{}", lines.collect::<String>())
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
