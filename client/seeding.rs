@@ -299,7 +299,7 @@ fn answer(
     served: &Served,
     (user, seat): (&UserId, &UplinkSeat),
     receiver: &mut Receiver,
-    sender: &Sender,
+    sender: &Arc<Sender>,
 ) {
     let mut buffer = Vec::with_capacity(HEADER_LEN + PIECE_LEN as usize);
     while let Ok(frame) = receiver.recv(IDLE_DEADLINE) {
@@ -329,6 +329,7 @@ fn answer(
         if sent.is_err() {
             return;
         }
+        served.catch_up(sender);
     }
 }
 

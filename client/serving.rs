@@ -6,11 +6,12 @@ use crate::model::bitfield::Bitfield;
 use crate::model::digest::InfoHash;
 use crate::model::id::GroupRef;
 use crate::model::piece::{Layout, PieceIndex};
+use crate::wire::codec::List;
 use crate::wire::conn::Sender;
 use crate::wire::peer::{Answer, NEWS_MAX};
 use crossbeam_channel as channel;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -37,11 +38,41 @@ pub struct Served {
 struct ServedState {
     source: Arc<dyn PieceSource>,
     have: Bitfield,
-    /// Pieces that the audience has not been told of.
-    news: Vec<u32>,
-    /// The connections that are open on this content.
-    audience: Vec<Arc<Sender>>,
+    /// The pieces gained, in order, as far as somebody listens who has not been told of them.
+    news: VecDeque<u32>,
+    /// How many were gained before these.
+    told_to_all: u64,
+    /// Whether the thread that tells will come to this content.
+    due: bool,
+    audience: Vec<Listener>,
     over: bool,
+}
+
+/// A connection that is open on this content.
+struct Listener {
+    sender: Arc<Sender>,
+    /// How many of the pieces gained it has been told of, or held back then already.
+    told: u64,
+}
+
+impl ServedState {
+    /// Forgets the news that nobody is to be told of any more.
+    fn forget_old_news(&mut self) {
+        let gained = self.told_to_all + self.news.len() as u64;
+        let told_to_all = self.audience.iter().map(|listener| listener.told).min().unwrap_or(gained);
+        self.news.drain(..(told_to_all - self.told_to_all) as usize);
+        self.told_to_all = told_to_all;
+    }
+
+    /// What a connection is to be told of next, which then counts as told.
+    fn next_news(&mut self, sender: &Arc<Sender>) -> Option<List<u32, NEWS_MAX>> {
+        let listener = self.audience.iter_mut().find(|listener| Arc::ptr_eq(&listener.sender, sender))?;
+        let untold = self.news.range((listener.told - self.told_to_all) as usize..);
+        let pieces: Vec<_> = untold.take(NEWS_MAX).copied().collect();
+        listener.told += pieces.len() as u64;
+        self.forget_old_news();
+        (!pieces.is_empty()).then(|| List::first_of(pieces))
+    }
 }
 
 impl Served {
@@ -76,13 +107,16 @@ impl Served {
         if state.over {
             return None;
         }
-        state.audience.push(sender.clone());
+        let told = state.told_to_all + state.news.len() as u64;
+        state.audience.push(Listener { sender: sender.clone(), told });
         Some(state.have.clone())
     }
 
     /// Ends what [`Served::attend`] began.
     pub fn leave(&self, sender: &Arc<Sender>) {
-        self.state.lock().audience.retain(|other| !Arc::ptr_eq(other, sender));
+        let mut state = self.state.lock();
+        state.audience.retain(|listener| !Arc::ptr_eq(&listener.sender, sender));
+        state.forget_old_news();
     }
 
     /// Reads a piece that is held; none if it is not held.
@@ -101,8 +135,8 @@ impl Served {
         if !state.have.insert(piece) || state.audience.is_empty() {
             return;
         }
-        state.news.push(piece.get());
-        let first = state.news.len() == 1;
+        state.news.push_back(piece.get());
+        let first = !std::mem::replace(&mut state.due, true);
         drop(state);
         if first {
             // Nobody listens any more when the client is closing.
@@ -121,14 +155,24 @@ impl Served {
     }
 
     fn tell_news(&self) {
-        let (news, audience) = {
+        let audience: Vec<_> = {
             let mut state = self.state.lock();
-            (std::mem::take(&mut state.news), state.audience.clone())
+            state.due = false;
+            state.audience.iter().map(|listener| listener.sender.clone()).collect()
         };
-        for part in news.chunks(NEWS_MAX) {
-            let pieces = crate::wire::codec::List::first_of(part.to_vec());
-            let message = Answer::News { pieces };
-            audience.iter().for_each(|sender| sender.push(&message));
+        audience.iter().for_each(|sender| self.catch_up(sender));
+    }
+
+    /// Tells a connection of the pieces gained that it has not been told of; if something still waits to leave on it,
+    /// not yet. So these are merged while the far side or the uplink is slow. Whoever answers on the connection calls
+    /// this after each answer, which takes along what waited.
+    pub fn catch_up(&self, sender: &Arc<Sender>) {
+        sender.flush();
+        while sender.is_clear() {
+            let Some(pieces) = self.state.lock().next_news(sender) else {
+                return;
+            };
+            sender.push(&Answer::News { pieces });
         }
     }
 
@@ -138,7 +182,7 @@ impl Served {
             state.over = true;
             std::mem::take(&mut state.audience)
         };
-        audience.iter().for_each(|sender| sender.end());
+        audience.iter().for_each(|listener| listener.sender.end());
     }
 }
 
@@ -176,7 +220,15 @@ impl Serving {
         source: Arc<dyn PieceSource>,
         have: Bitfield,
     ) -> Option<Arc<Served>> {
-        let state = ServedState { source, have, news: Vec::new(), audience: Vec::new(), over: false };
+        let state = ServedState {
+            source,
+            have,
+            news: VecDeque::new(),
+            told_to_all: 0,
+            due: false,
+            audience: Vec::new(),
+            over: false,
+        };
         if self.closed.load(Ordering::Relaxed) {
             return None;
         }
@@ -263,5 +315,136 @@ fn tell(told: &channel::Receiver<News>) {
         if over {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::SourceError;
+    use super::*;
+    use crate::model::id::{OpId, Origin};
+    use crate::model::piece::PIECE_LEN;
+    use crate::wire::conn::{Receiver, split};
+    use crate::wire::frame::{self, FRAME_LEN_MAX, UNASKED};
+    use crate::wire::handshake::tests::keys;
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    /// Content that nobody reads here.
+    struct Unread(Layout);
+
+    impl PieceSource for Unread {
+        fn layout(&self) -> Layout {
+            self.0
+        }
+
+        fn read_at(&self, _: u64, _: &mut [u8]) -> Result<(), SourceError> {
+            unreachable!("no piece is asked for")
+        }
+    }
+
+    fn serve_nothing_of(serving: &Serving, pieces: u32) -> Arc<Served> {
+        let layout = Layout::new(u64::from(pieces) * u64::from(PIECE_LEN)).expect("small");
+        let group = GroupRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 1 });
+        let source = Arc::new(Unread(layout));
+        let served = serving.add(group, InfoHash([7; 32]), layout, source, Bitfield::none(layout));
+        served.expect("it is not closing")
+    }
+
+    /// The seeder's end of a connection, and what the leecher hears.
+    fn connect() -> (Arc<Sender>, Receiver) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let far = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
+        let (near, _) = listener.accept().expect("accepts");
+        let (near_keys, far_keys) = keys();
+        let (_, sender) = split(near, near_keys, FRAME_LEN_MAX, true).expect("a socket");
+        let (receiver, _) = split(far, far_keys, FRAME_LEN_MAX, true).expect("a socket");
+        (sender, receiver)
+    }
+
+    fn hear_news(receiver: &mut Receiver) -> Vec<u32> {
+        let frame = receiver.recv(DEADLINE).expect("the connection lives");
+        assert_eq!(frame.request, UNASKED);
+        match frame.message() {
+            Ok(Answer::News { pieces }) => pieces.to_vec(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_leecher_that_takes_long_over_a_piece_hears_of_all_that_was_gained_meanwhile() {
+        const GAINED: u32 = 300;
+        let serving = Serving::start().expect("a thread");
+        let served = serve_nothing_of(&serving, GAINED);
+        let (sender, mut receiver) = connect();
+        let held = served.attend(&sender).expect("it is served");
+        assert!(held.is_empty());
+        let (begun, waits) = channel::bounded(1);
+        let (go_on, told) = channel::bounded::<()>(0);
+        thread::scope(|scope| {
+            let (served, sender) = (&served, &sender);
+            scope.spawn(move || {
+                let allow = |len| {
+                    begun.send(()).expect("somebody waits for it");
+                    told.recv_timeout(DEADLINE).ok().map(|()| len)
+                };
+                sender.send_paced(&frame::of(1, &Answer::Alive {}), allow).expect("goes out");
+                served.catch_up(sender);
+            });
+            waits.recv_timeout(DEADLINE).expect("a piece is on its way");
+            for piece in served.layout().indexes() {
+                served.add(piece);
+                served.tell_news();
+            }
+            assert!(!sender.is_over(), "nobody is cut off for it");
+            go_on.send(()).expect("it waits");
+            let frame = receiver.recv(DEADLINE).expect("the connection lives");
+            assert_eq!(frame.message(), Ok(Answer::Alive {}));
+            let mut heard = Vec::new();
+            while heard.len() < GAINED as usize {
+                heard.extend(hear_news(&mut receiver));
+            }
+            // Two threads tell.
+            heard.sort_unstable();
+            assert!(heard.into_iter().eq(0..GAINED));
+        });
+        serving.close();
+    }
+
+    #[test]
+    fn news_are_kept_only_for_those_who_have_not_heard_them() {
+        let serving = Serving::start().expect("a thread");
+        let served = serve_nothing_of(&serving, 10);
+        let add = |numbers: std::ops::Range<u32>| {
+            for number in numbers {
+                served.add(served.layout().index(number).expect("there"));
+            }
+        };
+        let kept = || served.state.lock().news.len();
+        add(0..2);
+        assert_eq!(kept(), 0, "nobody listens");
+        let ((early, mut hears_early), (late, mut hears_late)) = (connect(), connect());
+        served.attend(&early).expect("it is served");
+        add(2..4);
+        assert_eq!(served.attend(&late).expect("it is served").held(), 4);
+        add(4..5);
+        let hear = |receiver: &mut Receiver, upto: u32| {
+            let mut heard = Vec::new();
+            while heard.last() != Some(&upto) {
+                heard.extend(hear_news(receiver));
+            }
+            heard
+        };
+        assert_eq!(hear(&mut hears_early, 4), [2, 3, 4]);
+        assert_eq!(hear(&mut hears_late, 4), [4]);
+        served.tell_news();
+        assert_eq!(kept(), 0, "everybody has heard");
+        served.leave(&early);
+        served.leave(&late);
+        add(5..10);
+        assert_eq!(kept(), 0);
+        serving.close();
     }
 }

@@ -416,6 +416,12 @@ impl Sender {
         }
     }
 
+    /// Whether no push waits. Who merges what it has to say while one does, and says it when none does, is never cut off
+    /// for it.
+    pub fn is_clear(&self) -> bool {
+        !self.is_over() && self.pushes.lock().is_empty()
+    }
+
     /// Writes waiting pushes without waiting, unless somebody else is writing, who will do it then.
     pub fn flush(&self) {
         while !self.pushes.lock().is_empty() {
