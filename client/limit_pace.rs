@@ -2,6 +2,7 @@
 //! empty. Pure: the time is passed in, as what has passed since a moment of the caller's.
 
 use super::limit::Limit;
+use core::num::NonZeroU64;
 use core::time::Duration;
 
 /// What was not used may be made up for when it is this old at most: a thread that is woken late loses nothing, and a
@@ -39,18 +40,23 @@ impl Pace {
         self.paid = self.paid.min(now);
     }
 
+    /// How many bytes pass in this time; 0 where any number may.
+    pub fn len_in(&self, time: Duration) -> u64 {
+        let len = |rate: NonZeroU64| u128::from(rate.get()) * time.as_nanos() / NANOS;
+        self.limit.bytes_per_second().map_or(0, |rate| u64::try_from(len(rate)).unwrap_or(u64::MAX))
+    }
+
     /// How many bytes of `len` may pass now, at least one unless `len` is 0. They count once [`Pace::pass`] says so.
     ///
     /// Errors: none may; the time at which some may.
     pub fn allowance(&self, now: Duration, len: usize) -> Result<usize, Duration> {
-        let Some(rate) = self.limit.bytes_per_second() else {
+        if self.limit == Limit::NONE {
             return Ok(len);
-        };
+        }
         if self.paid > now {
             return Err(self.paid);
         }
-        let step = u128::from(rate.get()) * STEP.as_nanos() / NANOS;
-        let step = u64::try_from(step).unwrap_or(u64::MAX).clamp(STEP_LEN_MIN, STEP_LEN_MAX);
+        let step = self.len_in(STEP).clamp(STEP_LEN_MIN, STEP_LEN_MAX);
         Ok(usize::try_from(step).map_or(len, |step| step.min(len)))
     }
 

@@ -29,7 +29,7 @@ pub struct Turns {
     /// In the order in which they began to wait.
     waiting: VecDeque<Seat>,
     last: u64,
-    /// What the member had that was served last: who did not ask meanwhile does not get it later.
+    /// What the member had that was served last: who did not ask meanwhile gets little of it later.
     floor: u64,
 }
 
@@ -62,12 +62,13 @@ impl Turns {
         }
     }
 
-    /// The connection waits from now on.
-    pub fn wait(&mut self, seat: Seat) {
+    /// The connection waits from now on. A member of whom none did may get later what it missed, up to `behind_max`: it
+    /// may only have been late to ask again, which should not cost a member with one connection more than others.
+    pub fn wait(&mut self, seat: Seat, behind_max: u64) {
         let others = self.waiting.iter().any(|other| other.member == seat.member);
         self.waiting.push_back(seat);
         if let Some(member) = self.members.get_mut(&seat.member).filter(|_| !others) {
-            member.had = member.had.max(self.floor);
+            member.had = member.had.max(self.floor.saturating_sub(behind_max));
         }
     }
 
@@ -109,13 +110,13 @@ mod tests {
     /// got.
     fn serve(turns: &mut Turns, asking: &[(Seat, usize)], times: usize) -> Vec<usize> {
         let mut got = vec![0; asking.len()];
-        asking.iter().for_each(|(seat, _)| turns.wait(*seat));
+        asking.iter().for_each(|(seat, _)| turns.wait(*seat, 0));
         for _ in 0..times {
             let next = turns.next().expect("somebody waits");
             let place = asking.iter().position(|(seat, _)| *seat == next).expect("one of these");
             turns.serve(next, asking[place].1);
             got[place] += asking[place].1;
-            turns.wait(next);
+            turns.wait(next, 0);
         }
         asking.iter().for_each(|(seat, _)| turns.give_up(*seat));
         got
@@ -150,11 +151,31 @@ mod tests {
     }
 
     #[test]
+    fn who_is_late_to_ask_again_gets_what_was_missed_up_to_a_measure() {
+        for (behind_max, missed) in [(1000, 500), (200, 200), (0, 0)] {
+            let mut turns = Turns::default();
+            let (late, many) = (turns.join(&user("late")), turns.join(&user("many")));
+            serve(&mut turns, &[(late, 10), (many, 10)], 20);
+            // What is counted from is the start of the last turn.
+            serve(&mut turns, &[(many, 10)], 51);
+            turns.wait(many, behind_max);
+            turns.wait(late, behind_max);
+            let mut got = 0;
+            while turns.next() == Some(late) {
+                turns.serve(late, 10);
+                turns.wait(late, behind_max);
+                got += 10;
+            }
+            assert_eq!(got, missed + 10, "its next turn comes besides");
+        }
+    }
+
+    #[test]
     fn a_connection_that_leaves_waits_no_more() {
         let mut turns = Turns::default();
         let (first, second) = (turns.join(&user("a")), turns.join(&user("a")));
-        turns.wait(first);
-        turns.wait(second);
+        turns.wait(first, 0);
+        turns.wait(second, 0);
         assert_eq!(turns.next(), Some(first));
         turns.leave(first);
         assert_eq!(turns.next(), Some(second));
