@@ -93,6 +93,7 @@ pub mod client {
     mod place;
     pub mod progress;
     pub mod prompt;
+    mod pulse;
     mod rarity;
     pub mod repl;
     pub mod report;

@@ -4,15 +4,14 @@ use super::download::{Download, PieceError};
 use super::keyring::Keyring;
 use super::limit_downlink::Downlink;
 use super::picker::Lane;
+use super::pulse::{Due, Pulse};
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::KeyId;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
 use crate::model::piece::{Layout, PieceIndex};
 use crate::wire::client_tracker::Peer;
-use crate::wire::conn::{
-    self, HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL, PIECE_DEADLINE, Receiver, RecvError, Sender, Timed,
-};
+use crate::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver, RecvError, Sender, Timed};
 use crate::wire::error::Code;
 use crate::wire::frame::FRAME_LEN_MAX;
 use crate::wire::handshake::{self, HandshakeError, Secret};
@@ -30,11 +29,6 @@ const DEPTH_MAX: usize = 3;
 const _: () = assert!(DEPTH_MAX <= REQUESTS_MAX);
 /// A peer accepts the connection within this time or counts as gone.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
-/// Nothing came for this long though pieces were asked for: others may take them.
-pub const SNUB_DEADLINE: Duration = Duration::from_millis(700);
-/// Nothing came for this long though something was asked for: the peer is gone.
-pub const DEAD_DEADLINE: Duration = Duration::from_secs(20);
-
 /// How long a worker waits for more before it gives the connection back.
 const LINGER: Duration = Duration::from_millis(4);
 
@@ -87,12 +81,7 @@ pub struct PeerLink {
     depth: usize,
     last_request: u32,
     keep_alive: Option<u32>,
-    /// When bytes came in last, and how many had by then.
-    heard: Instant,
-    heard_bytes: u64,
-    /// Since when the next piece is waited for.
-    piece_since: Instant,
-    snubbed: bool,
+    pulse: Pulse,
     /// The limit lets it take nothing before.
     not_before: Option<Instant>,
 }
@@ -121,10 +110,7 @@ impl PeerLink {
             depth: 1,
             last_request: 1,
             keep_alive: None,
-            heard: Instant::now(),
-            heard_bytes: 0,
-            piece_since: Instant::now(),
-            snubbed: false,
+            pulse: Pulse::new(Instant::now()),
             not_before: None,
         })
     }
@@ -166,14 +152,13 @@ impl PeerLink {
 
     /// Asks for pieces up to the depth. An error means that the connection is lost.
     pub fn ask(&mut self) -> Result<(), DropReason> {
-        while !self.snubbed && self.asked.len() < self.depth {
+        while !self.pulse.is_late() && self.asked.len() < self.depth {
             let Some(piece) = self.download.pick(self.lane) else {
                 return Ok(());
             };
             if self.asked.is_empty() {
                 // The time runs from the question on.
-                self.heard = Instant::now();
-                self.piece_since = self.heard;
+                self.pulse.restart(Instant::now());
             }
             self.last_request = self.last_request.wrapping_add(1).max(1);
             self.asked.push_back((self.last_request, piece));
@@ -205,11 +190,7 @@ impl PeerLink {
                     return Step::Waits;
                 }
             };
-            // A slow peer is not a silent one.
-            if self.receiver.polled() > self.heard_bytes {
-                self.heard_bytes = self.receiver.polled();
-                self.heard = Instant::now();
-            }
+            self.pulse.hear(self.receiver.polled(), Instant::now);
             match polled {
                 Ok(true) => {}
                 Ok(false) if left == 0 => continue,
@@ -258,8 +239,7 @@ impl PeerLink {
         let Some((_, piece)) = self.asked.pop_front().filter(|(id, _)| *id == request) else {
             return Some(lied("a piece that was not asked for"));
         };
-        self.snubbed = false;
-        self.piece_since = Instant::now();
+        self.pulse.deliver(Instant::now());
         let first = self.depth == 1;
         self.depth = DEPTH_MAX.min(self.depth + 1);
         // The next question goes out first, so that the peer works while this piece is verified.
@@ -284,8 +264,7 @@ impl PeerLink {
         let Some((_, piece)) = self.asked.pop_front().filter(|(id, _)| *id == request) else {
             return Some(lied("a refusal of what was not asked for"));
         };
-        self.snubbed = false;
-        self.piece_since = Instant::now();
+        self.pulse.deliver(Instant::now());
         self.download.put_off(self.lane, piece);
         self.ask().err().map(Step::Drops)
     }
@@ -304,26 +283,18 @@ impl PeerLink {
     pub fn check_time(&mut self, now: Instant) -> Result<(), DropReason> {
         if self.not_before.is_some() {
             // What it sends waits for us.
-            self.heard = now;
-            self.piece_since = now;
+            self.pulse.restart(now);
         }
-        let silent = now.duration_since(self.heard);
-        let waits = !self.asked.is_empty() || self.keep_alive.is_some();
-        if waits && silent > DEAD_DEADLINE {
-            return Err(DropReason::Lost("nothing was heard for too long".into()));
-        }
-        if !self.asked.is_empty() && now.duration_since(self.piece_since) > PIECE_DEADLINE {
-            return Err(DropReason::Lost("a piece took too long".into()));
-        }
-        if !self.asked.is_empty() && !self.snubbed && silent > SNUB_DEADLINE {
-            self.snubbed = true;
-            self.download.snub(self.lane);
-        }
-        if !waits && silent > HEARTBEAT_INTERVAL {
-            self.last_request = self.last_request.wrapping_add(1).max(1);
-            self.keep_alive = Some(self.last_request);
-            let sent = self.sender.send(self.last_request, &Ask::KeepAlive {});
-            sent.map_err(|error| DropReason::Lost(error.to_string()))?;
+        match self.pulse.due(now, !self.asked.is_empty(), self.keep_alive.is_some()) {
+            Some(Due::GiveBack) => self.download.snub(self.lane),
+            Some(Due::KeepAlive) => {
+                self.last_request = self.last_request.wrapping_add(1).max(1);
+                self.keep_alive = Some(self.last_request);
+                let sent = self.sender.send(self.last_request, &Ask::KeepAlive {});
+                sent.map_err(|error| DropReason::Lost(error.to_string()))?;
+            }
+            Some(Due::End) => return Err(DropReason::Lost("nothing was heard for too long".into())),
+            None => {}
         }
         Ok(())
     }

@@ -20,10 +20,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// From the first byte of a frame, all of it must have come in or gone out within this time.
+/// From the first byte of a frame, all of it must have come in or gone out within this time. A piece may take longer, as
+/// long as bytes of it move within this time: a link may be slow.
 pub const FRAME_DEADLINE: Duration = Duration::from_secs(20);
-/// The same for a piece, which a slow link may take long over: 4.4 kB/s bring it through.
-pub const PIECE_DEADLINE: Duration = Duration::from_secs(120);
 /// A handshake, from the connection to its end.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// A side with nothing to say says so after this long, so that the other side knows that it is there.
@@ -367,7 +366,7 @@ impl Sender {
     }
 
     fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        let until = Instant::now() + if self.bulk { PIECE_DEADLINE } else { FRAME_DEADLINE };
+        let until = Instant::now() + FRAME_DEADLINE;
         while !bytes.is_empty() {
             if self.over.load(Ordering::Relaxed) {
                 return Err(io::ErrorKind::NotConnected.into());
@@ -378,8 +377,9 @@ impl Sender {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            // Each write has the socket's own timeout; this bounds a far side that takes a byte now and then.
-            if !bytes.is_empty() && Instant::now() > until {
+            // Each write has the socket's own timeout; this bounds a far side that takes a byte now and then, where
+            // others may wait for it.
+            if !bytes.is_empty() && !self.bulk && Instant::now() > until {
                 return Err(io::ErrorKind::TimedOut.into());
             }
         }

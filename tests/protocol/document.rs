@@ -1,7 +1,7 @@
 //! docs/PROTOCOL.md against the code, both ways: what one of them has and the other has not is an error.
 
 use super::schema::{self, Field, Variant, plain};
-use groupshare::wire::conn::{FRAME_DEADLINE, HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL, IDLE_DEADLINE, PIECE_DEADLINE};
+use groupshare::wire::conn::{FRAME_DEADLINE, HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL, IDLE_DEADLINE};
 use groupshare::wire::error::Code;
 use groupshare::wire::handshake::{Dialect, MAGIC, VERSION};
 use groupshare::wire::tracker_tracker::HAVE_INTERVAL;
@@ -222,7 +222,6 @@ fn every_deadline_is_documented_with_its_value_and_none_besides() {
         rows(&section("Deadlines")).iter().map(|row| (unquoted(&row[0]), row[1].clone())).collect();
     let known = [
         ("FRAME_DEADLINE", FRAME_DEADLINE),
-        ("PIECE_DEADLINE", PIECE_DEADLINE),
         ("HANDSHAKE_DEADLINE", HANDSHAKE_DEADLINE),
         ("HEARTBEAT_INTERVAL", HEARTBEAT_INTERVAL),
         ("HAVE_INTERVAL", HAVE_INTERVAL),
