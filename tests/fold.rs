@@ -954,10 +954,9 @@ fn read_notices_are_dropped() {
     assert_eq!(a.read("dave", through), None);
 }
 
-/// Dave makes a group, reads a later notice about something else, and only then his tracker learns that the name of his
-/// group had been taken: dropping everything up to the place he read would drop what he was never told.
-#[test]
-fn notices_that_were_not_shown_are_kept() {
+/// Dave makes a group and is sent a notice about something else, up to which he is about to read; that the name of his
+/// group had been taken before is known at the other tracker only.
+fn notice_before_which_another_belongs() -> (Side, Side, UserRef, OpOrder) {
     let (mut a, mut b) = lab();
     b.create_group("carol", "x");
     a.pause();
@@ -966,6 +965,14 @@ fn notices_that_were_not_shown_are_kept() {
     a.reject("alice", "lab", "dave");
     let dave = a.of("dave");
     let (through, _) = a.state.notices(dave, 9)[0];
+    (a, b, dave, through)
+}
+
+/// His tracker learns of it only after he has read: dropping everything up to the place he read would drop what he was
+/// never told.
+#[test]
+fn notices_that_were_not_shown_are_kept() {
+    let (mut a, mut b, dave, through) = notice_before_which_another_belongs();
     a.read("dave", through).expect("there is one");
     assert_eq!(a.notices(dave), NONE);
     heal(&mut a, &mut b);
@@ -975,14 +982,7 @@ fn notices_that_were_not_shown_are_kept() {
 /// The same, but the tracker had learned of it when it took note of what dave had read, and had not told him yet.
 #[test]
 fn notices_that_came_after_the_showing_are_kept() {
-    let (mut a, mut b) = lab();
-    b.create_group("carol", "x");
-    a.pause();
-    a.create_group("dave", "x");
-    a.ask("dave", "lab");
-    a.reject("alice", "lab", "dave");
-    let dave = a.of("dave");
-    let (through, _) = a.state.notices(dave, 9)[0];
+    let (mut a, mut b, dave, through) = notice_before_which_another_belongs();
     let shown = a.state.notices_digest(dave, through);
     heal(&mut a, &mut b);
     a.run(Change::ReadNotices { user: dave, through, shown });
