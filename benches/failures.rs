@@ -29,15 +29,7 @@ impl Scene {
         let file = folder.path().join(FILE);
         let sha1 = write_noise(&file, size);
         let house = House::start(folder.path());
-        let mut seeders: Vec<_> = (0..SEEDERS).map(|number| house.member(&format!("seeder{number}"), &[])).collect();
-        let (owner, others) = seeders.split_first_mut().expect("three");
-        owner.found("lab");
-        for other in others {
-            other.join("lab", owner);
-        }
-        for seeder in &mut seeders {
-            seeder.share("lab", &file);
-        }
+        let mut seeders = house.sharers("seeder", SEEDERS, &file);
         let mut reader = house.member("reader", &[]);
         reader.join("lab", &mut seeders[0]);
         let out = folder.path().join("out");

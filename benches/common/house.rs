@@ -44,6 +44,20 @@ impl House {
         member
     }
 
+    /// So many members, with this word and a number for names, who share a file in a group of theirs, `lab`.
+    pub fn sharers(&self, word: &str, count: usize, file: &Path) -> Vec<Member> {
+        let mut sharers: Vec<_> = (0..count).map(|number| self.member(&format!("{word}{number}"), &[])).collect();
+        let (owner, others) = sharers.split_first_mut().expect("one at least");
+        owner.found("lab");
+        for other in others {
+            other.join("lab", owner);
+        }
+        for sharer in &mut sharers {
+            sharer.share("lab", file);
+        }
+        sharers
+    }
+
     /// A client for the account `user`, with a memory called `memory`; not logged in.
     pub fn client(&self, user: &str, memory: &str, options: &[&str]) -> Member {
         self.client_at(free_address(), user, memory, options)

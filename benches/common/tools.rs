@@ -116,15 +116,7 @@ struct Groupshare {
 impl Groupshare {
     fn start(file: &Path, givers: usize, own: &Path) -> Self {
         let house = House::start(own);
-        let mut sharers: Vec<_> = (0..givers).map(|number| house.member(&format!("sharer{number}"), &[])).collect();
-        let (owner, others) = sharers.split_first_mut().expect("one at least");
-        owner.found("lab");
-        for other in others {
-            other.join("lab", owner);
-        }
-        for sharer in &mut sharers {
-            sharer.share("lab", file);
-        }
+        let mut sharers = house.sharers("sharer", givers, file);
         // The account of whoever downloads; the client of each run is a new one.
         house.member("reader", &[]).join("lab", &mut sharers[0]);
         Self { house, sharers, runs: 0 }
