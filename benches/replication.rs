@@ -6,9 +6,9 @@ mod common;
 #[path = "common/history.rs"]
 mod history;
 
-use common::installation::{Installation, linked, wait_until};
+use common::installation::{Installation, linked};
 use common::relay::Relay;
-use common::{Client, LONG, TestTracker, command, group};
+use common::{Client, LONG, TestTracker, command, group, wait_until};
 use groupshare::model::id::Origin;
 use groupshare::model::manifest::Content;
 use groupshare::tracker::journal::{Opened, Settings};

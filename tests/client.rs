@@ -3,7 +3,7 @@
 mod common;
 
 use common::relay::Relay;
-use common::{LONG, TestTracker, fingerprint, silent_tracker};
+use common::{TestTracker, fingerprint, silent_tracker, wait_until};
 use groupshare::client::command::{Surroundings, Typed, parse};
 use groupshare::client::limit::Limit;
 use groupshare::client::limit_downlink::Downlink;
@@ -25,7 +25,7 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 #[derive(Clone, Default)]
 struct Sheet(Arc<Mutex<String>>);
@@ -133,14 +133,6 @@ impl Drop for Person {
         login::end(&self.node);
         self.node.serving.close();
         self.steward = None;
-    }
-}
-
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let until = Instant::now() + LONG;
-    while !condition() {
-        assert!(Instant::now() < until, "waited in vain for: {what}");
-        std::thread::park_timeout(Duration::from_millis(2));
     }
 }
 

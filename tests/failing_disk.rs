@@ -3,7 +3,7 @@
 mod common;
 mod faults;
 
-use common::{LONG, TestTracker, command, group};
+use common::{TestTracker, command, group, wait_until};
 use faults::{Fault, MemDisk};
 use groupshare::tracker::journal::{Journal, Opened, Owner, Settings};
 use groupshare::wire::client_tracker::{Reply, Request, refusal};
@@ -11,8 +11,6 @@ use groupshare::wire::error::{Code, Refusal};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use std::sync::Arc;
-use std::thread;
-use std::time::Instant;
 
 /// A tracker on this disk, and what its operator is told.
 fn tracker_on(disk: &MemDisk) -> (TestTracker, Arc<Mutex<Vec<String>>>) {
@@ -29,14 +27,6 @@ fn tracker_on(disk: &MemDisk) -> (TestTracker, Arc<Mutex<Vec<String>>>) {
         settings.warn = warn;
     });
     (tracker, said)
-}
-
-fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LONG;
-    while !so() {
-        assert!(Instant::now() < deadline, "still not: {what}");
-        thread::yield_now();
-    }
 }
 
 fn create(name: &str) -> Request {

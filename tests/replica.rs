@@ -3,7 +3,9 @@
 mod common;
 
 use common::relay::Relay;
-use common::{Client, LONG, PASSWORD, TestTracker, all_pieces, cluster, command, group, manifest, password, user};
+use common::{
+    Client, LONG, PASSWORD, TestTracker, all_pieces, cluster, command, group, manifest, password, user, wait_until,
+};
 use groupshare::model::id::{CommandId, OpId, Origin};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::commit::{MemoryLog, OpLog};
@@ -21,17 +23,7 @@ use groupshare::wire::tracker_tracker::Link;
 use parking_lot::Mutex;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::thread;
 use std::time::Instant;
-
-/// Waits until it is so.
-fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LONG;
-    while !so() {
-        assert!(Instant::now() < deadline, "still not: {what}");
-        thread::yield_now();
-    }
-}
 
 /// What the operator of a tracker was told.
 #[derive(Clone, Default)]

@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::installation::{Installation, wait_until};
+use common::installation::Installation;
 use common::program::Program;
+use common::wait_until;
 use groupshare::model::exit::{Exit, OF_CLIENT, OF_TRACKER};
 use rustix::process::Signal;
 use std::fs;

@@ -3,6 +3,7 @@
 mod common;
 
 use common::relay::Relay;
+use common::wait_until;
 use crossbeam_channel as channel;
 use groupshare::client::download::{Download, Ground, Subject};
 use groupshare::client::file_stamp::Stamps;
@@ -207,14 +208,6 @@ fn user(number: u8) -> UserId {
 
 fn all(subject: &Subject) -> Bitfield {
     Bitfield::all(subject.content.layout)
-}
-
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let until = Instant::now() + DEADLINE;
-    while !condition() {
-        assert!(Instant::now() < until, "{what}");
-        std::thread::yield_now();
-    }
 }
 
 #[test]

@@ -414,7 +414,7 @@ fn an_account_that_comes_from_its_tracker_while_its_password_is_checked_is_found
     let mut client = tracker.client();
     let before = Duration::try_from(core_time()).expect("positive");
     let login = client.send(&client.login_request("ann"));
-    installation::wait_until("the check has begun", || {
+    wait_until("the check has begun", || {
         Duration::try_from(core_time()).expect("positive") > before + Duration::from_millis(30)
     });
     tracker.server.core().committer.receive(vec![Op { id, lamport: 1, command: command(), body }]).expect("taken");

@@ -3,11 +3,11 @@
 
 mod common;
 
-use common::installation::{Installation, linked, tracker_in, wait_until};
+use common::installation::{Installation, linked, tracker_in};
 use common::member::{Member, all_groups};
 use common::program::Program;
 use common::relay::Relay;
-use common::{LONG, all_pieces, command, group, manifest, user};
+use common::{LONG, all_pieces, command, group, manifest, user, wait_until};
 use crossbeam_channel::unbounded;
 use groupshare::wire::client_tracker::{Reply, Request};
 use std::fs;

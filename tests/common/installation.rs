@@ -1,7 +1,7 @@
 //! The programs of an installation in a folder of its own: trackers on ports that were free a moment ago, and clients.
 
+use super::Client;
 use super::program::Program;
-use super::{Client, LONG};
 use groupshare::model::digest::Fingerprint;
 use groupshare::tracker::identity::Identity;
 use groupshare::wire::handshake::HandshakeError;
@@ -10,7 +10,6 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, Instant};
 
 static INSTALLATIONS: AtomicU8 = AtomicU8::new(1);
 
@@ -123,14 +122,5 @@ pub fn linked(tracker: &mut Program, other: usize) {
     let line = format!("tracker: tracker {other} is connected");
     if !tracker.heard().iter().any(|heard| heard.text == line) {
         tracker.expect(&line);
-    }
-}
-
-/// Looks again and again until it is so.
-pub fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LONG;
-    while !so() {
-        assert!(Instant::now() < deadline, "waited in vain for: {what}");
-        std::thread::park_timeout(Duration::from_millis(5));
     }
 }

@@ -35,7 +35,7 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than anything takes that a test waits for, even on a busy machine.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -44,6 +44,15 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 /// The cluster key of all test trackers.
 const CLUSTER_KEY: [u8; 32] = [7; 32];
+
+/// Looks again and again until it is so.
+pub fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LONG;
+    while !so() {
+        assert!(Instant::now() < deadline, "waited in vain for: {what}");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
 
 /// A tracker that runs in this process, with its data in a folder of its own. Stops when dropped.
 pub struct TestTracker {
