@@ -103,7 +103,7 @@ fn members_who_are_refused(said: &mut Vec<String>) {
     for name in ["alice", "bob"] {
         fs::write(installation.folder.path().join(name).join("film.mkv"), name).expect("room");
     }
-    let mut says = |person: &mut Program, line: &str, words: &str| {
+    let says = |person: &mut Program, line: &str, words: &str| {
         person.say(line);
         person.expect(words).text
     };
