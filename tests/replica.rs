@@ -324,6 +324,60 @@ fn a_manifest_that_is_damaged_at_another_tracker_keeps_no_changes_back() {
 }
 
 #[test]
+fn a_file_can_be_downloaded_again_at_a_tracker_that_has_lost_its_list_of_pieces() {
+    let (one, log, folder) = (tracker(1, &[]), MemoryLog::default(), tempfile::tempdir().expect("a folder"));
+    let told = Told::default();
+    let settings = |state: State| {
+        let mut settings = common::settings(&folder);
+        settings.origin = Origin { tracker: 2, incarnation: 2000 };
+        settings.others = vec![(1, one.addr)];
+        (settings.state, settings.log, settings.source) = (state, Box::new(log.clone()), Arc::new(log.clone()));
+        told.set(&mut settings);
+        settings
+    };
+    let begin = |state: State| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Server::start(listener, settings(state)).expect("started")
+    };
+    let two = begin(State::new());
+    let mut alice = one.user("alice");
+    alice.create_group("lab");
+    let (bytes, content) = manifest("film.mkv", 40_000, 1);
+    alice.put_manifest("lab", &bytes, &content);
+    let share = alice.share("lab", "film.mkv", &content).share;
+    wait_until("the share is known", || two.core().state().share_count() == 1);
+    let file = folder.path().join("manifests").join(content.info_hash.to_string());
+    let download = |two: &Server| {
+        let mut alice = Client::connect(two.addr());
+        alice.log_in("alice");
+        let mut read = Vec::new();
+        while read.len() < bytes.len() {
+            match alice.ask(Request::GetManifest { share, offset: read.len() as u32 }) {
+                Reply::ManifestPart { part, .. } => read.extend_from_slice(part.as_bytes()),
+                other => panic!("no list of pieces but {other:?}"),
+            }
+        }
+        assert!(read == bytes);
+    };
+    download(&two);
+    std::fs::remove_file(&file).expect("it was there");
+    download(&two);
+    let mut damaged = bytes.clone();
+    damaged[700_000] ^= 1;
+    std::fs::write(&file, damaged).expect("writable");
+    download(&two);
+    // What is missing at the start is asked for before anybody wants it.
+    let state = State::clone(&two.core().state());
+    two.stop();
+    std::fs::remove_file(&file).expect("it was there");
+    let two = begin(state);
+    wait_until("it is back", || file.exists());
+    wait_until("the operator is told", || told.has("all manifests are here again"));
+    assert!(told.has("manifests lost or damaged: 1; the other trackers are asked for them"));
+    download(&two);
+}
+
+#[test]
 fn what_cannot_be_read_back_for_another_tracker_is_told() {
     let told = Told::default();
     let one = TestTracker::start_with(|settings| {

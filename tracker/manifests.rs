@@ -1,4 +1,7 @@
-//! Manifests as files, named by their info hash. One is there only if it is whole, checked and durable.
+//! Manifests as files, named by their info hash. One is there only if it is whole, checked and durable. What the disk has
+//! lost or damaged since is noticed when it is wanted, and asked of the other trackers.
+
+mod missing;
 
 use crate::model::digest::InfoHash;
 use crate::model::manifest::Content;
@@ -9,12 +12,13 @@ use crate::wire::client_tracker::MANIFEST_PART_MAX;
 use crate::wire::error::{Code, Refusal};
 use crate::wire::manifest::{MANIFEST_LEN_MAX, decode};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use missing::Missing;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,9 +57,25 @@ pub struct Manifests {
     handle: File,
     /// Tells apart the files of uploads.
     uploads: AtomicU64,
-    facts: Mutex<HashMap<InfoHash, Facts>>,
+    facts: Mutex<HashMap<InfoHash, (Stamp, Facts)>>,
+    missing: Missing,
     /// Holds one token. Whoever has it may read a whole manifest into memory, which can take twice 128 MiB.
     turn: (Sender<()>, Receiver<()>),
+}
+
+/// What tells that a file is still the one that was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(file: &File) -> io::Result<Self> {
+        let found = file.metadata()?;
+        Ok(Self { inode: found.ino(), len: found.len(), modified: (found.mtime(), found.mtime_nsec()) })
+    }
 }
 
 /// A manifest on its way in. What was written goes away with it unless it became whole.
@@ -98,18 +118,25 @@ fn bad(why: impl Display) -> Refusal {
 
 impl Manifests {
     /// The manifests in a folder. Removes what an earlier run has left behind: uploads that did not become whole, and
-    /// manifests that were brought but never shared, which is all that are not `known`.
+    /// manifests that were brought but never shared, which is all that are not `known`. Those that are `listed` and not
+    /// there are missing.
     ///
     /// Errors: the folder cannot be read or changed.
-    pub fn open(folder: &Path, known: &HashSet<InfoHash>) -> io::Result<Self> {
+    pub fn open(folder: &Path, known: &HashSet<InfoHash>, listed: &HashSet<InfoHash>) -> io::Result<Self> {
         let known: HashSet<String> = known.iter().map(InfoHash::to_string).collect();
+        let mut there = HashSet::new();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.ends_with(TEMP_SUFFIX) || (is_info_hash(&name) && !known.contains(&name)) {
                 fs::remove_file(entry.path())?;
+            } else {
+                there.insert(name);
             }
         }
+        let missing = Missing::default();
+        let lost = listed.iter().filter(|info_hash| !there.contains(&info_hash.to_string()));
+        lost.for_each(|info_hash| missing.note(*info_hash));
         let turn = bounded(1);
         turn.0.send(()).map_err(io::Error::other)?;
         Ok(Self {
@@ -117,6 +144,7 @@ impl Manifests {
             handle: sys::open_folder(folder)?,
             uploads: AtomicU64::new(0),
             facts: Mutex::default(),
+            missing,
             turn,
         })
     }
@@ -136,6 +164,7 @@ impl Manifests {
         }
         if self.has(part.info_hash).map_err(|error| unavailable(&error))? {
             *upload = None;
+            self.missing.arrived(part.info_hash);
             return Ok(());
         }
         let mut current = match upload.take() {
@@ -174,7 +203,9 @@ impl Manifests {
             sys::sync_folder(&self.handle)
         };
         place().map_err(|error| unavailable(&error))?;
-        self.remember(upload.info_hash, facts);
+        let stamp = Stamp::of(&upload.file).map_err(|error| unavailable(&error))?;
+        self.remember(upload.info_hash, stamp, facts);
+        self.missing.arrived(upload.info_hash);
         Ok(())
     }
 
@@ -187,13 +218,13 @@ impl Manifests {
         facts
     }
 
-    fn remember(&self, info_hash: InfoHash, facts: Facts) {
+    fn remember(&self, info_hash: InfoHash, stamp: Stamp, facts: Facts) {
         let mut known = self.facts.lock();
         if known.len() >= FACTS_MAX {
             // They can all be read again.
             known.clear();
         }
-        known.insert(info_hash, facts);
+        known.insert(info_hash, (stamp, facts));
     }
 
     /// Whether a manifest is here.
@@ -206,42 +237,72 @@ impl Manifests {
     /// What a manifest says; `None` if it is not here. One that was damaged is removed, so that it can come in again.
     /// Refusals: `Unavailable`, `SlowDown`.
     pub fn facts(&self, info_hash: InfoHash) -> Result<Option<Facts>, Refusal> {
+        Ok(self.sound(info_hash)?.map(|(_, facts)| facts))
+    }
+
+    /// A manifest that is as it should be, and what it says.
+    fn sound(&self, info_hash: InfoHash) -> Result<Option<(File, Facts)>, Refusal> {
         let file = match File::open(self.path(info_hash)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unavailable(&error)),
         };
-        if let Some(facts) = self.facts.lock().get(&info_hash) {
-            return Ok(Some(facts.clone()));
+        let stamp = Stamp::of(&file).map_err(|error| unavailable(&error))?;
+        let known = self.facts.lock().get(&info_hash).filter(|(known, _)| *known == stamp).cloned();
+        if let Some((_, facts)) = known {
+            return Ok(Some((file, facts)));
         }
         match self.examine(&file, info_hash) {
             Ok(facts) => {
-                self.remember(info_hash, facts.clone());
-                Ok(Some(facts))
+                self.remember(info_hash, stamp, facts.clone());
+                Ok(Some((file, facts)))
             }
             Err(refusal) if refusal.code == Code::BadManifest => {
                 fs::remove_file(self.path(info_hash)).map_err(|error| unavailable(&error))?;
+                self.missing.note(info_hash);
                 Ok(None)
             }
             Err(refusal) => Err(refusal),
         }
     }
 
-    /// The length of a manifest and a part of it, as long as one message carries; empty at the end. Refusals:
-    /// `Unavailable`.
-    pub fn read(&self, info_hash: InfoHash, offset: u32) -> Result<(u32, Vec<u8>), Refusal> {
+    /// The length of a manifest and a part of it, as long as one message carries; empty at the end. `None` if it is not
+    /// here or was damaged. Refusals: `Unavailable`, `SlowDown`.
+    pub fn read(&self, info_hash: InfoHash, offset: u32) -> Result<Option<(u32, Vec<u8>)>, Refusal> {
+        let Some((file, _)) = self.sound(info_hash)? else { return Ok(None) };
         let read = || {
-            let file = File::open(self.path(info_hash))?;
             // Only manifests of at most 128 MiB have been stored.
             let total = u32::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
             let mut part = vec![0; (total.saturating_sub(offset) as usize).min(MANIFEST_PART_MAX)];
             file.read_exact_at(&mut part, u64::from(offset))?;
             Ok((total, part))
         };
-        read().map_err(|error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => Refusal::about(Code::Unavailable, "this tracker has lost the list of pieces"),
-            _ => unavailable(&error),
-        })
+        read().map(Some).map_err(|error: io::Error| unavailable(&error))
+    }
+
+    /// This one should be here and is not: whoever asks other trackers is to ask them for it.
+    pub fn miss(&self, info_hash: InfoHash) {
+        self.missing.note(info_hash);
+    }
+
+    /// Somebody wants this one, which is not here: whoever asks other trackers is to ask them for it, again if need be.
+    pub fn wish(&self, info_hash: InfoHash) {
+        self.missing.wish(info_hash);
+    }
+
+    /// Those that are missing and were wished for after a wish, by its number, and the number of the last wish.
+    pub fn wished_since(&self, wish: u64) -> (Vec<InfoHash>, u64) {
+        self.missing.since(wish)
+    }
+
+    /// How many are missing, as far as that was noticed.
+    pub fn missing_count(&self) -> usize {
+        self.missing.count()
+    }
+
+    /// Waits until one that was wished for is here, but not longer than this.
+    pub fn wait_for(&self, info_hash: InfoHash, longest: Duration) {
+        self.missing.wait(info_hash, longest);
     }
 }
 
@@ -296,7 +357,7 @@ mod tests {
 
     fn open() -> (tempfile::TempDir, Manifests) {
         let temp = tempfile::tempdir().expect("a folder");
-        let manifests = Manifests::open(temp.path(), &HashSet::new()).expect("opened");
+        let manifests = Manifests::open(temp.path(), &HashSet::new(), &HashSet::new()).expect("opened");
         (temp, manifests)
     }
 
@@ -317,7 +378,7 @@ mod tests {
         }
         let mut read = Vec::new();
         loop {
-            let (total, part) = manifests.read(content.info_hash, read.len() as u32).expect("here");
+            let (total, part) = manifests.read(content.info_hash, read.len() as u32).expect("readable").expect("here");
             assert_eq!(total as usize, bytes.len());
             if part.is_empty() {
                 break;
@@ -325,9 +386,9 @@ mod tests {
             read.extend_from_slice(&part);
         }
         assert!(read == bytes);
-        assert_eq!(manifests.read(content.info_hash, u32::MAX).expect("here").1, []);
+        assert_eq!(manifests.read(content.info_hash, u32::MAX).expect("readable").expect("here").1, []);
         assert_eq!(file_count(&temp), 1);
-        let reopened = Manifests::open(temp.path(), &HashSet::from([content.info_hash])).expect("opened");
+        let reopened = Manifests::open(temp.path(), &HashSet::from([content.info_hash]), &HashSet::new()).expect("opened");
         let facts = reopened.facts(content.info_hash).expect("readable").expect("here");
         assert!(facts.agree_with(&FileName::parse("big.bin").expect("a name"), &content));
     }
@@ -384,7 +445,7 @@ mod tests {
         }
         fs::write(temp.path().join("notes of the operator"), "keep").expect("writable");
         let [shared, never] = all.map(|(_, content)| content.info_hash);
-        let manifests = Manifests::open(temp.path(), &HashSet::from([shared])).expect("opened");
+        let manifests = Manifests::open(temp.path(), &HashSet::from([shared]), &HashSet::new()).expect("opened");
         assert!(manifests.has(shared).expect("readable") && !manifests.has(never).expect("readable"));
         assert_eq!(file_count(&temp), 2);
     }
@@ -395,7 +456,7 @@ mod tests {
         let (bytes, content) = manifest("a", 100);
         put(&manifests, &mut None, part(&content, &bytes, 0..bytes.len())).expect("valid");
         fs::write(temp.path().join(content.info_hash.to_string()), &bytes[1..]).expect("writable");
-        let manifests = Manifests::open(temp.path(), &HashSet::from([content.info_hash])).expect("opened");
+        let manifests = Manifests::open(temp.path(), &HashSet::from([content.info_hash]), &HashSet::new()).expect("opened");
         assert_eq!(manifests.facts(content.info_hash), Ok(None));
         assert!(!manifests.has(content.info_hash).expect("readable"));
     }
@@ -411,7 +472,7 @@ mod tests {
         drop(upload);
         assert_eq!(file_count(&temp), 0);
         fs::write(temp.path().join("0123.4.tmp"), "left by a crash").expect("writable");
-        let manifests = Manifests::open(temp.path(), &HashSet::new()).expect("opened");
+        let manifests = Manifests::open(temp.path(), &HashSet::new(), &HashSet::new()).expect("opened");
         assert_eq!(file_count(&temp), 0);
         let mut upload = None;
         put(&manifests, &mut upload, part(&content, &bytes, 0..10)).expect("valid");

@@ -88,6 +88,11 @@ impl Replica {
         }
     }
 
+    /// Has all links look at once for what there is to say; false if there is no link.
+    pub fn ring(&self) -> bool {
+        self.roll.ring()
+    }
+
     /// Ends all links.
     pub fn close(&self) {
         self.roll.end_all();

@@ -161,7 +161,8 @@ impl Server {
         let addr = listener.local_addr().map_err(StartError::System)?;
         let folder = settings.data_dir.folder("manifests").map_err(StartError::DataDir)?;
         let known = settings.state.info_hashes().collect();
-        let manifests = Manifests::open(&folder, &known).map_err(StartError::Manifests)?;
+        let listed = settings.state.listed_info_hashes().collect();
+        let manifests = Manifests::open(&folder, &known, &listed).map_err(StartError::Manifests)?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let passwords = Passwords::start(settings.password_params, cores).map_err(StartError::System)?;
         let (publish, batches) = herald::channel();
@@ -233,13 +234,15 @@ impl Server {
         warn: Warn,
     ) -> io::Result<()> {
         self.threads.push(herald::start(Arc::clone(&self.core), batches)?);
-        let housekeeper = Housekeeper {
+        let mut housekeeper = Housekeeper {
             core: Arc::clone(&self.core),
             connections: Arc::clone(&self.connections),
             acceptor: Arc::clone(&self.acceptor),
             warn,
             trouble: None,
+            missing: 0,
         };
+        housekeeper.tell_missing();
         let run = move || housekeeper.run(&to_join, &stop);
         self.threads.push(thread::Builder::new().name("housekeeper".into()).spawn(run)?);
         let acceptor = Arc::clone(&self.acceptor);
@@ -320,6 +323,8 @@ struct Housekeeper {
     warn: Warn,
     /// What the operator was told last.
     trouble: Option<String>,
+    /// How many manifests were missing when the operator was told so last.
+    missing: usize,
 }
 
 impl Housekeeper {
@@ -351,5 +356,18 @@ impl Housekeeper {
             (self.warn)(trouble.as_deref().unwrap_or("changes are saved again"));
             self.trouble = trouble;
         }
+        self.tell_missing();
+    }
+
+    fn tell_missing(&mut self) {
+        let missing = self.core.manifests.missing_count();
+        match missing {
+            0 if self.missing > 0 => (self.warn)("all manifests are here again"),
+            _ if missing > self.missing => {
+                (self.warn)(&format!("manifests lost or damaged: {missing}; the other trackers are asked for them"));
+            }
+            _ => return,
+        }
+        self.missing = missing;
     }
 }

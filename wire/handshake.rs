@@ -32,8 +32,8 @@ pub enum Dialect {
     ClientTracker = 1,
     /// A leecher to a seeder.
     PeerPeer = 2,
-    /// A tracker to another one of the same installation.
-    TrackerTracker = 3,
+    /// A tracker to another one of the same installation. 3 was a dialect without `WantManifests` and `GiveAgain`.
+    TrackerTracker = 4,
 }
 
 impl Dialect {

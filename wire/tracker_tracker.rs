@@ -21,6 +21,8 @@ pub const OPS_MAX: usize = 4096;
 /// A sender ends the list of ops before its frame is longer than this, in bytes: 4,096 of the longest ops would not fit
 /// into a frame.
 pub const OPS_FRAME_LEN_MAX: usize = 512 * 1024;
+/// Most manifests that one message asks for.
+pub const WANTED_MAX: usize = 1024;
 /// A side that has said no `Have` for this long says one.
 pub const HAVE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -106,6 +108,17 @@ wire_enum! {
         /// All clients that are logged in at the sender were told since its `Hello`: what the receiver knew before of
         /// others is void.
         9 AllTold {}
+        /// Manifests that the sender should have and has not: the receiver gives those that it has.
+        10 WantManifests {
+            /// Which ones.
+            info_hashes: List<InfoHash, WANTED_MAX>,
+        }
+        /// The sender could not keep what it was given last, and can again: the receiver gives everything behind this
+        /// once more.
+        11 GiveAgain {
+            /// What is durable at the sender.
+            seen: List<Seen, ORIGINS_MAX>,
+        }
     }
 }
 message!(Link);

@@ -265,6 +265,8 @@ fn links() -> Vec<BoxedStrategy<Link>> {
         Offline { user: user_ref(), client: client() }
         Holds { user: user_ref(), client: client(), share: share_ref(), holding: holding() }
         AllTold {}
+        WantManifests { info_hashes: list(info_hash()) }
+        GiveAgain { seen: seen() }
     })
 }
 

@@ -628,6 +628,24 @@ fn links() -> Vec<(Link, &'static str)> {
             "#,
         ),
         (Link::AllTold {}, "09 # AllTold"),
+        (
+            Link::WantManifests { info_hashes: list(vec![INFO_HASH, InfoHash([0x2f; 32])]) },
+            r#"
+            0a                  # WantManifests
+            00000002            # two of them
+            1f*32               #   info hash
+            2f*32               #   info hash
+            "#,
+        ),
+        (
+            Link::GiveAgain { seen: seen() },
+            r#"
+            0b                                     # GiveAgain
+            00000002                               # seen: ops of two origins
+            0001 1a2b3c4d5e6f7081 0000000000000102 #   258 of tracker 1
+            0002 0000000000000099 0000000000000007 #   7 of tracker 2
+            "#,
+        ),
     ]
 }
 

@@ -15,7 +15,7 @@ use groupshare::wire::error::Refusal;
 use groupshare::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, Frame, HEADER_LEN, LENGTH_LEN, Message};
 use groupshare::wire::manifest::MANIFEST_LEN_MAX;
 use groupshare::wire::peer::{Answer, Ask, NEWS_MAX, REQUESTS_MAX};
-use groupshare::wire::tracker_tracker::{Link, OPS_FRAME_LEN_MAX, OPS_MAX, ORIGINS_MAX, Seen};
+use groupshare::wire::tracker_tracker::{Link, OPS_FRAME_LEN_MAX, OPS_MAX, ORIGINS_MAX, Seen, WANTED_MAX};
 
 /// Name and type of a field; the type without spaces.
 pub type Field = (String, String);
@@ -188,6 +188,7 @@ pub fn limits() -> Vec<(&'static str, u64)> {
         ORIGINS_MAX,
         OPS_MAX,
         OPS_FRAME_LEN_MAX,
+        WANTED_MAX,
         BITFIELD_MAX,
         TOKEN_LEN_MAX,
         PASSWORD_LEN_MAX,

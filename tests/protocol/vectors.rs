@@ -73,7 +73,7 @@ fn piece(request: u32) -> Vec<u8> {
 }
 
 fn meet_trackers() -> Meeting {
-    let preface = [b"GRPSHARE\x00\x01\x03", &LINK_ID.0[..]].concat();
+    let preface = [b"GRPSHARE\x00\x01\x04", &LINK_ID.0[..]].concat();
     meet("Noise_NNpsk0_25519_AESGCM_SHA256", &preface, &LINK_KEY, [[0x0a; 32], [0x0b; 32]])
 }
 

@@ -30,6 +30,9 @@ const SILENCE_MAX: Duration = HAVE_INTERVAL.saturating_mul(3);
 /// What is kept of clients that hold shares which are not known yet.
 const EARLY_MAX: usize = 4096;
 
+/// Manifests that are still to be given; the far side asks again for others.
+const WANTED_HERE_MAX: usize = 16 * 1024;
+
 /// Serves a link until it ends. `called` is the number of the tracker that was called here; without it, the tracker at
 /// the other end has called. `greeted` is done once it is known to be a tracker.
 ///
@@ -62,7 +65,9 @@ pub fn serve(
             durable: Knowledge::new(&has),
             heard: Instant::now(),
             agrees: None,
+            asks_again: false,
         }),
+        wanted: Mutex::default(),
     });
     if let Some(called) = called.filter(|&called| called != number) {
         return Err(format!("tracker {number} answers there, where the list has tracker {called}"));
@@ -205,6 +210,20 @@ impl Incoming<'_> {
                 }
             }
             Link::AllTold {} => self.core.presence.told_all(self.number),
+            Link::WantManifests { info_hashes } => {
+                let mut wanted = self.live.wanted.lock();
+                let room = WANTED_HERE_MAX.saturating_sub(wanted.len());
+                wanted.extend(info_hashes.iter().take(room));
+                drop(wanted);
+                self.live.bell.ring();
+            }
+            Link::GiveAgain { seen } => {
+                let mut far = self.live.far.lock();
+                (far.knowledge, far.durable) = (Knowledge::new(&seen), Knowledge::new(&seen));
+                far.asks_again = true;
+                drop(far);
+                self.live.bell.ring();
+            }
         }
         Ok(())
     }

@@ -2,13 +2,14 @@
 
 use super::Replica;
 use super::roll::Live;
+use crate::model::digest::InfoHash;
 use crate::model::op::{Op, OpBody};
 use crate::tracker::core::Core;
 use crate::tracker::presence::{Change, Dirty};
 use crate::tracker::state::State;
 use crate::wire::codec::{Blob, List, Wire};
 use crate::wire::frame::UNASKED;
-use crate::wire::tracker_tracker::{HAVE_INTERVAL, Link, OPS_FRAME_LEN_MAX, OPS_MAX, Seen};
+use crate::wire::tracker_tracker::{HAVE_INTERVAL, Link, OPS_FRAME_LEN_MAX, OPS_MAX, Seen, WANTED_MAX};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +18,9 @@ use std::time::{Duration, Instant};
 const HAVE_PAUSE: Duration = Duration::from_millis(200);
 /// Changes of soft state that are taken at once.
 const CHANGES_MAX: usize = 256;
+
+/// Manifests that are missing are asked for again after this long: the other tracker may have got them since.
+const ASK_PAUSE: Duration = Duration::from_secs(30);
 
 /// What the sender of a link has to do, on a thread of its own: it may wait for the other tracker, and nobody waits for it.
 pub(super) struct Outgoing<'a> {
@@ -28,6 +32,9 @@ pub(super) struct Outgoing<'a> {
     /// When the last `Have` was said, and of which state.
     said: Option<(Instant, Arc<State>, bool)>,
     all_told: bool,
+    /// The last wish for a manifest that was told, and when all of them were told last.
+    wish: u64,
+    wished: Instant,
 }
 
 /// What is durable in a state, as it is told to others.
@@ -40,7 +47,8 @@ impl<'a> Outgoing<'a> {
         let bell = Arc::clone(&live.bell);
         core.replica.feed.follow(&bell);
         let soft = core.presence.subscribe(Box::new(move || bell.ring()));
-        Self { core, live, soft, cursor: core.replica.feed.end(), said: None, all_told: false }
+        let (cursor, wished) = (core.replica.feed.end(), Instant::now());
+        Self { core, live, soft, cursor, said: None, all_told: false, wish: 0, wished }
     }
 
     fn replica(&self) -> &Replica {
@@ -51,10 +59,16 @@ impl<'a> Outgoing<'a> {
     pub(super) fn run(mut self) -> io::Result<()> {
         self.catch_up()?;
         while !self.live.sender.is_over() {
+            if std::mem::take(&mut self.live.far.lock().asks_again) {
+                self.catch_up()?;
+            }
             self.follow()?;
             self.tell_clients()?;
+            self.ask_for_manifests()?;
             let due = self.say_have()?;
-            self.live.bell.wait(due);
+            if !self.give_wanted()? {
+                self.live.bell.wait(due);
+            }
         }
         Ok(())
     }
@@ -148,10 +162,31 @@ impl<'a> Outgoing<'a> {
         }
     }
 
+    /// Asks for the manifests that are missing here.
+    fn ask_for_manifests(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.wished) >= ASK_PAUSE {
+            (self.wish, self.wished) = (0, now);
+        }
+        let (missing, last) = self.core.manifests.wished_since(self.wish);
+        self.wish = last;
+        for lot in missing.chunks(WANTED_MAX) {
+            self.send(&Link::WantManifests { info_hashes: List::first_of(lot.to_vec()) })?;
+        }
+        Ok(())
+    }
+
+    /// Gives one manifest of those that are wanted; false if there is none.
+    fn give_wanted(&self) -> io::Result<bool> {
+        let wanted = self.live.wanted.lock().pop_first();
+        wanted.map_or(Ok(()), |info_hash| self.give_manifest(info_hash))?;
+        Ok(wanted.is_some())
+    }
+
     /// Sends a manifest in parts. One that was lost here may be had from another tracker.
-    fn give_manifest(&self, info_hash: crate::model::digest::InfoHash) -> io::Result<()> {
+    fn give_manifest(&self, info_hash: InfoHash) -> io::Result<()> {
         let mut offset = 0;
-        while let Ok((total, part)) = self.core.manifests.read(info_hash, offset) {
+        while let Ok(Some((total, part))) = self.core.manifests.read(info_hash, offset) {
             let len = part.len() as u32;
             match Blob::new(part) {
                 Some(part) if len > 0 => self.send(&Link::Manifest { info_hash, total, offset, part })?,

@@ -3,6 +3,7 @@
 use super::Me;
 use super::bell::Bell;
 use super::knowledge::Knowledge;
+use crate::model::digest::InfoHash;
 use crate::tracker::state::State;
 use crate::wire::conn::Sender;
 use crate::wire::error::{Code, Refusal};
@@ -26,6 +27,8 @@ pub(super) struct Live {
     /// Wakes the thread that sends.
     pub(super) bell: Arc<Bell>,
     pub(super) far: Mutex<Far>,
+    /// The manifests that it wants and that are to be given.
+    pub(super) wanted: Mutex<BTreeSet<InfoHash>>,
 }
 
 /// What is known of a tracker that is connected.
@@ -37,6 +40,8 @@ pub(super) struct Far {
     pub(super) heard: Instant,
     /// Whether its state was the same when it knew the same ops, once that was compared.
     pub(super) agrees: Option<bool>,
+    /// It has asked for everything that is durable here and not there, whatever it was given.
+    pub(super) asks_again: bool,
 }
 
 /// Another tracker, for the operator.
@@ -213,6 +218,12 @@ impl Roll {
         write(&self.file, &retired)?;
         inner.retire(number);
         Ok(())
+    }
+
+    pub(super) fn ring(&self) -> bool {
+        let inner = self.inner.lock();
+        let links = inner.entries.values().filter_map(|entry| entry.live.as_ref());
+        links.map(|live| live.bell.ring()).count() > 0
     }
 
     pub(super) fn end_all(&self) {

@@ -11,6 +11,10 @@ use crate::tracker::state::{ShareInfo, State};
 use crate::wire::client_tracker::{FileLine, Reply};
 use crate::wire::codec::Blob;
 use crate::wire::error::{Code, Refusal};
+use std::time::Duration;
+
+/// How long a client waits for a manifest that was lost here and is asked of other trackers.
+const MANIFEST_WAIT: Duration = Duration::from_secs(5);
 
 /// A share that a user may see: one in a group of which the user is a member. It need not be listed any more, since who
 /// holds parts of it may go on exchanging them.
@@ -64,7 +68,17 @@ impl Session {
     pub(super) fn get_manifest(&mut self, share: ShareRef, offset: u32) -> Result<Reply, Refusal> {
         let user = self.user()?;
         let info = visible_share(&self.core.state(), user, share)?;
-        let (total, part) = self.core.manifests.read(info.content.info_hash, offset)?;
+        let (manifests, info_hash) = (&self.core.manifests, info.content.info_hash);
+        let mut found = manifests.read(info_hash, offset)?;
+        if found.is_none() {
+            manifests.wish(info_hash);
+            if self.core.replica.ring() {
+                manifests.wait_for(info_hash, MANIFEST_WAIT);
+                found = manifests.read(info_hash, offset)?;
+            }
+        }
+        let lost = "this tracker has lost the list of pieces and asks the others for it";
+        let (total, part) = found.ok_or_else(|| Refusal::about(Code::Unavailable, lost))?;
         let part = Blob::new(part).ok_or(Code::Unavailable)?;
         Ok(Reply::ManifestPart { total, part })
     }

@@ -294,6 +294,11 @@ impl State {
         self.listed
     }
 
+    /// The contents of all shares that somebody shares.
+    pub fn listed_info_hashes(&self) -> impl Iterator<Item = InfoHash> + '_ {
+        self.shares.iter().filter(|share| share.sharer_count > 0).map(|share| share.content.info_hash)
+    }
+
     /// The contents of all shares that ever were: also those that nobody shares may come back.
     pub fn info_hashes(&self) -> impl Iterator<Item = InfoHash> + '_ {
         self.shares.iter().map(|share| share.content.info_hash)
