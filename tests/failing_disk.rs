@@ -3,28 +3,34 @@
 mod common;
 mod faults;
 
-use common::{TestTracker, command, group, wait_until};
+use common::{TestTracker, all_pieces, command, group, manifest, wait_until};
 use faults::{Fault, MemDisk};
 use groupshare::tracker::journal::{Journal, Opened, Owner, Settings};
 use groupshare::wire::client_tracker::{Reply, Request, refusal};
 use groupshare::wire::error::{Code, Refusal};
 use parking_lot::Mutex;
 use rustix::io::Errno;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// A tracker on this disk, and what its operator is told.
 fn tracker_on(disk: &MemDisk) -> (TestTracker, Arc<Mutex<Vec<String>>>) {
+    numbered_on(disk, 1, &[])
+}
+
+/// Tracker `number` on this disk, which calls these others.
+fn numbered_on(disk: &MemDisk, number: u16, others: &[(u16, SocketAddr)]) -> (TestTracker, Arc<Mutex<Vec<String>>>) {
     let said: Arc<Mutex<Vec<String>>> = Arc::default();
     let lines = Arc::clone(&said);
     let tracker = TestTracker::start_with(|settings| {
         let warn = Arc::new(move |line: &str| lines.lock().push(line.to_owned()));
-        let owner = Owner { tracker: 1, fresh_incarnation: disk.calls() + 1 };
+        let owner = Owner { tracker: number, fresh_incarnation: disk.calls() + 1 };
         // Without room ahead of the records, so that a full disk shows at the next change.
         let small = Settings { chunk_len: 1, ..Settings::default() };
         let opened = Journal::open(Arc::new(disk.clone()), owner, small, warn.clone()).expect("sound");
         let Opened { journal, source, state, origin, .. } = opened;
         (settings.log, settings.source, settings.state, settings.origin) = (Box::new(journal), source, state, origin);
-        settings.warn = warn;
+        (settings.warn, settings.others) = (warn, others.to_vec());
     });
     (tracker, said)
 }
@@ -103,4 +109,36 @@ fn after_a_failed_fsync_nothing_is_changed_until_the_restart_and_reads_go_on() {
     assert!(matches!(alice.resume(&token), Reply::LoggedIn { .. }), "the session goes on");
     alice.done(create("after"));
     assert!(groups(&mut alice).contains(&"before".to_owned()));
+}
+
+#[test]
+fn a_tracker_with_a_full_disk_stays_connected_and_has_what_it_missed_once_there_is_room() {
+    let one = TestTracker::start();
+    let disk = MemDisk::default();
+    let (two, said) = numbered_on(&disk, 2, &[(1, one.addr)]);
+    let mut alice = one.user("alice");
+    alice.create_group("lab");
+    let (bytes, content) = manifest("film.mkv", 3, 1);
+    alice.put_manifest("lab", &bytes, &content);
+    let share = alice.share("lab", "film.mkv", &content).share;
+    wait_until("the share is known", || two.server.core().state().share_count() == 1);
+    let mut looking = two.client();
+    looking.log_in("alice");
+    let count = |part: &str| said.lock().iter().filter(|line| line.contains(part)).count();
+    disk.set_room(Some(0));
+    (0..100).for_each(|n| alice.create_group(&format!("group{n}")));
+    wait_until("the operator is told", || count("No space left") == 1);
+    // Who is online is told all the same, and what is there can be seen.
+    alice.announce(4001);
+    alice.hold(share, all_pieces());
+    wait_until("she is seen", || looking.peers(share).iter().any(|peer| peer.addr.port() == 4001));
+    assert_eq!(groups(&mut looking), ["lab"]);
+    disk.set_room(None);
+    wait_until("all is known", || two.server.core().state().group_count() == 101);
+    wait_until("the operator is told", || count("changes are saved again") == 1);
+    alice.create_group("after");
+    wait_until("and it goes on", || two.server.core().state().group_count() == 102);
+    let lines = said.lock();
+    let others: Vec<_> = lines.iter().filter(|line| line.contains("tracker 1") || line.contains("saved")).collect();
+    assert_eq!(others, ["tracker 1 is connected", "changes are saved again"], "{lines:?}");
 }

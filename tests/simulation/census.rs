@@ -14,6 +14,8 @@ pub struct Census {
     pub older_disks: usize,
     pub empty_disks: usize,
     pub failed_writes: usize,
+    /// Everything was asked for again, since it could not be kept.
+    pub asked_again: usize,
     pub outcomes: Outcomes,
 }
 
@@ -40,6 +42,7 @@ impl Census {
             older_disks: self.older_disks + other.older_disks,
             empty_disks: self.empty_disks + other.empty_disks,
             failed_writes: self.failed_writes + other.failed_writes,
+            asked_again: self.asked_again + other.asked_again,
             outcomes,
         }
     }
@@ -48,7 +51,7 @@ impl Census {
     pub fn check(&self) {
         let Outcomes { effective, repeated, as_wanted, overridden, renamed, merged, read, unread } = self.outcomes;
         let outcomes = [effective, repeated, as_wanted, overridden, renamed, merged, read, unread];
-        let rest = [self.gone, self.late, self.older_disks, self.empty_disks, self.failed_writes];
+        let rest = [self.gone, self.late, self.older_disks, self.empty_disks, self.failed_writes, self.asked_again];
         assert!(outcomes.iter().chain(&rest).all(|count| *count > 0), "{self:?}");
     }
 }

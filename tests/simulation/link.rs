@@ -12,6 +12,8 @@ pub enum Message {
     Hello(Vec<Seen>),
     /// Durable ops.
     Ops(Vec<Op>),
+    /// Everything behind this once more, since it could not be kept.
+    GiveAgain(Vec<Seen>),
 }
 
 /// One end of a connection.
@@ -27,6 +29,8 @@ pub struct End {
     pub inbox: VecDeque<Message>,
     /// Nothing more is taken before the ops taken last are durable.
     pub waits: bool,
+    /// What came last could not be kept: what comes is let go of until everything is asked for again.
+    pub refused: bool,
 }
 
 /// A connection. The end that called is the first.
@@ -42,7 +46,15 @@ pub type EndId = (usize, usize);
 impl Conn {
     /// A connection between two trackers, by index.
     pub fn new(of: [usize; 2]) -> Self {
-        let end = |tracker| End { tracker, open: true, far: None, cursor: 0, inbox: VecDeque::new(), waits: false };
+        let end = |tracker| End {
+            tracker,
+            open: true,
+            far: None,
+            cursor: 0,
+            inbox: VecDeque::new(),
+            waits: false,
+            refused: false,
+        };
         Self { ends: of.map(end), broken: false }
     }
 

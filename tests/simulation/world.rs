@@ -228,10 +228,9 @@ impl World {
                 }
             }
             for (conn, side) in ends {
-                self.conns[conn].ends[side].waits = false;
-                if written != Written::Kept {
-                    self.close((conn, side));
-                }
+                let end = &mut self.conns[conn].ends[side];
+                end.waits = false;
+                end.refused |= written != Written::Kept;
             }
         }
     }
@@ -393,23 +392,46 @@ impl World {
         if self.sides[here] != self.sides[there] || self.conns[conn].ends[side].waits {
             return false;
         }
+        if self.ask_for_all((conn, side)) {
+            return true;
+        }
         match self.conns[conn].ends[side].inbox.pop_front() {
             None if self.conns[conn].broken => {
                 self.close((conn, side));
                 return true;
             }
-            None => return false,
+            // It still has to ask.
+            None => return self.conns[conn].ends[side].refused,
             Some(Message::Hello(seen)) => self.enter((conn, side), &seen),
+            Some(Message::GiveAgain(seen)) => {
+                let end = &mut self.conns[conn].ends[side];
+                (end.far, end.cursor) = (Some(Knowledge::new(&seen)), 0);
+            }
+            Some(Message::Ops(_)) if self.conns[conn].ends[side].refused => {}
             Some(Message::Ops(ops)) => {
                 say!(self, "{} takes {} ops from {}", here + 1, ops.len(), there + 1);
                 let far = self.conns[conn].ends[side].far.as_mut();
                 far.expect("the greeting comes first").note(&ops);
                 match self.trackers[here].receive(ops, (conn, side)) {
                     Ok(waits) => self.conns[conn].ends[side].waits = waits,
-                    Err(_) => self.close((conn, side)),
+                    Err(_) => self.conns[conn].ends[side].refused = true,
                 }
             }
         }
+        true
+    }
+
+    /// An end at which ops could not be kept asks for them again, if it can keep them by now; whether it does.
+    fn ask_for_all(&mut self, (conn, side): EndId) -> bool {
+        let end = &self.conns[conn].ends[side];
+        let stuck = self.trackers[end.tracker].run.as_ref().is_some_and(|run| run.stuck);
+        if !end.refused || stuck || !self.dice.percent(30) {
+            return false;
+        }
+        let seen = self.durable(end.tracker).version().map(|(origin, seq)| Seen { origin, seq }).collect();
+        self.conns[conn].ends[side].refused = false;
+        self.conns[conn].send(side, Message::GiveAgain(seen));
+        self.census.asked_again += 1;
         true
     }
 

@@ -30,6 +30,10 @@ const SILENCE_MAX: Duration = HAVE_INTERVAL.saturating_mul(3);
 /// What is kept of clients that hold shares which are not known yet.
 const EARLY_MAX: usize = 4096;
 
+/// Changes that could not be kept are tried again after this long,
+const RETRY_MIN: Duration = Duration::from_secs(1);
+/// and then after twice as long each time, but not longer than this.
+const RETRY_MAX: Duration = Duration::from_secs(30);
 /// Manifests that are still to be given; the far side asks again for others.
 const WANTED_HERE_MAX: usize = 16 * 1024;
 
@@ -66,6 +70,7 @@ pub fn serve(
             heard: Instant::now(),
             agrees: None,
             asks_again: false,
+            gives_again: false,
         }),
         wanted: Mutex::default(),
     });
@@ -108,8 +113,16 @@ fn greeting(receiver: &mut Receiver) -> Result<(u16, [u8; 16], Vec<Seen>), Strin
 
 /// Sends and takes until either ends.
 fn exchange(core: &Core, number: u16, live: &Arc<Live>, receiver: &mut Receiver) -> Result<(), String> {
-    let mut incoming =
-        Incoming { core, number, live, upload: None, bad: None, early: BTreeMap::new(), late: Vec::new() };
+    let mut incoming = Incoming {
+        core,
+        number,
+        live,
+        upload: None,
+        skipped: None,
+        early: BTreeMap::new(),
+        late: Vec::new(),
+        refused: None,
+    };
     core.presence.begin_telling(number, Instant::now());
     thread::scope(|scope| {
         let name = format!("link-{number}-out");
@@ -141,13 +154,25 @@ struct Incoming<'a> {
     number: u16,
     live: &'a Live,
     upload: Option<Upload>,
-    /// The last manifest that was not valid.
-    bad: Option<InfoHash>,
+    /// The last manifest that was not taken.
+    skipped: Option<InfoHash>,
     /// What clients hold of shares that are not known yet: the op may be on its way through another tracker.
     early: BTreeMap<(ClientKey, ShareRef), Holding>,
     /// Ops of which the first comes before some that are known here, held while the far side has more to give: whatever
     /// comes late has everything behind it folded again.
     late: Vec<Op>,
+    /// Since when changes cannot be kept here: those that come are let go of and asked for again.
+    refused: Option<Refused>,
+}
+
+/// Changes could not be kept.
+struct Refused {
+    /// The first one of them, to try with.
+    op: Op,
+    pause: Duration,
+    try_at: Instant,
+    /// The operator was told by this link.
+    told: bool,
 }
 
 impl Incoming<'_> {
@@ -169,6 +194,7 @@ impl Incoming<'_> {
             let now = Instant::now();
             self.live.far.lock().heard = now;
             self.core.presence.heard_of_home(self.number, now);
+            self.try_again(now).map_err(|refusal| refusal.to_string())?;
             self.take(message, now).map_err(|refusal| refusal.to_string())?;
         }
     }
@@ -182,7 +208,7 @@ impl Incoming<'_> {
             Link::Refused { code, about } => return Err(refusal(code, &about)),
             Link::Manifest { info_hash, total, offset, part } => {
                 let part = Part { info_hash, total, offset, bytes: part.as_bytes() };
-                self.put_manifest(part)?;
+                self.put_manifest(part);
             }
             Link::Ops { ops } => {
                 let ops = ops.to_vec();
@@ -229,10 +255,13 @@ impl Incoming<'_> {
     }
 
     fn receive(&mut self, ops: Vec<Op>) -> Result<(), Refusal> {
+        if self.refused.is_some() {
+            return Ok(());
+        }
         let state = self.core.state();
         let in_order = ops.first().is_none_or(|first| state.last().is_none_or(|last| last < first.order()));
         if in_order && self.late.is_empty() {
-            return self.core.committer.receive(ops);
+            return self.keep(ops, None);
         }
         self.late.extend(ops);
         let more = self.live.far.lock().durable.exceeds(&state) > self.late.len() as u64;
@@ -242,22 +271,61 @@ impl Incoming<'_> {
     fn receive_late(&mut self) -> Result<(), Refusal> {
         match std::mem::take(&mut self.late) {
             late if late.is_empty() => Ok(()),
-            late => self.core.committer.receive(late),
+            late => self.keep(late, None),
         }
     }
 
-    /// Takes a part of a manifest. One that is damaged at the other tracker keeps no changes back: this tracker does
-    /// without it until somebody brings it.
-    fn put_manifest(&mut self, part: Part<'_>) -> Result<(), Refusal> {
-        match self.core.manifests.put(&mut self.upload, part) {
-            Err(refusal) if refusal.code == Code::BadManifest => {
-                if self.bad.replace(part.info_hash) != Some(part.info_hash) {
-                    let (number, name) = (self.number, part.info_hash);
-                    (self.core.replica.warn)(&format!("the manifest {name} is damaged at tracker {number}: {refusal}"));
+    /// Makes ops durable. If that cannot be now, as it could not `before`, it is tried again after a pause, and the link
+    /// goes on.
+    fn keep(&mut self, ops: Vec<Op>, before: Option<Refused>) -> Result<(), Refusal> {
+        let Some(op) = ops.first().cloned() else { return Ok(()) };
+        let taken = self.core.committer.receive(ops);
+        let told = before.as_ref().is_some_and(|before| before.told);
+        match taken {
+            Err(refusal) if refusal.code == Code::Unavailable => {
+                // What is wrong with the disk is told of all changes together.
+                let tell = !told && self.core.committer.trouble().is_none();
+                if tell {
+                    (self.core.replica.warn)(&format!("changes of tracker {} are not taken: {refusal}", self.number));
                 }
-                Ok(())
+                let pause = before.map_or(RETRY_MIN, |before| (before.pause * 2).min(RETRY_MAX));
+                self.refused = Some(Refused { op, pause, try_at: Instant::now() + pause, told: told || tell });
+                return Ok(());
             }
-            taken => taken,
+            Ok(()) if told => {
+                (self.core.replica.warn)(&format!("changes of tracker {} are taken again", self.number));
+            }
+            _ => {}
+        }
+        taken
+    }
+
+    /// Tries with one op whether changes can be kept again. If so, the far side is asked for all of them.
+    fn try_again(&mut self, now: Instant) -> Result<(), Refusal> {
+        let Some(before) = self.refused.take_if(|refused| refused.try_at <= now) else {
+            return Ok(());
+        };
+        self.keep(vec![before.op.clone()], Some(before))?;
+        if self.refused.is_none() {
+            self.live.far.lock().gives_again = true;
+            self.live.bell.ring();
+        }
+        Ok(())
+    }
+
+    /// Takes a part of a manifest. One that is damaged at the other tracker, or that cannot be kept here, keeps no changes
+    /// back: this tracker does without it until somebody brings it.
+    fn put_manifest(&mut self, part: Part<'_>) {
+        if part.offset > 0 && self.skipped == Some(part.info_hash) {
+            return;
+        }
+        let Err(refusal) = self.core.manifests.put(&mut self.upload, part) else { return };
+        let known = self.skipped.replace(part.info_hash) == Some(part.info_hash);
+        if refusal.code != Code::BadManifest {
+            self.core.manifests.miss(part.info_hash);
+        } else if !known {
+            let (number, name) = (self.number, part.info_hash);
+            (self.core.replica.warn)(&format!("the manifest {name} is damaged at tracker {number}: {refusal}"));
         }
     }
 

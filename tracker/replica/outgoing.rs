@@ -59,9 +59,7 @@ impl<'a> Outgoing<'a> {
     pub(super) fn run(mut self) -> io::Result<()> {
         self.catch_up()?;
         while !self.live.sender.is_over() {
-            if std::mem::take(&mut self.live.far.lock().asks_again) {
-                self.catch_up()?;
-            }
+            self.begin_again()?;
             self.follow()?;
             self.tell_clients()?;
             self.ask_for_manifests()?;
@@ -71,6 +69,18 @@ impl<'a> Outgoing<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Gives everything again to a tracker that could not keep it, and asks for that if it was so here.
+    fn begin_again(&mut self) -> io::Result<()> {
+        let (asks, gives) = {
+            let mut far = self.live.far.lock();
+            (std::mem::take(&mut far.asks_again), std::mem::take(&mut far.gives_again))
+        };
+        if gives {
+            self.send(&Link::GiveAgain { seen: seen(&self.core.state()) })?;
+        }
+        if asks { self.catch_up() } else { Ok(()) }
     }
 
     fn send(&self, message: &Link) -> io::Result<()> {

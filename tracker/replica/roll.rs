@@ -42,6 +42,8 @@ pub(super) struct Far {
     pub(super) agrees: Option<bool>,
     /// It has asked for everything that is durable here and not there, whatever it was given.
     pub(super) asks_again: bool,
+    /// It is to be asked for what was given and could not be kept here.
+    pub(super) gives_again: bool,
 }
 
 /// Another tracker, for the operator.
