@@ -118,7 +118,7 @@ fn measure_changes(temp: &Path) {
     );
     let opened = open(&folder, TRACKER, Settings::default());
     let tracker = TestTracker::start_with(|settings| {
-        (settings.origin, settings.state, settings.log) = (opened.origin, opened.state, Box::new(opened.journal));
+        (settings.origin, settings.past, settings.log) = (opened.origin, opened.past, Box::new(opened.journal));
     });
     let mut owner = tracker.user("owner");
     (0..64).for_each(|n| owner.create_group(&format!("group{n}")));
@@ -182,7 +182,7 @@ fn measure_restart(temp: &Path, total: u64) {
         let (start, core) = (Instant::now(), core_time(ClockId::ThreadCPUTime));
         let opened = open(&folder, TRACKER, settings);
         times.push((start.elapsed(), core_time(ClockId::ThreadCPUTime) - core));
-        assert_eq!((opened.replayed, opened.state.op_count()), (total, total));
+        assert_eq!((opened.replayed, opened.past.state().op_count()), (total, total));
     }
     times.sort_unstable();
     println!(
@@ -195,7 +195,7 @@ fn measure_restart(temp: &Path, total: u64) {
     // Through the journal, so that the next segment is begun.
     let mut opened = open(&folder, TRACKER, Settings { checkpoint_ops: 1, ..settings });
     let start = Instant::now();
-    opened.journal.kept(&opened.state);
+    opened.journal.kept(opened.past.state());
     let stopped = start.elapsed();
     opened.journal.wait_for_checkpoint();
     println!(
@@ -209,8 +209,8 @@ fn measure_restart(temp: &Path, total: u64) {
     let start = Instant::now();
     let opened = open(&folder, TRACKER, settings);
     println!("{total} ops: start with a checkpoint {:.2?}", start.elapsed());
-    assert_eq!((opened.replayed, opened.state.op_count()), (0, total));
-    let state = &opened.state;
+    assert_eq!((opened.replayed, opened.past.state().op_count()), (0, total));
+    let state = opened.past.state();
     println!(
         "{total} ops: {} users, {} groups, {} files",
         state.user_count(),

@@ -36,9 +36,9 @@ fn tracker(folder: &Path, number: u16, ops: u64, others: &[(u16, SocketAddr)]) -
     std::fs::create_dir(&folder).expect("made");
     let history = History { origin: Origin { tracker: number, incarnation: 1 }, total: ops };
     history.write(&folder);
-    let Opened { journal, state, source, origin, .. } = open(&folder, number, Settings::default());
+    let Opened { journal, past, source, origin, .. } = open(&folder, number, Settings::default());
     TestTracker::start_with(|settings| {
-        (settings.origin, settings.state, settings.others) = (origin, state, others.to_vec());
+        (settings.origin, settings.past, settings.others) = (origin, past, others.to_vec());
         (settings.log, settings.source) = (Box::new(journal), source);
         settings.warn = std::sync::Arc::new(|_| {});
     })

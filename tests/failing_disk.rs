@@ -28,8 +28,8 @@ fn numbered_on(disk: &MemDisk, number: u16, others: &[(u16, SocketAddr)]) -> (Te
         // Without room ahead of the records, so that a full disk shows at the next change.
         let small = Settings { chunk_len: 1, ..Settings::default() };
         let opened = Journal::open(Arc::new(disk.clone()), owner, small, warn.clone()).expect("sound");
-        let Opened { journal, source, state, origin, .. } = opened;
-        (settings.log, settings.source, settings.state, settings.origin) = (Box::new(journal), source, state, origin);
+        let Opened { journal, source, past, origin, .. } = opened;
+        (settings.log, settings.source, settings.past, settings.origin) = (Box::new(journal), source, past, origin);
         (settings.warn, settings.others) = (warn, others.to_vec());
     });
     (tracker, said)

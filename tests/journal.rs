@@ -244,12 +244,12 @@ fn damage_in_the_last_batch_is_cut_off_with_a_warning_and_the_journal_goes_on_un
     let place = format!("/data/journal/{} is damaged at byte {}: ", map.name, map.last_batch_at());
     assert!(told[0].starts_with(&place) && told[0].contains("acknowledged may be gone"), "{told:?}");
     assert_eq!(opened.origin.incarnation, 78);
-    let next = Op { lamport: opened.state.lamport() + 1, ..op_under(opened.origin, 1, 1) };
+    let next = Op { lamport: opened.past.state().lamport() + 1, ..op_under(opened.origin, 1, 1) };
     opened.journal.append(std::slice::from_ref(&next)).expect("kept");
-    opened.state.apply(&next);
+    opened.past.apply(next);
     drop(opened.journal);
     let again = open(&disk, PLAIN);
-    assert_eq!(again.state.digest(), opened.state.digest());
+    assert_eq!(again.past.state().digest(), opened.past.state().digest());
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn damage_that_a_later_batch_follows_is_refused_and_repaired_only_when_asked() {
     assert!(told.iter().any(|line| line.contains(&format!("at byte {damaged}"))), "{told:?}");
     assert_eq!(std::fs::read(copy.join(&map.name)).expect("there"), bytes);
     let opened = start().expect("starts");
-    assert_eq!(opened.state.digest(), map.digests[21]);
+    assert_eq!(opened.past.state().digest(), map.digests[21]);
     assert!(journal::check(&*disk()).expect("readable").1);
 }
 
@@ -302,8 +302,8 @@ fn every_refusal_can_be_repaired() {
         }
         repaired.unwrap_or_else(|error| panic!("byte {n}: {error}"));
         let opened = open(&disk, PLAIN);
-        let count = opened.state.op_count() as usize;
-        assert_eq!(opened.state.digest(), map.digests[count]);
+        let count = opened.past.state().op_count() as usize;
+        assert_eq!(opened.past.state().digest(), map.digests[count]);
         assert!(count >= map.count_before(n).min(map.ends.len()), "byte {n}: {count}");
     });
 }
@@ -312,7 +312,7 @@ fn every_refusal_can_be_repaired() {
 fn an_empty_folder_is_a_fresh_start_and_a_newer_or_foreign_journal_is_refused() {
     let disk = MemDisk::default();
     let opened = open(&disk, PLAIN);
-    assert_eq!((opened.state.op_count(), opened.origin), (0, origin()));
+    assert_eq!((opened.past.state().op_count(), opened.origin), (0, origin()));
     drop(opened);
     // Nobody can tell a folder that comes from a backup: no start gives ids that an earlier one may have given.
     let next = Owner { fresh_incarnation: 79, ..OWNER };
@@ -346,17 +346,17 @@ struct Run {
 /// something else.
 fn run(disk: &MemDisk, batch_count: usize) -> Run {
     let mut run = Run { kept: Vec::new(), unkept: Vec::new(), opened: false, failed: None };
-    let Ok(Opened { mut journal, mut state, origin, .. }) = Said::default().open(disk, BUSY) else { return run };
+    let Ok(Opened { mut journal, mut past, origin, .. }) = Said::default().open(disk, BUSY) else { return run };
     run.opened = true;
     for (variant, len) in batches().take(batch_count).enumerate() {
-        let seq = state.seen(origin);
+        let seq = past.state().seen(origin);
         let ops: Vec<Op> = (seq + 1..=seq + len).map(|seq| op_under(origin, seq, variant as u64)).collect();
         match journal.append(&ops) {
             Ok(()) => {
-                ops.iter().for_each(|op| state.apply(op));
+                ops.iter().for_each(|op| past.apply(op.clone()));
                 run.kept.extend(ops);
                 run.unkept.clear();
-                journal.kept(&state);
+                journal.kept(past.state());
                 journal.wait_for_checkpoint();
             }
             Err(AppendError::Full(_)) => run.unkept = ops,
@@ -376,20 +376,20 @@ fn run(disk: &MemDisk, batch_count: usize) -> Run {
 fn verify(disk: &MemDisk, run: &Run, what: &str) {
     let said = Said::default();
     let opened = said.open(disk, BUSY).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let count = opened.state.op_count() as usize;
+    let count = opened.past.state().op_count() as usize;
     assert!(count >= run.kept.len(), "{what}: {count} of {} ops", run.kept.len());
     let all: Vec<&Op> = run.kept.iter().chain(&run.unkept).collect();
     assert!(count <= all.len(), "{what}: {count} ops");
-    assert_eq!(opened.state.digest(), fold(all[..count].iter().copied()).digest(), "{what}");
+    assert_eq!(opened.past.state().digest(), fold(all[..count].iter().copied()).digest(), "{what}");
     // And it can be written to.
-    let Opened { mut journal, mut state, origin, .. } = opened;
-    let mut next = op_under(origin, state.seen(origin) + 1, 1000);
-    next.lamport = state.lamport() + 1;
+    let Opened { mut journal, mut past, origin, .. } = opened;
+    let mut next = op_under(origin, past.state().seen(origin) + 1, 1000);
+    next.lamport = past.state().lamport() + 1;
     journal.append(std::slice::from_ref(&next)).unwrap_or_else(|error| panic!("{what}: {error}"));
-    state.apply(&next);
+    past.apply(next);
     drop(journal);
     let again = Said::default().open(disk, BUSY).unwrap_or_else(|error| panic!("{what}, again: {error}"));
-    assert_eq!(again.state.digest(), state.digest(), "{what}, again");
+    assert_eq!(again.past.state().digest(), past.state().digest(), "{what}, again");
 }
 
 const RUN_LEN: usize = 16;
@@ -471,7 +471,7 @@ fn a_full_disk_refuses_changes_and_takes_them_again_once_there_is_room() {
     disk.set_room(None);
     append(&mut journal, &mut kept).expect("there is room");
     drop(journal);
-    assert_eq!(open(&disk, PLAIN).state.op_count(), kept);
+    assert_eq!(open(&disk, PLAIN).past.state().op_count(), kept);
 }
 
 #[test]
@@ -493,9 +493,9 @@ fn a_failed_fsync_is_final_until_the_restart_and_says_so() {
     drop(journal);
     // It could be read, so it is made durable before anything is built on it.
     let opened = open(&disk, PLAIN);
-    assert_eq!(opened.state.op_count(), 2);
+    assert_eq!(opened.past.state().op_count(), 2);
     let disk = disk.after_power_loss(5);
-    assert_eq!(open(&disk, PLAIN).state.op_count(), 2);
+    assert_eq!(open(&disk, PLAIN).past.state().op_count(), 2);
 }
 
 #[test]
@@ -514,7 +514,7 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before_and_then_for_the_whole
         disk.put(&name, bytes);
         let said = Said::default();
         let opened = said.open(&disk, BUSY).expect("starts");
-        assert_eq!(opened.state.digest(), digest);
+        assert_eq!(opened.past.state().digest(), digest);
         assert!(opened.replayed > replayed, "more is replayed each time");
         replayed = opened.replayed;
         let said = said.take();
@@ -555,7 +555,7 @@ fn ops_that_came_late_are_folded_in_their_order() {
     drop(journal);
     let mut all: Vec<Op> = own.into_iter().chain(late).collect();
     all.sort_by_key(Op::order);
-    assert_eq!(open(&disk, PLAIN).state.digest(), fold(&all).digest());
+    assert_eq!(open(&disk, PLAIN).past.state().digest(), fold(&all).digest());
 }
 
 #[test]

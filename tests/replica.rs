@@ -199,7 +199,7 @@ fn a_tracker_with_an_empty_disk_gets_everything_and_gives_what_only_it_has() {
     let with_log = |settings: &mut Settings, number: u16, count: u64| {
         let (state, log) = log_of(number, count);
         settings.origin = Origin { tracker: number, incarnation: 2 };
-        (settings.state, settings.log, settings.source) = (state, Box::new(log.clone()), Arc::new(log));
+        (settings.past, settings.log, settings.source) = (state.into(), Box::new(log.clone()), Arc::new(log));
     };
     let one = TestTracker::start_with(|settings| with_log(settings, 1, 20_000));
     let two = TestTracker::start_with(|settings| {
@@ -331,7 +331,7 @@ fn a_file_can_be_downloaded_again_at_a_tracker_that_has_lost_its_list_of_pieces(
         let mut settings = common::settings(&folder);
         settings.origin = Origin { tracker: 2, incarnation: 2000 };
         settings.others = vec![(1, one.addr)];
-        (settings.state, settings.log, settings.source) = (state, Box::new(log.clone()), Arc::new(log.clone()));
+        (settings.past, settings.log, settings.source) = (state.into(), Box::new(log.clone()), Arc::new(log.clone()));
         told.set(&mut settings);
         settings
     };
@@ -382,7 +382,7 @@ fn what_cannot_be_read_back_for_another_tracker_is_told() {
     let told = Told::default();
     let one = TestTracker::start_with(|settings| {
         told.set(settings);
-        (settings.state, settings.source) = (log_of(1, 10).0, Arc::new(log_of(1, 7).1));
+        (settings.past, settings.source) = (log_of(1, 10).0.into(), Arc::new(log_of(1, 7).1));
     });
     let _link = link_to(&one);
     wait_until("it is told", || told.has("tracker 2 is not connected: 3 changes cannot be read back"));

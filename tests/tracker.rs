@@ -500,7 +500,7 @@ fn login_under_a_name_that_two_took_finds_the_account_that_the_password_opens() 
         let body = OpBody::CreateUser { name: user("ann"), password: hash };
         state.apply(&Op { id: OpId { origin, seq: 1 }, lamport: 1, command: command(), body });
     }
-    let tracker = TestTracker::start_with(|settings| settings.state = state);
+    let tracker = TestTracker::start_with(|settings| settings.past = state.into());
     let mut client = tracker.client();
     for (text, name) in [("first", "ann"), ("second", "ann~2")] {
         let login = Request::Login { client: client.id, user: user("ann"), password: password(text) };
@@ -530,7 +530,7 @@ fn long_lists_come_in_pages() {
     for i in 0..count {
         apply(OpBody::CreateGroup { name: group(&format!("group {i:05}")), founder: ann });
     }
-    let tracker = TestTracker::start_with(|settings| settings.state = state);
+    let tracker = TestTracker::start_with(|settings| settings.past = state.into());
     let mut client = tracker.client();
     client.log_in("ann");
     let (mut names, mut pages, mut after) = (Vec::new(), 0, None);

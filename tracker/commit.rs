@@ -5,119 +5,36 @@
 //! batch, the next one gathers. Whoever submits a change waits for the batch that holds its op, so that an answer never runs
 //! ahead of the log.
 
+mod batch;
+mod log;
+mod settled;
+
+pub use batch::{Pending, Reaction, no_answer};
+pub use log::{AppendError, MemoryLog, OpLog, OpSource};
+pub use settled::{Published, Settled};
+
 use super::accept::Change;
-use super::ledger::{Ledger, Meaning, Submission};
+use super::ledger::{Ledger, Meaning, Past, Receipt, Submission};
 use super::state::State;
-use super::state::effect::Effect;
 use crate::model::id::{CommandId, OpId, Origin};
 use crate::model::op::Op;
 use crate::wire::error::{Code, Refusal};
+use batch::Batch;
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a submitter waits for the log before it is told that the log does not answer.
 pub const COMMIT_WAIT_MAX: Duration = Duration::from_secs(30);
-
-/// Where ops become durable.
-pub trait OpLog: Send {
-    /// Makes ops durable, in this order and after all earlier ones. On success they survive everything that the log
-    /// promises to survive. On error none of them is kept, or the log fails for good.
-    fn append(&mut self, ops: &[Op]) -> Result<(), AppendError>;
-
-    /// Is told the state that the ops kept so far lead to, once all who have to know were told.
-    fn kept(&mut self, _: &State) {}
-}
-
-/// Why a log did not keep ops. The words go to users and to the console.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AppendError {
-    /// There is no room; nothing was kept. A later append may succeed.
-    Full(String),
-    /// What the log holds is uncertain; no later append can succeed before a restart.
-    Failed(String),
-}
-
-impl fmt::Display for AppendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AppendError::Full(reason) => write!(f, "{reason}; changes are taken again once there is room"),
-            AppendError::Failed(reason) => write!(f, "{reason}; changes are refused until the tracker is restarted"),
-        }
-    }
-}
-
-impl std::error::Error for AppendError {}
-
-/// Where ops can be read again.
-pub trait OpSource: Send + Sync {
-    /// Gives every op that the log has kept, in the order in which they came, until `take` says that it is enough. There
-    /// may be some among them that are not durable yet, or never will be.
-    ///
-    /// Errors: the log cannot be read, for this reason.
-    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), String>;
-}
-
-/// The log of a tracker that keeps its ops in memory only. Clones are the same log.
-#[derive(Debug, Default, Clone)]
-pub struct MemoryLog(Arc<Mutex<Vec<Op>>>);
-
-impl OpLog for MemoryLog {
-    fn append(&mut self, ops: &[Op]) -> Result<(), AppendError> {
-        self.0.lock().extend_from_slice(ops);
-        Ok(())
-    }
-}
-
-impl OpSource for MemoryLog {
-    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), String> {
-        self.0.lock().iter().cloned().all(take);
-        Ok(())
-    }
-}
 
 /// A change that was made, or did not have to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
     /// The op behind it: that of the first time if the command was repeated. `None` if things were as wanted already.
     pub op: Option<OpId>,
-}
-
-/// A batch that has become durable.
-#[derive(Debug, Clone)]
-pub struct Published {
-    /// The durable state from now on.
-    pub after: Arc<State>,
-    /// The ops that led to it, in the order in which they came.
-    pub ops: Vec<Op>,
-    /// What they have caused.
-    pub effects: Vec<Effect>,
-    /// Whether some have their place before ops that were durable: then ids may have other aliases than before.
-    pub late: bool,
-}
-
-/// What somebody does who wants to know of the outcome of a change without waiting for it.
-pub type Reaction = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
-
-/// The end of changes that were waiting for the log.
-pub struct Settled {
-    /// The batch; `None` if the log did not keep it.
-    pub published: Option<Published>,
-    outcome: Result<(), Refusal>,
-    reactions: Vec<Reaction>,
-}
-
-impl Settled {
-    /// Lets everybody react who wanted to.
-    pub fn react(self) {
-        for reaction in self.reactions {
-            reaction(self.outcome.clone());
-        }
-    }
 }
 
 /// Takes batches as they are settled, on the writer's thread: while it blocks, no further change is made. It must not
@@ -130,9 +47,8 @@ pub struct Committer {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What submitters, readers and the writer share. No lock is held while the log works or the sink runs, but `lead` is
-/// while old ops are read again for one that comes very late: changes wait then, readers do not. Where both are
-/// held, `lead` was taken before `durable`.
+/// What submitters, readers and the writer share. No lock is held while the log works, old ops are read again or the sink
+/// runs. Where both are held, `lead` was taken before `durable`.
 struct Shared {
     source: Arc<dyn OpSource>,
     durable: RwLock<Arc<State>>,
@@ -153,6 +69,8 @@ struct Lead {
     /// The batch that the log works on.
     writing: Option<Arc<Batch>>,
     underway: HashMap<CommandId, Arc<Batch>>,
+    /// How many are reading old ops again. Meanwhile the ledger lets go of none that it has.
+    reading: usize,
     /// Why the last append failed; gone when one succeeds.
     trouble: Option<AppendError>,
     closing: bool,
@@ -167,89 +85,49 @@ impl Lead {
         }
     }
 
+    /// Takes ops of other trackers. Gives the batch in which they will be, none if all are durable; or those that are not
+    /// taken without `all` durable ones.
+    fn receive(&mut self, ops: Vec<Op>, all: Option<Vec<Op>>) -> Result<Result<Option<Arc<Batch>>, Vec<Op>>, Refusal> {
+        self.must_be_open()?;
+        let received = match self.ledger.receive(ops, all)? {
+            Receipt::Taken(received) => received,
+            Receipt::TooLate(ops) => return Ok(Err(ops)),
+        };
+        if received.is_empty() {
+            return Ok(Ok(self.youngest().cloned()));
+        }
+        for op in &received {
+            self.underway.insert(op.command, Arc::clone(&self.batch));
+        }
+        self.ops.extend(received);
+        Ok(Ok(Some(Arc::clone(&self.batch))))
+    }
+
     /// The last batch that is not durable, if there is one: once it is, so is all that the ledger holds.
     fn youngest(&self) -> Option<&Arc<Batch>> {
         if self.ops.is_empty() { self.writing.as_ref() } else { Some(&self.batch) }
     }
 }
 
-/// Ops that become durable together, and those who want to know of it.
-#[derive(Default)]
-struct Batch {
-    progress: Mutex<Progress>,
-    settled: Condvar,
-}
-
-#[derive(Default)]
-struct Progress {
-    outcome: Option<Result<(), Refusal>>,
-    /// Empty once there is an outcome.
-    reactions: Vec<Reaction>,
-}
-
-impl Batch {
-    /// Wakes those who wait; gives the reactions, which are the caller's to run.
-    fn settle(&self, outcome: Result<(), Refusal>) -> Vec<Reaction> {
-        let mut progress = self.progress.lock();
-        progress.outcome.get_or_insert(outcome);
-        self.settled.notify_all();
-        std::mem::take(&mut progress.reactions)
-    }
-
-    fn wait(&self, longest: Duration) -> Result<(), Refusal> {
-        let deadline = Instant::now() + longest;
-        let mut progress = self.progress.lock();
-        loop {
-            if let Some(outcome) = &progress.outcome {
-                return outcome.clone();
-            }
-            if self.settled.wait_until(&mut progress, deadline).timed_out() {
-                return progress.outcome.clone().unwrap_or_else(|| Err(no_answer(longest)));
-            }
-        }
-    }
-}
-
-/// The refusal of a change whose outcome is not known after this long.
-pub fn no_answer(after: Duration) -> Refusal {
-    let about = format!("the disk has not answered for {} s; the change may still be made", after.as_secs());
-    Refusal::about(Code::Unavailable, about)
-}
-
-/// A change that was accepted and is not durable yet.
-#[must_use]
-pub struct Pending(Arc<Batch>);
-
-impl Pending {
-    /// Has this done when the change is durable or was refused after all: at once if that is known, else by the sink.
-    pub fn then(self, reaction: Reaction) {
-        let mut progress = self.0.progress.lock();
-        match progress.outcome.clone() {
-            Some(outcome) => {
-                drop(progress);
-                reaction(outcome);
-            }
-            None => progress.reactions.push(reaction),
-        }
-    }
-}
-
 impl Committer {
-    /// Starts the writer on a log that holds exactly the ops of `state`, which `source` gives back. Ops are issued under
+    /// Starts the writer on a log that holds exactly the ops of `past`, which `source` gives back. Ops are issued under
     /// `origin`. Fails if no thread can be started.
     pub fn start(
         origin: Origin,
-        state: State,
+        past: impl Into<Past>,
         log: Box<dyn OpLog>,
         source: Arc<dyn OpSource>,
         sink: Sink,
     ) -> io::Result<Self> {
+        let ledger = Ledger::new(origin, past);
+        let state = ledger.state().clone();
         let lead = Lead {
-            ledger: Ledger::new(origin, state.clone()),
+            ledger,
             ops: Vec::new(),
             batch: Arc::default(),
             writing: None,
             underway: HashMap::new(),
+            reading: 0,
             trouble: None,
             closing: false,
         };
@@ -362,19 +240,18 @@ impl Shared {
     /// The batch in which these ops will be; `None` if all are durable.
     fn receive(&self, ops: Vec<Op>) -> Result<Option<Arc<Batch>>, Refusal> {
         let mut lead = self.lead.lock();
-        lead.must_be_open()?;
-        let received = lead.ledger.receive(ops, || self.durable_ops())?;
-        if received.is_empty() {
-            return Ok(lead.youngest().cloned());
-        }
-        let batch = Arc::clone(&lead.batch);
-        for op in &received {
-            lead.underway.insert(op.command, Arc::clone(&batch));
-        }
-        lead.ops.extend(received);
+        let batch = match lead.receive(ops, None)? {
+            Ok(batch) => batch,
+            Err(late) => {
+                lead.reading += 1;
+                let all = MutexGuard::unlocked(&mut lead, || self.durable_ops());
+                lead.reading -= 1;
+                lead.receive(late, Some(all?))?.unwrap_or_default()
+            }
+        };
         drop(lead);
         self.work.notify_one();
-        Ok(Some(batch))
+        Ok(batch)
     }
 
     /// The next batch with what will be published; `None` when the end has come.
@@ -410,7 +287,9 @@ impl Shared {
             }
         }
         lead.trouble = None;
-        lead.ledger.settle(&published.after);
+        if lead.reading == 0 {
+            lead.ledger.settle(&published.after);
+        }
         // Under the lock, so that a command is either underway or durable for whoever repeats it.
         *self.durable.write() = Arc::clone(&published.after);
     }
@@ -428,7 +307,7 @@ impl Shared {
         drop(lead);
         let mut reactions = gathering.settle(Err(refusal.clone()));
         reactions.extend(writing.iter().flat_map(|batch| batch.settle(Err(refusal.clone()))));
-        Settled { published: None, outcome: Err(refusal), reactions }
+        Settled::new(None, Err(refusal), reactions)
     }
 }
 
@@ -447,7 +326,7 @@ impl Writer {
                     self.shared.publish(&published, &batch);
                     let reactions = batch.settle(Ok(()));
                     let after = Arc::clone(&published.after);
-                    (self.sink)(Settled { published: Some(published), outcome: Ok(()), reactions });
+                    (self.sink)(Settled::new(Some(published), Ok(()), reactions));
                     self.log.kept(&after);
                 }
                 Err(error) => (self.sink)(self.shared.abandon(error)),
@@ -471,7 +350,7 @@ mod tests {
     use crate::model::id::{GroupRef, OpOrder, UserRef};
     use crate::model::name::{GroupId, UserId};
     use crate::model::op::{OpBody, PasswordHash};
-    use crate::tracker::state::effect::Told;
+    use crate::tracker::state::effect::{Effect, Told};
     use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -800,6 +679,41 @@ mod tests {
     }
 
     #[test]
+    fn changes_go_on_while_old_ops_are_read_again() {
+        struct Slow(Sender<()>, Receiver<()>, MemoryLog);
+        impl OpSource for Slow {
+            fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), String> {
+                self.0.send(()).expect("the test listens");
+                self.1.recv().map_err(|error| error.to_string())?;
+                self.2.read(take)
+            }
+        }
+        let name = |text: &str| UserId::parse(text).expect(text);
+        let account = |origin, lamport, n, text: &str| {
+            let body = OpBody::CreateUser { name: name(text), password: PasswordHash("p".into()) };
+            Op { id: OpId { origin, seq: 1 }, lamport, command: command(n), body }
+        };
+        let (kept, early) = (account(ORIGIN, 5, 1, "a"), account(THERE, 1, 2, "b"));
+        let (mut state, mut log) = (State::new(), MemoryLog::default());
+        state.apply(&kept);
+        log.append(&[kept]).expect("memory");
+        let ((asks, asked), (lets, let_go)) = (unbounded(), unbounded());
+        let source = Arc::new(Slow(asks, let_go, log.clone()));
+        let committer = Committer::start(ORIGIN, state, Box::new(log), source, Box::new(Settled::react)).expect("starts");
+        thread::scope(|scope| {
+            let (committer, (tells, told)) = (&committer, unbounded());
+            let receiving = scope.spawn(move || committer.receive(vec![early]));
+            asked.recv_timeout(COMMIT_WAIT_MAX).expect("old ops are needed");
+            scope.spawn(move || tells.send(committer.submit(command(3), &create("c"))));
+            let submitted = told.recv_timeout(COMMIT_WAIT_MAX);
+            lets.send(()).expect("it waits");
+            assert_eq!(submitted, Ok(op(2)), "while the old ops are read");
+            assert_eq!(receiving.join().expect("no panic"), Ok(()));
+        });
+        assert_eq!(committer.state().user_count(), 3);
+    }
+
+    #[test]
     fn what_needs_no_op_is_answered_when_everything_before_it_is_durable() {
         let bench = Bench::new();
         let first = bench.create(1, "a");
@@ -857,8 +771,8 @@ mod tests {
         }
         let (kept_to, kept) = unbounded();
         let (published_to, published) = bounded(4);
-        let sink = Box::new(move |settled: Settled| {
-            settled.published.into_iter().for_each(|batch| published_to.send(batch).expect("the test listens"));
+        let sink = Box::new(move |mut settled: Settled| {
+            settled.published.take().into_iter().for_each(|batch| published_to.send(batch).expect("the test listens"));
         });
         let committer =
             Committer::start(ORIGIN, State::new(), Box::new(Flaky(kept_to, 0)), nothing(), sink).expect("starts");

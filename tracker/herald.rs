@@ -12,6 +12,7 @@ use crate::wire::frame::UNASKED;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeSet;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -29,13 +30,12 @@ pub fn channel() -> (Sender<Settled>, Receiver<Settled>) {
 pub fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("herald".into()).spawn(move || {
         let mut herald = Herald { core, queued: Vec::new() };
-        for mut settled in batches {
-            if let Some(batch) = settled.published.take() {
-                herald.queue_effects(batch);
+        for settled in batches {
+            if catch_unwind(AssertUnwindSafe(|| herald.tell(settled))).is_err() {
+                // What somebody was to be told is not known any more. Whoever comes again is told how things are.
+                herald.queued.clear();
+                herald.core.roster.end_where(|_| true);
             }
-            // What was queued for whoever is answered leaves with the answer.
-            settled.react();
-            herald.flush();
         }
     })
 }
@@ -47,6 +47,15 @@ struct Herald {
 }
 
 impl Herald {
+    fn tell(&mut self, mut settled: Settled) {
+        if let Some(batch) = settled.published.take() {
+            self.queue_effects(batch);
+        }
+        // What was queued for whoever is answered leaves with the answer.
+        settled.react();
+        self.flush();
+    }
+
     /// Queues what follows from one batch.
     fn queue_effects(&mut self, mut batch: Published) {
         let core = Arc::clone(&self.core);

@@ -15,6 +15,7 @@ use super::acceptor::Warn;
 use super::checkpoint::{self, Checkpointer, Stand};
 use super::commit::{AppendError, OpLog, OpSource};
 use super::disk::Disk;
+use super::ledger::Past;
 use super::state::State;
 use crate::model::id::Origin;
 use crate::model::op::Op;
@@ -49,7 +50,7 @@ pub struct Opened {
     /// Takes further ops.
     pub journal: Journal,
     /// The fold of all ops in it.
-    pub state: State,
+    pub past: Past,
     /// Reads it again.
     pub source: Arc<dyn OpSource>,
     /// Under which further ops are to be issued.
@@ -90,7 +91,7 @@ pub struct Owner {
 
 impl Journal {
     /// Opens the journal in a folder, or begins one if the folder is empty. Damage that a crash explains is cut off, and
-    /// `warn` is told so. On return everything that `state` shows is durable.
+    /// `warn` is told so. On return everything that `past` shows is durable.
     pub fn open(disk: Arc<dyn Disk>, owner: Owner, settings: Settings, warn: Warn) -> Result<Opened, JournalError> {
         let options = Options { tracker: Some(owner.tracker), checkpoints: true, force: false };
         let recovery = recover(&*disk, options)?;
@@ -139,7 +140,7 @@ impl Journal {
             failed: None,
             records: Vec::new(),
         };
-        Ok(Opened { journal, source, state: recovery.state, origin, replayed: recovery.replayed })
+        Ok(Opened { journal, source, past: recovery.past, origin, replayed: recovery.replayed })
     }
 
     /// Waits until no checkpoint is being written.

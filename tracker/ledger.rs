@@ -1,6 +1,9 @@
 //! The ledger: what a tracker knows, durable or not. Gives its own ops their place and puts those of others in theirs. Pure.
 
+mod past;
 mod window;
+
+pub use past::Past;
 
 use super::accept::{Accepted, Change, accept};
 use super::state::State;
@@ -24,6 +27,16 @@ pub enum Submission {
     Already,
     /// This op makes it.
     Made(Op),
+}
+
+/// What became of ops of other trackers.
+#[derive(Debug)]
+pub enum Receipt {
+    /// These were not known, and were taken.
+    Taken(Vec<Op>),
+    /// One of these has its place earlier than any that came for a long time. They are taken with all durable ops beside
+    /// them.
+    TooLate(Vec<Op>),
 }
 
 /// What some ops that were taken mean.
@@ -62,10 +75,10 @@ impl News {
 }
 
 impl Ledger {
-    /// A ledger that holds the ops of a state and issues its own under `origin`.
-    pub fn new(origin: Origin, state: State) -> Self {
-        let news = News::new(state.clone());
-        Self { origin, window: Window::new(state.clone()), state, news }
+    /// A ledger that holds the ops of a past and issues its own under `origin`.
+    pub fn new(origin: Origin, past: impl Into<Past>) -> Self {
+        let (state, window) = past.into().into_parts();
+        Self { origin, window, news: News::new(state.clone()), state }
     }
 
     /// The fold of all ops.
@@ -98,15 +111,11 @@ impl Ledger {
     }
 
     /// Takes ops of other trackers: those that were not known and follow without a gap on what was. Gives these, in the
-    /// order in which they came. `all` gives every durable op; it is asked only if one comes later than any did for a long
-    /// time.
+    /// order in which they came. `all` has every op that was durable at a time since which nothing was settled; it is needed
+    /// only if one comes later than any did for a long time.
     ///
-    /// Refusals: those of `all`; `Malformed` if no tracker can have issued such ops. Then nothing was taken.
-    pub fn receive(
-        &mut self,
-        ops: Vec<Op>,
-        all: impl FnOnce() -> Result<Vec<Op>, Refusal>,
-    ) -> Result<Vec<Op>, Refusal> {
+    /// Refusals: `Malformed` if no tracker can have issued such ops. Then nothing was taken.
+    pub fn receive(&mut self, ops: Vec<Op>, all: Option<Vec<Op>>) -> Result<Receipt, Refusal> {
         let ops = self.unknown(ops);
         let highest = self.state.lamport().saturating_add(LEAP_MAX);
         if ops.iter().any(|op| op.lamport > highest) {
@@ -116,7 +125,7 @@ impl Ledger {
         let in_order = ops.iter().all(|op| last.replace(op.order()).is_none_or(|last| last < op.order()));
         if in_order {
             ops.iter().for_each(|op| self.append(op.clone()));
-            return Ok(ops);
+            return Ok(Receipt::Taken(ops));
         }
         let before = self.state.clone();
         let again = match self.window.open(ops.clone()) {
@@ -124,7 +133,10 @@ impl Ledger {
                 self.state = state;
                 again
             }
-            Err(late) => self.reopen(late, all()?),
+            Err(late) => match all {
+                Some(all) => self.reopen(late, all),
+                None => return Ok(Receipt::TooLate(late)),
+            },
         };
         let candidates = self.news.late.get_or_insert_default();
         again.iter().for_each(|op| candidates.note(op));
@@ -136,7 +148,7 @@ impl Ledger {
             self.state = before;
             return Err(impossible());
         }
-        Ok(ops)
+        Ok(Receipt::Taken(ops))
     }
 
     /// What the ops mean that have come since this was asked last; `ops` are all of them.
@@ -205,12 +217,15 @@ mod tests {
     const HERE: Origin = Origin { tracker: 1, incarnation: 1 };
     const THERE: Origin = Origin { tracker: 2, incarnation: 7 };
 
-    fn nothing() -> Result<Vec<Op>, Refusal> {
-        Ok(Vec::new())
+    fn take(ledger: &mut Ledger, ops: &[Op]) -> Vec<Op> {
+        take_with(ledger, ops, &[])
     }
 
-    fn take(ledger: &mut Ledger, ops: &[Op]) -> Vec<Op> {
-        ledger.receive(ops.to_vec(), nothing).expect("taken")
+    fn take_with(ledger: &mut Ledger, ops: &[Op], all: &[Op]) -> Vec<Op> {
+        match ledger.receive(ops.to_vec(), Some(all.to_vec())).expect("possible") {
+            Receipt::Taken(taken) => taken,
+            Receipt::TooLate(_) => panic!("all ops were there"),
+        }
     }
 
     fn user(name: &str) -> Change {
@@ -319,7 +334,7 @@ mod tests {
             [make(&mut there, 1, &user("a")), make(&mut there, 2, &user("b")), make(&mut there, 3, &user("c"))];
         let refused = |ledger: &mut Ledger, ops: Vec<Op>, all: &[Op]| {
             let digest = ledger.state().digest();
-            let refusal = ledger.receive(ops, || Ok(all.to_vec())).expect_err("is refused");
+            let refusal = ledger.receive(ops, Some(all.to_vec())).expect_err("is refused");
             assert_eq!((refusal.code, ledger.state().digest()), (Code::Malformed, digest));
         };
         let with = |op: &Op, lamport| Op { lamport, ..op.clone() };
@@ -337,7 +352,7 @@ mod tests {
         refused(&mut again, vec![with(&theirs[2], 7)], &all);
         refused(&mut again, vec![with(&theirs[2], 5)], &all);
         for ledger in [&mut here, &mut again] {
-            let received = ledger.receive(vec![with(&theirs[2], 9)], || Ok(all.to_vec())).expect("taken");
+            let received = take_with(ledger, &[with(&theirs[2], 9)], &all);
             assert_eq!((received.len(), ledger.state().user_count()), (1, 4));
             assert_eq!(make(ledger, 10, &user("yan")).id.seq, 2);
         }
@@ -377,12 +392,16 @@ mod tests {
             let known = usize::from(known) % (arrival.len() + 1);
             let mut durable: Vec<Op> = arrival[..known].to_vec();
             durable.sort_unstable_by_key(Op::order);
+            // From a checkpoint somewhere, and what was read behind it.
+            let (folded, read) = durable.split_at(usize::from(picks[1]) % (known + 1));
             let mut start = State::new();
-            durable.iter().for_each(|op| start.apply(op));
-            let mut ledger = Ledger::new(HERE, start);
+            folded.iter().for_each(|op| start.apply(op));
+            let mut past = Past::from(start);
+            read.iter().for_each(|op| past.apply(op.clone()));
+            let mut ledger = Ledger::new(HERE, past);
             let mut members: std::collections::BTreeSet<(GroupRef, UserRef)> = Default::default();
             for lot in arrival[known..].chunks(usize::from(picks[0]) % 5 + 1) {
-                let received = ledger.receive(lot.to_vec(), || Ok(durable.clone())).expect("taken");
+                let received = take_with(&mut ledger, lot, &durable);
                 prop_assert_eq!(&received, lot);
                 for effect in ledger.cut(&received).effects {
                     match effect.what {

@@ -145,11 +145,11 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
     let owner = Owner { tracker: number, fresh_incarnation: random_number()? };
     let disk = journal_disk(&data_dir.folder(JOURNAL).map_err(ProgramError::DataDir)?)?;
     let opened = Journal::open(disk, owner, journal::Settings::default(), warn()).map_err(ProgramError::Journal)?;
-    let Opened { journal, source, state, origin, .. } = opened;
+    let Opened { journal, source, past, origin, .. } = opened;
     let settings = Settings {
         identity,
         origin,
-        state,
+        past,
         log: Box::new(journal),
         source,
         others,

@@ -7,13 +7,13 @@ use super::core::Core;
 use super::data_dir::{DataDir, DataDirError};
 use super::herald;
 use super::identity::Identity;
+use super::ledger::Past;
 use super::manifests::Manifests;
 use super::password::{Params, Passwords};
 use super::presence::Presence;
 use super::replica::{Dialer, Feed, Me, Other, Replica};
 use super::roster::Roster;
 use super::seats::{Caps, Occupancy, Seats};
-use super::state::State;
 use super::throttle::{Paces, Throttle};
 use crate::model::digest::Fingerprint;
 use crate::model::id::Origin;
@@ -38,8 +38,8 @@ pub struct Settings {
     pub identity: Identity,
     /// Under which ops are issued.
     pub origin: Origin,
-    /// The state that the log holds.
-    pub state: State,
+    /// The fold of what the log holds.
+    pub past: Past,
     /// Makes ops durable.
     pub log: Box<dyn OpLog>,
     /// Gives those ops back.
@@ -160,8 +160,8 @@ impl Server {
     pub fn start(listener: TcpListener, settings: Settings) -> Result<Self, StartError> {
         let addr = listener.local_addr().map_err(StartError::System)?;
         let folder = settings.data_dir.folder("manifests").map_err(StartError::DataDir)?;
-        let known = settings.state.info_hashes().collect();
-        let listed = settings.state.listed_info_hashes().collect();
+        let known = settings.past.state().info_hashes().collect();
+        let listed = settings.past.state().listed_info_hashes().collect();
         let manifests = Manifests::open(&folder, &known, &listed).map_err(StartError::Manifests)?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let passwords = Passwords::start(settings.password_params, cores).map_err(StartError::System)?;
@@ -191,7 +191,7 @@ impl Server {
         };
         let replica = Replica::new(me, feed, Arc::clone(&settings.warn)).map_err(StartError::Retired)?;
         let source = Arc::clone(&settings.source);
-        let committer = Committer::start(settings.origin, settings.state, settings.log, settings.source, sink);
+        let committer = Committer::start(settings.origin, settings.past, settings.log, settings.source, sink);
         let core = Arc::new(Core {
             identity: settings.identity,
             committer: committer.map_err(StartError::System)?,

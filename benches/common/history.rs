@@ -83,7 +83,7 @@ impl History {
         while seq < self.total {
             let ops: Vec<Op> = (seq + 1..=self.total.min(seq + 1000)).map(|seq| self.op(seq)).collect();
             opened.journal.append(&ops).expect("kept");
-            opened.journal.kept(&opened.state);
+            opened.journal.kept(opened.past.state());
             seq += 1000;
         }
     }

@@ -68,7 +68,7 @@ pub fn settings(folder: &tempfile::TempDir) -> Settings {
     Settings {
         identity: Identity::new(&CLUSTER_KEY),
         origin: Origin { tracker: 1, incarnation: 1 },
-        state: State::new(),
+        past: State::new().into(),
         log: Box::new(log.clone()),
         source: Arc::new(log),
         others: Vec::new(),

@@ -6,7 +6,7 @@ use super::told::Told;
 use groupshare::model::id::{CommandId, OpId, Origin};
 use groupshare::model::op::Op;
 use groupshare::tracker::accept::Change;
-use groupshare::tracker::ledger::{Ledger, Meaning, Submission};
+use groupshare::tracker::ledger::{Ledger, Meaning, Past, Receipt, Submission};
 use groupshare::tracker::state::State;
 use groupshare::wire::error::Refusal;
 
@@ -97,8 +97,14 @@ impl Tracker {
     pub fn start(&mut self, incarnation: u64) {
         self.boots += 1;
         let origin = Origin { tracker: self.number, incarnation };
-        let durable = fold(&self.disk);
-        let ledger = Ledger::new(origin, durable.clone());
+        let mut ops = self.disk.clone();
+        ops.sort_by_key(Op::order);
+        // From a checkpoint, with what is behind it.
+        let checkpoint = ops.len() - ops.len().min(self.boots as usize % 7);
+        let mut past = Past::from(fold(&ops[..checkpoint]));
+        ops.drain(checkpoint..).for_each(|op| past.apply(op));
+        let durable = past.state().clone();
+        let ledger = Ledger::new(origin, past);
         let told = Told::new(&durable, &self.disk);
         let (working, gathering, stuck) = Default::default();
         self.run = Some(Running { origin, ledger, durable, told, working, gathering, stuck });
@@ -146,8 +152,12 @@ impl Tracker {
             return Err("the disk has failed");
         }
         let Running { ledger, durable, .. } = run;
-        let known = || self.disk.iter().filter(|op| op.id.seq <= durable.seen(op.id.origin)).cloned().collect();
-        let received = ledger.receive(ops, || Ok(known())).expect("a tracker made them");
+        let mut receipt = ledger.receive(ops, None).expect("a tracker made them");
+        if let Receipt::TooLate(late) = receipt {
+            let known = self.disk.iter().filter(|op| op.id.seq <= durable.seen(op.id.origin)).cloned().collect();
+            receipt = ledger.receive(late, Some(known)).expect("a tracker made them");
+        }
+        let Receipt::Taken(received) = receipt else { panic!("all ops were there") };
         let batch = if received.is_empty() { run.youngest() } else { Some(&mut run.gathering) };
         let Some(batch) = batch else { return Ok(false) };
         batch.ops.extend(received);

@@ -47,7 +47,7 @@ pub fn check(disk: &dyn Disk) -> Result<(Vec<String>, bool), JournalError> {
 }
 
 fn describe(recovery: &Recovery) -> Vec<String> {
-    let state = &recovery.state;
+    let state = recovery.past.state();
     let digest: String = state.digest().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     vec![
         format!("{} ops up to record {} of batch {}", state.op_count(), recovery.stand.seq, recovery.stand.batch),

@@ -8,6 +8,7 @@ use crate::model::id::Origin;
 use crate::model::op::Op;
 use crate::tracker::checkpoint::{self, Stand};
 use crate::tracker::disk::Disk;
+use crate::tracker::ledger::Past;
 use crate::tracker::state::State;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io;
@@ -34,7 +35,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Recovery {
     /// The fold of all ops.
-    pub state: State,
+    pub past: Past,
     /// The last record, and the highest number of a batch that is in use.
     pub stand: Stand,
     /// Under which origin ops were issued last.
@@ -83,7 +84,7 @@ pub fn recover(disk: &dyn Disk, options: Options) -> Result<Recovery, JournalErr
         true
     })?;
     ops.sort_unstable_by_key(Op::order);
-    ops.iter().for_each(|op| recovery.state.apply(op));
+    ops.into_iter().for_each(|op| recovery.past.apply(op));
     recovery.counted(disk)
 }
 
@@ -92,7 +93,7 @@ pub fn recover(disk: &dyn Disk, options: Options) -> Result<Recovery, JournalErr
 pub fn read(
     disk: &dyn Disk,
     options: Options,
-    fold: impl FnMut(&mut State, Op) -> bool,
+    fold: impl FnMut(&mut Past, Op) -> bool,
 ) -> Result<(Recovery, bool), JournalError> {
     let io = |error| JournalError::Io { path: disk.path(""), doing: "read the folder", error };
     let names = disk.list().map_err(io)?;
@@ -115,10 +116,10 @@ pub fn read(
 }
 
 /// Folds an op on top of all others; false if it does not belong there.
-fn fold_next(state: &mut State, op: Op) -> bool {
-    let next = state.last().is_none_or(|last| last < op.order());
+fn fold_next(past: &mut Past, op: Op) -> bool {
+    let next = past.state().last().is_none_or(|last| last < op.order());
     if next {
-        state.apply(&op);
+        past.apply(op);
     }
     next
 }
@@ -126,7 +127,7 @@ fn fold_next(state: &mut State, op: Op) -> bool {
 impl Recovery {
     fn new() -> Self {
         Self {
-            state: State::new(),
+            past: State::new().into(),
             stand: Stand { seq: 0, batch: 0 },
             origin: None,
             tail: None,
@@ -141,9 +142,9 @@ impl Recovery {
 
     /// Makes sure that no op was left out: the fold takes none that lies behind a gap.
     fn counted(self, disk: &dyn Disk) -> Result<Self, JournalError> {
-        if self.state.op_count() != self.stand.seq {
-            let why =
-                format!("it has {} records, but only {} ops follow each other", self.stand.seq, self.state.op_count());
+        let ops = self.past.state().op_count();
+        if ops != self.stand.seq {
+            let why = format!("it has {} records, but only {ops} ops follow each other", self.stand.seq);
             return Err(JournalError::Damaged { path: disk.path(""), at: 0, why });
         }
         Ok(self)
@@ -154,7 +155,7 @@ impl Recovery {
         for &seq in checkpoints {
             match checkpoint::read(disk, seq) {
                 Ok((stand, state)) => {
-                    (self.stand, self.state, self.checkpoint) = (stand, state, Some(seq));
+                    (self.stand, self.past, self.checkpoint) = (stand, state.into(), Some(seq));
                     return;
                 }
                 Err(why) => {
@@ -171,24 +172,24 @@ impl Recovery {
         disk: &dyn Disk,
         segments: &[u64],
         options: Options,
-        mut fold: impl FnMut(&mut State, Op) -> bool,
+        mut fold: impl FnMut(&mut Past, Op) -> bool,
     ) -> Result<bool, JournalError> {
         let (give, take) = bounded(LOTS_MAX);
         let lots = Lots { give, lot: Vec::new() };
         let reading = Reading { disk, options, lots, stand: self.stand, mended: Vec::new() };
-        let mut state = std::mem::take(&mut self.state);
+        let mut past = std::mem::replace(&mut self.past, State::new().into());
         let read = thread::scope(|scope| {
             let builder = thread::Builder::new().name("journal reader".into());
             let reader = builder.spawn_scoped(scope, move || reading.run(segments)).map_err(JournalError::System)?;
             let in_order = fold_all(take, |op| {
                 self.replayed += 1;
-                fold(&mut state, op)
+                fold(&mut past, op)
             });
             let found = reader.join().unwrap_or_else(|panic| resume_unwind(panic))?;
             Ok((in_order, found))
         });
         let (in_order, found) = read?;
-        self.state = state;
+        self.past = past;
         self.stand = found.stand;
         self.origin = found.tail.as_ref().map(|tail| tail.header.origin);
         self.tail = found.tail;

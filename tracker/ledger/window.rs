@@ -14,6 +14,7 @@ const STEPS_MAX: usize = if cfg!(test) { 4 } else { 16 };
 ///
 /// Invariants: `ops` ascend in the total order; a state at `n` is the fold of all ops before the window and of its first
 /// `n`; there is one at 0.
+#[derive(Debug, Clone)]
 pub(super) struct Window {
     ops: VecDeque<Op>,
     states: VecDeque<(usize, State)>,

@@ -1,0 +1,70 @@
+//! Ops that become durable together, and those who wait for that.
+
+use crate::wire::error::{Code, Refusal};
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What somebody does who wants to know of the outcome of a change without waiting for it.
+pub type Reaction = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
+
+/// Ops that become durable together, and those who want to know of it.
+#[derive(Default)]
+pub(super) struct Batch {
+    progress: Mutex<Progress>,
+    settled: Condvar,
+}
+
+#[derive(Default)]
+struct Progress {
+    outcome: Option<Result<(), Refusal>>,
+    /// Empty once there is an outcome.
+    reactions: Vec<Reaction>,
+}
+
+impl Batch {
+    /// Wakes those who wait; gives the reactions, which are the caller's to run.
+    pub(super) fn settle(&self, outcome: Result<(), Refusal>) -> Vec<Reaction> {
+        let mut progress = self.progress.lock();
+        progress.outcome.get_or_insert(outcome);
+        self.settled.notify_all();
+        std::mem::take(&mut progress.reactions)
+    }
+
+    pub(super) fn wait(&self, longest: Duration) -> Result<(), Refusal> {
+        let deadline = Instant::now() + longest;
+        let mut progress = self.progress.lock();
+        loop {
+            if let Some(outcome) = &progress.outcome {
+                return outcome.clone();
+            }
+            if self.settled.wait_until(&mut progress, deadline).timed_out() {
+                return progress.outcome.clone().unwrap_or_else(|| Err(no_answer(longest)));
+            }
+        }
+    }
+}
+
+/// The refusal of a change whose outcome is not known after this long.
+pub fn no_answer(after: Duration) -> Refusal {
+    let about = format!("the disk has not answered for {} s; the change may still be made", after.as_secs());
+    Refusal::about(Code::Unavailable, about)
+}
+
+/// A change that was accepted and is not durable yet.
+#[must_use]
+pub struct Pending(pub(super) Arc<Batch>);
+
+impl Pending {
+    /// Has this done when the change is durable or was refused after all: at once if that is known, else by the sink.
+    pub fn then(self, reaction: Reaction) {
+        let mut progress = self.0.progress.lock();
+        match progress.outcome.clone() {
+            Some(outcome) => {
+                drop(progress);
+                reaction(outcome);
+            }
+            None => progress.reactions.push(reaction),
+        }
+    }
+}

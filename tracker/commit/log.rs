@@ -1,0 +1,64 @@
+//! Where ops become durable, and where they can be read again.
+
+use crate::model::op::Op;
+use crate::tracker::state::State;
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::Arc;
+
+/// Where ops become durable.
+pub trait OpLog: Send {
+    /// Makes ops durable, in this order and after all earlier ones. On success they survive everything that the log
+    /// promises to survive. On error none of them is kept, or the log fails for good.
+    fn append(&mut self, ops: &[Op]) -> Result<(), AppendError>;
+
+    /// Is told the state that the ops kept so far lead to, once all who have to know were told.
+    fn kept(&mut self, _: &State) {}
+}
+
+/// Why a log did not keep ops. The words go to users and to the console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppendError {
+    /// There is no room; nothing was kept. A later append may succeed.
+    Full(String),
+    /// What the log holds is uncertain; no later append can succeed before a restart.
+    Failed(String),
+}
+
+impl fmt::Display for AppendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AppendError::Full(reason) => write!(f, "{reason}; changes are taken again once there is room"),
+            AppendError::Failed(reason) => write!(f, "{reason}; changes are refused until the tracker is restarted"),
+        }
+    }
+}
+
+impl std::error::Error for AppendError {}
+
+/// Where ops can be read again.
+pub trait OpSource: Send + Sync {
+    /// Gives every op that the log has kept, in the order in which they came, until `take` says that it is enough. There
+    /// may be some among them that are not durable yet, or never will be.
+    ///
+    /// Errors: the log cannot be read, for this reason.
+    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), String>;
+}
+
+/// The log of a tracker that keeps its ops in memory only. Clones are the same log.
+#[derive(Debug, Default, Clone)]
+pub struct MemoryLog(Arc<Mutex<Vec<Op>>>);
+
+impl OpLog for MemoryLog {
+    fn append(&mut self, ops: &[Op]) -> Result<(), AppendError> {
+        self.0.lock().extend_from_slice(ops);
+        Ok(())
+    }
+}
+
+impl OpSource for MemoryLog {
+    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), String> {
+        self.0.lock().iter().cloned().all(take);
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! The end of a batch: what has become durable, and telling those who wait for it.
+
+use super::Reaction;
+use crate::model::op::Op;
+use crate::tracker::state::State;
+use crate::tracker::state::effect::Effect;
+use crate::wire::error::Refusal;
+use std::sync::Arc;
+
+/// A batch that has become durable.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// The durable state from now on.
+    pub after: Arc<State>,
+    /// The ops that led to it, in the order in which they came.
+    pub ops: Vec<Op>,
+    /// What they have caused.
+    pub effects: Vec<Effect>,
+    /// Whether some have their place before ops that were durable: then ids may have other aliases than before.
+    pub late: bool,
+}
+
+/// The end of changes that were waiting for the log.
+pub struct Settled {
+    /// The batch; `None` if the log did not keep it.
+    pub published: Option<Published>,
+    outcome: Result<(), Refusal>,
+    /// The last one first.
+    reactions: Vec<Reaction>,
+}
+
+impl Settled {
+    pub(super) fn new(
+        published: Option<Published>,
+        outcome: Result<(), Refusal>,
+        mut reactions: Vec<Reaction>,
+    ) -> Self {
+        reactions.reverse();
+        Self { published, outcome, reactions }
+    }
+
+    /// Lets everybody react who wanted to, as dropping it does.
+    pub fn react(mut self) {
+        self.let_react();
+    }
+
+    fn let_react(&mut self) {
+        while let Some(reaction) = self.reactions.pop() {
+            reaction(self.outcome.clone());
+        }
+    }
+}
+
+impl Drop for Settled {
+    /// Nobody waits in vain for what is known, even if a panic has kept it from being told.
+    fn drop(&mut self) {
+        self.let_react();
+    }
+}

@@ -1,0 +1,37 @@
+//! What is known at a start, folded: the state, and the end of the fold for ops that come late. Pure.
+
+use super::window::Window;
+use crate::model::op::Op;
+use crate::tracker::state::State;
+
+/// The fold of durable ops.
+#[derive(Debug, Clone)]
+pub struct Past {
+    state: State,
+    window: Window,
+}
+
+impl From<State> for Past {
+    /// A fold of which only the outcome is known: an op that comes late needs all ops there are.
+    fn from(state: State) -> Self {
+        Self { window: Window::new(state.clone()), state }
+    }
+}
+
+impl Past {
+    /// The outcome.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Folds a durable op that comes after all others.
+    pub fn apply(&mut self, op: Op) {
+        self.state.apply(&op);
+        self.window.push(op, &self.state);
+        self.window.trim(&self.state);
+    }
+
+    pub(super) fn into_parts(self) -> (State, Window) {
+        (self.state, self.window)
+    }
+}
