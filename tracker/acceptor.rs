@@ -84,7 +84,8 @@ impl Acceptor {
     }
 
     fn take(&self, stream: TcpStream, addr: SocketAddr) {
-        let Some(seat) = self.seats.take(addr.ip()) else {
+        // A stranger on a reserved seat is turned away once it has shown that it is one.
+        let Some(seat) = self.seats.take(addr.ip()).or_else(|| self.seats.reserve(addr.ip())) else {
             return self.turn_away(stream);
         };
         if let Err((stream, error)) = self.connections.serve(stream, addr.ip(), seat) {

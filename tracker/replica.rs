@@ -3,7 +3,9 @@
 
 mod bell;
 mod dialer;
+mod digest;
 mod feed;
+mod gossip;
 pub mod knowledge;
 mod link;
 mod outgoing;
@@ -17,15 +19,15 @@ pub use roll::{Other, Standing};
 use super::acceptor::Warn;
 use super::state::State;
 use crate::model::id::Origin;
+use digest::Digest;
+use gossip::Gossip;
 use parking_lot::Mutex;
 use roll::Roll;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// The digest of a state is computed when nothing has changed for this long.
-const QUIET: Duration = Duration::from_secs(1);
+use std::time::Instant;
 
 /// Who this tracker is to the others.
 #[derive(Debug, Clone)]
@@ -47,13 +49,8 @@ pub struct Replica {
     roll: Roll,
     warn: Warn,
     digest: Mutex<Digest>,
-}
-
-/// The digest of the durable state, if it is known.
-struct Digest {
-    state: Arc<State>,
-    since: Instant,
-    digest: Option<[u8; 32]>,
+    /// What the operator is told of each of them.
+    gossip: Mutex<BTreeMap<u16, Gossip>>,
 }
 
 impl Replica {
@@ -62,8 +59,8 @@ impl Replica {
     /// Errors: the list of retired trackers cannot be read, for this reason.
     pub fn new(me: Me, feed: Arc<Feed>, warn: Warn) -> std::io::Result<Self> {
         let roll = Roll::new(&me)?;
-        let digest = Digest { state: Arc::default(), since: Instant::now(), digest: None };
-        Ok(Self { me, feed, roll, warn, digest: Mutex::new(digest) })
+        let digest = Mutex::new(Digest::new(Instant::now()));
+        Ok(Self { me, feed, roll, warn, digest, gossip: Mutex::default() })
     }
 
     /// The other trackers and how each is doing.
@@ -84,8 +81,21 @@ impl Replica {
     /// A tracker cannot be reached any more, or still not.
     fn lost(&self, number: u16, why: &str) {
         if self.roll.excuse(number, why) {
-            (self.warn)(&format!("tracker {number} is not connected: {why}"));
+            self.tell(number, format!("tracker {number} is not connected: {why}"));
         }
+    }
+
+    /// Tells the operator that a tracker has come or gone, unless that was so many times of late.
+    fn tell(&self, number: u16, line: String) {
+        let now = Instant::now();
+        let line = self.gossip.lock().entry(number).or_insert_with(|| Gossip::new(now)).tell(line, now);
+        line.iter().for_each(|line| (self.warn)(line));
+    }
+
+    /// Tells the operator what has waited for long enough.
+    pub fn sweep(&self, now: Instant) {
+        let due: Vec<String> = self.gossip.lock().values_mut().filter_map(|gossip| gossip.due(now)).collect();
+        due.iter().for_each(|line| (self.warn)(line));
     }
 
     /// Has all links look at once for what there is to say; false if there is no link.
@@ -98,16 +108,11 @@ impl Replica {
         self.roll.end_all();
     }
 
-    /// The digest of the durable state, once nothing has changed for [`QUIET`]. It takes its time on a large state, and is
-    /// computed once for each.
+    /// The digest of the durable state, once it has been at rest. `None` also while another link computes it.
     fn digest(&self, state: &Arc<State>, now: Instant) -> Option<[u8; 32]> {
-        let mut known = self.digest.lock();
-        if !Arc::ptr_eq(&known.state, state) {
-            *known = Digest { state: Arc::clone(state), since: now, digest: None };
-        }
-        if known.digest.is_none() && now.saturating_duration_since(known.since) >= QUIET {
-            known.digest = Some(state.digest());
-        }
-        known.digest
+        self.digest.try_lock()?.of(state, now, |state| {
+            let begun = Instant::now();
+            (state.digest(), begun.elapsed())
+        })
     }
 }

@@ -351,6 +351,7 @@ impl Housekeeper {
     fn sweep(&mut self, now: Instant) {
         self.core.presence.sweep(now);
         self.acceptor.sweep(now);
+        self.core.replica.sweep(now);
         let trouble = self.core.committer.trouble().map(|trouble| trouble.to_string());
         if trouble != self.trouble {
             (self.warn)(trouble.as_deref().unwrap_or("changes are saved again"));

@@ -60,7 +60,7 @@ struct Login {
 
 /// Serves a connection until it ends. Its outgoing half goes to `line` for whoever wants to end it.
 pub fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, line: &Line) {
-    let keys = match hello::accept(stream, &core.identity) {
+    let keys = match hello::accept(stream, &core.identity, seat.is_reserved()) {
         Ok(Accepted::Client(keys)) => keys,
         Ok(Accepted::Tracker(keys)) => {
             serve_tracker(&core, stream, keys, seat);
@@ -95,7 +95,7 @@ impl Drop for Session {
 /// Serves another tracker, on a thread whose stack is deep enough to fold ops on.
 fn serve_tracker(core: &Core, stream: &Arc<TcpStream>, keys: StatelessTransportState, mut seat: Seat) {
     thread::scope(|scope| {
-        let greeted = || seat.set_logged_in(true);
+        let greeted = || seat.give_to_tracker();
         let serve = move || replica::serve(core, stream, keys, None, greeted);
         let thread = thread::Builder::new().name("link".into()).spawn_scoped(scope, serve);
         // Why it has ended is told by the replica. Without a thread the other tracker calls again.

@@ -239,10 +239,29 @@ pub enum Accepted {
 pub fn tracker_accepts(
     stream: &mut (impl Read + Write),
     private: &Secret,
+    link: &(KeyId, Secret),
+) -> Result<Accepted, HandshakeError> {
+    accept_at_tracker(stream, Some(private), link)
+}
+
+/// Accepts another tracker at a tracker that takes no more clients, who are told so.
+pub fn full_tracker_accepts(
+    stream: &mut (impl Read + Write),
+    link: &(KeyId, Secret),
+) -> Result<Accepted, HandshakeError> {
+    accept_at_tracker(stream, None, link)
+}
+
+fn accept_at_tracker(
+    stream: &mut (impl Read + Write),
+    private: Option<&Secret>,
     (link_id, link_key): &(KeyId, Secret),
 ) -> Result<Accepted, HandshakeError> {
     match read_preface(stream)? {
-        Some(Dialect::ClientTracker) => accept_client(stream, private).map(Accepted::Client),
+        Some(Dialect::ClientTracker) => match private {
+            Some(private) => accept_client(stream, private).map(Accepted::Client),
+            None => turn_away(stream, Code::Busy),
+        },
         Some(Dialect::TrackerTracker) => {
             if read_key_id(stream)? != *link_id {
                 return turn_away(stream, Code::OtherCluster);

@@ -90,7 +90,7 @@ pub fn serve(
         let _ = sender.send(UNASKED, &Link::refused(&refusal));
         return Err(refusal.to_string());
     }
-    (core.replica.warn)(&format!("tracker {number} is connected"));
+    core.replica.tell(number, format!("tracker {number} is connected"));
     let ended = if called.is_none() { hello().map_err(|e| words(&e)) } else { Ok(()) };
     let ended = ended.and_then(|()| exchange(core, number, &live, &mut receiver));
     sender.end();

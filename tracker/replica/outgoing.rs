@@ -1,6 +1,7 @@
 //! What goes out on a link: ops that the other tracker lacks, then who is online here, then how far this tracker is.
 
 use super::Replica;
+use super::digest::QUIET;
 use super::roll::Live;
 use crate::model::digest::InfoHash;
 use crate::model::op::{Op, OpBody};
@@ -240,11 +241,11 @@ impl<'a> Outgoing<'a> {
             let due = *at + if news { HAVE_PAUSE } else { HAVE_INTERVAL };
             if now < due {
                 // The digest may be known before the next `Have` is due.
-                return Ok(if digest.is_none() { due.min(now + super::QUIET) } else { due });
+                return Ok(if digest.is_none() { due.min(now + QUIET) } else { due });
             }
         }
         self.send(&Link::Have { seen: seen(&state), digest })?;
         self.said = Some((now, state, digest.is_some()));
-        Ok(now + if digest.is_none() { super::QUIET } else { HAVE_INTERVAL })
+        Ok(now + if digest.is_none() { QUIET } else { HAVE_INTERVAL })
     }
 }

@@ -128,7 +128,8 @@ impl Entry {
 pub(super) struct Roll {
     own: u16,
     inner: Mutex<Inner>,
-    file: PathBuf,
+    /// Where the retired are kept; locked while they are written.
+    file: Mutex<PathBuf>,
 }
 
 struct Inner {
@@ -160,7 +161,7 @@ impl Roll {
             accused: String::new(),
         };
         retired.into_iter().for_each(|number| inner.retire(number));
-        Ok(Self { own: me.origin.tracker, inner: Mutex::new(inner), file: me.retired.clone() })
+        Ok(Self { own: me.origin.tracker, inner: Mutex::new(inner), file: Mutex::new(me.retired.clone()) })
     }
 
     /// A tracker is connected from now on. An older link with the same program is ended. Refusals: `TrackerNumber` if
@@ -214,11 +215,11 @@ impl Roll {
     }
 
     pub(super) fn retire(&self, number: u16) -> io::Result<()> {
-        let mut inner = self.inner.lock();
-        let mut retired = inner.retired.clone();
+        let file = self.file.lock();
+        let mut retired = self.inner.lock().retired.clone();
         retired.insert(number);
-        write(&self.file, &retired)?;
-        inner.retire(number);
+        write(&file, &retired)?;
+        self.inner.lock().retire(number);
         Ok(())
     }
 

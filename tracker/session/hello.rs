@@ -2,27 +2,38 @@
 
 use super::super::identity::Identity;
 use crate::wire::conn::{HANDSHAKE_DEADLINE, Timed};
-use crate::wire::handshake::{Accepted, HandshakeError, tracker_accepts};
-use std::io;
+use crate::wire::channel::refusal_in_clear;
+use crate::wire::error::Code;
+use crate::wire::handshake::{Accepted, HandshakeError, full_tracker_accepts, tracker_accepts};
+use std::io::{self, Write};
 use std::net::TcpStream;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Stack of the thread in bytes. It uses 24 KiB; the rest keeps the C library from giving the stack, with memory in it
 /// that was used, to the next connection's thread: it reuses stacks of up to four times the size asked for.
 const STACK_LEN: usize = 1024 * 1024;
 
-/// Accepts a client or another tracker. The key agreement goes deeper into the stack than anything that follows, and what a thread has
+/// Who sits on a seat that is reserved for trackers has to begin within this time: trackers say at once who they are.
+const RESERVED_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Accepts a client or another tracker, on a `reserved` seat another tracker only. The key agreement goes deeper into the stack than anything that follows, and what a thread has
 /// used of its stack stays in memory until it ends; so it is done by another thread than the one that stays with the
 /// connection, which costs 6 KiB less for every idle client.
-pub(super) fn accept(stream: &TcpStream, identity: &Identity) -> Result<Accepted, HandshakeError> {
-    let until = Instant::now() + HANDSHAKE_DEADLINE;
+pub(super) fn accept(stream: &TcpStream, identity: &Identity, reserved: bool) -> Result<Accepted, HandshakeError> {
+    let deadline = if reserved { RESERVED_DEADLINE } else { HANDSHAKE_DEADLINE };
+    let until = Instant::now() + deadline;
     // Whoever connects and says nothing takes up no second thread.
-    stream.set_read_timeout(Some(HANDSHAKE_DEADLINE))?;
-    if stream.peek(&mut [0])? == 0 {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-    }
-    let shake = || shake(stream, identity, until);
+    stream.set_read_timeout(Some(deadline))?;
+    match stream.peek(&mut [0]) {
+        Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+        Err(error) if reserved => {
+            (&*stream).write_all(&refusal_in_clear(Code::Busy))?;
+            return Err(error.into());
+        }
+        peeked => peeked?,
+    };
+    let shake = || shake(stream, identity, reserved, until);
     thread::scope(|scope| {
         match thread::Builder::new().name("hello".into()).stack_size(STACK_LEN).spawn_scoped(scope, shake) {
             Ok(thread) => thread.join().unwrap_or(Err(HandshakeError::Crypto)),
@@ -35,7 +46,15 @@ pub(super) fn accept(stream: &TcpStream, identity: &Identity) -> Result<Accepted
 /// Not to be inlined: what it keeps on the stack would be kept there by its caller otherwise, for as long as the
 /// connection lasts.
 #[inline(never)]
-fn shake(stream: &TcpStream, identity: &Identity, until: Instant) -> Result<Accepted, HandshakeError> {
+fn shake(
+    stream: &TcpStream,
+    identity: &Identity,
+    reserved: bool,
+    until: Instant,
+) -> Result<Accepted, HandshakeError> {
     let mut timed = Timed::new(stream, until.saturating_duration_since(Instant::now()));
+    if reserved {
+        return full_tracker_accepts(&mut timed, &identity.link_key());
+    }
     tracker_accepts(&mut timed, identity.static_key(), &identity.link_key())
 }
