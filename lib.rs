@@ -38,6 +38,7 @@ pub mod tracker {
     pub mod herald;
     pub mod identity;
     pub mod journal;
+    pub mod laggards;
     pub mod ledger;
     pub mod manifests;
     pub mod password;

@@ -100,7 +100,10 @@ fn measure_empty(temp: &Path) {
     let again = tracker(temp, 3, 0, &[(1, full.addr)]);
     let took = all_know(&[&again], known, start);
     let manifests = &again.server.core().manifests;
-    assert!(contents.iter().all(|content| manifests.has(content.info_hash).is_ok_and(|here| here)), "a manifest is missing");
+    assert!(
+        contents.iter().all(|content| manifests.has(content.info_hash).is_ok_and(|here| here)),
+        "a manifest is missing"
+    );
     println!("the same with {SHARES} manifests: {took:.2?}");
 }
 

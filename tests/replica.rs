@@ -11,6 +11,7 @@ use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::commit::{MemoryLog, OpLog};
 use groupshare::tracker::data_dir::DataDir;
 use groupshare::tracker::replica::{Other, Standing};
+use groupshare::tracker::seats::Caps;
 use groupshare::tracker::server::{Server, Settings};
 use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{Reply, Request};
@@ -297,6 +298,18 @@ fn a_link_that_was_busy_while_the_feed_went_past_it_goes_on() {
     send_ops(&sender, (1..=20_000).map(|seq| account(2, seq, known + seq)));
     wait_until("all are taken", || one.server.core().state().op_count() == known + 20_000);
     hear_count(&mut receiver, known + 20_000);
+}
+
+#[test]
+fn strangers_that_have_taken_all_seats_keep_no_trackers_from_each_other() {
+    let one = TestTracker::start_with(|settings| settings.caps = Caps { total: 2, early: 2, per_address: 2 });
+    let mut strangers = ["alice", "bob"].map(|name| one.user(name));
+    assert!(Client::try_connect(one.addr).is_err(), "no seat is left");
+    let two = tracker(2, &[(1, one.addr)]);
+    wait_until("they are connected", || knows(&two, "alice") && knows(&two, "bob"));
+    strangers[0].create_group("lab");
+    wait_until("the group is known", || two.server.core().state().group_count() == 1);
+    assert!(Client::try_connect(one.addr).is_err(), "still no seat for a stranger");
 }
 
 #[test]

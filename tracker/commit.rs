@@ -270,8 +270,8 @@ impl Shared {
             MutexGuard::unlocked(&mut lead, thread::yield_now);
         }
         let ops = std::mem::take(&mut lead.ops);
-        let Meaning { effects, late } = lead.ledger.cut(&ops);
-        let published = Published { after: Arc::new(lead.ledger.state().clone()), ops, effects, late };
+        let Meaning { effects, aliased, .. } = lead.ledger.cut(&ops);
+        let published = Published { after: Arc::new(lead.ledger.state().clone()), ops, effects, aliased };
         let batch = std::mem::take(&mut lead.batch);
         lead.writing = Some(Arc::clone(&batch));
         Some((published, batch))
@@ -513,7 +513,7 @@ mod tests {
             (0..2).map(|_| bench.published.recv_timeout(COMMIT_WAIT_MAX).expect("a batch")).collect();
         let group = GroupRef(first.id);
         let joined = Effect { to: founder, what: Told::Joined { group } };
-        assert!(published[1].late && published[1].effects.contains(&joined));
+        assert!(published[1].aliased && published[1].effects.contains(&joined));
         let groups = published[1].effects.iter().filter_map(|effect| match effect.what {
             Told::Joined { group } => Some(group),
             _ => None,
@@ -699,7 +699,8 @@ mod tests {
         log.append(&[kept]).expect("memory");
         let ((asks, asked), (lets, let_go)) = (unbounded(), unbounded());
         let source = Arc::new(Slow(asks, let_go, log.clone()));
-        let committer = Committer::start(ORIGIN, state, Box::new(log), source, Box::new(Settled::react)).expect("starts");
+        let committer =
+            Committer::start(ORIGIN, state, Box::new(log), source, Box::new(Settled::react)).expect("starts");
         thread::scope(|scope| {
             let (committer, (tells, told)) = (&committer, unbounded());
             let receiving = scope.spawn(move || committer.receive(vec![early]));

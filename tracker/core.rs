@@ -2,6 +2,7 @@
 
 use super::commit::{Committer, OpSource};
 use super::identity::Identity;
+use super::laggards::Laggards;
 use super::manifests::Manifests;
 use super::password::Passwords;
 use super::presence::{Presence, Risen};
@@ -27,6 +28,8 @@ pub struct Core {
     pub presence: Presence,
     /// Who is logged in at this tracker.
     pub roster: Roster,
+    /// Connections that had no room for what was to be said.
+    pub laggards: Arc<Laggards>,
     /// Lists of files and pieces.
     pub manifests: Manifests,
     /// Checks passwords.

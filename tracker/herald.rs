@@ -9,15 +9,19 @@ use crate::model::id::{GroupRef, UserRef};
 use crate::wire::client_tracker::Reply;
 use crate::wire::conn;
 use crate::wire::frame::UNASKED;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// Batches that may wait; behind that many, further changes wait too.
 const BATCHES_MAX: usize = 1024;
+
+/// How often a socket without room is looked at again.
+const ROOM_PAUSE: Duration = Duration::from_millis(10);
 
 /// Where the committer leaves its batches, and where the herald takes them. The herald ends when the committer does.
 pub fn channel() -> (Sender<Settled>, Receiver<Settled>) {
@@ -30,7 +34,18 @@ pub fn channel() -> (Sender<Settled>, Receiver<Settled>) {
 pub fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("herald".into()).spawn(move || {
         let mut herald = Herald { core, queued: Vec::new() };
-        for settled in batches {
+        loop {
+            let settled = if herald.core.laggards.is_empty() {
+                batches.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                batches.recv_timeout(ROOM_PAUSE)
+            };
+            herald.core.laggards.flush();
+            let settled = match settled {
+                Ok(settled) => settled,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             if catch_unwind(AssertUnwindSafe(|| herald.tell(settled))).is_err() {
                 // What somebody was to be told is not known any more. Whoever comes again is told how things are.
                 herald.queued.clear();
@@ -61,7 +76,7 @@ impl Herald {
         let core = Arc::clone(&self.core);
         // Keys and passwords go by the newest state, which may be ahead of the batch: what is told last must hold.
         let newest = core.state();
-        if batch.late {
+        if batch.aliased {
             // Other ids may be the canonical ones now.
             core.presence.rekey(|id| newest.canonical(id));
             core.roster.end_where(|user| newest.canonical(user.0) != user.0);
@@ -137,6 +152,7 @@ impl Herald {
     }
 
     fn flush(&mut self) {
-        self.queued.drain(..).for_each(|sender| sender.flush());
+        let laggards = &self.core.laggards;
+        self.queued.drain(..).for_each(|sender| laggards.flush_on(&sender));
     }
 }

@@ -46,6 +46,8 @@ pub struct Meaning {
     pub effects: Vec<Effect>,
     /// Whether one of them comes before an op that was known: then anything may be different from before.
     pub late: bool,
+    /// Whether ids may have other aliases than before.
+    pub aliased: bool,
 }
 
 /// The ledger of one tracker.
@@ -155,10 +157,13 @@ impl Ledger {
     pub fn cut(&mut self, ops: &[Op]) -> Meaning {
         let News { since, effects, late } = std::mem::replace(&mut self.news, News::new(self.state.clone()));
         match late {
-            None => Meaning { effects, late: false },
+            None => {
+                let aliased = since.alias_count() != self.state.alias_count();
+                Meaning { effects, late: false, aliased }
+            }
             Some(mut candidates) => {
                 ops.iter().for_each(|op| candidates.note(op));
-                Meaning { effects: between(&since, &self.state, candidates), late: true }
+                Meaning { effects: between(&since, &self.state, candidates), late: true, aliased: true }
             }
         }
     }

@@ -388,7 +388,8 @@ mod tests {
         assert!(read == bytes);
         assert_eq!(manifests.read(content.info_hash, u32::MAX).expect("readable").expect("here").1, []);
         assert_eq!(file_count(&temp), 1);
-        let reopened = Manifests::open(temp.path(), &HashSet::from([content.info_hash]), &HashSet::new()).expect("opened");
+        let reopened =
+            Manifests::open(temp.path(), &HashSet::from([content.info_hash]), &HashSet::new()).expect("opened");
         let facts = reopened.facts(content.info_hash).expect("readable").expect("here");
         assert!(facts.agree_with(&FileName::parse("big.bin").expect("a name"), &content));
     }
@@ -456,7 +457,8 @@ mod tests {
         let (bytes, content) = manifest("a", 100);
         put(&manifests, &mut None, part(&content, &bytes, 0..bytes.len())).expect("valid");
         fs::write(temp.path().join(content.info_hash.to_string()), &bytes[1..]).expect("writable");
-        let manifests = Manifests::open(temp.path(), &HashSet::from([content.info_hash]), &HashSet::new()).expect("opened");
+        let manifests =
+            Manifests::open(temp.path(), &HashSet::from([content.info_hash]), &HashSet::new()).expect("opened");
         assert_eq!(manifests.facts(content.info_hash), Ok(None));
         assert!(!manifests.has(content.info_hash).expect("readable"));
     }

@@ -105,8 +105,9 @@ impl Presence {
         self.change(|register| register.drop_where(user, |other, _| other == share));
     }
 
-    /// Ids of shares and groups mean others since ops came late: swarms that turned out to be of one share become one,
-    /// in which a client that was in both keeps what is more. Looks at all swarms.
+    /// Ids mean others than before: swarms that turned out to be of one share become one, in which a client that was in
+    /// both keeps what is more, and what other trackers told of users that turned out to be others is void. Looks at all
+    /// swarms.
     pub fn rekey(&self, canonical: impl Fn(OpId) -> OpId) {
         self.change(|register| register.rekey(canonical));
     }
@@ -642,6 +643,25 @@ mod tests {
         assert_eq!(changes, expected.concat(), "told anew, since others may still know two shares");
         presence.told_offline(2, far);
         assert_eq!(presence.holder_counts([a.0].into_iter()), [2]);
+    }
+
+    #[test]
+    fn a_user_that_turned_out_to_be_another_leaves_no_client_behind() {
+        let now = Instant::now();
+        let (presence, t) = online(now, &[key(9, 9)]);
+        let share = share(10);
+        presence.hold(&t[0], share, &exactly(&[0, 0])).expect("valid");
+        for user in [1, 2] {
+            presence.told_online(2, key(user, 5), Some(addr(7)), now);
+            presence.told_holds(2, key(user, 5), share, &all(), now);
+        }
+        presence.rekey(|id| if id == op(1) { op(2) } else { id });
+        assert_eq!(presence.peers(share.0, t[0].key).len(), 1);
+        // The tracker tells that the old login is over, by the id that is known now, and of the next one.
+        presence.told_offline(2, key(2, 5));
+        assert_eq!(presence.peers(share.0, t[0].key), []);
+        presence.told_online(2, key(2, 5), Some(addr(7)), now);
+        assert_eq!(presence.client_counts([1, 2].map(|user| UserRef(op(user))).into_iter()), [0, 1]);
     }
 
     #[test]

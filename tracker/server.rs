@@ -199,6 +199,7 @@ impl Server {
             replica,
             presence: Presence::new(),
             roster: Roster::new(),
+            laggards: Arc::default(),
             manifests,
             passwords,
             throttle: Throttle::new(settings.paces),
@@ -351,6 +352,7 @@ impl Housekeeper {
     fn sweep(&mut self, now: Instant) {
         self.core.presence.sweep(now);
         self.acceptor.sweep(now);
+        self.core.laggards.flush();
         self.core.replica.sweep(now);
         let trouble = self.core.committer.trouble().map(|trouble| trouble.to_string());
         if trouble != self.trouble {

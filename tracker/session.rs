@@ -73,7 +73,7 @@ pub fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, l
         return;
     };
     line.open(Arc::clone(&sender));
-    let owed = Owed::new(Arc::clone(&sender));
+    let owed = Owed::new(Arc::clone(&sender), Arc::clone(&core.laggards));
     let ip = ip.to_canonical();
     let mut session = Session { core, sender, ip, seat, login: None, upload: None, welcome: None, pending: None, owed };
     while session.turn(&mut receiver) {}

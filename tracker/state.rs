@@ -239,6 +239,11 @@ impl State {
         id
     }
 
+    /// How many ids stand for others. As long as ops come in their order, none ceases to.
+    pub fn alias_count(&self) -> usize {
+        self.aliases.len()
+    }
+
     fn made(&self, id: OpId) -> Option<Made> {
         let id = self.canonical(id);
         let index = usize::try_from(id.seq.checked_sub(1)?).ok()?;

@@ -424,18 +424,24 @@ impl Sender {
 
     /// Writes waiting pushes without waiting, unless somebody else is writing, who will do it then.
     pub fn flush(&self) {
-        while !self.pushes.lock().is_empty() {
-            let Some(mut outgoing) = self.outgoing.try_lock() else {
-                return;
-            };
+        if !self.pushes.lock().is_empty() {
+            self.flush_rest();
+        }
+    }
+
+    /// The same with what had no room before; whether something may be left.
+    pub fn flush_rest(&self) -> bool {
+        loop {
+            let Some(mut outgoing) = self.outgoing.try_lock() else { return true };
             let room = self.write_pushes(&mut outgoing);
             if !self.bulk {
                 outgoing.sealer.release();
             }
-            if !room {
-                return;
-            }
             // The lock is free again before the queue is looked at once more, so that no push is left behind.
+            drop(outgoing);
+            if !room || self.pushes.lock().is_empty() {
+                return !room && !self.is_over();
+            }
         }
     }
 

@@ -11,13 +11,13 @@ pub type Reaction = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
 /// Ops that become durable together, and those who want to know of it.
 #[derive(Default)]
 pub(super) struct Batch {
-    progress: Mutex<Progress>,
+    pub(super) progress: Mutex<Progress>,
     settled: Condvar,
 }
 
 #[derive(Default)]
-struct Progress {
-    outcome: Option<Result<(), Refusal>>,
+pub(super) struct Progress {
+    pub(super) outcome: Option<Result<(), Refusal>>,
     /// Empty once there is an outcome.
     reactions: Vec<Reaction>,
 }

@@ -16,8 +16,8 @@ pub struct Published {
     pub ops: Vec<Op>,
     /// What they have caused.
     pub effects: Vec<Effect>,
-    /// Whether some have their place before ops that were durable: then ids may have other aliases than before.
-    pub late: bool,
+    /// Whether ids may have other aliases than before.
+    pub aliased: bool,
 }
 
 /// The end of changes that were waiting for the log.

@@ -357,6 +357,13 @@ impl Register {
         gone
     }
 
+    /// Clients of other trackers whose user turned out to be another: their logins are ended there, and they come again.
+    fn leave_renamed_users(&mut self, canonical: impl Fn(OpId) -> OpId) {
+        let told = self.tellers.iter().flat_map(|(&home, teller)| teller.told.iter().map(move |&key| (home, key)));
+        let gone: Vec<_> = told.filter(|(_, key)| canonical(key.user.0) != key.user.0).collect();
+        gone.into_iter().for_each(|(home, key)| self.told_offline(home, key));
+    }
+
     /// Where shares are about to become one of which a tracker has told the one anew and the other not yet, what it told
     /// of the other long ago is void: it would be taken for what was told anew.
     fn leave_doubtful_twins(&mut self, canonical: impl Fn(OpId) -> OpId) {
@@ -385,6 +392,7 @@ impl Register {
     }
 
     pub(super) fn rekey(&mut self, canonical: impl Fn(OpId) -> OpId) {
+        self.leave_renamed_users(&canonical);
         self.leave_doubtful_twins(&canonical);
         self.tellers.values_mut().for_each(|teller| teller.rekey(&canonical));
         let claims = self.clients.values_mut().flat_map(|client| &mut client.claims);

@@ -1,8 +1,8 @@
 //! How a connection begins: the handshake, on a thread that ends with it.
 
 use super::super::identity::Identity;
-use crate::wire::conn::{HANDSHAKE_DEADLINE, Timed};
 use crate::wire::channel::refusal_in_clear;
+use crate::wire::conn::{HANDSHAKE_DEADLINE, Timed};
 use crate::wire::error::Code;
 use crate::wire::handshake::{Accepted, HandshakeError, full_tracker_accepts, tracker_accepts};
 use std::io::{self, Write};
@@ -46,12 +46,7 @@ pub(super) fn accept(stream: &TcpStream, identity: &Identity, reserved: bool) ->
 /// Not to be inlined: what it keeps on the stack would be kept there by its caller otherwise, for as long as the
 /// connection lasts.
 #[inline(never)]
-fn shake(
-    stream: &TcpStream,
-    identity: &Identity,
-    reserved: bool,
-    until: Instant,
-) -> Result<Accepted, HandshakeError> {
+fn shake(stream: &TcpStream, identity: &Identity, reserved: bool, until: Instant) -> Result<Accepted, HandshakeError> {
     let mut timed = Timed::new(stream, until.saturating_duration_since(Instant::now()));
     if reserved {
         return full_tracker_accepts(&mut timed, &identity.link_key());

@@ -1,0 +1,94 @@
+//! What clients are told, where something is in the way: an error of the program, a connection without room.
+
+mod common;
+
+use common::{TestTracker, command, group, user, wait_until};
+use groupshare::model::id::{OpId, Origin, ShareRef, UserRef};
+use groupshare::model::op::{Op, OpBody, PasswordHash};
+use groupshare::tracker::accept::Change;
+use groupshare::tracker::commit::{AppendError, OpLog};
+use groupshare::wire::client_tracker::{MANIFEST_PART_MAX, Reply, Request};
+use groupshare::wire::codec::Blob;
+use groupshare::wire::frame::UNASKED;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// A log that keeps nothing for as long as the test holds the lock.
+struct Gate(Arc<Mutex<()>>);
+
+impl OpLog for Gate {
+    fn append(&mut self, _: &[Op]) -> Result<(), AppendError> {
+        drop(self.0.lock());
+        Ok(())
+    }
+}
+
+#[test]
+fn after_an_error_of_the_program_clients_come_again_and_are_told_of_changes() {
+    let gate: Arc<Mutex<()>> = Arc::default();
+    let tracker = TestTracker::start_with(|settings| settings.log = Box::new(Gate(Arc::clone(&gate))));
+    let (mut alice, mut bob) = (tracker.user("alice"), tracker.user("bob"));
+    alice.create_group("lab");
+    bob.join("lab");
+    let carol = Change::CreateUser { name: user("carol"), password: PasswordHash("none".into()) };
+    let held = gate.lock();
+    let (_, pending) = tracker.server.core().committer.begin(command(), &carol).expect("accepted");
+    pending.expect("not durable yet").then(Box::new(|_| panic!("as the test wants it")));
+    // Of this one, who waits in the same batch, nobody knows what was to be told.
+    let asked = bob.send(&Request::CreateGroup { command: command(), group: group("club") });
+    drop(held);
+    alice.until_end();
+    let answers = bob.until_end();
+    assert!(answers.iter().all(|(id, _)| *id == UNASKED || *id == asked));
+    let (mut alice, mut bob) = (tracker.client(), tracker.client());
+    alice.log_in("alice");
+    bob.log_in("bob");
+    alice.accept("lab", "bob");
+    wait_until("bob has the key", || bob.all_pushed().iter().any(|push| matches!(push, Reply::NewKey { .. })));
+}
+
+#[test]
+fn an_answer_that_met_a_full_connection_comes_as_soon_as_there_is_room() {
+    let tracker = TestTracker::start();
+    let mut alice = tracker.user("alice");
+    let state = tracker.server.core().state();
+    let senders = tracker.server.core().roster.senders(state.user_named(&user("alice")).expect("there"));
+    let part = Blob::new(vec![0; MANIFEST_PART_MAX]).expect("short");
+    let long = Reply::ManifestPart { total: 0, part };
+    // More than sockets hold.
+    (0..40).for_each(|_| senders[0].push(&long));
+    let asked = alice.send(&Request::CreateGroup { command: command(), group: group("lab") });
+    wait_until("the group is there", || tracker.server.core().state().group_count() == 1);
+    assert!(matches!(alice.reply(asked), Reply::Done {}));
+}
+
+#[test]
+fn members_are_found_under_the_share_that_theirs_turned_out_to_be() {
+    let tracker = TestTracker::start();
+    let (mut alice, mut bob) = (tracker.user("alice"), tracker.user("bob"));
+    alice.create_group("lab");
+    bob.join("lab");
+    alice.accept("lab", "bob");
+    let (bytes, content) = common::manifest("film.mkv", 3, 1);
+    alice.put_manifest("lab", &bytes, &content);
+    let first = alice.share("lab", "film.mkv", &content).share;
+    bob.announce(4002);
+    bob.hold(first, common::all_pieces());
+    alice.done(Request::StopShare { command: command(), group: group("lab"), name: common::file("film.mkv") });
+    let second = alice.share("lab", "film.mkv", &content).share;
+    assert_ne!(first, second);
+    // At another tracker, where the first one was still there, bob has joined it.
+    let state = tracker.server.core().state();
+    let user = state.user_named(&user("bob")).expect("there");
+    join(&tracker, first, user);
+    wait_until("bob is found", || alice.peers(second).iter().any(|peer| peer.addr.port() == 4002));
+}
+
+/// Another tracker has let a user share something, after everything that is known here.
+fn join(tracker: &TestTracker, share: ShareRef, user: UserRef) {
+    let core = tracker.server.core();
+    let id = OpId { origin: Origin { tracker: 2, incarnation: 1 }, seq: 1 };
+    let body = OpBody::JoinShare { share, user };
+    let op = Op { id, lamport: core.state().lamport() + 1, command: command(), body };
+    core.committer.receive(vec![op]).expect("taken");
+}
