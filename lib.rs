@@ -71,6 +71,8 @@ pub mod client {
     pub mod found;
     pub mod hashing;
     mod hidden;
+    pub mod json_command;
+    pub mod json_report;
     pub mod keyring;
     pub mod limit;
     pub mod limit_downlink;

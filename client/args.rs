@@ -2,6 +2,7 @@
 
 use super::limit::Limit;
 use super::swarm::WORKERS_MAX;
+use super::voice::Manner;
 use crate::model::address::parse_address;
 use crate::model::digest::Fingerprint;
 use crate::model::escape::excerpt;
@@ -46,8 +47,8 @@ pub struct Args {
     pub accept_fingerprint: Option<Fingerprint>,
     /// The commands to carry out in place of those on standard input; none: standard input is read.
     pub exec: Vec<String>,
-    /// Whether only results and failures are said.
-    pub quiet: bool,
+    /// How everything is said.
+    pub manner: Manner,
 }
 
 /// Why a command line cannot be followed; one line.
@@ -106,7 +107,7 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
         workers: workers(&matches)?,
         accept_fingerprint: accept_fingerprint(&matches)?,
         exec: matches.opt_strs("exec"),
-        quiet: matches.opt_present("quiet"),
+        manner: Manner { quiet: matches.opt_present("quiet"), json: matches.opt_present("json") },
     }))
 }
 
@@ -119,6 +120,7 @@ fn options() -> Options {
          times (what stands here is visible to other users of the machine: leave passwords out)",
         "COMMAND",
     );
+    options.optflag("", "json", "speak JSON, for programs: docs/JSON.md says how");
     options.optflag("", "quiet", "say only results and what has failed");
     options.optopt("", "announce", "tell other members this address instead of the one the tracker sees", "IP:PORT");
     options.optopt(
@@ -239,13 +241,14 @@ mod tests {
         assert_eq!(args.tracker_info, PathBuf::from("tracker_info.txt"));
         assert_eq!((args.announce, args.state_dir, args.accept_fingerprint), (None, None, None));
         assert_eq!((args.upload_limit, args.download_limit), (Limit::NONE, Limit::NONE));
-        assert_eq!((args.exec, args.quiet), (vec![], false));
+        assert_eq!((args.exec, args.manner), (vec![], Manner::default()));
     }
 
     #[test]
     fn commands_are_taken_in_the_order_in_which_they_are_given() {
         let args = args(&["--exec", "login bob", "127.0.0.1:1", "--quiet", "--exec=list_groups", "--exec", ""]);
-        assert_eq!((args.exec, args.quiet), (vec!["login bob".into(), "list_groups".into(), String::new()], true));
+        assert_eq!(args.exec, ["login bob", "list_groups", ""]);
+        assert_eq!(args.manner, Manner { quiet: true, json: false });
     }
 
     #[test]
@@ -331,6 +334,7 @@ mod tests {
         for word in [
             "Usage: client",
             "--exec COMMAND",
+            "--json",
             "--quiet",
             "--announce IP:PORT",
             "--state-dir DIR",

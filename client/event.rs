@@ -1,6 +1,6 @@
 //! What happens beside the commands, as values; and in words, as a line for a person.
 
-use super::progress;
+use super::progress::{self, DownloadStatus};
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
 use std::net::SocketAddr;
@@ -21,6 +21,8 @@ pub enum Event {
         /// Bytes in all.
         total: u64,
     },
+    /// How far a running download is; only programs are told.
+    DownloadProgress(DownloadStatus),
     /// A download is complete.
     DownloadCompleted {
         /// From which group.
@@ -138,6 +140,7 @@ impl Event {
             Event::Listening(_)
             | Event::Uploading
             | Event::Hashed { .. }
+            | Event::DownloadProgress(_)
             | Event::DownloadContinued { .. }
             | Event::JoinRequested { .. }
             | Event::Notice(_)
@@ -148,9 +151,10 @@ impl Event {
         }
     }
 
-    /// The line that a person is shown.
-    pub fn line(&self) -> String {
-        match self {
+    /// The line that a person is shown, if one is.
+    pub fn line(&self) -> Option<String> {
+        Some(match self {
+            Event::DownloadProgress(_) => return None,
             Event::Listening(addr) => format!("Listening for other members on {addr}"),
             Event::Uploading => "Uploading...".to_owned(),
             Event::Hashed { done, total } => {
@@ -180,7 +184,7 @@ impl Event {
             }
             Event::ShareLost { group, file, why } => format!("{file} is not shared in {group} any more: {why}"),
             Event::Warning(what) => what.clone(),
-        }
+        })
     }
 }
 

@@ -2,11 +2,13 @@
 
 use super::command::{Command, Question, Surroundings, Typed, may_be_kept, parse};
 use super::failure::{Cause, Failure};
+use super::json_command;
 use super::prompt::{Input, Prompt};
 use super::report::Report;
 use super::stop::{Phase, Stop};
 use super::voice::Voice;
 use crate::model::exit::Exit;
+use serde_json::Value;
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -36,9 +38,9 @@ pub fn run(prompt: &mut Prompt, voice: &Voice, stop: &Stop, executor: &mut dyn E
                 Next::Line => {}
                 Next::Leave => break,
             },
-            Input::Bad(why) => session.refuse(&why.into()),
+            Input::Bad(why) => session.refuse(None, &why.into()),
             Input::Broken(why) => {
-                session.refuse(&why.into());
+                session.refuse(None, &why.into());
                 break;
             }
             Input::End => {
@@ -81,25 +83,33 @@ impl Session<'_> {
         // Without a working folder, as when it was removed, relative paths stay what they are and lead nowhere.
         let folder = env::current_dir().unwrap_or_default();
         let around = Surroundings { home: self.home.as_deref(), folder: &folder, exists: &Path::exists };
-        let command = match parse(line, &around) {
+        let (id, typed) = if self.voice.is_json() && line.trim_start().starts_with('{') {
+            json_command::parse(line, &folder)
+        } else {
+            (None, parse(line, &around).map_err(|error| error.to_string().into()))
+        };
+        let command = match typed {
             Ok(Typed::Nothing) => return Next::Line,
-            Ok(Typed::Quit) => return Next::Leave,
+            Ok(Typed::Quit) => {
+                self.voice.answer(id, &Report::Nothing);
+                return Next::Leave;
+            }
             Ok(Typed::Help(about)) => {
-                self.voice.answer(&Report::Help(about));
+                self.voice.answer(id, &Report::Help(about));
                 return Next::Line;
             }
             Ok(Typed::Question(question)) => self.ask(question),
             Ok(Typed::Command(command)) => Ok(command),
-            Err(error) => Err(error.to_string().into()),
+            Err(failure) => Err(failure),
         };
         match command {
-            Ok(command) => self.carry_out(command),
-            Err(failure) => self.refuse(&failure),
+            Ok(command) => self.carry_out(id, command),
+            Err(failure) => self.refuse(id, &failure),
         }
         Next::Line
     }
 
-    fn carry_out(&mut self, command: Command) {
+    fn carry_out(&mut self, id: Option<Value>, command: Command) {
         self.stop.enter(Phase::Command);
         let outcome = self.executor.execute(command);
         if self.stop.is_cancelled() && !self.prompt.is_script() {
@@ -107,15 +117,15 @@ impl Session<'_> {
             self.voice.terminal().end_line();
         }
         match outcome {
-            Ok(report) => self.voice.answer(&report),
-            Err(failure) => self.refuse(&failure),
+            Ok(report) => self.voice.answer(id, &report),
+            Err(failure) => self.refuse(id, &failure),
         }
         self.executor.answered();
         self.stop.enter(Phase::Idle);
     }
 
-    fn refuse(&mut self, failure: &Failure) {
-        self.voice.refuse(failure);
+    fn refuse(&mut self, id: Option<Value>, failure: &Failure) {
+        self.voice.refuse(id, failure);
         self.failed = self.failed.or(Some(failure.cause));
     }
 
@@ -156,6 +166,7 @@ mod tests {
     use super::super::terminal::tests::{Sheet, sheets};
     use super::*;
     use crate::client::link::CallError;
+    use crate::client::voice::Manner;
     use crate::wire::error::{Code, Refusal};
     use std::io::{self, Read};
 
@@ -199,7 +210,7 @@ mod tests {
         let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
         change(&mut executor, &stop);
         let mut prompt = Prompt::script(from, &terminal, &stop);
-        let exit = run(&mut prompt, &Voice::new(terminal, false), &stop, &mut executor);
+        let exit = run(&mut prompt, &Voice::new(terminal, Manner::default()), &stop, &mut executor);
         let text = |sheet: Sheet| sheet.text();
         Ran { exit, said: executor.said, output: text(output), error: text(error) }
     }
@@ -309,7 +320,7 @@ mod tests {
         let stop = Stop::new(false).expect("an eventfd");
         let mut prompt = Prompt::script(Signalled(stop.clone()), &terminal, &stop);
         let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
-        assert_eq!(run(&mut prompt, &Voice::new(terminal, false), &stop, &mut executor), Exit::Interrupted);
+        assert_eq!(run(&mut prompt, &Voice::new(terminal, Manner::default()), &stop, &mut executor), Exit::Interrupted);
         assert_eq!((executor.said.len(), error.text().as_str()), (0, ""));
     }
 
@@ -340,7 +351,7 @@ mod tests {
         let stop = Stop::new(false).expect("an eventfd");
         let mut prompt = Prompt::script(&b"help\n"[..], &terminal, &stop);
         let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
-        assert_eq!(run(&mut prompt, &Voice::new(terminal, false), &stop, &mut executor), Exit::OutputLost);
+        assert_eq!(run(&mut prompt, &Voice::new(terminal, Manner::default()), &stop, &mut executor), Exit::OutputLost);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::model::exit::Exit;
 use crate::model::tracker_list::TrackerList;
 use crate::sys::reason;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,10 +32,10 @@ const SCRIPT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the client until its commands end or it is told to leave.
 pub fn run(args: Args) -> Exit {
-    let voice = Voice::new(Terminal::stdio(), args.quiet);
+    let voice = Voice::new(Terminal::stdio(), args.manner);
     let exit = prepare(args, &voice).and_then(|ready| ready.run(&voice));
     exit.unwrap_or_else(|why| {
-        voice.refuse(&why.into());
+        voice.refuse(None, &why.into());
         Exit::CannotStart
     })
 }
@@ -49,7 +49,7 @@ struct Ready {
 }
 
 fn prepare(args: Args, voice: &Voice) -> Result<Ready, String> {
-    let person = args.exec.is_empty() && std::io::stdin().is_terminal();
+    let person = args.exec.is_empty() && !args.manner.json && io::stdin().is_terminal();
     let stop = Stop::new(person).map_err(|error| format!("cannot start: {error}"))?;
     let signalled = stop.clone();
     ctrlc::set_handler(move || signalled.signal()).map_err(|error| format!("cannot catch signals: {error}"))?;
@@ -83,11 +83,11 @@ fn read_list(path: &Path) -> Result<TrackerList, String> {
     TrackerList::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn cannot_listen(addr: SocketAddr, error: &std::io::Error) -> String {
+fn cannot_listen(addr: SocketAddr, error: &io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => format!("{addr} is in use by another program; choose another port"),
-        std::io::ErrorKind::AddrNotAvailable => format!("{addr} is not an address of this machine; choose another"),
-        std::io::ErrorKind::PermissionDenied => format!("not allowed to listen on {addr}; choose a port above 1023"),
+        io::ErrorKind::AddrInUse => format!("{addr} is in use by another program; choose another port"),
+        io::ErrorKind::AddrNotAvailable => format!("{addr} is not an address of this machine; choose another"),
+        io::ErrorKind::PermissionDenied => format!("not allowed to listen on {addr}; choose a port above 1023"),
         _ => format!("cannot listen on {addr}: {}; choose another address", reason(error)),
     }
 }
@@ -133,12 +133,14 @@ impl Ready {
                 if ending.is_ending() { node.link.close() } else { node.link.cancel() }
             }
         });
-        let mut prompt = if self.exec.is_empty() {
+        let mut prompt = if self.person {
             Prompt::stdio(voice.terminal(), &self.stop)
+        } else if self.exec.is_empty() {
+            Prompt::script(self.stop.reader(io::stdin()), voice.terminal(), &self.stop)
         } else {
             Prompt::commands(self.exec, voice.terminal(), &self.stop)
         };
-        if self.person {
+        if self.person || voice.is_json() {
             voice.event(&Event::Listening(node.seeder.addr()));
         }
         let mut session = Session::new(node.clone(), self.stop.clone());

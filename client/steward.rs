@@ -2,6 +2,7 @@
 //! the clock.
 
 use super::account::Account;
+use super::downloads::Phase;
 use super::event::Event;
 use super::fetch;
 use super::link::LinkEvent;
@@ -88,6 +89,7 @@ impl Work {
 
     fn tick(&mut self) {
         let now = Instant::now();
+        self.tell_progress(now);
         if self.node.link.tracker().is_none() {
             return;
         }
@@ -114,6 +116,18 @@ impl Work {
             }
         }
         self.held = now;
+    }
+
+    /// Tells a program how far the downloads are.
+    fn tell_progress(&self, now: Instant) {
+        let Some(account) = self.node.account().filter(|_| self.node.voice.is_json()) else {
+            return;
+        };
+        for tracked in account.downloads.list() {
+            if matches!(tracked.phase, Phase::Running(_)) {
+                self.node.voice.event(&Event::DownloadProgress(fetch::status(&tracked, now)));
+            }
+        }
     }
 
     /// Tells a tracker everything about this client.

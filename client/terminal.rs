@@ -8,6 +8,7 @@
 use crate::model::escape::escape;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use parking_lot::Mutex;
+use serde_json::Value;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::{self, IsTerminal, Write};
@@ -110,6 +111,11 @@ impl Terminal {
     /// Says what happened unasked, such as a tracker that was lost: one line on standard error.
     pub fn event(&self, line: &str) {
         self.say(Stream::Error, [line]);
+    }
+
+    /// Says something to a program: one line of JSON on standard output.
+    pub(super) fn object(&self, object: &Value) {
+        self.0.state.lock().output.write(&format!("{object}\n"));
     }
 
     /// Whether a result could not be written, as happens when standard output is closed or its disk is full.

@@ -1,24 +1,35 @@
 //! Says what commands came to and what happens beside them: the one place where a value becomes what is read.
 //!
-//! On standard output stand results: the answers to commands, and the downloads that have become complete. Everything
-//! else is on standard error.
+//! In words, results stand on standard output: the answers to commands, and the downloads that have become complete.
+//! Everything else is on standard error. In JSON, everything is on standard output, an object per line.
 
 use super::event::{Event, Weight};
 use super::failure::Failure;
+use super::json_report;
 use super::report::Report;
 use super::terminal::Terminal;
+use serde_json::{Map, Value};
+
+/// How the client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Manner {
+    /// Nothing is said of what is under way and what others have done.
+    pub quiet: bool,
+    /// JSON instead of words.
+    pub json: bool,
+}
 
 /// The voice of the client. Cheap to clone.
 #[derive(Clone)]
 pub struct Voice {
     terminal: Terminal,
-    quiet: bool,
+    manner: Manner,
 }
 
 impl Voice {
-    /// Speaks on this terminal. A quiet one says nothing of what is under way and what others have done.
-    pub fn new(terminal: Terminal, quiet: bool) -> Self {
-        Self { terminal, quiet }
+    /// Speaks on this terminal.
+    pub fn new(terminal: Terminal, manner: Manner) -> Self {
+        Self { terminal, manner }
     }
 
     /// Where it speaks.
@@ -26,23 +37,48 @@ impl Voice {
         &self.terminal
     }
 
-    /// Answers a command that was carried out.
-    pub fn answer(&self, report: &Report) {
-        self.terminal.results(report.lines());
+    /// Whether it speaks to a program, in JSON.
+    pub fn is_json(&self) -> bool {
+        self.manner.json
+    }
+
+    /// Answers a command that was carried out; `id` is what a program has called it.
+    pub fn answer(&self, id: Option<Value>, report: &Report) {
+        if self.manner.json {
+            self.object(id, json_report::answer(report));
+        } else {
+            self.terminal.results(report.lines());
+        }
     }
 
     /// Answers a command that was not carried out.
-    pub fn refuse(&self, failure: &Failure) {
-        self.terminal.error(&failure.why);
+    pub fn refuse(&self, id: Option<Value>, failure: &Failure) {
+        if self.manner.json {
+            self.object(id, json_report::refusal(failure));
+        } else {
+            self.terminal.error(&failure.why);
+        }
     }
 
     /// Tells what happens beside the commands.
     pub fn event(&self, event: &Event) {
-        match event.weight() {
-            Weight::Result => self.terminal.result(&event.line()),
-            Weight::Trouble => self.terminal.error(&event.line()),
-            Weight::News if self.quiet => {}
-            Weight::News => self.terminal.event(&event.line()),
+        let weight = event.weight();
+        if self.manner.quiet && weight == Weight::News {
+            return;
         }
+        if self.manner.json {
+            return self.object(None, json_report::event(event));
+        }
+        match (weight, event.line()) {
+            (Weight::Result, Some(line)) => self.terminal.result(&line),
+            (Weight::Trouble, Some(line)) => self.terminal.error(&line),
+            (Weight::News, Some(line)) => self.terminal.event(&line),
+            (_, None) => {}
+        }
+    }
+
+    fn object(&self, id: Option<Value>, mut members: Map<String, Value>) {
+        members.extend(id.map(|id| ("id".to_owned(), id)));
+        self.terminal.object(&Value::Object(members));
     }
 }

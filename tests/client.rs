@@ -17,7 +17,7 @@ use groupshare::client::steward::Steward;
 use groupshare::client::stop::Stop;
 use groupshare::client::swarm::{SwarmOptions, default_workers};
 use groupshare::client::terminal::Terminal;
-use groupshare::client::voice::Voice;
+use groupshare::client::voice::{Manner, Voice};
 use groupshare::wire::conn::HANDSHAKE_DEADLINE;
 use parking_lot::Mutex;
 use std::fs;
@@ -78,7 +78,7 @@ impl Person {
             check: Box::new(|shown| if shown == fingerprint() { Ok(()) } else { Err("wrong key".into()) }),
             upload_limit: Limit::NONE,
             swarm: SwarmOptions { workers: default_workers(), patience: None, downlink: Downlink::new(Limit::NONE) },
-            voice: Voice::new(terminal, false),
+            voice: Voice::new(terminal, Manner::default()),
         };
         let (node, inbox) = Node::start(options).expect("started");
         let steward = Some(Steward::start(node.clone(), inbox).expect("a thread"));
@@ -100,7 +100,7 @@ impl Person {
         let around = Surroundings { home: None, folder: &self.folder, exists: &Path::exists };
         let typed = parse(line, &around).map_err(|error| error.to_string())?;
         let Typed::Command(command) = typed else { panic!("{line} is no complete command") };
-        let outcome = self.session.execute(command).map(|report| self.node.voice.answer(&report));
+        let outcome = self.session.execute(command).map(|report| self.node.voice.answer(None, &report));
         self.session.answered();
         outcome.map(|()| self.output.take()).map_err(|failure| failure.why)
     }

@@ -579,7 +579,7 @@ pub(crate) mod tests {
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::Turned(Code::UnknownKind))));
         let mut script = Script::new(*b"GET / HTTP/1.1\r\n\r\n");
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::NotOurs)));
-        assert_eq!(script.output, []);
+        assert!(script.output.is_empty());
     }
 
     #[test]
@@ -625,7 +625,7 @@ pub(crate) mod tests {
         opening.extend(refusal_in_clear(Code::Busy));
         let mut script = Script::new(opening);
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::NotOurs)));
-        assert_eq!(script.output, []);
+        assert!(script.output.is_empty());
     }
 
     #[test]
@@ -656,7 +656,7 @@ pub(crate) mod tests {
             changed[at] ^= 1;
             let mut script = Script::new(changed);
             assert!(matches!(peer_accepts(&mut script, |_| Some(GROUP_KEY)), Err(HandshakeError::Crypto)));
-            assert_eq!(script.output, []);
+            assert!(script.output.is_empty());
         }
     }
 

@@ -22,7 +22,7 @@ impl State {
         self.check_shares();
         let made = self.lines.values().flat_map(|line| &line.made).filter(|made| **made != Made::Nothing).count();
         assert_eq!(made, self.users.len() + self.groups.len() + self.shares.len());
-        assert_eq!(self.folded, self.lines.values().map(|line| line.made.len() as u64).sum());
+        assert_eq!(self.folded, self.lines.values().map(|line| line.made.len() as u64).sum::<u64>());
         for (number, origin) in (0..).zip(&self.origins) {
             assert_eq!(self.lines[origin].number, number);
         }
@@ -62,7 +62,7 @@ impl State {
         }
         assert_eq!(self.group_names.len(), visible);
         let memberships: usize = self.users.iter().map(|user| user.groups.len()).sum();
-        assert_eq!(memberships, self.groups.iter().map(|group| group.roster.len()).sum());
+        assert_eq!(memberships, self.groups.iter().map(|group| group.roster.len()).sum::<usize>());
     }
 
     fn check_shares(&self) {
@@ -82,7 +82,7 @@ impl State {
         }
         let listed = sharers.iter().filter(|sharers| **sharers > 0).count();
         assert_eq!(self.listed, listed);
-        assert_eq!(listed, self.groups.iter().map(|group| group.files.len()).sum());
+        assert_eq!(listed, self.groups.iter().map(|group| group.files.len()).sum::<usize>());
     }
 }
 

@@ -1,6 +1,7 @@
 # Completion of the command line of groupshare-client in fish.
 
 complete -c groupshare-client -l exec -x -d 'Carry this command out instead of those on standard input'
+complete -c groupshare-client -l json -d 'Speak JSON, for programs'
 complete -c groupshare-client -l quiet -d 'Say only results and what has failed'
 complete -c groupshare-client -l announce -x -d 'Tell other members this address'
 complete -c groupshare-client -l state-dir -x -a '(__fish_complete_directories)' -d 'Keep shares and unfinished downloads here'
