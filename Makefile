@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all check test sim bench demo install uninstall deb clean rust rust-tools FORCE
+.PHONY: all check test sim bench load demo install uninstall deb clean rust rust-tools FORCE
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -51,6 +51,10 @@ sim: rust
 bench: rust
 	@echo 'Takes about 10 minutes. One part alone, for example: cargo bench --bench transfer -- size=256 rounds=3 only=limit,groupshare'
 	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)'
+
+# A full house on one tracker: 10,000 idle clients, a storm of connections, silent strangers.
+load: rust
+	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)' --bench load
 
 demo: all
 	@./demo.sh

@@ -1,0 +1,262 @@
+//! A full house: what thousands of clients that are logged in and say nothing cost a tracker, what those who ask feel of
+//! them, a storm of connections, and strangers who connect and say nothing.
+//! `cargo bench --bench load -- idle=10000 rounds=5 only=idle,storm,silent`.
+
+#[path = "common/mod.rs"]
+mod bench;
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use bench::{Options, Table, median};
+use common::Client;
+use common::installation::Installation;
+use common::program::Program;
+use groupshare::wire::client_tracker::{Reply, Request};
+use groupshare::wire::error::Code;
+use groupshare::wire::handshake::HandshakeError;
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Clients that ask all the time.
+const ACTIVE: usize = 64;
+/// Groups that are listed.
+const GROUPS: usize = 50;
+/// How long the answers of one round are timed.
+const MEASURED: Duration = Duration::from_secs(2);
+/// An idle client says that it is there so often.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Connections from one address of this machine, which is less than a tracker takes.
+const PER_ADDRESS: usize = 400;
+/// Idle clients that are logged in as one user.
+const PER_USER: usize = 500;
+/// Connections of a storm.
+const STORM: usize = 2_000;
+/// Threads that open them.
+const OPENERS: usize = 100;
+/// Strangers: more than a tracker takes that are not logged in.
+const SILENT: usize = 4_200;
+
+/// A socket from the address of this machine that the connection of this number has.
+fn socket_from(network: u8, number: usize, to: SocketAddr) -> Result<TcpStream, HandshakeError> {
+    let SocketAddr::V4(to) = to else { panic!("an installation has IPv4 addresses") };
+    let place = (number / PER_ADDRESS) as u8;
+    let from = SocketAddrV4::new(Ipv4Addr::new(127, network, 1 + place, 1), 0);
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).map_err(std::io::Error::from)?;
+    bind(&socket, &from).and_then(|()| connect(&socket, &to)).map_err(std::io::Error::from)?;
+    Ok(socket.into())
+}
+
+/// A tracker as users run it, with clients that ask.
+struct House {
+    installation: Installation,
+    tracker: Program,
+    active: Vec<Client>,
+}
+
+impl House {
+    fn start() -> Self {
+        let installation = Installation::of(1);
+        let tracker = installation.tracker(1);
+        let mut active: Vec<_> = (0..ACTIVE)
+            .map(|number| {
+                let mut client = installation.connect(1).expect("it runs");
+                client.create_user(&format!("active{number}"));
+                client.log_in(&format!("active{number}"));
+                client
+            })
+            .collect();
+        (0..GROUPS).for_each(|number| active[0].create_group(&format!("group{number:02}")));
+        Self { installation, tracker, active }
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.installation.addrs[0]
+    }
+
+    /// Memory of the tracker that is resident now, in bytes.
+    fn resident(&self) -> u64 {
+        let pid = self.tracker.pid().as_raw_nonzero();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let field = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("told");
+        let kib: u64 = field.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
+    }
+
+    /// All who are active list the groups for a while, each as often as it is answered; gives the time that 99 of 100
+    /// answers took at most, and how many there were in a second.
+    fn ask(&mut self) -> (Duration, f64) {
+        let begun = Instant::now();
+        let mut times: Vec<Duration> = thread::scope(|scope| {
+            let asking: Vec<_> =
+                self.active.iter_mut().map(|client| scope.spawn(move || list(client, begun))).collect();
+            asking.into_iter().flat_map(|thread| thread.join().expect("answered")).collect()
+        });
+        times.sort_unstable();
+        (times[times.len() * 99 / 100], times.len() as f64 / begun.elapsed().as_secs_f64())
+    }
+}
+
+fn list(client: &mut Client, begun: Instant) -> Vec<Duration> {
+    let mut times = Vec::new();
+    while begun.elapsed() < MEASURED {
+        let start = Instant::now();
+        match client.ask(Request::ListGroups { after: None }) {
+            Reply::Groups { groups, more: false } => assert_eq!(groups.len(), GROUPS),
+            other => panic!("{other:?}"),
+        }
+        times.push(start.elapsed());
+    }
+    times
+}
+
+/// So many clients, logged in by the tokens of a few users, since a password rightly takes its time.
+fn idle_clients(house: &House, count: usize) -> Vec<Client> {
+    let fingerprint = house.installation.fingerprint();
+    let mut token = None;
+    (0..count)
+        .map(|number| {
+            let stream = socket_from(1, number, house.addr()).expect("a place for it");
+            let mut client = Client::over_to(stream, fingerprint).expect("let in");
+            match &token {
+                Some(token) if number % PER_USER != 0 => {
+                    let reply = client.resume(token);
+                    assert!(matches!(reply, Reply::LoggedIn { .. }), "{reply:?}");
+                }
+                _ => {
+                    let name = format!("idle{number}");
+                    client.create_user(&name);
+                    token = Some(client.log_in(&name));
+                }
+            }
+            client
+        })
+        .collect()
+}
+
+/// Says for each in turn that it is there, spread over the time in which each has to.
+fn keep_alive(clients: &mut [Client], over: &AtomicBool) {
+    let pause = HEARTBEAT / clients.len().max(1) as u32;
+    for turn in 0.. {
+        let number = turn % clients.len().max(1);
+        let due = Instant::now() + pause;
+        if over.load(Ordering::Relaxed) {
+            return;
+        }
+        clients[number].done(Request::Heartbeat {});
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+}
+
+fn measure_idle(count: usize, rounds: usize) {
+    let (mut quiet, mut full) = (House::start(), House::start());
+    (quiet.ask(), full.ask());
+    let before = full.resident();
+    let start = Instant::now();
+    let mut clients = idle_clients(&full, count);
+    println!("\n{count} clients are let in by token, one after the other, in {:.1?}", start.elapsed());
+    let each = |house: &House| (house.resident().saturating_sub(before)) as f64 / count as f64 / 1024.0;
+    println!("resident memory of the tracker for each: {:.1} KiB", each(&full));
+    let over = AtomicBool::new(false);
+    let mut table = Table::new(&["64 clients list 50 groups", "p99 ms", "answers a second"]);
+    thread::scope(|scope| {
+        let keeper = scope.spawn(|| keep_alive(&mut clients, &over));
+        let rounds: Vec<_> = (0..rounds).map(|_| [quiet.ask(), full.ask()]).collect();
+        over.store(true, Ordering::Relaxed);
+        keeper.join().expect("all live");
+        let p99 = |house: usize| median(rounds.iter().map(|round| round[house].0)).as_secs_f64() * 1e3;
+        let rate = |house: usize| median(rounds.iter().map(|round| round[house].1));
+        for (house, name) in ["alone", "beside the idle ones"].iter().enumerate() {
+            table.line(vec![(*name).to_owned(), format!("{:.2}", p99(house)), format!("{:.0}", rate(house))]);
+        }
+        table.line(vec!["ratio".to_owned(), format!("{:.2}", p99(1) / p99(0)), format!("{:.2}", rate(1) / rate(0))]);
+    });
+    table.print();
+    println!("resident memory of the tracker for each idle client afterwards: {:.1} KiB", each(&full));
+}
+
+/// Clients that all connect at the same moment.
+fn measure_storm() {
+    let house = House::start();
+    let (fingerprint, addr) = (house.installation.fingerprint(), house.addr());
+    let ready = Barrier::new(OPENERS + 1);
+    let (opened, served) = thread::scope(|scope| {
+        let openers: Vec<_> = (0..OPENERS)
+            .map(|opener| {
+                let ready = &ready;
+                scope.spawn(move || {
+                    ready.wait();
+                    let begun = Instant::now();
+                    let numbers = opener * STORM / OPENERS..(opener + 1) * STORM / OPENERS;
+                    let streams: Vec<_> =
+                        numbers.map(|number| socket_from(2, number, addr).expect("connected")).collect();
+                    let opened = begun.elapsed();
+                    let clients: Vec<_> = streams
+                        .into_iter()
+                        .map(|stream| {
+                            let mut client = Client::over_to(stream, fingerprint).expect("let in");
+                            assert_eq!(client.refused(Request::ListGroups { after: None }), Code::NotLoggedIn);
+                            client
+                        })
+                        .collect();
+                    (opened, begun.elapsed(), clients)
+                })
+            })
+            .collect();
+        ready.wait();
+        let all: Vec<_> = openers.into_iter().map(|opener| opener.join().expect("served")).collect();
+        (all.iter().map(|one| one.0).max(), all.iter().map(|one| one.1).max())
+    });
+    println!(
+        "\n{STORM} connections at once: the last is open after {:.2?}, the last is answered after {:.2?}; none is refused",
+        opened.expect("some"),
+        served.expect("some")
+    );
+}
+
+/// Strangers who connect and say nothing.
+fn measure_silent() {
+    let mut house = House::start();
+    house.ask();
+    let alone = house.ask();
+    let begun = Instant::now();
+    let _silent: Vec<_> = (0..SILENT).map(|number| socket_from(3, number, house.addr()).expect("connected")).collect();
+    let beside = house.ask();
+    let fingerprint = house.installation.fingerprint();
+    let knock = || Client::over_to(socket_from(4, 0, house.addr())?, fingerprint);
+    let first = knock().err();
+    let (mut told, mut let_in) = (first.as_ref().map(ToString::to_string), first.is_none());
+    while !let_in {
+        thread::sleep(Duration::from_millis(100));
+        match knock() {
+            Ok(_) => let_in = true,
+            Err(error) => told = Some(error.to_string()),
+        }
+    }
+    println!(
+        "\n{SILENT} strangers connect and say nothing: p99 of the {ACTIVE} {:.2?} before and {:.2?} meanwhile; somebody new is told {:?}, \
+         and let in {:.1?} after they began",
+        alone.0,
+        beside.0,
+        told.unwrap_or_default(),
+        begun.elapsed()
+    );
+}
+
+fn main() {
+    groupshare::sys::raise_descriptor_limit().expect("allowed");
+    let options = Options::from_args(&["idle", "rounds", "only"]);
+    let only = options.words("only", "idle,storm,silent");
+    for part in &only {
+        match part.as_str() {
+            "idle" => measure_idle(options.number("idle", 10_000), options.number("rounds", 5)),
+            "storm" => measure_storm(),
+            "silent" => measure_silent(),
+            other => panic!("{other} is none of idle, storm, silent"),
+        }
+    }
+}
