@@ -154,7 +154,8 @@ fn keep_alive(clients: &mut [Client], over: &AtomicBool) {
 
 fn measure_idle(count: usize, rounds: usize) {
     let (mut quiet, mut full) = (House::start(), House::start());
-    (quiet.ask(), full.ask());
+    quiet.ask();
+    full.ask();
     let before = full.resident();
     let start = Instant::now();
     let mut clients = idle_clients(&full, count);
