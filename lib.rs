@@ -38,6 +38,7 @@ pub mod tracker {
     pub mod herald;
     pub mod identity;
     pub mod journal;
+    pub mod json;
     pub mod laggards;
     pub mod ledger;
     pub mod manifests;
@@ -51,6 +52,7 @@ pub mod tracker {
     pub mod session;
     pub mod state;
     pub mod throttle;
+    pub mod voice;
 }
 
 /// The program that members run.

@@ -113,6 +113,11 @@ fn prepare(
     if let Some(own) = own {
         return Err(format!("You share this file yourself; it is {}", own.path.display()).into());
     }
+    if !found.content.is_sized() {
+        let what =
+            "was shared by a program that did not tell its size; it can be downloaded once a client shares it too";
+        return Err(format!("{name} {what}").into());
+    }
     let manifest = fetch_manifest(node, &found)?;
     let opened = Part::open(to, manifest.clone(), &label(found.content.info_hash, group, name));
     let opened = opened.map_err(|error| error.to_string())?;

@@ -165,7 +165,8 @@ fn shared(group: &GroupId, file: &FileName) -> Value {
 }
 
 fn what(content: &Content) -> Value {
-    json!({ "size": content.layout.size(), "fileSha": content.sha1.to_string(), "files": content.file_count })
+    let size = content.is_sized().then(|| content.layout.size());
+    json!({ "size": size, "fileSha": content.sha1.to_string(), "files": content.file_count.max(1) })
 }
 
 /// Bytes per second; null without a limit.

@@ -108,9 +108,12 @@ fn member_line(line: &MemberLine) -> String {
 }
 
 fn file_line(line: &FileLine) -> String {
-    let size = progress::size(line.content.layout.size());
+    let size = match line.content.is_sized() {
+        true => progress::size(line.content.layout.size()),
+        false => "size not told yet".to_owned(),
+    };
     let folder = match line.content.file_count {
-        1 => String::new(),
+        0 | 1 => String::new(),
         files => format!(", {files} files"),
     };
     let online = match line.online {

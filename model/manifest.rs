@@ -127,8 +127,23 @@ pub struct Content {
     pub sha1: Sha1Digest,
     /// SHA-256 of the manifest's canonical encoding.
     pub info_hash: InfoHash,
-    /// Number of files in the manifest.
+    /// Number of files in the manifest; 0 for a single file whose size nobody has told yet. Its pieces then all count as
+    /// full, in the layout and in the manifest.
     pub file_count: u32,
+}
+
+impl Content {
+    /// Whether the size is known.
+    pub fn is_sized(&self) -> bool {
+        self.file_count > 0
+    }
+
+    /// Whether this is the same stream as another one: equal, or the same single file of which one tells the size.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same_file = || self.file_count.max(other.file_count) == 1 && self.is_sized() != other.is_sized();
+        let same_bytes = || self.sha1 == other.sha1 && self.layout.count() == other.layout.count();
+        self == other || (same_file() && same_bytes())
+    }
 }
 
 #[cfg(test)]
@@ -144,6 +159,24 @@ mod tests {
         let digest = vec![Sha1Digest([1; 20])];
         assert!(!Manifest::new(files(&[("a", 1)]), digest.clone()).expect("a file").is_folder());
         assert!(Manifest::new(files(&[("d/a", 1)]), digest).expect("a folder").is_folder());
+    }
+
+    #[test]
+    fn a_file_is_the_same_whether_its_size_is_told_or_not() {
+        let content = |size, sha1, file_count| {
+            let layout = Layout::new(size).expect("small");
+            Content { layout, sha1: Sha1Digest([sha1; 20]), info_hash: InfoHash([size as u8; 32]), file_count }
+        };
+        let piece = u64::from(crate::model::piece::PIECE_LEN);
+        let (unsized_one, told) = (content(2 * piece, 1, 0), content(piece + 1, 1, 1));
+        assert!(unsized_one.is_same(&told) && told.is_same(&unsized_one) && unsized_one.is_same(&unsized_one));
+        assert!(!unsized_one.is_sized() && told.is_sized());
+        for other in
+            [content(piece + 2, 1, 1), content(piece, 1, 0), content(piece + 1, 2, 0), content(piece + 1, 1, 2)]
+        {
+            assert!(!told.is_same(&other), "{other:?}");
+        }
+        assert!(!unsized_one.is_same(&content(piece + 1, 1, 2)), "a folder is another thing");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::notice::Notice;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
-use groupshare::model::piece::Layout;
+use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::tracker::accept::{Accepted, Change, accept};
 use groupshare::tracker::state::{Standing, State};
 use groupshare::wire::error::Code;
@@ -40,6 +40,12 @@ fn content(n: u8) -> Content {
         info_hash: InfoHash([n; 32]),
         file_count: 1,
     }
+}
+
+/// The same file, whose size is not told.
+fn unmeasured(n: u8) -> Content {
+    let layout = Layout::new(u64::from(PIECE_LEN)).expect("one piece");
+    Content { layout, info_hash: InfoHash([100 + n; 32]), file_count: 0, ..content(n) }
 }
 
 fn password(text: &str) -> PasswordHash {
@@ -130,7 +136,11 @@ impl Side {
     }
 
     fn share(&mut self, name: &str, lab: &str, of: &str, n: u8) -> ShareRef {
-        let change = Change::Share { user: self.of(name), group: group(lab), name: file(of), content: content(n) };
+        self.share_content(name, lab, of, content(n))
+    }
+
+    fn share_content(&mut self, name: &str, lab: &str, of: &str, content: Content) -> ShareRef {
+        let change = Change::Share { user: self.of(name), group: group(lab), name: file(of), content };
         ShareRef(self.run(change).id)
     }
 
@@ -779,6 +789,34 @@ fn the_same_content_shared_on_both_sides_is_one_share() {
 }
 
 #[test]
+fn a_size_told_on_one_side_is_that_of_the_file_shared_on_both() {
+    for told_first in [true, false] {
+        let (mut a, mut b) = lab();
+        let (earlier, later) = if told_first { (content(1), unmeasured(1)) } else { (unmeasured(1), content(1)) };
+        let first = b.share_content("carol", "lab", "f", earlier);
+        a.pause();
+        let second = a.share_content("bob", "lab", "f", later);
+        heal(&mut a, &mut b);
+        assert_eq!(a.files("lab"), [shared("f", 1, &["bob", "carol"])]);
+        assert_eq!(a.state.share(second).expect("is an alias").share, first);
+        assert_eq!(a.notices(a.of("bob")), NONE);
+    }
+}
+
+#[test]
+fn of_two_sizes_told_for_a_file_the_first_holds() {
+    let (mut a, mut b) = lab();
+    a.share_content("bob", "lab", "f", unmeasured(1));
+    heal(&mut a, &mut b);
+    b.share("carol", "lab", "f", 1);
+    a.pause();
+    a.share_content("alice", "lab", "f", Content { sha1: content(1).sha1, ..content(2) });
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 1, &["bob", "carol"]), shared("f~2", 2, &["alice"])]);
+    assert_eq!(a.notices(a.of("alice")), [renamed_share("f", "f~2")]);
+}
+
+#[test]
 fn a_share_of_a_departed_member_is_overridden() {
     let (mut a, mut b) = lab();
     b.remove("alice", "lab", "bob");
@@ -915,6 +953,20 @@ fn a_revived_share_joins_its_twin() {
     assert_eq!(a.notices(a.of("carol")), NONE);
     a.stop("carol", "lab", "f");
     assert!(!a.state.is_sharer(old, a.of("carol")));
+}
+
+#[test]
+fn a_revived_share_tells_its_twin_the_size() {
+    let (mut a, mut b) = lab();
+    let old = a.share("bob", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    b.stop("bob", "lab", "f");
+    let new = b.share_content("alice", "lab", "f", unmeasured(1));
+    a.pause();
+    a.share("carol", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 1, &["alice", "carol"])]);
+    assert_eq!(a.state.share(old).expect("is an alias").share, new);
 }
 
 #[test]

@@ -267,7 +267,10 @@ fn share(
         None => create(None),
         Some(present) => {
             let own = state.is_sharer(present.share, user);
-            match (present.content == *content, own) {
+            let tells_size = content.is_sized() && !present.content.is_sized();
+            match (present.content.is_same(content), own) {
+                // The fold joins it to the share, which learns its size so.
+                (true, _) if tells_size => create(None),
                 (true, true) => return Ok(Accepted::Already),
                 (true, false) => OpBody::JoinShare { share: present.share, user },
                 (false, true) if present.sharer_count == 1 => create(Some(present.share)),
@@ -292,6 +295,7 @@ mod tests {
     use crate::model::id::{CommandId, OpId, Origin, ShareRef};
     use crate::model::notice::Notice;
     use crate::model::op::Op;
+    use crate::model::piece::{Layout, PIECE_LEN};
     use crate::tracker::state::check::content;
     use proptest::collection::vec;
     use proptest::prelude::*;
@@ -447,6 +451,34 @@ mod tests {
             let change = Change::Share { user, group: group("lab"), name: file(name), content: content(n) };
             assert_eq!(accept(&state, &change), Ok(Accepted::Op(OpBody::JoinShare { share, user })));
         }
+    }
+
+    #[test]
+    fn who_shares_the_same_file_tells_its_size_or_need_not_tell_it() {
+        let (mut state, of) = lab();
+        let lab = state.group_named(&group("lab")).expect("exists");
+        let share = |who: &str, name: &str, content| Change::Share {
+            user: of(who),
+            group: group("lab"),
+            name: file(name),
+            content,
+        };
+        let unsized_one =
+            |n| Content { layout: Layout::new(u64::from(PIECE_LEN)).expect("one"), file_count: 0, ..content(n) };
+        let known = state.share_named(lab, &file("f")).expect("exists").share;
+        let join = |who: &str| Accepted::Op(OpBody::JoinShare { share: known, user: of(who) });
+        assert_eq!(accept(&state, &share("alice", "f", unsized_one(1))), Ok(join("alice")));
+        assert_eq!(accept(&state, &share("bob", "f", unsized_one(1))), Ok(Accepted::Already));
+        let refusal = accept(&state, &share("alice", "f", unsized_one(2))).expect_err("another file");
+        assert_eq!(refusal.code, Code::FileExists);
+        run(&mut state, share("bob", "g", unsized_one(5)));
+        for who in ["bob", "alice"] {
+            let Ok(Accepted::Op(op)) = accept(&state, &share(who, "g", content(5))) else { panic!("taken") };
+            assert!(matches!(op, OpBody::CreateShare { replaces: None, .. }));
+        }
+        run(&mut state, share("alice", "g", content(5)));
+        let g = state.share_named(lab, &file("g")).expect("one share");
+        assert_eq!((g.content, g.sharer_count), (content(5), 2));
     }
 
     #[test]

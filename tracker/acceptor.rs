@@ -1,9 +1,7 @@
 //! The door: takes connections from the listening socket, turns away those for whom there is no room.
 
-use super::connections::Connections;
+use super::connections::{Connections, Dialect};
 use super::seats::Seats;
-use crate::wire::channel::refusal_in_clear;
-use crate::wire::error::Code;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
@@ -35,9 +33,10 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// The door of a tracker.
+/// A door of a tracker.
 pub struct Acceptor {
     listener: TcpListener,
+    dialect: Dialect,
     seats: Arc<Seats>,
     connections: Arc<Connections>,
     closing: AtomicBool,
@@ -50,9 +49,15 @@ pub struct Acceptor {
 pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl Acceptor {
-    /// Takes connections from this listener once it runs.
-    pub fn new(listener: TcpListener, seats: Arc<Seats>, connections: Arc<Connections>, warn: Warn) -> Self {
-        Self { listener, seats, connections, closing: AtomicBool::new(false), leaving: Mutex::default(), warn }
+    /// Takes connections from this listener once it runs, on which this is spoken.
+    pub fn new(
+        listener: TcpListener,
+        dialect: Dialect,
+        seats: Arc<Seats>,
+        connections: Arc<Connections>,
+        warn: Warn,
+    ) -> Self {
+        Self { listener, dialect, seats, connections, closing: AtomicBool::new(false), leaving: Mutex::default(), warn }
     }
 
     /// Takes connections until [`Acceptor::close`].
@@ -85,10 +90,11 @@ impl Acceptor {
 
     fn take(&self, stream: TcpStream, addr: SocketAddr) {
         // A stranger on a reserved seat is turned away once it has shown that it is one.
-        let Some(seat) = self.seats.take(addr.ip()).or_else(|| self.seats.reserve(addr.ip())) else {
+        let reserved = || if self.dialect.is_for_trackers() { self.seats.reserve(addr.ip()) } else { None };
+        let Some(seat) = self.seats.take(addr.ip()).or_else(reserved) else {
             return self.turn_away(stream);
         };
-        if let Err((stream, error)) = self.connections.serve(stream, addr.ip(), seat) {
+        if let Err((stream, error)) = self.connections.serve(&self.dialect, stream, addr.ip(), seat) {
             (self.warn)(&format!("no thread for a connection: {}", crate::sys::reason(&error)));
             self.turn_away(stream);
         }
@@ -99,7 +105,7 @@ impl Acceptor {
     fn turn_away(&self, stream: TcpStream) {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         // Fails if the client is gone; nobody is to be told then.
-        let _ = rustix::net::send(&stream, &refusal_in_clear(Code::Busy), flags);
+        let _ = rustix::net::send(&stream, &self.dialect.busy(), flags);
         let _ = stream.shutdown(Shutdown::Write);
         let mut leaving = self.leaving.lock();
         if leaving.len() >= LEAVING_MAX {

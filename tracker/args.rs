@@ -1,10 +1,12 @@
 //! The tracker's command line.
 
+use crate::model::address::parse_address;
 use crate::model::escape::excerpt;
 use crate::model::exit;
 use getopts::Options;
 use std::ffi::OsStr;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Most characters of a wrong argument that an error repeats.
@@ -35,6 +37,8 @@ pub struct Args {
     pub data_dir: Option<PathBuf>,
     /// The file with the trackers' key.
     pub key_file: Option<PathBuf>,
+    /// Where programs are listened to that speak JSON.
+    pub json: Option<SocketAddr>,
 }
 
 /// Why a command line cannot be followed; one line.
@@ -108,7 +112,23 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
         number: number.map_or(Ok(1), |text| tracker_number(text))?,
         data_dir: data_dir.map(PathBuf::from),
         key_file: key_file.map(PathBuf::from),
+        json: json_addr(matches.opt_str("json"), matches.opt_present("json-in-the-clear"))?,
     }))
+}
+
+/// Where JSON is spoken: an address that only this machine can reach, unless others are wanted in so many words.
+fn json_addr(text: Option<String>, in_the_clear: bool) -> Result<Option<SocketAddr>, ArgsError> {
+    let Some(text) = text else {
+        return if in_the_clear { Err(ArgsError("--json-in-the-clear goes with --json".to_owned())) } else { Ok(None) };
+    };
+    let addr = parse_address(&text).map_err(|error| ArgsError(format!("--json: {error}")))?;
+    if addr.ip().to_canonical().is_loopback() || in_the_clear {
+        return Ok(Some(addr));
+    }
+    Err(ArgsError(format!(
+        "--json: other machines can reach {addr}, and passwords would travel in the clear; take 127.0.0.1, or add \
+         --json-in-the-clear if that is wanted"
+    )))
 }
 
 fn options() -> Options {
@@ -125,6 +145,13 @@ fn options() -> Options {
         "the trackers' key, made if there is none (default: tracker_info.txt.key beside tracker_info.txt)",
         "FILE",
     );
+    options.optopt(
+        "",
+        "json",
+        "listen to programs that speak JSON at this address of this machine (docs/JSON.md)",
+        "IP:PORT",
+    );
+    options.optflag("", "json-in-the-clear", "let --json be an address that others reach, though it is not encrypted");
     options.optopt("", "check", "look through the journal in this data folder, change nothing, and end", "DIR");
     options.optopt(
         "",
@@ -158,7 +185,7 @@ mod tests {
 
     fn run(tracker_info: &str, number: u64, data_dir: Option<&str>) -> Result<Invocation, ArgsError> {
         let data_dir = data_dir.map(PathBuf::from);
-        Ok(Invocation::Run(Args { tracker_info: tracker_info.into(), number, data_dir, key_file: None }))
+        Ok(Invocation::Run(Args { tracker_info: tracker_info.into(), number, data_dir, key_file: None, json: None }))
     }
 
     #[test]
@@ -179,6 +206,31 @@ mod tests {
     fn the_key_can_lie_apart_from_the_list() {
         let Ok(Invocation::Run(args)) = parse(["--key", "/k", "t.txt"]) else { panic!("a right command line") };
         assert_eq!(args.key_file, Some("/k".into()));
+    }
+
+    #[test]
+    fn json_is_spoken_on_this_machine_alone_unless_the_operator_says_so_in_words() {
+        let json = |words: &[&str]| match parse(words) {
+            Ok(Invocation::Run(args)) => Ok(args.json.map(|addr| addr.to_string())),
+            other => Err(other.expect_err("no other invocation").to_string()),
+        };
+        for addr in ["127.0.0.1:7000", "127.3.2.1:7000", "[::1]:7000", "[::ffff:127.0.0.1]:7000"] {
+            assert_eq!(json(&["--json", addr]), Ok(Some(addr.to_owned())));
+        }
+        for addr in ["0.0.0.0:7000", "192.0.2.1:7000", "[::]:7000", "[::ffff:192.0.2.1]:7000"] {
+            let refusal = json(&["--json", addr]).expect_err(addr);
+            let said = format!(
+                "--json: other machines can reach {addr}, and passwords would travel in the clear; take 127.0.0.1, or \
+                 add --json-in-the-clear if that is wanted. Usage: "
+            );
+            assert!(refusal.starts_with(&said), "{refusal}");
+            assert_eq!(json(&["--json", addr, "--json-in-the-clear"]), Ok(Some(addr.to_owned())));
+        }
+        assert_eq!(json(&["t.txt"]), Ok(None));
+        let refusal = json(&["--json-in-the-clear"]).expect_err("alone");
+        assert!(refusal.starts_with("--json-in-the-clear goes with --json. "), "{refusal}");
+        let refusal = json(&["--json", "here:1"]).expect_err("no address");
+        assert!(refusal.starts_with("--json: 'here' is not an IP address"), "{refusal}");
     }
 
     #[test]

@@ -152,9 +152,7 @@ impl Committer {
     /// the log did not keep the change, `Closing`.
     pub fn submit(&self, command: CommandId, change: &Change) -> Result<Committed, Refusal> {
         let (committed, pending) = self.begin(command, change)?;
-        if let Some(Pending(batch)) = pending {
-            batch.wait(COMMIT_WAIT_MAX)?;
-        }
+        pending.map_or(Ok(()), Pending::wait)?;
         Ok(committed)
     }
 

@@ -1,10 +1,12 @@
 //! The connections that are being served, each by a thread of its own.
 
 use super::core::Core;
+use super::json::{self, Permits};
 use super::seats::Seat;
 use super::session;
+use super::voice::Voice;
+use crate::wire::channel::refusal_in_clear;
 use crate::wire::client_tracker::Reply;
-use crate::wire::conn::Sender;
 use crate::wire::error::Code;
 use crossbeam_channel::{Receiver, Sender as ChannelSender, unbounded};
 use parking_lot::Mutex;
@@ -19,6 +21,37 @@ use std::thread::{self, JoinHandle};
 /// client that logs in and lists. Measured over all tests of sessions: a release build needs less than 32 KiB, a debug
 /// build less than 128.
 const STACK_LEN: usize = if cfg!(debug_assertions) { 512 * 1024 } else { 128 * 1024 };
+
+/// What is spoken on a connection.
+#[derive(Debug, Clone)]
+pub enum Dialect {
+    /// What docs/PROTOCOL.md describes.
+    Binary,
+    /// What docs/JSON.md describes.
+    Json(Arc<Permits>),
+}
+
+impl Dialect {
+    /// Whether other trackers come through the same door.
+    pub fn is_for_trackers(&self) -> bool {
+        matches!(self, Dialect::Binary)
+    }
+
+    /// What somebody is told for whom there is no room.
+    pub fn busy(&self) -> Vec<u8> {
+        match self {
+            Dialect::Binary => refusal_in_clear(Code::Busy).to_vec(),
+            Dialect::Json(_) => json::busy(),
+        }
+    }
+
+    fn serve(&self, core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, line: &Line) {
+        match self {
+            Dialect::Binary => session::serve(core, stream, ip, seat, line),
+            Dialect::Json(permits) => json::serve(core, stream, ip, seat, line, permits),
+        }
+    }
+}
 
 /// The table of connections.
 pub struct Connections {
@@ -43,17 +76,17 @@ struct Connection {
 /// How the one who closes the tracker and the session come together, whichever is first.
 #[derive(Default)]
 pub struct Line {
-    /// Set once the handshake is done.
-    sender: OnceLock<Arc<Sender>>,
+    /// Set once the handshake is done, if there is one.
+    voice: OnceLock<Arc<dyn Voice>>,
     closing: AtomicBool,
     told: AtomicBool,
 }
 
 impl Line {
-    /// The handshake is done. A tracker that was told to close meanwhile says so now.
-    pub fn open(&self, sender: Arc<Sender>) {
+    /// The client is spoken with from now on. A tracker that was told to close meanwhile says so now.
+    pub fn open(&self, voice: Arc<dyn Voice>) {
         // A line is opened once.
-        let _ = self.sender.set(sender);
+        let _ = self.voice.set(voice);
         if self.closing.load(Ordering::SeqCst) {
             self.tell_closing();
         }
@@ -65,8 +98,8 @@ impl Line {
     }
 
     fn tell_closing(&self) {
-        if let Some(sender) = self.sender.get().filter(|_| !self.told.swap(true, Ordering::SeqCst)) {
-            sender.push(&Reply::refused(&Code::Closing.into()));
+        if let Some(voice) = self.voice.get().filter(|_| !self.told.swap(true, Ordering::SeqCst)) {
+            voice.push(&Reply::refused(&Code::Closing.into()));
         }
     }
 }
@@ -92,7 +125,13 @@ impl Connections {
     }
 
     /// Serves a connection on a new thread. Gives the socket back if no thread can be started.
-    pub fn serve(&self, stream: TcpStream, ip: IpAddr, seat: Seat) -> Result<(), (TcpStream, io::Error)> {
+    pub fn serve(
+        &self,
+        dialect: &Dialect,
+        stream: TcpStream,
+        ip: IpAddr,
+        seat: Seat,
+    ) -> Result<(), (TcpStream, io::Error)> {
         let stream = Arc::new(stream);
         let line: Arc<Line> = Arc::default();
         // Locked until the entry is made, so that a thread that ends at once is not joined before it is known.
@@ -102,9 +141,10 @@ impl Connections {
         let ended = Ended { number, tell: self.ended.clone() };
         let run = {
             let (core, stream, line) = (Arc::clone(&self.core), Arc::clone(&stream), Arc::clone(&line));
+            let dialect = dialect.clone();
             move || {
                 let _ended = ended;
-                session::serve(core, &stream, ip, seat, &line);
+                dialect.serve(core, &stream, ip, seat, &line);
             }
         };
         match thread::Builder::new().name(format!("conn-{number}")).stack_size(STACK_LEN).spawn(run) {
@@ -143,8 +183,8 @@ impl Connections {
     /// Ends every connection in both directions.
     pub fn cut(&self) {
         for connection in self.inner.lock().running.values() {
-            if let Some(line) = connection.line.sender.get() {
-                line.end();
+            if let Some(voice) = connection.line.voice.get() {
+                voice.end();
             }
             let _ = connection.stream.shutdown(Shutdown::Both);
         }

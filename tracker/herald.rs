@@ -5,10 +5,9 @@ use super::commit::{Published, Settled};
 use super::core::Core;
 use super::state::State;
 use super::state::effect::{Effect, Told};
+use super::voice::Voice;
 use crate::model::id::{GroupRef, UserRef};
 use crate::wire::client_tracker::Reply;
-use crate::wire::conn;
-use crate::wire::frame::UNASKED;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::collections::BTreeSet;
 use std::io;
@@ -58,7 +57,7 @@ pub fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<JoinHand
 struct Herald {
     core: Arc<Core>,
     /// On these connections something waits to be written.
-    queued: Vec<Arc<conn::Sender>>,
+    queued: Vec<Arc<dyn Voice>>,
 }
 
 impl Herald {
@@ -119,8 +118,8 @@ impl Herald {
         self.queue_on(senders, reply);
     }
 
-    fn queue_on(&mut self, senders: Vec<Arc<conn::Sender>>, reply: &Reply) {
-        senders.iter().for_each(|sender| sender.queue(UNASKED, reply));
+    fn queue_on(&mut self, senders: Vec<Arc<dyn Voice>>, reply: &Reply) {
+        senders.iter().for_each(|sender| sender.queue(reply));
         self.queued.extend(senders);
     }
 
@@ -153,6 +152,6 @@ impl Herald {
 
     fn flush(&mut self) {
         let laggards = &self.core.laggards;
-        self.queued.drain(..).for_each(|sender| laggards.flush_on(&sender));
+        self.queued.drain(..).for_each(|sender| laggards.flush_on(sender));
     }
 }

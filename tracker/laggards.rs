@@ -1,28 +1,28 @@
 //! Connections whose far side did not take at once what was said to it without waiting: answers and news. It is written
 //! as soon as there is room, not only with the next answer.
 
-use crate::wire::conn::Sender;
+use super::voice::Voice;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// The connections on which something waits for room.
 #[derive(Debug, Default)]
-pub struct Laggards(Mutex<Vec<Arc<Sender>>>);
+pub struct Laggards(Mutex<Vec<Arc<dyn Voice>>>);
 
 impl Laggards {
     /// Writes what waits on a connection, as far as there is room; the rest is written later.
-    pub fn flush_on(&self, sender: &Arc<Sender>) {
-        if sender.flush_rest() {
-            let mut senders = self.0.lock();
-            if !senders.iter().any(|other| Arc::ptr_eq(other, sender)) {
-                senders.push(Arc::clone(sender));
+    pub fn flush_on(&self, voice: Arc<dyn Voice>) {
+        if voice.flush() {
+            let mut voices = self.0.lock();
+            if !voices.iter().any(|other| Arc::ptr_eq(other, &voice)) {
+                voices.push(voice);
             }
         }
     }
 
     /// Writes what waits, as far as there is room now.
     pub fn flush(&self) {
-        self.0.lock().retain(|sender| sender.flush_rest());
+        self.0.lock().retain(|voice| voice.flush());
     }
 
     /// Whether nothing waits.

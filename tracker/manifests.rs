@@ -6,7 +6,7 @@ mod missing;
 use crate::model::digest::InfoHash;
 use crate::model::manifest::Content;
 use crate::model::name::FileName;
-use crate::model::piece::Layout;
+use crate::model::piece::{Layout, PIECE_LEN};
 use crate::sys;
 use crate::wire::client_tracker::MANIFEST_PART_MAX;
 use crate::wire::error::{Code, Refusal};
@@ -46,7 +46,9 @@ impl Facts {
     /// Whether this is the manifest of such content under such a name.
     pub fn agree_with(&self, name: &FileName, content: &Content) -> bool {
         let named = FileName::from_input(&self.root).is_ok_and(|root| root == name.base());
-        named && self.layout == content.layout && self.file_count == content.file_count
+        // Where the size is not told, the manifest is that of full pieces.
+        let told = content.is_sized() || self.layout.size() % u64::from(PIECE_LEN) == 0;
+        named && told && self.layout == content.layout && self.file_count == content.file_count.max(1)
     }
 }
 

@@ -7,8 +7,8 @@ mod register;
 mod swarm;
 mod teller;
 
+use crate::model::bitfield::Bitfield;
 use crate::model::id::{ClientId, GroupRef, OpId, ShareRef, UserRef};
-use crate::model::piece::PieceIndex;
 use crate::wire::client_tracker::{Holding, PEERS_MAX};
 use crate::wire::conn::IDLE_DEADLINE;
 pub use dirty::{Change, Dirty};
@@ -50,6 +50,15 @@ pub struct Holder {
     pub addr: SocketAddr,
     /// How many pieces it holds.
     pub held: u32,
+}
+
+/// Where pieces of a share can be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The client's address.
+    pub addr: SocketAddr,
+    /// The pieces; none for all.
+    pub pieces: Option<Bitfield>,
 }
 
 /// Somebody began to hold pieces of a share, or holds them at another address now.
@@ -134,11 +143,16 @@ impl Presence {
         holders
     }
 
-    /// The addresses at which a piece can be had.
-    pub fn addresses(&self, share: ShareRef, piece: PieceIndex) -> Vec<SocketAddr> {
+    /// Where pieces of a share can be had, and which: at most [`PEERS_MAX`] clients, those with more pieces first.
+    pub fn holdings(&self, share: ShareRef) -> Vec<Held> {
         let register = self.register.lock();
-        let keys = register.swarms.get(share).into_iter().flat_map(|swarm| swarm.holders_of(piece));
-        keys.filter_map(|key| register.clients.get(&key)?.addr).collect()
+        let Some(swarm) = register.swarms.get(share) else {
+            return Vec::new();
+        };
+        let mut holders: Vec<Holder> = swarm.holders().filter_map(|key| register.holder(swarm, key)).collect();
+        holders.sort_unstable_by_key(|holder| (std::cmp::Reverse(holder.held), holder.key));
+        holders.truncate(PEERS_MAX);
+        holders.iter().map(|holder| Held { addr: holder.addr, pieces: swarm.some(holder.key).cloned() }).collect()
     }
 
     /// On how many clients pieces of each of these shares are held, wherever they are logged in.
@@ -342,9 +356,10 @@ mod tests {
         assert_eq!(held(t[1].key), [2, 1], "another client of the same user is a peer like any other");
         assert_eq!(presence.holder_counts([share.0].into_iter()), [4]);
         assert_eq!(presence.client_counts([UserRef(op(1)), UserRef(op(9))].into_iter()), [2, 0]);
-        let piece = |number| share.2.index(number).expect("there");
-        assert_eq!(presence.addresses(share.0, piece(2)), [addr(1001), addr(1000)]);
-        assert_eq!(presence.addresses(share.0, piece(9)), [addr(1001), addr(1003)]);
+        let told = presence.holdings(share.0).into_iter();
+        let bytes = |bits: Option<Bitfield>| bits.map(|bits| bits.as_bytes().to_vec());
+        let expected = [(addr(1001), None), (addr(1000), Some(vec![0x60, 0])), (addr(1003), Some(vec![0, 0x40]))];
+        assert_eq!(told.map(|held| (held.addr, bytes(held.pieces))).collect::<Vec<_>>(), expected);
         assert_eq!((presence.local_client_count(), presence.local_user_count()), (5, 4));
     }
 

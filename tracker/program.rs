@@ -9,7 +9,7 @@ use super::identity::{Identity, IdentityError};
 use super::journal::{self, Journal, JournalError, Opened, Owner};
 use super::password::Params;
 use super::seats::Caps;
-use super::server::{Server, Settings, StartError};
+use super::server::{Listeners, Server, Settings, StartError};
 use super::throttle::Paces;
 use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
@@ -54,6 +54,8 @@ pub enum ProgramError {
     Journal(JournalError),
     /// The address cannot be listened on.
     Listen(SocketAddr, io::Error),
+    /// The address for programs cannot be listened on.
+    ListenJson(SocketAddr, io::Error),
     /// The tracker cannot start.
     Start(StartError),
     /// Signals, the console or random bytes cannot be had from the system.
@@ -88,6 +90,9 @@ impl fmt::Display for ProgramError {
                 }
                 _ => write!(f, "cannot listen on {addr}: {}", sys::reason(error)),
             },
+            ProgramError::ListenJson(addr, error) => {
+                write!(f, "--json: cannot listen on {addr}: {}", sys::reason(error))
+            }
             ProgramError::Start(error) => write!(f, "{error}"),
             ProgramError::System(error) => write!(f, "cannot start: {}", sys::reason(error)),
         }
@@ -108,6 +113,9 @@ pub fn run(args: &Args) -> Result<(), ProgramError> {
     }
     let status = server.status();
     say(&format!("tracker {} on {}, fingerprint {}", status.number, status.addr, status.fingerprint));
+    if let Some(addr) = server.json_addr() {
+        say(&format!("JSON for programs on {addr}, in the clear"));
+    }
     let commands = Operator { server: Arc::clone(&server), ask };
     let console = Console::start(io::stdin(), io::stdout(), commands).map_err(ProgramError::System)?;
     // The operator and the signal handler hold senders for as long as this waits.
@@ -135,7 +143,9 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
         return Err(ProgramError::WrongKey { list: args.tracker_info.clone(), listed, own });
     }
     // Listening comes before the data folder: a tracker that runs already is best told by its port.
-    let listener = listen(addr).map_err(|error| ProgramError::Listen(addr, error))?;
+    let clients = listen(addr).map_err(|error| ProgramError::Listen(addr, error))?;
+    let programs = args.json.map(|addr| listen(addr).map_err(|error| ProgramError::ListenJson(addr, error)));
+    let listeners = Listeners { clients, programs: programs.transpose()? };
     let data_path = match &args.data_dir {
         Some(path) => path.clone(),
         None => data_dir::default_path(&args.tracker_info, number)
@@ -159,7 +169,7 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
         password_params: Params::default(),
         warn: warn(),
     };
-    Server::start(listener, settings).map_err(ProgramError::Start)
+    Server::start(listeners, settings).map_err(ProgramError::Start)
 }
 
 fn journal_disk(path: &Path) -> Result<Arc<RealDisk>, ProgramError> {

@@ -2,8 +2,8 @@
 
 use super::presence::{ClientKey, Ticket};
 use super::state::State;
+use super::voice::Voice;
 use crate::model::id::{ClientId, OpId, UserRef};
-use crate::wire::conn::Sender;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub struct Roster {
 #[derive(Debug)]
 struct Entry {
     ticket: Ticket,
-    sender: Arc<Sender>,
+    sender: Arc<dyn Voice>,
     /// The op that set the password with which this login was proved.
     password_set_by: OpId,
     /// Is changing the password right now.
@@ -37,10 +37,10 @@ impl Roster {
     pub fn enter(
         &self,
         ticket: Ticket,
-        sender: Arc<Sender>,
+        sender: Arc<dyn Voice>,
         password_set_by: OpId,
         state: impl FnOnce() -> Arc<State>,
-    ) -> (Arc<State>, Option<Arc<Sender>>) {
+    ) -> (Arc<State>, Option<Arc<dyn Voice>>) {
         let mut entries = self.entries.lock();
         // Read under the lock: whoever looks up this entry later knows exactly what it was told.
         let state = state();
@@ -78,7 +78,7 @@ impl Roster {
     }
 
     /// Takes out the logins of a user that were proved with an earlier password than the one this op has set.
-    pub fn expire(&self, user: UserRef, password_set_by: OpId) -> Vec<(Ticket, Arc<Sender>)> {
+    pub fn expire(&self, user: UserRef, password_set_by: OpId) -> Vec<(Ticket, Arc<dyn Voice>)> {
         let mut entries = self.entries.lock();
         let old = |entry: &Entry| entry.password_set_by != password_set_by && !entry.changing;
         let keys: Vec<_> = entries.range(all_of(user)).filter(|(_, entry)| old(entry)).map(|(&key, _)| key).collect();
@@ -91,17 +91,17 @@ impl Roster {
     }
 
     /// The connection of a client.
-    pub fn sender(&self, key: &ClientKey) -> Option<Arc<Sender>> {
+    pub fn sender(&self, key: &ClientKey) -> Option<Arc<dyn Voice>> {
         self.entries.lock().get(key).map(|entry| Arc::clone(&entry.sender))
     }
 
     /// The connections of a user.
-    pub fn senders(&self, user: UserRef) -> Vec<Arc<Sender>> {
+    pub fn senders(&self, user: UserRef) -> Vec<Arc<dyn Voice>> {
         self.entries.lock().range(all_of(user)).map(|(_, entry)| Arc::clone(&entry.sender)).collect()
     }
 
     /// The connections of a user that were not told the notices of the first `op_count` ops when they logged in.
-    pub fn to_notice(&self, user: UserRef, op_count: u64) -> Vec<Arc<Sender>> {
+    pub fn to_notice(&self, user: UserRef, op_count: u64) -> Vec<Arc<dyn Voice>> {
         let entries = self.entries.lock();
         let untold = entries.range(all_of(user)).filter(|(_, entry)| entry.told_ops < op_count);
         untold.map(|(_, entry)| Arc::clone(&entry.sender)).collect()

@@ -1,12 +1,13 @@
 //! A running tracker: starts its threads, sweeps up behind them, stops them.
 
 use super::acceptor::{Acceptor, Warn};
-use super::commit::{Committer, OpLog, OpSource, Settled};
-use super::connections::Connections;
+use super::commit::{Committer, OpLog, OpSource, Settled, Sink};
+use super::connections::{Connections, Dialect};
 use super::core::Core;
 use super::data_dir::{DataDir, DataDirError};
 use super::herald;
 use super::identity::Identity;
+use super::json::Permits;
 use super::ledger::Past;
 use super::manifests::Manifests;
 use super::password::{Params, Passwords};
@@ -58,6 +59,21 @@ pub struct Settings {
     pub warn: Warn,
 }
 
+/// Where a tracker listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For clients and other trackers.
+    pub clients: TcpListener,
+    /// For programs that speak JSON, in the clear.
+    pub programs: Option<TcpListener>,
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(clients: TcpListener) -> Self {
+        Self { clients, programs: None }
+    }
+}
+
 /// Why a tracker cannot start. Each is one line.
 #[derive(Debug)]
 pub enum StartError {
@@ -87,15 +103,17 @@ impl std::error::Error for StartError {}
 /// A tracker that runs. Dropping it stops it.
 pub struct Server {
     addr: SocketAddr,
+    json_addr: Option<SocketAddr>,
     number: u16,
     started: Instant,
     core: Arc<Core>,
     seats: Arc<Seats>,
-    acceptor: Arc<Acceptor>,
+    doors: Vec<Arc<Acceptor>>,
     connections: Arc<Connections>,
     /// Dropped to end the housekeeper.
     stop_housekeeper: Option<Sender<()>>,
-    accepting: Option<JoinHandle<()>>,
+    /// The threads of the doors.
+    accepting: Vec<JoinHandle<()>>,
     /// Calls the other trackers.
     dialer: Option<Dialer>,
     /// The others, which end by themselves once there is nothing left to do.
@@ -154,11 +172,13 @@ impl fmt::Display for Status {
 }
 
 impl Server {
-    /// Starts a tracker on a listening socket. This function starts all threads of a tracker but those of connections.
+    /// Starts a tracker on listening sockets. This function starts all threads of a tracker but those of connections.
     ///
     /// Errors: the folder of manifests cannot be used, a thread cannot be started.
-    pub fn start(listener: TcpListener, settings: Settings) -> Result<Self, StartError> {
-        let addr = listener.local_addr().map_err(StartError::System)?;
+    pub fn start(listeners: impl Into<Listeners>, settings: Settings) -> Result<Self, StartError> {
+        let Listeners { clients, programs } = listeners.into();
+        let addr = clients.local_addr().map_err(StartError::System)?;
+        let json_addr = programs.as_ref().map(TcpListener::local_addr).transpose().map_err(StartError::System)?;
         let folder = settings.data_dir.folder("manifests").map_err(StartError::DataDir)?;
         let known = settings.past.state().info_hashes().collect();
         let listed = settings.past.state().listed_info_hashes().collect();
@@ -167,19 +187,7 @@ impl Server {
         let passwords = Passwords::start(settings.password_params, cores).map_err(StartError::System)?;
         let (publish, batches) = herald::channel();
         let feed: Arc<Feed> = Arc::default();
-        let (warn, to_others, mut silent) = (Arc::clone(&settings.warn), Arc::clone(&feed), false);
-        let sink = Box::new(move |settled: Settled| {
-            if let Some(published) = &settled.published {
-                to_others.append(&published.ops);
-            }
-            // Fails only if the herald has panicked. Changes go on being made, and clients see them when they ask.
-            if let Err(unheard) = publish.send(settled) {
-                unheard.into_inner().react();
-                if !std::mem::replace(&mut silent, true) {
-                    warn("clients are no longer told of changes at once; restart the tracker");
-                }
-            }
-        });
+        let sink = sink(publish, Arc::clone(&feed), Arc::clone(&settings.warn));
         let mut instance = [0; 16];
         let random = SystemRandom::new().fill(&mut instance).map_err(|_| io::Error::other("no random bytes"));
         random.map_err(StartError::System)?;
@@ -206,19 +214,24 @@ impl Server {
         });
         let (connections, to_join) = Connections::new(Arc::clone(&core));
         let seats = Seats::new(settings.caps);
-        let acceptor =
-            Acceptor::new(listener, Arc::clone(&seats), Arc::clone(&connections), Arc::clone(&settings.warn));
+        let door = |listener: TcpListener, dialect: Dialect| {
+            let (seats, connections) = (Arc::clone(&seats), Arc::clone(&connections));
+            Arc::new(Acceptor::new(listener, dialect, seats, connections, Arc::clone(&settings.warn)))
+        };
+        let mut doors = vec![door(clients, Dialect::Binary)];
+        doors.extend(programs.map(|listener| door(listener, Dialect::Json(Permits::new()))));
         let (stop_housekeeper, stop) = bounded(0);
         let mut server = Self {
             addr,
+            json_addr,
             number: settings.origin.tracker,
             started: Instant::now(),
             core,
             seats,
-            acceptor: Arc::new(acceptor),
+            doors,
             connections,
             stop_housekeeper: Some(stop_housekeeper),
-            accepting: None,
+            accepting: Vec::new(),
             dialer: None,
             threads: Vec::new(),
             _data_dir: settings.data_dir,
@@ -238,7 +251,7 @@ impl Server {
         let mut housekeeper = Housekeeper {
             core: Arc::clone(&self.core),
             connections: Arc::clone(&self.connections),
-            acceptor: Arc::clone(&self.acceptor),
+            doors: self.doors.clone(),
             warn,
             trouble: None,
             missing: 0,
@@ -246,8 +259,10 @@ impl Server {
         housekeeper.tell_missing();
         let run = move || housekeeper.run(&to_join, &stop);
         self.threads.push(thread::Builder::new().name("housekeeper".into()).spawn(run)?);
-        let acceptor = Arc::clone(&self.acceptor);
-        self.accepting = Some(thread::Builder::new().name("acceptor".into()).spawn(move || acceptor.run())?);
+        for door in &self.doors {
+            let door = Arc::clone(door);
+            self.accepting.push(thread::Builder::new().name("acceptor".into()).spawn(move || door.run())?);
+        }
         self.dialer = Some(Dialer::start(&self.core)?);
         Ok(())
     }
@@ -255,6 +270,11 @@ impl Server {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where it listens to programs that speak JSON, if it does.
+    pub fn json_addr(&self) -> Option<SocketAddr> {
+        self.json_addr
     }
 
     /// Its parts, for whoever has to look inside.
@@ -292,11 +312,11 @@ impl Server {
     pub fn stop(self) {}
 
     fn shut_down(&mut self) {
-        self.acceptor.close();
+        self.doors.iter().for_each(|door| door.close());
         self.core.replica.close();
         self.dialer = None;
         // A thread that panicked has printed so; there is nothing else to learn from joining it.
-        let _ = self.accepting.take().map(JoinHandle::join);
+        self.accepting.drain(..).for_each(|thread| drop(thread.join()));
         self.connections.close();
         if !self.seats.wait_empty(CLOSING) {
             self.connections.cut();
@@ -310,6 +330,23 @@ impl Server {
     }
 }
 
+/// Where the committer leaves its batches: in the feed for other trackers, and with the herald for clients.
+fn sink(publish: Sender<Settled>, to_others: Arc<Feed>, warn: Warn) -> Sink {
+    let mut silent = false;
+    Box::new(move |settled| {
+        if let Some(published) = &settled.published {
+            to_others.append(&published.ops);
+        }
+        // Fails only if the herald has panicked. Changes go on being made, and clients see them when they ask.
+        if let Err(unheard) = publish.send(settled) {
+            unheard.into_inner().react();
+            if !std::mem::replace(&mut silent, true) {
+                warn("clients are no longer told of changes at once; restart the tracker");
+            }
+        }
+    })
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         self.shut_down();
@@ -320,7 +357,7 @@ impl Drop for Server {
 struct Housekeeper {
     core: Arc<Core>,
     connections: Arc<Connections>,
-    acceptor: Arc<Acceptor>,
+    doors: Vec<Arc<Acceptor>>,
     warn: Warn,
     /// What the operator was told last.
     trouble: Option<String>,
@@ -351,7 +388,7 @@ impl Housekeeper {
 
     fn sweep(&mut self, now: Instant) {
         self.core.presence.sweep(now);
-        self.acceptor.sweep(now);
+        self.doors.iter().for_each(|door| door.sweep(now));
         self.core.laggards.flush();
         self.core.replica.sweep(now);
         let trouble = self.core.committer.trouble().map(|trouble| trouble.to_string());

@@ -1,4 +1,5 @@
-//! One client's connection, from its handshake to its end: requests come in, each gets its reply.
+//! One client's session: requests come in, each gets its reply. The binary dialect is spoken here from the handshake to
+//! the end of the connection; another dialect asks with [`Session::ask`].
 
 mod account;
 mod group;
@@ -16,6 +17,7 @@ use super::presence::{TTL, Ticket};
 use super::replica;
 use super::seats::Seat;
 use super::state::State;
+use super::voice::Voice;
 use crate::model::id::{CommandId, OpId, UserRef};
 use crate::wire::channel::ChannelError;
 use crate::wire::client_tracker::{PAGE_MAX, Reply, Request};
@@ -35,10 +37,11 @@ use std::time::{Duration, Instant};
 /// How long the far side may take to read a last reply before the connection is closed under it.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// A connection on which a client speaks.
+/// Who is logged in on a connection, and what has begun there.
 pub struct Session {
     core: Arc<Core>,
-    sender: Arc<Sender>,
+    voice: Arc<dyn Voice>,
+    /// Where the client is.
     ip: IpAddr,
     seat: Seat,
     login: Option<Login>,
@@ -47,6 +50,12 @@ pub struct Session {
     welcome: Option<Arc<State>>,
     /// Set by a change that is not durable yet: the reply has to wait for it.
     pending: Option<Pending>,
+}
+
+/// A connection on which the binary dialect is spoken.
+struct Conversation {
+    session: Session,
+    sender: Arc<Sender>,
     owed: Arc<Owed>,
 }
 
@@ -72,15 +81,15 @@ pub fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, l
     let Ok((mut receiver, sender)) = conn::split(Arc::clone(stream), keys, EARLY_FRAME_LEN_MAX, false) else {
         return;
     };
-    line.open(Arc::clone(&sender));
+    let voice: Arc<dyn Voice> = Arc::<Sender>::clone(&sender);
+    line.open(Arc::clone(&voice));
     let owed = Owed::new(Arc::clone(&sender), Arc::clone(&core.laggards));
-    let ip = ip.to_canonical();
-    let mut session = Session { core, sender, ip, seat, login: None, upload: None, welcome: None, pending: None, owed };
-    while session.turn(&mut receiver) {}
-    session.owed.settle();
+    let mut conversation = Conversation { session: Session::new(core, voice, ip, seat), sender, owed };
+    while conversation.turn(&mut receiver) {}
+    conversation.owed.settle();
     // Another thread may be about to tell the client something.
-    session.sender.finish();
-    session.log_out();
+    conversation.sender.finish();
+    conversation.session.log_out();
     hang_up(stream);
 }
 
@@ -88,7 +97,7 @@ impl Drop for Session {
     /// Nobody is told anything on a connection that is gone, even if it was a panic that ended it.
     fn drop(&mut self) {
         self.log_out();
-        self.sender.end();
+        self.voice.end();
     }
 }
 
@@ -104,7 +113,7 @@ fn serve_tracker(core: &Core, stream: &Arc<TcpStream>, keys: StatelessTransportS
 }
 
 /// Lets the far side read what was sent: a socket closed with something unread in it would take that back.
-fn hang_up(stream: &TcpStream) {
+pub(super) fn hang_up(stream: &TcpStream) {
     // Fails if the connection is gone, and then there is nothing to wait for.
     let _ = stream.shutdown(Shutdown::Write);
     let mut rest = Timed::new(stream, FAREWELL);
@@ -139,7 +148,7 @@ fn is_final(code: Code) -> bool {
     matches!(code, Code::Malformed | Code::TooLarge | Code::UnknownKind)
 }
 
-impl Session {
+impl Conversation {
     /// Takes one request and answers it; false if the connection is to end.
     fn turn(&mut self, receiver: &mut Receiver) -> bool {
         let (id, request) = match receiver.recv(TTL) {
@@ -151,24 +160,24 @@ impl Session {
             }
         };
         self.owed.settle();
-        if !self.is_heard() {
+        if !self.session.is_heard() {
             return false;
         }
         let outcome = match request {
             Ok(_) if id == UNASKED => Err(Refusal::about(Code::Malformed, "a request has no id")),
-            Ok(request) => self.answer(request),
+            Ok(request) => self.session.answer(request),
             Err(error) => Err(malformed(&error)),
         };
         let go_on = !outcome.as_ref().is_err_and(|refusal| is_final(refusal.code));
         let reply = outcome.unwrap_or_else(|refusal| Reply::refused(&refusal));
-        let sent = match self.pending.take() {
+        let sent = match self.session.pending.take() {
             Some(pending) => {
                 self.owed.owe(id, reply, pending);
                 true
             }
             None => self.sender.send(id, &reply).is_ok() && self.tell_notices(),
         };
-        receiver.set_frame_len_max(if self.login.is_some() { FRAME_LEN_MAX } else { EARLY_FRAME_LEN_MAX });
+        receiver.set_frame_len_max(if self.session.is_logged_in() { FRAME_LEN_MAX } else { EARLY_FRAME_LEN_MAX });
         sent && go_on
     }
 
@@ -179,9 +188,41 @@ impl Session {
         false
     }
 
+    /// After a login: tells the notices that the user has not read; false if the connection has ended.
+    fn tell_notices(&mut self) -> bool {
+        let mut notices = self.session.welcome().into_iter();
+        notices.all(|notice| self.sender.send(UNASKED, &notice).is_ok())
+    }
+}
+
+impl Session {
+    /// A session of a client at this address, on which nobody is logged in.
+    pub(super) fn new(core: Arc<Core>, voice: Arc<dyn Voice>, ip: IpAddr, seat: Seat) -> Self {
+        let ip = ip.to_canonical();
+        Self { core, voice, ip, seat, login: None, upload: None, welcome: None, pending: None }
+    }
+
+    /// Where the client is.
+    pub(super) fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
+    pub(super) fn is_logged_in(&self) -> bool {
+        self.login.is_some()
+    }
+
+    /// Carries out a request and returns when what it has changed is durable.
+    pub(super) fn ask(&mut self, request: Request) -> Result<Reply, Refusal> {
+        let reply = self.answer(request)?;
+        self.pending.take().map_or(Ok(()), Pending::wait)?;
+        // Notices wait for a client that shows them to a person.
+        self.welcome = None;
+        Ok(reply)
+    }
+
     /// Takes note that the client is there. False if it was silent for so long that nobody knows of its login any more:
     /// then the connection ends, and the client says everything again on the next one.
-    fn is_heard(&mut self) -> bool {
+    pub(super) fn is_heard(&mut self) -> bool {
         let Some(login) = &self.login else {
             return true;
         };

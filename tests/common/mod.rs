@@ -19,7 +19,7 @@ use groupshare::tracker::data_dir::DataDir;
 use groupshare::tracker::identity::Identity;
 use groupshare::tracker::password::Params;
 use groupshare::tracker::seats::Caps;
-use groupshare::tracker::server::{Server, Settings};
+use groupshare::tracker::server::{Listeners, Server, Settings};
 use groupshare::tracker::state::State;
 use groupshare::tracker::throttle::{Pace, Paces};
 use groupshare::wire::client_tracker::{
@@ -90,11 +90,19 @@ impl TestTracker {
     }
 
     pub fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_at(loopback().into(), change)
+    }
+
+    /// One that speaks JSON too.
+    pub fn start_for_programs(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_at(Listeners { clients: loopback(), programs: Some(loopback()) }, change)
+    }
+
+    fn start_at(listeners: Listeners, change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut settings = settings(&folder);
         change(&mut settings);
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let server = Server::start(listener, settings).expect("started");
+        let server = Server::start(listeners, settings).expect("started");
         Self { addr: server.addr(), server, folder }
     }
 
@@ -109,6 +117,10 @@ impl TestTracker {
         client.log_in(name);
         client
     }
+}
+
+fn loopback() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").expect("a free port")
 }
 
 /// The keys of all test trackers.

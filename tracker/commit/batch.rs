@@ -56,6 +56,11 @@ pub fn no_answer(after: Duration) -> Refusal {
 pub struct Pending(pub(super) Arc<Batch>);
 
 impl Pending {
+    /// Returns when the change is durable, or was refused after all.
+    pub fn wait(self) -> Result<(), Refusal> {
+        self.0.wait(super::COMMIT_WAIT_MAX)
+    }
+
     /// Has this done when the change is durable or was refused after all: at once if that is known, else by the sink.
     pub fn then(self, reaction: Reaction) {
         let mut progress = self.0.progress.lock();

@@ -59,10 +59,9 @@ impl Swarm {
         self.seeds.iter().chain(self.partial.keys()).copied()
     }
 
-    /// Those that hold this piece.
-    pub(super) fn holders_of(&self, piece: PieceIndex) -> impl Iterator<Item = ClientKey> + '_ {
-        let partial = self.partial.iter().filter(move |(_, bits)| bits.has(piece)).map(|(key, _)| key);
-        self.seeds.iter().chain(partial).copied()
+    /// The pieces that a client holds, if it holds some and not all.
+    pub(super) fn some(&self, key: ClientKey) -> Option<&Bitfield> {
+        self.partial.get(&key)
     }
 
     pub(super) fn holder_count(&self) -> usize {

@@ -8,7 +8,6 @@ use crate::tracker::presence::ClientKey;
 use crate::tracker::state::{Account, State};
 use crate::wire::client_tracker::{Password, Reply};
 use crate::wire::error::{Code, Refusal};
-use crate::wire::frame::UNASKED;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -99,7 +98,7 @@ impl Session {
         let token = token.ok_or_else(|| Refusal::about(Code::Unavailable, "the system gives no random bytes"))?;
         let ticket = self.core.presence.enter(ClientKey { user, client }, Instant::now());
         let state = || self.core.state();
-        let (state, before) = self.core.roster.enter(ticket, Arc::clone(&self.sender), password_set_by, state);
+        let (state, before) = self.core.roster.enter(ticket, Arc::clone(&self.voice), password_set_by, state);
         if let Some(before) = before {
             // The client has come back; whatever is left of its old connection is in nobody's use.
             before.end();
@@ -111,7 +110,7 @@ impl Session {
     }
 
     /// Ends the login, if there is one. The connection stays.
-    pub(super) fn log_out(&mut self) {
+    pub(in crate::tracker) fn log_out(&mut self) {
         if let Some(login) = self.login.take() {
             self.core.roster.leave(&login.ticket);
             self.core.presence.leave(&login.ticket);
@@ -121,14 +120,13 @@ impl Session {
         self.welcome = None;
     }
 
-    /// After a login: tells the notices that the user has not read; false if the connection has ended.
-    pub(super) fn tell_notices(&mut self) -> bool {
+    /// After a login, once: the notices that the user has not read.
+    pub(super) fn welcome(&mut self) -> Vec<Reply> {
         let (Some(state), Some(login)) = (self.welcome.take(), &self.login) else {
-            return true;
+            return Vec::new();
         };
         let notices = state.notices(login.user, NOTICES_MAX).into_iter();
-        let mut replies = notices.map(|(order, notice)| Reply::Noticed { order, notice });
-        replies.all(|reply| self.sender.send(UNASKED, &reply).is_ok())
+        notices.map(|(order, notice)| Reply::Noticed { order, notice }).collect()
     }
 
     pub(super) fn change_password(

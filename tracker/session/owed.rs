@@ -45,7 +45,7 @@ impl Owed {
             self.sender.queue(due.request, &reply);
             drop(debt);
             self.paid.notify_all();
-            self.laggards.flush_on(&self.sender);
+            self.laggards.flush_on(Arc::<Sender>::clone(&self.sender));
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Session;
 use super::share::visible_share;
 use crate::model::id::ShareRef;
-use crate::tracker::presence::HoldError;
+use crate::tracker::presence::{Held, HoldError};
 use crate::wire::client_tracker::{Holding, Peer, Reply};
 use crate::wire::codec::List;
 use crate::wire::error::{Code, Refusal};
@@ -50,6 +50,11 @@ impl Session {
             self.core.tell_risen(&state, &risen);
         }
         Ok(Reply::Done {})
+    }
+
+    /// Where pieces of a share can be had, for whoever may see it.
+    pub(in crate::tracker) fn holdings(&self, share: ShareRef) -> Vec<Held> {
+        self.core.presence.holdings(share)
     }
 
     pub(super) fn find_peers(&mut self, share: ShareRef) -> Result<Reply, Refusal> {

@@ -3,7 +3,7 @@
 use super::{PAGE_AND_ONE, Session, page};
 use crate::model::digest::InfoHash;
 use crate::model::id::{CommandId, ShareRef, UserRef};
-use crate::model::manifest::Content;
+use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId};
 use crate::tracker::accept::{Change, accept, find_own_group, find_share};
 use crate::tracker::manifests::Part;
@@ -11,6 +11,7 @@ use crate::tracker::state::{ShareInfo, State};
 use crate::wire::client_tracker::{FileLine, Reply};
 use crate::wire::codec::Blob;
 use crate::wire::error::{Code, Refusal};
+use crate::wire::manifest::decode;
 use std::time::Duration;
 
 /// How long a client waits for a manifest that was lost here and is asked of other trackers.
@@ -68,7 +69,14 @@ impl Session {
     pub(super) fn get_manifest(&mut self, share: ShareRef, offset: u32) -> Result<Reply, Refusal> {
         let user = self.user()?;
         let info = visible_share(&self.core.state(), user, share)?;
-        let (manifests, info_hash) = (&self.core.manifests, info.content.info_hash);
+        let (total, part) = self.read_manifest(info.content.info_hash, offset)?;
+        let part = Blob::new(part).ok_or(Code::Unavailable)?;
+        Ok(Reply::ManifestPart { total, part })
+    }
+
+    /// A part of a manifest, which other trackers are asked for if it was lost here.
+    fn read_manifest(&self, info_hash: InfoHash, offset: u32) -> Result<(u32, Vec<u8>), Refusal> {
+        let manifests = &self.core.manifests;
         let mut found = manifests.read(info_hash, offset)?;
         if found.is_none() {
             manifests.wish(info_hash);
@@ -78,9 +86,7 @@ impl Session {
             }
         }
         let lost = "this tracker has lost the list of pieces and asks the others for it";
-        let (total, part) = found.ok_or_else(|| Refusal::about(Code::Unavailable, lost))?;
-        let part = Blob::new(part).ok_or(Code::Unavailable)?;
-        Ok(Reply::ManifestPart { total, part })
+        found.ok_or_else(|| Refusal::about(Code::Unavailable, lost))
     }
 
     pub(super) fn share_file(
@@ -97,6 +103,7 @@ impl Session {
             // Refused before the manifest is asked for, which may be long.
             accept(&state, &change)?;
             self.check_manifest(&name, &content)?;
+            self.check_pieces(&state, user, (&group, &name), &content)?;
         }
         let op = self.core.committer.submit(command, &change)?.op;
         let state = self.core.state();
@@ -105,6 +112,37 @@ impl Session {
             op.and_then(|op| state.share(ShareRef(op))).ok_or(refusal)
         })?;
         Ok(share_reply(&state, user, found))
+    }
+
+    /// Whoever tells the size of a file, or leaves it to the one who did, has to have the same pieces.
+    fn check_pieces(
+        &self,
+        state: &State,
+        user: UserRef,
+        (group, name): (&GroupId, &FileName),
+        content: &Content,
+    ) -> Result<(), Refusal> {
+        let present = find_share(state, user, group, name).map(|info| info.content);
+        match present {
+            Ok(present) if present.is_sized() != content.is_sized() && present.is_same(content) => {
+                let same = self.manifest(present.info_hash)?.pieces() == self.manifest(content.info_hash)?.pieces();
+                if same { Ok(()) } else { Err(Refusal::about(Code::FileExists, name)) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A whole manifest of a single file.
+    fn manifest(&self, info_hash: InfoHash) -> Result<Manifest, Refusal> {
+        let mut bytes = Vec::new();
+        loop {
+            let (_, part) = self.read_manifest(info_hash, bytes.len() as u32)?;
+            if part.is_empty() {
+                break;
+            }
+            bytes.extend(part);
+        }
+        decode(&bytes, info_hash).map_err(|error| Refusal::about(Code::Unavailable, error))
     }
 
     fn check_manifest(&self, name: &FileName, content: &Content) -> Result<(), Refusal> {

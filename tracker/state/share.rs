@@ -3,7 +3,7 @@
 use super::effect::Told;
 use super::key::ByName;
 use super::{GroupNo, Made, Share, ShareNo, State, UserNo, claim, first_free};
-use crate::model::id::{GroupRef, ShareRef, UserRef};
+use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::FileName;
 use crate::model::notice::Notice;
@@ -32,7 +32,7 @@ impl State {
         let member = self.is_member_no(group, user);
         if member {
             if let Some(twin) = self.twin(group, name, content) {
-                self.aliases.insert(op.id, self.share_row(twin).id);
+                self.join_twin(op.id, twin, content);
                 self.begin(op, twin, user);
                 return;
             }
@@ -57,23 +57,23 @@ impl State {
     pub(super) fn repeat_share(&mut self, op: &Op, group: GroupRef, name: &FileName, content: &Content) {
         let Some(group) = self.group_no(group) else { return };
         match self.twin(group, name, content) {
-            Some(twin) => drop(self.aliases.insert(op.id, self.share_row(twin).id)),
+            Some(twin) => self.join_twin(op.id, twin, content),
             None => drop(self.hidden(op, group, name, content)),
         }
     }
 
     pub(super) fn join_share(&mut self, op: &Op, share: ShareRef, user: UserRef) {
         let (Some(share), Some(user)) = (self.share_no(share), self.user_no(user)) else { return };
-        let Share { id, group, ref name, ref content, sharer_count } = *self.share_row(share);
+        let Share { id, group, ref name, content, sharer_count } = *self.share_row(share);
         if !self.is_member_no(group, user) {
             let name = name.clone();
             self.override_share(op, group, user, &name);
             return;
         }
         // A hidden share whose name is borne by the same content again lives on in that one.
-        let twin = if sharer_count == 0 { self.twin(group, name, content) } else { None };
+        let twin = if sharer_count == 0 { self.twin(group, name, &content) } else { None };
         if let Some(twin) = twin {
-            self.aliases.insert(id, self.share_row(twin).id);
+            self.join_twin(id, twin, &content);
         }
         self.begin(op, twin.unwrap_or(share), user);
     }
@@ -105,10 +105,20 @@ impl State {
         self.tell(user, op.order(), Notice::ShareOverridden { group, name: name.clone() });
     }
 
+    /// From now on this id stands for a share of the same content, which learns its size from it if it did not know.
+    fn join_twin(&mut self, id: OpId, twin: ShareNo, content: &Content) {
+        let row = self.share_row_mut(twin);
+        if content.is_sized() && !row.content.is_sized() {
+            row.content = *content;
+        }
+        let twin = row.id;
+        self.aliases.insert(id, twin);
+    }
+
     /// The visible share of this content under this name.
     fn twin(&self, group: GroupNo, name: &FileName, content: &Content) -> Option<ShareNo> {
         let share = *self.group_row(group).files.get(&ByName::new(name))?;
-        (self.share_row(share).content == *content).then_some(share)
+        self.share_row(share).content.is_same(content).then_some(share)
     }
 
     /// Adds a member of the group to the sharers. The first one brings the share into sight, under its last name or,

@@ -1,0 +1,150 @@
+//! The dialect for programs in any language: a line of JSON comes in, a line of JSON goes out; docs/JSON.md. It is another
+//! way to say the requests of the binary dialect, and the same session carries them out.
+
+mod answer;
+mod lines;
+mod permits;
+mod pieces;
+mod request;
+mod share;
+
+use super::connections::Line;
+use super::core::Core;
+use super::seats::Seat;
+use super::session::{Session, hang_up};
+use super::voice::Voice;
+use crate::model::id::{ClientId, CommandId};
+use crate::wire::client_tracker::{Reply, Request};
+use crate::wire::error::{Code, Refusal};
+use answer::Answer;
+use lines::{End, Heard, Lines};
+pub use permits::Permits;
+use request::{Asked, Command, Ids};
+use ring::rand::{SecureRandom, SystemRandom};
+pub use share::PIECES_MAX;
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Longest line in bytes, without its end: an upload of as many pieces as a share has here.
+pub const LINE_LEN_MAX: usize = 8 * 1024 * 1024;
+/// The same while nobody is logged in.
+pub const EARLY_LINE_LEN_MAX: usize = 16 * 1024;
+/// How long a long answer waits until fewer others are under way.
+const PERMIT_WAIT: Duration = Duration::from_secs(10);
+
+/// A connection of which only the one who serves it says anything: a program that reads one line for each that it has
+/// written would take something unasked for an answer.
+#[derive(Debug)]
+struct Quiet(Arc<TcpStream>);
+
+impl Voice for Quiet {
+    fn queue(&self, _: &Reply) {}
+
+    fn flush(&self) -> bool {
+        false
+    }
+
+    fn end(&self) {
+        // Fails only if the connection is gone already.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+/// A connection on which a program speaks.
+struct Dialog<'a> {
+    session: Session,
+    stream: &'a TcpStream,
+    random: SystemRandom,
+    client: ClientId,
+    /// The port that was announced last.
+    port: Option<u16>,
+}
+
+/// Serves a connection until it ends. `line` gets to know how to end it.
+pub fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, line: &Line, permits: &Arc<Permits>) {
+    let voice: Arc<dyn Voice> = Arc::new(Quiet(Arc::clone(stream)));
+    line.open(Arc::clone(&voice));
+    let random = SystemRandom::new();
+    let (Ok(client), Ok(())) = (random_id(&random), stream.set_nodelay(true)) else { return };
+    let session = Session::new(core, voice, ip, seat);
+    let mut dialog = Dialog { session, stream, random, client: ClientId(client), port: None };
+    let mut lines = Lines::new(stream, permits);
+    while dialog.turn(&mut lines) {}
+    dialog.session.log_out();
+    hang_up(stream);
+}
+
+/// What is said to somebody for whom there is no room.
+pub fn busy() -> Vec<u8> {
+    answer::refusal_line(Code::Busy.into())
+}
+
+fn random_id(random: &SystemRandom) -> Result<[u8; 16], Refusal> {
+    let mut id = [0; 16];
+    let filled = random.fill(&mut id);
+    filled.map(|()| id).map_err(|_| Refusal::about(Code::Unavailable, "the system gives no random bytes"))
+}
+
+impl Dialog<'_> {
+    /// Takes one line and answers it; false if the connection is to end.
+    fn turn(&mut self, lines: &mut Lines<'_>) -> bool {
+        let len_max = if self.session.is_logged_in() { LINE_LEN_MAX } else { EARLY_LINE_LEN_MAX };
+        let asked = match lines.next(len_max) {
+            Ok(Heard::Line(line)) => random_id(&self.random).and_then(|command| {
+                let ids = Ids { client: self.client, command: CommandId(command) };
+                Ok((request::parse(line, ids)?, ids))
+            }),
+            Ok(Heard::TooLong) => {
+                Err(Refusal::about(Code::TooLarge, format!("a line has at most {len_max} bytes here")))
+            }
+            Ok(Heard::Crowded) => Err(Code::SlowDown.into()),
+            Err(End::Slow) => {
+                let refusal = Refusal::about(Code::Malformed, "the line did not end in time");
+                // If this does not arrive, the end of the connection says it all.
+                let _ = answer::write(self.stream, &Err(refusal));
+                return false;
+            }
+            Err(End::Gone) => return false,
+        };
+        if !self.session.is_heard() {
+            return false;
+        }
+        let outcome = asked.and_then(|(asked, ids)| self.carry_out(asked, ids, lines));
+        answer::write(self.stream, &outcome).is_ok()
+    }
+
+    fn carry_out(&mut self, asked: Asked, ids: Ids, lines: &mut Lines<'_>) -> Result<Answer, Refusal> {
+        let Asked { ip, port, command } = asked;
+        if ip != self.session.ip() {
+            let about = format!("sender_ip is {ip}, but this connection comes from {}", self.session.ip());
+            return Err(Refusal::about(Code::Malformed, about));
+        }
+        // Whoever uploads is found at once at the right port, whoever logs in as soon as that has succeeded.
+        self.announce(port)?;
+        let answer = match command {
+            Command::Ask(request) => Answer::from(self.session.ask(request)?),
+            Command::Upload(upload) => share::upload(&mut self.session, upload, ids.command)?,
+            Command::Download { group, name } => {
+                let reserve = || {
+                    let until = Instant::now() + PERMIT_WAIT;
+                    if lines.is_permitted(until) { Ok(()) } else { Err(Code::SlowDown.into()) }
+                };
+                share::find(&mut self.session, group, name, reserve)?
+            }
+        };
+        self.announce(port)?;
+        Ok(answer)
+    }
+
+    /// Tells peers of the port, if somebody is logged in and they were not told of it.
+    fn announce(&mut self, port: u16) -> Result<(), Refusal> {
+        if !self.session.is_logged_in() {
+            self.port = None;
+        } else if port != 0 && self.port != Some(port) {
+            self.session.ask(Request::Announce { ip: None, port })?;
+            self.port = Some(port);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,142 @@
+//! What a program is answered: one line of JSON.
+
+use super::pieces::{ByPiece, Pieces};
+use crate::model::digest::Sha1Digest;
+use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Reply, Role};
+use crate::wire::conn::{FRAME_DEADLINE, Timed};
+use crate::wire::error::Refusal;
+use serde::{Serialize, Serializer};
+use std::fmt::Display;
+use std::io::{self, BufWriter, Write};
+use std::net::TcpStream;
+
+/// Bytes that are written at once.
+const WRITE_LEN: usize = 16 * 1024;
+
+/// The answer to what was carried out.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Answer {
+    Done {},
+    LoggedIn { user_id: String },
+    Requests { requests: Vec<String>, more: bool },
+    Members { members: Vec<Member>, more: bool },
+    Groups { groups: Vec<Group>, more: bool },
+    Files { files: Vec<File>, more: bool },
+    Found { file_path: String, file_chunks: Pieces, chunk_metadata: ByPiece },
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Member {
+    user_id: String,
+    owner: bool,
+    online: u32,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Group {
+    group_id: String,
+    owner: String,
+    members: u32,
+    role: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct File {
+    file_name: String,
+    /// Not known if nobody has told it.
+    size: Option<u64>,
+    #[serde(rename = "fileSha", serialize_with = "text")]
+    file_sha: Sha1Digest,
+    files: u32,
+    sharers: u32,
+    online: u32,
+}
+
+/// Writes something as the text that it is shown as.
+pub(super) fn text<S: Serializer>(value: &impl Display, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::LoggedIn { user, .. } => Answer::LoggedIn { user_id: user.to_string() },
+            Reply::Users { users, more } => {
+                Answer::Requests { requests: users.into_vec().iter().map(ToString::to_string).collect(), more }
+            }
+            Reply::Members { members, more } => {
+                let member = |line: &MemberLine| Member {
+                    user_id: line.name.to_string(),
+                    owner: line.owner,
+                    online: line.online,
+                };
+                Answer::Members { members: members.iter().map(member).collect(), more }
+            }
+            Reply::Groups { groups, more } => {
+                let group = |line: &GroupLine| Group {
+                    group_id: line.name.to_string(),
+                    owner: line.owner.to_string(),
+                    members: line.member_count,
+                    role: role(line.role),
+                };
+                Answer::Groups { groups: groups.iter().map(group).collect(), more }
+            }
+            Reply::Files { files, more } => {
+                let file = |line: &FileLine| File {
+                    file_name: line.name.to_string(),
+                    size: line.content.is_sized().then(|| line.content.layout.size()),
+                    file_sha: line.content.sha1,
+                    files: line.content.file_count.max(1),
+                    sharers: line.sharer_count,
+                    online: line.online,
+                };
+                Answer::Files { files: files.iter().map(file).collect(), more }
+            }
+            // What else there is answers requests that no command makes, or says that something was done.
+            _ => Answer::Done {},
+        }
+    }
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Stranger => "none",
+        Role::Requested => "requested",
+        Role::Member => "member",
+        Role::Owner => "owner",
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+enum Line<'a> {
+    Success(&'a Answer),
+    Error {
+        #[serde(serialize_with = "text")]
+        message: &'a Refusal,
+    },
+}
+
+/// Writes the line of an answer, within [`FRAME_DEADLINE`].
+pub(super) fn write(stream: &TcpStream, outcome: &Result<Answer, Refusal>) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(WRITE_LEN, Timed::new(stream, FRAME_DEADLINE));
+    write_to(&mut out, outcome)?;
+    out.flush()
+}
+
+fn write_to(out: &mut impl Write, outcome: &Result<Answer, Refusal>) -> io::Result<()> {
+    let line = match outcome {
+        Ok(answer) => Line::Success(answer),
+        Err(message) => Line::Error { message },
+    };
+    serde_json::to_writer(&mut *out, &line)?;
+    out.write_all(b"\n")
+}
+
+/// The line of a refusal.
+pub(super) fn refusal_line(refusal: Refusal) -> Vec<u8> {
+    let mut line = Vec::new();
+    write_to(&mut line, &Err(refusal)).expect("writing to memory does not fail");
+    line
+}

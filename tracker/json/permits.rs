@@ -1,0 +1,56 @@
+//! Permits for what takes much memory: long lines and long answers, a few at a time over all connections.
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How many are given out at once. Each stands for 30 MiB at most: a line, what was read from it, and a list of pieces.
+const PERMITS: usize = 8;
+
+/// The permits of a tracker.
+#[derive(Debug)]
+pub struct Permits {
+    /// Holds a token for each that is free.
+    tokens: (Sender<()>, Receiver<()>),
+}
+
+/// A permit; given back when dropped.
+#[derive(Debug)]
+pub struct Permit(Arc<Permits>);
+
+impl Permits {
+    /// All are free.
+    pub fn new() -> Arc<Self> {
+        let tokens = bounded(PERMITS);
+        (0..PERMITS).for_each(|_| tokens.0.send(()).expect("there is room, and the receiver is here"));
+        Arc::new(Self { tokens })
+    }
+
+    /// The next one that is free, if that is before this time.
+    pub fn take(self: &Arc<Self>, until: Instant) -> Option<Permit> {
+        self.tokens.1.recv_deadline(until).ok().map(|()| Permit(Arc::clone(self)))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        // There is room: no more tokens are put back than were taken.
+        let _ = self.0.tokens.0.try_send(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_so_many_and_each_comes_back() {
+        let permits = Permits::new();
+        let now = Instant::now();
+        let mut taken: Vec<Permit> = (0..PERMITS).filter_map(|_| permits.take(now)).collect();
+        assert_eq!(taken.len(), PERMITS);
+        assert!(permits.take(now).is_none());
+        taken.pop();
+        assert!(permits.take(now).is_some());
+    }
+}

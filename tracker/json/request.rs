@@ -1,0 +1,396 @@
+//! What a line asks for. The one place where texts from outside become checked types.
+
+use crate::model::address::{parse_ip, parse_port};
+use crate::model::digest::Sha1Digest;
+use crate::model::escape::excerpt;
+use crate::model::id::{ClientId, CommandId};
+use crate::model::name::{FileName, GroupId, NameError, UserId};
+use crate::wire::client_tracker::{Password, Request};
+use crate::wire::error::{Code, Refusal};
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::IpAddr;
+
+/// Most characters of an unknown command that an error repeats.
+const SHOWN_MAX: usize = 60;
+
+/// A line that was understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// Where the program says that it is.
+    pub(super) ip: IpAddr,
+    /// The port on which it listens for peers; 0 if it does not.
+    pub(super) port: u16,
+    /// What it wants.
+    pub(super) command: Command,
+}
+
+/// What a program wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Command {
+    /// What is one request of the binary dialect.
+    Ask(Request),
+    /// Share a file.
+    Upload(Upload),
+    /// Learn the pieces of a share, and who holds them.
+    Download {
+        /// In which group.
+        group: GroupId,
+        /// Under which name.
+        name: FileName,
+    },
+}
+
+/// A file to be shared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Upload {
+    /// In which group.
+    pub(super) group: GroupId,
+    /// Under which name.
+    pub(super) name: FileName,
+    /// The SHA-1 of each piece.
+    pub(super) pieces: Vec<Sha1Digest>,
+    /// The SHA-1 of the complete file.
+    pub(super) sha1: Sha1Digest,
+    /// The length of the file in bytes, if it is told.
+    pub(super) size: Option<u64>,
+}
+
+/// The ids under which a request is made, which programs know nothing of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ids {
+    /// The program, the same all through a connection.
+    pub(super) client: ClientId,
+    /// The command, each time another one.
+    pub(super) command: CommandId,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    command: Cow<'a, str>,
+    #[serde(default, borrow, deserialize_with = "object")]
+    command_args: Args<'a>,
+    #[serde(borrow)]
+    sender_ip: Cow<'a, str>,
+    sender_port: Port,
+    piecewise_sha: Option<Vec<Sha1>>,
+    #[serde(rename = "fileSha")]
+    file_sha: Option<Sha1>,
+    size: Option<u64>,
+}
+
+/// The arguments of all commands; each takes those that it needs.
+#[derive(Default, Deserialize)]
+struct Args<'a> {
+    #[serde(borrow)]
+    user_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    passwd: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    old_passwd: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    new_passwd: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    group_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    file_name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    after: Option<Cow<'a, str>>,
+}
+
+/// Takes an object, where what is derived would take a list of its members in order as well.
+fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    struct Taker<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Taker<T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(members))
+        }
+    }
+    from.deserialize_map(Taker(PhantomData))
+}
+
+struct Port(u16);
+
+impl<'de> Deserialize<'de> for Port {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Taker;
+        impl Visitor<'_> for Taker {
+            type Value = Port;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a port as a number or a string")
+            }
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Port, E> {
+                let port = u16::try_from(number).map_err(|_| E::custom("a port is at most 65535"))?;
+                Ok(Port(port))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Port, E> {
+                parse_port(text).map(Port).map_err(E::custom)
+            }
+        }
+        from.deserialize_any(Taker)
+    }
+}
+
+struct Sha1(Sha1Digest);
+
+impl<'de> Deserialize<'de> for Sha1 {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Taker;
+        impl Visitor<'_> for Taker {
+            type Value = Sha1;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a SHA-1 as 40 hexadecimal digits")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Sha1, E> {
+                let digest = Sha1Digest::from_hex(text);
+                digest.map(Sha1).ok_or_else(|| E::custom("a SHA-1 has 40 hexadecimal digits"))
+            }
+        }
+        from.deserialize_str(Taker)
+    }
+}
+
+fn malformed(why: impl fmt::Display) -> Refusal {
+    Refusal::about(Code::Malformed, why)
+}
+
+fn envelope(text: &str) -> serde_json::Result<Envelope<'_>> {
+    let mut from = serde_json::Deserializer::from_str(text);
+    let envelope = object(&mut from)?;
+    from.end()?;
+    Ok(envelope)
+}
+
+/// Reads a line. Refusals: `Malformed`, `UnknownKind`, `BadPassword`.
+pub(super) fn parse(line: &[u8], ids: Ids) -> Result<Asked, Refusal> {
+    let text = std::str::from_utf8(line).map_err(|_| malformed("it is not UTF-8"))?;
+    let Envelope { command, command_args: args, sender_ip, sender_port: Port(port), piecewise_sha, file_sha, size } =
+        envelope(text).map_err(malformed)?;
+    let ip = parse_ip(&sender_ip).map_err(|error| malformed(format_args!("sender_ip: {error}")))?.to_canonical();
+    let command = match &*command {
+        "upload_file" => Command::Upload(Upload {
+            group: args.group()?,
+            name: args.file()?,
+            pieces: top(piecewise_sha, "piecewise_sha")?.into_iter().map(|Sha1(digest)| digest).collect(),
+            sha1: top(file_sha, "fileSha")?.0,
+            size,
+        }),
+        "download_file" => Command::Download { group: args.group()?, name: args.file()? },
+        other => Command::Ask(request(other, &args, ids)?),
+    };
+    Ok(Asked { ip, port, command })
+}
+
+/// The commands that are a request of the binary dialect each.
+fn request(command: &str, args: &Args<'_>, ids: Ids) -> Result<Request, Refusal> {
+    let Ids { client, command: id } = ids;
+    Ok(match command {
+        "create_user" => {
+            Request::CreateUser { command: id, user: args.user()?, password: password(&args.passwd, "passwd")? }
+        }
+        "login" => Request::Login { client, user: args.user()?, password: password(&args.passwd, "passwd")? },
+        "logout" => Request::Logout {},
+        "change_password" => Request::ChangePassword {
+            command: id,
+            old: password(&args.old_passwd, "old_passwd")?,
+            new: password(&args.new_passwd, "new_passwd")?,
+        },
+        "create_group" => Request::CreateGroup { command: id, group: args.group()? },
+        "join_group" => Request::JoinGroup { command: id, group: args.group()? },
+        "leave_group" => Request::LeaveGroup { command: id, group: args.group()? },
+        "list_requests" => Request::ListRequests { group: args.group()?, after: args.after(UserId::from_input)? },
+        "accept_request" => Request::AcceptRequest { command: id, group: args.group()?, user: args.user()? },
+        "reject_request" => Request::RejectRequest { command: id, group: args.group()?, user: args.user()? },
+        "remove_member" => Request::RemoveMember { command: id, group: args.group()?, user: args.user()? },
+        "list_members" => Request::ListMembers { group: args.group()?, after: args.after(UserId::from_input)? },
+        "list_groups" => Request::ListGroups { after: args.after(GroupId::from_input)? },
+        "list_files" => Request::ListFiles { group: args.group()?, after: args.after(FileName::from_input)? },
+        "stop_share" => Request::StopShare { command: id, group: args.group()?, name: args.file()? },
+        "heartbeat" => Request::Heartbeat {},
+        other => return Err(Refusal::about(Code::UnknownKind, excerpt(other, SHOWN_MAX))),
+    })
+}
+
+/// A member of a request that some commands need.
+fn top<T>(value: Option<T>, name: &str) -> Result<T, Refusal> {
+    value.ok_or_else(|| malformed(format_args!("{name} is missing")))
+}
+
+/// An argument of a command, which may not be left out.
+fn given<'a>(value: &'a Option<Cow<'_, str>>, name: &str) -> Result<&'a str, Refusal> {
+    value.as_deref().ok_or_else(|| malformed(format_args!("{name} is missing in command_args")))
+}
+
+fn password(value: &Option<Cow<'_, str>>, name: &str) -> Result<Password, Refusal> {
+    Password::new(given(value, name)?).ok_or_else(|| Code::BadPassword.into())
+}
+
+/// An argument that is a name.
+fn named<N>(text: &str, name: &str, parse: fn(&str) -> Result<N, NameError>) -> Result<N, Refusal> {
+    parse(text).map_err(|error| malformed(format_args!("{name}: {error}")))
+}
+
+impl Args<'_> {
+    fn user(&self) -> Result<UserId, Refusal> {
+        named(given(&self.user_id, "user_id")?, "user_id", UserId::from_input)
+    }
+
+    fn group(&self) -> Result<GroupId, Refusal> {
+        named(given(&self.group_id, "group_id")?, "group_id", GroupId::from_input)
+    }
+
+    fn file(&self) -> Result<FileName, Refusal> {
+        named(given(&self.file_name, "file_name")?, "file_name", FileName::from_input)
+    }
+
+    /// The last name of the page before, if there is one.
+    fn after<N>(&self, parse: fn(&str) -> Result<N, NameError>) -> Result<Option<N>, Refusal> {
+        self.after.as_deref().map(|text| named(text, "after", parse)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDS: Ids = Ids { client: ClientId([1; 16]), command: CommandId([2; 16]) };
+
+    /// A request with these members besides those that every one has.
+    fn line(members: &str) -> String {
+        format!(r#"{{"sender_ip":"127.0.0.1","sender_port":"5000",{members}}}"#)
+    }
+
+    fn asked(members: &str) -> Result<Command, String> {
+        parse(line(members).as_bytes(), IDS).map(|asked| asked.command).map_err(|refusal| refusal.to_string())
+    }
+
+    #[test]
+    fn a_documented_request_is_understood_in_any_spelling_of_json() {
+        let text = r#" { "sender_port" : 5000, "sender_ip":"::ffff:127.0.0.1", "later":[{}],
+            "command_args":{"passwd":"\u0061\n","user_id":"al\u0069ce","more":null}, "command":"login" } "#;
+        let Asked { ip, port, command } = parse(text.as_bytes(), IDS).expect("understood");
+        assert_eq!((ip.to_string(), port), ("127.0.0.1".to_owned(), 5000));
+        let user = UserId::parse("alice").expect("a name");
+        let password = Password::new("a\n").expect("a password");
+        assert_eq!(command, Command::Ask(Request::Login { client: IDS.client, user, password }));
+    }
+
+    #[test]
+    fn what_a_program_gets_wrong_is_said() {
+        for (members, said) in [
+            (r#""command":"fly""#, "The kind of message is unknown: fly"),
+            (r#""command":"login""#, "user_id is missing in command_args"),
+            (r#""command":"login","command_args":{"user_id":"a"}"#, "passwd is missing in command_args"),
+            (r#""command":"login","command_args":{"user_id":null}"#, "user_id is missing in command_args"),
+            (r#""command":"login","command_args":{"user_id":"a","passwd":""}"#, "A password has 1 to 1024 bytes"),
+            (r#""command":"login","command_args":{"user_id":7}"#, "invalid type: integer `7`, expected a string"),
+            (r#""command":"login","command_args":["a","b",null,null,null,null,null]"#, "expected an object"),
+            (r#""command":"login","command_args":"a""#, "invalid type: string"),
+            (r#""command":"login","command_args":{"user_id":"a\u0000"}"#, r"user_id: a name cannot contain \u{0}"),
+            (r#""command":"login","command_args":{"user_id":"\ud800"}"#, "hex escape"),
+            (r#""command":"login","command":"logout""#, "duplicate field `command`"),
+            (r#""command":"login","command_args":{"user_id":"a","user_id":"b"}"#, "duplicate field `user_id`"),
+            (r#""command":["login"]"#, "invalid type: sequence, expected a string"),
+            (
+                r#""command":"create_group","command_args":{"group_id":"a/b"}"#,
+                r"group_id: a name cannot contain \u{2f}",
+            ),
+            (r#""command":"list_files","command_args":{"group_id":"a","after":""}"#, "after: a name cannot be empty"),
+            (r#""command":"download_file","command_args":{"group_id":"a"}"#, "file_name is missing in command_args"),
+            (r#""command_args":{}"#, "missing field `command`"),
+            (r#""command":"logout","sender_port":1"#, "duplicate field `sender_port`"),
+        ] {
+            let error = asked(members).expect_err(members);
+            assert!(error.contains(said), "{members}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_upload_needs_its_digests() {
+        let args = r#""command":"upload_file","command_args":{"group_id":"g","file_name":"f"}"#;
+        let sha = "0123456789abcdef0123456789ABCDEF01234567";
+        let with = |rest: &str| asked(&format!("{args}{rest}"));
+        let upload = with(&format!(r#","piecewise_sha":["{sha}"],"fileSha":"{sha}","size":3"#)).expect("whole");
+        let Command::Upload(Upload { pieces, size: Some(3), .. }) = upload else { panic!("an upload") };
+        assert_eq!(pieces, [Sha1Digest::from_hex(sha).expect("digits")]);
+        for (rest, said) in [
+            (String::new(), "piecewise_sha is missing"),
+            (r#","piecewise_sha":[]"#.to_owned(), "fileSha is missing"),
+            (r#","piecewise_sha":["00"]"#.to_owned(), "a SHA-1 has 40 hexadecimal digits"),
+            (r#","piecewise_sha":[1]"#.to_owned(), "expected a SHA-1 as 40 hexadecimal digits"),
+            (r#","piecewise_sha":{}"#.to_owned(), "expected a sequence"),
+            (r#","size":-1"#.to_owned(), "invalid value: integer `-1`, expected u64"),
+            (r#","size":1.5"#.to_owned(), "expected u64"),
+            (r#","size":18446744073709551616"#.to_owned(), "expected u64"),
+            (r#","size":1e999"#.to_owned(), "number out of range"),
+            (r#","size":"3""#.to_owned(), "expected u64"),
+        ] {
+            let error = with(&rest).expect_err(&rest);
+            assert!(error.contains(said), "{rest}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_sender_says_where_it_is() {
+        for (sender, said) in [
+            (r#""sender_port":1"#, "missing field `sender_ip`"),
+            (r#""sender_ip":"127.0.0.1""#, "missing field `sender_port`"),
+            (r#""sender_ip":"localhost","sender_port":1"#, "sender_ip: 'localhost' is not an IP address"),
+            (r#""sender_ip":1,"sender_port":1"#, "invalid type: integer `1`"),
+            (r#""sender_ip":"::1","sender_port":65536"#, "a port is at most 65535"),
+            (r#""sender_ip":"::1","sender_port":-1"#, "expected a port"),
+            (r#""sender_ip":"::1","sender_port":5000.0"#, "expected a port"),
+            (r#""sender_ip":"::1","sender_port":"+5""#, "'+5' is not a port"),
+            (r#""sender_ip":"::1","sender_port":null"#, "expected a port"),
+        ] {
+            let line = format!(r#"{{"command":"logout",{sender}}}"#);
+            let error = parse(line.as_bytes(), IDS).expect_err(&line).to_string();
+            assert!(error.starts_with("The message is malformed: ") && error.contains(said), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_however_deep_or_odd() {
+        let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+        let deep_inside = line(&format!(r#""command":{deep}"#));
+        let deep_objects = line(&format!(r#""command":"logout","x":{}1"#, r#"{"a":"#.repeat(100_000)));
+        let texts = [
+            "",
+            " ",
+            "{",
+            "}",
+            "null",
+            "1",
+            "[]",
+            "\"x\"",
+            "{'a':1}",
+            "{} {}",
+            "\0",
+            "nan",
+            "{\"command\":\"login\"",
+            "{\"command\":\"a\nb\"}",
+            "POST / HTTP/1.1\r",
+            &deep,
+            &deep_inside,
+            &deep_objects,
+        ];
+        for text in texts {
+            let refusal = parse(text.as_bytes(), IDS).expect_err(&text[..text.len().min(80)]);
+            assert_eq!(refusal.code, Code::Malformed);
+        }
+        let ignored = line(&format!(r#""command":"logout","x":{deep}"#));
+        assert!(parse(ignored.as_bytes(), IDS).is_ok(), "what is ignored may be as deep as it likes");
+        for bytes in [&b"\xff\xfe"[..], b"{\"command\":\"\xc3\x28\"}", b"\xed\xa0\x80"] {
+            assert_eq!(parse(bytes, IDS), Err(malformed("it is not UTF-8")));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Sharing a file and finding one, as the binary dialect does it: with a manifest, which programs know nothing of.
+
+use super::answer::Answer;
+use super::pieces::{ByPiece, Pieces};
+use super::request::Upload;
+use crate::model::id::CommandId;
+use crate::model::manifest::{Content, FileEntry, Manifest};
+use crate::model::name::{FileName, GroupId};
+use crate::model::path::RelPath;
+use crate::model::piece::PIECE_LEN;
+use crate::tracker::session::Session;
+use crate::wire::client_tracker::{Holding, MANIFEST_PART_MAX, Reply, Request};
+use crate::wire::codec::Blob;
+use crate::wire::error::{Code, Refusal};
+use crate::wire::manifest::{decode, encode};
+use std::sync::Arc;
+
+/// Most pieces of a share in this dialect: 64 GiB.
+pub const PIECES_MAX: usize = 128 * 1024;
+/// Longest manifest that is read for an answer, in bytes. One of so many pieces has 2.5 MiB; the rest is for the names
+/// of a folder's files.
+const MANIFEST_LEN_MAX: u32 = 16 * 1024 * 1024;
+
+fn malformed(why: &str) -> Refusal {
+    Refusal::about(Code::Malformed, why)
+}
+
+/// What one request must be answered with; anything else is a mistake of this program.
+fn unexpected() -> Refusal {
+    Refusal::about(Code::Unavailable, "the tracker has answered itself something else")
+}
+
+/// Shares a file, and notes the program as a holder of all its pieces.
+pub(super) fn upload(session: &mut Session, upload: Upload, command: CommandId) -> Result<Answer, Refusal> {
+    if upload.pieces.len() > PIECES_MAX {
+        let about = format!("a file has at most {PIECES_MAX} pieces here");
+        return Err(Refusal::about(Code::TooLarge, about));
+    }
+    let (group, name) = (upload.group.clone(), upload.name.clone());
+    let (manifest, content) = describe(upload)?;
+    let request = Request::ShareFile { command, group: group.clone(), name, content };
+    let shared = match session.ask(request.clone()) {
+        Err(refusal) if refusal.code == Code::NeedManifest => {
+            put(session, &group, &manifest, &content)?;
+            session.ask(request)?
+        }
+        shared => shared?,
+    };
+    let Reply::Share { share, .. } = shared else { return Err(unexpected()) };
+    session.ask(Request::Hold { share, holding: Holding::All {} })?;
+    Ok(Answer::Done {})
+}
+
+/// The manifest of a single file, and what is kept of it. Without a size the pieces count as full ones, until somebody
+/// tells it: see [`Content::file_count`].
+fn describe(upload: Upload) -> Result<(Vec<u8>, Content), Refusal> {
+    let Upload { name, pieces, sha1, size, .. } = upload;
+    let full = pieces.len() as u64 * u64::from(PIECE_LEN);
+    // Nothing is unknown about a file without pieces.
+    let file_count = u32::from(size.is_some() || full == 0);
+    let size = size.unwrap_or(full);
+    // Suffixes belong to shares and not to what is shared.
+    let path = RelPath::parse(name.base().as_str()).map_err(|error| Refusal::about(Code::Malformed, error))?;
+    let manifest = Manifest::new(vec![FileEntry { path, len: size }], pieces)
+        .map_err(|_| malformed("piecewise_sha does not have one SHA-1 for each 524288 bytes of size"))?;
+    let layout = manifest.layout();
+    let (bytes, info_hash) = encode(&manifest).ok_or(Code::TooLarge)?;
+    Ok((bytes, Content { layout, sha1, info_hash, file_count }))
+}
+
+fn put(session: &mut Session, group: &GroupId, manifest: &[u8], content: &Content) -> Result<(), Refusal> {
+    // At most 128 MiB.
+    let total = manifest.len() as u32;
+    let mut offset = 0;
+    for part in manifest.chunks(MANIFEST_PART_MAX) {
+        let (len, part) = (part.len() as u32, Blob::new(part.to_vec()).ok_or_else(unexpected)?);
+        let (group, info_hash) = (group.clone(), content.info_hash);
+        session.ask(Request::PutManifest { group, info_hash, total, offset, part })?;
+        offset += len;
+    }
+    Ok(())
+}
+
+/// Finds a share, its pieces, and who holds them. `reserve` is asked for the memory, and may refuse it.
+pub(super) fn find(
+    session: &mut Session,
+    group: GroupId,
+    name: FileName,
+    reserve: impl FnOnce() -> Result<(), Refusal>,
+) -> Result<Answer, Refusal> {
+    let Reply::Share { share, name, content, .. } = session.ask(Request::FindShare { group, name })? else {
+        return Err(unexpected());
+    };
+    let Content { layout, info_hash, .. } = content;
+    if layout.count() as usize > PIECES_MAX {
+        let about = format!("{name} has more than {PIECES_MAX} pieces");
+        return Err(Refusal::about(Code::TooLarge, about));
+    }
+    reserve()?;
+    let mut bytes = Vec::new();
+    loop {
+        let Reply::ManifestPart { total, part } =
+            session.ask(Request::GetManifest { share, offset: bytes.len() as u32 })?
+        else {
+            return Err(unexpected());
+        };
+        if total > MANIFEST_LEN_MAX {
+            return Err(Refusal::about(Code::TooLarge, format!("{name} is a folder of too many files")));
+        }
+        bytes.extend_from_slice(part.as_bytes());
+        if part.as_bytes().is_empty() || bytes.len() >= total as usize {
+            break;
+        }
+    }
+    let manifest = decode(&bytes, info_hash)
+        .map_err(|_| Refusal::about(Code::Unavailable, "this tracker's list of pieces is damaged"))?;
+    drop(bytes);
+    let pieces: Arc<[_]> = manifest.pieces().into();
+    let holders = session.holdings(share);
+    let by_piece = ByPiece { pieces: Arc::clone(&pieces), layout, holders };
+    Ok(Answer::Found { file_path: name.to_string(), file_chunks: Pieces(pieces), chunk_metadata: by_piece })
+}
