@@ -41,6 +41,8 @@ use std::time::{Duration, Instant};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// Too long to be found in ciphertext by chance, as a word of three letters is in one run of ten.
+const GROUP: &str = "laboratory";
 fn op(seq: u64) -> OpId {
     OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq }
 }
@@ -50,7 +52,7 @@ fn group() -> GroupRef {
 }
 
 fn key(secret: u8) -> GroupKey {
-    let name = GroupId::parse("lab").expect("a name");
+    let name = GroupId::parse(GROUP).expect("a name");
     GroupKey { group: group(), name, id: KeyId([secret; 16]), key: Secret([secret; 32]) }
 }
 
@@ -74,7 +76,7 @@ fn subject_of(data: &[u8]) -> Subject {
     let sha1 = Sha1Digest(Sha1::digest(data).into());
     Subject {
         group: group(),
-        group_name: GroupId::parse("lab").expect("a name"),
+        group_name: GroupId::parse(GROUP).expect("a name"),
         share: ShareRef(op(2)),
         name: FileName::parse("f.bin").expect("a name"),
         content: Content { layout: manifest.layout(), sha1, info_hash, file_count: 1 },
@@ -408,7 +410,7 @@ fn neither_content_nor_names_cross_the_network_in_the_clear() {
     leecher.expect_finished(&data);
     assert!(relay.seen().len() > data.len(), "everything went through the relay");
     let info_hash = subject.content.info_hash.0;
-    let secrets: [&[u8]; 6] = [phrase, &data[..32], b"f.bin", b"lab", b"user2", &info_hash];
+    let secrets: [&[u8]; 6] = [phrase, &data[..32], b"f.bin", GROUP.as_bytes(), b"user2", &info_hash];
     for secret in secrets {
         assert!(!relay.saw(secret), "{} is readable on the wire", String::from_utf8_lossy(secret));
     }
