@@ -86,9 +86,9 @@ impl Source {
         rooms.iter().any(|room| self.path == *room || (room.ends_with('/') && self.path.starts_with(room)))
     }
 
-    /// Sources that only tests are made of.
+    /// Sources that only tests are made of: those of whole programs, and the tests of a file in a folder of its own.
     fn is_test(&self) -> bool {
-        self.path.starts_with("tests/")
+        self.path.starts_with("tests/") || self.path.contains("/tests/") || self.path.ends_with("/tests.rs")
     }
 
     fn has(&self, word: &str) -> bool {
@@ -381,8 +381,11 @@ fn every_file_of_a_room_is_in_the_map() {
         for source in files.get(room).into_iter().flatten() {
             let name = source.path.trim_end_matches(".rs").rsplit('/').next().expect("a name");
             let declares = |tokens: &[String]| tokens.windows(2).any(|pair| pair[0] == "mod" && pair[1] == name);
-            let declared =
-                sources.iter().filter(|other| other.path != source.path).any(|other| declares(&other.tokens));
+            let others = sources.iter().filter(|other| other.path != source.path);
+            let declared = match source.is_test() {
+                true => others.filter(|other| other.path.starts_with(room)).any(|other| declares(&tokens(&other.text))),
+                false => others.into_iter().any(|other| declares(&other.tokens)),
+            };
             assert!(declared, "{} is declared nowhere", source.path);
         }
     }
