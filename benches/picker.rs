@@ -14,7 +14,9 @@ fn main() {
     println!("{PIECES_MAX} pieces, {PEERS} peers\n");
     println!("{:<52}{:>8}{:>10}{:>10}{:>10}{:>10}", "", "calls", "mean us", "p50 us", "p99 us", "max us");
     choices();
+    scarce();
     churn();
+    comings();
     endgame();
     calls();
     println!("\nMost memory this run took: {}", peak_memory());
@@ -41,10 +43,17 @@ fn choices() {
     run("pick, the same with every second piece rarer", &even, 0, 150);
 }
 
-/// Picks while others announce pieces, and while partial peers leave and join.
+/// Picks from the only complete peer, which seven others want to have everything of too.
+fn scarce() {
+    let mut holdings: Vec<_> = (0..7).map(|peer| random_bits(peer as u64, 5)).collect();
+    holdings.insert(0, Bitfield::all(layout()));
+    run("pick, a scarce seeder and seven who want all of it", &holdings, 0, 1);
+}
+
+/// Picks while others announce pieces.
 fn churn() {
     let halves: Vec<_> = (0..PEERS).map(|peer| random_bits(peer as u64, 50)).collect();
-    let (mut picker, mut peers) = swarm(&halves, 0);
+    let (mut picker, peers) = swarm(&halves, 0);
     let mut random = Random(7);
     let (mut picks, mut haves) = (Times::new(), Times::new());
     for round in 0..PICKS {
@@ -56,20 +65,32 @@ fn churn() {
     }
     picks.print("pick, one piece announced before each");
     haves.print("peer_has");
+}
 
-    let (mut picks, mut leaves, mut joins) = (Times::new(), Times::new(), Times::new());
-    for round in 0..20 {
-        let (leaving, bits) = (peers[round], &halves[round]);
-        leaves.take(|| picker.remove_peer(leaving));
-        peers[round] = picker.add_peer(client(round));
-        joins.take(|| picker.set_bitfield(peers[round], bits));
-        for peer in &peers {
-            exchange(&mut picker, peer.lane(0), &mut picks);
+/// Peers that come and go while two hundred others hold a part.
+fn comings() {
+    for (part, percent) in [("a half", 50), ("a hundredth", 1)] {
+        let holdings: Vec<_> = (0..PEERS).map(|peer| random_bits(peer as u64, percent)).collect();
+        let (mut picker, peers) = swarm(&holdings, 0);
+        let guests = [("all", Bitfield::all(layout())), (part, random_bits(1 << 41, percent))];
+        for (what, bits) in guests {
+            let (mut joins, mut leaves, mut picks) = (Times::new(), Times::new(), Times::new());
+            for _ in 0..20 {
+                let guest = joins.take(|| {
+                    let guest = picker.add_peer(client(PEERS));
+                    picker.set_bitfield(guest, &bits);
+                    guest
+                });
+                leaves.take(|| picker.remove_peer(guest));
+                for peer in &peers {
+                    exchange(&mut picker, peer.lane(0), &mut picks);
+                }
+            }
+            joins.print(&format!("a peer with {what} comes to those with {part}"));
+            leaves.print(&format!("a peer with {what} leaves those with {part}"));
+            picks.print("first pick of each after that");
         }
     }
-    picks.print("first pick of each peer after one left and one came");
-    leaves.print("remove_peer, a half");
-    joins.print("set_bitfield, a half");
 }
 
 /// Copies of 800 last pieces, four in flight with each peer.

@@ -443,7 +443,7 @@ impl Picker {
         let Some(holdings) = holdings_mut(&mut self.places, peer) else { return };
         let dropped = std::mem::replace(holdings, Holdings::Nothing);
         if let Some(loss) = self.rarity.subtract(dropped) {
-            self.each_peer(|rarity, holdings| rarity.announce_loss(holdings, &loss));
+            self.each_peer(|_, holdings| loss.announce(holdings));
         }
     }
 

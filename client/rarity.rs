@@ -92,10 +92,6 @@ impl Minima {
         }
     }
 
-    fn is_above(&self, leaf: usize, count: u16) -> bool {
-        self.leaves[leaf].max(self.blocks[leaf / FAN]) > count
-    }
-
     fn set(&mut self, leaf: usize, count: u16) {
         if count != self.leaves[leaf] {
             self.leaves[leaf] = count;
@@ -141,10 +137,30 @@ impl Holdings {
     }
 }
 
-/// What left with a holder: its pieces, and per leaf the count that the rarest missing one of them now has.
-pub struct Loss {
-    set: PieceSet,
-    counts: Box<[u16]>,
+/// What left with a holder: the least counts that the missing ones of its pieces now have, for somebody who holds them
+/// too.
+pub struct Loss(Minima);
+
+impl Loss {
+    /// Tells a peer of what left with another one. Its bounds fall even if the pieces that left are none of its own: to
+    /// look costs more than to correct a bound when it is met.
+    pub fn announce(&self, holdings: &mut Holdings) {
+        let Holdings::Some(holder) = holdings else { return };
+        let Minima { leaves, blocks } = &mut holder.minima;
+        let blocks = blocks.iter_mut().zip(leaves.chunks_exact_mut(FAN));
+        let lost = self.0.blocks.iter().zip(self.0.leaves.chunks_exact(FAN));
+        for ((block, leaves), (&lost, lost_leaves)) in blocks.zip(lost) {
+            // Where nothing is missing of what the peer holds, nothing is after the loss.
+            if *block != NONE && lost != NONE {
+                *block = lost.min(*block);
+                for (leaf, &lost) in leaves.iter_mut().zip(lost_leaves) {
+                    // `NONE` stays, without a branch that nobody can predict.
+                    let none = u16::from(*leaf == NONE).wrapping_neg();
+                    *leaf = lost.min(*leaf) | none;
+                }
+            }
+        }
+    }
 }
 
 /// The rarest pieces that a peer holds and we miss.
@@ -279,21 +295,24 @@ impl Rarity {
         for (leaf, &word) in set.0.iter().enumerate().filter(|(_, word)| **word != 0) {
             let missing = self.missing.0[leaf];
             let counts = self.counts[leaf * LEAF..][..LEAF].chunks_exact_mut(16);
+            let (mut leasts, mut floors) = ([NONE; 16], [NONE; 16]);
             for ((counts, held), missing) in counts.zip(parts(word)).zip(parts(missing)) {
                 let mut offered = 0;
-                for (count, bit) in counts.iter_mut().zip(BITS) {
+                for (((count, bit), least), floor) in counts.iter_mut().zip(BITS).zip(&mut leasts).zip(&mut floors) {
                     offered += u16::from(held & missing & bit != 0) & u16::from(*count == 0);
                     *count += u16::from(held & bit != 0);
+                    *least = (*least).min(if held & missing & bit != 0 { *count } else { NONE });
+                    *floor = (*floor).min(if missing & bit != 0 { *count } else { NONE });
                 }
                 self.offered += u32::from(offered);
             }
-            minima.lower(leaf, self.least(leaf, word));
-            self.correct_floor(leaf);
+            minima.lower(leaf, least(&leasts));
+            self.floor.set(leaf, least(&floors));
         }
         Holdings::Some(Box::new(Holder { set, held: bits.held(), minima }))
     }
 
-    /// A peer holds these no more. `announce_loss` has to follow for every other peer.
+    /// A peer holds these no more. `Loss::announce` has to follow for every other peer.
     pub fn subtract(&mut self, holdings: Holdings) -> Option<Loss> {
         let set = match holdings {
             Holdings::Nothing => return None,
@@ -303,33 +322,25 @@ impl Rarity {
                 return None;
             }
         };
-        let mut lost = vec![NONE; set.0.len()];
+        let mut lost = Minima::none(set.0.len());
         for (leaf, &word) in set.0.iter().enumerate().filter(|(_, word)| **word != 0) {
             let missing = self.missing.0[leaf];
             let counts = self.counts[leaf * LEAF..][..LEAF].chunks_exact_mut(16);
+            let mut leasts = [NONE; 16];
             for ((counts, held), missing) in counts.zip(parts(word)).zip(parts(missing)) {
                 let mut unoffered = 0;
-                for (count, bit) in counts.iter_mut().zip(BITS) {
+                for ((count, bit), least) in counts.iter_mut().zip(BITS).zip(&mut leasts) {
                     *count -= u16::from(held & bit != 0);
                     unoffered += u16::from(held & missing & bit != 0) & u16::from(*count == 0);
+                    *least = (*least).min(if held & missing & bit != 0 { *count } else { NONE });
                 }
                 self.offered -= u32::from(unoffered);
             }
-            lost[leaf] = self.least(leaf, word);
-            self.floor.lower(leaf, lost[leaf]);
+            self.floor.lower(leaf, least(&leasts));
+            // Who holds the piece too is one holder of it.
+            lost.lower(leaf, least(&leasts).max(1));
         }
-        Some(Loss { set, counts: lost.into() })
-    }
-
-    /// Tells a peer of what left with another one.
-    pub fn announce_loss(&self, holdings: &mut Holdings, loss: &Loss) {
-        let Holdings::Some(holder) = holdings else { return };
-        for (leaf, &count) in loss.counts.iter().enumerate() {
-            let shared = || holder.set.0[leaf] & loss.set.0[leaf] & self.missing.0[leaf] != 0;
-            if holder.minima.is_above(leaf, count) && shared() {
-                holder.minima.lower(leaf, count);
-            }
-        }
+        Some(Loss(lost))
     }
 
     /// The rarest missing pieces of a peer. Corrects the bounds it meets.
