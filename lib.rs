@@ -121,6 +121,7 @@ pub mod client {
     pub mod swarm;
     pub mod terminal;
     pub mod usage;
+    pub mod verify;
     pub mod voice;
     pub mod waker;
 }

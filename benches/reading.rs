@@ -7,7 +7,7 @@ use common::house::FILE;
 use common::{Options, Table, folder_in, median, write_noise};
 use groupshare::client::hashing::hash_for_sharing;
 use groupshare::client::part::{Opened, Part, PartLabel};
-use groupshare::client::stream_hash::StreamHash;
+use groupshare::client::verify::verify_existing;
 use groupshare::model::manifest::Manifest;
 use groupshare::model::name::{FileName, GroupId};
 use groupshare::wire::manifest;
@@ -54,14 +54,10 @@ fn main() {
         plain.push(cost(|| black_box(sha1_on_one_core(size))).1);
         sharing.push(cost(share).1);
         let part = open(folder.path(), &hashed.manifest);
-        let (right, verified) = cost(|| part.verify_existing(&never, &mut |_, _| {}).expect("not cancelled"));
-        assert!(right.is_complete());
+        let (right, verified) = cost(|| verify_existing(&part, &never, &mut |_, _| {}).expect("not cancelled"));
+        assert!(right.have.is_complete());
         verifying.push(verified);
-        let (sha1, finished) = cost(|| {
-            let hash = StreamHash::new(hashed.manifest.layout());
-            hash.announce(&right);
-            hash.finish(&part).expect("readable")
-        });
+        let (sha1, finished) = cost(|| right.hash.finish(&part).expect("readable"));
         assert_eq!(sha1, hashed.sha1);
         whole.push(Cost(verified.0 + finished.0, verified.1 + finished.1));
     }

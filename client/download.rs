@@ -6,6 +6,7 @@ use super::picker::{Lane, PeerSlot, Picker, Received, WINDOW};
 use super::serving::Served;
 use super::source::SourceError;
 use super::stream_hash::StreamHash;
+use super::verify::Verified;
 use crate::model::bitfield::Bitfield;
 use crate::model::id::{ClientId, GroupRef, ShareRef};
 use crate::model::manifest::{Content, Manifest};
@@ -42,8 +43,8 @@ pub struct Subject {
 pub struct Ground {
     /// The file.
     pub part: Arc<Part>,
-    /// The pieces of it that were verified.
-    pub have: Bitfield,
+    /// What of it is right.
+    pub verified: Verified,
     /// What of it is served.
     pub served: Arc<Served>,
 }
@@ -160,12 +161,10 @@ pub struct Progress {
 impl Download {
     /// Begins a download by the client `me`; `seed` decides what is left to chance.
     pub fn new(id: u64, subject: Subject, ground: Ground, me: ClientId, seed: u64, now: Instant) -> Self {
-        let Ground { part, served, have } = ground;
+        let Ground { part, served, verified: Verified { have, hash } } = ground;
         let layout = subject.manifest.layout();
         let resumed = have.iter(layout).map(|piece| u64::from(layout.len(piece))).sum();
         let picker = Picker::new(layout, have.clone(), me, WINDOW, seed);
-        let hash = StreamHash::new(layout);
-        hash.announce(&have);
         Self {
             id,
             hash,
@@ -320,6 +319,13 @@ impl Download {
         self.fresh.lock().push(piece.get());
         self.hash.advance(piece, &*self.part).map_err(PieceError::Read)?;
         Ok(complete)
+    }
+
+    /// Lets the SHA-1 of the whole follow through what an earlier run left, until it has or `is_over` or the download is
+    /// stopped. Workers go first.
+    pub fn follow_up(&self, is_over: impl Fn() -> bool) {
+        // What cannot be read ends the download when a worker or the end needs it.
+        let _ = self.hash.follow_up(&*self.part, || is_over() || self.is_stopped());
     }
 
     /// Whether every piece is here.

@@ -14,6 +14,7 @@ use super::report::Report;
 use super::sharing;
 use super::source::PieceSource;
 use super::state_dir::DownloadRecord;
+use super::verify::verify_existing;
 use crate::model::digest::InfoHash;
 use crate::model::manifest::Manifest;
 use crate::model::name::{FileName, GroupId};
@@ -150,13 +151,13 @@ fn finish_late(node: &Node, account: &Arc<Account>, id: u64, subject: &Subject, 
 
 /// Verifies what is on disk already, then lets the engine go on.
 fn start(node: &Arc<Node>, account: &Arc<Account>, id: u64, subject: Subject, part: Arc<Part>) {
-    let verified = part.verify_existing(&account.over, &mut |_, _| {}).ok_or_else(|| "interrupted".to_owned());
-    let outcome = verified.and_then(|have| {
+    let verified = verify_existing(&part, &account.over, &mut |_, _| {}).ok_or_else(|| "interrupted".to_owned());
+    let outcome = verified.and_then(|verified| {
         let (group, info_hash, layout) = (subject.group, subject.content.info_hash, part.layout());
-        let served = node.serving.add(group, info_hash, layout, part.clone(), have.clone());
+        let served = node.serving.add(group, info_hash, layout, part.clone(), verified.have.clone());
         let served = served.ok_or("the client is closing")?;
         let seed = u64::from_be_bytes(random());
-        Ok(Arc::new(Download::new(id, subject, Ground { part, have, served }, node.client, seed, Instant::now())))
+        Ok(Arc::new(Download::new(id, subject, Ground { part, verified, served }, node.client, seed, Instant::now())))
     });
     let download = match outcome {
         Ok(download) => download,
@@ -176,6 +177,7 @@ fn start(node: &Arc<Node>, account: &Arc<Account>, id: u64, subject: Subject, pa
     if let Err(error) = told {
         node.voice.event(&Event::Warning(format!("{}: {error}", download.subject().name)));
     }
+    download.follow_up(|| account.is_over());
 }
 
 /// A download has ended without the file.

@@ -1,7 +1,6 @@
 //! The part: an unfinished download on the disk, from its first byte to its final name.
 
 use super::file_stream::{FileMap, OpenFiles};
-use super::piece_hash::hash_in_order;
 use super::place::Place;
 use super::sidecar::Sidecar;
 use super::source::{PieceSource, SourceError};
@@ -13,7 +12,6 @@ use crate::sys::{self, Open};
 use rustix::fs::{FileType, Stat};
 use std::fs::{self, File};
 use std::io;
-use std::ops::ControlFlow;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -170,34 +168,6 @@ impl Part {
         Ok(())
     }
 
-    /// The pieces that what an earlier run left holds rightly, hashed on all cores; nothing else is trusted. Stretches
-    /// that were never written are not read. `progress` is told how many bytes of how many are done. `None` if `cancel`
-    /// is set meanwhile.
-    pub fn verify_existing(&self, cancel: &AtomicBool, progress: &mut dyn FnMut(u64, u64)) -> Option<Bitfield> {
-        let layout = self.manifest.layout();
-        let mut right = Bitfield::none(layout);
-        if self.fresh {
-            return Some(right);
-        }
-        let candidates = self.pieces_with_data();
-        let total = candidates.iter(layout).map(|piece| u64::from(layout.len(piece))).sum();
-        let mut done = 0;
-        let read = |piece, buffer: &mut [u8]| self.read_piece(piece, buffer);
-        let flow = hash_in_order(layout, candidates.iter(layout), read, |piece, outcome| {
-            if cancel.load(Ordering::Relaxed) {
-                return ControlFlow::Break(());
-            }
-            // What cannot be read is fetched again, like what is wrong.
-            if outcome.is_ok_and(|sha1| sha1 == self.manifest.pieces()[piece.as_usize()]) {
-                right.insert(piece);
-            }
-            done += u64::from(layout.len(piece));
-            progress(done, total);
-            ControlFlow::Continue(())
-        });
-        flow.is_continue().then_some(right)
-    }
-
     /// Gives the complete download its final name: everything durable first, then the rename, then the rename durable.
     /// Whoever calls this has compared the SHA-1 of the whole. Pieces can still be read afterwards. The sidecar goes
     /// when the part is dropped, so record the end of the download first.
@@ -281,7 +251,7 @@ impl Part {
     }
 
     /// The pieces of which any byte was ever written.
-    fn pieces_with_data(&self) -> Bitfield {
+    pub fn pieces_with_data(&self) -> Bitfield {
         let layout = self.manifest.layout();
         let mut pieces = Bitfield::none(layout);
         for (number, entry) in self.manifest.files().iter().enumerate() {
@@ -464,6 +434,7 @@ fn remove_part(place: &Place) -> Result<(), PartError> {
 mod tests {
     use super::super::piece_hash::sha1_of;
     use super::super::piece_hash::tests::noise;
+    use super::super::verify::verify_existing;
     use super::*;
     use crate::model::digest::Sha1Digest;
     use crate::model::manifest::FileEntry;
@@ -551,13 +522,12 @@ mod tests {
     fn verified(part: &Part) -> Vec<u32> {
         let layout = part.layout();
         let mut last = 0;
-        let right = part
-            .verify_existing(&AtomicBool::new(false), &mut |done, total| {
-                assert!(done > last && done <= total);
-                last = done;
-            })
-            .expect("nobody cancels");
-        right.iter(layout).map(PieceIndex::get).collect()
+        let progress = &mut |done, total| {
+            assert!(done > last && done <= total);
+            last = done;
+        };
+        let verified = verify_existing(part, &AtomicBool::new(false), progress).expect("nobody cancels");
+        verified.have.iter(layout).map(PieceIndex::get).collect()
     }
 
     fn no_room(_: &File, _: u64) -> io::Result<()> {
@@ -599,7 +569,7 @@ mod tests {
         let part = bench.open();
         assert!(!part.is_fresh());
         assert_eq!(verified(&part), [0, 3, 11, 20]);
-        assert!(part.verify_existing(&AtomicBool::new(true), &mut |_, _| {}).is_none(), "cancelled");
+        assert!(verify_existing(&part, &AtomicBool::new(true), &mut |_, _| {}).is_none(), "cancelled");
         bench.write_all(&part);
         assert_eq!(verified(&part).len(), 21);
         part.finish().expect("the name is free");

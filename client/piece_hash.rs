@@ -34,16 +34,18 @@ pub fn read_in_order<E: Send, B>(
         buffer.resize(layout.len(piece) as usize, 0);
         read(piece, buffer)
     };
-    in_order(pieces, work, |piece, buffer, outcome| sink(piece, outcome.map(|()| buffer)))
+    in_order(pieces, work, || false, |piece, buffer, outcome| sink(piece, outcome.map(|()| buffer)))
 }
 
 /// Reads each of the pieces with `read` and hashes it, several at a time on the rayon pool, and hands the digest of each
 /// to `sink` on the calling thread, in the order given. Stops when `sink` breaks. Two pieces make a job, since a core
-/// hashes two at once in little more time than one.
+/// hashes two at once in little more time than one. While none is ready, the calling thread does something else with
+/// `meanwhile`, a little at a time, for as long as that says that there was something to do.
 pub fn hash_in_order<E: Send, B>(
     layout: Layout,
     mut pieces: impl Iterator<Item = PieceIndex>,
     read: impl Fn(PieceIndex, &mut [u8]) -> Result<(), E> + Sync,
+    meanwhile: impl FnMut() -> bool,
     mut sink: impl FnMut(PieceIndex, Result<Sha1Digest, E>) -> ControlFlow<B>,
 ) -> ControlFlow<B> {
     let pairs = std::iter::from_fn(|| pieces.next().map(|first| (first, pieces.next())));
@@ -57,7 +59,7 @@ pub fn hash_in_order<E: Send, B>(
         update_pair((&mut sha1_one, one), (&mut sha1_two, two));
         (read_one.map(|()| sha1_one.digest()), read_two.map(|read| read.map(|()| sha1_two.digest())))
     };
-    in_order(pairs, work, |(first, second), _, (one, two)| {
+    in_order(pairs, work, meanwhile, |(first, second), _, (one, two)| {
         sink(first, one)?;
         match second.zip(two) {
             Some((second, two)) => sink(second, two),
@@ -71,6 +73,7 @@ pub fn hash_in_order<E: Send, B>(
 fn in_order<J: Copy + Send, T: Send, B>(
     mut jobs: impl Iterator<Item = J>,
     work: impl Fn(J, &mut Vec<u8>) -> T + Sync,
+    mut meanwhile: impl FnMut() -> bool,
     mut sink: impl FnMut(J, &[u8], T) -> ControlFlow<B>,
 ) -> ControlFlow<B> {
     let ahead = (2 * rayon::current_num_threads() + 2).min(AHEAD_MAX);
@@ -97,7 +100,7 @@ fn in_order<J: Copy + Send, T: Send, B>(
                 });
             }
             while let Some((_, None)) = on_way.front() {
-                let (number, made) = receive(&finished);
+                let (number, made) = receive(&finished, &mut meanwhile);
                 on_way[number - front].1 = Some(made.unwrap_or_else(|panic| resume_unwind(panic)));
             }
             let Some((job, Some((buffer, result)))) = on_way.pop_front() else {
@@ -111,12 +114,12 @@ fn in_order<J: Copy + Send, T: Send, B>(
 }
 
 /// Waits for a job to end. A thread of the pool runs jobs meanwhile: the one it waits for may be in its own queue.
-fn receive<T>(finished: &Receiver<T>) -> T {
+fn receive<T>(finished: &Receiver<T>, mut meanwhile: impl FnMut() -> bool) -> T {
     loop {
         if let Ok(job) = finished.try_recv() {
             return job;
         }
-        if rayon::yield_now() != Some(Yield::Executed) {
+        if rayon::yield_now() != Some(Yield::Executed) && !meanwhile() {
             return finished.recv().expect("the sender lives as long as the scope");
         }
     }
@@ -146,14 +149,20 @@ pub(super) mod tests {
     fn run(pieces: u64) -> Vec<Option<Sha1Digest>> {
         let layout = Layout::new(pieces * u64::from(PIECE_LEN) - 5).expect("small");
         let mut seen = Vec::new();
-        let flow: ControlFlow<()> = hash_in_order(layout, layout.indexes(), read_number, |piece, outcome| {
-            assert_eq!(piece.as_usize(), seen.len(), "in order");
-            if let Ok(sha1) = &outcome {
-                assert_eq!(sha1_of(&vec![piece.get() as u8; layout.len(piece) as usize]), *sha1);
-            }
-            seen.push(outcome.ok());
-            ControlFlow::Continue(())
-        });
+        let flow: ControlFlow<()> = hash_in_order(
+            layout,
+            layout.indexes(),
+            read_number,
+            || false,
+            |piece, outcome| {
+                assert_eq!(piece.as_usize(), seen.len(), "in order");
+                if let Ok(sha1) = &outcome {
+                    assert_eq!(sha1_of(&vec![piece.get() as u8; layout.len(piece) as usize]), *sha1);
+                }
+                seen.push(outcome.ok());
+                ControlFlow::Continue(())
+            },
+        );
         assert!(flow.is_continue());
         seen
     }
@@ -198,10 +207,16 @@ pub(super) mod tests {
             reads.fetch_add(1, Ordering::Relaxed);
             Ok::<_, ()>(())
         };
-        let flow = hash_in_order(layout, layout.indexes(), read, |piece, _| match piece.get() {
-            3 => ControlFlow::Break("enough"),
-            _ => ControlFlow::Continue(()),
-        });
+        let flow = hash_in_order(
+            layout,
+            layout.indexes(),
+            read,
+            || false,
+            |piece, _| match piece.get() {
+                3 => ControlFlow::Break("enough"),
+                _ => ControlFlow::Continue(()),
+            },
+        );
         assert_eq!(flow, ControlFlow::Break("enough"));
         assert!(reads.into_inner() <= 4 + 2 * AHEAD_MAX);
     }

@@ -2,10 +2,10 @@
 
 use super::sha1_pair::{Sha1Stream, update_both, update_pair};
 use super::source::{PieceSource, SourceError};
-use crate::model::bitfield::Bitfield;
 use crate::model::digest::Sha1Digest;
 use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
 use parking_lot::{Condvar, Mutex};
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Pieces that may wait to be hashed, beside those still to come or just before one of them. What is more is hashed at
@@ -63,9 +63,9 @@ impl StreamHash {
         }
     }
 
-    /// Announces pieces that can be read back, such as those of an earlier run.
-    pub fn announce(&self, pieces: &Bitfield) {
-        pieces.iter(self.layout).for_each(|piece| self.set_here(piece));
+    /// Announces a piece that can be read back, such as one of an earlier run.
+    pub fn announce(&self, piece: PieceIndex) {
+        self.here[piece.as_usize() / 64].fetch_or(bit(piece), Ordering::Release);
     }
 
     /// How far the hash has come, in bytes.
@@ -120,7 +120,7 @@ impl StreamHash {
     /// # Errors
     /// Those of reading back.
     pub fn advance(&self, piece: PieceIndex, source: &dyn PieceSource) -> Result<(), SourceError> {
-        self.set_here(piece);
+        self.announce(piece);
         if !self.lags(self.hashed()) {
             return Ok(());
         }
@@ -132,6 +132,39 @@ impl StreamHash {
         let until = hasher.at + STRETCH_LEN;
         while let Some(end) = self.next_end(hasher.at).filter(|&end| end <= until && self.lags(hasher.at)) {
             hasher.read_back(end, source)?;
+        }
+        Ok(())
+    }
+
+    /// Hashes a piece of what is here and comes next; false if there is none, or a worker has the hasher or waits for it.
+    ///
+    /// # Errors
+    /// Those of reading back.
+    pub fn follow(&self, source: &dyn PieceSource) -> Result<bool, SourceError> {
+        let mut place = self.place.lock();
+        let hasher = if place.awaited { None } else { place.hasher.take() };
+        let Some(hasher) = hasher else {
+            return Ok(false);
+        };
+        drop(place);
+        let mut turn = Turn { of: self, hasher: Some(hasher) };
+        let hasher = turn.hasher();
+        let end = self.next_end(hasher.at);
+        end.map(|end| hasher.read_back(end, source)).transpose().map(|hashed| hashed.is_some())
+    }
+
+    /// Hashes on through what is here without a gap, in between and behind the workers, until `is_over`.
+    ///
+    /// # Errors
+    /// Those of reading back.
+    pub fn follow_up(&self, source: &dyn PieceSource, is_over: impl Fn() -> bool) -> Result<(), SourceError> {
+        while !is_over() && self.next_end(self.hashed()).is_some() {
+            if !self.follow(source)? {
+                let mut place = self.place.lock();
+                if place.hasher.is_none() || place.awaited {
+                    self.given_back.wait(&mut place);
+                }
+            }
         }
         Ok(())
     }
@@ -196,9 +229,11 @@ impl StreamHash {
         let word = self.here[piece.as_usize() / 64].load(Ordering::Acquire);
         (word & bit(piece) != 0).then(|| self.layout.offset(piece) + u64::from(self.layout.len(piece)))
     }
+}
 
-    fn set_here(&self, piece: PieceIndex) {
-        self.here[piece.as_usize() / 64].fetch_or(bit(piece), Ordering::Release);
+impl fmt::Debug for StreamHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamHash").field("hashed", &self.hashed()).finish_non_exhaustive()
     }
 }
 
@@ -262,7 +297,8 @@ impl Drop for Turn<'_> {
         if let Some(hasher) = self.hasher.take() {
             self.of.hashed.store(hasher.at, Ordering::Relaxed);
             self.of.place.lock().hasher = Some(hasher);
-            self.of.given_back.notify_one();
+            // Who waits behind another one leaves it to that one.
+            self.of.given_back.notify_all();
         }
     }
 }
@@ -386,16 +422,56 @@ mod tests {
     fn a_resumed_download_is_hashed_from_its_beginning() {
         let source = Memory::new(3 * PIECE + 1);
         let hash = StreamHash::new(source.layout());
-        hash.announce(&Bitfield::all(source.layout()));
+        source.layout().indexes().for_each(|piece| hash.announce(piece));
         assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
         assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes), "asked again");
+    }
+
+    #[test]
+    fn the_hash_follows_through_what_is_here_up_to_the_first_gap() {
+        let source = Memory::new(20 * PIECE);
+        let hash = StreamHash::new(source.layout());
+        assert!(!hash.follow(&source).expect("in memory"), "nothing is here");
+        (0..20).filter(|&number| number != 12).for_each(|number| hash.announce(piece(&source, number)));
+        assert!(hash.follow(&source).expect("in memory"));
+        assert_eq!(hash.hashed(), PIECE as u64);
+        hash.follow_up(&source, || false).expect("in memory");
+        assert_eq!(hash.hashed(), 12 * PIECE as u64);
+        let turn = hash.wait_for_turn().expect("free");
+        assert!(!hash.follow(&source).expect("in memory"), "a worker has the hasher");
+        drop(turn);
+        take(&hash, &source, 12);
+        let before = hash.hashed();
+        assert!(before < source.bytes.len() as u64);
+        hash.follow_up(&source, || true).expect("in memory");
+        assert_eq!(hash.hashed(), before, "it was over");
+        assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
+    }
+
+    #[test]
+    fn who_follows_up_lets_a_worker_with_a_piece_go_first() {
+        let source = Memory::new(40 * PIECE);
+        let hash = StreamHash::new(source.layout());
+        (0..39).for_each(|number| hash.announce(piece(&source, number)));
+        let first = hash.wait_for_turn().expect("free");
+        std::thread::scope(|scope| {
+            scope.spawn(|| hash.follow_up(&source, || false).expect("in memory"));
+            scope.spawn(|| take(&hash, &source, 39));
+            while !hash.place.lock().awaited {
+                std::thread::yield_now();
+            }
+            drop(first);
+        });
+        hash.follow_up(&source, || false).expect("in memory");
+        assert_eq!(hash.hashed(), 40 * PIECE as u64);
+        assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
     }
 
     #[test]
     fn a_failed_read_leaves_the_hash_where_it_can_go_on() {
         let source = Memory::new(30 * PIECE);
         let hash = StreamHash::new(source.layout());
-        hash.announce(&Bitfield::all(source.layout()));
+        source.layout().indexes().for_each(|piece| hash.announce(piece));
         source.fails.store(true, Ordering::Relaxed);
         let last = piece(&source, 29);
         assert!(hash.advance(last, &source).is_err());

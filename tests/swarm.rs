@@ -16,6 +16,7 @@ use groupshare::client::seeding::{CONNECTIONS_MAX, Seeder, SeederEvent};
 use groupshare::client::serving::{Served, Serving};
 use groupshare::client::source::Source;
 use groupshare::client::swarm::{Swarm, SwarmEvent, SwarmOptions, default_workers};
+use groupshare::client::verify::verify_existing;
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::digest::{KeyId, Sha1Digest};
 use groupshare::model::id::{ClientId, GroupRef, OpId, Origin, ShareRef};
@@ -40,9 +41,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 const DEADLINE: Duration = Duration::from_secs(60);
-
 /// Too long to be found in ciphertext by chance, as a word of three letters is in one run of ten.
 const GROUP: &str = "laboratory";
+
 fn op(seq: u64) -> OpId {
     OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq }
 }
@@ -162,13 +163,13 @@ impl Member {
         let opened = Part::open(&self.destination(), subject.manifest.clone(), &label).expect("room");
         let Opened::Part(part) = opened else { panic!("it is not finished") };
         let part = Arc::new(part);
-        let have = part.verify_existing(&AtomicBool::new(false), &mut |_, _| {}).expect("not cancelled");
+        let verified = verify_existing(&part, &AtomicBool::new(false), &mut |_, _| {}).expect("not cancelled");
         let Content { layout, info_hash, .. } = subject.content;
-        let served = self.serving.add(group(), info_hash, layout, part.clone(), have.clone()).expect("open");
+        let served = self.serving.add(group(), info_hash, layout, part.clone(), verified.have.clone()).expect("open");
         let download = Arc::new(Download::new(
             id,
             subject.clone(),
-            Ground { part, have, served },
+            Ground { part, verified, served },
             self.client,
             id,
             Instant::now(),
