@@ -43,9 +43,10 @@ answer() {
 
 # watch NAME: asks how far the download is until it has ended.
 watch() {
-    local asked=0
+    local asked=0 begun='' until=$((SECONDS + deadline))
     while :; do
         if IFS= read -r -t 0.2 -u "${outputs[$1]}" REPLY; then
+            REPLY=$begun$REPLY begun='' until=$((SECONDS + deadline))
             note "$1" o "$REPLY"
             case $REPLY in
                 '[C]'*) return ;;
@@ -54,6 +55,11 @@ watch() {
             esac
         elif ! kill -0 "${pids[$1]}" 2>/dev/null; then
             fail "$1's client has ended"
+        elif ((SECONDS > until)); then
+            fail "$1's client says nothing for $deadline s"
+        elif [[ -n $REPLY ]]; then
+            # The time was over within a line.
+            begun+=$REPLY
         elif ((asked == 0)); then
             say "$1" show_downloads
             asked=1

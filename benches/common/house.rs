@@ -143,7 +143,7 @@ impl Member {
     }
 }
 
-/// When a thread of the process that finishes a download is first seen in `fsync`.
+/// When a thread of the process that finishes a download is first seen in `fsync`, or in `syncfs`.
 fn first_sync(pid: i32, over: &AtomicBool) -> Option<Instant> {
     let tasks = format!("/proc/{pid}/task");
     let mut known: Vec<String> = Vec::new();
@@ -161,7 +161,8 @@ fn first_sync(pid: i32, over: &AtomicBool) -> Option<Instant> {
         }
         if let Some(thread) = &finisher {
             let call = fs::read_to_string(format!("{tasks}/{thread}/syscall")).unwrap_or_default();
-            if call.split(' ').next() == Some(libc::SYS_fsync.to_string().as_str()) {
+            let syncs = [libc::SYS_fsync, libc::SYS_syncfs].map(|number| number.to_string());
+            if syncs.iter().any(|number| call.split(' ').next() == Some(number)) {
                 return Some(Instant::now());
             }
         }

@@ -140,14 +140,19 @@ impl Tool for Groupshare {
 }
 
 /// An rsync daemon, which checks the whole with a digest of its own.
-struct Rsync {
+pub struct Rsync {
     daemon: Program,
     addr: SocketAddr,
 }
 
 impl Rsync {
     fn start(file: &Path, own: &Path) -> Self {
-        let (addr, folder) = (free_address(), giver_folder(own, file, 0));
+        Self::serve(&giver_folder(own, file, 0), own)
+    }
+
+    /// Serves what lies in a folder; what it is told lies in `own`.
+    pub fn serve(folder: &Path, own: &Path) -> Self {
+        let addr = free_address();
         let config = own.join("rsyncd.conf");
         let text = format!(
             "use chroot = no\naddress = {}\nport = {}\n[lab]\npath = {}\nread only = yes\n",
@@ -162,6 +167,11 @@ impl Rsync {
         wait_for_listener(addr);
         Self { daemon, addr }
     }
+
+    /// Where what goes by the name of all that is shared is to be had.
+    pub fn url(&self) -> String {
+        format!("rsync://{}/lab/{FILE}", self.addr)
+    }
 }
 
 impl Tool for Rsync {
@@ -172,7 +182,7 @@ impl Tool for Rsync {
     fn take(&mut self, folder: &Path) -> Taken {
         let mut command = Command::new("rsync");
         command.args(["--whole-file", "--inplace", "--preallocate"]);
-        take_to_end("rsync", command.arg(format!("rsync://{}/lab/{FILE}", self.addr)).arg(folder))
+        take_to_end("rsync", command.arg(self.url()).arg(folder))
     }
 }
 
