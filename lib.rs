@@ -110,6 +110,7 @@ pub mod client {
     pub mod sharing;
     mod sidecar;
     pub mod source;
+    mod speed;
     pub mod split_mix;
     pub mod start;
     pub mod state_dir;
@@ -119,6 +120,7 @@ pub mod client {
     pub mod stop;
     pub mod stream_hash;
     pub mod swarm;
+    pub mod takers;
     pub mod terminal;
     pub mod usage;
     pub mod verify;

@@ -5,15 +5,16 @@ use super::part::{Part, PartError};
 use super::picker::{Lane, PeerSlot, Picker, Received, WINDOW};
 use super::serving::Served;
 use super::source::SourceError;
+use super::speed::Speed;
 use super::stream_hash::StreamHash;
 use super::verify::Verified;
 use crate::model::bitfield::Bitfield;
 use crate::model::id::{ClientId, GroupRef, ShareRef};
 use crate::model::manifest::{Content, Manifest};
-use crate::model::name::{FileName, GroupId};
+use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::piece::{Layout, PieceIndex};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
@@ -69,6 +70,8 @@ const FAST_RUN: Duration = Duration::from_millis(80);
 struct Peers {
     picker: Picker,
     open: HashMap<ClientId, OpenPeer>,
+    /// Bytes that members delivered on connections that are gone.
+    before: BTreeMap<UserId, u64>,
     /// Pieces of the run so far, and since when.
     run: u32,
     run_since: Instant,
@@ -86,6 +89,7 @@ impl Peers {
 }
 
 struct OpenPeer {
+    user: UserId,
     slot: PeerSlot,
     lanes: u16,
     last_lane: u16,
@@ -93,11 +97,13 @@ struct OpenPeer {
     delivered: u64,
 }
 
-struct Pace {
-    since: Instant,
-    at_tick: u64,
-    bytes_per_s: f64,
-    last_tick: Instant,
+/// What one member has delivered of a download.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// Who.
+    pub user: UserId,
+    /// Bytes of good pieces.
+    pub bytes: u64,
 }
 
 /// One download. Shared by the connections that work on it.
@@ -108,6 +114,7 @@ pub struct Download {
     part: Arc<Part>,
     served: Arc<Served>,
     hash: StreamHash,
+    since: Instant,
     /// Bytes that were here when it began, verified.
     resumed: u64,
     // Counted or set once.
@@ -118,7 +125,7 @@ pub struct Download {
     peers: Mutex<Peers>,
     /// Pieces that the tracker has not been told of.
     fresh: Mutex<Vec<u32>>,
-    pace: Mutex<Pace>,
+    speed: Mutex<Speed>,
     /// Sockets on which connections are being made.
     dialing: Mutex<Vec<Arc<TcpStream>>>,
 }
@@ -168,6 +175,7 @@ impl Download {
         Self {
             id,
             hash,
+            since: now,
             subject,
             part,
             served,
@@ -175,9 +183,9 @@ impl Download {
             done: AtomicU64::new(resumed),
             stopped: AtomicBool::new(false),
             finished: AtomicBool::new(false),
-            peers: Mutex::new(Peers { picker, open: HashMap::new(), run: 0, run_since: now }),
+            peers: Mutex::new(Peers { picker, open: HashMap::new(), before: BTreeMap::new(), run: 0, run_since: now }),
             fresh: Mutex::default(),
-            pace: Mutex::new(Pace { since: now, at_tick: resumed, bytes_per_s: 0.0, last_tick: now }),
+            speed: Mutex::new(Speed::new(resumed, now)),
             dialing: Mutex::default(),
         }
     }
@@ -231,11 +239,12 @@ impl Download {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    /// A connection to a peer is open and holds these pieces; gives its lane.
-    pub fn peer_opened(&self, client: ClientId, bits: &Bitfield) -> Lane {
+    /// A connection to a client of this member is open and holds these pieces; gives its lane.
+    pub fn peer_opened(&self, client: ClientId, user: &UserId, bits: &Bitfield) -> Lane {
         let mut peers = self.peers.lock();
         let Peers { picker, open, .. } = &mut *peers;
         let peer = open.entry(client).or_insert_with(|| OpenPeer {
+            user: user.clone(),
             slot: picker.add_peer(client),
             lanes: 0,
             last_lane: 0,
@@ -250,12 +259,15 @@ impl Download {
     /// A connection is gone; what was in flight on it goes back.
     pub fn peer_closed(&self, client: ClientId, lane: Lane) {
         let mut peers = self.peers.lock();
-        let Peers { picker, open, .. } = &mut *peers;
+        let Peers { picker, open, before, .. } = &mut *peers;
         picker.give_back(lane);
         if let Some(peer) = open.get_mut(&client).filter(|peer| peer.slot == lane.peer()) {
             peer.lanes -= 1;
             if peer.lanes == 0 {
                 picker.remove_peer(peer.slot);
+                if peer.delivered > 0 {
+                    *before.entry(peer.user.clone()).or_default() += peer.delivered;
+                }
                 open.remove(&client);
             }
         }
@@ -365,31 +377,33 @@ impl Download {
 
     /// Takes the time for the speed; called every so often.
     pub fn tick(&self, now: Instant) {
-        let mut pace = self.pace.lock();
-        let elapsed = now.duration_since(pace.last_tick).as_secs_f64();
-        if elapsed < 0.2 {
-            return;
+        self.speed.lock().look(self.done.load(Ordering::Relaxed), now);
+    }
+
+    /// The members that have delivered something or could, those who delivered most first.
+    pub fn delivered(&self) -> Vec<Delivered> {
+        let peers = self.peers.lock();
+        let mut all = peers.before.clone();
+        for peer in peers.open.values() {
+            *all.entry(peer.user.clone()).or_default() += peer.delivered;
         }
-        let done = self.done.load(Ordering::Relaxed);
-        let speed = (done - pace.at_tick) as f64 / elapsed;
-        // An exponential mean over about three seconds, from the first figure on.
-        let weight = if pace.bytes_per_s == 0.0 { 1.0 } else { (elapsed / 3.0).min(1.0) };
-        pace.bytes_per_s += (speed - pace.bytes_per_s) * weight;
-        pace.at_tick = done;
-        pace.last_tick = now;
+        drop(peers);
+        let mut all: Vec<_> = all.into_iter().map(|(user, bytes)| Delivered { user, bytes }).collect();
+        // Stable: those with as much stay in the order of their names.
+        all.sort_by_key(|delivered| std::cmp::Reverse(delivered.bytes));
+        all
     }
 
     /// How far it is.
     pub fn progress(&self, now: Instant) -> Progress {
         let peers = self.peers.lock().open.len();
-        let pace = self.pace.lock();
         let done = self.done.load(Ordering::Relaxed);
         Progress {
             done,
             total: self.layout().size(),
-            bytes_per_s: pace.bytes_per_s,
+            bytes_per_s: self.speed.lock().bytes_per_s(),
             peers,
-            elapsed: now.duration_since(pace.since),
+            elapsed: now.duration_since(self.since),
             received: done - self.resumed,
         }
     }

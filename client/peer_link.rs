@@ -97,7 +97,7 @@ impl PeerLink {
     pub fn dial(download: Arc<Download>, peer: &Peer, keyring: &Keyring, me: &UserId) -> Result<Self, DialError> {
         let (key_id, key) = keyring.of_group(download.subject().group).ok_or(DialError::UnknownKey)?;
         let (receiver, sender, bits) = open(&download, peer, (key_id, &key), me)?;
-        let lane = download.peer_opened(peer.client, &bits);
+        let lane = download.peer_opened(peer.client, &peer.user, &bits);
         Ok(Self {
             download,
             client: peer.client,

@@ -4,6 +4,7 @@ use super::keyring::Keyring;
 use super::limit_uplink::{Uplink, UplinkSeat};
 use super::serving::{Served, Serving};
 use super::source::SourceError;
+use super::takers::Taking;
 use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::GroupRef;
 use crate::model::name::UserId;
@@ -230,7 +231,8 @@ fn serve(shared: &Shared, id: u64, stream: Arc<TcpStream>) {
     };
     if let Some((served, user)) = open(shared, id, group, &mut receiver, &sender) {
         let seat = shared.uplink.join(&user);
-        answer(shared, &served, (&user, &seat), &mut receiver, &sender);
+        let taking = served.takers().join(&user, Instant::now());
+        answer(shared, &served, (&user, &seat, &taking), &mut receiver, &sender);
         served.leave(&sender);
     }
     sender.finish();
@@ -297,7 +299,7 @@ fn open(
 fn answer(
     shared: &Shared,
     served: &Served,
-    (user, seat): (&UserId, &UplinkSeat),
+    (user, seat, taking): (&UserId, &UplinkSeat, &Taking),
     receiver: &mut Receiver,
     sender: &Arc<Sender>,
 ) {
@@ -309,7 +311,8 @@ fn answer(
                 let given = give(served, (user, seat), piece, || {
                     fill(served, piece, request, &mut buffer)?;
                     Ok(sender.send_paced(&buffer, |len| {
-                        seat.wait(len, || sender.is_over() || shared.closing.load(Ordering::Relaxed))
+                        let over = || sender.is_over() || shared.closing.load(Ordering::Relaxed);
+                        seat.wait(len, over).inspect(|len| taking.give(*len))
                     }))
                 });
                 given.unwrap_or_else(|(refusal, broken)| {

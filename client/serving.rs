@@ -2,6 +2,7 @@
 
 use super::passing::Passing;
 use super::source::{PieceSource, SourceError};
+use super::takers::Takers;
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::InfoHash;
 use crate::model::id::GroupRef;
@@ -31,6 +32,7 @@ pub struct Served {
     /// Bytes of pieces given away.
     given: AtomicU64,
     passing: Passing,
+    takers: Takers,
     // Locked; never while pieces are read or sent.
     state: Mutex<ServedState>,
 }
@@ -99,6 +101,11 @@ impl Served {
     /// The pieces on their way to members who give them on.
     pub fn passing(&self) -> &Passing {
         &self.passing
+    }
+
+    /// The members who take it.
+    pub fn takers(&self) -> &Takers {
+        &self.takers
     }
 
     /// Opens a connection on this content: gives the pieces held now, and tells of later ones. None if it has ended.
@@ -233,8 +240,9 @@ impl Serving {
             return None;
         }
         let news = self.news.clone();
-        let (given, passing, state) = (AtomicU64::new(0), Passing::default(), Mutex::new(state));
-        let served = Arc::new(Served { group, info_hash, layout, news, given, passing, state });
+        let (given, passing, takers) = (AtomicU64::new(0), Passing::default(), Takers::default());
+        let state = Mutex::new(state);
+        let served = Arc::new(Served { group, info_hash, layout, news, given, passing, takers, state });
         let old = self.served.lock().insert((group, info_hash), served.clone());
         if let Some(old) = old {
             old.end();
@@ -245,6 +253,11 @@ impl Serving {
     /// What is served of this content in this group.
     pub fn find(&self, group: GroupRef, info_hash: InfoHash) -> Option<Arc<Served>> {
         self.served.lock().get(&(group, info_hash)).cloned()
+    }
+
+    /// All that is served.
+    pub fn list(&self) -> Vec<Arc<Served>> {
+        self.served.lock().values().cloned().collect()
     }
 
     /// Serves this content no longer and drops the connections on it.

@@ -89,6 +89,7 @@ impl Work {
 
     fn tick(&mut self) {
         let now = Instant::now();
+        self.node.serving.list().iter().for_each(|served| served.takers().tick(now));
         self.tell_progress(now);
         if self.node.link.tracker().is_none() {
             return;
