@@ -60,7 +60,9 @@ pub mod client {
     pub mod account;
     pub mod args;
     pub mod candidates;
+    mod colour;
     pub mod command;
+    mod completion;
     pub mod dialer;
     pub mod download;
     pub mod downloads;
@@ -71,11 +73,14 @@ pub mod client {
     pub mod file_stamp;
     mod file_stream;
     pub mod found;
+    mod guide;
     pub mod hashing;
     mod hidden;
+    mod history;
     pub mod json_command;
     pub mod json_report;
     pub mod keyring;
+    mod known;
     pub mod limit;
     pub mod limit_downlink;
     pub mod limit_pace;
@@ -87,6 +92,7 @@ pub mod client {
     pub mod login;
     pub mod node;
     mod own_share;
+    mod page;
     pub mod part;
     mod part_error;
     mod passing;
@@ -122,10 +128,12 @@ pub mod client {
     pub mod swarm;
     pub mod takers;
     pub mod terminal;
+    mod uploads;
     pub mod usage;
     pub mod verify;
     pub mod voice;
     pub mod waker;
+    mod watch;
 }
 
 /// System calls that the standard library lacks.

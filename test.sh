@@ -260,7 +260,8 @@ refused carol 'download_file lab big.bin ../carol/second' \
     "big.bin is being downloaded already, to $house/carol/big.bin"
 told alice 'login alice wonderland' 'Login successful'
 completes carol lab big.bin '67.1 MB'
-told carol 'show_downloads' '[C] [lab] big.bin  67.1 MB'
+say carol 'show_downloads'
+expect_like carol output '\[C\] \[lab\] big\.bin  67\.1 MB; alice 67\.1 MB \(100 %\)'
 same "$house/alice/big.bin" "$house/carol/big.bin"
 [[ $(ls -A "$house/carol") == big.bin ]] || fail "beside the download lie: $(ls -A "$house/carol")"
 

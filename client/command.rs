@@ -109,6 +109,10 @@ pub enum Command {
     },
     /// Show downloads and how far they are.
     ShowDownloads,
+    /// Show what is being given to whom.
+    ShowUploads,
+    /// Show both until a key is pressed.
+    Watch,
     /// Hold a download.
     PauseDownload {
         /// From which group.
@@ -346,6 +350,8 @@ impl Arguments<'_> {
                 Command::DownloadFile { group: self.group(0)?, file: self.file(1)?, destination: self.path(2)? }
             }
             Word::ShowDownloads => Command::ShowDownloads,
+            Word::ShowUploads => Command::ShowUploads,
+            Word::Watch => Command::Watch,
             Word::PauseDownload => Command::PauseDownload { group: self.group(0)?, file: self.file(1)? },
             Word::ResumeDownload => Command::ResumeDownload { group: self.group(0)?, file: self.file(1)? },
             Word::CancelDownload => Command::CancelDownload { group: self.group(0)?, file: self.file(1)? },
@@ -489,6 +495,8 @@ mod tests {
                 Command::DownloadFile { group: lab.clone(), file: notes.clone(), destination: out },
             ),
             ("show_downloads", Command::ShowDownloads),
+            ("show_uploads", Command::ShowUploads),
+            ("watch", Command::Watch),
             ("pause_download lab notes.pdf", Command::PauseDownload { group: lab.clone(), file: notes.clone() }),
             ("resume_download lab notes.pdf", Command::ResumeDownload { group: lab.clone(), file: notes.clone() }),
             ("cancel_download lab notes.pdf", Command::CancelDownload { group: lab.clone(), file: notes.clone() }),

@@ -1,7 +1,7 @@
 //! The downloads of who is logged in, from the command that begins one to its end, as `show_downloads` and `wait` see
 //! them.
 
-use super::download::Download;
+use super::download::{Delivered, Download};
 use crate::model::digest::InfoHash;
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId};
@@ -32,6 +32,11 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Something is done for it now.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Phase::Starting | Phase::Running(_))
+    }
+
     /// Nothing more happens by itself.
     pub fn has_ended(&self) -> bool {
         matches!(self, Phase::Complete | Phase::Failed { .. })
@@ -55,6 +60,8 @@ pub struct Tracked {
     pub info_hash: Option<InfoHash>,
     /// How far along it is.
     pub phase: Phase,
+    /// What members had delivered when it ran last.
+    pub members: Vec<Delivered>,
 }
 
 #[derive(Debug, Default)]
@@ -82,8 +89,9 @@ impl Downloads {
         state.list.retain(|tracked| !same(tracked) || tracked.destination != destination);
         state.last_id += 1;
         let id = state.last_id;
-        let (group, name) = (group.clone(), name.clone());
-        state.list.push(Tracked { id, group, name, destination, size: None, info_hash: None, phase: Phase::Starting });
+        let (group, name, members) = (group.clone(), name.clone(), Vec::new());
+        let (size, info_hash, phase) = (None, None, Phase::Starting);
+        state.list.push(Tracked { id, group, name, destination, size, info_hash, phase, members });
         Ok(id)
     }
 
@@ -122,7 +130,9 @@ impl Downloads {
         let Some(tracked) = state.list.iter_mut().find(|tracked| tracked.id == id && !tracked.phase.has_ended()) else {
             return false;
         };
-        tracked.phase = phase;
+        if let Phase::Running(download) = std::mem::replace(&mut tracked.phase, phase) {
+            tracked.members = download.delivered();
+        }
         state.failures += usize::from(failed);
         drop(state);
         self.changed.notify_all();
@@ -150,6 +160,11 @@ impl Downloads {
         running.collect()
     }
 
+    /// How many have neither ended nor are paused.
+    pub fn busy(&self) -> usize {
+        self.state.lock().list.iter().filter(|tracked| tracked.phase.is_busy()).count()
+    }
+
     /// Whether a download is one of these and runs.
     pub fn owns(&self, download: &Arc<Download>) -> bool {
         self.running().iter().any(|running| Arc::ptr_eq(running, download))
@@ -163,7 +178,7 @@ impl Downloads {
     /// Waits until none of those chosen runs any more, or `over` says that the program is ending; it is asked now and
     /// then. A paused download is not waited for.
     pub fn wait(&self, chosen: impl Fn(&Tracked) -> bool, over: impl Fn() -> bool) {
-        let busy = |tracked: &Tracked| chosen(tracked) && matches!(tracked.phase, Phase::Starting | Phase::Running(_));
+        let busy = |tracked: &Tracked| chosen(tracked) && tracked.phase.is_busy();
         let mut state = self.state.lock();
         while !over() && state.list.iter().any(busy) {
             self.changed.wait_until(&mut state, Instant::now() + Duration::from_millis(200));

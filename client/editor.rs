@@ -1,5 +1,8 @@
 //! The line editor at a real terminal: typed lines with editing and history, and messages above the line being typed.
 
+use super::completion::Candidate;
+use super::guide::Guide;
+use super::history::{self, HistoryFile};
 use super::lines::{LINE_LEN_MAX, Lines};
 use super::prompt::{Input, read_plain};
 use super::stop::{Phase, Stop, StoppableReader};
@@ -7,30 +10,40 @@ use super::terminal::Terminal;
 use crossbeam_channel::{Sender, bounded};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use rustyline::completion::Completer;
+use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
-use rustyline::{Config, Context, Editor, ExternalPrinter, Helper};
+use rustyline::{CompletionType, Config, Context, Editor, ExternalPrinter, Helper};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::{self, Stdin};
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 /// What stands before a line that is typed.
 pub(super) const PROMPT: &str = "> ";
 /// How many descriptors the line editor can live with: it waits in `select`, which knows none from 1,024 on.
 const DESCRIPTORS_MAX: u64 = 1024;
-/// Most lines that the arrow keys bring back.
-const HISTORY_MAX: usize = 1000;
+/// Longest line that the arrow keys bring back, in bytes.
+const KEPT_LEN_MAX: usize = 4096;
+
+/// What helps whoever types.
+pub struct Aids {
+    /// Where the lines typed in earlier runs are.
+    pub history: PathBuf,
+    /// Who completes names; none if there is no room for a thread.
+    pub guide: Option<Guide>,
+}
 
 /// A line editor with the thread that shows messages in it.
 pub(super) struct LineEditor {
     /// Dropped first, which ends a wait of the showing thread.
     editor: Option<Editor<Watcher, DefaultHistory>>,
+    history: HistoryFile,
     terminal: Terminal,
     stop: Stop,
     /// Reads a line where the editor cannot, for want of descriptors.
@@ -45,12 +58,15 @@ pub(super) struct LineEditor {
 
 impl LineEditor {
     /// Takes the terminal over. `None` where there is none that lines can be edited on.
-    pub(super) fn open(terminal: &Terminal, stop: &Stop) -> Option<Self> {
+    pub(super) fn open(terminal: &Terminal, stop: &Stop, aids: Aids) -> Option<Self> {
         limit_descriptors()?;
-        let config = Config::builder().max_history_size(HISTORY_MAX).ok()?.build();
+        let config = Config::builder().max_history_size(history::LINES_MAX).ok()?;
+        let config = config.completion_type(CompletionType::List).build();
         let mut editor: Editor<Watcher, DefaultHistory> = Editor::with_config(config).ok()?;
-        editor.set_helper(Some(Watcher::default()));
         let mut above = editor.create_external_printer().ok()?;
+        let (history, told) = HistoryFile::load(aids.history, editor.history_mut());
+        told.into_iter().for_each(|line| terminal.event(&line));
+        editor.set_helper(Some(Watcher { empty: Cell::new(true), asking: Cell::new(false), guide: aids.guide }));
         let (alive, until) = bounded(0);
         // A thread of its own, since showing a message waits for the editor when it has just returned a line.
         let said = terminal.clone();
@@ -60,6 +76,7 @@ impl LineEditor {
             .ok()?;
         Some(Self {
             editor: Some(editor),
+            history,
             terminal: terminal.clone(),
             stop: stop.clone(),
             plain: Lines::new(stop.reader(io::stdin())),
@@ -126,12 +143,30 @@ impl LineEditor {
         })
     }
 
+    /// Asks something that is answered with yes or no. Anything else counts as no, but ctrl-D as yes.
+    pub(super) fn confirm(&mut self, question: &str) -> bool {
+        let Some(editor) = &mut self.editor else { return true };
+        self.leaving = false;
+        self.stop.enter(Phase::Editing);
+        let set_asking = |editor: &mut Editor<Watcher, DefaultHistory>, asking| {
+            editor.helper().into_iter().for_each(|watcher| watcher.asking.set(asking));
+        };
+        set_asking(editor, true);
+        let read = {
+            let _screen = self.terminal.leave_to_editor();
+            if self.stop.is_ending() { Err(ReadlineError::Eof) } else { editor.readline(question) }
+        };
+        set_asking(editor, false);
+        self.stop.enter(Phase::Idle);
+        self.stop.is_ending() || read.map_or_else(|error| matches!(error, ReadlineError::Eof), |answer| is_yes(&answer))
+    }
+
     /// Puts a line into the history.
     pub(super) fn keep(&mut self, line: &str) {
-        if let Some(editor) = &mut self.editor {
-            // Nothing is lost but a line of the history.
-            let _ = editor.add_history_entry(line);
-        }
+        let Some(editor) = self.editor.as_mut().filter(|_| line.len() <= KEPT_LEN_MAX) else { return };
+        // Nothing is lost but a line of the history.
+        let _ = editor.add_history_entry(line);
+        self.history.append(editor.history_mut());
     }
 }
 
@@ -166,15 +201,17 @@ impl Drop for LineEditor {
     }
 }
 
-/// Sees whether the line is empty when ctrl-C is pressed, which the editor does not tell.
-struct Watcher {
-    empty: Cell<bool>,
+/// Whether an answer means yes.
+pub(super) fn is_yes(answer: &str) -> bool {
+    ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes))
 }
 
-impl Default for Watcher {
-    fn default() -> Self {
-        Self { empty: Cell::new(true) }
-    }
+/// Sees whether the line is empty when ctrl-C is pressed, which the editor does not tell, and completes names.
+struct Watcher {
+    empty: Cell<bool>,
+    /// Whether a question is asked, whose answer is no command.
+    asking: Cell<bool>,
+    guide: Option<Guide>,
 }
 
 impl Hinter for Watcher {
@@ -187,8 +224,16 @@ impl Hinter for Watcher {
 }
 
 impl Completer for Watcher {
-    type Candidate = String;
+    type Candidate = Pair;
+
+    fn complete(&self, line: &str, pos: usize, _ctx: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let guide = self.guide.as_ref().filter(|_| !self.asking.get());
+        let (start, candidates) = guide.and_then(|guide| guide.complete(&line[..pos])).unwrap_or((pos, Vec::new()));
+        let pair = |candidate: Candidate| Pair { display: candidate.shown, replacement: candidate.put };
+        Ok((start, candidates.into_iter().map(pair).collect()))
+    }
 }
+
 impl Highlighter for Watcher {}
 impl Validator for Watcher {}
 impl Helper for Watcher {}

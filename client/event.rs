@@ -1,6 +1,6 @@
 //! What happens beside the commands, as values; and in words, as a line for a person.
 
-use super::progress::{self, DownloadStatus};
+use super::progress::{self, DownloadStatus, Reached};
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
 use std::net::SocketAddr;
@@ -20,6 +20,8 @@ pub enum Event {
         done: u64,
         /// Bytes in all.
         total: u64,
+        /// Since it began.
+        took: Duration,
     },
     /// How far a running download is; only programs are told.
     DownloadProgress(DownloadStatus),
@@ -44,6 +46,8 @@ pub enum Event {
         file: FileName,
         /// Why.
         why: String,
+        /// How far it was, if it had begun.
+        reached: Option<Reached>,
     },
     /// A download of an earlier login goes on.
     DownloadContinued {
@@ -125,6 +129,8 @@ pub enum Weight {
     Trouble,
     /// What is under way, or what others have done.
     News,
+    /// How far something is; the next of these stands for it as well.
+    Progress,
 }
 
 impl Event {
@@ -139,7 +145,6 @@ impl Event {
             | Event::Warning(_) => Weight::Trouble,
             Event::Listening(_)
             | Event::Uploading
-            | Event::Hashed { .. }
             | Event::DownloadProgress(_)
             | Event::DownloadContinued { .. }
             | Event::JoinRequested { .. }
@@ -148,6 +153,7 @@ impl Event {
             | Event::TrackerLost { .. }
             | Event::TrackerReached { .. }
             | Event::ShareChanged { .. } => Weight::News,
+            Event::Hashed { .. } => Weight::Progress,
         }
     }
 
@@ -157,13 +163,11 @@ impl Event {
             Event::DownloadProgress(_) => return None,
             Event::Listening(addr) => format!("Listening for other members on {addr}"),
             Event::Uploading => "Uploading...".to_owned(),
-            Event::Hashed { done, total } => {
-                format!("hashed {} of {}", progress::percent(*done, *total), progress::size(*total))
-            }
+            Event::Hashed { done, total, took } => progress::hashed(*done, *total, *took),
             Event::DownloadCompleted { group, file, bytes, took, .. } => {
                 progress::completed(group, file, *bytes, *took)
             }
-            Event::DownloadFailed { group, file, why } => progress::failed(group, file, why),
+            Event::DownloadFailed { group, file, why, reached } => progress::failed(group, file, why, *reached),
             Event::DownloadContinued { group, file } => format!("Downloading {file} from {group} goes on"),
             Event::DownloadLost { group, file, why } => {
                 format!("Downloading {file} from {group} does not go on: {why}")

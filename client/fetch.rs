@@ -1,7 +1,7 @@
 //! The commands of downloads: beginning one, holding it, giving it up, and going on after a restart.
 
 use super::account::Account;
-use super::download::{Download, Ground, Subject};
+use super::download::{Download, Ground, Progress, Subject};
 use super::downloads::{Phase, Tracked};
 use super::event::Event;
 use super::failure::Failure;
@@ -9,7 +9,7 @@ use super::found::{Found, find};
 use super::link::CallError;
 use super::node::{Node, random};
 use super::part::{Finished, Opened, Part, PartLabel, resolve_destination};
-use super::progress::{DownloadState, DownloadStatus};
+use super::progress::{DownloadState, DownloadStatus, Reached};
 use super::report::Report;
 use super::sharing;
 use super::source::PieceSource;
@@ -186,8 +186,15 @@ pub fn fail(node: &Node, account: &Account, id: u64, why: &str) {
     let failed = account.downloads.advance(id, Phase::Failed { why: why.to_owned() });
     if let Some(tracked) = tracked.filter(|_| failed) {
         forget_record(node, account, &tracked);
-        let Tracked { group, name: file, .. } = tracked;
-        node.voice.event(&Event::DownloadFailed { group, file, why: why.to_owned() });
+        let Tracked { group, name: file, phase, .. } = tracked;
+        let reached = match phase {
+            Phase::Running(download) => {
+                let Progress { received, total, elapsed, .. } = download.progress(Instant::now());
+                Some(Reached { received_bytes: received, total_bytes: total, took: elapsed })
+            }
+            _ => None,
+        };
+        node.voice.event(&Event::DownloadFailed { group, file, why: why.to_owned(), reached });
     }
 }
 
@@ -371,6 +378,11 @@ fn completed(subject: &Subject, path: &Path, took: Duration) -> Event {
     }
 }
 
+/// How all downloads stand.
+pub fn statuses(account: &Account, now: Instant) -> Vec<DownloadStatus> {
+    account.downloads.list().iter().map(|tracked| status(tracked, now)).collect()
+}
+
 /// How a download stands.
 pub fn status(tracked: &Tracked, now: Instant) -> DownloadStatus {
     let size = tracked.size.unwrap_or(0);
@@ -383,6 +395,7 @@ pub fn status(tracked: &Tracked, now: Instant) -> DownloadStatus {
         speed: 0,
         peers: 0,
         left: None,
+        members: tracked.members.clone(),
     };
     match &tracked.phase {
         Phase::Starting => status.state = DownloadState::Checking,
@@ -392,6 +405,7 @@ pub fn status(tracked: &Tracked, now: Instant) -> DownloadStatus {
             // A speed is not negative and far below 2^64.
             status.speed = progress.bytes_per_s as u64;
             status.peers = progress.peers;
+            status.members = download.delivered();
             let left = progress.total - progress.done;
             status.left = (progress.bytes_per_s >= 1.0)
                 .then(|| Duration::from_secs_f64((left as f64 / progress.bytes_per_s).min(1e9)));

@@ -22,10 +22,10 @@ pub(super) fn ask(question: &str, terminal: &Terminal, stop: &Stop) -> io::Resul
 }
 
 /// Echo is off, and each key is handed on at once, until this is dropped.
-struct EchoOff(Termios);
+pub(super) struct EchoOff(Termios);
 
 impl EchoOff {
-    fn begin() -> io::Result<Self> {
+    pub(super) fn begin() -> io::Result<Self> {
         let before = tcgetattr(io::stdin())?;
         let mut hidden = before.clone();
         hidden.local_modes -= LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON;

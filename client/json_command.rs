@@ -88,6 +88,8 @@ impl Args {
                 destination: path(&self.destination_path, "destination_path", folder)?,
             },
             Word::ShowDownloads => Command::ShowDownloads,
+            Word::ShowUploads => Command::ShowUploads,
+            Word::Watch => Command::Watch,
             Word::PauseDownload => Command::PauseDownload { group: self.group()?, file: self.file()? },
             Word::ResumeDownload => Command::ResumeDownload { group: self.group()?, file: self.file()? },
             Word::CancelDownload => Command::CancelDownload { group: self.group()?, file: self.file()? },

@@ -3,7 +3,7 @@
 use super::event::Event;
 use super::failure::{Cause, Failure};
 use super::limit::Limit;
-use super::progress::{DownloadState, DownloadStatus};
+use super::progress::{DownloadState, DownloadStatus, UploadStatus};
 use super::report::Report;
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId};
@@ -27,6 +27,10 @@ pub fn answer(report: &Report) -> Map<String, Value> {
             with(shared(group, file), json!({ "file_path": path(destination) }))
         }
         Report::Downloads(downloads) => json!({ "downloads": list(downloads, download) }),
+        Report::Uploads(uploads) => json!({ "uploads": list(uploads, upload) }),
+        Report::Transfers(downloads, uploads) => {
+            json!({ "downloads": list(downloads, download), "uploads": list(uploads, upload) })
+        }
         Report::Limits { upload, download } => json!({ "upload": rate(*upload), "download": rate(*download) }),
         Report::Help(_) => json!({ "lines": report.lines() }),
     };
@@ -48,13 +52,13 @@ pub fn event(event: &Event) -> Map<String, Value> {
     let (name, told) = match event {
         Event::Listening(addr) => ("listening", json!({ "ip": addr.ip(), "port": addr.port() })),
         Event::Uploading => ("upload_begun", json!({})),
-        Event::Hashed { done, total } => ("upload_progress", json!({ "done": done, "size": total })),
+        Event::Hashed { done, total, .. } => ("upload_progress", json!({ "done": done, "size": total })),
         Event::DownloadProgress(status) => ("download_progress", download(status)),
         Event::DownloadCompleted { group, file, path: to, bytes, took } => {
             let told = json!({ "file_path": path(to), "size": bytes, "seconds": took.as_secs_f64() });
             ("download_completed", with(shared(group, file), told))
         }
-        Event::DownloadFailed { group, file, why } => {
+        Event::DownloadFailed { group, file, why, .. } => {
             ("download_failed", with(shared(group, file), json!({ "reason": why })))
         }
         Event::DownloadContinued { group, file } => ("download_continued", shared(group, file)),
@@ -151,12 +155,22 @@ fn download(status: &DownloadStatus) -> Value {
         "size": status.total_bytes,
         "bytes_per_second": status.speed,
         "members": status.peers,
+        "delivered": list(&status.members, |member| json!({ "user_id": member.user.as_str(), "bytes": member.bytes })),
     });
     let reason = match &status.state {
         DownloadState::Failed(why) => json!({ "reason": why }),
         _ => json!({}),
     };
     with(with(shared(&status.group, &status.file), told), reason)
+}
+
+fn upload(status: &UploadStatus) -> Value {
+    let told = json!({
+        "user_id": status.user.as_str(),
+        "given": status.given_bytes,
+        "bytes_per_second": status.speed,
+    });
+    with(shared(&status.group, &status.file), told)
 }
 
 /// A share's names.
@@ -227,15 +241,16 @@ mod tests {
             speed: 3,
             peers: 4,
             left: None,
+            members: Vec::new(),
         };
         let (g, f) = (|| group.clone(), || file.clone());
         vec![
             Event::Listening(tracker),
             Event::Uploading,
-            Event::Hashed { done: 1, total: 2 },
+            Event::Hashed { done: 1, total: 2, took: Duration::ZERO },
             Event::DownloadProgress(status),
             Event::DownloadCompleted { group: g(), file: f(), path: "/f".into(), bytes: 2, took: Duration::ZERO },
-            Event::DownloadFailed { group: g(), file: f(), why: why.clone() },
+            Event::DownloadFailed { group: g(), file: f(), why: why.clone(), reached: None },
             Event::DownloadContinued { group: g(), file: f() },
             Event::DownloadLost { group: g(), file: f(), why: why.clone() },
             Event::JoinRequested { group: g(), user: user.clone() },
@@ -264,7 +279,7 @@ mod tests {
         documented.sort();
         let of = |event: &Event| {
             let members = super::event(event);
-            let star = if event.weight() == Weight::News { "*" } else { "" };
+            let star = if matches!(event.weight(), Weight::News | Weight::Progress) { "*" } else { "" };
             let name = format!("{}{star}", members["event"].as_str().expect("a name"));
             let rest = members.keys().filter(|key| !matches!(key.as_str(), "event" | "message")).cloned();
             assert_eq!(members.contains_key("message"), event.line().is_some(), "{members:?}");

@@ -57,6 +57,11 @@ impl Keyring {
         self.keys.lock().values().find(|key| key.name == *name).map(|key| key.group)
     }
 
+    /// The names of the user's groups.
+    pub fn names(&self) -> Vec<GroupId> {
+        self.keys.lock().values().map(|key| key.name.clone()).collect()
+    }
+
     /// The name of a group of the user.
     pub fn name_of(&self, group: GroupRef) -> Option<GroupId> {
         self.keys.lock().get(&group).map(|key| key.name.clone())

@@ -1,6 +1,7 @@
-//! How downloads are told: amounts, times and shares in words, and the line of one download.
+//! How what is under way is told: amounts, times and shares in words, and the lines of one download or upload.
 
-use crate::model::name::{FileName, GroupId};
+use super::download::Delivered;
+use crate::model::name::{FileName, GroupId, UserId};
 use std::time::Duration;
 
 /// One download at one moment.
@@ -22,7 +23,27 @@ pub struct DownloadStatus {
     pub peers: usize,
     /// Time left at that speed; `None` if it cannot be told.
     pub left: Option<Duration>,
+    /// What each member has delivered, who delivered most first.
+    pub members: Vec<Delivered>,
 }
+
+/// What one member takes of one file at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadStatus {
+    /// In which group.
+    pub group: GroupId,
+    /// Which file.
+    pub file: FileName,
+    /// Who takes it.
+    pub user: UserId,
+    /// Bytes a second lately.
+    pub speed: u64,
+    /// Bytes given so far.
+    pub given_bytes: u64,
+}
+
+/// Most members that are named on the line of a download.
+const NAMED_MAX: usize = 4;
 
 /// How a download stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,12 +63,38 @@ pub enum DownloadState {
 impl DownloadStatus {
     /// The line of `show_downloads`: `[D]`, `[C]` or `[F]`, group and file, and two spaces before the rest.
     pub fn line(&self) -> String {
+        self.short_line() + &self.shares()
+    }
+
+    /// The same without the members.
+    pub fn short_line(&self) -> String {
         let letter = match self.state {
             DownloadState::Completed => 'C',
             DownloadState::Failed(_) => 'F',
             DownloadState::Checking | DownloadState::Running | DownloadState::Paused => 'D',
         };
         format!("[{letter}] [{}] {}  {}", self.group, self.file, self.rest())
+    }
+
+    /// What each member has delivered, a line each.
+    pub fn member_lines(&self) -> Vec<String> {
+        self.members.iter().map(|member| self.share_of(member)).collect()
+    }
+
+    /// Who delivered how much, in a few words.
+    fn shares(&self) -> String {
+        let named: Vec<String> = self.members.iter().take(NAMED_MAX).map(|member| self.share_of(member)).collect();
+        match self.members.len().saturating_sub(NAMED_MAX) {
+            _ if named.is_empty() => String::new(),
+            0 => format!("; {}", named.join(", ")),
+            others => format!("; {} and {others} more", named.join(", ")),
+        }
+    }
+
+    fn share_of(&self, member: &Delivered) -> String {
+        let all: u64 = self.members.iter().map(|member| member.bytes).sum();
+        let share = if all == 0 { percent(0, 1) } else { percent(member.bytes, all) };
+        format!("{} {} ({share})", member.user, size(member.bytes))
     }
 
     fn rest(&self) -> String {
@@ -69,15 +116,52 @@ impl DownloadStatus {
     }
 }
 
-/// The line that says once that a download is complete.
-pub fn completed(group: &GroupId, file: &FileName, bytes: u64, took: Duration) -> String {
-    let per_second = mean_speed(bytes, took).map(|speed| format!(", {}", rate(speed))).unwrap_or_default();
-    format!("Download completed: [{group}] {file}  {} in {}{per_second}", size(bytes), duration(took))
+impl UploadStatus {
+    /// The line of `show_uploads`: `[U]`, group and file, and two spaces before the rest.
+    pub fn line(&self) -> String {
+        let (speed, given) = (rate(self.speed), size(self.given_bytes));
+        format!("[U] [{}] {}  to {}, {speed}, {given} given", self.group, self.file, self.user)
+    }
 }
 
-/// The line that says once that a download has failed.
-pub fn failed(group: &GroupId, file: &FileName, reason: &str) -> String {
-    format!("Download failed: [{group}] {file}  {reason}")
+/// The line that tells how far the reading of a file is that is to be shared.
+pub fn hashed(bytes: u64, total: u64, took: Duration) -> String {
+    let share = format!("Hashing: {} of {}", percent(bytes, total), size(total));
+    let Some(speed) = mean_speed(bytes, took).filter(|speed| *speed > 0) else {
+        return share;
+    };
+    let left = Duration::from_secs(total.saturating_sub(bytes) / speed);
+    format!("{share}, {}, {} left", rate(speed), duration(left))
+}
+
+/// The line that says once that a download is complete.
+pub fn completed(group: &GroupId, file: &FileName, bytes: u64, took: Duration) -> String {
+    format!("Download completed: [{group}] {file}  {} in {}", size(bytes), pace(bytes, took))
+}
+
+/// How far a download was when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// Bytes that came in.
+    pub received_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Since it began.
+    pub took: Duration,
+}
+
+/// The line that says once that a download has failed; how far it was, if it had begun.
+pub fn failed(group: &GroupId, file: &FileName, reason: &str, reached: Option<Reached>) -> String {
+    let reached = reached.map(|Reached { received_bytes, total_bytes, took }| {
+        format!(" ({} of {} in {})", size(received_bytes), size(total_bytes), pace(received_bytes, took))
+    });
+    format!("Download failed: [{group}] {file}  {reason}{}", reached.unwrap_or_default())
+}
+
+/// A time, and the mean speed over it if that can be told.
+fn pace(bytes: u64, took: Duration) -> String {
+    let speed = mean_speed(bytes, took).map(|speed| format!(", {}", rate(speed))).unwrap_or_default();
+    format!("{}{speed}", duration(took))
 }
 
 /// Bytes a second; `None` for a time too short to tell.
@@ -140,7 +224,12 @@ mod tests {
             speed: 12_340_000,
             peers: 3,
             left: Some(Duration::from_secs(125)),
+            members: Vec::new(),
         }
+    }
+
+    fn user(name: &str) -> UserId {
+        UserId::parse(name).expect("a name")
     }
 
     #[test]
@@ -176,7 +265,36 @@ mod tests {
             "Download completed: [lab] my notes.pdf  64.0 MB in 0.5 s, 128.0 MB/s"
         );
         assert_eq!(completed(&group, &file, 0, Duration::ZERO), "Download completed: [lab] my notes.pdf  0 B in 0.1 s");
-        assert_eq!(failed(&group, &file, "the disk is full"), "Download failed: [lab] my notes.pdf  the disk is full");
+        let reached = Reached { received_bytes: 45_600_000, total_bytes: 100_000_000, took: Duration::from_secs(12) };
+        let line = "Download failed: [lab] my notes.pdf  the disk is full";
+        assert_eq!(failed(&group, &file, "the disk is full", None), line);
+        assert_eq!(
+            failed(&group, &file, "the disk is full", Some(reached)),
+            format!("{line} (45.6 MB of 100.0 MB in 12 s, 3.8 MB/s)")
+        );
+    }
+
+    #[test]
+    fn who_delivered_how_much_is_told_behind_the_rest() {
+        let member = |name, bytes| Delivered { user: user(name), bytes };
+        let mut download = status(DownloadState::Paused);
+        download.members = vec![member("ann", 30_000_000), member("bob", 15_600_000), member("carol", 0)];
+        let line = "[D] [lab] my notes.pdf  45 % of 100.0 MB, paused";
+        assert_eq!(download.line(), format!("{line}; ann 30.0 MB (65 %), bob 15.6 MB (34 %), carol 0 B (0 %)"));
+        assert_eq!(download.member_lines(), ["ann 30.0 MB (65 %)", "bob 15.6 MB (34 %)", "carol 0 B (0 %)"]);
+        download.members = ["a", "b", "c", "d", "e", "f"].map(|name| member(name, 0)).to_vec();
+        assert!(download.line().ends_with("; a 0 B (0 %), b 0 B (0 %), c 0 B (0 %), d 0 B (0 %) and 2 more"));
+        assert_eq!(download.member_lines().len(), 6);
+    }
+
+    #[test]
+    fn what_is_given_and_what_is_hashed_have_their_lines() {
+        let DownloadStatus { group, file, .. } = status(DownloadState::Running);
+        let upload = UploadStatus { group, file, user: user("bob"), speed: 1_500_000, given_bytes: 45_600_000 };
+        assert_eq!(upload.line(), "[U] [lab] my notes.pdf  to bob, 1.5 MB/s, 45.6 MB given");
+        let line = hashed(40_000_000, 100_000_000, Duration::from_secs(2));
+        assert_eq!(line, "Hashing: 40 % of 100.0 MB, 20.0 MB/s, 3.0 s left");
+        assert_eq!(hashed(0, 100_000_000, Duration::ZERO), "Hashing: 0 % of 100.0 MB");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Where commands come from: the line editor at a terminal, plain lines in a script, the command line.
 
 use super::command::Ask;
-use super::editor::{LineEditor, PROMPT};
+use super::editor::{Aids, LineEditor, PROMPT, is_yes};
 use super::hidden;
 use super::lines::{LINE_LEN_MAX, Line, Lines};
 use super::stop::Stop;
@@ -54,10 +54,10 @@ enum Answers {
 
 impl Prompt {
     /// Standard input: with line editing where it and standard output are a terminal.
-    pub fn stdio(terminal: &Terminal, stop: &Stop) -> Self {
+    pub fn stdio(terminal: &Terminal, stop: &Stop, aids: impl FnOnce() -> Aids) -> Self {
         let person = io::stdin().is_terminal();
         let on_screen = person && io::stdout().is_terminal();
-        let editor = if on_screen { LineEditor::open(terminal, stop) } else { None };
+        let editor = if on_screen { LineEditor::open(terminal, stop, aids()) } else { None };
         let source = match editor {
             Some(editor) => Source::Editor(Box::new(editor)),
             None => Source::Plain { lines: stdin_lines(stop), shown: on_screen },
@@ -99,6 +99,22 @@ impl Prompt {
             }
             Source::Given(..) if self.stop.is_ending() => Input::Stopped,
             Source::Given(commands, _) => commands.next().map_or(Input::End, Input::Line),
+        }
+    }
+
+    /// Asks a person something that is answered with yes or no; the end of the input counts as yes.
+    pub fn confirm(&mut self, question: &str) -> bool {
+        match &mut self.source {
+            Source::Editor(editor) => editor.confirm(question),
+            Source::Plain { lines, .. } => {
+                self.terminal.ask(question);
+                match read_plain(lines, &self.stop) {
+                    Input::Line(answer) => is_yes(&answer),
+                    Input::Bad(_) => false,
+                    Input::End | Input::Broken(_) | Input::Stopped => true,
+                }
+            }
+            Source::Given(..) => true,
         }
     }
 

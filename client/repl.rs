@@ -25,6 +25,9 @@ pub trait Execute {
 
     /// Whether a download of this run has failed.
     fn has_failed_downloads(&self) -> bool;
+
+    /// What still runs and ends if the program does, in a sentence; none if nothing does.
+    fn running(&self) -> Option<String>;
 }
 
 /// Reads and carries out commands until the input ends, `quit`, or a signal. The downloads that run then go on until
@@ -43,6 +46,7 @@ pub fn run(prompt: &mut Prompt, voice: &Voice, stop: &Stop, executor: &mut dyn E
                 session.refuse(None, &why.into());
                 break;
             }
+            Input::End if session.stays() => {}
             Input::End => {
                 session.finish();
                 break;
@@ -136,6 +140,12 @@ impl Session<'_> {
         question.answered(answers?).map_err(|error| error.to_string().into())
     }
 
+    /// Whether a person wants to stay, now that it is said what still runs.
+    fn stays(&mut self) -> bool {
+        let running = self.executor.running().filter(|_| !self.prompt.is_script());
+        running.is_some_and(|running| !self.prompt.confirm(&format!("{running} Leave? [y/N] ")))
+    }
+
     fn finish(&mut self) {
         if self.prompt.is_script() {
             self.stop.enter(Phase::Command);
@@ -194,6 +204,9 @@ mod tests {
         }
         fn has_failed_downloads(&self) -> bool {
             self.downloads_fail
+        }
+        fn running(&self) -> Option<String> {
+            Some("1 download runs.".to_owned())
         }
     }
 

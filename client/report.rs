@@ -1,7 +1,7 @@
 //! What a command came to, as values; and in words, as lines for a person.
 
 use super::limit::Limit;
-use super::progress::{self, DownloadStatus};
+use super::progress::{self, DownloadStatus, UploadStatus};
 use super::usage::{Word, help};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
@@ -48,6 +48,10 @@ pub enum Report {
     },
     /// All downloads of this login.
     Downloads(Vec<DownloadStatus>),
+    /// What is being given to whom.
+    Uploads(Vec<UploadStatus>),
+    /// All downloads of this login, and what is being given to whom.
+    Transfers(Vec<DownloadStatus>, Vec<UploadStatus>),
     /// How fast files may go out and come in.
     Limits {
         /// To other members.
@@ -76,6 +80,12 @@ impl Report {
             Report::Uploaded { .. } => vec!["Uploaded".to_owned()],
             Report::Downloading { .. } => vec!["Downloading...".to_owned()],
             Report::Downloads(downloads) => list(downloads, DownloadStatus::line, "No downloads yet"),
+            Report::Uploads(uploads) => list(uploads, UploadStatus::line, "Nothing is being given to anybody now"),
+            Report::Transfers(downloads, uploads) => {
+                let downloads = downloads.iter().map(DownloadStatus::line);
+                let lines: Vec<String> = downloads.chain(uploads.iter().map(UploadStatus::line)).collect();
+                list(&lines, String::clone, "Nothing is under way")
+            }
             Report::Limits { upload, download } => vec![format!("upload  {upload}"), format!("download  {download}")],
             Report::Help(about) => help(*about),
         }

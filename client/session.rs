@@ -13,7 +13,9 @@ use super::node::{Node, command_id};
 use super::repl::Execute;
 use super::report::Report;
 use super::sharing;
-use super::stop::Stop;
+use super::stop::{Phase, Stop};
+use super::uploads;
+use super::watch;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::wire::client_tracker::Request;
 use crate::wire::error::Code;
@@ -22,8 +24,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Hashing that takes longer than this says how far it is, as often.
-const PROGRESS_PAUSE: Duration = Duration::from_secs(2);
+/// Hashing that takes longer than this says how far it is, as often: where that stays on the screen, and where the next
+/// takes its place.
+const PROGRESS_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_millis(200)];
 
 /// The prompt's view of the client.
 pub struct Session {
@@ -100,10 +103,14 @@ impl Session {
             Command::DownloadFile { group, file, destination } => {
                 fetch::begin(&self.node, account, &group, &file, &destination)
             }
-            Command::ShowDownloads => {
-                let now = Instant::now();
-                let downloads = account.downloads.list();
-                Ok(Report::Downloads(downloads.iter().map(|tracked| fetch::status(tracked, now)).collect()))
+            Command::ShowDownloads => Ok(Report::Downloads(fetch::statuses(account, Instant::now()))),
+            Command::ShowUploads => Ok(Report::Uploads(uploads::list(&self.node, account))),
+            Command::Watch => {
+                watch::watch(&self.node, account, &self.stop);
+                // Ctrl-C was a key like any other, and nothing of it is on the screen.
+                self.stop.enter(Phase::Command);
+                let (downloads, uploads) = watch::snapshot(&self.node, account);
+                Ok(Report::Transfers(downloads, uploads))
             }
             Command::PauseDownload { group, file } => {
                 fetch::pause(&self.node, account, &group, &file)?;
@@ -167,13 +174,15 @@ impl Session {
         let voice = &self.node.voice;
         voice.event(&Event::Uploading);
         let cancel = AtomicBool::new(false);
-        let mut told = Instant::now();
+        let begun = Instant::now();
+        let mut told = begun;
+        let pause = PROGRESS_PAUSES[usize::from(voice.terminal().is_lively() && !voice.is_json())];
         let mut tell = |done: u64, total: u64| {
             cancel.fetch_or(self.stop.is_cancelled(), Ordering::Relaxed);
             let now = Instant::now();
-            if now.duration_since(told) >= PROGRESS_PAUSE {
+            if now.duration_since(told) >= pause {
                 told = now;
-                voice.event(&Event::Hashed { done, total });
+                voice.event(&Event::Hashed { done, total, took: now.duration_since(begun) });
             }
         };
         sharing::upload(&self.node, account, path, group, &cancel, &mut tell)
@@ -215,6 +224,14 @@ impl Execute for Session {
     fn finish(&mut self) {
         if let Some(account) = self.node.account() {
             account.downloads.wait(|_| true, || self.stop.is_cancelled());
+        }
+    }
+
+    fn running(&self) -> Option<String> {
+        match self.node.account()?.downloads.busy() {
+            0 => None,
+            1 => Some("1 download runs; it goes on after the next login.".to_owned()),
+            many => Some(format!("{many} downloads run; they go on after the next login.")),
         }
     }
 

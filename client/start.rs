@@ -1,7 +1,10 @@
 //! Puts the client together, runs the prompt, and takes it apart again.
 
 use super::args::{Args, default_state_dir};
+use super::editor::Aids;
 use super::event::Event;
+use super::guide::Guide;
+use super::known::Known;
 use super::limit_downlink::Downlink;
 use super::link::CheckFingerprint;
 use super::login;
@@ -134,7 +137,10 @@ impl Ready {
             }
         });
         let mut prompt = if self.person {
-            Prompt::stdio(voice.terminal(), &self.stop)
+            Prompt::stdio(voice.terminal(), &self.stop, || Aids {
+                history: node.state.history(),
+                guide: Guide::start(Known(node.clone())).ok(),
+            })
         } else if self.exec.is_empty() {
             Prompt::script(self.stop.reader(io::stdin()), voice.terminal(), &self.stop)
         } else {

@@ -1,6 +1,7 @@
 //! The state directory: what a client remembers from one run to the next.
 //!
 //! ```text
+//! <state>/history                                             lines typed at a prompt
 //! <state>/pins/<digest of the path of tracker_info.txt>       the trackers' key
 //! <state>/<fingerprint of the trackers>/<user>/<slot>/lock    held by the client that uses the slot
 //!                                                    /records shares and unfinished downloads
@@ -51,6 +52,11 @@ impl StateDir {
         let root = std::path::absolute(root).map_err(StateError::io(root, "find"))?;
         state_file::make_folder(&root)?;
         Ok(Self { root })
+    }
+
+    /// The file of the lines typed at a prompt.
+    pub fn history(&self) -> PathBuf {
+        self.root.join("history")
     }
 
     /// The trackers' keys.

@@ -2,12 +2,13 @@
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::{Signal, getpid, kill_process};
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Carries SIGINT, SIGTERM and SIGHUP to whoever waits. Cheap to clone; all clones are one.
 ///
@@ -110,6 +111,25 @@ impl Stop {
         let _ = rustix::io::read(&self.0.wake, &mut count);
     }
 
+    /// Whether something is typed within this time, which is read and forgotten, or a signal comes, or nothing can be
+    /// typed any more.
+    pub(super) fn key_within(&self, from: impl AsFd, time: Duration) -> bool {
+        let timeout = Timespec::try_from(time).ok();
+        let mut fds = [PollFd::new(&self.0.wake, PollFlags::IN), PollFd::new(&from, PollFlags::IN)];
+        match poll(&mut fds, timeout.as_ref()) {
+            // A window of another size, for example: what is shown is drawn anew.
+            Ok(0) | Err(rustix::io::Errno::INTR) => false,
+            Ok(_) if !fds[0].revents().is_empty() => true,
+            Ok(_) => {
+                let mut keys = [0; 64];
+                // Whether these are all the keys or none can be read: somebody wants to go on.
+                let _ = rustix::io::read(&from, &mut keys);
+                true
+            }
+            Err(_) => true,
+        }
+    }
+
     /// A reader of a descriptor whose waits end when a signal comes.
     pub fn reader<F: AsFd>(&self, from: F) -> StoppableReader<F> {
         StoppableReader { from, stop: self.clone() }
@@ -190,6 +210,22 @@ mod tests {
         stop.enter(Phase::Idle);
         stop.signal();
         assert!(stop.is_ending());
+    }
+
+    #[test]
+    fn a_key_a_signal_and_the_end_are_noticed_and_otherwise_the_time_passes() {
+        let stop = Stop::new(true).expect("an eventfd");
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        assert!(!stop.key_within(&ours, Duration::from_millis(1)));
+        (&theirs).write_all(b"\x1b[A").expect("room for three bytes");
+        assert!(stop.key_within(&ours, Duration::from_secs(60)));
+        assert!(!stop.key_within(&ours, Duration::from_millis(1)), "all of it was one key");
+        stop.enter(Phase::Command);
+        stop.signal();
+        assert!(stop.key_within(&ours, Duration::from_secs(60)));
+        stop.enter(Phase::Idle);
+        drop(theirs);
+        assert!(stop.key_within(&ours, Duration::from_secs(60)));
     }
 
     #[test]

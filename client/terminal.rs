@@ -5,12 +5,16 @@
 //! unasked, to standard error. Both are plain text without a prefix. Every line is escaped here, so names from outside
 //! may be put into one as they are.
 
+use super::colour::{self, Tone};
+use super::page::{drawn, fitted};
 use crate::model::escape::escape;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use parking_lot::Mutex;
+use rustix::termios::tcgetwinsize;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
@@ -35,12 +39,18 @@ struct State {
     mode: Mode,
     waiting: VecDeque<(Stream, String)>,
     left_out: usize,
+    /// Whether the line at the cursor says how far something is, and is to be replaced.
+    underway: bool,
 }
 
 struct Channel {
     to: Box<dyn Write + Send>,
     /// Whether it shows on the screen on which lines are typed.
     on_screen: bool,
+    /// Whether lines may have colours.
+    coloured: bool,
+    /// Whether the screen lets what it shows be replaced.
+    lively: bool,
     /// Whether something could not be written.
     broken: bool,
 }
@@ -66,51 +76,75 @@ impl Terminal {
     /// The program's own standard output and standard error.
     pub fn stdio() -> Self {
         let (output, error) = (io::stdout(), io::stderr());
+        let coloured = colour::are_wanted(|name| env::var_os(name));
+        let lively = env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+        let channel = |to: Box<dyn Write + Send>, on_screen| Channel {
+            to,
+            on_screen,
+            coloured: on_screen && coloured,
+            lively: on_screen && lively,
+            broken: false,
+        };
         let (output_on_screen, error_on_screen) = (output.is_terminal(), error.is_terminal());
-        Self::with(Box::new(output), output_on_screen, Box::new(error), error_on_screen)
+        Self::with(channel(Box::new(output), output_on_screen), channel(Box::new(error), error_on_screen))
     }
 
     /// A terminal that writes results and everything else to the two given places, neither of which is a screen.
     pub fn new(output: Box<dyn Write + Send>, error: Box<dyn Write + Send>) -> Self {
-        Self::with(output, false, error, false)
+        let channel = |to| Channel { to, on_screen: false, coloured: false, lively: false, broken: false };
+        Self::with(channel(output), channel(error))
     }
 
-    fn with(
-        output: Box<dyn Write + Send>,
-        output_on_screen: bool,
-        error: Box<dyn Write + Send>,
-        error_on_screen: bool,
-    ) -> Self {
-        let channel = |to, on_screen| Channel { to, on_screen, broken: false };
-        let state = State {
-            output: channel(output, output_on_screen),
-            error: channel(error, error_on_screen),
-            mode: Mode::Free,
-            waiting: VecDeque::new(),
-            left_out: 0,
-        };
+    fn with(output: Channel, error: Channel) -> Self {
+        let (mode, waiting) = (Mode::Free, VecDeque::new());
+        let state = State { output, error, mode, waiting, left_out: 0, underway: false };
         let (knock, knocked) = bounded(1);
         Self(Arc::new(Shared { state: Mutex::new(state), knock, knocked }))
     }
 
-    /// Says what a command, or a download that it began, came to: one line on standard output.
+    /// Says what a command came to: one line on standard output.
     pub fn result(&self, line: &str) {
-        self.say(Stream::Output, [line]);
+        self.say(Stream::Output, Tone::Plain, [line]);
+    }
+
+    /// Says that something long has come to a good end: one line on standard output.
+    pub fn success(&self, line: &str) {
+        self.say(Stream::Output, Tone::Good, [line]);
     }
 
     /// Says several lines of one result, which nothing comes between.
     pub fn results<L: AsRef<str>>(&self, lines: impl IntoIterator<Item = L>) {
-        self.say(Stream::Output, lines);
+        self.say(Stream::Output, Tone::Plain, lines);
     }
 
     /// Says why something failed and what to do: one line on standard error.
     pub fn error(&self, line: &str) {
-        self.say(Stream::Error, [line]);
+        self.say(Stream::Error, Tone::Bad, [line]);
     }
 
     /// Says what happened unasked, such as a tracker that was lost: one line on standard error.
     pub fn event(&self, line: &str) {
-        self.say(Stream::Error, [line]);
+        self.say(Stream::Error, Tone::Plain, [line]);
+    }
+
+    /// Says how far something is: on a screen in place of what was said so before, elsewhere as a line of its own, on
+    /// standard error.
+    pub fn progress(&self, line: &str) {
+        let mut state = self.0.state.lock();
+        if !state.error.lively {
+            drop(state);
+            self.say(Stream::Error, Tone::Faint, [line]);
+        } else if state.mode == Mode::Free {
+            let line = fitted(&escape(line), window(io::stderr()).1);
+            let line = if state.error.coloured { Tone::Faint.paint(&line) } else { line };
+            state.error.write(&format!("\r{line}\x1b[K"));
+            state.underway = true;
+        }
+    }
+
+    /// Whether [`Terminal::progress`] replaces what it said before, so that it may say something often.
+    pub fn is_lively(&self) -> bool {
+        self.0.state.lock().error.lively
     }
 
     /// Says something to a program: one line of JSON on standard output.
@@ -123,14 +157,14 @@ impl Terminal {
         self.0.state.lock().output.broken
     }
 
-    fn say<L: AsRef<str>>(&self, stream: Stream, lines: impl IntoIterator<Item = L>) {
-        let mut text = String::new();
-        for line in lines {
-            text.push_str(&escape(line.as_ref()));
-            text.push('\n');
-        }
+    fn say<L: AsRef<str>>(&self, stream: Stream, tone: Tone, lines: impl IntoIterator<Item = L>) {
         let mut state = self.0.state.lock();
+        let tone = if state.channel(stream).coloured { tone } else { Tone::Plain };
+        let text: String = lines.into_iter().map(|line| tone.paint(&escape(line.as_ref())) + "\n").collect();
         let on_screen = state.channel(stream).on_screen;
+        if on_screen {
+            state.end_underway();
+        }
         if state.mode == Mode::Free || !on_screen {
             state.channel(stream).write(&text);
         } else if state.waiting.len() < WAITING_MAX {
@@ -154,9 +188,12 @@ impl Terminal {
         self.0.state.lock().output.write(prompt);
     }
 
-    /// Ends the line on which nothing was echoed.
+    /// Ends the line on which nothing was echoed, or something that is no line of its own.
     pub(super) fn end_line(&self) {
-        self.0.state.lock().error.write("\n");
+        let mut state = self.0.state.lock();
+        if !state.end_underway() {
+            state.error.write("\n");
+        }
     }
 
     /// Leaves the screen to the line editor until the guard is dropped.
@@ -170,8 +207,21 @@ impl Terminal {
     }
 
     fn leave(&self, mode: Mode) -> Leave<'_> {
-        self.0.state.lock().mode = mode;
+        let mut state = self.0.state.lock();
+        state.end_underway();
+        state.mode = mode;
         Leave(self)
+    }
+
+    /// Takes the whole screen for a page that changes, until the guard is dropped; what is said meanwhile follows then.
+    /// None where there is no screen that lets what it shows be replaced.
+    pub(super) fn open_page(&self) -> Option<Page<'_>> {
+        if !self.0.state.lock().output.lively {
+            return None;
+        }
+        let quiet = self.keep_quiet();
+        self.0.state.lock().output.write(PAGE_BEGINS);
+        Some(Page { terminal: self, _quiet: quiet })
     }
 
     /// Hands lines that wait to `show`, which puts them above the line that is being typed and may block. Returns when
@@ -193,6 +243,38 @@ impl Terminal {
     }
 }
 
+/// The other screen of the terminal, without a cursor.
+const PAGE_BEGINS: &str = "\x1b[?1049h\x1b[?25l";
+const PAGE_ENDS: &str = "\x1b[?25h\x1b[?1049l";
+
+/// A page that takes the whole screen.
+pub(super) struct Page<'a> {
+    terminal: &'a Terminal,
+    /// Dropped last: what waited is written where it belongs.
+    _quiet: Leave<'a>,
+}
+
+impl Page<'_> {
+    /// Shows these lines instead of those before, as far as there is room, and the last one in any case.
+    pub(super) fn show(&self, lines: &[String]) {
+        let (rows, columns) = window(io::stdout());
+        let escaped: Vec<_> = lines.iter().map(|line| escape(line)).collect();
+        self.terminal.0.state.lock().output.write(&drawn(&escaped, rows, columns));
+    }
+}
+
+impl Drop for Page<'_> {
+    fn drop(&mut self) {
+        self.terminal.0.state.lock().output.write(PAGE_ENDS);
+    }
+}
+
+/// How many rows and columns there are, or the usual ones where that is not known.
+fn window(of: impl std::os::fd::AsFd) -> (usize, usize) {
+    let size = tcgetwinsize(of).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0);
+    size.map_or((24, 80), |size| (size.ws_row.into(), size.ws_col.into()))
+}
+
 /// The screen is somebody else's until this is dropped; what waited is written then.
 pub(super) struct Leave<'a>(&'a Terminal);
 
@@ -212,6 +294,15 @@ impl State {
             Stream::Output => &mut self.output,
             Stream::Error => &mut self.error,
         }
+    }
+
+    /// Clears the line that says how far something is; whether there was one.
+    fn end_underway(&mut self) -> bool {
+        let was = std::mem::take(&mut self.underway);
+        if was {
+            self.error.write("\r\x1b[K");
+        }
+        was
     }
 
     fn take_waiting(&mut self) -> Vec<(Stream, String)> {
@@ -257,8 +348,12 @@ pub(super) mod tests {
     /// A terminal and the sheets of its standard output and standard error.
     pub(in crate::client) fn sheets(on_screen: bool) -> (Terminal, Sheet, Sheet) {
         let (output, error) = (Sheet::default(), Sheet::default());
-        let terminal = Terminal::with(Box::new(output.clone()), on_screen, Box::new(error.clone()), on_screen);
+        let terminal = Terminal::with(channel(&output, on_screen), channel(&error, on_screen));
         (terminal, output, error)
+    }
+
+    fn channel(sheet: &Sheet, on_screen: bool) -> Channel {
+        Channel { to: Box::new(sheet.clone()), on_screen, coloured: on_screen, lively: on_screen, broken: false }
     }
 
     #[test]
@@ -331,9 +426,53 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn on_a_screen_errors_are_red_and_successes_green_and_elsewhere_lines_are_plain() {
+        for (on_screen, said, complained) in [
+            (true, "\x1b[32mdone\x1b[0m\nlist\n", "\x1b[31mno\\u{1b}\x1b[0m\nnews\n"),
+            (false, "done\nlist\n", "no\\u{1b}\nnews\n"),
+        ] {
+            let (terminal, output, error) = sheets(on_screen);
+            terminal.success("done");
+            terminal.result("list");
+            terminal.error("no\x1b");
+            terminal.event("news");
+            assert_eq!((output.text().as_str(), error.text().as_str()), (said, complained));
+        }
+    }
+
+    #[test]
+    fn on_a_screen_progress_replaces_itself_and_goes_when_something_is_said() {
+        let (terminal, output, error) = sheets(true);
+        terminal.progress("1 %");
+        terminal.progress("2 %");
+        terminal.result("done");
+        assert_eq!(error.text(), "\r\x1b[2m1 %\x1b[0m\x1b[K\r\x1b[2m2 %\x1b[0m\x1b[K\r\x1b[K");
+        assert_eq!(output.text(), "done\n");
+        let (terminal, _, error) = sheets(false);
+        terminal.progress("1 %");
+        terminal.progress("2 %");
+        assert_eq!(error.text(), "1 %\n2 %\n");
+    }
+
+    #[test]
+    fn while_a_page_is_open_lines_wait_behind_it() {
+        let (terminal, output, error) = sheets(true);
+        let page = terminal.open_page().expect("a screen");
+        page.show(&["x\x1b[2J".to_owned()]);
+        terminal.event("news");
+        assert_eq!(error.text(), "");
+        drop(page);
+        assert_eq!(error.text(), "news\n");
+        let shown = output.text();
+        assert!(shown.starts_with(PAGE_BEGINS) && shown.ends_with(PAGE_ENDS), "{shown}");
+        assert!(shown.contains("x\\u{1b}[2J") && !shown.contains("\x1b[2J"), "{shown}");
+        assert!(sheets(false).0.open_page().is_none(), "a file is no screen");
+    }
+
+    #[test]
     fn what_is_not_on_the_screen_does_not_wait() {
         let (output, error) = (Sheet::default(), Sheet::default());
-        let terminal = Terminal::with(Box::new(output.clone()), true, Box::new(error.clone()), false);
+        let terminal = Terminal::with(channel(&output, true), channel(&error, false));
         let _editing = terminal.leave_to_editor();
         terminal.result("on the screen");
         terminal.error("in a file");

@@ -96,7 +96,13 @@ commands! {
         "The destination is a folder or the new file's name. Nothing that is there already is overwritten."
     ShowDownloads ["show_downloads"], "" [0],
         "show downloads and how far they are"
-        "[D] is downloading, [C] is complete, [F] has failed."
+        "[D] is downloading, [C] is complete, [F] has failed. Behind the rest stands what each member has delivered."
+    ShowUploads ["show_uploads"], "" [0],
+        "show what is being given to whom"
+        ""
+    Watch ["watch"], "" [0],
+        "watch downloads and uploads until a key is pressed"
+        "Where there is no terminal they are shown once."
     PauseDownload ["pause_download"], "<group_id> <file_name>" [2],
         "pause a download"
         ""

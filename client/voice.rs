@@ -63,16 +63,17 @@ impl Voice {
     /// Tells what happens beside the commands.
     pub fn event(&self, event: &Event) {
         let weight = event.weight();
-        if self.manner.quiet && weight == Weight::News {
+        if self.manner.quiet && matches!(weight, Weight::News | Weight::Progress) {
             return;
         }
         if self.manner.json {
             return self.object(None, json_report::event(event));
         }
         match (weight, event.line()) {
-            (Weight::Result, Some(line)) => self.terminal.result(&line),
+            (Weight::Result, Some(line)) => self.terminal.success(&line),
             (Weight::Trouble, Some(line)) => self.terminal.error(&line),
             (Weight::News, Some(line)) => self.terminal.event(&line),
+            (Weight::Progress, Some(line)) => self.terminal.progress(&line),
             (_, None) => {}
         }
     }

@@ -197,7 +197,7 @@ fn a_file_goes_to_a_member_who_shares_it_from_then_on() {
     bob.expect("download_file lab 'my film.bin' .", "Downloading...\n");
     bob.sees("Download completed: [lab] my film.bin");
     assert!(bob.read("my film.bin") == data);
-    bob.expect("show_downloads", "[C] [lab] my film.bin  3.0 MB\n");
+    bob.expect("show_downloads", "[C] [lab] my film.bin  3.0 MB; alice 3.0 MB (100 %)\n");
     let listed = bob.types("list_files lab").expect("listed");
     assert!(listed.starts_with("my film.bin  3.0 MB, 2 members online with it, sha1 "), "{listed}");
     // Alice leaves the room; Bob has it still.

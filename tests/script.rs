@@ -108,7 +108,7 @@ fn each_way_to_fail_has_its_exit_code() {
     let commands = ["login bob pw", "download_file lab notes.txt .", "leave_group lab"];
     let (code, output, error) = run("bob", &["--quiet"], &commands);
     assert_eq!((code, output.as_str()), (Some(5), "Login successful\nDownloading...\nLeft the group\n"));
-    let failed = "Download failed: [lab] notes.txt  you are no longer a member of the group\n";
+    let failed = "Download failed: [lab] notes.txt  you are no longer a member of the group";
     assert!(error.contains(failed), "{error}");
     let (code, _, error) = run("nobody", &[], &["login bob"]);
     assert_eq!((code, error.as_str()), (Some(1), "The input ends where the password should follow\n"));

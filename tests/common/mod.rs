@@ -7,6 +7,7 @@ pub mod installation;
 pub mod member;
 pub mod program;
 pub mod relay;
+pub mod sitting;
 
 use groupshare::model::digest::{Fingerprint, Sha1Digest};
 use groupshare::model::id::{ClientId, CommandId, GroupRef, OpOrder, Origin, ShareRef};

@@ -1,0 +1,193 @@
+//! A person at a pseudo-terminal: types keys at a program and reads its screen.
+
+use super::LONG;
+use parking_lot::{Condvar, Mutex};
+use pty_process::Size;
+use pty_process::blocking::{Command, Pty, open};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, ExitStatus};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+use vt100::Parser;
+
+/// Keys that are no characters.
+pub const UP: &str = "\x1b[A";
+pub const DOWN: &str = "\x1b[B";
+pub const LEFT: &str = "\x1b[D";
+pub const HOME: &str = "\x01";
+pub const CTRL_C: &str = "\x03";
+pub const CTRL_D: &str = "\x04";
+pub const TAB: &str = "\t";
+pub const ENTER: &str = "\r";
+
+/// A program on a terminal of its own; killed when dropped.
+pub struct Sitting {
+    child: Child,
+    pty: Arc<Pty>,
+    screen: Arc<Screen>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// What stands on the screen, and whether the program still has it.
+struct Screen {
+    shown: Mutex<Shown>,
+    changed: Condvar,
+}
+
+struct Shown {
+    parser: Parser,
+    ended: bool,
+}
+
+impl Shown {
+    /// The rows from the first to the last that has something on it, or the cursor; without spaces at their ends.
+    fn rows(&self) -> Vec<String> {
+        let screen = self.parser.screen();
+        let cursor = usize::from(screen.cursor_position().0);
+        let mut rows: Vec<String> = screen.rows(0, screen.size().1).map(|row| row.trim_end().to_owned()).collect();
+        while rows.len() > cursor + 1 && rows.last().is_some_and(String::is_empty) {
+            rows.pop();
+        }
+        rows
+    }
+}
+
+impl Sitting {
+    /// Starts a program in a folder, on a terminal of this many rows and columns.
+    pub fn start(program: &str, args: &[&str], folder: &Path, rows: u16, columns: u16) -> Self {
+        Self::start_with(program, args, folder, (rows, columns), &[("TERM", "xterm")])
+    }
+
+    /// The same with these variables set; an empty value stands for one that is not set.
+    pub fn start_with(
+        program: &str,
+        args: &[&str],
+        folder: &Path,
+        (rows, columns): (u16, u16),
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let (pty, pts) = open().expect("a pseudo-terminal");
+        pty.resize(Size::new(rows, columns)).expect("resized");
+        let mut command =
+            Command::new(program).args(args).current_dir(folder).env_remove("NO_COLOR").env("HOME", folder);
+        for (name, value) in variables {
+            command = if value.is_empty() { command.env_remove(name) } else { command.env(name, value) };
+        }
+        let child = command.spawn(pts).expect("started");
+        let pty = Arc::new(pty);
+        let shown = Shown { parser: Parser::new(rows, columns, 1000), ended: false };
+        let screen = Arc::new(Screen { shown: Mutex::new(shown), changed: Condvar::new() });
+        let reader = std::thread::spawn({
+            let (pty, screen) = (pty.clone(), screen.clone());
+            move || watch(&pty, &screen)
+        });
+        Self { child, pty, screen, reader: Some(reader) }
+    }
+
+    /// Presses keys.
+    pub fn types(&self, keys: &str) {
+        (&*self.pty).write_all(keys.as_bytes()).expect("the terminal takes it");
+    }
+
+    /// Types a line and ends it.
+    pub fn enters(&self, line: &str) {
+        self.types(line);
+        self.types(ENTER);
+    }
+
+    /// Makes the window of another size.
+    pub fn resizes(&self, rows: u16, columns: u16) {
+        self.screen.shown.lock().parser.screen_mut().set_size(rows, columns);
+        self.pty.resize(Size::new(rows, columns)).expect("resized");
+    }
+
+    /// What stands on the screen now.
+    pub fn rows(&self) -> Vec<String> {
+        self.screen.shown.lock().rows()
+    }
+
+    /// Waits until the screen is so.
+    pub fn sees(&self, what: &str, so: impl Fn(&[String], &vt100::Screen) -> bool) {
+        let deadline = Instant::now() + LONG;
+        let mut shown = self.screen.shown.lock();
+        while !so(&shown.rows(), shown.parser.screen()) {
+            let ended = shown.ended;
+            let late = self.screen.changed.wait_until(&mut shown, deadline).timed_out();
+            assert!(!late && !ended, "the screen does not show {what}, but:\n{}", shown.rows().join("\n"));
+        }
+    }
+
+    /// Waits until some row has this text in it.
+    pub fn shows(&self, text: &str) {
+        self.sees(text, |rows, _| rows.iter().any(|row| row.contains(text)));
+    }
+
+    /// Waits until the last rows are these, and the cursor stands behind the last of them.
+    pub fn ends_with(&self, last: &[&str]) {
+        self.sees(&format!("{last:#?} at its end"), |rows, screen| {
+            let from = rows.len().saturating_sub(last.len());
+            let same = rows[from..].iter().map(|row| row.trim_end()).eq(last.iter().map(|row| row.trim_end()));
+            let (row, column) = screen.cursor_position();
+            let width = last.last().map_or(0, |row| row.chars().count());
+            same && usize::from(row) + 1 == rows.len() && usize::from(column) == width
+        });
+    }
+
+    /// Waits until the last rows are these and gives the colour of this text in them.
+    pub fn colour_of(&self, text: &str) -> vt100::Color {
+        self.shows(text);
+        let shown = self.screen.shown.lock();
+        let screen = shown.parser.screen();
+        let rows: Vec<String> = screen.rows(0, screen.size().1).collect();
+        let row = rows.iter().rposition(|row| row.contains(text)).expect("it is shown");
+        let column = rows[row].find(text).map(|at| rows[row][..at].chars().count()).expect("it is in the row");
+        screen.cell(row as u16, column as u16).expect("on the screen").fgcolor()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it has not been waited for");
+    }
+
+    /// Waits for the end of the program.
+    pub fn ends(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + LONG;
+        let mut shown = self.screen.shown.lock();
+        while !shown.ended {
+            let late = self.screen.changed.wait_until(&mut shown, deadline).timed_out();
+            assert!(!late, "it does not end:\n{}", shown.rows().join("\n"));
+        }
+        drop(shown);
+        self.child.wait().expect("ended")
+    }
+}
+
+impl Drop for Sitting {
+    fn drop(&mut self) {
+        // Fails if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+/// Shows what the program writes, until it has closed its terminal.
+fn watch(mut pty: &Pty, screen: &Screen) {
+    let mut bytes = [0; 4096];
+    loop {
+        let read = pty.read(&mut bytes).unwrap_or(0);
+        let mut shown = screen.shown.lock();
+        shown.parser.process(&bytes[..read]);
+        shown.ended = read == 0;
+        let ended = shown.ended;
+        drop(shown);
+        screen.changed.notify_all();
+        if ended {
+            return;
+        }
+    }
+}
