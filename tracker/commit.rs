@@ -217,7 +217,8 @@ impl Shared {
     }
 
     fn durable_ops(&self) -> Result<Vec<Op>, Refusal> {
-        let (durable, mut ops) = (Arc::clone(&self.durable.read()), Vec::new());
+        let durable = Arc::clone(&self.durable.read());
+        let mut ops = Vec::with_capacity(usize::try_from(durable.op_count()).unwrap_or(0));
         let read = self.source.read(&mut |op| {
             if op.id.seq <= durable.seen(op.id.origin) {
                 ops.push(op);

@@ -11,7 +11,7 @@ use super::state::effect::{Candidates, Effect, between};
 use crate::model::id::{CommandId, OpId, Origin};
 use crate::model::op::Op;
 use crate::wire::error::{Code, Refusal};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use window::Window;
 
 /// By how much more than every counter known here that of an op may be: more ops than that there are none. So a counter
@@ -100,16 +100,17 @@ impl Ledger {
         // What comes next follows from the state, so that a sequence is used again if its op was taken back.
         let id = OpId { origin: self.origin, seq: self.state.seen(self.origin) + 1 };
         let op = Op { id, lamport: self.state.lamport() + 1, command, body };
-        self.append(op.clone());
+        self.append(op.clone(), 0);
         Ok(Submission::Made(op))
     }
 
-    fn append(&mut self, op: Op) {
+    /// Folds an op that comes after all others, and that so many others are about to follow.
+    fn append(&mut self, op: Op, followed_by: usize) {
         self.state.apply(&op);
         if self.news.late.is_none() {
             self.news.effects.extend_from_slice(self.state.caused());
         }
-        self.window.push(op, &self.state);
+        self.window.push(op, &self.state, followed_by);
     }
 
     /// Takes ops of other trackers: those that were not known and follow without a gap on what was. Gives these, in the
@@ -126,24 +127,25 @@ impl Ledger {
         let mut last = self.state.last();
         let in_order = ops.iter().all(|op| last.replace(op.order()).is_none_or(|last| last < op.order()));
         if in_order {
-            ops.iter().for_each(|op| self.append(op.clone()));
+            ops.iter().for_each(|op| self.append(op.clone(), 0));
             return Ok(Receipt::Taken(ops));
         }
         let before = self.state.clone();
-        let again = match self.window.open(ops.clone()) {
-            Ok((state, again)) => {
+        let first = ops.iter().map(Op::order).min().expect("something came late");
+        let again = match all {
+            _ if self.window.reaches(first) => {
+                let (state, again) = self.window.open(&ops, first);
                 self.state = state;
                 again
             }
-            Err(late) => match all {
-                Some(all) => self.reopen(late, all),
-                None => return Ok(Receipt::TooLate(late)),
-            },
+            Some(all) => self.reopen(&ops, all),
+            None => return Ok(Receipt::TooLate(ops)),
         };
         let candidates = self.news.late.get_or_insert_default();
         again.iter().for_each(|op| candidates.note(op));
         let ascend = again.windows(2).all(|pair| pair[0].order() < pair[1].order());
-        again.into_iter().for_each(|op| self.append(op));
+        let count = again.len();
+        again.into_iter().zip(1..).for_each(|(op, number)| self.append(op, count - number));
         if !ascend || self.state.op_count() != before.op_count() + ops.len() as u64 {
             // Two in one place, or those of one origin in another order than that of their sequences.
             self.window.retain(&before);
@@ -181,15 +183,16 @@ impl Ledger {
     }
 
     /// Begins again with all ops: those that are durable, those that are in the window, and these.
-    fn reopen(&mut self, late: Vec<Op>, durable: Vec<Op>) -> Vec<Op> {
-        let mut all: BTreeMap<_, _> = durable.into_iter().map(|op| (op.order(), op)).collect();
-        all.extend(self.window.ops().map(|op| (op.order(), op.clone())));
-        for op in late {
-            all.entry(op.order()).or_insert(op);
-        }
+    fn reopen(&mut self, late: &[Op], durable: Vec<Op>) -> Vec<Op> {
         self.state = State::new();
-        self.window = Window::new(State::new());
-        all.into_values().collect()
+        let window = std::mem::replace(&mut self.window, Window::new(State::new()));
+        let mut all = durable;
+        all.extend(window.into_ops());
+        all.extend_from_slice(late);
+        // Stable, which is quick with rows that ascend already, and keeps what was known where a place is taken twice.
+        all.sort_by_key(Op::order);
+        all.dedup_by_key(|op| op.order());
+        all
     }
 
     /// Takes back every op that is not part of the durable state.
@@ -218,6 +221,7 @@ mod tests {
     use crate::tracker::state::check::{content, histories};
     use crate::tracker::state::effect::Told;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     const HERE: Origin = Origin { tracker: 1, incarnation: 1 };
     const THERE: Origin = Origin { tracker: 2, incarnation: 7 };

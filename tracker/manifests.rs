@@ -97,6 +97,20 @@ impl Drop for Upload {
     }
 }
 
+/// A manifest that is whole and valid, and not durable yet. It goes away unless it is kept.
+#[derive(Debug)]
+pub struct Checked {
+    upload: Upload,
+    facts: Facts,
+}
+
+impl Checked {
+    /// Which one it is.
+    pub fn info_hash(&self) -> InfoHash {
+        self.upload.info_hash
+    }
+}
+
 /// One part of a manifest, as a client sends it.
 #[derive(Debug, Clone, Copy)]
 pub struct Part<'a> {
@@ -155,19 +169,25 @@ impl Manifests {
         self.folder.join(info_hash.to_string())
     }
 
+    /// Takes the next part of a manifest, and makes the manifest durable after the last one. Refusals: those of
+    /// [`Manifests::take`] and [`Manifests::keep`].
+    pub fn put(&self, upload: &mut Option<Upload>, part: Part<'_>) -> Result<(), Refusal> {
+        self.take(upload, part)?.map_or(Ok(()), |checked| self.keep(&[checked]))
+    }
+
     /// Takes the next part of a manifest. Parts come in order, the first one begins an upload anew; of a manifest that
-    /// is here already they are thrown away. After the last part the manifest is checked and made durable.
+    /// is here already they are thrown away. After the last part the manifest is checked, and given to be kept.
     ///
     /// Refusals: `BadManifest` if a part does not follow the one before or the whole is not valid, `SlowDown`,
     /// `Unavailable` if the disk does not take it. After any of them the upload has to begin anew.
-    pub fn put(&self, upload: &mut Option<Upload>, part: Part<'_>) -> Result<(), Refusal> {
+    pub fn take(&self, upload: &mut Option<Upload>, part: Part<'_>) -> Result<Option<Checked>, Refusal> {
         if part.total as usize > MANIFEST_LEN_MAX {
             return Err(bad("it is too large"));
         }
         if self.has(part.info_hash).map_err(|error| unavailable(&error))? {
             *upload = None;
             self.missing.arrived(part.info_hash);
-            return Ok(());
+            return Ok(None);
         }
         let mut current = match upload.take() {
             Some(current) if part.offset > 0 => current,
@@ -183,10 +203,12 @@ impl Manifests {
         current.file.write_all(part.bytes).map_err(|error| unavailable(&error))?;
         current.written = end;
         if current.written == current.total {
-            return self.finish(&current);
+            let facts = self.examine(&current.file, current.info_hash)?;
+            sys::start_write_back(&current.file);
+            return Ok(Some(Checked { upload: current, facts }));
         }
         *upload = Some(current);
-        Ok(())
+        Ok(None)
     }
 
     fn begin(&self, info_hash: InfoHash, total: u32) -> io::Result<Upload> {
@@ -196,18 +218,20 @@ impl Manifests {
         Ok(Upload { info_hash, total, written: 0, file, path })
     }
 
-    /// Gives a whole upload its name, if it is what its name says.
-    fn finish(&self, upload: &Upload) -> Result<(), Refusal> {
-        let facts = self.examine(&upload.file, upload.info_hash)?;
-        let place = || {
-            upload.file.sync_all()?;
-            fs::rename(&upload.path, self.path(upload.info_hash))?;
+    /// Makes manifests durable and gives them their names, all together for the price of one sync of the folder.
+    ///
+    /// Refusals: `Unavailable` if the disk does not take one of them. Any of them may be here all the same.
+    pub fn keep(&self, lot: &[Checked]) -> Result<(), Refusal> {
+        let keep = || {
+            lot.iter().try_for_each(|checked| checked.upload.file.sync_all())?;
+            for Checked { upload, facts } in lot {
+                fs::rename(&upload.path, self.path(upload.info_hash))?;
+                self.remember(upload.info_hash, Stamp::of(&upload.file)?, facts.clone());
+            }
             sys::sync_folder(&self.handle)
         };
-        place().map_err(|error| unavailable(&error))?;
-        let stamp = Stamp::of(&upload.file).map_err(|error| unavailable(&error))?;
-        self.remember(upload.info_hash, stamp, facts);
-        self.missing.arrived(upload.info_hash);
+        keep().map_err(|error| unavailable(&error))?;
+        lot.iter().for_each(|checked| self.missing.arrived(checked.upload.info_hash));
         Ok(())
     }
 

@@ -27,7 +27,7 @@ impl Past {
     /// Folds a durable op that comes after all others.
     pub fn apply(&mut self, op: Op) {
         self.state.apply(&op);
-        self.window.push(op, &self.state);
+        self.window.push(op, &self.state, 0);
         self.window.trim(&self.state);
     }
 

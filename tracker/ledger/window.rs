@@ -1,6 +1,7 @@
 //! The latest ops in their order, with states in between to fold from, so that ops that come late can be put in their
 //! place. Pure.
 
+use crate::model::id::OpOrder;
 use crate::model::op::Op;
 use crate::tracker::state::State;
 use std::collections::VecDeque;
@@ -26,10 +27,11 @@ impl Window {
         Self { ops: VecDeque::new(), states: VecDeque::from([(0, state)]) }
     }
 
-    /// Appends an op that comes after all others, with the state after it.
-    pub(super) fn push(&mut self, op: Op, after: &State) {
+    /// Appends an op that comes after all others, with the state after it. So many others are about to follow: the states
+    /// that would be let go of at once are not kept.
+    pub(super) fn push(&mut self, op: Op, after: &State, followed_by: usize) {
         self.ops.push_back(op);
-        if self.ops.len() - self.latest().0 >= STEP {
+        if self.ops.len() - self.latest().0 >= STEP && followed_by < STEPS_MAX * STEP {
             self.states.push_back((self.ops.len(), after.clone()));
         }
     }
@@ -38,22 +40,23 @@ impl Window {
         self.states.back().expect("there is one at 0")
     }
 
-    /// Puts ops in their place. Gives the state and the ops from which the fold has to be done again, which leave the
-    /// window; if the place of one lies before it, the ops come back.
-    pub(super) fn open(&mut self, late: Vec<Op>) -> Result<(State, Vec<Op>), Vec<Op>> {
-        let first = late.iter().map(Op::order).min().expect("something came late");
-        if self.states[0].1.last().is_some_and(|last| first < last) {
-            return Err(late);
-        }
+    /// Whether the place of an op lies in the window.
+    pub(super) fn reaches(&self, order: OpOrder) -> bool {
+        self.states[0].1.last().is_none_or(|last| last < order)
+    }
+
+    /// Puts ops in their place, of which the first is `first` and which the window reaches. Gives the state and the ops from
+    /// which the fold has to be done again, which leave the window.
+    pub(super) fn open(&mut self, late: &[Op], first: OpOrder) -> (State, Vec<Op>) {
         let place = self.ops.partition_point(|op| op.order() < first);
         while self.latest().0 > place {
             self.states.pop_back();
         }
         let (at, state) = self.latest().clone();
-        let mut again: Vec<Op> = self.ops.drain(at..).collect();
-        again.extend(late);
-        again.sort_unstable_by_key(Op::order);
-        Ok((state, again))
+        let mut again: Vec<Op> = self.ops.drain(at..).chain(late.iter().cloned()).collect();
+        // Stable, which is quick with rows that ascend already.
+        again.sort_by_key(Op::order);
+        (state, again)
     }
 
     /// Takes out the ops that are not part of a state.
@@ -79,8 +82,8 @@ impl Window {
         }
     }
 
-    /// All ops in the window.
-    pub(super) fn ops(&self) -> impl Iterator<Item = &Op> {
-        self.ops.iter()
+    /// All ops that were in the window.
+    pub(super) fn into_ops(self) -> VecDeque<Op> {
+        self.ops
     }
 }

@@ -28,9 +28,10 @@ impl Feed {
     pub fn append(&self, ops: &[Op]) {
         {
             let mut inner = self.inner.lock();
-            inner.ops.extend(ops.iter().cloned());
-            let over = inner.ops.len().saturating_sub(KEPT_MAX);
-            inner.ops.drain(..over);
+            let over = (inner.ops.len() + ops.len()).saturating_sub(KEPT_MAX);
+            let (old, new) = (over.min(inner.ops.len()), over.saturating_sub(inner.ops.len()));
+            inner.ops.drain(..old);
+            inner.ops.extend(ops[new..].iter().cloned());
             inner.first += over as u64;
         }
         self.bells.lock().retain(|bell| bell.upgrade().map(|bell| bell.ring()).is_some());

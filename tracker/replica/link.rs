@@ -8,7 +8,7 @@ use crate::model::digest::InfoHash;
 use crate::model::id::{ClientId, ShareRef, UserRef};
 use crate::model::op::Op;
 use crate::tracker::core::Core;
-use crate::tracker::manifests::{Part, Upload};
+use crate::tracker::manifests::{Checked, Part, Upload};
 use crate::tracker::presence::{ClientKey, Risen};
 use crate::wire::client_tracker::{Holding, refusal};
 use crate::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver};
@@ -34,6 +34,8 @@ const EARLY_MAX: usize = 4096;
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// and then after twice as long each time, but not longer than this.
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// Manifests that are made durable together; each has a file open until then.
+const MANIFESTS_MAX: usize = 64;
 /// Manifests that are still to be given; the far side asks again for others.
 const WANTED_HERE_MAX: usize = 16 * 1024;
 
@@ -118,6 +120,7 @@ fn exchange(core: &Core, number: u16, live: &Arc<Live>, receiver: &mut Receiver)
         number,
         live,
         upload: None,
+        manifests: Vec::new(),
         skipped: None,
         early: BTreeMap::new(),
         late: Vec::new(),
@@ -154,6 +157,8 @@ struct Incoming<'a> {
     number: u16,
     live: &'a Live,
     upload: Option<Upload>,
+    /// Manifests that have come in and are not durable yet: a few are kept together.
+    manifests: Vec<Checked>,
     /// The last manifest that was not taken.
     skipped: Option<InfoHash>,
     /// What clients hold of shares that are not known yet: the op may be on its way through another tracker.
@@ -200,6 +205,9 @@ impl Incoming<'_> {
     }
 
     fn take(&mut self, message: Link, now: Instant) -> Result<(), Refusal> {
+        if !matches!(message, Link::Manifest { .. }) {
+            self.keep_manifests();
+        }
         if !matches!(message, Link::Manifest { .. } | Link::Ops { .. }) {
             self.receive_late()?;
         }
@@ -211,7 +219,7 @@ impl Incoming<'_> {
                 self.put_manifest(part);
             }
             Link::Ops { ops } => {
-                let ops = ops.to_vec();
+                let ops = ops.into_vec();
                 self.live.far.lock().knowledge.note(&ops);
                 self.receive(ops)?;
                 self.retry(now);
@@ -319,13 +327,30 @@ impl Incoming<'_> {
         if part.offset > 0 && self.skipped == Some(part.info_hash) {
             return;
         }
-        let Err(refusal) = self.core.manifests.put(&mut self.upload, part) else { return };
+        let refusal = match self.core.manifests.take(&mut self.upload, part) {
+            Ok(checked) => {
+                self.manifests.extend(checked);
+                if self.manifests.len() >= MANIFESTS_MAX {
+                    self.keep_manifests();
+                }
+                return;
+            }
+            Err(refusal) => refusal,
+        };
         let known = self.skipped.replace(part.info_hash) == Some(part.info_hash);
         if refusal.code != Code::BadManifest {
             self.core.manifests.miss(part.info_hash);
         } else if !known {
             let (number, name) = (self.number, part.info_hash);
             (self.core.replica.warn)(&format!("the manifest {name} is damaged at tracker {number}: {refusal}"));
+        }
+    }
+
+    /// Makes the manifests durable that have come in. Those that cannot be are missing.
+    fn keep_manifests(&mut self) {
+        let lot = std::mem::take(&mut self.manifests);
+        if !lot.is_empty() && self.core.manifests.keep(&lot).is_err() {
+            lot.iter().for_each(|checked| self.core.manifests.miss(checked.info_hash()));
         }
     }
 

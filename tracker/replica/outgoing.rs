@@ -149,12 +149,12 @@ impl<'a> Outgoing<'a> {
 
     /// Sends ops, each manifest before the share that needs it, in frames of a bounded length.
     fn give(&self, ops: Vec<Op>) -> io::Result<()> {
-        let (mut lot, mut len) = (Vec::new(), 0);
+        let (mut lot, mut len, mut bytes) = (Vec::new(), 0, Vec::new());
         for op in ops {
             if let OpBody::CreateShare { content, .. } = &op.body {
                 self.give_manifest(content.info_hash)?;
             }
-            let mut bytes = Vec::new();
+            bytes.clear();
             op.put(&mut bytes);
             if len + bytes.len() > OPS_FRAME_LEN_MAX || lot.len() == OPS_MAX {
                 self.give_lot(std::mem::take(&mut lot))?;

@@ -1,10 +1,10 @@
 //! Effects: what an op that was folded means to single users. Whoever is logged in is told once the op is durable.
 
-use super::{State, UserNo};
+use super::{Standing, State, UserNo};
 use crate::model::id::{GroupRef, OpOrder, ShareRef, UserRef};
 use crate::model::notice::Notice;
 use crate::model::op::{Op, OpBody};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// A message to one user, on all clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,61 +70,79 @@ impl State {
 }
 
 /// Whom and what some ops may have meant something to, wherever they stand in the order.
+///
+/// Some may be there several times.
 #[derive(Debug, Default)]
 pub struct Candidates {
-    users: BTreeSet<UserRef>,
-    memberships: BTreeSet<(GroupRef, UserRef)>,
-    sharers: BTreeSet<(ShareRef, UserRef)>,
+    users: Vec<UserRef>,
+    memberships: Vec<(GroupRef, UserRef)>,
+    sharers: Vec<(ShareRef, UserRef)>,
 }
 
 impl Candidates {
     /// Takes note of an op.
     pub fn note(&mut self, op: &Op) {
         let mut member = |group, user| {
-            self.memberships.insert((group, user));
-            self.users.insert(user);
+            self.memberships.push((group, user));
+            self.users.push(user);
         };
         match op.body {
-            OpBody::CreateUser { .. } => drop(self.users.insert(UserRef(op.id))),
-            OpBody::ChangePassword { user, .. } | OpBody::ReadNotices { user, .. } => drop(self.users.insert(user)),
+            OpBody::CreateUser { .. } => self.users.push(UserRef(op.id)),
+            OpBody::ChangePassword { user, .. } | OpBody::ReadNotices { user, .. } => self.users.push(user),
             OpBody::CreateGroup { founder, .. } => member(GroupRef(op.id), founder),
             OpBody::RequestJoin { group, user } | OpBody::LeaveGroup { group, user } => member(group, user),
             OpBody::AcceptRequest { group, user, by }
             | OpBody::RejectRequest { group, user, by }
             | OpBody::RemoveMember { group, user, by } => {
                 member(group, user);
-                self.users.insert(by);
+                self.users.push(by);
             }
             OpBody::CreateShare { user, replaces, .. } => {
-                self.users.insert(user);
-                self.sharers.insert((ShareRef(op.id), user));
+                self.users.push(user);
+                self.sharers.push((ShareRef(op.id), user));
                 self.sharers.extend(replaces.map(|old| (old, user)));
             }
             OpBody::JoinShare { share, user } | OpBody::LeaveShare { share, user } => {
-                self.users.insert(user);
-                self.sharers.insert((share, user));
+                self.users.push(user);
+                self.sharers.push((share, user));
             }
         }
     }
 }
 
+/// Sorts, and leaves out what is there twice.
+fn each_once<T: Ord>(list: &mut Vec<T>) {
+    list.sort_unstable();
+    list.dedup();
+}
+
 /// What it means to single users that some ops were folded, among them late ones, after which anything may be different
 /// from before. `candidates` has all ops that were folded since the last state that both have in common.
 pub fn between(before: &State, after: &State, candidates: Candidates) -> Vec<Effect> {
-    let Candidates { mut users, memberships, sharers } = candidates;
+    let Candidates { mut users, mut memberships, mut sharers } = candidates;
+    each_once(&mut memberships);
+    each_once(&mut sharers);
+    each_once(&mut users);
     let mut out = Vec::new();
     let mut tell = |to: UserRef, what| out.push(Effect { to, what });
     let user_after = |user: UserRef| UserRef(after.canonical(user.0));
     // What turned out to be the same as another went by an id of its own before, or the other did.
     let (mut standings, mut rekeyed, mut departed) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+    let mut groups = HashSet::new();
     for (group, user) in memberships {
         let own = (GroupRef(after.canonical(group.0)), user_after(user));
         let (member, waiting) = standings.entry(own).or_insert((false, false));
-        for (group, user) in [(group, user), (own.0, user), (group, own.1), own] {
-            *member |= before.is_member(group, user);
-            *waiting |= before.is_waiting(group, user);
+        // Nearly always they are the same.
+        let ids = [own, (own.0, user), (group, own.1), (group, user)];
+        for (group, user) in ids.into_iter().take(if own == (group, user) { 1 } else { ids.len() }) {
+            let standing = before.standing(group, user);
+            *member |= matches!(standing, Standing::Member | Standing::Owner);
+            *waiting |= standing == Standing::Waiting;
         }
-        for group in [group, own.0] {
+        for group in [own.0, group] {
+            if !groups.insert(group) {
+                continue;
+            }
             let key = |state: &State| state.chain(group).map(|chain| (state.canonical(group.0), chain));
             if key(before).is_some_and(|key_before| key(after) != Some(key_before)) {
                 rekeyed.insert(own.0);
@@ -153,10 +171,14 @@ pub fn between(before: &State, after: &State, candidates: Candidates) -> Vec<Eff
         .into_iter()
         .flat_map(|(share, user)| {
             // An alias may also have come to an end: then what it stood for was shared.
-            let ids = [share.0, before.canonical(share.0), after.canonical(share.0)].map(ShareRef);
-            ids.map(|share| (share, user))
+            let ids = [share.0, before.canonical(share.0), after.canonical(share.0)];
+            let count = if ids == [share.0; 3] { 1 } else { ids.len() };
+            ids.into_iter().take(count).map(move |id| (ShareRef(id), user))
         })
-        .filter(|&(share, user)| before.is_sharer(share, user) || before.is_sharer(share, user_after(user)))
+        .filter(|&(share, user)| {
+            let renamed = user_after(user);
+            before.is_sharer(share, user) || (renamed != user && before.is_sharer(share, renamed))
+        })
         .map(|(share, user)| (ShareRef(after.canonical(share.0)), user_after(user)))
         .collect();
     for (share, user) in ended {
@@ -166,7 +188,8 @@ pub fn between(before: &State, after: &State, candidates: Candidates) -> Vec<Eff
             tell(user, Told::ShareEnded { share });
         }
     }
-    let users: BTreeSet<_> = users.into_iter().map(user_after).collect();
+    let mut users: Vec<_> = users.into_iter().map(user_after).collect();
+    each_once(&mut users);
     for to in users {
         let password = |state: &State| state.account(to).map(|account| account.password_set_by);
         if password(before).is_some_and(|before| password(after) != Some(before)) {
