@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Connections that the system completes before they are accepted: a storm of clients that come back at once.
-const BACKLOG: i32 = 1024;
+const BACKLOG: i32 = 4096;
 /// Connections that were turned away and are given time to read why.
 const LEAVING_MAX: usize = 256;
 /// How much time.
