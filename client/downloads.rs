@@ -69,6 +69,22 @@ struct State {
     list: Vec<Tracked>,
     last_id: u64,
     failures: usize,
+    /// Those whose end is being told.
+    telling: Vec<u64>,
+}
+
+impl State {
+    fn advance(&mut self, id: u64, phase: Phase) -> bool {
+        let failed = matches!(phase, Phase::Failed { .. });
+        let Some(tracked) = self.list.iter_mut().find(|tracked| tracked.id == id && !tracked.phase.has_ended()) else {
+            return false;
+        };
+        if let Phase::Running(download) = std::mem::replace(&mut tracked.phase, phase) {
+            tracked.members = download.delivered();
+        }
+        self.failures += usize::from(failed);
+        true
+    }
 }
 
 /// The list. Locked in itself; who waits on it is woken at every end of a download.
@@ -125,18 +141,24 @@ impl Downloads {
 
     /// A download goes on to another phase; false if it is not there any more or has ended.
     pub fn advance(&self, id: u64, phase: Phase) -> bool {
-        let mut state = self.state.lock();
-        let failed = matches!(phase, Phase::Failed { .. });
-        let Some(tracked) = state.list.iter_mut().find(|tracked| tracked.id == id && !tracked.phase.has_ended()) else {
-            return false;
-        };
-        if let Phase::Running(download) = std::mem::replace(&mut tracked.phase, phase) {
-            tracked.members = download.delivered();
-        }
-        state.failures += usize::from(failed);
-        drop(state);
+        let advanced = self.state.lock().advance(id, phase);
         self.changed.notify_all();
-        true
+        advanced
+    }
+
+    /// A download ends in this phase, and `tell` says so. Who looks finds it ended from then on, and who waits for its end
+    /// goes on once it was told. Does nothing if it is not there any more or has ended.
+    pub fn end(&self, id: u64, phase: Phase, tell: impl FnOnce()) {
+        {
+            let mut state = self.state.lock();
+            if !state.advance(id, phase) {
+                return;
+            }
+            state.telling.push(id);
+        }
+        tell();
+        self.state.lock().telling.retain(|telling| *telling != id);
+        self.changed.notify_all();
     }
 
     /// The download of a file that was begun last.
@@ -178,10 +200,45 @@ impl Downloads {
     /// Waits until none of those chosen runs any more, or `over` says that the program is ending; it is asked now and
     /// then. A paused download is not waited for.
     pub fn wait(&self, chosen: impl Fn(&Tracked) -> bool, over: impl Fn() -> bool) {
-        let busy = |tracked: &Tracked| chosen(tracked) && tracked.phase.is_busy();
+        let busy = |state: &State| {
+            let untold = |tracked: &Tracked| tracked.phase.is_busy() || state.telling.contains(&tracked.id);
+            state.list.iter().any(|tracked| chosen(tracked) && untold(tracked))
+        };
         let mut state = self.state.lock();
-        while !over() && state.list.iter().any(busy) {
+        while !over() && busy(&state) {
             self.changed.wait_until(&mut state, Instant::now() + Duration::from_millis(200));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    #[test]
+    fn who_waits_for_a_download_goes_on_once_its_end_was_told_and_who_hears_of_it_finds_it_ended() {
+        let downloads = Downloads::default();
+        let (lab, film) = (GroupId::parse("lab").expect("valid"), FileName::parse("film").expect("valid"));
+        let id = downloads.begin(&lab, &film, PathBuf::from("/film")).expect("the first");
+        let told = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| {
+                downloads.wait(|_| true, || false);
+                told.load(Ordering::SeqCst)
+            });
+            downloads.end(id, Phase::Complete, || {
+                assert!(matches!(downloads.find(&lab, &film).expect("there").phase, Phase::Complete));
+                assert_eq!(downloads.busy(), 0);
+                // Whoever waits has looked at least once more.
+                downloads.changed.notify_all();
+                thread::yield_now();
+                told.store(true, Ordering::SeqCst);
+            });
+            assert!(waits.join().expect("it waits"));
+        });
+        downloads.end(id, Phase::Failed { why: String::new() }, || unreachable!("it has ended"));
+        assert_eq!(downloads.failures(), 0);
     }
 }

@@ -145,8 +145,7 @@ fn finish_late(node: &Node, account: &Arc<Account>, id: u64, subject: &Subject, 
     if let Some(tracked) = account.downloads.list().into_iter().find(|tracked| tracked.id == id) {
         forget_record(node, account, &tracked);
     }
-    node.voice.event(&completed(subject, path, Duration::ZERO));
-    account.downloads.advance(id, Phase::Complete);
+    account.downloads.end(id, Phase::Complete, || node.voice.event(&completed(subject, path, Duration::ZERO)));
 }
 
 /// Verifies what is on disk already, then lets the engine go on.
@@ -182,9 +181,8 @@ fn start(node: &Arc<Node>, account: &Arc<Account>, id: u64, subject: Subject, pa
 
 /// A download has ended without the file.
 pub fn fail(node: &Node, account: &Account, id: u64, why: &str) {
-    let tracked = account.downloads.list().into_iter().find(|tracked| tracked.id == id);
-    let failed = account.downloads.advance(id, Phase::Failed { why: why.to_owned() });
-    if let Some(tracked) = tracked.filter(|_| failed) {
+    let Some(tracked) = account.downloads.list().into_iter().find(|tracked| tracked.id == id) else { return };
+    account.downloads.end(id, Phase::Failed { why: why.to_owned() }, || {
         forget_record(node, account, &tracked);
         let Tracked { group, name: file, phase, .. } = tracked;
         let reached = match phase {
@@ -195,7 +193,7 @@ pub fn fail(node: &Node, account: &Account, id: u64, why: &str) {
             _ => None,
         };
         node.voice.event(&Event::DownloadFailed { group, file, why: why.to_owned(), reached });
-    }
+    });
 }
 
 fn forget_record(node: &Node, account: &Account, tracked: &Tracked) {
@@ -364,8 +362,9 @@ pub fn finished(node: &Node, account: &Account, download: &Download, path: &Path
     };
     account.downloads.settle(tracked.id, path.to_path_buf(), &subject.content);
     forget_record(node, account, &tracked);
-    node.voice.event(&completed(subject, path, progress.elapsed));
-    account.downloads.advance(tracked.id, Phase::Complete);
+    account.downloads.end(tracked.id, Phase::Complete, || {
+        node.voice.event(&completed(subject, path, progress.elapsed));
+    });
 }
 
 fn completed(subject: &Subject, path: &Path, took: Duration) -> Event {

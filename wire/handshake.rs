@@ -32,7 +32,7 @@ pub enum Dialect {
     ClientTracker = 1,
     /// A leecher to a seeder.
     PeerPeer = 2,
-    /// A tracker to another one of the same installation. 3 was a dialect without `WantManifests` and `GiveAgain`.
+    /// A tracker to another one of the same installation.
     TrackerTracker = 4,
 }
 
@@ -575,7 +575,7 @@ pub(crate) mod tests {
         let mut script = Script::new(*b"GRPSHARE\x00\x02\x01");
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::Turned(Code::Version))));
         assert_eq!(script.output, [0, 0, 0, 4]);
-        let mut script = Script::new(*b"GRPSHARE\x00\x01\x04");
+        let mut script = Script::new(*b"GRPSHARE\x00\x01\x03");
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::Turned(Code::UnknownKind))));
         let mut script = Script::new(*b"GET / HTTP/1.1\r\n\r\n");
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::NotOurs)));
