@@ -3,215 +3,23 @@
 mod common;
 
 use common::relay::Relay;
-use common::wait_until;
-use crossbeam_channel as channel;
-use groupshare::client::download::{Download, Ground, Subject};
-use groupshare::client::file_stamp::Stamps;
-use groupshare::client::keyring::Keyring;
+use common::swarm::*;
+use common::{LONG, wait_until};
 use groupshare::client::limit::Limit;
-use groupshare::client::limit_downlink::Downlink;
-use groupshare::client::limit_uplink::Uplink;
-use groupshare::client::part::{Opened, Part, PartLabel};
-use groupshare::client::seeding::{CONNECTIONS_MAX, Seeder, SeederEvent};
-use groupshare::client::serving::{Served, Serving};
-use groupshare::client::source::Source;
-use groupshare::client::swarm::{Swarm, SwarmEvent, SwarmOptions, default_workers};
-use groupshare::client::verify::verify_existing;
+use groupshare::client::seeding::CONNECTIONS_MAX;
+use groupshare::client::swarm::SwarmEvent;
 use groupshare::model::bitfield::Bitfield;
-use groupshare::model::digest::{KeyId, Sha1Digest};
-use groupshare::model::id::{ClientId, GroupRef, OpId, Origin, ShareRef};
-use groupshare::model::manifest::{Content, FileEntry, Manifest};
-use groupshare::model::name::{FileName, GroupId, UserId};
-use groupshare::model::path::RelPath;
+use groupshare::model::digest::KeyId;
+use groupshare::model::id::ClientId;
 use groupshare::model::piece::{Layout, PIECE_LEN};
-use groupshare::wire::client_tracker::{GroupKey, Peer};
-use groupshare::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver, Sender};
+use groupshare::wire::client_tracker::Peer;
+use groupshare::wire::conn::HANDSHAKE_DEADLINE;
 use groupshare::wire::error::Code;
-use groupshare::wire::frame::FRAME_LEN_MAX;
 use groupshare::wire::handshake::{self, HandshakeError, Secret};
-use groupshare::wire::manifest;
 use groupshare::wire::peer::{Answer, Ask};
-use sha1::{Digest, Sha1};
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-
-const DEADLINE: Duration = Duration::from_secs(60);
-/// Too long to be found in ciphertext by chance, as a word of three letters is in one run of ten.
-const GROUP: &str = "laboratory";
-
-fn op(seq: u64) -> OpId {
-    OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq }
-}
-
-fn group() -> GroupRef {
-    GroupRef(op(1))
-}
-
-fn key(secret: u8) -> GroupKey {
-    let name = GroupId::parse(GROUP).expect("a name");
-    GroupKey { group: group(), name, id: KeyId([secret; 16]), key: Secret([secret; 32]) }
-}
-
-/// Bytes that look random, differ from piece to piece, and are the same in every run.
-fn bytes(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let mut out = Vec::with_capacity(len + 8);
-    while out.len() < len {
-        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        out.extend_from_slice(&(state ^ (state >> 29)).to_le_bytes());
-    }
-    out.truncate(len);
-    out
-}
-
-fn subject_of(data: &[u8]) -> Subject {
-    let files = vec![FileEntry { path: RelPath::parse("f.bin").expect("a path"), len: data.len() as u64 }];
-    let pieces = data.chunks(PIECE_LEN as usize).map(|piece| Sha1Digest(Sha1::digest(piece).into())).collect();
-    let manifest = Manifest::new(files, pieces).expect("one file");
-    let (_, info_hash) = manifest::encode(&manifest).expect("short");
-    let sha1 = Sha1Digest(Sha1::digest(data).into());
-    Subject {
-        group: group(),
-        group_name: GroupId::parse(GROUP).expect("a name"),
-        share: ShareRef(op(2)),
-        name: FileName::parse("f.bin").expect("a name"),
-        content: Content { layout: manifest.layout(), sha1, info_hash, file_count: 1 },
-        manifest: Arc::new(manifest),
-    }
-}
-
-/// A client without prompt and tracker.
-struct Member {
-    folder: tempfile::TempDir,
-    client: ClientId,
-    keyring: Arc<Keyring>,
-    serving: Arc<Serving>,
-    seeder: Option<Seeder>,
-    uplink: Arc<Uplink>,
-    _events: channel::Receiver<SeederEvent>,
-    swarm: Swarm,
-    told: channel::Receiver<SwarmEvent>,
-}
-
-impl Member {
-    fn new(number: u8) -> Self {
-        Self::with_patience(number, None)
-    }
-
-    fn with_patience(number: u8, patience: Option<Duration>) -> Self {
-        Self::with_limits(number, patience, Limit::NONE, Limit::NONE)
-    }
-
-    fn with_limits(number: u8, patience: Option<Duration>, upload: Limit, download: Limit) -> Self {
-        let keyring = Arc::new(Keyring::default());
-        keyring.put(key(7));
-        let serving = Arc::new(Serving::start().expect("a thread"));
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let (events, seen) = channel::bounded(64);
-        let uplink = Uplink::new(upload);
-        let seeder = Seeder::start(listener, keyring.clone(), serving.clone(), uplink.clone(), events);
-        let seeder = seeder.expect("a thread");
-        let (tell, told) = channel::unbounded();
-        let options = SwarmOptions { workers: default_workers(), patience, downlink: Downlink::new(download) };
-        let swarm = Swarm::start(options, keyring.clone(), user(number), tell).expect("threads");
-        Self {
-            folder: tempfile::tempdir().expect("a folder"),
-            client: ClientId([number; 16]),
-            keyring,
-            serving,
-            seeder: Some(seeder),
-            uplink,
-            _events: seen,
-            swarm,
-            told,
-        }
-    }
-
-    fn peer(&self, number: u8, subject: &Subject) -> Peer {
-        let addr = self.seeder.as_ref().expect("listens").addr();
-        Peer { client: self.client, user: user(number), addr, held: subject.content.layout.count() }
-    }
-
-    /// Serves a file on disk, of which it says to hold these pieces.
-    fn seed(&self, data: &[u8], subject: &Subject, have: Bitfield) -> Arc<Served> {
-        let path = self.folder.path().join("f.bin");
-        fs::write(&path, data).expect("room");
-        let files = subject.manifest.files();
-        let honest = files[0].len == data.len() as u64;
-        assert!(honest, "the source has the size of the share");
-        let stamps = Stamps::take(&path, files).expect("just written");
-        let source = Arc::new(Source::new(path, files, subject.content.layout, stamps));
-        let Content { layout, info_hash, .. } = subject.content;
-        self.serving.add(group(), info_hash, layout, source, have).expect("open")
-    }
-
-    fn destination(&self) -> PathBuf {
-        self.folder.path().canonicalize().expect("there").join("out.bin")
-    }
-
-    fn download(&self, id: u64, subject: &Subject) -> Arc<Download> {
-        let label = PartLabel {
-            info_hash: subject.content.info_hash,
-            group: subject.group_name.clone(),
-            name: subject.name.clone(),
-        };
-        let opened = Part::open(&self.destination(), subject.manifest.clone(), &label).expect("room");
-        let Opened::Part(part) = opened else { panic!("it is not finished") };
-        let part = Arc::new(part);
-        let verified = verify_existing(&part, &AtomicBool::new(false), &mut |_, _| {}).expect("not cancelled");
-        let Content { layout, info_hash, .. } = subject.content;
-        let served = self.serving.add(group(), info_hash, layout, part.clone(), verified.have.clone()).expect("open");
-        let download = Arc::new(Download::new(
-            id,
-            subject.clone(),
-            Ground { part, verified, served },
-            self.client,
-            id,
-            Instant::now(),
-        ));
-        self.swarm.add(download.clone());
-        download
-    }
-
-    /// What the engine tells next, but for first pieces.
-    fn hears(&self) -> SwarmEvent {
-        loop {
-            let event = self.told.recv_timeout(DEADLINE).expect("told in time");
-            if !matches!(event, SwarmEvent::FirstPiece(_)) {
-                return event;
-            }
-        }
-    }
-
-    fn expect_finished(&self, data: &[u8]) {
-        match self.hears() {
-            SwarmEvent::Finished(_, path) => assert!(fs::read(path).expect("there") == data, "the file is identical"),
-            SwarmEvent::Failed(_, why) => panic!("failed: {why}"),
-            SwarmEvent::FirstPiece(_) => unreachable!("passed over"),
-            SwarmEvent::StaleKey(_) => panic!("the keys are right"),
-        }
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.seeder = None;
-        self.serving.close();
-    }
-}
-
-fn user(number: u8) -> UserId {
-    UserId::parse(&format!("user{number}")).expect("a name")
-}
-
-fn all(subject: &Subject) -> Bitfield {
-    Bitfield::all(subject.content.layout)
-}
 
 #[test]
 fn a_file_of_any_length_arrives_identical() {
@@ -425,7 +233,7 @@ fn without_the_key_of_the_group_nobody_gets_a_byte_of_a_piece() {
     let served = seeder.seed(&data, &subject, all(&subject));
     let addr = seeder.peer(1, &subject).addr;
     let connect = || TcpStream::connect(addr).expect("the seeder listens");
-    let deadline = |stream: &TcpStream| stream.set_read_timeout(Some(DEADLINE)).expect("an option");
+    let deadline = |stream: &TcpStream| stream.set_read_timeout(Some(LONG)).expect("an option");
 
     // An id that the group does not have is refused in the clear.
     let mut stranger = connect();
@@ -490,21 +298,6 @@ fn what_comes_in_keeps_to_the_download_limit() {
     takes_the_time_of(rate, &Member::new(1), &leecher);
 }
 
-/// A connection of this user to the seeder, open on the content; else why not.
-fn open(seeder: &Member, subject: &Subject, number: u8) -> Result<(Receiver, Arc<Sender>), u16> {
-    let stream = TcpStream::connect(seeder.peer(1, subject).addr).expect("the seeder listens");
-    stream.set_read_timeout(Some(DEADLINE)).expect("an option");
-    let keys = handshake::peer_to_peer(&mut &stream, KeyId([7; 16]), &Secret([7; 32])).expect("a member");
-    let (mut receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, true).expect("a connection");
-    let ask = Ask::Open { info_hash: subject.content.info_hash, user: user(number) };
-    sender.send(1, &ask).expect("sent");
-    match receiver.recv(DEADLINE).expect("an answer").message().expect("one that is understood") {
-        Answer::Opened { .. } => Ok((receiver, sender)),
-        Answer::Refused { code, .. } => Err(code),
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn while_members_wait_for_a_limited_uplink_no_piece_goes_to_two_of_them_at_once() {
     let data = bytes(2 * PIECE_LEN as usize);
@@ -518,7 +311,7 @@ fn while_members_wait_for_a_limited_uplink_no_piece_goes_to_two_of_them_at_once(
     wait_until("the first one waits for the uplink", || other.is_contended());
     let (mut late, ask) = open(&seeder, &subject, 4).expect("there is a place");
     ask.send(2, &Ask::GetPiece { piece: 0 }).expect("sent");
-    let frame = late.recv(DEADLINE).expect("an answer");
+    let frame = late.recv(LONG).expect("an answer");
     let refused = matches!(frame.message(), Ok(Answer::Refused { code, .. }) if code == Code::OnItsWay as u16);
     assert!(refused && frame.request == 2);
     drop(way);
@@ -556,13 +349,14 @@ fn a_member_gets_many_connections_but_leaves_places_for_others() {
 fn who_finds_no_place_reads_why() {
     let seeder = Member::new(1);
     let data = bytes(10);
-    let addr = seeder.peer(1, &subject_of(&data)).addr;
-    let connect = || TcpStream::connect(addr).expect("the seeder listens");
-    // These say nothing and are waited for.
-    let _taken: Vec<_> = (0..CONNECTIONS_MAX).map(|_| connect()).collect();
+    let subject = subject_of(&data);
+    seeder.seed(&data, &subject, all(&subject));
+    let taken = (0..CONNECTIONS_MAX as u8).map(|number| open(&seeder, &subject, number).expect("there is a place"));
+    let _taken: Vec<_> = taken.collect();
+    let addr = seeder.peer(1, &subject).addr;
     for _ in 0..100 {
-        let mut late = connect();
-        late.set_read_timeout(Some(DEADLINE)).expect("an option");
+        let mut late = TcpStream::connect(addr).expect("the seeder listens");
+        late.set_read_timeout(Some(LONG)).expect("an option");
         let refused = handshake::peer_to_peer(&mut late, KeyId([7; 16]), &Secret([7; 32]));
         assert!(matches!(refused, Err(HandshakeError::Refused(Some(Code::Busy)))), "{refused:?}");
     }

@@ -8,6 +8,7 @@ pub mod member;
 pub mod program;
 pub mod relay;
 pub mod sitting;
+pub mod swarm;
 
 use groupshare::model::digest::{Fingerprint, Sha1Digest};
 use groupshare::model::id::{ClientId, CommandId, GroupRef, OpOrder, Origin, ShareRef};

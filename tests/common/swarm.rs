@@ -1,0 +1,223 @@
+//! Members without tracker and prompt: seeders and leechers in one process, over real sockets.
+
+use super::LONG;
+use crossbeam_channel as channel;
+use groupshare::client::download::{Download, Ground, Subject};
+use groupshare::client::file_stamp::Stamps;
+use groupshare::client::keyring::Keyring;
+use groupshare::client::limit::Limit;
+use groupshare::client::limit_downlink::Downlink;
+use groupshare::client::limit_uplink::Uplink;
+use groupshare::client::part::{Opened, Part, PartLabel};
+use groupshare::client::seeding::{Seeder, SeederEvent};
+use groupshare::client::serving::{Served, Serving};
+use groupshare::client::source::Source;
+use groupshare::client::swarm::{Swarm, SwarmEvent, SwarmOptions, default_workers};
+use groupshare::client::verify::verify_existing;
+use groupshare::model::bitfield::Bitfield;
+use groupshare::model::digest::{KeyId, Sha1Digest};
+use groupshare::model::id::{ClientId, GroupRef, OpId, Origin, ShareRef};
+use groupshare::model::manifest::{Content, FileEntry, Manifest};
+use groupshare::model::name::{FileName, GroupId, UserId};
+use groupshare::model::path::RelPath;
+use groupshare::model::piece::PIECE_LEN;
+use groupshare::wire::client_tracker::{GroupKey, Peer};
+use groupshare::wire::conn::{self, Receiver, Sender};
+use groupshare::wire::frame::FRAME_LEN_MAX;
+use groupshare::wire::handshake::{self, Secret};
+use groupshare::wire::manifest;
+use groupshare::wire::peer::{Answer, Ask};
+use sha1::{Digest, Sha1};
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// The name of the group of all members, too long to come up in random bytes.
+pub const GROUP: &str = "laboratory";
+
+fn op(seq: u64) -> OpId {
+    OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq }
+}
+
+pub fn group() -> GroupRef {
+    GroupRef(op(1))
+}
+
+pub fn key(secret: u8) -> GroupKey {
+    let name = GroupId::parse(GROUP).expect("a name");
+    GroupKey { group: group(), name, id: KeyId([secret; 16]), key: Secret([secret; 32]) }
+}
+
+/// Bytes that look random, differ from piece to piece, and are the same in every run.
+pub fn bytes(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut out = Vec::with_capacity(len + 8);
+    while out.len() < len {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        out.extend_from_slice(&(state ^ (state >> 29)).to_le_bytes());
+    }
+    out.truncate(len);
+    out
+}
+
+pub fn subject_of(data: &[u8]) -> Subject {
+    let files = vec![FileEntry { path: RelPath::parse("f.bin").expect("a path"), len: data.len() as u64 }];
+    let pieces = data.chunks(PIECE_LEN as usize).map(|piece| Sha1Digest(Sha1::digest(piece).into())).collect();
+    let manifest = Manifest::new(files, pieces).expect("one file");
+    let (_, info_hash) = manifest::encode(&manifest).expect("short");
+    let sha1 = Sha1Digest(Sha1::digest(data).into());
+    Subject {
+        group: group(),
+        group_name: GroupId::parse(GROUP).expect("a name"),
+        share: ShareRef(op(2)),
+        name: FileName::parse("f.bin").expect("a name"),
+        content: Content { layout: manifest.layout(), sha1, info_hash, file_count: 1 },
+        manifest: Arc::new(manifest),
+    }
+}
+
+/// A client without prompt and tracker.
+pub struct Member {
+    pub folder: tempfile::TempDir,
+    pub client: ClientId,
+    pub keyring: Arc<Keyring>,
+    pub serving: Arc<Serving>,
+    pub seeder: Option<Seeder>,
+    pub uplink: Arc<Uplink>,
+    _events: channel::Receiver<SeederEvent>,
+    pub swarm: Swarm,
+    told: channel::Receiver<SwarmEvent>,
+}
+
+impl Member {
+    pub fn new(number: u8) -> Self {
+        Self::with_patience(number, None)
+    }
+
+    pub fn with_patience(number: u8, patience: Option<Duration>) -> Self {
+        Self::with_limits(number, patience, Limit::NONE, Limit::NONE)
+    }
+
+    pub fn with_limits(number: u8, patience: Option<Duration>, upload: Limit, download: Limit) -> Self {
+        let keyring = Arc::new(Keyring::default());
+        keyring.put(key(7));
+        let serving = Arc::new(Serving::start().expect("a thread"));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (events, seen) = channel::bounded(64);
+        let uplink = Uplink::new(upload);
+        let seeder = Seeder::start(listener, keyring.clone(), serving.clone(), uplink.clone(), events);
+        let seeder = seeder.expect("a thread");
+        let (tell, told) = channel::unbounded();
+        let options = SwarmOptions { workers: default_workers(), patience, downlink: Downlink::new(download) };
+        let swarm = Swarm::start(options, keyring.clone(), user(number), tell).expect("threads");
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            client: ClientId([number; 16]),
+            keyring,
+            serving,
+            seeder: Some(seeder),
+            uplink,
+            _events: seen,
+            swarm,
+            told,
+        }
+    }
+
+    pub fn peer(&self, number: u8, subject: &Subject) -> Peer {
+        let addr = self.seeder.as_ref().expect("listens").addr();
+        Peer { client: self.client, user: user(number), addr, held: subject.content.layout.count() }
+    }
+
+    /// Serves a file on disk, of which it says to hold these pieces.
+    pub fn seed(&self, data: &[u8], subject: &Subject, have: Bitfield) -> Arc<Served> {
+        let path = self.folder.path().join("f.bin");
+        fs::write(&path, data).expect("room");
+        let files = subject.manifest.files();
+        let honest = files[0].len == data.len() as u64;
+        assert!(honest, "the source has the size of the share");
+        let stamps = Stamps::take(&path, files).expect("just written");
+        let source = Arc::new(Source::new(path, files, subject.content.layout, stamps));
+        let Content { layout, info_hash, .. } = subject.content;
+        self.serving.add(group(), info_hash, layout, source, have).expect("open")
+    }
+
+    pub fn destination(&self) -> PathBuf {
+        self.folder.path().canonicalize().expect("there").join("out.bin")
+    }
+
+    pub fn download(&self, id: u64, subject: &Subject) -> Arc<Download> {
+        let label = PartLabel {
+            info_hash: subject.content.info_hash,
+            group: subject.group_name.clone(),
+            name: subject.name.clone(),
+        };
+        let opened = Part::open(&self.destination(), subject.manifest.clone(), &label).expect("room");
+        let Opened::Part(part) = opened else { panic!("it is not finished") };
+        let part = Arc::new(part);
+        let verified = verify_existing(&part, &AtomicBool::new(false), &mut |_, _| {}).expect("not cancelled");
+        let Content { layout, info_hash, .. } = subject.content;
+        let served = self.serving.add(group(), info_hash, layout, part.clone(), verified.have.clone()).expect("open");
+        let download = Arc::new(Download::new(
+            id,
+            subject.clone(),
+            Ground { part, verified, served },
+            self.client,
+            id,
+            Instant::now(),
+        ));
+        self.swarm.add(download.clone());
+        download
+    }
+
+    /// What the engine tells next, but for first pieces.
+    pub fn hears(&self) -> SwarmEvent {
+        loop {
+            let event = self.told.recv_timeout(LONG).expect("told in time");
+            if !matches!(event, SwarmEvent::FirstPiece(_)) {
+                return event;
+            }
+        }
+    }
+
+    pub fn expect_finished(&self, data: &[u8]) {
+        match self.hears() {
+            SwarmEvent::Finished(_, path) => assert!(fs::read(path).expect("there") == data, "the file is identical"),
+            SwarmEvent::Failed(_, why) => panic!("failed: {why}"),
+            SwarmEvent::FirstPiece(_) => unreachable!("passed over"),
+            SwarmEvent::StaleKey(_) => panic!("the keys are right"),
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.seeder = None;
+        self.serving.close();
+    }
+}
+
+pub fn user(number: u8) -> UserId {
+    UserId::parse(&format!("user{number}")).expect("a name")
+}
+
+pub fn all(subject: &Subject) -> Bitfield {
+    Bitfield::all(subject.content.layout)
+}
+
+/// A connection of this user to the seeder, open on the content; else why not.
+pub fn open(seeder: &Member, subject: &Subject, number: u8) -> Result<(Receiver, Arc<Sender>), u16> {
+    let stream = TcpStream::connect(seeder.peer(1, subject).addr).expect("the seeder listens");
+    stream.set_read_timeout(Some(LONG)).expect("an option");
+    let keys = handshake::peer_to_peer(&mut &stream, KeyId([7; 16]), &Secret([7; 32])).expect("a member");
+    let (mut receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, true).expect("a connection");
+    let ask = Ask::Open { info_hash: subject.content.info_hash, user: user(number) };
+    sender.send(1, &ask).expect("sent");
+    match receiver.recv(LONG).expect("an answer").message().expect("one that is understood") {
+        Answer::Opened { .. } => Ok((receiver, sender)),
+        Answer::Refused { code, .. } => Err(code),
+        other => panic!("{other:?}"),
+    }
+}
