@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 /// Most connections of one download.
 const CONNECTIONS_MAX: usize = 64;
+/// Most peers that are remembered; the tracker names half as many at once, and names them again.
+const KNOWN_MAX: usize = 1024;
 /// Pause before a peer that is not to blame is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 /// Longest pause before a peer that failed is tried again; it doubles from [`RETRY`].
@@ -57,6 +59,7 @@ impl Candidates {
                     candidate.peer = peer;
                 }
                 None => {
+                    self.make_room();
                     let candidate = Candidate {
                         lanes: 0,
                         not_before: self.useful_at,
@@ -71,6 +74,16 @@ impl Candidates {
         }
     }
 
+    /// Forgets the least promising peer if there are as many as may be known.
+    fn make_room(&mut self) {
+        if self.known.len() < KNOWN_MAX {
+            return;
+        }
+        let idle = self.known.iter().filter(|(_, candidate)| candidate.lanes == 0);
+        let least = idle.max_by_key(|(_, candidate)| (candidate.lied, candidate.failures)).map(|(&client, _)| client);
+        least.and_then(|client| self.known.remove(&client));
+    }
+
     /// Whom to connect to now; counts as being connected to from here on.
     pub fn due(&mut self, now: Instant) -> Vec<Peer> {
         let mut open: usize = self.known.values().map(|candidate| candidate.lanes).sum();
@@ -80,13 +93,17 @@ impl Candidates {
         // One connection to everybody comes before a second one to anybody. By the time at which a slow peer has brought a
         // piece on the first, other members are known, and no second one is needed.
         for lanes in 0..lanes_each {
-            for candidate in self.known.values_mut() {
-                let may = !candidate.lied && candidate.lanes == lanes && candidate.not_before <= now;
-                if may && open < CONNECTIONS_MAX && (lanes == 0 || candidate.delivered && candidate.failures == 0) {
-                    candidate.lanes += 1;
-                    open += 1;
-                    due.push(candidate.peer.clone());
-                }
+            let may = |candidate: &&mut Candidate| {
+                let again = lanes == 0 || candidate.delivered && candidate.failures == 0;
+                again && !candidate.lied && candidate.lanes == lanes && candidate.not_before <= now
+            };
+            let mut may: Vec<_> = self.known.values_mut().filter(may).collect();
+            // Whoever failed before waits for those who did not: however many never answer, all are tried.
+            may.sort_by_key(|candidate| candidate.failures);
+            for candidate in may.into_iter().take(CONNECTIONS_MAX.saturating_sub(open)) {
+                candidate.lanes += 1;
+                open += 1;
+                due.push(candidate.peer.clone());
             }
         }
         due
@@ -122,6 +139,11 @@ impl Candidates {
             candidate.lied = true;
             candidate.lanes = 0;
         }
+    }
+
+    /// Whether the peer has sent what no honest peer sends.
+    pub fn has_lied(&self, client: ClientId) -> bool {
+        self.known.get(&client).is_some_and(|candidate| candidate.lied)
     }
 
     /// Nobody has to wait any longer for the next try.
@@ -181,6 +203,45 @@ mod tests {
         let mut many = Candidates::new(now, WANTED, None);
         many.learn((1..=9).map(peer).collect());
         assert_eq!(clients(&many.due(now)), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    }
+
+    fn numbered(number: u32) -> Peer {
+        let mut client = [0; 16];
+        client[..4].copy_from_slice(&number.to_be_bytes());
+        Peer { client: ClientId(client), ..peer(1) }
+    }
+
+    #[test]
+    fn however_many_never_answer_everybody_is_tried_before_anybody_is_tried_again() {
+        let mut now = Instant::now();
+        let mut candidates = Candidates::new(now, WANTED, None);
+        let count = 4 * CONNECTIONS_MAX;
+        candidates.learn((0..count as u32).map(numbered).collect());
+        let mut tried = std::collections::HashSet::new();
+        for _ in 0..4 {
+            let due = candidates.due(now);
+            now += 20 * RETRY;
+            for peer in due {
+                assert!(tried.insert(peer.client), "nobody twice");
+                candidates.lost(peer.client, now, true);
+            }
+            // By then they could be tried again.
+            now += 2 * RETRY;
+        }
+        assert_eq!(tried.len(), count);
+    }
+
+    #[test]
+    fn no_more_peers_are_remembered_than_there_may_be_and_liars_and_the_silent_are_forgotten_first() {
+        let now = Instant::now();
+        let mut candidates = Candidates::new(now, WANTED, None);
+        candidates.learn((0..KNOWN_MAX as u32).map(numbered).collect());
+        candidates.lied(numbered(5).client, &user(), "a piece");
+        candidates.lost(numbered(6).client, now, true);
+        candidates.learn(vec![numbered(10_000), numbered(10_001)]);
+        assert_eq!(candidates.known.len(), KNOWN_MAX);
+        let knows = |number| candidates.known.contains_key(&numbered(number).client);
+        assert!(!knows(5) && !knows(6) && knows(10_000) && knows(10_001) && knows(7));
     }
 
     #[test]

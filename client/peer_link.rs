@@ -10,6 +10,7 @@ use crate::model::digest::KeyId;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
 use crate::model::piece::{Layout, PieceIndex};
+use crate::wire::channel::ChannelError;
 use crate::wire::client_tracker::Peer;
 use crate::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver, RecvError, Sender, Timed};
 use crate::wire::error::Code;
@@ -31,6 +32,10 @@ const _: () = assert!(DEPTH_MAX <= REQUESTS_MAX);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// How long a worker waits for more before it gives the connection back.
 const LINGER: Duration = Duration::from_millis(4);
+
+/// After so many pieces in a row that are on their way to others the peer is asked for more at the next look at the time:
+/// one that says so of every piece would be asked for all of them over and over.
+const PUT_OFF_MAX: u32 = 16;
 
 /// Why a connection did not come about.
 #[derive(Debug)]
@@ -80,6 +85,8 @@ pub struct PeerLink {
     /// How many may be asked for at a time now.
     depth: usize,
     last_request: u32,
+    /// How often in a row it has put us off.
+    put_off: u32,
     keep_alive: Option<u32>,
     pulse: Pulse,
     /// The limit lets it take nothing before.
@@ -109,6 +116,7 @@ impl PeerLink {
             asked: VecDeque::with_capacity(DEPTH_MAX),
             depth: 1,
             last_request: 1,
+            put_off: 0,
             keep_alive: None,
             pulse: Pulse::new(Instant::now()),
             not_before: None,
@@ -152,7 +160,7 @@ impl PeerLink {
 
     /// Asks for pieces up to the depth. An error means that the connection is lost.
     pub fn ask(&mut self) -> Result<(), DropReason> {
-        while !self.pulse.is_late() && self.asked.len() < self.depth {
+        while !self.pulse.is_late() && self.put_off < PUT_OFF_MAX && self.asked.len() < self.depth {
             let Some(piece) = self.download.pick(self.lane) else {
                 return Ok(());
             };
@@ -240,6 +248,7 @@ impl PeerLink {
             return Some(lied("a piece that was not asked for"));
         };
         self.pulse.deliver(Instant::now());
+        self.put_off = 0;
         let first = self.depth == 1;
         self.depth = DEPTH_MAX.min(self.depth + 1);
         // The next question goes out first, so that the peer works while this piece is verified.
@@ -265,6 +274,7 @@ impl PeerLink {
             return Some(lied("a refusal of what was not asked for"));
         };
         self.pulse.deliver(Instant::now());
+        self.put_off += 1;
         self.download.put_off(self.lane, piece);
         self.ask().err().map(Step::Drops)
     }
@@ -281,6 +291,7 @@ impl PeerLink {
 
     /// Looks at the time: gives pieces back that do not come, says that it is there, finds that the peer is gone.
     pub fn check_time(&mut self, now: Instant) -> Result<(), DropReason> {
+        self.put_off = 0;
         if self.not_before.is_some() {
             // What it sends waits for us.
             self.pulse.restart(now);
@@ -370,6 +381,9 @@ fn opened(receiver: &mut Receiver, layout: Layout) -> Result<Bitfield, DialError
 fn recv_failed(error: RecvError) -> DropReason {
     match error {
         RecvError::Decode(error) => DropReason::Lied(error.to_string()),
+        RecvError::Channel(error @ (ChannelError::FrameTooLong { .. } | ChannelError::Framing)) => {
+            DropReason::Lied(error.to_string())
+        }
         other => DropReason::Lost(other.to_string()),
     }
 }

@@ -13,21 +13,28 @@ use crate::wire::channel::refusal_in_clear;
 use crate::wire::codec::{Blob, Tail};
 use crate::wire::conn::{self, HANDSHAKE_DEADLINE, IDLE_DEADLINE, Receiver, Sender, Timed};
 use crate::wire::error::{Code, Refusal};
-use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, HEADER_LEN};
+use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, HEADER_LEN, UNASKED};
 use crate::wire::handshake;
 use crate::wire::peer::{Answer, Ask};
 use crossbeam_channel as channel;
 use parking_lot::Mutex;
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Most connections that are served at once; one more is told to come back later.
+/// Most members' connections that are served at once; one more is told to come back later.
 pub const CONNECTIONS_MAX: usize = 128;
+/// Connections, besides, that have not proved yet to be a member's. When there is one more, the oldest of the address
+/// that has most of them is told to come back later: a member proves it within moments, and who holds places gets in
+/// nobody's way.
+const EARLY_MAX: usize = 32;
+/// Most threads of connections. Those that were told to come back later take a moment to end.
+const THREADS_MAX: usize = CONNECTIONS_MAX + 2 * EARLY_MAX;
 /// A member may have this part of the free places, and one connection in any case while there is a place. Who comes
 /// first so keeps nobody out, and fewer connections each are left as more members come.
 const MEMBER_PART: usize = 8;
@@ -68,9 +75,22 @@ struct Shared {
     leaving: Mutex<VecDeque<(Instant, Arc<TcpStream>)>>,
 }
 
+/// What is known of whoever has connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Nothing yet. A handshake alone may be a replay.
+    Early,
+    /// Nothing, and another one has the place now.
+    GivenUp,
+    /// A message was made with the key of a group.
+    Member,
+}
+
 struct Connection {
     /// For ending the connection at any stage.
     stream: Arc<TcpStream>,
+    ip: IpAddr,
+    standing: Standing,
     group: Option<GroupRef>,
     /// Who asks, once that was said.
     user: Option<UserId>,
@@ -161,7 +181,7 @@ fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
             return;
         }
         match accepted {
-            Ok((stream, _)) => take_in(shared, stream),
+            Ok((stream, from)) => take_in(shared, stream, from.ip().to_canonical()),
             // Out of descriptors, most likely: those who ask now are refused by the kernel once the backlog is full.
             // The pause keeps the thread from spinning until a connection ends.
             Err(_) => std::thread::park_timeout(Duration::from_millis(100)),
@@ -170,19 +190,20 @@ fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
 }
 
 /// Gives a connection its thread, or says why not.
-fn take_in(shared: &Arc<Shared>, stream: TcpStream) {
+fn take_in(shared: &Arc<Shared>, stream: TcpStream, ip: IpAddr) {
     let stream = Arc::new(stream);
     let id = shared.last_connection.fetch_add(1, Ordering::Relaxed);
     let mut connections = shared.connections.lock();
-    if connections.len() >= CONNECTIONS_MAX {
+    if count(&connections, Standing::Member) >= CONNECTIONS_MAX || connections.len() >= THREADS_MAX {
         drop(connections);
-        // The refusal fits into the empty socket buffer, so this does not wait.
-        let _ = (&*stream).write_all(&refusal_in_clear(Code::Busy));
-        let _ = stream.shutdown(Shutdown::Write);
-        shared.see_off(stream);
+        shared.turn_away(stream);
         return;
     }
-    connections.insert(id, Connection { stream: stream.clone(), group: None, user: None, thread: None });
+    if count(&connections, Standing::Early) >= EARLY_MAX {
+        give_one_up(&mut connections);
+    }
+    let standing = Standing::Early;
+    connections.insert(id, Connection { stream: stream.clone(), ip, standing, group: None, user: None, thread: None });
     let thread = std::thread::Builder::new().name(format!("seed-{id}")).stack_size(STACK_LEN).spawn({
         let shared = shared.clone();
         move || {
@@ -202,6 +223,28 @@ fn take_in(shared: &Arc<Shared>, stream: TcpStream) {
     }
 }
 
+fn count(connections: &HashMap<u64, Connection>, standing: Standing) -> usize {
+    connections.values().filter(|connection| connection.standing == standing).count()
+}
+
+/// Gives up the oldest connection that has proved nothing, of the address that has most of them. Its thread tells so.
+fn give_one_up(connections: &mut HashMap<u64, Connection>) {
+    let mut per_address: HashMap<IpAddr, (usize, Reverse<u64>)> = HashMap::new();
+    for (&id, connection) in connections.iter().filter(|(_, connection)| connection.standing == Standing::Early) {
+        let (count, oldest) = per_address.entry(connection.ip).or_insert((0, Reverse(id)));
+        *count += 1;
+        *oldest = (*oldest).max(Reverse(id));
+    }
+    let Some((_, Reverse(id))) = per_address.into_values().max() else {
+        return;
+    };
+    if let Some(connection) = connections.get_mut(&id) {
+        connection.standing = Standing::GivenUp;
+        // Wakes the thread, which finds that nothing more comes in. Fails only if the connection is gone already.
+        let _ = connection.stream.shutdown(Shutdown::Read);
+    }
+}
+
 /// One connection from its handshake to its end.
 fn serve(shared: &Shared, id: u64, stream: Arc<TcpStream>) {
     let mut group = None;
@@ -217,6 +260,9 @@ fn serve(shared: &Shared, id: u64, stream: Arc<TcpStream>) {
         })
     });
     let (Ok((keys, key_id)), Some(group)) = (handshake, group) else {
+        if shared.is_given_up(id) {
+            shared.turn_away(stream);
+        }
         return;
     };
     if let Some(connection) = shared.connections.lock().get_mut(&id) {
@@ -240,6 +286,19 @@ fn serve(shared: &Shared, id: u64, stream: Arc<TcpStream>) {
 }
 
 impl Shared {
+    /// Tells somebody in the clear to come back later.
+    fn turn_away(&self, stream: Arc<TcpStream>) {
+        // Nothing was said before, so the refusal fits into the empty socket buffer and this does not wait.
+        let _ = (&*stream).write_all(&refusal_in_clear(Code::Busy));
+        let _ = stream.shutdown(Shutdown::Write);
+        self.see_off(stream);
+    }
+
+    fn is_given_up(&self, id: u64) -> bool {
+        let connections = self.connections.lock();
+        connections.get(&id).is_some_and(|connection| connection.standing == Standing::GivenUp)
+    }
+
     /// Leaves a half closed socket open for a moment: if it were closed with bytes unread in it, what was said last would
     /// be lost.
     fn see_off(&self, stream: Arc<TcpStream>) {
@@ -256,11 +315,15 @@ impl Shared {
     fn admit(&self, id: u64, user: &UserId) -> bool {
         let mut connections = self.connections.lock();
         let theirs = connections.values().filter(|other| other.user.as_ref() == Some(user)).count();
-        let admitted = theirs <= CONNECTIONS_MAX.saturating_sub(connections.len()) / MEMBER_PART;
-        if let Some(connection) = connections.get_mut(&id).filter(|_| admitted) {
-            connection.user = Some(user.clone());
-        }
-        admitted
+        let free = CONNECTIONS_MAX.saturating_sub(count(&connections, Standing::Member));
+        let admitted = free > 0 && theirs <= (free - 1) / MEMBER_PART;
+        let connection = connections.get_mut(&id).filter(|connection| connection.standing == Standing::Early);
+        let Some(connection) = connection.filter(|_| admitted) else {
+            return false;
+        };
+        connection.standing = Standing::Member;
+        connection.user = Some(user.clone());
+        true
     }
 }
 
@@ -272,7 +335,12 @@ fn open(
     receiver: &mut Receiver,
     sender: &Arc<Sender>,
 ) -> Option<(Arc<Served>, UserId)> {
-    let frame = receiver.recv(HANDSHAKE_DEADLINE).ok()?;
+    let Ok(frame) = receiver.recv(HANDSHAKE_DEADLINE) else {
+        if shared.is_given_up(id) {
+            let _ = sender.send(UNASKED, &Answer::refused(&Code::Busy.into()));
+        }
+        return None;
+    };
     let request = frame.request;
     let Ok(Ask::Open { info_hash, user }) = frame.message() else {
         let _ = sender.send(request, &Answer::refused(&Code::Malformed.into()));

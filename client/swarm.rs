@@ -89,10 +89,10 @@ impl Swarm {
         // Unbounded, but what is in it is bounded by connections and by the calls of the user.
         let (events, inbox) = channel::unbounded();
         let post = Post { events, waker: Arc::new(Waker::new()?) };
-        let dialer = Dialer::start(keyring.clone(), me, {
+        let dialer = Dialer::new(keyring.clone(), me, {
             let post = post.clone();
             move |download, client, result| post.send(Event::Dialed(download, client, result))
-        })?;
+        });
         let engine = Engine {
             options,
             pool,
@@ -257,7 +257,7 @@ impl Engine {
         match result {
             Ok(link) => {
                 entry.candidates.connected(client);
-                if entry.is_over() {
+                if entry.is_over() || entry.candidates.has_lied(client) {
                     entry.candidates.lost(client, now, false);
                     return;
                 }
@@ -298,11 +298,12 @@ impl Engine {
             return;
         };
         entry.busy -= 1;
-        if entry.is_over() {
+        if entry.is_over() || entry.candidates.has_lied(link.client()) {
             entry.candidates.lost(link.client(), Instant::now(), false);
             return;
         }
-        if link.has_delivered() && entry.candidates.delivered(link.client()) {
+        let lied = matches!(step, Step::Drops(DropReason::Lied(_)));
+        if !lied && link.has_delivered() && entry.candidates.delivered(link.client()) {
             Self::dial(&self.dialer, id, entry, Instant::now());
             let _ = self.told.send(SwarmEvent::FirstPiece(id));
         }

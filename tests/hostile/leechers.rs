@@ -1,0 +1,183 @@
+//! What a seeder, and those it serves, notice of members and others who lie while they download.
+
+use super::ordeal::Ordeal;
+use crate::common::relay::Relay;
+use crate::common::swarm::{Member, all, group, key, open};
+use crate::common::{LONG, wait_until};
+use groupshare::client::serving::Served;
+use groupshare::model::bitfield::Bitfield;
+use groupshare::model::digest::KeyId;
+use groupshare::wire::conn::{self, Receiver, RecvError};
+use groupshare::wire::error::Code;
+use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
+use groupshare::wire::handshake::{self, HandshakeError};
+use groupshare::wire::peer::{Answer, Ask, REQUESTS_MAX};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+/// A seeder of everything there is.
+pub fn seeder(ordeal: &Ordeal) -> (Member, Arc<Served>) {
+    let seeder = Member::new(1);
+    let served = seeder.seed(&ordeal.data, &ordeal.subject, all(&ordeal.subject));
+    (seeder, served)
+}
+
+pub fn addr(seeder: &Member, ordeal: &Ordeal) -> SocketAddr {
+    seeder.peer(1, &ordeal.subject).addr
+}
+
+/// Somebody honest gets the file from the seeder.
+pub fn still_serves(seeder: &Member, ordeal: &Ordeal) {
+    let leecher = Member::new(200);
+    leecher.download(1, &ordeal.subject);
+    leecher.swarm.peers(1, vec![seeder.peer(1, &ordeal.subject)]);
+    leecher.expect_finished(&ordeal.data);
+}
+
+/// The next answer to a question.
+fn answer(receiver: &mut Receiver) -> (u32, Result<Vec<u8>, Code>) {
+    loop {
+        let frame = receiver.recv(LONG).expect("an answer");
+        if frame.request == UNASKED {
+            continue;
+        }
+        let answer = match frame.message().expect("one that is understood") {
+            Answer::Piece { .. } => Ok(frame.body.to_vec()),
+            Answer::Refused { code, .. } => Err(Code::from_number(code).expect("a known reason")),
+            other => panic!("{other:?}"),
+        };
+        return (frame.request, answer);
+    }
+}
+
+#[test]
+fn who_asks_for_everything_at_once_waits_alone_and_the_others_get_the_file() {
+    let ordeal = Ordeal::new();
+    let (seeder, _) = seeder(&ordeal);
+    // Far more than a leecher may have on its way, and nothing is read.
+    let asked = 40 * REQUESTS_MAX as u32;
+    let mut greedy: Vec<_> = (2..6)
+        .map(|number| {
+            let (receiver, sender) = open(&seeder, &ordeal.subject, number).expect("there is a place");
+            for number in 0..asked {
+                sender.send(2 + number, &Ask::GetPiece { piece: number % 9 }).expect("sent");
+            }
+            (receiver, sender)
+        })
+        .collect();
+    still_serves(&seeder, &ordeal);
+    // Whoever reads after all gets what was asked for, in order.
+    let (receiver, _) = &mut greedy[0];
+    for number in 0..30 {
+        assert!(answer(receiver) == (2 + number, Ok(ordeal.piece(number % 9))), "{number}");
+    }
+}
+
+#[test]
+fn pieces_that_are_not_there_are_refused_and_the_others_are_given() {
+    let ordeal = Ordeal::new();
+    let seeder = Member::new(1);
+    let mut some = Bitfield::none(ordeal.subject.content.layout);
+    some.insert(ordeal.subject.content.layout.index(3).expect("there"));
+    let served = seeder.seed(&ordeal.data, &ordeal.subject, some);
+    let (mut receiver, sender) = open(&seeder, &ordeal.subject, 2).expect("there is a place");
+    for (piece, request) in [0, 2, 4, 8, 9, 10, 1 << 31, u32::MAX].into_iter().zip(2..) {
+        sender.send(request, &Ask::GetPiece { piece }).expect("sent");
+        assert_eq!(answer(&mut receiver), (request, Err(Code::NoSuchPiece)), "{piece}");
+    }
+    assert_eq!(served.given(), 0);
+    sender.send(99, &Ask::GetPiece { piece: 3 }).expect("sent");
+    assert!(answer(&mut receiver) == (99, Ok(ordeal.piece(3))));
+}
+
+#[test]
+fn messages_that_are_none_end_the_connection_of_who_sends_them_and_no_other() {
+    let ordeal = Ordeal::new();
+    let (seeder, served) = seeder(&ordeal);
+    let bodies: [(u8, &[u8]); 7] = [
+        (0, b""),
+        (1, &[0; 32]),
+        (2, &[0, 0, 0]),
+        (2, &[0, 0, 0, 0, 0]),
+        (3, b"and more"),
+        (64, &[0xff; 4]),
+        (99, &[]),
+    ];
+    for (kind, body) in bodies {
+        let (mut receiver, sender) = open(&seeder, &ordeal.subject, 2).expect("there is a place");
+        sender.send_frame(&super::liar::raw_frame(2, kind, body)).expect("sent");
+        assert_eq!(answer(&mut receiver), (2, Err(Code::Malformed)), "{kind}");
+        assert!(matches!(receiver.recv(LONG), Err(RecvError::Closed | RecvError::Cut | RecvError::Io(_))));
+    }
+    // A frame that is longer than any question.
+    let (mut receiver, sender) = open(&seeder, &ordeal.subject, 2).expect("there is a place");
+    let _ = sender.send_frame(&super::liar::raw_frame(2, 2, &vec![0; 2 * FRAME_LEN_MAX]));
+    assert!(matches!(receiver.recv(LONG), Err(RecvError::Closed | RecvError::Cut | RecvError::Io(_))));
+    assert_eq!(served.given(), 0);
+    still_serves(&seeder, &ordeal);
+}
+
+#[test]
+fn who_repeats_all_that_a_member_has_sent_gets_nothing() {
+    let ordeal = Ordeal::new();
+    let (seeder, served) = seeder(&ordeal);
+    let relay = Relay::to(addr(&seeder, &ordeal));
+    let mut peer = seeder.peer(1, &ordeal.subject);
+    peer.addr = relay.addr;
+    let member = Member::new(2);
+    member.download(1, &ordeal.subject);
+    member.swarm.peers(1, vec![peer]);
+    member.expect_finished(&ordeal.data);
+    drop(member);
+    wait_until("all is recorded", || served.given() >= ordeal.data.len() as u64);
+    let given = served.given();
+    for conversation in relay.said() {
+        assert!(conversation.len() > 100, "a handshake and a question at least");
+        let mut replayer = TcpStream::connect(addr(&seeder, &ordeal)).expect("the seeder listens");
+        replayer.set_read_timeout(Some(LONG)).expect("an option");
+        replayer.write_all(&conversation).expect("sent");
+        let mut answer = Vec::new();
+        // The seeder ends a connection on which there is something that it does not understand.
+        let _ = replayer.read_to_end(&mut answer);
+        assert!(answer.len() <= 2 + 48, "no more than its part of a handshake: {}", answer.len());
+    }
+    assert_eq!(served.given(), given);
+    still_serves(&seeder, &ordeal);
+}
+
+#[test]
+fn who_was_removed_loses_the_open_connection_and_finds_the_old_key_worthless() {
+    let ordeal = Ordeal::new();
+    let (seeder, served) = seeder(&ordeal);
+    let (mut receiver, sender) = open(&seeder, &ordeal.subject, 2).expect("still a member");
+    // What a client does when the tracker tells it the new key.
+    seeder.keyring.put(key(8));
+    seeder.seeder.as_ref().expect("it listens").drop_group(group());
+    let _ = sender.send(2, &Ask::GetPiece { piece: 0 });
+    assert!(matches!(receiver.recv(LONG), Err(RecvError::Closed | RecvError::Cut | RecvError::Io(_))));
+    let stream = TcpStream::connect(addr(&seeder, &ordeal)).expect("the seeder listens");
+    stream.set_read_timeout(Some(LONG)).expect("an option");
+    let refused = handshake::peer_to_peer(&mut &stream, KeyId([7; 16]), &key(7).key);
+    assert!(matches!(refused, Err(HandshakeError::Refused(Some(Code::UnknownKey)))), "{refused:?}");
+    assert_eq!(served.given(), 0);
+    // Who is still a member goes on under the new key.
+    let leecher = Member::new(200);
+    leecher.keyring.put(key(8));
+    leecher.download(1, &ordeal.subject);
+    leecher.swarm.peers(1, vec![seeder.peer(1, &ordeal.subject)]);
+    leecher.expect_finished(&ordeal.data);
+}
+
+#[test]
+fn a_former_member_who_seeds_under_the_old_key_is_not_believed() {
+    let ordeal = Ordeal::new();
+    let liar = super::liar::Liar::before_the_handshake(1, |stream, told| {
+        let accepted = handshake::peer_accepts(&mut &stream, |_| Some(key(6).key));
+        told.lied();
+        if let Ok((keys, _)) = accepted {
+            let _ = conn::split(stream, keys, FRAME_LEN_MAX, true).map(|(mut receiver, _)| receiver.recv(LONG).is_ok());
+        }
+    });
+    ordeal.is_survived(&[liar]);
+}

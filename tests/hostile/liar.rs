@@ -1,0 +1,147 @@
+//! A seeder that lies: takes connections as every other one does, and then does with each what a test says.
+
+use crate::common::swarm::{key, user};
+use crossbeam_channel as channel;
+use groupshare::model::id::ClientId;
+use groupshare::wire::client_tracker::Peer;
+use groupshare::wire::codec::{Blob, Tail};
+use groupshare::wire::conn::{self, HANDSHAKE_DEADLINE, IDLE_DEADLINE, Receiver, Sender, Timed};
+use groupshare::wire::frame::{self, FRAME_LEN_MAX, HEADER_LEN};
+use groupshare::wire::handshake;
+use groupshare::wire::peer::{Answer, Ask};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A liar. Its threads end with the test's process.
+pub struct Liar {
+    /// As the tracker names it.
+    pub peer: Peer,
+    connections: Arc<AtomicUsize>,
+    lies: channel::Receiver<()>,
+}
+
+/// Where a lie is told to the one who waits for it.
+#[derive(Clone)]
+pub struct Told(channel::Sender<()>);
+
+impl Told {
+    /// The victim has been lied to.
+    pub fn lied(&self) {
+        let _ = self.0.try_send(());
+    }
+}
+
+/// Somebody who has connected to a liar and believes in it.
+pub struct Believer {
+    pub receiver: Receiver,
+    pub sender: Arc<Sender>,
+    pub told: Told,
+}
+
+impl Liar {
+    /// Does this with each connection, before a handshake.
+    pub fn before_the_handshake(number: u8, lie: impl Fn(TcpStream, &Told) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = listener.local_addr().expect("bound");
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (tell, lies) = channel::bounded(1);
+        let (counted, lie, told) = (connections.clone(), Arc::new(lie), Told(tell));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let (lie, told) = (lie.clone(), told.clone());
+                std::thread::spawn(move || lie(stream, &told));
+            }
+        });
+        let peer = Peer { client: ClientId([number; 16]), user: user(number), addr, held: u32::MAX };
+        Self { peer, connections, lies }
+    }
+
+    /// Does this with each connection after its handshake.
+    pub fn new(number: u8, lie: impl Fn(Believer) + Send + Sync + 'static) -> Self {
+        Self::before_the_handshake(number, move |stream, told| {
+            let accepted = handshake::peer_accepts(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), |_| Some(key(7).key));
+            // A victim that has what it wants ends what it has begun.
+            let Ok((keys, _)) = accepted else { return };
+            let Ok((receiver, sender)) = conn::split(stream, keys, FRAME_LEN_MAX, true) else { return };
+            lie(Believer { receiver, sender, told: told.clone() });
+        })
+    }
+
+    /// Opens with this bitfield, and does this with each question for a piece.
+    pub fn that_holds(
+        bits: impl AsRef<[u8]> + Send + Sync + 'static,
+        number: u8,
+        lie: impl Fn(&mut Believer, u32, u32) + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(number, move |mut believer| {
+            believer.open(bits.as_ref());
+            while let Some((request, ask)) = believer.next() {
+                if let Ask::GetPiece { piece } = ask {
+                    lie(&mut believer, request, piece);
+                }
+            }
+        })
+    }
+
+    /// Waits until somebody has been lied to.
+    pub fn has_lied(&self) {
+        self.lies.recv_timeout(crate::common::LONG).expect("somebody comes and is lied to");
+    }
+
+    /// How often somebody has connected.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Believer {
+    /// The next question; none when the victim is gone.
+    pub fn next(&mut self) -> Option<(u32, Ask)> {
+        let frame = self.receiver.recv(IDLE_DEADLINE).ok()?;
+        Some((frame.request, frame.message().expect("the victim is honest")))
+    }
+
+    /// Answers the first question with this bitfield.
+    pub fn open(&mut self, bits: &[u8]) {
+        if let Some((request, Ask::Open { .. })) = self.next() {
+            let bits = Blob::new(bits.to_vec()).expect("below the cap");
+            self.says(request, &Answer::Opened { bits });
+        }
+    }
+
+    /// Says something well-formed. The victim may be gone.
+    pub fn says(&self, request: u32, answer: &Answer) {
+        let _ = self.sender.send(request, answer);
+    }
+
+    /// Says something with this body, whatever it is.
+    pub fn says_bytes(&self, request: u32, kind: u8, body: &[u8]) {
+        let _ = self.sender.send_frame(&raw_frame(request, kind, body));
+    }
+
+    /// Gives these bytes for a piece.
+    pub fn gives(&self, request: u32, data: &[u8]) {
+        let _ = self.sender.send_frame(&piece_frame(request, data));
+    }
+}
+
+/// A frame of this kind with this body.
+pub fn raw_frame(request: u32, kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; HEADER_LEN];
+    out[4] = kind;
+    out[5..].copy_from_slice(&request.to_be_bytes());
+    out.extend_from_slice(body);
+    frame::end(&mut out);
+    out
+}
+
+/// A frame with these bytes as a piece.
+pub fn piece_frame(request: u32, data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::begin(&mut out, request, &Answer::Piece { data: Tail { len: 0 } });
+    out.extend_from_slice(data);
+    frame::end(&mut out);
+    out
+}

@@ -1,0 +1,318 @@
+//! What a download notices of members who lie while they seed.
+
+use super::liar::{Believer, Liar, Told, piece_frame};
+use super::ordeal::Ordeal;
+use crate::common::wait_until;
+use groupshare::wire::client_tracker::BITFIELD_MAX;
+use groupshare::wire::codec::{List, Text};
+use groupshare::wire::conn::HANDSHAKE_DEADLINE;
+use groupshare::wire::error::Code;
+use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
+use groupshare::wire::peer::{Answer, Ask, NEWS_MAX};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// The kinds of two answers, for those that are malformed.
+const OPENED: u8 = 2;
+const NEWS: u8 = 64;
+/// How long it takes for one byte of those who give a byte now and then: shorter than the silence after which pieces are
+/// asked of others.
+const BYTE: Duration = Duration::from_millis(100);
+
+/// Something said to a question for a piece; given are the number of the question, the first piece, and the bitfield of
+/// all.
+type Lie = fn(&Believer, u32, &[u8], &[u8]);
+
+fn refused(code: u16) -> Answer {
+    Answer::Refused { code, about: Text::new("\u{1b}[2J\u{202e}").expect("short") }
+}
+
+/// Whoever connects stays with the liar until the victim goes.
+fn until_gone(mut stream: &TcpStream) {
+    while matches!(stream.read(&mut [0; 512]), Ok(1..)) {}
+}
+
+/// Lies about each piece it is asked for; gives how often it was asked.
+fn asked_of(
+    ordeal: &Ordeal,
+    number: u8,
+    lie: impl Fn(&mut Believer, u32, u32) + Send + Sync + 'static,
+) -> (Liar, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let liar = Liar::that_holds(ordeal.all(), number, move |believer, request, piece| {
+        count.fetch_add(1, Ordering::SeqCst);
+        lie(believer, request, piece);
+        believer.told.lied();
+    });
+    (liar, asked)
+}
+
+#[test]
+fn a_seeder_of_bad_pieces_is_found_out_with_the_first_and_asked_for_nothing_more() {
+    let ordeal = Ordeal::new();
+    let good: Vec<_> = (0..9).map(|piece| ordeal.piece(piece)).collect();
+    let (liar, asked) = asked_of(&ordeal, 1, move |believer, request, piece| {
+        let mut data = good[piece as usize].clone();
+        *data.last_mut().expect("no piece is empty") ^= 1;
+        believer.gives(request, &data);
+    });
+    ordeal.is_survived(std::slice::from_ref(&liar));
+    // The first piece, and what was asked for before that one was looked at.
+    let times = (asked.load(Ordering::SeqCst), liar.connections());
+    assert!(times.0 <= 3 && times.1 == 1, "asked, connected {times:?} times");
+}
+
+#[test]
+fn a_piece_of_a_wrong_length_is_thrown_away_and_its_sender_asked_for_nothing_more() {
+    let ordeal = Ordeal::new();
+    let piece = ordeal.piece(0).len();
+    let lens = [0, 1, piece - 1, piece + 1, FRAME_LEN_MAX - 5, FRAME_LEN_MAX + 1, 4 * FRAME_LEN_MAX];
+    let (liars, asked): (Vec<_>, Vec<_>) = (1..)
+        .zip(lens)
+        .map(|(number, len)| {
+            asked_of(&ordeal, number, move |believer, request, _| believer.gives(request, &vec![7; len]))
+        })
+        .unzip();
+    ordeal.is_survived(&liars);
+    for ((liar, asked), len) in liars.iter().zip(asked).zip(lens) {
+        let times = (asked.load(Ordering::SeqCst), liar.connections());
+        assert!(times.0 <= 3 && times.1 == 1, "a piece of {len} bytes: asked, connected {times:?} times");
+    }
+}
+
+#[test]
+fn a_right_piece_in_the_place_of_another_is_thrown_away() {
+    let ordeal = Ordeal::new();
+    let good: Vec<_> = (0..9).map(|piece| ordeal.piece(piece)).collect();
+    let (liar, _) = asked_of(&ordeal, 1, move |believer, request, piece| {
+        believer.gives(request, &good[(piece as usize + 1) % 8]);
+    });
+    ordeal.is_survived(&[liar]);
+}
+
+#[test]
+fn answers_to_no_question_end_the_connection() {
+    let ordeal = Ordeal::new();
+    let (good, bits) = (ordeal.piece(0), ordeal.all());
+    let lies: [Lie; 6] = [
+        |believer, request, good, _| believer.gives(request.wrapping_add(1), good),
+        |believer, _, good, _| believer.gives(UNASKED, good),
+        |believer, request, _, bits| believer.says_bytes(request, OPENED, &[&[0, 0, 0, 2], bits].concat()),
+        |believer, request, _, _| believer.says(request, &Answer::Alive {}),
+        |believer, request, _, _| believer.says(request.wrapping_add(9), &refused(Code::OnItsWay as u16)),
+        |believer, request, _, _| believer.says_bytes(request, 99, b"what is this?"),
+    ];
+    let liars: Vec<_> = (1..)
+        .zip(lies)
+        .map(|(number, lie)| {
+            let (good, bits) = (good.clone(), bits.clone());
+            asked_of(&ordeal, number, move |believer, request, _| lie(believer, request, &good, &bits)).0
+        })
+        .collect();
+    ordeal.is_survived(&liars);
+    for liar in &liars {
+        assert_eq!(liar.connections(), 1, "{} is not tried again", liar.peer.user);
+    }
+}
+
+#[test]
+fn pieces_that_a_seeder_claims_and_does_not_have_come_from_others() {
+    let ordeal = Ordeal::new();
+    let codes = [Code::NoSuchPiece as u16, Code::FileChanged as u16, Code::NotServed as u16, 0, u16::MAX];
+    let liars = (1..).zip(codes).map(|(number, code)| {
+        asked_of(&ordeal, number, move |believer, request, _| believer.says(request, &refused(code))).0
+    });
+    ordeal.is_survived(&liars.collect::<Vec<_>>());
+}
+
+#[test]
+fn pieces_that_a_seeder_never_has_on_its_way_to_us_come_from_others() {
+    let ordeal = Ordeal::new();
+    let (liar, asked) =
+        asked_of(&ordeal, 1, |believer, request, _| believer.says(request, &refused(Code::OnItsWay as u16)));
+    let begun = Instant::now();
+    ordeal.is_survived(&[liar]);
+    // A few times for each look at the clock, of which there are five a second.
+    let most = 20 * (2 + begun.elapsed().as_millis() as usize / 200);
+    assert!(asked.load(Ordering::SeqCst) < most, "asked {asked:?} times and not {most}");
+}
+
+#[test]
+fn a_seeder_that_never_answers_holds_nothing_up() {
+    let ordeal = Ordeal::new();
+    let silent = |number| {
+        Liar::before_the_handshake(number, |stream, told: &Told| {
+            told.lied();
+            until_gone(&stream);
+        })
+    };
+    let after_the_handshake = Liar::new(2, |mut believer| {
+        believer.told.lied();
+        while believer.next().is_some() {}
+    });
+    let when_asked = Liar::that_holds(ordeal.all(), 3, |believer, _, _| believer.told.lied());
+    let (data, bits) = (ordeal.piece(0), ordeal.all());
+    let within_a_piece = Liar::that_holds(bits, 4, move |believer, request, _| {
+        let frame = piece_frame(request, &data);
+        let half = frame.len() / 2;
+        // As if the rest were on its way.
+        let left = std::cell::Cell::new(half);
+        let _ = believer.sender.send_paced(&frame, |len| {
+            let now = len.min(left.get());
+            left.set(left.get() - now);
+            if now == 0 {
+                believer.told.lied();
+                std::thread::park_timeout(crate::common::LONG);
+            }
+            (now > 0).then_some(now)
+        });
+    });
+    // Many who do not even shake hands: none of them has given up by itself when the file is there.
+    let deaf = (10..40).map(silent);
+    let all: Vec<_> = deaf.chain([after_the_handshake, when_asked, within_a_piece]).collect();
+    let begun = Instant::now();
+    ordeal.is_survived(&all);
+    assert!(begun.elapsed() < HANDSHAKE_DEADLINE, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_seeder_that_gives_a_byte_now_and_then_holds_nothing_up() {
+    let ordeal = Ordeal::new();
+    // In the handshake.
+    let slow_to_begin = Liar::before_the_handshake(1, |mut stream, told| {
+        while stream.write_all(&[0]).is_ok() {
+            told.lied();
+            std::thread::park_timeout(BYTE);
+        }
+    });
+    // In a piece.
+    let data = ordeal.piece(0);
+    let slow_to_give = Liar::that_holds(ordeal.all(), 2, move |believer, request, _| {
+        let _ = believer.sender.send_paced(&piece_frame(request, &data), |_| {
+            believer.told.lied();
+            std::thread::park_timeout(BYTE);
+            Some(1)
+        });
+    });
+    ordeal.is_survived(&[slow_to_begin, slow_to_give]);
+}
+
+#[test]
+fn a_seeder_that_announces_billions_of_pieces_is_not_believed() {
+    let ordeal = Ordeal::new();
+    let most = u32::MAX.to_be_bytes();
+    let whole = vec![0xff; BITFIELD_MAX];
+    let counted = |bits: &[u8]| [&(bits.len() as u32).to_be_bytes(), bits].concat();
+    let bitfields = [
+        most.to_vec(),
+        [&most[..], &[0xff; 1000]].concat(),
+        counted(&whole),
+        counted(&[]),
+        counted(&[0xff, 0xff]),
+        counted(&[0xff, 0xff, 0xff]),
+        [&0x0010_0000_u32.to_be_bytes()[..], &[0xff; 4]].concat(),
+    ];
+    let openers = (1..).zip(bitfields).map(|(number, body)| {
+        Liar::new(number, move |mut believer| {
+            if let Some((request, Ask::Open { .. })) = believer.next() {
+                believer.says_bytes(request, OPENED, &body);
+                believer.told.lied();
+                while believer.next().is_some() {}
+            }
+        })
+    });
+    ordeal.is_survived(&openers.collect::<Vec<_>>());
+    let news = [
+        most.to_vec(),
+        [&1_u32.to_be_bytes(), &most[..]].concat(),
+        [&1_u32.to_be_bytes(), &9_u32.to_be_bytes()[..]].concat(),
+        [&(NEWS_MAX as u32 + 1).to_be_bytes()[..], &[0; 4 * (NEWS_MAX + 1)]].concat(),
+    ];
+    let tellers = (1..).zip(news).map(|(number, body)| {
+        let bits = ordeal.all();
+        Liar::new(number, move |mut believer| {
+            believer.open(&bits);
+            believer.says_bytes(UNASKED, NEWS, &body);
+            believer.told.lied();
+            while believer.next().is_some() {}
+        })
+    });
+    let tellers: Vec<_> = tellers.collect();
+    ordeal.is_survived(&tellers);
+    for liar in &tellers {
+        assert_eq!(liar.connections(), 1, "{} is not tried again", liar.peer.user);
+    }
+}
+
+#[test]
+fn news_without_end_keep_nobody_from_the_pieces() {
+    let ordeal = Ordeal::new();
+    let pieces = || List::new(vec![0; NEWS_MAX]).expect("at the cap");
+    let before_opening = Liar::new(1, move |mut believer| {
+        let _ = believer.next();
+        while believer.sender.send(UNASKED, &Answer::News { pieces: pieces() }).is_ok() {
+            believer.told.lied();
+        }
+    });
+    let bits = ordeal.all();
+    let after_opening = Liar::new(2, move |mut believer| {
+        believer.open(&bits);
+        while believer.sender.send(UNASKED, &Answer::News { pieces: pieces() }).is_ok() {
+            believer.told.lied();
+        }
+    });
+    ordeal.is_survived(&[before_opening, after_opening]);
+}
+
+#[test]
+fn bytes_that_are_no_handshake_and_records_that_are_none_end_the_connection() {
+    let ordeal = Ordeal::new();
+    let greetings: [&[u8]; 4] = [b"HTTP/1.1 400 Bad Request\r\n\r\n", &[0, 0, 0xff, 0xff], &[0xff; 300], &[0, 48, 1]];
+    let mut liars: Vec<_> = greetings
+        .into_iter()
+        .zip(1..)
+        .map(|(greeting, number)| {
+            Liar::before_the_handshake(number, move |mut stream, told| {
+                let _ = stream.write_all(greeting);
+                told.lied();
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+                until_gone(&stream);
+            })
+        })
+        .collect();
+    let bits = ordeal.all();
+    liars.push(Liar::new(9, move |mut believer| {
+        believer.open(&bits);
+        // Not made with the keys of the connection.
+        let _ = believer.receiver.stream().write_all(&[0, 40]);
+        let _ = believer.receiver.stream().write_all(&[5; 40]);
+        believer.told.lied();
+        while believer.next().is_some() {}
+    }));
+    ordeal.is_survived(&liars);
+}
+
+#[test]
+fn among_many_who_lie_at_once_one_honest_member_is_enough() {
+    let ordeal = Ordeal::new();
+    let liars: Vec<_> = (1..=24)
+        .map(|number| {
+            let data = ordeal.piece(0);
+            Liar::that_holds(ordeal.all(), number, move |believer, request, _| {
+                match number % 4 {
+                    0 => believer.gives(request, &vec![0; data.len()]),
+                    1 => believer.gives(request, &data[..100]),
+                    2 => believer.says(request, &refused(Code::NoSuchPiece as u16)),
+                    _ => {}
+                }
+                believer.told.lied();
+            })
+        })
+        .collect();
+    ordeal.is_survived(&liars);
+    wait_until("all were tried", || liars.iter().all(|liar| liar.connections() > 0));
+}

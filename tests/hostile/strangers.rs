@@ -1,0 +1,98 @@
+//! What members notice of strangers who take up a seeder's connections and say nothing, or next to nothing.
+
+use super::leechers::{addr, seeder, still_serves};
+use super::ordeal::Ordeal;
+use crate::common::LONG;
+use crate::common::relay::Relay;
+use crate::common::swarm::{Member, open};
+use groupshare::wire::channel::refusal_in_clear;
+use groupshare::wire::error::Code;
+use groupshare::wire::peer::Ask;
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+/// Far more than a seeder has places.
+const STRANGERS: usize = 300;
+
+/// Connects from one of the loopback addresses.
+fn connect_from(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a descriptor");
+    bind(&socket, &SocketAddr::from((from, 0))).expect("a loopback address");
+    connect(&socket, &to).expect("the seeder listens");
+    socket.into()
+}
+
+/// Whether this stranger was told that there is no place.
+fn is_busy(mut stranger: TcpStream) -> bool {
+    stranger.set_read_timeout(Some(LONG)).expect("an option");
+    let mut told = Vec::new();
+    let _ = stranger.read_to_end(&mut told);
+    told == refusal_in_clear(Code::Busy)
+}
+
+#[test]
+fn members_are_served_while_strangers_hold_all_the_connections_they_can() {
+    let ordeal = Ordeal::new();
+    let (seeder, _) = seeder(&ordeal);
+    let to = addr(&seeder, &ordeal);
+    // Some say nothing, some a byte, some all but the last one of a beginning.
+    let beginning = [&b"GRPSHARE\x00\x01\x02"[..], &[7; 16], &[0, 48], &[1; 47]].concat();
+    let stranger = |number: usize, from| {
+        let mut stranger = connect_from(from, to);
+        let len = [0, 1, 26, beginning.len()][number % 4];
+        // Whoever has to make room at once may not get so far.
+        let _ = stranger.write_all(&beginning[..len]);
+        stranger
+    };
+    // As many as fit from the address of the members, and from many others.
+    let mut near: Vec<_> = (0..STRANGERS).map(|number| stranger(number, Ipv4Addr::LOCALHOST)).collect();
+    drop(open(&seeder, &ordeal.subject, 3).expect("there is a place at the first try"));
+    still_serves(&seeder, &ordeal);
+    let far = (0..STRANGERS).map(|number| stranger(number, Ipv4Addr::new(127, 9, 9, 1 + (number % 100) as u8)));
+    let _far: Vec<_> = far.collect();
+    drop(open(&seeder, &ordeal.subject, 3).expect("there is a place at the first try"));
+    still_serves(&seeder, &ordeal);
+    assert!(is_busy(near.remove(0)), "the first ones had to make room, and know why");
+}
+
+#[test]
+fn members_are_served_while_somebody_repeats_the_beginnings_of_members_and_holds_them() {
+    let ordeal = Ordeal::new();
+    let (seeder, _) = seeder(&ordeal);
+    let relay = Relay::to(addr(&seeder, &ordeal));
+    let mut peer = seeder.peer(1, &ordeal.subject);
+    peer.addr = relay.addr;
+    let member = Member::new(2);
+    member.download(1, &ordeal.subject);
+    member.swarm.peers(1, vec![peer]);
+    member.expect_finished(&ordeal.data);
+    // The preface and the first message of the handshake.
+    let beginning = relay.said()[0][..27 + 2 + 48].to_vec();
+    let repeat = |_| {
+        let mut replayer = TcpStream::connect(addr(&seeder, &ordeal)).expect("the seeder listens");
+        replayer.set_read_timeout(Some(LONG)).expect("an option");
+        replayer.write_all(&beginning).expect("sent");
+        // It is answered, and the next question never comes.
+        replayer.read_exact(&mut [0; 2 + 48]).expect("the handshake is answered");
+        replayer
+    };
+    let _held: Vec<_> = (0..STRANGERS).map(repeat).collect();
+    drop(open(&seeder, &ordeal.subject, 3).expect("there is a place at the first try"));
+    still_serves(&seeder, &ordeal);
+}
+
+#[test]
+fn strangers_take_no_place_from_members_who_are_there() {
+    let ordeal = Ordeal::new();
+    let (seeder, _) = seeder(&ordeal);
+    let mut members: Vec<_> =
+        (0..100).map(|number| open(&seeder, &ordeal.subject, number).expect("there is a place")).collect();
+    let _strangers: Vec<_> =
+        (0..STRANGERS).map(|_| TcpStream::connect(addr(&seeder, &ordeal)).expect("the seeder listens")).collect();
+    members.push(open(&seeder, &ordeal.subject, 100).expect("there is a place for a member"));
+    for (receiver, sender) in &mut members {
+        sender.send(2, &Ask::KeepAlive {}).expect("sent");
+        assert_eq!(receiver.recv(LONG).expect("an answer").request, 2);
+    }
+}
