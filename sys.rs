@@ -295,6 +295,15 @@ pub fn ignore_hangup() {
     let _ = unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
 }
 
+/// Has blocks of memory of 4 MiB and more given back to the system when they are freed. By itself glibc keeps them from the
+/// second time on, several for each thread.
+#[allow(unsafe_code)]
+pub fn give_back_large_blocks() {
+    // SAFETY: the call sets a number that malloc reads under a lock of its own.
+    #[cfg(target_env = "gnu")]
+    let _ = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 4 << 20) };
+}
+
 /// True for the errors that mean there is no room left.
 pub fn is_disk_full(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOSPC | Errno::DQUOT))

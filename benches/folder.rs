@@ -73,7 +73,8 @@ fn compare(place: &Path, files: usize, rounds: usize) {
 fn print(ours: &[Run], theirs: &[Run]) {
     let mut table = Table::new(&["", "verified s", "x rsync", "range", "on disk s", "x rsync"]);
     let median = |runs: &[Run], of: fn(&Run) -> Duration| median_s(runs.iter().map(of));
-    let (verified, on_disk): (fn(&Run) -> Duration, fn(&Run) -> Duration) = (|run| run.verified, |run| run.on_disk);
+    let verified: fn(&Run) -> Duration = |run| run.verified;
+    let on_disk: fn(&Run) -> Duration = |run| run.on_disk;
     for (name, runs) in [("groupshare", ours), ("rsync -a", theirs)] {
         let all = || runs.iter().map(|run| run.verified.as_secs_f64());
         table.line(vec![

@@ -154,6 +154,17 @@ fn whatever_keeps_it_from_running_is_told_in_one_line_with_what_to_do() {
 }
 
 #[test]
+fn the_memory_that_passwords_take_is_given_back() {
+    let installation = Installation::of(1);
+    let (tracker, _) = installation.start(&[]);
+    let mut client = installation.connect(1).expect("it runs");
+    // Enough for each thread to have had its turn a few times.
+    (0..16).for_each(|number| client.create_user(&format!("user{number}")));
+    let mib = tracker.resident() >> 20;
+    assert!(mib < 64, "{mib} MiB");
+}
+
+#[test]
 fn running_out_of_descriptors_is_survived_and_told_once() {
     let installation = Installation::of(1);
     let (mut tracker, _) = installation.start(&[]);

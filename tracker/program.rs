@@ -103,6 +103,8 @@ impl std::error::Error for ProgramError {}
 
 /// Starts the tracker that the command line asks for and returns when it has stopped.
 pub fn run(args: &Args) -> Result<(), ProgramError> {
+    // Each password takes 19 MiB for a moment.
+    sys::give_back_large_blocks();
     let server = Arc::new(start(args)?);
     let (ask, asked) = bounded(1);
     // Before the handler is set, which would turn the wish to outlive the terminal into its opposite.

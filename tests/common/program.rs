@@ -3,6 +3,7 @@
 use super::LONG;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
@@ -41,6 +42,14 @@ impl Program {
 
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
+    }
+
+    /// Its memory that is resident now, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let field = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("told");
+        let kib: u64 = field.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
     }
 
     /// Types a line.
