@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all check test sim bench load demo install uninstall deb clean rust rust-tools FORCE
+.PHONY: all check test sim bench load demo picture install uninstall deb clean rust rust-tools FORCE
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -58,6 +58,10 @@ load: rust
 
 demo: all
 	@./demo.sh
+
+# Takes README's picture, docs/terminal.svg, of a real run; needs 1.4 GB in the temporary folder.
+picture: rust
+	@$(RUN_CARGO) test --release --locked --target-dir '$(TARGET_DIR)' --test readme -- --ignored
 
 # What is installed: the mode, the file, and its place below PREFIX. The programs get longer names than in their folders,
 # since `tracker` and `client` are taken on many systems.

@@ -109,6 +109,11 @@ impl Sitting {
         self.screen.shown.lock().rows()
     }
 
+    /// The screen as it is now, with its colours.
+    pub fn screen(&self) -> vt100::Screen {
+        self.screen.shown.lock().parser.screen().clone()
+    }
+
     /// Waits until the screen is so.
     pub fn sees(&self, what: &str, so: impl Fn(&[String], &vt100::Screen) -> bool) {
         let deadline = Instant::now() + LONG;
