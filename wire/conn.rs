@@ -352,17 +352,19 @@ impl Sender {
         allow: impl Fn(usize) -> Option<usize>,
     ) -> io::Result<()> {
         self.write_all(&std::mem::take(&mut outgoing.rest))?;
+        self.write_waiting(outgoing)?;
         let mut sealed = outgoing.sealer.seal(&self.keys, frame);
         while !sealed.is_empty() {
-            let len = allow(sealed.len()).ok_or(io::ErrorKind::NotConnected)?;
-            let (now, later) = sealed.split_at(len);
+            let (now, later) = sealed.split_at(allow(sealed.len()).ok_or(io::ErrorKind::NotConnected)?);
             self.write_all(now)?;
             sealed = later;
         }
-        while let Some(push) = self.next_push() {
-            self.write_all(outgoing.sealer.seal(&self.keys, &push))?;
-        }
-        Ok(())
+        self.write_waiting(outgoing)
+    }
+
+    fn write_waiting(&self, outgoing: &mut Outgoing) -> io::Result<()> {
+        std::iter::from_fn(|| self.next_push())
+            .try_for_each(|push| self.write_all(outgoing.sealer.seal(&self.keys, &push)))
     }
 
     fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
@@ -676,10 +678,10 @@ mod tests {
         }
         drop(writing);
         near.send(1, &Answer::Alive {}).expect("goes out");
-        assert_eq!(far.recv(LONG).expect("comes in").message(), Ok(Answer::Alive {}));
         for n in 0..PUSHES_MAX as u32 {
             assert_eq!(far.recv(LONG).expect("comes in").message(), Ok(news(&[n])));
         }
+        assert_eq!(far.recv(LONG).expect("comes in").message(), Ok(Answer::Alive {}));
         let writing = near.outgoing.lock();
         for n in 0..PUSHES_MAX as u32 {
             near.push(&news(&[n]));
@@ -688,6 +690,16 @@ mod tests {
         near.push(&news(&[0]));
         assert!(near.is_over());
         drop(writing);
+    }
+
+    #[test]
+    fn what_was_queued_before_an_answer_leaves_before_it() {
+        let [(_, sender), (mut receiver, _)] = pair(false);
+        sender.queue(1, &news(&[1]));
+        sender.send(2, &news(&[2])).expect("sent");
+        for request in [1, 2] {
+            assert_eq!(receiver.recv(LONG).expect("a frame").request, request);
+        }
     }
 
     #[test]
