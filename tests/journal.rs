@@ -13,7 +13,7 @@ use groupshare::tracker::checkpoint;
 use groupshare::tracker::commit::{AppendError, OpLog};
 use groupshare::tracker::disk::{Disk, RealDisk};
 use groupshare::tracker::journal::recovery::{Options, Recovery, read, recover};
-use groupshare::tracker::journal::segment::{self, Header, PAGE_LEN, RECORDS_AT};
+use groupshare::tracker::journal::segment::{self, Header, Mark, PAGE_LEN, RECORDS_AT};
 use groupshare::tracker::journal::{self, Journal, JournalError, Opened, Owner, Settings};
 use groupshare::tracker::state::State;
 use parking_lot::Mutex;
@@ -522,6 +522,45 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before_and_then_for_the_whole
         assert!(said[0].contains("is damaged: its checksum is wrong; it is passed over"), "{said:?}");
     }
     assert_eq!(replayed, made.kept.len() as u64);
+}
+
+#[test]
+fn numbers_behind_which_no_further_one_comes_are_damage_though_their_checksums_are_right() {
+    let map = journal_of(20);
+    let latest = Mark { batch: u64::MAX, start: RECORDS_AT as u64, end: RECORDS_AT as u64 };
+    let disk = MemDisk::default();
+    let mut bytes = map.bytes.clone();
+    bytes[2 * PAGE_LEN..3 * PAGE_LEN].copy_from_slice(&segment::mark_page(&latest));
+    disk.put(&map.name, bytes);
+    let said = Said::default();
+    let opened = said.open(&disk, PLAIN).expect("the other mark is sound");
+    assert_eq!(opened.past.state().op_count(), map.ops.len() as u64);
+    assert_eq!(said.take().len(), 1);
+
+    let mut bytes = map.bytes.clone();
+    let header = Header { origin: origin(), first_seq: 1, first_batch: u64::MAX };
+    bytes[..PAGE_LEN].copy_from_slice(&segment::header_page(&header));
+    assert!(matches!(map.read(bytes), Err(JournalError::Damaged { .. })));
+
+    let disk = MemDisk::default();
+    let stand = checkpoint::Stand { seq: u64::MAX, batch: u64::MAX };
+    checkpoint::write(&disk, stand, &State::new()).expect("there is room");
+    assert!(checkpoint::read(&disk, u64::MAX).is_err());
+}
+
+#[test]
+fn no_room_is_made_for_ops_that_a_checkpoint_only_claims() {
+    let mut bytes = Vec::new();
+    let Ok(()) = fold(&[op(1)]).encode(|part| {
+        bytes.extend_from_slice(part);
+        Ok::<(), std::convert::Infallible>(())
+    });
+    // How many ops were folded, and how many of them are of the one origin.
+    let (folded, seq) = (10, 8 + 2 + 8 + 8 + 1 + 18 + 8 + 10);
+    assert_eq!((bytes[folded + 7], bytes[seq + 7]), (1, 1));
+    bytes[folded..folded + 8].fill(0x7f);
+    bytes[seq..seq + 8].fill(0x7f);
+    assert!(State::decode(&bytes).is_err());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! everything. Nothing depends on them: a damaged one is passed over for the one before, or for the whole journal.
 
 use super::disk::{Disk, DiskFile, write_all_at};
+use super::journal::record::NUMBER_MAX;
 use super::state::State;
 use crate::sys;
 use crate::wire::codec::{Decoder, Wire, wire_struct};
@@ -110,7 +111,7 @@ pub fn read(disk: &dyn Disk, seq: u64) -> Result<(Stand, State), String> {
         return Err("was written by another version".into());
     }
     let stand = Stand::take(&mut Decoder::new(stand)).map_err(|error| error.to_string())?;
-    if stand.seq != seq {
+    if stand.seq != seq || stand.seq > NUMBER_MAX || stand.batch > NUMBER_MAX {
         return Err("does not stand where its name says".into());
     }
     Ok((stand, State::decode(state).map_err(|error| format!("does not hold a state: {error}"))?))

@@ -70,6 +70,11 @@ impl<'a> Decoder<'a> {
         Ok(bytes)
     }
 
+    /// How many bytes are left.
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// A length of `T` that must not exceed a cap.
     fn len(&mut self, len: usize, max: usize) -> Result<usize, DecodeError> {
         if len > max { Err(DecodeError::OverCap { len, max }) } else { Ok(len) }

@@ -9,6 +9,9 @@ pub const HEAD_LEN: usize = 28;
 /// Longest op in bytes; the longest that there are have some 800.
 pub const OP_LEN_MAX: usize = 64 * 1024;
 
+/// Highest number of a record or a batch: more than there will ever be, so that each has a next one.
+pub const NUMBER_MAX: u64 = 1 << 62;
+
 /// Where the checksum stands: behind everything else in the head.
 const CHECKSUM_AT: usize = 24;
 
@@ -75,7 +78,7 @@ pub fn take(bytes: &[u8]) -> Option<Record<'_>> {
         batch: BigEndian::read_u64(&head[12..20]),
         left: BigEndian::read_u32(&head[20..24]),
     };
-    Some(Record { place, op: &record[HEAD_LEN..] })
+    (place.seq <= NUMBER_MAX && place.batch <= NUMBER_MAX).then_some(Record { place, op: &record[HEAD_LEN..] })
 }
 
 /// Looks for a record of a later batch than `batch` in bytes that are damaged at their front; gives its offset. What

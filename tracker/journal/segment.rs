@@ -1,6 +1,6 @@
 //! A segment of the journal: its name, its header page, and the two pages that mark where the last batch ends.
 
-use super::record::HEAD_LEN;
+use super::record::{HEAD_LEN, NUMBER_MAX};
 use crate::model::id::Origin;
 use crate::tracker::disk::{Disk, DiskFile, write_all_at};
 use crate::wire::codec::{Decoder, Wire, wire_struct};
@@ -74,7 +74,7 @@ pub fn name(first_seq: u64) -> String {
 pub fn first_seq(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX)?;
     let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| digits.parse().ok()).flatten()
+    plain.then(|| digits.parse().ok()).flatten().filter(|&seq| seq <= NUMBER_MAX)
 }
 
 fn page(content: &[u8]) -> Vec<u8> {
@@ -125,7 +125,9 @@ pub fn header(bytes: &[u8]) -> Result<Header, HeaderError> {
     if !known {
         return Err(HeaderError::Damaged);
     }
-    Header::take(&mut from).map_err(|_| HeaderError::Damaged)
+    let header = Header::take(&mut from).map_err(|_| HeaderError::Damaged)?;
+    let plausible = header.first_seq <= NUMBER_MAX && header.first_batch <= NUMBER_MAX;
+    plausible.then_some(header).ok_or(HeaderError::Damaged)
 }
 
 /// What the marks of a segment say.
@@ -141,7 +143,7 @@ pub struct Marks {
 pub fn marks(bytes: &[u8]) -> Marks {
     let mark = |at: usize| {
         let mark = Mark::take(&mut open_page(bytes.get(at..)?)?).ok()?;
-        let sound = mark.start >= RECORDS_AT as u64 && mark.start <= mark.end;
+        let sound = mark.start >= RECORDS_AT as u64 && mark.start <= mark.end && mark.batch <= NUMBER_MAX;
         sound.then_some(mark)
     };
     let (first, second) = (mark(PAGE_LEN), mark(2 * PAGE_LEN));

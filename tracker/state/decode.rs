@@ -53,6 +53,8 @@ impl State {
             return Err(DecodeError::Value("the version of a state"));
         }
         self.folded = u64::take(from)?;
+        // Nearly every op has left a command here, of more than a byte: room is made for no more ops than can have.
+        unique(self.folded <= from.left() as u64)?;
         self.lamport = u64::take(from)?;
         self.last = Wire::take(from)?;
         let mut left = self.folded;
