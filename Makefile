@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all check test sim bench load demo picture install uninstall deb clean rust rust-tools FORCE
+.PHONY: all check test sim fuzz bench load demo picture install uninstall deb clean rust rust-tools FORCE
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -46,6 +46,18 @@ test: check all
 # Many more seeds of the simulation of trackers in sync than `make check` plays.
 sim: rust
 	@SEEDS=100000 $(RUN_CARGO) test --release --locked --target-dir '$(TARGET_DIR)' --test simulation -- --nocapture
+
+# Every target of fuzz/ for TIME seconds, or those that TARGETS names, from the committed corpora on. What is found lies in
+# fuzz/artifacts then, new inputs in fuzz/found.
+TIME ?= 60
+TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(sort $(wildcard fuzz/fuzz_targets/*.rs)))
+fuzz: rust
+	@$(if $(shell $(FUZZ_PROBLEM)),$(error $(shell $(FUZZ_PROBLEM))))
+	@for target in $(TARGETS); do \
+		mkdir -p fuzz/found/$$target; \
+		$(RUN_CARGO) +nightly fuzz run --sanitizer none $$target fuzz/found/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(TIME) -timeout=60 -verbosity=0 -print_final_stats=1 || exit; \
+	done
 
 # Loopback only; needs 12 GiB in the temporary folder and 5 GiB in /dev/shm. docs/PERFORMANCE.md says what the parts are.
 bench: rust
@@ -102,6 +114,7 @@ deb: all
 # What was built, and nothing else: keys, data and whatever other projects keep in a shared target folder stay.
 clean:
 	@rm -f tracker/tracker tracker/tracker.new client/client client/client.new packaging/deb/*.deb
+	@rm -rf fuzz/target
 	@if [ '$(TARGET_DIR)' = target ]; then rm -rf target; \
 	else $(RUN_CARGO) clean --package groupshare --target-dir '$(TARGET_DIR)'; fi
 
@@ -121,6 +134,9 @@ RUST_PROBLEM = for tool in $(CARGO) $${RUSTC:-rustc}; do \
 	done; \
 	for tool in cc "$$CC" gcc clang; do command -v "$$tool" >/dev/null && exit; done; \
 	echo "A C compiler is needed, but there is none: install gcc, for example with apt install build-essential"
+
+FUZZ_PROBLEM = $(CARGO) +nightly fuzz --version >/dev/null 2>&1 || \
+	echo "A nightly compiler and cargo-fuzz are needed: run rustup toolchain install nightly and cargo install cargo-fuzz"
 
 TOOLS_PROBLEM = for tool in fmt clippy; do \
 		$(CARGO) $$tool --version >/dev/null 2>&1 || \

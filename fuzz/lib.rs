@@ -1,0 +1,57 @@
+//! What every fuzz target is linked with: the harness that the tests have too, and an allocator that gives no more at once
+//! than anything here may ask for.
+
+#[path = "../tests/targets/mod.rs"]
+pub mod targets;
+
+pub use libfuzzer_sys;
+use std::alloc::{GlobalAlloc, Layout, System};
+
+/// The most that may be asked for at once, in bytes: many times the longest frame. Whoever asks for more has believed a
+/// length that somebody claimed.
+const ALLOCATION_MAX: usize = 16 * 1024 * 1024;
+
+struct Capped;
+
+impl Capped {
+    fn check(len: usize) {
+        if len > ALLOCATION_MAX {
+            eprintln!("{len} bytes were asked for at once");
+            std::process::abort();
+        }
+    }
+}
+
+// SAFETY: all is left to the system's allocator.
+unsafe impl GlobalAlloc for Capped {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::check(layout.size());
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        Self::check(layout.size());
+        unsafe { System.alloc_zeroed(layout) }
+    }
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, len: usize) -> *mut u8 {
+        Self::check(len);
+        unsafe { System.realloc(place, layout, len) }
+    }
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Capped = Capped;
+
+/// Makes the program of a target.
+#[macro_export]
+macro_rules! target {
+    ($name:literal) => {
+        $crate::libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+            static TARGET: std::sync::LazyLock<$crate::targets::Target> =
+                std::sync::LazyLock::new(|| $crate::targets::target($name));
+            TARGET(data)
+        });
+    };
+}

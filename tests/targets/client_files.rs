@@ -1,0 +1,98 @@
+//! What a client finds on its disk: its records, the pin of the trackers' key, the sidecar of a download. Whatever is in these
+//! files, they are read, put aside or left alone.
+
+use super::{Folder, is_one_line};
+use groupshare::client::part::{Opened, Part, PartError, PartLabel};
+use groupshare::client::piece_hash::sha1_of;
+use groupshare::client::pins::Pins;
+use groupshare::client::state_dir::{Slot, StateDir, StateError};
+use groupshare::model::digest::Fingerprint;
+use groupshare::model::manifest::{FileEntry, Manifest};
+use groupshare::model::name::{FileName, GroupId, UserId};
+use groupshare::model::path::RelPath;
+use groupshare::wire::manifest;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+const FINGERPRINT: Fingerprint = Fingerprint([0xf1; 32]);
+
+/// The file of records.
+pub fn records(data: &[u8]) {
+    let folder = Folder::new();
+    let user = UserId::parse("alice").expect("a name");
+    let slot = folder.path().join(FINGERPRINT.to_string()).join("alice").join("0");
+    fs::create_dir_all(&slot).expect("a folder");
+    fs::write(slot.join("records"), data).expect("room");
+    let state = StateDir::open(folder.path()).expect("a folder");
+    let known = |slot: &Slot| (slot.shares(), slot.downloads());
+    let (first, warned) = match state.take_slot(&FINGERPRINT, &user) {
+        Ok((slot, warnings)) => {
+            assert_eq!(slot.number(), 0);
+            assert!(warnings.iter().all(is_one_line), "{warnings:?}");
+            (known(&slot), !warnings.is_empty())
+        }
+        Err(error) => {
+            assert!(matches!(error, StateError::Newer(_)) && is_one_line(&error), "{error}");
+            return assert_eq!(fs::read(slot.join("records")).expect("it is left alone"), data);
+        }
+    };
+    let kept = fs::read(slot.join("records.damaged-1")).ok();
+    assert_eq!(kept.as_deref(), warned.then_some(data), "what could not be read is kept");
+    let (again, warnings) = state.take_slot(&FINGERPRINT, &user).expect("it was put right");
+    assert_eq!((known(&again), warnings), (first, Vec::new()));
+}
+
+/// The pin of a tracker_info.txt.
+pub fn pin(data: &[u8]) {
+    let folder = Folder::new();
+    let tracker_info = Path::new("/home/alice/tracker_info.txt");
+    let file = folder.path().join(sha1_of(tracker_info.as_os_str().as_bytes()).to_string());
+    fs::write(&file, data).expect("room");
+    let pins = Pins::open(folder.path().to_path_buf()).expect("a folder");
+    match pins.get(tracker_info) {
+        Ok(None) => assert!(data.starts_with(b"groupshare pin 1\n")),
+        Ok(Some(pin)) => {
+            assert!(String::from_utf8_lossy(data).to_lowercase().contains(&pin.to_string()));
+        }
+        Err(error @ StateError::Damaged(..)) => {
+            assert!(is_one_line(&error), "{error}");
+            assert_eq!(pins.get(tracker_info).ok(), Some(None), "it is out of the way");
+        }
+        Err(error) => assert!(matches!(error, StateError::Newer(_)) && is_one_line(&error), "{error}"),
+    }
+}
+
+/// The sidecar beside a download that is to begin, to go on, or to be given up.
+pub fn sidecar(data: &[u8]) {
+    let folder = Folder::new();
+    let destination = folder.path().canonicalize().expect("there").join("film.mkv");
+    let beside = folder.path().join("film.mkv.part.meta");
+    let file = FileEntry { path: RelPath::parse("film.mkv").expect("a path"), len: 0 };
+    let manifest = Manifest::new(vec![file], Vec::new()).expect("an empty file");
+    let (_, info_hash) = manifest::encode(&manifest).expect("short");
+    let label = PartLabel {
+        group: GroupId::parse("lab").expect("a name"),
+        name: FileName::parse("film.mkv").expect("a name"),
+        info_hash,
+    };
+    let text = String::from_utf8_lossy(data);
+    let foreign = |error: &PartError| {
+        assert!(matches!(error, PartError::Foreign(..)) && is_one_line(error), "{error}");
+        assert_eq!(fs::read(&beside).expect("it is left alone"), data);
+    };
+    fs::write(&beside, data).expect("room");
+    match Part::discard(&destination, &info_hash) {
+        Ok(()) if beside.exists() => assert!(!text.contains(&format!("{info_hash}\n")) && !data.is_empty()),
+        Ok(()) => assert!(data.is_empty() || text.to_lowercase().contains(&info_hash.to_string())),
+        Err(error) => foreign(&error),
+    }
+    fs::write(&beside, data).expect("room");
+    match Part::open(&destination, Arc::new(manifest), &label) {
+        Ok(Opened::Part(part)) => part.abandon().expect("it goes"),
+        Ok(Opened::Finished(_)) => panic!("nothing is there"),
+        Err(error) => foreign(&error),
+    }
+    assert!(!destination.exists());
+}

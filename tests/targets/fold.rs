@@ -1,0 +1,145 @@
+//! The fold of any ops, and the ledger that puts them in their place.
+
+use super::history::{self, Trackers};
+use super::script::Script;
+use groupshare::model::id::GroupRef;
+use groupshare::model::op::Op;
+use groupshare::tracker::accept::Change;
+use groupshare::tracker::ledger::{Ledger, Receipt, Submission};
+use groupshare::tracker::state::{Standing, State};
+use std::convert::Infallible;
+
+/// Most ops of one history.
+const OPS_MAX: usize = 48;
+/// More entries than any list here has.
+const ALL: usize = 1000;
+
+/// The canonical bytes of a state.
+pub fn encoded(state: &State) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let Ok(()) = state.encode(|part| {
+        bytes.extend_from_slice(part);
+        Ok::<(), Infallible>(())
+    });
+    bytes
+}
+
+fn fold(mut ops: Vec<Op>) -> State {
+    ops.sort_by_key(Op::order);
+    let mut state = State::new();
+    ops.iter().for_each(|op| state.apply(op));
+    state
+}
+
+/// Ops, each of some bytes, folded in their order.
+pub fn state(data: &[u8]) {
+    let (mut script, mut trackers) = (Script::new(data), Trackers::new());
+    let ops: Vec<_> = std::iter::from_fn(|| trackers.op(&mut script)).take(OPS_MAX).collect();
+    let mut state = fold(ops.clone());
+    let bytes = encoded(&state);
+    let decoded = State::decode(&bytes).expect("its canonical form");
+    assert_eq!(encoded(&decoded), bytes);
+    check_views(&decoded);
+    check_views(&state);
+    ops.iter().for_each(|op| state.apply(op));
+    let seen = |state: &State| state.version().collect::<Vec<_>>();
+    if seen(&state) == seen(&decoded) {
+        assert_eq!(encoded(&state), bytes, "an op that is known changes nothing");
+    }
+}
+
+/// What a state shows fits together.
+fn check_views(state: &State) {
+    let asking = history::user(0);
+    let groups = state.groups_after(None, ALL, asking);
+    assert_eq!(groups.len(), state.group_count());
+    let mut shares = 0;
+    for row in &groups {
+        let group = state.group_named(&row.name).expect("it is listed");
+        assert_eq!(state.group_name(group).as_ref(), Some(&row.name));
+        let owner = state.owner(group).expect("a visible group has one");
+        assert_eq!(state.account(owner).map(|account| account.name), Some(row.owner.clone()));
+        assert_eq!(state.standing(group, owner), Standing::Owner);
+        shares += check_group(state, group);
+        assert_eq!(state.members_after(group, None, ALL).len() as u32, row.member_count);
+    }
+    assert_eq!(shares, state.share_count());
+}
+
+/// Gives how much is shared in a group.
+fn check_group(state: &State, group: GroupRef) -> usize {
+    for row in state.members_after(group, None, ALL) {
+        assert!(state.is_member(group, row.user) && !state.is_waiting(group, row.user));
+        assert_eq!(row.owner, state.owner(group) == Some(row.user));
+        assert_eq!(state.user_named(&row.name), Some(row.user));
+    }
+    assert!(state.waiting(group).all(|user| !state.is_member(group, user)));
+    let files = state.files_after(group, None, ALL);
+    for file in &files {
+        let found = state.share_named(group, &file.name).expect("it is listed");
+        assert_eq!((found.share, found.group), (file.share, group));
+        let sharers: Vec<_> = state.sharers(file.share).collect();
+        assert_eq!(sharers.len() as u32, file.sharer_count);
+        assert!(!sharers.is_empty() && sharers.iter().all(|&user| state.is_member(group, user)));
+    }
+    files.len()
+}
+
+/// A ledger that makes changes of its own and takes those of others as they come.
+pub fn ledger(data: &[u8]) {
+    let (mut script, mut trackers) = (Script::new(data), Trackers::new());
+    let mut ledger = Ledger::new(history::origin(3), State::new());
+    // What was taken, how much of it is durable, and how much its meaning was asked for.
+    let (mut taken, mut durable, mut told): (Vec<Op>, State, usize) = (Vec::new(), State::new(), 0);
+    while let Some(step) = script.byte() {
+        match step % 4 {
+            0 | 1 => {
+                let lot: Vec<_> = (0..=step >> 5).map_while(|_| trackers.op(&mut script)).collect();
+                let before = ledger.state().digest();
+                match ledger.receive(lot, Some(taken.clone())) {
+                    Ok(Receipt::Taken(ops)) => taken.extend(ops),
+                    Ok(Receipt::TooLate(_)) => panic!("all ops there are came with them"),
+                    Err(_) => assert_eq!(ledger.state().digest(), before, "a lot is taken as a whole or not at all"),
+                }
+            }
+            2 => {
+                let Some(change) = change(&mut script) else { break };
+                if let Ok(Submission::Made(op)) = ledger.submit(history::own_command(step), &change) {
+                    taken.push(op);
+                }
+            }
+            _ => {
+                drop(ledger.cut(&taken[told..]));
+                told = taken.len();
+                durable = ledger.state().clone();
+                ledger.settle(&durable);
+            }
+        }
+        let folded = fold(taken.clone());
+        assert_eq!((folded.op_count(), ledger.state().op_count()), (taken.len() as u64, taken.len() as u64));
+        assert_eq!(ledger.state().digest(), folded.digest(), "it is the fold of all that was taken");
+        if taken.len() >= OPS_MAX {
+            break;
+        }
+    }
+    ledger.reset(&durable);
+    assert_eq!(ledger.state().digest(), durable.digest());
+}
+
+fn change(script: &mut Script<'_>) -> Option<Change> {
+    let (kind, a, b) = (script.byte()?, script.byte()?, script.byte()?);
+    let (user, group, target) = (history::user(a), history::group_name(b), history::user_name(b >> 3));
+    Some(match kind % 11 {
+        0 => Change::CreateUser { name: target, password: history::password(a) },
+        1 => Change::ChangePassword { user, password: history::password(b) },
+        2 => Change::CreateGroup { user, group },
+        3 => Change::JoinGroup { user, group },
+        4 => Change::LeaveGroup { user, group },
+        5 => Change::AcceptRequest { user, group, target },
+        6 => Change::RejectRequest { user, group, target },
+        7 => Change::RemoveMember { user, group, target },
+        8 => Change::Share { user, group, name: history::file_name(kind), content: history::content(kind >> 4) },
+        9 => Change::StopShare { user, group, name: history::file_name(kind) },
+        _ => Change::ReadNotices { user, through: history::order(b), shown: Some([kind; 32]) },
+    })
+}

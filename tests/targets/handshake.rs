@@ -1,0 +1,221 @@
+//! How a connection begins: any bytes at a tracker and at a seeder, any answer to whoever connects, and real openings and
+//! answers with changes in them.
+
+use super::script::Script;
+use groupshare::model::digest::KeyId;
+use groupshare::wire::channel::refusal_in_clear;
+use groupshare::wire::handshake::{self, Accepted, HandshakeError, Secret};
+use snow::StatelessTransportState;
+use std::io::{self, Read, Write};
+use std::sync::OnceLock;
+
+/// The keys of the worked example in docs/PROTOCOL.md, whose openings are in the corpus.
+const TRACKER_KEY: [u8; 32] = [9; 32];
+const GROUP_KEY: [u8; 32] = [7; 32];
+const GROUP_ID: KeyId = KeyId([0xa5; 16]);
+const LINK_KEY: [u8; 32] = [6; 32];
+const LINK_ID: KeyId = KeyId([0x6b; 16]);
+/// Length of the answer to a client, with the two bytes in front: an ephemeral key, the sealed static one, a tag.
+const CLIENT_ANSWER_LEN: usize = 2 + 32 + 48 + 16;
+/// Length of the answer to a peer or another tracker: an ephemeral key and a tag.
+const PEER_ANSWER_LEN: usize = 2 + 32 + 16;
+
+/// A far side that has said everything in advance.
+struct Said<'a> {
+    says: &'a [u8],
+    heard: Vec<u8>,
+}
+
+impl<'a> Said<'a> {
+    fn new(says: &'a [u8]) -> Self {
+        Self { says, heard: Vec::new() }
+    }
+}
+
+impl Read for Said<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.says.read(buf)
+    }
+}
+
+impl Write for Said<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.heard.write(buf)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A far side that answers once it is asked.
+struct Answering<F> {
+    heard: Vec<u8>,
+    answer: Option<F>,
+    says: io::Cursor<Vec<u8>>,
+}
+
+impl<F: FnOnce(&[u8]) -> Vec<u8>> Answering<F> {
+    fn new(answer: F) -> Self {
+        Self { heard: Vec::new(), answer: Some(answer), says: io::Cursor::default() }
+    }
+}
+
+impl<F: FnOnce(&[u8]) -> Vec<u8>> Read for Answering<F> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if let Some(answer) = self.answer.take() {
+            self.says = io::Cursor::new(answer(&self.heard));
+        }
+        self.says.read(buf)
+    }
+}
+
+impl<F> Write for Answering<F> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.heard.write(buf)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Who connects to whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Client,
+    Peer,
+    Tracker,
+}
+
+const WAYS: [Way; 3] = [Way::Client, Way::Peer, Way::Tracker];
+
+fn connect_to(way: Way, stream: &mut (impl Read + Write)) -> Result<StatelessTransportState, HandshakeError> {
+    match way {
+        Way::Client => handshake::client_to_tracker(stream).map(|(keys, shown)| {
+            assert_eq!(shown, handshake::fingerprint(&handshake::public_key(&Secret(TRACKER_KEY))));
+            keys
+        }),
+        Way::Peer => handshake::peer_to_peer(stream, GROUP_ID, &Secret(GROUP_KEY)),
+        Way::Tracker => handshake::tracker_to_tracker(stream, LINK_ID, &Secret(LINK_KEY)),
+    }
+}
+
+/// Accepts at a tracker or at a seeder.
+fn accept_at(seeder: bool, stream: &mut (impl Read + Write)) -> Result<(Way, StatelessTransportState), HandshakeError> {
+    if seeder {
+        let key_of = |id| (id == GROUP_ID).then_some(Secret(GROUP_KEY));
+        return handshake::peer_accepts(stream, key_of).map(|(keys, id)| {
+            assert_eq!(id, GROUP_ID);
+            (Way::Peer, keys)
+        });
+    }
+    let link = (LINK_ID, Secret(LINK_KEY));
+    Ok(match handshake::tracker_accepts(stream, &Secret(TRACKER_KEY), &link)? {
+        Accepted::Client(keys) => (Way::Client, keys),
+        Accepted::Tracker(keys) => (Way::Tracker, keys),
+    })
+}
+
+/// The keys of both sides of a connection between peers.
+pub fn peer_keys() -> &'static (StatelessTransportState, StatelessTransportState) {
+    static KEYS: OnceLock<(StatelessTransportState, StatelessTransportState)> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        let mut far = None;
+        let near = connect_to(
+            Way::Peer,
+            &mut Answering::new(|opening: &[u8]| {
+                let mut said = Said::new(opening);
+                far = Some(accept_at(true, &mut said).expect("a real opening").1);
+                said.heard
+            }),
+        );
+        (near.expect("a real answer"), far.expect("it was asked"))
+    })
+}
+
+/// A real opening. It is the same for the whole run, since who accepts cannot tell.
+fn opening(way: Way) -> &'static [u8] {
+    static OPENINGS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    let openings = OPENINGS.get_or_init(|| {
+        let opening = |way: Way| {
+            let mut said = Said::new(&[]);
+            connect_to(way, &mut said).expect_err("nobody answers");
+            said.heard
+        };
+        WAYS.map(opening).into()
+    });
+    &openings[way as usize]
+}
+
+/// Changes bytes; whether any is another now.
+fn change(bytes: &mut [u8], script: &mut Script<'_>) -> bool {
+    let before = bytes.to_vec();
+    while let (Some(at), Some(with)) = (script.byte(), script.byte()) {
+        let at = usize::from(at) % bytes.len();
+        bytes[at] ^= with;
+    }
+    before != bytes
+}
+
+/// The first byte says at whom, and whether the rest is an opening or changes of a real one.
+pub fn accept(data: &[u8]) {
+    let mut script = Script::new(data);
+    let Some(mode) = script.byte() else { return };
+    let (seeder, way) = (mode % 2 == 1, WAYS[usize::from(mode >> 2) % WAYS.len()]);
+    if mode & 2 == 0 {
+        return check_accept(seeder, script.rest(), None);
+    }
+    let mut bytes = opening(way).to_vec();
+    let changed = change(&mut bytes, &mut script);
+    check_accept(seeder, &bytes, Some((way, changed)));
+}
+
+/// Nothing is said before the preface is right, and a refusal is all that is said. Whoever does not know the key gets
+/// nowhere.
+fn check_accept(seeder: bool, opening: &[u8], real: Option<(Way, bool)>) {
+    let mut said = Said::new(opening);
+    match accept_at(seeder, &mut said) {
+        Ok((way, _)) => {
+            let len = if way == Way::Client { CLIENT_ANSWER_LEN } else { PEER_ANSWER_LEN };
+            assert_eq!((said.heard.len(), &said.heard[..2]), (len, &((len - 2) as u16).to_be_bytes()[..]));
+            if let Some((real, changed)) = real {
+                assert_eq!(way, real);
+                // The keys of a client's connection are agreed on with whoever asks.
+                assert!(!changed || way == Way::Client, "a changed opening was accepted");
+            }
+        }
+        Err(HandshakeError::Turned(code)) => assert_eq!(said.heard, refusal_in_clear(code)),
+        Err(HandshakeError::Refused(_)) => panic!("only the side that accepts may refuse"),
+        Err(HandshakeError::Io(_) | HandshakeError::NotOurs | HandshakeError::Crypto) => {
+            assert!(said.heard.is_empty());
+            let right = real.is_some_and(|(way, changed)| !changed && seeder == (way == Way::Peer));
+            assert!(!right, "a real opening was not accepted");
+        }
+    }
+}
+
+/// The first byte says who connects, and whether the rest is an answer or changes of the real one.
+pub fn connect(data: &[u8]) {
+    let mut script = Script::new(data);
+    let Some(mode) = script.byte() else { return };
+    let way = WAYS[usize::from(mode >> 1) % WAYS.len()];
+    if mode % 2 == 0 {
+        let mut said = Said::new(script.rest());
+        let refuses = said.says.starts_with(&[0, 0]) && said.says.len() >= 4;
+        match connect_to(way, &mut said) {
+            Ok(_) => panic!("an answer that knows nothing of the opening was taken"),
+            Err(HandshakeError::Refused(_)) => assert!(refuses),
+            Err(HandshakeError::Turned(_)) => panic!("only the side that accepts turns anybody away"),
+            Err(HandshakeError::Io(_) | HandshakeError::NotOurs | HandshakeError::Crypto) => assert!(!refuses),
+        }
+        return;
+    }
+    let mut changed = false;
+    let mut far = Answering::new(|opening: &[u8]| {
+        let mut said = Said::new(opening);
+        accept_at(way == Way::Peer, &mut said).expect("a real opening");
+        changed = change(&mut said.heard, &mut script);
+        said.heard
+    });
+    let connected = connect_to(way, &mut far);
+    assert_eq!(connected.is_ok(), !changed, "an answer holds exactly if nothing in it was changed");
+}

@@ -1,0 +1,130 @@
+//! Ops as three trackers could have made them, and as none could: out of order, with gaps, about what is not there.
+
+use super::script::Script;
+use groupshare::model::digest::{InfoHash, Sha1Digest};
+use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
+use groupshare::model::manifest::Content;
+use groupshare::model::name::{FileName, GroupId, UserId};
+use groupshare::model::op::{Op, OpBody, PasswordHash};
+use groupshare::model::piece::Layout;
+
+/// Names that are asked for again and again.
+const NAMES: [&str; 6] = ["ann", "bob", "ann~2", "Zoë", "a b", "ann~3"];
+
+/// Where the histories of the trackers stand.
+pub struct Trackers {
+    seqs: [u64; 3],
+    lamport: u64,
+    commands: u64,
+}
+
+/// A tracker; the last one is where the ledger is whose own ops are not in here.
+pub fn origin(number: u8) -> Origin {
+    let tracker = 1 + u16::from(number % 4);
+    Origin { tracker, incarnation: u64::from(tracker) << 8 }
+}
+
+/// One of the early ops.
+fn id(number: u8) -> OpId {
+    OpId { origin: origin(number % 4), seq: u64::from(number / 4 % 16) + 1 }
+}
+
+pub fn user_name(number: u8) -> UserId {
+    UserId::parse(NAMES[usize::from(number) % NAMES.len()]).expect("a name")
+}
+
+pub fn group_name(number: u8) -> GroupId {
+    GroupId::parse(NAMES[usize::from(number) % NAMES.len()]).expect("a name")
+}
+
+pub fn file_name(number: u8) -> FileName {
+    FileName::parse(NAMES[usize::from(number) % NAMES.len()]).expect("a name")
+}
+
+pub fn password(number: u8) -> PasswordHash {
+    PasswordHash(format!("$argon2id${number}").as_str().into())
+}
+
+pub fn content(number: u8) -> Content {
+    let layout = Layout::new(u64::from(number % 4) << 19).expect("small");
+    let (sha1, info_hash) = (Sha1Digest([number % 4; 20]), InfoHash([number % 4; 32]));
+    // Whoever shares a file need not tell its size.
+    Content { layout, sha1, info_hash, file_count: u32::from(number & 4 == 0) }
+}
+
+/// An early place in the order.
+pub fn order(number: u8) -> OpOrder {
+    OpOrder { lamport: u64::from(number), origin: origin(number) }
+}
+
+pub fn user(number: u8) -> UserRef {
+    UserRef(id(number))
+}
+
+fn group(number: u8) -> GroupRef {
+    GroupRef(id(number))
+}
+
+fn share(number: u8) -> ShareRef {
+    ShareRef(id(number))
+}
+
+impl Trackers {
+    pub fn new() -> Self {
+        Self { seqs: [0; 3], lamport: 0, commands: 0 }
+    }
+
+    /// The next op.
+    pub fn op(&mut self, script: &mut Script<'_>) -> Option<Op> {
+        let how = script.byte()?;
+        let which = usize::from(how % 3);
+        self.seqs[which] += match how >> 4 {
+            // A gap, or one that was there before.
+            0 => 2,
+            1 => 0,
+            _ => 1,
+        };
+        self.lamport = match how >> 2 & 3 {
+            0 => self.lamport,
+            1 => self.lamport.saturating_sub(3).max(1),
+            2 => self.lamport.saturating_add(1),
+            _ => self.lamport.saturating_add(1 << script.byte()?.min(63)),
+        };
+        self.commands += 1;
+        // Now and then a command that came before.
+        let command = if how >> 4 == 2 { self.commands / 2 } else { self.commands };
+        let body = body(script)?;
+        let id = OpId { origin: origin(which as u8), seq: self.seqs[which] };
+        Some(Op { id, lamport: self.lamport, command: CommandId(u128::from(command).to_be_bytes()), body })
+    }
+}
+
+fn body(script: &mut Script<'_>) -> Option<OpBody> {
+    let kind = script.byte()?;
+    let (a, b, c) = (script.byte()?, script.byte()?, script.byte()?);
+    Some(match kind % 12 {
+        0 => OpBody::CreateUser { name: user_name(a), password: password(b) },
+        1 => OpBody::ChangePassword { user: user(a), password: password(b) },
+        2 => OpBody::CreateGroup { name: group_name(a), founder: user(b) },
+        3 => OpBody::RequestJoin { group: group(a), user: user(b) },
+        4 => OpBody::AcceptRequest { group: group(a), user: user(b), by: user(c) },
+        5 => OpBody::RejectRequest { group: group(a), user: user(b), by: user(c) },
+        6 => OpBody::LeaveGroup { group: group(a), user: user(b) },
+        7 => OpBody::RemoveMember { group: group(a), user: user(b), by: user(c) },
+        8 => OpBody::CreateShare {
+            group: group(a),
+            user: user(b),
+            name: file_name(c),
+            content: content(c >> 3),
+            replaces: (c >= 0x80).then(|| share(c)),
+        },
+        9 => OpBody::JoinShare { share: share(a), user: user(b) },
+        10 => OpBody::LeaveShare { share: share(a), user: user(b) },
+        _ => OpBody::ReadNotices { user: user(a), through: order(b), shown: [c; 32] },
+    })
+}
+
+/// The command ids of this file end where those of a ledger's own ops begin.
+pub fn own_command(number: u8) -> CommandId {
+    CommandId((1 << 64 | u128::from(number)).to_be_bytes())
+}

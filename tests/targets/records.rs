@@ -1,0 +1,112 @@
+//! Records on a channel that stands. Who knows the keys may send any records: what comes out of them is nothing but what was
+//! put in, in whole frames.
+
+use super::handshake::peer_keys;
+use super::script::Script;
+use groupshare::wire::channel::{Opener, RECORD_PLAIN_MAX};
+use groupshare::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, HEADER_LEN, LENGTH_LEN};
+use snow::StatelessTransportState;
+
+/// Makes records as a far side that knows the keys could.
+struct Liar<'a> {
+    keys: &'a StatelessTransportState,
+    nonce: u64,
+    /// What goes over the socket.
+    cipher: Vec<u8>,
+    /// What was put into records.
+    plain: Vec<u8>,
+}
+
+impl Liar<'_> {
+    fn record(&mut self, plain: &[u8]) {
+        let mut sealed = vec![0; plain.len() + 16];
+        let len = self.keys.write_message(self.nonce, plain, &mut sealed).expect("there is room");
+        self.nonce += 1;
+        self.cipher.extend_from_slice(&(len as u16).to_be_bytes());
+        self.cipher.extend_from_slice(&sealed[..len]);
+        self.plain.extend_from_slice(plain);
+    }
+
+    /// A frame as it ought to be.
+    fn frame(&mut self, body_len: usize, kind: u8) {
+        let mut frame = ((HEADER_LEN - LENGTH_LEN + body_len) as u32).to_be_bytes().to_vec();
+        frame.push(kind);
+        frame.resize(HEADER_LEN + body_len, kind);
+        frame.chunks(RECORD_PLAIN_MAX).for_each(|part| self.record(part));
+    }
+}
+
+/// The bytes say which records and other bytes come in, how many at a time, and which frames are taken.
+pub fn records(data: &[u8]) {
+    let (near, far) = peer_keys();
+    let mut script = Script::new(data);
+    let (Some(long), Some(step)) = (script.byte(), script.number()) else { return };
+    let frame_len_max = if long % 2 == 0 { EARLY_FRAME_LEN_MAX } else { FRAME_LEN_MAX };
+    let mut liar = Liar { keys: near, nonce: 0, cipher: Vec::new(), plain: Vec::new() };
+    let mut honest = true;
+    while let Some(what) = script.byte() {
+        match what % 8 {
+            0..=2 => liar.frame(usize::from(what % 8) * 19, what),
+            3 => {
+                let len = usize::from(script.number().unwrap_or(0)) * 2;
+                liar.frame(len, what);
+                honest &= HEADER_LEN - LENGTH_LEN + len <= frame_len_max;
+            }
+            4 | 5 => {
+                let len = usize::from(script.byte().unwrap_or(0));
+                liar.record(script.bytes(len));
+                honest = false;
+            }
+            6 => {
+                // A record to the brim that begins with any bytes.
+                let mut plain = script.bytes(HEADER_LEN).to_vec();
+                plain.resize(RECORD_PLAIN_MAX, what);
+                liar.record(&plain);
+                honest = false;
+            }
+            _ => {
+                let len = usize::from(script.byte().unwrap_or(0));
+                liar.cipher.extend_from_slice(script.bytes(len));
+                honest = false;
+            }
+        }
+        if liar.cipher.len() > 2 * FRAME_LEN_MAX {
+            break;
+        }
+    }
+    let out = open(far, &liar.cipher, frame_len_max, usize::from(step).max(1));
+    assert!(liar.plain.starts_with(&out), "what comes out was put in, in this order");
+    assert!(!honest || out.len() == liar.plain.len(), "nothing was wrong, and all of it comes out");
+}
+
+/// Takes the bytes in, so many at a time, until one is wrong; gives all frames.
+fn open(keys: &StatelessTransportState, mut cipher: &[u8], frame_len_max: usize, step: usize) -> Vec<u8> {
+    let mut opener = Opener::new(frame_len_max);
+    let mut out = Vec::new();
+    loop {
+        match opener.advance(keys) {
+            Ok(true) => {
+                let Ok(frame) = opener.frame() else { return out };
+                let len = HEADER_LEN - LENGTH_LEN + frame.body.len();
+                assert!(len <= frame_len_max);
+                out.extend_from_slice(&(len as u32).to_be_bytes());
+                out.push(frame.kind);
+                out.extend_from_slice(&frame.request.to_be_bytes());
+                out.extend_from_slice(frame.body);
+                opener.next_frame();
+                opener.release();
+                continue;
+            }
+            Ok(false) if cipher.is_empty() => return out,
+            Ok(false) => assert!(opener.wanted_len() > 0),
+            Err(_) => return out,
+        }
+        let room = opener.room();
+        let len = room.len().min(step).min(cipher.len());
+        assert!(len > 0, "there is always room");
+        let (now, later) = cipher.split_at(len);
+        room[..len].copy_from_slice(now);
+        opener.filled(len);
+        cipher = later;
+    }
+}

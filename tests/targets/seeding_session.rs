@@ -1,0 +1,130 @@
+//! Whole connections with a seeder that has a file and a part of another one.
+
+use super::connection::Connection;
+use super::script::Script;
+use super::{Folder, is_one_line};
+use crossbeam_channel as channel;
+use groupshare::client::file_stamp::Stamps;
+use groupshare::client::keyring::Keyring;
+use groupshare::client::limit::Limit;
+use groupshare::client::limit_uplink::Uplink;
+use groupshare::client::seeding::{Seeder, SeederEvent};
+use groupshare::client::serving::Serving;
+use groupshare::client::source::Source;
+use groupshare::model::bitfield::Bitfield;
+use groupshare::model::digest::{InfoHash, KeyId};
+use groupshare::model::id::{GroupRef, OpId, Origin};
+use groupshare::model::manifest::FileEntry;
+use groupshare::model::name::{GroupId, UserId};
+use groupshare::model::path::RelPath;
+use groupshare::model::piece::{Layout, PIECE_LEN};
+use groupshare::wire::client_tracker::{GroupKey, refusal};
+use groupshare::wire::error::Code;
+use groupshare::wire::frame::Message;
+use groupshare::wire::handshake::{self, Secret};
+use groupshare::wire::peer::{Answer, Ask};
+use std::fs;
+use std::net::TcpListener;
+use std::sync::{Arc, OnceLock};
+
+const KEY_ID: KeyId = KeyId([1; 16]);
+const KEY: [u8; 32] = [2; 32];
+/// What is served as a whole, and what but for its last piece.
+const WHOLE: InfoHash = InfoHash([3; 32]);
+const PART: InfoHash = InfoHash([4; 32]);
+/// Two pieces, the last of them short.
+const LEN: usize = PIECE_LEN as usize + 1000;
+/// Most requests on one connection: so many pieces fit into the buffers of its socket, or nearly.
+const REQUESTS_MAX: usize = 6;
+/// The number of `GetPiece`.
+const GET_PIECE: u8 = 2;
+
+struct Bench {
+    seeder: Seeder,
+    data: Vec<u8>,
+    _events: channel::Receiver<SeederEvent>,
+    _folder: Folder,
+}
+
+fn group() -> GroupRef {
+    GroupRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 1 })
+}
+
+impl Bench {
+    fn start() -> Self {
+        let folder = Folder::new();
+        let data: Vec<u8> = (0..LEN).map(|at| (at / 7 + at / 1000) as u8).collect();
+        let path = folder.path().canonicalize().expect("there").join("film.mkv");
+        fs::write(&path, &data).expect("room");
+        let files = [FileEntry { path: RelPath::parse("film.mkv").expect("a path"), len: LEN as u64 }];
+        let layout = Layout::new(LEN as u64).expect("small");
+        let serving = Arc::new(Serving::start().expect("a thread"));
+        for info_hash in [WHOLE, PART] {
+            let stamps = Stamps::take(&path, &files).expect("just written");
+            let source = Arc::new(Source::new(path.clone(), &files, layout, stamps));
+            let mut have = Bitfield::all(layout);
+            if info_hash == PART {
+                have.remove(layout.index(1).expect("the last piece"));
+            }
+            serving.add(group(), info_hash, layout, source, have).expect("open");
+        }
+        let keyring = Arc::new(Keyring::default());
+        let name = GroupId::parse("lab").expect("a name");
+        keyring.put(GroupKey { group: group(), name, id: KEY_ID, key: Secret(KEY) });
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (events, _events) = channel::bounded(64);
+        let seeder = Seeder::start(listener, keyring, serving, Uplink::new(Limit::NONE), events).expect("a thread");
+        Self { seeder, data, _events, _folder: folder }
+    }
+}
+
+/// The first byte says what is opened first, if anything; then come requests. Whatever is given is what was asked for.
+pub fn seeding_session(data: &[u8]) {
+    static BENCH: OnceLock<Bench> = OnceLock::new();
+    let bench = BENCH.get_or_init(Bench::start);
+    let mut script = Script::new(data);
+    let Some(first) = script.byte() else { return };
+    let mut leecher =
+        Connection::new(bench.seeder.addr(), |stream| handshake::peer_to_peer(stream, KEY_ID, &Secret(KEY)));
+    let opens = [Some(WHOLE), Some(PART), Some(InfoHash([9; 32])), None][usize::from(first % 4)];
+    if let Some(info_hash) = opens {
+        let open = Ask::Open { info_hash, user: UserId::parse("bob").expect("a name") };
+        let mut body = Vec::new();
+        open.put_body(&mut body);
+        leecher.ask(open.kind(), &body);
+    }
+    let before = leecher.last_request;
+    let said = leecher.say_all(&mut script, REQUESTS_MAX);
+    let (last, mut answered, mut over) = (leecher.last_request, 0, false);
+    leecher.hear_all(|frame| {
+        if answered == last {
+            return assert!(said.wild, "a second answer");
+        }
+        answered += 1;
+        assert_eq!(frame.request, answered, "answers come in order");
+        assert!(!over, "the connection was to end");
+        match frame.message().expect("a seeder says nothing else") {
+            Answer::Refused { code, about } => {
+                let refusal = refusal(code, &about);
+                assert!(is_one_line(&refusal), "{refusal}");
+                over = answered == 1 || refusal.code == Code::Malformed;
+            }
+            Answer::Opened { bits } => {
+                assert_eq!(answered, 1);
+                let held = [0b1100_0000, 0b1000_0000];
+                assert!(held.iter().any(|&held| bits.as_bytes() == [held]));
+            }
+            Answer::Piece { data } => {
+                let (kind, body) = said.requests[(answered - before - 1) as usize];
+                let piece = u32::from_be_bytes(body.try_into().expect("the number of a piece"));
+                assert_eq!(kind, GET_PIECE);
+                let from = piece as usize * PIECE_LEN as usize;
+                let to = LEN.min(from + PIECE_LEN as usize);
+                assert!(frame.tail(data.len) == &bench.data[from..to]);
+            }
+            Answer::Alive {} => {}
+            Answer::News { .. } => panic!("nothing is new here"),
+        }
+    });
+    assert!(over || answered == last, "{answered} of {last} requests were answered");
+}

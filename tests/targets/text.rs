@@ -1,0 +1,74 @@
+//! Text that people write: a line typed at the prompt, and tracker_info.txt.
+
+use super::is_one_line;
+use groupshare::client::command::{Command, Surroundings, Typed, may_be_kept, parse};
+use groupshare::client::{json_command, usage};
+use groupshare::model::tracker_list::{TRACKERS_MAX, TrackerList};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// Any line typed at the prompt. What is wrong with it is told in one line, and no password gets into the history.
+pub fn command(data: &[u8]) {
+    let line = String::from_utf8_lossy(data);
+    // Half of all paths are there.
+    let exists = |path: &Path| path.as_os_str().len() % 2 == 0;
+    let around = Surroundings { home: Some(Path::new("/home/alice")), folder: Path::new("/work"), exists: &exists };
+    let kept = may_be_kept(&line);
+    match parse(&line, &around) {
+        Err(error) => assert!(is_one_line(&error), "{error}"),
+        Ok(Typed::Command(command)) => {
+            let has_password =
+                matches!(command, Command::CreateUser { .. } | Command::Login { .. } | Command::ChangePassword { .. });
+            assert_eq!(kept, !has_password, "{line:?}");
+            if let Command::UploadFile { path, .. } | Command::DownloadFile { destination: path, .. } = &command {
+                assert!(path.is_absolute(), "{path:?}");
+            }
+        }
+        Ok(Typed::Question(question)) => {
+            assert!(kept, "{line:?}");
+            let asks = question.asks();
+            assert!(asks.iter().all(|ask| is_one_line(&ask.prompt)));
+            let answers = asks.iter().map(|ask| ask.prompt.clone()).collect();
+            question.answered(answers).expect("any text that is not too long is a password");
+        }
+        Ok(Typed::Help(about)) => drop(usage::help(about)),
+        Ok(Typed::Nothing) => assert!(!kept, "{line:?}"),
+        Ok(Typed::Quit) => assert!(kept, "{line:?}"),
+    }
+}
+
+/// Any line of a program that drives the client.
+pub fn json_command(data: &[u8]) {
+    match json_command::parse(&String::from_utf8_lossy(data), Path::new("/work")).1 {
+        Err(failure) => assert!(is_one_line(&failure), "{failure}"),
+        Ok(Typed::Command(Command::UploadFile { path, .. } | Command::DownloadFile { destination: path, .. })) => {
+            assert!(path.is_absolute(), "{path:?}");
+        }
+        Ok(_) => {}
+    }
+}
+
+/// Any text of a tracker_info.txt. A list that is read can be written and read again; what is wrong with another is told in
+/// one line.
+pub fn tracker_list(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let list = match TrackerList::parse(&text) {
+        Ok(list) => list,
+        Err(error) => return assert!(is_one_line(&error), "{error}"),
+    };
+    let trackers = list.trackers();
+    assert!((1..=TRACKERS_MAX).contains(&trackers.len()));
+    assert!(trackers.iter().all(|addr| addr.port() != 0));
+    assert_eq!(trackers.iter().collect::<BTreeSet<_>>().len(), trackers.len(), "none is there twice");
+    for (number, addr) in (1..).zip(trackers) {
+        assert_eq!(list.tracker(number).as_ref(), Ok(addr));
+    }
+    for number in [0, trackers.len() as u64 + 1, u64::MAX] {
+        assert!(is_one_line(&list.tracker(number).expect_err("there is none")));
+    }
+    let fingerprint = list.fingerprint().map(|fingerprint| format!("fingerprint {fingerprint}"));
+    let line = |addr: &SocketAddr| addr.to_string();
+    let written: Vec<_> = fingerprint.into_iter().chain(trackers.iter().map(line)).collect();
+    assert_eq!(TrackerList::parse(&written.join("\n")).as_ref(), Ok(&list));
+}

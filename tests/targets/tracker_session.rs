@@ -1,0 +1,182 @@
+//! Whole connections with a tracker that runs: of a client, logged in or not, and of another tracker.
+
+use super::common::{Client, PASSWORD, TestTracker, all_pieces, cluster, fingerprint, manifest};
+use super::connection::{Connection, hear_lines};
+use super::script::Script;
+use groupshare::model::id::ClientId;
+use groupshare::model::op::Op;
+use groupshare::tracker::commit::{MemoryLog, OpSource};
+use groupshare::tracker::state::State;
+use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX, refusal};
+use groupshare::wire::codec::{Blob, List};
+use groupshare::wire::error::Code;
+use groupshare::wire::frame::{self, Message, UNASKED};
+use groupshare::wire::handshake;
+use groupshare::wire::tracker_tracker::Link;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// After so many connections a tracker begins anew, or it would come to know more and more.
+const CONNECTIONS_MAX: u32 = 200;
+/// Most requests on one connection: so many answers fit into the buffers of its socket.
+const REQUESTS_MAX: usize = 48;
+
+/// A tracker with some users and groups, and the sessions of these users: an owner, a member, one who waits, a stranger.
+struct Bench {
+    tracker: TestTracker,
+    log: MemoryLog,
+    tokens: [Blob<TOKEN_LEN_MAX>; 4],
+    served: u32,
+}
+
+impl Bench {
+    fn start() -> Self {
+        let log = MemoryLog::default();
+        let tracker = TestTracker::start_for_programs(|settings| {
+            settings.log = Box::new(log.clone());
+            settings.source = Arc::new(log.clone());
+            settings.warn = Arc::new(|_| {});
+        });
+        let mut clients = ["alice", "bob", "carol", "dave"].map(|name| {
+            let mut client = tracker.client();
+            client.create_user(name);
+            let token = client.log_in(name);
+            (client, token)
+        });
+        clients[0].0.create_group("lab");
+        clients[3].0.create_group("den");
+        clients[1].0.join("lab");
+        clients[2].0.join("lab");
+        clients[0].0.accept("lab", "bob");
+        let (bytes, content) = manifest("film.mkv", 3, 7);
+        let alice: &mut Client = &mut clients[0].0;
+        alice.announce(18000);
+        alice.put_manifest("lab", &bytes, &content);
+        let share = alice.share("lab", "film.mkv", &content);
+        alice.hold(share.share, all_pieces());
+        let tokens = clients.map(|(_, token)| token);
+        Self { tracker, log, tokens, served: 0 }
+    }
+
+    fn client(&self) -> Connection {
+        Connection::new(self.tracker.addr, |stream| {
+            let (keys, shown) = handshake::client_to_tracker(stream)?;
+            assert_eq!(shown, fingerprint());
+            Ok(keys)
+        })
+    }
+
+    /// What the tracker shows is the fold of the ops that it has kept.
+    fn check(&self) {
+        let published = self.tracker.server.core().state();
+        let mut ops: Vec<Op> = Vec::new();
+        let read = self.log.read(&mut |op| {
+            ops.push(op);
+            true
+        });
+        read.expect("it is in memory");
+        ops.sort_by_key(Op::order);
+        let mut state = State::new();
+        ops.iter().for_each(|op| state.apply(op));
+        assert!(published.op_count() <= state.op_count());
+        if published.op_count() == state.op_count() {
+            assert_eq!(published.digest(), state.digest());
+        }
+    }
+}
+
+/// Runs on the tracker that is there, or on a new one.
+fn with_bench(bench: &Mutex<Option<Bench>>, run: impl FnOnce(&Bench)) {
+    let mut place = bench.lock();
+    let bench = place.get_or_insert_with(Bench::start);
+    run(bench);
+    bench.served += 1;
+    if bench.served == CONNECTIONS_MAX {
+        bench.check();
+        *place = None;
+    }
+}
+
+/// The first byte says who is logged in; then come requests. Each gets one answer, in order, until one ends the connection.
+pub fn tracker_session(data: &[u8]) {
+    static BENCH: Mutex<Option<Bench>> = Mutex::new(None);
+    let mut script = Script::new(data);
+    let Some(who) = script.byte() else { return };
+    with_bench(&BENCH, |bench| {
+        let mut client = bench.client();
+        if let Some(token) = bench.tokens.get(usize::from(who % 5)) {
+            let resume = Request::Resume { client: ClientId([who; 16]), token: token.clone() };
+            let mut body = Vec::new();
+            resume.put_body(&mut body);
+            client.ask(resume.kind(), &body);
+        }
+        let wild = client.say_all(&mut script, REQUESTS_MAX).wild;
+        let (asked, mut answered, mut over) = (client.last_request, 0, false);
+        client.hear_all(|frame| {
+            let reply: Reply = frame.message().expect("a tracker says nothing else");
+            if frame.request == UNASKED {
+                over |= is_final(&reply);
+                return;
+            }
+            if answered == asked {
+                return assert!(wild, "a second answer");
+            }
+            answered += 1;
+            assert_eq!(frame.request, answered, "answers come in order");
+            assert!(frame.kind < 64, "what comes unasked has no id");
+            assert!(!over, "the connection was to end");
+            over = is_final(&reply);
+        });
+        assert!(over || answered == asked, "{answered} of {asked} requests were answered");
+    });
+}
+
+/// Whether the connection ends with this reply.
+fn is_final(reply: &Reply) -> bool {
+    let Reply::Refused { code, about } = reply else { return false };
+    matches!(refusal(*code, about).code, Code::Malformed | Code::TooLarge | Code::UnknownKind)
+}
+
+/// The first byte says whether somebody is logged in; then come lines of a program. Each gets a line of an answer.
+pub fn tracker_json(data: &[u8]) {
+    static BENCH: Mutex<Option<Bench>> = Mutex::new(None);
+    let Some((&who, said)) = data.split_first() else { return };
+    with_bench(&BENCH, |bench| {
+        let login = format!(
+            "{{\"command\":\"login\",\"command_args\":{{\"user_id\":\"alice\",\"passwd\":\"{PASSWORD}\"}},\
+             \"sender_ip\":\"127.0.0.1\",\"sender_port\":18000}}\n"
+        );
+        let all = if who % 2 == 0 { said.to_vec() } else { [login.as_bytes(), said].concat() };
+        let addr = bench.tracker.server.json_addr().expect("programs are let in");
+        let lines = all.iter().filter(|&&byte| byte == b'\n').count();
+        let answers = hear_lines(addr, &all);
+        assert_eq!(answers.lines().count(), lines, "each line is answered");
+        for line in answers.lines() {
+            let answer: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            assert!(matches!(answer["status"].as_str(), Some("success" | "error")), "{line}");
+        }
+    });
+}
+
+/// The first byte says whether a greeting comes first, and which tracker speaks; then come messages.
+pub fn tracker_link(data: &[u8]) {
+    static BENCH: Mutex<Option<Bench>> = Mutex::new(None);
+    let mut script = Script::new(data);
+    let Some(who) = script.byte() else { return };
+    with_bench(&BENCH, |bench| {
+        let (id, key) = cluster().link_key();
+        let mut link = Connection::new(bench.tracker.addr, |stream| handshake::tracker_to_tracker(stream, id, &key));
+        if who % 8 != 0 {
+            let hello = Link::Hello { tracker: 2 + u16::from(who >> 6), instance: [who; 16], seen: List::EMPTY };
+            link.say(&frame::of(UNASKED, &hello));
+        }
+        link.say_all(&mut script, REQUESTS_MAX);
+        link.hear_all(|frame| {
+            assert_eq!(frame.request, UNASKED);
+            let _: Link = frame.message().expect("a tracker says nothing else");
+        });
+        bench.check();
+        // It still serves clients.
+        bench.tracker.client().done(Request::Heartbeat {});
+    });
+}
