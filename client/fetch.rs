@@ -345,10 +345,14 @@ pub fn restore(node: &Arc<Node>, account: &Arc<Account>) {
             account.downloads.restore_paused(&group, &name, destination, &content);
             continue;
         }
-        let begun = begin_at(node, account, &group, &name, destination);
+        let begun = begin_at(node, account, &group, &name, destination.clone());
         node.voice.event(&match begun {
             Ok(_) => Event::DownloadContinued { group, file: name },
-            Err(Failure { why, .. }) => Event::DownloadLost { group, file: name, why },
+            Err(Failure { why, .. }) => {
+                // The tracker may not have heard of the share yet, or it comes back: the user can go on with it then.
+                account.downloads.restore_paused(&group, &name, destination, &content);
+                Event::DownloadLost { group, file: name, why }
+            }
         });
     }
 }

@@ -329,6 +329,28 @@ fn a_download_can_be_paused_resumed_and_cancelled() {
 }
 
 #[test]
+fn a_download_that_cannot_go_on_at_a_login_is_paused_until_it_can() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let data = bytes(1_500_000, 11);
+    alice.file("f", &data);
+    alice.expect("upload_file f lab", "Uploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    let bob = &mut others[0];
+    bob.expect("download_file lab f .", "Downloading...\n");
+    bob.expect("logout", "Logout successful\n");
+    alice.expect("login alice pw", "Login successful\n");
+    alice.expect("stop_share lab f", "Stopped sharing\n");
+    bob.expect("login bob pw", "Login successful\n");
+    bob.sees("Downloading f from lab does not go on: File does not exist in this group");
+    assert!(bob.types("show_downloads").expect("shown").contains("paused"));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    bob.expect("resume_download lab f", "Downloading...\n");
+    bob.sees("Download completed");
+    assert!(bob.read("f") == data);
+}
+
+#[test]
 fn a_download_goes_on_by_itself_after_the_client_has_ended() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
