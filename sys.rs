@@ -295,6 +295,14 @@ pub fn ignore_hangup() {
     let _ = unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
 }
 
+/// Turns a write beyond the largest size of a file that this process may have (`ulimit -f`) into an error of that write,
+/// where it would end the process.
+#[allow(unsafe_code)]
+pub fn survive_file_size_limit() {
+    // SAFETY: as for SIGHUP: no code runs under it, and the signal exists.
+    let _ = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Has blocks of memory of 4 MiB and more given back to the system when they are freed. By itself glibc keeps them from the
 /// second time on, several for each thread.
 #[allow(unsafe_code)]
@@ -307,6 +315,11 @@ pub fn give_back_large_blocks() {
 /// True for the errors that mean there is no room left.
 pub fn is_disk_full(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOSPC | Errno::DQUOT))
+}
+
+/// True for the errors that mean a file cannot grow now, and may once there is room or it is allowed.
+pub fn cannot_grow(error: &io::Error) -> bool {
+    is_disk_full(error) || Errno::from_io_error(error) == Some(Errno::FBIG)
 }
 
 /// The words of a system error without its number.

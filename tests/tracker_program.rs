@@ -2,10 +2,11 @@
 
 mod common;
 
-use common::Client;
 use common::installation::Installation;
+use common::member::all_groups;
 use common::program::Program;
-use groupshare::wire::client_tracker::Request;
+use common::{Client, command, group};
+use groupshare::wire::client_tracker::{Reply, Request, refusal};
 use groupshare::wire::error::Code;
 use groupshare::wire::handshake::HandshakeError;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
@@ -183,6 +184,40 @@ fn running_out_of_descriptors_is_survived_and_told_once() {
     tracker.say("quit");
     let (status, said) = tracker.end();
     assert_eq!((status.code(), said), (Some(0), format!("{warning}\n")));
+}
+
+#[test]
+fn at_a_limit_on_the_size_of_files_changes_are_refused_until_it_is_raised() {
+    let installation = Installation::of(1);
+    let (tracker, _) = installation.start(&[]);
+    let mut client = installation.connect(1).expect("a channel");
+    client.create_user("ann");
+    client.log_in("ann");
+    let pid = Some(tracker.pid());
+    let all = getrlimit(Resource::Fsize);
+    // In the middle of what comes next: some of it is written.
+    let journal =
+        installation.folder.path().join("tracker_info.txt.data/tracker-1/journal/00000000000000000001.journal");
+    let written = fs::read(journal).expect("there").iter().rposition(|byte| *byte != 0).expect("something") as u64;
+    prlimit(pid, Resource::Fsize, Rlimit { current: Some(written + 20), ..all }).expect("allowed");
+    let create = |name: &str| Request::CreateGroup { command: command(), group: group(name) };
+    for name in ["one", "two"] {
+        match client.ask(create(name)) {
+            Reply::Refused { code, about } => assert_eq!(
+                refusal(code, &about).about,
+                "cannot save changes: File too large; changes are taken again once there is room"
+            ),
+            other => panic!("{other:?}"),
+        }
+    }
+    prlimit(pid, Resource::Fsize, all).expect("allowed");
+    client.done(create("three"));
+    assert_eq!(all_groups(&mut client), ["three"]);
+    tracker.kill();
+    let (_tracker, _) = installation.start(&[]);
+    let mut client = installation.connect(1).expect("a channel");
+    client.log_in("ann");
+    assert_eq!(all_groups(&mut client), ["three"]);
 }
 
 #[test]

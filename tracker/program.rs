@@ -113,6 +113,7 @@ pub fn run(args: &Args) -> Result<(), ProgramError> {
     if outlive_terminal {
         sys::ignore_hangup();
     }
+    sys::survive_file_size_limit();
     let status = server.status();
     say(&format!("tracker {} on {}, fingerprint {}", status.number, status.addr, status.fingerprint));
     if let Some(addr) = server.json_addr() {

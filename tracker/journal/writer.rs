@@ -43,7 +43,7 @@ impl SegmentWriter {
         if let Err(error) = self.write(records, &mark) {
             self.torn = true;
             self.take_back()?;
-            return Err(if sys::is_disk_full(&error) {
+            return Err(if sys::cannot_grow(&error) {
                 WriteError::NoRoom(sys::reason(&error))
             } else {
                 WriteError::Uncertain(format!("cannot write: {}", sys::reason(&error)))
@@ -68,7 +68,7 @@ impl SegmentWriter {
         self.allocated = match self.file.allocate(roomy) {
             Ok(()) => roomy,
             // A disk that is nearly full may still have room for this batch.
-            Err(error) if sys::is_disk_full(&error) => {
+            Err(error) if sys::cannot_grow(&error) => {
                 self.file.allocate(len)?;
                 len
             }
