@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all check test sim fuzz bench load demo picture install uninstall deb clean rust rust-tools FORCE
+.PHONY: all check test sim fuzz bench load soak demo picture install uninstall deb clean rust rust-tools FORCE
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -67,6 +67,10 @@ bench: rust
 # A full house on one tracker: 10,000 idle clients, a storm of connections, silent strangers.
 load: rust
 	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)' --bench load
+
+# Everything goes wrong for TIME seconds, and nothing acknowledged may be lost. SEED=N begins with the chances of an earlier run.
+soak: rust
+	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)' --bench soak -- time=$(or $(TIME),600) $(if $(SEED),seed=$(SEED))
 
 demo: all
 	@./demo.sh

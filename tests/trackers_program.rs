@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::installation::{Installation, linked, tracker_in};
+use common::installation::{Installation, linked, same_digests, standing, tracker_in};
 use common::member::{Member, all_groups};
 use common::program::Program;
 use common::relay::Relay;
@@ -26,52 +26,10 @@ fn all_of(installation: &Installation) -> Vec<Program> {
     trackers
 }
 
-/// What the console says of another tracker.
-fn standing(tracker: &mut Program, other: usize) -> String {
-    tracker.say("status");
-    tracker.expect("connections ");
-    tracker.expect(&format!("tracker {other:<3} ")).text
-}
-
-/// Waits until each of these consoles tells that all others have the same state as it has.
-fn same_digests(trackers: &mut [Program]) {
-    let count = trackers.len();
-    for (number, tracker) in (1..).zip(trackers) {
-        for other in (1..=count).filter(|&other| other != number) {
-            wait_until("the same digest", || {
-                let line = standing(tracker, other);
-                assert!(!line.contains("ANOTHER DIGEST"), "{line}");
-                line.ends_with(", 0 changes behind, this one 0 behind, same digest")
-            });
-        }
-    }
-}
-
-/// Types a command again and again until this is said.
-fn until(person: &mut Program, line: &str, said: &str) {
-    wait_until(said, || {
-        person.say(line);
-        // What comes before the answers of these, on standard output and on standard error, belongs to the first.
-        person.say("limit");
-        person.say("frob");
-        let before = person.heard().len();
-        let heard = |person: &Program, text: &str| person.heard()[before..].iter().any(|line| line.text.contains(text));
-        while !(heard(person, "download  no limit") && heard(person, "'frob'")) {
-            person.hear();
-        }
-        heard(person, said)
-    });
-}
-
-fn told(person: &mut Program, line: &str, said: &str) {
-    person.say(line);
-    person.expect(said);
-}
-
 fn arrive(installation: &Installation, name: &str, first: usize, args: &[&str]) -> Program {
     let mut person = installation.person(name, first, args);
-    told(&mut person, &format!("create_user {name} {name}-pw"), "User created");
-    told(&mut person, &format!("login {name} {name}-pw"), "Login successful");
+    person.told(&format!("create_user {name} {name}-pw"), "User created");
+    person.told(&format!("login {name} {name}-pw"), "Login successful");
     person
 }
 
@@ -79,10 +37,10 @@ fn arrive(installation: &Installation, name: &str, first: usize, args: &[&str]) 
 fn alice_and_bob(installation: &Installation, alice_args: &[&str]) -> (Program, Program) {
     let mut alice = arrive(installation, "alice", 1, alice_args);
     let mut bob = arrive(installation, "bob", 2, &[]);
-    told(&mut alice, "create_group lab", "Group created");
-    until(&mut bob, "join_group lab", "Request sent");
+    alice.told("create_group lab", "Group created");
+    bob.until("join_group lab", "Request sent");
     alice.expect("bob asks to join lab");
-    told(&mut alice, "accept_request lab bob", "Request accepted");
+    alice.told("accept_request lab bob", "Request accepted");
     bob.expect("You are a member of lab now");
     (alice, bob)
 }
@@ -93,38 +51,19 @@ fn what_is_done_at_one_tracker_is_there_at_the_others() {
     let mut trackers = all_of(&installation);
     let (mut alice, mut bob) = alice_and_bob(&installation, &[]);
     fs::write(installation.folder.path().join("alice/notes.txt"), "for all").expect("room");
-    told(&mut alice, "upload_file notes.txt lab", "Uploaded");
-    until(&mut bob, "list_files lab", "notes.txt  7 B, 1 member online with it");
-    told(&mut bob, "download_file lab notes.txt .", "Downloading...");
+    alice.told("upload_file notes.txt lab", "Uploaded");
+    bob.until("list_files lab", "notes.txt  7 B, 1 member online with it");
+    bob.told("download_file lab notes.txt .", "Downloading...");
     bob.expect("Download completed: [lab] notes.txt");
     assert_eq!(fs::read_to_string(installation.folder.path().join("bob/notes.txt")).expect("there"), "for all");
     // The third tracker knows all of it, though nobody did anything there.
     let mut carol = arrive(&installation, "carol", 3, &[]);
-    until(&mut carol, "list_groups", "lab  2 members, owner alice");
+    carol.until("list_groups", "lab  2 members, owner alice");
     same_digests(&mut trackers);
-    told(&mut trackers[2], "status", "users       3, 1 online on 1 clients");
+    trackers[2].told("status", "users       3, 1 online on 1 clients");
     for tracker in &mut trackers {
         tracker.say("quit");
         assert_eq!(tracker.end().0.code(), Some(0));
-    }
-}
-
-/// Works at one tracker after the other until it is time to stop.
-fn roam(installation: &Installation, member: &mut Member, first: usize, answered: impl Fn(), stop: &AtomicBool) {
-    let count = installation.addrs.len();
-    for turn in first.. {
-        if stop.load(Ordering::SeqCst) {
-            return;
-        }
-        // One that does not run refuses the connection; one that was away may not know of the session yet.
-        let Ok(mut client) = installation.connect(turn % count + 1) else { continue };
-        if !member.resume(&mut client) {
-            continue;
-        }
-        member.run(&mut client, || {
-            answered();
-            !stop.load(Ordering::SeqCst)
-        });
     }
 }
 
@@ -141,8 +80,8 @@ fn nothing_acknowledged_is_missing_or_made_twice_after_each_tracker_was_killed_u
     thread::scope(|scope| {
         for (first, member) in members.iter_mut().enumerate() {
             let (installation, stop, answered) = (&installation, &stop, answered.clone());
-            let answered = move || answered.send(()).expect("it is received until the end");
-            scope.spawn(move || roam(installation, member, first, answered, stop));
+            let stay = move || answered.send(()).is_ok();
+            scope.spawn(move || member.roam(installation, first, stay, stop));
         }
         for number in [1, 2, 3] {
             some();
@@ -248,9 +187,9 @@ fn a_download_and_the_next_command_do_not_mind_that_the_tracker_is_killed() {
     let mut trackers = all_of(&installation);
     let (mut alice, mut bob) = alice_and_bob(&installation, &["--upload-limit", "8M"]);
     let film = film(&installation, 24 << 20);
-    told(&mut alice, "upload_file film.mkv lab", "Uploaded");
-    until(&mut bob, "list_files lab", "film.mkv  25.2 MB, 1 member online with it");
-    told(&mut bob, "download_file lab film.mkv .", "Downloading...");
+    alice.told("upload_file film.mkv lab", "Uploaded");
+    bob.until("list_files lab", "film.mkv  25.2 MB, 1 member online with it");
+    bob.told("download_file lab film.mkv .", "Downloading...");
     wait_until("the download has begun", || {
         bob.say("show_downloads");
         let line = bob.expect("[D] [lab] film.mkv").text;
@@ -261,7 +200,7 @@ fn a_download_and_the_next_command_do_not_mind_that_the_tracker_is_killed() {
     bob.say("create_group after");
     let done = bob.expect("Group created");
     println!("{} ms from the kill to the next successful command", (done.at - killed).as_millis());
-    told(&mut bob, "show_downloads", "[D] [lab] film.mkv");
+    bob.told("show_downloads", "[D] [lab] film.mkv");
     bob.expect("Download completed: [lab] film.mkv");
     assert!(fs::read(installation.folder.path().join("bob/film.mkv")).expect("there") == film);
     let complaints: Vec<_> = bob.heard()[before..].iter().filter(|line| line.complaint).collect();
@@ -271,7 +210,7 @@ fn a_download_and_the_next_command_do_not_mind_that_the_tracker_is_killed() {
         [first, installation.addrs[2]].map(|addr| format!("Connected to the tracker {addr}; {second} was lost: "));
     assert!(begins.iter().any(|begins| line.text.starts_with(begins)), "{line:?}");
     // What bob has is told to the tracker that he is at now.
-    until(&mut alice, "list_files lab", "film.mkv  25.2 MB, 2 members online with it");
+    alice.until("list_files lab", "film.mkv  25.2 MB, 2 members online with it");
 }
 
 #[test]
@@ -292,25 +231,25 @@ fn who_has_heard_more_than_a_tracker_loses_neither_the_session_nor_a_share_there
     });
     let two = installation.tracker_on(&far, 2);
     alice.expect(&format!("Connected to the tracker {}", installation.addrs[1]));
-    told(&mut alice, "create_group lab", "Group created");
+    alice.told("create_group lab", "Group created");
     relay.unblock();
     let mut bob = arrive(&installation, "bob", 1, &[]);
-    until(&mut bob, "join_group lab", "Request sent");
+    bob.until("join_group lab", "Request sent");
     alice.expect("bob asks to join lab");
-    told(&mut alice, "accept_request lab bob", "Request accepted");
+    alice.told("accept_request lab bob", "Request accepted");
     bob.expect("You are a member of lab now");
 
     // She shares a file of which the other tracker has not heard when she gets there.
     relay.block();
     let len = film(&installation, 100_000).len();
-    told(&mut alice, "upload_file film.mkv lab", "Uploaded");
+    alice.told("upload_file film.mkv lab", "Uploaded");
     two.kill();
     alice.expect(&format!("Connected to the tracker {}; {} was lost: ", installation.addrs[0], installation.addrs[1]));
-    told(&mut alice, "list_files lab", "No files");
+    alice.told("list_files lab", "No files");
     relay.unblock();
     let _two = installation.tracker_on(&far, 2);
-    until(&mut bob, "list_files lab", "film.mkv  100.0 kB, 1 member online with it");
-    told(&mut bob, "download_file lab film.mkv .", "Downloading...");
+    bob.until("list_files lab", "film.mkv  100.0 kB, 1 member online with it");
+    bob.told("download_file lab film.mkv .", "Downloading...");
     bob.expect("Download completed: [lab] film.mkv");
     assert_eq!(fs::metadata(installation.folder.path().join("bob/film.mkv")).expect("there").len(), len as u64);
     drop(one);
@@ -349,7 +288,7 @@ fn the_operator_is_told_of_a_wrong_key_a_wrong_number_and_a_number_twice() {
     drop(other);
 
     // One that is retired is not called any more, and turned away when it calls.
-    told(&mut one, "forget 2", "Tracker 2 is retired");
+    one.told("forget 2", "Tracker 2 is retired");
     assert_eq!(standing(&mut one, 2), format!("tracker 2   {second}, retired here"));
     two.expect(&not_connected(1, "This tracker number was retired here: 2"));
 }

@@ -1,7 +1,7 @@
 //! The programs of an installation in a folder of its own: trackers on ports that were free a moment ago, and clients.
 
-use super::Client;
 use super::program::Program;
+use super::{Client, LONG};
 use groupshare::model::digest::Fingerprint;
 use groupshare::tracker::identity::Identity;
 use groupshare::wire::handshake::HandshakeError;
@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
 
 static INSTALLATIONS: AtomicU8 = AtomicU8::new(1);
 
@@ -91,8 +92,18 @@ impl Installation {
         let mut addrs = self.addrs.clone();
         addrs.rotate_left(first - 1);
         fs::write(folder.join("tracker_info.txt"), list_of(&addrs)).expect("writable");
+        self.person_again(name, args)
+    }
+
+    /// Starts the client's program of somebody who had one.
+    pub fn person_again(&self, name: &str, args: &[&str]) -> Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
-        command.current_dir(&folder).args(args).args(["--state-dir", "state", "127.0.0.1:0", "tracker_info.txt"]);
+        command.current_dir(self.folder.path().join(name)).args(args).args([
+            "--state-dir",
+            "state",
+            "127.0.0.1:0",
+            "tracker_info.txt",
+        ]);
         Program::start(&mut command)
     }
 
@@ -115,6 +126,29 @@ pub fn tracker_in(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
     command.current_dir(folder).args(args);
     command
+}
+
+/// What the console says of another tracker.
+pub fn standing(tracker: &mut Program, other: usize) -> String {
+    tracker.say("status");
+    tracker.expect("connections ");
+    tracker.expect(&format!("tracker {other:<3} ")).text
+}
+
+/// Waits until each of these consoles tells that all others have the same state as it has.
+pub fn same_digests(trackers: &mut [Program]) {
+    let count = trackers.len();
+    for (number, tracker) in (1..).zip(trackers) {
+        for other in (1..=count).filter(|&other| other != number) {
+            let mut line = String::new();
+            let deadline = Instant::now() + LONG;
+            while !line.ends_with(", 0 changes behind, this one 0 behind, same digest") {
+                assert!(Instant::now() < deadline, "tracker {number} has not come to agree: {line}");
+                line = standing(tracker, other);
+                assert!(!line.contains("ANOTHER DIGEST"), "{line}");
+            }
+        }
+    }
 }
 
 /// Waits until a tracker says that it is connected to another one.

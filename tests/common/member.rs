@@ -1,11 +1,14 @@
 //! A user who makes groups and leaves some of them again, as fast as a tracker answers, and remembers every answer.
 
+use super::installation::Installation;
 use super::{Client, command, group};
 use groupshare::model::name::GroupId;
-use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
+use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX, refusal};
 use groupshare::wire::codec::Blob;
+use groupshare::wire::error::Code;
 use groupshare::wire::frame::UNASKED;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a group of a user is known to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +93,12 @@ impl Member {
                         let creates = matches!(request, Request::CreateGroup { .. });
                         break if creates { Known::There } else { Known::Gone };
                     }
+                    // It is asked again elsewhere, or later.
+                    Ok((_, Reply::Refused { code, about }))
+                        if self.roams && refusal(code, &about).code == Code::Unavailable =>
+                    {
+                        return;
+                    }
                     // The group may have been made at another tracker a moment ago, and be left there already.
                     Ok((_, Reply::Refused { .. })) if self.roams && matches!(request, Request::LeaveGroup { .. }) => {
                         break Known::Asked;
@@ -102,6 +111,27 @@ impl Member {
             self.groups.insert(name, known);
             if !go_on() {
                 return;
+            }
+        }
+    }
+
+    /// Works at one tracker after the other until it is time to stop, at each as long as `stay` says after an answer.
+    pub fn roam(
+        &mut self,
+        installation: &Installation,
+        first: usize,
+        mut stay: impl FnMut() -> bool,
+        stop: &AtomicBool,
+    ) {
+        let count = installation.addrs.len();
+        for turn in first.. {
+            if stop.load(Ordering::SeqCst) {
+                return;
+            }
+            // One that does not run refuses the connection; one that was away may not know of the session yet.
+            let Ok(mut client) = installation.connect(turn % count + 1) else { continue };
+            if self.resume(&mut client) {
+                self.run(&mut client, || stay() && !stop.load(Ordering::SeqCst));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A program that a test runs: what it says, as it says it, and that it ends.
 
-use super::LONG;
+use super::{LONG, wait_until};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -97,6 +97,31 @@ impl Program {
     /// Hears the next line, on either.
     pub fn hear(&mut self) {
         self.next("anything", |_| true);
+    }
+
+    /// Types a line and waits until this is said.
+    pub fn told(&mut self, line: &str, said: &str) {
+        self.say(line);
+        self.expect(said);
+    }
+
+    /// Types a command to a client and gives what it says until it has carried it out, on either.
+    pub fn answers(&mut self, line: &str) -> &[Line] {
+        self.say(line);
+        // What comes before the answers of these, on standard output and on standard error, belongs to the first.
+        self.say("limit");
+        self.say("frob");
+        let before = self.heard.len();
+        let heard = |lines: &[Line], text: &str| lines[before..].iter().any(|line| line.text.contains(text));
+        while !(heard(&self.heard, "download  no limit") && heard(&self.heard, "'frob'")) {
+            self.hear();
+        }
+        &self.heard[before..]
+    }
+
+    /// Types a command to a client again and again until this is said.
+    pub fn until(&mut self, line: &str, said: &str) {
+        wait_until(said, || self.answers(line).iter().any(|answer| answer.text.contains(said)));
     }
 
     /// Everything said up to now that was waited for or passed over.

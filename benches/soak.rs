@@ -1,0 +1,201 @@
+//! Endurance: trackers and clients under random commands, kills, restarts, full disks and partitions, with an oracle of
+//! what was acknowledged. `make soak TIME=600`, or `cargo bench --bench soak -- time=600 seed=7`.
+//!
+//! Three trackers are linked through relays. Users who roam from tracker to tracker make and leave groups; one person shares
+//! files, others download them, all with the real programs. Every second or so something goes wrong. Every half minute
+//! everything is healed and everybody rests: then all trackers have one state, every acknowledged command has its effect at
+//! each of them, and every download that was begun ends with the same file. The seed decides what is done and what goes
+//! wrong in which order; when exactly is up to the machine.
+
+#[path = "common/mod.rs"]
+mod bench;
+#[path = "../tests/common/mod.rs"]
+mod common;
+mod soak {
+    pub mod films;
+    pub mod memory;
+    pub mod people;
+    pub mod trackers;
+}
+
+use bench::Options;
+use common::installation::Installation;
+use common::member::{Member, all_groups};
+use groupshare::client::split_mix::SplitMix;
+use groupshare::wire::client_tracker::{Reply, TOKEN_LEN_MAX};
+use groupshare::wire::codec::Blob;
+use soak::films::Films;
+use soak::memory::Memory;
+use soak::people::{SHARER, Sharer, Taker, rest};
+use soak::trackers::{COUNT, Trackers};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Users who make and leave groups.
+const MEMBERS: usize = 4;
+/// How long things go wrong before everything is healed.
+const ROUND: Duration = Duration::from_secs(25);
+/// The longest time from one trouble to the next.
+const CALM_MAX: Duration = Duration::from_millis(1_600);
+/// One of so many answered commands is followed by a pause, and how long that is at most.
+const PAUSE: (usize, Duration) = (10, Duration::from_millis(800));
+/// One of so many answered commands is followed by going to another tracker.
+const MOVE_ONE_OF: usize = 60;
+
+/// Says with which seed a run has failed.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("FAILED, seed {}", self.0);
+        }
+    }
+}
+
+/// Lets everybody stop, also when a check fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Everything there is.
+struct Soak<'a> {
+    installation: &'a Installation,
+    trackers: Trackers<'a>,
+    members: Vec<(Member, SplitMix)>,
+    sharer: Sharer,
+    /// With this the sharer's account is spoken for at each tracker.
+    token: Blob<TOKEN_LEN_MAX>,
+    takers: Vec<Taker<'a>>,
+    films: Films,
+    memory: Memory,
+    dice: SplitMix,
+    answered: AtomicU64,
+    checks: usize,
+    compared: usize,
+}
+
+impl<'a> Soak<'a> {
+    fn begin(installation: &'a Installation, seed: u64) -> Self {
+        // Everybody has chances of their own, so that nobody's depend on how fast others are.
+        let mut seeds = SplitMix(seed);
+        let mut dice = || SplitMix(seeds.below(usize::MAX) as u64);
+        let trackers = Trackers::start(installation);
+        let members = (0..MEMBERS).map(|n| {
+            let mut client = installation.connect(n % COUNT + 1).expect("it listens");
+            (Member::new(&mut client, &format!("user{n}"), true), dice())
+        });
+        let members = members.collect();
+        let mut takers = vec![
+            Taker::arrive(installation, "bob", 2, true, dice()),
+            Taker::arrive(installation, "carol", 3, true, dice()),
+            Taker::arrive(installation, "dave", 1, false, dice()),
+        ];
+        let sharer = Sharer::arrive(installation, &mut takers, dice());
+        let token = installation.connect(1).expect("it listens").log_in(SHARER);
+        let (films, memory, dice) = (Films::default(), Memory::default(), dice());
+        let answered = AtomicU64::new(0);
+        let (checks, compared) = (0, 0);
+        Self { installation, trackers, members, sharer, token, takers, films, memory, dice, answered, checks, compared }
+    }
+
+    /// Lets everybody work while things go wrong, then heals everything.
+    fn round(&mut self, end: Instant) {
+        let Self { installation, trackers, members, sharer, takers, films, dice, answered, .. } = self;
+        let (installation, films, answered, stop) = (*installation, &*films, &*answered, &AtomicBool::new(false));
+        thread::scope(|scope| {
+            let stopping = Stop(stop);
+            for (first, (member, dice)) in members.iter_mut().enumerate() {
+                let stay = move || {
+                    answered.fetch_add(1, Ordering::Relaxed);
+                    if dice.below(PAUSE.0) == 0 {
+                        rest(dice, PAUSE.1, stop);
+                    }
+                    dice.below(MOVE_ONE_OF) != 0
+                };
+                scope.spawn(move || member.roam(installation, first, stay, stop));
+            }
+            scope.spawn(|| sharer.work(films, stop));
+            takers.iter_mut().for_each(|taker| drop(scope.spawn(|| taker.work(films, stop))));
+            while Instant::now() < end {
+                rest(dice, CALM_MAX, stop);
+                trackers.go_on(dice);
+            }
+            trackers.heal();
+            drop(stopping);
+        });
+        self.trackers.agree();
+    }
+
+    /// Compares everything that was acknowledged with what each tracker tells, and all that was downloaded with what was
+    /// shared.
+    fn judge(&mut self) {
+        for number in 1..=COUNT {
+            let mut client = self.installation.connect(number).expect("it listens");
+            assert!(self.members[0].0.resume(&mut client), "the session is not known at tracker {number}");
+            let there = all_groups(&mut client);
+            self.members.iter().for_each(|(member, _)| member.verify(&there));
+            let mut client = self.installation.connect(number).expect("it listens");
+            assert!(matches!(client.resume(&self.token), Reply::LoggedIn { .. }));
+            self.compared += there.len() + self.films.verify(&mut client);
+        }
+        self.takers.iter_mut().for_each(|taker| taker.verify(&self.sharer));
+        self.checks += 1;
+        let changes = self.acknowledged();
+        for (number, program) in (1..).zip(self.trackers.programs()) {
+            self.memory.note(&format!("tracker {number}"), program, true, changes);
+        }
+        let takers = self.takers.iter().map(|taker| (&taker.name[..], taker.program()));
+        for (name, program) in takers.chain([(SHARER, self.sharer.program())]) {
+            self.memory.note(&format!("client {name}"), program, false, changes);
+        }
+    }
+
+    fn acknowledged(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed) + self.sharer.acknowledged
+    }
+
+    /// Ends everything and tells what there was; false if memory has grown.
+    fn finish(self) -> bool {
+        println!("commands   {} acknowledged, none of them lost", self.acknowledged());
+        let kills: u64 = self.takers.iter().map(|taker| taker.kills).sum();
+        let troubles: Vec<_> = self.trackers.census().iter().map(|(name, count)| format!("{name} {count}")).collect();
+        println!("events     {}, client killed {kills}", troubles.join(", "));
+        let (files, bytes) = self.takers.iter().fold((0, 0), |sum, one| (sum.0 + one.files, sum.1 + one.bytes));
+        let again: u64 = self.takers.iter().map(|taker| taker.asked_again).sum();
+        println!(
+            "checks     {} times healed; {} groups and files compared; {files} downloads, {} MB, all identical, \
+             {again} of them asked for again",
+            self.checks,
+            self.compared,
+            bytes / 1_000_000
+        );
+        self.trackers.finish();
+        println!("journals   all sound");
+        self.memory.judge()
+    }
+}
+
+fn main() {
+    groupshare::sys::raise_descriptor_limit().expect("allowed");
+    let options = Options::from_args(&["time", "seed"]);
+    let time = Duration::from_secs(options.number("time", 20) as u64);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let seed = options.number("seed", now.subsec_nanos() as usize) as u64;
+    println!("seed       {seed}, for {} s", time.as_secs());
+    let _told = Seed(seed);
+    let installation = Installation::of(COUNT);
+    let mut soak = Soak::begin(&installation, seed);
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        soak.round(end.min(Instant::now() + ROUND));
+        soak.judge();
+    }
+    assert!(soak.finish(), "memory has grown by more than what there is to keep");
+    println!("passed     seed {seed}");
+}

@@ -1,0 +1,70 @@
+//! The files that are shared, and what the sharer was told of each.
+
+use crate::common::{Client, file, group};
+use groupshare::client::split_mix::SplitMix;
+use groupshare::wire::client_tracker::{Reply, Request};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+
+/// The group in which they are.
+pub const GROUP: &str = "films";
+
+/// What a file is known to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// It is shared.
+    Shared,
+    /// It is not shared any more.
+    Gone,
+    /// One of the two: it was asked for, and the answer is not known.
+    Asked,
+}
+
+/// All files that are shared, or were not long ago.
+#[derive(Default)]
+pub struct Films(Mutex<BTreeMap<String, Known>>);
+
+impl Films {
+    /// Notes what is known of a file.
+    pub fn note(&self, name: &str, known: Known) {
+        self.0.lock().insert(name.to_owned(), known);
+    }
+
+    /// Any file that is shared and is `wanted`.
+    pub fn pick(&self, dice: &mut SplitMix, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        let films = self.0.lock();
+        let there: Vec<_> = films
+            .iter()
+            .filter(|(name, known)| **known == Known::Shared && wanted(name))
+            .map(|(name, _)| name)
+            .collect();
+        (!there.is_empty()).then(|| there[dice.below(there.len())].clone())
+    }
+
+    /// Compares what is known with what a tracker tells the sharer; gives how many were compared.
+    pub fn verify(&self, sharer: &mut Client) -> usize {
+        let films = self.0.lock();
+        for (name, known) in films.iter() {
+            let request = Request::FindShare { group: group(GROUP), name: file(name) };
+            let shared = matches!(sharer.ask(request), Reply::Share { shared_by_you: true, .. });
+            match known {
+                Known::Shared => assert!(shared, "{name} was acknowledged as shared and is missing"),
+                Known::Gone => assert!(!shared, "{name} was acknowledged as not shared any more and is"),
+                Known::Asked => {}
+            }
+        }
+        films.len()
+    }
+
+    /// Forgets those that are gone; gives all others.
+    pub fn left(&self) -> Vec<String> {
+        let mut films = self.0.lock();
+        films.retain(|_, known| *known != Known::Gone);
+        films.keys().cloned().collect()
+    }
+
+    /// Takes a file off the list.
+    pub fn forget(&self, name: &str) {
+        self.0.lock().remove(name);
+    }
+}

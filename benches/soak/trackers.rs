@@ -1,0 +1,187 @@
+//! Three trackers that reach each other through relays, and what goes wrong with them.
+
+use crate::common::installation::{Installation, same_digests};
+use crate::common::program::Program;
+use crate::common::relay::Relay;
+use groupshare::client::split_mix::SplitMix;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How many there are.
+pub const COUNT: usize = 3;
+/// The one, counted from 0, that is never killed, so that its memory is that of the whole run. It both calls and is called.
+const SPARED: usize = 1;
+/// How long a trouble lasts at least, and how much longer at most, in milliseconds.
+const LASTS_MS: (u64, usize) = (500, 5_500);
+/// A disk that becomes full has less than this left, in bytes: some changes, and perhaps a part of one.
+const LEFT_MAX: usize = 2_000;
+
+/// What is wrong with a tracker or a link, both counted from 0.
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    Killed(usize),
+    Stopped(usize),
+    Full(usize),
+    Cut(usize),
+    Silent(usize),
+}
+
+impl Trouble {
+    fn any(dice: &mut SplitMix) -> Self {
+        let which = dice.below(COUNT);
+        match dice.below(5) {
+            0 if which != SPARED => Trouble::Killed(which),
+            0 | 1 => Trouble::Stopped(which),
+            2 => Trouble::Full(which),
+            3 => Trouble::Cut(which),
+            _ => Trouble::Silent(which),
+        }
+    }
+
+    /// Whether it is that of a link, and of which: nothing has two troubles at once.
+    fn subject(self) -> (bool, usize) {
+        match self {
+            Trouble::Killed(tracker) | Trouble::Stopped(tracker) | Trouble::Full(tracker) => (false, tracker),
+            Trouble::Cut(link) | Trouble::Silent(link) => (true, link),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Trouble::Killed(_) => "tracker killed",
+            Trouble::Stopped(_) => "tracker stopped for a while",
+            Trouble::Full(_) => "disk full",
+            Trouble::Cut(_) => "link cut",
+            Trouble::Silent(_) => "link silent",
+        }
+    }
+}
+
+/// The trackers.
+pub struct Trackers<'a> {
+    installation: &'a Installation,
+    /// Where the list and the data of each are.
+    machines: [PathBuf; COUNT],
+    programs: Vec<Program>,
+    /// From the second to the first, from the third to the first, from the third to the second.
+    links: [Relay; COUNT],
+    troubles: Vec<(Trouble, Instant)>,
+    census: BTreeMap<&'static str, u64>,
+}
+
+impl<'a> Trackers<'a> {
+    /// Starts all, and waits until they know each other.
+    pub fn start(installation: &'a Installation) -> Self {
+        let [first, second, third] = installation.addrs[..] else { panic!("three are listed") };
+        let here = installation.folder.path().to_path_buf();
+        // It makes the key that the other machines get a copy of.
+        let one = installation.tracker_on(&here, 1);
+        // Of two trackers the one with the higher number calls.
+        let links = [first, first, second].map(Relay::to);
+        let two = installation.machine("two", &[links[0].addr, second, third]);
+        let three = installation.machine("three", &[links[1].addr, links[2].addr, third]);
+        let mut programs = vec![one, installation.tracker_on(&two, 2), installation.tracker_on(&three, 3)];
+        same_digests(&mut programs);
+        let (machines, troubles, census) = ([here, two, three], Vec::new(), BTreeMap::new());
+        Self { installation, machines, programs, links, troubles, census }
+    }
+
+    /// Ends the troubles that have lasted long enough, and begins another one.
+    pub fn go_on(&mut self, dice: &mut SplitMix) {
+        let now = Instant::now();
+        self.end_those(|until| until <= now);
+        let trouble = Trouble::any(dice);
+        let lasts = Duration::from_millis(LASTS_MS.0 + dice.below(LASTS_MS.1) as u64);
+        if self.troubles.iter().all(|(other, _)| other.subject() != trouble.subject()) {
+            *self.census.entry(trouble.name()).or_default() += 1;
+            self.begin(trouble, dice);
+            self.troubles.push((trouble, now + lasts));
+        }
+    }
+
+    /// Ends all troubles.
+    pub fn heal(&mut self) {
+        self.end_those(|_| true);
+    }
+
+    /// Waits until all have the same state, which takes that nobody changes anything.
+    pub fn agree(&mut self) {
+        same_digests(&mut self.programs);
+    }
+
+    /// What has happened so far, and how often.
+    pub fn census(&self) -> &BTreeMap<&'static str, u64> {
+        &self.census
+    }
+
+    /// The programs that run now.
+    pub fn programs(&self) -> &[Program] {
+        &self.programs
+    }
+
+    /// Ends all, and has their journals checked.
+    pub fn finish(mut self) {
+        for (t, program) in self.programs.iter_mut().enumerate() {
+            program.say("quit");
+            let (status, said) = program.end();
+            assert!(status.success(), "tracker {}: {status}\n{said}", t + 1);
+        }
+        for t in 0..COUNT {
+            let data = self.data(t);
+            let output = self.installation.command(&[]).arg("--check").arg(&data).output().expect("runs");
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert!(output.status.success(), "the journal of tracker {}: {said}", t + 1);
+        }
+    }
+
+    fn begin(&mut self, trouble: Trouble, dice: &mut SplitMix) {
+        match trouble {
+            Trouble::Killed(t) => self.programs[t].signal(Signal::KILL),
+            Trouble::Stopped(t) => self.programs[t].signal(Signal::STOP),
+            Trouble::Full(t) => self.limit(t, Some(self.journal_end(t) + dice.below(LEFT_MAX) as u64)),
+            Trouble::Cut(link) => self.links[link].block(),
+            Trouble::Silent(link) => self.links[link].hold(),
+        }
+    }
+
+    fn end_those(&mut self, over: impl Fn(Instant) -> bool) {
+        let (ended, last): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.troubles).into_iter().partition(|(_, until)| over(*until));
+        self.troubles = last;
+        for (trouble, _) in ended {
+            match trouble {
+                Trouble::Killed(t) => {
+                    self.programs[t].end();
+                    self.programs[t] = self.installation.tracker_on(&self.machines[t], t + 1);
+                }
+                Trouble::Stopped(t) => self.programs[t].signal(Signal::CONT),
+                Trouble::Full(t) => self.limit(t, None),
+                Trouble::Cut(link) => self.links[link].unblock(),
+                Trouble::Silent(link) => self.links[link].release(),
+            }
+        }
+    }
+
+    /// How long a file of the tracker may become from now on, in bytes: what a full disk is to its journal.
+    fn limit(&self, t: usize, len_max: Option<u64>) {
+        let all = getrlimit(Resource::Fsize);
+        let limit = Rlimit { current: len_max.or(all.current), maximum: all.maximum };
+        prlimit(Some(self.programs[t].pid()), Resource::Fsize, limit).expect("allowed");
+    }
+
+    fn data(&self, t: usize) -> PathBuf {
+        self.machines[t].join(format!("tracker_info.txt.data/tracker-{}", t + 1))
+    }
+
+    /// Where the last record of the journal ends, in its latest segment; room behind it is zeros.
+    fn journal_end(&self, t: usize) -> u64 {
+        let files = fs::read_dir(self.data(t).join("journal")).expect("it is there").flatten();
+        let segments =
+            files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "journal"));
+        let bytes = fs::read(segments.max().expect("one at least")).expect("it is there");
+        bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
+    }
+}
