@@ -183,6 +183,7 @@ impl Conversation {
 
     /// Refuses what cannot even be taken for a request; the connection ends.
     fn refuse_bytes(&self, refusal: &Refusal) -> bool {
+        self.owed.settle();
         // If this does not arrive, the end of the connection says it all.
         let _ = self.sender.send(UNASKED, &Reply::refused(refusal));
         false

@@ -335,10 +335,11 @@ impl Reading<'_> {
                 if self.options.tracker.is_some_and(|asked| asked != tracker) {
                     return Err(JournalError::OtherTracker { path, tracker });
                 }
-                if header.first_seq == first_seq && header.first_batch > 0 {
+                // What is appended has numbers above all before, and must be what the header says.
+                if header.first_seq == first_seq && header.first_batch > self.stand.batch {
                     return Ok((header, None));
                 }
-                "it does not begin where its name says".to_owned()
+                "it does not begin where its name, or what comes before it, says".to_owned()
             }
             Err(HeaderError::Newer(version)) => return Err(JournalError::Newer { path, version }),
             Err(HeaderError::Short) if last => {
