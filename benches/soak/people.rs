@@ -156,7 +156,7 @@ impl<'a> Taker<'a> {
         while !stop.load(Ordering::SeqCst) {
             if let Some(film) = films.pick(&mut self.dice, |film| !self.begun.contains(film)) {
                 // A tracker that has not heard of the file yet refuses.
-                let answers = self.program.answers(&format!("download_file {GROUP} {film} ."));
+                let answers = self.program.answers(&format!("resume_download {GROUP} {film}"));
                 if answers.iter().any(|answer| answer.text == "Downloading...") {
                     self.begun.insert(film);
                 }
@@ -172,7 +172,7 @@ impl<'a> Taker<'a> {
         }
     }
 
-    /// After a login at a tracker that has not heard of the file yet its download waits for the next login, and says so.
+    /// After a login at a tracker that has not heard of the file yet its download is paused, and says so.
     fn was_told_to_ask_again(&mut self, film: &str) -> bool {
         self.program.answers("show_downloads");
         let told = format!("Downloading {film} from {GROUP} does not go on: File does not exist in this group");
@@ -185,7 +185,7 @@ impl<'a> Taker<'a> {
         for film in self.begun.clone() {
             let path = self.path(&film);
             if !path.exists() && self.was_told_to_ask_again(&film) {
-                self.program.answers(&format!("download_file {GROUP} {film} ."));
+                self.program.answers(&format!("resume_download {GROUP} {film}"));
                 self.asked_again += 1;
             }
             while !path.exists() {
