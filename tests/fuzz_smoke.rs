@@ -154,4 +154,10 @@ fn every_target_is_known_to_libfuzzer_and_has_a_corpus() {
     for (name, _) in TARGETS {
         assert!(manifest.contains(&format!("name = \"{name}\"\n")), "{name} is in fuzz/Cargo.toml");
     }
+    // What tests/common has beside that needs crates that fuzz/ is built without.
+    let common = fs::read_to_string(root().join("tests/common/mod.rs")).expect("readable");
+    let lines: Vec<_> = common.lines().collect();
+    for pair in lines.windows(2).filter(|pair| pair[1].starts_with("pub mod ")) {
+        assert_eq!(pair[0], "#[cfg(not(fuzzing))]", "{}", pair[1]);
+    }
 }

@@ -2,17 +2,20 @@
 
 // Every test program uses its own part of this.
 #![allow(dead_code)]
-// Set where the targets of fuzz/ are built, which start no programs.
+// Set where the targets of fuzz/ are built, which use what is in this file only.
 #![allow(unexpected_cfgs)]
 
 #[cfg(not(fuzzing))]
 pub mod installation;
+#[cfg(not(fuzzing))]
 pub mod member;
 #[cfg(not(fuzzing))]
 pub mod program;
+#[cfg(not(fuzzing))]
 pub mod relay;
 #[cfg(not(fuzzing))]
 pub mod sitting;
+#[cfg(not(fuzzing))]
 pub mod swarm;
 
 use groupshare::model::digest::{Fingerprint, Sha1Digest};
