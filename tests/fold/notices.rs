@@ -1,0 +1,52 @@
+//! Notices: which of them are dropped once they were read.
+
+use super::side::{NONE, Side, accepted, heal, lab, lab_with_request, rejected, renamed_group};
+use groupshare::model::id::{OpOrder, UserRef};
+use groupshare::tracker::accept::Change;
+
+#[test]
+fn read_notices_are_dropped() {
+    let (mut a, _) = lab_with_request();
+    a.reject("alice", "lab", "dave");
+    let (through, _) = a.state.notices(a.of("dave"), 9)[0];
+    a.ask("dave", "lab");
+    a.admit("alice", "lab", "dave");
+    a.read("dave", through).expect("there is one");
+    assert_eq!(a.notices(a.of("dave")), [accepted("lab")]);
+    assert_eq!(a.read("dave", through), None);
+}
+
+/// Dave makes a group and is sent a notice about something else, up to which he is about to read; that the name of his
+/// group had been taken before is known at the other tracker only.
+fn notice_before_which_another_belongs() -> (Side, Side, UserRef, OpOrder) {
+    let (mut a, mut b) = lab();
+    b.create_group("carol", "x");
+    a.pause();
+    a.create_group("dave", "x");
+    a.ask("dave", "lab");
+    a.reject("alice", "lab", "dave");
+    let dave = a.of("dave");
+    let (through, _) = a.state.notices(dave, 9)[0];
+    (a, b, dave, through)
+}
+
+/// His tracker learns of it only after he has read: dropping everything up to the place he read would drop what he was
+/// never told.
+#[test]
+fn notices_that_were_not_shown_are_kept() {
+    let (mut a, mut b, dave, through) = notice_before_which_another_belongs();
+    a.read("dave", through).expect("there is one");
+    assert_eq!(a.notices(dave), NONE);
+    heal(&mut a, &mut b);
+    assert_eq!(a.notices(dave), [renamed_group("x", "x~2"), rejected("lab")]);
+}
+
+/// The same, but the tracker had learned of it when it took note of what dave had read, and had not told him yet.
+#[test]
+fn notices_that_came_after_the_showing_are_kept() {
+    let (mut a, mut b, dave, through) = notice_before_which_another_belongs();
+    let shown = a.state.notices_digest(dave, through);
+    heal(&mut a, &mut b);
+    a.run(Change::ReadNotices { user: dave, through, shown });
+    assert_eq!(a.notices(dave), [renamed_group("x", "x~2"), rejected("lab")]);
+}

@@ -1,0 +1,108 @@
+//! What holds for ops of every kind.
+
+use super::side::{NONE, content, file, group, heal, lab, nothing, password, shared};
+use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, ShareRef, UserRef};
+use groupshare::model::op::OpBody;
+use groupshare::tracker::accept::Change;
+use groupshare::tracker::state::Standing;
+
+#[test]
+fn an_op_folded_twice_counts_once() {
+    let (mut a, _) = lab();
+    let op = a.run(Change::LeaveGroup { user: a.of("bob"), group: group("lab") });
+    let digest = a.state.digest();
+    a.state.apply(&op);
+    assert_eq!(a.state.digest(), digest);
+    assert_eq!(a.state.op_count(), a.ops.len() as u64);
+}
+
+#[test]
+fn an_op_behind_a_gap_changes_nothing() {
+    let (mut a, mut b) = lab();
+    a.leave("bob", "lab");
+    let op = a.run(Change::LeaveGroup { user: a.of("carol"), group: group("lab") });
+    let digest = b.state.digest();
+    b.state.apply(&op);
+    assert_eq!(b.state.digest(), digest);
+    assert_eq!(b.state.seen(a.origin), op.id.seq - 2);
+}
+
+#[test]
+fn a_repeated_command_is_carried_out_once_and_both_ids_mean_the_same() {
+    let (mut a, mut b) = lab();
+    let command = CommandId([9; 16]);
+    let founder = a.of("alice");
+    let make = OpBody::CreateGroup { name: group("x"), founder };
+    let first = a.add(command, make.clone());
+    b.pause();
+    let second = b.add(command, make);
+    // What is done to the second stays, although the first came before it.
+    b.ask("dave", "x");
+    b.admit("alice", "x", "dave");
+    b.share("dave", "x", "f", 1);
+    heal(&mut a, &mut b);
+    assert_eq!(a.members("x"), ["alice", "dave"]);
+    assert_eq!(a.files("x"), [shared("f", 1, &["dave"])]);
+    assert_eq!(a.state.group_named(&group("x~2")), None);
+    assert_eq!(a.state.canonical(second.id), first.id);
+    assert_eq!(a.state.command(command), Some(first.id));
+    assert_eq!(a.state.standing(GroupRef(second.id), founder), Standing::Owner);
+}
+
+/// Bob's command reaches both sides: here it makes a share, which carol joins, there it joins the one of alice.
+#[test]
+fn a_share_made_by_a_repeated_command_is_found_by_those_who_joined_it() {
+    for stays in [true, false] {
+        let (mut a, mut b) = lab();
+        let command = CommandId([9; 16]);
+        let (group, user) = (a.group("lab"), a.of("bob"));
+        let share = b.share("alice", "lab", "f", 1);
+        b.add(command, OpBody::JoinShare { share, user });
+        if !stays {
+            b.stop("alice", "lab", "f");
+            b.stop("bob", "lab", "f");
+        }
+        a.pause();
+        let make = OpBody::CreateShare { group, user, name: file("f"), content: content(1), replaces: None };
+        let made = ShareRef(a.add(command, make).id);
+        assert_eq!(a.share("carol", "lab", "f", 1), ShareRef(OpId { seq: made.0.seq + 1, ..made.0 }));
+        heal(&mut a, &mut b);
+        let sharers: &[&str] = if stays { &["alice", "bob", "carol"] } else { &["carol"] };
+        assert_eq!(a.files("lab"), [shared("f", 1, sharers)]);
+        assert_eq!(a.state.canonical(made.0) == share.0, stays);
+    }
+}
+
+#[test]
+fn ops_about_nothing_do_nothing() {
+    let (mut a, _) = lab();
+    let before = (a.members("lab"), a.files("lab"), a.chain(a.group("lab")));
+    let (u, g, s) = (UserRef(nothing()), GroupRef(nothing()), ShareRef(nothing()));
+    let (alice, lab) = (a.of("alice"), a.group("lab"));
+    let (through, shown) = (OpOrder { lamport: 99, origin: a.origin }, [0; 32]);
+    let wrong_kind = UserRef(lab.0);
+    for body in [
+        OpBody::ChangePassword { user: u, password: password("x") },
+        OpBody::CreateGroup { name: group("x"), founder: u },
+        OpBody::CreateGroup { name: group("x"), founder: wrong_kind },
+        OpBody::RequestJoin { group: g, user: alice },
+        OpBody::RequestJoin { group: lab, user: u },
+        OpBody::AcceptRequest { group: lab, user: u, by: alice },
+        OpBody::AcceptRequest { group: g, user: alice, by: u },
+        OpBody::RejectRequest { group: g, user: alice, by: u },
+        OpBody::LeaveGroup { group: g, user: alice },
+        OpBody::LeaveGroup { group: lab, user: wrong_kind },
+        OpBody::RemoveMember { group: lab, user: u, by: alice },
+        OpBody::CreateShare { group: g, user: alice, name: file("f"), content: content(1), replaces: Some(s) },
+        OpBody::CreateShare { group: lab, user: u, name: file("f"), content: content(1), replaces: None },
+        OpBody::JoinShare { share: s, user: alice },
+        OpBody::LeaveShare { share: s, user: alice },
+        OpBody::ReadNotices { user: u, through, shown },
+    ] {
+        let command = a.command();
+        a.add(command, body);
+    }
+    assert_eq!((a.members("lab"), a.files("lab"), a.chain(a.group("lab"))), before);
+    assert_eq!(a.state.group_count(), 1);
+    assert_eq!(a.notices(alice), NONE);
+}

@@ -1,0 +1,245 @@
+//! Shares: their names and contents, new versions, who joins them and who ends them.
+
+use super::side::{NONE, content, file, heal, lab, overridden_share, removed, renamed_share, shared, unmeasured};
+use groupshare::model::manifest::Content;
+
+#[test]
+fn a_share_bears_its_name() {
+    let (mut a, _) = lab();
+    let share = a.share("bob", "lab", "f", 1);
+    assert_eq!(a.state.share_named(a.group("lab"), &file("f")).expect("is listed").share, share);
+    assert_eq!(a.files("lab"), [shared("f", 1, &["bob"])]);
+}
+
+#[test]
+fn the_later_of_two_shares_with_one_name_is_renamed() {
+    let (mut a, mut b) = lab();
+    b.share("carol", "lab", "f", 2);
+    a.pause();
+    a.share("bob", "lab", "f", 1);
+    a.share("alice", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 2, &["carol"]), shared("f~2", 1, &["alice", "bob"])]);
+    assert_eq!(a.notices(a.of("bob")), [renamed_share("f", "f~2")]);
+}
+
+#[test]
+fn the_same_content_shared_on_both_sides_is_one_share() {
+    let (mut a, mut b) = lab();
+    let first = b.share("carol", "lab", "f", 1);
+    a.pause();
+    let later = a.share("bob", "lab", "f", 1);
+    a.share("alice", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 1, &["alice", "bob", "carol"])]);
+    assert_eq!(a.state.share(later).expect("is an alias").share, first);
+    assert_eq!(a.notices(a.of("bob")), NONE);
+    a.stop("bob", "lab", "f");
+    assert!(!a.state.is_sharer(later, a.of("bob")));
+}
+
+#[test]
+fn a_size_told_on_one_side_is_that_of_the_file_shared_on_both() {
+    for told_first in [true, false] {
+        let (mut a, mut b) = lab();
+        let (earlier, later) = if told_first { (content(1), unmeasured(1)) } else { (unmeasured(1), content(1)) };
+        let first = b.share_content("carol", "lab", "f", earlier);
+        a.pause();
+        let second = a.share_content("bob", "lab", "f", later);
+        heal(&mut a, &mut b);
+        assert_eq!(a.files("lab"), [shared("f", 1, &["bob", "carol"])]);
+        assert_eq!(a.state.share(second).expect("is an alias").share, first);
+        assert_eq!(a.notices(a.of("bob")), NONE);
+    }
+}
+
+#[test]
+fn of_two_sizes_told_for_a_file_the_first_holds() {
+    let (mut a, mut b) = lab();
+    a.share_content("bob", "lab", "f", unmeasured(1));
+    heal(&mut a, &mut b);
+    b.share("carol", "lab", "f", 1);
+    a.pause();
+    a.share_content("alice", "lab", "f", Content { sha1: content(1).sha1, ..content(2) });
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 1, &["bob", "carol"]), shared("f~2", 2, &["alice"])]);
+    assert_eq!(a.notices(a.of("alice")), [renamed_share("f", "f~2")]);
+}
+
+#[test]
+fn a_share_of_a_departed_member_is_overridden() {
+    let (mut a, mut b) = lab();
+    b.remove("alice", "lab", "bob");
+    a.pause();
+    a.share("bob", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), []);
+    assert_eq!(a.notices(a.of("bob")), [removed("lab"), overridden_share("f")]);
+}
+
+#[test]
+fn a_share_of_a_departed_member_stays_with_those_who_joined_it() {
+    let (mut a, mut b) = lab();
+    b.remove("alice", "lab", "bob");
+    a.pause();
+    a.share("bob", "lab", "f", 1);
+    a.share("carol", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 1, &["carol"])]);
+    assert_eq!(a.notices(a.of("carol")), NONE);
+}
+
+#[test]
+fn a_new_version_takes_the_name() {
+    let (mut a, _) = lab();
+    let old = a.share("bob", "lab", "f", 1);
+    let new = a.share("bob", "lab", "f", 2);
+    assert_ne!(old, new);
+    assert_eq!(a.files("lab"), [shared("f", 2, &["bob"])]);
+    assert_eq!(a.state.share(old).expect("is kept").sharer_count, 0);
+    assert_eq!(a.notices(a.of("bob")), NONE);
+}
+
+#[test]
+fn a_new_version_of_what_others_joined_is_renamed() {
+    let (mut a, mut b) = lab();
+    a.share("bob", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    b.share("carol", "lab", "f", 1);
+    a.pause();
+    a.share("bob", "lab", "f", 2);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 1, &["carol"]), shared("f~2", 2, &["bob"])]);
+    assert_eq!(a.notices(a.of("bob")), [renamed_share("f", "f~2")]);
+}
+
+#[test]
+fn of_two_new_versions_the_later_is_renamed() {
+    let (mut a, mut b) = lab();
+    a.share("bob", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    b.share("bob", "lab", "f", 2);
+    a.pause();
+    a.share("bob", "lab", "f", 3);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 2, &["bob"]), shared("f~2", 3, &["bob"])]);
+    assert_eq!(a.notices(a.of("bob")), [renamed_share("f", "f~2")]);
+}
+
+#[test]
+fn a_member_joins_a_share() {
+    let (mut a, _) = lab();
+    a.share("bob", "lab", "f", 1);
+    a.share("carol", "lab", "f", 1);
+    assert_eq!(a.files("lab"), [shared("f", 1, &["bob", "carol"])]);
+}
+
+#[test]
+fn joining_a_share_twice_counts_once() {
+    let (mut a, mut b) = lab();
+    a.share("bob", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    a.share("carol", "lab", "f", 1);
+    b.share("carol", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 1, &["bob", "carol"])]);
+    a.stop("carol", "lab", "f");
+    assert_eq!(a.files("lab"), [shared("f", 1, &["bob"])]);
+}
+
+#[test]
+fn joining_a_share_after_removal_is_overridden() {
+    let (mut a, mut b) = lab();
+    a.share("bob", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    b.remove("alice", "lab", "carol");
+    a.pause();
+    a.share("carol", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 1, &["bob"])]);
+    assert_eq!(a.notices(a.of("carol")), [removed("lab"), overridden_share("f")]);
+}
+
+#[test]
+fn joining_revives_a_share_without_sharers() {
+    let (mut a, mut b) = lab();
+    let share = a.share("bob", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    b.stop("bob", "lab", "f");
+    a.pause();
+    a.share("carol", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 1, &["carol"])]);
+    assert!(a.state.is_sharer(share, a.of("carol")));
+    assert_eq!(a.notices(a.of("carol")), NONE);
+}
+
+#[test]
+fn a_revived_share_whose_name_is_taken_is_renamed() {
+    let (mut a, mut b) = lab();
+    a.share("bob", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    b.stop("bob", "lab", "f");
+    b.share("alice", "lab", "f", 2);
+    a.pause();
+    a.share("carol", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 2, &["alice"]), shared("f~2", 1, &["carol"])]);
+    assert_eq!(a.notices(a.of("carol")), [renamed_share("f", "f~2")]);
+}
+
+#[test]
+fn a_revived_share_joins_its_twin() {
+    let (mut a, mut b) = lab();
+    let old = a.share("bob", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    b.stop("bob", "lab", "f");
+    let new = b.share("alice", "lab", "f", 1);
+    a.pause();
+    a.share("carol", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 1, &["alice", "carol"])]);
+    assert_eq!(a.state.share(old).expect("is an alias").share, new);
+    assert_eq!(a.notices(a.of("carol")), NONE);
+    a.stop("carol", "lab", "f");
+    assert!(!a.state.is_sharer(old, a.of("carol")));
+}
+
+#[test]
+fn a_revived_share_tells_its_twin_the_size() {
+    let (mut a, mut b) = lab();
+    let old = a.share("bob", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    b.stop("bob", "lab", "f");
+    let new = b.share_content("alice", "lab", "f", unmeasured(1));
+    a.pause();
+    a.share("carol", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 1, &["alice", "carol"])]);
+    assert_eq!(a.state.share(old).expect("is an alias").share, new);
+}
+
+#[test]
+fn the_last_sharer_hides_the_share() {
+    let (mut a, _) = lab();
+    let old = a.share("bob", "lab", "f", 1);
+    a.stop("bob", "lab", "f");
+    assert_eq!(a.files("lab"), []);
+    assert_eq!(a.state.share_named(a.group("lab"), &file("f")), None);
+    let new = a.share("carol", "lab", "f", 2);
+    assert_ne!(new, old);
+    assert_eq!(a.files("lab"), [shared("f", 2, &["carol"])]);
+}
+
+#[test]
+fn ending_a_share_twice_counts_once() {
+    let (mut a, mut b) = lab();
+    a.share("bob", "lab", "f", 1);
+    a.share("carol", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    a.stop("bob", "lab", "f");
+    b.stop("bob", "lab", "f");
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 1, &["carol"])]);
+    assert_eq!(a.notices(a.of("bob")), NONE);
+}

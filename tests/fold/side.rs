@@ -1,0 +1,269 @@
+//! The two sides on which the rows are played: what each does and sees, how they meet again, and what they are told.
+
+use groupshare::model::digest::{InfoHash, Sha1Digest};
+use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
+use groupshare::model::manifest::Content;
+use groupshare::model::name::{FileName, GroupId, UserId};
+use groupshare::model::notice::Notice;
+use groupshare::model::op::{Op, OpBody, PasswordHash};
+use groupshare::model::piece::{Layout, PIECE_LEN};
+use groupshare::tracker::accept::{Accepted, Change, accept};
+use groupshare::tracker::state::State;
+use groupshare::wire::error::Code;
+use std::collections::BTreeMap;
+
+/// A tracker that knows these ops.
+pub struct Side {
+    pub origin: Origin,
+    pub ops: BTreeMap<OpOrder, Op>,
+    pub state: State,
+    /// Makes names of commands that no other command has.
+    pub commands: u64,
+}
+
+pub fn user(name: &str) -> UserId {
+    UserId::parse(name).expect(name)
+}
+
+pub fn group(name: &str) -> GroupId {
+    GroupId::parse(name).expect(name)
+}
+
+pub fn file(name: &str) -> FileName {
+    FileName::parse(name).expect(name)
+}
+
+pub fn content(n: u8) -> Content {
+    Content {
+        layout: Layout::new(u64::from(n)).expect("small"),
+        sha1: Sha1Digest([n; 20]),
+        info_hash: InfoHash([n; 32]),
+        file_count: 1,
+    }
+}
+
+/// The same file, whose size is not told.
+pub fn unmeasured(n: u8) -> Content {
+    let layout = Layout::new(u64::from(PIECE_LEN)).expect("one piece");
+    Content { layout, info_hash: InfoHash([100 + n; 32]), file_count: 0, ..content(n) }
+}
+
+pub fn password(text: &str) -> PasswordHash {
+    PasswordHash(text.into())
+}
+
+pub fn nothing() -> OpId {
+    OpId { origin: Origin { tracker: 99, incarnation: 99 }, seq: 99 }
+}
+
+impl Side {
+    pub fn new(tracker: u16) -> Self {
+        let origin = Origin { tracker, incarnation: 7 };
+        Self { origin, ops: BTreeMap::new(), state: State::new(), commands: 0 }
+    }
+
+    pub fn add(&mut self, command: CommandId, body: OpBody) -> Op {
+        let id = OpId { origin: self.origin, seq: self.state.seen(self.origin) + 1 };
+        let op = Op { id, lamport: self.state.lamport() + 1, command, body };
+        self.state.apply(&op);
+        self.ops.insert(op.order(), op.clone());
+        op
+    }
+
+    pub fn command(&mut self) -> CommandId {
+        self.commands += 1;
+        CommandId((u128::from(self.origin.tracker) << 64 | u128::from(self.commands)).to_be_bytes())
+    }
+
+    pub fn try_run(&mut self, change: Change) -> Result<Option<Op>, Code> {
+        let command = self.command();
+        match accept(&self.state, &change).map_err(|refusal| refusal.code)? {
+            Accepted::Op(body) => Ok(Some(self.add(command, body))),
+            Accepted::Already => Ok(None),
+        }
+    }
+
+    pub fn run(&mut self, change: Change) -> Op {
+        self.try_run(change).expect("is accepted").expect("needs an op")
+    }
+
+    /// Lets time pass, so that what this side does next comes later in the order than what the other side does now.
+    pub fn pause(&mut self) {
+        for _ in 0..10 {
+            let command = self.command();
+            self.add(command, OpBody::LeaveShare { share: ShareRef(nothing()), user: UserRef(nothing()) });
+        }
+    }
+
+    pub fn of(&self, name: &str) -> UserRef {
+        self.state.user_named(&user(name)).expect(name)
+    }
+
+    pub fn group(&self, name: &str) -> GroupRef {
+        self.state.group_named(&group(name)).expect(name)
+    }
+
+    pub fn create_user(&mut self, name: &str) -> UserRef {
+        UserRef(self.run(Change::CreateUser { name: user(name), password: password(name) }).id)
+    }
+
+    pub fn change_password(&mut self, name: &str, to: &str) -> OpId {
+        self.run(Change::ChangePassword { user: self.of(name), password: password(to) }).id
+    }
+
+    pub fn create_group(&mut self, name: &str, lab: &str) -> GroupRef {
+        GroupRef(self.run(Change::CreateGroup { user: self.of(name), group: group(lab) }).id)
+    }
+
+    pub fn ask(&mut self, name: &str, lab: &str) {
+        self.run(Change::JoinGroup { user: self.of(name), group: group(lab) });
+    }
+
+    pub fn admit(&mut self, by: &str, lab: &str, name: &str) {
+        self.run(Change::AcceptRequest { user: self.of(by), group: group(lab), target: user(name) });
+    }
+
+    pub fn reject(&mut self, by: &str, lab: &str, name: &str) {
+        self.run(Change::RejectRequest { user: self.of(by), group: group(lab), target: user(name) });
+    }
+
+    pub fn leave(&mut self, name: &str, lab: &str) {
+        self.run(Change::LeaveGroup { user: self.of(name), group: group(lab) });
+    }
+
+    pub fn remove(&mut self, by: &str, lab: &str, name: &str) {
+        self.run(Change::RemoveMember { user: self.of(by), group: group(lab), target: user(name) });
+    }
+
+    pub fn share(&mut self, name: &str, lab: &str, of: &str, n: u8) -> ShareRef {
+        self.share_content(name, lab, of, content(n))
+    }
+
+    pub fn share_content(&mut self, name: &str, lab: &str, of: &str, content: Content) -> ShareRef {
+        let change = Change::Share { user: self.of(name), group: group(lab), name: file(of), content };
+        ShareRef(self.run(change).id)
+    }
+
+    pub fn stop(&mut self, name: &str, lab: &str, of: &str) {
+        self.run(Change::StopShare { user: self.of(name), group: group(lab), name: file(of) });
+    }
+
+    pub fn members(&self, lab: &str) -> Vec<String> {
+        let rows = self.state.members_after(self.group(lab), None, 99);
+        rows.into_iter().map(|row| row.name.to_string()).collect()
+    }
+
+    pub fn owner(&self, lab: &str) -> String {
+        let owner = self.state.owner(self.group(lab)).expect("a visible group has an owner");
+        self.state.account(owner).expect("exists").name.to_string()
+    }
+
+    pub fn waiting(&self, lab: &str) -> Vec<String> {
+        let rows = self.state.requests_after(self.group(lab), None, 99);
+        rows.into_iter().map(|(_, name)| name.to_string()).collect()
+    }
+
+    /// What is shared in a group: name, content and sharers.
+    pub fn files(&self, lab: &str) -> Vec<(String, u8, Vec<String>)> {
+        let name = |user| self.state.account(user).expect("exists").name.to_string();
+        let rows = self.state.files_after(self.group(lab), None, 99).into_iter();
+        rows.map(|row| {
+            let sharers = self.state.sharers(row.share).map(name).collect();
+            (row.name.to_string(), row.content.info_hash.0[0], sharers)
+        })
+        .collect()
+    }
+
+    /// Takes note that a user was shown the notices up to a place.
+    pub fn read(&mut self, name: &str, through: OpOrder) -> Option<Op> {
+        let user = self.of(name);
+        let shown = self.state.notices_digest(user, through);
+        self.try_run(Change::ReadNotices { user, through, shown }).expect("is accepted")
+    }
+
+    pub fn notices(&self, user: UserRef) -> Vec<Notice> {
+        self.state.notices(user, 99).into_iter().map(|(_, notice)| notice).collect()
+    }
+
+    pub fn chain(&self, group: GroupRef) -> [u8; 32] {
+        self.state.chain(group).expect("exists")
+    }
+
+    /// Everybody leaves the group `lab`.
+    pub fn empty_lab(&mut self) {
+        for name in ["bob", "carol", "alice"] {
+            self.leave(name, "lab");
+        }
+    }
+}
+
+/// Both sides learn what the other one did.
+pub fn heal(a: &mut Side, b: &mut Side) {
+    let mut all = a.ops.clone();
+    all.extend(b.ops.clone());
+    for side in [a, b] {
+        side.ops = all.clone();
+        side.state = State::new();
+        all.values().for_each(|op| side.state.apply(op));
+    }
+}
+
+/// Two sides that know alice, bob, carol and dave, and the group `lab`, which alice founded and bob and carol joined.
+pub fn lab() -> (Side, Side) {
+    let (mut a, mut b) = (Side::new(1), Side::new(2));
+    for name in ["alice", "bob", "carol", "dave"] {
+        a.create_user(name);
+    }
+    a.create_group("alice", "lab");
+    for name in ["bob", "carol"] {
+        a.ask(name, "lab");
+        a.admit("alice", "lab", name);
+        let (through, _) = a.state.notices(a.of(name), 9)[0];
+        a.read(name, through).expect("there is one");
+    }
+    heal(&mut a, &mut b);
+    (a, b)
+}
+
+/// The same, and dave waits to be let in.
+pub fn lab_with_request() -> (Side, Side) {
+    let (mut a, mut b) = lab();
+    a.ask("dave", "lab");
+    heal(&mut a, &mut b);
+    (a, b)
+}
+
+pub fn shared(name: &str, n: u8, sharers: &[&str]) -> (String, u8, Vec<String>) {
+    (name.to_owned(), n, sharers.iter().map(|&name| name.to_owned()).collect())
+}
+
+pub fn accepted(name: &str) -> Notice {
+    Notice::Accepted { group: group(name) }
+}
+
+pub fn rejected(name: &str) -> Notice {
+    Notice::Rejected { group: group(name) }
+}
+
+pub fn removed(name: &str) -> Notice {
+    Notice::Removed { group: group(name) }
+}
+
+pub fn overridden(name: &str) -> Notice {
+    Notice::DecisionOverridden { group: group("lab"), user: user(name) }
+}
+
+pub fn renamed_group(from: &str, to: &str) -> Notice {
+    Notice::GroupRenamed { from: group(from), to: group(to) }
+}
+
+pub fn renamed_share(from: &str, to: &str) -> Notice {
+    Notice::ShareRenamed { group: group("lab"), from: file(from), to: file(to) }
+}
+
+pub fn overridden_share(name: &str) -> Notice {
+    Notice::ShareOverridden { group: group("lab"), name: file(name) }
+}
+
+pub const NONE: [Notice; 0] = [];
+pub const NOBODY: [&str; 0] = [];
