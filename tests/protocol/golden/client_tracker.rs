@@ -1,0 +1,449 @@
+//! What clients and trackers say to each other, beside its bytes.
+
+use super::cast::{
+    CLIENT, COMMAND, FILM, INFO_HASH, LAB, PLACE, blob, content, film, group_key, lab, list, password, peer, user,
+};
+use groupshare::model::name::GroupId;
+use groupshare::model::notice::Notice;
+use groupshare::wire::client_tracker::{FileLine, GroupLine, Holding, MemberLine, Reply, Request, Role};
+use groupshare::wire::codec::Text;
+
+pub fn requests() -> Vec<(Request, &'static str)> {
+    let (command, client) = (COMMAND, CLIENT);
+    let (alice, bob) = (user("alice"), user("bob"));
+    let group = lab;
+    vec![
+        (
+            Request::CreateUser { command, user: alice.clone(), password: password("pass word") },
+            r#"
+            01                  # CreateUser
+            c0*16               # command
+            0005 "alice"        # user
+            0009 "pass word"    # password
+            "#,
+        ),
+        (
+            Request::Login { client, user: user("müller"), password: password("x") },
+            r#"
+            02                  # Login
+            d0*16               # client
+            0007 "m" c3bc "ller" # user: 7 bytes of UTF-8
+            0001 "x"            # password
+            "#,
+        ),
+        (
+            Request::Resume { client, token: blob(&[1, 2, 3]) },
+            r#"
+            03                  # Resume
+            d0*16               # client
+            00000003 010203     # token
+            "#,
+        ),
+        (Request::Logout {}, "04 # Logout"),
+        (
+            Request::ChangePassword { command, old: password("old"), new: password("new one") },
+            r#"
+            05                  # ChangePassword
+            c0*16               # command
+            0003 "old"          # old
+            0007 "new one"      # new
+            "#,
+        ),
+        (
+            Request::CreateGroup { command, group: group() },
+            r#"
+            06                  # CreateGroup
+            c0*16               # command
+            0003 "lab"          # group
+            "#,
+        ),
+        (
+            Request::JoinGroup { command, group: group() },
+            r#"
+            07                  # JoinGroup
+            c0*16               # command
+            0003 "lab"          # group
+            "#,
+        ),
+        (
+            Request::LeaveGroup { command, group: group() },
+            r#"
+            08                  # LeaveGroup
+            c0*16               # command
+            0003 "lab"          # group
+            "#,
+        ),
+        (
+            Request::ListRequests { group: group(), after: Some(bob.clone()) },
+            r#"
+            09                  # ListRequests
+            0003 "lab"          # group
+            01 0003 "bob"       # after: there is one
+            "#,
+        ),
+        (
+            Request::AcceptRequest { command, group: group(), user: bob.clone() },
+            r#"
+            0a                  # AcceptRequest
+            c0*16               # command
+            0003 "lab"          # group
+            0003 "bob"          # user
+            "#,
+        ),
+        (
+            Request::RejectRequest { command, group: group(), user: bob.clone() },
+            r#"
+            0b                  # RejectRequest
+            c0*16               # command
+            0003 "lab"          # group
+            0003 "bob"          # user
+            "#,
+        ),
+        (
+            Request::RemoveMember { command, group: group(), user: bob },
+            r#"
+            0c                  # RemoveMember
+            c0*16               # command
+            0003 "lab"          # group
+            0003 "bob"          # user
+            "#,
+        ),
+        (
+            Request::ListGroups { after: None },
+            r#"
+            0d                  # ListGroups
+            00                  # after: none, the first page
+            "#,
+        ),
+        (
+            Request::ListMembers { group: group(), after: Some(alice) },
+            r#"
+            0e                  # ListMembers
+            0003 "lab"          # group
+            01 0005 "alice"     # after
+            "#,
+        ),
+        (
+            Request::ListFiles { group: group(), after: Some(film()) },
+            r#"
+            0f                  # ListFiles
+            0003 "lab"          # group
+            01 0008 "film.mkv"  # after
+            "#,
+        ),
+        (
+            Request::PutManifest {
+                group: group(),
+                info_hash: INFO_HASH,
+                total: 0x0010_0000,
+                offset: 0x0008_0000,
+                part: blob(b"part"),
+            },
+            r#"
+            10                  # PutManifest
+            0003 "lab"          # group
+            1f*32               # info hash
+            00100000            # total: 1 MiB
+            00080000            # offset
+            00000004 "part"     # part
+            "#,
+        ),
+        (
+            Request::ShareFile { command, group: group(), name: film(), content: content() },
+            r#"
+            11                  # ShareFile
+            c0*16               # command
+            0003 "lab"          # group
+            0008 "film.mkv"     # name
+                                # content:
+            00000000000f4240    #   size: 1,000,000
+            5a*20               #   SHA-1 of all of it
+            1f*32               #   info hash
+            00000001            #   one file
+            "#,
+        ),
+        (
+            Request::StopShare { command, group: group(), name: film() },
+            r#"
+            12                  # StopShare
+            c0*16               # command
+            0003 "lab"          # group
+            0008 "film.mkv"     # name
+            "#,
+        ),
+        (
+            Request::FindShare { group: group(), name: film() },
+            r#"
+            13                  # FindShare
+            0003 "lab"          # group
+            0008 "film.mkv"     # name
+            "#,
+        ),
+        (
+            Request::GetManifest { share: FILM, offset: 0x0008_0000 },
+            r#"
+            14                  # GetManifest
+                                # share:
+            0001                #   tracker 1
+            1a2b3c4d5e6f7081    #   incarnation
+            0000000000000102    #   its 258th op
+            00080000            # offset
+            "#,
+        ),
+        (
+            Request::Announce { ip: Some("192.0.2.7".parse().expect("an address")), port: 18000 },
+            r#"
+            15                  # Announce
+            01 04 c0000207      # ip: IPv4, 192.0.2.7
+            4650                # port: 18000
+            "#,
+        ),
+        (
+            Request::Hold { share: FILM, holding: Holding::More { pieces: list(vec![0, 7]) } },
+            r#"
+            16                                    # Hold
+            0001 1a2b3c4d5e6f7081 0000000000000102 # share
+            04                                    # holding: More
+            00000002 00000000 00000007            #   pieces 0 and 7
+            "#,
+        ),
+        (
+            Request::FindPeers { share: FILM },
+            r#"
+            17                                    # FindPeers
+            0001 1a2b3c4d5e6f7081 0000000000000102 # share
+            "#,
+        ),
+        (
+            Request::ListKeys { after: Some(group()) },
+            r#"
+            18                  # ListKeys
+            01 0003 "lab"       # after
+            "#,
+        ),
+        (Request::Heartbeat {}, "19 # Heartbeat"),
+        (
+            Request::ReadNotices { command, through: PLACE },
+            r#"
+            1a                      # ReadNotices
+            c0*16                   # command
+                                    # through:
+            0000000000000009        #   Lamport counter
+            0001 1a2b3c4d5e6f7081   #   origin: tracker, incarnation
+            "#,
+        ),
+    ]
+}
+
+pub fn replies() -> Vec<(Reply, &'static str)> {
+    vec![
+        (
+            Reply::Refused { code: 23, about: Text::new("alice").expect("short") },
+            r#"
+            01                  # Refused
+            0017                # code: 23, UserExists
+            0005 "alice"        # about
+            "#,
+        ),
+        (Reply::Done {}, "02 # Done"),
+        (
+            Reply::LoggedIn { user: user("alice~2"), token: blob(&[0xff; 66]) },
+            r#"
+            03                  # LoggedIn
+            0007 "alice~2"      # user: the name was taken before elsewhere
+            00000042 ff*66      # token
+            "#,
+        ),
+        (
+            Reply::Groups {
+                groups: list(vec![
+                    GroupLine { name: lab(), owner: user("alice"), member_count: 3, role: Role::Requested },
+                    GroupLine {
+                        name: GroupId::parse("z").expect("a name"),
+                        owner: user("bob"),
+                        member_count: 1,
+                        role: Role::Owner,
+                    },
+                ]),
+                more: true,
+            },
+            r#"
+            04                  # Groups
+            00000002            # two of them
+            0003 "lab"          #   name
+            0005 "alice"        #   owner
+            00000003            #   members
+            01                  #   role: has asked to be let in
+            0001 "z"            #   name
+            0003 "bob"          #   owner
+            00000001            #   members
+            03                  #   role: owner
+            01                  # there is another page
+            "#,
+        ),
+        (
+            Reply::Users { users: list(vec![user("bob")]), more: false },
+            r#"
+            05                  # Users
+            00000001            # one of them
+            0003 "bob"
+            00                  # no other page
+            "#,
+        ),
+        (
+            Reply::Members {
+                members: list(vec![MemberLine { name: user("alice"), owner: true, online: 2 }]),
+                more: false,
+            },
+            r#"
+            06                  # Members
+            00000001            # one of them
+            0005 "alice"        #   name
+            01                  #   owner
+            00000002            #   logged in on two clients
+            00                  # no other page
+            "#,
+        ),
+        (
+            Reply::Files {
+                files: list(vec![FileLine { name: film(), content: content(), sharer_count: 2, online: 1 }]),
+                more: false,
+            },
+            r#"
+            07                  # Files
+            00000001            # one of them
+            0008 "film.mkv"     #   name
+            00000000000f4240    #   size
+            5a*20               #   SHA-1
+            1f*32               #   info hash
+            00000001            #   number of files
+            00000002            #   sharers
+            00000001            #   clients online with pieces
+            00                  # no other page
+            "#,
+        ),
+        (
+            Reply::Share { share: FILM, group: LAB, name: film(), content: content(), shared_by_you: false },
+            r#"
+            08                                    # Share
+            0001 1a2b3c4d5e6f7081 0000000000000102 # share
+            0001 1a2b3c4d5e6f7081 0000000000000003 # group
+            0008 "film.mkv"                       # name
+            00000000000f4240 5a*20 1f*32 00000001 # content
+            00                                    # not shared by you
+            "#,
+        ),
+        (
+            Reply::ManifestPart { total: 0x0123, part: blob(b"GSMANIF\x01") },
+            r#"
+            09                          # ManifestPart
+            00000123                    # total
+            00000008 "GSMANIF" 01       # part
+            "#,
+        ),
+        (
+            Reply::Announced { addr: "[2001:db8::7]:18000".parse().expect("an address") },
+            r#"
+            0a                                          # Announced
+            06 20010db8 00000000 00000000 00000007 4650 # IPv6, port 18000
+            "#,
+        ),
+        (
+            Reply::Peers { peers: list(vec![peer()]) },
+            r#"
+            0b                  # Peers
+            00000001            # one of them
+            d0*16               #   client
+            0003 "bob"          #   user
+            04 0a000002 4650    #   10.0.0.2:18000
+            00000002            #   pieces held
+            "#,
+        ),
+        (
+            Reply::Keys { keys: list(vec![group_key()]), more: false },
+            r#"
+            0c                                     # Keys
+            00000001                               # one of them
+            0001 1a2b3c4d5e6f7081 0000000000000003 #   group
+            0003 "lab"                             #   name
+            1d*16                                  #   id of the key
+            5e*32                                  #   key
+            00                                     # no other page
+            "#,
+        ),
+        (
+            Reply::NewKey { key: group_key() },
+            r#"
+            40                                     # NewKey
+            0001 1a2b3c4d5e6f7081 0000000000000003 # group
+            0003 "lab"                             # name
+            1d*16                                  # id of the key
+            5e*32                                  # key
+            "#,
+        ),
+        (
+            Reply::GroupLost { group: LAB, name: lab() },
+            r#"
+            41                                     # GroupLost
+            0001 1a2b3c4d5e6f7081 0000000000000003 # group
+            0003 "lab"                             # name
+            "#,
+        ),
+        (
+            Reply::PeerUp { share: FILM, peer: peer() },
+            r#"
+            42                                     # PeerUp
+            0001 1a2b3c4d5e6f7081 0000000000000102 # share
+            d0*16                                  # client
+            0003 "bob"                             # user
+            04 0a000002 4650                       # 10.0.0.2:18000
+            00000002                               # pieces held
+            "#,
+        ),
+        (
+            Reply::ShareEnded { share: FILM },
+            r#"
+            43                                     # ShareEnded
+            0001 1a2b3c4d5e6f7081 0000000000000102 # share
+            "#,
+        ),
+        (
+            Reply::Noticed { order: PLACE, notice: Notice::Accepted { group: lab() } },
+            r#"
+            44                                     # Noticed
+            0000000000000009 0001 1a2b3c4d5e6f7081 # order
+            01 0003 "lab"                          # notice: Accepted, in this group
+            "#,
+        ),
+        (Reply::SessionOver {}, "45 # SessionOver"),
+        (
+            Reply::JoinRequested { group: lab(), user: user("bob") },
+            r#"
+            46                  # JoinRequested
+            0003 "lab"          # group
+            0003 "bob"          # user
+            "#,
+        ),
+    ]
+}
+
+pub fn holdings() -> Vec<(Holding, &'static str)> {
+    vec![
+        (Holding::All {}, "01 # All"),
+        (Holding::Nothing {}, "02 # Nothing"),
+        (
+            Holding::Exactly { bits: blob(&[0b1010_0000]) },
+            r#"
+            03                  # Exactly
+            00000001 a0         # bits: pieces 0 and 2
+            "#,
+        ),
+        (
+            Holding::More { pieces: list(vec![1]) },
+            r#"
+            04                  # More
+            00000001 00000001   # one piece: 1
+            "#,
+        ),
+    ]
+}

@@ -1,0 +1,50 @@
+//! Manifests beside their bytes.
+
+use groupshare::model::digest::Sha1Digest;
+use groupshare::model::manifest::{FileEntry, Manifest};
+use groupshare::model::path::RelPath;
+
+pub fn manifests() -> Vec<(Manifest, &'static str)> {
+    let manifest = |files: &[(&str, u64)], digests: &[u8]| {
+        let file = |&(path, len): &(&str, u64)| FileEntry { path: RelPath::parse(path).expect("a path"), len };
+        let digests = digests.iter().map(|&byte| Sha1Digest([byte; 20])).collect();
+        Manifest::new(files.iter().map(file).collect(), digests).expect("a manifest")
+    };
+    vec![
+        (
+            manifest(&[("empty", 0)], &[]),
+            r#"
+            "GSMANIF" 01                # magic, version of the encoding
+            00000001                    # one file
+            0005 "empty"                #   its path
+            0000000000000000            #   its length
+            00000000                    # no piece
+            "#,
+        ),
+        (
+            manifest(&[("film.mkv", 1_000_000)], &[0x11, 0x22]),
+            r#"
+            "GSMANIF" 01                # magic, version of the encoding
+            00000001                    # one file
+            0008 "film.mkv"             #   its path
+            00000000000f4240            #   its length: 1,000,000
+            00000002                    # two pieces
+            11*20                       #   SHA-1 of the first 524,288 bytes
+            22*20                       #   SHA-1 of the rest
+            "#,
+        ),
+        (
+            manifest(&[("d/a/x", 3), ("d/a b", 4)], &[0x33]),
+            r#"
+            "GSMANIF" 01                # magic, version of the encoding
+            00000002                    # two files, in order of their components
+            0005 "d/a/x"                #   path
+            0000000000000003            #   length
+            0005 "d/a b"                #   path
+            0000000000000004            #   length
+            00000001                    # one piece
+            33*20                       #   SHA-1 of all 7 bytes
+            "#,
+        ),
+    ]
+}

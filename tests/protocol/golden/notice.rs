@@ -1,0 +1,57 @@
+//! Every notice beside its bytes.
+
+use super::cast::{film, lab, user};
+use groupshare::model::name::FileName;
+use groupshare::model::notice::Notice;
+
+/// Every notice beside its bytes.
+pub fn notices() -> Vec<(Notice, &'static str)> {
+    let file = |name| FileName::parse(name).expect("a file name");
+    vec![
+        (Notice::Accepted { group: lab() }, r#"01 0003 "lab" # Accepted"#),
+        (Notice::Rejected { group: lab() }, r#"02 0003 "lab" # Rejected"#),
+        (Notice::Removed { group: lab() }, r#"03 0003 "lab" # Removed"#),
+        (
+            Notice::UserRenamed { from: user("bob"), to: user("bob~2") },
+            r#"
+            04                  # UserRenamed
+            0003 "bob"          # from
+            0005 "bob~2"        # to
+            "#,
+        ),
+        (
+            Notice::GroupRenamed { from: lab(), to: lab().with_suffix(3) },
+            r#"
+            05                  # GroupRenamed
+            0003 "lab"          # from
+            0005 "lab~3"        # to
+            "#,
+        ),
+        (
+            Notice::ShareRenamed { group: lab(), from: file("a"), to: file("a~2") },
+            r#"
+            06                  # ShareRenamed
+            0003 "lab"          # group
+            0001 "a"            # from
+            0003 "a~2"          # to
+            "#,
+        ),
+        (
+            Notice::DecisionOverridden { group: lab(), user: user("bob") },
+            r#"
+            07                  # DecisionOverridden
+            0003 "lab"          # group
+            0003 "bob"          # user
+            "#,
+        ),
+        (Notice::RequestOverridden { group: lab() }, r#"08 0003 "lab" # RequestOverridden"#),
+        (
+            Notice::ShareOverridden { group: lab(), name: film() },
+            r#"
+            09                  # ShareOverridden
+            0003 "lab"          # group
+            0008 "film.mkv"     # name
+            "#,
+        ),
+    ]
+}

@@ -1,0 +1,135 @@
+//! Ops beside their bytes: every body, and whole ones.
+
+use super::cast::{ALICE, BOB, COMMAND, FILM, LAB, PLACE, TRACKER, content, film, lab, user};
+use groupshare::model::id::OpId;
+use groupshare::model::op::{Op, OpBody, PasswordHash};
+
+/// Every body of an op beside its bytes.
+pub fn op_bodies() -> Vec<(OpBody, &'static str)> {
+    let (group, user, by, share) = (LAB, BOB, ALICE, FILM);
+    let hash = PasswordHash("$argon2id$v=19$".into());
+    vec![
+        (
+            OpBody::CreateUser { name: self::user("alice"), password: hash.clone() },
+            r#"
+            01                      # CreateUser
+            0005 "alice"            # name
+            000f "$argon2id$v=19$"  # password hash
+            "#,
+        ),
+        (
+            OpBody::ChangePassword { user, password: hash },
+            r#"
+            02                                     # ChangePassword
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            000f "$argon2id$v=19$"                 # password hash
+            "#,
+        ),
+        (
+            OpBody::CreateGroup { name: lab(), founder: ALICE },
+            r#"
+            03                                     # CreateGroup
+            0003 "lab"                             # name
+            0001 1a2b3c4d5e6f7081 0000000000000001 # founder
+            "#,
+        ),
+        (
+            OpBody::RequestJoin { group, user },
+            r#"
+            04                                     # RequestJoin
+            0001 1a2b3c4d5e6f7081 0000000000000003 # group
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            "#,
+        ),
+        (
+            OpBody::AcceptRequest { group, user, by },
+            r#"
+            05                                     # AcceptRequest
+            0001 1a2b3c4d5e6f7081 0000000000000003 # group
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            0001 1a2b3c4d5e6f7081 0000000000000001 # by
+            "#,
+        ),
+        (
+            OpBody::RejectRequest { group, user, by },
+            r#"
+            06                                     # RejectRequest
+            0001 1a2b3c4d5e6f7081 0000000000000003 # group
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            0001 1a2b3c4d5e6f7081 0000000000000001 # by
+            "#,
+        ),
+        (
+            OpBody::LeaveGroup { group, user },
+            r#"
+            07                                     # LeaveGroup
+            0001 1a2b3c4d5e6f7081 0000000000000003 # group
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            "#,
+        ),
+        (
+            OpBody::RemoveMember { group, user, by },
+            r#"
+            08                                     # RemoveMember
+            0001 1a2b3c4d5e6f7081 0000000000000003 # group
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            0001 1a2b3c4d5e6f7081 0000000000000001 # by
+            "#,
+        ),
+        (
+            OpBody::CreateShare { group, user, name: film(), content: content(), replaces: Some(share) },
+            r#"
+            09                                        # CreateShare
+            0001 1a2b3c4d5e6f7081 0000000000000003    # group
+            0001 1a2b3c4d5e6f7081 0000000000000002    # user
+            0008 "film.mkv"                           # name
+            00000000000f4240 5a*20 1f*32 00000001     # content
+            01 0001 1a2b3c4d5e6f7081 0000000000000102 # replaces: this share
+            "#,
+        ),
+        (
+            OpBody::JoinShare { share, user },
+            r#"
+            0a                                     # JoinShare
+            0001 1a2b3c4d5e6f7081 0000000000000102 # share
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            "#,
+        ),
+        (
+            OpBody::LeaveShare { share, user },
+            r#"
+            0b                                     # LeaveShare
+            0001 1a2b3c4d5e6f7081 0000000000000102 # share
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            "#,
+        ),
+        (
+            OpBody::ReadNotices { user, through: PLACE, shown: [0x54; 32] },
+            r#"
+            0c                                     # ReadNotices
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            0000000000000009 0001 1a2b3c4d5e6f7081 # through
+            54*32                                  # shown
+            "#,
+        ),
+    ]
+}
+
+pub fn ops() -> Vec<(Op, &'static str)> {
+    let body = OpBody::LeaveGroup { group: LAB, user: BOB };
+    vec![(
+        Op { id: OpId { origin: TRACKER, seq: 0x11 }, lamport: 0x22, command: COMMAND, body },
+        r#"
+                                               # id:
+        0001                                   #   tracker 1
+        1a2b3c4d5e6f7081                       #   incarnation
+        0000000000000011                       #   its 17th op
+        0000000000000022                       # Lamport counter
+        c0*16                                  # command
+                                               # body:
+        07                                     #   LeaveGroup
+        0001 1a2b3c4d5e6f7081 0000000000000003 #   group
+        0001 1a2b3c4d5e6f7081 0000000000000002 #   user
+        "#,
+    )]
+}

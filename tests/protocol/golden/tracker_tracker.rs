@@ -1,0 +1,124 @@
+//! What trackers say to each other, beside its bytes.
+
+use super::cast::{ALICE, BOB, CLIENT, COMMAND, FILM, INFO_HASH, LAB, TRACKER, blob, list};
+use groupshare::model::digest::InfoHash;
+use groupshare::model::id::{OpId, Origin};
+use groupshare::model::op::{Op, OpBody};
+use groupshare::wire::client_tracker::Holding;
+use groupshare::wire::codec::Text;
+use groupshare::wire::tracker_tracker::{Link, Seen};
+
+pub fn links() -> Vec<(Link, &'static str)> {
+    let (user, client, share) = (ALICE, CLIENT, FILM);
+    let other = Origin { tracker: 2, incarnation: 0x99 };
+    let seen = || list(vec![Seen { origin: TRACKER, seq: 0x0102 }, Seen { origin: other, seq: 7 }]);
+    let op = |seq, body| Op { id: OpId { origin: TRACKER, seq }, lamport: 0x20 + seq, command: COMMAND, body };
+    let first = op(0x11, OpBody::LeaveGroup { group: LAB, user: BOB });
+    let second = op(0x12, OpBody::JoinShare { share, user });
+    vec![
+        (
+            Link::Hello { tracker: 1, instance: [0x17; 16], seen: seen() },
+            r#"
+            01                                     # Hello
+            0001                                   # tracker 1
+            17*16                                  # instance
+            00000002                               # seen: ops of two origins
+            0001 1a2b3c4d5e6f7081 0000000000000102 #   258 of tracker 1 under this incarnation
+            0002 0000000000000099 0000000000000007 #   7 of tracker 2
+            "#,
+        ),
+        (
+            Link::Ops { ops: list(vec![first, second]) },
+            r#"
+            02                                     # Ops
+            00000002                               # two of them
+            0001 1a2b3c4d5e6f7081 0000000000000011 #   id
+            0000000000000031                       #   Lamport counter
+            c0*16                                  #   command
+            07                                     #   body: LeaveGroup
+            0001 1a2b3c4d5e6f7081 0000000000000003 #     group
+            0001 1a2b3c4d5e6f7081 0000000000000002 #     user
+            0001 1a2b3c4d5e6f7081 0000000000000012 #   id: the next of this origin
+            0000000000000032                       #   Lamport counter
+            c0*16                                  #   command
+            0a                                     #   body: JoinShare
+            0001 1a2b3c4d5e6f7081 0000000000000102 #     share
+            0001 1a2b3c4d5e6f7081 0000000000000001 #     user
+            "#,
+        ),
+        (
+            Link::Have { seen: seen(), digest: Some([0xdd; 32]) },
+            r#"
+            03                                     # Have
+            00000002                               # seen: ops of two origins
+            0001 1a2b3c4d5e6f7081 0000000000000102 #   258 of tracker 1
+            0002 0000000000000099 0000000000000007 #   7 of tracker 2
+            01 dd*32                               # digest: there is one
+            "#,
+        ),
+        (
+            Link::Manifest { info_hash: INFO_HASH, total: 0x0123, offset: 0x0100, part: blob(b"GSMANIF\x01") },
+            r#"
+            04                          # Manifest
+            1f*32                       # info hash
+            00000123                    # total
+            00000100                    # offset
+            00000008 "GSMANIF" 01       # part
+            "#,
+        ),
+        (
+            Link::Refused { code: 101, about: Text::new("2").expect("short") },
+            r#"
+            05                  # Refused
+            0065                # code: 101, TrackerNumber
+            0001 "2"            # about
+            "#,
+        ),
+        (
+            Link::Online { user, client, addr: Some("10.0.0.2:18000".parse().expect("an address")) },
+            r#"
+            06                                     # Online
+            0001 1a2b3c4d5e6f7081 0000000000000001 # user
+            d0*16                                  # client
+            01 04 0a000002 4650                    # addr: there is one, 10.0.0.2:18000
+            "#,
+        ),
+        (
+            Link::Offline { user, client },
+            r#"
+            07                                     # Offline
+            0001 1a2b3c4d5e6f7081 0000000000000001 # user
+            d0*16                                  # client
+            "#,
+        ),
+        (
+            Link::Holds { user, client, share, holding: Holding::Exactly { bits: blob(&[0b1010_0000]) } },
+            r#"
+            08                                     # Holds
+            0001 1a2b3c4d5e6f7081 0000000000000001 # user
+            d0*16                                  # client
+            0001 1a2b3c4d5e6f7081 0000000000000102 # share
+            03 00000001 a0                         # holding: Exactly pieces 0 and 2
+            "#,
+        ),
+        (Link::AllTold {}, "09 # AllTold"),
+        (
+            Link::WantManifests { info_hashes: list(vec![INFO_HASH, InfoHash([0x2f; 32])]) },
+            r#"
+            0a                  # WantManifests
+            00000002            # two of them
+            1f*32               #   info hash
+            2f*32               #   info hash
+            "#,
+        ),
+        (
+            Link::GiveAgain { seen: seen() },
+            r#"
+            0b                                     # GiveAgain
+            00000002                               # seen: ops of two origins
+            0001 1a2b3c4d5e6f7081 0000000000000102 #   258 of tracker 1
+            0002 0000000000000099 0000000000000007 #   7 of tracker 2
+            "#,
+        ),
+    ]
+}
