@@ -149,10 +149,15 @@ fn every_code_is_documented_with_its_number_and_its_words_and_none_besides() {
 /// The types of limits and deadlines.
 const NUMBERS: [&str; 5] = ["usize", "u16", "u32", "u64", "Duration"];
 
+/// The files in a folder, and in the folders in it.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(folder).expect("the room").map(|entry| entry.expect("a file").path());
+    paths.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
 /// Every `const NAME: integer = …;` in the files of the wire, public or not, with what is behind the `=`.
 fn constants_in_source() -> BTreeMap<String, String> {
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(root().join("wire")).expect("the room").map(|entry| entry.expect("a file").path()).collect();
+    let mut files = sources(&root().join("wire"));
     files.push(root().join("wire.rs"));
     let mut found = BTreeMap::new();
     for file in files {

@@ -1,0 +1,303 @@
+//! The incoming direction of a connection: it belongs to one thread, which waits for frames or takes what is there.
+
+use super::FRAME_DEADLINE;
+use crate::wire::channel::{ChannelError, IDLE_BUFFER_LEN, Opener};
+use crate::wire::codec::DecodeError;
+use crate::wire::frame::{self, Frame};
+use crate::wire::handshake::is_timeout;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::RecvFlags;
+use snow::StatelessTransportState;
+use std::fmt;
+use std::io::{self, Read};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const _: () = assert!(IDLE_BUFFER_LEN >= frame::HEADER_LEN);
+
+/// Why nothing more comes in.
+#[derive(Debug)]
+pub enum RecvError {
+    /// The far side ended the connection between frames.
+    Closed,
+    /// The far side ended the connection inside a frame.
+    Cut,
+    /// Nothing came in for as long as the connection may be idle.
+    Idle,
+    /// A frame took longer than [`FRAME_DEADLINE`].
+    Slow,
+    /// The socket failed.
+    Io(io::Error),
+    /// The bytes are not what this channel can carry.
+    Channel(ChannelError),
+    /// The frame or its message is malformed.
+    Decode(DecodeError),
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecvError::Closed => write!(f, "the connection was closed"),
+            RecvError::Cut => write!(f, "the connection was closed inside a message"),
+            RecvError::Idle => write!(f, "nothing was heard for too long"),
+            RecvError::Slow => write!(f, "a message took too long"),
+            RecvError::Io(error) => write!(f, "{error}"),
+            RecvError::Channel(error) => write!(f, "{error}"),
+            RecvError::Decode(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for RecvError {}
+
+impl From<ChannelError> for RecvError {
+    fn from(error: ChannelError) -> Self {
+        RecvError::Channel(error)
+    }
+}
+
+impl From<DecodeError> for RecvError {
+    fn from(error: DecodeError) -> Self {
+        RecvError::Decode(error)
+    }
+}
+
+/// The incoming direction of a connection.
+#[derive(Debug)]
+pub struct Receiver {
+    stream: Arc<TcpStream>,
+    keys: Arc<StatelessTransportState>,
+    /// Bytes that have come in through [`Receiver::poll`].
+    polled: u64,
+    opener: Opener,
+    /// The read timeout set on the socket, so that it is not set again for every frame.
+    timeout: Option<Duration>,
+    /// [`FRAME_DEADLINE`], but for tests.
+    frame_deadline: Duration,
+    bulk: bool,
+}
+
+impl Receiver {
+    pub(super) fn new(
+        stream: Arc<TcpStream>,
+        keys: Arc<StatelessTransportState>,
+        frame_len_max: usize,
+        bulk: bool,
+    ) -> Self {
+        let (opener, frame_deadline) = (Opener::new(frame_len_max), FRAME_DEADLINE);
+        Self { stream, keys, polled: 0, opener, timeout: None, frame_deadline, bulk }
+    }
+
+    /// Takes frames up to another length from now on.
+    pub fn set_frame_len_max(&mut self, frame_len_max: usize) {
+        self.opener.set_frame_len_max(frame_len_max);
+    }
+
+    /// The socket, for waiting until it is readable.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// How many bytes must come in before anything can happen.
+    pub fn wanted_len(&self) -> usize {
+        self.opener.wanted_len()
+    }
+
+    /// True between frames.
+    pub fn is_idle(&self) -> bool {
+        self.opener.is_idle()
+    }
+
+    /// Waits for the next frame: up to `idle` for its first byte, then up to [`FRAME_DEADLINE`] for the rest.
+    pub fn recv(&mut self, idle: Duration) -> Result<Frame<'_>, RecvError> {
+        self.opener.next_frame();
+        let mut until = None;
+        while !self.opener.advance(&self.keys)? {
+            let now = Instant::now();
+            let wait = if self.opener.is_idle() {
+                if !self.bulk {
+                    self.opener.release();
+                }
+                idle
+            } else {
+                let until = *until.get_or_insert(now + self.frame_deadline);
+                until.saturating_duration_since(now)
+            };
+            if wait.is_zero() {
+                return Err(RecvError::Slow);
+            }
+            self.read(wait)?;
+        }
+        Ok(self.opener.frame()?)
+    }
+
+    fn read(&mut self, wait: Duration) -> Result<(), RecvError> {
+        if self.timeout != Some(wait) {
+            self.stream.set_read_timeout(Some(wait)).map_err(RecvError::Io)?;
+            self.timeout = Some(wait);
+        }
+        match (&*self.stream).read(self.opener.room()) {
+            Ok(0) => Err(self.ended()),
+            Ok(len) => {
+                self.opener.filled(len);
+                Ok(())
+            }
+            Err(error) if is_timeout(&error) && self.opener.is_idle() => Err(RecvError::Idle),
+            Err(error) if is_timeout(&error) => Err(RecvError::Slow),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(RecvError::Io(error)),
+        }
+    }
+
+    fn ended(&self) -> RecvError {
+        if self.opener.is_idle() { RecvError::Closed } else { RecvError::Cut }
+    }
+
+    /// Takes what has come in without waiting; true once a frame is whole, which [`Receiver::frame`] shows until
+    /// [`Receiver::next_frame`].
+    pub fn poll(&mut self) -> Result<bool, RecvError> {
+        self.poll_within(usize::MAX)
+    }
+
+    /// The same, but takes this many bytes from the socket at most.
+    pub fn poll_within(&mut self, len_max: usize) -> Result<bool, RecvError> {
+        let end = self.polled.saturating_add(len_max as u64);
+        while !self.opener.advance(&self.keys)? {
+            let room = self.opener.room();
+            let left = usize::try_from(end - self.polled).unwrap_or(usize::MAX);
+            let len = room.len().min(left);
+            if len == 0 {
+                return Ok(false);
+            }
+            match rustix::net::recv(&*self.stream, &mut room[..len], RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return Err(self.ended()),
+                Ok((len, _)) => {
+                    self.polled += len as u64;
+                    self.opener.filled(len);
+                }
+                Err(rustix::io::Errno::AGAIN) => return Ok(false),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(RecvError::Io(error.into())),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits until something comes in, or for this long; true if something did.
+    pub fn wait_readable(&self, within: Duration) -> bool {
+        let mut fds = [PollFd::new(&*self.stream, PollFlags::IN)];
+        let within = Timespec::try_from(within).ok();
+        matches!(rustix::event::poll(&mut fds, within.as_ref()), Ok(1..))
+    }
+
+    /// How many bytes have come in through [`Receiver::poll`] so far: whether a far side that has not completed a frame
+    /// is silent or slow.
+    pub fn polled(&self) -> u64 {
+        self.polled
+    }
+
+    /// The frame that [`Receiver::poll`] has found whole.
+    pub fn frame(&self) -> Result<Frame<'_>, RecvError> {
+        Ok(self.opener.frame()?)
+    }
+
+    /// Goes on to the next frame.
+    pub fn next_frame(&mut self) {
+        self.opener.next_frame();
+    }
+
+    /// Gives back memory above what an idle connection may keep.
+    pub fn release(&mut self) {
+        self.opener.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::split;
+    use super::super::tests::{LONG, PIECE, drip, news, pair, piece, sockets};
+    use super::*;
+    use crate::wire::channel::Sealer;
+    use crate::wire::handshake::tests::keys;
+    use crate::wire::peer::Answer;
+    use std::io::Write;
+    use std::thread;
+
+    #[test]
+    fn silence_between_frames_is_idle_and_inside_a_frame_slow() {
+        let [(near_receiver, _near), (mut far, _far_sender)] = pair(false);
+        assert!(matches!(far.recv(Duration::from_millis(10)), Err(RecvError::Idle)));
+        near_receiver.stream().write_all(&[0]).expect("goes out");
+        far.frame_deadline = Duration::from_millis(10);
+        assert!(matches!(far.recv(LONG), Err(RecvError::Slow)));
+    }
+
+    #[test]
+    fn the_end_between_frames_is_told_from_the_end_inside_one() {
+        let [(_near_receiver, near), (mut far, _far_sender)] = pair(false);
+        near.send(1, &Answer::Alive {}).expect("goes out");
+        near.finish();
+        assert!(far.recv(LONG).is_ok());
+        assert!(matches!(far.recv(LONG), Err(RecvError::Closed)));
+        for cut in [1, 2, 3, 26] {
+            let [(near_receiver, near), (mut far, _far_sender)] = pair(false);
+            let mut sealer = Sealer::default();
+            let sealed = sealer.seal(&near_receiver.keys, &frame::of(1, &Answer::Alive {}));
+            near_receiver.stream().write_all(&sealed[..cut]).expect("goes out");
+            near.finish();
+            assert!(matches!(far.recv(LONG), Err(RecvError::Cut)), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_frame_that_drips_in_is_cut_off_by_the_deadline_over_all_of_it() {
+        let ((near, far), (near_keys, far_keys)) = (sockets(), keys());
+        let bytes = Sealer::default().seal(&near_keys, &piece(1, 1000)).to_vec();
+        let dripper = thread::spawn(move || drip(near, &bytes));
+        let (mut far, far_sender) = split(far, far_keys, frame::FRAME_LEN_MAX, false).expect("a socket");
+        far.frame_deadline = Duration::from_millis(100);
+        assert!(matches!(far.recv(LONG), Err(RecvError::Slow)));
+        far_sender.end();
+        assert!(dripper.join().expect("ends") < 1000);
+    }
+
+    #[test]
+    fn polling_takes_what_is_there_and_never_waits() {
+        let [(near_receiver, near), (mut far, _far_sender)] = pair(true);
+        let sealed = Sealer::default().seal(&near_receiver.keys, &piece(9, 1)).to_vec();
+        for (at, &byte) in sealed.iter().enumerate() {
+            assert!(!far.poll().expect("no error"), "{at}");
+            // Up to its length, a record announces what it still takes.
+            assert_eq!(far.wanted_len(), if at < 2 { 2 - at } else { sealed.len() - at });
+            near_receiver.stream().write_all(&[byte]).expect("goes out");
+            wait_readable(far.stream());
+        }
+        assert!(far.poll().expect("no error"));
+        assert_eq!(far.frame().expect("a frame").request, 9);
+        far.next_frame();
+        assert!(far.is_idle() && !far.poll().expect("no error"));
+        near.finish();
+        wait_readable(far.stream());
+        assert!(matches!(far.poll(), Err(RecvError::Closed)));
+    }
+
+    fn wait_readable(stream: &TcpStream) {
+        stream.set_read_timeout(Some(LONG)).expect("set");
+        stream.peek(&mut [0]).expect("something comes");
+    }
+
+    #[test]
+    fn an_idle_receiver_gives_its_buffers_back() {
+        let [(_near_receiver, near), (mut far, _far_sender)] = pair(false);
+        thread::scope(|scope| {
+            scope.spawn(|| near.send_frame(&piece(1, PIECE)).expect("goes out"));
+            assert_eq!(far.recv(LONG).expect("comes in").body.len(), PIECE);
+        });
+        near.send(2, &news(&[0; 4000])).expect("goes out");
+        assert_eq!(far.recv(LONG).expect("comes in").message(), Ok(news(&[0; 4000])));
+        assert!(matches!(far.recv(Duration::from_millis(1)), Err(RecvError::Idle)));
+        let kept = far.opener.capacities();
+        assert!(kept.iter().all(|&len| len <= IDLE_BUFFER_LEN), "{kept:?}");
+    }
+}

@@ -1,0 +1,447 @@
+//! The outgoing direction of a connection, which all share who have something to say on it.
+//!
+//! A push never waits for a slow far side: what the socket does not take at once goes out with the next frame that
+//! somebody waits for, and a far side that leaves too much waiting is cut off.
+
+use super::FRAME_DEADLINE;
+use crate::wire::channel::Sealer;
+use crate::wire::frame::{self, Message};
+use parking_lot::Mutex;
+use rustix::net::SendFlags;
+use snow::StatelessTransportState;
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Pushes that may wait for a far side that does not read, before it counts as too slow.
+const PUSHES_MAX: usize = 256;
+/// Pushes that are queued before they are written.
+const PUSHES_QUEUED_MAX: usize = 32;
+/// Sealed bytes after which no further push joins a write.
+const PUSHED_AT_ONCE: usize = 16 * 1024;
+
+/// The outgoing direction of a connection, shared by all who have something to say on it.
+#[derive(Debug)]
+pub struct Sender {
+    // Immutable.
+    stream: Arc<TcpStream>,
+    keys: Arc<StatelessTransportState>,
+    bulk: bool,
+    // Locked while frames are sealed and written. The one lock that is held across a write: it orders the frames of
+    // this connection, no push waits for it, and the write has a deadline.
+    outgoing: Mutex<Outgoing>,
+    // Pushes that wait for whoever writes now, or for room in the socket.
+    pushes: Mutex<VecDeque<Vec<u8>>>,
+    // Set once; nothing goes out any more.
+    over: AtomicBool,
+}
+
+/// Where the outgoing stream of bytes stands.
+#[derive(Debug, Default)]
+struct Outgoing {
+    sealer: Sealer,
+    /// What the socket did not take of a push that is sealed already: it goes out before anything else.
+    rest: Vec<u8>,
+}
+
+impl Sender {
+    pub(super) fn new(stream: Arc<TcpStream>, keys: Arc<StatelessTransportState>, bulk: bool) -> Self {
+        let (outgoing, pushes) = (Mutex::new(Outgoing::default()), Mutex::new(VecDeque::new()));
+        Self { stream, keys, bulk, outgoing, pushes, over: AtomicBool::new(false) }
+    }
+
+    /// Sends a message, waiting up to [`FRAME_DEADLINE`] for the far side to take it.
+    pub fn send<M: Message>(&self, request: u32, message: &M) -> io::Result<()> {
+        self.send_frame(&frame::of(request, message))
+    }
+
+    /// Sends a frame made with [`frame::begin`] and [`frame::end`].
+    pub fn send_frame(&self, frame: &[u8]) -> io::Result<()> {
+        self.send_paced(frame, Some)
+    }
+
+    /// Sends a frame in steps: before each, `allow` is told how many bytes are left, waits as long as it likes, and gives
+    /// how many of them may leave now, or none when nothing more is to be sent.
+    pub fn send_paced(&self, frame: &[u8], allow: impl Fn(usize) -> Option<usize>) -> io::Result<()> {
+        let result = {
+            let mut outgoing = self.outgoing.lock();
+            let result = self.write_frame(&mut outgoing, frame, allow);
+            if !self.bulk {
+                outgoing.sealer.release();
+            }
+            result
+        };
+        if result.is_err() {
+            self.end();
+        }
+        self.flush();
+        result
+    }
+
+    /// Writes a frame between the pushes that waited for room and those that came meanwhile. Who sends a frame may
+    /// wait for the far side, so pushes that had to wait are taken along.
+    fn write_frame(
+        &self,
+        outgoing: &mut Outgoing,
+        frame: &[u8],
+        allow: impl Fn(usize) -> Option<usize>,
+    ) -> io::Result<()> {
+        self.write_all(&std::mem::take(&mut outgoing.rest))?;
+        self.write_waiting(outgoing)?;
+        let mut sealed = outgoing.sealer.seal(&self.keys, frame);
+        while !sealed.is_empty() {
+            let (now, later) = sealed.split_at(allow(sealed.len()).ok_or(io::ErrorKind::NotConnected)?);
+            self.write_all(now)?;
+            sealed = later;
+        }
+        self.write_waiting(outgoing)
+    }
+
+    fn write_waiting(&self, outgoing: &mut Outgoing) -> io::Result<()> {
+        std::iter::from_fn(|| self.next_push())
+            .try_for_each(|push| self.write_all(outgoing.sealer.seal(&self.keys, &push)))
+    }
+
+    fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        let until = Instant::now() + FRAME_DEADLINE;
+        while !bytes.is_empty() {
+            if self.over.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::NotConnected.into());
+            }
+            match (&*self.stream).write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(len) => bytes = &bytes[len..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            // Each write has the socket's own timeout; this bounds a far side that takes a byte now and then, where
+            // others may wait for it.
+            if !bytes.is_empty() && !self.bulk && Instant::now() > until {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a message that nobody asked for, without ever waiting. What the socket has no room for goes out with the
+    /// next frame that is sent, at the latest with the answer to a heartbeat. A far side that is too slow is cut off:
+    /// it will learn what it missed when it comes back.
+    pub fn push<M: Message>(&self, message: &M) {
+        self.queue(frame::UNASKED, message);
+        self.flush();
+    }
+
+    /// The first half of a push, also of an answer that must not wait: the message leaves with the next
+    /// [`Sender::flush`], so that several need one write. Where many wait already, that is now.
+    pub fn queue<M: Message>(&self, request: u32, message: &M) {
+        if self.is_over() {
+            return;
+        }
+        let waiting = {
+            let mut pushes = self.pushes.lock();
+            if pushes.len() < PUSHES_MAX {
+                pushes.push_back(frame::of(request, message));
+                pushes.len()
+            } else {
+                usize::MAX
+            }
+        };
+        match waiting {
+            usize::MAX => self.end(),
+            PUSHES_QUEUED_MAX.. => self.flush(),
+            _ => {}
+        }
+    }
+
+    /// Whether no push waits. Who merges what it has to say while one does, and says it when none does, is never cut off
+    /// for it.
+    pub fn is_clear(&self) -> bool {
+        !self.is_over() && self.pushes.lock().is_empty()
+    }
+
+    /// Writes waiting pushes without waiting, unless somebody else is writing, who will do it then.
+    pub fn flush(&self) {
+        if !self.pushes.lock().is_empty() {
+            self.flush_rest();
+        }
+    }
+
+    /// The same with what had no room before; whether something may be left.
+    pub fn flush_rest(&self) -> bool {
+        loop {
+            let Some(mut outgoing) = self.outgoing.try_lock() else { return true };
+            let room = self.write_pushes(&mut outgoing);
+            if !self.bulk {
+                outgoing.sealer.release();
+            }
+            // The lock is free again before the queue is looked at once more, so that no push is left behind.
+            drop(outgoing);
+            if !room || self.pushes.lock().is_empty() {
+                return !room && !self.is_over();
+            }
+        }
+    }
+
+    /// Writes waiting pushes as far as the socket takes them at once; false if it takes no more.
+    fn write_pushes(&self, outgoing: &mut Outgoing) -> bool {
+        loop {
+            while outgoing.rest.len() < PUSHED_AT_ONCE {
+                let Some(push) = self.next_push() else {
+                    break;
+                };
+                outgoing.rest.extend_from_slice(outgoing.sealer.seal(&self.keys, &push));
+            }
+            if outgoing.rest.is_empty() {
+                return true;
+            }
+            match rustix::net::send(&*self.stream, &outgoing.rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(len) if len == outgoing.rest.len() => outgoing.rest = Vec::new(),
+                Ok(len) => drop(outgoing.rest.drain(..len)),
+                Err(rustix::io::Errno::AGAIN) => return false,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => {
+                    self.end();
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn next_push(&self) -> Option<Vec<u8>> {
+        self.pushes.lock().pop_front()
+    }
+
+    /// Ends the connection in both directions; the receiver sees it as closed.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+        // Fails only if the connection is gone already.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Ends the outgoing direction after what was sent and pushed, so that the far side reads all of it. A push that
+    /// somebody else is about to write is waited for.
+    pub fn finish(&self) {
+        self.write_pushes(&mut self.outgoing.lock());
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Whether the connection was ended from this side.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::RecvError;
+    use super::super::tests::{LONG, PIECE, news, pair, piece};
+    use super::*;
+    use crate::wire::channel::IDLE_BUFFER_LEN;
+    use crate::wire::peer::Answer;
+    use std::thread;
+    use std::time::Duration;
+
+    #[test]
+    fn pushes_of_many_threads_between_large_frames_arrive_whole_and_in_order() {
+        const PUSHERS: u32 = 4;
+        const PUSHES: u32 = 50;
+        const PIECES: u32 = 40;
+        let [(_near_receiver, near), (mut far, _far_sender)] = pair(true);
+        let reader = thread::spawn(move || {
+            let mut heard = vec![Vec::new(); PUSHERS as usize];
+            let mut pieces = 0;
+            loop {
+                match far.recv(LONG) {
+                    Ok(frame) if frame.request == frame::UNASKED => {
+                        let Ok(Answer::News { pieces }) = frame.message() else { panic!("not news") };
+                        heard[pieces[0] as usize].push(pieces[1]);
+                        assert!(pieces[2..].iter().all(|&n| n == pieces[1]), "torn");
+                    }
+                    Ok(frame) => {
+                        assert_eq!(frame.request, pieces + 1, "out of order");
+                        pieces += 1;
+                        assert_eq!(frame.body, &piece(pieces, PIECE)[frame::HEADER_LEN..]);
+                    }
+                    Err(RecvError::Closed) => return (pieces, heard),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+        thread::scope(|scope| {
+            for pusher in 0..PUSHERS {
+                let near = &near;
+                scope.spawn(move || {
+                    for n in 0..PUSHES {
+                        near.push(&news(&[pusher, n, n, n, n]));
+                    }
+                });
+            }
+            for request in 1..=PIECES {
+                near.send_frame(&piece(request, PIECE)).expect("goes out");
+            }
+        });
+        near.send_frame(&piece(PIECES + 1, PIECE)).expect("goes out, and what waits with it");
+        near.finish();
+        let (pieces, heard) = reader.join().expect("the reader has no complaint");
+        assert_eq!(pieces, PIECES + 1);
+        assert!(heard.iter().all(|heard| heard.iter().copied().eq(0..PUSHES)), "{heard:?}");
+    }
+
+    /// What a slow link does, a small buffer does as well: there is no room in the socket most of the time.
+    fn squeeze(sender: &Sender) {
+        rustix::net::sockopt::set_socket_send_buffer_size(&*sender.stream, 64 * 1024).expect("set");
+    }
+
+    #[test]
+    fn pushes_directly_behind_a_large_frame_do_not_cut_off_a_far_side_that_reads() {
+        const ROUNDS: u32 = 50;
+        const PUSHES: u32 = 20;
+        let [(_near_receiver, near), (mut far, _far_sender)] = pair(true);
+        squeeze(&near);
+        let reader = thread::spawn(move || {
+            let mut frames = 0;
+            loop {
+                match far.recv(LONG) {
+                    Ok(_) => frames += 1,
+                    Err(RecvError::Closed) => return frames,
+                    Err(error) => panic!("{error} after {frames}"),
+                }
+            }
+        });
+        for request in 1..=ROUNDS {
+            near.send_frame(&piece(request, PIECE)).expect("goes out");
+            for n in 0..PUSHES {
+                near.push(&news(&[n; 1000]));
+            }
+        }
+        near.send(ROUNDS + 1, &Answer::Alive {}).expect("goes out, and what waits with it");
+        near.finish();
+        assert_eq!(reader.join().expect("the reader has no complaint"), ROUNDS * (1 + PUSHES) + 1);
+    }
+
+    #[test]
+    fn a_push_that_was_cut_by_a_full_socket_goes_on_before_the_next_frame() {
+        let [(_near_receiver, near), (mut far, _far_sender)] = pair(false);
+        squeeze(&near);
+        let mut pushed = 0;
+        while near.outgoing.lock().rest.is_empty() {
+            near.push(&news(&[pushed; 4000]));
+            pushed += 1;
+        }
+        near.push(&news(&[pushed; 4000]));
+        assert!(!near.is_over());
+        thread::scope(|scope| {
+            scope.spawn(|| near.send(1, &Answer::Alive {}).expect("goes out once the far side reads"));
+            let mut frames = (0..pushed + 2).map(|_| far.recv(LONG).expect("comes in").message().expect("a message"));
+            for n in 0..pushed {
+                assert_eq!(frames.next(), Some(news(&[n; 4000])));
+            }
+            let last = [frames.next(), frames.next()];
+            assert!(last.contains(&Some(Answer::Alive {})) && last.contains(&Some(news(&[pushed; 4000]))));
+        });
+    }
+
+    #[test]
+    fn a_push_never_waits_for_a_far_side_that_does_not_read() {
+        let [(_near_receiver, near), _far] = pair(false);
+        let start = Instant::now();
+        // The most that the sockets of both sides hold by far, in pushes of 16 KB.
+        let pushes = (0..100_000).find(|&n| {
+            near.push(&news(&[n; 4000]));
+            near.is_over()
+        });
+        assert!(pushes.is_some_and(|pushes| pushes as usize >= PUSHES_MAX), "{pushes:?}");
+        // A push that waits would wait for as long as a write may take.
+        assert!(start.elapsed() < FRAME_DEADLINE);
+        near.push(&news(&[1]));
+        assert!(near.pushes.lock().len() <= PUSHES_MAX);
+        assert!(near.send(1, &Answer::Alive {}).is_err());
+    }
+
+    #[test]
+    fn pushes_that_overflow_free_a_sender_that_waits_for_the_same_far_side() {
+        let [(_near_receiver, near), _far] = pair(true);
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| while near.send_frame(&piece(1, PIECE)).is_ok() {});
+            while !near.is_over() {
+                near.push(&news(&[1; 4000]));
+            }
+            sender.join().expect("ends");
+        });
+    }
+
+    #[test]
+    fn pushes_wait_in_order_while_somebody_writes_and_the_one_too_many_ends_the_connection() {
+        let [(_near_receiver, near), (mut far, _far_sender)] = pair(false);
+        let writing = near.outgoing.lock();
+        for n in 0..PUSHES_MAX as u32 {
+            near.push(&news(&[n]));
+        }
+        drop(writing);
+        near.send(1, &Answer::Alive {}).expect("goes out");
+        for n in 0..PUSHES_MAX as u32 {
+            assert_eq!(far.recv(LONG).expect("comes in").message(), Ok(news(&[n])));
+        }
+        assert_eq!(far.recv(LONG).expect("comes in").message(), Ok(Answer::Alive {}));
+        let writing = near.outgoing.lock();
+        for n in 0..PUSHES_MAX as u32 {
+            near.push(&news(&[n]));
+        }
+        assert!(!near.is_over());
+        near.push(&news(&[0]));
+        assert!(near.is_over());
+        drop(writing);
+    }
+
+    #[test]
+    fn what_was_queued_before_an_answer_leaves_before_it() {
+        let [(_, sender), (mut receiver, _)] = pair(false);
+        sender.queue(1, &news(&[1]));
+        sender.send(2, &news(&[2])).expect("sent");
+        for request in [1, 2] {
+            assert_eq!(receiver.recv(LONG).expect("a frame").request, request);
+        }
+    }
+
+    #[test]
+    fn what_was_pushed_while_somebody_wrote_goes_out_before_the_end() {
+        let [(_near_receiver, near), (mut far, _far_sender)] = pair(false);
+        thread::scope(|scope| {
+            let writing = near.outgoing.lock();
+            near.push(&news(&[1]));
+            scope.spawn(|| near.finish());
+            drop(writing);
+        });
+        assert_eq!(far.recv(LONG).expect("comes in").message(), Ok(news(&[1])));
+        assert!(matches!(far.recv(LONG), Err(RecvError::Closed)));
+    }
+
+    #[test]
+    fn a_write_that_takes_too_long_ends_the_connection() {
+        let [(mut near_receiver, near), _far] = pair(false);
+        near.stream.set_write_timeout(Some(Duration::from_millis(20))).expect("set");
+        while near.send_frame(&piece(1, PIECE)).is_ok() {}
+        assert!(near.is_over());
+        assert!(matches!(near_receiver.recv(LONG), Err(RecvError::Closed)));
+    }
+
+    #[test]
+    fn an_idle_sender_gives_its_buffers_back() {
+        let [(_near_receiver, near), (mut far, _far_sender)] = pair(false);
+        thread::scope(|scope| {
+            scope.spawn(|| near.send_frame(&piece(1, PIECE)).expect("goes out"));
+            assert_eq!(far.recv(LONG).expect("comes in").body.len(), PIECE);
+        });
+        near.send(2, &news(&[0; 4000])).expect("goes out");
+        near.push(&news(&[0; 4000]));
+        for _ in 0..2 {
+            assert_eq!(far.recv(LONG).expect("comes in").message(), Ok(news(&[0; 4000])));
+        }
+        let outgoing = near.outgoing.lock();
+        let kept = [outgoing.sealer.capacity(), outgoing.rest.capacity()];
+        assert!(kept.iter().all(|&len| len <= IDLE_BUFFER_LEN), "{kept:?}");
+    }
+}
