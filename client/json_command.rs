@@ -150,7 +150,7 @@ mod tests {
     use serde_json::json;
 
     fn read(line: &str) -> Result<Typed, String> {
-        parse(line, Path::new("/work")).1.map_err(|failure| failure.why)
+        parse(line, Path::new("/w")).1.map_err(|failure| failure.why)
     }
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
             (r#"{"command":"list_groups","command_args":null,"sender_ip":"127.0.0.1"}"#, Command::ListGroups),
             (
                 r#"{"command":"upload_file","command_args":{"file_path":"~","group_id":"lab"}}"#,
-                Command::UploadFile { path: "/work/~".into(), group: group.clone() },
+                Command::UploadFile { path: "/w/~".into(), group: group.clone() },
             ),
             (
                 r#"{"command":"download_file","command_args":{"group_id":"lab","file_name":"f","destination_path":"/x/"}}"#,

@@ -13,7 +13,7 @@ pub fn command(data: &[u8]) {
     let line = String::from_utf8_lossy(data);
     // Half of all paths are there.
     let exists = |path: &Path| path.as_os_str().len() % 2 == 0;
-    let around = Surroundings { home: Some(Path::new("/home/alice")), folder: Path::new("/work"), exists: &exists };
+    let around = Surroundings { home: Some(Path::new("/home/alice")), folder: Path::new("/w"), exists: &exists };
     let kept = may_be_kept(&line);
     match parse(&line, &around) {
         Err(error) => assert!(is_one_line(&error), "{error}"),
@@ -40,7 +40,7 @@ pub fn command(data: &[u8]) {
 
 /// Any line of a program that drives the client.
 pub fn json_command(data: &[u8]) {
-    match json_command::parse(&String::from_utf8_lossy(data), Path::new("/work")).1 {
+    match json_command::parse(&String::from_utf8_lossy(data), Path::new("/w")).1 {
         Err(failure) => assert!(is_one_line(&failure), "{failure}"),
         Ok(Typed::Command(Command::UploadFile { path, .. } | Command::DownloadFile { destination: path, .. })) => {
             assert!(path.is_absolute(), "{path:?}");
