@@ -85,6 +85,14 @@ mod tests {
         out
     }
 
+    /// Lets a piece pass, for which either side needs more memory than an idle one may keep.
+    pub(super) fn pass_piece(near: &Sender, far: &mut Receiver) {
+        thread::scope(|scope| {
+            scope.spawn(|| near.send_frame(&piece(1, PIECE)).expect("goes out"));
+            assert_eq!(far.recv(LONG).expect("comes in").body.len(), PIECE);
+        });
+    }
+
     /// Writes byte by byte, and between two of them waits a little for the other side to end the connection; how many
     /// bytes it wrote by then.
     pub(super) fn drip(mut stream: TcpStream, bytes: &[u8]) -> usize {

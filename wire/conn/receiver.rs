@@ -216,7 +216,7 @@ impl Receiver {
 #[cfg(test)]
 mod tests {
     use super::super::split;
-    use super::super::tests::{LONG, PIECE, drip, news, pair, piece, sockets};
+    use super::super::tests::{LONG, drip, news, pair, pass_piece, piece, sockets};
     use super::*;
     use crate::wire::channel::Sealer;
     use crate::wire::handshake::tests::keys;
@@ -290,10 +290,7 @@ mod tests {
     #[test]
     fn an_idle_receiver_gives_its_buffers_back() {
         let [(_near_receiver, near), (mut far, _far_sender)] = pair(false);
-        thread::scope(|scope| {
-            scope.spawn(|| near.send_frame(&piece(1, PIECE)).expect("goes out"));
-            assert_eq!(far.recv(LONG).expect("comes in").body.len(), PIECE);
-        });
+        pass_piece(&near, &mut far);
         near.send(2, &news(&[0; 4000])).expect("goes out");
         assert_eq!(far.recv(LONG).expect("comes in").message(), Ok(news(&[0; 4000])));
         assert!(matches!(far.recv(Duration::from_millis(1)), Err(RecvError::Idle)));
