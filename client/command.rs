@@ -441,6 +441,7 @@ impl Arguments<'_> {
 mod tests {
     use super::*;
     use crate::client::usage::COMMANDS;
+    use crate::model::name::tests::{file, group, user};
 
     fn around(exists: &dyn Fn(&Path) -> bool) -> Surroundings<'_> {
         Surroundings { home: Some(Path::new("/home/u")), folder: Path::new("/work dir"), exists }
@@ -457,15 +458,6 @@ mod tests {
         }
     }
 
-    fn user(name: &str) -> UserId {
-        UserId::parse(name).expect(name)
-    }
-    fn group(name: &str) -> GroupId {
-        GroupId::parse(name).expect(name)
-    }
-    fn file(name: &str) -> FileName {
-        FileName::parse(name).expect(name)
-    }
     fn secret(text: &str) -> Password {
         Password::new(text).expect(text)
     }

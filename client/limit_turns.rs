@@ -101,10 +101,7 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn user(name: &str) -> UserId {
-        UserId::parse(name).expect("a name")
-    }
+    use crate::model::name::tests::user;
 
     /// Serves whoever's turn it is so many times; everybody in `asking` asks again at once for so much. Gives what each
     /// got.

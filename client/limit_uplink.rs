@@ -161,13 +161,10 @@ impl Drop for UplinkSeat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::name::tests::user;
 
     /// What leaves at once at 10 MB/s.
     const STEP_LEN: usize = 40_000;
-
-    fn user(name: &str) -> UserId {
-        UserId::parse(name).expect("a name")
-    }
 
     /// What each of the connections gets in ten seconds at 10 MB/s. All of them ask always, and are looked at in turn.
     fn shares_of<const N: usize>(names: [&str; N]) -> [usize; N] {

@@ -213,6 +213,7 @@ pub fn duration(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::name::tests::user;
 
     fn status(state: DownloadState) -> DownloadStatus {
         DownloadStatus {
@@ -226,10 +227,6 @@ mod tests {
             left: Some(Duration::from_secs(125)),
             members: Vec::new(),
         }
-    }
-
-    fn user(name: &str) -> UserId {
-        UserId::parse(name).expect("a name")
     }
 
     #[test]

@@ -175,8 +175,20 @@ checked_name!(
 );
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    pub(crate) fn user(name: &str) -> UserId {
+        UserId::parse(name).expect(name)
+    }
+
+    pub(crate) fn group(name: &str) -> GroupId {
+        GroupId::parse(name).expect(name)
+    }
+
+    pub(crate) fn file(name: &str) -> FileName {
+        FileName::parse(name).expect(name)
+    }
 
     #[test]
     fn ordinary_names_are_kept_as_they_are() {

@@ -293,6 +293,7 @@ fn stop_share(state: &State, user: UserRef, group: &GroupId, name: &FileName) ->
 mod tests {
     use super::*;
     use crate::model::id::{CommandId, OpId, Origin, ShareRef};
+    use crate::model::name::tests::{file, group, user};
     use crate::model::notice::Notice;
     use crate::model::op::Op;
     use crate::model::piece::{Layout, PIECE_LEN};
@@ -301,18 +302,6 @@ mod tests {
     use proptest::prelude::*;
 
     const ORIGIN: Origin = Origin { tracker: 1, incarnation: 1 };
-
-    fn user(name: &str) -> UserId {
-        UserId::parse(name).expect(name)
-    }
-
-    fn group(name: &str) -> GroupId {
-        GroupId::parse(name).expect(name)
-    }
-
-    fn file(name: &str) -> FileName {
-        FileName::parse(name).expect(name)
-    }
 
     fn password() -> PasswordHash {
         PasswordHash("p".into())

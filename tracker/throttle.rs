@@ -143,10 +143,7 @@ impl Throttle {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn user(name: &str) -> UserId {
-        UserId::parse(name).expect(name)
-    }
+    use crate::model::name::tests::user;
 
     fn ip(last: u8) -> IpAddr {
         [10, 0, 0, last].into()

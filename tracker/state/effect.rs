@@ -206,7 +206,8 @@ pub fn between(before: &State, after: &State, candidates: Candidates) -> Vec<Eff
 mod tests {
     use super::*;
     use crate::model::id::{CommandId, OpId, Origin};
-    use crate::model::name::{FileName, GroupId, UserId};
+    use crate::model::name::tests::group;
+    use crate::model::name::{FileName, UserId};
     use crate::model::op::PasswordHash;
     use crate::model::op::{Op, OpBody};
     use crate::tracker::state::check::{content, histories};
@@ -221,10 +222,6 @@ mod tests {
     }
 
     const ORIGIN: Origin = Origin { tracker: 1, incarnation: 1 };
-
-    fn group(name: &str) -> GroupId {
-        GroupId::parse(name).expect(name)
-    }
 
     fn password() -> PasswordHash {
         PasswordHash("p".into())
