@@ -3,7 +3,9 @@
 mod common;
 
 use common::relay::Relay;
-use common::{TestTracker, fingerprint, silent_tracker, wait_until};
+use common::room::Room;
+use common::swarm::bytes_of;
+use common::{fingerprint, silent_tracker, wait_until};
 use groupshare::client::command::{Surroundings, Typed, parse};
 use groupshare::client::limit::Limit;
 use groupshare::client::limit_downlink::Downlink;
@@ -136,33 +138,7 @@ impl Drop for Person {
     }
 }
 
-fn bytes(len: usize, seed: u8) -> Vec<u8> {
-    let mut state = u64::from(seed) | 0x9e37_79b9_7f4a_7c00;
-    let mut out = Vec::with_capacity(len + 8);
-    while out.len() < len {
-        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        out.extend_from_slice(&(state ^ (state >> 29)).to_le_bytes());
-    }
-    out.truncate(len);
-    out
-}
-
-struct Room {
-    tracker: TestTracker,
-    folder: tempfile::TempDir,
-}
-
 impl Room {
-    fn new() -> Self {
-        Self { tracker: TestTracker::start(), folder: tempfile::tempdir().expect("a folder") }
-    }
-
-    fn place(&self, name: &str) -> PathBuf {
-        let place = self.folder.path().join(name);
-        fs::create_dir_all(&place).expect("a folder");
-        place
-    }
-
     fn person(&self, name: &str) -> Person {
         Person::arrive(self.tracker.addr, &self.place(name), name)
     }
@@ -190,7 +166,7 @@ impl Room {
 fn a_file_goes_to_a_member_who_shares_it_from_then_on() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob", "carol"]);
-    let data = bytes(3_000_000, 1);
+    let data = bytes_of(3_000_000, 1);
     alice.file("my film.bin", &data);
     alice.expect("upload_file 'my film.bin' lab", "Uploaded\n");
     let [bob, carol] = &mut others[..] else { panic!("two members") };
@@ -211,7 +187,7 @@ fn a_file_goes_to_a_member_who_shares_it_from_then_on() {
 fn shares_come_back_at_the_next_login_from_whatever_port() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
-    let data = bytes(1_200_000, 2);
+    let data = bytes_of(1_200_000, 2);
     alice.file("f", &data);
     alice.expect("upload_file lab f", "Uploaded\n");
     alice.expect("logout", "Logout successful\n");
@@ -233,7 +209,7 @@ fn a_file_in_two_groups_stays_in_the_one_that_is_not_left() {
     let (mut alice, mut others) = room.group_of(&["bob"]);
     let bob = &mut others[0];
     bob.expect("create_group attic", "Group created\n");
-    bob.file("f", &bytes(600_000, 3));
+    bob.file("f", &bytes_of(600_000, 3));
     bob.expect("upload_file f lab", "Uploaded\n");
     bob.expect("upload_file f attic", "Uploaded\n");
     bob.expect("leave_group lab", "Left the group\n");
@@ -248,9 +224,9 @@ fn who_is_removed_stops_sharing_and_downloading_at_once() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob", "carol"]);
     let [bob, carol] = &mut others[..] else { panic!("two members") };
-    bob.file("f", &bytes(600_000, 4));
+    bob.file("f", &bytes_of(600_000, 4));
     bob.expect("upload_file f lab", "Uploaded\n");
-    alice.file("g", &bytes(600_000, 5));
+    alice.file("g", &bytes_of(600_000, 5));
     alice.expect("upload_file g lab", "Uploaded\n");
     alice.expect("logout", "Logout successful\n");
     bob.expect("download_file lab g .", "Downloading...\n");
@@ -271,7 +247,7 @@ fn stop_share_ends_it_on_every_client_of_the_user() {
     let mut laptop = Person::sit_down(room.tracker.addr, &room.place("laptop"));
     laptop.expect("login alice pw", "Login successful\n");
     for client in [&mut alice, &mut laptop] {
-        client.file("f", &bytes(700_000, 6));
+        client.file("f", &bytes_of(700_000, 6));
         client.expect("upload_file f lab", "Uploaded\n");
     }
     let listed = alice.types("list_files lab").expect("listed");
@@ -286,9 +262,9 @@ fn stop_share_ends_it_on_every_client_of_the_user() {
 fn a_changed_file_is_not_served_and_its_owner_is_told() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
-    alice.file("f", &bytes(2_000_000, 7));
+    alice.file("f", &bytes_of(2_000_000, 7));
     alice.expect("upload_file f lab", "Uploaded\n");
-    alice.file("f", &bytes(2_000_000, 8));
+    alice.file("f", &bytes_of(2_000_000, 8));
     others[0].expect("download_file lab f .", "Downloading...\n");
     alice.sees("has changed since it was shared");
     assert!(!others[0].folder.join("f").exists());
@@ -297,14 +273,14 @@ fn a_changed_file_is_not_served_and_its_owner_is_told() {
     others[0].expect("cancel_download lab f", "Cancelled\n");
     others[0].expect("download_file lab f .", "Downloading...\n");
     others[0].sees("Download completed");
-    assert!(others[0].read("f") == bytes(2_000_000, 8));
+    assert!(others[0].read("f") == bytes_of(2_000_000, 8));
 }
 
 #[test]
 fn a_download_can_be_paused_resumed_and_cancelled() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
-    let data = bytes(1_500_000, 9);
+    let data = bytes_of(1_500_000, 9);
     alice.file("f", &data);
     alice.expect("upload_file f lab", "Uploaded\n");
     alice.expect("logout", "Logout successful\n");
@@ -332,7 +308,7 @@ fn a_download_can_be_paused_resumed_and_cancelled() {
 fn a_download_that_cannot_go_on_at_a_login_is_paused_until_it_can() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
-    let data = bytes(1_500_000, 11);
+    let data = bytes_of(1_500_000, 11);
     alice.file("f", &data);
     alice.expect("upload_file f lab", "Uploaded\n");
     alice.expect("logout", "Logout successful\n");
@@ -354,7 +330,7 @@ fn a_download_that_cannot_go_on_at_a_login_is_paused_until_it_can() {
 fn a_download_goes_on_by_itself_after_the_client_has_ended() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
-    let data = bytes(1_500_000, 10);
+    let data = bytes_of(1_500_000, 10);
     alice.file("f", &data);
     alice.expect("upload_file f lab", "Uploaded\n");
     alice.expect("logout", "Logout successful\n");
@@ -372,7 +348,7 @@ fn a_download_goes_on_by_itself_after_the_client_has_ended() {
 fn nothing_that_is_there_is_overwritten() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
-    alice.file("f", &bytes(10, 11));
+    alice.file("f", &bytes_of(10, 11));
     alice.expect("upload_file f lab", "Uploaded\n");
     let bob = &mut others[0];
     bob.file("f", b"mine");
@@ -489,7 +465,7 @@ fn a_client_comes_back_to_a_tracker_that_was_away_without_a_login() {
     let relay = Relay::to(room.tracker.addr);
     let mut alice = Person::sit_down(relay.addr, &room.place("alice"));
     alice.expect("login alice pw", "Login successful\n");
-    let data = bytes(900_000, 12);
+    let data = bytes_of(900_000, 12);
     alice.file("f", &data);
     alice.expect("upload_file f lab", "Uploaded\n");
     relay.cut();
@@ -510,7 +486,7 @@ fn without_a_tracker_commands_say_so_and_transfers_go_on() {
     let relay = Relay::to(listener.local_addr().expect("bound"));
     let mut alice = Person::sit_down_at(room.tracker.addr, &room.place("alice"), listener, Some(relay.addr));
     alice.expect("login alice pw", "Login successful\n");
-    let data = bytes(3_000_000, 13);
+    let data = bytes_of(3_000_000, 13);
     alice.file("f", &data);
     alice.expect("upload_file f lab", "Uploaded\n");
     relay.hold();

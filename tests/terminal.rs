@@ -2,8 +2,9 @@
 
 mod common;
 
+use common::Client;
+use common::room::Room;
 use common::sitting::{CTRL_C, CTRL_D, DOWN, ENTER, HOME, LEFT, Sitting, TAB, UP};
-use common::{Client, TestTracker};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -12,27 +13,17 @@ const ROWS: u16 = 24;
 const COLUMNS: u16 = 80;
 const ARGUMENTS: [&str; 4] = ["--state-dir", "state", "127.0.0.1:0", "tracker_info.txt"];
 
-struct Room {
-    tracker: TestTracker,
-    folder: tempfile::TempDir,
-}
-
 impl Room {
-    fn new() -> Self {
-        Self { tracker: TestTracker::start(), folder: tempfile::tempdir().expect("a folder") }
-    }
-
     /// The folder of a person, with the list of trackers in it.
-    fn place(&self, name: &str) -> PathBuf {
-        let place = self.folder.path().join(name);
-        fs::create_dir_all(&place).expect("a folder");
+    fn desk(&self, name: &str) -> PathBuf {
+        let place = self.place(name);
         fs::write(place.join("tracker_info.txt"), format!("{}\n", self.tracker.addr)).expect("writable");
         place
     }
 
     /// Somebody starts a client, which shows its prompt.
     fn person(&self, name: &str) -> Sitting {
-        let person = Sitting::start(env!("CARGO_BIN_EXE_client"), &ARGUMENTS, &self.place(name), ROWS, COLUMNS);
+        let person = Sitting::start(env!("CARGO_BIN_EXE_client"), &ARGUMENTS, &self.desk(name), ROWS, COLUMNS);
         person.sees("the prompt", |rows, _| {
             matches!(rows, [listening, prompt] if listening.starts_with("Listening for other members on ") && prompt == ">")
         });
@@ -277,7 +268,7 @@ fn a_damaged_history_is_put_aside_and_told() {
     let state = room.place("ann").join("state");
     fs::create_dir(&state).expect("a folder");
     fs::write(state.join("history"), b"#V2\nhelp \xff\n").expect("written");
-    let person = Sitting::start(env!("CARGO_BIN_EXE_client"), &ARGUMENTS, &room.place("ann"), ROWS, 200);
+    let person = Sitting::start(env!("CARGO_BIN_EXE_client"), &ARGUMENTS, &room.desk("ann"), ROWS, 200);
     person.shows("history was damaged and has been moved to ");
     person.enters("help quit");
     person.ends_with(&["'exit' does the same.", "> "]);
@@ -418,7 +409,7 @@ fn colours_are_for_those_who_want_them() {
     let room = Room::new();
     let person = |variables: &[(&str, &str)]| {
         let program = env!("CARGO_BIN_EXE_client");
-        let person = Sitting::start_with(program, &ARGUMENTS, &room.place("ann"), (ROWS, COLUMNS), variables);
+        let person = Sitting::start_with(program, &ARGUMENTS, &room.desk("ann"), (ROWS, COLUMNS), variables);
         person.shows(">");
         person.enters("list_groups");
         person.colour_of("Please login first")

@@ -14,6 +14,8 @@ pub mod program;
 #[cfg(not(fuzzing))]
 pub mod relay;
 #[cfg(not(fuzzing))]
+pub mod room;
+#[cfg(not(fuzzing))]
 pub mod sitting;
 #[cfg(not(fuzzing))]
 pub mod swarm;

@@ -53,7 +53,12 @@ pub fn key(secret: u8) -> GroupKey {
 
 /// Bytes that look random, differ from piece to piece, and are the same in every run.
 pub fn bytes(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    bytes_of(len, 0x15)
+}
+
+/// The same, for several files that differ.
+pub fn bytes_of(len: usize, seed: u8) -> Vec<u8> {
+    let mut state = u64::from(seed) | 0x9e37_79b9_7f4a_7c00;
     let mut out = Vec::with_capacity(len + 8);
     while out.len() < len {
         state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);

@@ -35,6 +35,26 @@ pub fn still_serves(seeder: &Member, ordeal: &Ordeal) {
     leecher.expect_finished(&ordeal.data);
 }
 
+/// A member gets the file through this relay, which knows all that was said.
+pub fn recorded_download(seeder: &Member, ordeal: &Ordeal) -> Relay {
+    let relay = Relay::to(addr(seeder, ordeal));
+    let mut peer = seeder.peer(1, &ordeal.subject);
+    peer.addr = relay.addr;
+    let member = Member::new(2);
+    member.download(1, &ordeal.subject);
+    member.swarm.peers(1, vec![peer]);
+    member.expect_finished(&ordeal.data);
+    relay
+}
+
+/// Somebody who says to the seeder what somebody else has said.
+pub fn replayer(seeder: &Member, ordeal: &Ordeal, said: &[u8]) -> TcpStream {
+    let mut replayer = TcpStream::connect(addr(seeder, ordeal)).expect("the seeder listens");
+    replayer.set_read_timeout(Some(LONG)).expect("an option");
+    replayer.write_all(said).expect("sent");
+    replayer
+}
+
 /// The next answer to a question.
 fn answer(receiver: &mut Receiver) -> (u32, Result<Vec<u8>, Code>) {
     loop {
@@ -122,21 +142,12 @@ fn messages_that_are_none_end_the_connection_of_who_sends_them_and_no_other() {
 fn who_repeats_all_that_a_member_has_sent_gets_nothing() {
     let ordeal = Ordeal::new();
     let (seeder, served) = seeder(&ordeal);
-    let relay = Relay::to(addr(&seeder, &ordeal));
-    let mut peer = seeder.peer(1, &ordeal.subject);
-    peer.addr = relay.addr;
-    let member = Member::new(2);
-    member.download(1, &ordeal.subject);
-    member.swarm.peers(1, vec![peer]);
-    member.expect_finished(&ordeal.data);
-    drop(member);
+    let relay = recorded_download(&seeder, &ordeal);
     wait_until("all is recorded", || served.given() >= ordeal.data.len() as u64);
     let given = served.given();
     for conversation in relay.said() {
         assert!(conversation.len() > 100, "a handshake and a question at least");
-        let mut replayer = TcpStream::connect(addr(&seeder, &ordeal)).expect("the seeder listens");
-        replayer.set_read_timeout(Some(LONG)).expect("an option");
-        replayer.write_all(&conversation).expect("sent");
+        let mut replayer = replayer(&seeder, &ordeal, &conversation);
         let mut answer = Vec::new();
         // The seeder ends a connection on which there is something that it does not understand.
         let _ = replayer.read_to_end(&mut answer);

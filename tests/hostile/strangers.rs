@@ -1,10 +1,9 @@
 //! What members notice of strangers who take up a seeder's connections and say nothing, or next to nothing.
 
-use super::leechers::{addr, seeder, still_serves};
+use super::leechers::{addr, recorded_download, replayer, seeder, still_serves};
 use super::ordeal::Ordeal;
 use crate::common::LONG;
-use crate::common::relay::Relay;
-use crate::common::swarm::{Member, open};
+use crate::common::swarm::open;
 use groupshare::wire::channel::refusal_in_clear;
 use groupshare::wire::error::Code;
 use groupshare::wire::peer::Ask;
@@ -60,19 +59,11 @@ fn members_are_served_while_strangers_hold_all_the_connections_they_can() {
 fn members_are_served_while_somebody_repeats_the_beginnings_of_members_and_holds_them() {
     let ordeal = Ordeal::new();
     let (seeder, _) = seeder(&ordeal);
-    let relay = Relay::to(addr(&seeder, &ordeal));
-    let mut peer = seeder.peer(1, &ordeal.subject);
-    peer.addr = relay.addr;
-    let member = Member::new(2);
-    member.download(1, &ordeal.subject);
-    member.swarm.peers(1, vec![peer]);
-    member.expect_finished(&ordeal.data);
+    let relay = recorded_download(&seeder, &ordeal);
     // The preface and the first message of the handshake.
     let beginning = relay.said()[0][..27 + 2 + 48].to_vec();
     let repeat = |_| {
-        let mut replayer = TcpStream::connect(addr(&seeder, &ordeal)).expect("the seeder listens");
-        replayer.set_read_timeout(Some(LONG)).expect("an option");
-        replayer.write_all(&beginning).expect("sent");
+        let mut replayer = replayer(&seeder, &ordeal, &beginning);
         // It is answered, and the next question never comes.
         replayer.read_exact(&mut [0; 2 + 48]).expect("the handshake is answered");
         replayer

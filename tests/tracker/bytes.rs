@@ -1,5 +1,6 @@
 //! What passes on the wire: nothing that is secret, and what is no message of the protocol ends its connection.
 
+use crate::common::relay::Relay;
 use crate::common::{Client, LONG, PASSWORD, TestTracker, command, group, manifest};
 use crate::refused_code;
 use groupshare::wire::client_tracker::{MANIFEST_PART_MAX, Request};
@@ -7,41 +8,13 @@ use groupshare::wire::codec::Blob;
 use groupshare::wire::error::Code;
 use groupshare::wire::frame::{self, EARLY_FRAME_LEN_MAX, UNASKED};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::net::{Shutdown, TcpStream};
 
 #[test]
 fn passwords_names_and_keys_never_cross_the_wire_in_the_clear() {
     let tracker = TestTracker::start();
-    // A relay that keeps every byte that passes in either direction.
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let relay_addr = listener.local_addr().expect("bound");
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let relay = thread::spawn({
-        let (seen, addr) = (Arc::clone(&seen), tracker.addr);
-        move || {
-            let near = listener.accept().expect("connected").0;
-            let far = TcpStream::connect(addr).expect("connected");
-            let pump = |mut from: TcpStream, mut to: TcpStream, seen: Arc<Mutex<Vec<u8>>>| {
-                thread::spawn(move || {
-                    let mut buf = [0; 4096];
-                    while let Ok(len @ 1..) = from.read(&mut buf) {
-                        seen.lock().expect("no panic").extend_from_slice(&buf[..len]);
-                        if to.write_all(&buf[..len]).is_err() {
-                            break;
-                        }
-                    }
-                    let _ = to.shutdown(Shutdown::Write);
-                })
-            };
-            let clone = |stream: &TcpStream| stream.try_clone().expect("a descriptor");
-            let up = pump(clone(&near), clone(&far), Arc::clone(&seen));
-            let down = pump(far, near, seen);
-            (up.join(), down.join())
-        }
-    });
-    let mut ann = Client::connect(relay_addr);
+    let relay = Relay::to(tracker.addr);
+    let mut ann = Client::connect(relay.addr);
     ann.create_user("ann the first");
     let token = ann.log_in("ann the first");
     ann.create_group("secret society");
@@ -49,12 +22,7 @@ fn passwords_names_and_keys_never_cross_the_wire_in_the_clear() {
     ann.put_manifest("secret society", &bytes, &content);
     ann.share("secret society", "plans.pdf", &content);
     let key = ann.keys().remove(0);
-    drop(ann);
-    let (up, down) = relay.join().expect("no panic");
-    up.and(down).expect("no panic");
-
-    let seen = seen.lock().expect("no panic");
-    assert!(seen.len() > 1000, "everything went through the relay");
+    assert!(relay.seen().len() > 1000, "everything went through the relay");
     for secret in [
         PASSWORD.as_bytes(),
         b"ann the first",
@@ -64,7 +32,7 @@ fn passwords_names_and_keys_never_cross_the_wire_in_the_clear() {
         token.as_bytes(),
         &content.info_hash.0,
     ] {
-        assert!(!seen.windows(secret.len()).any(|window| window == secret), "{}", String::from_utf8_lossy(secret));
+        assert!(!relay.saw(secret), "{}", String::from_utf8_lossy(secret));
     }
 }
 
