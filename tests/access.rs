@@ -195,9 +195,7 @@ impl<'a> Scene<'a> {
             "user" | "owner" => {}
             other => panic!("who is {other}?"),
         }
-        let (bytes, content) = manifest("a.bin", 3, 1);
-        cast.mia.put_manifest(&lab, &bytes, &content);
-        let share = cast.mia.share(&lab, "a.bin", &content).share;
+        let Share { share, content, .. } = cast.mia.offer(&lab, "a.bin", 3, 1);
         cast.mia.hold(share, all_pieces());
         Self { tracker, number, lab, share, content, actor, token }
     }

@@ -3,7 +3,7 @@
 mod common;
 mod faults;
 
-use common::{TestTracker, all_pieces, command, group, manifest, wait_until};
+use common::{TestTracker, all_pieces, command, group, wait_until};
 use faults::{Fault, MemDisk};
 use groupshare::tracker::journal::{Journal, Opened, Owner, Settings};
 use groupshare::wire::client_tracker::{Reply, Request, refusal};
@@ -118,9 +118,7 @@ fn a_tracker_with_a_full_disk_stays_connected_and_has_what_it_missed_once_there_
     let (two, said) = numbered_on(&disk, 2, &[(1, one.addr)]);
     let mut alice = one.user("alice");
     alice.create_group("lab");
-    let (bytes, content) = manifest("film.mkv", 3, 1);
-    alice.put_manifest("lab", &bytes, &content);
-    let share = alice.share("lab", "film.mkv", &content).share;
+    let share = alice.offer("lab", "film.mkv", 3, 1).share;
     wait_until("the share is known", || two.server.core().state().share_count() == 1);
     let mut looking = two.client();
     looking.log_in("alice");

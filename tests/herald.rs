@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{TestTracker, command, group, user, wait_until};
+use common::{Share, TestTracker, command, group, user, wait_until};
 use groupshare::model::id::{OpId, Origin, ShareRef, UserRef};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::accept::Change;
@@ -69,9 +69,7 @@ fn members_are_found_under_the_share_that_theirs_turned_out_to_be() {
     alice.create_group("lab");
     bob.join("lab");
     alice.accept("lab", "bob");
-    let (bytes, content) = common::manifest("film.mkv", 3, 1);
-    alice.put_manifest("lab", &bytes, &content);
-    let first = alice.share("lab", "film.mkv", &content).share;
+    let Share { share: first, content, .. } = alice.offer("lab", "film.mkv", 3, 1);
     bob.announce(4002);
     bob.hold(first, common::all_pieces());
     alice.done(Request::StopShare { command: command(), group: group("lab"), name: common::file("film.mkv") });

@@ -143,9 +143,7 @@ fn both_sides_of_a_partition_go_on_and_agree_afterwards() {
     let mut carol_at_two = two.client();
     carol_at_two.log_in("carol");
     for (carol, seed) in [(&mut carol, 1), (&mut carol_at_two, 2)] {
-        let (bytes, content) = manifest("notes.txt", 3, seed);
-        carol.put_manifest("lab", &bytes, &content);
-        carol.share("lab", "notes.txt", &content);
+        carol.offer("lab", "notes.txt", 3, seed);
     }
     // The owner leaves here while a request is accepted there.
     let mut dan = two.user("dan");
@@ -282,9 +280,7 @@ fn share_a_lot(tracker: &TestTracker, count: u8) {
     let mut alice = tracker.user("alice");
     alice.create_group("lab");
     for seed in 0..count {
-        let (bytes, content) = manifest("film.mkv", 40_000, seed);
-        alice.put_manifest("lab", &bytes, &content);
-        alice.share("lab", "film.mkv", &content);
+        alice.offer("lab", "film.mkv", 40_000, seed);
     }
 }
 

@@ -49,9 +49,7 @@ impl Room {
         alice.ends_with(&["bob asks to join lab: accept_request lab bob", "> "]);
         alice.enters("accept_request lab bob");
         alice.ends_with(&["Request accepted", "> "]);
-        let (bytes, content) = common::manifest(name, 3, 7);
-        bob.put_manifest("lab", &bytes, &content);
-        bob.share("lab", name, &content);
+        bob.offer("lab", name, 3, 7);
         bob
     }
 }

@@ -7,7 +7,7 @@ use common::installation::{Installation, linked, same_digests, standing, tracker
 use common::member::{Member, all_groups};
 use common::program::Program;
 use common::relay::Relay;
-use common::{LONG, all_pieces, command, group, manifest, user, wait_until};
+use common::{LONG, all_pieces, command, group, user, wait_until};
 use crossbeam_channel::unbounded;
 use groupshare::wire::client_tracker::{Reply, Request};
 use std::fs;
@@ -144,9 +144,7 @@ fn a_tracker_that_was_cut_off_and_took_conflicting_changes_agrees_afterwards() {
     let mut zoes = [new_at(1, "zoe"), new_at(3, "zoe")];
     zoes.iter_mut().for_each(|zoe| zoe.create_group("club"));
     for (client, seed) in [(&mut carol, 1), (&mut at(3, "carol"), 2)] {
-        let (bytes, content) = manifest("notes.txt", 3, seed);
-        client.put_manifest("lab", &bytes, &content);
-        let share = client.share("lab", "notes.txt", &content);
+        let share = client.offer("lab", "notes.txt", 3, seed);
         client.hold(share.share, all_pieces());
     }
     // The owner leaves here while a request is accepted there.

@@ -383,6 +383,13 @@ impl Client {
         self.share_reply(request)
     }
 
+    /// Brings the manifest of a file of so many pieces and shares it; another `seed` makes it another file.
+    pub fn offer(&mut self, group_name: &str, name: &str, pieces: u32, seed: u8) -> Share {
+        let (bytes, content) = manifest(name, pieces, seed);
+        self.put_manifest(group_name, &bytes, &content);
+        self.share(group_name, name, &content)
+    }
+
     pub fn find_share(&mut self, group_name: &str, name: &str) -> Share {
         self.share_reply(Request::FindShare { group: group(group_name), name: file(name) })
     }

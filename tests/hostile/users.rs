@@ -75,9 +75,7 @@ impl Lab {
         let tracker = TestTracker::start();
         let mut alice = tracker.user("alice");
         alice.create_group("lab");
-        let (bytes, content) = manifest("a.bin", 3, 1);
-        alice.put_manifest("lab", &bytes, &content);
-        let share = alice.share("lab", "a.bin", &content).share;
+        let Share { share, content, .. } = alice.offer("lab", "a.bin", 3, 1);
         alice.announce(18000);
         alice.hold(share, all_pieces());
         let mut lab = Self { tracker, alice, share, content };

@@ -18,9 +18,7 @@ fn passwords_names_and_keys_never_cross_the_wire_in_the_clear() {
     ann.create_user("ann the first");
     let token = ann.log_in("ann the first");
     ann.create_group("secret society");
-    let (bytes, content) = manifest("plans.pdf", 3, 1);
-    ann.put_manifest("secret society", &bytes, &content);
-    ann.share("secret society", "plans.pdf", &content);
+    let content = ann.offer("secret society", "plans.pdf", 3, 1).content;
     let key = ann.keys().remove(0);
     assert!(relay.seen().len() > 1000, "everything went through the relay");
     for secret in [

@@ -92,9 +92,7 @@ fn every_command_is_refused_with_its_reason() {
     bob.join("lab");
     ann.accept("lab", "bob");
     eve.create_group("other");
-    let (bytes, content) = manifest("a.bin", 3, 1);
-    ann.put_manifest("lab", &bytes, &content);
-    let share = ann.share("lab", "a.bin", &content).share;
+    let Share { share, content, .. } = ann.offer("lab", "a.bin", 3, 1);
     let nowhere = ShareRef(OpId { origin: Origin { tracker: 9, incarnation: 9 }, seq: 9 });
 
     let (g, f) = (|| group("lab"), || file("a.bin"));

@@ -1,6 +1,6 @@
 //! What clients are told without having asked.
 
-use crate::common::{Client, TestTracker, all_pieces, command, file, group, manifest, some_pieces, user};
+use crate::common::{Client, TestTracker, all_pieces, command, file, group, some_pieces, user};
 use crate::pushed;
 use groupshare::model::notice::Notice;
 use groupshare::wire::client_tracker::{Reply, Request};
@@ -36,9 +36,7 @@ fn members_are_told_at_once_what_concerns_them() {
     assert_eq!(bob.keys(), [second_key]);
 
     // Sharing ends on all clients of the user.
-    let (bytes, content) = manifest("a.bin", 3, 1);
-    bob.put_manifest("lab", &bytes, &content);
-    let share = bob.share("lab", "a.bin", &content).share;
+    let share = bob.offer("lab", "a.bin", 3, 1).share;
     let mut other = tracker.client();
     other.log_in("bob");
     other.announce(2);
@@ -64,9 +62,7 @@ fn whoever_downloads_is_told_of_new_holders() {
     ann.create_group("lab");
     bob.join("lab");
     ann.accept("lab", "bob");
-    let (bytes, content) = manifest("a.bin", 3, 1);
-    ann.put_manifest("lab", &bytes, &content);
-    let share = ann.share("lab", "a.bin", &content).share;
+    let share = ann.offer("lab", "a.bin", 3, 1).share;
     bob.announce(2);
     bob.hold(share, some_pieces(&[]));
     assert_eq!(bob.peers(share), []);

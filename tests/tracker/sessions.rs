@@ -1,7 +1,7 @@
 //! Logins: from several clients, again, with another password, guessed ones; how sessions end.
 
 use crate::common::{
-    Client, PASSWORD, TestTracker, all_pieces, cheap_passwords, command, group, manifest, password, user, wait_until,
+    Client, PASSWORD, TestTracker, all_pieces, cheap_passwords, command, group, password, user, wait_until,
 };
 use crate::{pushed, refused_code};
 use groupshare::model::id::{ClientId, OpId, Origin};
@@ -134,9 +134,7 @@ fn a_client_that_comes_back_takes_the_place_of_its_old_connection() {
     let tracker = TestTracker::start();
     let mut old = tracker.user("ann");
     old.create_group("lab");
-    let (bytes, content) = manifest("a.bin", 3, 1);
-    old.put_manifest("lab", &bytes, &content);
-    let share = old.share("lab", "a.bin", &content).share;
+    let share = old.offer("lab", "a.bin", 3, 1).share;
     old.announce(7);
     old.hold(share, all_pieces());
     let token =
