@@ -1,4 +1,4 @@
-//! Stands between two programs: passes every byte on, keeps all of them, can hold them back and cut the connections.
+//! What stands between two programs: it passes every byte on, keeps all of them, can hold them back and cut the connections.
 
 use parking_lot::{Condvar, Mutex};
 use std::io::{Read, Write};

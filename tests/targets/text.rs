@@ -1,4 +1,4 @@
-//! Text that people write: a line typed at the prompt, and tracker_info.txt.
+//! Text that people and programs write: a line of the prompt, in words or JSON, and tracker_info.txt.
 
 use super::is_one_line;
 use groupshare::client::command::{Command, Surroundings, Typed, may_be_kept, parse};
