@@ -167,10 +167,8 @@ impl<'a> Soak<'a> {
         let troubles: Vec<_> = self.trackers.census().iter().map(|(name, count)| format!("{name} {count}")).collect();
         println!("events     {}, client killed {kills}", troubles.join(", "));
         let (files, bytes) = self.takers.iter().fold((0, 0), |sum, one| (sum.0 + one.files, sum.1 + one.bytes));
-        let again: u64 = self.takers.iter().map(|taker| taker.asked_again).sum();
         println!(
-            "checks     {} times healed; {} groups and files compared; {files} downloads, {} MB, all identical, \
-             {again} of them asked for again",
+            "checks     {} times healed; {} groups and files compared; {files} downloads, {} MB, all identical",
             self.checks,
             self.compared,
             bytes / 1_000_000

@@ -17,7 +17,12 @@ pub enum Phase {
     Starting,
     /// Pieces come in.
     Running(Arc<Download>),
-    /// The user paused it.
+    /// It goes on as soon as the tracker knows of the share, or one is reached.
+    Waiting {
+        /// When the user was told so.
+        since: Option<Instant>,
+    },
+    /// It is held until the user goes on with it.
     Paused {
         /// Bytes verified.
         done: u64,
@@ -32,9 +37,14 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Something is done for it now.
+    /// It comes to an end by itself.
     pub fn is_busy(&self) -> bool {
-        matches!(self, Phase::Starting | Phase::Running(_))
+        matches!(self, Phase::Starting | Phase::Running(_) | Phase::Waiting { .. })
+    }
+
+    /// It waits for a tracker.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self, Phase::Waiting { .. })
     }
 
     /// Nothing more happens by itself.
@@ -111,17 +121,26 @@ impl Downloads {
         Ok(id)
     }
 
-    /// Takes back what [`Downloads::remove`] gave up.
-    pub fn put_back(&self, tracked: Tracked) {
-        self.state.lock().list.push(tracked);
+    /// Begins a download again that is held, waits or has failed; gives what it was, nothing if it cannot be.
+    pub fn restart(&self, id: u64) -> Option<Phase> {
+        let mut state = self.state.lock();
+        let startable =
+            |phase: &Phase| matches!(phase, Phase::Waiting { .. } | Phase::Paused { .. } | Phase::Failed { .. });
+        let at = state.list.iter().position(|tracked| tracked.id == id && startable(&tracked.phase))?;
+        let (group, name) = (&state.list[at].group, &state.list[at].name);
+        let lives = |other: &Tracked| other.id != id && other.group == *group && other.name == *name;
+        if state.list.iter().any(|other| lives(other) && !other.phase.has_ended()) {
+            return None;
+        }
+        Some(std::mem::replace(&mut state.list[at].phase, Phase::Starting))
     }
 
-    /// Takes in a download of an earlier run that was paused then.
-    pub fn restore_paused(&self, group: &GroupId, name: &FileName, destination: PathBuf, content: &Content) {
-        if let Ok(id) = self.begin(group, name, destination.clone()) {
-            self.settle(id, destination, content);
-            self.advance(id, Phase::Paused { done: 0 });
+    /// A download that could not be begun again is what it was.
+    pub fn put_back(&self, id: u64, phase: Phase) {
+        if let Some(tracked) = self.state.lock().list.iter_mut().find(|tracked| tracked.id == id) {
+            tracked.phase = phase;
         }
+        self.changed.notify_all();
     }
 
     /// Forgets a download.
@@ -182,7 +201,7 @@ impl Downloads {
         running.collect()
     }
 
-    /// How many have neither ended nor are paused.
+    /// How many come to an end by themselves.
     pub fn busy(&self) -> usize {
         self.state.lock().list.iter().filter(|tracked| tracked.phase.is_busy()).count()
     }
@@ -197,8 +216,8 @@ impl Downloads {
         self.state.lock().failures
     }
 
-    /// Waits until none of those chosen runs any more, or `over` says that the program is ending; it is asked now and
-    /// then. A paused download is not waited for.
+    /// Waits until none of those chosen comes to an end by itself any more, or `over` says that the program is ending; it is
+    /// asked now and then. A paused download is not waited for.
     pub fn wait(&self, chosen: impl Fn(&Tracked) -> bool, over: impl Fn() -> bool) {
         let busy = |state: &State| {
             let untold = |tracked: &Tracked| tracked.phase.is_busy() || state.telling.contains(&tracked.id);
@@ -240,5 +259,28 @@ mod tests {
         });
         downloads.end(id, Phase::Failed { why: String::new() }, || unreachable!("it has ended"));
         assert_eq!(downloads.failures(), 0);
+    }
+
+    #[test]
+    fn a_download_that_is_held_waits_or_has_failed_is_begun_again_once() {
+        let downloads = Downloads::default();
+        let (lab, film) = (GroupId::parse("lab").expect("valid"), FileName::parse("film").expect("valid"));
+        let id = downloads.begin(&lab, &film, PathBuf::from("/film")).expect("the first");
+        assert!(downloads.restart(id).is_none(), "it is starting");
+        for phase in [
+            Phase::Waiting { since: Some(Instant::now()) },
+            Phase::Paused { done: 3 },
+            Phase::Failed { why: "the disk is full".to_owned() },
+        ] {
+            downloads.put_back(id, phase.clone());
+            let before = downloads.restart(id).expect("it is begun again");
+            assert_eq!(format!("{before:?}"), format!("{phase:?}"));
+            assert!(downloads.restart(id).is_none(), "it was begun again already");
+        }
+        assert_eq!(downloads.failures(), 0, "only what fails anew counts");
+        // Another download of the same file, to another place, runs by now.
+        downloads.put_back(id, Phase::Failed { why: String::new() });
+        downloads.begin(&lab, &film, PathBuf::from("/other")).expect("nothing runs");
+        assert!(downloads.restart(id).is_none());
     }
 }

@@ -56,6 +56,15 @@ pub enum Event {
         /// Which file.
         file: FileName,
     },
+    /// A download of an earlier login goes on later.
+    DownloadWaits {
+        /// From which group.
+        group: GroupId,
+        /// Which file.
+        file: FileName,
+        /// For what.
+        why: String,
+    },
     /// A download of an earlier login does not go on.
     DownloadLost {
         /// From which group.
@@ -147,6 +156,7 @@ impl Event {
             | Event::Uploading
             | Event::DownloadProgress(_)
             | Event::DownloadContinued { .. }
+            | Event::DownloadWaits { .. }
             | Event::JoinRequested { .. }
             | Event::Notice(_)
             | Event::LoggedInAs { .. }
@@ -169,6 +179,9 @@ impl Event {
             }
             Event::DownloadFailed { group, file, why, reached } => progress::failed(group, file, why, *reached),
             Event::DownloadContinued { group, file } => format!("Downloading {file} from {group} goes on"),
+            Event::DownloadWaits { group, file, why } => {
+                format!("Downloading {file} from {group} waits: {why}")
+            }
             Event::DownloadLost { group, file, why } => {
                 format!("Downloading {file} from {group} does not go on: {why}")
             }

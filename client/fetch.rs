@@ -4,7 +4,7 @@ use super::account::Account;
 use super::download::{Download, Ground, Progress, Subject};
 use super::downloads::{Phase, Tracked};
 use super::event::Event;
-use super::failure::Failure;
+use super::failure::{Cause, Failure};
 use super::found::{Found, find};
 use super::link::CallError;
 use super::node::{Node, random};
@@ -16,6 +16,7 @@ use super::source::PieceSource;
 use super::state_dir::DownloadRecord;
 use super::verify::verify_existing;
 use crate::model::digest::InfoHash;
+use crate::model::id::ShareRef;
 use crate::model::manifest::Manifest;
 use crate::model::name::{FileName, GroupId};
 use crate::wire::client_tracker::{HOLD_MORE_MAX, Holding, Reply, Request};
@@ -23,6 +24,7 @@ use crate::wire::codec::{Blob, List};
 use crate::wire::manifest;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Fetches the manifest of a share and checks it against its info hash.
@@ -59,27 +61,24 @@ pub fn begin(
     typed: &Path,
 ) -> Result<Report, Failure> {
     let to = resolve_destination(typed, name).map_err(|error| error.to_string())?;
-    begin_at(node, account, group, name, to)
+    let id = account.downloads.begin(group, name, to.clone())?;
+    go_on(node, account, id, group, name, to).inspect_err(|_| account.downloads.remove(id))
 }
 
-/// Begins a download, or goes on with one, whose destination has been resolved.
-fn begin_at(
+/// Goes on with a download that is starting. If it cannot go on it is still starting.
+fn go_on(
     node: &Arc<Node>,
     account: &Arc<Account>,
+    id: u64,
     group: &GroupId,
     name: &FileName,
     to: PathBuf,
 ) -> Result<Report, Failure> {
-    let id = account.downloads.begin(group, name, to.clone())?;
-    let (subject, part) = match prepare(node, account, id, group, name, &to) {
-        Ok((subject, Opened::Part(part))) => (subject, Arc::new(part)),
-        Ok((subject, Opened::Finished(finished))) => {
+    let (subject, part) = match prepare(node, account, id, group, name, &to)? {
+        (subject, Opened::Part(part)) => (subject, Arc::new(part)),
+        (subject, Opened::Finished(finished)) => {
             finish_late(node, account, id, &subject, &finished);
             return Ok(Report::Downloading { group: group.clone(), file: name.clone(), destination: to });
-        }
-        Err(why) => {
-            account.downloads.remove(id);
-            return Err(why);
         }
     };
     let destination = part.destination().to_path_buf();
@@ -89,12 +88,12 @@ fn begin_at(
         name: name.clone(),
         destination,
         content: subject.content,
+        share: subject.share,
         paused: false,
     };
-    if let Err(error) = account.slot.put_download(record, &subject.manifest) {
-        let what = format!("The download of {name} will not go on by itself after a restart: {error}");
-        node.voice.event(&Event::Warning(what));
-    }
+    node.remembered(account.slot.put_download(record, &subject.manifest), |error| {
+        format!("The download of {name} will not go on by itself after a restart: {error}")
+    });
     let node = node.clone();
     account.help(format!("begin-{id}"), move |account| start(&node, account, id, subject, part));
     Ok(report)
@@ -197,9 +196,7 @@ pub fn fail(node: &Node, account: &Account, id: u64, why: &str) {
 }
 
 fn forget_record(node: &Node, account: &Account, tracked: &Tracked) {
-    if let Err(error) = account.slot.remove_download(&tracked.group, &tracked.name) {
-        node.voice.event(&Event::Warning(error.to_string()));
-    }
+    node.remembered(account.slot.remove_download(&tracked.group, &tracked.name), |error| error.to_string());
 }
 
 /// Tells the tracker which pieces a download holds, none of them included: others learn that it is there.
@@ -280,27 +277,26 @@ pub fn pause(node: &Node, account: &Account, group: &GroupId, name: &FileName) -
             }
             account.slot.set_paused(group, name, true).map(drop).map_err(|error| error.to_string().into())
         }
-        Phase::Starting => Err("The download is being prepared; try again in a moment".into()),
+        Phase::Waiting { .. } if account.downloads.restart(tracked.id).is_some() => {
+            account.downloads.put_back(tracked.id, Phase::Paused { done: 0 });
+            account.slot.set_paused(group, name, true).map(drop).map_err(|error| error.to_string().into())
+        }
+        Phase::Starting | Phase::Waiting { .. } => Err("The download is being prepared; try again in a moment".into()),
         Phase::Paused { .. } => Err("The download is paused already".into()),
         Phase::Complete | Phase::Failed { .. } => Err("The download has ended".into()),
     }
 }
 
-/// Goes on with a download that was paused or has failed.
+/// Goes on with a download that is held, waits or has failed.
 pub fn resume(node: &Arc<Node>, account: &Arc<Account>, group: &GroupId, name: &FileName) -> Result<Report, Failure> {
     let tracked = tracked(account, group, name)?;
     match &tracked.phase {
-        Phase::Paused { .. } | Phase::Failed { .. } => {
-            account.downloads.remove(tracked.id);
-            let begun = begin_at(node, account, group, name, tracked.destination.clone());
-            if begun.is_err() {
-                // It stays what it was.
-                account.downloads.put_back(tracked);
-            }
-            begun
-        }
-        Phase::Starting | Phase::Running(_) => Err("The download runs already".into()),
         Phase::Complete => Err("The download is complete".into()),
+        _ => match account.downloads.restart(tracked.id) {
+            Some(before) => go_on(node, account, tracked.id, group, name, tracked.destination)
+                .inspect_err(|_| account.downloads.put_back(tracked.id, before)),
+            None => Err("The download runs already".into()),
+        },
     }
 }
 
@@ -334,26 +330,66 @@ pub fn cancel(node: &Node, account: &Account, group: &GroupId, name: &FileName) 
     .map_err(|error| error.to_string().into())
 }
 
-/// Goes on with the downloads of earlier runs; tells of those that cannot.
+/// Takes in the downloads of earlier logins, and goes on with them.
 pub fn restore(node: &Arc<Node>, account: &Arc<Account>) {
+    for DownloadRecord { group, name, destination, content, paused, .. } in account.slot.downloads() {
+        // One that the user has begun meanwhile runs already.
+        if let Ok(id) = account.downloads.begin(&group, &name, destination.clone()) {
+            account.downloads.settle(id, destination, &content);
+            let phase = if paused { Phase::Paused { done: 0 } } else { Phase::Waiting { since: None } };
+            account.downloads.put_back(id, phase);
+        }
+    }
+    go_on_waiting(node, account);
+}
+
+/// Goes on with the downloads that wait for a tracker that knows of them; tells of those that cannot go on.
+pub fn go_on_waiting(node: &Arc<Node>, account: &Arc<Account>) {
     for record in account.slot.downloads() {
-        if account.is_over() {
-            return;
-        }
-        let DownloadRecord { group, name, destination, paused, content } = record;
-        if paused {
-            account.downloads.restore_paused(&group, &name, destination, &content);
-            continue;
-        }
-        let begun = begin_at(node, account, &group, &name, destination.clone());
-        node.voice.event(&match begun {
-            Ok(_) => Event::DownloadContinued { group, file: name },
-            Err(Failure { why, .. }) => {
-                // The tracker may not have heard of the share yet, or it comes back: the user can go on with it then.
-                account.downloads.restore_paused(&group, &name, destination, &content);
-                Event::DownloadLost { group, file: name, why }
+        let DownloadRecord { group, name, destination, share, .. } = record;
+        let waiting = account.downloads.find(&group, &name).filter(|tracked| tracked.phase.is_waiting());
+        let Some(id) = waiting.map(|tracked| tracked.id) else { continue };
+        let Some(before) = account.downloads.restart(id) else { continue };
+        match go_on(node, account, id, &group, &name, destination) {
+            Ok(_) => {
+                node.voice.event(&Event::DownloadContinued { group, file: name });
             }
-        });
+            Err(_) if account.is_over() => return,
+            Err(Failure { why, cause }) if can_wait(node, account, share, cause) => {
+                account.unheard.store(true, Ordering::Relaxed);
+                if matches!(before, Phase::Waiting { since: Some(_) }) {
+                    account.downloads.put_back(id, before);
+                } else {
+                    account.downloads.put_back(id, Phase::Waiting { since: Some(Instant::now()) });
+                    node.voice.event(&Event::DownloadWaits { group, file: name, why });
+                }
+            }
+            Err(Failure { why, .. }) => {
+                // Should the file come back, the user can go on with it then.
+                account.downloads.put_back(id, Phase::Paused { done: 0 });
+                node.voice.event(&Event::DownloadLost { group, file: name, why });
+            }
+        }
+    }
+}
+
+/// Gives up what has waited for a tracker for as long as a script waits for a member.
+pub fn give_up_waiting(node: &Node, account: &Account, now: Instant) {
+    let Some(patience) = node.swarm.patience else { return };
+    for tracked in account.downloads.list() {
+        let late = |since: Instant| now.duration_since(since) >= patience;
+        if matches!(tracked.phase, Phase::Waiting { since: Some(since) } if late(since)) {
+            fail(node, account, tracked.id, "no tracker that knows of it was reached");
+        }
+    }
+}
+
+/// Whether what keeps a download from going on passes by itself.
+fn can_wait(node: &Node, account: &Account, share: ShareRef, cause: Cause) -> bool {
+    match cause {
+        Cause::NoTracker => true,
+        Cause::Refused(code) => sharing::is_gone(code) && sharing::is_unheard(node, account, share),
+        Cause::Other => false,
     }
 }
 
@@ -413,6 +449,7 @@ pub fn status(tracked: &Tracked, now: Instant) -> DownloadStatus {
             status.left = (progress.bytes_per_s >= 1.0)
                 .then(|| Duration::from_secs_f64((left as f64 / progress.bytes_per_s).min(1e9)));
         }
+        Phase::Waiting { .. } => status.state = DownloadState::Waiting,
         Phase::Paused { done } => {
             status.state = DownloadState::Paused;
             status.done_bytes = *done;

@@ -62,6 +62,9 @@ pub fn event(event: &Event) -> Map<String, Value> {
             ("download_failed", with(shared(group, file), json!({ "reason": why })))
         }
         Event::DownloadContinued { group, file } => ("download_continued", shared(group, file)),
+        Event::DownloadWaits { group, file, why } => {
+            ("download_waits", with(shared(group, file), json!({ "reason": why })))
+        }
         Event::DownloadLost { group, file, why } => {
             ("download_lost", with(shared(group, file), json!({ "reason": why })))
         }
@@ -145,6 +148,7 @@ fn download(status: &DownloadStatus) -> Value {
     let state = match status.state {
         DownloadState::Checking => "checking",
         DownloadState::Running => "running",
+        DownloadState::Waiting => "waiting",
         DownloadState::Paused => "paused",
         DownloadState::Completed => "completed",
         DownloadState::Failed(_) => "failed",
@@ -252,6 +256,7 @@ mod tests {
             Event::DownloadCompleted { group: g(), file: f(), path: "/f".into(), bytes: 2, took: Duration::ZERO },
             Event::DownloadFailed { group: g(), file: f(), why: why.clone(), reached: None },
             Event::DownloadContinued { group: g(), file: f() },
+            Event::DownloadWaits { group: g(), file: f(), why: why.clone() },
             Event::DownloadLost { group: g(), file: f(), why: why.clone() },
             Event::JoinRequested { group: g(), user: user.clone() },
             Event::Notice(Notice::Accepted { group: g() }),

@@ -1,13 +1,14 @@
 //! The running client: its parts, put together once and shared by the prompt and the steward.
 
 use super::account::Account;
+use super::event::Event;
 use super::keyring::Keyring;
 use super::limit::Limit;
 use super::limit_uplink::Uplink;
 use super::link::{CallError, CheckFingerprint, Link, LinkEvent};
 use super::seeding::{Seeder, SeederEvent};
 use super::serving::Serving;
-use super::state_dir::StateDir;
+use super::state_dir::{StateDir, StateError};
 use super::swarm::{SwarmEvent, SwarmOptions};
 use super::voice::Voice;
 use crate::model::id::{ClientId, CommandId};
@@ -149,6 +150,15 @@ impl Node {
             self.drop_connections(group);
         }
         Ok(())
+    }
+
+    /// Says what could not be remembered. A login that has ended remembers nothing more, and needs to say nothing: the
+    /// next one finds out how things are.
+    pub fn remembered<T>(&self, kept: Result<T, StateError>, what: impl FnOnce(&StateError) -> String) {
+        match kept {
+            Ok(_) | Err(StateError::Closed) => {}
+            Err(error) => self.voice.event(&Event::Warning(what(&error))),
+        }
     }
 
     /// Drops the connections made under a key of this group, in both directions.

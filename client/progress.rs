@@ -52,6 +52,8 @@ pub enum DownloadState {
     Checking,
     /// Pieces are fetched, or waited for.
     Running,
+    /// It goes on once the tracker knows of the file.
+    Waiting,
     /// Held until it is resumed.
     Paused,
     /// The file is in its place.
@@ -71,7 +73,7 @@ impl DownloadStatus {
         let letter = match self.state {
             DownloadState::Completed => 'C',
             DownloadState::Failed(_) => 'F',
-            DownloadState::Checking | DownloadState::Running | DownloadState::Paused => 'D',
+            DownloadState::Checking | DownloadState::Running | DownloadState::Waiting | DownloadState::Paused => 'D',
         };
         format!("[{letter}] [{}] {}  {}", self.group, self.file, self.rest())
     }
@@ -103,6 +105,7 @@ impl DownloadStatus {
             DownloadState::Completed => size(self.total_bytes),
             DownloadState::Failed(reason) => reason.clone(),
             DownloadState::Checking => format!("{}, checking what is there", share()),
+            DownloadState::Waiting => format!("{}, waiting for a tracker that knows of it", share()),
             DownloadState::Paused => format!("{}, paused", share()),
             // Every piece is here: the whole is checked and brought to the disk.
             DownloadState::Running if self.done_bytes == self.total_bytes => format!("{}, finishing", share()),
@@ -237,6 +240,10 @@ mod tests {
                 "[D] [lab] my notes.pdf  45 % of 100.0 MB, 12.3 MB/s from 3 members, 2 min 05 s left",
             ),
             (DownloadState::Checking, "[D] [lab] my notes.pdf  45 % of 100.0 MB, checking what is there"),
+            (
+                DownloadState::Waiting,
+                "[D] [lab] my notes.pdf  45 % of 100.0 MB, waiting for a tracker that knows of it",
+            ),
             (DownloadState::Paused, "[D] [lab] my notes.pdf  45 % of 100.0 MB, paused"),
             (DownloadState::Completed, "[C] [lab] my notes.pdf  100.0 MB"),
             (

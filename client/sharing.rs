@@ -151,10 +151,9 @@ fn serve(node: &Node, account: &Arc<Account>, share: ShareRef, shared: Shared<'_
         content,
         stamps: digest,
     };
-    if let Err(error) = account.slot.put_share(record, manifest) {
-        let what = format!("{name} will not be shared again by itself after a restart: {error}");
-        node.voice.event(&Event::Warning(what));
-    }
+    node.remembered(account.slot.put_share(record, manifest), |error| {
+        format!("{name} will not be shared again by itself after a restart: {error}")
+    });
     node.link.call(&Request::Hold { share, holding: Holding::All {} }).map(drop)
 }
 
@@ -172,9 +171,7 @@ pub fn forget(node: &Node, account: &Arc<Account>, which: impl Fn(&ShareRecord) 
         if let Some(group) = node.keyring.group_named(&record.group) {
             node.serving.remove(group, record.content.info_hash);
         }
-        if let Err(error) = account.slot.remove_share(&record.group, &record.name) {
-            node.voice.event(&Event::Warning(error.to_string()));
-        }
+        node.remembered(account.slot.remove_share(&record.group, &record.name), |error| error.to_string());
     }
 }
 
@@ -210,9 +207,9 @@ pub fn note_refusal(account: &Account, refusal: &Refusal) -> bool {
 }
 
 /// Whether the tracker has not heard yet of a share that another tracker has made.
-fn is_unheard(node: &Node, account: &Account, share: Option<ShareRef>) -> bool {
-    let asked = share.map(|share| node.link.call(&Request::FindPeers { share }));
-    matches!(asked, Some(Err(CallError::Refused(refusal))) if note_refusal(account, &refusal))
+pub fn is_unheard(node: &Node, account: &Account, share: ShareRef) -> bool {
+    let asked = node.link.call(&Request::FindPeers { share });
+    matches!(asked, Err(CallError::Refused(refusal)) if note_refusal(account, &refusal))
 }
 
 /// Brings back what was shared when the user was last logged in on this client, as far as it is not back yet.
@@ -235,8 +232,8 @@ pub fn restore(node: &Node, account: &Arc<Account>) {
     }
 }
 
-/// Whether a refusal says that there is no such share of the user any more, rather than that it cannot be asked for.
-fn is_gone(code: Code) -> bool {
+/// Whether a refusal says that there is no such share for the user, rather than that it cannot be asked for.
+pub fn is_gone(code: Code) -> bool {
     matches!(code, Code::NoSuchGroup | Code::NotMember | Code::NoSuchFile)
 }
 
@@ -257,7 +254,7 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
         Ok(found) if found.shared_by_you => found,
         Ok(_) => return gone("it was stopped on another client"),
         Err(CallError::Refused(refusal)) if is_gone(refusal.code) => {
-            return if is_unheard(node, account, record.share) {
+            return if record.share.is_some_and(|share| is_unheard(node, account, share)) {
                 Ok(Restored::AsItWas)
             } else {
                 gone(&refusal.to_string())

@@ -39,6 +39,8 @@ pub struct DownloadRecord {
     pub destination: PathBuf,
     /// What exactly is downloaded.
     pub content: Content,
+    /// The share that it is of.
+    pub share: ShareRef,
     /// Whether the user has paused it.
     pub paused: bool,
 }
@@ -79,7 +81,10 @@ impl Record {
                 fields.push(text(&share.stamps.0.to_string()));
                 fields.push(text(&share.share.map_or(NO_SHARE.to_owned(), share_to_text)));
             }
-            Record::Download(download) => fields.push(text(if download.paused { PAUSED } else { RUNNING })),
+            Record::Download(download) => {
+                fields.push(text(if download.paused { PAUSED } else { RUNNING }));
+                fields.push(text(&share_to_text(download.share)));
+            }
         }
         fields
     }
@@ -113,13 +118,14 @@ impl Record {
                 };
                 Some(Record::Share(ShareRecord { group, name, path, content, share, stamps }))
             }
-            ("download", [state]) => {
+            ("download", [state, share]) => {
                 let paused = match text(state)? {
                     PAUSED => true,
                     RUNNING => false,
                     _ => return None,
                 };
-                Some(Record::Download(DownloadRecord { group, name, destination: path, content, paused }))
+                let share = share_from_text(text(share)?)?;
+                Some(Record::Download(DownloadRecord { group, name, destination: path, content, share, paused }))
             }
             _ => None,
         }
@@ -186,6 +192,11 @@ pub(super) mod tests {
         Content { layout: manifest(byte).layout(), sha1: Sha1Digest([byte; 20]), info_hash, file_count: 1 }
     }
 
+    fn share_ref(byte: u8) -> ShareRef {
+        let origin = Origin { tracker: byte.into(), incarnation: u64::MAX - u64::from(byte) };
+        ShareRef(OpId { origin, seq: byte.into() })
+    }
+
     /// A share like no other.
     pub fn share(group: &str, name: &str, byte: u8) -> ShareRecord {
         ShareRecord {
@@ -193,10 +204,7 @@ pub(super) mod tests {
             name: FileName::parse(name).expect("a name"),
             path: PathBuf::from(OsString::from_vec(b"/home/a b/\xff\n".to_vec())),
             content: content(byte),
-            share: (byte % 2 == 0).then_some(ShareRef(OpId {
-                origin: Origin { tracker: byte.into(), incarnation: u64::MAX - u64::from(byte) },
-                seq: byte.into(),
-            })),
+            share: (byte % 2 == 0).then_some(share_ref(byte)),
             stamps: StampsDigest(Sha1Digest([byte; 20])),
         }
     }
@@ -204,7 +212,7 @@ pub(super) mod tests {
     /// A download like no other.
     pub fn download(group: &str, name: &str, byte: u8) -> DownloadRecord {
         let ShareRecord { group, name, path, content, .. } = share(group, name, byte);
-        DownloadRecord { group, name, destination: path, content, paused: byte % 2 == 1 }
+        DownloadRecord { group, name, destination: path, content, share: share_ref(byte), paused: byte % 2 == 1 }
     }
 
     #[test]
@@ -221,13 +229,15 @@ pub(super) mod tests {
 
     #[test]
     fn any_field_that_is_wrong_makes_the_record_worthless() {
-        let good = Record::Share(share("lab", "f", 1)).to_fields();
-        let bad: [&[u8]; 10] = [b"Share", b"", b"a/b", b"relative", b"00", b"zz", b"-1", b"x", b"paused", b"1.2"];
-        for (at, bad) in bad.into_iter().enumerate() {
-            let mut fields = good.clone();
-            fields[at] = bad.to_vec();
-            assert_eq!(Record::from_fields(&fields), None, "field {at}");
+        let bad: [&[u8]; 10] = [b"Share", b"", b"a/b", b"relative", b"00", b"zz", b"-1", b"x", b"gone", b"1.2"];
+        for good in [Record::Share(share("lab", "f", 1)), Record::Download(download("lab", "f", 1))] {
+            let good = good.to_fields();
+            for (at, bad) in bad.into_iter().enumerate() {
+                let mut fields = good.clone();
+                fields[at] = bad.to_vec();
+                assert_eq!(Record::from_fields(&fields), None, "field {at}");
+            }
+            assert_eq!(Record::from_fields(&good[..9].to_vec()), None);
         }
-        assert_eq!(Record::from_fields(&good[..9].to_vec()), None);
     }
 }

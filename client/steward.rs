@@ -91,6 +91,9 @@ impl Work {
         let now = Instant::now();
         self.node.serving.list().iter().for_each(|served| served.takers().tick(now));
         self.tell_progress(now);
+        if let Some(account) = self.node.account() {
+            fetch::give_up_waiting(&self.node, &account, now);
+        }
         if self.node.link.tracker().is_none() {
             return;
         }
@@ -137,7 +140,10 @@ impl Work {
             // What a login could not bring back because the tracker was lost comes back now.
             Ok(()) => {
                 let node = self.node.clone();
-                account.help("restore".into(), move |account| sharing::restore(&node, account));
+                account.help("restore".into(), move |account| {
+                    sharing::restore(&node, account);
+                    fetch::go_on_waiting(&node, account);
+                });
             }
             Err(error) => self.node.voice.event(&Event::Warning(error.to_string())),
         }

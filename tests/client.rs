@@ -14,6 +14,7 @@ use groupshare::client::login;
 use groupshare::client::node::{Node, NodeOptions};
 use groupshare::client::repl::Execute;
 use groupshare::client::session::Session;
+use groupshare::client::sharing;
 use groupshare::client::state_dir::StateDir;
 use groupshare::client::steward::Steward;
 use groupshare::client::stop::Stop;
@@ -256,6 +257,20 @@ fn stop_share_ends_it_on_every_client_of_the_user() {
     alice.expect("list_files lab", "No files shared in this group yet; share one with upload_file\n");
     wait_until("the other client", || alice.node.account().is_some_and(|account| account.slot.shares().is_empty()));
     alice.refused("stop_share lab f", "File does not exist in this group");
+}
+
+#[test]
+fn what_ends_a_share_just_after_a_logout_is_nothing_to_complain_of() {
+    let room = Room::new();
+    let (mut alice, _others) = room.group_of(&[]);
+    alice.file("f", b"contents");
+    alice.expect("upload_file f lab", "Uploaded\n");
+    let account = alice.node.account().expect("logged in");
+    alice.expect("logout", "Logout successful\n");
+    alice.events.take();
+    // As on the thread that hears of it, which has the account of a moment ago.
+    sharing::forget(&alice.node, &account, |_| true);
+    assert_eq!(alice.events.take(), "");
 }
 
 #[test]

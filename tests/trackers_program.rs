@@ -33,10 +33,10 @@ fn arrive(installation: &Installation, name: &str, first: usize, args: &[&str]) 
     person
 }
 
-/// Alice at the first tracker owns the group lab, bob at the second is a member.
-fn alice_and_bob(installation: &Installation, alice_args: &[&str]) -> (Program, Program) {
-    let mut alice = arrive(installation, "alice", 1, alice_args);
-    let mut bob = arrive(installation, "bob", 2, &[]);
+/// Alice owns the group lab, bob is a member; `first` are the trackers that they try first.
+fn alice_and_bob(installation: &Installation, first: [usize; 2], alice_args: &[&str]) -> (Program, Program) {
+    let mut alice = arrive(installation, "alice", first[0], alice_args);
+    let mut bob = arrive(installation, "bob", first[1], &[]);
     alice.told("create_group lab", "Group created");
     bob.until("join_group lab", "Request sent");
     alice.expect("bob asks to join lab");
@@ -49,7 +49,7 @@ fn alice_and_bob(installation: &Installation, alice_args: &[&str]) -> (Program, 
 fn what_is_done_at_one_tracker_is_there_at_the_others() {
     let installation = Installation::of(3);
     let mut trackers = all_of(&installation);
-    let (mut alice, mut bob) = alice_and_bob(&installation, &[]);
+    let (mut alice, mut bob) = alice_and_bob(&installation, [1, 2], &[]);
     fs::write(installation.folder.path().join("alice/notes.txt"), "for all").expect("room");
     alice.told("upload_file notes.txt lab", "Uploaded");
     bob.until("list_files lab", "notes.txt  7 B, 1 member online with it");
@@ -183,7 +183,7 @@ fn film(installation: &Installation, len: u32) -> Vec<u8> {
 fn a_download_and_the_next_command_do_not_mind_that_the_tracker_is_killed() {
     let installation = Installation::of(3);
     let mut trackers = all_of(&installation);
-    let (mut alice, mut bob) = alice_and_bob(&installation, &["--upload-limit", "8M"]);
+    let (mut alice, mut bob) = alice_and_bob(&installation, [1, 2], &["--upload-limit", "8M"]);
     let film = film(&installation, 24 << 20);
     alice.told("upload_file film.mkv lab", "Uploaded");
     bob.until("list_files lab", "film.mkv  25.2 MB, 1 member online with it");
@@ -251,6 +251,38 @@ fn who_has_heard_more_than_a_tracker_loses_neither_the_session_nor_a_share_there
     bob.expect("Download completed: [lab] film.mkv");
     assert_eq!(fs::metadata(installation.folder.path().join("bob/film.mkv")).expect("there").len(), len as u64);
     drop(one);
+}
+
+#[test]
+fn a_download_waits_at_a_tracker_that_has_not_heard_of_the_file_and_goes_on_once_it_has() {
+    let installation = Installation::of(2);
+    let one = installation.tracker(1);
+    let relay = Relay::to(installation.addrs[0]);
+    let far = installation.machine("far", &[relay.addr, installation.addrs[1]]);
+    let mut trackers = [one, installation.tracker_on(&far, 2)];
+    // Too slow for the file to be there before the limit is lifted.
+    let (mut alice, mut bob) = alice_and_bob(&installation, [2, 2], &["--upload-limit", "1k"]);
+    same_digests(&mut trackers);
+    relay.block();
+    let film = film(&installation, 3_000_000);
+    alice.told("upload_file film.mkv lab", "Uploaded");
+    bob.told("download_file lab film.mkv .", "Downloading...");
+    bob.kill();
+    let [_one, two] = trackers;
+    two.kill();
+    let mut bob = installation.person_again("bob", &[]);
+    bob.told("login bob bob-pw", "Login successful");
+    bob.expect("Downloading film.mkv from lab waits: File does not exist in this group");
+    bob.told("show_downloads", "[D] [lab] film.mkv  0 % of 3.0 MB, waiting for a tracker that knows of it");
+    bob.told("resume_download lab film.mkv", "File does not exist in this group");
+    relay.unblock();
+    let _two = installation.tracker_on(&far, 2);
+    bob.expect("Downloading film.mkv from lab goes on");
+    alice.told("limit upload none", "upload ");
+    bob.expect("Download completed: [lab] film.mkv");
+    assert!(fs::read(installation.folder.path().join("bob/film.mkv")).expect("there") == film);
+    let waits = bob.heard().iter().filter(|line| line.text.contains("lab waits")).count();
+    assert_eq!(waits, 1);
 }
 
 #[test]

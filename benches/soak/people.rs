@@ -126,8 +126,6 @@ pub struct Taker<'a> {
     pub bytes: u64,
     /// The number of these files.
     pub files: u64,
-    /// Downloads that did not go on by themselves after a kill, and said so.
-    pub asked_again: u64,
 }
 
 impl<'a> Taker<'a> {
@@ -135,7 +133,7 @@ impl<'a> Taker<'a> {
     pub fn arrive(installation: &'a Installation, name: &str, first: usize, mortal: bool, dice: SplitMix) -> Self {
         let program = arrive(installation, name, first, &[]);
         let (name, begun) = (name.to_owned(), BTreeSet::new());
-        Self { name, installation, program, dice, mortal, begun, kills: 0, bytes: 0, files: 0, asked_again: 0 }
+        Self { name, installation, program, dice, mortal, begun, kills: 0, bytes: 0, files: 0 }
     }
 
     /// The program that runs.
@@ -156,7 +154,7 @@ impl<'a> Taker<'a> {
         while !stop.load(Ordering::SeqCst) {
             if let Some(film) = films.pick(&mut self.dice, |film| !self.begun.contains(film)) {
                 // A tracker that has not heard of the file yet refuses.
-                let answers = self.program.answers(&format!("resume_download {GROUP} {film}"));
+                let answers = self.program.answers(&format!("download_file {GROUP} {film} ."));
                 if answers.iter().any(|answer| answer.text == "Downloading...") {
                     self.begun.insert(film);
                 }
@@ -172,22 +170,11 @@ impl<'a> Taker<'a> {
         }
     }
 
-    /// After a login at a tracker that has not heard of the file yet its download is paused, and says so.
-    fn was_told_to_ask_again(&mut self, film: &str) -> bool {
-        self.program.answers("show_downloads");
-        let told = format!("Downloading {film} from {GROUP} does not go on: File does not exist in this group");
-        self.program.heard().iter().any(|line| line.text.starts_with(&told))
-    }
-
     /// Waits until all that was begun is here, and compares it.
     pub fn verify(&mut self, sharer: &Sharer) {
         let deadline = Instant::now() + LONG;
         for film in self.begun.clone() {
             let path = self.path(&film);
-            if !path.exists() && self.was_told_to_ask_again(&film) {
-                self.program.answers(&format!("resume_download {GROUP} {film}"));
-                self.asked_again += 1;
-            }
             while !path.exists() {
                 if Instant::now() > deadline {
                     let lines = self.program.answers("show_downloads").to_vec();

@@ -57,6 +57,7 @@ impl State {
         unique(self.folded <= from.left() as u64)?;
         self.lamport = u64::take(from)?;
         self.last = Wire::take(from)?;
+        unique(self.lamport == self.last.map_or(0, |last: OpOrder| last.lamport))?;
         let mut left = self.folded;
         for number in 0..u64::take(from)? {
             let number = u32::try_from(number).map_err(|_| OUT_OF_RANGE)?;
