@@ -24,6 +24,9 @@ pub struct Program {
     input: Option<ChildStdin>,
     lines: Receiver<Line>,
     heard: Vec<Line>,
+    /// How much of `heard` was waited for or passed over on standard output, and on standard error: what is said on the
+    /// one comes neither before nor after what is said on the other.
+    passed: [usize; 2],
     readers: Vec<JoinHandle<()>>,
 }
 
@@ -37,7 +40,7 @@ impl Program {
             listen(child.stderr.take().expect("piped"), true, said),
         ];
         let input = child.stdin.take();
-        Self { child, input, lines, heard: Vec::new(), readers }
+        Self { child, input, lines, heard: Vec::new(), passed: [0; 2], readers }
     }
 
     pub fn pid(&self) -> Pid {
@@ -62,19 +65,29 @@ impl Program {
         self.input = None;
     }
 
-    /// The next line that is so.
+    /// Hears one more line.
+    fn hear(&mut self, wanted: &str, deadline: Instant) {
+        match self.lines.recv_deadline(deadline) {
+            Ok(line) => self.heard.push(line),
+            Err(RecvTimeoutError::Timeout) => panic!("{wanted} is not said, but {:#?}", self.heard),
+            Err(RecvTimeoutError::Disconnected) => panic!("it ends without {wanted}: {:#?}", self.heard),
+        }
+    }
+
+    /// The next line that is so; those before it on the same side are passed over.
     fn next(&mut self, wanted: &str, so: impl Fn(&Line) -> bool) -> Line {
         let deadline = Instant::now() + LONG;
+        let mut at = self.passed[0].min(self.passed[1]);
         loop {
-            match self.lines.recv_deadline(deadline) {
-                Ok(line) => {
-                    self.heard.push(line.clone());
-                    if so(&line) {
-                        return line;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => panic!("{wanted} is not said, but {:#?}", self.heard),
-                Err(RecvTimeoutError::Disconnected) => panic!("it ends without {wanted}: {:#?}", self.heard),
+            while at == self.heard.len() {
+                self.hear(wanted, deadline);
+            }
+            let line = &self.heard[at];
+            let side = usize::from(line.complaint);
+            at += 1;
+            if at > self.passed[side] && so(line) {
+                self.passed[side] = at;
+                return line.clone();
             }
         }
     }
@@ -89,14 +102,9 @@ impl Program {
         self.next("a complaint", |line| line.complaint).text
     }
 
-    /// The next line with this text in it, on either; what comes before is passed over.
+    /// The next line with this text in it, on either; what comes before it on the same is passed over.
     pub fn expect(&mut self, text: &str) -> Line {
         self.next(text, |line| line.text.contains(text))
-    }
-
-    /// Hears the next line, on either.
-    pub fn hear(&mut self) {
-        self.next("anything", |_| true);
     }
 
     /// Types a line and waits until this is said.
@@ -113,9 +121,11 @@ impl Program {
         self.say("frob");
         let before = self.heard.len();
         let heard = |lines: &[Line], text: &str| lines[before..].iter().any(|line| line.text.contains(text));
+        let deadline = Instant::now() + LONG;
         while !(heard(&self.heard, "download  no limit") && heard(&self.heard, "'frob'")) {
-            self.hear();
+            self.hear(line, deadline);
         }
+        self.passed = [self.heard.len(); 2];
         &self.heard[before..]
     }
 
@@ -124,7 +134,7 @@ impl Program {
         wait_until(said, || self.answers(line).iter().any(|answer| answer.text.contains(said)));
     }
 
-    /// Everything said up to now that was waited for or passed over.
+    /// Everything that was heard up to now.
     pub fn heard(&self) -> &[Line] {
         &self.heard
     }
