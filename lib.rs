@@ -95,7 +95,7 @@ pub mod client {
     mod page;
     pub mod part;
     mod part_error;
-    mod passing;
+    pub mod passing;
     mod path_text;
     pub mod peer_link;
     pub mod picker;
@@ -135,6 +135,9 @@ pub mod client {
     pub mod waker;
     mod watch;
 }
+
+/// Locks and threads that a schedule explorer can stand in for.
+pub mod sync;
 
 /// System calls that the standard library lacks.
 pub mod sys;

@@ -13,13 +13,13 @@ use crate::model::id::{ClientId, GroupRef, ShareRef};
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::piece::{Layout, PieceIndex};
-use parking_lot::Mutex;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// What a download is of.

@@ -1,7 +1,7 @@
 //! Which pieces are on their way to a member who passes them on: a scarce uplink gives them to nobody else meanwhile.
 
 use crate::model::name::UserId;
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

@@ -7,16 +7,15 @@ use crate::model::bitfield::Bitfield;
 use crate::model::digest::InfoHash;
 use crate::model::id::GroupRef;
 use crate::model::piece::{Layout, PieceIndex};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Mutex, channel};
 use crate::wire::codec::List;
 use crate::wire::conn::Sender;
 use crate::wire::peer::{Answer, NEWS_MAX};
-use crossbeam_channel as channel;
-use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// News of one moment leave together: leechers hear of a new piece within this time.
@@ -213,7 +212,7 @@ impl Serving {
     pub fn start() -> std::io::Result<Self> {
         // Unbounded, but each content is in the queue once at most.
         let (news, told) = channel::unbounded();
-        let teller = std::thread::Builder::new().name("piece-news".into()).spawn(move || tell(&told))?;
+        let teller = thread::Builder::new().name("piece-news".into()).spawn(move || tell(&told))?;
         let (served, closed) = (Mutex::default(), AtomicBool::new(false));
         Ok(Self { served, news, closed, teller: Mutex::new(Some(teller)) })
     }
@@ -341,7 +340,6 @@ mod tests {
     use crate::wire::frame::{self, FRAME_LEN_MAX, UNASKED};
     use crate::wire::handshake::tests::keys;
     use std::net::{TcpListener, TcpStream};
-    use std::thread;
 
     const DEADLINE: Duration = Duration::from_secs(60);
 

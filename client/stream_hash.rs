@@ -4,9 +4,9 @@ use super::sha1_pair::{Sha1Stream, update_both, update_pair};
 use super::source::{PieceSource, SourceError};
 use crate::model::digest::Sha1Digest;
 use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
-use parking_lot::{Condvar, Mutex};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Pieces that may wait to be hashed, beside those still to come or just before one of them. What is more is hashed at
 /// once, so that little is left when the last piece is here.

@@ -2,7 +2,7 @@
 
 use super::speed::Speed;
 use crate::model::name::UserId;
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -18,13 +18,13 @@ use super::ledger::{Ledger, Meaning, Past, Receipt, Submission};
 use super::state::State;
 use crate::model::id::{CommandId, OpId, Origin};
 use crate::model::op::Op;
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Condvar, Mutex, MutexGuard, RwLock};
 use crate::wire::error::{Code, Refusal};
 use batch::Batch;
-use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// How long a submitter waits for the log before it is told that the log does not answer.

@@ -11,6 +11,7 @@ mod link;
 mod outgoing;
 mod roll;
 
+pub use bell::Bell;
 pub use dialer::Dialer;
 pub use feed::Feed;
 pub use link::serve;

@@ -1,7 +1,7 @@
 //! Ops that become durable together, and those who wait for that.
 
+use crate::sync::{Condvar, Mutex};
 use crate::wire::error::{Code, Refusal};
-use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! Where ops become durable, and where they can be read again.
 
 use crate::model::op::Op;
+use crate::sync::Mutex;
 use crate::tracker::state::State;
-use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use super::bell::Bell;
 use crate::model::op::Op;
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
@@ -38,7 +38,7 @@ impl Feed {
     }
 
     /// Has this bell rung whenever there are new ops, for as long as it exists.
-    pub(super) fn follow(&self, bell: &Arc<Bell>) {
+    pub fn follow(&self, bell: &Arc<Bell>) {
         self.bells.lock().push(Arc::downgrade(bell));
     }
 
@@ -54,7 +54,7 @@ impl Feed {
     }
 
     /// At most `count` ops from a place on, as `pick` wants them; `None` if they are no longer all kept.
-    pub(super) fn read<T>(&self, from: u64, count: usize, pick: impl FnMut(&Op) -> T) -> Option<Vec<T>> {
+    pub fn read<T>(&self, from: u64, count: usize, pick: impl FnMut(&Op) -> T) -> Option<Vec<T>> {
         let inner = self.inner.lock();
         let skip = usize::try_from(from.checked_sub(inner.first)?).ok()?;
         Some(inner.ops.iter().skip(skip).take(count).map(pick).collect())

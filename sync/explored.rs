@@ -1,0 +1,173 @@
+//! The explorer's locks, conditions and channels with the face of parking_lot's and crossbeam's, as far as the explored rooms
+//! use it.
+//!
+//! Time stands still for a scheduler. The deadline of a condition never passes, so that what only it would end shows as a
+//! deadlock; that of a channel, which is for gathering what comes, passes when others had a turn and nothing came.
+
+use shuttle::sync;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::PoisonError;
+use std::time::Instant;
+
+pub use shuttle::sync::atomic;
+
+/// Threads whose turns the explorer gives.
+pub mod thread {
+    pub use shuttle::thread::*;
+    pub use std::thread::panicking;
+}
+
+/// Channels without a bound.
+pub mod channel {
+    use super::thread;
+    use shuttle::sync::mpsc;
+    use std::time::Instant;
+
+    pub use shuttle::sync::mpsc::Sender;
+
+    /// A new channel.
+    pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+        let (sender, receiver) = mpsc::channel();
+        (sender, Receiver(receiver))
+    }
+
+    /// The end at which what was sent comes out.
+    #[derive(Debug)]
+    pub struct Receiver<T>(mpsc::Receiver<T>);
+
+    impl<T> Receiver<T> {
+        /// Waits for the next one; an error when there are no senders any more.
+        pub fn recv(&self) -> Result<T, mpsc::RecvError> {
+            self.0.recv()
+        }
+
+        /// The next one, if it comes within a turn of the others.
+        pub fn recv_deadline(&self, _: Instant) -> Result<T, mpsc::TryRecvError> {
+            thread::yield_now();
+            self.0.try_recv()
+        }
+    }
+}
+
+/// A lock without poisoning.
+#[derive(Default)]
+pub struct Mutex<T>(sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    /// An open lock.
+    pub const fn new(value: T) -> Self {
+        Self(sync::Mutex::new(value))
+    }
+
+    /// Waits for the lock.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        MutexGuard { lock: self, held: Some(self.hold()) }
+    }
+
+    fn hold(&self) -> sync::MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mutex").finish_non_exhaustive()
+    }
+}
+
+/// A lock that is held.
+pub struct MutexGuard<'a, T> {
+    lock: &'a Mutex<T>,
+    /// None only within calls that let go of the lock for a while.
+    held: Option<sync::MutexGuard<'a, T>>,
+}
+
+impl<T> MutexGuard<'_, T> {
+    /// Lets go of the lock while `run` runs.
+    pub fn unlocked<U>(guard: &mut Self, run: impl FnOnce() -> U) -> U {
+        guard.held = None;
+        let outcome = run();
+        guard.held = Some(guard.lock.hold());
+        outcome
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.held.as_ref().expect("held between calls")
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.held.as_mut().expect("held between calls")
+    }
+}
+
+/// A condition to wait for.
+#[derive(Default)]
+pub struct Condvar(sync::Condvar);
+
+impl Condvar {
+    /// A condition that nobody waits for.
+    pub const fn new() -> Self {
+        Self(sync::Condvar::new())
+    }
+
+    /// Lets go of the lock until it is notified.
+    pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+        let held = guard.held.take().expect("held between calls");
+        guard.held = Some(self.0.wait(held).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The same; the deadline never passes.
+    pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _: Instant) -> Woken {
+        self.wait(guard);
+        Woken
+    }
+
+    /// Wakes one of those who wait.
+    pub fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
+    /// Wakes all who wait.
+    pub fn notify_all(&self) {
+        self.0.notify_all();
+    }
+}
+
+/// Somebody has notified who waited.
+#[derive(Debug)]
+pub struct Woken;
+
+impl Woken {
+    /// Whether it was the deadline: never.
+    pub fn timed_out(&self) -> bool {
+        false
+    }
+}
+
+/// A lock for one writer or many readers, without poisoning.
+#[derive(Default)]
+pub struct RwLock<T>(sync::RwLock<T>);
+
+impl<T> RwLock<T> {
+    /// An open lock.
+    pub const fn new(value: T) -> Self {
+        Self(sync::RwLock::new(value))
+    }
+
+    /// Waits until nobody writes.
+    pub fn read(&self) -> sync::RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until nobody reads or writes.
+    pub fn write(&self) -> sync::RwLockWriteGuard<'_, T> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
