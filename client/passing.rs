@@ -20,13 +20,19 @@ pub struct Passing {
 #[derive(Debug)]
 struct Taker {
     user: UserId,
-    /// Until when it counts as on its way; none while it is being sent.
+    /// On how many connections it is being sent.
+    sending: usize,
+    /// Until when it counts as on its way once it is not being sent any more; none if none of it was.
     until: Option<Instant>,
 }
 
 impl Taker {
+    fn new(user: &UserId) -> Self {
+        Self { user: user.clone(), sending: 0, until: None }
+    }
+
     fn is_over(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| until <= now)
+        self.sending == 0 && self.until.is_none_or(|until| until <= now)
     }
 }
 
@@ -37,10 +43,14 @@ impl Passing {
         if pieces.len() > KEPT {
             pieces.retain(|_, taker| !taker.is_over(now));
         }
-        if pieces.get(&piece).is_some_and(|taker| taker.user != *user && !taker.is_over(now)) {
-            return None;
+        let taker = pieces.entry(piece).or_insert_with(|| Taker::new(user));
+        if taker.user != *user {
+            if !taker.is_over(now) {
+                return None;
+            }
+            *taker = Taker::new(user);
         }
-        pieces.insert(piece, Taker { user: user.clone(), until: None });
+        taker.sending += 1;
         Some(Passage { passing: self, piece, until: None })
     }
 }
@@ -63,13 +73,12 @@ impl Passage<'_> {
 impl Drop for Passage<'_> {
     fn drop(&mut self) {
         let mut pieces = self.passing.pieces.lock();
-        match self.until {
-            Some(until) => {
-                if let Some(taker) = pieces.get_mut(&self.piece) {
-                    taker.until = Some(until);
-                }
-            }
-            None => drop(pieces.remove(&self.piece)),
+        // Nobody takes the place of one that is being sent.
+        let Some(taker) = pieces.get_mut(&self.piece) else { return };
+        taker.sending -= 1;
+        taker.until = self.until.or(taker.until);
+        if taker.sending == 0 && taker.until.is_none() {
+            pieces.remove(&self.piece);
         }
     }
 }
@@ -90,6 +99,20 @@ mod tests {
         assert!(passing.begin(7, &bob, now).is_none());
         drop(passing.begin(7, &bob, now + TELLING).expect("time is over"));
         assert!(passing.begin(7, &ann, now).is_some(), "who broke off passes nothing on");
+    }
+
+    /// Found by the explorer: the member was given the piece on two connections, and one of them broke.
+    #[test]
+    fn a_piece_that_breaks_off_on_one_connection_is_still_on_its_way_on_the_other() {
+        let user = |name| UserId::parse(name).expect("a name");
+        let (ann, bob) = (user("ann"), user("bob"));
+        let (passing, now) = (Passing::default(), Instant::now());
+        let ways = [(); 2].map(|()| passing.begin(7, &ann, now).expect("nobody else has it"));
+        let [broken, other] = ways;
+        drop(broken);
+        assert!(passing.begin(7, &bob, now).is_none());
+        drop(other);
+        assert!(passing.begin(7, &bob, now).is_some());
     }
 
     #[test]
