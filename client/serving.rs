@@ -235,14 +235,18 @@ impl Serving {
             audience: Vec::new(),
             over: false,
         };
-        if self.closed.load(Ordering::Relaxed) {
-            return None;
-        }
         let news = self.news.clone();
         let (given, passing, takers) = (AtomicU64::new(0), Passing::default(), Takers::default());
         let state = Mutex::new(state);
         let served = Arc::new(Served { group, info_hash, layout, news, given, passing, takers, state });
-        let old = self.served.lock().insert((group, info_hash), served.clone());
+        let old = {
+            let mut all = self.served.lock();
+            // Under the lock, so that `close` finds what was let in before.
+            if self.closed.load(Ordering::Relaxed) {
+                return None;
+            }
+            all.insert((group, info_hash), served.clone())
+        };
         if let Some(old) = old {
             old.end();
         }
