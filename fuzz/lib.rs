@@ -26,17 +26,21 @@ impl Capped {
 unsafe impl GlobalAlloc for Capped {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         Self::check(layout.size());
+        // SAFETY: what the caller has promised here is what is promised there; likewise below.
         unsafe { System.alloc(layout) }
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         Self::check(layout.size());
+        // SAFETY: as above.
         unsafe { System.alloc_zeroed(layout) }
     }
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, len: usize) -> *mut u8 {
         Self::check(len);
+        // SAFETY: as above; every place was given by the same allocator.
         unsafe { System.realloc(place, layout, len) }
     }
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: as above.
         unsafe { System.dealloc(place, layout) }
     }
 }
