@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all check test sim fuzz bench load soak demo picture install uninstall deb clean rust rust-tools FORCE
+.PHONY: all check test sim explore fuzz bench load soak demo picture install uninstall deb clean rust rust-tools FORCE
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -46,6 +46,13 @@ test: check all
 # Many more seeds of the simulation of trackers in sync than `make check` plays.
 sim: rust
 	@SEEDS=100000 $(RUN_CARGO) test --release --locked --target-dir '$(TARGET_DIR)' --test simulation -- --nocapture
+
+# The lock-and-channel code of committer and download in ITERATIONS schedules of each test, or of those whose name has ONLY
+# in it. SEED=N takes other chances, SCHEDULE=... plays one schedule again.
+explore: rust
+	@ITERATIONS='$(ITERATIONS)' SEED='$(SEED)' SCHEDULE='$(SCHEDULE)' RUSTFLAGS='$(RUSTFLAGS) --cfg explore' \
+		$(RUN_CARGO) test --locked --target-dir '$(TARGET_DIR)/explore' --config profile.dev.opt-level=1 --test explore -- \
+		--nocapture $(ONLY)
 
 # Every target of fuzz/ for TIME seconds, or those that TARGETS names, from the committed corpora on. What is found lies in
 # fuzz/artifacts then, new inputs in fuzz/found.
@@ -120,7 +127,9 @@ clean:
 	@rm -f tracker/tracker tracker/tracker.new client/client client/client.new packaging/deb/*.deb
 	@rm -rf fuzz/target
 	@if [ '$(TARGET_DIR)' = target ]; then rm -rf target; \
-	else $(RUN_CARGO) clean --package groupshare --target-dir '$(TARGET_DIR)'; fi
+	else for folder in '$(TARGET_DIR)' '$(TARGET_DIR)/explore'; do \
+		$(RUN_CARGO) clean --package groupshare --target-dir "$$folder"; \
+	done; fi
 
 # Says in one line what to install, where cargo would say it in many.
 rust:

@@ -1,0 +1,267 @@
+//! Changes of many threads, a log that fails, and the end.
+
+use super::schedules::explore;
+use groupshare::model::id::{CommandId, OpId, Origin};
+use groupshare::model::name::UserId;
+use groupshare::model::op::{Op, PasswordHash};
+use groupshare::sync::atomic::{AtomicUsize, Ordering};
+use groupshare::sync::{Mutex, thread};
+use groupshare::tracker::accept::Change;
+use groupshare::tracker::commit::{AppendError, Committed, Committer, MemoryLog, OpLog, OpSource, Settled};
+use groupshare::tracker::ledger::Past;
+use groupshare::tracker::state::State;
+use groupshare::wire::error::{Code, Refusal};
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+pub const HERE: Origin = Origin { tracker: 1, incarnation: 1 };
+
+/// A log in memory that does as it is told, and then keeps everything. Others get their turn before, between and after.
+struct Scripted {
+    kept: MemoryLog,
+    outcomes: VecDeque<Result<(), AppendError>>,
+}
+
+impl OpLog for Scripted {
+    fn append(&mut self, ops: &[Op]) -> Result<(), AppendError> {
+        thread::yield_now();
+        self.outcomes.pop_front().unwrap_or(Ok(()))?;
+        for op in ops {
+            self.kept.append(std::slice::from_ref(op))?;
+            thread::yield_now();
+        }
+        Ok(())
+    }
+}
+
+pub fn full() -> Result<(), AppendError> {
+    Err(AppendError::Full("the disk is full".into()))
+}
+
+fn failed() -> Result<(), AppendError> {
+    Err(AppendError::Failed("fsync failed".into()))
+}
+
+/// A committer over such a log, and what has to hold of it.
+pub struct House {
+    pub committer: Committer,
+    pub kept: MemoryLog,
+    /// Reactions that were promised, and those that came.
+    promised: AtomicUsize,
+    reacted: AtomicUsize,
+}
+
+impl House {
+    pub fn new(outcomes: impl IntoIterator<Item = Result<(), AppendError>>) -> Arc<Self> {
+        Self::with_past(State::new(), Vec::new(), outcomes)
+    }
+
+    /// With a log that has kept these ops, which lead to the past.
+    pub fn with_past(
+        past: impl Into<Past>,
+        ops: Vec<Op>,
+        outcomes: impl IntoIterator<Item = Result<(), AppendError>>,
+    ) -> Arc<Self> {
+        let mut kept = MemoryLog::default();
+        kept.append(&ops).expect("memory");
+        let log = Box::new(Scripted { kept: kept.clone(), outcomes: outcomes.into_iter().collect() });
+        let sink = {
+            let (kept, known) = (kept.clone(), Mutex::new(ops.len()));
+            Box::new(move |settled: Settled| {
+                if let Some(published) = &settled.published {
+                    let mut known = known.lock();
+                    *known += published.ops.len();
+                    assert_eq!(*known, ops_of(&kept).len(), "what is published is what the log has kept");
+                    assert_eq!(published.after.op_count(), *known as u64);
+                }
+                settled.react();
+            })
+        };
+        let source = Arc::new(Unhurried(kept.clone()));
+        let committer = Committer::start(HERE, past, log, source, sink).expect("a thread starts");
+        Arc::new(Self { committer, kept, promised: AtomicUsize::new(0), reacted: AtomicUsize::new(0) })
+    }
+
+    /// An answer was given: what it says is durable and published.
+    fn check(&self, command: CommandId, committed: Committed) {
+        let op = committed.op.expect("a change that had to be made");
+        assert!(ops_of(&self.kept).iter().any(|kept| kept.id == op), "durable before the answer");
+        // Another tracker may have carried the same command out before: then its op is what both mean.
+        let state = self.committer.state();
+        assert_eq!(state.command(command), Some(state.canonical(op)), "published before the answer");
+    }
+
+    /// Makes a change and waits.
+    pub fn submit(&self, command: CommandId, change: &Change) -> Result<OpId, Code> {
+        let committed = self.committer.submit(command, change).map_err(|refusal| refusal.code)?;
+        self.check(command, committed);
+        Ok(committed.op.expect("checked"))
+    }
+
+    /// Makes a change and has somebody told of the outcome, once. False if it was refused at once.
+    fn begin(self: &Arc<Self>, command: CommandId, change: &Change) -> bool {
+        let Ok((committed, pending)) = self.committer.begin(command, change) else { return false };
+        self.promised.fetch_add(1, Ordering::SeqCst);
+        // Weak: the writer must not be the one who ends the committer.
+        let house = Arc::downgrade(self);
+        let told = move |outcome: Result<(), Refusal>| {
+            let house = Weak::upgrade(&house).expect("the committer was shut down before");
+            if outcome.is_ok() {
+                house.check(command, committed);
+            }
+            house.reacted.fetch_add(1, Ordering::SeqCst);
+        };
+        match pending {
+            Some(pending) => pending.then(Box::new(told)),
+            None => told(Ok(())),
+        }
+        true
+    }
+
+    /// The end: everybody was told, and the state is the fold of what the log has kept.
+    pub fn end(&self) {
+        self.committer.shutdown();
+        assert_eq!(self.reacted.load(Ordering::SeqCst), self.promised.load(Ordering::SeqCst), "told once each");
+        let ops = ops_of(&self.kept);
+        let own = ops.iter().filter(|op| op.id.origin == HERE);
+        assert!(own.zip(1..).all(|(op, seq)| op.id.seq == seq), "sequences without a gap");
+        let mut in_order = ops.clone();
+        in_order.sort_by_key(Op::order);
+        let mut folded = State::new();
+        in_order.iter().for_each(|op| folded.apply(op));
+        assert_eq!(self.committer.state().digest(), folded.digest());
+        let refused = self.committer.submit(command(99), &create("late")).expect_err("it has ended");
+        assert!(matches!(refused.code, Code::Closing | Code::Unavailable), "{refused}");
+    }
+}
+
+/// Gives others their turn while old ops are read again.
+struct Unhurried(MemoryLog);
+
+impl OpSource for Unhurried {
+    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), String> {
+        thread::yield_now();
+        ops_of(&self.0).into_iter().all(|op| {
+            thread::yield_now();
+            take(op)
+        });
+        Ok(())
+    }
+}
+
+pub fn ops_of(log: &MemoryLog) -> Vec<Op> {
+    let mut ops = Vec::new();
+    let take = &mut |op| {
+        ops.push(op);
+        true
+    };
+    log.read(take).expect("memory");
+    ops
+}
+
+pub fn command(n: u8) -> CommandId {
+    CommandId([n; 16])
+}
+
+pub fn create(name: &str) -> Change {
+    Change::CreateUser { name: UserId::parse(name).expect(name), password: PasswordHash("p".into()) }
+}
+
+/// Two threads repeat the same two commands while a third makes changes that it does not wait for.
+fn change(house: &Arc<House>) {
+    let repeats = |house: &House, answers: &Mutex<Vec<OpId>>| {
+        for (n, name) in [(1, "ann"), (2, "bob")] {
+            match house.submit(command(n), &create(name)) {
+                Ok(op) => answers.lock().push(op),
+                Err(code) => assert!(matches!(code, Code::Unavailable | Code::Closing), "{code:?}"),
+            }
+        }
+    };
+    let answers = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        (0..2).for_each(|_| drop(scope.spawn(|| repeats(house, &answers))));
+        scope.spawn(|| {
+            house.begin(command(3), &create("cid"));
+            house.begin(command(1), &create("ann"));
+            house.begin(command(4), &create("dan"));
+        });
+    });
+    let ops = ops_of(&house.kept);
+    for n in 1..=4 {
+        assert!(ops.iter().filter(|op| op.command == command(n)).count() <= 1, "no command is carried out twice");
+    }
+    let mut answers = std::mem::take(&mut *answers.lock());
+    answers.sort_by_key(|op| op.seq);
+    answers.dedup();
+    assert!(answers.len() <= 2, "the same answer for each who repeats it");
+}
+
+#[test]
+fn answers_come_after_the_log_once_each_and_the_same_for_a_repeated_command() {
+    explore(|| {
+        let house = House::new([]);
+        change(&house);
+        house.end();
+        assert_eq!(house.committer.state().user_count(), 4);
+    });
+}
+
+#[test]
+fn a_full_disk_refuses_those_who_wait_and_leaves_nothing_behind() {
+    explore(|| {
+        let house = House::new([Ok(()), full(), Ok(()), full()]);
+        change(&house);
+        // The names are free unless they are durable, and whoever has one is who the log says.
+        for (n, name) in [(11, "ann"), (12, "bob"), (13, "cid"), (14, "dan")] {
+            let was = house.committer.state().user_named(&UserId::parse(name).expect(name));
+            match (was, house.submit(command(n), &create(name))) {
+                (Some(_), Err(Code::UserExists)) | (None, Ok(_) | Err(Code::Unavailable)) => (),
+                // What nobody waited for was still on its way.
+                (None, Err(Code::UserExists)) if n > 12 => (),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        house.end();
+    });
+}
+
+#[test]
+fn a_log_that_fails_for_good_leaves_nobody_waiting() {
+    explore(|| {
+        let house = House::new([Ok(()), failed()]);
+        change(&house);
+        house.end();
+    });
+}
+
+#[test]
+fn the_end_in_the_middle_of_changes_tells_everybody() {
+    explore(|| {
+        let house = House::new([Ok(()), full()]);
+        thread::scope(|scope| {
+            scope.spawn(|| house.committer.shutdown());
+            scope.spawn(|| change(&house));
+        });
+        house.end();
+    });
+}
+
+#[test]
+fn the_state_never_goes_back_while_somebody_reads() {
+    explore(|| {
+        let house = House::new([Ok(()), full()]);
+        thread::scope(|scope| {
+            scope.spawn(|| change(&house));
+            scope.spawn(|| {
+                let mut seen = 0;
+                for _ in 0..8 {
+                    let now = house.committer.state().op_count();
+                    assert!(now >= seen && now <= ops_of(&house.kept).len() as u64);
+                    seen = now;
+                    thread::yield_now();
+                }
+            });
+        });
+        house.end();
+    });
+}

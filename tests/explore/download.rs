@@ -1,0 +1,168 @@
+//! One download, and connections that deliver, lie, stall and go.
+
+use super::schedules::explore;
+use crate::common::swarm::{all, bytes, subject_of, user};
+use groupshare::client::download::{Download, Ground, PieceError, Subject};
+use groupshare::client::part::{Opened, Part, PartLabel};
+use groupshare::client::serving::Serving;
+use groupshare::client::verify::verify_existing;
+use groupshare::model::id::ClientId;
+use groupshare::model::piece::{PIECE_LEN, PieceIndex};
+use groupshare::sync::atomic::{AtomicUsize, Ordering};
+use groupshare::sync::thread;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+
+static DATA: LazyLock<Vec<u8>> = LazyLock::new(|| bytes(4 * PIECE_LEN as usize + 77));
+static SUBJECT: LazyLock<Subject> = LazyLock::new(|| subject_of(&DATA));
+
+fn bytes_of(piece: PieceIndex) -> &'static [u8] {
+    DATA.chunks(PIECE_LEN as usize).nth(piece.as_usize()).expect("a piece of it")
+}
+
+/// A download into a folder of its own.
+struct House {
+    serving: Serving,
+    download: Download,
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    fn new() -> Self {
+        // In memory where there is such a folder: the end of a download waits for the disk.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let folder = folder.expect("a folder");
+        let Subject { group, group_name, name, content, manifest, .. } = SUBJECT.clone();
+        let label = PartLabel { info_hash: content.info_hash, group: group_name, name };
+        let destination = folder.path().canonicalize().expect("there").join("f.bin");
+        let Opened::Part(part) = Part::open(&destination, manifest, &label).expect("room") else {
+            panic!("it is not finished")
+        };
+        let part = Arc::new(part);
+        let verified = verify_existing(&part, &AtomicBool::new(false), &mut |_, _| {}).expect("not cancelled");
+        let serving = Serving::start().expect("a thread");
+        let served = serving.add(group, content.info_hash, content.layout, part.clone(), verified.have.clone());
+        let ground = Ground { part, verified, served: served.expect("open") };
+        let download = Download::new(1, SUBJECT.clone(), ground, ClientId([9; 16]), 1, Instant::now());
+        Self { serving, download, _folder: folder }
+    }
+}
+
+/// What a connection does with the first piece that it is asked for.
+#[derive(Clone, Copy)]
+enum First {
+    Deliver,
+    Lie,
+    /// The connection is lost, and made again.
+    Go,
+    /// It comes after the patience has ended.
+    Late,
+    /// It is on its way to another member.
+    PutOff,
+}
+
+/// A connection of this client until everything is here. Whether it brought the last piece.
+fn connection(download: &Download, number: u8, first: First) -> bool {
+    let client = ClientId([number; 16]);
+    let open = || download.peer_opened(client, &user(number), &all(&SUBJECT));
+    let (mut lane, mut first) = (open(), Some(first));
+    let mut was_last = false;
+    while !download.is_complete() {
+        let Some(piece) = download.pick(lane) else {
+            // All of it is on its way elsewhere.
+            download.recall();
+            thread::yield_now();
+            continue;
+        };
+        let good = || download.take_piece(client, lane, piece, bytes_of(piece)).expect("room");
+        match first.take().unwrap_or(First::Deliver) {
+            First::Deliver => was_last |= good(),
+            First::Lie => {
+                let mut wrong = bytes_of(piece).to_vec();
+                wrong[0] ^= 1;
+                let taken = download.take_piece(client, lane, piece, &wrong);
+                assert!(matches!(taken, Err(PieceError::Bad)), "{taken:?}");
+            }
+            First::Go => {
+                download.peer_closed(client, lane);
+                lane = open();
+            }
+            First::Late => {
+                download.snub(lane);
+                thread::yield_now();
+                was_last |= good();
+            }
+            First::PutOff => download.put_off(lane, piece),
+        }
+    }
+    download.peer_closed(client, lane);
+    was_last
+}
+
+/// Connections of these clients bring it all.
+fn fetch(connections: [(u8, First); 3]) {
+    let House { serving, download, _folder } = House::new();
+    let ends = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for (number, first) in connections {
+            let (download, ends) = (&download, &ends);
+            scope.spawn(move || ends.fetch_add(usize::from(connection(download, number, first)), Ordering::SeqCst));
+        }
+        scope.spawn(|| download.follow_up(|| false));
+    });
+    assert_eq!(ends.into_inner(), 1, "one connection brought the last piece");
+    let total = DATA.len() as u64;
+    assert_eq!(download.progress(Instant::now()).done, total);
+    assert_eq!(download.delivered().iter().map(|member| member.bytes).sum::<u64>(), total, "each piece counts once");
+    let mut fresh = download.take_fresh();
+    fresh.sort_unstable();
+    assert!(fresh.into_iter().eq(SUBJECT.manifest.layout().indexes().map(PieceIndex::get)), "told of once each");
+    let path = download.finish().expect("the whole has its SHA-1");
+    assert!(std::fs::read(path).expect("there") == *DATA, "the file is identical");
+    serving.close();
+}
+
+#[test]
+fn every_piece_is_received_once_though_connections_lie_and_stall() {
+    explore(|| {
+        fetch([(1, First::Lie), (2, First::Late), (3, First::Deliver)]);
+    });
+}
+
+#[test]
+fn no_piece_is_lost_when_connections_go_and_put_off() {
+    explore(|| {
+        fetch([(1, First::Go), (1, First::Late), (2, First::PutOff)]);
+    });
+}
+
+#[test]
+fn what_a_lost_connection_was_asked_for_comes_on_another_one_to_the_same_member() {
+    explore(|| {
+        fetch([(1, First::Go), (1, First::Deliver), (1, First::PutOff)]);
+    });
+}
+
+#[test]
+fn a_connection_that_is_being_made_when_the_download_stops_is_ended() {
+    explore(|| {
+        let House { serving, download, _folder } = House::new();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let stream = Arc::new(TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens"));
+        let (mut far, _) = listener.accept().expect("connected");
+        far.set_nonblocking(true).expect("an option");
+        thread::scope(|scope| {
+            let dialing = scope.spawn(|| download.dialing(&stream));
+            let stopping = scope.spawn(|| download.stop());
+            let dialing = dialing.join().expect("no panic");
+            stopping.join().expect("no panic");
+            assert!(dialing.is_none() || far.read(&mut [0]).is_ok_and(|len| len == 0), "nobody waits for it");
+        });
+        serving.close();
+    });
+}

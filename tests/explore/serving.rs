@@ -1,0 +1,144 @@
+//! Content that is gained and given up while leechers listen.
+
+use super::schedules::explore;
+use crate::common::swarm::user;
+use groupshare::client::passing::Passing;
+use groupshare::client::serving::{Served, Serving};
+use groupshare::client::source::{PieceSource, SourceError};
+use groupshare::model::bitfield::Bitfield;
+use groupshare::model::digest::{InfoHash, KeyId};
+use groupshare::model::id::{GroupRef, OpId, Origin};
+use groupshare::model::piece::{Layout, PIECE_LEN, PieceIndex};
+use groupshare::sync::atomic::{AtomicUsize, Ordering};
+use groupshare::sync::thread;
+use groupshare::wire::conn::{Receiver, Sender, split};
+use groupshare::wire::frame::FRAME_LEN_MAX;
+use groupshare::wire::handshake::{self, Secret};
+use groupshare::wire::peer::Answer;
+use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
+use std::sync::Arc;
+use std::thread as outside;
+use std::time::{Duration, Instant};
+
+const PIECES: u32 = 6;
+const GROUP: GroupRef = GroupRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 1 });
+const INFO_HASH: InfoHash = InfoHash([7; 32]);
+
+/// Content that nobody reads here.
+struct Unread;
+
+impl PieceSource for Unread {
+    fn layout(&self) -> Layout {
+        Layout::new(u64::from(PIECES) * u64::from(PIECE_LEN)).expect("small")
+    }
+
+    fn read_at(&self, _: u64, _: &mut [u8]) -> Result<(), SourceError> {
+        unreachable!("no piece is asked for")
+    }
+}
+
+fn serve(serving: &Serving) -> Option<Arc<Served>> {
+    let layout = Unread.layout();
+    serving.add(GROUP, INFO_HASH, layout, Arc::new(Unread), Bitfield::none(layout))
+}
+
+/// The seeder's end of a connection, and what the leecher hears.
+fn connect() -> (Arc<Sender>, Receiver) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let far = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
+    let (near, _) = listener.accept().expect("accepts");
+    let (id, secret) = (KeyId([7; 16]), || Secret([7; 32]));
+    // Nothing of this is for the explorer.
+    let (near_keys, far_keys) = outside::scope(|scope| {
+        let accepting = scope.spawn(|| handshake::peer_accepts(&mut &near, |_| Some(secret())).expect("a member").0);
+        let keys = handshake::peer_to_peer(&mut &far, id, &secret()).expect("a member");
+        (accepting.join().expect("no panic"), keys)
+    });
+    let (_, sender) = split(near, near_keys, FRAME_LEN_MAX, true).expect("a socket");
+    let (receiver, _) = split(far, far_keys, FRAME_LEN_MAX, true).expect("a socket");
+    (sender, receiver)
+}
+
+/// Hears news until it knows of all pieces.
+fn hear(receiver: &mut Receiver, held: &Bitfield) {
+    let layout = Unread.layout();
+    let mut known: Vec<u32> = held.iter(layout).map(PieceIndex::get).collect();
+    while known.len() < PIECES as usize {
+        if !receiver.poll().expect("the connection lives") {
+            thread::yield_now();
+            continue;
+        }
+        match receiver.frame().expect("a frame").message() {
+            Ok(Answer::News { pieces }) => known.extend(pieces.iter()),
+            other => panic!("{other:?}"),
+        }
+        receiver.next_frame();
+    }
+    known.sort_unstable();
+    assert!(known.into_iter().eq(0..PIECES), "told of each piece once");
+}
+
+#[test]
+fn whoever_listens_is_told_of_every_piece_once() {
+    explore(|| {
+        let serving = Serving::start().expect("a thread");
+        let served = serve(&serving).expect("open");
+        let ((early, mut hears_early), (late, mut hears_late)) = (connect(), connect());
+        let held = served.attend(&early).expect("it is served");
+        let gain = |pieces: Range<u32>| {
+            pieces.for_each(|piece| served.add(served.layout().index(piece).expect("there")));
+        };
+        let half = PIECES / 2;
+        thread::scope(|scope| {
+            scope.spawn(|| gain(0..half));
+            scope.spawn(|| gain(half..PIECES));
+            // As whoever has answered on the connection does.
+            scope.spawn(|| served.catch_up(&early));
+            scope.spawn(|| hear(&mut hears_late, &served.attend(&late).expect("it is served")));
+        });
+        hear(&mut hears_early, &held);
+        serving.close();
+        assert!(early.is_over() && late.is_over());
+    });
+}
+
+#[test]
+fn nothing_is_served_after_the_end() {
+    explore(|| {
+        let serving = Serving::start().expect("a thread");
+        let (sender, _receiver) = connect();
+        thread::scope(|scope| {
+            scope.spawn(|| serving.close());
+            scope.spawn(|| serve(&serving).map(|served| served.attend(&sender)));
+            scope.spawn(|| serve(&serving));
+        });
+        assert!(serving.find(GROUP, INFO_HASH).is_none());
+        assert!(serve(&serving).is_none());
+    });
+}
+
+#[test]
+fn a_piece_is_on_its_way_to_one_member_at_a_time() {
+    explore(|| {
+        let (passing, now) = (Passing::default(), Instant::now());
+        let (ann, bob) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let give = |number: u8, mine: &AtomicUsize, others: &AtomicUsize, is_sent: bool| {
+            let Some(passage) = passing.begin(1, &user(number), now) else { return };
+            mine.fetch_add(1, Ordering::SeqCst);
+            assert_eq!(others.load(Ordering::SeqCst), 0, "it is given to the other one");
+            thread::yield_now();
+            mine.fetch_sub(1, Ordering::SeqCst);
+            if is_sent {
+                passage.sent(now);
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| give(1, &ann, &bob, false));
+            scope.spawn(|| give(1, &ann, &bob, true));
+            scope.spawn(|| give(2, &bob, &ann, false));
+        });
+        let later = now + Duration::from_secs(60);
+        assert!(passing.begin(1, &user(2), later).is_some(), "it does not stay so for ever");
+    });
+}
