@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all check test sim explore fuzz bench load soak demo picture install uninstall deb clean rust rust-tools FORCE
+.PHONY: all check test sim explore fuzz sanitize bench load soak demo picture install uninstall deb clean rust rust-tools FORCE
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -48,7 +48,7 @@ sim: rust
 	@SEEDS=100000 $(RUN_CARGO) test --release --locked --target-dir '$(TARGET_DIR)' --test simulation -- --nocapture
 
 # The lock-and-channel code of committer and download in ITERATIONS schedules of each test, or of those whose name has ONLY
-# in it. SEED=N takes other chances, SCHEDULE=... plays one schedule again.
+# in it. SEED=N takes other chances, SCHEDULE=FILE plays one schedule again.
 explore: rust
 	@ITERATIONS='$(ITERATIONS)' SEED='$(SEED)' SCHEDULE='$(SCHEDULE)' RUSTFLAGS='$(RUSTFLAGS) --cfg explore' \
 		$(RUN_CARGO) test --locked --target-dir '$(TARGET_DIR)/explore' --config profile.dev.opt-level=1 --test explore -- \
@@ -65,6 +65,13 @@ fuzz: rust
 		$(RUN_CARGO) +nightly fuzz run --sanitizer none $$target fuzz/found/$$target fuzz/corpus/$$target -- \
 			-max_total_time=$(TIME) -timeout=60 -verbosity=0 -print_final_stats=1 || exit; \
 	done
+
+# The library's tests on a nightly compiler that has every access to memory watched (AddressSanitizer), the rooms with unsafe
+# code among them. TESTS='--lib sys:: sha1_pair' runs those alone.
+sanitize: rust
+	@$(if $(shell $(SANITIZE_PROBLEM)),$(error $(shell $(SANITIZE_PROBLEM))))
+	@RUSTFLAGS='$(RUSTFLAGS) -Zsanitizer=address' $(RUN_CARGO) +nightly test --locked --target $(HOST) \
+		--target-dir '$(TARGET_DIR)/sanitize' --config 'profile.dev.debug="line-tables-only"' $(or $(TESTS),--lib)
 
 # Loopback only; needs 12 GiB in the temporary folder and 5 GiB in /dev/shm. docs/PERFORMANCE.md says what the parts are.
 bench: rust
@@ -127,7 +134,7 @@ clean:
 	@rm -f tracker/tracker tracker/tracker.new client/client client/client.new packaging/deb/*.deb
 	@rm -rf fuzz/target
 	@if [ '$(TARGET_DIR)' = target ]; then rm -rf target; \
-	else for folder in '$(TARGET_DIR)' '$(TARGET_DIR)/explore'; do \
+	else for folder in '$(TARGET_DIR)' '$(TARGET_DIR)/explore' '$(TARGET_DIR)/sanitize'; do \
 		$(RUN_CARGO) clean --package groupshare --target-dir "$$folder"; \
 	done; fi
 
@@ -150,6 +157,12 @@ RUST_PROBLEM = for tool in $(CARGO) $${RUSTC:-rustc}; do \
 
 FUZZ_PROBLEM = $(CARGO) +nightly fuzz --version >/dev/null 2>&1 || \
 	echo "A nightly compiler and cargo-fuzz are needed: run rustup toolchain install nightly and cargo install cargo-fuzz"
+
+SANITIZE_PROBLEM = $(CARGO) +nightly --version >/dev/null 2>&1 || \
+	echo "A nightly compiler is needed: run rustup toolchain install nightly"
+
+# The sanitizer has to be kept from what runs while it is built: only a target that is named keeps the two apart.
+HOST = $(shell $${RUSTC:-rustc} -vV | sed -n 's/^host: //p')
 
 TOOLS_PROBLEM = for tool in fmt clippy; do \
 		$(CARGO) $$tool --version >/dev/null 2>&1 || \

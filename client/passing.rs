@@ -101,7 +101,7 @@ mod tests {
         assert!(passing.begin(7, &ann, now).is_some(), "who broke off passes nothing on");
     }
 
-    /// Found by the explorer: the member was given the piece on two connections, and one of them broke.
+    /// The member was given the piece on two connections, and one of them broke.
     #[test]
     fn a_piece_that_breaks_off_on_one_connection_is_still_on_its_way_on_the_other() {
         let user = |name| UserId::parse(name).expect("a name");

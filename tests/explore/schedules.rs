@@ -8,7 +8,7 @@ pub fn explore(scenario: fn()) {
 }
 
 /// Plays a scenario in `ITERATIONS` schedules: half of them with a random choice at every step, half with few changes of
-/// thread at random places. `SEED` decides on the chances, `SCHEDULE` is one schedule to play again.
+/// thread at random places. `SEED` decides on the chances, `SCHEDULE` is the file with one schedule to play again.
 #[cfg(explore)]
 pub fn explore(scenario: fn()) {
     use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
@@ -33,6 +33,7 @@ pub fn explore(scenario: fn()) {
         let mut config = shuttle::Config::new();
         config.stack_size = STACK_LEN;
         config.silence_warnings = true;
+        config.failure_persistence = shuttle::FailurePersistence::File(Some(env!("CARGO_TARGET_TMPDIR").into()));
         let count = begun.clone();
         let counted = move || {
             count.fetch_add(1, Ordering::Relaxed);
@@ -43,16 +44,17 @@ pub fn explore(scenario: fn()) {
         match done {
             Ok(_) => println!("{name}: {begun} schedules, {how}, seed {seed}"),
             Err(panic) => {
-                eprintln!(
-                    "{name}: schedule {begun}, {how}, seed {seed}; with its text from above it is played again by"
-                );
-                eprintln!("    make explore ONLY={name} SCHEDULE=...");
+                eprintln!("{name}: schedule {begun}, {how}, seed {seed}; it is played again, from the file above, by");
+                eprintln!("    make explore ONLY={name} SCHEDULE=FILE");
                 resume_unwind(panic);
             }
         }
     };
     match std::env::var("SCHEDULE").ok().filter(|text| !text.is_empty()) {
-        Some(schedule) => run("played again", Box::new(ReplayScheduler::new_from_encoded(&schedule))),
+        Some(file) => {
+            let schedule = ReplayScheduler::new_from_file(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+            run("played again", Box::new(schedule));
+        }
         None => {
             run("random", Box::new(RandomScheduler::new_from_seed(seed, schedules.div_ceil(2))));
             run("few changes", Box::new(PctScheduler::new_from_seed(seed, CHANGES, schedules / 2)));
