@@ -108,6 +108,7 @@ impl<'a> Soak<'a> {
     fn round(&mut self, end: Instant) {
         let Self { installation, trackers, members, sharer, takers, films, dice, answered, .. } = self;
         let (installation, films, answered, stop) = (*installation, &*films, &*answered, &AtomicBool::new(false));
+        films.withdraw();
         thread::scope(|scope| {
             let stopping = Stop(stop);
             for (first, (member, dice)) in members.iter_mut().enumerate() {

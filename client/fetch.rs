@@ -355,7 +355,7 @@ pub fn go_on_waiting(node: &Arc<Node>, account: &Arc<Account>) {
                 node.voice.event(&Event::DownloadContinued { group, file: name });
             }
             Err(_) if account.is_over() => return,
-            Err(Failure { why, cause }) if can_wait(node, account, share, cause) => {
+            Err(Failure { why, cause }) if can_wait(node, account, share, &group, &name, cause) => {
                 account.unheard.store(true, Ordering::Relaxed);
                 if matches!(before, Phase::Waiting { since: Some(_) }) {
                     account.downloads.put_back(id, before);
@@ -385,11 +385,14 @@ pub fn give_up_waiting(node: &Node, account: &Account, now: Instant) {
 }
 
 /// Whether what keeps a download from going on passes by itself.
-fn can_wait(node: &Node, account: &Account, share: ShareRef, cause: Cause) -> bool {
+fn can_wait(node: &Node, account: &Account, share: ShareRef, group: &GroupId, name: &FileName, cause: Cause) -> bool {
     match cause {
         Cause::NoTracker => true,
-        Cause::Refused(code) => sharing::is_gone(code) && sharing::is_unheard(node, account, share),
-        Cause::Other => false,
+        Cause::Refused(code) if sharing::is_gone(code) => {
+            let made = sharing::find_made(node, account, share, group, name);
+            !matches!(made, Err(CallError::Refused(_)))
+        }
+        Cause::Refused(_) | Cause::Other => false,
     }
 }
 

@@ -5,7 +5,7 @@ use super::download::Subject;
 use super::event::Event;
 use super::failure::Failure;
 use super::file_stamp::Stamps;
-use super::found;
+use super::found::{self, Found};
 use super::hashing::{Hashed, hash_for_sharing};
 use super::link::CallError;
 use super::node::{Node, command_id};
@@ -207,9 +207,29 @@ pub fn note_refusal(account: &Account, refusal: &Refusal) -> bool {
 }
 
 /// Whether the tracker has not heard yet of a share that another tracker has made.
-pub fn is_unheard(node: &Node, account: &Account, share: ShareRef) -> bool {
+fn is_unheard(node: &Node, account: &Account, share: ShareRef) -> bool {
     let asked = node.link.call(&Request::FindPeers { share });
     matches!(asked, Err(CallError::Refused(refusal)) if note_refusal(account, &refusal))
+}
+
+/// What stands under the name of a share that some tracker has made; nothing if the one asked has not heard of it yet.
+pub fn find_made(
+    node: &Node,
+    account: &Account,
+    share: ShareRef,
+    group: &GroupId,
+    name: &FileName,
+) -> Result<Option<Found>, CallError> {
+    match found::find(&node.link, group, name) {
+        Err(CallError::Refused(refusal)) if is_gone(refusal.code) => {
+            if is_unheard(node, account, share) {
+                return Ok(None);
+            }
+            // It may have heard of it since it was asked for the name.
+            found::find(&node.link, group, name).map(Some)
+        }
+        found => found.map(Some),
+    }
 }
 
 /// Brings back what was shared when the user was last logged in on this client, as far as it is not back yet.
@@ -250,16 +270,15 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
         forget(node, account, |other| other.group == *group && other.name == *name);
         Err(why.to_owned())
     };
-    let found = match found::find(&node.link, group, name) {
-        Ok(found) if found.shared_by_you => found,
-        Ok(_) => return gone("it was stopped on another client"),
-        Err(CallError::Refused(refusal)) if is_gone(refusal.code) => {
-            return if record.share.is_some_and(|share| is_unheard(node, account, share)) {
-                Ok(Restored::AsItWas)
-            } else {
-                gone(&refusal.to_string())
-            };
-        }
+    let found = match record.share {
+        Some(share) => find_made(node, account, share, group, name),
+        None => found::find(&node.link, group, name).map(Some),
+    };
+    let found = match found {
+        Ok(Some(found)) if found.shared_by_you => found,
+        Ok(Some(_)) => return gone("it was stopped on another client"),
+        Ok(None) => return Ok(Restored::AsItWas),
+        Err(CallError::Refused(refusal)) if is_gone(refusal.code) => return gone(&refusal.to_string()),
         Err(error) => return Err(error.to_string()),
     };
     let manifest = account.slot.manifest(&content.info_hash).ok().flatten();

@@ -56,11 +56,16 @@ impl Films {
         films.len()
     }
 
-    /// Forgets those that are gone; gives all others.
-    pub fn left(&self) -> Vec<String> {
+    /// Forgets those that are gone; nobody begins to download the others any more.
+    pub fn withdraw(&self) {
         let mut films = self.0.lock();
         films.retain(|_, known| *known != Known::Gone);
-        films.keys().cloned().collect()
+        films.values_mut().for_each(|known| *known = Known::Asked);
+    }
+
+    /// All of them.
+    pub fn names(&self) -> Vec<String> {
+        self.0.lock().keys().cloned().collect()
     }
 
     /// Takes a file off the list.

@@ -79,7 +79,7 @@ impl Sharer {
 
     /// Shares until it is time to stop.
     pub fn work(&mut self, films: &Films, stop: &AtomicBool) {
-        for film in films.left() {
+        for film in films.names() {
             match self.is_done(&format!("stop_share {GROUP} {film}"), "Stopped sharing") {
                 true => films.note(&film, Known::Gone),
                 false => films.forget(&film),
