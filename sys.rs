@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// How `open_in` and `open_beneath` open a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,13 @@ impl Open {
             Open::WriteOrNew(mode) => (always | OFlags::RDWR | OFlags::CREATE, Mode::from_raw_mode(mode)),
         }
     }
+}
+
+/// How long a core has worked for this thread: without the time in which it waited, or the program was stopped.
+pub fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    // Neither is negative.
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// Opens a folder so that names in it can be used and it can be synced. Follows symbolic links.
@@ -470,5 +478,18 @@ mod tests {
     fn an_error_is_told_in_words_only() {
         assert_eq!(reason(&Errno::NOSPC.into()), "No space left on device");
         assert_eq!(reason(&io::Error::other("odd")), "odd");
+    }
+
+    #[test]
+    fn the_time_of_a_thread_is_that_of_its_work() {
+        let (begun, began) = (thread_time(), std::time::Instant::now());
+        let (_sender, nothing) = crossbeam_channel::bounded::<()>(0);
+        assert!(nothing.recv_timeout(Duration::from_millis(200)).is_err());
+        let waited = thread_time() - begun;
+        assert!(waited < began.elapsed() / 2, "{waited:?}");
+        let mut sum = 0_u64;
+        while thread_time() - begun == waited {
+            sum = std::hint::black_box(sum + 1);
+        }
     }
 }

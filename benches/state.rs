@@ -6,8 +6,8 @@ use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::Layout;
+use groupshare::sys::thread_time;
 use groupshare::tracker::state::State;
-use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
 const ORIGIN: Origin = Origin { tracker: 1, incarnation: 0x1234_5678_9abc_def0 };
@@ -152,23 +152,17 @@ impl Mixed {
     }
 }
 
-/// Time of this thread on a core.
-fn core_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
 /// Folds as many ops in batches, with a snapshot of the state before each if asked; gives the core time it took. Making
 /// the ops is not counted.
 fn fold(state: &mut State, ops: &mut Mixed, count: u64, batch_len: u64, snapshots: bool) -> Duration {
     let mut spent = Duration::ZERO;
     for _ in 0..count / batch_len {
         let batch = ops.batch(batch_len);
-        let start = core_time();
+        let start = thread_time();
         let before = snapshots.then(|| state.clone());
         batch.iter().for_each(|op| state.apply(op));
         drop(before);
-        spent += core_time() - start;
+        spent += thread_time() - start;
     }
     spent
 }
@@ -215,9 +209,9 @@ fn main() {
 
         let (mut state, mut ops) = (State::new(), Mixed::new(user_count, group_count));
         fold(&mut state, &mut ops, OPS, 1000, false);
-        let start = core_time();
+        let start = thread_time();
         state.digest();
-        println!("  digest: {:.2?}, {} shares", core_time() - start, state.share_count());
+        println!("  digest: {:.2?}, {} shares", thread_time() - start, state.share_count());
         for batch_len in [1, 64] {
             let count = 64_000;
             let each = fold(&mut state, &mut ops, count, batch_len, true) / count as u32;

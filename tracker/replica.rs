@@ -20,6 +20,7 @@ pub use roll::{Other, Standing};
 use super::acceptor::Warn;
 use super::state::State;
 use crate::model::id::Origin;
+use crate::sys;
 use digest::Digest;
 use gossip::Gossip;
 use parking_lot::Mutex;
@@ -76,7 +77,7 @@ impl Replica {
         if number == self.me.origin.tracker {
             return Err("a tracker cannot retire itself; retire it at another one".into());
         }
-        self.roll.retire(number).map_err(|error| format!("cannot write it down: {}", crate::sys::reason(&error)))
+        self.roll.retire(number).map_err(|error| format!("cannot write it down: {}", sys::reason(&error)))
     }
 
     /// A tracker cannot be reached any more, or still not.
@@ -112,8 +113,8 @@ impl Replica {
     /// The digest of the durable state, once it has been at rest. `None` also while another link computes it.
     fn digest(&self, state: &Arc<State>, now: Instant) -> Option<[u8; 32]> {
         self.digest.try_lock()?.of(state, now, |state| {
-            let begun = Instant::now();
-            (state.digest(), begun.elapsed())
+            let begun = sys::thread_time();
+            (state.digest(), sys::thread_time() - begun)
         })
     }
 }
