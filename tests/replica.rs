@@ -217,9 +217,11 @@ fn a_tracker_with_an_empty_disk_gets_everything_and_gives_what_only_it_has() {
 #[test]
 fn a_retired_tracker_is_turned_away_also_after_a_restart_of_the_others() {
     let told = Told::default();
-    let one = tracker(1, &[]);
+    // The one with the higher number calls, so the first never tries this address.
+    let one = tracker(1, &[(2, SocketAddr::from(([127, 0, 0, 1], 1)))]);
     one.server.forget(2).expect("written down");
     assert!(one.server.forget(1).is_err(), "not itself");
+    assert!(one.server.forget(0).is_err() && one.server.forget(9).is_err(), "nobody");
     let two = TestTracker::start_with(|settings| {
         settings.origin = Origin { tracker: 2, incarnation: 1 };
         settings.others = vec![(1, one.addr)];

@@ -72,10 +72,13 @@ impl Replica {
 
     /// Retires a tracker: it is no longer called, and turned away should it call.
     ///
-    /// Errors: this is its own number, or it cannot be written down.
+    /// Errors: this is its own number, no tracker has it, or it cannot be written down.
     pub fn forget(&self, number: u16) -> Result<(), String> {
         if number == self.me.origin.tracker {
             return Err("a tracker cannot retire itself; retire it at another one".into());
+        }
+        if !self.roll.is_known(number) {
+            return Err("there is no tracker of this number on the list, and none has called".into());
         }
         self.roll.retire(number).map_err(|error| format!("cannot write it down: {}", sys::reason(&error)))
     }

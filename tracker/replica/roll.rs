@@ -214,6 +214,11 @@ impl Roll {
         self.inner.lock().retired.contains(&number)
     }
 
+    /// Whether it is on the list, has called, or was retired.
+    pub(super) fn is_known(&self, number: u16) -> bool {
+        self.inner.lock().entries.contains_key(&number)
+    }
+
     pub(super) fn retire(&self, number: u16) -> io::Result<()> {
         let file = self.file.lock();
         let mut retired = self.inner.lock().retired.clone();
