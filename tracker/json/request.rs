@@ -73,8 +73,8 @@ pub(super) struct Ids {
 struct Envelope<'a> {
     #[serde(borrow)]
     command: Cow<'a, str>,
-    #[serde(default, borrow, deserialize_with = "object")]
-    command_args: Args<'a>,
+    #[serde(borrow)]
+    command_args: Option<Object<Args<'a>>>,
     #[serde(borrow)]
     sender_ip: Cow<'a, str>,
     sender_port: Port,
@@ -101,6 +101,14 @@ struct Args<'a> {
     file_name: Option<Cow<'a, str>>,
     #[serde(borrow)]
     after: Option<Cow<'a, str>>,
+}
+
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        object(from).map(Object)
+    }
 }
 
 /// Takes an object, where what is derived would take a list of its members in order as well.
@@ -173,8 +181,9 @@ fn envelope(text: &str) -> serde_json::Result<Envelope<'_>> {
 /// Reads a line. Refusals: `Malformed`, `UnknownKind`, `BadPassword`.
 pub(super) fn parse(line: &[u8], ids: Ids) -> Result<Asked, Refusal> {
     let text = std::str::from_utf8(line).map_err(|_| malformed("it is not UTF-8"))?;
-    let Envelope { command, command_args: args, sender_ip, sender_port: Port(port), piecewise_sha, file_sha, size } =
+    let Envelope { command, command_args, sender_ip, sender_port: Port(port), piecewise_sha, file_sha, size } =
         envelope(text).map_err(malformed)?;
+    let args = command_args.map_or_else(Args::default, |Object(args)| args);
     let ip = parse_ip(&sender_ip).map_err(|error| malformed(format_args!("sender_ip: {error}")))?.to_canonical();
     let command = match &*command {
         "upload_file" => Command::Upload(Upload {
@@ -282,6 +291,13 @@ mod tests {
         let user = UserId::parse("alice").expect("a name");
         let password = Password::new("a\n").expect("a password");
         assert_eq!(command, Command::Ask(Request::Login { client: IDS.client, user, password }));
+    }
+
+    #[test]
+    fn what_may_be_left_out_may_be_null() {
+        for members in [r#""command":"heartbeat""#, r#""command":"heartbeat","command_args":null,"size":null"#] {
+            assert_eq!(asked(members), Ok(Command::Ask(Request::Heartbeat {})), "{members}");
+        }
     }
 
     #[test]
