@@ -59,6 +59,7 @@ pub mod tracker {
 pub mod client {
     pub mod account;
     pub mod args;
+    mod call_error;
     pub mod candidates;
     mod colour;
     pub mod command;

@@ -5,6 +5,7 @@
 //! bears its id. A request whose connection is lost before the reply is made again on the next one: commands bear ids of
 //! their own, so that none is carried out twice.
 
+pub use super::call_error::CallError;
 use crate::model::digest::Fingerprint;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
@@ -27,45 +28,19 @@ use std::time::{Duration, Instant};
 /// A tracker accepts the connection within this time or counts as unreachable.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// A reply comes within this time, or the connection counts as lost.
-const REPLY_DEADLINE: Duration = Duration::from_secs(30);
+const REPLY_DEADLINE: Duration = Duration::from_secs(10);
+/// The same for what may have to wait for its turn at the tracker: weighing passwords, checking manifests.
+const TURN_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a request whose connection was lost is made again on the next one.
+const CALL_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a step of connecting may take while another tracker is left to be tried; doubled after each round in vain.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a request waits for a tracker to be reached at all.
 const REACH_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a request still waits for its reply once the client is closing.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Shortest and longest pause after all trackers were tried in vain.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
-
-/// Why a request has no reply.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CallError {
-    /// The tracker said no.
-    Refused(Refusal),
-    /// No tracker is reached; says why.
-    NoTracker(String),
-    /// The reply is not one to this request.
-    Unexpected,
-    /// The user gave up waiting.
-    Cancelled,
-}
-
-impl fmt::Display for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CallError::Refused(refusal) => write!(f, "{refusal}"),
-            CallError::NoTracker(why) => write!(f, "No tracker can be reached ({why}); it is tried again by itself"),
-            CallError::Cancelled => write!(f, "Cancelled; the tracker has not answered"),
-            CallError::Unexpected => write!(f, "The tracker gave an answer that does not fit; check its version"),
-        }
-    }
-}
-
-impl std::error::Error for CallError {}
-
-impl From<Refusal> for CallError {
-    fn from(refusal: Refusal) -> Self {
-        CallError::Refused(refusal)
-    }
-}
 
 /// What the link tells the rest of the client.
 #[derive(Debug)]
@@ -163,7 +138,7 @@ impl Link {
 
     /// Makes a request and waits for its reply. A refusal is an error.
     pub fn call(&self, request: &Request) -> Result<Reply, CallError> {
-        let until = Instant::now() + REPLY_DEADLINE;
+        let until = Instant::now() + CALL_DEADLINE;
         let cancelled = self.shared.state.lock().cancelled;
         loop {
             let (sender, generation) = self.shared.reach(cancelled)?;
@@ -265,6 +240,17 @@ impl fmt::Debug for Link {
     }
 }
 
+/// How long a tracker that works may take to answer.
+fn reply_deadline(request: &Request) -> Duration {
+    match request {
+        Request::CreateUser { .. }
+        | Request::Login { .. }
+        | Request::ChangePassword { .. }
+        | Request::PutManifest { .. } => TURN_DEADLINE,
+        _ => REPLY_DEADLINE,
+    }
+}
+
 impl Shared {
     /// The connection, waiting a little for one; not if the user has given up since `cancelled` was the count.
     fn reach(&self, cancelled: u64) -> Result<(Arc<Sender>, u64), CallError> {
@@ -300,18 +286,18 @@ impl Shared {
             id
         };
         let answer = match sender.send(id, request) {
-            Ok(()) => self.await_reply(&reply),
+            Ok(()) => self.await_reply(&reply, reply_deadline(request)),
             Err(_) => None,
         };
         self.state.lock().waiting.remove(&id);
         answer
     }
 
-    fn await_reply(&self, reply: &channel::Receiver<Reply>) -> Option<Reply> {
+    fn await_reply(&self, reply: &channel::Receiver<Reply>, deadline: Duration) -> Option<Reply> {
         select! {
             recv(reply) -> reply => reply.ok(),
             recv(self.closed) -> _ => reply.recv_timeout(FAREWELL).ok(),
-            default(REPLY_DEADLINE) => None,
+            default(deadline) => None,
         }
     }
 
@@ -326,15 +312,15 @@ impl Shared {
 
     fn keep(&self) {
         let mut order = self.trackers.clone();
-        let mut pause = PAUSE.0;
+        let (mut pause, mut patience) = (PAUSE.0, PATIENCE);
         let (mut was_up, mut lost) = (false, None);
         loop {
-            match self.connect_first(&order) {
+            match self.connect_first(&order, patience) {
                 Ok((addr, receiver, sender)) => {
                     if was_up {
                         self.tell(LinkEvent::Up(addr, lost.take()));
                     }
-                    (was_up, pause) = (true, PAUSE.0);
+                    (was_up, pause, patience) = (true, PAUSE.0, PATIENCE);
                     lost = Some((addr, self.read(receiver, &sender)));
                     // As the list has them, so that a preferred one is come back to; the one that was lost is the last.
                     order.clone_from(&self.trackers);
@@ -346,6 +332,7 @@ impl Shared {
                     }
                     self.failed(why, pause);
                     pause = (pause * 2).min(PAUSE.1);
+                    patience = (patience * 2).min(REPLY_DEADLINE);
                 }
             }
             if self.state.lock().closing {
@@ -354,11 +341,17 @@ impl Shared {
         }
     }
 
-    /// Connects to the first tracker that can be reached; says why none can.
-    fn connect_first(&self, order: &[SocketAddr]) -> Result<(SocketAddr, Receiver, Arc<Sender>), String> {
+    /// Connects to the first tracker that can be reached; says why none can. One that hangs keeps from the next for
+    /// `patience` and no longer.
+    fn connect_first(
+        &self,
+        order: &[SocketAddr],
+        patience: Duration,
+    ) -> Result<(SocketAddr, Receiver, Arc<Sender>), String> {
         let mut failures = Vec::new();
-        for &addr in order {
-            let connected = self.connect(addr);
+        for (place, &addr) in order.iter().enumerate() {
+            let is_last = place + 1 == order.len();
+            let connected = self.connect(addr, if is_last { REPLY_DEADLINE } else { patience });
             self.state.lock().connecting = None;
             match connected {
                 Ok((receiver, sender)) => return Ok((addr, receiver, sender)),
@@ -386,12 +379,13 @@ impl Shared {
     }
 
     /// Connects to one tracker and resumes the session; the connection is ready for requests then.
-    fn connect(&self, addr: SocketAddr) -> Result<(Receiver, Arc<Sender>), String> {
-        let stream = TcpStream::connect_timeout(&addr, CONNECT_DEADLINE).map_err(|error| match error.kind() {
-            std::io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
-            std::io::ErrorKind::TimedOut => "no answer in time".to_owned(),
-            _ => error.to_string(),
-        })?;
+    fn connect(&self, addr: SocketAddr, patience: Duration) -> Result<(Receiver, Arc<Sender>), String> {
+        let stream =
+            TcpStream::connect_timeout(&addr, CONNECT_DEADLINE.min(patience)).map_err(|error| match error.kind() {
+                std::io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+                std::io::ErrorKind::TimedOut => "no answer in time".to_owned(),
+                _ => error.to_string(),
+            })?;
         let stream = Arc::new(stream);
         {
             let mut state = self.state.lock();
@@ -400,14 +394,14 @@ impl Shared {
             }
             state.connecting = Some(stream.clone());
         }
-        let handshake = handshake::client_to_tracker(&mut Timed::new(&stream, HANDSHAKE_DEADLINE));
+        let handshake = handshake::client_to_tracker(&mut Timed::new(&stream, HANDSHAKE_DEADLINE.min(patience)));
         let (keys, fingerprint) = handshake.map_err(|error: HandshakeError| error.to_string())?;
         (self.check)(fingerprint)?;
         let (mut receiver, sender) =
             conn::split(stream, keys, FRAME_LEN_MAX, false).map_err(|error| error.to_string())?;
         let token = self.state.lock().token.clone();
         if let Some(token) = token {
-            self.resume(&mut receiver, &sender, token)?;
+            self.resume(&mut receiver, &sender, token, patience)?;
         }
         let mut state = self.state.lock();
         state.generation += 1;
@@ -422,11 +416,17 @@ impl Shared {
         Ok((receiver, sender))
     }
 
-    fn resume(&self, receiver: &mut Receiver, sender: &Sender, token: Blob<TOKEN_LEN_MAX>) -> Result<(), String> {
+    fn resume(
+        &self,
+        receiver: &mut Receiver,
+        sender: &Sender,
+        token: Blob<TOKEN_LEN_MAX>,
+        patience: Duration,
+    ) -> Result<(), String> {
         const ID: u32 = u32::MAX;
         sender.send(ID, &Request::Resume { client: self.client, token }).map_err(|error| error.to_string())?;
         loop {
-            let frame = receiver.recv(REPLY_DEADLINE).map_err(|error| error.to_string())?;
+            let frame = receiver.recv(patience).map_err(|error| error.to_string())?;
             let reply = frame.message::<Reply>().map_err(|error| error.to_string())?;
             match reply {
                 push if frame.request == UNASKED => self.tell_push(push),
