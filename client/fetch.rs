@@ -52,7 +52,8 @@ fn fetch_manifest(node: &Node, found: &Found) -> Result<Arc<Manifest>, Failure> 
     Ok(Arc::new(manifest))
 }
 
-/// Begins a download to where the user asked for and returns; the rest happens beside the prompt.
+/// Begins a download to where the user asked for and returns; the rest happens beside the prompt. One that is under way
+/// there already is what is asked for, as where a script is run again.
 pub fn begin(
     node: &Arc<Node>,
     account: &Arc<Account>,
@@ -61,6 +62,10 @@ pub fn begin(
     typed: &Path,
 ) -> Result<Report, Failure> {
     let to = resolve_destination(typed, name).map_err(|error| error.to_string())?;
+    let same = account.downloads.find(group, name).filter(|it| it.destination == to && it.phase.is_busy());
+    if same.is_some() {
+        return Ok(Report::Downloading { group: group.clone(), file: name.clone(), destination: to });
+    }
     let id = account.downloads.begin(group, name, to.clone())?;
     go_on(node, account, id, group, name, to).inspect_err(|_| account.downloads.remove(id))
 }
@@ -109,6 +114,10 @@ fn prepare(
     to: &Path,
 ) -> Result<(Subject, Opened), Failure> {
     let found = find(&node.link, group, name)?;
+    let known = account.downloads.list().into_iter().find(|tracked| tracked.id == id).and_then(|it| it.info_hash);
+    if known.is_some_and(|known| known != found.content.info_hash) {
+        return Err(format!("{name} is shared in another version now; cancel this download and begin anew").into());
+    }
     let own = account.slot.shares().into_iter().find(|share| share.group == *group && share.content == found.content);
     if let Some(own) = own {
         return Err(format!("You share this file yourself; it is {}", own.path.display()).into());
@@ -330,8 +339,9 @@ pub fn cancel(node: &Node, account: &Account, group: &GroupId, name: &FileName) 
     .map_err(|error| error.to_string().into())
 }
 
-/// Takes in the downloads of earlier logins, and goes on with them.
-pub fn restore(node: &Arc<Node>, account: &Arc<Account>) {
+/// Takes in the downloads of earlier logins. They wait, and so does who waits for downloads, until `go_on_waiting` goes
+/// on with them.
+pub fn take_in(account: &Account) {
     for DownloadRecord { group, name, destination, content, paused, .. } in account.slot.downloads() {
         // One that the user has begun meanwhile runs already.
         if let Ok(id) = account.downloads.begin(&group, &name, destination.clone()) {
@@ -340,7 +350,6 @@ pub fn restore(node: &Arc<Node>, account: &Arc<Account>) {
             account.downloads.put_back(id, phase);
         }
     }
-    go_on_waiting(node, account);
 }
 
 /// Goes on with the downloads that wait for a tracker that knows of them; tells of those that cannot go on.

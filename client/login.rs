@@ -26,6 +26,7 @@ pub fn log_in(node: &Arc<Node>, user: UserId, password: Password) -> Result<Arc<
 
 /// Brings everything back that was there before the login: shares, and downloads that have not ended.
 pub fn go_on(node: &Arc<Node>, account: &Arc<Account>) {
+    fetch::take_in(account);
     node.link.arrived();
     // Should the tracker be lost just now, this is done again when one is reached.
     if let Err(error) = announce_all(node, account) {
@@ -34,7 +35,7 @@ pub fn go_on(node: &Arc<Node>, account: &Arc<Account>) {
     let restore = node.clone();
     account.help("restore".into(), move |account| {
         sharing::restore(&restore, account);
-        fetch::restore(&restore, account);
+        fetch::go_on_waiting(&restore, account);
     });
 }
 

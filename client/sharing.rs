@@ -359,6 +359,10 @@ pub fn broken(node: &Node, account: &Arc<Account>, group: crate::model::id::Grou
     let Some(group_name) = node.keyring.name_of(group) else {
         return;
     };
+    // Each connection on which it was being given has seen it.
+    if node.serving.find(group, info_hash).is_none() {
+        return;
+    }
     node.serving.remove(group, info_hash);
     let record = account.slot.shares().into_iter().find(|r| r.group == group_name && r.content.info_hash == info_hash);
     let Some(record) = record else {

@@ -22,7 +22,7 @@ use super::voice::Voice;
 use crate::model::digest::Fingerprint;
 use crate::model::exit::Exit;
 use crate::model::tracker_list::TrackerList;
-use crate::sys::reason;
+use crate::sys::{reason, survive_file_size_limit};
 
 use std::io::{self, IsTerminal};
 use std::net::{SocketAddr, TcpListener};
@@ -35,6 +35,7 @@ const SCRIPT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the client until its commands end or it is told to leave.
 pub fn run(args: Args) -> Exit {
+    survive_file_size_limit();
     let voice = Voice::new(Terminal::stdio(), args.manner);
     let exit = prepare(args, &voice).and_then(|ready| ready.run(&voice));
     exit.unwrap_or_else(|why| {

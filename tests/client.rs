@@ -5,7 +5,7 @@ mod common;
 use common::relay::Relay;
 use common::room::Room;
 use common::swarm::bytes_of;
-use common::{fingerprint, silent_tracker, wait_until};
+use common::{fingerprint, group, silent_tracker, wait_until};
 use groupshare::client::command::{Surroundings, Typed, parse};
 use groupshare::client::limit::Limit;
 use groupshare::client::limit_downlink::Downlink;
@@ -21,6 +21,7 @@ use groupshare::client::stop::Stop;
 use groupshare::client::swarm::{SwarmOptions, default_workers};
 use groupshare::client::terminal::Terminal;
 use groupshare::client::voice::{Manner, Voice};
+use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::conn::HANDSHAKE_DEADLINE;
 use parking_lot::Mutex;
 use std::fs;
@@ -66,15 +67,25 @@ struct Person {
 impl Person {
     /// Starts a client whose state and files lie in `folder`.
     fn sit_down(tracker: SocketAddr, folder: &Path) -> Self {
-        Self::sit_down_at(tracker, folder, TcpListener::bind("127.0.0.1:0").expect("a free port"), None)
+        Self::sit_down_among(vec![tracker], folder)
+    }
+
+    /// The same, with several trackers.
+    fn sit_down_among(trackers: Vec<SocketAddr>, folder: &Path) -> Self {
+        Self::sit_down_at(trackers, folder, TcpListener::bind("127.0.0.1:0").expect("a free port"), None)
     }
 
     /// The same, listening here and telling others that address.
-    fn sit_down_at(tracker: SocketAddr, folder: &Path, listener: TcpListener, announce: Option<SocketAddr>) -> Self {
+    fn sit_down_at(
+        trackers: Vec<SocketAddr>,
+        folder: &Path,
+        listener: TcpListener,
+        announce: Option<SocketAddr>,
+    ) -> Self {
         let (output, events) = (Sheet::default(), Sheet::default());
         let terminal = Terminal::new(Box::new(output.clone()), Box::new(events.clone()));
         let options = NodeOptions {
-            trackers: vec![tracker],
+            trackers,
             listener,
             announce,
             state: StateDir::open(&folder.join("state")).expect("a folder"),
@@ -154,7 +165,7 @@ impl Room {
             alice.expect(&format!("accept_request lab {name}"), "Request accepted\n");
             member.sees("You are a member of lab now");
             // The key comes with a push of its own.
-            let lab = common::group("lab");
+            let lab = group("lab");
             wait_until("the key", || member.node.keyring.group_named(&lab).is_some());
             member
         });
@@ -283,6 +294,13 @@ fn a_changed_file_is_not_served_and_its_owner_is_told() {
     others[0].expect("download_file lab f .", "Downloading...\n");
     alice.sees("has changed since it was shared");
     assert!(!others[0].folder.join("f").exists());
+    // It is told once, though several connections may have seen it.
+    let (lab, lost) = (group("lab"), "f is not shared in lab any more");
+    let account = alice.node.account().expect("logged in");
+    let content = account.slot.shares()[0].content;
+    let lab = alice.node.keyring.group_named(&lab).expect("a member");
+    sharing::broken(&alice.node, &account, lab, content.info_hash, "it has changed");
+    assert_eq!(alice.events.take().matches(lost).count(), 1);
     // Sharing it again replaces the version that nobody else has.
     alice.expect("upload_file f lab", "Uploaded\n");
     others[0].expect("cancel_download lab f", "Cancelled\n");
@@ -339,6 +357,28 @@ fn a_download_that_cannot_go_on_at_a_login_is_paused_until_it_can() {
     bob.expect("resume_download lab f", "Downloading...\n");
     bob.sees("Download completed");
     assert!(bob.read("f") == data);
+}
+
+#[test]
+fn a_download_of_a_version_that_was_replaced_says_so_and_can_begin_anew() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    alice.file("f", &bytes_of(1_500_000, 12));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    let bob = &mut others[0];
+    bob.expect("download_file lab f .", "Downloading...\n");
+    bob.expect("logout", "Logout successful\n");
+    alice.file("f", &bytes_of(1_500_000, 13));
+    alice.expect("login alice pw", "Login successful\n");
+    alice.sees("f has changed; the new version is shared in lab");
+    bob.expect("login bob pw", "Login successful\n");
+    bob.sees("Downloading f from lab does not go on: f is shared in another version now");
+    bob.refused("resume_download lab f", "cancel this download and begin anew");
+    bob.expect("cancel_download lab f", "Cancelled\n");
+    bob.expect("download_file lab f .", "Downloading...\n");
+    bob.sees("Download completed");
+    assert!(bob.read("f") == bytes_of(1_500_000, 13));
 }
 
 #[test]
@@ -499,7 +539,7 @@ fn without_a_tracker_commands_say_so_and_transfers_go_on() {
     // Alice is reached through a relay, which holds her pieces back until the tracker is gone.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let relay = Relay::to(listener.local_addr().expect("bound"));
-    let mut alice = Person::sit_down_at(room.tracker.addr, &room.place("alice"), listener, Some(relay.addr));
+    let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(relay.addr));
     alice.expect("login alice pw", "Login successful\n");
     let data = bytes_of(3_000_000, 13);
     alice.file("f", &data);
@@ -561,6 +601,23 @@ fn a_client_ends_at_once_while_its_tracker_owes_an_answer() {
     drop(person);
     assert!(asking.join().expect("no panic"));
     assert!(begun.elapsed() < HANDSHAKE_DEADLINE / 2, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_tracker_that_hangs_does_not_keep_a_client_from_the_next() {
+    let room = Room::new();
+    let deaf = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let trackers = vec![deaf.local_addr().expect("bound"), room.tracker.addr];
+    let mut alice = Person::sit_down_among(trackers, &room.place("alice"));
+    alice.expect("create_user alice pw", "User created\n");
+}
+
+#[test]
+fn what_a_tracker_does_not_answer_the_next_one_does() {
+    let room = Room::new();
+    let alice = Person::sit_down_among(vec![silent_tracker(), room.tracker.addr], &room.place("alice"));
+    wait_until("connected", || alice.node.link.tracker().is_some());
+    assert_eq!(alice.node.link.call(&Request::Heartbeat {}), Ok(Reply::Done {}));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use common::installation::Installation;
 use common::program::Program;
 use common::wait_until;
 use groupshare::model::exit::{Exit, OF_CLIENT, OF_TRACKER};
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use std::fs;
 use std::path::PathBuf;
 
@@ -115,6 +115,26 @@ fn each_way_to_fail_has_its_exit_code() {
 }
 
 #[test]
+fn a_file_beyond_the_largest_that_the_system_allows_is_refused() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let mut alice = alice(&installation);
+    admit(&installation, &mut alice, "bob");
+    fs::write(place(&installation, "alice/film.mkv"), vec![7; 1_000_000]).expect("room");
+    alice.told("upload_file film.mkv lab", "Uploaded");
+    let mut bob = installation.person("bob", 1, &[]);
+    let limit = Rlimit { current: Some(500_000), maximum: Some(500_000) };
+    prlimit(Some(bob.pid()), Resource::Fsize, limit).expect("lowered");
+    bob.told("login bob pw", "Login successful");
+    bob.say("download_file lab film.mkv .");
+    assert!(bob.expect("film.mkv.part").complaint);
+    bob.close_input();
+    let (code, ..) = end(bob);
+    assert_eq!(code, Some(Exit::Refused as i32));
+    assert!(!place(&installation, "bob/film.mkv.part").exists());
+}
+
+#[test]
 fn a_signal_ends_a_script_that_waits_for_its_downloads() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
@@ -127,6 +147,33 @@ fn a_signal_ends_a_script_that_waits_for_its_downloads() {
     wait_until("the download is prepared", || place(&installation, "bob/notes.txt.part").exists());
     bob.signal(Signal::INT);
     assert_eq!(end(bob).0, Some(Exit::Interrupted as i32));
+}
+
+#[test]
+fn a_script_waits_for_downloads_of_an_earlier_one_and_may_ask_for_them_again() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let mut alice = alice(&installation);
+    admit(&installation, &mut alice, "bob");
+    for (file, again) in [("one.txt", None), ("two.txt", Some("download_file lab two.txt ."))] {
+        fs::write(place(&installation, "alice").join(file), file).expect("room");
+        alice.told(&format!("upload_file {file} lab"), "Uploaded");
+        alice.told("logout", "Logout successful");
+        let asked = format!("download_file lab {file} .");
+        let name = format!("bob-{file}");
+        let mut bob = exec(&installation, &name, &[], &["login bob pw", &asked], &[]);
+        bob.expect("Downloading...");
+        wait_until("the download is prepared", || place(&installation, &name).join(format!("{file}.part")).exists());
+        bob.kill();
+        alice.told("login alice pw", "Login successful");
+        let commands: Vec<&str> = ["login bob pw"].into_iter().chain(again).collect();
+        let args: Vec<&str> = commands.iter().flat_map(|command| ["--exec", command]).collect();
+        let mut bob = installation.person_again(&name, &args);
+        bob.close_input();
+        let (code, output, error) = end(bob);
+        assert!(output.contains(&format!("Download completed: [lab] {file}")), "{output}{error}");
+        assert_eq!(code, Some(0), "{error}");
+    }
 }
 
 #[test]
