@@ -23,7 +23,7 @@ use crate::model::digest::Fingerprint;
 use crate::model::exit::Exit;
 use crate::model::tracker_list::TrackerList;
 use crate::sys::{reason, survive_file_size_limit};
-
+use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -82,7 +82,8 @@ fn prepare(args: Args, voice: &Voice) -> Result<Ready, String> {
 }
 
 fn read_list(path: &Path) -> Result<TrackerList, String> {
-    let text = std::fs::read_to_string(path)
+    let text = File::open(path)
+        .and_then(TrackerList::text)
         .map_err(|error| format!("cannot read {}: {}; name the list of trackers", path.display(), reason(&error)))?;
     TrackerList::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -8,7 +8,10 @@ use super::digest::Fingerprint;
 use super::escape::excerpt;
 use core::net::{IpAddr, SocketAddr};
 use std::fmt;
+use std::io::{self, Read};
 
+/// Longest tracker_info.txt that is read, in bytes: 1 MiB.
+pub const TEXT_LEN_MAX: u64 = 1 << 20;
 /// Most trackers one list names.
 pub const TRACKERS_MAX: usize = 256;
 /// Most characters of a wrong line that an error repeats.
@@ -110,6 +113,20 @@ impl fmt::Display for TrackerListError {
 impl std::error::Error for TrackerListError {}
 
 impl TrackerList {
+    /// The text of a tracker_info.txt, for `parse`, which names the line in which there are bytes that are no text.
+    /// Takes no more than `TEXT_LEN_MAX` and one byte, whatever is behind the name: a device has no length.
+    ///
+    /// # Errors
+    /// Those of reading; `InvalidData` for one that is longer.
+    pub fn text(from: impl Read) -> io::Result<String> {
+        let mut bytes = Vec::new();
+        from.take(TEXT_LEN_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > TEXT_LEN_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is longer than 1 MiB"));
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// Reads the text of a tracker_info.txt.
     pub fn parse(text: &str) -> Result<Self, TrackerListError> {
         let mut reading = Reading::default();
@@ -349,6 +366,18 @@ mod tests {
         let text: String = (1..=TRACKERS_MAX).map(|port| format!("10.0.0.1:{port}\n")).collect();
         assert_eq!(addrs(&text).len(), TRACKERS_MAX);
         assert!(error(&format!("{text}10.0.0.2:1")).ends_with("a list has at most 256 trackers"));
+    }
+
+    #[test]
+    fn no_more_is_read_than_a_list_may_be_long_however_much_there_is() {
+        let longest = usize::try_from(TEXT_LEN_MAX).expect("it fits");
+        assert_eq!(TrackerList::text(io::repeat(b'#').take(TEXT_LEN_MAX)).expect("at the limit").len(), longest);
+        let mut endless = io::repeat(b'#').take(u64::MAX);
+        let refused = TrackerList::text(&mut endless).expect_err("over the limit");
+        assert_eq!(refused.to_string(), "it is longer than 1 MiB");
+        assert_eq!(u64::MAX - endless.limit(), TEXT_LEN_MAX + 1);
+        let text = TrackerList::text(&b"\xff"[..]).expect("short");
+        assert!(error(&text).starts_with("line 1 '\u{fffd}': "), "{text}");
     }
 
     #[test]

@@ -92,12 +92,12 @@ fn each_way_to_fail_has_its_exit_code() {
     assert_eq!((code, output.as_str()), (Some(Exit::NoTracker as i32), ""));
     assert!(error.starts_with("No tracker can be reached (") && error.ends_with("Please login first\n"), "{error}");
     assert_eq!(run("usage", &["--frobnicate"], &[]).0, Some(Exit::Usage as i32));
-    let mut nowhere = Program::start(std::process::Command::new(env!("CARGO_BIN_EXE_client")).args([
-        "nowhere.txt",
-        "--exec",
-        "list_groups",
-    ]));
-    assert_eq!(nowhere.end().0.code(), Some(Exit::CannotStart as i32));
+    for (list, why) in [("nowhere.txt", "No such file or directory"), ("/dev/zero", "it is longer than 1 MiB")] {
+        let mut client = std::process::Command::new(env!("CARGO_BIN_EXE_client"));
+        let (code, _, error) = end(Program::start(client.args([list, "--exec", "list_groups"])));
+        let said = format!("cannot read {list}: {why}; name the list of trackers\n");
+        assert_eq!((code, error), (Some(Exit::CannotStart as i32), said));
+    }
 
     let _tracker = installation.tracker(1);
     let mut alice = alice(&installation);

@@ -107,6 +107,9 @@ fn whatever_keeps_it_from_running_is_told_in_one_line_with_what_to_do() {
     assert_eq!((code, &said[..]), (3, "tracker: tracker_info.txt: there is no tracker 2, only tracker 1 is listed"));
     let (code, said) = installation.fail(&["none.txt", "1"]);
     assert_eq!((code, &said[..]), (3, "tracker: cannot read the list of trackers none.txt: No such file or directory"));
+    let (code, said) = installation.fail(&["/dev/zero", "1"]);
+    let endless = "tracker: cannot read the list of trackers /dev/zero: it is longer than 1 MiB";
+    assert_eq!((code, &said[..]), (3, endless), "a list without an end is not read to its end");
     let (code, said) = installation.fail(&["tracker_info.txt", "0"]);
     assert_eq!(code, 2);
     assert!(said.contains("'0' is not a tracker number") && said.contains("Usage: "), "{said}");

@@ -17,14 +17,12 @@ use crate::sys;
 use crossbeam_channel::{Sender, bounded};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt;
-use std::fs;
+use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Longest tracker_info.txt that is read, in bytes.
-const LIST_LEN_MAX: u64 = 1024 * 1024;
 /// Descriptors that are kept for everything but connections: files, the console, those turned away.
 const DESCRIPTORS_KEPT: u64 = 512;
 /// The journal's folder in the data folder.
@@ -205,14 +203,9 @@ pub fn repair(dir: &Path) -> Result<(), ProgramError> {
 
 fn read_list(args: &Args) -> Result<TrackerList, ProgramError> {
     let path = &args.tracker_info;
-    let read = || {
-        if fs::metadata(path)?.len() > LIST_LEN_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is longer than 1 MiB"));
-        }
-        fs::read(path)
-    };
-    let bytes = read().map_err(|error| ProgramError::ListFile(path.clone(), error))?;
-    TrackerList::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| ProgramError::List(path.clone(), error))
+    let text = File::open(path).and_then(TrackerList::text);
+    let text = text.map_err(|error| ProgramError::ListFile(path.clone(), error))?;
+    TrackerList::parse(&text).map_err(|error| ProgramError::List(path.clone(), error))
 }
 
 fn random_number() -> Result<u64, ProgramError> {
