@@ -52,6 +52,14 @@ digest_type!(
     Sha1Digest,
     20
 );
+impl Sha1Digest {
+    /// That of no bytes at all.
+    pub const OF_NOTHING: Self = Self([
+        0xda, 0x39, 0xa3, 0xee, 0x5e, 0x6b, 0x4b, 0x0d, 0x32, 0x55, 0xbf, 0xef, 0x95, 0x60, 0x18, 0x90, 0xaf, 0xd8,
+        0x07, 0x09,
+    ]);
+}
+
 digest_type!(
     /// The info hash: SHA-256 of a manifest in its canonical encoding, which names the content of a share.
     InfoHash,
@@ -80,5 +88,11 @@ mod tests {
         for bad in ["", "00", &"g".repeat(40), &"0".repeat(39), &"0".repeat(41), &"é".repeat(20)] {
             assert_eq!(Sha1Digest::from_hex(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn the_digest_of_nothing_is_the_one_that_everybody_knows() {
+        let known = Sha1Digest::from_hex("da39a3ee5e6b4b0d3255bfef95601890afd80709");
+        assert_eq!(known, Some(Sha1Digest::OF_NOTHING));
     }
 }

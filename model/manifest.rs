@@ -82,6 +82,15 @@ impl Manifest {
         &self.pieces
     }
 
+    /// The SHA-1 of the complete stream, where that follows from the pieces: there is none, or only one.
+    pub fn sha1(&self) -> Option<Sha1Digest> {
+        match *self.pieces {
+            [] => Some(Sha1Digest::OF_NOTHING),
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
     /// How the stream is cut.
     pub fn layout(&self) -> Layout {
         self.layout

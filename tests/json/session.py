@@ -152,6 +152,16 @@ def without_size(alice, bob):
     assert alice.done("list_files", group_id="lab")["files"][0]["size"] == 0
 
 
+def contradictions(alice):
+    """A file of no or of one piece has the SHA-1 that this says, and no other."""
+    name = dict(group_id="lab", file_name="crooked")
+    nothing, little = digests(b""), digests(b"little")
+    for shas in {**nothing, "fileSha": little["fileSha"]}, {**little, "fileSha": nothing["fileSha"]}:
+        for size in {}, {"size": 6 * len(shas["piecewise_sha"])}:
+            alice.refused("upload_file", "The message is malformed: fileSha is not the SHA-1 of", {**shas, **size}, **name)
+    alice.refused("download_file", "File does not exist in this group: crooked", **name)
+
+
 def whatever(program):
     """What no program should write gets one error each, and harms nobody."""
     malformed = "The message is malformed"
@@ -219,6 +229,7 @@ def farewell(alice, bob):
 alice, bob, carol = people()
 sharing(alice, bob, carol)
 without_size(alice, bob)
+contradictions(alice)
 whatever(Program(7000))
 whatever(carol)
 bob.done("list_groups")

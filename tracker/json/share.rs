@@ -63,6 +63,9 @@ fn describe(upload: Upload) -> Result<(Vec<u8>, Content), Refusal> {
     let path = RelPath::parse(name.base().as_str()).map_err(|error| Refusal::about(Code::Malformed, error))?;
     let manifest = Manifest::new(vec![FileEntry { path, len: size }], pieces)
         .map_err(|_| malformed("piecewise_sha does not have one SHA-1 for each 524288 bytes of size"))?;
+    if manifest.sha1().is_some_and(|known| known != sha1) {
+        return Err(malformed("fileSha is not the SHA-1 of such a file: that of its only piece, or of nothing"));
+    }
     let layout = manifest.layout();
     let (bytes, info_hash) = encode(&manifest).ok_or(Code::TooLarge)?;
     Ok((bytes, Content { layout, sha1, info_hash, file_count }))
