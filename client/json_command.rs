@@ -9,11 +9,22 @@ use crate::model::name::{FileName, GroupId, NameError, UserId};
 use crate::wire::client_tracker::Password;
 use crate::wire::error::Code;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// Most characters of a wrong word that an error repeats.
 const SHOWN_MAX: usize = 60;
+
+/// A line whose `id` is known already and whose arguments are an object. What is derived here refuses a member that is
+/// there twice, where a `Value` would keep the last.
+#[derive(Deserialize)]
+struct Line {
+    #[serde(rename = "id")]
+    _id: Option<IgnoredAny>,
+    command: Option<Value>,
+    command_args: Option<Args>,
+}
 
 /// The arguments of all commands; each takes those that it needs.
 #[derive(Default, Deserialize)]
@@ -35,28 +46,25 @@ struct Args {
 /// command, if it does, and the command.
 pub fn parse(line: &str, folder: &Path) -> (Option<Value>, Result<Typed, Failure>) {
     match serde_json::from_str::<Value>(line) {
-        Ok(Value::Object(mut members)) => (members.remove("id"), read(members, folder)),
+        Ok(Value::Object(mut members)) => (members.remove("id"), read(line, &members, folder)),
         Ok(_) => (None, Err("The line is JSON, but not an object".into())),
         Err(error) => (None, Err(format!("The line is not JSON: {error}").into())),
     }
 }
 
-fn read(mut members: Map<String, Value>, folder: &Path) -> Result<Typed, Failure> {
-    let command = match members.remove("command") {
+fn read(line: &str, members: &Map<String, Value>, folder: &Path) -> Result<Typed, Failure> {
+    if members.get("command_args").is_some_and(|args| !args.is_null() && !args.is_object()) {
+        return Err("command_args is not an object".into());
+    }
+    let line: Line = serde_json::from_str(line).map_err(|error| format!("The line is no command: {error}"))?;
+    let command = match line.command {
         Some(Value::String(command)) => command,
         Some(_) => return Err("command is not a text".into()),
         None => return Err("command is missing".into()),
     };
     let word = Word::find(&command);
     let word = word.ok_or_else(|| format!("Unknown command '{}'", excerpt(&command, SHOWN_MAX)))?;
-    let args = match members.remove("command_args") {
-        None | Some(Value::Null) => Args::default(),
-        Some(object @ Value::Object(_)) => {
-            serde_json::from_value(object).map_err(|error| format!("command_args: {error}"))?
-        }
-        Some(_) => return Err("command_args is not an object".into()),
-    };
-    args.read(word, folder)
+    line.command_args.unwrap_or_default().read(word, folder)
 }
 
 impl Args {
@@ -163,6 +171,7 @@ mod tests {
                 Command::Login { user, password },
             ),
             (r#"{"command":"list_groups"}"#, Command::ListGroups),
+            (r#"{"command":"list_groups","later":1,"later":2}"#, Command::ListGroups),
             (r#"{"command":"list_groups","command_args":null,"sender_ip":"127.0.0.1"}"#, Command::ListGroups),
             (
                 r#"{"command":"upload_file","command_args":{"file_path":"~","group_id":"lab"}}"#,
@@ -199,7 +208,14 @@ mod tests {
             (r#"{"command":"login"}"#, "user_id is missing in command_args"),
             (r#"{"command":"login","command_args":{"user_id":"a"}}"#, "passwd is missing in command_args"),
             (r#"{"command":"login","command_args":["a","b"]}"#, "command_args is not an object"),
-            (r#"{"command":"login","command_args":{"user_id":7}}"#, "command_args: invalid type: integer `7`"),
+            (r#"{"command":"login","command_args":{"user_id":7}}"#, "invalid type: integer `7`, expected a string at"),
+            (r#"{"command":"list_groups","command":"quit"}"#, "The line is no command: duplicate field `command` at"),
+            (r#"{"id":1,"command":"quit","id":1}"#, "duplicate field `id`"),
+            (r#"{"command":"quit","command_args":null,"command_args":{}}"#, "duplicate field `command_args`"),
+            (
+                r#"{"command_args":{"group_id":"a","group_id":"b"},"command":"list_files"}"#,
+                "duplicate field `group_id`",
+            ),
             (r#"{"command":"login","command_args":{"user_id":"a","passwd":""}}"#, "A password has 1 to 1024 bytes"),
             (r#"{"command":"create_group","command_args":{"group_id":"a\u0000"}}"#, "group_id: a name cannot"),
             (
@@ -210,7 +226,7 @@ mod tests {
                 r#"{"command":"upload_file","command_args":{"file_path":"a\u0000","group_id":"a"}}"#,
                 "file_path: a path cannot contain a NUL character",
             ),
-            (r#"{"command":"limit","command_args":{"upload":-1}}"#, "command_args: invalid value: integer `-1`"),
+            (r#"{"command":"limit","command_args":{"upload":-1}}"#, "invalid value: integer `-1`, expected u64 at"),
             (r#"{"command":"limit","command_args":{"upload":1,"download":1}}"#, "one at a time"),
         ] {
             let why = read(line).expect_err(line);

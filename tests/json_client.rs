@@ -155,7 +155,8 @@ fn what_is_wrong_is_answered_with_an_error_and_the_next_line_is_read() {
         ("{\"command\":\"login\",\"id\":1} {}", "The line is not JSON: "),
         ("[\"login\"]", "Unknown command"),
         ("{\"command\":\"login\",\"command_args\":7}", "command_args is not an object"),
-        ("{\"command\":\"create_group\",\"command_args\":{\"group_id\":[]}}", "command_args: invalid type"),
+        ("{\"command\":\"create_group\",\"command_args\":{\"group_id\":[]}}", "The line is no command: invalid type"),
+        ("{\"command\":\"quit\",\"command\":\"list_groups\"}", "The line is no command: duplicate field `command`"),
         (&long, "is longer than 65536 bytes"),
     ] {
         driver.tell(line);
