@@ -41,6 +41,8 @@ pub struct Account {
     pub downloads: Downloads,
     /// Shares that the tracker could not be told of yet.
     pub untold: Mutex<Vec<Untold>>,
+    /// Held while a share is brought back or stopped, from what the tracker says to what is remembered of it.
+    pub deciding: Mutex<()>,
     /// Set when the tracker has not heard yet of something that is shared or downloaded here: it is told again.
     pub unheard: AtomicBool,
     /// Set when the login ends: threads that work for it return.
@@ -58,6 +60,7 @@ impl Account {
             slot,
             downloads: Downloads::default(),
             untold: Mutex::default(),
+            deciding: Mutex::default(),
             unheard: AtomicBool::new(false),
             over: AtomicBool::new(false),
             helpers: Mutex::default(),

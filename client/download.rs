@@ -121,7 +121,10 @@ pub struct Download {
     done: AtomicU64,
     stopped: AtomicBool,
     finished: AtomicBool,
+    stranded: AtomicBool,
     // Locked, each for itself, and never while pieces are received, hashed or written.
+    /// Under which trackers know it: another one than at first when the file was withdrawn and is shared again.
+    share: Mutex<ShareRef>,
     peers: Mutex<Peers>,
     /// Pieces that the tracker has not been told of.
     fresh: Mutex<Vec<u32>>,
@@ -176,6 +179,7 @@ impl Download {
             id,
             hash,
             since: now,
+            share: Mutex::new(subject.share),
             subject,
             part,
             served,
@@ -183,6 +187,7 @@ impl Download {
             done: AtomicU64::new(resumed),
             stopped: AtomicBool::new(false),
             finished: AtomicBool::new(false),
+            stranded: AtomicBool::new(false),
             peers: Mutex::new(Peers { picker, open: HashMap::new(), before: BTreeMap::new(), run: 0, run_since: now }),
             fresh: Mutex::default(),
             speed: Mutex::new(Speed::new(resumed, now)),
@@ -373,6 +378,21 @@ impl Download {
     /// Whether the file has its name.
     pub fn is_finished(&self) -> bool {
         self.finished.load(Ordering::Relaxed)
+    }
+
+    /// The share under which trackers know it.
+    pub fn share(&self) -> ShareRef {
+        *self.share.lock()
+    }
+
+    /// The same content is known under another share now.
+    pub fn move_to(&self, share: ShareRef) {
+        *self.share.lock() = share;
+    }
+
+    /// Notes that nobody shares the file any more; false if that was noted before.
+    pub fn strand(&self) -> bool {
+        !self.stranded.swap(true, Ordering::Relaxed)
     }
 
     /// Takes the time for the speed; called every so often.

@@ -56,6 +56,15 @@ pub enum Event {
         /// Which file.
         file: FileName,
     },
+    /// Nobody shares any more what a running download waits for.
+    DownloadStranded {
+        /// From which group.
+        group: GroupId,
+        /// Which file.
+        file: FileName,
+        /// What has become of it.
+        why: String,
+    },
     /// A download of an earlier login goes on later.
     DownloadWaits {
         /// From which group.
@@ -148,6 +157,7 @@ impl Event {
         match self {
             Event::DownloadCompleted { .. } => Weight::Result,
             Event::DownloadFailed { .. }
+            | Event::DownloadStranded { .. }
             | Event::DownloadLost { .. }
             | Event::LoggedOut { .. }
             | Event::ShareLost { .. }
@@ -179,6 +189,9 @@ impl Event {
             }
             Event::DownloadFailed { group, file, why, reached } => progress::failed(group, file, why, *reached),
             Event::DownloadContinued { group, file } => format!("Downloading {file} from {group} goes on"),
+            Event::DownloadStranded { group, file, why } => {
+                format!("Downloading {file} from {group} waits for members who have parts of it: {why}")
+            }
             Event::DownloadWaits { group, file, why } => {
                 format!("Downloading {file} from {group} waits: {why}")
             }

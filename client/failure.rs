@@ -20,6 +20,8 @@ pub enum Cause {
     Refused(Code),
     /// No tracker could be reached.
     NoTracker,
+    /// Something else stands under the name of a share now.
+    OtherVersion,
     /// Anything else: a line that is no command, a file that cannot be read, a full disk.
     Other,
 }

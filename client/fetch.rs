@@ -21,6 +21,7 @@ use crate::model::manifest::Manifest;
 use crate::model::name::{FileName, GroupId};
 use crate::wire::client_tracker::{HOLD_MORE_MAX, Holding, Reply, Request};
 use crate::wire::codec::{Blob, List};
+use crate::wire::error::Code;
 use crate::wire::manifest;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -116,7 +117,8 @@ fn prepare(
     let found = find(&node.link, group, name)?;
     let known = account.downloads.list().into_iter().find(|tracked| tracked.id == id).and_then(|it| it.info_hash);
     if known.is_some_and(|known| known != found.content.info_hash) {
-        return Err(format!("{name} is shared in another version now; cancel this download and begin anew").into());
+        let why = format!("{name} is shared in another version now; cancel this download and begin anew");
+        return Err(Failure { why, cause: Cause::OtherVersion });
     }
     let own = account.slot.shares().into_iter().find(|share| share.group == *group && share.content == found.content);
     if let Some(own) = own {
@@ -214,7 +216,7 @@ pub fn hold(node: &Node, download: &Download) -> Result<(), CallError> {
     download.take_fresh();
     let bits = Blob::new(download.have().as_bytes().to_vec()).expect("the longest bitfield is within the cap");
     let holding = Holding::Exactly { bits };
-    node.link.call(&Request::Hold { share: download.subject().share, holding }).map(drop)
+    node.link.call(&Request::Hold { share: download.share(), holding }).map(drop)
 }
 
 /// Tells the tracker which pieces came in since it was told last.
@@ -227,16 +229,40 @@ pub fn hold_more(node: &Node, download: &Download) -> Result<(), CallError> {
         return hold(node, download);
     }
     let holding = Holding::More { pieces: List::first_of(fresh) };
-    node.link.call(&Request::Hold { share: download.subject().share, holding }).map(drop)
+    node.link.call(&Request::Hold { share: download.share(), holding }).map(drop)
 }
 
 /// Asks the tracker who else has pieces.
 pub fn find_peers(node: &Node, account: &Account, download: &Download) -> Result<(), CallError> {
-    let Reply::Peers { peers } = node.link.call(&Request::FindPeers { share: download.subject().share })? else {
+    let Reply::Peers { peers } = node.link.call(&Request::FindPeers { share: download.share() })? else {
         return Err(CallError::Unexpected);
     };
     account.swarm.peers(download.id(), peers.into_vec());
     Ok(())
+}
+
+/// Looks what has become of the share of a download that nobody delivers; tells the user once if it is no more.
+pub fn look_after_stranded(node: &Node, account: &Account, download: &Download) {
+    let Subject { group_name: group, name, content, .. } = download.subject();
+    if download.progress(Instant::now()).peers > 0 {
+        return;
+    }
+    let why = match find(&node.link, group, name) {
+        Ok(found) if found.content.info_hash == content.info_hash => {
+            if found.share != download.share() {
+                // It was withdrawn, and is shared again.
+                download.move_to(found.share);
+                let _ = hold(node, download).and_then(|()| find_peers(node, account, download));
+            }
+            return;
+        }
+        Ok(_) => "it is shared in another version now".to_owned(),
+        Err(CallError::Refused(refusal)) if refusal.code == Code::NoSuchFile => "it is not shared any more".to_owned(),
+        Err(_) => return,
+    };
+    if download.strand() {
+        node.voice.event(&Event::DownloadStranded { group: group.clone(), file: name.clone(), why });
+    }
 }
 
 /// Serves the pieces of a download no longer.
@@ -278,7 +304,7 @@ pub fn pause(node: &Node, account: &Account, group: &GroupId, name: &FileName) -
             }
             let done = download.progress(Instant::now()).done;
             unserve(node, download);
-            let share = download.subject().share;
+            let share = download.share();
             // A tracker that cannot be reached forgets by itself.
             let _ = node.link.call(&Request::Hold { share, holding: Holding::Nothing {} });
             if !account.downloads.advance(tracked.id, Phase::Paused { done }) {
@@ -315,17 +341,17 @@ pub fn cancel(node: &Node, account: &Account, group: &GroupId, name: &FileName) 
     if matches!(tracked.phase, Phase::Complete) {
         return Err("The download is complete; remove the file yourself if you do not want it".into());
     }
-    if matches!(tracked.phase, Phase::Starting) {
-        return Err("The download is being prepared; try again in a moment".into());
-    }
     if let Phase::Running(download) = &tracked.phase {
         account.swarm.remove(download.id());
         if download.is_finished() {
             return Err("The download is complete; remove the file yourself if you do not want it".into());
         }
         unserve(node, download);
-        let share = download.subject().share;
+        let share = download.share();
         let _ = node.link.call(&Request::Hold { share, holding: Holding::Nothing {} });
+    } else if account.downloads.restart(tracked.id).is_none() {
+        // Nobody else goes on with it from here on.
+        return Err("The download is being prepared; try again in a moment".into());
     }
     forget_record(node, account, &tracked);
     account.downloads.remove(tracked.id);
@@ -401,6 +427,8 @@ fn can_wait(node: &Node, account: &Account, share: ShareRef, group: &GroupId, na
             let made = sharing::find_made(node, account, share, group, name);
             !matches!(made, Err(CallError::Refused(_)))
         }
+        // That may be an older one, if the tracker has not heard of this one yet.
+        Cause::OtherVersion => sharing::is_unheard(node, account, share),
         Cause::Refused(_) | Cause::Other => false,
     }
 }

@@ -42,7 +42,7 @@ pub fn refusal(failure: &Failure) -> Map<String, Value> {
     let code = match failure.cause {
         Cause::Refused(code) => json!({ "code": format!("{code:?}") }),
         Cause::NoTracker => json!({ "code": "NoTracker" }),
-        Cause::Other => json!({}),
+        Cause::OtherVersion | Cause::Other => json!({}),
     };
     members(with(json!({ "status": "error", "message": failure.why }), code))
 }
@@ -64,6 +64,9 @@ pub fn event(event: &Event) -> Map<String, Value> {
         Event::DownloadContinued { group, file } => ("download_continued", shared(group, file)),
         Event::DownloadWaits { group, file, why } => {
             ("download_waits", with(shared(group, file), json!({ "reason": why })))
+        }
+        Event::DownloadStranded { group, file, why } => {
+            ("download_stranded", with(shared(group, file), json!({ "reason": why })))
         }
         Event::DownloadLost { group, file, why } => {
             ("download_lost", with(shared(group, file), json!({ "reason": why })))
@@ -257,6 +260,7 @@ mod tests {
             Event::DownloadFailed { group: g(), file: f(), why: why.clone(), reached: None },
             Event::DownloadContinued { group: g(), file: f() },
             Event::DownloadWaits { group: g(), file: f(), why: why.clone() },
+            Event::DownloadStranded { group: g(), file: f(), why: why.clone() },
             Event::DownloadLost { group: g(), file: f(), why: why.clone() },
             Event::JoinRequested { group: g(), user: user.clone() },
             Event::Notice(Notice::Accepted { group: g() }),

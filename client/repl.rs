@@ -162,7 +162,7 @@ impl Session<'_> {
         match failed {
             _ if self.stop.is_ending() => Exit::Interrupted,
             Some(Cause::NoTracker) => Exit::NoTracker,
-            Some(Cause::Refused(_) | Cause::Other) => Exit::Refused,
+            Some(Cause::Refused(_) | Cause::OtherVersion | Cause::Other) => Exit::Refused,
             None if download_failed => Exit::DownloadFailed,
             None if self.voice.terminal().has_lost_results() => Exit::OutputLost,
             None => Exit::Success,

@@ -159,6 +159,7 @@ fn serve(node: &Node, account: &Arc<Account>, share: ShareRef, shared: Shared<'_
 
 /// Stops sharing, on all clients of the user.
 pub fn stop(node: &Node, account: &Arc<Account>, group: &GroupId, name: &FileName) -> Result<(), CallError> {
+    let _deciding = account.deciding.lock();
     let request = Request::StopShare { command: command_id(), group: group.clone(), name: name.clone() };
     node.link.call(&request)?;
     forget(node, account, |record| record.group == *group && record.name == *name);
@@ -207,7 +208,7 @@ pub fn note_refusal(account: &Account, refusal: &Refusal) -> bool {
 }
 
 /// Whether the tracker has not heard yet of a share that another tracker has made.
-fn is_unheard(node: &Node, account: &Account, share: ShareRef) -> bool {
+pub fn is_unheard(node: &Node, account: &Account, share: ShareRef) -> bool {
     let asked = node.link.call(&Request::FindPeers { share });
     matches!(asked, Err(CallError::Refused(refusal)) if note_refusal(account, &refusal))
 }
@@ -266,7 +267,12 @@ enum Restored {
 /// One share; the error says why it does not come back.
 fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Result<Restored, String> {
     let ShareRecord { group, name, path, content, stamps, .. } = &record;
+    let deciding = account.deciding.lock();
     let gone = |why: &str| {
+        // Unless it was stopped here meanwhile.
+        if !account.slot.shares().contains(&record) {
+            return Ok(Restored::AsItWas);
+        }
         forget(node, account, |other| other.group == *group && other.name == *name);
         Err(why.to_owned())
     };
@@ -291,6 +297,7 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
         serve(node, account, found.share, shared).map_err(|error| error.to_string())?;
         return Ok(Restored::AsItWas);
     }
+    drop(deciding);
     // Not as it was when it was last hashed: what does it hold now?
     let hashed = match hash_for_sharing(path, &account.over, &mut |_, _| {}) {
         Ok(hashed) => hashed,
@@ -302,6 +309,10 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
         }
     };
     let changed = hashed.sha1 != found.content.sha1;
+    let _deciding = account.deciding.lock();
+    if !account.slot.shares().contains(&record) {
+        return Ok(Restored::AsItWas);
+    }
     match share_hashed(node, account, group, name, hashed) {
         Ok(_) => Ok(if changed { Restored::Changed } else { Restored::AsItWas }),
         Err(CallError::Refused(refusal)) => {

@@ -117,6 +117,7 @@ impl Work {
             let _ = fetch::hold_more(&self.node, &download);
             if ask {
                 let _ = fetch::find_peers(&self.node, &account, &download);
+                fetch::look_after_stranded(&self.node, &account, &download);
             }
         }
         self.held = now;
@@ -209,7 +210,7 @@ impl Work {
             Reply::GroupLost { group, name } => login::group_lost(&self.node, account, group, &name),
             Reply::PeerUp { share, peer } => {
                 for download in account.downloads.running() {
-                    if download.subject().share == share {
+                    if download.share() == share {
                         account.swarm.peers(download.id(), vec![peer.clone()]);
                     }
                 }

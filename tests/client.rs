@@ -382,6 +382,23 @@ fn a_download_of_a_version_that_was_replaced_says_so_and_can_begin_anew() {
 }
 
 #[test]
+fn who_waits_for_a_file_that_nobody_shares_any_more_is_told_once() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    alice.file("f", &bytes_of(3_000_000, 3));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    alice.types("limit upload 1k").expect("set");
+    let bob = &mut others[0];
+    bob.expect("download_file lab f .", "Downloading...\n");
+    alice.expect("stop_share lab f", "Stopped sharing\n");
+    bob.sees("Downloading f from lab waits for members who have parts of it: it is not shared any more");
+    alice.expect("upload_file f lab", "Uploaded\n");
+    alice.types("limit upload none").expect("set");
+    bob.sees("Download completed: [lab] f");
+    assert_eq!(bob.events.take().matches("waits for members").count(), 1);
+}
+
+#[test]
 fn a_download_goes_on_by_itself_after_the_client_has_ended() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);

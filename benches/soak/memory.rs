@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 
 /// What may come and go without a reason that can be counted, in KiB: threads, and what the allocator holds ready.
 const SLACK_KIB: u64 = 8 * 1024;
-/// What a tracker may keep of each change, in KiB: the op among the latest 65,536, its command id, and the account, group
-/// or share that it makes with all the index entries.
-const CHANGE_KIB: u64 = 2;
+/// What may be kept of each change for good, in bytes: its command id, and what it leaves in the state.
+const CHANGE_BYTES: u64 = 512;
 /// Fewer samples than this tell nothing.
 const SAMPLES_MIN: usize = 6;
 
 /// What was seen of one program.
 struct Seen {
-    keeps_changes: bool,
+    /// Whether it is one and the same process all the time.
+    lasts: bool,
     /// KiB of resident memory, and the number of changes there were by then.
     samples: Vec<(u64, u64)>,
 }
@@ -24,10 +24,10 @@ struct Seen {
 pub struct Memory(BTreeMap<String, Seen>);
 
 impl Memory {
-    /// Looks how much a program has now, after so many changes; `keeps_changes` says that it is to keep them.
-    pub fn note(&mut self, name: &str, program: &Program, keeps_changes: bool, changes: u64) {
+    /// Looks how much a program has now, after so many changes; `lasts` says that it is never killed.
+    pub fn note(&mut self, name: &str, program: &Program, lasts: bool, changes: u64) {
         let kib = program.resident() / 1024;
-        let seen = self.0.entry(name.to_owned()).or_insert_with(|| Seen { keeps_changes, samples: Vec::new() });
+        let seen = self.0.entry(name.to_owned()).or_insert_with(|| Seen { lasts, samples: Vec::new() });
         seen.samples.push((kib, changes));
     }
 
@@ -36,9 +36,10 @@ impl Memory {
         let mut flat = true;
         for (name, seen) in &self.0 {
             let count = seen.samples.len();
-            if count < SAMPLES_MIN {
-                let kib: Vec<_> = seen.samples.iter().map(|sample| sample.0).collect();
-                println!("memory     {name}: {kib:?} KiB, too few samples to judge");
+            let peak = seen.samples.iter().map(|sample| sample.0).max().unwrap_or(0);
+            if count < SAMPLES_MIN || !seen.lasts {
+                let why = if seen.lasts { "too few samples" } else { "begun anew again and again" };
+                println!("memory     {name}: {peak} KiB at most, {why}");
                 continue;
             }
             let third = count / 3;
@@ -47,8 +48,7 @@ impl Memory {
             };
             let (first, last) = (of(&seen.samples[..third]), of(&seen.samples[count - third..]));
             let (grown, changes) = (last.0 as i64 - first.0 as i64, last.1 - first.1);
-            let allowed = SLACK_KIB + if seen.keeps_changes { changes * CHANGE_KIB } else { 0 };
-            let peak = seen.samples.iter().map(|sample| sample.0).max().unwrap_or(0);
+            let allowed = SLACK_KIB + changes * CHANGE_BYTES / 1024;
             println!(
                 "memory     {name}: {} KiB in the first third, {} in the last, {peak} at most; grown by {grown} in {changes} \
                  changes, {allowed} are allowed",

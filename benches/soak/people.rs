@@ -117,7 +117,7 @@ pub struct Taker<'a> {
     program: Program,
     dice: SplitMix,
     /// Whether the program may be killed.
-    mortal: bool,
+    pub mortal: bool,
     /// Downloads that the program has said it is doing.
     begun: BTreeSet<String>,
     /// How often the program was killed.

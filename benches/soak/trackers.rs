@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// How many there are.
 pub const COUNT: usize = 3;
 /// The one, counted from 0, that is never killed, so that its memory is that of the whole run. It both calls and is called.
-const SPARED: usize = 1;
+pub const SPARED: usize = 1;
 /// How long a trouble lasts at least, and how much longer at most, in milliseconds.
 const LASTS_MS: (u64, usize) = (500, 5_500);
 /// A disk that becomes full has less than this left, in bytes: some changes, and perhaps a part of one.
