@@ -133,6 +133,7 @@ pub mod client {
     pub mod usage;
     pub mod verify;
     pub mod voice;
+    mod waiting;
     pub mod waker;
     mod watch;
 }

@@ -16,7 +16,6 @@ use super::source::PieceSource;
 use super::state_dir::DownloadRecord;
 use super::verify::verify_existing;
 use crate::model::digest::InfoHash;
-use crate::model::id::ShareRef;
 use crate::model::manifest::Manifest;
 use crate::model::name::{FileName, GroupId};
 use crate::wire::client_tracker::{HOLD_MORE_MAX, Holding, Reply, Request};
@@ -25,7 +24,6 @@ use crate::wire::error::Code;
 use crate::wire::manifest;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Fetches the manifest of a share and checks it against its info hash.
@@ -72,7 +70,7 @@ pub fn begin(
 }
 
 /// Goes on with a download that is starting. If it cannot go on it is still starting.
-fn go_on(
+pub fn go_on(
     node: &Arc<Node>,
     account: &Arc<Account>,
     id: u64,
@@ -363,74 +361,6 @@ pub fn cancel(node: &Node, account: &Account, group: &GroupId, name: &FileName) 
         },
     }
     .map_err(|error| error.to_string().into())
-}
-
-/// Takes in the downloads of earlier logins. They wait, and so does who waits for downloads, until `go_on_waiting` goes
-/// on with them.
-pub fn take_in(account: &Account) {
-    for DownloadRecord { group, name, destination, content, paused, .. } in account.slot.downloads() {
-        // One that the user has begun meanwhile runs already.
-        if let Ok(id) = account.downloads.begin(&group, &name, destination.clone()) {
-            account.downloads.settle(id, destination, &content);
-            let phase = if paused { Phase::Paused { done: 0 } } else { Phase::Waiting { since: None } };
-            account.downloads.put_back(id, phase);
-        }
-    }
-}
-
-/// Goes on with the downloads that wait for a tracker that knows of them; tells of those that cannot go on.
-pub fn go_on_waiting(node: &Arc<Node>, account: &Arc<Account>) {
-    for record in account.slot.downloads() {
-        let DownloadRecord { group, name, destination, share, .. } = record;
-        let waiting = account.downloads.find(&group, &name).filter(|tracked| tracked.phase.is_waiting());
-        let Some(id) = waiting.map(|tracked| tracked.id) else { continue };
-        let Some(before) = account.downloads.restart(id) else { continue };
-        match go_on(node, account, id, &group, &name, destination) {
-            Ok(_) => {
-                node.voice.event(&Event::DownloadContinued { group, file: name });
-            }
-            Err(_) if account.is_over() => return,
-            Err(Failure { why, cause }) if can_wait(node, account, share, &group, &name, cause) => {
-                account.unheard.store(true, Ordering::Relaxed);
-                if matches!(before, Phase::Waiting { since: Some(_) }) {
-                    account.downloads.put_back(id, before);
-                } else {
-                    account.downloads.put_back(id, Phase::Waiting { since: Some(Instant::now()) });
-                    node.voice.event(&Event::DownloadWaits { group, file: name, why });
-                }
-            }
-            Err(Failure { why, .. }) => {
-                // Should the file come back, the user can go on with it then.
-                account.downloads.put_back(id, Phase::Paused { done: 0 });
-                node.voice.event(&Event::DownloadLost { group, file: name, why });
-            }
-        }
-    }
-}
-
-/// Gives up what has waited for a tracker for as long as a script waits for a member.
-pub fn give_up_waiting(node: &Node, account: &Account, now: Instant) {
-    let Some(patience) = node.swarm.patience else { return };
-    for tracked in account.downloads.list() {
-        let late = |since: Instant| now.duration_since(since) >= patience;
-        if matches!(tracked.phase, Phase::Waiting { since: Some(since) } if late(since)) {
-            fail(node, account, tracked.id, "no tracker that knows of it was reached");
-        }
-    }
-}
-
-/// Whether what keeps a download from going on passes by itself.
-fn can_wait(node: &Node, account: &Account, share: ShareRef, group: &GroupId, name: &FileName, cause: Cause) -> bool {
-    match cause {
-        Cause::NoTracker => true,
-        Cause::Refused(code) if sharing::is_gone(code) => {
-            let made = sharing::find_made(node, account, share, group, name);
-            !matches!(made, Err(CallError::Refused(_)))
-        }
-        // That may be an older one, if the tracker has not heard of this one yet.
-        Cause::OtherVersion => sharing::is_unheard(node, account, share),
-        Cause::Refused(_) | Cause::Other => false,
-    }
 }
 
 /// The file of a download is there: remembers and tells it.

@@ -8,6 +8,7 @@ use super::link::CallError;
 use super::node::Node;
 use super::sharing;
 use super::swarm::Swarm;
+use super::waiting;
 use crate::model::id::{GroupRef, ShareRef};
 use crate::model::name::{GroupId, UserId};
 use crate::wire::client_tracker::{Password, Request};
@@ -26,7 +27,7 @@ pub fn log_in(node: &Arc<Node>, user: UserId, password: Password) -> Result<Arc<
 
 /// Brings everything back that was there before the login: shares, and downloads that have not ended.
 pub fn go_on(node: &Arc<Node>, account: &Arc<Account>) {
-    fetch::take_in(account);
+    waiting::take_in(account);
     node.link.arrived();
     // Should the tracker be lost just now, this is done again when one is reached.
     if let Err(error) = announce_all(node, account) {
@@ -35,7 +36,7 @@ pub fn go_on(node: &Arc<Node>, account: &Arc<Account>) {
     let restore = node.clone();
     account.help("restore".into(), move |account| {
         sharing::restore(&restore, account);
-        fetch::go_on_waiting(&restore, account);
+        waiting::go_on(&restore, account);
     });
 }
 

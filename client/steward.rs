@@ -11,6 +11,7 @@ use super::node::{Inbox, Node, command_id};
 use super::seeding::SeederEvent;
 use super::sharing;
 use super::swarm::SwarmEvent;
+use super::waiting;
 use crate::model::id::OpOrder;
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::conn::HEARTBEAT_INTERVAL;
@@ -92,7 +93,7 @@ impl Work {
         self.node.serving.list().iter().for_each(|served| served.takers().tick(now));
         self.tell_progress(now);
         if let Some(account) = self.node.account() {
-            fetch::give_up_waiting(&self.node, &account, now);
+            waiting::give_up(&self.node, &account, now);
         }
         if self.node.link.tracker().is_none() {
             return;
@@ -143,7 +144,7 @@ impl Work {
                 let node = self.node.clone();
                 account.help("restore".into(), move |account| {
                     sharing::restore(&node, account);
-                    fetch::go_on_waiting(&node, account);
+                    waiting::go_on(&node, account);
                 });
             }
             Err(error) => self.node.voice.event(&Event::Warning(error.to_string())),
