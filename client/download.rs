@@ -7,7 +7,7 @@ use super::serving::Served;
 use super::source::SourceError;
 use super::speed::Speed;
 use super::stream_hash::StreamHash;
-use super::verify::Verified;
+use super::verify::{Verified, check_unchanged};
 use crate::model::bitfield::Bitfield;
 use crate::model::id::{ClientId, GroupRef, ShareRef};
 use crate::model::manifest::{Content, Manifest};
@@ -364,11 +364,10 @@ impl Download {
     pub fn finish(&self) -> Result<PathBuf, String> {
         let sha1 = self.hash.finish(&*self.part).map_err(|error| error.to_string())?;
         if sha1 != self.subject.content.sha1 {
-            return Err(
-                "the complete file does not match its SHA-1, though every piece matches its own: whoever shared \
-                        it gave a wrong SHA-1"
-                    .into(),
-            );
+            check_unchanged(&self.part).map_err(|error| error.to_string())?;
+            return Err("the complete file does not match its SHA-1, though every piece matches its own: whoever \
+                        shared it gave a wrong SHA-1"
+                .into());
         }
         self.part.finish().map_err(|error| error.to_string())?;
         self.finished.store(true, Ordering::Relaxed);

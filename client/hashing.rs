@@ -64,7 +64,9 @@ impl HashError {
 impl From<SourceError> for HashError {
     fn from(error: SourceError) -> Self {
         match error {
-            SourceError::Changed(path) | SourceError::Gone(path) => HashError::Changed(path),
+            SourceError::Changed(path) | SourceError::Gone(path) | SourceError::Unfinished(path) => {
+                HashError::Changed(path)
+            }
             SourceError::Io(path, error) => HashError::Io(path, error),
         }
     }

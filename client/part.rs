@@ -103,7 +103,7 @@ impl Part {
     /// there belongs to something else.
     ///
     /// # Errors
-    /// `Busy` if another client has it open; `Foreign`, `Io`.
+    /// `Busy` if another download has it open; `Foreign`, `Io`.
     pub fn discard(destination: &Path, info_hash: &InfoHash) -> Result<(), PartError> {
         let place = match Place::of(destination) {
             Err(PartError::NoFolder(_)) => return Ok(()),
@@ -205,6 +205,11 @@ impl Part {
         }
     }
 
+    /// The error for bytes that are not those that were written.
+    pub fn changed(&self) -> SourceError {
+        SourceError::Unfinished(self.sidecar.place().part_path())
+    }
+
     fn file(&self, number: usize) -> io::Result<Arc<File>> {
         self.body.file(&self.manifest, number)
     }
@@ -253,7 +258,10 @@ impl PieceSource for Part {
         for stretch in self.map.stretches(offset, rest.len()) {
             let (now, later) = rest.split_at_mut(stretch.len);
             let read = self.file(stretch.file).and_then(|file| file.read_exact_at(now, stretch.offset));
-            read.map_err(|error| SourceError::from_io(self.file_path(stretch.file), error))?;
+            read.map_err(|error| match SourceError::from_io(self.file_path(stretch.file), error) {
+                SourceError::Changed(_) | SourceError::Gone(_) => self.changed(),
+                other => other,
+            })?;
             rest = later;
         }
         Ok(())

@@ -44,6 +44,8 @@ pub enum SourceError {
     Changed(PathBuf),
     /// There is no file any more.
     Gone(PathBuf),
+    /// Somebody else has written to an unfinished download, or removed something of it.
+    Unfinished(PathBuf),
     /// The system cannot read the file.
     Io(PathBuf, io::Error),
 }
@@ -60,7 +62,8 @@ impl SourceError {
     /// The file that it is about.
     pub fn path(&self) -> &Path {
         match self {
-            SourceError::Changed(path) | SourceError::Gone(path) | SourceError::Io(path, _) => path,
+            SourceError::Changed(path) | SourceError::Gone(path) => path,
+            SourceError::Unfinished(path) | SourceError::Io(path, _) => path,
         }
     }
 }
@@ -71,6 +74,9 @@ impl fmt::Display for SourceError {
         match self {
             SourceError::Changed(_) => write!(f, "{path} has changed since it was shared; upload it again"),
             SourceError::Gone(_) => write!(f, "{path} is no longer there; put it back, or stop sharing it"),
+            SourceError::Unfinished(_) => {
+                write!(f, "{path} was changed during the download; resume_download fetches again what is not right")
+            }
             SourceError::Io(_, error) => write!(f, "cannot read {path}: {}", sys::reason(error)),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::part::Part;
 use super::piece_hash::hash_in_order;
-use super::source::PieceSource;
+use super::source::{PieceSource, SourceError};
 use super::stream_hash::StreamHash;
 use crate::model::bitfield::Bitfield;
 use std::ops::ControlFlow;
@@ -46,4 +46,28 @@ pub fn verify_existing(part: &Part, cancel: &AtomicBool, progress: &mut dyn FnMu
         ControlFlow::Continue(())
     });
     flow.is_continue().then_some(Verified { have, hash })
+}
+
+/// Makes sure that a download whose pieces have all come in still holds them as they came in; reads all of it.
+///
+/// # Errors
+/// `Unfinished` if somebody else has changed it meanwhile; the disk's.
+pub fn check_unchanged(part: &Part) -> Result<(), SourceError> {
+    let layout = part.layout();
+    let read = |piece, buffer: &mut [u8]| part.read_piece(piece, buffer);
+    let flow = hash_in_order(
+        layout,
+        layout.indexes(),
+        read,
+        || false,
+        |piece, outcome| match outcome {
+            Ok(sha1) if sha1 == part.manifest().pieces()[piece.as_usize()] => ControlFlow::Continue(()),
+            Ok(_) => ControlFlow::Break(part.changed()),
+            Err(error) => ControlFlow::Break(error),
+        },
+    );
+    match flow {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
 }

@@ -63,6 +63,56 @@ fn two_leechers_with_different_halves_complete_each_other_after_the_seeder_has_l
 }
 
 #[test]
+fn a_download_whose_file_somebody_else_has_spoiled_says_so_and_goes_on_with_what_is_right() {
+    let data = bytes(8 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let layout = subject.content.layout;
+    let mut end = Bitfield::none(layout);
+    layout.indexes().skip(4).for_each(|piece| {
+        end.insert(piece);
+    });
+    // Cut off, so that what was there cannot be read any more; and with nothing but zeros in its place.
+    for len in [0, data.len() as u64] {
+        let (begun, whole, leecher) = (Member::new(1), Member::new(2), Member::new(3));
+        begun.seed(&data, &subject, end.clone());
+        whole.seed(&data, &subject, all(&subject));
+        let download = leecher.download(1, &subject);
+        leecher.swarm.peers(1, vec![begun.peer(1, &subject)]);
+        wait_until("its end arrives", || download.have().held() == end.held());
+        let part =
+            std::fs::File::options().write(true).open(leecher.folder.path().join("out.bin.part")).expect("there");
+        part.set_len(0).and_then(|()| part.set_len(len)).expect("room");
+        leecher.swarm.peers(1, vec![whole.peer(2, &subject)]);
+        match leecher.hears() {
+            SwarmEvent::Failed(_, why) => {
+                assert!(why.contains("out.bin.part was changed during the download"), "{why}")
+            }
+            other => panic!("{other:?}"),
+        }
+        drop(download);
+        leecher.serving.remove(group(), subject.content.info_hash);
+        leecher.download(2, &subject);
+        leecher.swarm.peers(2, vec![whole.peer(2, &subject)]);
+        leecher.expect_finished(&data);
+    }
+}
+
+#[test]
+fn a_file_of_right_pieces_and_a_wrong_sha1_is_laid_to_whoever_shared_it() {
+    let data = bytes(3 * PIECE_LEN as usize);
+    let mut subject = subject_of(&data);
+    subject.content.sha1.0[0] ^= 1;
+    let (seeder, leecher) = (Member::new(1), Member::new(2));
+    seeder.seed(&data, &subject, all(&subject));
+    leecher.download(1, &subject);
+    leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+    match leecher.hears() {
+        SwarmEvent::Failed(_, why) => assert!(why.ends_with("whoever shared it gave a wrong SHA-1"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_leecher_serves_what_it_has_while_it_downloads() {
     let data = bytes(30 * PIECE_LEN as usize);
     let subject = subject_of(&data);
