@@ -38,6 +38,8 @@ pub enum HashError {
     NotFound(PathBuf),
     /// Neither a file nor a folder, or the root of the file system.
     NotShareable(PathBuf),
+    /// It is the root folder, which has no name.
+    Nameless(PathBuf),
     /// The name is not UTF-8.
     NotUtf8(PathBuf),
     /// The name could mislead where it is shown, or the path is too long.
@@ -78,6 +80,9 @@ impl fmt::Display for HashError {
             HashError::NotFound(path) => write!(f, "{} does not exist", Shown(path)),
             HashError::NotShareable(path) => {
                 write!(f, "{} is neither a file nor a folder and cannot be shared", Shown(path))
+            }
+            HashError::Nameless(path) => {
+                write!(f, "{} has no name under which it could be shared; share what lies in it", Shown(path))
             }
             HashError::NotUtf8(path) => write!(f, "the name of {} is not UTF-8; rename it to share it", Shown(path)),
             HashError::Name(path, error) => write!(f, "cannot share {}: {error}; rename it to share it", Shown(path)),

@@ -28,7 +28,7 @@ pub enum PartError {
         /// The name it is shared under.
         name: FileName,
     },
-    /// Another client downloads to the same destination.
+    /// This client or another one downloads to the same destination.
     Busy(PathBuf),
     /// There is no room for this many bytes.
     DiskFull(PathBuf, u64),
@@ -103,7 +103,7 @@ impl fmt::Display for PartError {
                 Shown(part)
             ),
             PartError::Busy(path) => {
-                write!(f, "another client is downloading to {}; wait for it or choose another destination", Shown(path))
+                write!(f, "a download to {} runs already; wait for it or choose another destination", Shown(path))
             }
             PartError::DiskFull(path, 0) => {
                 write!(f, "the disk has no room for {}; free some and resume the download", Shown(path))

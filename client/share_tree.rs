@@ -72,7 +72,7 @@ impl ShareTree {
             Some(_) => std::path::absolute(path).map_err(io)?.components().collect(),
             None => fs::canonicalize(path).map_err(io)?,
         };
-        let name = root.file_name().ok_or_else(|| HashError::NotShareable(path.to_path_buf()))?.to_owned();
+        let name = root.file_name().ok_or_else(|| HashError::Nameless(path.to_path_buf()))?.to_owned();
         let mut listing = Listing::default();
         if metadata.is_dir() {
             let name = checked(None, &name, &root)?;

@@ -61,7 +61,7 @@ impl Sidecar {
     /// Locks the sidecar of a place; makes an empty one if there is none.
     ///
     /// # Errors
-    /// `Busy` if another client has it; `Foreign` if what lies there is no sidecar; `DiskFull`, `Io`.
+    /// `Busy` if another download has it; `Foreign` if what lies there is no sidecar; `DiskFull`, `Io`.
     pub fn lock(place: Place) -> Result<Self, PartError> {
         let path = place.sidecar_path();
         for _ in 0..ATTEMPTS_MAX {

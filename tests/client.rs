@@ -434,6 +434,23 @@ fn nothing_that_is_there_is_overwritten() {
 }
 
 #[test]
+fn two_downloads_of_one_client_do_not_go_to_one_place() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    for (name, seed) in [("f", 11), ("g", 12)] {
+        alice.file(name, &bytes_of(10, seed));
+        alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");
+    }
+    alice.expect("logout", "Logout successful\n");
+    let bob = &mut others[0];
+    bob.expect("download_file lab f mine", "Downloading...\n");
+    bob.refused("download_file lab g mine", "/mine runs already; wait for it or choose another destination");
+    alice.expect("login alice pw", "Login successful\n");
+    bob.sees("Download completed");
+    assert_eq!(bob.read("mine"), bytes_of(10, 11));
+}
+
+#[test]
 fn every_command_says_what_is_wrong_in_one_line() {
     let room = Room::new();
     let mut nobody = Person::sit_down(room.tracker.addr, &room.place("nobody"));
@@ -507,6 +524,7 @@ fn every_command_says_what_is_wrong_in_one_line() {
     alice.refused("download_file lab nofile .", "File does not exist in this group");
     alice.refused("stop_share lab nofile", "File does not exist in this group");
     alice.refused("upload_file nofile lab", "does not exist");
+    alice.refused("upload_file / lab", "/ has no name under which it could be shared; share what lies in it");
     alice.refused("upload_file state nope", "Group does not exist");
     alice.refused("wait lab nofile", "No download of nofile");
     bob.file("f", b"one");
@@ -572,6 +590,31 @@ fn without_a_tracker_commands_say_so_and_transfers_go_on() {
     relay.release();
     bob.sees("Download completed");
     assert!(bob.read("f") == data);
+}
+
+#[test]
+fn a_download_that_is_gone_before_a_tracker_could_hear_of_it_is_told_as_the_users_own_file() {
+    let room = Room::new();
+    drop(room.group_of(&["bob"]));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let pieces = Relay::to(listener.local_addr().expect("bound"));
+    let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(pieces.addr));
+    let tracker = Relay::to(room.tracker.addr);
+    let mut bob = Person::sit_down(tracker.addr, &room.place("bob"));
+    alice.expect("login alice pw", "Login successful\n");
+    bob.expect("login bob pw", "Login successful\n");
+    alice.file("f", &bytes_of(700_000, 14));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    pieces.hold();
+    bob.expect("download_file lab f .", "Downloading...\n");
+    wait_until("bob connects to alice", || !pieces.seen().is_empty());
+    tracker.block();
+    wait_until("the loss is seen", || bob.types("list_groups").is_err());
+    pieces.release();
+    bob.sees("Download completed");
+    fs::remove_file(bob.folder.join("f")).expect("it is there");
+    tracker.unblock();
+    bob.sees("f is not shared in lab any more: The file on disk is no longer the one that was shared: /");
 }
 
 #[test]

@@ -107,8 +107,8 @@ codes! {
     NotServed = 81, "The peer does not serve this file";
     /// The peer does not have the piece.
     NoSuchPiece = 82, "The peer does not have this piece";
-    /// The peer's file was changed on disk.
-    FileChanged = 83, "The peer's file has changed on disk";
+    /// The file on disk is not the one that was shared.
+    FileChanged = 83, "The file on disk is no longer the one that was shared";
     /// The piece is on its way to another member, who gives it on, and others wait for the peer's limited uplink.
     OnItsWay = 84, "The peer gives this piece to another member just now";
 
