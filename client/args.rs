@@ -87,11 +87,7 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
              IP:PORT           listen there for other members (default: a free port of 127.0.0.1)\n  \
              tracker_info.txt  the list of trackers (default: ./tracker_info.txt)"
         );
-        return Ok(Invocation::Tell(format!(
-            "{}\n\n{}",
-            options.usage(&brief).trim_end(),
-            exit::help(exit::OF_CLIENT)
-        )));
+        return Ok(Invocation::Tell(exit::help(&options.usage(&brief), exit::OF_CLIENT)));
     }
     if matches.opt_present("version") {
         return Ok(Invocation::Tell(format!("client (groupshare) {}", env!("CARGO_PKG_VERSION"))));
@@ -345,6 +341,7 @@ mod tests {
         ] {
             assert!(help.contains(word), "{help}");
         }
+        assert!(help.lines().all(|line| line == line.trim_end()), "{help:?}");
         assert!(help.contains("\n\nExit codes:\n    0   all went well") && help.ends_with("signal"), "{help}");
         assert_eq!(parse(["-V"]), Ok(Invocation::Tell(format!("client (groupshare) {}", env!("CARGO_PKG_VERSION")))));
     }

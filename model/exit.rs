@@ -45,10 +45,12 @@ pub const OF_TRACKER: &[(Exit, &str)] = &[
     (Exit::Interrupted, "it was ended by a second signal while it was stopping"),
 ];
 
-/// A paragraph for `--help`.
-pub fn help(codes: &[(Exit, &str)]) -> String {
+/// What `--help` says: the usage as getopts puts it, which leaves a blank behind an option that fills its column, and a
+/// paragraph of exit codes.
+pub fn help(usage: &str, codes: &[(Exit, &str)]) -> String {
+    let usage: Vec<&str> = usage.trim_end().lines().map(str::trim_end).collect();
     let lines = codes.iter().map(|(exit, meaning)| format!("\n    {:<3} {meaning}", *exit as u8));
-    format!("Exit codes:{}", lines.collect::<String>())
+    format!("{}\n\nExit codes:{}", usage.join("\n"), lines.collect::<String>())
 }
 
 impl From<Exit> for ExitCode {

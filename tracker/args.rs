@@ -68,11 +68,7 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
              tracker_info.txt  the list of trackers (default: ./tracker_info.txt)\n  \
              tracker_no        which of them this one is, from 1 (default: 1)"
         );
-        return Ok(Invocation::Tell(format!(
-            "{}\n\n{}",
-            options.usage(&brief).trim_end(),
-            exit::help(exit::OF_TRACKER)
-        )));
+        return Ok(Invocation::Tell(exit::help(&options.usage(&brief), exit::OF_TRACKER)));
     }
     if matches.opt_present("version") {
         return Ok(Invocation::Tell(format!("tracker (groupshare) {}", env!("CARGO_PKG_VERSION"))));
@@ -271,6 +267,7 @@ mod tests {
         for word in ["Usage: tracker", "--data-dir DIR", "--version"] {
             assert!(help.contains(word), "{help}");
         }
+        assert!(help.lines().all(|line| line == line.trim_end()), "{help:?}");
         let version = format!("tracker (groupshare) {}", env!("CARGO_PKG_VERSION"));
         assert_eq!(parse(["--version"]), Ok(Invocation::Tell(version)));
     }
