@@ -90,7 +90,8 @@ commands! {
     UploadFile ["upload_file"], "<file_path> <group_id>" [2],
         "share a file or folder in a group"
         "The file stays where it is and is not copied. The order <group_id> <file_path> is understood too: what contains\n\
-         a '/' or is the only one of the two that exists is the path."
+         a '/' or is the only one of the two that exists is the path. Symbolic links and empty folders inside a shared\n\
+         folder are left out."
     DownloadFile ["download_file"], "<group_id> <file_name> <destination_path>" [3],
         "download a file in the background"
         "The destination is a folder or the new file's name. Nothing that is there already is overwritten."
