@@ -47,7 +47,7 @@ const MOVE_ONE_OF: usize = 60;
 /// A run at least this long is judged by its memory too.
 const LONG_RUN: Duration = Duration::from_secs(300);
 /// So many changes leave a tracker with as much as it ever keeps of them beside its state, and so many at once make them.
-const FILL: (usize, usize) = (144_000, 16);
+const FILL: (usize, usize) = (208_000, 16);
 
 /// Says with which seed a run has failed.
 struct Seed(u64);

@@ -42,17 +42,19 @@ impl Memory {
                 println!("memory     {name}: {peak} KiB at most, {why}");
                 continue;
             }
+            // The first third shows what each trouble takes when it comes for the first time.
             let third = count / 3;
             let of = |samples: &[(u64, u64)]| {
                 (median(samples.iter().map(|sample| sample.0)), median(samples.iter().map(|sample| sample.1)))
             };
-            let (first, last) = (of(&seen.samples[..third]), of(&seen.samples[count - third..]));
-            let (grown, changes) = (last.0 as i64 - first.0 as i64, last.1 - first.1);
+            let thirds = [0, third, count - third].map(|from| of(&seen.samples[from..from + third]));
+            let [first, then, last] = thirds;
+            let (grown, changes) = (last.0 as i64 - then.0 as i64, last.1 - then.1);
             let allowed = SLACK_KIB + changes * CHANGE_BYTES / 1024;
             println!(
-                "memory     {name}: {} KiB in the first third, {} in the last, {peak} at most; grown by {grown} in {changes} \
-                 changes, {allowed} are allowed",
-                first.0, last.0
+                "memory     {name}: {}, {} and {} KiB in the thirds of the run, {peak} at most; grown by {grown} in the last \
+                 {changes} changes, {allowed} are allowed",
+                first.0, then.0, last.0
             );
             flat &= grown <= allowed as i64;
         }
