@@ -84,7 +84,7 @@ say() {
 next_line() {
     local -n descriptors="${2}s"
     local status
-    while IFS= read -r -t "$deadline" -u "${descriptors[$1]}" REPLY; status=$?; [[ $REPLY == 'hashed '*' % of '* ]]; do
+    while IFS= read -r -t "$deadline" -u "${descriptors[$1]}" REPLY; status=$?; [[ $REPLY == 'Hashing: '*' % of '* ]]; do
         note "$1" "${2:0:1}" "$REPLY"
     done
     if ((status > 128)); then

@@ -71,7 +71,13 @@ pub fn judge(bytes: &[u8], walk: &Walk, mark: Option<Mark>) -> Verdict {
     let zeros = rest.iter().all(|&byte| byte == 0);
     let whole = walk.last.left == 0;
     if whole && zeros && at >= mark.end {
-        return Verdict::End;
+        // The next batch would get a number that does not follow on the last one here.
+        let told = mark.batch > walk.last.batch;
+        return if told {
+            Verdict::Damage(format!("batch {} should have ended before that and is not there", mark.batch))
+        } else {
+            Verdict::End
+        };
     }
     let damaged_batch = walk.last.batch + u64::from(whole);
     if let Some(later) = record::find_later(rest, walk.last.seq, damaged_batch) {
