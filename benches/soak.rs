@@ -220,7 +220,9 @@ fn main() {
     let mut soak = Soak::begin(&installation, seed);
     if time >= LONG_RUN {
         soak.fill();
-        println!("filled     {} changes before it begins", FILL.0);
+        let programs = soak.trackers.programs().iter();
+        let kib: Vec<_> = programs.map(|program| program.resident() / 1024).collect();
+        println!("filled     {} changes before it begins, after which the trackers have {kib:?} KiB", FILL.0);
     }
     let end = Instant::now() + time;
     while Instant::now() < end {

@@ -228,6 +228,15 @@ impl Part {
         }
     }
 
+    /// Whether there are bytes that were never written, or that the filesystem does not keep since they are zeros.
+    pub fn has_holes(&self) -> bool {
+        self.manifest.files().iter().enumerate().any(|(number, entry)| {
+            let Ok(file) = self.file(number) else { return true };
+            let written = sys::data_ranges(&file, entry.len).map_while(Result::ok).map(|range| range.end - range.start);
+            written.sum::<u64>() < entry.len
+        })
+    }
+
     /// The pieces of which any byte was ever written.
     pub fn pieces_with_data(&self) -> Bitfield {
         let layout = self.manifest.layout();

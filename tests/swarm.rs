@@ -19,6 +19,7 @@ use groupshare::wire::handshake::{self, HandshakeError, Secret};
 use groupshare::wire::peer::{Answer, Ask};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -67,18 +68,24 @@ fn a_download_whose_file_somebody_else_has_spoiled_says_so_and_goes_on_with_what
     let data = bytes(8 * PIECE_LEN as usize);
     let subject = subject_of(&data);
     let layout = subject.content.layout;
-    let mut end = Bitfield::none(layout);
-    layout.indexes().skip(4).for_each(|piece| {
-        end.insert(piece);
-    });
-    // Cut off, so that what was there cannot be read any more; and with nothing but zeros in its place.
-    for len in [0, data.len() as u64] {
+    let part_of = |pieces: Range<u32>| {
+        let mut part = Bitfield::none(layout);
+        for piece in pieces {
+            part.insert(layout.index(piece).expect("in the file"));
+        }
+        part
+    };
+    let (begin, end) = (part_of(0..4), part_of(4..8));
+    // Cut off, so that what was there cannot be read any more, or is zeros as soon as more comes in behind it; and with
+    // nothing but zeros in its place. Of the beginning the SHA-1 of the whole has been taken by then, of the end it has not.
+    let len = data.len() as u64;
+    for (first, len) in [(&begin, 0), (&begin, len), (&end, 0), (&end, len)] {
         let (begun, whole, leecher) = (Member::new(1), Member::new(2), Member::new(3));
-        begun.seed(&data, &subject, end.clone());
+        begun.seed(&data, &subject, first.clone());
         whole.seed(&data, &subject, all(&subject));
         let download = leecher.download(1, &subject);
         leecher.swarm.peers(1, vec![begun.peer(1, &subject)]);
-        wait_until("its end arrives", || download.have().held() == end.held());
+        wait_until("a half arrives", || download.have().held() == first.held());
         let part =
             std::fs::File::options().write(true).open(leecher.folder.path().join("out.bin.part")).expect("there");
         part.set_len(0).and_then(|()| part.set_len(len)).expect("room");
