@@ -30,6 +30,8 @@ use std::time::{Duration, Instant};
 
 /// How often what has grown old is looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How often free memory is given back: folding late ops and links that come and go leave much of it.
+const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 /// How long clients have at the end to take their last answers.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -368,6 +370,7 @@ struct Housekeeper {
 impl Housekeeper {
     fn run(mut self, to_join: &Receiver<u64>, stop: &Receiver<()>) {
         let mut sweep_at = Instant::now() + SWEEP_INTERVAL;
+        let mut trim_at = Instant::now() + TRIM_INTERVAL;
         loop {
             select! {
                 recv(to_join) -> number => {
@@ -382,6 +385,10 @@ impl Housekeeper {
             if now >= sweep_at {
                 sweep_at = now + SWEEP_INTERVAL;
                 self.sweep(now);
+            }
+            if now >= trim_at {
+                trim_at = now + TRIM_INTERVAL;
+                sys::give_back_free_memory();
             }
         }
     }
