@@ -138,6 +138,9 @@ pub mod client {
     mod watch;
 }
 
+/// Ctrl-C, and the wish from outside that the program end.
+pub mod signals;
+
 /// Locks and threads that a schedule explorer can stand in for.
 pub mod sync;
 

@@ -287,27 +287,12 @@ pub fn raise_descriptor_limit() -> io::Result<Option<u64>> {
     Ok(limit.maximum)
 }
 
-/// Whether whoever started this process wants it to outlive the terminal, as nohup(1) does.
-pub fn hangup_is_ignored() -> bool {
-    // Every bit of this mask is a signal that is ignored, the lowest one SIGHUP, which has number 1.
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
-}
-
-/// Lets this process outlive its terminal from now on.
-#[allow(unsafe_code)]
-pub fn ignore_hangup() {
-    // SAFETY: the call sets a disposition under which no code of this process runs; it can only fail for a signal that
-    // does not exist.
-    let _ = unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
-}
-
 /// Turns a write beyond the largest size of a file that this process may have (`ulimit -f`) into an error of that write,
 /// where it would end the process.
 #[allow(unsafe_code)]
 pub fn survive_file_size_limit() {
-    // SAFETY: as for SIGHUP: no code runs under it, and the signal exists.
+    // SAFETY: the call sets a disposition under which no code of this process runs; it can only fail for a signal that
+    // does not exist.
     let _ = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 

@@ -216,8 +216,8 @@ impl Downloads {
         self.state.lock().failures
     }
 
-    /// Waits until none of those chosen comes to an end by itself any more, or `over` says that the program is ending; it is
-    /// asked now and then. A paused download is not waited for.
+    /// Waits until none of those chosen comes to an end by itself any more, or `over` says that nobody waits for that; it is
+    /// asked now and then, and at [`Downloads::look_again`]. A paused download is not waited for.
     pub fn wait(&self, chosen: impl Fn(&Tracked) -> bool, over: impl Fn() -> bool) {
         let busy = |state: &State| {
             let untold = |tracked: &Tracked| tracked.phase.is_busy() || state.telling.contains(&tracked.id);
@@ -227,6 +227,13 @@ impl Downloads {
         while !over() && busy(&state) {
             self.changed.wait_until(&mut state, Instant::now() + Duration::from_millis(200));
         }
+    }
+
+    /// Has whoever waits ask at once whether that is over.
+    pub fn look_again(&self) {
+        // Who has asked before and does not wait yet holds the lock.
+        let _state = self.state.lock();
+        self.changed.notify_all();
     }
 }
 

@@ -11,7 +11,7 @@ use crossbeam_channel::{Sender, bounded};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustyline::completion::{Completer, Pair};
-use rustyline::error::ReadlineError;
+use rustyline::error::{ReadlineError, Signal};
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
@@ -93,17 +93,7 @@ impl LineEditor {
             if let Some(line) = self.next_pasted() {
                 return line;
             }
-            let Some(editor) = &mut self.editor else { return Input::End };
-            self.stop.enter(Phase::Editing);
-            if self.stop.is_ending() {
-                self.stop.enter(Phase::Idle);
-                return Input::Stopped;
-            }
-            let read = {
-                let _screen = self.terminal.leave_to_editor();
-                editor.readline(PROMPT)
-            };
-            self.stop.enter(Phase::Idle);
+            let read = self.edit(PROMPT);
             if self.stop.is_ending() {
                 return Input::Stopped;
             }
@@ -112,8 +102,8 @@ impl LineEditor {
                     self.leaving = false;
                     self.pasted.extend(text.split(['\n', '\r']).map(str::to_owned));
                 }
-                Err(ReadlineError::Interrupted) => {
-                    let empty = editor.helper().is_none_or(|watcher| watcher.empty.get());
+                Err(ReadlineError::Interrupted | ReadlineError::Signal(Signal::Interrupt)) => {
+                    let empty = self.watcher().is_none_or(|watcher| watcher.empty.get());
                     if empty && self.leaving {
                         return Input::End;
                     }
@@ -133,6 +123,30 @@ impl LineEditor {
         }
     }
 
+    /// What is typed behind `prompt`, unless the program is to end.
+    fn edit(&mut self, prompt: &str) -> Result<String, ReadlineError> {
+        self.stop.enter(Phase::Editing);
+        let read = if self.stop.is_ending() {
+            Err(ReadlineError::Eof)
+        } else if self.stop.take_pressed() {
+            self.watcher().into_iter().for_each(|watcher| watcher.empty.set(true));
+            // The terminal has written ^C where the prompt would begin.
+            self.terminal.end_line();
+            Err(ReadlineError::Interrupted)
+        } else if let Some(editor) = &mut self.editor {
+            let _screen = self.terminal.leave_to_editor();
+            editor.readline(prompt)
+        } else {
+            Err(ReadlineError::Eof)
+        };
+        self.stop.enter(Phase::Idle);
+        read
+    }
+
+    fn watcher(&self) -> Option<&Watcher> {
+        self.editor.as_ref().and_then(Editor::helper)
+    }
+
     /// The next of several pasted lines.
     pub(super) fn next_pasted(&mut self) -> Option<Input> {
         let line = self.pasted.pop_front()?;
@@ -145,19 +159,10 @@ impl LineEditor {
 
     /// Asks something that is answered with yes or no. Anything else counts as no, but ctrl-D as yes.
     pub(super) fn confirm(&mut self, question: &str) -> bool {
-        let Some(editor) = &mut self.editor else { return true };
         self.leaving = false;
-        self.stop.enter(Phase::Editing);
-        let set_asking = |editor: &mut Editor<Watcher, DefaultHistory>, asking| {
-            editor.helper().into_iter().for_each(|watcher| watcher.asking.set(asking));
-        };
-        set_asking(editor, true);
-        let read = {
-            let _screen = self.terminal.leave_to_editor();
-            if self.stop.is_ending() { Err(ReadlineError::Eof) } else { editor.readline(question) }
-        };
-        set_asking(editor, false);
-        self.stop.enter(Phase::Idle);
+        self.watcher().into_iter().for_each(|watcher| watcher.asking.set(true));
+        let read = self.edit(question);
+        self.watcher().into_iter().for_each(|watcher| watcher.asking.set(false));
         self.stop.is_ending() || read.map_or_else(|error| matches!(error, ReadlineError::Eof), |answer| is_yes(&answer))
     }
 

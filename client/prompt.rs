@@ -4,7 +4,7 @@ use super::command::Ask;
 use super::editor::{Aids, LineEditor, PROMPT, is_yes};
 use super::hidden;
 use super::lines::{LINE_LEN_MAX, Line, Lines};
-use super::stop::Stop;
+use super::stop::{Phase, Stop};
 use super::terminal::Terminal;
 use std::io::{self, IsTerminal, Read};
 use std::vec;
@@ -156,12 +156,14 @@ fn stdin_lines(stop: &Stop) -> Lines<Box<dyn Read>> {
     Lines::new(Box::new(stop.reader(io::stdin())))
 }
 
-/// The next line of a script.
+/// The next plain line; ctrl-C of a person ends them.
 pub(super) fn read_plain<R: Read>(lines: &mut Lines<R>, stop: &Stop) -> Input {
     if stop.is_ending() {
         return Input::Stopped;
     }
+    stop.enter(Phase::Reading);
     let line = lines.next_line();
+    stop.enter(Phase::Idle);
     let number = lines.number();
     match line {
         Line::Text(text) => Input::Line(text),
@@ -169,6 +171,7 @@ pub(super) fn read_plain<R: Read>(lines: &mut Lines<R>, stop: &Stop) -> Input {
         Line::TooLong => Input::Bad(format!("Line {number} of the input is longer than {LINE_LEN_MAX} bytes")),
         Line::End => Input::End,
         Line::Broken(_) if stop.is_ending() => Input::Stopped,
+        Line::Broken(_) if stop.take_pressed() => Input::End,
         Line::Broken(error) => Input::Broken(format!("Cannot read standard input: {}", words(&error))),
     }
 }

@@ -115,7 +115,8 @@ impl Session<'_> {
 
     fn carry_out(&mut self, id: Option<Value>, command: Command) {
         self.stop.enter(Phase::Command);
-        let outcome = self.executor.execute(command);
+        let cancelled = self.stop.is_cancelled();
+        let outcome = if cancelled { Err("Cancelled before it began".into()) } else { self.executor.execute(command) };
         if self.stop.is_cancelled() && !self.prompt.is_script() {
             // The terminal has written ^C where the next line would begin.
             self.voice.terminal().end_line();
@@ -177,6 +178,7 @@ mod tests {
     use super::*;
     use crate::client::link::CallError;
     use crate::client::voice::Manner;
+    use crate::signals::Signal;
     use crate::wire::error::{Code, Refusal};
     use std::io::{self, Read};
 
@@ -314,10 +316,32 @@ mod tests {
     fn a_signal_during_a_command_ends_the_script_without_waiting_for_downloads() {
         let ran = run_with(&b"list_groups\nlogout\n"[..], |executor, stop| {
             let stop = stop.clone();
-            executor.at_command = Box::new(move || stop.signal());
+            executor.at_command = Box::new(move || stop.signal(Signal::Interrupt));
         });
         assert_eq!(ran.said, ["ListGroups"]);
         assert_eq!(ran.exit, Exit::Interrupted);
+    }
+
+    #[test]
+    fn a_command_is_not_begun_whose_line_is_followed_by_ctrl_c_at_once() {
+        struct Typed(Stop, Vec<&'static [u8]>);
+        impl Read for Typed {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                let Some(line) = self.1.pop() else { return Ok(0) };
+                if line == b"list_groups\n" {
+                    self.0.signal(Signal::Interrupt);
+                }
+                buf[..line.len()].copy_from_slice(line);
+                Ok(line.len())
+            }
+        }
+        let (terminal, _, error) = sheets(false);
+        let stop = Stop::new(true).expect("an eventfd");
+        let mut prompt = Prompt::script(Typed(stop.clone(), vec![b"logout\n", b"list_groups\n"]), &terminal, &stop);
+        let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
+        run(&mut prompt, &Voice::new(terminal, Manner::default()), &stop, &mut executor);
+        assert_eq!(executor.said, ["Logout", "finish"]);
+        assert_eq!(error.text(), "Cancelled before it began\n");
     }
 
     #[test]
@@ -325,7 +349,7 @@ mod tests {
         struct Signalled(Stop);
         impl Read for Signalled {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                self.0.signal();
+                self.0.signal(Signal::Interrupt);
                 Err(io::Error::other("a signal ended the wait"))
             }
         }

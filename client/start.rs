@@ -22,6 +22,7 @@ use super::voice::Voice;
 use crate::model::digest::Fingerprint;
 use crate::model::exit::Exit;
 use crate::model::tracker_list::TrackerList;
+use crate::signals;
 use crate::sys::{reason, survive_file_size_limit};
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -56,7 +57,8 @@ fn prepare(args: Args, voice: &Voice) -> Result<Ready, String> {
     let person = args.exec.is_empty() && !args.manner.json && io::stdin().is_terminal();
     let stop = Stop::new(person).map_err(|error| format!("cannot start: {error}"))?;
     let signalled = stop.clone();
-    ctrlc::set_handler(move || signalled.signal()).map_err(|error| format!("cannot catch signals: {error}"))?;
+    signals::handle(move |signal| signalled.signal(signal))
+        .map_err(|error| format!("cannot catch signals: {error}"))?;
     let list = read_list(&args.tracker_info)?;
     let state_dir = args.state_dir.or_else(|| default_state_dir(|name| std::env::var_os(name)));
     let state_dir = state_dir.ok_or("neither HOME nor XDG_STATE_HOME is set; name a folder with --state-dir")?;
@@ -134,8 +136,14 @@ impl Ready {
         let steward = Steward::start(node.clone(), inbox).map_err(cannot_start)?;
         let (signalled, ending) = (Arc::downgrade(&node), self.stop.clone());
         self.stop.on_signal(move || {
-            if let Some(node) = signalled.upgrade() {
-                if ending.is_ending() { node.link.close() } else { node.link.cancel() }
+            let Some(node) = signalled.upgrade() else { return };
+            if ending.is_ending() {
+                node.link.close();
+            } else if ending.is_cancelled() {
+                node.link.cancel();
+            }
+            if let Some(account) = node.account() {
+                account.downloads.look_again();
             }
         });
         let mut prompt = if self.person {

@@ -1,27 +1,34 @@
 //! The wish that the client, or the command it is at, end: where signals meet whatever waits.
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::Mutex;
+use crate::signals::Signal;
+use parking_lot::{Condvar, Mutex};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::process::{Signal, getpid, kill_process};
-use std::convert::Infallible;
+use rustix::process::{getpid, kill_process};
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Carries SIGINT, SIGTERM and SIGHUP to whoever waits. Cheap to clone; all clones are one.
+/// How long a signal waits for the line editor to return by itself, which it does a moment after the line is complete. Signals
+/// sent without a pause would keep it from getting there.
+const EDITOR_PAUSE: Duration = Duration::from_millis(10);
+
+/// Carries signals to whoever waits. Cheap to clone; all clones are one.
 ///
-/// What a signal ends: in a script, the program. With a person at the terminal, first the command that runs, such as
-/// `wait`; if none runs, or it was told already, the program.
+/// In a script every signal ends the program, and so does [`Signal::End`] where a person sits at the terminal. Ctrl-C of a
+/// person ends the command that runs, and the program only if the command was told already and goes on. Where none runs it
+/// waits for what comes next: a command is then not begun, and a prompt takes it for the key it is.
 #[derive(Clone)]
 pub struct Stop(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// An eventfd: readable once a signal has come, for those who wait in `poll`.
+    /// The phase is another.
+    entered: Condvar,
+    /// An eventfd: readable when whoever waits in `poll` is to return.
     wake: OwnedFd,
-    /// Ends what waits for something else than the two above.
+    /// Ends what waits for something else.
     on_signal: Mutex<Option<OnSignal>>,
 }
 
@@ -29,19 +36,22 @@ type OnSignal = Box<dyn Fn() + Send>;
 
 struct State {
     ending: bool,
+    /// Whether the command that runs is to end.
+    cancelled: bool,
+    /// Whether ctrl-C was pressed and nothing has taken it yet.
+    pressed: bool,
     phase: Phase,
     /// Whether a person is there, who may want back to the prompt.
     person: bool,
-    /// Dropped when the command is to end; what hangs on the channel then sees it disconnected.
-    running: Option<Sender<Infallible>>,
-    cancelled: Receiver<Infallible>,
 }
 
 /// What the program is at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Reading plain lines, or in between.
+    /// In between.
     Idle,
+    /// Reading plain lines.
+    Reading,
     /// In the line editor, which only a signal of its own gets out of its wait.
     Editing,
     /// At a command.
@@ -52,9 +62,13 @@ impl Stop {
     /// Nothing is to end yet. `person`: whether somebody sits at the prompt.
     pub fn new(person: bool) -> io::Result<Self> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let (running, cancelled) = bounded(0);
-        let state = State { ending: false, phase: Phase::Idle, person, running: Some(running), cancelled };
-        Ok(Self(Arc::new(Shared { state: Mutex::new(state), wake, on_signal: Mutex::new(None) })))
+        let state = State { ending: false, cancelled: false, pressed: false, phase: Phase::Idle, person };
+        Ok(Self(Arc::new(Shared {
+            state: Mutex::new(state),
+            entered: Condvar::new(),
+            wake,
+            on_signal: Mutex::new(None),
+        })))
     }
 
     /// Has this done, in addition, at every signal from now on. It must not wait for anything.
@@ -62,13 +76,21 @@ impl Stop {
         *self.0.on_signal.lock() = Some(Box::new(work));
     }
 
-    /// A signal has come. For the handler that `ctrlc` runs on its own thread.
-    pub fn signal(&self) {
+    /// A signal has come.
+    pub fn signal(&self, signal: Signal) {
         let mut state = self.0.state.lock();
-        let only_command = state.person && state.phase == Phase::Command && state.running.is_some();
-        state.running = None;
-        state.ending |= !only_command;
-        let editing = state.ending && state.phase == Phase::Editing;
+        state.ending |= signal == Signal::End || !state.person;
+        if state.phase == Phase::Editing {
+            self.0.entered.wait_for(&mut state, EDITOR_PAUSE);
+        }
+        match state.phase {
+            _ if state.ending => {}
+            Phase::Command if state.cancelled => state.ending = true,
+            Phase::Command => state.cancelled = true,
+            Phase::Idle | Phase::Reading => state.pressed = true,
+            Phase::Editing => {}
+        }
+        let editing = state.phase == Phase::Editing;
         drop(state);
         // The counter can only be full if nobody has looked for 2^64 signals.
         let _ = rustix::io::write(&self.0.wake, &1u64.to_ne_bytes());
@@ -76,9 +98,9 @@ impl Stop {
             work();
         }
         if editing {
-            // The line editor takes SIGINT while it waits and returns. If it has not begun to, the signal comes back
-            // here by way of ctrlc and is sent again.
-            let _ = kill_process(getpid(), Signal::INT);
+            // The line editor takes SIGINT while it waits, and returns. If it has not begun to wait, or does not any more,
+            // the signal comes back here.
+            let _ = kill_process(getpid(), rustix::process::Signal::INT);
         }
     }
 
@@ -89,26 +111,27 @@ impl Stop {
 
     /// Whether the command that runs is to end.
     pub fn is_cancelled(&self) -> bool {
-        self.0.state.lock().running.is_none()
+        let state = self.0.state.lock();
+        state.cancelled || state.ending
     }
 
-    /// Never carries a message; it is disconnected when the command that runs is to end. Take it anew for each command.
-    pub fn cancelled(&self) -> Receiver<Infallible> {
-        self.0.state.lock().cancelled.clone()
+    /// Whether ctrl-C was pressed since the last command and nothing has taken it. It counts as taken then.
+    pub(super) fn take_pressed(&self) -> bool {
+        mem::take(&mut self.0.state.lock().pressed)
     }
 
-    /// Says what the program is at from now on. A new command starts out as not cancelled, unless the program ends.
-    /// Who enters `Editing` looks at `is_ending` next, since a signal that came before is not repeated.
+    /// Says what the program is at from now on. A command begins as cancelled if ctrl-C was pressed before. Who enters
+    /// `Editing` looks at `is_ending` and `take_pressed` next, since what came before is not repeated.
     pub fn enter(&self, phase: Phase) {
         let mut state = self.0.state.lock();
         state.phase = phase;
-        if state.ending || state.running.is_some() {
-            return;
+        self.0.entered.notify_all();
+        state.cancelled = phase == Phase::Command && mem::take(&mut state.pressed);
+        if !state.ending && !state.cancelled && !state.pressed {
+            let mut count = [0; 8];
+            // Nothing to read is as good.
+            let _ = rustix::io::read(&self.0.wake, &mut count);
         }
-        let (running, cancelled) = bounded(0);
-        (state.running, state.cancelled) = (Some(running), cancelled);
-        let mut count = [0; 8];
-        let _ = rustix::io::read(&self.0.wake, &mut count);
     }
 
     /// Whether something is typed within this time, which is read and forgotten, or a signal comes, or nothing can be
@@ -166,62 +189,103 @@ impl<F: AsFd> io::Read for StoppableReader<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crossbeam_channel::TryRecvError;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
+    fn stop(person: bool) -> Stop {
+        Stop::new(person).expect("an eventfd")
+    }
+
     #[test]
     fn in_a_script_a_signal_ends_command_and_program() {
-        let stop = Stop::new(false).expect("an eventfd");
+        let stop = stop(false);
         stop.enter(Phase::Command);
-        let cancelled = stop.cancelled();
-        assert_eq!(cancelled.try_recv(), Err(TryRecvError::Empty));
-        stop.signal();
+        assert!(!stop.is_cancelled());
+        stop.signal(Signal::Interrupt);
         assert!(stop.is_ending() && stop.is_cancelled());
-        assert_eq!(cancelled.try_recv(), Err(TryRecvError::Disconnected));
         stop.enter(Phase::Command);
         assert!(stop.is_cancelled(), "an ending program begins no command");
     }
 
     #[test]
-    fn at_a_terminal_the_first_signal_ends_the_command_and_the_second_the_program() {
-        let stop = Stop::new(true).expect("an eventfd");
+    fn at_a_terminal_the_first_ctrl_c_ends_the_command_and_the_second_the_program() {
+        let stop = stop(true);
         stop.enter(Phase::Command);
-        stop.signal();
+        stop.signal(Signal::Interrupt);
         assert!(stop.is_cancelled() && !stop.is_ending());
-        stop.signal();
+        stop.signal(Signal::Interrupt);
         assert!(stop.is_ending());
     }
 
     #[test]
     fn the_command_after_a_cancelled_one_runs() {
-        let stop = Stop::new(true).expect("an eventfd");
+        let stop = stop(true);
         stop.enter(Phase::Command);
-        stop.signal();
+        stop.signal(Signal::Interrupt);
         stop.enter(Phase::Idle);
         stop.enter(Phase::Command);
         assert!(!stop.is_cancelled());
-        assert_eq!(stop.cancelled().try_recv(), Err(TryRecvError::Empty));
     }
 
     #[test]
-    fn at_a_terminal_a_signal_between_commands_ends_the_program() {
-        let stop = Stop::new(true).expect("an eventfd");
+    fn ctrl_c_just_after_a_line_ends_the_command_that_begins_and_not_the_program() {
+        let stop = stop(true);
+        stop.signal(Signal::Interrupt);
+        stop.enter(Phase::Command);
+        assert!(stop.is_cancelled() && !stop.is_ending());
+        let (ours, _theirs) = UnixStream::pair().expect("a pair of sockets");
+        assert!(stop.reader(ours).read(&mut [0]).is_err(), "what the command asks for is not waited for");
         stop.enter(Phase::Idle);
-        stop.signal();
-        assert!(stop.is_ending());
+        stop.enter(Phase::Command);
+        assert!(!stop.is_cancelled());
+    }
+
+    #[test]
+    fn ctrl_c_just_after_a_command_is_a_key_at_the_next_prompt() {
+        let stop = stop(true);
+        stop.enter(Phase::Command);
+        stop.enter(Phase::Idle);
+        stop.signal(Signal::Interrupt);
+        stop.enter(Phase::Editing);
+        assert!(!stop.is_ending());
+        assert!(stop.take_pressed());
+        assert!(!stop.take_pressed());
+    }
+
+    #[test]
+    fn ctrl_c_ends_the_wait_for_a_plain_line_and_not_the_program() {
+        let stop = stop(true);
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        let mut reader = stop.reader(ours);
+        stop.enter(Phase::Reading);
+        stop.signal(Signal::Interrupt);
+        assert!(reader.read(&mut [0]).is_err());
+        assert!(stop.take_pressed() && !stop.is_ending());
+        stop.enter(Phase::Reading);
+        (&theirs).write_all(b"x").expect("room for a byte");
+        assert_eq!(reader.read(&mut [0]).expect("the byte"), 1);
+    }
+
+    #[test]
+    fn what_wants_the_program_to_end_ends_it_whatever_it_is_at() {
+        for phase in [Phase::Idle, Phase::Reading, Phase::Command] {
+            let stop = stop(true);
+            stop.enter(phase);
+            stop.signal(Signal::End);
+            assert!(stop.is_ending());
+        }
     }
 
     #[test]
     fn a_key_a_signal_and_the_end_are_noticed_and_otherwise_the_time_passes() {
-        let stop = Stop::new(true).expect("an eventfd");
+        let stop = stop(true);
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
         assert!(!stop.key_within(&ours, Duration::from_millis(1)));
         (&theirs).write_all(b"\x1b[A").expect("room for three bytes");
         assert!(stop.key_within(&ours, Duration::from_secs(60)));
         assert!(!stop.key_within(&ours, Duration::from_millis(1)), "all of it was one key");
         stop.enter(Phase::Command);
-        stop.signal();
+        stop.signal(Signal::Interrupt);
         assert!(stop.key_within(&ours, Duration::from_secs(60)));
         stop.enter(Phase::Idle);
         drop(theirs);
@@ -230,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_waits_is_woken_by_a_signal() {
-        let stop = Stop::new(false).expect("an eventfd");
+        let stop = stop(false);
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
         let mut reader = stop.reader(ours);
         let waiting = std::thread::spawn(move || {
@@ -240,7 +304,7 @@ mod tests {
             (first, second)
         });
         (&theirs).write_all(b"x").expect("room for a byte");
-        stop.signal();
+        stop.signal(Signal::Interrupt);
         let (first, second) = waiting.join().expect("the reader returns");
         // The byte and the signal race; the signal is what counts once it is there.
         assert!(matches!(first, Ok(1) | Err(io::ErrorKind::Other)), "{first:?}");
@@ -249,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_reader_hands_on_what_comes_and_the_end() {
-        let stop = Stop::new(false).expect("an eventfd");
+        let stop = stop(false);
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
         (&theirs).write_all(b"abc").expect("room for three bytes");
         drop(theirs);

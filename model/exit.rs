@@ -33,7 +33,7 @@ pub const OF_CLIENT: &[(Exit, &str)] = &[
     (Exit::NoTracker, "a command of a script has failed since no tracker could be reached"),
     (Exit::DownloadFailed, "a download of a script has failed"),
     (Exit::OutputLost, "results could not be written, as to a full disk"),
-    (Exit::Interrupted, "it was ended by ctrl-C or another signal"),
+    (Exit::Interrupted, "it was ended by ctrl-C in a script, or another signal"),
 ];
 
 /// What the tracker's exit codes mean.

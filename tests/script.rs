@@ -9,6 +9,7 @@ use groupshare::model::exit::{Exit, OF_CLIENT, OF_TRACKER};
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// A client that carries these commands out, with this on standard input.
 fn exec(installation: &Installation, name: &str, options: &[&str], commands: &[&str], input: &[&str]) -> Program {
@@ -93,7 +94,7 @@ fn each_way_to_fail_has_its_exit_code() {
     assert!(error.starts_with("No tracker can be reached (") && error.ends_with("Please login first\n"), "{error}");
     assert_eq!(run("usage", &["--frobnicate"], &[]).0, Some(Exit::Usage as i32));
     for (list, why) in [("nowhere.txt", "No such file or directory"), ("/dev/zero", "it is longer than 1 MiB")] {
-        let mut client = std::process::Command::new(env!("CARGO_BIN_EXE_client"));
+        let mut client = Command::new(env!("CARGO_BIN_EXE_client"));
         let (code, _, error) = end(Program::start(client.args([list, "--exec", "list_groups"])));
         let said = format!("cannot read {list}: {why}; name the list of trackers\n");
         assert_eq!((code, error), (Some(Exit::CannotStart as i32), said));
@@ -147,6 +148,21 @@ fn a_signal_ends_a_script_that_waits_for_its_downloads() {
     wait_until("the download is prepared", || place(&installation, "bob/notes.txt.part").exists());
     bob.signal(Signal::INT);
     assert_eq!(end(bob).0, Some(Exit::Interrupted as i32));
+}
+
+#[test]
+fn a_script_survives_the_end_of_its_terminal_if_nohup_asked_for_that() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let folder = place(&installation, "");
+    let mut command = Command::new("nohup");
+    command.arg(env!("CARGO_BIN_EXE_client")).args(["--state-dir", "state", "127.0.0.1:0"]);
+    let mut ann = Program::start(command.arg(installation.info()).current_dir(folder));
+    ann.told("create_user ann pw", "User created");
+    ann.signal(Signal::HUP);
+    ann.told("login ann pw", "Login successful");
+    ann.close_input();
+    assert_eq!(end(ann).0, Some(Exit::Success as i32));
 }
 
 #[test]

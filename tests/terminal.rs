@@ -5,6 +5,7 @@ mod common;
 use common::Client;
 use common::room::Room;
 use common::sitting::{CTRL_C, CTRL_D, DOWN, ENTER, HOME, LEFT, Sitting, TAB, UP};
+use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -175,6 +176,58 @@ fn ctrl_c_ends_the_command_and_not_the_download() {
     alice.enters("show_downloads");
     alice.shows("[D] [lab] film.mkv  0 % of 1.6 MB, waiting for members who have it");
     alice.enters("quit");
+    assert_eq!(alice.ends().code(), Some(0));
+}
+
+#[test]
+fn ctrl_c_ends_what_it_is_pressed_at_and_nothing_is_left_unasked() {
+    let room = Room::new();
+    let mut alice = room.user("alice");
+    let _bob = room.bob_shares(&alice, "film.mkv");
+    alice.enters("download_file lab film.mkv .");
+    alice.ends_with(&["Downloading...", "> "]);
+    // As it comes from a keyboard, whatever the program is at.
+    for _ in 0..20 {
+        alice.enters("wait");
+        alice.ends_with(&["> wait", ""]);
+        alice.types(CTRL_C);
+        alice.ends_with(&["> "]);
+    }
+    // As somebody else may send it, which the terminal is not asked about.
+    alice.signal(Signal::INT);
+    alice.ends_with(&["Press ctrl-C again, or ctrl-D, to leave", "> "]);
+    alice.signal(Signal::INT);
+    alice.ends_with(&["1 download runs; it goes on after the next login. Leave? [y/N] "]);
+    alice.signal(Signal::INT);
+    alice.ends_with(&["> "]);
+    alice.enters("wait");
+    alice.ends_with(&["> wait", ""]);
+    alice.signal(Signal::TERM);
+    assert_eq!(alice.ends().code(), Some(130));
+}
+
+#[test]
+fn ctrl_c_asks_first_where_no_line_editor_is() {
+    let room = Room::new();
+    let first = room.user("alice");
+    let _bob = room.bob_shares(&first, "film.mkv");
+    drop(first);
+    let variables = [("TERM", "dumb")];
+    let desk = room.desk("alice");
+    let mut alice = Sitting::start_with(env!("CARGO_BIN_EXE_client"), &ARGUMENTS, &desk, (ROWS, COLUMNS), &variables);
+    alice.ends_with(&["> "]);
+    alice.enters("login alice wonderland");
+    alice.ends_with(&["Login successful", "> "]);
+    alice.enters("download_file lab film.mkv .");
+    alice.ends_with(&["Downloading...", "> "]);
+    let question = "1 download runs; it goes on after the next login. Leave? [y/N] ";
+    alice.types(CTRL_C);
+    alice.ends_with(&[question]);
+    alice.enters("n");
+    alice.ends_with(&["> "]);
+    alice.types(CTRL_C);
+    alice.ends_with(&[question]);
+    alice.types(CTRL_C);
     assert_eq!(alice.ends().code(), Some(0));
 }
 

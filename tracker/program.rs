@@ -13,7 +13,7 @@ use super::server::{Listeners, Server, Settings, StartError};
 use super::throttle::Paces;
 use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
-use crate::sys;
+use crate::{signals, sys};
 use crossbeam_channel::{Sender, bounded};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt;
@@ -22,6 +22,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Descriptors that are kept for everything but connections: files, the console, those turned away.
 const DESCRIPTORS_KEPT: u64 = 512;
@@ -105,12 +106,7 @@ pub fn run(args: &Args) -> Result<(), ProgramError> {
     sys::give_back_large_blocks();
     let server = Arc::new(start(args)?);
     let (ask, asked) = bounded(1);
-    // Before the handler is set, which would turn the wish to outlive the terminal into its opposite.
-    let outlive_terminal = sys::hangup_is_ignored();
     handle_signals(ask.clone())?;
-    if outlive_terminal {
-        sys::ignore_hangup();
-    }
     sys::survive_file_size_limit();
     let status = server.status();
     say(&format!("tracker {} on {}, fingerprint {}", status.number, status.addr, status.fingerprint));
@@ -229,16 +225,15 @@ fn caps() -> Caps {
 
 /// Ctrl-C, SIGTERM and a hangup stop the tracker; a second one ends it at once.
 fn handle_signals(ask: Sender<()>) -> Result<(), ProgramError> {
-    let mut asked = false;
-    let handler = move || {
-        if asked {
+    let asked = AtomicBool::new(false);
+    let handler = move |_| {
+        if asked.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        asked = true;
         // Full if the console was faster.
         let _ = ask.try_send(());
     };
-    ctrlc::set_handler(handler).map_err(|error| ProgramError::System(io::Error::other(error.to_string())))
+    signals::handle(handler).map_err(ProgramError::System)
 }
 
 /// What the console commands come to.

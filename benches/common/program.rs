@@ -1,5 +1,6 @@
 //! A program that a bench runs: what it says, what it uses, and that it ends.
 
+use groupshare::signals;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
@@ -46,7 +47,7 @@ pub struct Program {
 impl Program {
     /// Starts it; `name` is what it is called when something goes wrong.
     pub fn start(name: &str, command: &mut Command) -> Self {
-        HANDLER.call_once(|| ctrlc::set_handler(interrupt).expect("the only handler"));
+        HANDLER.call_once(|| signals::handle(|_| interrupt()).expect("the only handler"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         RUNNING.lock().push(Pid::from_child(&child));
