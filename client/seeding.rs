@@ -17,7 +17,7 @@ use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, HEADER_LEN, UNASKED};
 use crate::wire::handshake;
 use crate::wire::peer::{Answer, Ask};
 use crossbeam_channel as channel;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
@@ -33,7 +33,7 @@ pub const CONNECTIONS_MAX: usize = 128;
 /// that has most of them is told to come back later: a member proves it within moments, and who holds places gets in
 /// nobody's way.
 const EARLY_MAX: usize = 32;
-/// Most threads of connections. Those that were told to come back later take a moment to end.
+/// Most threads of connections. Those that were given up take a moment to end; whoever comes meanwhile waits for that.
 const THREADS_MAX: usize = CONNECTIONS_MAX + 2 * EARLY_MAX;
 /// A member may have this part of the free places, and one connection in any case while there is a place. Who comes
 /// first so keeps nobody out, and fewer connections each are left as more members come.
@@ -71,6 +71,8 @@ struct Shared {
     last_connection: AtomicU64,
     // Locked.
     connections: Mutex<HashMap<u64, Connection>>,
+    /// A thread of a connection has ended.
+    ended: Condvar,
     /// Half closed, and since when.
     leaving: Mutex<VecDeque<(Instant, Arc<TcpStream>)>>,
 }
@@ -122,6 +124,7 @@ impl Seeder {
             closing: AtomicBool::new(false),
             last_connection: AtomicU64::new(0),
             connections: Mutex::default(),
+            ended: Condvar::new(),
             leaving: Mutex::default(),
         });
         let thread = std::thread::Builder::new().name("seeder".into()).spawn({
@@ -149,6 +152,11 @@ impl Seeder {
 impl Drop for Seeder {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::SeqCst);
+        {
+            // Whoever has looked whether it is over already waits by now.
+            let _connections = self.shared.connections.lock();
+            self.shared.ended.notify_all();
+        }
         // Wakes the listener, which then sees that it is over.
         let mut wake = self.addr;
         if wake.ip().is_unspecified() {
@@ -177,7 +185,7 @@ fn end(stream: &TcpStream) {
 fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
     loop {
         let accepted = listener.accept();
-        if shared.closing.load(Ordering::SeqCst) {
+        if shared.is_closing() {
             return;
         }
         match accepted {
@@ -194,13 +202,19 @@ fn take_in(shared: &Arc<Shared>, stream: TcpStream, ip: IpAddr) {
     let stream = Arc::new(stream);
     let id = shared.last_connection.fetch_add(1, Ordering::Relaxed);
     let mut connections = shared.connections.lock();
-    if count(&connections, Standing::Member) >= CONNECTIONS_MAX || connections.len() >= THREADS_MAX {
+    if count(&connections, Standing::Member) >= CONNECTIONS_MAX {
         drop(connections);
         shared.turn_away(stream);
         return;
     }
     if count(&connections, Standing::Early) >= EARLY_MAX {
         give_one_up(&mut connections);
+    }
+    // Of those beyond the members and the early ones there is nobody who was not given up.
+    let full = |connections: &mut HashMap<u64, Connection>| connections.len() >= THREADS_MAX && !shared.is_closing();
+    shared.ended.wait_while(&mut connections, full);
+    if shared.is_closing() {
+        return;
     }
     let standing = Standing::Early;
     connections.insert(id, Connection { stream: stream.clone(), ip, standing, group: None, user: None, thread: None });
@@ -209,6 +223,7 @@ fn take_in(shared: &Arc<Shared>, stream: TcpStream, ip: IpAddr) {
         move || {
             serve(&shared, id, stream);
             shared.connections.lock().remove(&id);
+            shared.ended.notify_one();
         }
     });
     match thread {
@@ -286,6 +301,10 @@ fn serve(shared: &Shared, id: u64, stream: Arc<TcpStream>) {
 }
 
 impl Shared {
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
     /// Tells somebody in the clear to come back later.
     fn turn_away(&self, stream: Arc<TcpStream>) {
         // Nothing was said before, so the refusal fits into the empty socket buffer and this does not wait.
@@ -379,7 +398,7 @@ fn answer(
                 let given = give(served, (user, seat), piece, || {
                     fill(served, piece, request, &mut buffer)?;
                     Ok(sender.send_paced(&buffer, |len| {
-                        let over = || sender.is_over() || shared.closing.load(Ordering::Relaxed);
+                        let over = || sender.is_over() || shared.is_closing();
                         seat.wait(len, over).inspect(|len| taking.give(*len))
                     }))
                 });
@@ -446,5 +465,47 @@ fn fill(served: &Served, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Resu
         None => Err(missing()),
         Some(Err(error @ SourceError::Changed(_))) => Err((Code::FileChanged.into(), Some(error.to_string()))),
         Some(Err(error)) => Err((Code::NotServed.into(), Some(error.to_string()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::limit::Limit;
+    use crate::model::id::{OpId, Origin};
+    use crate::model::name::GroupId;
+    use crate::wire::client_tracker::GroupKey;
+    use crate::wire::handshake::Secret;
+
+    fn wait_until(what: &str, so: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !so() {
+            assert!(Instant::now() < deadline, "waited in vain for: {what}");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_member_who_comes_with_a_storm_of_strangers_waits_for_those_who_make_room() {
+        let (id, secret) = (KeyId([7; 16]), Secret([7; 32]));
+        let group = GroupRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 1 });
+        let keyring = Arc::new(Keyring::default());
+        let name = GroupId::parse("lab").expect("valid");
+        keyring.put(GroupKey { group, name, id, key: secret.clone() });
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let serving = Arc::new(Serving::start().expect("a thread"));
+        let (events, _heard) = channel::unbounded();
+        let seeder = Seeder::start(listener, keyring, serving, Uplink::new(Limit::NONE), events).expect("a thread");
+        let connect = || TcpStream::connect(seeder.addr()).expect("it listens");
+
+        // Nobody who is given up comes to an end while this is held, as on a busy machine.
+        let leaving = seeder.shared.leaving.lock();
+        let _strangers: Vec<_> = (0..THREADS_MAX).map(|_| connect()).collect();
+        let connections = || seeder.shared.connections.lock();
+        wait_until("all of them have a thread", || connections().len() == THREADS_MAX);
+        let mut member = connect();
+        wait_until("one makes room", || count(&connections(), Standing::Early) == EARLY_MAX - 1);
+        drop(leaving);
+        handshake::peer_to_peer(&mut member, id, &secret).expect("there is room");
     }
 }
