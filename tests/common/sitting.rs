@@ -20,6 +20,7 @@ pub const LEFT: &str = "\x1b[D";
 pub const HOME: &str = "\x01";
 pub const CTRL_C: &str = "\x03";
 pub const CTRL_D: &str = "\x04";
+pub const BACKSPACE: &str = "\x7f";
 pub const TAB: &str = "\t";
 pub const ENTER: &str = "\r";
 
@@ -119,9 +120,10 @@ impl Sitting {
         let deadline = Instant::now() + LONG;
         let mut shown = self.screen.shown.lock();
         while !so(&shown.rows(), shown.parser.screen()) {
-            let ended = shown.ended;
+            let rows = || shown.rows().join("\n");
+            assert!(!shown.ended, "the program has ended without showing {what}, but:\n{}", rows());
             let late = self.screen.changed.wait_until(&mut shown, deadline).timed_out();
-            assert!(!late && !ended, "the screen does not show {what}, but:\n{}", shown.rows().join("\n"));
+            assert!(!late, "the screen does not show {what}, but:\n{}", shown.rows().join("\n"));
         }
     }
 
