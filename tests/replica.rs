@@ -313,11 +313,11 @@ fn strangers_that_have_taken_all_seats_keep_no_trackers_from_each_other() {
 #[test]
 fn a_tracker_that_hangs_keeps_no_other_from_stopping() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let begun = Instant::now();
     let TestTracker { server, .. } = tracker(2, &[(1, listener.local_addr().expect("bound"))]);
     let _called = listener.accept().expect("it calls");
-    let begun = Instant::now();
     server.stop();
-    assert!(begun.elapsed() < HANDSHAKE_DEADLINE / 2, "it waited for the other one");
+    assert!(begun.elapsed() < HANDSHAKE_DEADLINE, "it waited for the other one");
 }
 
 #[test]

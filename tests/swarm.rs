@@ -143,10 +143,13 @@ fn a_peer_that_sends_bad_pieces_is_dropped_and_the_others_finish_the_file() {
     let (good, bad, leecher) = (Member::new(1), Member::new(2), Member::new(3));
     good.seed(&data, &subject, all(&subject));
     let lies = bad.seed(&wrong, &subject, all(&subject));
+    // The good one is known from the start: a download ends when all that it knows have lied.
+    let relay = Relay::to(good.peer(1, &subject).addr);
+    relay.hold();
     leecher.download(1, &subject);
-    leecher.swarm.peers(1, vec![bad.peer(2, &subject)]);
+    leecher.swarm.peers(1, vec![bad.peer(2, &subject), Peer { addr: relay.addr, ..good.peer(1, &subject) }]);
     wait_until("the bad peer is asked", || lies.given() > 0);
-    leecher.swarm.peers(1, vec![good.peer(1, &subject)]);
+    relay.release();
     leecher.expect_finished(&data);
 }
 
@@ -202,11 +205,11 @@ fn ending_does_not_wait_for_peers_that_never_answer() {
     let deaf = TcpListener::bind("127.0.0.1:0").expect("a port");
     let addr = deaf.local_addr().expect("bound");
     let peer = |number| Peer { client: ClientId([number; 16]), user: user(number), addr, held: 1 };
+    let begun = Instant::now();
     leecher.swarm.peers(1, (10..40).map(peer).collect());
     let _connected = deaf.accept().expect("a leecher");
-    let begun = Instant::now();
     drop(leecher);
-    assert!(begun.elapsed() < HANDSHAKE_DEADLINE / 2, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < HANDSHAKE_DEADLINE, "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -239,7 +242,12 @@ fn a_download_that_was_removed_goes_on_where_it_was() {
     let data = bytes(60 * PIECE_LEN as usize);
     let subject = subject_of(&data);
     let (seeder, leecher) = (Member::new(1), Member::new(2));
-    seeder.seed(&data, &subject, all(&subject));
+    // Not all of it, so that the download is under way however late it is looked at.
+    let mut some = Bitfield::none(subject.content.layout);
+    subject.content.layout.indexes().take(40).for_each(|piece| {
+        some.insert(piece);
+    });
+    seeder.seed(&data, &subject, some);
     let download = leecher.download(1, &subject);
     leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
     wait_until("some pieces arrive", || download.have().held() > 5);
@@ -252,9 +260,7 @@ fn a_download_that_was_removed_goes_on_where_it_was() {
     let served = other.seed(&data, &subject, all(&subject));
     let download = leecher.download(2, &subject);
     assert_eq!(download.have().held(), had);
-    if !download.is_complete() {
-        leecher.swarm.peers(2, vec![other.peer(3, &subject)]);
-    }
+    leecher.swarm.peers(2, vec![other.peer(3, &subject)]);
     leecher.expect_finished(&data);
     let missing = u64::from(Layout::count(subject.content.layout) - had) * u64::from(PIECE_LEN);
     assert_eq!(served.given(), missing, "only what was missing was fetched");

@@ -76,8 +76,16 @@ fn nothing_acknowledged_is_missing_or_made_twice_after_each_tracker_was_killed_u
         .collect();
     same_digests(&mut trackers);
     let (stop, (answered, answers)) = (AtomicBool::new(false), unbounded());
+    /// Ends the members' work, also where the test fails.
+    struct Work<'a>(&'a AtomicBool);
+    impl Drop for Work<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
     let some = || (0..100).for_each(|_| answers.recv_timeout(LONG).expect("changes are answered"));
     thread::scope(|scope| {
+        let _work = Work(&stop);
         for (first, member) in members.iter_mut().enumerate() {
             let (installation, stop, answered) = (&installation, &stop, answered.clone());
             let stay = move || answered.send(()).is_ok();
@@ -93,7 +101,6 @@ fn nothing_acknowledged_is_missing_or_made_twice_after_each_tracker_was_killed_u
             }
         }
         some();
-        stop.store(true, Ordering::SeqCst);
     });
     same_digests(&mut trackers);
     for number in 1..=3 {
@@ -183,7 +190,8 @@ fn film(installation: &Installation, len: u32) -> Vec<u8> {
 fn a_download_and_the_next_command_do_not_mind_that_the_tracker_is_killed() {
     let installation = Installation::of(3);
     let mut trackers = all_of(&installation);
-    let (mut alice, mut bob) = alice_and_bob(&installation, [1, 2], &["--upload-limit", "8M"]);
+    // Too slow for the file to be there before the limit is lifted.
+    let (mut alice, mut bob) = alice_and_bob(&installation, [1, 2], &["--upload-limit", "300k"]);
     let film = film(&installation, 24 << 20);
     alice.told("upload_file film.mkv lab", "Uploaded");
     bob.until("list_files lab", "film.mkv  25.2 MB, 1 member online with it");
@@ -199,14 +207,21 @@ fn a_download_and_the_next_command_do_not_mind_that_the_tracker_is_killed() {
     let done = bob.expect("Group created");
     println!("{} ms from the kill to the next successful command", (done.at - killed).as_millis());
     bob.told("show_downloads", "[D] [lab] film.mkv");
+    alice.told("limit upload none", "upload ");
     bob.expect("Download completed: [lab] film.mkv");
     assert!(fs::read(installation.folder.path().join("bob/film.mkv")).expect("there") == film);
     let complaints: Vec<_> = bob.heard()[before..].iter().filter(|line| line.complaint).collect();
-    let [line] = complaints[..] else { panic!("not one line but {complaints:#?}") };
-    let [first, second, _] = installation.addrs[..] else { panic!("three trackers") };
-    let begins =
-        [first, installation.addrs[2]].map(|addr| format!("Connected to the tracker {addr}; {second} was lost: "));
-    assert!(begins.iter().any(|begins| line.text.starts_with(begins)), "{line:?}");
+    let [first, second, third] = installation.addrs[..] else { panic!("three trackers") };
+    let reached =
+        |line: &str| [first, third].iter().any(|addr| line.starts_with(&format!("Connected to the tracker {addr}")));
+    match complaints.iter().map(|line| line.text.as_str()).collect::<Vec<_>>()[..] {
+        [line] => assert!(reached(line) && line.contains(&format!("; {second} was lost: ")), "{line}"),
+        // On a busy machine the others take longer to answer than a client waits before it tells of the loss.
+        [lost, line] => {
+            assert!(lost.starts_with(&format!("The tracker {second} was lost: ")) && reached(line), "{lost}, {line}")
+        }
+        _ => panic!("neither one line nor two but {complaints:#?}"),
+    }
     // What bob has is told to the tracker that he is at now.
     alice.until("list_files lab", "film.mkv  25.2 MB, 2 members online with it");
 }
@@ -242,7 +257,7 @@ fn who_has_heard_more_than_a_tracker_loses_neither_the_session_nor_a_share_there
     let len = film(&installation, 100_000).len();
     alice.told("upload_file film.mkv lab", "Uploaded");
     two.kill();
-    alice.expect(&format!("Connected to the tracker {}; {} was lost: ", installation.addrs[0], installation.addrs[1]));
+    alice.expect(&format!("Connected to the tracker {}", installation.addrs[0]));
     alice.told("list_files lab", "No files");
     relay.unblock();
     let _two = installation.tracker_on(&far, 2);

@@ -7,6 +7,7 @@ use groupshare::client::download::Subject;
 use groupshare::model::piece::PIECE_LEN;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Pieces of the file, the last of which is short.
 const PIECES: usize = 9;
@@ -36,20 +37,22 @@ impl Ordeal {
     }
 
     /// Downloads from the liars until each has lied, then from an honest member besides: the file is identical, and nothing
-    /// else in its folder has changed.
-    pub fn is_survived(&self, liars: &[Liar]) {
+    /// else in its folder has changed. Gives how long it took from the first liar to the file.
+    pub fn is_survived(&self, liars: &[Liar]) -> Duration {
         let (victim, honest) = (Member::new(200), Member::new(201));
+        honest.seed(&self.data, &self.subject, all(&self.subject));
         let folder = victim.folder.path();
         fs::write(folder.join("precious.txt"), b"mine").expect("room");
         fs::create_dir(folder.join("photos")).expect("room");
         fs::write(folder.join("photos/1.jpg"), b"mine too").expect("room");
         let before = listing(folder);
         victim.download(1, &self.subject);
+        let begun = Instant::now();
         victim.swarm.peers(1, liars.iter().map(|liar| liar.peer.clone()).collect());
         liars.iter().for_each(Liar::has_lied);
-        honest.seed(&self.data, &self.subject, all(&self.subject));
         victim.swarm.peers(1, vec![honest.peer(201, &self.subject)]);
         victim.expect_finished(&self.data);
+        let took = begun.elapsed();
         // The last trace of a download goes when nobody holds it any more.
         victim.serving.clear();
         let sidecar = folder.join("out.bin.part.meta");
@@ -58,5 +61,6 @@ impl Ordeal {
         let file = after.remove(Path::new("out.bin"));
         assert!(file == Some(Entry::File(self.data.clone())), "the file is identical");
         assert_eq!(after, before, "nothing else has changed");
+        took
     }
 }

@@ -187,7 +187,7 @@ mod tests {
         with_written([&bytes[..], &bytes[..]].concat(), false, |lines| {
             let now = Instant::now();
             let held: Vec<Permit> = std::iter::from_fn(|| lines.permits.take(now)).collect();
-            lines.deadline = Duration::from_millis(500);
+            lines.deadline = Duration::from_secs(4);
             assert!(!lines.is_permitted(now));
             assert_eq!(lines.next(4 * SHORT_LEN), Ok(Heard::Crowded));
             assert_eq!(lines.next(4 * SHORT_LEN), Ok(Heard::Line(b"short")));
