@@ -76,6 +76,7 @@ impl State {
 pub struct Candidates {
     users: Vec<UserRef>,
     memberships: Vec<(GroupRef, UserRef)>,
+    departures: Vec<(GroupRef, UserRef)>,
     sharers: Vec<(ShareRef, UserRef)>,
 }
 
@@ -90,12 +91,19 @@ impl Candidates {
             OpBody::CreateUser { .. } => self.users.push(UserRef(op.id)),
             OpBody::ChangePassword { user, .. } | OpBody::ReadNotices { user, .. } => self.users.push(user),
             OpBody::CreateGroup { founder, .. } => member(GroupRef(op.id), founder),
-            OpBody::RequestJoin { group, user } | OpBody::LeaveGroup { group, user } => member(group, user),
-            OpBody::AcceptRequest { group, user, by }
-            | OpBody::RejectRequest { group, user, by }
-            | OpBody::RemoveMember { group, user, by } => {
+            OpBody::RequestJoin { group, user } => member(group, user),
+            OpBody::AcceptRequest { group, user, by } | OpBody::RejectRequest { group, user, by } => {
                 member(group, user);
                 self.users.push(by);
+            }
+            OpBody::LeaveGroup { group, user } => {
+                member(group, user);
+                self.departures.push((group, user));
+            }
+            OpBody::RemoveMember { group, user, by } => {
+                member(group, user);
+                self.users.push(by);
+                self.departures.push((group, user));
             }
             OpBody::CreateShare { user, replaces, .. } => {
                 self.users.push(user);
@@ -119,7 +127,9 @@ fn each_once<T: Ord>(list: &mut Vec<T>) {
 /// What it means to single users that some ops were folded, among them late ones, after which anything may be different
 /// from before. `candidates` has all ops that were folded since the last state that both have in common.
 pub fn between(before: &State, after: &State, candidates: Candidates) -> Vec<Effect> {
-    let Candidates { mut users, mut memberships, mut sharers } = candidates;
+    let Candidates { mut users, mut memberships, mut departures, mut sharers } = candidates;
+    each_once(&mut departures);
+    sharers.extend(departures.into_iter().flat_map(|(group, user)| shared_in(before, after, group, user)));
     each_once(&mut memberships);
     each_once(&mut sharers);
     each_once(&mut users);
@@ -167,21 +177,7 @@ pub fn between(before: &State, after: &State, candidates: Candidates) -> Vec<Eff
     for group in rekeyed {
         after.members(group).for_each(|member| tell(member, Told::KeyChanged { group }));
     }
-    let ended: BTreeSet<_> = sharers
-        .into_iter()
-        .flat_map(|(share, user)| {
-            // An alias may also have come to an end: then what it stood for was shared.
-            let ids = [share.0, before.canonical(share.0), after.canonical(share.0)];
-            let count = if ids == [share.0; 3] { 1 } else { ids.len() };
-            ids.into_iter().take(count).map(move |id| (ShareRef(id), user))
-        })
-        .filter(|&(share, user)| {
-            let renamed = user_after(user);
-            before.is_sharer(share, user) || (renamed != user && before.is_sharer(share, renamed))
-        })
-        .map(|(share, user)| (ShareRef(after.canonical(share.0)), user_after(user)))
-        .collect();
-    for (share, user) in ended {
+    for (share, user) in shared(before, after, sharers) {
         // Whoever departs from a group knows that nothing is shared there any more.
         let departs = after.share(share).is_some_and(|info| departed.contains(&(info.group, user)));
         if !departs && !after.is_sharer(share, user) {
@@ -200,6 +196,33 @@ pub fn between(before: &State, after: &State, candidates: Candidates) -> Vec<Eff
         new.for_each(|(order, notice)| tell(to, Told::Noticed { order, notice }));
     }
     out
+}
+
+/// What a user shared in a group that the user departed from on the way, and may be back in.
+fn shared_in(before: &State, after: &State, group: GroupRef, user: UserRef) -> Vec<(ShareRef, UserRef)> {
+    let groups = [group.0, after.canonical(group.0)].map(|group| GroupRef(before.canonical(group)));
+    let users = BTreeSet::from([user, UserRef(after.canonical(user.0))]);
+    let shares = users.into_iter().flat_map(|user| before.shares_of(user).map(move |info| (info, user)));
+    shares.filter(|(info, _)| groups.contains(&info.group)).map(|(info, user)| (info.share, user)).collect()
+}
+
+/// Those of the candidates who shared what they may not share any more, by the ids that hold after it.
+fn shared(before: &State, after: &State, candidates: Vec<(ShareRef, UserRef)>) -> BTreeSet<(ShareRef, UserRef)> {
+    let user_after = |user: UserRef| UserRef(after.canonical(user.0));
+    candidates
+        .into_iter()
+        .flat_map(|(share, user)| {
+            // An alias may also have come to an end: then what it stood for was shared.
+            let ids = [share.0, before.canonical(share.0), after.canonical(share.0)];
+            let count = if ids == [share.0; 3] { 1 } else { ids.len() };
+            ids.into_iter().take(count).map(move |id| (ShareRef(id), user))
+        })
+        .filter(|&(share, user)| {
+            let renamed = user_after(user);
+            before.is_sharer(share, user) || (renamed != user && before.is_sharer(share, renamed))
+        })
+        .map(|(share, user)| (ShareRef(after.canonical(share.0)), user_after(user)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -340,6 +363,30 @@ mod tests {
         let ended = [(user, Told::ShareEnded { share })];
         assert_eq!(history.told(OpBody::LeaveShare { share, user }), ended);
         assert_eq!(history.told(OpBody::LeaveShare { share, user }), []);
+    }
+
+    #[test]
+    fn who_departs_and_is_let_in_again_in_one_batch_hears_that_the_shares_have_ended() {
+        let mut history = History::new();
+        let [alice, bob, ..] = history.users;
+        let group = history.lab;
+        let name = FileName::parse("f").expect("a name");
+        let (shared, _) =
+            history.fold(OpBody::CreateShare { group, user: bob, name, content: content(1), replaces: None });
+        let before = history.state.clone();
+        let mut candidates = Candidates::default();
+        let leave = OpBody::LeaveGroup { group, user: bob };
+        for body in
+            [leave, OpBody::RequestJoin { group, user: bob }, OpBody::AcceptRequest { group, user: bob, by: alice }]
+        {
+            candidates.note(&history.fold(body).0);
+        }
+        let told = between(&before, &history.state, candidates).into_iter().map(|effect| (effect.to, effect.what));
+        let share = ShareRef(shared.id);
+        let accepted = history.noticed(Notice::Accepted { group: self::group("lab") });
+        let key = Told::KeyChanged { group };
+        let expected = [(alice, key.clone()), (bob, key), (bob, Told::ShareEnded { share }), (bob, accepted)];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
     }
 
     #[test]
