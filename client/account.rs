@@ -38,7 +38,7 @@ pub struct Account {
     /// What is remembered.
     pub slot: Slot,
     /// The downloads of this login.
-    pub downloads: Downloads,
+    pub downloads: Arc<Downloads>,
     /// Shares that the tracker could not be told of yet.
     pub untold: Mutex<Vec<Untold>>,
     /// Held while a share is brought back or stopped, from what the tracker says to what is remembered of it.
@@ -58,7 +58,7 @@ impl Account {
             login,
             swarm,
             slot,
-            downloads: Downloads::default(),
+            downloads: Arc::default(),
             untold: Mutex::default(),
             deciding: Mutex::default(),
             unheard: AtomicBool::new(false),

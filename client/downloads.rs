@@ -79,11 +79,17 @@ struct State {
     list: Vec<Tracked>,
     last_id: u64,
     failures: usize,
+    /// Whether the login has ended without the user's doing.
+    lost: bool,
     /// Those whose end is being told.
     telling: Vec<u64>,
 }
 
 impl State {
+    fn busy(&self) -> usize {
+        self.list.iter().filter(|tracked| tracked.phase.is_busy()).count()
+    }
+
     fn advance(&mut self, id: u64, phase: Phase) -> bool {
         let failed = matches!(phase, Phase::Failed { .. });
         let Some(tracked) = self.list.iter_mut().find(|tracked| tracked.id == id && !tracked.phase.has_ended()) else {
@@ -203,7 +209,8 @@ impl Downloads {
 
     /// How many come to an end by themselves.
     pub fn busy(&self) -> usize {
-        self.state.lock().list.iter().filter(|tracked| tracked.phase.is_busy()).count()
+        let state = self.state.lock();
+        if state.lost { 0 } else { state.busy() }
     }
 
     /// Whether a download is one of these and runs.
@@ -211,22 +218,30 @@ impl Downloads {
         self.running().iter().any(|running| Arc::ptr_eq(running, download))
     }
 
-    /// How many have failed so far.
+    /// How many have failed so far, or were under way when the login was lost.
     pub fn failures(&self) -> usize {
-        self.state.lock().failures
+        let state = self.state.lock();
+        let left = if state.lost { state.busy() } else { 0 };
+        state.failures + left
     }
 
-    /// Waits until none of those chosen comes to an end by itself any more, or `over` says that nobody waits for that; it is
-    /// asked now and then, and at [`Downloads::look_again`]. A paused download is not waited for.
+    /// Waits until none of those chosen comes to an end by itself any more, also since the login was lost, or `over` says that
+    /// nobody waits for that; it is asked now and then, and at [`Downloads::look_again`]. A paused download is not waited for.
     pub fn wait(&self, chosen: impl Fn(&Tracked) -> bool, over: impl Fn() -> bool) {
         let busy = |state: &State| {
             let untold = |tracked: &Tracked| tracked.phase.is_busy() || state.telling.contains(&tracked.id);
             state.list.iter().any(|tracked| chosen(tracked) && untold(tracked))
         };
         let mut state = self.state.lock();
-        while !over() && busy(&state) {
+        while !over() && !state.lost && busy(&state) {
             self.changed.wait_until(&mut state, Instant::now() + Duration::from_millis(200));
         }
+    }
+
+    /// The login is over, which nobody wanted: nothing comes to an end by itself any more.
+    pub fn lose(&self) {
+        self.state.lock().lost = true;
+        self.changed.notify_all();
     }
 
     /// Has whoever waits ask at once whether that is over.

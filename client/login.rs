@@ -70,16 +70,22 @@ pub fn announce_all(node: &Node, account: &Arc<Account>) -> Result<(), CallError
 
 /// Ends the login: sharing stops, downloads are kept for the next login.
 pub fn log_out(node: &Node) {
-    if end(node) {
+    if end(node).is_some() {
         node.link.log_out();
     }
 }
 
-/// Ends the login on this side; false if nobody was logged in.
-pub fn end(node: &Node) -> bool {
-    let Some(account) = node.set_account(None) else {
-        return false;
-    };
+/// The login has ended without the user's doing, for this reason.
+pub fn lose(node: &Node, why: String) {
+    if let Some(account) = end(node) {
+        node.voice.event(&Event::LoggedOut { why });
+        account.downloads.lose();
+    }
+}
+
+/// Ends the login on this side; gives whose it was, nothing if nobody was logged in.
+pub fn end(node: &Node) -> Option<Arc<Account>> {
+    let account = node.set_account(None)?;
     account.finish();
     // Now that nobody begins anything any more.
     for download in account.downloads.running() {
@@ -89,7 +95,7 @@ pub fn end(node: &Node) -> bool {
     node.keyring.clear();
     // The steward may hold the account a little longer; the next login must find its shares all the same.
     account.slot.close();
-    true
+    Some(account)
 }
 
 /// The user is no longer a member of a group: nothing is shared or downloaded there any more.

@@ -2,7 +2,7 @@
 
 use super::account::Account;
 use super::command::Command;
-use super::downloads::Tracked;
+use super::downloads::{Downloads, Tracked};
 use super::event::Event;
 use super::failure::Failure;
 use super::fetch;
@@ -32,6 +32,9 @@ const PROGRESS_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_m
 pub struct Session {
     node: Arc<Node>,
     stop: Stop,
+    /// The downloads of the latest login, unless it was ended by a logout.
+    downloads: Arc<Downloads>,
+    /// How many of the logins before it have failed.
     failures: usize,
     /// A login whose answer has not been said yet, and the name that was given.
     arrived: Option<(UserId, Arc<Account>)>,
@@ -46,7 +49,7 @@ impl std::fmt::Debug for Session {
 impl Session {
     /// Works on a running client; `stop` ends commands that take long.
     pub fn new(node: Arc<Node>, stop: Stop) -> Self {
-        Self { node, stop, failures: 0, arrived: None }
+        Self { node, stop, downloads: Arc::default(), failures: 0, arrived: None }
     }
 
     fn carry_out(&mut self, command: Command) -> Result<Report, Failure> {
@@ -60,6 +63,7 @@ impl Session {
                 }
                 let account = login::log_in(&self.node, user.clone(), password)?;
                 let report = Report::LoggedIn { user: account.user.clone() };
+                self.follow(account.downloads.clone());
                 self.arrived = Some((user, account));
                 Ok(report)
             }
@@ -71,11 +75,16 @@ impl Session {
         }
     }
 
+    /// From now on these downloads are waited for at the end.
+    fn follow(&mut self, downloads: Arc<Downloads>) {
+        self.failures += std::mem::replace(&mut self.downloads, downloads).failures();
+    }
+
     fn carry_out_logged_in(&mut self, account: &Arc<Account>, command: Command) -> Result<Report, Failure> {
         match command {
             Command::CreateUser { .. } | Command::Login { .. } | Command::Limit { .. } => Ok(Report::Nothing),
             Command::Logout => {
-                self.failures += account.downloads.failures();
+                self.follow(Arc::default());
                 login::log_out(&self.node);
                 Ok(Report::Done("Logout successful"))
             }
@@ -222,13 +231,11 @@ impl Execute for Session {
     }
 
     fn finish(&mut self) {
-        if let Some(account) = self.node.account() {
-            account.downloads.wait(|_| true, || self.stop.is_cancelled());
-        }
+        self.downloads.wait(|_| true, || self.stop.is_cancelled());
     }
 
     fn running(&self) -> Option<String> {
-        match self.node.account()?.downloads.busy() {
+        match self.downloads.busy() {
             0 => None,
             1 => Some("1 download runs; it goes on after the next login.".to_owned()),
             many => Some(format!("{many} downloads run; they go on after the next login.")),
@@ -236,7 +243,6 @@ impl Execute for Session {
     }
 
     fn has_failed_downloads(&self) -> bool {
-        let now = self.node.account().map_or(0, |account| account.downloads.failures());
-        self.failures + now > 0
+        self.failures + self.downloads.failures() > 0
     }
 }

@@ -174,9 +174,7 @@ impl Work {
                 }
             }
             LinkEvent::SessionLost(refusal) => {
-                if login::end(&self.node) {
-                    voice.event(&Event::LoggedOut { why: refusal.to_string() });
-                }
+                login::lose(&self.node, refusal.to_string());
             }
             LinkEvent::Push(login, push) => self.push(login, push),
             LinkEvent::Arrived => {
@@ -224,9 +222,7 @@ impl Work {
             }
             Reply::SessionOver {} => {
                 self.node.link.forget_session();
-                login::end(&self.node);
-                let why = "The password was changed elsewhere; please login again".to_owned();
-                self.node.voice.event(&Event::LoggedOut { why });
+                login::lose(&self.node, "The password was changed elsewhere; please login again".to_owned());
             }
             Reply::JoinRequested { group, user } => {
                 self.node.voice.event(&Event::JoinRequested { group, user });

@@ -151,6 +151,30 @@ fn a_signal_ends_a_script_that_waits_for_its_downloads() {
 }
 
 #[test]
+fn a_script_whose_login_ends_elsewhere_does_not_wait_for_its_downloads_and_has_failed() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let mut alice = alice(&installation);
+    admit(&installation, &mut alice, "bob");
+    alice.told("logout", "Logout successful");
+    // One waits at a command, one at its end.
+    let mut waits = ["bob-waits", "bob-ends"].map(|name| installation.person(name, 1, &[]));
+    for bob in &mut waits {
+        bob.told("login bob pw", "Login successful");
+        bob.told("download_file lab notes.txt .", "Downloading...");
+    }
+    waits[0].say("wait");
+    waits.iter_mut().for_each(Program::close_input);
+    let (code, ..) = end(exec(&installation, "bob", &[], &["login bob pw", "change_password pw new"], &[]));
+    assert_eq!(code, Some(0));
+    for bob in waits {
+        let (code, output, error) = end(bob);
+        assert!(error.ends_with("The password was changed elsewhere; please login again\n"), "{output}{error}");
+        assert_eq!(code, Some(Exit::DownloadFailed as i32));
+    }
+}
+
+#[test]
 fn a_script_survives_the_end_of_its_terminal_if_nohup_asked_for_that() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
