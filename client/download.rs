@@ -121,10 +121,11 @@ pub struct Download {
     done: AtomicU64,
     stopped: AtomicBool,
     finished: AtomicBool,
-    stranded: AtomicBool,
     // Locked, each for itself, and never while pieces are received, hashed or written.
     /// Under which trackers know it: another one than at first when the file was withdrawn and is shared again.
     share: Mutex<ShareRef>,
+    /// Why nobody shares it any more, as far as that is known.
+    stranded: Mutex<Option<&'static str>>,
     peers: Mutex<Peers>,
     /// Pieces that the tracker has not been told of.
     fresh: Mutex<Vec<u32>>,
@@ -180,6 +181,7 @@ impl Download {
             hash,
             since: now,
             share: Mutex::new(subject.share),
+            stranded: Mutex::default(),
             subject,
             part,
             served,
@@ -187,7 +189,6 @@ impl Download {
             done: AtomicU64::new(resumed),
             stopped: AtomicBool::new(false),
             finished: AtomicBool::new(false),
-            stranded: AtomicBool::new(false),
             peers: Mutex::new(Peers { picker, open: HashMap::new(), before: BTreeMap::new(), run: 0, run_since: now }),
             fresh: Mutex::default(),
             speed: Mutex::new(Speed::new(resumed, now)),
@@ -393,9 +394,9 @@ impl Download {
         *self.share.lock() = share;
     }
 
-    /// Notes that nobody shares the file any more; false if that was noted before.
-    pub fn strand(&self) -> bool {
-        !self.stranded.swap(true, Ordering::Relaxed)
+    /// Notes why nobody shares the file any more, or that somebody does; whether that is news.
+    pub fn strand(&self, why: Option<&'static str>) -> bool {
+        std::mem::replace(&mut *self.stranded.lock(), why) != why
     }
 
     /// Takes the time for the speed; called every so often.

@@ -239,7 +239,7 @@ pub fn find_peers(node: &Node, account: &Account, download: &Download) -> Result
     Ok(())
 }
 
-/// Looks what has become of the share of a download that nobody delivers; tells the user once if it is no more.
+/// Looks what has become of the share of a download that nobody delivers; tells the user once when it is no more.
 pub fn look_after_stranded(node: &Node, account: &Account, download: &Download) {
     let Subject { group_name: group, name, content, .. } = download.subject();
     if download.progress(Instant::now()).peers > 0 {
@@ -247,6 +247,7 @@ pub fn look_after_stranded(node: &Node, account: &Account, download: &Download) 
     }
     let why = match find(&node.link, group, name) {
         Ok(found) if found.content.info_hash == content.info_hash => {
+            download.strand(None);
             if found.share != download.share() {
                 // It was withdrawn, and is shared again.
                 download.move_to(found.share);
@@ -254,11 +255,12 @@ pub fn look_after_stranded(node: &Node, account: &Account, download: &Download) 
             }
             return;
         }
-        Ok(_) => "it is shared in another version now".to_owned(),
-        Err(CallError::Refused(refusal)) if refusal.code == Code::NoSuchFile => "it is not shared any more".to_owned(),
+        Ok(_) => "it is shared in another version now",
+        Err(CallError::Refused(refusal)) if refusal.code == Code::NoSuchFile => "it is not shared any more",
         Err(_) => return,
     };
-    if download.strand() {
+    if download.strand(Some(why)) {
+        let why = why.to_owned();
         node.voice.event(&Event::DownloadStranded { group: group.clone(), file: name.clone(), why });
     }
 }

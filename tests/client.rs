@@ -382,7 +382,7 @@ fn a_download_of_a_version_that_was_replaced_says_so_and_can_begin_anew() {
 }
 
 #[test]
-fn who_waits_for_a_file_that_nobody_shares_any_more_is_told_once() {
+fn who_waits_for_a_file_that_nobody_shares_any_more_is_told_once_each_time() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
     alice.file("f", &bytes_of(3_000_000, 3));
@@ -392,6 +392,14 @@ fn who_waits_for_a_file_that_nobody_shares_any_more_is_told_once() {
     bob.expect("download_file lab f .", "Downloading...\n");
     alice.expect("stop_share lab f", "Stopped sharing\n");
     bob.sees("Downloading f from lab waits for members who have parts of it: it is not shared any more");
+    // Somebody shares it again, and no more some time later.
+    bob.events.take();
+    alice.expect("upload_file f lab", "Uploaded\n");
+    wait_until("bob goes on", || bob.types("show_downloads").is_ok_and(|shown| shown.contains("1 member")));
+    alice.file("f", &bytes_of(3_000_000, 4));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    bob.sees("Downloading f from lab waits for members who have parts of it: it is shared in another version now");
+    alice.file("f", &bytes_of(3_000_000, 3));
     alice.expect("upload_file f lab", "Uploaded\n");
     alice.types("limit upload none").expect("set");
     bob.sees("Download completed: [lab] f");
