@@ -15,7 +15,7 @@ use super::waiting;
 use crate::model::id::OpOrder;
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::conn::HEARTBEAT_INTERVAL;
-use crossbeam_channel::{self as channel, select_biased};
+use crossbeam_channel::{self as channel, select};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -57,6 +57,30 @@ impl Drop for Steward {
     }
 }
 
+/// What the thread turns to.
+#[derive(Debug)]
+enum Turn {
+    Link(LinkEvent),
+    Seeder(SeederEvent),
+    Swarm(SwarmEvent),
+    Clock,
+    Closed,
+}
+
+/// Waits for something to turn to. Nobody waits for ever behind somebody else, as behind a clock that strikes again while
+/// slow trackers are told of pieces. But what the tracker has said before a download ends is told before that: a script
+/// ends with its downloads.
+fn next_turns(inbox: &Inbox, clock: &channel::Receiver<Instant>, closed: &channel::Receiver<()>) -> Vec<Turn> {
+    let links = || inbox.link.try_iter().map(Turn::Link);
+    select! {
+        recv(inbox.link) -> event => event.into_iter().map(Turn::Link).collect(),
+        recv(inbox.seeder) -> event => event.into_iter().map(Turn::Seeder).collect(),
+        recv(inbox.swarm) -> event => links().chain(event.into_iter().map(Turn::Swarm)).collect(),
+        recv(clock) -> _ => vec![Turn::Clock],
+        recv(closed) -> _ => vec![Turn::Closed],
+    }
+}
+
 struct Work {
     node: Arc<Node>,
     held: Instant,
@@ -73,18 +97,19 @@ impl Work {
     fn run(mut self, inbox: &Inbox, closed: &channel::Receiver<()>) {
         let clock = channel::tick(HOLD_PAUSE);
         loop {
-            // What the tracker has said before a download ends is told before that: a script ends with its downloads.
-            select_biased! {
-                recv(closed) -> _ => return,
-                recv(clock) -> _ => self.tick(),
-                recv(inbox.link) -> event => if let Ok(event) = event {
-                    self.link(event);
-                    if inbox.link.is_empty() {
-                        self.tell_read();
+            for turn in next_turns(inbox, &clock, closed) {
+                match turn {
+                    Turn::Link(event) => {
+                        self.link(event);
+                        if inbox.link.is_empty() {
+                            self.tell_read();
+                        }
                     }
-                },
-                recv(inbox.seeder) -> event => if let Ok(event) = event { self.seeder(event) },
-                recv(inbox.swarm) -> event => if let Ok(event) = event { self.swarm(event) },
+                    Turn::Seeder(event) => self.seeder(event),
+                    Turn::Swarm(event) => self.swarm(event),
+                    Turn::Clock => self.tick(),
+                    Turn::Closed => return,
+                }
             }
         }
     }
@@ -291,5 +316,35 @@ impl Work {
         // Shared before it is told: who reads that a download is complete may ask others to take it from here.
         sharing::share_downloaded(&self.node, account, download.subject(), path);
         fetch::finished(&self.node, account, download, path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_download_is_told_after_what_the_tracker_said_and_however_often_the_clock_strikes() {
+        let ((link_says, link), (swarm_says, swarm)) = (channel::unbounded(), channel::unbounded());
+        let (_seeder_says, seeder) = channel::bounded(1);
+        let (_open, closed) = channel::bounded(0);
+        let (strike, clock) = channel::bounded(1);
+        let inbox = Inbox { link, seeder, swarm };
+        for id in 0..100 {
+            link_says.send(LinkEvent::Arrived).expect("there is room");
+            swarm_says.send(SwarmEvent::FirstPiece(id)).expect("there is room");
+            let mut said = false;
+            for turns in 0.. {
+                assert!(turns < 1000, "nothing but the clock gets a turn");
+                // As when the work of a second has taken longer than that.
+                let _ = strike.try_send(Instant::now());
+                let turns = next_turns(&inbox, &clock, &closed);
+                said |= turns.iter().any(|turn| matches!(turn, Turn::Link(LinkEvent::Arrived)));
+                if matches!(turns.last(), Some(Turn::Swarm(SwarmEvent::FirstPiece(first))) if *first == id) {
+                    break;
+                }
+            }
+            assert!(said, "the tracker has said something before");
+        }
     }
 }
