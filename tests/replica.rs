@@ -277,11 +277,13 @@ fn send_ops(sender: &Sender, ops: impl Iterator<Item = Op>) {
     }
 }
 
-/// Somebody shares this many times a manifest of 800 KB; twenty of them are far more than sockets hold.
-fn share_a_lot(tracker: &TestTracker, count: u8) {
+/// Somebody shares this many times a manifest of 800 KB, before each of which this is done; twenty of them are far more
+/// than sockets hold.
+fn share_a_lot(tracker: &TestTracker, count: u8, mut meanwhile: impl FnMut()) {
     let mut alice = tracker.user("alice");
     alice.create_group("lab");
     for seed in 0..count {
+        meanwhile();
         alice.offer("lab", "film.mkv", 40_000, seed);
     }
 }
@@ -289,7 +291,7 @@ fn share_a_lot(tracker: &TestTracker, count: u8) {
 #[test]
 fn a_link_that_was_busy_while_the_feed_went_past_it_goes_on() {
     let one = tracker(1, &[]);
-    share_a_lot(&one, 20);
+    share_a_lot(&one, 20, || {});
     let known = one.server.core().state().op_count();
     let (mut receiver, sender) = link_to(&one);
     // While it waits for this side to read, more ops come in from here than the feed keeps.
@@ -402,11 +404,13 @@ fn what_cannot_be_read_back_for_another_tracker_is_told() {
 #[test]
 fn a_tracker_that_takes_nothing_slows_nobody() {
     let one = tracker(1, &[]);
-    let (_receiver, _sender) = link_to(&one);
+    let (_receiver, sender) = link_to(&one);
     wait_until("it is connected", || {
         one.server.status().others.iter().any(|other| matches!(other.standing, Standing::Connected { .. }))
     });
-    share_a_lot(&one, 20);
+    // Who says nothing for long counts as gone.
+    let alive = || sender.send(UNASKED, &Link::Have { seen: List::first_of(Vec::new()), digest: None }).expect("sent");
+    share_a_lot(&one, 20, alive);
     let behind = |other: &Other| matches!(other.standing, Standing::Connected { there_behind: 22.., .. });
     assert!(one.server.status().others.iter().any(behind), "{}", one.server.status());
 }

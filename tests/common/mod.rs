@@ -38,19 +38,20 @@ use groupshare::wire::client_tracker::{
     GroupKey, Holding, MANIFEST_PART_MAX, Password, Peer, Reply, Request, TOKEN_LEN_MAX, refusal,
 };
 use groupshare::wire::codec::{Blob, List};
-use groupshare::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver, RecvError, Sender, Timed};
+use groupshare::wire::conn::{self, HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL, Receiver, RecvError, Sender, Timed};
 use groupshare::wire::error::{Code, Refusal};
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::handshake::{self, HandshakeError};
 use groupshare::wire::manifest::encode;
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once, Weak};
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes that a test waits for, even on a busy machine.
-pub const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_secs(180);
 /// The password of every user that a test does not say otherwise of.
 pub const PASSWORD: &str = "correct horse battery staple";
 
@@ -215,6 +216,29 @@ pub struct Share {
     pub shared_by_you: bool,
 }
 
+/// The request of the heartbeats that clients send by themselves.
+const BEAT: u32 = u32::MAX;
+
+/// Sends heartbeats for this client as the program does: on a busy machine a test may leave it alone for longer than after
+/// which it counts as gone.
+fn keep_alive(sender: &Arc<Sender>) {
+    static ALL: Mutex<Vec<Weak<Sender>>> = Mutex::new(Vec::new());
+    static BEATS: Once = Once::new();
+    BEATS.call_once(|| {
+        std::thread::spawn(|| {
+            loop {
+                std::thread::park_timeout(HEARTBEAT_INTERVAL);
+                let now = ALL.lock().clone();
+                // One that fails has ended, or does so now.
+                now.iter().filter_map(Weak::upgrade).for_each(|sender| drop(sender.send(BEAT, &Request::Heartbeat {})));
+            }
+        });
+    });
+    let mut all = ALL.lock();
+    all.retain(|other| other.strong_count() > 0);
+    all.push(Arc::downgrade(sender));
+}
+
 /// A client of a tracker.
 pub struct Client {
     pub id: ClientId,
@@ -245,6 +269,7 @@ impl Client {
         assert_eq!(shown, expected);
         let (receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, false)?;
         let id = ClientId(unique(&CLIENTS));
+        keep_alive(&sender);
         Ok(Self { id, receiver, sender, last_request: 0, unasked: VecDeque::new() })
     }
 
@@ -257,8 +282,12 @@ impl Client {
 
     /// The next message.
     pub fn next(&mut self) -> Result<(u32, Reply), RecvError> {
-        let frame = self.receiver.recv(LONG)?;
-        Ok((frame.request, frame.message()?))
+        loop {
+            let frame = self.receiver.recv(LONG)?;
+            if frame.request != BEAT {
+                return Ok((frame.request, frame.message()?));
+            }
+        }
     }
 
     /// The reply to a request; whatever comes unasked before it is kept for [`Client::pushed`].

@@ -62,7 +62,7 @@ fn login_under_a_name_that_two_took_finds_the_account_that_the_password_opens() 
 
 #[test]
 fn an_account_that_comes_from_its_tracker_while_its_password_is_checked_is_found() {
-    let slow = Params::new(64 * 1024, 6, 1, None).expect("valid");
+    let slow = Params::new(64 * 1024, 2, 1, None).expect("valid");
     let tracker = TestTracker::start_with(|settings| settings.password_params = slow);
     let hash = Passwords::start(cheap_passwords(), 1).expect("started").hash(password(PASSWORD)).expect("hashed");
     let id = OpId { origin: Origin { tracker: 2, incarnation: 9 }, seq: 1 };
