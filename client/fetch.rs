@@ -276,7 +276,7 @@ pub fn stop_group(node: &Node, account: &Account, group: &GroupId, why: &str) {
     for tracked in account.downloads.list() {
         if tracked.group == *group && !tracked.phase.has_ended() {
             if let Phase::Running(download) = &tracked.phase {
-                account.swarm.remove(download.id());
+                account.swarm.remove(download);
             }
             fail(node, account, tracked.id, why);
         }
@@ -298,7 +298,7 @@ pub fn pause(node: &Node, account: &Account, group: &GroupId, name: &FileName) -
     let tracked = tracked(account, group, name)?;
     match &tracked.phase {
         Phase::Running(download) => {
-            account.swarm.remove(download.id());
+            account.swarm.remove(download);
             if download.is_finished() {
                 return Err("The download has just ended".into());
             }
@@ -342,7 +342,7 @@ pub fn cancel(node: &Node, account: &Account, group: &GroupId, name: &FileName) 
         return Err("The download is complete; remove the file yourself if you do not want it".into());
     }
     if let Phase::Running(download) = &tracked.phase {
-        account.swarm.remove(download.id());
+        account.swarm.remove(download);
         if download.is_finished() {
             return Err("The download is complete; remove the file yourself if you do not want it".into());
         }

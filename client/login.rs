@@ -89,7 +89,7 @@ pub fn end(node: &Node) -> Option<Arc<Account>> {
     account.finish();
     // Now that nobody begins anything any more.
     for download in account.downloads.running() {
-        account.swarm.remove(download.id());
+        account.swarm.remove(&download);
     }
     node.serving.clear();
     node.keyring.clear();

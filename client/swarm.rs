@@ -115,10 +115,11 @@ impl Swarm {
         self.post.send(Event::Add(download));
     }
 
-    /// Ends a download without finishing it; nothing is written any more when this returns.
-    pub fn remove(&self, download: u64) {
+    /// Ends a download without finishing it, or before it is added; nothing is written any more when this returns.
+    pub fn remove(&self, download: &Download) {
+        download.stop();
         let (done, wait) = channel::bounded(1);
-        self.post.send(Event::Remove(download, done));
+        self.post.send(Event::Remove(download.id(), done));
         // Closed without a message if the download was not there.
         let _ = wait.recv();
     }
@@ -215,7 +216,11 @@ impl Engine {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Add(download) => self.add(download),
+            Event::Add(download) if download.is_stopped() => {}
+            Event::Add(download) => {
+                self.turn.push_back(download.id());
+                self.entries.insert(download.id(), Entry::new(download, Instant::now(), &self.options));
+            }
             Event::Remove(id, done) => {
                 if let Some(entry) = self.entries.get_mut(&id) {
                     entry.stop();
@@ -241,12 +246,6 @@ impl Engine {
             Event::Finished(id, result) => self.finished(id, result),
             Event::Close => {}
         }
-    }
-
-    fn add(&mut self, download: Arc<Download>) {
-        let id = download.id();
-        self.entries.insert(id, Entry::new(download, Instant::now(), &self.options));
-        self.turn.push_back(id);
     }
 
     fn dialed(&mut self, id: u64, client: ClientId, result: Result<PeerLink, DialError>) {

@@ -676,7 +676,7 @@ fn what_was_said_before_a_download_has_ended_is_told_before_its_end() {
     pieces.release();
     wait_until("the file is there", || bob.folder.join("f").exists());
     let account = bob.node.account().expect("logged in");
-    account.swarm.remove(account.downloads.list()[0].id);
+    account.swarm.remove(&account.downloads.running()[0]);
     drop(messages);
     for club in &clubs {
         let told = format!("You are a member of {club} now");

@@ -20,6 +20,7 @@ use groupshare::wire::peer::{Answer, Ask};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -251,7 +252,7 @@ fn a_download_that_was_removed_goes_on_where_it_was() {
     let download = leecher.download(1, &subject);
     leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
     wait_until("some pieces arrive", || download.have().held() > 5);
-    leecher.swarm.remove(1);
+    leecher.swarm.remove(&download);
     let had = download.have().held();
     leecher.serving.clear();
     drop(download);
@@ -264,6 +265,17 @@ fn a_download_that_was_removed_goes_on_where_it_was() {
     leecher.expect_finished(&data);
     let missing = u64::from(Layout::count(subject.content.layout) - had) * u64::from(PIECE_LEN);
     assert_eq!(served.given(), missing, "only what was missing was fetched");
+}
+
+/// It is held, or given up, in the moment in which it has been prepared.
+#[test]
+fn a_download_that_was_removed_before_it_began_never_begins() {
+    let subject = subject_of(&bytes(1));
+    let leecher = Member::new(1);
+    let download = leecher.prepare(1, &subject);
+    leecher.swarm.remove(&download);
+    leecher.swarm.add(download.clone());
+    wait_until("the engine lets go of it", || Arc::strong_count(&download) == 1);
 }
 
 #[test]

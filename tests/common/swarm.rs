@@ -154,6 +154,13 @@ impl Member {
     }
 
     pub fn download(&self, id: u64, subject: &Subject) -> Arc<Download> {
+        let download = self.prepare(id, subject);
+        self.swarm.add(download.clone());
+        download
+    }
+
+    /// A download that the engine does not know of yet.
+    pub fn prepare(&self, id: u64, subject: &Subject) -> Arc<Download> {
         let label = PartLabel {
             info_hash: subject.content.info_hash,
             group: subject.group_name.clone(),
@@ -165,16 +172,8 @@ impl Member {
         let verified = verify_existing(&part, &AtomicBool::new(false), &mut |_, _| {}).expect("not cancelled");
         let Content { layout, info_hash, .. } = subject.content;
         let served = self.serving.add(group(), info_hash, layout, part.clone(), verified.have.clone()).expect("open");
-        let download = Arc::new(Download::new(
-            id,
-            subject.clone(),
-            Ground { part, verified, served },
-            self.client,
-            id,
-            Instant::now(),
-        ));
-        self.swarm.add(download.clone());
-        download
+        let ground = Ground { part, verified, served };
+        Arc::new(Download::new(id, subject.clone(), ground, self.client, id, Instant::now()))
     }
 
     /// What the engine tells next, but for first pieces.
