@@ -412,6 +412,11 @@ mod tests {
             for lot in arrival[known..].chunks(usize::from(picks[0]) % 5 + 1) {
                 let received = take_with(&mut ledger, lot, &durable);
                 prop_assert_eq!(&received, lot);
+                // What is told goes by the ids that hold by then.
+                let state = ledger.state().clone();
+                members = members.into_iter().map(|(group, user)| {
+                    (GroupRef(state.canonical(group.0)), UserRef(state.canonical(user.0)))
+                }).collect();
                 for effect in ledger.cut(&received).effects {
                     match effect.what {
                         Told::Joined { group } => drop(members.insert((group, effect.to))),
@@ -419,10 +424,6 @@ mod tests {
                         _ => {}
                     }
                 }
-                let state = ledger.state().clone();
-                members = members.into_iter().map(|(group, user)| {
-                    (GroupRef(state.canonical(group.0)), UserRef(state.canonical(user.0)))
-                }).collect();
                 durable.extend_from_slice(lot);
                 ledger.settle(&state);
             }
