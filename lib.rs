@@ -108,6 +108,7 @@ pub mod client {
     mod pulse;
     mod rarity;
     pub mod repl;
+    mod replies;
     pub mod report;
     pub mod seeding;
     pub mod serving;

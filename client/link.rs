@@ -6,6 +6,7 @@
 //! their own, so that none is carried out twice.
 
 pub use super::call_error::CallError;
+use super::replies::{REPLY_DEADLINE, Replies, reply_deadline};
 use crate::model::digest::Fingerprint;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
@@ -17,7 +18,6 @@ use crate::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake::{self, HandshakeError};
 use crossbeam_channel::{self as channel, select};
 use parking_lot::{Condvar, Mutex};
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -27,10 +27,6 @@ use std::time::{Duration, Instant};
 
 /// A tracker accepts the connection within this time or counts as unreachable.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
-/// A reply comes within this time, or the connection counts as lost.
-const REPLY_DEADLINE: Duration = Duration::from_secs(10);
-/// The same for what may have to wait for its turn at the tracker: weighing passwords, checking manifests.
-const TURN_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a request whose connection was lost is made again on the next one.
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a step of connecting may take while another tracker is left to be tried; doubled after each round in vain.
@@ -74,16 +70,13 @@ struct State {
     /// Counts the logins, so that what is said to one is never taken as said to the next.
     login: u64,
     fingerprint: Option<Fingerprint>,
-    waiting: HashMap<u32, channel::Sender<Reply>>,
-    last_request: u32,
+    replies: Replies,
     generation: u64,
     /// Why the trackers could not be reached the last time all were tried; none before that.
     failure: Option<String>,
     closing: bool,
     /// The socket on which a connection is being made.
     connecting: Option<Arc<TcpStream>>,
-    /// Counts how often the user gave up waiting.
-    cancelled: u64,
 }
 
 struct Shared {
@@ -126,9 +119,11 @@ impl Link {
 
     /// The fingerprint of the trackers, as soon as one was reached; waits a little for that.
     pub fn fingerprint(&self) -> Result<Fingerprint, CallError> {
-        let cancelled = self.shared.state.lock().cancelled;
-        self.shared.reach(cancelled).map(|_| ())?;
-        self.shared.state.lock().fingerprint.ok_or(CallError::Unexpected)
+        let known = || self.shared.state.lock().fingerprint;
+        if known().is_none() {
+            self.shared.reach()?;
+        }
+        known().ok_or(CallError::Unexpected)
     }
 
     /// The tracker that is connected now.
@@ -139,10 +134,9 @@ impl Link {
     /// Makes a request and waits for its reply. A refusal is an error.
     pub fn call(&self, request: &Request) -> Result<Reply, CallError> {
         let until = Instant::now() + CALL_DEADLINE;
-        let cancelled = self.shared.state.lock().cancelled;
         loop {
-            let (sender, generation) = self.shared.reach(cancelled)?;
-            match self.shared.ask(&sender, request) {
+            let (sender, generation) = self.shared.reach()?;
+            match self.shared.ask(&sender, request)? {
                 Some(Reply::Refused { code, about }) => return Err(refusal(code, &about).into()),
                 Some(reply) => return Ok(reply),
                 None => self.shared.lost(generation),
@@ -183,13 +177,20 @@ impl Link {
         let _ = self.call(&Request::Logout {});
     }
 
-    /// The user does not want to wait any longer: requests that wait end now, and a tracker that owes a reply counts as
-    /// lost.
+    /// Carries out a command of the user, who may cancel what it asks.
+    pub fn for_user<T>(&self, command: impl FnOnce() -> T) -> T {
+        self.shared.state.lock().replies.begin_command();
+        let done = command();
+        self.shared.state.lock().replies.end_command();
+        done
+    }
+
+    /// The user does not want to wait any longer: what the command asks ends now, and a tracker that owes it a reply counts
+    /// as lost. Whoever else asks something goes on.
     pub fn cancel(&self) {
         let mut state = self.shared.state.lock();
-        state.cancelled += 1;
-        if !state.waiting.is_empty() {
-            state.waiting.clear();
+        if state.replies.cancel() {
+            state.replies.close();
             if let Some(live) = state.live.take() {
                 live.sender.end();
             }
@@ -222,7 +223,7 @@ impl Drop for Link {
         self.close();
         {
             let mut state = self.shared.state.lock();
-            state.waiting.clear();
+            state.replies.close();
             if let Some(live) = &state.live {
                 live.sender.end();
             }
@@ -240,24 +241,13 @@ impl fmt::Debug for Link {
     }
 }
 
-/// How long a tracker that works may take to answer.
-fn reply_deadline(request: &Request) -> Duration {
-    match request {
-        Request::CreateUser { .. }
-        | Request::Login { .. }
-        | Request::ChangePassword { .. }
-        | Request::PutManifest { .. } => TURN_DEADLINE,
-        _ => REPLY_DEADLINE,
-    }
-}
-
 impl Shared {
-    /// The connection, waiting a little for one; not if the user has given up since `cancelled` was the count.
-    fn reach(&self, cancelled: u64) -> Result<(Arc<Sender>, u64), CallError> {
+    /// The connection, waiting a little for one; not for a user who has given up.
+    fn reach(&self) -> Result<(Arc<Sender>, u64), CallError> {
         let until = Instant::now() + REACH_DEADLINE;
         let mut state = self.state.lock();
         loop {
-            if state.cancelled != cancelled {
+            if state.replies.is_cancelled() {
                 return Err(CallError::Cancelled);
             }
             if let Some(live) = &state.live {
@@ -266,7 +256,7 @@ impl Shared {
             let failure = state.failure.clone();
             let over = state.closing || self.changed.wait_until(&mut state, until).timed_out();
             // Once all trackers were tried in vain, nobody is kept waiting for the next round.
-            if let Some(why) = failure.filter(|_| state.live.is_none() && state.cancelled == cancelled) {
+            if let Some(why) = failure.filter(|_| state.live.is_none() && !state.replies.is_cancelled()) {
                 return Err(CallError::NoTracker(why));
             }
             if over {
@@ -276,21 +266,20 @@ impl Shared {
     }
 
     /// Sends a request and waits for the reply; none if the connection is lost or the tracker is silent.
-    fn ask(&self, sender: &Sender, request: &Request) -> Option<Reply> {
-        let (reply_to, reply) = channel::bounded(1);
-        let id = {
-            let mut state = self.state.lock();
-            state.last_request = state.last_request.checked_add(1).unwrap_or(1);
-            let id = state.last_request;
-            state.waiting.insert(id, reply_to);
-            id
+    fn ask(&self, sender: &Sender, request: &Request) -> Result<Option<Reply>, CallError> {
+        let (id, reply) = {
+            let replies = &mut self.state.lock().replies;
+            if replies.is_cancelled() {
+                return Err(CallError::Cancelled);
+            }
+            replies.expect()
         };
         let answer = match sender.send(id, request) {
             Ok(()) => self.await_reply(&reply, reply_deadline(request)),
             Err(_) => None,
         };
-        self.state.lock().waiting.remove(&id);
-        answer
+        self.state.lock().replies.take(id);
+        Ok(answer)
     }
 
     fn await_reply(&self, reply: &channel::Receiver<Reply>, deadline: Duration) -> Option<Reply> {
@@ -306,7 +295,7 @@ impl Shared {
         let mut state = self.state.lock();
         if let Some(live) = state.live.take_if(|live| live.generation == generation) {
             live.sender.end();
-            state.waiting.clear();
+            state.replies.close();
         }
     }
 
@@ -457,6 +446,7 @@ impl Shared {
         let why = loop {
             let frame = match receiver.recv(IDLE_DEADLINE) {
                 Ok(frame) => frame,
+                Err(RecvError::Closed) if sender.is_over() => break "it did not answer".to_owned(),
                 Err(RecvError::Closed) => break "it closed the connection".to_owned(),
                 Err(error) => break error.to_string(),
             };
@@ -475,7 +465,7 @@ impl Shared {
         sender.end();
         let mut state = self.state.lock();
         // Those who wait see their channel closed, and ask again on the next connection.
-        state.waiting.clear();
+        state.replies.close();
         state.live = None;
         why
     }
@@ -488,7 +478,7 @@ impl Shared {
     /// Gives a reply to the one who asked.
     fn hand_over(&self, request: u32, reply: Reply) {
         let mut state = self.state.lock();
-        if let Some(reply_to) = state.waiting.remove(&request) {
+        if let Some(reply_to) = state.replies.take(request) {
             // Kept here, so that the session goes on even if this connection is lost right after.
             if let Reply::LoggedIn { token, .. } = &reply {
                 state.token = Some(token.clone());

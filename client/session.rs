@@ -217,7 +217,8 @@ enum Decision {
 
 impl Execute for Session {
     fn execute(&mut self, command: Command) -> Result<Report, Failure> {
-        self.carry_out(command)
+        let node = self.node.clone();
+        node.link.for_user(|| self.carry_out(command))
     }
 
     fn answered(&mut self) {

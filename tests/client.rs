@@ -732,11 +732,36 @@ fn who_is_tired_of_waiting_for_an_answer_gets_the_prompt_back() {
     let person = Person::sit_down(silent_tracker(), folder.path());
     wait_until("connected", || person.node.link.tracker().is_some());
     let (node, begun) = (person.node.clone(), Instant::now());
-    let asking = std::thread::spawn(move || node.announce());
+    let asking = std::thread::spawn(move || node.link.for_user(|| node.announce()));
     wait_until("the request has begun when it is cancelled", || {
         person.node.link.cancel();
         asking.is_finished()
     });
     assert_eq!(asking.join().expect("no panic"), Err(CallError::Cancelled));
     assert!(begun.elapsed() < HANDSHAKE_DEADLINE, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn who_is_tired_of_waiting_takes_nothing_from_what_happens_beside_the_prompt() {
+    let room = Room::new();
+    let silent = silent_tracker();
+    let person = Person::sit_down_among(vec![silent, room.tracker.addr], &room.place("alice"));
+    wait_until("connected", || person.node.link.tracker().is_some());
+    let node = person.node.clone();
+    let beside = std::thread::spawn(move || node.link.call(&Request::Heartbeat {}));
+    let link = &person.node.link;
+    let called = link.for_user(|| {
+        link.cancel();
+        link.call(&Request::Heartbeat {})
+    });
+    assert_eq!(called, Err(CallError::Cancelled), "the command is over");
+    assert_eq!(link.tracker(), Some(silent), "the user was owed nothing, so it does not count as lost");
+    let node = person.node.clone();
+    let asking = std::thread::spawn(move || node.link.for_user(|| node.link.call(&Request::Heartbeat {})));
+    wait_until("the request has begun when it is cancelled", || {
+        person.node.link.cancel();
+        asking.is_finished()
+    });
+    assert_eq!(asking.join().expect("no panic"), Err(CallError::Cancelled));
+    assert_eq!(beside.join().expect("no panic"), Ok(Reply::Done {}), "the next tracker answers");
 }
