@@ -255,7 +255,7 @@ refused alice 'list_files lab' 'Please login first'
 listed carol lab "big.bin  67.1 MB, no member online with it, sha1 $big_sha1"
 told carol 'download_file lab big.bin ../carol' 'Downloading...'
 say carol 'show_downloads'
-expect_like carol output '\[D\] \[lab\] big\.bin  0 % of 67\.1 MB, (checking what is there|waiting for members who have it)'
+expect_like carol output '\[D\] \[lab\] big\.bin  (67\.1 MB, checking what is there|0 % of 67\.1 MB, waiting for members who have it)'
 refused carol 'download_file lab big.bin ../carol/second' \
     "big.bin is being downloaded already, to $house/carol/big.bin"
 told alice 'login alice wonderland' 'Login successful'

@@ -24,8 +24,8 @@ pub enum Phase {
     },
     /// It is held until the user goes on with it.
     Paused {
-        /// Bytes verified.
-        done: u64,
+        /// Bytes verified; not known of a download of an earlier login, whose file is looked at when it goes on.
+        done: Option<u64>,
     },
     /// The file is there.
     Complete,
@@ -291,7 +291,7 @@ mod tests {
         assert!(downloads.restart(id).is_none(), "it is starting");
         for phase in [
             Phase::Waiting { since: Some(Instant::now()) },
-            Phase::Paused { done: 3 },
+            Phase::Paused { done: Some(3) },
             Phase::Failed { why: "the disk is full".to_owned() },
         ] {
             downloads.put_back(id, phase.clone());

@@ -307,13 +307,13 @@ pub fn pause(node: &Node, account: &Account, group: &GroupId, name: &FileName) -
             let share = download.share();
             // A tracker that cannot be reached forgets by itself.
             let _ = node.link.call(&Request::Hold { share, holding: Holding::Nothing {} });
-            if !account.downloads.advance(tracked.id, Phase::Paused { done }) {
+            if !account.downloads.advance(tracked.id, Phase::Paused { done: Some(done) }) {
                 return Err("The download has just ended".into());
             }
             account.slot.set_paused(group, name, true).map(drop).map_err(|error| error.to_string().into())
         }
         Phase::Waiting { .. } if account.downloads.restart(tracked.id).is_some() => {
-            account.downloads.put_back(tracked.id, Phase::Paused { done: 0 });
+            account.downloads.put_back(tracked.id, Phase::Paused { done: None });
             account.slot.set_paused(group, name, true).map(drop).map_err(|error| error.to_string().into())
         }
         Phase::Starting | Phase::Waiting { .. } => Err("The download is being prepared; try again in a moment".into()),
@@ -401,7 +401,7 @@ pub fn status(tracked: &Tracked, now: Instant) -> DownloadStatus {
         group: tracked.group.clone(),
         file: tracked.name.clone(),
         state: DownloadState::Running,
-        done_bytes: 0,
+        done_bytes: None,
         total_bytes: size,
         speed: 0,
         peers: 0,
@@ -412,7 +412,7 @@ pub fn status(tracked: &Tracked, now: Instant) -> DownloadStatus {
         Phase::Starting => status.state = DownloadState::Checking,
         Phase::Running(download) => {
             let progress = download.progress(now);
-            status.done_bytes = progress.done;
+            status.done_bytes = Some(progress.done);
             // A speed is not negative and far below 2^64.
             status.speed = progress.bytes_per_s as u64;
             status.peers = progress.peers;
@@ -428,7 +428,7 @@ pub fn status(tracked: &Tracked, now: Instant) -> DownloadStatus {
         }
         Phase::Complete => {
             status.state = DownloadState::Completed;
-            status.done_bytes = size;
+            status.done_bytes = Some(size);
         }
         Phase::Failed { why } => status.state = DownloadState::Failed(why.clone()),
     }

@@ -243,7 +243,7 @@ mod tests {
             group: group.clone(),
             file: file.clone(),
             state: DownloadState::Running,
-            done_bytes: 1,
+            done_bytes: Some(1),
             total_bytes: 2,
             speed: 3,
             peers: 4,

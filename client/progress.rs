@@ -13,8 +13,8 @@ pub struct DownloadStatus {
     pub file: FileName,
     /// How it stands.
     pub state: DownloadState,
-    /// Bytes that were verified and stored.
-    pub done_bytes: u64,
+    /// Bytes that were verified and stored; none while that is not known.
+    pub done_bytes: Option<u64>,
     /// Bytes in all.
     pub total_bytes: u64,
     /// Bytes a second lately.
@@ -100,7 +100,10 @@ impl DownloadStatus {
     }
 
     fn rest(&self) -> String {
-        let share = || format!("{} of {}", percent(self.done_bytes, self.total_bytes), size(self.total_bytes));
+        let share = || match self.done_bytes {
+            Some(done) => format!("{} of {}", percent(done, self.total_bytes), size(self.total_bytes)),
+            None => size(self.total_bytes),
+        };
         match &self.state {
             DownloadState::Completed => size(self.total_bytes),
             DownloadState::Failed(reason) => reason.clone(),
@@ -108,7 +111,7 @@ impl DownloadStatus {
             DownloadState::Waiting => format!("{}, waiting for a tracker that knows of it", share()),
             DownloadState::Paused => format!("{}, paused", share()),
             // Every piece is here: the whole is checked and brought to the disk.
-            DownloadState::Running if self.done_bytes == self.total_bytes => format!("{}, finishing", share()),
+            DownloadState::Running if self.done_bytes == Some(self.total_bytes) => format!("{}, finishing", share()),
             DownloadState::Running if self.peers == 0 => format!("{}, waiting for members who have it", share()),
             DownloadState::Running => {
                 let members = if self.peers == 1 { "member" } else { "members" };
@@ -223,7 +226,7 @@ mod tests {
             group: GroupId::parse("lab").expect("a name"),
             file: FileName::parse("my notes.pdf").expect("a name"),
             state,
-            done_bytes: 45_600_000,
+            done_bytes: Some(45_600_000),
             total_bytes: 100_000_000,
             speed: 12_340_000,
             peers: 3,
@@ -257,8 +260,10 @@ mod tests {
         assert_eq!(slow.line(), "[D] [lab] my notes.pdf  45 % of 100.0 MB, 0 B/s from 1 member");
         let alone = DownloadStatus { peers: 0, ..slow };
         assert_eq!(alone.line(), "[D] [lab] my notes.pdf  45 % of 100.0 MB, waiting for members who have it");
-        let whole = DownloadStatus { done_bytes: alone.total_bytes, ..alone };
+        let whole = DownloadStatus { done_bytes: Some(alone.total_bytes), ..alone };
         assert_eq!(whole.line(), "[D] [lab] my notes.pdf  100 % of 100.0 MB, finishing");
+        let before = DownloadStatus { done_bytes: None, ..status(DownloadState::Paused) };
+        assert_eq!(before.line(), "[D] [lab] my notes.pdf  100.0 MB, paused", "what of it is there was not looked at");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub fn take_in(account: &Account) {
         // One that the user has begun meanwhile runs already.
         if let Ok(id) = account.downloads.begin(&group, &name, destination.clone()) {
             account.downloads.settle(id, destination, &content);
-            let phase = if paused { Phase::Paused { done: 0 } } else { Phase::Waiting { since: None } };
+            let phase = if paused { Phase::Paused { done: None } } else { Phase::Waiting { since: None } };
             account.downloads.put_back(id, phase);
         }
     }
@@ -51,7 +51,7 @@ pub fn go_on(node: &Arc<Node>, account: &Arc<Account>) {
             }
             Err(Failure { why, .. }) => {
                 // Should the file come back, the user can go on with it then.
-                account.downloads.put_back(id, Phase::Paused { done: 0 });
+                account.downloads.put_back(id, Phase::Paused { done: None });
                 node.voice.event(&Event::DownloadLost { group, file: name, why });
             }
         }

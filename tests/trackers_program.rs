@@ -288,7 +288,7 @@ fn a_download_waits_at_a_tracker_that_has_not_heard_of_the_file_and_goes_on_once
     let mut bob = installation.person_again("bob", &[]);
     bob.told("login bob bob-pw", "Login successful");
     bob.expect("Downloading film.mkv from lab waits: File does not exist in this group");
-    bob.told("show_downloads", "[D] [lab] film.mkv  0 % of 3.0 MB, waiting for a tracker that knows of it");
+    bob.told("show_downloads", "[D] [lab] film.mkv  3.0 MB, waiting for a tracker that knows of it");
     bob.told("resume_download lab film.mkv", "File does not exist in this group");
     relay.unblock();
     let _two = installation.tracker_on(&far, 2);
