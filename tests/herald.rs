@@ -82,6 +82,66 @@ fn members_are_found_under_the_share_that_theirs_turned_out_to_be() {
     wait_until("bob is found", || alice.peers(second).iter().any(|peer| peer.addr.port() == 4002));
 }
 
+#[test]
+fn who_knows_a_share_under_another_id_hears_of_its_holders_and_of_its_end_under_that_id() {
+    let tracker = TestTracker::start();
+    let (mut alice, mut bob) = (tracker.user("alice"), tracker.user("bob"));
+    alice.create_group("lab");
+    bob.join("lab");
+    alice.accept("lab", "bob");
+    let Share { share: first, content, .. } = alice.offer("lab", "film.mkv", 3, 1);
+    bob.announce(4002);
+    bob.hold(first, common::some_pieces(&[1]));
+    let stop = || Request::StopShare { command: command(), group: group("lab"), name: common::file("film.mkv") };
+    alice.done(stop());
+    let second = alice.share("lab", "film.mkv", &content).share;
+    let state = tracker.server.core().state();
+    join(&tracker, first, state.user_named(&user("bob")).expect("there"));
+    wait_until("bob is found", || alice.peers(second).iter().any(|peer| peer.addr.port() == 4002));
+    alice.announce(4001);
+    alice.hold(second, common::all_pieces());
+    let up = |reply: &Reply| matches!(reply, Reply::PeerUp { share, .. } if *share == first);
+    assert!(bob.all_pushed().iter().any(up), "bob hears of alice");
+    let mut elsewhere = tracker.client();
+    elsewhere.log_in("bob");
+    elsewhere.done(stop());
+    let over = |reply: &Reply| matches!(reply, Reply::ShareEnded { share } if *share == first);
+    wait_until("bob hears that it is over", || bob.all_pushed().iter().any(over));
+}
+
+#[test]
+fn who_shares_again_before_the_end_was_told_is_not_told_of_that_end() {
+    let tracker = TestTracker::start();
+    let (mut alice, mut bob) = (tracker.user("alice"), tracker.user("bob"));
+    alice.create_group("lab");
+    bob.join("lab");
+    alice.accept("lab", "bob");
+    alice.announce(4001);
+    let Share { share, content, .. } = alice.offer("lab", "film.mkv", 3, 1);
+    alice.hold(share, common::all_pieces());
+    bob.share("lab", "film.mkv", &content);
+    let core = tracker.server.core();
+    let user = core.state().user_named(&user("alice")).expect("there");
+    // Whoever tells clients of changes is held up.
+    let held: Arc<Mutex<()>> = Arc::default();
+    let guard = held.lock();
+    let (group, name) = (group("lab"), common::file("film.mkv"));
+    let (_, pending) =
+        core.committer.begin(command(), &Change::CreateGroup { user, group: common::group("club") }).expect("accepted");
+    let waits = Arc::clone(&held);
+    pending.expect("not durable yet").then(Box::new(move |_| drop(waits.lock())));
+    wait_until("that is durable", || core.state().group_count() == 2);
+    core.committer.submit(command(), &Change::StopShare { user, group, name }).expect("made");
+    assert_eq!(alice.share("lab", "film.mkv", &content).share, share);
+    alice.hold(share, common::all_pieces());
+    drop(guard);
+    // Answered by whoever was held up.
+    alice.create_group("den");
+    let over = |reply: &Reply| matches!(reply, Reply::ShareEnded { share: ended } if *ended == share);
+    assert!(!alice.all_pushed().iter().any(over));
+    assert_eq!(core.presence.holder_counts([share].into_iter()), [1]);
+}
+
 /// Another tracker has let a user share something, after everything that is known here.
 fn join(tracker: &TestTracker, share: ShareRef, user: UserRef) {
     let core = tracker.server.core();

@@ -10,7 +10,7 @@ use super::replica::Replica;
 use super::roster::Roster;
 use super::state::State;
 use super::throttle::Throttle;
-use crate::model::id::GroupRef;
+use crate::model::id::{GroupRef, ShareRef};
 use crate::wire::client_tracker::{GroupKey, Peer, Reply};
 use std::sync::Arc;
 
@@ -57,9 +57,12 @@ impl Core {
             return;
         };
         let peer = Peer { client: holder.key.client, user: account.name, addr: holder.addr, held: holder.held };
-        let reply = Reply::PeerUp { share: risen.share, peer };
+        // A client knows the share under the id that it had when it was asked for.
+        let ids = state.ids_of(risen.share.0).into_iter().map(ShareRef);
+        let replies: Vec<_> = ids.map(|share| Reply::PeerUp { share, peer: peer.clone() }).collect();
         for sender in risen.tell.iter().filter_map(|key| self.roster.sender(key)) {
-            sender.push(&reply);
+            replies.iter().for_each(|reply| sender.queue(reply));
+            sender.flush();
         }
     }
 }

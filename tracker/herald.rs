@@ -6,7 +6,7 @@ use super::core::Core;
 use super::state::State;
 use super::state::effect::{Effect, Told};
 use super::voice::Voice;
-use crate::model::id::{GroupRef, UserRef};
+use crate::model::id::{GroupRef, ShareRef, UserRef};
 use crate::wire::client_tracker::Reply;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::collections::BTreeSet;
@@ -90,12 +90,18 @@ impl Herald {
                     new_keys.extend(newest.members(group).map(|member| (group, member)));
                     core.presence.drop_member(to, group);
                     if let Some(name) = batch.after.group_name(group) {
-                        self.queue(to, &Reply::GroupLost { group, name });
+                        let lost = |id| Reply::GroupLost { group: GroupRef(id), name: name.clone() };
+                        newest.ids_of(group.0).into_iter().for_each(|id| self.queue(to, &lost(id)));
                     }
                 }
+                // It was begun again since, and whoever did that may know already.
+                Told::ShareEnded { share } if newest.is_sharer(share, to) => {}
                 Told::ShareEnded { share } => {
-                    core.presence.drop_sharer(to, share);
-                    self.queue(to, &Reply::ShareEnded { share });
+                    // A client knows it under the id that it had when it was asked for.
+                    for share in newest.ids_of(share.0).into_iter().map(ShareRef) {
+                        core.presence.drop_sharer(to, share);
+                        self.queue(to, &Reply::ShareEnded { share });
+                    }
                 }
                 Told::PasswordChanged => self.end_sessions(&newest, to),
                 Told::Requested { group, user } => {

@@ -60,6 +60,8 @@ pub struct State {
     commands: Commands,
     /// Ids that mean what another id means: repeated commands, and shares that turned out to be one.
     aliases: OrdMap<OpId, OpId>,
+    /// The same the other way round: what is meant, and an id that means it.
+    stand_ins: OrdSet<(OpId, OpId)>,
 
     users: Table<User>,
     user_names: OrdMap<ByName<UserId>, UserNo>,
@@ -215,7 +217,9 @@ impl State {
             OpBody::CreateShare { group, name, content, .. } if self.made(first) == Some(Made::Nothing) => {
                 self.repeat_share(op, *group, name, content);
             }
-            _ => drop(self.aliases.insert(op.id, first)),
+            _ => {
+                self.alias(op.id, first);
+            }
         }
     }
 
@@ -237,6 +241,25 @@ impl State {
             id = other;
         }
         id
+    }
+
+    /// From now on this id stands for another; whether it stood for none before.
+    fn alias(&mut self, id: OpId, other: OpId) -> bool {
+        self.stand_ins.insert((other, id));
+        self.aliases.insert(id, other).is_none()
+    }
+
+    /// All ids that mean what this one means: the canonical one, then those that stand for it.
+    pub fn ids_of(&self, id: OpId) -> Vec<OpId> {
+        let mut ids = vec![self.canonical(id)];
+        let mut next = 0;
+        while let Some(&of) = ids.get(next) {
+            let first = OpId { origin: Origin { tracker: 0, incarnation: 0 }, seq: 0 };
+            let stand_ins = self.stand_ins.range((of, first)..).take_while(|(meant, _)| *meant == of);
+            ids.extend(stand_ins.map(|&(_, id)| id));
+            next += 1;
+        }
+        ids
     }
 
     /// How many ids stand for others. As long as ops come in their order, none ceases to.

@@ -20,6 +20,8 @@ impl State {
         self.check_users();
         self.check_groups();
         self.check_shares();
+        let turned = self.aliases.iter().map(|(&id, &other)| (other, id)).collect();
+        assert_eq!(self.stand_ins, turned);
         let made = self.lines.values().flat_map(|line| &line.made).filter(|made| **made != Made::Nothing).count();
         assert_eq!(made, self.users.len() + self.groups.len() + self.shares.len());
         assert_eq!(self.folded, self.lines.values().map(|line| line.made.len() as u64).sum::<u64>());

@@ -74,7 +74,7 @@ impl State {
         }
         for _ in 0..u64::take(from)? {
             let (id, other) = (OpId::take(from)?, OpId::take(from)?);
-            unique(self.aliases.insert(id, other).is_none())?;
+            unique(self.alias(id, other))?;
         }
         Ok(())
     }

@@ -112,7 +112,7 @@ impl State {
             row.content = *content;
         }
         let twin = row.id;
-        self.aliases.insert(id, twin);
+        self.alias(id, twin);
     }
 
     /// The visible share of this content under this name.
