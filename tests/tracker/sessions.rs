@@ -5,7 +5,8 @@ use crate::common::{
 };
 use crate::{pushed, refused_code};
 use groupshare::model::id::{ClientId, OpId, Origin};
-use groupshare::model::op::{Op, OpBody};
+use groupshare::model::op::{Op, OpBody, PasswordHash};
+use groupshare::tracker::accept::Change;
 use groupshare::tracker::password::{Params, Passwords};
 use groupshare::tracker::presence::TTL;
 use groupshare::tracker::state::State;
@@ -67,15 +68,37 @@ fn an_account_that_comes_from_its_tracker_while_its_password_is_checked_is_found
     let hash = Passwords::start(cheap_passwords(), 1).expect("started").hash(password(PASSWORD)).expect("hashed");
     let id = OpId { origin: Origin { tracker: 2, incarnation: 9 }, seq: 1 };
     let body = OpBody::CreateUser { name: user("ann"), password: hash };
-    let core_time = || rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let mut client = tracker.client();
+    let login = begin_to_log_in(&mut client, "ann");
+    tracker.server.core().committer.receive(vec![Op { id, lamport: 1, command: command(), body }]).expect("taken");
+    assert!(matches!(client.reply(login), Reply::LoggedIn { .. }));
+}
+
+/// Sends a login with a password that is slow to check, and returns while it is being checked.
+fn begin_to_log_in(client: &mut Client, name: &str) -> u32 {
+    let core_time = || rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let before = Duration::try_from(core_time()).expect("positive");
-    let login = client.send(&client.login_request("ann"));
+    let login = client.send(&client.login_request(name));
     wait_until("the check has begun", || {
         Duration::try_from(core_time()).expect("positive") > before + Duration::from_millis(30)
     });
-    tracker.server.core().committer.receive(vec![Op { id, lamport: 1, command: command(), body }]).expect("taken");
-    assert!(matches!(client.reply(login), Reply::LoggedIn { .. }));
+    login
+}
+
+#[test]
+fn a_password_that_is_changed_while_it_is_checked_logs_nobody_in() {
+    let slow = Params::new(64 * 1024, 2, 1, None).expect("valid");
+    let tracker = TestTracker::start_with(|settings| settings.password_params = slow);
+    let mut client = tracker.client();
+    client.create_user("ann");
+    let login = begin_to_log_in(&mut client, "ann");
+    let core = tracker.server.core();
+    let ann = core.state().user_named(&user("ann")).expect("there");
+    let change = Change::ChangePassword { user: ann, password: PasswordHash("another".into()) };
+    core.committer.submit(command(), &change).expect("changed");
+    assert_eq!(refused_code(&client.reply(login)), Some(Code::SessionEnded));
+    assert!(core.roster.senders(ann).is_empty());
+    assert_eq!(core.presence.local_client_count(), 0);
 }
 
 #[test]

@@ -105,6 +105,11 @@ impl Session {
         }
         self.seat.set_logged_in(true);
         self.login = Some(Login { ticket, user, password_set_by });
+        if !state.password_holds(user, password_set_by) || state.canonical(user.0) != user.0 {
+            // It was changed while it was checked, and whoever ends the logins made with it may have been here before.
+            self.log_out();
+            return Err(Code::SessionEnded.into());
+        }
         self.welcome = Some(state);
         Ok(Reply::LoggedIn { user: name, token })
     }
