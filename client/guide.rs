@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(400);
 const REMEMBERED_MAX: usize = 64;
 
 /// Who knows names.
-pub trait Knowing: Send + 'static {
+pub trait Knowing: Send + Sync + 'static {
     /// Names that could stand there, those that begin with what was typed among them. It may take long. None where they
     /// cannot be told now.
     fn names(&self, wanted: &Wanted, typed: &str) -> Option<Vec<Name>>;
@@ -37,9 +37,17 @@ struct Remembered {
     names: HashMap<Wanted, Vec<Name>>,
 }
 
+impl Remembered {
+    /// What was found during this login.
+    fn get(&self, wanted: &Wanted, login: u64) -> Option<Vec<Name>> {
+        self.names.get(wanted).filter(|_| self.login == login).cloned()
+    }
+}
+
 /// The thread that looks for names. Ends when this is dropped, once it has no question left.
 pub struct Guide {
     questions: Option<Sender<Question>>,
+    knowing: Arc<dyn Knowing>,
     remembered: Arc<Mutex<Remembered>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -52,12 +60,12 @@ impl Guide {
     pub fn start(knowing: impl Knowing) -> io::Result<Self> {
         // A second question waits for the end of the first; a third is answered from what is remembered.
         let (questions, asked) = bounded(1);
-        let remembered = Arc::new(Mutex::new(Remembered::default()));
+        let (knowing, remembered) = (Arc::new(knowing), Arc::new(Mutex::new(Remembered::default())));
         let thread = std::thread::Builder::new().name("completion".to_owned()).spawn({
-            let remembered = remembered.clone();
-            move || find(&knowing, &asked, &remembered)
+            let (knowing, remembered) = (knowing.clone(), remembered.clone());
+            move || find(&*knowing, &asked, &remembered)
         })?;
-        Ok(Self { questions: Some(questions), remembered, thread: Some(thread) })
+        Ok(Self { questions: Some(questions), knowing, remembered, thread: Some(thread) })
     }
 
     /// Where the word behind this text begins, and what could stand there.
@@ -74,7 +82,8 @@ impl Guide {
         let (answer, answered) = bounded(1);
         let asked = self.questions.as_ref().map(|to| to.try_send(Question { spot: spot.clone(), answer }));
         let found = asked.and_then(Result::ok).and_then(|()| answered.recv_timeout(PATIENCE).ok());
-        found.unwrap_or_else(|| self.remembered.lock().names.get(&spot.wanted).cloned().unwrap_or_default())
+        let remembered = || self.remembered.lock().get(&spot.wanted, self.knowing.login());
+        found.or_else(remembered).unwrap_or_default()
     }
 }
 
@@ -91,7 +100,7 @@ fn find(knowing: &impl Knowing, asked: &Receiver<Question>, remembered: &Mutex<R
         if let (Some(names), true) = (&found, kept.login == knowing.login()) {
             kept.names.insert(spot.wanted.clone(), names.clone());
         }
-        let names = found.or_else(|| kept.names.get(&spot.wanted).cloned());
+        let names = found.or_else(|| kept.get(&spot.wanted, login));
         drop(kept);
         // Who asked may have gone on without the answer.
         let _ = answer.send(names.unwrap_or_default());
@@ -130,49 +139,67 @@ mod tests {
         }
     }
 
+    /// A guide, who lets it know something, and the number of the login. The guide is dropped last, since its thread waits to
+    /// be let.
+    fn slow() -> (Guide, Sender<Option<&'static str>>, Arc<AtomicU64>) {
+        let ((lets_it, lets), login) = (unbounded(), Arc::new(AtomicU64::new(1)));
+        (Guide::start(Slow { lets, login: login.clone() }).expect("a thread"), lets_it, login)
+    }
+
     fn put(guide: &Guide) -> Vec<String> {
         guide.complete("list_files ").expect("a group").1.into_iter().map(|candidate| candidate.put).collect()
     }
 
+    /// Presses the key until this is offered: on a busy machine names come later than a press waits.
+    fn offers(guide: &Guide, name: &str) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while put(guide) != [name] {
+            assert!(Instant::now() < deadline, "it was found meanwhile");
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn nobody_waits_long_and_what_comes_late_is_there_next_time() {
-        let (lets, login) = (unbounded(), Arc::new(AtomicU64::new(1)));
-        let guide = Guide::start(Slow { lets: lets.1, login }).expect("a thread");
-        lets.0.send(Some("lab")).expect("taken");
-        assert_eq!(put(&guide), ["lab "]);
+        let (guide, lets, _login) = slow();
+        lets.send(Some("lab")).expect("taken");
+        offers(&guide, "lab ");
         let begun = Instant::now();
         for _ in 0..3 {
             assert_eq!(put(&guide), ["lab "], "what was known before");
         }
         assert!(begun.elapsed() < Duration::from_secs(20), "nobody waits for the one who looks");
-        (0..100).for_each(|_| lets.0.send(Some("attic")).expect("taken"));
-        while put(&guide) != ["attic "] {
-            assert!(begun.elapsed() < Duration::from_secs(60), "it was found meanwhile");
-            std::thread::yield_now();
-        }
-        drop(lets.0);
+        (0..100).for_each(|_| lets.send(Some("attic")).expect("taken"));
+        offers(&guide, "attic ");
     }
 
     #[test]
     fn what_was_found_during_another_login_is_not_offered() {
-        let (lets, login) = (unbounded(), Arc::new(AtomicU64::new(1)));
-        let guide = Guide::start(Slow { lets: lets.1, login: login.clone() }).expect("a thread");
-        for (told, offered) in [(Some("lab"), vec!["lab "]), (None, vec!["lab "])] {
-            lets.0.send(told).expect("taken");
-            assert_eq!(put(&guide), offered);
-        }
+        let (guide, lets, login) = slow();
+        lets.send(Some("lab")).expect("taken");
+        offers(&guide, "lab ");
+        lets.send(None).expect("taken");
+        assert_eq!(put(&guide), ["lab "], "what was known before");
         login.store(2, Ordering::Relaxed);
-        lets.0.send(None).expect("taken");
+        lets.send(None).expect("taken");
         assert_eq!(put(&guide), [""; 0]);
-        drop(lets.0);
+    }
+
+    #[test]
+    fn what_was_found_during_another_login_is_not_offered_while_something_is_still_looked_for() {
+        let (guide, lets, login) = slow();
+        lets.send(Some("lab")).expect("taken");
+        offers(&guide, "lab ");
+        assert_eq!(put(&guide), ["lab "], "what was known before");
+        // Of that login, and nobody ends the search.
+        login.store(2, Ordering::Relaxed);
+        assert_eq!(put(&guide), [""; 0]);
     }
 
     #[test]
     fn commands_need_nobody_who_knows() {
-        let (lets, login) = (unbounded(), Arc::default());
-        let guide = Guide::start(Slow { lets: lets.1, login }).expect("a thread");
+        let (guide, _lets, _login) = slow();
         assert_eq!(guide.complete("logo").expect("a command").1[0].put, "logout ");
         assert_eq!(guide.complete("create_group l"), None);
-        drop(lets.0);
     }
 }
