@@ -96,7 +96,7 @@ mod tests {
     /// Writes byte by byte, and between two of them waits a little for the other side to end the connection; how many
     /// bytes it wrote by then.
     pub(super) fn drip(mut stream: TcpStream, bytes: &[u8]) -> usize {
-        stream.set_read_timeout(Some(Duration::from_millis(5))).expect("set");
+        stream.set_read_timeout(Some(Duration::from_millis(50))).expect("set");
         let ended = |mut stream: &TcpStream| match stream.read(&mut [0; 256]) {
             Ok(len) => len == 0,
             Err(error) => !is_timeout(&error),

@@ -1,6 +1,7 @@
 //! One download, and connections that deliver, lie, stall and go.
 
 use super::schedules::explore;
+use crate::common::LONG;
 use crate::common::swarm::{all, bytes, subject_of, user};
 use groupshare::client::download::{Download, Ground, PieceError, Subject};
 use groupshare::client::part::{Opened, Part, PartLabel};
@@ -155,7 +156,7 @@ fn a_connection_that_is_being_made_when_the_download_stops_is_ended() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let stream = Arc::new(TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens"));
         let (mut far, _) = listener.accept().expect("connected");
-        far.set_nonblocking(true).expect("an option");
+        far.set_read_timeout(Some(LONG)).expect("an option");
         thread::scope(|scope| {
             let dialing = scope.spawn(|| download.dialing(&stream));
             let stopping = scope.spawn(|| download.stop());
