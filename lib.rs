@@ -91,6 +91,7 @@ pub mod client {
     pub mod link;
     pub mod listing;
     pub mod login;
+    mod moved;
     pub mod node;
     mod own_share;
     mod page;

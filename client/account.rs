@@ -2,11 +2,12 @@
 //! to run.
 
 use super::downloads::Downloads;
-use super::state_dir::Slot;
+use super::state_dir::{Slot, StateError};
 use super::swarm::Swarm;
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId, UserId};
 use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,6 +52,20 @@ pub struct Account {
 }
 
 impl Account {
+    /// Calls groups by the names that they have now, instead of those they had.
+    ///
+    /// # Errors
+    /// Those of keeping that on the disk.
+    pub fn rename_groups(&self, renamed: &HashMap<GroupId, GroupId>) -> Result<bool, StateError> {
+        self.downloads.rename_groups(renamed);
+        for untold in &mut *self.untold.lock() {
+            if let Some(name) = renamed.get(&untold.group) {
+                untold.group = name.clone();
+            }
+        }
+        self.slot.rename_groups(renamed)
+    }
+
     /// The account of a login that has just been made.
     pub fn new(user: UserId, login: u64, swarm: Swarm, slot: Slot) -> Arc<Self> {
         Arc::new(Self {

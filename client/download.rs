@@ -11,7 +11,7 @@ use super::verify::{Verified, check_unchanged};
 use crate::model::bitfield::Bitfield;
 use crate::model::id::{ClientId, GroupRef, ShareRef};
 use crate::model::manifest::{Content, Manifest};
-use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::name::{FileName, UserId};
 use crate::model::piece::{Layout, PieceIndex};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,8 +27,6 @@ use std::time::{Duration, Instant};
 pub struct Subject {
     /// The group it is shared in.
     pub group: GroupRef,
-    /// Its name.
-    pub group_name: GroupId,
     /// The share.
     pub share: ShareRef,
     /// Its name.

@@ -6,6 +6,7 @@ use crate::model::digest::InfoHash;
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId};
 use parking_lot::{Condvar, Mutex};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -190,6 +191,27 @@ impl Downloads {
     pub fn find(&self, group: &GroupId, name: &FileName) -> Option<Tracked> {
         let state = self.state.lock();
         state.list.iter().rev().find(|tracked| tracked.group == *group && tracked.name == *name).cloned()
+    }
+
+    /// The download of this number.
+    pub fn get(&self, id: u64) -> Option<Tracked> {
+        self.state.lock().list.iter().find(|tracked| tracked.id == id).cloned()
+    }
+
+    /// Calls a download by another group and name.
+    pub fn rename(&self, id: u64, group: &GroupId, name: &FileName) {
+        if let Some(tracked) = self.state.lock().list.iter_mut().find(|tracked| tracked.id == id) {
+            (tracked.group, tracked.name) = (group.clone(), name.clone());
+        }
+    }
+
+    /// Calls groups by other names.
+    pub fn rename_groups(&self, renamed: &HashMap<GroupId, GroupId>) {
+        for tracked in &mut self.state.lock().list {
+            if let Some(name) = renamed.get(&tracked.group) {
+                tracked.group = name.clone();
+            }
+        }
     }
 
     /// All of them, in the order in which they were begun.

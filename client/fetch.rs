@@ -7,6 +7,7 @@ use super::event::Event;
 use super::failure::{Cause, Failure};
 use super::found::{Found, find};
 use super::link::CallError;
+use super::moved;
 use super::node::{Node, random};
 use super::part::{Finished, Opened, Part, PartLabel, resolve_destination};
 use super::progress::{DownloadState, DownloadStatus, Reached};
@@ -69,6 +70,30 @@ pub fn begin(
     go_on(node, account, id, group, name, to).inspect_err(|_| account.downloads.remove(id))
 }
 
+/// Goes on with a download of which there is a record, and which is starting, under the group and name that its share
+/// goes by now. If it cannot go on it is still starting.
+pub fn take_up(node: &Arc<Node>, account: &Arc<Account>, id: u64, record: &DownloadRecord) -> Result<Report, Failure> {
+    let DownloadRecord { group, name, destination, share, .. } = record;
+    let went_on = go_on(node, account, id, group, name, destination.clone());
+    let may_be_moved = went_on.as_ref().is_err_and(|failure| match failure.cause {
+        Cause::Refused(code) => sharing::is_gone(code),
+        Cause::OtherVersion => true,
+        Cause::NoTracker | Cause::Other => false,
+    });
+    if !may_be_moved {
+        return went_on;
+    }
+    let Some((to_group, to_name)) = moved::find_again(node, *share, name)? else {
+        return went_on;
+    };
+    account.downloads.rename(id, &to_group, &to_name);
+    let went_on = go_on(node, account, id, &to_group, &to_name, destination.clone());
+    let went_on = went_on.inspect_err(|_| account.downloads.rename(id, group, name))?;
+    // Now that it is remembered under the other one.
+    node.remembered(account.slot.remove_download(group, name), |error| error.to_string());
+    Ok(went_on)
+}
+
 /// Goes on with a download that is starting. If it cannot go on it is still starting.
 pub fn go_on(
     node: &Arc<Node>,
@@ -113,7 +138,7 @@ fn prepare(
     to: &Path,
 ) -> Result<(Subject, Opened), Failure> {
     let found = find(&node.link, group, name)?;
-    let known = account.downloads.list().into_iter().find(|tracked| tracked.id == id).and_then(|it| it.info_hash);
+    let known = account.downloads.get(id).and_then(|tracked| tracked.info_hash);
     if known.is_some_and(|known| known != found.content.info_hash) {
         let why = format!("{name} is shared in another version now; cancel this download and begin anew");
         return Err(Failure { why, cause: Cause::OtherVersion });
@@ -131,14 +156,8 @@ fn prepare(
     let opened = Part::open(to, manifest.clone(), &label(found.content.info_hash, group, name));
     let opened = opened.map_err(|error| error.to_string())?;
     account.downloads.settle(id, to.to_path_buf(), &found.content);
-    let subject = Subject {
-        group: found.group,
-        group_name: group.clone(),
-        share: found.share,
-        name: name.clone(),
-        content: found.content,
-        manifest,
-    };
+    let subject =
+        Subject { group: found.group, share: found.share, name: name.clone(), content: found.content, manifest };
     Ok((subject, opened))
 }
 
@@ -149,11 +168,21 @@ fn label(info_hash: InfoHash, group: &GroupId, name: &FileName) -> PartLabel {
 /// A download of an earlier run that had its name already when that run ended.
 fn finish_late(node: &Node, account: &Arc<Account>, id: u64, subject: &Subject, finished: &Finished) {
     let path = finished.destination();
-    sharing::share_downloaded(node, account, subject, path);
-    if let Some(tracked) = account.downloads.list().into_iter().find(|tracked| tracked.id == id) {
-        forget_record(node, account, &tracked);
+    share(node, account, id, subject, path);
+    let Some(tracked) = account.downloads.get(id) else {
+        return;
+    };
+    forget_record(node, account, &tracked);
+    account.downloads.end(id, Phase::Complete, || {
+        node.voice.event(&completed(&tracked, subject, path, Duration::ZERO));
+    });
+}
+
+/// Shares what was downloaded from now on.
+pub fn share(node: &Node, account: &Arc<Account>, id: u64, subject: &Subject, path: &Path) {
+    if let Some(tracked) = account.downloads.get(id) {
+        sharing::share_downloaded(node, account, tracked.group, subject, path);
     }
-    account.downloads.end(id, Phase::Complete, || node.voice.event(&completed(subject, path, Duration::ZERO)));
 }
 
 /// Verifies what is on disk already, then lets the engine go on.
@@ -241,7 +270,10 @@ pub fn find_peers(node: &Node, account: &Account, download: &Download) -> Result
 
 /// Looks what has become of the share of a download that nobody delivers; tells the user once when it is no more.
 pub fn look_after_stranded(node: &Node, account: &Account, download: &Download) {
-    let Subject { group_name: group, name, content, .. } = download.subject();
+    let Subject { name, content, .. } = download.subject();
+    let Some(Tracked { group, .. }) = &account.downloads.get(download.id()) else {
+        return;
+    };
     if download.progress(Instant::now()).peers > 0 {
         return;
     }
@@ -328,8 +360,14 @@ pub fn resume(node: &Arc<Node>, account: &Arc<Account>, group: &GroupId, name: &
     match &tracked.phase {
         Phase::Complete => Err("The download is complete".into()),
         _ => match account.downloads.restart(tracked.id) {
-            Some(before) => go_on(node, account, tracked.id, group, name, tracked.destination)
-                .inspect_err(|_| account.downloads.put_back(tracked.id, before)),
+            Some(before) => {
+                let record = account.slot.downloads().into_iter().find(|it| it.group == *group && it.name == *name);
+                let went_on = match record {
+                    Some(record) => take_up(node, account, tracked.id, &record),
+                    None => go_on(node, account, tracked.id, group, name, tracked.destination),
+                };
+                went_on.inspect_err(|_| account.downloads.put_back(tracked.id, before))
+            }
             None => Err("The download runs already".into()),
         },
     }
@@ -369,19 +407,19 @@ pub fn cancel(node: &Node, account: &Account, group: &GroupId, name: &FileName) 
 pub fn finished(node: &Node, account: &Account, download: &Download, path: &Path) {
     let progress = download.progress(Instant::now());
     let subject = download.subject();
-    let Some(tracked) = account.downloads.find(&subject.group_name, &subject.name) else {
+    let Some(tracked) = account.downloads.get(download.id()) else {
         return;
     };
     account.downloads.settle(tracked.id, path.to_path_buf(), &subject.content);
     forget_record(node, account, &tracked);
     account.downloads.end(tracked.id, Phase::Complete, || {
-        node.voice.event(&completed(subject, path, progress.elapsed));
+        node.voice.event(&completed(&tracked, subject, path, progress.elapsed));
     });
 }
 
-fn completed(subject: &Subject, path: &Path, took: Duration) -> Event {
+fn completed(tracked: &Tracked, subject: &Subject, path: &Path, took: Duration) -> Event {
     Event::DownloadCompleted {
-        group: subject.group_name.clone(),
+        group: tracked.group.clone(),
         file: subject.name.clone(),
         path: path.to_path_buf(),
         bytes: subject.content.layout.size(),

@@ -14,21 +14,55 @@ pub struct Keyring {
     keys: Mutex<HashMap<GroupRef, GroupKey>>,
 }
 
+/// What a key that was put meant.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is of a new group, or the one that is known.
+    AsItWas,
+    /// It replaces another key of its group.
+    Rekeyed,
+    /// It was not taken: the group goes by another name.
+    Renamed,
+}
+
+/// What is different after all keys were replaced.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The groups whose key changed or is gone.
+    pub rekeyed: Vec<GroupRef>,
+    /// What groups are called now that were called something else.
+    pub renamed: HashMap<GroupId, GroupId>,
+}
+
 impl Keyring {
-    /// Takes a key that the tracker gave; true if it replaces another key of that group.
-    pub fn put(&self, key: GroupKey) -> bool {
-        let id = key.id;
-        self.keys.lock().insert(key.group, key).is_some_and(|old| old.id != id)
+    /// Takes a key that the tracker gave, unless its group goes by another name now: other groups may as well, so that all
+    /// have to be asked for.
+    pub fn put(&self, key: GroupKey) -> Put {
+        let mut keys = self.keys.lock();
+        let put = match keys.get(&key.group) {
+            Some(old) if old.name != key.name => return Put::Renamed,
+            Some(old) if old.id != key.id => Put::Rekeyed,
+            _ => Put::AsItWas,
+        };
+        keys.insert(key.group, key);
+        put
     }
 
-    /// Takes all keys of the user, as listed; gives the groups whose key changed or is gone.
-    pub fn replace_all(&self, list: Vec<GroupKey>) -> Vec<GroupRef> {
+    /// Takes all keys of the user, as listed.
+    pub fn replace_all(&self, list: Vec<GroupKey>) -> Changes {
         let new: HashMap<_, _> = list.into_iter().map(|key| (key.group, key)).collect();
-        let mut keys = self.keys.lock();
-        let changed = keys.values().filter(|old| new.get(&old.group).is_none_or(|key| key.id != old.id));
-        let changed = changed.map(|old| old.group).collect();
-        *keys = new;
-        changed
+        let old = std::mem::replace(&mut *self.keys.lock(), new.clone());
+        let mut changes = Changes::default();
+        for old in old.into_values() {
+            let new = new.get(&old.group);
+            if new.is_none_or(|new| new.id != old.id) {
+                changes.rekeyed.push(old.group);
+            }
+            if let Some(new) = new.filter(|new| new.name != old.name) {
+                changes.renamed.insert(old.name, new.name.clone());
+            }
+        }
+        changes
     }
 
     /// Drops the key of a group.
@@ -82,9 +116,9 @@ mod tests {
     #[test]
     fn a_new_key_of_a_group_ends_the_old_one() {
         let keyring = Keyring::default();
-        assert!(!keyring.put(key(1, 1)), "the first one replaces nothing");
-        assert!(!keyring.put(key(1, 1)), "the same one again");
-        assert!(keyring.put(key(1, 2)));
+        assert_eq!(keyring.put(key(1, 1)), Put::AsItWas, "the first one replaces nothing");
+        assert_eq!(keyring.put(key(1, 1)), Put::AsItWas, "the same one again");
+        assert_eq!(keyring.put(key(1, 2)), Put::Rekeyed);
         assert_eq!(keyring.by_id(KeyId([1; 16])), None);
         assert_eq!(keyring.by_id(KeyId([2; 16])), Some((key(1, 2).group, Secret([2; 32]))));
     }
@@ -93,9 +127,24 @@ mod tests {
     fn a_list_tells_which_groups_have_changed() {
         let keyring = Keyring::default();
         keyring.replace_all(vec![key(1, 1), key(2, 2), key(3, 3)]);
-        let mut changed = keyring.replace_all(vec![key(1, 1), key(2, 9)]);
-        changed.sort_unstable();
-        assert_eq!(changed, [key(2, 2).group, key(3, 3).group]);
+        let mut changes = keyring.replace_all(vec![key(1, 1), key(2, 9)]);
+        changes.rekeyed.sort_unstable();
+        assert_eq!(changes.rekeyed, [key(2, 2).group, key(3, 3).group]);
         assert_eq!(keyring.of_group(key(3, 3).group), None);
+    }
+
+    #[test]
+    fn groups_get_their_new_names_together() {
+        let keyring = Keyring::default();
+        let named = |group, name| GroupKey { name, ..key(group, 1) };
+        let lab = GroupId::parse("lab").expect("a name");
+        keyring.replace_all(vec![named(1, lab.clone()), named(2, lab.with_suffix(2))]);
+        let renamed = [named(1, lab.with_suffix(2)), named(2, lab.with_suffix(3))];
+        assert_eq!(keyring.put(renamed[0].clone()), Put::Renamed);
+        assert_eq!(keyring.group_named(&lab), Some(key(1, 1).group), "not before the other one has its name too");
+        let changes = keyring.replace_all(renamed.to_vec());
+        let expected = [(lab.clone(), lab.with_suffix(2)), (lab.with_suffix(2), lab.with_suffix(3))];
+        assert_eq!(changes, Changes { rekeyed: Vec::new(), renamed: HashMap::from(expected) });
+        assert_eq!(keyring.group_named(&lab.with_suffix(2)), Some(key(1, 1).group));
     }
 }

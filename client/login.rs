@@ -100,6 +100,8 @@ pub fn end(node: &Node) -> Option<Arc<Account>> {
 
 /// The user is no longer a member of a group: nothing is shared or downloaded there any more.
 pub fn group_lost(node: &Node, account: &Arc<Account>, group: GroupRef, name: &GroupId) {
+    // Under the name by which it is known here, should it have got another.
+    let name = &node.keyring.name_of(group).unwrap_or_else(|| name.clone());
     node.keyring.remove(group);
     node.drop_connections(group);
     node.serving.remove_group(group);

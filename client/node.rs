@@ -132,7 +132,8 @@ impl Node {
         }
     }
 
-    /// Asks for the keys of all groups of the user; drops the connections of groups whose key changed.
+    /// Asks for the keys of all groups of the user; drops the connections of groups whose key changed, and calls groups by
+    /// the names that they have now.
     pub fn refresh_keys(&self) -> Result<(), CallError> {
         let mut list = Vec::new();
         let mut after = None;
@@ -146,8 +147,11 @@ impl Node {
                 break;
             }
         }
-        for group in self.keyring.replace_all(list) {
-            self.drop_connections(group);
+        let changes = self.keyring.replace_all(list);
+        changes.rekeyed.into_iter().for_each(|group| self.drop_connections(group));
+        if let Some(account) = self.account().filter(|_| !changes.renamed.is_empty()) {
+            let renamed = account.rename_groups(&changes.renamed);
+            self.remembered(renamed, |error| format!("The new name of a group will be forgotten: {error}"));
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::file_stamp::Stamps;
 use super::found::{self, Found};
 use super::hashing::{Hashed, hash_for_sharing};
 use super::link::CallError;
+use super::moved;
 use super::node::{Node, command_id};
 use super::report::Report;
 use super::source::Source;
@@ -235,9 +236,20 @@ pub fn find_made(
 
 /// Brings back what was shared when the user was last logged in on this client, as far as it is not back yet.
 pub fn restore(node: &Node, account: &Arc<Account>) {
+    // One that goes by another name now may have to wait until the one that had that name goes by another too.
+    for _ in 0..=account.slot.shares().len() {
+        if !restore_each(node, account) {
+            return;
+        }
+    }
+}
+
+/// Goes through all once; whether some of them go by other names now, under which they are to be brought back yet.
+fn restore_each(node: &Node, account: &Arc<Account>) -> bool {
+    let mut moved = false;
     for record in account.slot.shares() {
         if account.is_over() {
-            return;
+            return false;
         }
         let group = node.keyring.group_named(&record.group);
         if group.and_then(|group| node.serving.find(group, record.content.info_hash)).is_some() {
@@ -247,10 +259,12 @@ pub fn restore(node: &Node, account: &Arc<Account>) {
         match restore_one(node, account, record) {
             Ok(Restored::AsItWas) => {}
             Ok(Restored::Changed) => node.voice.event(&Event::ShareChanged { group, file }),
-            Err(_) if account.is_over() => return,
+            Ok(Restored::Moved) => moved = true,
+            Err(_) if account.is_over() => return false,
             Err(why) => node.voice.event(&Event::ShareLost { group, file, why }),
         }
     }
+    moved
 }
 
 /// Whether a refusal says that there is no such share for the user, rather than that it cannot be asked for.
@@ -262,6 +276,8 @@ pub fn is_gone(code: Code) -> bool {
 enum Restored {
     AsItWas,
     Changed,
+    /// Not yet, since it goes by another name now.
+    Moved,
 }
 
 /// One share; the error says why it does not come back.
@@ -280,6 +296,17 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
         Some(share) => find_made(node, account, share, group, name),
         None => found::find(&node.link, group, name).map(Some),
     };
+    let is_other = match &found {
+        Ok(Some(found)) => record.share != Some(found.share) && !(found.shared_by_you && found.content == *content),
+        Err(CallError::Refused(refusal)) => is_gone(refusal.code),
+        Ok(None) | Err(_) => false,
+    };
+    if let Some(share) = record.share.filter(|_| is_other) {
+        if let Some((group, name)) = moved::find_again(node, share, name).map_err(|error| error.to_string())? {
+            let moved = account.slot.move_share(&record, &group, &name).map_err(|error| error.to_string())?;
+            return Ok(if moved { Restored::Moved } else { Restored::AsItWas });
+        }
+    }
     let found = match found {
         Ok(Some(found)) if found.shared_by_you => found,
         Ok(Some(_)) => return gone("it was stopped on another client"),
@@ -325,9 +352,9 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
 }
 
 /// A downloaded file is shared from now on.
-pub fn share_downloaded(node: &Node, account: &Arc<Account>, subject: &Subject, path: &Path) {
+pub fn share_downloaded(node: &Node, account: &Arc<Account>, group: GroupId, subject: &Subject, path: &Path) {
     account.untold.lock().push(Untold {
-        group: subject.group_name.clone(),
+        group,
         name: subject.name.clone(),
         path: path.to_path_buf(),
         content: subject.content,

@@ -21,6 +21,7 @@ use crate::model::name::{FileName, GroupId, UserId};
 use crate::sys;
 use crate::wire;
 use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -164,6 +165,26 @@ impl Slot {
         })
     }
 
+    /// Remembers a share under another group and name; false if another one is remembered there.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn move_share(&self, share: &ShareRecord, group: &GroupId, name: &FileName) -> Result<bool, StateError> {
+        self.change(|records| {
+            let taken = |record: &Record| matches!(record, Record::Share(_)) && record.is(group, name);
+            if records.iter().any(taken) {
+                return None;
+            }
+            let moved = |record: &Record| match record {
+                Record::Share(found) if found == share => {
+                    Record::Share(ShareRecord { group: group.clone(), name: name.clone(), ..share.clone() })
+                }
+                other => other.clone(),
+            };
+            Some(records.iter().map(moved).collect())
+        })
+    }
+
     /// Forgets a share; false if there is none.
     ///
     /// # Errors
@@ -210,6 +231,21 @@ impl Slot {
     /// `Io`.
     pub fn remove_group(&self, group: &GroupId) -> Result<bool, StateError> {
         self.remove(|record| record.group() == group)
+    }
+
+    /// Calls groups by other names, all at once; false if nothing is remembered of them.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn rename_groups(&self, renamed: &HashMap<GroupId, GroupId>) -> Result<bool, StateError> {
+        self.change(|records| {
+            if !records.iter().any(|record| renamed.contains_key(record.group())) {
+                return None;
+            }
+            let rename =
+                |record: &Record| record.clone().in_group(renamed.get(record.group()).unwrap_or(record.group()));
+            Some(records.iter().map(rename).collect())
+        })
     }
 
     /// The manifest that was kept with a record, so that nothing has to be hashed or asked for again.

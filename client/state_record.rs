@@ -136,6 +136,15 @@ impl Record {
         self.group() == group && self.name() == name
     }
 
+    /// The same of a group of this name.
+    pub fn in_group(mut self, name: &GroupId) -> Self {
+        match &mut self {
+            Record::Share(share) => share.group = name.clone(),
+            Record::Download(download) => download.group = name.clone(),
+        }
+        self
+    }
+
     /// Its group.
     pub fn group(&self) -> &GroupId {
         match self {

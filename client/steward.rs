@@ -5,6 +5,7 @@ use super::account::Account;
 use super::downloads::Phase;
 use super::event::Event;
 use super::fetch;
+use super::keyring::Put;
 use super::link::LinkEvent;
 use super::login;
 use super::node::{Inbox, Node, command_id};
@@ -228,8 +229,11 @@ impl Work {
         match push {
             Reply::NewKey { key } => {
                 let group = key.group;
-                if self.node.keyring.put(key) {
-                    self.node.drop_connections(group);
+                match self.node.keyring.put(key) {
+                    Put::AsItWas => {}
+                    Put::Rekeyed => self.node.drop_connections(group),
+                    // Should the tracker be lost just now, the next one is asked for all keys anyway.
+                    Put::Renamed => drop(self.node.refresh_keys()),
                 }
             }
             Reply::GroupLost { group, name } => login::group_lost(&self.node, account, group, &name),
@@ -314,7 +318,7 @@ impl Work {
 
     fn complete(&self, account: &Arc<Account>, download: &super::download::Download, path: &std::path::Path) {
         // Shared before it is told: who reads that a download is complete may ask others to take it from here.
-        sharing::share_downloaded(&self.node, account, download.subject(), path);
+        fetch::share(&self.node, account, download.id(), download.subject(), path);
         fetch::finished(&self.node, account, download, path);
     }
 }

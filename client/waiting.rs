@@ -1,7 +1,7 @@
 //! Downloads of earlier logins, which wait until a tracker that knows of them is reached.
 
 use super::account::Account;
-use super::downloads::Phase;
+use super::downloads::{Phase, Tracked};
 use super::event::Event;
 use super::failure::{Cause, Failure};
 use super::fetch;
@@ -31,16 +31,17 @@ pub fn take_in(account: &Account) {
 /// Goes on with the downloads that wait for a tracker that knows of them; tells of those that cannot go on.
 pub fn go_on(node: &Arc<Node>, account: &Arc<Account>) {
     for record in account.slot.downloads() {
-        let DownloadRecord { group, name, destination, share, .. } = record;
-        let waiting = account.downloads.find(&group, &name).filter(|tracked| tracked.phase.is_waiting());
+        let waiting = account.downloads.find(&record.group, &record.name).filter(|tracked| tracked.phase.is_waiting());
         let Some(id) = waiting.map(|tracked| tracked.id) else { continue };
         let Some(before) = account.downloads.restart(id) else { continue };
-        match fetch::go_on(node, account, id, &group, &name, destination) {
+        let went_on = fetch::take_up(node, account, id, &record);
+        let Some(Tracked { group, name, .. }) = account.downloads.get(id) else { continue };
+        match went_on {
             Ok(_) => {
                 node.voice.event(&Event::DownloadContinued { group, file: name });
             }
             Err(_) if account.is_over() => return,
-            Err(Failure { why, cause }) if can_wait(node, account, share, &group, &name, cause) => {
+            Err(Failure { why, cause }) if can_wait(node, account, record.share, &group, &name, cause) => {
                 account.unheard.store(true, Ordering::Relaxed);
                 if matches!(before, Phase::Waiting { since: Some(_) }) {
                     account.downloads.put_back(id, before);

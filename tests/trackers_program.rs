@@ -301,6 +301,75 @@ fn a_download_waits_at_a_tracker_that_has_not_heard_of_the_file_and_goes_on_once
 }
 
 #[test]
+fn a_group_that_goes_by_another_name_after_a_partition_keeps_its_files_and_downloads() {
+    let installation = Installation::of(2);
+    let _one = installation.tracker(1);
+    let relay = Relay::to(installation.addrs[0]);
+    relay.block();
+    let far = installation.machine("far", &[relay.addr, installation.addrs[1]]);
+    let _two = installation.tracker_on(&far, 2);
+    // Carol has done less before, so her group is the first of that name.
+    let mut carol = arrive(&installation, "carol", 1, &[]);
+    carol.told("create_group lab", "Group created");
+    let (mut alice, mut bob) = alice_and_bob(&installation, [2, 2], &["--upload-limit", "1k"]);
+    let film = film(&installation, 3_000_000);
+    alice.told("upload_file film.mkv lab", "Uploaded");
+    fs::write(installation.folder.path().join("bob/notes.txt"), "of bob").expect("room");
+    bob.told("upload_file notes.txt lab", "Uploaded");
+    bob.told("download_file lab film.mkv .", "Downloading...");
+    bob.say("quit");
+    bob.end();
+
+    relay.unblock();
+    // Alice, who is there, goes on under the new name.
+    alice.until("list_groups", "lab~2");
+    alice.until("list_files lab~2", "film.mkv  3.0 MB, 1 member online with it");
+    fs::write(installation.folder.path().join("alice/more.txt"), "more").expect("room");
+    alice.until("upload_file more.txt lab~2", "Uploaded");
+    alice.told("list_files lab~2", "more.txt  4 B, 1 member online with it");
+    // Bob, who was not, finds his things under it.
+    let mut bob = installation.person_again("bob", &[]);
+    bob.told("login bob bob-pw", "Login successful");
+    bob.expect("Downloading film.mkv from lab~2 goes on");
+    alice.until("list_files lab~2", "notes.txt  6 B, 1 member online with it");
+    alice.told("limit upload none", "upload ");
+    bob.expect("Download completed: [lab~2] film.mkv");
+    assert!(fs::read(installation.folder.path().join("bob/film.mkv")).expect("there") == film);
+    alice.until("list_files lab~2", "film.mkv  3.0 MB, 2 members online with it");
+    // And it comes to an end under it too.
+    bob.told("stop_share lab~2 notes.txt", "Stopped sharing");
+    assert!(!bob.heard().iter().any(|line| line.text.contains("stopped on another client")), "{:#?}", bob.heard());
+}
+
+#[test]
+fn a_file_that_goes_by_another_name_after_a_partition_is_shared_under_it_at_the_next_login() {
+    let installation = Installation::of(2);
+    let one = installation.tracker(1);
+    let relay = Relay::to(installation.addrs[0]);
+    let far = installation.machine("far", &[relay.addr, installation.addrs[1]]);
+    let mut trackers = [one, installation.tracker_on(&far, 2)];
+    let (mut alice, mut bob) = alice_and_bob(&installation, [1, 2], &[]);
+    same_digests(&mut trackers);
+    relay.block();
+    for (person, notes) in [("alice", "of alice"), ("bob", "of bob")] {
+        fs::write(installation.folder.path().join(person).join("notes.txt"), notes).expect("room");
+    }
+    alice.told("upload_file notes.txt lab", "Uploaded");
+    // So that his is the later one.
+    bob.told("create_group other", "Group created");
+    bob.told("upload_file notes.txt lab", "Uploaded");
+    bob.say("quit");
+    bob.end();
+    relay.unblock();
+    alice.until("list_files lab", "notes.txt~2  6 B, no member online with it");
+    let mut bob = installation.person_again("bob", &[]);
+    bob.told("login bob bob-pw", "Login successful");
+    alice.until("list_files lab", "notes.txt~2  6 B, 1 member online with it");
+    alice.told("list_files lab", "notes.txt  8 B, 1 member online with it");
+    assert!(!bob.heard().iter().any(|line| line.text.contains("stopped on another client")), "{:#?}", bob.heard());
+}
+
+#[test]
 fn the_operator_is_told_of_a_wrong_key_a_wrong_number_and_a_number_twice() {
     let installation = Installation::of(3);
     let mut one = installation.tracker(1);

@@ -371,7 +371,8 @@ wire_enum! {
             /// Whether there is another page.
             more: bool,
         }
-        /// A group of the user has this key from now on: the user was let in, or somebody left.
+        /// A group of the user has this key and this name from now on: the user was let in, somebody left, or another
+        /// group turned out to have had the name first. Other groups may have other names then too: `ListKeys` tells.
         64 NewKey {
             /// The group with its key.
             key: GroupKey,

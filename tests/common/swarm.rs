@@ -76,7 +76,6 @@ pub fn subject_of(data: &[u8]) -> Subject {
     let sha1 = Sha1Digest(Sha1::digest(data).into());
     Subject {
         group: group(),
-        group_name: GroupId::parse(GROUP).expect("a name"),
         share: ShareRef(op(2)),
         name: FileName::parse("f.bin").expect("a name"),
         content: Content { layout: manifest.layout(), sha1, info_hash, file_count: 1 },
@@ -163,7 +162,7 @@ impl Member {
     pub fn prepare(&self, id: u64, subject: &Subject) -> Arc<Download> {
         let label = PartLabel {
             info_hash: subject.content.info_hash,
-            group: subject.group_name.clone(),
+            group: GroupId::parse(GROUP).expect("a name"),
             name: subject.name.clone(),
         };
         let opened = Part::open(&self.destination(), subject.manifest.clone(), &label).expect("room");

@@ -8,6 +8,7 @@ use groupshare::client::part::{Opened, Part, PartLabel};
 use groupshare::client::serving::Serving;
 use groupshare::client::verify::verify_existing;
 use groupshare::model::id::ClientId;
+use groupshare::model::name::GroupId;
 use groupshare::model::piece::{PIECE_LEN, PieceIndex};
 use groupshare::sync::atomic::{AtomicUsize, Ordering};
 use groupshare::sync::thread;
@@ -38,8 +39,8 @@ impl House {
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let folder = folder.expect("a folder");
-        let Subject { group, group_name, name, content, manifest, .. } = SUBJECT.clone();
-        let label = PartLabel { info_hash: content.info_hash, group: group_name, name };
+        let Subject { group, name, content, manifest, .. } = SUBJECT.clone();
+        let label = PartLabel { info_hash: content.info_hash, group: GroupId::parse("lab").expect("a name"), name };
         let destination = folder.path().canonicalize().expect("there").join("f.bin");
         let Opened::Part(part) = Part::open(&destination, manifest, &label).expect("room") else {
             panic!("it is not finished")

@@ -28,7 +28,7 @@ pub enum Told {
         /// Which group.
         group: GroupRef,
     },
-    /// The key of a group of which the user is a member is another.
+    /// The key of a group of which the user is a member is another, or its name.
     KeyChanged {
         /// Which group.
         group: GroupRef,
@@ -153,7 +153,9 @@ pub fn between(before: &State, after: &State, candidates: Candidates) -> Vec<Eff
             if !groups.insert(group) {
                 continue;
             }
-            let key = |state: &State| state.chain(group).map(|chain| (state.canonical(group.0), chain));
+            let key = |state: &State| {
+                state.chain(group).map(|chain| (state.canonical(group.0), chain, state.group_name(group)))
+            };
             if key(before).is_some_and(|key_before| key(after) != Some(key_before)) {
                 rekeyed.insert(own.0);
             }
