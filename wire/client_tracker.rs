@@ -73,7 +73,8 @@ wire_enum! {
             /// The password.
             password: Password,
         }
-        /// Logs in on this connection. Answer: `LoggedIn`. Refusals: `BadLogin`, `AlreadyLoggedIn`, `SlowDown`.
+        /// Logs in on this connection. Answer: `LoggedIn`. Refusals: `BadLogin`, `AlreadyLoggedIn`, `SlowDown`; `SessionEnded`
+        /// where the password was changed while it was checked.
         2 Login {
             /// The running client.
             client: ClientId,
