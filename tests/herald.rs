@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Share, TestTracker, command, group, user, wait_until};
+use common::{Client, Share, TestTracker, command, group, user, wait_until};
 use groupshare::model::id::{OpId, Origin, ShareRef, UserRef};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::accept::Change;
@@ -21,6 +21,15 @@ impl OpLog for Gate {
         drop(self.0.lock());
         Ok(())
     }
+}
+
+/// Alice, who owns the group lab, and bob, a member.
+fn alice_and_bob(tracker: &TestTracker) -> (Client, Client) {
+    let (mut alice, mut bob) = (tracker.user("alice"), tracker.user("bob"));
+    alice.create_group("lab");
+    bob.join("lab");
+    alice.accept("lab", "bob");
+    (alice, bob)
 }
 
 #[test]
@@ -65,10 +74,7 @@ fn an_answer_that_met_a_full_connection_comes_as_soon_as_there_is_room() {
 #[test]
 fn members_are_found_under_the_share_that_theirs_turned_out_to_be() {
     let tracker = TestTracker::start();
-    let (mut alice, mut bob) = (tracker.user("alice"), tracker.user("bob"));
-    alice.create_group("lab");
-    bob.join("lab");
-    alice.accept("lab", "bob");
+    let (mut alice, mut bob) = alice_and_bob(&tracker);
     let Share { share: first, content, .. } = alice.offer("lab", "film.mkv", 3, 1);
     bob.announce(4002);
     bob.hold(first, common::all_pieces());
@@ -85,10 +91,7 @@ fn members_are_found_under_the_share_that_theirs_turned_out_to_be() {
 #[test]
 fn who_knows_a_share_under_another_id_hears_of_its_holders_and_of_its_end_under_that_id() {
     let tracker = TestTracker::start();
-    let (mut alice, mut bob) = (tracker.user("alice"), tracker.user("bob"));
-    alice.create_group("lab");
-    bob.join("lab");
-    alice.accept("lab", "bob");
+    let (mut alice, mut bob) = alice_and_bob(&tracker);
     let Share { share: first, content, .. } = alice.offer("lab", "film.mkv", 3, 1);
     bob.announce(4002);
     bob.hold(first, common::some_pieces(&[1]));
@@ -112,10 +115,7 @@ fn who_knows_a_share_under_another_id_hears_of_its_holders_and_of_its_end_under_
 #[test]
 fn who_shares_again_before_the_end_was_told_is_not_told_of_that_end() {
     let tracker = TestTracker::start();
-    let (mut alice, mut bob) = (tracker.user("alice"), tracker.user("bob"));
-    alice.create_group("lab");
-    bob.join("lab");
-    alice.accept("lab", "bob");
+    let (mut alice, mut bob) = alice_and_bob(&tracker);
     alice.announce(4001);
     let Share { share, content, .. } = alice.offer("lab", "film.mkv", 3, 1);
     alice.hold(share, common::all_pieces());
