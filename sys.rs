@@ -1,5 +1,7 @@
 //! System calls that the standard library lacks, each behind one safe function.
 
+pub mod waker;
+
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags, RenameFlags, SeekFrom, Stat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -1,8 +1,10 @@
 //! The tracker's program: arguments, start, exit code.
 
 use groupshare::model::exit::Exit;
-use groupshare::tracker::args::{self, Invocation};
-use groupshare::tracker::program::{self, ProgramError};
+use groupshare::tracker::args;
+use groupshare::tracker::args::Invocation;
+use groupshare::tracker::program;
+use groupshare::tracker::program::ProgramError;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

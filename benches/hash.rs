@@ -1,7 +1,7 @@
 //! What a core hashes per second: one stream, two at once, and a piece and the complete file over the same bytes.
 //! `cargo bench --bench hash`.
 
-use groupshare::client::sha1_pair::{Sha1Stream, update_both, update_pair};
+use groupshare::client::hash::sha1_pair::{Sha1Stream, update_both, update_pair};
 use groupshare::model::piece::PIECE_LEN;
 use rustix::time::{ClockId, clock_gettime};
 use sha1::{Digest, Sha1};

@@ -8,10 +8,10 @@ mod history;
 
 use common::{Client, TestTracker, command, group};
 use groupshare::model::id::Origin;
-use groupshare::tracker::checkpoint;
 use groupshare::tracker::commit::OpLog;
-use groupshare::tracker::disk::RealDisk;
 use groupshare::tracker::journal::Settings;
+use groupshare::tracker::journal::checkpoint;
+use groupshare::tracker::journal::disk::RealDisk;
 use groupshare::tracker::journal::recovery::{Options, read};
 use groupshare::wire::client_tracker::{Reply, Request};
 use history::{History, open};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use groupshare::client::picker::{Lane, PeerSlot, Picker, WINDOW};
+use groupshare::client::picker::piece_picker::{Lane, PeerSlot, Picker, WINDOW};
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::id::ClientId;
 use groupshare::model::piece::{Layout, PIECES_MAX, SIZE_MAX};

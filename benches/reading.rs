@@ -5,9 +5,9 @@ mod common;
 
 use common::house::FILE;
 use common::{Options, Table, folder_in, median, write_noise};
-use groupshare::client::hashing::hash_for_sharing;
-use groupshare::client::part::{Opened, Part, PartLabel};
-use groupshare::client::verify::verify_existing;
+use groupshare::client::download::verify::verify_existing;
+use groupshare::client::storage::import::hash_for_sharing;
+use groupshare::client::storage::part::{Opened, Part, PartLabel};
 use groupshare::model::manifest::Manifest;
 use groupshare::model::name::{FileName, GroupId};
 use groupshare::wire::manifest;

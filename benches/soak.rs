@@ -22,7 +22,7 @@ mod soak {
 use bench::Options;
 use common::installation::Installation;
 use common::member::{Member, all_groups};
-use groupshare::client::split_mix::SplitMix;
+use groupshare::client::picker::split_mix::SplitMix;
 use groupshare::wire::client_tracker::{Reply, TOKEN_LEN_MAX};
 use groupshare::wire::codec::Blob;
 use soak::films::Films;

@@ -1,8 +1,8 @@
 //! The client's command line.
 
-use super::limit::Limit;
-use super::swarm::WORKERS_MAX;
-use super::voice::Manner;
+use crate::client::download::engine::WORKERS_MAX;
+use crate::client::output::reporter::Manner;
+use crate::client::rate::limit::Limit;
 use crate::model::address::parse_address;
 use crate::model::digest::Fingerprint;
 use crate::model::escape::excerpt;

@@ -6,21 +6,21 @@ use common::relay::Relay;
 use common::room::Room;
 use common::swarm::bytes_of;
 use common::{fingerprint, group, silent_tracker, wait_until};
-use groupshare::client::command::{Surroundings, Typed, parse};
-use groupshare::client::limit::Limit;
-use groupshare::client::limit_downlink::Downlink;
-use groupshare::client::link::CallError;
-use groupshare::client::login;
-use groupshare::client::node::{Node, NodeOptions};
-use groupshare::client::repl::Execute;
-use groupshare::client::session::Session;
-use groupshare::client::sharing;
-use groupshare::client::state_dir::StateDir;
-use groupshare::client::steward::Steward;
-use groupshare::client::stop::Stop;
-use groupshare::client::swarm::{SwarmOptions, default_workers};
-use groupshare::client::terminal::Terminal;
-use groupshare::client::voice::{Manner, Voice};
+use groupshare::client::app::event_loop::Steward;
+use groupshare::client::app::executor::Session;
+use groupshare::client::app::login;
+use groupshare::client::app::node::{Node, NodeOptions};
+use groupshare::client::app::share;
+use groupshare::client::command::parse::{Surroundings, Typed, parse};
+use groupshare::client::download::engine::{SwarmOptions, default_workers};
+use groupshare::client::output::reporter::{Manner, Voice};
+use groupshare::client::rate::downlink::Downlink;
+use groupshare::client::rate::limit::Limit;
+use groupshare::client::rpc::link::CallError;
+use groupshare::client::shell::repl::Execute;
+use groupshare::client::state::dir::StateDir;
+use groupshare::client::terminal::interrupt::Stop;
+use groupshare::client::terminal::writer::Terminal;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::conn::HANDSHAKE_DEADLINE;
 use parking_lot::Mutex;
@@ -280,7 +280,7 @@ fn what_ends_a_share_just_after_a_logout_is_nothing_to_complain_of() {
     alice.expect("logout", "Logout successful\n");
     alice.events.take();
     // As on the thread that hears of it, which has the account of a moment ago.
-    sharing::forget(&alice.node, &account, |_| true);
+    share::forget(&alice.node, &account, |_| true);
     assert_eq!(alice.events.take(), "");
 }
 
@@ -299,7 +299,7 @@ fn a_changed_file_is_not_served_and_its_owner_is_told() {
     let account = alice.node.account().expect("logged in");
     let content = account.slot.shares()[0].content;
     let lab = alice.node.keyring.group_named(&lab).expect("a member");
-    sharing::broken(&alice.node, &account, lab, content.info_hash, "it has changed");
+    share::broken(&alice.node, &account, lab, content.info_hash, "it has changed");
     assert_eq!(alice.events.take().matches(lost).count(), 1);
     // Sharing it again replaces the version that nobody else has.
     alice.expect("upload_file f lab", "Uploaded\n");

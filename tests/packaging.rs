@@ -2,7 +2,7 @@
 //! service. Texts only; `make deb` has man and groff look at the pages.
 
 use groupshare::client::args as client_args;
-use groupshare::client::usage::COMMANDS;
+use groupshare::client::command::table::COMMANDS;
 use groupshare::tracker::args as tracker_args;
 use groupshare::tracker::console;
 use std::fs;

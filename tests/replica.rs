@@ -8,10 +8,10 @@ use common::{
 };
 use groupshare::model::id::{CommandId, OpId, Origin};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
+use groupshare::tracker::admission::Caps;
 use groupshare::tracker::commit::{MemoryLog, OpLog};
 use groupshare::tracker::data_dir::DataDir;
-use groupshare::tracker::replica::{Other, Standing};
-use groupshare::tracker::seats::Caps;
+use groupshare::tracker::peers::table::{Other, Standing};
 use groupshare::tracker::server::{Server, Settings};
 use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{Reply, Request};
@@ -431,7 +431,7 @@ fn what_one_tracker_has_lost_of_its_own_the_others_give_back() {
     let mut settings = common::settings(&folder);
     settings.origin = Origin { tracker: 1, incarnation: 77 };
     (settings.log, settings.source) = (Box::new(log.clone()), Arc::new(log));
-    let listener = groupshare::tracker::acceptor::listen(addr).expect("free again");
+    let listener = groupshare::tracker::net::listener::listen(addr).expect("free again");
     let one = Server::start(listener, settings).expect("started");
     wait_until("it is all back", || one.core().state().group_count() == 1);
     let mut alice = Client::connect(one.addr());

@@ -13,13 +13,13 @@ pub use batch::{Pending, Reaction, no_answer};
 pub use log::{AppendError, MemoryLog, OpLog, OpSource};
 pub use settled::{Published, Settled};
 
-use super::accept::Change;
-use super::ledger::{Ledger, Meaning, Past, Receipt, Submission};
-use super::state::State;
 use crate::model::id::{CommandId, OpId, Origin};
 use crate::model::op::Op;
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex, MutexGuard, RwLock};
+use crate::tracker::ledger::accept::Change;
+use crate::tracker::ledger::{Ledger, Meaning, Past, Receipt, Submission};
+use crate::tracker::state::State;
 use crate::wire::error::{Code, Refusal};
 use batch::Batch;
 use std::collections::HashMap;

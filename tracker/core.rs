@@ -1,16 +1,16 @@
 //! What every session needs, in one place: the parts of a tracker between its sockets and its state.
 
-use super::commit::{Committer, OpSource};
-use super::identity::Identity;
-use super::laggards::Laggards;
-use super::manifests::Manifests;
-use super::password::Passwords;
-use super::presence::{Presence, Risen};
-use super::replica::Replica;
-use super::roster::Roster;
-use super::state::State;
-use super::throttle::Throttle;
 use crate::model::id::{GroupRef, ShareRef};
+use crate::tracker::auth::cluster_key::Identity;
+use crate::tracker::auth::password::Passwords;
+use crate::tracker::auth::throttle::Throttle;
+use crate::tracker::commit::{Committer, OpSource};
+use crate::tracker::manifests::Manifests;
+use crate::tracker::peers::replica::Replica;
+use crate::tracker::presence::{Presence, Risen};
+use crate::tracker::push::login_registry::Roster;
+use crate::tracker::push::slow_consumers::Laggards;
+use crate::tracker::state::State;
 use crate::wire::client_tracker::{GroupKey, Peer, Reply};
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! The journal: the log of ops on disk. docs/JOURNAL.md draws its format and argues why nothing acknowledged is lost.
 
+pub mod checkpoint;
+pub mod disk;
 mod error;
 mod inspect;
 mod reader;
@@ -11,15 +13,15 @@ mod writer;
 pub use error::JournalError;
 pub use inspect::{check, repair};
 
-use super::acceptor::Warn;
-use super::checkpoint::{self, Checkpointer, Stand};
-use super::commit::{AppendError, OpLog, OpSource};
-use super::disk::Disk;
-use super::ledger::Past;
-use super::state::State;
 use crate::model::id::Origin;
 use crate::model::op::Op;
 use crate::sys;
+use crate::tracker::commit::{AppendError, OpLog, OpSource};
+use crate::tracker::journal::checkpoint::{Checkpointer, Stand};
+use crate::tracker::journal::disk::Disk;
+use crate::tracker::ledger::Past;
+use crate::tracker::state::State;
+use crate::tracker::warn::Warn;
 use record::Place;
 use recovery::{Options, Recovery, Tail, recover};
 use segment::{CreateError, Header, NEW_SUFFIX, RECORDS_AT};
@@ -250,7 +252,7 @@ fn tidy(disk: &dyn Disk, recovery: &Recovery) -> Result<(), JournalError> {
         let name = segment::name(header.first_seq);
         let mend = || {
             let mut file = disk.open(&name)?;
-            super::disk::write_all_at(&mut *file, &segment::header_page(header), 0)?;
+            disk::write_all_at(&mut *file, &segment::header_page(header), 0)?;
             file.sync_data()
         };
         mend().map_err(io_error(disk, &name, "mend"))?;

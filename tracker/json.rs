@@ -8,12 +8,12 @@ mod pieces;
 mod request;
 mod share;
 
-use super::connections::Line;
-use super::core::Core;
-use super::seats::Seat;
-use super::session::{Session, hang_up};
-use super::voice::Voice;
 use crate::model::id::{ClientId, CommandId};
+use crate::tracker::admission::Seat;
+use crate::tracker::core::Core;
+use crate::tracker::push::line::Line;
+use crate::tracker::push::push_channel::Voice;
+use crate::tracker::session::{Session, hang_up};
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::error::{Code, Refusal};
 use answer::Answer;

@@ -1,15 +1,16 @@
 //! The ledger: what a tracker knows, durable or not. Gives its own ops their place and puts those of others in theirs. Pure.
 
+pub mod accept;
 mod past;
 mod window;
 
 pub use past::Past;
 
-use super::accept::{Accepted, Change, accept};
-use super::state::State;
-use super::state::effect::{Candidates, Effect, between};
 use crate::model::id::{CommandId, OpId, Origin};
 use crate::model::op::Op;
+use crate::tracker::ledger::accept::{Accepted, Change, accept};
+use crate::tracker::state::State;
+use crate::tracker::state::effect::{Candidates, Effect, between};
 use crate::wire::error::{Code, Refusal};
 use std::collections::HashMap;
 use window::Window;

@@ -278,10 +278,10 @@ impl Presence {
 
 #[cfg(test)]
 mod tests {
-    use super::swarm::Rank;
     use super::*;
     use crate::model::id::Origin;
     use crate::model::piece::{Layout, PIECE_LEN};
+    use crate::tracker::presence::swarm::Rank;
     use crate::wire::codec::{Blob, List};
     use std::sync::atomic::{AtomicUsize, Ordering};
 

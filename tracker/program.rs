@@ -1,18 +1,21 @@
 //! The tracker as a program: what it is started with, what it waits for, how it ends.
 
-use super::acceptor::{Warn, listen};
-use super::args::Args;
-use super::console::{Commands, Console};
-use super::data_dir::{self, DataDir, DataDirError};
-use super::disk::RealDisk;
-use super::identity::{Identity, IdentityError};
-use super::journal::{self, Journal, JournalError, Opened, Owner};
-use super::password::Params;
-use super::seats::Caps;
-use super::server::{Listeners, Server, Settings, StartError};
-use super::throttle::Paces;
 use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
+use crate::tracker::admission::Caps;
+use crate::tracker::args::Args;
+use crate::tracker::auth::cluster_key::{Identity, IdentityError};
+use crate::tracker::auth::password::Params;
+use crate::tracker::auth::throttle::Paces;
+use crate::tracker::console::{Commands, Console};
+use crate::tracker::data_dir;
+use crate::tracker::data_dir::{DataDir, DataDirError};
+use crate::tracker::journal;
+use crate::tracker::journal::disk::RealDisk;
+use crate::tracker::journal::{Journal, JournalError, Opened, Owner};
+use crate::tracker::net::listener::listen;
+use crate::tracker::server::{Listeners, Server, Settings, StartError};
+use crate::tracker::warn::Warn;
 use crate::{signals, sys};
 use crossbeam_channel::{Sender, bounded};
 use ring::rand::{SecureRandom, SystemRandom};

@@ -1,24 +1,28 @@
 //! A running tracker: starts its threads, sweeps up behind them, stops them.
 
-use super::acceptor::{Acceptor, Warn};
-use super::commit::{Committer, OpLog, OpSource, Settled, Sink};
-use super::connections::{Connections, Dialect};
-use super::core::Core;
-use super::data_dir::{DataDir, DataDirError};
-use super::herald;
-use super::identity::Identity;
-use super::json::Permits;
-use super::ledger::Past;
-use super::manifests::Manifests;
-use super::password::{Params, Passwords};
-use super::presence::Presence;
-use super::replica::{Dialer, Feed, Me, Other, Replica};
-use super::roster::Roster;
-use super::seats::{Caps, Occupancy, Seats};
-use super::throttle::{Paces, Throttle};
 use crate::model::digest::Fingerprint;
 use crate::model::id::Origin;
 use crate::sys;
+use crate::tracker::admission::{Caps, Occupancy, Seats};
+use crate::tracker::auth::cluster_key::Identity;
+use crate::tracker::auth::password::{Params, Passwords};
+use crate::tracker::auth::throttle::{Paces, Throttle};
+use crate::tracker::commit::{Committer, OpLog, OpSource, Settled, Sink};
+use crate::tracker::core::Core;
+use crate::tracker::data_dir::{DataDir, DataDirError};
+use crate::tracker::json::Permits;
+use crate::tracker::ledger::Past;
+use crate::tracker::manifests::Manifests;
+use crate::tracker::net::connections::{Connections, Dialect};
+use crate::tracker::net::listener::Acceptor;
+use crate::tracker::notifier;
+use crate::tracker::peers::feed::Feed;
+use crate::tracker::peers::replica::{Me, Replica};
+use crate::tracker::peers::table::Other;
+use crate::tracker::presence::Presence;
+use crate::tracker::push::login_registry::Roster;
+use crate::tracker::replication::dialer::Dialer;
+use crate::tracker::warn::Warn;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt;
@@ -187,7 +191,7 @@ impl Server {
         let manifests = Manifests::open(&folder, &known, &listed).map_err(StartError::Manifests)?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let passwords = Passwords::start(settings.password_params, cores).map_err(StartError::System)?;
-        let (publish, batches) = herald::channel();
+        let (publish, batches) = notifier::channel();
         let feed: Arc<Feed> = Arc::default();
         let sink = sink(publish, Arc::clone(&feed), Arc::clone(&settings.warn));
         let mut instance = [0; 16];
@@ -249,7 +253,7 @@ impl Server {
         stop: Receiver<()>,
         warn: Warn,
     ) -> io::Result<()> {
-        self.threads.push(herald::start(Arc::clone(&self.core), batches)?);
+        self.threads.push(notifier::start(Arc::clone(&self.core), batches)?);
         let mut housekeeper = Housekeeper {
             core: Arc::clone(&self.core),
             connections: Arc::clone(&self.connections),

@@ -8,17 +8,17 @@ mod owed;
 mod peers;
 mod share;
 
-use super::accept::Change;
-use super::commit::Pending;
-use super::connections::Line;
-use super::core::Core;
-use super::manifests::Upload;
-use super::presence::{TTL, Ticket};
-use super::replica;
-use super::seats::Seat;
-use super::state::State;
-use super::voice::Voice;
 use crate::model::id::{CommandId, OpId, UserRef};
+use crate::tracker::admission::Seat;
+use crate::tracker::commit::Pending;
+use crate::tracker::core::Core;
+use crate::tracker::ledger::accept::Change;
+use crate::tracker::manifests::Upload;
+use crate::tracker::presence::{TTL, Ticket};
+use crate::tracker::push::line::Line;
+use crate::tracker::push::push_channel::Voice;
+use crate::tracker::replication::link;
+use crate::tracker::state::State;
 use crate::wire::channel::ChannelError;
 use crate::wire::client_tracker::{PAGE_MAX, Reply, Request};
 use crate::wire::codec::{DecodeError, List};
@@ -105,7 +105,7 @@ impl Drop for Session {
 fn serve_tracker(core: &Core, stream: &Arc<TcpStream>, keys: StatelessTransportState, mut seat: Seat) {
     thread::scope(|scope| {
         let greeted = || seat.give_to_tracker();
-        let serve = move || replica::serve(core, stream, keys, None, greeted);
+        let serve = move || link::serve(core, stream, keys, None, greeted);
         let thread = thread::Builder::new().name("link".into()).spawn_scoped(scope, serve);
         // Why it has ended is told by the replica. Without a thread the other tracker calls again.
         let _ = thread.map(thread::ScopedJoinHandle::join);

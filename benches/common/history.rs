@@ -6,10 +6,10 @@ use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::Layout;
-use groupshare::tracker::acceptor::Warn;
 use groupshare::tracker::commit::OpLog;
-use groupshare::tracker::disk::RealDisk;
+use groupshare::tracker::journal::disk::RealDisk;
 use groupshare::tracker::journal::{Journal, Opened, Owner, Settings};
+use groupshare::tracker::warn::Warn;
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The files that are shared, and what the sharer was told of each.
 
 use crate::common::{Client, file, group};
-use groupshare::client::split_mix::SplitMix;
+use groupshare::client::picker::split_mix::SplitMix;
 use groupshare::wire::client_tracker::{Reply, Request};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;

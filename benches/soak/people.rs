@@ -5,7 +5,7 @@ use crate::bench::sha1_of_file;
 use crate::common::installation::Installation;
 use crate::common::program::Program;
 use crate::common::{LONG, PASSWORD};
-use groupshare::client::split_mix::SplitMix;
+use groupshare::client::picker::split_mix::SplitMix;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::fs;

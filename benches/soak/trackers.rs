@@ -3,7 +3,7 @@
 use crate::common::installation::{Installation, same_digests};
 use crate::common::program::Program;
 use crate::common::relay::Relay;
-use groupshare::client::split_mix::SplitMix;
+use groupshare::client::picker::split_mix::SplitMix;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use std::collections::BTreeMap;
 use std::fs;

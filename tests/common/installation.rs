@@ -3,7 +3,7 @@
 use super::program::Program;
 use super::{Client, LONG};
 use groupshare::model::digest::Fingerprint;
-use groupshare::tracker::identity::Identity;
+use groupshare::tracker::auth::cluster_key::Identity;
 use groupshare::wire::handshake::HandshakeError;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

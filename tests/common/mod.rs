@@ -26,14 +26,14 @@ use groupshare::model::manifest::{Content, FileEntry, Manifest};
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::path::RelPath;
 use groupshare::model::piece::PIECE_LEN;
+use groupshare::tracker::admission::Caps;
+use groupshare::tracker::auth::cluster_key::Identity;
+use groupshare::tracker::auth::password::Params;
+use groupshare::tracker::auth::throttle::{Pace, Paces};
 use groupshare::tracker::commit::MemoryLog;
 use groupshare::tracker::data_dir::DataDir;
-use groupshare::tracker::identity::Identity;
-use groupshare::tracker::password::Params;
-use groupshare::tracker::seats::Caps;
 use groupshare::tracker::server::{Listeners, Server, Settings};
 use groupshare::tracker::state::State;
-use groupshare::tracker::throttle::{Pace, Paces};
 use groupshare::wire::client_tracker::{
     GroupKey, Holding, MANIFEST_PART_MAX, Password, Peer, Reply, Request, TOKEN_LEN_MAX, refusal,
 };

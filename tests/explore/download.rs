@@ -3,10 +3,10 @@
 use super::schedules::explore;
 use crate::common::LONG;
 use crate::common::swarm::{all, bytes, subject_of, user};
-use groupshare::client::download::{Download, Ground, PieceError, Subject};
-use groupshare::client::part::{Opened, Part, PartLabel};
-use groupshare::client::serving::Serving;
-use groupshare::client::verify::verify_existing;
+use groupshare::client::download::live::{Download, Ground, PieceError, Subject};
+use groupshare::client::download::verify::verify_existing;
+use groupshare::client::storage::part::{Opened, Part, PartLabel};
+use groupshare::client::upload::served::Serving;
 use groupshare::model::id::ClientId;
 use groupshare::model::name::GroupId;
 use groupshare::model::piece::{PIECE_LEN, PieceIndex};

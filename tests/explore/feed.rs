@@ -6,7 +6,7 @@ use groupshare::model::id::OpId;
 use groupshare::model::name::UserId;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::sync::thread;
-use groupshare::tracker::replica::{Bell, Feed};
+use groupshare::tracker::peers::{feed::Feed, wakeup::Bell};
 use std::sync::Arc;
 use std::time::Instant;
 

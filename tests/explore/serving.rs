@@ -2,9 +2,9 @@
 
 use super::schedules::explore;
 use crate::common::swarm::user;
-use groupshare::client::passing::Passing;
-use groupshare::client::serving::{Served, Serving};
-use groupshare::client::source::{PieceSource, SourceError};
+use groupshare::client::storage::shared_files::{PieceSource, SourceError};
+use groupshare::client::upload::leases::Passing;
+use groupshare::client::upload::served::{Served, Serving};
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::digest::{InfoHash, KeyId};
 use groupshare::model::id::{GroupRef, OpId, Origin};

@@ -3,7 +3,7 @@
 // Every test program uses its own part of this.
 #![allow(dead_code)]
 
-use groupshare::tracker::disk::{Disk, DiskFile};
+use groupshare::tracker::journal::disk::{Disk, DiskFile};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use super::side::{NONE, Side, accepted, heal, lab, lab_with_request, rejected, renamed_group};
 use groupshare::model::id::{OpOrder, UserRef};
-use groupshare::tracker::accept::Change;
+use groupshare::tracker::ledger::accept::Change;
 
 #[test]
 fn read_notices_are_dropped() {

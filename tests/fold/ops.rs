@@ -3,7 +3,7 @@
 use super::side::{NONE, content, file, group, heal, lab, nothing, password, shared};
 use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, ShareRef, UserRef};
 use groupshare::model::op::OpBody;
-use groupshare::tracker::accept::Change;
+use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::state::Standing;
 
 #[test]

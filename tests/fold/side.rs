@@ -7,7 +7,7 @@ use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::notice::Notice;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::{Layout, PIECE_LEN};
-use groupshare::tracker::accept::{Accepted, Change, accept};
+use groupshare::tracker::ledger::accept::{Accepted, Change, accept};
 use groupshare::tracker::state::State;
 use groupshare::wire::error::Code;
 use std::collections::BTreeMap;

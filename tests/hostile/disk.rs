@@ -4,7 +4,7 @@ use super::listing::listing;
 use crate::common::installation::Installation;
 use crate::common::program::Program;
 use crate::common::{Client, wait_until};
-use groupshare::client::part::{Opened, Part, PartLabel};
+use groupshare::client::storage::part::{Opened, Part, PartLabel};
 use groupshare::model::manifest::Manifest;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::manifest;

@@ -4,7 +4,7 @@ use super::ordeal::Ordeal;
 use crate::common::relay::Relay;
 use crate::common::swarm::{Member, all, group, key, open};
 use crate::common::{LONG, wait_until};
-use groupshare::client::serving::Served;
+use groupshare::client::upload::served::Served;
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::digest::KeyId;
 use groupshare::wire::conn::{self, Receiver, RecvError};

@@ -3,7 +3,7 @@
 use super::liar::Liar;
 use super::listing::{Entry, listing};
 use crate::common::swarm::{Member, all, bytes, subject_of};
-use groupshare::client::download::Subject;
+use groupshare::client::download::live::Subject;
 use groupshare::model::piece::PIECE_LEN;
 use std::fs;
 use std::path::Path;

@@ -2,14 +2,14 @@
 //! give away.
 
 use super::told::Made;
-use groupshare::client::split_mix::SplitMix;
+use groupshare::client::picker::split_mix::SplitMix;
 use groupshare::model::digest::{InfoHash, Sha1Digest};
 use groupshare::model::id::{CommandId, GroupRef, UserRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::op::PasswordHash;
 use groupshare::model::piece::Layout;
-use groupshare::tracker::accept::Change;
+use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::state::State;
 
 const USERS: [&str; 4] = ["ann", "ben", "cat", "dan"];

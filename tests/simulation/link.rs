@@ -2,7 +2,7 @@
 //! of what was on its way. Connections know nothing of each other, so what went through two of them arrives in any order.
 
 use groupshare::model::op::Op;
-use groupshare::tracker::replica::knowledge::Knowledge;
+use groupshare::tracker::peers::version_vector::Knowledge;
 use groupshare::wire::tracker_tracker::Seen;
 use std::collections::VecDeque;
 

@@ -5,7 +5,7 @@ use super::link::EndId;
 use super::told::Told;
 use groupshare::model::id::{CommandId, OpId, Origin};
 use groupshare::model::op::Op;
-use groupshare::tracker::accept::Change;
+use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::ledger::{Ledger, Meaning, Past, Receipt, Submission};
 use groupshare::tracker::state::State;
 use groupshare::wire::error::Refusal;

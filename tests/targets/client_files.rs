@@ -2,10 +2,10 @@
 //! files, they are read, put aside or left alone.
 
 use super::{Folder, is_one_line};
-use groupshare::client::part::{Opened, Part, PartError, PartLabel};
-use groupshare::client::piece_hash::sha1_of;
-use groupshare::client::pins::Pins;
-use groupshare::client::state_dir::{Slot, StateDir, StateError};
+use groupshare::client::hash::piece_hash::sha1_of;
+use groupshare::client::state::dir::{Slot, StateDir, StateError};
+use groupshare::client::state::pins::Pins;
+use groupshare::client::storage::part::{Opened, Part, PartError, PartLabel};
 use groupshare::model::digest::Fingerprint;
 use groupshare::model::manifest::{FileEntry, Manifest};
 use groupshare::model::name::{FileName, GroupId, UserId};

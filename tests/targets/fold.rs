@@ -4,7 +4,7 @@ use super::history::{self, Trackers};
 use super::script::Script;
 use groupshare::model::id::GroupRef;
 use groupshare::model::op::Op;
-use groupshare::tracker::accept::Change;
+use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::ledger::{Ledger, Receipt, Submission};
 use groupshare::tracker::state::{Standing, State};
 use std::convert::Infallible;

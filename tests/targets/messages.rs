@@ -3,7 +3,8 @@
 
 use super::is_one_line;
 use groupshare::model::op::Op;
-use groupshare::tracker::journal::record::{self, NUMBER_MAX, OP_LEN_MAX, Place};
+use groupshare::tracker::journal::record;
+use groupshare::tracker::journal::record::{NUMBER_MAX, OP_LEN_MAX, Place};
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::codec::{DecodeError, Wire, from_bytes, to_bytes};
 use groupshare::wire::frame::{self, Frame, HEADER_LEN, LENGTH_LEN, Message};

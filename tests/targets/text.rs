@@ -1,8 +1,8 @@
 //! Text that people and programs write: a line of the prompt, in words or JSON, and tracker_info.txt.
 
 use super::is_one_line;
-use groupshare::client::command::{Command, Surroundings, Typed, may_be_kept, parse};
-use groupshare::client::{json_command, usage};
+use groupshare::client::command::parse::{Command, Surroundings, Typed, may_be_kept, parse};
+use groupshare::client::command::{json, table};
 use groupshare::model::tracker_list::{TRACKERS_MAX, TrackerList};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ pub fn command(data: &[u8]) {
             let answers = asks.iter().map(|ask| ask.prompt.clone()).collect();
             question.answered(answers).expect("any text that is not too long is a password");
         }
-        Ok(Typed::Help(about)) => drop(usage::help(about)),
+        Ok(Typed::Help(about)) => drop(table::help(about)),
         Ok(Typed::Nothing) => assert!(!kept, "{line:?}"),
         Ok(Typed::Quit) => assert!(kept, "{line:?}"),
     }
@@ -40,7 +40,7 @@ pub fn command(data: &[u8]) {
 
 /// Any line of a program that drives the client.
 pub fn json_command(data: &[u8]) {
-    match json_command::parse(&String::from_utf8_lossy(data), Path::new("/w")).1 {
+    match json::parse(&String::from_utf8_lossy(data), Path::new("/w")).1 {
         Err(failure) => assert!(is_one_line(&failure), "{failure}"),
         Ok(Typed::Command(Command::UploadFile { path, .. } | Command::DownloadFile { destination: path, .. })) => {
             assert!(path.is_absolute(), "{path:?}");

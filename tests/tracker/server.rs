@@ -2,7 +2,7 @@
 
 use crate::common::{Client, TestTracker, wait_until};
 use crate::refused_code;
-use groupshare::tracker::seats::Caps;
+use groupshare::tracker::admission::Caps;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::conn::HANDSHAKE_DEADLINE;
 use groupshare::wire::error::Code;

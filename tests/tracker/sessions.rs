@@ -6,11 +6,11 @@ use crate::common::{
 use crate::{pushed, refused_code};
 use groupshare::model::id::{ClientId, OpId, Origin};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
-use groupshare::tracker::accept::Change;
-use groupshare::tracker::password::{Params, Passwords};
+use groupshare::tracker::auth::password::{Params, Passwords};
+use groupshare::tracker::auth::throttle::Pace;
+use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::presence::TTL;
 use groupshare::tracker::state::State;
-use groupshare::tracker::throttle::Pace;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::error::Code;
 use groupshare::wire::frame::UNASKED;

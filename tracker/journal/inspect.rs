@@ -1,10 +1,10 @@
 //! `tracker --check` and `tracker --repair`: looks through a journal, and lets go of what is behind damage.
 
+use super::checkpoint;
+use super::disk::Disk;
 use super::recovery::{Options, Recovery, owner, recover};
 use super::{Journal, JournalError, Owner, Settings, io_error};
-use crate::tracker::acceptor::Warn;
-use crate::tracker::checkpoint;
-use crate::tracker::disk::Disk;
+use crate::tracker::warn::Warn;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;

@@ -1,6 +1,7 @@
 //! Reads one segment: walks its records, and judges whatever ends the walk.
 
-use super::record::{self, HEAD_LEN, OP_LEN_MAX, Place};
+use super::record;
+use super::record::{HEAD_LEN, OP_LEN_MAX, Place};
 use super::segment::{Mark, RECORDS_AT};
 use crate::model::op::Op;
 use crate::wire::codec::{DecodeError, from_bytes};

@@ -1,13 +1,16 @@
 //! What a journal holds: the state, and where and how the records end. Reads only.
 
+use super::checkpoint;
+use super::checkpoint::Stand;
+use super::disk::Disk;
 use super::error::JournalError;
 use super::reader::{Verdict, judge, walk};
-use super::record::{self, Place};
-use super::segment::{self, Header, HeaderError, Mark, RECORDS_AT};
+use super::record;
+use super::record::Place;
+use super::segment;
+use super::segment::{Header, HeaderError, Mark, RECORDS_AT};
 use crate::model::id::Origin;
 use crate::model::op::Op;
-use crate::tracker::checkpoint::{self, Stand};
-use crate::tracker::disk::Disk;
 use crate::tracker::ledger::Past;
 use crate::tracker::state::State;
 use crossbeam_channel::{Receiver, Sender, bounded};

@@ -1,8 +1,8 @@
 //! A segment of the journal: its name, its header page, and the two pages that mark where the last batch ends.
 
+use super::disk::{Disk, DiskFile, write_all_at};
 use super::record::{HEAD_LEN, NUMBER_MAX};
 use crate::model::id::Origin;
-use crate::tracker::disk::{Disk, DiskFile, write_all_at};
 use crate::wire::codec::{Decoder, Wire, wire_struct};
 use std::io;
 

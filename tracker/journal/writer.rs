@@ -1,8 +1,8 @@
 //! The segment that is written to: appends whole batches, and takes back what was written of one that failed.
 
+use super::disk::{DiskFile, write_all_at};
 use super::segment::{Mark, mark_page};
 use crate::sys;
-use crate::tracker::disk::{DiskFile, write_all_at};
 use std::io;
 
 /// Why a batch was not kept.

@@ -3,7 +3,7 @@
 use super::{Login, Session};
 use crate::model::id::{ClientId, CommandId};
 use crate::model::name::UserId;
-use crate::tracker::accept::Change;
+use crate::tracker::ledger::accept::Change;
 use crate::tracker::presence::ClientKey;
 use crate::tracker::state::{Account, State};
 use crate::wire::client_tracker::{Password, Reply};

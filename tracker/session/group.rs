@@ -2,7 +2,7 @@
 
 use super::{PAGE_AND_ONE, Session, page};
 use crate::model::name::{GroupId, UserId};
-use crate::tracker::accept::{find_led_group, find_own_group};
+use crate::tracker::ledger::accept::{find_led_group, find_own_group};
 use crate::tracker::state::Standing;
 use crate::wire::client_tracker::{GroupLine, MemberLine, Reply, Role};
 use crate::wire::error::Refusal;

@@ -1,6 +1,6 @@
 //! How a connection begins: the handshake, on a thread that ends with it.
 
-use super::super::identity::Identity;
+use crate::tracker::auth::cluster_key::Identity;
 use crate::wire::channel::refusal_in_clear;
 use crate::wire::conn::{HANDSHAKE_DEADLINE, Timed};
 use crate::wire::error::Code;

@@ -2,7 +2,7 @@
 //! thread has to be woken for it.
 
 use crate::tracker::commit::{COMMIT_WAIT_MAX, Pending, no_answer};
-use crate::tracker::laggards::Laggards;
+use crate::tracker::push::slow_consumers::Laggards;
 use crate::wire::client_tracker::Reply;
 use crate::wire::conn::Sender;
 use crate::wire::error::Refusal;

@@ -5,7 +5,7 @@ use crate::model::digest::InfoHash;
 use crate::model::id::{CommandId, ShareRef, UserRef};
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId};
-use crate::tracker::accept::{Change, accept, find_own_group, find_share};
+use crate::tracker::ledger::accept::{Change, accept, find_own_group, find_share};
 use crate::tracker::manifests::Part;
 use crate::tracker::state::{ShareInfo, State};
 use crate::wire::client_tracker::{FileLine, Reply};

@@ -325,10 +325,10 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::content;
     use super::*;
     use crate::model::id::{CommandId, Origin};
     use crate::model::op::{Op, OpBody};
+    use crate::tracker::state::check::content;
 
     fn fold(state: &mut State, body: OpBody) -> OpId {
         let origin = Origin { tracker: 1, incarnation: 1 };

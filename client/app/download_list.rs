@@ -1,0 +1,330 @@
+//! The downloads of who is logged in, from the command that begins one to its end, as `show_downloads` and `wait` see
+//! them.
+
+use crate::client::download::live::{Delivered, Download};
+use crate::model::digest::InfoHash;
+use crate::model::manifest::Content;
+use crate::model::name::{FileName, GroupId};
+use parking_lot::{Condvar, Mutex};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How far along a download is.
+#[derive(Debug, Clone)]
+pub enum Phase {
+    /// It is being prepared: what is on disk is verified.
+    Starting,
+    /// Pieces come in.
+    Running(Arc<Download>),
+    /// It goes on as soon as the tracker knows of the share, or one is reached.
+    Waiting {
+        /// When the user was told so.
+        since: Option<Instant>,
+    },
+    /// It is held until the user goes on with it.
+    Paused {
+        /// Bytes verified; not known of a download of an earlier login, whose file is looked at when it goes on.
+        done: Option<u64>,
+    },
+    /// The file is there.
+    Complete,
+    /// It ended without the file.
+    Failed {
+        /// Why, in one line.
+        why: String,
+    },
+}
+
+impl Phase {
+    /// It comes to an end by itself.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Phase::Starting | Phase::Running(_) | Phase::Waiting { .. })
+    }
+
+    /// It waits for a tracker.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self, Phase::Waiting { .. })
+    }
+
+    /// Nothing more happens by itself.
+    pub fn has_ended(&self) -> bool {
+        matches!(self, Phase::Complete | Phase::Failed { .. })
+    }
+}
+
+/// One download.
+#[derive(Debug, Clone)]
+pub struct Tracked {
+    /// Its number.
+    pub id: u64,
+    /// The group.
+    pub group: GroupId,
+    /// The file.
+    pub name: FileName,
+    /// Where it goes.
+    pub destination: PathBuf,
+    /// Its size in bytes; none until the tracker has told it.
+    pub size: Option<u64>,
+    /// What it is of; none until the tracker has told it.
+    pub info_hash: Option<InfoHash>,
+    /// How far along it is.
+    pub phase: Phase,
+    /// What members had delivered when it ran last.
+    pub members: Vec<Delivered>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    list: Vec<Tracked>,
+    last_id: u64,
+    failures: usize,
+    /// Whether the login has ended without the user's doing.
+    lost: bool,
+    /// Those whose end is being told.
+    telling: Vec<u64>,
+}
+
+impl State {
+    fn busy(&self) -> usize {
+        self.list.iter().filter(|tracked| tracked.phase.is_busy()).count()
+    }
+
+    fn advance(&mut self, id: u64, phase: Phase) -> bool {
+        let failed = matches!(phase, Phase::Failed { .. });
+        let Some(tracked) = self.list.iter_mut().find(|tracked| tracked.id == id && !tracked.phase.has_ended()) else {
+            return false;
+        };
+        if let Phase::Running(download) = std::mem::replace(&mut tracked.phase, phase) {
+            tracked.members = download.delivered();
+        }
+        self.failures += usize::from(failed);
+        true
+    }
+}
+
+/// The list. Locked in itself; who waits on it is woken at every end of a download.
+#[derive(Debug, Default)]
+pub struct Downloads {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Downloads {
+    /// Takes in a new download; refuses a second one of the same file that has not ended.
+    pub fn begin(&self, group: &GroupId, name: &FileName, destination: PathBuf) -> Result<u64, String> {
+        let mut state = self.state.lock();
+        let same = |tracked: &Tracked| tracked.group == *group && tracked.name == *name;
+        if let Some(other) = state.list.iter().find(|tracked| same(tracked) && !tracked.phase.has_ended()) {
+            return Err(format!("{name} is being downloaded already, to {}", other.destination.display()));
+        }
+        state.list.retain(|tracked| !same(tracked) || tracked.destination != destination);
+        state.last_id += 1;
+        let id = state.last_id;
+        let (group, name, members) = (group.clone(), name.clone(), Vec::new());
+        let (size, info_hash, phase) = (None, None, Phase::Starting);
+        state.list.push(Tracked { id, group, name, destination, size, info_hash, phase, members });
+        Ok(id)
+    }
+
+    /// Begins a download again that is held, waits or has failed; gives what it was, nothing if it cannot be.
+    pub fn restart(&self, id: u64) -> Option<Phase> {
+        let mut state = self.state.lock();
+        let startable =
+            |phase: &Phase| matches!(phase, Phase::Waiting { .. } | Phase::Paused { .. } | Phase::Failed { .. });
+        let at = state.list.iter().position(|tracked| tracked.id == id && startable(&tracked.phase))?;
+        let (group, name) = (&state.list[at].group, &state.list[at].name);
+        let lives = |other: &Tracked| other.id != id && other.group == *group && other.name == *name;
+        if state.list.iter().any(|other| lives(other) && !other.phase.has_ended()) {
+            return None;
+        }
+        Some(std::mem::replace(&mut state.list[at].phase, Phase::Starting))
+    }
+
+    /// A download that could not be begun again is what it was.
+    pub fn put_back(&self, id: u64, phase: Phase) {
+        if let Some(tracked) = self.state.lock().list.iter_mut().find(|tracked| tracked.id == id) {
+            tracked.phase = phase;
+        }
+        self.changed.notify_all();
+    }
+
+    /// Forgets a download.
+    pub fn remove(&self, id: u64) {
+        self.state.lock().list.retain(|tracked| tracked.id != id);
+        self.changed.notify_all();
+    }
+
+    /// Where a download goes and how large it is has become known.
+    pub fn settle(&self, id: u64, destination: PathBuf, content: &Content) {
+        if let Some(tracked) = self.state.lock().list.iter_mut().find(|tracked| tracked.id == id) {
+            tracked.destination = destination;
+            tracked.size = Some(content.layout.size());
+            tracked.info_hash = Some(content.info_hash);
+        }
+    }
+
+    /// A download goes on to another phase; false if it is not there any more or has ended.
+    pub fn advance(&self, id: u64, phase: Phase) -> bool {
+        let advanced = self.state.lock().advance(id, phase);
+        self.changed.notify_all();
+        advanced
+    }
+
+    /// A download ends in this phase, and `tell` says so. Who looks finds it ended from then on, and who waits for its end
+    /// goes on once it was told. Does nothing if it is not there any more or has ended.
+    pub fn end(&self, id: u64, phase: Phase, tell: impl FnOnce()) {
+        {
+            let mut state = self.state.lock();
+            if !state.advance(id, phase) {
+                return;
+            }
+            state.telling.push(id);
+        }
+        tell();
+        self.state.lock().telling.retain(|telling| *telling != id);
+        self.changed.notify_all();
+    }
+
+    /// The download of a file that was begun last.
+    pub fn find(&self, group: &GroupId, name: &FileName) -> Option<Tracked> {
+        let state = self.state.lock();
+        state.list.iter().rev().find(|tracked| tracked.group == *group && tracked.name == *name).cloned()
+    }
+
+    /// The download of this number.
+    pub fn get(&self, id: u64) -> Option<Tracked> {
+        self.state.lock().list.iter().find(|tracked| tracked.id == id).cloned()
+    }
+
+    /// Calls a download by another group and name.
+    pub fn rename(&self, id: u64, group: &GroupId, name: &FileName) {
+        if let Some(tracked) = self.state.lock().list.iter_mut().find(|tracked| tracked.id == id) {
+            (tracked.group, tracked.name) = (group.clone(), name.clone());
+        }
+    }
+
+    /// Calls groups by other names.
+    pub fn rename_groups(&self, renamed: &HashMap<GroupId, GroupId>) {
+        for tracked in &mut self.state.lock().list {
+            if let Some(name) = renamed.get(&tracked.group) {
+                tracked.group = name.clone();
+            }
+        }
+    }
+
+    /// All of them, in the order in which they were begun.
+    pub fn list(&self) -> Vec<Tracked> {
+        self.state.lock().list.clone()
+    }
+
+    /// Those that run.
+    pub fn running(&self) -> Vec<Arc<Download>> {
+        let state = self.state.lock();
+        let running = state.list.iter().filter_map(|tracked| match &tracked.phase {
+            Phase::Running(download) => Some(download.clone()),
+            _ => None,
+        });
+        running.collect()
+    }
+
+    /// How many come to an end by themselves.
+    pub fn busy(&self) -> usize {
+        let state = self.state.lock();
+        if state.lost { 0 } else { state.busy() }
+    }
+
+    /// Whether a download is one of these and runs.
+    pub fn owns(&self, download: &Arc<Download>) -> bool {
+        self.running().iter().any(|running| Arc::ptr_eq(running, download))
+    }
+
+    /// How many have failed so far, or were under way when the login was lost.
+    pub fn failures(&self) -> usize {
+        let state = self.state.lock();
+        let left = if state.lost { state.busy() } else { 0 };
+        state.failures + left
+    }
+
+    /// Waits until none of those chosen comes to an end by itself any more, also since the login was lost, or `over` says that
+    /// nobody waits for that; it is asked now and then, and at [`Downloads::look_again`]. A paused download is not waited for.
+    pub fn wait(&self, chosen: impl Fn(&Tracked) -> bool, over: impl Fn() -> bool) {
+        let busy = |state: &State| {
+            let untold = |tracked: &Tracked| tracked.phase.is_busy() || state.telling.contains(&tracked.id);
+            state.list.iter().any(|tracked| chosen(tracked) && untold(tracked))
+        };
+        let mut state = self.state.lock();
+        while !over() && !state.lost && busy(&state) {
+            self.changed.wait_until(&mut state, Instant::now() + Duration::from_millis(200));
+        }
+    }
+
+    /// The login is over, which nobody wanted: nothing comes to an end by itself any more.
+    pub fn lose(&self) {
+        self.state.lock().lost = true;
+        self.changed.notify_all();
+    }
+
+    /// Has whoever waits ask at once whether that is over.
+    pub fn look_again(&self) {
+        // Who has asked before and does not wait yet holds the lock.
+        let _state = self.state.lock();
+        self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    #[test]
+    fn who_waits_for_a_download_goes_on_once_its_end_was_told_and_who_hears_of_it_finds_it_ended() {
+        let downloads = Downloads::default();
+        let (lab, film) = (GroupId::parse("lab").expect("valid"), FileName::parse("film").expect("valid"));
+        let id = downloads.begin(&lab, &film, PathBuf::from("/film")).expect("the first");
+        let told = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| {
+                downloads.wait(|_| true, || false);
+                told.load(Ordering::SeqCst)
+            });
+            downloads.end(id, Phase::Complete, || {
+                assert!(matches!(downloads.find(&lab, &film).expect("there").phase, Phase::Complete));
+                assert_eq!(downloads.busy(), 0);
+                // Whoever waits has looked at least once more.
+                downloads.changed.notify_all();
+                thread::yield_now();
+                told.store(true, Ordering::SeqCst);
+            });
+            assert!(waits.join().expect("it waits"));
+        });
+        downloads.end(id, Phase::Failed { why: String::new() }, || unreachable!("it has ended"));
+        assert_eq!(downloads.failures(), 0);
+    }
+
+    #[test]
+    fn a_download_that_is_held_waits_or_has_failed_is_begun_again_once() {
+        let downloads = Downloads::default();
+        let (lab, film) = (GroupId::parse("lab").expect("valid"), FileName::parse("film").expect("valid"));
+        let id = downloads.begin(&lab, &film, PathBuf::from("/film")).expect("the first");
+        assert!(downloads.restart(id).is_none(), "it is starting");
+        for phase in [
+            Phase::Waiting { since: Some(Instant::now()) },
+            Phase::Paused { done: Some(3) },
+            Phase::Failed { why: "the disk is full".to_owned() },
+        ] {
+            downloads.put_back(id, phase.clone());
+            let before = downloads.restart(id).expect("it is begun again");
+            assert_eq!(format!("{before:?}"), format!("{phase:?}"));
+            assert!(downloads.restart(id).is_none(), "it was begun again already");
+        }
+        assert_eq!(downloads.failures(), 0, "only what fails anew counts");
+        // Another download of the same file, to another place, runs by now.
+        downloads.put_back(id, Phase::Failed { why: String::new() });
+        downloads.begin(&lab, &film, PathBuf::from("/other")).expect("nothing runs");
+        assert!(downloads.restart(id).is_none());
+    }
+}

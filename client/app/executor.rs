@@ -1,0 +1,249 @@
+//! Carries the commands of the prompt out.
+
+use super::download;
+use super::download_list::{Downloads, Tracked};
+use super::login;
+use super::login_session::Account;
+use super::node::{Node, command_id};
+use super::share;
+use super::status;
+use super::watch;
+use crate::client::command::failure::Failure;
+use crate::client::command::parse::Command;
+use crate::client::output::event::Event;
+use crate::client::output::report::Report;
+use crate::client::rate::limit::{Limit, Way};
+use crate::client::rpc::queries;
+use crate::client::shell::repl::Execute;
+use crate::client::terminal::interrupt::{Phase, Stop};
+use crate::model::name::{FileName, GroupId, UserId};
+use crate::wire::client_tracker::Request;
+use crate::wire::error::Code;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Hashing that takes longer than this says how far it is, as often: where that stays on the screen, and where the next
+/// takes its place.
+const PROGRESS_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_millis(200)];
+
+/// The prompt's view of the client.
+pub struct Session {
+    node: Arc<Node>,
+    stop: Stop,
+    /// The downloads of the latest login, unless it was ended by a logout.
+    downloads: Arc<Downloads>,
+    /// How many of the logins before it have failed.
+    failures: usize,
+    /// A login whose answer has not been said yet, and the name that was given.
+    arrived: Option<(UserId, Arc<Account>)>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Works on a running client; `stop` ends commands that take long.
+    pub fn new(node: Arc<Node>, stop: Stop) -> Self {
+        Self { node, stop, downloads: Arc::default(), failures: 0, arrived: None }
+    }
+
+    fn carry_out(&mut self, command: Command) -> Result<Report, Failure> {
+        match command {
+            Command::CreateUser { user, password } => {
+                self.change(Request::CreateUser { command: command_id(), user, password }, "User created")
+            }
+            Command::Login { user, password } => {
+                if let Some(account) = self.node.account() {
+                    return Err(format!("Already logged in as {}, please logout first", account.user).into());
+                }
+                let account = login::log_in(&self.node, user.clone(), password)?;
+                let report = Report::LoggedIn { user: account.user.clone() };
+                self.follow(account.downloads.clone());
+                self.arrived = Some((user, account));
+                Ok(report)
+            }
+            Command::Limit { change } => Ok(self.limit(change)),
+            other => {
+                let account = self.node.account().ok_or(Code::NotLoggedIn)?;
+                self.carry_out_logged_in(&account, other)
+            }
+        }
+    }
+
+    /// From now on these downloads are waited for at the end.
+    fn follow(&mut self, downloads: Arc<Downloads>) {
+        self.failures += std::mem::replace(&mut self.downloads, downloads).failures();
+    }
+
+    fn carry_out_logged_in(&mut self, account: &Arc<Account>, command: Command) -> Result<Report, Failure> {
+        match command {
+            Command::CreateUser { .. } | Command::Login { .. } | Command::Limit { .. } => Ok(Report::Nothing),
+            Command::Logout => {
+                self.follow(Arc::default());
+                login::log_out(&self.node);
+                Ok(Report::Done("Logout successful"))
+            }
+            Command::ChangePassword { old, new } => {
+                self.node.link.renew(&Request::ChangePassword { command: command_id(), old, new })?;
+                Ok(Report::Done("Password changed"))
+            }
+            Command::CreateGroup { group } => self.create_group(group),
+            Command::JoinGroup { group } => {
+                self.change(Request::JoinGroup { command: command_id(), group }, "Request sent")
+            }
+            Command::LeaveGroup { group } => self.leave_group(account, group),
+            Command::ListRequests { group } => Ok(Report::Requests(queries::requests(&self.node.link, &group)?)),
+            Command::AcceptRequest { group, user } => self.decide(Decision::Accept, group, user),
+            Command::RejectRequest { group, user } => self.decide(Decision::Reject, group, user),
+            Command::RemoveMember { group, user } => self.decide(Decision::Remove, group, user),
+            Command::ListMembers { group } => Ok(Report::Members(queries::members(&self.node.link, &group)?)),
+            Command::ListGroups => Ok(Report::Groups(queries::groups(&self.node.link)?)),
+            Command::ListFiles { group } => Ok(Report::Files(queries::files(&self.node.link, &group)?)),
+            Command::UploadFile { path, group } => self.upload(account, &path, &group),
+            Command::StopShare { group, file } => {
+                share::stop(&self.node, account, &group, &file)?;
+                Ok(Report::Done("Stopped sharing"))
+            }
+            Command::DownloadFile { group, file, destination } => {
+                download::begin(&self.node, account, &group, &file, &destination)
+            }
+            Command::ShowDownloads => Ok(Report::Downloads(download::statuses(account, Instant::now()))),
+            Command::ShowUploads => Ok(Report::Uploads(status::list(&self.node, account))),
+            Command::Watch => {
+                watch::watch(&self.node, account, &self.stop);
+                // Ctrl-C was a key like any other, and nothing of it is on the screen.
+                self.stop.enter(Phase::Command);
+                let (downloads, uploads) = watch::snapshot(&self.node, account);
+                Ok(Report::Transfers(downloads, uploads))
+            }
+            Command::PauseDownload { group, file } => {
+                download::pause(&self.node, account, &group, &file)?;
+                Ok(Report::Done("Paused"))
+            }
+            Command::ResumeDownload { group, file } => download::resume(&self.node, account, &group, &file),
+            Command::CancelDownload { group, file } => {
+                download::cancel(&self.node, account, &group, &file)?;
+                Ok(Report::Done("Cancelled"))
+            }
+            Command::Wait { which } => self.wait(account, which),
+        }
+    }
+
+    fn limit(&self, change: Option<(Way, Limit)>) -> Report {
+        let (uplink, downlink) = (&self.node.uplink, &self.node.swarm.downlink);
+        match change {
+            Some((Way::Upload, limit)) => uplink.set_limit(limit),
+            Some((Way::Download, limit)) => downlink.set_limit(limit),
+            None => {}
+        }
+        Report::Limits { upload: uplink.limit(), download: downlink.limit() }
+    }
+
+    /// A request whose answer is yes or no.
+    fn change(&self, request: Request, done: &'static str) -> Result<Report, Failure> {
+        self.node.link.call(&request)?;
+        Ok(Report::Done(done))
+    }
+
+    fn create_group(&self, group: GroupId) -> Result<Report, Failure> {
+        self.node.link.call(&Request::CreateGroup { command: command_id(), group })?;
+        // The key of the new group, for sharing in it.
+        self.node.refresh_keys()?;
+        Ok(Report::Done("Group created"))
+    }
+
+    fn leave_group(&self, account: &Arc<Account>, group: GroupId) -> Result<Report, Failure> {
+        let member = self.node.keyring.group_named(&group);
+        self.node.link.call(&Request::LeaveGroup { command: command_id(), group: group.clone() })?;
+        Ok(Report::Done(match member {
+            Some(id) => {
+                login::group_lost(&self.node, account, id, &group);
+                "Left the group"
+            }
+            None => "Request withdrawn",
+        }))
+    }
+
+    fn decide(&self, decision: Decision, group: GroupId, user: UserId) -> Result<Report, Failure> {
+        let command = command_id();
+        let (request, done) = match decision {
+            Decision::Accept => (Request::AcceptRequest { command, group, user }, "Request accepted"),
+            Decision::Reject => (Request::RejectRequest { command, group, user }, "Request rejected"),
+            Decision::Remove => (Request::RemoveMember { command, group, user }, "Member removed"),
+        };
+        self.change(request, done)
+    }
+
+    fn upload(&self, account: &Arc<Account>, path: &Path, group: &GroupId) -> Result<Report, Failure> {
+        let voice = &self.node.voice;
+        voice.event(&Event::Uploading);
+        let cancel = AtomicBool::new(false);
+        let begun = Instant::now();
+        let mut told = begun;
+        let pause = PROGRESS_PAUSES[usize::from(voice.terminal().is_lively() && !voice.is_json())];
+        let mut tell = |done: u64, total: u64| {
+            cancel.fetch_or(self.stop.is_cancelled(), Ordering::Relaxed);
+            let now = Instant::now();
+            if now.duration_since(told) >= pause {
+                told = now;
+                voice.event(&Event::Hashed { done, total, took: now.duration_since(begun) });
+            }
+        };
+        share::upload(&self.node, account, path, group, &cancel, &mut tell)
+    }
+
+    fn wait(&self, account: &Account, which: Option<(GroupId, FileName)>) -> Result<Report, Failure> {
+        let chosen = which.map(|(group, file)| {
+            let found = account.downloads.find(&group, &file);
+            found.map(|tracked| tracked.id).ok_or_else(|| download::no_download(&group, &file))
+        });
+        let chosen = chosen.transpose()?;
+        let waited_for = |tracked: &Tracked| chosen.is_none_or(|id| tracked.id == id);
+        account.downloads.wait(waited_for, || self.stop.is_cancelled());
+        Ok(Report::Nothing)
+    }
+}
+
+enum Decision {
+    Accept,
+    Reject,
+    Remove,
+}
+
+impl Execute for Session {
+    fn execute(&mut self, command: Command) -> Result<Report, Failure> {
+        let node = self.node.clone();
+        node.link.for_user(|| self.carry_out(command))
+    }
+
+    fn answered(&mut self) {
+        let Some((asked, account)) = self.arrived.take() else {
+            return;
+        };
+        if account.user != asked {
+            self.node.voice.event(&Event::LoggedInAs { asked, user: account.user.clone() });
+        }
+        login::go_on(&self.node, &account);
+    }
+
+    fn finish(&mut self) {
+        self.downloads.wait(|_| true, || self.stop.is_cancelled());
+    }
+
+    fn running(&self) -> Option<String> {
+        match self.downloads.busy() {
+            0 => None,
+            1 => Some("1 download runs; it goes on after the next login.".to_owned()),
+            many => Some(format!("{many} downloads run; they go on after the next login.")),
+        }
+    }
+
+    fn has_failed_downloads(&self) -> bool {
+        self.failures + self.downloads.failures() > 0
+    }
+}

@@ -1,0 +1,171 @@
+//! The names that a client knows, or can ask its tracker for: groups, users, files, and paths on this machine.
+
+use super::node::Node;
+use crate::client::command::completion::{Name, Wanted};
+use crate::client::shell::completer::Knowing;
+use crate::model::name::{FileName, GroupId, NameError, UserId};
+use crate::wire::client_tracker::{Reply, Request, Role};
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Most entries of a folder that are looked at.
+const ENTRIES_MAX: usize = 10_000;
+
+/// What a running client knows.
+pub struct Known(pub Arc<Node>);
+
+impl Knowing for Known {
+    fn names(&self, wanted: &Wanted, typed: &str) -> Option<Vec<Name>> {
+        match wanted {
+            Wanted::Words(_) => None,
+            Wanted::OwnGroup => Some(self.own_groups()),
+            Wanted::OtherGroup => self.other_groups(typed),
+            Wanted::Requester(group) => self.requesters(group, typed),
+            Wanted::Member(group) => self.members(group, typed),
+            Wanted::Shared(group) => self.shared(group, typed),
+            Wanted::OwnShare(group) => self.own_shares(group),
+            Wanted::Download(group) => self.downloads(group),
+            Wanted::Path => Some(paths(typed)),
+            Wanted::PathOrGroup(other) => Some(self.paths_and_groups(other.as_deref(), typed)),
+        }
+    }
+
+    fn login(&self) -> u64 {
+        self.0.account().map_or(0, |account| account.login)
+    }
+}
+
+impl Known {
+    /// Asks the tracker, unless there is none to ask.
+    fn ask(&self, request: &Request) -> Option<Reply> {
+        self.0.link.tracker()?;
+        self.0.link.call(request).ok()
+    }
+
+    fn own_groups(&self) -> Vec<Name> {
+        self.0.keyring.names().into_iter().map(|name| Name::whole(name.as_str())).collect()
+    }
+
+    fn other_groups(&self, typed: &str) -> Option<Vec<Name>> {
+        let Reply::Groups { groups, .. } = self.ask(&Request::ListGroups { after: before(typed, GroupId::parse) })?
+        else {
+            return None;
+        };
+        let others = groups.iter().filter(|line| line.role == Role::Stranger);
+        Some(others.map(|line| Name::whole(line.name.as_str())).collect())
+    }
+
+    fn requesters(&self, group: &str, typed: &str) -> Option<Vec<Name>> {
+        let group = GroupId::from_input(group).ok()?;
+        let request = Request::ListRequests { group, after: before(typed, UserId::parse) };
+        let Reply::Users { users, .. } = self.ask(&request)? else { return None };
+        Some(users.iter().map(|user| Name::whole(user.as_str())).collect())
+    }
+
+    fn members(&self, group: &str, typed: &str) -> Option<Vec<Name>> {
+        let group = GroupId::from_input(group).ok()?;
+        let request = Request::ListMembers { group, after: before(typed, UserId::parse) };
+        let Reply::Members { members, .. } = self.ask(&request)? else { return None };
+        Some(members.iter().map(|line| Name::whole(line.name.as_str())).collect())
+    }
+
+    fn shared(&self, group: &str, typed: &str) -> Option<Vec<Name>> {
+        let group = GroupId::from_input(group).ok()?;
+        let request = Request::ListFiles { group, after: before(typed, FileName::parse) };
+        let Reply::Files { files, .. } = self.ask(&request)? else { return None };
+        Some(files.iter().map(|line| Name::whole(line.name.as_str())).collect())
+    }
+
+    fn own_shares(&self, group: &str) -> Option<Vec<Name>> {
+        let group = GroupId::from_input(group).ok()?;
+        let shares = self.0.account()?.slot.shares();
+        let here = shares.iter().filter(|share| share.group == group);
+        Some(here.map(|share| Name::whole(share.name.as_str())).collect())
+    }
+
+    fn downloads(&self, group: &str) -> Option<Vec<Name>> {
+        let group = GroupId::from_input(group).ok()?;
+        let downloads = self.0.account()?.downloads.list();
+        let here = downloads.iter().filter(|download| download.group == group);
+        Some(here.map(|download| Name::whole(download.name.as_str())).collect())
+    }
+
+    /// Of a path and a group, in either order: what the other one is decides, if that is known.
+    fn paths_and_groups(&self, other: Option<&str>, typed: &str) -> Vec<Name> {
+        let groups = self.own_groups();
+        match other {
+            Some(other) if groups.iter().any(|group| group.text == other) && !full(other).exists() => paths(typed),
+            Some(_) => groups,
+            None => paths(typed).into_iter().chain(groups).collect(),
+        }
+    }
+}
+
+/// A name that stands before all those that begin with what was typed, and behind nearly all others that do: lists begin
+/// behind it. None for the beginning of the list.
+fn before<T>(typed: &str, parse: fn(&str) -> Result<T, NameError>) -> Option<T> {
+    let last = typed.chars().next_back()?;
+    let previous = char::from_u32(u32::from(last).checked_sub(1)?)?;
+    parse(&format!("{}{previous}\u{10fffd}", &typed[..typed.len() - last.len_utf8()])).ok()
+}
+
+/// The path behind what was typed.
+fn full(typed: &str) -> PathBuf {
+    match (typed.strip_prefix("~/"), env::var_os("HOME")) {
+        (Some(below), Some(home)) => Path::new(&home).join(below),
+        _ => PathBuf::from(typed),
+    }
+}
+
+/// Paths that begin with what was typed. Hidden files are shown to who asks for one.
+fn paths(typed: &str) -> Vec<Name> {
+    let (folder, begun) = typed.rsplit_once('/').map_or(("", typed), |(folder, _)| typed.split_at(folder.len() + 1));
+    let looked_in = if folder.is_empty() { PathBuf::from(".") } else { full(folder) };
+    let Ok(entries) = std::fs::read_dir(looked_in) else {
+        return Vec::new();
+    };
+    let entries = entries.take(ENTRIES_MAX).flatten().filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let wanted = name.starts_with(begun) && (begun.starts_with('.') || !name.starts_with('.'));
+        wanted.then(|| {
+            // Follows links: what matters is whether something can stand behind it.
+            let goes_on = entry.path().is_dir();
+            Name { text: format!("{folder}{name}{}", if goes_on { "/" } else { "" }), goes_on }
+        })
+    });
+    entries.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_in_a_list_lies_before_what_was_typed_and_behind_what_was_not() {
+        let place = before("lab", GroupId::parse).expect("a name");
+        let place = place.as_str();
+        assert!(place < "lab" && place > "laaz", "{place}");
+        assert_eq!(before("", GroupId::parse), None);
+        assert_eq!(before("\0", GroupId::parse), None);
+    }
+
+    #[test]
+    fn paths_are_listed_as_they_were_begun_and_folders_go_on() {
+        let temp = tempfile::tempdir().expect("a folder");
+        for file in ["my film.mkv", "myth", ".my secret"] {
+            std::fs::write(temp.path().join(file), "").expect("written");
+        }
+        std::fs::create_dir(temp.path().join("mydir")).expect("made");
+        let below = |begun: &str| {
+            let root = temp.path().to_str().expect("text");
+            let mut found: Vec<_> = paths(&format!("{root}/{begun}")).into_iter().map(|name| name.text).collect();
+            found.sort();
+            found.into_iter().map(|text| text[root.len() + 1..].to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(below("my"), ["my film.mkv", "mydir/", "myth"]);
+        assert_eq!(below(""), ["my film.mkv", "mydir/", "myth"]);
+        assert_eq!(below(".m"), [".my secret"]);
+        assert_eq!(below("none/"), [""; 0]);
+    }
+}

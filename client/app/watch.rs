@@ -1,0 +1,52 @@
+//! The live view of what is under way: a page of the whole screen, until a key is pressed.
+
+use super::download;
+use super::login_session::Account;
+use super::node::Node;
+use super::status;
+use crate::client::output::status::{DownloadStatus, UploadStatus};
+use crate::client::terminal::interrupt::Stop;
+use crate::client::terminal::password::EchoOff;
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+/// How often the page is drawn.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Stands at the end of the page.
+const HELP: &str = "Press any key to go back";
+
+/// All downloads and uploads at this moment.
+pub fn snapshot(node: &Node, account: &Account) -> (Vec<DownloadStatus>, Vec<UploadStatus>) {
+    (download::statuses(account, Instant::now()), status::list(node, account))
+}
+
+/// Shows how far everything is until a key is pressed or the command is cancelled. Where nobody watches a screen it
+/// returns at once.
+pub fn watch(node: &Node, account: &Account, stop: &Stop) {
+    let person = io::stdin().is_terminal() && !node.voice.is_json();
+    let page = person.then(|| node.voice.terminal().open_page()).flatten();
+    let (Some(page), Ok(_echo)) = (page, EchoOff::begin()) else {
+        return;
+    };
+    while !account.is_over() {
+        let (downloads, uploads) = snapshot(node, account);
+        page.show(&lines(&downloads, &uploads));
+        if stop.key_within(io::stdin(), PAUSE) {
+            return;
+        }
+    }
+}
+
+fn lines(downloads: &[DownloadStatus], uploads: &[UploadStatus]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for download in downloads {
+        lines.push(download.short_line());
+        lines.extend(download.member_lines().into_iter().map(|line| format!("      {line}")));
+    }
+    lines.extend(uploads.iter().map(UploadStatus::line));
+    if lines.is_empty() {
+        lines.push("Nothing is under way".to_owned());
+    }
+    lines.extend([String::new(), HELP.to_owned()]);
+    lines
+}

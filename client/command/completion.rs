@@ -1,0 +1,308 @@
+//! What is being typed at the cursor, what could stand there, and how a name is put there. Pure.
+
+use super::table::{COMMANDS, Word};
+use crate::model::escape::escape;
+
+/// What could stand where something is being typed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// One of these words.
+    Words(Vec<&'static str>),
+    /// A group of the user.
+    OwnGroup,
+    /// A group that the user could ask to join.
+    OtherGroup,
+    /// Somebody who asks to join this group.
+    Requester(String),
+    /// A member of this group.
+    Member(String),
+    /// What is shared in this group.
+    Shared(String),
+    /// What the user shares in this group.
+    OwnShare(String),
+    /// What is downloaded from this group, or was.
+    Download(String),
+    /// A path on this machine.
+    Path,
+    /// A path on this machine and a group of the user, in either order: the other one, if it was typed.
+    PathOrGroup(Option<String>),
+}
+
+/// A word that is being typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// What it could be.
+    pub wanted: Wanted,
+    /// What there is of it, without quotes.
+    pub typed: String,
+    /// Where in the line it begins, in bytes, a quote included.
+    pub start: usize,
+    /// The quote that it begins with.
+    quote: Option<char>,
+}
+
+/// Something that could stand there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name {
+    /// Its text.
+    pub text: String,
+    /// Whether it goes on, as a folder's path does.
+    pub goes_on: bool,
+}
+
+impl Name {
+    /// A name that is complete.
+    pub fn whole(text: impl Into<String>) -> Self {
+        Self { text: text.into(), goes_on: false }
+    }
+}
+
+/// Something to put there: as it is shown in a list, and what takes the place of what was typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Shown in a list.
+    pub shown: String,
+    /// Put into the line.
+    pub put: String,
+}
+
+impl Spot {
+    /// What is being typed behind this text; none where no name is wanted.
+    pub fn behind(text: &str) -> Option<Self> {
+        let words = Words::of(text);
+        if text.trim_start().starts_with('#') {
+            return None;
+        }
+        let Words { before, typed, start, quote } = words;
+        let wanted = match before.split_first() {
+            None => Wanted::Words(all_commands().collect()),
+            Some((command, arguments)) => wanted(Word::find(command)?, arguments)?,
+        };
+        Some(Self { wanted, typed, start, quote })
+    }
+
+    /// Those of these names that begin with what was typed, in order, fit to be put there. A sole one is ended.
+    pub fn candidates(&self, names: impl IntoIterator<Item = Name>) -> Vec<Candidate> {
+        let typed = self.folded(&self.typed);
+        let fits = |name: &Name| name.text.starts_with(&typed) && escape(&name.text) == name.text;
+        let mut names: Vec<Name> = names.into_iter().filter(fits).collect();
+        names.sort_unstable();
+        names.dedup();
+        let quote = match self.quote {
+            Some('\'') if !names.iter().any(|name| name.text.contains('\'')) => Some('\''),
+            None if !names.iter().any(|name| needs_quotes(&name.text)) => None,
+            _ => Some('"'),
+        };
+        let sole = names.len() == 1;
+        let candidate = |name: Name| {
+            let mut put = quoted(&name.text, quote);
+            if sole && !name.goes_on {
+                put.extend(quote);
+                put.push(' ');
+            }
+            Candidate { shown: name.text, put }
+        };
+        names.into_iter().map(candidate).collect()
+    }
+
+    /// Commands are understood in any case and with `-` for `_`.
+    fn folded(&self, typed: &str) -> String {
+        match self.wanted {
+            Wanted::Words(_) => typed.to_ascii_lowercase().replace('-', "_"),
+            _ => typed.to_owned(),
+        }
+    }
+}
+
+fn all_commands() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().map(|usage| usage.name())
+}
+
+/// What a command takes behind these arguments.
+fn wanted(word: Word, before: &[String]) -> Option<Wanted> {
+    let group = || before.first().cloned().unwrap_or_default();
+    Some(match (word, before.len()) {
+        (Word::Help, 0) => Wanted::Words(all_commands().collect()),
+        (Word::Limit, 0) => Wanted::Words(vec!["download", "upload"]),
+        (Word::JoinGroup, 0) => Wanted::OtherGroup,
+        (
+            Word::LeaveGroup
+            | Word::ListRequests
+            | Word::AcceptRequest
+            | Word::RejectRequest
+            | Word::RemoveMember
+            | Word::ListMembers
+            | Word::ListFiles
+            | Word::DownloadFile
+            | Word::PauseDownload
+            | Word::ResumeDownload
+            | Word::CancelDownload
+            | Word::StopShare
+            | Word::Wait,
+            0,
+        ) => Wanted::OwnGroup,
+        (Word::AcceptRequest | Word::RejectRequest, 1) => Wanted::Requester(group()),
+        (Word::RemoveMember, 1) => Wanted::Member(group()),
+        (Word::DownloadFile, 1) => Wanted::Shared(group()),
+        (Word::DownloadFile, 2) => Wanted::Path,
+        (Word::PauseDownload | Word::ResumeDownload | Word::CancelDownload | Word::Wait, 1) => {
+            Wanted::Download(group())
+        }
+        (Word::StopShare, 1) => Wanted::OwnShare(group()),
+        (Word::UploadFile, 0 | 1) => Wanted::PathOrGroup(before.first().cloned()),
+        _ => return None,
+    })
+}
+
+/// Whether a name means something else without quotes.
+fn needs_quotes(name: &str) -> bool {
+    name.chars().any(|c| c.is_whitespace() || matches!(c, '\'' | '"' | '\\'))
+}
+
+/// A name as it is typed behind this quote, which is not closed.
+fn quoted(name: &str, quote: Option<char>) -> String {
+    let mut out: String = quote.into_iter().collect();
+    for c in name.chars() {
+        if quote == Some('"') && matches!(c, '"' | '\\' | '$' | '`') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// The words of a line up to the cursor, the last of which is being typed. Quotes are those of a shell.
+struct Words {
+    before: Vec<String>,
+    typed: String,
+    start: usize,
+    quote: Option<char>,
+}
+
+impl Words {
+    fn of(text: &str) -> Self {
+        let (mut before, mut word): (_, Option<(usize, String)>) = (Vec::new(), None);
+        let (mut open, mut first) = (None, None);
+        let mut chars = text.char_indices().peekable();
+        while let Some((at, c)) = chars.next() {
+            if open.is_none() && c.is_ascii_whitespace() {
+                before.extend(word.take().map(|(_, word)| word));
+                first = None;
+                continue;
+            }
+            let begins = word.is_none();
+            let (_, word) = word.get_or_insert((at, String::new()));
+            match (open, c) {
+                (None, '\'' | '"') => {
+                    open = Some(c);
+                    first = if begins { open } else { first };
+                }
+                (Some(quote), _) if c == quote => open = None,
+                (None, '\\') => word.extend(chars.next().map(|(_, escaped)| escaped)),
+                (Some('"'), '\\') => match chars.next_if(|(_, next)| matches!(*next, '"' | '\\' | '$' | '`')) {
+                    Some((_, escaped)) => word.push(escaped),
+                    None => word.push(c),
+                },
+                _ => word.push(c),
+            }
+        }
+        let (start, typed) = word.unwrap_or((text.len(), String::new()));
+        Self { before, typed, start, quote: first }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spot(text: &str) -> Spot {
+        Spot::behind(text).expect(text)
+    }
+
+    fn put(text: &str, names: &[&str]) -> Vec<String> {
+        let spot = spot(text);
+        let candidates = spot.candidates(names.iter().map(|name| Name::whole(*name)));
+        candidates.into_iter().map(|candidate| format!("{}{}", &text[..spot.start], candidate.put)).collect()
+    }
+
+    #[test]
+    fn each_argument_is_completed_with_what_it_names() {
+        let lab = || "lab".to_owned();
+        for (text, wanted) in [
+            ("list_files ", Wanted::OwnGroup),
+            ("  Download-File la", Wanted::OwnGroup),
+            ("download_file lab ", Wanted::Shared(lab())),
+            ("download_file 'lab' \"a b\" ", Wanted::Path),
+            ("accept_request lab b", Wanted::Requester(lab())),
+            ("remove_member lab b", Wanted::Member(lab())),
+            ("stop_share lab ", Wanted::OwnShare(lab())),
+            ("wait lab ", Wanted::Download(lab())),
+            ("join_group ", Wanted::OtherGroup),
+            ("upload_file ", Wanted::PathOrGroup(None)),
+            ("upload_file my\\ notes.pdf ", Wanted::PathOrGroup(Some("my notes.pdf".to_owned()))),
+            ("limit ", Wanted::Words(vec!["download", "upload"])),
+        ] {
+            assert_eq!(spot(text).wanted, wanted, "{text}");
+        }
+        for text in ["# list_f", "create_group x", "create_user ", "login ann ", "nonsense x", "quit x", "wait a b c"] {
+            assert_eq!(Spot::behind(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn commands_are_completed_in_any_case() {
+        let commands = || all_commands().collect::<Vec<_>>();
+        assert_eq!(put("Upload-", &commands()), ["upload_file "]);
+        assert_eq!(put("help lo", &commands()), ["help login", "help logout"]);
+        assert_eq!(put("", &commands()).len(), COMMANDS.len());
+    }
+
+    #[test]
+    fn names_with_spaces_and_quotes_are_quoted_and_read_back_as_they_are() {
+        for (text, name, line) in [
+            ("wait lab m", "my film.mkv", r#"wait lab "my film.mkv" "#),
+            ("wait lab my\\ f", "my film.mkv", r#"wait lab "my film.mkv" "#),
+            ("wait lab 'my f", "my film.mkv", "wait lab 'my film.mkv' "),
+            ("wait lab 'a", "a'b", r#"wait lab "a'b" "#),
+            ("wait lab \"a", r#"a"b\c$d"#, r#"wait lab "a\"b\\c\$d" "#),
+            ("wait lab ", "Übung", "wait lab Übung "),
+            ("wait lab #", "#1", "wait lab #1 "),
+        ] {
+            assert_eq!(put(text, &[name]), [line], "{text}");
+            let words = Words::of(line);
+            assert_eq!(words.before[2], name);
+            assert_eq!(shell_words::split(&line.replace('#', "")).expect("closed")[2], name.replace('#', ""));
+        }
+    }
+
+    #[test]
+    fn several_names_are_quoted_alike_and_left_open_so_that_they_have_a_beginning_in_common() {
+        assert_eq!(put("wait lab m", &["my film", "myth", "other"]), ["wait lab \"my film", "wait lab \"myth"]);
+        assert_eq!(put("wait lab m", &["myth", "me"]), ["wait lab me", "wait lab myth"]);
+    }
+
+    #[test]
+    fn a_folder_is_left_open() {
+        let folder = Name { text: "my dir/".to_owned(), goes_on: true };
+        let candidates = spot("upload_file my").candidates([folder]);
+        assert_eq!(candidates[0].put, "\"my dir/");
+    }
+
+    #[test]
+    fn names_that_would_act_on_the_terminal_are_not_offered() {
+        assert_eq!(put("wait lab ", &["x\x1b[2J", "y\u{202e}", "\u{7}"]), [""; 0]);
+    }
+
+    #[test]
+    fn any_text_has_a_place_for_the_cursor() {
+        for text in ["", " ", "\\", "a \\", "a '", "a \"\\", "a ''", "a b'c d\"e"] {
+            let words = Words::of(text);
+            assert!(text.is_char_boundary(words.start) && words.start <= text.len(), "{text}");
+        }
+        let words = Words::of("a 'b c' d\\ e\"f");
+        assert_eq!(
+            (words.before.as_slice(), words.typed.as_str(), words.start),
+            (&["a".into(), "b c".into()][..], "d ef", 8)
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! Why a command was not carried out.
+
+use crate::client::rpc::link::CallError;
+use crate::wire::error::{Code, Refusal};
+use std::fmt;
+
+/// One line that says what was wrong and what to do, and of which kind it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What a person is told.
+    pub why: String,
+    /// What a program can go by.
+    pub cause: Cause,
+}
+
+/// The kinds of failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It was refused for this reason, by the tracker or before it was asked.
+    Refused(Code),
+    /// No tracker could be reached.
+    NoTracker,
+    /// Something else stands under the name of a share now.
+    OtherVersion,
+    /// Anything else: a line that is no command, a file that cannot be read, a full disk.
+    Other,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let cause = match &error {
+            CallError::Refused(refusal) => Cause::Refused(refusal.code),
+            CallError::NoTracker(_) => Cause::NoTracker,
+            CallError::Unexpected | CallError::Cancelled => Cause::Other,
+        };
+        Self { why: error.to_string(), cause }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        CallError::from(refusal).into()
+    }
+}
+
+impl From<Code> for Failure {
+    fn from(code: Code) -> Self {
+        Refusal::from(code).into()
+    }
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self { why, cause: Cause::Other }
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(why: &str) -> Self {
+        why.to_owned().into()
+    }
+}

@@ -1,0 +1,779 @@
+//! What a typed line means. Text becomes a `Command` here, once; past this room nothing is a bare string.
+
+use super::table::{Usage, Word, near};
+use crate::client::rate::limit::{Limit, Way};
+use crate::model::escape::excerpt;
+use crate::model::name::{FileName, GroupId, NameError, UserId};
+use crate::wire::client_tracker::Password;
+use crate::wire::error::Code;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Most characters of a wrong word that an error repeats.
+const SHOWN_MAX: usize = 60;
+
+/// Something the client is told to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Make an account.
+    CreateUser {
+        /// The name asked for.
+        user: UserId,
+        /// Its password.
+        password: Password,
+    },
+    /// Log in.
+    Login {
+        /// Who.
+        user: UserId,
+        /// The password.
+        password: Password,
+    },
+    /// Log out.
+    Logout,
+    /// Change the password of who is logged in.
+    ChangePassword {
+        /// The present one.
+        old: Password,
+        /// The one from now on.
+        new: Password,
+    },
+    /// Make a group.
+    CreateGroup {
+        /// The name asked for.
+        group: GroupId,
+    },
+    /// Ask to be let into a group.
+    JoinGroup {
+        /// Which group.
+        group: GroupId,
+    },
+    /// Leave a group, or withdraw a request.
+    LeaveGroup {
+        /// Which group.
+        group: GroupId,
+    },
+    /// List who asks to be let into one's group.
+    ListRequests {
+        /// Which group.
+        group: GroupId,
+    },
+    /// Let a user in.
+    AcceptRequest {
+        /// Into which group.
+        group: GroupId,
+        /// Whom.
+        user: UserId,
+    },
+    /// Turn a user's request down.
+    RejectRequest {
+        /// To join which group.
+        group: GroupId,
+        /// Whose.
+        user: UserId,
+    },
+    /// Remove a member.
+    RemoveMember {
+        /// From which group.
+        group: GroupId,
+        /// Whom.
+        user: UserId,
+    },
+    /// List the members of a group.
+    ListMembers {
+        /// Which group.
+        group: GroupId,
+    },
+    /// List all groups.
+    ListGroups,
+    /// List the files shared in a group.
+    ListFiles {
+        /// Which group.
+        group: GroupId,
+    },
+    /// Share a file or folder.
+    UploadFile {
+        /// Where it lies; absolute if the working folder is known.
+        path: PathBuf,
+        /// In which group.
+        group: GroupId,
+    },
+    /// Download a file in the background.
+    DownloadFile {
+        /// From which group.
+        group: GroupId,
+        /// Which file.
+        file: FileName,
+        /// A folder or the new file's name; absolute if the working folder is known. A `/` typed at the end is kept.
+        destination: PathBuf,
+    },
+    /// Show downloads and how far they are.
+    ShowDownloads,
+    /// Show what is being given to whom.
+    ShowUploads,
+    /// Show both until a key is pressed.
+    Watch,
+    /// Hold a download.
+    PauseDownload {
+        /// From which group.
+        group: GroupId,
+        /// Of which file.
+        file: FileName,
+    },
+    /// Go on with a download.
+    ResumeDownload {
+        /// From which group.
+        group: GroupId,
+        /// Of which file.
+        file: FileName,
+    },
+    /// Give a download up.
+    CancelDownload {
+        /// From which group.
+        group: GroupId,
+        /// Of which file.
+        file: FileName,
+    },
+    /// Stop sharing a file.
+    StopShare {
+        /// In which group.
+        group: GroupId,
+        /// Which file.
+        file: FileName,
+    },
+    /// Show the limits, or change one.
+    Limit {
+        /// Which one, and to what.
+        change: Option<(Way, Limit)>,
+    },
+    /// Wait until downloads have ended.
+    Wait {
+        /// Which one; every one without it.
+        which: Option<(GroupId, FileName)>,
+    },
+}
+
+/// What one line comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Typed {
+    /// A blank line or a comment.
+    Nothing,
+    /// A complete command.
+    Command(Command),
+    /// A command whose passwords were left out.
+    Question(Question),
+    /// `help`, about one command or all.
+    Help(Option<Word>),
+    /// `quit`.
+    Quit,
+}
+
+/// A command that needs passwords before it is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// To make an account.
+    CreateUser(UserId),
+    /// To log in.
+    Login(UserId),
+    /// To change the password.
+    ChangePassword,
+}
+
+/// One password to be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// What is asked.
+    pub prompt: String,
+    /// Whether a person is asked twice, since a slip of the finger would not be noticed.
+    pub twice: bool,
+}
+
+/// Why a line is not a command; one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandError(String);
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+/// What the words of a line are read against.
+pub struct Surroundings<'a> {
+    /// What `~` stands for.
+    pub home: Option<&'a Path>,
+    /// What relative paths begin at. If it is empty they stay relative.
+    pub folder: &'a Path,
+    /// Whether something is there under a path.
+    pub exists: &'a dyn Fn(&Path) -> bool,
+}
+
+impl Question {
+    /// What is asked, in order.
+    pub fn asks(&self) -> Vec<Ask> {
+        let ask = |prompt: &str, twice| Ask { prompt: prompt.to_owned(), twice };
+        match self {
+            Question::CreateUser(user) => vec![ask(&format!("New password for {user}: "), true)],
+            Question::Login(user) => vec![ask(&format!("Password for {user}: "), false)],
+            Question::ChangePassword => vec![ask("Present password: ", false), ask("New password: ", true)],
+        }
+    }
+
+    /// The command with the answers put in, of which there must be as many as were asked for.
+    pub fn answered(self, answers: Vec<String>) -> Result<Command, CommandError> {
+        let mut answers = answers.into_iter();
+        let mut next = || password(&answers.next().unwrap_or_default());
+        Ok(match self {
+            Question::CreateUser(user) => Command::CreateUser { user, password: next()? },
+            Question::Login(user) => Command::Login { user, password: next()? },
+            Question::ChangePassword => Command::ChangePassword { old: next()?, new: next()? },
+        })
+    }
+}
+
+/// Reads one line as it was typed, with or without its line end.
+pub fn parse(line: &str, around: &Surroundings<'_>) -> Result<Typed, CommandError> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(Typed::Nothing);
+    }
+    let words = split(line)?;
+    let Some((name, arguments)) = words.split_first() else {
+        return Ok(Typed::Nothing);
+    };
+    let word = Word::find(name).ok_or_else(|| unknown(name))?;
+    let usage = word.usage();
+    if !usage.counts.contains(&arguments.len()) {
+        let quotes = if arguments.len() > *usage.counts.last().unwrap_or(&0) && !usage.arguments.is_empty() {
+            " (names with spaces go in quotes)"
+        } else {
+            ""
+        };
+        return Err(CommandError(format!("Usage: {}{quotes}", usage.synopsis())));
+    }
+    Arguments { words: arguments, usage, around }.read(word)
+}
+
+/// Whether a line may be kept in the history: one that cannot hold a password. Of lines that are not commands only
+/// those are kept that were meant as a command without one.
+pub fn may_be_kept(line: &str) -> bool {
+    let line = line.trim();
+    let words = split(line);
+    let first = match &words {
+        Ok(words) => words.first().cloned(),
+        // An open quote: the first word is looked at as it stands.
+        Err(_) => line.split_whitespace().next().map(|word| word.replace(['"', '\'', '\\'], "")),
+    };
+    let Some(first) = first.filter(|_| !line.starts_with('#')) else {
+        return false;
+    };
+    match Word::find(&first) {
+        Some(word) if word.takes_password() => {
+            let names = if word == Word::ChangePassword { 0 } else { 1 };
+            words.is_ok_and(|words| words.len() - 1 <= names)
+        }
+        Some(_) => true,
+        None => {
+            let meant = near(&first);
+            !meant.is_empty() && !meant.iter().any(|word| word.takes_password())
+        }
+    }
+}
+
+/// The words of a line, quotes taken off as a shell does.
+fn split(line: &str) -> Result<Vec<String>, CommandError> {
+    if line.contains('\0') {
+        return Err(CommandError("The line holds a NUL character, which no command has".to_owned()));
+    }
+    // shell_words takes a '#' at the beginning of a word for a comment, but a file name or a password may begin with
+    // one. NUL, which is not in the line, stands for it meanwhile.
+    let words = shell_words::split(&line.replace('#', "\0")).map_err(|_| {
+        CommandError("A quote is not closed, add the missing ' or \" (or write \\' for the character)".to_owned())
+    })?;
+    Ok(words.into_iter().map(|word| word.replace('\0', "#")).collect())
+}
+
+fn unknown(name: &str) -> CommandError {
+    let shown = excerpt(name, SHOWN_MAX);
+    let names: Vec<String> = near(name).iter().map(|word| format!("'{}'", word.usage().name())).collect();
+    CommandError(match names.split_last() {
+        None => format!("Unknown command '{shown}', type help for the list of commands"),
+        Some((last, [])) => {
+            format!("Unknown command '{shown}', did you mean {last}? Type help for the list of commands")
+        }
+        Some((last, others)) => {
+            let others = others.join(", ");
+            format!("Unknown command '{shown}', did you mean {others} or {last}? Type help for the list of commands")
+        }
+    })
+}
+
+fn password(text: &str) -> Result<Password, CommandError> {
+    Password::new(text).ok_or_else(|| CommandError(Code::BadPassword.words().to_owned()))
+}
+
+/// The arguments of a line, as many as the command takes.
+struct Arguments<'a> {
+    words: &'a [String],
+    usage: &'static Usage,
+    around: &'a Surroundings<'a>,
+}
+
+impl Arguments<'_> {
+    fn read(&self, word: Word) -> Result<Typed, CommandError> {
+        Ok(Typed::Command(match word {
+            Word::CreateUser if self.words.len() == 1 => {
+                return Ok(Typed::Question(Question::CreateUser(self.user(0)?)));
+            }
+            Word::Login if self.words.len() == 1 => return Ok(Typed::Question(Question::Login(self.user(0)?))),
+            Word::ChangePassword if self.words.is_empty() => return Ok(Typed::Question(Question::ChangePassword)),
+            Word::CreateUser => Command::CreateUser { user: self.user(0)?, password: password(&self.words[1])? },
+            Word::Login => Command::Login { user: self.user(0)?, password: password(&self.words[1])? },
+            Word::ChangePassword => {
+                Command::ChangePassword { old: password(&self.words[0])?, new: password(&self.words[1])? }
+            }
+            Word::Logout => Command::Logout,
+            Word::CreateGroup => Command::CreateGroup { group: self.group(0)? },
+            Word::JoinGroup => Command::JoinGroup { group: self.group(0)? },
+            Word::LeaveGroup => Command::LeaveGroup { group: self.group(0)? },
+            Word::ListRequests => Command::ListRequests { group: self.group(0)? },
+            Word::AcceptRequest => Command::AcceptRequest { group: self.group(0)?, user: self.user(1)? },
+            Word::RejectRequest => Command::RejectRequest { group: self.group(0)?, user: self.user(1)? },
+            Word::RemoveMember => Command::RemoveMember { group: self.group(0)?, user: self.user(1)? },
+            Word::ListMembers => Command::ListMembers { group: self.group(0)? },
+            Word::ListGroups => Command::ListGroups,
+            Word::ListFiles => Command::ListFiles { group: self.group(0)? },
+            Word::UploadFile => self.upload()?,
+            Word::DownloadFile => {
+                Command::DownloadFile { group: self.group(0)?, file: self.file(1)?, destination: self.path(2)? }
+            }
+            Word::ShowDownloads => Command::ShowDownloads,
+            Word::ShowUploads => Command::ShowUploads,
+            Word::Watch => Command::Watch,
+            Word::PauseDownload => Command::PauseDownload { group: self.group(0)?, file: self.file(1)? },
+            Word::ResumeDownload => Command::ResumeDownload { group: self.group(0)?, file: self.file(1)? },
+            Word::CancelDownload => Command::CancelDownload { group: self.group(0)?, file: self.file(1)? },
+            Word::StopShare => Command::StopShare { group: self.group(0)?, file: self.file(1)? },
+            Word::Limit if self.words.is_empty() => Command::Limit { change: None },
+            Word::Limit => Command::Limit { change: Some((self.way(0)?, self.limit(1)?)) },
+            Word::Wait if self.words.is_empty() => Command::Wait { which: None },
+            Word::Wait => Command::Wait { which: Some((self.group(0)?, self.file(1)?)) },
+            Word::Help => {
+                let about = |name: &String| Word::find(name).ok_or_else(|| unknown(name));
+                return Ok(Typed::Help(self.words.first().map(about).transpose()?));
+            }
+            Word::Quit => return Ok(Typed::Quit),
+        }))
+    }
+
+    /// Both `<file_path> <group_id>` and `<group_id> <file_path>` are documented. What cannot be a group name is the
+    /// path; if both could be one, the only one that exists is; if that does not decide either, the path comes first.
+    fn upload(&self) -> Result<Command, CommandError> {
+        let could_be_group = |index: usize| GroupId::from_input(&self.words[index]).is_ok();
+        let exists = |index: usize| self.path(index).is_ok_and(|path| (self.around.exists)(&path));
+        let group_first = match (could_be_group(0), could_be_group(1)) {
+            (true, false) => true,
+            (true, true) => exists(1) && !exists(0),
+            (false, _) => false,
+        };
+        let (path, group) = if group_first { (1, 0) } else { (0, 1) };
+        Ok(Command::UploadFile { path: self.path(path)?, group: self.group(group)? })
+    }
+
+    fn user(&self, index: usize) -> Result<UserId, CommandError> {
+        self.name(index, "user", UserId::from_input)
+    }
+
+    fn group(&self, index: usize) -> Result<GroupId, CommandError> {
+        self.name(index, "group", GroupId::from_input)
+    }
+
+    fn file(&self, index: usize) -> Result<FileName, CommandError> {
+        self.name(index, "file", FileName::from_input)
+    }
+
+    fn name<T>(&self, index: usize, kind: &str, read: fn(&str) -> Result<T, NameError>) -> Result<T, CommandError> {
+        let word = &self.words[index];
+        read(word).map_err(|error| {
+            let error = match error {
+                NameError::Character('/') => "a name cannot contain '/'".to_owned(),
+                other => other.to_string(),
+            };
+            self.bad(&format!("'{}' is not a {kind} name: {error}", excerpt(word, SHOWN_MAX)))
+        })
+    }
+
+    fn way(&self, index: usize) -> Result<Way, CommandError> {
+        match self.words[index].to_ascii_lowercase().as_str() {
+            "upload" => Ok(Way::Upload),
+            "download" => Ok(Way::Download),
+            _ => Err(self.bad(&format!("'{}' is neither upload nor download", excerpt(&self.words[index], SHOWN_MAX)))),
+        }
+    }
+
+    fn limit(&self, index: usize) -> Result<Limit, CommandError> {
+        Limit::parse(&self.words[index]).map_err(|error| self.bad(&error))
+    }
+
+    fn path(&self, index: usize) -> Result<PathBuf, CommandError> {
+        let word = self.words[index].as_str();
+        if word.is_empty() {
+            return Err(self.bad("A path cannot be empty"));
+        }
+        let Some(below_home) = word.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/')) else {
+            return Ok(self.around.folder.join(word));
+        };
+        let home = self.around.home.ok_or_else(|| self.bad("'~' has no meaning here, since HOME is not set"))?;
+        match below_home.trim_start_matches('/') {
+            "" => Ok(home.to_path_buf()),
+            rest => Ok(home.join(rest)),
+        }
+    }
+
+    fn bad(&self, what: &str) -> CommandError {
+        CommandError(format!("{what}. Usage: {}", self.usage.synopsis()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::command::table::COMMANDS;
+    use crate::model::name::tests::{file, group, user};
+
+    fn around(exists: &dyn Fn(&Path) -> bool) -> Surroundings<'_> {
+        Surroundings { home: Some(Path::new("/home/u")), folder: Path::new("/work dir"), exists }
+    }
+
+    fn typed(line: &str) -> Result<Typed, String> {
+        parse(line, &around(&|_| false)).map_err(|error| error.to_string())
+    }
+
+    fn command(line: &str) -> Command {
+        match typed(line) {
+            Ok(Typed::Command(command)) => command,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn secret(text: &str) -> Password {
+        Password::new(text).expect(text)
+    }
+
+    #[test]
+    fn every_command_is_read_in_its_documented_form() {
+        let (lab, bob, notes) = (group("lab"), user("bob"), file("notes.pdf"));
+        let out = PathBuf::from("/out");
+        for (line, command) in [
+            ("create_user bob pw", Command::CreateUser { user: bob.clone(), password: secret("pw") }),
+            ("login bob pw", Command::Login { user: bob.clone(), password: secret("pw") }),
+            ("logout", Command::Logout),
+            ("change_password a b", Command::ChangePassword { old: secret("a"), new: secret("b") }),
+            ("create_group lab", Command::CreateGroup { group: lab.clone() }),
+            ("join_group lab", Command::JoinGroup { group: lab.clone() }),
+            ("leave_group lab", Command::LeaveGroup { group: lab.clone() }),
+            ("list_requests lab", Command::ListRequests { group: lab.clone() }),
+            ("accept_request lab bob", Command::AcceptRequest { group: lab.clone(), user: bob.clone() }),
+            ("reject_request lab bob", Command::RejectRequest { group: lab.clone(), user: bob.clone() }),
+            ("remove_member lab bob", Command::RemoveMember { group: lab.clone(), user: bob }),
+            ("list_members lab", Command::ListMembers { group: lab.clone() }),
+            ("list_groups", Command::ListGroups),
+            ("list_files lab", Command::ListFiles { group: lab.clone() }),
+            ("upload_file /out lab", Command::UploadFile { path: out.clone(), group: lab.clone() }),
+            (
+                "download_file lab notes.pdf /out",
+                Command::DownloadFile { group: lab.clone(), file: notes.clone(), destination: out },
+            ),
+            ("show_downloads", Command::ShowDownloads),
+            ("show_uploads", Command::ShowUploads),
+            ("watch", Command::Watch),
+            ("pause_download lab notes.pdf", Command::PauseDownload { group: lab.clone(), file: notes.clone() }),
+            ("resume_download lab notes.pdf", Command::ResumeDownload { group: lab.clone(), file: notes.clone() }),
+            ("cancel_download lab notes.pdf", Command::CancelDownload { group: lab.clone(), file: notes.clone() }),
+            ("stop_share lab notes.pdf", Command::StopShare { group: lab.clone(), file: notes.clone() }),
+            ("wait", Command::Wait { which: None }),
+            ("wait lab notes.pdf", Command::Wait { which: Some((lab, notes)) }),
+        ] {
+            assert_eq!(self::command(line), command, "{line}");
+        }
+        assert_eq!(typed("help"), Ok(Typed::Help(None)));
+        assert_eq!(typed("help login"), Ok(Typed::Help(Some(Word::Login))));
+        assert_eq!(typed("quit"), Ok(Typed::Quit));
+        assert_eq!(typed("exit"), Ok(Typed::Quit));
+    }
+
+    #[test]
+    fn every_wrong_number_of_arguments_is_answered_with_the_usage() {
+        for usage in COMMANDS {
+            for count in (0..=5).filter(|count| !usage.counts.contains(count)) {
+                let line = format!("{}{}", usage.name(), " x".repeat(count));
+                let error = typed(&line).expect_err(&line);
+                assert!(error.starts_with(&format!("Usage: {}", usage.synopsis())), "{line}: {error}");
+                assert!(!error.contains('\n'));
+            }
+        }
+        assert_eq!(typed("create_group"), Err("Usage: create_group <group_id>".to_owned()));
+        assert_eq!(typed("list_groups x"), Err("Usage: list_groups".to_owned()));
+        assert_eq!(
+            typed("download_file lab my notes.pdf ."),
+            Err("Usage: download_file <group_id> <file_name> <destination_path> (names with spaces go in quotes)"
+                .to_owned())
+        );
+    }
+
+    #[test]
+    fn blank_lines_and_comments_do_nothing() {
+        for line in ["", "   ", "\t\r\n", "# login bob pw", "   #", "\u{a0}"] {
+            assert_eq!(typed(line), Ok(Typed::Nothing), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn space_around_and_between_words_is_free() {
+        for line in ["  join_group lab", "join_group\tlab  ", "join_group   lab\r\n", "JOIN-GROUP lab\n"] {
+            assert_eq!(command(line), Command::JoinGroup { group: group("lab") }, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn names_with_spaces_are_quoted_and_quotes_can_be_part_of_a_name() {
+        for (line, name) in [
+            (r#"stop_share lab "my notes.pdf""#, "my notes.pdf"),
+            ("stop_share lab 'my notes.pdf'", "my notes.pdf"),
+            (r"stop_share lab my\ notes.pdf", "my notes.pdf"),
+            (r#"stop_share lab "it's here""#, "it's here"),
+            (r"stop_share lab it\'s", "it's"),
+            (r#"stop_share lab "$HOME `x` *""#, "$HOME `x` *"),
+            ("stop_share lab #1", "#1"),
+            ("stop_share lab a#b", "a#b"),
+            ("stop_share lab '# a'", "# a"),
+            ("stop_share lab Übung日本", "Übung日本"),
+            ("stop_share lab U\u{308}bung", "Übung"),
+            ("stop_share lab f~2", "f~2"),
+        ] {
+            assert_eq!(command(line), Command::StopShare { group: group("lab"), file: file(name) }, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_open_quote_is_told() {
+        for line in ["stop_share lab it's", "stop_share lab \"a b"] {
+            assert!(typed(line).is_err_and(|error| error.starts_with("A quote is not closed")), "{line}");
+        }
+    }
+
+    #[test]
+    fn names_that_cannot_be_are_refused_with_the_reason_and_the_usage() {
+        for (line, error) in [
+            (
+                "create_user a/b pw",
+                "'a/b' is not a user name: a name cannot contain '/'. Usage: create_user <user_id> [password]",
+            ),
+            ("join_group ''", "'' is not a group name: a name cannot be empty. Usage: join_group <group_id>"),
+            (
+                "stop_share lab ../x",
+                "'../x' is not a file name: a name cannot contain '/'. Usage: stop_share <group_id> <file_name>",
+            ),
+            (
+                "join_group a\u{202e}b",
+                r"'a\u{202e}b' is not a group name: a name cannot contain \u{202e}. Usage: join_group <group_id>",
+            ),
+            ("wait . x", "'.' is not a group name: '.' and '..' are not names. Usage: wait [<group_id> <file_name>]"),
+        ] {
+            assert_eq!(typed(line), Err(error.to_owned()), "{line}");
+        }
+        let long = typed(&format!("join_group {}", "x".repeat(10_000))).expect_err("too long");
+        assert!(long.len() < 250 && long.contains("a name has at most 64 bytes"), "{long}");
+    }
+
+    #[test]
+    fn unknown_commands_are_told_in_one_line_with_what_could_be_meant() {
+        for (line, error) in [
+            ("logni a b", "Unknown command 'logni', did you mean 'login'? Type help for the list of commands"),
+            ("frobnicate", "Unknown command 'frobnicate', type help for the list of commands"),
+            ("help me", "Unknown command 'me', type help for the list of commands"),
+            ("''", "Unknown command '', type help for the list of commands"),
+            (
+                "list",
+                "Unknown command 'list', did you mean 'list_requests', 'list_members', 'list_groups' or 'list_files'? \
+                 Type help for the list of commands",
+            ),
+        ] {
+            assert_eq!(typed(line), Err(error.to_owned()), "{line}");
+        }
+        let junk = typed(&"\u{1b}".repeat(5000)).expect_err("junk");
+        assert!(junk.len() < 500 && !junk.contains('\u{1b}'), "{junk}");
+        assert_eq!(typed(&"\0".repeat(5000)), Err("The line holds a NUL character, which no command has".to_owned()));
+    }
+
+    #[test]
+    fn a_password_may_hold_anything_and_has_a_length() {
+        for (line, password) in [
+            ("login bob #1", "#1"),
+            ("login bob 'a b\\'", "a b\\"),
+            ("login bob \"it's\"", "it's"),
+            ("login bob пароль", "пароль"),
+        ] {
+            assert_eq!(command(line), Command::Login { user: user("bob"), password: secret(password) }, "{line}");
+        }
+        assert_eq!(typed("login bob ''"), Err("A password has 1 to 1024 bytes".to_owned()));
+        assert!(typed(&format!("create_user bob {}", "x".repeat(1024))).is_ok());
+        assert_eq!(
+            typed(&format!("create_user bob {}", "x".repeat(1025))),
+            Err("A password has 1 to 1024 bytes".to_owned())
+        );
+        assert!(!format!("{:?}", typed("login bob hunter2")).contains("hunter2"));
+    }
+
+    #[test]
+    fn passwords_left_out_become_a_question() {
+        let Ok(Typed::Question(question)) = typed("create_user bob") else { panic!("a question") };
+        assert_eq!(question.asks(), [Ask { prompt: "New password for bob: ".to_owned(), twice: true }]);
+        assert_eq!(
+            question.clone().answered(vec!["pw".to_owned()]),
+            Ok(Command::CreateUser { user: user("bob"), password: secret("pw") })
+        );
+        assert_eq!(
+            question.answered(vec![String::new()]).map_err(|error| error.to_string()),
+            Err("A password has 1 to 1024 bytes".to_owned())
+        );
+        let Ok(Typed::Question(question)) = typed("login bob") else { panic!("a question") };
+        assert_eq!(question.asks(), [Ask { prompt: "Password for bob: ".to_owned(), twice: false }]);
+        let Ok(Typed::Question(question)) = typed("change_password") else { panic!("a question") };
+        assert_eq!(question.asks().len(), 2);
+        assert_eq!(
+            question.answered(vec!["a".to_owned(), "b".to_owned()]),
+            Ok(Command::ChangePassword { old: secret("a"), new: secret("b") })
+        );
+    }
+
+    fn upload(line: &str, there: &[&str]) -> Result<(String, String), String> {
+        let exists = |path: &Path| there.iter().any(|name| path == Path::new("/work dir").join(name));
+        match parse(line, &around(&exists)) {
+            Ok(Typed::Command(Command::UploadFile { path, group })) => {
+                Ok((path.display().to_string(), group.as_str().to_owned()))
+            }
+            Err(error) => Err(error.to_string()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn upload_takes_path_and_group_in_either_order() {
+        let found = |path: &str, group: &str| Ok((path.to_owned(), group.to_owned()));
+        let long = "x".repeat(65);
+        for (line, there, expected) in [
+            // What has a slash, or is too long or otherwise unfit for a group name, is the path.
+            ("upload_file ./a lab", &[][..], found("/work dir/./a", "lab")),
+            ("upload_file lab ./a", &[], found("/work dir/./a", "lab")),
+            ("upload_file lab /x/a", &["lab"], found("/x/a", "lab")),
+            ("upload_file lab ~/a", &[], found("/home/u/a", "lab")),
+            (&format!("upload_file lab {long}"), &[], found(&format!("/work dir/{long}"), "lab")),
+            ("upload_file lab ' a'", &[], found("/work dir/ a", "lab")),
+            ("upload_file lab ..", &[], found("/work dir/..", "lab")),
+            // If both could be a group, what exists is the path.
+            ("upload_file a.txt lab", &["a.txt"], found("/work dir/a.txt", "lab")),
+            ("upload_file lab a.txt", &["a.txt"], found("/work dir/a.txt", "lab")),
+            // If both exist or neither does, the path comes first.
+            ("upload_file a.txt lab", &["a.txt", "lab"], found("/work dir/a.txt", "lab")),
+            ("upload_file lab a.txt", &["a.txt", "lab"], found("/work dir/lab", "a.txt")),
+            ("upload_file a.txt lab", &[], found("/work dir/a.txt", "lab")),
+            // A name that was taken twice can be a group as well as a file.
+            ("upload_file lab~2 a.txt", &["a.txt"], found("/work dir/a.txt", "lab~2")),
+        ] {
+            assert_eq!(upload(line, there), expected, "{line}, {there:?} there");
+        }
+        assert_eq!(
+            upload("upload_file ./a ./b", &[]),
+            Err("'./b' is not a group name: a name cannot contain '/'. Usage: upload_file <file_path> <group_id>"
+                .to_owned())
+        );
+        assert_eq!(
+            upload("upload_file '' lab", &[]),
+            Err("A path cannot be empty. Usage: upload_file <file_path> <group_id>".to_owned())
+        );
+    }
+
+    #[test]
+    fn paths_are_absolute_relative_or_below_home() {
+        for (written, path) in [
+            ("/a/b", "/a/b"),
+            ("a b", "/work dir/a b"),
+            ("dir/", "/work dir/dir/"),
+            (".", "/work dir/."),
+            ("~", "/home/u"),
+            ("~/", "/home/u"),
+            ("~//x", "/home/u/x"),
+            ("~x", "/work dir/~x"),
+            ("./~/x", "/work dir/./~/x"),
+        ] {
+            let Command::DownloadFile { destination, .. } = command(&format!("download_file lab f '{written}'")) else {
+                panic!("a download")
+            };
+            assert_eq!(destination.as_os_str(), path, "{written}");
+        }
+        let nowhere = Surroundings { home: None, folder: Path::new(""), exists: &|_| false };
+        let error = parse("download_file lab f ~/x", &nowhere).expect_err("no home").to_string();
+        assert!(error.starts_with("'~' has no meaning here, since HOME is not set. Usage: download_file"), "{error}");
+        let Ok(Typed::Command(Command::DownloadFile { destination, .. })) = parse("download_file lab f x", &nowhere)
+        else {
+            panic!("a download")
+        };
+        assert_eq!(destination, Path::new("x"));
+    }
+
+    #[test]
+    fn a_limit_is_shown_or_changed_in_either_direction() {
+        assert_eq!(command("limit"), Command::Limit { change: None });
+        let upload = Command::Limit { change: Some((Way::Upload, Limit::of(20_000_000))) };
+        assert_eq!(command("limit upload 20M"), upload);
+        assert_eq!(command("limit Download none"), Command::Limit { change: Some((Way::Download, Limit::NONE)) });
+        let nothing = Surroundings { home: None, folder: Path::new(""), exists: &|_| false };
+        for (line, what) in [
+            ("limit upload", ""),
+            ("limit sideways 1M", "'sideways' is neither upload nor download. "),
+            ("limit upload x", "'x' is not a number of bytes per second such as 500K or 20M, or none. "),
+        ] {
+            let error = parse(line, &nothing).expect_err(line).to_string();
+            assert!(error.starts_with(&format!("{what}Usage: limit [<upload|download> <rate>]")), "{error}");
+        }
+    }
+
+    #[test]
+    fn history_keeps_no_line_that_may_hold_a_password() {
+        for line in [
+            "login bob",
+            "create_user bob",
+            "change_password",
+            "list_groups",
+            "donwload_file lab f .",
+            "stop_share lab it's",
+            "join_group",
+        ] {
+            assert!(may_be_kept(line), "{line}");
+        }
+        for line in [
+            "login bob pw",
+            "  LOGIN bob pw",
+            "\"login\" bob pw",
+            "lo'gin' bob \"pw",
+            "login bob pw too much",
+            "login \"bob pw",
+            "create-user bob pw",
+            "change_password old new",
+            "change_password old",
+            "logn bob pw",
+            "cretae_user bob pw",
+            "passwd old new",
+            "bob pw",
+            "hunter2",
+            "# login bob pw",
+            "",
+            "login\0 bob pw",
+        ] {
+            assert!(!may_be_kept(line), "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Makes connections to peers: connecting and the handshake wait for the far side, so threads of their own do it. There
+//! are as many as connections are being made: peers that never answer keep nobody else waiting.
+
+use super::live::Download;
+use super::peer_connection::{DialError, PeerLink};
+use crate::client::keyring::Keyring;
+use crate::model::id::ClientId;
+use crate::model::name::UserId;
+use crate::wire::client_tracker::Peer;
+use crossbeam_channel as channel;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Most connections that are being made at once: twice as many as one download may have.
+const DIALERS_MAX: usize = 128;
+/// A thread ends when it has had no connection to make for this long.
+const REST: Duration = Duration::from_secs(5);
+/// Connections that wait to be made.
+const QUEUE_LEN: usize = 256;
+
+/// A connection to make.
+#[derive(Debug)]
+pub struct DialJob {
+    /// The number of the download.
+    pub id: u64,
+    /// The download.
+    pub download: Arc<Download>,
+    /// To whom.
+    pub peer: Peer,
+}
+
+/// Is told what became of a job.
+type Done = Box<dyn Fn(u64, ClientId, Result<PeerLink, DialError>) + Send + Sync>;
+
+/// What the threads share.
+struct Work {
+    // Immutable.
+    queue: channel::Receiver<DialJob>,
+    keyring: Arc<Keyring>,
+    me: UserId,
+    done: Done,
+    // Counted.
+    /// Jobs that wait or are under way.
+    open: AtomicUsize,
+    threads: AtomicUsize,
+}
+
+impl Work {
+    fn run(&self) {
+        loop {
+            match self.queue.recv_timeout(REST) {
+                Ok(job) => self.dial(job),
+                Err(_) => {
+                    self.threads.fetch_sub(1, Ordering::SeqCst);
+                    // A job that came just now was left to this thread, as long as it counted.
+                    if self.queue.is_empty() {
+                        return;
+                    }
+                    self.threads.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        }
+    }
+
+    fn dial(&self, DialJob { id, download, peer }: DialJob) {
+        // Nobody waits any more for what was queued when the download ended.
+        let result = if download.is_stopped() {
+            Err(DialError::NotNow)
+        } else {
+            PeerLink::dial(download, &peer, &self.keyring, &self.me)
+        };
+        self.open.fetch_sub(1, Ordering::SeqCst);
+        (self.done)(id, peer.client, result);
+    }
+}
+
+/// The threads.
+pub struct Dialer {
+    jobs: Option<channel::Sender<DialJob>>,
+    work: Arc<Work>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Dialer {
+    /// Has nothing to do yet; what becomes of a job goes to `done`.
+    pub fn new(
+        keyring: Arc<Keyring>,
+        me: UserId,
+        done: impl Fn(u64, ClientId, Result<PeerLink, DialError>) + Send + Sync + 'static,
+    ) -> Self {
+        let (jobs, queue) = channel::bounded(QUEUE_LEN);
+        let (open, threads) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = Arc::new(Work { queue, keyring, me, done: Box::new(done), open, threads });
+        Self { jobs: Some(jobs), work, threads: Mutex::default() }
+    }
+
+    /// Puts a job in the queue; false if the queue is full.
+    pub fn dial(&self, job: DialJob) -> bool {
+        self.work.open.fetch_add(1, Ordering::SeqCst);
+        let taken = self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
+        if taken {
+            // Only now: a thread that has rested long enough ends unless it sees the job.
+            self.add_thread();
+        } else {
+            self.work.open.fetch_sub(1, Ordering::SeqCst);
+        }
+        taken
+    }
+
+    /// Starts another thread if there are fewer than open jobs, and than there may be.
+    fn add_thread(&self) {
+        let (open, count) = (self.work.open.load(Ordering::SeqCst), self.work.threads.load(Ordering::SeqCst));
+        if count >= open.min(DIALERS_MAX) {
+            return;
+        }
+        let mut threads = self.threads.lock();
+        threads.retain(|thread| !thread.is_finished());
+        let work = self.work.clone();
+        self.work.threads.fetch_add(1, Ordering::SeqCst);
+        match std::thread::Builder::new().name(format!("dial-{count}")).spawn(move || work.run()) {
+            Ok(thread) => threads.push(thread),
+            // The job is done by a thread that is there, or with the next one.
+            Err(_) => drop(self.work.threads.fetch_sub(1, Ordering::SeqCst)),
+        }
+    }
+
+    /// Takes no more jobs and waits for those that are under way, each of which has its deadlines.
+    pub fn close(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.get_mut().drain(..) {
+            // A panic of the thread was printed when it happened.
+            let _ = thread.join();
+        }
+    }
+}

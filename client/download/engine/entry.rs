@@ -1,0 +1,99 @@
+//! One download in the engine: its peers, its connections, and how it is to end.
+
+use super::SwarmOptions;
+use crate::client::download::live::Download;
+use crate::client::download::peer_connection::{DropReason, PeerLink};
+use crate::client::download::peer_list::Candidates;
+use crate::model::id::ClientId;
+use crate::model::name::UserId;
+use crossbeam_channel as channel;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// Connections that a download should have, even to a single peer: as many as there are workers, but no fewer than the
+/// first and no more than the second. One leaves gaps at either end; more than work at a time only bring the pieces out
+/// of order.
+const CONNECTIONS_WANTED: (usize, usize) = (2, 4);
+
+/// The state that the engine keeps of a download.
+pub struct Entry {
+    pub download: Arc<Download>,
+    pub candidates: Candidates,
+    pub parked: Vec<PeerLink>,
+    pub ready: VecDeque<PeerLink>,
+    /// Connections with a worker.
+    pub busy: usize,
+    /// Every piece is here.
+    pub complete: bool,
+    /// The thread that finishes the file, once no worker can write to it any more.
+    pub finisher: Option<JoinHandle<()>>,
+    /// Who waits for the removal.
+    pub removed: Option<channel::Sender<()>>,
+    /// Why it stops, once that is decided.
+    pub failed: Option<String>,
+}
+
+impl Entry {
+    /// Begins without peers.
+    pub fn new(download: Arc<Download>, now: Instant, options: &SwarmOptions) -> Self {
+        let wanted = options.workers.clamp(CONNECTIONS_WANTED.0, CONNECTIONS_WANTED.1);
+        Self {
+            candidates: Candidates::new(now, wanted, options.patience),
+            parked: Vec::new(),
+            ready: VecDeque::new(),
+            busy: 0,
+            complete: download.is_complete(),
+            finisher: None,
+            removed: None,
+            failed: None,
+            download,
+        }
+    }
+
+    /// Does something to every parked connection; those that fail are no longer parked and given back.
+    pub fn sift_parked(
+        &mut self,
+        mut work: impl FnMut(&mut PeerLink) -> Result<(), DropReason>,
+    ) -> Vec<(PeerLink, DropReason)> {
+        let mut failed = Vec::new();
+        for mut link in std::mem::take(&mut self.parked) {
+            match work(&mut link) {
+                Ok(()) => self.parked.push(link),
+                Err(reason) => failed.push((link, reason)),
+            }
+        }
+        failed
+    }
+
+    /// A peer sent what no honest peer sends: none of its connections is kept.
+    pub fn lied(&mut self, client: ClientId, user: &UserId, what: &str) {
+        self.candidates.lied(client, user, what);
+        self.parked.retain(|other| other.client() != client);
+        self.ready.retain(|other| other.client() != client);
+    }
+
+    /// Whether some connection leads to what is missing.
+    pub fn is_useful(&self) -> bool {
+        self.busy > 0 || self.ready.iter().chain(&self.parked).any(PeerLink::is_useful)
+    }
+
+    /// Nothing is done for it any more but what workers still hold.
+    pub fn is_over(&self) -> bool {
+        self.removed.is_some() || self.failed.is_some() || self.complete
+    }
+
+    /// Gives up every connection that no worker holds.
+    pub fn hang_up(&mut self, now: Instant) {
+        for link in self.parked.drain(..).chain(self.ready.drain(..)) {
+            self.candidates.lost(link.client(), now, false);
+        }
+    }
+
+    /// Nothing more is to be written: the connections go, and workers return after the frame they are at.
+    pub fn stop(&mut self) {
+        self.download.stop();
+        self.hang_up(Instant::now());
+    }
+}

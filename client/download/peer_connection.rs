@@ -1,0 +1,389 @@
+//! The leecher's end of one connection to a peer: asks for pieces, and takes what comes without waiting for it.
+
+use super::live::{Download, PieceError};
+use super::liveness::{Due, Pulse};
+use crate::client::keyring::Keyring;
+use crate::client::picker::piece_picker::Lane;
+use crate::client::rate::downlink::Downlink;
+use crate::model::bitfield::Bitfield;
+use crate::model::digest::KeyId;
+use crate::model::id::ClientId;
+use crate::model::name::UserId;
+use crate::model::piece::{Layout, PieceIndex};
+use crate::wire::channel::ChannelError;
+use crate::wire::client_tracker::Peer;
+use crate::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver, RecvError, Sender, Timed};
+use crate::wire::error::Code;
+use crate::wire::frame::FRAME_LEN_MAX;
+use crate::wire::handshake::{self, HandshakeError, Secret};
+use crate::wire::peer::{Answer, Ask, NEWS_MAX, REQUESTS_MAX};
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Most pieces asked for and not yet here, per connection: one comes in while the next is read and encrypted at the
+/// seeder. It begins with one and grows by one with each piece that comes, since a seeder that takes long over the first
+/// should not be asked for more before the other members who begin now are known.
+const DEPTH_MAX: usize = 3;
+const _: () = assert!(DEPTH_MAX <= REQUESTS_MAX);
+/// A peer accepts the connection within this time or counts as gone.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// How long a worker waits for more before it gives the connection back.
+const LINGER: Duration = Duration::from_millis(4);
+
+/// After so many pieces in a row that are on their way to others the peer is asked for more at the next look at the time:
+/// one that says so of every piece would be asked for all of them over and over.
+const PUT_OFF_MAX: u32 = 16;
+
+/// Why a connection did not come about.
+#[derive(Debug)]
+pub enum DialError {
+    /// Our key or the peer's is out of date: the keys are asked for again, and the peer is not to blame.
+    UnknownKey,
+    /// The peer has no room now, or does not serve the content yet.
+    NotNow,
+    /// The peer is not reached or does not speak as it should.
+    Failed(String),
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub enum DropReason {
+    /// It ended or failed; the peer may be tried again.
+    Lost(String),
+    /// The peer sent what no honest peer sends: it is not tried again for this download.
+    Lied(String),
+}
+
+/// What the work on a connection came to.
+#[derive(Debug)]
+pub enum Step {
+    /// Nothing more comes in right now.
+    Waits,
+    /// There is more, but others wait for the worker.
+    Yields,
+    /// The connection ends.
+    Drops(DropReason),
+    /// The last piece is here.
+    Completes,
+    /// The download cannot go on.
+    Stops(String),
+}
+
+/// One connection.
+pub struct PeerLink {
+    download: Arc<Download>,
+    client: ClientId,
+    user: UserId,
+    key: KeyId,
+    lane: Lane,
+    receiver: Receiver,
+    sender: Arc<Sender>,
+    asked: VecDeque<(u32, PieceIndex)>,
+    /// How many may be asked for at a time now.
+    depth: usize,
+    last_request: u32,
+    /// How often in a row it has put us off.
+    put_off: u32,
+    keep_alive: Option<u32>,
+    pulse: Pulse,
+    /// The limit lets it take nothing before.
+    not_before: Option<Instant>,
+}
+
+impl fmt::Debug for PeerLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerLink").field("user", &self.user).field("lane", &self.lane).finish_non_exhaustive()
+    }
+}
+
+impl PeerLink {
+    /// Connects to a peer under the group's key and opens the content.
+    pub fn dial(download: Arc<Download>, peer: &Peer, keyring: &Keyring, me: &UserId) -> Result<Self, DialError> {
+        let (key_id, key) = keyring.of_group(download.subject().group).ok_or(DialError::UnknownKey)?;
+        let (receiver, sender, bits) = open(&download, peer, (key_id, &key), me)?;
+        let lane = download.peer_opened(peer.client, &peer.user, &bits);
+        Ok(Self {
+            download,
+            client: peer.client,
+            user: peer.user.clone(),
+            key: key_id,
+            lane,
+            receiver,
+            sender,
+            asked: VecDeque::with_capacity(DEPTH_MAX),
+            depth: 1,
+            last_request: 1,
+            put_off: 0,
+            keep_alive: None,
+            pulse: Pulse::new(Instant::now()),
+            not_before: None,
+        })
+    }
+
+    /// When it is to be worked on again though nothing may come in: it had to stop because of the limit.
+    pub fn not_before(&self) -> Option<Instant> {
+        self.not_before
+    }
+
+    /// The download it works for.
+    pub fn download(&self) -> &Arc<Download> {
+        &self.download
+    }
+
+    /// The client at the other end.
+    pub fn client(&self) -> ClientId {
+        self.client
+    }
+
+    /// Whose client that is.
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// The key of the group under which it was made.
+    pub fn key(&self) -> KeyId {
+        self.key
+    }
+
+    /// Whether it has brought a piece.
+    pub fn has_delivered(&self) -> bool {
+        self.depth > 1
+    }
+
+    /// The socket, for waiting until it is readable.
+    pub fn stream(&self) -> &TcpStream {
+        self.receiver.stream()
+    }
+
+    /// Asks for pieces up to the depth. An error means that the connection is lost.
+    pub fn ask(&mut self) -> Result<(), DropReason> {
+        while !self.pulse.is_late() && self.put_off < PUT_OFF_MAX && self.asked.len() < self.depth {
+            let Some(piece) = self.download.pick(self.lane) else {
+                return Ok(());
+            };
+            if self.asked.is_empty() {
+                // The time runs from the question on.
+                self.pulse.restart(Instant::now());
+            }
+            self.last_request = self.last_request.wrapping_add(1).max(1);
+            self.asked.push_back((self.last_request, piece));
+            let sent = self.sender.send(self.last_request, &Ask::GetPiece { piece: piece.get() });
+            sent.map_err(|error| DropReason::Lost(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Takes what has come in, until nothing more is there or `others_wait` says that the worker is wanted elsewhere.
+    pub fn work(&mut self, downlink: &Downlink, others_wait: impl Fn() -> bool) -> Step {
+        self.not_before = None;
+        loop {
+            if self.download.is_stopped() {
+                return Step::Yields;
+            }
+            let had = self.receiver.polled();
+            let mut left = 0;
+            let polled = downlink.take(|most| {
+                let polled = self.receiver.poll_within(most);
+                let taken = (self.receiver.polled() - had) as usize;
+                left = most - taken;
+                (taken, polled)
+            });
+            let polled = match polled {
+                Ok(polled) => polled,
+                Err(when) => {
+                    self.not_before = Some(when);
+                    return Step::Waits;
+                }
+            };
+            self.pulse.hear(self.receiver.polled(), Instant::now);
+            match polled {
+                Ok(true) => {}
+                Ok(false) if left == 0 => continue,
+                // A worker lingers for a moment before it gives the connection back, unless it is wanted elsewhere:
+                // the next bytes of a peer that delivers are on their way, and come cheaper so.
+                Ok(false) if !others_wait() && self.receiver.wait_readable(LINGER) => continue,
+                Ok(false) => return Step::Waits,
+                Err(error) => return Step::Drops(recv_failed(error)),
+            }
+            let step = self.take_frame();
+            self.receiver.next_frame();
+            if let Some(step) = step {
+                return step;
+            }
+            if others_wait() {
+                return Step::Yields;
+            }
+        }
+    }
+
+    /// One frame; a step if the work ends with it.
+    fn take_frame(&mut self) -> Option<Step> {
+        let frame = match self.receiver.frame() {
+            Ok(frame) => frame,
+            Err(error) => return Some(Step::Drops(recv_failed(error))),
+        };
+        let request = frame.request;
+        match frame.message() {
+            Ok(Answer::Piece { data }) => self.take_piece(request, data.len),
+            Ok(Answer::News { pieces }) => self.take_news(&pieces),
+            Ok(Answer::Alive {}) if self.keep_alive == Some(request) => {
+                self.keep_alive = None;
+                None
+            }
+            Ok(Answer::Refused { code, .. }) if code == Code::OnItsWay as u16 => self.put_off(request),
+            Ok(Answer::Refused { code, about }) => {
+                let refusal = crate::wire::client_tracker::refusal(code, &about);
+                Some(Step::Drops(DropReason::Lost(refusal.to_string())))
+            }
+            Ok(Answer::Opened { .. } | Answer::Alive {}) => Some(lied("an answer to no question")),
+            Err(error) => Some(Step::Drops(DropReason::Lied(error.to_string()))),
+        }
+    }
+
+    fn take_piece(&mut self, request: u32, len: u32) -> Option<Step> {
+        let Some((_, piece)) = self.asked.pop_front().filter(|(id, _)| *id == request) else {
+            return Some(lied("a piece that was not asked for"));
+        };
+        self.pulse.deliver(Instant::now());
+        self.put_off = 0;
+        let first = self.depth == 1;
+        self.depth = DEPTH_MAX.min(self.depth + 1);
+        // The next question goes out first, so that the peer works while this piece is verified.
+        if let Err(reason) = self.ask() {
+            return Some(Step::Drops(reason));
+        }
+        let frame = match self.receiver.frame() {
+            Ok(frame) => frame,
+            Err(error) => return Some(Step::Drops(recv_failed(error))),
+        };
+        match self.download.take_piece(self.client, self.lane, piece, frame.tail(len)) {
+            Ok(true) => Some(Step::Completes),
+            // The engine may make further connections to this peer now.
+            Ok(false) => first.then_some(Step::Yields),
+            Err(PieceError::Bad) => Some(lied("a piece that does not match its SHA-1")),
+            Err(PieceError::Write(error)) => Some(Step::Stops(error.to_string())),
+            Err(PieceError::Read(error)) => Some(Step::Stops(error.to_string())),
+        }
+    }
+
+    fn put_off(&mut self, request: u32) -> Option<Step> {
+        let Some((_, piece)) = self.asked.pop_front().filter(|(id, _)| *id == request) else {
+            return Some(lied("a refusal of what was not asked for"));
+        };
+        self.pulse.deliver(Instant::now());
+        self.put_off += 1;
+        self.download.put_off(self.lane, piece);
+        self.ask().err().map(Step::Drops)
+    }
+
+    fn take_news(&mut self, pieces: &[u32]) -> Option<Step> {
+        let layout = self.download.layout();
+        let known: Option<Vec<_>> = pieces.iter().map(|&number| layout.index(number)).collect();
+        let Some(known) = known else {
+            return Some(lied("a piece that does not exist"));
+        };
+        self.download.peer_has(self.lane, &known);
+        self.ask().err().map(Step::Drops)
+    }
+
+    /// Looks at the time: gives pieces back that do not come, says that it is there, finds that the peer is gone.
+    pub fn check_time(&mut self, now: Instant) -> Result<(), DropReason> {
+        self.put_off = 0;
+        if self.not_before.is_some() {
+            // What it sends waits for us.
+            self.pulse.restart(now);
+        }
+        match self.pulse.due(now, !self.asked.is_empty(), self.keep_alive.is_some()) {
+            Some(Due::GiveBack) => self.download.snub(self.lane),
+            Some(Due::KeepAlive) => {
+                self.last_request = self.last_request.wrapping_add(1).max(1);
+                self.keep_alive = Some(self.last_request);
+                let sent = self.sender.send(self.last_request, &Ask::KeepAlive {});
+                sent.map_err(|error| DropReason::Lost(error.to_string()))?;
+            }
+            Some(Due::End) => return Err(DropReason::Lost("nothing was heard for too long".into())),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the peer has anything that is still wanted.
+    pub fn is_useful(&self) -> bool {
+        self.download.wants_from(self.lane)
+    }
+}
+
+impl Drop for PeerLink {
+    fn drop(&mut self) {
+        self.sender.end();
+        self.download.peer_closed(self.client, self.lane);
+    }
+}
+
+/// Connects, and opens the content; ends early if the download does.
+fn open(
+    download: &Download,
+    peer: &Peer,
+    (key_id, key): (KeyId, &Secret),
+    me: &UserId,
+) -> Result<(Receiver, Arc<Sender>, Bitfield), DialError> {
+    let failed = |error: &dyn fmt::Display| DialError::Failed(error.to_string());
+    let stream = TcpStream::connect_timeout(&peer.addr, CONNECT_DEADLINE).map_err(|error| failed(&error))?;
+    let stream = Arc::new(stream);
+    let _dialing = download.dialing(&stream).ok_or(DialError::NotNow)?;
+    let keys = handshake::peer_to_peer(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), key_id, key);
+    let keys = keys.map_err(|error| match error {
+        HandshakeError::Refused(Some(Code::UnknownKey)) => DialError::UnknownKey,
+        HandshakeError::Refused(Some(Code::Busy)) => DialError::NotNow,
+        error => failed(&error),
+    })?;
+    let stream = stream.clone();
+    let (mut receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, true).map_err(|error| failed(&error))?;
+    let info_hash = download.subject().content.info_hash;
+    sender.send(1, &Ask::Open { info_hash, user: me.clone() }).map_err(|error| failed(&error))?;
+    let bits = opened(&mut receiver, download.layout())?;
+    receiver.next_frame();
+    Ok((receiver, sender, bits))
+}
+
+fn lied(what: &str) -> Step {
+    Step::Drops(DropReason::Lied(format!("it sent {what}")))
+}
+
+/// Waits for the answer to `Open`; news may come before it.
+fn opened(receiver: &mut Receiver, layout: Layout) -> Result<Bitfield, DialError> {
+    let failed = |error: &dyn fmt::Display| DialError::Failed(error.to_string());
+    let mut news = Vec::new();
+    loop {
+        let answer = receiver.recv(HANDSHAKE_DEADLINE).map_err(|error| failed(&error))?;
+        match answer.message().map_err(|error| failed(&error))? {
+            Answer::News { pieces } if news.len() < NEWS_MAX => news.extend_from_slice(&pieces),
+            Answer::Opened { bits } => {
+                let bits = Bitfield::from_bytes(layout, bits.as_bytes());
+                let mut bits = bits.ok_or_else(|| failed(&"it gave no valid bitfield"))?;
+                news.iter().filter_map(|&number| layout.index(number)).for_each(|piece| {
+                    bits.insert(piece);
+                });
+                return Ok(bits);
+            }
+            Answer::Refused { code, .. } if [Code::NotServed as u16, Code::Busy as u16].contains(&code) => {
+                return Err(DialError::NotNow);
+            }
+            _ => return Err(failed(&"it did not answer the first question")),
+        }
+    }
+}
+
+/// What the peer sent wrong is a lie only if it decrypts: bytes changed on the way do not.
+fn recv_failed(error: RecvError) -> DropReason {
+    match error {
+        RecvError::Decode(error) => DropReason::Lied(error.to_string()),
+        RecvError::Channel(error @ (ChannelError::FrameTooLong { .. } | ChannelError::Framing)) => {
+            DropReason::Lied(error.to_string())
+        }
+        other => DropReason::Lost(other.to_string()),
+    }
+}

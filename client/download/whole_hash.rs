@@ -1,0 +1,527 @@
+//! The SHA-1 of a complete download, which follows the pieces while it grows.
+
+use crate::client::hash::sha1_pair::{Sha1Stream, update_both, update_pair};
+use crate::client::storage::shared_files::{PieceSource, SourceError};
+use crate::model::digest::Sha1Digest;
+use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex};
+use std::fmt;
+
+/// Pieces that may wait to be hashed, beside those still to come or just before one of them. What is more is hashed at
+/// once, so that little is left when the last piece is here.
+const LAG_MAX: u64 = 4;
+/// Most bytes that one call reads back besides, so that no worker is kept from its peers for more than some
+/// milliseconds.
+const STRETCH_LEN: u64 = 8 * PIECE_LEN as u64;
+/// Bytes read back at a time: small enough to be hashed out of the cache.
+const BUFFER_LEN: usize = 128 * 1024;
+
+/// SHA-1 over a stream whose pieces arrive in any order, taken beside the SHA-1 of each piece that comes in: two at a
+/// time cost little more than one. If the piece in hand is the next of the stream, or only a few that are there lie
+/// before it, both are of the same bytes; else the next one is read back from the source, if it is there, which the
+/// page cache makes cheap.
+///
+/// One hasher exists. The worker that finds it free takes it, one more waits for it, others go their way at once. No
+/// lock is held while it hashes. Invariant: once no call runs or has failed, fewer than `LAG_MAX` pieces and a stretch
+/// per call are here without a gap behind the hasher.
+pub struct StreamHash {
+    layout: Layout,
+    /// A bit per piece: it can be read back. Written before the hasher is asked for.
+    here: Box<[AtomicU64]>,
+    place: Mutex<Place>,
+    given_back: Condvar,
+    /// What the hasher's `at` was when it was last free.
+    hashed: AtomicU64,
+}
+
+/// Where the hasher is while nobody has it.
+struct Place {
+    hasher: Option<Hasher>,
+    /// Somebody with a piece in hand waits for it.
+    awaited: bool,
+}
+
+struct Hasher {
+    sha1: Sha1Stream,
+    /// Bytes hashed so far.
+    at: u64,
+    buffer: Vec<u8>,
+}
+
+impl StreamHash {
+    /// A hash that has seen nothing yet.
+    pub fn new(layout: Layout) -> Self {
+        let words = (layout.count() as usize).div_ceil(64);
+        let hasher = Hasher { sha1: Sha1Stream::default(), at: 0, buffer: Vec::new() };
+        Self {
+            layout,
+            here: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            place: Mutex::new(Place { hasher: Some(hasher), awaited: false }),
+            given_back: Condvar::new(),
+            hashed: AtomicU64::new(0),
+        }
+    }
+
+    /// Announces a piece that can be read back, such as one of an earlier run.
+    pub fn announce(&self, piece: PieceIndex) {
+        self.here[piece.as_usize() / 64].fetch_or(bit(piece), Ordering::Release);
+    }
+
+    /// How far the hash has come, in bytes.
+    pub fn hashed(&self) -> u64 {
+        self.hashed.load(Ordering::Relaxed)
+    }
+
+    /// Whether a piece that came in has the digest it should have; hashes a piece of the stream beside it, if it can.
+    ///
+    /// # Errors
+    /// Those of reading back; nothing is then known of the piece.
+    pub fn verify(
+        &self,
+        piece: PieceIndex,
+        data: &[u8],
+        expected: &Sha1Digest,
+        source: &dyn PieceSource,
+    ) -> Result<bool, SourceError> {
+        debug_assert_eq!(data.len(), self.layout.len(piece) as usize);
+        let mut sha1 = Sha1Stream::default();
+        let Some(mut turn) = self.wait_for_turn() else {
+            sha1.update(data);
+            return Ok(sha1.digest() == *expected);
+        };
+        let hasher = turn.hasher();
+        if self.is_near(hasher.at, self.layout.offset(piece)) {
+            hasher.read_back(self.layout.offset(piece), source)?;
+        } else {
+            match self.next_end(hasher.at) {
+                Some(end) => hasher.read_back_beside(end, source, &mut sha1, data)?,
+                None => {
+                    // The hasher may be of use to others meanwhile.
+                    drop(turn);
+                    sha1.update(data);
+                }
+            }
+            return Ok(sha1.digest() == *expected);
+        }
+        let before = hasher.sha1.clone();
+        update_both(&mut sha1, &mut hasher.sha1, data);
+        let good = sha1.digest() == *expected;
+        if good {
+            hasher.at += data.len() as u64;
+        } else {
+            hasher.sha1 = before;
+        }
+        Ok(good)
+    }
+
+    /// Announces a piece that has been verified and written, and hashes on if too much waits to be hashed.
+    ///
+    /// # Errors
+    /// Those of reading back.
+    pub fn advance(&self, piece: PieceIndex, source: &dyn PieceSource) -> Result<(), SourceError> {
+        self.announce(piece);
+        if !self.lags(self.hashed()) {
+            return Ok(());
+        }
+        let Some(hasher) = self.place.lock().hasher.take() else {
+            return Ok(());
+        };
+        let mut turn = Turn { of: self, hasher: Some(hasher) };
+        let hasher = turn.hasher();
+        let until = hasher.at + STRETCH_LEN;
+        while let Some(end) = self.next_end(hasher.at).filter(|&end| end <= until && self.lags(hasher.at)) {
+            hasher.read_back(end, source)?;
+        }
+        Ok(())
+    }
+
+    /// Hashes a piece of what is here and comes next; false if there is none, or a worker has the hasher or waits for it.
+    ///
+    /// # Errors
+    /// Those of reading back.
+    pub fn follow(&self, source: &dyn PieceSource) -> Result<bool, SourceError> {
+        let mut place = self.place.lock();
+        let hasher = if place.awaited { None } else { place.hasher.take() };
+        let Some(hasher) = hasher else {
+            return Ok(false);
+        };
+        drop(place);
+        let mut turn = Turn { of: self, hasher: Some(hasher) };
+        let hasher = turn.hasher();
+        let end = self.next_end(hasher.at);
+        end.map(|end| hasher.read_back(end, source)).transpose().map(|hashed| hashed.is_some())
+    }
+
+    /// Hashes on through what is here without a gap, in between and behind the workers, until `is_over`.
+    ///
+    /// # Errors
+    /// Those of reading back.
+    pub fn follow_up(&self, source: &dyn PieceSource, is_over: impl Fn() -> bool) -> Result<(), SourceError> {
+        while !is_over() && self.next_end(self.hashed()).is_some() {
+            if !self.follow(source)? {
+                let mut place = self.place.lock();
+                if place.hasher.is_none() || place.awaited {
+                    self.given_back.wait(&mut place);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The digest of the stream, all of whose pieces are there: hashes what is left, after the worker that has the
+    /// hasher, if there is one.
+    ///
+    /// # Errors
+    /// Those of reading back.
+    pub fn finish(&self, source: &dyn PieceSource) -> Result<Sha1Digest, SourceError> {
+        let mut place = self.place.lock();
+        let hasher = loop {
+            match place.hasher.take() {
+                Some(hasher) => break hasher,
+                // For no longer than the other worker needs to hash one stretch.
+                None => self.given_back.wait(&mut place),
+            }
+        };
+        drop(place);
+        let mut turn = Turn { of: self, hasher: Some(hasher) };
+        let hasher = turn.hasher();
+        hasher.read_back(self.layout.size(), source)?;
+        hasher.buffer = Vec::new();
+        Ok(hasher.sha1.digest())
+    }
+
+    /// The hasher, after the worker that has it if nobody else waits for it.
+    fn wait_for_turn(&self) -> Option<Turn<'_>> {
+        let mut place = self.place.lock();
+        if place.hasher.is_none() && !place.awaited {
+            place.awaited = true;
+            while place.hasher.is_none() {
+                self.given_back.wait(&mut place);
+            }
+            place.awaited = false;
+        }
+        let hasher = place.hasher.take()?;
+        Some(Turn { of: self, hasher: Some(hasher) })
+    }
+
+    /// Whether the position `at` is that of a piece, or few pieces before it, all of which are here.
+    fn is_near(&self, at: u64, offset: u64) -> bool {
+        let len = u64::from(PIECE_LEN);
+        offset.checked_sub(at).is_some_and(|gap| {
+            gap <= LAG_MAX * len && (0..gap.div_ceil(len)).all(|ahead| self.next_end(at + ahead * len).is_some())
+        })
+    }
+
+    /// Whether more than `LAG_MAX` pieces behind the position `at` are here.
+    fn lags(&self, at: u64) -> bool {
+        (0..=LAG_MAX).all(|ahead| self.next_end(at + ahead * u64::from(PIECE_LEN)).is_some())
+    }
+
+    /// Where the piece ends that the position `at` lies in, if it is there and the stream does not end before.
+    fn next_end(&self, at: u64) -> Option<u64> {
+        if at >= self.layout.size() {
+            // It may lie behind a short last piece and still within the length of a whole one.
+            return None;
+        }
+        // The quotient is below the number of pieces, which is a u32, or `index` has none.
+        let piece = self.layout.index((at / u64::from(PIECE_LEN)) as u32)?;
+        let word = self.here[piece.as_usize() / 64].load(Ordering::Acquire);
+        (word & bit(piece) != 0).then(|| self.layout.offset(piece) + u64::from(self.layout.len(piece)))
+    }
+}
+
+impl fmt::Debug for StreamHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamHash").field("hashed", &self.hashed()).finish_non_exhaustive()
+    }
+}
+
+fn bit(piece: PieceIndex) -> u64 {
+    1 << (piece.get() % 64)
+}
+
+impl Hasher {
+    /// Hashes on to `end` with bytes from the source. On an error, what was hashed counts.
+    fn read_back(&mut self, end: u64, source: &dyn PieceSource) -> Result<(), SourceError> {
+        while self.at < end {
+            let len = self.fill(end, source)?;
+            self.sha1.update(&self.buffer[..len]);
+            self.at += len as u64;
+        }
+        Ok(())
+    }
+
+    /// The same, while another hash takes all of `data`.
+    fn read_back_beside(
+        &mut self,
+        end: u64,
+        source: &dyn PieceSource,
+        other: &mut Sha1Stream,
+        data: &[u8],
+    ) -> Result<(), SourceError> {
+        let mut chunks = data.chunks(BUFFER_LEN);
+        while self.at < end {
+            let len = self.fill(end, source)?;
+            update_pair((&mut self.sha1, &self.buffer[..len]), (other, chunks.next().unwrap_or_default()));
+            self.at += len as u64;
+        }
+        chunks.for_each(|chunk| other.update(chunk));
+        Ok(())
+    }
+
+    /// Reads back what comes next, not beyond `end`; how many bytes that is.
+    fn fill(&mut self, end: u64, source: &dyn PieceSource) -> Result<usize, SourceError> {
+        self.buffer.resize(BUFFER_LEN, 0);
+        // No longer than the buffer.
+        let len = (end - self.at).min(BUFFER_LEN as u64) as usize;
+        source.read_at(self.at, &mut self.buffer[..len])?;
+        Ok(len)
+    }
+}
+
+/// The hasher in the hands of one worker; goes back when dropped, whatever happened.
+struct Turn<'a> {
+    of: &'a StreamHash,
+    hasher: Option<Hasher>,
+}
+
+impl Turn<'_> {
+    fn hasher(&mut self) -> &mut Hasher {
+        self.hasher.as_mut().expect("it is only taken by drop")
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(hasher) = self.hasher.take() {
+            self.of.hashed.store(hasher.at, Ordering::Relaxed);
+            self.of.place.lock().hasher = Some(hasher);
+            // Who waits behind another one leaves it to that one.
+            self.of.given_back.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::hash::piece_hash::sha1_of;
+    use crate::client::hash::piece_hash::tests::noise;
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+    /// A stream in memory that counts what is read back.
+    struct Memory {
+        bytes: Vec<u8>,
+        read: AtomicU64,
+        fails: AtomicBool,
+    }
+
+    impl Memory {
+        fn new(len: usize) -> Self {
+            Self { bytes: noise(len), read: AtomicU64::new(0), fails: AtomicBool::new(false) }
+        }
+
+        fn piece(&self, piece: PieceIndex) -> &[u8] {
+            let at = self.layout().offset(piece) as usize;
+            &self.bytes[at..at + self.layout().len(piece) as usize]
+        }
+
+        fn read(&self) -> u64 {
+            self.read.load(Ordering::Relaxed)
+        }
+    }
+
+    impl PieceSource for Memory {
+        fn layout(&self) -> Layout {
+            Layout::new(self.bytes.len() as u64).expect("small")
+        }
+
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
+            if self.fails.load(Ordering::Relaxed) {
+                return Err(SourceError::Gone(PathBuf::from("memory")));
+            }
+            buffer.copy_from_slice(&self.bytes[offset as usize..][..buffer.len()]);
+            self.read.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    const PIECE: usize = PIECE_LEN as usize;
+
+    fn piece(source: &Memory, number: u32) -> PieceIndex {
+        source.layout().index(number).expect("there")
+    }
+
+    /// A good piece comes in.
+    fn take(hash: &StreamHash, source: &Memory, number: u32) {
+        let piece = piece(source, number);
+        let data = source.piece(piece);
+        assert!(hash.verify(piece, data, &sha1_of(data), source).expect("in memory"));
+        hash.advance(piece, source).expect("in memory");
+    }
+
+    #[test]
+    fn pieces_in_order_are_hashed_without_reading_any_back() {
+        let source = Memory::new(5 * PIECE + 77);
+        let hash = StreamHash::new(source.layout());
+        (0..6).for_each(|number| take(&hash, &source, number));
+        assert_eq!(hash.hashed(), source.bytes.len() as u64);
+        assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
+        assert_eq!(source.read(), 0);
+    }
+
+    #[test]
+    fn pieces_that_came_early_are_read_back_one_beside_each_that_comes() {
+        let source = Memory::new(6 * PIECE + 5);
+        let hash = StreamHash::new(source.layout());
+        for (number, hashed) in [(2, 0), (1, 0), (0, 1), (6, 2), (5, 3), (3, 4)] {
+            take(&hash, &source, number);
+            assert_eq!(hash.hashed(), hashed * PIECE as u64, "after {number}");
+        }
+        assert_eq!(source.read(), 2 * PIECE as u64);
+        take(&hash, &source, 4);
+        assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
+        assert_eq!(source.read(), 3 * PIECE as u64 + 5);
+    }
+
+    #[test]
+    fn a_bad_piece_is_found_and_leaves_the_hash_as_it_was() {
+        let source = Memory::new(4 * PIECE);
+        let hash = StreamHash::new(source.layout());
+        take(&hash, &source, 1);
+        for number in [0, 2] {
+            let piece = piece(&source, number);
+            let mut data = source.piece(piece).to_vec();
+            data[1000] ^= 1;
+            assert!(!hash.verify(piece, &data, &sha1_of(source.piece(piece)), &source).expect("in memory"));
+            assert_eq!(hash.hashed(), 0);
+        }
+        [0, 3, 2].into_iter().for_each(|number| take(&hash, &source, number));
+        assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_so_is_what_one_call_reads_back() {
+        let source = Memory::new(60 * PIECE);
+        let hash = StreamHash::new(source.layout());
+        (1..60).for_each(|number| take(&hash, &source, number));
+        assert_eq!(hash.hashed(), 0);
+        take(&hash, &source, 0);
+        assert_eq!(hash.hashed(), PIECE as u64 + STRETCH_LEN);
+        assert_eq!(source.read(), STRETCH_LEN);
+        for _ in 0..6 {
+            hash.advance(piece(&source, 0), &source).expect("in memory");
+        }
+        assert_eq!(hash.hashed(), source.bytes.len() as u64 - LAG_MAX * PIECE as u64);
+        assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
+    }
+
+    #[test]
+    fn a_resumed_download_is_hashed_from_its_beginning() {
+        let source = Memory::new(3 * PIECE + 1);
+        let hash = StreamHash::new(source.layout());
+        source.layout().indexes().for_each(|piece| hash.announce(piece));
+        assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
+        assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes), "asked again");
+    }
+
+    #[test]
+    fn the_hash_follows_through_what_is_here_up_to_the_first_gap() {
+        let source = Memory::new(20 * PIECE);
+        let hash = StreamHash::new(source.layout());
+        assert!(!hash.follow(&source).expect("in memory"), "nothing is here");
+        (0..20).filter(|&number| number != 12).for_each(|number| hash.announce(piece(&source, number)));
+        assert!(hash.follow(&source).expect("in memory"));
+        assert_eq!(hash.hashed(), PIECE as u64);
+        hash.follow_up(&source, || false).expect("in memory");
+        assert_eq!(hash.hashed(), 12 * PIECE as u64);
+        let turn = hash.wait_for_turn().expect("free");
+        assert!(!hash.follow(&source).expect("in memory"), "a worker has the hasher");
+        drop(turn);
+        take(&hash, &source, 12);
+        let before = hash.hashed();
+        assert!(before < source.bytes.len() as u64);
+        hash.follow_up(&source, || true).expect("in memory");
+        assert_eq!(hash.hashed(), before, "it was over");
+        assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
+    }
+
+    #[test]
+    fn who_follows_up_lets_a_worker_with_a_piece_go_first() {
+        let source = Memory::new(40 * PIECE);
+        let hash = StreamHash::new(source.layout());
+        (0..39).for_each(|number| hash.announce(piece(&source, number)));
+        let first = hash.wait_for_turn().expect("free");
+        std::thread::scope(|scope| {
+            scope.spawn(|| hash.follow_up(&source, || false).expect("in memory"));
+            scope.spawn(|| take(&hash, &source, 39));
+            while !hash.place.lock().awaited {
+                std::thread::yield_now();
+            }
+            drop(first);
+        });
+        hash.follow_up(&source, || false).expect("in memory");
+        assert_eq!(hash.hashed(), 40 * PIECE as u64);
+        assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
+    }
+
+    #[test]
+    fn a_failed_read_leaves_the_hash_where_it_can_go_on() {
+        let source = Memory::new(30 * PIECE);
+        let hash = StreamHash::new(source.layout());
+        source.layout().indexes().for_each(|piece| hash.announce(piece));
+        source.fails.store(true, Ordering::Relaxed);
+        let last = piece(&source, 29);
+        assert!(hash.advance(last, &source).is_err());
+        assert!(hash.verify(last, source.piece(last), &sha1_of(b""), &source).is_err());
+        source.fails.store(false, Ordering::Relaxed);
+        take(&hash, &source, 29);
+        assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
+    }
+
+    #[test]
+    fn the_empty_stream_has_the_digest_of_nothing() {
+        let source = Memory::new(0);
+        let hash = StreamHash::new(source.layout());
+        assert_eq!(hash.finish(&source).expect("in memory"), crate::model::piece::SHA1_OF_NOTHING);
+    }
+
+    #[test]
+    fn one_worker_waits_for_the_hasher_and_others_do_not() {
+        let source = Memory::new(3 * PIECE);
+        let hash = StreamHash::new(source.layout());
+        let first = hash.wait_for_turn().expect("free");
+        std::thread::scope(|scope| {
+            scope.spawn(|| take(&hash, &source, 0));
+            while !hash.place.lock().awaited {
+                std::thread::yield_now();
+            }
+            take(&hash, &source, 1);
+            assert_eq!(hash.hashed(), 0);
+            drop(first);
+        });
+        assert_eq!(hash.hashed(), PIECE as u64);
+        take(&hash, &source, 2);
+        assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
+    }
+
+    #[test]
+    fn many_workers_leave_no_piece_behind() {
+        let source = Memory::new(64 * PIECE + 5);
+        let hash = StreamHash::new(source.layout());
+        let order: Vec<u32> = (0..65).map(|i| i * 37 % 65).collect();
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while let Some(&number) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        take(&hash, &source, number);
+                    }
+                });
+            }
+        });
+        assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
+    }
+}

@@ -1,0 +1,367 @@
+//! SHA-1 over two streams at once. One stream leaves most of a core waiting: every round needs the one before. Two that
+//! know nothing of each other fill the gaps, and where both take the same bytes the message schedule is needed once.
+//!
+//! The `sha1` crate does everything else: single streams, and all of it on a machine without the instructions. This is
+//! the second room with `unsafe`, for those instructions only.
+
+use crate::model::digest::Sha1Digest;
+use sha1::block_api::compress;
+use sha1::digest::array::{Array, sizes::U64};
+use std::fmt;
+
+/// Length of a block, in bytes.
+const BLOCK_LEN: usize = 64;
+/// Where in the last block the length of the stream stands.
+const LENGTH_AT: usize = BLOCK_LEN - 8;
+
+type State = [u32; 5];
+type Block = [u8; BLOCK_LEN];
+
+/// The SHA-1 of a stream so far.
+#[derive(Clone)]
+pub struct Sha1Stream {
+    state: State,
+    /// Bytes taken.
+    len: u64,
+    /// The bytes after the last whole block; as many as `len` leaves over.
+    rest: Block,
+}
+
+impl fmt::Debug for Sha1Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sha1Stream").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl Default for Sha1Stream {
+    fn default() -> Self {
+        // FIPS 180-4, section 5.3.1.
+        let state = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+        Self { state, len: 0, rest: [0; BLOCK_LEN] }
+    }
+}
+
+impl Sha1Stream {
+    /// Takes more bytes.
+    pub fn update(&mut self, data: &[u8]) {
+        let data = self.fill_rest(data);
+        let (blocks, rest) = blocks_of(data);
+        compress(&mut self.state, blocks);
+        self.take_rest(blocks, rest);
+    }
+
+    /// The digest of what was taken.
+    pub fn digest(&self) -> Sha1Digest {
+        let mut state = self.state;
+        let mut last = [[0; BLOCK_LEN]; 2];
+        let held = self.held();
+        last[0][..held].copy_from_slice(&self.rest[..held]);
+        last[0][held] = 0x80;
+        let blocks = if held < LENGTH_AT { 1 } else { 2 };
+        last[blocks - 1][LENGTH_AT..].copy_from_slice(&(self.len * 8).to_be_bytes());
+        compress(&mut state, &last[..blocks]);
+        let mut digest = [0; 20];
+        for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
+            bytes.copy_from_slice(&word.to_be_bytes());
+        }
+        Sha1Digest(digest)
+    }
+
+    /// How many bytes wait for their block to become whole.
+    fn held(&self) -> usize {
+        (self.len % BLOCK_LEN as u64) as usize
+    }
+
+    /// Completes the block that is begun, as far as the bytes go; gives those that are left.
+    fn fill_rest<'a>(&mut self, data: &'a [u8]) -> &'a [u8] {
+        let held = self.held();
+        if held == 0 {
+            return data;
+        }
+        let (now, later) = data.split_at(data.len().min(BLOCK_LEN - held));
+        self.rest[held..held + now.len()].copy_from_slice(now);
+        self.len += now.len() as u64;
+        if self.held() == 0 {
+            compress(&mut self.state, &[self.rest]);
+        }
+        later
+    }
+
+    /// Takes note of blocks that were compressed, and of the bytes behind them.
+    fn take_rest(&mut self, blocks: &[Block], rest: &[u8]) {
+        self.len += (blocks.len() * BLOCK_LEN + rest.len()) as u64;
+        if !rest.is_empty() {
+            self.rest[..rest.len()].copy_from_slice(rest);
+        }
+    }
+}
+
+/// Both streams take the same bytes: the cheapest way to two digests.
+pub fn update_both(one: &mut Sha1Stream, other: &mut Sha1Stream, data: &[u8]) {
+    if one.held() != other.held() {
+        return update_pair((one, data), (other, data));
+    }
+    let (left, _) = (one.fill_rest(data), other.fill_rest(data));
+    let (blocks, rest) = blocks_of(left);
+    compress_both(&mut one.state, &mut other.state, blocks);
+    one.take_rest(blocks, rest);
+    other.take_rest(blocks, rest);
+}
+
+/// Each stream takes bytes of its own. What one has more than the other it takes alone.
+pub fn update_pair((one, one_data): (&mut Sha1Stream, &[u8]), (other, other_data): (&mut Sha1Stream, &[u8])) {
+    let (one_data, other_data) = (one.fill_rest(one_data), other.fill_rest(other_data));
+    let together = one_data.len().min(other_data.len()) / BLOCK_LEN;
+    let (one_now, one_later) = one_data.split_at(together * BLOCK_LEN);
+    let (other_now, other_later) = other_data.split_at(together * BLOCK_LEN);
+    let (one_blocks, other_blocks) = (blocks_of(one_now).0, blocks_of(other_now).0);
+    compress_pair((&mut one.state, one_blocks), (&mut other.state, other_blocks));
+    one.take_rest(one_blocks, &[]);
+    other.take_rest(other_blocks, &[]);
+    one.update(one_later);
+    other.update(other_later);
+}
+
+/// The whole blocks, and the bytes behind them.
+fn blocks_of(data: &[u8]) -> (&[Block], &[u8]) {
+    let (blocks, rest) = Array::<u8, U64>::slice_as_chunks(data);
+    (Array::cast_slice_to_core(blocks), rest)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn is_fast() -> bool {
+    is_x86_feature_detected!("sha") && is_x86_feature_detected!("ssse3") && is_x86_feature_detected!("sse4.1")
+}
+
+#[allow(unsafe_code)]
+fn compress_both(one: &mut State, other: &mut State, blocks: &[Block]) {
+    #[cfg(target_arch = "x86_64")]
+    if is_fast() {
+        // SAFETY: the machine has the instructions.
+        return unsafe { x86::compress_two::<true>([one, other], [blocks, blocks]) };
+    }
+    compress(one, blocks);
+    compress(other, blocks);
+}
+
+#[allow(unsafe_code)]
+fn compress_pair((one, one_blocks): (&mut State, &[Block]), (other, other_blocks): (&mut State, &[Block])) {
+    #[cfg(target_arch = "x86_64")]
+    if is_fast() {
+        // SAFETY: the machine has the instructions.
+        return unsafe { x86::compress_two::<false>([one, other], [one_blocks, other_blocks]) };
+    }
+    compress(one, one_blocks);
+    compress(other, other_blocks);
+}
+
+/// The SHA instructions of x86-64, two streams interleaved. The order of the instructions within a stream is that of
+/// Intel's "New Instructions Supporting the Secure Hash Algorithm" (2013).
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use crate::client::hash::sha1_pair::{Block, State};
+    use std::arch::x86_64::*;
+
+    /// Compresses as many blocks as both have. With `SAME`, both take the blocks of the first.
+    ///
+    /// # Safety
+    /// The machine has the instructions named in `target_feature`.
+    #[allow(unsafe_code)]
+    #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
+    pub unsafe fn compress_two<const SAME: bool>(states: [&mut State; 2], blocks: [&[Block]; 2]) {
+        // SAFETY: the caller has made sure that the machine has the instructions. Memory is touched by the unaligned
+        // loads of 16 bytes at 0, 16, 32 and 48 of a block of 64 and of the first four words of a state of five, and by
+        // the store to the latter; all of them lie within what the references stand for.
+        unsafe {
+            let order = _mm_set_epi64x(0x0001_0203_0405_0607, 0x0809_0a0b_0c0d_0e0f);
+            // Macros rather than closures, which would not be compiled for these instructions by every compiler.
+            macro_rules! load {
+                ($block:expr, $part:literal) => {
+                    _mm_shuffle_epi8(_mm_loadu_si128($block.as_ptr().cast::<__m128i>().add($part)), order)
+                };
+            }
+            macro_rules! abcd {
+                ($state:expr) => {
+                    _mm_shuffle_epi32::<0x1b>(_mm_loadu_si128($state.as_ptr().cast()))
+                };
+            }
+            macro_rules! e {
+                ($state:expr) => {
+                    _mm_set_epi32($state[4] as i32, 0, 0, 0)
+                };
+            }
+            let [one, other] = states;
+            let mut sums = [abcd!(one), abcd!(other)];
+            let mut rests = [e!(one), e!(other)];
+            for (one_block, other_block) in blocks[0].iter().zip(blocks[1]) {
+                let mut w = [load!(one_block, 0), load!(one_block, 1), load!(one_block, 2), load!(one_block, 3)];
+                let mut v = w;
+                if !SAME {
+                    v = [load!(other_block, 0), load!(other_block, 1), load!(other_block, 2), load!(other_block, 3)];
+                }
+                // What the four rounds before began with, and what they came to.
+                let mut before = sums;
+                let mut now = sums;
+                // Four rounds of both streams: number of the four, function.
+                macro_rules! rounds {
+                    ($n:literal, $f:literal) => {
+                        let other_words = if SAME { w[$n % 4] } else { v[$n % 4] };
+                        let with = match $n {
+                            0 => [_mm_add_epi32(rests[0], w[0]), _mm_add_epi32(rests[1], other_words)],
+                            _ => {
+                                [_mm_sha1nexte_epu32(before[0], w[$n % 4]), _mm_sha1nexte_epu32(before[1], other_words)]
+                            }
+                        };
+                        let after =
+                            [_mm_sha1rnds4_epu32::<$f>(now[0], with[0]), _mm_sha1rnds4_epu32::<$f>(now[1], with[1])];
+                        (before, now) = (now, after);
+                    };
+                }
+                // The next four words of both message schedules.
+                macro_rules! schedule {
+                    ($n:literal, $w:ident) => {
+                        let mixed = _mm_xor_si128(_mm_sha1msg1_epu32($w[$n % 4], $w[($n + 1) % 4]), $w[($n + 2) % 4]);
+                        $w[$n % 4] = _mm_sha1msg2_epu32(mixed, $w[($n + 3) % 4]);
+                    };
+                }
+                macro_rules! scheduled_rounds {
+                    ($($n:literal)*, $f:literal) => {$(
+                        schedule!($n, w);
+                        if !SAME {
+                            schedule!($n, v);
+                        }
+                        rounds!($n, $f);
+                    )*};
+                }
+                rounds!(0, 0);
+                rounds!(1, 0);
+                rounds!(2, 0);
+                rounds!(3, 0);
+                scheduled_rounds!(4, 0);
+                scheduled_rounds!(5 6 7 8 9, 1);
+                scheduled_rounds!(10 11 12 13 14, 2);
+                scheduled_rounds!(15 16 17 18 19, 3);
+                for i in 0..2 {
+                    sums[i] = _mm_add_epi32(sums[i], now[i]);
+                    rests[i] = _mm_sha1nexte_epu32(before[i], rests[i]);
+                }
+            }
+            for (i, state) in [one, other].into_iter().enumerate() {
+                _mm_storeu_si128(state.as_mut_ptr().cast(), _mm_shuffle_epi32::<0x1b>(sums[i]));
+                state[4] = _mm_extract_epi32::<3>(rests[i]) as u32;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::hash::piece_hash::tests::noise;
+    use sha1::{Digest, Sha1};
+
+    fn reference(data: &[u8]) -> Sha1Digest {
+        Sha1Digest(Sha1::digest(data).into())
+    }
+
+    /// Lengths at which something may go wrong: all short ones, and around the borders of many blocks.
+    fn lens() -> impl Iterator<Item = usize> {
+        let borders = [10, 64, 1023, 8192].into_iter().flat_map(|blocks| {
+            let at: usize = blocks * BLOCK_LEN;
+            at - 9..at + 10
+        });
+        (0..=300).chain(borders)
+    }
+
+    #[test]
+    fn one_stream_is_what_the_crate_makes_of_it() {
+        let data = noise(8200 * BLOCK_LEN);
+        for len in lens() {
+            let mut stream = Sha1Stream::default();
+            stream.update(&data[..len]);
+            assert_eq!(stream.digest(), reference(&data[..len]), "{len}");
+        }
+    }
+
+    #[test]
+    fn both_streams_over_the_same_bytes_are_what_the_crate_makes_of_each() {
+        let (before, data) = (noise(200), noise(8200 * BLOCK_LEN));
+        for len in lens() {
+            // In step with each other at a border and off it, and out of step.
+            for (one_held, other_held) in [(0, 0), (128, 64), (7, 71), (0, 1), (63, 64), (200, 100)] {
+                let (mut one, mut other) = (Sha1Stream::default(), Sha1Stream::default());
+                one.update(&before[..one_held]);
+                other.update(&before[..other_held]);
+                update_both(&mut one, &mut other, &data[..len]);
+                assert_eq!(one.digest(), reference(&[&before[..one_held], &data[..len]].concat()), "{len}");
+                assert_eq!(other.digest(), reference(&[&before[..other_held], &data[..len]].concat()), "{len}");
+            }
+        }
+    }
+
+    #[test]
+    fn two_streams_of_every_two_lengths_are_what_the_crate_makes_of_each() {
+        let data = noise(40_000);
+        let (ones, others) = data.split_at(20_000);
+        let lens = || (0..=300).step_by(7).chain([63, 64, 65, 127, 128, 129, 4095, 4096, 20_000]);
+        for one_len in lens() {
+            for other_len in lens() {
+                let (mut one, mut other) = (Sha1Stream::default(), Sha1Stream::default());
+                update_pair((&mut one, &ones[..one_len]), (&mut other, &others[..other_len]));
+                assert_eq!(one.digest(), reference(&ones[..one_len]), "{one_len} beside {other_len}");
+                assert_eq!(other.digest(), reference(&others[..other_len]), "{other_len} beside {one_len}");
+            }
+        }
+    }
+
+    #[test]
+    fn in_whatever_steps_the_bytes_come_the_digests_are_the_same() {
+        let data = noise(100_000);
+        let (mut one, mut other) = (Sha1Stream::default(), Sha1Stream::default());
+        let (mut one_at, mut other_at) = (0, 0);
+        // Steps of 0 to 1023 bytes from a linear congruence, alone, together and side by side.
+        let mut number = 1usize;
+        let mut step = |below: usize| {
+            number = (number * 1_103_515_245 + 12_345) % (1 << 31);
+            (number >> 8) % below
+        };
+        while one_at < 90_000 && other_at < 90_000 {
+            let (n, m) = (step(1024), step(1024));
+            match step(4) {
+                0 => {
+                    one.update(&data[one_at..one_at + n]);
+                    one_at += n;
+                }
+                1 if one_at == other_at => {
+                    update_both(&mut one, &mut other, &data[one_at..one_at + n]);
+                    (one_at, other_at) = (one_at + n, other_at + n);
+                }
+                2 if one_at > other_at => {
+                    other.update(&data[other_at..one_at]);
+                    other_at = one_at;
+                }
+                _ => {
+                    let (now, beside) = (&data[one_at..one_at + n], &data[other_at..other_at + m]);
+                    update_pair((&mut one, now), (&mut other, beside));
+                    (one_at, other_at) = (one_at + n, other_at + m);
+                }
+            }
+            assert_eq!(one.digest(), reference(&data[..one_at]));
+            assert_eq!(other.digest(), reference(&data[..other_at]));
+        }
+    }
+
+    #[test]
+    fn what_takes_its_place_on_other_machines_comes_to_the_same() {
+        let data = noise(64 * BLOCK_LEN);
+        let (blocks, _) = blocks_of(&data);
+        let (ones, others) = blocks.split_at(32);
+        let start = Sha1Stream::default().state;
+        let (mut alone, mut beside) = ([start; 2], [start; 2]);
+        compress(&mut alone[0], ones);
+        compress(&mut alone[1], others);
+        let [one, other] = &mut beside;
+        compress_pair((one, ones), (other, others));
+        assert_eq!(alone, beside);
+    }
+}

@@ -1,0 +1,242 @@
+//! What happens beside the commands, as values; and in words, as a line for a person.
+
+use super::status;
+use super::status::{DownloadStatus, Reached};
+use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::notice::Notice;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Something that is said without being an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The client listens for other members.
+    Listening(SocketAddr),
+    /// A file that is to be shared is going to be read.
+    Uploading,
+    /// It is being read.
+    Hashed {
+        /// Bytes so far.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+        /// Since it began.
+        took: Duration,
+    },
+    /// How far a running download is; only programs are told.
+    DownloadProgress(DownloadStatus),
+    /// A download is complete.
+    DownloadCompleted {
+        /// From which group.
+        group: GroupId,
+        /// Which file.
+        file: FileName,
+        /// Where it is.
+        path: PathBuf,
+        /// Its size in bytes.
+        bytes: u64,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A download has failed.
+    DownloadFailed {
+        /// From which group.
+        group: GroupId,
+        /// Which file.
+        file: FileName,
+        /// Why.
+        why: String,
+        /// How far it was, if it had begun.
+        reached: Option<Reached>,
+    },
+    /// A download of an earlier login goes on.
+    DownloadContinued {
+        /// From which group.
+        group: GroupId,
+        /// Which file.
+        file: FileName,
+    },
+    /// Nobody shares any more what a running download waits for.
+    DownloadStranded {
+        /// From which group.
+        group: GroupId,
+        /// Which file.
+        file: FileName,
+        /// What has become of it.
+        why: String,
+    },
+    /// A download of an earlier login goes on later.
+    DownloadWaits {
+        /// From which group.
+        group: GroupId,
+        /// Which file.
+        file: FileName,
+        /// For what.
+        why: String,
+    },
+    /// A download of an earlier login does not go on.
+    DownloadLost {
+        /// From which group.
+        group: GroupId,
+        /// Which file.
+        file: FileName,
+        /// Why.
+        why: String,
+    },
+    /// Somebody asks to be let into a group of the user.
+    JoinRequested {
+        /// Which group.
+        group: GroupId,
+        /// Who.
+        user: UserId,
+    },
+    /// A decision about the user or something of the user's was taken.
+    Notice(Notice),
+    /// The user logged in under a name that had to be changed.
+    LoggedInAs {
+        /// The name that was given.
+        asked: UserId,
+        /// The name now.
+        user: UserId,
+    },
+    /// The connection to a tracker was lost.
+    TrackerLost {
+        /// Which one.
+        tracker: SocketAddr,
+        /// Why.
+        why: String,
+    },
+    /// A tracker was reached again.
+    TrackerReached {
+        /// Which one.
+        tracker: SocketAddr,
+        /// Which one was lost before, and why, if that was not told.
+        lost: Option<(SocketAddr, String)>,
+    },
+    /// The login has ended by itself.
+    LoggedOut {
+        /// Why.
+        why: String,
+    },
+    /// A file that is shared has changed, and its new version is shared instead.
+    ShareChanged {
+        /// In which group.
+        group: GroupId,
+        /// Under which name.
+        file: FileName,
+    },
+    /// A file is not shared any more, or not again.
+    ShareLost {
+        /// In which group.
+        group: GroupId,
+        /// Under which name.
+        file: FileName,
+        /// Why.
+        why: String,
+    },
+    /// Something is not as it should be, and the client goes on.
+    Warning(String),
+}
+
+/// What an event is to whoever hears it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// What was asked for has happened.
+    Result,
+    /// What was asked for has not happened, or does not last.
+    Trouble,
+    /// What is under way, or what others have done.
+    News,
+    /// How far something is; the next of these stands for it as well.
+    Progress,
+}
+
+impl Event {
+    /// What it is to whoever hears it.
+    pub fn weight(&self) -> Weight {
+        match self {
+            Event::DownloadCompleted { .. } => Weight::Result,
+            Event::DownloadFailed { .. }
+            | Event::DownloadStranded { .. }
+            | Event::DownloadLost { .. }
+            | Event::LoggedOut { .. }
+            | Event::ShareLost { .. }
+            | Event::Warning(_) => Weight::Trouble,
+            Event::Listening(_)
+            | Event::Uploading
+            | Event::DownloadProgress(_)
+            | Event::DownloadContinued { .. }
+            | Event::DownloadWaits { .. }
+            | Event::JoinRequested { .. }
+            | Event::Notice(_)
+            | Event::LoggedInAs { .. }
+            | Event::TrackerLost { .. }
+            | Event::TrackerReached { .. }
+            | Event::ShareChanged { .. } => Weight::News,
+            Event::Hashed { .. } => Weight::Progress,
+        }
+    }
+
+    /// The line that a person is shown, if one is.
+    pub fn line(&self) -> Option<String> {
+        Some(match self {
+            Event::DownloadProgress(_) => return None,
+            Event::Listening(addr) => format!("Listening for other members on {addr}"),
+            Event::Uploading => "Uploading...".to_owned(),
+            Event::Hashed { done, total, took } => status::hashed(*done, *total, *took),
+            Event::DownloadCompleted { group, file, bytes, took, .. } => status::completed(group, file, *bytes, *took),
+            Event::DownloadFailed { group, file, why, reached } => status::failed(group, file, why, *reached),
+            Event::DownloadContinued { group, file } => format!("Downloading {file} from {group} goes on"),
+            Event::DownloadStranded { group, file, why } => {
+                format!("Downloading {file} from {group} waits for members who have parts of it: {why}")
+            }
+            Event::DownloadWaits { group, file, why } => {
+                format!("Downloading {file} from {group} waits: {why}")
+            }
+            Event::DownloadLost { group, file, why } => {
+                format!("Downloading {file} from {group} does not go on: {why}")
+            }
+            Event::JoinRequested { group, user } => {
+                format!("{user} asks to join {group}: accept_request {group} {user}")
+            }
+            Event::Notice(notice) => notice_line(notice),
+            Event::LoggedInAs { asked, user } => format!("The name {asked} was taken before; your name is {user}"),
+            Event::TrackerLost { tracker, why } => format!("The tracker {tracker} was lost: {why}"),
+            Event::TrackerReached { tracker, lost: Some((lost, why)) } => {
+                format!("Connected to the tracker {tracker}; {lost} was lost: {why}")
+            }
+            Event::TrackerReached { tracker, lost: None } => format!("Connected to the tracker {tracker}"),
+            Event::LoggedOut { why } => why.clone(),
+            Event::ShareChanged { group, file } => {
+                format!("{file} has changed; the new version is shared in {group}")
+            }
+            Event::ShareLost { group, file, why } => format!("{file} is not shared in {group} any more: {why}"),
+            Event::Warning(what) => what.clone(),
+        })
+    }
+}
+
+fn notice_line(notice: &Notice) -> String {
+    match notice {
+        Notice::Accepted { group } => format!("You are a member of {group} now"),
+        Notice::Rejected { group } => format!("Your request to join {group} was turned down"),
+        Notice::Removed { group } => format!("You were removed from {group}"),
+        Notice::UserRenamed { from, to } => {
+            format!("The name {from} was taken by somebody else first; your name is {to} now")
+        }
+        Notice::GroupRenamed { from, to } => {
+            format!("The group name {from} was taken by somebody else first; your group is {to} now")
+        }
+        Notice::ShareRenamed { group, from, to } => {
+            format!("The name {from} was taken in {group} first; your file is shared as {to} now")
+        }
+        Notice::DecisionOverridden { group, user } => {
+            format!("Your decision about {user} in {group} came too late and has no effect")
+        }
+        Notice::RequestOverridden { group } => format!("Your request to join {group} has no effect: you are a member"),
+        Notice::ShareOverridden { group, name } => {
+            format!("{name} is not shared in {group}: you were no longer a member")
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Results, failures and events as JSON objects, for programs.
+
+use super::event::Event;
+use super::report::Report;
+use super::status::{DownloadState, DownloadStatus, UploadStatus};
+use crate::client::command::failure::{Cause, Failure};
+use crate::client::rate::limit::Limit;
+use crate::model::manifest::Content;
+use crate::model::name::{FileName, GroupId};
+use crate::model::notice::Notice;
+use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Role};
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// The answer to a command that was carried out.
+pub fn answer(report: &Report) -> Map<String, Value> {
+    let told = match report {
+        Report::Done(words) => json!({ "message": words }),
+        Report::Nothing => json!({}),
+        Report::LoggedIn { user } => json!({ "user_id": user.as_str() }),
+        Report::Groups(groups) => json!({ "groups": list(groups, group) }),
+        Report::Requests(users) => json!({ "requests": list(users, |user| json!(user.as_str())) }),
+        Report::Members(members) => json!({ "members": list(members, member) }),
+        Report::Files(files) => json!({ "files": list(files, file) }),
+        Report::Uploaded { group, file, content } => with(shared(group, file), what(content)),
+        Report::Downloading { group, file, destination } => {
+            with(shared(group, file), json!({ "file_path": path(destination) }))
+        }
+        Report::Downloads(downloads) => json!({ "downloads": list(downloads, download) }),
+        Report::Uploads(uploads) => json!({ "uploads": list(uploads, upload) }),
+        Report::Transfers(downloads, uploads) => {
+            json!({ "downloads": list(downloads, download), "uploads": list(uploads, upload) })
+        }
+        Report::Limits { upload, download } => json!({ "upload": rate(*upload), "download": rate(*download) }),
+        Report::Help(_) => json!({ "lines": report.lines() }),
+    };
+    members(with(json!({ "status": "success" }), told))
+}
+
+/// The answer to a command that was not carried out.
+pub fn refusal(failure: &Failure) -> Map<String, Value> {
+    let code = match failure.cause {
+        Cause::Refused(code) => json!({ "code": format!("{code:?}") }),
+        Cause::NoTracker => json!({ "code": "NoTracker" }),
+        Cause::OtherVersion | Cause::Other => json!({}),
+    };
+    members(with(json!({ "status": "error", "message": failure.why }), code))
+}
+
+/// Something that happened.
+pub fn event(event: &Event) -> Map<String, Value> {
+    let (name, told) = match event {
+        Event::Listening(addr) => ("listening", json!({ "ip": addr.ip(), "port": addr.port() })),
+        Event::Uploading => ("upload_begun", json!({})),
+        Event::Hashed { done, total, .. } => ("upload_progress", json!({ "done": done, "size": total })),
+        Event::DownloadProgress(status) => ("download_progress", download(status)),
+        Event::DownloadCompleted { group, file, path: to, bytes, took } => {
+            let told = json!({ "file_path": path(to), "size": bytes, "seconds": took.as_secs_f64() });
+            ("download_completed", with(shared(group, file), told))
+        }
+        Event::DownloadFailed { group, file, why, .. } => {
+            ("download_failed", with(shared(group, file), json!({ "reason": why })))
+        }
+        Event::DownloadContinued { group, file } => ("download_continued", shared(group, file)),
+        Event::DownloadWaits { group, file, why } => {
+            ("download_waits", with(shared(group, file), json!({ "reason": why })))
+        }
+        Event::DownloadStranded { group, file, why } => {
+            ("download_stranded", with(shared(group, file), json!({ "reason": why })))
+        }
+        Event::DownloadLost { group, file, why } => {
+            ("download_lost", with(shared(group, file), json!({ "reason": why })))
+        }
+        Event::JoinRequested { group, user } => {
+            ("join_requested", json!({ "group_id": group.as_str(), "user_id": user.as_str() }))
+        }
+        Event::Notice(notice) => crate::client::output::json::notice(notice),
+        Event::LoggedInAs { asked, user } => {
+            ("user_renamed", json!({ "user_id": asked.as_str(), "new_user_id": user.as_str() }))
+        }
+        Event::TrackerLost { tracker, why } => {
+            ("tracker_lost", json!({ "ip": tracker.ip(), "port": tracker.port(), "reason": why }))
+        }
+        Event::TrackerReached { tracker, .. } => {
+            ("tracker_reached", json!({ "ip": tracker.ip(), "port": tracker.port() }))
+        }
+        Event::LoggedOut { why } => ("logged_out", json!({ "reason": why })),
+        Event::ShareChanged { group, file } => ("share_changed", shared(group, file)),
+        Event::ShareLost { group, file, why } => ("share_lost", with(shared(group, file), json!({ "reason": why }))),
+        Event::Warning(_) => ("warning", json!({})),
+    };
+    let mut members = members(with(json!({ "event": name }), told));
+    if let Some(line) = event.line() {
+        members.insert("message".into(), line.into());
+    }
+    members
+}
+
+fn notice(notice: &Notice) -> (&'static str, Value) {
+    let group_only = |group: &GroupId| json!({ "group_id": group.as_str() });
+    match notice {
+        Notice::Accepted { group } => ("request_accepted", group_only(group)),
+        Notice::Rejected { group } => ("request_rejected", group_only(group)),
+        Notice::Removed { group } => ("member_removed", group_only(group)),
+        Notice::UserRenamed { from, to } => {
+            ("user_renamed", json!({ "user_id": from.as_str(), "new_user_id": to.as_str() }))
+        }
+        Notice::GroupRenamed { from, to } => {
+            ("group_renamed", json!({ "group_id": from.as_str(), "new_group_id": to.as_str() }))
+        }
+        Notice::ShareRenamed { group, from, to } => {
+            ("share_renamed", with(shared(group, from), json!({ "new_file_name": to.as_str() })))
+        }
+        Notice::DecisionOverridden { group, user } => {
+            ("decision_overridden", json!({ "group_id": group.as_str(), "user_id": user.as_str() }))
+        }
+        Notice::RequestOverridden { group } => ("request_overridden", group_only(group)),
+        Notice::ShareOverridden { group, name } => ("share_overridden", shared(group, name)),
+    }
+}
+
+fn list<T>(entries: &[T], entry: impl Fn(&T) -> Value) -> Value {
+    entries.iter().map(entry).collect()
+}
+
+fn group(line: &GroupLine) -> Value {
+    let role = match line.role {
+        Role::Stranger => "none",
+        Role::Requested => "requested",
+        Role::Member => "member",
+        Role::Owner => "owner",
+    };
+    json!({
+        "group_id": line.name.as_str(),
+        "owner": line.owner.as_str(),
+        "members": line.member_count,
+        "role": role,
+    })
+}
+
+fn member(line: &MemberLine) -> Value {
+    json!({ "user_id": line.name.as_str(), "owner": line.owner, "online": line.online })
+}
+
+fn file(line: &FileLine) -> Value {
+    let told = json!({ "file_name": line.name.as_str(), "sharers": line.sharer_count, "online": line.online });
+    with(told, what(&line.content))
+}
+
+fn download(status: &DownloadStatus) -> Value {
+    let state = match status.state {
+        DownloadState::Checking => "checking",
+        DownloadState::Running => "running",
+        DownloadState::Waiting => "waiting",
+        DownloadState::Paused => "paused",
+        DownloadState::Completed => "completed",
+        DownloadState::Failed(_) => "failed",
+    };
+    let told = json!({
+        "state": state,
+        "done": status.done_bytes,
+        "size": status.total_bytes,
+        "bytes_per_second": status.speed,
+        "members": status.peers,
+        "delivered": list(&status.members, |member| json!({ "user_id": member.user.as_str(), "bytes": member.bytes })),
+    });
+    let reason = match &status.state {
+        DownloadState::Failed(why) => json!({ "reason": why }),
+        _ => json!({}),
+    };
+    with(with(shared(&status.group, &status.file), told), reason)
+}
+
+fn upload(status: &UploadStatus) -> Value {
+    let told = json!({
+        "user_id": status.user.as_str(),
+        "given": status.given_bytes,
+        "bytes_per_second": status.speed,
+    });
+    with(shared(&status.group, &status.file), told)
+}
+
+/// A share's names.
+fn shared(group: &GroupId, file: &FileName) -> Value {
+    json!({ "group_id": group.as_str(), "file_name": file.as_str() })
+}
+
+fn what(content: &Content) -> Value {
+    let size = content.is_sized().then(|| content.layout.size());
+    json!({ "size": size, "fileSha": content.sha1.to_string(), "files": content.file_count.max(1) })
+}
+
+/// Bytes per second; null without a limit.
+fn rate(limit: Limit) -> Value {
+    json!(limit.bytes_per_second())
+}
+
+fn path(path: &Path) -> Value {
+    path.to_string_lossy().into()
+}
+
+/// Both objects in one.
+fn with(mut one: Value, other: Value) -> Value {
+    if let (Value::Object(one), Value::Object(other)) = (&mut one, other) {
+        one.extend(other);
+    }
+    one
+}
+
+fn members(object: Value) -> Map<String, Value> {
+    match object {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::command::table::COMMANDS;
+    use crate::client::output::event::Weight;
+    use crate::model::name::UserId;
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    /// What the page for programs says of a table's first column: the words in code quotes of the others.
+    fn rows(heading: &str) -> Vec<(String, Vec<String>)> {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/JSON.md")).expect("a page");
+        let lines = page.lines().skip_while(|line| *line != heading).filter(|line| line.starts_with("| `"));
+        let row = |line: &str| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let quoted = cells[2].split('`').skip(1).step_by(2).map(str::to_owned);
+            (cells[1].replace('`', ""), quoted.collect())
+        };
+        lines.map(row).collect()
+    }
+
+    fn events() -> Vec<Event> {
+        let (group, file) = (GroupId::parse("g").expect("a name"), FileName::parse("f").expect("a name"));
+        let (user, to) = (UserId::parse("u").expect("a name"), UserId::parse("v").expect("a name"));
+        let (why, tracker) = ("why".to_owned(), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let status = DownloadStatus {
+            group: group.clone(),
+            file: file.clone(),
+            state: DownloadState::Running,
+            done_bytes: Some(1),
+            total_bytes: 2,
+            speed: 3,
+            peers: 4,
+            left: None,
+            members: Vec::new(),
+        };
+        let (g, f) = (|| group.clone(), || file.clone());
+        vec![
+            Event::Listening(tracker),
+            Event::Uploading,
+            Event::Hashed { done: 1, total: 2, took: Duration::ZERO },
+            Event::DownloadProgress(status),
+            Event::DownloadCompleted { group: g(), file: f(), path: "/f".into(), bytes: 2, took: Duration::ZERO },
+            Event::DownloadFailed { group: g(), file: f(), why: why.clone(), reached: None },
+            Event::DownloadContinued { group: g(), file: f() },
+            Event::DownloadWaits { group: g(), file: f(), why: why.clone() },
+            Event::DownloadStranded { group: g(), file: f(), why: why.clone() },
+            Event::DownloadLost { group: g(), file: f(), why: why.clone() },
+            Event::JoinRequested { group: g(), user: user.clone() },
+            Event::Notice(Notice::Accepted { group: g() }),
+            Event::Notice(Notice::Rejected { group: g() }),
+            Event::Notice(Notice::Removed { group: g() }),
+            Event::Notice(Notice::UserRenamed { from: user.clone(), to: to.clone() }),
+            Event::Notice(Notice::GroupRenamed { from: g(), to: g() }),
+            Event::Notice(Notice::ShareRenamed { group: g(), from: f(), to: f() }),
+            Event::Notice(Notice::DecisionOverridden { group: g(), user: user.clone() }),
+            Event::Notice(Notice::RequestOverridden { group: g() }),
+            Event::Notice(Notice::ShareOverridden { group: g(), name: f() }),
+            Event::LoggedInAs { asked: user, user: to },
+            Event::ShareChanged { group: g(), file: f() },
+            Event::ShareLost { group: g(), file: f(), why: why.clone() },
+            Event::TrackerLost { tracker, why: why.clone() },
+            Event::TrackerReached { tracker, lost: None },
+            Event::LoggedOut { why: why.clone() },
+            Event::Warning(why),
+        ]
+    }
+
+    #[test]
+    fn the_page_for_programs_has_every_event_with_its_members() {
+        let mut documented = rows("### Events of the client");
+        documented.sort();
+        let of = |event: &Event| {
+            let members = super::event(event);
+            let star = if matches!(event.weight(), Weight::News | Weight::Progress) { "*" } else { "" };
+            let name = format!("{}{star}", members["event"].as_str().expect("a name"));
+            let rest = members.keys().filter(|key| !matches!(key.as_str(), "event" | "message")).cloned();
+            assert_eq!(members.contains_key("message"), event.line().is_some(), "{members:?}");
+            (name, rest.collect::<Vec<_>>())
+        };
+        let mut told: Vec<_> = events().iter().map(of).collect();
+        told.sort();
+        told.dedup();
+        for (_, members) in &mut documented {
+            members.sort();
+        }
+        assert_eq!(told, documented);
+    }
+
+    #[test]
+    fn the_page_for_programs_has_every_command() {
+        let documented = rows("### Commands of the client").into_iter().take(COMMANDS.len());
+        let names: Vec<String> = documented.map(|(name, _)| name).collect();
+        assert_eq!(names, COMMANDS.iter().map(|usage| usage.name()).collect::<Vec<_>>());
+    }
+}

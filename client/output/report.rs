@@ -1,0 +1,139 @@
+//! What a command came to, as values; and in words, as lines for a person.
+
+use super::status;
+use super::status::{DownloadStatus, UploadStatus};
+use crate::client::command::table::{Word, help};
+use crate::client::rate::limit::Limit;
+use crate::model::manifest::Content;
+use crate::model::name::{FileName, GroupId, UserId};
+use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Role};
+use std::path::PathBuf;
+
+/// The answer to a command that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// It was done; in these words.
+    Done(&'static str),
+    /// There is nothing to say of it.
+    Nothing,
+    /// Somebody is logged in.
+    LoggedIn {
+        /// The name, which may be another than the one asked for.
+        user: UserId,
+    },
+    /// All groups.
+    Groups(Vec<GroupLine>),
+    /// Who asks to be let into a group.
+    Requests(Vec<UserId>),
+    /// Who is in a group.
+    Members(Vec<MemberLine>),
+    /// What is shared in a group.
+    Files(Vec<FileLine>),
+    /// A file or folder is shared.
+    Uploaded {
+        /// In which group.
+        group: GroupId,
+        /// Under which name.
+        file: FileName,
+        /// What it is.
+        content: Content,
+    },
+    /// A download has begun.
+    Downloading {
+        /// From which group.
+        group: GroupId,
+        /// Of which file.
+        file: FileName,
+        /// Where the complete file will be.
+        destination: PathBuf,
+    },
+    /// All downloads of this login.
+    Downloads(Vec<DownloadStatus>),
+    /// What is being given to whom.
+    Uploads(Vec<UploadStatus>),
+    /// All downloads of this login, and what is being given to whom.
+    Transfers(Vec<DownloadStatus>, Vec<UploadStatus>),
+    /// How fast files may go out and come in.
+    Limits {
+        /// To other members.
+        upload: Limit,
+        /// From other members.
+        download: Limit,
+    },
+    /// What there is to know about one command or all.
+    Help(Option<Word>),
+}
+
+impl Report {
+    /// The lines that a person is shown. A list has one entry per line, name first, what else is told after two spaces;
+    /// an empty one says so.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Report::Done(words) => vec![(*words).to_owned()],
+            Report::Nothing => Vec::new(),
+            Report::LoggedIn { .. } => vec!["Login successful".to_owned()],
+            Report::Groups(groups) => list(groups, group_line, "No groups yet; make one with create_group"),
+            Report::Requests(users) => list(users, ToString::to_string, "No pending requests"),
+            Report::Members(members) => members.iter().map(member_line).collect(),
+            Report::Files(files) => {
+                list(files, file_line, "No files shared in this group yet; share one with upload_file")
+            }
+            Report::Uploaded { .. } => vec!["Uploaded".to_owned()],
+            Report::Downloading { .. } => vec!["Downloading...".to_owned()],
+            Report::Downloads(downloads) => list(downloads, DownloadStatus::line, "No downloads yet"),
+            Report::Uploads(uploads) => list(uploads, UploadStatus::line, "Nothing is being given to anybody now"),
+            Report::Transfers(downloads, uploads) => {
+                let downloads = downloads.iter().map(DownloadStatus::line);
+                let lines: Vec<String> = downloads.chain(uploads.iter().map(UploadStatus::line)).collect();
+                list(&lines, String::clone, "Nothing is under way")
+            }
+            Report::Limits { upload, download } => vec![format!("upload  {upload}"), format!("download  {download}")],
+            Report::Help(about) => help(*about),
+        }
+    }
+}
+
+fn list<T>(entries: &[T], line: impl Fn(&T) -> String, empty: &str) -> Vec<String> {
+    if entries.is_empty() { vec![empty.to_owned()] } else { entries.iter().map(line).collect() }
+}
+
+fn group_line(line: &GroupLine) -> String {
+    let members = counted(line.member_count, "member");
+    let role = match line.role {
+        Role::Stranger => "",
+        Role::Requested => ", you asked to join",
+        Role::Member => ", you are a member",
+        Role::Owner => ", you are the owner",
+    };
+    format!("{}  {members}, owner {}{role}", line.name, line.owner)
+}
+
+fn member_line(line: &MemberLine) -> String {
+    let online = match line.online {
+        0 => "offline".to_owned(),
+        1 => "online".to_owned(),
+        clients => format!("online with {clients} clients"),
+    };
+    let owner = if line.owner { ", owner" } else { "" };
+    format!("{}  {online}{owner}", line.name)
+}
+
+fn file_line(line: &FileLine) -> String {
+    let size = match line.content.is_sized() {
+        true => status::size(line.content.layout.size()),
+        false => "size not told yet".to_owned(),
+    };
+    let folder = match line.content.file_count {
+        0 | 1 => String::new(),
+        files => format!(", {files} files"),
+    };
+    let online = match line.online {
+        0 => "no member online with it".to_owned(),
+        members => format!("{} online with it", counted(members, "member")),
+    };
+    format!("{}  {size}{folder}, {online}, sha1 {}", line.name, line.content.sha1)
+}
+
+fn counted(count: u32, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

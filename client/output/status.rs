@@ -1,0 +1,363 @@
+//! How what is under way is told: amounts, times and shares in words, and the lines of one download or upload.
+
+use crate::client::download::live::Delivered;
+use crate::model::name::{FileName, GroupId, UserId};
+use std::time::Duration;
+
+/// One download at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DownloadStatus {
+    /// From which group.
+    pub group: GroupId,
+    /// Which file.
+    pub file: FileName,
+    /// How it stands.
+    pub state: DownloadState,
+    /// Bytes that were verified and stored; none while that is not known.
+    pub done_bytes: Option<u64>,
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Bytes a second lately.
+    pub speed: u64,
+    /// Members that deliver.
+    pub peers: usize,
+    /// Time left at that speed; `None` if it cannot be told.
+    pub left: Option<Duration>,
+    /// What each member has delivered, who delivered most first.
+    pub members: Vec<Delivered>,
+}
+
+/// What one member takes of one file at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadStatus {
+    /// In which group.
+    pub group: GroupId,
+    /// Which file.
+    pub file: FileName,
+    /// Who takes it.
+    pub user: UserId,
+    /// Bytes a second lately.
+    pub speed: u64,
+    /// Bytes given so far.
+    pub given_bytes: u64,
+}
+
+/// Most members that are named on the line of a download.
+const NAMED_MAX: usize = 4;
+
+/// How a download stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DownloadState {
+    /// What an earlier run stored is being verified.
+    Checking,
+    /// Pieces are fetched, or waited for.
+    Running,
+    /// It goes on once the tracker knows of the file.
+    Waiting,
+    /// Held until it is resumed.
+    Paused,
+    /// The file is in its place.
+    Completed,
+    /// Given up for this reason.
+    Failed(String),
+}
+
+impl DownloadStatus {
+    /// The line of `show_downloads`: `[D]`, `[C]` or `[F]`, group and file, and two spaces before the rest.
+    pub fn line(&self) -> String {
+        self.short_line() + &self.shares()
+    }
+
+    /// The same without the members.
+    pub fn short_line(&self) -> String {
+        let letter = match self.state {
+            DownloadState::Completed => 'C',
+            DownloadState::Failed(_) => 'F',
+            DownloadState::Checking | DownloadState::Running | DownloadState::Waiting | DownloadState::Paused => 'D',
+        };
+        format!("[{letter}] [{}] {}  {}", self.group, self.file, self.rest())
+    }
+
+    /// What each member has delivered, a line each.
+    pub fn member_lines(&self) -> Vec<String> {
+        self.members.iter().map(|member| self.share_of(member)).collect()
+    }
+
+    /// Who delivered how much, in a few words.
+    fn shares(&self) -> String {
+        let named: Vec<String> = self.members.iter().take(NAMED_MAX).map(|member| self.share_of(member)).collect();
+        match self.members.len().saturating_sub(NAMED_MAX) {
+            _ if named.is_empty() => String::new(),
+            0 => format!("; {}", named.join(", ")),
+            others => format!("; {} and {others} more", named.join(", ")),
+        }
+    }
+
+    fn share_of(&self, member: &Delivered) -> String {
+        let all: u64 = self.members.iter().map(|member| member.bytes).sum();
+        let share = if all == 0 { percent(0, 1) } else { percent(member.bytes, all) };
+        format!("{} {} ({share})", member.user, size(member.bytes))
+    }
+
+    fn rest(&self) -> String {
+        let share = || match self.done_bytes {
+            Some(done) => format!("{} of {}", percent(done, self.total_bytes), size(self.total_bytes)),
+            None => size(self.total_bytes),
+        };
+        match &self.state {
+            DownloadState::Completed => size(self.total_bytes),
+            DownloadState::Failed(reason) => reason.clone(),
+            DownloadState::Checking => format!("{}, checking what is there", share()),
+            DownloadState::Waiting => format!("{}, waiting for a tracker that knows of it", share()),
+            DownloadState::Paused => format!("{}, paused", share()),
+            // Every piece is here: the whole is checked and brought to the disk.
+            DownloadState::Running if self.done_bytes == Some(self.total_bytes) => format!("{}, finishing", share()),
+            DownloadState::Running if self.peers == 0 => format!("{}, waiting for members who have it", share()),
+            DownloadState::Running => {
+                let members = if self.peers == 1 { "member" } else { "members" };
+                let left = self.left.map(|left| format!(", {} left", duration(left))).unwrap_or_default();
+                format!("{}, {} from {} {members}{left}", share(), rate(self.speed), self.peers)
+            }
+        }
+    }
+}
+
+impl UploadStatus {
+    /// The line of `show_uploads`: `[U]`, group and file, and two spaces before the rest.
+    pub fn line(&self) -> String {
+        let (speed, given) = (rate(self.speed), size(self.given_bytes));
+        format!("[U] [{}] {}  to {}, {speed}, {given} given", self.group, self.file, self.user)
+    }
+}
+
+/// The line that tells how far the reading of a file is that is to be shared.
+pub fn hashed(bytes: u64, total: u64, took: Duration) -> String {
+    let share = format!("Hashing: {} of {}", percent(bytes, total), size(total));
+    let Some(speed) = mean_speed(bytes, took).filter(|speed| *speed > 0) else {
+        return share;
+    };
+    let left = Duration::from_secs(total.saturating_sub(bytes) / speed);
+    format!("{share}, {}, {} left", rate(speed), duration(left))
+}
+
+/// The line that says once that a download is complete.
+pub fn completed(group: &GroupId, file: &FileName, bytes: u64, took: Duration) -> String {
+    format!("Download completed: [{group}] {file}  {} in {}", size(bytes), pace(bytes, took))
+}
+
+/// How far a download was when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// Bytes that came in.
+    pub received_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Since it began.
+    pub took: Duration,
+}
+
+/// The line that says once that a download has failed; how far it was, if it had begun.
+pub fn failed(group: &GroupId, file: &FileName, reason: &str, reached: Option<Reached>) -> String {
+    let reached = reached.map(|Reached { received_bytes, total_bytes, took }| {
+        format!(" ({} of {} in {})", size(received_bytes), size(total_bytes), pace(received_bytes, took))
+    });
+    format!("Download failed: [{group}] {file}  {reason}{}", reached.unwrap_or_default())
+}
+
+/// A time, and the mean speed over it if that can be told.
+fn pace(bytes: u64, took: Duration) -> String {
+    let speed = mean_speed(bytes, took).map(|speed| format!(", {}", rate(speed))).unwrap_or_default();
+    format!("{}{speed}", duration(took))
+}
+
+/// Bytes a second; `None` for a time too short to tell.
+fn mean_speed(bytes: u64, took: Duration) -> Option<u64> {
+    let millis = took.as_millis();
+    (millis > 0 && bytes > 0).then(|| u64::try_from(u128::from(bytes) * 1000 / millis).unwrap_or(u64::MAX))
+}
+
+/// An amount in decimal units: `512 B`, `1.5 kB`, `64.0 MB`, `4.3 GB`.
+pub fn size(bytes: u64) -> String {
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let (mut unit_bytes, mut unit) = (1000u128, "kB");
+    for (next_bytes, next) in [(1_000_000u128, "MB"), (1_000_000_000, "GB"), (1_000_000_000_000, "TB")] {
+        // What would round to 1000.0 of one unit is 1.0 of the next.
+        if u128::from(bytes) + next_bytes / 20_000 >= next_bytes {
+            (unit_bytes, unit) = (next_bytes, next);
+        }
+    }
+    let tenths = (u128::from(bytes) * 10 + unit_bytes / 2) / unit_bytes;
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+/// A speed: `1.5 MB/s`.
+pub fn rate(bytes_per_second: u64) -> String {
+    format!("{}/s", size(bytes_per_second))
+}
+
+/// A share of a whole, rounded down, so that 100 % means all of it. Nothing of nothing is all of it.
+pub fn percent(done: u64, total: u64) -> String {
+    let percent = if total == 0 { 100 } else { u128::from(done.min(total)) * 100 / u128::from(total) };
+    format!("{percent} %")
+}
+
+/// A time: `0.4 s`, `12 s`, `2 min 05 s`, `3 h 07 min`, `2 d 5 h`.
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        // Nothing takes no time.
+        0..10 => format!("{:.1} s", time.as_secs_f64().max(0.1)),
+        10..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::name::tests::user;
+
+    fn status(state: DownloadState) -> DownloadStatus {
+        DownloadStatus {
+            group: GroupId::parse("lab").expect("a name"),
+            file: FileName::parse("my notes.pdf").expect("a name"),
+            state,
+            done_bytes: Some(45_600_000),
+            total_bytes: 100_000_000,
+            speed: 12_340_000,
+            peers: 3,
+            left: Some(Duration::from_secs(125)),
+            members: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_state_of_a_download_has_its_line() {
+        for (state, line) in [
+            (
+                DownloadState::Running,
+                "[D] [lab] my notes.pdf  45 % of 100.0 MB, 12.3 MB/s from 3 members, 2 min 05 s left",
+            ),
+            (DownloadState::Checking, "[D] [lab] my notes.pdf  45 % of 100.0 MB, checking what is there"),
+            (
+                DownloadState::Waiting,
+                "[D] [lab] my notes.pdf  45 % of 100.0 MB, waiting for a tracker that knows of it",
+            ),
+            (DownloadState::Paused, "[D] [lab] my notes.pdf  45 % of 100.0 MB, paused"),
+            (DownloadState::Completed, "[C] [lab] my notes.pdf  100.0 MB"),
+            (
+                DownloadState::Failed("nobody shares it any more".to_owned()),
+                "[F] [lab] my notes.pdf  nobody shares it any more",
+            ),
+        ] {
+            assert_eq!(status(state).line(), line);
+        }
+        let slow = DownloadStatus { peers: 1, left: None, speed: 0, ..status(DownloadState::Running) };
+        assert_eq!(slow.line(), "[D] [lab] my notes.pdf  45 % of 100.0 MB, 0 B/s from 1 member");
+        let alone = DownloadStatus { peers: 0, ..slow };
+        assert_eq!(alone.line(), "[D] [lab] my notes.pdf  45 % of 100.0 MB, waiting for members who have it");
+        let whole = DownloadStatus { done_bytes: Some(alone.total_bytes), ..alone };
+        assert_eq!(whole.line(), "[D] [lab] my notes.pdf  100 % of 100.0 MB, finishing");
+        let before = DownloadStatus { done_bytes: None, ..status(DownloadState::Paused) };
+        assert_eq!(before.line(), "[D] [lab] my notes.pdf  100.0 MB, paused", "what of it is there was not looked at");
+    }
+
+    #[test]
+    fn the_end_of_a_download_is_told_with_size_time_and_speed() {
+        let DownloadStatus { group, file, .. } = status(DownloadState::Running);
+        assert_eq!(
+            completed(&group, &file, 64_000_000, Duration::from_millis(500)),
+            "Download completed: [lab] my notes.pdf  64.0 MB in 0.5 s, 128.0 MB/s"
+        );
+        assert_eq!(completed(&group, &file, 0, Duration::ZERO), "Download completed: [lab] my notes.pdf  0 B in 0.1 s");
+        let reached = Reached { received_bytes: 45_600_000, total_bytes: 100_000_000, took: Duration::from_secs(12) };
+        let line = "Download failed: [lab] my notes.pdf  the disk is full";
+        assert_eq!(failed(&group, &file, "the disk is full", None), line);
+        assert_eq!(
+            failed(&group, &file, "the disk is full", Some(reached)),
+            format!("{line} (45.6 MB of 100.0 MB in 12 s, 3.8 MB/s)")
+        );
+    }
+
+    #[test]
+    fn who_delivered_how_much_is_told_behind_the_rest() {
+        let member = |name, bytes| Delivered { user: user(name), bytes };
+        let mut download = status(DownloadState::Paused);
+        download.members = vec![member("ann", 30_000_000), member("bob", 15_600_000), member("carol", 0)];
+        let line = "[D] [lab] my notes.pdf  45 % of 100.0 MB, paused";
+        assert_eq!(download.line(), format!("{line}; ann 30.0 MB (65 %), bob 15.6 MB (34 %), carol 0 B (0 %)"));
+        assert_eq!(download.member_lines(), ["ann 30.0 MB (65 %)", "bob 15.6 MB (34 %)", "carol 0 B (0 %)"]);
+        download.members = ["a", "b", "c", "d", "e", "f"].map(|name| member(name, 0)).to_vec();
+        assert!(download.line().ends_with("; a 0 B (0 %), b 0 B (0 %), c 0 B (0 %), d 0 B (0 %) and 2 more"));
+        assert_eq!(download.member_lines().len(), 6);
+    }
+
+    #[test]
+    fn what_is_given_and_what_is_hashed_have_their_lines() {
+        let DownloadStatus { group, file, .. } = status(DownloadState::Running);
+        let upload = UploadStatus { group, file, user: user("bob"), speed: 1_500_000, given_bytes: 45_600_000 };
+        assert_eq!(upload.line(), "[U] [lab] my notes.pdf  to bob, 1.5 MB/s, 45.6 MB given");
+        let line = hashed(40_000_000, 100_000_000, Duration::from_secs(2));
+        assert_eq!(line, "Hashing: 40 % of 100.0 MB, 20.0 MB/s, 3.0 s left");
+        assert_eq!(hashed(0, 100_000_000, Duration::ZERO), "Hashing: 0 % of 100.0 MB");
+    }
+
+    #[test]
+    fn sizes_are_decimal_and_change_unit_where_they_would_round_to_a_thousand() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (1049, "1.0 kB"),
+            (1050, "1.1 kB"),
+            (524_288, "524.3 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (1_000_000, "1.0 MB"),
+            (4_294_967_296, "4.3 GB"),
+            (999_950_000_000, "1.0 TB"),
+            (u64::MAX, "18446744.1 TB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+        assert_eq!(rate(1_500_000), "1.5 MB/s");
+    }
+
+    #[test]
+    fn a_hundred_percent_means_all_of_it() {
+        for (done, total, text) in [
+            (0, 0, "100 %"),
+            (0, 1, "0 %"),
+            (999, 1000, "99 %"),
+            (1000, 1000, "100 %"),
+            (2, 1, "100 %"),
+            (u64::MAX - 1, u64::MAX, "99 %"),
+        ] {
+            assert_eq!(percent(done, total), text);
+        }
+    }
+
+    #[test]
+    fn times_are_told_in_the_two_units_that_matter() {
+        for (millis, text) in [
+            (0, "0.1 s"),
+            (319, "0.3 s"),
+            (999, "1.0 s"),
+            (2_760, "2.8 s"),
+            (10_000, "10 s"),
+            (59_999, "59 s"),
+            (60_000, "1 min 00 s"),
+            (3_599_000, "59 min 59 s"),
+            (3_600_000, "1 h 00 min"),
+            (11_220_000, "3 h 07 min"),
+            (86_400_000, "1 d 0 h"),
+            (190_800_000, "2 d 5 h"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(millis)), text);
+        }
+    }
+}

@@ -1,0 +1,501 @@
+//! Which piece of a download to ask of whom next: rarest first.
+//!
+//! The picker knows *peers* and *lanes*. A peer is a remote client; it counts once in a piece's availability, however
+//! many connections lead to it. A lane is one connection to a peer. What is in flight is kept per lane, because it is
+//! a connection that dies or has to be told to cancel. A piece is asked of a peer once at most, because its connections
+//! share one uplink, so that a second copy would only slow the first.
+//!
+//! Ties are broken at random within a window, and there with preference for the own *share*: the incomplete members of
+//! the swarm, as far as they know each other, divide the pieces by number, in the order of their client ids. So they
+//! ask a scarce seeder for different pieces without a word between them. What shares leave to chance (members that do
+//! not know each other yet, the last pieces) the seeder settles: it puts off who asks for what it is giving to another
+//! one. A piece that was put off is asked of nobody until it is known to be there or some time has passed.
+//!
+//! A peer is *scarce* if it is one of few that hold all, fewer than the members who want it. It is asked for what
+//! others hold too, or have the share of, only while little else is asked of it.
+
+use std::collections::BTreeMap;
+
+use super::availability::{HOLDERS_MAX, Holdings, Rarity};
+use super::partition::OwnShare;
+use super::split_mix::SplitMix;
+use crate::model::bitfield::Bitfield;
+use crate::model::id::ClientId;
+use crate::model::piece::{Layout, PieceIndex};
+
+/// Among equally rare pieces the choice is made within this many: 64 MiB.
+pub const WINDOW: u32 = 128;
+/// Most lanes that one piece is in flight with.
+pub const COPIES_MAX: usize = 3;
+
+/// A member of a swarm that divides the pieces of a scarce peer looks for its own share in more windows, up to this many.
+const WINDOWS_MAX: u32 = 8;
+/// The first pieces of a download that complete peers are asked for are chosen in as many windows: members who begin at the same time do not know each
+/// other yet, and would ask a scarce seeder for the same pieces.
+const SCATTERED_MAX: u32 = 16;
+/// Most pieces in flight with a scarce peer beside which it is asked for one that others may bring.
+const REPEATED_MAX: usize = 2;
+
+/// A peer, named by the picker. The place is used again once the peer is removed, under another generation: what is
+/// said later in the name of a removed peer is recognised and changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerSlot {
+    place: u32,
+    generation: u32,
+}
+
+impl PeerSlot {
+    /// One of the connections to this peer. The caller numbers them as it likes.
+    pub fn lane(self, number: u16) -> Lane {
+        Lane { peer: self, number }
+    }
+}
+
+/// One connection to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lane {
+    peer: PeerSlot,
+    number: u16,
+}
+
+impl Lane {
+    /// The peer that it leads to.
+    pub fn peer(self) -> PeerSlot {
+        self.peer
+    }
+
+    /// The number that the caller gave it.
+    pub fn number(self) -> u16 {
+        self.number
+    }
+}
+
+/// What a piece that arrived was good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    /// It was not here before.
+    First {
+        /// The other lanes that were asked for it and need not deliver it any more.
+        cancel: Vec<Lane>,
+    },
+    /// Another lane was faster.
+    Duplicate,
+}
+
+/// The piece picker of one download.
+///
+/// Invariants:
+/// - A piece is in exactly one state: missing (a bit in `rarity`), in flight (a key of `flights`) or here (a bit in
+///   `have`).
+/// - A piece is in flight with at most `COPIES_MAX` lanes, of as many peers; with none if it was put off, being in flight
+///   to another member.
+/// - `lanes` lists the same pairs as `flights`, and only lanes of peers that are there.
+/// - `hash_position` is the first piece that is not here, or the number of pieces.
+///
+/// At 2 million pieces it takes 2.3 bytes per piece, and for each peer that holds some but not all pieces a bit per
+/// piece and an eighth on top.
+pub struct Picker {
+    layout: Layout,
+    own: ClientId,
+    window: u32,
+    random: SplitMix,
+    have: Bitfield,
+    rarity: Rarity,
+    flights: BTreeMap<PieceIndex, Copies>,
+    lanes: BTreeMap<Lane, Vec<PieceIndex>>,
+    hash_position: u32,
+    places: Vec<Place>,
+    free: Vec<u32>,
+    share: OwnShare,
+    /// Pieces that were chosen so far, as far as that matters.
+    scattered: u32,
+    in_order: bool,
+    /// Room for the equals of one choice, kept to save the allocation.
+    equals: Vec<u32>,
+}
+
+/// A place for a peer. The generation counts the peers that were here before.
+struct Place {
+    generation: u32,
+    peer: Option<Peer>,
+}
+
+struct Peer {
+    client: ClientId,
+    holdings: Holdings,
+}
+
+/// What a peer holds; `None` once it is removed.
+fn holdings_mut(places: &mut [Place], peer: PeerSlot) -> Option<&mut Holdings> {
+    let place = places.get_mut(peer.place as usize).filter(|place| place.generation == peer.generation)?;
+    place.peer.as_mut().map(|peer| &mut peer.holdings)
+}
+
+/// The lanes that one piece is in flight with, packed to the front.
+#[derive(Default)]
+struct Copies([Option<Lane>; COPIES_MAX]);
+
+impl Copies {
+    fn iter(&self) -> impl Iterator<Item = Lane> + '_ {
+        self.0.iter().copied().flatten()
+    }
+
+    fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    fn add(&mut self, lane: Lane) {
+        let room = self.0.iter_mut().find(|place| place.is_none());
+        *room.expect("a piece with COPIES_MAX copies is not picked") = Some(lane);
+    }
+
+    /// Takes the lane out; false if it was not there.
+    fn remove(&mut self, lane: Lane) -> bool {
+        let found = self.0.iter().position(|&place| place == Some(lane));
+        if let Some(found) = found {
+            self.0[found..].rotate_left(1);
+            self.0[COPIES_MAX - 1] = None;
+        }
+        found.is_some()
+    }
+}
+
+impl Picker {
+    /// A picker for a download by the client `own`, of which `have` is here already. `window` is in pieces, at least 1;
+    /// the time of a choice grows with it.
+    ///
+    /// The window keeps the complete-file hash close behind: of equally rare pieces none is picked that lies `window`
+    /// or more beyond both the hash position and the lowest one that is still to be had. A narrower window keeps it
+    /// closer, but makes members of a swarm ask a scarce seeder for the same pieces more often.
+    pub fn new(layout: Layout, have: Bitfield, own: ClientId, window: u32, seed: u64) -> Self {
+        assert_eq!(have.len(), layout.count(), "the bitfield is of this layout");
+        let (rarity, begins) = (Rarity::new(layout, &have), have.is_empty());
+        let mut picker = Self {
+            layout,
+            own,
+            window: window.max(1),
+            random: SplitMix(seed),
+            have,
+            rarity,
+            flights: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            hash_position: 0,
+            places: Vec::new(),
+            free: Vec::new(),
+            share: OwnShare { rank: 0, of: 1 },
+            scattered: if begins { 0 } else { SCATTERED_MAX },
+            in_order: false,
+            equals: Vec::new(),
+        };
+        picker.advance_hash_position();
+        picker
+    }
+
+    /// A peer, which holds nothing as far as is known; a client that is a peer already keeps its slot. Only clients that
+    /// can be asked belong here: others would make pieces look less rare than they are.
+    pub fn add_peer(&mut self, client: ClientId) -> PeerSlot {
+        let same = |place: &Place| place.peer.as_ref().is_some_and(|peer| peer.client == client);
+        if let Some(place) = self.places.iter().position(same) {
+            return PeerSlot { place: place as u32, generation: self.places[place].generation };
+        }
+        let place = self.free.pop().unwrap_or_else(|| {
+            assert!(self.places.len() < HOLDERS_MAX, "connections are capped far below");
+            self.places.push(Place { generation: 0, peer: None });
+            self.places.len() as u32 - 1
+        });
+        let there = &mut self.places[place as usize];
+        there.peer = Some(Peer { client, holdings: Holdings::Nothing });
+        let slot = PeerSlot { place, generation: there.generation };
+        self.divide();
+        slot
+    }
+
+    /// The peer holds exactly these pieces. O(1) for all pieces, else O(pieces).
+    pub fn set_bitfield(&mut self, peer: PeerSlot, bits: &Bitfield) {
+        assert_eq!(bits.len(), self.layout.count(), "the bitfield is of this layout");
+        self.drop_holdings(peer);
+        if let Some(holdings) = holdings_mut(&mut self.places, peer) {
+            *holdings = self.rarity.add(bits);
+            self.divide();
+            self.recall();
+        }
+    }
+
+    /// The peer holds one more piece. O(1), but for the last one, which is O(pieces).
+    pub fn peer_has(&mut self, peer: PeerSlot, piece: PieceIndex) {
+        let Some(holdings) = holdings_mut(&mut self.places, peer) else { return };
+        if self.rarity.add_one(holdings, piece) {
+            self.set_bitfield(peer, &Bitfield::all(self.layout));
+        }
+        self.put_back_if_put_off(piece);
+    }
+
+    /// The peer is gone; what was in flight with it goes back. O(pieces), unless it held all or nothing.
+    pub fn remove_peer(&mut self, peer: PeerSlot) {
+        if self.holdings(peer).is_none() {
+            return;
+        }
+        while let Some((&lane, _)) = self.lanes.range(peer.lane(0)..=peer.lane(u16::MAX)).next() {
+            self.give_back(lane);
+        }
+        self.drop_holdings(peer);
+        let place = &mut self.places[peer.place as usize];
+        place.peer = None;
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(peer.place);
+        self.divide();
+    }
+
+    /// The piece to ask for on this lane now; it is then in flight there. How many a lane has in flight is up to the
+    /// caller.
+    ///
+    /// It is the rarest missing piece of the peer's. Once nothing that any peer holds is missing, the endgame begins: a
+    /// lane with nothing in flight gets a copy of a piece that is in flight with other peers only, the one with fewest
+    /// copies first. The only complete peer is spared what others can still be asked for.
+    pub fn pick(&mut self, lane: Lane) -> Option<PieceIndex> {
+        let piece = self.pick_missing(lane.peer).or_else(|| self.pick_copy(lane))?;
+        self.rarity.take(piece);
+        self.flights.entry(piece).or_default().add(lane);
+        self.lanes.entry(lane).or_default().push(piece);
+        self.assert_one_state(piece);
+        Some(piece)
+    }
+
+    /// The piece arrived on this lane, was verified and is written: from here on it counts as here. That is so even if
+    /// the lane has been given back or its peer removed in between.
+    pub fn received(&mut self, lane: Lane, piece: PieceIndex) -> Received {
+        if !self.have.insert(piece) {
+            return Received::Duplicate;
+        }
+        self.rarity.take(piece);
+        let mut cancel = Vec::new();
+        for asked in self.flights.remove(&piece).unwrap_or_default().iter() {
+            self.forget(asked, piece);
+            if asked != lane {
+                cancel.push(asked);
+            }
+        }
+        self.advance_hash_position();
+        self.assert_one_state(piece);
+        Received::First { cancel }
+    }
+
+    /// The piece will not come on this lane, or was bad: it goes back, unless another lane has it in flight too.
+    pub fn failed(&mut self, lane: Lane, piece: PieceIndex) {
+        let Some(copies) = self.flights.get_mut(&piece) else { return };
+        if !copies.remove(lane) {
+            return;
+        }
+        self.forget(lane, piece);
+        self.put_back_if_put_off(piece);
+        self.assert_one_state(piece);
+    }
+
+    /// The piece will not come on this lane now, because its peer is giving it to another member: it is asked of nobody
+    /// until somebody else is known to hold it or [`Picker::recall`] is called.
+    pub fn put_off(&mut self, lane: Lane, piece: PieceIndex) {
+        if self.flights.get_mut(&piece).is_some_and(|copies| copies.remove(lane)) {
+            self.forget(lane, piece);
+        }
+    }
+
+    /// What was put off may be asked for again.
+    pub fn recall(&mut self) {
+        let put_off = |(&piece, copies): (&PieceIndex, &Copies)| (copies.len() == 0).then_some(piece);
+        let pieces: Vec<_> = self.flights.iter().filter_map(put_off).collect();
+        pieces.into_iter().for_each(|piece| self.put_back_if_put_off(piece));
+    }
+
+    /// The connection is gone or stuck: all that was in flight on it goes back.
+    pub fn give_back(&mut self, lane: Lane) {
+        while let Some(&piece) = self.lanes.get(&lane).and_then(|pieces| pieces.last()) {
+            self.failed(lane, piece);
+        }
+    }
+
+    /// The connection is silent: what is in flight on it goes back as far as peers hold it that were not asked for it.
+    /// The rest would only be asked of the same peer again.
+    pub fn snub(&mut self, lane: Lane) {
+        for piece in self.lanes.get(&lane).cloned().unwrap_or_default() {
+            let asked = self.flights.get(&piece).map_or(0, Copies::len);
+            if self.availability(piece) as usize > asked {
+                self.failed(lane, piece);
+            }
+        }
+    }
+
+    /// Whether of equals to choose from the first is chosen, for a download so fast that the complete-file hash should
+    /// find its pieces in the order in which it takes them. Begins as no: any of them, so that members differ.
+    pub fn set_in_order(&mut self, in_order: bool) {
+        self.in_order = in_order;
+    }
+
+    /// The pieces that are here.
+    pub fn have(&self) -> &Bitfield {
+        &self.have
+    }
+
+    /// Whether all pieces are here.
+    pub fn is_complete(&self) -> bool {
+        self.have.is_complete()
+    }
+
+    /// Number of pieces that are neither here nor in flight.
+    pub fn missing(&self) -> u32 {
+        self.rarity.missing_count()
+    }
+
+    /// How many peers hold the piece.
+    pub fn availability(&self, piece: PieceIndex) -> u32 {
+        self.rarity.availability(piece)
+    }
+
+    /// Number of pieces that are here without a gap from the start: how far the complete-file hash can be.
+    pub fn hash_position(&self) -> u32 {
+        self.hash_position
+    }
+
+    /// Whether the peer holds anything that is not here yet, be it in flight with others: if not, a connection to it
+    /// serves no purpose for now. Takes `&mut` to correct bounds on the way; nothing that can be seen changes.
+    pub fn wants_from(&mut self, peer: PeerSlot) -> bool {
+        let Some(holdings) = holdings_mut(&mut self.places, peer) else { return false };
+        self.rarity.rarest(holdings).is_some() || self.flights.keys().any(|&piece| holdings.has(piece))
+    }
+
+    fn pick_missing(&mut self, peer: PeerSlot) -> Option<PieceIndex> {
+        let complete = matches!(self.holdings(peer), Some(Holdings::All));
+        let scarce = self.is_scarce(peer);
+        let may_repeat = !scarce || self.may_repeat(peer);
+        let holdings = holdings_mut(&mut self.places, peer)?;
+        let rarest = self.rarity.rarest(holdings)?;
+        // What others hold too can be asked of them.
+        if rarest.count > 0 && !may_repeat {
+            return None;
+        }
+        let windows = match () {
+            () if scarce => self.share.of.min(WINDOWS_MAX),
+            () if complete && self.scattered < SCATTERED_MAX => WINDOWS_MAX,
+            () => 1,
+        };
+        let window = self.window.saturating_mul(windows);
+        let ahead = rarest.first - self.hash_position;
+        let start = if ahead < window { self.hash_position } else { rarest.first };
+        let range = rarest.first..start.saturating_add(window);
+        self.rarity.equals(holdings, rarest.count, range, &mut self.equals);
+        let own = self.share.narrow(&mut self.equals, self.window);
+        if scarce && !own {
+            if !may_repeat {
+                return None;
+            }
+            // The members whose share it is begin at the other end.
+            self.equals.drain(..self.equals.len() / 4 * 3);
+        }
+        self.scattered = self.scattered.saturating_add(1);
+        let chosen = if self.in_order { 0 } else { self.random.below(self.equals.len()) };
+        self.layout.index(self.equals[chosen])
+    }
+
+    /// Whether the peer is one of few who hold all, fewer than the members who want it.
+    fn is_scarce(&self, peer: PeerSlot) -> bool {
+        let complete = matches!(self.holdings(peer), Some(Holdings::All));
+        complete && self.rarity.seeds() < self.share.of
+    }
+
+    /// Whether a scarce peer is asked even for what others may be asking it for too, or for what others hold: only while
+    /// little else is asked of it, so that a download goes on if the others do not.
+    fn may_repeat(&self, peer: PeerSlot) -> bool {
+        let lanes = self.lanes.range(peer.lane(0)..=peer.lane(u16::MAX));
+        lanes.map(|(_, pieces)| pieces.len()).sum::<usize>() < REPEATED_MAX
+    }
+
+    fn pick_copy(&self, lane: Lane) -> Option<PieceIndex> {
+        if self.rarity.obtainable() > 0 || self.lanes.contains_key(&lane) {
+            return None;
+        }
+        if self.is_scarce(lane.peer) && !self.may_repeat(lane.peer) {
+            return None;
+        }
+        let holdings = self.holdings(lane.peer)?;
+        let lone_seed = self.rarity.seeds() == 1 && matches!(holdings, Holdings::All);
+        let mut best = None;
+        let mut fewest = COPIES_MAX;
+        for (&piece, copies) in &self.flights {
+            let asked = copies.len();
+            let others_can = lone_seed && self.availability(piece) as usize > asked + 1;
+            let elsewhere = || copies.iter().all(|copy| copy.peer != lane.peer);
+            if asked > 0 && asked < fewest && !others_can && holdings.has(piece) && elsewhere() {
+                (best, fewest) = (Some(piece), asked);
+            }
+            if fewest == 1 {
+                break;
+            }
+        }
+        best
+    }
+
+    fn holdings(&self, peer: PeerSlot) -> Option<&Holdings> {
+        let place = self.places.get(peer.place as usize).filter(|place| place.generation == peer.generation)?;
+        place.peer.as_ref().map(|peer| &peer.holdings)
+    }
+
+    /// The peer, if it is there, holds nothing any more.
+    fn drop_holdings(&mut self, peer: PeerSlot) {
+        let Some(holdings) = holdings_mut(&mut self.places, peer) else { return };
+        let dropped = std::mem::replace(holdings, Holdings::Nothing);
+        if let Some(loss) = self.rarity.subtract(dropped) {
+            self.each_peer(|_, holdings| loss.announce(holdings));
+        }
+    }
+
+    fn each_peer(&mut self, tell: impl Fn(&Rarity, &mut Holdings)) {
+        for peer in self.places.iter_mut().filter_map(|place| place.peer.as_mut()) {
+            tell(&self.rarity, &mut peer.holdings);
+        }
+    }
+
+    /// Divides the pieces among the incomplete members of the swarm, of which we are one.
+    fn divide(&mut self) {
+        let peers = self.places.iter().filter_map(|place| place.peer.as_ref());
+        let others = peers.filter(|peer| !matches!(peer.holdings, Holdings::All)).map(|peer| peer.client);
+        let (rank, others) =
+            others.fold((0, 0), |(rank, count), client| (rank + u32::from(client < self.own), count + 1));
+        self.share = OwnShare { rank, of: others + 1 };
+    }
+
+    /// The piece is missing again if it is in flight with no lane.
+    fn put_back_if_put_off(&mut self, piece: PieceIndex) {
+        if self.flights.get(&piece).is_some_and(|copies| copies.len() == 0) {
+            self.flights.remove(&piece);
+            self.rarity.put_back(piece);
+            self.each_peer(|rarity, holdings| rarity.announce(holdings, piece));
+        }
+    }
+
+    /// The lane does not have the piece in flight any more.
+    fn forget(&mut self, lane: Lane, piece: PieceIndex) {
+        if let Some(pieces) = self.lanes.get_mut(&lane) {
+            pieces.retain(|&other| other != piece);
+            if pieces.is_empty() {
+                self.lanes.remove(&lane);
+            }
+        }
+    }
+
+    fn advance_hash_position(&mut self) {
+        while self.layout.index(self.hash_position).is_some_and(|piece| self.have.has(piece)) {
+            self.hash_position += 1;
+        }
+    }
+
+    fn assert_one_state(&self, piece: PieceIndex) {
+        if cfg!(debug_assertions) {
+            let states = [self.rarity.is_missing(piece), self.flights.contains_key(&piece), self.have.has(piece)];
+            assert_eq!(states.iter().filter(|&&state| state).count(), 1, "piece {}", piece.get());
+            let total = self.rarity.missing_count() + self.flights.len() as u32 + self.have.held();
+            assert_eq!(total, self.layout.count());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! What comes in from other members, kept to a limit. Nobody waits here: who may take nothing now is told when.
+
+use super::limit::Limit;
+use super::token_bucket::Pace;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// The limit of everything that is downloaded.
+#[derive(Debug)]
+pub struct Downlink {
+    begun: Instant,
+    /// Set while there is no limit: then nobody takes the lock.
+    unlimited: AtomicBool,
+    pace: Mutex<Pace>,
+}
+
+impl Downlink {
+    /// Keeps to this limit.
+    pub fn new(limit: Limit) -> Arc<Self> {
+        let unlimited = AtomicBool::new(limit == Limit::NONE);
+        Arc::new(Self { begun: Instant::now(), unlimited, pace: Mutex::new(Pace::new(limit)) })
+    }
+
+    /// The limit.
+    pub fn limit(&self) -> Limit {
+        self.pace.lock().limit()
+    }
+
+    /// Keeps to another limit from now on; who waits under the old one may do so a little longer.
+    pub fn set_limit(&self, limit: Limit) {
+        let mut pace = self.pace.lock();
+        self.unlimited.store(limit == Limit::NONE, Ordering::Relaxed);
+        pace.set_limit(limit, self.begun.elapsed());
+    }
+
+    /// Takes bytes with `take`, which is told how many it may take at most and gives how many it took.
+    ///
+    /// Errors: none may be taken now; the time at which some may.
+    pub fn take<T>(&self, take: impl FnOnce(usize) -> (usize, T)) -> Result<T, Instant> {
+        if self.unlimited.load(Ordering::Relaxed) {
+            return Ok(take(usize::MAX).1);
+        }
+        let allowed = self.pace.lock().allowance(self.begun.elapsed(), usize::MAX);
+        // A time too far away to be told is far enough away at any time.
+        let allowed = allowed.map_err(|when| self.begun.checked_add(when).unwrap_or_else(Instant::now))?;
+        let (taken, result) = take(allowed);
+        self.pace.lock().pass(self.begun.elapsed(), taken);
+        Ok(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn who_may_take_nothing_is_told_when() {
+        let downlink = Downlink::new(Limit::of(10));
+        assert_eq!(downlink.take(|most| (most, most)), Ok(1024));
+        let when = downlink.take(|_| (0, ())).expect_err("used up for 102 seconds");
+        let wait = when.saturating_duration_since(downlink.begun);
+        assert!(wait > Duration::from_secs(102) && wait < Duration::from_secs(200), "{wait:?}");
+        downlink.set_limit(Limit::NONE);
+        assert_eq!(downlink.take(|most| (most, most)), Ok(usize::MAX));
+    }
+}

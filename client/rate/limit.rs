@@ -1,0 +1,99 @@
+//! How fast something may go: a number of bytes per second, or as fast as it can.
+
+use crate::client::output::status;
+use crate::model::escape::excerpt;
+use std::fmt;
+use std::num::NonZeroU64;
+
+/// Most characters of a wrong limit that an error repeats.
+const SHOWN_MAX: usize = 40;
+
+/// Which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// To other members.
+    Upload,
+    /// From other members.
+    Download,
+}
+
+/// A limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limit(Option<NonZeroU64>);
+
+impl Limit {
+    /// As fast as it can.
+    pub const NONE: Self = Self(None);
+
+    /// So many bytes per second; 0 for no limit.
+    pub fn of(bytes_per_second: u64) -> Self {
+        Self(NonZeroU64::new(bytes_per_second))
+    }
+
+    /// Reads `20M`, `500K` or `1G`, a plain number of bytes per second, or `none`. Units are powers of 1000.
+    ///
+    /// Errors: in words, for a person, without a capital and a full stop.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("none") {
+            return Ok(Self::NONE);
+        }
+        let (number, unit) = match text.char_indices().last() {
+            Some((at, 'k' | 'K')) => (&text[..at], 1000),
+            Some((at, 'm' | 'M')) => (&text[..at], 1_000_000),
+            Some((at, 'g' | 'G')) => (&text[..at], 1_000_000_000),
+            _ => (text, 1),
+        };
+        let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let bytes = digits.then(|| number.parse::<u64>().ok()?.checked_mul(unit)).flatten();
+        bytes.map(Self::of).ok_or_else(|| {
+            format!("'{}' is not a number of bytes per second such as 500K or 20M, or none", excerpt(text, SHOWN_MAX))
+        })
+    }
+
+    /// Bytes per second; `None` without a limit.
+    pub fn bytes_per_second(self) -> Option<NonZeroU64> {
+        self.0
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(bytes) => f.write_str(&status::rate(bytes.get())),
+            None => f.write_str("no limit"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_powers_of_a_thousand_in_either_case() {
+        for (text, bytes) in
+            [("1", 1), ("500K", 500_000), ("500k", 500_000), ("20M", 20_000_000), ("3g", 3_000_000_000)]
+        {
+            assert_eq!(Limit::parse(text), Ok(Limit::of(bytes)), "{text}");
+        }
+        for text in ["0", "0M", "none", "None"] {
+            assert_eq!(Limit::parse(text), Ok(Limit::NONE), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_limit_is_refused_in_words() {
+        for text in
+            ["", "M", "-1", "+1", "1.5M", "20 M", "20MB", "99999999999999999999", "18446744073709551615K", "fast"]
+        {
+            let error = Limit::parse(text).expect_err(text);
+            assert_eq!(error, format!("'{text}' is not a number of bytes per second such as 500K or 20M, or none"));
+        }
+    }
+
+    #[test]
+    fn a_limit_is_shown_as_a_speed() {
+        assert_eq!(Limit::of(20_000_000).to_string(), "20.0 MB/s");
+        assert_eq!(Limit::NONE.to_string(), "no limit");
+    }
+}

@@ -1,0 +1,245 @@
+//! The line editor at a real terminal: typed lines with editing and history, and messages above the line being typed.
+
+use super::completer::Guide;
+use super::history;
+use super::history::HistoryFile;
+use super::prompt::{Input, read_plain};
+use crate::client::command::completion::Candidate;
+use crate::client::terminal::interrupt::{Phase, Stop, StoppableReader};
+use crate::client::terminal::line_reader::{LINE_LEN_MAX, Lines};
+use crate::client::terminal::writer::Terminal;
+use crossbeam_channel::{Sender, bounded};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use rustyline::completion::{Completer, Pair};
+use rustyline::error::{ReadlineError, Signal};
+use rustyline::highlight::Highlighter;
+use rustyline::hint::Hinter;
+use rustyline::history::DefaultHistory;
+use rustyline::validate::Validator;
+use rustyline::{CompletionType, Config, Context, Editor, ExternalPrinter, Helper};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io::{self, Stdin};
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+/// What stands before a line that is typed.
+pub(crate) const PROMPT: &str = "> ";
+/// How many descriptors the line editor can live with: it waits in `select`, which knows none from 1,024 on.
+const DESCRIPTORS_MAX: u64 = 1024;
+/// Longest line that the arrow keys bring back, in bytes.
+const KEPT_LEN_MAX: usize = 4096;
+
+/// What helps whoever types.
+pub struct Aids {
+    /// Where the lines typed in earlier runs are.
+    pub history: PathBuf,
+    /// Who completes names; none if there is no room for a thread.
+    pub guide: Option<Guide>,
+}
+
+/// A line editor with the thread that shows messages in it.
+pub(crate) struct LineEditor {
+    /// Dropped first, which ends a wait of the showing thread.
+    editor: Option<Editor<Watcher, DefaultHistory>>,
+    history: HistoryFile,
+    terminal: Terminal,
+    stop: Stop,
+    /// Reads a line where the editor cannot, for want of descriptors.
+    plain: Lines<StoppableReader<Stdin>>,
+    /// What was pasted behind the first of several lines.
+    pasted: VecDeque<String>,
+    /// Whether the last thing typed was ctrl-C, so that another one leaves.
+    leaving: bool,
+    alive: Option<Sender<Infallible>>,
+    showing: Option<JoinHandle<()>>,
+}
+
+impl LineEditor {
+    /// Takes the terminal over. `None` where there is none that lines can be edited on.
+    pub(crate) fn open(terminal: &Terminal, stop: &Stop, aids: Aids) -> Option<Self> {
+        limit_descriptors()?;
+        let config = Config::builder().max_history_size(history::LINES_MAX).ok()?;
+        let config = config.completion_type(CompletionType::List).build();
+        let mut editor: Editor<Watcher, DefaultHistory> = Editor::with_config(config).ok()?;
+        let mut above = editor.create_external_printer().ok()?;
+        let (history, told) = HistoryFile::load(aids.history, editor.history_mut());
+        told.into_iter().for_each(|line| terminal.event(&line));
+        editor.set_helper(Some(Watcher { empty: Cell::new(true), asking: Cell::new(false), guide: aids.guide }));
+        let (alive, until) = bounded(0);
+        // A thread of its own, since showing a message waits for the editor when it has just returned a line.
+        let said = terminal.clone();
+        let showing = std::thread::Builder::new()
+            .name("messages".to_owned())
+            .spawn(move || said.serve_editor(&until, |text| above.print(text).is_ok()))
+            .ok()?;
+        Some(Self {
+            editor: Some(editor),
+            history,
+            terminal: terminal.clone(),
+            stop: stop.clone(),
+            plain: Lines::new(stop.reader(io::stdin())),
+            pasted: VecDeque::new(),
+            leaving: false,
+            alive: Some(alive),
+            showing: Some(showing),
+        })
+    }
+
+    /// The next line that is typed.
+    pub(crate) fn next_input(&mut self) -> Input {
+        loop {
+            if let Some(line) = self.next_pasted() {
+                return line;
+            }
+            let read = self.edit(PROMPT);
+            if self.stop.is_ending() {
+                return Input::Stopped;
+            }
+            match read {
+                Ok(text) => {
+                    self.leaving = false;
+                    self.pasted.extend(text.split(['\n', '\r']).map(str::to_owned));
+                }
+                Err(ReadlineError::Interrupted | ReadlineError::Signal(Signal::Interrupt)) => {
+                    let empty = self.watcher().is_none_or(|watcher| watcher.empty.get());
+                    if empty && self.leaving {
+                        return Input::End;
+                    }
+                    if empty {
+                        self.terminal.event("Press ctrl-C again, or ctrl-D, to leave");
+                    }
+                    self.leaving = true;
+                }
+                Err(ReadlineError::Signal(_)) => {}
+                Err(ReadlineError::Eof) => return Input::End,
+                Err(error) if lacks_descriptors(&error) => {
+                    self.terminal.prompt(PROMPT);
+                    return read_plain(&mut self.plain, &self.stop);
+                }
+                Err(error) => return Input::Broken(format!("Cannot read from the terminal: {error}")),
+            }
+        }
+    }
+
+    /// What is typed behind `prompt`, unless the program is to end.
+    fn edit(&mut self, prompt: &str) -> Result<String, ReadlineError> {
+        self.stop.enter(Phase::Editing);
+        let read = if self.stop.is_ending() {
+            Err(ReadlineError::Eof)
+        } else if self.stop.take_pressed() {
+            self.watcher().into_iter().for_each(|watcher| watcher.empty.set(true));
+            // The terminal has written ^C where the prompt would begin.
+            self.terminal.end_line();
+            Err(ReadlineError::Interrupted)
+        } else if let Some(editor) = &mut self.editor {
+            let _screen = self.terminal.leave_to_editor();
+            editor.readline(prompt)
+        } else {
+            Err(ReadlineError::Eof)
+        };
+        self.stop.enter(Phase::Idle);
+        read
+    }
+
+    fn watcher(&self) -> Option<&Watcher> {
+        self.editor.as_ref().and_then(Editor::helper)
+    }
+
+    /// The next of several pasted lines.
+    pub(crate) fn next_pasted(&mut self) -> Option<Input> {
+        let line = self.pasted.pop_front()?;
+        Some(if line.len() > LINE_LEN_MAX {
+            Input::Bad(format!("The line is longer than {LINE_LEN_MAX} bytes"))
+        } else {
+            Input::Line(line)
+        })
+    }
+
+    /// Asks something that is answered with yes or no. Anything else counts as no, but ctrl-D as yes.
+    pub(crate) fn confirm(&mut self, question: &str) -> bool {
+        self.leaving = false;
+        self.watcher().into_iter().for_each(|watcher| watcher.asking.set(true));
+        let read = self.edit(question);
+        self.watcher().into_iter().for_each(|watcher| watcher.asking.set(false));
+        self.stop.is_ending() || read.map_or_else(|error| matches!(error, ReadlineError::Eof), |answer| is_yes(&answer))
+    }
+
+    /// Puts a line into the history.
+    pub(crate) fn keep(&mut self, line: &str) {
+        let Some(editor) = self.editor.as_mut().filter(|_| line.len() <= KEPT_LEN_MAX) else { return };
+        // Nothing is lost but a line of the history.
+        let _ = editor.add_history_entry(line);
+        self.history.append(editor.history_mut());
+    }
+}
+
+/// Keeps descriptors in the range that the editor knows; it would panic at one beyond. What needs more of them fails with
+/// an error of its own.
+fn limit_descriptors() -> Option<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current > DESCRIPTORS_MAX) {
+        limit.current = Some(DESCRIPTORS_MAX);
+        setrlimit(Resource::Nofile, limit).ok()?;
+    }
+    Some(())
+}
+
+fn lacks_descriptors(error: &ReadlineError) -> bool {
+    let number = match error {
+        ReadlineError::Io(error) => error.raw_os_error(),
+        ReadlineError::Errno(errno) => Some(*errno as i32),
+        _ => None,
+    };
+    number == Some(Errno::MFILE.raw_os_error())
+}
+
+impl Drop for LineEditor {
+    fn drop(&mut self) {
+        self.editor = None;
+        self.alive = None;
+        if let Some(showing) = self.showing.take() {
+            // It ends now that nothing can be shown any more; a panic of it was reported when it happened.
+            let _ = showing.join();
+        }
+    }
+}
+
+/// Whether an answer means yes.
+pub(crate) fn is_yes(answer: &str) -> bool {
+    ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes))
+}
+
+/// Sees whether the line is empty when ctrl-C is pressed, which the editor does not tell, and completes names.
+struct Watcher {
+    empty: Cell<bool>,
+    /// Whether a question is asked, whose answer is no command.
+    asking: Cell<bool>,
+    guide: Option<Guide>,
+}
+
+impl Hinter for Watcher {
+    type Hint = String;
+
+    fn hint(&self, line: &str, _pos: usize, _ctx: &Context<'_>) -> Option<String> {
+        self.empty.set(line.is_empty());
+        None
+    }
+}
+
+impl Completer for Watcher {
+    type Candidate = Pair;
+
+    fn complete(&self, line: &str, pos: usize, _ctx: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let guide = self.guide.as_ref().filter(|_| !self.asking.get());
+        let (start, candidates) = guide.and_then(|guide| guide.complete(&line[..pos])).unwrap_or((pos, Vec::new()));
+        let pair = |candidate: Candidate| Pair { display: candidate.shown, replacement: candidate.put };
+        Ok((start, candidates.into_iter().map(pair).collect()))
+    }
+}
+
+impl Highlighter for Watcher {}
+impl Validator for Watcher {}
+impl Helper for Watcher {}

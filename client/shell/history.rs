@@ -1,0 +1,72 @@
+//! The typed lines that the arrow keys bring back, in a file from one run to the next. Several clients may use it at a
+//! time: each adds its lines under a lock of the file.
+
+use crate::client::state::file::set_aside;
+use crate::model::path_text::Shown;
+use crate::sys;
+use rustyline::error::ReadlineError;
+use rustyline::history::{FileHistory, History};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+/// Most lines that are kept.
+pub(crate) const LINES_MAX: usize = 1000;
+/// Begins a file of the editor's own format.
+const HEADER: &str = "#V2\n";
+
+/// The file, and whether it can be used.
+pub(crate) struct HistoryFile {
+    path: PathBuf,
+    broken: bool,
+}
+
+impl HistoryFile {
+    /// Reads the lines of earlier runs. What cannot be read is put aside, and told in the line that comes with it.
+    pub(crate) fn load(path: PathBuf, history: &mut FileHistory) -> (Self, Option<String>) {
+        let mut file = Self { path, broken: false };
+        let failed = file.make().and_then(|()| match history.load(&file.path) {
+            Ok(()) => Ok(None),
+            Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => file.put_aside().map(Some),
+            Err(error) => Err(why(error)),
+        });
+        match failed {
+            Ok(told) => (file, told),
+            Err(why) => {
+                file.broken = true;
+                let told = format!("Lines typed now are not kept for later: {}: {why}", Shown(&file.path));
+                (file, Some(told))
+            }
+        }
+    }
+
+    /// Makes the file for its owner alone, if it is not there.
+    fn make(&self) -> Result<(), String> {
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path);
+        match made.and_then(|mut file| file.write_all(HEADER.as_bytes())) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(sys::reason(&error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn put_aside(&self) -> Result<String, String> {
+        let aside = set_aside(&self.path).map_err(|error| error.to_string())?;
+        self.make()?;
+        Ok(format!("{} was damaged and has been moved to {}", Shown(&self.path), Shown(&aside)))
+    }
+
+    /// Adds the lines that are new in `history`.
+    pub(crate) fn append(&mut self, history: &mut FileHistory) {
+        // Nothing is lost but a line of the history, and the next one tries again.
+        let _ = if self.broken { Ok(()) } else { history.append(&self.path) };
+    }
+}
+
+/// What the editor's error says, without its number.
+fn why(error: ReadlineError) -> String {
+    match error {
+        ReadlineError::Io(error) => sys::reason(&error),
+        other => other.to_string(),
+    }
+}

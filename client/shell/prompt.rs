@@ -1,0 +1,184 @@
+//! Where commands come from: the line editor at a terminal, plain lines in a script, the command line.
+
+use super::editor::{Aids, LineEditor, PROMPT, is_yes};
+use crate::client::command::parse::Ask;
+use crate::client::terminal::interrupt::{Phase, Stop};
+use crate::client::terminal::line_reader::{LINE_LEN_MAX, Line, Lines};
+use crate::client::terminal::password;
+use crate::client::terminal::writer::Terminal;
+use std::io::{self, IsTerminal, Read};
+use std::vec;
+
+/// What is typed next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A line without its line end.
+    Line(String),
+    /// Something that cannot be a line; says why.
+    Bad(String),
+    /// Nothing more: the end of the script, ctrl-D, or ctrl-C twice.
+    End,
+    /// Nothing more can be read; says why.
+    Broken(String),
+    /// A signal asks the program to end.
+    Stopped,
+}
+
+/// The source of commands.
+pub struct Prompt {
+    source: Source,
+    terminal: Terminal,
+    stop: Stop,
+    /// Whether nobody is there to react to what commands come to.
+    script: bool,
+}
+
+enum Source {
+    Editor(Box<LineEditor>),
+    Plain {
+        lines: Lines<Box<dyn Read>>,
+        /// Whether the prompt is shown: on a terminal that has no line editing.
+        shown: bool,
+    },
+    /// The command line has them; passwords that they lack are asked for on standard input.
+    Given(vec::IntoIter<String>, Answers),
+}
+
+/// Where passwords come from that are not in the commands.
+enum Answers {
+    /// A person types them at a terminal.
+    Person,
+    /// One per line.
+    Lines(Lines<Box<dyn Read>>),
+}
+
+impl Prompt {
+    /// Standard input: with line editing where it and standard output are a terminal.
+    pub fn stdio(terminal: &Terminal, stop: &Stop, aids: impl FnOnce() -> Aids) -> Self {
+        let person = io::stdin().is_terminal();
+        let on_screen = person && io::stdout().is_terminal();
+        let editor = if on_screen { LineEditor::open(terminal, stop, aids()) } else { None };
+        let source = match editor {
+            Some(editor) => Source::Editor(Box::new(editor)),
+            None => Source::Plain { lines: stdin_lines(stop), shown: on_screen },
+        };
+        Self { source, terminal: terminal.clone(), stop: stop.clone(), script: !person }
+    }
+
+    /// These commands, one after the other. Of standard input only the passwords are read that they lack.
+    pub fn commands(commands: Vec<String>, terminal: &Terminal, stop: &Stop) -> Self {
+        let answers = if io::stdin().is_terminal() { Answers::Person } else { Answers::Lines(stdin_lines(stop)) };
+        let source = Source::Given(commands.into_iter(), answers);
+        Self { source, terminal: terminal.clone(), stop: stop.clone(), script: true }
+    }
+
+    /// A script.
+    pub fn script(from: impl Read + 'static, terminal: &Terminal, stop: &Stop) -> Self {
+        let source = Source::Plain { lines: Lines::new(Box::new(from)), shown: false };
+        Self { source, terminal: terminal.clone(), stop: stop.clone(), script: true }
+    }
+
+    /// Whether nobody is there to react: then the end of input waits for downloads, and failures show in the exit code.
+    pub fn is_script(&self) -> bool {
+        self.script
+    }
+
+    /// The next command.
+    pub fn next_input(&mut self) -> Input {
+        match &mut self.source {
+            Source::Editor(editor) => editor.next_input(),
+            Source::Plain { lines, shown } => {
+                if *shown {
+                    self.terminal.prompt(PROMPT);
+                }
+                let input = read_plain(lines, &self.stop);
+                if *shown && !matches!(input, Input::Line(_)) {
+                    self.terminal.end_line();
+                }
+                input
+            }
+            Source::Given(..) if self.stop.is_ending() => Input::Stopped,
+            Source::Given(commands, _) => commands.next().map_or(Input::End, Input::Line),
+        }
+    }
+
+    /// Asks a person something that is answered with yes or no; the end of the input counts as yes.
+    pub fn confirm(&mut self, question: &str) -> bool {
+        match &mut self.source {
+            Source::Editor(editor) => editor.confirm(question),
+            Source::Plain { lines, .. } => {
+                self.terminal.ask(question);
+                match read_plain(lines, &self.stop) {
+                    Input::Line(answer) => is_yes(&answer),
+                    Input::Bad(_) => false,
+                    Input::End | Input::Broken(_) | Input::Stopped => true,
+                }
+            }
+            Source::Given(..) => true,
+        }
+    }
+
+    /// Puts a line into the history, where there is one. Not for lines that hold a password.
+    pub fn keep(&mut self, line: &str) {
+        if let Source::Editor(editor) = &mut self.source {
+            editor.keep(line);
+        }
+    }
+
+    /// Asks for a password: a person without echo, a script by taking its next line. What was pasted behind the command
+    /// counts as a script, since it is on the screen already. The error says why there is none.
+    pub fn password(&mut self, ask: &Ask) -> Result<String, String> {
+        let pasted = match &mut self.source {
+            Source::Editor(editor) => editor.next_pasted(),
+            Source::Plain { lines, .. } if self.script => Some(read_plain(lines, &self.stop)),
+            Source::Given(_, Answers::Lines(lines)) => Some(read_plain(lines, &self.stop)),
+            Source::Plain { .. } | Source::Given(_, Answers::Person) => None,
+        };
+        match pasted {
+            Some(Input::Line(line)) => return Ok(line),
+            Some(Input::Bad(why) | Input::Broken(why)) => return Err(why),
+            Some(Input::End) => return Err("The input ends where the password should follow".to_owned()),
+            Some(Input::Stopped) => return Err("Cancelled".to_owned()),
+            None => {}
+        }
+        let answer = |question: &str| {
+            password::ask(question, &self.terminal, &self.stop)
+                .map_err(|_| "Cancelled, no password was given".to_owned())
+        };
+        let first = answer(&ask.prompt)?;
+        if ask.twice && answer("The same again: ")? != first {
+            return Err("The two passwords differ, please try again".to_owned());
+        }
+        Ok(first)
+    }
+}
+
+fn stdin_lines(stop: &Stop) -> Lines<Box<dyn Read>> {
+    Lines::new(Box::new(stop.reader(io::stdin())))
+}
+
+/// The next plain line; ctrl-C of a person ends them.
+pub(crate) fn read_plain<R: Read>(lines: &mut Lines<R>, stop: &Stop) -> Input {
+    if stop.is_ending() {
+        return Input::Stopped;
+    }
+    stop.enter(Phase::Reading);
+    let line = lines.next_line();
+    stop.enter(Phase::Idle);
+    let number = lines.number();
+    match line {
+        Line::Text(text) => Input::Line(text),
+        Line::NotUtf8 => Input::Bad(format!("Line {number} of the input is not valid UTF-8")),
+        Line::TooLong => Input::Bad(format!("Line {number} of the input is longer than {LINE_LEN_MAX} bytes")),
+        Line::End => Input::End,
+        Line::Broken(_) if stop.is_ending() => Input::Stopped,
+        Line::Broken(_) if stop.take_pressed() => Input::End,
+        Line::Broken(error) => Input::Broken(format!("Cannot read standard input: {}", words(&error))),
+    }
+}
+
+/// What an error says, without its number.
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}

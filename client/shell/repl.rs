@@ -1,0 +1,404 @@
+//! The loop of the client: a line is read, understood, carried out, and its refusal told.
+
+use super::prompt::{Input, Prompt};
+use crate::client::command::failure::{Cause, Failure};
+use crate::client::command::json;
+use crate::client::command::parse::{Command, Question, Surroundings, Typed, may_be_kept, parse};
+use crate::client::output::report::Report;
+use crate::client::output::reporter::Voice;
+use crate::client::terminal::interrupt::{Phase, Stop};
+use crate::model::exit::Exit;
+use serde_json::Value;
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// Carries commands out.
+pub trait Execute {
+    /// Carries one command out. It returns early when the command is cancelled.
+    fn execute(&mut self, command: Command) -> Result<Report, Failure>;
+
+    /// What the last command came to has been said: what should only be heard of after that may begin.
+    fn answered(&mut self);
+
+    /// At the end of a script: waits until every running download has ended, or the program is to end.
+    fn finish(&mut self);
+
+    /// Whether a download of this run has failed.
+    fn has_failed_downloads(&self) -> bool;
+
+    /// What still runs and ends if the program does, in a sentence; none if nothing does.
+    fn running(&self) -> Option<String>;
+}
+
+/// Reads and carries out commands until the input ends, `quit`, or a signal. The downloads that run then go on until
+/// they have ended only at the end of a script; otherwise they are left to whoever closes the executor.
+pub fn run(prompt: &mut Prompt, voice: &Voice, stop: &Stop, executor: &mut dyn Execute) -> Exit {
+    let home = env::var_os("HOME").map(PathBuf::from);
+    let mut session = Session { prompt, voice, stop, executor, home, failed: None };
+    loop {
+        match session.prompt.next_input() {
+            Input::Line(line) => match session.line(&line) {
+                Next::Line => {}
+                Next::Leave => break,
+            },
+            Input::Bad(why) => session.refuse(None, &why.into()),
+            Input::Broken(why) => {
+                session.refuse(None, &why.into());
+                break;
+            }
+            Input::End if session.stays() => {}
+            Input::End => {
+                session.finish();
+                break;
+            }
+            Input::Stopped => break,
+        }
+        if stop.is_ending() {
+            break;
+        }
+    }
+    session.exit()
+}
+
+/// What is read after a line.
+enum Next {
+    /// Another line.
+    Line,
+    /// Nothing.
+    Leave,
+}
+
+struct Session<'a> {
+    prompt: &'a mut Prompt,
+    voice: &'a Voice,
+    stop: &'a Stop,
+    executor: &'a mut dyn Execute,
+    home: Option<PathBuf>,
+    /// Why the first of the commands that were not carried out was not.
+    failed: Option<Cause>,
+}
+
+impl Session<'_> {
+    /// Carries out one line and says what it came to.
+    fn line(&mut self, line: &str) -> Next {
+        if may_be_kept(line) {
+            self.prompt.keep(line.trim());
+        }
+        // Without a working folder, as when it was removed, relative paths stay what they are and lead nowhere.
+        let folder = env::current_dir().unwrap_or_default();
+        let around = Surroundings { home: self.home.as_deref(), folder: &folder, exists: &Path::exists };
+        let (id, typed) = if self.voice.is_json() && line.trim_start().starts_with('{') {
+            json::parse(line, &folder)
+        } else {
+            (None, parse(line, &around).map_err(|error| error.to_string().into()))
+        };
+        let command = match typed {
+            Ok(Typed::Nothing) => return Next::Line,
+            Ok(Typed::Quit) => {
+                self.voice.answer(id, &Report::Nothing);
+                return Next::Leave;
+            }
+            Ok(Typed::Help(about)) => {
+                self.voice.answer(id, &Report::Help(about));
+                return Next::Line;
+            }
+            Ok(Typed::Question(question)) => self.ask(question),
+            Ok(Typed::Command(command)) => Ok(command),
+            Err(failure) => Err(failure),
+        };
+        match command {
+            Ok(command) => self.carry_out(id, command),
+            Err(failure) => self.refuse(id, &failure),
+        }
+        Next::Line
+    }
+
+    fn carry_out(&mut self, id: Option<Value>, command: Command) {
+        self.stop.enter(Phase::Command);
+        let cancelled = self.stop.is_cancelled();
+        let outcome = if cancelled { Err("Cancelled before it began".into()) } else { self.executor.execute(command) };
+        if self.stop.is_cancelled() && !self.prompt.is_script() {
+            // The terminal has written ^C where the next line would begin.
+            self.voice.terminal().end_line();
+        }
+        match outcome {
+            Ok(report) => self.voice.answer(id, &report),
+            Err(failure) => self.refuse(id, &failure),
+        }
+        self.executor.answered();
+        self.stop.enter(Phase::Idle);
+    }
+
+    fn refuse(&mut self, id: Option<Value>, failure: &Failure) {
+        self.voice.refuse(id, failure);
+        self.failed = self.failed.or(Some(failure.cause));
+    }
+
+    /// Completes a command with the passwords that it lacks.
+    fn ask(&mut self, question: Question) -> Result<Command, Failure> {
+        let asks = question.asks();
+        let answers: Result<Vec<String>, String> = asks.iter().map(|ask| self.prompt.password(ask)).collect();
+        question.answered(answers?).map_err(|error| error.to_string().into())
+    }
+
+    /// Whether a person wants to stay, now that it is said what still runs.
+    fn stays(&mut self) -> bool {
+        let running = self.executor.running().filter(|_| !self.prompt.is_script());
+        running.is_some_and(|running| !self.prompt.confirm(&format!("{running} Leave? [y/N] ")))
+    }
+
+    fn finish(&mut self) {
+        if self.prompt.is_script() {
+            self.stop.enter(Phase::Command);
+            self.executor.finish();
+            self.stop.enter(Phase::Idle);
+        }
+    }
+
+    /// A signal counts before everything else, then the first command of a script that was not carried out, then its
+    /// downloads.
+    fn exit(&self) -> Exit {
+        let failed = self.failed.filter(|_| self.prompt.is_script());
+        let download_failed = self.prompt.is_script() && self.executor.has_failed_downloads();
+        match failed {
+            _ if self.stop.is_ending() => Exit::Interrupted,
+            Some(Cause::NoTracker) => Exit::NoTracker,
+            Some(Cause::Refused(_) | Cause::OtherVersion | Cause::Other) => Exit::Refused,
+            None if download_failed => Exit::DownloadFailed,
+            None if self.voice.terminal().has_lost_results() => Exit::OutputLost,
+            None => Exit::Success,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::output::reporter::Manner;
+    use crate::client::rpc::link::CallError;
+    use crate::client::terminal::writer::Terminal;
+    use crate::client::terminal::writer::tests::{Sheet, sheets};
+    use crate::signals::Signal;
+    use crate::wire::error::{Code, Refusal};
+    use std::io::{self, Read};
+
+    /// Writes down what it is told.
+    struct Recorder {
+        said: Vec<String>,
+        downloads_fail: bool,
+        at_command: Box<dyn FnMut()>,
+    }
+
+    impl Execute for Recorder {
+        fn execute(&mut self, command: Command) -> Result<Report, Failure> {
+            (self.at_command)();
+            self.said.push(format!("{command:?}"));
+            match command {
+                Command::ListGroups => Ok(Report::Done("lab")),
+                Command::LeaveGroup { .. } => Err(CallError::NoTracker("nobody listens there".into()).into()),
+                Command::JoinGroup { group } => Err(Refusal::about(Code::NoSuchGroup, group).into()),
+                _ => Ok(Report::Nothing),
+            }
+        }
+        fn answered(&mut self) {}
+        fn finish(&mut self) {
+            self.said.push("finish".to_owned());
+        }
+        fn has_failed_downloads(&self) -> bool {
+            self.downloads_fail
+        }
+        fn running(&self) -> Option<String> {
+            Some("1 download runs.".to_owned())
+        }
+    }
+
+    struct Ran {
+        exit: Exit,
+        said: Vec<String>,
+        output: String,
+        error: String,
+    }
+
+    fn run_with(from: impl Read + 'static, change: impl FnOnce(&mut Recorder, &Stop)) -> Ran {
+        let (terminal, output, error) = sheets(false);
+        let stop = Stop::new(false).expect("an eventfd");
+        let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
+        change(&mut executor, &stop);
+        let mut prompt = Prompt::script(from, &terminal, &stop);
+        let exit = run(&mut prompt, &Voice::new(terminal, Manner::default()), &stop, &mut executor);
+        let text = |sheet: Sheet| sheet.text();
+        Ran { exit, said: executor.said, output: text(output), error: text(error) }
+    }
+
+    fn script(text: &'static [u8]) -> Ran {
+        run_with(text, |_, _| {})
+    }
+
+    #[test]
+    fn a_script_runs_line_by_line_and_ends_with_its_downloads() {
+        let ran = script(b"# a script\n\nlist_groups\nlogout");
+        assert_eq!(ran.said, ["ListGroups", "Logout", "finish"]);
+        assert_eq!((ran.output.as_str(), ran.error.as_str()), ("lab\n", ""));
+        assert_eq!(ran.exit, Exit::Success);
+    }
+
+    #[test]
+    fn a_refused_command_is_told_in_one_line_and_shows_in_the_exit_code() {
+        let ran = script(b"join_group lab\nlist_groups\n");
+        assert_eq!((ran.output.as_str(), ran.error.as_str()), ("lab\n", "Group does not exist: lab\n"));
+        assert_eq!(ran.said.last().map(String::as_str), Some("finish"));
+        assert_eq!(ran.exit, Exit::Refused);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_told_and_the_next_line_is_read() {
+        for (line, error) in [
+            (&b"create_group\n"[..], "Usage: create_group <group_id>\n"),
+            (b"frobnicate\n", "Unknown command 'frobnicate', type help for the list of commands\n"),
+            (b"\xff\xfe\n", "Line 1 of the input is not valid UTF-8\n"),
+            (&[0; 5000], "The line holds a NUL character, which no command has\n"),
+        ] {
+            let ran = run_with(line.chain(&b"\nlist_groups\n"[..]), |_, _| {});
+            assert_eq!((ran.output.as_str(), ran.error.as_str()), ("lab\n", error));
+            assert_eq!(ran.exit, Exit::Refused);
+        }
+        let ran = run_with(io::repeat(b'x').take(10_000_000).chain(&b"\nlist_groups"[..]), |_, _| {});
+        assert_eq!(ran.error, "Line 1 of the input is longer than 65536 bytes\n");
+        assert_eq!(ran.output, "lab\n");
+    }
+
+    #[test]
+    fn a_failed_download_shows_in_the_exit_code() {
+        let ran = run_with(&b"list_groups\n"[..], |executor, _| executor.downloads_fail = true);
+        assert_eq!(ran.exit, Exit::DownloadFailed);
+    }
+
+    #[test]
+    fn quit_leaves_at_once_and_waits_for_no_download() {
+        for line in [&b"quit\nlogout\n"[..], b"exit\nlogout\n"] {
+            let ran = script(line);
+            assert_eq!(ran.said, [""; 0]);
+            assert_eq!(ran.exit, Exit::Success);
+        }
+    }
+
+    #[test]
+    fn in_a_script_the_line_after_a_command_without_its_password_is_the_password() {
+        let ran = script(b"login bob\n  #it's a \"secret\" \r\nlist_groups\n");
+        assert_eq!(ran.said, ["Login { user: \"bob\", password: Password(..) }", "ListGroups", "finish"]);
+        assert_eq!(ran.error, "");
+        let ran = script(b"change_password\nold\nnew\nlogout\n");
+        assert_eq!(ran.said, ["ChangePassword { old: Password(..), new: Password(..) }", "Logout", "finish"]);
+    }
+
+    #[test]
+    fn a_password_that_does_not_come_is_told() {
+        for (text, error) in [
+            (&b"login bob"[..], "The input ends where the password should follow\n"),
+            (b"login bob\n\n", "A password has 1 to 1024 bytes\n"),
+            (b"login bob\n\xff\n", "Line 2 of the input is not valid UTF-8\n"),
+        ] {
+            let ran = script(text);
+            assert_eq!((ran.error.as_str(), ran.exit), (error, Exit::Refused));
+            assert_eq!(ran.said, ["finish"]);
+        }
+    }
+
+    #[test]
+    fn help_is_a_result() {
+        let ran = script(b"help\nhelp login\n");
+        assert!(ran.output.starts_with("create_user <user_id> [password]  "));
+        assert!(ran.output.contains("\nUsage: login <user_id> [password]\n"));
+        assert_eq!((ran.error.as_str(), ran.exit), ("", Exit::Success));
+    }
+
+    #[test]
+    fn a_signal_during_a_command_ends_the_script_without_waiting_for_downloads() {
+        let ran = run_with(&b"list_groups\nlogout\n"[..], |executor, stop| {
+            let stop = stop.clone();
+            executor.at_command = Box::new(move || stop.signal(Signal::Interrupt));
+        });
+        assert_eq!(ran.said, ["ListGroups"]);
+        assert_eq!(ran.exit, Exit::Interrupted);
+    }
+
+    #[test]
+    fn a_command_is_not_begun_whose_line_is_followed_by_ctrl_c_at_once() {
+        struct Typed(Stop, Vec<&'static [u8]>);
+        impl Read for Typed {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                let Some(line) = self.1.pop() else { return Ok(0) };
+                if line == b"list_groups\n" {
+                    self.0.signal(Signal::Interrupt);
+                }
+                buf[..line.len()].copy_from_slice(line);
+                Ok(line.len())
+            }
+        }
+        let (terminal, _, error) = sheets(false);
+        let stop = Stop::new(true).expect("an eventfd");
+        let mut prompt = Prompt::script(Typed(stop.clone(), vec![b"logout\n", b"list_groups\n"]), &terminal, &stop);
+        let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
+        run(&mut prompt, &Voice::new(terminal, Manner::default()), &stop, &mut executor);
+        assert_eq!(executor.said, ["Logout", "finish"]);
+        assert_eq!(error.text(), "Cancelled before it began\n");
+    }
+
+    #[test]
+    fn a_signal_while_the_next_line_is_awaited_ends_the_script() {
+        struct Signalled(Stop);
+        impl Read for Signalled {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                self.0.signal(Signal::Interrupt);
+                Err(io::Error::other("a signal ended the wait"))
+            }
+        }
+        let (terminal, _, error) = sheets(false);
+        let stop = Stop::new(false).expect("an eventfd");
+        let mut prompt = Prompt::script(Signalled(stop.clone()), &terminal, &stop);
+        let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
+        assert_eq!(run(&mut prompt, &Voice::new(terminal, Manner::default()), &stop, &mut executor), Exit::Interrupted);
+        assert_eq!((executor.said.len(), error.text().as_str()), (0, ""));
+    }
+
+    #[test]
+    fn an_input_that_cannot_be_read_ends_the_program_and_says_so() {
+        struct Folder;
+        impl Read for Folder {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::IsADirectory.into())
+            }
+        }
+        let ran = run_with(Folder, |_, _| {});
+        assert_eq!((ran.error.as_str(), ran.exit), ("Cannot read standard input: is a directory\n", Exit::Refused));
+    }
+
+    #[test]
+    fn results_that_nobody_can_read_show_in_the_exit_code() {
+        struct Closed;
+        impl io::Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let terminal = Terminal::new(Box::new(Closed), Box::new(Sheet::default()));
+        let stop = Stop::new(false).expect("an eventfd");
+        let mut prompt = Prompt::script(&b"help\n"[..], &terminal, &stop);
+        let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
+        assert_eq!(run(&mut prompt, &Voice::new(terminal, Manner::default()), &stop, &mut executor), Exit::OutputLost);
+    }
+
+    #[test]
+    fn the_first_refusal_decides_the_exit_code() {
+        for (script, exit) in [
+            (&b"leave_group lab\njoin_group lab\n"[..], Exit::NoTracker),
+            (b"join_group lab\nleave_group lab\n", Exit::Refused),
+            (b"frobnicate\nleave_group lab\n", Exit::Refused),
+        ] {
+            assert_eq!(run_with(script, |executor, _| executor.downloads_fail = true).exit, exit);
+        }
+    }
+}

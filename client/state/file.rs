@@ -1,0 +1,268 @@
+//! A state file: a few lines of text that are replaced as a whole and survive a crash.
+//!
+//! First line: what it is and the version of its format. Then one record per line, its fields escaped and parted by
+//! tabs. Last line: `\end` and the number of records, so that a file that was cut off is told from a short one.
+
+use crate::model::path_text::{Shown, from_field, to_field};
+use crate::sys;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Begins the last line; no record does, since `to_field` never writes this after a `\`.
+const END: &str = "\\end ";
+
+/// The fields of one record.
+pub type Fields = Vec<Vec<u8>>;
+
+/// Why the state cannot be read or kept.
+#[derive(Debug)]
+pub enum StateError {
+    /// The system says no; in the middle, what was tried.
+    Io(PathBuf, &'static str, io::Error),
+    /// A newer version of the program wrote the file.
+    Newer(PathBuf),
+    /// A file was damaged and is out of the way now, under the second name. What it held is gone; the next call finds
+    /// nothing there.
+    Damaged(PathBuf, PathBuf),
+    /// As many clients as there may be use this state already.
+    TooManyClients(PathBuf),
+    /// The login that it belongs to has ended.
+    Closed,
+}
+
+impl StateError {
+    /// Makes the error for a failed call on a path.
+    pub(crate) fn io<'a>(path: &'a Path, action: &'static str) -> impl Fn(io::Error) -> Self + 'a {
+        move |error| StateError::Io(path.to_path_buf(), action, error)
+    }
+}
+
+impl fmt::Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StateError::Io(path, action, error) => write!(f, "cannot {action} {}: {}", Shown(path), sys::reason(error)),
+            StateError::Newer(path) => write!(
+                f,
+                "{} was written by a newer version of this program; use that one, or another --state-dir",
+                Shown(path)
+            ),
+            StateError::Damaged(path, aside) => {
+                write!(f, "{} was damaged and has been moved to {}", Shown(path), Shown(aside))
+            }
+            StateError::TooManyClients(path) => {
+                write!(f, "too many clients use {} already; end one, or use another --state-dir", Shown(path))
+            }
+            StateError::Closed => write!(f, "the login has ended"),
+        }
+    }
+}
+
+impl std::error::Error for StateError {}
+
+/// What a state file holds.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Lines {
+    /// The records that could be read.
+    pub records: Vec<Fields>,
+    /// Whether there may have been more.
+    pub damaged: bool,
+}
+
+/// Reads a state file; one that is not there has no records.
+///
+/// # Errors
+/// `Newer`, `Io`. Damage is no error.
+pub fn read(path: &Path, kind: &str, version: u32) -> Result<Lines, StateError> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Lines { records: Vec::new(), damaged: false });
+        }
+        read => read.map_err(StateError::io(path, "read"))?,
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines = text.split('\n');
+    let found = lines.next().and_then(|line| line.strip_prefix(kind)?.strip_prefix(' ')?.parse::<u32>().ok());
+    if found.is_some_and(|found| found > version) {
+        return Err(StateError::Newer(path.to_path_buf()));
+    }
+    if found != Some(version) {
+        return Ok(Lines { records: Vec::new(), damaged: true });
+    }
+    // Whole if the last line is there, is ended, and has counted every line before it.
+    let lines: Vec<_> = lines.collect();
+    let (lines, whole) = match &lines[..] {
+        [records @ .., last, ""] if last.strip_prefix(END).and_then(|n| n.parse().ok()) == Some(records.len()) => {
+            (records, true)
+        }
+        // What follows the last line break is half a record.
+        [records @ .., _] => (records, false),
+        [] => (&[][..], false),
+    };
+    let records: Vec<Fields> = lines.iter().filter_map(|line| line.split('\t').map(from_field).collect()).collect();
+    let damaged = !whole || records.len() < lines.len();
+    Ok(Lines { records, damaged })
+}
+
+/// Replaces a state file, durably: after a crash it has either the old records or the new ones. `path` has one writer
+/// at a time.
+///
+/// # Errors
+/// `Io`; the file is then as it was.
+pub fn write(path: &Path, kind: &str, version: u32, records: &[Vec<&[u8]>]) -> Result<(), StateError> {
+    let mut text = format!("{kind} {version}\n");
+    for fields in records {
+        let fields: Vec<_> = fields.iter().map(|field| to_field(field)).collect();
+        text.push_str(&fields.join("\t"));
+        text.push('\n');
+    }
+    text.push_str(&format!("{END}{}\n", records.len()));
+    write_bytes(path, text.as_bytes())
+}
+
+/// The same for a file of any bytes.
+///
+/// # Errors
+/// `Io`; the file is then as it was.
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    let mut new_name = path.as_os_str().to_owned();
+    new_name.push(".new");
+    let new = PathBuf::from(new_name);
+    write_new(&new, bytes).map_err(StateError::io(&new, "write"))?;
+    fs::rename(&new, path).map_err(StateError::io(path, "replace"))?;
+    sync_parent(path)
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let nofollow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).custom_flags(nofollow).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes the name of a file durable.
+///
+/// # Errors
+/// `Io`.
+pub(crate) fn sync_parent(path: &Path) -> Result<(), StateError> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    sys::open_folder(folder).and_then(|open| sys::sync_folder(&open)).map_err(StateError::io(folder, "sync"))
+}
+
+/// Moves a damaged file out of the way, to a name that is free; gives that name.
+///
+/// # Errors
+/// `Io`.
+pub fn set_aside(path: &Path) -> Result<PathBuf, StateError> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let name = path.file_name().unwrap_or_default();
+    let open = sys::open_folder(folder).map_err(StateError::io(folder, "open"))?;
+    for number in 1.. {
+        let mut aside = name.to_owned();
+        aside.push(format!(".damaged-{number}"));
+        match sys::rename_noreplace(&open, name, &aside) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Ok(()) => return Ok(path.with_file_name(aside)),
+            Err(error) => return Err(StateError::Io(path.to_path_buf(), "set aside", error)),
+        }
+    }
+    unreachable!("a folder does not hold every number")
+}
+
+/// Makes a folder that only its owner may enter, and those above it that are missing.
+///
+/// # Errors
+/// `Io`.
+pub fn make_folder(path: &Path) -> Result<(), StateError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(StateError::io(path, "make the folder"))
+}
+
+/// Opens a file in a state folder to be locked; makes it if it is not there.
+///
+/// # Errors
+/// `Io`.
+pub(crate) fn open_lock(path: &Path) -> Result<File, StateError> {
+    let nofollow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(nofollow);
+    options.open(path).map_err(StateError::io(path, "open"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    const KIND: &str = "groupshare test";
+
+    fn file() -> (tempfile::TempDir, PathBuf) {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let path = temp.path().join("state");
+        (temp, path)
+    }
+
+    fn sample(path: &Path) -> Vec<Vec<&'static [u8]>> {
+        let records = vec![vec![&b"share"[..], b"a\tb\nc\\\xff"], vec![b"", b""], vec![br"\end 2"]];
+        write(path, KIND, 3, &records).expect("written");
+        records
+    }
+
+    #[test]
+    fn records_come_back_as_they_were_and_nobody_else_may_read_them() {
+        let (temp, path) = file();
+        assert_eq!(read(&path, KIND, 3).expect("none yet"), Lines { records: vec![], damaged: false });
+        let records = sample(&path);
+        assert_eq!(
+            read(&path, KIND, 3).expect("there"),
+            Lines { records: records.iter().map(|r| r.iter().map(|f| f.to_vec()).collect()).collect(), damaged: false }
+        );
+        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(temp.path()).expect("there").count(), 1);
+    }
+
+    #[test]
+    fn wherever_the_file_is_cut_off_the_records_before_are_read_and_the_damage_is_seen() {
+        let (_temp, path) = file();
+        sample(&path);
+        let whole_records = read(&path, KIND, 3).expect("whole").records;
+        let whole = fs::read(&path).expect("there");
+        for len in 0..whole.len() {
+            fs::write(&path, &whole[..len]).expect("cut");
+            let lines = read(&path, KIND, 3).expect("no error");
+            assert!(lines.damaged, "cut at {len}");
+            let before: Vec<Fields> = whole_records.iter().take(lines.records.len()).cloned().collect();
+            assert_eq!(lines.records, before, "cut at {len}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_record_does_not_take_the_others_with_it() {
+        let (_temp, path) = file();
+        fs::write(&path, format!("{KIND} 3\ngood\nb\\xad\\\nfine\n\\end 3\n")).expect("written");
+        let lines = read(&path, KIND, 3).expect("no error");
+        assert_eq!(lines, Lines { records: vec![vec![b"good".to_vec()], vec![b"fine".to_vec()]], damaged: true });
+    }
+
+    #[test]
+    fn a_newer_file_is_not_touched_and_another_kind_is_damage() {
+        let (_temp, path) = file();
+        sample(&path);
+        assert!(matches!(read(&path, KIND, 2), Err(StateError::Newer(_))));
+        assert!(read(&path, "groupshare other", 3).expect("no error").damaged);
+    }
+
+    #[test]
+    fn what_is_set_aside_keeps_its_content_and_its_number() {
+        let (_temp, path) = file();
+        for number in 1..=2 {
+            fs::write(&path, format!("content {number}")).expect("written");
+            let aside = set_aside(&path).expect("moved");
+            assert!(aside.to_string_lossy().ends_with(&format!("state.damaged-{number}")));
+            assert_eq!(fs::read_to_string(aside).expect("there"), format!("content {number}"));
+            assert!(!path.exists());
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Pins: the trackers' key that a client saw first, per tracker_info.txt, as ssh keeps the keys of hosts.
+//!
+//! A pin is a file of its own, made in one step, so that of several clients that start at the same time one decides
+//! and no lock is needed. To accept another key, a person deletes the file.
+
+use super::file;
+use super::file::StateError;
+use crate::client::args::how_to_accept;
+use crate::client::hash::piece_hash::sha1_of;
+use crate::model::digest::Fingerprint;
+use crate::model::path_text::Shown;
+use crate::sys;
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const KIND: &str = "groupshare pin";
+const VERSION: u32 = 1;
+
+/// The folder of pins.
+#[derive(Debug, Clone)]
+pub struct Pins {
+    folder: PathBuf,
+}
+
+/// What became of a key that was offered.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Pinned {
+    /// It is the one that was seen first.
+    Known,
+    /// It is the first one seen, and is pinned from now on.
+    New,
+    /// Another one was seen first.
+    Differs(PinMismatch),
+}
+
+/// A key that is not the pinned one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PinMismatch {
+    /// For which tracker_info.txt.
+    pub tracker_info: PathBuf,
+    /// The key seen first.
+    pub pinned: Fingerprint,
+    /// The key offered now.
+    pub offered: Fingerprint,
+}
+
+impl fmt::Display for PinMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the trackers of {} now have the key {}, before it was {}: either they were set up anew, or somebody \
+             poses as them; ask their operator; {}",
+            Shown(&self.tracker_info),
+            self.offered,
+            self.pinned,
+            how_to_accept(self.offered)
+        )
+    }
+}
+
+impl Pins {
+    /// The pins in a folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn open(folder: PathBuf) -> Result<Self, StateError> {
+        file::make_folder(&folder)?;
+        Ok(Self { folder })
+    }
+
+    /// The key pinned for a tracker_info.txt, given by its canonical path.
+    ///
+    /// # Errors
+    /// `Damaged` once, after which there is no pin; `Newer`, `Io`.
+    pub fn get(&self, tracker_info: &Path) -> Result<Option<Fingerprint>, StateError> {
+        let file = self.file(tracker_info);
+        let lines = file::read(&file, KIND, VERSION)?;
+        let fingerprint = match &lines.records[..] {
+            [] if !lines.damaged => return Ok(None),
+            [record] if !lines.damaged => match &record[..] {
+                [path, hex] if path == tracker_info.as_os_str().as_bytes() => {
+                    std::str::from_utf8(hex).ok().and_then(Fingerprint::from_hex)
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        match fingerprint {
+            Some(_) => Ok(fingerprint),
+            None => file::set_aside(&file).and_then(|aside| Err(StateError::Damaged(file, aside))),
+        }
+    }
+
+    /// Compares the key that a tracker offers with the pinned one; pins it if there is none.
+    ///
+    /// # Errors
+    /// `Damaged` once: whoever starts again after it accepts the key that is offered then; `Newer`, `Io`.
+    pub fn check(&self, tracker_info: &Path, offered: Fingerprint) -> Result<Pinned, StateError> {
+        let file = self.file(tracker_info);
+        loop {
+            if let Some(pinned) = self.get(tracker_info)? {
+                let tracker_info = tracker_info.to_path_buf();
+                return Ok(match pinned == offered {
+                    true => Pinned::Known,
+                    false => Pinned::Differs(PinMismatch { tracker_info, pinned, offered }),
+                });
+            }
+            if self.add(&file, tracker_info, offered)? {
+                return Ok(Pinned::New);
+            }
+            // Another client was faster: what it pinned is there now.
+        }
+    }
+
+    /// Pins a key in place of any that was pinned before: the user has said that it is the right one.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn accept(&self, tracker_info: &Path, accepted: Fingerprint) -> Result<(), StateError> {
+        let hex = accepted.to_string();
+        let record = vec![tracker_info.as_os_str().as_bytes(), hex.as_bytes()];
+        file::write(&self.file(tracker_info), KIND, VERSION, &[record])
+    }
+
+    /// Makes the pin unless there is one.
+    fn add(&self, file: &Path, tracker_info: &Path, fingerprint: Fingerprint) -> Result<bool, StateError> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let own = self.folder.join(format!("{}-{number}", std::process::id()));
+        let hex = fingerprint.to_string();
+        let record = vec![tracker_info.as_os_str().as_bytes(), hex.as_bytes()];
+        file::write(&own, KIND, VERSION, &[record])?;
+        let folder = sys::open_folder(&self.folder).map_err(StateError::io(&self.folder, "open"))?;
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_owned();
+        match sys::rename_noreplace(&folder, &name(&own), &name(file)) {
+            Ok(()) => file::sync_parent(file).map(|()| true),
+            Err(error) => {
+                std::fs::remove_file(&own).map_err(StateError::io(&own, "remove"))?;
+                match error.kind() {
+                    io::ErrorKind::AlreadyExists => Ok(false),
+                    _ => Err(StateError::Io(file.to_path_buf(), "write", error)),
+                }
+            }
+        }
+    }
+
+    fn file(&self, tracker_info: &Path) -> PathBuf {
+        self.folder.join(sha1_of(tracker_info.as_os_str().as_bytes()).to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const ONE: Fingerprint = Fingerprint([1; 32]);
+    const TWO: Fingerprint = Fingerprint([2; 32]);
+
+    fn pins() -> (tempfile::TempDir, Pins) {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let pins = Pins::open(temp.path().join("state/pins")).expect("made");
+        (temp, pins)
+    }
+
+    #[test]
+    fn the_first_key_is_pinned_and_another_is_refused_with_the_way_to_accept_it() {
+        let (_temp, pins) = pins();
+        let (info, other) = (Path::new("/a/tracker_info.txt"), Path::new("/b/tracker_info.txt"));
+        assert_eq!(pins.get(info).expect("read"), None);
+        assert_eq!(pins.check(info, ONE).expect("pinned"), Pinned::New);
+        assert_eq!(pins.check(info, ONE).expect("read"), Pinned::Known);
+        let Pinned::Differs(mismatch) = pins.check(info, TWO).expect("read") else { panic!("the key differs") };
+        let line = mismatch.to_string();
+        assert!(line.contains(&format!("--accept-fingerprint {TWO}")));
+        assert_eq!(pins.check(other, TWO).expect("pinned"), Pinned::New, "another installation");
+        pins.accept(&mismatch.tracker_info, TWO).expect("accepted");
+        assert_eq!(pins.check(info, TWO).expect("read"), Pinned::Known);
+    }
+
+    #[test]
+    fn of_clients_that_start_at_the_same_time_exactly_one_pins() {
+        let (temp, pins) = pins();
+        let info = Path::new("/a");
+        let new = std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..8).map(|_| scope.spawn(|| pins.check(info, ONE).expect("works"))).collect();
+            clients.into_iter().filter_map(|c| (c.join().expect("no panic") == Pinned::New).then_some(())).count()
+        });
+        assert_eq!(new, 1);
+        assert_eq!(fs::read_dir(temp.path().join("state/pins")).expect("there").count(), 1);
+    }
+
+    #[test]
+    fn a_damaged_pin_is_set_aside_and_no_key_is_taken_without_a_word() {
+        let (temp, pins) = pins();
+        let info = Path::new("/a");
+        pins.check(info, ONE).expect("pinned");
+        fs::write(pins.file(info), "garbage").expect("damaged");
+        let error = pins.check(info, TWO).expect_err("told").to_string();
+        assert!(error.contains(".damaged-1") && !error.contains('\n'), "{error}");
+        assert_eq!(fs::read_dir(temp.path().join("state/pins")).expect("there").count(), 1);
+        assert_eq!(pins.check(info, TWO).expect("pinned"), Pinned::New);
+    }
+}

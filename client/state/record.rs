@@ -1,0 +1,252 @@
+//! The records of a client's state: what it shares and what it has not finished downloading.
+
+use super::file::Fields;
+use crate::client::storage::file_stamp::StampsDigest;
+use crate::model::digest::{InfoHash, Sha1Digest};
+use crate::model::id::{OpId, Origin, ShareRef};
+use crate::model::manifest::Content;
+use crate::model::name::{FileName, GroupId};
+use crate::model::piece::Layout;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// One share of this client. A group has at most one share of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareRecord {
+    /// In which group.
+    pub group: GroupId,
+    /// Under which name.
+    pub name: FileName,
+    /// Absolute path of the file or folder.
+    pub path: PathBuf,
+    /// What was hashed.
+    pub content: Content,
+    /// The share itself, where a tracker has told its number.
+    pub share: Option<ShareRef>,
+    /// What the files looked like when they were hashed; if they look the same, they need not be hashed again.
+    pub stamps: StampsDigest,
+}
+
+/// One unfinished download of this client. A client downloads a share of a group once at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DownloadRecord {
+    /// From which group.
+    pub group: GroupId,
+    /// The name it is shared under.
+    pub name: FileName,
+    /// Absolute path that it goes to.
+    pub destination: PathBuf,
+    /// What exactly is downloaded.
+    pub content: Content,
+    /// The share that it is of.
+    pub share: ShareRef,
+    /// Whether the user has paused it.
+    pub paused: bool,
+}
+
+const PAUSED: &str = "paused";
+const RUNNING: &str = "running";
+/// Stands for the number of a share that no tracker has told yet.
+const NO_SHARE: &str = "-";
+
+/// A line of the state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Record {
+    Share(ShareRecord),
+    Download(DownloadRecord),
+}
+
+impl Record {
+    /// The fields of a line.
+    pub fn to_fields(&self) -> Fields {
+        let text = |text: &str| text.as_bytes().to_vec();
+        let (kind, group, name, path, content) = match self {
+            Record::Share(share) => ("share", &share.group, &share.name, &share.path, &share.content),
+            Record::Download(it) => ("download", &it.group, &it.name, &it.destination, &it.content),
+        };
+        let Content { layout, sha1, info_hash, file_count } = content;
+        let mut fields = vec![
+            text(kind),
+            text(group.as_str()),
+            text(name.as_str()),
+            path.as_os_str().as_bytes().to_vec(),
+            text(&info_hash.to_string()),
+            text(&sha1.to_string()),
+            text(&layout.size().to_string()),
+            text(&file_count.to_string()),
+        ];
+        match self {
+            Record::Share(share) => {
+                fields.push(text(&share.stamps.0.to_string()));
+                fields.push(text(&share.share.map_or(NO_SHARE.to_owned(), share_to_text)));
+            }
+            Record::Download(download) => {
+                fields.push(text(if download.paused { PAUSED } else { RUNNING }));
+                fields.push(text(&share_to_text(download.share)));
+            }
+        }
+        fields
+    }
+
+    /// What the fields of a line say; `None` for what `to_fields` never makes.
+    pub fn from_fields(fields: &Fields) -> Option<Self> {
+        fn text(field: &[u8]) -> Option<&str> {
+            std::str::from_utf8(field).ok()
+        }
+        let [kind, group, name, path, info_hash, sha1, size, file_count, last @ ..] = &fields[..] else {
+            return None;
+        };
+        let group = GroupId::parse(text(group)?).ok()?;
+        let name = FileName::parse(text(name)?).ok()?;
+        let path = PathBuf::from(OsString::from_vec(path.clone()));
+        let content = Content {
+            layout: Layout::new(text(size)?.parse().ok()?)?,
+            sha1: Sha1Digest::from_hex(text(sha1)?)?,
+            info_hash: InfoHash::from_hex(text(info_hash)?)?,
+            file_count: text(file_count)?.parse().ok()?,
+        };
+        if !path.is_absolute() {
+            return None;
+        }
+        match (text(kind)?, last) {
+            ("share", [stamps, share]) => {
+                let stamps = StampsDigest(Sha1Digest::from_hex(text(stamps)?)?);
+                let share = match text(share)? {
+                    NO_SHARE => None,
+                    known => Some(share_from_text(known)?),
+                };
+                Some(Record::Share(ShareRecord { group, name, path, content, share, stamps }))
+            }
+            ("download", [state, share]) => {
+                let paused = match text(state)? {
+                    PAUSED => true,
+                    RUNNING => false,
+                    _ => return None,
+                };
+                let share = share_from_text(text(share)?)?;
+                Some(Record::Download(DownloadRecord { group, name, destination: path, content, share, paused }))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is about this name in this group.
+    pub fn is(&self, group: &GroupId, name: &FileName) -> bool {
+        self.group() == group && self.name() == name
+    }
+
+    /// The same of a group of this name.
+    pub fn in_group(mut self, name: &GroupId) -> Self {
+        match &mut self {
+            Record::Share(share) => share.group = name.clone(),
+            Record::Download(download) => download.group = name.clone(),
+        }
+        self
+    }
+
+    /// Its group.
+    pub fn group(&self) -> &GroupId {
+        match self {
+            Record::Share(share) => &share.group,
+            Record::Download(download) => &download.group,
+        }
+    }
+
+    /// The name it is shared under.
+    pub fn name(&self) -> &FileName {
+        match self {
+            Record::Share(share) => &share.name,
+            Record::Download(download) => &download.name,
+        }
+    }
+
+    /// The content it is about.
+    pub fn content(&self) -> &Content {
+        match self {
+            Record::Share(share) => &share.content,
+            Record::Download(download) => &download.content,
+        }
+    }
+}
+
+fn share_to_text(share: ShareRef) -> String {
+    let OpId { origin: Origin { tracker, incarnation }, seq } = share.0;
+    format!("{tracker}.{incarnation}.{seq}")
+}
+
+fn share_from_text(text: &str) -> Option<ShareRef> {
+    let mut numbers = text.split('.');
+    let tracker = numbers.next()?.parse().ok()?;
+    let incarnation = numbers.next()?.parse().ok()?;
+    let seq = numbers.next()?.parse().ok()?;
+    numbers.next().is_none().then_some(ShareRef(OpId { origin: Origin { tracker, incarnation }, seq }))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::model::manifest::{FileEntry, Manifest};
+    use crate::model::path::RelPath;
+    use crate::wire;
+
+    /// A manifest like no other.
+    pub fn manifest(byte: u8) -> Manifest {
+        let file = FileEntry { path: RelPath::parse("f").expect("a path"), len: 3 };
+        Manifest::new(vec![file], vec![Sha1Digest([byte; 20])]).expect("one file")
+    }
+
+    fn content(byte: u8) -> Content {
+        let (_, info_hash) = wire::manifest::encode(&manifest(byte)).expect("short");
+        Content { layout: manifest(byte).layout(), sha1: Sha1Digest([byte; 20]), info_hash, file_count: 1 }
+    }
+
+    fn share_ref(byte: u8) -> ShareRef {
+        let origin = Origin { tracker: byte.into(), incarnation: u64::MAX - u64::from(byte) };
+        ShareRef(OpId { origin, seq: byte.into() })
+    }
+
+    /// A share like no other.
+    pub fn share(group: &str, name: &str, byte: u8) -> ShareRecord {
+        ShareRecord {
+            group: GroupId::parse(group).expect("a name"),
+            name: FileName::parse(name).expect("a name"),
+            path: PathBuf::from(OsString::from_vec(b"/home/a b/\xff\n".to_vec())),
+            content: content(byte),
+            share: (byte % 2 == 0).then_some(share_ref(byte)),
+            stamps: StampsDigest(Sha1Digest([byte; 20])),
+        }
+    }
+
+    /// A download like no other.
+    pub fn download(group: &str, name: &str, byte: u8) -> DownloadRecord {
+        let ShareRecord { group, name, path, content, .. } = share(group, name, byte);
+        DownloadRecord { group, name, destination: path, content, share: share_ref(byte), paused: byte % 2 == 1 }
+    }
+
+    #[test]
+    fn records_survive_their_fields() {
+        for record in [
+            Record::Share(share("lab", "Übung 1~2", 1)),
+            Record::Share(share("lab", "f", 2)),
+            Record::Download(download("g", "f", 2)),
+            Record::Download(download("g", "f", 3)),
+        ] {
+            assert_eq!(Record::from_fields(&record.to_fields()), Some(record));
+        }
+    }
+
+    #[test]
+    fn any_field_that_is_wrong_makes_the_record_worthless() {
+        let bad: [&[u8]; 10] = [b"Share", b"", b"a/b", b"relative", b"00", b"zz", b"-1", b"x", b"gone", b"1.2"];
+        for good in [Record::Share(share("lab", "f", 1)), Record::Download(download("lab", "f", 1))] {
+            let good = good.to_fields();
+            for (at, bad) in bad.into_iter().enumerate() {
+                let mut fields = good.clone();
+                fields[at] = bad.to_vec();
+                assert_eq!(Record::from_fields(&fields), None, "field {at}");
+            }
+            assert_eq!(Record::from_fields(&good[..9].to_vec()), None);
+        }
+    }
+}

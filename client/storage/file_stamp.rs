@@ -1,0 +1,85 @@
+//! Stamps: what a file's inode says about whether its content is still the one that was hashed.
+
+use super::shared_files::SourceError;
+use crate::model::digest::Sha1Digest;
+use crate::model::manifest::FileEntry;
+use sha1::{Digest, Sha1};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Which file it is and when it was last written. The time of the inode's last change is left out on purpose: another
+/// name or other permissions do not make another content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileStamp {
+    /// Number of the inode.
+    pub inode: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Time of the last write: seconds since 1970 and nanoseconds.
+    pub modified: (i64, i64),
+}
+
+impl FileStamp {
+    /// The stamp in what a file system tells of a file.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self { inode: metadata.ino(), size: metadata.size(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
+    }
+}
+
+/// The stamps of the files of one share, in stream order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamps(pub Box<[FileStamp]>);
+
+/// A digest of stamps, for a record: equal digests, equal stamps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StampsDigest(pub Sha1Digest);
+
+impl Stamps {
+    /// The stamps of the files of a share that lies at `root`, as they are now.
+    ///
+    /// # Errors
+    /// `Gone` if a file is not there; `Changed` if something else is there, or a file of another length; `Io`.
+    pub fn take(root: &Path, files: &[FileEntry]) -> Result<Self, SourceError> {
+        let stamps = files.iter().map(|file| {
+            let path = file.path.placed_in(root);
+            match fs::metadata(&path) {
+                Ok(found) if found.is_file() && found.size() == file.len => Ok(FileStamp::of(&found)),
+                Ok(_) => Err(SourceError::Changed(path)),
+                Err(error) => Err(SourceError::from_io(path, error)),
+            }
+        });
+        stamps.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The digest that a record keeps, to be compared with that of stamps taken later.
+    pub fn digest(&self) -> StampsDigest {
+        let mut sha1 = Sha1::new();
+        for stamp in &self.0 {
+            sha1.update(stamp.inode.to_be_bytes());
+            sha1.update(stamp.size.to_be_bytes());
+            sha1.update(stamp.modified.0.to_be_bytes());
+            sha1.update(stamp.modified.1.to_be_bytes());
+        }
+        StampsDigest(Sha1Digest(sha1.finalize().into()))
+    }
+}
+
+/// Whether the file at a path still bears the stamp.
+///
+/// # Errors
+/// `Changed`, `Gone` or `Io` if it does not, or if that cannot be told.
+pub fn check(path: &Path, stamp: &FileStamp) -> Result<(), SourceError> {
+    let found = fs::metadata(path);
+    compare(path, stamp, found)
+}
+
+/// Whether what was found for a path is the file that bears the stamp.
+pub(crate) fn compare(path: &Path, stamp: &FileStamp, found: io::Result<Metadata>) -> Result<(), SourceError> {
+    match found {
+        Ok(found) if found.is_file() && FileStamp::of(&found) == *stamp => Ok(()),
+        Ok(_) => Err(SourceError::Changed(path.to_path_buf())),
+        Err(error) => Err(SourceError::from_io(path.to_path_buf(), error)),
+    }
+}

@@ -1,0 +1,246 @@
+//! Hashing a file or folder that is to be shared.
+
+use super::file_stamp::Stamps;
+use super::share_tree::{LeftOut, ShareTree};
+use super::shared_files::{PieceSource, Source, SourceError};
+use crate::client::hash::piece_hash::read_in_order;
+use crate::client::hash::sha1_pair::{Sha1Stream, update_both};
+use crate::model::digest::Sha1Digest;
+use crate::model::manifest::{Manifest, ManifestError, check_files};
+use crate::model::name::NameError;
+use crate::model::path_text::Shown;
+use crate::sys;
+use std::fmt;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What hashing finds out.
+#[derive(Debug)]
+pub struct Hashed {
+    /// Absolute path of the file or folder.
+    pub root: PathBuf,
+    /// Its files and the digest of every piece.
+    pub manifest: Manifest,
+    /// SHA-1 of the complete stream.
+    pub sha1: Sha1Digest,
+    /// What the files looked like, so that a change can be seen later.
+    pub stamps: Stamps,
+    /// What of the folder is not shared.
+    pub left_out: LeftOut,
+}
+
+/// Why something cannot be shared.
+#[derive(Debug)]
+pub enum HashError {
+    /// Nothing is there.
+    NotFound(PathBuf),
+    /// Neither a file nor a folder, or the root of the file system.
+    NotShareable(PathBuf),
+    /// It is the root folder, which has no name.
+    Nameless(PathBuf),
+    /// The name is not UTF-8.
+    NotUtf8(PathBuf),
+    /// The name could mislead where it is shown, or the path is too long.
+    Name(PathBuf, NameError),
+    /// No file, too many, or too large.
+    Size(PathBuf, ManifestError),
+    /// It was written to, replaced or removed while it was read.
+    Changed(PathBuf),
+    /// The user has thought better of it.
+    Cancelled,
+    /// The system cannot read it.
+    Io(PathBuf, io::Error),
+}
+
+impl HashError {
+    pub(crate) fn from_io(path: PathBuf, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => HashError::NotFound(path),
+            _ => HashError::Io(path, error),
+        }
+    }
+}
+
+impl From<SourceError> for HashError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Changed(path) | SourceError::Gone(path) | SourceError::Unfinished(path) => {
+                HashError::Changed(path)
+            }
+            SourceError::Io(path, error) => HashError::Io(path, error),
+        }
+    }
+}
+
+impl fmt::Display for HashError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HashError::NotFound(path) => write!(f, "{} does not exist", Shown(path)),
+            HashError::NotShareable(path) => {
+                write!(f, "{} is neither a file nor a folder and cannot be shared", Shown(path))
+            }
+            HashError::Nameless(path) => {
+                write!(f, "{} has no name under which it could be shared; share what lies in it", Shown(path))
+            }
+            HashError::NotUtf8(path) => write!(f, "the name of {} is not UTF-8; rename it to share it", Shown(path)),
+            HashError::Name(path, error) => write!(f, "cannot share {}: {error}; rename it to share it", Shown(path)),
+            HashError::Size(path, ManifestError::NoFile) => {
+                write!(f, "{} holds no file; there is nothing to share", Shown(path))
+            }
+            HashError::Size(path, error) => write!(f, "cannot share {}: {error}", Shown(path)),
+            HashError::Changed(path) => {
+                write!(f, "{} was changed while it was read; try again when nothing writes to it", Shown(path))
+            }
+            HashError::Cancelled => write!(f, "cancelled"),
+            HashError::Io(path, error) => write!(f, "cannot read {}: {}", Shown(path), sys::reason(error)),
+        }
+    }
+}
+
+impl std::error::Error for HashError {}
+
+/// Reads a file or folder once, ahead on the rayon pool; the calling thread takes the digest of every piece and that of
+/// the whole in one pass, which costs it little more than the whole alone. `progress` is told after each piece how many
+/// bytes of how many are done. Takes a few MiB of memory whatever the size.
+///
+/// # Errors
+/// Those of `ShareTree::list`; `Cancelled` soon after `cancel` is set; `Changed` if the files did not stand still.
+pub fn hash_for_sharing(
+    path: &Path,
+    cancel: &AtomicBool,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Hashed, HashError> {
+    let ShareTree { root, files, stamps, left_out } = ShareTree::list(path)?;
+    let layout = check_files(&files).map_err(|error| HashError::Size(root.clone(), error))?;
+    let source = Source::new(root.clone(), &files, layout, stamps.clone());
+    let mut pieces = Vec::with_capacity(layout.count() as usize);
+    let mut whole = Sha1Stream::default();
+    let read = |piece, buffer: &mut [u8]| source.read_piece(piece, buffer);
+    let flow = read_in_order(layout, layout.indexes(), read, |piece, outcome| {
+        if cancel.load(Ordering::Relaxed) {
+            return ControlFlow::Break(HashError::Cancelled);
+        }
+        let data = match outcome {
+            Ok(read) => read,
+            Err(error) => return ControlFlow::Break(error.into()),
+        };
+        let mut sha1 = Sha1Stream::default();
+        update_both(&mut whole, &mut sha1, data);
+        pieces.push(sha1.digest());
+        progress(layout.offset(piece) + data.len() as u64, layout.size());
+        ControlFlow::Continue(())
+    });
+    if let ControlFlow::Break(error) = flow {
+        return Err(error);
+    }
+    // A file whose pieces were read early may have changed since.
+    source.check_all()?;
+    let manifest = Manifest::new(files, pieces).map_err(|error| HashError::Size(root.clone(), error))?;
+    Ok(Hashed { root, manifest, sha1: whole.digest(), stamps, left_out })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::hash::piece_hash::sha1_of;
+    use crate::client::hash::piece_hash::tests::noise;
+    use crate::model::piece::{PIECE_LEN, SHA1_OF_NOTHING};
+    use std::fs;
+
+    fn hash(path: &Path) -> Result<Hashed, HashError> {
+        hash_for_sharing(path, &AtomicBool::new(false), &mut |_, _| {})
+    }
+
+    #[test]
+    fn a_file_gives_the_digests_of_its_pieces_and_of_the_whole() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let path = temp.path().join("Übung 1.bin");
+        for len in [0, 1, PIECE_LEN as usize - 1, PIECE_LEN as usize, 20 * PIECE_LEN as usize, 1_000_001] {
+            let content = noise(len);
+            fs::write(&path, &content).expect("written");
+            let mut last = (0, len as u64);
+            let hashed = hash_for_sharing(&path, &AtomicBool::new(false), &mut |done, total| {
+                assert!(done > last.0 && total == len as u64);
+                last = (done, total);
+            })
+            .expect("a file");
+            assert_eq!(last, (len as u64, len as u64));
+            assert_eq!(hashed.sha1, sha1_of(&content));
+            let pieces: Vec<_> = content.chunks(PIECE_LEN as usize).map(sha1_of).collect();
+            assert_eq!(hashed.manifest.pieces(), pieces);
+            assert_eq!(hashed.manifest.files()[0].path.as_str(), "Übung 1.bin");
+            assert!(!hashed.manifest.is_folder());
+        }
+        assert_eq!(sha1_of(b""), SHA1_OF_NOTHING);
+    }
+
+    #[test]
+    fn a_folder_is_hashed_as_one_stream() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let root = temp.path().join("d");
+        fs::create_dir_all(root.join("sub")).expect("made");
+        let (a, b) = (noise(700_000), noise(900_001));
+        fs::write(root.join("a"), &a).expect("written");
+        fs::write(root.join("none"), b"").expect("written");
+        fs::write(root.join("sub/b"), &b).expect("written");
+        let hashed = hash(&root).expect("a folder");
+        let stream = [a, b].concat();
+        assert_eq!(hashed.sha1, sha1_of(&stream));
+        assert_eq!(hashed.manifest.pieces(), stream.chunks(PIECE_LEN as usize).map(sha1_of).collect::<Vec<_>>());
+        assert_eq!(hashed.manifest.files().len(), 3);
+    }
+
+    #[test]
+    fn a_folder_without_a_file_has_nothing_to_share() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(temp.path().join("empty")).expect("made");
+        let error = hash(temp.path()).expect_err("no file").to_string();
+        assert!(error.ends_with("holds no file; there is nothing to share"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_grows_while_it_is_read_is_refused() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let path = temp.path().join("log");
+        fs::write(&path, noise(30 * PIECE_LEN as usize)).expect("written");
+        let mut grown = false;
+        let result = hash_for_sharing(&path, &AtomicBool::new(false), &mut |_, _| {
+            if !std::mem::replace(&mut grown, true) {
+                fs::OpenOptions::new().append(true).open(&path).and_then(|file| file.set_len(1)).expect("changed");
+            }
+        });
+        let error = result.expect_err("it changed");
+        assert!(matches!(&error, HashError::Changed(changed) if *changed == path), "{error}");
+    }
+
+    #[test]
+    fn a_file_of_a_folder_that_changes_after_it_was_read_is_refused() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let first = temp.path().join("a");
+        fs::write(&first, noise(10)).expect("written");
+        fs::write(temp.path().join("b"), noise(40 * PIECE_LEN as usize)).expect("written");
+        let result = hash_for_sharing(temp.path(), &AtomicBool::new(false), &mut |done, total| {
+            if done == total {
+                fs::write(&first, noise(11)).expect("written");
+            }
+        });
+        assert!(matches!(result, Err(HashError::Changed(changed)) if changed == first));
+    }
+
+    #[test]
+    fn hashing_stops_when_cancelled() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let path = temp.path().join("f");
+        fs::write(&path, noise(40 * PIECE_LEN as usize)).expect("written");
+        let cancel = AtomicBool::new(false);
+        let mut last = 0;
+        let result = hash_for_sharing(&path, &cancel, &mut |done, _| {
+            cancel.store(true, Ordering::Relaxed);
+            last = done;
+        });
+        assert!(matches!(result, Err(HashError::Cancelled)));
+        assert_eq!(last, u64::from(PIECE_LEN));
+    }
+}

@@ -1,0 +1,344 @@
+//! The part: an unfinished download on the disk, from its first byte to its final name.
+
+mod body;
+mod error;
+mod paths;
+mod sidecar;
+
+use super::open_files::FileMap;
+use super::shared_files::{PieceSource, SourceError};
+use crate::client::storage::part::paths::Place;
+use crate::client::storage::part::sidecar::Sidecar;
+use crate::model::bitfield::Bitfield;
+use crate::model::digest::InfoHash;
+use crate::model::manifest::Manifest;
+use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
+use crate::sys;
+use body::{Allocate, Body};
+use rustix::fs::{FileType, Stat};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+pub use crate::client::storage::part::error::{Foreign, PartError};
+pub use crate::client::storage::part::paths::resolve_destination;
+pub use crate::client::storage::part::sidecar::PartLabel;
+
+/// After how many written bytes the disk is set to work on them, so that the fsync at the end finds little to do.
+const WRITE_BACK_LEN: u64 = 8 << 20;
+
+/// What is found at a destination.
+#[derive(Debug)]
+pub enum Opened {
+    /// A download to begin or to go on with.
+    Part(Part),
+    /// The same download had come to its end, but whoever ran it had no time to say so.
+    Finished(Finished),
+}
+
+/// The traces of a download that had come to its end: complete, verified and under its final name. The last of them
+/// goes when this is dropped, so record the end first.
+#[derive(Debug)]
+pub struct Finished {
+    sidecar: Sidecar,
+}
+
+impl Finished {
+    /// Where the download lies.
+    pub fn destination(&self) -> &Path {
+        &self.sidecar.place().destination
+    }
+}
+
+/// An unfinished download: `<destination>.part`, a file or a folder, locked for this process.
+///
+/// Invariants: every file has its full length; nothing is read, written, renamed or removed through a symbolic link;
+/// pieces may be written and read by many threads at a time. Dropped, it stays on the disk for the next run.
+pub struct Part {
+    manifest: Arc<Manifest>,
+    map: FileMap,
+    body: Body,
+    fresh: bool,
+    written: AtomicU64,
+    writing_back: AtomicBool,
+    sidecar: Sidecar,
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Part").field("destination", &self.destination()).finish_non_exhaustive()
+    }
+}
+
+impl Part {
+    /// Begins a download, or takes up one that an earlier run left. All the room it needs is reserved here.
+    /// `destination` comes from `resolve_destination`.
+    ///
+    /// # Errors
+    /// Every kind there is. What was there before is then as it was, and nothing new is left behind.
+    pub fn open(destination: &Path, manifest: Arc<Manifest>, label: &PartLabel) -> Result<Opened, PartError> {
+        Self::open_with(destination, manifest, label, sys::allocate)
+    }
+
+    fn open_with(
+        destination: &Path,
+        manifest: Arc<Manifest>,
+        label: &PartLabel,
+        allocate: Allocate,
+    ) -> Result<Opened, PartError> {
+        let mut sidecar = Sidecar::lock(Place::of(destination)?)?;
+        let begun = begin(&mut sidecar, &manifest, label, allocate);
+        if matches!(begun, Ok(None)) || begun.is_err() && sidecar.label().is_none() {
+            sidecar.remove_on_drop();
+        }
+        let Some((body, fresh)) = begun? else {
+            return Ok(Opened::Finished(Finished { sidecar }));
+        };
+        let map = FileMap::new(manifest.files());
+        let (written, writing_back) = (AtomicU64::new(0), AtomicBool::new(false));
+        Ok(Opened::Part(Self { manifest, map, body, fresh, written, writing_back, sidecar }))
+    }
+
+    /// Removes an unfinished download that is not open in this process. Does nothing if there is none, or if what is
+    /// there belongs to something else.
+    ///
+    /// # Errors
+    /// `Busy` if another download has it open; `Foreign`, `Io`.
+    pub fn discard(destination: &Path, info_hash: &InfoHash) -> Result<(), PartError> {
+        let place = match Place::of(destination) {
+            Err(PartError::NoFolder(_)) => return Ok(()),
+            place => place?,
+        };
+        if place.stat(&place.sidecar_name)?.is_none() {
+            return Ok(());
+        }
+        let sidecar = Sidecar::lock(place)?;
+        match sidecar.label() {
+            Some(found) if found.info_hash == *info_hash => {
+                body::remove(sidecar.place())?;
+                sidecar.remove();
+            }
+            Some(_) => {}
+            None => sidecar.remove(),
+        }
+        Ok(())
+    }
+
+    /// Where the download is to go.
+    pub fn destination(&self) -> &Path {
+        &self.sidecar.place().destination
+    }
+
+    /// What is downloaded.
+    pub fn manifest(&self) -> &Arc<Manifest> {
+        &self.manifest
+    }
+
+    /// Whether the download begins here, so that there is nothing to verify.
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Writes a piece that has been verified to its place.
+    ///
+    /// # Errors
+    /// `DiskFull`, `Io`.
+    pub fn write_piece(&self, piece: PieceIndex, data: &[u8]) -> Result<(), PartError> {
+        let layout = self.manifest.layout();
+        assert_eq!(data.len(), layout.len(piece) as usize, "a piece has exactly its length");
+        let mut rest = data;
+        for stretch in self.map.stretches(layout.offset(piece), data.len()) {
+            let (now, later) = rest.split_at(stretch.len);
+            let failed = |error| PartError::from_io(&self.file_path(stretch.file), "write", 0, error);
+            let file = self.file(stretch.file).map_err(failed)?;
+            file.write_all_at(now, stretch.offset).map_err(failed)?;
+            self.start_write_back(&file, now.len() as u64);
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Gives the complete download its final name: everything durable first, then the rename, then the rename durable.
+    /// Whoever calls this has compared the SHA-1 of the whole. Pieces can still be read afterwards. The sidecar goes
+    /// when the part is dropped, so record the end of the download first.
+    ///
+    /// # Errors
+    /// `Exists` if something has taken the name meanwhile, `Foreign` if something else lies in the part's place, `Io`.
+    /// The part is then kept.
+    pub fn finish(&self) -> Result<(), PartError> {
+        let place = self.sidecar.place();
+        let path = place.part_path();
+        self.body.sync().map_err(|error| PartError::from_io(&path, "write to the disk", 0, error))?;
+        self.check_in_place()?;
+        sys::rename_noreplace(&place.folder, &place.part_name, &place.name).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => PartError::Exists(place.destination.clone()),
+            _ => PartError::Io(path, "rename", error),
+        })?;
+        sys::sync_folder(&place.folder)
+            .map_err(|error| PartError::Io(place.destination.clone(), "write to the disk", error))?;
+        self.sidecar.remove_on_drop();
+        Ok(())
+    }
+
+    /// Removes the part and its sidecar: the user has cancelled the download. Another may take the place at once, even
+    /// while threads still hold this value.
+    ///
+    /// # Errors
+    /// `Foreign` if something else lies in the part's place, `Io`.
+    pub fn abandon(&self) -> Result<(), PartError> {
+        if self.sidecar.place().stat(&self.sidecar.place().part_name)?.is_some() {
+            self.check_in_place()?;
+            body::remove(self.sidecar.place())?;
+        }
+        self.sidecar.remove();
+        Ok(())
+    }
+
+    /// Makes sure that the name of the part still means the part that is open.
+    fn check_in_place(&self) -> Result<(), PartError> {
+        let place = self.sidecar.place();
+        let open = self.body.metadata();
+        let open = open.map_err(|error| PartError::Io(place.part_path(), "look at", error))?;
+        match place.stat(&place.part_name)? {
+            Some(found) if found.st_ino == open.ino() && found.st_dev == open.dev() => Ok(()),
+            _ => Err(PartError::Foreign(place.part_path(), Foreign::Replaced)),
+        }
+    }
+
+    /// The error for bytes that are not those that were written.
+    pub fn changed(&self) -> SourceError {
+        SourceError::Unfinished(self.sidecar.place().part_path())
+    }
+
+    fn file(&self, number: usize) -> io::Result<Arc<File>> {
+        self.body.file(&self.manifest, number)
+    }
+
+    fn file_path(&self, file: usize) -> PathBuf {
+        self.manifest.files()[file].path.placed_in(&self.sidecar.place().part_path())
+    }
+
+    fn start_write_back(&self, file: &File, len: u64) {
+        let before = self.written.fetch_add(len, Ordering::Relaxed);
+        let due = before / WRITE_BACK_LEN != (before + len) / WRITE_BACK_LEN;
+        // The call waits while the disk's queue is full, which should not happen to all workers at a time.
+        if due && !self.writing_back.swap(true, Ordering::Relaxed) {
+            sys::start_write_back(file);
+            self.writing_back.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether there are bytes that were never written, or that the filesystem does not keep since they are zeros.
+    pub fn has_holes(&self) -> bool {
+        self.manifest.files().iter().enumerate().any(|(number, entry)| {
+            let Ok(file) = self.file(number) else { return true };
+            let written = sys::data_ranges(&file, entry.len).map_while(Result::ok).map(|range| range.end - range.start);
+            written.sum::<u64>() < entry.len
+        })
+    }
+
+    /// The pieces of which any byte was ever written.
+    pub fn pieces_with_data(&self) -> Bitfield {
+        let layout = self.manifest.layout();
+        let mut pieces = Bitfield::none(layout);
+        for (number, entry) in self.manifest.files().iter().enumerate() {
+            let start = self.map.start(number);
+            let Ok(file) = self.file(number) else { continue };
+            for range in sys::data_ranges(&file, entry.len).map_while(Result::ok) {
+                let piece = |at: u64| (start + at) / u64::from(PIECE_LEN);
+                for number in piece(range.start)..=piece(range.end - 1) {
+                    // Below the number of pieces, which is a u32.
+                    pieces.insert(layout.index(number as u32).expect("the data lies within the stream"));
+                }
+            }
+        }
+        pieces
+    }
+}
+
+impl PieceSource for Part {
+    fn layout(&self) -> Layout {
+        self.manifest.layout()
+    }
+
+    /// Gives whatever the part holds: the caller knows which pieces have been verified.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
+        let mut rest = &mut *buffer;
+        for stretch in self.map.stretches(offset, rest.len()) {
+            let (now, later) = rest.split_at_mut(stretch.len);
+            let read = self.file(stretch.file).and_then(|file| file.read_exact_at(now, stretch.offset));
+            read.map_err(|error| match SourceError::from_io(self.file_path(stretch.file), error) {
+                SourceError::Changed(_) | SourceError::Gone(_) => self.changed(),
+                other => other,
+            })?;
+            rest = later;
+        }
+        Ok(())
+    }
+}
+
+/// What the names of a place say about a download to it.
+enum State {
+    Free,
+    Resumable,
+    Finished,
+}
+
+fn find_state(sidecar: &Sidecar, manifest: &Manifest, label: &PartLabel) -> Result<State, PartError> {
+    let place = sidecar.place();
+    let kind = |stat: &Stat| FileType::from_raw_mode(stat.st_mode);
+    let expected = if manifest.is_folder() { FileType::Directory } else { FileType::RegularFile };
+    let known = sidecar.label();
+    let same = known.is_some_and(|known| known.info_hash == label.info_hash);
+    match (place.stat(&place.name)?, place.stat(&place.part_name)?) {
+        (Some(done), None)
+            if same
+                && kind(&done) == expected
+                && (manifest.is_folder() || u64::try_from(done.st_size) == Ok(manifest.layout().size())) =>
+        {
+            Ok(State::Finished)
+        }
+        (Some(_), _) => Err(PartError::Exists(place.destination.clone())),
+        // A sidecar that was left alone says nothing about anybody's data.
+        (None, None) => Ok(State::Free),
+        (None, Some(part)) => match known {
+            _ if kind(&part) == FileType::Symlink => Err(PartError::Foreign(place.part_path(), Foreign::Link)),
+            None => Err(PartError::Foreign(place.part_path(), Foreign::Unknown)),
+            Some(other) if !same => Err(PartError::OtherDownload {
+                part: place.part_path(),
+                group: other.group.clone(),
+                name: other.name.clone(),
+            }),
+            Some(_) if kind(&part) != expected => Err(PartError::Foreign(place.part_path(), Foreign::Kind)),
+            Some(_) => Ok(State::Resumable),
+        },
+    }
+}
+
+/// The body of a download and whether it is fresh; `None` if the download is finished.
+fn begin(
+    sidecar: &mut Sidecar,
+    manifest: &Manifest,
+    label: &PartLabel,
+    allocate: Allocate,
+) -> Result<Option<(Body, bool)>, PartError> {
+    let fresh = match find_state(sidecar, manifest, label)? {
+        State::Finished => return Ok(None),
+        State::Resumable => false,
+        State::Free => true,
+    };
+    if fresh {
+        sidecar.write(label)?;
+    }
+    let body = Body::open(sidecar.place(), manifest, fresh, allocate);
+    if fresh && body.is_err() {
+        sidecar.remove_on_drop();
+    }
+    body.map(|body| Some((body, fresh)))
+}
+
+#[cfg(test)]
+mod tests;

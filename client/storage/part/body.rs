@@ -1,0 +1,166 @@
+//! The body of a part: its file, or its folder with all files, on the disk.
+
+use super::error::{Foreign, PartError};
+use super::paths::Place;
+use crate::client::storage::open_files::OpenFiles;
+use crate::model::manifest::{FileEntry, Manifest};
+use crate::sys::{self, Open};
+use rustix::fs::FileType;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Files of a folder up to this length get their room when they are written; that there is room for all is checked
+/// by their sum.
+pub const SMALL_LEN: u64 = 64 * 1024;
+/// Permissions of what a download makes, less the umask.
+const MODE: u32 = 0o666;
+
+/// Reserves room for a file; passed in so that a test can have a full disk.
+pub type Allocate = fn(&File, u64) -> io::Result<()>;
+
+/// What a download writes to. Every file in it has its full length.
+pub enum Body {
+    /// The share is a single file.
+    File(Arc<File>),
+    /// The share is a folder; its files are opened when they are needed.
+    Folder(File, OpenFiles),
+}
+
+impl Body {
+    /// Makes the body of a `fresh` download, or opens the one that is there. All the room that it lacks is reserved.
+    ///
+    /// # Errors
+    /// `DiskFull`, `Foreign`, `Io`. Nothing new is then left behind.
+    pub fn open(place: &Place, manifest: &Manifest, fresh: bool, allocate: Allocate) -> Result<Self, PartError> {
+        match manifest.is_folder() {
+            false => open_file(place, manifest, fresh, allocate),
+            true => open_folder(place, manifest, fresh, allocate),
+        }
+    }
+
+    /// One of its files, by its number in the manifest.
+    ///
+    /// # Errors
+    /// As for opening it, which follows no symbolic link.
+    pub fn file(&self, manifest: &Manifest, number: usize) -> io::Result<Arc<File>> {
+        match self {
+            Body::File(only) => Ok(only.clone()),
+            Body::Folder(folder, open) => {
+                open.get(number, || sys::open_beneath(folder, below_root(&manifest.files()[number]), Open::Write))
+            }
+        }
+    }
+
+    /// What is known of the file or the folder itself.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        match self {
+            Body::File(file) => file.metadata(),
+            Body::Folder(folder, _) => folder.metadata(),
+        }
+    }
+
+    /// Makes all that was written durable.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn sync(&self) -> io::Result<()> {
+        match self {
+            Body::File(file) => file.sync_all(),
+            // Once for all of its files, however many.
+            Body::Folder(folder, _) => sys::sync_file_system(folder),
+        }
+    }
+}
+
+fn open_file(place: &Place, manifest: &Manifest, fresh: bool, allocate: Allocate) -> Result<Body, PartError> {
+    let path = place.part_path();
+    let how = if fresh { Open::New(MODE) } else { Open::Write };
+    let file = sys::open_in(&place.folder, &place.part_name, how);
+    let file = file.map_err(|error| PartError::from_open(&path, "open", error))?;
+    let ready = give_length(&file, manifest.layout().size(), &path, allocate);
+    if fresh && ready.is_err() {
+        // The first error is the one to tell.
+        let _ = remove(place);
+    }
+    ready.map(|()| Body::File(Arc::new(file)))
+}
+
+fn open_folder(place: &Place, manifest: &Manifest, fresh: bool, allocate: Allocate) -> Result<Body, PartError> {
+    let path = place.part_path();
+    if fresh {
+        let size = manifest.layout().size();
+        let free = sys::free_bytes(&place.folder).map_err(|error| PartError::Io(path.clone(), "make", error))?;
+        if free.is_some_and(|free| free < size) {
+            return Err(PartError::DiskFull(path, size));
+        }
+        sys::make_folder_in(&place.folder, &place.part_name)
+            .map_err(|error| PartError::from_open(&path, "make", error))?;
+    }
+    let filled = sys::open_folder_in(&place.folder, &place.part_name)
+        .map_err(|error| PartError::from_open(&path, "open", error))
+        .and_then(|folder| fill_folder(folder, &path, manifest, fresh, allocate));
+    if fresh && filled.is_err() {
+        // The first error is the one to tell.
+        let _ = remove(place);
+    }
+    filled
+}
+
+fn fill_folder(
+    folder: File,
+    path: &Path,
+    manifest: &Manifest,
+    fresh: bool,
+    allocate: Allocate,
+) -> Result<Body, PartError> {
+    // Fresh, every file must be new: a file system that takes two names for one would mix their contents.
+    let how = if fresh { Open::New(MODE) } else { Open::WriteOrNew(MODE) };
+    for entry in manifest.files() {
+        let path = entry.path.placed_in(path);
+        let file = sys::open_beneath(&folder, below_root(entry), how);
+        let file = file.map_err(|error| PartError::from_open(&path, "make", error))?;
+        let allocate = if entry.len > SMALL_LEN { allocate } else { File::set_len };
+        give_length(&file, entry.len, &path, allocate)?;
+    }
+    Ok(Body::Folder(folder, OpenFiles::default()))
+}
+
+/// Where a file of a folder lies in it.
+fn below_root(entry: &FileEntry) -> &str {
+    entry.path.below_root().expect("a folder's paths have two components or more")
+}
+
+/// Makes sure that a file is one that a download may write to, and gives it its full length.
+fn give_length(file: &File, len: u64, path: &Path, allocate: Allocate) -> Result<(), PartError> {
+    let found = file.metadata().map_err(|error| PartError::Io(path.to_path_buf(), "look at", error))?;
+    if found.nlink() > 1 {
+        return Err(PartError::Foreign(path.to_path_buf(), Foreign::ManyNames));
+    }
+    if found.len() > len {
+        return Err(PartError::Foreign(path.to_path_buf(), Foreign::TooLong));
+    }
+    allocate(file, len).map_err(|error| PartError::from_io(path, "reserve room for", len, error))
+}
+
+/// Removes what lies in the part's place, unless it is nothing that a download makes.
+///
+/// # Errors
+/// `Foreign`, `Io`.
+pub fn remove(place: &Place) -> Result<(), PartError> {
+    let path = place.part_path();
+    let removed = match place.stat(&place.part_name)? {
+        None => return Ok(()),
+        Some(found) => match FileType::from_raw_mode(found.st_mode) {
+            FileType::RegularFile => sys::remove_file_in(&place.folder, &place.part_name),
+            FileType::Directory => fs::remove_dir_all(&path),
+            _ => return Err(PartError::Foreign(path, Foreign::Kind)),
+        },
+    };
+    removed.map_err(|error| PartError::Io(path, "remove", error))
+}

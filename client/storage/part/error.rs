@@ -1,0 +1,121 @@
+//! Why a download cannot use its place on the disk.
+
+use crate::model::name::{FileName, GroupId};
+use crate::model::path_text::Shown;
+use crate::sys;
+use rustix::io::Errno;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a download cannot begin, go on or end on this disk. Each stops the download; none is a peer's fault.
+#[derive(Debug)]
+pub enum PartError {
+    /// Something has the destination's name.
+    Exists(PathBuf),
+    /// The folder that the destination lies in is not there.
+    NoFolder(PathBuf),
+    /// The destination has no name, or one that is too long.
+    BadName(PathBuf),
+    /// What lies in the place of the unfinished download is not this download's.
+    Foreign(PathBuf, Foreign),
+    /// The unfinished download of something else lies there.
+    OtherDownload {
+        /// Where.
+        part: PathBuf,
+        /// From which group.
+        group: GroupId,
+        /// The name it is shared under.
+        name: FileName,
+    },
+    /// This client or another one downloads to the same destination.
+    Busy(PathBuf),
+    /// There is no room for this many bytes.
+    DiskFull(PathBuf, u64),
+    /// The system says no; in the middle, what was tried.
+    Io(PathBuf, &'static str, io::Error),
+}
+
+/// What is odd about a file or folder that lies where a download keeps its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    /// No download has made it.
+    Unknown,
+    /// It is a symbolic link.
+    Link,
+    /// It is a folder where a file is expected, the other way round, or neither.
+    Kind,
+    /// The file has another name, so writing to it would change that one too.
+    ManyNames,
+    /// It is longer than what is downloaded.
+    TooLong,
+    /// It took the place of the one that was downloaded to.
+    Replaced,
+}
+
+impl PartError {
+    /// The error for a failed call on a file that may have been put there by others.
+    pub(crate) fn from_open(path: &Path, action: &'static str, error: io::Error) -> Self {
+        let foreign = match Errno::from_io_error(&error) {
+            Some(Errno::LOOP) => Foreign::Link,
+            Some(Errno::ISDIR | Errno::NOTDIR | Errno::INVAL | Errno::NXIO) => Foreign::Kind,
+            Some(Errno::EXIST) => Foreign::Unknown,
+            _ => return Self::from_io(path, action, 0, error),
+        };
+        PartError::Foreign(path.to_path_buf(), foreign)
+    }
+
+    /// The error for a failed call that needed `len` bytes of room.
+    pub(crate) fn from_io(path: &Path, action: &'static str, len: u64, error: io::Error) -> Self {
+        match sys::is_disk_full(&error) {
+            true => PartError::DiskFull(path.to_path_buf(), len),
+            false => PartError::Io(path.to_path_buf(), action, error),
+        }
+    }
+}
+
+impl fmt::Display for PartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PartError::Exists(path) => {
+                write!(f, "{} is there already and is not overwritten; choose another destination", Shown(path))
+            }
+            PartError::NoFolder(path) => write!(f, "the folder {} does not exist; make it first", Shown(path)),
+            PartError::BadName(path) => {
+                write!(f, "{} cannot be the name of a file; choose another destination", Shown(path))
+            }
+            PartError::Foreign(path, Foreign::Replaced) => {
+                write!(f, "{} was removed or replaced during the download; start it again", Shown(path))
+            }
+            PartError::Foreign(path, why) => {
+                let why = match why {
+                    Foreign::Link => "is a symbolic link",
+                    Foreign::Kind => "is not what a download would have made",
+                    Foreign::ManyNames => "has other names (hard links)",
+                    Foreign::TooLong => "is longer than the download",
+                    Foreign::Unknown | Foreign::Replaced => "was not made by this download",
+                };
+                write!(f, "{} {why} and is left alone; move it away or choose another destination", Shown(path))
+            }
+            PartError::OtherDownload { part, group, name } => write!(
+                f,
+                "{} is the unfinished download of {name} from {group}; finish or cancel that, or choose another destination",
+                Shown(part)
+            ),
+            PartError::Busy(path) => {
+                write!(f, "a download to {} runs already; wait for it or choose another destination", Shown(path))
+            }
+            PartError::DiskFull(path, 0) => {
+                write!(f, "the disk has no room for {}; free some and resume the download", Shown(path))
+            }
+            PartError::DiskFull(path, len) => write!(
+                f,
+                "the disk has no room for the {len} bytes of {}; free some or choose another destination",
+                Shown(path)
+            ),
+            PartError::Io(path, action, error) => write!(f, "cannot {action} {}: {}", Shown(path), sys::reason(error)),
+        }
+    }
+}
+
+impl std::error::Error for PartError {}

@@ -1,0 +1,181 @@
+//! The place of a download: its destination, and the names beside it that an unfinished one has.
+
+use super::error::PartError;
+use crate::client::hash::piece_hash::sha1_of;
+use crate::model::name::FileName;
+use crate::sys;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// Longest file name of Linux file systems, in bytes.
+const NAME_LEN_MAX: usize = 255;
+const PART_SUFFIX: &str = ".part";
+const SIDECAR_SUFFIX: &str = ".part.meta";
+
+/// The absolute path that a download goes to when the user asks for `typed`: inside it under the share's own name if
+/// it is a folder, else that name itself. No symbolic link is left in the folder's path, so that two ways to write
+/// one destination are one destination.
+///
+/// # Errors
+/// `NoFolder` with the folder that is missing, `Exists` if the name is taken, `BadName`, `Io`.
+pub fn resolve_destination(typed: &Path, name: &FileName) -> Result<PathBuf, PartError> {
+    let into = typed.is_dir();
+    let named = typed.to_path_buf();
+    let (folder, file) = match (into, typed.file_name()) {
+        (true, _) => (named, OsString::from(name.as_str())),
+        // A path that ends in a slash means a folder, which is not there.
+        (false, Some(_)) if typed.as_os_str().as_bytes().ends_with(b"/") => return Err(PartError::NoFolder(named)),
+        (false, Some(file)) => (typed.parent().unwrap_or(Path::new("")).to_path_buf(), file.to_owned()),
+        (false, None) => return Err(PartError::NoFolder(named)),
+    };
+    let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
+    let resolved = fs::canonicalize(&folder).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => PartError::NoFolder(folder.clone()),
+        _ => PartError::Io(folder.clone(), "use the folder", error),
+    })?;
+    let destination = resolved.join(file);
+    Place::of(&destination)?.refuse_taken()?;
+    Ok(destination)
+}
+
+/// The folder of a destination, open, and the names in it. All work goes through the open folder, so that renaming a
+/// folder further up leads nothing astray.
+#[derive(Debug)]
+pub struct Place {
+    /// The folder that everything below lies in.
+    pub folder: File,
+    /// Absolute path of what the download will become.
+    pub destination: PathBuf,
+    /// Its name in the folder.
+    pub name: OsString,
+    /// The name of the unfinished download.
+    pub part_name: OsString,
+    /// The name of the file beside it that says what it is.
+    pub sidecar_name: OsString,
+}
+
+impl Place {
+    /// The place of a destination.
+    ///
+    /// # Errors
+    /// `NoFolder`, `BadName`, `Io`.
+    pub fn of(destination: &Path) -> Result<Self, PartError> {
+        let bad = || PartError::BadName(destination.to_path_buf());
+        let name = destination.file_name().ok_or_else(bad)?.to_owned();
+        if name.len() > NAME_LEN_MAX {
+            return Err(bad());
+        }
+        let parent = destination.parent().ok_or_else(bad)?;
+        let folder = sys::open_folder(parent).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => PartError::NoFolder(parent.to_path_buf()),
+            _ => PartError::Io(parent.to_path_buf(), "open the folder", error),
+        })?;
+        let part_name = with_suffix(&name, PART_SUFFIX);
+        let sidecar_name = with_suffix(&name, SIDECAR_SUFFIX);
+        Ok(Self { folder, destination: destination.to_path_buf(), name, part_name, sidecar_name })
+    }
+
+    /// Absolute path of the unfinished download.
+    pub fn part_path(&self) -> PathBuf {
+        self.destination.with_file_name(&self.part_name)
+    }
+
+    /// Absolute path of the file that says what it is.
+    pub fn sidecar_path(&self) -> PathBuf {
+        self.destination.with_file_name(&self.sidecar_name)
+    }
+
+    /// What has a name in the folder.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn stat(&self, name: &OsStr) -> Result<Option<rustix::fs::Stat>, PartError> {
+        sys::stat_in(&self.folder, name)
+            .map_err(|error| PartError::Io(self.destination.with_file_name(name), "look at", error))
+    }
+
+    /// Makes sure that nothing has the destination's name.
+    ///
+    /// # Errors
+    /// `Exists`, `Io`.
+    pub fn refuse_taken(&self) -> Result<(), PartError> {
+        match self.stat(&self.name)? {
+            Some(_) => Err(PartError::Exists(self.destination.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The name with the suffix; where that would be too long, the name cut and its digest in between.
+fn with_suffix(name: &OsStr, suffix: &str) -> OsString {
+    let bytes = name.as_bytes();
+    // Both suffixes leave out the same, so that the two names stay recognizable as a pair.
+    if bytes.len() + SIDECAR_SUFFIX.len() <= NAME_LEN_MAX {
+        return OsString::from_vec([bytes, suffix.as_bytes()].concat());
+    }
+    let digest = &sha1_of(bytes).to_string()[..8];
+    let mut end = NAME_LEN_MAX - SIDECAR_SUFFIX.len() - 1 - digest.len();
+    // Not inside a character, which file systems that insist on UTF-8 would refuse.
+    while bytes[end] & 0xc0 == 0x80 && end > 0 {
+        end -= 1;
+    }
+    OsString::from_vec([&bytes[..end], b"~", digest.as_bytes(), suffix.as_bytes()].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn name(text: &str) -> FileName {
+        FileName::parse(text).expect("a name")
+    }
+
+    #[test]
+    fn a_folder_takes_the_download_under_its_own_name_and_a_new_name_is_taken_as_it_is() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let root = fs::canonicalize(temp.path()).expect("there");
+        let resolve = |typed: PathBuf| resolve_destination(&typed, &name("f.bin"));
+        assert_eq!(resolve(root.clone()).expect("a folder"), root.join("f.bin"));
+        assert_eq!(resolve(root.join("")).expect("a folder"), root.join("f.bin"));
+        assert_eq!(resolve(root.join("g.bin")).expect("a free name"), root.join("g.bin"));
+        fs::create_dir(root.join("real")).expect("made");
+        symlink("real", root.join("link")).expect("made");
+        assert_eq!(resolve(root.join("link")).expect("a folder"), root.join("real/f.bin"));
+        assert_eq!(resolve(root.join("link/../g")).expect("a free name"), root.join("g"));
+    }
+
+    #[test]
+    fn a_missing_folder_is_named_and_a_taken_name_is_refused() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let resolve = |typed: &str| resolve_destination(&temp.path().join(typed), &name("f"));
+        for typed in ["none/g", "none/", "none/.."] {
+            let error = resolve(typed).expect_err("no such folder");
+            assert!(matches!(error, PartError::NoFolder(_)) && error.to_string().contains("none"), "{error}");
+        }
+        fs::write(temp.path().join("f"), "mine").expect("written");
+        symlink("nowhere", temp.path().join("dangling")).expect("made");
+        for typed in ["f", "", "dangling"] {
+            assert!(matches!(resolve(typed), Err(PartError::Exists(_))), "{typed}");
+        }
+        assert!(matches!(resolve("f/g"), Err(PartError::NoFolder(_))));
+        assert!(matches!(resolve(&"x".repeat(256)), Err(PartError::BadName(_))));
+    }
+
+    #[test]
+    fn the_longest_name_still_has_room_for_what_lies_beside_it() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        for name in ["x".repeat(255), "é".repeat(127), "日".repeat(85), "x".repeat(246)] {
+            let place = Place::of(&temp.path().join(&name)).expect("fits");
+            assert!(place.part_name.to_str().is_some_and(|part| part.ends_with(".part")));
+            assert!(place.sidecar_name.to_str().is_some_and(|part| part.ends_with(".part.meta")));
+            assert!(place.sidecar_name.len() <= NAME_LEN_MAX);
+            fs::write(place.sidecar_path(), "").expect("the file system takes the name");
+        }
+        let place = Place::of(&temp.path().join("x".repeat(245))).expect("fits");
+        assert_eq!(place.part_name.len(), 250);
+    }
+}

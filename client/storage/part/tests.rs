@@ -1,0 +1,414 @@
+//! Tests of the part: what is on the disk before, during and after a download.
+
+use super::body::SMALL_LEN;
+use super::*;
+use crate::client::download::verify::verify_existing;
+use crate::client::hash::piece_hash::sha1_of;
+use crate::client::hash::piece_hash::tests::noise;
+use crate::model::digest::Sha1Digest;
+use crate::model::manifest::FileEntry;
+use crate::model::name::{FileName, GroupId};
+use crate::model::path::RelPath;
+use rustix::io::Errno;
+use std::fs;
+use std::os::unix::fs::symlink;
+use tempfile::TempDir;
+
+const PIECE: usize = PIECE_LEN as usize;
+
+/// A share in memory, and a folder to download it to.
+struct Bench {
+    temp: TempDir,
+    bytes: Vec<u8>,
+    manifest: Arc<Manifest>,
+    label: PartLabel,
+}
+
+impl Bench {
+    fn new(files: &[(&str, usize)]) -> Self {
+        let len = files.iter().map(|(_, len)| len).sum();
+        let bytes = noise(len);
+        let entry =
+            |(path, len): &(&str, usize)| FileEntry { path: RelPath::parse(path).expect("a path"), len: *len as u64 };
+        let pieces = bytes.chunks(PIECE).map(sha1_of).collect();
+        let files = files.iter().map(entry).collect();
+        let manifest = Arc::new(Manifest::new(files, pieces).expect("in order"));
+        Self { temp: tempfile::tempdir().expect("a temporary folder"), bytes, manifest, label: label(1) }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.temp.path().join(name)
+    }
+
+    fn open_with(&self, allocate: Allocate) -> Result<Opened, PartError> {
+        Part::open_with(&self.path("f"), self.manifest.clone(), &self.label, allocate)
+    }
+
+    fn open(&self) -> Part {
+        match self.open_with(sys::allocate) {
+            Ok(Opened::Part(part)) => part,
+            other => panic!("no part: {other:?}"),
+        }
+    }
+
+    fn refusal(&self) -> PartError {
+        self.open_with(sys::allocate).expect_err("it is refused")
+    }
+
+    fn piece(&self, number: u32) -> (PieceIndex, &[u8]) {
+        let layout = self.manifest.layout();
+        let piece = layout.index(number).expect("there");
+        let at = layout.offset(piece) as usize;
+        (piece, &self.bytes[at..at + layout.len(piece) as usize])
+    }
+
+    fn write(&self, part: &Part, numbers: impl IntoIterator<Item = u32>) {
+        for number in numbers {
+            let (piece, data) = self.piece(number);
+            part.write_piece(piece, data).expect("written");
+        }
+    }
+
+    fn write_all(&self, part: &Part) {
+        self.write(part, (0..self.manifest.layout().count()).rev());
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.temp.path()).expect("there");
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.expect("read").file_name().into_string().expect("UTF-8")).collect();
+        names.sort();
+        names
+    }
+}
+
+fn label(byte: u8) -> PartLabel {
+    let (group, name) = (GroupId::parse("lab").expect("a name"), FileName::parse("f.bin").expect("a name"));
+    PartLabel { group, name, info_hash: InfoHash([byte; 32]) }
+}
+
+fn verified(part: &Part) -> Vec<u32> {
+    let layout = part.layout();
+    let mut last = 0;
+    let progress = &mut |done, total| {
+        assert!(done > last && done <= total);
+        last = done;
+    };
+    let verified = verify_existing(part, &AtomicBool::new(false), progress).expect("nobody cancels");
+    verified.have.iter(layout).map(PieceIndex::get).collect()
+}
+
+fn no_room(_: &File, _: u64) -> io::Result<()> {
+    Err(Errno::NOSPC.into())
+}
+
+#[test]
+fn pieces_written_by_many_threads_in_any_order_become_the_file_and_nothing_else_stays() {
+    let bench = Bench::new(&[("f", 40 * PIECE + 17)]);
+    let part = bench.open();
+    assert!(part.is_fresh());
+    assert_eq!(bench.names(), ["f.part", "f.part.meta"]);
+    assert_eq!(fs::metadata(bench.path("f.part")).expect("there").len(), bench.bytes.len() as u64);
+    std::thread::scope(|scope| {
+        for first in 0..4 {
+            let (bench, part) = (&bench, &part);
+            scope.spawn(move || bench.write(part, (first..41).step_by(4).rev()));
+        }
+    });
+    let (piece, data) = bench.piece(40);
+    let mut served = vec![0; data.len()];
+    part.read_piece(piece, &mut served).expect("served while it is downloaded");
+    assert_eq!(served, data);
+    part.finish().expect("the name is free");
+    part.read_piece(piece, &mut served).expect("served afterwards too");
+    drop(part);
+    assert_eq!(bench.names(), ["f"]);
+    assert!(fs::read(bench.path("f")).expect("there") == bench.bytes);
+}
+
+#[test]
+fn only_what_is_right_on_the_disk_counts_when_a_download_is_resumed() {
+    let bench = Bench::new(&[("f", 20 * PIECE + 1)]);
+    let part = bench.open();
+    bench.write(&part, [0, 3, 4, 11, 20]);
+    drop(part);
+    let file = fs::OpenOptions::new().write(true).open(bench.path("f.part")).expect("kept");
+    file.write_all_at(b"damage", 4 * PIECE as u64 + 1000).expect("written");
+    let part = bench.open();
+    assert!(!part.is_fresh());
+    assert_eq!(verified(&part), [0, 3, 11, 20]);
+    assert!(verify_existing(&part, &AtomicBool::new(true), &mut |_, _| {}).is_none(), "cancelled");
+    bench.write_all(&part);
+    assert_eq!(verified(&part).len(), 21);
+    part.finish().expect("the name is free");
+}
+
+#[test]
+fn a_part_cut_short_is_resumed() {
+    let bench = Bench::new(&[("f", 3 * PIECE)]);
+    let part = bench.open();
+    bench.write_all(&part);
+    drop(part);
+    let file = fs::OpenOptions::new().write(true).open(bench.path("f.part")).expect("kept");
+    file.set_len(2 * PIECE as u64 + 5).expect("cut");
+    let part = bench.open();
+    assert_eq!(verified(&part), [0, 1]);
+    assert_eq!(fs::metadata(bench.path("f.part")).expect("there").len(), 3 * PIECE as u64);
+}
+
+#[test]
+fn a_symbolic_link_in_the_place_of_the_part_is_refused_and_its_target_untouched() {
+    let bench = Bench::new(&[("f", 10)]);
+    fs::write(bench.path("target"), "precious").expect("written");
+    symlink("target", bench.path("f.part")).expect("made");
+    assert!(matches!(bench.refusal(), PartError::Foreign(_, Foreign::Link)));
+    // The same with a sidecar that vouches for it.
+    let mut sidecar = Sidecar::lock(Place::of(&bench.path("f")).expect("there")).expect("free");
+    sidecar.write(&bench.label).expect("written");
+    drop(sidecar);
+    let error = bench.refusal();
+    assert!(matches!(error, PartError::Foreign(_, Foreign::Link)), "{error}");
+    assert!(Part::discard(&bench.path("f"), &bench.label.info_hash).is_err());
+    assert_eq!(fs::read(bench.path("target")).expect("there"), b"precious");
+    assert!(bench.path("f.part").is_symlink());
+}
+
+#[test]
+fn what_no_download_has_made_is_left_alone_and_no_trace_is_left_beside_it() {
+    let bench = Bench::new(&[("f", 10)]);
+    fs::write(bench.path("f.part"), "mine").expect("written");
+    let error = bench.refusal();
+    assert!(matches!(error, PartError::Foreign(_, Foreign::Unknown)), "{error}");
+    assert_eq!(fs::read(bench.path("f.part")).expect("there"), b"mine");
+    assert_eq!(bench.names(), ["f.part"]);
+    Part::discard(&bench.path("f"), &bench.label.info_hash).expect("nothing of ours to remove");
+    assert_eq!(bench.names(), ["f.part"]);
+}
+
+#[test]
+fn a_part_that_was_swapped_between_two_runs_is_refused() {
+    let bench = Bench::new(&[("f", 10)]);
+    drop(bench.open());
+    let part = bench.path("f.part");
+    fs::hard_link(&part, bench.path("twin")).expect("linked");
+    assert!(matches!(bench.refusal(), PartError::Foreign(_, Foreign::ManyNames)));
+    fs::remove_file(bench.path("twin")).expect("removed");
+    fs::write(&part, "longer than it should be").expect("written");
+    assert!(matches!(bench.refusal(), PartError::Foreign(_, Foreign::TooLong)));
+    fs::remove_file(&part).expect("removed");
+    fs::create_dir(&part).expect("made");
+    assert!(matches!(bench.refusal(), PartError::Foreign(_, Foreign::Kind)));
+    fs::remove_dir(&part).expect("removed");
+    assert!(bench.open().is_fresh(), "a sidecar alone is in nobody's way");
+}
+
+#[test]
+fn two_clients_cannot_download_to_one_destination() {
+    let bench = Bench::new(&[("f", 10)]);
+    let first = bench.open();
+    let error = bench.refusal();
+    assert!(matches!(error, PartError::Busy(_)), "{error}");
+    assert!(matches!(Part::discard(&bench.path("f"), &bench.label.info_hash), Err(PartError::Busy(_))));
+    bench.write_all(&first);
+    first.finish().expect("unharmed");
+}
+
+#[test]
+fn the_unfinished_download_of_something_else_is_named_and_kept() {
+    let mut bench = Bench::new(&[("f", 10)]);
+    drop(bench.open());
+    bench.label = label(2);
+    let error = bench.refusal();
+    assert!(error.to_string().contains("is the unfinished download of f.bin from lab"), "{error}");
+    Part::discard(&bench.path("f"), &bench.label.info_hash).expect("nothing of ours to remove");
+    bench.label = label(1);
+    assert!(!bench.open().is_fresh());
+}
+
+#[test]
+fn a_file_that_took_the_destination_meanwhile_is_not_overwritten_and_the_part_is_kept() {
+    let bench = Bench::new(&[("f", 10)]);
+    let part = bench.open();
+    bench.write_all(&part);
+    fs::write(bench.path("f"), "mine").expect("written");
+    let error = part.finish().expect_err("the name is taken");
+    assert!(matches!(&error, PartError::Exists(path) if *path == bench.path("f")), "{error}");
+    drop(part);
+    assert_eq!(fs::read(bench.path("f")).expect("there"), b"mine");
+    assert!(matches!(bench.refusal(), PartError::Exists(_)));
+    fs::rename(bench.path("f"), bench.path("moved")).expect("moved");
+    let part = bench.open();
+    assert_eq!(verified(&part), [0]);
+    part.finish().expect("the name is free again");
+}
+
+#[test]
+fn a_part_removed_or_replaced_during_the_download_does_not_become_the_file() {
+    let bench = Bench::new(&[("f", 10)]);
+    let part = bench.open();
+    bench.write_all(&part);
+    fs::remove_file(bench.path("f.part")).expect("removed");
+    assert!(matches!(part.finish(), Err(PartError::Foreign(_, Foreign::Replaced))));
+    fs::write(bench.path("f.part"), "0123456789").expect("written");
+    assert!(matches!(part.finish(), Err(PartError::Foreign(_, Foreign::Replaced))));
+    assert!(matches!(part.abandon(), Err(PartError::Foreign(_, Foreign::Replaced))));
+    assert_eq!(fs::read(bench.path("f.part")).expect("there"), b"0123456789");
+}
+
+#[test]
+fn a_full_disk_is_told_before_the_first_byte_and_leaves_nothing() {
+    for files in [&[("f", 10)][..], &[("d/a", 10), ("d/b", SMALL_LEN as usize + 1)]] {
+        let bench = Bench::new(files);
+        let error = bench.open_with(no_room).expect_err("no room");
+        assert!(matches!(error, PartError::DiskFull(_, len) if len > 0), "{error}");
+        assert!(bench.names().is_empty(), "{:?}", bench.names());
+    }
+}
+
+#[test]
+fn a_full_disk_costs_no_byte_of_a_download_that_is_resumed() {
+    let bench = Bench::new(&[("f", 3 * PIECE)]);
+    let part = bench.open();
+    bench.write(&part, [1]);
+    drop(part);
+    assert!(matches!(bench.open_with(no_room), Err(PartError::DiskFull(..))));
+    assert_eq!(verified(&bench.open()), [1]);
+}
+
+#[test]
+fn cancelling_removes_everything_and_frees_the_place_at_once() {
+    for files in [&[("f", 10)][..], &[("d/sub/a", 10), ("d/sub/b", 0)]] {
+        let bench = Bench::new(files);
+        let part = bench.open();
+        bench.write_all(&part);
+        part.abandon().expect("ours");
+        assert!(bench.names().is_empty());
+        let next = bench.open();
+        drop(part);
+        assert_eq!(bench.names(), ["f.part", "f.part.meta"], "the one given up takes nothing with it");
+        drop(next);
+        Part::discard(&bench.path("f"), &bench.label.info_hash).expect("ours");
+        Part::discard(&bench.path("f"), &bench.label.info_hash).expect("done already");
+        Part::discard(&bench.path("none/f"), &bench.label.info_hash).expect("nothing there");
+        assert!(bench.names().is_empty());
+    }
+}
+
+#[test]
+fn a_folder_is_restored_with_its_empty_files_and_in_one_rename() {
+    let files = [("d/a", 10), ("d/e", 0), ("d/s/b", 2 * PIECE), ("d/s/t/c", 3), ("d/z/1", 0), ("d/z/2", 0)];
+    let bench = Bench::new(&files);
+    let part = bench.open();
+    bench.write(&part, [1]);
+    drop(part);
+    assert_eq!(bench.names(), ["f.part", "f.part.meta"]);
+    let part = bench.open();
+    assert_eq!(verified(&part), [1]);
+    bench.write(&part, [2, 0]);
+    part.finish().expect("the name is free");
+    let (piece, data) = bench.piece(2);
+    let mut served = vec![0; data.len()];
+    part.read_piece(piece, &mut served).expect("served afterwards too");
+    assert_eq!(served, data);
+    drop(part);
+    assert_eq!(bench.names(), ["f"]);
+    let stream: Vec<u8> = files
+        .iter()
+        .flat_map(|(path, len)| {
+            let content = fs::read(RelPath::parse(path).expect("a path").placed_in(&bench.path("f")));
+            let content = content.expect("restored");
+            assert_eq!(content.len(), *len);
+            content
+        })
+        .collect();
+    assert!(stream == bench.bytes);
+}
+
+#[test]
+fn a_symbolic_link_inside_the_part_of_a_folder_leads_nowhere() {
+    let bench = Bench::new(&[("d/s/a", 10)]);
+    drop(bench.open());
+    let outside = tempfile::tempdir().expect("a temporary folder");
+    fs::write(outside.path().join("a"), "precious").expect("written");
+    fs::remove_dir_all(bench.path("f.part/s")).expect("removed");
+    symlink(outside.path(), bench.path("f.part/s")).expect("made");
+    assert!(matches!(bench.refusal(), PartError::Foreign(..)));
+    fs::remove_file(bench.path("f.part/s")).expect("removed");
+    let part = bench.open();
+    fs::rename(bench.path("f.part/s"), bench.path("f.part/t")).expect("renamed");
+    symlink(outside.path(), bench.path("f.part/s")).expect("made");
+    let (piece, data) = bench.piece(0);
+    assert!(part.write_piece(piece, data).is_err());
+    assert_eq!(fs::read(outside.path().join("a")).expect("there"), b"precious");
+    part.abandon().expect("ours");
+    assert_eq!(fs::read(outside.path().join("a")).expect("there"), b"precious");
+}
+
+#[test]
+fn an_empty_file_and_a_folder_of_empty_files_need_no_piece() {
+    for files in [&[("f", 0)][..], &[("d/a", 0), ("d/b", 0)]] {
+        let bench = Bench::new(files);
+        let part = bench.open();
+        assert!(verified(&part).is_empty());
+        part.finish().expect("the name is free");
+        drop(part);
+        assert_eq!(bench.names(), ["f"]);
+    }
+}
+
+#[test]
+fn a_download_that_ended_just_before_a_crash_is_known_to_be_finished() {
+    for files in [&[("f", 10)][..], &[("d/a", 10)]] {
+        let bench = Bench::new(files);
+        let part = bench.open();
+        bench.write_all(&part);
+        drop(part);
+        // As a crash between the rename and the removal of the sidecar leaves it.
+        fs::rename(bench.path("f.part"), bench.path("f")).expect("renamed");
+        let opened = bench.open_with(sys::allocate).expect("recognized");
+        assert!(matches!(&opened, Opened::Finished(done) if done.destination() == bench.path("f")));
+        assert_eq!(bench.names(), ["f", "f.part.meta"]);
+        drop(opened);
+        assert_eq!(bench.names(), ["f"]);
+        assert!(matches!(bench.refusal(), PartError::Exists(_)));
+        assert_eq!(bench.names(), ["f"]);
+    }
+}
+
+#[test]
+fn a_piece_beyond_4_gib_is_written_found_again_and_read() {
+    let bench = Bench::new(&[("f", 10)]);
+    let layout = Layout::new((5 << 30) + 3).expect("fits");
+    let mut pieces = vec![Sha1Digest([0; 20]); layout.count() as usize];
+    *pieces.last_mut().expect("many") = sha1_of(b"end");
+    let file = FileEntry { path: RelPath::parse("f").expect("a path"), len: layout.size() };
+    let bench = Bench { manifest: Arc::new(Manifest::new(vec![file], pieces).expect("fits")), ..bench };
+    let last = layout.indexes().last().expect("many");
+    // Sparse, so that the test takes no room.
+    let open = || match bench.open_with(File::set_len) {
+        Ok(Opened::Part(part)) => part,
+        other => panic!("no part: {other:?}"),
+    };
+    open().write_piece(last, b"end").expect("written");
+    let part = open();
+    assert_eq!(verified(&part), [last.get()]);
+    let mut buffer = [0; 3];
+    part.read_piece(last, &mut buffer).expect("read");
+    assert_eq!(&buffer, b"end");
+    part.finish().expect("the name is free");
+    assert_eq!(fs::metadata(bench.path("f")).expect("there").len(), layout.size());
+}
+
+#[test]
+fn a_name_without_room_for_a_suffix_is_downloaded_all_the_same() {
+    let bench = Bench::new(&[("f", 10)]);
+    let destination = bench.path(&"ü".repeat(127));
+    let Ok(Opened::Part(part)) = Part::open(&destination, bench.manifest.clone(), &bench.label) else {
+        panic!("no part");
+    };
+    bench.write_all(&part);
+    part.finish().expect("the name is free");
+    drop(part);
+    assert_eq!(fs::read(&destination).expect("there"), bench.bytes);
+    assert_eq!(bench.names().len(), 1);
+}

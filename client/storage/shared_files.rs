@@ -1,0 +1,288 @@
+//! A source of pieces: where the bytes come from that are served to other members.
+
+use super::file_stamp;
+use super::file_stamp::Stamps;
+use super::open_files::{FileMap, OpenFiles};
+use crate::model::manifest::FileEntry;
+use crate::model::path_text::Shown;
+use crate::model::piece::{Layout, PieceIndex};
+use crate::sys;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What pieces can be read from, by many threads at a time: the files of a share, or a download that is under way.
+pub trait PieceSource: Send + Sync {
+    /// How the stream is cut.
+    fn layout(&self) -> Layout;
+
+    /// Fills the buffer with the bytes of the stream from `offset` on.
+    ///
+    /// # Errors
+    /// Those of the kind of source; the buffer's content is then worthless.
+    ///
+    /// # Panics
+    /// When used up to beyond the end of the stream.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError>;
+
+    /// Fills the buffer, which is exactly as long as the piece, with the piece.
+    ///
+    /// # Errors
+    /// Those of `read_at`.
+    fn read_piece(&self, piece: PieceIndex, buffer: &mut [u8]) -> Result<(), SourceError> {
+        assert_eq!(buffer.len(), self.layout().len(piece) as usize, "the buffer has the length of the piece");
+        self.read_at(self.layout().offset(piece), buffer)
+    }
+}
+
+/// Why a piece cannot be read. Each ends the sharing of these files, not only of the piece.
+#[derive(Debug)]
+pub enum SourceError {
+    /// The file is not the one that was hashed, or no longer has that content.
+    Changed(PathBuf),
+    /// There is no file any more.
+    Gone(PathBuf),
+    /// Somebody else has written to an unfinished download, or removed something of it.
+    Unfinished(PathBuf),
+    /// The system cannot read the file.
+    Io(PathBuf, io::Error),
+}
+
+impl SourceError {
+    pub(crate) fn from_io(path: PathBuf, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SourceError::Gone(path),
+            io::ErrorKind::UnexpectedEof => SourceError::Changed(path),
+            _ => SourceError::Io(path, error),
+        }
+    }
+
+    /// The file that it is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            SourceError::Changed(path) | SourceError::Gone(path) => path,
+            SourceError::Unfinished(path) | SourceError::Io(path, _) => path,
+        }
+    }
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = Shown(self.path());
+        match self {
+            SourceError::Changed(_) => write!(f, "{path} has changed since it was shared; upload it again"),
+            SourceError::Gone(_) => write!(f, "{path} is no longer there; put it back, or stop sharing it"),
+            SourceError::Unfinished(_) => {
+                write!(f, "{path} was changed during the download; resume_download fetches again what is not right")
+            }
+            SourceError::Io(_, error) => write!(f, "cannot read {path}: {}", sys::reason(error)),
+        }
+    }
+}
+
+impl std::error::Error for SourceError {}
+
+/// The files of a share on the disk of a sharer.
+///
+/// A file is opened when it is first read and stays open while it is in use. After each read its path must still lead
+/// to the inode, size and time of last write that were seen when it was hashed, or what was read is not given out.
+pub struct Source {
+    root: PathBuf,
+    files: Box<[FileEntry]>,
+    stamps: Stamps,
+    map: FileMap,
+    layout: Layout,
+    open: OpenFiles,
+}
+
+impl Source {
+    /// The source for a file or folder at an absolute path, with the stamps its files had when they were hashed.
+    ///
+    /// # Panics
+    /// Unless there is one stamp per file.
+    pub fn new(root: PathBuf, files: &[FileEntry], layout: Layout, stamps: Stamps) -> Self {
+        assert_eq!(files.len(), stamps.0.len(), "one stamp per file");
+        let map = FileMap::new(files);
+        Self { root, files: files.into(), stamps, map, layout, open: OpenFiles::default() }
+    }
+
+    /// Where the shared file or folder lies.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Closes the files; they are opened again when they are next read.
+    pub fn close_files(&self) {
+        self.open.close();
+    }
+
+    /// Looks at every file, also those that nobody reads at the moment.
+    ///
+    /// # Errors
+    /// `Changed`, `Gone` or `Io` for the first file of which that is so.
+    pub fn check_all(&self) -> Result<(), SourceError> {
+        (0..self.files.len()).try_for_each(|file| file_stamp::check(&self.path(file), &self.stamps.0[file]))
+    }
+
+    fn path(&self, file: usize) -> PathBuf {
+        self.files[file].path.placed_in(&self.root)
+    }
+
+    fn file(&self, file: usize, path: &Path) -> Result<Arc<File>, SourceError> {
+        self.open.get(file, || {
+            // Opening a pipe that took the file's place would otherwise wait for its other end.
+            let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+            let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+            let opened = opened.map_err(|error| SourceError::from_io(path.to_path_buf(), error))?;
+            file_stamp::compare(path, &self.stamps.0[file], opened.metadata())?;
+            Ok(opened)
+        })
+    }
+}
+
+impl PieceSource for Source {
+    fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
+        let mut rest = &mut *buffer;
+        for stretch in self.map.stretches(offset, rest.len()) {
+            let (part, after) = rest.split_at_mut(stretch.len);
+            let path = self.path(stretch.file);
+            let read = self.file(stretch.file, &path)?.read_exact_at(part, stretch.offset);
+            read.map_err(|error| SourceError::from_io(path.clone(), error))?;
+            // The file that is open had this stamp, and no other file gets its inode while it is open.
+            file_stamp::check(&path, &self.stamps.0[stretch.file])?;
+            rest = after;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::manifest::check_files;
+    use crate::model::path::RelPath;
+    use crate::model::piece::PIECE_LEN;
+    use std::fs;
+    use std::time::SystemTime;
+
+    fn entry(path: &str, len: u64) -> FileEntry {
+        FileEntry { path: RelPath::parse(path).expect("a path"), len }
+    }
+
+    fn source(root: &Path, files: &[FileEntry]) -> Source {
+        let layout = check_files(files).expect("in order");
+        Source::new(root.to_path_buf(), files, layout, Stamps::take(root, files).expect("the files are there"))
+    }
+
+    fn single(content: &[u8]) -> (tempfile::TempDir, PathBuf, Source) {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let path = temp.path().join("f");
+        fs::write(&path, content).expect("written");
+        let source = source(&path, &[entry("f", content.len() as u64)]);
+        (temp, path, source)
+    }
+
+    fn first_piece(source: &Source) -> Result<Vec<u8>, SourceError> {
+        let piece = source.layout().index(0).expect("it has one");
+        let mut buffer = vec![0; source.layout().len(piece) as usize];
+        source.read_piece(piece, &mut buffer).map(|()| buffer)
+    }
+
+    #[test]
+    fn a_piece_that_crosses_the_borders_of_files_is_read_whole() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let root = temp.path().join("d");
+        fs::create_dir_all(root.join("sub")).expect("made");
+        let long = vec![7; PIECE_LEN as usize];
+        fs::write(root.join("a"), b"first").expect("written");
+        fs::write(root.join("empty"), b"").expect("written");
+        fs::write(root.join("sub/b"), &long).expect("written");
+        let source = source(&root, &[entry("d/a", 5), entry("d/empty", 0), entry("d/sub/b", long.len() as u64)]);
+        assert_eq!(first_piece(&source).expect("unchanged"), [b"first", &long[5..]].concat());
+        let last = source.layout().index(1).expect("it has two");
+        let mut rest = [0; 5];
+        source.read_piece(last, &mut rest).expect("unchanged");
+        assert_eq!(rest, [7; 5]);
+    }
+
+    #[test]
+    fn a_file_written_to_is_no_longer_served() {
+        let (_temp, path, source) = single(b"content");
+        assert_eq!(first_piece(&source).expect("unchanged"), b"content");
+        let file = OpenOptions::new().write(true).open(&path).expect("opened");
+        file.write_all_at(b"CONTENT", 0).expect("written");
+        // Not left to the clock, which may stand still between two writes.
+        file.set_modified(SystemTime::UNIX_EPOCH).expect("set");
+        let error = first_piece(&source).expect_err("it is another content");
+        assert!(matches!(&error, SourceError::Changed(changed) if *changed == path), "{error}");
+        assert!(source.check_all().is_err());
+    }
+
+    #[test]
+    fn a_file_replaced_by_one_of_the_same_size_and_time_is_no_longer_served() {
+        let (temp, path, source) = single(b"content");
+        first_piece(&source).expect("unchanged");
+        let modified = fs::metadata(&path).expect("there").modified().expect("known");
+        let other = temp.path().join("other");
+        fs::write(&other, b"CONTENT").expect("written");
+        File::open(&other).expect("opened").set_modified(modified).expect("set");
+        fs::rename(&other, &path).expect("replaced");
+        assert!(matches!(first_piece(&source), Err(SourceError::Changed(_))));
+    }
+
+    #[test]
+    fn a_file_cut_short_or_removed_or_swapped_for_a_pipe_is_an_error_that_names_it() {
+        let (_temp, path, source) = single(b"content");
+        OpenOptions::new().write(true).open(&path).expect("opened").set_len(3).expect("cut");
+        assert!(matches!(first_piece(&source), Err(SourceError::Changed(_))));
+
+        fs::remove_file(&path).expect("removed");
+        let error = first_piece(&source).expect_err("it is gone");
+        assert!(matches!(error, SourceError::Gone(_)));
+        assert!(error.to_string().starts_with(&path.display().to_string()));
+
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
+        assert!(matches!(first_piece(&source), Err(SourceError::Changed(_))));
+    }
+
+    #[test]
+    fn other_permissions_or_another_name_beside_do_not_end_the_sharing() {
+        let (temp, path, source) = single(b"content");
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o400)).expect("set");
+        fs::hard_link(&path, temp.path().join("also")).expect("linked");
+        assert_eq!(first_piece(&source).expect("unchanged"), b"content");
+    }
+
+    #[test]
+    fn a_piece_beyond_4_gib_is_read() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let path = temp.path().join("f");
+        let file = File::create(&path).expect("made");
+        let size = (4 << 30) + u64::from(PIECE_LEN) + 3;
+        file.set_len(size).expect("sparse");
+        file.write_all_at(b"end", size - 3).expect("written");
+        let source = source(&path, &[entry("f", size)]);
+        let last = source.layout().indexes().last().expect("it has pieces");
+        let mut buffer = [0; 3];
+        source.read_piece(last, &mut buffer).expect("unchanged");
+        assert_eq!(&buffer, b"end");
+    }
+
+    #[test]
+    fn stamps_tell_one_state_of_the_files_from_another() {
+        let (_temp, path, source) = single(b"content");
+        let files = [entry("f", 7)];
+        assert_eq!(Stamps::take(&path, &files).expect("there").digest(), source.stamps.digest());
+        File::open(&path).expect("opened").set_modified(SystemTime::UNIX_EPOCH).expect("set");
+        assert_ne!(Stamps::take(&path, &files).expect("there").digest(), source.stamps.digest());
+        assert!(matches!(Stamps::take(&path, &[entry("f", 8)]), Err(SourceError::Changed(_))));
+    }
+}

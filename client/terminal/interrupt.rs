@@ -1,0 +1,325 @@
+//! The wish that the client, or the command it is at, end: where signals meet whatever waits.
+
+use crate::signals::Signal;
+use parking_lot::{Condvar, Mutex};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::process::{getpid, kill_process};
+use std::io;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a signal waits for the line editor to return by itself, which it does a moment after the line is complete. Signals
+/// sent without a pause would keep it from getting there.
+const EDITOR_PAUSE: Duration = Duration::from_millis(10);
+
+/// Carries signals to whoever waits. Cheap to clone; all clones are one.
+///
+/// In a script every signal ends the program, and so does [`Signal::End`] where a person sits at the terminal. Ctrl-C of a
+/// person ends the command that runs, and the program only if the command was told already and goes on. Where none runs it
+/// waits for what comes next: a command is then not begun, and a prompt takes it for the key it is.
+#[derive(Clone)]
+pub struct Stop(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// The phase is another.
+    entered: Condvar,
+    /// An eventfd: readable when whoever waits in `poll` is to return.
+    wake: OwnedFd,
+    /// Ends what waits for something else.
+    on_signal: Mutex<Option<OnSignal>>,
+}
+
+type OnSignal = Box<dyn Fn() + Send>;
+
+struct State {
+    ending: bool,
+    /// Whether the command that runs is to end.
+    cancelled: bool,
+    /// Whether ctrl-C was pressed and nothing has taken it yet.
+    pressed: bool,
+    phase: Phase,
+    /// Whether a person is there, who may want back to the prompt.
+    person: bool,
+}
+
+/// What the program is at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// In between.
+    Idle,
+    /// Reading plain lines.
+    Reading,
+    /// In the line editor, which only a signal of its own gets out of its wait.
+    Editing,
+    /// At a command.
+    Command,
+}
+
+impl Stop {
+    /// Nothing is to end yet. `person`: whether somebody sits at the prompt.
+    pub fn new(person: bool) -> io::Result<Self> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let state = State { ending: false, cancelled: false, pressed: false, phase: Phase::Idle, person };
+        Ok(Self(Arc::new(Shared {
+            state: Mutex::new(state),
+            entered: Condvar::new(),
+            wake,
+            on_signal: Mutex::new(None),
+        })))
+    }
+
+    /// Has this done, in addition, at every signal from now on. It must not wait for anything.
+    pub fn on_signal(&self, work: impl Fn() + Send + 'static) {
+        *self.0.on_signal.lock() = Some(Box::new(work));
+    }
+
+    /// A signal has come.
+    pub fn signal(&self, signal: Signal) {
+        let mut state = self.0.state.lock();
+        state.ending |= signal == Signal::End || !state.person;
+        if state.phase == Phase::Editing {
+            self.0.entered.wait_for(&mut state, EDITOR_PAUSE);
+        }
+        match state.phase {
+            _ if state.ending => {}
+            Phase::Command if state.cancelled => state.ending = true,
+            Phase::Command => state.cancelled = true,
+            Phase::Idle | Phase::Reading => state.pressed = true,
+            Phase::Editing => {}
+        }
+        let editing = state.phase == Phase::Editing;
+        drop(state);
+        // The counter can only be full if nobody has looked for 2^64 signals.
+        let _ = rustix::io::write(&self.0.wake, &1u64.to_ne_bytes());
+        if let Some(work) = &*self.0.on_signal.lock() {
+            work();
+        }
+        if editing {
+            // The line editor takes SIGINT while it waits, and returns. If it has not begun to wait, or does not any more,
+            // the signal comes back here.
+            let _ = kill_process(getpid(), rustix::process::Signal::INT);
+        }
+    }
+
+    /// Whether the program is to end.
+    pub fn is_ending(&self) -> bool {
+        self.0.state.lock().ending
+    }
+
+    /// Whether the command that runs is to end.
+    pub fn is_cancelled(&self) -> bool {
+        let state = self.0.state.lock();
+        state.cancelled || state.ending
+    }
+
+    /// Whether ctrl-C was pressed since the last command and nothing has taken it. It counts as taken then.
+    pub(crate) fn take_pressed(&self) -> bool {
+        mem::take(&mut self.0.state.lock().pressed)
+    }
+
+    /// Says what the program is at from now on. A command begins as cancelled if ctrl-C was pressed before. Who enters
+    /// `Editing` looks at `is_ending` and `take_pressed` next, since what came before is not repeated.
+    pub fn enter(&self, phase: Phase) {
+        let mut state = self.0.state.lock();
+        state.phase = phase;
+        self.0.entered.notify_all();
+        state.cancelled = phase == Phase::Command && mem::take(&mut state.pressed);
+        if !state.ending && !state.cancelled && !state.pressed {
+            let mut count = [0; 8];
+            // Nothing to read is as good.
+            let _ = rustix::io::read(&self.0.wake, &mut count);
+        }
+    }
+
+    /// Whether something is typed within this time, which is read and forgotten, or a signal comes, or nothing can be
+    /// typed any more.
+    pub(crate) fn key_within(&self, from: impl AsFd, time: Duration) -> bool {
+        let timeout = Timespec::try_from(time).ok();
+        let mut fds = [PollFd::new(&self.0.wake, PollFlags::IN), PollFd::new(&from, PollFlags::IN)];
+        match poll(&mut fds, timeout.as_ref()) {
+            // A window of another size, for example: what is shown is drawn anew.
+            Ok(0) | Err(rustix::io::Errno::INTR) => false,
+            Ok(_) if !fds[0].revents().is_empty() => true,
+            Ok(_) => {
+                let mut keys = [0; 64];
+                // Whether these are all the keys or none can be read: somebody wants to go on.
+                let _ = rustix::io::read(&from, &mut keys);
+                true
+            }
+            Err(_) => true,
+        }
+    }
+
+    /// A reader of a descriptor whose waits end when a signal comes.
+    pub fn reader<F: AsFd>(&self, from: F) -> StoppableReader<F> {
+        StoppableReader { from, stop: self.clone() }
+    }
+}
+
+/// Reads a descriptor until a signal ends the wait; then `read` returns an error at once, now and later, until the next
+/// phase begins. The error is not of kind `Interrupted`, which many callers take for a reason to try again.
+pub struct StoppableReader<F> {
+    from: F,
+    stop: Stop,
+}
+
+impl<F: AsFd> io::Read for StoppableReader<F> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let mut fds = [PollFd::new(&self.stop.0.wake, PollFlags::IN), PollFd::new(&self.from, PollFlags::IN)];
+            // What a person or a script will type next, and when, has no deadline.
+            match poll(&mut fds, None) {
+                Err(rustix::io::Errno::INTR) => continue,
+                other => other?,
+            };
+            if !fds[0].revents().is_empty() {
+                return Err(io::Error::other("a signal ended the wait"));
+            }
+            match rustix::io::read(&self.from, &mut *buf) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    fn stop(person: bool) -> Stop {
+        Stop::new(person).expect("an eventfd")
+    }
+
+    #[test]
+    fn in_a_script_a_signal_ends_command_and_program() {
+        let stop = stop(false);
+        stop.enter(Phase::Command);
+        assert!(!stop.is_cancelled());
+        stop.signal(Signal::Interrupt);
+        assert!(stop.is_ending() && stop.is_cancelled());
+        stop.enter(Phase::Command);
+        assert!(stop.is_cancelled(), "an ending program begins no command");
+    }
+
+    #[test]
+    fn at_a_terminal_the_first_ctrl_c_ends_the_command_and_the_second_the_program() {
+        let stop = stop(true);
+        stop.enter(Phase::Command);
+        stop.signal(Signal::Interrupt);
+        assert!(stop.is_cancelled() && !stop.is_ending());
+        stop.signal(Signal::Interrupt);
+        assert!(stop.is_ending());
+    }
+
+    #[test]
+    fn the_command_after_a_cancelled_one_runs() {
+        let stop = stop(true);
+        stop.enter(Phase::Command);
+        stop.signal(Signal::Interrupt);
+        stop.enter(Phase::Idle);
+        stop.enter(Phase::Command);
+        assert!(!stop.is_cancelled());
+    }
+
+    #[test]
+    fn ctrl_c_just_after_a_line_ends_the_command_that_begins_and_not_the_program() {
+        let stop = stop(true);
+        stop.signal(Signal::Interrupt);
+        stop.enter(Phase::Command);
+        assert!(stop.is_cancelled() && !stop.is_ending());
+        let (ours, _theirs) = UnixStream::pair().expect("a pair of sockets");
+        assert!(stop.reader(ours).read(&mut [0]).is_err(), "what the command asks for is not waited for");
+        stop.enter(Phase::Idle);
+        stop.enter(Phase::Command);
+        assert!(!stop.is_cancelled());
+    }
+
+    #[test]
+    fn ctrl_c_just_after_a_command_is_a_key_at_the_next_prompt() {
+        let stop = stop(true);
+        stop.enter(Phase::Command);
+        stop.enter(Phase::Idle);
+        stop.signal(Signal::Interrupt);
+        stop.enter(Phase::Editing);
+        assert!(!stop.is_ending());
+        assert!(stop.take_pressed());
+        assert!(!stop.take_pressed());
+    }
+
+    #[test]
+    fn ctrl_c_ends_the_wait_for_a_plain_line_and_not_the_program() {
+        let stop = stop(true);
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        let mut reader = stop.reader(ours);
+        stop.enter(Phase::Reading);
+        stop.signal(Signal::Interrupt);
+        assert!(reader.read(&mut [0]).is_err());
+        assert!(stop.take_pressed() && !stop.is_ending());
+        stop.enter(Phase::Reading);
+        (&theirs).write_all(b"x").expect("room for a byte");
+        assert_eq!(reader.read(&mut [0]).expect("the byte"), 1);
+    }
+
+    #[test]
+    fn what_wants_the_program_to_end_ends_it_whatever_it_is_at() {
+        for phase in [Phase::Idle, Phase::Reading, Phase::Command] {
+            let stop = stop(true);
+            stop.enter(phase);
+            stop.signal(Signal::End);
+            assert!(stop.is_ending());
+        }
+    }
+
+    #[test]
+    fn a_key_a_signal_and_the_end_are_noticed_and_otherwise_the_time_passes() {
+        let stop = stop(true);
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        assert!(!stop.key_within(&ours, Duration::from_millis(1)));
+        (&theirs).write_all(b"\x1b[A").expect("room for three bytes");
+        assert!(stop.key_within(&ours, Duration::from_secs(60)));
+        assert!(!stop.key_within(&ours, Duration::from_millis(1)), "all of it was one key");
+        stop.enter(Phase::Command);
+        stop.signal(Signal::Interrupt);
+        assert!(stop.key_within(&ours, Duration::from_secs(60)));
+        stop.enter(Phase::Idle);
+        drop(theirs);
+        assert!(stop.key_within(&ours, Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_reader_that_waits_is_woken_by_a_signal() {
+        let stop = stop(false);
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        let mut reader = stop.reader(ours);
+        let waiting = std::thread::spawn(move || {
+            let mut buf = [0; 8];
+            let first = reader.read(&mut buf).map_err(|error| error.kind());
+            let second = reader.read(&mut buf).map_err(|error| error.kind());
+            (first, second)
+        });
+        (&theirs).write_all(b"x").expect("room for a byte");
+        stop.signal(Signal::Interrupt);
+        let (first, second) = waiting.join().expect("the reader returns");
+        // The byte and the signal race; the signal is what counts once it is there.
+        assert!(matches!(first, Ok(1) | Err(io::ErrorKind::Other)), "{first:?}");
+        assert_eq!(second, Err(io::ErrorKind::Other));
+    }
+
+    #[test]
+    fn a_reader_hands_on_what_comes_and_the_end() {
+        let stop = stop(false);
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        (&theirs).write_all(b"abc").expect("room for three bytes");
+        drop(theirs);
+        let mut reader = stop.reader(ours);
+        let mut buf = [0; 8];
+        assert_eq!(reader.read(&mut buf).expect("bytes"), 3);
+        assert_eq!(reader.read(&mut buf).expect("the end"), 0);
+    }
+}

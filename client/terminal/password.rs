@@ -1,0 +1,47 @@
+//! Passwords typed at a terminal, where they are not shown.
+
+use super::interrupt::{Phase, Stop};
+use super::writer::Terminal;
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use std::io;
+
+/// Asks a question on the terminal that is standard input and reads the answer, nothing of which is shown. The wait
+/// ends with an error on ctrl-C, ctrl-D on an empty line, or a signal.
+pub(crate) fn ask(question: &str, terminal: &Terminal, stop: &Stop) -> io::Result<String> {
+    stop.enter(Phase::Command);
+    let quiet = terminal.keep_quiet();
+    let echo = EchoOff::begin()?;
+    terminal.ask(question);
+    let config = rpassword::ConfigBuilder::new().input_reader(stop.reader(io::stdin())).output_discard().build();
+    let answer = rpassword::read_password_with_config(config);
+    drop(echo);
+    terminal.end_line();
+    drop(quiet);
+    stop.enter(Phase::Idle);
+    answer
+}
+
+/// Echo is off, and each key is handed on at once, until this is dropped.
+pub(crate) struct EchoOff(Termios);
+
+impl EchoOff {
+    pub(crate) fn begin() -> io::Result<Self> {
+        let before = tcgetattr(io::stdin())?;
+        let mut hidden = before.clone();
+        hidden.local_modes -= LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON;
+        hidden.special_codes[SpecialCodeIndex::VMIN] = 1;
+        hidden.special_codes[SpecialCodeIndex::VTIME] = 0;
+        // Ctrl-C still sends its signal. Ctrl-Z and ctrl-\ do not: a shell would turn the echo on again.
+        hidden.special_codes[SpecialCodeIndex::VSUSP] = 0;
+        hidden.special_codes[SpecialCodeIndex::VQUIT] = 0;
+        tcsetattr(io::stdin(), OptionalActions::Now, &hidden)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for EchoOff {
+    fn drop(&mut self) {
+        // If it fails the terminal is gone.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
+}

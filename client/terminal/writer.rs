@@ -1,0 +1,513 @@
+//! Where the client says things: whole lines on standard output and standard error, from any thread, never into the
+//! line that is being typed.
+//!
+//! Results, the end of a background download among them, go to standard output; refusals, and what the client says
+//! unasked, to standard error. Both are plain text without a prefix. Every line is escaped here, so names from outside
+//! may be put into one as they are.
+
+use super::colour;
+use super::colour::Tone;
+use super::page::{drawn, fitted};
+use crate::model::escape::escape;
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use parking_lot::Mutex;
+use rustix::termios::tcgetwinsize;
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::env;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+
+/// Most lines that wait while a password is being typed; those beyond are counted, not kept.
+const WAITING_MAX: usize = 1000;
+
+/// A handle on standard output and standard error. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Terminal(Arc<Shared>);
+
+struct Shared {
+    // Held while a line is written: that is what keeps the lines of several threads apart.
+    state: Mutex<State>,
+    /// A message here says that lines wait to be shown above the one that is being typed.
+    knock: Sender<()>,
+    knocked: Receiver<()>,
+}
+
+struct State {
+    output: Channel,
+    error: Channel,
+    mode: Mode,
+    waiting: VecDeque<(Stream, String)>,
+    left_out: usize,
+    /// Whether the line at the cursor says how far something is, and is to be replaced.
+    underway: bool,
+}
+
+struct Channel {
+    to: Box<dyn Write + Send>,
+    /// Whether it shows on the screen on which lines are typed.
+    on_screen: bool,
+    /// Whether lines may have colours.
+    coloured: bool,
+    /// Whether the screen lets what it shows be replaced.
+    lively: bool,
+    /// Whether something could not be written.
+    broken: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    Output,
+    Error,
+}
+
+/// What the screen is busy with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Nothing: lines are written at once.
+    Free,
+    /// The line editor: lines wait until it shows them above the line that is being typed.
+    Editing,
+    /// A password: lines wait until it is complete.
+    Quiet,
+}
+
+impl Terminal {
+    /// The program's own standard output and standard error.
+    pub fn stdio() -> Self {
+        let (output, error) = (io::stdout(), io::stderr());
+        let coloured = colour::are_wanted(|name| env::var_os(name));
+        let lively = env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+        let channel = |to: Box<dyn Write + Send>, on_screen| Channel {
+            to,
+            on_screen,
+            coloured: on_screen && coloured,
+            lively: on_screen && lively,
+            broken: false,
+        };
+        let (output_on_screen, error_on_screen) = (output.is_terminal(), error.is_terminal());
+        Self::with(channel(Box::new(output), output_on_screen), channel(Box::new(error), error_on_screen))
+    }
+
+    /// A terminal that writes results and everything else to the two given places, neither of which is a screen.
+    pub fn new(output: Box<dyn Write + Send>, error: Box<dyn Write + Send>) -> Self {
+        let channel = |to| Channel { to, on_screen: false, coloured: false, lively: false, broken: false };
+        Self::with(channel(output), channel(error))
+    }
+
+    fn with(output: Channel, error: Channel) -> Self {
+        let (mode, waiting) = (Mode::Free, VecDeque::new());
+        let state = State { output, error, mode, waiting, left_out: 0, underway: false };
+        let (knock, knocked) = bounded(1);
+        Self(Arc::new(Shared { state: Mutex::new(state), knock, knocked }))
+    }
+
+    /// Says what a command came to: one line on standard output.
+    pub fn result(&self, line: &str) {
+        self.say(Stream::Output, Tone::Plain, [line]);
+    }
+
+    /// Says that something long has come to a good end: one line on standard output.
+    pub fn success(&self, line: &str) {
+        self.say(Stream::Output, Tone::Good, [line]);
+    }
+
+    /// Says several lines of one result, which nothing comes between.
+    pub fn results<L: AsRef<str>>(&self, lines: impl IntoIterator<Item = L>) {
+        self.say(Stream::Output, Tone::Plain, lines);
+    }
+
+    /// Says why something failed and what to do: one line on standard error.
+    pub fn error(&self, line: &str) {
+        self.say(Stream::Error, Tone::Bad, [line]);
+    }
+
+    /// Says what happened unasked, such as a tracker that was lost: one line on standard error.
+    pub fn event(&self, line: &str) {
+        self.say(Stream::Error, Tone::Plain, [line]);
+    }
+
+    /// Says how far something is: on a screen in place of what was said so before, elsewhere as a line of its own, on
+    /// standard error.
+    pub fn progress(&self, line: &str) {
+        let mut state = self.0.state.lock();
+        if !state.error.lively {
+            drop(state);
+            self.say(Stream::Error, Tone::Faint, [line]);
+        } else if state.mode == Mode::Free {
+            let line = fitted(&escape(line), window(io::stderr()).1);
+            let line = if state.error.coloured { Tone::Faint.paint(&line) } else { line };
+            state.error.write(&format!("\r{line}\x1b[K"));
+            state.underway = true;
+        }
+    }
+
+    /// Whether [`Terminal::progress`] replaces what it said before, so that it may say something often.
+    pub fn is_lively(&self) -> bool {
+        self.0.state.lock().error.lively
+    }
+
+    /// Says something to a program: one line of JSON on standard output.
+    pub(crate) fn object(&self, object: &Value) {
+        self.0.state.lock().output.write(&format!("{object}\n"));
+    }
+
+    /// Whether a result could not be written, as happens when standard output is closed or its disk is full.
+    pub fn has_lost_results(&self) -> bool {
+        self.0.state.lock().output.broken
+    }
+
+    fn say<L: AsRef<str>>(&self, stream: Stream, tone: Tone, lines: impl IntoIterator<Item = L>) {
+        let mut state = self.0.state.lock();
+        let tone = if state.channel(stream).coloured { tone } else { Tone::Plain };
+        let text: String = lines.into_iter().map(|line| tone.paint(&escape(line.as_ref())) + "\n").collect();
+        let on_screen = state.channel(stream).on_screen;
+        if on_screen {
+            state.end_underway();
+        }
+        if state.mode == Mode::Free || !on_screen {
+            state.channel(stream).write(&text);
+        } else if state.waiting.len() < WAITING_MAX {
+            state.waiting.push_back((stream, text));
+        } else {
+            state.left_out += 1;
+        }
+        if state.mode == Mode::Editing && on_screen {
+            // A knock that was not answered yet covers this line too.
+            let _ = self.0.knock.try_send(());
+        }
+    }
+
+    /// Shows a question without a line end, on standard error so that results stay apart from it.
+    pub(crate) fn ask(&self, question: &str) {
+        self.0.state.lock().error.write(&escape(question));
+    }
+
+    /// Shows the prompt where no line editor does.
+    pub(crate) fn prompt(&self, prompt: &str) {
+        self.0.state.lock().output.write(prompt);
+    }
+
+    /// Ends the line on which nothing was echoed, or something that is no line of its own.
+    pub(crate) fn end_line(&self) {
+        let mut state = self.0.state.lock();
+        if !state.end_underway() {
+            state.error.write("\n");
+        }
+    }
+
+    /// Leaves the screen to the line editor until the guard is dropped.
+    pub(crate) fn leave_to_editor(&self) -> Leave<'_> {
+        self.leave(Mode::Editing)
+    }
+
+    /// Keeps the screen quiet until the guard is dropped.
+    pub(crate) fn keep_quiet(&self) -> Leave<'_> {
+        self.leave(Mode::Quiet)
+    }
+
+    fn leave(&self, mode: Mode) -> Leave<'_> {
+        let mut state = self.0.state.lock();
+        state.end_underway();
+        state.mode = mode;
+        Leave(self)
+    }
+
+    /// Takes the whole screen for a page that changes, until the guard is dropped; what is said meanwhile follows then.
+    /// None where there is no screen that lets what it shows be replaced.
+    pub(crate) fn open_page(&self) -> Option<Page<'_>> {
+        if !self.0.state.lock().output.lively {
+            return None;
+        }
+        let quiet = self.keep_quiet();
+        self.0.state.lock().output.write(PAGE_BEGINS);
+        Some(Page { terminal: self, _quiet: quiet })
+    }
+
+    /// Hands lines that wait to `show`, which puts them above the line that is being typed and may block. Returns when
+    /// `until` is disconnected or `show` fails.
+    pub(crate) fn serve_editor(&self, until: &Receiver<Infallible>, mut show: impl FnMut(String) -> bool) {
+        loop {
+            select! {
+                recv(self.0.knocked) -> _ => {}
+                recv(until) -> _ => return,
+            }
+            let mut state = self.0.state.lock();
+            let batch = if state.mode == Mode::Editing { state.take_waiting() } else { Vec::new() };
+            drop(state);
+            let text: String = batch.into_iter().map(|(_, text)| text).collect();
+            if !text.is_empty() && !show(text) {
+                return;
+            }
+        }
+    }
+}
+
+/// The other screen of the terminal, without a cursor.
+const PAGE_BEGINS: &str = "\x1b[?1049h\x1b[?25l";
+const PAGE_ENDS: &str = "\x1b[?25h\x1b[?1049l";
+
+/// A page that takes the whole screen.
+pub(crate) struct Page<'a> {
+    terminal: &'a Terminal,
+    /// Dropped last: what waited is written where it belongs.
+    _quiet: Leave<'a>,
+}
+
+impl Page<'_> {
+    /// Shows these lines instead of those before, as far as there is room, and the last one in any case.
+    pub(crate) fn show(&self, lines: &[String]) {
+        let (rows, columns) = window(io::stdout());
+        let escaped: Vec<_> = lines.iter().map(|line| escape(line)).collect();
+        self.terminal.0.state.lock().output.write(&drawn(&escaped, rows, columns));
+    }
+}
+
+impl Drop for Page<'_> {
+    fn drop(&mut self) {
+        self.terminal.0.state.lock().output.write(PAGE_ENDS);
+    }
+}
+
+/// How many rows and columns there are, or the usual ones where that is not known.
+fn window(of: impl std::os::fd::AsFd) -> (usize, usize) {
+    let size = tcgetwinsize(of).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0);
+    size.map_or((24, 80), |size| (size.ws_row.into(), size.ws_col.into()))
+}
+
+/// The screen is somebody else's until this is dropped; what waited is written then.
+pub(crate) struct Leave<'a>(&'a Terminal);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.0.state.lock();
+        state.mode = Mode::Free;
+        for (stream, text) in state.take_waiting() {
+            state.channel(stream).write(&text);
+        }
+    }
+}
+
+impl State {
+    fn channel(&mut self, stream: Stream) -> &mut Channel {
+        match stream {
+            Stream::Output => &mut self.output,
+            Stream::Error => &mut self.error,
+        }
+    }
+
+    /// Clears the line that says how far something is; whether there was one.
+    fn end_underway(&mut self) -> bool {
+        let was = std::mem::take(&mut self.underway);
+        if was {
+            self.error.write("\r\x1b[K");
+        }
+        was
+    }
+
+    fn take_waiting(&mut self) -> Vec<(Stream, String)> {
+        let mut waiting: Vec<_> = self.waiting.drain(..).collect();
+        let left_out = std::mem::take(&mut self.left_out);
+        if left_out > 0 {
+            waiting.push((Stream::Error, format!("{left_out} more messages were left out\n")));
+        }
+        waiting
+    }
+}
+
+impl Channel {
+    /// Writes and goes on if that fails: nobody is there to be told, and the commands still have their effect.
+    fn write(&mut self, text: &str) {
+        self.broken |= self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush()).is_err();
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Keeps what is written, for tests of whatever writes.
+    #[derive(Clone, Default)]
+    pub(crate) struct Sheet(Arc<Mutex<Vec<u8>>>);
+
+    impl Sheet {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().clone()).expect("only text is written")
+        }
+    }
+
+    impl Write for Sheet {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A terminal and the sheets of its standard output and standard error.
+    pub(crate) fn sheets(on_screen: bool) -> (Terminal, Sheet, Sheet) {
+        let (output, error) = (Sheet::default(), Sheet::default());
+        let terminal = Terminal::with(channel(&output, on_screen), channel(&error, on_screen));
+        (terminal, output, error)
+    }
+
+    fn channel(sheet: &Sheet, on_screen: bool) -> Channel {
+        Channel { to: Box::new(sheet.clone()), on_screen, coloured: on_screen, lively: on_screen, broken: false }
+    }
+
+    #[test]
+    fn results_and_everything_else_go_to_different_places() {
+        let (terminal, output, error) = sheets(false);
+        terminal.result("User created");
+        terminal.error("Group does not exist: lab");
+        terminal.event("The tracker 127.0.0.1:5000 is lost");
+        terminal.results(["lab", "math"]);
+        assert_eq!(output.text(), "User created\nlab\nmath\n");
+        assert_eq!(error.text(), "Group does not exist: lab\nThe tracker 127.0.0.1:5000 is lost\n");
+    }
+
+    #[test]
+    fn a_name_from_outside_cannot_act_on_the_terminal_or_make_a_second_line() {
+        let (terminal, output, _) = sheets(false);
+        terminal.result("x\x1b[2J\nUser created\u{202e}");
+        assert_eq!(output.text(), "x\\u{1b}[2J\\u{a}User created\\u{202e}\n");
+    }
+
+    #[test]
+    fn lines_of_several_threads_do_not_mix() {
+        let (terminal, output, _) = sheets(false);
+        std::thread::scope(|scope| {
+            for letter in ["a", "b", "c", "d"] {
+                let terminal = terminal.clone();
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        terminal.results([letter.repeat(50), letter.repeat(50)]);
+                    }
+                });
+            }
+        });
+        let text = output.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 1600);
+        for pair in lines.chunks(2) {
+            assert!(pair[0].len() == 50 && pair[0] == pair[1], "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn a_closed_output_is_remembered_and_harms_nobody() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let terminal = Terminal::new(Box::new(Closed), Box::new(Closed));
+        terminal.error("nobody hears");
+        assert!(!terminal.has_lost_results());
+        terminal.result("nobody hears");
+        assert!(terminal.has_lost_results());
+    }
+
+    #[test]
+    fn while_a_password_is_typed_lines_wait_and_follow_in_order() {
+        let (terminal, output, error) = sheets(true);
+        let quiet = terminal.keep_quiet();
+        terminal.event("first");
+        terminal.result("second");
+        assert_eq!(output.text() + &error.text(), "");
+        drop(quiet);
+        terminal.result("third");
+        assert_eq!((output.text().as_str(), error.text().as_str()), ("second\nthird\n", "first\n"));
+    }
+
+    #[test]
+    fn on_a_screen_errors_are_red_and_successes_green_and_elsewhere_lines_are_plain() {
+        for (on_screen, said, complained) in [
+            (true, "\x1b[32mdone\x1b[0m\nlist\n", "\x1b[31mno\\u{1b}\x1b[0m\nnews\n"),
+            (false, "done\nlist\n", "no\\u{1b}\nnews\n"),
+        ] {
+            let (terminal, output, error) = sheets(on_screen);
+            terminal.success("done");
+            terminal.result("list");
+            terminal.error("no\x1b");
+            terminal.event("news");
+            assert_eq!((output.text().as_str(), error.text().as_str()), (said, complained));
+        }
+    }
+
+    #[test]
+    fn on_a_screen_progress_replaces_itself_and_goes_when_something_is_said() {
+        let (terminal, output, error) = sheets(true);
+        terminal.progress("1 %");
+        terminal.progress("2 %");
+        terminal.result("done");
+        assert_eq!(error.text(), "\r\x1b[2m1 %\x1b[0m\x1b[K\r\x1b[2m2 %\x1b[0m\x1b[K\r\x1b[K");
+        assert_eq!(output.text(), "done\n");
+        let (terminal, _, error) = sheets(false);
+        terminal.progress("1 %");
+        terminal.progress("2 %");
+        assert_eq!(error.text(), "1 %\n2 %\n");
+    }
+
+    #[test]
+    fn while_a_page_is_open_lines_wait_behind_it() {
+        let (terminal, output, error) = sheets(true);
+        let page = terminal.open_page().expect("a screen");
+        page.show(&["x\x1b[2J".to_owned()]);
+        terminal.event("news");
+        assert_eq!(error.text(), "");
+        drop(page);
+        assert_eq!(error.text(), "news\n");
+        let shown = output.text();
+        assert!(shown.starts_with(PAGE_BEGINS) && shown.ends_with(PAGE_ENDS), "{shown}");
+        assert!(shown.contains("x\\u{1b}[2J") && !shown.contains("\x1b[2J"), "{shown}");
+        assert!(sheets(false).0.open_page().is_none(), "a file is no screen");
+    }
+
+    #[test]
+    fn what_is_not_on_the_screen_does_not_wait() {
+        let (output, error) = (Sheet::default(), Sheet::default());
+        let terminal = Terminal::with(channel(&output, true), channel(&error, false));
+        let _editing = terminal.leave_to_editor();
+        terminal.result("on the screen");
+        terminal.error("in a file");
+        assert_eq!((output.text().as_str(), error.text().as_str()), ("", "in a file\n"));
+    }
+
+    #[test]
+    fn the_lines_that_wait_have_a_limit() {
+        let (terminal, _, error) = sheets(true);
+        let quiet = terminal.keep_quiet();
+        for _ in 0..WAITING_MAX + 2 {
+            terminal.event("x");
+        }
+        drop(quiet);
+        assert_eq!(error.text().lines().count(), WAITING_MAX + 1);
+        assert!(error.text().ends_with("x\n2 more messages were left out\n"));
+    }
+
+    #[test]
+    fn while_a_line_is_typed_the_editor_shows_what_is_said() {
+        let (terminal, output, error) = sheets(true);
+        let (alive, until) = bounded(0);
+        let (shown, show) = bounded(1);
+        let serving = {
+            let terminal = terminal.clone();
+            std::thread::spawn(move || terminal.serve_editor(&until, |text| shown.send(text).is_ok()))
+        };
+        let editing = terminal.leave_to_editor();
+        terminal.result("Download completed: f");
+        assert_eq!(show.recv(), Ok("Download completed: f\n".to_owned()));
+        drop(editing);
+        terminal.result("written");
+        assert_eq!((output.text().as_str(), error.text().as_str()), ("written\n", ""));
+        drop(alive);
+        serving.join().expect("the server ends");
+    }
+}

@@ -1,0 +1,215 @@
+//! Checkpoints: the state in a file, with the place in the journal where it stands, so that a start need not replay
+//! everything. Nothing depends on them: a damaged one is passed over for the one before, or for the whole journal.
+
+use super::disk::{Disk, DiskFile, write_all_at};
+use super::record::NUMBER_MAX;
+use crate::sys;
+use crate::tracker::state::State;
+use crate::wire::codec::{Decoder, Wire, wire_struct};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::{Condvar, Mutex};
+use ring::digest::{Context, SHA256, digest};
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+/// The version of the format.
+const VERSION: u16 = 1;
+const MAGIC: [u8; 8] = *b"GSHCHKP\n";
+const HEAD_LEN: usize = 8 + 2 + 16;
+const DIGEST_LEN: usize = 32;
+const SUFFIX: &str = ".checkpoint";
+/// What a checkpoint is called that is not whole yet.
+const TEMP: &str = "checkpoint.new";
+/// How many are kept.
+const KEPT: usize = 2;
+
+/// Where in the journal a state stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stand {
+    /// The last record in it.
+    pub seq: u64,
+    /// The batch of that.
+    pub batch: u64,
+}
+wire_struct!(Stand { seq, batch });
+
+/// Why a checkpoint was not written.
+#[derive(Debug)]
+pub enum CheckpointError {
+    /// What was there before is there still.
+    Not(io::Error),
+    /// The disk did not say that what was written is durable.
+    Uncertain(io::Error),
+}
+
+/// The name of the checkpoint that stands at a record.
+pub fn name(seq: u64) -> String {
+    format!("{seq:020}{SUFFIX}")
+}
+
+/// The place that the name of a checkpoint tells; `None` if this is not the name of one.
+pub fn seq(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(SUFFIX)?;
+    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| digits.parse().ok()).flatten()
+}
+
+/// Writes a checkpoint: a new file, made durable, then given its name; those before the last one are removed.
+pub fn write(disk: &dyn Disk, stand: Stand, state: &State) -> Result<(), CheckpointError> {
+    let mut file = write_temp(disk, stand, state).map_err(|error| {
+        // What is left of it is overwritten by the next.
+        let _ = disk.remove(TEMP);
+        CheckpointError::Not(error)
+    })?;
+    file.sync_data().map_err(CheckpointError::Uncertain)?;
+    disk.rename(TEMP, &name(stand.seq)).map_err(CheckpointError::Not)?;
+    disk.sync_folder().map_err(CheckpointError::Uncertain)?;
+    for old in all(disk).map_err(CheckpointError::Not)?.into_iter().skip(KEPT) {
+        disk.remove(&name(old)).map_err(CheckpointError::Not)?;
+    }
+    Ok(())
+}
+
+fn write_temp(disk: &dyn Disk, stand: Stand, state: &State) -> io::Result<Box<dyn DiskFile>> {
+    let mut file = disk.create(TEMP)?;
+    let mut context = Context::new(&SHA256);
+    let mut end = 0;
+    let mut put = |bytes: &[u8]| {
+        context.update(bytes);
+        write_all_at(&mut *file, bytes, end)?;
+        end += bytes.len() as u64;
+        Ok::<(), io::Error>(())
+    };
+    let mut head = MAGIC.to_vec();
+    VERSION.put(&mut head);
+    stand.put(&mut head);
+    put(&head)?;
+    state.encode(&mut put)?;
+    write_all_at(&mut *file, context.finish().as_ref(), end)?;
+    Ok(file)
+}
+
+/// Where the checkpoints stand, the latest first.
+pub fn all(disk: &dyn Disk) -> io::Result<Vec<u64>> {
+    let mut all: Vec<u64> = disk.list()?.iter().filter_map(|name| seq(name)).collect();
+    all.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(all)
+}
+
+/// Reads a checkpoint. The error says in words what is wrong with it.
+pub fn read(disk: &dyn Disk, seq: u64) -> Result<(Stand, State), String> {
+    let bytes = disk.read(&name(seq)).map_err(|error| format!("cannot be read: {}", sys::reason(&error)))?;
+    let whole = bytes.len().checked_sub(DIGEST_LEN).filter(|&len| len >= HEAD_LEN);
+    let (content, checksum) = bytes.split_at(whole.ok_or("is too short")?);
+    if digest(&SHA256, content).as_ref() != checksum {
+        return Err("is damaged: its checksum is wrong".into());
+    }
+    let (head, state) = content.split_at(HEAD_LEN);
+    let (start, stand) = head.split_at(10);
+    if start[..8] != MAGIC || start[8..] != VERSION.to_be_bytes() {
+        return Err("was written by another version".into());
+    }
+    let stand = Stand::take(&mut Decoder::new(stand)).map_err(|error| error.to_string())?;
+    if stand.seq != seq || stand.seq > NUMBER_MAX || stand.batch > NUMBER_MAX {
+        return Err("does not stand where its name says".into());
+    }
+    Ok((stand, State::decode(state).map_err(|error| format!("does not hold a state: {error}"))?))
+}
+
+/// Writes checkpoints on a thread of its own, one at a time.
+pub struct Checkpointer {
+    /// Dropped to end the thread.
+    give: Option<Sender<(Stand, State)>>,
+    thread: Option<JoinHandle<()>>,
+    desk: Arc<Desk>,
+}
+
+#[derive(Default)]
+struct Desk {
+    now: Mutex<Now>,
+    idle: Condvar,
+}
+
+#[derive(Default)]
+struct Now {
+    busy: bool,
+    /// Why the disk is not to be trusted any more.
+    failed: Option<String>,
+}
+
+impl Checkpointer {
+    /// Starts the thread. `warn` is told of checkpoints that could not be written.
+    ///
+    /// Errors: no thread can be started.
+    pub fn start(disk: Arc<dyn Disk>, warn: impl Fn(&str) + Send + 'static) -> io::Result<Self> {
+        let (give, take) = bounded(1);
+        let desk = Arc::new(Desk::default());
+        let own = Arc::clone(&desk);
+        let run = move || own.run(&*disk, &take, &warn);
+        let thread = thread::Builder::new().name("checkpoint".into()).spawn(run)?;
+        Ok(Self { give: Some(give), thread: Some(thread), desk })
+    }
+
+    /// Whether a checkpoint is being written.
+    pub fn is_busy(&self) -> bool {
+        self.desk.now.lock().busy
+    }
+
+    /// Has a checkpoint written, unless one is being written.
+    pub fn offer(&self, stand: Stand, state: &State) {
+        let mut now = self.desk.now.lock();
+        if !now.busy {
+            now.busy = self.give.as_ref().is_some_and(|give| give.try_send((stand, state.clone())).is_ok());
+        }
+    }
+
+    /// Why the disk is not to be trusted any more, if an fsync of a checkpoint has failed.
+    pub fn failed(&self) -> Option<String> {
+        self.desk.now.lock().failed.clone()
+    }
+
+    /// Waits until no checkpoint is being written.
+    pub fn wait_idle(&self) {
+        let mut now = self.desk.now.lock();
+        while now.busy {
+            self.desk.idle.wait(&mut now);
+        }
+    }
+}
+
+impl Desk {
+    fn run(&self, disk: &dyn Disk, take: &Receiver<(Stand, State)>, warn: &dyn Fn(&str)) {
+        for (stand, state) in take {
+            // Also if a panic ends the thread.
+            let _done = Done(self);
+            match write(disk, stand, &state) {
+                Ok(()) => {}
+                Err(CheckpointError::Not(error)) => {
+                    warn(&format!("cannot write a checkpoint: {}; the journal goes on without it", sys::reason(&error)))
+                }
+                Err(CheckpointError::Uncertain(error)) => {
+                    let reason = format!("cannot fsync a checkpoint: {}", sys::reason(&error));
+                    self.now.lock().failed = Some(reason);
+                }
+            }
+        }
+    }
+}
+
+struct Done<'a>(&'a Desk);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.now.lock().busy = false;
+        self.0.idle.notify_all();
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        self.give = None;
+        // A thread that panicked has printed so.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}

@@ -1,0 +1,567 @@
+//! Acceptance: whether a user may make a change, and the op that makes it. Names are resolved to ids here and nowhere
+//! else. Pure.
+
+use crate::model::id::{GroupRef, OpOrder, UserRef};
+use crate::model::manifest::Content;
+use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::op::{OpBody, PasswordHash};
+use crate::tracker::state::{ShareInfo, Standing, State};
+use crate::wire::error::{Code, Refusal};
+
+/// A change that somebody wants to make. `user` is whoever is logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Make an account. Refusals: `ReservedName`, `UserExists`.
+    CreateUser {
+        /// The name asked for.
+        name: UserId,
+        /// Proves the password.
+        password: PasswordHash,
+    },
+    /// Change the password.
+    ChangePassword {
+        /// Whose.
+        user: UserRef,
+        /// Proves the new one.
+        password: PasswordHash,
+    },
+    /// Make a group. Refusals: `ReservedName`, `GroupExists`.
+    CreateGroup {
+        /// The founder.
+        user: UserRef,
+        /// The name asked for.
+        group: GroupId,
+    },
+    /// Ask to be let in. Refusals: `NoSuchGroup`, `AlreadyMember`, `RequestPending`.
+    JoinGroup {
+        /// Who asks.
+        user: UserRef,
+        /// Into which group.
+        group: GroupId,
+    },
+    /// Leave a group, or withdraw the request to be let in. Refusals: `NoSuchGroup`, `NotMember`.
+    LeaveGroup {
+        /// Who leaves.
+        user: UserRef,
+        /// Which group.
+        group: GroupId,
+    },
+    /// Let a user in. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`, `AlreadyMember`,
+    /// `NoSuchRequest`.
+    AcceptRequest {
+        /// The owner.
+        user: UserRef,
+        /// Into which group.
+        group: GroupId,
+        /// Whom.
+        target: UserId,
+    },
+    /// Turn a request down. Refusals: as for `AcceptRequest`.
+    RejectRequest {
+        /// The owner.
+        user: UserRef,
+        /// For which group.
+        group: GroupId,
+        /// Whose.
+        target: UserId,
+    },
+    /// Remove a member. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`, `RemoveSelf`,
+    /// `TargetNotMember`.
+    RemoveMember {
+        /// The owner.
+        user: UserRef,
+        /// From which group.
+        group: GroupId,
+        /// Whom.
+        target: UserId,
+    },
+    /// Share content under a name. Refusals: `NoSuchGroup`, `NotMember`, `FileExists`, `ReservedName`.
+    Share {
+        /// Who.
+        user: UserRef,
+        /// In which group.
+        group: GroupId,
+        /// Under which name.
+        name: FileName,
+        /// What.
+        content: Content,
+    },
+    /// Stop sharing. Refusals: `NoSuchGroup`, `NotMember`, `NoSuchFile`, `NotSharing`.
+    StopShare {
+        /// Who.
+        user: UserRef,
+        /// In which group.
+        group: GroupId,
+        /// Which name.
+        name: FileName,
+    },
+    /// Take note that notices were shown.
+    ReadNotices {
+        /// To whom.
+        user: UserRef,
+        /// The place of the last one.
+        through: OpOrder,
+        /// What names them in the state that they were shown from: an op that came late since may have changed them.
+        shown: Option<[u8; 32]>,
+    },
+}
+
+/// What an acceptable change comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// This op makes it.
+    Op(OpBody),
+    /// Things are as the user wants them already.
+    Already,
+}
+
+/// Decides on a change in this state. Refuses every change of a user who is not known here with `SessionEnded`.
+pub fn accept(state: &State, change: &Change) -> Result<Accepted, Refusal> {
+    if let Some(user) = change.user() {
+        state.account(user).ok_or(Code::SessionEnded)?;
+    }
+    let body = match change {
+        Change::CreateUser { name, password } => create_user(state, name, password)?,
+        Change::ChangePassword { user, password } => OpBody::ChangePassword { user: *user, password: password.clone() },
+        Change::CreateGroup { user, group } => create_group(state, *user, group)?,
+        Change::JoinGroup { user, group } => join_group(state, *user, group)?,
+        Change::LeaveGroup { user, group } => leave_group(state, *user, group)?,
+        Change::AcceptRequest { user, group, target } => {
+            let (group, target) = decide(state, *user, group, target)?;
+            OpBody::AcceptRequest { group, user: target, by: *user }
+        }
+        Change::RejectRequest { user, group, target } => {
+            let (group, target) = decide(state, *user, group, target)?;
+            OpBody::RejectRequest { group, user: target, by: *user }
+        }
+        Change::RemoveMember { user, group, target } => remove_member(state, *user, group, target)?,
+        Change::Share { user, group, name, content } => return share(state, *user, group, name, content),
+        Change::StopShare { user, group, name } => stop_share(state, *user, group, name)?,
+        Change::ReadNotices { user, through, shown } => match (shown, state.notices_digest(*user, *through)) {
+            (Some(shown), Some(_)) => OpBody::ReadNotices { user: *user, through: *through, shown: *shown },
+            _ => return Ok(Accepted::Already),
+        },
+    };
+    Ok(Accepted::Op(body))
+}
+
+impl Change {
+    /// Who makes it; nobody is logged in where an account is made.
+    pub fn user(&self) -> Option<UserRef> {
+        match self {
+            Change::CreateUser { .. } => None,
+            Change::ChangePassword { user, .. }
+            | Change::CreateGroup { user, .. }
+            | Change::JoinGroup { user, .. }
+            | Change::LeaveGroup { user, .. }
+            | Change::AcceptRequest { user, .. }
+            | Change::RejectRequest { user, .. }
+            | Change::RemoveMember { user, .. }
+            | Change::Share { user, .. }
+            | Change::StopShare { user, .. }
+            | Change::ReadNotices { user, .. } => Some(*user),
+        }
+    }
+}
+
+/// The group of this name.
+pub fn find_group(state: &State, name: &GroupId) -> Result<GroupRef, Refusal> {
+    state.group_named(name).ok_or_else(|| Refusal::about(Code::NoSuchGroup, name))
+}
+
+/// The group of this name, for its members only.
+pub fn find_own_group(state: &State, user: UserRef, name: &GroupId) -> Result<GroupRef, Refusal> {
+    let group = find_group(state, name)?;
+    if state.is_member(group, user) { Ok(group) } else { Err(Refusal::about(Code::NotMember, name)) }
+}
+
+/// The group of this name, for its owner only.
+pub fn find_led_group(state: &State, user: UserRef, name: &GroupId) -> Result<GroupRef, Refusal> {
+    let group = find_own_group(state, user, name)?;
+    match state.standing(group, user) {
+        Standing::Owner => Ok(group),
+        _ => Err(Refusal::about(Code::NotOwner, name)),
+    }
+}
+
+/// What is shared under a name, for members of the group only.
+pub fn find_share(state: &State, user: UserRef, group: &GroupId, name: &FileName) -> Result<ShareInfo, Refusal> {
+    let group = find_own_group(state, user, group)?;
+    state.share_named(group, name).ok_or_else(|| Refusal::about(Code::NoSuchFile, name))
+}
+
+fn find_user(state: &State, name: &UserId) -> Result<UserRef, Refusal> {
+    state.user_named(name).ok_or_else(|| Refusal::about(Code::NoSuchUser, name))
+}
+
+fn create_user(state: &State, name: &UserId, password: &PasswordHash) -> Result<OpBody, Refusal> {
+    if !name.is_chosen() {
+        return Err(Refusal::about(Code::ReservedName, name));
+    }
+    if state.user_named(name).is_some() {
+        return Err(Refusal::about(Code::UserExists, name));
+    }
+    Ok(OpBody::CreateUser { name: name.clone(), password: password.clone() })
+}
+
+fn create_group(state: &State, user: UserRef, name: &GroupId) -> Result<OpBody, Refusal> {
+    if !name.is_chosen() {
+        return Err(Refusal::about(Code::ReservedName, name));
+    }
+    if state.group_named(name).is_some() {
+        return Err(Refusal::about(Code::GroupExists, name));
+    }
+    Ok(OpBody::CreateGroup { name: name.clone(), founder: user })
+}
+
+fn join_group(state: &State, user: UserRef, name: &GroupId) -> Result<OpBody, Refusal> {
+    let group = find_group(state, name)?;
+    match state.standing(group, user) {
+        Standing::Member | Standing::Owner => Err(Refusal::about(Code::AlreadyMember, name)),
+        Standing::Waiting => Err(Refusal::about(Code::RequestPending, name)),
+        Standing::Stranger => Ok(OpBody::RequestJoin { group, user }),
+    }
+}
+
+fn leave_group(state: &State, user: UserRef, name: &GroupId) -> Result<OpBody, Refusal> {
+    let group = find_group(state, name)?;
+    match state.standing(group, user) {
+        Standing::Stranger => Err(Refusal::about(Code::NotMember, name)),
+        Standing::Waiting | Standing::Member | Standing::Owner => Ok(OpBody::LeaveGroup { group, user }),
+    }
+}
+
+/// The group and the user whose request is to be decided on.
+fn decide(state: &State, user: UserRef, group: &GroupId, target: &UserId) -> Result<(GroupRef, UserRef), Refusal> {
+    let group = find_led_group(state, user, group)?;
+    let found = find_user(state, target)?;
+    match state.standing(group, found) {
+        Standing::Waiting => Ok((group, found)),
+        Standing::Stranger => Err(Refusal::about(Code::NoSuchRequest, target)),
+        Standing::Member | Standing::Owner => Err(Refusal::about(Code::AlreadyMember, target)),
+    }
+}
+
+fn remove_member(state: &State, user: UserRef, group: &GroupId, target: &UserId) -> Result<OpBody, Refusal> {
+    let group = find_led_group(state, user, group)?;
+    let found = find_user(state, target)?;
+    match state.standing(group, found) {
+        Standing::Owner => Err(Code::RemoveSelf.into()),
+        Standing::Member => Ok(OpBody::RemoveMember { group, user: found, by: user }),
+        Standing::Stranger | Standing::Waiting => Err(Refusal::about(Code::TargetNotMember, target)),
+    }
+}
+
+fn share(
+    state: &State,
+    user: UserRef,
+    group: &GroupId,
+    name: &FileName,
+    content: &Content,
+) -> Result<Accepted, Refusal> {
+    let group = find_own_group(state, user, group)?;
+    let create = |replaces| OpBody::CreateShare { group, user, name: name.clone(), content: *content, replaces };
+    let body = match state.share_named(group, name) {
+        // A name with a suffix belongs to a share that was renamed: it can be joined and renewed, but not chosen.
+        None if !name.is_chosen() => return Err(Refusal::about(Code::ReservedName, name)),
+        None => create(None),
+        Some(present) => {
+            let own = state.is_sharer(present.share, user);
+            let tells_size = content.is_sized() && !present.content.is_sized();
+            match (present.content.is_same(content), own) {
+                // The fold joins it to the share, which learns its size so.
+                (true, _) if tells_size => create(None),
+                (true, true) => return Ok(Accepted::Already),
+                (true, false) => OpBody::JoinShare { share: present.share, user },
+                (false, true) if present.sharer_count == 1 => create(Some(present.share)),
+                (false, _) => return Err(Refusal::about(Code::FileExists, name)),
+            }
+        }
+    };
+    Ok(Accepted::Op(body))
+}
+
+fn stop_share(state: &State, user: UserRef, group: &GroupId, name: &FileName) -> Result<OpBody, Refusal> {
+    let share = find_share(state, user, group, name)?.share;
+    if !state.is_sharer(share, user) {
+        return Err(Refusal::about(Code::NotSharing, name));
+    }
+    Ok(OpBody::LeaveShare { share, user })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{CommandId, OpId, Origin, ShareRef};
+    use crate::model::name::tests::{file, group, user};
+    use crate::model::notice::Notice;
+    use crate::model::op::Op;
+    use crate::model::piece::{Layout, PIECE_LEN};
+    use crate::tracker::state::check::content;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    const ORIGIN: Origin = Origin { tracker: 1, incarnation: 1 };
+
+    fn password() -> PasswordHash {
+        PasswordHash("p".into())
+    }
+
+    fn fold(state: &mut State, body: OpBody) -> Op {
+        let id = OpId { origin: ORIGIN, seq: state.seen(ORIGIN) + 1 };
+        let command = CommandId(u128::from(id.seq).to_be_bytes());
+        let op = Op { id, lamport: state.lamport() + 1, command, body };
+        state.apply(&op);
+        op
+    }
+
+    fn run(state: &mut State, change: Change) -> Op {
+        match accept(state, &change) {
+            Ok(Accepted::Op(body)) => fold(state, body),
+            other => panic!("{change:?}: {other:?}"),
+        }
+    }
+
+    /// Alice founded `lab`, bob is a member and shares `f`, carol waits, dave is nothing there; of `f~2`, the later of
+    /// two shares that bob and alice made under one name, alice is the only sharer.
+    fn lab() -> (State, impl Fn(&str) -> UserRef) {
+        let mut state = State::new();
+        let state_mut = &mut state;
+        let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"]
+            .map(|name| UserRef(run(state_mut, Change::CreateUser { name: user(name), password: password() }).id));
+        let lab = GroupRef(run(state_mut, Change::CreateGroup { user: alice, group: group("lab") }).id);
+        run(state_mut, Change::JoinGroup { user: bob, group: group("lab") });
+        run(state_mut, Change::AcceptRequest { user: alice, group: group("lab"), target: user("bob") });
+        run(state_mut, Change::JoinGroup { user: carol, group: group("lab") });
+        run(state_mut, Change::Share { user: bob, group: group("lab"), name: file("f"), content: content(1) });
+        let name = file("f");
+        fold(state_mut, OpBody::CreateShare { group: lab, user: alice, name, content: content(2), replaces: None });
+        (state, move |name: &str| match name {
+            "alice" => alice,
+            "bob" => bob,
+            "carol" => carol,
+            "dave" => dave,
+            _ => panic!("nobody is called {name}"),
+        })
+    }
+
+    #[test]
+    fn every_refusal_names_its_reason_and_the_first_reason_counts() {
+        let (state, of) = lab();
+        let create_user = |name| Change::CreateUser { name: user(name), password: password() };
+        let create_group = |name, group_id| Change::CreateGroup { user: of(name), group: group(group_id) };
+        let join = |name, group_id| Change::JoinGroup { user: of(name), group: group(group_id) };
+        let leave = |name, group_id| Change::LeaveGroup { user: of(name), group: group(group_id) };
+        let admit = |name, group_id, target| {
+            let (user, group, target) = (of(name), group(group_id), user(target));
+            Change::AcceptRequest { user, group, target }
+        };
+        let reject = |name, group_id, target| {
+            let (user, group, target) = (of(name), group(group_id), user(target));
+            Change::RejectRequest { user, group, target }
+        };
+        let remove = |name, group_id, target| {
+            let (user, group, target) = (of(name), group(group_id), user(target));
+            Change::RemoveMember { user, group, target }
+        };
+        let share = |name, group_id, of_name, n| {
+            let (user, group, name) = (of(name), group(group_id), file(of_name));
+            Change::Share { user, group, name, content: content(n) }
+        };
+        let stop = |name, group_id, of_name| {
+            let (user, group, name) = (of(name), group(group_id), file(of_name));
+            Change::StopShare { user, group, name }
+        };
+        let nobody = UserRef(OpId { origin: ORIGIN, seq: 999 });
+        let unknown = Change::ChangePassword { user: nobody, password: password() };
+        for (change, code, about) in [
+            (unknown, Code::SessionEnded, ""),
+            (Change::CreateGroup { user: nobody, group: group("lab") }, Code::SessionEnded, ""),
+            (create_user("alice"), Code::UserExists, "alice"),
+            (create_user("new~2"), Code::ReservedName, "new~2"),
+            (create_user("alice~2"), Code::ReservedName, "alice~2"),
+            (create_group("dave", "lab"), Code::GroupExists, "lab"),
+            (create_group("dave", "lab~2"), Code::ReservedName, "lab~2"),
+            (join("dave", "x"), Code::NoSuchGroup, "x"),
+            (join("bob", "lab"), Code::AlreadyMember, "lab"),
+            (join("alice", "lab"), Code::AlreadyMember, "lab"),
+            (join("carol", "lab"), Code::RequestPending, "lab"),
+            (leave("dave", "x"), Code::NoSuchGroup, "x"),
+            (leave("dave", "lab"), Code::NotMember, "lab"),
+            (admit("dave", "x", "nobody"), Code::NoSuchGroup, "x"),
+            (admit("dave", "lab", "nobody"), Code::NotMember, "lab"),
+            (admit("carol", "lab", "carol"), Code::NotMember, "lab"),
+            (admit("bob", "lab", "nobody"), Code::NotOwner, "lab"),
+            (admit("alice", "lab", "nobody"), Code::NoSuchUser, "nobody"),
+            (admit("alice", "lab", "dave"), Code::NoSuchRequest, "dave"),
+            (admit("alice", "lab", "bob"), Code::AlreadyMember, "bob"),
+            (reject("dave", "x", "carol"), Code::NoSuchGroup, "x"),
+            (reject("dave", "lab", "carol"), Code::NotMember, "lab"),
+            (reject("bob", "lab", "carol"), Code::NotOwner, "lab"),
+            (reject("alice", "lab", "nobody"), Code::NoSuchUser, "nobody"),
+            (reject("alice", "lab", "dave"), Code::NoSuchRequest, "dave"),
+            (remove("dave", "x", "bob"), Code::NoSuchGroup, "x"),
+            (remove("carol", "lab", "bob"), Code::NotMember, "lab"),
+            (remove("bob", "lab", "alice"), Code::NotOwner, "lab"),
+            (remove("alice", "lab", "nobody"), Code::NoSuchUser, "nobody"),
+            (remove("alice", "lab", "alice"), Code::RemoveSelf, ""),
+            (remove("alice", "lab", "carol"), Code::TargetNotMember, "carol"),
+            (remove("alice", "lab", "dave"), Code::TargetNotMember, "dave"),
+            (share("dave", "x", "f", 1), Code::NoSuchGroup, "x"),
+            (share("dave", "lab", "f", 1), Code::NotMember, "lab"),
+            (share("carol", "lab", "new", 1), Code::NotMember, "lab"),
+            (share("alice", "lab", "f", 9), Code::FileExists, "f"),
+            (share("bob", "lab", "f~2", 9), Code::FileExists, "f~2"),
+            (share("bob", "lab", "f~3", 9), Code::ReservedName, "f~3"),
+            (stop("dave", "x", "f"), Code::NoSuchGroup, "x"),
+            (stop("dave", "lab", "f"), Code::NotMember, "lab"),
+            (stop("bob", "lab", "x"), Code::NoSuchFile, "x"),
+            (stop("alice", "lab", "f"), Code::NotSharing, "f"),
+        ] {
+            let refusal = accept(&state, &change).expect_err(&format!("{change:?}"));
+            assert_eq!((refusal.code, refusal.about.as_str()), (code, about), "{change:?}");
+        }
+    }
+
+    #[test]
+    fn sharing_what_one_shares_already_needs_no_op() {
+        let (state, of) = lab();
+        let again = Change::Share { user: of("bob"), group: group("lab"), name: file("f"), content: content(1) };
+        assert_eq!(accept(&state, &again), Ok(Accepted::Already));
+    }
+
+    #[test]
+    fn the_same_content_under_the_taken_name_joins_the_share() {
+        let (state, of) = lab();
+        let lab = state.group_named(&group("lab")).expect("exists");
+        for (name, who, n) in [("f", "alice", 1), ("f~2", "bob", 2)] {
+            let share = state.share_named(lab, &file(name)).expect("exists").share;
+            let user = of(who);
+            let change = Change::Share { user, group: group("lab"), name: file(name), content: content(n) };
+            assert_eq!(accept(&state, &change), Ok(Accepted::Op(OpBody::JoinShare { share, user })));
+        }
+    }
+
+    #[test]
+    fn who_shares_the_same_file_tells_its_size_or_need_not_tell_it() {
+        let (mut state, of) = lab();
+        let lab = state.group_named(&group("lab")).expect("exists");
+        let share = |who: &str, name: &str, content| Change::Share {
+            user: of(who),
+            group: group("lab"),
+            name: file(name),
+            content,
+        };
+        let unsized_one =
+            |n| Content { layout: Layout::new(u64::from(PIECE_LEN)).expect("one"), file_count: 0, ..content(n) };
+        let known = state.share_named(lab, &file("f")).expect("exists").share;
+        let join = |who: &str| Accepted::Op(OpBody::JoinShare { share: known, user: of(who) });
+        assert_eq!(accept(&state, &share("alice", "f", unsized_one(1))), Ok(join("alice")));
+        assert_eq!(accept(&state, &share("bob", "f", unsized_one(1))), Ok(Accepted::Already));
+        let refusal = accept(&state, &share("alice", "f", unsized_one(2))).expect_err("another file");
+        assert_eq!(refusal.code, Code::FileExists);
+        run(&mut state, share("bob", "g", unsized_one(5)));
+        for who in ["bob", "alice"] {
+            let Ok(Accepted::Op(op)) = accept(&state, &share(who, "g", content(5))) else { panic!("taken") };
+            assert!(matches!(op, OpBody::CreateShare { replaces: None, .. }));
+        }
+        run(&mut state, share("alice", "g", content(5)));
+        let g = state.share_named(lab, &file("g")).expect("one share");
+        assert_eq!((g.content, g.sharer_count), (content(5), 2));
+    }
+
+    #[test]
+    fn the_only_sharer_may_bring_a_new_version_even_of_a_renamed_share() {
+        let (mut state, of) = lab();
+        let lab = state.group_named(&group("lab")).expect("exists");
+        for (name, who) in [("f", "bob"), ("f~2", "alice")] {
+            let old = state.share_named(lab, &file(name)).expect("exists").share;
+            let change = Change::Share { user: of(who), group: group("lab"), name: file(name), content: content(9) };
+            let new = ShareRef(run(&mut state, change).id);
+            let present = state.share_named(lab, &file(name)).expect("exists");
+            assert_eq!((present.share, present.content, present.sharer_count), (new, content(9), 1));
+            assert_eq!(state.share(old).expect("is kept").sharer_count, 0);
+        }
+    }
+
+    /// A change made with dice, by and about whatever exists.
+    fn change(state: &State, (kind, a, b, c): (u8, u8, u8, u8)) -> Option<Change> {
+        let names = ["u", "v", "w", "x"];
+        let pick = |n: u8| names[usize::from(n) % names.len()];
+        let (name, target) = (user(pick(a)), user(pick(c)));
+        let (group, file) = (group(pick(b)), file(["f", "g", "f~2"][usize::from(c) % 3]));
+        let user = state.user_named(&name);
+        Some(match kind % 14 {
+            0 | 1 => Change::CreateUser { name, password: password() },
+            2 => Change::ChangePassword { user: user?, password: PasswordHash(format!("p{c}").into()) },
+            3 => Change::CreateGroup { user: user?, group },
+            4 | 5 => Change::JoinGroup { user: user?, group },
+            6 | 7 => Change::AcceptRequest { user: user?, group, target },
+            8 => Change::RejectRequest { user: user?, group, target },
+            9 => Change::RemoveMember { user: user?, group, target },
+            10 => Change::LeaveGroup { user: user?, group },
+            11 | 12 => Change::Share { user: user?, group, name: file, content: content(c % 2) },
+            _ if c % 2 == 0 => Change::StopShare { user: user?, group, name: file },
+            _ => {
+                let (through, _) = state.notices(user?, 9).pop()?;
+                Change::ReadNotices { user: user?, through, shown: state.notices_digest(user?, through) }
+            }
+        })
+    }
+
+    /// Whether a change has exactly the effect that was asked for.
+    fn has_effect(before: &State, after: &State, op: &Op, change: &Change) -> bool {
+        let group = |name: &GroupId| after.group_named(name).or(before.group_named(name));
+        let standing = |name: &GroupId, user| group(name).map(|group| after.standing(group, user));
+        let target = |name: &UserId| after.user_named(name).expect("a target exists");
+        match change {
+            Change::CreateUser { name, .. } => after.user_named(name) == Some(UserRef(op.id)),
+            Change::ChangePassword { user, password } => {
+                after.account(*user).is_some_and(|a| a.password == *password && a.password_set_by == op.id)
+            }
+            Change::CreateGroup { user, group } => {
+                after.group_named(group) == Some(GroupRef(op.id)) && after.owner(GroupRef(op.id)) == Some(*user)
+            }
+            Change::JoinGroup { user, group } => standing(group, *user) == Some(Standing::Waiting),
+            Change::LeaveGroup { user, group } => standing(group, *user) == Some(Standing::Stranger),
+            Change::AcceptRequest { group, target: name, .. } => {
+                standing(group, target(name)) == Some(Standing::Member)
+            }
+            Change::RejectRequest { group, target: name, .. } | Change::RemoveMember { group, target: name, .. } => {
+                standing(group, target(name)) == Some(Standing::Stranger)
+            }
+            Change::Share { user, group: name, name: of, content } => {
+                let share = group(name).and_then(|group| after.share_named(group, of));
+                share.is_some_and(|share| share.content == *content && after.is_sharer(share.share, *user))
+            }
+            Change::StopShare { user, group: name, name: of } => {
+                let share = group(name).and_then(|group| before.share_named(group, of)).expect("was shared");
+                !after.is_sharer(share.share, *user)
+            }
+            Change::ReadNotices { user, through, .. } => after.notices_digest(*user, *through).is_none(),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Acceptance and the fold agree: against the state in which it was accepted, an op has its plain effect, its
+        /// author is told of no override, and every invariant holds.
+        #[test]
+        fn what_is_accepted_has_its_plain_effect(dice in vec(any::<(u8, u8, u8, u8)>(), 0..150)) {
+            let mut state = State::new();
+            for dice in dice {
+                let Some(change) = change(&state, dice) else { continue };
+                let Ok(Accepted::Op(body)) = accept(&state, &change) else { continue };
+                let before = state.clone();
+                let op = fold(&mut state, body);
+                state.check();
+                prop_assert!(has_effect(&before, &state, &op, &change), "{:?}", change);
+                let author = change.user().unwrap_or(UserRef(op.id));
+                for notice in state.notices_at(author, op.order()) {
+                    prop_assert!(matches!(notice, Notice::Rejected { .. }), "{:?}: {:?}", change, notice);
+                }
+            }
+        }
+    }
+}

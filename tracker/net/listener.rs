@@ -1,0 +1,138 @@
+//! The door: takes connections from the listening socket, turns away those for whom there is no room.
+
+use super::connections::{Connections, Dialect};
+use crate::tracker::admission::Seats;
+use crate::tracker::warn::Warn;
+use parking_lot::Mutex;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Connections that the system completes before they are accepted: a storm of clients that come back at once.
+const BACKLOG: i32 = 4096;
+/// Connections that were turned away and are given time to read why.
+const LEAVING_MAX: usize = 256;
+/// How much time.
+const LEAVING: Duration = Duration::from_secs(2);
+/// Pause after the system had no descriptor or no memory for a connection, unless one ends before.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(500);
+
+/// A listening socket at this address, free again at once when the tracker has ended.
+///
+/// Errors: those of socket(2), bind(2) and listen(2).
+pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    rustix::net::sockopt::set_socket_reuseaddr(&socket, true)?;
+    rustix::net::bind(&socket, &addr)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A door of a tracker.
+pub struct Acceptor {
+    listener: TcpListener,
+    dialect: Dialect,
+    seats: Arc<Seats>,
+    connections: Arc<Connections>,
+    closing: AtomicBool,
+    /// Turned away, and since when.
+    leaving: Mutex<VecDeque<(Instant, TcpStream)>>,
+    warn: Warn,
+}
+
+impl Acceptor {
+    /// Takes connections from this listener once it runs, on which this is spoken.
+    pub fn new(
+        listener: TcpListener,
+        dialect: Dialect,
+        seats: Arc<Seats>,
+        connections: Arc<Connections>,
+        warn: Warn,
+    ) -> Self {
+        Self { listener, dialect, seats, connections, closing: AtomicBool::new(false), leaving: Mutex::default(), warn }
+    }
+
+    /// Takes connections until [`Acceptor::close`].
+    pub fn run(&self) {
+        let mut short = false;
+        while !self.closing.load(Ordering::Acquire) {
+            match self.listener.accept() {
+                Ok((stream, addr)) => {
+                    short = false;
+                    self.take(stream, addr);
+                }
+                // The connection was given up before it was accepted, or it has an error of its own.
+                Err(error) if !is_shortage(&error) => {
+                    if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) {
+                        // The socket listens no more.
+                        return;
+                    }
+                }
+                Err(error) => {
+                    if !short {
+                        (self.warn)(&format!("no further connection can be taken: {}", crate::sys::reason(&error)));
+                    }
+                    short = true;
+                    self.leaving.lock().clear();
+                    self.seats.wait_freed(SHORTAGE_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn take(&self, stream: TcpStream, addr: SocketAddr) {
+        // A stranger on a reserved seat is turned away once it has shown that it is one.
+        let reserved = || if self.dialect.is_for_trackers() { self.seats.reserve(addr.ip()) } else { None };
+        let Some(seat) = self.seats.take(addr.ip()).or_else(reserved) else {
+            return self.turn_away(stream);
+        };
+        if let Err((stream, error)) = self.connections.serve(&self.dialect, stream, addr.ip(), seat) {
+            (self.warn)(&format!("no thread for a connection: {}", crate::sys::reason(&error)));
+            self.turn_away(stream);
+        }
+    }
+
+    /// Says why in the clear and leaves the socket open for a moment: if it were closed at once, with the client's first
+    /// bytes unread in it, the reason would be lost.
+    fn turn_away(&self, stream: TcpStream) {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        // Fails if the client is gone; nobody is to be told then.
+        let _ = rustix::net::send(&stream, &self.dialect.busy(), flags);
+        let _ = stream.shutdown(Shutdown::Write);
+        let mut leaving = self.leaving.lock();
+        if leaving.len() >= LEAVING_MAX {
+            leaving.pop_front();
+        }
+        leaving.push_back((Instant::now(), stream));
+    }
+
+    /// Closes the sockets of those who had time to read why they were turned away.
+    pub fn sweep(&self, now: Instant) {
+        let mut leaving = self.leaving.lock();
+        while leaving.front().is_some_and(|(since, _)| now.saturating_duration_since(*since) >= LEAVING) {
+            leaving.pop_front();
+        }
+    }
+
+    /// Takes no more connections: the thread in [`Acceptor::run`] returns.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        // Wakes accept(2), which fails with EINVAL from now on. Fails itself only if that has happened already.
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
+        self.seats.wake();
+        self.leaving.lock().clear();
+    }
+}
+
+/// Whether the system lacks something that comes back when connections end. Anything else that accept(2) reports
+/// concerns the one connection that was to be accepted.
+fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
+}

@@ -1,0 +1,163 @@
+//! Tells clients what has become durable: a thread that turns settled batches into messages nobody asked for and into the
+//! answers that were owed until then. It never waits for a client.
+
+use crate::model::id::{GroupRef, ShareRef, UserRef};
+use crate::tracker::commit::{Published, Settled};
+use crate::tracker::core::Core;
+use crate::tracker::push::push_channel::Voice;
+use crate::tracker::state::State;
+use crate::tracker::state::effect::{Effect, Told};
+use crate::wire::client_tracker::Reply;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::collections::BTreeSet;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Batches that may wait; behind that many, further changes wait too.
+const BATCHES_MAX: usize = 1024;
+
+/// How often a socket without room is looked at again.
+const ROOM_PAUSE: Duration = Duration::from_millis(10);
+
+/// Where the committer leaves its batches, and where the herald takes them. The herald ends when the committer does.
+pub fn channel() -> (Sender<Settled>, Receiver<Settled>) {
+    bounded(BATCHES_MAX)
+}
+
+/// Starts the thread.
+///
+/// Errors: no thread can be started.
+pub fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("herald".into()).spawn(move || {
+        let mut herald = Herald { core, queued: Vec::new() };
+        loop {
+            let settled = if herald.core.laggards.is_empty() {
+                batches.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                batches.recv_timeout(ROOM_PAUSE)
+            };
+            herald.core.laggards.flush();
+            let settled = match settled {
+                Ok(settled) => settled,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if catch_unwind(AssertUnwindSafe(|| herald.tell(settled))).is_err() {
+                // What somebody was to be told is not known any more. Whoever comes again is told how things are.
+                herald.queued.clear();
+                herald.core.roster.end_where(|_| true);
+            }
+        }
+    })
+}
+
+struct Herald {
+    core: Arc<Core>,
+    /// On these connections something waits to be written.
+    queued: Vec<Arc<dyn Voice>>,
+}
+
+impl Herald {
+    fn tell(&mut self, mut settled: Settled) {
+        if let Some(batch) = settled.published.take() {
+            self.queue_effects(batch);
+        }
+        // What was queued for whoever is answered leaves with the answer.
+        settled.react();
+        self.flush();
+    }
+
+    /// Queues what follows from one batch.
+    fn queue_effects(&mut self, mut batch: Published) {
+        let core = Arc::clone(&self.core);
+        // Keys and passwords go by the newest state, which may be ahead of the batch: what is told last must hold.
+        let newest = core.state();
+        if batch.aliased {
+            // Other ids may be the canonical ones now.
+            core.presence.rekey(|id| newest.canonical(id));
+            core.roster.end_where(|user| newest.canonical(user.0) != user.0);
+        }
+        let mut new_keys = BTreeSet::new();
+        for Effect { to, what } in batch.effects.drain(..) {
+            match what {
+                Told::Joined { group } | Told::KeyChanged { group } => {
+                    new_keys.insert((group, to));
+                }
+                Told::Departed { group } => {
+                    new_keys.extend(newest.members(group).map(|member| (group, member)));
+                    core.presence.drop_member(to, group);
+                    if let Some(name) = batch.after.group_name(group) {
+                        let lost = |id| Reply::GroupLost { group: GroupRef(id), name: name.clone() };
+                        newest.ids_of(group.0).into_iter().for_each(|id| self.queue(to, &lost(id)));
+                    }
+                }
+                // It was begun again since, and whoever did that may know already.
+                Told::ShareEnded { share } if newest.is_sharer(share, to) => {}
+                Told::ShareEnded { share } => {
+                    // A client knows it under the id that it had when it was asked for.
+                    for share in newest.ids_of(share.0).into_iter().map(ShareRef) {
+                        core.presence.drop_sharer(to, share);
+                        self.queue(to, &Reply::ShareEnded { share });
+                    }
+                }
+                Told::PasswordChanged => self.end_sessions(&newest, to),
+                Told::Requested { group, user } => {
+                    if let (Some(group), Some(account)) = (batch.after.group_name(group), batch.after.account(user)) {
+                        self.queue(to, &Reply::JoinRequested { group, user: account.name });
+                    }
+                }
+                Told::Noticed { order, notice } => {
+                    let senders = core.roster.to_notice(to, batch.after.op_count());
+                    self.queue_on(senders, &Reply::Noticed { order, notice });
+                }
+            }
+        }
+        self.queue_keys(&newest, &new_keys);
+    }
+
+    /// Queues a message on all connections of a user.
+    fn queue(&mut self, to: UserRef, reply: &Reply) {
+        let senders = self.core.roster.senders(to);
+        self.queue_on(senders, reply);
+    }
+
+    fn queue_on(&mut self, senders: Vec<Arc<dyn Voice>>, reply: &Reply) {
+        senders.iter().for_each(|sender| sender.queue(reply));
+        self.queued.extend(senders);
+    }
+
+    /// Tells members the key that their group has now, once however often it changed.
+    fn queue_keys(&mut self, newest: &State, new_keys: &BTreeSet<(GroupRef, UserRef)>) {
+        let mut known: Option<(GroupRef, Reply)> = None;
+        for &(group, user) in new_keys {
+            if !newest.is_member(group, user) {
+                continue;
+            }
+            if known.as_ref().is_none_or(|(of, _)| *of != group) {
+                known = self.core.group_key(newest, group).map(|key| (group, Reply::NewKey { key }));
+            }
+            if let Some((_, reply)) = &known {
+                self.queue(user, reply);
+            }
+        }
+    }
+
+    /// Ends the logins of a user that were proved with a password which is no longer the one.
+    fn end_sessions(&mut self, newest: &State, user: UserRef) {
+        let Some(account) = newest.account(user) else {
+            return;
+        };
+        for (ticket, sender) in self.core.roster.expire(user, account.password_set_by) {
+            self.core.presence.leave(&ticket);
+            self.queue_on(vec![sender], &Reply::SessionOver {});
+        }
+    }
+
+    fn flush(&mut self) {
+        let laggards = &self.core.laggards;
+        self.queued.drain(..).for_each(|sender| laggards.flush_on(sender));
+    }
+}

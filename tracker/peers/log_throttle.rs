@@ -1,0 +1,73 @@
+//! How often the operator is told that a tracker has come or gone: a link that breaks again and again fills no console.
+
+use std::time::{Duration, Instant};
+
+/// Lines that are told at once.
+const LINES_MAX: u32 = 6;
+/// When they are used up, another one is told each time this long has passed.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// What there is to tell of one tracker.
+#[derive(Debug)]
+pub(crate) struct Gossip {
+    /// Lines that may be told now.
+    left: u32,
+    /// When it became one more.
+    since: Instant,
+    /// The last line that was not told, and how many were not.
+    untold: Option<(String, u32)>,
+}
+
+impl Gossip {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { left: LINES_MAX, since: now, untold: None }
+    }
+
+    /// There is something to tell; gives what is to be told now.
+    pub(crate) fn tell(&mut self, line: String, now: Instant) -> Option<String> {
+        let count = self.untold.as_ref().map_or(0, |(_, count)| *count);
+        self.untold = Some((line, count + 1));
+        self.due(now)
+    }
+
+    /// What is to be told by now.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<String> {
+        while now.saturating_duration_since(self.since) >= PAUSE && self.left < LINES_MAX {
+            self.left += 1;
+            self.since += PAUSE;
+        }
+        if self.left == 0 {
+            return None;
+        }
+        let (line, count) = self.untold.take()?;
+        if self.left == LINES_MAX {
+            self.since = now;
+        }
+        self.left -= 1;
+        Some(match count {
+            1 => line,
+            _ => format!("{line}; it has come or gone {} more times", count - 1),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_breaks_again_and_again_is_told_of_a_few_times_and_then_once_a_minute() {
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        let mut gossip = Gossip::new(start);
+        let told = (0..20).filter_map(|n| gossip.tell(format!("line {n}"), at(1000 + n))).collect::<Vec<_>>();
+        assert_eq!(told, (0..6).map(|n| format!("line {n}")).collect::<Vec<_>>());
+        assert_eq!(gossip.due(at(1059)), None);
+        let last = "line 19; it has come or gone 13 more times";
+        assert_eq!(gossip.due(at(1060)).as_deref(), Some(last), "what holds now is told in the end");
+        assert_eq!((gossip.due(at(1060)), gossip.tell("again".into(), at(1070))), (None, None));
+        assert_eq!(gossip.due(at(1120)).as_deref(), Some("again"));
+        let rested = (0..8).filter_map(|n| gossip.tell(format!("line {n}"), at(5000))).count();
+        assert_eq!(rested, 6);
+    }
+}

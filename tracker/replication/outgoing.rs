@@ -1,0 +1,251 @@
+//! What goes out on a link: ops that the other tracker lacks, then who is online here, then how far this tracker is.
+
+use crate::model::digest::InfoHash;
+use crate::model::op::{Op, OpBody};
+use crate::tracker::core::Core;
+use crate::tracker::peers::replica::Replica;
+use crate::tracker::peers::state_digest::QUIET;
+use crate::tracker::peers::table::Live;
+use crate::tracker::presence::{Change, Dirty};
+use crate::tracker::state::State;
+use crate::wire::codec::{Blob, List, Wire};
+use crate::wire::frame::UNASKED;
+use crate::wire::tracker_tracker::{HAVE_INTERVAL, Link, OPS_FRAME_LEN_MAX, OPS_MAX, Seen, WANTED_MAX};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Least time between two `Have`, unless nothing else was said meanwhile.
+const HAVE_PAUSE: Duration = Duration::from_millis(200);
+/// Changes of soft state that are taken at once.
+const CHANGES_MAX: usize = 256;
+
+/// Manifests that are missing are asked for again after this long: the other tracker may have got them since.
+const ASK_PAUSE: Duration = Duration::from_secs(30);
+
+/// What the sender of a link has to do, on a thread of its own: it may wait for the other tracker, and nobody waits for it.
+pub(crate) struct Outgoing<'a> {
+    core: &'a Core,
+    live: &'a Live,
+    soft: Arc<Dirty>,
+    /// The place in the feed up to which ops were given.
+    cursor: u64,
+    /// When the last `Have` was said, and of which state.
+    said: Option<(Instant, Arc<State>, bool)>,
+    all_told: bool,
+    /// The last wish for a manifest that was told, and when all of them were told last.
+    wish: u64,
+    wished: Instant,
+}
+
+/// What is durable in a state, as it is told to others.
+pub(crate) fn seen(state: &State) -> List<Seen, { crate::wire::tracker_tracker::ORIGINS_MAX }> {
+    List::first_of(state.version().map(|(origin, seq)| Seen { origin, seq }).collect())
+}
+
+impl<'a> Outgoing<'a> {
+    pub(crate) fn new(core: &'a Core, live: &'a Live) -> Self {
+        let bell = Arc::clone(&live.bell);
+        core.replica.feed().follow(&bell);
+        let soft = core.presence.subscribe(Box::new(move || bell.ring()));
+        let (cursor, wished) = (core.replica.feed().end(), Instant::now());
+        Self { core, live, soft, cursor, said: None, all_told: false, wish: 0, wished }
+    }
+
+    fn replica(&self) -> &Replica {
+        &self.core.replica
+    }
+
+    /// Runs until the link ends.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        self.catch_up()?;
+        while !self.live.sender.is_over() {
+            self.begin_again()?;
+            self.follow()?;
+            self.tell_clients()?;
+            self.ask_for_manifests()?;
+            let due = self.say_have()?;
+            if !self.give_wanted()? {
+                self.live.bell.wait(due);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives everything again to a tracker that could not keep it, and asks for that if it was so here.
+    fn begin_again(&mut self) -> io::Result<()> {
+        let (asks, gives) = {
+            let mut far = self.live.far.lock();
+            (std::mem::take(&mut far.asks_again), std::mem::take(&mut far.gives_again))
+        };
+        if gives {
+            self.send(&Link::GiveAgain { seen: seen(&self.core.state()) })?;
+        }
+        if asks { self.catch_up() } else { Ok(()) }
+    }
+
+    fn send(&self, message: &Link) -> io::Result<()> {
+        self.live.sender.send(UNASKED, message)
+    }
+
+    /// Gives everything durable that is lacking, from the feed if that goes back far enough, else from the log.
+    fn catch_up(&mut self) -> io::Result<()> {
+        let state = self.core.state();
+        let start = self.replica().feed().start();
+        let mut from_feed = self.live.far.lock().knowledge.clone();
+        if let Some(ops) = self.replica().feed().read(start, usize::MAX, |op| from_feed.give(op).then(|| op.clone())) {
+            if from_feed.lacks(&state) == 0 {
+                self.cursor = start + ops.len() as u64;
+                let ops: Vec<Op> = ops.into_iter().flatten().collect();
+                self.live.far.lock().knowledge.note(&ops);
+                return self.give(ops);
+            }
+        }
+        // What becomes durable from now on comes through the feed.
+        self.cursor = self.replica().feed().end();
+        let state = self.core.state();
+        let mut lot = Vec::new();
+        let mut gone = Ok(());
+        let read = self.core.source.read(&mut |op| {
+            let durable = op.id.seq <= state.seen(op.id.origin);
+            if durable && self.live.far.lock().knowledge.give(&op) {
+                lot.push(op);
+            }
+            if lot.len() >= OPS_MAX {
+                gone = self.give(std::mem::take(&mut lot));
+            }
+            gone.is_ok()
+        });
+        gone?;
+        read.map_err(io::Error::other)?;
+        self.give(lot)?;
+        match self.live.far.lock().knowledge.lacks(&state) {
+            0 => Ok(()),
+            missing => Err(io::Error::other(format!("{missing} changes cannot be read back from the journal"))),
+        }
+    }
+
+    /// Gives what is new in the feed.
+    fn follow(&mut self) -> io::Result<()> {
+        loop {
+            let mut read = 0;
+            let ops = {
+                let mut far = self.live.far.lock();
+                self.replica().feed().read(self.cursor, OPS_MAX, |op| {
+                    read += 1;
+                    far.knowledge.give(op).then(|| op.clone())
+                })
+            };
+            match ops {
+                None => self.catch_up()?,
+                Some(_) if read == 0 => return Ok(()),
+                Some(ops) => {
+                    self.cursor += read;
+                    self.give(ops.into_iter().flatten().collect())?;
+                }
+            }
+        }
+    }
+
+    /// Sends ops, each manifest before the share that needs it, in frames of a bounded length.
+    fn give(&self, ops: Vec<Op>) -> io::Result<()> {
+        let (mut lot, mut len, mut bytes) = (Vec::new(), 0, Vec::new());
+        for op in ops {
+            if let OpBody::CreateShare { content, .. } = &op.body {
+                self.give_manifest(content.info_hash)?;
+            }
+            bytes.clear();
+            op.put(&mut bytes);
+            if len + bytes.len() > OPS_FRAME_LEN_MAX || lot.len() == OPS_MAX {
+                self.give_lot(std::mem::take(&mut lot))?;
+                len = 0;
+            }
+            len += bytes.len();
+            lot.push(op);
+        }
+        self.give_lot(lot)
+    }
+
+    fn give_lot(&self, ops: Vec<Op>) -> io::Result<()> {
+        match List::new(ops).filter(|ops| !ops.is_empty()) {
+            Some(ops) => self.send(&Link::Ops { ops }),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks for the manifests that are missing here.
+    fn ask_for_manifests(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.wished) >= ASK_PAUSE {
+            (self.wish, self.wished) = (0, now);
+        }
+        let (missing, last) = self.core.manifests.wished_since(self.wish);
+        self.wish = last;
+        for lot in missing.chunks(WANTED_MAX) {
+            self.send(&Link::WantManifests { info_hashes: List::first_of(lot.to_vec()) })?;
+        }
+        Ok(())
+    }
+
+    /// Gives one manifest of those that are wanted; false if there is none.
+    fn give_wanted(&self) -> io::Result<bool> {
+        let wanted = self.live.wanted.lock().pop_first();
+        wanted.map_or(Ok(()), |info_hash| self.give_manifest(info_hash))?;
+        Ok(wanted.is_some())
+    }
+
+    /// Sends a manifest in parts. One that was lost here may be had from another tracker.
+    fn give_manifest(&self, info_hash: InfoHash) -> io::Result<()> {
+        let mut offset = 0;
+        while let Ok(Some((total, part))) = self.core.manifests.read(info_hash, offset) {
+            let len = part.len() as u32;
+            match Blob::new(part) {
+                Some(part) if len > 0 => self.send(&Link::Manifest { info_hash, total, offset, part })?,
+                _ => break,
+            }
+            offset += len;
+        }
+        Ok(())
+    }
+
+    /// Tells what has changed among the clients that are logged in here.
+    fn tell_clients(&mut self) -> io::Result<()> {
+        loop {
+            let changes = self.core.presence.take(&self.soft, CHANGES_MAX);
+            let last = changes.len() < CHANGES_MAX;
+            for change in changes {
+                self.send(&match change {
+                    Change::Online { key, addr } => Link::Online { user: key.user, client: key.client, addr },
+                    Change::Offline { key } => Link::Offline { user: key.user, client: key.client },
+                    Change::Holds { key, share, holding } => {
+                        Link::Holds { user: key.user, client: key.client, share, holding }
+                    }
+                })?;
+            }
+            if last {
+                break;
+            }
+        }
+        if !std::mem::replace(&mut self.all_told, true) {
+            self.send(&Link::AllTold {})?;
+        }
+        Ok(())
+    }
+
+    /// Says what is durable if that has changed, or if nothing was said for long; gives when to look again.
+    fn say_have(&mut self) -> io::Result<Instant> {
+        let (now, state) = (Instant::now(), self.core.state());
+        let digest = self.replica().digest(&state, now);
+        if let Some((at, of, with_digest)) = &self.said {
+            let news = !Arc::ptr_eq(of, &state) || digest.is_some() != *with_digest;
+            let due = *at + if news { HAVE_PAUSE } else { HAVE_INTERVAL };
+            if now < due {
+                // The digest may be known before the next `Have` is due.
+                return Ok(if digest.is_none() { due.min(now + QUIET) } else { due });
+            }
+        }
+        self.send(&Link::Have { seen: seen(&state), digest })?;
+        self.said = Some((now, state, digest.is_some()));
+        Ok(now + if digest.is_none() { QUIET } else { HAVE_INTERVAL })
+    }
+}
