@@ -5,10 +5,10 @@
 
 /// What the words of the system mean. Pure.
 pub mod model {
-    pub mod address;
+    pub(crate) mod address;
     pub mod bitfield;
     pub mod digest;
-    pub mod escape;
+    pub(crate) mod escape;
     pub mod exit;
     pub mod id;
     pub mod manifest;
@@ -16,7 +16,7 @@ pub mod model {
     pub mod notice;
     pub mod op;
     pub mod path;
-    pub mod path_text;
+    pub(crate) mod path_text;
     pub mod piece;
     pub mod tracker_list;
 }
@@ -36,24 +36,24 @@ pub mod tracker {
     }
     pub mod commit;
     pub mod console;
-    pub mod core;
+    pub(crate) mod core;
     pub mod data_dir;
     pub mod journal;
     pub mod json;
     pub mod ledger;
-    pub mod manifests;
+    pub(crate) mod manifests;
     /// The door: listening, and the threads of connections.
     pub mod net {
-        pub mod connections;
+        pub(crate) mod connections;
         pub mod listener;
     }
-    pub mod notifier;
+    pub(crate) mod notifier;
     /// What this tracker knows of the other trackers.
     pub mod peers {
         pub mod feed;
-        pub mod log_throttle;
-        pub mod replica;
-        pub mod state_digest;
+        pub(crate) mod log_throttle;
+        pub(crate) mod replica;
+        pub(crate) mod state_digest;
         pub mod table;
         pub mod version_vector;
         pub mod wakeup;
@@ -61,20 +61,20 @@ pub mod tracker {
     pub mod presence;
     pub mod program;
     /// Messages that clients did not ask for.
-    pub mod push {
-        pub mod line;
-        pub mod login_registry;
-        pub mod push_channel;
-        pub mod slow_consumers;
+    pub(crate) mod push {
+        pub(crate) mod line;
+        pub(crate) mod login_registry;
+        pub(crate) mod push_channel;
+        pub(crate) mod slow_consumers;
     }
     /// The links to other trackers.
-    pub mod replication {
-        pub mod dialer;
-        pub mod link;
-        pub mod outgoing;
+    pub(crate) mod replication {
+        pub(crate) mod dialer;
+        pub(crate) mod link;
+        pub(crate) mod outgoing;
     }
     pub mod server;
-    pub mod session;
+    pub(crate) mod session;
     pub mod state;
     pub mod warn;
 }
@@ -87,36 +87,36 @@ pub mod client {
 
     /// The running client, and what each command does.
     pub mod app {
-        pub mod download;
-        pub mod download_list;
+        pub(crate) mod download;
+        pub(crate) mod download_list;
         pub mod event_loop;
         pub mod executor;
         pub mod login;
-        pub mod login_session;
-        pub mod names;
+        pub(crate) mod login_session;
+        pub(crate) mod names;
         pub mod node;
-        pub mod resume;
+        pub(crate) mod resume;
         pub mod share;
-        pub mod status;
-        pub mod watch;
+        pub(crate) mod status;
+        pub(crate) mod watch;
     }
     /// Getting pieces from peers.
     pub mod download {
-        pub mod dialer;
+        pub(crate) mod dialer;
         pub mod engine;
         pub mod live;
-        pub mod liveness;
-        pub mod peer_connection;
-        pub mod peer_list;
+        pub(crate) mod liveness;
+        pub(crate) mod peer_connection;
+        pub(crate) mod peer_list;
         pub mod verify;
         pub mod whole_hash;
     }
     /// The prompt: reading lines and carrying them out one by one.
     pub mod shell {
-        pub mod completer;
-        pub mod editor;
-        pub mod history;
-        pub mod prompt;
+        pub(crate) mod completer;
+        pub(crate) mod editor;
+        pub(crate) mod history;
+        pub(crate) mod prompt;
         pub mod repl;
     }
     /// Giving pieces to peers.
@@ -124,27 +124,27 @@ pub mod client {
         pub mod leases;
         pub mod seeder;
         pub mod served;
-        pub mod stats;
+        pub(crate) mod stats;
     }
     /// What is remembered from run to run.
     pub mod state {
         pub mod dir;
-        pub mod file;
+        pub(crate) mod file;
         pub mod pins;
-        pub mod record;
+        pub(crate) mod record;
     }
     /// What is said, as words or JSON.
     pub mod output {
-        pub mod event;
-        pub mod json;
-        pub mod report;
+        pub(crate) mod event;
+        pub(crate) mod json;
+        pub(crate) mod report;
         pub mod reporter;
-        pub mod status;
+        pub(crate) mod status;
     }
     /// What a line asks for.
     pub mod command {
-        pub mod completion;
-        pub mod failure;
+        pub(crate) mod completion;
+        pub(crate) mod failure;
         pub mod json;
         pub mod parse;
         pub mod table;
@@ -153,33 +153,33 @@ pub mod client {
     pub mod storage {
         pub mod file_stamp;
         pub mod import;
-        pub mod open_files;
+        pub(crate) mod open_files;
         pub mod part;
-        pub mod share_tree;
+        pub(crate) mod share_tree;
         pub mod shared_files;
     }
     /// How fast: measuring it and keeping to it.
     pub mod rate {
         pub mod downlink;
-        pub mod fair_queue;
+        pub(crate) mod fair_queue;
         pub mod limit;
-        pub mod speed;
-        pub mod token_bucket;
+        pub(crate) mod speed;
+        pub(crate) mod token_bucket;
         pub mod uplink;
     }
     /// Requests to a tracker and their replies.
     pub mod rpc {
-        pub mod error;
-        pub mod found;
+        pub(crate) mod error;
+        pub(crate) mod found;
         pub mod link;
-        pub mod moved;
-        pub mod pending;
-        pub mod queries;
+        pub(crate) mod moved;
+        pub(crate) mod pending;
+        pub(crate) mod queries;
     }
     /// Which piece to ask of whom. Pure.
     pub mod picker {
-        pub mod availability;
-        pub mod partition;
+        pub(crate) mod availability;
+        pub(crate) mod partition;
         pub mod piece_picker;
         pub mod split_mix;
     }
@@ -190,11 +190,11 @@ pub mod client {
     }
     /// The terminal as a device.
     pub mod terminal {
-        pub mod colour;
+        pub(crate) mod colour;
         pub mod interrupt;
-        pub mod line_reader;
-        pub mod page;
-        pub mod password;
+        pub(crate) mod line_reader;
+        pub(crate) mod page;
+        pub(crate) mod password;
         pub mod writer;
     }
 }

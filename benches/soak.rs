@@ -13,10 +13,10 @@ mod bench;
 #[path = "../tests/common/mod.rs"]
 mod common;
 mod soak {
-    pub mod films;
-    pub mod memory;
-    pub mod people;
-    pub mod trackers;
+    pub(crate) mod films;
+    pub(crate) mod memory;
+    pub(crate) mod people;
+    pub(crate) mod trackers;
 }
 
 use bench::Options;

@@ -37,7 +37,7 @@ impl fmt::Display for AddressError {
 impl std::error::Error for AddressError {}
 
 /// Reads a port number from 0 to 65,535, digits only.
-pub fn parse_port(text: &str) -> Result<u16, AddressError> {
+pub(crate) fn parse_port(text: &str) -> Result<u16, AddressError> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(port) if digits => Ok(port),
@@ -46,7 +46,7 @@ pub fn parse_port(text: &str) -> Result<u16, AddressError> {
 }
 
 /// Reads an IPv4 or IPv6 address, the latter with or without brackets.
-pub fn parse_ip(text: &str) -> Result<IpAddr, AddressError> {
+pub(crate) fn parse_ip(text: &str) -> Result<IpAddr, AddressError> {
     let bare = match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(inner) => inner.parse::<Ipv6Addr>().map(IpAddr::V6),
         None => text.parse::<IpAddr>(),
@@ -55,7 +55,7 @@ pub fn parse_ip(text: &str) -> Result<IpAddr, AddressError> {
 }
 
 /// Reads `IP:PORT`, an IPv6 address in brackets.
-pub fn parse_address(text: &str) -> Result<SocketAddr, AddressError> {
+pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, AddressError> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }

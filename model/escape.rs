@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 /// The text with every control, bidirectional-format and line-separator character written as `\u{..}`. Escaping twice
 /// changes nothing more.
-pub fn escape(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unsafe_char) {
         return Cow::Borrowed(text);
     }
@@ -22,7 +22,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 }
 
 /// The text escaped and, where it is longer than `chars_max` characters, cut there with `...` behind it.
-pub fn excerpt(text: &str, chars_max: usize) -> String {
+pub(crate) fn excerpt(text: &str, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
         Some((cut, _)) => format!("{}...", escape(&text[..cut])),
         None => escape(text).into_owned(),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 /// A path as a person may see it: what could change the terminal or the line is escaped.
-pub struct Shown<'a>(pub &'a Path);
+pub(crate) struct Shown<'a>(pub &'a Path);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -15,7 +15,7 @@ impl fmt::Display for Shown<'_> {
 }
 
 /// Text for one field of a record: printable characters as they are, `\` and every other byte as `\xNN`.
-pub fn to_field(bytes: &[u8]) -> String {
+pub(crate) fn to_field(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let hex = |text: &mut String, bytes: &[u8]| bytes.iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
     for chunk in bytes.utf8_chunks() {
@@ -31,7 +31,7 @@ pub fn to_field(bytes: &[u8]) -> String {
 }
 
 /// What `to_field` made the text of; `None` for what it never writes.
-pub fn from_field(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn from_field(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((plain, escaped)) = rest.split_once('\\') {

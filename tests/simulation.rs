@@ -8,14 +8,14 @@
 //! everything that happens.
 
 mod simulation {
-    pub mod census;
-    pub mod clients;
-    pub mod facts;
-    pub mod link;
-    pub mod oracle;
-    pub mod told;
-    pub mod tracker;
-    pub mod world;
+    pub(crate) mod census;
+    pub(crate) mod clients;
+    pub(crate) mod facts;
+    pub(crate) mod link;
+    pub(crate) mod oracle;
+    pub(crate) mod told;
+    pub(crate) mod tracker;
+    pub(crate) mod world;
 }
 
 use rayon::prelude::*;

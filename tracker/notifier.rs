@@ -23,14 +23,14 @@ const BATCHES_MAX: usize = 1024;
 const ROOM_PAUSE: Duration = Duration::from_millis(10);
 
 /// Where the committer leaves its batches, and where the herald takes them. The herald ends when the committer does.
-pub fn channel() -> (Sender<Settled>, Receiver<Settled>) {
+pub(crate) fn channel() -> (Sender<Settled>, Receiver<Settled>) {
     bounded(BATCHES_MAX)
 }
 
 /// Starts the thread.
 ///
 /// Errors: no thread can be started.
-pub fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<JoinHandle<()>> {
+pub(crate) fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("herald".into()).spawn(move || {
         let mut herald = Herald { core, queued: Vec::new() };
         loop {

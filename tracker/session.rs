@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Who is logged in on a connection, and what has begun there.
-pub struct Session {
+pub(crate) struct Session {
     core: Arc<Core>,
     voice: Arc<dyn Voice>,
     /// Where the client is.
@@ -68,7 +68,7 @@ struct Login {
 }
 
 /// Serves a connection until it ends. Its outgoing half goes to `line` for whoever wants to end it.
-pub fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, line: &Line) {
+pub(crate) fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, line: &Line) {
     let keys = match hello::accept(stream, &core.identity, seat.is_reserved()) {
         Ok(Accepted::Client(keys)) => keys,
         Ok(Accepted::Tracker(keys)) => {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Ops of one origin, accounts first: as many users as a tenth, groups a hundredth, the rest requests, acceptances and
 /// shares. The counters begin at 1.
 #[derive(Debug, Clone, Copy)]
-pub struct History {
+pub(crate) struct History {
     /// Who has issued them.
     pub origin: Origin,
     /// How many there are.
@@ -33,7 +33,7 @@ fn mix(n: u64) -> u64 {
 
 impl History {
     /// The op with this sequence.
-    pub fn op(&self, seq: u64) -> Op {
+    pub(crate) fn op(&self, seq: u64) -> Op {
         let origin = self.origin;
         let id = |seq| OpId { origin, seq };
         // Another number for every op of every tracker.
@@ -76,7 +76,7 @@ impl History {
     }
 
     /// Writes all of it into the journal in a folder, without a checkpoint.
-    pub fn write(&self, folder: &Path) {
+    pub(crate) fn write(&self, folder: &Path) {
         let settings = Settings { checkpoint_ops: u64::MAX, ..Settings::default() };
         let mut opened = open(folder, self.origin.tracker, settings);
         let mut seq = 0;
@@ -90,7 +90,7 @@ impl History {
 }
 
 /// Opens the journal of a tracker.
-pub fn open(folder: &Path, tracker: u16, settings: Settings) -> Opened {
+pub(crate) fn open(folder: &Path, tracker: u16, settings: Settings) -> Opened {
     let disk = Arc::new(RealDisk::open(folder).expect("a folder"));
     let warn: Warn = Arc::new(|line| println!("warning: {line}"));
     let owner = Owner { tracker, fresh_incarnation: 0x1234_5678_9abc_def0 };

@@ -11,10 +11,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The name under which every file is shared.
-pub const FILE: &str = "film.bin";
+pub(crate) const FILE: &str = "film.bin";
 
 /// A tracker, and the folder in which everything of it and its members lies.
-pub struct House {
+pub(crate) struct House {
     folder: PathBuf,
     info: PathBuf,
     tracker: Program,
@@ -22,7 +22,7 @@ pub struct House {
 
 impl House {
     /// Starts a tracker on a free port.
-    pub fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let info = folder.join("tracker_info.txt");
         fs::write(&info, format!("{}\n", free_address())).expect("written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
@@ -32,12 +32,12 @@ impl House {
     }
 
     /// A member with a new account.
-    pub fn member(&self, name: &str, options: &[&str]) -> Member {
+    pub(crate) fn member(&self, name: &str, options: &[&str]) -> Member {
         self.member_at(free_address(), name, options)
     }
 
     /// A member with a new account that listens at a certain address.
-    pub fn member_at(&self, listen: SocketAddr, name: &str, options: &[&str]) -> Member {
+    pub(crate) fn member_at(&self, listen: SocketAddr, name: &str, options: &[&str]) -> Member {
         let mut member = self.client_at(listen, name, name, options);
         member.ask(&format!("create_user {name} secret"), "User created");
         member.log_in();
@@ -45,7 +45,7 @@ impl House {
     }
 
     /// So many members, with this word and a number for names, who share a file in a group of theirs, `lab`.
-    pub fn sharers(&self, word: &str, count: usize, file: &Path) -> Vec<Member> {
+    pub(crate) fn sharers(&self, word: &str, count: usize, file: &Path) -> Vec<Member> {
         let mut sharers: Vec<_> = (0..count).map(|number| self.member(&format!("{word}{number}"), &[])).collect();
         let (owner, others) = sharers.split_first_mut().expect("one at least");
         owner.found("lab");
@@ -59,7 +59,7 @@ impl House {
     }
 
     /// A client for the account `user`, with a memory called `memory`; not logged in.
-    pub fn client(&self, user: &str, memory: &str, options: &[&str]) -> Member {
+    pub(crate) fn client(&self, user: &str, memory: &str, options: &[&str]) -> Member {
         self.client_at(free_address(), user, memory, options)
     }
 
@@ -71,13 +71,13 @@ impl House {
     }
 
     /// What the tracker has used.
-    pub fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         self.tracker.usage()
     }
 }
 
 /// A client that somebody uses.
-pub struct Member {
+pub(crate) struct Member {
     user: String,
     /// Its program.
     pub program: Program,
@@ -85,51 +85,51 @@ pub struct Member {
 
 impl Member {
     /// Types a line and waits for one that holds `answer`; gives how long that took.
-    pub fn ask(&mut self, line: &str, answer: &str) -> Duration {
+    pub(crate) fn ask(&mut self, line: &str, answer: &str) -> Duration {
         let start = Instant::now();
         self.program.say(line);
         self.program.expect(answer).0 - start
     }
 
     /// Logs in with the password that all have.
-    pub fn log_in(&mut self) {
+    pub(crate) fn log_in(&mut self) {
         let line = format!("login {} secret", self.user);
         self.ask(&line, "Login successful");
     }
 
     /// Makes a group.
-    pub fn found(&mut self, group: &str) {
+    pub(crate) fn found(&mut self, group: &str) {
         self.ask(&format!("create_group {group}"), "Group created");
     }
 
     /// Becomes a member of the group of somebody.
-    pub fn join(&mut self, group: &str, owner: &mut Member) {
+    pub(crate) fn join(&mut self, group: &str, owner: &mut Member) {
         self.ask(&format!("join_group {group}"), "Request sent");
         owner.ask(&format!("accept_request {group} {}", self.user), "Request accepted");
         self.program.expect(&format!("You are a member of {group} now"));
     }
 
     /// Shares a file; gives how long that took.
-    pub fn share(&mut self, group: &str, file: &Path) -> Duration {
+    pub(crate) fn share(&mut self, group: &str, file: &Path) -> Duration {
         self.ask(&format!("upload_file \"{}\" {group}", file.display()), "Uploaded")
     }
 
     /// Begins a download; gives when.
-    pub fn begin(&mut self, group: &str, folder: &Path) -> Instant {
+    pub(crate) fn begin(&mut self, group: &str, folder: &Path) -> Instant {
         let start = Instant::now();
         self.program.say(&format!("download_file {group} {FILE} \"{}\"", folder.display()));
         start
     }
 
     /// Waits until the download is complete; gives when that was said.
-    pub fn complete(&mut self) -> Instant {
+    pub(crate) fn complete(&mut self) -> Instant {
         self.program.expect("Download completed").0
     }
 
     /// Downloads to a folder; gives when it was told to, when everything was there and verified, and when the file had
     /// its final name, durably. The second is when the program begins to wait for the disk; where that is too short to
     /// be seen, it is the same as the third.
-    pub fn download(&mut self, group: &str, folder: &Path) -> (Instant, Instant, Instant) {
+    pub(crate) fn download(&mut self, group: &str, folder: &Path) -> (Instant, Instant, Instant) {
         let over = Arc::new(AtomicBool::new(false));
         let watcher = {
             let (pid, over) = (self.program.pid().as_raw_nonzero().get(), over.clone());
@@ -172,6 +172,6 @@ fn first_sync(pid: i32, over: &AtomicBool) -> Option<Instant> {
 }
 
 /// An address of this machine that nobody listens on.
-pub fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }

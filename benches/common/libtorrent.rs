@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const SCRIPT: &str = include_str!("libtorrent.py");
 
 /// Givers and takers that are processes of their own.
-pub struct Libtorrent {
+pub(crate) struct Libtorrent {
     givers: Vec<Program>,
     ports: Vec<String>,
     torrent: PathBuf,
@@ -19,14 +19,14 @@ pub struct Libtorrent {
 
 impl Libtorrent {
     /// Whether the module is installed.
-    pub fn is_here() -> bool {
+    pub(crate) fn is_here() -> bool {
         let mut python = Command::new("/usr/bin/python3");
         let status = python.args(["-c", "import libtorrent"]).stderr(Stdio::null()).status();
         status.is_ok_and(|status| status.success())
     }
 
     /// Starts so many givers; `own` is a folder for them.
-    pub fn start(file: &Path, givers: usize, own: &Path) -> Self {
+    pub(crate) fn start(file: &Path, givers: usize, own: &Path) -> Self {
         let torrent = own.join("torrent");
         write_torrent(file, "http://127.0.0.1:9/", &torrent);
         let ports: Vec<String> = (0..givers).map(|_| free_address().port().to_string()).collect();
@@ -42,7 +42,7 @@ impl Libtorrent {
 
     /// One giver with an upload limit and so many members who fetch at once; gives how long that took until the last
     /// had everything, and how many bytes the giver sent.
-    pub fn swarm(file: &Path, cap: u64, members: usize, own: &Path) -> (Duration, u64) {
+    pub(crate) fn swarm(file: &Path, cap: u64, members: usize, own: &Path) -> (Duration, u64) {
         let torrent = own.join("torrent");
         write_torrent(file, "http://127.0.0.1:9/", &torrent);
         let mut command = script();

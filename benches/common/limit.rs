@@ -31,7 +31,7 @@ const TAKE: &str = "limit-take";
 const PIECE: u64 = PIECE_LEN as u64;
 
 /// Becomes one of the two sides if this process was started as one; returns otherwise.
-pub fn run_if_asked() {
+pub(crate) fn run_if_asked() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [GIVE, file] => give(Path::new(file)),
@@ -122,7 +122,7 @@ fn take_from(giver: SocketAddr, size: u64, digests: &[u8], file: &File, next: &A
 }
 
 /// The limit as one of the things to compare.
-pub struct Limit {
+pub(crate) struct Limit {
     givers: Vec<(Program, String)>,
     digests: PathBuf,
     size: u64,
@@ -130,7 +130,7 @@ pub struct Limit {
 
 impl Limit {
     /// Starts so many givers; `folder` is for its own use.
-    pub fn start(file: &Path, givers: usize, folder: &Path) -> Self {
+    pub(crate) fn start(file: &Path, givers: usize, folder: &Path) -> Self {
         let list = folder.join("digests");
         fs::write(&list, digests(file, PIECE as usize)).expect("written");
         let give = |_| {

@@ -3,13 +3,13 @@
 // Every bench uses its own part of this.
 #![allow(dead_code)]
 
-pub mod house;
-pub mod libtorrent;
-pub mod limit;
-pub mod program;
-pub mod relay;
-pub mod tools;
-pub mod torrent;
+pub(crate) mod house;
+pub(crate) mod libtorrent;
+pub(crate) mod limit;
+pub(crate) mod program;
+pub(crate) mod relay;
+pub(crate) mod tools;
+pub(crate) mod torrent;
 
 use sha1::{Digest, Sha1};
 use std::fmt::Write as _;
@@ -22,11 +22,11 @@ use std::time::Duration;
 const CHUNK_LEN: usize = 1 << 20;
 
 /// The options of a bench, given as `name=value` on its command line.
-pub struct Options(Vec<(String, String)>);
+pub(crate) struct Options(Vec<(String, String)>);
 
 impl Options {
     /// Reads the command line; anything but `known` names ends the program with a line that says what there is.
-    pub fn from_args(known: &[&str]) -> Self {
+    pub(crate) fn from_args(known: &[&str]) -> Self {
         let mut options = Vec::new();
         for arg in std::env::args().skip(1).filter(|arg| arg != "--bench") {
             match arg.split_once('=') {
@@ -45,28 +45,28 @@ impl Options {
     }
 
     /// A number.
-    pub fn number(&self, name: &str, default: usize) -> usize {
+    pub(crate) fn number(&self, name: &str, default: usize) -> usize {
         self.get(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")))
     }
 
     /// A size in bytes, given in MiB.
-    pub fn mib(&self, name: &str, default: u64) -> u64 {
+    pub(crate) fn mib(&self, name: &str, default: u64) -> u64 {
         (self.number(name, default as usize) as u64) << 20
     }
 
     /// Words between commas.
-    pub fn words(&self, name: &str, default: &str) -> Vec<String> {
+    pub(crate) fn words(&self, name: &str, default: &str) -> Vec<String> {
         self.get(name).unwrap_or(default).split(',').map(str::to_owned).collect()
     }
 }
 
 /// A new folder in `parent`, which goes away when dropped.
-pub fn folder_in(parent: &Path) -> tempfile::TempDir {
+pub(crate) fn folder_in(parent: &Path) -> tempfile::TempDir {
     tempfile::Builder::new().prefix("groupshare-bench.").tempdir_in(parent).expect("a temporary folder")
 }
 
 /// Writes a file of so many bytes that no compression makes smaller, down to the disk; gives its SHA-1.
-pub fn write_noise(path: &Path, len: u64) -> [u8; 20] {
+pub(crate) fn write_noise(path: &Path, len: u64) -> [u8; 20] {
     let mut file = File::create(path).expect("made");
     let (mut sha1, mut left, mut state) = (Sha1::new(), len, 0x9e37_79b9_7f4a_7c15_u64);
     let mut chunk = vec![0; CHUNK_LEN];
@@ -88,7 +88,7 @@ pub fn write_noise(path: &Path, len: u64) -> [u8; 20] {
 }
 
 /// The SHA-1 of each stretch of so many bytes of a file, one after the other.
-pub fn digests(path: &Path, stretch_len: usize) -> Vec<u8> {
+pub(crate) fn digests(path: &Path, stretch_len: usize) -> Vec<u8> {
     let mut file = File::open(path).expect("there");
     let (mut digests, mut stretch) = (Vec::new(), Vec::new());
     loop {
@@ -102,7 +102,7 @@ pub fn digests(path: &Path, stretch_len: usize) -> Vec<u8> {
 }
 
 /// The SHA-1 of a file.
-pub fn sha1_of_file(path: &Path) -> [u8; 20] {
+pub(crate) fn sha1_of_file(path: &Path) -> [u8; 20] {
     let mut file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let (mut sha1, mut chunk) = (Sha1::new(), vec![0; CHUNK_LEN]);
     loop {
@@ -114,33 +114,33 @@ pub fn sha1_of_file(path: &Path) -> [u8; 20] {
 }
 
 /// The median, the lower one of an even number.
-pub fn median<T: PartialOrd + Copy>(values: impl IntoIterator<Item = T>) -> T {
+pub(crate) fn median<T: PartialOrd + Copy>(values: impl IntoIterator<Item = T>) -> T {
     let mut values: Vec<T> = values.into_iter().collect();
     values.sort_by(|a, b| a.partial_cmp(b).expect("no NaN"));
     values[(values.len() - 1) / 2]
 }
 
 /// The median of times, in seconds.
-pub fn median_s(times: impl IntoIterator<Item = Duration>) -> f64 {
+pub(crate) fn median_s(times: impl IntoIterator<Item = Duration>) -> f64 {
     median(times).as_secs_f64()
 }
 
 /// Lines of columns, the first of each line to the left and the others to the right.
-pub struct Table(Vec<Vec<String>>);
+pub(crate) struct Table(Vec<Vec<String>>);
 
 impl Table {
     /// A table with its headings.
-    pub fn new(headings: &[&str]) -> Self {
+    pub(crate) fn new(headings: &[&str]) -> Self {
         Self(vec![headings.iter().map(|&heading| heading.to_owned()).collect()])
     }
 
     /// Adds a line.
-    pub fn line(&mut self, cells: Vec<String>) {
+    pub(crate) fn line(&mut self, cells: Vec<String>) {
         self.0.push(cells);
     }
 
     /// Prints it as Markdown.
-    pub fn print(&self) {
+    pub(crate) fn print(&self) {
         let count = self.0[0].len();
         let width =
             |column: usize| self.0.iter().map(|line| line[column].chars().count()).max().expect("the headings").max(2);

@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes that is waited for.
-pub const LONG: Duration = Duration::from_secs(300);
+pub(crate) const LONG: Duration = Duration::from_secs(300);
 /// How often a program is looked at whose end is awaited.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 /// Of the kernel's clock ticks, which Linux shows at this rate whatever its own is.
@@ -27,7 +27,7 @@ static HANDLER: Once = Once::new();
 
 /// What a program has used up to a moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// Time on cores, its own and the kernel's for it, its children included.
     pub cpu: Duration,
     /// Most memory that was resident at a time, in bytes.
@@ -35,7 +35,7 @@ pub struct Usage {
 }
 
 /// A program; killed when dropped.
-pub struct Program {
+pub(crate) struct Program {
     name: String,
     child: Child,
     stdin: Option<ChildStdin>,
@@ -46,7 +46,7 @@ pub struct Program {
 
 impl Program {
     /// Starts it; `name` is what it is called when something goes wrong.
-    pub fn start(name: &str, command: &mut Command) -> Self {
+    pub(crate) fn start(name: &str, command: &mut Command) -> Self {
         HANDLER.call_once(|| signals::handle(|_| interrupt()).expect("the only handler"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
@@ -64,7 +64,7 @@ impl Program {
     }
 
     /// Types a line.
-    pub fn say(&mut self, line: &str) {
+    pub(crate) fn say(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("it is open until `close_input`");
         if let Err(error) = writeln!(stdin, "{line}") {
             self.fail(&format!("cannot be told {line}: {error}"));
@@ -72,17 +72,17 @@ impl Program {
     }
 
     /// Ends its input.
-    pub fn close_input(&mut self) {
+    pub(crate) fn close_input(&mut self) {
         self.stdin = None;
     }
 
     /// Waits for a line that holds `text`; gives it, and when it came.
-    pub fn expect(&mut self, text: &str) -> (Instant, String) {
+    pub(crate) fn expect(&mut self, text: &str) -> (Instant, String) {
         self.expect_by(text, Instant::now() + LONG).unwrap_or_else(|| self.fail(&format!("does not say {text}")))
     }
 
     /// Waits no longer than that for a line that holds `text`.
-    pub fn expect_by(&mut self, text: &str, deadline: Instant) -> Option<(Instant, String)> {
+    pub(crate) fn expect_by(&mut self, text: &str, deadline: Instant) -> Option<(Instant, String)> {
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok((at, line)) if line.contains(text) => return Some((at, line)),
@@ -98,25 +98,25 @@ impl Program {
     }
 
     /// The process.
-    pub fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
     /// What it has used until now.
-    pub fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         let pid = self.pid();
         Usage { cpu: cpu_of(pid), peak: status_of(pid, "VmHWM:").unwrap_or(0) * 1024 }
     }
 
     /// Bytes that it has handed to `write` and the calls like it, which are those for files: how far a download is.
-    pub fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         let io = fs::read_to_string(format!("/proc/{}/io", self.child.id())).unwrap_or_default();
         let field = io.lines().find_map(|line| line.strip_prefix("wchar:"));
         field.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
     }
 
     /// Waits until it has written so many bytes.
-    pub fn wait_written(&self, bytes: u64) {
+    pub(crate) fn wait_written(&self, bytes: u64) {
         let deadline = Instant::now() + LONG;
         while self.written() < bytes {
             assert!(Instant::now() < deadline, "{} does not get on", self.name);
@@ -125,18 +125,18 @@ impl Program {
     }
 
     /// Sends it a signal.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("it has not been waited for");
     }
 
     /// Ends it at once, as a power cut would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it runs");
         self.end();
     }
 
     /// Waits for its end; gives when that was, and what it has used. Panics unless it ends well.
-    pub fn wait(mut self) -> (Instant, Usage) {
+    pub(crate) fn wait(mut self) -> (Instant, Usage) {
         let pidfd = pidfd_open(self.pid(), PidfdFlags::empty()).expect("it has not been waited for");
         let mut usage = self.usage();
         let deadline = Instant::now() + LONG;

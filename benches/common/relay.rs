@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 /// Passes every byte on. Its threads end with this program, or with the connections.
-pub struct CountingRelay {
+pub(crate) struct CountingRelay {
     /// Where it listens.
     pub addr: SocketAddr,
     sent: Arc<AtomicU64>,
@@ -15,7 +15,7 @@ pub struct CountingRelay {
 
 impl CountingRelay {
     /// Whoever connects to it is connected to `to`.
-    pub fn to(to: SocketAddr) -> Self {
+    pub(crate) fn to(to: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("bound");
         let (sent, received) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -35,7 +35,7 @@ impl CountingRelay {
     }
 
     /// Bytes that came from the listener behind it.
-    pub fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// What one run took.
 #[derive(Debug, Clone, Copy)]
-pub struct Taken {
+pub(crate) struct Taken {
     /// When it was told to.
     pub start: Instant,
     /// When everything was there and verified, as the tool says.
@@ -26,7 +26,7 @@ pub struct Taken {
 }
 
 /// One way to move the file.
-pub trait Tool {
+pub(crate) trait Tool {
     /// The giving side.
     fn givers(&self) -> Vec<&Program>;
 
@@ -35,7 +35,7 @@ pub trait Tool {
 }
 
 /// The file to move.
-pub struct Source<'a> {
+pub(crate) struct Source<'a> {
     /// Its path; its name is `FILE`.
     pub file: &'a Path,
     /// A folder for what tools keep, on the same file system.
@@ -43,10 +43,10 @@ pub struct Source<'a> {
 }
 
 /// The names of all tools, in the order in which they are run.
-pub const NAMES: [&str; 6] = ["limit", "groupshare", "rsync", "rqbit", "libtorrent", "aria2"];
+pub(crate) const NAMES: [&str; 6] = ["limit", "groupshare", "rsync", "rqbit", "libtorrent", "aria2"];
 
 /// Why a tool cannot be run here, and how that can be changed.
-pub fn lacking(name: &str) -> Option<&'static str> {
+pub(crate) fn lacking(name: &str) -> Option<&'static str> {
     let runs = |program: &str, arg: &str| {
         let status = Command::new(program).arg(arg).stdout(Stdio::null()).stderr(Stdio::null()).status();
         status.is_ok_and(|status| status.success())
@@ -61,7 +61,7 @@ pub fn lacking(name: &str) -> Option<&'static str> {
 }
 
 /// Starts the giving side of a tool; `None` if it cannot take from so many at once.
-pub fn start(name: &str, source: &Source, givers: usize) -> Option<Box<dyn Tool>> {
+pub(crate) fn start(name: &str, source: &Source, givers: usize) -> Option<Box<dyn Tool>> {
     let own = source.folder.join(format!("{name}-{givers}"));
     fs::create_dir(&own).expect("a new folder");
     // Some tools open what they give for writing and change its time: what others give must not be the same file.
@@ -99,7 +99,7 @@ fn wait_for_listener(addr: SocketAddr) {
 }
 
 /// A folder for each giver of a tool that wants one, with the file in it.
-pub fn giver_folder(own: &Path, file: &Path, number: usize) -> PathBuf {
+pub(crate) fn giver_folder(own: &Path, file: &Path, number: usize) -> PathBuf {
     let folder = own.join(format!("giver-{number}"));
     fs::create_dir(&folder).expect("a new folder");
     fs::hard_link(file, folder.join(FILE)).expect("on the same file system");
@@ -140,7 +140,7 @@ impl Tool for Groupshare {
 }
 
 /// An rsync daemon, which checks the whole with a digest of its own.
-pub struct Rsync {
+pub(crate) struct Rsync {
     daemon: Program,
     addr: SocketAddr,
 }
@@ -151,7 +151,7 @@ impl Rsync {
     }
 
     /// Serves what lies in a folder; what it is told lies in `own`.
-    pub fn serve(folder: &Path, own: &Path) -> Self {
+    pub(crate) fn serve(folder: &Path, own: &Path) -> Self {
         let addr = free_address();
         let config = own.join("rsyncd.conf");
         let text = format!(
@@ -169,7 +169,7 @@ impl Rsync {
     }
 
     /// Where what goes by the name of all that is shared is to be had.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("rsync://{}/lab/{FILE}", self.addr)
     }
 }

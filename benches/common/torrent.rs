@@ -9,7 +9,7 @@ use std::path::Path;
 use std::thread;
 
 /// Writes the torrent of one file, in pieces as long as ours.
-pub fn write_torrent(file: &Path, announce: &str, to: &Path) {
+pub(crate) fn write_torrent(file: &Path, announce: &str, to: &Path) {
     let name = file.file_name().expect("a file").to_string_lossy();
     let size = fs::metadata(file).expect("there").len();
     let pieces = digests(file, PIECE_LEN as usize);
@@ -23,7 +23,7 @@ pub fn write_torrent(file: &Path, announce: &str, to: &Path) {
 }
 
 /// Answers everybody who asks with these peers, on this machine; gives its address. Ends with this program.
-pub fn start_tracker(peers: &[u16]) -> SocketAddr {
+pub(crate) fn start_tracker(peers: &[u16]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("bound");
     let mut body = format!("d8:intervali60e5:peers{}:", peers.len() * 6).into_bytes();

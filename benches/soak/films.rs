@@ -7,11 +7,11 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 
 /// The group in which they are.
-pub const GROUP: &str = "films";
+pub(crate) const GROUP: &str = "films";
 
 /// What a file is known to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
+pub(crate) enum Known {
     /// It is shared.
     Shared,
     /// It is not shared any more.
@@ -22,16 +22,16 @@ pub enum Known {
 
 /// All files that are shared, or were not long ago.
 #[derive(Default)]
-pub struct Films(Mutex<BTreeMap<String, Known>>);
+pub(crate) struct Films(Mutex<BTreeMap<String, Known>>);
 
 impl Films {
     /// Notes what is known of a file.
-    pub fn note(&self, name: &str, known: Known) {
+    pub(crate) fn note(&self, name: &str, known: Known) {
         self.0.lock().insert(name.to_owned(), known);
     }
 
     /// Any file that is shared and is `wanted`.
-    pub fn pick(&self, dice: &mut SplitMix, wanted: impl Fn(&str) -> bool) -> Option<String> {
+    pub(crate) fn pick(&self, dice: &mut SplitMix, wanted: impl Fn(&str) -> bool) -> Option<String> {
         let films = self.0.lock();
         let there: Vec<_> = films
             .iter()
@@ -42,7 +42,7 @@ impl Films {
     }
 
     /// Compares what is known with what a tracker tells the sharer; gives how many were compared.
-    pub fn verify(&self, sharer: &mut Client) -> usize {
+    pub(crate) fn verify(&self, sharer: &mut Client) -> usize {
         let films = self.0.lock();
         for (name, known) in films.iter() {
             let request = Request::FindShare { group: group(GROUP), name: file(name) };
@@ -57,19 +57,19 @@ impl Films {
     }
 
     /// Forgets those that are gone; nobody begins to download the others any more.
-    pub fn withdraw(&self) {
+    pub(crate) fn withdraw(&self) {
         let mut films = self.0.lock();
         films.retain(|_, known| *known != Known::Gone);
         films.values_mut().for_each(|known| *known = Known::Asked);
     }
 
     /// All of them.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.0.lock().keys().cloned().collect()
     }
 
     /// Takes a file off the list.
-    pub fn forget(&self, name: &str) {
+    pub(crate) fn forget(&self, name: &str) {
         self.0.lock().remove(name);
     }
 }

@@ -21,18 +21,18 @@ struct Seen {
 
 /// What was seen of all programs.
 #[derive(Default)]
-pub struct Memory(BTreeMap<String, Seen>);
+pub(crate) struct Memory(BTreeMap<String, Seen>);
 
 impl Memory {
     /// Looks how much a program has now, after so many changes; `lasts` says that it is never killed.
-    pub fn note(&mut self, name: &str, program: &Program, lasts: bool, changes: u64) {
+    pub(crate) fn note(&mut self, name: &str, program: &Program, lasts: bool, changes: u64) {
         let kib = program.resident() / 1024;
         let seen = self.0.entry(name.to_owned()).or_insert_with(|| Seen { lasts, samples: Vec::new() });
         seen.samples.push((kib, changes));
     }
 
     /// Tells all figures; false if something has grown by more than it may.
-    pub fn judge(&self) -> bool {
+    pub(crate) fn judge(&self) -> bool {
         let mut flat = true;
         for (name, seen) in &self.0 {
             let count = seen.samples.len();

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Whoever shares.
-pub const SHARER: &str = "alice";
+pub(crate) const SHARER: &str = "alice";
 /// How fast the sharer gives, so that a download takes long enough to be disturbed.
 const LIMIT: &str = "4M";
 /// Longest file, in words of 8 bytes.
@@ -24,7 +24,7 @@ const WORDS_MAX: usize = 768 * 1024;
 const KILL_ONE_OF: usize = 4;
 
 /// Sleeps for less than `max`, but not when it is time to stop.
-pub fn rest(dice: &mut SplitMix, max: Duration, stop: &AtomicBool) {
+pub(crate) fn rest(dice: &mut SplitMix, max: Duration, stop: &AtomicBool) {
     let until = Instant::now() + Duration::from_millis(dice.below(max.as_millis() as usize) as u64);
     while !stop.load(Ordering::SeqCst) && Instant::now() < until {
         thread::sleep(Duration::from_millis(20));
@@ -44,7 +44,7 @@ fn arrive(installation: &Installation, name: &str, first: usize, args: &[&str]) 
 }
 
 /// Somebody who shares new files, and stops sharing those of before.
-pub struct Sharer {
+pub(crate) struct Sharer {
     folder: PathBuf,
     program: Program,
     dice: SplitMix,
@@ -55,7 +55,7 @@ pub struct Sharer {
 
 impl Sharer {
     /// Makes the group and lets the takers in.
-    pub fn arrive(installation: &Installation, takers: &mut [Taker<'_>], dice: SplitMix) -> Self {
+    pub(crate) fn arrive(installation: &Installation, takers: &mut [Taker<'_>], dice: SplitMix) -> Self {
         let mut program = arrive(installation, SHARER, 1, &["--upload-limit", LIMIT]);
         program.told(&format!("create_group {GROUP}"), "Group created");
         for taker in takers {
@@ -68,17 +68,17 @@ impl Sharer {
     }
 
     /// The program that runs.
-    pub fn program(&self) -> &Program {
+    pub(crate) fn program(&self) -> &Program {
         &self.program
     }
 
     /// The SHA-1 of a file of this one.
-    pub fn sha1(&self, film: &str) -> [u8; 20] {
+    pub(crate) fn sha1(&self, film: &str) -> [u8; 20] {
         sha1_of_file(&self.folder.join(film))
     }
 
     /// Shares until it is time to stop.
-    pub fn work(&mut self, films: &Films, stop: &AtomicBool) {
+    pub(crate) fn work(&mut self, films: &Films, stop: &AtomicBool) {
         for film in films.names() {
             match self.is_done(&format!("stop_share {GROUP} {film}"), "Stopped sharing") {
                 true => films.note(&film, Known::Gone),
@@ -110,7 +110,7 @@ impl Sharer {
 }
 
 /// Somebody who downloads.
-pub struct Taker<'a> {
+pub(crate) struct Taker<'a> {
     /// Of the user, and of the folder.
     pub name: String,
     installation: &'a Installation,
@@ -130,14 +130,20 @@ pub struct Taker<'a> {
 
 impl<'a> Taker<'a> {
     /// Somebody new, who tries the trackers from this number on.
-    pub fn arrive(installation: &'a Installation, name: &str, first: usize, mortal: bool, dice: SplitMix) -> Self {
+    pub(crate) fn arrive(
+        installation: &'a Installation,
+        name: &str,
+        first: usize,
+        mortal: bool,
+        dice: SplitMix,
+    ) -> Self {
         let program = arrive(installation, name, first, &[]);
         let (name, begun) = (name.to_owned(), BTreeSet::new());
         Self { name, installation, program, dice, mortal, begun, kills: 0, bytes: 0, files: 0 }
     }
 
     /// The program that runs.
-    pub fn program(&self) -> &Program {
+    pub(crate) fn program(&self) -> &Program {
         &self.program
     }
 
@@ -146,7 +152,7 @@ impl<'a> Taker<'a> {
     }
 
     /// Downloads until it is time to stop.
-    pub fn work(&mut self, films: &Films, stop: &AtomicBool) {
+    pub(crate) fn work(&mut self, films: &Films, stop: &AtomicBool) {
         for film in std::mem::take(&mut self.begun) {
             self.program.answers(&format!("stop_share {GROUP} {film}"));
             fs::remove_file(self.path(&film)).expect("it is there");
@@ -171,7 +177,7 @@ impl<'a> Taker<'a> {
     }
 
     /// Waits until all that was begun is here, and compares it.
-    pub fn verify(&mut self, sharer: &Sharer) {
+    pub(crate) fn verify(&mut self, sharer: &Sharer) {
         let deadline = Instant::now() + LONG;
         for film in self.begun.clone() {
             let path = self.path(&film);

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How many there are.
-pub const COUNT: usize = 3;
+pub(crate) const COUNT: usize = 3;
 /// The one, counted from 0, that is never killed, so that its memory is that of the whole run. It both calls and is called.
-pub const SPARED: usize = 1;
+pub(crate) const SPARED: usize = 1;
 /// How long a trouble lasts at least, and how much longer at most, in milliseconds.
 const LASTS_MS: (u64, usize) = (500, 5_500);
 /// A disk that becomes full has less than this left, in bytes: some changes, and perhaps a part of one.
@@ -61,7 +61,7 @@ impl Trouble {
 }
 
 /// The trackers.
-pub struct Trackers<'a> {
+pub(crate) struct Trackers<'a> {
     installation: &'a Installation,
     /// Where the list and the data of each are.
     machines: [PathBuf; COUNT],
@@ -74,7 +74,7 @@ pub struct Trackers<'a> {
 
 impl<'a> Trackers<'a> {
     /// Starts all, and waits until they know each other.
-    pub fn start(installation: &'a Installation) -> Self {
+    pub(crate) fn start(installation: &'a Installation) -> Self {
         let [first, second, third] = installation.addrs[..] else { panic!("three are listed") };
         let here = installation.folder.path().to_path_buf();
         // It makes the key that the other machines get a copy of.
@@ -90,7 +90,7 @@ impl<'a> Trackers<'a> {
     }
 
     /// Ends the troubles that have lasted long enough, and begins another one.
-    pub fn go_on(&mut self, dice: &mut SplitMix) {
+    pub(crate) fn go_on(&mut self, dice: &mut SplitMix) {
         let now = Instant::now();
         self.end_those(|until| until <= now);
         let trouble = Trouble::any(dice);
@@ -103,27 +103,27 @@ impl<'a> Trackers<'a> {
     }
 
     /// Ends all troubles.
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.end_those(|_| true);
     }
 
     /// Waits until all have the same state, which takes that nobody changes anything.
-    pub fn agree(&mut self) {
+    pub(crate) fn agree(&mut self) {
         same_digests(&mut self.programs);
     }
 
     /// What has happened so far, and how often.
-    pub fn census(&self) -> &BTreeMap<&'static str, u64> {
+    pub(crate) fn census(&self) -> &BTreeMap<&'static str, u64> {
         &self.census
     }
 
     /// The programs that run now.
-    pub fn programs(&self) -> &[Program] {
+    pub(crate) fn programs(&self) -> &[Program] {
         &self.programs
     }
 
     /// Ends all, and has their journals checked.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         for (t, program) in self.programs.iter_mut().enumerate() {
             program.say("quit");
             let (status, said) = program.end();

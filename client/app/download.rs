@@ -54,7 +54,7 @@ fn fetch_manifest(node: &Node, found: &Found) -> Result<Arc<Manifest>, Failure> 
 
 /// Begins a download to where the user asked for and returns; the rest happens beside the prompt. One that is under way
 /// there already is what is asked for, as where a script is run again.
-pub fn begin(
+pub(crate) fn begin(
     node: &Arc<Node>,
     account: &Arc<Account>,
     group: &GroupId,
@@ -72,7 +72,12 @@ pub fn begin(
 
 /// Goes on with a download of which there is a record, and which is starting, under the group and name that its share
 /// goes by now. If it cannot go on it is still starting.
-pub fn take_up(node: &Arc<Node>, account: &Arc<Account>, id: u64, record: &DownloadRecord) -> Result<Report, Failure> {
+pub(crate) fn take_up(
+    node: &Arc<Node>,
+    account: &Arc<Account>,
+    id: u64,
+    record: &DownloadRecord,
+) -> Result<Report, Failure> {
     let DownloadRecord { group, name, destination, share, .. } = record;
     let went_on = go_on(node, account, id, group, name, destination.clone());
     let may_be_moved = went_on.as_ref().is_err_and(|failure| match failure.cause {
@@ -95,7 +100,7 @@ pub fn take_up(node: &Arc<Node>, account: &Arc<Account>, id: u64, record: &Downl
 }
 
 /// Goes on with a download that is starting. If it cannot go on it is still starting.
-pub fn go_on(
+pub(crate) fn go_on(
     node: &Arc<Node>,
     account: &Arc<Account>,
     id: u64,
@@ -179,7 +184,7 @@ fn finish_late(node: &Node, account: &Arc<Account>, id: u64, subject: &Subject, 
 }
 
 /// Shares what was downloaded from now on.
-pub fn share(node: &Node, account: &Arc<Account>, id: u64, subject: &Subject, path: &Path) {
+pub(crate) fn share(node: &Node, account: &Arc<Account>, id: u64, subject: &Subject, path: &Path) {
     if let Some(tracked) = account.downloads.get(id) {
         share::share_downloaded(node, account, tracked.group, subject, path);
     }
@@ -217,7 +222,7 @@ fn start(node: &Arc<Node>, account: &Arc<Account>, id: u64, subject: Subject, pa
 }
 
 /// A download has ended without the file.
-pub fn fail(node: &Node, account: &Account, id: u64, why: &str) {
+pub(crate) fn fail(node: &Node, account: &Account, id: u64, why: &str) {
     let Some(tracked) = account.downloads.list().into_iter().find(|tracked| tracked.id == id) else { return };
     account.downloads.end(id, Phase::Failed { why: why.to_owned() }, || {
         forget_record(node, account, &tracked);
@@ -238,7 +243,7 @@ fn forget_record(node: &Node, account: &Account, tracked: &Tracked) {
 }
 
 /// Tells the tracker which pieces a download holds, none of them included: others learn that it is there.
-pub fn hold(node: &Node, download: &Download) -> Result<(), CallError> {
+pub(crate) fn hold(node: &Node, download: &Download) -> Result<(), CallError> {
     // What comes in after this is told later.
     download.take_fresh();
     let bits = Blob::new(download.have().as_bytes().to_vec()).expect("the longest bitfield is within the cap");
@@ -247,7 +252,7 @@ pub fn hold(node: &Node, download: &Download) -> Result<(), CallError> {
 }
 
 /// Tells the tracker which pieces came in since it was told last.
-pub fn hold_more(node: &Node, download: &Download) -> Result<(), CallError> {
+pub(crate) fn hold_more(node: &Node, download: &Download) -> Result<(), CallError> {
     let fresh = download.take_fresh();
     if fresh.is_empty() {
         return Ok(());
@@ -260,7 +265,7 @@ pub fn hold_more(node: &Node, download: &Download) -> Result<(), CallError> {
 }
 
 /// Asks the tracker who else has pieces.
-pub fn find_peers(node: &Node, account: &Account, download: &Download) -> Result<(), CallError> {
+pub(crate) fn find_peers(node: &Node, account: &Account, download: &Download) -> Result<(), CallError> {
     let Reply::Peers { peers } = node.link.call(&Request::FindPeers { share: download.share() })? else {
         return Err(CallError::Unexpected);
     };
@@ -269,7 +274,7 @@ pub fn find_peers(node: &Node, account: &Account, download: &Download) -> Result
 }
 
 /// Looks what has become of the share of a download that nobody delivers; tells the user once when it is no more.
-pub fn look_after_stranded(node: &Node, account: &Account, download: &Download) {
+pub(crate) fn look_after_stranded(node: &Node, account: &Account, download: &Download) {
     let Subject { name, content, .. } = download.subject();
     let Some(Tracked { group, .. }) = &account.downloads.get(download.id()) else {
         return;
@@ -298,13 +303,13 @@ pub fn look_after_stranded(node: &Node, account: &Account, download: &Download) 
 }
 
 /// Serves the pieces of a download no longer.
-pub fn unserve(node: &Node, download: &Download) {
+pub(crate) fn unserve(node: &Node, download: &Download) {
     let subject = download.subject();
     node.serving.remove(subject.group, subject.content.info_hash);
 }
 
 /// Stops the downloads of a group.
-pub fn stop_group(node: &Node, account: &Account, group: &GroupId, why: &str) {
+pub(crate) fn stop_group(node: &Node, account: &Account, group: &GroupId, why: &str) {
     for tracked in account.downloads.list() {
         if tracked.group == *group && !tracked.phase.has_ended() {
             if let Phase::Running(download) = &tracked.phase {
@@ -316,7 +321,7 @@ pub fn stop_group(node: &Node, account: &Account, group: &GroupId, why: &str) {
 }
 
 /// Says that there is no such download.
-pub fn no_download(group: &GroupId, name: &FileName) -> Failure {
+pub(crate) fn no_download(group: &GroupId, name: &FileName) -> Failure {
     format!("No download of {name} from {group}; see show_downloads").into()
 }
 
@@ -326,7 +331,7 @@ fn tracked(account: &Account, group: &GroupId, name: &FileName) -> Result<Tracke
 }
 
 /// Holds a download until `resume_download`.
-pub fn pause(node: &Node, account: &Account, group: &GroupId, name: &FileName) -> Result<(), Failure> {
+pub(crate) fn pause(node: &Node, account: &Account, group: &GroupId, name: &FileName) -> Result<(), Failure> {
     let tracked = tracked(account, group, name)?;
     match &tracked.phase {
         Phase::Running(download) => {
@@ -355,7 +360,12 @@ pub fn pause(node: &Node, account: &Account, group: &GroupId, name: &FileName) -
 }
 
 /// Goes on with a download that is held, waits or has failed.
-pub fn resume(node: &Arc<Node>, account: &Arc<Account>, group: &GroupId, name: &FileName) -> Result<Report, Failure> {
+pub(crate) fn resume(
+    node: &Arc<Node>,
+    account: &Arc<Account>,
+    group: &GroupId,
+    name: &FileName,
+) -> Result<Report, Failure> {
     let tracked = tracked(account, group, name)?;
     match &tracked.phase {
         Phase::Complete => Err("The download is complete".into()),
@@ -374,7 +384,7 @@ pub fn resume(node: &Arc<Node>, account: &Arc<Account>, group: &GroupId, name: &
 }
 
 /// Gives a download up and removes what came in so far.
-pub fn cancel(node: &Node, account: &Account, group: &GroupId, name: &FileName) -> Result<(), Failure> {
+pub(crate) fn cancel(node: &Node, account: &Account, group: &GroupId, name: &FileName) -> Result<(), Failure> {
     let tracked = tracked(account, group, name)?;
     if matches!(tracked.phase, Phase::Complete) {
         return Err("The download is complete; remove the file yourself if you do not want it".into());
@@ -404,7 +414,7 @@ pub fn cancel(node: &Node, account: &Account, group: &GroupId, name: &FileName) 
 }
 
 /// The file of a download is there: remembers and tells it.
-pub fn finished(node: &Node, account: &Account, download: &Download, path: &Path) {
+pub(crate) fn finished(node: &Node, account: &Account, download: &Download, path: &Path) {
     let progress = download.progress(Instant::now());
     let subject = download.subject();
     let Some(tracked) = account.downloads.get(download.id()) else {
@@ -428,12 +438,12 @@ fn completed(tracked: &Tracked, subject: &Subject, path: &Path, took: Duration) 
 }
 
 /// How all downloads stand.
-pub fn statuses(account: &Account, now: Instant) -> Vec<DownloadStatus> {
+pub(crate) fn statuses(account: &Account, now: Instant) -> Vec<DownloadStatus> {
     account.downloads.list().iter().map(|tracked| status(tracked, now)).collect()
 }
 
 /// How a download stands.
-pub fn status(tracked: &Tracked, now: Instant) -> DownloadStatus {
+pub(crate) fn status(tracked: &Tracked, now: Instant) -> DownloadStatus {
     let size = tracked.size.unwrap_or(0);
     let mut status = DownloadStatus {
         group: tracked.group.clone(),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 const ENTRIES_MAX: usize = 10_000;
 
 /// What a running client knows.
-pub struct Known(pub Arc<Node>);
+pub(crate) struct Known(pub Arc<Node>);
 
 impl Knowing for Known {
     fn names(&self, wanted: &Wanted, typed: &str) -> Option<Vec<Name>> {

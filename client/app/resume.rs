@@ -17,7 +17,7 @@ use std::time::Instant;
 
 /// Takes in the downloads of earlier logins. They wait, and so does who waits for downloads, until `go_on` goes
 /// on with them.
-pub fn take_in(account: &Account) {
+pub(crate) fn take_in(account: &Account) {
     for DownloadRecord { group, name, destination, content, paused, .. } in account.slot.downloads() {
         // One that the user has begun meanwhile runs already.
         if let Ok(id) = account.downloads.begin(&group, &name, destination.clone()) {
@@ -29,7 +29,7 @@ pub fn take_in(account: &Account) {
 }
 
 /// Goes on with the downloads that wait for a tracker that knows of them; tells of those that cannot go on.
-pub fn go_on(node: &Arc<Node>, account: &Arc<Account>) {
+pub(crate) fn go_on(node: &Arc<Node>, account: &Arc<Account>) {
     for record in account.slot.downloads() {
         let waiting = account.downloads.find(&record.group, &record.name).filter(|tracked| tracked.phase.is_waiting());
         let Some(id) = waiting.map(|tracked| tracked.id) else { continue };
@@ -60,7 +60,7 @@ pub fn go_on(node: &Arc<Node>, account: &Arc<Account>) {
 }
 
 /// Gives up what has waited for a tracker for as long as a script waits for a member.
-pub fn give_up(node: &Node, account: &Account, now: Instant) {
+pub(crate) fn give_up(node: &Node, account: &Account, now: Instant) {
     let Some(patience) = node.swarm.patience else { return };
     for tracked in account.downloads.list() {
         let late = |since: Instant| now.duration_since(since) >= patience;

@@ -7,7 +7,7 @@ use crate::model::digest::InfoHash;
 use crate::model::name::{FileName, GroupId};
 
 /// Everything that members take from here now, by group, file and member.
-pub fn list(node: &Node, account: &Account) -> Vec<UploadStatus> {
+pub(crate) fn list(node: &Node, account: &Account) -> Vec<UploadStatus> {
     let mut uploads = Vec::new();
     for served in node.serving.list() {
         let taken = served.takers().list();

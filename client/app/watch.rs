@@ -16,13 +16,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 const HELP: &str = "Press any key to go back";
 
 /// All downloads and uploads at this moment.
-pub fn snapshot(node: &Node, account: &Account) -> (Vec<DownloadStatus>, Vec<UploadStatus>) {
+pub(crate) fn snapshot(node: &Node, account: &Account) -> (Vec<DownloadStatus>, Vec<UploadStatus>) {
     (download::statuses(account, Instant::now()), status::list(node, account))
 }
 
 /// Shows how far everything is until a key is pressed or the command is cancelled. Where nobody watches a screen it
 /// returns at once.
-pub fn watch(node: &Node, account: &Account, stop: &Stop) {
+pub(crate) fn watch(node: &Node, account: &Account, stop: &Stop) {
     let person = io::stdin().is_terminal() && !node.voice.is_json();
     let page = person.then(|| node.voice.terminal().open_page()).flatten();
     let (Some(page), Ok(_echo)) = (page, EchoOff::begin()) else {

@@ -30,7 +30,7 @@ pub enum Wanted {
 
 /// A word that is being typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spot {
+pub(crate) struct Spot {
     /// What it could be.
     pub wanted: Wanted,
     /// What there is of it, without quotes.
@@ -68,7 +68,7 @@ pub struct Candidate {
 
 impl Spot {
     /// What is being typed behind this text; none where no name is wanted.
-    pub fn behind(text: &str) -> Option<Self> {
+    pub(crate) fn behind(text: &str) -> Option<Self> {
         let words = Words::of(text);
         if text.trim_start().starts_with('#') {
             return None;
@@ -82,7 +82,7 @@ impl Spot {
     }
 
     /// Those of these names that begin with what was typed, in order, fit to be put there. A sole one is ended.
-    pub fn candidates(&self, names: impl IntoIterator<Item = Name>) -> Vec<Candidate> {
+    pub(crate) fn candidates(&self, names: impl IntoIterator<Item = Name>) -> Vec<Candidate> {
         let typed = self.folded(&self.typed);
         let fits = |name: &Name| name.text.starts_with(&typed) && escape(&name.text) == name.text;
         let mut names: Vec<Name> = names.into_iter().filter(fits).collect();

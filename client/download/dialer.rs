@@ -23,7 +23,7 @@ const QUEUE_LEN: usize = 256;
 
 /// A connection to make.
 #[derive(Debug)]
-pub struct DialJob {
+pub(crate) struct DialJob {
     /// The number of the download.
     pub id: u64,
     /// The download.
@@ -78,7 +78,7 @@ impl Work {
 }
 
 /// The threads.
-pub struct Dialer {
+pub(crate) struct Dialer {
     jobs: Option<channel::Sender<DialJob>>,
     work: Arc<Work>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -86,7 +86,7 @@ pub struct Dialer {
 
 impl Dialer {
     /// Has nothing to do yet; what becomes of a job goes to `done`.
-    pub fn new(
+    pub(crate) fn new(
         keyring: Arc<Keyring>,
         me: UserId,
         done: impl Fn(u64, ClientId, Result<PeerLink, DialError>) + Send + Sync + 'static,
@@ -98,7 +98,7 @@ impl Dialer {
     }
 
     /// Puts a job in the queue; false if the queue is full.
-    pub fn dial(&self, job: DialJob) -> bool {
+    pub(crate) fn dial(&self, job: DialJob) -> bool {
         self.work.open.fetch_add(1, Ordering::SeqCst);
         let taken = self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
         if taken {
@@ -128,7 +128,7 @@ impl Dialer {
     }
 
     /// Takes no more jobs and waits for those that are under way, each of which has its deadlines.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.jobs = None;
         for thread in self.threads.get_mut().drain(..) {
             // A panic of the thread was printed when it happened.

@@ -13,7 +13,7 @@ const DEAD_DEADLINE: Duration = Duration::from_secs(20);
 
 /// What is due on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
+pub(crate) enum Due {
     /// The pieces asked for do not come: others may take them. Once until a piece comes.
     GiveBack,
     /// Nothing was said for long: the peer is to be told that we are there.
@@ -24,7 +24,7 @@ pub enum Due {
 
 /// When a peer was heard.
 #[derive(Debug)]
-pub struct Pulse {
+pub(crate) struct Pulse {
     /// When bytes came in last, and how many had by then.
     heard: Instant,
     heard_bytes: u64,
@@ -35,12 +35,12 @@ pub struct Pulse {
 
 impl Pulse {
     /// Of a peer that was just heard.
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self { heard: now, heard_bytes: 0, piece_since: now, late: false }
     }
 
     /// So many bytes have come in by now.
-    pub fn hear(&mut self, bytes: u64, now: impl FnOnce() -> Instant) {
+    pub(crate) fn hear(&mut self, bytes: u64, now: impl FnOnce() -> Instant) {
         if bytes > self.heard_bytes {
             self.heard_bytes = bytes;
             self.heard = now();
@@ -48,24 +48,24 @@ impl Pulse {
     }
 
     /// Its time runs from now on: something is asked of it where nothing was, or it waited for us.
-    pub fn restart(&mut self, now: Instant) {
+    pub(crate) fn restart(&mut self, now: Instant) {
         self.heard = now;
         self.piece_since = now;
     }
 
     /// A piece has come, or a refusal of one; the time of the next begins.
-    pub fn deliver(&mut self, now: Instant) {
+    pub(crate) fn deliver(&mut self, now: Instant) {
         self.piece_since = now;
         self.late = false;
     }
 
     /// Whether what was asked of it was left to others, and nothing came since.
-    pub fn is_late(&self) -> bool {
+    pub(crate) fn is_late(&self) -> bool {
         self.late
     }
 
     /// What is due now, where pieces were `asked` for, or another answer is `awaited`.
-    pub fn due(&mut self, now: Instant, asked: bool, awaited: bool) -> Option<Due> {
+    pub(crate) fn due(&mut self, now: Instant, asked: bool, awaited: bool) -> Option<Due> {
         let silent = now.duration_since(self.heard);
         if asked || awaited {
             if silent > DEAD_DEADLINE {

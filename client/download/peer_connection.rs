@@ -39,7 +39,7 @@ const PUT_OFF_MAX: u32 = 16;
 
 /// Why a connection did not come about.
 #[derive(Debug)]
-pub enum DialError {
+pub(crate) enum DialError {
     /// Our key or the peer's is out of date: the keys are asked for again, and the peer is not to blame.
     UnknownKey,
     /// The peer has no room now, or does not serve the content yet.
@@ -50,7 +50,7 @@ pub enum DialError {
 
 /// Why a connection ends.
 #[derive(Debug)]
-pub enum DropReason {
+pub(crate) enum DropReason {
     /// It ended or failed; the peer may be tried again.
     Lost(String),
     /// The peer sent what no honest peer sends: it is not tried again for this download.
@@ -59,7 +59,7 @@ pub enum DropReason {
 
 /// What the work on a connection came to.
 #[derive(Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// Nothing more comes in right now.
     Waits,
     /// There is more, but others wait for the worker.
@@ -73,7 +73,7 @@ pub enum Step {
 }
 
 /// One connection.
-pub struct PeerLink {
+pub(crate) struct PeerLink {
     download: Arc<Download>,
     client: ClientId,
     user: UserId,
@@ -101,7 +101,12 @@ impl fmt::Debug for PeerLink {
 
 impl PeerLink {
     /// Connects to a peer under the group's key and opens the content.
-    pub fn dial(download: Arc<Download>, peer: &Peer, keyring: &Keyring, me: &UserId) -> Result<Self, DialError> {
+    pub(crate) fn dial(
+        download: Arc<Download>,
+        peer: &Peer,
+        keyring: &Keyring,
+        me: &UserId,
+    ) -> Result<Self, DialError> {
         let (key_id, key) = keyring.of_group(download.subject().group).ok_or(DialError::UnknownKey)?;
         let (receiver, sender, bits) = open(&download, peer, (key_id, &key), me)?;
         let lane = download.peer_opened(peer.client, &peer.user, &bits);
@@ -124,42 +129,42 @@ impl PeerLink {
     }
 
     /// When it is to be worked on again though nothing may come in: it had to stop because of the limit.
-    pub fn not_before(&self) -> Option<Instant> {
+    pub(crate) fn not_before(&self) -> Option<Instant> {
         self.not_before
     }
 
     /// The download it works for.
-    pub fn download(&self) -> &Arc<Download> {
+    pub(crate) fn download(&self) -> &Arc<Download> {
         &self.download
     }
 
     /// The client at the other end.
-    pub fn client(&self) -> ClientId {
+    pub(crate) fn client(&self) -> ClientId {
         self.client
     }
 
     /// Whose client that is.
-    pub fn user(&self) -> &UserId {
+    pub(crate) fn user(&self) -> &UserId {
         &self.user
     }
 
     /// The key of the group under which it was made.
-    pub fn key(&self) -> KeyId {
+    pub(crate) fn key(&self) -> KeyId {
         self.key
     }
 
     /// Whether it has brought a piece.
-    pub fn has_delivered(&self) -> bool {
+    pub(crate) fn has_delivered(&self) -> bool {
         self.depth > 1
     }
 
     /// The socket, for waiting until it is readable.
-    pub fn stream(&self) -> &TcpStream {
+    pub(crate) fn stream(&self) -> &TcpStream {
         self.receiver.stream()
     }
 
     /// Asks for pieces up to the depth. An error means that the connection is lost.
-    pub fn ask(&mut self) -> Result<(), DropReason> {
+    pub(crate) fn ask(&mut self) -> Result<(), DropReason> {
         while !self.pulse.is_late() && self.put_off < PUT_OFF_MAX && self.asked.len() < self.depth {
             let Some(piece) = self.download.pick(self.lane) else {
                 return Ok(());
@@ -177,7 +182,7 @@ impl PeerLink {
     }
 
     /// Takes what has come in, until nothing more is there or `others_wait` says that the worker is wanted elsewhere.
-    pub fn work(&mut self, downlink: &Downlink, others_wait: impl Fn() -> bool) -> Step {
+    pub(crate) fn work(&mut self, downlink: &Downlink, others_wait: impl Fn() -> bool) -> Step {
         self.not_before = None;
         loop {
             if self.download.is_stopped() {
@@ -290,7 +295,7 @@ impl PeerLink {
     }
 
     /// Looks at the time: gives pieces back that do not come, says that it is there, finds that the peer is gone.
-    pub fn check_time(&mut self, now: Instant) -> Result<(), DropReason> {
+    pub(crate) fn check_time(&mut self, now: Instant) -> Result<(), DropReason> {
         self.put_off = 0;
         if self.not_before.is_some() {
             // What it sends waits for us.
@@ -311,7 +316,7 @@ impl PeerLink {
     }
 
     /// Whether the peer has anything that is still wanted.
-    pub fn is_useful(&self) -> bool {
+    pub(crate) fn is_useful(&self) -> bool {
         self.download.wants_from(self.lane)
     }
 }

@@ -32,7 +32,7 @@ struct Candidate {
 
 /// The peers of one download.
 #[derive(Debug)]
-pub struct Candidates {
+pub(crate) struct Candidates {
     known: HashMap<ClientId, Candidate>,
     /// Connections that the download should have, even if they all lead to one peer.
     wanted: usize,
@@ -44,12 +44,12 @@ pub struct Candidates {
 
 impl Candidates {
     /// Nobody is known yet. `wanted` connections are made even to a single peer. After `patience` without any connection that is of use the download fails.
-    pub fn new(now: Instant, wanted: usize, patience: Option<Duration>) -> Self {
+    pub(crate) fn new(now: Instant, wanted: usize, patience: Option<Duration>) -> Self {
         Self { known: HashMap::new(), wanted, patience, useful_at: now, lie: None }
     }
 
     /// Takes what the tracker says of peers.
-    pub fn learn(&mut self, peers: Vec<Peer>) {
+    pub(crate) fn learn(&mut self, peers: Vec<Peer>) {
         for peer in peers {
             match self.known.get_mut(&peer.client) {
                 Some(candidate) => {
@@ -85,7 +85,7 @@ impl Candidates {
     }
 
     /// Whom to connect to now; counts as being connected to from here on.
-    pub fn due(&mut self, now: Instant) -> Vec<Peer> {
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<Peer> {
         let mut open: usize = self.known.values().map(|candidate| candidate.lanes).sum();
         let able = self.known.values().filter(|candidate| !candidate.lied && candidate.failures == 0).count();
         let lanes_each = self.wanted.div_ceil(able.max(1));
@@ -110,20 +110,20 @@ impl Candidates {
     }
 
     /// A connection was made.
-    pub fn connected(&mut self, client: ClientId) {
+    pub(crate) fn connected(&mut self, client: ClientId) {
         if let Some(candidate) = self.known.get_mut(&client) {
             candidate.failures = 0;
         }
     }
 
     /// The peer has brought a piece; true if that was not known.
-    pub fn delivered(&mut self, client: ClientId) -> bool {
+    pub(crate) fn delivered(&mut self, client: ClientId) -> bool {
         let candidate = self.known.get_mut(&client);
         candidate.is_some_and(|candidate| !std::mem::replace(&mut candidate.delivered, true))
     }
 
     /// A connection was not made or is gone; `failed` if that speaks against the peer.
-    pub fn lost(&mut self, client: ClientId, now: Instant, failed: bool) {
+    pub(crate) fn lost(&mut self, client: ClientId, now: Instant, failed: bool) {
         if let Some(candidate) = self.known.get_mut(&client) {
             candidate.lanes = candidate.lanes.saturating_sub(1);
             candidate.failures += u32::from(failed);
@@ -133,7 +133,7 @@ impl Candidates {
     }
 
     /// The peer sent what no honest peer sends: it is not tried again.
-    pub fn lied(&mut self, client: ClientId, user: &UserId, what: &str) {
+    pub(crate) fn lied(&mut self, client: ClientId, user: &UserId, what: &str) {
         self.lie = Some(format!("{user}: {what}"));
         if let Some(candidate) = self.known.get_mut(&client) {
             candidate.lied = true;
@@ -142,17 +142,17 @@ impl Candidates {
     }
 
     /// Whether the peer has sent what no honest peer sends.
-    pub fn has_lied(&self, client: ClientId) -> bool {
+    pub(crate) fn has_lied(&self, client: ClientId) -> bool {
         self.known.get(&client).is_some_and(|candidate| candidate.lied)
     }
 
     /// Nobody has to wait any longer for the next try.
-    pub fn retry(&mut self, now: Instant) {
+    pub(crate) fn retry(&mut self, now: Instant) {
         self.known.values_mut().for_each(|candidate| candidate.not_before = now);
     }
 
     /// Says why the download should end, if it should; `useful` if some connection has what is missing.
-    pub fn check_patience(&mut self, now: Instant, useful: bool) -> Result<(), String> {
+    pub(crate) fn check_patience(&mut self, now: Instant, useful: bool) -> Result<(), String> {
         if useful {
             self.useful_at = now;
             return Ok(());

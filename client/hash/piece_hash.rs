@@ -132,7 +132,7 @@ pub(crate) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Bytes of which no piece is like another.
-    pub fn noise(len: usize) -> Vec<u8> {
+    pub(crate) fn noise(len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         let words = (1..).map(|i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
         for (chunk, word) in bytes.chunks_mut(8).zip(words) {

@@ -168,7 +168,7 @@ mod x86 {
     /// The machine has the instructions named in `target_feature`.
     #[allow(unsafe_code)]
     #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
-    pub unsafe fn compress_two<const SAME: bool>(states: [&mut State; 2], blocks: [&[Block]; 2]) {
+    pub(super) unsafe fn compress_two<const SAME: bool>(states: [&mut State; 2], blocks: [&[Block]; 2]) {
         // SAFETY: the caller has made sure that the machine has the instructions. Memory is touched by the unaligned
         // loads of 16 bytes at 0, 16, 32 and 48 of a block of 64 and of the first four words of a state of five, and by
         // the store to the latter; all of them lie within what the references stand for.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// The answer to a command that was carried out.
-pub fn answer(report: &Report) -> Map<String, Value> {
+pub(crate) fn answer(report: &Report) -> Map<String, Value> {
     let told = match report {
         Report::Done(words) => json!({ "message": words }),
         Report::Nothing => json!({}),
@@ -38,7 +38,7 @@ pub fn answer(report: &Report) -> Map<String, Value> {
 }
 
 /// The answer to a command that was not carried out.
-pub fn refusal(failure: &Failure) -> Map<String, Value> {
+pub(crate) fn refusal(failure: &Failure) -> Map<String, Value> {
     let code = match failure.cause {
         Cause::Refused(code) => json!({ "code": format!("{code:?}") }),
         Cause::NoTracker => json!({ "code": "NoTracker" }),
@@ -48,7 +48,7 @@ pub fn refusal(failure: &Failure) -> Map<String, Value> {
 }
 
 /// Something that happened.
-pub fn event(event: &Event) -> Map<String, Value> {
+pub(crate) fn event(event: &Event) -> Map<String, Value> {
     let (name, told) = match event {
         Event::Listening(addr) => ("listening", json!({ "ip": addr.ip(), "port": addr.port() })),
         Event::Uploading => ("upload_begun", json!({})),

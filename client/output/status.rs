@@ -131,7 +131,7 @@ impl UploadStatus {
 }
 
 /// The line that tells how far the reading of a file is that is to be shared.
-pub fn hashed(bytes: u64, total: u64, took: Duration) -> String {
+pub(crate) fn hashed(bytes: u64, total: u64, took: Duration) -> String {
     let share = format!("Hashing: {} of {}", percent(bytes, total), size(total));
     let Some(speed) = mean_speed(bytes, took).filter(|speed| *speed > 0) else {
         return share;
@@ -141,7 +141,7 @@ pub fn hashed(bytes: u64, total: u64, took: Duration) -> String {
 }
 
 /// The line that says once that a download is complete.
-pub fn completed(group: &GroupId, file: &FileName, bytes: u64, took: Duration) -> String {
+pub(crate) fn completed(group: &GroupId, file: &FileName, bytes: u64, took: Duration) -> String {
     format!("Download completed: [{group}] {file}  {} in {}", size(bytes), pace(bytes, took))
 }
 
@@ -157,7 +157,7 @@ pub struct Reached {
 }
 
 /// The line that says once that a download has failed; how far it was, if it had begun.
-pub fn failed(group: &GroupId, file: &FileName, reason: &str, reached: Option<Reached>) -> String {
+pub(crate) fn failed(group: &GroupId, file: &FileName, reason: &str, reached: Option<Reached>) -> String {
     let reached = reached.map(|Reached { received_bytes, total_bytes, took }| {
         format!(" ({} of {} in {})", size(received_bytes), size(total_bytes), pace(received_bytes, took))
     });
@@ -177,7 +177,7 @@ fn mean_speed(bytes: u64, took: Duration) -> Option<u64> {
 }
 
 /// An amount in decimal units: `512 B`, `1.5 kB`, `64.0 MB`, `4.3 GB`.
-pub fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     if bytes < 1000 {
         return format!("{bytes} B");
     }
@@ -193,18 +193,18 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// A speed: `1.5 MB/s`.
-pub fn rate(bytes_per_second: u64) -> String {
+pub(crate) fn rate(bytes_per_second: u64) -> String {
     format!("{}/s", size(bytes_per_second))
 }
 
 /// A share of a whole, rounded down, so that 100 % means all of it. Nothing of nothing is all of it.
-pub fn percent(done: u64, total: u64) -> String {
+pub(crate) fn percent(done: u64, total: u64) -> String {
     let percent = if total == 0 { 100 } else { u128::from(done.min(total)) * 100 / u128::from(total) };
     format!("{percent} %")
 }
 
 /// A time: `0.4 s`, `12 s`, `2 min 05 s`, `3 h 07 min`, `2 d 5 h`.
-pub fn duration(time: Duration) -> String {
+pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
         // Nothing takes no time.

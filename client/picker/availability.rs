@@ -23,7 +23,7 @@ const FAN: usize = 128;
 /// The least count of no pieces.
 const NONE: u16 = u16::MAX;
 /// Most partial holders that can be counted.
-pub const HOLDERS_MAX: usize = NONE as usize - 1;
+pub(crate) const HOLDERS_MAX: usize = NONE as usize - 1;
 /// The bits of a part of 16 pieces, first piece first; a table to compare against is what the compiler vectorises.
 const BITS: [u16; 16] = {
     let mut bits = [0; 16];
@@ -102,7 +102,7 @@ impl Minima {
 }
 
 /// What a peer holds.
-pub enum Holdings {
+pub(crate) enum Holdings {
     /// No piece.
     Nothing,
     /// Some pieces.
@@ -112,7 +112,7 @@ pub enum Holdings {
 }
 
 /// The pieces of a partial peer.
-pub struct Holder {
+pub(crate) struct Holder {
     set: PieceSet,
     held: u32,
     minima: Minima,
@@ -120,7 +120,7 @@ pub struct Holder {
 
 impl Holdings {
     /// Whether the peer holds the piece.
-    pub fn has(&self, piece: PieceIndex) -> bool {
+    pub(crate) fn has(&self, piece: PieceIndex) -> bool {
         match self {
             Self::Nothing => false,
             Self::Some(holder) => holder.set.has(piece),
@@ -139,12 +139,12 @@ impl Holdings {
 
 /// What left with a holder: the least counts that the missing ones of its pieces now have, for somebody who holds them
 /// too.
-pub struct Loss(Minima);
+pub(crate) struct Loss(Minima);
 
 impl Loss {
     /// Tells a peer of what left with another one. Its bounds fall even if the pieces that left are none of its own: to
     /// look costs more than to correct a bound when it is met.
-    pub fn announce(&self, holdings: &mut Holdings) {
+    pub(crate) fn announce(&self, holdings: &mut Holdings) {
         let Holdings::Some(holder) = holdings else { return };
         let Minima { leaves, blocks } = &mut holder.minima;
         let blocks = blocks.iter_mut().zip(leaves.chunks_exact_mut(FAN));
@@ -165,7 +165,7 @@ impl Loss {
 
 /// The rarest pieces that a peer holds and we miss.
 #[derive(Debug, Clone, Copy)]
-pub struct Rarest {
+pub(crate) struct Rarest {
     /// How many partial holders they have.
     pub count: u16,
     /// The number of the first of them.
@@ -176,7 +176,7 @@ pub struct Rarest {
 ///
 /// Invariants: `missing_count` counts the bits of `missing`, and `offered` those among them with a count above 0;
 /// `floor` has the true least counts of the missing pieces.
-pub struct Rarity {
+pub(crate) struct Rarity {
     layout: Layout,
     /// Partial holders of each piece.
     counts: Box<[u16]>,
@@ -190,7 +190,7 @@ pub struct Rarity {
 
 impl Rarity {
     /// Every piece that is not in `have` is missing, and nobody holds any.
-    pub fn new(layout: Layout, have: &Bitfield) -> Self {
+    pub(crate) fn new(layout: Layout, have: &Bitfield) -> Self {
         let mut missing = PieceSet::from_bitfield(have);
         missing.0.iter_mut().for_each(|word| *word = !*word);
         let leaves = missing.0.len();
@@ -206,32 +206,32 @@ impl Rarity {
     }
 
     /// How many pieces are missing.
-    pub fn missing_count(&self) -> u32 {
+    pub(crate) fn missing_count(&self) -> u32 {
         self.missing_count
     }
 
     /// How many of them somebody holds.
-    pub fn obtainable(&self) -> u32 {
+    pub(crate) fn obtainable(&self) -> u32 {
         if self.seeds > 0 { self.missing_count } else { self.offered }
     }
 
     /// How many peers hold all pieces.
-    pub fn seeds(&self) -> u32 {
+    pub(crate) fn seeds(&self) -> u32 {
         self.seeds
     }
 
     /// How many peers hold the piece.
-    pub fn availability(&self, piece: PieceIndex) -> u32 {
+    pub(crate) fn availability(&self, piece: PieceIndex) -> u32 {
         self.seeds + u32::from(self.counts[piece.as_usize()])
     }
 
     /// Whether the piece is missing.
-    pub fn is_missing(&self, piece: PieceIndex) -> bool {
+    pub(crate) fn is_missing(&self, piece: PieceIndex) -> bool {
         self.missing.has(piece)
     }
 
     /// The piece is missing no more, if it was.
-    pub fn take(&mut self, piece: PieceIndex) {
+    pub(crate) fn take(&mut self, piece: PieceIndex) {
         if self.missing.remove(piece) {
             self.missing_count -= 1;
             self.offered -= u32::from(self.counts[piece.as_usize()] > 0);
@@ -240,7 +240,7 @@ impl Rarity {
     }
 
     /// The piece is missing again. `announce` has to follow for every peer.
-    pub fn put_back(&mut self, piece: PieceIndex) {
+    pub(crate) fn put_back(&mut self, piece: PieceIndex) {
         if self.missing.insert(piece) {
             let count = self.counts[piece.as_usize()];
             self.missing_count += 1;
@@ -250,7 +250,7 @@ impl Rarity {
     }
 
     /// Tells a peer of a piece that is missing again.
-    pub fn announce(&self, holdings: &mut Holdings, piece: PieceIndex) {
+    pub(crate) fn announce(&self, holdings: &mut Holdings, piece: PieceIndex) {
         match holdings {
             Holdings::Some(holder) if holder.set.has(piece) => {
                 holder.minima.lower(leaf_of(piece), self.counts[piece.as_usize()]);
@@ -261,7 +261,7 @@ impl Rarity {
 
     /// The peer holds one more piece. True if it is the last one; the peer's holdings are then to be taken out and all
     /// pieces added instead.
-    pub fn add_one(&mut self, holdings: &mut Holdings, piece: PieceIndex) -> bool {
+    pub(crate) fn add_one(&mut self, holdings: &mut Holdings, piece: PieceIndex) -> bool {
         if let Holdings::Nothing = holdings {
             let (set, minima) = (PieceSet::none(self.layout), Minima::none(self.missing.0.len()));
             *holdings = Holdings::Some(Box::new(Holder { set, held: 0, minima }));
@@ -282,7 +282,7 @@ impl Rarity {
     }
 
     /// A peer comes to hold all these.
-    pub fn add(&mut self, bits: &Bitfield) -> Holdings {
+    pub(crate) fn add(&mut self, bits: &Bitfield) -> Holdings {
         if bits.is_complete() {
             self.seeds += 1;
             return Holdings::All;
@@ -313,7 +313,7 @@ impl Rarity {
     }
 
     /// A peer holds these no more. `Loss::announce` has to follow for every other peer.
-    pub fn subtract(&mut self, holdings: Holdings) -> Option<Loss> {
+    pub(crate) fn subtract(&mut self, holdings: Holdings) -> Option<Loss> {
         let set = match holdings {
             Holdings::Nothing => return None,
             Holdings::Some(holder) => holder.set,
@@ -344,7 +344,7 @@ impl Rarity {
     }
 
     /// The rarest missing pieces of a peer. Corrects the bounds it meets.
-    pub fn rarest(&self, holdings: &mut Holdings) -> Option<Rarest> {
+    pub(crate) fn rarest(&self, holdings: &mut Holdings) -> Option<Rarest> {
         match holdings {
             Holdings::Nothing => None,
             Holdings::Some(holder) => self.rarest_held(holder),
@@ -353,7 +353,7 @@ impl Rarity {
     }
 
     /// Puts the peer's missing pieces in the range that have just this count into `found`, in order.
-    pub fn equals(&self, holdings: &Holdings, count: u16, range: Range<u32>, found: &mut Vec<u32>) {
+    pub(crate) fn equals(&self, holdings: &Holdings, count: u16, range: Range<u32>, found: &mut Vec<u32>) {
         found.clear();
         let leaves = range.start as usize / LEAF..(range.end as usize).div_ceil(LEAF).min(self.missing.0.len());
         for leaf in leaves {
@@ -461,7 +461,7 @@ fn first_up_to(counts: &[u16], count: u16) -> Option<usize> {
 #[cfg(test)]
 impl Rarity {
     /// Panics unless every number that is kept besides the counts and the missing pieces follows from them.
-    pub fn check<'a>(&self, peers: impl Iterator<Item = &'a Holdings> + Clone) {
+    pub(crate) fn check<'a>(&self, peers: impl Iterator<Item = &'a Holdings> + Clone) {
         let seeds = peers.clone().filter(|peer| matches!(peer, Holdings::All)).count();
         assert_eq!(self.seeds as usize, seeds);
         let missing: Vec<_> = self.layout.indexes().filter(|&piece| self.missing.has(piece)).collect();

@@ -2,7 +2,7 @@
 
 /// A part of the pieces: those whose number leaves the remainder `rank` when divided by `of`.
 #[derive(Debug)]
-pub struct OwnShare {
+pub(crate) struct OwnShare {
     /// Our place among the members, from 0 on.
     pub rank: u32,
     /// How many members there are, ourselves included.
@@ -13,7 +13,7 @@ impl OwnShare {
     /// Leaves of these equals, in order, only those to choose from: of the own share, where it has any, those in the
     /// first quarter of a window. The quarter keeps members that do not know each other from choosing the same, and the
     /// rest of the window is room for members to be ahead of others. False if the own share has none.
-    pub fn narrow(&self, equals: &mut Vec<u32>, window: u32) -> bool {
+    pub(crate) fn narrow(&self, equals: &mut Vec<u32>, window: u32) -> bool {
         let own = |number: u32| number % self.of == self.rank;
         if self.of == 1 {
             return true;

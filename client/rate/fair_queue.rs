@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 
 /// One connection of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Seat {
+pub(crate) struct Seat {
     member: u64,
     number: u64,
 }
@@ -24,7 +24,7 @@ struct Member {
 ///
 /// Invariant: every seat that waits belongs to a member that is there.
 #[derive(Debug, Default)]
-pub struct Turns {
+pub(crate) struct Turns {
     members: HashMap<u64, Member>,
     /// In the order in which they began to wait.
     waiting: VecDeque<Seat>,
@@ -35,7 +35,7 @@ pub struct Turns {
 
 impl Turns {
     /// A connection of this member.
-    pub fn join(&mut self, user: &UserId) -> Seat {
+    pub(crate) fn join(&mut self, user: &UserId) -> Seat {
         self.last += 1;
         let known = self.members.iter_mut().find(|(_, member)| member.user == *user);
         let member = match known {
@@ -52,7 +52,7 @@ impl Turns {
     }
 
     /// The connection is gone.
-    pub fn leave(&mut self, seat: Seat) {
+    pub(crate) fn leave(&mut self, seat: Seat) {
         self.give_up(seat);
         if let Some(member) = self.members.get_mut(&seat.member) {
             member.seats -= 1;
@@ -64,7 +64,7 @@ impl Turns {
 
     /// The connection waits from now on. A member of whom none did may get later what it missed, up to `behind_max`: it
     /// may only have been late to ask again, which should not cost a member with one connection more than others.
-    pub fn wait(&mut self, seat: Seat, behind_max: u64) {
+    pub(crate) fn wait(&mut self, seat: Seat, behind_max: u64) {
         let others = self.waiting.iter().any(|other| other.member == seat.member);
         self.waiting.push_back(seat);
         if let Some(member) = self.members.get_mut(&seat.member).filter(|_| !others) {
@@ -73,23 +73,23 @@ impl Turns {
     }
 
     /// The connection waits no more, without having been served.
-    pub fn give_up(&mut self, seat: Seat) {
+    pub(crate) fn give_up(&mut self, seat: Seat) {
         self.waiting.retain(|other| *other != seat);
     }
 
     /// Whether a connection of another member waits.
-    pub fn others_wait(&self, seat: Seat) -> bool {
+    pub(crate) fn others_wait(&self, seat: Seat) -> bool {
         self.waiting.iter().any(|other| other.member != seat.member)
     }
 
     /// The connection whose turn it is.
-    pub fn next(&self) -> Option<Seat> {
+    pub(crate) fn next(&self) -> Option<Seat> {
         let had = |seat: &&Seat| self.members.get(&seat.member).map(|member| member.had);
         self.waiting.iter().min_by_key(had).copied()
     }
 
     /// The connection waits no more: it gets so much.
-    pub fn serve(&mut self, seat: Seat, len: usize) {
+    pub(crate) fn serve(&mut self, seat: Seat, len: usize) {
         self.give_up(seat);
         if let Some(member) = self.members.get_mut(&seat.member) {
             self.floor = self.floor.max(member.had);

@@ -9,7 +9,7 @@ const MEMORY_S: f64 = 3.0;
 
 /// The mean speed of the last seconds, kept by looking at a count of bytes now and then.
 #[derive(Debug)]
-pub struct Speed {
+pub(crate) struct Speed {
     bytes: u64,
     at: Instant,
     bytes_per_s: f64,
@@ -17,12 +17,12 @@ pub struct Speed {
 
 impl Speed {
     /// Of something that has come to this count by now.
-    pub fn new(bytes: u64, now: Instant) -> Self {
+    pub(crate) fn new(bytes: u64, now: Instant) -> Self {
         Self { bytes, at: now, bytes_per_s: 0.0 }
     }
 
     /// The count, which never falls, is this now.
-    pub fn look(&mut self, bytes: u64, now: Instant) {
+    pub(crate) fn look(&mut self, bytes: u64, now: Instant) {
         let elapsed = now.duration_since(self.at).as_secs_f64();
         if elapsed < PAUSE_LEAST_S {
             return;
@@ -35,7 +35,7 @@ impl Speed {
     }
 
     /// Bytes per second.
-    pub fn bytes_per_s(&self) -> f64 {
+    pub(crate) fn bytes_per_s(&self) -> f64 {
         self.bytes_per_s
     }
 }

@@ -17,7 +17,7 @@ const STEP_LEN_MAX: u64 = 64 * 1024;
 
 /// The pace of everything that goes one way.
 #[derive(Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     limit: Limit,
     /// The bytes that have passed are paid for at this time.
     paid: Duration,
@@ -25,23 +25,23 @@ pub struct Pace {
 
 impl Pace {
     /// Keeps to this limit.
-    pub fn new(limit: Limit) -> Self {
+    pub(crate) fn new(limit: Limit) -> Self {
         Self { limit, paid: Duration::ZERO }
     }
 
     /// The limit.
-    pub fn limit(&self) -> Limit {
+    pub(crate) fn limit(&self) -> Limit {
         self.limit
     }
 
     /// Keeps to another limit from now on; nobody waits for what passed under the old one.
-    pub fn set_limit(&mut self, limit: Limit, now: Duration) {
+    pub(crate) fn set_limit(&mut self, limit: Limit, now: Duration) {
         self.limit = limit;
         self.paid = self.paid.min(now);
     }
 
     /// How many bytes pass in this time; 0 where any number may.
-    pub fn len_in(&self, time: Duration) -> u64 {
+    pub(crate) fn len_in(&self, time: Duration) -> u64 {
         let len = |rate: NonZeroU64| u128::from(rate.get()) * time.as_nanos() / NANOS;
         self.limit.bytes_per_second().map_or(0, |rate| u64::try_from(len(rate)).unwrap_or(u64::MAX))
     }
@@ -49,7 +49,7 @@ impl Pace {
     /// How many bytes of `len` may pass now, at least one unless `len` is 0. They count once [`Pace::pass`] says so.
     ///
     /// Errors: none may; the time at which some may.
-    pub fn allowance(&self, now: Duration, len: usize) -> Result<usize, Duration> {
+    pub(crate) fn allowance(&self, now: Duration, len: usize) -> Result<usize, Duration> {
         if self.limit == Limit::NONE {
             return Ok(len);
         }
@@ -61,7 +61,7 @@ impl Pace {
     }
 
     /// So many bytes pass now.
-    pub fn pass(&mut self, now: Duration, len: usize) {
+    pub(crate) fn pass(&mut self, now: Duration, len: usize) {
         let Some(rate) = self.limit.bytes_per_second() else {
             return;
         };

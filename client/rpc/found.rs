@@ -20,7 +20,7 @@ pub struct Found {
 }
 
 /// Asks what is shared under a name.
-pub fn find(link: &Link, group: &GroupId, name: &FileName) -> Result<Found, CallError> {
+pub(crate) fn find(link: &Link, group: &GroupId, name: &FileName) -> Result<Found, CallError> {
     match link.call(&Request::FindShare { group: group.clone(), name: name.clone() })? {
         Reply::Share { share, group, content, shared_by_you, .. } => Ok(Found { share, group, content, shared_by_you }),
         _ => Err(CallError::Unexpected),

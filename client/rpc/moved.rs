@@ -10,7 +10,11 @@ use crate::model::name::{FileName, GroupId};
 use std::iter;
 
 /// In which of the user's groups a share is now, and under which name. It was called `name` before.
-pub fn find_again(node: &Node, share: ShareRef, name: &FileName) -> Result<Option<(GroupId, FileName)>, CallError> {
+pub(crate) fn find_again(
+    node: &Node,
+    share: ShareRef,
+    name: &FileName,
+) -> Result<Option<(GroupId, FileName)>, CallError> {
     for group in node.keyring.names() {
         // Who came later goes on under the first suffix that was free.
         for name in iter::once(name.base()).chain((2..).map(|n| name.with_suffix(n))) {

@@ -7,7 +7,7 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 /// A reply comes within this time, or the connection counts as lost.
-pub const REPLY_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const REPLY_DEADLINE: Duration = Duration::from_secs(10);
 /// The same for what may have to wait for its turn at the tracker: weighing passwords, checking manifests.
 const TURN_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -19,7 +19,7 @@ struct Waiting {
 
 /// All who wait, by the ids of their requests.
 #[derive(Default)]
-pub struct Replies {
+pub(crate) struct Replies {
     waiting: HashMap<u32, Waiting>,
     last_request: u32,
     /// The thread that carries out a command of the user, and whether the user has given up waiting for what it asks.
@@ -28,17 +28,17 @@ pub struct Replies {
 
 impl Replies {
     /// From now on this thread asks for the user.
-    pub fn begin_command(&mut self) {
+    pub(crate) fn begin_command(&mut self) {
         self.command = Some((thread::current().id(), false));
     }
 
     /// And from now on it does not.
-    pub fn end_command(&mut self) {
+    pub(crate) fn end_command(&mut self) {
         self.command = None;
     }
 
     /// The user gives up waiting for what the command asks; whether a reply to it was owed.
-    pub fn cancel(&mut self) -> bool {
+    pub(crate) fn cancel(&mut self) -> bool {
         if let Some((_, cancelled)) = &mut self.command {
             *cancelled = true;
         }
@@ -46,12 +46,12 @@ impl Replies {
     }
 
     /// Whether this thread asks for the user, who has given up.
-    pub fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.command == Some((thread::current().id(), true))
     }
 
     /// This thread is about to ask: the id of its request, and where the reply will come.
-    pub fn expect(&mut self) -> (u32, channel::Receiver<Reply>) {
+    pub(crate) fn expect(&mut self) -> (u32, channel::Receiver<Reply>) {
         let (reply_to, reply) = channel::bounded(1);
         self.last_request = self.last_request.checked_add(1).unwrap_or(1);
         let is_user = self.command.is_some_and(|(thread, _)| thread == thread::current().id());
@@ -60,18 +60,18 @@ impl Replies {
     }
 
     /// The one who waits for the reply to this request, and does so no longer.
-    pub fn take(&mut self, request: u32) -> Option<channel::Sender<Reply>> {
+    pub(crate) fn take(&mut self, request: u32) -> Option<channel::Sender<Reply>> {
         self.waiting.remove(&request).map(|waiting| waiting.reply_to)
     }
 
     /// No reply comes any more: all who wait see their channels closed.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.waiting.clear();
     }
 }
 
 /// How long a tracker that works may take to answer.
-pub fn reply_deadline(request: &Request) -> Duration {
+pub(crate) fn reply_deadline(request: &Request) -> Duration {
     match request {
         Request::CreateUser { .. }
         | Request::Login { .. }

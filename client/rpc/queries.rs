@@ -5,7 +5,7 @@ use crate::model::name::{GroupId, UserId};
 use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Reply, Request};
 
 /// Every group there is.
-pub fn groups(link: &Link) -> Result<Vec<GroupLine>, CallError> {
+pub(crate) fn groups(link: &Link) -> Result<Vec<GroupLine>, CallError> {
     let mut list = Vec::new();
     let mut after = None;
     loop {
@@ -21,7 +21,7 @@ pub fn groups(link: &Link) -> Result<Vec<GroupLine>, CallError> {
 }
 
 /// Who asks to be let into a group.
-pub fn requests(link: &Link, group: &GroupId) -> Result<Vec<UserId>, CallError> {
+pub(crate) fn requests(link: &Link, group: &GroupId) -> Result<Vec<UserId>, CallError> {
     let mut list = Vec::new();
     let mut after = None;
     loop {
@@ -38,7 +38,7 @@ pub fn requests(link: &Link, group: &GroupId) -> Result<Vec<UserId>, CallError> 
 }
 
 /// Who is in a group.
-pub fn members(link: &Link, group: &GroupId) -> Result<Vec<MemberLine>, CallError> {
+pub(crate) fn members(link: &Link, group: &GroupId) -> Result<Vec<MemberLine>, CallError> {
     let mut list = Vec::new();
     let mut after = None;
     loop {
@@ -55,7 +55,7 @@ pub fn members(link: &Link, group: &GroupId) -> Result<Vec<MemberLine>, CallErro
 }
 
 /// What is shared in a group.
-pub fn files(link: &Link, group: &GroupId) -> Result<Vec<FileLine>, CallError> {
+pub(crate) fn files(link: &Link, group: &GroupId) -> Result<Vec<FileLine>, CallError> {
     let mut list = Vec::new();
     let mut after = None;
     loop {

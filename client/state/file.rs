@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const END: &str = "\\end ";
 
 /// The fields of one record.
-pub type Fields = Vec<Vec<u8>>;
+pub(crate) type Fields = Vec<Vec<u8>>;
 
 /// Why the state cannot be read or kept.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl std::error::Error for StateError {}
 
 /// What a state file holds.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Lines {
+pub(crate) struct Lines {
     /// The records that could be read.
     pub records: Vec<Fields>,
     /// Whether there may have been more.
@@ -75,7 +75,7 @@ pub struct Lines {
 ///
 /// # Errors
 /// `Newer`, `Io`. Damage is no error.
-pub fn read(path: &Path, kind: &str, version: u32) -> Result<Lines, StateError> {
+pub(crate) fn read(path: &Path, kind: &str, version: u32) -> Result<Lines, StateError> {
     let bytes = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(Lines { records: Vec::new(), damaged: false });
@@ -111,7 +111,7 @@ pub fn read(path: &Path, kind: &str, version: u32) -> Result<Lines, StateError> 
 ///
 /// # Errors
 /// `Io`; the file is then as it was.
-pub fn write(path: &Path, kind: &str, version: u32, records: &[Vec<&[u8]>]) -> Result<(), StateError> {
+pub(crate) fn write(path: &Path, kind: &str, version: u32, records: &[Vec<&[u8]>]) -> Result<(), StateError> {
     let mut text = format!("{kind} {version}\n");
     for fields in records {
         let fields: Vec<_> = fields.iter().map(|field| to_field(field)).collect();
@@ -126,7 +126,7 @@ pub fn write(path: &Path, kind: &str, version: u32, records: &[Vec<&[u8]>]) -> R
 ///
 /// # Errors
 /// `Io`; the file is then as it was.
-pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     let mut new_name = path.as_os_str().to_owned();
     new_name.push(".new");
     let new = PathBuf::from(new_name);
@@ -156,7 +156,7 @@ pub(crate) fn sync_parent(path: &Path) -> Result<(), StateError> {
 ///
 /// # Errors
 /// `Io`.
-pub fn set_aside(path: &Path) -> Result<PathBuf, StateError> {
+pub(crate) fn set_aside(path: &Path) -> Result<PathBuf, StateError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let name = path.file_name().unwrap_or_default();
     let open = sys::open_folder(folder).map_err(StateError::io(folder, "open"))?;
@@ -176,7 +176,7 @@ pub fn set_aside(path: &Path) -> Result<PathBuf, StateError> {
 ///
 /// # Errors
 /// `Io`.
-pub fn make_folder(path: &Path) -> Result<(), StateError> {
+pub(crate) fn make_folder(path: &Path) -> Result<(), StateError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(StateError::io(path, "make the folder"))
 }
 

@@ -59,7 +59,7 @@ pub(crate) enum Record {
 
 impl Record {
     /// The fields of a line.
-    pub fn to_fields(&self) -> Fields {
+    pub(crate) fn to_fields(&self) -> Fields {
         let text = |text: &str| text.as_bytes().to_vec();
         let (kind, group, name, path, content) = match self {
             Record::Share(share) => ("share", &share.group, &share.name, &share.path, &share.content),
@@ -90,7 +90,7 @@ impl Record {
     }
 
     /// What the fields of a line say; `None` for what `to_fields` never makes.
-    pub fn from_fields(fields: &Fields) -> Option<Self> {
+    pub(crate) fn from_fields(fields: &Fields) -> Option<Self> {
         fn text(field: &[u8]) -> Option<&str> {
             std::str::from_utf8(field).ok()
         }
@@ -132,12 +132,12 @@ impl Record {
     }
 
     /// Whether it is about this name in this group.
-    pub fn is(&self, group: &GroupId, name: &FileName) -> bool {
+    pub(crate) fn is(&self, group: &GroupId, name: &FileName) -> bool {
         self.group() == group && self.name() == name
     }
 
     /// The same of a group of this name.
-    pub fn in_group(mut self, name: &GroupId) -> Self {
+    pub(crate) fn in_group(mut self, name: &GroupId) -> Self {
         match &mut self {
             Record::Share(share) => share.group = name.clone(),
             Record::Download(download) => download.group = name.clone(),
@@ -146,7 +146,7 @@ impl Record {
     }
 
     /// Its group.
-    pub fn group(&self) -> &GroupId {
+    pub(crate) fn group(&self) -> &GroupId {
         match self {
             Record::Share(share) => &share.group,
             Record::Download(download) => &download.group,
@@ -154,7 +154,7 @@ impl Record {
     }
 
     /// The name it is shared under.
-    pub fn name(&self) -> &FileName {
+    pub(crate) fn name(&self) -> &FileName {
         match self {
             Record::Share(share) => &share.name,
             Record::Download(download) => &download.name,
@@ -162,7 +162,7 @@ impl Record {
     }
 
     /// The content it is about.
-    pub fn content(&self) -> &Content {
+    pub(crate) fn content(&self) -> &Content {
         match self {
             Record::Share(share) => &share.content,
             Record::Download(download) => &download.content,
@@ -191,7 +191,7 @@ pub(crate) mod tests {
     use crate::wire;
 
     /// A manifest like no other.
-    pub fn manifest(byte: u8) -> Manifest {
+    pub(crate) fn manifest(byte: u8) -> Manifest {
         let file = FileEntry { path: RelPath::parse("f").expect("a path"), len: 3 };
         Manifest::new(vec![file], vec![Sha1Digest([byte; 20])]).expect("one file")
     }
@@ -207,7 +207,7 @@ pub(crate) mod tests {
     }
 
     /// A share like no other.
-    pub fn share(group: &str, name: &str, byte: u8) -> ShareRecord {
+    pub(crate) fn share(group: &str, name: &str, byte: u8) -> ShareRecord {
         ShareRecord {
             group: GroupId::parse(group).expect("a name"),
             name: FileName::parse(name).expect("a name"),
@@ -219,7 +219,7 @@ pub(crate) mod tests {
     }
 
     /// A download like no other.
-    pub fn download(group: &str, name: &str, byte: u8) -> DownloadRecord {
+    pub(crate) fn download(group: &str, name: &str, byte: u8) -> DownloadRecord {
         let ShareRecord { group, name, path, content, .. } = share(group, name, byte);
         DownloadRecord { group, name, destination: path, content, share: share_ref(byte), paused: byte % 2 == 1 }
     }

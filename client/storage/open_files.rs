@@ -6,13 +6,13 @@ use std::fs::File;
 use std::sync::Arc;
 
 /// Where each file ends in the stream.
-pub struct FileMap {
+pub(crate) struct FileMap {
     ends: Box<[u64]>,
 }
 
 /// A stretch of the stream that lies in one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stretch {
+pub(crate) struct Stretch {
     /// Which file, from 0.
     pub file: usize,
     /// Where in the file it begins, in bytes.
@@ -23,7 +23,7 @@ pub struct Stretch {
 
 impl FileMap {
     /// The map of files that follow one another.
-    pub fn new(files: &[FileEntry]) -> Self {
+    pub(crate) fn new(files: &[FileEntry]) -> Self {
         let mut end = 0;
         let ends = files.iter().map(|file| {
             end += file.len;
@@ -33,7 +33,7 @@ impl FileMap {
     }
 
     /// Where a file begins in the stream, in bytes.
-    pub fn start(&self, file: usize) -> u64 {
+    pub(crate) fn start(&self, file: usize) -> u64 {
         file.checked_sub(1).map_or(0, |before| self.ends[before])
     }
 
@@ -41,7 +41,7 @@ impl FileMap {
     ///
     /// # Panics
     /// When used up to beyond the end of the stream.
-    pub fn stretches(&self, offset: u64, len: usize) -> impl Iterator<Item = Stretch> + '_ {
+    pub(crate) fn stretches(&self, offset: u64, len: usize) -> impl Iterator<Item = Stretch> + '_ {
         let mut file = self.ends.partition_point(|&end| end <= offset);
         let mut at = offset;
         let end = offset + len as u64;
@@ -63,7 +63,7 @@ impl FileMap {
 
 /// The files of a stream that are open, at most `OPEN_MAX`, the one used last in front.
 #[derive(Default)]
-pub struct OpenFiles {
+pub(crate) struct OpenFiles {
     recent: Mutex<Vec<(usize, Arc<File>)>>,
 }
 
@@ -73,7 +73,7 @@ const OPEN_MAX: usize = 32;
 impl OpenFiles {
     /// The file of that number, opened by `open` unless it is open. Two threads may open one file at the same time,
     /// since no lock is held meanwhile; one of the two is then closed again after its use.
-    pub fn get<E>(&self, file: usize, open: impl FnOnce() -> Result<File, E>) -> Result<Arc<File>, E> {
+    pub(crate) fn get<E>(&self, file: usize, open: impl FnOnce() -> Result<File, E>) -> Result<Arc<File>, E> {
         if let Some(found) = self.find(file) {
             return Ok(found);
         }
@@ -87,7 +87,7 @@ impl OpenFiles {
     }
 
     /// Closes all.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let closing = std::mem::take(&mut *self.recent.lock());
         drop(closing);
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// The files of a share-to-be, in stream order, with the stamps they had when they were listed.
 #[derive(Debug)]
-pub struct ShareTree {
+pub(crate) struct ShareTree {
     /// Absolute path of the file or folder.
     pub root: PathBuf,
     /// The files, as `check_files` wants them.
@@ -64,7 +64,7 @@ impl ShareTree {
     /// # Errors
     /// If nothing is there or nothing in it can be shared, if a name is not UTF-8 or could mislead, and for what is
     /// neither file nor folder.
-    pub fn list(path: &Path) -> Result<Self, HashError> {
+    pub(crate) fn list(path: &Path) -> Result<Self, HashError> {
         let io = |error| HashError::from_io(path.to_path_buf(), error);
         let metadata = fs::metadata(path).map_err(io)?;
         // `.` and `..` have a name of their own only once they are resolved.

@@ -3,11 +3,11 @@
 use std::io::{self, Read};
 
 /// Longest line in bytes, its line end not counted.
-pub const LINE_LEN_MAX: usize = 64 * 1024;
+pub(crate) const LINE_LEN_MAX: usize = 64 * 1024;
 
 /// What stands where a line is due.
 #[derive(Debug)]
-pub enum Line {
+pub(crate) enum Line {
     /// A line without its line end (`\n` or `\r\n`).
     Text(String),
     /// A line that is not valid UTF-8; its bytes are gone.
@@ -21,7 +21,7 @@ pub enum Line {
 }
 
 /// Cuts a source into lines. Bytes behind the last line end are a line too.
-pub struct Lines<R> {
+pub(crate) struct Lines<R> {
     from: R,
     /// What was read: `buffer[start..end]` is not yet cut.
     buffer: Box<[u8]>,
@@ -34,18 +34,18 @@ pub struct Lines<R> {
 
 impl<R: Read> Lines<R> {
     /// The lines of `from`.
-    pub fn new(from: R) -> Self {
+    pub(crate) fn new(from: R) -> Self {
         // The longest line with its line end, and one more byte that shows it to be too long.
         Self { from, buffer: vec![0; LINE_LEN_MAX + 3].into(), start: 0, end: 0, too_long: false, number: 0 }
     }
 
     /// The number of the line that was returned last, from 1.
-    pub fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
     /// The next line. An error of the source ends the call, not the source: the bytes before it are kept.
-    pub fn next_line(&mut self) -> Line {
+    pub(crate) fn next_line(&mut self) -> Line {
         let mut seen = 0;
         loop {
             let held = &self.buffer[self.start..self.end];

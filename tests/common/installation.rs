@@ -15,14 +15,14 @@ use std::time::Instant;
 static INSTALLATIONS: AtomicU8 = AtomicU8::new(1);
 
 /// An installation. Its loopback address is its own, so that nobody else takes its ports while no tracker has them.
-pub struct Installation {
+pub(crate) struct Installation {
     pub folder: tempfile::TempDir,
     pub addrs: Vec<SocketAddr>,
 }
 
 impl Installation {
     /// With this many trackers on its list, none of which runs.
-    pub fn of(count: usize) -> Self {
+    pub(crate) fn of(count: usize) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let [.., high, low] = std::process::id().to_be_bytes();
         let ip = Ipv4Addr::new(127, high.max(1), low, INSTALLATIONS.fetch_add(1, Ordering::Relaxed));
@@ -34,16 +34,16 @@ impl Installation {
     }
 
     /// Writes the list of trackers.
-    pub fn list(&self, text: &str) {
+    pub(crate) fn list(&self, text: &str) {
         fs::write(self.info(), text).expect("writable");
     }
 
-    pub fn info(&self) -> PathBuf {
+    pub(crate) fn info(&self) -> PathBuf {
         self.folder.path().join("tracker_info.txt")
     }
 
     /// A list of its own for somebody, with the key of the installation beside it, as on another machine.
-    pub fn machine(&self, name: &str, addrs: &[SocketAddr]) -> PathBuf {
+    pub(crate) fn machine(&self, name: &str, addrs: &[SocketAddr]) -> PathBuf {
         let folder = self.folder.path().join(name);
         fs::create_dir(&folder).expect("a new folder");
         fs::write(folder.join("tracker_info.txt"), list_of(addrs)).expect("writable");
@@ -52,41 +52,41 @@ impl Installation {
     }
 
     /// The tracker's program with these arguments.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         tracker_in(self.folder.path(), args)
     }
 
     /// Starts a tracker and waits until it says that it runs; gives what it says.
-    pub fn start(&self, args: &[&str]) -> (Program, String) {
+    pub(crate) fn start(&self, args: &[&str]) -> (Program, String) {
         let mut tracker = Program::start(&mut self.command(args));
         let banner = tracker.line();
         (tracker, banner)
     }
 
     /// Starts the tracker of this number and waits until it runs.
-    pub fn tracker(&self, number: usize) -> Program {
+    pub(crate) fn tracker(&self, number: usize) -> Program {
         self.tracker_on(self.folder.path(), number)
     }
 
     /// The same, with the list of that machine.
-    pub fn tracker_on(&self, machine: &Path, number: usize) -> Program {
+    pub(crate) fn tracker_on(&self, machine: &Path, number: usize) -> Program {
         let mut tracker = Program::start(&mut tracker_in(machine, &["tracker_info.txt", &number.to_string()]));
         tracker.expect(&format!("tracker {number} on {}", self.addrs[number - 1]));
         tracker
     }
 
-    pub fn fingerprint(&self) -> Fingerprint {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         let key = fs::read(self.folder.path().join("tracker_info.txt.key")).expect("made");
         Identity::new(key.as_slice().try_into().expect("32 bytes")).fingerprint()
     }
 
     /// Speaks to the tracker of this number.
-    pub fn connect(&self, number: usize) -> Result<Client, HandshakeError> {
+    pub(crate) fn connect(&self, number: usize) -> Result<Client, HandshakeError> {
         Client::over_to(TcpStream::connect(self.addrs[number - 1])?, self.fingerprint())
     }
 
     /// Starts a client's program that tries the trackers from this number on.
-    pub fn person(&self, name: &str, first: usize, args: &[&str]) -> Program {
+    pub(crate) fn person(&self, name: &str, first: usize, args: &[&str]) -> Program {
         let folder = self.folder.path().join(name);
         fs::create_dir(&folder).expect("a new folder");
         let mut addrs = self.addrs.clone();
@@ -96,7 +96,7 @@ impl Installation {
     }
 
     /// Starts the client's program of somebody who had one.
-    pub fn person_again(&self, name: &str, args: &[&str]) -> Program {
+    pub(crate) fn person_again(&self, name: &str, args: &[&str]) -> Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
         command.current_dir(self.folder.path().join(name)).args(args).args([
             "--state-dir",
@@ -108,7 +108,7 @@ impl Installation {
     }
 
     /// Starts a tracker that cannot run.
-    pub fn fail(&self, args: &[&str]) -> (i32, String) {
+    pub(crate) fn fail(&self, args: &[&str]) -> (i32, String) {
         let Output { status, stdout, stderr } = self.command(args).stdin(Stdio::null()).output().expect("started");
         assert_eq!(stdout, b"", "{}", String::from_utf8_lossy(&stdout));
         let said = String::from_utf8(stderr).expect("text");
@@ -122,21 +122,21 @@ fn list_of(addrs: &[SocketAddr]) -> String {
 }
 
 /// The tracker's program in a folder.
-pub fn tracker_in(folder: &Path, args: &[&str]) -> Command {
+pub(crate) fn tracker_in(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
     command.current_dir(folder).args(args);
     command
 }
 
 /// What the console says of another tracker.
-pub fn standing(tracker: &mut Program, other: usize) -> String {
+pub(crate) fn standing(tracker: &mut Program, other: usize) -> String {
     tracker.say("status");
     tracker.expect("connections ");
     tracker.expect(&format!("tracker {other:<3} ")).text
 }
 
 /// Waits until each of these consoles tells that all others have the same state as it has.
-pub fn same_digests(trackers: &mut [Program]) {
+pub(crate) fn same_digests(trackers: &mut [Program]) {
     let count = trackers.len();
     for (number, tracker) in (1..).zip(trackers) {
         for other in (1..=count).filter(|&other| other != number) {
@@ -152,7 +152,7 @@ pub fn same_digests(trackers: &mut [Program]) {
 }
 
 /// Waits until a tracker says that it is connected to another one.
-pub fn linked(tracker: &mut Program, other: usize) {
+pub(crate) fn linked(tracker: &mut Program, other: usize) {
     let line = format!("tracker: tracker {other} is connected");
     if !tracker.heard().iter().any(|heard| heard.text == line) {
         tracker.expect(&line);

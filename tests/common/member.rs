@@ -19,7 +19,7 @@ enum Known {
     Asked,
 }
 
-pub struct Member {
+pub(crate) struct Member {
     name: String,
     token: Blob<TOKEN_LEN_MAX>,
     groups: BTreeMap<String, Known>,
@@ -39,14 +39,14 @@ fn group_of(request: &Request) -> &GroupId {
 
 impl Member {
     /// A new user, made on this connection.
-    pub fn new(client: &mut Client, name: &str, roams: bool) -> Self {
+    pub(crate) fn new(client: &mut Client, name: &str, roams: bool) -> Self {
         client.create_user(name);
         let token = client.log_in(name);
         Self { name: name.to_owned(), token, groups: BTreeMap::new(), made: 0, open: None, roams }
     }
 
     /// Goes on with the session on another connection; false if the tracker does not know of it, or is gone.
-    pub fn resume(&self, client: &mut Client) -> bool {
+    pub(crate) fn resume(&self, client: &mut Client) -> bool {
         const ID: u32 = 1;
         let request = Request::Resume { client: client.id, token: self.token.clone() };
         if client.sender.send(ID, &request).is_err() {
@@ -74,7 +74,7 @@ impl Member {
     }
 
     /// Asks until the tracker is gone, or until an answer after which not to `go_on`.
-    pub fn run(&mut self, client: &mut Client, mut go_on: impl FnMut() -> bool) {
+    pub(crate) fn run(&mut self, client: &mut Client, mut go_on: impl FnMut() -> bool) {
         for number in 1000.. {
             let again = self.open.is_some();
             let request = self.open.take().unwrap_or_else(|| self.next_request());
@@ -116,7 +116,7 @@ impl Member {
     }
 
     /// Works at one tracker after the other until it is time to stop, at each as long as `stay` says after an answer.
-    pub fn roam(
+    pub(crate) fn roam(
         &mut self,
         installation: &Installation,
         first: usize,
@@ -137,7 +137,7 @@ impl Member {
     }
 
     /// Of all groups there are: nothing that was acknowledged is missing, and nothing was made twice.
-    pub fn verify(&self, there: &[String]) {
+    pub(crate) fn verify(&self, there: &[String]) {
         for (name, known) in &self.groups {
             let found = there.binary_search(name).is_ok();
             match known {
@@ -152,7 +152,7 @@ impl Member {
 }
 
 /// The names of all groups, as a user sees them.
-pub fn all_groups(client: &mut Client) -> Vec<String> {
+pub(crate) fn all_groups(client: &mut Client) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     loop {
         let after = all.last().map(|name| group(name));

@@ -6,19 +6,19 @@
 #![allow(unexpected_cfgs)]
 
 #[cfg(not(fuzzing))]
-pub mod installation;
+pub(crate) mod installation;
 #[cfg(not(fuzzing))]
-pub mod member;
+pub(crate) mod member;
 #[cfg(not(fuzzing))]
-pub mod program;
+pub(crate) mod program;
 #[cfg(not(fuzzing))]
-pub mod relay;
+pub(crate) mod relay;
 #[cfg(not(fuzzing))]
-pub mod room;
+pub(crate) mod room;
 #[cfg(not(fuzzing))]
-pub mod sitting;
+pub(crate) mod sitting;
 #[cfg(not(fuzzing))]
-pub mod swarm;
+pub(crate) mod swarm;
 
 use groupshare::model::digest::{Fingerprint, Sha1Digest};
 use groupshare::model::id::{ClientId, CommandId, GroupRef, OpOrder, Origin, ShareRef};
@@ -51,15 +51,15 @@ use std::sync::{Arc, Once, Weak};
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes that a test waits for, even on a busy machine.
-pub const LONG: Duration = Duration::from_secs(180);
+pub(crate) const LONG: Duration = Duration::from_secs(180);
 /// The password of every user that a test does not say otherwise of.
-pub const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// The cluster key of all test trackers.
 const CLUSTER_KEY: [u8; 32] = [7; 32];
 
 /// Looks again and again until it is so.
-pub fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + LONG;
     while !so() {
         assert!(Instant::now() < deadline, "waited in vain for: {what}");
@@ -68,14 +68,14 @@ pub fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 /// A tracker that runs in this process, with its data in a folder of its own. Stops when dropped.
-pub struct TestTracker {
+pub(crate) struct TestTracker {
     pub server: Server,
     pub addr: SocketAddr,
     pub folder: tempfile::TempDir,
 }
 
 /// How tests want their trackers: passwords cost next to nothing, and nobody is slowed down.
-pub fn settings(folder: &tempfile::TempDir) -> Settings {
+pub(crate) fn settings(folder: &tempfile::TempDir) -> Settings {
     let log = MemoryLog::default();
     let free = Pace { burst: 1_000_000, interval: Duration::from_millis(1) };
     Settings {
@@ -93,21 +93,21 @@ pub fn settings(folder: &tempfile::TempDir) -> Settings {
     }
 }
 
-pub fn cheap_passwords() -> Params {
+pub(crate) fn cheap_passwords() -> Params {
     Params::new(8, 1, 1, None).expect("the least that Argon2 allows")
 }
 
 impl TestTracker {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(|_| {})
     }
 
-    pub fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         Self::start_at(loopback().into(), change)
     }
 
     /// One that speaks JSON too.
-    pub fn start_for_programs(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) fn start_for_programs(change: impl FnOnce(&mut Settings)) -> Self {
         Self::start_at(Listeners { clients: loopback(), programs: Some(loopback()) }, change)
     }
 
@@ -119,12 +119,12 @@ impl TestTracker {
         Self { addr: server.addr(), server, folder }
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::connect(self.addr)
     }
 
     /// A client that is logged in as a new user.
-    pub fn user(&self, name: &str) -> Client {
+    pub(crate) fn user(&self, name: &str) -> Client {
         let mut client = self.client();
         client.create_user(name);
         client.log_in(name);
@@ -137,18 +137,18 @@ fn loopback() -> TcpListener {
 }
 
 /// The keys of all test trackers.
-pub fn cluster() -> Identity {
+pub(crate) fn cluster() -> Identity {
     Identity::new(&CLUSTER_KEY)
 }
 
 /// The fingerprint that all test trackers show.
-pub fn fingerprint() -> Fingerprint {
+pub(crate) fn fingerprint() -> Fingerprint {
     Identity::new(&CLUSTER_KEY).fingerprint()
 }
 
 /// Where a tracker lets every client in and then says nothing, as one that hangs does. Its thread ends with the test's
 /// process.
-pub fn silent_tracker() -> SocketAddr {
+pub(crate) fn silent_tracker() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("bound");
     std::thread::spawn(move || {
@@ -171,28 +171,28 @@ fn unique(counter: &AtomicU64) -> [u8; 16] {
 }
 
 /// A command id that no other command of this process has.
-pub fn command() -> CommandId {
+pub(crate) fn command() -> CommandId {
     CommandId(unique(&COMMANDS))
 }
 
-pub fn user(name: &str) -> UserId {
+pub(crate) fn user(name: &str) -> UserId {
     UserId::parse(name).expect(name)
 }
 
-pub fn group(name: &str) -> GroupId {
+pub(crate) fn group(name: &str) -> GroupId {
     GroupId::parse(name).expect(name)
 }
 
-pub fn file(name: &str) -> FileName {
+pub(crate) fn file(name: &str) -> FileName {
     FileName::parse(name).expect(name)
 }
 
-pub fn password(text: &str) -> Password {
+pub(crate) fn password(text: &str) -> Password {
     Password::new(text).expect("1 to 1,024 bytes")
 }
 
 /// A manifest of one file of so many pieces, which differ by `seed`.
-pub fn manifest(name: &str, pieces: u32, seed: u8) -> (Vec<u8>, Content) {
+pub(crate) fn manifest(name: &str, pieces: u32, seed: u8) -> (Vec<u8>, Content) {
     let len = u64::from(pieces) * u64::from(PIECE_LEN);
     let entry = FileEntry { path: RelPath::parse(name).expect(name), len };
     let digest = |piece: u32| {
@@ -208,7 +208,7 @@ pub fn manifest(name: &str, pieces: u32, seed: u8) -> (Vec<u8>, Content) {
 
 /// A share as the tracker tells it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Share {
+pub(crate) struct Share {
     pub share: ShareRef,
     pub group: GroupRef,
     pub name: FileName,
@@ -240,7 +240,7 @@ fn keep_alive(sender: &Arc<Sender>) {
 }
 
 /// A client of a tracker.
-pub struct Client {
+pub(crate) struct Client {
     pub id: ClientId,
     pub receiver: Receiver,
     pub sender: Arc<Sender>,
@@ -249,22 +249,22 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn connect(addr: SocketAddr) -> Self {
+    pub(crate) fn connect(addr: SocketAddr) -> Self {
         Self::try_connect(addr).expect("a channel")
     }
 
     /// Connects and checks the tracker's fingerprint.
-    pub fn try_connect(addr: SocketAddr) -> Result<Self, HandshakeError> {
+    pub(crate) fn try_connect(addr: SocketAddr) -> Result<Self, HandshakeError> {
         Self::over(TcpStream::connect(addr)?)
     }
 
     /// Speaks on a socket that is connected to a test tracker.
-    pub fn over(stream: TcpStream) -> Result<Self, HandshakeError> {
+    pub(crate) fn over(stream: TcpStream) -> Result<Self, HandshakeError> {
         Self::over_to(stream, fingerprint())
     }
 
     /// Speaks on a socket that is connected to a tracker with this fingerprint.
-    pub fn over_to(stream: TcpStream, expected: Fingerprint) -> Result<Self, HandshakeError> {
+    pub(crate) fn over_to(stream: TcpStream, expected: Fingerprint) -> Result<Self, HandshakeError> {
         let (keys, shown) = handshake::client_to_tracker(&mut Timed::new(&stream, HANDSHAKE_DEADLINE))?;
         assert_eq!(shown, expected);
         let (receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, false)?;
@@ -274,14 +274,14 @@ impl Client {
     }
 
     /// Sends a request without waiting for its reply; gives the request's id.
-    pub fn send(&mut self, request: &Request) -> u32 {
+    pub(crate) fn send(&mut self, request: &Request) -> u32 {
         self.last_request += 1;
         self.sender.send(self.last_request, request).expect("sent");
         self.last_request
     }
 
     /// The next message.
-    pub fn next(&mut self) -> Result<(u32, Reply), RecvError> {
+    pub(crate) fn next(&mut self) -> Result<(u32, Reply), RecvError> {
         loop {
             let frame = self.receiver.recv(LONG)?;
             if frame.request != BEAT {
@@ -291,7 +291,7 @@ impl Client {
     }
 
     /// The reply to a request; whatever comes unasked before it is kept for [`Client::pushed`].
-    pub fn reply(&mut self, request: u32) -> Reply {
+    pub(crate) fn reply(&mut self, request: u32) -> Reply {
         loop {
             match self.next().expect("a reply") {
                 (UNASKED, push) => self.unasked.push_back(push),
@@ -302,13 +302,13 @@ impl Client {
     }
 
     /// Asks and waits for the reply.
-    pub fn ask(&mut self, request: Request) -> Reply {
+    pub(crate) fn ask(&mut self, request: Request) -> Reply {
         let id = self.send(&request);
         self.reply(id)
     }
 
     /// Asks for what must be done.
-    pub fn done(&mut self, request: Request) {
+    pub(crate) fn done(&mut self, request: Request) {
         match self.ask(request) {
             Reply::Done {} => {}
             other => panic!("not done but {}", words(&other)),
@@ -316,7 +316,7 @@ impl Client {
     }
 
     /// Asks for what must be refused.
-    pub fn refused(&mut self, request: Request) -> Code {
+    pub(crate) fn refused(&mut self, request: Request) -> Code {
         match self.ask(request) {
             Reply::Refused { code, about } => refusal(code, &about).code,
             other => panic!("not refused but {other:?}"),
@@ -324,7 +324,7 @@ impl Client {
     }
 
     /// The next message that comes unasked.
-    pub fn pushed(&mut self) -> Reply {
+    pub(crate) fn pushed(&mut self) -> Reply {
         match self.unasked.pop_front() {
             Some(push) => push,
             None => match self.next().expect("a push") {
@@ -335,13 +335,13 @@ impl Client {
     }
 
     /// Everything that has come unasked up to now: what the tracker has pushed before it answers this heartbeat.
-    pub fn all_pushed(&mut self) -> Vec<Reply> {
+    pub(crate) fn all_pushed(&mut self) -> Vec<Reply> {
         self.done(Request::Heartbeat {});
         self.unasked.drain(..).collect()
     }
 
     /// Waits until the tracker ends the connection; gives what came before.
-    pub fn until_end(&mut self) -> Vec<(u32, Reply)> {
+    pub(crate) fn until_end(&mut self) -> Vec<(u32, Reply)> {
         let mut all = Vec::new();
         loop {
             match self.next() {
@@ -352,12 +352,12 @@ impl Client {
         }
     }
 
-    pub fn create_user(&mut self, name: &str) {
+    pub(crate) fn create_user(&mut self, name: &str) {
         self.done(Request::CreateUser { command: command(), user: user(name), password: password(PASSWORD) });
     }
 
     /// Logs in with the usual password; gives the token.
-    pub fn log_in(&mut self, name: &str) -> Blob<TOKEN_LEN_MAX> {
+    pub(crate) fn log_in(&mut self, name: &str) -> Blob<TOKEN_LEN_MAX> {
         match self.ask(self.login_request(name)) {
             Reply::LoggedIn { user: told, token } => {
                 assert_eq!(told, user(name));
@@ -367,32 +367,32 @@ impl Client {
         }
     }
 
-    pub fn login_request(&self, name: &str) -> Request {
+    pub(crate) fn login_request(&self, name: &str) -> Request {
         Request::Login { client: self.id, user: user(name), password: password(PASSWORD) }
     }
 
-    pub fn resume(&mut self, token: &Blob<TOKEN_LEN_MAX>) -> Reply {
+    pub(crate) fn resume(&mut self, token: &Blob<TOKEN_LEN_MAX>) -> Reply {
         self.ask(Request::Resume { client: self.id, token: token.clone() })
     }
 
-    pub fn create_group(&mut self, name: &str) {
+    pub(crate) fn create_group(&mut self, name: &str) {
         self.done(Request::CreateGroup { command: command(), group: group(name) });
     }
 
-    pub fn join(&mut self, name: &str) {
+    pub(crate) fn join(&mut self, name: &str) {
         self.done(Request::JoinGroup { command: command(), group: group(name) });
     }
 
-    pub fn leave(&mut self, name: &str) {
+    pub(crate) fn leave(&mut self, name: &str) {
         self.done(Request::LeaveGroup { command: command(), group: group(name) });
     }
 
-    pub fn accept(&mut self, group_name: &str, name: &str) {
+    pub(crate) fn accept(&mut self, group_name: &str, name: &str) {
         self.done(Request::AcceptRequest { command: command(), group: group(group_name), user: user(name) });
     }
 
     /// Brings a manifest in as many parts as it takes.
-    pub fn put_manifest(&mut self, group_name: &str, bytes: &[u8], content: &Content) {
+    pub(crate) fn put_manifest(&mut self, group_name: &str, bytes: &[u8], content: &Content) {
         let total = bytes.len() as u32;
         for (i, part) in bytes.chunks(MANIFEST_PART_MAX).enumerate() {
             let part = Blob::new(part.to_vec()).expect("a part");
@@ -402,24 +402,24 @@ impl Client {
         }
     }
 
-    pub fn share_request(&self, group_name: &str, name: &str, content: &Content) -> Request {
+    pub(crate) fn share_request(&self, group_name: &str, name: &str, content: &Content) -> Request {
         Request::ShareFile { command: command(), group: group(group_name), name: file(name), content: *content }
     }
 
     /// Shares what was brought before.
-    pub fn share(&mut self, group_name: &str, name: &str, content: &Content) -> Share {
+    pub(crate) fn share(&mut self, group_name: &str, name: &str, content: &Content) -> Share {
         let request = self.share_request(group_name, name, content);
         self.share_reply(request)
     }
 
     /// Brings the manifest of a file of so many pieces and shares it; another `seed` makes it another file.
-    pub fn offer(&mut self, group_name: &str, name: &str, pieces: u32, seed: u8) -> Share {
+    pub(crate) fn offer(&mut self, group_name: &str, name: &str, pieces: u32, seed: u8) -> Share {
         let (bytes, content) = manifest(name, pieces, seed);
         self.put_manifest(group_name, &bytes, &content);
         self.share(group_name, name, &content)
     }
 
-    pub fn find_share(&mut self, group_name: &str, name: &str) -> Share {
+    pub(crate) fn find_share(&mut self, group_name: &str, name: &str) -> Share {
         self.share_reply(Request::FindShare { group: group(group_name), name: file(name) })
     }
 
@@ -432,18 +432,18 @@ impl Client {
         }
     }
 
-    pub fn announce(&mut self, port: u16) -> SocketAddr {
+    pub(crate) fn announce(&mut self, port: u16) -> SocketAddr {
         match self.ask(Request::Announce { ip: None, port }) {
             Reply::Announced { addr } => addr,
             other => panic!("not announced but {}", words(&other)),
         }
     }
 
-    pub fn hold(&mut self, share: ShareRef, holding: Holding) {
+    pub(crate) fn hold(&mut self, share: ShareRef, holding: Holding) {
         self.done(Request::Hold { share, holding });
     }
 
-    pub fn peers(&mut self, share: ShareRef) -> Vec<Peer> {
+    pub(crate) fn peers(&mut self, share: ShareRef) -> Vec<Peer> {
         match self.ask(Request::FindPeers { share }) {
             Reply::Peers { peers } => peers.into_vec(),
             other => panic!("no peers but {}", words(&other)),
@@ -451,14 +451,14 @@ impl Client {
     }
 
     /// The keys of all groups.
-    pub fn keys(&mut self) -> Vec<GroupKey> {
+    pub(crate) fn keys(&mut self) -> Vec<GroupKey> {
         match self.ask(Request::ListKeys { after: None }) {
             Reply::Keys { keys, more: false } => keys.into_vec(),
             other => panic!("no keys but {other:?}"),
         }
     }
 
-    pub fn read_notices(&mut self, through: OpOrder) {
+    pub(crate) fn read_notices(&mut self, through: OpOrder) {
         self.done(Request::ReadNotices { command: command(), through });
     }
 }
@@ -471,10 +471,10 @@ fn words(reply: &Reply) -> String {
     }
 }
 
-pub fn all_pieces() -> Holding {
+pub(crate) fn all_pieces() -> Holding {
     Holding::All {}
 }
 
-pub fn some_pieces(pieces: &[u32]) -> Holding {
+pub(crate) fn some_pieces(pieces: &[u32]) -> Holding {
     Holding::More { pieces: List::new(pieces.to_vec()).expect("few") }
 }

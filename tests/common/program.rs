@@ -11,7 +11,7 @@ use std::time::Instant;
 
 /// A line that a program has said.
 #[derive(Debug, Clone)]
-pub struct Line {
+pub(crate) struct Line {
     pub at: Instant,
     /// Whether on standard error.
     pub complaint: bool,
@@ -19,7 +19,7 @@ pub struct Line {
 }
 
 /// A program with its input open; killed when dropped.
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<Line>,
@@ -31,7 +31,7 @@ pub struct Program {
 }
 
 impl Program {
-    pub fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("started");
         let (said, lines) = unbounded();
@@ -43,12 +43,12 @@ impl Program {
         Self { child, input, lines, heard: Vec::new(), passed: [0; 2], readers }
     }
 
-    pub fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
     /// Its memory that is resident now, in bytes.
-    pub fn resident(&self) -> u64 {
+    pub(crate) fn resident(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
         let field = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("told");
         let kib: u64 = field.trim().trim_end_matches(" kB").parse().expect("a number");
@@ -56,12 +56,12 @@ impl Program {
     }
 
     /// Types a line.
-    pub fn say(&mut self, line: &str) {
+    pub(crate) fn say(&mut self, line: &str) {
         let input = self.input.as_mut().expect("not closed");
         writeln!(input, "{line}").expect("taken");
     }
 
-    pub fn close_input(&mut self) {
+    pub(crate) fn close_input(&mut self) {
         self.input = None;
     }
 
@@ -93,28 +93,28 @@ impl Program {
     }
 
     /// The next line on standard output.
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         self.next("a line", |line| !line.complaint).text
     }
 
     /// The next line on standard error.
-    pub fn complaint(&mut self) -> String {
+    pub(crate) fn complaint(&mut self) -> String {
         self.next("a complaint", |line| line.complaint).text
     }
 
     /// The next line with this text in it, on either; what comes before it on the same is passed over.
-    pub fn expect(&mut self, text: &str) -> Line {
+    pub(crate) fn expect(&mut self, text: &str) -> Line {
         self.next(text, |line| line.text.contains(text))
     }
 
     /// Types a line and waits until this is said.
-    pub fn told(&mut self, line: &str, said: &str) {
+    pub(crate) fn told(&mut self, line: &str, said: &str) {
         self.say(line);
         self.expect(said);
     }
 
     /// Types a command to a client and gives what it says until it has carried it out, on either.
-    pub fn answers(&mut self, line: &str) -> &[Line] {
+    pub(crate) fn answers(&mut self, line: &str) -> &[Line] {
         self.say(line);
         // What comes before the answers of these, on standard output and on standard error, belongs to the first.
         self.say("limit");
@@ -130,21 +130,21 @@ impl Program {
     }
 
     /// Types a command to a client again and again until this is said.
-    pub fn until(&mut self, line: &str, said: &str) {
+    pub(crate) fn until(&mut self, line: &str, said: &str) {
         wait_until(said, || self.answers(line).iter().any(|answer| answer.text.contains(said)));
     }
 
     /// Everything that was heard up to now.
-    pub fn heard(&self) -> &[Line] {
+    pub(crate) fn heard(&self) -> &[Line] {
         &self.heard
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("it has not been waited for");
     }
 
     /// Ends it at once, as a power cut would; gives when.
-    pub fn kill(mut self) -> Instant {
+    pub(crate) fn kill(mut self) -> Instant {
         self.child.kill().expect("it runs");
         let at = Instant::now();
         self.child.wait().expect("killed");
@@ -152,7 +152,7 @@ impl Program {
     }
 
     /// Waits for the end; gives the exit status and what was said on standard error.
-    pub fn end(&mut self) -> (ExitStatus, String) {
+    pub(crate) fn end(&mut self) -> (ExitStatus, String) {
         let deadline = Instant::now() + LONG;
         loop {
             match self.lines.recv_deadline(deadline) {

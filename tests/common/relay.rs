@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Bytes that went through.
 type Log = Arc<Mutex<Vec<u8>>>;
 
-pub struct Relay {
+pub(crate) struct Relay {
     pub addr: SocketAddr,
     seen: Log,
     /// What each of those who have connected has said.
@@ -21,7 +21,7 @@ pub struct Relay {
 
 impl Relay {
     /// Whoever connects to `addr` is connected to `to`. The threads end with the test's process.
-    pub fn to(to: SocketAddr) -> Self {
+    pub(crate) fn to(to: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("bound");
         let (seen, open) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
@@ -50,44 +50,44 @@ impl Relay {
     }
 
     /// Holds everything back from now on.
-    pub fn hold(&self) {
+    pub(crate) fn hold(&self) {
         *self.held.0.lock() = true;
     }
 
     /// Passes on what was held back, and everything after it.
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         *self.held.0.lock() = false;
         self.held.1.notify_all();
     }
 
     /// Ends every connection that is open now.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.open.lock().drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
     }
 
     /// Ends every connection and takes no more.
-    pub fn block(&self) {
+    pub(crate) fn block(&self) {
         self.blocked.store(true, Ordering::SeqCst);
         self.cut();
     }
 
     /// Takes connections again.
-    pub fn unblock(&self) {
+    pub(crate) fn unblock(&self) {
         self.blocked.store(false, Ordering::SeqCst);
     }
 
     /// Everything that went through, in both directions.
-    pub fn seen(&self) -> Vec<u8> {
+    pub(crate) fn seen(&self) -> Vec<u8> {
         self.seen.lock().clone()
     }
 
     /// What each of those who have connected has said, in the order of their connections.
-    pub fn said(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn said(&self) -> Vec<Vec<u8>> {
         self.said.lock().iter().map(|conversation| conversation.lock().clone()).collect()
     }
 
     /// Whether these bytes went through next to each other.
-    pub fn saw(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn saw(&self, bytes: &[u8]) -> bool {
         self.seen.lock().windows(bytes.len()).any(|window| window == bytes)
     }
 }

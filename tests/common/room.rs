@@ -4,18 +4,18 @@ use super::TestTracker;
 use std::fs;
 use std::path::PathBuf;
 
-pub struct Room {
+pub(crate) struct Room {
     pub tracker: TestTracker,
     pub folder: tempfile::TempDir,
 }
 
 impl Room {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { tracker: TestTracker::start(), folder: tempfile::tempdir().expect("a folder") }
     }
 
     /// The folder of a person, made if it is not there.
-    pub fn place(&self, name: &str) -> PathBuf {
+    pub(crate) fn place(&self, name: &str) -> PathBuf {
         let place = self.folder.path().join(name);
         fs::create_dir_all(&place).expect("a folder");
         place

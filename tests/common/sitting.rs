@@ -14,18 +14,18 @@ use std::time::Instant;
 use vt100::Parser;
 
 /// Keys that are no characters.
-pub const UP: &str = "\x1b[A";
-pub const DOWN: &str = "\x1b[B";
-pub const LEFT: &str = "\x1b[D";
-pub const HOME: &str = "\x01";
-pub const CTRL_C: &str = "\x03";
-pub const CTRL_D: &str = "\x04";
-pub const BACKSPACE: &str = "\x7f";
-pub const TAB: &str = "\t";
-pub const ENTER: &str = "\r";
+pub(crate) const UP: &str = "\x1b[A";
+pub(crate) const DOWN: &str = "\x1b[B";
+pub(crate) const LEFT: &str = "\x1b[D";
+pub(crate) const HOME: &str = "\x01";
+pub(crate) const CTRL_C: &str = "\x03";
+pub(crate) const CTRL_D: &str = "\x04";
+pub(crate) const BACKSPACE: &str = "\x7f";
+pub(crate) const TAB: &str = "\t";
+pub(crate) const ENTER: &str = "\r";
 
 /// A program on a terminal of its own; killed when dropped.
-pub struct Sitting {
+pub(crate) struct Sitting {
     child: Child,
     pty: Arc<Pty>,
     screen: Arc<Screen>,
@@ -58,12 +58,12 @@ impl Shown {
 
 impl Sitting {
     /// Starts a program in a folder, on a terminal of this many rows and columns.
-    pub fn start(program: &str, args: &[&str], folder: &Path, rows: u16, columns: u16) -> Self {
+    pub(crate) fn start(program: &str, args: &[&str], folder: &Path, rows: u16, columns: u16) -> Self {
         Self::start_with(program, args, folder, (rows, columns), &[("TERM", "xterm")])
     }
 
     /// The same with these variables set; an empty value stands for one that is not set.
-    pub fn start_with(
+    pub(crate) fn start_with(
         program: &str,
         args: &[&str],
         folder: &Path,
@@ -89,34 +89,34 @@ impl Sitting {
     }
 
     /// Presses keys.
-    pub fn types(&self, keys: &str) {
+    pub(crate) fn types(&self, keys: &str) {
         (&*self.pty).write_all(keys.as_bytes()).expect("the terminal takes it");
     }
 
     /// Types a line and ends it.
-    pub fn enters(&self, line: &str) {
+    pub(crate) fn enters(&self, line: &str) {
         self.types(line);
         self.types(ENTER);
     }
 
     /// Makes the window of another size.
-    pub fn resizes(&self, rows: u16, columns: u16) {
+    pub(crate) fn resizes(&self, rows: u16, columns: u16) {
         self.screen.shown.lock().parser.screen_mut().set_size(rows, columns);
         self.pty.resize(Size::new(rows, columns)).expect("resized");
     }
 
     /// What stands on the screen now.
-    pub fn rows(&self) -> Vec<String> {
+    pub(crate) fn rows(&self) -> Vec<String> {
         self.screen.shown.lock().rows()
     }
 
     /// The screen as it is now, with its colours.
-    pub fn screen(&self) -> vt100::Screen {
+    pub(crate) fn screen(&self) -> vt100::Screen {
         self.screen.shown.lock().parser.screen().clone()
     }
 
     /// Waits until the screen is so.
-    pub fn sees(&self, what: &str, so: impl Fn(&[String], &vt100::Screen) -> bool) {
+    pub(crate) fn sees(&self, what: &str, so: impl Fn(&[String], &vt100::Screen) -> bool) {
         let deadline = Instant::now() + LONG;
         let mut shown = self.screen.shown.lock();
         while !so(&shown.rows(), shown.parser.screen()) {
@@ -128,12 +128,12 @@ impl Sitting {
     }
 
     /// Waits until some row has this text in it.
-    pub fn shows(&self, text: &str) {
+    pub(crate) fn shows(&self, text: &str) {
         self.sees(text, |rows, _| rows.iter().any(|row| row.contains(text)));
     }
 
     /// Waits until the last rows are these, and the cursor stands behind the last of them.
-    pub fn ends_with(&self, last: &[&str]) {
+    pub(crate) fn ends_with(&self, last: &[&str]) {
         self.sees(&format!("{last:#?} at its end"), |rows, screen| {
             let from = rows.len().saturating_sub(last.len());
             let same = rows[from..].iter().map(|row| row.trim_end()).eq(last.iter().map(|row| row.trim_end()));
@@ -144,7 +144,7 @@ impl Sitting {
     }
 
     /// Waits until the last rows are these and gives the colour of this text in them.
-    pub fn colour_of(&self, text: &str) -> vt100::Color {
+    pub(crate) fn colour_of(&self, text: &str) -> vt100::Color {
         self.shows(text);
         let shown = self.screen.shown.lock();
         let screen = shown.parser.screen();
@@ -154,12 +154,12 @@ impl Sitting {
         screen.cell(row as u16, column as u16).expect("on the screen").fgcolor()
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it has not been waited for");
     }
 
     /// Waits for the end of the program.
-    pub fn ends(&mut self) -> ExitStatus {
+    pub(crate) fn ends(&mut self) -> ExitStatus {
         let deadline = Instant::now() + LONG;
         let mut shown = self.screen.shown.lock();
         while !shown.ended {

@@ -36,28 +36,28 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// The name of the group of all members, too long to come up in random bytes.
-pub const GROUP: &str = "laboratory";
+pub(crate) const GROUP: &str = "laboratory";
 
 fn op(seq: u64) -> OpId {
     OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq }
 }
 
-pub fn group() -> GroupRef {
+pub(crate) fn group() -> GroupRef {
     GroupRef(op(1))
 }
 
-pub fn key(secret: u8) -> GroupKey {
+pub(crate) fn key(secret: u8) -> GroupKey {
     let name = GroupId::parse(GROUP).expect("a name");
     GroupKey { group: group(), name, id: KeyId([secret; 16]), key: Secret([secret; 32]) }
 }
 
 /// Bytes that look random, differ from piece to piece, and are the same in every run.
-pub fn bytes(len: usize) -> Vec<u8> {
+pub(crate) fn bytes(len: usize) -> Vec<u8> {
     bytes_of(len, 0x15)
 }
 
 /// The same, for several files that differ.
-pub fn bytes_of(len: usize, seed: u8) -> Vec<u8> {
+pub(crate) fn bytes_of(len: usize, seed: u8) -> Vec<u8> {
     let mut state = u64::from(seed) | 0x9e37_79b9_7f4a_7c00;
     let mut out = Vec::with_capacity(len + 8);
     while out.len() < len {
@@ -68,7 +68,7 @@ pub fn bytes_of(len: usize, seed: u8) -> Vec<u8> {
     out
 }
 
-pub fn subject_of(data: &[u8]) -> Subject {
+pub(crate) fn subject_of(data: &[u8]) -> Subject {
     let files = vec![FileEntry { path: RelPath::parse("f.bin").expect("a path"), len: data.len() as u64 }];
     let pieces = data.chunks(PIECE_LEN as usize).map(|piece| Sha1Digest(Sha1::digest(piece).into())).collect();
     let manifest = Manifest::new(files, pieces).expect("one file");
@@ -84,7 +84,7 @@ pub fn subject_of(data: &[u8]) -> Subject {
 }
 
 /// A client without prompt and tracker.
-pub struct Member {
+pub(crate) struct Member {
     pub folder: tempfile::TempDir,
     pub client: ClientId,
     pub keyring: Arc<Keyring>,
@@ -97,15 +97,15 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn new(number: u8) -> Self {
+    pub(crate) fn new(number: u8) -> Self {
         Self::with_patience(number, None)
     }
 
-    pub fn with_patience(number: u8, patience: Option<Duration>) -> Self {
+    pub(crate) fn with_patience(number: u8, patience: Option<Duration>) -> Self {
         Self::with_limits(number, patience, Limit::NONE, Limit::NONE)
     }
 
-    pub fn with_limits(number: u8, patience: Option<Duration>, upload: Limit, download: Limit) -> Self {
+    pub(crate) fn with_limits(number: u8, patience: Option<Duration>, upload: Limit, download: Limit) -> Self {
         let keyring = Arc::new(Keyring::default());
         keyring.put(key(7));
         let serving = Arc::new(Serving::start().expect("a thread"));
@@ -130,13 +130,13 @@ impl Member {
         }
     }
 
-    pub fn peer(&self, number: u8, subject: &Subject) -> Peer {
+    pub(crate) fn peer(&self, number: u8, subject: &Subject) -> Peer {
         let addr = self.seeder.as_ref().expect("listens").addr();
         Peer { client: self.client, user: user(number), addr, held: subject.content.layout.count() }
     }
 
     /// Serves a file on disk, of which it says to hold these pieces.
-    pub fn seed(&self, data: &[u8], subject: &Subject, have: Bitfield) -> Arc<Served> {
+    pub(crate) fn seed(&self, data: &[u8], subject: &Subject, have: Bitfield) -> Arc<Served> {
         let path = self.folder.path().join("f.bin");
         fs::write(&path, data).expect("room");
         let files = subject.manifest.files();
@@ -148,18 +148,18 @@ impl Member {
         self.serving.add(group(), info_hash, layout, source, have).expect("open")
     }
 
-    pub fn destination(&self) -> PathBuf {
+    pub(crate) fn destination(&self) -> PathBuf {
         self.folder.path().canonicalize().expect("there").join("out.bin")
     }
 
-    pub fn download(&self, id: u64, subject: &Subject) -> Arc<Download> {
+    pub(crate) fn download(&self, id: u64, subject: &Subject) -> Arc<Download> {
         let download = self.prepare(id, subject);
         self.swarm.add(download.clone());
         download
     }
 
     /// A download that the engine does not know of yet.
-    pub fn prepare(&self, id: u64, subject: &Subject) -> Arc<Download> {
+    pub(crate) fn prepare(&self, id: u64, subject: &Subject) -> Arc<Download> {
         let label = PartLabel {
             info_hash: subject.content.info_hash,
             group: GroupId::parse(GROUP).expect("a name"),
@@ -176,7 +176,7 @@ impl Member {
     }
 
     /// What the engine tells next, but for first pieces.
-    pub fn hears(&self) -> SwarmEvent {
+    pub(crate) fn hears(&self) -> SwarmEvent {
         loop {
             let event = self.told.recv_timeout(LONG).expect("told in time");
             if !matches!(event, SwarmEvent::FirstPiece(_)) {
@@ -185,7 +185,7 @@ impl Member {
         }
     }
 
-    pub fn expect_finished(&self, data: &[u8]) {
+    pub(crate) fn expect_finished(&self, data: &[u8]) {
         match self.hears() {
             SwarmEvent::Finished(_, path) => assert!(fs::read(path).expect("there") == data, "the file is identical"),
             SwarmEvent::Failed(_, why) => panic!("failed: {why}"),
@@ -202,16 +202,16 @@ impl Drop for Member {
     }
 }
 
-pub fn user(number: u8) -> UserId {
+pub(crate) fn user(number: u8) -> UserId {
     UserId::parse(&format!("user{number}")).expect("a name")
 }
 
-pub fn all(subject: &Subject) -> Bitfield {
+pub(crate) fn all(subject: &Subject) -> Bitfield {
     Bitfield::all(subject.content.layout)
 }
 
 /// A connection of this user to the seeder, open on the content; else why not.
-pub fn open(seeder: &Member, subject: &Subject, number: u8) -> Result<(Receiver, Arc<Sender>), u16> {
+pub(crate) fn open(seeder: &Member, subject: &Subject, number: u8) -> Result<(Receiver, Arc<Sender>), u16> {
     let stream = TcpStream::connect(seeder.peer(1, subject).addr).expect("the seeder listens");
     stream.set_read_timeout(Some(LONG)).expect("an option");
     let keys = handshake::peer_to_peer(&mut &stream, KeyId([7; 16]), &Secret([7; 32])).expect("a member");

@@ -14,7 +14,7 @@ use groupshare::wire::error::{Code, Refusal};
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
-pub const HERE: Origin = Origin { tracker: 1, incarnation: 1 };
+pub(super) const HERE: Origin = Origin { tracker: 1, incarnation: 1 };
 
 /// A log in memory that does as it is told, and then keeps everything. Others get their turn before, between and after.
 struct Scripted {
@@ -34,7 +34,7 @@ impl OpLog for Scripted {
     }
 }
 
-pub fn full() -> Result<(), AppendError> {
+pub(super) fn full() -> Result<(), AppendError> {
     Err(AppendError::Full("the disk is full".into()))
 }
 
@@ -43,7 +43,7 @@ fn failed() -> Result<(), AppendError> {
 }
 
 /// A committer over such a log, and what has to hold of it.
-pub struct House {
+pub(super) struct House {
     pub committer: Committer,
     pub kept: MemoryLog,
     /// Reactions that were promised, and those that came.
@@ -52,12 +52,12 @@ pub struct House {
 }
 
 impl House {
-    pub fn new(outcomes: impl IntoIterator<Item = Result<(), AppendError>>) -> Arc<Self> {
+    pub(super) fn new(outcomes: impl IntoIterator<Item = Result<(), AppendError>>) -> Arc<Self> {
         Self::with_past(State::new(), Vec::new(), outcomes)
     }
 
     /// With a log that has kept these ops, which lead to the past.
-    pub fn with_past(
+    pub(super) fn with_past(
         past: impl Into<Past>,
         ops: Vec<Op>,
         outcomes: impl IntoIterator<Item = Result<(), AppendError>>,
@@ -92,7 +92,7 @@ impl House {
     }
 
     /// Makes a change and waits.
-    pub fn submit(&self, command: CommandId, change: &Change) -> Result<OpId, Code> {
+    pub(super) fn submit(&self, command: CommandId, change: &Change) -> Result<OpId, Code> {
         let committed = self.committer.submit(command, change).map_err(|refusal| refusal.code)?;
         self.check(command, committed);
         Ok(committed.op.expect("checked"))
@@ -119,7 +119,7 @@ impl House {
     }
 
     /// The end: everybody was told, and the state is the fold of what the log has kept.
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         self.committer.shutdown();
         assert_eq!(self.reacted.load(Ordering::SeqCst), self.promised.load(Ordering::SeqCst), "told once each");
         let ops = ops_of(&self.kept);
@@ -149,7 +149,7 @@ impl OpSource for Unhurried {
     }
 }
 
-pub fn ops_of(log: &MemoryLog) -> Vec<Op> {
+pub(super) fn ops_of(log: &MemoryLog) -> Vec<Op> {
     let mut ops = Vec::new();
     let take = &mut |op| {
         ops.push(op);
@@ -159,11 +159,11 @@ pub fn ops_of(log: &MemoryLog) -> Vec<Op> {
     ops
 }
 
-pub fn command(n: u8) -> CommandId {
+pub(super) fn command(n: u8) -> CommandId {
     CommandId([n; 16])
 }
 
-pub fn create(name: &str) -> Change {
+pub(super) fn create(name: &str) -> Change {
     Change::CreateUser { name: UserId::parse(name).expect(name), password: PasswordHash("p".into()) }
 }
 

@@ -2,7 +2,7 @@
 
 /// Plays a scenario on real threads.
 #[cfg(not(explore))]
-pub fn explore(scenario: fn()) {
+pub(super) fn explore(scenario: fn()) {
     const ROUNDS: usize = 20;
     (0..ROUNDS).for_each(|_| scenario());
 }

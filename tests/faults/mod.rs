@@ -15,7 +15,7 @@ const SECTOR_LEN: usize = 512;
 
 /// What goes wrong at a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// It fails. If it is a sync, what was to be synced never reaches the disk, though it can still be read.
     Error(Errno),
     /// A write writes half of its bytes and says so; all other calls work.
@@ -28,7 +28,7 @@ pub enum Fault {
 
 /// The disk. Clones are the same disk.
 #[derive(Clone, Default)]
-pub struct MemDisk(Arc<Mutex<Inner>>);
+pub(crate) struct MemDisk(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
@@ -87,24 +87,24 @@ impl Inner {
 
 impl MemDisk {
     /// Lets a call fail: the first one from now on has number 1.
-    pub fn fail_at(&self, call: u64, fault: Fault) {
+    pub(crate) fn fail_at(&self, call: u64, fault: Fault) {
         let mut inner = self.0.lock();
         inner.calls = 0;
         inner.fault = Some((call, fault));
     }
 
     /// How many calls there were that change something, since `fail_at`.
-    pub fn calls(&self) -> u64 {
+    pub(crate) fn calls(&self) -> u64 {
         self.0.lock().calls
     }
 
     /// Leaves so much room for files to grow, or as much as they want.
-    pub fn set_room(&self, room: Option<u64>) {
+    pub(crate) fn set_room(&self, room: Option<u64>) {
         self.0.lock().room = room;
     }
 
     /// Puts a file there, durable.
-    pub fn put(&self, name: &str, bytes: Vec<u8>) {
+    pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) {
         let mut inner = self.0.lock();
         let id = inner.files.len();
         inner.files.push(File { durable: bytes.clone(), bytes, dirty: Vec::new() });
@@ -112,12 +112,12 @@ impl MemDisk {
         inner.durable_names.insert(name.to_owned(), id);
     }
 
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.0.lock().names.keys().cloned().collect()
     }
 
     /// The disk as the next process finds it.
-    pub fn after_kill(&self) -> MemDisk {
+    pub(crate) fn after_kill(&self) -> MemDisk {
         let inner = self.0.lock();
         let disk = Inner {
             files: inner.files.clone(),
@@ -129,7 +129,7 @@ impl MemDisk {
     }
 
     /// The disk after its power was cut: of what was not synced, each sector, length and name is there or not.
-    pub fn after_power_loss(&self, seed: u64) -> MemDisk {
+    pub(crate) fn after_power_loss(&self, seed: u64) -> MemDisk {
         let mut random = Random(seed);
         let inner = self.0.lock();
         let mut names = if random.coin() { &inner.names } else { &inner.durable_names }.clone();
@@ -154,10 +154,10 @@ impl MemDisk {
 }
 
 /// xorshift: a test has to fail the same way again.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut x = self.0;
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -165,7 +165,7 @@ impl Random {
         x ^ (x >> 31)
     }
 
-    pub fn coin(&mut self) -> bool {
+    pub(crate) fn coin(&mut self) -> bool {
         self.next() % 2 == 0
     }
 }

@@ -13,7 +13,7 @@ use groupshare::wire::error::Code;
 use std::collections::BTreeMap;
 
 /// A tracker that knows these ops.
-pub struct Side {
+pub(super) struct Side {
     pub origin: Origin,
     pub ops: BTreeMap<OpOrder, Op>,
     pub state: State,
@@ -21,19 +21,19 @@ pub struct Side {
     pub commands: u64,
 }
 
-pub fn user(name: &str) -> UserId {
+pub(super) fn user(name: &str) -> UserId {
     UserId::parse(name).expect(name)
 }
 
-pub fn group(name: &str) -> GroupId {
+pub(super) fn group(name: &str) -> GroupId {
     GroupId::parse(name).expect(name)
 }
 
-pub fn file(name: &str) -> FileName {
+pub(super) fn file(name: &str) -> FileName {
     FileName::parse(name).expect(name)
 }
 
-pub fn content(n: u8) -> Content {
+pub(super) fn content(n: u8) -> Content {
     Content {
         layout: Layout::new(u64::from(n)).expect("small"),
         sha1: Sha1Digest([n; 20]),
@@ -43,26 +43,26 @@ pub fn content(n: u8) -> Content {
 }
 
 /// The same file, whose size is not told.
-pub fn unmeasured(n: u8) -> Content {
+pub(super) fn unmeasured(n: u8) -> Content {
     let layout = Layout::new(u64::from(PIECE_LEN)).expect("one piece");
     Content { layout, info_hash: InfoHash([100 + n; 32]), file_count: 0, ..content(n) }
 }
 
-pub fn password(text: &str) -> PasswordHash {
+pub(super) fn password(text: &str) -> PasswordHash {
     PasswordHash(text.into())
 }
 
-pub fn nothing() -> OpId {
+pub(super) fn nothing() -> OpId {
     OpId { origin: Origin { tracker: 99, incarnation: 99 }, seq: 99 }
 }
 
 impl Side {
-    pub fn new(tracker: u16) -> Self {
+    pub(super) fn new(tracker: u16) -> Self {
         let origin = Origin { tracker, incarnation: 7 };
         Self { origin, ops: BTreeMap::new(), state: State::new(), commands: 0 }
     }
 
-    pub fn add(&mut self, command: CommandId, body: OpBody) -> Op {
+    pub(super) fn add(&mut self, command: CommandId, body: OpBody) -> Op {
         let id = OpId { origin: self.origin, seq: self.state.seen(self.origin) + 1 };
         let op = Op { id, lamport: self.state.lamport() + 1, command, body };
         self.state.apply(&op);
@@ -70,12 +70,12 @@ impl Side {
         op
     }
 
-    pub fn command(&mut self) -> CommandId {
+    pub(super) fn command(&mut self) -> CommandId {
         self.commands += 1;
         CommandId((u128::from(self.origin.tracker) << 64 | u128::from(self.commands)).to_be_bytes())
     }
 
-    pub fn try_run(&mut self, change: Change) -> Result<Option<Op>, Code> {
+    pub(super) fn try_run(&mut self, change: Change) -> Result<Option<Op>, Code> {
         let command = self.command();
         match accept(&self.state, &change).map_err(|refusal| refusal.code)? {
             Accepted::Op(body) => Ok(Some(self.add(command, body))),
@@ -83,88 +83,88 @@ impl Side {
         }
     }
 
-    pub fn run(&mut self, change: Change) -> Op {
+    pub(super) fn run(&mut self, change: Change) -> Op {
         self.try_run(change).expect("is accepted").expect("needs an op")
     }
 
     /// Lets time pass, so that what this side does next comes later in the order than what the other side does now.
-    pub fn pause(&mut self) {
+    pub(super) fn pause(&mut self) {
         for _ in 0..10 {
             let command = self.command();
             self.add(command, OpBody::LeaveShare { share: ShareRef(nothing()), user: UserRef(nothing()) });
         }
     }
 
-    pub fn of(&self, name: &str) -> UserRef {
+    pub(super) fn of(&self, name: &str) -> UserRef {
         self.state.user_named(&user(name)).expect(name)
     }
 
-    pub fn group(&self, name: &str) -> GroupRef {
+    pub(super) fn group(&self, name: &str) -> GroupRef {
         self.state.group_named(&group(name)).expect(name)
     }
 
-    pub fn create_user(&mut self, name: &str) -> UserRef {
+    pub(super) fn create_user(&mut self, name: &str) -> UserRef {
         UserRef(self.run(Change::CreateUser { name: user(name), password: password(name) }).id)
     }
 
-    pub fn change_password(&mut self, name: &str, to: &str) -> OpId {
+    pub(super) fn change_password(&mut self, name: &str, to: &str) -> OpId {
         self.run(Change::ChangePassword { user: self.of(name), password: password(to) }).id
     }
 
-    pub fn create_group(&mut self, name: &str, lab: &str) -> GroupRef {
+    pub(super) fn create_group(&mut self, name: &str, lab: &str) -> GroupRef {
         GroupRef(self.run(Change::CreateGroup { user: self.of(name), group: group(lab) }).id)
     }
 
-    pub fn ask(&mut self, name: &str, lab: &str) {
+    pub(super) fn ask(&mut self, name: &str, lab: &str) {
         self.run(Change::JoinGroup { user: self.of(name), group: group(lab) });
     }
 
-    pub fn admit(&mut self, by: &str, lab: &str, name: &str) {
+    pub(super) fn admit(&mut self, by: &str, lab: &str, name: &str) {
         self.run(Change::AcceptRequest { user: self.of(by), group: group(lab), target: user(name) });
     }
 
-    pub fn reject(&mut self, by: &str, lab: &str, name: &str) {
+    pub(super) fn reject(&mut self, by: &str, lab: &str, name: &str) {
         self.run(Change::RejectRequest { user: self.of(by), group: group(lab), target: user(name) });
     }
 
-    pub fn leave(&mut self, name: &str, lab: &str) {
+    pub(super) fn leave(&mut self, name: &str, lab: &str) {
         self.run(Change::LeaveGroup { user: self.of(name), group: group(lab) });
     }
 
-    pub fn remove(&mut self, by: &str, lab: &str, name: &str) {
+    pub(super) fn remove(&mut self, by: &str, lab: &str, name: &str) {
         self.run(Change::RemoveMember { user: self.of(by), group: group(lab), target: user(name) });
     }
 
-    pub fn share(&mut self, name: &str, lab: &str, of: &str, n: u8) -> ShareRef {
+    pub(super) fn share(&mut self, name: &str, lab: &str, of: &str, n: u8) -> ShareRef {
         self.share_content(name, lab, of, content(n))
     }
 
-    pub fn share_content(&mut self, name: &str, lab: &str, of: &str, content: Content) -> ShareRef {
+    pub(super) fn share_content(&mut self, name: &str, lab: &str, of: &str, content: Content) -> ShareRef {
         let change = Change::Share { user: self.of(name), group: group(lab), name: file(of), content };
         ShareRef(self.run(change).id)
     }
 
-    pub fn stop(&mut self, name: &str, lab: &str, of: &str) {
+    pub(super) fn stop(&mut self, name: &str, lab: &str, of: &str) {
         self.run(Change::StopShare { user: self.of(name), group: group(lab), name: file(of) });
     }
 
-    pub fn members(&self, lab: &str) -> Vec<String> {
+    pub(super) fn members(&self, lab: &str) -> Vec<String> {
         let rows = self.state.members_after(self.group(lab), None, 99);
         rows.into_iter().map(|row| row.name.to_string()).collect()
     }
 
-    pub fn owner(&self, lab: &str) -> String {
+    pub(super) fn owner(&self, lab: &str) -> String {
         let owner = self.state.owner(self.group(lab)).expect("a visible group has an owner");
         self.state.account(owner).expect("exists").name.to_string()
     }
 
-    pub fn waiting(&self, lab: &str) -> Vec<String> {
+    pub(super) fn waiting(&self, lab: &str) -> Vec<String> {
         let rows = self.state.requests_after(self.group(lab), None, 99);
         rows.into_iter().map(|(_, name)| name.to_string()).collect()
     }
 
     /// What is shared in a group: name, content and sharers.
-    pub fn files(&self, lab: &str) -> Vec<(String, u8, Vec<String>)> {
+    pub(super) fn files(&self, lab: &str) -> Vec<(String, u8, Vec<String>)> {
         let name = |user| self.state.account(user).expect("exists").name.to_string();
         let rows = self.state.files_after(self.group(lab), None, 99).into_iter();
         rows.map(|row| {
@@ -175,22 +175,22 @@ impl Side {
     }
 
     /// Takes note that a user was shown the notices up to a place.
-    pub fn read(&mut self, name: &str, through: OpOrder) -> Option<Op> {
+    pub(super) fn read(&mut self, name: &str, through: OpOrder) -> Option<Op> {
         let user = self.of(name);
         let shown = self.state.notices_digest(user, through);
         self.try_run(Change::ReadNotices { user, through, shown }).expect("is accepted")
     }
 
-    pub fn notices(&self, user: UserRef) -> Vec<Notice> {
+    pub(super) fn notices(&self, user: UserRef) -> Vec<Notice> {
         self.state.notices(user, 99).into_iter().map(|(_, notice)| notice).collect()
     }
 
-    pub fn chain(&self, group: GroupRef) -> [u8; 32] {
+    pub(super) fn chain(&self, group: GroupRef) -> [u8; 32] {
         self.state.chain(group).expect("exists")
     }
 
     /// Everybody leaves the group `lab`.
-    pub fn empty_lab(&mut self) {
+    pub(super) fn empty_lab(&mut self) {
         for name in ["bob", "carol", "alice"] {
             self.leave(name, "lab");
         }
@@ -198,7 +198,7 @@ impl Side {
 }
 
 /// Both sides learn what the other one did.
-pub fn heal(a: &mut Side, b: &mut Side) {
+pub(super) fn heal(a: &mut Side, b: &mut Side) {
     let mut all = a.ops.clone();
     all.extend(b.ops.clone());
     for side in [a, b] {
@@ -209,7 +209,7 @@ pub fn heal(a: &mut Side, b: &mut Side) {
 }
 
 /// Two sides that know alice, bob, carol and dave, and the group `lab`, which alice founded and bob and carol joined.
-pub fn lab() -> (Side, Side) {
+pub(super) fn lab() -> (Side, Side) {
     let (mut a, mut b) = (Side::new(1), Side::new(2));
     for name in ["alice", "bob", "carol", "dave"] {
         a.create_user(name);
@@ -226,44 +226,44 @@ pub fn lab() -> (Side, Side) {
 }
 
 /// The same, and dave waits to be let in.
-pub fn lab_with_request() -> (Side, Side) {
+pub(super) fn lab_with_request() -> (Side, Side) {
     let (mut a, mut b) = lab();
     a.ask("dave", "lab");
     heal(&mut a, &mut b);
     (a, b)
 }
 
-pub fn shared(name: &str, n: u8, sharers: &[&str]) -> (String, u8, Vec<String>) {
+pub(super) fn shared(name: &str, n: u8, sharers: &[&str]) -> (String, u8, Vec<String>) {
     (name.to_owned(), n, sharers.iter().map(|&name| name.to_owned()).collect())
 }
 
-pub fn accepted(name: &str) -> Notice {
+pub(super) fn accepted(name: &str) -> Notice {
     Notice::Accepted { group: group(name) }
 }
 
-pub fn rejected(name: &str) -> Notice {
+pub(super) fn rejected(name: &str) -> Notice {
     Notice::Rejected { group: group(name) }
 }
 
-pub fn removed(name: &str) -> Notice {
+pub(super) fn removed(name: &str) -> Notice {
     Notice::Removed { group: group(name) }
 }
 
-pub fn overridden(name: &str) -> Notice {
+pub(super) fn overridden(name: &str) -> Notice {
     Notice::DecisionOverridden { group: group("lab"), user: user(name) }
 }
 
-pub fn renamed_group(from: &str, to: &str) -> Notice {
+pub(super) fn renamed_group(from: &str, to: &str) -> Notice {
     Notice::GroupRenamed { from: group(from), to: group(to) }
 }
 
-pub fn renamed_share(from: &str, to: &str) -> Notice {
+pub(super) fn renamed_share(from: &str, to: &str) -> Notice {
     Notice::ShareRenamed { group: group("lab"), from: file(from), to: file(to) }
 }
 
-pub fn overridden_share(name: &str) -> Notice {
+pub(super) fn overridden_share(name: &str) -> Notice {
     Notice::ShareOverridden { group: group("lab"), name: file(name) }
 }
 
-pub const NONE: [Notice; 0] = [];
-pub const NOBODY: [&str; 0] = [];
+pub(super) const NONE: [Notice; 0] = [];
+pub(super) const NOBODY: [&str; 0] = [];

@@ -17,18 +17,18 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 /// A seeder of everything there is.
-pub fn seeder(ordeal: &Ordeal) -> (Member, Arc<Served>) {
+pub(super) fn seeder(ordeal: &Ordeal) -> (Member, Arc<Served>) {
     let seeder = Member::new(1);
     let served = seeder.seed(&ordeal.data, &ordeal.subject, all(&ordeal.subject));
     (seeder, served)
 }
 
-pub fn addr(seeder: &Member, ordeal: &Ordeal) -> SocketAddr {
+pub(super) fn addr(seeder: &Member, ordeal: &Ordeal) -> SocketAddr {
     seeder.peer(1, &ordeal.subject).addr
 }
 
 /// Somebody honest gets the file from the seeder.
-pub fn still_serves(seeder: &Member, ordeal: &Ordeal) {
+pub(super) fn still_serves(seeder: &Member, ordeal: &Ordeal) {
     let leecher = Member::new(200);
     leecher.download(1, &ordeal.subject);
     leecher.swarm.peers(1, vec![seeder.peer(1, &ordeal.subject)]);
@@ -36,7 +36,7 @@ pub fn still_serves(seeder: &Member, ordeal: &Ordeal) {
 }
 
 /// A member gets the file through this relay, which knows all that was said.
-pub fn recorded_download(seeder: &Member, ordeal: &Ordeal) -> Relay {
+pub(super) fn recorded_download(seeder: &Member, ordeal: &Ordeal) -> Relay {
     let relay = Relay::to(addr(seeder, ordeal));
     let mut peer = seeder.peer(1, &ordeal.subject);
     peer.addr = relay.addr;
@@ -48,7 +48,7 @@ pub fn recorded_download(seeder: &Member, ordeal: &Ordeal) -> Relay {
 }
 
 /// Somebody who says to the seeder what somebody else has said.
-pub fn replayer(seeder: &Member, ordeal: &Ordeal, said: &[u8]) -> TcpStream {
+pub(super) fn replayer(seeder: &Member, ordeal: &Ordeal, said: &[u8]) -> TcpStream {
     let mut replayer = TcpStream::connect(addr(seeder, ordeal)).expect("the seeder listens");
     replayer.set_read_timeout(Some(LONG)).expect("an option");
     replayer.write_all(said).expect("sent");

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A liar. Its threads end with the test's process.
-pub struct Liar {
+pub(super) struct Liar {
     /// As the tracker names it.
     pub peer: Peer,
     connections: Arc<AtomicUsize>,
@@ -23,17 +23,17 @@ pub struct Liar {
 
 /// Where a lie is told to the one who waits for it.
 #[derive(Clone)]
-pub struct Told(channel::Sender<()>);
+pub(super) struct Told(channel::Sender<()>);
 
 impl Told {
     /// The victim has been lied to.
-    pub fn lied(&self) {
+    pub(super) fn lied(&self) {
         let _ = self.0.try_send(());
     }
 }
 
 /// Somebody who has connected to a liar and believes in it.
-pub struct Believer {
+pub(super) struct Believer {
     pub receiver: Receiver,
     pub sender: Arc<Sender>,
     pub told: Told,
@@ -41,7 +41,7 @@ pub struct Believer {
 
 impl Liar {
     /// Does this with each connection, before a handshake.
-    pub fn before_the_handshake(number: u8, lie: impl Fn(TcpStream, &Told) + Send + Sync + 'static) -> Self {
+    pub(super) fn before_the_handshake(number: u8, lie: impl Fn(TcpStream, &Told) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("bound");
         let connections = Arc::new(AtomicUsize::new(0));
@@ -59,7 +59,7 @@ impl Liar {
     }
 
     /// Does this with each connection after its handshake.
-    pub fn new(number: u8, lie: impl Fn(Believer) + Send + Sync + 'static) -> Self {
+    pub(super) fn new(number: u8, lie: impl Fn(Believer) + Send + Sync + 'static) -> Self {
         Self::before_the_handshake(number, move |stream, told| {
             let accepted = handshake::peer_accepts(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), |_| Some(key(7).key));
             // A victim that has what it wants ends what it has begun.
@@ -70,7 +70,7 @@ impl Liar {
     }
 
     /// Opens with this bitfield, and does this with each question for a piece.
-    pub fn that_holds(
+    pub(super) fn that_holds(
         bits: impl AsRef<[u8]> + Send + Sync + 'static,
         number: u8,
         lie: impl Fn(&mut Believer, u32, u32) + Send + Sync + 'static,
@@ -86,25 +86,25 @@ impl Liar {
     }
 
     /// Waits until somebody has been lied to.
-    pub fn has_lied(&self) {
+    pub(super) fn has_lied(&self) {
         self.lies.recv_timeout(crate::common::LONG).expect("somebody comes and is lied to");
     }
 
     /// How often somebody has connected.
-    pub fn connections(&self) -> usize {
+    pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 }
 
 impl Believer {
     /// The next question; none when the victim is gone.
-    pub fn next(&mut self) -> Option<(u32, Ask)> {
+    pub(super) fn next(&mut self) -> Option<(u32, Ask)> {
         let frame = self.receiver.recv(IDLE_DEADLINE).ok()?;
         Some((frame.request, frame.message().expect("the victim is honest")))
     }
 
     /// Answers the first question with this bitfield.
-    pub fn open(&mut self, bits: &[u8]) {
+    pub(super) fn open(&mut self, bits: &[u8]) {
         if let Some((request, Ask::Open { .. })) = self.next() {
             let bits = Blob::new(bits.to_vec()).expect("below the cap");
             self.says(request, &Answer::Opened { bits });
@@ -112,23 +112,23 @@ impl Believer {
     }
 
     /// Says something well-formed. The victim may be gone.
-    pub fn says(&self, request: u32, answer: &Answer) {
+    pub(super) fn says(&self, request: u32, answer: &Answer) {
         let _ = self.sender.send(request, answer);
     }
 
     /// Says something with this body, whatever it is.
-    pub fn says_bytes(&self, request: u32, kind: u8, body: &[u8]) {
+    pub(super) fn says_bytes(&self, request: u32, kind: u8, body: &[u8]) {
         let _ = self.sender.send_frame(&raw_frame(request, kind, body));
     }
 
     /// Gives these bytes for a piece.
-    pub fn gives(&self, request: u32, data: &[u8]) {
+    pub(super) fn gives(&self, request: u32, data: &[u8]) {
         let _ = self.sender.send_frame(&piece_frame(request, data));
     }
 }
 
 /// A frame of this kind with this body.
-pub fn raw_frame(request: u32, kind: u8, body: &[u8]) -> Vec<u8> {
+pub(super) fn raw_frame(request: u32, kind: u8, body: &[u8]) -> Vec<u8> {
     let mut out = vec![0; HEADER_LEN];
     out[4] = kind;
     out[5..].copy_from_slice(&request.to_be_bytes());
@@ -138,7 +138,7 @@ pub fn raw_frame(request: u32, kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// A frame with these bytes as a piece.
-pub fn piece_frame(request: u32, data: &[u8]) -> Vec<u8> {
+pub(super) fn piece_frame(request: u32, data: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     frame::begin(&mut out, request, &Answer::Piece { data: Tail { len: 0 } });
     out.extend_from_slice(data);

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// What has a name in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Entry {
+pub(super) enum Entry {
     Folder,
     Link(PathBuf),
     File(Vec<u8>),
 }
 
 /// The files, folders and links in a folder and in all folders below, by their paths; no link is followed.
-pub fn listing(folder: &Path) -> BTreeMap<PathBuf, Entry> {
+pub(super) fn listing(folder: &Path) -> BTreeMap<PathBuf, Entry> {
     let mut all = BTreeMap::new();
     let mut open = vec![folder.to_path_buf()];
     while let Some(next) = open.pop() {

@@ -13,32 +13,32 @@ use std::time::{Duration, Instant};
 const PIECES: usize = 9;
 
 /// What there is to download.
-pub struct Ordeal {
+pub(super) struct Ordeal {
     pub data: Vec<u8>,
     pub subject: Subject,
 }
 
 impl Ordeal {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let data = bytes((PIECES - 1) * PIECE_LEN as usize + 77);
         let subject = subject_of(&data);
         Self { data, subject }
     }
 
     /// The bytes of a piece.
-    pub fn piece(&self, piece: u32) -> Vec<u8> {
+    pub(super) fn piece(&self, piece: u32) -> Vec<u8> {
         let begin = piece as usize * PIECE_LEN as usize;
         self.data[begin..self.data.len().min(begin + PIECE_LEN as usize)].to_vec()
     }
 
     /// The bitfield of somebody who has everything.
-    pub fn all(&self) -> Vec<u8> {
+    pub(super) fn all(&self) -> Vec<u8> {
         all(&self.subject).as_bytes().to_vec()
     }
 
     /// Downloads from the liars until each has lied, then from an honest member besides: the file is identical, and nothing
     /// else in its folder has changed. Gives how long it took from the first liar to the file.
-    pub fn is_survived(&self, liars: &[Liar]) -> Duration {
+    pub(super) fn is_survived(&self, liars: &[Liar]) -> Duration {
         let (victim, honest) = (Member::new(200), Member::new(201));
         honest.seed(&self.data, &self.subject, all(&self.subject));
         let folder = victim.folder.path();

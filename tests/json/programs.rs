@@ -17,12 +17,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A tracker that speaks JSON too.
-pub fn tracker() -> TestTracker {
+pub(crate) fn tracker() -> TestTracker {
     TestTracker::start_for_programs(|_| {})
 }
 
 /// A program, on a connection of its own.
-pub struct Speaker {
+pub(crate) struct Speaker {
     stream: TcpStream,
     answers: BufReader<TcpStream>,
     /// Where it says that it listens.
@@ -30,14 +30,14 @@ pub struct Speaker {
 }
 
 impl Speaker {
-    pub fn connect(addr: SocketAddr, port: u16) -> Self {
+    pub(crate) fn connect(addr: SocketAddr, port: u16) -> Self {
         let stream = TcpStream::connect(addr).expect("it listens");
         stream.set_read_timeout(Some(LONG)).expect("a time");
         Self { answers: BufReader::new(stream.try_clone().expect("a socket")), stream, port }
     }
 
     /// Writes a line as it is; gives the line that answers it.
-    pub fn say(&mut self, line: &[u8]) -> String {
+    pub(crate) fn say(&mut self, line: &[u8]) -> String {
         self.stream.write_all(&[line, b"\n"].concat()).expect("taken");
         self.hear()
     }
@@ -58,7 +58,7 @@ impl Speaker {
     }
 
     /// Makes a request that must succeed.
-    pub fn done(&mut self, command: &str, args: &str) -> Value {
+    pub(crate) fn done(&mut self, command: &str, args: &str) -> Value {
         let args = serde_json::from_str(&format!("{{{args}}}")).expect("JSON");
         self.done_with(command, args, json!({}))
     }
@@ -77,7 +77,7 @@ impl Speaker {
     }
 
     /// Makes an account and logs in.
-    pub fn enter(&mut self, name: &str) {
+    pub(crate) fn enter(&mut self, name: &str) {
         let who = json!({"user_id": name, "passwd": PASSWORD});
         self.done_with("create_user", who.clone(), json!({}));
         self.done_with("login", who, json!({}));

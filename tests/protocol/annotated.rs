@@ -2,7 +2,7 @@
 //! same byte, and what follows a `#` is a comment.
 
 /// The bytes that a text stands for.
-pub fn bytes(text: &str) -> Vec<u8> {
+pub(super) fn bytes(text: &str) -> Vec<u8> {
     text.lines().flat_map(|line| line_bytes(line, line)).collect()
 }
 
@@ -36,7 +36,7 @@ fn word_bytes(word: &str, line: &str) -> Vec<u8> {
 }
 
 /// Bytes as digits, for showing a difference.
-pub fn digits(bytes: &[u8]) -> String {
+pub(super) fn digits(bytes: &[u8]) -> String {
     let groups: Vec<String> = bytes.chunks(4).map(|four| four.iter().map(|b| format!("{b:02x}")).collect()).collect();
     groups.join(" ")
 }

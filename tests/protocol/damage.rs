@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 /// Checks so many generated cases, the same ones in every run. A failure names the smallest that was found.
-pub fn for_all<S: Strategy>(cases: u32, of: &S, check: impl Fn(S::Value)) {
+pub(super) fn for_all<S: Strategy>(cases: u32, of: &S, check: impl Fn(S::Value)) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let outcome = runner.run(of, |value| {

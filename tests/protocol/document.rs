@@ -42,7 +42,7 @@ fn rows(lines: &[String]) -> Vec<Vec<String>> {
 }
 
 /// Blocks of code whose info string begins like this: the rest of it, and the text.
-pub fn blocks(info: &str) -> Vec<(String, String)> {
+pub(super) fn blocks(info: &str) -> Vec<(String, String)> {
     let document = document();
     let mut blocks = Vec::new();
     let mut lines = document.lines();

@@ -18,8 +18,8 @@ use peer::{answers, asks};
 use std::fmt::Debug;
 use tracker_tracker::links;
 
-pub use notice::notices;
-pub use op::op_bodies;
+pub(super) use notice::notices;
+pub(super) use op::op_bodies;
 
 /// What is encoded as it is written, and read back as the same.
 fn check<T: Wire + Debug + PartialEq>(fixtures: &[(T, &str)]) {
@@ -89,7 +89,7 @@ fn manifests_have_the_bytes_written_here() {
 }
 
 /// The bytes of everything above, by the name of what they are: a start for damaging them.
-pub fn encoded() -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn encoded() -> Vec<(&'static str, Vec<u8>)> {
     fn all<T: Wire>(name: &'static str, fixtures: Vec<(T, &str)>) -> Vec<(&'static str, Vec<u8>)> {
         fixtures.iter().map(|(value, _)| (name, to_bytes(value))).collect()
     }

@@ -18,11 +18,11 @@ use groupshare::wire::peer::{Answer, Ask, NEWS_MAX, REQUESTS_MAX};
 use groupshare::wire::tracker_tracker::{Link, OPS_FRAME_LEN_MAX, OPS_MAX, ORIGINS_MAX, Seen, WANTED_MAX};
 
 /// Name and type of a field; the type without spaces.
-pub type Field = (String, String);
+pub(super) type Field = (String, String);
 
 /// One of several: a message, or a variant of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variant {
+pub(super) struct Variant {
     pub number: u8,
     pub name: String,
     pub fields: Vec<Field>,
@@ -30,13 +30,13 @@ pub struct Variant {
 
 /// The messages of a direction, or a value that is one of several.
 #[derive(Debug, Clone)]
-pub struct Choice {
+pub(super) struct Choice {
     pub name: &'static str,
     pub variants: Vec<Variant>,
 }
 
 /// A type by its name alone: no paths, no spaces, no braces.
-pub fn plain(type_name: &str) -> String {
+pub(super) fn plain(type_name: &str) -> String {
     let mut out = String::new();
     for c in type_name.chars().filter(|c| !" {}`".contains(*c)) {
         if c == ':' {
@@ -118,7 +118,7 @@ fn described<T>(name: &'static str, values: &[(T, &str)], describe: fn(&T) -> Va
 }
 
 /// Everything that is one of several.
-pub fn choices() -> Vec<Choice> {
+pub(super) fn choices() -> Vec<Choice> {
     vec![
         from_kinds("Request", Request::KINDS),
         from_kinds("Reply", Reply::KINDS),
@@ -132,7 +132,7 @@ pub fn choices() -> Vec<Choice> {
 }
 
 /// The directions, one of them both, whose variants are messages of their own.
-pub const DIRECTIONS: [&str; 5] = ["Request", "Reply", "Ask", "Answer", "Link"];
+pub(super) const DIRECTIONS: [&str; 5] = ["Request", "Reply", "Ask", "Answer", "Link"];
 
 fn field_type<T, F>(_: impl Fn(&T) -> &F) -> String {
     plain(std::any::type_name::<F>())
@@ -150,7 +150,7 @@ macro_rules! fields {
 }
 
 /// Every value that is just its fields one after the other.
-pub fn structs() -> Vec<(&'static str, Vec<Field>)> {
+pub(super) fn structs() -> Vec<(&'static str, Vec<Field>)> {
     use groupshare::model::id::{OpId, OpOrder, Origin};
     use groupshare::model::manifest::Content;
     fields! {
@@ -170,7 +170,7 @@ pub fn structs() -> Vec<(&'static str, Vec<Field>)> {
 }
 
 /// Every limit by its name.
-pub fn limits() -> Vec<(&'static str, u64)> {
+pub(super) fn limits() -> Vec<(&'static str, u64)> {
     macro_rules! named {
         ($($name:ident),* $(,)?) => { vec![$((stringify!($name), $name as u64)),*] };
     }
@@ -213,7 +213,7 @@ fn limit(name: &str) -> usize {
 }
 
 /// Decodes bytes as a value or message of this name, and encodes it again.
-pub fn recode(name: &str, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+pub(super) fn recode(name: &str, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     fn value<T: Wire>(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         from_bytes::<T>(bytes).map(|value| to_bytes(&value))
     }
@@ -249,7 +249,7 @@ pub fn recode(name: &str, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
 
 /// How long the example of a value is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Size {
+pub(super) enum Size {
     Shortest,
     Longest,
 }
@@ -281,7 +281,7 @@ fn generic(of: &str) -> (&str, Vec<&str>) {
 }
 
 /// The bytes of a valid value of a type.
-pub fn example(of: &str, size: Size) -> Vec<u8> {
+pub(super) fn example(of: &str, size: Size) -> Vec<u8> {
     let bytes = |count| vec![0xb5; count];
     match generic(of) {
         ("u8", _) => bytes(1),
@@ -330,14 +330,14 @@ fn example_of_fields(of: &str, size: Size) -> Vec<u8> {
 }
 
 /// Number and fields of a variant.
-pub fn example_of_variant(variant: &Variant, size: Size) -> Vec<u8> {
+pub(super) fn example_of_variant(variant: &Variant, size: Size) -> Vec<u8> {
     let fields = variant.fields.iter().flat_map(|(_, of)| example(of, size));
     [variant.number].into_iter().chain(fields).collect()
 }
 
 /// The beginning of a value that claims to be one longer than it may be, the length it claims and the cap; none for
 /// types without a length of their own.
-pub fn claim_over_cap(of: &str) -> Option<(Vec<u8>, usize, usize)> {
+pub(super) fn claim_over_cap(of: &str) -> Option<(Vec<u8>, usize, usize)> {
     let (width, cap) = match generic(of) {
         ("Text", cap) => (2, limit(cap[0])),
         ("Blob", cap) => (4, limit(cap[0])),

@@ -20,7 +20,7 @@ const PLAIN: &str = "#e6edf3";
 const GREEN: &str = "#56d364";
 
 /// A window for each screen, with its title, below each other.
-pub fn of(windows: &[(&str, &Screen)]) -> String {
+pub(crate) fn of(windows: &[(&str, &Screen)]) -> String {
     let columns = windows.iter().map(|(_, screen)| usize::from(screen.size().1)).max().expect("a window");
     let width = 2 * MARGIN + columns * CELL_WIDTH;
     let mut body = String::new();
@@ -114,7 +114,7 @@ fn escape(text: &str) -> String {
 }
 
 /// What a picture shows in every run: its texts from top to bottom, `#` for what differs, and their colours.
-pub fn shown(svg: &str) -> Vec<(String, String)> {
+pub(crate) fn shown(svg: &str) -> Vec<(String, String)> {
     let document = roxmltree::Document::parse(svg).expect("well-formed");
     let texts = document.descendants().filter(|node| node.has_tag_name(("http://www.w3.org/2000/svg", "text")));
     let shown = |node: roxmltree::Node| {

@@ -21,7 +21,7 @@ const FILM_BYTE: u8 = 7;
 const PLACES: u64 = 32;
 
 /// What is there after the story: the tracker, which still runs, and both screens.
-pub struct Story {
+pub(crate) struct Story {
     pub tracker: Program,
     /// What the tracker said when it began.
     pub banner: String,
@@ -33,7 +33,7 @@ pub struct Story {
 impl Story {
     /// Plays it with a film of this length, and a client for Bob with these options. Everything that README shows must
     /// be shown, and nothing else.
-    pub fn play(film_len: u64, bobs_options: &[&str]) -> Self {
+    pub(crate) fn play(film_len: u64, bobs_options: &[&str]) -> Self {
         let installation = Installation::of(1);
         let (tracker, banner) = installation.start(&[]);
         let alice = Person::sits_down(&installation, "alice", &[]);

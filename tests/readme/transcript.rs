@@ -4,10 +4,10 @@ use crate::project;
 use std::fs;
 
 /// What is typed at a prompt, and the lines that follow.
-pub type Step = (String, Vec<String>);
+pub(crate) type Step = (String, Vec<String>);
 
 /// The lines of the transcript that begins so.
-pub fn transcript(first: &str) -> Vec<String> {
+pub(crate) fn transcript(first: &str) -> Vec<String> {
     let readme = fs::read_to_string(project("README.md")).expect("README.md");
     let lines = readme.lines().map(|line| line.strip_prefix("    "));
     let mut lines = lines.skip_while(|line| !line.is_some_and(|line| line.starts_with(first)));
@@ -17,7 +17,7 @@ pub fn transcript(first: &str) -> Vec<String> {
 }
 
 /// The steps of the transcript that begins so; first what stands before all prompts, with nothing typed.
-pub fn steps(first: &str) -> Vec<Step> {
+pub(crate) fn steps(first: &str) -> Vec<Step> {
     let mut steps = vec![(String::new(), Vec::new())];
     for line in transcript(first) {
         match line.strip_prefix("> ") {
@@ -30,7 +30,7 @@ pub fn steps(first: &str) -> Vec<Step> {
 }
 
 /// A line with `#` for what differs from run to run: addresses, digests, and amounts with their units.
-pub fn shape(line: &str) -> String {
+pub(crate) fn shape(line: &str) -> String {
     let mut words: Vec<&str> = Vec::new();
     for word in line.split([' ', ':', '(', ')', ',', ';']).filter(|word| !word.is_empty()) {
         let number = word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -46,6 +46,6 @@ pub fn shape(line: &str) -> String {
 }
 
 /// The same of several lines.
-pub fn shapes(lines: &[String]) -> Vec<String> {
+pub(crate) fn shapes(lines: &[String]) -> Vec<String> {
     lines.iter().map(|line| shape(line)).collect()
 }

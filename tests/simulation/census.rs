@@ -4,7 +4,7 @@ use super::oracle::Outcomes;
 
 /// How often things happened that are worth testing.
 #[derive(Debug, Default, Clone)]
-pub struct Census {
+pub(crate) struct Census {
     pub commands: usize,
     pub acknowledged: usize,
     /// Acknowledged, and gone with the only disk that had them.
@@ -21,7 +21,7 @@ pub struct Census {
 
 impl Census {
     /// Both together.
-    pub fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         let (a, b) = (self.outcomes, other.outcomes);
         let outcomes = Outcomes {
             effective: a.effective + b.effective,
@@ -48,7 +48,7 @@ impl Census {
     }
 
     /// Asserts that of everything something has happened.
-    pub fn check(&self) {
+    pub(crate) fn check(&self) {
         let Outcomes { effective, repeated, as_wanted, overridden, renamed, merged, read, unread } = self.outcomes;
         let outcomes = [effective, repeated, as_wanted, overridden, renamed, merged, read, unread];
         let rest = [self.gone, self.late, self.older_disks, self.empty_disks, self.failed_writes, self.asked_again];

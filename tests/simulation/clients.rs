@@ -17,7 +17,7 @@ const GROUPS: [&str; 2] = ["lab", "hub"];
 const FILES: [&str; 2] = ["f", "g"];
 
 /// A command that a client has issued.
-pub struct Command {
+pub(crate) struct Command {
     pub id: CommandId,
     pub change: Change,
     /// Whether the client was told that it is carried out, or was before.
@@ -25,18 +25,18 @@ pub struct Command {
 }
 
 /// Chance.
-pub struct Dice(pub SplitMix);
+pub(crate) struct Dice(pub SplitMix);
 
 impl Dice {
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0.below(bound)
     }
 
-    pub fn percent(&mut self, percent: usize) -> bool {
+    pub(crate) fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    pub fn pick<T: Clone>(&mut self, among: &[T]) -> Option<T> {
+    pub(crate) fn pick<T: Clone>(&mut self, among: &[T]) -> Option<T> {
         (!among.is_empty()).then(|| among[self.below(among.len())].clone())
     }
 
@@ -46,7 +46,7 @@ impl Dice {
 }
 
 /// A change that somebody wants to make who sees this state; `n` is its number.
-pub fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> Change {
+pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> Change {
     let password = PasswordHash(format!("password {n}").into());
     let few = made.users.len() < 4 || made.groups.is_empty();
     let kind = if few || dice.percent(15) { dice.below(30) } else { 4 + dice.below(26) };

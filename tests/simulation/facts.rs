@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The facts, each set by the last op that had a say.
 #[derive(Default)]
-pub struct Facts {
+pub(crate) struct Facts {
     pub names: BTreeMap<UserRef, UserId>,
     pub passwords: BTreeMap<UserRef, OpId>,
     pub members: BTreeMap<(GroupRef, UserRef), bool>,
@@ -20,16 +20,16 @@ pub struct Facts {
 }
 
 /// A notice in words: notices have no order.
-pub type Text = String;
+pub(crate) type Text = String;
 
 /// A notice in words.
-pub fn text(notice: &Notice) -> Text {
+pub(crate) fn text(notice: &Notice) -> Text {
     format!("{notice:?}")
 }
 
 impl Facts {
     /// A user departs, or has nothing to depart from.
-    pub fn stranger(&mut self, state: &State, group: GroupRef, user: UserRef) {
+    pub(crate) fn stranger(&mut self, state: &State, group: GroupRef, user: UserRef) {
         self.members.insert((group, user), false);
         self.waiting.insert((group, user), false);
         let here = |share: &ShareRef| state.share(*share).is_some_and(|info| info.group == group);
@@ -38,7 +38,7 @@ impl Facts {
     }
 
     /// A share turned out to be the same as another; nobody shared it any more.
-    pub fn merge(&mut self, share: ShareRef) {
+    pub(crate) fn merge(&mut self, share: ShareRef) {
         self.sharers.retain(|(of, _), shares| {
             assert!(*of != share || !*shares, "what is merged has sharers");
             *of != share
@@ -46,7 +46,7 @@ impl Facts {
     }
 
     /// Asserts that the state says the same.
-    pub fn check(&self, state: &State, made: &Made) {
+    pub(crate) fn check(&self, state: &State, made: &Made) {
         let is = |facts: &BTreeMap<(GroupRef, UserRef), bool>| -> BTreeSet<_> {
             facts.iter().filter(|(_, is)| **is).map(|(of, _)| *of).collect()
         };

@@ -7,7 +7,7 @@ use groupshare::wire::tracker_tracker::Seen;
 use std::collections::VecDeque;
 
 /// What goes through a connection.
-pub enum Message {
+pub(crate) enum Message {
     /// The first of each side: what is durable there.
     Hello(Vec<Seen>),
     /// Durable ops.
@@ -17,7 +17,7 @@ pub enum Message {
 }
 
 /// One end of a connection.
-pub struct End {
+pub(crate) struct End {
     /// Whose, by index.
     pub tracker: usize,
     pub open: bool,
@@ -34,18 +34,18 @@ pub struct End {
 }
 
 /// A connection. The end that called is the first.
-pub struct Conn {
+pub(crate) struct Conn {
     pub ends: [End; 2],
     /// Nothing more is carried; what has left still arrives.
     pub broken: bool,
 }
 
 /// One end of one connection.
-pub type EndId = (usize, usize);
+pub(crate) type EndId = (usize, usize);
 
 impl Conn {
     /// A connection between two trackers, by index.
-    pub fn new(of: [usize; 2]) -> Self {
+    pub(crate) fn new(of: [usize; 2]) -> Self {
         let end = |tracker| End {
             tracker,
             open: true,
@@ -59,14 +59,14 @@ impl Conn {
     }
 
     /// Sends something to the far side of an end.
-    pub fn send(&mut self, from: usize, message: Message) {
+    pub(crate) fn send(&mut self, from: usize, message: Message) {
         if !self.broken {
             self.ends[1 - from].inbox.push_back(message);
         }
     }
 
     /// Breaks it; of what is on its way, only so much arrives.
-    pub fn break_off(&mut self, arrives: [usize; 2]) {
+    pub(crate) fn break_off(&mut self, arrives: [usize; 2]) {
         self.broken = true;
         for (end, arrives) in self.ends.iter_mut().zip(arrives) {
             end.inbox.truncate(arrives);
@@ -74,7 +74,7 @@ impl Conn {
     }
 
     /// An end is gone.
-    pub fn close(&mut self, side: usize) {
+    pub(crate) fn close(&mut self, side: usize) {
         self.broken = true;
         self.ends[side].open = false;
         self.ends[side].inbox.clear();

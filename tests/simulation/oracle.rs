@@ -14,11 +14,11 @@ use groupshare::tracker::state::{ShareInfo, Standing, State};
 use std::collections::BTreeSet;
 
 /// What was shown to users, by whom: under which origin.
-pub type Shown = BTreeSet<(Origin, UserRef, OpOrder, Text)>;
+pub(crate) type Shown = BTreeSet<(Origin, UserRef, OpOrder, Text)>;
 
 /// How often things happened that are worth testing.
 #[derive(Debug, Default, Clone)]
-pub struct Outcomes {
+pub(crate) struct Outcomes {
     pub effective: usize,
     pub repeated: usize,
     pub as_wanted: usize,
@@ -30,7 +30,7 @@ pub struct Outcomes {
 }
 
 /// The judge.
-pub struct Oracle<'a> {
+pub(crate) struct Oracle<'a> {
     before: State,
     pub state: State,
     made: Made,
@@ -43,7 +43,7 @@ pub struct Oracle<'a> {
 
 impl<'a> Oracle<'a> {
     /// Judges all ops, in their order.
-    pub fn judge(ops: &[&Op], shown: &'a Shown) -> Self {
+    pub(crate) fn judge(ops: &[&Op], shown: &'a Shown) -> Self {
         let (before, state, made, facts) = Default::default();
         let mut oracle =
             Self { before, state, made, facts, shown, outcomes: Outcomes::default(), expected: Vec::new() };

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// Whoever logs in reads the state; so this begins with the state at the start.
 #[derive(Default)]
-pub struct Told {
+pub(crate) struct Told {
     /// What was made in the ops that are known.
     made: Made,
     members: BTreeSet<(GroupRef, UserRef)>,
@@ -32,7 +32,7 @@ fn key_of(state: &State, group: GroupRef) -> Key {
 
 /// Everything that some ops have made.
 #[derive(Default)]
-pub struct Made {
+pub(crate) struct Made {
     pub users: BTreeSet<UserRef>,
     pub groups: BTreeSet<GroupRef>,
     pub shares: BTreeSet<ShareRef>,
@@ -40,7 +40,7 @@ pub struct Made {
 
 impl Made {
     /// Takes note of what an op makes.
-    pub fn note(&mut self, op: &Op) {
+    pub(crate) fn note(&mut self, op: &Op) {
         match op.body {
             OpBody::CreateUser { .. } => drop(self.users.insert(UserRef(op.id))),
             OpBody::CreateGroup { .. } => drop(self.groups.insert(GroupRef(op.id))),
@@ -50,7 +50,7 @@ impl Made {
     }
 
     /// Leaves out what is the same as something else.
-    pub fn canonical(&self, state: &State) -> Self {
+    pub(crate) fn canonical(&self, state: &State) -> Self {
         Self {
             users: self.users.iter().map(|user| UserRef(state.canonical(user.0))).collect(),
             groups: self.groups.iter().map(|group| GroupRef(state.canonical(group.0))).collect(),
@@ -59,12 +59,12 @@ impl Made {
     }
 
     /// Who is a member of which group.
-    pub fn members(&self, state: &State) -> BTreeSet<(GroupRef, UserRef)> {
+    pub(crate) fn members(&self, state: &State) -> BTreeSet<(GroupRef, UserRef)> {
         self.groups.iter().flat_map(|&group| state.members(group).map(move |user| (group, user))).collect()
     }
 
     /// Who shares what.
-    pub fn sharers(&self, state: &State) -> BTreeSet<(ShareRef, UserRef)> {
+    pub(crate) fn sharers(&self, state: &State) -> BTreeSet<(ShareRef, UserRef)> {
         let of = |&user: &UserRef| state.shares_of(user).map(move |info| (info.share, user));
         self.users.iter().flat_map(of).collect()
     }
@@ -72,7 +72,7 @@ impl Made {
 
 impl Told {
     /// Nothing was told yet.
-    pub fn new(state: &State, ops: &[Op]) -> Self {
+    pub(crate) fn new(state: &State, ops: &[Op]) -> Self {
         let mut made = Made::default();
         ops.iter().for_each(|op| made.note(op));
         made = made.canonical(state);
@@ -90,7 +90,7 @@ impl Told {
     }
 
     /// Tells what a batch means.
-    pub fn publish(&mut self, batch: &Batch) {
+    pub(crate) fn publish(&mut self, batch: &Batch) {
         let state = &batch.after;
         batch.ops.iter().for_each(|op| self.made.note(op));
         self.made = self.made.canonical(state);
@@ -205,7 +205,7 @@ impl Told {
     }
 
     /// Takes its time where there are many.
-    pub fn check_notices(&self, state: &State) {
+    pub(crate) fn check_notices(&self, state: &State) {
         for &user in &self.made.users {
             for notice in state.notices(user, usize::MAX) {
                 assert!(self.has_told(user, &notice), "{user:?} was not told {notice:?}");
@@ -214,12 +214,12 @@ impl Told {
     }
 
     /// Whether this notice was told.
-    pub fn has_told(&self, user: UserRef, notice: &(OpOrder, Notice)) -> bool {
+    pub(crate) fn has_told(&self, user: UserRef, notice: &(OpOrder, Notice)) -> bool {
         self.notices.get(&user).is_some_and(|told| told.contains(notice))
     }
 
     /// Everything that was told to users, with what they found at the start.
-    pub fn notices(&self) -> impl Iterator<Item = (UserRef, &(OpOrder, Notice))> {
+    pub(crate) fn notices(&self) -> impl Iterator<Item = (UserRef, &(OpOrder, Notice))> {
         self.notices.iter().flat_map(|(&user, told)| told.iter().map(move |notice| (user, notice)))
     }
 }

@@ -11,7 +11,7 @@ use groupshare::tracker::state::State;
 use groupshare::wire::error::Refusal;
 
 /// A tracker.
-pub struct Tracker {
+pub(crate) struct Tracker {
     pub number: u16,
     /// How often it has started.
     pub boots: u64,
@@ -21,7 +21,7 @@ pub struct Tracker {
 }
 
 /// A tracker that runs.
-pub struct Running {
+pub(crate) struct Running {
     pub origin: Origin,
     pub ledger: Ledger,
     pub durable: State,
@@ -36,7 +36,7 @@ pub struct Running {
 
 /// What becomes durable together.
 #[derive(Default)]
-pub struct Batch {
+pub(crate) struct Batch {
     pub ops: Vec<Op>,
     /// What they mean and the state that they lead to, once they are written.
     pub meaning: Meaning,
@@ -46,13 +46,13 @@ pub struct Batch {
 
 /// Who waits for a batch: commands by index, with the op behind each, and ends of connections.
 #[derive(Default)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     pub commands: Vec<(usize, Option<OpId>)>,
     pub ends: Vec<EndId>,
 }
 
 /// What is said to a command at once.
-pub enum Answer {
+pub(crate) enum Answer {
     /// It is durable.
     Done(Option<OpId>),
     /// It will be told.
@@ -64,7 +64,7 @@ pub enum Answer {
 
 /// How a write ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
+pub(crate) enum Written {
     Kept,
     Full,
     /// Nobody knows how many of the ops the disk has kept; it is this many.
@@ -72,7 +72,7 @@ pub enum Written {
 }
 
 /// The fold of ops in their order.
-pub fn fold(ops: &[Op]) -> State {
+pub(crate) fn fold(ops: &[Op]) -> State {
     let mut ops: Vec<&Op> = ops.iter().collect();
     ops.sort_by_key(|op| op.order());
     let mut state = State::new();
@@ -82,7 +82,7 @@ pub fn fold(ops: &[Op]) -> State {
 
 impl Running {
     /// Whether there is something to write and the disk is idle.
-    pub fn may_begin(&self) -> bool {
+    pub(crate) fn may_begin(&self) -> bool {
         self.working.is_none() && !self.gathering.ops.is_empty()
     }
 
@@ -94,7 +94,7 @@ impl Running {
 
 impl Tracker {
     /// Starts it on what its disk holds, under a new incarnation.
-    pub fn start(&mut self, incarnation: u64) {
+    pub(crate) fn start(&mut self, incarnation: u64) {
         self.boots += 1;
         let origin = Origin { tracker: self.number, incarnation };
         let mut ops = self.disk.clone();
@@ -121,7 +121,7 @@ impl Tracker {
     }
 
     /// Takes a command. If it is answered later, it waits in a batch.
-    pub fn submit(&mut self, index: usize, id: CommandId, change: &Change) -> Answer {
+    pub(crate) fn submit(&mut self, index: usize, id: CommandId, change: &Change) -> Answer {
         let run = self.run.as_mut().expect("it runs");
         if let Some(first) = run.ledger.state().command(id) {
             let underway = |batch: &&mut Batch| batch.ops.iter().any(|op| op.command == id);
@@ -146,7 +146,7 @@ impl Tracker {
 
     /// Takes ops that came in at an end; false if they are not taken, else the end waits in a batch or has nothing to wait
     /// for.
-    pub fn receive(&mut self, ops: Vec<Op>, end: EndId) -> Result<bool, &'static str> {
+    pub(crate) fn receive(&mut self, ops: Vec<Op>, end: EndId) -> Result<bool, &'static str> {
         let run = self.run.as_mut().expect("it runs");
         if run.stuck {
             return Err("the disk has failed");
@@ -166,7 +166,7 @@ impl Tracker {
     }
 
     /// Begins to write what has gathered.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         let run = self.run.as_mut().expect("it runs");
         let mut batch = std::mem::take(&mut run.gathering);
         batch.after = run.ledger.state().clone();
@@ -176,7 +176,7 @@ impl Tracker {
 
     /// Ends the write of a batch. Gives who waited, for this one and if it was not kept for the next; and the ops if they
     /// are durable now.
-    pub fn finish(&mut self, written: Written) -> (Vec<Waiting>, Vec<Op>) {
+    pub(crate) fn finish(&mut self, written: Written) -> (Vec<Waiting>, Vec<Op>) {
         let run = self.run.as_mut().expect("it runs");
         let batch = run.working.take().expect("there is one");
         if written == Written::Kept {

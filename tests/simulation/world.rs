@@ -27,10 +27,10 @@ use groupshare::wire::tracker_tracker::Seen;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where lines about what happens go.
-pub type Trace = Box<dyn Fn(&str)>;
+pub(crate) type Trace = Box<dyn Fn(&str)>;
 
 /// The world.
-pub struct World {
+pub(crate) struct World {
     dice: Dice,
     trace: Option<Trace>,
     trackers: Vec<Tracker>,
@@ -50,7 +50,7 @@ pub struct World {
 
 impl World {
     /// The world of a seed, with nothing in it but trackers with empty disks.
-    pub fn new(seed: u64, trace: Option<Trace>) -> Self {
+    pub(crate) fn new(seed: u64, trace: Option<Trace>) -> Self {
         let mut dice = Dice(SplitMix(seed.wrapping_mul(0x2545_f491_4f6c_dd1d)));
         let count = 2 + dice.below(4);
         let tracker = |number| Tracker { number, boots: 0, disk: Vec::new(), run: None };
@@ -72,7 +72,7 @@ impl World {
     }
 
     /// Lets things happen, then heals everything and judges.
-    pub fn run(mut self) -> Census {
+    pub(crate) fn run(mut self) -> Census {
         if self.dice.percent(75) {
             self.set_the_stage();
         }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 const FINGERPRINT: Fingerprint = Fingerprint([0xf1; 32]);
 
 /// The file of records.
-pub fn records(data: &[u8]) {
+pub(super) fn records(data: &[u8]) {
     let folder = Folder::new();
     let user = UserId::parse("alice").expect("a name");
     let slot = folder.path().join(FINGERPRINT.to_string()).join("alice").join("0");
@@ -45,7 +45,7 @@ pub fn records(data: &[u8]) {
 }
 
 /// The pin of a tracker_info.txt.
-pub fn pin(data: &[u8]) {
+pub(super) fn pin(data: &[u8]) {
     let folder = Folder::new();
     let tracker_info = Path::new("/home/alice/tracker_info.txt");
     let file = folder.path().join(sha1_of(tracker_info.as_os_str().as_bytes()).to_string());
@@ -65,7 +65,7 @@ pub fn pin(data: &[u8]) {
 }
 
 /// The sidecar beside a download that is to begin, to go on, or to be given up.
-pub fn sidecar(data: &[u8]) {
+pub(super) fn sidecar(data: &[u8]) {
     let folder = Folder::new();
     let destination = folder.path().canonicalize().expect("there").join("film.mkv");
     let beside = folder.path().join("film.mkv.part.meta");

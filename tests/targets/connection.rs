@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Longer than anything takes, even on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
 
-pub struct Connection {
+pub(super) struct Connection {
     stream: TcpStream,
     keys: StatelessTransportState,
     sealer: Sealer,
@@ -24,7 +24,7 @@ pub struct Connection {
 
 /// What was said on a connection.
 #[derive(Default)]
-pub struct Said<'a> {
+pub(super) struct Said<'a> {
     /// Kinds and bodies of requests.
     pub requests: Vec<(u8, &'a [u8])>,
     /// Whether anything came behind them that need not be a request.
@@ -32,7 +32,7 @@ pub struct Said<'a> {
 }
 
 impl Connection {
-    pub fn new(
+    pub(super) fn new(
         addr: SocketAddr,
         shake: impl FnOnce(&mut Timed<'_>) -> Result<StatelessTransportState, HandshakeError>,
     ) -> Self {
@@ -45,20 +45,20 @@ impl Connection {
     }
 
     /// Says a frame. The far side may have ended the connection already.
-    pub fn say(&mut self, frame: &[u8]) {
+    pub(super) fn say(&mut self, frame: &[u8]) {
         let sealed = self.sealer.seal(&self.keys, frame);
         let _ = (&self.stream).write_all(sealed);
     }
 
     /// A frame of a new request.
-    pub fn ask(&mut self, kind: u8, body: &[u8]) {
+    pub(super) fn ask(&mut self, kind: u8, body: &[u8]) {
         self.last_request += 1;
         let frame = frame(kind, self.last_request, body);
         self.say(&frame);
     }
 
     /// What a script wants to be said: requests, and in the end, if it likes, something else.
-    pub fn say_all<'a>(&mut self, script: &mut Script<'a>, requests_max: usize) -> Said<'a> {
+    pub(super) fn say_all<'a>(&mut self, script: &mut Script<'a>, requests_max: usize) -> Said<'a> {
         let mut said = Said::default();
         while said.requests.len() < requests_max {
             let (Some(kind), Some(len)) = (script.byte(), script.number()) else { break };
@@ -83,7 +83,7 @@ impl Connection {
     }
 
     /// Ends the own direction and hears everything up to the end of the other.
-    pub fn hear_all(self, mut hear: impl FnMut(Frame<'_>)) {
+    pub(super) fn hear_all(self, mut hear: impl FnMut(Frame<'_>)) {
         let _ = self.stream.shutdown(Shutdown::Write);
         let mut opener = Opener::new(FRAME_LEN_MAX);
         loop {
@@ -104,7 +104,7 @@ impl Connection {
 }
 
 /// Says lines where programs are let in, and hears what is answered up to the end.
-pub fn hear_lines(addr: SocketAddr, said: &[u8]) -> String {
+pub(super) fn hear_lines(addr: SocketAddr, said: &[u8]) -> String {
     let mut stream = TcpStream::connect(addr).expect("somebody listens");
     stream.set_read_timeout(Some(LONG)).expect("a socket");
     stream.write_all(said).expect("it is read");

@@ -15,7 +15,7 @@ const OPS_MAX: usize = 48;
 const ALL: usize = 1000;
 
 /// The canonical bytes of a state.
-pub fn encoded(state: &State) -> Vec<u8> {
+pub(super) fn encoded(state: &State) -> Vec<u8> {
     let mut bytes = Vec::new();
     let Ok(()) = state.encode(|part| {
         bytes.extend_from_slice(part);
@@ -32,7 +32,7 @@ fn fold(mut ops: Vec<Op>) -> State {
 }
 
 /// Ops, each of some bytes, folded in their order.
-pub fn state(data: &[u8]) {
+pub(super) fn state(data: &[u8]) {
     let (mut script, mut trackers) = (Script::new(data), Trackers::new());
     let ops: Vec<_> = std::iter::from_fn(|| trackers.op(&mut script)).take(OPS_MAX).collect();
     let mut state = fold(ops.clone());
@@ -86,7 +86,7 @@ fn check_group(state: &State, group: GroupRef) -> usize {
 }
 
 /// A ledger that makes changes of its own and takes those of others as they come.
-pub fn ledger(data: &[u8]) {
+pub(super) fn ledger(data: &[u8]) {
     let (mut script, mut trackers) = (Script::new(data), Trackers::new());
     let mut ledger = Ledger::new(history::origin(3), State::new());
     // What was taken, how much of it is durable, and how much its meaning was asked for.

@@ -116,7 +116,7 @@ fn accept_at(seeder: bool, stream: &mut (impl Read + Write)) -> Result<(Way, Sta
 }
 
 /// The keys of both sides of a connection between peers.
-pub fn peer_keys() -> &'static (StatelessTransportState, StatelessTransportState) {
+pub(super) fn peer_keys() -> &'static (StatelessTransportState, StatelessTransportState) {
     static KEYS: OnceLock<(StatelessTransportState, StatelessTransportState)> = OnceLock::new();
     KEYS.get_or_init(|| {
         let mut far = None;
@@ -157,7 +157,7 @@ fn change(bytes: &mut [u8], script: &mut Script<'_>) -> bool {
 }
 
 /// The first byte says at whom, and whether the rest is an opening or changes of a real one.
-pub fn accept(data: &[u8]) {
+pub(super) fn accept(data: &[u8]) {
     let mut script = Script::new(data);
     let Some(mode) = script.byte() else { return };
     let (seeder, way) = (mode % 2 == 1, WAYS[usize::from(mode >> 2) % WAYS.len()]);
@@ -194,7 +194,7 @@ fn check_accept(seeder: bool, opening: &[u8], real: Option<(Way, bool)>) {
 }
 
 /// The first byte says who connects, and whether the rest is an answer or changes of the real one.
-pub fn connect(data: &[u8]) {
+pub(super) fn connect(data: &[u8]) {
     let mut script = Script::new(data);
     let Some(mode) = script.byte() else { return };
     let way = WAYS[usize::from(mode >> 1) % WAYS.len()];

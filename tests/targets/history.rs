@@ -12,14 +12,14 @@ use groupshare::model::piece::Layout;
 const NAMES: [&str; 6] = ["ann", "bob", "ann~2", "Zoë", "a b", "ann~3"];
 
 /// Where the histories of the trackers stand.
-pub struct Trackers {
+pub(super) struct Trackers {
     seqs: [u64; 3],
     lamport: u64,
     commands: u64,
 }
 
 /// A tracker; the last one is where the ledger is whose own ops are not in here.
-pub fn origin(number: u8) -> Origin {
+pub(super) fn origin(number: u8) -> Origin {
     let tracker = 1 + u16::from(number % 4);
     Origin { tracker, incarnation: u64::from(tracker) << 8 }
 }
@@ -29,23 +29,23 @@ fn id(number: u8) -> OpId {
     OpId { origin: origin(number % 4), seq: u64::from(number / 4 % 16) + 1 }
 }
 
-pub fn user_name(number: u8) -> UserId {
+pub(super) fn user_name(number: u8) -> UserId {
     UserId::parse(NAMES[usize::from(number) % NAMES.len()]).expect("a name")
 }
 
-pub fn group_name(number: u8) -> GroupId {
+pub(super) fn group_name(number: u8) -> GroupId {
     GroupId::parse(NAMES[usize::from(number) % NAMES.len()]).expect("a name")
 }
 
-pub fn file_name(number: u8) -> FileName {
+pub(super) fn file_name(number: u8) -> FileName {
     FileName::parse(NAMES[usize::from(number) % NAMES.len()]).expect("a name")
 }
 
-pub fn password(number: u8) -> PasswordHash {
+pub(super) fn password(number: u8) -> PasswordHash {
     PasswordHash(format!("$argon2id${number}").as_str().into())
 }
 
-pub fn content(number: u8) -> Content {
+pub(super) fn content(number: u8) -> Content {
     let layout = Layout::new(u64::from(number % 4) << 19).expect("small");
     let (sha1, info_hash) = (Sha1Digest([number % 4; 20]), InfoHash([number % 4; 32]));
     // Whoever shares a file need not tell its size.
@@ -53,11 +53,11 @@ pub fn content(number: u8) -> Content {
 }
 
 /// An early place in the order.
-pub fn order(number: u8) -> OpOrder {
+pub(super) fn order(number: u8) -> OpOrder {
     OpOrder { lamport: u64::from(number), origin: origin(number) }
 }
 
-pub fn user(number: u8) -> UserRef {
+pub(super) fn user(number: u8) -> UserRef {
     UserRef(id(number))
 }
 
@@ -70,12 +70,12 @@ fn share(number: u8) -> ShareRef {
 }
 
 impl Trackers {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { seqs: [0; 3], lamport: 0, commands: 0 }
     }
 
     /// The next op.
-    pub fn op(&mut self, script: &mut Script<'_>) -> Option<Op> {
+    pub(super) fn op(&mut self, script: &mut Script<'_>) -> Option<Op> {
         let how = script.byte()?;
         let which = usize::from(how % 3);
         self.seqs[which] += match how >> 4 {
@@ -125,6 +125,6 @@ fn body(script: &mut Script<'_>) -> Option<OpBody> {
 }
 
 /// The command ids of this file end where those of a ledger's own ops begin.
-pub fn own_command(number: u8) -> CommandId {
+pub(super) fn own_command(number: u8) -> CommandId {
     CommandId((1 << 64 | u128::from(number)).to_be_bytes())
 }

@@ -75,7 +75,7 @@ fn open(disk: &MemDisk, said: &Said) -> Result<Opened, JournalError> {
 
 /// The first byte says which checksums are put right in the end, so that what lies behind them is reached; the rest are
 /// changes of a sound journal.
-pub fn journal(data: &[u8]) {
+pub(super) fn journal(data: &[u8]) {
     let mut script = Script::new(data);
     let Some(mend) = script.byte() else { return };
     let mut files = sound().clone();
@@ -214,7 +214,7 @@ fn check_journal(disk: &MemDisk) {
 
 /// The bytes of a state, as a checkpoint has them behind its head. If they are those of one, what is written of it is read
 /// as the same.
-pub fn checkpoint(data: &[u8]) {
+pub(super) fn checkpoint(data: &[u8]) {
     let state = match State::decode(data) {
         Ok(state) => state,
         Err(error) => return assert!(is_one_line(&error), "{error}"),

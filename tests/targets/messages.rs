@@ -16,7 +16,7 @@ use std::fmt::Debug;
 use std::path::{Component, Path};
 
 /// Bytes as a whole frame of any direction.
-pub fn frame(data: &[u8]) {
+pub(super) fn frame(data: &[u8]) {
     match Frame::parse(data) {
         Ok(Frame { kind, request, body }) => {
             let header = [&((data.len() - LENGTH_LEN) as u32).to_be_bytes()[..], &[kind], &request.to_be_bytes()];
@@ -32,27 +32,27 @@ pub fn frame(data: &[u8]) {
 }
 
 /// The number of a kind and a body: from a client to a tracker.
-pub fn request(data: &[u8]) {
+pub(super) fn request(data: &[u8]) {
     kind_and_body(data, |kind, body| check::<Request>(kind, body, false));
 }
 
 /// From a tracker to a client.
-pub fn reply(data: &[u8]) {
+pub(super) fn reply(data: &[u8]) {
     kind_and_body(data, |kind, body| check::<Reply>(kind, body, false));
 }
 
 /// From a leecher to a seeder.
-pub fn ask(data: &[u8]) {
+pub(super) fn ask(data: &[u8]) {
     kind_and_body(data, |kind, body| check::<Ask>(kind, body, false));
 }
 
 /// From a seeder to a leecher.
-pub fn answer(data: &[u8]) {
+pub(super) fn answer(data: &[u8]) {
     kind_and_body(data, check_answer);
 }
 
 /// From a tracker to another.
-pub fn link(data: &[u8]) {
+pub(super) fn link(data: &[u8]) {
     kind_and_body(data, |kind, body| check::<Link>(kind, body, false));
 }
 
@@ -109,7 +109,7 @@ fn canonical<T: Wire + Debug>(data: &[u8]) -> Option<T> {
 }
 
 /// Bytes as a manifest. No file of one lies outside the folder that it is downloaded to.
-pub fn manifest(data: &[u8]) {
+pub(super) fn manifest(data: &[u8]) {
     let Some(read) = canonical::<Manifest>(data) else { return };
     let (bytes, info_hash) = manifest::encode(&read).expect("it was not longer than this");
     assert_eq!(manifest::decode(&bytes, info_hash).as_ref(), Ok(&read));
@@ -130,7 +130,7 @@ pub fn manifest(data: &[u8]) {
 }
 
 /// Bytes as an op, and the record of the journal that keeps it.
-pub fn op(data: &[u8]) {
+pub(super) fn op(data: &[u8]) {
     let Some(op) = canonical::<Op>(data) else { return };
     let (seq, batch) = (op.lamport.min(NUMBER_MAX), op.id.seq.min(NUMBER_MAX));
     let (mut bytes, place) = (Vec::new(), Place { seq, batch, left: 3 });

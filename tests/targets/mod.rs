@@ -4,7 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../faults/mod.rs"]
-pub mod faults;
+pub(crate) mod faults;
 
 mod client_files;
 mod connection;
@@ -24,10 +24,10 @@ use std::fmt::Display;
 use std::path::Path;
 
 /// Takes any bytes.
-pub type Target = fn(&[u8]);
+pub(crate) type Target = fn(&[u8]);
 
 /// The targets by name; each has a file in `fuzz/fuzz_targets`, an entry in `fuzz/Cargo.toml` and a folder in `fuzz/corpus`.
-pub const TARGETS: &[(&str, Target)] = &[
+pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("accept", handshake::accept),
     ("answer", messages::answer),
     ("ask", messages::ask),
@@ -56,7 +56,7 @@ pub const TARGETS: &[(&str, Target)] = &[
 ];
 
 /// The target of this name.
-pub fn target(name: &str) -> Target {
+pub(crate) fn target(name: &str) -> Target {
     let found = TARGETS.iter().find(|(other, _)| *other == name);
     found.unwrap_or_else(|| panic!("no target is called {name}")).1
 }

@@ -37,7 +37,7 @@ impl Liar<'_> {
 }
 
 /// The bytes say which records and other bytes come in, how many at a time, and which frames are taken.
-pub fn records(data: &[u8]) {
+pub(super) fn records(data: &[u8]) {
     let (near, far) = peer_keys();
     let mut script = Script::new(data);
     let (Some(long), Some(step)) = (script.byte(), script.number()) else { return };

@@ -1,33 +1,33 @@
 //! What a fuzzer makes up, read as a list of decisions. Where it ends, so does what it decides.
 
 /// Bytes that are read from the front.
-pub struct Script<'a>(&'a [u8]);
+pub(super) struct Script<'a>(&'a [u8]);
 
 impl<'a> Script<'a> {
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    pub fn byte(&mut self) -> Option<u8> {
+    pub(super) fn byte(&mut self) -> Option<u8> {
         let (&first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(first)
     }
 
     /// A number of two bytes.
-    pub fn number(&mut self) -> Option<u16> {
+    pub(super) fn number(&mut self) -> Option<u16> {
         Some(u16::from_be_bytes([self.byte()?, self.byte()?]))
     }
 
     /// As many of so many bytes as there are.
-    pub fn bytes(&mut self, len: usize) -> &'a [u8] {
+    pub(super) fn bytes(&mut self, len: usize) -> &'a [u8] {
         let (bytes, rest) = self.0.split_at(len.min(self.0.len()));
         self.0 = rest;
         bytes
     }
 
     /// Everything that is left.
-    pub fn rest(&mut self) -> &'a [u8] {
+    pub(super) fn rest(&mut self) -> &'a [u8] {
         self.bytes(usize::MAX)
     }
 }

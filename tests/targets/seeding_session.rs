@@ -79,7 +79,7 @@ impl Bench {
 }
 
 /// The first byte says what is opened first, if anything; then come requests. Whatever is given is what was asked for.
-pub fn seeding_session(data: &[u8]) {
+pub(super) fn seeding_session(data: &[u8]) {
     static BENCH: OnceLock<Bench> = OnceLock::new();
     let bench = BENCH.get_or_init(Bench::start);
     let mut script = Script::new(data);

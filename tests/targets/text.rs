@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 /// Any line typed at the prompt. What is wrong with it is told in one line, and no password gets into the history.
-pub fn command(data: &[u8]) {
+pub(super) fn command(data: &[u8]) {
     let line = String::from_utf8_lossy(data);
     // Half of all paths are there.
     let exists = |path: &Path| path.as_os_str().len() % 2 == 0;
@@ -39,7 +39,7 @@ pub fn command(data: &[u8]) {
 }
 
 /// Any line of a program that drives the client.
-pub fn json_command(data: &[u8]) {
+pub(super) fn json_command(data: &[u8]) {
     match json::parse(&String::from_utf8_lossy(data), Path::new("/w")).1 {
         Err(failure) => assert!(is_one_line(&failure), "{failure}"),
         Ok(Typed::Command(Command::UploadFile { path, .. } | Command::DownloadFile { destination: path, .. })) => {
@@ -51,7 +51,7 @@ pub fn json_command(data: &[u8]) {
 
 /// Any text of a tracker_info.txt. A list that is read can be written and read again; what is wrong with another is told in
 /// one line.
-pub fn tracker_list(data: &[u8]) {
+pub(super) fn tracker_list(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let list = match TrackerList::parse(&text) {
         Ok(list) => list,

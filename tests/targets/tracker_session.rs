@@ -98,7 +98,7 @@ fn with_bench(bench: &Mutex<Option<Bench>>, run: impl FnOnce(&Bench)) {
 }
 
 /// The first byte says who is logged in; then come requests. Each gets one answer, in order, until one ends the connection.
-pub fn tracker_session(data: &[u8]) {
+pub(super) fn tracker_session(data: &[u8]) {
     static BENCH: Mutex<Option<Bench>> = Mutex::new(None);
     let mut script = Script::new(data);
     let Some(who) = script.byte() else { return };
@@ -138,7 +138,7 @@ fn is_final(reply: &Reply) -> bool {
 }
 
 /// The first byte says whether somebody is logged in; then come lines of a program. Each gets a line of an answer.
-pub fn tracker_json(data: &[u8]) {
+pub(super) fn tracker_json(data: &[u8]) {
     static BENCH: Mutex<Option<Bench>> = Mutex::new(None);
     let Some((&who, said)) = data.split_first() else { return };
     with_bench(&BENCH, |bench| {
@@ -159,7 +159,7 @@ pub fn tracker_json(data: &[u8]) {
 }
 
 /// The first byte says whether a greeting comes first, and which tracker speaks; then come messages.
-pub fn tracker_link(data: &[u8]) {
+pub(super) fn tracker_link(data: &[u8]) {
     static BENCH: Mutex<Option<Bench>> = Mutex::new(None);
     let mut script = Script::new(data);
     let Some(who) = script.byte() else { return };

@@ -8,7 +8,7 @@ use crate::wire::codec::{DecodeError, from_bytes};
 
 /// How far the records of a segment go that follow each other without a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Walk {
+pub(super) struct Walk {
     /// Where they end.
     pub end: usize,
     /// Where the last batch among them begins.
@@ -21,7 +21,7 @@ pub struct Walk {
 
 /// Walks the records behind the header and hands over their ops, until one is not as it should be or has the sequence
 /// `until`. `before` is the place of the record before.
-pub fn walk(bytes: &[u8], before: Place, until: Option<u64>, mut take: impl FnMut(Op)) -> Walk {
+pub(super) fn walk(bytes: &[u8], before: Place, until: Option<u64>, mut take: impl FnMut(Op)) -> Walk {
     let start = RECORDS_AT.min(bytes.len());
     let mut walk = Walk { end: start, batch_start: start, last: before, unknown: None };
     while until != Some(walk.last.seq + 1) {
@@ -51,7 +51,7 @@ pub fn walk(bytes: &[u8], before: Place, until: Option<u64>, mut take: impl FnMu
 
 /// What follows the records of the last segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// Nothing: it ends there.
     End,
     /// What is left of the last batch.
@@ -61,7 +61,7 @@ pub enum Verdict {
 }
 
 /// Judges what follows the records of the last segment, given its latest mark.
-pub fn judge(bytes: &[u8], walk: &Walk, mark: Option<Mark>) -> Verdict {
+pub(super) fn judge(bytes: &[u8], walk: &Walk, mark: Option<Mark>) -> Verdict {
     if let Some(error) = walk.unknown {
         return Verdict::Damage(format!("an op of a kind that this version does not know ({error})"));
     }

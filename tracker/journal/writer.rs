@@ -7,7 +7,7 @@ use std::io;
 
 /// Why a batch was not kept.
 #[derive(Debug, PartialEq, Eq)]
-pub enum WriteError {
+pub(super) enum WriteError {
     /// There was no room, and nothing of the batch is left in the file.
     NoRoom(String),
     /// What the file holds is uncertain.
@@ -15,7 +15,7 @@ pub enum WriteError {
 }
 
 /// An open segment. Bytes from `end` on are zeros or, if `torn`, may be part of a batch that failed.
-pub struct SegmentWriter {
+pub(super) struct SegmentWriter {
     file: Box<dyn DiskFile>,
     end: u64,
     /// For so many bytes there is room already.
@@ -27,17 +27,17 @@ pub struct SegmentWriter {
 
 impl SegmentWriter {
     /// Goes on after `end` in a file that has room for `allocated` bytes.
-    pub fn new(file: Box<dyn DiskFile>, end: u64, allocated: u64, chunk_len: u64) -> Self {
+    pub(super) fn new(file: Box<dyn DiskFile>, end: u64, allocated: u64, chunk_len: u64) -> Self {
         Self { file, end, allocated, chunk_len, torn: false }
     }
 
     /// Where the next batch begins.
-    pub fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         self.end
     }
 
     /// Appends the records of a batch and its mark, and makes both durable.
-    pub fn append(&mut self, records: &[u8], batch: u64) -> Result<(), WriteError> {
+    pub(super) fn append(&mut self, records: &[u8], batch: u64) -> Result<(), WriteError> {
         self.take_back()?;
         let mark = Mark { batch, start: self.end, end: self.end + records.len() as u64 };
         if let Err(error) = self.write(records, &mark) {
@@ -79,17 +79,17 @@ impl SegmentWriter {
 
     /// Writes bytes again that the file holds, so that the next sync writes them to the disk even if they were only in
     /// the cache.
-    pub fn rewrite(&mut self, bytes: &[u8], offset: u64) -> Result<(), WriteError> {
+    pub(super) fn rewrite(&mut self, bytes: &[u8], offset: u64) -> Result<(), WriteError> {
         write_all_at(&mut *self.file, bytes, offset).map_err(|error| uncertain("write", &error))
     }
 
     /// Makes everything durable.
-    pub fn sync(&mut self) -> Result<(), WriteError> {
+    pub(super) fn sync(&mut self) -> Result<(), WriteError> {
         self.file.sync_data().map_err(|error| uncertain("fsync", &error))
     }
 
     /// Gives back the room after the end, which will not be needed.
-    pub fn seal(&mut self) {
+    pub(super) fn seal(&mut self) {
         // Zeros at the end of a segment mean nothing.
         let _ = self.file.set_len(self.end);
     }

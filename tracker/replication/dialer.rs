@@ -19,7 +19,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Threads that call, one for each tracker with a lower number. Dropping it ends them and their links.
-pub struct Dialer {
+pub(crate) struct Dialer {
     threads: Vec<(Arc<Closing>, JoinHandle<()>)>,
 }
 
@@ -71,7 +71,7 @@ impl Dialer {
     /// Starts calling.
     ///
     /// Errors: no thread can be started.
-    pub fn start(core: &Arc<Core>) -> io::Result<Self> {
+    pub(crate) fn start(core: &Arc<Core>) -> io::Result<Self> {
         let me = core.replica.me();
         let mut dialer = Self { threads: Vec::new() };
         for &(number, addr) in me.others.iter().filter(|(number, _)| *number < me.origin.tracker) {

@@ -43,7 +43,7 @@ const WANTED_HERE_MAX: usize = 16 * 1024;
 /// the other end has called. `greeted` is done once it is known to be a tracker.
 ///
 /// Errors: why it has ended, in words for the operator.
-pub fn serve(
+pub(crate) fn serve(
     core: &Core,
     stream: &Arc<TcpStream>,
     keys: StatelessTransportState,

@@ -18,7 +18,7 @@ use std::time::Instant;
 const CONNECTIONS_WANTED: (usize, usize) = (2, 4);
 
 /// The state that the engine keeps of a download.
-pub struct Entry {
+pub(super) struct Entry {
     pub download: Arc<Download>,
     pub candidates: Candidates,
     pub parked: Vec<PeerLink>,
@@ -37,7 +37,7 @@ pub struct Entry {
 
 impl Entry {
     /// Begins without peers.
-    pub fn new(download: Arc<Download>, now: Instant, options: &SwarmOptions) -> Self {
+    pub(super) fn new(download: Arc<Download>, now: Instant, options: &SwarmOptions) -> Self {
         let wanted = options.workers.clamp(CONNECTIONS_WANTED.0, CONNECTIONS_WANTED.1);
         Self {
             candidates: Candidates::new(now, wanted, options.patience),
@@ -53,7 +53,7 @@ impl Entry {
     }
 
     /// Does something to every parked connection; those that fail are no longer parked and given back.
-    pub fn sift_parked(
+    pub(super) fn sift_parked(
         &mut self,
         mut work: impl FnMut(&mut PeerLink) -> Result<(), DropReason>,
     ) -> Vec<(PeerLink, DropReason)> {
@@ -68,31 +68,31 @@ impl Entry {
     }
 
     /// A peer sent what no honest peer sends: none of its connections is kept.
-    pub fn lied(&mut self, client: ClientId, user: &UserId, what: &str) {
+    pub(super) fn lied(&mut self, client: ClientId, user: &UserId, what: &str) {
         self.candidates.lied(client, user, what);
         self.parked.retain(|other| other.client() != client);
         self.ready.retain(|other| other.client() != client);
     }
 
     /// Whether some connection leads to what is missing.
-    pub fn is_useful(&self) -> bool {
+    pub(super) fn is_useful(&self) -> bool {
         self.busy > 0 || self.ready.iter().chain(&self.parked).any(PeerLink::is_useful)
     }
 
     /// Nothing is done for it any more but what workers still hold.
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.removed.is_some() || self.failed.is_some() || self.complete
     }
 
     /// Gives up every connection that no worker holds.
-    pub fn hang_up(&mut self, now: Instant) {
+    pub(super) fn hang_up(&mut self, now: Instant) {
         for link in self.parked.drain(..).chain(self.ready.drain(..)) {
             self.candidates.lost(link.client(), now, false);
         }
     }
 
     /// Nothing more is to be written: the connections go, and workers return after the frame they are at.
-    pub fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.download.stop();
         self.hang_up(Instant::now());
     }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What happened.
-pub enum Event {
+pub(super) enum Event {
     Add(Arc<Download>),
     Remove(u64, channel::Sender<()>),
     Peers(u64, Vec<Peer>),
@@ -23,14 +23,14 @@ pub enum Event {
 
 /// Brings events to the engine.
 #[derive(Clone)]
-pub struct Post {
+pub(super) struct Post {
     pub events: channel::Sender<Event>,
     pub waker: Arc<Waker>,
 }
 
 impl Post {
     /// Posts an event and wakes the engine.
-    pub fn send(&self, event: Event) {
+    pub(super) fn send(&self, event: Event) {
         // Fails only when the engine is gone, and then nothing is to be done any more.
         let _ = self.events.send(event);
         self.waker.wake();

@@ -253,7 +253,7 @@ fn a_copy_is_never_asked_of_the_same_peer_nor_of_a_busy_lane_and_copies_are_boun
     picker.give_back(peers[1].lane(0));
     assert_eq!(given(&mut picker, 1), [false, true, false, false]);
 
-    let (mut busy, [a, b]) = picker(4, [bits(4, 0..4), bits(4, 0..4)]);
+    let (mut busy, [a, b]) = self::picker(4, [bits(4, 0..4), bits(4, 0..4)]);
     assert!([a, a, b, b].into_iter().all(|peer| busy.pick(peer.lane(0)).is_some()));
     assert_eq!(busy.pick(b.lane(0)), None);
     assert!(busy.pick(b.lane(1)).is_some());

@@ -14,15 +14,15 @@ use std::sync::Arc;
 
 /// Files of a folder up to this length get their room when they are written; that there is room for all is checked
 /// by their sum.
-pub const SMALL_LEN: u64 = 64 * 1024;
+pub(super) const SMALL_LEN: u64 = 64 * 1024;
 /// Permissions of what a download makes, less the umask.
 const MODE: u32 = 0o666;
 
 /// Reserves room for a file; passed in so that a test can have a full disk.
-pub type Allocate = fn(&File, u64) -> io::Result<()>;
+pub(super) type Allocate = fn(&File, u64) -> io::Result<()>;
 
 /// What a download writes to. Every file in it has its full length.
-pub enum Body {
+pub(super) enum Body {
     /// The share is a single file.
     File(Arc<File>),
     /// The share is a folder; its files are opened when they are needed.
@@ -34,7 +34,7 @@ impl Body {
     ///
     /// # Errors
     /// `DiskFull`, `Foreign`, `Io`. Nothing new is then left behind.
-    pub fn open(place: &Place, manifest: &Manifest, fresh: bool, allocate: Allocate) -> Result<Self, PartError> {
+    pub(super) fn open(place: &Place, manifest: &Manifest, fresh: bool, allocate: Allocate) -> Result<Self, PartError> {
         match manifest.is_folder() {
             false => open_file(place, manifest, fresh, allocate),
             true => open_folder(place, manifest, fresh, allocate),
@@ -45,7 +45,7 @@ impl Body {
     ///
     /// # Errors
     /// As for opening it, which follows no symbolic link.
-    pub fn file(&self, manifest: &Manifest, number: usize) -> io::Result<Arc<File>> {
+    pub(super) fn file(&self, manifest: &Manifest, number: usize) -> io::Result<Arc<File>> {
         match self {
             Body::File(only) => Ok(only.clone()),
             Body::Folder(folder, open) => {
@@ -58,7 +58,7 @@ impl Body {
     ///
     /// # Errors
     /// The disk's.
-    pub fn metadata(&self) -> io::Result<Metadata> {
+    pub(super) fn metadata(&self) -> io::Result<Metadata> {
         match self {
             Body::File(file) => file.metadata(),
             Body::Folder(folder, _) => folder.metadata(),
@@ -69,7 +69,7 @@ impl Body {
     ///
     /// # Errors
     /// The disk's.
-    pub fn sync(&self) -> io::Result<()> {
+    pub(super) fn sync(&self) -> io::Result<()> {
         match self {
             Body::File(file) => file.sync_all(),
             // Once for all of its files, however many.
@@ -152,7 +152,7 @@ fn give_length(file: &File, len: u64, path: &Path, allocate: Allocate) -> Result
 ///
 /// # Errors
 /// `Foreign`, `Io`.
-pub fn remove(place: &Place) -> Result<(), PartError> {
+pub(super) fn remove(place: &Place) -> Result<(), PartError> {
     let path = place.part_path();
     let removed = match place.stat(&place.part_name)? {
         None => return Ok(()),

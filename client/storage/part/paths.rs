@@ -44,7 +44,7 @@ pub fn resolve_destination(typed: &Path, name: &FileName) -> Result<PathBuf, Par
 /// The folder of a destination, open, and the names in it. All work goes through the open folder, so that renaming a
 /// folder further up leads nothing astray.
 #[derive(Debug)]
-pub struct Place {
+pub(super) struct Place {
     /// The folder that everything below lies in.
     pub folder: File,
     /// Absolute path of what the download will become.
@@ -62,7 +62,7 @@ impl Place {
     ///
     /// # Errors
     /// `NoFolder`, `BadName`, `Io`.
-    pub fn of(destination: &Path) -> Result<Self, PartError> {
+    pub(super) fn of(destination: &Path) -> Result<Self, PartError> {
         let bad = || PartError::BadName(destination.to_path_buf());
         let name = destination.file_name().ok_or_else(bad)?.to_owned();
         if name.len() > NAME_LEN_MAX {
@@ -79,12 +79,12 @@ impl Place {
     }
 
     /// Absolute path of the unfinished download.
-    pub fn part_path(&self) -> PathBuf {
+    pub(super) fn part_path(&self) -> PathBuf {
         self.destination.with_file_name(&self.part_name)
     }
 
     /// Absolute path of the file that says what it is.
-    pub fn sidecar_path(&self) -> PathBuf {
+    pub(super) fn sidecar_path(&self) -> PathBuf {
         self.destination.with_file_name(&self.sidecar_name)
     }
 
@@ -92,7 +92,7 @@ impl Place {
     ///
     /// # Errors
     /// `Io`.
-    pub fn stat(&self, name: &OsStr) -> Result<Option<rustix::fs::Stat>, PartError> {
+    pub(super) fn stat(&self, name: &OsStr) -> Result<Option<rustix::fs::Stat>, PartError> {
         sys::stat_in(&self.folder, name)
             .map_err(|error| PartError::Io(self.destination.with_file_name(name), "look at", error))
     }
@@ -101,7 +101,7 @@ impl Place {
     ///
     /// # Errors
     /// `Exists`, `Io`.
-    pub fn refuse_taken(&self) -> Result<(), PartError> {
+    pub(super) fn refuse_taken(&self) -> Result<(), PartError> {
         match self.stat(&self.name)? {
             Some(_) => Err(PartError::Exists(self.destination.clone())),
             None => Ok(()),

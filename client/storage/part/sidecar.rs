@@ -49,7 +49,7 @@ impl PartLabel {
 
 /// The sidecar, locked by this process as long as the value lives.
 #[derive(Debug)]
-pub struct Sidecar {
+pub(super) struct Sidecar {
     file: File,
     label: Option<PartLabel>,
     remove_on_drop: AtomicBool,
@@ -62,7 +62,7 @@ impl Sidecar {
     ///
     /// # Errors
     /// `Busy` if another download has it; `Foreign` if what lies there is no sidecar; `DiskFull`, `Io`.
-    pub fn lock(place: Place) -> Result<Self, PartError> {
+    pub(super) fn lock(place: Place) -> Result<Self, PartError> {
         let path = place.sidecar_path();
         for _ in 0..ATTEMPTS_MAX {
             let file = sys::open_in(&place.folder, &place.sidecar_name, Open::WriteOrNew(0o600))
@@ -94,12 +94,12 @@ impl Sidecar {
     }
 
     /// The place it lies in.
-    pub fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &Place {
         &self.place
     }
 
     /// What it says is downloaded here; `None` if it is new.
-    pub fn label(&self) -> Option<&PartLabel> {
+    pub(super) fn label(&self) -> Option<&PartLabel> {
         self.label.as_ref()
     }
 
@@ -107,7 +107,7 @@ impl Sidecar {
     ///
     /// # Errors
     /// `DiskFull`, `Io`.
-    pub fn write(&mut self, label: &PartLabel) -> Result<(), PartError> {
+    pub(super) fn write(&mut self, label: &PartLabel) -> Result<(), PartError> {
         let text = label.to_text();
         let io = |error| PartError::from_io(&self.place.sidecar_path(), "write", text.len() as u64, error);
         self.file.set_len(0).map_err(io)?;
@@ -119,12 +119,12 @@ impl Sidecar {
     }
 
     /// Lets the file go with the value.
-    pub fn remove_on_drop(&self) {
+    pub(super) fn remove_on_drop(&self) {
         self.remove_on_drop.store(true, Ordering::Relaxed);
     }
 
     /// Removes the file now, whoever still holds the value: its download is given up, and another may take the place.
-    pub fn remove(&self) {
+    pub(super) fn remove(&self) {
         // A second time it could be the file of that other one.
         if !self.removed.swap(true, Ordering::Relaxed) {
             // Under the lock still. A sidecar that stays behind without its download harms nobody.

@@ -8,7 +8,7 @@ use groupshare::model::notice::Notice;
 use groupshare::wire::client_tracker::{FileLine, GroupLine, Holding, MemberLine, Reply, Request, Role};
 use groupshare::wire::codec::Text;
 
-pub fn requests() -> Vec<(Request, &'static str)> {
+pub(super) fn requests() -> Vec<(Request, &'static str)> {
     let (command, client) = (COMMAND, CLIENT);
     let (alice, bob) = (user("alice"), user("bob"));
     let group = lab;
@@ -235,7 +235,7 @@ pub fn requests() -> Vec<(Request, &'static str)> {
     ]
 }
 
-pub fn replies() -> Vec<(Reply, &'static str)> {
+pub(super) fn replies() -> Vec<(Reply, &'static str)> {
     vec![
         (
             Reply::Refused { code: 23, about: Text::new("alice").expect("short") },
@@ -427,7 +427,7 @@ pub fn replies() -> Vec<(Reply, &'static str)> {
     ]
 }
 
-pub fn holdings() -> Vec<(Holding, &'static str)> {
+pub(super) fn holdings() -> Vec<(Holding, &'static str)> {
     vec![
         (Holding::All {}, "01 # All"),
         (Holding::Nothing {}, "02 # Nothing"),

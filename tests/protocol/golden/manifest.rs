@@ -4,7 +4,7 @@ use groupshare::model::digest::Sha1Digest;
 use groupshare::model::manifest::{FileEntry, Manifest};
 use groupshare::model::path::RelPath;
 
-pub fn manifests() -> Vec<(Manifest, &'static str)> {
+pub(super) fn manifests() -> Vec<(Manifest, &'static str)> {
     let manifest = |files: &[(&str, u64)], digests: &[u8]| {
         let file = |&(path, len): &(&str, u64)| FileEntry { path: RelPath::parse(path).expect("a path"), len };
         let digests = digests.iter().map(|&byte| Sha1Digest([byte; 20])).collect();

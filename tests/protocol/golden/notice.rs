@@ -5,7 +5,7 @@ use groupshare::model::name::FileName;
 use groupshare::model::notice::Notice;
 
 /// Every notice beside its bytes.
-pub fn notices() -> Vec<(Notice, &'static str)> {
+pub(crate) fn notices() -> Vec<(Notice, &'static str)> {
     let file = |name| FileName::parse(name).expect("a file name");
     vec![
         (Notice::Accepted { group: lab() }, r#"01 0003 "lab" # Accepted"#),

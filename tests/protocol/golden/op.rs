@@ -5,7 +5,7 @@ use groupshare::model::id::OpId;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 
 /// Every body of an op beside its bytes.
-pub fn op_bodies() -> Vec<(OpBody, &'static str)> {
+pub(crate) fn op_bodies() -> Vec<(OpBody, &'static str)> {
     let (group, user, by, share) = (LAB, BOB, ALICE, FILM);
     let hash = PasswordHash("$argon2id$v=19$".into());
     vec![
@@ -115,7 +115,7 @@ pub fn op_bodies() -> Vec<(OpBody, &'static str)> {
     ]
 }
 
-pub fn ops() -> Vec<(Op, &'static str)> {
+pub(super) fn ops() -> Vec<(Op, &'static str)> {
     let body = OpBody::LeaveGroup { group: LAB, user: BOB };
     vec![(
         Op { id: OpId { origin: TRACKER, seq: 0x11 }, lamport: 0x22, command: COMMAND, body },

@@ -4,7 +4,7 @@ use super::cast::{INFO_HASH, blob, list, user};
 use groupshare::wire::codec::{Tail, Text};
 use groupshare::wire::peer::{Answer, Ask};
 
-pub fn asks() -> Vec<(Ask, &'static str)> {
+pub(super) fn asks() -> Vec<(Ask, &'static str)> {
     vec![
         (
             Ask::Open { info_hash: INFO_HASH, user: user("bob") },
@@ -25,7 +25,7 @@ pub fn asks() -> Vec<(Ask, &'static str)> {
     ]
 }
 
-pub fn answers() -> Vec<(Answer, &'static str)> {
+pub(super) fn answers() -> Vec<(Answer, &'static str)> {
     vec![
         (
             Answer::Refused { code: 82, about: Text::new("").expect("short") },

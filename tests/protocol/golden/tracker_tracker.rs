@@ -8,7 +8,7 @@ use groupshare::wire::client_tracker::Holding;
 use groupshare::wire::codec::Text;
 use groupshare::wire::tracker_tracker::{Link, Seen};
 
-pub fn links() -> Vec<(Link, &'static str)> {
+pub(super) fn links() -> Vec<(Link, &'static str)> {
     let (user, client, share) = (ALICE, CLIENT, FILM);
     let other = Origin { tracker: 2, incarnation: 0x99 };
     let seen = || list(vec![Seen { origin: TRACKER, seq: 0x0102 }, Seen { origin: other, seq: 7 }]);
