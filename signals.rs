@@ -19,7 +19,8 @@ pub enum Signal {
 /// Has this done at every signal from now on, on threads of their own. SIGHUP stays ignored if it was when the program was
 /// started, as nohup(1) has it. To be called once.
 ///
-/// Errors: those of starting a thread, and of sigaction(2).
+/// # Errors
+/// Those of starting a thread, and of sigaction(2).
 pub fn handle(handler: impl Fn(Signal) + Send + Sync + 'static) -> io::Result<()> {
     let interrupted = Arc::new(handler);
     let ended = interrupted.clone();

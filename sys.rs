@@ -49,7 +49,8 @@ pub fn thread_time() -> Duration {
 
 /// Opens a folder so that names in it can be used and it can be synced. Follows symbolic links.
 ///
-/// Errors: those of open(2); `ENOTDIR` if it is not a folder.
+/// # Errors
+/// Those of open(2); `ENOTDIR` if it is not a folder.
 pub fn open_folder(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(File::from(retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?))
@@ -57,7 +58,8 @@ pub fn open_folder(path: &Path) -> io::Result<File> {
 
 /// Opens a folder inside a folder, never through a symbolic link.
 ///
-/// Errors: those of openat(2); `ENOTDIR` if it is a symbolic link or not a folder.
+/// # Errors
+/// Those of openat(2); `ENOTDIR` if it is a symbolic link or not a folder.
 pub fn open_folder_in(folder: &File, name: &OsStr) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(File::from(retry_on_intr(|| rustix::fs::openat(folder, name, flags, Mode::empty()))?))
@@ -65,7 +67,8 @@ pub fn open_folder_in(folder: &File, name: &OsStr) -> io::Result<File> {
 
 /// Opens a regular file in a folder, never through a symbolic link.
 ///
-/// Errors: those of openat(2), thus `ELOOP` for a symbolic link; `EINVAL` for what is neither file nor folder.
+/// # Errors
+/// Those of openat(2), thus `ELOOP` for a symbolic link; `EINVAL` for what is neither file nor folder.
 pub fn open_in(folder: &File, name: &OsStr, how: Open) -> io::Result<File> {
     let (flags, mode) = how.flags();
     let file = File::from(retry_on_intr(|| rustix::fs::openat(folder, name, flags, mode))?);
@@ -81,7 +84,8 @@ pub fn open_in(folder: &File, name: &OsStr, how: Open) -> io::Result<File> {
 /// Opens a regular file at a relative path of plain names below a folder, never through a symbolic link on the way.
 /// For a file that may be new, the folders on the way are made.
 ///
-/// Errors: those of `open_in`, and of mkdirat(2).
+/// # Errors
+/// Those of `open_in`, and of mkdirat(2).
 pub fn open_beneath(root: &File, path: &str, how: Open) -> io::Result<File> {
     let Some((folders, name)) = path.rsplit_once('/') else {
         return open_in(root, path.as_ref(), how);
@@ -105,14 +109,16 @@ pub fn open_beneath(root: &File, path: &str, how: Open) -> io::Result<File> {
 
 /// Makes a folder in a folder.
 ///
-/// Errors: those of mkdirat(2); `EEXIST` if anything has the name.
+/// # Errors
+/// Those of mkdirat(2); `EEXIST` if anything has the name.
 pub fn make_folder_in(folder: &File, name: &OsStr) -> io::Result<()> {
     Ok(rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o777))?)
 }
 
 /// What has a name in a folder, `None` if nothing has. A symbolic link is not followed.
 ///
-/// Errors: those of fstatat(2) but `ENOENT`.
+/// # Errors
+/// Those of fstatat(2) but `ENOENT`.
 pub fn stat_in(folder: &File, name: &OsStr) -> io::Result<Option<Stat>> {
     match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(stat)),
@@ -123,7 +129,8 @@ pub fn stat_in(folder: &File, name: &OsStr) -> io::Result<Option<Stat>> {
 
 /// Removes a file from a folder.
 ///
-/// Errors: those of unlinkat(2).
+/// # Errors
+/// Those of unlinkat(2).
 pub fn remove_file_in(folder: &File, name: &OsStr) -> io::Result<()> {
     Ok(rustix::fs::unlinkat(folder, name, AtFlags::empty())?)
 }
@@ -131,7 +138,8 @@ pub fn remove_file_in(folder: &File, name: &OsStr) -> io::Result<()> {
 /// Makes sure that the first `len` bytes of a file can be written without running out of space, and that it is at
 /// least that long. Where the file system cannot reserve space, the free space is looked at and the file extended.
 ///
-/// Errors: `ENOSPC` or `EDQUOT` if there is not enough room, and those of fallocate(2) and ftruncate(2).
+/// # Errors
+/// `ENOSPC` or `EDQUOT` if there is not enough room, and those of fallocate(2) and ftruncate(2).
 pub fn allocate(file: &File, len: u64) -> io::Result<()> {
     if len == 0 {
         return Ok(());
@@ -155,7 +163,8 @@ fn extend_within_free_space(file: &File, len: u64) -> io::Result<()> {
 
 /// Bytes that this user can still write to the file system of an open file or folder; `None` if it does not tell.
 ///
-/// Errors: those of fstatvfs(3).
+/// # Errors
+/// Those of fstatvfs(3).
 pub fn free_bytes(file: &File) -> io::Result<Option<u64>> {
     let stat = rustix::fs::fstatvfs(file)?;
     Ok((stat.f_blocks != 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize)))
@@ -163,7 +172,8 @@ pub fn free_bytes(file: &File) -> io::Result<Option<u64>> {
 
 /// Gives a file or folder another name in the same folder unless something has that name.
 ///
-/// Errors: `EEXIST` if the new name is taken, then nothing is changed; and those of renameat2(2), linkat(2).
+/// # Errors
+/// `EEXIST` if the new name is taken, then nothing is changed; and those of renameat2(2), linkat(2).
 pub fn rename_noreplace(folder: &File, from: &OsStr, to: &OsStr) -> io::Result<()> {
     match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => rename_without_the_flag(folder, from, to),
@@ -198,7 +208,8 @@ fn rename_without_the_flag(folder: &File, from: &OsStr, to: &OsStr) -> io::Resul
 
 /// Makes the names in a folder durable.
 ///
-/// Errors: those of fsync(2); never `EINVAL`, by which some file systems say that they have nothing to sync.
+/// # Errors
+/// Those of fsync(2); never `EINVAL`, by which some file systems say that they have nothing to sync.
 pub fn sync_folder(folder: &File) -> io::Result<()> {
     match retry_on_intr(|| rustix::fs::fsync(folder)) {
         Err(Errno::INVAL | Errno::ROFS) => Ok(()),
@@ -208,7 +219,8 @@ pub fn sync_folder(folder: &File) -> io::Result<()> {
 
 /// Makes everything durable that was written to the file system of an open file or folder.
 ///
-/// Errors: those of syncfs(2).
+/// # Errors
+/// Those of syncfs(2).
 pub fn sync_file_system(file: &File) -> io::Result<()> {
     Ok(retry_on_intr(|| rustix::fs::syncfs(file))?)
 }
@@ -269,7 +281,8 @@ impl Iterator for DataRanges<'_> {
 
 /// Takes the advisory lock of an open file, which ends when the file is closed; false if somebody else has it.
 ///
-/// Errors: those of flock(2) but `EWOULDBLOCK`.
+/// # Errors
+/// Those of flock(2) but `EWOULDBLOCK`.
 pub fn try_lock(file: &File) -> io::Result<bool> {
     match retry_on_intr(|| rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)) {
         Ok(()) => Ok(true),
@@ -280,7 +293,8 @@ pub fn try_lock(file: &File) -> io::Result<bool> {
 
 /// Allows this process as many open descriptors as the system lets it have; gives that number, `None` for no limit.
 ///
-/// Errors: those of setrlimit(2).
+/// # Errors
+/// Those of setrlimit(2).
 pub fn raise_descriptor_limit() -> io::Result<Option<u64>> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {

@@ -55,7 +55,7 @@ fn during(time: Duration, work: impl FnOnce(&AtomicBool)) -> Duration {
     let stop = Arc::new(AtomicBool::new(false));
     let start = Instant::now();
     let timer = {
-        let stop = Arc::clone(&stop);
+        let stop = stop.clone();
         thread::spawn(move || {
             thread::sleep(time);
             stop.store(true, Ordering::Relaxed);

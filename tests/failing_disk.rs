@@ -21,7 +21,7 @@ fn tracker_on(disk: &MemDisk) -> (TestTracker, Arc<Mutex<Vec<String>>>) {
 /// Tracker `number` on this disk, which calls these others.
 fn numbered_on(disk: &MemDisk, number: u16, others: &[(u16, SocketAddr)]) -> (TestTracker, Arc<Mutex<Vec<String>>>) {
     let said: Arc<Mutex<Vec<String>>> = Arc::default();
-    let lines = Arc::clone(&said);
+    let lines = said.clone();
     let tracker = TestTracker::start_with(|settings| {
         let warn = Arc::new(move |line: &str| lines.lock().push(line.to_owned()));
         let owner = Owner { tracker: number, fresh_incarnation: disk.calls() + 1 };

@@ -35,7 +35,7 @@ fn alice_and_bob(tracker: &TestTracker) -> (Client, Client) {
 #[test]
 fn after_an_error_of_the_program_clients_come_again_and_are_told_of_changes() {
     let gate: Arc<Mutex<()>> = Arc::default();
-    let tracker = TestTracker::start_with(|settings| settings.log = Box::new(Gate(Arc::clone(&gate))));
+    let tracker = TestTracker::start_with(|settings| settings.log = Box::new(Gate(gate.clone())));
     let (mut alice, mut bob) = (tracker.user("alice"), tracker.user("bob"));
     alice.create_group("lab");
     bob.join("lab");
@@ -128,7 +128,7 @@ fn who_shares_again_before_the_end_was_told_is_not_told_of_that_end() {
     let (group, name) = (group("lab"), common::file("film.mkv"));
     let (_, pending) =
         core.committer.begin(command(), &Change::CreateGroup { user, group: common::group("club") }).expect("accepted");
-    let waits = Arc::clone(&held);
+    let waits = held.clone();
     pending.expect("not durable yet").then(Box::new(move |_| drop(waits.lock())));
     wait_until("that is durable", || core.state().group_count() == 2);
     core.committer.submit(command(), &Change::StopShare { user, group, name }).expect("made");

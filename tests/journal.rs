@@ -86,7 +86,7 @@ struct Said(Arc<Mutex<Vec<String>>>);
 
 impl Said {
     fn open(&self, disk: &MemDisk, settings: Settings) -> Result<Opened, JournalError> {
-        let said = Arc::clone(&self.0);
+        let said = self.0.clone();
         let warn = Arc::new(move |line: &str| said.lock().push(line.to_owned()));
         Journal::open(Arc::new(disk.clone()), OWNER, settings, warn)
     }
@@ -267,7 +267,7 @@ fn damage_that_a_later_batch_follows_is_refused_and_repaired_only_when_asked() {
     std::fs::write(&file, &bytes).expect("written");
     let disk = || Arc::new(RealDisk::open(&folder).expect("there"));
     let quiet: groupshare::tracker::warn::Warn = Arc::new(|_: &str| {});
-    let start = || Journal::open(disk(), OWNER, PLAIN, Arc::clone(&quiet));
+    let start = || Journal::open(disk(), OWNER, PLAIN, quiet.clone());
     let error = start().err().expect("refused").to_string();
     assert!(error.contains(&format!("is damaged at byte {damaged}: a later batch follows at byte ")), "{error}");
     assert!(error.contains(&format!("tracker --repair {}", temp.path().display())), "{error}");
@@ -276,7 +276,7 @@ fn damage_that_a_later_batch_follows_is_refused_and_repaired_only_when_asked() {
     assert_eq!(std::fs::read(&file).expect("there"), bytes, "nothing was changed");
 
     let copy = temp.path().join("copy");
-    let told = journal::repair(disk(), (&folder, &copy), 99, Arc::clone(&quiet)).expect("repaired");
+    let told = journal::repair(disk(), (&folder, &copy), 99, quiet.clone()).expect("repaired");
     assert!(told.iter().any(|line| line.contains(&format!("at byte {damaged}"))), "{told:?}");
     assert_eq!(std::fs::read(copy.join(&map.name)).expect("there"), bytes);
     let opened = start().expect("starts");

@@ -32,7 +32,7 @@ struct Told(Arc<Mutex<Vec<String>>>);
 
 impl Told {
     fn set(&self, settings: &mut Settings) {
-        let lines = Arc::clone(&self.0);
+        let lines = self.0.clone();
         settings.warn = Arc::new(move |line| lines.lock().push(line.to_owned()));
     }
 

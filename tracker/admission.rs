@@ -162,7 +162,7 @@ impl Seats {
 
     fn seat(self: &Arc<Self>, taken: &mut Taken, ip: IpAddr, kind: Kind) -> Seat {
         taken.enter(ip, kind);
-        Seat { seats: Arc::clone(self), ip, kind }
+        Seat { seats: self.clone(), ip, kind }
     }
 
     /// How many seats are taken.

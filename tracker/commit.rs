@@ -97,10 +97,10 @@ impl Lead {
             return Ok(Ok(self.youngest().cloned()));
         }
         for op in &received {
-            self.underway.insert(op.command, Arc::clone(&self.batch));
+            self.underway.insert(op.command, self.batch.clone());
         }
         self.ops.extend(received);
-        Ok(Ok(Some(Arc::clone(&self.batch))))
+        Ok(Ok(Some(self.batch.clone())))
     }
 
     /// The last batch that is not durable, if there is one: once it is, so is all that the ledger holds.
@@ -137,14 +137,14 @@ impl Committer {
             lead: Mutex::new(lead),
             work: Condvar::new(),
         });
-        let writer = Writer { shared: Arc::clone(&shared), log, sink };
+        let writer = Writer { shared: shared.clone(), log, sink };
         let writer = thread::Builder::new().name("writer".into()).spawn(move || writer.run())?;
         Ok(Self { shared, writer: Mutex::new(Some(writer)) })
     }
 
     /// The durable state.
     pub fn state(&self) -> Arc<State> {
-        Arc::clone(&self.shared.durable.read())
+        self.shared.durable.read().clone()
     }
 
     /// Makes a change and returns when it is durable. A command that was carried out before, or is being carried out,
@@ -209,15 +209,15 @@ impl Shared {
         };
         let id = op.id;
         ops.push(op);
-        let batch = Arc::clone(batch);
-        lead.underway.insert(command, Arc::clone(&batch));
+        let batch = batch.clone();
+        lead.underway.insert(command, batch.clone());
         drop(lead);
         self.work.notify_one();
         Ok((Committed { op: Some(id) }, Some(batch)))
     }
 
     fn durable_ops(&self) -> Result<Vec<Op>, Refusal> {
-        let durable = Arc::clone(&self.durable.read());
+        let durable = self.durable.read().clone();
         let mut ops = Vec::with_capacity(usize::try_from(durable.op_count()).unwrap_or(0));
         let read = self.source.read(&mut |op| {
             if op.id.seq <= durable.seen(op.id.origin) {
@@ -272,7 +272,7 @@ impl Shared {
         let Meaning { effects, aliased, .. } = lead.ledger.cut(&ops);
         let published = Published { after: Arc::new(lead.ledger.state().clone()), ops, effects, aliased };
         let batch = std::mem::take(&mut lead.batch);
-        lead.writing = Some(Arc::clone(&batch));
+        lead.writing = Some(batch.clone());
         Some((published, batch))
     }
 
@@ -290,7 +290,7 @@ impl Shared {
             lead.ledger.settle(&published.after);
         }
         // Under the lock, so that a command is either underway or durable for whoever repeats it.
-        *self.durable.write() = Arc::clone(&published.after);
+        *self.durable.write() = published.after.clone();
     }
 
     /// Takes everything back that is not durable, and tells those who wait for it.
@@ -324,7 +324,7 @@ impl Writer {
                 Ok(()) => {
                     self.shared.publish(&published, &batch);
                     let reactions = batch.settle(Ok(()));
-                    let after = Arc::clone(&published.after);
+                    let after = published.after.clone();
                     (self.sink)(Settled::new(Some(published), Ok(()), reactions));
                     self.log.kept(&after);
                 }

@@ -44,14 +44,15 @@ pub struct Console {
 impl Console {
     /// Reads commands from `input` and answers on `output`.
     ///
-    /// Errors: the system has no descriptor or thread left.
+    /// # Errors
+    /// The system has no descriptor or thread left.
     pub fn start(
         input: impl AsFd + Send + 'static,
         output: impl Write + Send + 'static,
         commands: impl Commands + 'static,
     ) -> io::Result<Self> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
-        let reader = Reader { wake: Arc::clone(&wake), line: Vec::new(), too_long: false };
+        let reader = Reader { wake: wake.clone(), line: Vec::new(), too_long: false };
         let output = Mutex::new(output);
         let run = move || reader.run(&input, |line| obey(line, &commands, &mut *output.lock()));
         let thread = thread::Builder::new().name("console".into()).spawn(run)?;

@@ -51,7 +51,8 @@ pub struct DataDir {
 
 /// Where a tracker keeps its data unless told otherwise: `<tracker_info>.data/tracker-<number>`, links resolved.
 ///
-/// Errors: those of finding `tracker_info`.
+/// # Errors
+/// Those of finding `tracker_info`.
 pub fn default_path(tracker_info: &Path, number: u16) -> io::Result<PathBuf> {
     let mut path = OsString::from(tracker_info.canonicalize()?);
     path.push(".data");

@@ -126,10 +126,10 @@ impl Journal {
             }
         };
         let checkpointer = {
-            let warn = Arc::clone(&warn);
-            Checkpointer::start(Arc::clone(&disk), move |line| warn(line)).map_err(JournalError::System)?
+            let warn = warn.clone();
+            Checkpointer::start(disk.clone(), move |line| warn(line)).map_err(JournalError::System)?
         };
-        let source = Arc::new(Reread(Arc::clone(&disk)));
+        let source = Arc::new(Reread(disk.clone()));
         let journal = Self {
             disk,
             settings,

@@ -63,8 +63,8 @@ struct Dialog<'a> {
 
 /// Serves a connection until it ends. `line` gets to know how to end it.
 pub fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, line: &Line, permits: &Arc<Permits>) {
-    let voice: Arc<dyn Voice> = Arc::new(Quiet(Arc::clone(stream)));
-    line.open(Arc::clone(&voice));
+    let voice: Arc<dyn Voice> = Arc::new(Quiet(stream.clone()));
+    line.open(voice.clone());
     let random = SystemRandom::new();
     let (Ok(client), Ok(())) = (random_id(&random), stream.set_nodelay(true)) else { return };
     let session = Session::new(core, voice, ip, seat);

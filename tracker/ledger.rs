@@ -118,7 +118,8 @@ impl Ledger {
     /// order in which they came. `all` has every op that was durable at a time since which nothing was settled; it is needed
     /// only if one comes later than any did for a long time.
     ///
-    /// Refusals: `Malformed` if no tracker can have issued such ops. Then nothing was taken.
+    /// # Errors
+    /// `Malformed` if no tracker can have issued such ops. Then nothing was taken.
     pub fn receive(&mut self, ops: Vec<Op>, all: Option<Vec<Op>>) -> Result<Receipt, Refusal> {
         let ops = self.unknown(ops);
         let highest = self.state.lamport().saturating_add(LEAP_MAX);

@@ -137,7 +137,8 @@ impl Manifests {
     /// manifests that were brought but never shared, which is all that are not `known`. Those that are `listed` and not
     /// there are missing.
     ///
-    /// Errors: the folder cannot be read or changed.
+    /// # Errors
+    /// The folder cannot be read or changed.
     pub fn open(folder: &Path, known: &HashSet<InfoHash>, listed: &HashSet<InfoHash>) -> io::Result<Self> {
         let known: HashSet<String> = known.iter().map(InfoHash::to_string).collect();
         let mut there = HashSet::new();
@@ -178,7 +179,8 @@ impl Manifests {
     /// Takes the next part of a manifest. Parts come in order, the first one begins an upload anew; of a manifest that
     /// is here already they are thrown away. After the last part the manifest is checked, and given to be kept.
     ///
-    /// Refusals: `BadManifest` if a part does not follow the one before or the whole is not valid, `SlowDown`,
+    /// # Errors
+    /// `BadManifest` if a part does not follow the one before or the whole is not valid, `SlowDown`,
     /// `Unavailable` if the disk does not take it. After any of them the upload has to begin anew.
     pub fn take(&self, upload: &mut Option<Upload>, part: Part<'_>) -> Result<Option<Checked>, Refusal> {
         if part.total as usize > MANIFEST_LEN_MAX {
@@ -220,7 +222,8 @@ impl Manifests {
 
     /// Makes manifests durable and gives them their names, all together for the price of one sync of the folder.
     ///
-    /// Refusals: `Unavailable` if the disk does not take one of them. Any of them may be here all the same.
+    /// # Errors
+    /// `Unavailable` if the disk does not take one of them. Any of them may be here all the same.
     pub fn keep(&self, lot: &[Checked]) -> Result<(), Refusal> {
         let keep = || {
             lot.iter().try_for_each(|checked| checked.upload.file.sync_all())?;
@@ -255,13 +258,15 @@ impl Manifests {
 
     /// Whether a manifest is here.
     ///
-    /// Errors: the disk does not answer.
+    /// # Errors
+    /// The disk does not answer.
     pub fn has(&self, info_hash: InfoHash) -> io::Result<bool> {
         self.path(info_hash).try_exists()
     }
 
     /// What a manifest says; `None` if it is not here. One that was damaged is removed, so that it can come in again.
-    /// Refusals: `Unavailable`, `SlowDown`.
+    /// # Errors
+    /// `Unavailable`, `SlowDown`.
     pub fn facts(&self, info_hash: InfoHash) -> Result<Option<Facts>, Refusal> {
         Ok(self.sound(info_hash)?.map(|(_, facts)| facts))
     }

@@ -29,7 +29,8 @@ pub(crate) fn channel() -> (Sender<Settled>, Receiver<Settled>) {
 
 /// Starts the thread.
 ///
-/// Errors: no thread can be started.
+/// # Errors
+/// No thread can be started.
 pub(crate) fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("herald".into()).spawn(move || {
         let mut herald = Herald { core, queued: Vec::new() };
@@ -72,7 +73,7 @@ impl Herald {
 
     /// Queues what follows from one batch.
     fn queue_effects(&mut self, mut batch: Published) {
-        let core = Arc::clone(&self.core);
+        let core = self.core.clone();
         // Keys and passwords go by the newest state, which may be ahead of the batch: what is told last must hold.
         let newest = core.state();
         if batch.aliased {

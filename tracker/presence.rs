@@ -615,7 +615,7 @@ mod tests {
     fn a_subscriber_is_notified_when_there_is_something_after_nothing_and_may_look_at_once() {
         let presence = Arc::new(Presence::new());
         let calls = Arc::new(AtomicUsize::new(0));
-        let (looking, counting) = (Arc::downgrade(&presence), Arc::clone(&calls));
+        let (looking, counting) = (Arc::downgrade(&presence), calls.clone());
         let dirty = presence.subscribe(Box::new(move || {
             counting.fetch_add(1, Ordering::SeqCst);
             assert!(looking.upgrade().is_some_and(|presence| presence.local_client_count() > 0), "not under the lock");

@@ -116,7 +116,7 @@ pub fn run(args: &Args) -> Result<(), ProgramError> {
     if let Some(addr) = server.json_addr() {
         say(&format!("JSON for programs on {addr}, in the clear"));
     }
-    let commands = Operator { server: Arc::clone(&server), ask };
+    let commands = Operator { server: server.clone(), ask };
     let console = Console::start(io::stdin(), io::stdout(), commands).map_err(ProgramError::System)?;
     // The operator and the signal handler hold senders for as long as this waits.
     let _ = asked.recv();

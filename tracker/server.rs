@@ -180,7 +180,8 @@ impl fmt::Display for Status {
 impl Server {
     /// Starts a tracker on listening sockets. This function starts all threads of a tracker but those of connections.
     ///
-    /// Errors: the folder of manifests cannot be used, a thread cannot be started.
+    /// # Errors
+    /// The folder of manifests cannot be used, a thread cannot be started.
     pub fn start(listeners: impl Into<Listeners>, settings: Settings) -> Result<Self, StartError> {
         let Listeners { clients, programs } = listeners.into();
         let addr = clients.local_addr().map_err(StartError::System)?;
@@ -193,7 +194,7 @@ impl Server {
         let passwords = Passwords::start(settings.password_params, cores).map_err(StartError::System)?;
         let (publish, batches) = notifier::channel();
         let feed: Arc<Feed> = Arc::default();
-        let sink = sink(publish, Arc::clone(&feed), Arc::clone(&settings.warn));
+        let sink = sink(publish, feed.clone(), settings.warn.clone());
         let mut instance = [0; 16];
         let random = SystemRandom::new().fill(&mut instance).map_err(|_| io::Error::other("no random bytes"));
         random.map_err(StartError::System)?;
@@ -203,8 +204,8 @@ impl Server {
             others: settings.others,
             retired: settings.data_dir.path().join("retired"),
         };
-        let replica = Replica::new(me, feed, Arc::clone(&settings.warn)).map_err(StartError::Retired)?;
-        let source = Arc::clone(&settings.source);
+        let replica = Replica::new(me, feed, settings.warn.clone()).map_err(StartError::Retired)?;
+        let source = settings.source.clone();
         let committer = Committer::start(settings.origin, settings.past, settings.log, settings.source, sink);
         let core = Arc::new(Core {
             identity: settings.identity,
@@ -218,11 +219,11 @@ impl Server {
             passwords,
             throttle: Throttle::new(settings.paces),
         });
-        let (connections, to_join) = Connections::new(Arc::clone(&core));
+        let (connections, to_join) = Connections::new(core.clone());
         let seats = Seats::new(settings.caps);
         let door = |listener: TcpListener, dialect: Dialect| {
-            let (seats, connections) = (Arc::clone(&seats), Arc::clone(&connections));
-            Arc::new(Acceptor::new(listener, dialect, seats, connections, Arc::clone(&settings.warn)))
+            let (seats, connections) = (seats.clone(), connections.clone());
+            Arc::new(Acceptor::new(listener, dialect, seats, connections, settings.warn.clone()))
         };
         let mut doors = vec![door(clients, Dialect::Binary)];
         doors.extend(programs.map(|listener| door(listener, Dialect::Json(Permits::new()))));
@@ -253,10 +254,10 @@ impl Server {
         stop: Receiver<()>,
         warn: Warn,
     ) -> io::Result<()> {
-        self.threads.push(notifier::start(Arc::clone(&self.core), batches)?);
+        self.threads.push(notifier::start(self.core.clone(), batches)?);
         let mut housekeeper = Housekeeper {
-            core: Arc::clone(&self.core),
-            connections: Arc::clone(&self.connections),
+            core: self.core.clone(),
+            connections: self.connections.clone(),
             doors: self.doors.clone(),
             warn,
             trouble: None,
@@ -266,7 +267,7 @@ impl Server {
         let run = move || housekeeper.run(&to_join, &stop);
         self.threads.push(thread::Builder::new().name("housekeeper".into()).spawn(run)?);
         for door in &self.doors {
-            let door = Arc::clone(door);
+            let door = door.clone();
             self.accepting.push(thread::Builder::new().name("acceptor".into()).spawn(move || door.run())?);
         }
         self.dialer = Some(Dialer::start(&self.core)?);
@@ -309,7 +310,8 @@ impl Server {
 
     /// Retires another tracker; see docs/OPERATIONS.md.
     ///
-    /// Errors: it is this one, or the disk does not take it.
+    /// # Errors
+    /// It is this one, or the disk does not take it.
     pub fn forget(&self, number: u16) -> Result<(), String> {
         self.core.replica.forget(number)
     }

@@ -78,12 +78,12 @@ pub(crate) fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: 
         // Whoever was turned away has been told why; anything else is not worth a word.
         Err(_) => return hang_up(stream),
     };
-    let Ok((mut receiver, sender)) = conn::split(Arc::clone(stream), keys, EARLY_FRAME_LEN_MAX, false) else {
+    let Ok((mut receiver, sender)) = conn::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, false) else {
         return;
     };
     let voice: Arc<dyn Voice> = Arc::<Sender>::clone(&sender);
-    line.open(Arc::clone(&voice));
-    let owed = Owed::new(Arc::clone(&sender), Arc::clone(&core.laggards));
+    line.open(voice.clone());
+    let owed = Owed::new(sender.clone(), core.laggards.clone());
     let mut conversation = Conversation { session: Session::new(core, voice, ip, seat), sender, owed };
     while conversation.turn(&mut receiver) {}
     conversation.owed.settle();

@@ -37,7 +37,8 @@ impl Downlink {
 
     /// Takes bytes with `take`, which is told how many it may take at most and gives how many it took.
     ///
-    /// Errors: none may be taken now; the time at which some may.
+    /// # Errors
+    /// None may be taken now; the time at which some may.
     pub fn take<T>(&self, take: impl FnOnce(usize) -> (usize, T)) -> Result<T, Instant> {
         if self.unlimited.load(Ordering::Relaxed) {
             return Ok(take(usize::MAX).1);

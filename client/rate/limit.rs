@@ -32,7 +32,8 @@ impl Limit {
 
     /// Reads `20M`, `500K` or `1G`, a plain number of bytes per second, or `none`. Units are powers of 1000.
     ///
-    /// Errors: in words, for a person, without a capital and a full stop.
+    /// # Errors
+    /// In words, for a person, without a capital and a full stop.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.eq_ignore_ascii_case("none") {
             return Ok(Self::NONE);

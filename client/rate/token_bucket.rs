@@ -48,7 +48,8 @@ impl Pace {
 
     /// How many bytes of `len` may pass now, at least one unless `len` is 0. They count once [`Pace::pass`] says so.
     ///
-    /// Errors: none may; the time at which some may.
+    /// # Errors
+    /// None may; the time at which some may.
     pub(crate) fn allowance(&self, now: Duration, len: usize) -> Result<usize, Duration> {
         if self.limit == Limit::NONE {
             return Ok(len);

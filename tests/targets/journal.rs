@@ -68,7 +68,7 @@ fn read(disk: &MemDisk, name: &str) -> Vec<u8> {
 type Said = Arc<Mutex<Vec<String>>>;
 
 fn open(disk: &MemDisk, said: &Said) -> Result<Opened, JournalError> {
-    let said = Arc::clone(said);
+    let said = said.clone();
     let warn = Arc::new(move |line: &str| said.lock().push(line.to_owned()));
     Journal::open(Arc::new(disk.clone()), OWNER, SMALL, warn)
 }

@@ -41,7 +41,8 @@ pub trait OpSource: Send + Sync {
     /// Gives every op that the log has kept, in the order in which they came, until `take` says that it is enough. There
     /// may be some among them that are not durable yet, or never will be.
     ///
-    /// Errors: the log cannot be read, for this reason.
+    /// # Errors
+    /// The log cannot be read, for this reason.
     fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), String>;
 }
 

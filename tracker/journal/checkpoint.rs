@@ -141,11 +141,12 @@ struct Now {
 impl Checkpointer {
     /// Starts the thread. `warn` is told of checkpoints that could not be written.
     ///
-    /// Errors: no thread can be started.
+    /// # Errors
+    /// No thread can be started.
     pub fn start(disk: Arc<dyn Disk>, warn: impl Fn(&str) + Send + 'static) -> io::Result<Self> {
         let (give, take) = bounded(1);
         let desk = Arc::new(Desk::default());
-        let own = Arc::clone(&desk);
+        let own = desk.clone();
         let run = move || own.run(&*disk, &take, &warn);
         let thread = thread::Builder::new().name("checkpoint".into()).spawn(run)?;
         Ok(Self { give: Some(give), thread: Some(thread), desk })

@@ -41,7 +41,8 @@ pub trait DiskFile: Send {
 
 /// Writes all of the bytes at an offset.
 ///
-/// Errors: those of writing; some of the bytes may have been written then.
+/// # Errors
+/// Those of writing; some of the bytes may have been written then.
 pub fn write_all_at(file: &mut dyn DiskFile, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write_at(bytes, offset) {
@@ -67,7 +68,8 @@ pub struct RealDisk {
 impl RealDisk {
     /// Uses a folder that is there.
     ///
-    /// Errors: those of opening it.
+    /// # Errors
+    /// Those of opening it.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_path_buf(), handle: sys::open_folder(path)? })
     }

@@ -373,7 +373,8 @@ impl Reading<'_> {
 
 /// Reads the first header of a journal to learn whose it is; `None` if there is none.
 ///
-/// Errors: the folder cannot be read.
+/// # Errors
+/// The folder cannot be read.
 pub fn owner(disk: &dyn Disk) -> io::Result<Option<u16>> {
     let names = disk.list()?;
     let mut segments: Vec<&String> = names.iter().filter(|name| segment::first_seq(name).is_some()).collect();

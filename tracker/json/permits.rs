@@ -28,7 +28,7 @@ impl Permits {
 
     /// The next one that is free, if that is before this time.
     pub fn take(self: &Arc<Self>, until: Instant) -> Option<Permit> {
-        self.tokens.1.recv_deadline(until).ok().map(|()| Permit(Arc::clone(self)))
+        self.tokens.1.recv_deadline(until).ok().map(|()| Permit(self.clone()))
     }
 }
 

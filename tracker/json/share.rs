@@ -120,6 +120,6 @@ pub(super) fn find(
     drop(bytes);
     let pieces: Arc<[_]> = manifest.pieces().into();
     let holders = session.holdings(share);
-    let by_piece = ByPiece { pieces: Arc::clone(&pieces), layout, holders };
+    let by_piece = ByPiece { pieces: pieces.clone(), layout, holders };
     Ok(Answer::Found { file_path: name.to_string(), file_chunks: Pieces(pieces), chunk_metadata: by_piece })
 }

@@ -108,7 +108,7 @@ impl Connections {
         let number = inner.last;
         let ended = Ended { number, tell: self.ended.clone() };
         let run = {
-            let (core, stream, line) = (Arc::clone(&self.core), Arc::clone(&stream), Arc::clone(&line));
+            let (core, stream, line) = (self.core.clone(), stream.clone(), line.clone());
             let dialect = dialect.clone();
             move || {
                 let _ended = ended;
@@ -139,7 +139,7 @@ impl Connections {
     /// Tells every client that the tracker is closing. What was asked is still answered; nothing more is read.
     pub fn close(&self) {
         let running = self.inner.lock();
-        let all: Vec<_> = running.running.values().map(|c| (Arc::clone(&c.stream), Arc::clone(&c.line))).collect();
+        let all: Vec<_> = running.running.values().map(|c| (c.stream.clone(), c.line.clone())).collect();
         drop(running);
         for (stream, line) in all {
             line.close();

@@ -24,7 +24,8 @@ const SHORTAGE_PAUSE: Duration = Duration::from_millis(500);
 
 /// A listening socket at this address, free again at once when the tracker has ended.
 ///
-/// Errors: those of socket(2), bind(2) and listen(2).
+/// # Errors
+/// Those of socket(2), bind(2) and listen(2).
 pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;

@@ -43,7 +43,8 @@ pub struct Replica {
 impl Replica {
     /// Nobody is connected. `feed` is given every op as it becomes durable.
     ///
-    /// Errors: the list of retired trackers cannot be read, for this reason.
+    /// # Errors
+    /// The list of retired trackers cannot be read, for this reason.
     pub fn new(me: Me, feed: Arc<Feed>, warn: Warn) -> std::io::Result<Self> {
         let roll = Roll::new(&me)?;
         let digest = Mutex::new(Digest::new(Instant::now()));
@@ -77,7 +78,8 @@ impl Replica {
 
     /// Retires a tracker: it is no longer called, and turned away should it call.
     ///
-    /// Errors: this is its own number, no tracker has it, or it cannot be written down.
+    /// # Errors
+    /// This is its own number, no tracker has it, or it cannot be written down.
     pub fn forget(&self, number: u16) -> Result<(), String> {
         if number == self.me.origin.tracker {
             return Err("a tracker cannot retire itself; retire it at another one".into());

@@ -30,7 +30,7 @@ impl Digest {
         compute: impl FnOnce(&State) -> ([u8; 32], Duration),
     ) -> Option<[u8; 32]> {
         if !Arc::ptr_eq(&self.state, state) {
-            (self.state, self.since, self.digest) = (Arc::clone(state), now, None);
+            (self.state, self.since, self.digest) = (state.clone(), now, None);
         }
         let quiet = now.saturating_duration_since(self.since) >= QUIET;
         if self.digest.is_none() && quiet && now >= self.rests_until {

@@ -180,7 +180,7 @@ impl Roll {
         if number == self.own || number == 0 || taken {
             return Err(Refusal::about(Code::TrackerNumber, number));
         }
-        if let Some(old) = entry.live.replace(Arc::clone(live)) {
+        if let Some(old) = entry.live.replace(live.clone()) {
             old.sender.end();
         }
         (entry.since, entry.why) = (Instant::now(), None);

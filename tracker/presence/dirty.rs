@@ -204,7 +204,7 @@ impl Subscribers {
     pub(super) fn add(&mut self, dirty: &Arc<Dirty>, note: impl Fn(&mut Unsent)) {
         self.all.push(Arc::downgrade(dirty));
         if dirty.note(note) {
-            self.woken.push(Arc::clone(dirty));
+            self.woken.push(dirty.clone());
         }
     }
 

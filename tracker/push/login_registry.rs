@@ -92,19 +92,19 @@ impl Roster {
 
     /// The connection of a client.
     pub fn sender(&self, key: &ClientKey) -> Option<Arc<dyn Voice>> {
-        self.entries.lock().get(key).map(|entry| Arc::clone(&entry.sender))
+        self.entries.lock().get(key).map(|entry| entry.sender.clone())
     }
 
     /// The connections of a user.
     pub fn senders(&self, user: UserRef) -> Vec<Arc<dyn Voice>> {
-        self.entries.lock().range(all_of(user)).map(|(_, entry)| Arc::clone(&entry.sender)).collect()
+        self.entries.lock().range(all_of(user)).map(|(_, entry)| entry.sender.clone()).collect()
     }
 
     /// The connections of a user that were not told the notices of the first `op_count` ops when they logged in.
     pub fn to_notice(&self, user: UserRef, op_count: u64) -> Vec<Arc<dyn Voice>> {
         let entries = self.entries.lock();
         let untold = entries.range(all_of(user)).filter(|(_, entry)| entry.told_ops < op_count);
-        untold.map(|(_, entry)| Arc::clone(&entry.sender)).collect()
+        untold.map(|(_, entry)| entry.sender.clone()).collect()
     }
 }
 

@@ -70,13 +70,14 @@ impl Closing {
 impl Dialer {
     /// Starts calling.
     ///
-    /// Errors: no thread can be started.
+    /// # Errors
+    /// No thread can be started.
     pub(crate) fn start(core: &Arc<Core>) -> io::Result<Self> {
         let me = core.replica.me();
         let mut dialer = Self { threads: Vec::new() };
         for &(number, addr) in me.others.iter().filter(|(number, _)| *number < me.origin.tracker) {
             let closing: Arc<Closing> = Arc::default();
-            let (core, told) = (Arc::clone(core), Arc::clone(&closing));
+            let (core, told) = (core.clone(), closing.clone());
             let run = move || keep_calling(&core, number, addr, &told);
             dialer.threads.push((closing, thread::Builder::new().name(format!("link-{number}")).spawn(run)?));
         }
@@ -114,7 +115,7 @@ fn keep_calling(core: &Core, number: u16, addr: SocketAddr, closing: &Closing) {
 fn call(core: &Core, number: u16, addr: SocketAddr, closing: &Closing) -> Result<(), String> {
     let stream = TcpStream::connect_timeout(&addr, CONNECT_MAX).map_err(|error| crate::sys::reason(&error))?;
     let stream = Arc::new(stream);
-    if !closing.set_calling(Some(Arc::clone(&stream))) {
+    if !closing.set_calling(Some(stream.clone())) {
         return Ok(());
     }
     let (key_id, key) = core.identity.link_key();

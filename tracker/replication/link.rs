@@ -42,7 +42,8 @@ const WANTED_HERE_MAX: usize = 16 * 1024;
 /// Serves a link until it ends. `called` is the number of the tracker that was called here; without it, the tracker at
 /// the other end has called. `greeted` is done once it is known to be a tracker.
 ///
-/// Errors: why it has ended, in words for the operator.
+/// # Errors
+/// Why it has ended, in words for the operator.
 pub(crate) fn serve(
     core: &Core,
     stream: &Arc<TcpStream>,
@@ -51,7 +52,7 @@ pub(crate) fn serve(
     greeted: impl FnOnce(),
 ) -> Result<(), String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
-    let (mut receiver, sender) = conn::split(Arc::clone(stream), keys, FRAME_LEN_MAX, false).map_err(|e| words(&e))?;
+    let (mut receiver, sender) = conn::split(stream.clone(), keys, FRAME_LEN_MAX, false).map_err(|e| words(&e))?;
     let hello = || {
         let me = core.replica.me();
         let hello = Link::Hello { tracker: me.origin.tracker, instance: me.instance, seen: seen(&core.state()) };
@@ -64,7 +65,7 @@ pub(crate) fn serve(
     greeted();
     let live = Arc::new(Live {
         instance,
-        sender: Arc::clone(&sender),
+        sender: sender.clone(),
         bell: Arc::new(Bell::default()),
         far: Mutex::new(Far {
             knowledge: Knowledge::new(&has),

@@ -45,7 +45,7 @@ pub(crate) fn seen(state: &State) -> List<Seen, { crate::wire::tracker_tracker::
 
 impl<'a> Outgoing<'a> {
     pub(crate) fn new(core: &'a Core, live: &'a Live) -> Self {
-        let bell = Arc::clone(&live.bell);
+        let bell = live.bell.clone();
         core.replica.feed().follow(&bell);
         let soft = core.presence.subscribe(Box::new(move || bell.ring()));
         let (cursor, wished) = (core.replica.feed().end(), Instant::now());

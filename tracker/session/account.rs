@@ -98,7 +98,7 @@ impl Session {
         let token = token.ok_or_else(|| Refusal::about(Code::Unavailable, "the system gives no random bytes"))?;
         let ticket = self.core.presence.enter(ClientKey { user, client }, Instant::now());
         let state = || self.core.state();
-        let (state, before) = self.core.roster.enter(ticket, Arc::clone(&self.voice), password_set_by, state);
+        let (state, before) = self.core.roster.enter(ticket, self.voice.clone(), password_set_by, state);
         if let Some(before) = before {
             // The client has come back; whatever is left of its old connection is in nobody's use.
             before.end();

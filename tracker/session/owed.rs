@@ -33,7 +33,7 @@ impl Owed {
     pub(super) fn owe(self: &Arc<Self>, request: u32, reply: Reply, pending: Pending) {
         let since = Instant::now();
         *self.debt.lock() = Some(Debt { request, reply, since });
-        let owed = Arc::clone(self);
+        let owed = self.clone();
         pending.then(Box::new(move |outcome| owed.pay(since, outcome)));
     }
 
