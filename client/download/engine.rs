@@ -267,7 +267,7 @@ impl Engine {
                 self.tell(SwarmEvent::StaleKey(self.entries[&id].download.subject().group));
             }
             Err(DialError::NotNow) => entry.candidates.lost(client, now, false),
-            Err(DialError::Failed(_)) => entry.candidates.lost(client, now, true),
+            Err(DialError::Failed) => entry.candidates.lost(client, now, true),
         }
     }
 
@@ -329,7 +329,7 @@ impl Engine {
         let now = Instant::now();
         if let Some(entry) = self.entries.get_mut(&id) {
             match reason {
-                DropReason::Lost(_) => entry.candidates.lost(client, now, true),
+                DropReason::Lost => entry.candidates.lost(client, now, true),
                 DropReason::Lied(what) => entry.lied(client, link.user(), &what),
             }
         }

@@ -45,14 +45,14 @@ pub(crate) enum DialError {
     /// The peer has no room now, or does not serve the content yet.
     NotNow,
     /// The peer is not reached or does not speak as it should.
-    Failed(String),
+    Failed,
 }
 
 /// Why a connection ends.
 #[derive(Debug)]
 pub(crate) enum DropReason {
     /// It ended or failed; the peer may be tried again.
-    Lost(String),
+    Lost,
     /// The peer sent what no honest peer sends: it is not tried again for this download.
     Lied(String),
 }
@@ -176,7 +176,7 @@ impl PeerLink {
             self.last_request = self.last_request.wrapping_add(1).max(1);
             self.asked.push_back((self.last_request, piece));
             let sent = self.sender.send(self.last_request, &Ask::GetPiece { piece: piece.get() });
-            sent.map_err(|error| DropReason::Lost(error.to_string()))?;
+            sent.map_err(|_| DropReason::Lost)?;
         }
         Ok(())
     }
@@ -239,10 +239,7 @@ impl PeerLink {
                 None
             }
             Ok(Answer::Refused { code, .. }) if code == Code::OnItsWay as u16 => self.put_off(request),
-            Ok(Answer::Refused { code, about }) => {
-                let refusal = crate::wire::client_tracker::refusal(code, &about);
-                Some(Step::Drops(DropReason::Lost(refusal.to_string())))
-            }
+            Ok(Answer::Refused { .. }) => Some(Step::Drops(DropReason::Lost)),
             Ok(Answer::Opened { .. } | Answer::Alive {}) => Some(lied("an answer to no question")),
             Err(error) => Some(Step::Drops(DropReason::Lied(error.to_string()))),
         }
@@ -307,9 +304,9 @@ impl PeerLink {
                 self.last_request = self.last_request.wrapping_add(1).max(1);
                 self.keep_alive = Some(self.last_request);
                 let sent = self.sender.send(self.last_request, &Ask::KeepAlive {});
-                sent.map_err(|error| DropReason::Lost(error.to_string()))?;
+                sent.map_err(|_| DropReason::Lost)?;
             }
-            Some(Due::End) => return Err(DropReason::Lost("nothing was heard for too long".into())),
+            Some(Due::End) => return Err(DropReason::Lost),
             None => {}
         }
         Ok(())
@@ -335,20 +332,19 @@ fn open(
     (key_id, key): (KeyId, &Secret),
     me: &UserId,
 ) -> Result<(Receiver, Arc<Sender>, Bitfield), DialError> {
-    let failed = |error: &dyn fmt::Display| DialError::Failed(error.to_string());
-    let stream = TcpStream::connect_timeout(&peer.addr, CONNECT_DEADLINE).map_err(|error| failed(&error))?;
+    let stream = TcpStream::connect_timeout(&peer.addr, CONNECT_DEADLINE).map_err(|_| DialError::Failed)?;
     let stream = Arc::new(stream);
     let _dialing = download.dialing(&stream).ok_or(DialError::NotNow)?;
     let keys = handshake::peer_to_peer(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), key_id, key);
     let keys = keys.map_err(|error| match error {
         HandshakeError::Refused(Some(Code::UnknownKey)) => DialError::UnknownKey,
         HandshakeError::Refused(Some(Code::Busy)) => DialError::NotNow,
-        error => failed(&error),
+        _ => DialError::Failed,
     })?;
     let stream = stream.clone();
-    let (mut receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, true).map_err(|error| failed(&error))?;
+    let (mut receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, true).map_err(|_| DialError::Failed)?;
     let info_hash = download.subject().content.info_hash;
-    sender.send(1, &Ask::Open { info_hash, user: me.clone() }).map_err(|error| failed(&error))?;
+    sender.send(1, &Ask::Open { info_hash, user: me.clone() }).map_err(|_| DialError::Failed)?;
     let bits = opened(&mut receiver, download.layout())?;
     receiver.next_frame();
     Ok((receiver, sender, bits))
@@ -360,15 +356,14 @@ fn lied(what: &str) -> Step {
 
 /// Waits for the answer to `Open`; news may come before it.
 fn opened(receiver: &mut Receiver, layout: Layout) -> Result<Bitfield, DialError> {
-    let failed = |error: &dyn fmt::Display| DialError::Failed(error.to_string());
     let mut news = Vec::new();
     loop {
-        let answer = receiver.recv(HANDSHAKE_DEADLINE).map_err(|error| failed(&error))?;
-        match answer.message().map_err(|error| failed(&error))? {
+        let answer = receiver.recv(HANDSHAKE_DEADLINE).map_err(|_| DialError::Failed)?;
+        match answer.message().map_err(|_| DialError::Failed)? {
             Answer::News { pieces } if news.len() < NEWS_MAX => news.extend_from_slice(&pieces),
             Answer::Opened { bits } => {
                 let bits = Bitfield::from_bytes(layout, bits.as_bytes());
-                let mut bits = bits.ok_or_else(|| failed(&"it gave no valid bitfield"))?;
+                let mut bits = bits.ok_or(DialError::Failed)?;
                 news.iter().filter_map(|&number| layout.index(number)).for_each(|piece| {
                     bits.insert(piece);
                 });
@@ -377,7 +372,7 @@ fn opened(receiver: &mut Receiver, layout: Layout) -> Result<Bitfield, DialError
             Answer::Refused { code, .. } if [Code::NotServed as u16, Code::Busy as u16].contains(&code) => {
                 return Err(DialError::NotNow);
             }
-            _ => return Err(failed(&"it did not answer the first question")),
+            _ => return Err(DialError::Failed),
         }
     }
 }
@@ -389,6 +384,6 @@ fn recv_failed(error: RecvError) -> DropReason {
         RecvError::Channel(error @ (ChannelError::FrameTooLong { .. } | ChannelError::Framing)) => {
             DropReason::Lied(error.to_string())
         }
-        other => DropReason::Lost(other.to_string()),
+        _ => DropReason::Lost,
     }
 }

@@ -8,7 +8,6 @@ use crate::tracker::presence::ClientKey;
 use crate::tracker::state::{Account, State};
 use crate::wire::client_tracker::{Password, Reply};
 use crate::wire::error::{Code, Refusal};
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Most notices told at one login; the rest comes at the next, when these have been read.
