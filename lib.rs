@@ -19,6 +19,7 @@ pub mod model {
     pub(crate) mod path_text;
     pub mod piece;
     pub mod tracker_list;
+    pub(crate) mod units;
 }
 
 /// The protocol: frames, codec, secure channel, dialects.

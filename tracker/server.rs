@@ -2,6 +2,7 @@
 
 use crate::model::digest::Fingerprint;
 use crate::model::id::Origin;
+use crate::model::units;
 use crate::sys;
 use crate::tracker::admission::{Caps, Occupancy, Seats};
 use crate::tracker::auth::cluster_key::Identity;
@@ -159,8 +160,7 @@ pub struct Status {
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let minutes = self.uptime.as_secs() / 60;
-        writeln!(f, "tracker {} on {}, up {} h {:02} min", self.number, self.addr, minutes / 60, minutes % 60)?;
+        writeln!(f, "tracker {} on {}, up {}", self.number, self.addr, units::hours(self.uptime))?;
         writeln!(f, "fingerprint {}", self.fingerprint)?;
         writeln!(f, "users       {}, {} online on {} clients", self.users, self.users_online, self.clients_online)?;
         writeln!(f, "groups      {}", self.groups)?;

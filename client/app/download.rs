@@ -9,7 +9,7 @@ use crate::client::download::live::{Download, Ground, Progress, Subject};
 use crate::client::download::verify::verify_existing;
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
-use crate::client::output::status::{DownloadState, DownloadStatus, Reached};
+use crate::client::output::status::{Delivered, DownloadState, DownloadStatus, Reached};
 use crate::client::rpc::found::{Found, find};
 use crate::client::rpc::link::CallError;
 use crate::client::rpc::moved;
@@ -454,7 +454,7 @@ pub(crate) fn status(tracked: &Tracked, now: Instant) -> DownloadStatus {
         speed: 0,
         peers: 0,
         left: None,
-        members: tracked.members.clone(),
+        members: Delivered::most_first(tracked.members.clone()),
     };
     match &tracked.phase {
         Phase::Starting => status.state = DownloadState::Checking,
@@ -464,7 +464,7 @@ pub(crate) fn status(tracked: &Tracked, now: Instant) -> DownloadStatus {
             // A speed is not negative and far below 2^64.
             status.speed = progress.bytes_per_s as u64;
             status.peers = progress.peers;
-            status.members = download.delivered();
+            status.members = Delivered::most_first(download.delivered());
             let left = progress.total - progress.done;
             status.left = (progress.bytes_per_s >= 1.0)
                 .then(|| Duration::from_secs_f64((left as f64 / progress.bytes_per_s).min(1e9)));

@@ -1,12 +1,12 @@
 //! The downloads of who is logged in, from the command that begins one to its end, as `show_downloads` and `wait` see
 //! them.
 
-use crate::client::download::live::{Delivered, Download};
+use crate::client::download::live::Download;
 use crate::model::digest::InfoHash;
 use crate::model::manifest::Content;
-use crate::model::name::{FileName, GroupId};
+use crate::model::name::{FileName, GroupId, UserId};
 use parking_lot::{Condvar, Mutex};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -71,8 +71,8 @@ pub struct Tracked {
     pub info_hash: Option<InfoHash>,
     /// How far along it is.
     pub phase: Phase,
-    /// What members had delivered when it ran last.
-    pub members: Vec<Delivered>,
+    /// Bytes that members had delivered when it ran last.
+    pub members: BTreeMap<UserId, u64>,
 }
 
 #[derive(Debug, Default)]
@@ -122,7 +122,7 @@ impl Downloads {
         state.list.retain(|tracked| !same(tracked) || tracked.destination != destination);
         state.last_id += 1;
         let id = state.last_id;
-        let (group, name, members) = (group.clone(), name.clone(), Vec::new());
+        let (group, name, members) = (group.clone(), name.clone(), BTreeMap::new());
         let (size, info_hash, phase) = (None, None, Phase::Starting);
         state.list.push(Tracked { id, group, name, destination, size, info_hash, phase, members });
         Ok(id)

@@ -95,15 +95,6 @@ struct OpenPeer {
     delivered: u64,
 }
 
-/// What one member has delivered of a download.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivered {
-    /// Who.
-    pub user: UserId,
-    /// Bytes of good pieces.
-    pub bytes: u64,
-}
-
 /// One download. Shared by the connections that work on it.
 pub struct Download {
     // Immutable.
@@ -402,17 +393,13 @@ impl Download {
         self.speed.lock().look(self.done.load(Ordering::Relaxed), now);
     }
 
-    /// The members that have delivered something or could, those who delivered most first.
-    pub fn delivered(&self) -> Vec<Delivered> {
+    /// Bytes of good pieces from each member that has delivered some or could.
+    pub fn delivered(&self) -> BTreeMap<UserId, u64> {
         let peers = self.peers.lock();
         let mut all = peers.before.clone();
         for peer in peers.open.values() {
             *all.entry(peer.user.clone()).or_default() += peer.delivered;
         }
-        drop(peers);
-        let mut all: Vec<_> = all.into_iter().map(|(user, bytes)| Delivered { user, bytes }).collect();
-        // Stable: those with as much stay in the order of their names.
-        all.sort_by_key(|delivered| std::cmp::Reverse(delivered.bytes));
         all
     }
 

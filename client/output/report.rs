@@ -1,11 +1,11 @@
 //! What a command came to, as values; and in words, as lines for a person.
 
-use super::status;
 use super::status::{DownloadStatus, UploadStatus};
 use crate::client::command::table::{Word, help};
 use crate::client::rate::limit::Limit;
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::units::size;
 use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Role};
 use std::path::PathBuf;
 
@@ -120,7 +120,7 @@ fn member_line(line: &MemberLine) -> String {
 
 fn file_line(line: &FileLine) -> String {
     let size = match line.content.is_sized() {
-        true => status::size(line.content.layout.size()),
+        true => size(line.content.layout.size()),
         false => "size not told yet".to_owned(),
     };
     let folder = match line.content.file_count {

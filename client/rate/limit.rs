@@ -1,7 +1,7 @@
 //! How fast something may go: a number of bytes per second, or as fast as it can.
 
-use crate::client::output::status;
 use crate::model::escape::excerpt;
+use crate::model::units;
 use std::fmt;
 use std::num::NonZeroU64;
 
@@ -60,7 +60,7 @@ impl Limit {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(bytes) => f.write_str(&status::rate(bytes.get())),
+            Some(bytes) => f.write_str(&units::rate(bytes.get())),
             None => f.write_str("no limit"),
         }
     }

@@ -4,6 +4,7 @@ use super::replica::Me;
 use super::version_vector::Knowledge;
 use super::wakeup::Bell;
 use crate::model::digest::InfoHash;
+use crate::model::units::age;
 use crate::tracker::state::State;
 use crate::wire::conn::Sender;
 use crate::wire::error::{Code, Refusal};
@@ -93,22 +94,15 @@ impl fmt::Display for Other {
                     Some(false) => "ANOTHER DIGEST, please report this",
                     None => "digest not compared yet",
                 };
-                write!(f, "connected for {}, {there_behind} changes behind", span(*lasts))?;
+                write!(f, "connected for {}, {there_behind} changes behind", age(*lasts))?;
                 write!(f, ", this one {here_behind} behind, {agrees}")
             }
             Standing::Away { lasts, why } => {
-                write!(f, "not connected for {}", span(*lasts))?;
+                write!(f, "not connected for {}", age(*lasts))?;
                 why.iter().try_for_each(|why| write!(f, ": {why}"))
             }
             Standing::Retired => write!(f, "retired here"),
         }
-    }
-}
-
-fn span(time: Duration) -> String {
-    match time.as_secs() {
-        secs @ 0..60 => format!("{secs} s"),
-        secs => format!("{} h {:02} min", secs / 3600, secs / 60 % 60),
     }
 }
 

@@ -1,0 +1,127 @@
+//! Amounts, speeds, shares and times in the words that people read.
+
+use core::time::Duration;
+
+/// An amount in decimal units: `512 B`, `1.5 kB`, `64.0 MB`, `4.3 GB`.
+pub(crate) fn size(bytes: u64) -> String {
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let (mut unit_bytes, mut unit) = (1000u128, "kB");
+    for (next_bytes, next) in [(1_000_000u128, "MB"), (1_000_000_000, "GB"), (1_000_000_000_000, "TB")] {
+        // What would round to 1000.0 of one unit is 1.0 of the next.
+        if u128::from(bytes) + next_bytes / 20_000 >= next_bytes {
+            (unit_bytes, unit) = (next_bytes, next);
+        }
+    }
+    let tenths = (u128::from(bytes) * 10 + unit_bytes / 2) / unit_bytes;
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+/// A speed: `1.5 MB/s`.
+pub(crate) fn rate(bytes_per_second: u64) -> String {
+    format!("{}/s", size(bytes_per_second))
+}
+
+/// A share of a whole, rounded down, so that 100 % means all of it. Nothing of nothing is all of it.
+pub(crate) fn percent(done: u64, total: u64) -> String {
+    let percent = if total == 0 { 100 } else { u128::from(done.min(total)) * 100 / u128::from(total) };
+    format!("{percent} %")
+}
+
+/// A time: `0.4 s`, `12 s`, `2 min 05 s`, `3 h 07 min`, `2 d 5 h`.
+pub(crate) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        // Nothing takes no time.
+        0..10 => format!("{:.1} s", time.as_secs_f64().max(0.1)),
+        10..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        3600..86_400 => hours(time),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// A time that may be long, told in few words: `12 s`, then `0 h 05 min`, `31 h 07 min`.
+pub(crate) fn age(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        _ => hours(time),
+    }
+}
+
+/// A time in hours and minutes: `0 h 00 min`, `31 h 07 min`.
+pub(crate) fn hours(time: Duration) -> String {
+    let minutes = time.as_secs() / 60;
+    format!("{} h {:02} min", minutes / 60, minutes % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_decimal_and_change_unit_where_they_would_round_to_a_thousand() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (1049, "1.0 kB"),
+            (1050, "1.1 kB"),
+            (524_288, "524.3 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (1_000_000, "1.0 MB"),
+            (4_294_967_296, "4.3 GB"),
+            (999_950_000_000, "1.0 TB"),
+            (u64::MAX, "18446744.1 TB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+        assert_eq!(rate(1_500_000), "1.5 MB/s");
+    }
+
+    #[test]
+    fn a_hundred_percent_means_all_of_it() {
+        for (done, total, text) in [
+            (0, 0, "100 %"),
+            (0, 1, "0 %"),
+            (999, 1000, "99 %"),
+            (1000, 1000, "100 %"),
+            (2, 1, "100 %"),
+            (u64::MAX - 1, u64::MAX, "99 %"),
+        ] {
+            assert_eq!(percent(done, total), text);
+        }
+    }
+
+    #[test]
+    fn times_are_told_in_the_two_units_that_matter() {
+        for (millis, text) in [
+            (0, "0.1 s"),
+            (319, "0.3 s"),
+            (999, "1.0 s"),
+            (2_760, "2.8 s"),
+            (10_000, "10 s"),
+            (59_999, "59 s"),
+            (60_000, "1 min 00 s"),
+            (3_599_000, "59 min 59 s"),
+            (3_600_000, "1 h 00 min"),
+            (11_220_000, "3 h 07 min"),
+            (86_400_000, "1 d 0 h"),
+            (190_800_000, "2 d 5 h"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn ages_are_told_in_seconds_below_a_minute_and_in_hours_above() {
+        for (seconds, text) in
+            [(0, "0 s"), (59, "59 s"), (60, "0 h 01 min"), (3_599, "0 h 59 min"), (111_600, "31 h 00 min")]
+        {
+            assert_eq!(age(Duration::from_secs(seconds)), text);
+        }
+        assert_eq!(hours(Duration::from_secs(59)), "0 h 00 min");
+    }
+}
