@@ -34,7 +34,7 @@ const BATCH_LEN: usize = 150;
 fn bare_fdatasync(folder: &Path, stop: impl Fn() -> bool) -> (u64, Duration) {
     let path = folder.join("bare");
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path).expect("made");
-    groupshare::sys::allocate(&file, 64 << 20).expect("room");
+    groupshare::sys::space::allocate(&file, 64 << 20).expect("room");
     file.sync_all().expect("synced");
     let mut times = Vec::new();
     let mut at = 0;

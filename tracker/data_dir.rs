@@ -1,7 +1,7 @@
 //! The folder in which a tracker keeps its data: made on first start, for this user alone, and locked while the tracker
 //! runs.
 
-use crate::sys;
+use crate::sys::{self, files};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -75,7 +75,7 @@ impl DataDir {
         let lock_path = path.join("lock");
         let failed = |error| DataDirError::Io { path: lock_path.clone(), doing: "open", error };
         let lock = options.open(&lock_path).map_err(failed)?;
-        match sys::try_lock(&lock) {
+        match files::try_lock(&lock) {
             Ok(true) => Ok(Self { path: path.to_path_buf(), _lock: lock }),
             Ok(false) => Err(DataDirError::Locked(path.to_path_buf())),
             Err(error) => Err(DataDirError::Io { path: lock_path, doing: "lock", error }),

@@ -7,7 +7,7 @@ use crate::model::digest::InfoHash;
 use crate::model::manifest::Content;
 use crate::model::name::FileName;
 use crate::model::piece::{Layout, PIECE_LEN};
-use crate::sys;
+use crate::sys::{self, files};
 use crate::wire::client_tracker::MANIFEST_PART_MAX;
 use crate::wire::error::{Code, Refusal};
 use crate::wire::manifest::{MANIFEST_LEN_MAX, decode};
@@ -158,7 +158,7 @@ impl Manifests {
         turn.0.send(()).map_err(io::Error::other)?;
         Ok(Self {
             folder: folder.to_path_buf(),
-            handle: sys::open_folder(folder)?,
+            handle: files::open_folder(folder)?,
             uploads: AtomicU64::new(0),
             facts: Mutex::default(),
             missing,
@@ -231,7 +231,7 @@ impl Manifests {
                 fs::rename(&upload.path, self.path(upload.info_hash))?;
                 self.remember(upload.info_hash, Stamp::of(&upload.file)?, facts.clone());
             }
-            sys::sync_folder(&self.handle)
+            files::sync_folder(&self.handle)
         };
         keep().map_err(|error| unavailable(&error))?;
         lot.iter().for_each(|checked| self.missing.arrived(checked.upload.info_hash));

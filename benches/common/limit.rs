@@ -77,7 +77,7 @@ fn give_to(mut stream: TcpStream, file: &File) {
 fn take(digests: &Path, size: u64, out: &Path, givers: &[SocketAddr]) {
     let digests = fs::read(digests).expect("there");
     let file = File::create_new(out).expect("a new file");
-    groupshare::sys::allocate(&file, size).expect("room");
+    groupshare::sys::space::allocate(&file, size).expect("room");
     let next = AtomicU64::new(0);
     thread::scope(|scope| {
         for number in 0..CONNECTIONS.max(givers.len()) {

@@ -18,7 +18,7 @@ use crate::model::digest::{Fingerprint, InfoHash};
 use crate::model::manifest::Manifest;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::path_text::Shown;
-use crate::sys;
+use crate::sys::files;
 use crate::wire;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -79,7 +79,7 @@ impl StateDir {
             file::make_folder(&folder)?;
             let path = folder.join("lock");
             let lock = file::open_lock(&path)?;
-            if sys::try_lock(&lock).map_err(StateError::io(&path, "lock"))? {
+            if files::try_lock(&lock).map_err(StateError::io(&path, "lock"))? {
                 return Slot::load(folder, number, lock);
             }
         }

@@ -4,7 +4,7 @@
 //! tabs. Last line: `\end` and the number of records, so that a file that was cut off is told from a short one.
 
 use crate::model::path_text::{Shown, from_field, to_field};
-use crate::sys;
+use crate::sys::{self, files};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -149,7 +149,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// `Io`.
 pub(crate) fn sync_parent(path: &Path) -> Result<(), StateError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
-    sys::open_folder(folder).and_then(|open| sys::sync_folder(&open)).map_err(StateError::io(folder, "sync"))
+    files::open_folder(folder).and_then(|open| files::sync_folder(&open)).map_err(StateError::io(folder, "sync"))
 }
 
 /// Moves a damaged file out of the way, to a name that is free; gives that name.
@@ -159,11 +159,11 @@ pub(crate) fn sync_parent(path: &Path) -> Result<(), StateError> {
 pub(crate) fn set_aside(path: &Path) -> Result<PathBuf, StateError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let name = path.file_name().unwrap_or_default();
-    let open = sys::open_folder(folder).map_err(StateError::io(folder, "open"))?;
+    let open = files::open_folder(folder).map_err(StateError::io(folder, "open"))?;
     for number in 1.. {
         let mut aside = name.to_owned();
         aside.push(format!(".damaged-{number}"));
-        match sys::rename_noreplace(&open, name, &aside) {
+        match files::rename_noreplace(&open, name, &aside) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Ok(()) => return Ok(path.with_file_name(aside)),
             Err(error) => return Err(StateError::Io(path.to_path_buf(), "set aside", error)),

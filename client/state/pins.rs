@@ -9,7 +9,7 @@ use crate::client::args::how_to_accept;
 use crate::client::hash::piece_hash::sha1_of;
 use crate::model::digest::Fingerprint;
 use crate::model::path_text::Shown;
-use crate::sys;
+use crate::sys::files;
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -133,9 +133,9 @@ impl Pins {
         let hex = fingerprint.to_string();
         let record = vec![tracker_info.as_os_str().as_bytes(), hex.as_bytes()];
         file::write(&own, KIND, VERSION, &[record])?;
-        let folder = sys::open_folder(&self.folder).map_err(StateError::io(&self.folder, "open"))?;
+        let folder = files::open_folder(&self.folder).map_err(StateError::io(&self.folder, "open"))?;
         let name = |path: &Path| path.file_name().unwrap_or_default().to_owned();
-        match sys::rename_noreplace(&folder, &name(&own), &name(file)) {
+        match files::rename_noreplace(&folder, &name(&own), &name(file)) {
             Ok(()) => file::sync_parent(file).map(|()| true),
             Err(error) => {
                 std::fs::remove_file(&own).map_err(StateError::io(&own, "remove"))?;

@@ -13,7 +13,7 @@ use crate::model::bitfield::Bitfield;
 use crate::model::digest::InfoHash;
 use crate::model::manifest::Manifest;
 use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
-use crate::sys;
+use crate::sys::{self, files, space};
 use body::{Allocate, Body};
 use rustix::fs::{FileType, Stat};
 use std::fs::File;
@@ -80,7 +80,7 @@ impl Part {
     /// # Errors
     /// Every kind there is. What was there before is then as it was, and nothing new is left behind.
     pub fn open(destination: &Path, manifest: Arc<Manifest>, label: &PartLabel) -> Result<Opened, PartError> {
-        Self::open_with(destination, manifest, label, sys::allocate)
+        Self::open_with(destination, manifest, label, space::allocate)
     }
 
     fn open_with(
@@ -173,11 +173,11 @@ impl Part {
         let path = place.part_path();
         self.body.sync().map_err(|error| PartError::from_io(&path, "write to the disk", 0, error))?;
         self.check_in_place()?;
-        sys::rename_noreplace(&place.folder, &place.part_name, &place.name).map_err(|error| match error.kind() {
+        files::rename_noreplace(&place.folder, &place.part_name, &place.name).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => PartError::Exists(place.destination.clone()),
             _ => PartError::Io(path, "rename", error),
         })?;
-        sys::sync_folder(&place.folder)
+        files::sync_folder(&place.folder)
             .map_err(|error| PartError::Io(place.destination.clone(), "write to the disk", error))?;
         self.sidecar.remove_on_drop();
         Ok(())
@@ -235,7 +235,8 @@ impl Part {
     pub fn has_holes(&self) -> bool {
         self.manifest.files().iter().enumerate().any(|(number, entry)| {
             let Ok(file) = self.file(number) else { return true };
-            let written = sys::data_ranges(&file, entry.len).map_while(Result::ok).map(|range| range.end - range.start);
+            let written =
+                space::data_ranges(&file, entry.len).map_while(Result::ok).map(|range| range.end - range.start);
             written.sum::<u64>() < entry.len
         })
     }
@@ -247,7 +248,7 @@ impl Part {
         for (number, entry) in self.manifest.files().iter().enumerate() {
             let start = self.map.start(number);
             let Ok(file) = self.file(number) else { continue };
-            for range in sys::data_ranges(&file, entry.len).map_while(Result::ok) {
+            for range in space::data_ranges(&file, entry.len).map_while(Result::ok) {
                 let piece = |at: u64| (start + at) / u64::from(PIECE_LEN);
                 for number in piece(range.start)..=piece(range.end - 1) {
                     // Below the number of pieces, which is a u32.

@@ -3,7 +3,7 @@
 
 use crate::model::digest::{Fingerprint, KeyId};
 use crate::model::id::{GroupRef, OpId, UserRef};
-use crate::sys;
+use crate::sys::{self, files};
 use crate::wire::client_tracker::TOKEN_LEN_MAX;
 use crate::wire::codec::{self, Blob};
 use crate::wire::handshake::{self, Secret};
@@ -256,7 +256,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    sys::sync_folder(&sys::open_folder(folder.unwrap_or(Path::new(".")))?)
+    files::sync_folder(&files::open_folder(folder.unwrap_or(Path::new(".")))?)
 }
 
 #[cfg(test)]

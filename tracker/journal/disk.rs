@@ -1,6 +1,6 @@
 //! The file operations that durability rests on, behind a small trait, so that tests can make each of them fail.
 
-use crate::sys;
+use crate::sys::{files, space};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -71,7 +71,7 @@ impl RealDisk {
     /// # Errors
     /// Those of opening it.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_path_buf(), handle: sys::open_folder(path)? })
+        Ok(Self { path: path.to_path_buf(), handle: files::open_folder(path)? })
     }
 }
 
@@ -100,7 +100,7 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(sys::open_in(&self.handle, OsStr::new(name), sys::Open::Write)?))
+        Ok(Box::new(files::open_in(&self.handle, OsStr::new(name), files::Open::Write)?))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -112,7 +112,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_folder(&self) -> io::Result<()> {
-        sys::sync_folder(&self.handle)
+        files::sync_folder(&self.handle)
     }
 }
 
@@ -122,7 +122,7 @@ impl DiskFile for File {
     }
 
     fn allocate(&mut self, len: u64) -> io::Result<()> {
-        sys::allocate(self, len)
+        space::allocate(self, len)
     }
 
     fn set_len(&mut self, len: u64) -> io::Result<()> {

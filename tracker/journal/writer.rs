@@ -2,7 +2,7 @@
 
 use super::disk::{DiskFile, write_all_at};
 use super::segment::{Mark, mark_page};
-use crate::sys;
+use crate::sys::{self, space};
 use std::io;
 
 /// Why a batch was not kept.
@@ -43,7 +43,7 @@ impl SegmentWriter {
         if let Err(error) = self.write(records, &mark) {
             self.torn = true;
             self.take_back()?;
-            return Err(if sys::cannot_grow(&error) {
+            return Err(if space::cannot_grow(&error) {
                 WriteError::NoRoom(sys::reason(&error))
             } else {
                 WriteError::Uncertain(format!("cannot write: {}", sys::reason(&error)))
@@ -68,7 +68,7 @@ impl SegmentWriter {
         self.allocated = match self.file.allocate(roomy) {
             Ok(()) => roomy,
             // A disk that is nearly full may still have room for this batch.
-            Err(error) if sys::cannot_grow(&error) => {
+            Err(error) if space::cannot_grow(&error) => {
                 self.file.allocate(len)?;
                 len
             }

@@ -4,7 +4,8 @@ use super::error::{Foreign, PartError};
 use super::paths::Place;
 use crate::client::storage::open_files::OpenFiles;
 use crate::model::manifest::{FileEntry, Manifest};
-use crate::sys::{self, Open};
+use crate::sys::files::{self, Open};
+use crate::sys::space;
 use rustix::fs::FileType;
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -49,7 +50,7 @@ impl Body {
         match self {
             Body::File(only) => Ok(only.clone()),
             Body::Folder(folder, open) => {
-                open.get(number, || sys::open_beneath(folder, below_root(&manifest.files()[number]), Open::Write))
+                open.get(number, || files::open_beneath(folder, below_root(&manifest.files()[number]), Open::Write))
             }
         }
     }
@@ -73,7 +74,7 @@ impl Body {
         match self {
             Body::File(file) => file.sync_all(),
             // Once for all of its files, however many.
-            Body::Folder(folder, _) => sys::sync_file_system(folder),
+            Body::Folder(folder, _) => files::sync_file_system(folder),
         }
     }
 }
@@ -81,7 +82,7 @@ impl Body {
 fn open_file(place: &Place, manifest: &Manifest, fresh: bool, allocate: Allocate) -> Result<Body, PartError> {
     let path = place.part_path();
     let how = if fresh { Open::New(MODE) } else { Open::Write };
-    let file = sys::open_in(&place.folder, &place.part_name, how);
+    let file = files::open_in(&place.folder, &place.part_name, how);
     let file = file.map_err(|error| PartError::from_open(&path, "open", error))?;
     let ready = give_length(&file, manifest.layout().size(), &path, allocate);
     if fresh && ready.is_err() {
@@ -95,14 +96,14 @@ fn open_folder(place: &Place, manifest: &Manifest, fresh: bool, allocate: Alloca
     let path = place.part_path();
     if fresh {
         let size = manifest.layout().size();
-        let free = sys::free_bytes(&place.folder).map_err(|error| PartError::Io(path.clone(), "make", error))?;
+        let free = space::free_bytes(&place.folder).map_err(|error| PartError::Io(path.clone(), "make", error))?;
         if free.is_some_and(|free| free < size) {
             return Err(PartError::DiskFull(path, size));
         }
-        sys::make_folder_in(&place.folder, &place.part_name)
+        files::make_folder_in(&place.folder, &place.part_name)
             .map_err(|error| PartError::from_open(&path, "make", error))?;
     }
-    let filled = sys::open_folder_in(&place.folder, &place.part_name)
+    let filled = files::open_folder_in(&place.folder, &place.part_name)
         .map_err(|error| PartError::from_open(&path, "open", error))
         .and_then(|folder| fill_folder(folder, &path, manifest, fresh, allocate));
     if fresh && filled.is_err() {
@@ -123,7 +124,7 @@ fn fill_folder(
     let how = if fresh { Open::New(MODE) } else { Open::WriteOrNew(MODE) };
     for entry in manifest.files() {
         let path = entry.path.placed_in(path);
-        let file = sys::open_beneath(&folder, below_root(entry), how);
+        let file = files::open_beneath(&folder, below_root(entry), how);
         let file = file.map_err(|error| PartError::from_open(&path, "make", error))?;
         let allocate = if entry.len > SMALL_LEN { allocate } else { File::set_len };
         give_length(&file, entry.len, &path, allocate)?;
@@ -157,7 +158,7 @@ pub(super) fn remove(place: &Place) -> Result<(), PartError> {
     let removed = match place.stat(&place.part_name)? {
         None => return Ok(()),
         Some(found) => match FileType::from_raw_mode(found.st_mode) {
-            FileType::RegularFile => sys::remove_file_in(&place.folder, &place.part_name),
+            FileType::RegularFile => files::remove_file_in(&place.folder, &place.part_name),
             FileType::Directory => fs::remove_dir_all(&path),
             _ => return Err(PartError::Foreign(path, Foreign::Kind)),
         },

@@ -2,7 +2,7 @@
 
 use crate::model::name::{FileName, GroupId};
 use crate::model::path_text::Shown;
-use crate::sys;
+use crate::sys::{self, space};
 use rustix::io::Errno;
 use std::fmt;
 use std::io;
@@ -67,7 +67,7 @@ impl PartError {
 
     /// The error for a failed call that needed `len` bytes of room.
     pub(crate) fn from_io(path: &Path, action: &'static str, len: u64, error: io::Error) -> Self {
-        match sys::is_disk_full(&error) {
+        match space::is_disk_full(&error) {
             true => PartError::DiskFull(path.to_path_buf(), len),
             false => PartError::Io(path.to_path_buf(), action, error),
         }

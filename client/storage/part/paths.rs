@@ -3,7 +3,7 @@
 use super::error::PartError;
 use crate::client::hash::piece_hash::sha1_of;
 use crate::model::name::FileName;
-use crate::sys;
+use crate::sys::files;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
@@ -69,7 +69,7 @@ impl Place {
             return Err(bad());
         }
         let parent = destination.parent().ok_or_else(bad)?;
-        let folder = sys::open_folder(parent).map_err(|error| match error.kind() {
+        let folder = files::open_folder(parent).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => PartError::NoFolder(parent.to_path_buf()),
             _ => PartError::Io(parent.to_path_buf(), "open the folder", error),
         })?;
@@ -93,7 +93,7 @@ impl Place {
     /// # Errors
     /// `Io`.
     pub(super) fn stat(&self, name: &OsStr) -> Result<Option<rustix::fs::Stat>, PartError> {
-        sys::stat_in(&self.folder, name)
+        files::stat_in(&self.folder, name)
             .map_err(|error| PartError::Io(self.destination.with_file_name(name), "look at", error))
     }
 

@@ -5,7 +5,7 @@ use super::paths::Place;
 use crate::model::digest::InfoHash;
 use crate::model::name::{FileName, GroupId};
 use crate::model::path_text::{from_field, to_field};
-use crate::sys::{self, Open};
+use crate::sys::files::{self, Open};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -65,9 +65,9 @@ impl Sidecar {
     pub(super) fn lock(place: Place) -> Result<Self, PartError> {
         let path = place.sidecar_path();
         for _ in 0..ATTEMPTS_MAX {
-            let file = sys::open_in(&place.folder, &place.sidecar_name, Open::WriteOrNew(0o600))
+            let file = files::open_in(&place.folder, &place.sidecar_name, Open::WriteOrNew(0o600))
                 .map_err(|error| PartError::from_open(&path, "open", error))?;
-            if !sys::try_lock(&file).map_err(|error| PartError::Io(path.clone(), "lock", error))? {
+            if !files::try_lock(&file).map_err(|error| PartError::Io(path.clone(), "lock", error))? {
                 return Err(PartError::Busy(place.destination));
             }
             // Whoever had the lock before may have removed the file, and a third one made another.
@@ -113,7 +113,7 @@ impl Sidecar {
         self.file.set_len(0).map_err(io)?;
         self.file.write_all_at(text.as_bytes(), 0).map_err(io)?;
         self.file.sync_all().map_err(io)?;
-        sys::sync_folder(&self.place.folder).map_err(io)?;
+        files::sync_folder(&self.place.folder).map_err(io)?;
         self.label = Some(label.clone());
         Ok(())
     }
@@ -128,7 +128,7 @@ impl Sidecar {
         // A second time it could be the file of that other one.
         if !self.removed.swap(true, Ordering::Relaxed) {
             // Under the lock still. A sidecar that stays behind without its download harms nobody.
-            let _ = sys::remove_file_in(&self.place.folder, &self.place.sidecar_name);
+            let _ = files::remove_file_in(&self.place.folder, &self.place.sidecar_name);
         }
     }
 }

@@ -45,14 +45,14 @@ impl Bench {
     }
 
     fn open(&self) -> Part {
-        match self.open_with(sys::allocate) {
+        match self.open_with(space::allocate) {
             Ok(Opened::Part(part)) => part,
             other => panic!("no part: {other:?}"),
         }
     }
 
     fn refusal(&self) -> PartError {
-        self.open_with(sys::allocate).expect_err("it is refused")
+        self.open_with(space::allocate).expect_err("it is refused")
     }
 
     fn piece(&self, number: u32) -> (PieceIndex, &[u8]) {
@@ -365,7 +365,7 @@ fn a_download_that_ended_just_before_a_crash_is_known_to_be_finished() {
         drop(part);
         // As a crash between the rename and the removal of the sidecar leaves it.
         fs::rename(bench.path("f.part"), bench.path("f")).expect("renamed");
-        let opened = bench.open_with(sys::allocate).expect("recognized");
+        let opened = bench.open_with(space::allocate).expect("recognized");
         assert!(matches!(&opened, Opened::Finished(done) if done.destination() == bench.path("f")));
         assert_eq!(bench.names(), ["f", "f.part.meta"]);
         drop(opened);

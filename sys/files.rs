@@ -1,0 +1,286 @@
+//! Opening, renaming, locking and syncing files without following symbolic links.
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Stat};
+use rustix::io::{Errno, retry_on_intr};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// How `open_in` and `open_beneath` open a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Open {
+    /// A file that is there, for reading.
+    Read,
+    /// A file that is there, for reading and writing.
+    Write,
+    /// A file that is not there yet, for reading and writing, with these permissions less the umask.
+    New(u32),
+    /// A file that is there or not, for reading and writing, made with these permissions less the umask.
+    WriteOrNew(u32),
+}
+
+impl Open {
+    fn flags(self) -> (OFlags, Mode) {
+        // Without NONBLOCK, opening a pipe that somebody put there would wait for its other end.
+        let always = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        match self {
+            Open::Read => (always | OFlags::RDONLY, Mode::empty()),
+            Open::Write => (always | OFlags::RDWR, Mode::empty()),
+            Open::New(mode) => (always | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(mode)),
+            Open::WriteOrNew(mode) => (always | OFlags::RDWR | OFlags::CREATE, Mode::from_raw_mode(mode)),
+        }
+    }
+}
+
+/// Opens a folder so that names in it can be used and it can be synced. Follows symbolic links.
+///
+/// # Errors
+/// Those of open(2); `ENOTDIR` if it is not a folder.
+pub fn open_folder(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(File::from(retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?))
+}
+
+/// Opens a folder inside a folder, never through a symbolic link.
+///
+/// # Errors
+/// Those of openat(2); `ENOTDIR` if it is a symbolic link or not a folder.
+pub fn open_folder_in(folder: &File, name: &OsStr) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(retry_on_intr(|| rustix::fs::openat(folder, name, flags, Mode::empty()))?))
+}
+
+/// Opens a regular file in a folder, never through a symbolic link.
+///
+/// # Errors
+/// Those of openat(2), thus `ELOOP` for a symbolic link; `EINVAL` for what is neither file nor folder.
+pub fn open_in(folder: &File, name: &OsStr, how: Open) -> io::Result<File> {
+    let (flags, mode) = how.flags();
+    let file = File::from(retry_on_intr(|| rustix::fs::openat(folder, name, flags, mode))?);
+    if file.metadata()?.is_dir() {
+        return Err(Errno::ISDIR.into());
+    }
+    if !file.metadata()?.is_file() {
+        return Err(Errno::INVAL.into());
+    }
+    Ok(file)
+}
+
+/// Opens a regular file at a relative path of plain names below a folder, never through a symbolic link on the way.
+/// For a file that may be new, the folders on the way are made.
+///
+/// # Errors
+/// Those of `open_in`, and of mkdirat(2).
+pub fn open_beneath(root: &File, path: &str, how: Open) -> io::Result<File> {
+    let Some((folders, name)) = path.rsplit_once('/') else {
+        return open_in(root, path.as_ref(), how);
+    };
+    let mut at: Option<File> = None;
+    for component in folders.split('/') {
+        let here = at.as_ref().unwrap_or(root);
+        let next = match open_folder_in(here, component.as_ref()) {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && matches!(how, Open::New(_) | Open::WriteOrNew(_)) =>
+            {
+                make_folder_in(here, component.as_ref())?;
+                open_folder_in(here, component.as_ref())?
+            }
+            opened => opened?,
+        };
+        at = Some(next);
+    }
+    open_in(at.as_ref().unwrap_or(root), name.as_ref(), how)
+}
+
+/// Makes a folder in a folder.
+///
+/// # Errors
+/// Those of mkdirat(2); `EEXIST` if anything has the name.
+pub fn make_folder_in(folder: &File, name: &OsStr) -> io::Result<()> {
+    Ok(rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o777))?)
+}
+
+/// What has a name in a folder, `None` if nothing has. A symbolic link is not followed.
+///
+/// # Errors
+/// Those of fstatat(2) but `ENOENT`.
+pub fn stat_in(folder: &File, name: &OsStr) -> io::Result<Option<Stat>> {
+    match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes a file from a folder.
+///
+/// # Errors
+/// Those of unlinkat(2).
+pub fn remove_file_in(folder: &File, name: &OsStr) -> io::Result<()> {
+    Ok(rustix::fs::unlinkat(folder, name, AtFlags::empty())?)
+}
+
+/// Gives a file or folder another name in the same folder unless something has that name.
+///
+/// # Errors
+/// `EEXIST` if the new name is taken, then nothing is changed; and those of renameat2(2), linkat(2).
+pub fn rename_noreplace(folder: &File, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => rename_without_the_flag(folder, from, to),
+        done => Ok(done?),
+    }
+}
+
+/// The same on file systems (NFS, some FUSE) that know no flag for it: a file by a second link, which fails if the
+/// name is taken; what cannot have a second link by making an empty one of its kind first, which fails likewise, and
+/// moving over that.
+fn rename_without_the_flag(folder: &File, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    let stat = rustix::fs::statat(folder, from, AtFlags::SYMLINK_NOFOLLOW)?;
+    let is_folder = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
+    let remove_flag = if is_folder { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+    if is_folder {
+        make_folder_in(folder, to)?;
+    } else {
+        match rustix::fs::linkat(folder, from, folder, to, AtFlags::empty()) {
+            Ok(()) => return remove_file_in(folder, from),
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
+                open_in(folder, to, Open::New(0o600))?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let renamed = rustix::fs::renameat(folder, from, folder, to);
+    if renamed.is_err() {
+        rustix::fs::unlinkat(folder, to, remove_flag)?;
+    }
+    Ok(renamed?)
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// Those of fsync(2); never `EINVAL`, by which some file systems say that they have nothing to sync.
+pub fn sync_folder(folder: &File) -> io::Result<()> {
+    match retry_on_intr(|| rustix::fs::fsync(folder)) {
+        Err(Errno::INVAL | Errno::ROFS) => Ok(()),
+        done => Ok(done?),
+    }
+}
+
+/// Makes everything durable that was written to the file system of an open file or folder.
+///
+/// # Errors
+/// Those of syncfs(2).
+pub fn sync_file_system(file: &File) -> io::Result<()> {
+    Ok(retry_on_intr(|| rustix::fs::syncfs(file))?)
+}
+
+/// Takes the advisory lock of an open file, which ends when the file is closed; false if somebody else has it.
+///
+/// # Errors
+/// Those of flock(2) but `EWOULDBLOCK`.
+pub fn try_lock(file: &File) -> io::Result<bool> {
+    match retry_on_intr(|| rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    fn folder() -> (tempfile::TempDir, File) {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let handle = open_folder(temp.path()).expect("it is there");
+        (temp, handle)
+    }
+
+    type Rename = fn(&File, &OsStr, &OsStr) -> io::Result<()>;
+    const RENAMES: [Rename; 2] = [rename_noreplace, rename_without_the_flag];
+
+    #[test]
+    fn renaming_never_replaces_a_file() {
+        for rename in RENAMES {
+            let (temp, handle) = folder();
+            fs::write(temp.path().join("new"), "new").expect("written");
+            fs::write(temp.path().join("old"), "old").expect("written");
+            let error = rename(&handle, "new".as_ref(), "old".as_ref()).expect_err("the name is taken");
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read(temp.path().join("old")).expect("still there"), b"old");
+            assert_eq!(fs::read(temp.path().join("new")).expect("still there"), b"new");
+
+            rename(&handle, "new".as_ref(), "free".as_ref()).expect("the name is free");
+            assert_eq!(fs::read(temp.path().join("free")).expect("renamed"), b"new");
+            assert!(!temp.path().join("new").exists());
+        }
+    }
+
+    #[test]
+    fn renaming_never_replaces_a_folder_or_a_dangling_link() {
+        for rename in RENAMES {
+            let (temp, handle) = folder();
+            fs::create_dir_all(temp.path().join("new/sub")).expect("made");
+            fs::create_dir(temp.path().join("empty")).expect("made");
+            symlink("nowhere", temp.path().join("link")).expect("made");
+            for taken in ["empty", "link"] {
+                let error = rename(&handle, "new".as_ref(), taken.as_ref()).expect_err("the name is taken");
+                assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            }
+            rename(&handle, "new".as_ref(), "free".as_ref()).expect("the name is free");
+            assert!(temp.path().join("free/sub").is_dir());
+        }
+    }
+
+    #[test]
+    fn a_symbolic_link_is_never_followed_on_the_way_to_a_file() {
+        let (temp, handle) = folder();
+        let outside = tempfile::tempdir().expect("a temporary folder");
+        fs::write(outside.path().join("target"), "safe").expect("written");
+        symlink(outside.path(), temp.path().join("folder")).expect("made");
+        symlink(outside.path().join("target"), temp.path().join("file")).expect("made");
+        for how in [Open::Read, Open::Write, Open::WriteOrNew(0o600), Open::New(0o600)] {
+            assert!(open_in(&handle, "file".as_ref(), how).is_err());
+            assert!(open_beneath(&handle, "folder/target", how).is_err());
+            assert!(open_beneath(&handle, "folder/new", how).is_err());
+        }
+        assert!(!outside.path().join("new").exists());
+    }
+
+    #[test]
+    fn what_is_not_a_regular_file_is_not_opened_and_not_waited_for() {
+        let (temp, handle) = folder();
+        let fifo = temp.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+            .expect("a pipe");
+        fs::create_dir(temp.path().join("sub")).expect("made");
+        for name in ["pipe", "sub"] {
+            assert!(open_in(&handle, name.as_ref(), Open::Read).is_err(), "{name}");
+            assert!(open_in(&handle, name.as_ref(), Open::Write).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn folders_on_the_way_to_a_new_file_are_made() {
+        let (temp, handle) = folder();
+        open_beneath(&handle, "a/b/c", Open::New(0o600)).expect("made");
+        assert!(temp.path().join("a/b/c").is_file());
+        assert!(open_beneath(&handle, "a/x/c", Open::Write).is_err());
+        assert!(!temp.path().join("a/x").exists());
+    }
+
+    #[test]
+    fn a_lock_is_held_by_one_open_file_at_a_time() {
+        let (_temp, handle) = folder();
+        let first = open_in(&handle, "lock".as_ref(), Open::WriteOrNew(0o600)).expect("made");
+        let second = open_in(&handle, "lock".as_ref(), Open::WriteOrNew(0o600)).expect("opened");
+        assert!(try_lock(&first).expect("locks work here"));
+        assert!(!try_lock(&second).expect("locks work here"));
+        drop(first);
+        assert!(try_lock(&second).expect("locks work here"));
+    }
+}

@@ -1,0 +1,135 @@
+//! Room on the disk: reserving it, measuring it, and the parts of a file that use it.
+
+use rustix::fs::{FallocateFlags, SeekFrom};
+use rustix::io::{Errno, retry_on_intr};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+
+/// Makes sure that the first `len` bytes of a file can be written without running out of space, and that it is at
+/// least that long. Where the file system cannot reserve space, the free space is looked at and the file extended.
+///
+/// # Errors
+/// `ENOSPC` or `EDQUOT` if there is not enough room, and those of fallocate(2) and ftruncate(2).
+pub fn allocate(file: &File, len: u64) -> io::Result<()> {
+    if len == 0 {
+        return Ok(());
+    }
+    match retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len)) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => extend_within_free_space(file, len),
+        done => Ok(done?),
+    }
+}
+
+fn extend_within_free_space(file: &File, len: u64) -> io::Result<()> {
+    let held = file.metadata()?;
+    if free_bytes(file)?.is_some_and(|free| free.saturating_add(held.blocks() * 512) < len) {
+        return Err(Errno::NOSPC.into());
+    }
+    if held.len() < len {
+        file.set_len(len)?;
+    }
+    Ok(())
+}
+
+/// Bytes that this user can still write to the file system of an open file or folder; `None` if it does not tell.
+///
+/// # Errors
+/// Those of fstatvfs(3).
+pub fn free_bytes(file: &File) -> io::Result<Option<u64>> {
+    let stat = rustix::fs::fstatvfs(file)?;
+    Ok((stat.f_blocks != 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize)))
+}
+
+/// The stretches of the first `len` bytes of a file that may hold something else than zeros. Where the file system
+/// does not know holes, that is all of it.
+///
+/// Moves the file's own position, so nothing else may use that meanwhile; reads and writes at offsets may.
+pub fn data_ranges(file: &File, len: u64) -> DataRanges<'_> {
+    DataRanges { file, at: 0, len }
+}
+
+/// The iterator behind `data_ranges`. Errors: those of lseek(2).
+pub struct DataRanges<'a> {
+    file: &'a File,
+    at: u64,
+    len: u64,
+}
+
+impl DataRanges<'_> {
+    fn next_range(&self) -> Result<Option<Range<u64>>, Errno> {
+        let start = match rustix::fs::seek(self.file, SeekFrom::Data(self.at)) {
+            Ok(start) if start < self.len => start,
+            Ok(_) | Err(Errno::NXIO) => return Ok(None),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(self.at..self.len)),
+            Err(error) => return Err(error),
+        };
+        let end = rustix::fs::seek(self.file, SeekFrom::Hole(start))?;
+        Ok(Some(start..end.min(self.len)))
+    }
+}
+
+impl Iterator for DataRanges<'_> {
+    type Item = io::Result<Range<u64>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.len {
+            return None;
+        }
+        let found = self.next_range();
+        self.at = match &found {
+            // The file cannot end before it starts, but a range that is empty would be found again for ever.
+            Ok(Some(range)) if range.end > self.at => range.end,
+            _ => self.len,
+        };
+        found.map_err(io::Error::from).transpose()
+    }
+}
+
+/// True for the errors that mean there is no room left.
+pub fn is_disk_full(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOSPC | Errno::DQUOT))
+}
+
+/// True for the errors that mean a file cannot grow now, and may once there is room or it is allowed.
+pub fn cannot_grow(error: &io::Error) -> bool {
+    is_disk_full(error) || Errno::from_io_error(error) == Some(Errno::FBIG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn the_data_of_a_sparse_file_is_found_and_nothing_beyond_the_length() {
+        let file = tempfile::tempfile().expect("a temporary file");
+        let mib = 1 << 20;
+        file.set_len(64 * mib).expect("extended");
+        file.write_all_at(&[1; 100], 0).expect("written");
+        file.write_all_at(&[1; 100], 40 * mib).expect("written");
+        let covered = |len| -> Vec<u64> {
+            let ranges: Vec<_> = data_ranges(&file, len).collect::<io::Result<_>>().expect("ranges");
+            assert!(ranges.iter().all(|range| range.start < range.end && range.end <= len));
+            (0..len / mib).filter(|m| ranges.iter().any(|r| r.start <= m * mib && m * mib < r.end)).collect()
+        };
+        let all = covered(64 * mib);
+        assert!(all.contains(&0) && all.contains(&40));
+        assert_eq!(covered(mib), [0]);
+        assert_eq!(data_ranges(&file, 0).count(), 0);
+    }
+
+    #[test]
+    fn a_file_is_extended_where_space_cannot_be_reserved_but_never_beyond_what_is_free() {
+        let file = tempfile::tempfile().expect("a temporary file");
+        extend_within_free_space(&file, 1000).expect("there is room for that");
+        assert_eq!(file.metadata().expect("open").len(), 1000);
+        extend_within_free_space(&file, 10).expect("it is long enough");
+        assert_eq!(file.metadata().expect("open").len(), 1000);
+        if free_bytes(&file).expect("told").is_some() {
+            let error = extend_within_free_space(&file, u64::MAX / 2).expect_err("no disk is that large");
+            assert!(is_disk_full(&error));
+        }
+    }
+}
