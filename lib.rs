@@ -35,6 +35,16 @@ pub mod tracker {
         pub mod password;
         pub mod throttle;
     }
+    /// What this tracker knows of the other trackers.
+    pub mod cluster {
+        pub mod feed;
+        pub(crate) mod log_throttle;
+        pub(crate) mod replica;
+        pub(crate) mod state_digest;
+        pub mod tracker_table;
+        pub mod version_vector;
+        pub mod wakeup;
+    }
     pub mod commit;
     pub mod console;
     pub(crate) mod core;
@@ -49,16 +59,6 @@ pub mod tracker {
         pub mod listener;
     }
     pub(crate) mod notifier;
-    /// What this tracker knows of the other trackers.
-    pub mod peers {
-        pub mod feed;
-        pub(crate) mod log_throttle;
-        pub(crate) mod replica;
-        pub(crate) mod state_digest;
-        pub mod table;
-        pub mod version_vector;
-        pub mod wakeup;
-    }
     pub mod presence;
     pub mod program;
     /// Messages that clients did not ask for.

@@ -16,7 +16,7 @@ const PURE: [&str; 11] = [
     "tracker/ledger/accept.rs",
     "tracker/ledger.rs",
     "tracker/ledger/",
-    "tracker/peers/version_vector.rs",
+    "tracker/cluster/version_vector.rs",
     "client/command/completion.rs",
     "client/picker/",
     "client/rate/token_bucket.rs",
@@ -42,7 +42,7 @@ const PURE_AT_LEAST: [&str; 21] = [
     "tracker/ledger/accept.rs",
     "tracker/ledger.rs",
     "tracker/ledger/window.rs",
-    "tracker/peers/version_vector.rs",
+    "tracker/cluster/version_vector.rs",
     "tracker/state/effect.rs",
     "tracker/state.rs",
 ];

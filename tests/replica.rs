@@ -9,9 +9,9 @@ use common::{
 use groupshare::model::id::{CommandId, OpId, Origin};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::admission::Caps;
+use groupshare::tracker::cluster::tracker_table::{Other, Standing};
 use groupshare::tracker::commit::{MemoryLog, OpLog};
 use groupshare::tracker::data_dir::DataDir;
-use groupshare::tracker::peers::table::{Other, Standing};
 use groupshare::tracker::server::{Server, Settings};
 use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{Reply, Request};

@@ -6,7 +6,7 @@ use groupshare::model::id::OpId;
 use groupshare::model::name::UserId;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::sync::thread;
-use groupshare::tracker::peers::{feed::Feed, wakeup::Bell};
+use groupshare::tracker::cluster::{feed::Feed, wakeup::Wakeup};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,15 +22,15 @@ fn every_link_is_woken_for_every_op() {
     explore(|| {
         let feed = Feed::default();
         let follow = || {
-            let bell = Arc::new(Bell::default());
-            feed.follow(&bell);
+            let wakeup = Arc::new(Wakeup::default());
+            feed.follow(&wakeup);
             let mut seen = 0;
             while seen < OPS {
                 let ops = feed.read(seen, 2, |op| op.id.seq).expect("all are kept");
                 assert!(ops.iter().copied().eq(seen + 1..=seen + ops.len() as u64), "in order and without a gap");
                 seen += ops.len() as u64;
                 if ops.is_empty() {
-                    bell.wait(Instant::now() + crate::common::LONG);
+                    wakeup.wait(Instant::now() + crate::common::LONG);
                 }
             }
         };

@@ -2,7 +2,7 @@
 //! of what was on its way. Connections know nothing of each other, so what went through two of them arrives in any order.
 
 use groupshare::model::op::Op;
-use groupshare::tracker::peers::version_vector::Knowledge;
+use groupshare::tracker::cluster::version_vector::VersionVector;
 use groupshare::wire::tracker_tracker::Seen;
 use std::collections::VecDeque;
 
@@ -22,7 +22,7 @@ pub(crate) struct End {
     pub tracker: usize,
     pub open: bool,
     /// What the far side has; `None` until it has said so.
-    pub far: Option<Knowledge>,
+    pub far: Option<VersionVector>,
     /// How far this side's ops were looked at, by their place on its disk.
     pub cursor: usize,
     /// What is on its way to this end.

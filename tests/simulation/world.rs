@@ -21,7 +21,7 @@ use super::tracker::{Answer, Tracker, Waiting, Written};
 use groupshare::client::picker::split_mix::SplitMix;
 use groupshare::model::id::{CommandId, OpId, Origin};
 use groupshare::model::op::Op;
-use groupshare::tracker::peers::version_vector::Knowledge;
+use groupshare::tracker::cluster::version_vector::VersionVector;
 use groupshare::tracker::state::State;
 use groupshare::wire::tracker_tracker::Seen;
 use std::collections::{BTreeMap, BTreeSet};
@@ -405,7 +405,7 @@ impl World {
             Some(Message::Hello(seen)) => self.enter((conn, side), &seen),
             Some(Message::GiveAgain(seen)) => {
                 let end = &mut self.conns[conn].ends[side];
-                (end.far, end.cursor) = (Some(Knowledge::new(&seen)), 0);
+                (end.far, end.cursor) = (Some(VersionVector::new(&seen)), 0);
             }
             Some(Message::Ops(_)) if self.conns[conn].ends[side].refused => {}
             Some(Message::Ops(ops)) => {
@@ -446,7 +446,7 @@ impl World {
                 self.close(old);
             }
         }
-        self.conns[conn].ends[side].far = Some(Knowledge::new(seen));
+        self.conns[conn].ends[side].far = Some(VersionVector::new(seen));
         if side == 1 {
             self.greet((conn, side));
         }

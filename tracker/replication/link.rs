@@ -4,11 +4,11 @@ use super::outgoing::{Outgoing, seen};
 use crate::model::digest::InfoHash;
 use crate::model::id::{ClientId, ShareRef, UserRef};
 use crate::model::op::Op;
+use crate::tracker::cluster::tracker_table::{Far, Live};
+use crate::tracker::cluster::version_vector::VersionVector;
+use crate::tracker::cluster::wakeup::Wakeup;
 use crate::tracker::core::Core;
 use crate::tracker::manifests::{Checked, Part, Upload};
-use crate::tracker::peers::table::{Far, Live};
-use crate::tracker::peers::version_vector::Knowledge;
-use crate::tracker::peers::wakeup::Bell;
 use crate::tracker::presence::{ClientKey, Risen};
 use crate::wire::client_tracker::{Holding, refusal};
 use crate::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver};
@@ -66,10 +66,10 @@ pub(crate) fn serve(
     let live = Arc::new(Live {
         instance,
         sender: sender.clone(),
-        bell: Arc::new(Bell::default()),
+        wakeup: Arc::new(Wakeup::default()),
         far: Mutex::new(Far {
-            knowledge: Knowledge::new(&has),
-            durable: Knowledge::new(&has),
+            exchanged: VersionVector::new(&has),
+            durable: VersionVector::new(&has),
             heard: Instant::now(),
             agrees: None,
             asks_again: false,
@@ -143,7 +143,7 @@ fn exchange(core: &Core, number: u16, live: &Arc<Live>, receiver: &mut Receiver)
         };
         let ended = incoming.run(receiver);
         live.sender.end();
-        live.bell.ring();
+        live.wakeup.wake();
         // A thread that panicked has printed so.
         sending.join().ok().flatten().map_or(ended, Err)
     })
@@ -221,7 +221,7 @@ impl Incoming<'_> {
             }
             Link::Ops { ops } => {
                 let ops = ops.into_vec();
-                self.live.far.lock().knowledge.note(&ops);
+                self.live.far.lock().exchanged.note(&ops);
                 self.receive(ops)?;
                 self.retry(now);
             }
@@ -250,14 +250,14 @@ impl Incoming<'_> {
                 let room = WANTED_HERE_MAX.saturating_sub(wanted.len());
                 wanted.extend(info_hashes.iter().take(room));
                 drop(wanted);
-                self.live.bell.ring();
+                self.live.wakeup.wake();
             }
             Link::GiveAgain { seen } => {
                 let mut far = self.live.far.lock();
-                (far.knowledge, far.durable) = (Knowledge::new(&seen), Knowledge::new(&seen));
+                (far.exchanged, far.durable) = (VersionVector::new(&seen), VersionVector::new(&seen));
                 far.asks_again = true;
                 drop(far);
-                self.live.bell.ring();
+                self.live.wakeup.wake();
             }
         }
         Ok(())
@@ -317,7 +317,7 @@ impl Incoming<'_> {
         self.keep(vec![before.op.clone()], Some(before))?;
         if self.refused.is_none() {
             self.live.far.lock().gives_again = true;
-            self.live.bell.ring();
+            self.live.wakeup.wake();
         }
         Ok(())
     }
@@ -387,7 +387,7 @@ impl Incoming<'_> {
 
     /// Takes note of how far the other tracker is, and whether it has come to the same state with the same ops.
     fn compare(&self, seen: &[Seen], digest: Option<[u8; 32]>, now: Instant) {
-        let durable = Knowledge::new(seen);
+        let durable = VersionVector::new(seen);
         let state = self.core.state();
         let same = durable.lacks(&state) == 0 && durable.exceeds(&state) == 0;
         let own = digest.filter(|_| same).and_then(|_| self.core.replica.digest(&state, now));

@@ -2,10 +2,10 @@
 
 use crate::model::digest::InfoHash;
 use crate::model::op::{Op, OpBody};
+use crate::tracker::cluster::replica::Replica;
+use crate::tracker::cluster::state_digest::QUIET;
+use crate::tracker::cluster::tracker_table::Live;
 use crate::tracker::core::Core;
-use crate::tracker::peers::replica::Replica;
-use crate::tracker::peers::state_digest::QUIET;
-use crate::tracker::peers::table::Live;
 use crate::tracker::presence::{Change, Dirty};
 use crate::tracker::state::State;
 use crate::wire::codec::{Blob, List, Wire};
@@ -45,9 +45,9 @@ pub(crate) fn seen(state: &State) -> List<Seen, { crate::wire::tracker_tracker::
 
 impl<'a> Outgoing<'a> {
     pub(crate) fn new(core: &'a Core, live: &'a Live) -> Self {
-        let bell = live.bell.clone();
-        core.replica.feed().follow(&bell);
-        let soft = core.presence.subscribe(Box::new(move || bell.ring()));
+        let wakeup = live.wakeup.clone();
+        core.replica.feed().follow(&wakeup);
+        let soft = core.presence.subscribe(Box::new(move || wakeup.wake()));
         let (cursor, wished) = (core.replica.feed().end(), Instant::now());
         Self { core, live, soft, cursor, said: None, all_told: false, wish: 0, wished }
     }
@@ -66,7 +66,7 @@ impl<'a> Outgoing<'a> {
             self.ask_for_manifests()?;
             let due = self.say_have()?;
             if !self.give_wanted()? {
-                self.live.bell.wait(due);
+                self.live.wakeup.wait(due);
             }
         }
         Ok(())
@@ -92,12 +92,12 @@ impl<'a> Outgoing<'a> {
     fn catch_up(&mut self) -> io::Result<()> {
         let state = self.core.state();
         let start = self.replica().feed().start();
-        let mut from_feed = self.live.far.lock().knowledge.clone();
+        let mut from_feed = self.live.far.lock().exchanged.clone();
         if let Some(ops) = self.replica().feed().read(start, usize::MAX, |op| from_feed.give(op).then(|| op.clone())) {
             if from_feed.lacks(&state) == 0 {
                 self.cursor = start + ops.len() as u64;
                 let ops: Vec<Op> = ops.into_iter().flatten().collect();
-                self.live.far.lock().knowledge.note(&ops);
+                self.live.far.lock().exchanged.note(&ops);
                 return self.give(ops);
             }
         }
@@ -108,7 +108,7 @@ impl<'a> Outgoing<'a> {
         let mut gone = Ok(());
         let read = self.core.source.read(&mut |op| {
             let durable = op.id.seq <= state.seen(op.id.origin);
-            if durable && self.live.far.lock().knowledge.give(&op) {
+            if durable && self.live.far.lock().exchanged.give(&op) {
                 lot.push(op);
             }
             if lot.len() >= OPS_MAX {
@@ -119,7 +119,7 @@ impl<'a> Outgoing<'a> {
         gone?;
         read.map_err(io::Error::other)?;
         self.give(lot)?;
-        match self.live.far.lock().knowledge.lacks(&state) {
+        match self.live.far.lock().exchanged.lacks(&state) {
             0 => Ok(()),
             missing => Err(io::Error::other(format!("{missing} changes cannot be read back from the journal"))),
         }
@@ -133,7 +133,7 @@ impl<'a> Outgoing<'a> {
                 let mut far = self.live.far.lock();
                 self.replica().feed().read(self.cursor, OPS_MAX, |op| {
                     read += 1;
-                    far.knowledge.give(op).then(|| op.clone())
+                    far.exchanged.give(op).then(|| op.clone())
                 })
             };
             match ops {

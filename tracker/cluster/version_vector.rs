@@ -1,4 +1,4 @@
-//! What a tracker at the other end of a link has, and so which ops it lacks. Pure.
+//! Version vectors: what the tracker at the other end of a link has, and so which ops it lacks. Pure.
 
 use crate::model::id::Origin;
 use crate::model::op::Op;
@@ -6,12 +6,11 @@ use crate::tracker::state::State;
 use crate::wire::tracker_tracker::Seen;
 use std::collections::HashMap;
 
-/// A version vector of somebody else.
+/// The last op of each origin that another tracker has.
 #[derive(Debug, Clone, Default)]
-pub struct Knowledge(HashMap<Origin, u64>);
+pub struct VersionVector(HashMap<Origin, u64>);
 
-impl Knowledge {
-    /// What somebody says to have.
+impl VersionVector {
     pub fn new(seen: &[Seen]) -> Self {
         Self(seen.iter().map(|seen| (seen.origin, seen.seq)).collect())
     }
@@ -20,7 +19,7 @@ impl Knowledge {
         self.0.get(&origin).copied().unwrap_or(0)
     }
 
-    /// Whether this op is lacking and can be given now, as none before it is lacking. If so, it is taken as given.
+    /// True if this op is the next one that the other tracker lacks of its origin; then it counts as given.
     pub fn give(&mut self, op: &Op) -> bool {
         let next = op.id.seq.checked_sub(1) == Some(self.seq(op.id.origin));
         if next {
@@ -29,7 +28,7 @@ impl Knowledge {
         next
     }
 
-    /// These ops came from there.
+    /// Adds ops that came from the other tracker.
     pub fn note(&mut self, ops: &[Op]) {
         for op in ops {
             let seq = self.0.entry(op.id.origin).or_default();
@@ -37,12 +36,12 @@ impl Knowledge {
         }
     }
 
-    /// How many ops of a state are lacking there.
+    /// How many ops of a state the other tracker lacks.
     pub fn lacks(&self, state: &State) -> u64 {
         state.version().map(|(origin, seq)| seq.saturating_sub(self.seq(origin))).fold(0, u64::saturating_add)
     }
 
-    /// How many ops there are lacking in a state.
+    /// How many ops of the other tracker a state lacks.
     pub fn exceeds(&self, state: &State) -> u64 {
         self.0.iter().map(|(&origin, seq)| seq.saturating_sub(state.seen(origin))).fold(0, u64::saturating_add)
     }
@@ -59,13 +58,13 @@ mod tests {
     fn what_no_tracker_can_have_is_counted_all_the_same() {
         let origin = |tracker| Origin { tracker, incarnation: 1 };
         let seen = [1, 2].map(|tracker| Seen { origin: origin(tracker), seq: u64::MAX });
-        let mut knowledge = Knowledge::new(&seen);
-        assert_eq!(knowledge.exceeds(&State::new()), u64::MAX);
+        let mut vector = VersionVector::new(&seen);
+        assert_eq!(vector.exceeds(&State::new()), u64::MAX);
         let body = OpBody::CreateUser { name: UserId::parse("a").expect("a name"), password: PasswordHash("p".into()) };
         let id = OpId { origin: origin(1), seq: 0 };
         let mut op = Op { id, lamport: 1, command: CommandId([1; 16]), body };
-        assert!(!knowledge.give(&op));
+        assert!(!vector.give(&op));
         op.id = OpId { origin: origin(3), seq: 1 };
-        assert!(knowledge.give(&op) && !knowledge.give(&op));
+        assert!(vector.give(&op) && !vector.give(&op));
     }
 }

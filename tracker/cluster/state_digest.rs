@@ -1,23 +1,23 @@
-//! The digest of the durable state: computed when nothing has changed for a while, and seldom enough to cost little.
+//! The digest of the durable state. It is computed when nothing has changed for a while, and seldom enough to cost
+//! little.
 
 use crate::tracker::state::State;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Nothing has to have changed for this long.
+/// A state is at rest after this long without a change.
 pub(crate) const QUIET: Duration = Duration::from_secs(1);
-/// After a digest none is computed for this many times as long as it took.
+/// Pause after a digest, in multiples of the time that it took.
 const REST: u32 = 50;
 
-/// The digest of the latest state, if it is known.
-pub(crate) struct Digest {
+pub(crate) struct StateDigest {
     state: Arc<State>,
     since: Instant,
     digest: Option<[u8; 32]>,
     rests_until: Instant,
 }
 
-impl Digest {
+impl StateDigest {
     pub(crate) fn new(now: Instant) -> Self {
         Self { state: Arc::default(), since: now, digest: None, rests_until: now }
     }
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn a_digest_is_computed_once_it_is_quiet_once_for_each_state_and_takes_a_small_part_of_the_time() {
         let start = Instant::now();
-        let mut digest = Digest::new(start);
+        let mut digest = StateDigest::new(start);
         let mut count = 0;
         let mut at = |state: &Arc<State>, ms: u64| {
             let took = Duration::from_millis(100);

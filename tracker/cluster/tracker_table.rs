@@ -1,8 +1,8 @@
-//! The roll of the other trackers: who is connected, who is not and why, who was retired.
+//! The table of the other trackers: which are connected, which are not and why, which were retired.
 
 use super::replica::Me;
-use super::version_vector::Knowledge;
-use super::wakeup::Bell;
+use super::version_vector::VersionVector;
+use super::wakeup::Wakeup;
 use crate::model::digest::InfoHash;
 use crate::model::units::age;
 use crate::tracker::state::State;
@@ -26,7 +26,7 @@ pub(crate) struct Live {
     pub(crate) instance: [u8; 16],
     pub(crate) sender: Arc<Sender>,
     /// Wakes the thread that sends.
-    pub(crate) bell: Arc<Bell>,
+    pub(crate) wakeup: Arc<Wakeup>,
     pub(crate) far: Mutex<Far>,
     /// The manifests that it wants and that are to be given.
     pub(crate) wanted: Mutex<BTreeSet<InfoHash>>,
@@ -34,10 +34,10 @@ pub(crate) struct Live {
 
 /// What is known of a tracker that is connected.
 pub(crate) struct Far {
-    /// What it has been given or has given: nothing of that is given again.
-    pub(crate) knowledge: Knowledge,
+    /// Ops that went either way on this link, or that it had before: none of them is sent again.
+    pub(crate) exchanged: VersionVector,
     /// What it has said to be durable.
-    pub(crate) durable: Knowledge,
+    pub(crate) durable: VersionVector,
     pub(crate) heard: Instant,
     /// Whether its state was the same when it knew the same ops, once that was compared.
     pub(crate) agrees: Option<bool>,
@@ -119,7 +119,7 @@ impl Entry {
     }
 }
 
-pub(crate) struct Roll {
+pub(crate) struct TrackerTable {
     own: u16,
     inner: Mutex<Inner>,
     /// Where the retired are kept; locked while they are written.
@@ -143,7 +143,7 @@ impl Inner {
     }
 }
 
-impl Roll {
+impl TrackerTable {
     pub(crate) fn new(me: &Me) -> io::Result<Self> {
         let since = Instant::now();
         let entry = |&(number, addr)| (number, Entry { addr: Some(addr), live: None, since, why: None });
@@ -222,10 +222,10 @@ impl Roll {
         Ok(())
     }
 
-    pub(crate) fn ring(&self) -> bool {
+    pub(crate) fn wake(&self) -> bool {
         let inner = self.inner.lock();
         let links = inner.entries.values().filter_map(|entry| entry.live.as_ref());
-        links.map(|live| live.bell.ring()).count() > 0
+        links.map(|live| live.wakeup.wake()).count() > 0
     }
 
     pub(crate) fn end_all(&self) {
@@ -233,7 +233,7 @@ impl Roll {
         inner.closed = true;
         inner.entries.values().filter_map(|entry| entry.live.as_ref()).for_each(|live| {
             live.sender.end();
-            live.bell.ring();
+            live.wakeup.wake();
         });
     }
 

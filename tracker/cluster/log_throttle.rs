@@ -1,36 +1,37 @@
-//! How often the operator is told that a tracker has come or gone: a link that breaks again and again fills no console.
+//! Limits how often the operator is told that a tracker has come or gone. A link that breaks again and again must not
+//! fill the console.
 
 use std::time::{Duration, Instant};
 
-/// Lines that are told at once.
+/// Lines that may follow each other at once.
 const LINES_MAX: u32 = 6;
-/// When they are used up, another one is told each time this long has passed.
+/// Time in which one more line becomes free.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// What there is to tell of one tracker.
+/// The lines about one tracker: a token bucket that keeps the last line it held back.
 #[derive(Debug)]
-pub(crate) struct Gossip {
+pub(crate) struct LogThrottle {
     /// Lines that may be told now.
     left: u32,
-    /// When it became one more.
+    /// When the last one was added.
     since: Instant,
-    /// The last line that was not told, and how many were not.
+    /// The last line that was held back, and how many were.
     untold: Option<(String, u32)>,
 }
 
-impl Gossip {
+impl LogThrottle {
     pub(crate) fn new(now: Instant) -> Self {
         Self { left: LINES_MAX, since: now, untold: None }
     }
 
-    /// There is something to tell; gives what is to be told now.
+    /// Takes a line; returns what the operator is told now.
     pub(crate) fn tell(&mut self, line: String, now: Instant) -> Option<String> {
         let count = self.untold.as_ref().map_or(0, |(_, count)| *count);
         self.untold = Some((line, count + 1));
         self.due(now)
     }
 
-    /// What is to be told by now.
+    /// The line that was held back, once there is a token for it.
     pub(crate) fn due(&mut self, now: Instant) -> Option<String> {
         while now.saturating_duration_since(self.since) >= PAUSE && self.left < LINES_MAX {
             self.left += 1;
@@ -59,15 +60,15 @@ mod tests {
     fn a_link_that_breaks_again_and_again_is_told_of_a_few_times_and_then_once_a_minute() {
         let start = Instant::now();
         let at = |secs| start + Duration::from_secs(secs);
-        let mut gossip = Gossip::new(start);
-        let told = (0..20).filter_map(|n| gossip.tell(format!("line {n}"), at(1000 + n))).collect::<Vec<_>>();
+        let mut throttle = LogThrottle::new(start);
+        let told = (0..20).filter_map(|n| throttle.tell(format!("line {n}"), at(1000 + n))).collect::<Vec<_>>();
         assert_eq!(told, (0..6).map(|n| format!("line {n}")).collect::<Vec<_>>());
-        assert_eq!(gossip.due(at(1059)), None);
+        assert_eq!(throttle.due(at(1059)), None);
         let last = "line 19; it has come or gone 13 more times";
-        assert_eq!(gossip.due(at(1060)).as_deref(), Some(last), "what holds now is told in the end");
-        assert_eq!((gossip.due(at(1060)), gossip.tell("again".into(), at(1070))), (None, None));
-        assert_eq!(gossip.due(at(1120)).as_deref(), Some("again"));
-        let rested = (0..8).filter_map(|n| gossip.tell(format!("line {n}"), at(5000))).count();
+        assert_eq!(throttle.due(at(1060)).as_deref(), Some(last), "what holds now is told in the end");
+        assert_eq!((throttle.due(at(1060)), throttle.tell("again".into(), at(1070))), (None, None));
+        assert_eq!(throttle.due(at(1120)).as_deref(), Some("again"));
+        let rested = (0..8).filter_map(|n| throttle.tell(format!("line {n}"), at(5000))).count();
         assert_eq!(rested, 6);
     }
 }

@@ -1,30 +1,29 @@
-//! The latest durable ops, in the order in which they became so, for the links to follow.
+//! The latest durable ops, in the order in which they became durable, for the links to follow.
 
-use super::wakeup::Bell;
+use super::wakeup::Wakeup;
 use crate::model::op::Op;
 use crate::sync::Mutex;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
-/// Ops that are kept: a link that falls behind by more reads the log.
+/// Ops that are kept. A link that falls further behind reads the log.
 const KEPT_MAX: usize = 16_384;
 
-/// The feed.
 #[derive(Default)]
 pub struct Feed {
     inner: Mutex<Inner>,
-    bells: Mutex<Vec<Weak<Bell>>>,
+    followers: Mutex<Vec<Weak<Wakeup>>>,
 }
 
 #[derive(Default)]
 struct Inner {
-    /// The number of the first op that is kept.
+    /// The number of the first op in `ops`.
     first: u64,
     ops: VecDeque<Op>,
 }
 
 impl Feed {
-    /// Appends ops and wakes those who follow.
+    /// Appends ops and wakes the links.
     pub fn append(&self, ops: &[Op]) {
         {
             let mut inner = self.inner.lock();
@@ -34,12 +33,12 @@ impl Feed {
             inner.ops.extend(ops[new..].iter().cloned());
             inner.first += over as u64;
         }
-        self.bells.lock().retain(|bell| bell.upgrade().map(|bell| bell.ring()).is_some());
+        self.followers.lock().retain(|wakeup| wakeup.upgrade().map(|wakeup| wakeup.wake()).is_some());
     }
 
-    /// Has this bell rung whenever there are new ops, for as long as it exists.
-    pub fn follow(&self, bell: &Arc<Bell>) {
-        self.bells.lock().push(Arc::downgrade(bell));
+    /// Wakes this thread whenever there are new ops, for as long as its `Wakeup` exists.
+    pub fn follow(&self, wakeup: &Arc<Wakeup>) {
+        self.followers.lock().push(Arc::downgrade(wakeup));
     }
 
     /// Where the next op will be.
@@ -53,7 +52,7 @@ impl Feed {
         self.inner.lock().first
     }
 
-    /// At most `count` ops from a place on, as `pick` wants them; `None` if they are no longer all kept.
+    /// At most `count` ops from number `from` on, each through `pick`. `None` if the first of them is no longer kept.
     pub fn read<T>(&self, from: u64, count: usize, pick: impl FnMut(&Op) -> T) -> Option<Vec<T>> {
         let inner = self.inner.lock();
         let skip = usize::try_from(from.checked_sub(inner.first)?).ok()?;

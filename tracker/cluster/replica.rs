@@ -2,9 +2,9 @@
 //! trackers stay in sync.
 
 use super::feed::Feed;
-use super::log_throttle::Gossip;
-use super::state_digest::Digest;
-use super::table::{Other, Roll};
+use super::log_throttle::LogThrottle;
+use super::state_digest::StateDigest;
+use super::tracker_table::{Other, TrackerTable};
 use crate::model::id::Origin;
 use crate::sys;
 use crate::tracker::state::State;
@@ -33,11 +33,11 @@ pub struct Me {
 pub struct Replica {
     me: Me,
     feed: Arc<Feed>,
-    roll: Roll,
+    table: TrackerTable,
     warn: Warn,
-    digest: Mutex<Digest>,
-    /// What the operator is told of each of them.
-    gossip: Mutex<BTreeMap<u16, Gossip>>,
+    digest: Mutex<StateDigest>,
+    /// What the operator is told of each of them, by number.
+    throttles: Mutex<BTreeMap<u16, LogThrottle>>,
 }
 
 impl Replica {
@@ -46,9 +46,9 @@ impl Replica {
     /// # Errors
     /// The list of retired trackers cannot be read, for this reason.
     pub fn new(me: Me, feed: Arc<Feed>, warn: Warn) -> std::io::Result<Self> {
-        let roll = Roll::new(&me)?;
-        let digest = Mutex::new(Digest::new(Instant::now()));
-        Ok(Self { me, feed, roll, warn, digest, gossip: Mutex::default() })
+        let table = TrackerTable::new(&me)?;
+        let digest = Mutex::new(StateDigest::new(Instant::now()));
+        Ok(Self { me, feed, table, warn, digest, throttles: Mutex::default() })
     }
 
     /// Who this tracker is to the others.
@@ -62,8 +62,8 @@ impl Replica {
     }
 
     /// The other trackers, by number.
-    pub(crate) fn table(&self) -> &Roll {
-        &self.roll
+    pub(crate) fn table(&self) -> &TrackerTable {
+        &self.table
     }
 
     /// Tells the operator.
@@ -73,7 +73,7 @@ impl Replica {
 
     /// The other trackers and how each is doing.
     pub fn others(&self, state: &State) -> Vec<Other> {
-        self.roll.others(state)
+        self.table.others(state)
     }
 
     /// Retires a tracker: it is no longer called, and turned away should it call.
@@ -84,15 +84,15 @@ impl Replica {
         if number == self.me.origin.tracker {
             return Err("a tracker cannot retire itself; retire it at another one".into());
         }
-        if !self.roll.is_known(number) {
+        if !self.table.is_known(number) {
             return Err("there is no tracker of this number on the list, and none has called".into());
         }
-        self.roll.retire(number).map_err(|error| format!("cannot write it down: {}", sys::reason(&error)))
+        self.table.retire(number).map_err(|error| format!("cannot write it down: {}", sys::reason(&error)))
     }
 
     /// A tracker cannot be reached any more, or still not.
     pub(crate) fn lost(&self, number: u16, why: &str) {
-        if self.roll.excuse(number, why) {
+        if self.table.excuse(number, why) {
             self.tell(number, format!("tracker {number} is not connected: {why}"));
         }
     }
@@ -100,24 +100,24 @@ impl Replica {
     /// Tells the operator that a tracker has come or gone, unless that was so many times of late.
     pub(crate) fn tell(&self, number: u16, line: String) {
         let now = Instant::now();
-        let line = self.gossip.lock().entry(number).or_insert_with(|| Gossip::new(now)).tell(line, now);
+        let line = self.throttles.lock().entry(number).or_insert_with(|| LogThrottle::new(now)).tell(line, now);
         line.iter().for_each(|line| (self.warn)(line));
     }
 
     /// Tells the operator what has waited for long enough.
     pub fn sweep(&self, now: Instant) {
-        let due: Vec<String> = self.gossip.lock().values_mut().filter_map(|gossip| gossip.due(now)).collect();
+        let due: Vec<String> = self.throttles.lock().values_mut().filter_map(|throttle| throttle.due(now)).collect();
         due.iter().for_each(|line| (self.warn)(line));
     }
 
     /// Has all links look at once for what there is to say; false if there is no link.
-    pub fn ring(&self) -> bool {
-        self.roll.ring()
+    pub fn wake(&self) -> bool {
+        self.table.wake()
     }
 
     /// Ends all links.
     pub fn close(&self) {
-        self.roll.end_all();
+        self.table.end_all();
     }
 
     /// The digest of the durable state, once it has been at rest. `None` also while another link computes it.

@@ -1,0 +1,31 @@
+//! Wakes one thread that waits, however many others call.
+
+use crate::sync::{Condvar, Mutex};
+use std::time::Instant;
+
+/// A reason to look again, for one waiting thread. Calls that come before it waits count as one.
+#[derive(Default)]
+pub struct Wakeup {
+    called: Mutex<bool>,
+    woken: Condvar,
+}
+
+impl Wakeup {
+    /// Wakes the thread, or has its next wait return at once.
+    pub fn wake(&self) {
+        if !std::mem::replace(&mut *self.called.lock(), true) {
+            self.woken.notify_one();
+        }
+    }
+
+    /// Waits for a call since the last wait, or until then.
+    pub fn wait(&self, until: Instant) {
+        let mut called = self.called.lock();
+        while !*called {
+            if self.woken.wait_until(&mut called, until).timed_out() {
+                break;
+            }
+        }
+        *called = false;
+    }
+}
