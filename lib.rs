@@ -152,10 +152,13 @@ pub mod client {
     }
     /// Content on this disk.
     pub mod storage {
+        pub(crate) mod file_map;
         pub mod file_stamp;
         pub mod import;
+        pub(crate) mod import_error;
         pub(crate) mod open_files;
         pub mod part;
+        pub mod piece_source;
         pub(crate) mod share_tree;
         pub mod shared_files;
     }

@@ -15,7 +15,7 @@ use crate::client::rpc::link::CallError;
 use crate::client::rpc::moved;
 use crate::client::state::dir::DownloadRecord;
 use crate::client::storage::part::{Finished, Opened, Part, PartLabel, resolve_destination};
-use crate::client::storage::shared_files::PieceSource;
+use crate::client::storage::piece_source::PieceSource;
 use crate::model::digest::InfoHash;
 use crate::model::manifest::Manifest;
 use crate::model::name::{FileName, GroupId};

@@ -6,7 +6,7 @@ use super::verify::{Verified, check_unchanged};
 use super::whole_hash::StreamHash;
 use crate::client::picker::piece_picker::{Lane, PeerSlot, Picker, Received, WINDOW};
 use crate::client::rate::speed::Speed;
-use crate::client::storage::shared_files::SourceError;
+use crate::client::storage::piece_source::SourceError;
 use crate::client::upload::served::Served;
 use crate::model::bitfield::Bitfield;
 use crate::model::id::{ClientId, GroupRef, ShareRef};

@@ -3,7 +3,7 @@
 use super::whole_hash::StreamHash;
 use crate::client::hash::piece_hash::hash_in_order;
 use crate::client::storage::part::Part;
-use crate::client::storage::shared_files::{PieceSource, SourceError};
+use crate::client::storage::piece_source::{PieceSource, SourceError};
 use crate::model::bitfield::Bitfield;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};

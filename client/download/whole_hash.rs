@@ -1,7 +1,7 @@
 //! The SHA-1 of a complete download, which follows the pieces while it grows.
 
 use crate::client::hash::sha1_pair::{Sha1Stream, update_both, update_pair};
-use crate::client::storage::shared_files::{PieceSource, SourceError};
+use crate::client::storage::piece_source::{PieceSource, SourceError};
 use crate::model::digest::Sha1Digest;
 use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
 use crate::sync::atomic::{AtomicU64, Ordering};

@@ -1,6 +1,6 @@
 //! Stamps: what a file's inode says about whether its content is still the one that was hashed.
 
-use super::shared_files::SourceError;
+use super::piece_source::SourceError;
 use crate::model::digest::Sha1Digest;
 use crate::model::manifest::FileEntry;
 use sha1::{Digest, Sha1};

@@ -1,17 +1,14 @@
 //! Hashing a file or folder that is to be shared.
 
 use super::file_stamp::Stamps;
+use super::import_error::ImportError;
+use super::piece_source::PieceSource;
 use super::share_tree::{LeftOut, ShareTree};
-use super::shared_files::{PieceSource, Source, SourceError};
+use super::shared_files::Source;
 use crate::client::hash::piece_hash::read_in_order;
 use crate::client::hash::sha1_pair::{Sha1Stream, update_both};
 use crate::model::digest::Sha1Digest;
-use crate::model::manifest::{Manifest, ManifestError, check_files};
-use crate::model::name::NameError;
-use crate::model::path_text::Shown;
-use crate::sys;
-use std::fmt;
-use std::io;
+use crate::model::manifest::{Manifest, check_files};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,76 +28,6 @@ pub struct Hashed {
     pub left_out: LeftOut,
 }
 
-/// Why something cannot be shared.
-#[derive(Debug)]
-pub enum HashError {
-    /// Nothing is there.
-    NotFound(PathBuf),
-    /// Neither a file nor a folder, or the root of the file system.
-    NotShareable(PathBuf),
-    /// It is the root folder, which has no name.
-    Nameless(PathBuf),
-    /// The name is not UTF-8.
-    NotUtf8(PathBuf),
-    /// The name could mislead where it is shown, or the path is too long.
-    Name(PathBuf, NameError),
-    /// No file, too many, or too large.
-    Size(PathBuf, ManifestError),
-    /// It was written to, replaced or removed while it was read.
-    Changed(PathBuf),
-    /// The user has thought better of it.
-    Cancelled,
-    /// The system cannot read it.
-    Io(PathBuf, io::Error),
-}
-
-impl HashError {
-    pub(crate) fn from_io(path: PathBuf, error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound => HashError::NotFound(path),
-            _ => HashError::Io(path, error),
-        }
-    }
-}
-
-impl From<SourceError> for HashError {
-    fn from(error: SourceError) -> Self {
-        match error {
-            SourceError::Changed(path) | SourceError::Gone(path) | SourceError::Unfinished(path) => {
-                HashError::Changed(path)
-            }
-            SourceError::Io(path, error) => HashError::Io(path, error),
-        }
-    }
-}
-
-impl fmt::Display for HashError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            HashError::NotFound(path) => write!(f, "{} does not exist", Shown(path)),
-            HashError::NotShareable(path) => {
-                write!(f, "{} is neither a file nor a folder and cannot be shared", Shown(path))
-            }
-            HashError::Nameless(path) => {
-                write!(f, "{} has no name under which it could be shared; share what lies in it", Shown(path))
-            }
-            HashError::NotUtf8(path) => write!(f, "the name of {} is not UTF-8; rename it to share it", Shown(path)),
-            HashError::Name(path, error) => write!(f, "cannot share {}: {error}; rename it to share it", Shown(path)),
-            HashError::Size(path, ManifestError::NoFile) => {
-                write!(f, "{} holds no file; there is nothing to share", Shown(path))
-            }
-            HashError::Size(path, error) => write!(f, "cannot share {}: {error}", Shown(path)),
-            HashError::Changed(path) => {
-                write!(f, "{} was changed while it was read; try again when nothing writes to it", Shown(path))
-            }
-            HashError::Cancelled => write!(f, "cancelled"),
-            HashError::Io(path, error) => write!(f, "cannot read {}: {}", Shown(path), sys::reason(error)),
-        }
-    }
-}
-
-impl std::error::Error for HashError {}
-
 /// Reads a file or folder once, ahead on the rayon pool; the calling thread takes the digest of every piece and that of
 /// the whole in one pass, which costs it little more than the whole alone. `progress` is told after each piece how many
 /// bytes of how many are done. Takes a few MiB of memory whatever the size.
@@ -111,16 +38,16 @@ pub fn hash_for_sharing(
     path: &Path,
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Hashed, HashError> {
+) -> Result<Hashed, ImportError> {
     let ShareTree { root, files, stamps, left_out } = ShareTree::list(path)?;
-    let layout = check_files(&files).map_err(|error| HashError::Size(root.clone(), error))?;
+    let layout = check_files(&files).map_err(|error| ImportError::Size(root.clone(), error))?;
     let source = Source::new(root.clone(), &files, layout, stamps.clone());
     let mut pieces = Vec::with_capacity(layout.count() as usize);
     let mut whole = Sha1Stream::default();
     let read = |piece, buffer: &mut [u8]| source.read_piece(piece, buffer);
     let flow = read_in_order(layout, layout.indexes(), read, |piece, outcome| {
         if cancel.load(Ordering::Relaxed) {
-            return ControlFlow::Break(HashError::Cancelled);
+            return ControlFlow::Break(ImportError::Cancelled);
         }
         let data = match outcome {
             Ok(read) => read,
@@ -137,7 +64,7 @@ pub fn hash_for_sharing(
     }
     // A file whose pieces were read early may have changed since.
     source.check_all()?;
-    let manifest = Manifest::new(files, pieces).map_err(|error| HashError::Size(root.clone(), error))?;
+    let manifest = Manifest::new(files, pieces).map_err(|error| ImportError::Size(root.clone(), error))?;
     Ok(Hashed { root, manifest, sha1: whole.digest(), stamps, left_out })
 }
 
@@ -149,7 +76,7 @@ mod tests {
     use crate::model::piece::{PIECE_LEN, SHA1_OF_NOTHING};
     use std::fs;
 
-    fn hash(path: &Path) -> Result<Hashed, HashError> {
+    fn hash(path: &Path) -> Result<Hashed, ImportError> {
         hash_for_sharing(path, &AtomicBool::new(false), &mut |_, _| {})
     }
 
@@ -212,7 +139,7 @@ mod tests {
             }
         });
         let error = result.expect_err("it changed");
-        assert!(matches!(&error, HashError::Changed(changed) if *changed == path), "{error}");
+        assert!(matches!(&error, ImportError::Changed(changed) if *changed == path), "{error}");
     }
 
     #[test]
@@ -226,7 +153,7 @@ mod tests {
                 fs::write(&first, noise(11)).expect("written");
             }
         });
-        assert!(matches!(result, Err(HashError::Changed(changed)) if changed == first));
+        assert!(matches!(result, Err(ImportError::Changed(changed)) if changed == first));
     }
 
     #[test]
@@ -240,7 +167,7 @@ mod tests {
             cancel.store(true, Ordering::Relaxed);
             last = done;
         });
-        assert!(matches!(result, Err(HashError::Cancelled)));
+        assert!(matches!(result, Err(ImportError::Cancelled)));
         assert_eq!(last, u64::from(PIECE_LEN));
     }
 }

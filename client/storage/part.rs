@@ -5,8 +5,8 @@ mod error;
 mod paths;
 mod sidecar;
 
-use super::open_files::FileMap;
-use super::shared_files::{PieceSource, SourceError};
+use super::file_map::FileMap;
+use super::piece_source::{PieceSource, SourceError};
 use crate::client::storage::part::paths::Place;
 use crate::client::storage::part::sidecar::Sidecar;
 use crate::model::bitfield::Bitfield;

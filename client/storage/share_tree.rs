@@ -1,7 +1,7 @@
 //! The tree of files that a path on this disk stands for when it is shared.
 
 use super::file_stamp::{FileStamp, Stamps};
-use super::import::HashError;
+use super::import_error::ImportError;
 use crate::model::manifest::{FILES_MAX, FileEntry, ManifestError};
 use crate::model::path::RelPath;
 use crate::model::path_text::Shown;
@@ -64,15 +64,15 @@ impl ShareTree {
     /// # Errors
     /// If nothing is there or nothing in it can be shared, if a name is not UTF-8 or could mislead, and for what is
     /// neither file nor folder.
-    pub(crate) fn list(path: &Path) -> Result<Self, HashError> {
-        let io = |error| HashError::from_io(path.to_path_buf(), error);
+    pub(crate) fn list(path: &Path) -> Result<Self, ImportError> {
+        let io = |error| ImportError::from_io(path.to_path_buf(), error);
         let metadata = fs::metadata(path).map_err(io)?;
         // `.` and `..` have a name of their own only once they are resolved.
         let root = match path.file_name() {
             Some(_) => std::path::absolute(path).map_err(io)?.components().collect(),
             None => fs::canonicalize(path).map_err(io)?,
         };
-        let name = root.file_name().ok_or_else(|| HashError::Nameless(path.to_path_buf()))?.to_owned();
+        let name = root.file_name().ok_or_else(|| ImportError::Nameless(path.to_path_buf()))?.to_owned();
         let mut listing = Listing::default();
         if metadata.is_dir() {
             let name = checked(None, &name, &root)?;
@@ -80,7 +80,7 @@ impl ShareTree {
         } else if metadata.is_file() {
             listing.file(checked(None, &name, &root)?, FileStamp::of(&metadata));
         } else {
-            return Err(HashError::NotShareable(path.to_path_buf()));
+            return Err(ImportError::NotShareable(path.to_path_buf()));
         }
         Ok(Self { root, files: listing.files, stamps: Stamps(listing.stamps.into()), left_out: listing.left_out })
     }
@@ -100,8 +100,8 @@ impl Listing {
     }
 
     /// A folder's entries sorted by name, each followed at once by what lies in it, is the order by components.
-    fn folder(&mut self, folder: &Path, rel: &RelPath) -> Result<(), HashError> {
-        let io = |error| HashError::from_io(folder.to_path_buf(), error);
+    fn folder(&mut self, folder: &Path, rel: &RelPath) -> Result<(), ImportError> {
+        let io = |error| ImportError::from_io(folder.to_path_buf(), error);
         let mut names: Vec<OsString> = Vec::new();
         for entry in fs::read_dir(folder).map_err(io)? {
             names.push(entry.map_err(io)?.file_name());
@@ -113,7 +113,7 @@ impl Listing {
         }
         for name in names {
             let path = folder.join(&name);
-            let metadata = fs::symlink_metadata(&path).map_err(|error| HashError::from_io(path.clone(), error))?;
+            let metadata = fs::symlink_metadata(&path).map_err(|error| ImportError::from_io(path.clone(), error))?;
             if metadata.is_symlink() {
                 self.left_out.links += 1;
                 self.left_out.first.get_or_insert(path);
@@ -125,23 +125,23 @@ impl Listing {
             } else if metadata.is_file() {
                 self.file(rel, FileStamp::of(&metadata));
             } else {
-                return Err(HashError::NotShareable(path));
+                return Err(ImportError::NotShareable(path));
             }
             if self.files.len() > FILES_MAX {
-                return Err(HashError::Size(folder.to_path_buf(), ManifestError::TooManyFiles));
+                return Err(ImportError::Size(folder.to_path_buf(), ManifestError::TooManyFiles));
             }
         }
         Ok(())
     }
 }
 
-fn checked(folder: Option<&RelPath>, name: &OsStr, path: &Path) -> Result<RelPath, HashError> {
-    let name = name.to_str().ok_or_else(|| HashError::NotUtf8(path.to_path_buf()))?;
+fn checked(folder: Option<&RelPath>, name: &OsStr, path: &Path) -> Result<RelPath, ImportError> {
+    let name = name.to_str().ok_or_else(|| ImportError::NotUtf8(path.to_path_buf()))?;
     let text = match folder {
         Some(folder) => format!("{}/{name}", folder.as_str()),
         None => name.to_owned(),
     };
-    RelPath::parse(&text).map_err(|error| HashError::Name(path.to_path_buf(), error))
+    RelPath::parse(&text).map_err(|error| ImportError::Name(path.to_path_buf(), error))
 }
 
 #[cfg(test)]

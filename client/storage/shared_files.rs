@@ -1,89 +1,16 @@
-//! A source of pieces: where the bytes come from that are served to other members.
+//! The files of a share on the disk of a sharer, as a source of pieces.
 
+use super::file_map::FileMap;
 use super::file_stamp;
 use super::file_stamp::Stamps;
-use super::open_files::{FileMap, OpenFiles};
+use super::open_files::OpenFiles;
+use super::piece_source::{PieceSource, SourceError};
 use crate::model::manifest::FileEntry;
-use crate::model::path_text::Shown;
-use crate::model::piece::{Layout, PieceIndex};
-use crate::sys;
-use std::fmt;
+use crate::model::piece::Layout;
 use std::fs::{File, OpenOptions};
-use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// What pieces can be read from, by many threads at a time: the files of a share, or a download that is under way.
-pub trait PieceSource: Send + Sync {
-    /// How the stream is cut.
-    fn layout(&self) -> Layout;
-
-    /// Fills the buffer with the bytes of the stream from `offset` on.
-    ///
-    /// # Errors
-    /// Those of the kind of source; the buffer's content is then worthless.
-    ///
-    /// # Panics
-    /// When used up to beyond the end of the stream.
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError>;
-
-    /// Fills the buffer, which is exactly as long as the piece, with the piece.
-    ///
-    /// # Errors
-    /// Those of `read_at`.
-    fn read_piece(&self, piece: PieceIndex, buffer: &mut [u8]) -> Result<(), SourceError> {
-        assert_eq!(buffer.len(), self.layout().len(piece) as usize, "the buffer has the length of the piece");
-        self.read_at(self.layout().offset(piece), buffer)
-    }
-}
-
-/// Why a piece cannot be read. Each ends the sharing of these files, not only of the piece.
-#[derive(Debug)]
-pub enum SourceError {
-    /// The file is not the one that was hashed, or no longer has that content.
-    Changed(PathBuf),
-    /// There is no file any more.
-    Gone(PathBuf),
-    /// Somebody else has written to an unfinished download, or removed something of it.
-    Unfinished(PathBuf),
-    /// The system cannot read the file.
-    Io(PathBuf, io::Error),
-}
-
-impl SourceError {
-    pub(crate) fn from_io(path: PathBuf, error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SourceError::Gone(path),
-            io::ErrorKind::UnexpectedEof => SourceError::Changed(path),
-            _ => SourceError::Io(path, error),
-        }
-    }
-
-    /// The file that it is about.
-    pub fn path(&self) -> &Path {
-        match self {
-            SourceError::Changed(path) | SourceError::Gone(path) => path,
-            SourceError::Unfinished(path) | SourceError::Io(path, _) => path,
-        }
-    }
-}
-
-impl fmt::Display for SourceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = Shown(self.path());
-        match self {
-            SourceError::Changed(_) => write!(f, "{path} has changed since it was shared; upload it again"),
-            SourceError::Gone(_) => write!(f, "{path} is no longer there; put it back, or stop sharing it"),
-            SourceError::Unfinished(_) => {
-                write!(f, "{path} was changed during the download; resume_download fetches again what is not right")
-            }
-            SourceError::Io(_, error) => write!(f, "cannot read {path}: {}", sys::reason(error)),
-        }
-    }
-}
-
-impl std::error::Error for SourceError {}
 
 /// The files of a share on the disk of a sharer.
 ///

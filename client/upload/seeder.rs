@@ -4,7 +4,7 @@ use super::served::{Served, Serving};
 use super::stats::Taking;
 use crate::client::keyring::Keyring;
 use crate::client::rate::uplink::{Uplink, UplinkSeat};
-use crate::client::storage::shared_files::SourceError;
+use crate::client::storage::piece_source::SourceError;
 use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::GroupRef;
 use crate::model::name::UserId;

@@ -2,7 +2,7 @@
 
 use super::leases::Passing;
 use super::stats::Takers;
-use crate::client::storage::shared_files::{PieceSource, SourceError};
+use crate::client::storage::piece_source::{PieceSource, SourceError};
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::InfoHash;
 use crate::model::id::GroupRef;
@@ -337,7 +337,7 @@ fn tell(told: &channel::Receiver<News>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::storage::shared_files::SourceError;
+    use crate::client::storage::piece_source::SourceError;
     use crate::model::id::{OpId, Origin};
     use crate::model::piece::PIECE_LEN;
     use crate::wire::conn::{Receiver, split};

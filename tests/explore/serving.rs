@@ -2,7 +2,7 @@
 
 use super::schedules::explore;
 use crate::common::swarm::user;
-use groupshare::client::storage::shared_files::{PieceSource, SourceError};
+use groupshare::client::storage::piece_source::{PieceSource, SourceError};
 use groupshare::client::upload::leases::Passing;
 use groupshare::client::upload::served::{Served, Serving};
 use groupshare::model::bitfield::Bitfield;

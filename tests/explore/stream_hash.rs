@@ -3,7 +3,7 @@
 use super::schedules::explore;
 use crate::common::swarm::bytes;
 use groupshare::client::download::whole_hash::StreamHash;
-use groupshare::client::storage::shared_files::{PieceSource, SourceError};
+use groupshare::client::storage::piece_source::{PieceSource, SourceError};
 use groupshare::model::digest::Sha1Digest;
 use groupshare::model::piece::{Layout, PIECE_LEN, PieceIndex};
 use groupshare::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

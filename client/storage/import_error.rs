@@ -1,0 +1,80 @@
+//! Why a file or folder cannot be shared.
+
+use super::piece_source::SourceError;
+use crate::model::manifest::ManifestError;
+use crate::model::name::NameError;
+use crate::model::path_text::Shown;
+use crate::sys;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Why something cannot be shared.
+#[derive(Debug)]
+pub enum ImportError {
+    /// Nothing is there.
+    NotFound(PathBuf),
+    /// Neither a file nor a folder, or the root of the file system.
+    NotShareable(PathBuf),
+    /// It is the root folder, which has no name.
+    Nameless(PathBuf),
+    /// The name is not UTF-8.
+    NotUtf8(PathBuf),
+    /// The name could mislead where it is shown, or the path is too long.
+    Name(PathBuf, NameError),
+    /// No file, too many, or too large.
+    Size(PathBuf, ManifestError),
+    /// It was written to, replaced or removed while it was read.
+    Changed(PathBuf),
+    /// The user has thought better of it.
+    Cancelled,
+    /// The system cannot read it.
+    Io(PathBuf, io::Error),
+}
+
+impl ImportError {
+    pub(crate) fn from_io(path: PathBuf, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => ImportError::NotFound(path),
+            _ => ImportError::Io(path, error),
+        }
+    }
+}
+
+impl From<SourceError> for ImportError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Changed(path) | SourceError::Gone(path) | SourceError::Unfinished(path) => {
+                ImportError::Changed(path)
+            }
+            SourceError::Io(path, error) => ImportError::Io(path, error),
+        }
+    }
+}
+
+impl fmt::Display for ImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ImportError::NotFound(path) => write!(f, "{} does not exist", Shown(path)),
+            ImportError::NotShareable(path) => {
+                write!(f, "{} is neither a file nor a folder and cannot be shared", Shown(path))
+            }
+            ImportError::Nameless(path) => {
+                write!(f, "{} has no name under which it could be shared; share what lies in it", Shown(path))
+            }
+            ImportError::NotUtf8(path) => write!(f, "the name of {} is not UTF-8; rename it to share it", Shown(path)),
+            ImportError::Name(path, error) => write!(f, "cannot share {}: {error}; rename it to share it", Shown(path)),
+            ImportError::Size(path, ManifestError::NoFile) => {
+                write!(f, "{} holds no file; there is nothing to share", Shown(path))
+            }
+            ImportError::Size(path, error) => write!(f, "cannot share {}: {error}", Shown(path)),
+            ImportError::Changed(path) => {
+                write!(f, "{} was changed while it was read; try again when nothing writes to it", Shown(path))
+            }
+            ImportError::Cancelled => write!(f, "cancelled"),
+            ImportError::Io(path, error) => write!(f, "cannot read {}: {}", Shown(path), sys::reason(error)),
+        }
+    }
+}
+
+impl std::error::Error for ImportError {}
