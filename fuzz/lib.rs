@@ -1,7 +1,7 @@
 //! What every fuzz target is linked with: the harness that the tests have too, and an allocator that gives no more at once
 //! than anything here may ask for.
 
-#[path = "../tests/targets/mod.rs"]
+#[path = "../tests/fuzz_smoke/targets/mod.rs"]
 pub mod targets;
 
 pub use libfuzzer_sys;

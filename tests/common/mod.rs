@@ -8,6 +8,8 @@
 #[cfg(not(fuzzing))]
 pub(crate) mod installation;
 #[cfg(not(fuzzing))]
+pub(crate) mod listing;
+#[cfg(not(fuzzing))]
 pub(crate) mod member;
 #[cfg(not(fuzzing))]
 pub(crate) mod program;

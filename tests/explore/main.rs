@@ -1,0 +1,13 @@
+//! The lock-and-channel code of the committer and of a download, under many schedules: `make explore` has an explorer
+//! decide at every lock, condition and atomic value which thread goes on. Elsewhere the same scenarios run on real
+//! threads, a few times.
+
+mod committer;
+#[path = "../common/mod.rs"]
+mod common;
+mod download;
+mod feed;
+mod late_ops;
+mod schedules;
+mod serving;
+mod stream_hash;

@@ -1,0 +1,82 @@
+//! What is fuzzed: a function for each target, which takes any bytes and panics if something is wrong. libFuzzer calls them
+//! through `fuzz/` with what it makes up, `tests/fuzz_smoke/main.rs` with the corpora in `fuzz/corpus` and changes of them.
+
+#[path = "../../common/mod.rs"]
+mod common;
+#[path = "../../faults/mod.rs"]
+pub(crate) mod faults;
+
+mod client_files;
+mod connection;
+mod fold;
+mod handshake;
+mod history;
+mod journal;
+mod messages;
+mod records;
+mod script;
+mod seeding_session;
+mod text;
+mod tracker_session;
+
+use groupshare::model::name::is_unsafe_char;
+use std::fmt::Display;
+use std::path::Path;
+
+/// Takes any bytes.
+pub(crate) type Target = fn(&[u8]);
+
+/// The targets by name; each has a file in `fuzz/fuzz_targets`, an entry in `fuzz/Cargo.toml` and a folder in `fuzz/corpus`.
+pub(crate) const TARGETS: &[(&str, Target)] = &[
+    ("accept", handshake::accept),
+    ("answer", messages::answer),
+    ("ask", messages::ask),
+    ("checkpoint", journal::checkpoint),
+    ("client_records", client_files::records),
+    ("command", text::command),
+    ("connect", handshake::connect),
+    ("frame", messages::frame),
+    ("journal", journal::journal),
+    ("json_command", text::json_command),
+    ("ledger", fold::ledger),
+    ("link", messages::link),
+    ("manifest", messages::manifest),
+    ("op", messages::op),
+    ("pin", client_files::pin),
+    ("records", records::records),
+    ("reply", messages::reply),
+    ("request", messages::request),
+    ("seeding_session", seeding_session::seeding_session),
+    ("sidecar", client_files::sidecar),
+    ("state", fold::state),
+    ("tracker_json", tracker_session::tracker_json),
+    ("tracker_link", tracker_session::tracker_link),
+    ("tracker_list", text::tracker_list),
+    ("tracker_session", tracker_session::tracker_session),
+];
+
+/// The target of this name.
+pub(crate) fn target(name: &str) -> Target {
+    let found = TARGETS.iter().find(|(other, _)| *other == name);
+    found.unwrap_or_else(|| panic!("no target is called {name}")).1
+}
+
+/// What a person is told is one line, and holds nothing that could change how it is shown.
+fn is_one_line(words: &(impl Display + ?Sized)) -> bool {
+    let words = words.to_string();
+    !words.is_empty() && !words.chars().any(is_unsafe_char)
+}
+
+/// A folder that goes away, in memory where there is such a place.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self(folder.expect("a folder"))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}

@@ -1,0 +1,765 @@
+//! Whole clients, driven by commands as the prompt would, against a tracker in this process.
+
+use crate::common::relay::Relay;
+use crate::common::room::Room;
+use crate::common::swarm::bytes_of;
+use crate::common::{fingerprint, group, silent_tracker, wait_until};
+use groupshare::client::app::event_loop::Steward;
+use groupshare::client::app::executor::Session;
+use groupshare::client::app::login;
+use groupshare::client::app::node::{Node, NodeOptions};
+use groupshare::client::app::share;
+use groupshare::client::command::parse::{Surroundings, Typed, parse};
+use groupshare::client::download::engine::{SwarmOptions, default_workers};
+use groupshare::client::output::reporter::{Manner, Voice};
+use groupshare::client::rate::downlink::Downlink;
+use groupshare::client::rate::limit::Limit;
+use groupshare::client::rpc::link::CallError;
+use groupshare::client::shell::repl::Execute;
+use groupshare::client::state::dir::StateDir;
+use groupshare::client::terminal::interrupt::Stop;
+use groupshare::client::terminal::writer::Terminal;
+use groupshare::wire::client_tracker::{Reply, Request};
+use groupshare::wire::conn::HANDSHAKE_DEADLINE;
+use parking_lot::Mutex;
+use std::fs;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+#[derive(Clone, Default)]
+struct Sheet(Arc<Mutex<String>>);
+
+impl Write for Sheet {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().push_str(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sheet {
+    fn take(&self) -> String {
+        std::mem::take(&mut self.0.lock())
+    }
+
+    fn holds(&self, text: &str) -> bool {
+        self.0.lock().contains(text)
+    }
+}
+
+/// A person at a client.
+struct Person {
+    node: Arc<Node>,
+    session: Session,
+    steward: Option<Steward>,
+    output: Sheet,
+    events: Sheet,
+    folder: PathBuf,
+}
+
+impl Person {
+    /// Starts a client whose state and files lie in `folder`.
+    fn sit_down(tracker: SocketAddr, folder: &Path) -> Self {
+        Self::sit_down_among(vec![tracker], folder)
+    }
+
+    /// The same, with several trackers.
+    fn sit_down_among(trackers: Vec<SocketAddr>, folder: &Path) -> Self {
+        Self::sit_down_at(trackers, folder, TcpListener::bind("127.0.0.1:0").expect("a free port"), None)
+    }
+
+    /// The same, listening here and telling others that address.
+    fn sit_down_at(
+        trackers: Vec<SocketAddr>,
+        folder: &Path,
+        listener: TcpListener,
+        announce: Option<SocketAddr>,
+    ) -> Self {
+        let (output, events) = (Sheet::default(), Sheet::default());
+        let terminal = Terminal::new(Box::new(output.clone()), Box::new(events.clone()));
+        let options = NodeOptions {
+            trackers,
+            listener,
+            announce,
+            state: StateDir::open(&folder.join("state")).expect("a folder"),
+            check: Box::new(|shown| if shown == fingerprint() { Ok(()) } else { Err("wrong key".into()) }),
+            upload_limit: Limit::NONE,
+            swarm: SwarmOptions { workers: default_workers(), patience: None, downlink: Downlink::new(Limit::NONE) },
+            voice: Voice::new(terminal, Manner::default()),
+        };
+        let (node, inbox) = Node::start(options).expect("started");
+        let steward = Some(Steward::start(node.clone(), inbox).expect("a thread"));
+        let session = Session::new(node.clone(), Stop::new(false).expect("an eventfd"));
+        Self { node, session, steward, output, events, folder: folder.to_path_buf() }
+    }
+
+    /// Sits down, makes an account and logs in.
+    fn arrive(tracker: SocketAddr, folder: &Path, name: &str) -> Self {
+        let mut person = Self::sit_down(tracker, folder);
+        person.expect(&format!("create_user {name} pw"), "User created\n");
+        person.expect(&format!("login {name} pw"), "Login successful\n");
+        person
+    }
+
+    /// Types a line: what it says, or the refusal.
+    fn types(&mut self, line: &str) -> Result<String, String> {
+        self.output.take();
+        let around = Surroundings { home: None, folder: &self.folder, exists: &Path::exists };
+        let typed = parse(line, &around).map_err(|error| error.to_string())?;
+        let Typed::Command(command) = typed else { panic!("{line} is no complete command") };
+        let outcome = self.session.execute(command).map(|report| self.node.voice.answer(None, &report));
+        self.session.answered();
+        outcome.map(|()| self.output.take()).map_err(|failure| failure.why)
+    }
+
+    fn expect(&mut self, line: &str, said: &str) {
+        assert_eq!(self.types(line).as_deref(), Ok(said), "{line}");
+    }
+
+    fn refused(&mut self, line: &str, with: &str) {
+        let why = self.types(line).expect_err(line);
+        assert!(why.contains(with) && !why.contains('\n'), "{line}: {why}");
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.folder.join(name), bytes).expect("room");
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.folder.join(name)).expect(name)
+    }
+
+    fn sees(&self, text: &str) {
+        wait_until(text, || self.output.holds(text) || self.events.holds(text));
+    }
+}
+
+impl Drop for Person {
+    fn drop(&mut self) {
+        self.node.link.close();
+        login::end(&self.node);
+        self.node.serving.close();
+        self.steward = None;
+    }
+}
+
+impl Room {
+    fn person(&self, name: &str) -> Person {
+        Person::arrive(self.tracker.addr, &self.place(name), name)
+    }
+
+    /// Alice owns the group lab, and these are members too.
+    fn group_of(&self, names: &[&str]) -> (Person, Vec<Person>) {
+        let mut alice = self.person("alice");
+        alice.expect("create_group lab", "Group created\n");
+        let members = names.iter().map(|name| {
+            let mut member = self.person(name);
+            member.expect("join_group lab", "Request sent\n");
+            alice.expect(&format!("accept_request lab {name}"), "Request accepted\n");
+            member.sees("You are a member of lab now");
+            // The key comes with a push of its own.
+            let lab = group("lab");
+            wait_until("the key", || member.node.keyring.group_named(&lab).is_some());
+            member
+        });
+        let members = members.collect();
+        (alice, members)
+    }
+}
+
+#[test]
+fn a_file_goes_to_a_member_who_shares_it_from_then_on() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob", "carol"]);
+    let data = bytes_of(3_000_000, 1);
+    alice.file("my film.bin", &data);
+    alice.expect("upload_file 'my film.bin' lab", "Uploaded\n");
+    let [bob, carol] = &mut others[..] else { panic!("two members") };
+    bob.expect("download_file lab 'my film.bin' .", "Downloading...\n");
+    bob.sees("Download completed: [lab] my film.bin");
+    assert!(bob.read("my film.bin") == data);
+    bob.expect("show_downloads", "[C] [lab] my film.bin  3.0 MB; alice 3.0 MB (100 %)\n");
+    let listed = bob.types("list_files lab").expect("listed");
+    assert!(listed.starts_with("my film.bin  3.0 MB, 2 members online with it, sha1 "), "{listed}");
+    // Alice leaves the room; Bob has it still.
+    drop(alice);
+    carol.expect("download_file lab 'my film.bin' copy.bin", "Downloading...\n");
+    carol.sees("Download completed");
+    assert!(carol.read("copy.bin") == data);
+}
+
+#[test]
+fn shares_come_back_at_the_next_login_from_whatever_port() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let data = bytes_of(1_200_000, 2);
+    alice.file("f", &data);
+    alice.expect("upload_file lab f", "Uploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    let bob = &mut others[0];
+    let offline = bob.types("list_files lab").expect("listed");
+    assert!(offline.contains("no member online with it"), "{offline}");
+    bob.expect("download_file lab f .", "Downloading...\n");
+    // Another process of Alice's, in effect: another port, the same state.
+    drop(alice);
+    let mut alice = Person::sit_down(room.tracker.addr, &room.place("alice"));
+    alice.expect("login alice pw", "Login successful\n");
+    bob.sees("Download completed");
+    assert!(bob.read("f") == data);
+}
+
+#[test]
+fn a_file_in_two_groups_stays_in_the_one_that_is_not_left() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let bob = &mut others[0];
+    bob.expect("create_group attic", "Group created\n");
+    bob.file("f", &bytes_of(600_000, 3));
+    bob.expect("upload_file f lab", "Uploaded\n");
+    bob.expect("upload_file f attic", "Uploaded\n");
+    bob.expect("leave_group lab", "Left the group\n");
+    alice.expect("list_files lab", "No files shared in this group yet; share one with upload_file\n");
+    let kept = bob.types("list_files attic").expect("listed");
+    assert!(kept.starts_with("f  600.0 kB, 1 member online with it"), "{kept}");
+    bob.refused("list_files lab", "You are not a member of this group");
+}
+
+#[test]
+fn who_is_removed_stops_sharing_and_downloading_at_once() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob", "carol"]);
+    let [bob, carol] = &mut others[..] else { panic!("two members") };
+    bob.file("f", &bytes_of(600_000, 4));
+    bob.expect("upload_file f lab", "Uploaded\n");
+    alice.file("g", &bytes_of(600_000, 5));
+    alice.expect("upload_file g lab", "Uploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    bob.expect("download_file lab g .", "Downloading...\n");
+    alice.expect("login alice pw", "Login successful\n");
+    bob.sees("Download completed");
+    alice.expect("remove_member lab bob", "Member removed\n");
+    bob.sees("You were removed from lab");
+    wait_until("bob's shares end", || bob.node.account().is_some_and(|account| account.slot.shares().is_empty()));
+    let left = carol.types("list_files lab").expect("listed");
+    assert!(left.starts_with("g  600.0 kB") && left.lines().count() == 1, "{left}");
+    bob.refused("download_file lab g again", "You are not a member of this group");
+}
+
+#[test]
+fn stop_share_ends_it_on_every_client_of_the_user() {
+    let room = Room::new();
+    let (mut alice, _others) = room.group_of(&["bob"]);
+    let mut laptop = Person::sit_down(room.tracker.addr, &room.place("laptop"));
+    laptop.expect("login alice pw", "Login successful\n");
+    for client in [&mut alice, &mut laptop] {
+        client.file("f", &bytes_of(700_000, 6));
+        client.expect("upload_file f lab", "Uploaded\n");
+    }
+    let listed = alice.types("list_files lab").expect("listed");
+    assert!(listed.contains("2 members online with it") || listed.contains("online"), "{listed}");
+    laptop.expect("stop_share lab f", "Stopped sharing\n");
+    alice.expect("list_files lab", "No files shared in this group yet; share one with upload_file\n");
+    wait_until("the other client", || alice.node.account().is_some_and(|account| account.slot.shares().is_empty()));
+    alice.refused("stop_share lab f", "File does not exist in this group");
+}
+
+#[test]
+fn what_ends_a_share_just_after_a_logout_is_nothing_to_complain_of() {
+    let room = Room::new();
+    let (mut alice, _others) = room.group_of(&[]);
+    alice.file("f", b"contents");
+    alice.expect("upload_file f lab", "Uploaded\n");
+    let account = alice.node.account().expect("logged in");
+    alice.expect("logout", "Logout successful\n");
+    alice.events.take();
+    // As on the thread that hears of it, which has the account of a moment ago.
+    share::forget(&alice.node, &account, |_| true);
+    assert_eq!(alice.events.take(), "");
+}
+
+#[test]
+fn a_changed_file_is_not_served_and_its_owner_is_told() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    alice.file("f", &bytes_of(2_000_000, 7));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    alice.file("f", &bytes_of(2_000_000, 8));
+    others[0].expect("download_file lab f .", "Downloading...\n");
+    alice.sees("has changed since it was shared");
+    assert!(!others[0].folder.join("f").exists());
+    // It is told once, though several connections may have seen it.
+    let (lab, lost) = (group("lab"), "f is not shared in lab any more");
+    let account = alice.node.account().expect("logged in");
+    let content = account.slot.shares()[0].content;
+    let lab = alice.node.keyring.group_named(&lab).expect("a member");
+    share::broken(&alice.node, &account, lab, content.info_hash, "it has changed");
+    assert_eq!(alice.events.take().matches(lost).count(), 1);
+    // Sharing it again replaces the version that nobody else has.
+    alice.expect("upload_file f lab", "Uploaded\n");
+    others[0].expect("cancel_download lab f", "Cancelled\n");
+    others[0].expect("download_file lab f .", "Downloading...\n");
+    others[0].sees("Download completed");
+    assert!(others[0].read("f") == bytes_of(2_000_000, 8));
+}
+
+#[test]
+fn a_download_can_be_paused_resumed_and_cancelled() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let data = bytes_of(1_500_000, 9);
+    alice.file("f", &data);
+    alice.expect("upload_file f lab", "Uploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    let bob = &mut others[0];
+    bob.expect("download_file lab f .", "Downloading...\n");
+    bob.refused("download_file lab f other", "is being downloaded already");
+    let running = |bob: &mut Person| bob.types("show_downloads").expect("shown").contains("waiting for members");
+    wait_until("it waits for members", || running(bob));
+    bob.expect("pause_download lab f", "Paused\n");
+    assert!(bob.types("show_downloads").expect("shown").contains("paused"));
+    bob.refused("pause_download lab f", "paused already");
+    // Paused it stays, also over a login.
+    bob.expect("logout", "Logout successful\n");
+    bob.expect("login bob pw", "Login successful\n");
+    wait_until("it is there again", || bob.types("show_downloads").expect("shown").contains("paused"));
+    bob.expect("resume_download lab f", "Downloading...\n");
+    wait_until("it runs", || running(bob));
+    bob.expect("cancel_download lab f", "Cancelled\n");
+    bob.expect("show_downloads", "No downloads yet\n");
+    assert_eq!(fs::read_dir(&bob.folder).expect("there").count(), 1, "only the state is left");
+    bob.refused("resume_download lab f", "No download of f from lab");
+}
+
+#[test]
+fn a_download_that_cannot_go_on_at_a_login_is_paused_until_it_can() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let data = bytes_of(1_500_000, 11);
+    alice.file("f", &data);
+    alice.expect("upload_file f lab", "Uploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    let bob = &mut others[0];
+    bob.expect("download_file lab f .", "Downloading...\n");
+    bob.expect("logout", "Logout successful\n");
+    alice.expect("login alice pw", "Login successful\n");
+    alice.expect("stop_share lab f", "Stopped sharing\n");
+    bob.expect("login bob pw", "Login successful\n");
+    bob.sees("Downloading f from lab does not go on: File does not exist in this group");
+    assert!(bob.types("show_downloads").expect("shown").contains("paused"));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    bob.expect("resume_download lab f", "Downloading...\n");
+    bob.sees("Download completed");
+    assert!(bob.read("f") == data);
+}
+
+#[test]
+fn a_download_of_a_version_that_was_replaced_says_so_and_can_begin_anew() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    alice.file("f", &bytes_of(1_500_000, 12));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    let bob = &mut others[0];
+    bob.expect("download_file lab f .", "Downloading...\n");
+    bob.expect("logout", "Logout successful\n");
+    alice.file("f", &bytes_of(1_500_000, 13));
+    alice.expect("login alice pw", "Login successful\n");
+    alice.sees("f has changed; the new version is shared in lab");
+    bob.expect("login bob pw", "Login successful\n");
+    bob.sees("Downloading f from lab does not go on: f is shared in another version now");
+    bob.refused("resume_download lab f", "cancel this download and begin anew");
+    bob.expect("cancel_download lab f", "Cancelled\n");
+    bob.expect("download_file lab f .", "Downloading...\n");
+    bob.sees("Download completed");
+    assert!(bob.read("f") == bytes_of(1_500_000, 13));
+}
+
+#[test]
+fn who_waits_for_a_file_that_nobody_shares_any_more_is_told_once_each_time() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    alice.file("f", &bytes_of(3_000_000, 3));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    alice.types("limit upload 1k").expect("set");
+    let bob = &mut others[0];
+    bob.expect("download_file lab f .", "Downloading...\n");
+    alice.expect("stop_share lab f", "Stopped sharing\n");
+    bob.sees("Downloading f from lab waits for members who have parts of it: it is not shared any more");
+    // Somebody shares it again, and no more some time later.
+    bob.events.take();
+    alice.expect("upload_file f lab", "Uploaded\n");
+    wait_until("bob goes on", || bob.types("show_downloads").is_ok_and(|shown| shown.contains("1 member")));
+    alice.file("f", &bytes_of(3_000_000, 4));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    bob.sees("Downloading f from lab waits for members who have parts of it: it is shared in another version now");
+    alice.file("f", &bytes_of(3_000_000, 3));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    alice.types("limit upload none").expect("set");
+    bob.sees("Download completed: [lab] f");
+    assert_eq!(bob.events.take().matches("waits for members").count(), 1);
+}
+
+#[test]
+fn a_download_goes_on_by_itself_after_the_client_has_ended() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let data = bytes_of(1_500_000, 10);
+    alice.file("f", &data);
+    alice.expect("upload_file f lab", "Uploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    others[0].expect("download_file lab f .", "Downloading...\n");
+    others.clear();
+    let mut bob = Person::sit_down(room.tracker.addr, &room.place("bob"));
+    bob.expect("login bob pw", "Login successful\n");
+    bob.sees("Downloading f from lab goes on");
+    alice.expect("login alice pw", "Login successful\n");
+    bob.sees("Download completed");
+    assert!(bob.read("f") == data);
+}
+
+#[test]
+fn nothing_that_is_there_is_overwritten() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    alice.file("f", &bytes_of(10, 11));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    let bob = &mut others[0];
+    bob.file("f", b"mine");
+    bob.file("x.part", b"somebody's");
+    bob.refused("download_file lab f .", "is there already");
+    bob.refused("download_file lab f f", "is there already");
+    bob.refused("download_file lab f x", "x.part");
+    bob.refused("download_file lab f nowhere/f", "nowhere");
+    assert_eq!((bob.read("f"), bob.read("x.part")), (b"mine".to_vec(), b"somebody's".to_vec()));
+    alice.refused("download_file lab f g", "You share this file yourself");
+}
+
+#[test]
+fn two_downloads_of_one_client_do_not_go_to_one_place() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    for (name, seed) in [("f", 11), ("g", 12)] {
+        alice.file(name, &bytes_of(10, seed));
+        alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");
+    }
+    alice.expect("logout", "Logout successful\n");
+    let bob = &mut others[0];
+    bob.expect("download_file lab f mine", "Downloading...\n");
+    bob.refused("download_file lab g mine", "/mine runs already; wait for it or choose another destination");
+    alice.expect("login alice pw", "Login successful\n");
+    bob.sees("Download completed");
+    assert_eq!(bob.read("mine"), bytes_of(10, 11));
+}
+
+#[test]
+fn every_command_says_what_is_wrong_in_one_line() {
+    let room = Room::new();
+    let mut nobody = Person::sit_down(room.tracker.addr, &room.place("nobody"));
+    let needs_login = [
+        "logout",
+        "create_group g",
+        "join_group g",
+        "leave_group g",
+        "list_requests g",
+        "accept_request g u",
+        "reject_request g u",
+        "remove_member g u",
+        "list_members g",
+        "list_groups",
+        "list_files g",
+        "upload_file f g",
+        "download_file g f .",
+        "show_downloads",
+        "stop_share g f",
+        "pause_download g f",
+        "resume_download g f",
+        "cancel_download g f",
+        "wait",
+        "change_password a b",
+    ];
+    for line in needs_login {
+        nobody.refused(line, "Please login first");
+    }
+    nobody.refused("login alice pw", "Invalid username or password");
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let bob = &mut others[0];
+    let mut carol = room.person("carol");
+    carol.refused("login carol pw", "Already logged in as carol");
+    carol.refused("create_user alice pw", "log");
+    carol.refused("create_group lab", "Group already exists");
+    carol.refused("create_group a~2", "~");
+    for command in [
+        "join_group nope",
+        "leave_group nope",
+        "list_requests nope",
+        "accept_request nope bob",
+        "reject_request nope bob",
+        "remove_member nope bob",
+        "list_members nope",
+        "list_files nope",
+        "stop_share nope f",
+        "download_file nope f .",
+    ] {
+        carol.refused(command, "Group does not exist");
+    }
+    for command in
+        ["leave_group lab", "list_members lab", "list_files lab", "stop_share lab f", "download_file lab f ."]
+    {
+        carol.refused(command, "You are not a member of this group");
+    }
+    for command in
+        ["list_requests lab", "accept_request lab carol", "reject_request lab carol", "remove_member lab alice"]
+    {
+        bob.refused(command, "You are not the owner of this group");
+    }
+    bob.refused("join_group lab", "Already a member");
+    carol.expect("join_group lab", "Request sent\n");
+    carol.refused("join_group lab", "Join request already pending");
+    alice.expect("list_requests lab", "carol\n");
+    alice.refused("accept_request lab nobody", "User does not exist");
+    alice.refused("accept_request lab bob", "Already a member");
+    alice.refused("remove_member lab carol", "not a member");
+    alice.expect("reject_request lab carol", "Request rejected\n");
+    carol.sees("Your request to join lab was turned down");
+    alice.expect("list_requests lab", "No pending requests\n");
+    alice.refused("download_file lab nofile .", "File does not exist in this group");
+    alice.refused("stop_share lab nofile", "File does not exist in this group");
+    alice.refused("upload_file nofile lab", "does not exist");
+    alice.refused("upload_file / lab", "/ has no name under which it could be shared; share what lies in it");
+    alice.refused("upload_file state nope", "Group does not exist");
+    alice.refused("wait lab nofile", "No download of nofile");
+    bob.file("f", b"one");
+    alice.file("f", b"two");
+    bob.expect("upload_file f lab", "Uploaded\n");
+    alice.refused("upload_file f lab", "Another file is shared under this name");
+    alice.refused("stop_share lab f", "You are not sharing this file");
+    alice.refused("change_password wrong new", "Invalid username or password");
+}
+
+#[test]
+fn the_next_member_owns_a_group_whose_owner_has_left() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob", "carol"]);
+    alice.expect("leave_group lab", "Left the group\n");
+    let [bob, carol] = &mut others[..] else { panic!("two members") };
+    bob.expect("list_requests lab", "No pending requests\n");
+    carol.refused("list_requests lab", "You are not the owner of this group");
+    let listed = carol.types("list_groups").expect("listed");
+    assert_eq!(listed, "lab  2 members, owner bob, you are a member\n");
+}
+
+#[test]
+fn a_client_comes_back_to_a_tracker_that_was_away_without_a_login() {
+    let room = Room::new();
+    let (alice, mut others) = room.group_of(&["bob"]);
+    drop(alice);
+    let relay = Relay::to(room.tracker.addr);
+    let mut alice = Person::sit_down(relay.addr, &room.place("alice"));
+    alice.expect("login alice pw", "Login successful\n");
+    let data = bytes_of(900_000, 12);
+    alice.file("f", &data);
+    alice.expect("upload_file f lab", "Uploaded\n");
+    relay.cut();
+    alice.sees("Connected to the tracker");
+    let bob = &mut others[0];
+    bob.expect("download_file lab f .", "Downloading...\n");
+    bob.sees("Download completed");
+    assert!(bob.read("f") == data);
+}
+
+#[test]
+fn without_a_tracker_commands_say_so_and_transfers_go_on() {
+    let room = Room::new();
+    let (alice, mut others) = room.group_of(&["bob"]);
+    drop(alice);
+    // Alice is reached through a relay, which holds her pieces back until the tracker is gone.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let relay = Relay::to(listener.local_addr().expect("bound"));
+    let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(relay.addr));
+    alice.expect("login alice pw", "Login successful\n");
+    let data = bytes_of(3_000_000, 13);
+    alice.file("f", &data);
+    alice.expect("upload_file f lab", "Uploaded\n");
+    relay.hold();
+    let bob = &mut others[0];
+    bob.expect("download_file lab f .", "Downloading...\n");
+    wait_until("bob connects to alice", || !relay.seen().is_empty());
+    let Room { tracker, folder: _folder } = room;
+    drop(tracker);
+    wait_until("the loss is seen", || bob.types("list_groups").is_err());
+    bob.refused("list_groups", "No tracker can be reached");
+    relay.release();
+    bob.sees("Download completed");
+    assert!(bob.read("f") == data);
+}
+
+#[test]
+fn a_download_that_is_gone_before_a_tracker_could_hear_of_it_is_told_as_the_users_own_file() {
+    let room = Room::new();
+    drop(room.group_of(&["bob"]));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let pieces = Relay::to(listener.local_addr().expect("bound"));
+    let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(pieces.addr));
+    let tracker = Relay::to(room.tracker.addr);
+    let mut bob = Person::sit_down(tracker.addr, &room.place("bob"));
+    alice.expect("login alice pw", "Login successful\n");
+    bob.expect("login bob pw", "Login successful\n");
+    alice.file("f", &bytes_of(700_000, 14));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    pieces.hold();
+    bob.expect("download_file lab f .", "Downloading...\n");
+    wait_until("bob connects to alice", || !pieces.seen().is_empty());
+    tracker.block();
+    wait_until("the loss is seen", || bob.types("list_groups").is_err());
+    pieces.release();
+    bob.sees("Download completed");
+    fs::remove_file(bob.folder.join("f")).expect("it is there");
+    tracker.unblock();
+    bob.sees("f is not shared in lab any more: The file on disk is no longer the one that was shared: /");
+}
+
+#[test]
+fn who_was_accepted_while_logged_out_hears_of_it_once_at_the_next_login() {
+    let room = Room::new();
+    let (mut alice, _) = room.group_of(&[]);
+    let mut bob = room.person("bob");
+    bob.expect("join_group lab", "Request sent\n");
+    bob.expect("logout", "Logout successful\n");
+    alice.expect("accept_request lab bob", "Request accepted\n");
+    bob.expect("login bob pw", "Login successful\n");
+    bob.sees("You are a member of lab now");
+    let user = crate::common::user("bob");
+    wait_until("the notice is read", || {
+        let state = room.tracker.server.core().state();
+        let bob = state.user_named(&user).expect("there");
+        state.notices(bob, 10).is_empty()
+    });
+    bob.events.take();
+    bob.expect("logout", "Logout successful\n");
+    bob.expect("login bob pw", "Login successful\n");
+    bob.expect("list_members lab", "alice  online, owner\nbob  online\n");
+    assert_eq!(bob.events.take(), "");
+}
+
+#[test]
+fn what_was_said_before_a_download_has_ended_is_told_before_its_end() {
+    let room = Room::new();
+    drop(room.group_of(&["bob"]));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let pieces = Relay::to(listener.local_addr().expect("bound"));
+    let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(pieces.addr));
+    let mut bob = Person::sit_down(room.tracker.addr, &room.place("bob"));
+    alice.expect("login alice pw", "Login successful\n");
+    bob.expect("login bob pw", "Login successful\n");
+    alice.file("f", &bytes_of(700_000, 15));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    let mut carol = room.tracker.user("carol");
+    let clubs: Vec<String> = (0..10).map(|number| format!("club-{number}")).collect();
+    for club in &clubs {
+        carol.create_group(club);
+        bob.expect(&format!("join_group {club}"), "Request sent\n");
+    }
+    pieces.hold();
+    bob.expect("download_file lab f .", "Downloading...\n");
+    wait_until("bob connects to alice", || !pieces.seen().is_empty());
+    // Nothing is told while these are held: messages, and what commands and downloads come to.
+    let (messages, ends) = (bob.events.0.lock(), bob.output.0.lock());
+    clubs.iter().for_each(|club| carol.accept(club, "bob"));
+    assert_eq!(bob.node.link.call(&Request::Heartbeat {}), Ok(Reply::Done {}), "all of it has come in");
+    pieces.release();
+    wait_until("the file is there", || bob.folder.join("f").exists());
+    let account = bob.node.account().expect("logged in");
+    account.swarm.remove(&account.downloads.running()[0]);
+    drop(messages);
+    for club in &clubs {
+        let told = format!("You are a member of {club} now");
+        wait_until(&told, || bob.events.holds(&told));
+    }
+    drop(ends);
+    bob.sees("Download completed");
+}
+
+#[test]
+fn a_client_ends_at_once_while_its_tracker_does_not_shake_hands() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let deaf = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let begun = Instant::now();
+    let person = Person::sit_down(deaf.local_addr().expect("bound"), folder.path());
+    let _connected = deaf.accept().expect("a client");
+    drop(person);
+    assert!(begun.elapsed() < HANDSHAKE_DEADLINE, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_client_ends_at_once_while_its_tracker_owes_an_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let person = Person::sit_down(silent_tracker(), folder.path());
+    wait_until("connected", || person.node.link.tracker().is_some());
+    let (node, begun) = (person.node.clone(), Instant::now());
+    let asking = std::thread::spawn(move || node.announce().is_err());
+    drop(person);
+    assert!(asking.join().expect("no panic"));
+    assert!(begun.elapsed() < HANDSHAKE_DEADLINE, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_tracker_that_hangs_does_not_keep_a_client_from_the_next() {
+    let room = Room::new();
+    let deaf = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let trackers = vec![deaf.local_addr().expect("bound"), room.tracker.addr];
+    let mut alice = Person::sit_down_among(trackers, &room.place("alice"));
+    alice.expect("create_user alice pw", "User created\n");
+}
+
+#[test]
+fn what_a_tracker_does_not_answer_the_next_one_does() {
+    let room = Room::new();
+    let alice = Person::sit_down_among(vec![silent_tracker(), room.tracker.addr], &room.place("alice"));
+    wait_until("connected", || alice.node.link.tracker().is_some());
+    assert_eq!(alice.node.link.call(&Request::Heartbeat {}), Ok(Reply::Done {}));
+}
+
+#[test]
+fn who_is_tired_of_waiting_for_an_answer_gets_the_prompt_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let person = Person::sit_down(silent_tracker(), folder.path());
+    wait_until("connected", || person.node.link.tracker().is_some());
+    let (node, begun) = (person.node.clone(), Instant::now());
+    let asking = std::thread::spawn(move || node.link.for_user(|| node.announce()));
+    wait_until("the request has begun when it is cancelled", || {
+        person.node.link.cancel();
+        asking.is_finished()
+    });
+    assert_eq!(asking.join().expect("no panic"), Err(CallError::Cancelled));
+    assert!(begun.elapsed() < HANDSHAKE_DEADLINE, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn who_is_tired_of_waiting_takes_nothing_from_what_happens_beside_the_prompt() {
+    let room = Room::new();
+    let silent = silent_tracker();
+    let person = Person::sit_down_among(vec![silent, room.tracker.addr], &room.place("alice"));
+    wait_until("connected", || person.node.link.tracker().is_some());
+    let node = person.node.clone();
+    let beside = std::thread::spawn(move || node.link.call(&Request::Heartbeat {}));
+    let link = &person.node.link;
+    let called = link.for_user(|| {
+        link.cancel();
+        link.call(&Request::Heartbeat {})
+    });
+    assert_eq!(called, Err(CallError::Cancelled), "the command is over");
+    assert_eq!(link.tracker(), Some(silent), "the user was owed nothing, so it does not count as lost");
+    let node = person.node.clone();
+    let asking = std::thread::spawn(move || node.link.for_user(|| node.link.call(&Request::Heartbeat {})));
+    wait_until("the request has begun when it is cancelled", || {
+        person.node.link.cancel();
+        asking.is_finished()
+    });
+    assert_eq!(asking.join().expect("no panic"), Err(CallError::Cancelled));
+    assert_eq!(beside.join().expect("no panic"), Ok(Reply::Done {}), "the next tracker answers");
+}

@@ -1,0 +1,66 @@
+//! A download among liars, with one honest member who comes late.
+
+use super::liar::Liar;
+use crate::common::listing::{Entry, listing};
+use crate::common::swarm::{Member, all, bytes, subject_of};
+use groupshare::client::download::live::Subject;
+use groupshare::model::piece::PIECE_LEN;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Pieces of the file, the last of which is short.
+const PIECES: usize = 9;
+
+/// What there is to download.
+pub(super) struct Ordeal {
+    pub data: Vec<u8>,
+    pub subject: Subject,
+}
+
+impl Ordeal {
+    pub(super) fn new() -> Self {
+        let data = bytes((PIECES - 1) * PIECE_LEN as usize + 77);
+        let subject = subject_of(&data);
+        Self { data, subject }
+    }
+
+    /// The bytes of a piece.
+    pub(super) fn piece(&self, piece: u32) -> Vec<u8> {
+        let begin = piece as usize * PIECE_LEN as usize;
+        self.data[begin..self.data.len().min(begin + PIECE_LEN as usize)].to_vec()
+    }
+
+    /// The bitfield of somebody who has everything.
+    pub(super) fn all(&self) -> Vec<u8> {
+        all(&self.subject).as_bytes().to_vec()
+    }
+
+    /// Downloads from the liars until each has lied, then from an honest member besides: the file is identical, and nothing
+    /// else in its folder has changed. Gives how long it took from the first liar to the file.
+    pub(super) fn is_survived(&self, liars: &[Liar]) -> Duration {
+        let (victim, honest) = (Member::new(200), Member::new(201));
+        honest.seed(&self.data, &self.subject, all(&self.subject));
+        let folder = victim.folder.path();
+        fs::write(folder.join("precious.txt"), b"mine").expect("room");
+        fs::create_dir(folder.join("photos")).expect("room");
+        fs::write(folder.join("photos/1.jpg"), b"mine too").expect("room");
+        let before = listing(folder);
+        victim.download(1, &self.subject);
+        let begun = Instant::now();
+        victim.swarm.peers(1, liars.iter().map(|liar| liar.peer.clone()).collect());
+        liars.iter().for_each(Liar::has_lied);
+        victim.swarm.peers(1, vec![honest.peer(201, &self.subject)]);
+        victim.expect_finished(&self.data);
+        let took = begun.elapsed();
+        // The last trace of a download goes when nobody holds it any more.
+        victim.serving.clear();
+        let sidecar = folder.join("out.bin.part.meta");
+        crate::common::wait_until("nothing of the download is left but the file", || !sidecar.exists());
+        let mut after = listing(folder);
+        let file = after.remove(Path::new("out.bin"));
+        assert!(file == Some(Entry::File(self.data.clone())), "the file is identical");
+        assert_eq!(after, before, "nothing else has changed");
+        took
+    }
+}

@@ -1,0 +1,440 @@
+//! Several trackers in one process, over real sockets: what one takes all know, whatever happens to the links between them.
+
+use crate::common::relay::Relay;
+use crate::common::{
+    Client, LONG, PASSWORD, TestTracker, all_pieces, cluster, command, group, manifest, password, user, wait_until,
+};
+use groupshare::model::id::{CommandId, OpId, Origin};
+use groupshare::model::op::{Op, OpBody, PasswordHash};
+use groupshare::tracker::admission::Caps;
+use groupshare::tracker::cluster::tracker_table::{Other, Standing};
+use groupshare::tracker::commit::{MemoryLog, OpLog};
+use groupshare::tracker::data_dir::DataDir;
+use groupshare::tracker::server::{Server, Settings};
+use groupshare::tracker::state::State;
+use groupshare::wire::client_tracker::{Reply, Request};
+use groupshare::wire::codec::{Blob, List};
+use groupshare::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver, Sender, Timed};
+use groupshare::wire::error::Code;
+use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
+use groupshare::wire::handshake::tracker_to_tracker;
+use groupshare::wire::tracker_tracker::Link;
+use parking_lot::Mutex;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What the operator of a tracker was told.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    fn set(&self, settings: &mut Settings) {
+        let lines = self.0.clone();
+        settings.warn = Arc::new(move |line| lines.lock().push(line.to_owned()));
+    }
+
+    fn has(&self, part: &str) -> bool {
+        self.0.lock().iter().any(|line| line.contains(part))
+    }
+}
+
+/// Tracker `number`, which calls these others.
+fn tracker(number: u16, others: &[(u16, SocketAddr)]) -> TestTracker {
+    TestTracker::start_with(|settings| {
+        settings.origin = Origin { tracker: number, incarnation: u64::from(number) * 1000 };
+        settings.others = others.to_vec();
+    })
+}
+
+fn same_state(trackers: &[&TestTracker]) {
+    wait_until("equal states", || {
+        let digests: Vec<_> = trackers.iter().map(|tracker| tracker.server.core().state().digest()).collect();
+        digests.windows(2).all(|pair| pair[0] == pair[1])
+    });
+}
+
+fn knows(tracker: &TestTracker, name: &str) -> bool {
+    tracker.server.core().state().user_named(&user(name)).is_some()
+}
+
+fn is_member(client: &mut Client, group_name: &str) -> bool {
+    matches!(client.ask(Request::ListMembers { group: group(group_name), after: None }), Reply::Members { .. })
+}
+
+#[test]
+fn what_is_done_at_one_tracker_is_seen_at_all() {
+    let one = tracker(1, &[]);
+    let two = tracker(2, &[(1, one.addr)]);
+    let three = tracker(3, &[(1, one.addr), (2, two.addr)]);
+    let mut alice = one.user("alice");
+    alice.create_group("lab");
+    wait_until("alice is known everywhere", || knows(&two, "alice") && knows(&three, "alice"));
+    let mut bob = two.user("bob");
+    wait_until("the group is known", || two.server.core().state().group_count() == 1);
+    bob.join("lab");
+    assert!(matches!(alice.pushed(), Reply::NewKey { .. }));
+    assert!(matches!(alice.pushed(), Reply::JoinRequested { user: name, .. } if name == user("bob")));
+    alice.accept("lab", "bob");
+    wait_until("bob is a member", || is_member(&mut bob, "lab"));
+    assert_eq!(alice.keys(), bob.keys());
+
+    // A share with its manifest, found and read elsewhere; the members that hold it, whatever tracker they are at.
+    let (bytes, content) = manifest("film.mkv", 40_000, 1);
+    alice.put_manifest("lab", &bytes, &content);
+    let share = alice.share("lab", "film.mkv", &content);
+    alice.announce(4001);
+    alice.hold(share.share, all_pieces());
+    wait_until("the share is known", || two.server.core().state().share_count() == 1);
+    assert_eq!(bob.find_share("lab", "film.mkv").share, share.share);
+    let Reply::ManifestPart { total, part } = bob.ask(Request::GetManifest { share: share.share, offset: 0 }) else {
+        panic!("the manifest came before the share")
+    };
+    assert_eq!((total as usize, part.as_bytes()), (bytes.len(), &bytes[..part.as_bytes().len()]));
+    wait_until("bob is told of alice", || bob.peers(share.share).iter().any(|peer| peer.addr.port() == 4001));
+    bob.announce(4002);
+    bob.hold(share.share, all_pieces());
+    wait_until("alice is told of bob", || alice.peers(share.share).iter().any(|peer| peer.addr.port() == 4002));
+
+    // A member removed at one tracker loses the group at another, and the others get the next key.
+    wait_until("bob is at three", || three.server.core().state().share_count() == 1);
+    let mut alice_at_three = three.client();
+    alice_at_three.log_in("alice");
+    let before = alice_at_three.keys();
+    alice_at_three.done(Request::RemoveMember { command: command(), group: group("lab"), user: user("bob") });
+    let mut told = Vec::new();
+    wait_until("bob is told", || {
+        told.extend(bob.all_pushed());
+        told.iter().any(|push| matches!(push, Reply::GroupLost { .. }))
+    });
+    let mut told = Vec::new();
+    wait_until("alice has the new key", || {
+        told.extend(alice.all_pushed());
+        told.iter().any(|push| matches!(push, Reply::NewKey { key } if *key != before[0]))
+    });
+    wait_until("bob is gone from the list", || alice.peers(share.share).is_empty());
+    same_state(&[&one, &two, &three]);
+}
+
+#[test]
+fn both_sides_of_a_partition_go_on_and_agree_afterwards() {
+    let told = Told::default();
+    let one = tracker(1, &[]);
+    let relay = Relay::to(one.addr);
+    let two = TestTracker::start_with(|settings| {
+        settings.origin = Origin { tracker: 2, incarnation: 2000 };
+        settings.others = vec![(1, relay.addr)];
+        told.set(settings);
+    });
+    let mut alice = one.user("alice");
+    alice.create_group("lab");
+    let mut carol = one.user("carol");
+    carol.join("lab");
+    alice.accept("lab", "carol");
+    same_state(&[&one, &two]);
+    relay.block();
+    wait_until("the loss is told", || told.has("tracker 1 is not connected"));
+
+    // The same user, the same group, the same file on both sides.
+    let mut zoe = [one.user("zoe"), two.user("zoe")];
+    zoe.iter_mut().for_each(|zoe| zoe.create_group("club"));
+    let mut carol_at_two = two.client();
+    carol_at_two.log_in("carol");
+    for (carol, seed) in [(&mut carol, 1), (&mut carol_at_two, 2)] {
+        carol.offer("lab", "notes.txt", 3, seed);
+    }
+    // The owner leaves here while a request is accepted there.
+    let mut dan = two.user("dan");
+    dan.join("lab");
+    let mut alice_at_two = two.client();
+    alice_at_two.log_in("alice");
+    alice_at_two.accept("lab", "dan");
+    alice.leave("lab");
+    relay.unblock();
+    same_state(&[&one, &two]);
+    let state = one.server.core().state();
+    assert!(knows(&one, "zoe") && knows(&one, "zoe~2") && knows(&one, "dan"));
+    assert_eq!(state.group_count(), 3);
+    assert_eq!(state.share_count(), 2);
+    assert!(is_member(&mut dan, "lab") && is_member(&mut carol, "lab"));
+    assert_eq!(alice.refused(Request::ListMembers { group: group("lab"), after: None }), Code::NotMember);
+    wait_until("all have the same key", || dan.keys() == carol.keys() && carol.keys() == carol_at_two.keys());
+    // The one who was renamed is told so at the next login, under the old name too.
+    let mut again = two.client();
+    let renamed = |reply: Reply| matches!(reply, Reply::LoggedIn { user: name, .. } if name == user("zoe") || name == user("zoe~2"));
+    let request = Request::Login { client: again.id, user: user("zoe"), password: password(PASSWORD) };
+    assert!(renamed(again.ask(request)));
+    wait_until("the digests were compared", || {
+        let others = two.server.status().others;
+        matches!(others[0].standing, Standing::Connected { agrees: Some(true), there_behind: 0, here_behind: 0, .. })
+    });
+    assert!(!told.has("DIFFER"));
+}
+
+/// The op by which a tracker of that number makes an account.
+fn account(number: u16, seq: u64, lamport: u64) -> Op {
+    Op {
+        id: OpId { origin: Origin { tracker: number, incarnation: 1 }, seq },
+        lamport,
+        command: CommandId((u128::from(number) << 64 | u128::from(seq)).to_be_bytes()),
+        body: OpBody::CreateUser { name: user(&format!("u{number}-{seq}")), password: PasswordHash("none".into()) },
+    }
+}
+
+/// A log of this many accounts, made by a tracker of that number.
+fn log_of(number: u16, count: u64) -> (State, MemoryLog) {
+    let ops: Vec<Op> = (1..=count).map(|seq| account(number, seq, seq)).collect();
+    let (mut state, mut log) = (State::new(), MemoryLog::default());
+    ops.iter().for_each(|op| state.apply(op));
+    log.append(&ops).expect("memory");
+    (state, log)
+}
+
+#[test]
+fn a_tracker_with_an_empty_disk_gets_everything_and_gives_what_only_it_has() {
+    // More than the feed keeps, and than a window of late ops.
+    let with_log = |settings: &mut Settings, number: u16, count: u64| {
+        let (state, log) = log_of(number, count);
+        settings.origin = Origin { tracker: number, incarnation: 2 };
+        (settings.past, settings.log, settings.source) = (state.into(), Box::new(log.clone()), Arc::new(log));
+    };
+    let one = TestTracker::start_with(|settings| with_log(settings, 1, 20_000));
+    let two = TestTracker::start_with(|settings| {
+        with_log(settings, 2, 300);
+        settings.others = vec![(1, one.addr)];
+    });
+    let three = tracker(3, &[(1, one.addr), (2, two.addr)]);
+    wait_until("everything is everywhere", || {
+        [&one, &two, &three].iter().all(|tracker| tracker.server.core().state().op_count() == 20_300)
+    });
+    same_state(&[&one, &two, &three]);
+    // The interleaved ops of the other one came late: what is folded is folded in the order of all.
+    assert!(knows(&one, "u2-300") && knows(&two, "u1-20000") && knows(&three, "u2-1"));
+}
+
+#[test]
+fn a_retired_tracker_is_turned_away_also_after_a_restart_of_the_others() {
+    let told = Told::default();
+    // The one with the higher number calls, so the first never tries this address.
+    let one = tracker(1, &[(2, SocketAddr::from(([127, 0, 0, 1], 1)))]);
+    one.server.forget(2).expect("written down");
+    assert!(one.server.forget(1).is_err(), "not itself");
+    assert!(one.server.forget(0).is_err() && one.server.forget(9).is_err(), "nobody");
+    let two = TestTracker::start_with(|settings| {
+        settings.origin = Origin { tracker: 2, incarnation: 1 };
+        settings.others = vec![(1, one.addr)];
+        told.set(settings);
+    });
+    wait_until("it is told so", || told.has("retired"));
+    assert!(matches!(one.server.status().others[0].standing, Standing::Retired));
+    let TestTracker { server, folder, .. } = one;
+    server.stop();
+    let again = TestTracker::start_with(|settings| {
+        settings.data_dir = DataDir::open(folder.path()).expect("a data folder");
+    });
+    assert!(matches!(again.server.status().others[..], [Other { number: 2, standing: Standing::Retired, .. }]));
+    let mut alice = two.user("alice");
+    alice.create_group("alone");
+}
+
+/// A link to a tracker, from tracker 2 with an empty disk, under the test's control.
+fn link_to(tracker: &TestTracker) -> (Receiver, Arc<Sender>) {
+    let stream = TcpStream::connect(tracker.addr).expect("connects");
+    let (id, key) = cluster().link_key();
+    let keys = tracker_to_tracker(&mut Timed::new(&stream, LONG), id, &key).expect("the same key");
+    let (receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, false).expect("a socket");
+    let hello = Link::Hello { tracker: 2, instance: [2; 16], seen: List::first_of(Vec::new()) };
+    sender.send(UNASKED, &hello).expect("sent");
+    (receiver, sender)
+}
+
+/// Waits for a message that fits; gives what it makes of it. Fails if the link ends.
+fn hear<T>(receiver: &mut Receiver, mut fits: impl FnMut(Link) -> Option<T>) -> T {
+    let deadline = Instant::now() + LONG;
+    loop {
+        assert!(Instant::now() < deadline, "not heard");
+        let message = receiver.recv(LONG).expect("the link lasts").message::<Link>().expect("well formed");
+        if let Some(heard) = fits(message) {
+            return heard;
+        }
+    }
+}
+
+/// The next time that the tracker says how much it has.
+fn hear_count(receiver: &mut Receiver, count: u64) {
+    hear(receiver, |message| match message {
+        Link::Have { seen, .. } => (seen.iter().map(|seen| seen.seq).sum::<u64>() == count).then_some(()),
+        _ => None,
+    });
+}
+
+fn send_ops(sender: &Sender, ops: impl Iterator<Item = Op>) {
+    let ops: Vec<Op> = ops.collect();
+    for lot in ops.chunks(1000) {
+        sender.send(UNASKED, &Link::Ops { ops: List::new(lot.to_vec()).expect("few") }).expect("sent");
+    }
+}
+
+/// Somebody shares this many times a manifest of 800 KB, before each of which this is done; twenty of them are far more
+/// than sockets hold.
+fn share_a_lot(tracker: &TestTracker, count: u8, mut meanwhile: impl FnMut()) {
+    let mut alice = tracker.user("alice");
+    alice.create_group("lab");
+    for seed in 0..count {
+        meanwhile();
+        alice.offer("lab", "film.mkv", 40_000, seed);
+    }
+}
+
+#[test]
+fn a_link_that_was_busy_while_the_feed_went_past_it_goes_on() {
+    let one = tracker(1, &[]);
+    share_a_lot(&one, 20, || {});
+    let known = one.server.core().state().op_count();
+    let (mut receiver, sender) = link_to(&one);
+    // While it waits for this side to read, more ops come in from here than the feed keeps.
+    send_ops(&sender, (1..=20_000).map(|seq| account(2, seq, known + seq)));
+    wait_until("all are taken", || one.server.core().state().op_count() == known + 20_000);
+    hear_count(&mut receiver, known + 20_000);
+}
+
+#[test]
+fn strangers_that_have_taken_all_seats_keep_no_trackers_from_each_other() {
+    let one = TestTracker::start_with(|settings| settings.caps = Caps { total: 2, early: 2, per_address: 2 });
+    let mut strangers = ["alice", "bob"].map(|name| one.user(name));
+    assert!(Client::try_connect(one.addr).is_err(), "no seat is left");
+    let two = tracker(2, &[(1, one.addr)]);
+    wait_until("they are connected", || knows(&two, "alice") && knows(&two, "bob"));
+    strangers[0].create_group("lab");
+    wait_until("the group is known", || two.server.core().state().group_count() == 1);
+    assert!(Client::try_connect(one.addr).is_err(), "still no seat for a stranger");
+}
+
+#[test]
+fn a_tracker_that_hangs_keeps_no_other_from_stopping() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let begun = Instant::now();
+    let TestTracker { server, .. } = tracker(2, &[(1, listener.local_addr().expect("bound"))]);
+    let _called = listener.accept().expect("it calls");
+    server.stop();
+    assert!(begun.elapsed() < HANDSHAKE_DEADLINE, "it waited for the other one");
+}
+
+#[test]
+fn a_manifest_that_is_damaged_at_another_tracker_keeps_no_changes_back() {
+    let told = Told::default();
+    let one = TestTracker::start_with(|settings| told.set(settings));
+    let (mut receiver, sender) = link_to(&one);
+    let (bytes, content) = manifest("film.mkv", 3, 1);
+    let damaged = Blob::new(bytes.iter().map(|byte| byte ^ 1).collect()).expect("short");
+    let (total, info_hash) = (bytes.len() as u32, content.info_hash);
+    sender.send(UNASKED, &Link::Manifest { info_hash, total, offset: 0, part: damaged }).expect("sent");
+    send_ops(&sender, [account(2, 1, 1)].into_iter());
+    hear_count(&mut receiver, 1);
+    assert!(told.has("is damaged at tracker 2"));
+}
+
+#[test]
+fn a_file_can_be_downloaded_again_at_a_tracker_that_has_lost_its_list_of_pieces() {
+    let (one, log, folder) = (tracker(1, &[]), MemoryLog::default(), tempfile::tempdir().expect("a folder"));
+    let told = Told::default();
+    let settings = |state: State| {
+        let mut settings = crate::common::settings(&folder);
+        settings.origin = Origin { tracker: 2, incarnation: 2000 };
+        settings.others = vec![(1, one.addr)];
+        (settings.past, settings.log, settings.source) = (state.into(), Box::new(log.clone()), Arc::new(log.clone()));
+        told.set(&mut settings);
+        settings
+    };
+    let begin = |state: State| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Server::start(listener, settings(state)).expect("started")
+    };
+    let two = begin(State::new());
+    let mut alice = one.user("alice");
+    alice.create_group("lab");
+    let (bytes, content) = manifest("film.mkv", 40_000, 1);
+    alice.put_manifest("lab", &bytes, &content);
+    let share = alice.share("lab", "film.mkv", &content).share;
+    wait_until("the share is known", || two.core().state().share_count() == 1);
+    let file = folder.path().join("manifests").join(content.info_hash.to_string());
+    let download = |two: &Server| {
+        let mut alice = Client::connect(two.addr());
+        alice.log_in("alice");
+        let mut read = Vec::new();
+        while read.len() < bytes.len() {
+            match alice.ask(Request::GetManifest { share, offset: read.len() as u32 }) {
+                Reply::ManifestPart { part, .. } => read.extend_from_slice(part.as_bytes()),
+                other => panic!("no list of pieces but {other:?}"),
+            }
+        }
+        assert!(read == bytes);
+    };
+    download(&two);
+    std::fs::remove_file(&file).expect("it was there");
+    download(&two);
+    let mut damaged = bytes.clone();
+    damaged[700_000] ^= 1;
+    std::fs::write(&file, damaged).expect("writable");
+    download(&two);
+    // What is missing at the start is asked for before anybody wants it.
+    let state = State::clone(&two.core().state());
+    two.stop();
+    std::fs::remove_file(&file).expect("it was there");
+    let two = begin(state);
+    wait_until("it is back", || file.exists());
+    wait_until("the operator is told", || told.has("all manifests are here again"));
+    assert!(told.has("manifests lost or damaged: 1; the other trackers are asked for them"));
+    download(&two);
+}
+
+#[test]
+fn what_cannot_be_read_back_for_another_tracker_is_told() {
+    let told = Told::default();
+    let one = TestTracker::start_with(|settings| {
+        told.set(settings);
+        (settings.past, settings.source) = (log_of(1, 10).0.into(), Arc::new(log_of(1, 7).1));
+    });
+    let _link = link_to(&one);
+    wait_until("it is told", || told.has("tracker 2 is not connected: 3 changes cannot be read back"));
+}
+
+#[test]
+fn a_tracker_that_takes_nothing_slows_nobody() {
+    let one = tracker(1, &[]);
+    let (_receiver, sender) = link_to(&one);
+    wait_until("it is connected", || {
+        one.server.status().others.iter().any(|other| matches!(other.standing, Standing::Connected { .. }))
+    });
+    // Who says nothing for long counts as gone.
+    let alive = || sender.send(UNASKED, &Link::Have { seen: List::first_of(Vec::new()), digest: None }).expect("sent");
+    share_a_lot(&one, 20, alive);
+    let behind = |other: &Other| matches!(other.standing, Standing::Connected { there_behind: 22.., .. });
+    assert!(one.server.status().others.iter().any(behind), "{}", one.server.status());
+}
+
+#[test]
+fn what_one_tracker_has_lost_of_its_own_the_others_give_back() {
+    let one = tracker(1, &[]);
+    let two = tracker(2, &[(1, one.addr)]);
+    let addr = one.addr;
+    let mut alice = one.user("alice");
+    alice.create_group("lab");
+    same_state(&[&one, &two]);
+    drop(alice);
+    one.server.stop();
+    // An empty disk at the same address, under another incarnation.
+    let log = MemoryLog::default();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut settings = crate::common::settings(&folder);
+    settings.origin = Origin { tracker: 1, incarnation: 77 };
+    (settings.log, settings.source) = (Box::new(log.clone()), Arc::new(log));
+    let listener = groupshare::tracker::net::listener::listen(addr).expect("free again");
+    let one = Server::start(listener, settings).expect("started");
+    wait_until("it is all back", || one.core().state().group_count() == 1);
+    let mut alice = Client::connect(one.addr());
+    alice.log_in("alice");
+    alice.create_group("club");
+    wait_until("and goes on", || two.server.core().state().group_count() == 2);
+    assert_eq!(one.core().state().digest(), two.server.core().state().digest());
+}

@@ -1,0 +1,436 @@
+//! Downloads without a tracker: seeders and leechers in one process, over real sockets.
+
+use crate::common::relay::Relay;
+use crate::common::swarm::*;
+use crate::common::{LONG, wait_until};
+use groupshare::client::download::engine::SwarmEvent;
+use groupshare::client::rate::limit::Limit;
+use groupshare::client::upload::seeder::CONNECTIONS_MAX;
+use groupshare::model::bitfield::Bitfield;
+use groupshare::model::digest::KeyId;
+use groupshare::model::id::ClientId;
+use groupshare::model::piece::{Layout, PIECE_LEN};
+use groupshare::wire::client_tracker::Peer;
+use groupshare::wire::conn::HANDSHAKE_DEADLINE;
+use groupshare::wire::error::Code;
+use groupshare::wire::handshake::{self, HandshakeError, Secret};
+use groupshare::wire::peer::{Answer, Ask};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_file_of_any_length_arrives_identical() {
+    let piece = PIECE_LEN as usize;
+    for len in [0, 1, piece - 1, piece, piece + 1, 5 * piece, 20 * piece + 77] {
+        let data = bytes(len);
+        let subject = subject_of(&data);
+        let (seeder, leecher) = (Member::new(1), Member::new(2));
+        seeder.seed(&data, &subject, all(&subject));
+        leecher.download(1, &subject);
+        leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+        leecher.expect_finished(&data);
+    }
+}
+
+#[test]
+fn two_leechers_with_different_halves_complete_each_other_after_the_seeder_has_left() {
+    let data = bytes(40 * PIECE_LEN as usize + 5);
+    let subject = subject_of(&data);
+    let layout = subject.content.layout;
+    let half = |odd: bool| {
+        let mut bits = Bitfield::none(layout);
+        layout.indexes().filter(|piece| (piece.get() % 2 == 1) == odd).for_each(|piece| {
+            bits.insert(piece);
+        });
+        bits
+    };
+    let (one, two) = (Member::new(1), Member::new(2));
+    let (first, second) = (one.download(1, &subject), two.download(1, &subject));
+    for (member, download, odd) in [(&one, &first, false), (&two, &second, true)] {
+        let seeder = Member::new(9);
+        seeder.seed(&data, &subject, half(odd));
+        member.swarm.peers(1, vec![seeder.peer(9, &subject)]);
+        wait_until("a half arrives", || download.have().held() == half(odd).held());
+        // The seeder leaves here.
+    }
+    one.swarm.peers(1, vec![two.peer(2, &subject)]);
+    two.swarm.peers(1, vec![one.peer(1, &subject)]);
+    one.expect_finished(&data);
+    two.expect_finished(&data);
+}
+
+#[test]
+fn a_download_whose_file_somebody_else_has_spoiled_says_so_and_goes_on_with_what_is_right() {
+    let data = bytes(8 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let layout = subject.content.layout;
+    let part_of = |pieces: Range<u32>| {
+        let mut part = Bitfield::none(layout);
+        for piece in pieces {
+            part.insert(layout.index(piece).expect("in the file"));
+        }
+        part
+    };
+    let (begin, end) = (part_of(0..4), part_of(4..8));
+    // Cut off, so that what was there cannot be read any more, or is zeros as soon as more comes in behind it; and with
+    // nothing but zeros in its place. Of the beginning the SHA-1 of the whole has been taken by then, of the end it has not.
+    let len = data.len() as u64;
+    for (first, len) in [(&begin, 0), (&begin, len), (&end, 0), (&end, len)] {
+        let (begun, whole, leecher) = (Member::new(1), Member::new(2), Member::new(3));
+        begun.seed(&data, &subject, first.clone());
+        whole.seed(&data, &subject, all(&subject));
+        let download = leecher.download(1, &subject);
+        leecher.swarm.peers(1, vec![begun.peer(1, &subject)]);
+        wait_until("a half arrives", || download.have().held() == first.held());
+        let part =
+            std::fs::File::options().write(true).open(leecher.folder.path().join("out.bin.part")).expect("there");
+        part.set_len(0).and_then(|()| part.set_len(len)).expect("room");
+        leecher.swarm.peers(1, vec![whole.peer(2, &subject)]);
+        match leecher.hears() {
+            SwarmEvent::Failed(_, why) => {
+                assert!(why.contains("out.bin.part was changed during the download"), "{why}")
+            }
+            other => panic!("{other:?}"),
+        }
+        drop(download);
+        leecher.serving.remove(group(), subject.content.info_hash);
+        leecher.download(2, &subject);
+        leecher.swarm.peers(2, vec![whole.peer(2, &subject)]);
+        leecher.expect_finished(&data);
+    }
+}
+
+#[test]
+fn a_file_of_right_pieces_and_a_wrong_sha1_is_laid_to_whoever_shared_it() {
+    let data = bytes(3 * PIECE_LEN as usize);
+    let mut subject = subject_of(&data);
+    subject.content.sha1.0[0] ^= 1;
+    let (seeder, leecher) = (Member::new(1), Member::new(2));
+    seeder.seed(&data, &subject, all(&subject));
+    leecher.download(1, &subject);
+    leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+    match leecher.hears() {
+        SwarmEvent::Failed(_, why) => assert!(why.ends_with("whoever shared it gave a wrong SHA-1"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_leecher_serves_what_it_has_while_it_downloads() {
+    let data = bytes(30 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let (seeder, middle, last) = (Member::new(1), Member::new(2), Member::new(3));
+    // The last one knows only the middle one, which has nothing yet.
+    middle.download(1, &subject);
+    last.download(1, &subject);
+    last.swarm.peers(1, vec![middle.peer(2, &subject)]);
+    seeder.seed(&data, &subject, all(&subject));
+    middle.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+    last.expect_finished(&data);
+    middle.expect_finished(&data);
+}
+
+#[test]
+fn a_peer_that_sends_bad_pieces_is_dropped_and_the_others_finish_the_file() {
+    let data = bytes(24 * PIECE_LEN as usize);
+    let mut wrong = data.clone();
+    wrong.iter_mut().for_each(|byte| *byte ^= 1);
+    let subject = subject_of(&data);
+    let (good, bad, leecher) = (Member::new(1), Member::new(2), Member::new(3));
+    good.seed(&data, &subject, all(&subject));
+    let lies = bad.seed(&wrong, &subject, all(&subject));
+    // The good one is known from the start: a download ends when all that it knows have lied.
+    let relay = Relay::to(good.peer(1, &subject).addr);
+    relay.hold();
+    leecher.download(1, &subject);
+    leecher.swarm.peers(1, vec![bad.peer(2, &subject), Peer { addr: relay.addr, ..good.peer(1, &subject) }]);
+    wait_until("the bad peer is asked", || lies.given() > 0);
+    relay.release();
+    leecher.expect_finished(&data);
+}
+
+#[test]
+fn a_download_ends_with_its_reason_when_the_only_peer_lies() {
+    let data = bytes(4 * PIECE_LEN as usize);
+    let wrong = vec![0; data.len()];
+    let subject = subject_of(&data);
+    let (bad, leecher) = (Member::new(2), Member::new(3));
+    bad.seed(&wrong, &subject, all(&subject));
+    leecher.download(1, &subject);
+    leecher.swarm.peers(1, vec![bad.peer(2, &subject)]);
+    match leecher.hears() {
+        SwarmEvent::Failed(_, why) => assert!(why.contains("user2") && why.contains("SHA-1"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(!leecher.destination().exists());
+}
+
+#[test]
+fn a_download_without_any_member_ends_when_its_patience_does() {
+    let data = bytes(10);
+    let subject = subject_of(&data);
+    let leecher = Member::with_patience(3, Some(Duration::from_millis(300)));
+    leecher.download(1, &subject);
+    match leecher.hears() {
+        SwarmEvent::Failed(_, why) => assert!(why.contains("no member"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn pieces_of_a_dead_seeder_come_from_the_others() {
+    let data = bytes(60 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let (stays, leaves, leecher) = (Member::new(1), Member::new(2), Member::new(3));
+    stays.seed(&data, &subject, all(&subject));
+    let given = leaves.seed(&data, &subject, all(&subject));
+    leecher.download(1, &subject);
+    leecher.swarm.peers(1, vec![leaves.peer(2, &subject)]);
+    wait_until("the download runs", || given.given() > 0);
+    drop(leaves);
+    leecher.swarm.peers(1, vec![stays.peer(1, &subject)]);
+    leecher.expect_finished(&data);
+}
+
+#[test]
+fn ending_does_not_wait_for_peers_that_never_answer() {
+    let data = bytes(PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let leecher = Member::new(1);
+    leecher.download(1, &subject);
+    let deaf = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = deaf.local_addr().expect("bound");
+    let peer = |number| Peer { client: ClientId([number; 16]), user: user(number), addr, held: 1 };
+    let begun = Instant::now();
+    leecher.swarm.peers(1, (10..40).map(peer).collect());
+    let _connected = deaf.accept().expect("a leecher");
+    drop(leecher);
+    assert!(begun.elapsed() < HANDSHAKE_DEADLINE, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn nothing_comes_under_an_old_key_and_the_download_goes_on_under_the_new_one() {
+    let data = bytes(8 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let (seeder, leecher) = (Member::new(1), Member::new(2));
+    let served = seeder.seed(&data, &subject, all(&subject));
+    seeder.keyring.put(key(8));
+    let download = leecher.download(1, &subject);
+    leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+    match leecher.hears() {
+        SwarmEvent::StaleKey(of) => assert_eq!(of, group()),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!((served.given(), download.have().held()), (0, 0));
+    leecher.keyring.put(key(8));
+    loop {
+        match leecher.hears() {
+            // Dialers that were under way with the old key.
+            SwarmEvent::StaleKey(_) | SwarmEvent::FirstPiece(_) => {}
+            SwarmEvent::Finished(..) => break,
+            SwarmEvent::Failed(_, why) => panic!("{why}"),
+        }
+    }
+}
+
+#[test]
+fn a_download_that_was_removed_goes_on_where_it_was() {
+    let data = bytes(60 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let (seeder, leecher) = (Member::new(1), Member::new(2));
+    // Not all of it, so that the download is under way however late it is looked at.
+    let mut some = Bitfield::none(subject.content.layout);
+    subject.content.layout.indexes().take(40).for_each(|piece| {
+        some.insert(piece);
+    });
+    seeder.seed(&data, &subject, some);
+    let download = leecher.download(1, &subject);
+    leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+    wait_until("some pieces arrive", || download.have().held() > 5);
+    leecher.swarm.remove(&download);
+    let had = download.have().held();
+    leecher.serving.clear();
+    drop(download);
+    // From somebody else now: the first one may still be at a piece that was asked for before.
+    let other = Member::new(3);
+    let served = other.seed(&data, &subject, all(&subject));
+    let download = leecher.download(2, &subject);
+    assert_eq!(download.have().held(), had);
+    leecher.swarm.peers(2, vec![other.peer(3, &subject)]);
+    leecher.expect_finished(&data);
+    let missing = u64::from(Layout::count(subject.content.layout) - had) * u64::from(PIECE_LEN);
+    assert_eq!(served.given(), missing, "only what was missing was fetched");
+}
+
+/// It is held, or given up, in the moment in which it has been prepared.
+#[test]
+fn a_download_that_was_removed_before_it_began_never_begins() {
+    let subject = subject_of(&bytes(1));
+    let leecher = Member::new(1);
+    let download = leecher.prepare(1, &subject);
+    leecher.swarm.remove(&download);
+    leecher.swarm.add(download.clone());
+    wait_until("the engine lets go of it", || Arc::strong_count(&download) == 1);
+}
+
+#[test]
+fn neither_content_nor_names_cross_the_network_in_the_clear() {
+    let mut data = bytes(3 * PIECE_LEN as usize);
+    let phrase = b"what only the group may read";
+    data[100_000..100_000 + phrase.len()].copy_from_slice(phrase);
+    let subject = subject_of(&data);
+    let (seeder, leecher) = (Member::new(1), Member::new(2));
+    seeder.seed(&data, &subject, all(&subject));
+    let mut peer = seeder.peer(1, &subject);
+    let relay = Relay::to(peer.addr);
+    peer.addr = relay.addr;
+    leecher.download(1, &subject);
+    leecher.swarm.peers(1, vec![peer]);
+    leecher.expect_finished(&data);
+    assert!(relay.seen().len() > data.len(), "everything went through the relay");
+    let info_hash = subject.content.info_hash.0;
+    let secrets: [&[u8]; 6] = [phrase, &data[..32], b"f.bin", GROUP.as_bytes(), b"user2", &info_hash];
+    for secret in secrets {
+        assert!(!relay.saw(secret), "{} is readable on the wire", String::from_utf8_lossy(secret));
+    }
+}
+
+#[test]
+fn without_the_key_of_the_group_nobody_gets_a_byte_of_a_piece() {
+    let data = bytes(2 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let seeder = Member::new(1);
+    let served = seeder.seed(&data, &subject, all(&subject));
+    let addr = seeder.peer(1, &subject).addr;
+    let connect = || TcpStream::connect(addr).expect("the seeder listens");
+    let deadline = |stream: &TcpStream| stream.set_read_timeout(Some(LONG)).expect("an option");
+
+    // An id that the group does not have is refused in the clear.
+    let mut stranger = connect();
+    deadline(&stranger);
+    let refused = handshake::peer_to_peer(&mut stranger, KeyId([9; 16]), &Secret([7; 32]));
+    assert!(matches!(refused, Err(HandshakeError::Refused(Some(Code::UnknownKey)))));
+
+    // The right id with the wrong key ends the connection without an answer.
+    let mut guesser = connect();
+    deadline(&guesser);
+    let refused = handshake::peer_to_peer(&mut guesser, KeyId([7; 16]), &Secret([8; 32]));
+    assert!(matches!(refused, Err(HandshakeError::Io(_) | HandshakeError::Crypto)));
+
+    // Somebody who repeats the first message of a member's handshake gets an answer that he cannot read, and nothing
+    // that he says is understood.
+    let recorded = {
+        let relay = Relay::to(addr);
+        let mut member = TcpStream::connect(relay.addr).expect("the relay listens");
+        deadline(&member);
+        handshake::peer_to_peer(&mut member, KeyId([7; 16]), &Secret([7; 32])).expect("a member");
+        let seen = relay.seen();
+        // Preface with key id, length, first message.
+        seen[..27 + 2 + 48].to_vec()
+    };
+    let mut replayer = connect();
+    deadline(&replayer);
+    replayer.write_all(&recorded).expect("sent");
+    let mut answer = [0; 2 + 48];
+    replayer.read_exact(&mut answer).expect("the handshake is answered");
+    replayer.write_all(&[0, 40]).and_then(|()| replayer.write_all(&[5; 40])).expect("sent");
+    let mut rest = Vec::new();
+    let _ = replayer.read_to_end(&mut rest);
+    assert_eq!(rest, b"", "the connection ends without a byte");
+    assert_eq!(served.given(), 0);
+}
+
+/// A file of 4 MiB goes from one member to another, who finishes no sooner than this rate allows.
+fn takes_the_time_of(rate: u64, seeder: &Member, leecher: &Member) {
+    let data = bytes(8 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    seeder.seed(&data, &subject, all(&subject));
+    let begun = Instant::now();
+    leecher.download(1, &subject);
+    leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+    leecher.expect_finished(&data);
+    // A burst of 50 ms is allowed, and what several connections have begun to take.
+    let least = Duration::from_secs_f64(data.len() as f64 / rate as f64) - Duration::from_millis(100);
+    assert!(begun.elapsed() >= least, "{:?}, {least:?} at the least", begun.elapsed());
+}
+
+#[test]
+fn what_is_served_keeps_to_the_upload_limit() {
+    let rate = 5_000_000;
+    let seeder = Member::with_limits(1, None, Limit::of(rate), Limit::NONE);
+    takes_the_time_of(rate, &seeder, &Member::new(2));
+}
+
+#[test]
+fn what_comes_in_keeps_to_the_download_limit() {
+    let rate = 5_000_000;
+    let leecher = Member::with_limits(2, None, Limit::NONE, Limit::of(rate));
+    takes_the_time_of(rate, &Member::new(1), &leecher);
+}
+
+#[test]
+fn while_members_wait_for_a_limited_uplink_no_piece_goes_to_two_of_them_at_once() {
+    let data = bytes(2 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let seeder = Member::with_limits(1, None, Limit::of(1), Limit::NONE);
+    let served = seeder.seed(&data, &subject, all(&subject));
+    let (_waits, ask) = open(&seeder, &subject, 2).expect("there is a place");
+    let way = served.passing().begin(0, &user(3), Instant::now()).expect("nobody takes it");
+    ask.send(2, &Ask::GetPiece { piece: 1 }).expect("sent");
+    let other = seeder.uplink.join(&user(4));
+    wait_until("the first one waits for the uplink", || other.is_contended());
+    let (mut late, ask) = open(&seeder, &subject, 4).expect("there is a place");
+    ask.send(2, &Ask::GetPiece { piece: 0 }).expect("sent");
+    let frame = late.recv(LONG).expect("an answer");
+    let refused = matches!(frame.message(), Ok(Answer::Refused { code, .. }) if code == Code::OnItsWay as u16);
+    assert!(refused && frame.request == 2);
+    drop(way);
+    let given = served.given();
+    ask.send(3, &Ask::GetPiece { piece: 0 }).expect("the connection goes on");
+    wait_until("it is given now", || served.given() > given);
+}
+
+#[test]
+fn a_member_gets_many_connections_but_leaves_places_for_others() {
+    let data = bytes(10);
+    let subject = subject_of(&data);
+    let seeder = Member::new(1);
+    seeder.seed(&data, &subject, all(&subject));
+    let open = |number| open(&seeder, &subject, number);
+    let mut first = Vec::new();
+    let refused = loop {
+        match open(2) {
+            Ok(connection) => first.push(connection),
+            Err(code) => break code,
+        }
+    };
+    assert_eq!(refused, Code::Busy as u16);
+    assert!((8..=16).contains(&first.len()), "{}", first.len());
+    // Others get theirs, if fewer, and who has left makes room.
+    let others: Vec<_> = (3..40).map(|number| open(number).expect("there is a place")).collect();
+    assert_eq!(open(2).map(drop), Err(Code::Busy as u16));
+    drop(open(50).expect("there is a place"));
+    first.iter().for_each(|(_, sender)| sender.end());
+    wait_until("the places are free again", || open(2).is_ok());
+    drop(others);
+}
+
+#[test]
+fn who_finds_no_place_reads_why() {
+    let seeder = Member::new(1);
+    let data = bytes(10);
+    let subject = subject_of(&data);
+    seeder.seed(&data, &subject, all(&subject));
+    let taken = (0..CONNECTIONS_MAX as u8).map(|number| open(&seeder, &subject, number).expect("there is a place"));
+    let _taken: Vec<_> = taken.collect();
+    let addr = seeder.peer(1, &subject).addr;
+    for _ in 0..100 {
+        let mut late = TcpStream::connect(addr).expect("the seeder listens");
+        late.set_read_timeout(Some(LONG)).expect("an option");
+        let refused = handshake::peer_to_peer(&mut late, KeyId([7; 16]), &Secret([7; 32]));
+        assert!(matches!(refused, Err(HandshakeError::Refused(Some(Code::Busy)))), "{refused:?}");
+    }
+}

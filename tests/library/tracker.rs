@@ -1,0 +1,27 @@
+//! A tracker from the outside: real sockets, the real protocol.
+
+mod bytes;
+mod commands;
+mod news;
+mod server;
+mod sessions;
+
+use crate::common::Client;
+use groupshare::wire::client_tracker::Reply;
+use groupshare::wire::error::Code;
+
+fn refused_code(reply: &Reply) -> Option<Code> {
+    match reply {
+        Reply::Refused { code, .. } => Code::from_number(*code),
+        _ => None,
+    }
+}
+
+/// The first push that is of interest; others before it are left out.
+fn pushed<T>(client: &mut Client, wanted: impl Fn(&Reply) -> Option<T>) -> T {
+    loop {
+        if let Some(found) = wanted(&client.pushed()) {
+            return found;
+        }
+    }
+}

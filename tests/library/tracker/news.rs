@@ -1,0 +1,123 @@
+//! What clients are told without having asked.
+
+use super::pushed;
+use crate::common::{Client, TestTracker, all_pieces, command, file, group, some_pieces, user};
+use groupshare::model::notice::Notice;
+use groupshare::wire::client_tracker::{Reply, Request};
+
+#[test]
+fn members_are_told_at_once_what_concerns_them() {
+    let tracker = TestTracker::start();
+    let (mut ann, mut bob, mut eve) = (tracker.user("ann"), tracker.user("bob"), tracker.user("eve"));
+    ann.create_group("lab");
+    let first_key = pushed(&mut ann, |push| match push {
+        Reply::NewKey { key } => Some(key.clone()),
+        _ => None,
+    });
+    assert_eq!(ann.keys(), std::slice::from_ref(&first_key));
+    bob.join("lab");
+    assert_eq!(ann.pushed(), Reply::JoinRequested { group: group("lab"), user: user("bob") });
+    ann.accept("lab", "bob");
+    assert!(matches!(bob.pushed(), Reply::Noticed { notice: Notice::Accepted { group: g }, .. } if g == group("lab")));
+    assert_eq!(bob.pushed(), Reply::NewKey { key: first_key.clone() }, "joining does not change the key");
+    eve.join("lab");
+    ann.accept("lab", "eve");
+    pushed(&mut eve, |push| matches!(push, Reply::NewKey { .. }).then_some(()));
+
+    // Somebody leaves: the others have another key at once.
+    eve.leave("lab");
+    let lost = Reply::GroupLost { group: first_key.group, name: group("lab") };
+    assert_eq!(eve.pushed(), lost);
+    let second_key = pushed(&mut bob, |push| match push {
+        Reply::NewKey { key } => Some(key.clone()),
+        _ => None,
+    });
+    assert_ne!((second_key.id, &second_key.key), (first_key.id, &first_key.key));
+    assert_eq!(bob.keys(), [second_key]);
+
+    // Sharing ends on all clients of the user.
+    let share = bob.offer("lab", "a.bin", 3, 1).share;
+    let mut other = tracker.client();
+    other.log_in("bob");
+    other.announce(2);
+    other.hold(share, all_pieces());
+    assert_eq!(ann.peers(share).len(), 1);
+    bob.done(Request::StopShare { command: command(), group: group("lab"), name: file("a.bin") });
+    assert_eq!(
+        pushed(&mut other, |push| matches!(push, Reply::ShareEnded { .. }).then(|| push.clone())),
+        Reply::ShareEnded { share }
+    );
+    assert_eq!(ann.peers(share), []);
+
+    // Removal is told, with a notice that stays until it was read.
+    ann.done(Request::RemoveMember { command: command(), group: group("lab"), user: user("bob") });
+    assert_eq!(pushed(&mut bob, |push| matches!(push, Reply::GroupLost { .. }).then(|| push.clone())), lost);
+    pushed(&mut bob, |push| matches!(push, Reply::Noticed { notice: Notice::Removed { .. }, .. }).then_some(()));
+}
+
+#[test]
+fn whoever_downloads_is_told_of_new_holders() {
+    let tracker = TestTracker::start();
+    let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
+    ann.create_group("lab");
+    bob.join("lab");
+    ann.accept("lab", "bob");
+    let share = ann.offer("lab", "a.bin", 3, 1).share;
+    bob.announce(2);
+    bob.hold(share, some_pieces(&[]));
+    assert_eq!(bob.peers(share), []);
+    ann.announce(1);
+    ann.hold(share, some_pieces(&[1]));
+    let peer_up = |push: &Reply| match push {
+        Reply::PeerUp { share, peer } => Some((*share, peer.user.clone(), peer.held)),
+        _ => None,
+    };
+    assert_eq!(pushed(&mut bob, peer_up), (share, user("ann"), 1));
+    bob.hold(share, some_pieces(&[2]));
+    assert_eq!(pushed(&mut ann, peer_up), (share, user("bob"), 1));
+    ann.hold(share, all_pieces());
+    assert!(bob.all_pushed().iter().all(|push| peer_up(push).is_none()), "known already");
+    // Gone is gone, and back is news.
+    ann.done(Request::Logout {});
+    assert_eq!(bob.peers(share), []);
+    ann.log_in("ann");
+    ann.announce(1);
+    ann.hold(share, all_pieces());
+    assert_eq!(pushed(&mut bob, peer_up), (share, user("ann"), 3));
+}
+
+#[test]
+fn notices_wait_for_the_user_and_are_told_until_they_were_read() {
+    let tracker = TestTracker::start();
+    let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
+    ann.create_group("lab");
+    ann.create_group("club");
+    bob.join("lab");
+    bob.join("club");
+    bob.done(Request::Logout {});
+    ann.accept("lab", "bob");
+    ann.done(Request::RejectRequest { command: command(), group: group("club"), user: user("bob") });
+    let notices = |client: &mut Client| -> Vec<_> {
+        let pushes = client.all_pushed().into_iter();
+        pushes
+            .filter_map(|push| if let Reply::Noticed { order, notice } = push { Some((order, notice)) } else { None })
+            .collect()
+    };
+    for _ in 0..2 {
+        bob.log_in("bob");
+        let told = notices(&mut bob);
+        let expected = [Notice::Accepted { group: group("lab") }, Notice::Rejected { group: group("club") }];
+        assert_eq!(told.iter().map(|(_, notice)| notice.clone()).collect::<Vec<_>>(), expected);
+        bob.done(Request::Logout {});
+    }
+    bob.log_in("bob");
+    let told = notices(&mut bob);
+    bob.read_notices(told[0].0);
+    bob.done(Request::Logout {});
+    bob.log_in("bob");
+    assert_eq!(notices(&mut bob), told[1..]);
+    bob.read_notices(told[1].0);
+    bob.done(Request::Logout {});
+    bob.log_in("bob");
+    assert_eq!(notices(&mut bob), []);
+}

@@ -1,0 +1,199 @@
+//! Logins: from several clients, again, with another password, guessed ones; how sessions end.
+
+use super::{pushed, refused_code};
+use crate::common::{
+    Client, PASSWORD, TestTracker, all_pieces, cheap_passwords, command, group, password, user, wait_until,
+};
+use groupshare::model::id::{ClientId, OpId, Origin};
+use groupshare::model::op::{Op, OpBody, PasswordHash};
+use groupshare::tracker::auth::password::{Params, Passwords};
+use groupshare::tracker::auth::throttle::Pace;
+use groupshare::tracker::ledger::accept::Change;
+use groupshare::tracker::presence::TTL;
+use groupshare::tracker::state::State;
+use groupshare::wire::client_tracker::{Reply, Request};
+use groupshare::wire::error::Code;
+use groupshare::wire::frame::UNASKED;
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_user_may_be_logged_in_from_several_clients() {
+    let tracker = TestTracker::start();
+    let mut clients: Vec<Client> = vec![tracker.user("ann")];
+    for _ in 0..3 {
+        let mut client = tracker.client();
+        client.log_in("ann");
+        clients.push(client);
+    }
+    clients[0].create_group("lab");
+    for client in &mut clients {
+        pushed(client, |push| matches!(push, Reply::NewKey { .. }).then_some(()));
+    }
+    let online = |client: &mut Client| match client.ask(Request::ListMembers { group: group("lab"), after: None }) {
+        Reply::Members { members, .. } => members[0].online,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(online(&mut clients[0]), 4);
+    clients[3].done(Request::Logout {});
+    assert_eq!(online(&mut clients[0]), 3);
+}
+
+#[test]
+fn login_under_a_name_that_two_took_finds_the_account_that_the_password_opens() {
+    let passwords = Passwords::start(cheap_passwords(), 1).expect("started");
+    let mut state = State::new();
+    for (tracker, text) in [(1, "first"), (2, "second")] {
+        let origin = Origin { tracker, incarnation: 1 };
+        let hash = passwords.hash(password(text)).expect("hashed");
+        let body = OpBody::CreateUser { name: user("ann"), password: hash };
+        state.apply(&Op { id: OpId { origin, seq: 1 }, lamport: 1, command: command(), body });
+    }
+    let tracker = TestTracker::start_with(|settings| settings.past = state.into());
+    let mut client = tracker.client();
+    for (text, name) in [("first", "ann"), ("second", "ann~2")] {
+        let login = Request::Login { client: client.id, user: user("ann"), password: password(text) };
+        assert!(matches!(client.ask(login), Reply::LoggedIn { user: told, .. } if told == user(name)));
+        client.done(Request::Logout {});
+    }
+    let login = Request::Login { client: client.id, user: user("ann"), password: password("third") };
+    assert_eq!(client.refused(login), Code::BadLogin);
+    let login = Request::Login { client: client.id, user: user("ann~2"), password: password("second") };
+    assert!(matches!(client.ask(login), Reply::LoggedIn { .. }));
+}
+
+#[test]
+fn an_account_that_comes_from_its_tracker_while_its_password_is_checked_is_found() {
+    let slow = Params::new(64 * 1024, 2, 1, None).expect("valid");
+    let tracker = TestTracker::start_with(|settings| settings.password_params = slow);
+    let hash = Passwords::start(cheap_passwords(), 1).expect("started").hash(password(PASSWORD)).expect("hashed");
+    let id = OpId { origin: Origin { tracker: 2, incarnation: 9 }, seq: 1 };
+    let body = OpBody::CreateUser { name: user("ann"), password: hash };
+    let mut client = tracker.client();
+    let login = begin_to_log_in(&mut client, "ann");
+    tracker.server.core().committer.receive(vec![Op { id, lamport: 1, command: command(), body }]).expect("taken");
+    assert!(matches!(client.reply(login), Reply::LoggedIn { .. }));
+}
+
+/// Sends a login with a password that is slow to check, and returns while it is being checked.
+fn begin_to_log_in(client: &mut Client, name: &str) -> u32 {
+    let core_time = || rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let before = Duration::try_from(core_time()).expect("positive");
+    let login = client.send(&client.login_request(name));
+    wait_until("the check has begun", || {
+        Duration::try_from(core_time()).expect("positive") > before + Duration::from_millis(30)
+    });
+    login
+}
+
+#[test]
+fn a_password_that_is_changed_while_it_is_checked_logs_nobody_in() {
+    let slow = Params::new(64 * 1024, 2, 1, None).expect("valid");
+    let tracker = TestTracker::start_with(|settings| settings.password_params = slow);
+    let mut client = tracker.client();
+    client.create_user("ann");
+    let login = begin_to_log_in(&mut client, "ann");
+    let core = tracker.server.core();
+    let ann = core.state().user_named(&user("ann")).expect("there");
+    let change = Change::ChangePassword { user: ann, password: PasswordHash("another".into()) };
+    core.committer.submit(command(), &change).expect("changed");
+    assert_eq!(refused_code(&client.reply(login)), Some(Code::SessionEnded));
+    assert!(core.roster.senders(ann).is_empty());
+    assert_eq!(core.presence.local_client_count(), 0);
+}
+
+#[test]
+fn guessing_passwords_is_slowed_down_and_the_right_one_is_not() {
+    let pace = |burst| Pace { burst, interval: Duration::from_secs(3600) };
+    let tracker = TestTracker::start_with(|settings| {
+        settings.paces.user = pace(3);
+        settings.paces.address = pace(5);
+        settings.paces.accounts = pace(2);
+    });
+    let mut client = tracker.client();
+    client.create_user("ann");
+    client.create_user("bob");
+    let create = Request::CreateUser { command: command(), user: user("eve"), password: password("x") };
+    assert_eq!(client.refused(create), Code::SlowDown);
+    for _ in 0..10 {
+        client.log_in("ann");
+        client.done(Request::Logout {});
+    }
+    let guess = |client: &mut Client, name| {
+        client.refused(Request::Login { client: ClientId([1; 16]), user: user(name), password: password("guess") })
+    };
+    for _ in 0..3 {
+        assert_eq!(guess(&mut client, "ann"), Code::BadLogin);
+    }
+    assert_eq!(guess(&mut client, "ann"), Code::SlowDown);
+    assert_eq!(client.refused(client.login_request("ann")), Code::SlowDown);
+    client.log_in("bob");
+    client.done(Request::Logout {});
+    assert_eq!(guess(&mut client, "nobody"), Code::BadLogin);
+    assert_eq!(guess(&mut client, "nobody"), Code::BadLogin);
+    assert_eq!(guess(&mut client, "nobody"), Code::SlowDown, "the address has had its five");
+    assert_eq!(client.refused(client.login_request("bob")), Code::SlowDown);
+}
+
+#[test]
+fn a_password_that_is_changed_ends_all_other_sessions() {
+    let tracker = TestTracker::start();
+    let (mut here, mut there) = (tracker.user("ann"), tracker.client());
+    let token = there.log_in("ann");
+    let change = Request::ChangePassword { command: command(), old: password(PASSWORD), new: password("new") };
+    let Reply::LoggedIn { user: name, token: new_token } = here.ask(change) else { panic!("changed") };
+    assert_eq!(name, user("ann"));
+    assert_eq!(there.pushed(), Reply::SessionOver {});
+    assert!(matches!(there.refused(Request::ListGroups { after: None }), Code::SessionEnded | Code::NotLoggedIn));
+    assert_eq!(there.refused(Request::ListGroups { after: None }), Code::NotLoggedIn);
+    here.create_group("still_here");
+    assert_eq!(refused_code(&there.resume(&token)), Some(Code::SessionEnded));
+    assert_eq!(there.refused(there.login_request("ann")), Code::BadLogin);
+    assert!(matches!(there.resume(&new_token), Reply::LoggedIn { .. }));
+    assert!(here.all_pushed().iter().all(|push| *push != Reply::SessionOver {}));
+}
+
+#[test]
+fn a_client_that_comes_back_takes_the_place_of_its_old_connection() {
+    let tracker = TestTracker::start();
+    let mut old = tracker.user("ann");
+    old.create_group("lab");
+    let share = old.offer("lab", "a.bin", 3, 1).share;
+    old.announce(7);
+    old.hold(share, all_pieces());
+    let token =
+        match old.ask(Request::ChangePassword { command: command(), old: password(PASSWORD), new: password(PASSWORD) })
+        {
+            Reply::LoggedIn { token, .. } => token,
+            other => panic!("{other:?}"),
+        };
+    let mut new = tracker.client();
+    new.id = old.id;
+    assert!(matches!(new.resume(&token), Reply::LoggedIn { user: name, .. } if name == user("ann")));
+    old.until_end();
+    // The old connection has ended, whatever its thread still does; the new one stays as it is.
+    new.done(Request::Heartbeat {});
+    let mut other = tracker.client();
+    other.log_in("ann");
+    assert_eq!(other.peers(share).len(), 1);
+    assert_eq!(tracker.server.core().presence.local_client_count(), 2);
+}
+
+#[test]
+fn a_client_that_was_given_up_is_cut_off_and_comes_back_anew() {
+    let tracker = TestTracker::start();
+    let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
+    ann.create_group("lab");
+    ann.done(Request::Logout {});
+    let token = ann.log_in("ann");
+    let core = tracker.server.core();
+    assert_eq!(core.presence.sweep(Instant::now() + TTL).len(), 2);
+    for client in [&mut ann, &mut bob] {
+        client.send(&Request::Heartbeat {});
+        assert!(client.until_end().iter().all(|(id, _)| *id == UNASKED), "no answer");
+    }
+    let mut again = tracker.client();
+    again.id = ann.id;
+    assert!(matches!(again.resume(&token), Reply::LoggedIn { .. }));
+    again.done(Request::Heartbeat {});
+    assert_eq!(core.presence.local_client_count(), 1);
+}

@@ -1,0 +1,122 @@
+//! The tracker's program killed under load, again and again: nothing that it acknowledged is missing afterwards. And
+//! what it says when its journal is damaged.
+//!
+//! `ROUNDS=1000 cargo test --release --test programs crash` is the longer run.
+
+use crate::common::installation::Installation;
+use crate::common::member::{Member, all_groups};
+use crate::common::{Client, LONG};
+use crossbeam_channel::unbounded;
+use groupshare::wire::client_tracker::Reply;
+use std::fs;
+use std::thread;
+
+const ROUNDS: u64 = 30;
+const CLIENTS: usize = 4;
+
+fn resume(installation: &Installation, member: &Member) -> Client {
+    let mut client = installation.connect(1).expect("it listens");
+    assert!(member.resume(&mut client), "the session has not survived");
+    client
+}
+
+/// Lets everybody work until so many changes were answered, then kills the tracker. Gives how many were answered.
+fn round(installation: &Installation, members: &mut [Member], enough: u64) -> u64 {
+    let tracker = installation.tracker(1);
+    let (answered, answers) = unbounded();
+    let clients: Vec<Client> = members.iter().map(|member| resume(installation, member)).collect();
+    thread::scope(|scope| {
+        for (member, mut client) in members.iter_mut().zip(clients) {
+            let answered = answered.clone();
+            // The other side is gone once it has heard enough.
+            scope.spawn(move || {
+                member.run(&mut client, || {
+                    let _ = answered.send(());
+                    true
+                })
+            });
+        }
+        drop(answered);
+        for _ in 0..enough {
+            answers.recv_timeout(LONG).expect("changes are answered");
+        }
+        drop(tracker);
+    });
+    enough + answers.len() as u64
+}
+
+#[test]
+fn nothing_acknowledged_is_missing_after_a_kill_under_load() {
+    let rounds = std::env::var("ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().expect("a number"));
+    let installation = Installation::of(1);
+    let tracker = installation.tracker(1);
+    let mut members: Vec<Member> = (0..CLIENTS)
+        .map(|n| {
+            let mut client = installation.connect(1).expect("it listens");
+            Member::new(&mut client, &format!("user{n}"), false)
+        })
+        .collect();
+    drop(tracker);
+
+    let mut answered = 0;
+    for number in 0..rounds {
+        // From hardly begun to some hundred changes.
+        answered += round(&installation, &mut members, 1 + number * 37 % 250);
+        let tracker = installation.tracker(1);
+        let mut client = resume(&installation, &members[0]);
+        let there = all_groups(&mut client);
+        members.iter().for_each(|member| member.verify(&there));
+        // Killed again, this time without anything to do.
+        drop(tracker);
+    }
+    assert!(answered > rounds);
+    let data = installation.folder.path().join("tracker_info.txt.data/tracker-1");
+    let output = installation.command(&[]).arg("--check").arg(&data).output().expect("runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{answered} changes answered in {rounds} rounds\n{said}");
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_damaged_journal_is_refused_checked_and_repaired_by_the_program() {
+    let installation = Installation::of(1);
+    let tracker = installation.tracker(1);
+    let mut client = installation.connect(1).expect("it listens");
+    client.create_user("ann");
+    let token = client.log_in("ann");
+    ["one", "two", "three", "four"].iter().for_each(|name| client.create_group(name));
+    drop(tracker);
+    let data = installation.folder.path().join("tracker_info.txt.data/tracker-1");
+    let file = data.join("journal/00000000000000000001.journal");
+    let mut bytes = fs::read(&file).expect("there");
+    let at = bytes.windows(5).position(|name| name == b"three").expect("its name is in it");
+    bytes[at] = b'T';
+    fs::write(&file, &bytes).expect("writable");
+
+    let output = installation.command(&[]).output().expect("runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(3), 1), "{said}");
+    for words in ["00000000000000000001.journal is damaged at byte ", "a later batch follows", "--check", "--repair"] {
+        assert!(said.contains(words), "{said}");
+    }
+    let run = |option| {
+        let output = installation.command(&[]).arg(option).arg(&data).output().expect("runs");
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let (code, said) = run("--check");
+    assert!(code == Some(1) && said.contains("is damaged at byte "), "{said}");
+    assert_eq!(fs::read(&file).expect("there"), bytes, "checking changes nothing");
+    let (code, said) = run("--repair");
+    assert!(code == Some(0) && said.contains("a copy of what was there is in "), "{said}");
+    let copy = data.join("journal-before-repair-1/00000000000000000001.journal");
+    assert_eq!(fs::read(copy).expect("there"), bytes);
+    let (code, said) = run("--check");
+    assert_eq!(code, Some(0), "{said}");
+
+    let _tracker = installation.tracker(1);
+    let mut client = installation.connect(1).expect("it listens");
+    assert!(matches!(client.resume(&token), Reply::LoggedIn { .. }));
+    assert_eq!(all_groups(&mut client), ["one", "two"]);
+    let (code, said) = run("--check");
+    assert!(code == Some(1) && said.contains("another tracker is using "), "{said}");
+}

@@ -1,0 +1,4 @@
+//! The dialect for programs, as they see it: what docs/JSON.md promises, and beside clients.
+
+mod document;
+mod programs;

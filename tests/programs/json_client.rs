@@ -1,0 +1,182 @@
+//! A client with `--json` as a program in any language uses it: an object per line, over pipes.
+
+use crate::common::installation::Installation;
+use crate::common::program::Program;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::PathBuf;
+
+/// A program that talks to a client.
+struct Driver {
+    client: Program,
+    folder: PathBuf,
+}
+
+impl Driver {
+    fn start(installation: &Installation, name: &str, options: &[&str]) -> Self {
+        let args: Vec<&str> = ["--json"].iter().chain(options).copied().collect();
+        let client = installation.person(name, 1, &args);
+        Self { client, folder: installation.folder.path().join(name) }
+    }
+
+    fn tell(&mut self, line: &str) {
+        self.client.say(line);
+    }
+
+    /// The next object for which this holds; others are passed over.
+    fn next(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let line = self.client.line();
+            let object: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+            assert!(object.is_object() && object.get("status").is_some() != object.get("event").is_some(), "{line}");
+            if holds(&object) {
+                return object;
+            }
+        }
+    }
+
+    /// The next answer.
+    fn answer(&mut self) -> Value {
+        self.next(|object| object.get("status").is_some())
+    }
+
+    /// The next event of this name.
+    fn event(&mut self, name: &str) -> Value {
+        self.next(|object| object["event"] == name)
+    }
+
+    fn ask(&mut self, command: &str, args: Value) -> Value {
+        self.tell(&json!({ "command": command, "command_args": args, "id": command }).to_string());
+        let answer = self.answer();
+        assert_eq!(answer["id"], command, "{answer}");
+        answer
+    }
+
+    fn succeeds(&mut self, command: &str, args: Value) -> Value {
+        let answer = self.ask(command, args);
+        assert_eq!(answer["status"], "success", "{answer}");
+        answer
+    }
+
+    /// A client in which a new user is logged in.
+    fn logged_in(installation: &Installation, name: &str) -> Self {
+        let mut driver = Self::start(installation, name, &[]);
+        assert_eq!(driver.event("listening")["ip"], "127.0.0.1");
+        let account = json!({ "user_id": name, "passwd": "pw" });
+        assert_eq!(driver.succeeds("create_user", account.clone())["message"], "User created");
+        assert_eq!(driver.succeeds("login", account)["user_id"], name);
+        driver
+    }
+
+    /// Ends its input; the exit code, and whatever was said on standard error.
+    fn end(mut self) -> (Option<i32>, String) {
+        self.client.close_input();
+        let (status, error) = self.client.end();
+        (status.code(), error)
+    }
+}
+
+const NAME: &str = "Übung 3 – \"дом\".txt";
+const SHA1: &str = "2fd4e1c67a2d28fced849ee1bb76e7391b93eb12";
+
+#[test]
+fn a_program_shares_a_file_and_another_one_downloads_it() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let mut alice = Driver::logged_in(&installation, "alice");
+    let mut bob = Driver::logged_in(&installation, "bob");
+    alice.succeeds("create_group", json!({ "group_id": "lab" }));
+    bob.succeeds("join_group", json!({ "group_id": "lab" }));
+    let asked = alice.event("join_requested");
+    assert_eq!((&asked["group_id"], &asked["user_id"]), (&json!("lab"), &json!("bob")));
+    assert_eq!(alice.succeeds("list_requests", json!({ "group_id": "lab" }))["requests"], json!(["bob"]));
+    alice.succeeds("accept_request", json!({ "group_id": "lab", "user_id": "bob" }));
+    assert_eq!(bob.event("request_accepted")["group_id"], "lab");
+    let groups = bob.succeeds("list_groups", json!({}));
+    assert_eq!(groups["groups"], json!([{ "group_id": "lab", "owner": "alice", "members": 2, "role": "member" }]));
+
+    let data = b"The quick brown fox jumps over the lazy dog";
+    fs::write(alice.folder.join(NAME), data).expect("room");
+    let shared = alice.succeeds("upload_file", json!({ "file_path": NAME, "group_id": "lab" }));
+    let what = json!({ "id": "upload_file", "status": "success", "group_id": "lab", "file_name": NAME, "size": 43,
+        "files": 1, "fileSha": SHA1 });
+    assert_eq!(shared, what);
+    let listed = bob.succeeds("list_files", json!({ "group_id": "lab" }));
+    let file = json!({ "file_name": NAME, "size": 43, "files": 1, "fileSha": SHA1, "sharers": 1, "online": 1 });
+    assert_eq!(listed["files"], json!([file]));
+    let begun =
+        bob.succeeds("download_file", json!({ "group_id": "lab", "file_name": NAME, "destination_path": "got" }));
+    assert_eq!(begun["file_path"], bob.folder.join("got").to_str().expect("text"));
+    let completed = bob.event("download_completed");
+    assert_eq!((&completed["file_path"], &completed["size"]), (&begun["file_path"], &json!(43)));
+    assert_eq!((&completed["group_id"], &completed["file_name"]), (&json!("lab"), &json!(NAME)));
+    assert!(completed["seconds"].is_f64(), "{completed}");
+    assert_eq!(fs::read(bob.folder.join("got")).expect("there"), data);
+    let shown = bob.succeeds("show_downloads", json!({}));
+    assert_eq!((&shown["downloads"][0]["state"], &shown["downloads"][0]["done"]), (&json!("completed"), &json!(43)));
+    let members = alice.succeeds("list_members", json!({ "group_id": "lab" }));
+    let online = |user: &str, owner: bool| json!({ "user_id": user, "owner": owner, "online": 1 });
+    assert_eq!(members["members"], json!([online("alice", true), online("bob", false)]));
+    bob.succeeds("quit", json!({}));
+    assert_eq!(bob.end(), (Some(0), String::new()));
+    assert_eq!(alice.end(), (Some(0), String::new()));
+}
+
+#[test]
+fn a_program_hears_how_far_a_download_is() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let mut alice = Driver::logged_in(&installation, "alice");
+    alice.succeeds("create_group", json!({ "group_id": "lab" }));
+    fs::write(alice.folder.join("f"), vec![7; 3_000_000]).expect("room");
+    alice.succeeds("upload_file", json!({ "file_path": "f", "group_id": "lab" }));
+    alice.succeeds("logout", json!({}));
+    let mut again = Driver::start(&installation, "alice-elsewhere", &[]);
+    again.succeeds("login", json!({ "user_id": "alice", "passwd": "pw" }));
+    again.succeeds("download_file", json!({ "group_id": "lab", "file_name": "f", "destination_path": "." }));
+    let progress = again.event("download_progress");
+    let file = json!({ "event": "download_progress", "group_id": "lab", "file_name": "f", "state": "running",
+        "done": 0, "size": 3_000_000, "bytes_per_second": 0, "members": 0, "delivered": [] });
+    assert_eq!(progress, file);
+    alice.succeeds("login", json!({ "user_id": "alice", "passwd": "pw" }));
+    assert_eq!(again.event("download_completed")["size"], 3_000_000);
+}
+
+#[test]
+fn what_is_wrong_is_answered_with_an_error_and_the_next_line_is_read() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let mut driver = Driver::logged_in(&installation, "alice");
+    let long = format!("{{\"command\":\"{}\"}}", "x".repeat(1_000_000));
+    for (line, said) in [
+        ("{\"command\":", "The line is not JSON: "),
+        ("{\"command\":\"login\",\"id\":1} {}", "The line is not JSON: "),
+        ("[\"login\"]", "Unknown command"),
+        ("{\"command\":\"login\",\"command_args\":7}", "command_args is not an object"),
+        ("{\"command\":\"create_group\",\"command_args\":{\"group_id\":[]}}", "The line is no command: invalid type"),
+        ("{\"command\":\"quit\",\"command\":\"list_groups\"}", "The line is no command: duplicate field `command`"),
+        (&long, "is longer than 65536 bytes"),
+    ] {
+        driver.tell(line);
+        let answer = driver.answer();
+        let message = answer["message"].as_str().expect("a text");
+        assert!(answer["status"] == "error" && message.contains(said), "{line}: {answer}");
+    }
+    let answer = driver.ask("join_group", json!({ "group_id": "nowhere" }));
+    let refused = json!({ "id": "join_group", "status": "error", "code": "NoSuchGroup",
+        "message": "Group does not exist: nowhere" });
+    assert_eq!(answer, refused);
+    // Lines as at the prompt are understood too.
+    driver.tell("list_groups");
+    assert_eq!(driver.answer(), json!({ "status": "success", "groups": [] }));
+    assert_eq!(driver.end(), (Some(1), String::new()));
+}
+
+#[test]
+fn without_a_tracker_a_program_is_told_so() {
+    let installation = Installation::of(1);
+    let mut driver = Driver::start(&installation, "early", &["--exec", "login alice pw"]);
+    let answer = driver.answer();
+    assert_eq!((&answer["status"], &answer["code"]), (&json!("error"), &json!("NoTracker")), "{answer}");
+    assert_eq!(driver.end(), (Some(4), String::new()));
+}

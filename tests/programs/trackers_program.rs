@@ -1,0 +1,406 @@
+//! Several trackers as programs: clients spread over them, each killed under load, one cut off, and what their operator
+//! is told.
+
+use crate::common::installation::{Installation, linked, same_digests, standing, tracker_in};
+use crate::common::member::{Member, all_groups};
+use crate::common::program::Program;
+use crate::common::relay::Relay;
+use crate::common::{LONG, all_pieces, command, group, user, wait_until};
+use crossbeam_channel::unbounded;
+use groupshare::wire::client_tracker::{Reply, Request};
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+/// The trackers of an installation, all of which run and know each other.
+fn all_of(installation: &Installation) -> Vec<Program> {
+    let count = installation.addrs.len();
+    let mut trackers: Vec<_> = (1..=count).map(|number| installation.tracker(number)).collect();
+    for (number, tracker) in (1..).zip(&mut trackers) {
+        for other in (1..=count).filter(|&other| other != number) {
+            linked(tracker, other);
+        }
+    }
+    trackers
+}
+
+fn arrive(installation: &Installation, name: &str, first: usize, args: &[&str]) -> Program {
+    let mut person = installation.person(name, first, args);
+    person.told(&format!("create_user {name} {name}-pw"), "User created");
+    person.told(&format!("login {name} {name}-pw"), "Login successful");
+    person
+}
+
+/// Alice owns the group lab, bob is a member; `first` are the trackers that they try first.
+fn alice_and_bob(installation: &Installation, first: [usize; 2], alice_args: &[&str]) -> (Program, Program) {
+    let mut alice = arrive(installation, "alice", first[0], alice_args);
+    let mut bob = arrive(installation, "bob", first[1], &[]);
+    alice.told("create_group lab", "Group created");
+    bob.until("join_group lab", "Request sent");
+    alice.expect("bob asks to join lab");
+    alice.told("accept_request lab bob", "Request accepted");
+    bob.expect("You are a member of lab now");
+    (alice, bob)
+}
+
+#[test]
+fn what_is_done_at_one_tracker_is_there_at_the_others() {
+    let installation = Installation::of(3);
+    let mut trackers = all_of(&installation);
+    let (mut alice, mut bob) = alice_and_bob(&installation, [1, 2], &[]);
+    fs::write(installation.folder.path().join("alice/notes.txt"), "for all").expect("room");
+    alice.told("upload_file notes.txt lab", "Uploaded");
+    bob.until("list_files lab", "notes.txt  7 B, 1 member online with it");
+    bob.told("download_file lab notes.txt .", "Downloading...");
+    bob.expect("Download completed: [lab] notes.txt");
+    assert_eq!(fs::read_to_string(installation.folder.path().join("bob/notes.txt")).expect("there"), "for all");
+    // The third tracker knows all of it, though nobody did anything there.
+    let mut carol = arrive(&installation, "carol", 3, &[]);
+    carol.until("list_groups", "lab  2 members, owner alice");
+    same_digests(&mut trackers);
+    trackers[2].told("status", "users       3, 1 online on 1 clients");
+    for tracker in &mut trackers {
+        tracker.say("quit");
+        assert_eq!(tracker.end().0.code(), Some(0));
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_missing_or_made_twice_after_each_tracker_was_killed_under_load() {
+    let installation = Installation::of(3);
+    let mut trackers = all_of(&installation);
+    let mut members: Vec<_> = (0..4)
+        .map(|n| Member::new(&mut installation.connect(n % 3 + 1).expect("it listens"), &format!("user{n}"), true))
+        .collect();
+    same_digests(&mut trackers);
+    let (stop, (answered, answers)) = (AtomicBool::new(false), unbounded());
+    /// Ends the members' work, also where the test fails.
+    struct Work<'a>(&'a AtomicBool);
+    impl Drop for Work<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    let some = || (0..100).for_each(|_| answers.recv_timeout(LONG).expect("changes are answered"));
+    thread::scope(|scope| {
+        let _work = Work(&stop);
+        for (first, member) in members.iter_mut().enumerate() {
+            let (installation, stop, answered) = (&installation, &stop, answered.clone());
+            let stay = move || answered.send(()).is_ok();
+            scope.spawn(move || member.roam(installation, first, stay, stop));
+        }
+        for number in [1, 2, 3] {
+            some();
+            trackers.remove(number - 1).kill();
+            some();
+            trackers.insert(number - 1, installation.tracker(number));
+            for other in (1..=3).filter(|&other| other != number) {
+                linked(&mut trackers[number - 1], other);
+            }
+        }
+        some();
+    });
+    same_digests(&mut trackers);
+    for number in 1..=3 {
+        let mut client = installation.connect(number).expect("it listens");
+        assert!(members[0].resume(&mut client));
+        let there = all_groups(&mut client);
+        members.iter().for_each(|member| member.verify(&there));
+    }
+}
+
+#[test]
+fn a_tracker_that_was_cut_off_and_took_conflicting_changes_agrees_afterwards() {
+    let installation = Installation::of(3);
+    let (one, two) = (installation.tracker(1), installation.tracker(2));
+    // The third has a machine of its own and reaches the others through relays.
+    let relays = [Relay::to(installation.addrs[0]), Relay::to(installation.addrs[1])];
+    let far = installation.machine("far", &[relays[0].addr, relays[1].addr, installation.addrs[2]]);
+    let three = installation.tracker_on(&far, 3);
+    let mut trackers = [one, two, three];
+    linked(&mut trackers[2], 1);
+    linked(&mut trackers[2], 2);
+    linked(&mut trackers[1], 1);
+
+    let at = |number: usize, name: &str| {
+        let mut client = installation.connect(number).expect("it listens");
+        wait_until("the account is known", || matches!(client.ask(client.login_request(name)), Reply::LoggedIn { .. }));
+        client
+    };
+    let new_at = |number: usize, name: &str| {
+        installation.connect(number).expect("it listens").create_user(name);
+        at(number, name)
+    };
+    let mut alice = new_at(1, "alice");
+    let mut carol = new_at(2, "carol");
+    alice.create_group("lab");
+    let (lab, known) = (group("lab"), |reply| !matches!(reply, Reply::Refused { .. }));
+    let join = || Request::JoinGroup { command: command(), group: lab.clone() };
+    wait_until("the group is known", || known(carol.ask(join())));
+    let accept = || Request::AcceptRequest { command: command(), group: lab.clone(), user: user("carol") };
+    wait_until("the request is known", || known(alice.ask(accept())));
+    same_digests(&mut trackers);
+    relays.iter().for_each(Relay::block);
+    for tracker in &mut trackers[..2] {
+        tracker.expect("tracker: tracker 3 is not connected");
+    }
+
+    // The same user, the same group and the same file on both sides.
+    let mut zoes = [new_at(1, "zoe"), new_at(3, "zoe")];
+    zoes.iter_mut().for_each(|zoe| zoe.create_group("club"));
+    for (client, seed) in [(&mut carol, 1), (&mut at(3, "carol"), 2)] {
+        let share = client.offer("lab", "notes.txt", 3, seed);
+        client.hold(share.share, all_pieces());
+    }
+    // The owner leaves here while a request is accepted there.
+    let mut dan = new_at(3, "dan");
+    dan.join("lab");
+    at(3, "alice").accept("lab", "dan");
+    alice.leave("lab");
+
+    relays.iter().for_each(Relay::unblock);
+    linked(&mut trackers[2], 1);
+    same_digests(&mut trackers);
+    let mut carol = at(1, "carol");
+    assert_eq!(all_groups(&mut carol), ["club", "club~2", "lab"]);
+    for number in 1..=3 {
+        let mut carol = at(number, "carol");
+        for name in ["notes.txt", "notes.txt~2"] {
+            carol.find_share("lab", name);
+        }
+        let Reply::Members { members, .. } = carol.ask(Request::ListMembers { group: group("lab"), after: None })
+        else {
+            panic!("carol is no member")
+        };
+        let members: Vec<_> = members.iter().map(|member| (member.name.clone(), member.owner)).collect();
+        assert_eq!(members, [(user("carol"), true), (user("dan"), false)]);
+    }
+}
+
+/// A file that differs from one place to the next, for alice to share.
+fn film(installation: &Installation, len: u32) -> Vec<u8> {
+    let film: Vec<u8> = (0..len).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    fs::write(installation.folder.path().join("alice/film.mkv"), &film).expect("room");
+    film
+}
+
+#[test]
+fn a_download_and_the_next_command_do_not_mind_that_the_tracker_is_killed() {
+    let installation = Installation::of(3);
+    let mut trackers = all_of(&installation);
+    // Too slow for the file to be there before the limit is lifted.
+    let (mut alice, mut bob) = alice_and_bob(&installation, [1, 2], &["--upload-limit", "300k"]);
+    let film = film(&installation, 24 << 20);
+    alice.told("upload_file film.mkv lab", "Uploaded");
+    bob.until("list_files lab", "film.mkv  25.2 MB, 1 member online with it");
+    bob.told("download_file lab film.mkv .", "Downloading...");
+    wait_until("the download has begun", || {
+        bob.say("show_downloads");
+        let line = bob.expect("[D] [lab] film.mkv").text;
+        line.contains("from 1 member")
+    });
+    let before = bob.heard().len();
+    let killed = trackers.remove(1).kill();
+    bob.say("create_group after");
+    let done = bob.expect("Group created");
+    println!("{} ms from the kill to the next successful command", (done.at - killed).as_millis());
+    bob.told("show_downloads", "[D] [lab] film.mkv");
+    alice.told("limit upload none", "upload ");
+    bob.expect("Download completed: [lab] film.mkv");
+    assert!(fs::read(installation.folder.path().join("bob/film.mkv")).expect("there") == film);
+    let complaints: Vec<_> = bob.heard()[before..].iter().filter(|line| line.complaint).collect();
+    let [first, second, third] = installation.addrs[..] else { panic!("three trackers") };
+    let reached =
+        |line: &str| [first, third].iter().any(|addr| line.starts_with(&format!("Connected to the tracker {addr}")));
+    match complaints.iter().map(|line| line.text.as_str()).collect::<Vec<_>>()[..] {
+        [line] => assert!(reached(line) && line.contains(&format!("; {second} was lost: ")), "{line}"),
+        // On a busy machine the others take longer to answer than a client waits before it tells of the loss.
+        [lost, line] => {
+            assert!(lost.starts_with(&format!("The tracker {second} was lost: ")) && reached(line), "{lost}, {line}")
+        }
+        _ => panic!("neither one line nor two but {complaints:#?}"),
+    }
+    // What bob has is told to the tracker that he is at now.
+    alice.until("list_files lab", "film.mkv  25.2 MB, 2 members online with it");
+}
+
+#[test]
+fn who_has_heard_more_than_a_tracker_loses_neither_the_session_nor_a_share_there() {
+    let installation = Installation::of(2);
+    let one = installation.tracker(1);
+    let relay = Relay::to(installation.addrs[0]);
+    let far = installation.machine("far", &[relay.addr, installation.addrs[1]]);
+    relay.block();
+    let two = installation.tracker_on(&far, 2);
+    // Alice has an account that only a tracker knows which is killed then.
+    let mut alice = arrive(&installation, "alice", 2, &[]);
+    two.kill();
+    wait_until("no tracker can go on with the session", || {
+        alice.say("list_groups");
+        let unknown = format!("{}: This tracker has not heard of the session yet", installation.addrs[0]);
+        alice.expect("No tracker can be reached").text.contains(&unknown)
+    });
+    let two = installation.tracker_on(&far, 2);
+    alice.expect(&format!("Connected to the tracker {}", installation.addrs[1]));
+    alice.told("create_group lab", "Group created");
+    relay.unblock();
+    let mut bob = arrive(&installation, "bob", 1, &[]);
+    bob.until("join_group lab", "Request sent");
+    alice.expect("bob asks to join lab");
+    alice.told("accept_request lab bob", "Request accepted");
+    bob.expect("You are a member of lab now");
+
+    // She shares a file of which the other tracker has not heard when she gets there.
+    relay.block();
+    let len = film(&installation, 100_000).len();
+    alice.told("upload_file film.mkv lab", "Uploaded");
+    two.kill();
+    alice.expect(&format!("Connected to the tracker {}", installation.addrs[0]));
+    alice.told("list_files lab", "No files");
+    relay.unblock();
+    let _two = installation.tracker_on(&far, 2);
+    bob.until("list_files lab", "film.mkv  100.0 kB, 1 member online with it");
+    bob.told("download_file lab film.mkv .", "Downloading...");
+    bob.expect("Download completed: [lab] film.mkv");
+    assert_eq!(fs::metadata(installation.folder.path().join("bob/film.mkv")).expect("there").len(), len as u64);
+    drop(one);
+}
+
+#[test]
+fn a_download_waits_at_a_tracker_that_has_not_heard_of_the_file_and_goes_on_once_it_has() {
+    let installation = Installation::of(2);
+    let one = installation.tracker(1);
+    let relay = Relay::to(installation.addrs[0]);
+    let far = installation.machine("far", &[relay.addr, installation.addrs[1]]);
+    let mut trackers = [one, installation.tracker_on(&far, 2)];
+    // Too slow for the file to be there before the limit is lifted.
+    let (mut alice, mut bob) = alice_and_bob(&installation, [2, 2], &["--upload-limit", "1k"]);
+    same_digests(&mut trackers);
+    relay.block();
+    let film = film(&installation, 3_000_000);
+    alice.told("upload_file film.mkv lab", "Uploaded");
+    bob.told("download_file lab film.mkv .", "Downloading...");
+    bob.kill();
+    let [_one, two] = trackers;
+    two.kill();
+    let mut bob = installation.person_again("bob", &[]);
+    bob.told("login bob bob-pw", "Login successful");
+    bob.expect("Downloading film.mkv from lab waits: File does not exist in this group");
+    bob.told("show_downloads", "[D] [lab] film.mkv  3.0 MB, waiting for a tracker that knows of it");
+    bob.told("resume_download lab film.mkv", "File does not exist in this group");
+    relay.unblock();
+    let _two = installation.tracker_on(&far, 2);
+    bob.expect("Downloading film.mkv from lab goes on");
+    alice.told("limit upload none", "upload ");
+    bob.expect("Download completed: [lab] film.mkv");
+    assert!(fs::read(installation.folder.path().join("bob/film.mkv")).expect("there") == film);
+    let waits = bob.heard().iter().filter(|line| line.text.contains("lab waits")).count();
+    assert_eq!(waits, 1);
+}
+
+#[test]
+fn a_group_that_goes_by_another_name_after_a_partition_keeps_its_files_and_downloads() {
+    let installation = Installation::of(2);
+    let _one = installation.tracker(1);
+    let relay = Relay::to(installation.addrs[0]);
+    relay.block();
+    let far = installation.machine("far", &[relay.addr, installation.addrs[1]]);
+    let _two = installation.tracker_on(&far, 2);
+    // Carol has done less before, so her group is the first of that name.
+    let mut carol = arrive(&installation, "carol", 1, &[]);
+    carol.told("create_group lab", "Group created");
+    let (mut alice, mut bob) = alice_and_bob(&installation, [2, 2], &["--upload-limit", "1k"]);
+    let film = film(&installation, 3_000_000);
+    alice.told("upload_file film.mkv lab", "Uploaded");
+    fs::write(installation.folder.path().join("bob/notes.txt"), "of bob").expect("room");
+    bob.told("upload_file notes.txt lab", "Uploaded");
+    bob.told("download_file lab film.mkv .", "Downloading...");
+    bob.say("quit");
+    bob.end();
+
+    relay.unblock();
+    // Alice, who is there, goes on under the new name.
+    alice.until("list_groups", "lab~2");
+    alice.until("list_files lab~2", "film.mkv  3.0 MB, 1 member online with it");
+    fs::write(installation.folder.path().join("alice/more.txt"), "more").expect("room");
+    alice.until("upload_file more.txt lab~2", "Uploaded");
+    alice.told("list_files lab~2", "more.txt  4 B, 1 member online with it");
+    // Bob, who was not, finds his things under it.
+    let mut bob = installation.person_again("bob", &[]);
+    bob.told("login bob bob-pw", "Login successful");
+    bob.expect("Downloading film.mkv from lab~2 goes on");
+    alice.until("list_files lab~2", "notes.txt  6 B, 1 member online with it");
+    alice.told("limit upload none", "upload ");
+    bob.expect("Download completed: [lab~2] film.mkv");
+    assert!(fs::read(installation.folder.path().join("bob/film.mkv")).expect("there") == film);
+    alice.until("list_files lab~2", "film.mkv  3.0 MB, 2 members online with it");
+    // And it comes to an end under it too.
+    bob.told("stop_share lab~2 notes.txt", "Stopped sharing");
+    assert!(!bob.heard().iter().any(|line| line.text.contains("stopped on another client")), "{:#?}", bob.heard());
+}
+
+#[test]
+fn a_file_that_goes_by_another_name_after_a_partition_is_shared_under_it_at_the_next_login() {
+    let installation = Installation::of(2);
+    let one = installation.tracker(1);
+    let relay = Relay::to(installation.addrs[0]);
+    let far = installation.machine("far", &[relay.addr, installation.addrs[1]]);
+    let mut trackers = [one, installation.tracker_on(&far, 2)];
+    let (mut alice, mut bob) = alice_and_bob(&installation, [1, 2], &[]);
+    same_digests(&mut trackers);
+    relay.block();
+    for (person, notes) in [("alice", "of alice"), ("bob", "of bob")] {
+        fs::write(installation.folder.path().join(person).join("notes.txt"), notes).expect("room");
+    }
+    alice.told("upload_file notes.txt lab", "Uploaded");
+    // So that his is the later one.
+    bob.told("create_group other", "Group created");
+    bob.told("upload_file notes.txt lab", "Uploaded");
+    bob.say("quit");
+    bob.end();
+    relay.unblock();
+    alice.until("list_files lab", "notes.txt~2  6 B, no member online with it");
+    let mut bob = installation.person_again("bob", &[]);
+    bob.told("login bob bob-pw", "Login successful");
+    alice.until("list_files lab", "notes.txt~2  6 B, 1 member online with it");
+    alice.told("list_files lab", "notes.txt  8 B, 1 member online with it");
+    assert!(!bob.heard().iter().any(|line| line.text.contains("stopped on another client")), "{:#?}", bob.heard());
+}
+
+#[test]
+fn the_operator_is_told_of_a_wrong_key_a_wrong_number_and_a_number_twice() {
+    let installation = Installation::of(3);
+    let mut one = installation.tracker(1);
+    let mut two = installation.tracker(2);
+    linked(&mut one, 2);
+    let [first, second, third] = installation.addrs[..] else { panic!("three trackers") };
+    let not_connected = |other: usize, why: &str| format!("tracker: tracker {other} is not connected: {why}");
+
+    // A machine that was given the number of another one, with the address of the third.
+    let twin = installation.machine("twin", &[first, third]);
+    let mut twin = Program::start(&mut tracker_in(&twin, &["tracker_info.txt", "2"]));
+    one.expect("tracker: another tracker runs under the number 2, it called from ");
+    twin.expect(&not_connected(1, "Another tracker runs under this number: 2"));
+    drop(twin);
+
+    // A machine whose list has the trackers in another order.
+    let order = installation.machine("order", &[second, first, third]);
+    let mut order = installation.tracker_on(&order, 3);
+    order.expect(&not_connected(1, "tracker 2 answers there, where the list has tracker 1"));
+    drop(order);
+
+    // A machine with a key of its own.
+    let other = installation.machine("other", &installation.addrs);
+    fs::write(other.join("tracker_info.txt.key"), [1; 32]).expect("writable");
+    let mut other = installation.tracker_on(&other, 3);
+    let why = "The trackers' cluster keys differ, copy the key file of one to the other";
+    other.expect(&not_connected(1, why));
+    let line = standing(&mut other, 1);
+    assert!(line.starts_with(&format!("tracker 1   {first}, not connected for ")) && line.ends_with(why), "{line}");
+    drop(other);
+
+    // One that is retired is not called any more, and turned away when it calls.
+    one.told("forget 2", "Tracker 2 is retired");
+    assert_eq!(standing(&mut one, 2), format!("tracker 2   {second}, retired here"));
+    two.expect(&not_connected(1, "This tracker number was retired here: 2"));
+}
