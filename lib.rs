@@ -174,9 +174,7 @@ pub mod client {
     /// Requests to a tracker and their replies.
     pub mod rpc {
         pub(crate) mod error;
-        pub(crate) mod found;
         pub mod link;
-        pub(crate) mod moved;
         pub(crate) mod pending;
         pub(crate) mod queries;
     }

@@ -120,6 +120,13 @@ codes! {
     Retired = 102, "This tracker number was retired here";
 }
 
+impl Code {
+    /// Whether there is no such share for the user. Other refusals say that it cannot be asked for now.
+    pub fn is_gone(self) -> bool {
+        matches!(self, Code::NoSuchGroup | Code::NotMember | Code::NoSuchFile)
+    }
+}
+
 /// A refusal: the reason, and what it is about where that helps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {

@@ -10,9 +10,8 @@ use crate::client::download::verify::verify_existing;
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
 use crate::client::output::status::{Delivered, DownloadState, DownloadStatus, Reached};
-use crate::client::rpc::found::{Found, find};
 use crate::client::rpc::link::CallError;
-use crate::client::rpc::moved;
+use crate::client::rpc::queries::{Found, find, find_again};
 use crate::client::state::dir::DownloadRecord;
 use crate::client::storage::part::{Finished, Opened, Part, PartLabel, resolve_destination};
 use crate::client::storage::piece_source::PieceSource;
@@ -81,14 +80,14 @@ pub(crate) fn take_up(
     let DownloadRecord { group, name, destination, share, .. } = record;
     let went_on = go_on(node, account, id, group, name, destination.clone());
     let may_be_moved = went_on.as_ref().is_err_and(|failure| match failure.cause {
-        Cause::Refused(code) => share::is_gone(code),
+        Cause::Refused(code) => code.is_gone(),
         Cause::OtherVersion => true,
         Cause::NoTracker | Cause::Other => false,
     });
     if !may_be_moved {
         return went_on;
     }
-    let Some((to_group, to_name)) = moved::find_again(node, *share, name)? else {
+    let Some((to_group, to_name)) = find_again(&node.link, &node.keyring, *share, name)? else {
         return went_on;
     };
     account.downloads.rename(id, &to_group, &to_name);

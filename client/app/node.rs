@@ -8,6 +8,7 @@ use crate::client::output::reporter::Voice;
 use crate::client::rate::limit::Limit;
 use crate::client::rate::uplink::Uplink;
 use crate::client::rpc::link::{CallError, CheckFingerprint, Link, LinkEvent};
+use crate::client::rpc::queries;
 use crate::client::state::dir::{StateDir, StateError};
 use crate::client::upload::seeder::{Seeder, SeederEvent};
 use crate::client::upload::served::Serving;
@@ -135,19 +136,7 @@ impl Node {
     /// Asks for the keys of all groups of the user; drops the connections of groups whose key changed, and calls groups by
     /// the names that they have now.
     pub fn refresh_keys(&self) -> Result<(), CallError> {
-        let mut list = Vec::new();
-        let mut after = None;
-        loop {
-            let Reply::Keys { keys, more } = self.link.call(&Request::ListKeys { after })? else {
-                return Err(CallError::Unexpected);
-            };
-            after = keys.last().map(|key| key.name.clone()).filter(|_| more);
-            list.extend(keys.into_vec());
-            if after.is_none() {
-                break;
-            }
-        }
-        let changes = self.keyring.replace_all(list);
+        let changes = self.keyring.replace_all(queries::keys(&self.link)?);
         changes.rekeyed.into_iter().for_each(|group| self.drop_connections(group));
         if let Some(account) = self.account().filter(|_| !changes.renamed.is_empty()) {
             let renamed = account.rename_groups(&changes.renamed);

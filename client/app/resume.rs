@@ -74,7 +74,7 @@ pub(crate) fn give_up(node: &Node, account: &Account, now: Instant) {
 fn can_wait(node: &Node, account: &Account, share: ShareRef, group: &GroupId, name: &FileName, cause: Cause) -> bool {
     match cause {
         Cause::NoTracker => true,
-        Cause::Refused(code) if share::is_gone(code) => {
+        Cause::Refused(code) if code.is_gone() => {
             let made = share::find_made(node, account, share, group, name);
             !matches!(made, Err(CallError::Refused(_)))
         }

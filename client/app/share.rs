@@ -6,10 +6,8 @@ use crate::client::command::failure::Failure;
 use crate::client::download::live::Subject;
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
-use crate::client::rpc::found;
-use crate::client::rpc::found::Found;
 use crate::client::rpc::link::CallError;
-use crate::client::rpc::moved;
+use crate::client::rpc::queries::{Found, find, find_again};
 use crate::client::state::dir::ShareRecord;
 use crate::client::storage::file_stamp::Stamps;
 use crate::client::storage::import::{Hashed, hash_for_sharing};
@@ -223,13 +221,13 @@ pub fn find_made(
     group: &GroupId,
     name: &FileName,
 ) -> Result<Option<Found>, CallError> {
-    match found::find(&node.link, group, name) {
-        Err(CallError::Refused(refusal)) if is_gone(refusal.code) => {
+    match find(&node.link, group, name) {
+        Err(CallError::Refused(refusal)) if refusal.code.is_gone() => {
             if is_unheard(node, account, share) {
                 return Ok(None);
             }
             // It may have heard of it since it was asked for the name.
-            found::find(&node.link, group, name).map(Some)
+            find(&node.link, group, name).map(Some)
         }
         found => found.map(Some),
     }
@@ -268,11 +266,6 @@ fn restore_each(node: &Node, account: &Arc<Account>) -> bool {
     moved
 }
 
-/// Whether a refusal says that there is no such share for the user, rather than that it cannot be asked for.
-pub fn is_gone(code: Code) -> bool {
-    matches!(code, Code::NoSuchGroup | Code::NotMember | Code::NoSuchFile)
-}
-
 /// How a share came back.
 enum Restored {
     AsItWas,
@@ -295,15 +288,17 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
     };
     let found = match record.share {
         Some(share) => find_made(node, account, share, group, name),
-        None => found::find(&node.link, group, name).map(Some),
+        None => find(&node.link, group, name).map(Some),
     };
     let is_other = match &found {
         Ok(Some(found)) => record.share != Some(found.share) && !(found.shared_by_you && found.content == *content),
-        Err(CallError::Refused(refusal)) => is_gone(refusal.code),
+        Err(CallError::Refused(refusal)) => refusal.code.is_gone(),
         Ok(None) | Err(_) => false,
     };
     if let Some(share) = record.share.filter(|_| is_other) {
-        if let Some((group, name)) = moved::find_again(node, share, name).map_err(|error| error.to_string())? {
+        if let Some((group, name)) =
+            find_again(&node.link, &node.keyring, share, name).map_err(|error| error.to_string())?
+        {
             let moved = account.slot.move_share(&record, &group, &name).map_err(|error| error.to_string())?;
             return Ok(if moved { Restored::Moved } else { Restored::AsItWas });
         }
@@ -312,7 +307,7 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
         Ok(Some(found)) if found.shared_by_you => found,
         Ok(Some(_)) => return gone("it was stopped on another client"),
         Ok(None) => return Ok(Restored::AsItWas),
-        Err(CallError::Refused(refusal)) if is_gone(refusal.code) => return gone(&refusal.to_string()),
+        Err(CallError::Refused(refusal)) if refusal.code.is_gone() => return gone(&refusal.to_string()),
         Err(error) => return Err(error.to_string()),
     };
     let manifest = account.slot.manifest(&content.info_hash).ok().flatten();

@@ -1,70 +1,119 @@
-//! The lists that a tracker keeps, put together from the pages in which it tells them.
+//! Questions to a tracker: what is shared under a name, and the lists that it tells in pages.
 
-use super::link::{CallError, Link};
-use crate::model::name::{GroupId, UserId};
-use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Reply, Request};
+use super::error::CallError;
+use super::link::Link;
+use crate::client::keyring::Keyring;
+use crate::model::id::{GroupRef, ShareRef};
+use crate::model::manifest::Content;
+use crate::model::name::{FileName, GroupId, UserId};
+use crate::wire::client_tracker::{FileLine, GroupKey, GroupLine, MemberLine, Reply, Request};
+use std::iter;
 
-/// Every group there is.
+/// What the tracker says of a share that is asked for by name.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub share: ShareRef,
+    pub group: GroupRef,
+    pub content: Content,
+    /// Whether the user is one of its sharers.
+    pub shared_by_you: bool,
+}
+
+/// What is shared under a name.
+pub(crate) fn find(link: &Link, group: &GroupId, name: &FileName) -> Result<Found, CallError> {
+    match link.call(&Request::FindShare { group: group.clone(), name: name.clone() })? {
+        Reply::Share { share, group, content, shared_by_you, .. } => Ok(Found { share, group, content, shared_by_you }),
+        _ => Err(CallError::Unexpected),
+    }
+}
+
+/// The group and name that a share goes by now, in the groups of this keyring. It was called `name` before.
+///
+/// A share is renamed, or its group is, when two sides of a partition gave the same name away. Nobody was logged in here
+/// to be told.
+pub(crate) fn find_again(
+    link: &Link,
+    keyring: &Keyring,
+    share: ShareRef,
+    name: &FileName,
+) -> Result<Option<(GroupId, FileName)>, CallError> {
+    for group in keyring.names() {
+        // The later one of two goes on under the first suffix that was free.
+        for name in iter::once(name.base()).chain((2..).map(|n| name.with_suffix(n))) {
+            match find(link, &group, &name) {
+                Ok(found) if found.share == share => return Ok(Some((group, name))),
+                Ok(_) => {}
+                Err(CallError::Refused(refusal)) if refusal.code.is_gone() => {
+                    if !name.is_chosen() {
+                        break;
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// All groups of the installation.
 pub(crate) fn groups(link: &Link) -> Result<Vec<GroupLine>, CallError> {
-    let mut list = Vec::new();
-    let mut after = None;
-    loop {
-        let Reply::Groups { groups, more } = link.call(&Request::ListGroups { after })? else {
-            return Err(CallError::Unexpected);
-        };
-        after = groups.last().map(|line| line.name.clone()).filter(|_| more);
-        list.extend(groups.into_vec());
-        if after.is_none() {
-            return Ok(list);
-        }
-    }
+    let page = |reply| match reply {
+        Reply::Groups { groups, more } => Some((groups.into_vec(), more)),
+        _ => None,
+    };
+    pages(link, |after| Request::ListGroups { after }, page, |line| line.name.clone())
 }
 
-/// Who asks to be let into a group.
+/// The users who ask to be let into a group.
 pub(crate) fn requests(link: &Link, group: &GroupId) -> Result<Vec<UserId>, CallError> {
-    let mut list = Vec::new();
-    let mut after = None;
-    loop {
-        let request = Request::ListRequests { group: group.clone(), after };
-        let Reply::Users { users, more } = link.call(&request)? else {
-            return Err(CallError::Unexpected);
-        };
-        after = users.last().cloned().filter(|_| more);
-        list.extend(users.into_vec());
-        if after.is_none() {
-            return Ok(list);
-        }
-    }
+    let page = |reply| match reply {
+        Reply::Users { users, more } => Some((users.into_vec(), more)),
+        _ => None,
+    };
+    pages(link, |after| Request::ListRequests { group: group.clone(), after }, page, UserId::clone)
 }
 
-/// Who is in a group.
+/// The members of a group.
 pub(crate) fn members(link: &Link, group: &GroupId) -> Result<Vec<MemberLine>, CallError> {
-    let mut list = Vec::new();
-    let mut after = None;
-    loop {
-        let request = Request::ListMembers { group: group.clone(), after };
-        let Reply::Members { members, more } = link.call(&request)? else {
-            return Err(CallError::Unexpected);
-        };
-        after = members.last().map(|line| line.name.clone()).filter(|_| more);
-        list.extend(members.into_vec());
-        if after.is_none() {
-            return Ok(list);
-        }
-    }
+    let page = |reply| match reply {
+        Reply::Members { members, more } => Some((members.into_vec(), more)),
+        _ => None,
+    };
+    pages(link, |after| Request::ListMembers { group: group.clone(), after }, page, |line| line.name.clone())
 }
 
 /// What is shared in a group.
 pub(crate) fn files(link: &Link, group: &GroupId) -> Result<Vec<FileLine>, CallError> {
+    let page = |reply| match reply {
+        Reply::Files { files, more } => Some((files.into_vec(), more)),
+        _ => None,
+    };
+    pages(link, |after| Request::ListFiles { group: group.clone(), after }, page, |line| line.name.clone())
+}
+
+/// The keys of the user's groups.
+pub(crate) fn keys(link: &Link) -> Result<Vec<GroupKey>, CallError> {
+    let page = |reply| match reply {
+        Reply::Keys { keys, more } => Some((keys.into_vec(), more)),
+        _ => None,
+    };
+    pages(link, |after| Request::ListKeys { after }, page, |key| key.name.clone())
+}
+
+/// A whole list. `page` takes a page and whether more follow out of a reply; the next page begins after the `key` of the
+/// last entry.
+fn pages<T, K>(
+    link: &Link,
+    request: impl Fn(Option<K>) -> Request,
+    page: impl Fn(Reply) -> Option<(Vec<T>, bool)>,
+    key: impl Fn(&T) -> K,
+) -> Result<Vec<T>, CallError> {
     let mut list = Vec::new();
     let mut after = None;
     loop {
-        let request = Request::ListFiles { group: group.clone(), after };
-        let Reply::Files { files, more } = link.call(&request)? else {
-            return Err(CallError::Unexpected);
-        };
-        after = files.last().map(|line| line.name.clone()).filter(|_| more);
-        list.extend(files.into_vec());
+        let (entries, more) = page(link.call(&request(after))?).ok_or(CallError::Unexpected)?;
+        after = entries.last().map(&key).filter(|_| more);
+        list.extend(entries);
         if after.is_none() {
             return Ok(list);
         }
