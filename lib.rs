@@ -117,6 +117,7 @@ pub mod client {
         pub(crate) mod completer;
         pub(crate) mod editor;
         pub(crate) mod history;
+        pub(crate) mod input;
         pub(crate) mod prompt;
         pub mod repl;
     }

@@ -63,11 +63,6 @@ impl fmt::Display for ArgsError {
 
 impl std::error::Error for ArgsError {}
 
-/// What a person is told to do about trackers whose key is not the one that was pinned.
-pub fn how_to_accept(shown: Fingerprint) -> String {
-    format!("if you know that the trackers' key was changed, start the client with --accept-fingerprint {shown}")
-}
-
 /// Where state is kept without `--state-dir`: `groupshare` in the XDG state folder. `None` if the environment names
 /// neither that nor a home.
 pub fn default_state_dir(environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
@@ -284,9 +279,6 @@ mod tests {
         assert_eq!(args.announce, "10.0.0.1:9".parse().ok());
         assert_eq!(args.state_dir, Some(PathBuf::from("/s")));
         assert_eq!(args.accept_fingerprint, Fingerprint::from_hex(&hex));
-        assert!(
-            how_to_accept(Fingerprint::from_hex(&hex).expect("hex")).ends_with(&format!("--accept-fingerprint {hex}"))
-        );
     }
 
     #[test]

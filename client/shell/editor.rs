@@ -3,7 +3,7 @@
 use super::completer::Guide;
 use super::history;
 use super::history::HistoryFile;
-use super::prompt::{Input, read_plain};
+use super::input::{Input, PROMPT, is_yes, read_plain};
 use crate::client::command::completion::Candidate;
 use crate::client::terminal::interrupt::{Phase, Stop, StoppableReader};
 use crate::client::terminal::line_reader::{LINE_LEN_MAX, Lines};
@@ -25,8 +25,6 @@ use std::io::{self, Stdin};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
-/// What stands before a line that is typed.
-pub(crate) const PROMPT: &str = "> ";
 /// How many descriptors the line editor can live with: it waits in `select`, which knows none from 1,024 on.
 const DESCRIPTORS_MAX: u64 = 1024;
 /// Longest line that the arrow keys bring back, in bytes.
@@ -205,11 +203,6 @@ impl Drop for LineEditor {
             let _ = showing.join();
         }
     }
-}
-
-/// Whether an answer means yes.
-pub(crate) fn is_yes(answer: &str) -> bool {
-    ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes))
 }
 
 /// Sees whether the line is empty when ctrl-C is pressed, which the editor does not tell, and completes names.

@@ -1,28 +1,14 @@
 //! Where commands come from: the line editor at a terminal, plain lines in a script, the command line.
 
-use super::editor::{Aids, LineEditor, PROMPT, is_yes};
+use super::editor::{Aids, LineEditor};
+use super::input::{Input, PROMPT, is_yes, read_plain};
 use crate::client::command::parse::Ask;
-use crate::client::terminal::interrupt::{Phase, Stop};
-use crate::client::terminal::line_reader::{LINE_LEN_MAX, Line, Lines};
+use crate::client::terminal::interrupt::Stop;
+use crate::client::terminal::line_reader::Lines;
 use crate::client::terminal::password;
 use crate::client::terminal::writer::Terminal;
 use std::io::{self, IsTerminal, Read};
 use std::vec;
-
-/// What is typed next.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Input {
-    /// A line without its line end.
-    Line(String),
-    /// Something that cannot be a line; says why.
-    Bad(String),
-    /// Nothing more: the end of the script, ctrl-D, or ctrl-C twice.
-    End,
-    /// Nothing more can be read; says why.
-    Broken(String),
-    /// A signal asks the program to end.
-    Stopped,
-}
 
 /// The source of commands.
 pub struct Prompt {
@@ -155,30 +141,4 @@ impl Prompt {
 
 fn stdin_lines(stop: &Stop) -> Lines<Box<dyn Read>> {
     Lines::new(Box::new(stop.reader(io::stdin())))
-}
-
-/// The next plain line; ctrl-C of a person ends them.
-pub(crate) fn read_plain<R: Read>(lines: &mut Lines<R>, stop: &Stop) -> Input {
-    if stop.is_ending() {
-        return Input::Stopped;
-    }
-    stop.enter(Phase::Reading);
-    let line = lines.next_line();
-    stop.enter(Phase::Idle);
-    let number = lines.number();
-    match line {
-        Line::Text(text) => Input::Line(text),
-        Line::NotUtf8 => Input::Bad(format!("Line {number} of the input is not valid UTF-8")),
-        Line::TooLong => Input::Bad(format!("Line {number} of the input is longer than {LINE_LEN_MAX} bytes")),
-        Line::End => Input::End,
-        Line::Broken(_) if stop.is_ending() => Input::Stopped,
-        Line::Broken(_) if stop.take_pressed() => Input::End,
-        Line::Broken(error) => Input::Broken(format!("Cannot read standard input: {}", words(&error))),
-    }
-}
-
-/// What an error says, without its number.
-fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }

@@ -1,6 +1,7 @@
 //! The loop of the client: a line is read, understood, carried out, and its refusal told.
 
-use super::prompt::{Input, Prompt};
+use super::input::Input;
+use super::prompt::Prompt;
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::command::json;
 use crate::client::command::parse::{Command, Question, Surroundings, Typed, may_be_kept, parse};

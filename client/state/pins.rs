@@ -1,11 +1,10 @@
 //! Pins: the trackers' key that a client saw first, per tracker_info.txt, as ssh keeps the keys of hosts.
 //!
-//! A pin is a file of its own, made in one step, so that of several clients that start at the same time one decides
-//! and no lock is needed. To accept another key, a person deletes the file.
+//! A pin is a file of its own, made in one step. So one of several clients that start at the same time decides, and no
+//! lock is needed. A person who accepts another key starts the client with `--accept-fingerprint`.
 
 use super::file;
 use super::file::StateError;
-use crate::client::args::how_to_accept;
 use crate::client::hash::piece_hash::sha1_of;
 use crate::model::digest::Fingerprint;
 use crate::model::path_text::Shown;
@@ -52,11 +51,12 @@ impl fmt::Display for PinMismatch {
         write!(
             f,
             "the trackers of {} now have the key {}, before it was {}: either they were set up anew, or somebody \
-             poses as them; ask their operator; {}",
+             poses as them; ask their operator; if you know that the trackers' key was changed, start the client with \
+             --accept-fingerprint {}",
             Shown(&self.tracker_info),
             self.offered,
             self.pinned,
-            how_to_accept(self.offered)
+            self.offered
         )
     }
 }
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(pins.check(info, ONE).expect("read"), Pinned::Known);
         let Pinned::Differs(mismatch) = pins.check(info, TWO).expect("read") else { panic!("the key differs") };
         let line = mismatch.to_string();
-        assert!(line.contains(&format!("--accept-fingerprint {TWO}")));
+        assert!(line.ends_with(&format!("--accept-fingerprint {TWO}")));
         assert_eq!(pins.check(other, TWO).expect("pinned"), Pinned::New, "another installation");
         pins.accept(&mismatch.tracker_info, TWO).expect("accepted");
         assert_eq!(pins.check(info, TWO).expect("read"), Pinned::Known);

@@ -1,0 +1,49 @@
+//! What is typed next, and how a plain line of it is read.
+
+use crate::client::terminal::interrupt::{Phase, Stop};
+use crate::client::terminal::line_reader::{LINE_LEN_MAX, Line, Lines};
+use crate::sys;
+use std::io::Read;
+
+/// What stands before a line that is typed.
+pub(crate) const PROMPT: &str = "> ";
+
+/// What is typed next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A line without its line end.
+    Line(String),
+    /// Something that cannot be a line; says why.
+    Bad(String),
+    /// Nothing more: the end of the script, ctrl-D, or ctrl-C twice.
+    End,
+    /// Nothing more can be read; says why.
+    Broken(String),
+    /// A signal asks the program to end.
+    Stopped,
+}
+
+/// The next plain line; ctrl-C of a person ends them.
+pub(crate) fn read_plain<R: Read>(lines: &mut Lines<R>, stop: &Stop) -> Input {
+    if stop.is_ending() {
+        return Input::Stopped;
+    }
+    stop.enter(Phase::Reading);
+    let line = lines.next_line();
+    stop.enter(Phase::Idle);
+    let number = lines.number();
+    match line {
+        Line::Text(text) => Input::Line(text),
+        Line::NotUtf8 => Input::Bad(format!("Line {number} of the input is not valid UTF-8")),
+        Line::TooLong => Input::Bad(format!("Line {number} of the input is longer than {LINE_LEN_MAX} bytes")),
+        Line::End => Input::End,
+        Line::Broken(_) if stop.is_ending() => Input::Stopped,
+        Line::Broken(_) if stop.take_pressed() => Input::End,
+        Line::Broken(error) => Input::Broken(format!("Cannot read standard input: {}", sys::reason(&error))),
+    }
+}
+
+/// Whether an answer means yes.
+pub(crate) fn is_yes(answer: &str) -> bool {
+    ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes))
+}
