@@ -105,10 +105,10 @@ pub mod client {
     pub mod download {
         pub(crate) mod dialer;
         pub mod engine;
-        pub mod live;
         pub(crate) mod liveness;
         pub(crate) mod peer_connection;
         pub(crate) mod peer_list;
+        pub mod transfer;
         pub mod verify;
         pub mod whole_hash;
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use groupshare::client::picker::piece_picker::{Lane, PeerSlot, Picker, WINDOW};
+use groupshare::client::picker::piece_picker::{Lane, PeerSlot, PiecePicker, WINDOW};
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::id::ClientId;
 use groupshare::model::piece::{Layout, PIECES_MAX, SIZE_MAX};
@@ -100,7 +100,7 @@ fn endgame() {
     while have.len() - have.held() < 4 * PEERS as u32 {
         have.remove(layout().index(random.next() % PIECES_MAX).expect("below the count"));
     }
-    let mut picker = Picker::new(layout(), have, ClientId([0; 16]), WINDOW, 1);
+    let mut picker = PiecePicker::new(layout(), have, ClientId([0; 16]), WINDOW, 1);
     let peers: Vec<_> = (0..PEERS).map(|peer| picker.add_peer(client(peer))).collect();
     for &peer in &peers {
         picker.set_bitfield(peer, &Bitfield::all(layout()));
@@ -137,7 +137,7 @@ fn calls() {
     seeds.print("set_bitfield, all");
     let (mut made, none) = (Times::new(), Bitfield::none(layout()));
     for seed in 0..5 {
-        made.take(|| Picker::new(layout(), none.clone(), ClientId([0; 16]), WINDOW, seed));
+        made.take(|| PiecePicker::new(layout(), none.clone(), ClientId([0; 16]), WINDOW, seed));
     }
     made.print("new");
 }
@@ -153,14 +153,14 @@ fn run(name: &str, holdings: &[Bitfield], here: u32, pickers: usize) {
     times.print(name);
 }
 
-fn exchange(picker: &mut Picker, lane: Lane, times: &mut Times) {
+fn exchange(picker: &mut PiecePicker, lane: Lane, times: &mut Times) {
     if let Some(piece) = times.take(|| picker.pick(lane)) {
         picker.received(lane, piece);
     }
 }
 
-fn swarm(holdings: &[Bitfield], here: u32) -> (Picker, Vec<PeerSlot>) {
-    let mut picker = Picker::new(layout(), random_bits(1 << 40, here), ClientId([0; 16]), WINDOW, 1);
+fn swarm(holdings: &[Bitfield], here: u32) -> (PiecePicker, Vec<PeerSlot>) {
+    let mut picker = PiecePicker::new(layout(), random_bits(1 << 40, here), ClientId([0; 16]), WINDOW, 1);
     let peers: Vec<_> = (0..holdings.len()).map(|peer| picker.add_peer(client(peer))).collect();
     for (&peer, bits) in peers.iter().zip(holdings) {
         picker.set_bitfield(peer, bits);

@@ -1,6 +1,6 @@
 //! The client's command line.
 
-use crate::client::download::engine::WORKERS_MAX;
+use crate::client::download::engine::options::WORKERS_MAX;
 use crate::client::output::reporter::Manner;
 use crate::client::rate::limit::Limit;
 use crate::model::address::parse_address;

@@ -6,7 +6,7 @@ use crate::client::app::login;
 use crate::client::app::names::Known;
 use crate::client::app::node::{Node, NodeOptions};
 use crate::client::args::{Args, default_state_dir};
-use crate::client::download::engine::{SwarmOptions, default_workers};
+use crate::client::download::engine::options::{EngineOptions, default_workers};
 use crate::client::output::event::Event;
 use crate::client::output::reporter::Voice;
 use crate::client::rate::downlink::Downlink;
@@ -73,7 +73,7 @@ fn prepare(args: Args, voice: &Voice) -> Result<Ready, String> {
         state,
         check,
         upload_limit: args.upload_limit,
-        swarm: SwarmOptions {
+        engine_options: EngineOptions {
             workers: args.workers.unwrap_or_else(default_workers),
             patience,
             downlink: Downlink::new(args.download_limit),

@@ -5,7 +5,7 @@ use super::login_session::Account;
 use super::node::{Node, random};
 use super::share;
 use crate::client::command::failure::{Cause, Failure};
-use crate::client::download::live::{Download, Ground, Progress, Subject};
+use crate::client::download::transfer::{Ground, Subject, Transfer, TransferProgress};
 use crate::client::download::verify::verify_existing;
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
@@ -197,7 +197,7 @@ fn start(node: &Arc<Node>, account: &Arc<Account>, id: u64, subject: Subject, pa
         let served = node.serving.add(group, info_hash, layout, part.clone(), verified.have.clone());
         let served = served.ok_or("the client is closing")?;
         let seed = u64::from_be_bytes(random());
-        Ok(Arc::new(Download::new(id, subject, Ground { part, verified, served }, node.client, seed, Instant::now())))
+        Ok(Arc::new(Transfer::new(id, subject, Ground { part, verified, served }, node.client, seed, Instant::now())))
     });
     let download = match outcome {
         Ok(download) => download,
@@ -212,7 +212,7 @@ fn start(node: &Arc<Node>, account: &Arc<Account>, id: u64, subject: Subject, pa
         unserve(node, &download);
         return;
     }
-    account.swarm.add(download.clone());
+    account.engine.add(download.clone());
     let told = hold(node, &download).and_then(|()| find_peers(node, account, &download));
     if let Err(error) = told {
         node.voice.event(&Event::Warning(format!("{}: {error}", download.subject().name)));
@@ -228,7 +228,7 @@ pub(crate) fn fail(node: &Node, account: &Account, id: u64, why: &str) {
         let Tracked { group, name: file, phase, .. } = tracked;
         let reached = match phase {
             Phase::Running(download) => {
-                let Progress { received, total, elapsed, .. } = download.progress(Instant::now());
+                let TransferProgress { received, total, elapsed, .. } = download.progress(Instant::now());
                 Some(Reached { received_bytes: received, total_bytes: total, took: elapsed })
             }
             _ => None,
@@ -242,7 +242,7 @@ fn forget_record(node: &Node, account: &Account, tracked: &Tracked) {
 }
 
 /// Tells the tracker which pieces a download holds, none of them included: others learn that it is there.
-pub(crate) fn hold(node: &Node, download: &Download) -> Result<(), CallError> {
+pub(crate) fn hold(node: &Node, download: &Transfer) -> Result<(), CallError> {
     // What comes in after this is told later.
     download.take_fresh();
     let bits = Blob::new(download.have().as_bytes().to_vec()).expect("the longest bitfield is within the cap");
@@ -251,7 +251,7 @@ pub(crate) fn hold(node: &Node, download: &Download) -> Result<(), CallError> {
 }
 
 /// Tells the tracker which pieces came in since it was told last.
-pub(crate) fn hold_more(node: &Node, download: &Download) -> Result<(), CallError> {
+pub(crate) fn hold_more(node: &Node, download: &Transfer) -> Result<(), CallError> {
     let fresh = download.take_fresh();
     if fresh.is_empty() {
         return Ok(());
@@ -264,16 +264,16 @@ pub(crate) fn hold_more(node: &Node, download: &Download) -> Result<(), CallErro
 }
 
 /// Asks the tracker who else has pieces.
-pub(crate) fn find_peers(node: &Node, account: &Account, download: &Download) -> Result<(), CallError> {
+pub(crate) fn find_peers(node: &Node, account: &Account, download: &Transfer) -> Result<(), CallError> {
     let Reply::Peers { peers } = node.link.call(&Request::FindPeers { share: download.share() })? else {
         return Err(CallError::Unexpected);
     };
-    account.swarm.peers(download.id(), peers.into_vec());
+    account.engine.peers(download.id(), peers.into_vec());
     Ok(())
 }
 
 /// Looks what has become of the share of a download that nobody delivers; tells the user once when it is no more.
-pub(crate) fn look_after_stranded(node: &Node, account: &Account, download: &Download) {
+pub(crate) fn look_after_stranded(node: &Node, account: &Account, download: &Transfer) {
     let Subject { name, content, .. } = download.subject();
     let Some(Tracked { group, .. }) = &account.downloads.get(download.id()) else {
         return;
@@ -302,7 +302,7 @@ pub(crate) fn look_after_stranded(node: &Node, account: &Account, download: &Dow
 }
 
 /// Serves the pieces of a download no longer.
-pub(crate) fn unserve(node: &Node, download: &Download) {
+pub(crate) fn unserve(node: &Node, download: &Transfer) {
     let subject = download.subject();
     node.serving.remove(subject.group, subject.content.info_hash);
 }
@@ -312,7 +312,7 @@ pub(crate) fn stop_group(node: &Node, account: &Account, group: &GroupId, why: &
     for tracked in account.downloads.list() {
         if tracked.group == *group && !tracked.phase.has_ended() {
             if let Phase::Running(download) = &tracked.phase {
-                account.swarm.remove(download);
+                account.engine.remove(download);
             }
             fail(node, account, tracked.id, why);
         }
@@ -334,7 +334,7 @@ pub(crate) fn pause(node: &Node, account: &Account, group: &GroupId, name: &File
     let tracked = tracked(account, group, name)?;
     match &tracked.phase {
         Phase::Running(download) => {
-            account.swarm.remove(download);
+            account.engine.remove(download);
             if download.is_finished() {
                 return Err("The download has just ended".into());
             }
@@ -389,7 +389,7 @@ pub(crate) fn cancel(node: &Node, account: &Account, group: &GroupId, name: &Fil
         return Err("The download is complete; remove the file yourself if you do not want it".into());
     }
     if let Phase::Running(download) = &tracked.phase {
-        account.swarm.remove(download);
+        account.engine.remove(download);
         if download.is_finished() {
             return Err("The download is complete; remove the file yourself if you do not want it".into());
         }
@@ -413,7 +413,7 @@ pub(crate) fn cancel(node: &Node, account: &Account, group: &GroupId, name: &Fil
 }
 
 /// The file of a download is there: remembers and tells it.
-pub(crate) fn finished(node: &Node, account: &Account, download: &Download, path: &Path) {
+pub(crate) fn finished(node: &Node, account: &Account, download: &Transfer, path: &Path) {
     let progress = download.progress(Instant::now());
     let subject = download.subject();
     let Some(tracked) = account.downloads.get(download.id()) else {

@@ -1,7 +1,7 @@
 //! The downloads of who is logged in, from the command that begins one to its end, as `show_downloads` and `wait` see
 //! them.
 
-use crate::client::download::live::Download;
+use crate::client::download::transfer::Transfer;
 use crate::model::digest::InfoHash;
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
@@ -17,7 +17,7 @@ pub enum Phase {
     /// It is being prepared: what is on disk is verified.
     Starting,
     /// Pieces come in.
-    Running(Arc<Download>),
+    Running(Arc<Transfer>),
     /// It goes on as soon as the tracker knows of the share, or one is reached.
     Waiting {
         /// When the user was told so.
@@ -220,7 +220,7 @@ impl Downloads {
     }
 
     /// Those that run.
-    pub fn running(&self) -> Vec<Arc<Download>> {
+    pub fn running(&self) -> Vec<Arc<Transfer>> {
         let state = self.state.lock();
         let running = state.list.iter().filter_map(|tracked| match &tracked.phase {
             Phase::Running(download) => Some(download.clone()),
@@ -236,7 +236,7 @@ impl Downloads {
     }
 
     /// Whether a download is one of these and runs.
-    pub fn owns(&self, download: &Arc<Download>) -> bool {
+    pub fn owns(&self, download: &Arc<Transfer>) -> bool {
         self.running().iter().any(|running| Arc::ptr_eq(running, download))
     }
 

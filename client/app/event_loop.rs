@@ -8,7 +8,7 @@ use super::login_session::Account;
 use super::node::{Inbox, Node, command_id};
 use super::resume;
 use super::share;
-use crate::client::download::engine::SwarmEvent;
+use crate::client::download::engine::event::EngineEvent;
 use crate::client::keyring::Put;
 use crate::client::output::event::Event;
 use crate::client::rpc::link::LinkEvent;
@@ -63,7 +63,7 @@ impl Drop for Steward {
 enum Turn {
     Link(LinkEvent),
     Seeder(SeederEvent),
-    Swarm(SwarmEvent),
+    Engine(EngineEvent),
     Clock,
     Closed,
 }
@@ -76,7 +76,7 @@ fn next_turns(inbox: &Inbox, clock: &channel::Receiver<Instant>, closed: &channe
     select! {
         recv(inbox.link) -> event => event.into_iter().map(Turn::Link).collect(),
         recv(inbox.seeder) -> event => event.into_iter().map(Turn::Seeder).collect(),
-        recv(inbox.swarm) -> event => links().chain(event.into_iter().map(Turn::Swarm)).collect(),
+        recv(inbox.engine) -> event => links().chain(event.into_iter().map(Turn::Engine)).collect(),
         recv(clock) -> _ => vec![Turn::Clock],
         recv(closed) -> _ => vec![Turn::Closed],
     }
@@ -107,7 +107,7 @@ impl Work {
                         }
                     }
                     Turn::Seeder(event) => self.seeder(event),
-                    Turn::Swarm(event) => self.swarm(event),
+                    Turn::Engine(event) => self.engine(event),
                     Turn::Clock => self.tick(),
                     Turn::Closed => return,
                 }
@@ -240,7 +240,7 @@ impl Work {
             Reply::PeerUp { share, peer } => {
                 for download in account.downloads.running() {
                     if download.share() == share {
-                        account.swarm.peers(download.id(), vec![peer.clone()]);
+                        account.engine.peers(download.id(), vec![peer.clone()]);
                     }
                 }
             }
@@ -293,33 +293,33 @@ impl Work {
         }
     }
 
-    fn swarm(&mut self, event: SwarmEvent) {
+    fn engine(&mut self, event: EngineEvent) {
         let Some(account) = self.node.account() else {
             return;
         };
         match event {
             // Of the account that was logged in before; its next login finds the file complete.
-            SwarmEvent::Finished(download, _) | SwarmEvent::Failed(download, _)
+            EngineEvent::Finished(download, _) | EngineEvent::Failed(download, _)
                 if !account.downloads.owns(&download) => {}
             // Others who begin now hear at once what is to be had here.
-            SwarmEvent::FirstPiece(id) => {
+            EngineEvent::FirstPiece(id) => {
                 for download in account.downloads.running().iter().filter(|download| download.id() == id) {
                     let _ = download::hold_more(&self.node, download);
                 }
             }
-            SwarmEvent::Finished(download, path) => self.complete(&account, &download, &path),
-            SwarmEvent::Failed(download, why) => {
+            EngineEvent::Finished(download, path) => self.complete(&account, &download, &path),
+            EngineEvent::Failed(download, why) => {
                 download::unserve(&self.node, &download);
                 download::fail(&self.node, &account, download.id(), &why);
             }
-            SwarmEvent::StaleKey(_) => self.stale_key(),
+            EngineEvent::StaleKey(_) => self.stale_key(),
         }
     }
 
     fn complete(
         &self,
         account: &Arc<Account>,
-        download: &crate::client::download::live::Download,
+        download: &crate::client::download::transfer::Transfer,
         path: &std::path::Path,
     ) {
         // Shared before it is told: who reads that a download is complete may ask others to take it from here.
@@ -334,14 +334,14 @@ mod tests {
 
     #[test]
     fn the_end_of_a_download_is_told_after_what_the_tracker_said_and_however_often_the_clock_strikes() {
-        let ((link_says, link), (swarm_says, swarm)) = (channel::unbounded(), channel::unbounded());
+        let ((link_says, link), (engine_says, engine)) = (channel::unbounded(), channel::unbounded());
         let (_seeder_says, seeder) = channel::bounded(1);
         let (_open, closed) = channel::bounded(0);
         let (strike, clock) = channel::bounded(1);
-        let inbox = Inbox { link, seeder, swarm };
+        let inbox = Inbox { link, seeder, engine };
         for id in 0..100 {
             link_says.send(LinkEvent::Arrived).expect("there is room");
-            swarm_says.send(SwarmEvent::FirstPiece(id)).expect("there is room");
+            engine_says.send(EngineEvent::FirstPiece(id)).expect("there is room");
             let mut said = false;
             for turns in 0.. {
                 assert!(turns < 1000, "nothing but the clock gets a turn");
@@ -349,7 +349,7 @@ mod tests {
                 let _ = strike.try_send(Instant::now());
                 let turns = next_turns(&inbox, &clock, &closed);
                 said |= turns.iter().any(|turn| matches!(turn, Turn::Link(LinkEvent::Arrived)));
-                if matches!(turns.last(), Some(Turn::Swarm(SwarmEvent::FirstPiece(first))) if *first == id) {
+                if matches!(turns.last(), Some(Turn::Engine(EngineEvent::FirstPiece(first))) if *first == id) {
                     break;
                 }
             }

@@ -12,7 +12,7 @@ use crate::client::command::failure::Failure;
 use crate::client::command::parse::Command;
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
-use crate::client::rate::limit::{Limit, Way};
+use crate::client::rate::limit::{Direction, Limit};
 use crate::client::rpc::queries;
 use crate::client::shell::repl::Execute;
 use crate::client::terminal::interrupt::{Phase, Stop};
@@ -134,11 +134,11 @@ impl Session {
         }
     }
 
-    fn limit(&self, change: Option<(Way, Limit)>) -> Report {
-        let (uplink, downlink) = (&self.node.uplink, &self.node.swarm.downlink);
+    fn limit(&self, change: Option<(Direction, Limit)>) -> Report {
+        let (uplink, downlink) = (&self.node.uplink, &self.node.engine_options.downlink);
         match change {
-            Some((Way::Upload, limit)) => uplink.set_limit(limit),
-            Some((Way::Download, limit)) => downlink.set_limit(limit),
+            Some((Direction::Upload, limit)) => uplink.set_limit(limit),
+            Some((Direction::Download, limit)) => downlink.set_limit(limit),
             None => {}
         }
         Report::Limits { upload: uplink.limit(), download: downlink.limit() }

@@ -6,7 +6,7 @@ use super::node::Node;
 use super::resume;
 use super::share;
 use crate::client::command::failure::Failure;
-use crate::client::download::engine::Swarm;
+use crate::client::download::engine::Engine;
 use crate::client::output::event::Event;
 use crate::client::rpc::link::CallError;
 use crate::model::id::{GroupRef, ShareRef};
@@ -44,9 +44,10 @@ fn begin(node: &Arc<Node>, user: UserId, login: u64) -> Result<Arc<Account>, Fai
     let fingerprint = node.link.fingerprint()?;
     let (slot, warnings) = node.state.take_slot(&fingerprint, &user).map_err(|error| error.to_string())?;
     warnings.into_iter().for_each(|warning| node.voice.event(&Event::Warning(warning)));
-    let swarm = Swarm::start(node.swarm.clone(), node.keyring.clone(), user.clone(), node.swarm_events.clone());
-    let swarm = swarm.map_err(|error| format!("the download engine does not start: {error}"))?;
-    let account = Account::new(user, login, swarm, slot);
+    let engine =
+        Engine::start(node.engine_options.clone(), node.keyring.clone(), user.clone(), node.engine_events.clone());
+    let engine = engine.map_err(|error| format!("the download engine does not start: {error}"))?;
+    let account = Account::new(user, login, engine, slot);
     node.set_account(Some(account.clone()));
     Ok(account)
 }
@@ -89,7 +90,7 @@ pub fn end(node: &Node) -> Option<Arc<Account>> {
     account.finish();
     // Now that nobody begins anything any more.
     for download in account.downloads.running() {
-        account.swarm.remove(&download);
+        account.engine.remove(&download);
     }
     node.serving.clear();
     node.keyring.clear();

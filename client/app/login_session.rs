@@ -2,7 +2,7 @@
 //! to run.
 
 use super::download_list::Downloads;
-use crate::client::download::engine::Swarm;
+use crate::client::download::engine::Engine;
 use crate::client::state::dir::{Slot, StateError};
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId, UserId};
@@ -35,7 +35,7 @@ pub struct Account {
     /// The number of the login.
     pub login: u64,
     /// The engine.
-    pub swarm: Swarm,
+    pub engine: Engine,
     /// What is remembered.
     pub slot: Slot,
     /// The downloads of this login.
@@ -67,11 +67,11 @@ impl Account {
     }
 
     /// The account of a login that has just been made.
-    pub fn new(user: UserId, login: u64, swarm: Swarm, slot: Slot) -> Arc<Self> {
+    pub fn new(user: UserId, login: u64, engine: Engine, slot: Slot) -> Arc<Self> {
         Arc::new(Self {
             user,
             login,
-            swarm,
+            engine,
             slot,
             downloads: Arc::default(),
             untold: Mutex::default(),

@@ -1,7 +1,8 @@
 //! The running client: its parts, put together once and shared by the prompt and the steward.
 
 use super::login_session::Account;
-use crate::client::download::engine::{SwarmEvent, SwarmOptions};
+use crate::client::download::engine::event::EngineEvent;
+use crate::client::download::engine::options::EngineOptions;
 use crate::client::keyring::Keyring;
 use crate::client::output::event::Event;
 use crate::client::output::reporter::Voice;
@@ -39,7 +40,7 @@ pub struct NodeOptions {
     /// How fast pieces may leave.
     pub upload_limit: Limit,
     /// The download engine.
-    pub swarm: SwarmOptions,
+    pub engine_options: EngineOptions,
     /// What says everything.
     pub voice: Voice,
 }
@@ -51,7 +52,7 @@ pub struct Inbox {
     /// From the seeder.
     pub seeder: channel::Receiver<SeederEvent>,
     /// From the engine.
-    pub swarm: channel::Receiver<SwarmEvent>,
+    pub engine: channel::Receiver<EngineEvent>,
 }
 
 /// The running client.
@@ -73,9 +74,9 @@ pub struct Node {
     /// What is remembered from run to run.
     pub state: StateDir,
     /// How the engine of an account is set up.
-    pub swarm: SwarmOptions,
+    pub engine_options: EngineOptions,
     /// Where the engine of an account says what happened.
-    pub swarm_events: channel::Sender<SwarmEvent>,
+    pub engine_events: channel::Sender<EngineEvent>,
     announce: (Option<IpAddr>, u16),
     account: Mutex<Option<Arc<Account>>>,
 }
@@ -85,7 +86,7 @@ impl Node {
     pub fn start(options: NodeOptions) -> io::Result<(Arc<Self>, Inbox)> {
         // Unbounded, but what pushes and downloads can say is bounded by what this client asked for.
         let (link_events, link) = channel::unbounded();
-        let (swarm_events, swarm) = channel::unbounded();
+        let (engine_events, engine) = channel::unbounded();
         let (seeder_events, seeder) = channel::bounded(SEEDER_EVENTS_MAX);
         let client = ClientId(random());
         let keyring = Arc::new(Keyring::default());
@@ -106,12 +107,12 @@ impl Node {
             voice: options.voice,
             client,
             state: options.state,
-            swarm: options.swarm,
-            swarm_events,
+            engine_options: options.engine_options,
+            engine_events,
             announce,
             account: Mutex::new(None),
         };
-        Ok((Arc::new(node), Inbox { link, seeder, swarm }))
+        Ok((Arc::new(node), Inbox { link, seeder, engine }))
     }
 
     /// The account that is logged in.
@@ -158,7 +159,7 @@ impl Node {
     pub fn drop_connections(&self, group: crate::model::id::GroupRef) {
         self.seeder.drop_group(group);
         if let Some(account) = self.account() {
-            account.swarm.drop_group(group);
+            account.engine.drop_group(group);
         }
     }
 }

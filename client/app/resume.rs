@@ -61,7 +61,7 @@ pub(crate) fn go_on(node: &Arc<Node>, account: &Arc<Account>) {
 
 /// Gives up what has waited for a tracker for as long as a script waits for a member.
 pub(crate) fn give_up(node: &Node, account: &Account, now: Instant) {
-    let Some(patience) = node.swarm.patience else { return };
+    let Some(patience) = node.engine_options.patience else { return };
     for tracked in account.downloads.list() {
         let late = |since: Instant| now.duration_since(since) >= patience;
         if matches!(tracked.phase, Phase::Waiting { since: Some(since) } if late(since)) {

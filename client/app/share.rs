@@ -3,7 +3,7 @@
 use super::login_session::{Account, Untold};
 use super::node::{Node, command_id};
 use crate::client::command::failure::Failure;
-use crate::client::download::live::Subject;
+use crate::client::download::transfer::Subject;
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
 use crate::client::rpc::link::CallError;

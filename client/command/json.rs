@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::parse::{Command, Typed};
 use super::table::Word;
-use crate::client::rate::limit::{Limit, Way};
+use crate::client::rate::limit::{Direction, Limit};
 use crate::model::escape::excerpt;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
 use crate::wire::client_tracker::Password;
@@ -122,11 +122,11 @@ impl Args {
         named(&self.file_name, "file_name", FileName::from_input)
     }
 
-    fn limit(&self) -> Result<Option<(Way, Limit)>, Failure> {
+    fn limit(&self) -> Result<Option<(Direction, Limit)>, Failure> {
         match (self.upload, self.download) {
             (None, None) => Ok(None),
-            (Some(rate), None) => Ok(Some((Way::Upload, Limit::of(rate)))),
-            (None, Some(rate)) => Ok(Some((Way::Download, Limit::of(rate)))),
+            (Some(rate), None) => Ok(Some((Direction::Upload, Limit::of(rate)))),
+            (None, Some(rate)) => Ok(Some((Direction::Download, Limit::of(rate)))),
             (Some(_), Some(_)) => Err("upload and download are changed one at a time".into()),
         }
     }
@@ -188,7 +188,7 @@ mod tests {
             ),
             (
                 r#"{"command":"limit","command_args":{"upload":20000000}}"#,
-                Command::Limit { change: Some((Way::Upload, Limit::of(20_000_000))) },
+                Command::Limit { change: Some((Direction::Upload, Limit::of(20_000_000))) },
             ),
         ] {
             assert_eq!(read(line), Ok(Typed::Command(command)), "{line}");

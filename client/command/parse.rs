@@ -1,7 +1,7 @@
 //! What a typed line means. Text becomes a `Command` here, once; past this room nothing is a bare string.
 
 use super::table::{Usage, Word, near};
-use crate::client::rate::limit::{Limit, Way};
+use crate::client::rate::limit::{Direction, Limit};
 use crate::model::escape::excerpt;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
 use crate::wire::client_tracker::Password;
@@ -144,7 +144,7 @@ pub enum Command {
     /// Show the limits, or change one.
     Limit {
         /// Which one, and to what.
-        change: Option<(Way, Limit)>,
+        change: Option<(Direction, Limit)>,
     },
     /// Wait until downloads have ended.
     Wait {
@@ -405,10 +405,10 @@ impl Arguments<'_> {
         })
     }
 
-    fn way(&self, index: usize) -> Result<Way, CommandError> {
+    fn way(&self, index: usize) -> Result<Direction, CommandError> {
         match self.words[index].to_ascii_lowercase().as_str() {
-            "upload" => Ok(Way::Upload),
-            "download" => Ok(Way::Download),
+            "upload" => Ok(Direction::Upload),
+            "download" => Ok(Direction::Download),
             _ => Err(self.bad(&format!("'{}' is neither upload nor download", excerpt(&self.words[index], SHOWN_MAX)))),
         }
     }
@@ -727,9 +727,9 @@ mod tests {
     #[test]
     fn a_limit_is_shown_or_changed_in_either_direction() {
         assert_eq!(command("limit"), Command::Limit { change: None });
-        let upload = Command::Limit { change: Some((Way::Upload, Limit::of(20_000_000))) };
+        let upload = Command::Limit { change: Some((Direction::Upload, Limit::of(20_000_000))) };
         assert_eq!(command("limit upload 20M"), upload);
-        assert_eq!(command("limit Download none"), Command::Limit { change: Some((Way::Download, Limit::NONE)) });
+        assert_eq!(command("limit Download none"), Command::Limit { change: Some((Direction::Download, Limit::NONE)) });
         let nothing = Surroundings { home: None, folder: Path::new(""), exists: &|_| false };
         for (line, what) in [
             ("limit upload", ""),

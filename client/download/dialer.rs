@@ -1,8 +1,8 @@
 //! Makes connections to peers: connecting and the handshake wait for the far side, so threads of their own do it. There
 //! are as many as connections are being made: peers that never answer keep nobody else waiting.
 
-use super::live::Download;
-use super::peer_connection::{DialError, PeerLink};
+use super::peer_connection::{DialError, PeerConnection};
+use super::transfer::Transfer;
 use crate::client::keyring::Keyring;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
@@ -24,31 +24,28 @@ const QUEUE_LEN: usize = 256;
 /// A connection to make.
 #[derive(Debug)]
 pub(crate) struct DialJob {
-    /// The number of the download.
-    pub id: u64,
-    /// The download.
-    pub download: Arc<Download>,
+    pub transfer: Arc<Transfer>,
     /// To whom.
     pub peer: Peer,
 }
 
 /// Is told what became of a job.
-type Done = Box<dyn Fn(u64, ClientId, Result<PeerLink, DialError>) + Send + Sync>;
+type OnDialed = Box<dyn Fn(u64, ClientId, Result<PeerConnection, DialError>) + Send + Sync>;
 
 /// What the threads share.
-struct Work {
+struct DialQueue {
     // Immutable.
     queue: channel::Receiver<DialJob>,
     keyring: Arc<Keyring>,
     me: UserId,
-    done: Done,
+    on_dialed: OnDialed,
     // Counted.
     /// Jobs that wait or are under way.
     open: AtomicUsize,
     threads: AtomicUsize,
 }
 
-impl Work {
+impl DialQueue {
     fn run(&self) {
         loop {
             match self.queue.recv_timeout(REST) {
@@ -65,35 +62,36 @@ impl Work {
         }
     }
 
-    fn dial(&self, DialJob { id, download, peer }: DialJob) {
+    fn dial(&self, DialJob { transfer, peer }: DialJob) {
+        let id = transfer.id();
         // Nobody waits any more for what was queued when the download ended.
-        let result = if download.is_stopped() {
+        let result = if transfer.is_stopped() {
             Err(DialError::NotNow)
         } else {
-            PeerLink::dial(download, &peer, &self.keyring, &self.me)
+            PeerConnection::dial(transfer, &peer, &self.keyring, &self.me)
         };
         self.open.fetch_sub(1, Ordering::SeqCst);
-        (self.done)(id, peer.client, result);
+        (self.on_dialed)(id, peer.client, result);
     }
 }
 
 /// The threads.
 pub(crate) struct Dialer {
     jobs: Option<channel::Sender<DialJob>>,
-    work: Arc<Work>,
+    work: Arc<DialQueue>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Dialer {
-    /// Has nothing to do yet; what becomes of a job goes to `done`.
+    /// Has nothing to do yet; what becomes of a job goes to `on_dialed`.
     pub(crate) fn new(
         keyring: Arc<Keyring>,
         me: UserId,
-        done: impl Fn(u64, ClientId, Result<PeerLink, DialError>) + Send + Sync + 'static,
+        on_dialed: impl Fn(u64, ClientId, Result<PeerConnection, DialError>) + Send + Sync + 'static,
     ) -> Self {
         let (jobs, queue) = channel::bounded(QUEUE_LEN);
         let (open, threads) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let work = Arc::new(Work { queue, keyring, me, done: Box::new(done), open, threads });
+        let work = Arc::new(DialQueue { queue, keyring, me, on_dialed: Box::new(on_dialed), open, threads });
         Self { jobs: Some(jobs), work, threads: Mutex::default() }
     }
 

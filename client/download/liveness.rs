@@ -24,7 +24,7 @@ pub(crate) enum Due {
 
 /// When a peer was heard.
 #[derive(Debug)]
-pub(crate) struct Pulse {
+pub(crate) struct Liveness {
     /// When bytes came in last, and how many had by then.
     heard: Instant,
     heard_bytes: u64,
@@ -33,7 +33,7 @@ pub(crate) struct Pulse {
     late: bool,
 }
 
-impl Pulse {
+impl Liveness {
     /// Of a peer that was just heard.
     pub(crate) fn new(now: Instant) -> Self {
         Self { heard: now, heard_bytes: 0, piece_since: now, late: false }
@@ -92,43 +92,43 @@ mod tests {
     #[test]
     fn a_peer_of_which_bytes_come_is_not_cut_off_but_others_may_take_a_piece_that_takes_long() {
         let begun = Instant::now();
-        let (mut pulse, mut now) = (Pulse::new(begun), begun);
+        let (mut liveness, mut now) = (Liveness::new(begun), begun);
         let mut given_back = Vec::new();
         for bytes in 1..10_000 {
             now += SECOND / 2;
-            pulse.hear(bytes, || now);
-            match pulse.due(now, true, false) {
+            liveness.hear(bytes, || now);
+            match liveness.due(now, true, false) {
                 Some(Due::GiveBack) => given_back.push(now - begun),
                 other => assert_eq!(other, None, "{bytes}"),
             }
         }
         assert_eq!(given_back, [SLOW_DEADLINE + SECOND / 2]);
-        assert!(pulse.is_late());
-        pulse.deliver(now);
-        assert!(!pulse.is_late(), "a piece that comes late makes up for it");
+        assert!(liveness.is_late());
+        liveness.deliver(now);
+        assert!(!liveness.is_late(), "a piece that comes late makes up for it");
     }
 
     #[test]
     fn a_silent_peer_loses_its_pieces_first_and_its_connection_later() {
         let begun = Instant::now();
-        let mut pulse = Pulse::new(begun);
-        assert_eq!(pulse.due(begun + SILENT_DEADLINE, true, false), None);
-        assert_eq!(pulse.due(begun + SECOND, true, false), Some(Due::GiveBack));
-        assert_eq!(pulse.due(begun + DEAD_DEADLINE, true, false), None);
-        assert_eq!(pulse.due(begun + DEAD_DEADLINE + SECOND, true, false), Some(Due::End));
-        pulse.hear(0, Instant::now);
-        assert_eq!(pulse.due(begun + DEAD_DEADLINE + SECOND, false, true), Some(Due::End), "nothing new came");
+        let mut liveness = Liveness::new(begun);
+        assert_eq!(liveness.due(begun + SILENT_DEADLINE, true, false), None);
+        assert_eq!(liveness.due(begun + SECOND, true, false), Some(Due::GiveBack));
+        assert_eq!(liveness.due(begun + DEAD_DEADLINE, true, false), None);
+        assert_eq!(liveness.due(begun + DEAD_DEADLINE + SECOND, true, false), Some(Due::End));
+        liveness.hear(0, Instant::now);
+        assert_eq!(liveness.due(begun + DEAD_DEADLINE + SECOND, false, true), Some(Due::End), "nothing new came");
     }
 
     #[test]
     fn where_nothing_is_asked_silence_is_answered_with_a_sign_of_life() {
         let begun = Instant::now();
-        let mut pulse = Pulse::new(begun);
-        assert_eq!(pulse.due(begun + HEARTBEAT_INTERVAL, false, false), None);
+        let mut liveness = Liveness::new(begun);
+        assert_eq!(liveness.due(begun + HEARTBEAT_INTERVAL, false, false), None);
         let later = begun + HEARTBEAT_INTERVAL + SECOND;
-        assert_eq!(pulse.due(later, false, false), Some(Due::KeepAlive));
-        assert_eq!(pulse.due(later, false, true), None, "it is on its way");
-        pulse.restart(later);
-        assert_eq!(pulse.due(later + SILENT_DEADLINE, true, false), None, "the time runs from the question on");
+        assert_eq!(liveness.due(later, false, false), Some(Due::KeepAlive));
+        assert_eq!(liveness.due(later, false, true), None, "it is on its way");
+        liveness.restart(later);
+        assert_eq!(liveness.due(later + SILENT_DEADLINE, true, false), None, "the time runs from the question on");
     }
 }

@@ -1,7 +1,7 @@
 //! The leecher's end of one connection to a peer: asks for pieces, and takes what comes without waiting for it.
 
-use super::live::{Download, PieceError};
-use super::liveness::{Due, Pulse};
+use super::liveness::{Due, Liveness};
+use super::transfer::{PieceError, Transfer};
 use crate::client::keyring::Keyring;
 use crate::client::picker::piece_picker::Lane;
 use crate::client::rate::downlink::Downlink;
@@ -59,7 +59,7 @@ pub(crate) enum DropReason {
 
 /// What the work on a connection came to.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum WorkOutcome {
     /// Nothing more comes in right now.
     Waits,
     /// There is more, but others wait for the worker.
@@ -73,8 +73,8 @@ pub(crate) enum Step {
 }
 
 /// One connection.
-pub(crate) struct PeerLink {
-    download: Arc<Download>,
+pub(crate) struct PeerConnection {
+    transfer: Arc<Transfer>,
     client: ClientId,
     user: UserId,
     key: KeyId,
@@ -88,30 +88,30 @@ pub(crate) struct PeerLink {
     /// How often in a row it has put us off.
     put_off: u32,
     keep_alive: Option<u32>,
-    pulse: Pulse,
+    liveness: Liveness,
     /// The limit lets it take nothing before.
     not_before: Option<Instant>,
 }
 
-impl fmt::Debug for PeerLink {
+impl fmt::Debug for PeerConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PeerLink").field("user", &self.user).field("lane", &self.lane).finish_non_exhaustive()
+        f.debug_struct("PeerConnection").field("user", &self.user).field("lane", &self.lane).finish_non_exhaustive()
     }
 }
 
-impl PeerLink {
+impl PeerConnection {
     /// Connects to a peer under the group's key and opens the content.
     pub(crate) fn dial(
-        download: Arc<Download>,
+        transfer: Arc<Transfer>,
         peer: &Peer,
         keyring: &Keyring,
         me: &UserId,
     ) -> Result<Self, DialError> {
-        let (key_id, key) = keyring.of_group(download.subject().group).ok_or(DialError::UnknownKey)?;
-        let (receiver, sender, bits) = open(&download, peer, (key_id, &key), me)?;
-        let lane = download.peer_opened(peer.client, &peer.user, &bits);
+        let (key_id, key) = keyring.of_group(transfer.subject().group).ok_or(DialError::UnknownKey)?;
+        let (receiver, sender, bits) = open(&transfer, peer, (key_id, &key), me)?;
+        let lane = transfer.peer_opened(peer.client, &peer.user, &bits);
         Ok(Self {
-            download,
+            transfer,
             client: peer.client,
             user: peer.user.clone(),
             key: key_id,
@@ -123,7 +123,7 @@ impl PeerLink {
             last_request: 1,
             put_off: 0,
             keep_alive: None,
-            pulse: Pulse::new(Instant::now()),
+            liveness: Liveness::new(Instant::now()),
             not_before: None,
         })
     }
@@ -134,8 +134,8 @@ impl PeerLink {
     }
 
     /// The download it works for.
-    pub(crate) fn download(&self) -> &Arc<Download> {
-        &self.download
+    pub(crate) fn transfer(&self) -> &Arc<Transfer> {
+        &self.transfer
     }
 
     /// The client at the other end.
@@ -165,13 +165,13 @@ impl PeerLink {
 
     /// Asks for pieces up to the depth. An error means that the connection is lost.
     pub(crate) fn ask(&mut self) -> Result<(), DropReason> {
-        while !self.pulse.is_late() && self.put_off < PUT_OFF_MAX && self.asked.len() < self.depth {
-            let Some(piece) = self.download.pick(self.lane) else {
+        while !self.liveness.is_late() && self.put_off < PUT_OFF_MAX && self.asked.len() < self.depth {
+            let Some(piece) = self.transfer.pick(self.lane) else {
                 return Ok(());
             };
             if self.asked.is_empty() {
                 // The time runs from the question on.
-                self.pulse.restart(Instant::now());
+                self.liveness.restart(Instant::now());
             }
             self.last_request = self.last_request.wrapping_add(1).max(1);
             self.asked.push_back((self.last_request, piece));
@@ -182,11 +182,11 @@ impl PeerLink {
     }
 
     /// Takes what has come in, until nothing more is there or `others_wait` says that the worker is wanted elsewhere.
-    pub(crate) fn work(&mut self, downlink: &Downlink, others_wait: impl Fn() -> bool) -> Step {
+    pub(crate) fn work(&mut self, downlink: &Downlink, others_wait: impl Fn() -> bool) -> WorkOutcome {
         self.not_before = None;
         loop {
-            if self.download.is_stopped() {
-                return Step::Yields;
+            if self.transfer.is_stopped() {
+                return WorkOutcome::Yields;
             }
             let had = self.receiver.polled();
             let mut left = 0;
@@ -200,35 +200,35 @@ impl PeerLink {
                 Ok(polled) => polled,
                 Err(when) => {
                     self.not_before = Some(when);
-                    return Step::Waits;
+                    return WorkOutcome::Waits;
                 }
             };
-            self.pulse.hear(self.receiver.polled(), Instant::now);
+            self.liveness.hear(self.receiver.polled(), Instant::now);
             match polled {
                 Ok(true) => {}
                 Ok(false) if left == 0 => continue,
                 // A worker lingers for a moment before it gives the connection back, unless it is wanted elsewhere:
                 // the next bytes of a peer that delivers are on their way, and come cheaper so.
                 Ok(false) if !others_wait() && self.receiver.wait_readable(LINGER) => continue,
-                Ok(false) => return Step::Waits,
-                Err(error) => return Step::Drops(recv_failed(error)),
+                Ok(false) => return WorkOutcome::Waits,
+                Err(error) => return WorkOutcome::Drops(recv_failed(error)),
             }
-            let step = self.take_frame();
+            let outcome = self.take_frame();
             self.receiver.next_frame();
-            if let Some(step) = step {
-                return step;
+            if let Some(outcome) = outcome {
+                return outcome;
             }
             if others_wait() {
-                return Step::Yields;
+                return WorkOutcome::Yields;
             }
         }
     }
 
     /// One frame; a step if the work ends with it.
-    fn take_frame(&mut self) -> Option<Step> {
+    fn take_frame(&mut self) -> Option<WorkOutcome> {
         let frame = match self.receiver.frame() {
             Ok(frame) => frame,
-            Err(error) => return Some(Step::Drops(recv_failed(error))),
+            Err(error) => return Some(WorkOutcome::Drops(recv_failed(error))),
         };
         let request = frame.request;
         match frame.message() {
@@ -239,56 +239,56 @@ impl PeerLink {
                 None
             }
             Ok(Answer::Refused { code, .. }) if code == Code::OnItsWay as u16 => self.put_off(request),
-            Ok(Answer::Refused { .. }) => Some(Step::Drops(DropReason::Lost)),
+            Ok(Answer::Refused { .. }) => Some(WorkOutcome::Drops(DropReason::Lost)),
             Ok(Answer::Opened { .. } | Answer::Alive {}) => Some(lied("an answer to no question")),
-            Err(error) => Some(Step::Drops(DropReason::Lied(error.to_string()))),
+            Err(error) => Some(WorkOutcome::Drops(DropReason::Lied(error.to_string()))),
         }
     }
 
-    fn take_piece(&mut self, request: u32, len: u32) -> Option<Step> {
+    fn take_piece(&mut self, request: u32, len: u32) -> Option<WorkOutcome> {
         let Some((_, piece)) = self.asked.pop_front().filter(|(id, _)| *id == request) else {
             return Some(lied("a piece that was not asked for"));
         };
-        self.pulse.deliver(Instant::now());
+        self.liveness.deliver(Instant::now());
         self.put_off = 0;
         let first = self.depth == 1;
         self.depth = DEPTH_MAX.min(self.depth + 1);
         // The next question goes out first, so that the peer works while this piece is verified.
         if let Err(reason) = self.ask() {
-            return Some(Step::Drops(reason));
+            return Some(WorkOutcome::Drops(reason));
         }
         let frame = match self.receiver.frame() {
             Ok(frame) => frame,
-            Err(error) => return Some(Step::Drops(recv_failed(error))),
+            Err(error) => return Some(WorkOutcome::Drops(recv_failed(error))),
         };
-        match self.download.take_piece(self.client, self.lane, piece, frame.tail(len)) {
-            Ok(true) => Some(Step::Completes),
+        match self.transfer.take_piece(self.client, self.lane, piece, frame.tail(len)) {
+            Ok(true) => Some(WorkOutcome::Completes),
             // The engine may make further connections to this peer now.
-            Ok(false) => first.then_some(Step::Yields),
+            Ok(false) => first.then_some(WorkOutcome::Yields),
             Err(PieceError::Bad) => Some(lied("a piece that does not match its SHA-1")),
-            Err(PieceError::Write(error)) => Some(Step::Stops(error.to_string())),
-            Err(PieceError::Read(error)) => Some(Step::Stops(error.to_string())),
+            Err(PieceError::Write(error)) => Some(WorkOutcome::Stops(error.to_string())),
+            Err(PieceError::Read(error)) => Some(WorkOutcome::Stops(error.to_string())),
         }
     }
 
-    fn put_off(&mut self, request: u32) -> Option<Step> {
+    fn put_off(&mut self, request: u32) -> Option<WorkOutcome> {
         let Some((_, piece)) = self.asked.pop_front().filter(|(id, _)| *id == request) else {
             return Some(lied("a refusal of what was not asked for"));
         };
-        self.pulse.deliver(Instant::now());
+        self.liveness.deliver(Instant::now());
         self.put_off += 1;
-        self.download.put_off(self.lane, piece);
-        self.ask().err().map(Step::Drops)
+        self.transfer.put_off(self.lane, piece);
+        self.ask().err().map(WorkOutcome::Drops)
     }
 
-    fn take_news(&mut self, pieces: &[u32]) -> Option<Step> {
-        let layout = self.download.layout();
+    fn take_news(&mut self, pieces: &[u32]) -> Option<WorkOutcome> {
+        let layout = self.transfer.layout();
         let known: Option<Vec<_>> = pieces.iter().map(|&number| layout.index(number)).collect();
         let Some(known) = known else {
             return Some(lied("a piece that does not exist"));
         };
-        self.download.peer_has(self.lane, &known);
-        self.ask().err().map(Step::Drops)
+        self.transfer.peer_has(self.lane, &known);
+        self.ask().err().map(WorkOutcome::Drops)
     }
 
     /// Looks at the time: gives pieces back that do not come, says that it is there, finds that the peer is gone.
@@ -296,10 +296,10 @@ impl PeerLink {
         self.put_off = 0;
         if self.not_before.is_some() {
             // What it sends waits for us.
-            self.pulse.restart(now);
+            self.liveness.restart(now);
         }
-        match self.pulse.due(now, !self.asked.is_empty(), self.keep_alive.is_some()) {
-            Some(Due::GiveBack) => self.download.snub(self.lane),
+        match self.liveness.due(now, !self.asked.is_empty(), self.keep_alive.is_some()) {
+            Some(Due::GiveBack) => self.transfer.snub(self.lane),
             Some(Due::KeepAlive) => {
                 self.last_request = self.last_request.wrapping_add(1).max(1);
                 self.keep_alive = Some(self.last_request);
@@ -314,27 +314,27 @@ impl PeerLink {
 
     /// Whether the peer has anything that is still wanted.
     pub(crate) fn is_useful(&self) -> bool {
-        self.download.wants_from(self.lane)
+        self.transfer.wants_from(self.lane)
     }
 }
 
-impl Drop for PeerLink {
+impl Drop for PeerConnection {
     fn drop(&mut self) {
         self.sender.end();
-        self.download.peer_closed(self.client, self.lane);
+        self.transfer.peer_closed(self.client, self.lane);
     }
 }
 
 /// Connects, and opens the content; ends early if the download does.
 fn open(
-    download: &Download,
+    transfer: &Transfer,
     peer: &Peer,
     (key_id, key): (KeyId, &Secret),
     me: &UserId,
 ) -> Result<(Receiver, Arc<Sender>, Bitfield), DialError> {
     let stream = TcpStream::connect_timeout(&peer.addr, CONNECT_DEADLINE).map_err(|_| DialError::Failed)?;
     let stream = Arc::new(stream);
-    let _dialing = download.dialing(&stream).ok_or(DialError::NotNow)?;
+    let _dialing = transfer.dialing(&stream).ok_or(DialError::NotNow)?;
     let keys = handshake::peer_to_peer(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), key_id, key);
     let keys = keys.map_err(|error| match error {
         HandshakeError::Refused(Some(Code::UnknownKey)) => DialError::UnknownKey,
@@ -343,15 +343,15 @@ fn open(
     })?;
     let stream = stream.clone();
     let (mut receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, true).map_err(|_| DialError::Failed)?;
-    let info_hash = download.subject().content.info_hash;
+    let info_hash = transfer.subject().content.info_hash;
     sender.send(1, &Ask::Open { info_hash, user: me.clone() }).map_err(|_| DialError::Failed)?;
-    let bits = opened(&mut receiver, download.layout())?;
+    let bits = opened(&mut receiver, transfer.layout())?;
     receiver.next_frame();
     Ok((receiver, sender, bits))
 }
 
-fn lied(what: &str) -> Step {
-    Step::Drops(DropReason::Lied(format!("it sent {what}")))
+fn lied(what: &str) -> WorkOutcome {
+    WorkOutcome::Drops(DropReason::Lied(format!("it sent {what}")))
 }
 
 /// Waits for the answer to `Open`; news may come before it.

@@ -19,7 +19,7 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 const LIED_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-struct Candidate {
+struct KnownPeer {
     peer: Peer,
     /// Connections made or being made.
     lanes: usize,
@@ -32,8 +32,8 @@ struct Candidate {
 
 /// The peers of one download.
 #[derive(Debug)]
-pub(crate) struct Candidates {
-    known: HashMap<ClientId, Candidate>,
+pub(crate) struct PeerList {
+    known: HashMap<ClientId, KnownPeer>,
     /// Connections that the download should have, even if they all lead to one peer.
     wanted: usize,
     patience: Option<Duration>,
@@ -42,7 +42,7 @@ pub(crate) struct Candidates {
     lie: Option<String>,
 }
 
-impl Candidates {
+impl PeerList {
     /// Nobody is known yet. `wanted` connections are made even to a single peer. After `patience` without any connection that is of use the download fails.
     pub(crate) fn new(now: Instant, wanted: usize, patience: Option<Duration>) -> Self {
         Self { known: HashMap::new(), wanted, patience, useful_at: now, lie: None }
@@ -60,7 +60,7 @@ impl Candidates {
                 }
                 None => {
                     self.make_room();
-                    let candidate = Candidate {
+                    let candidate = KnownPeer {
                         lanes: 0,
                         not_before: self.useful_at,
                         failures: 0,
@@ -93,7 +93,7 @@ impl Candidates {
         // One connection to everybody comes before a second one to anybody. By the time at which a slow peer has brought a
         // piece on the first, other members are known, and no second one is needed.
         for lanes in 0..lanes_each {
-            let may = |candidate: &&mut Candidate| {
+            let may = |candidate: &&mut KnownPeer| {
                 let again = lanes == 0 || candidate.delivered && candidate.failures == 0;
                 again && !candidate.lied && candidate.lanes == lanes && candidate.not_before <= now
             };
@@ -193,14 +193,14 @@ mod tests {
     #[test]
     fn a_lone_peer_gets_several_connections_and_many_get_one_each() {
         let now = Instant::now();
-        let mut few = Candidates::new(now, WANTED, None);
+        let mut few = PeerList::new(now, WANTED, None);
         few.learn(vec![peer(1)]);
         assert_eq!(clients(&few.due(now)), [1], "one until it has brought something");
         assert!(few.due(now).is_empty());
         assert!(few.delivered(peer(1).client) && !few.delivered(peer(1).client));
         assert_eq!(clients(&few.due(now)), [1; WANTED - 1]);
         assert!(few.due(now).is_empty());
-        let mut many = Candidates::new(now, WANTED, None);
+        let mut many = PeerList::new(now, WANTED, None);
         many.learn((1..=9).map(peer).collect());
         assert_eq!(clients(&many.due(now)), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
@@ -214,16 +214,16 @@ mod tests {
     #[test]
     fn however_many_never_answer_everybody_is_tried_before_anybody_is_tried_again() {
         let mut now = Instant::now();
-        let mut candidates = Candidates::new(now, WANTED, None);
+        let mut peers = PeerList::new(now, WANTED, None);
         let count = 4 * CONNECTIONS_MAX;
-        candidates.learn((0..count as u32).map(numbered).collect());
+        peers.learn((0..count as u32).map(numbered).collect());
         let mut tried = std::collections::HashSet::new();
         for _ in 0..4 {
-            let due = candidates.due(now);
+            let due = peers.due(now);
             now += 20 * RETRY;
             for peer in due {
                 assert!(tried.insert(peer.client), "nobody twice");
-                candidates.lost(peer.client, now, true);
+                peers.lost(peer.client, now, true);
             }
             // By then they could be tried again.
             now += 2 * RETRY;
@@ -234,63 +234,63 @@ mod tests {
     #[test]
     fn no_more_peers_are_remembered_than_there_may_be_and_liars_and_the_silent_are_forgotten_first() {
         let now = Instant::now();
-        let mut candidates = Candidates::new(now, WANTED, None);
-        candidates.learn((0..KNOWN_MAX as u32).map(numbered).collect());
-        candidates.lied(numbered(5).client, &user(), "a piece");
-        candidates.lost(numbered(6).client, now, true);
-        candidates.learn(vec![numbered(10_000), numbered(10_001)]);
-        assert_eq!(candidates.known.len(), KNOWN_MAX);
-        let knows = |number| candidates.known.contains_key(&numbered(number).client);
+        let mut peers = PeerList::new(now, WANTED, None);
+        peers.learn((0..KNOWN_MAX as u32).map(numbered).collect());
+        peers.lied(numbered(5).client, &user(), "a piece");
+        peers.lost(numbered(6).client, now, true);
+        peers.learn(vec![numbered(10_000), numbered(10_001)]);
+        assert_eq!(peers.known.len(), KNOWN_MAX);
+        let knows = |number| peers.known.contains_key(&numbered(number).client);
         assert!(!knows(5) && !knows(6) && knows(10_000) && knows(10_001) && knows(7));
     }
 
     #[test]
     fn no_more_connections_are_made_than_a_download_may_have() {
         let now = Instant::now();
-        let mut candidates = Candidates::new(now, WANTED, None);
-        candidates.learn((0..200).map(peer).collect());
-        assert_eq!(candidates.due(now).len(), CONNECTIONS_MAX);
-        assert!(candidates.due(now).is_empty());
+        let mut peers = PeerList::new(now, WANTED, None);
+        peers.learn((0..200).map(peer).collect());
+        assert_eq!(peers.due(now).len(), CONNECTIONS_MAX);
+        assert!(peers.due(now).is_empty());
     }
 
     #[test]
     fn a_peer_that_fails_waits_longer_each_time_until_it_is_reached() {
         let now = Instant::now();
-        let mut candidates = Candidates::new(now, WANTED, None);
-        candidates.learn(vec![peer(1)]);
-        candidates.delivered(peer(1).client);
-        let first = candidates.due(now);
-        first.iter().for_each(|_| candidates.lost(peer(1).client, now, true));
+        let mut peers = PeerList::new(now, WANTED, None);
+        peers.learn(vec![peer(1)]);
+        peers.delivered(peer(1).client);
+        let first = peers.due(now);
+        first.iter().for_each(|_| peers.lost(peer(1).client, now, true));
         let pause = RETRY * 2u32.pow(first.len() as u32 - 1);
-        assert!(candidates.due(now + pause - Duration::from_millis(1)).is_empty());
-        assert_eq!(clients(&candidates.due(now + pause)), [1], "one try while it is failing");
-        candidates.connected(peer(1).client);
-        assert_eq!(candidates.due(now + pause).len(), WANTED - 1);
+        assert!(peers.due(now + pause - Duration::from_millis(1)).is_empty());
+        assert_eq!(clients(&peers.due(now + pause)), [1], "one try while it is failing");
+        peers.connected(peer(1).client);
+        assert_eq!(peers.due(now + pause).len(), WANTED - 1);
     }
 
     #[test]
     fn a_peer_that_lied_is_never_tried_again_and_alone_ends_the_download_with_its_name() {
         let now = Instant::now();
-        let mut candidates = Candidates::new(now, WANTED, None);
-        candidates.learn(vec![peer(1)]);
-        candidates.due(now);
-        candidates.lied(peer(1).client, &user(), "it sent nonsense");
-        candidates.learn(vec![peer(1)]);
+        let mut peers = PeerList::new(now, WANTED, None);
+        peers.learn(vec![peer(1)]);
+        peers.due(now);
+        peers.lied(peer(1).client, &user(), "it sent nonsense");
+        peers.learn(vec![peer(1)]);
         let later = now + LIED_PATIENCE + Duration::from_millis(1);
-        assert!(candidates.due(later).is_empty());
-        let why = candidates.check_patience(later, false).expect_err("nobody is left");
+        assert!(peers.due(later).is_empty());
+        let why = peers.check_patience(later, false).expect_err("nobody is left");
         assert!(why.contains("eve") && why.contains("nonsense"), "{why}");
-        candidates.learn(vec![peer(2)]);
-        assert_eq!(candidates.check_patience(later, false), Ok(()), "somebody else may have it");
+        peers.learn(vec![peer(2)]);
+        assert_eq!(peers.check_patience(later, false), Ok(()), "somebody else may have it");
     }
 
     #[test]
     fn patience_begins_anew_with_every_useful_connection() {
         let (now, second) = (Instant::now(), Duration::from_secs(1));
-        let mut candidates = Candidates::new(now, WANTED, Some(10 * second));
-        assert_eq!(candidates.check_patience(now + 10 * second, false), Ok(()));
-        assert_eq!(candidates.check_patience(now + 11 * second, true), Ok(()));
-        assert_eq!(candidates.check_patience(now + 21 * second, false), Ok(()));
-        assert!(candidates.check_patience(now + 22 * second, false).is_err());
+        let mut peers = PeerList::new(now, WANTED, Some(10 * second));
+        assert_eq!(peers.check_patience(now + 10 * second, false), Ok(()));
+        assert_eq!(peers.check_patience(now + 11 * second, true), Ok(()));
+        assert_eq!(peers.check_patience(now + 21 * second, false), Ok(()));
+        assert!(peers.check_patience(now + 22 * second, false).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! What of an unfinished download is right: what an earlier run has written is hashed again, and nothing else is trusted.
 
-use super::whole_hash::StreamHash;
+use super::whole_hash::WholeHash;
 use crate::client::hash::piece_hash::hash_in_order;
 use crate::client::storage::part::Part;
 use crate::client::storage::piece_source::{PieceSource, SourceError};
@@ -14,7 +14,7 @@ pub struct Verified {
     /// The pieces that are right.
     pub have: Bitfield,
     /// The SHA-1 of the whole, which knows of these pieces and has followed them for a part of the way.
-    pub hash: StreamHash,
+    pub hash: WholeHash,
 }
 
 /// Hashes the pieces that an earlier run left, on all cores; stretches that were never written are not read. The SHA-1
@@ -22,7 +22,7 @@ pub struct Verified {
 /// `progress` is told how many bytes of how many are done. None if `cancel` is set meanwhile.
 pub fn verify_existing(part: &Part, cancel: &AtomicBool, progress: &mut dyn FnMut(u64, u64)) -> Option<Verified> {
     let layout = part.layout();
-    let (mut have, hash) = (Bitfield::none(layout), StreamHash::new(layout));
+    let (mut have, hash) = (Bitfield::none(layout), WholeHash::new(layout));
     if part.is_fresh() {
         return Some(Verified { have, hash });
     }

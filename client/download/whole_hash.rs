@@ -25,18 +25,18 @@ const BUFFER_LEN: usize = 128 * 1024;
 /// One hasher exists. The worker that finds it free takes it, one more waits for it, others go their way at once. No
 /// lock is held while it hashes. Invariant: once no call runs or has failed, fewer than `LAG_MAX` pieces and a stretch
 /// per call are here without a gap behind the hasher.
-pub struct StreamHash {
+pub struct WholeHash {
     layout: Layout,
     /// A bit per piece: it can be read back. Written before the hasher is asked for.
     here: Box<[AtomicU64]>,
-    place: Mutex<Place>,
+    slot: Mutex<HasherSlot>,
     given_back: Condvar,
     /// What the hasher's `at` was when it was last free.
     hashed: AtomicU64,
 }
 
 /// Where the hasher is while nobody has it.
-struct Place {
+struct HasherSlot {
     hasher: Option<Hasher>,
     /// Somebody with a piece in hand waits for it.
     awaited: bool,
@@ -49,7 +49,7 @@ struct Hasher {
     buffer: Vec<u8>,
 }
 
-impl StreamHash {
+impl WholeHash {
     /// A hash that has seen nothing yet.
     pub fn new(layout: Layout) -> Self {
         let words = (layout.count() as usize).div_ceil(64);
@@ -57,7 +57,7 @@ impl StreamHash {
         Self {
             layout,
             here: (0..words).map(|_| AtomicU64::new(0)).collect(),
-            place: Mutex::new(Place { hasher: Some(hasher), awaited: false }),
+            slot: Mutex::new(HasherSlot { hasher: Some(hasher), awaited: false }),
             given_back: Condvar::new(),
             hashed: AtomicU64::new(0),
         }
@@ -86,11 +86,11 @@ impl StreamHash {
     ) -> Result<bool, SourceError> {
         debug_assert_eq!(data.len(), self.layout.len(piece) as usize);
         let mut sha1 = Sha1Stream::default();
-        let Some(mut turn) = self.wait_for_turn() else {
+        let Some(mut guard) = self.wait_for_hasher() else {
             sha1.update(data);
             return Ok(sha1.digest() == *expected);
         };
-        let hasher = turn.hasher();
+        let hasher = guard.hasher();
         if self.is_near(hasher.at, self.layout.offset(piece)) {
             hasher.read_back(self.layout.offset(piece), source)?;
         } else {
@@ -98,7 +98,7 @@ impl StreamHash {
                 Some(end) => hasher.read_back_beside(end, source, &mut sha1, data)?,
                 None => {
                     // The hasher may be of use to others meanwhile.
-                    drop(turn);
+                    drop(guard);
                     sha1.update(data);
                 }
             }
@@ -124,11 +124,11 @@ impl StreamHash {
         if !self.lags(self.hashed()) {
             return Ok(());
         }
-        let Some(hasher) = self.place.lock().hasher.take() else {
+        let Some(hasher) = self.slot.lock().hasher.take() else {
             return Ok(());
         };
-        let mut turn = Turn { of: self, hasher: Some(hasher) };
-        let hasher = turn.hasher();
+        let mut guard = HasherGuard { of: self, hasher: Some(hasher) };
+        let hasher = guard.hasher();
         let until = hasher.at + STRETCH_LEN;
         while let Some(end) = self.next_end(hasher.at).filter(|&end| end <= until && self.lags(hasher.at)) {
             hasher.read_back(end, source)?;
@@ -141,14 +141,14 @@ impl StreamHash {
     /// # Errors
     /// Those of reading back.
     pub fn follow(&self, source: &dyn PieceSource) -> Result<bool, SourceError> {
-        let mut place = self.place.lock();
-        let hasher = if place.awaited { None } else { place.hasher.take() };
+        let mut slot = self.slot.lock();
+        let hasher = if slot.awaited { None } else { slot.hasher.take() };
         let Some(hasher) = hasher else {
             return Ok(false);
         };
-        drop(place);
-        let mut turn = Turn { of: self, hasher: Some(hasher) };
-        let hasher = turn.hasher();
+        drop(slot);
+        let mut guard = HasherGuard { of: self, hasher: Some(hasher) };
+        let hasher = guard.hasher();
         let end = self.next_end(hasher.at);
         end.map(|end| hasher.read_back(end, source)).transpose().map(|hashed| hashed.is_some())
     }
@@ -160,9 +160,9 @@ impl StreamHash {
     pub fn follow_up(&self, source: &dyn PieceSource, is_over: impl Fn() -> bool) -> Result<(), SourceError> {
         while !is_over() && self.next_end(self.hashed()).is_some() {
             if !self.follow(source)? {
-                let mut place = self.place.lock();
-                if place.hasher.is_none() || place.awaited {
-                    self.given_back.wait(&mut place);
+                let mut slot = self.slot.lock();
+                if slot.hasher.is_none() || slot.awaited {
+                    self.given_back.wait(&mut slot);
                 }
             }
         }
@@ -175,34 +175,34 @@ impl StreamHash {
     /// # Errors
     /// Those of reading back.
     pub fn finish(&self, source: &dyn PieceSource) -> Result<Sha1Digest, SourceError> {
-        let mut place = self.place.lock();
+        let mut slot = self.slot.lock();
         let hasher = loop {
-            match place.hasher.take() {
+            match slot.hasher.take() {
                 Some(hasher) => break hasher,
                 // For no longer than the other worker needs to hash one stretch.
-                None => self.given_back.wait(&mut place),
+                None => self.given_back.wait(&mut slot),
             }
         };
-        drop(place);
-        let mut turn = Turn { of: self, hasher: Some(hasher) };
-        let hasher = turn.hasher();
+        drop(slot);
+        let mut guard = HasherGuard { of: self, hasher: Some(hasher) };
+        let hasher = guard.hasher();
         hasher.read_back(self.layout.size(), source)?;
         hasher.buffer = Vec::new();
         Ok(hasher.sha1.digest())
     }
 
     /// The hasher, after the worker that has it if nobody else waits for it.
-    fn wait_for_turn(&self) -> Option<Turn<'_>> {
-        let mut place = self.place.lock();
-        if place.hasher.is_none() && !place.awaited {
-            place.awaited = true;
-            while place.hasher.is_none() {
-                self.given_back.wait(&mut place);
+    fn wait_for_hasher(&self) -> Option<HasherGuard<'_>> {
+        let mut slot = self.slot.lock();
+        if slot.hasher.is_none() && !slot.awaited {
+            slot.awaited = true;
+            while slot.hasher.is_none() {
+                self.given_back.wait(&mut slot);
             }
-            place.awaited = false;
+            slot.awaited = false;
         }
-        let hasher = place.hasher.take()?;
-        Some(Turn { of: self, hasher: Some(hasher) })
+        let hasher = slot.hasher.take()?;
+        Some(HasherGuard { of: self, hasher: Some(hasher) })
     }
 
     /// Whether the position `at` is that of a piece, or few pieces before it, all of which are here.
@@ -231,9 +231,9 @@ impl StreamHash {
     }
 }
 
-impl fmt::Debug for StreamHash {
+impl fmt::Debug for WholeHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamHash").field("hashed", &self.hashed()).finish_non_exhaustive()
+        f.debug_struct("WholeHash").field("hashed", &self.hashed()).finish_non_exhaustive()
     }
 }
 
@@ -281,22 +281,22 @@ impl Hasher {
 }
 
 /// The hasher in the hands of one worker; goes back when dropped, whatever happened.
-struct Turn<'a> {
-    of: &'a StreamHash,
+struct HasherGuard<'a> {
+    of: &'a WholeHash,
     hasher: Option<Hasher>,
 }
 
-impl Turn<'_> {
+impl HasherGuard<'_> {
     fn hasher(&mut self) -> &mut Hasher {
         self.hasher.as_mut().expect("it is only taken by drop")
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for HasherGuard<'_> {
     fn drop(&mut self) {
         if let Some(hasher) = self.hasher.take() {
             self.of.hashed.store(hasher.at, Ordering::Relaxed);
-            self.of.place.lock().hasher = Some(hasher);
+            self.of.slot.lock().hasher = Some(hasher);
             // Who waits behind another one leaves it to that one.
             self.of.given_back.notify_all();
         }
@@ -355,7 +355,7 @@ mod tests {
     }
 
     /// A good piece comes in.
-    fn take(hash: &StreamHash, source: &Memory, number: u32) {
+    fn take(hash: &WholeHash, source: &Memory, number: u32) {
         let piece = piece(source, number);
         let data = source.piece(piece);
         assert!(hash.verify(piece, data, &sha1_of(data), source).expect("in memory"));
@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn pieces_in_order_are_hashed_without_reading_any_back() {
         let source = Memory::new(5 * PIECE + 77);
-        let hash = StreamHash::new(source.layout());
+        let hash = WholeHash::new(source.layout());
         (0..6).for_each(|number| take(&hash, &source, number));
         assert_eq!(hash.hashed(), source.bytes.len() as u64);
         assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
@@ -375,7 +375,7 @@ mod tests {
     #[test]
     fn pieces_that_came_early_are_read_back_one_beside_each_that_comes() {
         let source = Memory::new(6 * PIECE + 5);
-        let hash = StreamHash::new(source.layout());
+        let hash = WholeHash::new(source.layout());
         for (number, hashed) in [(2, 0), (1, 0), (0, 1), (6, 2), (5, 3), (3, 4)] {
             take(&hash, &source, number);
             assert_eq!(hash.hashed(), hashed * PIECE as u64, "after {number}");
@@ -389,7 +389,7 @@ mod tests {
     #[test]
     fn a_bad_piece_is_found_and_leaves_the_hash_as_it_was() {
         let source = Memory::new(4 * PIECE);
-        let hash = StreamHash::new(source.layout());
+        let hash = WholeHash::new(source.layout());
         take(&hash, &source, 1);
         for number in [0, 2] {
             let piece = piece(&source, number);
@@ -405,7 +405,7 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_and_so_is_what_one_call_reads_back() {
         let source = Memory::new(60 * PIECE);
-        let hash = StreamHash::new(source.layout());
+        let hash = WholeHash::new(source.layout());
         (1..60).for_each(|number| take(&hash, &source, number));
         assert_eq!(hash.hashed(), 0);
         take(&hash, &source, 0);
@@ -421,7 +421,7 @@ mod tests {
     #[test]
     fn a_resumed_download_is_hashed_from_its_beginning() {
         let source = Memory::new(3 * PIECE + 1);
-        let hash = StreamHash::new(source.layout());
+        let hash = WholeHash::new(source.layout());
         source.layout().indexes().for_each(|piece| hash.announce(piece));
         assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
         assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes), "asked again");
@@ -430,16 +430,16 @@ mod tests {
     #[test]
     fn the_hash_follows_through_what_is_here_up_to_the_first_gap() {
         let source = Memory::new(20 * PIECE);
-        let hash = StreamHash::new(source.layout());
+        let hash = WholeHash::new(source.layout());
         assert!(!hash.follow(&source).expect("in memory"), "nothing is here");
         (0..20).filter(|&number| number != 12).for_each(|number| hash.announce(piece(&source, number)));
         assert!(hash.follow(&source).expect("in memory"));
         assert_eq!(hash.hashed(), PIECE as u64);
         hash.follow_up(&source, || false).expect("in memory");
         assert_eq!(hash.hashed(), 12 * PIECE as u64);
-        let turn = hash.wait_for_turn().expect("free");
+        let guard = hash.wait_for_hasher().expect("free");
         assert!(!hash.follow(&source).expect("in memory"), "a worker has the hasher");
-        drop(turn);
+        drop(guard);
         take(&hash, &source, 12);
         let before = hash.hashed();
         assert!(before < source.bytes.len() as u64);
@@ -451,13 +451,13 @@ mod tests {
     #[test]
     fn who_follows_up_lets_a_worker_with_a_piece_go_first() {
         let source = Memory::new(40 * PIECE);
-        let hash = StreamHash::new(source.layout());
+        let hash = WholeHash::new(source.layout());
         (0..39).for_each(|number| hash.announce(piece(&source, number)));
-        let first = hash.wait_for_turn().expect("free");
+        let first = hash.wait_for_hasher().expect("free");
         std::thread::scope(|scope| {
             scope.spawn(|| hash.follow_up(&source, || false).expect("in memory"));
             scope.spawn(|| take(&hash, &source, 39));
-            while !hash.place.lock().awaited {
+            while !hash.slot.lock().awaited {
                 std::thread::yield_now();
             }
             drop(first);
@@ -470,7 +470,7 @@ mod tests {
     #[test]
     fn a_failed_read_leaves_the_hash_where_it_can_go_on() {
         let source = Memory::new(30 * PIECE);
-        let hash = StreamHash::new(source.layout());
+        let hash = WholeHash::new(source.layout());
         source.layout().indexes().for_each(|piece| hash.announce(piece));
         source.fails.store(true, Ordering::Relaxed);
         let last = piece(&source, 29);
@@ -484,18 +484,18 @@ mod tests {
     #[test]
     fn the_empty_stream_has_the_digest_of_nothing() {
         let source = Memory::new(0);
-        let hash = StreamHash::new(source.layout());
+        let hash = WholeHash::new(source.layout());
         assert_eq!(hash.finish(&source).expect("in memory"), crate::model::piece::SHA1_OF_NOTHING);
     }
 
     #[test]
     fn one_worker_waits_for_the_hasher_and_others_do_not() {
         let source = Memory::new(3 * PIECE);
-        let hash = StreamHash::new(source.layout());
-        let first = hash.wait_for_turn().expect("free");
+        let hash = WholeHash::new(source.layout());
+        let first = hash.wait_for_hasher().expect("free");
         std::thread::scope(|scope| {
             scope.spawn(|| take(&hash, &source, 0));
-            while !hash.place.lock().awaited {
+            while !hash.slot.lock().awaited {
                 std::thread::yield_now();
             }
             take(&hash, &source, 1);
@@ -510,7 +510,7 @@ mod tests {
     #[test]
     fn many_workers_leave_no_piece_behind() {
         let source = Memory::new(64 * PIECE + 5);
-        let hash = StreamHash::new(source.layout());
+        let hash = WholeHash::new(source.layout());
         let order: Vec<u32> = (0..65).map(|i| i * 37 % 65).collect();
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {

@@ -20,7 +20,7 @@ pub fn sha1_of(data: &[u8]) -> Sha1Digest {
 }
 
 /// What a job of the pool has made, with the buffer it was given.
-type Made<T> = (Vec<u8>, T);
+type JobResult<T> = (Vec<u8>, T);
 
 /// Reads each of the pieces with `read`, several at a time on the rayon pool, and hands the bytes of each to `sink` on
 /// the calling thread, in the order given. Stops when `sink` breaks.
@@ -77,10 +77,10 @@ fn in_order<J: Copy + Send, T: Send, B>(
     mut sink: impl FnMut(J, &[u8], T) -> ControlFlow<B>,
 ) -> ControlFlow<B> {
     let ahead = (2 * rayon::current_num_threads() + 2).min(AHEAD_MAX);
-    let (done, finished) = crossbeam_channel::bounded::<(usize, thread::Result<Made<T>>)>(ahead);
+    let (done, finished) = crossbeam_channel::bounded::<(usize, thread::Result<JobResult<T>>)>(ahead);
     rayon::in_place_scope_fifo(|scope| {
         // The jobs on their way, the one to hand on next in front, and the number of that one.
-        let mut on_way: VecDeque<(J, Option<Made<T>>)> = VecDeque::with_capacity(ahead);
+        let mut on_way: VecDeque<(J, Option<JobResult<T>>)> = VecDeque::with_capacity(ahead);
         let mut front = 0;
         let mut spare: Vec<Vec<u8>> = Vec::new();
         loop {

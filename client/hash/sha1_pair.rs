@@ -14,13 +14,13 @@ const BLOCK_LEN: usize = 64;
 /// Where in the last block the length of the stream stands.
 const LENGTH_AT: usize = BLOCK_LEN - 8;
 
-type State = [u32; 5];
+type Sha1State = [u32; 5];
 type Block = [u8; BLOCK_LEN];
 
 /// The SHA-1 of a stream so far.
 #[derive(Clone)]
 pub struct Sha1Stream {
-    state: State,
+    state: Sha1State,
     /// Bytes taken.
     len: u64,
     /// The bytes after the last whole block; as many as `len` leaves over.
@@ -134,7 +134,7 @@ fn is_fast() -> bool {
 }
 
 #[allow(unsafe_code)]
-fn compress_both(one: &mut State, other: &mut State, blocks: &[Block]) {
+fn compress_both(one: &mut Sha1State, other: &mut Sha1State, blocks: &[Block]) {
     #[cfg(target_arch = "x86_64")]
     if is_fast() {
         // SAFETY: the machine has the instructions.
@@ -145,7 +145,7 @@ fn compress_both(one: &mut State, other: &mut State, blocks: &[Block]) {
 }
 
 #[allow(unsafe_code)]
-fn compress_pair((one, one_blocks): (&mut State, &[Block]), (other, other_blocks): (&mut State, &[Block])) {
+fn compress_pair((one, one_blocks): (&mut Sha1State, &[Block]), (other, other_blocks): (&mut Sha1State, &[Block])) {
     #[cfg(target_arch = "x86_64")]
     if is_fast() {
         // SAFETY: the machine has the instructions.
@@ -159,7 +159,7 @@ fn compress_pair((one, one_blocks): (&mut State, &[Block]), (other, other_blocks
 /// Intel's "New Instructions Supporting the Secure Hash Algorithm" (2013).
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use crate::client::hash::sha1_pair::{Block, State};
+    use crate::client::hash::sha1_pair::{Block, Sha1State};
     use std::arch::x86_64::*;
 
     /// Compresses as many blocks as both have. With `SAME`, both take the blocks of the first.
@@ -168,7 +168,7 @@ mod x86 {
     /// The machine has the instructions named in `target_feature`.
     #[allow(unsafe_code)]
     #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
-    pub(super) unsafe fn compress_two<const SAME: bool>(states: [&mut State; 2], blocks: [&[Block]; 2]) {
+    pub(super) unsafe fn compress_two<const SAME: bool>(states: [&mut Sha1State; 2], blocks: [&[Block]; 2]) {
         // SAFETY: the caller has made sure that the machine has the instructions. Memory is touched by the unaligned
         // loads of 16 bytes at 0, 16, 32 and 48 of a block of 64 and of the first four words of a state of five, and by
         // the store to the latter; all of them lie within what the references stand for.

@@ -106,13 +106,13 @@ pub(crate) enum Holdings {
     /// No piece.
     Nothing,
     /// Some pieces.
-    Some(Box<Holder>),
+    Some(Box<PartialHolder>),
     /// Every piece. Such a peer needs no bounds: the floor is its own.
     All,
 }
 
 /// The pieces of a partial peer.
-pub(crate) struct Holder {
+pub(crate) struct PartialHolder {
     set: PieceSet,
     held: u32,
     minima: Minima,
@@ -176,7 +176,7 @@ pub(crate) struct Rarest {
 ///
 /// Invariants: `missing_count` counts the bits of `missing`, and `offered` those among them with a count above 0;
 /// `floor` has the true least counts of the missing pieces.
-pub(crate) struct Rarity {
+pub(crate) struct Availability {
     layout: Layout,
     /// Partial holders of each piece.
     counts: Box<[u16]>,
@@ -188,7 +188,7 @@ pub(crate) struct Rarity {
     floor: Minima,
 }
 
-impl Rarity {
+impl Availability {
     /// Every piece that is not in `have` is missing, and nobody holds any.
     pub(crate) fn new(layout: Layout, have: &Bitfield) -> Self {
         let mut missing = PieceSet::from_bitfield(have);
@@ -221,7 +221,7 @@ impl Rarity {
     }
 
     /// How many peers hold the piece.
-    pub(crate) fn availability(&self, piece: PieceIndex) -> u32 {
+    pub(crate) fn holder_count(&self, piece: PieceIndex) -> u32 {
         self.seeds + u32::from(self.counts[piece.as_usize()])
     }
 
@@ -264,7 +264,7 @@ impl Rarity {
     pub(crate) fn add_one(&mut self, holdings: &mut Holdings, piece: PieceIndex) -> bool {
         if let Holdings::Nothing = holdings {
             let (set, minima) = (PieceSet::none(self.layout), Minima::none(self.missing.0.len()));
-            *holdings = Holdings::Some(Box::new(Holder { set, held: 0, minima }));
+            *holdings = Holdings::Some(Box::new(PartialHolder { set, held: 0, minima }));
         }
         let Holdings::Some(holder) = holdings else { return false };
         if !holder.set.insert(piece) {
@@ -309,7 +309,7 @@ impl Rarity {
             minima.lower(leaf, least(&leasts));
             self.floor.set(leaf, least(&floors));
         }
-        Holdings::Some(Box::new(Holder { set, held: bits.held(), minima }))
+        Holdings::Some(Box::new(PartialHolder { set, held: bits.held(), minima }))
     }
 
     /// A peer holds these no more. `Loss::announce` has to follow for every other peer.
@@ -370,8 +370,8 @@ impl Rarity {
         Some(Rarest { count, first })
     }
 
-    fn rarest_held(&self, holder: &mut Holder) -> Option<Rarest> {
-        let Holder { set, minima, .. } = holder;
+    fn rarest_held(&self, holder: &mut PartialHolder) -> Option<Rarest> {
+        let PartialHolder { set, minima, .. } = holder;
         raise(&mut minima.blocks, &self.floor.blocks);
         loop {
             let count = Some(least(&minima.blocks)).filter(|&count| count != NONE)?;
@@ -459,7 +459,7 @@ fn first_up_to(counts: &[u16], count: u16) -> Option<usize> {
 }
 
 #[cfg(test)]
-impl Rarity {
+impl Availability {
     /// Panics unless every number that is kept besides the counts and the missing pieces follows from them.
     pub(crate) fn check<'a>(&self, peers: impl Iterator<Item = &'a Holdings> + Clone) {
         let seeds = peers.clone().filter(|peer| matches!(peer, Holdings::All)).count();
@@ -509,15 +509,15 @@ mod tests {
     #[test]
     fn the_least_of_a_leaf_looks_at_missing_pieces_of_the_word_only() {
         let layout = Layout::new(128 * u64::from(PIECE_LEN)).expect("small");
-        let mut rarity = Rarity::new(layout, &Bitfield::none(layout));
-        for (number, count) in rarity.counts.iter_mut().enumerate() {
+        let mut availability = Availability::new(layout, &Bitfield::none(layout));
+        for (number, count) in availability.counts.iter_mut().enumerate() {
             *count = 200 - number as u16;
         }
-        assert_eq!(rarity.least(0, !0), 73);
-        assert_eq!(rarity.least(0, !0 << 127), 200);
-        rarity.missing.remove(layout.index(127).expect("there"));
-        assert_eq!(rarity.least(0, !0), 74);
-        assert_eq!(rarity.least(0, 1), NONE);
+        assert_eq!(availability.least(0, !0), 73);
+        assert_eq!(availability.least(0, !0 << 127), 200);
+        availability.missing.remove(layout.index(127).expect("there"));
+        assert_eq!(availability.least(0, !0), 74);
+        assert_eq!(availability.least(0, 1), NONE);
     }
 
     #[test]

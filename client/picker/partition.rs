@@ -2,14 +2,14 @@
 
 /// A part of the pieces: those whose number leaves the remainder `rank` when divided by `of`.
 #[derive(Debug)]
-pub(crate) struct OwnShare {
+pub(crate) struct Partition {
     /// Our place among the members, from 0 on.
     pub rank: u32,
     /// How many members there are, ourselves included.
     pub of: u32,
 }
 
-impl OwnShare {
+impl Partition {
     /// Leaves of these equals, in order, only those to choose from: of the own share, where it has any, those in the
     /// first quarter of a window. The quarter keeps members that do not know each other from choosing the same, and the
     /// rest of the window is room for members to be ahead of others. False if the own share has none.
@@ -35,7 +35,7 @@ mod tests {
     fn of_equals_those_of_the_own_share_near_its_first_are_left() {
         let narrow = |rank, of, equals: &[u32]| {
             let mut equals = equals.to_vec();
-            let own = OwnShare { rank, of }.narrow(&mut equals, 16);
+            let own = Partition { rank, of }.narrow(&mut equals, 16);
             (own, equals)
         };
         assert_eq!(narrow(0, 1, &[3, 90]), (true, vec![3, 90]));

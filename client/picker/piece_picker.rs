@@ -16,8 +16,8 @@
 
 use std::collections::BTreeMap;
 
-use super::availability::{HOLDERS_MAX, Holdings, Rarity};
-use super::partition::OwnShare;
+use super::availability::{Availability, HOLDERS_MAX, Holdings};
+use super::partition::Partition;
 use super::split_mix::SplitMix;
 use crate::model::bitfield::Bitfield;
 use crate::model::id::ClientId;
@@ -85,7 +85,7 @@ pub enum Received {
 /// The piece picker of one download.
 ///
 /// Invariants:
-/// - A piece is in exactly one state: missing (a bit in `rarity`), in flight (a key of `flights`) or here (a bit in
+/// - A piece is in exactly one state: missing (a bit in `availability`), in flight (a key of `flights`) or here (a bit in
 ///   `have`).
 /// - A piece is in flight with at most `COPIES_MAX` lanes, of as many peers; with none if it was put off, being in flight
 ///   to another member.
@@ -94,19 +94,19 @@ pub enum Received {
 ///
 /// At 2 million pieces it takes 2.3 bytes per piece, and for each peer that holds some but not all pieces a bit per
 /// piece and an eighth on top.
-pub struct Picker {
+pub struct PiecePicker {
     layout: Layout,
     own: ClientId,
     window: u32,
     random: SplitMix,
     have: Bitfield,
-    rarity: Rarity,
+    availability: Availability,
     flights: BTreeMap<PieceIndex, Copies>,
     lanes: BTreeMap<Lane, Vec<PieceIndex>>,
     hash_position: u32,
-    places: Vec<Place>,
+    slots: Vec<SlotEntry>,
     free: Vec<u32>,
-    share: OwnShare,
+    partition: Partition,
     /// Pieces that were chosen so far, as far as that matters.
     scattered: u32,
     in_order: bool,
@@ -114,21 +114,21 @@ pub struct Picker {
     equals: Vec<u32>,
 }
 
-/// A place for a peer. The generation counts the peers that were here before.
-struct Place {
+/// What is in a slot. The generation counts the peers that had it before.
+struct SlotEntry {
     generation: u32,
-    peer: Option<Peer>,
+    peer: Option<PickerPeer>,
 }
 
-struct Peer {
+struct PickerPeer {
     client: ClientId,
     holdings: Holdings,
 }
 
 /// What a peer holds; `None` once it is removed.
-fn holdings_mut(places: &mut [Place], peer: PeerSlot) -> Option<&mut Holdings> {
-    let place = places.get_mut(peer.place as usize).filter(|place| place.generation == peer.generation)?;
-    place.peer.as_mut().map(|peer| &mut peer.holdings)
+fn holdings_mut(slots: &mut [SlotEntry], peer: PeerSlot) -> Option<&mut Holdings> {
+    let entry = slots.get_mut(peer.place as usize).filter(|entry| entry.generation == peer.generation)?;
+    entry.peer.as_mut().map(|peer| &mut peer.holdings)
 }
 
 /// The lanes that one piece is in flight with, packed to the front.
@@ -160,7 +160,7 @@ impl Copies {
     }
 }
 
-impl Picker {
+impl PiecePicker {
     /// A picker for a download by the client `own`, of which `have` is here already. `window` is in pieces, at least 1;
     /// the time of a choice grows with it.
     ///
@@ -169,20 +169,20 @@ impl Picker {
     /// closer, but makes members of a swarm ask a scarce seeder for the same pieces more often.
     pub fn new(layout: Layout, have: Bitfield, own: ClientId, window: u32, seed: u64) -> Self {
         assert_eq!(have.len(), layout.count(), "the bitfield is of this layout");
-        let (rarity, begins) = (Rarity::new(layout, &have), have.is_empty());
+        let (availability, begins) = (Availability::new(layout, &have), have.is_empty());
         let mut picker = Self {
             layout,
             own,
             window: window.max(1),
             random: SplitMix(seed),
             have,
-            rarity,
+            availability,
             flights: BTreeMap::new(),
             lanes: BTreeMap::new(),
             hash_position: 0,
-            places: Vec::new(),
+            slots: Vec::new(),
             free: Vec::new(),
-            share: OwnShare { rank: 0, of: 1 },
+            partition: Partition { rank: 0, of: 1 },
             scattered: if begins { 0 } else { SCATTERED_MAX },
             in_order: false,
             equals: Vec::new(),
@@ -194,17 +194,17 @@ impl Picker {
     /// A peer, which holds nothing as far as is known; a client that is a peer already keeps its slot. Only clients that
     /// can be asked belong here: others would make pieces look less rare than they are.
     pub fn add_peer(&mut self, client: ClientId) -> PeerSlot {
-        let same = |place: &Place| place.peer.as_ref().is_some_and(|peer| peer.client == client);
-        if let Some(place) = self.places.iter().position(same) {
-            return PeerSlot { place: place as u32, generation: self.places[place].generation };
+        let same = |entry: &SlotEntry| entry.peer.as_ref().is_some_and(|peer| peer.client == client);
+        if let Some(place) = self.slots.iter().position(same) {
+            return PeerSlot { place: place as u32, generation: self.slots[place].generation };
         }
         let place = self.free.pop().unwrap_or_else(|| {
-            assert!(self.places.len() < HOLDERS_MAX, "connections are capped far below");
-            self.places.push(Place { generation: 0, peer: None });
-            self.places.len() as u32 - 1
+            assert!(self.slots.len() < HOLDERS_MAX, "connections are capped far below");
+            self.slots.push(SlotEntry { generation: 0, peer: None });
+            self.slots.len() as u32 - 1
         });
-        let there = &mut self.places[place as usize];
-        there.peer = Some(Peer { client, holdings: Holdings::Nothing });
+        let there = &mut self.slots[place as usize];
+        there.peer = Some(PickerPeer { client, holdings: Holdings::Nothing });
         let slot = PeerSlot { place, generation: there.generation };
         self.divide();
         slot
@@ -214,8 +214,8 @@ impl Picker {
     pub fn set_bitfield(&mut self, peer: PeerSlot, bits: &Bitfield) {
         assert_eq!(bits.len(), self.layout.count(), "the bitfield is of this layout");
         self.drop_holdings(peer);
-        if let Some(holdings) = holdings_mut(&mut self.places, peer) {
-            *holdings = self.rarity.add(bits);
+        if let Some(holdings) = holdings_mut(&mut self.slots, peer) {
+            *holdings = self.availability.add(bits);
             self.divide();
             self.recall();
         }
@@ -223,8 +223,8 @@ impl Picker {
 
     /// The peer holds one more piece. O(1), but for the last one, which is O(pieces).
     pub fn peer_has(&mut self, peer: PeerSlot, piece: PieceIndex) {
-        let Some(holdings) = holdings_mut(&mut self.places, peer) else { return };
-        if self.rarity.add_one(holdings, piece) {
+        let Some(holdings) = holdings_mut(&mut self.slots, peer) else { return };
+        if self.availability.add_one(holdings, piece) {
             self.set_bitfield(peer, &Bitfield::all(self.layout));
         }
         self.put_back_if_put_off(piece);
@@ -239,9 +239,9 @@ impl Picker {
             self.give_back(lane);
         }
         self.drop_holdings(peer);
-        let place = &mut self.places[peer.place as usize];
-        place.peer = None;
-        place.generation = place.generation.wrapping_add(1);
+        let entry = &mut self.slots[peer.place as usize];
+        entry.peer = None;
+        entry.generation = entry.generation.wrapping_add(1);
         self.free.push(peer.place);
         self.divide();
     }
@@ -254,7 +254,7 @@ impl Picker {
     /// copies first. The only complete peer is spared what others can still be asked for.
     pub fn pick(&mut self, lane: Lane) -> Option<PieceIndex> {
         let piece = self.pick_missing(lane.peer).or_else(|| self.pick_copy(lane))?;
-        self.rarity.take(piece);
+        self.availability.take(piece);
         self.flights.entry(piece).or_default().add(lane);
         self.lanes.entry(lane).or_default().push(piece);
         self.assert_one_state(piece);
@@ -267,7 +267,7 @@ impl Picker {
         if !self.have.insert(piece) {
             return Received::Duplicate;
         }
-        self.rarity.take(piece);
+        self.availability.take(piece);
         let mut cancel = Vec::new();
         for asked in self.flights.remove(&piece).unwrap_or_default().iter() {
             self.forget(asked, piece);
@@ -292,7 +292,7 @@ impl Picker {
     }
 
     /// The piece will not come on this lane now, because its peer is giving it to another member: it is asked of nobody
-    /// until somebody else is known to hold it or [`Picker::recall`] is called.
+    /// until somebody else is known to hold it or [`PiecePicker::recall`] is called.
     pub fn put_off(&mut self, lane: Lane, piece: PieceIndex) {
         if self.flights.get_mut(&piece).is_some_and(|copies| copies.remove(lane)) {
             self.forget(lane, piece);
@@ -342,12 +342,12 @@ impl Picker {
 
     /// Number of pieces that are neither here nor in flight.
     pub fn missing(&self) -> u32 {
-        self.rarity.missing_count()
+        self.availability.missing_count()
     }
 
     /// How many peers hold the piece.
     pub fn availability(&self, piece: PieceIndex) -> u32 {
-        self.rarity.availability(piece)
+        self.availability.holder_count(piece)
     }
 
     /// Number of pieces that are here without a gap from the start: how far the complete-file hash can be.
@@ -358,22 +358,22 @@ impl Picker {
     /// Whether the peer holds anything that is not here yet, be it in flight with others: if not, a connection to it
     /// serves no purpose for now. Takes `&mut` to correct bounds on the way; nothing that can be seen changes.
     pub fn wants_from(&mut self, peer: PeerSlot) -> bool {
-        let Some(holdings) = holdings_mut(&mut self.places, peer) else { return false };
-        self.rarity.rarest(holdings).is_some() || self.flights.keys().any(|&piece| holdings.has(piece))
+        let Some(holdings) = holdings_mut(&mut self.slots, peer) else { return false };
+        self.availability.rarest(holdings).is_some() || self.flights.keys().any(|&piece| holdings.has(piece))
     }
 
     fn pick_missing(&mut self, peer: PeerSlot) -> Option<PieceIndex> {
         let complete = matches!(self.holdings(peer), Some(Holdings::All));
         let scarce = self.is_scarce(peer);
         let may_repeat = !scarce || self.may_repeat(peer);
-        let holdings = holdings_mut(&mut self.places, peer)?;
-        let rarest = self.rarity.rarest(holdings)?;
+        let holdings = holdings_mut(&mut self.slots, peer)?;
+        let rarest = self.availability.rarest(holdings)?;
         // What others hold too can be asked of them.
         if rarest.count > 0 && !may_repeat {
             return None;
         }
         let windows = match () {
-            () if scarce => self.share.of.min(WINDOWS_MAX),
+            () if scarce => self.partition.of.min(WINDOWS_MAX),
             () if complete && self.scattered < SCATTERED_MAX => WINDOWS_MAX,
             () => 1,
         };
@@ -381,8 +381,8 @@ impl Picker {
         let ahead = rarest.first - self.hash_position;
         let start = if ahead < window { self.hash_position } else { rarest.first };
         let range = rarest.first..start.saturating_add(window);
-        self.rarity.equals(holdings, rarest.count, range, &mut self.equals);
-        let own = self.share.narrow(&mut self.equals, self.window);
+        self.availability.equals(holdings, rarest.count, range, &mut self.equals);
+        let own = self.partition.narrow(&mut self.equals, self.window);
         if scarce && !own {
             if !may_repeat {
                 return None;
@@ -398,7 +398,7 @@ impl Picker {
     /// Whether the peer is one of few who hold all, fewer than the members who want it.
     fn is_scarce(&self, peer: PeerSlot) -> bool {
         let complete = matches!(self.holdings(peer), Some(Holdings::All));
-        complete && self.rarity.seeds() < self.share.of
+        complete && self.availability.seeds() < self.partition.of
     }
 
     /// Whether a scarce peer is asked even for what others may be asking it for too, or for what others hold: only while
@@ -409,14 +409,14 @@ impl Picker {
     }
 
     fn pick_copy(&self, lane: Lane) -> Option<PieceIndex> {
-        if self.rarity.obtainable() > 0 || self.lanes.contains_key(&lane) {
+        if self.availability.obtainable() > 0 || self.lanes.contains_key(&lane) {
             return None;
         }
         if self.is_scarce(lane.peer) && !self.may_repeat(lane.peer) {
             return None;
         }
         let holdings = self.holdings(lane.peer)?;
-        let lone_seed = self.rarity.seeds() == 1 && matches!(holdings, Holdings::All);
+        let lone_seed = self.availability.seeds() == 1 && matches!(holdings, Holdings::All);
         let mut best = None;
         let mut fewest = COPIES_MAX;
         for (&piece, copies) in &self.flights {
@@ -434,40 +434,40 @@ impl Picker {
     }
 
     fn holdings(&self, peer: PeerSlot) -> Option<&Holdings> {
-        let place = self.places.get(peer.place as usize).filter(|place| place.generation == peer.generation)?;
-        place.peer.as_ref().map(|peer| &peer.holdings)
+        let entry = self.slots.get(peer.place as usize).filter(|entry| entry.generation == peer.generation)?;
+        entry.peer.as_ref().map(|peer| &peer.holdings)
     }
 
     /// The peer, if it is there, holds nothing any more.
     fn drop_holdings(&mut self, peer: PeerSlot) {
-        let Some(holdings) = holdings_mut(&mut self.places, peer) else { return };
+        let Some(holdings) = holdings_mut(&mut self.slots, peer) else { return };
         let dropped = std::mem::replace(holdings, Holdings::Nothing);
-        if let Some(loss) = self.rarity.subtract(dropped) {
+        if let Some(loss) = self.availability.subtract(dropped) {
             self.each_peer(|_, holdings| loss.announce(holdings));
         }
     }
 
-    fn each_peer(&mut self, tell: impl Fn(&Rarity, &mut Holdings)) {
-        for peer in self.places.iter_mut().filter_map(|place| place.peer.as_mut()) {
-            tell(&self.rarity, &mut peer.holdings);
+    fn each_peer(&mut self, tell: impl Fn(&Availability, &mut Holdings)) {
+        for peer in self.slots.iter_mut().filter_map(|entry| entry.peer.as_mut()) {
+            tell(&self.availability, &mut peer.holdings);
         }
     }
 
     /// Divides the pieces among the incomplete members of the swarm, of which we are one.
     fn divide(&mut self) {
-        let peers = self.places.iter().filter_map(|place| place.peer.as_ref());
+        let peers = self.slots.iter().filter_map(|entry| entry.peer.as_ref());
         let others = peers.filter(|peer| !matches!(peer.holdings, Holdings::All)).map(|peer| peer.client);
         let (rank, others) =
             others.fold((0, 0), |(rank, count), client| (rank + u32::from(client < self.own), count + 1));
-        self.share = OwnShare { rank, of: others + 1 };
+        self.partition = Partition { rank, of: others + 1 };
     }
 
     /// The piece is missing again if it is in flight with no lane.
     fn put_back_if_put_off(&mut self, piece: PieceIndex) {
         if self.flights.get(&piece).is_some_and(|copies| copies.len() == 0) {
             self.flights.remove(&piece);
-            self.rarity.put_back(piece);
-            self.each_peer(|rarity, holdings| rarity.announce(holdings, piece));
+            self.availability.put_back(piece);
+            self.each_peer(|availability, holdings| availability.announce(holdings, piece));
         }
     }
 
@@ -489,9 +489,9 @@ impl Picker {
 
     fn assert_one_state(&self, piece: PieceIndex) {
         if cfg!(debug_assertions) {
-            let states = [self.rarity.is_missing(piece), self.flights.contains_key(&piece), self.have.has(piece)];
+            let states = [self.availability.is_missing(piece), self.flights.contains_key(&piece), self.have.has(piece)];
             assert_eq!(states.iter().filter(|&&state| state).count(), 1, "piece {}", piece.get());
-            let total = self.rarity.missing_count() + self.flights.len() as u32 + self.have.held();
+            let total = self.availability.missing_count() + self.flights.len() as u32 + self.have.held();
             assert_eq!(total, self.layout.count());
         }
     }

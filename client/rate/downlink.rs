@@ -1,7 +1,7 @@
 //! What comes in from other members, kept to a limit. Nobody waits here: who may take nothing now is told when.
 
 use super::limit::Limit;
-use super::token_bucket::Pace;
+use super::token_bucket::TokenBucket;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,26 +13,26 @@ pub struct Downlink {
     begun: Instant,
     /// Set while there is no limit: then nobody takes the lock.
     unlimited: AtomicBool,
-    pace: Mutex<Pace>,
+    bucket: Mutex<TokenBucket>,
 }
 
 impl Downlink {
     /// Keeps to this limit.
     pub fn new(limit: Limit) -> Arc<Self> {
         let unlimited = AtomicBool::new(limit == Limit::NONE);
-        Arc::new(Self { begun: Instant::now(), unlimited, pace: Mutex::new(Pace::new(limit)) })
+        Arc::new(Self { begun: Instant::now(), unlimited, bucket: Mutex::new(TokenBucket::new(limit)) })
     }
 
     /// The limit.
     pub fn limit(&self) -> Limit {
-        self.pace.lock().limit()
+        self.bucket.lock().limit()
     }
 
     /// Keeps to another limit from now on; who waits under the old one may do so a little longer.
     pub fn set_limit(&self, limit: Limit) {
-        let mut pace = self.pace.lock();
+        let mut bucket = self.bucket.lock();
         self.unlimited.store(limit == Limit::NONE, Ordering::Relaxed);
-        pace.set_limit(limit, self.begun.elapsed());
+        bucket.set_limit(limit, self.begun.elapsed());
     }
 
     /// Takes bytes with `take`, which is told how many it may take at most and gives how many it took.
@@ -43,11 +43,11 @@ impl Downlink {
         if self.unlimited.load(Ordering::Relaxed) {
             return Ok(take(usize::MAX).1);
         }
-        let allowed = self.pace.lock().allowance(self.begun.elapsed(), usize::MAX);
+        let allowed = self.bucket.lock().allowance(self.begun.elapsed(), usize::MAX);
         // A time too far away to be told is far enough away at any time.
         let allowed = allowed.map_err(|when| self.begun.checked_add(when).unwrap_or_else(Instant::now))?;
         let (taken, result) = take(allowed);
-        self.pace.lock().pass(self.begun.elapsed(), taken);
+        self.bucket.lock().pass(self.begun.elapsed(), taken);
         Ok(result)
     }
 }

@@ -10,7 +10,7 @@ const SHOWN_MAX: usize = 40;
 
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum Direction {
     /// To other members.
     Upload,
     /// From other members.

@@ -15,15 +15,15 @@ const STEP_LEN_MIN: u64 = 1024;
 /// A step is not longer than this, in bytes.
 const STEP_LEN_MAX: u64 = 64 * 1024;
 
-/// The pace of everything that goes one way.
+/// The bucket of everything that goes one way.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct TokenBucket {
     limit: Limit,
     /// The bytes that have passed are paid for at this time.
     paid: Duration,
 }
 
-impl Pace {
+impl TokenBucket {
     /// Keeps to this limit.
     pub(crate) fn new(limit: Limit) -> Self {
         Self { limit, paid: Duration::ZERO }
@@ -46,7 +46,7 @@ impl Pace {
         self.limit.bytes_per_second().map_or(0, |rate| u64::try_from(len(rate)).unwrap_or(u64::MAX))
     }
 
-    /// How many bytes of `len` may pass now, at least one unless `len` is 0. They count once [`Pace::pass`] says so.
+    /// How many bytes of `len` may pass now, at least one unless `len` is 0. They count once [`TokenBucket::pass`] says so.
     ///
     /// # Errors
     /// None may; the time at which some may.
@@ -81,12 +81,12 @@ mod tests {
 
     /// Bytes that pass in ten seconds when somebody asks whenever there may be some, `late` after that.
     fn bytes_in_ten_seconds(limit: Limit, late: Duration) -> u64 {
-        let (mut pace, mut now, mut passed) = (Pace::new(limit), Duration::from_secs(5), 0);
+        let (mut bucket, mut now, mut passed) = (TokenBucket::new(limit), Duration::from_secs(5), 0);
         let end = now + Duration::from_secs(10);
         while now < end {
-            match pace.allowance(now, 1 << 20) {
+            match bucket.allowance(now, 1 << 20) {
                 Ok(len) => {
-                    pace.pass(now, len);
+                    bucket.pass(now, len);
                     passed += len as u64;
                 }
                 Err(when) => now = when + late,
@@ -108,11 +108,11 @@ mod tests {
 
     #[test]
     fn what_was_not_used_long_ago_does_not_come_as_a_burst() {
-        let mut pace = Pace::new(Limit::of(1_000_000));
+        let mut bucket = TokenBucket::new(Limit::of(1_000_000));
         let now = Duration::from_secs(1000);
         let mut burst = 0;
-        while let Ok(len) = pace.allowance(now, 1 << 20) {
-            pace.pass(now, len);
+        while let Ok(len) = bucket.allowance(now, 1 << 20) {
+            bucket.pass(now, len);
             burst += len;
         }
         assert!((50_000..=54_096).contains(&burst), "{burst}");
@@ -120,24 +120,24 @@ mod tests {
 
     #[test]
     fn steps_are_a_few_milliseconds_long_and_never_empty() {
-        let step = |rate| Pace::new(Limit::of(rate)).allowance(Duration::from_secs(1), 1 << 20);
+        let step = |rate| TokenBucket::new(Limit::of(rate)).allowance(Duration::from_secs(1), 1 << 20);
         assert_eq!(step(1), Ok(1024));
         assert_eq!(step(1_000_000), Ok(4000));
         assert_eq!(step(u64::MAX), Ok(64 * 1024));
         assert_eq!(step(0), Ok(1 << 20));
-        assert_eq!(Pace::new(Limit::of(1_000_000)).allowance(Duration::from_secs(1), 7), Ok(7));
+        assert_eq!(TokenBucket::new(Limit::of(1_000_000)).allowance(Duration::from_secs(1), 7), Ok(7));
     }
 
     #[test]
     fn a_new_limit_holds_at_once() {
-        let mut pace = Pace::new(Limit::of(1));
+        let mut bucket = TokenBucket::new(Limit::of(1));
         let now = Duration::from_secs(1);
-        pace.pass(now, 1 << 20);
-        assert!(pace.allowance(now, 1).is_err_and(|when| when > Duration::from_secs(1_000_000)));
-        pace.set_limit(Limit::of(1_000_000), now);
-        assert_eq!(pace.allowance(now, 1 << 20), Ok(4000));
-        pace.pass(now, 1 << 20);
-        pace.set_limit(Limit::NONE, now);
-        assert_eq!(pace.allowance(now, 1 << 20), Ok(1 << 20));
+        bucket.pass(now, 1 << 20);
+        assert!(bucket.allowance(now, 1).is_err_and(|when| when > Duration::from_secs(1_000_000)));
+        bucket.set_limit(Limit::of(1_000_000), now);
+        assert_eq!(bucket.allowance(now, 1 << 20), Ok(4000));
+        bucket.pass(now, 1 << 20);
+        bucket.set_limit(Limit::NONE, now);
+        assert_eq!(bucket.allowance(now, 1 << 20), Ok(1 << 20));
     }
 }

@@ -1,8 +1,8 @@
 //! What leaves for other members, kept to a limit that they share fairly: connections wait here for their turn.
 
-use super::fair_queue::{Seat, Turns};
+use super::fair_queue::{FairQueue, FlowId};
 use super::limit::Limit;
-use super::token_bucket::Pace;
+use super::token_bucket::TokenBucket;
 use crate::model::name::UserId;
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
@@ -23,85 +23,90 @@ pub struct Uplink {
     /// Set while there is no limit: then nobody takes the lock.
     unlimited: AtomicBool,
     // Locked; a wait gives it up.
-    state: Mutex<State>,
+    state: Mutex<UplinkState>,
 }
 
 #[derive(Debug)]
-struct State {
-    pace: Pace,
-    turns: Turns,
+struct UplinkState {
+    bucket: TokenBucket,
+    queue: FairQueue,
     /// Wakes each that waits.
-    bells: HashMap<Seat, Arc<Condvar>>,
+    bells: HashMap<FlowId, Arc<Condvar>>,
     /// Whose turn is next: the one that waits for the time, while the others wait for it.
-    first: Option<Seat>,
+    first: Option<FlowId>,
 }
 
 impl Uplink {
     /// Keeps to this limit.
     pub fn new(limit: Limit) -> Arc<Self> {
-        let state = State { pace: Pace::new(limit), turns: Turns::default(), bells: HashMap::new(), first: None };
+        let state = UplinkState {
+            bucket: TokenBucket::new(limit),
+            queue: FairQueue::default(),
+            bells: HashMap::new(),
+            first: None,
+        };
         let unlimited = AtomicBool::new(limit == Limit::NONE);
         Arc::new(Self { begun: Instant::now(), unlimited, state: Mutex::new(state) })
     }
 
     /// The limit.
     pub fn limit(&self) -> Limit {
-        self.state.lock().pace.limit()
+        self.state.lock().bucket.limit()
     }
 
     /// Keeps to another limit from now on.
     pub fn set_limit(&self, limit: Limit) {
         let mut state = self.state.lock();
         self.unlimited.store(limit == Limit::NONE, Ordering::Relaxed);
-        state.pace.set_limit(limit, self.begun.elapsed());
+        state.bucket.set_limit(limit, self.begun.elapsed());
         for bell in state.bells.values() {
             bell.notify_one();
         }
     }
 
     /// A place for a connection of this member.
-    pub fn join(self: &Arc<Self>, user: &UserId) -> UplinkSeat {
+    pub fn join(self: &Arc<Self>, user: &UserId) -> UplinkFlow {
         let mut state = self.state.lock();
-        let (seat, bell) = (state.turns.join(user), Arc::new(Condvar::new()));
-        state.bells.insert(seat, bell.clone());
-        UplinkSeat { uplink: self.clone(), seat, bell }
+        let (flow, bell) = (state.queue.join(user), Arc::new(Condvar::new()));
+        state.bells.insert(flow, bell.clone());
+        UplinkFlow { uplink: self.clone(), flow, bell }
     }
 }
 
-impl State {
+impl UplinkState {
     /// Decides whose turn is next, if that is open, and wakes it.
     fn call_first(&mut self) {
         if self.first.is_none() {
-            self.first = self.turns.next();
-            if let Some(bell) = self.first.and_then(|seat| self.bells.get(&seat)) {
+            self.first = self.queue.next();
+            if let Some(bell) = self.first.and_then(|flow| self.bells.get(&flow)) {
                 bell.notify_one();
             }
         }
     }
 
-    /// The seat waits from now on.
-    fn wait(&mut self, seat: Seat) {
-        self.turns.wait(seat, self.pace.len_in(BEHIND_MAX));
+    /// The flow waits from now on.
+    fn wait(&mut self, flow: FlowId) {
+        self.queue.wait(flow, self.bucket.len_in(BEHIND_MAX));
     }
 
-    /// Some of `len` bytes, if it is the seat's turn and some may leave now; it then waits no more. Else the time at
+    /// Some of `len` bytes, if it is the flow's turn and some may leave now; it then waits no more. Else the time at
     /// which some may, or none if it is another's turn.
-    fn take(&mut self, seat: Seat, now: Duration, len: usize) -> Result<usize, Option<Duration>> {
+    fn take(&mut self, flow: FlowId, now: Duration, len: usize) -> Result<usize, Option<Duration>> {
         self.call_first();
-        if self.first != Some(seat) {
+        if self.first != Some(flow) {
             return Err(None);
         }
-        let allowed = self.pace.allowance(now, len).map_err(Some)?;
-        self.pace.pass(now, allowed);
-        self.turns.serve(seat, allowed);
-        self.pass_on(seat);
+        let allowed = self.bucket.allowance(now, len).map_err(Some)?;
+        self.bucket.pass(now, allowed);
+        self.queue.serve(flow, allowed);
+        self.pass_on(flow);
         Ok(allowed)
     }
 
-    /// The seat waits no more; the next one is called if it was first.
-    fn pass_on(&mut self, seat: Seat) {
-        self.turns.give_up(seat);
-        if self.first == Some(seat) {
+    /// The flow waits no more; the next one is called if it was first.
+    fn pass_on(&mut self, flow: FlowId) {
+        self.queue.give_up(flow);
+        if self.first == Some(flow) {
             self.first = None;
         }
         self.call_first();
@@ -110,16 +115,16 @@ impl State {
 
 /// A connection's place.
 #[derive(Debug)]
-pub struct UplinkSeat {
+pub struct UplinkFlow {
     uplink: Arc<Uplink>,
-    seat: Seat,
+    flow: FlowId,
     bell: Arc<Condvar>,
 }
 
-impl UplinkSeat {
+impl UplinkFlow {
     /// Whether the bytes of this connection would be missed by other members: there is a limit, and they wait.
     pub fn is_contended(&self) -> bool {
-        !self.uplink.unlimited.load(Ordering::Relaxed) && self.uplink.state.lock().turns.others_wait(self.seat)
+        !self.uplink.unlimited.load(Ordering::Relaxed) && self.uplink.state.lock().queue.others_wait(self.flow)
     }
 
     /// Whether there is a limit.
@@ -133,14 +138,14 @@ impl UplinkSeat {
             return Some(len);
         }
         let mut state = self.uplink.state.lock();
-        state.wait(self.seat);
+        state.wait(self.flow);
         loop {
             if is_over() {
-                state.pass_on(self.seat);
+                state.pass_on(self.flow);
                 return None;
             }
             let now = self.uplink.begun.elapsed();
-            let pause = match state.take(self.seat, now, len) {
+            let pause = match state.take(self.flow, now, len) {
                 Ok(allowed) => return Some(allowed),
                 Err(when) => when.map_or(LOOK_PAUSE, |when| when.saturating_sub(now).min(LOOK_PAUSE)),
             };
@@ -149,12 +154,12 @@ impl UplinkSeat {
     }
 }
 
-impl Drop for UplinkSeat {
+impl Drop for UplinkFlow {
     fn drop(&mut self) {
         let mut state = self.uplink.state.lock();
-        state.turns.leave(self.seat);
-        state.bells.remove(&self.seat);
-        state.pass_on(self.seat);
+        state.queue.leave(self.flow);
+        state.bells.remove(&self.flow);
+        state.pass_on(self.flow);
     }
 }
 
@@ -169,16 +174,16 @@ mod tests {
     /// What each of the connections gets in ten seconds at 10 MB/s. All of them ask always, and are looked at in turn.
     fn shares_of<const N: usize>(names: [&str; N]) -> [usize; N] {
         let uplink = Uplink::new(Limit::of(10_000_000));
-        let seats = names.map(|name| uplink.join(&user(name)));
+        let flows = names.map(|name| uplink.join(&user(name)));
         let mut state = uplink.state.lock();
-        seats.iter().for_each(|seat| state.wait(seat.seat));
+        flows.iter().for_each(|flow| state.wait(flow.flow));
         let (mut got, mut now) = ([0; N], Duration::ZERO);
         while now < Duration::from_secs(10) {
-            for (seat, got) in seats.iter().zip(&mut got) {
-                match state.take(seat.seat, now, 1 << 20) {
+            for (flow, got) in flows.iter().zip(&mut got) {
+                match state.take(flow.flow, now, 1 << 20) {
                     Ok(len) => {
                         *got += len;
-                        state.wait(seat.seat);
+                        state.wait(flow.flow);
                     }
                     Err(when) => now = when.unwrap_or(now),
                 }

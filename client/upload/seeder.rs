@@ -3,7 +3,7 @@
 use super::served::{Served, Serving};
 use super::stats::Taking;
 use crate::client::keyring::Keyring;
-use crate::client::rate::uplink::{Uplink, UplinkSeat};
+use crate::client::rate::uplink::{Uplink, UplinkFlow};
 use crate::client::storage::piece_source::SourceError;
 use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::GroupRef;
@@ -291,9 +291,9 @@ fn serve(shared: &Shared, id: u64, stream: Arc<TcpStream>) {
         return;
     };
     if let Some((served, user)) = open(shared, id, group, &mut receiver, &sender) {
-        let seat = shared.uplink.join(&user);
+        let flow = shared.uplink.join(&user);
         let taking = served.takers().join(&user, Instant::now());
-        answer(shared, &served, (&user, &seat, &taking), &mut receiver, &sender);
+        answer(shared, &served, (&user, &flow, &taking), &mut receiver, &sender);
         served.leave(&sender);
     }
     sender.finish();
@@ -386,7 +386,7 @@ fn open(
 fn answer(
     shared: &Shared,
     served: &Served,
-    (user, seat, taking): (&UserId, &UplinkSeat, &Taking),
+    (user, flow, taking): (&UserId, &UplinkFlow, &Taking),
     receiver: &mut Receiver,
     sender: &Arc<Sender>,
 ) {
@@ -395,11 +395,11 @@ fn answer(
         let request = frame.request;
         let sent = match frame.message() {
             Ok(Ask::GetPiece { piece }) => {
-                let given = give(served, (user, seat), piece, || {
+                let given = give(served, (user, flow), piece, || {
                     fill(served, piece, request, &mut buffer)?;
                     Ok(sender.send_paced(&buffer, |len| {
                         let over = || sender.is_over() || shared.is_closing();
-                        seat.wait(len, over).inspect(|len| taking.give(*len))
+                        flow.wait(len, over).inspect(|len| taking.give(*len))
                     }))
                 });
                 given.unwrap_or_else(|(refusal, broken)| {
@@ -429,15 +429,15 @@ type NotGiven = (Refusal, Option<String>);
 /// Gives a piece with `send`, unless the uplink is short and the piece is on its way to another member.
 fn give(
     served: &Served,
-    (user, seat): (&UserId, &UplinkSeat),
+    (user, flow): (&UserId, &UplinkFlow),
     piece: u32,
     send: impl FnOnce() -> Result<io::Result<()>, NotGiven>,
 ) -> Result<io::Result<()>, NotGiven> {
-    if !seat.is_limited() {
+    if !flow.is_limited() {
         return send();
     }
     let passage = served.passing().begin(piece, user, Instant::now());
-    if passage.is_none() && seat.is_contended() {
+    if passage.is_none() && flow.is_contended() {
         return Err((Refusal::about(Code::OnItsWay, piece), None));
     }
     let sent = send()?;

@@ -2,8 +2,10 @@
 
 use super::LONG;
 use crossbeam_channel as channel;
-use groupshare::client::download::engine::{Swarm, SwarmEvent, SwarmOptions, default_workers};
-use groupshare::client::download::live::{Download, Ground, Subject};
+use groupshare::client::download::engine::Engine;
+use groupshare::client::download::engine::event::EngineEvent;
+use groupshare::client::download::engine::options::{EngineOptions, default_workers};
+use groupshare::client::download::transfer::{Ground, Subject, Transfer};
 use groupshare::client::download::verify::verify_existing;
 use groupshare::client::keyring::Keyring;
 use groupshare::client::rate::downlink::Downlink;
@@ -92,8 +94,8 @@ pub(crate) struct Member {
     pub seeder: Option<Seeder>,
     pub uplink: Arc<Uplink>,
     _events: channel::Receiver<SeederEvent>,
-    pub swarm: Swarm,
-    told: channel::Receiver<SwarmEvent>,
+    pub engine: Engine,
+    told: channel::Receiver<EngineEvent>,
 }
 
 impl Member {
@@ -115,8 +117,8 @@ impl Member {
         let seeder = Seeder::start(listener, keyring.clone(), serving.clone(), uplink.clone(), events);
         let seeder = seeder.expect("a thread");
         let (tell, told) = channel::unbounded();
-        let options = SwarmOptions { workers: default_workers(), patience, downlink: Downlink::new(download) };
-        let swarm = Swarm::start(options, keyring.clone(), user(number), tell).expect("threads");
+        let options = EngineOptions { workers: default_workers(), patience, downlink: Downlink::new(download) };
+        let engine = Engine::start(options, keyring.clone(), user(number), tell).expect("threads");
         Self {
             folder: tempfile::tempdir().expect("a folder"),
             client: ClientId([number; 16]),
@@ -125,7 +127,7 @@ impl Member {
             seeder: Some(seeder),
             uplink,
             _events: seen,
-            swarm,
+            engine,
             told,
         }
     }
@@ -152,14 +154,14 @@ impl Member {
         self.folder.path().canonicalize().expect("there").join("out.bin")
     }
 
-    pub(crate) fn download(&self, id: u64, subject: &Subject) -> Arc<Download> {
+    pub(crate) fn download(&self, id: u64, subject: &Subject) -> Arc<Transfer> {
         let download = self.prepare(id, subject);
-        self.swarm.add(download.clone());
+        self.engine.add(download.clone());
         download
     }
 
     /// A download that the engine does not know of yet.
-    pub(crate) fn prepare(&self, id: u64, subject: &Subject) -> Arc<Download> {
+    pub(crate) fn prepare(&self, id: u64, subject: &Subject) -> Arc<Transfer> {
         let label = PartLabel {
             info_hash: subject.content.info_hash,
             group: GroupId::parse(GROUP).expect("a name"),
@@ -172,14 +174,14 @@ impl Member {
         let Content { layout, info_hash, .. } = subject.content;
         let served = self.serving.add(group(), info_hash, layout, part.clone(), verified.have.clone()).expect("open");
         let ground = Ground { part, verified, served };
-        Arc::new(Download::new(id, subject.clone(), ground, self.client, id, Instant::now()))
+        Arc::new(Transfer::new(id, subject.clone(), ground, self.client, id, Instant::now()))
     }
 
     /// What the engine tells next, but for first pieces.
-    pub(crate) fn hears(&self) -> SwarmEvent {
+    pub(crate) fn hears(&self) -> EngineEvent {
         loop {
             let event = self.told.recv_timeout(LONG).expect("told in time");
-            if !matches!(event, SwarmEvent::FirstPiece(_)) {
+            if !matches!(event, EngineEvent::FirstPiece(_)) {
                 return event;
             }
         }
@@ -187,10 +189,10 @@ impl Member {
 
     pub(crate) fn expect_finished(&self, data: &[u8]) {
         match self.hears() {
-            SwarmEvent::Finished(_, path) => assert!(fs::read(path).expect("there") == data, "the file is identical"),
-            SwarmEvent::Failed(_, why) => panic!("failed: {why}"),
-            SwarmEvent::FirstPiece(_) => unreachable!("passed over"),
-            SwarmEvent::StaleKey(_) => panic!("the keys are right"),
+            EngineEvent::Finished(_, path) => assert!(fs::read(path).expect("there") == data, "the file is identical"),
+            EngineEvent::Failed(_, why) => panic!("failed: {why}"),
+            EngineEvent::FirstPiece(_) => unreachable!("passed over"),
+            EngineEvent::StaleKey(_) => panic!("the keys are right"),
         }
     }
 }

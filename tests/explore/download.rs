@@ -3,7 +3,7 @@
 use super::schedules::explore;
 use crate::common::LONG;
 use crate::common::swarm::{all, bytes, subject_of, user};
-use groupshare::client::download::live::{Download, Ground, PieceError, Subject};
+use groupshare::client::download::transfer::{Ground, PieceError, Subject, Transfer};
 use groupshare::client::download::verify::verify_existing;
 use groupshare::client::storage::part::{Opened, Part, PartLabel};
 use groupshare::client::upload::served::Serving;
@@ -29,7 +29,7 @@ fn bytes_of(piece: PieceIndex) -> &'static [u8] {
 /// A download into a folder of its own.
 struct House {
     serving: Serving,
-    download: Download,
+    download: Transfer,
     _folder: tempfile::TempDir,
 }
 
@@ -50,7 +50,7 @@ impl House {
         let serving = Serving::start().expect("a thread");
         let served = serving.add(group, content.info_hash, content.layout, part.clone(), verified.have.clone());
         let ground = Ground { part, verified, served: served.expect("open") };
-        let download = Download::new(1, SUBJECT.clone(), ground, ClientId([9; 16]), 1, Instant::now());
+        let download = Transfer::new(1, SUBJECT.clone(), ground, ClientId([9; 16]), 1, Instant::now());
         Self { serving, download, _folder: folder }
     }
 }
@@ -69,7 +69,7 @@ enum First {
 }
 
 /// A connection of this client until everything is here. Whether it brought the last piece.
-fn connection(download: &Download, number: u8, first: First) -> bool {
+fn connection(download: &Transfer, number: u8, first: First) -> bool {
     let client = ClientId([number; 16]);
     let open = || download.peer_opened(client, &user(number), &all(&SUBJECT));
     let (mut lane, mut first) = (open(), Some(first));

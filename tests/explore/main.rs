@@ -10,4 +10,4 @@ mod feed;
 mod late_ops;
 mod schedules;
 mod serving;
-mod stream_hash;
+mod whole_hash;

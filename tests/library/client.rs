@@ -10,7 +10,7 @@ use groupshare::client::app::login;
 use groupshare::client::app::node::{Node, NodeOptions};
 use groupshare::client::app::share;
 use groupshare::client::command::parse::{Surroundings, Typed, parse};
-use groupshare::client::download::engine::{SwarmOptions, default_workers};
+use groupshare::client::download::engine::options::{EngineOptions, default_workers};
 use groupshare::client::output::reporter::{Manner, Voice};
 use groupshare::client::rate::downlink::Downlink;
 use groupshare::client::rate::limit::Limit;
@@ -89,7 +89,11 @@ impl Person {
             state: StateDir::open(&folder.join("state")).expect("a folder"),
             check: Box::new(|shown| if shown == fingerprint() { Ok(()) } else { Err("wrong key".into()) }),
             upload_limit: Limit::NONE,
-            swarm: SwarmOptions { workers: default_workers(), patience: None, downlink: Downlink::new(Limit::NONE) },
+            engine_options: EngineOptions {
+                workers: default_workers(),
+                patience: None,
+                downlink: Downlink::new(Limit::NONE),
+            },
             voice: Voice::new(terminal, Manner::default()),
         };
         let (node, inbox) = Node::start(options).expect("started");
@@ -674,7 +678,7 @@ fn what_was_said_before_a_download_has_ended_is_told_before_its_end() {
     pieces.release();
     wait_until("the file is there", || bob.folder.join("f").exists());
     let account = bob.node.account().expect("logged in");
-    account.swarm.remove(&account.downloads.running()[0]);
+    account.engine.remove(&account.downloads.running()[0]);
     drop(messages);
     for club in &clubs {
         let told = format!("You are a member of {club} now");

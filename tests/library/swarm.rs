@@ -3,7 +3,7 @@
 use crate::common::relay::Relay;
 use crate::common::swarm::*;
 use crate::common::{LONG, wait_until};
-use groupshare::client::download::engine::SwarmEvent;
+use groupshare::client::download::engine::event::EngineEvent;
 use groupshare::client::rate::limit::Limit;
 use groupshare::client::upload::seeder::CONNECTIONS_MAX;
 use groupshare::model::bitfield::Bitfield;
@@ -30,7 +30,7 @@ fn a_file_of_any_length_arrives_identical() {
         let (seeder, leecher) = (Member::new(1), Member::new(2));
         seeder.seed(&data, &subject, all(&subject));
         leecher.download(1, &subject);
-        leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+        leecher.engine.peers(1, vec![seeder.peer(1, &subject)]);
         leecher.expect_finished(&data);
     }
 }
@@ -52,12 +52,12 @@ fn two_leechers_with_different_halves_complete_each_other_after_the_seeder_has_l
     for (member, download, odd) in [(&one, &first, false), (&two, &second, true)] {
         let seeder = Member::new(9);
         seeder.seed(&data, &subject, half(odd));
-        member.swarm.peers(1, vec![seeder.peer(9, &subject)]);
+        member.engine.peers(1, vec![seeder.peer(9, &subject)]);
         wait_until("a half arrives", || download.have().held() == half(odd).held());
         // The seeder leaves here.
     }
-    one.swarm.peers(1, vec![two.peer(2, &subject)]);
-    two.swarm.peers(1, vec![one.peer(1, &subject)]);
+    one.engine.peers(1, vec![two.peer(2, &subject)]);
+    two.engine.peers(1, vec![one.peer(1, &subject)]);
     one.expect_finished(&data);
     two.expect_finished(&data);
 }
@@ -83,14 +83,14 @@ fn a_download_whose_file_somebody_else_has_spoiled_says_so_and_goes_on_with_what
         begun.seed(&data, &subject, first.clone());
         whole.seed(&data, &subject, all(&subject));
         let download = leecher.download(1, &subject);
-        leecher.swarm.peers(1, vec![begun.peer(1, &subject)]);
+        leecher.engine.peers(1, vec![begun.peer(1, &subject)]);
         wait_until("a half arrives", || download.have().held() == first.held());
         let part =
             std::fs::File::options().write(true).open(leecher.folder.path().join("out.bin.part")).expect("there");
         part.set_len(0).and_then(|()| part.set_len(len)).expect("room");
-        leecher.swarm.peers(1, vec![whole.peer(2, &subject)]);
+        leecher.engine.peers(1, vec![whole.peer(2, &subject)]);
         match leecher.hears() {
-            SwarmEvent::Failed(_, why) => {
+            EngineEvent::Failed(_, why) => {
                 assert!(why.contains("out.bin.part was changed during the download"), "{why}")
             }
             other => panic!("{other:?}"),
@@ -98,7 +98,7 @@ fn a_download_whose_file_somebody_else_has_spoiled_says_so_and_goes_on_with_what
         drop(download);
         leecher.serving.remove(group(), subject.content.info_hash);
         leecher.download(2, &subject);
-        leecher.swarm.peers(2, vec![whole.peer(2, &subject)]);
+        leecher.engine.peers(2, vec![whole.peer(2, &subject)]);
         leecher.expect_finished(&data);
     }
 }
@@ -111,9 +111,9 @@ fn a_file_of_right_pieces_and_a_wrong_sha1_is_laid_to_whoever_shared_it() {
     let (seeder, leecher) = (Member::new(1), Member::new(2));
     seeder.seed(&data, &subject, all(&subject));
     leecher.download(1, &subject);
-    leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+    leecher.engine.peers(1, vec![seeder.peer(1, &subject)]);
     match leecher.hears() {
-        SwarmEvent::Failed(_, why) => assert!(why.ends_with("whoever shared it gave a wrong SHA-1"), "{why}"),
+        EngineEvent::Failed(_, why) => assert!(why.ends_with("whoever shared it gave a wrong SHA-1"), "{why}"),
         other => panic!("{other:?}"),
     }
 }
@@ -126,9 +126,9 @@ fn a_leecher_serves_what_it_has_while_it_downloads() {
     // The last one knows only the middle one, which has nothing yet.
     middle.download(1, &subject);
     last.download(1, &subject);
-    last.swarm.peers(1, vec![middle.peer(2, &subject)]);
+    last.engine.peers(1, vec![middle.peer(2, &subject)]);
     seeder.seed(&data, &subject, all(&subject));
-    middle.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+    middle.engine.peers(1, vec![seeder.peer(1, &subject)]);
     last.expect_finished(&data);
     middle.expect_finished(&data);
 }
@@ -146,7 +146,7 @@ fn a_peer_that_sends_bad_pieces_is_dropped_and_the_others_finish_the_file() {
     let relay = Relay::to(good.peer(1, &subject).addr);
     relay.hold();
     leecher.download(1, &subject);
-    leecher.swarm.peers(1, vec![bad.peer(2, &subject), Peer { addr: relay.addr, ..good.peer(1, &subject) }]);
+    leecher.engine.peers(1, vec![bad.peer(2, &subject), Peer { addr: relay.addr, ..good.peer(1, &subject) }]);
     wait_until("the bad peer is asked", || lies.given() > 0);
     relay.release();
     leecher.expect_finished(&data);
@@ -160,9 +160,9 @@ fn a_download_ends_with_its_reason_when_the_only_peer_lies() {
     let (bad, leecher) = (Member::new(2), Member::new(3));
     bad.seed(&wrong, &subject, all(&subject));
     leecher.download(1, &subject);
-    leecher.swarm.peers(1, vec![bad.peer(2, &subject)]);
+    leecher.engine.peers(1, vec![bad.peer(2, &subject)]);
     match leecher.hears() {
-        SwarmEvent::Failed(_, why) => assert!(why.contains("user2") && why.contains("SHA-1"), "{why}"),
+        EngineEvent::Failed(_, why) => assert!(why.contains("user2") && why.contains("SHA-1"), "{why}"),
         other => panic!("{other:?}"),
     }
     assert!(!leecher.destination().exists());
@@ -175,7 +175,7 @@ fn a_download_without_any_member_ends_when_its_patience_does() {
     let leecher = Member::with_patience(3, Some(Duration::from_millis(300)));
     leecher.download(1, &subject);
     match leecher.hears() {
-        SwarmEvent::Failed(_, why) => assert!(why.contains("no member"), "{why}"),
+        EngineEvent::Failed(_, why) => assert!(why.contains("no member"), "{why}"),
         other => panic!("{other:?}"),
     }
 }
@@ -188,10 +188,10 @@ fn pieces_of_a_dead_seeder_come_from_the_others() {
     stays.seed(&data, &subject, all(&subject));
     let given = leaves.seed(&data, &subject, all(&subject));
     leecher.download(1, &subject);
-    leecher.swarm.peers(1, vec![leaves.peer(2, &subject)]);
+    leecher.engine.peers(1, vec![leaves.peer(2, &subject)]);
     wait_until("the download runs", || given.given() > 0);
     drop(leaves);
-    leecher.swarm.peers(1, vec![stays.peer(1, &subject)]);
+    leecher.engine.peers(1, vec![stays.peer(1, &subject)]);
     leecher.expect_finished(&data);
 }
 
@@ -205,7 +205,7 @@ fn ending_does_not_wait_for_peers_that_never_answer() {
     let addr = deaf.local_addr().expect("bound");
     let peer = |number| Peer { client: ClientId([number; 16]), user: user(number), addr, held: 1 };
     let begun = Instant::now();
-    leecher.swarm.peers(1, (10..40).map(peer).collect());
+    leecher.engine.peers(1, (10..40).map(peer).collect());
     let _connected = deaf.accept().expect("a leecher");
     drop(leecher);
     assert!(begun.elapsed() < HANDSHAKE_DEADLINE, "{:?}", begun.elapsed());
@@ -219,9 +219,9 @@ fn nothing_comes_under_an_old_key_and_the_download_goes_on_under_the_new_one() {
     let served = seeder.seed(&data, &subject, all(&subject));
     seeder.keyring.put(key(8));
     let download = leecher.download(1, &subject);
-    leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+    leecher.engine.peers(1, vec![seeder.peer(1, &subject)]);
     match leecher.hears() {
-        SwarmEvent::StaleKey(of) => assert_eq!(of, group()),
+        EngineEvent::StaleKey(of) => assert_eq!(of, group()),
         other => panic!("{other:?}"),
     }
     assert_eq!((served.given(), download.have().held()), (0, 0));
@@ -229,9 +229,9 @@ fn nothing_comes_under_an_old_key_and_the_download_goes_on_under_the_new_one() {
     loop {
         match leecher.hears() {
             // Dialers that were under way with the old key.
-            SwarmEvent::StaleKey(_) | SwarmEvent::FirstPiece(_) => {}
-            SwarmEvent::Finished(..) => break,
-            SwarmEvent::Failed(_, why) => panic!("{why}"),
+            EngineEvent::StaleKey(_) | EngineEvent::FirstPiece(_) => {}
+            EngineEvent::Finished(..) => break,
+            EngineEvent::Failed(_, why) => panic!("{why}"),
         }
     }
 }
@@ -248,9 +248,9 @@ fn a_download_that_was_removed_goes_on_where_it_was() {
     });
     seeder.seed(&data, &subject, some);
     let download = leecher.download(1, &subject);
-    leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+    leecher.engine.peers(1, vec![seeder.peer(1, &subject)]);
     wait_until("some pieces arrive", || download.have().held() > 5);
-    leecher.swarm.remove(&download);
+    leecher.engine.remove(&download);
     let had = download.have().held();
     leecher.serving.clear();
     drop(download);
@@ -259,7 +259,7 @@ fn a_download_that_was_removed_goes_on_where_it_was() {
     let served = other.seed(&data, &subject, all(&subject));
     let download = leecher.download(2, &subject);
     assert_eq!(download.have().held(), had);
-    leecher.swarm.peers(2, vec![other.peer(3, &subject)]);
+    leecher.engine.peers(2, vec![other.peer(3, &subject)]);
     leecher.expect_finished(&data);
     let missing = u64::from(Layout::count(subject.content.layout) - had) * u64::from(PIECE_LEN);
     assert_eq!(served.given(), missing, "only what was missing was fetched");
@@ -271,8 +271,8 @@ fn a_download_that_was_removed_before_it_began_never_begins() {
     let subject = subject_of(&bytes(1));
     let leecher = Member::new(1);
     let download = leecher.prepare(1, &subject);
-    leecher.swarm.remove(&download);
-    leecher.swarm.add(download.clone());
+    leecher.engine.remove(&download);
+    leecher.engine.add(download.clone());
     wait_until("the engine lets go of it", || Arc::strong_count(&download) == 1);
 }
 
@@ -288,7 +288,7 @@ fn neither_content_nor_names_cross_the_network_in_the_clear() {
     let relay = Relay::to(peer.addr);
     peer.addr = relay.addr;
     leecher.download(1, &subject);
-    leecher.swarm.peers(1, vec![peer]);
+    leecher.engine.peers(1, vec![peer]);
     leecher.expect_finished(&data);
     assert!(relay.seen().len() > data.len(), "everything went through the relay");
     let info_hash = subject.content.info_hash.0;
@@ -350,7 +350,7 @@ fn takes_the_time_of(rate: u64, seeder: &Member, leecher: &Member) {
     seeder.seed(&data, &subject, all(&subject));
     let begun = Instant::now();
     leecher.download(1, &subject);
-    leecher.swarm.peers(1, vec![seeder.peer(1, &subject)]);
+    leecher.engine.peers(1, vec![seeder.peer(1, &subject)]);
     leecher.expect_finished(&data);
     // A burst of 50 ms is allowed, and what several connections have begun to take.
     let least = Duration::from_secs_f64(data.len() as f64 / rate as f64) - Duration::from_millis(100);

@@ -1,9 +1,9 @@
 //! One download in the engine: its peers, its connections, and how it is to end.
 
-use super::SwarmOptions;
-use crate::client::download::live::Download;
-use crate::client::download::peer_connection::{DropReason, PeerLink};
-use crate::client::download::peer_list::Candidates;
+use super::options::EngineOptions;
+use crate::client::download::peer_connection::{DropReason, PeerConnection};
+use crate::client::download::peer_list::PeerList;
+use crate::client::download::transfer::Transfer;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
 use crossbeam_channel as channel;
@@ -18,11 +18,11 @@ use std::time::Instant;
 const CONNECTIONS_WANTED: (usize, usize) = (2, 4);
 
 /// The state that the engine keeps of a download.
-pub(super) struct Entry {
-    pub download: Arc<Download>,
-    pub candidates: Candidates,
-    pub parked: Vec<PeerLink>,
-    pub ready: VecDeque<PeerLink>,
+pub(super) struct TransferEntry {
+    pub transfer: Arc<Transfer>,
+    pub peers: PeerList,
+    pub parked: Vec<PeerConnection>,
+    pub ready: VecDeque<PeerConnection>,
     /// Connections with a worker.
     pub busy: usize,
     /// Every piece is here.
@@ -35,33 +35,33 @@ pub(super) struct Entry {
     pub failed: Option<String>,
 }
 
-impl Entry {
+impl TransferEntry {
     /// Begins without peers.
-    pub(super) fn new(download: Arc<Download>, now: Instant, options: &SwarmOptions) -> Self {
+    pub(super) fn new(transfer: Arc<Transfer>, now: Instant, options: &EngineOptions) -> Self {
         let wanted = options.workers.clamp(CONNECTIONS_WANTED.0, CONNECTIONS_WANTED.1);
         Self {
-            candidates: Candidates::new(now, wanted, options.patience),
+            peers: PeerList::new(now, wanted, options.patience),
             parked: Vec::new(),
             ready: VecDeque::new(),
             busy: 0,
-            complete: download.is_complete(),
+            complete: transfer.is_complete(),
             finisher: None,
             removed: None,
             failed: None,
-            download,
+            transfer,
         }
     }
 
     /// Does something to every parked connection; those that fail are no longer parked and given back.
     pub(super) fn sift_parked(
         &mut self,
-        mut work: impl FnMut(&mut PeerLink) -> Result<(), DropReason>,
-    ) -> Vec<(PeerLink, DropReason)> {
+        mut work: impl FnMut(&mut PeerConnection) -> Result<(), DropReason>,
+    ) -> Vec<(PeerConnection, DropReason)> {
         let mut failed = Vec::new();
-        for mut link in std::mem::take(&mut self.parked) {
-            match work(&mut link) {
-                Ok(()) => self.parked.push(link),
-                Err(reason) => failed.push((link, reason)),
+        for mut connection in std::mem::take(&mut self.parked) {
+            match work(&mut connection) {
+                Ok(()) => self.parked.push(connection),
+                Err(reason) => failed.push((connection, reason)),
             }
         }
         failed
@@ -69,14 +69,14 @@ impl Entry {
 
     /// A peer sent what no honest peer sends: none of its connections is kept.
     pub(super) fn lied(&mut self, client: ClientId, user: &UserId, what: &str) {
-        self.candidates.lied(client, user, what);
+        self.peers.lied(client, user, what);
         self.parked.retain(|other| other.client() != client);
         self.ready.retain(|other| other.client() != client);
     }
 
     /// Whether some connection leads to what is missing.
     pub(super) fn is_useful(&self) -> bool {
-        self.busy > 0 || self.ready.iter().chain(&self.parked).any(PeerLink::is_useful)
+        self.busy > 0 || self.ready.iter().chain(&self.parked).any(PeerConnection::is_useful)
     }
 
     /// Nothing is done for it any more but what workers still hold.
@@ -86,14 +86,14 @@ impl Entry {
 
     /// Gives up every connection that no worker holds.
     pub(super) fn hang_up(&mut self, now: Instant) {
-        for link in self.parked.drain(..).chain(self.ready.drain(..)) {
-            self.candidates.lost(link.client(), now, false);
+        for connection in self.parked.drain(..).chain(self.ready.drain(..)) {
+            self.peers.lost(connection.client(), now, false);
         }
     }
 
     /// Nothing more is to be written: the connections go, and workers return after the frame they are at.
     pub(super) fn stop(&mut self) {
-        self.download.stop();
+        self.transfer.stop();
         self.hang_up(Instant::now());
     }
 }

@@ -25,8 +25,8 @@ fn bits(pieces: u32, held: impl IntoIterator<Item = u32>) -> Bitfield {
 }
 
 /// A picker with nothing here, whose peers hold what is given.
-fn picker<const N: usize>(pieces: u32, peers: [Bitfield; N]) -> (Picker, [PeerSlot; N]) {
-    let mut picker = Picker::new(layout(pieces), bits(pieces, []), OWN, WINDOW, 1);
+fn picker<const N: usize>(pieces: u32, peers: [Bitfield; N]) -> (PiecePicker, [PeerSlot; N]) {
+    let mut picker = PiecePicker::new(layout(pieces), bits(pieces, []), OWN, WINDOW, 1);
     let mut number = 0;
     let slots = peers.map(|bits| {
         number += 1;
@@ -37,16 +37,16 @@ fn picker<const N: usize>(pieces: u32, peers: [Bitfield; N]) -> (Picker, [PeerSl
     (picker, slots)
 }
 
-fn pick(picker: &mut Picker, lane: Lane) -> Option<u32> {
+fn pick(picker: &mut PiecePicker, lane: Lane) -> Option<u32> {
     picker.pick(lane).map(PieceIndex::get)
 }
 
-fn receive(picker: &mut Picker, lane: Lane, piece: u32) -> Received {
+fn receive(picker: &mut PiecePicker, lane: Lane, piece: u32) -> Received {
     picker.received(lane, picker.layout.index(piece).expect("in the layout"))
 }
 
-fn fetch_all(picker: &mut Picker, lane: Lane) -> Vec<u32> {
-    let step = |picker: &mut Picker| picker.pick(lane).inspect(|&piece| drop(picker.received(lane, piece)));
+fn fetch_all(picker: &mut PiecePicker, lane: Lane) -> Vec<u32> {
+    let step = |picker: &mut PiecePicker| picker.pick(lane).inspect(|&piece| drop(picker.received(lane, piece)));
     std::iter::from_fn(|| step(picker)).map(PieceIndex::get).collect()
 }
 
@@ -88,7 +88,7 @@ fn rarity_follows_what_peers_announce_and_who_leaves() {
 fn ties_are_chosen_at_random_inside_the_window_and_nowhere_else() {
     let mut chosen = BTreeSet::new();
     for seed in 0..2000 {
-        let mut picker = Picker::new(layout(500), bits(500, 0..60), OWN, WINDOW, seed);
+        let mut picker = PiecePicker::new(layout(500), bits(500, 0..60), OWN, WINDOW, seed);
         let peer = picker.add_peer(client(1));
         picker.set_bitfield(peer, &Bitfield::all(layout(500)));
         chosen.extend(pick(&mut picker, peer.lane(0)));
@@ -104,7 +104,7 @@ fn a_rarer_piece_is_chosen_though_it_lies_outside_the_window() {
 
 #[test]
 fn once_the_window_is_all_asked_for_the_choice_is_in_the_nearest_one() {
-    let mut picker = Picker::new(layout(500), bits(500, []), OWN, 10, 1);
+    let mut picker = PiecePicker::new(layout(500), bits(500, []), OWN, 10, 1);
     picker.scattered = SCATTERED_MAX;
     let peer = picker.add_peer(client(1));
     picker.set_bitfield(peer, &Bitfield::all(layout(500)));
@@ -181,12 +181,12 @@ fn a_piece_that_goes_back_after_a_fruitless_search_is_found() {
 }
 
 /// 20,000 pieces, which are two blocks, and of them only these missing.
-fn almost_complete(missing: &[u32]) -> Picker {
+fn almost_complete(missing: &[u32]) -> PiecePicker {
     let here = bits(20_000, (0..20_000).filter(|number| !missing.contains(number)));
-    Picker::new(layout(20_000), here, OWN, WINDOW, 1)
+    PiecePicker::new(layout(20_000), here, OWN, WINDOW, 1)
 }
 
-fn join(picker: &mut Picker, number: u8, held: impl IntoIterator<Item = u32>) -> PeerSlot {
+fn join(picker: &mut PiecePicker, number: u8, held: impl IntoIterator<Item = u32>) -> PeerSlot {
     let slot = picker.add_peer(client(number));
     picker.set_bitfield(slot, &bits(20_000, held));
     slot
@@ -247,7 +247,7 @@ fn in_the_endgame_idle_lanes_take_copies_fewest_first_and_the_fastest_wins() {
 #[test]
 fn a_copy_is_never_asked_of_the_same_peer_nor_of_a_busy_lane_and_copies_are_bounded() {
     let (mut picker, peers) = picker(1, [bits(1, [0]), bits(1, [0]), bits(1, [0]), bits(1, [0])]);
-    let given = |picker: &mut Picker, number| peers.map(|peer| pick(picker, peer.lane(number)).is_some());
+    let given = |picker: &mut PiecePicker, number| peers.map(|peer| pick(picker, peer.lane(number)).is_some());
     assert_eq!(given(&mut picker, 0), [true, true, true, false]);
     assert_eq!(given(&mut picker, 1), [false; 4]);
     picker.give_back(peers[1].lane(0));
@@ -326,7 +326,7 @@ fn one_piece_is_asked_for_and_completes() {
 
 #[test]
 fn what_is_here_from_the_start_is_not_asked_for() {
-    let mut picker = Picker::new(layout(5), bits(5, [0, 1, 3]), OWN, WINDOW, 1);
+    let mut picker = PiecePicker::new(layout(5), bits(5, [0, 1, 3]), OWN, WINDOW, 1);
     let peer = picker.add_peer(client(1));
     picker.set_bitfield(peer, &bits(5, 0..5));
     assert_eq!((picker.missing(), picker.hash_position()), (2, 2));
@@ -362,7 +362,7 @@ fn the_slot_of_a_removed_peer_changes_nothing() {
 #[test]
 fn the_same_seed_makes_the_same_choices() {
     let order = |seed| {
-        let mut picker = Picker::new(layout(300), bits(300, []), OWN, WINDOW, seed);
+        let mut picker = PiecePicker::new(layout(300), bits(300, []), OWN, WINDOW, seed);
         let peer = picker.add_peer(client(1));
         picker.set_bitfield(peer, &bits(300, 0..300));
         fetch_all(&mut picker, peer.lane(0))
@@ -375,7 +375,7 @@ fn the_same_seed_makes_the_same_choices() {
 fn members_that_know_each_other_ask_for_different_pieces() {
     let ids = [5, 100, 200];
     let picks = ids.map(|own| {
-        let mut picker = Picker::new(layout(90), bits(90, []), client(own), WINDOW, 1);
+        let mut picker = PiecePicker::new(layout(90), bits(90, []), client(own), WINDOW, 1);
         let seed = picker.add_peer(client(1));
         picker.set_bitfield(seed, &Bitfield::all(layout(90)));
         ids.iter().filter(|&&id| id != own).for_each(|&id| _ = picker.add_peer(client(id)));
@@ -392,7 +392,7 @@ fn members_that_know_each_other_ask_for_different_pieces() {
 fn pieces_sent_by_a_lone_seeder(members: usize, pieces: u32, depth: usize, acquainted: usize) -> usize {
     let seed = members;
     let id = |peer: usize| client(peer as u8);
-    let new = |own| Picker::new(layout(pieces), bits(pieces, []), id(own), WINDOW, own as u64);
+    let new = |own| PiecePicker::new(layout(pieces), bits(pieces, []), id(own), WINDOW, own as u64);
     let mut pickers: Vec<_> = (0..members).map(new).collect();
     let mut slots = vec![Vec::new(); members];
     for (own, picker) in pickers.iter_mut().enumerate() {
@@ -404,7 +404,7 @@ fn pieces_sent_by_a_lone_seeder(members: usize, pieces: u32, depth: usize, acqua
     let mut news = VecDeque::from(vec![Vec::<(usize, PieceIndex)>::new(); 4]);
     let mut given = vec![None; pieces as usize];
     let (mut sent, mut turn, mut tick) = (0, 0, 0);
-    while !pickers.iter().all(Picker::is_complete) {
+    while !pickers.iter().all(PiecePicker::is_complete) {
         tick += 1;
         if tick == acquainted {
             let have: Vec<_> = pickers.iter().map(|picker| picker.have().clone()).collect();

@@ -31,7 +31,7 @@ pub(super) fn addr(seeder: &Member, ordeal: &Ordeal) -> SocketAddr {
 pub(super) fn still_serves(seeder: &Member, ordeal: &Ordeal) {
     let leecher = Member::new(200);
     leecher.download(1, &ordeal.subject);
-    leecher.swarm.peers(1, vec![seeder.peer(1, &ordeal.subject)]);
+    leecher.engine.peers(1, vec![seeder.peer(1, &ordeal.subject)]);
     leecher.expect_finished(&ordeal.data);
 }
 
@@ -42,7 +42,7 @@ pub(super) fn recorded_download(seeder: &Member, ordeal: &Ordeal) -> Relay {
     peer.addr = relay.addr;
     let member = Member::new(2);
     member.download(1, &ordeal.subject);
-    member.swarm.peers(1, vec![peer]);
+    member.engine.peers(1, vec![peer]);
     member.expect_finished(&ordeal.data);
     relay
 }
@@ -176,7 +176,7 @@ fn who_was_removed_loses_the_open_connection_and_finds_the_old_key_worthless() {
     let leecher = Member::new(200);
     leecher.keyring.put(key(8));
     leecher.download(1, &ordeal.subject);
-    leecher.swarm.peers(1, vec![seeder.peer(1, &ordeal.subject)]);
+    leecher.engine.peers(1, vec![seeder.peer(1, &ordeal.subject)]);
     leecher.expect_finished(&ordeal.data);
 }
 

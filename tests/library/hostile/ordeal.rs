@@ -3,7 +3,7 @@
 use super::liar::Liar;
 use crate::common::listing::{Entry, listing};
 use crate::common::swarm::{Member, all, bytes, subject_of};
-use groupshare::client::download::live::Subject;
+use groupshare::client::download::transfer::Subject;
 use groupshare::model::piece::PIECE_LEN;
 use std::fs;
 use std::path::Path;
@@ -48,9 +48,9 @@ impl Ordeal {
         let before = listing(folder);
         victim.download(1, &self.subject);
         let begun = Instant::now();
-        victim.swarm.peers(1, liars.iter().map(|liar| liar.peer.clone()).collect());
+        victim.engine.peers(1, liars.iter().map(|liar| liar.peer.clone()).collect());
         liars.iter().for_each(Liar::has_lied);
-        victim.swarm.peers(1, vec![honest.peer(201, &self.subject)]);
+        victim.engine.peers(1, vec![honest.peer(201, &self.subject)]);
         victim.expect_finished(&self.data);
         let took = begun.elapsed();
         // The last trace of a download goes when nobody holds it any more.

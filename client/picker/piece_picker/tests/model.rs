@@ -6,7 +6,7 @@ use proptest::test_runner::RngSeed;
 
 /// What a picker should do, worked out from scratch at every step.
 struct Model {
-    picker: Picker,
+    picker: PiecePicker,
     window: u32,
     here: Vec<bool>,
     flights: Vec<Vec<Lane>>,
@@ -64,7 +64,7 @@ impl Model {
         let have = bits(pieces, (0..pieces).filter(|_| random.below(100) < here_percent));
         let here = layout(pieces).indexes().map(|piece| have.has(piece)).collect();
         let chosen = if have.is_empty() { 0 } else { SCATTERED_MAX };
-        let picker = Picker::new(layout(pieces), have, OWN, window, seed);
+        let picker = PiecePicker::new(layout(pieces), have, OWN, window, seed);
         let (flights, put_off) = (vec![Vec::new(); pieces as usize], vec![false; pieces as usize]);
         Self { picker, window, here, flights, put_off, peers: Vec::new(), chosen }
     }
@@ -267,7 +267,7 @@ impl Model {
         for piece in layout.indexes() {
             let number = piece.as_usize();
             let asked: Vec<_> = self.picker.flights.get(&piece).into_iter().flat_map(Copies::iter).collect();
-            assert_eq!(self.picker.rarity.is_missing(piece), self.is_missing(number));
+            assert_eq!(self.picker.availability.is_missing(piece), self.is_missing(number));
             assert_eq!(self.picker.have.has(piece), self.here[number]);
             assert_eq!(asked, self.flights[number]);
             assert_eq!(self.picker.availability(piece) as usize, self.availability(number));
@@ -281,8 +281,8 @@ impl Model {
             let wanted = peer.here && peer.holds.iter().zip(&self.here).any(|(&held, &here)| held && !here);
             assert_eq!(self.picker.wants_from(peer.slot), wanted);
         }
-        let peers = self.picker.places.iter().filter_map(|place| place.peer.as_ref());
-        self.picker.rarity.check(peers.map(|peer| &peer.holdings));
+        let peers = self.picker.slots.iter().filter_map(|entry| entry.peer.as_ref());
+        self.picker.availability.check(peers.map(|peer| &peer.holdings));
     }
 
     /// Lets every lane fetch until none gets anything, and checks that all that anybody holds has come.

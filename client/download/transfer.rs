@@ -3,8 +3,8 @@
 use crate::client::storage::part::{Part, PartError};
 
 use super::verify::{Verified, check_unchanged};
-use super::whole_hash::StreamHash;
-use crate::client::picker::piece_picker::{Lane, PeerSlot, Picker, Received, WINDOW};
+use super::whole_hash::WholeHash;
+use crate::client::picker::piece_picker::{Lane, PeerSlot, PiecePicker, Received, WINDOW};
 use crate::client::rate::speed::Speed;
 use crate::client::storage::piece_source::SourceError;
 use crate::client::upload::served::Served;
@@ -66,7 +66,7 @@ const RUN: u32 = 16;
 const FAST_RUN: Duration = Duration::from_millis(80);
 
 struct Peers {
-    picker: Picker,
+    picker: PiecePicker,
     open: HashMap<ClientId, OpenPeer>,
     /// Bytes that members delivered on connections that are gone.
     before: BTreeMap<UserId, u64>,
@@ -96,13 +96,13 @@ struct OpenPeer {
 }
 
 /// One download. Shared by the connections that work on it.
-pub struct Download {
+pub struct Transfer {
     // Immutable.
     id: u64,
     subject: Subject,
     part: Arc<Part>,
     served: Arc<Served>,
-    hash: StreamHash,
+    hash: WholeHash,
     since: Instant,
     /// Bytes that were here when it began, verified.
     resumed: u64,
@@ -125,13 +125,13 @@ pub struct Download {
 
 /// A socket on which a connection is being made: it is shut down when the download stops.
 pub struct Dialing<'a> {
-    download: &'a Download,
+    transfer: &'a Transfer,
     stream: &'a Arc<TcpStream>,
 }
 
 impl Drop for Dialing<'_> {
     fn drop(&mut self) {
-        self.download.dialing.lock().retain(|other| !Arc::ptr_eq(other, self.stream));
+        self.transfer.dialing.lock().retain(|other| !Arc::ptr_eq(other, self.stream));
     }
 }
 
@@ -143,7 +143,7 @@ impl fmt::Debug for Dialing<'_> {
 
 /// How far a download is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Progress {
+pub struct TransferProgress {
     /// Bytes verified and written.
     pub done: u64,
     /// Bytes in all.
@@ -158,13 +158,13 @@ pub struct Progress {
     pub received: u64,
 }
 
-impl Download {
+impl Transfer {
     /// Begins a download by the client `me`; `seed` decides what is left to chance.
     pub fn new(id: u64, subject: Subject, ground: Ground, me: ClientId, seed: u64, now: Instant) -> Self {
         let Ground { part, served, verified: Verified { have, hash } } = ground;
         let layout = subject.manifest.layout();
         let resumed = have.iter(layout).map(|piece| u64::from(layout.len(piece))).sum();
-        let picker = Picker::new(layout, have.clone(), me, WINDOW, seed);
+        let picker = PiecePicker::new(layout, have.clone(), me, WINDOW, seed);
         Self {
             id,
             hash,
@@ -226,10 +226,10 @@ impl Download {
             return None;
         }
         dialing.push(stream.clone());
-        Some(Dialing { download: self, stream })
+        Some(Dialing { transfer: self, stream })
     }
 
-    /// Whether [`Download::stop`] was called.
+    /// Whether [`Transfer::stop`] was called.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
@@ -404,10 +404,10 @@ impl Download {
     }
 
     /// How far it is.
-    pub fn progress(&self, now: Instant) -> Progress {
+    pub fn progress(&self, now: Instant) -> TransferProgress {
         let peers = self.peers.lock().open.len();
         let done = self.done.load(Ordering::Relaxed);
-        Progress {
+        TransferProgress {
             done,
             total: self.layout().size(),
             bytes_per_s: self.speed.lock().bytes_per_s(),
@@ -418,8 +418,8 @@ impl Download {
     }
 }
 
-impl fmt::Debug for Download {
+impl fmt::Debug for Transfer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Download").field("id", &self.id).field("name", &self.subject.name).finish_non_exhaustive()
+        f.debug_struct("Transfer").field("id", &self.id).field("name", &self.subject.name).finish_non_exhaustive()
     }
 }

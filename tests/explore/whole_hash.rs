@@ -2,7 +2,7 @@
 
 use super::schedules::explore;
 use crate::common::swarm::bytes;
-use groupshare::client::download::whole_hash::StreamHash;
+use groupshare::client::download::whole_hash::WholeHash;
 use groupshare::client::storage::piece_source::{PieceSource, SourceError};
 use groupshare::model::digest::Sha1Digest;
 use groupshare::model::piece::{Layout, PIECE_LEN, PieceIndex};
@@ -65,7 +65,7 @@ impl PieceSource for File {
 }
 
 /// A piece comes in, first wrong if somebody lies; what could not be read is tried again.
-fn take(hash: &StreamHash, file: &File, number: u32, lies: bool) {
+fn take(hash: &WholeHash, file: &File, number: u32, lies: bool) {
     let piece = file.piece(number);
     let data = bytes_of(piece);
     let verify = |data: &[u8]| loop {
@@ -85,7 +85,7 @@ fn take(hash: &StreamHash, file: &File, number: u32, lies: bool) {
 
 /// Three workers with pieces in this order and a thread that follows up meet the end.
 fn play(order: &'static [u32], file: File, liar: usize) {
-    let hash = StreamHash::new(file.layout());
+    let hash = WholeHash::new(file.layout());
     (0..file.written.len()).filter(|&piece| file.is_written(piece)).for_each(|piece| {
         hash.announce(file.piece(piece as u32));
     });

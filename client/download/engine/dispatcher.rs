@@ -1,0 +1,416 @@
+//! The thread of the engine. It parks the silent connections under one poll, keeps the clock, and hands every connection
+//! that has something to deliver to a worker of the pool, in turn among the downloads.
+//!
+//! Invariant: a connection is in exactly one place: parked, ready, or with a worker.
+
+use super::entry::TransferEntry;
+use super::event::EngineEvent;
+use super::message::{EngineMessage, Mailbox};
+use super::options::EngineOptions;
+use crate::client::download::dialer::{DialJob, Dialer};
+use crate::client::download::peer_connection::{DialError, DropReason, PeerConnection, WorkOutcome};
+use crate::client::keyring::Keyring;
+use crate::model::id::ClientId;
+use crate::model::name::UserId;
+use crate::sys::waker::Waker;
+use crossbeam_channel as channel;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often the clock is looked at while downloads run.
+const TICK: Duration = Duration::from_millis(200);
+
+/// All downloads, their connections, and who works on them.
+pub(super) struct Dispatcher {
+    options: EngineOptions,
+    pool: rayon::ThreadPool,
+    dialer: Dialer,
+    keyring: Arc<Keyring>,
+    told: channel::Sender<EngineEvent>,
+    inbox: channel::Receiver<EngineMessage>,
+    mailbox: Mailbox,
+    entries: HashMap<u64, TransferEntry>,
+    /// Downloads in the order in which they get the next worker.
+    turn: VecDeque<u64>,
+    /// Workers that hold a connection.
+    busy: usize,
+    /// Whether a connection waits for a worker; workers look at it between frames.
+    others_wait: Arc<AtomicBool>,
+}
+
+impl Dispatcher {
+    /// A dispatcher of no downloads yet, with its workers and its dialer, and the mailbox that it reads.
+    pub(super) fn new(
+        options: EngineOptions,
+        keyring: Arc<Keyring>,
+        me: UserId,
+        told: channel::Sender<EngineEvent>,
+    ) -> io::Result<(Self, Mailbox)> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(options.workers)
+            .thread_name(|number| format!("fetch-{number}"))
+            .build()
+            .map_err(io::Error::other)?;
+        // Unbounded, but what is in it is bounded by connections and by the calls of the user.
+        let (messages, inbox) = channel::unbounded();
+        let mailbox = Mailbox { messages, waker: Arc::new(Waker::new()?) };
+        let dialer = Dialer::new(keyring.clone(), me, {
+            let mailbox = mailbox.clone();
+            move |id, client, result| mailbox.send(EngineMessage::Dialed(id, client, result))
+        });
+        let dispatcher = Self {
+            options,
+            pool,
+            dialer,
+            keyring,
+            told,
+            inbox,
+            mailbox: mailbox.clone(),
+            entries: HashMap::new(),
+            turn: VecDeque::new(),
+            busy: 0,
+            others_wait: Arc::new(AtomicBool::new(false)),
+        };
+        Ok((dispatcher, mailbox))
+    }
+
+    /// Works until it is told to close.
+    pub(super) fn run(mut self) {
+        let mut next_tick = Instant::now();
+        loop {
+            let timeout = (!self.entries.is_empty()).then(|| next_tick.saturating_duration_since(Instant::now()));
+            self.wait(timeout);
+            let messages: Vec<_> = self.inbox.try_iter().collect();
+            for message in messages {
+                if matches!(message, EngineMessage::Close) {
+                    return self.close();
+                }
+                self.handle(message);
+            }
+            let now = Instant::now();
+            if now >= next_tick {
+                next_tick = now + TICK;
+                self.tick(now);
+            }
+            self.dispatch();
+            self.reap();
+        }
+    }
+
+    /// Waits until a parked connection is readable, somebody wakes the engine, or the time is up; moves what can be
+    /// worked on from parked to ready. A connection that waits for the limit is not looked at before its time.
+    fn wait(&mut self, timeout: Option<Duration>) {
+        let connections = || self.entries.values().flat_map(|entry| &entry.parked);
+        let due = connections().filter_map(PeerConnection::not_before).min();
+        let due = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let timeout = timeout.into_iter().chain(due).min();
+        let mut readable = {
+            let mut fds = vec![PollFd::new(&*self.mailbox.waker, PollFlags::IN)];
+            let open = connections().filter(|connection| connection.not_before().is_none());
+            fds.extend(open.map(|connection| PollFd::new(connection.stream(), PollFlags::IN)));
+            let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+            // An error (a signal) counts as nothing readable; the next turn sees what is.
+            let some = matches!(rustix::event::poll(&mut fds, timeout.as_ref()), Ok(1..));
+            if some && !fds[0].revents().is_empty() {
+                self.mailbox.waker.clear();
+            }
+            let readable: Vec<bool> = fds.iter().skip(1).map(|fd| some && !fd.revents().is_empty()).collect();
+            readable.into_iter()
+        };
+        let now = Instant::now();
+        for entry in self.entries.values_mut() {
+            for connection in std::mem::take(&mut entry.parked) {
+                let ready = connection.not_before().map_or_else(|| readable.next() == Some(true), |when| when <= now);
+                if ready { entry.ready.push_back(connection) } else { entry.parked.push(connection) }
+            }
+        }
+    }
+
+    fn handle(&mut self, message: EngineMessage) {
+        match message {
+            EngineMessage::Add(transfer) if transfer.is_stopped() => {}
+            EngineMessage::Add(transfer) => {
+                self.turn.push_back(transfer.id());
+                self.entries.insert(transfer.id(), TransferEntry::new(transfer, Instant::now(), &self.options));
+            }
+            EngineMessage::Remove(id, done) => {
+                if let Some(entry) = self.entries.get_mut(&id) {
+                    entry.stop();
+                    entry.removed = Some(done);
+                }
+            }
+            EngineMessage::Peers(id, peers) => {
+                if let Some(entry) = self.entries.get_mut(&id) {
+                    entry.peers.learn(peers);
+                    Self::dial(&self.dialer, entry, Instant::now());
+                }
+            }
+            EngineMessage::DropGroup(group) => {
+                for entry in self.entries.values_mut().filter(|entry| entry.transfer.subject().group == group) {
+                    // Those that a worker holds are found to be out of date when they are parked.
+                    let now = Instant::now();
+                    entry.hang_up(now);
+                    entry.peers.retry(now);
+                }
+            }
+            EngineMessage::Dialed(id, client, result) => self.dialed(id, client, result),
+            EngineMessage::Returned(connection, outcome) => self.returned(connection, outcome),
+            EngineMessage::Finished(id, result) => self.finished(id, result),
+            EngineMessage::Close => {}
+        }
+    }
+
+    fn dialed(&mut self, id: u64, client: ClientId, result: Result<PeerConnection, DialError>) {
+        let now = Instant::now();
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        match result {
+            Ok(connection) => {
+                entry.peers.connected(client);
+                if entry.is_over() || entry.peers.has_lied(client) {
+                    entry.peers.lost(client, now, false);
+                    return;
+                }
+                self.park(connection);
+            }
+            Err(DialError::UnknownKey) => {
+                entry.peers.lost(client, now, false);
+                self.tell(EngineEvent::StaleKey(self.entries[&id].transfer.subject().group));
+            }
+            Err(DialError::NotNow) => entry.peers.lost(client, now, false),
+            Err(DialError::Failed) => entry.peers.lost(client, now, true),
+        }
+    }
+
+    /// Parks a connection, after one more look whether there is something to ask: pieces may have come back while no
+    /// worker held it.
+    fn park(&mut self, mut connection: PeerConnection) {
+        let id = connection.transfer().id();
+        let key = self.keyring.of_group(connection.transfer().subject().group).map(|(id, _)| id);
+        if key != Some(connection.key()) {
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.peers.lost(connection.client(), Instant::now(), false);
+            }
+            return;
+        }
+        let asked = connection.ask();
+        match (asked, self.entries.get_mut(&id)) {
+            (Ok(()), Some(entry)) => entry.parked.push(connection),
+            (Err(reason), Some(_)) => self.drop_connection(connection, reason),
+            (_, None) => {}
+        }
+    }
+
+    fn returned(&mut self, connection: PeerConnection, outcome: WorkOutcome) {
+        self.busy -= 1;
+        let id = connection.transfer().id();
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        entry.busy -= 1;
+        if entry.is_over() || entry.peers.has_lied(connection.client()) {
+            entry.peers.lost(connection.client(), Instant::now(), false);
+            return;
+        }
+        let lied = matches!(outcome, WorkOutcome::Drops(DropReason::Lied(_)));
+        if !lied && connection.has_delivered() && entry.peers.delivered(connection.client()) {
+            Self::dial(&self.dialer, entry, Instant::now());
+            let _ = self.told.send(EngineEvent::FirstPiece(id));
+        }
+        match outcome {
+            WorkOutcome::Waits => self.park(connection),
+            WorkOutcome::Yields => entry.ready.push_back(connection),
+            WorkOutcome::Drops(reason) => self.drop_connection(connection, reason),
+            WorkOutcome::Completes => {
+                drop(connection);
+                entry.complete = true;
+                entry.stop();
+            }
+            WorkOutcome::Stops(why) => {
+                drop(connection);
+                entry.stop();
+                entry.failed = Some(why);
+            }
+        }
+    }
+
+    fn drop_connection(&mut self, connection: PeerConnection, reason: DropReason) {
+        let id = connection.transfer().id();
+        let client = connection.client();
+        let now = Instant::now();
+        if let Some(entry) = self.entries.get_mut(&id) {
+            match reason {
+                DropReason::Lost => entry.peers.lost(client, now, true),
+                DropReason::Lied(what) => entry.lied(client, connection.user(), &what),
+            }
+        }
+        // Its pieces go back with it, and those that have nothing to do may take them.
+        drop(connection);
+        self.ask_parked(id);
+    }
+
+    /// Pieces went back: every parked connection of the download may have something to ask now.
+    fn ask_parked(&mut self, id: u64) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        for (connection, reason) in entry.sift_parked(PeerConnection::ask) {
+            self.drop_connection(connection, reason);
+        }
+    }
+
+    /// Every piece is here: a thread of its own checks the whole, syncs and renames, which may take long.
+    fn finish(mailbox: &Mailbox, id: u64, entry: &mut TransferEntry) {
+        let (transfer, to_engine) = (entry.transfer.clone(), mailbox.clone());
+        let spawned = std::thread::Builder::new().name(format!("finish-{id}")).spawn(move || {
+            let result = transfer.finish();
+            to_engine.send(EngineMessage::Finished(id, result));
+        });
+        match spawned {
+            Ok(thread) => entry.finisher = Some(thread),
+            Err(error) => entry.failed = Some(format!("no thread can be started: {error}")),
+        }
+    }
+
+    fn finished(&mut self, id: u64, result: Result<PathBuf, String>) {
+        let Some(mut entry) = self.entries.remove(&id) else {
+            return;
+        };
+        self.turn.retain(|other| *other != id);
+        if let Some(thread) = entry.finisher.take() {
+            // It has sent its last message.
+            let _ = thread.join();
+        }
+        // A removal that comes too late is answered by dropping its channel.
+        self.tell(match result {
+            Ok(path) => EngineEvent::Finished(entry.transfer, path),
+            Err(why) => EngineEvent::Failed(entry.transfer, why),
+        });
+    }
+
+    fn tell(&self, event: EngineEvent) {
+        // Nobody listens any more when the client is closing.
+        let _ = self.told.send(event);
+    }
+
+    fn tick(&mut self, now: Instant) {
+        let ids: Vec<_> = self.entries.keys().copied().collect();
+        for id in ids {
+            let Some(entry) = self.entries.get_mut(&id).filter(|entry| !entry.is_over()) else {
+                continue;
+            };
+            entry.transfer.tick(now);
+            let failed = entry.sift_parked(|connection| connection.check_time(now));
+            let useful = entry.is_useful();
+            if let Err(why) = entry.peers.check_patience(now, useful) {
+                entry.stop();
+                entry.failed = Some(why);
+                continue;
+            }
+            Self::dial(&self.dialer, entry, now);
+            for (connection, reason) in failed {
+                self.drop_connection(connection, reason);
+            }
+            self.entries[&id].transfer.recall();
+            // Pieces may have gone back, and what was left to others may be asked for by now.
+            self.ask_parked(id);
+        }
+    }
+
+    fn dial(dialer: &Dialer, entry: &mut TransferEntry, now: Instant) {
+        if entry.is_over() {
+            return;
+        }
+        for peer in entry.peers.due(now) {
+            let client = peer.client;
+            let job = DialJob { transfer: entry.transfer.clone(), peer };
+            if !dialer.dial(job) {
+                entry.peers.lost(client, now, false);
+            }
+        }
+    }
+
+    /// Gives ready connections to free workers, in turn among the downloads.
+    fn dispatch(&mut self) {
+        while self.busy < self.options.workers {
+            let Some(place) = self.turn.iter().position(|id| self.entries.get(id).is_some_and(|e| !e.ready.is_empty()))
+            else {
+                break;
+            };
+            let Some(id) = self.turn.remove(place) else {
+                break;
+            };
+            self.turn.push_back(id);
+            let Some(entry) = self.entries.get_mut(&id) else {
+                continue;
+            };
+            let Some(mut connection) = entry.ready.pop_front() else {
+                continue;
+            };
+            entry.busy += 1;
+            self.busy += 1;
+            let (mailbox, others_wait) = (self.mailbox.clone(), self.others_wait.clone());
+            let downlink = self.options.downlink.clone();
+            self.pool.spawn(move || {
+                let outcome = connection.work(&downlink, || others_wait.load(Ordering::Relaxed));
+                mailbox.send(EngineMessage::Returned(connection, outcome));
+            });
+        }
+        let waiting = self.entries.values().any(|entry| !entry.ready.is_empty());
+        self.others_wait.store(waiting, Ordering::Relaxed);
+    }
+
+    /// Ends what is over, once no worker holds any of its connections.
+    fn reap(&mut self) {
+        for (id, entry) in &mut self.entries {
+            let idle = entry.busy == 0 && entry.finisher.is_none();
+            if entry.complete && idle && entry.removed.is_none() && entry.failed.is_none() {
+                Self::finish(&self.mailbox, *id, entry);
+            }
+        }
+        let over = |entry: &TransferEntry| entry.busy == 0 && entry.finisher.is_none() && entry.is_over();
+        let ids: Vec<_> = self.entries.iter().filter(|(_, entry)| over(entry)).map(|(id, _)| *id).collect();
+        for id in ids {
+            let Some(entry) = self.entries.remove(&id) else {
+                continue;
+            };
+            self.turn.retain(|other| *other != id);
+            match (entry.removed, entry.failed) {
+                // The one who asked may be gone.
+                (Some(done), _) => drop(done.send(())),
+                (None, Some(why)) => self.tell(EngineEvent::Failed(entry.transfer, why)),
+                (None, None) => {}
+            }
+        }
+    }
+
+    /// Ends everything; files in download stay as they are and can be resumed.
+    fn close(mut self) {
+        for entry in self.entries.values_mut() {
+            entry.stop();
+            entry.removed.get_or_insert_with(|| channel::bounded(1).0);
+        }
+        self.dialer.close();
+        // Workers return after the frame they are at.
+        self.others_wait.store(true, Ordering::Relaxed);
+        while self.busy > 0 {
+            match self.inbox.recv() {
+                Ok(EngineMessage::Returned(..)) => self.busy -= 1,
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+        for entry in self.entries.into_values() {
+            if let Some(thread) = entry.finisher {
+                // A file that is complete gets its name even while the client is closing.
+                let _ = thread.join();
+            }
+        }
+    }
+}
