@@ -63,7 +63,7 @@ pub mod tracker {
     pub mod program;
     /// Messages that clients did not ask for.
     pub(crate) mod push {
-        pub(crate) mod line;
+        pub(crate) mod close_handle;
         pub(crate) mod login_registry;
         pub(crate) mod push_channel;
         pub(crate) mod slow_consumers;

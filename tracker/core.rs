@@ -1,4 +1,4 @@
-//! What every session needs, in one place: the parts of a tracker between its sockets and its state.
+//! The parts of a tracker between its sockets and its state, for every session in one place.
 
 use crate::model::id::{GroupRef, ShareRef};
 use crate::tracker::auth::cluster_key::Identity;
@@ -8,33 +8,26 @@ use crate::tracker::cluster::replica::Replica;
 use crate::tracker::commit::{Committer, OpSource};
 use crate::tracker::manifests::Manifests;
 use crate::tracker::presence::{Presence, Risen};
-use crate::tracker::push::login_registry::Roster;
-use crate::tracker::push::slow_consumers::Laggards;
+use crate::tracker::push::login_registry::LoginRegistry;
+use crate::tracker::push::slow_consumers::SlowConsumers;
 use crate::tracker::state::State;
 use crate::wire::client_tracker::{GroupKey, Peer, Reply};
 use std::sync::Arc;
 
-/// The parts. Each locks for itself, and none holds its lock while another is asked.
+/// Each part locks for itself, and none holds its lock while it calls another.
 pub struct Core {
-    /// Keys and tokens.
     pub identity: Identity,
     /// Changes, and the state that they lead to.
     pub committer: Committer,
     /// Every op, for other trackers.
     pub source: Arc<dyn OpSource>,
-    /// The other trackers.
     pub replica: Replica,
-    /// Who is online.
+    /// Who is online at any tracker.
     pub presence: Presence,
-    /// Who is logged in at this tracker.
-    pub roster: Roster,
-    /// Connections that had no room for what was to be said.
-    pub laggards: Arc<Laggards>,
-    /// Lists of files and pieces.
+    pub logins: LoginRegistry,
+    pub slow_consumers: Arc<SlowConsumers>,
     pub manifests: Manifests,
-    /// Checks passwords.
     pub passwords: Passwords,
-    /// Slows down whoever guesses them.
     pub throttle: Throttle,
 }
 
@@ -44,13 +37,13 @@ impl Core {
         self.committer.state()
     }
 
-    /// The key that a group has in a state; `None` if there is no such group.
+    /// The key of a group in a state; `None` if there is no such group.
     pub fn group_key(&self, state: &State, group: GroupRef) -> Option<GroupKey> {
         let (id, key) = self.identity.group_key(group, &state.chain(group)?);
         Some(GroupKey { group, name: state.group_name(group)?, id, key })
     }
 
-    /// Tells those whom it concerns that somebody holds pieces.
+    /// Tells the clients that download a share who holds pieces of it now.
     pub fn tell_risen(&self, state: &State, risen: &Risen) {
         let holder = &risen.holder;
         let Some(account) = state.account(holder.key.user) else {
@@ -60,7 +53,7 @@ impl Core {
         // A client knows the share under the id that it had when it was asked for.
         let ids = state.ids_of(risen.share.0).into_iter().map(ShareRef);
         let replies: Vec<_> = ids.map(|share| Reply::PeerUp { share, peer: peer.clone() }).collect();
-        for sender in risen.tell.iter().filter_map(|key| self.roster.sender(key)) {
+        for sender in risen.tell.iter().filter_map(|key| self.logins.channel(key)) {
             replies.iter().for_each(|reply| sender.queue(reply));
             sender.flush();
         }

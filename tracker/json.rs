@@ -11,8 +11,8 @@ mod share;
 use crate::model::id::{ClientId, CommandId};
 use crate::tracker::admission::Seat;
 use crate::tracker::core::Core;
-use crate::tracker::push::line::Line;
-use crate::tracker::push::push_channel::Voice;
+use crate::tracker::push::close_handle::CloseHandle;
+use crate::tracker::push::push_channel::PushChannel;
 use crate::tracker::session::{Session, hang_up};
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::error::{Code, Refusal};
@@ -33,12 +33,12 @@ pub const EARLY_LINE_LEN_MAX: usize = 16 * 1024;
 /// How long a long answer waits until fewer others are under way.
 const PERMIT_WAIT: Duration = Duration::from_secs(10);
 
-/// A connection of which only the one who serves it says anything: a program that reads one line for each that it has
-/// written would take something unasked for an answer.
+/// A connection on which nothing is pushed: a program that reads one line for each that it wrote would take an unasked
+/// line for an answer.
 #[derive(Debug)]
 struct Quiet(Arc<TcpStream>);
 
-impl Voice for Quiet {
+impl PushChannel for Quiet {
     fn queue(&self, _: &Reply) {}
 
     fn flush(&self) -> bool {
@@ -61,13 +61,20 @@ struct Dialog<'a> {
     port: Option<u16>,
 }
 
-/// Serves a connection until it ends. `line` gets to know how to end it.
-pub fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, line: &Line, permits: &Arc<Permits>) {
-    let voice: Arc<dyn Voice> = Arc::new(Quiet(stream.clone()));
-    line.open(voice.clone());
+/// Serves a connection until it ends. `handle` gets to know how to end it.
+pub fn serve(
+    core: Arc<Core>,
+    stream: &Arc<TcpStream>,
+    ip: IpAddr,
+    seat: Seat,
+    handle: &CloseHandle,
+    permits: &Arc<Permits>,
+) {
+    let push_channel: Arc<dyn PushChannel> = Arc::new(Quiet(stream.clone()));
+    handle.open(push_channel.clone());
     let random = SystemRandom::new();
     let (Ok(client), Ok(())) = (random_id(&random), stream.set_nodelay(true)) else { return };
-    let session = Session::new(core, voice, ip, seat);
+    let session = Session::new(core, push_channel, ip, seat);
     let mut dialog = Dialog { session, stream, random, client: ClientId(client), port: None };
     let mut lines = Lines::new(stream, permits);
     while dialog.turn(&mut lines) {}

@@ -4,7 +4,7 @@
 use crate::model::id::{GroupRef, ShareRef, UserRef};
 use crate::tracker::commit::{Published, Settled};
 use crate::tracker::core::Core;
-use crate::tracker::push::push_channel::Voice;
+use crate::tracker::push::push_channel::PushChannel;
 use crate::tracker::state::State;
 use crate::tracker::state::effect::{Effect, Told};
 use crate::wire::client_tracker::Reply;
@@ -35,12 +35,12 @@ pub(crate) fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<J
     thread::Builder::new().name("herald".into()).spawn(move || {
         let mut herald = Herald { core, queued: Vec::new() };
         loop {
-            let settled = if herald.core.laggards.is_empty() {
+            let settled = if herald.core.slow_consumers.is_empty() {
                 batches.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 batches.recv_timeout(ROOM_PAUSE)
             };
-            herald.core.laggards.flush();
+            herald.core.slow_consumers.flush();
             let settled = match settled {
                 Ok(settled) => settled,
                 Err(RecvTimeoutError::Timeout) => continue,
@@ -49,7 +49,7 @@ pub(crate) fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<J
             if catch_unwind(AssertUnwindSafe(|| herald.tell(settled))).is_err() {
                 // What somebody was to be told is not known any more. Whoever comes again is told how things are.
                 herald.queued.clear();
-                herald.core.roster.end_where(|_| true);
+                herald.core.logins.end_where(|_| true);
             }
         }
     })
@@ -58,7 +58,7 @@ pub(crate) fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<J
 struct Herald {
     core: Arc<Core>,
     /// On these connections something waits to be written.
-    queued: Vec<Arc<dyn Voice>>,
+    queued: Vec<Arc<dyn PushChannel>>,
 }
 
 impl Herald {
@@ -79,7 +79,7 @@ impl Herald {
         if batch.aliased {
             // Other ids may be the canonical ones now.
             core.presence.rekey(|id| newest.canonical(id));
-            core.roster.end_where(|user| newest.canonical(user.0) != user.0);
+            core.logins.end_where(|user| newest.canonical(user.0) != user.0);
         }
         let mut new_keys = BTreeSet::new();
         for Effect { to, what } in batch.effects.drain(..) {
@@ -111,8 +111,8 @@ impl Herald {
                     }
                 }
                 Told::Noticed { order, notice } => {
-                    let senders = core.roster.to_notice(to, batch.after.op_count());
-                    self.queue_on(senders, &Reply::Noticed { order, notice });
+                    let channels = core.logins.to_notice(to, batch.after.op_count());
+                    self.queue_on(channels, &Reply::Noticed { order, notice });
                 }
             }
         }
@@ -121,13 +121,13 @@ impl Herald {
 
     /// Queues a message on all connections of a user.
     fn queue(&mut self, to: UserRef, reply: &Reply) {
-        let senders = self.core.roster.senders(to);
-        self.queue_on(senders, reply);
+        let channels = self.core.logins.channels(to);
+        self.queue_on(channels, reply);
     }
 
-    fn queue_on(&mut self, senders: Vec<Arc<dyn Voice>>, reply: &Reply) {
-        senders.iter().for_each(|sender| sender.queue(reply));
-        self.queued.extend(senders);
+    fn queue_on(&mut self, channels: Vec<Arc<dyn PushChannel>>, reply: &Reply) {
+        channels.iter().for_each(|channel| channel.queue(reply));
+        self.queued.extend(channels);
     }
 
     /// Tells members the key that their group has now, once however often it changed.
@@ -151,14 +151,14 @@ impl Herald {
         let Some(account) = newest.account(user) else {
             return;
         };
-        for (ticket, sender) in self.core.roster.expire(user, account.password_set_by) {
+        for (ticket, channel) in self.core.logins.expire(user, account.password_set_by) {
             self.core.presence.leave(&ticket);
-            self.queue_on(vec![sender], &Reply::SessionOver {});
+            self.queue_on(vec![channel], &Reply::SessionOver {});
         }
     }
 
     fn flush(&mut self) {
-        let laggards = &self.core.laggards;
-        self.queued.drain(..).for_each(|sender| laggards.flush_on(sender));
+        let slow_consumers = &self.core.slow_consumers;
+        self.queued.drain(..).for_each(|channel| slow_consumers.flush_on(channel));
     }
 }

@@ -21,7 +21,7 @@ use crate::tracker::net::connections::{Connections, Dialect};
 use crate::tracker::net::listener::Acceptor;
 use crate::tracker::notifier;
 use crate::tracker::presence::Presence;
-use crate::tracker::push::login_registry::Roster;
+use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::replication::dialer::Dialer;
 use crate::tracker::warn::Warn;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
@@ -213,8 +213,8 @@ impl Server {
             source,
             replica,
             presence: Presence::new(),
-            roster: Roster::new(),
-            laggards: Arc::default(),
+            logins: LoginRegistry::new(),
+            slow_consumers: Arc::default(),
             manifests,
             passwords,
             throttle: Throttle::new(settings.paces),
@@ -402,7 +402,7 @@ impl Housekeeper {
     fn sweep(&mut self, now: Instant) {
         self.core.presence.sweep(now);
         self.doors.iter().for_each(|door| door.sweep(now));
-        self.core.laggards.flush();
+        self.core.slow_consumers.flush();
         self.core.replica.sweep(now);
         let trouble = self.core.committer.trouble().map(|trouble| trouble.to_string());
         if trouble != self.trouble {

@@ -15,8 +15,8 @@ use crate::tracker::core::Core;
 use crate::tracker::ledger::accept::Change;
 use crate::tracker::manifests::Upload;
 use crate::tracker::presence::{TTL, Ticket};
-use crate::tracker::push::line::Line;
-use crate::tracker::push::push_channel::Voice;
+use crate::tracker::push::close_handle::CloseHandle;
+use crate::tracker::push::push_channel::PushChannel;
 use crate::tracker::replication::link;
 use crate::tracker::state::State;
 use crate::wire::channel::ChannelError;
@@ -40,7 +40,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Who is logged in on a connection, and what has begun there.
 pub(crate) struct Session {
     core: Arc<Core>,
-    voice: Arc<dyn Voice>,
+    push_channel: Arc<dyn PushChannel>,
     /// Where the client is.
     ip: IpAddr,
     seat: Seat,
@@ -67,8 +67,8 @@ struct Login {
     password_set_by: OpId,
 }
 
-/// Serves a connection until it ends. Its outgoing half goes to `line` for whoever wants to end it.
-pub(crate) fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, line: &Line) {
+/// Serves a connection until it ends. Its outgoing half goes to `handle` for whoever wants to end it.
+pub(crate) fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, handle: &CloseHandle) {
     let keys = match hello::accept(stream, &core.identity, seat.is_reserved()) {
         Ok(Accepted::Client(keys)) => keys,
         Ok(Accepted::Tracker(keys)) => {
@@ -81,10 +81,10 @@ pub(crate) fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: 
     let Ok((mut receiver, sender)) = conn::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, false) else {
         return;
     };
-    let voice: Arc<dyn Voice> = Arc::<Sender>::clone(&sender);
-    line.open(voice.clone());
-    let owed = Owed::new(sender.clone(), core.laggards.clone());
-    let mut conversation = Conversation { session: Session::new(core, voice, ip, seat), sender, owed };
+    let push_channel: Arc<dyn PushChannel> = Arc::<Sender>::clone(&sender);
+    handle.open(push_channel.clone());
+    let owed = Owed::new(sender.clone(), core.slow_consumers.clone());
+    let mut conversation = Conversation { session: Session::new(core, push_channel, ip, seat), sender, owed };
     while conversation.turn(&mut receiver) {}
     conversation.owed.settle();
     // Another thread may be about to tell the client something.
@@ -97,7 +97,7 @@ impl Drop for Session {
     /// Nobody is told anything on a connection that is gone, even if it was a panic that ended it.
     fn drop(&mut self) {
         self.log_out();
-        self.voice.end();
+        self.push_channel.end();
     }
 }
 
@@ -198,9 +198,9 @@ impl Conversation {
 
 impl Session {
     /// A session of a client at this address, on which nobody is logged in.
-    pub(super) fn new(core: Arc<Core>, voice: Arc<dyn Voice>, ip: IpAddr, seat: Seat) -> Self {
+    pub(super) fn new(core: Arc<Core>, push_channel: Arc<dyn PushChannel>, ip: IpAddr, seat: Seat) -> Self {
         let ip = ip.to_canonical();
-        Self { core, voice, ip, seat, login: None, upload: None, welcome: None, pending: None }
+        Self { core, push_channel, ip, seat, login: None, upload: None, welcome: None, pending: None }
     }
 
     /// Where the client is.

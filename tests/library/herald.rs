@@ -59,7 +59,7 @@ fn an_answer_that_met_a_full_connection_comes_as_soon_as_there_is_room() {
     let tracker = TestTracker::start();
     let mut alice = tracker.user("alice");
     let state = tracker.server.core().state();
-    let senders = tracker.server.core().roster.senders(state.user_named(&user("alice")).expect("there"));
+    let senders = tracker.server.core().logins.channels(state.user_named(&user("alice")).expect("there"));
     let part = Blob::new(vec![0; MANIFEST_PART_MAX]).expect("short");
     let long = Reply::ManifestPart { total: 0, part };
     // More than sockets hold.

@@ -4,7 +4,7 @@ use crate::tracker::admission::Seat;
 use crate::tracker::core::Core;
 use crate::tracker::json;
 use crate::tracker::json::Permits;
-use crate::tracker::push::line::Line;
+use crate::tracker::push::close_handle::CloseHandle;
 use crate::tracker::session;
 use crate::wire::channel::refusal_in_clear;
 use crate::wire::error::Code;
@@ -44,10 +44,10 @@ impl Dialect {
         }
     }
 
-    fn serve(&self, core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, line: &Line) {
+    fn serve(&self, core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, handle: &CloseHandle) {
         match self {
-            Dialect::Binary => session::serve(core, stream, ip, seat, line),
-            Dialect::Json(permits) => json::serve(core, stream, ip, seat, line, permits),
+            Dialect::Binary => session::serve(core, stream, ip, seat, handle),
+            Dialect::Json(permits) => json::serve(core, stream, ip, seat, handle, permits),
         }
     }
 }
@@ -68,7 +68,7 @@ struct Inner {
 
 struct Connection {
     stream: Arc<TcpStream>,
-    line: Arc<Line>,
+    handle: Arc<CloseHandle>,
     thread: JoinHandle<()>,
 }
 
@@ -101,23 +101,23 @@ impl Connections {
         seat: Seat,
     ) -> Result<(), (TcpStream, io::Error)> {
         let stream = Arc::new(stream);
-        let line: Arc<Line> = Arc::default();
+        let handle: Arc<CloseHandle> = Arc::default();
         // Locked until the entry is made, so that a thread that ends at once is not joined before it is known.
         let inner = &mut *self.inner.lock();
         inner.last += 1;
         let number = inner.last;
         let ended = Ended { number, tell: self.ended.clone() };
         let run = {
-            let (core, stream, line) = (self.core.clone(), stream.clone(), line.clone());
+            let (core, stream, handle) = (self.core.clone(), stream.clone(), handle.clone());
             let dialect = dialect.clone();
             move || {
                 let _ended = ended;
-                dialect.serve(core, &stream, ip, seat, &line);
+                dialect.serve(core, &stream, ip, seat, &handle);
             }
         };
         match thread::Builder::new().name(format!("conn-{number}")).stack_size(STACK_LEN).spawn(run) {
             Ok(thread) => {
-                inner.running.insert(number, Connection { stream, line, thread });
+                inner.running.insert(number, Connection { stream, handle, thread });
                 Ok(())
             }
             Err(error) => match Arc::try_unwrap(stream) {
@@ -139,10 +139,10 @@ impl Connections {
     /// Tells every client that the tracker is closing. What was asked is still answered; nothing more is read.
     pub fn close(&self) {
         let running = self.inner.lock();
-        let all: Vec<_> = running.running.values().map(|c| (c.stream.clone(), c.line.clone())).collect();
+        let all: Vec<_> = running.running.values().map(|c| (c.stream.clone(), c.handle.clone())).collect();
         drop(running);
-        for (stream, line) in all {
-            line.close();
+        for (stream, handle) in all {
+            handle.close();
             // Fails if the connection is gone already.
             let _ = stream.shutdown(Shutdown::Read);
         }
@@ -151,8 +151,8 @@ impl Connections {
     /// Ends every connection in both directions.
     pub fn cut(&self) {
         for connection in self.inner.lock().running.values() {
-            if let Some(voice) = connection.line.voice() {
-                voice.end();
+            if let Some(channel) = connection.handle.channel() {
+                channel.end();
             }
             let _ = connection.stream.shutdown(Shutdown::Both);
         }

@@ -1,6 +1,6 @@
-//! The connections of the clients that are logged in at this tracker, for telling them something unasked.
+//! The connections of the clients that are logged in at this tracker, for messages that they did not ask for.
 
-use super::push_channel::Voice;
+use super::push_channel::PushChannel;
 use crate::model::id::{ClientId, OpId, UserRef};
 use crate::tracker::presence::{ClientKey, Ticket};
 use crate::tracker::state::State;
@@ -8,48 +8,46 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Who is logged in here, on which connection.
 #[derive(Debug, Default)]
-pub struct Roster {
+pub struct LoginRegistry {
     entries: Mutex<BTreeMap<ClientKey, Entry>>,
 }
 
 #[derive(Debug)]
 struct Entry {
     ticket: Ticket,
-    sender: Arc<dyn Voice>,
+    channel: Arc<dyn PushChannel>,
     /// The op that set the password with which this login was proved.
     password_set_by: OpId,
-    /// Is changing the password right now.
+    /// This login is changing the password now.
     changing: bool,
-    /// Notices about the first so many ops were told at login.
+    /// The login told the notices about this many first ops.
     told_ops: u64,
 }
 
-impl Roster {
-    /// Nobody is logged in.
+impl LoginRegistry {
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A client has logged in on this connection. Gives the state up to which it has to be told its notices now; what
-    /// comes after that, [`Roster::to_notice`] tells it. Gives also the connection that the client had before.
+    /// Adds the login of a client. Returns the state up to which the caller tells the client its notices, and the
+    /// connection that the client had before. Later notices go to the channels of [`LoginRegistry::to_notice`].
     pub fn enter(
         &self,
         ticket: Ticket,
-        sender: Arc<dyn Voice>,
+        channel: Arc<dyn PushChannel>,
         password_set_by: OpId,
         state: impl FnOnce() -> Arc<State>,
-    ) -> (Arc<State>, Option<Arc<dyn Voice>>) {
+    ) -> (Arc<State>, Option<Arc<dyn PushChannel>>) {
         let mut entries = self.entries.lock();
-        // Read under the lock: whoever looks up this entry later knows exactly what it was told.
+        // Read under the lock: `told_ops` says exactly what this login was told.
         let state = state();
-        let entry = Entry { ticket, sender, password_set_by, changing: false, told_ops: state.op_count() };
+        let entry = Entry { ticket, channel, password_set_by, changing: false, told_ops: state.op_count() };
         let before = entries.insert(ticket.key, entry);
-        (state, before.map(|entry| entry.sender))
+        (state, before.map(|entry| entry.channel))
     }
 
-    /// A login is over. Without effect if a later login of the same client has taken its place.
+    /// Removes a login, unless a later login of the same client has replaced it.
     pub fn leave(&self, ticket: &Ticket) {
         let mut entries = self.entries.lock();
         if entries.get(&ticket.key).is_some_and(|entry| entry.ticket == *ticket) {
@@ -57,12 +55,12 @@ impl Roster {
         }
     }
 
-    /// This login is about to change its own password, which will not end it.
+    /// Keeps [`LoginRegistry::expire`] from ending this login: it changes its own password.
     pub fn begin_change(&self, ticket: &Ticket) {
         self.with(ticket, |entry| entry.changing = true);
     }
 
-    /// The change has been made, by this op, or has not.
+    /// The change was made by this op, or failed.
     pub fn end_change(&self, ticket: &Ticket, password_set_by: Option<OpId>) {
         self.with(ticket, |entry| {
             entry.changing = false;
@@ -77,34 +75,32 @@ impl Roster {
         }
     }
 
-    /// Takes out the logins of a user that were proved with an earlier password than the one this op has set.
-    pub fn expire(&self, user: UserRef, password_set_by: OpId) -> Vec<(Ticket, Arc<dyn Voice>)> {
+    /// Removes the logins of a user that were proved with another password than the one that this op set.
+    pub fn expire(&self, user: UserRef, password_set_by: OpId) -> Vec<(Ticket, Arc<dyn PushChannel>)> {
         let mut entries = self.entries.lock();
         let old = |entry: &Entry| entry.password_set_by != password_set_by && !entry.changing;
         let keys: Vec<_> = entries.range(all_of(user)).filter(|(_, entry)| old(entry)).map(|(&key, _)| key).collect();
-        keys.iter().filter_map(|key| entries.remove(key)).map(|entry| (entry.ticket, entry.sender)).collect()
+        keys.iter().filter_map(|key| entries.remove(key)).map(|entry| (entry.ticket, entry.channel)).collect()
     }
 
-    /// Ends the connections of these users, who log in again by themselves.
+    /// Ends the connections of these users. Their clients log in again by themselves.
     pub fn end_where(&self, which: impl Fn(UserRef) -> bool) {
-        self.entries.lock().iter().filter(|(key, _)| which(key.user)).for_each(|(_, entry)| entry.sender.end());
+        self.entries.lock().iter().filter(|(key, _)| which(key.user)).for_each(|(_, entry)| entry.channel.end());
     }
 
-    /// The connection of a client.
-    pub fn sender(&self, key: &ClientKey) -> Option<Arc<dyn Voice>> {
-        self.entries.lock().get(key).map(|entry| entry.sender.clone())
+    pub fn channel(&self, key: &ClientKey) -> Option<Arc<dyn PushChannel>> {
+        self.entries.lock().get(key).map(|entry| entry.channel.clone())
     }
 
-    /// The connections of a user.
-    pub fn senders(&self, user: UserRef) -> Vec<Arc<dyn Voice>> {
-        self.entries.lock().range(all_of(user)).map(|(_, entry)| entry.sender.clone()).collect()
+    pub fn channels(&self, user: UserRef) -> Vec<Arc<dyn PushChannel>> {
+        self.entries.lock().range(all_of(user)).map(|(_, entry)| entry.channel.clone()).collect()
     }
 
-    /// The connections of a user that were not told the notices of the first `op_count` ops when they logged in.
-    pub fn to_notice(&self, user: UserRef, op_count: u64) -> Vec<Arc<dyn Voice>> {
+    /// The connections of a user whose login did not tell the notices of the first `op_count` ops.
+    pub fn to_notice(&self, user: UserRef, op_count: u64) -> Vec<Arc<dyn PushChannel>> {
         let entries = self.entries.lock();
         let untold = entries.range(all_of(user)).filter(|(_, entry)| entry.told_ops < op_count);
-        untold.map(|(_, entry)| entry.sender.clone()).collect()
+        untold.map(|(_, entry)| entry.channel.clone()).collect()
     }
 }
 

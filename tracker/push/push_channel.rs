@@ -1,29 +1,28 @@
-//! What can be done with a client's connection by those who do not serve it.
+//! A client's connection as other threads than its own see it: they can push messages and end it.
 
 use crate::wire::client_tracker::Reply;
 use crate::wire::conn::Sender;
 use crate::wire::frame::UNASKED;
 use std::fmt;
 
-/// A connection on which a client is logged in, whatever is spoken on it. Nothing here waits for the far side.
-pub trait Voice: fmt::Debug + Send + Sync {
-    /// Takes a message that nobody asked for; it leaves with the next [`Voice::flush`].
+/// A client's connection in either dialect. No method waits for the client.
+pub trait PushChannel: fmt::Debug + Send + Sync {
+    /// Queues an unasked message; it leaves with the next [`PushChannel::flush`].
     fn queue(&self, reply: &Reply);
 
-    /// Writes what was queued as far as the socket takes it; whether something may be left.
+    /// Writes what was queued as far as the socket takes it. Returns true if something may be left.
     fn flush(&self) -> bool;
 
     /// Ends the connection in both directions.
     fn end(&self);
 
-    /// Says something that nobody asked for, now.
     fn push(&self, reply: &Reply) {
         self.queue(reply);
         self.flush();
     }
 }
 
-impl Voice for Sender {
+impl PushChannel for Sender {
     fn queue(&self, reply: &Reply) {
         Sender::queue(self, UNASKED, reply);
     }

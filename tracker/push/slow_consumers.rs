@@ -1,31 +1,30 @@
-//! Connections whose far side did not take at once what was said to it without waiting: answers and news. It is written
-//! as soon as there is room, not only with the next answer.
+//! Connections whose client did not take at once all that the tracker said. The notifier writes the rest as soon as there
+//! is room; `wire/conn/sender` cuts a client off that leaves too much waiting.
 
-use super::push_channel::Voice;
+use super::push_channel::PushChannel;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// The connections on which something waits for room.
 #[derive(Debug, Default)]
-pub struct Laggards(Mutex<Vec<Arc<dyn Voice>>>);
+pub struct SlowConsumers(Mutex<Vec<Arc<dyn PushChannel>>>);
 
-impl Laggards {
-    /// Writes what waits on a connection, as far as there is room; the rest is written later.
-    pub fn flush_on(&self, voice: Arc<dyn Voice>) {
-        if voice.flush() {
-            let mut voices = self.0.lock();
-            if !voices.iter().any(|other| Arc::ptr_eq(other, &voice)) {
-                voices.push(voice);
+impl SlowConsumers {
+    /// Writes what waits on a connection, as far as there is room. The rest is written by [`SlowConsumers::flush`].
+    pub fn flush_on(&self, channel: Arc<dyn PushChannel>) {
+        if channel.flush() {
+            let mut channels = self.0.lock();
+            if !channels.iter().any(|other| Arc::ptr_eq(other, &channel)) {
+                channels.push(channel);
             }
         }
     }
 
     /// Writes what waits, as far as there is room now.
     pub fn flush(&self) {
-        self.0.lock().retain(|voice| voice.flush());
+        self.0.lock().retain(|channel| channel.flush());
     }
 
-    /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.0.lock().is_empty()
     }

@@ -97,7 +97,7 @@ impl Session {
         let token = token.ok_or_else(|| Refusal::about(Code::Unavailable, "the system gives no random bytes"))?;
         let ticket = self.core.presence.enter(ClientKey { user, client }, Instant::now());
         let state = || self.core.state();
-        let (state, before) = self.core.roster.enter(ticket, self.voice.clone(), password_set_by, state);
+        let (state, before) = self.core.logins.enter(ticket, self.push_channel.clone(), password_set_by, state);
         if let Some(before) = before {
             // The client has come back; whatever is left of its old connection is in nobody's use.
             before.end();
@@ -116,7 +116,7 @@ impl Session {
     /// Ends the login, if there is one. The connection stays.
     pub(in crate::tracker) fn log_out(&mut self) {
         if let Some(login) = self.login.take() {
-            self.core.roster.leave(&login.ticket);
+            self.core.logins.leave(&login.ticket);
             self.core.presence.leave(&login.ticket);
             self.seat.set_logged_in(false);
         }
@@ -148,10 +148,10 @@ impl Session {
             return Err(Code::NotLoggedIn.into());
         };
         // So that the login that changes the password is not ended like all the others.
-        self.core.roster.begin_change(&login.ticket);
+        self.core.logins.begin_change(&login.ticket);
         let made = self.core.committer.submit(command, &Change::ChangePassword { user, password });
         let set_by = made.as_ref().ok().and_then(|committed| committed.op);
-        self.core.roster.end_change(&login.ticket, set_by);
+        self.core.logins.end_change(&login.ticket, set_by);
         made?;
         login.password_set_by = set_by.unwrap_or(account.password_set_by);
         let token = self.core.identity.token(user, login.password_set_by);

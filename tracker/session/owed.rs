@@ -2,7 +2,7 @@
 //! thread has to be woken for it.
 
 use crate::tracker::commit::{COMMIT_WAIT_MAX, Pending, no_answer};
-use crate::tracker::push::slow_consumers::Laggards;
+use crate::tracker::push::slow_consumers::SlowConsumers;
 use crate::wire::client_tracker::Reply;
 use crate::wire::conn::Sender;
 use crate::wire::error::Refusal;
@@ -13,7 +13,7 @@ use std::time::Instant;
 /// What a connection owes its client: one answer at most, since answers come in the order of requests.
 pub(super) struct Owed {
     sender: Arc<Sender>,
-    laggards: Arc<Laggards>,
+    slow_consumers: Arc<SlowConsumers>,
     debt: Mutex<Option<Debt>>,
     paid: Condvar,
 }
@@ -25,8 +25,8 @@ struct Debt {
 }
 
 impl Owed {
-    pub(super) fn new(sender: Arc<Sender>, laggards: Arc<Laggards>) -> Arc<Self> {
-        Arc::new(Self { sender, laggards, debt: Mutex::new(None), paid: Condvar::new() })
+    pub(super) fn new(sender: Arc<Sender>, slow_consumers: Arc<SlowConsumers>) -> Arc<Self> {
+        Arc::new(Self { sender, slow_consumers, debt: Mutex::new(None), paid: Condvar::new() })
     }
 
     /// Gives this answer once the change is durable. Nothing may be owed before.
@@ -45,7 +45,7 @@ impl Owed {
             self.sender.queue(due.request, &reply);
             drop(debt);
             self.paid.notify_all();
-            self.laggards.flush_on(Arc::<Sender>::clone(&self.sender));
+            self.slow_consumers.flush_on(Arc::<Sender>::clone(&self.sender));
         }
     }
 

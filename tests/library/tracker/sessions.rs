@@ -97,7 +97,7 @@ fn a_password_that_is_changed_while_it_is_checked_logs_nobody_in() {
     let change = Change::ChangePassword { user: ann, password: PasswordHash("another".into()) };
     core.committer.submit(command(), &change).expect("changed");
     assert_eq!(refused_code(&client.reply(login)), Some(Code::SessionEnded));
-    assert!(core.roster.senders(ann).is_empty());
+    assert!(core.logins.channels(ann).is_empty());
     assert_eq!(core.presence.local_client_count(), 0);
 }
 
