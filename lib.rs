@@ -53,7 +53,7 @@ pub mod tracker {
     pub mod json;
     pub mod ledger;
     pub(crate) mod manifests;
-    /// The door: listening, and the threads of connections.
+    /// Accepting connections, and the thread of each.
     pub mod net {
         pub(crate) mod connections;
         pub mod listener;

@@ -1,4 +1,4 @@
-//! How many connections a tracker takes: in all, before login, and from one address.
+//! Admission: how many connections a tracker takes, in all, before login, and from one address.
 
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
@@ -6,10 +6,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The caps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
-    /// Connections in all.
     pub total: usize,
     /// Connections on which nobody is logged in.
     pub early: usize,
@@ -25,62 +23,60 @@ impl Default for Caps {
 }
 
 impl Caps {
-    /// Lowered so that these descriptors suffice: one for each connection.
+    /// Lowers the cap to this many file descriptors: each connection needs one.
     pub fn within(self, descriptors: usize) -> Self {
         Self { total: self.total.min(descriptors), ..self }
     }
 }
 
-/// Seats beyond the caps on which only other trackers may sit, while they have not proved to be trackers: strangers that
-/// take all others cannot keep trackers from each other.
+/// Slots beyond the caps, for other trackers only, until they have proved to be trackers. Strangers that take all other
+/// slots cannot keep trackers from each other.
 const RESERVED: usize = 32;
-/// Those of them that one address may take.
+/// Reserved slots that one address may take.
 const RESERVED_PER_ADDRESS: usize = 4;
 
-/// The connections there are, counted.
+/// Counts connections and refuses those beyond the caps.
 #[derive(Debug)]
-pub struct Seats {
+pub struct Admission {
     caps: Caps,
-    taken: Mutex<Taken>,
-    /// Somebody left.
+    counts: Mutex<Counts>,
+    /// Notified when a connection ends.
     freed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
-    /// All, of whatever kind.
+struct Counts {
     total: usize,
     early: usize,
     reserved: usize,
     links: usize,
-    /// Neither those on reserved seats nor trackers.
+    /// Connections of kind `Early` and `LoggedIn`.
     per_address: HashMap<IpAddr, usize>,
     reserved_per_address: HashMap<IpAddr, usize>,
     refused: u64,
 }
 
-/// One connection's place; given back when dropped.
+/// One admitted connection. Dropping it gives the slot back.
 #[derive(Debug)]
-pub struct Seat {
-    seats: Arc<Seats>,
+pub struct ConnectionSlot {
+    admission: Arc<Admission>,
     ip: IpAddr,
     kind: Kind,
 }
 
-/// Who sits on a seat.
+/// Who is at the far side, as far as it has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Somebody who has not logged in.
+    /// Nobody has logged in yet.
     Early,
-    /// A client that is logged in.
     LoggedIn,
-    /// Somebody who has to prove to be a tracker.
+    /// The far side has to prove that it is a tracker.
     Reserved,
     /// A tracker.
     Link,
 }
 
-impl Taken {
+impl Counts {
     fn enter(&mut self, ip: IpAddr, kind: Kind) {
         self.total += 1;
         match kind {
@@ -111,7 +107,7 @@ impl Taken {
         }
     }
 
-    /// How many seats of such a kind each address has, if that is counted.
+    /// The counter by address for this kind, if there is one.
     fn from(&mut self, kind: Kind) -> Option<&mut HashMap<IpAddr, usize>> {
         match kind {
             Kind::Early | Kind::LoggedIn => Some(&mut self.per_address),
@@ -121,103 +117,99 @@ impl Taken {
     }
 }
 
-/// How full it is.
+/// How many connections there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Occupancy {
-    /// Connections.
     pub total: usize,
-    /// Those on which nobody is logged in.
+    /// Connections on which nobody is logged in.
     pub early: usize,
     /// Connections refused since the start.
     pub refused: u64,
 }
 
-impl Seats {
-    /// All seats are free.
+impl Admission {
     pub fn new(caps: Caps) -> Arc<Self> {
-        Arc::new(Self { caps, taken: Mutex::default(), freed: Condvar::new() })
+        Arc::new(Self { caps, counts: Mutex::default(), freed: Condvar::new() })
     }
 
-    /// A seat for a new connection, on which nobody is logged in; `None` if a cap is reached.
-    pub fn take(self: &Arc<Self>, ip: IpAddr) -> Option<Seat> {
+    /// Admits a connection on which nobody is logged in; `None` if a cap is reached.
+    pub fn admit(self: &Arc<Self>, ip: IpAddr) -> Option<ConnectionSlot> {
         let ip = ip.to_canonical();
-        let taken = &mut *self.taken.lock();
-        let from_there = taken.per_address.get(&ip).copied().unwrap_or(0);
-        let strangers = taken.total - taken.links - taken.reserved;
-        if strangers >= self.caps.total || taken.early >= self.caps.early || from_there >= self.caps.per_address {
-            taken.refused += 1;
+        let counts = &mut *self.counts.lock();
+        let from_there = counts.per_address.get(&ip).copied().unwrap_or(0);
+        let strangers = counts.total - counts.links - counts.reserved;
+        if strangers >= self.caps.total || counts.early >= self.caps.early || from_there >= self.caps.per_address {
+            counts.refused += 1;
             return None;
         }
-        Some(self.seat(taken, ip, Kind::Early))
+        Some(self.slot(counts, ip, Kind::Early))
     }
 
-    /// A seat on which only another tracker may sit, for a connection for which there was no other.
-    pub fn reserve(self: &Arc<Self>, ip: IpAddr) -> Option<Seat> {
+    /// A reserved slot, for a connection that was not admitted: the far side must be another tracker.
+    pub fn reserve(self: &Arc<Self>, ip: IpAddr) -> Option<ConnectionSlot> {
         let ip = ip.to_canonical();
-        let taken = &mut *self.taken.lock();
-        let from_there = taken.reserved_per_address.get(&ip).copied().unwrap_or(0);
-        let free = taken.reserved < RESERVED && from_there < RESERVED_PER_ADDRESS;
-        free.then(|| self.seat(taken, ip, Kind::Reserved))
+        let counts = &mut *self.counts.lock();
+        let from_there = counts.reserved_per_address.get(&ip).copied().unwrap_or(0);
+        let free = counts.reserved < RESERVED && from_there < RESERVED_PER_ADDRESS;
+        free.then(|| self.slot(counts, ip, Kind::Reserved))
     }
 
-    fn seat(self: &Arc<Self>, taken: &mut Taken, ip: IpAddr, kind: Kind) -> Seat {
-        taken.enter(ip, kind);
-        Seat { seats: self.clone(), ip, kind }
+    fn slot(self: &Arc<Self>, counts: &mut Counts, ip: IpAddr, kind: Kind) -> ConnectionSlot {
+        counts.enter(ip, kind);
+        ConnectionSlot { admission: self.clone(), ip, kind }
     }
 
-    /// How many seats are taken.
     pub fn occupancy(&self) -> Occupancy {
-        let taken = self.taken.lock();
-        Occupancy { total: taken.total, early: taken.early + taken.reserved, refused: taken.refused }
+        let counts = self.counts.lock();
+        Occupancy { total: counts.total, early: counts.early + counts.reserved, refused: counts.refused }
     }
 
-    /// Waits until a seat is given back, but not longer than this.
+    /// Waits until a connection ends, at most this long.
     pub fn wait_freed(&self, longest: Duration) {
-        let mut taken = self.taken.lock();
-        self.freed.wait_for(&mut taken, longest);
+        let mut counts = self.counts.lock();
+        self.freed.wait_for(&mut counts, longest);
     }
 
-    /// Waits until all seats are free; false if that takes longer than this.
+    /// Waits until there is no connection; false if that takes longer than this.
     pub fn wait_empty(&self, longest: Duration) -> bool {
-        let mut taken = self.taken.lock();
-        !self.freed.wait_while_for(&mut taken, |taken| taken.total > 0, longest).timed_out()
+        let mut counts = self.counts.lock();
+        !self.freed.wait_while_for(&mut counts, |counts| counts.total > 0, longest).timed_out()
     }
 
-    /// Wakes whoever waits.
+    /// Ends every [`Admission::wait_freed`].
     pub fn wake(&self) {
         self.freed.notify_all();
     }
 }
 
-impl Seat {
-    /// Whether only another tracker may sit here.
+impl ConnectionSlot {
+    /// Whether the far side must prove to be another tracker.
     pub fn is_reserved(&self) -> bool {
         self.kind == Kind::Reserved
     }
 
-    /// Somebody has logged in on this connection, or out.
     pub fn set_logged_in(&mut self, logged_in: bool) {
         self.become_kind(if logged_in { Kind::LoggedIn } else { Kind::Early });
     }
 
-    /// The far side has proved to be another tracker: it takes no seat from anybody.
-    pub fn give_to_tracker(&mut self) {
+    /// The far side has proved to be another tracker. From now on it counts against no cap of clients.
+    pub fn set_tracker(&mut self) {
         self.become_kind(Kind::Link);
-        self.seats.wake();
+        self.admission.wake();
     }
 
     fn become_kind(&mut self, kind: Kind) {
-        let mut taken = self.seats.taken.lock();
-        taken.leave(self.ip, self.kind);
-        taken.enter(self.ip, kind);
+        let mut counts = self.admission.counts.lock();
+        counts.leave(self.ip, self.kind);
+        counts.enter(self.ip, kind);
         self.kind = kind;
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.seats.taken.lock().leave(self.ip, self.kind);
-        self.seats.wake();
+        self.admission.counts.lock().leave(self.ip, self.kind);
+        self.admission.wake();
     }
 }
 
@@ -231,54 +223,54 @@ mod tests {
 
     #[test]
     fn each_cap_refuses_and_each_departure_makes_room() {
-        let seats = Seats::new(Caps { total: 4, early: 3, per_address: 2 });
-        let mut a = seats.take(ip(1)).expect("free");
-        let b = seats.take(ip(1)).expect("free");
-        assert!(seats.take(ip(1)).is_none(), "the address has its two");
-        let c = seats.take(ip(2)).expect("free");
-        assert!(seats.take(ip(3)).is_none(), "three have not logged in");
+        let admission = Admission::new(Caps { total: 4, early: 3, per_address: 2 });
+        let mut a = admission.admit(ip(1)).expect("free");
+        let b = admission.admit(ip(1)).expect("free");
+        assert!(admission.admit(ip(1)).is_none(), "the address has its two");
+        let c = admission.admit(ip(2)).expect("free");
+        assert!(admission.admit(ip(3)).is_none(), "three have not logged in");
         a.set_logged_in(true);
         a.set_logged_in(true);
-        let d = seats.take(ip(3)).expect("one of them has");
-        assert!(seats.take(ip(4)).is_none(), "four in all");
-        assert_eq!(seats.occupancy(), Occupancy { total: 4, early: 3, refused: 3 });
+        let d = admission.admit(ip(3)).expect("one of them has");
+        assert!(admission.admit(ip(4)).is_none(), "four in all");
+        assert_eq!(admission.occupancy(), Occupancy { total: 4, early: 3, refused: 3 });
         drop((b, c));
-        assert!(seats.take(ip(1)).is_some());
+        assert!(admission.admit(ip(1)).is_some());
         drop(d);
         a.set_logged_in(false);
-        assert_eq!(seats.occupancy(), Occupancy { total: 1, early: 1, refused: 3 });
-        assert!(!seats.wait_empty(Duration::ZERO));
+        assert_eq!(admission.occupancy(), Occupancy { total: 1, early: 1, refused: 3 });
+        assert!(!admission.wait_empty(Duration::ZERO));
         drop(a);
-        assert!(seats.wait_empty(Duration::ZERO));
-        assert!(seats.taken.lock().per_address.is_empty());
+        assert!(admission.wait_empty(Duration::ZERO));
+        assert!(admission.counts.lock().per_address.is_empty());
     }
 
     #[test]
-    fn trackers_find_a_seat_where_strangers_have_taken_all_others() {
-        let seats = Seats::new(Caps { total: 1, early: 1, per_address: 1 });
-        let _stranger = seats.take(ip(1)).expect("free");
-        let mut waiting: Vec<Seat> = (0..9).map_while(|_| seats.reserve(ip(1))).collect();
+    fn trackers_find_a_slot_where_strangers_have_taken_all_others() {
+        let admission = Admission::new(Caps { total: 1, early: 1, per_address: 1 });
+        let _stranger = admission.admit(ip(1)).expect("free");
+        let mut waiting: Vec<ConnectionSlot> = (0..9).map_while(|_| admission.reserve(ip(1))).collect();
         assert_eq!((waiting.len(), waiting[0].is_reserved()), (RESERVED_PER_ADDRESS, true));
-        let mut tracker = seats.reserve(ip(2)).expect("free for another address");
-        tracker.give_to_tracker();
+        let mut tracker = admission.reserve(ip(2)).expect("free for another address");
+        tracker.set_tracker();
         assert!(!tracker.is_reserved());
-        waiting[0].give_to_tracker();
-        assert!(seats.reserve(ip(1)).is_some(), "one that has proved to be a tracker takes none");
-        assert_eq!(seats.occupancy().total, 6);
+        waiting[0].set_tracker();
+        assert!(admission.reserve(ip(1)).is_some(), "one that has proved to be a tracker takes none");
+        assert_eq!(admission.occupancy().total, 6);
         drop((waiting, tracker));
-        assert_eq!(seats.occupancy(), Occupancy { total: 1, early: 1, refused: 0 });
-        let mut others: Vec<Seat> = (10..100).filter_map(|last| seats.reserve(ip(last))).collect();
+        assert_eq!(admission.occupancy(), Occupancy { total: 1, early: 1, refused: 0 });
+        let mut others: Vec<ConnectionSlot> = (10..100).filter_map(|last| admission.reserve(ip(last))).collect();
         assert_eq!(others.len(), RESERVED);
         others.clear();
-        assert!(seats.taken.lock().reserved_per_address.is_empty());
-        assert!(seats.take(ip(3)).is_none(), "clients have the seats that the caps give them");
+        assert!(admission.counts.lock().reserved_per_address.is_empty());
+        assert!(admission.admit(ip(3)).is_none(), "clients have the slots that the caps give them");
     }
 
     #[test]
     fn an_ipv4_address_counts_the_same_in_ipv6_clothes() {
-        let seats = Seats::new(Caps { total: 9, early: 9, per_address: 1 });
-        let _seat = seats.take(ip(1)).expect("free");
-        assert!(seats.take("::ffff:127.0.0.1".parse().expect("an address")).is_none());
+        let admission = Admission::new(Caps { total: 9, early: 9, per_address: 1 });
+        let _slot = admission.admit(ip(1)).expect("free");
+        assert!(admission.admit("::ffff:127.0.0.1".parse().expect("an address")).is_none());
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod request;
 mod share;
 
 use crate::model::id::{ClientId, CommandId};
-use crate::tracker::admission::Seat;
+use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::core::Core;
 use crate::tracker::push::close_handle::CloseHandle;
 use crate::tracker::push::push_channel::PushChannel;
@@ -66,7 +66,7 @@ pub fn serve(
     core: Arc<Core>,
     stream: &Arc<TcpStream>,
     ip: IpAddr,
-    seat: Seat,
+    slot: ConnectionSlot,
     handle: &CloseHandle,
     permits: &Arc<Permits>,
 ) {
@@ -74,7 +74,7 @@ pub fn serve(
     handle.open(push_channel.clone());
     let random = SystemRandom::new();
     let (Ok(client), Ok(())) = (random_id(&random), stream.set_nodelay(true)) else { return };
-    let session = Session::new(core, push_channel, ip, seat);
+    let session = Session::new(core, push_channel, ip, slot);
     let mut dialog = Dialog { session, stream, random, client: ClientId(client), port: None };
     let mut lines = Lines::new(stream, permits);
     while dialog.turn(&mut lines) {}

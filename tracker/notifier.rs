@@ -1,5 +1,5 @@
-//! Tells clients what has become durable: a thread that turns settled batches into messages nobody asked for and into the
-//! answers that were owed until then. It never waits for a client.
+//! The notifier: a thread that tells clients what has become durable. It turns settled batches into unasked messages and
+//! into the answers that were owed until then. It never waits for a client.
 
 use crate::model::id::{GroupRef, ShareRef, UserRef};
 use crate::tracker::commit::{Published, Settled};
@@ -22,7 +22,7 @@ const BATCHES_MAX: usize = 1024;
 /// How often a socket without room is looked at again.
 const ROOM_PAUSE: Duration = Duration::from_millis(10);
 
-/// Where the committer leaves its batches, and where the herald takes them. The herald ends when the committer does.
+/// The queue from the committer to the notifier, which ends when the committer does.
 pub(crate) fn channel() -> (Sender<Settled>, Receiver<Settled>) {
     bounded(BATCHES_MAX)
 }
@@ -32,36 +32,36 @@ pub(crate) fn channel() -> (Sender<Settled>, Receiver<Settled>) {
 /// # Errors
 /// No thread can be started.
 pub(crate) fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name("herald".into()).spawn(move || {
-        let mut herald = Herald { core, queued: Vec::new() };
+    thread::Builder::new().name("notifier".into()).spawn(move || {
+        let mut notifier = Notifier { core, queued: Vec::new() };
         loop {
-            let settled = if herald.core.slow_consumers.is_empty() {
+            let settled = if notifier.core.slow_consumers.is_empty() {
                 batches.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 batches.recv_timeout(ROOM_PAUSE)
             };
-            herald.core.slow_consumers.flush();
+            notifier.core.slow_consumers.flush();
             let settled = match settled {
                 Ok(settled) => settled,
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            if catch_unwind(AssertUnwindSafe(|| herald.tell(settled))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| notifier.tell(settled))).is_err() {
                 // What somebody was to be told is not known any more. Whoever comes again is told how things are.
-                herald.queued.clear();
-                herald.core.logins.end_where(|_| true);
+                notifier.queued.clear();
+                notifier.core.logins.end_where(|_| true);
             }
         }
     })
 }
 
-struct Herald {
+struct Notifier {
     core: Arc<Core>,
     /// On these connections something waits to be written.
     queued: Vec<Arc<dyn PushChannel>>,
 }
 
-impl Herald {
+impl Notifier {
     fn tell(&mut self, mut settled: Settled) {
         if let Some(batch) = settled.published.take() {
             self.queue_effects(batch);

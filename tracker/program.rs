@@ -14,7 +14,7 @@ use crate::tracker::journal;
 use crate::tracker::journal::disk::RealDisk;
 use crate::tracker::journal::{Journal, JournalError, Opened, Owner};
 use crate::tracker::net::listener::listen;
-use crate::tracker::server::{Listeners, Server, Settings, StartError};
+use crate::tracker::server::{ListenSockets, Server, ServerSettings, StartError};
 use crate::tracker::warn::Warn;
 use crate::{signals, sys};
 use crossbeam_channel::{Sender, bounded};
@@ -145,7 +145,7 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
     // Listening comes before the data folder: a tracker that runs already is best told by its port.
     let clients = listen(addr).map_err(|error| ProgramError::Listen(addr, error))?;
     let programs = args.json.map(|addr| listen(addr).map_err(|error| ProgramError::ListenJson(addr, error)));
-    let listeners = Listeners { clients, programs: programs.transpose()? };
+    let sockets = ListenSockets { clients, programs: programs.transpose()? };
     let data_path = match &args.data_dir {
         Some(path) => path.clone(),
         None => data_dir::default_path(&args.tracker_info, number)
@@ -156,7 +156,7 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
     let disk = journal_disk(&data_dir.folder(JOURNAL).map_err(ProgramError::DataDir)?)?;
     let opened = Journal::open(disk, owner, journal::Settings::default(), warn()).map_err(ProgramError::Journal)?;
     let Opened { journal, source, past, origin, .. } = opened;
-    let settings = Settings {
+    let settings = ServerSettings {
         identity,
         origin,
         past,
@@ -169,7 +169,7 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
         password_params: Params::default(),
         warn: warn(),
     };
-    Server::start(listeners, settings).map_err(ProgramError::Start)
+    Server::start(sockets, settings).map_err(ProgramError::Start)
 }
 
 fn journal_disk(path: &Path) -> Result<Arc<RealDisk>, ProgramError> {

@@ -4,7 +4,7 @@ use crate::model::digest::Fingerprint;
 use crate::model::id::Origin;
 use crate::model::units;
 use crate::sys;
-use crate::tracker::admission::{Caps, Occupancy, Seats};
+use crate::tracker::admission::{Admission, Caps, Occupancy};
 use crate::tracker::auth::cluster_key::Identity;
 use crate::tracker::auth::password::{Params, Passwords};
 use crate::tracker::auth::throttle::{Paces, Throttle};
@@ -18,7 +18,7 @@ use crate::tracker::json::Permits;
 use crate::tracker::ledger::Past;
 use crate::tracker::manifests::Manifests;
 use crate::tracker::net::connections::{Connections, Dialect};
-use crate::tracker::net::listener::Acceptor;
+use crate::tracker::net::listener::Listener;
 use crate::tracker::notifier;
 use crate::tracker::presence::Presence;
 use crate::tracker::push::login_registry::LoginRegistry;
@@ -41,7 +41,7 @@ const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 const CLOSING: Duration = Duration::from_secs(2);
 
 /// What a tracker is made of and how it is to behave.
-pub struct Settings {
+pub struct ServerSettings {
     /// The key of the installation.
     pub identity: Identity,
     /// Under which ops are issued.
@@ -66,16 +66,16 @@ pub struct Settings {
     pub warn: Warn,
 }
 
-/// Where a tracker listens.
+/// The bound sockets on which a tracker listens.
 #[derive(Debug)]
-pub struct Listeners {
+pub struct ListenSockets {
     /// For clients and other trackers.
     pub clients: TcpListener,
     /// For programs that speak JSON, in the clear.
     pub programs: Option<TcpListener>,
 }
 
-impl From<TcpListener> for Listeners {
+impl From<TcpListener> for ListenSockets {
     fn from(clients: TcpListener) -> Self {
         Self { clients, programs: None }
     }
@@ -114,13 +114,12 @@ pub struct Server {
     number: u16,
     started: Instant,
     core: Arc<Core>,
-    seats: Arc<Seats>,
-    doors: Vec<Arc<Acceptor>>,
+    admission: Arc<Admission>,
+    listeners: Vec<Arc<Listener>>,
     connections: Arc<Connections>,
     /// Dropped to end the housekeeper.
     stop_housekeeper: Option<Sender<()>>,
-    /// The threads of the doors.
-    accepting: Vec<JoinHandle<()>>,
+    listener_threads: Vec<JoinHandle<()>>,
     /// Calls the other trackers.
     dialer: Option<Dialer>,
     /// The others, which end by themselves once there is nothing left to do.
@@ -182,8 +181,8 @@ impl Server {
     ///
     /// # Errors
     /// The folder of manifests cannot be used, a thread cannot be started.
-    pub fn start(listeners: impl Into<Listeners>, settings: Settings) -> Result<Self, StartError> {
-        let Listeners { clients, programs } = listeners.into();
+    pub fn start(sockets: impl Into<ListenSockets>, settings: ServerSettings) -> Result<Self, StartError> {
+        let ListenSockets { clients, programs } = sockets.into();
         let addr = clients.local_addr().map_err(StartError::System)?;
         let json_addr = programs.as_ref().map(TcpListener::local_addr).transpose().map_err(StartError::System)?;
         let folder = settings.data_dir.folder("manifests").map_err(StartError::DataDir)?;
@@ -220,13 +219,13 @@ impl Server {
             throttle: Throttle::new(settings.paces),
         });
         let (connections, to_join) = Connections::new(core.clone());
-        let seats = Seats::new(settings.caps);
-        let door = |listener: TcpListener, dialect: Dialect| {
-            let (seats, connections) = (seats.clone(), connections.clone());
-            Arc::new(Acceptor::new(listener, dialect, seats, connections, settings.warn.clone()))
+        let admission = Admission::new(settings.caps);
+        let listener = |socket: TcpListener, dialect: Dialect| {
+            let (admission, connections) = (admission.clone(), connections.clone());
+            Arc::new(Listener::new(socket, dialect, admission, connections, settings.warn.clone()))
         };
-        let mut doors = vec![door(clients, Dialect::Binary)];
-        doors.extend(programs.map(|listener| door(listener, Dialect::Json(Permits::new()))));
+        let mut listeners = vec![listener(clients, Dialect::Binary)];
+        listeners.extend(programs.map(|socket| listener(socket, Dialect::Json(Permits::new()))));
         let (stop_housekeeper, stop) = bounded(0);
         let mut server = Self {
             addr,
@@ -234,11 +233,11 @@ impl Server {
             number: settings.origin.tracker,
             started: Instant::now(),
             core,
-            seats,
-            doors,
+            admission,
+            listeners,
             connections,
             stop_housekeeper: Some(stop_housekeeper),
-            accepting: Vec::new(),
+            listener_threads: Vec::new(),
             dialer: None,
             threads: Vec::new(),
             _data_dir: settings.data_dir,
@@ -258,7 +257,7 @@ impl Server {
         let mut housekeeper = Housekeeper {
             core: self.core.clone(),
             connections: self.connections.clone(),
-            doors: self.doors.clone(),
+            listeners: self.listeners.clone(),
             warn,
             trouble: None,
             missing: 0,
@@ -266,9 +265,9 @@ impl Server {
         housekeeper.tell_missing();
         let run = move || housekeeper.run(&to_join, &stop);
         self.threads.push(thread::Builder::new().name("housekeeper".into()).spawn(run)?);
-        for door in &self.doors {
-            let door = door.clone();
-            self.accepting.push(thread::Builder::new().name("acceptor".into()).spawn(move || door.run())?);
+        for listener in &self.listeners {
+            let listener = listener.clone();
+            self.listener_threads.push(thread::Builder::new().name("listener".into()).spawn(move || listener.run())?);
         }
         self.dialer = Some(Dialer::start(&self.core)?);
         Ok(())
@@ -303,7 +302,7 @@ impl Server {
             users_online: self.core.presence.local_user_count(),
             clients_online: self.core.presence.local_client_count(),
             others: self.core.replica.others(&state),
-            connections: self.seats.occupancy(),
+            connections: self.admission.occupancy(),
             trouble: self.core.committer.trouble().map(|trouble| trouble.to_string()),
         }
     }
@@ -320,13 +319,13 @@ impl Server {
     pub fn stop(self) {}
 
     fn shut_down(&mut self) {
-        self.doors.iter().for_each(|door| door.close());
+        self.listeners.iter().for_each(|listener| listener.close());
         self.core.replica.close();
         self.dialer = None;
         // A thread that panicked has printed so; there is nothing else to learn from joining it.
-        self.accepting.drain(..).for_each(|thread| drop(thread.join()));
+        self.listener_threads.drain(..).for_each(|thread| drop(thread.join()));
         self.connections.close();
-        if !self.seats.wait_empty(CLOSING) {
+        if !self.admission.wait_empty(CLOSING) {
             self.connections.cut();
         }
         self.stop_housekeeper = None;
@@ -338,14 +337,14 @@ impl Server {
     }
 }
 
-/// Where the committer leaves its batches: in the feed for other trackers, and with the herald for clients.
+/// Where the committer leaves its batches: in the feed for other trackers, and with the notifier for clients.
 fn sink(publish: Sender<Settled>, to_others: Arc<Feed>, warn: Warn) -> Sink {
     let mut silent = false;
     Box::new(move |settled| {
         if let Some(published) = &settled.published {
             to_others.append(&published.ops);
         }
-        // Fails only if the herald has panicked. Changes go on being made, and clients see them when they ask.
+        // Fails only if the notifier has panicked. Changes go on being made, and clients see them when they ask.
         if let Err(unheard) = publish.send(settled) {
             unheard.into_inner().react();
             if !std::mem::replace(&mut silent, true) {
@@ -365,7 +364,7 @@ impl Drop for Server {
 struct Housekeeper {
     core: Arc<Core>,
     connections: Arc<Connections>,
-    doors: Vec<Arc<Acceptor>>,
+    listeners: Vec<Arc<Listener>>,
     warn: Warn,
     /// What the operator was told last.
     trouble: Option<String>,
@@ -401,7 +400,7 @@ impl Housekeeper {
 
     fn sweep(&mut self, now: Instant) {
         self.core.presence.sweep(now);
-        self.doors.iter().for_each(|door| door.sweep(now));
+        self.listeners.iter().for_each(|listener| listener.sweep(now));
         self.core.slow_consumers.flush();
         self.core.replica.sweep(now);
         let trouble = self.core.committer.trouble().map(|trouble| trouble.to_string());

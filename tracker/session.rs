@@ -9,7 +9,7 @@ mod peers;
 mod share;
 
 use crate::model::id::{CommandId, OpId, UserRef};
-use crate::tracker::admission::Seat;
+use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::commit::Pending;
 use crate::tracker::core::Core;
 use crate::tracker::ledger::accept::Change;
@@ -43,7 +43,7 @@ pub(crate) struct Session {
     push_channel: Arc<dyn PushChannel>,
     /// Where the client is.
     ip: IpAddr,
-    seat: Seat,
+    slot: ConnectionSlot,
     login: Option<Login>,
     upload: Option<Upload>,
     /// Set by a login: the state whose notices the client is to be told after the reply.
@@ -68,11 +68,11 @@ struct Login {
 }
 
 /// Serves a connection until it ends. Its outgoing half goes to `handle` for whoever wants to end it.
-pub(crate) fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, handle: &CloseHandle) {
-    let keys = match hello::accept(stream, &core.identity, seat.is_reserved()) {
+pub(crate) fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, slot: ConnectionSlot, handle: &CloseHandle) {
+    let keys = match hello::accept(stream, &core.identity, slot.is_reserved()) {
         Ok(Accepted::Client(keys)) => keys,
         Ok(Accepted::Tracker(keys)) => {
-            serve_tracker(&core, stream, keys, seat);
+            serve_tracker(&core, stream, keys, slot);
             return hang_up(stream);
         }
         // Whoever was turned away has been told why; anything else is not worth a word.
@@ -84,7 +84,7 @@ pub(crate) fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: 
     let push_channel: Arc<dyn PushChannel> = Arc::<Sender>::clone(&sender);
     handle.open(push_channel.clone());
     let owed = Owed::new(sender.clone(), core.slow_consumers.clone());
-    let mut conversation = Conversation { session: Session::new(core, push_channel, ip, seat), sender, owed };
+    let mut conversation = Conversation { session: Session::new(core, push_channel, ip, slot), sender, owed };
     while conversation.turn(&mut receiver) {}
     conversation.owed.settle();
     // Another thread may be about to tell the client something.
@@ -102,9 +102,9 @@ impl Drop for Session {
 }
 
 /// Serves another tracker, on a thread whose stack is deep enough to fold ops on.
-fn serve_tracker(core: &Core, stream: &Arc<TcpStream>, keys: StatelessTransportState, mut seat: Seat) {
+fn serve_tracker(core: &Core, stream: &Arc<TcpStream>, keys: StatelessTransportState, mut slot: ConnectionSlot) {
     thread::scope(|scope| {
-        let greeted = || seat.give_to_tracker();
+        let greeted = || slot.set_tracker();
         let serve = move || link::serve(core, stream, keys, None, greeted);
         let thread = thread::Builder::new().name("link".into()).spawn_scoped(scope, serve);
         // Why it has ended is told by the replica. Without a thread the other tracker calls again.
@@ -198,9 +198,9 @@ impl Conversation {
 
 impl Session {
     /// A session of a client at this address, on which nobody is logged in.
-    pub(super) fn new(core: Arc<Core>, push_channel: Arc<dyn PushChannel>, ip: IpAddr, seat: Seat) -> Self {
+    pub(super) fn new(core: Arc<Core>, push_channel: Arc<dyn PushChannel>, ip: IpAddr, slot: ConnectionSlot) -> Self {
         let ip = ip.to_canonical();
-        Self { core, push_channel, ip, seat, login: None, upload: None, welcome: None, pending: None }
+        Self { core, push_channel, ip, slot, login: None, upload: None, welcome: None, pending: None }
     }
 
     /// Where the client is.

@@ -34,7 +34,7 @@ use groupshare::tracker::auth::password::Params;
 use groupshare::tracker::auth::throttle::{Pace, Paces};
 use groupshare::tracker::commit::MemoryLog;
 use groupshare::tracker::data_dir::DataDir;
-use groupshare::tracker::server::{Listeners, Server, Settings};
+use groupshare::tracker::server::{ListenSockets, Server, ServerSettings};
 use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{
     GroupKey, Holding, MANIFEST_PART_MAX, Password, Peer, Reply, Request, TOKEN_LEN_MAX, refusal,
@@ -77,10 +77,10 @@ pub(crate) struct TestTracker {
 }
 
 /// How tests want their trackers: passwords cost next to nothing, and nobody is slowed down.
-pub(crate) fn settings(folder: &tempfile::TempDir) -> Settings {
+pub(crate) fn settings(folder: &tempfile::TempDir) -> ServerSettings {
     let log = MemoryLog::default();
     let free = Pace { burst: 1_000_000, interval: Duration::from_millis(1) };
-    Settings {
+    ServerSettings {
         identity: Identity::new(&CLUSTER_KEY),
         origin: Origin { tracker: 1, incarnation: 1 },
         past: State::new().into(),
@@ -104,16 +104,16 @@ impl TestTracker {
         Self::start_with(|_| {})
     }
 
-    pub(crate) fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) fn start_with(change: impl FnOnce(&mut ServerSettings)) -> Self {
         Self::start_at(loopback().into(), change)
     }
 
     /// One that speaks JSON too.
-    pub(crate) fn start_for_programs(change: impl FnOnce(&mut Settings)) -> Self {
-        Self::start_at(Listeners { clients: loopback(), programs: Some(loopback()) }, change)
+    pub(crate) fn start_for_programs(change: impl FnOnce(&mut ServerSettings)) -> Self {
+        Self::start_at(ListenSockets { clients: loopback(), programs: Some(loopback()) }, change)
     }
 
-    fn start_at(listeners: Listeners, change: impl FnOnce(&mut Settings)) -> Self {
+    fn start_at(listeners: ListenSockets, change: impl FnOnce(&mut ServerSettings)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut settings = settings(&folder);
         change(&mut settings);

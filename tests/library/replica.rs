@@ -10,7 +10,7 @@ use groupshare::tracker::admission::Caps;
 use groupshare::tracker::cluster::tracker_table::{Other, Standing};
 use groupshare::tracker::commit::{MemoryLog, OpLog};
 use groupshare::tracker::data_dir::DataDir;
-use groupshare::tracker::server::{Server, Settings};
+use groupshare::tracker::server::{Server, ServerSettings};
 use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::codec::{Blob, List};
@@ -29,7 +29,7 @@ use std::time::Instant;
 struct Told(Arc<Mutex<Vec<String>>>);
 
 impl Told {
-    fn set(&self, settings: &mut Settings) {
+    fn set(&self, settings: &mut ServerSettings) {
         let lines = self.0.clone();
         settings.warn = Arc::new(move |line| lines.lock().push(line.to_owned()));
     }
@@ -193,7 +193,7 @@ fn log_of(number: u16, count: u64) -> (State, MemoryLog) {
 #[test]
 fn a_tracker_with_an_empty_disk_gets_everything_and_gives_what_only_it_has() {
     // More than the feed keeps, and than a window of late ops.
-    let with_log = |settings: &mut Settings, number: u16, count: u64| {
+    let with_log = |settings: &mut ServerSettings, number: u16, count: u64| {
         let (state, log) = log_of(number, count);
         settings.origin = Origin { tracker: number, incarnation: 2 };
         (settings.past, settings.log, settings.source) = (state.into(), Box::new(log.clone()), Arc::new(log));

@@ -1,4 +1,4 @@
-//! What a tracker has told its clients since it started: as the herald does it, batch by batch. It has to add up to what
+//! What a tracker has told its clients since it started: as the notifier does it, batch by batch. It has to add up to what
 //! there is to know.
 
 use super::tracker::Batch;

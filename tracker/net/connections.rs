@@ -1,6 +1,6 @@
 //! The connections that are being served, each by a thread of its own.
 
-use crate::tracker::admission::Seat;
+use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::core::Core;
 use crate::tracker::json;
 use crate::tracker::json::Permits;
@@ -31,7 +31,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// Whether other trackers come through the same door.
+    /// Whether other trackers connect to the same socket.
     pub fn is_for_trackers(&self) -> bool {
         matches!(self, Dialect::Binary)
     }
@@ -44,10 +44,10 @@ impl Dialect {
         }
     }
 
-    fn serve(&self, core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, seat: Seat, handle: &CloseHandle) {
+    fn serve(&self, core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, slot: ConnectionSlot, handle: &CloseHandle) {
         match self {
-            Dialect::Binary => session::serve(core, stream, ip, seat, handle),
-            Dialect::Json(permits) => json::serve(core, stream, ip, seat, handle, permits),
+            Dialect::Binary => session::serve(core, stream, ip, slot, handle),
+            Dialect::Json(permits) => json::serve(core, stream, ip, slot, handle, permits),
         }
     }
 }
@@ -98,7 +98,7 @@ impl Connections {
         dialect: &Dialect,
         stream: TcpStream,
         ip: IpAddr,
-        seat: Seat,
+        slot: ConnectionSlot,
     ) -> Result<(), (TcpStream, io::Error)> {
         let stream = Arc::new(stream);
         let handle: Arc<CloseHandle> = Arc::default();
@@ -112,7 +112,7 @@ impl Connections {
             let dialect = dialect.clone();
             move || {
                 let _ended = ended;
-                dialect.serve(core, &stream, ip, seat, &handle);
+                dialect.serve(core, &stream, ip, slot, &handle);
             }
         };
         match thread::Builder::new().name(format!("conn-{number}")).stack_size(STACK_LEN).spawn(run) {

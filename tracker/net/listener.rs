@@ -1,7 +1,7 @@
-//! The door: takes connections from the listening socket, turns away those for whom there is no room.
+//! A listener: accepts connections on one socket, and turns away those that admission refuses.
 
 use super::connections::{Connections, Dialect};
-use crate::tracker::admission::Seats;
+use crate::tracker::admission::Admission;
 use crate::tracker::warn::Warn;
 use parking_lot::Mutex;
 use rustix::io::Errno;
@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 /// Connections that the system completes before they are accepted: a storm of clients that come back at once.
 const BACKLOG: i32 = 4096;
-/// Connections that were turned away and are given time to read why.
+/// Refused connections that may stay open at once, so that clients can read why.
 const LEAVING_MAX: usize = 256;
-/// How much time.
+/// How long each may stay open.
 const LEAVING: Duration = Duration::from_secs(2);
 /// Pause after the system had no descriptor or no memory for a connection, unless one ends before.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(500);
@@ -35,35 +35,42 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// A door of a tracker.
-pub struct Acceptor {
-    listener: TcpListener,
+/// One listening socket of the tracker and the dialect spoken there.
+pub struct Listener {
+    socket: TcpListener,
     dialect: Dialect,
-    seats: Arc<Seats>,
+    admission: Arc<Admission>,
     connections: Arc<Connections>,
     closing: AtomicBool,
-    /// Turned away, and since when.
+    /// Connections that were turned away, and since when.
     leaving: Mutex<VecDeque<(Instant, TcpStream)>>,
     warn: Warn,
 }
 
-impl Acceptor {
-    /// Takes connections from this listener once it runs, on which this is spoken.
+impl Listener {
     pub fn new(
-        listener: TcpListener,
+        socket: TcpListener,
         dialect: Dialect,
-        seats: Arc<Seats>,
+        admission: Arc<Admission>,
         connections: Arc<Connections>,
         warn: Warn,
     ) -> Self {
-        Self { listener, dialect, seats, connections, closing: AtomicBool::new(false), leaving: Mutex::default(), warn }
+        Self {
+            socket,
+            dialect,
+            admission,
+            connections,
+            closing: AtomicBool::new(false),
+            leaving: Mutex::default(),
+            warn,
+        }
     }
 
-    /// Takes connections until [`Acceptor::close`].
+    /// Accepts connections until [`Listener::close`].
     pub fn run(&self) {
         let mut short = false;
         while !self.closing.load(Ordering::Acquire) {
-            match self.listener.accept() {
+            match self.socket.accept() {
                 Ok((stream, addr)) => {
                     short = false;
                     self.take(stream, addr);
@@ -81,19 +88,19 @@ impl Acceptor {
                     }
                     short = true;
                     self.leaving.lock().clear();
-                    self.seats.wait_freed(SHORTAGE_PAUSE);
+                    self.admission.wait_freed(SHORTAGE_PAUSE);
                 }
             }
         }
     }
 
     fn take(&self, stream: TcpStream, addr: SocketAddr) {
-        // A stranger on a reserved seat is turned away once it has shown that it is one.
-        let reserved = || if self.dialect.is_for_trackers() { self.seats.reserve(addr.ip()) } else { None };
-        let Some(seat) = self.seats.take(addr.ip()).or_else(reserved) else {
+        // A stranger on a reserved slot is turned away once it has shown that it is one.
+        let reserved = || if self.dialect.is_for_trackers() { self.admission.reserve(addr.ip()) } else { None };
+        let Some(slot) = self.admission.admit(addr.ip()).or_else(reserved) else {
             return self.turn_away(stream);
         };
-        if let Err((stream, error)) = self.connections.serve(&self.dialect, stream, addr.ip(), seat) {
+        if let Err((stream, error)) = self.connections.serve(&self.dialect, stream, addr.ip(), slot) {
             (self.warn)(&format!("no thread for a connection: {}", crate::sys::reason(&error)));
             self.turn_away(stream);
         }
@@ -113,7 +120,7 @@ impl Acceptor {
         leaving.push_back((Instant::now(), stream));
     }
 
-    /// Closes the sockets of those who had time to read why they were turned away.
+    /// Closes the sockets of clients that had time to read why they were turned away.
     pub fn sweep(&self, now: Instant) {
         let mut leaving = self.leaving.lock();
         while leaving.front().is_some_and(|(since, _)| now.saturating_duration_since(*since) >= LEAVING) {
@@ -121,12 +128,12 @@ impl Acceptor {
         }
     }
 
-    /// Takes no more connections: the thread in [`Acceptor::run`] returns.
+    /// Accepts no more connections: the thread in [`Listener::run`] returns.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
         // Wakes accept(2), which fails with EINVAL from now on. Fails itself only if that has happened already.
-        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
-        self.seats.wake();
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        self.admission.wake();
         self.leaving.lock().clear();
     }
 }

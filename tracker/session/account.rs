@@ -102,7 +102,7 @@ impl Session {
             // The client has come back; whatever is left of its old connection is in nobody's use.
             before.end();
         }
-        self.seat.set_logged_in(true);
+        self.slot.set_logged_in(true);
         self.login = Some(Login { ticket, user, password_set_by });
         if !state.password_holds(user, password_set_by) || state.canonical(user.0) != user.0 {
             // It was changed while it was checked, and whoever ends the logins made with it may have been here before.
@@ -118,7 +118,7 @@ impl Session {
         if let Some(login) = self.login.take() {
             self.core.logins.leave(&login.ticket);
             self.core.presence.leave(&login.ticket);
-            self.seat.set_logged_in(false);
+            self.slot.set_logged_in(false);
         }
         self.upload = None;
         self.welcome = None;

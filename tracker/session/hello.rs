@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 /// that was used, to the next connection's thread: it reuses stacks of up to four times the size asked for.
 const STACK_LEN: usize = 1024 * 1024;
 
-/// Who sits on a seat that is reserved for trackers has to begin within this time: trackers say at once who they are.
+/// Deadline of the handshake on a reserved slot: a tracker says at once who it is.
 const RESERVED_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Accepts a client or another tracker, on a `reserved` seat another tracker only. The key agreement goes deeper into the stack than anything that follows, and what a thread has
-/// used of its stack stays in memory until it ends; so it is done by another thread than the one that stays with the
-/// connection, which costs 6 KiB less for every idle client.
+/// Accepts a client or another tracker; on a `reserved` slot another tracker only.
+///
+/// The key agreement needs more stack than anything later, and stack that a thread has used stays in memory until the
+/// thread ends. So a thread of its own runs the handshake, which saves 6 KiB for every idle client.
 pub(super) fn accept(stream: &TcpStream, identity: &Identity, reserved: bool) -> Result<Accepted, HandshakeError> {
     let deadline = if reserved { RESERVED_DEADLINE } else { HANDSHAKE_DEADLINE };
     let until = Instant::now() + deadline;
