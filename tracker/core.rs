@@ -1,7 +1,7 @@
 //! The parts of a tracker between its sockets and its state, for every session in one place.
 
 use crate::model::id::{GroupRef, ShareRef};
-use crate::tracker::auth::cluster_key::Identity;
+use crate::tracker::auth::cluster_key::ClusterKey;
 use crate::tracker::auth::password::Passwords;
 use crate::tracker::auth::throttle::Throttle;
 use crate::tracker::cluster::replica::Replica;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// Each part locks for itself, and none holds its lock while it calls another.
 pub struct Core {
-    pub identity: Identity,
+    pub cluster_key: ClusterKey,
     /// Changes, and the state that they lead to.
     pub committer: Committer,
     /// Every op, for other trackers.
@@ -39,7 +39,7 @@ impl Core {
 
     /// The key of a group in a state; `None` if there is no such group.
     pub fn group_key(&self, state: &State, group: GroupRef) -> Option<GroupKey> {
-        let (id, key) = self.identity.group_key(group, &state.chain(group)?);
+        let (id, key) = self.cluster_key.group_key(group, &state.chain(group)?);
         Some(GroupKey { group, name: state.group_name(group)?, id, key })
     }
 

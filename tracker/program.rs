@@ -4,7 +4,7 @@ use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
 use crate::tracker::admission::Caps;
 use crate::tracker::args::Args;
-use crate::tracker::auth::cluster_key::{Identity, IdentityError};
+use crate::tracker::auth::cluster_key::{ClusterKey, ClusterKeyError};
 use crate::tracker::auth::password::Params;
 use crate::tracker::auth::throttle::Paces;
 use crate::tracker::console::{Commands, Console};
@@ -40,7 +40,7 @@ pub enum ProgramError {
     /// It is not a list of trackers, or does not have this one.
     List(PathBuf, TrackerListError),
     /// The key of the installation cannot be had.
-    Identity(IdentityError),
+    ClusterKey(ClusterKeyError),
     /// The list names another key than the one that this tracker has.
     WrongKey {
         /// The list.
@@ -71,7 +71,7 @@ impl fmt::Display for ProgramError {
                 write!(f, "cannot read the list of trackers {}: {}", path.display(), sys::reason(error))
             }
             ProgramError::List(path, error) => write!(f, "{}: {error}", path.display()),
-            ProgramError::Identity(error) => write!(f, "{error}"),
+            ProgramError::ClusterKey(error) => write!(f, "{error}"),
             ProgramError::WrongKey { list, listed, own } => write!(
                 f,
                 "{} names the fingerprint {listed}, but this tracker's key has {own}; copy the right key file here",
@@ -133,12 +133,12 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
     // A list has at most 256 trackers.
     let number = u16::try_from(args.number).unwrap_or(u16::MAX);
     let others = (1..).zip(list.trackers().iter().copied()).filter(|(other, _)| *other != number).collect();
-    let identity = match &args.key_file {
-        Some(path) => Identity::open_key(path),
-        None => Identity::open(&args.tracker_info),
+    let cluster_key = match &args.key_file {
+        Some(path) => ClusterKey::open(path),
+        None => ClusterKey::open_beside(&args.tracker_info),
     };
-    let identity = identity.map_err(ProgramError::Identity)?;
-    let own = identity.fingerprint();
+    let cluster_key = cluster_key.map_err(ProgramError::ClusterKey)?;
+    let own = cluster_key.fingerprint();
     if let Some(listed) = list.fingerprint().filter(|&listed| listed != own) {
         return Err(ProgramError::WrongKey { list: args.tracker_info.clone(), listed, own });
     }
@@ -157,7 +157,7 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
     let opened = Journal::open(disk, owner, journal::Settings::default(), warn()).map_err(ProgramError::Journal)?;
     let Opened { journal, source, past, origin, .. } = opened;
     let settings = ServerSettings {
-        identity,
+        cluster_key,
         origin,
         past,
         log: Box::new(journal),

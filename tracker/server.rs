@@ -5,7 +5,7 @@ use crate::model::id::Origin;
 use crate::model::units;
 use crate::sys;
 use crate::tracker::admission::{Admission, Caps, Occupancy};
-use crate::tracker::auth::cluster_key::Identity;
+use crate::tracker::auth::cluster_key::ClusterKey;
 use crate::tracker::auth::password::{Params, Passwords};
 use crate::tracker::auth::throttle::{Paces, Throttle};
 use crate::tracker::cluster::feed::Feed;
@@ -43,7 +43,7 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// What a tracker is made of and how it is to behave.
 pub struct ServerSettings {
     /// The key of the installation.
-    pub identity: Identity,
+    pub cluster_key: ClusterKey,
     /// Under which ops are issued.
     pub origin: Origin,
     /// The fold of what the log holds.
@@ -207,7 +207,7 @@ impl Server {
         let source = settings.source.clone();
         let committer = Committer::start(settings.origin, settings.past, settings.log, settings.source, sink);
         let core = Arc::new(Core {
-            identity: settings.identity,
+            cluster_key: settings.cluster_key,
             committer: committer.map_err(StartError::System)?,
             source,
             replica,
@@ -294,7 +294,7 @@ impl Server {
         Status {
             number: self.number,
             addr: self.addr,
-            fingerprint: self.core.identity.fingerprint(),
+            fingerprint: self.core.cluster_key.fingerprint(),
             uptime: self.started.elapsed(),
             users: state.user_count(),
             groups: state.group_count(),

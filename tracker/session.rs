@@ -69,7 +69,7 @@ struct Login {
 
 /// Serves a connection until it ends. Its outgoing half goes to `handle` for whoever wants to end it.
 pub(crate) fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, slot: ConnectionSlot, handle: &CloseHandle) {
-    let keys = match hello::accept(stream, &core.identity, slot.is_reserved()) {
+    let keys = match hello::accept(stream, &core.cluster_key, slot.is_reserved()) {
         Ok(Accepted::Client(keys)) => keys,
         Ok(Accepted::Tracker(keys)) => {
             serve_tracker(&core, stream, keys, slot);

@@ -3,7 +3,7 @@
 use super::program::Program;
 use super::{Client, LONG};
 use groupshare::model::digest::Fingerprint;
-use groupshare::tracker::auth::cluster_key::Identity;
+use groupshare::tracker::auth::cluster_key::ClusterKey;
 use groupshare::wire::handshake::HandshakeError;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -77,7 +77,7 @@ impl Installation {
 
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         let key = fs::read(self.folder.path().join("tracker_info.txt.key")).expect("made");
-        Identity::new(key.as_slice().try_into().expect("32 bytes")).fingerprint()
+        ClusterKey::new(key.as_slice().try_into().expect("32 bytes")).fingerprint()
     }
 
     /// Speaks to the tracker of this number.

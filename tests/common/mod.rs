@@ -29,7 +29,7 @@ use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::path::RelPath;
 use groupshare::model::piece::PIECE_LEN;
 use groupshare::tracker::admission::Caps;
-use groupshare::tracker::auth::cluster_key::Identity;
+use groupshare::tracker::auth::cluster_key::ClusterKey;
 use groupshare::tracker::auth::password::Params;
 use groupshare::tracker::auth::throttle::{Pace, Paces};
 use groupshare::tracker::commit::MemoryLog;
@@ -81,7 +81,7 @@ pub(crate) fn settings(folder: &tempfile::TempDir) -> ServerSettings {
     let log = MemoryLog::default();
     let free = Pace { burst: 1_000_000, interval: Duration::from_millis(1) };
     ServerSettings {
-        identity: Identity::new(&CLUSTER_KEY),
+        cluster_key: ClusterKey::new(&CLUSTER_KEY),
         origin: Origin { tracker: 1, incarnation: 1 },
         past: State::new().into(),
         log: Box::new(log.clone()),
@@ -139,13 +139,13 @@ fn loopback() -> TcpListener {
 }
 
 /// The keys of all test trackers.
-pub(crate) fn cluster() -> Identity {
-    Identity::new(&CLUSTER_KEY)
+pub(crate) fn cluster() -> ClusterKey {
+    ClusterKey::new(&CLUSTER_KEY)
 }
 
 /// The fingerprint that all test trackers show.
 pub(crate) fn fingerprint() -> Fingerprint {
-    Identity::new(&CLUSTER_KEY).fingerprint()
+    ClusterKey::new(&CLUSTER_KEY).fingerprint()
 }
 
 /// Where a tracker lets every client in and then says nothing, as one that hangs does. Its thread ends with the test's
@@ -154,11 +154,11 @@ pub(crate) fn silent_tracker() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("bound");
     std::thread::spawn(move || {
-        let identity = Identity::new(&CLUSTER_KEY);
+        let cluster_key = ClusterKey::new(&CLUSTER_KEY);
         let mut held = Vec::new();
         for stream in listener.incoming().map_while(Result::ok) {
             let mut timed = Timed::new(&stream, HANDSHAKE_DEADLINE);
-            let accepted = handshake::tracker_accepts(&mut timed, identity.static_key(), &identity.link_key());
+            let accepted = handshake::tracker_accepts(&mut timed, cluster_key.static_key(), &cluster_key.link_key());
             held.push((accepted.is_ok(), stream));
         }
     });

@@ -1,5 +1,5 @@
-//! The cluster key that the trackers of one installation share, and everything derived from it: their static key, the
-//! key of the links between them, the keys of the groups, session tokens.
+//! The cluster key that the trackers of one installation share, and what is derived from it: their static key, the key
+//! of the links between them, the keys of the groups, session tokens.
 
 use crate::model::digest::{Fingerprint, KeyId};
 use crate::model::id::{GroupRef, OpId, UserRef};
@@ -27,64 +27,56 @@ const SALT: &[u8] = b"groupshare cluster key 1";
 
 /// Why there is no cluster key. Each is one line that says what to do.
 #[derive(Debug)]
-pub enum IdentityError {
+pub enum ClusterKeyError {
     /// The key file or its folder cannot be read or written.
     Io {
-        /// Which.
         path: PathBuf,
-        /// What was tried.
+        /// What was tried, as a verb.
         doing: &'static str,
-        /// Why it failed.
         error: io::Error,
     },
     /// There is something else in the place of the key file.
     NotAFile(PathBuf),
     /// The key file does not have exactly 32 bytes.
     Size {
-        /// Which.
         path: PathBuf,
         /// Its length in bytes.
         len: u64,
     },
     /// Others than the file's owner may read or write it.
-    Open {
-        /// Which.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
+    Open { path: PathBuf, mode: u32 },
     /// The system has no random bytes to give.
     NoRandomness,
 }
 
-impl fmt::Display for IdentityError {
+impl fmt::Display for ClusterKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            IdentityError::Io { path, doing, error } => {
+            ClusterKeyError::Io { path, doing, error } => {
                 write!(f, "cannot {doing} {}: {}", path.display(), sys::reason(error))
             }
-            IdentityError::NotAFile(path) => write!(f, "{} is not a file; move it away", path.display()),
-            IdentityError::Size { path, len } => write!(
+            ClusterKeyError::NotAFile(path) => write!(f, "{} is not a file; move it away", path.display()),
+            ClusterKeyError::Size { path, len } => write!(
                 f,
                 "{} has {len} bytes instead of {KEY_LEN}; put the key of the other trackers there, or remove it if \
                  there are none",
                 path.display()
             ),
-            IdentityError::Open { path, mode } => write!(
+            ClusterKeyError::Open { path, mode } => write!(
                 f,
                 "{} can be read by other users (mode {mode:03o}); run: chmod 600 '{}'",
                 path.display(),
                 path.display()
             ),
-            IdentityError::NoRandomness => write!(f, "the system gives no random bytes"),
+            ClusterKeyError::NoRandomness => write!(f, "the system gives no random bytes"),
         }
     }
 }
 
-impl std::error::Error for IdentityError {}
+impl std::error::Error for ClusterKeyError {}
 
-/// What the trackers of one installation share. Cheap to ask; holds no file.
-pub struct Identity {
+/// The cluster key with all that is derived once. Holds no file.
+pub struct ClusterKey {
     derive: hkdf::Prk,
     static_key: Secret,
     fingerprint: Fingerprint,
@@ -93,9 +85,9 @@ pub struct Identity {
     random: ring::rand::SystemRandom,
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for ClusterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({})", self.fingerprint)
+        write!(f, "ClusterKey({})", self.fingerprint)
     }
 }
 
@@ -115,10 +107,10 @@ fn expand(prk: &hkdf::Prk, info: &[&[u8]]) -> [u8; KEY_LEN] {
     out
 }
 
-impl Identity {
+impl ClusterKey {
     /// Everything derived from these 32 bytes.
-    pub fn new(cluster_key: &[u8; KEY_LEN]) -> Self {
-        let derive = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(cluster_key);
+    pub fn new(bytes: &[u8; KEY_LEN]) -> Self {
+        let derive = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(bytes);
         let static_key = Secret(expand(&derive, &[b"tracker static key"]));
         let fingerprint = handshake::fingerprint(&handshake::public_key(&static_key));
         let link_id = expand(&derive, &[b"tracker link key id"]);
@@ -129,12 +121,12 @@ impl Identity {
     }
 
     /// Reads the key file beside a tracker_info.txt, or makes it if there is none yet.
-    pub fn open(tracker_info: &Path) -> Result<Self, IdentityError> {
-        Self::open_key(&key_path(tracker_info)?)
+    pub fn open_beside(tracker_info: &Path) -> Result<Self, ClusterKeyError> {
+        Self::open(&key_path(tracker_info)?)
     }
 
     /// Reads this key file, or makes it if there is none yet.
-    pub fn open_key(path: &Path) -> Result<Self, IdentityError> {
+    pub fn open(path: &Path) -> Result<Self, ClusterKeyError> {
         let key = match read_key(path)? {
             Some(key) => key,
             None => make_key(path)?,
@@ -190,7 +182,7 @@ impl Identity {
 }
 
 /// The path of the key file: that of tracker_info.txt, links resolved, with `.key` behind it.
-pub fn key_path(tracker_info: &Path) -> Result<PathBuf, IdentityError> {
+pub fn key_path(tracker_info: &Path) -> Result<PathBuf, ClusterKeyError> {
     let canonical = tracker_info.canonicalize();
     let canonical = canonical.map_err(|error| failed(tracker_info, "find", error))?;
     let mut path = OsString::from(canonical);
@@ -198,12 +190,12 @@ pub fn key_path(tracker_info: &Path) -> Result<PathBuf, IdentityError> {
     Ok(path.into())
 }
 
-fn failed(path: &Path, doing: &'static str, error: io::Error) -> IdentityError {
-    IdentityError::Io { path: path.to_path_buf(), doing, error }
+fn failed(path: &Path, doing: &'static str, error: io::Error) -> ClusterKeyError {
+    ClusterKeyError::Io { path: path.to_path_buf(), doing, error }
 }
 
 /// Reads the key file; `None` if there is none.
-fn read_key(path: &Path) -> Result<Option<[u8; KEY_LEN]>, IdentityError> {
+fn read_key(path: &Path) -> Result<Option<[u8; KEY_LEN]>, ClusterKeyError> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -211,13 +203,13 @@ fn read_key(path: &Path) -> Result<Option<[u8; KEY_LEN]>, IdentityError> {
     };
     let meta = file.metadata().map_err(|error| failed(path, "read", error))?;
     if !meta.is_file() {
-        return Err(IdentityError::NotAFile(path.to_path_buf()));
+        return Err(ClusterKeyError::NotAFile(path.to_path_buf()));
     }
     if meta.mode() & 0o077 != 0 {
-        return Err(IdentityError::Open { path: path.to_path_buf(), mode: meta.mode() & 0o777 });
+        return Err(ClusterKeyError::Open { path: path.to_path_buf(), mode: meta.mode() & 0o777 });
     }
     if meta.len() != KEY_LEN as u64 {
-        return Err(IdentityError::Size { path: path.to_path_buf(), len: meta.len() });
+        return Err(ClusterKeyError::Size { path: path.to_path_buf(), len: meta.len() });
     }
     let mut key = [0; KEY_LEN];
     file.read_exact(&mut key).map_err(|error| failed(path, "read", error))?;
@@ -226,10 +218,10 @@ fn read_key(path: &Path) -> Result<Option<[u8; KEY_LEN]>, IdentityError> {
 
 /// Makes the key file. It is written whole under another name and then linked into place, which fails if another
 /// starter was faster; then that one's key counts. So nobody ever reads half a key.
-fn make_key(path: &Path) -> Result<[u8; KEY_LEN], IdentityError> {
+fn make_key(path: &Path) -> Result<[u8; KEY_LEN], ClusterKeyError> {
     let random = ring::rand::SystemRandom::new();
     let (mut key, mut suffix) = ([0; KEY_LEN], [0; 8]);
-    random.fill(&mut key).and_then(|()| random.fill(&mut suffix)).map_err(|_| IdentityError::NoRandomness)?;
+    random.fill(&mut key).and_then(|()| random.fill(&mut suffix)).map_err(|_| ClusterKeyError::NoRandomness)?;
     let mut temp = OsString::from(path);
     temp.push(format!(".{:016x}.tmp", u64::from_be_bytes(suffix)));
     let temp = PathBuf::from(temp);
@@ -280,8 +272,8 @@ mod tests {
     fn the_key_is_made_once_and_read_ever_after() {
         let folder = tempfile::tempdir().expect("a folder");
         let info = info(&folder);
-        let first = Identity::open(&info).expect("made");
-        assert_eq!(Identity::open(&info).expect("read").fingerprint(), first.fingerprint());
+        let first = ClusterKey::open_beside(&info).expect("made");
+        assert_eq!(ClusterKey::open_beside(&info).expect("read").fingerprint(), first.fingerprint());
         let meta = fs::metadata(key_path(&info).expect("there")).expect("there");
         assert_eq!((meta.len(), meta.mode() & 0o777), (32, 0o600));
         assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 2, "no other file is left behind");
@@ -295,7 +287,7 @@ mod tests {
         let prints: Vec<Fingerprint> = std::thread::scope(|scope| {
             let start = || {
                 barrier.wait();
-                Identity::open(&info).expect("made or read").fingerprint()
+                ClusterKey::open_beside(&info).expect("made or read").fingerprint()
             };
             let starters: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
             starters.into_iter().map(|starter| starter.join().expect("no panic")).collect()
@@ -320,54 +312,54 @@ mod tests {
         let path = key_path(&info).expect("there");
         fs::write(&path, [0; 31]).expect("writable");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("allowed");
-        let error = Identity::open(&info).expect_err("others may read it").to_string();
+        let error = ClusterKey::open_beside(&info).expect_err("others may read it").to_string();
         assert!(error.contains("chmod 600") && !error.contains('\n'), "{error}");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("allowed");
-        let error = Identity::open(&info).expect_err("too short").to_string();
+        let error = ClusterKey::open_beside(&info).expect_err("too short").to_string();
         assert!(error.contains("31 bytes instead of 32") && !error.contains('\n'), "{error}");
         fs::remove_file(&path).expect("removable");
         fs::create_dir_all(&path).expect("makeable");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("allowed");
-        assert!(matches!(Identity::open(&info), Err(IdentityError::NotAFile(_))));
-        let error = Identity::open(&folder.path().join("none.txt")).expect_err("no such file").to_string();
+        assert!(matches!(ClusterKey::open_beside(&info), Err(ClusterKeyError::NotAFile(_))));
+        let error = ClusterKey::open_beside(&folder.path().join("none.txt")).expect_err("no such file").to_string();
         assert!(error.starts_with("cannot find "), "{error}");
     }
 
     #[test]
     fn what_is_derived_differs_by_label_group_and_chain_and_is_the_same_everywhere() {
-        let (here, there) = (Identity::new(&[1; 32]), Identity::new(&[1; 32]));
+        let (here, there) = (ClusterKey::new(&[1; 32]), ClusterKey::new(&[1; 32]));
         let (a, b) = (GroupRef(op(1)), GroupRef(op(2)));
         assert_eq!(here.group_key(a, &[0; 32]), there.group_key(a, &[0; 32]));
         assert_ne!(here.group_key(a, &[0; 32]), here.group_key(b, &[0; 32]));
         assert_ne!(here.group_key(a, &[0; 32]), here.group_key(a, &[1; 32]));
         assert_ne!(here.static_key().0, here.group_key(a, &[0; 32]).1.0);
-        assert_ne!(here.fingerprint(), Identity::new(&[2; 32]).fingerprint());
+        assert_ne!(here.fingerprint(), ClusterKey::new(&[2; 32]).fingerprint());
         let (id, key) = here.group_key(a, &[0; 32]);
         assert_ne!(id.0[..], key.0[..KeyId::LEN]);
         let (link_id, link_key) = here.link_key();
         assert_eq!((link_id, link_key.clone()), there.link_key());
         assert_ne!(link_id.0[..], link_key.0[..KeyId::LEN]);
         assert_ne!(link_key.0, here.static_key().0);
-        assert_ne!(link_id, Identity::new(&[2; 32]).link_key().0, "trackers of two installations can tell");
+        assert_ne!(link_id, ClusterKey::new(&[2; 32]).link_key().0, "trackers of two installations can tell");
     }
 
     #[test]
     fn a_token_is_opened_by_trackers_of_its_installation_as_it_was_made_and_not_otherwise() {
-        let identity = Identity::new(&[1; 32]);
+        let cluster_key = ClusterKey::new(&[1; 32]);
         let user = UserRef(op(1));
-        let made = identity.token(user, op(5)).expect("random bytes");
+        let made = cluster_key.token(user, op(5)).expect("random bytes");
         let token = made.as_bytes();
-        assert_eq!(Identity::new(&[1; 32]).open_token(token), Some((user, op(5))), "valid at every tracker");
-        assert_eq!(Identity::new(&[2; 32]).open_token(token), None, "another installation");
+        assert_eq!(ClusterKey::new(&[1; 32]).open_token(token), Some((user, op(5))), "valid at every tracker");
+        assert_eq!(ClusterKey::new(&[2; 32]).open_token(token), None, "another installation");
         for at in 0..token.len() {
             let mut forged = token.to_vec();
             forged[at] ^= 1;
-            assert_eq!(identity.open_token(&forged), None, "byte {at}");
+            assert_eq!(cluster_key.open_token(&forged), None, "byte {at}");
         }
         for len in 0..token.len() {
-            assert_eq!(identity.open_token(&token[..len]), None, "{len} bytes");
+            assert_eq!(cluster_key.open_token(&token[..len]), None, "{len} bytes");
         }
-        let again = identity.token(user, op(5)).expect("random bytes");
+        let again = cluster_key.token(user, op(5)).expect("random bytes");
         assert_ne!(again.as_bytes(), token);
     }
 }

@@ -118,7 +118,7 @@ fn call(core: &Core, number: u16, addr: SocketAddr, closing: &Closing) -> Result
     if !closing.set_calling(Some(stream.clone())) {
         return Ok(());
     }
-    let (key_id, key) = core.identity.link_key();
+    let (key_id, key) = core.cluster_key.link_key();
     let keys = tracker_to_tracker(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), key_id, &key);
     let keys = keys.map_err(|error| error.to_string())?;
     serve(core, &stream, keys, Some(number), || {})

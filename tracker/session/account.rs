@@ -81,7 +81,7 @@ impl Session {
 
     pub(super) fn log_in_by_token(&mut self, client: ClientId, token: &[u8]) -> Result<Reply, Refusal> {
         self.must_be_logged_out()?;
-        let (user, set_by) = self.core.identity.open_token(token).ok_or(Code::SessionEnded)?;
+        let (user, set_by) = self.core.cluster_key.open_token(token).ok_or(Code::SessionEnded)?;
         let state = self.core.state();
         if let Some(account) = state.account(user).filter(|_| state.password_holds(user, set_by)) {
             return self.log_in(client, account);
@@ -93,7 +93,7 @@ impl Session {
 
     fn log_in(&mut self, client: ClientId, account: Account) -> Result<Reply, Refusal> {
         let Account { user, name, password_set_by, .. } = account;
-        let token = self.core.identity.token(user, password_set_by);
+        let token = self.core.cluster_key.token(user, password_set_by);
         let token = token.ok_or_else(|| Refusal::about(Code::Unavailable, "the system gives no random bytes"))?;
         let ticket = self.core.presence.enter(ClientKey { user, client }, Instant::now());
         let state = || self.core.state();
@@ -154,7 +154,7 @@ impl Session {
         self.core.logins.end_change(&login.ticket, set_by);
         made?;
         login.password_set_by = set_by.unwrap_or(account.password_set_by);
-        let token = self.core.identity.token(user, login.password_set_by);
+        let token = self.core.cluster_key.token(user, login.password_set_by);
         let token = token.ok_or_else(|| Refusal::about(Code::Unavailable, "the system gives no random bytes"))?;
         Ok(Reply::LoggedIn { user: name, token })
     }

@@ -1,6 +1,6 @@
 //! How a connection begins: the handshake, on a thread that ends with it.
 
-use crate::tracker::auth::cluster_key::Identity;
+use crate::tracker::auth::cluster_key::ClusterKey;
 use crate::wire::channel::refusal_in_clear;
 use crate::wire::conn::{HANDSHAKE_DEADLINE, Timed};
 use crate::wire::error::Code;
@@ -21,7 +21,7 @@ const RESERVED_DEADLINE: Duration = Duration::from_secs(2);
 ///
 /// The key agreement needs more stack than anything later, and stack that a thread has used stays in memory until the
 /// thread ends. So a thread of its own runs the handshake, which saves 6 KiB for every idle client.
-pub(super) fn accept(stream: &TcpStream, identity: &Identity, reserved: bool) -> Result<Accepted, HandshakeError> {
+pub(super) fn accept(stream: &TcpStream, cluster_key: &ClusterKey, reserved: bool) -> Result<Accepted, HandshakeError> {
     let deadline = if reserved { RESERVED_DEADLINE } else { HANDSHAKE_DEADLINE };
     let until = Instant::now() + deadline;
     // Whoever connects and says nothing takes up no second thread.
@@ -34,7 +34,7 @@ pub(super) fn accept(stream: &TcpStream, identity: &Identity, reserved: bool) ->
         }
         peeked => peeked?,
     };
-    let shake = || shake(stream, identity, reserved, until);
+    let shake = || shake(stream, cluster_key, reserved, until);
     thread::scope(|scope| {
         match thread::Builder::new().name("hello".into()).stack_size(STACK_LEN).spawn_scoped(scope, shake) {
             Ok(thread) => thread.join().unwrap_or(Err(HandshakeError::Crypto)),
@@ -47,10 +47,15 @@ pub(super) fn accept(stream: &TcpStream, identity: &Identity, reserved: bool) ->
 /// Not to be inlined: what it keeps on the stack would be kept there by its caller otherwise, for as long as the
 /// connection lasts.
 #[inline(never)]
-fn shake(stream: &TcpStream, identity: &Identity, reserved: bool, until: Instant) -> Result<Accepted, HandshakeError> {
+fn shake(
+    stream: &TcpStream,
+    cluster_key: &ClusterKey,
+    reserved: bool,
+    until: Instant,
+) -> Result<Accepted, HandshakeError> {
     let mut timed = Timed::new(stream, until.saturating_duration_since(Instant::now()));
     if reserved {
-        return full_tracker_accepts(&mut timed, &identity.link_key());
+        return full_tracker_accepts(&mut timed, &cluster_key.link_key());
     }
-    tracker_accepts(&mut timed, identity.static_key(), &identity.link_key())
+    tracker_accepts(&mut timed, cluster_key.static_key(), &cluster_key.link_key())
 }
