@@ -8,7 +8,7 @@ use crate::client::app::node::{Node, NodeOptions};
 use crate::client::args::{Args, default_state_dir};
 use crate::client::download::engine::options::{EngineOptions, default_workers};
 use crate::client::output::event::Event;
-use crate::client::output::reporter::Voice;
+use crate::client::output::reporter::Reporter;
 use crate::client::rate::downlink::Downlink;
 use crate::client::rpc::link::CheckFingerprint;
 use crate::client::shell::completer::Guide;
@@ -37,10 +37,10 @@ const SCRIPT_PATIENCE: Duration = Duration::from_secs(60);
 /// Runs the client until its commands end or it is told to leave.
 pub fn run(args: Args) -> Exit {
     survive_file_size_limit();
-    let voice = Voice::new(Terminal::stdio(), args.manner);
-    let exit = prepare(args, &voice).and_then(|ready| ready.run(&voice));
+    let reporter = Reporter::new(Terminal::stdio(), args.manner);
+    let exit = prepare(args, &reporter).and_then(|ready| ready.run(&reporter));
     exit.unwrap_or_else(|why| {
-        voice.refuse(None, &why.into());
+        reporter.refuse(None, &why.into());
         Exit::CannotStart
     })
 }
@@ -53,7 +53,7 @@ struct Ready {
     person: bool,
 }
 
-fn prepare(args: Args, voice: &Voice) -> Result<Ready, String> {
+fn prepare(args: Args, reporter: &Reporter) -> Result<Ready, String> {
     let person = args.exec.is_empty() && !args.manner.json && io::stdin().is_terminal();
     let stop = Stop::new(person).map_err(|error| format!("cannot start: {error}"))?;
     let signalled = stop.clone();
@@ -78,7 +78,7 @@ fn prepare(args: Args, voice: &Voice) -> Result<Ready, String> {
             patience,
             downlink: Downlink::new(args.download_limit),
         },
-        voice: voice.clone(),
+        reporter: reporter.clone(),
     };
     Ok(Ready { options, stop, exec: args.exec, person })
 }
@@ -130,7 +130,7 @@ fn canonical(path: &Path) -> Result<PathBuf, String> {
 }
 
 impl Ready {
-    fn run(self, voice: &Voice) -> Result<Exit, String> {
+    fn run(self, reporter: &Reporter) -> Result<Exit, String> {
         let cannot_start = |error| format!("cannot start: {error}");
         let (node, inbox) = Node::start(self.options).map_err(cannot_start)?;
         let steward = Steward::start(node.clone(), inbox).map_err(cannot_start)?;
@@ -147,20 +147,20 @@ impl Ready {
             }
         });
         let mut prompt = if self.person {
-            Prompt::stdio(voice.terminal(), &self.stop, || Aids {
+            Prompt::stdio(reporter.terminal(), &self.stop, || Aids {
                 history: node.state.history(),
                 guide: Guide::start(Known(node.clone())).ok(),
             })
         } else if self.exec.is_empty() {
-            Prompt::script(self.stop.reader(io::stdin()), voice.terminal(), &self.stop)
+            Prompt::script(self.stop.reader(io::stdin()), reporter.terminal(), &self.stop)
         } else {
-            Prompt::commands(self.exec, voice.terminal(), &self.stop)
+            Prompt::commands(self.exec, reporter.terminal(), &self.stop)
         };
-        if self.person || voice.is_json() {
-            voice.event(&Event::Listening(node.seeder.addr()));
+        if self.person || reporter.is_json() {
+            reporter.event(&Event::Listening(node.seeder.addr()));
         }
         let mut session = Session::new(node.clone(), self.stop.clone());
-        let exit = run_prompt(&mut prompt, voice, &self.stop, &mut session);
+        let exit = run_prompt(&mut prompt, reporter, &self.stop, &mut session);
         // Threads that wait for a tracker which does not answer do not keep the program.
         node.link.close();
         // Downloads are kept for the next login. The tracker sees the connection end.

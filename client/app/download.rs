@@ -178,7 +178,7 @@ fn finish_late(node: &Node, account: &Arc<Account>, id: u64, subject: &Subject, 
     };
     forget_record(node, account, &tracked);
     account.downloads.end(id, Phase::Complete, || {
-        node.voice.event(&completed(&tracked, subject, path, Duration::ZERO));
+        node.reporter.event(&completed(&tracked, subject, path, Duration::ZERO));
     });
 }
 
@@ -215,7 +215,7 @@ fn start(node: &Arc<Node>, account: &Arc<Account>, id: u64, subject: Subject, pa
     account.engine.add(download.clone());
     let told = hold(node, &download).and_then(|()| find_peers(node, account, &download));
     if let Err(error) = told {
-        node.voice.event(&Event::Warning(format!("{}: {error}", download.subject().name)));
+        node.reporter.event(&Event::Warning(format!("{}: {error}", download.subject().name)));
     }
     download.follow_up(|| account.is_over());
 }
@@ -233,7 +233,7 @@ pub(crate) fn fail(node: &Node, account: &Account, id: u64, why: &str) {
             }
             _ => None,
         };
-        node.voice.event(&Event::DownloadFailed { group, file, why: why.to_owned(), reached });
+        node.reporter.event(&Event::DownloadFailed { group, file, why: why.to_owned(), reached });
     });
 }
 
@@ -297,7 +297,7 @@ pub(crate) fn look_after_stranded(node: &Node, account: &Account, download: &Tra
     };
     if download.strand(Some(why)) {
         let why = why.to_owned();
-        node.voice.event(&Event::DownloadStranded { group: group.clone(), file: name.clone(), why });
+        node.reporter.event(&Event::DownloadStranded { group: group.clone(), file: name.clone(), why });
     }
 }
 
@@ -422,7 +422,7 @@ pub(crate) fn finished(node: &Node, account: &Account, download: &Transfer, path
     account.downloads.settle(tracked.id, path.to_path_buf(), &subject.content);
     forget_record(node, account, &tracked);
     account.downloads.end(tracked.id, Phase::Complete, || {
-        node.voice.event(&completed(&tracked, subject, path, progress.elapsed));
+        node.reporter.event(&completed(&tracked, subject, path, progress.elapsed));
     });
 }
 

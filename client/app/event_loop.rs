@@ -153,12 +153,12 @@ impl Work {
 
     /// Tells a program how far the downloads are.
     fn tell_progress(&self, now: Instant) {
-        let Some(account) = self.node.account().filter(|_| self.node.voice.is_json()) else {
+        let Some(account) = self.node.account().filter(|_| self.node.reporter.is_json()) else {
             return;
         };
         for tracked in account.downloads.list() {
             if matches!(tracked.phase, Phase::Running(_)) {
-                self.node.voice.event(&Event::DownloadProgress(download::status(&tracked, now)));
+                self.node.reporter.event(&Event::DownloadProgress(download::status(&tracked, now)));
             }
         }
     }
@@ -174,7 +174,7 @@ impl Work {
                     resume::go_on(&node, account);
                 });
             }
-            Err(error) => self.node.voice.event(&Event::Warning(error.to_string())),
+            Err(error) => self.node.reporter.event(&Event::Warning(error.to_string())),
         }
     }
 
@@ -190,11 +190,11 @@ impl Work {
     }
 
     fn link(&mut self, event: LinkEvent) {
-        let voice = &self.node.voice;
+        let reporter = &self.node.reporter;
         match event {
-            LinkEvent::Down(tracker, why) => voice.event(&Event::TrackerLost { tracker, why }),
+            LinkEvent::Down(tracker, why) => reporter.event(&Event::TrackerLost { tracker, why }),
             LinkEvent::Up(tracker, lost) => {
-                voice.event(&Event::TrackerReached { tracker, lost });
+                reporter.event(&Event::TrackerReached { tracker, lost });
                 if let Some(account) = self.node.account() {
                     self.announce(&account);
                 }
@@ -246,7 +246,7 @@ impl Work {
             }
             Reply::ShareEnded { share } => login::share_ended(&self.node, account, share),
             Reply::Noticed { order, notice } => {
-                self.node.voice.event(&Event::Notice(notice));
+                self.node.reporter.event(&Event::Notice(notice));
                 self.read = self.read.max(Some((account.login, order)));
             }
             Reply::SessionOver {} => {
@@ -254,7 +254,7 @@ impl Work {
                 login::lose(&self.node, "The password was changed elsewhere; please login again".to_owned());
             }
             Reply::JoinRequested { group, user } => {
-                self.node.voice.event(&Event::JoinRequested { group, user });
+                self.node.reporter.event(&Event::JoinRequested { group, user });
             }
             // Replies to requests do not come unasked; a tracker that sends one has nothing to tell with it.
             Reply::Refused { .. }

@@ -180,18 +180,18 @@ impl Session {
     }
 
     fn upload(&self, account: &Arc<Account>, path: &Path, group: &GroupId) -> Result<Report, Failure> {
-        let voice = &self.node.voice;
-        voice.event(&Event::Uploading);
+        let reporter = &self.node.reporter;
+        reporter.event(&Event::Uploading);
         let cancel = AtomicBool::new(false);
         let begun = Instant::now();
         let mut told = begun;
-        let pause = PROGRESS_PAUSES[usize::from(voice.terminal().is_lively() && !voice.is_json())];
+        let pause = PROGRESS_PAUSES[usize::from(reporter.terminal().is_lively() && !reporter.is_json())];
         let mut tell = |done: u64, total: u64| {
             cancel.fetch_or(self.stop.is_cancelled(), Ordering::Relaxed);
             let now = Instant::now();
             if now.duration_since(told) >= pause {
                 told = now;
-                voice.event(&Event::Hashed { done, total, took: now.duration_since(begun) });
+                reporter.event(&Event::Hashed { done, total, took: now.duration_since(begun) });
             }
         };
         share::upload(&self.node, account, path, group, &cancel, &mut tell)
@@ -226,7 +226,7 @@ impl Execute for Session {
             return;
         };
         if account.user != asked {
-            self.node.voice.event(&Event::LoggedInAs { asked, user: account.user.clone() });
+            self.node.reporter.event(&Event::LoggedInAs { asked, user: account.user.clone() });
         }
         login::go_on(&self.node, &account);
     }

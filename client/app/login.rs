@@ -31,7 +31,7 @@ pub fn go_on(node: &Arc<Node>, account: &Arc<Account>) {
     node.link.arrived();
     // Should the tracker be lost just now, this is done again when one is reached.
     if let Err(error) = announce_all(node, account) {
-        node.voice.event(&Event::Warning(error.to_string()));
+        node.reporter.event(&Event::Warning(error.to_string()));
     }
     let restore = node.clone();
     account.help("restore".into(), move |account| {
@@ -43,7 +43,7 @@ pub fn go_on(node: &Arc<Node>, account: &Arc<Account>) {
 fn begin(node: &Arc<Node>, user: UserId, login: u64) -> Result<Arc<Account>, Failure> {
     let fingerprint = node.link.fingerprint()?;
     let (slot, warnings) = node.state.take_slot(&fingerprint, &user).map_err(|error| error.to_string())?;
-    warnings.into_iter().for_each(|warning| node.voice.event(&Event::Warning(warning)));
+    warnings.into_iter().for_each(|warning| node.reporter.event(&Event::Warning(warning)));
     let engine =
         Engine::start(node.engine_options.clone(), node.keyring.clone(), user.clone(), node.engine_events.clone());
     let engine = engine.map_err(|error| format!("the download engine does not start: {error}"))?;
@@ -79,7 +79,7 @@ pub fn log_out(node: &Node) {
 /// The login has ended without the user's doing, for this reason.
 pub fn lose(node: &Node, why: String) {
     if let Some(account) = end(node) {
-        node.voice.event(&Event::LoggedOut { why });
+        node.reporter.event(&Event::LoggedOut { why });
         account.downloads.lose();
     }
 }

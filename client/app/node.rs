@@ -5,7 +5,7 @@ use crate::client::download::engine::event::EngineEvent;
 use crate::client::download::engine::options::EngineOptions;
 use crate::client::keyring::Keyring;
 use crate::client::output::event::Event;
-use crate::client::output::reporter::Voice;
+use crate::client::output::reporter::Reporter;
 use crate::client::rate::limit::Limit;
 use crate::client::rate::uplink::Uplink;
 use crate::client::rpc::link::{CallError, CheckFingerprint, Link, LinkEvent};
@@ -42,7 +42,7 @@ pub struct NodeOptions {
     /// The download engine.
     pub engine_options: EngineOptions,
     /// What says everything.
-    pub voice: Voice,
+    pub reporter: Reporter,
 }
 
 /// The channels that the steward listens to.
@@ -68,7 +68,7 @@ pub struct Node {
     /// How fast.
     pub uplink: Arc<Uplink>,
     /// What says everything.
-    pub voice: Voice,
+    pub reporter: Reporter,
     /// This client's name among the user's clients.
     pub client: ClientId,
     /// What is remembered from run to run.
@@ -104,7 +104,7 @@ impl Node {
             keyring,
             serving,
             uplink,
-            voice: options.voice,
+            reporter: options.reporter,
             client,
             state: options.state,
             engine_options: options.engine_options,
@@ -151,7 +151,7 @@ impl Node {
     pub fn remembered<T>(&self, kept: Result<T, StateError>, what: impl FnOnce(&StateError) -> String) {
         match kept {
             Ok(_) | Err(StateError::Closed) => {}
-            Err(error) => self.voice.event(&Event::Warning(what(&error))),
+            Err(error) => self.reporter.event(&Event::Warning(what(&error))),
         }
     }
 

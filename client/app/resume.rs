@@ -38,7 +38,7 @@ pub(crate) fn go_on(node: &Arc<Node>, account: &Arc<Account>) {
         let Some(Tracked { group, name, .. }) = account.downloads.get(id) else { continue };
         match went_on {
             Ok(_) => {
-                node.voice.event(&Event::DownloadContinued { group, file: name });
+                node.reporter.event(&Event::DownloadContinued { group, file: name });
             }
             Err(_) if account.is_over() => return,
             Err(Failure { why, cause }) if can_wait(node, account, record.share, &group, &name, cause) => {
@@ -47,13 +47,13 @@ pub(crate) fn go_on(node: &Arc<Node>, account: &Arc<Account>) {
                     account.downloads.put_back(id, before);
                 } else {
                     account.downloads.put_back(id, Phase::Waiting { since: Some(Instant::now()) });
-                    node.voice.event(&Event::DownloadWaits { group, file: name, why });
+                    node.reporter.event(&Event::DownloadWaits { group, file: name, why });
                 }
             }
             Err(Failure { why, .. }) => {
                 // Should the file come back, the user can go on with it then.
                 account.downloads.put_back(id, Phase::Paused { done: None });
-                node.voice.event(&Event::DownloadLost { group, file: name, why });
+                node.reporter.event(&Event::DownloadLost { group, file: name, why });
             }
         }
     }

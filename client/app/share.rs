@@ -50,7 +50,7 @@ pub fn upload(
     let root = hashed.manifest.files()[0].path.root();
     let name = FileName::from_input(root).map_err(|error| format!("cannot share {root}: {error}"))?;
     if !hashed.left_out.is_empty() {
-        node.voice.event(&Event::Warning(hashed.left_out.to_string()));
+        node.reporter.event(&Event::Warning(hashed.left_out.to_string()));
     }
     let content = share_hashed(node, account, group, &name, hashed)?;
     Ok(Report::Uploaded { group: group.clone(), file: name, content })
@@ -257,10 +257,10 @@ fn restore_each(node: &Node, account: &Arc<Account>) -> bool {
         let (group, file) = (record.group.clone(), record.name.clone());
         match restore_one(node, account, record) {
             Ok(Restored::AsItWas) => {}
-            Ok(Restored::Changed) => node.voice.event(&Event::ShareChanged { group, file }),
+            Ok(Restored::Changed) => node.reporter.event(&Event::ShareChanged { group, file }),
             Ok(Restored::Moved) => moved = true,
             Err(_) if account.is_over() => return false,
-            Err(why) => node.voice.event(&Event::ShareLost { group, file, why }),
+            Err(why) => node.reporter.event(&Event::ShareLost { group, file, why }),
         }
     }
     moved
@@ -368,7 +368,7 @@ pub fn tell_untold(node: &Node, account: &Arc<Account>) {
             Err(CallError::Refused(refusal)) => {
                 let Untold { group, name, .. } = &entry;
                 let (why, file) = (refusal.to_string(), name.clone());
-                node.voice.event(&Event::ShareLost { group: group.clone(), file, why });
+                node.reporter.event(&Event::ShareLost { group: group.clone(), file, why });
                 if let Some(group) = node.keyring.group_named(group) {
                     node.serving.remove(group, entry.content.info_hash);
                 }
@@ -406,5 +406,5 @@ pub fn broken(node: &Node, account: &Arc<Account>, group: crate::model::id::Grou
         // A tracker that cannot be reached learns it with the next announcement.
         let _ = node.link.call(&Request::Hold { share, holding: Holding::Nothing {} });
     }
-    node.voice.event(&Event::ShareLost { group: group_name, file: record.name, why: why.to_owned() });
+    node.reporter.event(&Event::ShareLost { group: group_name, file: record.name, why: why.to_owned() });
 }

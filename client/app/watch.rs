@@ -23,8 +23,8 @@ pub(crate) fn snapshot(node: &Node, account: &Account) -> (Vec<DownloadStatus>, 
 /// Shows how far everything is until a key is pressed or the command is cancelled. Where nobody watches a screen it
 /// returns at once.
 pub(crate) fn watch(node: &Node, account: &Account, stop: &Stop) {
-    let person = io::stdin().is_terminal() && !node.voice.is_json();
-    let page = person.then(|| node.voice.terminal().open_page()).flatten();
+    let person = io::stdin().is_terminal() && !node.reporter.is_json();
+    let page = person.then(|| node.reporter.terminal().open_page()).flatten();
     let (Some(page), Ok(_echo)) = (page, EchoOff::begin()) else {
         return;
     };

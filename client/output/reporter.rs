@@ -19,14 +19,14 @@ pub struct Manner {
     pub json: bool,
 }
 
-/// The voice of the client. Cheap to clone.
+/// Says everything that the client says. Cheap to clone.
 #[derive(Clone)]
-pub struct Voice {
+pub struct Reporter {
     terminal: Terminal,
     manner: Manner,
 }
 
-impl Voice {
+impl Reporter {
     /// Speaks on this terminal.
     pub fn new(terminal: Terminal, manner: Manner) -> Self {
         Self { terminal, manner }

@@ -6,7 +6,7 @@ use crate::client::command::failure::{Cause, Failure};
 use crate::client::command::json;
 use crate::client::command::parse::{Command, Question, Surroundings, Typed, may_be_kept, parse};
 use crate::client::output::report::Report;
-use crate::client::output::reporter::Voice;
+use crate::client::output::reporter::Reporter;
 use crate::client::terminal::interrupt::{Phase, Stop};
 use crate::model::exit::Exit;
 use serde_json::Value;
@@ -33,9 +33,9 @@ pub trait Execute {
 
 /// Reads and carries out commands until the input ends, `quit`, or a signal. The downloads that run then go on until
 /// they have ended only at the end of a script; otherwise they are left to whoever closes the executor.
-pub fn run(prompt: &mut Prompt, voice: &Voice, stop: &Stop, executor: &mut dyn Execute) -> Exit {
+pub fn run(prompt: &mut Prompt, reporter: &Reporter, stop: &Stop, executor: &mut dyn Execute) -> Exit {
     let home = env::var_os("HOME").map(PathBuf::from);
-    let mut session = Session { prompt, voice, stop, executor, home, failed: None };
+    let mut session = Session { prompt, reporter, stop, executor, home, failed: None };
     loop {
         match session.prompt.next_input() {
             Input::Line(line) => match session.line(&line) {
@@ -71,7 +71,7 @@ enum Next {
 
 struct Session<'a> {
     prompt: &'a mut Prompt,
-    voice: &'a Voice,
+    reporter: &'a Reporter,
     stop: &'a Stop,
     executor: &'a mut dyn Execute,
     home: Option<PathBuf>,
@@ -88,7 +88,7 @@ impl Session<'_> {
         // Without a working folder, as when it was removed, relative paths stay what they are and lead nowhere.
         let folder = env::current_dir().unwrap_or_default();
         let around = Surroundings { home: self.home.as_deref(), folder: &folder, exists: &Path::exists };
-        let (id, typed) = if self.voice.is_json() && line.trim_start().starts_with('{') {
+        let (id, typed) = if self.reporter.is_json() && line.trim_start().starts_with('{') {
             json::parse(line, &folder)
         } else {
             (None, parse(line, &around).map_err(|error| error.to_string().into()))
@@ -96,11 +96,11 @@ impl Session<'_> {
         let command = match typed {
             Ok(Typed::Nothing) => return Next::Line,
             Ok(Typed::Quit) => {
-                self.voice.answer(id, &Report::Nothing);
+                self.reporter.answer(id, &Report::Nothing);
                 return Next::Leave;
             }
             Ok(Typed::Help(about)) => {
-                self.voice.answer(id, &Report::Help(about));
+                self.reporter.answer(id, &Report::Help(about));
                 return Next::Line;
             }
             Ok(Typed::Question(question)) => self.ask(question),
@@ -120,10 +120,10 @@ impl Session<'_> {
         let outcome = if cancelled { Err("Cancelled before it began".into()) } else { self.executor.execute(command) };
         if self.stop.is_cancelled() && !self.prompt.is_script() {
             // The terminal has written ^C where the next line would begin.
-            self.voice.terminal().end_line();
+            self.reporter.terminal().end_line();
         }
         match outcome {
-            Ok(report) => self.voice.answer(id, &report),
+            Ok(report) => self.reporter.answer(id, &report),
             Err(failure) => self.refuse(id, &failure),
         }
         self.executor.answered();
@@ -131,7 +131,7 @@ impl Session<'_> {
     }
 
     fn refuse(&mut self, id: Option<Value>, failure: &Failure) {
-        self.voice.refuse(id, failure);
+        self.reporter.refuse(id, failure);
         self.failed = self.failed.or(Some(failure.cause));
     }
 
@@ -166,7 +166,7 @@ impl Session<'_> {
             Some(Cause::NoTracker) => Exit::NoTracker,
             Some(Cause::Refused(_) | Cause::OtherVersion | Cause::Other) => Exit::Refused,
             None if download_failed => Exit::DownloadFailed,
-            None if self.voice.terminal().has_lost_results() => Exit::OutputLost,
+            None if self.reporter.terminal().has_lost_results() => Exit::OutputLost,
             None => Exit::Success,
         }
     }
@@ -226,7 +226,7 @@ mod tests {
         let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
         change(&mut executor, &stop);
         let mut prompt = Prompt::script(from, &terminal, &stop);
-        let exit = run(&mut prompt, &Voice::new(terminal, Manner::default()), &stop, &mut executor);
+        let exit = run(&mut prompt, &Reporter::new(terminal, Manner::default()), &stop, &mut executor);
         let text = |sheet: Sheet| sheet.text();
         Ran { exit, said: executor.said, output: text(output), error: text(error) }
     }
@@ -340,7 +340,7 @@ mod tests {
         let stop = Stop::new(true).expect("an eventfd");
         let mut prompt = Prompt::script(Typed(stop.clone(), vec![b"logout\n", b"list_groups\n"]), &terminal, &stop);
         let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
-        run(&mut prompt, &Voice::new(terminal, Manner::default()), &stop, &mut executor);
+        run(&mut prompt, &Reporter::new(terminal, Manner::default()), &stop, &mut executor);
         assert_eq!(executor.said, ["Logout", "finish"]);
         assert_eq!(error.text(), "Cancelled before it began\n");
     }
@@ -358,7 +358,10 @@ mod tests {
         let stop = Stop::new(false).expect("an eventfd");
         let mut prompt = Prompt::script(Signalled(stop.clone()), &terminal, &stop);
         let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
-        assert_eq!(run(&mut prompt, &Voice::new(terminal, Manner::default()), &stop, &mut executor), Exit::Interrupted);
+        assert_eq!(
+            run(&mut prompt, &Reporter::new(terminal, Manner::default()), &stop, &mut executor),
+            Exit::Interrupted
+        );
         assert_eq!((executor.said.len(), error.text().as_str()), (0, ""));
     }
 
@@ -389,7 +392,10 @@ mod tests {
         let stop = Stop::new(false).expect("an eventfd");
         let mut prompt = Prompt::script(&b"help\n"[..], &terminal, &stop);
         let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
-        assert_eq!(run(&mut prompt, &Voice::new(terminal, Manner::default()), &stop, &mut executor), Exit::OutputLost);
+        assert_eq!(
+            run(&mut prompt, &Reporter::new(terminal, Manner::default()), &stop, &mut executor),
+            Exit::OutputLost
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use groupshare::client::app::node::{Node, NodeOptions};
 use groupshare::client::app::share;
 use groupshare::client::command::parse::{Surroundings, Typed, parse};
 use groupshare::client::download::engine::options::{EngineOptions, default_workers};
-use groupshare::client::output::reporter::{Manner, Voice};
+use groupshare::client::output::reporter::{Manner, Reporter};
 use groupshare::client::rate::downlink::Downlink;
 use groupshare::client::rate::limit::Limit;
 use groupshare::client::rpc::link::CallError;
@@ -94,7 +94,7 @@ impl Person {
                 patience: None,
                 downlink: Downlink::new(Limit::NONE),
             },
-            voice: Voice::new(terminal, Manner::default()),
+            reporter: Reporter::new(terminal, Manner::default()),
         };
         let (node, inbox) = Node::start(options).expect("started");
         let steward = Some(Steward::start(node.clone(), inbox).expect("a thread"));
@@ -116,7 +116,7 @@ impl Person {
         let around = Surroundings { home: None, folder: &self.folder, exists: &Path::exists };
         let typed = parse(line, &around).map_err(|error| error.to_string())?;
         let Typed::Command(command) = typed else { panic!("{line} is no complete command") };
-        let outcome = self.session.execute(command).map(|report| self.node.voice.answer(None, &report));
+        let outcome = self.session.execute(command).map(|report| self.node.reporter.answer(None, &report));
         self.session.answered();
         outcome.map(|()| self.output.take()).map_err(|failure| failure.why)
     }
