@@ -9,7 +9,7 @@ mod batch;
 mod log;
 mod settled;
 
-pub use batch::{Pending, Reaction, no_answer};
+pub use batch::{COMMIT_WAIT_MAX, Pending, Reaction, no_answer};
 pub use log::{AppendError, MemoryLog, OpLog, OpSource};
 pub use settled::{Published, Settled};
 
@@ -25,10 +25,6 @@ use batch::Batch;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long a submitter waits for the log before it is told that the log does not answer.
-pub const COMMIT_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// A change that was made, or did not have to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -352,6 +348,7 @@ mod tests {
     use crate::tracker::state::effect::{Effect, Told};
     use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     const ORIGIN: Origin = Origin { tracker: 1, incarnation: 1 };
     const THERE: Origin = Origin { tracker: 2, incarnation: 1 };

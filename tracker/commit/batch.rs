@@ -5,6 +5,9 @@ use crate::wire::error::{Code, Refusal};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How long a submitter waits for the log before it is told that the log does not answer.
+pub const COMMIT_WAIT_MAX: Duration = Duration::from_secs(30);
+
 /// What somebody does who wants to know of the outcome of a change without waiting for it.
 pub type Reaction = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
 
@@ -58,7 +61,7 @@ pub struct Pending(pub(super) Arc<Batch>);
 impl Pending {
     /// Returns when the change is durable, or was refused after all.
     pub fn wait(self) -> Result<(), Refusal> {
-        self.0.wait(super::COMMIT_WAIT_MAX)
+        self.0.wait(COMMIT_WAIT_MAX)
     }
 
     /// Has this done when the change is durable or was refused after all: at once if that is known, else by the sink.

@@ -1,6 +1,6 @@
 //! The end of a batch: what has become durable, and telling those who wait for it.
 
-use super::Reaction;
+use super::batch::Reaction;
 use crate::model::op::Op;
 use crate::tracker::state::State;
 use crate::tracker::state::effect::Effect;
