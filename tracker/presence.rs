@@ -1,85 +1,26 @@
 //! Who is online right now, at which address, with which pieces. Soft state: never journaled, gone when nothing is heard
 //! for [`TTL`]. Time is passed in.
 
-mod check;
+mod client_key;
 mod dirty;
+mod holder;
 mod register;
 mod swarm;
 mod teller;
 
-use crate::model::bitfield::Bitfield;
-use crate::model::id::{ClientId, GroupRef, OpId, ShareRef, UserRef};
+use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use crate::wire::client_tracker::{Holding, PEERS_MAX};
-use crate::wire::conn::IDLE_DEADLINE;
+pub use client_key::ClientKey;
 pub use dirty::{Change, Dirty};
+pub use holder::{Held, Holder, Risen};
 use parking_lot::Mutex;
 use register::Register;
+pub use register::{HoldError, TTL, Ticket};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 pub use swarm::Place;
 use swarm::Swarm;
-
-/// A client of which nothing was heard for this long is offline.
-pub const TTL: Duration = IDLE_DEADLINE;
-
-/// A running client of a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientKey {
-    /// Whose.
-    pub user: UserRef,
-    /// Which of the user's clients.
-    pub client: ClientId,
-}
-
-/// What a login holds. A later login of the same client makes it void, so that the end of an old connection takes
-/// nothing from the new one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
-    /// Which client.
-    pub key: ClientKey,
-    generation: u64,
-}
-
-/// A client that holds pieces of a share and can be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Holder {
-    /// Which client.
-    pub key: ClientKey,
-    /// Where it listens.
-    pub addr: SocketAddr,
-    /// How many pieces it holds.
-    pub held: u32,
-}
-
-/// Where pieces of a share can be had.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// The client's address.
-    pub addr: SocketAddr,
-    /// The pieces; none for all.
-    pub pieces: Option<Bitfield>,
-}
-
-/// Somebody began to hold pieces of a share, or holds them at another address now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Risen {
-    /// Of which share.
-    pub share: ShareRef,
-    /// Who.
-    pub holder: Holder,
-    /// The clients of this tracker that want to know: those that do not hold all of it.
-    pub tell: Vec<ClientKey>,
-}
-
-/// Why a client cannot hold what it says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HoldError {
-    /// The login was taken over or has expired.
-    Void,
-    /// A piece does not exist, or a bitfield has the wrong length.
-    NoSuchPiece,
-}
 
 /// The one place that knows who is online, at this tracker or another. What other trackers tell is kept apart by the
 /// tracker that tells it: none can say anything about the clients of another.
@@ -279,11 +220,13 @@ impl Presence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::Origin;
+    use crate::model::bitfield::Bitfield;
+    use crate::model::id::{ClientId, Origin};
     use crate::model::piece::{Layout, PIECE_LEN};
     use crate::tracker::presence::swarm::Rank;
     use crate::wire::codec::{Blob, List};
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     fn op(seq: u64) -> OpId {
         OpId { origin: Origin { tracker: 1, incarnation: 7 }, seq }

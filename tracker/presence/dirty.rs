@@ -1,7 +1,7 @@
 //! What has changed among the clients of this tracker, for those who tell it to other trackers: not the changes one by
 //! one, but which clients and holdings to look at again.
 
-use super::ClientKey;
+use super::client_key::ClientKey;
 use crate::model::id::ShareRef;
 use crate::wire::client_tracker::Holding;
 use parking_lot::Mutex;

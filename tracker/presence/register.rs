@@ -1,15 +1,37 @@
 //! All clients and swarms, and what each event means for them; what is behind the lock.
 
+use super::client_key::ClientKey;
 use super::dirty::{Dirty, Now, Subscribers, Unsent};
+use super::holder::{Holder, Risen};
 use super::swarm::{Place, Rank, Swarm, Swarms};
 use super::teller::{Claim, Teller};
-use super::{ClientKey, HoldError, Holder, Risen, TTL, Ticket};
 use crate::model::id::{ClientId, OpId, ShareRef, UserRef};
 use crate::wire::client_tracker::Holding;
+use crate::wire::conn::IDLE_DEADLINE;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A client of which nothing was heard for this long is offline.
+pub const TTL: Duration = IDLE_DEADLINE;
+
+/// What a login holds. A later login of the same client makes it void, so that the end of an old connection takes
+/// nothing from the new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    pub key: ClientKey,
+    generation: u64,
+}
+
+/// Why a client cannot hold what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldError {
+    /// The login was taken over or has expired.
+    Void,
+    /// A piece does not exist, or a bitfield has the wrong length.
+    NoSuchPiece,
+}
 
 /// Who is online, where and with which pieces. Invariant: a client is in a swarm exactly if its entry says so.
 #[derive(Debug, Default)]
@@ -417,3 +439,6 @@ impl Register {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

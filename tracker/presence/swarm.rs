@@ -1,6 +1,6 @@
 //! The clients that have to do with shares, by the pieces they hold.
 
-use super::ClientKey;
+use super::client_key::ClientKey;
 use crate::model::bitfield::Bitfield;
 use crate::model::id::{GroupRef, OpId, ShareRef};
 use crate::model::piece::{Layout, PieceIndex};

@@ -1,6 +1,6 @@
 //! Another tracker that tells of its clients, and what it told of a client that is not in effect now.
 
-use super::ClientKey;
+use super::client_key::ClientKey;
 use super::swarm::Swarms;
 use crate::model::id::{OpId, ShareRef};
 use std::collections::BTreeSet;

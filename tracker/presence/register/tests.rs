@@ -1,13 +1,12 @@
 //! What must hold of every register, and trackers at random that tell each other of their clients.
 
-#![cfg(test)]
-
-use super::dirty::{Change, Dirty};
-use super::register::{Home, Register};
-use super::swarm::{Place, Rank};
-use super::{ClientKey, Presence, TTL, Ticket};
+use super::{Home, Register};
 use crate::model::id::{ClientId, GroupRef, OpId, Origin, ShareRef, UserRef};
 use crate::model::piece::{Layout, PIECE_LEN};
+use crate::tracker::presence::dirty::{Change, Dirty};
+use crate::tracker::presence::swarm::{Place, Rank};
+use crate::tracker::presence::teller::Teller;
+use crate::tracker::presence::{ClientKey, Presence, TTL, Ticket};
 use crate::wire::client_tracker::Holding;
 use crate::wire::codec::{Blob, List};
 use proptest::collection::vec;
@@ -33,9 +32,8 @@ impl Register {
                 assert!(told.insert((home, key)), "a claim besides the home");
             }
         }
-        let of_teller = |(&home, teller): (&u16, &super::teller::Teller)| {
-            teller.told.iter().map(|&key| (home, key)).collect::<Vec<_>>()
-        };
+        let of_teller =
+            |(&home, teller): (&u16, &Teller)| teller.told.iter().map(|&key| (home, key)).collect::<Vec<_>>();
         assert_eq!(self.tellers.iter().flat_map(of_teller).collect::<BTreeSet<_>>(), told);
         for share in self.swarms.shares() {
             let swarm = self.swarms.get(share).expect("listed");

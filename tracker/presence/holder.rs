@@ -1,0 +1,34 @@
+//! Clients from which pieces of a share can be had.
+
+use super::client_key::ClientKey;
+use crate::model::bitfield::Bitfield;
+use crate::model::id::ShareRef;
+use std::net::SocketAddr;
+
+/// A client that holds pieces of a share and can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    pub key: ClientKey,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// How many pieces it holds.
+    pub held: u32,
+}
+
+/// Where pieces of a share can be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The client's address.
+    pub addr: SocketAddr,
+    /// The pieces; none for all.
+    pub pieces: Option<Bitfield>,
+}
+
+/// Somebody began to hold pieces of a share, or holds them at another address now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Risen {
+    pub share: ShareRef,
+    pub holder: Holder,
+    /// The clients of this tracker that want to know: those that do not hold all of it.
+    pub tell: Vec<ClientKey>,
+}
