@@ -9,7 +9,7 @@ mod history;
 use common::{Client, TestTracker, command, group};
 use groupshare::model::id::Origin;
 use groupshare::tracker::commit::OpLog;
-use groupshare::tracker::journal::Settings;
+use groupshare::tracker::journal::JournalSettings;
 use groupshare::tracker::journal::checkpoint;
 use groupshare::tracker::journal::disk::RealDisk;
 use groupshare::tracker::journal::recovery::{Options, read};
@@ -116,7 +116,7 @@ fn measure_changes(temp: &Path) {
         "disk alone: write and fdatasync of {BATCH_LEN} bytes {quiet:.0?}, {} a second",
         count / MEASURED.as_secs()
     );
-    let opened = open(&folder, TRACKER, Settings::default());
+    let opened = open(&folder, TRACKER, JournalSettings::default());
     let tracker = TestTracker::start_with(|settings| {
         (settings.origin, settings.past, settings.log) = (opened.origin, opened.past, Box::new(opened.journal));
     });
@@ -174,7 +174,7 @@ fn folder_len(folder: &Path, part: &str) -> u64 {
 fn measure_restart(temp: &Path, total: u64) {
     let folder = temp.join(format!("restart-{total}"));
     std::fs::create_dir(&folder).expect("made");
-    let settings = Settings { checkpoint_ops: u64::MAX, ..Settings::default() };
+    let settings = JournalSettings { checkpoint_ops: u64::MAX, ..JournalSettings::default() };
     History { origin: Origin { tracker: TRACKER, incarnation: 1 }, total }.write(&folder);
     File::open(&folder).and_then(|folder| folder.sync_all()).expect("synced");
     let mut times = Vec::new();
@@ -193,7 +193,7 @@ fn measure_restart(temp: &Path, total: u64) {
     );
 
     // Through the journal, so that the next segment is begun.
-    let mut opened = open(&folder, TRACKER, Settings { checkpoint_ops: 1, ..settings });
+    let mut opened = open(&folder, TRACKER, JournalSettings { checkpoint_ops: 1, ..settings });
     let start = Instant::now();
     opened.journal.kept(opened.past.state());
     let stopped = start.elapsed();

@@ -3,7 +3,7 @@
 pub mod checkpoint;
 pub mod disk;
 mod error;
-mod inspect;
+pub mod inspect;
 mod reader;
 pub mod record;
 pub mod recovery;
@@ -11,7 +11,6 @@ pub mod segment;
 mod writer;
 
 pub use error::JournalError;
-pub use inspect::{check, repair};
 
 use crate::model::id::Origin;
 use crate::model::op::Op;
@@ -22,16 +21,17 @@ use crate::tracker::journal::disk::Disk;
 use crate::tracker::ledger::Past;
 use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
+use error::io_error;
 use record::Place;
 use recovery::{Options, Recovery, Tail, recover};
 use segment::{CreateError, Header, NEW_SUFFIX, RECORDS_AT};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use writer::{SegmentWriter, WriteError};
 
 /// How a journal is kept.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub struct JournalSettings {
     /// A checkpoint is written after so many ops, or after a quarter of all ops if that is more, so that what
     /// checkpoints cost stays in proportion to the ops.
     pub checkpoint_ops: u64,
@@ -41,7 +41,7 @@ pub struct Settings {
     pub chunk_len: u64,
 }
 
-impl Default for Settings {
+impl Default for JournalSettings {
     fn default() -> Self {
         Self { checkpoint_ops: 20_000, segment_len_max: 32 * 1024 * 1024, chunk_len: 1024 * 1024 }
     }
@@ -67,7 +67,7 @@ pub struct Opened {
 /// the one before is durable; once the disk's state is uncertain nothing more is written.
 pub struct Journal {
     disk: Arc<dyn Disk>,
-    settings: Settings,
+    settings: JournalSettings,
     warn: Warn,
     origin: Origin,
     segment: SegmentWriter,
@@ -94,55 +94,35 @@ pub struct Owner {
 impl Journal {
     /// Opens the journal in a folder, or begins one if the folder is empty. Damage that a crash explains is cut off, and
     /// `warn` is told so. On return everything that `past` shows is durable.
-    pub fn open(disk: Arc<dyn Disk>, owner: Owner, settings: Settings, warn: Warn) -> Result<Opened, JournalError> {
-        let options = Options { tracker: Some(owner.tracker), checkpoints: true, force: false };
-        let recovery = recover(&*disk, options)?;
-        Self::resume(disk, owner, settings, warn, recovery, false)
-    }
-
-    /// Goes on with what was read; under a fresh incarnation if `renew`.
-    fn resume(
+    pub fn open(
         disk: Arc<dyn Disk>,
         owner: Owner,
-        settings: Settings,
+        settings: JournalSettings,
         warn: Warn,
-        recovery: Recovery,
-        renew: bool,
     ) -> Result<Opened, JournalError> {
-        recovery.warnings.iter().for_each(|line| warn(line));
-        if let Some(torn) = &recovery.torn {
-            warn(&format!("{torn}; it was cut off there, and changes that were acknowledged may be gone"));
-        }
-        tidy(&*disk, &recovery)?;
-        let origin = Origin { tracker: owner.tracker, incarnation: owner.fresh_incarnation };
-        let keep = recovery.torn.is_none() && !renew;
-        let segment = match recovery.tail {
-            Some(tail) if keep => settle(&*disk, &tail, settings)?,
-            tail => {
-                if let Some(tail) = tail.filter(|tail| tail.header.first_seq <= recovery.stand.seq) {
-                    settle(&*disk, &tail, settings)?.seal();
-                }
-                begin(&*disk, origin, recovery.stand, settings)?
-            }
-        };
-        let checkpointer = {
-            let warn = warn.clone();
-            Checkpointer::start(disk.clone(), move |line| warn(line)).map_err(JournalError::System)?
-        };
-        let source = Arc::new(Reread(disk.clone()));
-        let journal = Self {
-            disk,
-            settings,
-            warn,
-            origin,
-            segment,
-            stand: recovery.stand,
-            checkpointer,
-            checkpoint_seq: recovery.checkpoint.unwrap_or(0),
-            failed: None,
-            records: Vec::new(),
-        };
-        Ok(Opened { journal, source, past: recovery.past, origin, replayed: recovery.replayed })
+        let options = Options { tracker: Some(owner.tracker), checkpoints: true, force: false };
+        let recovery = recover(&*disk, options)?;
+        Opening { disk, owner, settings, warn }.resume(recovery, false)
+    }
+
+    /// Copies the journal in `folder` to `copy`, cuts it off at the first damage of any kind and goes on in a fresh
+    /// segment, also if there is no damage. Returns a report, line by line.
+    pub fn repair(
+        disk: Arc<dyn Disk>,
+        (folder, copy): (&Path, &Path),
+        fresh_incarnation: u64,
+        warn: Warn,
+    ) -> Result<Vec<String>, JournalError> {
+        let options = Options { tracker: None, checkpoints: true, force: true };
+        let recovery = recover(&*disk, options)?;
+        let first = recovery::owner(&*disk).map_err(io_error(&*disk, "", "read"))?.unwrap_or(0);
+        let last = recovery.origin.map(|origin| origin.tracker).filter(|&tracker| tracker != 0);
+        let owner = Owner { tracker: last.unwrap_or(first), fresh_incarnation };
+        let copied = inspect::keep_copy(folder, copy);
+        copied.map_err(|error| JournalError::Io { path: copy.to_path_buf(), doing: "copy to", error })?;
+        let report = inspect::repair_report(&recovery, copy);
+        Opening { disk, owner, settings: JournalSettings::default(), warn }.resume(recovery, true)?;
+        Ok(report)
     }
 
     /// Waits until no checkpoint is being written.
@@ -173,6 +153,55 @@ impl Journal {
                 false
             }
         }
+    }
+}
+
+/// A journal that is about to be opened.
+struct Opening {
+    disk: Arc<dyn Disk>,
+    owner: Owner,
+    settings: JournalSettings,
+    warn: Warn,
+}
+
+impl Opening {
+    /// Goes on with what was read; under a fresh incarnation if `renew`.
+    fn resume(self, recovery: Recovery, renew: bool) -> Result<Opened, JournalError> {
+        let Self { disk, owner, settings, warn } = self;
+        recovery.warnings.iter().for_each(|line| warn(line));
+        if let Some(torn) = &recovery.torn {
+            warn(&format!("{torn}; it was cut off there, and changes that were acknowledged may be gone"));
+        }
+        tidy(&*disk, &recovery)?;
+        let origin = Origin { tracker: owner.tracker, incarnation: owner.fresh_incarnation };
+        let keep = recovery.torn.is_none() && !renew;
+        let segment = match recovery.tail {
+            Some(tail) if keep => settle(&*disk, &tail, settings)?,
+            tail => {
+                if let Some(tail) = tail.filter(|tail| tail.header.first_seq <= recovery.stand.seq) {
+                    settle(&*disk, &tail, settings)?.seal();
+                }
+                begin(&*disk, origin, recovery.stand, settings)?
+            }
+        };
+        let checkpointer = {
+            let warn = warn.clone();
+            Checkpointer::start(disk.clone(), move |line| warn(line)).map_err(JournalError::System)?
+        };
+        let source = Arc::new(Reread(disk.clone()));
+        let journal = Journal {
+            disk,
+            settings,
+            warn,
+            origin,
+            segment,
+            stand: recovery.stand,
+            checkpointer,
+            checkpoint_seq: recovery.checkpoint.unwrap_or(0),
+            failed: None,
+            records: Vec::new(),
+        };
+        Ok(Opened { journal, source, past: recovery.past, origin, replayed: recovery.replayed })
     }
 }
 
@@ -241,11 +270,6 @@ fn header(origin: Origin, stand: Stand) -> Header {
     Header { origin, first_seq: stand.seq + 1, first_batch: stand.batch + 1 }
 }
 
-fn io_error(disk: &dyn Disk, name: &str, doing: &'static str) -> impl FnOnce(std::io::Error) -> JournalError {
-    let path: PathBuf = disk.path(name);
-    move |error| JournalError::Io { path, doing, error }
-}
-
 /// Removes what an earlier run has left unfinished, and what lies behind damage that was let go of.
 fn tidy(disk: &dyn Disk, recovery: &Recovery) -> Result<(), JournalError> {
     for header in &recovery.mended {
@@ -268,7 +292,7 @@ fn tidy(disk: &dyn Disk, recovery: &Recovery) -> Result<(), JournalError> {
 
 /// Opens a segment behind its last whole record. The last batch is written anew and made durable: after an fsync that
 /// failed, or a kill before it, what was read may have been in the cache only.
-fn settle(disk: &dyn Disk, tail: &Tail, settings: Settings) -> Result<SegmentWriter, JournalError> {
+fn settle(disk: &dyn Disk, tail: &Tail, settings: JournalSettings) -> Result<SegmentWriter, JournalError> {
     let name = segment::name(tail.header.first_seq);
     let file = disk.open(&name).map_err(io_error(disk, &name, "open"))?;
     let mut writer = SegmentWriter::new(file, tail.mark.end, tail.len, settings.chunk_len);
@@ -289,7 +313,12 @@ fn settle(disk: &dyn Disk, tail: &Tail, settings: Settings) -> Result<SegmentWri
     }
 }
 
-fn begin(disk: &dyn Disk, origin: Origin, stand: Stand, settings: Settings) -> Result<SegmentWriter, JournalError> {
+fn begin(
+    disk: &dyn Disk,
+    origin: Origin,
+    stand: Stand,
+    settings: JournalSettings,
+) -> Result<SegmentWriter, JournalError> {
     let header = header(origin, stand);
     match segment::create(disk, &header, settings.chunk_len) {
         Ok(file) => {

@@ -10,9 +10,9 @@ use crate::tracker::auth::throttle::Paces;
 use crate::tracker::console::{Commands, Console};
 use crate::tracker::data_dir;
 use crate::tracker::data_dir::{DataDir, DataDirError};
-use crate::tracker::journal;
 use crate::tracker::journal::disk::RealDisk;
-use crate::tracker::journal::{Journal, JournalError, Opened, Owner};
+use crate::tracker::journal::inspect;
+use crate::tracker::journal::{Journal, JournalError, JournalSettings, Opened, Owner};
 use crate::tracker::net::listener::listen;
 use crate::tracker::server::{ListenSockets, Server, ServerSettings, StartError};
 use crate::tracker::warn::Warn;
@@ -154,7 +154,7 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
     let data_dir = DataDir::open(&data_path).map_err(ProgramError::DataDir)?;
     let owner = Owner { tracker: number, fresh_incarnation: random_number()? };
     let disk = journal_disk(&data_dir.folder(JOURNAL).map_err(ProgramError::DataDir)?)?;
-    let opened = Journal::open(disk, owner, journal::Settings::default(), warn()).map_err(ProgramError::Journal)?;
+    let opened = Journal::open(disk, owner, JournalSettings::default(), warn()).map_err(ProgramError::Journal)?;
     let Opened { journal, source, past, origin, .. } = opened;
     let settings = ServerSettings {
         cluster_key,
@@ -181,7 +181,7 @@ fn journal_disk(path: &Path) -> Result<Arc<RealDisk>, ProgramError> {
 pub fn check(dir: &Path) -> Result<bool, ProgramError> {
     let _locked = DataDir::open_existing(dir).map_err(ProgramError::DataDir)?;
     let disk = journal_disk(&dir.join(JOURNAL))?;
-    let (lines, sound) = journal::check(&*disk).map_err(ProgramError::Journal)?;
+    let (lines, sound) = inspect::check(&*disk).map_err(ProgramError::Journal)?;
     lines.iter().for_each(|line| say(line));
     Ok(sound)
 }
@@ -195,7 +195,7 @@ pub fn repair(dir: &Path) -> Result<(), ProgramError> {
     let copy = free.unwrap_or_else(|| dir.join("journal-before-repair"));
     // What is warned of is told here already.
     let quiet: Warn = Arc::new(|_| {});
-    let lines = journal::repair(disk, (&folder, &copy), random_number()?, quiet).map_err(ProgramError::Journal)?;
+    let lines = Journal::repair(disk, (&folder, &copy), random_number()?, quiet).map_err(ProgramError::Journal)?;
     lines.iter().for_each(|line| say(line));
     Ok(())
 }

@@ -8,7 +8,7 @@ use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::Layout;
 use groupshare::tracker::commit::OpLog;
 use groupshare::tracker::journal::disk::RealDisk;
-use groupshare::tracker::journal::{Journal, Opened, Owner, Settings};
+use groupshare::tracker::journal::{Journal, JournalSettings, Opened, Owner};
 use groupshare::tracker::warn::Warn;
 use std::path::Path;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ impl History {
 
     /// Writes all of it into the journal in a folder, without a checkpoint.
     pub(crate) fn write(&self, folder: &Path) {
-        let settings = Settings { checkpoint_ops: u64::MAX, ..Settings::default() };
+        let settings = JournalSettings { checkpoint_ops: u64::MAX, ..JournalSettings::default() };
         let mut opened = open(folder, self.origin.tracker, settings);
         let mut seq = 0;
         while seq < self.total {
@@ -90,7 +90,7 @@ impl History {
 }
 
 /// Opens the journal of a tracker.
-pub(crate) fn open(folder: &Path, tracker: u16, settings: Settings) -> Opened {
+pub(crate) fn open(folder: &Path, tracker: u16, settings: JournalSettings) -> Opened {
     let disk = Arc::new(RealDisk::open(folder).expect("a folder"));
     let warn: Warn = Arc::new(|line| println!("warning: {line}"));
     let owner = Owner { tracker, fresh_incarnation: 0x1234_5678_9abc_def0 };

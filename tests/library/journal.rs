@@ -8,13 +8,14 @@ use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::Layout;
 use groupshare::tracker::commit::{AppendError, OpLog};
-use groupshare::tracker::journal;
 use groupshare::tracker::journal::checkpoint;
 use groupshare::tracker::journal::disk::{Disk, RealDisk};
+use groupshare::tracker::journal::inspect;
+use groupshare::tracker::journal::record;
 use groupshare::tracker::journal::recovery::{Options, Recovery, read, recover};
 use groupshare::tracker::journal::segment;
 use groupshare::tracker::journal::segment::{Header, Mark, PAGE_LEN, RECORDS_AT};
-use groupshare::tracker::journal::{Journal, JournalError, Opened, Owner, Settings};
+use groupshare::tracker::journal::{Journal, JournalError, JournalSettings, Opened, Owner};
 use groupshare::tracker::state::State;
 use parking_lot::Mutex;
 use rayon::prelude::*;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 const OWNER: Owner = Owner { tracker: 1, fresh_incarnation: 77 };
 /// No checkpoint, one segment.
-const PLAIN: Settings = Settings { checkpoint_ops: u64::MAX, segment_len_max: u64::MAX, chunk_len: 600 };
+const PLAIN: JournalSettings = JournalSettings { checkpoint_ops: u64::MAX, segment_len_max: u64::MAX, chunk_len: 600 };
 
 fn origin() -> Origin {
     Origin { tracker: 1, incarnation: 77 }
@@ -83,7 +84,7 @@ fn fold<'a>(ops: impl IntoIterator<Item = &'a Op>) -> State {
 struct Said(Arc<Mutex<Vec<String>>>);
 
 impl Said {
-    fn open(&self, disk: &MemDisk, settings: Settings) -> Result<Opened, JournalError> {
+    fn open(&self, disk: &MemDisk, settings: JournalSettings) -> Result<Opened, JournalError> {
         let said = self.0.clone();
         let warn = Arc::new(move |line: &str| said.lock().push(line.to_owned()));
         Journal::open(Arc::new(disk.clone()), OWNER, settings, warn)
@@ -94,7 +95,7 @@ impl Said {
     }
 }
 
-fn open(disk: &MemDisk, settings: Settings) -> Opened {
+fn open(disk: &MemDisk, settings: JournalSettings) -> Opened {
     let said = Said::default();
     let opened = said.open(disk, settings).expect("sound");
     assert_eq!(said.take(), [""; 0]);
@@ -129,7 +130,7 @@ fn journal_of(count: u64) -> Map {
         for op in &ops {
             let mut bytes = Vec::new();
             groupshare::wire::codec::Wire::put(op, &mut bytes);
-            end += journal::record::HEAD_LEN + bytes.len();
+            end += record::HEAD_LEN + bytes.len();
             map.ends.push((end, batch));
             state.apply(op);
             map.digests.push(state.digest());
@@ -270,16 +271,16 @@ fn damage_that_a_later_batch_follows_is_refused_and_repaired_only_when_asked() {
     assert!(error.contains(&format!("is damaged at byte {damaged}: a later batch follows at byte ")), "{error}");
     assert!(error.contains(&format!("tracker --repair {}", temp.path().display())), "{error}");
     assert_eq!(std::fs::read(&file).expect("there"), bytes, "nothing was changed");
-    assert!(journal::check(&*disk()).is_err());
+    assert!(inspect::check(&*disk()).is_err());
     assert_eq!(std::fs::read(&file).expect("there"), bytes, "nothing was changed");
 
     let copy = temp.path().join("copy");
-    let told = journal::repair(disk(), (&folder, &copy), 99, quiet.clone()).expect("repaired");
+    let told = Journal::repair(disk(), (&folder, &copy), 99, quiet.clone()).expect("repaired");
     assert!(told.iter().any(|line| line.contains(&format!("at byte {damaged}"))), "{told:?}");
     assert_eq!(std::fs::read(copy.join(&map.name)).expect("there"), bytes);
     let opened = start().expect("starts");
     assert_eq!(opened.past.state().digest(), map.digests[21]);
-    assert!(journal::check(&*disk()).expect("readable").1);
+    assert!(inspect::check(&*disk()).expect("readable").1);
 }
 
 #[test]
@@ -296,7 +297,7 @@ fn every_refusal_can_be_repaired() {
         let temp = tempfile::tempdir().expect("a folder");
         let (from, copy) = (temp.path().join("from"), temp.path().join("copy"));
         std::fs::create_dir(&from).expect("made");
-        let repaired = journal::repair(Arc::new(disk.clone()), (&from, &copy), 99, Arc::new(|_: &str| {}));
+        let repaired = Journal::repair(Arc::new(disk.clone()), (&from, &copy), 99, Arc::new(|_: &str| {}));
         if let Err(JournalError::Newer { .. }) = repaired {
             return;
         }
@@ -330,7 +331,8 @@ fn an_empty_folder_is_a_fresh_start_and_a_newer_or_foreign_journal_is_refused() 
 }
 
 /// Small enough that a run of some dozens of ops sees everything.
-const BUSY: Settings = Settings { checkpoint_ops: 10, segment_len_max: RECORDS_AT as u64 + 1500, chunk_len: 700 };
+const BUSY: JournalSettings =
+    JournalSettings { checkpoint_ops: 10, segment_len_max: RECORDS_AT as u64 + 1500, chunk_len: 700 };
 
 /// What a run has done.
 struct Run {
@@ -610,7 +612,7 @@ fn the_document_draws_the_format_as_it_is() {
     assert!(page[expected.len()..PAGE_LEN - 4].iter().all(|&byte| byte == 0));
     assert_eq!(page[PAGE_LEN - 4..], crc32fast::hash(&page[..PAGE_LEN - 4]).to_be_bytes());
     let mut record = Vec::new();
-    assert!(journal::record::put(journal::record::Place { seq: 5, batch: 6, left: 7 }, &op(1), &mut record));
+    assert!(record::put(record::Place { seq: 5, batch: 6, left: 7 }, &op(1), &mut record));
     let op_len = record.len() - 28;
     assert_eq!(record[..4], (op_len as u32).to_be_bytes());
     assert_eq!(record[4..12], 5u64.to_be_bytes());

@@ -1,5 +1,6 @@
 //! Why a journal cannot be used. Each reason is one line that says where and what to do.
 
+use super::disk::Disk;
 use crate::sys;
 use std::fmt;
 use std::io;
@@ -44,6 +45,12 @@ pub enum JournalError {
     },
     /// No thread can be started.
     System(io::Error),
+}
+
+/// Makes an error of the disk one of the journal; `name` is the file, or empty for the folder.
+pub(super) fn io_error(disk: &dyn Disk, name: &str, doing: &'static str) -> impl FnOnce(io::Error) -> JournalError {
+    let path = disk.path(name);
+    move |error| JournalError::Io { path, doing, error }
 }
 
 /// The data folder in which a file of the journal lies.

@@ -1,15 +1,13 @@
-//! `tracker --check` and `tracker --repair`: looks through a journal, and lets go of what is behind damage.
+//! `tracker --check`, and what `tracker --repair` says and keeps: reads a journal and changes nothing in it.
 
 use super::checkpoint;
 use super::disk::Disk;
-use super::recovery::{Options, Recovery, owner, recover};
-use super::{Journal, JournalError, Owner, Settings, io_error};
-use crate::tracker::warn::Warn;
+use super::error::{JournalError, io_error};
+use super::recovery::{Options, Recovery, recover};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Reads all of a journal and changes nothing. Gives what there is to say, line by line, and whether a start would lose
 /// anything or have to pass over anything.
@@ -60,32 +58,20 @@ fn describe(recovery: &Recovery) -> Vec<String> {
     ]
 }
 
-/// Keeps a copy of a journal in `copy`, then cuts it off at the first damage of any kind and goes on in a fresh
-/// segment, also if there is no damage.
-pub fn repair(
-    disk: Arc<dyn Disk>,
-    (folder, copy): (&Path, &Path),
-    fresh_incarnation: u64,
-    warn: Warn,
-) -> Result<Vec<String>, JournalError> {
-    let options = Options { tracker: None, checkpoints: true, force: true };
-    let recovery = recover(&*disk, options)?;
-    let tracker = owner(&*disk).map_err(io_error(&*disk, "", "read"))?.unwrap_or(0);
-    let tracker = recovery.origin.map(|origin| origin.tracker).filter(|&tracker| tracker != 0).unwrap_or(tracker);
-    keep_copy(folder, copy).map_err(|error| JournalError::Io { path: copy.to_path_buf(), doing: "copy to", error })?;
+/// What a repair has to say of a journal that it cuts off where its recovery ended.
+pub(super) fn repair_report(recovery: &Recovery, copy: &Path) -> Vec<String> {
     let mut lines = vec![format!("a copy of what was there is in {}", copy.display())];
     lines.push(match (&recovery.torn, recovery.dropped.len()) {
         (None, _) => "there is no damage that keeps the tracker from starting".to_owned(),
         (Some(torn), 0) => format!("{torn}; cut off there"),
         (Some(torn), files) => format!("{torn}; cut off there, with {files} later files"),
     });
-    lines.extend(describe(&recovery));
-    let owner = Owner { tracker, fresh_incarnation };
-    Journal::resume(disk, owner, Settings::default(), warn, recovery, true)?;
-    Ok(lines)
+    lines.extend(describe(recovery));
+    lines
 }
 
-fn keep_copy(folder: &Path, copy: &Path) -> io::Result<()> {
+/// Copies a folder of files to a folder that is not there yet, and makes the copy durable.
+pub(super) fn keep_copy(folder: &Path, copy: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(copy)?;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

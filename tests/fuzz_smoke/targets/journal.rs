@@ -13,16 +13,18 @@ use groupshare::tracker::commit::OpLog;
 use groupshare::tracker::journal::checkpoint;
 use groupshare::tracker::journal::checkpoint::Stand;
 use groupshare::tracker::journal::disk::Disk;
+use groupshare::tracker::journal::inspect::check;
 use groupshare::tracker::journal::record::{HEAD_LEN, OP_LEN_MAX};
 use groupshare::tracker::journal::recovery::{Options, recover};
 use groupshare::tracker::journal::segment::{PAGE_LEN, RECORDS_AT};
-use groupshare::tracker::journal::{Journal, JournalError, Opened, Owner, Settings, check};
+use groupshare::tracker::journal::{Journal, JournalError, JournalSettings, Opened, Owner};
 use groupshare::tracker::state::State;
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 
 const OWNER: Owner = Owner { tracker: 1, fresh_incarnation: 77 };
-const SMALL: Settings = Settings { checkpoint_ops: 10, segment_len_max: RECORDS_AT as u64 + 2000, chunk_len: 600 };
+const SMALL: JournalSettings =
+    JournalSettings { checkpoint_ops: 10, segment_len_max: RECORDS_AT as u64 + 2000, chunk_len: 600 };
 /// Most files that a script makes.
 const FILES_MAX: usize = 8;
 /// Longest file that a script makes.
