@@ -105,6 +105,8 @@ pub mod client {
     pub mod download {
         pub(crate) mod dialer;
         pub mod engine;
+        pub mod error;
+        pub(crate) mod lie;
         pub(crate) mod liveness;
         pub(crate) mod peer_connection;
         pub(crate) mod peer_list;

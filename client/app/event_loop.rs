@@ -310,7 +310,7 @@ impl Work {
             EngineEvent::Finished(download, path) => self.complete(&account, &download, &path),
             EngineEvent::Failed(download, why) => {
                 download::unserve(&self.node, &download);
-                download::fail(&self.node, &account, download.id(), &why);
+                download::fail(&self.node, &account, download.id(), &why.to_string());
             }
             EngineEvent::StaleKey(_) => self.stale_key(),
         }

@@ -414,7 +414,7 @@ impl Arguments<'_> {
     }
 
     fn limit(&self, index: usize) -> Result<Limit, CommandError> {
-        Limit::parse(&self.words[index]).map_err(|error| self.bad(&error))
+        Limit::parse(&self.words[index]).map_err(|error| self.bad(&error.to_string()))
     }
 
     fn path(&self, index: usize) -> Result<PathBuf, CommandError> {

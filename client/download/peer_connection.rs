@@ -1,5 +1,7 @@
 //! The leecher's end of one connection to a peer: asks for pieces, and takes what comes without waiting for it.
 
+use super::error::DownloadError;
+use super::lie::Lie;
 use super::liveness::{Due, Liveness};
 use super::transfer::{PieceError, Transfer};
 use crate::client::keyring::Keyring;
@@ -54,7 +56,7 @@ pub(crate) enum DropReason {
     /// It ended or failed; the peer may be tried again.
     Lost,
     /// The peer sent what no honest peer sends: it is not tried again for this download.
-    Lied(String),
+    Lied(Lie),
 }
 
 /// What the work on a connection came to.
@@ -69,7 +71,7 @@ pub(crate) enum WorkOutcome {
     /// The last piece is here.
     Completes,
     /// The download cannot go on.
-    Stops(String),
+    Stops(DownloadError),
 }
 
 /// One connection.
@@ -240,14 +242,14 @@ impl PeerConnection {
             }
             Ok(Answer::Refused { code, .. }) if code == Code::OnItsWay as u16 => self.put_off(request),
             Ok(Answer::Refused { .. }) => Some(WorkOutcome::Drops(DropReason::Lost)),
-            Ok(Answer::Opened { .. } | Answer::Alive {}) => Some(lied("an answer to no question")),
-            Err(error) => Some(WorkOutcome::Drops(DropReason::Lied(error.to_string()))),
+            Ok(Answer::Opened { .. } | Answer::Alive {}) => lied(Lie::Unasked),
+            Err(error) => lied(Lie::Malformed(error)),
         }
     }
 
     fn take_piece(&mut self, request: u32, len: u32) -> Option<WorkOutcome> {
         let Some((_, piece)) = self.asked.pop_front().filter(|(id, _)| *id == request) else {
-            return Some(lied("a piece that was not asked for"));
+            return lied(Lie::UnaskedPiece);
         };
         self.liveness.deliver(Instant::now());
         self.put_off = 0;
@@ -265,15 +267,14 @@ impl PeerConnection {
             Ok(true) => Some(WorkOutcome::Completes),
             // The engine may make further connections to this peer now.
             Ok(false) => first.then_some(WorkOutcome::Yields),
-            Err(PieceError::Bad) => Some(lied("a piece that does not match its SHA-1")),
-            Err(PieceError::Write(error)) => Some(WorkOutcome::Stops(error.to_string())),
-            Err(PieceError::Read(error)) => Some(WorkOutcome::Stops(error.to_string())),
+            Err(PieceError::Bad) => lied(Lie::BadPiece),
+            Err(PieceError::Stops(error)) => Some(WorkOutcome::Stops(error)),
         }
     }
 
     fn put_off(&mut self, request: u32) -> Option<WorkOutcome> {
         let Some((_, piece)) = self.asked.pop_front().filter(|(id, _)| *id == request) else {
-            return Some(lied("a refusal of what was not asked for"));
+            return lied(Lie::UnaskedRefusal);
         };
         self.liveness.deliver(Instant::now());
         self.put_off += 1;
@@ -285,7 +286,7 @@ impl PeerConnection {
         let layout = self.transfer.layout();
         let known: Option<Vec<_>> = pieces.iter().map(|&number| layout.index(number)).collect();
         let Some(known) = known else {
-            return Some(lied("a piece that does not exist"));
+            return lied(Lie::NoSuchPiece);
         };
         self.transfer.peer_has(self.lane, &known);
         self.ask().err().map(WorkOutcome::Drops)
@@ -350,8 +351,8 @@ fn open(
     Ok((receiver, sender, bits))
 }
 
-fn lied(what: &str) -> WorkOutcome {
-    WorkOutcome::Drops(DropReason::Lied(format!("it sent {what}")))
+fn lied(lie: Lie) -> Option<WorkOutcome> {
+    Some(WorkOutcome::Drops(DropReason::Lied(lie)))
 }
 
 /// Waits for the answer to `Open`; news may come before it.
@@ -380,9 +381,9 @@ fn opened(receiver: &mut Receiver, layout: Layout) -> Result<Bitfield, DialError
 /// What the peer sent wrong is a lie only if it decrypts: bytes changed on the way do not.
 fn recv_failed(error: RecvError) -> DropReason {
     match error {
-        RecvError::Decode(error) => DropReason::Lied(error.to_string()),
+        RecvError::Decode(error) => DropReason::Lied(Lie::Malformed(error)),
         RecvError::Channel(error @ (ChannelError::FrameTooLong { .. } | ChannelError::Framing)) => {
-            DropReason::Lied(error.to_string())
+            DropReason::Lied(Lie::Unframed(error))
         }
         _ => DropReason::Lost,
     }

@@ -1,6 +1,8 @@
 //! Who is known to hold pieces of a download: whom to connect to, when again, and whom never again. Pure: the time is
 //! passed in.
 
+use super::error::DownloadError;
+use super::lie::Lie;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
 use crate::wire::client_tracker::Peer;
@@ -38,8 +40,8 @@ pub(crate) struct PeerList {
     wanted: usize,
     patience: Option<Duration>,
     useful_at: Instant,
-    /// The last lie, for the message that tells of it.
-    lie: Option<String>,
+    /// The last lie, and whose.
+    lie: Option<(UserId, Lie)>,
 }
 
 impl PeerList {
@@ -133,8 +135,8 @@ impl PeerList {
     }
 
     /// The peer sent what no honest peer sends: it is not tried again.
-    pub(crate) fn lied(&mut self, client: ClientId, user: &UserId, what: &str) {
-        self.lie = Some(format!("{user}: {what}"));
+    pub(crate) fn lied(&mut self, client: ClientId, user: &UserId, lie: Lie) {
+        self.lie = Some((user.clone(), lie));
         if let Some(candidate) = self.known.get_mut(&client) {
             candidate.lied = true;
             candidate.lanes = 0;
@@ -151,19 +153,22 @@ impl PeerList {
         self.known.values_mut().for_each(|candidate| candidate.not_before = now);
     }
 
-    /// Says why the download should end, if it should; `useful` if some connection has what is missing.
-    pub(crate) fn check_patience(&mut self, now: Instant, useful: bool) -> Result<(), String> {
+    /// Looks whether the download should end; `useful` if some connection has what is missing.
+    ///
+    /// # Errors
+    /// It should.
+    pub(crate) fn check_patience(&mut self, now: Instant, useful: bool) -> Result<(), DownloadError> {
         if useful {
             self.useful_at = now;
             return Ok(());
         }
         let waited = now.duration_since(self.useful_at);
         let able = self.known.values().any(|candidate| !candidate.lied);
-        if let Some(lie) = self.lie.as_ref().filter(|_| !able && waited > LIED_PATIENCE) {
-            return Err(format!("nobody is left who has it, after {lie}"));
+        if let Some((user, lie)) = self.lie.as_ref().filter(|_| !able && waited > LIED_PATIENCE) {
+            return Err(DownloadError::OnlyLiars(user.clone(), *lie));
         }
         match self.patience {
-            Some(patience) if waited > patience => Err("no member who is online has what is missing".into()),
+            Some(patience) if waited > patience => Err(DownloadError::NobodyHasIt),
             _ => Ok(()),
         }
     }
@@ -236,7 +241,7 @@ mod tests {
         let now = Instant::now();
         let mut peers = PeerList::new(now, WANTED, None);
         peers.learn((0..KNOWN_MAX as u32).map(numbered).collect());
-        peers.lied(numbered(5).client, &user(), "a piece");
+        peers.lied(numbered(5).client, &user(), Lie::BadPiece);
         peers.lost(numbered(6).client, now, true);
         peers.learn(vec![numbered(10_000), numbered(10_001)]);
         assert_eq!(peers.known.len(), KNOWN_MAX);
@@ -274,12 +279,12 @@ mod tests {
         let mut peers = PeerList::new(now, WANTED, None);
         peers.learn(vec![peer(1)]);
         peers.due(now);
-        peers.lied(peer(1).client, &user(), "it sent nonsense");
+        peers.lied(peer(1).client, &user(), Lie::Unasked);
         peers.learn(vec![peer(1)]);
         let later = now + LIED_PATIENCE + Duration::from_millis(1);
         assert!(peers.due(later).is_empty());
-        let why = peers.check_patience(later, false).expect_err("nobody is left");
-        assert!(why.contains("eve") && why.contains("nonsense"), "{why}");
+        let why = peers.check_patience(later, false).expect_err("nobody is left").to_string();
+        assert_eq!(why, "nobody is left who has it, after eve: it sent an answer to no question");
         peers.learn(vec![peer(2)]);
         assert_eq!(peers.check_patience(later, false), Ok(()), "somebody else may have it");
     }

@@ -1,12 +1,11 @@
 //! One download: what it is of, which pieces are here, and what happens to a piece that comes in.
 
-use crate::client::storage::part::{Part, PartError};
-
+use super::error::DownloadError;
 use super::verify::{Verified, check_unchanged};
 use super::whole_hash::WholeHash;
 use crate::client::picker::piece_picker::{Lane, PeerSlot, PiecePicker, Received, WINDOW};
 use crate::client::rate::speed::Speed;
-use crate::client::storage::piece_source::SourceError;
+use crate::client::storage::part::Part;
 use crate::client::upload::served::Served;
 use crate::model::bitfield::Bitfield;
 use crate::model::id::{ClientId, GroupRef, ShareRef};
@@ -53,10 +52,14 @@ pub struct Ground {
 pub enum PieceError {
     /// It is not what its digest says: the peer that sent it is at fault.
     Bad,
-    /// It could not be written: the download stops.
-    Write(PartError),
-    /// What was written before cannot be read back: the download stops.
-    Read(SourceError),
+    /// It could not be written, or what was written before cannot be read back: the download stops.
+    Stops(DownloadError),
+}
+
+impl PieceError {
+    fn stops(error: impl Into<DownloadError>) -> Self {
+        PieceError::Stops(error.into())
+    }
 }
 
 /// Pieces over which it is looked how fast they come.
@@ -303,13 +306,13 @@ impl Transfer {
     pub fn take_piece(&self, client: ClientId, lane: Lane, piece: PieceIndex, data: &[u8]) -> Result<bool, PieceError> {
         let good = data.len() == self.layout().len(piece) as usize && {
             let expected = &self.subject.manifest.pieces()[piece.as_usize()];
-            self.hash.verify(piece, data, expected, &*self.part).map_err(PieceError::Read)?
+            self.hash.verify(piece, data, expected, &*self.part).map_err(PieceError::stops)?
         };
         if !good {
             self.peers.lock().picker.failed(lane, piece);
             return Err(PieceError::Bad);
         }
-        self.part.write_piece(piece, data).map_err(PieceError::Write)?;
+        self.part.write_piece(piece, data).map_err(PieceError::stops)?;
         let complete = {
             let mut peers = self.peers.lock();
             if peers.picker.received(lane, piece) == Received::Duplicate {
@@ -324,7 +327,7 @@ impl Transfer {
         self.done.fetch_add(data.len() as u64, Ordering::Relaxed);
         self.served.add(piece);
         self.fresh.lock().push(piece.get());
-        self.hash.advance(piece, &*self.part).map_err(PieceError::Read)?;
+        self.hash.advance(piece, &*self.part).map_err(PieceError::stops)?;
         Ok(complete)
     }
 
@@ -351,19 +354,20 @@ impl Transfer {
     }
 
     /// Ends a download whose pieces are all here: checks the complete file, syncs it and gives it its name.
-    pub fn finish(&self) -> Result<PathBuf, String> {
-        let sha1 = self.hash.finish(&*self.part).map_err(|error| error.to_string())?;
+    ///
+    /// # Errors
+    /// The whole is wrong, the disk does not take it.
+    pub fn finish(&self) -> Result<PathBuf, DownloadError> {
+        let sha1 = self.hash.finish(&*self.part)?;
         let right = sha1 == self.subject.content.sha1;
         // The SHA-1 is of the bytes as they came in. Somebody who has cut the file off since has left a hole.
         if !right || self.part.has_holes() {
-            check_unchanged(&self.part).map_err(|error| error.to_string())?;
+            check_unchanged(&self.part)?;
         }
         if !right {
-            return Err("the complete file does not match its SHA-1, though every piece matches its own: whoever \
-                        shared it gave a wrong SHA-1"
-                .into());
+            return Err(DownloadError::WrongSha1);
         }
-        self.part.finish().map_err(|error| error.to_string())?;
+        self.part.finish()?;
         self.finished.store(true, Ordering::Relaxed);
         Ok(self.part.destination().to_path_buf())
     }

@@ -33,8 +33,8 @@ impl Limit {
     /// Reads `20M`, `500K` or `1G`, a plain number of bytes per second, or `none`. Units are powers of 1000.
     ///
     /// # Errors
-    /// In words, for a person, without a capital and a full stop.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// It is none of these.
+    pub fn parse(text: &str) -> Result<Self, LimitError> {
         if text.eq_ignore_ascii_case("none") {
             return Ok(Self::NONE);
         }
@@ -46,9 +46,7 @@ impl Limit {
         };
         let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         let bytes = digits.then(|| number.parse::<u64>().ok()?.checked_mul(unit)).flatten();
-        bytes.map(Self::of).ok_or_else(|| {
-            format!("'{}' is not a number of bytes per second such as 500K or 20M, or none", excerpt(text, SHOWN_MAX))
-        })
+        bytes.map(Self::of).ok_or_else(|| LimitError { text: excerpt(text, SHOWN_MAX) })
     }
 
     /// Bytes per second; `None` without a limit.
@@ -65,6 +63,21 @@ impl fmt::Display for Limit {
         }
     }
 }
+
+/// A text that is no limit. Its words have no capital and no full stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitError {
+    /// The beginning of the text, fit to be shown.
+    text: String,
+}
+
+impl fmt::Display for LimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' is not a number of bytes per second such as 500K or 20M, or none", self.text)
+    }
+}
+
+impl std::error::Error for LimitError {}
 
 #[cfg(test)]
 mod tests {
@@ -87,7 +100,7 @@ mod tests {
         for text in
             ["", "M", "-1", "+1", "1.5M", "20 M", "20MB", "99999999999999999999", "18446744073709551615K", "fast"]
         {
-            let error = Limit::parse(text).expect_err(text);
+            let error = Limit::parse(text).expect_err(text).to_string();
             assert_eq!(error, format!("'{text}' is not a number of bytes per second such as 500K or 20M, or none"));
         }
     }

@@ -8,6 +8,7 @@ use super::event::EngineEvent;
 use super::message::{EngineMessage, Mailbox};
 use super::options::EngineOptions;
 use crate::client::download::dialer::{DialJob, Dialer};
+use crate::client::download::error::DownloadError;
 use crate::client::download::peer_connection::{DialError, DropReason, PeerConnection, WorkOutcome};
 use crate::client::keyring::Keyring;
 use crate::model::id::ClientId;
@@ -247,7 +248,7 @@ impl Dispatcher {
         if let Some(entry) = self.entries.get_mut(&id) {
             match reason {
                 DropReason::Lost => entry.peers.lost(client, now, true),
-                DropReason::Lied(what) => entry.lied(client, connection.user(), &what),
+                DropReason::Lied(lie) => entry.lied(client, connection.user(), lie),
             }
         }
         // Its pieces go back with it, and those that have nothing to do may take them.
@@ -274,11 +275,11 @@ impl Dispatcher {
         });
         match spawned {
             Ok(thread) => entry.finisher = Some(thread),
-            Err(error) => entry.failed = Some(format!("no thread can be started: {error}")),
+            Err(error) => entry.failed = Some(DownloadError::NoThread(error)),
         }
     }
 
-    fn finished(&mut self, id: u64, result: Result<PathBuf, String>) {
+    fn finished(&mut self, id: u64, result: Result<PathBuf, DownloadError>) {
         let Some(mut entry) = self.entries.remove(&id) else {
             return;
         };

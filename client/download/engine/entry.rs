@@ -1,6 +1,8 @@
 //! One download in the engine: its peers, its connections, and how it is to end.
 
 use super::options::EngineOptions;
+use crate::client::download::error::DownloadError;
+use crate::client::download::lie::Lie;
 use crate::client::download::peer_connection::{DropReason, PeerConnection};
 use crate::client::download::peer_list::PeerList;
 use crate::client::download::transfer::Transfer;
@@ -32,7 +34,7 @@ pub(super) struct TransferEntry {
     /// Who waits for the removal.
     pub removed: Option<channel::Sender<()>>,
     /// Why it stops, once that is decided.
-    pub failed: Option<String>,
+    pub failed: Option<DownloadError>,
 }
 
 impl TransferEntry {
@@ -68,8 +70,8 @@ impl TransferEntry {
     }
 
     /// A peer sent what no honest peer sends: none of its connections is kept.
-    pub(super) fn lied(&mut self, client: ClientId, user: &UserId, what: &str) {
-        self.peers.lied(client, user, what);
+    pub(super) fn lied(&mut self, client: ClientId, user: &UserId, lie: Lie) {
+        self.peers.lied(client, user, lie);
         self.parked.retain(|other| other.client() != client);
         self.ready.retain(|other| other.client() != client);
     }

@@ -1,5 +1,6 @@
 //! What the engine tells the rest of the client.
 
+use crate::client::download::error::DownloadError;
 use crate::client::download::transfer::Transfer;
 use crate::model::id::GroupRef;
 use std::path::PathBuf;
@@ -12,8 +13,8 @@ pub enum EngineEvent {
     FirstPiece(u64),
     /// The file is complete, verified, and has its name.
     Finished(Arc<Transfer>, PathBuf),
-    /// The download cannot go on; says why.
-    Failed(Arc<Transfer>, String),
+    /// The download cannot go on.
+    Failed(Arc<Transfer>, DownloadError),
     /// A peer or this client has an old key of this group: the keys should be asked for again.
     StaleKey(GroupRef),
 }

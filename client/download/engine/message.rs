@@ -1,5 +1,6 @@
 //! What the dispatcher is told, by the rest of the client, its workers and its dialers.
 
+use crate::client::download::error::DownloadError;
 use crate::client::download::peer_connection::{DialError, PeerConnection, WorkOutcome};
 use crate::client::download::transfer::Transfer;
 use crate::model::id::{ClientId, GroupRef};
@@ -17,7 +18,7 @@ pub(super) enum EngineMessage {
     DropGroup(GroupRef),
     Dialed(u64, ClientId, Result<PeerConnection, DialError>),
     Returned(PeerConnection, WorkOutcome),
-    Finished(u64, Result<PathBuf, String>),
+    Finished(u64, Result<PathBuf, DownloadError>),
     Close,
 }
 

@@ -1,0 +1,55 @@
+//! Why a download fails.
+
+use super::lie::Lie;
+use crate::client::storage::part::PartError;
+use crate::client::storage::piece_source::SourceError;
+use crate::model::name::UserId;
+use std::fmt;
+use std::io;
+
+/// Why a download cannot go on. What a peer does wrong costs the peer, not the download.
+#[derive(Debug)]
+pub enum DownloadError {
+    /// Every member that had the file lied; this one was the last.
+    OnlyLiars(UserId, Lie),
+    /// For as long as the download waits, no member has been online that has what is missing.
+    NobodyHasIt,
+    /// Every piece is right and the whole is not: the SHA-1 that the tracker gave is of something else.
+    WrongSha1,
+    /// The disk does not take what comes in.
+    Write(PartError),
+    /// The disk does not give back what it took.
+    Read(SourceError),
+    /// The system starts no thread that could check the complete file.
+    NoThread(io::Error),
+}
+
+impl From<PartError> for DownloadError {
+    fn from(error: PartError) -> Self {
+        DownloadError::Write(error)
+    }
+}
+
+impl From<SourceError> for DownloadError {
+    fn from(error: SourceError) -> Self {
+        DownloadError::Read(error)
+    }
+}
+
+impl fmt::Display for DownloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DownloadError::OnlyLiars(user, lie) => write!(f, "nobody is left who has it, after {user}: {lie}"),
+            DownloadError::NobodyHasIt => f.write_str("no member who is online has what is missing"),
+            DownloadError::WrongSha1 => f.write_str(
+                "the complete file does not match its SHA-1, though every piece matches its own: whoever \
+                 shared it gave a wrong SHA-1",
+            ),
+            DownloadError::Write(error) => error.fmt(f),
+            DownloadError::Read(error) => error.fmt(f),
+            DownloadError::NoThread(error) => write!(f, "no thread can be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for DownloadError {}

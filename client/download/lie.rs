@@ -1,0 +1,38 @@
+//! What no honest peer sends.
+
+use crate::wire::channel::ChannelError;
+use crate::wire::codec::DecodeError;
+use std::fmt;
+
+/// What a peer sent that no honest peer sends. The peer is not tried again for this download.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lie {
+    /// An answer to no question.
+    Unasked,
+    /// A piece that was not asked for.
+    UnaskedPiece,
+    /// A refusal of what was not asked for.
+    UnaskedRefusal,
+    /// A piece that does not match its SHA-1.
+    BadPiece,
+    /// The number of a piece that does not exist.
+    NoSuchPiece,
+    /// A frame that no message is.
+    Malformed(DecodeError),
+    /// A frame that the channel does not carry, though it decrypts.
+    Unframed(ChannelError),
+}
+
+impl fmt::Display for Lie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lie::Unasked => f.write_str("it sent an answer to no question"),
+            Lie::UnaskedPiece => f.write_str("it sent a piece that was not asked for"),
+            Lie::UnaskedRefusal => f.write_str("it sent a refusal of what was not asked for"),
+            Lie::BadPiece => f.write_str("it sent a piece that does not match its SHA-1"),
+            Lie::NoSuchPiece => f.write_str("it sent a piece that does not exist"),
+            Lie::Malformed(error) => error.fmt(f),
+            Lie::Unframed(error) => error.fmt(f),
+        }
+    }
+}
