@@ -17,7 +17,7 @@ use crate::client::shell::prompt::Prompt;
 use crate::client::shell::repl::run as run_prompt;
 use crate::client::state::dir::StateDir;
 use crate::client::state::pins::Pinned;
-use crate::client::terminal::interrupt::Stop;
+use crate::client::terminal::interrupt::Interrupt;
 use crate::client::terminal::writer::Terminal;
 use crate::model::digest::Fingerprint;
 use crate::model::exit::Exit;
@@ -47,7 +47,7 @@ pub fn run(args: Args) -> Exit {
 
 struct Ready {
     options: NodeOptions,
-    stop: Stop,
+    interrupt: Interrupt,
     exec: Vec<String>,
     /// Whether a person types commands at a terminal.
     person: bool,
@@ -55,8 +55,8 @@ struct Ready {
 
 fn prepare(args: Args, reporter: &Reporter) -> Result<Ready, String> {
     let person = args.exec.is_empty() && !args.manner.json && io::stdin().is_terminal();
-    let stop = Stop::new(person).map_err(|error| format!("cannot start: {error}"))?;
-    let signalled = stop.clone();
+    let interrupt = Interrupt::new(person).map_err(|error| format!("cannot start: {error}"))?;
+    let signalled = interrupt.clone();
     signals::handle(move |signal| signalled.signal(signal))
         .map_err(|error| format!("cannot catch signals: {error}"))?;
     let list = read_list(&args.tracker_info)?;
@@ -80,7 +80,7 @@ fn prepare(args: Args, reporter: &Reporter) -> Result<Ready, String> {
         },
         reporter: reporter.clone(),
     };
-    Ok(Ready { options, stop, exec: args.exec, person })
+    Ok(Ready { options, interrupt, exec: args.exec, person })
 }
 
 fn read_list(path: &Path) -> Result<TrackerList, String> {
@@ -134,8 +134,8 @@ impl Ready {
         let cannot_start = |error| format!("cannot start: {error}");
         let (node, inbox) = Node::start(self.options).map_err(cannot_start)?;
         let steward = Steward::start(node.clone(), inbox).map_err(cannot_start)?;
-        let (signalled, ending) = (Arc::downgrade(&node), self.stop.clone());
-        self.stop.on_signal(move || {
+        let (signalled, ending) = (Arc::downgrade(&node), self.interrupt.clone());
+        self.interrupt.on_signal(move || {
             let Some(node) = signalled.upgrade() else { return };
             if ending.is_ending() {
                 node.link.close();
@@ -147,20 +147,20 @@ impl Ready {
             }
         });
         let mut prompt = if self.person {
-            Prompt::stdio(reporter.terminal(), &self.stop, || Aids {
+            Prompt::stdio(reporter.terminal(), &self.interrupt, || Aids {
                 history: node.state.history(),
                 guide: Guide::start(Known(node.clone())).ok(),
             })
         } else if self.exec.is_empty() {
-            Prompt::script(self.stop.reader(io::stdin()), reporter.terminal(), &self.stop)
+            Prompt::script(self.interrupt.reader(io::stdin()), reporter.terminal(), &self.interrupt)
         } else {
-            Prompt::commands(self.exec, reporter.terminal(), &self.stop)
+            Prompt::commands(self.exec, reporter.terminal(), &self.interrupt)
         };
         if self.person || reporter.is_json() {
             reporter.event(&Event::Listening(node.seeder.addr()));
         }
-        let mut session = Session::new(node.clone(), self.stop.clone());
-        let exit = run_prompt(&mut prompt, reporter, &self.stop, &mut session);
+        let mut session = Session::new(node.clone(), self.interrupt.clone());
+        let exit = run_prompt(&mut prompt, reporter, &self.interrupt, &mut session);
         // Threads that wait for a tracker which does not answer do not keep the program.
         node.link.close();
         // Downloads are kept for the next login. The tracker sees the connection end.

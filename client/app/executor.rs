@@ -15,7 +15,7 @@ use crate::client::output::report::Report;
 use crate::client::rate::limit::{Direction, Limit};
 use crate::client::rpc::queries;
 use crate::client::shell::repl::Execute;
-use crate::client::terminal::interrupt::{Phase, Stop};
+use crate::client::terminal::interrupt::{Activity, Interrupt};
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::wire::client_tracker::Request;
 use crate::wire::error::Code;
@@ -31,7 +31,7 @@ const PROGRESS_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_m
 /// The prompt's view of the client.
 pub struct Session {
     node: Arc<Node>,
-    stop: Stop,
+    interrupt: Interrupt,
     /// The downloads of the latest login, unless it was ended by a logout.
     downloads: Arc<Downloads>,
     /// How many of the logins before it have failed.
@@ -47,9 +47,9 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// Works on a running client; `stop` ends commands that take long.
-    pub fn new(node: Arc<Node>, stop: Stop) -> Self {
-        Self { node, stop, downloads: Arc::default(), failures: 0, arrived: None }
+    /// Works on a running client; `interrupt` ends commands that take long.
+    pub fn new(node: Arc<Node>, interrupt: Interrupt) -> Self {
+        Self { node, interrupt, downloads: Arc::default(), failures: 0, arrived: None }
     }
 
     fn carry_out(&mut self, command: Command) -> Result<Report, Failure> {
@@ -115,9 +115,9 @@ impl Session {
             Command::ShowDownloads => Ok(Report::Downloads(download::statuses(account, Instant::now()))),
             Command::ShowUploads => Ok(Report::Uploads(status::list(&self.node, account))),
             Command::Watch => {
-                watch::watch(&self.node, account, &self.stop);
+                watch::watch(&self.node, account, &self.interrupt);
                 // Ctrl-C was a key like any other, and nothing of it is on the screen.
-                self.stop.enter(Phase::Command);
+                self.interrupt.enter(Activity::Command);
                 let (downloads, uploads) = watch::snapshot(&self.node, account);
                 Ok(Report::Transfers(downloads, uploads))
             }
@@ -187,7 +187,7 @@ impl Session {
         let mut told = begun;
         let pause = PROGRESS_PAUSES[usize::from(reporter.terminal().is_lively() && !reporter.is_json())];
         let mut tell = |done: u64, total: u64| {
-            cancel.fetch_or(self.stop.is_cancelled(), Ordering::Relaxed);
+            cancel.fetch_or(self.interrupt.is_cancelled(), Ordering::Relaxed);
             let now = Instant::now();
             if now.duration_since(told) >= pause {
                 told = now;
@@ -204,7 +204,7 @@ impl Session {
         });
         let chosen = chosen.transpose()?;
         let waited_for = |tracked: &Tracked| chosen.is_none_or(|id| tracked.id == id);
-        account.downloads.wait(waited_for, || self.stop.is_cancelled());
+        account.downloads.wait(waited_for, || self.interrupt.is_cancelled());
         Ok(Report::Nothing)
     }
 }
@@ -232,7 +232,7 @@ impl Execute for Session {
     }
 
     fn finish(&mut self) {
-        self.downloads.wait(|_| true, || self.stop.is_cancelled());
+        self.downloads.wait(|_| true, || self.interrupt.is_cancelled());
     }
 
     fn running(&self) -> Option<String> {

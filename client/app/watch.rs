@@ -5,7 +5,7 @@ use super::login_session::Account;
 use super::node::Node;
 use super::status;
 use crate::client::output::status::{DownloadStatus, UploadStatus};
-use crate::client::terminal::interrupt::Stop;
+use crate::client::terminal::interrupt::Interrupt;
 use crate::client::terminal::password::EchoOff;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ pub(crate) fn snapshot(node: &Node, account: &Account) -> (Vec<DownloadStatus>, 
 
 /// Shows how far everything is until a key is pressed or the command is cancelled. Where nobody watches a screen it
 /// returns at once.
-pub(crate) fn watch(node: &Node, account: &Account, stop: &Stop) {
+pub(crate) fn watch(node: &Node, account: &Account, interrupt: &Interrupt) {
     let person = io::stdin().is_terminal() && !node.reporter.is_json();
     let page = person.then(|| node.reporter.terminal().open_page()).flatten();
     let (Some(page), Ok(_echo)) = (page, EchoOff::begin()) else {
@@ -31,7 +31,7 @@ pub(crate) fn watch(node: &Node, account: &Account, stop: &Stop) {
     while !account.is_over() {
         let (downloads, uploads) = snapshot(node, account);
         page.show(&lines(&downloads, &uploads));
-        if stop.key_within(io::stdin(), PAUSE) {
+        if interrupt.key_within(io::stdin(), PAUSE) {
             return;
         }
     }

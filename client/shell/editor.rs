@@ -5,7 +5,7 @@ use super::history;
 use super::history::HistoryFile;
 use super::input::{Input, PROMPT, is_yes, read_plain};
 use crate::client::command::completion::Candidate;
-use crate::client::terminal::interrupt::{Phase, Stop, StoppableReader};
+use crate::client::terminal::interrupt::{Activity, Interrupt, InterruptibleReader};
 use crate::client::terminal::line_reader::{LINE_LEN_MAX, Lines};
 use crate::client::terminal::writer::Terminal;
 use crossbeam_channel::{Sender, bounded};
@@ -44,9 +44,9 @@ pub(crate) struct LineEditor {
     editor: Option<Editor<Watcher, DefaultHistory>>,
     history: HistoryFile,
     terminal: Terminal,
-    stop: Stop,
+    interrupt: Interrupt,
     /// Reads a line where the editor cannot, for want of descriptors.
-    plain: Lines<StoppableReader<Stdin>>,
+    plain: Lines<InterruptibleReader<Stdin>>,
     /// What was pasted behind the first of several lines.
     pasted: VecDeque<String>,
     /// Whether the last thing typed was ctrl-C, so that another one leaves.
@@ -57,7 +57,7 @@ pub(crate) struct LineEditor {
 
 impl LineEditor {
     /// Takes the terminal over. `None` where there is none that lines can be edited on.
-    pub(crate) fn open(terminal: &Terminal, stop: &Stop, aids: Aids) -> Option<Self> {
+    pub(crate) fn open(terminal: &Terminal, interrupt: &Interrupt, aids: Aids) -> Option<Self> {
         limit_descriptors()?;
         let config = Config::builder().max_history_size(history::LINES_MAX).ok()?;
         let config = config.completion_type(CompletionType::List).build();
@@ -77,8 +77,8 @@ impl LineEditor {
             editor: Some(editor),
             history,
             terminal: terminal.clone(),
-            stop: stop.clone(),
-            plain: Lines::new(stop.reader(io::stdin())),
+            interrupt: interrupt.clone(),
+            plain: Lines::new(interrupt.reader(io::stdin())),
             pasted: VecDeque::new(),
             leaving: false,
             alive: Some(alive),
@@ -93,7 +93,7 @@ impl LineEditor {
                 return line;
             }
             let read = self.edit(PROMPT);
-            if self.stop.is_ending() {
+            if self.interrupt.is_ending() {
                 return Input::Stopped;
             }
             match read {
@@ -115,7 +115,7 @@ impl LineEditor {
                 Err(ReadlineError::Eof) => return Input::End,
                 Err(error) if lacks_descriptors(&error) => {
                     self.terminal.prompt(PROMPT);
-                    return read_plain(&mut self.plain, &self.stop);
+                    return read_plain(&mut self.plain, &self.interrupt);
                 }
                 Err(error) => return Input::Broken(format!("Cannot read from the terminal: {error}")),
             }
@@ -124,10 +124,10 @@ impl LineEditor {
 
     /// What is typed behind `prompt`, unless the program is to end.
     fn edit(&mut self, prompt: &str) -> Result<String, ReadlineError> {
-        self.stop.enter(Phase::Editing);
-        let read = if self.stop.is_ending() {
+        self.interrupt.enter(Activity::Editing);
+        let read = if self.interrupt.is_ending() {
             Err(ReadlineError::Eof)
-        } else if self.stop.take_pressed() {
+        } else if self.interrupt.take_pressed() {
             self.watcher().into_iter().for_each(|watcher| watcher.empty.set(true));
             // The terminal has written ^C where the prompt would begin.
             self.terminal.end_line();
@@ -138,7 +138,7 @@ impl LineEditor {
         } else {
             Err(ReadlineError::Eof)
         };
-        self.stop.enter(Phase::Idle);
+        self.interrupt.enter(Activity::Idle);
         read
     }
 
@@ -162,7 +162,8 @@ impl LineEditor {
         self.watcher().into_iter().for_each(|watcher| watcher.asking.set(true));
         let read = self.edit(question);
         self.watcher().into_iter().for_each(|watcher| watcher.asking.set(false));
-        self.stop.is_ending() || read.map_or_else(|error| matches!(error, ReadlineError::Eof), |answer| is_yes(&answer))
+        self.interrupt.is_ending()
+            || read.map_or_else(|error| matches!(error, ReadlineError::Eof), |answer| is_yes(&answer))
     }
 
     /// Puts a line into the history.

@@ -1,6 +1,6 @@
 //! What is typed next, and how a plain line of it is read.
 
-use crate::client::terminal::interrupt::{Phase, Stop};
+use crate::client::terminal::interrupt::{Activity, Interrupt};
 use crate::client::terminal::line_reader::{LINE_LEN_MAX, Line, Lines};
 use crate::sys;
 use std::io::Read;
@@ -24,21 +24,21 @@ pub enum Input {
 }
 
 /// The next plain line; ctrl-C of a person ends them.
-pub(crate) fn read_plain<R: Read>(lines: &mut Lines<R>, stop: &Stop) -> Input {
-    if stop.is_ending() {
+pub(crate) fn read_plain<R: Read>(lines: &mut Lines<R>, interrupt: &Interrupt) -> Input {
+    if interrupt.is_ending() {
         return Input::Stopped;
     }
-    stop.enter(Phase::Reading);
+    interrupt.enter(Activity::Reading);
     let line = lines.next_line();
-    stop.enter(Phase::Idle);
+    interrupt.enter(Activity::Idle);
     let number = lines.number();
     match line {
         Line::Text(text) => Input::Line(text),
         Line::NotUtf8 => Input::Bad(format!("Line {number} of the input is not valid UTF-8")),
         Line::TooLong => Input::Bad(format!("Line {number} of the input is longer than {LINE_LEN_MAX} bytes")),
         Line::End => Input::End,
-        Line::Broken(_) if stop.is_ending() => Input::Stopped,
-        Line::Broken(_) if stop.take_pressed() => Input::End,
+        Line::Broken(_) if interrupt.is_ending() => Input::Stopped,
+        Line::Broken(_) if interrupt.take_pressed() => Input::End,
         Line::Broken(error) => Input::Broken(format!("Cannot read standard input: {}", sys::reason(&error))),
     }
 }

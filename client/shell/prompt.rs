@@ -3,7 +3,7 @@
 use super::editor::{Aids, LineEditor};
 use super::input::{Input, PROMPT, is_yes, read_plain};
 use crate::client::command::parse::Ask;
-use crate::client::terminal::interrupt::Stop;
+use crate::client::terminal::interrupt::Interrupt;
 use crate::client::terminal::line_reader::Lines;
 use crate::client::terminal::password;
 use crate::client::terminal::writer::Terminal;
@@ -14,7 +14,7 @@ use std::vec;
 pub struct Prompt {
     source: Source,
     terminal: Terminal,
-    stop: Stop,
+    interrupt: Interrupt,
     /// Whether nobody is there to react to what commands come to.
     script: bool,
 }
@@ -40,28 +40,28 @@ enum Answers {
 
 impl Prompt {
     /// Standard input: with line editing where it and standard output are a terminal.
-    pub fn stdio(terminal: &Terminal, stop: &Stop, aids: impl FnOnce() -> Aids) -> Self {
+    pub fn stdio(terminal: &Terminal, interrupt: &Interrupt, aids: impl FnOnce() -> Aids) -> Self {
         let person = io::stdin().is_terminal();
         let on_screen = person && io::stdout().is_terminal();
-        let editor = if on_screen { LineEditor::open(terminal, stop, aids()) } else { None };
+        let editor = if on_screen { LineEditor::open(terminal, interrupt, aids()) } else { None };
         let source = match editor {
             Some(editor) => Source::Editor(Box::new(editor)),
-            None => Source::Plain { lines: stdin_lines(stop), shown: on_screen },
+            None => Source::Plain { lines: stdin_lines(interrupt), shown: on_screen },
         };
-        Self { source, terminal: terminal.clone(), stop: stop.clone(), script: !person }
+        Self { source, terminal: terminal.clone(), interrupt: interrupt.clone(), script: !person }
     }
 
     /// These commands, one after the other. Of standard input only the passwords are read that they lack.
-    pub fn commands(commands: Vec<String>, terminal: &Terminal, stop: &Stop) -> Self {
-        let answers = if io::stdin().is_terminal() { Answers::Person } else { Answers::Lines(stdin_lines(stop)) };
+    pub fn commands(commands: Vec<String>, terminal: &Terminal, interrupt: &Interrupt) -> Self {
+        let answers = if io::stdin().is_terminal() { Answers::Person } else { Answers::Lines(stdin_lines(interrupt)) };
         let source = Source::Given(commands.into_iter(), answers);
-        Self { source, terminal: terminal.clone(), stop: stop.clone(), script: true }
+        Self { source, terminal: terminal.clone(), interrupt: interrupt.clone(), script: true }
     }
 
     /// A script.
-    pub fn script(from: impl Read + 'static, terminal: &Terminal, stop: &Stop) -> Self {
+    pub fn script(from: impl Read + 'static, terminal: &Terminal, interrupt: &Interrupt) -> Self {
         let source = Source::Plain { lines: Lines::new(Box::new(from)), shown: false };
-        Self { source, terminal: terminal.clone(), stop: stop.clone(), script: true }
+        Self { source, terminal: terminal.clone(), interrupt: interrupt.clone(), script: true }
     }
 
     /// Whether nobody is there to react: then the end of input waits for downloads, and failures show in the exit code.
@@ -77,13 +77,13 @@ impl Prompt {
                 if *shown {
                     self.terminal.prompt(PROMPT);
                 }
-                let input = read_plain(lines, &self.stop);
+                let input = read_plain(lines, &self.interrupt);
                 if *shown && !matches!(input, Input::Line(_)) {
                     self.terminal.end_line();
                 }
                 input
             }
-            Source::Given(..) if self.stop.is_ending() => Input::Stopped,
+            Source::Given(..) if self.interrupt.is_ending() => Input::Stopped,
             Source::Given(commands, _) => commands.next().map_or(Input::End, Input::Line),
         }
     }
@@ -94,7 +94,7 @@ impl Prompt {
             Source::Editor(editor) => editor.confirm(question),
             Source::Plain { lines, .. } => {
                 self.terminal.ask(question);
-                match read_plain(lines, &self.stop) {
+                match read_plain(lines, &self.interrupt) {
                     Input::Line(answer) => is_yes(&answer),
                     Input::Bad(_) => false,
                     Input::End | Input::Broken(_) | Input::Stopped => true,
@@ -116,8 +116,8 @@ impl Prompt {
     pub fn password(&mut self, ask: &Ask) -> Result<String, String> {
         let pasted = match &mut self.source {
             Source::Editor(editor) => editor.next_pasted(),
-            Source::Plain { lines, .. } if self.script => Some(read_plain(lines, &self.stop)),
-            Source::Given(_, Answers::Lines(lines)) => Some(read_plain(lines, &self.stop)),
+            Source::Plain { lines, .. } if self.script => Some(read_plain(lines, &self.interrupt)),
+            Source::Given(_, Answers::Lines(lines)) => Some(read_plain(lines, &self.interrupt)),
             Source::Plain { .. } | Source::Given(_, Answers::Person) => None,
         };
         match pasted {
@@ -128,7 +128,7 @@ impl Prompt {
             None => {}
         }
         let answer = |question: &str| {
-            password::ask(question, &self.terminal, &self.stop)
+            password::ask(question, &self.terminal, &self.interrupt)
                 .map_err(|_| "Cancelled, no password was given".to_owned())
         };
         let first = answer(&ask.prompt)?;
@@ -139,6 +139,6 @@ impl Prompt {
     }
 }
 
-fn stdin_lines(stop: &Stop) -> Lines<Box<dyn Read>> {
-    Lines::new(Box::new(stop.reader(io::stdin())))
+fn stdin_lines(interrupt: &Interrupt) -> Lines<Box<dyn Read>> {
+    Lines::new(Box::new(interrupt.reader(io::stdin())))
 }

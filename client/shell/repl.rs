@@ -7,7 +7,7 @@ use crate::client::command::json;
 use crate::client::command::parse::{Command, Question, Surroundings, Typed, may_be_kept, parse};
 use crate::client::output::report::Report;
 use crate::client::output::reporter::Reporter;
-use crate::client::terminal::interrupt::{Phase, Stop};
+use crate::client::terminal::interrupt::{Activity, Interrupt};
 use crate::model::exit::Exit;
 use serde_json::Value;
 use std::env;
@@ -33,9 +33,9 @@ pub trait Execute {
 
 /// Reads and carries out commands until the input ends, `quit`, or a signal. The downloads that run then go on until
 /// they have ended only at the end of a script; otherwise they are left to whoever closes the executor.
-pub fn run(prompt: &mut Prompt, reporter: &Reporter, stop: &Stop, executor: &mut dyn Execute) -> Exit {
+pub fn run(prompt: &mut Prompt, reporter: &Reporter, interrupt: &Interrupt, executor: &mut dyn Execute) -> Exit {
     let home = env::var_os("HOME").map(PathBuf::from);
-    let mut session = Session { prompt, reporter, stop, executor, home, failed: None };
+    let mut session = Session { prompt, reporter, interrupt, executor, home, failed: None };
     loop {
         match session.prompt.next_input() {
             Input::Line(line) => match session.line(&line) {
@@ -54,7 +54,7 @@ pub fn run(prompt: &mut Prompt, reporter: &Reporter, stop: &Stop, executor: &mut
             }
             Input::Stopped => break,
         }
-        if stop.is_ending() {
+        if interrupt.is_ending() {
             break;
         }
     }
@@ -72,7 +72,7 @@ enum Next {
 struct Session<'a> {
     prompt: &'a mut Prompt,
     reporter: &'a Reporter,
-    stop: &'a Stop,
+    interrupt: &'a Interrupt,
     executor: &'a mut dyn Execute,
     home: Option<PathBuf>,
     /// Why the first of the commands that were not carried out was not.
@@ -115,10 +115,10 @@ impl Session<'_> {
     }
 
     fn carry_out(&mut self, id: Option<Value>, command: Command) {
-        self.stop.enter(Phase::Command);
-        let cancelled = self.stop.is_cancelled();
+        self.interrupt.enter(Activity::Command);
+        let cancelled = self.interrupt.is_cancelled();
         let outcome = if cancelled { Err("Cancelled before it began".into()) } else { self.executor.execute(command) };
-        if self.stop.is_cancelled() && !self.prompt.is_script() {
+        if self.interrupt.is_cancelled() && !self.prompt.is_script() {
             // The terminal has written ^C where the next line would begin.
             self.reporter.terminal().end_line();
         }
@@ -127,7 +127,7 @@ impl Session<'_> {
             Err(failure) => self.refuse(id, &failure),
         }
         self.executor.answered();
-        self.stop.enter(Phase::Idle);
+        self.interrupt.enter(Activity::Idle);
     }
 
     fn refuse(&mut self, id: Option<Value>, failure: &Failure) {
@@ -150,9 +150,9 @@ impl Session<'_> {
 
     fn finish(&mut self) {
         if self.prompt.is_script() {
-            self.stop.enter(Phase::Command);
+            self.interrupt.enter(Activity::Command);
             self.executor.finish();
-            self.stop.enter(Phase::Idle);
+            self.interrupt.enter(Activity::Idle);
         }
     }
 
@@ -162,7 +162,7 @@ impl Session<'_> {
         let failed = self.failed.filter(|_| self.prompt.is_script());
         let download_failed = self.prompt.is_script() && self.executor.has_failed_downloads();
         match failed {
-            _ if self.stop.is_ending() => Exit::Interrupted,
+            _ if self.interrupt.is_ending() => Exit::Interrupted,
             Some(Cause::NoTracker) => Exit::NoTracker,
             Some(Cause::Refused(_) | Cause::OtherVersion | Cause::Other) => Exit::Refused,
             None if download_failed => Exit::DownloadFailed,
@@ -220,13 +220,13 @@ mod tests {
         error: String,
     }
 
-    fn run_with(from: impl Read + 'static, change: impl FnOnce(&mut Recorder, &Stop)) -> Ran {
+    fn run_with(from: impl Read + 'static, change: impl FnOnce(&mut Recorder, &Interrupt)) -> Ran {
         let (terminal, output, error) = sheets(false);
-        let stop = Stop::new(false).expect("an eventfd");
+        let interrupt = Interrupt::new(false).expect("an eventfd");
         let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
-        change(&mut executor, &stop);
-        let mut prompt = Prompt::script(from, &terminal, &stop);
-        let exit = run(&mut prompt, &Reporter::new(terminal, Manner::default()), &stop, &mut executor);
+        change(&mut executor, &interrupt);
+        let mut prompt = Prompt::script(from, &terminal, &interrupt);
+        let exit = run(&mut prompt, &Reporter::new(terminal, Manner::default()), &interrupt, &mut executor);
         let text = |sheet: Sheet| sheet.text();
         Ran { exit, said: executor.said, output: text(output), error: text(error) }
     }
@@ -315,9 +315,9 @@ mod tests {
 
     #[test]
     fn a_signal_during_a_command_ends_the_script_without_waiting_for_downloads() {
-        let ran = run_with(&b"list_groups\nlogout\n"[..], |executor, stop| {
-            let stop = stop.clone();
-            executor.at_command = Box::new(move || stop.signal(Signal::Interrupt));
+        let ran = run_with(&b"list_groups\nlogout\n"[..], |executor, interrupt| {
+            let interrupt = interrupt.clone();
+            executor.at_command = Box::new(move || interrupt.signal(Signal::Interrupt));
         });
         assert_eq!(ran.said, ["ListGroups"]);
         assert_eq!(ran.exit, Exit::Interrupted);
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_command_is_not_begun_whose_line_is_followed_by_ctrl_c_at_once() {
-        struct Typed(Stop, Vec<&'static [u8]>);
+        struct Typed(Interrupt, Vec<&'static [u8]>);
         impl Read for Typed {
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
                 let Some(line) = self.1.pop() else { return Ok(0) };
@@ -337,17 +337,18 @@ mod tests {
             }
         }
         let (terminal, _, error) = sheets(false);
-        let stop = Stop::new(true).expect("an eventfd");
-        let mut prompt = Prompt::script(Typed(stop.clone(), vec![b"logout\n", b"list_groups\n"]), &terminal, &stop);
+        let interrupt = Interrupt::new(true).expect("an eventfd");
+        let mut prompt =
+            Prompt::script(Typed(interrupt.clone(), vec![b"logout\n", b"list_groups\n"]), &terminal, &interrupt);
         let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
-        run(&mut prompt, &Reporter::new(terminal, Manner::default()), &stop, &mut executor);
+        run(&mut prompt, &Reporter::new(terminal, Manner::default()), &interrupt, &mut executor);
         assert_eq!(executor.said, ["Logout", "finish"]);
         assert_eq!(error.text(), "Cancelled before it began\n");
     }
 
     #[test]
     fn a_signal_while_the_next_line_is_awaited_ends_the_script() {
-        struct Signalled(Stop);
+        struct Signalled(Interrupt);
         impl Read for Signalled {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
                 self.0.signal(Signal::Interrupt);
@@ -355,11 +356,11 @@ mod tests {
             }
         }
         let (terminal, _, error) = sheets(false);
-        let stop = Stop::new(false).expect("an eventfd");
-        let mut prompt = Prompt::script(Signalled(stop.clone()), &terminal, &stop);
+        let interrupt = Interrupt::new(false).expect("an eventfd");
+        let mut prompt = Prompt::script(Signalled(interrupt.clone()), &terminal, &interrupt);
         let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
         assert_eq!(
-            run(&mut prompt, &Reporter::new(terminal, Manner::default()), &stop, &mut executor),
+            run(&mut prompt, &Reporter::new(terminal, Manner::default()), &interrupt, &mut executor),
             Exit::Interrupted
         );
         assert_eq!((executor.said.len(), error.text().as_str()), (0, ""));
@@ -389,11 +390,11 @@ mod tests {
             }
         }
         let terminal = Terminal::new(Box::new(Closed), Box::new(Sheet::default()));
-        let stop = Stop::new(false).expect("an eventfd");
-        let mut prompt = Prompt::script(&b"help\n"[..], &terminal, &stop);
+        let interrupt = Interrupt::new(false).expect("an eventfd");
+        let mut prompt = Prompt::script(&b"help\n"[..], &terminal, &interrupt);
         let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
         assert_eq!(
-            run(&mut prompt, &Reporter::new(terminal, Manner::default()), &stop, &mut executor),
+            run(&mut prompt, &Reporter::new(terminal, Manner::default()), &interrupt, &mut executor),
             Exit::OutputLost
         );
     }

@@ -1,4 +1,4 @@
-//! The wish that the client, or the command it is at, end: where signals meet whatever waits.
+//! Interrupts: how a signal ends the command that runs, or the client, and wakes whatever waits.
 
 use crate::signals::Signal;
 use parking_lot::{Condvar, Mutex};
@@ -20,34 +20,34 @@ const EDITOR_PAUSE: Duration = Duration::from_millis(10);
 /// person ends the command that runs, and the program only if the command was told already and goes on. Where none runs it
 /// waits for what comes next: a command is then not begun, and a prompt takes it for the key it is.
 #[derive(Clone)]
-pub struct Stop(Arc<Shared>);
+pub struct Interrupt(Arc<InterruptShared>);
 
-struct Shared {
-    state: Mutex<State>,
-    /// The phase is another.
+struct InterruptShared {
+    state: Mutex<InterruptState>,
+    /// Signalled when the activity changes.
     entered: Condvar,
     /// An eventfd: readable when whoever waits in `poll` is to return.
     wake: OwnedFd,
-    /// Ends what waits for something else.
+    /// Runs in addition at every signal.
     on_signal: Mutex<Option<OnSignal>>,
 }
 
 type OnSignal = Box<dyn Fn() + Send>;
 
-struct State {
+struct InterruptState {
     ending: bool,
     /// Whether the command that runs is to end.
     cancelled: bool,
     /// Whether ctrl-C was pressed and nothing has taken it yet.
     pressed: bool,
-    phase: Phase,
+    activity: Activity,
     /// Whether a person is there, who may want back to the prompt.
     person: bool,
 }
 
 /// What the program is at.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum Activity {
     /// In between.
     Idle,
     /// Reading plain lines.
@@ -58,12 +58,13 @@ pub enum Phase {
     Command,
 }
 
-impl Stop {
+impl Interrupt {
     /// Nothing is to end yet. `person`: whether somebody sits at the prompt.
     pub fn new(person: bool) -> io::Result<Self> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let state = State { ending: false, cancelled: false, pressed: false, phase: Phase::Idle, person };
-        Ok(Self(Arc::new(Shared {
+        let state =
+            InterruptState { ending: false, cancelled: false, pressed: false, activity: Activity::Idle, person };
+        Ok(Self(Arc::new(InterruptShared {
             state: Mutex::new(state),
             entered: Condvar::new(),
             wake,
@@ -80,17 +81,17 @@ impl Stop {
     pub fn signal(&self, signal: Signal) {
         let mut state = self.0.state.lock();
         state.ending |= signal == Signal::End || !state.person;
-        if state.phase == Phase::Editing {
+        if state.activity == Activity::Editing {
             self.0.entered.wait_for(&mut state, EDITOR_PAUSE);
         }
-        match state.phase {
+        match state.activity {
             _ if state.ending => {}
-            Phase::Command if state.cancelled => state.ending = true,
-            Phase::Command => state.cancelled = true,
-            Phase::Idle | Phase::Reading => state.pressed = true,
-            Phase::Editing => {}
+            Activity::Command if state.cancelled => state.ending = true,
+            Activity::Command => state.cancelled = true,
+            Activity::Idle | Activity::Reading => state.pressed = true,
+            Activity::Editing => {}
         }
-        let editing = state.phase == Phase::Editing;
+        let editing = state.activity == Activity::Editing;
         drop(state);
         // The counter can only be full if nobody has looked for 2^64 signals.
         let _ = rustix::io::write(&self.0.wake, &1u64.to_ne_bytes());
@@ -122,11 +123,11 @@ impl Stop {
 
     /// Says what the program is at from now on. A command begins as cancelled if ctrl-C was pressed before. Who enters
     /// `Editing` looks at `is_ending` and `take_pressed` next, since what came before is not repeated.
-    pub fn enter(&self, phase: Phase) {
+    pub fn enter(&self, activity: Activity) {
         let mut state = self.0.state.lock();
-        state.phase = phase;
+        state.activity = activity;
         self.0.entered.notify_all();
-        state.cancelled = phase == Phase::Command && mem::take(&mut state.pressed);
+        state.cancelled = activity == Activity::Command && mem::take(&mut state.pressed);
         if !state.ending && !state.cancelled && !state.pressed {
             let mut count = [0; 8];
             // Nothing to read is as good.
@@ -154,22 +155,22 @@ impl Stop {
     }
 
     /// A reader of a descriptor whose waits end when a signal comes.
-    pub fn reader<F: AsFd>(&self, from: F) -> StoppableReader<F> {
-        StoppableReader { from, stop: self.clone() }
+    pub fn reader<F: AsFd>(&self, from: F) -> InterruptibleReader<F> {
+        InterruptibleReader { from, interrupt: self.clone() }
     }
 }
 
 /// Reads a descriptor until a signal ends the wait; then `read` returns an error at once, now and later, until the next
-/// phase begins. The error is not of kind `Interrupted`, which many callers take for a reason to try again.
-pub struct StoppableReader<F> {
+/// activity begins. The error is not of kind `Interrupted`, which many callers take for a reason to try again.
+pub struct InterruptibleReader<F> {
     from: F,
-    stop: Stop,
+    interrupt: Interrupt,
 }
 
-impl<F: AsFd> io::Read for StoppableReader<F> {
+impl<F: AsFd> io::Read for InterruptibleReader<F> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
-            let mut fds = [PollFd::new(&self.stop.0.wake, PollFlags::IN), PollFd::new(&self.from, PollFlags::IN)];
+            let mut fds = [PollFd::new(&self.interrupt.0.wake, PollFlags::IN), PollFd::new(&self.from, PollFlags::IN)];
             // What a person or a script will type next, and when, has no deadline.
             match poll(&mut fds, None) {
                 Err(rustix::io::Errno::INTR) => continue,
@@ -192,111 +193,111 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
-    fn stop(person: bool) -> Stop {
-        Stop::new(person).expect("an eventfd")
+    fn interrupt(person: bool) -> Interrupt {
+        Interrupt::new(person).expect("an eventfd")
     }
 
     #[test]
     fn in_a_script_a_signal_ends_command_and_program() {
-        let stop = stop(false);
-        stop.enter(Phase::Command);
-        assert!(!stop.is_cancelled());
-        stop.signal(Signal::Interrupt);
-        assert!(stop.is_ending() && stop.is_cancelled());
-        stop.enter(Phase::Command);
-        assert!(stop.is_cancelled(), "an ending program begins no command");
+        let interrupt = interrupt(false);
+        interrupt.enter(Activity::Command);
+        assert!(!interrupt.is_cancelled());
+        interrupt.signal(Signal::Interrupt);
+        assert!(interrupt.is_ending() && interrupt.is_cancelled());
+        interrupt.enter(Activity::Command);
+        assert!(interrupt.is_cancelled(), "an ending program begins no command");
     }
 
     #[test]
     fn at_a_terminal_the_first_ctrl_c_ends_the_command_and_the_second_the_program() {
-        let stop = stop(true);
-        stop.enter(Phase::Command);
-        stop.signal(Signal::Interrupt);
-        assert!(stop.is_cancelled() && !stop.is_ending());
-        stop.signal(Signal::Interrupt);
-        assert!(stop.is_ending());
+        let interrupt = interrupt(true);
+        interrupt.enter(Activity::Command);
+        interrupt.signal(Signal::Interrupt);
+        assert!(interrupt.is_cancelled() && !interrupt.is_ending());
+        interrupt.signal(Signal::Interrupt);
+        assert!(interrupt.is_ending());
     }
 
     #[test]
     fn the_command_after_a_cancelled_one_runs() {
-        let stop = stop(true);
-        stop.enter(Phase::Command);
-        stop.signal(Signal::Interrupt);
-        stop.enter(Phase::Idle);
-        stop.enter(Phase::Command);
-        assert!(!stop.is_cancelled());
+        let interrupt = interrupt(true);
+        interrupt.enter(Activity::Command);
+        interrupt.signal(Signal::Interrupt);
+        interrupt.enter(Activity::Idle);
+        interrupt.enter(Activity::Command);
+        assert!(!interrupt.is_cancelled());
     }
 
     #[test]
     fn ctrl_c_just_after_a_line_ends_the_command_that_begins_and_not_the_program() {
-        let stop = stop(true);
-        stop.signal(Signal::Interrupt);
-        stop.enter(Phase::Command);
-        assert!(stop.is_cancelled() && !stop.is_ending());
+        let interrupt = interrupt(true);
+        interrupt.signal(Signal::Interrupt);
+        interrupt.enter(Activity::Command);
+        assert!(interrupt.is_cancelled() && !interrupt.is_ending());
         let (ours, _theirs) = UnixStream::pair().expect("a pair of sockets");
-        assert!(stop.reader(ours).read(&mut [0]).is_err(), "what the command asks for is not waited for");
-        stop.enter(Phase::Idle);
-        stop.enter(Phase::Command);
-        assert!(!stop.is_cancelled());
+        assert!(interrupt.reader(ours).read(&mut [0]).is_err(), "what the command asks for is not waited for");
+        interrupt.enter(Activity::Idle);
+        interrupt.enter(Activity::Command);
+        assert!(!interrupt.is_cancelled());
     }
 
     #[test]
     fn ctrl_c_just_after_a_command_is_a_key_at_the_next_prompt() {
-        let stop = stop(true);
-        stop.enter(Phase::Command);
-        stop.enter(Phase::Idle);
-        stop.signal(Signal::Interrupt);
-        stop.enter(Phase::Editing);
-        assert!(!stop.is_ending());
-        assert!(stop.take_pressed());
-        assert!(!stop.take_pressed());
+        let interrupt = interrupt(true);
+        interrupt.enter(Activity::Command);
+        interrupt.enter(Activity::Idle);
+        interrupt.signal(Signal::Interrupt);
+        interrupt.enter(Activity::Editing);
+        assert!(!interrupt.is_ending());
+        assert!(interrupt.take_pressed());
+        assert!(!interrupt.take_pressed());
     }
 
     #[test]
     fn ctrl_c_ends_the_wait_for_a_plain_line_and_not_the_program() {
-        let stop = stop(true);
+        let interrupt = interrupt(true);
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
-        let mut reader = stop.reader(ours);
-        stop.enter(Phase::Reading);
-        stop.signal(Signal::Interrupt);
+        let mut reader = interrupt.reader(ours);
+        interrupt.enter(Activity::Reading);
+        interrupt.signal(Signal::Interrupt);
         assert!(reader.read(&mut [0]).is_err());
-        assert!(stop.take_pressed() && !stop.is_ending());
-        stop.enter(Phase::Reading);
+        assert!(interrupt.take_pressed() && !interrupt.is_ending());
+        interrupt.enter(Activity::Reading);
         (&theirs).write_all(b"x").expect("room for a byte");
         assert_eq!(reader.read(&mut [0]).expect("the byte"), 1);
     }
 
     #[test]
     fn what_wants_the_program_to_end_ends_it_whatever_it_is_at() {
-        for phase in [Phase::Idle, Phase::Reading, Phase::Command] {
-            let stop = stop(true);
-            stop.enter(phase);
-            stop.signal(Signal::End);
-            assert!(stop.is_ending());
+        for activity in [Activity::Idle, Activity::Reading, Activity::Command] {
+            let interrupt = interrupt(true);
+            interrupt.enter(activity);
+            interrupt.signal(Signal::End);
+            assert!(interrupt.is_ending());
         }
     }
 
     #[test]
     fn a_key_a_signal_and_the_end_are_noticed_and_otherwise_the_time_passes() {
-        let stop = stop(true);
+        let interrupt = interrupt(true);
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
-        assert!(!stop.key_within(&ours, Duration::from_millis(1)));
+        assert!(!interrupt.key_within(&ours, Duration::from_millis(1)));
         (&theirs).write_all(b"\x1b[A").expect("room for three bytes");
-        assert!(stop.key_within(&ours, Duration::from_secs(60)));
-        assert!(!stop.key_within(&ours, Duration::from_millis(1)), "all of it was one key");
-        stop.enter(Phase::Command);
-        stop.signal(Signal::Interrupt);
-        assert!(stop.key_within(&ours, Duration::from_secs(60)));
-        stop.enter(Phase::Idle);
+        assert!(interrupt.key_within(&ours, Duration::from_secs(60)));
+        assert!(!interrupt.key_within(&ours, Duration::from_millis(1)), "all of it was one key");
+        interrupt.enter(Activity::Command);
+        interrupt.signal(Signal::Interrupt);
+        assert!(interrupt.key_within(&ours, Duration::from_secs(60)));
+        interrupt.enter(Activity::Idle);
         drop(theirs);
-        assert!(stop.key_within(&ours, Duration::from_secs(60)));
+        assert!(interrupt.key_within(&ours, Duration::from_secs(60)));
     }
 
     #[test]
     fn a_reader_that_waits_is_woken_by_a_signal() {
-        let stop = stop(false);
+        let interrupt = interrupt(false);
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
-        let mut reader = stop.reader(ours);
+        let mut reader = interrupt.reader(ours);
         let waiting = std::thread::spawn(move || {
             let mut buf = [0; 8];
             let first = reader.read(&mut buf).map_err(|error| error.kind());
@@ -304,7 +305,7 @@ mod tests {
             (first, second)
         });
         (&theirs).write_all(b"x").expect("room for a byte");
-        stop.signal(Signal::Interrupt);
+        interrupt.signal(Signal::Interrupt);
         let (first, second) = waiting.join().expect("the reader returns");
         // The byte and the signal race; the signal is what counts once it is there.
         assert!(matches!(first, Ok(1) | Err(io::ErrorKind::Other)), "{first:?}");
@@ -313,11 +314,11 @@ mod tests {
 
     #[test]
     fn a_reader_hands_on_what_comes_and_the_end() {
-        let stop = stop(false);
+        let interrupt = interrupt(false);
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
         (&theirs).write_all(b"abc").expect("room for three bytes");
         drop(theirs);
-        let mut reader = stop.reader(ours);
+        let mut reader = interrupt.reader(ours);
         let mut buf = [0; 8];
         assert_eq!(reader.read(&mut buf).expect("bytes"), 3);
         assert_eq!(reader.read(&mut buf).expect("the end"), 0);

@@ -1,23 +1,23 @@
 //! Passwords typed at a terminal, where they are not shown.
 
-use super::interrupt::{Phase, Stop};
+use super::interrupt::{Activity, Interrupt};
 use super::writer::Terminal;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use std::io;
 
 /// Asks a question on the terminal that is standard input and reads the answer, nothing of which is shown. The wait
 /// ends with an error on ctrl-C, ctrl-D on an empty line, or a signal.
-pub(crate) fn ask(question: &str, terminal: &Terminal, stop: &Stop) -> io::Result<String> {
-    stop.enter(Phase::Command);
+pub(crate) fn ask(question: &str, terminal: &Terminal, interrupt: &Interrupt) -> io::Result<String> {
+    interrupt.enter(Activity::Command);
     let quiet = terminal.keep_quiet();
     let echo = EchoOff::begin()?;
     terminal.ask(question);
-    let config = rpassword::ConfigBuilder::new().input_reader(stop.reader(io::stdin())).output_discard().build();
+    let config = rpassword::ConfigBuilder::new().input_reader(interrupt.reader(io::stdin())).output_discard().build();
     let answer = rpassword::read_password_with_config(config);
     drop(echo);
     terminal.end_line();
     drop(quiet);
-    stop.enter(Phase::Idle);
+    interrupt.enter(Activity::Idle);
     answer
 }
 

@@ -17,7 +17,7 @@ use groupshare::client::rate::limit::Limit;
 use groupshare::client::rpc::link::CallError;
 use groupshare::client::shell::repl::Execute;
 use groupshare::client::state::dir::StateDir;
-use groupshare::client::terminal::interrupt::Stop;
+use groupshare::client::terminal::interrupt::Interrupt;
 use groupshare::client::terminal::writer::Terminal;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::conn::HANDSHAKE_DEADLINE;
@@ -98,7 +98,7 @@ impl Person {
         };
         let (node, inbox) = Node::start(options).expect("started");
         let steward = Some(Steward::start(node.clone(), inbox).expect("a thread"));
-        let session = Session::new(node.clone(), Stop::new(false).expect("an eventfd"));
+        let session = Session::new(node.clone(), Interrupt::new(false).expect("an eventfd"));
         Self { node, session, steward, output, events, folder: folder.to_path_buf() }
     }
 
