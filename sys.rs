@@ -1,6 +1,8 @@
 //! System calls that the standard library lacks, each behind one safe function.
 
 pub mod files;
+pub mod lingering;
+pub mod random;
 pub mod space;
 pub mod waker;
 

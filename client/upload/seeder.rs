@@ -9,6 +9,7 @@ use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::GroupRef;
 use crate::model::name::UserId;
 use crate::model::piece::PIECE_LEN;
+use crate::sys::lingering::LingeringSockets;
 use crate::wire::channel::refusal_in_clear;
 use crate::wire::codec::{Blob, Tail};
 use crate::wire::conn::{self, HANDSHAKE_DEADLINE, IDLE_DEADLINE, Receiver, Sender, Timed};
@@ -19,7 +20,7 @@ use crate::wire::peer::{Answer, Ask};
 use crossbeam_channel as channel;
 use parking_lot::{Condvar, Mutex};
 use std::cmp::Reverse;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -40,8 +41,6 @@ const THREADS_MAX: usize = CONNECTIONS_MAX + 2 * EARLY_MAX;
 const MEMBER_PART: usize = 8;
 /// Connections that were turned away or ended and are given time to read why.
 const LEAVING_MAX: usize = 64;
-/// How much time, at least where fewer leave.
-const LEAVING: Duration = Duration::from_secs(2);
 /// Stack of a connection's thread; buffers are on the heap.
 const STACK_LEN: usize = 256 * 1024;
 
@@ -73,8 +72,8 @@ struct Shared {
     connections: Mutex<HashMap<u64, Connection>>,
     /// A thread of a connection has ended.
     ended: Condvar,
-    /// Half closed, and since when.
-    leaving: Mutex<VecDeque<(Instant, Arc<TcpStream>)>>,
+    /// Turned away or ended.
+    leaving: LingeringSockets<Arc<TcpStream>>,
 }
 
 /// What is known of whoever has connected.
@@ -125,7 +124,7 @@ impl Seeder {
             last_connection: AtomicU64::new(0),
             connections: Mutex::default(),
             ended: Condvar::new(),
-            leaving: Mutex::default(),
+            leaving: LingeringSockets::new(LEAVING_MAX),
         });
         let thread = std::thread::Builder::new().name("seeder".into()).spawn({
             let shared = shared.clone();
@@ -297,7 +296,7 @@ fn serve(shared: &Shared, id: u64, stream: Arc<TcpStream>) {
         served.leave(&sender);
     }
     sender.finish();
-    shared.see_off(stream);
+    shared.leaving.put(stream, Instant::now());
 }
 
 impl Shared {
@@ -309,25 +308,12 @@ impl Shared {
     fn turn_away(&self, stream: Arc<TcpStream>) {
         // Nothing was said before, so the refusal fits into the empty socket buffer and this does not wait.
         let _ = (&*stream).write_all(&refusal_in_clear(Code::Busy));
-        let _ = stream.shutdown(Shutdown::Write);
-        self.see_off(stream);
+        self.leaving.put(stream, Instant::now());
     }
 
     fn is_given_up(&self, id: u64) -> bool {
         let connections = self.connections.lock();
         connections.get(&id).is_some_and(|connection| connection.standing == Standing::GivenUp)
-    }
-
-    /// Leaves a half closed socket open for a moment: if it were closed with bytes unread in it, what was said last would
-    /// be lost.
-    fn see_off(&self, stream: Arc<TcpStream>) {
-        let now = Instant::now();
-        let mut leaving = self.leaving.lock();
-        let over = |(since, _): &(Instant, _)| now.duration_since(*since) >= LEAVING;
-        while leaving.len() >= LEAVING_MAX || leaving.front().is_some_and(over) {
-            leaving.pop_front();
-        }
-        leaving.push_back((now, stream));
     }
 
     /// Whether this member may have one more connection, which is then taken down as the member's.
@@ -499,7 +485,7 @@ mod tests {
         let connect = || TcpStream::connect(seeder.addr()).expect("it listens");
 
         // Nobody who is given up comes to an end while this is held, as on a busy machine.
-        let leaving = seeder.shared.leaving.lock();
+        let leaving = seeder.shared.leaving.hold();
         let _strangers: Vec<_> = (0..THREADS_MAX).map(|_| connect()).collect();
         let connections = || seeder.shared.connections.lock();
         wait_until("all of them have a thread", || connections().len() == THREADS_MAX);

@@ -1,14 +1,13 @@
 //! A listener: accepts connections on one socket, and turns away those that admission refuses.
 
 use super::connections::{Connections, Dialect};
+use crate::sys::lingering::LingeringSockets;
 use crate::tracker::admission::Admission;
 use crate::tracker::warn::Warn;
-use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
-use std::collections::VecDeque;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,8 +16,6 @@ use std::time::{Duration, Instant};
 const BACKLOG: i32 = 4096;
 /// Refused connections that may stay open at once, so that clients can read why.
 const LEAVING_MAX: usize = 256;
-/// How long each may stay open.
-const LEAVING: Duration = Duration::from_secs(2);
 /// Pause after the system had no descriptor or no memory for a connection, unless one ends before.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -42,8 +39,8 @@ pub struct Listener {
     admission: Arc<Admission>,
     connections: Arc<Connections>,
     closing: AtomicBool,
-    /// Connections that were turned away, and since when.
-    leaving: Mutex<VecDeque<(Instant, TcpStream)>>,
+    /// Connections that were turned away.
+    leaving: LingeringSockets<TcpStream>,
     warn: Warn,
 }
 
@@ -61,7 +58,7 @@ impl Listener {
             admission,
             connections,
             closing: AtomicBool::new(false),
-            leaving: Mutex::default(),
+            leaving: LingeringSockets::new(LEAVING_MAX),
             warn,
         }
     }
@@ -87,7 +84,7 @@ impl Listener {
                         (self.warn)(&format!("no further connection can be taken: {}", crate::sys::reason(&error)));
                     }
                     short = true;
-                    self.leaving.lock().clear();
+                    self.leaving.clear();
                     self.admission.wait_freed(SHORTAGE_PAUSE);
                 }
             }
@@ -106,26 +103,17 @@ impl Listener {
         }
     }
 
-    /// Says why in the clear and leaves the socket open for a moment: if it were closed at once, with the client's first
-    /// bytes unread in it, the reason would be lost.
+    /// Says why in the clear. The client's first bytes are unread in the socket, so it lingers.
     fn turn_away(&self, stream: TcpStream) {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         // Fails if the client is gone; nobody is to be told then.
         let _ = rustix::net::send(&stream, &self.dialect.busy(), flags);
-        let _ = stream.shutdown(Shutdown::Write);
-        let mut leaving = self.leaving.lock();
-        if leaving.len() >= LEAVING_MAX {
-            leaving.pop_front();
-        }
-        leaving.push_back((Instant::now(), stream));
+        self.leaving.put(stream, Instant::now());
     }
 
     /// Closes the sockets of clients that had time to read why they were turned away.
     pub fn sweep(&self, now: Instant) {
-        let mut leaving = self.leaving.lock();
-        while leaving.front().is_some_and(|(since, _)| now.saturating_duration_since(*since) >= LEAVING) {
-            leaving.pop_front();
-        }
+        self.leaving.sweep(now);
     }
 
     /// Accepts no more connections: the thread in [`Listener::run`] returns.
@@ -134,7 +122,7 @@ impl Listener {
         // Wakes accept(2), which fails with EINVAL from now on. Fails itself only if that has happened already.
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
         self.admission.wake();
-        self.leaving.lock().clear();
+        self.leaving.clear();
     }
 }
 
