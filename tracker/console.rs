@@ -1,9 +1,10 @@
 //! The tracker's console: commands, one per line, on standard input. Its end closes the console, not the tracker.
 
 use crate::model::escape::excerpt;
+use crate::sys::waker::Waker;
 use parking_lot::Mutex;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub trait Commands: Send {
 /// A console that is read by a thread of its own.
 pub struct Console {
     /// Readable once the thread is to end.
-    wake: Arc<OwnedFd>,
+    wake: Arc<Waker>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -51,7 +52,7 @@ impl Console {
         output: impl Write + Send + 'static,
         commands: impl Commands + 'static,
     ) -> io::Result<Self> {
-        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
+        let wake = Arc::new(Waker::new()?);
         let reader = Reader { wake: wake.clone(), line: Vec::new(), too_long: false };
         let output = Mutex::new(output);
         let run = move || reader.run(&input, |line| obey(line, &commands, &mut *output.lock()));
@@ -62,8 +63,7 @@ impl Console {
 
 impl Drop for Console {
     fn drop(&mut self) {
-        // The counter is far from full.
-        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
+        self.wake.wake();
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
@@ -107,7 +107,7 @@ enum Line<'a> {
 
 /// Cuts what comes in into lines.
 struct Reader {
-    wake: Arc<OwnedFd>,
+    wake: Arc<Waker>,
     line: Vec<u8>,
     /// The rest of this line is skipped.
     too_long: bool,

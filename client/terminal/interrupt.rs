@@ -1,9 +1,10 @@
 //! Interrupts: how a signal ends the command that runs, or the client, and wakes whatever waits.
 
 use crate::signals::Signal;
+use crate::sys::waker::Waker;
 use parking_lot::{Condvar, Mutex};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::AsFd;
 use rustix::process::{getpid, kill_process};
 use std::io;
 use std::mem;
@@ -26,8 +27,8 @@ struct InterruptShared {
     state: Mutex<InterruptState>,
     /// Signalled when the activity changes.
     entered: Condvar,
-    /// An eventfd: readable when whoever waits in `poll` is to return.
-    wake: OwnedFd,
+    /// Readable when whoever waits in `poll` is to return.
+    wake: Waker,
     /// Runs in addition at every signal.
     on_signal: Mutex<Option<OnSignal>>,
 }
@@ -61,13 +62,12 @@ pub enum Activity {
 impl Interrupt {
     /// Nothing is to end yet. `person`: whether somebody sits at the prompt.
     pub fn new(person: bool) -> io::Result<Self> {
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let state =
             InterruptState { ending: false, cancelled: false, pressed: false, activity: Activity::Idle, person };
         Ok(Self(Arc::new(InterruptShared {
             state: Mutex::new(state),
             entered: Condvar::new(),
-            wake,
+            wake: Waker::new()?,
             on_signal: Mutex::new(None),
         })))
     }
@@ -93,8 +93,7 @@ impl Interrupt {
         }
         let editing = state.activity == Activity::Editing;
         drop(state);
-        // The counter can only be full if nobody has looked for 2^64 signals.
-        let _ = rustix::io::write(&self.0.wake, &1u64.to_ne_bytes());
+        self.0.wake.wake();
         if let Some(work) = &*self.0.on_signal.lock() {
             work();
         }
@@ -129,9 +128,7 @@ impl Interrupt {
         self.0.entered.notify_all();
         state.cancelled = activity == Activity::Command && mem::take(&mut state.pressed);
         if !state.ending && !state.cancelled && !state.pressed {
-            let mut count = [0; 8];
-            // Nothing to read is as good.
-            let _ = rustix::io::read(&self.0.wake, &mut count);
+            self.0.wake.clear();
         }
     }
 
