@@ -9,6 +9,7 @@ mod request;
 mod share;
 
 use crate::model::id::{ClientId, CommandId};
+use crate::sys::random::random_bytes;
 use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::core::Core;
 use crate::tracker::push::close_handle::CloseHandle;
@@ -20,7 +21,6 @@ use answer::Answer;
 use lines::{End, Heard, Lines};
 pub use permits::Permits;
 use request::{Asked, Command, Ids};
-use ring::rand::{SecureRandom, SystemRandom};
 pub use share::PIECES_MAX;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
@@ -55,7 +55,6 @@ impl PushChannel for Quiet {
 struct Dialog<'a> {
     session: Session,
     stream: &'a TcpStream,
-    random: SystemRandom,
     client: ClientId,
     /// The port that was announced last.
     port: Option<u16>,
@@ -72,10 +71,9 @@ pub fn serve(
 ) {
     let push_channel: Arc<dyn PushChannel> = Arc::new(Quiet(stream.clone()));
     handle.open(push_channel.clone());
-    let random = SystemRandom::new();
-    let (Ok(client), Ok(())) = (random_id(&random), stream.set_nodelay(true)) else { return };
+    let (Ok(client), Ok(())) = (random_id(), stream.set_nodelay(true)) else { return };
     let session = Session::new(core, push_channel, ip, slot);
-    let mut dialog = Dialog { session, stream, random, client: ClientId(client), port: None };
+    let mut dialog = Dialog { session, stream, client: ClientId(client), port: None };
     let mut lines = Lines::new(stream, permits);
     while dialog.turn(&mut lines) {}
     dialog.session.log_out();
@@ -87,10 +85,8 @@ pub fn busy() -> Vec<u8> {
     answer::refusal_line(Code::Busy.into())
 }
 
-fn random_id(random: &SystemRandom) -> Result<[u8; 16], Refusal> {
-    let mut id = [0; 16];
-    let filled = random.fill(&mut id);
-    filled.map(|()| id).map_err(|_| Refusal::about(Code::Unavailable, "the system gives no random bytes"))
+fn random_id() -> Result<[u8; 16], Refusal> {
+    random_bytes().map_err(|error| Refusal::about(Code::Unavailable, error))
 }
 
 impl Dialog<'_> {
@@ -98,7 +94,7 @@ impl Dialog<'_> {
     fn turn(&mut self, lines: &mut Lines<'_>) -> bool {
         let len_max = if self.session.is_logged_in() { LINE_LEN_MAX } else { EARLY_LINE_LEN_MAX };
         let asked = match lines.next(len_max) {
-            Ok(Heard::Line(line)) => random_id(&self.random).and_then(|command| {
+            Ok(Heard::Line(line)) => random_id().and_then(|command| {
                 let ids = Ids { client: self.client, command: CommandId(command) };
                 Ok((request::parse(line, ids)?, ids))
             }),

@@ -2,6 +2,7 @@
 
 use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
+use crate::sys::random::random_bytes;
 use crate::tracker::admission::Caps;
 use crate::tracker::args::Args;
 use crate::tracker::auth::cluster_key::{ClusterKey, ClusterKeyError};
@@ -18,7 +19,6 @@ use crate::tracker::server::{ListenSockets, Server, ServerSettings, StartError};
 use crate::tracker::warn::Warn;
 use crate::{signals, sys};
 use crossbeam_channel::{Sender, bounded};
-use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
@@ -208,10 +208,7 @@ fn read_list(args: &Args) -> Result<TrackerList, ProgramError> {
 }
 
 fn random_number() -> Result<u64, ProgramError> {
-    let mut bytes = [0; 8];
-    let filled = SystemRandom::new().fill(&mut bytes);
-    filled.map_err(|_| ProgramError::System(io::Error::other("the system gives no random bytes")))?;
-    Ok(u64::from_ne_bytes(bytes))
+    random_bytes().map(u64::from_ne_bytes).map_err(ProgramError::System)
 }
 
 /// The caps, with as many descriptors as the system allows.

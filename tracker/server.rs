@@ -4,6 +4,7 @@ use crate::model::digest::Fingerprint;
 use crate::model::id::Origin;
 use crate::model::units;
 use crate::sys;
+use crate::sys::random::random_bytes;
 use crate::tracker::admission::{Admission, Caps, Occupancy};
 use crate::tracker::auth::cluster_key::ClusterKey;
 use crate::tracker::auth::password::{Params, Passwords};
@@ -25,7 +26,6 @@ use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::replication::dialer::Dialer;
 use crate::tracker::warn::Warn;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
-use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -194,9 +194,7 @@ impl Server {
         let (publish, batches) = notifier::channel();
         let feed: Arc<Feed> = Arc::default();
         let sink = sink(publish, feed.clone(), settings.warn.clone());
-        let mut instance = [0; 16];
-        let random = SystemRandom::new().fill(&mut instance).map_err(|_| io::Error::other("no random bytes"));
-        random.map_err(StartError::System)?;
+        let instance = random_bytes().map_err(StartError::System)?;
         let me = Me {
             origin: settings.origin,
             instance,

@@ -14,10 +14,10 @@ use crate::client::state::dir::{StateDir, StateError};
 use crate::client::upload::seeder::{Seeder, SeederEvent};
 use crate::client::upload::served::Serving;
 use crate::model::id::{ClientId, CommandId};
+use crate::sys::random::random_bytes;
 use crate::wire::client_tracker::{Reply, Request};
 use crossbeam_channel as channel;
 use parking_lot::Mutex;
-use ring::rand::{SecureRandom, SystemRandom};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -170,11 +170,9 @@ impl std::fmt::Debug for Node {
     }
 }
 
-/// Random bytes from the system.
+/// Random bytes, without which a client cannot go on.
 pub fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).expect("the system gives random bytes");
-    bytes
+    random_bytes().expect("the system gives random bytes")
 }
 
 /// A name for a command that is about to be made.

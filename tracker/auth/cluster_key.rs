@@ -3,11 +3,11 @@
 
 use crate::model::digest::{Fingerprint, KeyId};
 use crate::model::id::{GroupRef, OpId, UserRef};
+use crate::sys::random::random_bytes;
 use crate::sys::{self, files};
 use crate::wire::client_tracker::TOKEN_LEN_MAX;
 use crate::wire::codec::{self, Blob};
 use crate::wire::handshake::{self, Secret};
-use ring::rand::SecureRandom;
 use ring::{hkdf, hmac};
 use std::ffi::OsString;
 use std::fmt;
@@ -82,7 +82,6 @@ pub struct ClusterKey {
     fingerprint: Fingerprint,
     link_key: (KeyId, Secret),
     token_key: hmac::Key,
-    random: ring::rand::SystemRandom,
 }
 
 impl fmt::Debug for ClusterKey {
@@ -117,7 +116,7 @@ impl ClusterKey {
         let link_id = KeyId(*link_id.first_chunk().expect("an id is shorter than what is derived"));
         let link_key = (link_id, Secret(expand(&derive, &[b"tracker link key"])));
         let token_key = hmac::Key::new(hmac::HMAC_SHA256, &expand(&derive, &[b"session tokens"]));
-        Self { derive, static_key, fingerprint, link_key, token_key, random: ring::rand::SystemRandom::new() }
+        Self { derive, static_key, fingerprint, link_key, token_key }
     }
 
     /// Reads the key file beside a tracker_info.txt, or makes it if there is none yet.
@@ -160,8 +159,7 @@ impl ClusterKey {
     /// Makes a session token for a user who has just proved the password that this op set. `None` if the system gives
     /// no random bytes.
     pub fn token(&self, user: UserRef, password_set_by: OpId) -> Option<Blob<TOKEN_LEN_MAX>> {
-        let mut nonce = [0; NONCE_LEN];
-        self.random.fill(&mut nonce).ok()?;
+        let nonce: [u8; NONCE_LEN] = random_bytes().ok()?;
         let mut token = codec::to_bytes(&user);
         token.extend_from_slice(&codec::to_bytes(&password_set_by));
         token.extend_from_slice(&nonce);
@@ -219,9 +217,9 @@ fn read_key(path: &Path) -> Result<Option<[u8; KEY_LEN]>, ClusterKeyError> {
 /// Makes the key file. It is written whole under another name and then linked into place, which fails if another
 /// starter was faster; then that one's key counts. So nobody ever reads half a key.
 fn make_key(path: &Path) -> Result<[u8; KEY_LEN], ClusterKeyError> {
-    let random = ring::rand::SystemRandom::new();
-    let (mut key, mut suffix) = ([0; KEY_LEN], [0; 8]);
-    random.fill(&mut key).and_then(|()| random.fill(&mut suffix)).map_err(|_| ClusterKeyError::NoRandomness)?;
+    let no_randomness = |_| ClusterKeyError::NoRandomness;
+    let key: [u8; KEY_LEN] = random_bytes().map_err(no_randomness)?;
+    let suffix = random_bytes().map_err(no_randomness)?;
     let mut temp = OsString::from(path);
     temp.push(format!(".{:016x}.tmp", u64::from_be_bytes(suffix)));
     let temp = PathBuf::from(temp);
