@@ -1,5 +1,6 @@
 //! System calls that the standard library lacks, each behind one safe function.
 
+pub mod durable;
 pub mod files;
 pub mod lingering;
 pub mod random;

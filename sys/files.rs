@@ -5,9 +5,10 @@ use rustix::io::{Errno, retry_on_intr};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 
-/// How `open_in` and `open_beneath` open a file.
+/// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Open {
     /// A file that is there, for reading.
@@ -55,9 +56,9 @@ pub fn open_folder_in(folder: &File, name: &OsStr) -> io::Result<File> {
 ///
 /// # Errors
 /// Those of openat(2), thus `ELOOP` for a symbolic link; `EINVAL` for what is neither file nor folder.
-pub fn open_in(folder: &File, name: &OsStr, how: Open) -> io::Result<File> {
+pub fn open_in(folder: impl AsFd, name: &OsStr, how: Open) -> io::Result<File> {
     let (flags, mode) = how.flags();
-    let file = File::from(retry_on_intr(|| rustix::fs::openat(folder, name, flags, mode))?);
+    let file = File::from(retry_on_intr(|| rustix::fs::openat(&folder, name, flags, mode))?);
     if file.metadata()?.is_dir() {
         return Err(Errno::ISDIR.into());
     }
@@ -65,6 +66,14 @@ pub fn open_in(folder: &File, name: &OsStr, how: Open) -> io::Result<File> {
         return Err(Errno::INVAL.into());
     }
     Ok(file)
+}
+
+/// Opens a regular file at a path whose last name is never a symbolic link.
+///
+/// # Errors
+/// Those of `open_in`.
+pub fn open_file(path: &Path, how: Open) -> io::Result<File> {
+    open_in(rustix::fs::CWD, path.as_os_str(), how)
 }
 
 /// Opens a regular file at a relative path of plain names below a folder, never through a symbolic link on the way.
@@ -93,6 +102,17 @@ pub fn open_beneath(root: &File, path: &str, how: Open) -> io::Result<File> {
     open_in(at.as_ref().unwrap_or(root), name.as_ref(), how)
 }
 
+/// Makes an empty file for its owner alone, in the place of a file or link that has the name.
+///
+/// # Errors
+/// Those of unlinkat(2) but `ENOENT`, and of openat(2).
+pub fn make_file_in(folder: &File, name: &OsStr) -> io::Result<File> {
+    match remove_file_in(folder, name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => open_in(folder, name, Open::New(0o600)),
+    }
+}
+
 /// Makes a folder in a folder.
 ///
 /// # Errors
@@ -119,6 +139,14 @@ pub fn stat_in(folder: &File, name: &OsStr) -> io::Result<Option<Stat>> {
 /// Those of unlinkat(2).
 pub fn remove_file_in(folder: &File, name: &OsStr) -> io::Result<()> {
     Ok(rustix::fs::unlinkat(folder, name, AtFlags::empty())?)
+}
+
+/// Gives a file another name in the same folder, and takes it from a file that has it.
+///
+/// # Errors
+/// Those of renameat(2).
+pub fn rename_in(folder: &File, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    Ok(rustix::fs::renameat(folder, from, folder, to)?)
 }
 
 /// Gives a file or folder another name in the same folder unless something has that name.
@@ -150,11 +178,11 @@ fn rename_without_the_flag(folder: &File, from: &OsStr, to: &OsStr) -> io::Resul
             Err(error) => return Err(error.into()),
         }
     }
-    let renamed = rustix::fs::renameat(folder, from, folder, to);
+    let renamed = rename_in(folder, from, to);
     if renamed.is_err() {
         rustix::fs::unlinkat(folder, to, remove_flag)?;
     }
-    Ok(renamed?)
+    renamed
 }
 
 /// Makes the names in a folder durable.

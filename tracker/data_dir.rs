@@ -1,12 +1,13 @@
 //! The folder in which a tracker keeps its data: made on first start, for this user alone, and locked while the tracker
 //! runs.
 
-use crate::sys::{self, files};
+use crate::sys;
+use crate::sys::files::{self, Open};
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Why a data folder cannot be used. Each is one line.
@@ -63,18 +64,18 @@ impl DataDir {
     /// Makes the folder if there is none, and locks it.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
         make_folder(path)?;
-        Self::lock(path, OpenOptions::new().write(true).create(true).truncate(false).mode(0o600))
+        Self::lock(path, Open::WriteOrNew(0o600))
     }
 
     /// Locks a folder that is there, and changes nothing in it.
     pub fn open_existing(path: &Path) -> Result<Self, DataDirError> {
-        Self::lock(path, OpenOptions::new().read(true))
+        Self::lock(path, Open::Read)
     }
 
-    fn lock(path: &Path, options: &OpenOptions) -> Result<Self, DataDirError> {
+    fn lock(path: &Path, how: Open) -> Result<Self, DataDirError> {
         let lock_path = path.join("lock");
         let failed = |error| DataDirError::Io { path: lock_path.clone(), doing: "open", error };
-        let lock = options.open(&lock_path).map_err(failed)?;
+        let lock = files::open_file(&lock_path, how).map_err(failed)?;
         match files::try_lock(&lock) {
             Ok(true) => Ok(Self { path: path.to_path_buf(), _lock: lock }),
             Ok(false) => Err(DataDirError::Locked(path.to_path_buf())),

@@ -7,7 +7,8 @@ use crate::model::digest::InfoHash;
 use crate::model::manifest::Content;
 use crate::model::name::FileName;
 use crate::model::piece::{Layout, PIECE_LEN};
-use crate::sys::{self, files};
+use crate::sys;
+use crate::sys::files::{self, Open};
 use crate::wire::client_tracker::MANIFEST_PART_MAX;
 use crate::wire::error::{Code, Refusal};
 use crate::wire::manifest::{MANIFEST_LEN_MAX, decode};
@@ -16,9 +17,9 @@ use missing::Missing;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -216,11 +217,12 @@ impl Manifests {
     fn begin(&self, info_hash: InfoHash, total: u32) -> io::Result<Upload> {
         let number = self.uploads.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join(format!("{info_hash}.{number}{TEMP_SUFFIX}"));
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        let file = files::open_file(&path, Open::New(0o600))?;
         Ok(Upload { info_hash, total, written: 0, file, path })
     }
 
-    /// Makes manifests durable and gives them their names, all together for the price of one sync of the folder.
+    /// Makes manifests durable and gives them their names. Not `durable::replace`: they came in parts, and all share one
+    /// sync of the folder.
     ///
     /// # Errors
     /// `Unavailable` if the disk does not take one of them. Any of them may be here all the same.

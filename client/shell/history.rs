@@ -4,11 +4,10 @@
 use crate::client::state::file::set_aside;
 use crate::model::path_text::Shown;
 use crate::sys;
+use crate::sys::files::{self, Open};
 use rustyline::error::ReadlineError;
 use rustyline::history::{FileHistory, History};
-use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 /// Most lines that are kept.
@@ -43,7 +42,7 @@ impl HistoryFile {
 
     /// Makes the file for its owner alone, if it is not there.
     fn make(&self) -> Result<(), String> {
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path);
+        let made = files::open_file(&self.path, Open::New(0o600));
         match made.and_then(|mut file| file.write_all(HEADER.as_bytes())) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(sys::reason(&error)),
             _ => Ok(()),

@@ -18,7 +18,8 @@ use crate::model::digest::{Fingerprint, InfoHash};
 use crate::model::manifest::Manifest;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::path_text::Shown;
-use crate::sys::files;
+use crate::sys::durable;
+use crate::sys::files::{self, Open};
 use crate::wire;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -78,7 +79,7 @@ impl StateDir {
             let folder = base.join(number.to_string());
             file::make_folder(&folder)?;
             let path = folder.join("lock");
-            let lock = file::open_lock(&path)?;
+            let lock = files::open_file(&path, Open::WriteOrNew(0o600)).map_err(StateError::io(&path, "open"))?;
             if files::try_lock(&lock).map_err(StateError::io(&path, "lock"))? {
                 return Slot::load(folder, number, lock);
             }
@@ -302,7 +303,7 @@ impl Slot {
             return Ok(());
         };
         debug_assert_eq!(found, *info_hash, "a record comes with its own manifest");
-        file::write_bytes(&path, &encoded)
+        durable::replace(&path, &encoded).map_err(StateError::io(&path, "write"))
     }
 
     fn remove(&self, gone: impl Fn(&Record) -> bool) -> Result<bool, StateError> {

@@ -4,11 +4,11 @@
 //! tabs. Last line: `\end` and the number of records, so that a file that was cut off is told from a short one.
 
 use crate::model::path_text::{Shown, from_field, to_field};
-use crate::sys::{self, files};
+use crate::sys::{self, durable, files};
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Begins the last line; no record does, since `to_field` never writes this after a `\`.
@@ -106,12 +106,16 @@ pub(crate) fn read(path: &Path, kind: &str, version: u32) -> Result<Lines, State
     Ok(Lines { records, damaged })
 }
 
-/// Replaces a state file, durably: after a crash it has either the old records or the new ones. `path` has one writer
-/// at a time.
+/// Replaces a state file in one step. `path` has one writer at a time.
 ///
 /// # Errors
 /// `Io`; the file is then as it was.
 pub(crate) fn write(path: &Path, kind: &str, version: u32, records: &[Vec<&[u8]>]) -> Result<(), StateError> {
+    durable::replace(path, to_text(kind, version, records).as_bytes()).map_err(StateError::io(path, "write"))
+}
+
+/// What a state file with these records holds.
+pub(crate) fn to_text(kind: &str, version: u32, records: &[Vec<&[u8]>]) -> String {
     let mut text = format!("{kind} {version}\n");
     for fields in records {
         let fields: Vec<_> = fields.iter().map(|field| to_field(field)).collect();
@@ -119,37 +123,7 @@ pub(crate) fn write(path: &Path, kind: &str, version: u32, records: &[Vec<&[u8]>
         text.push('\n');
     }
     text.push_str(&format!("{END}{}\n", records.len()));
-    write_bytes(path, text.as_bytes())
-}
-
-/// The same for a file of any bytes.
-///
-/// # Errors
-/// `Io`; the file is then as it was.
-pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
-    let mut new_name = path.as_os_str().to_owned();
-    new_name.push(".new");
-    let new = PathBuf::from(new_name);
-    write_new(&new, bytes).map_err(StateError::io(&new, "write"))?;
-    fs::rename(&new, path).map_err(StateError::io(path, "replace"))?;
-    sync_parent(path)
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let nofollow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).custom_flags(nofollow).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// Makes the name of a file durable.
-///
-/// # Errors
-/// `Io`.
-pub(crate) fn sync_parent(path: &Path) -> Result<(), StateError> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    files::open_folder(folder).and_then(|open| files::sync_folder(&open)).map_err(StateError::io(folder, "sync"))
+    text
 }
 
 /// Moves a damaged file out of the way, to a name that is free; gives that name.
@@ -178,17 +152,6 @@ pub(crate) fn set_aside(path: &Path) -> Result<PathBuf, StateError> {
 /// `Io`.
 pub(crate) fn make_folder(path: &Path) -> Result<(), StateError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(StateError::io(path, "make the folder"))
-}
-
-/// Opens a file in a state folder to be locked; makes it if it is not there.
-///
-/// # Errors
-/// `Io`.
-pub(crate) fn open_lock(path: &Path) -> Result<File, StateError> {
-    let nofollow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(nofollow);
-    options.open(path).map_err(StateError::io(path, "open"))
 }
 
 #[cfg(test)]

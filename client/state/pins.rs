@@ -8,12 +8,10 @@ use super::file::StateError;
 use crate::client::hash::piece_hash::sha1_of;
 use crate::model::digest::Fingerprint;
 use crate::model::path_text::Shown;
-use crate::sys::files;
+use crate::sys::durable;
 use std::fmt;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 const KIND: &str = "groupshare pin";
 const VERSION: u32 = 1;
@@ -127,24 +125,10 @@ impl Pins {
 
     /// Makes the pin unless there is one.
     fn add(&self, file: &Path, tracker_info: &Path, fingerprint: Fingerprint) -> Result<bool, StateError> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let own = self.folder.join(format!("{}-{number}", std::process::id()));
         let hex = fingerprint.to_string();
         let record = vec![tracker_info.as_os_str().as_bytes(), hex.as_bytes()];
-        file::write(&own, KIND, VERSION, &[record])?;
-        let folder = files::open_folder(&self.folder).map_err(StateError::io(&self.folder, "open"))?;
-        let name = |path: &Path| path.file_name().unwrap_or_default().to_owned();
-        match files::rename_noreplace(&folder, &name(&own), &name(file)) {
-            Ok(()) => file::sync_parent(file).map(|()| true),
-            Err(error) => {
-                std::fs::remove_file(&own).map_err(StateError::io(&own, "remove"))?;
-                match error.kind() {
-                    io::ErrorKind::AlreadyExists => Ok(false),
-                    _ => Err(StateError::Io(file.to_path_buf(), "write", error)),
-                }
-            }
-        }
+        let text = file::to_text(KIND, VERSION, &[record]);
+        durable::create(file, text.as_bytes()).map_err(StateError::io(file, "write"))
     }
 
     fn file(&self, tracker_info: &Path) -> PathBuf {

@@ -4,16 +4,16 @@
 use crate::model::digest::{Fingerprint, KeyId};
 use crate::model::id::{GroupRef, OpId, UserRef};
 use crate::sys::random::random_bytes;
-use crate::sys::{self, files};
+use crate::sys::{self, durable};
 use crate::wire::client_tracker::TOKEN_LEN_MAX;
 use crate::wire::codec::{self, Blob};
 use crate::wire::handshake::{self, Secret};
 use ring::{hkdf, hmac};
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Length of the cluster key in bytes.
@@ -214,45 +214,20 @@ fn read_key(path: &Path) -> Result<Option<[u8; KEY_LEN]>, ClusterKeyError> {
     Ok(Some(key))
 }
 
-/// Makes the key file. It is written whole under another name and then linked into place, which fails if another
-/// starter was faster; then that one's key counts. So nobody ever reads half a key.
+/// Makes the key file. If another starter was faster, that one's key counts.
 fn make_key(path: &Path) -> Result<[u8; KEY_LEN], ClusterKeyError> {
-    let no_randomness = |_| ClusterKeyError::NoRandomness;
-    let key: [u8; KEY_LEN] = random_bytes().map_err(no_randomness)?;
-    let suffix = random_bytes().map_err(no_randomness)?;
-    let mut temp = OsString::from(path);
-    temp.push(format!(".{:016x}.tmp", u64::from_be_bytes(suffix)));
-    let temp = PathBuf::from(temp);
-    let linked = write_new(&temp, &key).and_then(|()| fs::hard_link(&temp, path));
-    // Fails only if the file was not made.
-    let _ = fs::remove_file(&temp);
-    match linked {
-        Ok(()) => {
-            sync_folder_of(path).map_err(|error| failed(path, "make", error))?;
-            Ok(key)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            read_key(path)?.ok_or_else(|| failed(path, "read", io::ErrorKind::NotFound.into()))
-        }
-        Err(error) => Err(failed(path, "make", error)),
+    let key = random_bytes().map_err(|_| ClusterKeyError::NoRandomness)?;
+    if durable::create(path, &key).map_err(|error| failed(path, "make", error))? {
+        return Ok(key);
     }
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    files::sync_folder(&files::open_folder(folder.unwrap_or(Path::new(".")))?)
+    read_key(path)?.ok_or_else(|| failed(path, "read", io::ErrorKind::NotFound.into()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::id::Origin;
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::sync::Barrier;
 

@@ -5,14 +5,15 @@ use super::version_vector::VersionVector;
 use super::wakeup::Wakeup;
 use crate::model::digest::InfoHash;
 use crate::model::units::age;
+use crate::sys::durable;
 use crate::tracker::state::State;
 use crate::wire::conn::Sender;
 use crate::wire::error::{Code, Refusal};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -267,10 +268,6 @@ fn read(path: &Path) -> io::Result<BTreeSet<u16>> {
 }
 
 fn write(path: &Path, numbers: &BTreeSet<u16>) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    numbers.iter().try_for_each(|number| writeln!(file, "{number}"))?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    let text: String = numbers.iter().map(|number| format!("{number}\n")).collect();
+    durable::replace(path, text.as_bytes())
 }

@@ -2,9 +2,9 @@
 
 use crate::sys::{files, space};
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// One folder of files, without folders inside.
@@ -15,7 +15,7 @@ pub trait Disk: Send + Sync {
     fn list(&self) -> io::Result<Vec<String>>;
     /// All bytes of a file.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
-    /// Makes a file that only its owner can read; what bore the name is emptied.
+    /// Makes a file that only its owner can read; what bore the name is gone.
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file that is there for writing.
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
@@ -95,8 +95,7 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let mut options = OpenOptions::new();
-        Ok(Box::new(options.write(true).create(true).truncate(true).mode(0o600).open(self.path(name))?))
+        Ok(Box::new(files::make_file_in(&self.handle, OsStr::new(name))?))
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
