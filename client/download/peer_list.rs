@@ -286,16 +286,16 @@ mod tests {
         let why = peers.check_patience(later, false).expect_err("nobody is left").to_string();
         assert_eq!(why, "nobody is left who has it, after eve: it sent an answer to no question");
         peers.learn(vec![peer(2)]);
-        assert_eq!(peers.check_patience(later, false), Ok(()), "somebody else may have it");
+        assert!(peers.check_patience(later, false).is_ok(), "somebody else may have it");
     }
 
     #[test]
     fn patience_begins_anew_with_every_useful_connection() {
         let (now, second) = (Instant::now(), Duration::from_secs(1));
         let mut peers = PeerList::new(now, WANTED, Some(10 * second));
-        assert_eq!(peers.check_patience(now + 10 * second, false), Ok(()));
-        assert_eq!(peers.check_patience(now + 11 * second, true), Ok(()));
-        assert_eq!(peers.check_patience(now + 21 * second, false), Ok(()));
+        assert!(peers.check_patience(now + 10 * second, false).is_ok());
+        assert!(peers.check_patience(now + 11 * second, true).is_ok());
+        assert!(peers.check_patience(now + 21 * second, false).is_ok());
         assert!(peers.check_patience(now + 22 * second, false).is_err());
     }
 }

@@ -91,7 +91,7 @@ fn a_download_whose_file_somebody_else_has_spoiled_says_so_and_goes_on_with_what
         leecher.engine.peers(1, vec![whole.peer(2, &subject)]);
         match leecher.hears() {
             EngineEvent::Failed(_, why) => {
-                assert!(why.contains("out.bin.part was changed during the download"), "{why}")
+                assert!(why.to_string().contains("out.bin.part was changed during the download"), "{why}")
             }
             other => panic!("{other:?}"),
         }
