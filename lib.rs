@@ -176,7 +176,7 @@ pub mod client {
     }
     /// Requests to a tracker and their replies.
     pub mod rpc {
-        pub(crate) mod error;
+        pub mod error;
         pub mod link;
         pub(crate) mod pending;
         pub(crate) mod queries;

@@ -10,7 +10,7 @@ use crate::client::download::verify::verify_existing;
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
 use crate::client::output::status::{Delivered, DownloadState, DownloadStatus, Reached};
-use crate::client::rpc::link::CallError;
+use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find, find_again};
 use crate::client::state::dir::DownloadRecord;
 use crate::client::storage::part::{Finished, Opened, Part, PartLabel, resolve_destination};
@@ -33,7 +33,7 @@ fn fetch_manifest(node: &Node, found: &Found) -> Result<Arc<Manifest>, Failure> 
         let offset = u32::try_from(bytes.len()).map_err(|_| "the list of pieces is too long")?;
         let reply = node.link.call(&Request::GetManifest { share: found.share, offset });
         let Reply::ManifestPart { total, part } = reply? else {
-            return Err(CallError::Unexpected.into());
+            return Err(RpcError::Unexpected.into());
         };
         bytes.extend_from_slice(part.as_bytes());
         if bytes.len() >= total as usize {
@@ -242,7 +242,7 @@ fn forget_record(node: &Node, account: &Account, tracked: &Tracked) {
 }
 
 /// Tells the tracker which pieces a download holds, none of them included: others learn that it is there.
-pub(crate) fn hold(node: &Node, download: &Transfer) -> Result<(), CallError> {
+pub(crate) fn hold(node: &Node, download: &Transfer) -> Result<(), RpcError> {
     // What comes in after this is told later.
     download.take_fresh();
     let bits = Blob::new(download.have().as_bytes().to_vec()).expect("the longest bitfield is within the cap");
@@ -251,7 +251,7 @@ pub(crate) fn hold(node: &Node, download: &Transfer) -> Result<(), CallError> {
 }
 
 /// Tells the tracker which pieces came in since it was told last.
-pub(crate) fn hold_more(node: &Node, download: &Transfer) -> Result<(), CallError> {
+pub(crate) fn hold_more(node: &Node, download: &Transfer) -> Result<(), RpcError> {
     let fresh = download.take_fresh();
     if fresh.is_empty() {
         return Ok(());
@@ -264,9 +264,9 @@ pub(crate) fn hold_more(node: &Node, download: &Transfer) -> Result<(), CallErro
 }
 
 /// Asks the tracker who else has pieces.
-pub(crate) fn find_peers(node: &Node, account: &Account, download: &Transfer) -> Result<(), CallError> {
+pub(crate) fn find_peers(node: &Node, account: &Account, download: &Transfer) -> Result<(), RpcError> {
     let Reply::Peers { peers } = node.link.call(&Request::FindPeers { share: download.share() })? else {
-        return Err(CallError::Unexpected);
+        return Err(RpcError::Unexpected);
     };
     account.engine.peers(download.id(), peers.into_vec());
     Ok(())
@@ -292,7 +292,7 @@ pub(crate) fn look_after_stranded(node: &Node, account: &Account, download: &Tra
             return;
         }
         Ok(_) => "it is shared in another version now",
-        Err(CallError::Refused(refusal)) if refusal.code == Code::NoSuchFile => "it is not shared any more",
+        Err(RpcError::Refused(refusal)) if refusal.code == Code::NoSuchFile => "it is not shared any more",
         Err(_) => return,
     };
     if download.strand(Some(why)) {

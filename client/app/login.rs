@@ -8,7 +8,7 @@ use super::share;
 use crate::client::command::failure::Failure;
 use crate::client::download::engine::Engine;
 use crate::client::output::event::Event;
-use crate::client::rpc::link::CallError;
+use crate::client::rpc::error::RpcError;
 use crate::model::id::{GroupRef, ShareRef};
 use crate::model::name::{GroupId, UserId};
 use crate::wire::client_tracker::{Password, Request};
@@ -53,7 +53,7 @@ fn begin(node: &Arc<Node>, user: UserId, login: u64) -> Result<Arc<Account>, Fai
 }
 
 /// Tells a tracker that has just been reached where this client listens, and all that it holds.
-pub fn announce_all(node: &Node, account: &Arc<Account>) -> Result<(), CallError> {
+pub fn announce_all(node: &Node, account: &Arc<Account>) -> Result<(), RpcError> {
     node.announce()?;
     node.refresh_keys()?;
     share::hold_all(node, account)?;
@@ -62,7 +62,7 @@ pub fn announce_all(node: &Node, account: &Arc<Account>) -> Result<(), CallError
         match told {
             Ok(()) => {}
             // One that is refused, as in a group that was left meanwhile, does not keep the others from being told.
-            Err(CallError::Refused(refusal)) => drop(share::note_refusal(account, &refusal)),
+            Err(RpcError::Refused(refusal)) => drop(share::note_refusal(account, &refusal)),
             Err(error) => return Err(error),
         }
     }

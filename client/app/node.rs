@@ -8,7 +8,8 @@ use crate::client::output::event::Event;
 use crate::client::output::reporter::Reporter;
 use crate::client::rate::limit::Limit;
 use crate::client::rate::uplink::Uplink;
-use crate::client::rpc::link::{CallError, CheckFingerprint, Link, LinkEvent};
+use crate::client::rpc::error::RpcError;
+use crate::client::rpc::link::{CheckFingerprint, LinkEvent, TrackerLink};
 use crate::client::rpc::queries;
 use crate::client::state::dir::{StateDir, StateError};
 use crate::client::upload::seeder::{Seeder, SeederEvent};
@@ -58,7 +59,7 @@ pub struct Inbox {
 /// The running client.
 pub struct Node {
     /// To the trackers.
-    pub link: Link,
+    pub link: TrackerLink,
     /// The keys of the user's groups.
     pub keyring: Arc<Keyring>,
     /// What is given to others.
@@ -99,7 +100,7 @@ impl Node {
             None => (listening_ip, port),
         };
         let node = Self {
-            link: Link::start(options.trackers, client, options.check, link_events)?,
+            link: TrackerLink::start(options.trackers, client, options.check, link_events)?,
             seeder: Seeder::start(options.listener, keyring.clone(), serving.clone(), uplink.clone(), seeder_events)?,
             keyring,
             serving,
@@ -126,17 +127,17 @@ impl Node {
     }
 
     /// Tells the tracker where this client listens.
-    pub fn announce(&self) -> Result<SocketAddr, CallError> {
+    pub fn announce(&self) -> Result<SocketAddr, RpcError> {
         let (ip, port) = self.announce;
         match self.link.call(&Request::Announce { ip, port })? {
             Reply::Announced { addr } => Ok(addr),
-            _ => Err(CallError::Unexpected),
+            _ => Err(RpcError::Unexpected),
         }
     }
 
     /// Asks for the keys of all groups of the user; drops the connections of groups whose key changed, and calls groups by
     /// the names that they have now.
-    pub fn refresh_keys(&self) -> Result<(), CallError> {
+    pub fn refresh_keys(&self) -> Result<(), RpcError> {
         let changes = self.keyring.replace_all(queries::keys(&self.link)?);
         changes.rekeyed.into_iter().for_each(|group| self.drop_connections(group));
         if let Some(account) = self.account().filter(|_| !changes.renamed.is_empty()) {

@@ -7,7 +7,7 @@ use super::node::Node;
 use super::share;
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::output::event::Event;
-use crate::client::rpc::link::CallError;
+use crate::client::rpc::error::RpcError;
 use crate::client::state::dir::DownloadRecord;
 use crate::model::id::ShareRef;
 use crate::model::name::{FileName, GroupId};
@@ -76,7 +76,7 @@ fn can_wait(node: &Node, account: &Account, share: ShareRef, group: &GroupId, na
         Cause::NoTracker => true,
         Cause::Refused(code) if code.is_gone() => {
             let made = share::find_made(node, account, share, group, name);
-            !matches!(made, Err(CallError::Refused(_)))
+            !matches!(made, Err(RpcError::Refused(_)))
         }
         // That may be an older one, if the tracker has not heard of this one yet.
         Cause::OtherVersion => share::is_unheard(node, account, share),

@@ -6,7 +6,7 @@ use crate::client::command::failure::Failure;
 use crate::client::download::transfer::Subject;
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
-use crate::client::rpc::link::CallError;
+use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find, find_again};
 use crate::client::state::dir::ShareRecord;
 use crate::client::storage::file_stamp::Stamps;
@@ -56,10 +56,10 @@ pub fn upload(
     Ok(Report::Uploaded { group: group.clone(), file: name, content })
 }
 
-fn check_member(node: &Node, group: &GroupId) -> Result<(), CallError> {
+fn check_member(node: &Node, group: &GroupId) -> Result<(), RpcError> {
     match node.link.call(&Request::ListFiles { group: group.clone(), after: None })? {
         Reply::Files { .. } => Ok(()),
-        _ => Err(CallError::Unexpected),
+        _ => Err(RpcError::Unexpected),
     }
 }
 
@@ -69,7 +69,7 @@ fn share_hashed(
     group: &GroupId,
     name: &FileName,
     hashed: Hashed,
-) -> Result<Content, CallError> {
+) -> Result<Content, RpcError> {
     let (bytes, info_hash) = manifest::encode(&hashed.manifest)
         .ok_or_else(|| Refusal::about(Code::BadManifest, "the names of the files in it are too long in all"))?;
     let content = Content {
@@ -92,13 +92,13 @@ fn share_at_tracker(
     name: &FileName,
     content: Content,
     manifest: &[u8],
-) -> Result<ShareRef, CallError> {
+) -> Result<ShareRef, RpcError> {
     let request = Request::ShareFile { command: command_id(), group: group.clone(), name: name.clone(), content };
-    let refused = |error: &CallError, with| matches!(error, CallError::Refused(refusal) if refusal.code == with);
+    let refused = |error: &RpcError, with| matches!(error, RpcError::Refused(refusal) if refusal.code == with);
     for last in [false, false, true] {
         match node.link.call(&request) {
             Ok(Reply::Share { share, .. }) => return Ok(share),
-            Ok(_) => return Err(CallError::Unexpected),
+            Ok(_) => return Err(RpcError::Unexpected),
             Err(error) if !last && refused(&error, Code::NeedManifest) => {}
             Err(error) => return Err(error),
         }
@@ -108,10 +108,10 @@ fn share_at_tracker(
             _ => {}
         }
     }
-    Err(CallError::Unexpected)
+    Err(RpcError::Unexpected)
 }
 
-fn put_manifest(node: &Node, group: &GroupId, info_hash: InfoHash, bytes: &[u8]) -> Result<(), CallError> {
+fn put_manifest(node: &Node, group: &GroupId, info_hash: InfoHash, bytes: &[u8]) -> Result<(), RpcError> {
     // At most MANIFEST_LEN_MAX, far below 2^32.
     let total = bytes.len() as u32;
     let mut offset = 0;
@@ -125,7 +125,7 @@ fn put_manifest(node: &Node, group: &GroupId, info_hash: InfoHash, bytes: &[u8])
 }
 
 /// Gives the file to others from now on, and remembers that.
-fn serve(node: &Node, account: &Arc<Account>, share: ShareRef, shared: Shared<'_>) -> Result<(), CallError> {
+fn serve(node: &Node, account: &Arc<Account>, share: ShareRef, shared: Shared<'_>) -> Result<(), RpcError> {
     let Shared { group, name, path, content, manifest, stamps } = shared;
     let group_ref = node.keyring.group_named(group).ok_or_else(|| Refusal::about(Code::NotMember, group))?;
     let digest = stamps.digest();
@@ -158,7 +158,7 @@ fn serve(node: &Node, account: &Arc<Account>, share: ShareRef, shared: Shared<'_
 }
 
 /// Stops sharing, on all clients of the user.
-pub fn stop(node: &Node, account: &Arc<Account>, group: &GroupId, name: &FileName) -> Result<(), CallError> {
+pub fn stop(node: &Node, account: &Arc<Account>, group: &GroupId, name: &FileName) -> Result<(), RpcError> {
     let _deciding = account.deciding.lock();
     let request = Request::StopShare { command: command_id(), group: group.clone(), name: name.clone() };
     node.link.call(&request)?;
@@ -182,7 +182,7 @@ pub fn forget_group(node: &Node, account: &Arc<Account>, group: &GroupId) {
 }
 
 /// Tells a tracker that has just been reached what is shared here.
-pub fn hold_all(node: &Node, account: &Arc<Account>) -> Result<(), CallError> {
+pub fn hold_all(node: &Node, account: &Arc<Account>) -> Result<(), RpcError> {
     for record in account.slot.shares() {
         let served =
             node.keyring.group_named(&record.group).and_then(|g| node.serving.find(g, record.content.info_hash));
@@ -190,7 +190,7 @@ pub fn hold_all(node: &Node, account: &Arc<Account>) -> Result<(), CallError> {
             match node.link.call(&Request::Hold { share, holding: Holding::All {} }) {
                 Ok(_) => {}
                 // Somebody stopped it elsewhere while this client was away: the push that says so comes too.
-                Err(CallError::Refused(refusal)) => drop(note_refusal(account, &refusal)),
+                Err(RpcError::Refused(refusal)) => drop(note_refusal(account, &refusal)),
                 Err(error) => return Err(error),
             }
         }
@@ -210,7 +210,7 @@ pub fn note_refusal(account: &Account, refusal: &Refusal) -> bool {
 /// Whether the tracker has not heard yet of a share that another tracker has made.
 pub fn is_unheard(node: &Node, account: &Account, share: ShareRef) -> bool {
     let asked = node.link.call(&Request::FindPeers { share });
-    matches!(asked, Err(CallError::Refused(refusal)) if note_refusal(account, &refusal))
+    matches!(asked, Err(RpcError::Refused(refusal)) if note_refusal(account, &refusal))
 }
 
 /// What stands under the name of a share that some tracker has made; nothing if the one asked has not heard of it yet.
@@ -220,9 +220,9 @@ pub fn find_made(
     share: ShareRef,
     group: &GroupId,
     name: &FileName,
-) -> Result<Option<Found>, CallError> {
+) -> Result<Option<Found>, RpcError> {
     match find(&node.link, group, name) {
-        Err(CallError::Refused(refusal)) if refusal.code.is_gone() => {
+        Err(RpcError::Refused(refusal)) if refusal.code.is_gone() => {
             if is_unheard(node, account, share) {
                 return Ok(None);
             }
@@ -292,7 +292,7 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
     };
     let is_other = match &found {
         Ok(Some(found)) => record.share != Some(found.share) && !(found.shared_by_you && found.content == *content),
-        Err(CallError::Refused(refusal)) => refusal.code.is_gone(),
+        Err(RpcError::Refused(refusal)) => refusal.code.is_gone(),
         Ok(None) | Err(_) => false,
     };
     if let Some(share) = record.share.filter(|_| is_other) {
@@ -307,7 +307,7 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
         Ok(Some(found)) if found.shared_by_you => found,
         Ok(Some(_)) => return gone("it was stopped on another client"),
         Ok(None) => return Ok(Restored::AsItWas),
-        Err(CallError::Refused(refusal)) if refusal.code.is_gone() => return gone(&refusal.to_string()),
+        Err(RpcError::Refused(refusal)) if refusal.code.is_gone() => return gone(&refusal.to_string()),
         Err(error) => return Err(error.to_string()),
     };
     let manifest = account.slot.manifest(&content.info_hash).ok().flatten();
@@ -338,7 +338,7 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
     }
     match share_hashed(node, account, group, name, hashed) {
         Ok(_) => Ok(if changed { Restored::Changed } else { Restored::AsItWas }),
-        Err(CallError::Refused(refusal)) => {
+        Err(RpcError::Refused(refusal)) => {
             let _ =
                 node.link.call(&Request::StopShare { command: command_id(), group: group.clone(), name: name.clone() });
             gone(&format!("it has changed, and the new version cannot take its place: {refusal}"))
@@ -365,7 +365,7 @@ pub fn tell_untold(node: &Node, account: &Arc<Account>) {
     for entry in untold {
         match tell(node, account, &entry) {
             Ok(()) => {}
-            Err(CallError::Refused(refusal)) => {
+            Err(RpcError::Refused(refusal)) => {
                 let Untold { group, name, .. } = &entry;
                 let (why, file) = (refusal.to_string(), name.clone());
                 node.reporter.event(&Event::ShareLost { group: group.clone(), file, why });
@@ -378,7 +378,7 @@ pub fn tell_untold(node: &Node, account: &Arc<Account>) {
     }
 }
 
-fn tell(node: &Node, account: &Arc<Account>, entry: &Untold) -> Result<(), CallError> {
+fn tell(node: &Node, account: &Arc<Account>, entry: &Untold) -> Result<(), RpcError> {
     let Untold { group, name, path, content, manifest } = entry;
     let Ok(stamps) = Stamps::take(path, manifest.files()) else {
         return Err(Refusal::about(Code::FileChanged, path.display()).into());

@@ -1,6 +1,6 @@
 //! Why a command was not carried out.
 
-use crate::client::rpc::link::CallError;
+use crate::client::rpc::error::RpcError;
 use crate::wire::error::{Code, Refusal};
 use std::fmt;
 
@@ -32,12 +32,12 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<CallError> for Failure {
-    fn from(error: CallError) -> Self {
+impl From<RpcError> for Failure {
+    fn from(error: RpcError) -> Self {
         let cause = match &error {
-            CallError::Refused(refusal) => Cause::Refused(refusal.code),
-            CallError::NoTracker(_) => Cause::NoTracker,
-            CallError::Unexpected | CallError::Cancelled => Cause::Other,
+            RpcError::Refused(refusal) => Cause::Refused(refusal.code),
+            RpcError::NoTracker(_) => Cause::NoTracker,
+            RpcError::Unexpected | RpcError::Cancelled => Cause::Other,
         };
         Self { why: error.to_string(), cause }
     }
@@ -45,7 +45,7 @@ impl From<CallError> for Failure {
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        CallError::from(refusal).into()
+        RpcError::from(refusal).into()
     }
 }
 

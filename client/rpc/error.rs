@@ -5,7 +5,7 @@ use std::fmt;
 
 /// Why a request has no reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CallError {
+pub enum RpcError {
     /// The tracker said no.
     Refused(Refusal),
     /// No tracker is reached; says why.
@@ -16,21 +16,21 @@ pub enum CallError {
     Cancelled,
 }
 
-impl fmt::Display for CallError {
+impl fmt::Display for RpcError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CallError::Refused(refusal) => write!(f, "{refusal}"),
-            CallError::NoTracker(why) => write!(f, "No tracker can be reached ({why}); it is tried again by itself"),
-            CallError::Cancelled => write!(f, "Cancelled; the tracker has not answered"),
-            CallError::Unexpected => write!(f, "The tracker gave an answer that does not fit; check its version"),
+            RpcError::Refused(refusal) => write!(f, "{refusal}"),
+            RpcError::NoTracker(why) => write!(f, "No tracker can be reached ({why}); it is tried again by itself"),
+            RpcError::Cancelled => write!(f, "Cancelled; the tracker has not answered"),
+            RpcError::Unexpected => write!(f, "The tracker gave an answer that does not fit; check its version"),
         }
     }
 }
 
-impl std::error::Error for CallError {}
+impl std::error::Error for RpcError {}
 
-impl From<Refusal> for CallError {
+impl From<Refusal> for RpcError {
     fn from(refusal: Refusal) -> Self {
-        CallError::Refused(refusal)
+        RpcError::Refused(refusal)
     }
 }

@@ -5,8 +5,8 @@
 //! bears its id. A request whose connection is lost before the reply is made again on the next one: commands bear ids of
 //! their own, so that none is carried out twice.
 
-pub use super::error::CallError;
-use super::pending::{REPLY_DEADLINE, Replies, reply_deadline};
+use super::error::RpcError;
+use super::pending::{PendingReplies, REPLY_DEADLINE, reply_deadline};
 use crate::model::digest::Fingerprint;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
@@ -56,7 +56,7 @@ pub enum LinkEvent {
 /// Decides whether the trackers with this fingerprint are the right ones; the text says why not.
 pub type CheckFingerprint = Box<dyn Fn(Fingerprint) -> Result<(), String> + Send + Sync>;
 
-struct Live {
+struct TrackerConnection {
     sender: Arc<Sender>,
     addr: SocketAddr,
     /// Tells connections apart, so that the loss of an old one does not end a new one.
@@ -64,13 +64,13 @@ struct Live {
 }
 
 #[derive(Default)]
-struct State {
-    live: Option<Live>,
+struct LinkState {
+    live: Option<TrackerConnection>,
     token: Option<Blob<TOKEN_LEN_MAX>>,
     /// Counts the logins, so that what is said to one is never taken as said to the next.
     login: u64,
     fingerprint: Option<Fingerprint>,
-    replies: Replies,
+    replies: PendingReplies,
     generation: u64,
     /// Why the trackers could not be reached the last time all were tried; none before that.
     failure: Option<String>,
@@ -79,14 +79,14 @@ struct State {
     connecting: Option<Arc<TcpStream>>,
 }
 
-struct Shared {
+struct LinkShared {
     // Immutable.
     trackers: Vec<SocketAddr>,
     client: ClientId,
     check: CheckFingerprint,
     events: channel::Sender<LinkEvent>,
     // Locked.
-    state: Mutex<State>,
+    state: Mutex<LinkState>,
     changed: Condvar,
     /// The sender is dropped when the client is closing: whoever waits for a reply then does so for a short time only.
     open: Mutex<Option<channel::Sender<Infallible>>>,
@@ -94,12 +94,12 @@ struct Shared {
 }
 
 /// The link. Dropping it ends the connection and the keeper.
-pub struct Link {
-    shared: Arc<Shared>,
+pub struct TrackerLink {
+    shared: Arc<LinkShared>,
     keeper: Option<JoinHandle<()>>,
 }
 
-impl Link {
+impl TrackerLink {
     /// Begins to connect. Events go to `events`, whose receiver must be drained.
     pub fn start(
         trackers: Vec<SocketAddr>,
@@ -109,7 +109,7 @@ impl Link {
     ) -> std::io::Result<Self> {
         let (open, closed) = channel::bounded(0);
         let (state, changed, open) = (Mutex::default(), Condvar::new(), Mutex::new(Some(open)));
-        let shared = Arc::new(Shared { trackers, client, check, events, state, changed, open, closed });
+        let shared = Arc::new(LinkShared { trackers, client, check, events, state, changed, open, closed });
         let keeper = std::thread::Builder::new().name("tracker-link".into()).spawn({
             let shared = shared.clone();
             move || shared.keep()
@@ -118,12 +118,12 @@ impl Link {
     }
 
     /// The fingerprint of the trackers, as soon as one was reached; waits a little for that.
-    pub fn fingerprint(&self) -> Result<Fingerprint, CallError> {
+    pub fn fingerprint(&self) -> Result<Fingerprint, RpcError> {
         let known = || self.shared.state.lock().fingerprint;
         if known().is_none() {
             self.shared.reach()?;
         }
-        known().ok_or(CallError::Unexpected)
+        known().ok_or(RpcError::Unexpected)
     }
 
     /// The tracker that is connected now.
@@ -132,7 +132,7 @@ impl Link {
     }
 
     /// Makes a request and waits for its reply. A refusal is an error.
-    pub fn call(&self, request: &Request) -> Result<Reply, CallError> {
+    pub fn call(&self, request: &Request) -> Result<Reply, RpcError> {
         let until = Instant::now() + CALL_DEADLINE;
         loop {
             let (sender, generation) = self.shared.reach()?;
@@ -142,13 +142,13 @@ impl Link {
                 None => self.shared.lost(generation),
             }
             if Instant::now() >= until {
-                return Err(CallError::NoTracker("it does not answer".into()));
+                return Err(RpcError::NoTracker("it does not answer".into()));
             }
         }
     }
 
     /// Logs in; the session is resumed by itself on every later connection. Gives the name and the login's number.
-    pub fn log_in(&self, request: &Request) -> Result<(UserId, u64), CallError> {
+    pub fn log_in(&self, request: &Request) -> Result<(UserId, u64), RpcError> {
         let login = {
             let mut state = self.shared.state.lock();
             state.login += 1;
@@ -158,10 +158,10 @@ impl Link {
     }
 
     /// Makes a request that is answered with a new token.
-    pub fn renew(&self, request: &Request) -> Result<UserId, CallError> {
+    pub fn renew(&self, request: &Request) -> Result<UserId, RpcError> {
         match self.call(request)? {
             Reply::LoggedIn { user, .. } => Ok(user),
-            _ => Err(CallError::Unexpected),
+            _ => Err(RpcError::Unexpected),
         }
     }
 
@@ -218,7 +218,7 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl Drop for TrackerLink {
     fn drop(&mut self) {
         self.close();
         {
@@ -235,20 +235,20 @@ impl Drop for Link {
     }
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for TrackerLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("trackers", &self.shared.trackers).finish_non_exhaustive()
+        f.debug_struct("TrackerLink").field("trackers", &self.shared.trackers).finish_non_exhaustive()
     }
 }
 
-impl Shared {
+impl LinkShared {
     /// The connection, waiting a little for one; not for a user who has given up.
-    fn reach(&self) -> Result<(Arc<Sender>, u64), CallError> {
+    fn reach(&self) -> Result<(Arc<Sender>, u64), RpcError> {
         let until = Instant::now() + REACH_DEADLINE;
         let mut state = self.state.lock();
         loop {
             if state.replies.is_cancelled() {
-                return Err(CallError::Cancelled);
+                return Err(RpcError::Cancelled);
             }
             if let Some(live) = &state.live {
                 return Ok((live.sender.clone(), live.generation));
@@ -257,20 +257,20 @@ impl Shared {
             let over = state.closing || self.changed.wait_until(&mut state, until).timed_out();
             // Once all trackers were tried in vain, nobody is kept waiting for the next round.
             if let Some(why) = failure.filter(|_| state.live.is_none() && !state.replies.is_cancelled()) {
-                return Err(CallError::NoTracker(why));
+                return Err(RpcError::NoTracker(why));
             }
             if over {
-                return Err(CallError::NoTracker("no answer in time".into()));
+                return Err(RpcError::NoTracker("no answer in time".into()));
             }
         }
     }
 
     /// Sends a request and waits for the reply; none if the connection is lost or the tracker is silent.
-    fn ask(&self, sender: &Sender, request: &Request) -> Result<Option<Reply>, CallError> {
+    fn ask(&self, sender: &Sender, request: &Request) -> Result<Option<Reply>, RpcError> {
         let (id, reply) = {
             let replies = &mut self.state.lock().replies;
             if replies.is_cancelled() {
-                return Err(CallError::Cancelled);
+                return Err(RpcError::Cancelled);
             }
             replies.expect()
         };
@@ -396,7 +396,7 @@ impl Shared {
         state.generation += 1;
         state.fingerprint = Some(fingerprint);
         state.failure = None;
-        state.live = Some(Live { sender: sender.clone(), addr, generation: state.generation });
+        state.live = Some(TrackerConnection { sender: sender.clone(), addr, generation: state.generation });
         if state.closing {
             return Err("closing".into());
         }
@@ -436,7 +436,7 @@ impl Shared {
                     self.tell(LinkEvent::SessionLost(refusal));
                     return Ok(());
                 }
-                _ => return Err(CallError::Unexpected.to_string()),
+                _ => return Err(RpcError::Unexpected.to_string()),
             }
         }
     }

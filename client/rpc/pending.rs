@@ -19,14 +19,14 @@ struct Waiting {
 
 /// All who wait, by the ids of their requests.
 #[derive(Default)]
-pub(crate) struct Replies {
+pub(crate) struct PendingReplies {
     waiting: HashMap<u32, Waiting>,
     last_request: u32,
     /// The thread that carries out a command of the user, and whether the user has given up waiting for what it asks.
     command: Option<(ThreadId, bool)>,
 }
 
-impl Replies {
+impl PendingReplies {
     /// From now on this thread asks for the user.
     pub(crate) fn begin_command(&mut self) {
         self.command = Some((thread::current().id(), false));

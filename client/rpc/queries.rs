@@ -1,7 +1,7 @@
 //! Questions to a tracker: what is shared under a name, and the lists that it tells in pages.
 
-use super::error::CallError;
-use super::link::Link;
+use super::error::RpcError;
+use super::link::TrackerLink;
 use crate::client::keyring::Keyring;
 use crate::model::id::{GroupRef, ShareRef};
 use crate::model::manifest::Content;
@@ -20,10 +20,10 @@ pub struct Found {
 }
 
 /// What is shared under a name.
-pub(crate) fn find(link: &Link, group: &GroupId, name: &FileName) -> Result<Found, CallError> {
+pub(crate) fn find(link: &TrackerLink, group: &GroupId, name: &FileName) -> Result<Found, RpcError> {
     match link.call(&Request::FindShare { group: group.clone(), name: name.clone() })? {
         Reply::Share { share, group, content, shared_by_you, .. } => Ok(Found { share, group, content, shared_by_you }),
-        _ => Err(CallError::Unexpected),
+        _ => Err(RpcError::Unexpected),
     }
 }
 
@@ -32,18 +32,18 @@ pub(crate) fn find(link: &Link, group: &GroupId, name: &FileName) -> Result<Foun
 /// A share is renamed, or its group is, when two sides of a partition gave the same name away. Nobody was logged in here
 /// to be told.
 pub(crate) fn find_again(
-    link: &Link,
+    link: &TrackerLink,
     keyring: &Keyring,
     share: ShareRef,
     name: &FileName,
-) -> Result<Option<(GroupId, FileName)>, CallError> {
+) -> Result<Option<(GroupId, FileName)>, RpcError> {
     for group in keyring.names() {
         // The later one of two goes on under the first suffix that was free.
         for name in iter::once(name.base()).chain((2..).map(|n| name.with_suffix(n))) {
             match find(link, &group, &name) {
                 Ok(found) if found.share == share => return Ok(Some((group, name))),
                 Ok(_) => {}
-                Err(CallError::Refused(refusal)) if refusal.code.is_gone() => {
+                Err(RpcError::Refused(refusal)) if refusal.code.is_gone() => {
                     if !name.is_chosen() {
                         break;
                     }
@@ -56,7 +56,7 @@ pub(crate) fn find_again(
 }
 
 /// All groups of the installation.
-pub(crate) fn groups(link: &Link) -> Result<Vec<GroupLine>, CallError> {
+pub(crate) fn groups(link: &TrackerLink) -> Result<Vec<GroupLine>, RpcError> {
     let page = |reply| match reply {
         Reply::Groups { groups, more } => Some((groups.into_vec(), more)),
         _ => None,
@@ -65,7 +65,7 @@ pub(crate) fn groups(link: &Link) -> Result<Vec<GroupLine>, CallError> {
 }
 
 /// The users who ask to be let into a group.
-pub(crate) fn requests(link: &Link, group: &GroupId) -> Result<Vec<UserId>, CallError> {
+pub(crate) fn requests(link: &TrackerLink, group: &GroupId) -> Result<Vec<UserId>, RpcError> {
     let page = |reply| match reply {
         Reply::Users { users, more } => Some((users.into_vec(), more)),
         _ => None,
@@ -74,7 +74,7 @@ pub(crate) fn requests(link: &Link, group: &GroupId) -> Result<Vec<UserId>, Call
 }
 
 /// The members of a group.
-pub(crate) fn members(link: &Link, group: &GroupId) -> Result<Vec<MemberLine>, CallError> {
+pub(crate) fn members(link: &TrackerLink, group: &GroupId) -> Result<Vec<MemberLine>, RpcError> {
     let page = |reply| match reply {
         Reply::Members { members, more } => Some((members.into_vec(), more)),
         _ => None,
@@ -83,7 +83,7 @@ pub(crate) fn members(link: &Link, group: &GroupId) -> Result<Vec<MemberLine>, C
 }
 
 /// What is shared in a group.
-pub(crate) fn files(link: &Link, group: &GroupId) -> Result<Vec<FileLine>, CallError> {
+pub(crate) fn files(link: &TrackerLink, group: &GroupId) -> Result<Vec<FileLine>, RpcError> {
     let page = |reply| match reply {
         Reply::Files { files, more } => Some((files.into_vec(), more)),
         _ => None,
@@ -92,7 +92,7 @@ pub(crate) fn files(link: &Link, group: &GroupId) -> Result<Vec<FileLine>, CallE
 }
 
 /// The keys of the user's groups.
-pub(crate) fn keys(link: &Link) -> Result<Vec<GroupKey>, CallError> {
+pub(crate) fn keys(link: &TrackerLink) -> Result<Vec<GroupKey>, RpcError> {
     let page = |reply| match reply {
         Reply::Keys { keys, more } => Some((keys.into_vec(), more)),
         _ => None,
@@ -103,15 +103,15 @@ pub(crate) fn keys(link: &Link) -> Result<Vec<GroupKey>, CallError> {
 /// A whole list. `page` takes a page and whether more follow out of a reply; the next page begins after the `key` of the
 /// last entry.
 fn pages<T, K>(
-    link: &Link,
+    link: &TrackerLink,
     request: impl Fn(Option<K>) -> Request,
     page: impl Fn(Reply) -> Option<(Vec<T>, bool)>,
     key: impl Fn(&T) -> K,
-) -> Result<Vec<T>, CallError> {
+) -> Result<Vec<T>, RpcError> {
     let mut list = Vec::new();
     let mut after = None;
     loop {
-        let (entries, more) = page(link.call(&request(after))?).ok_or(CallError::Unexpected)?;
+        let (entries, more) = page(link.call(&request(after))?).ok_or(RpcError::Unexpected)?;
         after = entries.last().map(&key).filter(|_| more);
         list.extend(entries);
         if after.is_none() {

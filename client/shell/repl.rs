@@ -176,7 +176,7 @@ impl Session<'_> {
 mod tests {
     use super::*;
     use crate::client::output::reporter::Manner;
-    use crate::client::rpc::link::CallError;
+    use crate::client::rpc::error::RpcError;
     use crate::client::terminal::writer::Terminal;
     use crate::client::terminal::writer::tests::{Sheet, sheets};
     use crate::signals::Signal;
@@ -196,7 +196,7 @@ mod tests {
             self.said.push(format!("{command:?}"));
             match command {
                 Command::ListGroups => Ok(Report::Done("lab")),
-                Command::LeaveGroup { .. } => Err(CallError::NoTracker("nobody listens there".into()).into()),
+                Command::LeaveGroup { .. } => Err(RpcError::NoTracker("nobody listens there".into()).into()),
                 Command::JoinGroup { group } => Err(Refusal::about(Code::NoSuchGroup, group).into()),
                 _ => Ok(Report::Nothing),
             }

@@ -14,7 +14,7 @@ use groupshare::client::download::engine::options::{EngineOptions, default_worke
 use groupshare::client::output::reporter::{Manner, Reporter};
 use groupshare::client::rate::downlink::Downlink;
 use groupshare::client::rate::limit::Limit;
-use groupshare::client::rpc::link::CallError;
+use groupshare::client::rpc::error::RpcError;
 use groupshare::client::shell::repl::Execute;
 use groupshare::client::state::dir::StateDir;
 use groupshare::client::terminal::interrupt::Interrupt;
@@ -739,7 +739,7 @@ fn who_is_tired_of_waiting_for_an_answer_gets_the_prompt_back() {
         person.node.link.cancel();
         asking.is_finished()
     });
-    assert_eq!(asking.join().expect("no panic"), Err(CallError::Cancelled));
+    assert_eq!(asking.join().expect("no panic"), Err(RpcError::Cancelled));
     assert!(begun.elapsed() < HANDSHAKE_DEADLINE, "{:?}", begun.elapsed());
 }
 
@@ -756,7 +756,7 @@ fn who_is_tired_of_waiting_takes_nothing_from_what_happens_beside_the_prompt() {
         link.cancel();
         link.call(&Request::Heartbeat {})
     });
-    assert_eq!(called, Err(CallError::Cancelled), "the command is over");
+    assert_eq!(called, Err(RpcError::Cancelled), "the command is over");
     assert_eq!(link.tracker(), Some(silent), "the user was owed nothing, so it does not count as lost");
     let node = person.node.clone();
     let asking = std::thread::spawn(move || node.link.for_user(|| node.link.call(&Request::Heartbeat {})));
@@ -764,6 +764,6 @@ fn who_is_tired_of_waiting_takes_nothing_from_what_happens_beside_the_prompt() {
         person.node.link.cancel();
         asking.is_finished()
     });
-    assert_eq!(asking.join().expect("no panic"), Err(CallError::Cancelled));
+    assert_eq!(asking.join().expect("no panic"), Err(RpcError::Cancelled));
     assert_eq!(beside.join().expect("no panic"), Ok(Reply::Done {}), "the next tracker answers");
 }
