@@ -11,7 +11,7 @@ use crate::client::output::event::Event;
 use crate::client::output::reporter::Reporter;
 use crate::client::rate::downlink::Downlink;
 use crate::client::rpc::link::CheckFingerprint;
-use crate::client::shell::completer::Guide;
+use crate::client::shell::completer::Completer;
 use crate::client::shell::editor::Aids;
 use crate::client::shell::prompt::Prompt;
 use crate::client::shell::repl::run as run_prompt;
@@ -149,7 +149,7 @@ impl Ready {
         let mut prompt = if self.person {
             Prompt::stdio(reporter.terminal(), &self.interrupt, || Aids {
                 history: node.state.history(),
-                guide: Guide::start(Known(node.clone())).ok(),
+                completer: Completer::start(Known(node.clone())).ok(),
             })
         } else if self.exec.is_empty() {
             Prompt::script(self.interrupt.reader(io::stdin()), reporter.terminal(), &self.interrupt)

@@ -2,7 +2,7 @@
 
 use super::node::Node;
 use crate::client::command::completion::{Name, Wanted};
-use crate::client::shell::completer::Knowing;
+use crate::client::shell::completer::NameSource;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
 use crate::wire::client_tracker::{Reply, Request, Role};
 use std::env;
@@ -15,7 +15,7 @@ const ENTRIES_MAX: usize = 10_000;
 /// What a running client knows.
 pub(crate) struct Known(pub Arc<Node>);
 
-impl Knowing for Known {
+impl NameSource for Known {
     fn names(&self, wanted: &Wanted, typed: &str) -> Option<Vec<Name>> {
         match wanted {
             Wanted::Words(_) => None,

@@ -1,5 +1,5 @@
-//! Completes what is being typed, at once or not at all: somebody else looks for names meanwhile, and is waited for a
-//! moment only.
+//! The completer: completes what is being typed, at once or not at all. A thread of its own looks names up, and a press
+//! of the key waits for it for a moment only.
 
 use crate::client::command::completion::{Candidate, Name, Spot, Wanted};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -15,8 +15,8 @@ const PATIENCE: Duration = Duration::from_millis(400);
 /// Answers that are remembered.
 const REMEMBERED_MAX: usize = 64;
 
-/// Who knows names.
-pub trait Knowing: Send + Sync + 'static {
+/// Where names come from.
+pub trait NameSource: Send + Sync + 'static {
     /// Names that could stand there, those that begin with what was typed among them. It may take long. None where they
     /// cannot be told now.
     fn names(&self, wanted: &Wanted, typed: &str) -> Option<Vec<Name>>;
@@ -25,7 +25,7 @@ pub trait Knowing: Send + Sync + 'static {
     fn login(&self) -> u64;
 }
 
-struct Question {
+struct Lookup {
     spot: Spot,
     answer: Sender<Vec<Name>>,
 }
@@ -44,28 +44,28 @@ impl Remembered {
     }
 }
 
-/// The thread that looks for names. Ends when this is dropped, once it has no question left.
-pub struct Guide {
-    questions: Option<Sender<Question>>,
-    knowing: Arc<dyn Knowing>,
+/// The thread that looks for names. Ends when this is dropped, once it has no lookup left.
+pub struct Completer {
+    lookups: Option<Sender<Lookup>>,
+    source: Arc<dyn NameSource>,
     remembered: Arc<Mutex<Remembered>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Guide {
+impl Completer {
     /// Starts it.
     ///
     /// # Errors
     /// There is no room for a thread.
-    pub fn start(knowing: impl Knowing) -> io::Result<Self> {
-        // A second question waits for the end of the first; a third is answered from what is remembered.
-        let (questions, asked) = bounded(1);
-        let (knowing, remembered) = (Arc::new(knowing), Arc::new(Mutex::new(Remembered::default())));
-        let thread = std::thread::Builder::new().name("completion".to_owned()).spawn({
-            let (knowing, remembered) = (knowing.clone(), remembered.clone());
-            move || find(&*knowing, &asked, &remembered)
+    pub fn start(source: impl NameSource) -> io::Result<Self> {
+        // A second lookup waits for the end of the first; a third is answered from what is remembered.
+        let (lookups, asked) = bounded(1);
+        let (source, remembered) = (Arc::new(source), Arc::new(Mutex::new(Remembered::default())));
+        let thread = std::thread::Builder::new().name("completer".to_owned()).spawn({
+            let (source, remembered) = (source.clone(), remembered.clone());
+            move || serve(&*source, &asked, &remembered)
         })?;
-        Ok(Self { questions: Some(questions), knowing, remembered, thread: Some(thread) })
+        Ok(Self { lookups: Some(lookups), source, remembered, thread: Some(thread) })
     }
 
     /// Where the word behind this text begins, and what could stand there.
@@ -80,24 +80,24 @@ impl Guide {
 
     fn ask(&self, spot: &Spot) -> Vec<Name> {
         let (answer, answered) = bounded(1);
-        let asked = self.questions.as_ref().map(|to| to.try_send(Question { spot: spot.clone(), answer }));
+        let asked = self.lookups.as_ref().map(|to| to.try_send(Lookup { spot: spot.clone(), answer }));
         let found = asked.and_then(Result::ok).and_then(|()| answered.recv_timeout(PATIENCE).ok());
-        let remembered = || self.remembered.lock().get(&spot.wanted, self.knowing.login());
+        let remembered = || self.remembered.lock().get(&spot.wanted, self.source.login());
         found.or_else(remembered).unwrap_or_default()
     }
 }
 
-fn find(knowing: &impl Knowing, asked: &Receiver<Question>, remembered: &Mutex<Remembered>) {
-    for Question { spot, answer } in asked {
-        let login = knowing.login();
+fn serve(source: &impl NameSource, asked: &Receiver<Lookup>, remembered: &Mutex<Remembered>) {
+    for Lookup { spot, answer } in asked {
+        let login = source.login();
         let mut kept = remembered.lock();
         if kept.login != login || kept.names.len() >= REMEMBERED_MAX {
             *kept = Remembered { login, names: HashMap::new() };
         }
         drop(kept);
-        let found = knowing.names(&spot.wanted, &spot.typed);
+        let found = source.names(&spot.wanted, &spot.typed);
         let mut kept = remembered.lock();
-        if let (Some(names), true) = (&found, kept.login == knowing.login()) {
+        if let (Some(names), true) = (&found, kept.login == source.login()) {
             kept.names.insert(spot.wanted.clone(), names.clone());
         }
         let names = found.or_else(|| kept.get(&spot.wanted, login));
@@ -107,9 +107,9 @@ fn find(knowing: &impl Knowing, asked: &Receiver<Question>, remembered: &Mutex<R
     }
 }
 
-impl Drop for Guide {
+impl Drop for Completer {
     fn drop(&mut self) {
-        self.questions = None;
+        self.lookups = None;
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was printed when it happened.
             let _ = thread.join();
@@ -130,7 +130,7 @@ mod tests {
         login: Arc<AtomicU64>,
     }
 
-    impl Knowing for Slow {
+    impl NameSource for Slow {
         fn names(&self, _: &Wanted, _: &str) -> Option<Vec<Name>> {
             self.lets.recv().ok()?.map(|name| vec![Name::whole(name)])
         }
@@ -139,21 +139,21 @@ mod tests {
         }
     }
 
-    /// A guide, who lets it know something, and the number of the login. The guide is dropped last, since its thread waits to
-    /// be let.
-    fn slow() -> (Guide, Sender<Option<&'static str>>, Arc<AtomicU64>) {
+    /// A completer, what lets it know something, and the number of the login. The completer is dropped last, since its
+    /// thread waits to be let.
+    fn slow() -> (Completer, Sender<Option<&'static str>>, Arc<AtomicU64>) {
         let ((lets_it, lets), login) = (unbounded(), Arc::new(AtomicU64::new(1)));
-        (Guide::start(Slow { lets, login: login.clone() }).expect("a thread"), lets_it, login)
+        (Completer::start(Slow { lets, login: login.clone() }).expect("a thread"), lets_it, login)
     }
 
-    fn put(guide: &Guide) -> Vec<String> {
-        guide.complete("list_files ").expect("a group").1.into_iter().map(|candidate| candidate.put).collect()
+    fn put(completer: &Completer) -> Vec<String> {
+        completer.complete("list_files ").expect("a group").1.into_iter().map(|candidate| candidate.put).collect()
     }
 
     /// Presses the key until this is offered: on a busy machine names come later than a press waits.
-    fn offers(guide: &Guide, name: &str) {
+    fn offers(completer: &Completer, name: &str) {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while put(guide) != [name] {
+        while put(completer) != [name] {
             assert!(Instant::now() < deadline, "it was found meanwhile");
             std::thread::yield_now();
         }
@@ -161,45 +161,45 @@ mod tests {
 
     #[test]
     fn nobody_waits_long_and_what_comes_late_is_there_next_time() {
-        let (guide, lets, _login) = slow();
+        let (completer, lets, _login) = slow();
         lets.send(Some("lab")).expect("taken");
-        offers(&guide, "lab ");
+        offers(&completer, "lab ");
         let begun = Instant::now();
         for _ in 0..3 {
-            assert_eq!(put(&guide), ["lab "], "what was known before");
+            assert_eq!(put(&completer), ["lab "], "what was known before");
         }
         assert!(begun.elapsed() < Duration::from_secs(20), "nobody waits for the one who looks");
         (0..100).for_each(|_| lets.send(Some("attic")).expect("taken"));
-        offers(&guide, "attic ");
+        offers(&completer, "attic ");
     }
 
     #[test]
     fn what_was_found_during_another_login_is_not_offered() {
-        let (guide, lets, login) = slow();
+        let (completer, lets, login) = slow();
         lets.send(Some("lab")).expect("taken");
-        offers(&guide, "lab ");
+        offers(&completer, "lab ");
         lets.send(None).expect("taken");
-        assert_eq!(put(&guide), ["lab "], "what was known before");
+        assert_eq!(put(&completer), ["lab "], "what was known before");
         login.store(2, Ordering::Relaxed);
         lets.send(None).expect("taken");
-        assert_eq!(put(&guide), [""; 0]);
+        assert_eq!(put(&completer), [""; 0]);
     }
 
     #[test]
     fn what_was_found_during_another_login_is_not_offered_while_something_is_still_looked_for() {
-        let (guide, lets, login) = slow();
+        let (completer, lets, login) = slow();
         lets.send(Some("lab")).expect("taken");
-        offers(&guide, "lab ");
-        assert_eq!(put(&guide), ["lab "], "what was known before");
+        offers(&completer, "lab ");
+        assert_eq!(put(&completer), ["lab "], "what was known before");
         // Of that login, and nobody ends the search.
         login.store(2, Ordering::Relaxed);
-        assert_eq!(put(&guide), [""; 0]);
+        assert_eq!(put(&completer), [""; 0]);
     }
 
     #[test]
     fn commands_need_nobody_who_knows() {
-        let (guide, _lets, _login) = slow();
-        assert_eq!(guide.complete("logo").expect("a command").1[0].put, "logout ");
-        assert_eq!(guide.complete("create_group l"), None);
+        let (completer, _lets, _login) = slow();
+        assert_eq!(completer.complete("logo").expect("a command").1[0].put, "logout ");
+        assert_eq!(completer.complete("create_group l"), None);
     }
 }

@@ -1,17 +1,17 @@
 //! The line editor at a real terminal: typed lines with editing and history, and messages above the line being typed.
 
-use super::completer::Guide;
+use super::completer::Completer;
 use super::history;
 use super::history::HistoryFile;
 use super::input::{Input, PROMPT, is_yes, read_plain};
 use crate::client::command::completion::Candidate;
 use crate::client::terminal::interrupt::{Activity, Interrupt, InterruptibleReader};
-use crate::client::terminal::line_reader::{LINE_LEN_MAX, Lines};
+use crate::client::terminal::line_reader::{LINE_LEN_MAX, LineReader};
 use crate::client::terminal::writer::Terminal;
 use crossbeam_channel::{Sender, bounded};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use rustyline::completion::{Completer, Pair};
+use rustyline::completion::Pair;
 use rustyline::error::{ReadlineError, Signal};
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
@@ -34,8 +34,8 @@ const KEPT_LEN_MAX: usize = 4096;
 pub struct Aids {
     /// Where the lines typed in earlier runs are.
     pub history: PathBuf,
-    /// Who completes names; none if there is no room for a thread.
-    pub guide: Option<Guide>,
+    /// Completes names; none if there is no room for a thread.
+    pub completer: Option<Completer>,
 }
 
 /// A line editor with the thread that shows messages in it.
@@ -46,7 +46,7 @@ pub(crate) struct LineEditor {
     terminal: Terminal,
     interrupt: Interrupt,
     /// Reads a line where the editor cannot, for want of descriptors.
-    plain: Lines<InterruptibleReader<Stdin>>,
+    plain: LineReader<InterruptibleReader<Stdin>>,
     /// What was pasted behind the first of several lines.
     pasted: VecDeque<String>,
     /// Whether the last thing typed was ctrl-C, so that another one leaves.
@@ -65,7 +65,11 @@ impl LineEditor {
         let mut above = editor.create_external_printer().ok()?;
         let (history, told) = HistoryFile::load(aids.history, editor.history_mut());
         told.into_iter().for_each(|line| terminal.event(&line));
-        editor.set_helper(Some(Watcher { empty: Cell::new(true), asking: Cell::new(false), guide: aids.guide }));
+        editor.set_helper(Some(Watcher {
+            empty: Cell::new(true),
+            asking: Cell::new(false),
+            completer: aids.completer,
+        }));
         let (alive, until) = bounded(0);
         // A thread of its own, since showing a message waits for the editor when it has just returned a line.
         let said = terminal.clone();
@@ -78,7 +82,7 @@ impl LineEditor {
             history,
             terminal: terminal.clone(),
             interrupt: interrupt.clone(),
-            plain: Lines::new(interrupt.reader(io::stdin())),
+            plain: LineReader::new(interrupt.reader(io::stdin())),
             pasted: VecDeque::new(),
             leaving: false,
             alive: Some(alive),
@@ -211,7 +215,7 @@ struct Watcher {
     empty: Cell<bool>,
     /// Whether a question is asked, whose answer is no command.
     asking: Cell<bool>,
-    guide: Option<Guide>,
+    completer: Option<Completer>,
 }
 
 impl Hinter for Watcher {
@@ -223,12 +227,13 @@ impl Hinter for Watcher {
     }
 }
 
-impl Completer for Watcher {
+impl rustyline::completion::Completer for Watcher {
     type Candidate = Pair;
 
     fn complete(&self, line: &str, pos: usize, _ctx: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let guide = self.guide.as_ref().filter(|_| !self.asking.get());
-        let (start, candidates) = guide.and_then(|guide| guide.complete(&line[..pos])).unwrap_or((pos, Vec::new()));
+        let completer = self.completer.as_ref().filter(|_| !self.asking.get());
+        let (start, candidates) =
+            completer.and_then(|completer| completer.complete(&line[..pos])).unwrap_or((pos, Vec::new()));
         let pair = |candidate: Candidate| Pair { display: candidate.shown, replacement: candidate.put };
         Ok((start, candidates.into_iter().map(pair).collect()))
     }

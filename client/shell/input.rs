@@ -1,7 +1,7 @@
 //! What is typed next, and how a plain line of it is read.
 
 use crate::client::terminal::interrupt::{Activity, Interrupt};
-use crate::client::terminal::line_reader::{LINE_LEN_MAX, Line, Lines};
+use crate::client::terminal::line_reader::{LINE_LEN_MAX, LineRead, LineReader};
 use crate::sys;
 use std::io::Read;
 
@@ -24,7 +24,7 @@ pub enum Input {
 }
 
 /// The next plain line; ctrl-C of a person ends them.
-pub(crate) fn read_plain<R: Read>(lines: &mut Lines<R>, interrupt: &Interrupt) -> Input {
+pub(crate) fn read_plain<R: Read>(lines: &mut LineReader<R>, interrupt: &Interrupt) -> Input {
     if interrupt.is_ending() {
         return Input::Stopped;
     }
@@ -33,13 +33,13 @@ pub(crate) fn read_plain<R: Read>(lines: &mut Lines<R>, interrupt: &Interrupt) -
     interrupt.enter(Activity::Idle);
     let number = lines.number();
     match line {
-        Line::Text(text) => Input::Line(text),
-        Line::NotUtf8 => Input::Bad(format!("Line {number} of the input is not valid UTF-8")),
-        Line::TooLong => Input::Bad(format!("Line {number} of the input is longer than {LINE_LEN_MAX} bytes")),
-        Line::End => Input::End,
-        Line::Broken(_) if interrupt.is_ending() => Input::Stopped,
-        Line::Broken(_) if interrupt.take_pressed() => Input::End,
-        Line::Broken(error) => Input::Broken(format!("Cannot read standard input: {}", sys::reason(&error))),
+        LineRead::Text(text) => Input::Line(text),
+        LineRead::NotUtf8 => Input::Bad(format!("Line {number} of the input is not valid UTF-8")),
+        LineRead::TooLong => Input::Bad(format!("Line {number} of the input is longer than {LINE_LEN_MAX} bytes")),
+        LineRead::End => Input::End,
+        LineRead::Broken(_) if interrupt.is_ending() => Input::Stopped,
+        LineRead::Broken(_) if interrupt.take_pressed() => Input::End,
+        LineRead::Broken(error) => Input::Broken(format!("Cannot read standard input: {}", sys::reason(&error))),
     }
 }
 

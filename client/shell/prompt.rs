@@ -4,7 +4,7 @@ use super::editor::{Aids, LineEditor};
 use super::input::{Input, PROMPT, is_yes, read_plain};
 use crate::client::command::parse::Ask;
 use crate::client::terminal::interrupt::Interrupt;
-use crate::client::terminal::line_reader::Lines;
+use crate::client::terminal::line_reader::LineReader;
 use crate::client::terminal::password;
 use crate::client::terminal::writer::Terminal;
 use std::io::{self, IsTerminal, Read};
@@ -12,17 +12,17 @@ use std::vec;
 
 /// The source of commands.
 pub struct Prompt {
-    source: Source,
+    source: InputSource,
     terminal: Terminal,
     interrupt: Interrupt,
     /// Whether nobody is there to react to what commands come to.
     script: bool,
 }
 
-enum Source {
+enum InputSource {
     Editor(Box<LineEditor>),
     Plain {
-        lines: Lines<Box<dyn Read>>,
+        lines: LineReader<Box<dyn Read>>,
         /// Whether the prompt is shown: on a terminal that has no line editing.
         shown: bool,
     },
@@ -35,7 +35,7 @@ enum Answers {
     /// A person types them at a terminal.
     Person,
     /// One per line.
-    Lines(Lines<Box<dyn Read>>),
+    Lines(LineReader<Box<dyn Read>>),
 }
 
 impl Prompt {
@@ -45,8 +45,8 @@ impl Prompt {
         let on_screen = person && io::stdout().is_terminal();
         let editor = if on_screen { LineEditor::open(terminal, interrupt, aids()) } else { None };
         let source = match editor {
-            Some(editor) => Source::Editor(Box::new(editor)),
-            None => Source::Plain { lines: stdin_lines(interrupt), shown: on_screen },
+            Some(editor) => InputSource::Editor(Box::new(editor)),
+            None => InputSource::Plain { lines: stdin_lines(interrupt), shown: on_screen },
         };
         Self { source, terminal: terminal.clone(), interrupt: interrupt.clone(), script: !person }
     }
@@ -54,13 +54,13 @@ impl Prompt {
     /// These commands, one after the other. Of standard input only the passwords are read that they lack.
     pub fn commands(commands: Vec<String>, terminal: &Terminal, interrupt: &Interrupt) -> Self {
         let answers = if io::stdin().is_terminal() { Answers::Person } else { Answers::Lines(stdin_lines(interrupt)) };
-        let source = Source::Given(commands.into_iter(), answers);
+        let source = InputSource::Given(commands.into_iter(), answers);
         Self { source, terminal: terminal.clone(), interrupt: interrupt.clone(), script: true }
     }
 
     /// A script.
     pub fn script(from: impl Read + 'static, terminal: &Terminal, interrupt: &Interrupt) -> Self {
-        let source = Source::Plain { lines: Lines::new(Box::new(from)), shown: false };
+        let source = InputSource::Plain { lines: LineReader::new(Box::new(from)), shown: false };
         Self { source, terminal: terminal.clone(), interrupt: interrupt.clone(), script: true }
     }
 
@@ -72,8 +72,8 @@ impl Prompt {
     /// The next command.
     pub fn next_input(&mut self) -> Input {
         match &mut self.source {
-            Source::Editor(editor) => editor.next_input(),
-            Source::Plain { lines, shown } => {
+            InputSource::Editor(editor) => editor.next_input(),
+            InputSource::Plain { lines, shown } => {
                 if *shown {
                     self.terminal.prompt(PROMPT);
                 }
@@ -83,16 +83,16 @@ impl Prompt {
                 }
                 input
             }
-            Source::Given(..) if self.interrupt.is_ending() => Input::Stopped,
-            Source::Given(commands, _) => commands.next().map_or(Input::End, Input::Line),
+            InputSource::Given(..) if self.interrupt.is_ending() => Input::Stopped,
+            InputSource::Given(commands, _) => commands.next().map_or(Input::End, Input::Line),
         }
     }
 
     /// Asks a person something that is answered with yes or no; the end of the input counts as yes.
     pub fn confirm(&mut self, question: &str) -> bool {
         match &mut self.source {
-            Source::Editor(editor) => editor.confirm(question),
-            Source::Plain { lines, .. } => {
+            InputSource::Editor(editor) => editor.confirm(question),
+            InputSource::Plain { lines, .. } => {
                 self.terminal.ask(question);
                 match read_plain(lines, &self.interrupt) {
                     Input::Line(answer) => is_yes(&answer),
@@ -100,13 +100,13 @@ impl Prompt {
                     Input::End | Input::Broken(_) | Input::Stopped => true,
                 }
             }
-            Source::Given(..) => true,
+            InputSource::Given(..) => true,
         }
     }
 
     /// Puts a line into the history, where there is one. Not for lines that hold a password.
     pub fn keep(&mut self, line: &str) {
-        if let Source::Editor(editor) = &mut self.source {
+        if let InputSource::Editor(editor) = &mut self.source {
             editor.keep(line);
         }
     }
@@ -115,10 +115,10 @@ impl Prompt {
     /// counts as a script, since it is on the screen already. The error says why there is none.
     pub fn password(&mut self, ask: &Ask) -> Result<String, String> {
         let pasted = match &mut self.source {
-            Source::Editor(editor) => editor.next_pasted(),
-            Source::Plain { lines, .. } if self.script => Some(read_plain(lines, &self.interrupt)),
-            Source::Given(_, Answers::Lines(lines)) => Some(read_plain(lines, &self.interrupt)),
-            Source::Plain { .. } | Source::Given(_, Answers::Person) => None,
+            InputSource::Editor(editor) => editor.next_pasted(),
+            InputSource::Plain { lines, .. } if self.script => Some(read_plain(lines, &self.interrupt)),
+            InputSource::Given(_, Answers::Lines(lines)) => Some(read_plain(lines, &self.interrupt)),
+            InputSource::Plain { .. } | InputSource::Given(_, Answers::Person) => None,
         };
         match pasted {
             Some(Input::Line(line)) => return Ok(line),
@@ -139,6 +139,6 @@ impl Prompt {
     }
 }
 
-fn stdin_lines(interrupt: &Interrupt) -> Lines<Box<dyn Read>> {
-    Lines::new(Box::new(interrupt.reader(io::stdin())))
+fn stdin_lines(interrupt: &Interrupt) -> LineReader<Box<dyn Read>> {
+    LineReader::new(Box::new(interrupt.reader(io::stdin())))
 }

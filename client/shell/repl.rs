@@ -35,21 +35,21 @@ pub trait Execute {
 /// they have ended only at the end of a script; otherwise they are left to whoever closes the executor.
 pub fn run(prompt: &mut Prompt, reporter: &Reporter, interrupt: &Interrupt, executor: &mut dyn Execute) -> Exit {
     let home = env::var_os("HOME").map(PathBuf::from);
-    let mut session = Session { prompt, reporter, interrupt, executor, home, failed: None };
+    let mut repl = Repl { prompt, reporter, interrupt, executor, home, failed: None };
     loop {
-        match session.prompt.next_input() {
-            Input::Line(line) => match session.line(&line) {
+        match repl.prompt.next_input() {
+            Input::Line(line) => match repl.line(&line) {
                 Next::Line => {}
                 Next::Leave => break,
             },
-            Input::Bad(why) => session.refuse(None, &why.into()),
+            Input::Bad(why) => repl.refuse(None, &why.into()),
             Input::Broken(why) => {
-                session.refuse(None, &why.into());
+                repl.refuse(None, &why.into());
                 break;
             }
-            Input::End if session.stays() => {}
+            Input::End if repl.stays() => {}
             Input::End => {
-                session.finish();
+                repl.finish();
                 break;
             }
             Input::Stopped => break,
@@ -58,7 +58,7 @@ pub fn run(prompt: &mut Prompt, reporter: &Reporter, interrupt: &Interrupt, exec
             break;
         }
     }
-    session.exit()
+    repl.exit()
 }
 
 /// What is read after a line.
@@ -69,7 +69,7 @@ enum Next {
     Leave,
 }
 
-struct Session<'a> {
+struct Repl<'a> {
     prompt: &'a mut Prompt,
     reporter: &'a Reporter,
     interrupt: &'a Interrupt,
@@ -79,7 +79,7 @@ struct Session<'a> {
     failed: Option<Cause>,
 }
 
-impl Session<'_> {
+impl Repl<'_> {
     /// Carries out one line and says what it came to.
     fn line(&mut self, line: &str) -> Next {
         if may_be_kept(line) {

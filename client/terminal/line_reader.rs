@@ -1,4 +1,4 @@
-//! Lines of a script: bytes from anywhere cut at line ends, with a limit on their length.
+//! The lines of a script: bytes from anywhere cut at line ends, with a limit on their length.
 
 use std::io::{self, Read};
 
@@ -7,7 +7,7 @@ pub(crate) const LINE_LEN_MAX: usize = 64 * 1024;
 
 /// What stands where a line is due.
 #[derive(Debug)]
-pub(crate) enum Line {
+pub(crate) enum LineRead {
     /// A line without its line end (`\n` or `\r\n`).
     Text(String),
     /// A line that is not valid UTF-8; its bytes are gone.
@@ -21,7 +21,7 @@ pub(crate) enum Line {
 }
 
 /// Cuts a source into lines. Bytes behind the last line end are a line too.
-pub(crate) struct Lines<R> {
+pub(crate) struct LineReader<R> {
     from: R,
     /// What was read: `buffer[start..end]` is not yet cut.
     buffer: Box<[u8]>,
@@ -32,7 +32,7 @@ pub(crate) struct Lines<R> {
     number: u64,
 }
 
-impl<R: Read> Lines<R> {
+impl<R: Read> LineReader<R> {
     /// The lines of `from`.
     pub(crate) fn new(from: R) -> Self {
         // The longest line with its line end, and one more byte that shows it to be too long.
@@ -45,7 +45,7 @@ impl<R: Read> Lines<R> {
     }
 
     /// The next line. An error of the source ends the call, not the source: the bytes before it are kept.
-    pub(crate) fn next_line(&mut self) -> Line {
+    pub(crate) fn next_line(&mut self) -> LineRead {
         let mut seen = 0;
         loop {
             let held = &self.buffer[self.start..self.end];
@@ -59,10 +59,10 @@ impl<R: Read> Lines<R> {
             self.make_room();
             seen = self.end;
             match self.from.read(&mut self.buffer[self.end..]) {
-                Ok(0) if seen == 0 && !self.too_long => return Line::End,
+                Ok(0) if seen == 0 && !self.too_long => return LineRead::End,
                 Ok(0) => return self.cut(seen, 0),
                 Ok(len) => self.end += len,
-                Err(error) => return Line::Broken(error),
+                Err(error) => return LineRead::Broken(error),
             }
         }
     }
@@ -75,13 +75,13 @@ impl<R: Read> Lines<R> {
     }
 
     /// Takes a line of `len` bytes and the line end behind it out of the buffer.
-    fn cut(&mut self, len: usize, line_end_len: usize) -> Line {
+    fn cut(&mut self, len: usize, line_end_len: usize) -> LineRead {
         let bytes = &self.buffer[self.start..self.start + len];
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         let line = if self.too_long || bytes.len() > LINE_LEN_MAX {
-            Line::TooLong
+            LineRead::TooLong
         } else {
-            std::str::from_utf8(bytes).map_or(Line::NotUtf8, |text| Line::Text(text.to_owned()))
+            std::str::from_utf8(bytes).map_or(LineRead::NotUtf8, |text| LineRead::Text(text.to_owned()))
         };
         self.start += len + line_end_len;
         self.too_long = false;
@@ -105,16 +105,16 @@ mod tests {
     }
 
     fn all(bytes: &[u8], portion: usize) -> Vec<String> {
-        let mut lines = Lines::new(Portions(bytes, portion));
+        let mut lines = LineReader::new(Portions(bytes, portion));
         let mut said = Vec::new();
         loop {
             said.push(match lines.next_line() {
-                Line::Text(text) if text.len() > 100 => format!("{} bytes", text.len()),
-                Line::Text(text) => text,
-                Line::NotUtf8 => "not UTF-8".to_owned(),
-                Line::TooLong => "too long".to_owned(),
-                Line::End => return said,
-                Line::Broken(error) => panic!("{error}"),
+                LineRead::Text(text) if text.len() > 100 => format!("{} bytes", text.len()),
+                LineRead::Text(text) => text,
+                LineRead::NotUtf8 => "not UTF-8".to_owned(),
+                LineRead::TooLong => "too long".to_owned(),
+                LineRead::End => return said,
+                LineRead::Broken(error) => panic!("{error}"),
             });
         }
     }
@@ -153,8 +153,8 @@ mod tests {
 
     #[test]
     fn lines_are_counted() {
-        let mut lines = Lines::new(&b"a\n\xff\nb"[..]);
-        while !matches!(lines.next_line(), Line::End) {}
+        let mut lines = LineReader::new(&b"a\n\xff\nb"[..]);
+        while !matches!(lines.next_line(), LineRead::End) {}
         assert_eq!(lines.number(), 3);
     }
 
@@ -169,8 +169,8 @@ mod tests {
             }
         }
         let source = Once(vec![Ok(b"b\n"), Err(io::ErrorKind::Interrupted.into()), Ok(b"a")]);
-        let mut lines = Lines::new(source);
-        assert!(matches!(lines.next_line(), Line::Broken(_)));
-        assert!(matches!(lines.next_line(), Line::Text(text) if text == "ab"));
+        let mut lines = LineReader::new(source);
+        assert!(matches!(lines.next_line(), LineRead::Broken(_)));
+        assert!(matches!(lines.next_line(), LineRead::Text(text) if text == "ab"));
     }
 }
