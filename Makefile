@@ -33,10 +33,14 @@ client/client: rust FORCE
 place = cmp -s '$(TARGET_DIR)/release/$(1)' $(1)/$(1) || \
 	{ cp '$(TARGET_DIR)/release/$(1)' $(1)/$(1).new && mv -f $(1)/$(1).new $(1)/$(1); }
 
-# Format, lints with warnings denied, and every cargo test, the one that guards the architecture among them.
+# Format, lints and documentation with warnings denied, the oldest compiler, the dependencies, and every cargo test, the one
+# that guards the architecture among them. The compiler and cargo-deny are optional: a line says which of them is missing.
 check: rust rust-tools
 	@$(RUN_CARGO) fmt --check
 	@$(RUN_CARGO) clippy --all-targets --locked --target-dir '$(TARGET_DIR)' -- -D warnings
+	@RUSTDOCFLAGS='$(RUSTDOCFLAGS) -D warnings' \
+		$(RUN_CARGO) doc --quiet --no-deps --document-private-items --locked --target-dir '$(TARGET_DIR)'
+	@$(CHECK_MSRV)
 	@$(RUN_CARGO) test --locked --target-dir '$(TARGET_DIR)'
 
 # The gate: the checks, then the programs as their users run them.
@@ -134,7 +138,7 @@ clean:
 	@rm -f tracker/tracker tracker/tracker.new client/client client/client.new packaging/deb/*.deb
 	@rm -rf fuzz/target
 	@if [ '$(TARGET_DIR)' = target ]; then rm -rf target; \
-	else for folder in '$(TARGET_DIR)' '$(TARGET_DIR)/explore' '$(TARGET_DIR)/sanitize'; do \
+	else for folder in '$(TARGET_DIR)' '$(TARGET_DIR)/explore' '$(TARGET_DIR)/msrv' '$(TARGET_DIR)/sanitize'; do \
 		$(RUN_CARGO) clean --package groupshare --target-dir "$$folder"; \
 	done; fi
 
@@ -154,6 +158,15 @@ RUST_PROBLEM = for tool in $(CARGO) $${RUSTC:-rustc}; do \
 	done; \
 	for tool in cc "$$CC" gcc clang; do command -v "$$tool" >/dev/null && exit; done; \
 	echo "A C compiler is needed, but there is none: install gcc, for example with apt install build-essential"
+
+# Compiles everything with the oldest compiler that Cargo.toml promises, unless that is the one in use anyway.
+CHECK_MSRV = case "$$($${RUSTC:-rustc} --version)" in "rustc $(MSRV)."*) exit;; esac; \
+	toolchain=$$(rustup toolchain list 2>/dev/null | sed -n 's/^\($(MSRV)\(\.[0-9]*\)*\)-.*/\1/p' | head -n 1); \
+	if [ -z "$$toolchain" ]; then \
+		echo "Not checked with Rust $(MSRV), the oldest that is promised: run rustup toolchain install $(MSRV)"; exit; \
+	fi; \
+	env -u MAKEFLAGS -u MFLAGS -u RUSTC rustup run "$$toolchain" \
+		cargo check --quiet --all-targets --locked --target-dir '$(TARGET_DIR)/msrv'
 
 FUZZ_PROBLEM = $(CARGO) +nightly fuzz --version >/dev/null 2>&1 || \
 	echo "A nightly compiler and cargo-fuzz are needed: run rustup toolchain install nightly and cargo install cargo-fuzz"

@@ -1,10 +1,9 @@
 //! The protocol's front door: what the dialects are, and where their limits stand. docs/PROTOCOL.md describes every
 //! byte.
 //!
-//! Every connection begins with a fixed preface that names the protocol, its version and the dialect, goes on with a
-//! Noise handshake ([`handshake`]), and carries frames ([`frame`]) inside encrypted records ([`channel`]) from then on.
-//! Three dialects are spoken: client to tracker ([`client_tracker`]), leecher to seeder ([`peer`]) and tracker to tracker
-//! ([`tracker_tracker`]).
+//! Every connection begins with a fixed preface: the protocol, its version and the dialect. A Noise handshake follows
+//! (`handshake`). From then on frames (`frame`) travel inside encrypted records (`channel`). The three dialects are client
+//! to tracker (`client_tracker`), leecher to seeder (`peer`) and tracker to tracker (`tracker_tracker`).
 
 pub mod channel;
 pub mod client_tracker;

@@ -144,7 +144,7 @@ impl Committer {
     }
 
     /// Makes a change and returns when it is durable. A command that was carried out before, or is being carried out,
-    /// is not carried out again: it gets the answer of the first time. Refusals: those of [`accept`], `Unavailable` if
+    /// is not carried out again: it gets the answer of the first time. Refusals: those of `accept`, `Unavailable` if
     /// the log did not keep the change, `Closing`.
     pub fn submit(&self, command: CommandId, change: &Change) -> Result<Committed, Refusal> {
         let (committed, pending) = self.begin(command, change)?;
@@ -759,7 +759,7 @@ mod tests {
         impl OpLog for Flaky {
             fn append(&mut self, ops: &[Op]) -> Result<(), AppendError> {
                 self.1 += 1;
-                if self.1 % 3 == 0 {
+                if self.1.is_multiple_of(3) {
                     return Err(AppendError::Full("full".into()));
                 }
                 ops.iter().for_each(|op| self.0.send(op.clone()).expect("the test listens"));

@@ -89,7 +89,7 @@ impl Ledger {
         &self.state
     }
 
-    /// Makes a change, unless its command was carried out before. Refusals: those of [`accept`].
+    /// Makes a change, unless its command was carried out before. Refusals: those of [`accept()`].
     pub fn submit(&mut self, command: CommandId, change: &Change) -> Result<Submission, Refusal> {
         if let Some(first) = self.state.command(command) {
             return Ok(Submission::Known(first));

@@ -48,7 +48,7 @@ impl Facts {
     pub fn agree_with(&self, name: &FileName, content: &Content) -> bool {
         let named = FileName::from_input(&self.root).is_ok_and(|root| root == name.base());
         // Where the size is not told, the manifest is that of full pieces.
-        let told = content.is_sized() || self.layout.size() % u64::from(PIECE_LEN) == 0;
+        let told = content.is_sized() || self.layout.size().is_multiple_of(u64::from(PIECE_LEN));
         named && told && self.layout == content.layout && self.file_count == content.file_count.max(1)
     }
 }

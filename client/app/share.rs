@@ -295,13 +295,12 @@ fn restore_one(node: &Node, account: &Arc<Account>, record: ShareRecord) -> Resu
         Err(RpcError::Refused(refusal)) => refusal.code.is_gone(),
         Ok(None) | Err(_) => false,
     };
-    if let Some(share) = record.share.filter(|_| is_other) {
-        if let Some((group, name)) =
+    if let Some(share) = record.share.filter(|_| is_other)
+        && let Some((group, name)) =
             find_again(&node.link, &node.keyring, share, name).map_err(|error| error.to_string())?
-        {
-            let moved = account.slot.move_share(&record, &group, &name).map_err(|error| error.to_string())?;
-            return Ok(if moved { Restored::Moved } else { Restored::AsItWas });
-        }
+    {
+        let moved = account.slot.move_share(&record, &group, &name).map_err(|error| error.to_string())?;
+        return Ok(if moved { Restored::Moved } else { Restored::AsItWas });
     }
     let found = match found {
         Ok(Some(found)) if found.shared_by_you => found,

@@ -213,7 +213,7 @@ pub(crate) mod tests {
             name: FileName::parse(name).expect("a name"),
             path: PathBuf::from(OsString::from_vec(b"/home/a b/\xff\n".to_vec())),
             content: content(byte),
-            share: (byte % 2 == 0).then_some(share_ref(byte)),
+            share: byte.is_multiple_of(2).then_some(share_ref(byte)),
             stamps: StampsDigest(Sha1Digest([byte; 20])),
         }
     }

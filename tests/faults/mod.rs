@@ -166,7 +166,7 @@ impl Random {
     }
 
     pub(crate) fn coin(&mut self) -> bool {
-        self.next() % 2 == 0
+        self.next().is_multiple_of(2)
     }
 }
 

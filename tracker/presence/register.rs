@@ -173,10 +173,11 @@ impl Register {
 
     pub(super) fn leave_swarm(&mut self, key: ClientKey, share: ShareRef) {
         self.swarms.leave(key, share);
-        if let Some(client) = self.clients.get_mut(&key) {
-            if client.shares.remove(&share) && client.is_here() {
-                self.subscribers.each(|unsent| unsent.held(key, share, true, false));
-            }
+        if let Some(client) = self.clients.get_mut(&key)
+            && client.shares.remove(&share)
+            && client.is_here()
+        {
+            self.subscribers.each(|unsent| unsent.held(key, share, true, false));
         }
     }
 

@@ -93,13 +93,13 @@ impl<'a> Outgoing<'a> {
         let state = self.core.state();
         let start = self.replica().feed().start();
         let mut from_feed = self.live.far.lock().exchanged.clone();
-        if let Some(ops) = self.replica().feed().read(start, usize::MAX, |op| from_feed.give(op).then(|| op.clone())) {
-            if from_feed.lacks(&state) == 0 {
-                self.cursor = start + ops.len() as u64;
-                let ops: Vec<Op> = ops.into_iter().flatten().collect();
-                self.live.far.lock().exchanged.note(&ops);
-                return self.give(ops);
-            }
+        if let Some(ops) = self.replica().feed().read(start, usize::MAX, |op| from_feed.give(op).then(|| op.clone()))
+            && from_feed.lacks(&state) == 0
+        {
+            self.cursor = start + ops.len() as u64;
+            let ops: Vec<Op> = ops.into_iter().flatten().collect();
+            self.live.far.lock().exchanged.note(&ops);
+            return self.give(ops);
         }
         // What becomes durable from now on comes through the feed.
         self.cursor = self.replica().feed().end();

@@ -105,7 +105,7 @@ fn split(entries: &[Entry], depth: usize) -> Node {
 
 fn half_byte(id: CommandId, depth: usize) -> usize {
     let byte = usize::from(id.0[depth / 2]);
-    if depth % 2 == 0 { byte >> 4 } else { byte & 15 }
+    if depth.is_multiple_of(2) { byte >> 4 } else { byte & 15 }
 }
 
 #[cfg(test)]
@@ -115,7 +115,7 @@ mod tests {
 
     /// Ids at random, and ids that differ in their last bits only.
     fn id(n: u32) -> CommandId {
-        let high = if n % 3 == 0 { 0 } else { n.wrapping_mul(0x9E37_79B1) };
+        let high = if n.is_multiple_of(3) { 0 } else { n.wrapping_mul(0x9E37_79B1) };
         CommandId((u128::from(high) << 96 | u128::from(n)).to_be_bytes())
     }
 

@@ -30,12 +30,10 @@ impl State {
 
     fn create_in_group(&mut self, op: &Op, (group, user): (GroupNo, UserNo), (name, content): (&FileName, &Content)) {
         let member = self.is_member_no(group, user);
-        if member {
-            if let Some(twin) = self.twin(group, name, content) {
-                self.join_twin(op.id, twin, content);
-                self.begin(op, twin, user);
-                return;
-            }
+        if member && let Some(twin) = self.twin(group, name, content) {
+            self.join_twin(op.id, twin, content);
+            self.begin(op, twin, user);
+            return;
         }
         let Some(share) = self.hidden(op, group, name, content) else { return };
         if member {
@@ -79,10 +77,10 @@ impl State {
     }
 
     pub(super) fn leave_share(&mut self, share: ShareRef, user: UserRef) {
-        if let (Some(share), Some(user)) = (self.share_no(share), self.user_no(user)) {
-            if self.end(share, user) {
-                self.cause_share_ended(share, user);
-            }
+        if let (Some(share), Some(user)) = (self.share_no(share), self.user_no(user))
+            && self.end(share, user)
+        {
+            self.cause_share_ended(share, user);
         }
     }
 

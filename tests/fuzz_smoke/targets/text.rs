@@ -12,7 +12,7 @@ use std::path::Path;
 pub(super) fn command(data: &[u8]) {
     let line = String::from_utf8_lossy(data);
     // Half of all paths are there.
-    let exists = |path: &Path| path.as_os_str().len() % 2 == 0;
+    let exists = |path: &Path| path.as_os_str().len().is_multiple_of(2);
     let around = Surroundings { home: Some(Path::new("/home/alice")), folder: Path::new("/w"), exists: &exists };
     let kept = may_be_kept(&line);
     match parse(&line, &around) {
