@@ -1,7 +1,5 @@
 //! Piece arithmetic: how a byte stream is cut into pieces. All of it is in this file.
 
-use super::digest::Sha1Digest;
-
 /// Length of every piece but the last, in bytes.
 pub const PIECE_LEN: u32 = 512 * 1024;
 /// Most pieces a share may have.
@@ -75,12 +73,6 @@ impl Layout {
         self.size == 0
     }
 }
-
-/// SHA-1 of no bytes: the complete-file digest of an empty file.
-pub const SHA1_OF_NOTHING: Sha1Digest = Sha1Digest([
-    0xda, 0x39, 0xa3, 0xee, 0x5e, 0x6b, 0x4b, 0x0d, 0x32, 0x55, 0xbf, 0xef, 0x95, 0x60, 0x18, 0x90, 0xaf, 0xd8, 0x07,
-    0x09,
-]);
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,8 @@ use crate::model::id::{CommandId, OpId, Origin};
 use crate::model::op::Op;
 use crate::tracker::ledger::accept::{Accepted, Change, accept};
 use crate::tracker::state::State;
-use crate::tracker::state::effect::{Candidates, Effect, between};
+use crate::tracker::state::difference::{Affected, effects_between};
+use crate::tracker::state::effect::Effect;
 use crate::wire::error::{Code, Refusal};
 use std::collections::HashMap;
 use window::Window;
@@ -68,7 +69,7 @@ struct News {
     /// What each op has caused, as long as all come in order.
     effects: Vec<Effect>,
     /// What has to be compared once one came late: that of all ops that were folded again.
-    late: Option<Candidates>,
+    late: Option<Affected>,
 }
 
 impl News {
@@ -143,8 +144,8 @@ impl Ledger {
             Some(all) => self.reopen(&ops, all),
             None => return Ok(Receipt::TooLate(ops)),
         };
-        let candidates = self.news.late.get_or_insert_default();
-        again.iter().for_each(|op| candidates.note(op));
+        let affected = self.news.late.get_or_insert_default();
+        again.iter().for_each(|op| affected.note(op));
         let ascend = again.windows(2).all(|pair| pair[0].order() < pair[1].order());
         let count = again.len();
         again.into_iter().zip(1..).for_each(|(op, number)| self.append(op, count - number));
@@ -165,9 +166,9 @@ impl Ledger {
                 let aliased = since.alias_count() != self.state.alias_count();
                 Meaning { effects, late: false, aliased }
             }
-            Some(mut candidates) => {
-                ops.iter().for_each(|op| candidates.note(op));
-                Meaning { effects: between(&since, &self.state, candidates), late: true, aliased: true }
+            Some(mut affected) => {
+                ops.iter().for_each(|op| affected.note(op));
+                Meaning { effects: effects_between(&since, &self.state, affected), late: true, aliased: true }
             }
         }
     }
@@ -220,8 +221,8 @@ mod tests {
     use crate::model::id::{GroupRef, ShareRef, UserRef};
     use crate::model::name::{FileName, GroupId, UserId};
     use crate::model::op::{OpBody, PasswordHash};
-    use crate::tracker::state::check::{content, histories};
     use crate::tracker::state::effect::Told;
+    use crate::tracker::state::tests::{content, histories};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 

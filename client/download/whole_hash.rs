@@ -485,7 +485,7 @@ mod tests {
     fn the_empty_stream_has_the_digest_of_nothing() {
         let source = Memory::new(0);
         let hash = WholeHash::new(source.layout());
-        assert_eq!(hash.finish(&source).expect("in memory"), crate::model::piece::SHA1_OF_NOTHING);
+        assert_eq!(hash.finish(&source).expect("in memory"), Sha1Digest::OF_NOTHING);
     }
 
     #[test]

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
     use crate::client::hash::piece_hash::sha1_of;
     use crate::client::hash::piece_hash::tests::noise;
-    use crate::model::piece::{PIECE_LEN, SHA1_OF_NOTHING};
+    use crate::model::piece::PIECE_LEN;
     use std::fs;
 
     fn hash(path: &Path) -> Result<Hashed, ImportError> {
@@ -100,7 +100,7 @@ mod tests {
             assert_eq!(hashed.manifest.files()[0].path.as_str(), "Übung 1.bin");
             assert!(!hashed.manifest.is_folder());
         }
-        assert_eq!(sha1_of(b""), SHA1_OF_NOTHING);
+        assert_eq!(sha1_of(b""), Sha1Digest::OF_NOTHING);
     }
 
     #[test]

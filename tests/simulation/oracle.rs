@@ -10,7 +10,7 @@ use groupshare::model::name::{FileName, GroupId};
 use groupshare::model::notice::Notice;
 use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::state::effect::Told;
-use groupshare::tracker::state::{ShareInfo, Standing, State};
+use groupshare::tracker::state::{Membership, ShareInfo, State};
 use std::collections::BTreeSet;
 
 /// What was shown to users, by whom: under which origin.
@@ -153,7 +153,7 @@ impl<'a> Oracle<'a> {
         if self.before.is_member(group, user) {
             return self.overridden(user, Notice::RequestOverridden { group: self.name(group) });
         }
-        let news = self.before.standing(group, user) == Standing::Stranger;
+        let news = self.before.membership(group, user) == Membership::Stranger;
         match self.before.owner(group) {
             _ if !news => {}
             None => self.expected.push((user, Notice::Rejected { group: self.name(group) })),
@@ -171,13 +171,13 @@ impl<'a> Oracle<'a> {
     }
 
     fn accepted(&mut self, group: GroupRef, user: UserRef, by: UserRef) {
-        match self.before.standing(group, user) {
-            Standing::Member | Standing::Owner => {
+        match self.before.membership(group, user) {
+            Membership::Member | Membership::Owner => {
                 self.count(false);
                 assert_eq!(self.facts.members.get(&(group, user)), Some(&true));
             }
-            Standing::Stranger => self.decision_overridden(group, user, by),
-            Standing::Waiting => {
+            Membership::Stranger => self.decision_overridden(group, user, by),
+            Membership::Waiting => {
                 if self.before.owner(group).is_none() {
                     self.appears(group, &self.before.group_name(group).expect("it exists"), user);
                 }
@@ -188,10 +188,10 @@ impl<'a> Oracle<'a> {
     }
 
     fn rejected(&mut self, group: GroupRef, user: UserRef, by: UserRef) {
-        match self.before.standing(group, user) {
-            Standing::Member | Standing::Owner => return self.decision_overridden(group, user, by),
-            Standing::Stranger => self.count(false),
-            Standing::Waiting => {
+        match self.before.membership(group, user) {
+            Membership::Member | Membership::Owner => return self.decision_overridden(group, user, by),
+            Membership::Stranger => self.count(false),
+            Membership::Waiting => {
                 self.count(true);
                 self.expected.push((user, Notice::Rejected { group: self.name(group) }));
             }
@@ -200,7 +200,7 @@ impl<'a> Oracle<'a> {
     }
 
     fn left(&mut self, group: GroupRef, user: UserRef) {
-        self.count(self.before.standing(group, user) != Standing::Stranger);
+        self.count(self.before.membership(group, user) != Membership::Stranger);
         if self.before.is_member(group, user) {
             self.departs(group, user);
         }
@@ -208,10 +208,10 @@ impl<'a> Oracle<'a> {
     }
 
     fn removed(&mut self, group: GroupRef, user: UserRef, by: UserRef) {
-        match self.before.standing(group, user) {
-            Standing::Owner => self.decision_overridden(group, user, by),
-            Standing::Stranger | Standing::Waiting => self.count(false),
-            Standing::Member => {
+        match self.before.membership(group, user) {
+            Membership::Owner => self.decision_overridden(group, user, by),
+            Membership::Stranger | Membership::Waiting => self.count(false),
+            Membership::Member => {
                 self.count(true);
                 self.departs(group, user);
                 self.facts.stranger(&self.before, group, user);

@@ -5,7 +5,7 @@ use crate::model::id::{GroupRef, OpOrder, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::op::{OpBody, PasswordHash};
-use crate::tracker::state::{ShareInfo, Standing, State};
+use crate::tracker::state::{Membership, ShareInfo, State};
 use crate::wire::error::{Code, Refusal};
 
 /// A change that somebody wants to make. `user` is whoever is logged in.
@@ -178,8 +178,8 @@ pub fn find_own_group(state: &State, user: UserRef, name: &GroupId) -> Result<Gr
 /// The group of this name, for its owner only.
 pub fn find_led_group(state: &State, user: UserRef, name: &GroupId) -> Result<GroupRef, Refusal> {
     let group = find_own_group(state, user, name)?;
-    match state.standing(group, user) {
-        Standing::Owner => Ok(group),
+    match state.membership(group, user) {
+        Membership::Owner => Ok(group),
         _ => Err(Refusal::about(Code::NotOwner, name)),
     }
 }
@@ -216,18 +216,18 @@ fn create_group(state: &State, user: UserRef, name: &GroupId) -> Result<OpBody, 
 
 fn join_group(state: &State, user: UserRef, name: &GroupId) -> Result<OpBody, Refusal> {
     let group = find_group(state, name)?;
-    match state.standing(group, user) {
-        Standing::Member | Standing::Owner => Err(Refusal::about(Code::AlreadyMember, name)),
-        Standing::Waiting => Err(Refusal::about(Code::RequestPending, name)),
-        Standing::Stranger => Ok(OpBody::RequestJoin { group, user }),
+    match state.membership(group, user) {
+        Membership::Member | Membership::Owner => Err(Refusal::about(Code::AlreadyMember, name)),
+        Membership::Waiting => Err(Refusal::about(Code::RequestPending, name)),
+        Membership::Stranger => Ok(OpBody::RequestJoin { group, user }),
     }
 }
 
 fn leave_group(state: &State, user: UserRef, name: &GroupId) -> Result<OpBody, Refusal> {
     let group = find_group(state, name)?;
-    match state.standing(group, user) {
-        Standing::Stranger => Err(Refusal::about(Code::NotMember, name)),
-        Standing::Waiting | Standing::Member | Standing::Owner => Ok(OpBody::LeaveGroup { group, user }),
+    match state.membership(group, user) {
+        Membership::Stranger => Err(Refusal::about(Code::NotMember, name)),
+        Membership::Waiting | Membership::Member | Membership::Owner => Ok(OpBody::LeaveGroup { group, user }),
     }
 }
 
@@ -235,20 +235,20 @@ fn leave_group(state: &State, user: UserRef, name: &GroupId) -> Result<OpBody, R
 fn decide(state: &State, user: UserRef, group: &GroupId, target: &UserId) -> Result<(GroupRef, UserRef), Refusal> {
     let group = find_led_group(state, user, group)?;
     let found = find_user(state, target)?;
-    match state.standing(group, found) {
-        Standing::Waiting => Ok((group, found)),
-        Standing::Stranger => Err(Refusal::about(Code::NoSuchRequest, target)),
-        Standing::Member | Standing::Owner => Err(Refusal::about(Code::AlreadyMember, target)),
+    match state.membership(group, found) {
+        Membership::Waiting => Ok((group, found)),
+        Membership::Stranger => Err(Refusal::about(Code::NoSuchRequest, target)),
+        Membership::Member | Membership::Owner => Err(Refusal::about(Code::AlreadyMember, target)),
     }
 }
 
 fn remove_member(state: &State, user: UserRef, group: &GroupId, target: &UserId) -> Result<OpBody, Refusal> {
     let group = find_led_group(state, user, group)?;
     let found = find_user(state, target)?;
-    match state.standing(group, found) {
-        Standing::Owner => Err(Code::RemoveSelf.into()),
-        Standing::Member => Ok(OpBody::RemoveMember { group, user: found, by: user }),
-        Standing::Stranger | Standing::Waiting => Err(Refusal::about(Code::TargetNotMember, target)),
+    match state.membership(group, found) {
+        Membership::Owner => Err(Code::RemoveSelf.into()),
+        Membership::Member => Ok(OpBody::RemoveMember { group, user: found, by: user }),
+        Membership::Stranger | Membership::Waiting => Err(Refusal::about(Code::TargetNotMember, target)),
     }
 }
 
@@ -297,7 +297,7 @@ mod tests {
     use crate::model::notice::Notice;
     use crate::model::op::Op;
     use crate::model::piece::{Layout, PIECE_LEN};
-    use crate::tracker::state::check::content;
+    use crate::tracker::state::tests::content;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -512,7 +512,7 @@ mod tests {
     /// Whether a change has exactly the effect that was asked for.
     fn has_effect(before: &State, after: &State, op: &Op, change: &Change) -> bool {
         let group = |name: &GroupId| after.group_named(name).or(before.group_named(name));
-        let standing = |name: &GroupId, user| group(name).map(|group| after.standing(group, user));
+        let membership = |name: &GroupId, user| group(name).map(|group| after.membership(group, user));
         let target = |name: &UserId| after.user_named(name).expect("a target exists");
         match change {
             Change::CreateUser { name, .. } => after.user_named(name) == Some(UserRef(op.id)),
@@ -522,13 +522,13 @@ mod tests {
             Change::CreateGroup { user, group } => {
                 after.group_named(group) == Some(GroupRef(op.id)) && after.owner(GroupRef(op.id)) == Some(*user)
             }
-            Change::JoinGroup { user, group } => standing(group, *user) == Some(Standing::Waiting),
-            Change::LeaveGroup { user, group } => standing(group, *user) == Some(Standing::Stranger),
+            Change::JoinGroup { user, group } => membership(group, *user) == Some(Membership::Waiting),
+            Change::LeaveGroup { user, group } => membership(group, *user) == Some(Membership::Stranger),
             Change::AcceptRequest { group, target: name, .. } => {
-                standing(group, target(name)) == Some(Standing::Member)
+                membership(group, target(name)) == Some(Membership::Member)
             }
             Change::RejectRequest { group, target: name, .. } | Change::RemoveMember { group, target: name, .. } => {
-                standing(group, target(name)) == Some(Standing::Stranger)
+                membership(group, target(name)) == Some(Membership::Stranger)
             }
             Change::Share { user, group: name, name: of, content } => {
                 let share = group(name).and_then(|group| after.share_named(group, of));
@@ -558,7 +558,8 @@ mod tests {
                 state.check();
                 prop_assert!(has_effect(&before, &state, &op, &change), "{:?}", change);
                 let author = change.user().unwrap_or(UserRef(op.id));
-                for notice in state.notices_at(author, op.order()) {
+                let of_op = state.notices(author, usize::MAX).into_iter().filter(|(at, _)| *at == op.order());
+                for (_, notice) in of_op {
                     prop_assert!(matches!(notice, Notice::Rejected { .. }), "{:?}: {:?}", change, notice);
                 }
             }

@@ -3,16 +3,16 @@
 use super::{PAGE_AND_ONE, Session, page};
 use crate::model::name::{GroupId, UserId};
 use crate::tracker::ledger::accept::{find_led_group, find_own_group};
-use crate::tracker::state::Standing;
+use crate::tracker::state::Membership;
 use crate::wire::client_tracker::{GroupLine, MemberLine, Reply, Role};
 use crate::wire::error::Refusal;
 
-fn role(standing: Standing) -> Role {
-    match standing {
-        Standing::Stranger => Role::Stranger,
-        Standing::Waiting => Role::Requested,
-        Standing::Member => Role::Member,
-        Standing::Owner => Role::Owner,
+fn role(membership: Membership) -> Role {
+    match membership {
+        Membership::Stranger => Role::Stranger,
+        Membership::Waiting => Role::Requested,
+        Membership::Member => Role::Member,
+        Membership::Owner => Role::Owner,
     }
 }
 
@@ -24,7 +24,7 @@ impl Session {
             name: row.name,
             owner: row.owner,
             member_count: row.member_count,
-            role: role(row.standing),
+            role: role(row.membership),
         });
         let (groups, more) = page(line.collect());
         Ok(Reply::Groups { groups, more })

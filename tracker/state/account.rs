@@ -2,7 +2,7 @@
 
 use super::effect::Told;
 use super::key::ByName;
-use super::{Made, State, User, UserNo, claim, first_free};
+use super::tables::{Created, State, UserNo, UserRow, claim, first_free};
 use crate::model::id::UserRef;
 use crate::model::name::UserId;
 use crate::model::notice::Notice;
@@ -19,8 +19,8 @@ impl State {
         };
         let renamed = (name != *asked).then(|| Notice::UserRenamed { from: asked.clone(), to: name.clone() });
         let (groups, shares) = Default::default();
-        self.users.push(User { id, name, password, password_set_by, groups, shares });
-        self.note(op, Made::User(user));
+        self.users.push(UserRow { id, name, password, password_set_by, groups, shares });
+        self.note(op, Created::User(user));
         if let Some(notice) = renamed {
             self.tell(user, op.order(), notice);
         }

@@ -2,7 +2,7 @@
 
 use super::encode::VERSION;
 use super::key::{ByName, OpKey};
-use super::{Group, GroupNo, Line, Made, Member, Share, ShareNo, State, User, UserNo};
+use super::tables::{Created, GroupNo, GroupRow, MemberRow, OriginRow, ShareNo, ShareRow, State, UserNo, UserRow};
 use crate::model::id::{CommandId, OpId, OpOrder, Origin};
 use crate::model::notice::Notice;
 use crate::wire::codec::{DecodeError, Decoder, Wire};
@@ -23,7 +23,7 @@ impl State {
                 users[member.user.0 as usize].0.groups.insert(number);
             }
         }
-        let shares: Vec<Share> = table(&mut from, Share::take)?;
+        let shares: Vec<ShareRow> = table(&mut from, ShareRow::take)?;
         for (number, share) in (0..).map(ShareNo).zip(&shares) {
             let group = groups.get_mut(share.group.0 as usize).ok_or(OUT_OF_RANGE)?;
             if share.sharer_count > 0 {
@@ -63,9 +63,9 @@ impl State {
             let number = u32::try_from(number).map_err(|_| OUT_OF_RANGE)?;
             let (origin, seq) = (Origin::take(from)?, u64::take(from)?);
             left = left.checked_sub(seq).ok_or(OUT_OF_RANGE)?;
-            let made = (0..seq).map(|_| Made::Nothing).collect();
+            let made = (0..seq).map(|_| Created::Nothing).collect();
             self.origins.push_back(origin);
-            unique(self.lines.insert(origin, Line { number, made }).is_none())?;
+            unique(self.by_origin.insert(origin, OriginRow { number, made }).is_none())?;
         }
         unique(left == 0)?;
         for _ in 0..u64::take(from)? {
@@ -82,34 +82,34 @@ impl State {
     /// Puts the rows where they belong, with their names and what was made by which op.
     fn fill(
         &mut self,
-        users: impl Iterator<Item = User>,
-        groups: Vec<Group>,
-        shares: Vec<Share>,
+        users: impl Iterator<Item = UserRow>,
+        groups: Vec<GroupRow>,
+        shares: Vec<ShareRow>,
     ) -> Result<(), DecodeError> {
         for (number, user) in (0..).map(UserNo).zip(users) {
-            self.take_made(user.id, Made::User(number))?;
+            self.take_made(user.id, Created::User(number))?;
             unique(self.user_names.insert(ByName::new(&user.name), number).is_none())?;
             self.users.push(user);
         }
         for (number, group) in (0..).map(GroupNo).zip(groups) {
-            self.take_made(group.id, Made::Group(number))?;
+            self.take_made(group.id, Created::Group(number))?;
             if group.owner.is_some() {
                 unique(self.group_names.insert(ByName::new(&group.name), number).is_none())?;
             }
             self.groups.push(group);
         }
         for (number, share) in (0..).map(ShareNo).zip(shares) {
-            self.take_made(share.id, Made::Share(number))?;
+            self.take_made(share.id, Created::Share(number))?;
             self.shares.push(share);
         }
         Ok(())
     }
 
-    fn take_made(&mut self, id: OpId, made: Made) -> Result<(), DecodeError> {
-        let line = self.lines.get_mut(&id.origin).ok_or(OUT_OF_RANGE)?;
+    fn take_made(&mut self, id: OpId, made: Created) -> Result<(), DecodeError> {
+        let line = self.by_origin.get_mut(&id.origin).ok_or(OUT_OF_RANGE)?;
         let index = id.seq.checked_sub(1).and_then(|index| usize::try_from(index).ok()).ok_or(OUT_OF_RANGE)?;
         let slot = line.made.get_mut(index).ok_or(OUT_OF_RANGE)?;
-        unique(std::mem::replace(slot, made) == Made::Nothing)
+        unique(std::mem::replace(slot, made) == Created::Nothing)
     }
 }
 
@@ -130,8 +130,8 @@ fn table<T>(
 }
 
 /// A user, and what the user shares: in which groups is not known yet.
-fn take_user(from: &mut Decoder<'_>) -> Result<(User, Vec<ShareNo>), DecodeError> {
-    let user = User {
+fn take_user(from: &mut Decoder<'_>) -> Result<(UserRow, Vec<ShareNo>), DecodeError> {
+    let user = UserRow {
         id: Wire::take(from)?,
         name: Wire::take(from)?,
         password: Wire::take(from)?,
@@ -143,8 +143,8 @@ fn take_user(from: &mut Decoder<'_>) -> Result<(User, Vec<ShareNo>), DecodeError
 }
 
 /// A group without its files, which come later.
-fn take_group(from: &mut Decoder<'_>, users: &[(User, Vec<ShareNo>)]) -> Result<Group, DecodeError> {
-    let mut group = Group {
+fn take_group(from: &mut Decoder<'_>, users: &[(UserRow, Vec<ShareNo>)]) -> Result<GroupRow, DecodeError> {
+    let mut group = GroupRow {
         id: Wire::take(from)?,
         name: Wire::take(from)?,
         owner: None,
@@ -154,7 +154,7 @@ fn take_group(from: &mut Decoder<'_>, users: &[(User, Vec<ShareNo>)]) -> Result<
         requests: Default::default(),
         files: Default::default(),
     };
-    let members = table(from, Member::take)?;
+    let members = table(from, MemberRow::take)?;
     group.owner = members.iter().min_by_key(|member| member.rank).map(|member| member.user);
     for member in members {
         let (user, _) = users.get(member.user.0 as usize).ok_or(OUT_OF_RANGE)?;
@@ -171,7 +171,7 @@ fn take_group(from: &mut Decoder<'_>, users: &[(User, Vec<ShareNo>)]) -> Result<
 mod tests {
     use super::*;
     use crate::model::op::Op;
-    use crate::tracker::state::check::histories;
+    use crate::tracker::state::tests::histories;
     use proptest::prelude::*;
     use std::convert::Infallible;
 

@@ -1,17 +1,12 @@
 //! Effects: what an op that was folded means to single users. Whoever is logged in is told once the op is durable.
 
-use super::{Standing, State, UserNo};
 use crate::model::id::{GroupRef, OpOrder, ShareRef, UserRef};
 use crate::model::notice::Notice;
-use crate::model::op::{Op, OpBody};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// A message to one user, on all clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effect {
-    /// To whom.
     pub to: UserRef,
-    /// What.
     pub what: Told,
 }
 
@@ -19,212 +14,23 @@ pub struct Effect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     /// The user is a member of this group from now on.
-    Joined {
-        /// Which group.
-        group: GroupRef,
-    },
+    Joined { group: GroupRef },
     /// The user is no longer a member, and shares nothing there any more.
-    Departed {
-        /// Which group.
-        group: GroupRef,
-    },
+    Departed { group: GroupRef },
     /// The key of a group of which the user is a member is another, or its name.
-    KeyChanged {
-        /// Which group.
-        group: GroupRef,
-    },
+    KeyChanged { group: GroupRef },
     /// The user shares this no longer. Not told with a departure from its group.
-    ShareEnded {
-        /// What.
-        share: ShareRef,
-    },
+    ShareEnded { share: ShareRef },
     /// The password was changed: logins made with the one before are over.
     PasswordChanged,
     /// Somebody asks to be let into a group of which the user is the owner.
-    Requested {
-        /// Which group.
-        group: GroupRef,
-        /// Who asks.
-        user: UserRef,
-    },
+    Requested { group: GroupRef, user: UserRef },
     /// There is a notice that the user has not read.
     Noticed {
         /// Its place, for marking it as read.
         order: OpOrder,
-        /// What it says.
         notice: Notice,
     },
-}
-
-impl State {
-    /// What the op that was folded last has caused. A departure also changes the key of those who stay, who are not
-    /// listed. All ids are canonical.
-    pub fn caused(&self) -> &[Effect] {
-        &self.caused
-    }
-
-    pub(super) fn cause(&mut self, to: UserNo, what: Told) {
-        let to = UserRef(self.user_row(to).id);
-        self.caused.push(Effect { to, what });
-    }
-}
-
-/// Whom and what some ops may have meant something to, wherever they stand in the order.
-///
-/// Some may be there several times.
-#[derive(Debug, Default)]
-pub struct Candidates {
-    users: Vec<UserRef>,
-    memberships: Vec<(GroupRef, UserRef)>,
-    departures: Vec<(GroupRef, UserRef)>,
-    sharers: Vec<(ShareRef, UserRef)>,
-}
-
-impl Candidates {
-    /// Takes note of an op.
-    pub fn note(&mut self, op: &Op) {
-        let mut member = |group, user| {
-            self.memberships.push((group, user));
-            self.users.push(user);
-        };
-        match op.body {
-            OpBody::CreateUser { .. } => self.users.push(UserRef(op.id)),
-            OpBody::ChangePassword { user, .. } | OpBody::ReadNotices { user, .. } => self.users.push(user),
-            OpBody::CreateGroup { founder, .. } => member(GroupRef(op.id), founder),
-            OpBody::RequestJoin { group, user } => member(group, user),
-            OpBody::AcceptRequest { group, user, by } | OpBody::RejectRequest { group, user, by } => {
-                member(group, user);
-                self.users.push(by);
-            }
-            OpBody::LeaveGroup { group, user } => {
-                member(group, user);
-                self.departures.push((group, user));
-            }
-            OpBody::RemoveMember { group, user, by } => {
-                member(group, user);
-                self.users.push(by);
-                self.departures.push((group, user));
-            }
-            OpBody::CreateShare { user, replaces, .. } => {
-                self.users.push(user);
-                self.sharers.push((ShareRef(op.id), user));
-                self.sharers.extend(replaces.map(|old| (old, user)));
-            }
-            OpBody::JoinShare { share, user } | OpBody::LeaveShare { share, user } => {
-                self.users.push(user);
-                self.sharers.push((share, user));
-            }
-        }
-    }
-}
-
-/// Sorts, and leaves out what is there twice.
-fn each_once<T: Ord>(list: &mut Vec<T>) {
-    list.sort_unstable();
-    list.dedup();
-}
-
-/// What it means to single users that some ops were folded, among them late ones, after which anything may be different
-/// from before. `candidates` has all ops that were folded since the last state that both have in common.
-pub fn between(before: &State, after: &State, candidates: Candidates) -> Vec<Effect> {
-    let Candidates { mut users, mut memberships, mut departures, mut sharers } = candidates;
-    each_once(&mut departures);
-    sharers.extend(departures.into_iter().flat_map(|(group, user)| shared_in(before, after, group, user)));
-    each_once(&mut memberships);
-    each_once(&mut sharers);
-    each_once(&mut users);
-    let mut out = Vec::new();
-    let mut tell = |to: UserRef, what| out.push(Effect { to, what });
-    let user_after = |user: UserRef| UserRef(after.canonical(user.0));
-    // What turned out to be the same as another went by an id of its own before, or the other did.
-    let (mut standings, mut rekeyed, mut departed) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-    let mut groups = HashSet::new();
-    for (group, user) in memberships {
-        let own = (GroupRef(after.canonical(group.0)), user_after(user));
-        let (member, waiting) = standings.entry(own).or_insert((false, false));
-        // Nearly always they are the same.
-        let ids = [own, (own.0, user), (group, own.1), (group, user)];
-        for (group, user) in ids.into_iter().take(if own == (group, user) { 1 } else { ids.len() }) {
-            let standing = before.standing(group, user);
-            *member |= matches!(standing, Standing::Member | Standing::Owner);
-            *waiting |= standing == Standing::Waiting;
-        }
-        for group in [own.0, group] {
-            if !groups.insert(group) {
-                continue;
-            }
-            let key = |state: &State| {
-                state.chain(group).map(|chain| (state.canonical(group.0), chain, state.group_name(group)))
-            };
-            if key(before).is_some_and(|key_before| key(after) != Some(key_before)) {
-                rekeyed.insert(own.0);
-            }
-            // Whoever waited is told when the last member leaves.
-            users.extend(before.waiting(group).chain(after.waiting(group)));
-        }
-    }
-    for ((group, user), (member, waiting)) in standings {
-        match (member, after.is_member(group, user)) {
-            (false, true) => tell(user, Told::Joined { group }),
-            (true, false) => {
-                departed.insert((group, user));
-                tell(user, Told::Departed { group });
-            }
-            _ => {}
-        }
-        if let (false, true, Some(owner)) = (waiting, after.is_waiting(group, user), after.owner(group)) {
-            tell(owner, Told::Requested { group, user });
-        }
-    }
-    for group in rekeyed {
-        after.members(group).for_each(|member| tell(member, Told::KeyChanged { group }));
-    }
-    for (share, user) in shared(before, after, sharers) {
-        // Whoever departs from a group knows that nothing is shared there any more.
-        let departs = after.share(share).is_some_and(|info| departed.contains(&(info.group, user)));
-        if !departs && !after.is_sharer(share, user) {
-            tell(user, Told::ShareEnded { share });
-        }
-    }
-    let mut users: Vec<_> = users.into_iter().map(user_after).collect();
-    each_once(&mut users);
-    for to in users {
-        let password = |state: &State| state.account(to).map(|account| account.password_set_by);
-        if password(before).is_some_and(|before| password(after) != Some(before)) {
-            tell(to, Told::PasswordChanged);
-        }
-        let known = before.notices(to, usize::MAX);
-        let new = after.notices(to, usize::MAX).into_iter().filter(|notice| !known.contains(notice));
-        new.for_each(|(order, notice)| tell(to, Told::Noticed { order, notice }));
-    }
-    out
-}
-
-/// What a user shared in a group that the user departed from on the way, and may be back in.
-fn shared_in(before: &State, after: &State, group: GroupRef, user: UserRef) -> Vec<(ShareRef, UserRef)> {
-    let groups = [group.0, after.canonical(group.0)].map(|group| GroupRef(before.canonical(group)));
-    let users = BTreeSet::from([user, UserRef(after.canonical(user.0))]);
-    let shares = users.into_iter().flat_map(|user| before.shares_of(user).map(move |info| (info, user)));
-    shares.filter(|(info, _)| groups.contains(&info.group)).map(|(info, user)| (info.share, user)).collect()
-}
-
-/// Those of the candidates who shared what they may not share any more, by the ids that hold after it.
-fn shared(before: &State, after: &State, candidates: Vec<(ShareRef, UserRef)>) -> BTreeSet<(ShareRef, UserRef)> {
-    let user_after = |user: UserRef| UserRef(after.canonical(user.0));
-    candidates
-        .into_iter()
-        .flat_map(|(share, user)| {
-            // An alias may also have come to an end: then what it stood for was shared.
-            let ids = [share.0, before.canonical(share.0), after.canonical(share.0)];
-            let count = if ids == [share.0; 3] { 1 } else { ids.len() };
-            ids.into_iter().take(count).map(move |id| (ShareRef(id), user))
-        })
-        .filter(|&(share, user)| {
-            let renamed = user_after(user);
-            before.is_sharer(share, user) || (renamed != user && before.is_sharer(share, renamed))
-        })
-        .map(|(share, user)| (ShareRef(after.canonical(share.0)), user_after(user)))
-        .collect()
 }
 
 #[cfg(test)]
@@ -235,7 +41,9 @@ mod tests {
     use crate::model::name::{FileName, UserId};
     use crate::model::op::PasswordHash;
     use crate::model::op::{Op, OpBody};
-    use crate::tracker::state::check::{content, histories};
+    use crate::tracker::state::State;
+    use crate::tracker::state::difference::{Affected, effects_between};
+    use crate::tracker::state::tests::{content, histories};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -376,14 +184,15 @@ mod tests {
         let (shared, _) =
             history.fold(OpBody::CreateShare { group, user: bob, name, content: content(1), replaces: None });
         let before = history.state.clone();
-        let mut candidates = Candidates::default();
+        let mut candidates = Affected::default();
         let leave = OpBody::LeaveGroup { group, user: bob };
         for body in
             [leave, OpBody::RequestJoin { group, user: bob }, OpBody::AcceptRequest { group, user: bob, by: alice }]
         {
             candidates.note(&history.fold(body).0);
         }
-        let told = between(&before, &history.state, candidates).into_iter().map(|effect| (effect.to, effect.what));
+        let told =
+            effects_between(&before, &history.state, candidates).into_iter().map(|effect| (effect.to, effect.what));
         let share = ShareRef(shared.id);
         let accepted = history.noticed(Notice::Accepted { group: self::group("lab") });
         let key = Told::KeyChanged { group };

@@ -3,7 +3,8 @@
 //! Only the tables that hold facts are written, each as a count of eight bytes and its rows in the order of their keys or
 //! numbers; what else there is (names, owners, who is where, what each op made) follows from them.
 
-use super::{Group, GroupNo, Member, OpKey, Share, ShareNo, State, User, UserNo};
+use super::key::OpKey;
+use super::tables::{GroupNo, GroupRow, MemberRow, ShareNo, ShareRow, State, UserNo, UserRow};
 use crate::wire::codec::{DecodeError, Decoder, Wire, wire_struct};
 use ring::digest::{Context, SHA256};
 use std::convert::Infallible;
@@ -16,8 +17,8 @@ const CHUNK_LEN: usize = 64 * 1024;
 wire_struct!(UserNo { 0 });
 wire_struct!(GroupNo { 0 });
 wire_struct!(ShareNo { 0 });
-wire_struct!(Member { user, rank });
-wire_struct!(Share { id, group, name, content, sharer_count });
+wire_struct!(MemberRow { user, rank });
+wire_struct!(ShareRow { id, group, name, content, sharer_count });
 
 impl Wire for OpKey {
     fn put(&self, out: &mut Vec<u8>) {
@@ -53,7 +54,7 @@ impl State {
         })?;
         out.table(self.users.len(), self.users.iter(), put_user)?;
         out.table(self.groups.len(), self.groups.iter(), put_group)?;
-        out.table(self.shares.len(), self.shares.iter(), Share::put)?;
+        out.table(self.shares.len(), self.shares.iter(), ShareRow::put)?;
         out.table(self.notices.len(), &self.notices, |((user, at, index), notice), out| {
             user.put(out);
             at.put(out);
@@ -76,8 +77,8 @@ impl State {
     }
 }
 
-fn put_user(user: &User, out: &mut Vec<u8>) {
-    let User { id, name, password, password_set_by, groups: _, shares } = user;
+fn put_user(user: &UserRow, out: &mut Vec<u8>) {
+    let UserRow { id, name, password, password_set_by, groups: _, shares } = user;
     id.put(out);
     name.put(out);
     password.put(out);
@@ -86,8 +87,8 @@ fn put_user(user: &User, out: &mut Vec<u8>) {
     shares.iter().for_each(|(_, share)| share.put(out));
 }
 
-fn put_group(group: &Group, out: &mut Vec<u8>) {
-    let Group { id, name, owner: _, joined, chain, roster, requests, files: _ } = group;
+fn put_group(group: &GroupRow, out: &mut Vec<u8>) {
+    let GroupRow { id, name, owner: _, joined, chain, roster, requests, files: _ } = group;
     id.put(out);
     name.put(out);
     joined.put(out);

@@ -2,9 +2,9 @@
 
 use super::effect::Told;
 use super::key::ByName;
-use super::{Group, GroupNo, Made, Member, State, UserNo, claim, first_free};
+use super::tables::{Created, GroupNo, GroupRow, MemberRow, State, UserNo, claim, first_free};
 use crate::model::id::{GroupRef, OpId, UserRef};
-use crate::model::name::{GroupId, UserId};
+use crate::model::name::GroupId;
 use crate::model::notice::Notice;
 use crate::model::op::Op;
 use imbl::OrdMap;
@@ -14,7 +14,7 @@ impl State {
     pub(super) fn create_group(&mut self, op: &Op, name: &GroupId, founder: UserRef) {
         let Some(founder) = self.user_no(founder) else { return };
         let Some(group) = self.groups.next().map(GroupNo) else { return };
-        self.groups.push(Group {
+        self.groups.push(GroupRow {
             id: op.id,
             name: name.clone(),
             owner: None,
@@ -24,7 +24,7 @@ impl State {
             requests: OrdMap::new(),
             files: OrdMap::new(),
         });
-        self.note(op, Made::Group(group));
+        self.note(op, Created::Group(group));
         self.join(op, group, founder);
     }
 
@@ -120,7 +120,7 @@ impl State {
         let row = self.group_row_mut(group);
         let rank = row.joined;
         row.joined = rank.saturating_add(1);
-        row.roster.insert(key, Member { user, rank });
+        row.roster.insert(key, MemberRow { user, rank });
         let (id, first) = (GroupRef(row.id), row.owner.is_none());
         if first {
             row.owner = Some(user);
@@ -171,15 +171,6 @@ impl State {
                 self.tell(user, op.order(), Notice::Rejected { group: name.clone() });
             }
         }
-    }
-
-    /// The key of a user in lists that go by name.
-    pub(super) fn by_name(&self, user: UserNo) -> ByName<UserId> {
-        ByName::new(&self.user_row(user).name)
-    }
-
-    pub(super) fn is_member_no(&self, group: GroupNo, user: UserNo) -> bool {
-        self.user_row(user).groups.contains(&group)
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) struct ByName<N> {
     pub(super) name: N,
 }
 
-impl<N: Text> ByName<N> {
+impl<N: CheckedName> ByName<N> {
     pub(super) fn new(name: &N) -> Self {
         Self { head: head(name.text()), name: name.clone() }
     }
@@ -42,23 +42,23 @@ impl<N: Text> ByName<N> {
 }
 
 /// A checked name.
-pub(super) trait Text: Clone {
+pub(super) trait CheckedName: Clone {
     fn text(&self) -> &str;
 }
 
-impl Text for UserId {
+impl CheckedName for UserId {
     fn text(&self) -> &str {
         self.as_str()
     }
 }
 
-impl Text for GroupId {
+impl CheckedName for GroupId {
     fn text(&self) -> &str {
         self.as_str()
     }
 }
 
-impl Text for FileName {
+impl CheckedName for FileName {
     fn text(&self) -> &str {
         self.as_str()
     }

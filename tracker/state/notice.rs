@@ -1,7 +1,7 @@
 //! Notices in the fold: what users have to be told, kept until they were shown.
 
 use super::effect::Told;
-use super::{State, UserNo};
+use super::tables::{State, UserNo};
 use crate::model::id::{OpOrder, Origin, UserRef};
 use crate::model::notice::Notice;
 use crate::wire::codec::Wire;
@@ -54,12 +54,6 @@ impl State {
         let Some(user) = self.user_no(user) else { return Vec::new() };
         let unread = self.notices.range((user, FIRST, 0)..).take_while(|(key, _)| key.0 == user);
         unread.take(count).map(|((_, at, _), notice)| (*at, notice.clone())).collect()
-    }
-
-    /// The unread notices of a user that the op at this place caused.
-    pub fn notices_at(&self, user: UserRef, at: OpOrder) -> Vec<Notice> {
-        let Some(user) = self.user_no(user) else { return Vec::new() };
-        self.notices.range((user, at, 0)..=(user, at, u32::MAX)).map(|(_, notice)| notice.clone()).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::effect::Told;
 use super::key::ByName;
-use super::{GroupNo, Made, Share, ShareNo, State, UserNo, claim, first_free};
+use super::tables::{Created, GroupNo, ShareNo, ShareRow, State, UserNo, claim, first_free};
 use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::FileName;
@@ -46,8 +46,8 @@ impl State {
     /// Makes a share that nobody shares yet.
     fn hidden(&mut self, op: &Op, group: GroupNo, name: &FileName, content: &Content) -> Option<ShareNo> {
         let share = self.shares.next().map(ShareNo)?;
-        self.shares.push(Share { id: op.id, group, name: name.clone(), content: *content, sharer_count: 0 });
-        self.note(op, Made::Share(share));
+        self.shares.push(ShareRow { id: op.id, group, name: name.clone(), content: *content, sharer_count: 0 });
+        self.note(op, Created::Share(share));
         Some(share)
     }
 
@@ -62,7 +62,7 @@ impl State {
 
     pub(super) fn join_share(&mut self, op: &Op, share: ShareRef, user: UserRef) {
         let (Some(share), Some(user)) = (self.share_no(share), self.user_no(user)) else { return };
-        let Share { id, group, ref name, content, sharer_count } = *self.share_row(share);
+        let ShareRow { id, group, ref name, content, sharer_count } = *self.share_row(share);
         if !self.is_member_no(group, user) {
             let name = name.clone();
             self.override_share(op, group, user, &name);
@@ -161,9 +161,5 @@ impl State {
             self.listed -= 1;
         }
         true
-    }
-
-    pub(super) fn is_sharer_no(&self, share: ShareNo, user: UserNo) -> bool {
-        self.user_row(user).shares.contains(&(self.share_row(share).group, share))
     }
 }

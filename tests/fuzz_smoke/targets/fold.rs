@@ -6,7 +6,7 @@ use groupshare::model::id::GroupRef;
 use groupshare::model::op::Op;
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::ledger::{Ledger, Receipt, Submission};
-use groupshare::tracker::state::{Standing, State};
+use groupshare::tracker::state::{Membership, State};
 use std::convert::Infallible;
 
 /// Most ops of one history.
@@ -59,7 +59,7 @@ fn check_views(state: &State) {
         assert_eq!(state.group_name(group).as_ref(), Some(&row.name));
         let owner = state.owner(group).expect("a visible group has one");
         assert_eq!(state.account(owner).map(|account| account.name), Some(row.owner.clone()));
-        assert_eq!(state.standing(group, owner), Standing::Owner);
+        assert_eq!(state.membership(group, owner), Membership::Owner);
         shares += check_group(state, group);
         assert_eq!(state.members_after(group, None, ALL).len() as u32, row.member_count);
     }

@@ -1,7 +1,7 @@
 //! Departures from a group: who leaves, who is removed, who owns it then, and the chain.
 
 use super::side::{NOBODY, NONE, group, heal, lab, lab_with_request, overridden, rejected, removed, shared};
-use groupshare::tracker::state::Standing;
+use groupshare::tracker::state::Membership;
 
 #[test]
 fn leaving_withdraws_the_shares_and_changes_the_chain() {
@@ -17,7 +17,7 @@ fn leaving_withdraws_the_shares_and_changes_the_chain() {
     assert_eq!(a.files("lab"), [shared("ours", 2, &["alice"])]);
     assert_eq!(a.files("other"), [shared("mine", 1, &["bob"])]);
     assert_ne!(a.chain(lab), chain);
-    assert_eq!(a.state.standing(lab, a.of("bob")), Standing::Stranger);
+    assert_eq!(a.state.membership(lab, a.of("bob")), Membership::Stranger);
 }
 
 #[test]

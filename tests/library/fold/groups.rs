@@ -1,13 +1,13 @@
 //! Groups: their names and founders.
 
 use super::side::{NONE, heal, lab, renamed_group, shared};
-use groupshare::tracker::state::Standing;
+use groupshare::tracker::state::Membership;
 
 #[test]
 fn a_founder_owns_the_group() {
     let (a, _) = lab();
     assert_eq!(a.owner("lab"), "alice");
-    assert_eq!(a.state.standing(a.group("lab"), a.of("alice")), Standing::Owner);
+    assert_eq!(a.state.membership(a.group("lab"), a.of("alice")), Membership::Owner);
     assert_eq!(a.chain(a.group("lab")), [0; 32]);
 }
 

@@ -4,7 +4,7 @@ use super::side::{NONE, content, file, group, heal, lab, nothing, password, shar
 use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, ShareRef, UserRef};
 use groupshare::model::op::OpBody;
 use groupshare::tracker::ledger::accept::Change;
-use groupshare::tracker::state::Standing;
+use groupshare::tracker::state::Membership;
 
 #[test]
 fn an_op_folded_twice_counts_once() {
@@ -46,7 +46,7 @@ fn a_repeated_command_is_carried_out_once_and_both_ids_mean_the_same() {
     assert_eq!(a.state.group_named(&group("x~2")), None);
     assert_eq!(a.state.canonical(second.id), first.id);
     assert_eq!(a.state.command(command), Some(first.id));
-    assert_eq!(a.state.standing(GroupRef(second.id), founder), Standing::Owner);
+    assert_eq!(a.state.membership(GroupRef(second.id), founder), Membership::Owner);
 }
 
 /// Bob's command reaches both sides: here it makes a share, which carol joins, there it joins the one of alice.

@@ -2,13 +2,13 @@
 
 use super::side::{NOBODY, NONE, accepted, group, heal, lab, lab_with_request, overridden, rejected, renamed_group};
 use groupshare::model::notice::Notice;
-use groupshare::tracker::state::Standing;
+use groupshare::tracker::state::Membership;
 
 #[test]
 fn a_request_waits_for_the_owner() {
     let (a, _) = lab_with_request();
     assert_eq!(a.waiting("lab"), ["dave"]);
-    assert_eq!(a.state.standing(a.group("lab"), a.of("dave")), Standing::Waiting);
+    assert_eq!(a.state.membership(a.group("lab"), a.of("dave")), Membership::Waiting);
     assert_eq!(a.members("lab"), ["alice", "bob", "carol"]);
 }
 

@@ -1,10 +1,10 @@
-//! The state as it is asked for: look-ups by name and id, and lists in pages.
+//! Queries: look-ups by name and id, and lists in pages.
 //!
 //! Groups without members and shares without sharers are not found by name and stand in no list. A list goes by name;
 //! a page begins after the last name of the page before.
 
 use super::key::ByName;
-use super::{Group, GroupNo, ShareNo, State, User, UserNo};
+use super::tables::{GroupNo, GroupRow, ShareNo, State, UserNo, UserRow};
 use crate::model::digest::InfoHash;
 use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use crate::model::manifest::Content;
@@ -15,9 +15,7 @@ use std::ops::Bound;
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Whose.
     pub user: UserRef,
-    /// The name it goes by.
     pub name: UserId,
     /// Proves the password.
     pub password: PasswordHash,
@@ -27,7 +25,7 @@ pub struct Account {
 
 /// What a user is in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum Membership {
     /// Nothing.
     Stranger,
     /// Waits to be let in.
@@ -40,40 +38,31 @@ pub enum Standing {
 
 /// A group in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupRow {
-    /// Which.
+pub struct GroupInfo {
     pub group: GroupRef,
-    /// Its name.
     pub name: GroupId,
     /// How many members it has.
     pub member_count: u32,
-    /// The owner's name.
     pub owner: UserId,
     /// What the asking user is in it.
-    pub standing: Standing,
+    pub membership: Membership,
 }
 
 /// A member in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberRow {
-    /// Who.
+pub struct MemberInfo {
     pub user: UserRef,
-    /// The member's name.
     pub name: UserId,
-    /// Whether this is the owner.
     pub owner: bool,
 }
 
 /// A share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShareInfo {
-    /// Which.
     pub share: ShareRef,
-    /// In which group.
     pub group: GroupRef,
     /// Its name; if nobody shares it, the name it had before.
     pub name: FileName,
-    /// What is shared.
     pub content: Content,
     /// How many members share it.
     pub sharer_count: u32,
@@ -111,8 +100,8 @@ impl State {
         self.users.len()
     }
 
-    fn account_of(&self, user: &User) -> Account {
-        let User { id, name, password, password_set_by, .. } = user.clone();
+    fn account_of(&self, user: &UserRow) -> Account {
+        let UserRow { id, name, password, password_set_by, .. } = user.clone();
         Account { user: UserRef(id), name, password, password_set_by }
     }
 
@@ -134,21 +123,21 @@ impl State {
     }
 
     /// What a user is in a group.
-    pub fn standing(&self, group: GroupRef, user: UserRef) -> Standing {
+    pub fn membership(&self, group: GroupRef, user: UserRef) -> Membership {
         match (self.group_no(group), self.user_no(user)) {
-            (Some(group), Some(user)) => self.standing_no(group, user),
-            _ => Standing::Stranger,
+            (Some(group), Some(user)) => self.membership_no(group, user),
+            _ => Membership::Stranger,
         }
     }
 
     /// Whether a user is a member of a group.
     pub fn is_member(&self, group: GroupRef, user: UserRef) -> bool {
-        matches!(self.standing(group, user), Standing::Member | Standing::Owner)
+        matches!(self.membership(group, user), Membership::Member | Membership::Owner)
     }
 
     /// Whether a user waits to be let into a group.
     pub fn is_waiting(&self, group: GroupRef, user: UserRef) -> bool {
-        self.standing(group, user) == Standing::Waiting
+        self.membership(group, user) == Membership::Waiting
     }
 
     /// The owner of a group: the member who joined first. `None` if it has no members.
@@ -172,18 +161,18 @@ impl State {
     }
 
     /// The groups, at most `count`, with what the asking user is in each.
-    pub fn groups_after(&self, after: Option<&GroupId>, count: usize, asking: UserRef) -> Vec<GroupRow> {
+    pub fn groups_after(&self, after: Option<&GroupId>, count: usize, asking: UserRef) -> Vec<GroupInfo> {
         let asking = self.user_no(asking);
         self.group_names
             .range((ByName::behind(after), Bound::Unbounded))
             .filter_map(|(key, &group)| {
                 let row = self.group_row(group);
-                Some(GroupRow {
+                Some(GroupInfo {
                     group: GroupRef(row.id),
                     name: key.name.clone(),
                     member_count: row.member_count(),
                     owner: self.user_row(row.owner?).name.clone(),
-                    standing: asking.map_or(Standing::Stranger, |user| self.standing_no(group, user)),
+                    membership: asking.map_or(Membership::Stranger, |user| self.membership_no(group, user)),
                 })
             })
             .take(count)
@@ -191,10 +180,10 @@ impl State {
     }
 
     /// The members of a group, at most `count`.
-    pub fn members_after(&self, group: GroupRef, after: Option<&UserId>, count: usize) -> Vec<MemberRow> {
+    pub fn members_after(&self, group: GroupRef, after: Option<&UserId>, count: usize) -> Vec<MemberInfo> {
         let Some(group) = self.group_no(group) else { return Vec::new() };
-        let Group { owner, roster, .. } = self.group_row(group);
-        let members = roster.range((ByName::behind(after), Bound::Unbounded)).map(|(key, member)| MemberRow {
+        let GroupRow { owner, roster, .. } = self.group_row(group);
+        let members = roster.range((ByName::behind(after), Bound::Unbounded)).map(|(key, member)| MemberInfo {
             user: self.user_ref(member.user),
             name: key.name.clone(),
             owner: *owner == Some(member.user),
@@ -230,13 +219,13 @@ impl State {
         groups.into_iter().take(count).map(|(name, group)| (self.group_ref(group), name)).collect()
     }
 
-    fn standing_no(&self, group: GroupNo, user: UserNo) -> Standing {
+    fn membership_no(&self, group: GroupNo, user: UserNo) -> Membership {
         if self.is_member_no(group, user) {
-            if self.group_row(group).owner == Some(user) { Standing::Owner } else { Standing::Member }
+            if self.group_row(group).owner == Some(user) { Membership::Owner } else { Membership::Member }
         } else if self.group_row(group).requests.contains_key(&self.by_name(user)) {
-            Standing::Waiting
+            Membership::Waiting
         } else {
-            Standing::Stranger
+            Membership::Stranger
         }
     }
 
@@ -316,7 +305,7 @@ impl State {
     }
 }
 
-impl Group {
+impl GroupRow {
     fn member_count(&self) -> u32 {
         // Members are users, whose number has 32 bits.
         self.roster.len() as u32
@@ -328,7 +317,7 @@ mod tests {
     use super::*;
     use crate::model::id::{CommandId, Origin};
     use crate::model::op::{Op, OpBody};
-    use crate::tracker::state::check::content;
+    use crate::tracker::state::tests::content;
 
     fn fold(state: &mut State, body: OpBody) -> OpId {
         let origin = Origin { tracker: 1, incarnation: 1 };
@@ -417,13 +406,13 @@ mod tests {
     #[test]
     fn rows_tell_what_is_known() {
         let (state, [ann, ben, cat, dan, eve], group) = state();
-        let standing = |user| state.groups_after(None, 1, user)[0].standing;
-        assert_eq!(standing(ann), Standing::Owner);
-        assert_eq!([ben, cat].map(standing), [Standing::Member; 2]);
-        assert_eq!([dan, eve].map(standing), [Standing::Waiting; 2]);
+        let membership = |user| state.groups_after(None, 1, user)[0].membership;
+        assert_eq!(membership(ann), Membership::Owner);
+        assert_eq!([ben, cat].map(membership), [Membership::Member; 2]);
+        assert_eq!([dan, eve].map(membership), [Membership::Waiting; 2]);
         let nobody = UserRef(OpId { seq: 999, ..ann.0 });
         let row = &state.groups_after(None, 1, nobody)[0];
-        assert_eq!((row.standing, row.member_count, row.owner.as_str()), (Standing::Stranger, 3, "ann"));
+        assert_eq!((row.membership, row.member_count, row.owner.as_str()), (Membership::Stranger, 3, "ann"));
         assert_eq!(state.members_after(group, None, 9).iter().filter(|row| row.owner).count(), 1);
         let x = state.share_named(group, &FileName::parse("x").expect("a name")).expect("is shared");
         assert_eq!((x.group, x.content, x.sharer_count), (group, content(2), 2));

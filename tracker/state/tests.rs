@@ -3,7 +3,7 @@
 #![cfg(test)]
 
 use super::key::ByName;
-use super::{GroupNo, Made, ShareNo, State, UserNo};
+use super::tables::{Created, GroupNo, ShareNo, State, UserNo};
 use crate::model::digest::{InfoHash, Sha1Digest};
 use crate::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
 use crate::model::manifest::Content;
@@ -22,17 +22,18 @@ impl State {
         self.check_shares();
         let turned = self.aliases.iter().map(|(&id, &other)| (other, id)).collect();
         assert_eq!(self.stand_ins, turned);
-        let made = self.lines.values().flat_map(|line| &line.made).filter(|made| **made != Made::Nothing).count();
+        let made =
+            self.by_origin.values().flat_map(|line| &line.made).filter(|made| **made != Created::Nothing).count();
         assert_eq!(made, self.users.len() + self.groups.len() + self.shares.len());
-        assert_eq!(self.folded, self.lines.values().map(|line| line.made.len() as u64).sum::<u64>());
+        assert_eq!(self.folded, self.by_origin.values().map(|line| line.made.len() as u64).sum::<u64>());
         for (number, origin) in (0..).zip(&self.origins) {
-            assert_eq!(self.lines[origin].number, number);
+            assert_eq!(self.by_origin[origin].number, number);
         }
         assert!(self.notices.keys().all(|(user, ..)| (user.0 as usize) < self.users.len()));
     }
 
-    fn check_made(&self, id: OpId, made: Made, visible: bool) {
-        assert_eq!(self.lines[&id.origin].made.get(id.seq as usize - 1), Some(&made));
+    fn check_made(&self, id: OpId, made: Created, visible: bool) {
+        assert_eq!(self.by_origin[&id.origin].made.get(id.seq as usize - 1), Some(&made));
         assert!(!visible || self.canonical(id) == id, "{made:?} is visible and has an alias");
     }
 
@@ -40,7 +41,7 @@ impl State {
         assert_eq!(self.user_names.len(), self.users.len());
         for (number, user) in (0..).map(UserNo).zip(self.users.iter()) {
             assert_eq!(self.user_names.get(&ByName::new(&user.name)), Some(&number));
-            self.check_made(user.id, Made::User(number), true);
+            self.check_made(user.id, Created::User(number), true);
         }
     }
 
@@ -52,7 +53,7 @@ impl State {
             let named = self.group_names.get(&ByName::new(&group.name)) == Some(&number);
             assert_eq!(named, first.is_some());
             visible += usize::from(named);
-            self.check_made(group.id, Made::Group(number), true);
+            self.check_made(group.id, Created::Group(number), true);
             for (key, member) in &group.roster {
                 assert_eq!(*key, self.by_name(member.user));
                 assert!(self.is_member_no(number, member.user) && member.rank < group.joined);
@@ -80,7 +81,7 @@ impl State {
             assert_eq!(share.sharer_count, *sharers);
             let holder = self.group_row(share.group).files.get(&ByName::new(&share.name));
             assert_eq!(holder == Some(&number), *sharers > 0);
-            self.check_made(share.id, Made::Share(number), *sharers > 0);
+            self.check_made(share.id, Created::Share(number), *sharers > 0);
         }
         let listed = sharers.iter().filter(|sharers| **sharers > 0).count();
         assert_eq!(self.listed, listed);

@@ -9,27 +9,27 @@ const BITS: u32 = FAN_OUT.trailing_zeros();
 
 /// Rows numbered from 0. Clones share every row that neither has changed since.
 #[derive(Debug, Clone)]
-pub(super) struct Table<T> {
+pub(super) struct PersistentArray<T> {
     len: u32,
     /// Levels of branches above the rows.
     height: u32,
-    root: Option<Arc<Node<T>>>,
+    root: Option<Arc<ArrayNode<T>>>,
 }
 
 /// Invariant: at height 0 a row, above that a branch. Children are filled from the left.
 #[derive(Debug, Clone)]
-enum Node<T> {
-    Branch([Option<Arc<Node<T>>>; FAN_OUT]),
+enum ArrayNode<T> {
+    Branch([Option<Arc<ArrayNode<T>>>; FAN_OUT]),
     Row(T),
 }
 
-impl<T> Default for Table<T> {
+impl<T> Default for PersistentArray<T> {
     fn default() -> Self {
         Self { len: 0, height: 0, root: None }
     }
 }
 
-impl<T: Clone> Table<T> {
+impl<T: Clone> PersistentArray<T> {
     pub(super) fn len(&self) -> usize {
         self.len as usize
     }
@@ -47,16 +47,16 @@ impl<T: Clone> Table<T> {
         if self.root.is_some() && u64::from(number) >= full {
             let mut children = [const { None }; FAN_OUT];
             children[0] = self.root.take();
-            self.root = Some(Arc::new(Node::Branch(children)));
+            self.root = Some(Arc::new(ArrayNode::Branch(children)));
             self.height += 1;
         }
         let mut slot = &mut self.root;
         for level in (0..self.height).rev() {
-            let branch = slot.get_or_insert_with(|| Arc::new(Node::Branch([const { None }; FAN_OUT])));
-            let Node::Branch(children) = Arc::make_mut(branch) else { unreachable!("rows lie at height 0") };
+            let branch = slot.get_or_insert_with(|| Arc::new(ArrayNode::Branch([const { None }; FAN_OUT])));
+            let ArrayNode::Branch(children) = Arc::make_mut(branch) else { unreachable!("rows lie at height 0") };
             slot = &mut children[child(number, level)];
         }
-        *slot = Some(Arc::new(Node::Row(row)));
+        *slot = Some(Arc::new(ArrayNode::Row(row)));
     }
 
     pub(super) fn get(&self, number: u32) -> Option<&T> {
@@ -67,8 +67,8 @@ impl<T: Clone> Table<T> {
         let mut level = self.height;
         loop {
             match node {
-                Node::Row(row) => return Some(row),
-                Node::Branch(children) => {
+                ArrayNode::Row(row) => return Some(row),
+                ArrayNode::Branch(children) => {
                     level -= 1;
                     node = children[child(number, level)].as_deref()?;
                 }
@@ -84,8 +84,8 @@ impl<T: Clone> Table<T> {
         let mut level = self.height;
         loop {
             match node {
-                Node::Row(row) => return Some(row),
-                Node::Branch(children) => {
+                ArrayNode::Row(row) => return Some(row),
+                ArrayNode::Branch(children) => {
                     level -= 1;
                     node = Arc::make_mut(children[child(number, level)].as_mut()?);
                 }
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn rows_are_found_by_their_numbers_at_every_size() {
-        let mut table = Table::default();
+        let mut table = PersistentArray::default();
         for n in 0..2000u32 {
             assert_eq!(table.get(n), None);
             assert_eq!(table.next(), Some(n));
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_clone_keeps_its_rows_while_the_other_changes() {
-        let mut table = Table::default();
+        let mut table = PersistentArray::default();
         (0..100u32).for_each(|n| table.push(n));
         let before = table.clone();
         for n in [0, 7, 8, 63, 64, 99] {

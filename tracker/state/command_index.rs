@@ -16,27 +16,27 @@ const LEAF_LEN_MAX: usize = 32;
 
 /// A table from command ids to ops. Clones share structure.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Commands {
+pub(super) struct CommandIndex {
     len: usize,
-    root: Node,
+    root: TrieNode,
 }
 
-type Entry = (CommandId, OpKey);
+type IndexEntry = (CommandId, OpKey);
 
 /// Branches at depth `n` tell apart the ids by their half byte `n`, leaves hold ids that agree in all before.
 #[derive(Debug, Clone)]
-enum Node {
-    Branch(Arc<[Node; FAN_OUT]>),
-    Leaf(Arc<Vec<Entry>>),
+enum TrieNode {
+    Branch(Arc<[TrieNode; FAN_OUT]>),
+    Leaf(Arc<Vec<IndexEntry>>),
 }
 
-impl Default for Node {
+impl Default for TrieNode {
     fn default() -> Self {
-        Node::Leaf(Arc::default())
+        TrieNode::Leaf(Arc::default())
     }
 }
 
-impl Commands {
+impl CommandIndex {
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -46,8 +46,8 @@ impl Commands {
         let mut depth = 0;
         loop {
             match node {
-                Node::Branch(children) => node = &children[half_byte(id, depth)],
-                Node::Leaf(entries) => return find(entries, id),
+                TrieNode::Branch(children) => node = &children[half_byte(id, depth)],
+                TrieNode::Leaf(entries) => return find(entries, id),
             }
             depth += 1;
         }
@@ -58,7 +58,7 @@ impl Commands {
         let mut node = &mut self.root;
         let mut depth = 0;
         loop {
-            if let Node::Leaf(entries) = node {
+            if let TrieNode::Leaf(entries) = node {
                 if let Some(first) = find(entries, id) {
                     return Some(first);
                 }
@@ -69,7 +69,7 @@ impl Commands {
                 }
                 *node = split(entries, depth);
             }
-            if let Node::Branch(children) = node {
+            if let TrieNode::Branch(children) = node {
                 node = &mut Arc::make_mut(children)[half_byte(id, depth)];
                 depth += 1;
             }
@@ -77,13 +77,13 @@ impl Commands {
     }
 
     /// Every command with its op, in an order that follows from the order in which they came.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Entry> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = IndexEntry> + '_ {
         let mut path = vec![std::slice::from_ref(&self.root).iter()];
         let leaves = std::iter::from_fn(move || {
             loop {
                 match path.last_mut()?.next() {
-                    Some(Node::Branch(children)) => path.push(children.iter()),
-                    Some(Node::Leaf(entries)) => return Some(entries),
+                    Some(TrieNode::Branch(children)) => path.push(children.iter()),
+                    Some(TrieNode::Leaf(entries)) => return Some(entries),
                     None => drop(path.pop()),
                 }
             }
@@ -92,15 +92,15 @@ impl Commands {
     }
 }
 
-fn find(entries: &[Entry], id: CommandId) -> Option<OpKey> {
+fn find(entries: &[IndexEntry], id: CommandId) -> Option<OpKey> {
     entries.iter().find(|(known, _)| *known == id).map(|&(_, op)| op)
 }
 
 /// A branch in the place of a leaf.
-fn split(entries: &[Entry], depth: usize) -> Node {
+fn split(entries: &[IndexEntry], depth: usize) -> TrieNode {
     let child =
-        |n| Node::Leaf(Arc::new(entries.iter().copied().filter(|(id, _)| half_byte(*id, depth) == n).collect()));
-    Node::Branch(Arc::new(std::array::from_fn(child)))
+        |n| TrieNode::Leaf(Arc::new(entries.iter().copied().filter(|(id, _)| half_byte(*id, depth) == n).collect()));
+    TrieNode::Branch(Arc::new(std::array::from_fn(child)))
 }
 
 fn half_byte(id: CommandId, depth: usize) -> usize {
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn every_command_leads_to_its_first_op() {
-        let mut commands = Commands::default();
+        let mut commands = CommandIndex::default();
         let mut expected = BTreeMap::new();
         for n in 0..3000 {
             assert_eq!(commands.get(id(n)), None);
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_clone_keeps_its_commands_while_the_other_grows() {
-        let mut commands = Commands::default();
+        let mut commands = CommandIndex::default();
         (0..500).for_each(|n| assert_eq!(commands.insert(id(n), op(n)), None));
         let before = commands.clone();
         (500..1000).for_each(|n| assert_eq!(commands.insert(id(n), op(n)), None));

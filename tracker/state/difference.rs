@@ -1,0 +1,204 @@
+//! The effects of ops that came late: what is different for single users between the states before and after them.
+
+use super::effect::{Effect, Told};
+use super::queries::Membership;
+use super::tables::State;
+use crate::model::id::{GroupRef, ShareRef, UserRef};
+use crate::model::op::{Op, OpBody};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Whom and what some ops can affect, wherever their place in the order is. Some are listed several times.
+#[derive(Debug, Default)]
+pub struct Affected {
+    users: Vec<UserRef>,
+    memberships: Vec<(GroupRef, UserRef)>,
+    departures: Vec<(GroupRef, UserRef)>,
+    sharers: Vec<(ShareRef, UserRef)>,
+}
+
+impl Affected {
+    /// Takes note of an op.
+    pub fn note(&mut self, op: &Op) {
+        let mut member = |group, user| {
+            self.memberships.push((group, user));
+            self.users.push(user);
+        };
+        match op.body {
+            OpBody::CreateUser { .. } => self.users.push(UserRef(op.id)),
+            OpBody::ChangePassword { user, .. } | OpBody::ReadNotices { user, .. } => self.users.push(user),
+            OpBody::CreateGroup { founder, .. } => member(GroupRef(op.id), founder),
+            OpBody::RequestJoin { group, user } => member(group, user),
+            OpBody::AcceptRequest { group, user, by } | OpBody::RejectRequest { group, user, by } => {
+                member(group, user);
+                self.users.push(by);
+            }
+            OpBody::LeaveGroup { group, user } => {
+                member(group, user);
+                self.departures.push((group, user));
+            }
+            OpBody::RemoveMember { group, user, by } => {
+                member(group, user);
+                self.users.push(by);
+                self.departures.push((group, user));
+            }
+            OpBody::CreateShare { user, replaces, .. } => {
+                self.users.push(user);
+                self.sharers.push((ShareRef(op.id), user));
+                self.sharers.extend(replaces.map(|old| (old, user)));
+            }
+            OpBody::JoinShare { share, user } | OpBody::LeaveShare { share, user } => {
+                self.users.push(user);
+                self.sharers.push((share, user));
+            }
+        }
+    }
+}
+
+/// Sorts, and leaves out what is there twice.
+fn each_once<T: Ord>(list: &mut Vec<T>) {
+    list.sort_unstable();
+    list.dedup();
+}
+
+/// What it means to single users that some ops were folded, some of them late: anything may be different after them.
+/// `affected` has all ops that were folded since the last state that both have in common.
+pub fn effects_between(before: &State, after: &State, affected: Affected) -> Vec<Effect> {
+    let Affected { mut users, mut memberships, mut departures, mut sharers } = affected;
+    each_once(&mut departures);
+    sharers.extend(departures.into_iter().flat_map(|(group, user)| shared_in(before, after, group, user)));
+    each_once(&mut memberships);
+    each_once(&mut sharers);
+    let mut groups: Vec<_> = memberships.iter().map(|(group, _)| *group).collect();
+    groups.extend(memberships.iter().map(|(group, _)| GroupRef(after.canonical(group.0))));
+    each_once(&mut groups);
+    // Whoever waited is told when the last member leaves.
+    users.extend(groups.iter().flat_map(|&group| before.waiting(group).chain(after.waiting(group))));
+
+    let mut comparison = Comparison { before, after, effects: Vec::new() };
+    let departed = comparison.compare_memberships(memberships);
+    comparison.compare_keys(&groups);
+    comparison.compare_shares(sharers, &departed);
+    comparison.compare_users(users);
+    comparison.effects
+}
+
+/// Two states, and what is different between them for single users.
+struct Comparison<'a> {
+    before: &'a State,
+    after: &'a State,
+    effects: Vec<Effect>,
+}
+
+impl Comparison<'_> {
+    fn tell(&mut self, to: UserRef, what: Told) {
+        self.effects.push(Effect { to, what });
+    }
+
+    fn user_after(&self, user: UserRef) -> UserRef {
+        UserRef(self.after.canonical(user.0))
+    }
+
+    /// Tells of memberships that began or ended and of requests. Returns the memberships that ended.
+    fn compare_memberships(&mut self, memberships: Vec<(GroupRef, UserRef)>) -> BTreeSet<(GroupRef, UserRef)> {
+        let Self { before, after, .. } = *self;
+        let mut known = BTreeMap::new();
+        for (group, user) in memberships {
+            let own = (GroupRef(after.canonical(group.0)), self.user_after(user));
+            let (member, waiting) = known.entry(own).or_insert((false, false));
+            // What turned out to be the same as another went by an id of its own before, or the other did. Nearly always
+            // they are the same.
+            let ids = [own, (own.0, user), (group, own.1), (group, user)];
+            for (group, user) in ids.into_iter().take(if own == (group, user) { 1 } else { ids.len() }) {
+                let membership = before.membership(group, user);
+                *member |= matches!(membership, Membership::Member | Membership::Owner);
+                *waiting |= membership == Membership::Waiting;
+            }
+        }
+        let mut departed = BTreeSet::new();
+        for ((group, user), (member, waiting)) in known {
+            match (member, after.is_member(group, user)) {
+                (false, true) => self.tell(user, Told::Joined { group }),
+                (true, false) => {
+                    departed.insert((group, user));
+                    self.tell(user, Told::Departed { group });
+                }
+                _ => {}
+            }
+            if let (false, true, Some(owner)) = (waiting, after.is_waiting(group, user), after.owner(group)) {
+                self.tell(owner, Told::Requested { group, user });
+            }
+        }
+        departed
+    }
+
+    /// Tells members of keys and of names that are others now.
+    fn compare_keys(&mut self, groups: &[GroupRef]) {
+        let Self { before, after, .. } = *self;
+        let mut rekeyed = BTreeSet::new();
+        for &group in groups {
+            let key = |state: &State| {
+                state.chain(group).map(|chain| (state.canonical(group.0), chain, state.group_name(group)))
+            };
+            if key(before).is_some_and(|key_before| key(after) != Some(key_before)) {
+                rekeyed.insert(GroupRef(after.canonical(group.0)));
+            }
+        }
+        for group in rekeyed {
+            after.members(group).for_each(|member| self.tell(member, Told::KeyChanged { group }));
+        }
+    }
+
+    /// Tells of shares that have ended. Whoever departs from a group knows that nothing is shared there any more.
+    fn compare_shares(&mut self, sharers: Vec<(ShareRef, UserRef)>, departed: &BTreeSet<(GroupRef, UserRef)>) {
+        let after = self.after;
+        for (share, user) in shared(self.before, after, sharers) {
+            let departs = after.share(share).is_some_and(|info| departed.contains(&(info.group, user)));
+            if !departs && !after.is_sharer(share, user) {
+                self.tell(user, Told::ShareEnded { share });
+            }
+        }
+    }
+
+    /// Tells of passwords that changed and of new notices.
+    fn compare_users(&mut self, users: Vec<UserRef>) {
+        let Self { before, after, .. } = *self;
+        let mut users: Vec<_> = users.into_iter().map(|user| self.user_after(user)).collect();
+        each_once(&mut users);
+        for to in users {
+            let password = |state: &State| state.account(to).map(|account| account.password_set_by);
+            if password(before).is_some_and(|before| password(after) != Some(before)) {
+                self.tell(to, Told::PasswordChanged);
+            }
+            let known = before.notices(to, usize::MAX);
+            let new = after.notices(to, usize::MAX).into_iter().filter(|notice| !known.contains(notice));
+            new.for_each(|(order, notice)| self.tell(to, Told::Noticed { order, notice }));
+        }
+    }
+}
+
+/// What a user shared in a group that the user departed from on the way, and may be back in.
+fn shared_in(before: &State, after: &State, group: GroupRef, user: UserRef) -> Vec<(ShareRef, UserRef)> {
+    let groups = [group.0, after.canonical(group.0)].map(|group| GroupRef(before.canonical(group)));
+    let users = BTreeSet::from([user, UserRef(after.canonical(user.0))]);
+    let shares = users.into_iter().flat_map(|user| before.shares_of(user).map(move |info| (info, user)));
+    shares.filter(|(info, _)| groups.contains(&info.group)).map(|(info, user)| (info.share, user)).collect()
+}
+
+/// Those of the candidates who shared what they may not share any more, by the ids that hold after it.
+fn shared(before: &State, after: &State, candidates: Vec<(ShareRef, UserRef)>) -> BTreeSet<(ShareRef, UserRef)> {
+    let user_after = |user: UserRef| UserRef(after.canonical(user.0));
+    candidates
+        .into_iter()
+        .flat_map(|(share, user)| {
+            // An alias may also have come to an end: then what it stood for was shared.
+            let ids = [share.0, before.canonical(share.0), after.canonical(share.0)];
+            let count = if ids == [share.0; 3] { 1 } else { ids.len() };
+            ids.into_iter().take(count).map(move |id| (ShareRef(id), user))
+        })
+        .filter(|&(share, user)| {
+            let renamed = user_after(user);
+            before.is_sharer(share, user) || (renamed != user && before.is_sharer(share, renamed))
+        })
+        .map(|(share, user)| (ShareRef(after.canonical(share.0)), user_after(user)))
+        .collect()
+}

@@ -1,0 +1,340 @@
+//! The tables of the state: users, groups, shares and notices by number, and what ids and names lead to.
+
+use super::command_index::CommandIndex;
+use super::effect::{Effect, Told};
+use super::key::{ByName, OpKey};
+use super::persistent_array::PersistentArray;
+use crate::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
+use crate::model::manifest::Content;
+use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::notice::Notice;
+use crate::model::op::{Op, PasswordHash};
+use imbl::{OrdMap, OrdSet, Vector};
+
+/// Why a number leads to a row.
+const NUMBERED: &str = "numbers are made with their rows, which stay";
+
+/// Everything the trackers know for good. Cloning takes constant time; clones share structure.
+///
+/// Users, groups and shares have numbers inside, in the order in which they were made: the keys of the tables are small,
+/// and since the order is the same everywhere, so are the numbers. They never leave this module, because an op that
+/// comes late shifts them; outside, entities go by the ids of the ops that made them.
+///
+/// Invariants:
+/// * a name leads to exactly one visible entity, which bears it: every user, every group with members, every share with
+///   sharers; whatever is hidden has no name of its own and may come back under another;
+/// * the owner of a group is its member of lowest rank, and a group is visible exactly if it has one;
+/// * who shares something in a group is a member of it, and nobody is both a member and waiting to be let in;
+/// * a group's chain changes exactly when a member departs;
+/// * what is visible has no alias for its id, and aliases form no circle.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// How many ops were folded.
+    pub(super) folded: u64,
+    pub(super) lamport: u64,
+    pub(super) last: Option<OpOrder>,
+    /// How many notices the last op has caused.
+    pub(super) told: u32,
+    /// What the last op has caused.
+    pub(super) caused: Vec<Effect>,
+    pub(super) by_origin: OrdMap<Origin, OriginRow>,
+    /// The origins by number.
+    pub(super) origins: Vector<Origin>,
+    /// The first op of every command.
+    pub(super) commands: CommandIndex,
+    /// Ids that mean what another id means: repeated commands, and shares that turned out to be one.
+    pub(super) aliases: OrdMap<OpId, OpId>,
+    /// The same the other way round: what is meant, and an id that means it.
+    pub(super) stand_ins: OrdSet<(OpId, OpId)>,
+
+    pub(super) users: PersistentArray<UserRow>,
+    pub(super) user_names: OrdMap<ByName<UserId>, UserNo>,
+
+    pub(super) groups: PersistentArray<GroupRow>,
+    /// Visible groups only.
+    pub(super) group_names: OrdMap<ByName<GroupId>, GroupNo>,
+
+    pub(super) shares: PersistentArray<ShareRow>,
+    /// How many shares are visible.
+    pub(super) listed: usize,
+
+    /// By user and by the place of the op that caused them; the last number tells apart what one op caused.
+    pub(super) notices: OrdMap<(UserNo, OpOrder, u32), Notice>,
+}
+
+/// The ops of one origin.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OriginRow {
+    pub(super) number: u32,
+    /// What each op made, from sequence 1 on: as many as were folded.
+    pub(super) made: Vector<Created>,
+}
+
+/// What an op made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Created {
+    Nothing,
+    User(UserNo),
+    Group(GroupNo),
+    Share(ShareNo),
+}
+
+/// The number of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct UserNo(pub(super) u32);
+
+/// The number of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct GroupNo(pub(super) u32);
+
+/// The number of a share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ShareNo(pub(super) u32);
+
+#[derive(Debug, Clone)]
+pub(super) struct UserRow {
+    pub(super) id: OpId,
+    /// Never changes.
+    pub(super) name: UserId,
+    pub(super) password: PasswordHash,
+    pub(super) password_set_by: OpId,
+    /// Where the user is a member.
+    pub(super) groups: OrdSet<GroupNo>,
+    /// What the user shares, and where.
+    pub(super) shares: OrdSet<(GroupNo, ShareNo)>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct GroupRow {
+    pub(super) id: OpId,
+    /// The name it bears, or bore when it was last visible.
+    pub(super) name: GroupId,
+    /// The member of lowest rank.
+    pub(super) owner: Option<UserNo>,
+    /// How many ever joined: the rank of the next one.
+    pub(super) joined: u32,
+    pub(super) chain: [u8; 32],
+    pub(super) roster: OrdMap<ByName<UserId>, MemberRow>,
+    /// Who waits to be let in.
+    pub(super) requests: OrdMap<ByName<UserId>, UserNo>,
+    /// Visible shares only.
+    pub(super) files: OrdMap<ByName<FileName>, ShareNo>,
+}
+
+/// A member in the roster of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MemberRow {
+    pub(super) user: UserNo,
+    /// How many had joined before.
+    pub(super) rank: u32,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct ShareRow {
+    pub(super) id: OpId,
+    pub(super) group: GroupNo,
+    /// The name it bears, or bore when it was last visible.
+    pub(super) name: FileName,
+    pub(super) content: Content,
+    pub(super) sharer_count: u32,
+}
+
+impl State {
+    /// The state before any op.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes note of the op; `None` if it is not the next one of its origin.
+    pub(super) fn enter(&mut self, op: &Op) -> Option<OpKey> {
+        let OpId { origin, seq } = op.id;
+        if seq != self.seen(origin).checked_add(1)? {
+            return None;
+        }
+        if seq == 1 {
+            let number = next_number(self.origins.len())?;
+            self.origins.push_back(origin);
+            self.by_origin.insert(origin, OriginRow { number, made: Vector::new() });
+        }
+        let line = self.by_origin.get_mut(&origin)?;
+        line.made.push_back(Created::Nothing);
+        let key = OpKey::new(line.number, seq);
+        self.folded += 1;
+        self.lamport = self.lamport.max(op.lamport);
+        self.last = self.last.max(Some(op.order()));
+        self.told = 0;
+        Some(key)
+    }
+
+    /// Takes note of what the op being folded makes.
+    pub(super) fn note(&mut self, op: &Op, made: Created) {
+        let last = self.by_origin.get_mut(&op.id.origin).and_then(|line| line.made.back_mut());
+        *last.expect("the op was entered") = made;
+    }
+
+    pub(super) fn id(&self, key: OpKey) -> OpId {
+        OpId { origin: self.origins[key.origin() as usize], seq: key.seq() }
+    }
+
+    /// The id that an id stands for: itself, unless it is the id of a repeated command or of a share that turned out to
+    /// be the same as another.
+    pub fn canonical(&self, id: OpId) -> OpId {
+        let mut id = id;
+        while let Some(&other) = self.aliases.get(&id) {
+            id = other;
+        }
+        id
+    }
+
+    /// From now on this id stands for another; whether it stood for none before.
+    pub(super) fn alias(&mut self, id: OpId, other: OpId) -> bool {
+        self.stand_ins.insert((other, id));
+        self.aliases.insert(id, other).is_none()
+    }
+
+    /// All ids that mean what this one means: the canonical one, then those that stand for it.
+    pub fn ids_of(&self, id: OpId) -> Vec<OpId> {
+        let mut ids = vec![self.canonical(id)];
+        let mut next = 0;
+        while let Some(&of) = ids.get(next) {
+            let first = OpId { origin: Origin { tracker: 0, incarnation: 0 }, seq: 0 };
+            let stand_ins = self.stand_ins.range((of, first)..).take_while(|(meant, _)| *meant == of);
+            ids.extend(stand_ins.map(|&(_, id)| id));
+            next += 1;
+        }
+        ids
+    }
+
+    /// How many ids stand for others. As long as ops come in their order, none ceases to.
+    pub fn alias_count(&self) -> usize {
+        self.aliases.len()
+    }
+
+    pub(super) fn created(&self, id: OpId) -> Option<Created> {
+        let id = self.canonical(id);
+        let index = usize::try_from(id.seq.checked_sub(1)?).ok()?;
+        self.by_origin.get(&id.origin)?.made.get(index).copied()
+    }
+
+    pub(super) fn user_no(&self, user: UserRef) -> Option<UserNo> {
+        match self.created(user.0) {
+            Some(Created::User(number)) => Some(number),
+            _ => None,
+        }
+    }
+
+    pub(super) fn group_no(&self, group: GroupRef) -> Option<GroupNo> {
+        match self.created(group.0) {
+            Some(Created::Group(number)) => Some(number),
+            _ => None,
+        }
+    }
+
+    pub(super) fn share_no(&self, share: ShareRef) -> Option<ShareNo> {
+        match self.created(share.0) {
+            Some(Created::Share(number)) => Some(number),
+            _ => None,
+        }
+    }
+
+    pub(super) fn user_row(&self, number: UserNo) -> &UserRow {
+        self.users.get(number.0).expect(NUMBERED)
+    }
+
+    pub(super) fn user_row_mut(&mut self, number: UserNo) -> &mut UserRow {
+        self.users.get_mut(number.0).expect(NUMBERED)
+    }
+
+    pub(super) fn group_row(&self, number: GroupNo) -> &GroupRow {
+        self.groups.get(number.0).expect(NUMBERED)
+    }
+
+    pub(super) fn group_row_mut(&mut self, number: GroupNo) -> &mut GroupRow {
+        self.groups.get_mut(number.0).expect(NUMBERED)
+    }
+
+    pub(super) fn share_row(&self, number: ShareNo) -> &ShareRow {
+        self.shares.get(number.0).expect(NUMBERED)
+    }
+
+    pub(super) fn share_row_mut(&mut self, number: ShareNo) -> &mut ShareRow {
+        self.shares.get_mut(number.0).expect(NUMBERED)
+    }
+
+    /// The key of a user in lists that go by name.
+    pub(super) fn by_name(&self, user: UserNo) -> ByName<UserId> {
+        ByName::new(&self.user_row(user).name)
+    }
+
+    pub(super) fn is_member_no(&self, group: GroupNo, user: UserNo) -> bool {
+        self.user_row(user).groups.contains(&group)
+    }
+
+    pub(super) fn is_sharer_no(&self, share: ShareNo, user: UserNo) -> bool {
+        self.user_row(user).shares.contains(&(self.share_row(share).group, share))
+    }
+
+    /// What the op that was folded last has caused. A departure also changes the key of those who stay, who are not
+    /// listed. All ids are canonical.
+    pub fn caused(&self) -> &[Effect] {
+        &self.caused
+    }
+
+    pub(super) fn cause(&mut self, to: UserNo, what: Told) {
+        let to = UserRef(self.user_row(to).id);
+        self.caused.push(Effect { to, what });
+    }
+
+    /// How many ops were folded.
+    pub fn op_count(&self) -> u64 {
+        self.folded
+    }
+
+    /// The highest Lamport counter among the ops folded; 0 before the first.
+    pub fn lamport(&self) -> u64 {
+        self.lamport
+    }
+
+    /// The highest place in the order among the ops folded. An op below it comes late: it cannot be folded here any
+    /// more, only into an earlier state.
+    pub fn last(&self) -> Option<OpOrder> {
+        self.last
+    }
+
+    /// The sequence up to which the ops of an origin were folded; 0 if none was.
+    pub fn seen(&self, origin: Origin) -> u64 {
+        self.by_origin.get(&origin).map_or(0, |line| line.made.len() as u64)
+    }
+
+    /// The version vector: every origin with the sequence up to which its ops were folded.
+    pub fn version(&self) -> impl Iterator<Item = (Origin, u64)> + '_ {
+        self.by_origin.iter().map(|(&origin, line)| (origin, line.made.len() as u64))
+    }
+
+    /// The op that carried out a command, if one did.
+    pub fn command(&self, command: CommandId) -> Option<OpId> {
+        self.commands.get(command).map(|key| self.id(key))
+    }
+}
+
+/// The number of the next row of a table that has `len` rows; `None` once numbers run out.
+fn next_number(len: usize) -> Option<u32> {
+    u32::try_from(len).ok()
+}
+
+/// Gives a name to an entity if it is free. One descent where it is, which is nearly always.
+pub(super) fn claim<K: Ord + Clone, V: Clone>(names: &mut OrdMap<K, V>, name: K, to: V) -> bool {
+    match names.insert(name.clone(), to) {
+        None => true,
+        Some(holder) => {
+            names.insert(name, holder);
+            false
+        }
+    }
+}
+
+/// The first name that can be taken among `name~2`, `name~3` and so on.
+pub(super) fn first_free<N>(wanted: &N, with_suffix: impl Fn(&N, u32) -> N, mut take: impl FnMut(&N) -> bool) -> N {
+    let renamed = (2..=u32::MAX).map(|n| with_suffix(wanted, n)).find(|name| take(name));
+    renamed.expect("there are more suffixes than entities")
+}
