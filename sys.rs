@@ -3,6 +3,7 @@
 pub mod durable;
 pub mod files;
 pub mod lingering;
+pub mod owned_thread;
 pub mod random;
 pub mod space;
 pub mod waker;

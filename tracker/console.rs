@@ -1,6 +1,7 @@
 //! The tracker's console: commands, one per line, on standard input. Its end closes the console, not the tracker.
 
 use crate::model::escape::excerpt;
+use crate::sys::owned_thread::OwnedThread;
 use crate::sys::waker::Waker;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -8,7 +9,6 @@ use rustix::fd::AsFd;
 use rustix::io::Errno;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Longest line that can be a command; longer ones are read and refused.
@@ -39,7 +39,7 @@ pub trait Commands: Send {
 pub struct Console {
     /// Readable once the thread is to end.
     wake: Arc<Waker>,
-    thread: Option<JoinHandle<()>>,
+    thread: OwnedThread,
 }
 
 impl Console {
@@ -56,15 +56,15 @@ impl Console {
         let reader = Reader { wake: wake.clone(), line: Vec::new(), too_long: false };
         let output = Mutex::new(output);
         let run = move || reader.run(&input, |line| obey(line, &commands, &mut *output.lock()));
-        let thread = thread::Builder::new().name("console".into()).spawn(run)?;
-        Ok(Self { wake, thread: Some(thread) })
+        let thread = OwnedThread::start("console", run)?;
+        Ok(Self { wake, thread })
     }
 }
 
 impl Drop for Console {
     fn drop(&mut self) {
         self.wake.wake();
-        let _ = self.thread.take().map(JoinHandle::join);
+        self.thread.join();
     }
 }
 

@@ -2,6 +2,7 @@
 //! into the answers that were owed until then. It never waits for a client.
 
 use crate::model::id::{GroupRef, ShareRef, UserRef};
+use crate::sys::owned_thread::OwnedThread;
 use crate::tracker::commit::{Published, Settled};
 use crate::tracker::core::Core;
 use crate::tracker::push::push_channel::PushChannel;
@@ -13,7 +14,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Batches that may wait; behind that many, further changes wait too.
@@ -31,8 +31,8 @@ pub(crate) fn channel() -> (Sender<Settled>, Receiver<Settled>) {
 ///
 /// # Errors
 /// No thread can be started.
-pub(crate) fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name("notifier".into()).spawn(move || {
+pub(crate) fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<OwnedThread> {
+    OwnedThread::start("notifier", move || {
         let mut notifier = Notifier { core, queued: Vec::new() };
         loop {
             let settled = if notifier.core.slow_consumers.is_empty() {

@@ -4,6 +4,7 @@ use crate::model::digest::Fingerprint;
 use crate::model::id::Origin;
 use crate::model::units;
 use crate::sys;
+use crate::sys::owned_thread::OwnedThread;
 use crate::sys::random::random_bytes;
 use crate::tracker::admission::{Admission, Caps, Occupancy};
 use crate::tracker::auth::cluster_key::ClusterKey;
@@ -30,7 +31,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often what has grown old is looked for.
@@ -119,11 +120,11 @@ pub struct Server {
     connections: Arc<Connections>,
     /// Dropped to end the housekeeper.
     stop_housekeeper: Option<Sender<()>>,
-    listener_threads: Vec<JoinHandle<()>>,
+    listener_threads: Vec<OwnedThread>,
     /// Calls the other trackers.
     dialer: Option<Dialer>,
     /// The others, which end by themselves once there is nothing left to do.
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<OwnedThread>,
     /// Locked until everything has stopped.
     _data_dir: DataDir,
 }
@@ -262,10 +263,10 @@ impl Server {
         };
         housekeeper.tell_missing();
         let run = move || housekeeper.run(&to_join, &stop);
-        self.threads.push(thread::Builder::new().name("housekeeper".into()).spawn(run)?);
+        self.threads.push(OwnedThread::start("housekeeper", run)?);
         for listener in &self.listeners {
             let listener = listener.clone();
-            self.listener_threads.push(thread::Builder::new().name("listener".into()).spawn(move || listener.run())?);
+            self.listener_threads.push(OwnedThread::start("listener", move || listener.run())?);
         }
         self.dialer = Some(Dialer::start(&self.core)?);
         Ok(())
@@ -320,8 +321,8 @@ impl Server {
         self.listeners.iter().for_each(|listener| listener.close());
         self.core.replica.close();
         self.dialer = None;
-        // A thread that panicked has printed so; there is nothing else to learn from joining it.
-        self.listener_threads.drain(..).for_each(|thread| drop(thread.join()));
+        // Joins them.
+        self.listener_threads.clear();
         self.connections.close();
         if !self.admission.wait_empty(CLOSING) {
             self.connections.cut();
@@ -329,9 +330,8 @@ impl Server {
         self.stop_housekeeper = None;
         self.connections.join_all();
         self.core.committer.shutdown();
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
+        // Joins them.
+        self.threads.clear();
     }
 }
 

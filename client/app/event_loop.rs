@@ -14,13 +14,13 @@ use crate::client::output::event::Event;
 use crate::client::rpc::link::LinkEvent;
 use crate::client::upload::seeder::SeederEvent;
 use crate::model::id::OpOrder;
+use crate::sys::owned_thread::OwnedThread;
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::conn::HEARTBEAT_INTERVAL;
 use crossbeam_channel::{self as channel, select};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How often the tracker hears which pieces came in: once a second.
@@ -34,7 +34,7 @@ const KEYS_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Steward {
     close: Option<channel::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: OwnedThread,
 }
 
 impl Steward {
@@ -43,18 +43,15 @@ impl Steward {
         let (close, closed) = channel::bounded(0);
         let now = Instant::now();
         let work = Work { node, held: now, beaten: now, asked: now, keys: None, early: Vec::new(), read: None };
-        let thread = std::thread::Builder::new().name("steward".into()).spawn(move || work.run(&inbox, &closed))?;
-        Ok(Self { close: Some(close), thread: Some(thread) })
+        let thread = OwnedThread::start("steward", move || work.run(&inbox, &closed))?;
+        Ok(Self { close: Some(close), thread })
     }
 }
 
 impl Drop for Steward {
     fn drop(&mut self) {
         self.close = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread was printed when it happened.
-            let _ = thread.join();
-        }
+        self.thread.join();
     }
 }
 

@@ -6,12 +6,12 @@ use super::transfer::Transfer;
 use crate::client::keyring::Keyring;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
+use crate::sys::owned_thread::OwnedThread;
 use crate::wire::client_tracker::Peer;
 use crossbeam_channel as channel;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Most connections that are being made at once: twice as many as one download may have.
@@ -79,7 +79,7 @@ impl DialQueue {
 pub(crate) struct Dialer {
     jobs: Option<channel::Sender<DialJob>>,
     work: Arc<DialQueue>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<OwnedThread>>,
 }
 
 impl Dialer {
@@ -118,7 +118,7 @@ impl Dialer {
         threads.retain(|thread| !thread.is_finished());
         let work = self.work.clone();
         self.work.threads.fetch_add(1, Ordering::SeqCst);
-        match std::thread::Builder::new().name(format!("dial-{count}")).spawn(move || work.run()) {
+        match OwnedThread::start(format!("dial-{count}"), move || work.run()) {
             Ok(thread) => threads.push(thread),
             // The job is done by a thread that is there, or with the next one.
             Err(_) => drop(self.work.threads.fetch_sub(1, Ordering::SeqCst)),
@@ -128,9 +128,7 @@ impl Dialer {
     /// Takes no more jobs and waits for those that are under way, each of which has its deadlines.
     pub(crate) fn close(&mut self) {
         self.jobs = None;
-        for thread in self.threads.get_mut().drain(..) {
-            // A panic of the thread was printed when it happened.
-            let _ = thread.join();
-        }
+        // Joins them.
+        self.threads.get_mut().clear();
     }
 }

@@ -10,6 +10,7 @@ use super::transfer::Transfer;
 use crate::client::keyring::Keyring;
 use crate::model::id::GroupRef;
 use crate::model::name::UserId;
+use crate::sys::owned_thread::OwnedThread;
 use crate::wire::client_tracker::Peer;
 use crossbeam_channel as channel;
 use dispatcher::Dispatcher;
@@ -18,12 +19,11 @@ use message::{EngineMessage, Mailbox};
 use options::EngineOptions;
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 /// The engine.
 pub struct Engine {
     mailbox: Mailbox,
-    thread: Option<JoinHandle<()>>,
+    thread: OwnedThread,
 }
 
 impl Engine {
@@ -35,8 +35,8 @@ impl Engine {
         told: channel::Sender<EngineEvent>,
     ) -> io::Result<Self> {
         let (dispatcher, mailbox) = Dispatcher::new(options, keyring, me, told)?;
-        let thread = std::thread::Builder::new().name("engine".into()).spawn(move || dispatcher.run())?;
-        Ok(Self { mailbox, thread: Some(thread) })
+        let thread = OwnedThread::start("engine", move || dispatcher.run())?;
+        Ok(Self { mailbox, thread })
     }
 
     /// Begins a download.
@@ -67,9 +67,6 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.mailbox.send(EngineMessage::Close);
-        if let Some(thread) = self.thread.take() {
-            // A panic of the engine was printed when it happened.
-            let _ = thread.join();
-        }
+        self.thread.join();
     }
 }

@@ -10,6 +10,7 @@ use super::pending::{PendingReplies, REPLY_DEADLINE, reply_deadline};
 use crate::model::digest::Fingerprint;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
+use crate::sys::owned_thread::OwnedThread;
 use crate::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX, refusal};
 use crate::wire::codec::Blob;
 use crate::wire::conn::{self, HANDSHAKE_DEADLINE, IDLE_DEADLINE, Receiver, RecvError, Sender, Timed};
@@ -22,7 +23,6 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A tracker accepts the connection within this time or counts as unreachable.
@@ -96,7 +96,7 @@ struct LinkShared {
 /// The link. Dropping it ends the connection and the keeper.
 pub struct TrackerLink {
     shared: Arc<LinkShared>,
-    keeper: Option<JoinHandle<()>>,
+    keeper: OwnedThread,
 }
 
 impl TrackerLink {
@@ -110,11 +110,11 @@ impl TrackerLink {
         let (open, closed) = channel::bounded(0);
         let (state, changed, open) = (Mutex::default(), Condvar::new(), Mutex::new(Some(open)));
         let shared = Arc::new(LinkShared { trackers, client, check, events, state, changed, open, closed });
-        let keeper = std::thread::Builder::new().name("tracker-link".into()).spawn({
+        let keeper = OwnedThread::start("tracker-link", {
             let shared = shared.clone();
             move || shared.keep()
         })?;
-        Ok(Self { shared, keeper: Some(keeper) })
+        Ok(Self { shared, keeper })
     }
 
     /// The fingerprint of the trackers, as soon as one was reached; waits a little for that.
@@ -228,10 +228,7 @@ impl Drop for TrackerLink {
                 live.sender.end();
             }
         }
-        if let Some(keeper) = self.keeper.take() {
-            // A panic of the keeper was printed when it happened.
-            let _ = keeper.join();
-        }
+        self.keeper.join();
     }
 }
 

@@ -2,12 +2,12 @@
 //! of the key waits for it for a moment only.
 
 use crate::client::command::completion::{Candidate, Name, Spot, Wanted};
+use crate::sys::owned_thread::OwnedThread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long a press of the key waits for names; those that come later are there for the next one.
@@ -49,7 +49,7 @@ pub struct Completer {
     lookups: Option<Sender<Lookup>>,
     source: Arc<dyn NameSource>,
     remembered: Arc<Mutex<Remembered>>,
-    thread: Option<JoinHandle<()>>,
+    thread: OwnedThread,
 }
 
 impl Completer {
@@ -61,11 +61,11 @@ impl Completer {
         // A second lookup waits for the end of the first; a third is answered from what is remembered.
         let (lookups, asked) = bounded(1);
         let (source, remembered) = (Arc::new(source), Arc::new(Mutex::new(Remembered::default())));
-        let thread = std::thread::Builder::new().name("completer".to_owned()).spawn({
+        let thread = OwnedThread::start("completer", {
             let (source, remembered) = (source.clone(), remembered.clone());
             move || serve(&*source, &asked, &remembered)
         })?;
-        Ok(Self { lookups: Some(lookups), source, remembered, thread: Some(thread) })
+        Ok(Self { lookups: Some(lookups), source, remembered, thread })
     }
 
     /// Where the word behind this text begins, and what could stand there.
@@ -110,10 +110,7 @@ fn serve(source: &impl NameSource, asked: &Receiver<Lookup>, remembered: &Mutex<
 impl Drop for Completer {
     fn drop(&mut self) {
         self.lookups = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread was printed when it happened.
-            let _ = thread.join();
-        }
+        self.thread.join();
     }
 }
 

@@ -8,6 +8,7 @@ use crate::client::command::completion::Candidate;
 use crate::client::terminal::interrupt::{Activity, Interrupt, InterruptibleReader};
 use crate::client::terminal::line_reader::{LINE_LEN_MAX, LineReader};
 use crate::client::terminal::writer::Terminal;
+use crate::sys::owned_thread::OwnedThread;
 use crossbeam_channel::{Sender, bounded};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -23,7 +24,6 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::{self, Stdin};
 use std::path::PathBuf;
-use std::thread::JoinHandle;
 
 /// How many descriptors the line editor can live with: it waits in `select`, which knows none from 1,024 on.
 const DESCRIPTORS_MAX: u64 = 1024;
@@ -52,7 +52,7 @@ pub(crate) struct LineEditor {
     /// Whether the last thing typed was ctrl-C, so that another one leaves.
     leaving: bool,
     alive: Option<Sender<Infallible>>,
-    showing: Option<JoinHandle<()>>,
+    showing: OwnedThread,
 }
 
 impl LineEditor {
@@ -73,10 +73,8 @@ impl LineEditor {
         let (alive, until) = bounded(0);
         // A thread of its own, since showing a message waits for the editor when it has just returned a line.
         let said = terminal.clone();
-        let showing = std::thread::Builder::new()
-            .name("messages".to_owned())
-            .spawn(move || said.serve_editor(&until, |text| above.print(text).is_ok()))
-            .ok()?;
+        let showing =
+            OwnedThread::start("messages", move || said.serve_editor(&until, |text| above.print(text).is_ok())).ok()?;
         Some(Self {
             editor: Some(editor),
             history,
@@ -86,7 +84,7 @@ impl LineEditor {
             pasted: VecDeque::new(),
             leaving: false,
             alive: Some(alive),
-            showing: Some(showing),
+            showing,
         })
     }
 
@@ -203,10 +201,8 @@ impl Drop for LineEditor {
     fn drop(&mut self) {
         self.editor = None;
         self.alive = None;
-        if let Some(showing) = self.showing.take() {
-            // It ends now that nothing can be shown any more; a panic of it was reported when it happened.
-            let _ = showing.join();
-        }
+        // It ends now that nothing can be shown any more.
+        self.showing.join();
     }
 }
 

@@ -2,13 +2,13 @@
 //! at once as there are cores, each with stack enough.
 
 use crate::model::op::PasswordHash;
+use crate::sys::owned_thread::OwnedThread;
 use crate::wire::client_tracker::Password;
 use crate::wire::error::{Code, Refusal};
 use argon2::password_hash::phc;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::io;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Argon2's parameters; its default is what OWASP recommends (19 MiB, 2 passes, 1 lane; Password Storage Cheat Sheet).
@@ -25,7 +25,7 @@ const STACK_LEN: usize = 512 * 1024;
 #[derive(Debug)]
 pub struct Passwords {
     jobs: Option<Sender<Job>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<OwnedThread>,
     /// Checked where there is no account, so that this takes as long as with one.
     nobody: PasswordHash,
 }
@@ -73,8 +73,8 @@ impl Passwords {
         let mut this = Self { jobs: Some(send), threads: Vec::new(), nobody };
         for number in 1..=thread_count.max(1) {
             let (params, jobs) = (params.clone(), jobs.clone());
-            let thread = thread::Builder::new().name(format!("password-{number}")).stack_size(STACK_LEN);
-            this.threads.push(thread.spawn(move || work(&params, &jobs))?);
+            let run = move || work(&params, &jobs);
+            this.threads.push(OwnedThread::with_stack(format!("password-{number}"), STACK_LEN, run)?);
         }
         Ok(this)
     }
@@ -107,10 +107,8 @@ impl Passwords {
 impl Drop for Passwords {
     fn drop(&mut self) {
         self.jobs = None;
-        for thread in self.threads.drain(..) {
-            // A panic there has been reported on its own.
-            let _ = thread.join();
-        }
+        // Joins them.
+        self.threads.clear();
     }
 }
 

@@ -4,6 +4,7 @@
 use super::disk::{Disk, DiskFile, write_all_at};
 use super::record::NUMBER_MAX;
 use crate::sys;
+use crate::sys::owned_thread::OwnedThread;
 use crate::tracker::state::State;
 use crate::wire::codec::{Decoder, Wire, wire_struct};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -11,7 +12,6 @@ use parking_lot::{Condvar, Mutex};
 use ring::digest::{Context, SHA256, digest};
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 /// The version of the format.
 const VERSION: u16 = 1;
@@ -121,7 +121,7 @@ pub fn read(disk: &dyn Disk, seq: u64) -> Result<(Stand, State), String> {
 pub struct Checkpointer {
     /// Dropped to end the thread.
     give: Option<Sender<(Stand, State)>>,
-    thread: Option<JoinHandle<()>>,
+    thread: OwnedThread,
     desk: Arc<Desk>,
 }
 
@@ -148,8 +148,8 @@ impl Checkpointer {
         let desk = Arc::new(Desk::default());
         let own = desk.clone();
         let run = move || own.run(&*disk, &take, &warn);
-        let thread = thread::Builder::new().name("checkpoint".into()).spawn(run)?;
-        Ok(Self { give: Some(give), thread: Some(thread), desk })
+        let thread = OwnedThread::start("checkpoint", run)?;
+        Ok(Self { give: Some(give), thread, desk })
     }
 
     /// Whether a checkpoint is being written.
@@ -210,7 +210,6 @@ impl Drop for Done<'_> {
 impl Drop for Checkpointer {
     fn drop(&mut self) {
         self.give = None;
-        // A thread that panicked has printed so.
-        let _ = self.thread.take().map(JoinHandle::join);
+        self.thread.join();
     }
 }

@@ -1,5 +1,6 @@
 //! The connections that are being served, each by a thread of its own.
 
+use crate::sys::owned_thread::OwnedThread;
 use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::core::Core;
 use crate::tracker::json;
@@ -14,7 +15,6 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 /// Stack of a connection's thread, in bytes. Address space, of which only what is used becomes memory: 16 KiB for a
 /// client that logs in and lists. Measured over all tests of sessions: a release build needs less than 32 KiB, a debug
@@ -69,7 +69,7 @@ struct Inner {
 struct Connection {
     stream: Arc<TcpStream>,
     handle: Arc<CloseHandle>,
-    thread: JoinHandle<()>,
+    thread: OwnedThread,
 }
 
 /// Says that a thread is about to end, even by a panic.
@@ -115,7 +115,7 @@ impl Connections {
                 dialect.serve(core, &stream, ip, slot, &handle);
             }
         };
-        match thread::Builder::new().name(format!("conn-{number}")).stack_size(STACK_LEN).spawn(run) {
+        match OwnedThread::with_stack(format!("conn-{number}"), STACK_LEN, run) {
             Ok(thread) => {
                 inner.running.insert(number, Connection { stream, handle, thread });
                 Ok(())
@@ -130,9 +130,8 @@ impl Connections {
     /// Joins a thread that has ended or is about to.
     pub fn join(&self, number: u64) {
         let connection = self.inner.lock().running.remove(&number);
-        if let Some(connection) = connection {
-            // A panic has been printed and concerned this connection only.
-            let _ = connection.thread.join();
+        if let Some(mut connection) = connection {
+            connection.thread.join();
         }
     }
 
@@ -161,8 +160,8 @@ impl Connections {
     /// Joins all threads.
     pub fn join_all(&self) {
         let running: Vec<_> = self.inner.lock().running.drain().collect();
-        for (_, connection) in running {
-            let _ = connection.thread.join();
+        for (_, mut connection) in running {
+            connection.thread.join();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Calling the other trackers: of any two, the one with the higher number calls, and calls again when the link is lost.
 
 use super::link::serve;
+use crate::sys::owned_thread::OwnedThread;
 use crate::tracker::core::Core;
 use crate::wire::conn::{HANDSHAKE_DEADLINE, Timed};
 use crate::wire::handshake::tracker_to_tracker;
@@ -8,7 +9,6 @@ use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long a connection may take to come about.
@@ -20,7 +20,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Threads that call, one for each tracker with a lower number. Dropping it ends them and their links.
 pub(crate) struct Dialer {
-    threads: Vec<(Arc<Closing>, JoinHandle<()>)>,
+    threads: Vec<(Arc<Closing>, OwnedThread)>,
 }
 
 /// How the one who closes the tracker and a thread that calls come together.
@@ -79,7 +79,7 @@ impl Dialer {
             let closing: Arc<Closing> = Arc::default();
             let (core, told) = (core.clone(), closing.clone());
             let run = move || keep_calling(&core, number, addr, &told);
-            dialer.threads.push((closing, thread::Builder::new().name(format!("link-{number}")).spawn(run)?));
+            dialer.threads.push((closing, OwnedThread::start(format!("link-{number}"), run)?));
         }
         Ok(dialer)
     }
@@ -88,10 +88,8 @@ impl Dialer {
 impl Drop for Dialer {
     fn drop(&mut self) {
         self.threads.iter().for_each(|(closing, _)| closing.close());
-        for (_, thread) in self.threads.drain(..) {
-            // A thread that panicked has printed so.
-            let _ = thread.join();
-        }
+        // Joins them.
+        self.threads.clear();
     }
 }
 

@@ -13,6 +13,7 @@ use crate::client::download::peer_connection::{DialError, DropReason, PeerConnec
 use crate::client::keyring::Keyring;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
+use crate::sys::owned_thread::OwnedThread;
 use crate::sys::waker::Waker;
 use crossbeam_channel as channel;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -269,7 +270,7 @@ impl Dispatcher {
     /// Every piece is here: a thread of its own checks the whole, syncs and renames, which may take long.
     fn finish(mailbox: &Mailbox, id: u64, entry: &mut TransferEntry) {
         let (transfer, to_engine) = (entry.transfer.clone(), mailbox.clone());
-        let spawned = std::thread::Builder::new().name(format!("finish-{id}")).spawn(move || {
+        let spawned = OwnedThread::start(format!("finish-{id}"), move || {
             let result = transfer.finish();
             to_engine.send(EngineMessage::Finished(id, result));
         });
@@ -284,10 +285,8 @@ impl Dispatcher {
             return;
         };
         self.turn.retain(|other| *other != id);
-        if let Some(thread) = entry.finisher.take() {
-            // It has sent its last message.
-            let _ = thread.join();
-        }
+        // The thread is joined; it has sent its last message.
+        entry.finisher = None;
         // A removal that comes too late is answered by dropping its channel.
         self.tell(match result {
             Ok(path) => EngineEvent::Finished(entry.transfer, path),
@@ -407,11 +406,7 @@ impl Dispatcher {
                 Err(_) => return,
             }
         }
-        for entry in self.entries.into_values() {
-            if let Some(thread) = entry.finisher {
-                // A file that is complete gets its name even while the client is closing.
-                let _ = thread.join();
-            }
-        }
+        // Joins the finishers: a file that is complete gets its name even while the client is closing.
+        drop(self.entries);
     }
 }

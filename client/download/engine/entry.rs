@@ -8,10 +8,10 @@ use crate::client::download::peer_list::PeerList;
 use crate::client::download::transfer::Transfer;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
+use crate::sys::owned_thread::OwnedThread;
 use crossbeam_channel as channel;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// Connections that a download should have, even to a single peer: as many as there are workers, but no fewer than the
@@ -30,7 +30,7 @@ pub(super) struct TransferEntry {
     /// Every piece is here.
     pub complete: bool,
     /// The thread that finishes the file, once no worker can write to it any more.
-    pub finisher: Option<JoinHandle<()>>,
+    pub finisher: Option<OwnedThread>,
     /// Who waits for the removal.
     pub removed: Option<channel::Sender<()>>,
     /// Why it stops, once that is decided.
