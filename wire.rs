@@ -8,7 +8,8 @@
 pub mod channel;
 pub mod client_tracker;
 pub mod codec;
-pub mod conn;
+pub mod connection;
+pub mod deadlines;
 pub mod error;
 pub mod frame;
 pub mod handshake;

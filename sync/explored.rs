@@ -20,8 +20,8 @@ pub mod thread {
 
 /// Channels without a bound.
 pub mod channel {
-    use super::thread;
     use shuttle::sync::mpsc;
+    use shuttle::thread;
     use std::time::Instant;
 
     pub use shuttle::sync::mpsc::Sender;

@@ -22,7 +22,7 @@ use crate::tracker::state::State;
 use crate::wire::channel::ChannelError;
 use crate::wire::client_tracker::{PAGE_MAX, Reply, Request};
 use crate::wire::codec::{DecodeError, List};
-use crate::wire::conn::{self, Receiver, RecvError, Sender, Timed};
+use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError, TimedStream};
 use crate::wire::error::{Code, Refusal};
 use crate::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake::Accepted;
@@ -55,7 +55,7 @@ pub(crate) struct Session {
 /// A connection on which the binary dialect is spoken.
 struct Conversation {
     session: Session,
-    sender: Arc<Sender>,
+    sender: Arc<FrameSender>,
     owed: Arc<Owed>,
 }
 
@@ -78,10 +78,10 @@ pub(crate) fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, slot: 
         // Whoever was turned away has been told why; anything else is not worth a word.
         Err(_) => return hang_up(stream),
     };
-    let Ok((mut receiver, sender)) = conn::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, false) else {
+    let Ok((mut receiver, sender)) = connection::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, false) else {
         return;
     };
-    let push_channel: Arc<dyn PushChannel> = Arc::<Sender>::clone(&sender);
+    let push_channel: Arc<dyn PushChannel> = Arc::<FrameSender>::clone(&sender);
     handle.open(push_channel.clone());
     let owed = Owed::new(sender.clone(), core.slow_consumers.clone());
     let mut conversation = Conversation { session: Session::new(core, push_channel, ip, slot), sender, owed };
@@ -116,7 +116,7 @@ fn serve_tracker(core: &Core, stream: &Arc<TcpStream>, keys: StatelessTransportS
 pub(super) fn hang_up(stream: &TcpStream) {
     // Fails if the connection is gone, and then there is nothing to wait for.
     let _ = stream.shutdown(Shutdown::Write);
-    let mut rest = Timed::new(stream, FAREWELL);
+    let mut rest = TimedStream::new(stream, FAREWELL);
     while let Ok(1..) = rest.read(&mut [0; 512]) {}
 }
 
@@ -150,7 +150,7 @@ fn is_final(code: Code) -> bool {
 
 impl Conversation {
     /// Takes one request and answers it; false if the connection is to end.
-    fn turn(&mut self, receiver: &mut Receiver) -> bool {
+    fn turn(&mut self, receiver: &mut FrameReceiver) -> bool {
         let (id, request) = match receiver.recv(TTL) {
             Ok(frame) => (frame.request, frame.message::<Request>()),
             Err(RecvError::Channel(error)) => return self.refuse_bytes(&out_of_frame(&error)),

@@ -16,7 +16,7 @@ use crate::client::upload::seeder::SeederEvent;
 use crate::model::id::OpOrder;
 use crate::sys::owned_thread::OwnedThread;
 use crate::wire::client_tracker::{Reply, Request};
-use crate::wire::conn::HEARTBEAT_INTERVAL;
+use crate::wire::deadlines::HEARTBEAT_INTERVAL;
 use crossbeam_channel::{self as channel, select};
 use std::io;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What the time says about a peer: that it is silent, slow, or gone. Bytes count as life, whole pieces do not have to.
 
-use crate::wire::conn::HEARTBEAT_INTERVAL;
+use crate::wire::deadlines::HEARTBEAT_INTERVAL;
 use std::time::{Duration, Instant};
 
 /// Nothing came for this long though pieces were asked for: others may take them.

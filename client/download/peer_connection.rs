@@ -14,7 +14,8 @@ use crate::model::name::UserId;
 use crate::model::piece::{Layout, PieceIndex};
 use crate::wire::channel::ChannelError;
 use crate::wire::client_tracker::Peer;
-use crate::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver, RecvError, Sender, Timed};
+use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError, TimedStream};
+use crate::wire::deadlines::HANDSHAKE_DEADLINE;
 use crate::wire::error::Code;
 use crate::wire::frame::FRAME_LEN_MAX;
 use crate::wire::handshake::{self, HandshakeError, Secret};
@@ -81,8 +82,8 @@ pub(crate) struct PeerConnection {
     user: UserId,
     key: KeyId,
     lane: Lane,
-    receiver: Receiver,
-    sender: Arc<Sender>,
+    receiver: FrameReceiver,
+    sender: Arc<FrameSender>,
     asked: VecDeque<(u32, PieceIndex)>,
     /// How many may be asked for at a time now.
     depth: usize,
@@ -332,18 +333,18 @@ fn open(
     peer: &Peer,
     (key_id, key): (KeyId, &Secret),
     me: &UserId,
-) -> Result<(Receiver, Arc<Sender>, Bitfield), DialError> {
+) -> Result<(FrameReceiver, Arc<FrameSender>, Bitfield), DialError> {
     let stream = TcpStream::connect_timeout(&peer.addr, CONNECT_DEADLINE).map_err(|_| DialError::Failed)?;
     let stream = Arc::new(stream);
     let _dialing = transfer.dialing(&stream).ok_or(DialError::NotNow)?;
-    let keys = handshake::peer_to_peer(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), key_id, key);
+    let keys = handshake::peer_to_peer(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE), key_id, key);
     let keys = keys.map_err(|error| match error {
         HandshakeError::Refused(Some(Code::UnknownKey)) => DialError::UnknownKey,
         HandshakeError::Refused(Some(Code::Busy)) => DialError::NotNow,
         _ => DialError::Failed,
     })?;
     let stream = stream.clone();
-    let (mut receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, true).map_err(|_| DialError::Failed)?;
+    let (mut receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, true).map_err(|_| DialError::Failed)?;
     let info_hash = transfer.subject().content.info_hash;
     sender.send(1, &Ask::Open { info_hash, user: me.clone() }).map_err(|_| DialError::Failed)?;
     let bits = opened(&mut receiver, transfer.layout())?;
@@ -356,7 +357,7 @@ fn lied(lie: Lie) -> Option<WorkOutcome> {
 }
 
 /// Waits for the answer to `Open`; news may come before it.
-fn opened(receiver: &mut Receiver, layout: Layout) -> Result<Bitfield, DialError> {
+fn opened(receiver: &mut FrameReceiver, layout: Layout) -> Result<Bitfield, DialError> {
     let mut news = Vec::new();
     loop {
         let answer = receiver.recv(HANDSHAKE_DEADLINE).map_err(|_| DialError::Failed)?;

@@ -13,7 +13,8 @@ use crate::model::name::UserId;
 use crate::sys::owned_thread::OwnedThread;
 use crate::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX, refusal};
 use crate::wire::codec::Blob;
-use crate::wire::conn::{self, HANDSHAKE_DEADLINE, IDLE_DEADLINE, Receiver, RecvError, Sender, Timed};
+use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError, TimedStream};
+use crate::wire::deadlines::{HANDSHAKE_DEADLINE, IDLE_DEADLINE};
 use crate::wire::error::{Code, Refusal};
 use crate::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake::{self, HandshakeError};
@@ -57,7 +58,7 @@ pub enum LinkEvent {
 pub type CheckFingerprint = Box<dyn Fn(Fingerprint) -> Result<(), String> + Send + Sync>;
 
 struct TrackerConnection {
-    sender: Arc<Sender>,
+    sender: Arc<FrameSender>,
     addr: SocketAddr,
     /// Tells connections apart, so that the loss of an old one does not end a new one.
     generation: u64,
@@ -240,7 +241,7 @@ impl fmt::Debug for TrackerLink {
 
 impl LinkShared {
     /// The connection, waiting a little for one; not for a user who has given up.
-    fn reach(&self) -> Result<(Arc<Sender>, u64), RpcError> {
+    fn reach(&self) -> Result<(Arc<FrameSender>, u64), RpcError> {
         let until = Instant::now() + REACH_DEADLINE;
         let mut state = self.state.lock();
         loop {
@@ -263,7 +264,7 @@ impl LinkShared {
     }
 
     /// Sends a request and waits for the reply; none if the connection is lost or the tracker is silent.
-    fn ask(&self, sender: &Sender, request: &Request) -> Result<Option<Reply>, RpcError> {
+    fn ask(&self, sender: &FrameSender, request: &Request) -> Result<Option<Reply>, RpcError> {
         let (id, reply) = {
             let replies = &mut self.state.lock().replies;
             if replies.is_cancelled() {
@@ -333,7 +334,7 @@ impl LinkShared {
         &self,
         order: &[SocketAddr],
         patience: Duration,
-    ) -> Result<(SocketAddr, Receiver, Arc<Sender>), String> {
+    ) -> Result<(SocketAddr, FrameReceiver, Arc<FrameSender>), String> {
         let mut failures = Vec::new();
         for (place, &addr) in order.iter().enumerate() {
             let is_last = place + 1 == order.len();
@@ -365,7 +366,7 @@ impl LinkShared {
     }
 
     /// Connects to one tracker and resumes the session; the connection is ready for requests then.
-    fn connect(&self, addr: SocketAddr, patience: Duration) -> Result<(Receiver, Arc<Sender>), String> {
+    fn connect(&self, addr: SocketAddr, patience: Duration) -> Result<(FrameReceiver, Arc<FrameSender>), String> {
         let stream =
             TcpStream::connect_timeout(&addr, CONNECT_DEADLINE.min(patience)).map_err(|error| match error.kind() {
                 std::io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
@@ -380,11 +381,11 @@ impl LinkShared {
             }
             state.connecting = Some(stream.clone());
         }
-        let handshake = handshake::client_to_tracker(&mut Timed::new(&stream, HANDSHAKE_DEADLINE.min(patience)));
+        let handshake = handshake::client_to_tracker(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE.min(patience)));
         let (keys, fingerprint) = handshake.map_err(|error: HandshakeError| error.to_string())?;
         (self.check)(fingerprint)?;
         let (mut receiver, sender) =
-            conn::split(stream, keys, FRAME_LEN_MAX, false).map_err(|error| error.to_string())?;
+            connection::split(stream, keys, FRAME_LEN_MAX, false).map_err(|error| error.to_string())?;
         let token = self.state.lock().token.clone();
         if let Some(token) = token {
             self.resume(&mut receiver, &sender, token, patience)?;
@@ -404,8 +405,8 @@ impl LinkShared {
 
     fn resume(
         &self,
-        receiver: &mut Receiver,
-        sender: &Sender,
+        receiver: &mut FrameReceiver,
+        sender: &FrameSender,
         token: Blob<TOKEN_LEN_MAX>,
         patience: Duration,
     ) -> Result<(), String> {
@@ -439,7 +440,7 @@ impl LinkShared {
     }
 
     /// Reads until the connection ends; says why it did.
-    fn read(&self, mut receiver: Receiver, sender: &Arc<Sender>) -> String {
+    fn read(&self, mut receiver: FrameReceiver, sender: &Arc<FrameSender>) -> String {
         let why = loop {
             let frame = match receiver.recv(IDLE_DEADLINE) {
                 Ok(frame) => frame,

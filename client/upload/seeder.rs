@@ -12,7 +12,8 @@ use crate::model::piece::PIECE_LEN;
 use crate::sys::lingering::LingeringSockets;
 use crate::wire::channel::refusal_in_clear;
 use crate::wire::codec::{Blob, Tail};
-use crate::wire::conn::{self, HANDSHAKE_DEADLINE, IDLE_DEADLINE, Receiver, Sender, Timed};
+use crate::wire::connection::{self, FrameReceiver, FrameSender, TimedStream};
+use crate::wire::deadlines::{HANDSHAKE_DEADLINE, IDLE_DEADLINE};
 use crate::wire::error::{Code, Refusal};
 use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, HEADER_LEN, UNASKED};
 use crate::wire::handshake;
@@ -262,7 +263,7 @@ fn give_one_up(connections: &mut HashMap<u64, Connection>) {
 /// One connection from its handshake to its end.
 fn serve(shared: &Shared, id: u64, stream: Arc<TcpStream>) {
     let mut group = None;
-    let handshake = handshake::peer_accepts(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), |key_id| {
+    let handshake = handshake::peer_accepts(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE), |key_id| {
         let known = shared.keyring.by_id(key_id);
         if known.is_none() {
             // Asking the tracker takes longer than a peer should wait: it is refused and comes again.
@@ -286,7 +287,7 @@ fn serve(shared: &Shared, id: u64, stream: Arc<TcpStream>) {
     if shared.keyring.by_id(key_id).is_none() {
         return;
     }
-    let Ok((mut receiver, sender)) = conn::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, true) else {
+    let Ok((mut receiver, sender)) = connection::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, true) else {
         return;
     };
     if let Some((served, user)) = open(shared, id, group, &mut receiver, &sender) {
@@ -337,8 +338,8 @@ fn open(
     shared: &Shared,
     id: u64,
     group: GroupRef,
-    receiver: &mut Receiver,
-    sender: &Arc<Sender>,
+    receiver: &mut FrameReceiver,
+    sender: &Arc<FrameSender>,
 ) -> Option<(Arc<Served>, UserId)> {
     let Ok(frame) = receiver.recv(HANDSHAKE_DEADLINE) else {
         if shared.is_given_up(id) {
@@ -373,8 +374,8 @@ fn answer(
     shared: &Shared,
     served: &Served,
     (user, flow, taking): (&UserId, &UplinkFlow, &Taking),
-    receiver: &mut Receiver,
-    sender: &Arc<Sender>,
+    receiver: &mut FrameReceiver,
+    sender: &Arc<FrameSender>,
 ) {
     let mut buffer = Vec::with_capacity(HEADER_LEN + PIECE_LEN as usize);
     while let Ok(frame) = receiver.recv(IDLE_DEADLINE) {

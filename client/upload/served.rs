@@ -11,7 +11,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Mutex, channel};
 use crate::wire::codec::List;
-use crate::wire::conn::Sender;
+use crate::wire::connection::FrameSender;
 use crate::wire::peer::{Answer, NEWS_MAX};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -51,7 +51,7 @@ struct ServedState {
 
 /// A connection that is open on this content.
 struct Listener {
-    sender: Arc<Sender>,
+    sender: Arc<FrameSender>,
     /// How many of the pieces gained it has been told of, or held back then already.
     told: u64,
 }
@@ -66,7 +66,7 @@ impl ServedState {
     }
 
     /// What a connection is to be told of next, which then counts as told.
-    fn next_news(&mut self, sender: &Arc<Sender>) -> Option<List<u32, NEWS_MAX>> {
+    fn next_news(&mut self, sender: &Arc<FrameSender>) -> Option<List<u32, NEWS_MAX>> {
         let listener = self.audience.iter_mut().find(|listener| Arc::ptr_eq(&listener.sender, sender))?;
         let untold = self.news.range((listener.told - self.told_to_all) as usize..);
         let pieces: Vec<_> = untold.take(NEWS_MAX).copied().collect();
@@ -108,7 +108,7 @@ impl Served {
     }
 
     /// Opens a connection on this content: gives the pieces held now, and tells of later ones. None if it has ended.
-    pub fn attend(&self, sender: &Arc<Sender>) -> Option<Bitfield> {
+    pub fn attend(&self, sender: &Arc<FrameSender>) -> Option<Bitfield> {
         let mut state = self.state.lock();
         if state.over {
             return None;
@@ -119,7 +119,7 @@ impl Served {
     }
 
     /// Ends what [`Served::attend`] began.
-    pub fn leave(&self, sender: &Arc<Sender>) {
+    pub fn leave(&self, sender: &Arc<FrameSender>) {
         let mut state = self.state.lock();
         state.audience.retain(|listener| !Arc::ptr_eq(&listener.sender, sender));
         state.forget_old_news();
@@ -172,7 +172,7 @@ impl Served {
     /// Tells a connection of the pieces gained that it has not been told of; if something still waits to leave on it,
     /// not yet. So these are merged while the far side or the uplink is slow. Whoever answers on the connection calls
     /// this after each answer, which takes along what waited.
-    pub fn catch_up(&self, sender: &Arc<Sender>) {
+    pub fn catch_up(&self, sender: &Arc<FrameSender>) {
         sender.flush();
         while sender.is_clear() {
             let Some(pieces) = self.state.lock().next_news(sender) else {
@@ -340,7 +340,7 @@ mod tests {
     use crate::client::storage::piece_source::SourceError;
     use crate::model::id::{OpId, Origin};
     use crate::model::piece::PIECE_LEN;
-    use crate::wire::conn::{Receiver, split};
+    use crate::wire::connection::{FrameReceiver, split};
     use crate::wire::frame::{self, FRAME_LEN_MAX, UNASKED};
     use crate::wire::handshake::tests::keys;
     use std::net::{TcpListener, TcpStream};
@@ -369,7 +369,7 @@ mod tests {
     }
 
     /// The seeder's end of a connection, and what the leecher hears.
-    fn connect() -> (Arc<Sender>, Receiver) {
+    fn connect() -> (Arc<FrameSender>, FrameReceiver) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let far = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
         let (near, _) = listener.accept().expect("accepts");
@@ -379,7 +379,7 @@ mod tests {
         (sender, receiver)
     }
 
-    fn hear_news(receiver: &mut Receiver) -> Vec<u32> {
+    fn hear_news(receiver: &mut FrameReceiver) -> Vec<u32> {
         let frame = receiver.recv(DEADLINE).expect("the connection lives");
         assert_eq!(frame.request, UNASKED);
         match frame.message() {
@@ -445,7 +445,7 @@ mod tests {
         add(2..4);
         assert_eq!(served.attend(&late).expect("it is served").held(), 4);
         add(4..5);
-        let hear = |receiver: &mut Receiver, upto: u32| {
+        let hear = |receiver: &mut FrameReceiver, upto: u32| {
             let mut heard = Vec::new();
             while heard.last() != Some(&upto) {
                 heard.extend(hear_news(receiver));

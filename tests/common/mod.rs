@@ -40,7 +40,8 @@ use groupshare::wire::client_tracker::{
     GroupKey, Holding, MANIFEST_PART_MAX, Password, Peer, Reply, Request, TOKEN_LEN_MAX, refusal,
 };
 use groupshare::wire::codec::{Blob, List};
-use groupshare::wire::conn::{self, HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL, Receiver, RecvError, Sender, Timed};
+use groupshare::wire::connection::{self, FrameReceiver, FrameSender, RecvError, TimedStream};
+use groupshare::wire::deadlines::{HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL};
 use groupshare::wire::error::{Code, Refusal};
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::handshake::{self, HandshakeError};
@@ -157,7 +158,7 @@ pub(crate) fn silent_tracker() -> SocketAddr {
         let cluster_key = ClusterKey::new(&CLUSTER_KEY);
         let mut held = Vec::new();
         for stream in listener.incoming().map_while(Result::ok) {
-            let mut timed = Timed::new(&stream, HANDSHAKE_DEADLINE);
+            let mut timed = TimedStream::new(&stream, HANDSHAKE_DEADLINE);
             let accepted = handshake::tracker_accepts(&mut timed, cluster_key.static_key(), &cluster_key.link_key());
             held.push((accepted.is_ok(), stream));
         }
@@ -223,8 +224,8 @@ const BEAT: u32 = u32::MAX;
 
 /// Sends heartbeats for this client as the program does: on a busy machine a test may leave it alone for longer than after
 /// which it counts as gone.
-fn keep_alive(sender: &Arc<Sender>) {
-    static ALL: Mutex<Vec<Weak<Sender>>> = Mutex::new(Vec::new());
+fn keep_alive(sender: &Arc<FrameSender>) {
+    static ALL: Mutex<Vec<Weak<FrameSender>>> = Mutex::new(Vec::new());
     static BEATS: Once = Once::new();
     BEATS.call_once(|| {
         std::thread::spawn(|| {
@@ -244,8 +245,8 @@ fn keep_alive(sender: &Arc<Sender>) {
 /// A client of a tracker.
 pub(crate) struct Client {
     pub id: ClientId,
-    pub receiver: Receiver,
-    pub sender: Arc<Sender>,
+    pub receiver: FrameReceiver,
+    pub sender: Arc<FrameSender>,
     last_request: u32,
     unasked: VecDeque<Reply>,
 }
@@ -267,9 +268,9 @@ impl Client {
 
     /// Speaks on a socket that is connected to a tracker with this fingerprint.
     pub(crate) fn over_to(stream: TcpStream, expected: Fingerprint) -> Result<Self, HandshakeError> {
-        let (keys, shown) = handshake::client_to_tracker(&mut Timed::new(&stream, HANDSHAKE_DEADLINE))?;
+        let (keys, shown) = handshake::client_to_tracker(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE))?;
         assert_eq!(shown, expected);
-        let (receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, false)?;
+        let (receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, false)?;
         let id = ClientId(unique(&CLIENTS));
         keep_alive(&sender);
         Ok(Self { id, receiver, sender, last_request: 0, unasked: VecDeque::new() })

@@ -24,7 +24,7 @@ use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::path::RelPath;
 use groupshare::model::piece::PIECE_LEN;
 use groupshare::wire::client_tracker::{GroupKey, Peer};
-use groupshare::wire::conn::{self, Receiver, Sender};
+use groupshare::wire::connection::{self, FrameReceiver, FrameSender};
 use groupshare::wire::frame::FRAME_LEN_MAX;
 use groupshare::wire::handshake::{self, Secret};
 use groupshare::wire::manifest;
@@ -213,11 +213,11 @@ pub(crate) fn all(subject: &Subject) -> Bitfield {
 }
 
 /// A connection of this user to the seeder, open on the content; else why not.
-pub(crate) fn open(seeder: &Member, subject: &Subject, number: u8) -> Result<(Receiver, Arc<Sender>), u16> {
+pub(crate) fn open(seeder: &Member, subject: &Subject, number: u8) -> Result<(FrameReceiver, Arc<FrameSender>), u16> {
     let stream = TcpStream::connect(seeder.peer(1, subject).addr).expect("the seeder listens");
     stream.set_read_timeout(Some(LONG)).expect("an option");
     let keys = handshake::peer_to_peer(&mut &stream, KeyId([7; 16]), &Secret([7; 32])).expect("a member");
-    let (mut receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, true).expect("a connection");
+    let (mut receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, true).expect("a connection");
     let ask = Ask::Open { info_hash: subject.content.info_hash, user: user(number) };
     sender.send(1, &ask).expect("sent");
     match receiver.recv(LONG).expect("an answer").message().expect("one that is understood") {

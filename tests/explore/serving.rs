@@ -11,7 +11,7 @@ use groupshare::model::id::{GroupRef, OpId, Origin};
 use groupshare::model::piece::{Layout, PIECE_LEN, PieceIndex};
 use groupshare::sync::atomic::{AtomicUsize, Ordering};
 use groupshare::sync::thread;
-use groupshare::wire::conn::{Receiver, Sender, split};
+use groupshare::wire::connection::{FrameReceiver, FrameSender, split};
 use groupshare::wire::frame::FRAME_LEN_MAX;
 use groupshare::wire::handshake::{self, Secret};
 use groupshare::wire::peer::Answer;
@@ -44,7 +44,7 @@ fn serve(serving: &Serving) -> Option<Arc<Served>> {
 }
 
 /// The seeder's end of a connection, and what the leecher hears.
-fn connect() -> (Arc<Sender>, Receiver) {
+fn connect() -> (Arc<FrameSender>, FrameReceiver) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let far = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
     let (near, _) = listener.accept().expect("accepts");
@@ -61,7 +61,7 @@ fn connect() -> (Arc<Sender>, Receiver) {
 }
 
 /// Hears news until it knows of all pieces.
-fn hear(receiver: &mut Receiver, held: &Bitfield) {
+fn hear(receiver: &mut FrameReceiver, held: &Bitfield) {
     let layout = Unread.layout();
     let mut known: Vec<u32> = held.iter(layout).map(PieceIndex::get).collect();
     while known.len() < PIECES as usize {

@@ -20,7 +20,7 @@ use groupshare::client::state::dir::StateDir;
 use groupshare::client::terminal::interrupt::Interrupt;
 use groupshare::client::terminal::writer::Terminal;
 use groupshare::wire::client_tracker::{Reply, Request};
-use groupshare::wire::conn::HANDSHAKE_DEADLINE;
+use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use parking_lot::Mutex;
 use std::fs;
 use std::io::{self, Write};

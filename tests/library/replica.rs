@@ -14,7 +14,8 @@ use groupshare::tracker::server::{Server, ServerSettings};
 use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::codec::{Blob, List};
-use groupshare::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver, Sender, Timed};
+use groupshare::wire::connection::{self, FrameReceiver, FrameSender, TimedStream};
+use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::error::Code;
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::handshake::tracker_to_tracker;
@@ -238,18 +239,18 @@ fn a_retired_tracker_is_turned_away_also_after_a_restart_of_the_others() {
 }
 
 /// A link to a tracker, from tracker 2 with an empty disk, under the test's control.
-fn link_to(tracker: &TestTracker) -> (Receiver, Arc<Sender>) {
+fn link_to(tracker: &TestTracker) -> (FrameReceiver, Arc<FrameSender>) {
     let stream = TcpStream::connect(tracker.addr).expect("connects");
     let (id, key) = cluster().link_key();
-    let keys = tracker_to_tracker(&mut Timed::new(&stream, LONG), id, &key).expect("the same key");
-    let (receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, false).expect("a socket");
+    let keys = tracker_to_tracker(&mut TimedStream::new(&stream, LONG), id, &key).expect("the same key");
+    let (receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, false).expect("a socket");
     let hello = Link::Hello { tracker: 2, instance: [2; 16], seen: List::first_of(Vec::new()) };
     sender.send(UNASKED, &hello).expect("sent");
     (receiver, sender)
 }
 
 /// Waits for a message that fits; gives what it makes of it. Fails if the link ends.
-fn hear<T>(receiver: &mut Receiver, mut fits: impl FnMut(Link) -> Option<T>) -> T {
+fn hear<T>(receiver: &mut FrameReceiver, mut fits: impl FnMut(Link) -> Option<T>) -> T {
     let deadline = Instant::now() + LONG;
     loop {
         assert!(Instant::now() < deadline, "not heard");
@@ -261,14 +262,14 @@ fn hear<T>(receiver: &mut Receiver, mut fits: impl FnMut(Link) -> Option<T>) -> 
 }
 
 /// The next time that the tracker says how much it has.
-fn hear_count(receiver: &mut Receiver, count: u64) {
+fn hear_count(receiver: &mut FrameReceiver, count: u64) {
     hear(receiver, |message| match message {
         Link::Have { seen, .. } => (seen.iter().map(|seen| seen.seq).sum::<u64>() == count).then_some(()),
         _ => None,
     });
 }
 
-fn send_ops(sender: &Sender, ops: impl Iterator<Item = Op>) {
+fn send_ops(sender: &FrameSender, ops: impl Iterator<Item = Op>) {
     let ops: Vec<Op> = ops.collect();
     for lot in ops.chunks(1000) {
         sender.send(UNASKED, &Link::Ops { ops: List::new(lot.to_vec()).expect("few") }).expect("sent");

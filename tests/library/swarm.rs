@@ -11,7 +11,7 @@ use groupshare::model::digest::KeyId;
 use groupshare::model::id::ClientId;
 use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::wire::client_tracker::Peer;
-use groupshare::wire::conn::HANDSHAKE_DEADLINE;
+use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::error::Code;
 use groupshare::wire::handshake::{self, HandshakeError, Secret};
 use groupshare::wire::peer::{Answer, Ask};

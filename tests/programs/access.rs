@@ -9,7 +9,7 @@ use groupshare::model::id::{OpId, OpOrder, Origin, ShareRef};
 use groupshare::model::manifest::Content;
 use groupshare::wire::client_tracker::{Holding, Reply, Request, TOKEN_LEN_MAX};
 use groupshare::wire::codec::Blob;
-use groupshare::wire::conn::{self, RecvError};
+use groupshare::wire::connection::{self, RecvError};
 use groupshare::wire::error::Code;
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::handshake::{self, HandshakeError, Secret};
@@ -414,7 +414,7 @@ impl Seeder {
             Err(HandshakeError::Io(_)) => return "cut".to_owned(),
             Err(error) => panic!("{error}"),
         };
-        let (mut receiver, sender) = conn::split(stream, keys, FRAME_LEN_MAX, true).expect("a connection");
+        let (mut receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, true).expect("a connection");
         let mut answer = None;
         for (ask, number) in self.asks(who, line).iter().zip(1..) {
             if sender.send(number, ask).is_err() {

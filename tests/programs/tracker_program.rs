@@ -5,7 +5,7 @@ use crate::common::member::all_groups;
 use crate::common::program::Program;
 use crate::common::{Client, command, group};
 use groupshare::wire::client_tracker::{Reply, Request, refusal};
-use groupshare::wire::conn::HANDSHAKE_DEADLINE;
+use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::error::Code;
 use groupshare::wire::handshake::HandshakeError;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};

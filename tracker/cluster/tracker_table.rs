@@ -7,7 +7,7 @@ use crate::model::digest::InfoHash;
 use crate::model::units::age;
 use crate::sys::durable;
 use crate::tracker::state::State;
-use crate::wire::conn::Sender;
+use crate::wire::connection::FrameSender;
 use crate::wire::error::{Code, Refusal};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +25,7 @@ const STALE: Duration = Duration::from_secs(10);
 /// A tracker that is connected.
 pub(crate) struct Live {
     pub(crate) instance: [u8; 16],
-    pub(crate) sender: Arc<Sender>,
+    pub(crate) sender: Arc<FrameSender>,
     /// Wakes the thread that sends.
     pub(crate) wakeup: Arc<Wakeup>,
     pub(crate) far: Mutex<Far>,

@@ -3,7 +3,8 @@
 use super::pieces::{ByPiece, Pieces};
 use crate::model::digest::Sha1Digest;
 use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Reply, Role};
-use crate::wire::conn::{FRAME_DEADLINE, Timed};
+use crate::wire::connection::TimedStream;
+use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::error::Refusal;
 use serde::{Serialize, Serializer};
 use std::fmt::Display;
@@ -120,7 +121,7 @@ enum Line<'a> {
 
 /// Writes the line of an answer, within [`FRAME_DEADLINE`].
 pub(super) fn write(stream: &TcpStream, outcome: &Result<Answer, Refusal>) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(WRITE_LEN, Timed::new(stream, FRAME_DEADLINE));
+    let mut out = BufWriter::with_capacity(WRITE_LEN, TimedStream::new(stream, FRAME_DEADLINE));
     write_to(&mut out, outcome)?;
     out.flush()
 }

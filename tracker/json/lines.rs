@@ -2,7 +2,7 @@
 
 use super::permits::{Permit, Permits};
 use crate::tracker::presence::TTL;
-use crate::wire::conn::FRAME_DEADLINE;
+use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::handshake::is_timeout;
 use std::io::{self, Read};
 use std::net::TcpStream;

@@ -7,7 +7,7 @@ use super::swarm::{Place, Rank, Swarm, Swarms};
 use super::teller::{Claim, Teller};
 use crate::model::id::{ClientId, OpId, ShareRef, UserRef};
 use crate::wire::client_tracker::Holding;
-use crate::wire::conn::IDLE_DEADLINE;
+use crate::wire::deadlines::IDLE_DEADLINE;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;

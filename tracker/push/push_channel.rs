@@ -1,7 +1,7 @@
 //! A client's connection as other threads than its own see it: they can push messages and end it.
 
 use crate::wire::client_tracker::Reply;
-use crate::wire::conn::Sender;
+use crate::wire::connection::FrameSender;
 use crate::wire::frame::UNASKED;
 use std::fmt;
 
@@ -22,9 +22,9 @@ pub trait PushChannel: fmt::Debug + Send + Sync {
     }
 }
 
-impl PushChannel for Sender {
+impl PushChannel for FrameSender {
     fn queue(&self, reply: &Reply) {
-        Sender::queue(self, UNASKED, reply);
+        FrameSender::queue(self, UNASKED, reply);
     }
 
     fn flush(&self) -> bool {
@@ -32,6 +32,6 @@ impl PushChannel for Sender {
     }
 
     fn end(&self) {
-        Sender::end(self);
+        FrameSender::end(self);
     }
 }

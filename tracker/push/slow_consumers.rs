@@ -1,5 +1,5 @@
-//! Connections whose client did not take at once all that the tracker said. The notifier writes the rest as soon as there
-//! is room; `wire/conn/sender` cuts a client off that leaves too much waiting.
+//! Connections whose client did not take at once all that the tracker said. The notifier writes the rest as soon as
+//! there is room; `wire/connection/frame_sender` cuts a client off that leaves too much waiting.
 
 use super::push_channel::PushChannel;
 use parking_lot::Mutex;

@@ -3,7 +3,8 @@
 use super::link::serve;
 use crate::sys::owned_thread::OwnedThread;
 use crate::tracker::core::Core;
-use crate::wire::conn::{HANDSHAKE_DEADLINE, Timed};
+use crate::wire::connection::TimedStream;
+use crate::wire::deadlines::HANDSHAKE_DEADLINE;
 use crate::wire::handshake::tracker_to_tracker;
 use parking_lot::{Condvar, Mutex};
 use std::io;
@@ -117,7 +118,7 @@ fn call(core: &Core, number: u16, addr: SocketAddr, closing: &Closing) -> Result
         return Ok(());
     }
     let (key_id, key) = core.cluster_key.link_key();
-    let keys = tracker_to_tracker(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), key_id, &key);
+    let keys = tracker_to_tracker(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE), key_id, &key);
     let keys = keys.map_err(|error| error.to_string())?;
     serve(core, &stream, keys, Some(number), || {})
 }

@@ -11,7 +11,8 @@ use crate::tracker::core::Core;
 use crate::tracker::manifests::{Checked, Part, Upload};
 use crate::tracker::presence::{ClientKey, Risen};
 use crate::wire::client_tracker::{Holding, refusal};
-use crate::wire::conn::{self, HANDSHAKE_DEADLINE, Receiver};
+use crate::wire::connection::{self, FrameReceiver};
+use crate::wire::deadlines::HANDSHAKE_DEADLINE;
 use crate::wire::error::{Code, Refusal};
 use crate::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use crate::wire::tracker_tracker::{HAVE_INTERVAL, Link, Seen};
@@ -52,7 +53,8 @@ pub(crate) fn serve(
     greeted: impl FnOnce(),
 ) -> Result<(), String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
-    let (mut receiver, sender) = conn::split(stream.clone(), keys, FRAME_LEN_MAX, false).map_err(|e| words(&e))?;
+    let (mut receiver, sender) =
+        connection::split(stream.clone(), keys, FRAME_LEN_MAX, false).map_err(|e| words(&e))?;
     let hello = || {
         let me = core.replica.me();
         let hello = Link::Hello { tracker: me.origin.tracker, instance: me.instance, seen: seen(&core.state()) };
@@ -105,7 +107,7 @@ pub(crate) fn serve(
 }
 
 /// The first message of the far side: its number, its program, what it has.
-fn greeting(receiver: &mut Receiver) -> Result<(u16, [u8; 16], Vec<Seen>), String> {
+fn greeting(receiver: &mut FrameReceiver) -> Result<(u16, [u8; 16], Vec<Seen>), String> {
     let frame = receiver.recv(HANDSHAKE_DEADLINE).map_err(|error| error.to_string())?;
     match frame.message::<Link>().map_err(|error| error.to_string())? {
         Link::Hello { tracker, instance, seen } => Ok((tracker, instance, seen.to_vec())),
@@ -115,7 +117,7 @@ fn greeting(receiver: &mut Receiver) -> Result<(u16, [u8; 16], Vec<Seen>), Strin
 }
 
 /// Sends and takes until either ends.
-fn exchange(core: &Core, number: u16, live: &Arc<Live>, receiver: &mut Receiver) -> Result<(), String> {
+fn exchange(core: &Core, number: u16, live: &Arc<Live>, receiver: &mut FrameReceiver) -> Result<(), String> {
     let mut incoming = Incoming {
         core,
         number,
@@ -182,14 +184,14 @@ struct Refused {
 }
 
 impl Incoming<'_> {
-    fn run(&mut self, receiver: &mut Receiver) -> Result<(), String> {
+    fn run(&mut self, receiver: &mut FrameReceiver) -> Result<(), String> {
         let Err(why) = self.take_all(receiver);
         // What was held is not asked for again.
         self.receive_late().map_err(|refusal| refusal.to_string())?;
         Err(why)
     }
 
-    fn take_all(&mut self, receiver: &mut Receiver) -> Result<Infallible, String> {
+    fn take_all(&mut self, receiver: &mut FrameReceiver) -> Result<Infallible, String> {
         loop {
             let frame = receiver.recv(SILENCE_MAX).map_err(|error| error.to_string())?;
             let message = frame.message::<Link>().map_err(|error| error.to_string())?;

@@ -2,7 +2,8 @@
 
 use crate::tracker::auth::cluster_key::ClusterKey;
 use crate::wire::channel::refusal_in_clear;
-use crate::wire::conn::{HANDSHAKE_DEADLINE, Timed};
+use crate::wire::connection::TimedStream;
+use crate::wire::deadlines::HANDSHAKE_DEADLINE;
 use crate::wire::error::Code;
 use crate::wire::handshake::{Accepted, HandshakeError, full_tracker_accepts, tracker_accepts};
 use std::io::{self, Write};
@@ -53,7 +54,7 @@ fn shake(
     reserved: bool,
     until: Instant,
 ) -> Result<Accepted, HandshakeError> {
-    let mut timed = Timed::new(stream, until.saturating_duration_since(Instant::now()));
+    let mut timed = TimedStream::new(stream, until.saturating_duration_since(Instant::now()));
     if reserved {
         return full_tracker_accepts(&mut timed, &cluster_key.link_key());
     }

@@ -4,7 +4,7 @@
 use crate::tracker::commit::{COMMIT_WAIT_MAX, Pending, no_answer};
 use crate::tracker::push::slow_consumers::SlowConsumers;
 use crate::wire::client_tracker::Reply;
-use crate::wire::conn::Sender;
+use crate::wire::connection::FrameSender;
 use crate::wire::error::Refusal;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 /// What a connection owes its client: one answer at most, since answers come in the order of requests.
 pub(super) struct Owed {
-    sender: Arc<Sender>,
+    sender: Arc<FrameSender>,
     slow_consumers: Arc<SlowConsumers>,
     debt: Mutex<Option<Debt>>,
     paid: Condvar,
@@ -25,7 +25,7 @@ struct Debt {
 }
 
 impl Owed {
-    pub(super) fn new(sender: Arc<Sender>, slow_consumers: Arc<SlowConsumers>) -> Arc<Self> {
+    pub(super) fn new(sender: Arc<FrameSender>, slow_consumers: Arc<SlowConsumers>) -> Arc<Self> {
         Arc::new(Self { sender, slow_consumers, debt: Mutex::new(None), paid: Condvar::new() })
     }
 
@@ -45,7 +45,7 @@ impl Owed {
             self.sender.queue(due.request, &reply);
             drop(debt);
             self.paid.notify_all();
-            self.slow_consumers.flush_on(Arc::<Sender>::clone(&self.sender));
+            self.slow_consumers.flush_on(Arc::<FrameSender>::clone(&self.sender));
         }
     }
 

@@ -2,7 +2,8 @@
 
 use super::script::Script;
 use groupshare::wire::channel::{Opener, Sealer};
-use groupshare::wire::conn::{HANDSHAKE_DEADLINE, Timed};
+use groupshare::wire::connection::TimedStream;
+use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::frame::{FRAME_LEN_MAX, Frame, HEADER_LEN, LENGTH_LEN};
 use groupshare::wire::handshake::HandshakeError;
 use rustix::net::sockopt::set_socket_linger;
@@ -34,13 +35,13 @@ pub(super) struct Said<'a> {
 impl Connection {
     pub(super) fn new(
         addr: SocketAddr,
-        shake: impl FnOnce(&mut Timed<'_>) -> Result<StatelessTransportState, HandshakeError>,
+        shake: impl FnOnce(&mut TimedStream<'_>) -> Result<StatelessTransportState, HandshakeError>,
     ) -> Self {
         let stream = TcpStream::connect(addr).expect("somebody listens");
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(LONG)).expect("a socket");
         stream.set_write_timeout(Some(LONG)).expect("a socket");
-        let keys = shake(&mut Timed::new(&stream, HANDSHAKE_DEADLINE)).expect("the keys are right");
+        let keys = shake(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE)).expect("the keys are right");
         Self { stream, keys, sealer: Sealer::default(), last_request: 0 }
     }
 

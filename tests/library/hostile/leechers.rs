@@ -7,7 +7,7 @@ use crate::common::{LONG, wait_until};
 use groupshare::client::upload::served::Served;
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::digest::KeyId;
-use groupshare::wire::conn::{self, Receiver, RecvError};
+use groupshare::wire::connection::{self, FrameReceiver, RecvError};
 use groupshare::wire::error::Code;
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::handshake::{self, HandshakeError};
@@ -56,7 +56,7 @@ pub(super) fn replayer(seeder: &Member, ordeal: &Ordeal, said: &[u8]) -> TcpStre
 }
 
 /// The next answer to a question.
-fn answer(receiver: &mut Receiver) -> (u32, Result<Vec<u8>, Code>) {
+fn answer(receiver: &mut FrameReceiver) -> (u32, Result<Vec<u8>, Code>) {
     loop {
         let frame = receiver.recv(LONG).expect("an answer");
         if frame.request == UNASKED {
@@ -187,7 +187,8 @@ fn a_former_member_who_seeds_under_the_old_key_is_not_believed() {
         let accepted = handshake::peer_accepts(&mut &stream, |_| Some(key(6).key));
         told.lied();
         if let Ok((keys, _)) = accepted {
-            let _ = conn::split(stream, keys, FRAME_LEN_MAX, true).map(|(mut receiver, _)| receiver.recv(LONG).is_ok());
+            let _ = connection::split(stream, keys, FRAME_LEN_MAX, true)
+                .map(|(mut receiver, _)| receiver.recv(LONG).is_ok());
         }
     });
     ordeal.is_survived(&[liar]);

@@ -5,7 +5,8 @@ use crossbeam_channel as channel;
 use groupshare::model::id::ClientId;
 use groupshare::wire::client_tracker::Peer;
 use groupshare::wire::codec::{Blob, Tail};
-use groupshare::wire::conn::{self, HANDSHAKE_DEADLINE, IDLE_DEADLINE, Receiver, Sender, Timed};
+use groupshare::wire::connection::{self, FrameReceiver, FrameSender, TimedStream};
+use groupshare::wire::deadlines::{HANDSHAKE_DEADLINE, IDLE_DEADLINE};
 use groupshare::wire::frame::{self, FRAME_LEN_MAX, HEADER_LEN};
 use groupshare::wire::handshake;
 use groupshare::wire::peer::{Answer, Ask};
@@ -34,8 +35,8 @@ impl Told {
 
 /// Somebody who has connected to a liar and believes in it.
 pub(super) struct Believer {
-    pub receiver: Receiver,
-    pub sender: Arc<Sender>,
+    pub receiver: FrameReceiver,
+    pub sender: Arc<FrameSender>,
     pub told: Told,
 }
 
@@ -61,10 +62,11 @@ impl Liar {
     /// Does this with each connection after its handshake.
     pub(super) fn new(number: u8, lie: impl Fn(Believer) + Send + Sync + 'static) -> Self {
         Self::before_the_handshake(number, move |stream, told| {
-            let accepted = handshake::peer_accepts(&mut Timed::new(&stream, HANDSHAKE_DEADLINE), |_| Some(key(7).key));
+            let accepted =
+                handshake::peer_accepts(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE), |_| Some(key(7).key));
             // A victim that has what it wants ends what it has begun.
             let Ok((keys, _)) = accepted else { return };
-            let Ok((receiver, sender)) = conn::split(stream, keys, FRAME_LEN_MAX, true) else { return };
+            let Ok((receiver, sender)) = connection::split(stream, keys, FRAME_LEN_MAX, true) else { return };
             lie(Believer { receiver, sender, told: told.clone() });
         })
     }

@@ -5,7 +5,7 @@ use super::ordeal::Ordeal;
 use crate::common::wait_until;
 use groupshare::wire::client_tracker::BITFIELD_MAX;
 use groupshare::wire::codec::{List, Text};
-use groupshare::wire::conn::HANDSHAKE_DEADLINE;
+use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::error::Code;
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::peer::{Answer, Ask, NEWS_MAX};

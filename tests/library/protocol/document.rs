@@ -1,7 +1,7 @@
 //! docs/PROTOCOL.md against the code, both ways: what one of them has and the other has not is an error.
 
 use super::schema::{self, Field, Variant, plain};
-use groupshare::wire::conn::{FRAME_DEADLINE, HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL, IDLE_DEADLINE};
+use groupshare::wire::deadlines::{FRAME_DEADLINE, HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL, IDLE_DEADLINE};
 use groupshare::wire::error::Code;
 use groupshare::wire::handshake::{Dialect, MAGIC, VERSION};
 use groupshare::wire::tracker_tracker::HAVE_INTERVAL;

@@ -4,7 +4,7 @@ use super::refused_code;
 use crate::common::{Client, TestTracker, wait_until};
 use groupshare::tracker::admission::Caps;
 use groupshare::wire::client_tracker::{Reply, Request};
-use groupshare::wire::conn::HANDSHAKE_DEADLINE;
+use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::error::Code;
 use groupshare::wire::frame::UNASKED;
 use groupshare::wire::handshake::HandshakeError;

@@ -5,7 +5,7 @@ use super::programs::{Speaker, tracker};
 use groupshare::tracker::json::{EARLY_LINE_LEN_MAX, LINE_LEN_MAX, PIECES_MAX};
 use groupshare::tracker::presence::TTL;
 use groupshare::wire::client_tracker::{PAGE_MAX, PEERS_MAX};
-use groupshare::wire::conn::FRAME_DEADLINE;
+use groupshare::wire::deadlines::FRAME_DEADLINE;
 use groupshare::wire::error::Code;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -3,29 +3,19 @@
 //! One descriptor serves both directions, and neither direction waits for the other: the receiver belongs to one thread,
 //! the sender is shared.
 
-mod receiver;
-mod sender;
-mod timed;
+mod frame_receiver;
+mod frame_sender;
+mod timed_stream;
 
+use super::deadlines::FRAME_DEADLINE;
 use snow::StatelessTransportState;
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
 
-pub use receiver::{Receiver, RecvError};
-pub use sender::Sender;
-pub use timed::Timed;
-
-/// From the first byte of a frame, all of it must have come in or gone out within this time. A piece may take longer, as
-/// long as bytes of it move within this time: a link may be slow.
-pub const FRAME_DEADLINE: Duration = Duration::from_secs(20);
-/// A handshake, from the connection to its end.
-pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-/// A side with nothing to say says so after this long, so that the other side knows that it is there.
-pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
-/// A side that has heard nothing for this long ends the connection.
-pub const IDLE_DEADLINE: Duration = Duration::from_secs(45);
+pub use frame_receiver::{FrameReceiver, RecvError};
+pub use frame_sender::FrameSender;
+pub use timed_stream::TimedStream;
 
 /// Makes a connection of a socket and the keys of its handshake. `bulk` connections carry pieces and keep their
 /// buffers from frame to frame; the others give memory back whenever they are idle.
@@ -34,12 +24,12 @@ pub fn split(
     keys: StatelessTransportState,
     frame_len_max: usize,
     bulk: bool,
-) -> io::Result<(Receiver, Arc<Sender>)> {
+) -> io::Result<(FrameReceiver, Arc<FrameSender>)> {
     let (stream, keys) = (stream.into(), Arc::new(keys));
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(FRAME_DEADLINE))?;
-    let receiver = Receiver::new(stream.clone(), keys.clone(), frame_len_max, bulk);
-    Ok((receiver, Arc::new(Sender::new(stream, keys, bulk))))
+    let receiver = FrameReceiver::new(stream.clone(), keys.clone(), frame_len_max, bulk);
+    Ok((receiver, Arc::new(FrameSender::new(stream, keys, bulk))))
 }
 
 #[cfg(test)]
@@ -53,6 +43,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::thread;
+    use std::time::Duration;
 
     pub(super) const PIECE: usize = 512 * 1024;
     /// Longer than any test takes, even on a busy machine.
@@ -66,7 +57,7 @@ mod tests {
     }
 
     /// Both ends of a connection.
-    pub(super) fn pair(bulk: bool) -> [(Receiver, Arc<Sender>); 2] {
+    pub(super) fn pair(bulk: bool) -> [(FrameReceiver, Arc<FrameSender>); 2] {
         let ((near, far), (near_keys, far_keys)) = (sockets(), keys());
         let end = |stream, keys| split(stream, keys, frame::FRAME_LEN_MAX, bulk).expect("a socket");
         [end(near, near_keys), end(far, far_keys)]
@@ -86,7 +77,7 @@ mod tests {
     }
 
     /// Lets a piece pass, for which either side needs more memory than an idle one may keep.
-    pub(super) fn pass_piece(near: &Sender, far: &mut Receiver) {
+    pub(super) fn pass_piece(near: &FrameSender, far: &mut FrameReceiver) {
         thread::scope(|scope| {
             scope.spawn(|| near.send_frame(&piece(1, PIECE)).expect("goes out"));
             assert_eq!(far.recv(LONG).expect("comes in").body.len(), PIECE);

@@ -1,8 +1,8 @@
 //! The incoming direction of a connection: it belongs to one thread, which waits for frames or takes what is there.
 
-use super::FRAME_DEADLINE;
 use crate::wire::channel::{ChannelError, IDLE_BUFFER_LEN, Opener};
 use crate::wire::codec::DecodeError;
+use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::frame::{self, Frame};
 use crate::wire::handshake::is_timeout;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -65,10 +65,10 @@ impl From<DecodeError> for RecvError {
 
 /// The incoming direction of a connection.
 #[derive(Debug)]
-pub struct Receiver {
+pub struct FrameReceiver {
     stream: Arc<TcpStream>,
     keys: Arc<StatelessTransportState>,
-    /// Bytes that have come in through [`Receiver::poll`].
+    /// Bytes that have come in through [`FrameReceiver::poll`].
     polled: u64,
     opener: Opener,
     /// The read timeout set on the socket, so that it is not set again for every frame.
@@ -78,7 +78,7 @@ pub struct Receiver {
     bulk: bool,
 }
 
-impl Receiver {
+impl FrameReceiver {
     pub(super) fn new(
         stream: Arc<TcpStream>,
         keys: Arc<StatelessTransportState>,
@@ -154,8 +154,8 @@ impl Receiver {
         if self.opener.is_idle() { RecvError::Closed } else { RecvError::Cut }
     }
 
-    /// Takes what has come in without waiting; true once a frame is whole, which [`Receiver::frame`] shows until
-    /// [`Receiver::next_frame`].
+    /// Takes what has come in without waiting; true once a frame is whole, which [`FrameReceiver::frame`] shows until
+    /// [`FrameReceiver::next_frame`].
     pub fn poll(&mut self) -> Result<bool, RecvError> {
         self.poll_within(usize::MAX)
     }
@@ -191,13 +191,12 @@ impl Receiver {
         matches!(rustix::event::poll(&mut fds, within.as_ref()), Ok(1..))
     }
 
-    /// How many bytes have come in through [`Receiver::poll`] so far: whether a far side that has not completed a frame
-    /// is silent or slow.
+    /// How many bytes [`FrameReceiver::poll`] has taken so far. They tell a slow far side from a silent one inside a frame.
     pub fn polled(&self) -> u64 {
         self.polled
     }
 
-    /// The frame that [`Receiver::poll`] has found whole.
+    /// The frame that [`FrameReceiver::poll`] has found whole.
     pub fn frame(&self) -> Result<Frame<'_>, RecvError> {
         Ok(self.opener.frame()?)
     }

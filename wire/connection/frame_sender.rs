@@ -3,8 +3,8 @@
 //! A push never waits for a slow far side: what the socket does not take at once goes out with the next frame that
 //! somebody waits for, and a far side that leaves too much waiting is cut off.
 
-use super::FRAME_DEADLINE;
 use crate::wire::channel::Sealer;
+use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::frame::{self, Message};
 use parking_lot::Mutex;
 use rustix::net::SendFlags;
@@ -25,7 +25,7 @@ const PUSHED_AT_ONCE: usize = 16 * 1024;
 
 /// The outgoing direction of a connection, shared by all who have something to say on it.
 #[derive(Debug)]
-pub struct Sender {
+pub struct FrameSender {
     // Immutable.
     stream: Arc<TcpStream>,
     keys: Arc<StatelessTransportState>,
@@ -47,7 +47,7 @@ struct Outgoing {
     rest: Vec<u8>,
 }
 
-impl Sender {
+impl FrameSender {
     pub(super) fn new(stream: Arc<TcpStream>, keys: Arc<StatelessTransportState>, bulk: bool) -> Self {
         let (outgoing, pushes) = (Mutex::new(Outgoing::default()), Mutex::new(VecDeque::new()));
         Self { stream, keys, bulk, outgoing, pushes, over: AtomicBool::new(false) }
@@ -63,8 +63,8 @@ impl Sender {
         self.send_paced(frame, Some)
     }
 
-    /// Sends a frame in steps: before each, `allow` is told how many bytes are left, waits as long as it likes, and gives
-    /// how many of them may leave now, or none when nothing more is to be sent.
+    /// Sends a frame in steps. Before each, `allow` is told how many bytes are left. It waits as long as it likes and
+    /// returns how many of them may leave now, or `None` to end the connection.
     pub fn send_paced(&self, frame: &[u8], allow: impl Fn(usize) -> Option<usize>) -> io::Result<()> {
         let result = {
             let mut outgoing = self.outgoing.lock();
@@ -135,7 +135,7 @@ impl Sender {
     }
 
     /// The first half of a push, also of an answer that must not wait: the message leaves with the next
-    /// [`Sender::flush`], so that several need one write. Where many wait already, that is now.
+    /// [`FrameSender::flush`], so that several need one write. Where many wait already, that is now.
     pub fn queue<M: Message>(&self, request: u32, message: &M) {
         if self.is_over() {
             return;
@@ -156,8 +156,7 @@ impl Sender {
         }
     }
 
-    /// Whether no push waits. Who merges what it has to say while one does, and says it when none does, is never cut off
-    /// for it.
+    /// Whether no push waits. A caller that merges its messages while one waits is never cut off for them.
     pub fn is_clear(&self) -> bool {
         !self.is_over() && self.pushes.lock().is_empty()
     }
@@ -291,7 +290,7 @@ mod tests {
     }
 
     /// What a slow link does, a small buffer does as well: there is no room in the socket most of the time.
-    fn squeeze(sender: &Sender) {
+    fn squeeze(sender: &FrameSender) {
         rustix::net::sockopt::set_socket_send_buffer_size(&*sender.stream, 64 * 1024).expect("set");
     }
 

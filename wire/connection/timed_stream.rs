@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 /// A socket with one deadline over many reads and writes, for handshakes.
 #[derive(Debug)]
-pub struct Timed<'a> {
+pub struct TimedStream<'a> {
     stream: &'a TcpStream,
     until: Instant,
 }
 
-impl<'a> Timed<'a> {
+impl<'a> TimedStream<'a> {
     /// Everything must be done within this time from now.
     pub fn new(stream: &'a TcpStream, within: Duration) -> Self {
         Self { stream, until: Instant::now() + within }
@@ -23,14 +23,14 @@ impl<'a> Timed<'a> {
     }
 }
 
-impl Read for Timed<'_> {
+impl Read for TimedStream<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.stream.set_read_timeout(self.left()?)?;
         self.stream.read(buf)
     }
 }
 
-impl Write for Timed<'_> {
+impl Write for TimedStream<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.stream.set_write_timeout(self.left()?)?;
         self.stream.write(buf)
@@ -55,7 +55,7 @@ mod tests {
         bytes.extend([0, 1, 1, 0, 200]);
         bytes.extend([0; 200]);
         let dripper = thread::spawn(move || drip(near, &bytes));
-        let mut timed = Timed::new(&far, Duration::from_millis(100));
+        let mut timed = TimedStream::new(&far, Duration::from_millis(100));
         let (key, link) = (handshake::Secret([1; 32]), (KeyId([2; 16]), handshake::Secret([3; 32])));
         let error = handshake::tracker_accepts(&mut timed, &key, &link).map(drop);
         assert!(matches!(error, Err(HandshakeError::Io(error)) if is_timeout(&error)));
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn a_tracker_that_accepts_and_says_nothing_does_not_hold_the_client() {
         let (near, _far) = sockets();
-        let error = handshake::client_to_tracker(&mut Timed::new(&near, Duration::from_millis(20))).map(drop);
+        let error = handshake::client_to_tracker(&mut TimedStream::new(&near, Duration::from_millis(20))).map(drop);
         let Err(error) = error else { panic!("nobody answered") };
         assert_eq!(error.to_string(), "no answer in time");
     }

@@ -1,0 +1,13 @@
+//! How long either side of a connection waits for the other.
+
+use std::time::Duration;
+
+/// From the first byte of a frame, all of it must have come in or gone out within this time. A piece may take longer, as
+/// long as bytes of it move within this time: a link may be slow.
+pub const FRAME_DEADLINE: Duration = Duration::from_secs(20);
+/// A handshake, from the connection to its end.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// A side with nothing to say says so after this long, so that the other side knows that it is there.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
+/// A side that has heard nothing for this long ends the connection.
+pub const IDLE_DEADLINE: Duration = Duration::from_secs(45);
