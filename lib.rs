@@ -133,9 +133,10 @@ pub mod client {
     /// What is remembered from run to run.
     pub mod state {
         pub mod dir;
-        pub(crate) mod file;
+        pub mod file;
         pub mod pins;
         pub(crate) mod record;
+        pub mod slot;
     }
     /// What is said, as words or JSON.
     pub mod output {

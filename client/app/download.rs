@@ -12,7 +12,7 @@ use crate::client::output::report::Report;
 use crate::client::output::status::{Delivered, DownloadState, DownloadStatus, Reached};
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find, find_again};
-use crate::client::state::dir::DownloadRecord;
+use crate::client::state::record::DownloadRecord;
 use crate::client::storage::part::{Finished, Opened, Part, PartLabel, resolve_destination};
 use crate::client::storage::piece_source::PieceSource;
 use crate::model::digest::InfoHash;

@@ -3,7 +3,8 @@
 
 use super::download_list::Downloads;
 use crate::client::download::engine::Engine;
-use crate::client::state::dir::{Slot, StateError};
+use crate::client::state::file::StateError;
+use crate::client::state::slot::Slot;
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId, UserId};
 use parking_lot::Mutex;

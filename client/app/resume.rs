@@ -8,7 +8,7 @@ use super::share;
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::output::event::Event;
 use crate::client::rpc::error::RpcError;
-use crate::client::state::dir::DownloadRecord;
+use crate::client::state::record::DownloadRecord;
 use crate::model::id::ShareRef;
 use crate::model::name::{FileName, GroupId};
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use crate::client::output::event::Event;
 use crate::client::output::report::Report;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find, find_again};
-use crate::client::state::dir::ShareRecord;
+use crate::client::state::record::ShareRecord;
 use crate::client::storage::file_stamp::Stamps;
 use crate::client::storage::import::{Hashed, hash_for_sharing};
 use crate::client::storage::shared_files::Source;

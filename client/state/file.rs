@@ -64,7 +64,7 @@ impl std::error::Error for StateError {}
 
 /// What a state file holds.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Lines {
+pub(crate) struct StateRecords {
     /// The records that could be read.
     pub records: Vec<Fields>,
     /// Whether there may have been more.
@@ -75,10 +75,10 @@ pub(crate) struct Lines {
 ///
 /// # Errors
 /// `Newer`, `Io`. Damage is no error.
-pub(crate) fn read(path: &Path, kind: &str, version: u32) -> Result<Lines, StateError> {
+pub(crate) fn read(path: &Path, kind: &str, version: u32) -> Result<StateRecords, StateError> {
     let bytes = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Lines { records: Vec::new(), damaged: false });
+            return Ok(StateRecords { records: Vec::new(), damaged: false });
         }
         read => read.map_err(StateError::io(path, "read"))?,
     };
@@ -89,7 +89,7 @@ pub(crate) fn read(path: &Path, kind: &str, version: u32) -> Result<Lines, State
         return Err(StateError::Newer(path.to_path_buf()));
     }
     if found != Some(version) {
-        return Ok(Lines { records: Vec::new(), damaged: true });
+        return Ok(StateRecords { records: Vec::new(), damaged: true });
     }
     // Whole if the last line is there, is ended, and has counted every line before it.
     let lines: Vec<_> = lines.collect();
@@ -103,7 +103,7 @@ pub(crate) fn read(path: &Path, kind: &str, version: u32) -> Result<Lines, State
     };
     let records: Vec<Fields> = lines.iter().filter_map(|line| line.split('\t').map(from_field).collect()).collect();
     let damaged = !whole || records.len() < lines.len();
-    Ok(Lines { records, damaged })
+    Ok(StateRecords { records, damaged })
 }
 
 /// Replaces a state file in one step. `path` has one writer at a time.
@@ -176,11 +176,14 @@ mod tests {
     #[test]
     fn records_come_back_as_they_were_and_nobody_else_may_read_them() {
         let (temp, path) = file();
-        assert_eq!(read(&path, KIND, 3).expect("none yet"), Lines { records: vec![], damaged: false });
+        assert_eq!(read(&path, KIND, 3).expect("none yet"), StateRecords { records: vec![], damaged: false });
         let records = sample(&path);
         assert_eq!(
             read(&path, KIND, 3).expect("there"),
-            Lines { records: records.iter().map(|r| r.iter().map(|f| f.to_vec()).collect()).collect(), damaged: false }
+            StateRecords {
+                records: records.iter().map(|r| r.iter().map(|f| f.to_vec()).collect()).collect(),
+                damaged: false
+            }
         );
         assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(temp.path()).expect("there").count(), 1);
@@ -206,7 +209,10 @@ mod tests {
         let (_temp, path) = file();
         fs::write(&path, format!("{KIND} 3\ngood\nb\\xad\\\nfine\n\\end 3\n")).expect("written");
         let lines = read(&path, KIND, 3).expect("no error");
-        assert_eq!(lines, Lines { records: vec![vec![b"good".to_vec()], vec![b"fine".to_vec()]], damaged: true });
+        assert_eq!(
+            lines,
+            StateRecords { records: vec![vec![b"good".to_vec()], vec![b"fine".to_vec()]], damaged: true }
+        );
     }
 
     #[test]

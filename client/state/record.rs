@@ -52,18 +52,18 @@ const NO_SHARE: &str = "-";
 
 /// A line of the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Record {
+pub(crate) enum SlotRecord {
     Share(ShareRecord),
     Download(DownloadRecord),
 }
 
-impl Record {
+impl SlotRecord {
     /// The fields of a line.
     pub(crate) fn to_fields(&self) -> Fields {
         let text = |text: &str| text.as_bytes().to_vec();
         let (kind, group, name, path, content) = match self {
-            Record::Share(share) => ("share", &share.group, &share.name, &share.path, &share.content),
-            Record::Download(it) => ("download", &it.group, &it.name, &it.destination, &it.content),
+            SlotRecord::Share(share) => ("share", &share.group, &share.name, &share.path, &share.content),
+            SlotRecord::Download(it) => ("download", &it.group, &it.name, &it.destination, &it.content),
         };
         let Content { layout, sha1, info_hash, file_count } = content;
         let mut fields = vec![
@@ -77,11 +77,11 @@ impl Record {
             text(&file_count.to_string()),
         ];
         match self {
-            Record::Share(share) => {
+            SlotRecord::Share(share) => {
                 fields.push(text(&share.stamps.0.to_string()));
                 fields.push(text(&share.share.map_or(NO_SHARE.to_owned(), share_to_text)));
             }
-            Record::Download(download) => {
+            SlotRecord::Download(download) => {
                 fields.push(text(if download.paused { PAUSED } else { RUNNING }));
                 fields.push(text(&share_to_text(download.share)));
             }
@@ -116,7 +116,7 @@ impl Record {
                     NO_SHARE => None,
                     known => Some(share_from_text(known)?),
                 };
-                Some(Record::Share(ShareRecord { group, name, path, content, share, stamps }))
+                Some(SlotRecord::Share(ShareRecord { group, name, path, content, share, stamps }))
             }
             ("download", [state, share]) => {
                 let paused = match text(state)? {
@@ -125,7 +125,7 @@ impl Record {
                     _ => return None,
                 };
                 let share = share_from_text(text(share)?)?;
-                Some(Record::Download(DownloadRecord { group, name, destination: path, content, share, paused }))
+                Some(SlotRecord::Download(DownloadRecord { group, name, destination: path, content, share, paused }))
             }
             _ => None,
         }
@@ -139,8 +139,8 @@ impl Record {
     /// The same of a group of this name.
     pub(crate) fn in_group(mut self, name: &GroupId) -> Self {
         match &mut self {
-            Record::Share(share) => share.group = name.clone(),
-            Record::Download(download) => download.group = name.clone(),
+            SlotRecord::Share(share) => share.group = name.clone(),
+            SlotRecord::Download(download) => download.group = name.clone(),
         }
         self
     }
@@ -148,24 +148,24 @@ impl Record {
     /// Its group.
     pub(crate) fn group(&self) -> &GroupId {
         match self {
-            Record::Share(share) => &share.group,
-            Record::Download(download) => &download.group,
+            SlotRecord::Share(share) => &share.group,
+            SlotRecord::Download(download) => &download.group,
         }
     }
 
     /// The name it is shared under.
     pub(crate) fn name(&self) -> &FileName {
         match self {
-            Record::Share(share) => &share.name,
-            Record::Download(download) => &download.name,
+            SlotRecord::Share(share) => &share.name,
+            SlotRecord::Download(download) => &download.name,
         }
     }
 
     /// The content it is about.
     pub(crate) fn content(&self) -> &Content {
         match self {
-            Record::Share(share) => &share.content,
-            Record::Download(download) => &download.content,
+            SlotRecord::Share(share) => &share.content,
+            SlotRecord::Download(download) => &download.content,
         }
     }
 }
@@ -227,26 +227,26 @@ pub(crate) mod tests {
     #[test]
     fn records_survive_their_fields() {
         for record in [
-            Record::Share(share("lab", "Übung 1~2", 1)),
-            Record::Share(share("lab", "f", 2)),
-            Record::Download(download("g", "f", 2)),
-            Record::Download(download("g", "f", 3)),
+            SlotRecord::Share(share("lab", "Übung 1~2", 1)),
+            SlotRecord::Share(share("lab", "f", 2)),
+            SlotRecord::Download(download("g", "f", 2)),
+            SlotRecord::Download(download("g", "f", 3)),
         ] {
-            assert_eq!(Record::from_fields(&record.to_fields()), Some(record));
+            assert_eq!(SlotRecord::from_fields(&record.to_fields()), Some(record));
         }
     }
 
     #[test]
     fn any_field_that_is_wrong_makes_the_record_worthless() {
         let bad: [&[u8]; 10] = [b"Share", b"", b"a/b", b"relative", b"00", b"zz", b"-1", b"x", b"gone", b"1.2"];
-        for good in [Record::Share(share("lab", "f", 1)), Record::Download(download("lab", "f", 1))] {
+        for good in [SlotRecord::Share(share("lab", "f", 1)), SlotRecord::Download(download("lab", "f", 1))] {
             let good = good.to_fields();
             for (at, bad) in bad.into_iter().enumerate() {
                 let mut fields = good.clone();
                 fields[at] = bad.to_vec();
-                assert_eq!(Record::from_fields(&fields), None, "field {at}");
+                assert_eq!(SlotRecord::from_fields(&fields), None, "field {at}");
             }
-            assert_eq!(Record::from_fields(&good[..9].to_vec()), None);
+            assert_eq!(SlotRecord::from_fields(&good[..9].to_vec()), None);
         }
     }
 }

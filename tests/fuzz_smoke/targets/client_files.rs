@@ -3,8 +3,10 @@
 
 use super::{Folder, is_one_line};
 use groupshare::client::hash::piece_hash::sha1_of;
-use groupshare::client::state::dir::{Slot, StateDir, StateError};
+use groupshare::client::state::dir::StateDir;
+use groupshare::client::state::file::StateError;
 use groupshare::client::state::pins::Pins;
+use groupshare::client::state::slot::Slot;
 use groupshare::client::storage::part::{Opened, Part, PartError, PartLabel};
 use groupshare::model::digest::Fingerprint;
 use groupshare::model::manifest::{FileEntry, Manifest};
