@@ -211,5 +211,5 @@ pub mod signals;
 /// Locks and threads that a schedule explorer can stand in for.
 pub mod sync;
 
-/// System calls that the standard library lacks.
+/// The operating system: files, sockets, threads, and calls that the standard library lacks.
 pub mod sys;

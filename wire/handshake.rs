@@ -169,9 +169,8 @@ fn connect_under(
     key: &Secret,
 ) -> Result<StatelessTransportState, HandshakeError> {
     let prologue = preface(dialect, Some(key_id));
-    let noise = Builder::new(params(PSK_PATTERN)).prologue(&prologue).map_err(crypto)?;
-    let noise = noise.psk(0, &key.0).map_err(crypto)?;
-    let noise = initiate(stream, &prologue, noise.build_initiator().map_err(crypto)?)?;
+    let noise = under(key, &prologue)?.build_initiator().map_err(crypto)?;
+    let noise = initiate(stream, &prologue, noise)?;
     noise.into_stateless_transport_mode().map_err(crypto)
 }
 
@@ -306,9 +305,13 @@ fn accept_under(
     key: &Secret,
 ) -> Result<StatelessTransportState, HandshakeError> {
     let prologue = preface(dialect, Some(key_id));
-    let noise = Builder::new(params(PSK_PATTERN)).prologue(&prologue).map_err(crypto)?;
-    let noise = noise.psk(0, &key.0).map_err(crypto)?;
-    respond(stream, noise.build_responder().map_err(crypto)?)
+    respond(stream, under(key, &prologue)?.build_responder().map_err(crypto)?)
+}
+
+/// The pattern of two sides that know a key.
+fn under<'a>(key: &'a Secret, prologue: &'a [u8]) -> Result<Builder<'a>, HandshakeError> {
+    let noise = Builder::new(params(PSK_PATTERN)).prologue(prologue).map_err(crypto)?;
+    noise.psk(0, &key.0).map_err(crypto)
 }
 
 /// Reads the part of the preface that all dialects have; tells the dialect, none if it is not known.

@@ -32,6 +32,18 @@ pub enum Role {
     Owner = 3,
 }
 
+impl Role {
+    /// The word for programs that speak JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Stranger => "none",
+            Role::Requested => "requested",
+            Role::Member => "member",
+            Role::Owner => "owner",
+        }
+    }
+}
+
 impl Wire for Role {
     fn put(&self, out: &mut Vec<u8>) {
         (*self as u8).put(out);

@@ -8,7 +8,7 @@ use crate::client::rate::limit::Limit;
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId};
 use crate::model::notice::Notice;
-use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Role};
+use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -124,17 +124,11 @@ fn list<T>(entries: &[T], entry: impl Fn(&T) -> Value) -> Value {
 }
 
 fn group(line: &GroupLine) -> Value {
-    let role = match line.role {
-        Role::Stranger => "none",
-        Role::Requested => "requested",
-        Role::Member => "member",
-        Role::Owner => "owner",
-    };
     json!({
         "group_id": line.name.as_str(),
         "owner": line.owner.as_str(),
         "members": line.member_count,
-        "role": role,
+        "role": line.role.as_str(),
     })
 }
 

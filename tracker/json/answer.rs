@@ -2,7 +2,7 @@
 
 use super::pieces::{ByPiece, Pieces};
 use crate::model::digest::Sha1Digest;
-use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Reply, Role};
+use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Reply};
 use crate::wire::connection::TimedStream;
 use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::error::Refusal;
@@ -79,7 +79,7 @@ impl From<Reply> for Answer {
                     group_id: line.name.to_string(),
                     owner: line.owner.to_string(),
                     members: line.member_count,
-                    role: role(line.role),
+                    role: line.role.as_str(),
                 };
                 Answer::Groups { groups: groups.iter().map(group).collect(), more }
             }
@@ -97,15 +97,6 @@ impl From<Reply> for Answer {
             // What else there is answers requests that no command makes, or says that something was done.
             _ => Answer::Done {},
         }
-    }
-}
-
-fn role(role: Role) -> &'static str {
-    match role {
-        Role::Stranger => "none",
-        Role::Requested => "requested",
-        Role::Member => "member",
-        Role::Owner => "owner",
     }
 }
 
