@@ -88,14 +88,16 @@ pub mod client {
 
     /// The running client, and what each command does.
     pub mod app {
+        pub(crate) mod announce;
         pub(crate) mod download;
-        pub(crate) mod download_list;
+        pub mod download_list;
         pub mod event_loop;
         pub mod executor;
         pub mod login;
-        pub(crate) mod login_session;
+        pub mod login_session;
         pub(crate) mod names;
         pub mod node;
+        pub(crate) mod restore;
         pub(crate) mod resume;
         pub mod share;
         pub(crate) mod status;

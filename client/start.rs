@@ -1,9 +1,9 @@
 //! Puts the client together, runs the prompt, and takes it apart again.
 
-use crate::client::app::event_loop::Steward;
-use crate::client::app::executor::Session;
-use crate::client::app::login;
-use crate::client::app::names::Known;
+use crate::client::app::event_loop::EventLoop;
+use crate::client::app::executor::Executor;
+use crate::client::app::login::Login;
+use crate::client::app::names::Names;
 use crate::client::app::node::{Node, NodeOptions};
 use crate::client::args::{Args, default_state_dir};
 use crate::client::download::engine::options::{EngineOptions, default_workers};
@@ -133,23 +133,24 @@ impl Ready {
     fn run(self, reporter: &Reporter) -> Result<Exit, String> {
         let cannot_start = |error| format!("cannot start: {error}");
         let (node, inbox) = Node::start(self.options).map_err(cannot_start)?;
-        let steward = Steward::start(node.clone(), inbox).map_err(cannot_start)?;
-        let (signalled, ending) = (Arc::downgrade(&node), self.interrupt.clone());
+        let login = Login::new(node.clone());
+        let event_loop = EventLoop::start(login.clone(), inbox).map_err(cannot_start)?;
+        let (signalled, ending) = (Arc::downgrade(&login), self.interrupt.clone());
         self.interrupt.on_signal(move || {
-            let Some(node) = signalled.upgrade() else { return };
+            let Some(login) = signalled.upgrade() else { return };
             if ending.is_ending() {
-                node.link.close();
+                login.node().link.close();
             } else if ending.is_cancelled() {
-                node.link.cancel();
+                login.node().link.cancel();
             }
-            if let Some(account) = node.account() {
-                account.downloads.look_again();
+            if let Some(session) = login.session() {
+                session.downloads().look_again();
             }
         });
         let mut prompt = if self.person {
             Prompt::stdio(reporter.terminal(), &self.interrupt, || Aids {
                 history: node.state.history(),
-                completer: Completer::start(Known(node.clone())).ok(),
+                completer: Completer::start(Names(login.clone())).ok(),
             })
         } else if self.exec.is_empty() {
             Prompt::script(self.interrupt.reader(io::stdin()), reporter.terminal(), &self.interrupt)
@@ -159,14 +160,14 @@ impl Ready {
         if self.person || reporter.is_json() {
             reporter.event(&Event::Listening(node.seeder.addr()));
         }
-        let mut session = Session::new(node.clone(), self.interrupt.clone());
-        let exit = run_prompt(&mut prompt, reporter, &self.interrupt, &mut session);
+        let mut executor = Executor::new(login.clone(), self.interrupt.clone());
+        let exit = run_prompt(&mut prompt, reporter, &self.interrupt, &mut executor);
         // Threads that wait for a tracker which does not answer do not keep the program.
         node.link.close();
         // Downloads are kept for the next login. The tracker sees the connection end.
-        login::end(&node);
+        login.end();
         node.serving.close();
-        drop(steward);
+        drop(event_loop);
         Ok(exit)
     }
 }

@@ -1,4 +1,4 @@
-//! The downloads of who is logged in, from the command that begins one to its end, as `show_downloads` and `wait` see
+//! The downloads of a login, from the command that begins one to its end, as `show_downloads` and `wait` see
 //! them.
 
 use crate::client::download::transfer::Transfer;
@@ -7,13 +7,14 @@ use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How far along a download is.
 #[derive(Debug, Clone)]
-pub enum Phase {
+pub enum DownloadPhase {
     /// It is being prepared: what is on disk is verified.
     Starting,
     /// Pieces come in.
@@ -37,46 +38,41 @@ pub enum Phase {
     },
 }
 
-impl Phase {
+impl DownloadPhase {
     /// It comes to an end by itself.
     pub fn is_busy(&self) -> bool {
-        matches!(self, Phase::Starting | Phase::Running(_) | Phase::Waiting { .. })
+        matches!(self, DownloadPhase::Starting | DownloadPhase::Running(_) | DownloadPhase::Waiting { .. })
     }
 
     /// It waits for a tracker.
     pub fn is_waiting(&self) -> bool {
-        matches!(self, Phase::Waiting { .. })
+        matches!(self, DownloadPhase::Waiting { .. })
     }
 
     /// Nothing more happens by itself.
     pub fn has_ended(&self) -> bool {
-        matches!(self, Phase::Complete | Phase::Failed { .. })
+        matches!(self, DownloadPhase::Complete | DownloadPhase::Failed { .. })
     }
 }
 
 /// One download.
 #[derive(Debug, Clone)]
 pub struct Tracked {
-    /// Its number.
     pub id: u64,
-    /// The group.
     pub group: GroupId,
-    /// The file.
     pub name: FileName,
-    /// Where it goes.
     pub destination: PathBuf,
-    /// Its size in bytes; none until the tracker has told it.
+    /// In bytes; none until the tracker has told it.
     pub size: Option<u64>,
-    /// What it is of; none until the tracker has told it.
+    /// None until the tracker has told it.
     pub info_hash: Option<InfoHash>,
-    /// How far along it is.
-    pub phase: Phase,
+    pub phase: DownloadPhase,
     /// Bytes that members had delivered when it ran last.
     pub members: BTreeMap<UserId, u64>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Entries {
     list: Vec<Tracked>,
     last_id: u64,
     failures: usize,
@@ -86,17 +82,17 @@ struct State {
     telling: Vec<u64>,
 }
 
-impl State {
+impl Entries {
     fn busy(&self) -> usize {
         self.list.iter().filter(|tracked| tracked.phase.is_busy()).count()
     }
 
-    fn advance(&mut self, id: u64, phase: Phase) -> bool {
-        let failed = matches!(phase, Phase::Failed { .. });
+    fn advance(&mut self, id: u64, phase: DownloadPhase) -> bool {
+        let failed = matches!(phase, DownloadPhase::Failed { .. });
         let Some(tracked) = self.list.iter_mut().find(|tracked| tracked.id == id && !tracked.phase.has_ended()) else {
             return false;
         };
-        if let Phase::Running(download) = std::mem::replace(&mut tracked.phase, phase) {
+        if let DownloadPhase::Running(download) = std::mem::replace(&mut tracked.phase, phase) {
             tracked.members = download.delivered();
         }
         self.failures += usize::from(failed);
@@ -104,46 +100,63 @@ impl State {
     }
 }
 
+/// A download that has not ended keeps another one of the same file from beginning.
+#[derive(Debug)]
+pub struct BegunAlready {
+    name: FileName,
+    destination: PathBuf,
+}
+
+impl fmt::Display for BegunAlready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is being downloaded already, to {}", self.name, self.destination.display())
+    }
+}
+
 /// The list. Locked in itself; who waits on it is woken at every end of a download.
 #[derive(Debug, Default)]
-pub struct Downloads {
-    state: Mutex<State>,
+pub struct DownloadList {
+    state: Mutex<Entries>,
     changed: Condvar,
 }
 
-impl Downloads {
-    /// Takes in a new download; refuses a second one of the same file that has not ended.
-    pub fn begin(&self, group: &GroupId, name: &FileName, destination: PathBuf) -> Result<u64, String> {
+impl DownloadList {
+    /// Takes in a new download; gives its number.
+    ///
+    /// # Errors
+    /// Another one of the same file has not ended.
+    pub fn begin(&self, group: &GroupId, name: &FileName, destination: PathBuf) -> Result<u64, BegunAlready> {
         let mut state = self.state.lock();
         let same = |tracked: &Tracked| tracked.group == *group && tracked.name == *name;
         if let Some(other) = state.list.iter().find(|tracked| same(tracked) && !tracked.phase.has_ended()) {
-            return Err(format!("{name} is being downloaded already, to {}", other.destination.display()));
+            return Err(BegunAlready { name: name.clone(), destination: other.destination.clone() });
         }
         state.list.retain(|tracked| !same(tracked) || tracked.destination != destination);
         state.last_id += 1;
         let id = state.last_id;
         let (group, name, members) = (group.clone(), name.clone(), BTreeMap::new());
-        let (size, info_hash, phase) = (None, None, Phase::Starting);
+        let (size, info_hash, phase) = (None, None, DownloadPhase::Starting);
         state.list.push(Tracked { id, group, name, destination, size, info_hash, phase, members });
         Ok(id)
     }
 
     /// Begins a download again that is held, waits or has failed; gives what it was, nothing if it cannot be.
-    pub fn restart(&self, id: u64) -> Option<Phase> {
+    pub fn restart(&self, id: u64) -> Option<DownloadPhase> {
         let mut state = self.state.lock();
-        let startable =
-            |phase: &Phase| matches!(phase, Phase::Waiting { .. } | Phase::Paused { .. } | Phase::Failed { .. });
+        let startable = |phase: &DownloadPhase| {
+            matches!(phase, DownloadPhase::Waiting { .. } | DownloadPhase::Paused { .. } | DownloadPhase::Failed { .. })
+        };
         let at = state.list.iter().position(|tracked| tracked.id == id && startable(&tracked.phase))?;
         let (group, name) = (&state.list[at].group, &state.list[at].name);
         let lives = |other: &Tracked| other.id != id && other.group == *group && other.name == *name;
         if state.list.iter().any(|other| lives(other) && !other.phase.has_ended()) {
             return None;
         }
-        Some(std::mem::replace(&mut state.list[at].phase, Phase::Starting))
+        Some(std::mem::replace(&mut state.list[at].phase, DownloadPhase::Starting))
     }
 
     /// A download that could not be begun again is what it was.
-    pub fn put_back(&self, id: u64, phase: Phase) {
+    pub fn put_back(&self, id: u64, phase: DownloadPhase) {
         if let Some(tracked) = self.state.lock().list.iter_mut().find(|tracked| tracked.id == id) {
             tracked.phase = phase;
         }
@@ -166,7 +179,7 @@ impl Downloads {
     }
 
     /// A download goes on to another phase; false if it is not there any more or has ended.
-    pub fn advance(&self, id: u64, phase: Phase) -> bool {
+    pub fn advance(&self, id: u64, phase: DownloadPhase) -> bool {
         let advanced = self.state.lock().advance(id, phase);
         self.changed.notify_all();
         advanced
@@ -174,7 +187,7 @@ impl Downloads {
 
     /// A download ends in this phase, and `tell` says so. Who looks finds it ended from then on, and who waits for its end
     /// goes on once it was told. Does nothing if it is not there any more or has ended.
-    pub fn end(&self, id: u64, phase: Phase, tell: impl FnOnce()) {
+    pub fn end(&self, id: u64, phase: DownloadPhase, tell: impl FnOnce()) {
         {
             let mut state = self.state.lock();
             if !state.advance(id, phase) {
@@ -223,7 +236,7 @@ impl Downloads {
     pub fn running(&self) -> Vec<Arc<Transfer>> {
         let state = self.state.lock();
         let running = state.list.iter().filter_map(|tracked| match &tracked.phase {
-            Phase::Running(download) => Some(download.clone()),
+            DownloadPhase::Running(download) => Some(download.clone()),
             _ => None,
         });
         running.collect()
@@ -248,9 +261,9 @@ impl Downloads {
     }
 
     /// Waits until none of those chosen comes to an end by itself any more, also since the login was lost, or `over` says that
-    /// nobody waits for that; it is asked now and then, and at [`Downloads::look_again`]. A paused download is not waited for.
+    /// nobody waits for that; it is asked now and then, and at [`DownloadList::look_again`]. A paused download is not waited for.
     pub fn wait(&self, chosen: impl Fn(&Tracked) -> bool, over: impl Fn() -> bool) {
-        let busy = |state: &State| {
+        let busy = |state: &Entries| {
             let untold = |tracked: &Tracked| tracked.phase.is_busy() || state.telling.contains(&tracked.id);
             state.list.iter().any(|tracked| chosen(tracked) && untold(tracked))
         };
@@ -282,7 +295,7 @@ mod tests {
 
     #[test]
     fn who_waits_for_a_download_goes_on_once_its_end_was_told_and_who_hears_of_it_finds_it_ended() {
-        let downloads = Downloads::default();
+        let downloads = DownloadList::default();
         let (lab, film) = (GroupId::parse("lab").expect("valid"), FileName::parse("film").expect("valid"));
         let id = downloads.begin(&lab, &film, PathBuf::from("/film")).expect("the first");
         let told = AtomicBool::new(false);
@@ -291,8 +304,8 @@ mod tests {
                 downloads.wait(|_| true, || false);
                 told.load(Ordering::SeqCst)
             });
-            downloads.end(id, Phase::Complete, || {
-                assert!(matches!(downloads.find(&lab, &film).expect("there").phase, Phase::Complete));
+            downloads.end(id, DownloadPhase::Complete, || {
+                assert!(matches!(downloads.find(&lab, &film).expect("there").phase, DownloadPhase::Complete));
                 assert_eq!(downloads.busy(), 0);
                 // Whoever waits has looked at least once more.
                 downloads.changed.notify_all();
@@ -301,20 +314,20 @@ mod tests {
             });
             assert!(waits.join().expect("it waits"));
         });
-        downloads.end(id, Phase::Failed { why: String::new() }, || unreachable!("it has ended"));
+        downloads.end(id, DownloadPhase::Failed { why: String::new() }, || unreachable!("it has ended"));
         assert_eq!(downloads.failures(), 0);
     }
 
     #[test]
     fn a_download_that_is_held_waits_or_has_failed_is_begun_again_once() {
-        let downloads = Downloads::default();
+        let downloads = DownloadList::default();
         let (lab, film) = (GroupId::parse("lab").expect("valid"), FileName::parse("film").expect("valid"));
         let id = downloads.begin(&lab, &film, PathBuf::from("/film")).expect("the first");
         assert!(downloads.restart(id).is_none(), "it is starting");
         for phase in [
-            Phase::Waiting { since: Some(Instant::now()) },
-            Phase::Paused { done: Some(3) },
-            Phase::Failed { why: "the disk is full".to_owned() },
+            DownloadPhase::Waiting { since: Some(Instant::now()) },
+            DownloadPhase::Paused { done: Some(3) },
+            DownloadPhase::Failed { why: "the disk is full".to_owned() },
         ] {
             downloads.put_back(id, phase.clone());
             let before = downloads.restart(id).expect("it is begun again");
@@ -323,7 +336,7 @@ mod tests {
         }
         assert_eq!(downloads.failures(), 0, "only what fails anew counts");
         // Another download of the same file, to another place, runs by now.
-        downloads.put_back(id, Phase::Failed { why: String::new() });
+        downloads.put_back(id, DownloadPhase::Failed { why: String::new() });
         downloads.begin(&lab, &film, PathBuf::from("/other")).expect("nothing runs");
         assert!(downloads.restart(id).is_none());
     }

@@ -1,13 +1,14 @@
-//! The thread that reacts to what happens by itself: what the tracker says unasked, peers, the ends of downloads, and
-//! the clock.
+//! Reacts to what happens by itself: what the tracker says unasked, peers, the ends of downloads, and the clock.
 
+use super::announce::{find_peers, hold_more};
 use super::download;
-use super::download_list::Phase;
-use super::login;
-use super::login_session::Account;
+use super::download_list::DownloadPhase;
+use super::login::{Login, announce_and_bring_back, group_lost};
+use super::login_session::LoginSession;
 use super::node::{Inbox, Node, command_id};
 use super::resume;
 use super::share;
+use super::status;
 use crate::client::download::engine::event::EngineEvent;
 use crate::client::keyring::Put;
 use crate::client::output::event::Event;
@@ -20,7 +21,6 @@ use crate::wire::deadlines::HEARTBEAT_INTERVAL;
 use crossbeam_channel::{self as channel, select};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How often the tracker hears which pieces came in: once a second.
@@ -30,25 +30,24 @@ const PEERS_PAUSE: Duration = Duration::from_secs(10);
 /// How often the keys are asked for because some peer had another one, at most.
 const KEYS_PAUSE: Duration = Duration::from_secs(1);
 
-/// The thread.
+/// The thread of the event loop. Dropping it ends the thread.
 #[derive(Debug)]
-pub struct Steward {
+pub struct EventLoop {
     close: Option<channel::Sender<()>>,
     thread: OwnedThread,
 }
 
-impl Steward {
-    /// Starts it.
-    pub fn start(node: Arc<Node>, inbox: Inbox) -> io::Result<Self> {
+impl EventLoop {
+    pub fn start(login: Arc<Login>, inbox: Inbox) -> io::Result<Self> {
         let (close, closed) = channel::bounded(0);
         let now = Instant::now();
-        let work = Work { node, held: now, beaten: now, asked: now, keys: None, early: Vec::new(), read: None };
-        let thread = OwnedThread::start("steward", move || work.run(&inbox, &closed))?;
+        let reactor = Reactor { login, beaten: now, asked: now, keys: None, early: Vec::new(), read: None };
+        let thread = OwnedThread::start("event-loop", move || reactor.run(&inbox, &closed))?;
         Ok(Self { close: Some(close), thread })
     }
 }
 
-impl Drop for Steward {
+impl Drop for EventLoop {
     fn drop(&mut self) {
         self.close = None;
         self.thread.join();
@@ -79,19 +78,25 @@ fn next_turns(inbox: &Inbox, clock: &channel::Receiver<Instant>, closed: &channe
     }
 }
 
-struct Work {
-    node: Arc<Node>,
-    held: Instant,
+struct Reactor {
+    login: Arc<Login>,
+    /// When the last heartbeat was sent.
     beaten: Instant,
+    /// When the tracker was last asked for peers.
     asked: Instant,
+    /// When the keys were last asked for because of a peer.
     keys: Option<Instant>,
-    /// What was said to a login whose account is not there yet.
+    /// What was said to a login whose session is not there yet.
     early: Vec<(u64, Reply)>,
     /// The last notice shown to a login, of which the tracker has not been told.
     read: Option<(u64, OpOrder)>,
 }
 
-impl Work {
+impl Reactor {
+    fn node(&self) -> &Node {
+        self.login.node()
+    }
+
     fn run(mut self, inbox: &Inbox, closed: &channel::Receiver<()>) {
         let clock = channel::tick(HOLD_PAUSE);
         loop {
@@ -114,64 +119,48 @@ impl Work {
 
     fn tick(&mut self) {
         let now = Instant::now();
-        self.node.serving.list().iter().for_each(|served| served.takers().tick(now));
+        self.node().serving.list().iter().for_each(|served| served.takers().tick(now));
         self.tell_progress(now);
-        if let Some(account) = self.node.account() {
-            resume::give_up(&self.node, &account, now);
+        if let Some(session) = self.login.session() {
+            resume::give_up(&session, now);
         }
-        if self.node.link.tracker().is_none() {
+        if self.node().link.tracker().is_none() {
             return;
         }
         if now.duration_since(self.beaten) >= HEARTBEAT_INTERVAL {
             self.beaten = now;
-            let _ = self.node.link.call(&Request::Heartbeat {});
+            let _ = self.node().link.call(&Request::Heartbeat {});
         }
-        let Some(account) = self.node.account() else {
+        let Some(session) = self.login.session() else {
             return;
         };
         let ask = now.duration_since(self.asked) >= PEERS_PAUSE;
         if ask {
             self.asked = now;
-            share::tell_untold(&self.node, &account);
-            if account.unheard.swap(false, Ordering::Relaxed) {
-                self.announce(&account);
+            share::tell_untold(&session);
+            if session.take_unheard() {
+                announce_and_bring_back(&session);
             }
         }
-        for download in account.downloads.running() {
+        for transfer in session.downloads().running() {
             // What does not reach the tracker now is told with the next announcement.
-            let _ = download::hold_more(&self.node, &download);
+            let _ = hold_more(&session, &transfer);
             if ask {
-                let _ = download::find_peers(&self.node, &account, &download);
-                download::look_after_stranded(&self.node, &account, &download);
+                let _ = find_peers(&session, &transfer);
+                download::look_after_stranded(&session, &transfer);
             }
         }
-        self.held = now;
     }
 
     /// Tells a program how far the downloads are.
     fn tell_progress(&self, now: Instant) {
-        let Some(account) = self.node.account().filter(|_| self.node.reporter.is_json()) else {
+        let Some(session) = self.login.session().filter(|_| self.node().reporter.is_json()) else {
             return;
         };
-        for tracked in account.downloads.list() {
-            if matches!(tracked.phase, Phase::Running(_)) {
-                self.node.reporter.event(&Event::DownloadProgress(download::status(&tracked, now)));
+        for tracked in session.downloads().list() {
+            if matches!(tracked.phase, DownloadPhase::Running(_)) {
+                session.event(&Event::DownloadProgress(status::download(&tracked, now)));
             }
-        }
-    }
-
-    /// Tells a tracker everything about this client.
-    fn announce(&self, account: &Arc<Account>) {
-        match login::announce_all(&self.node, account) {
-            // What a login could not bring back because the tracker was lost comes back now.
-            Ok(()) => {
-                let node = self.node.clone();
-                account.help("restore".into(), move |account| {
-                    share::restore(&node, account);
-                    resume::go_on(&node, account);
-                });
-            }
-            Err(error) => self.node.reporter.event(&Event::Warning(error.to_string())),
         }
     }
 
@@ -180,24 +169,24 @@ impl Work {
         let Some((login, through)) = self.read.take() else {
             return;
         };
-        if self.node.account().is_some_and(|account| account.login == login) {
+        if let Some(session) = self.login.session().filter(|session| session.number() == login) {
             // Should it not reach the tracker, the notices are shown once more.
-            let _ = self.node.link.call(&Request::ReadNotices { command: command_id(), through });
+            let _ = session.call(&Request::ReadNotices { command: command_id(), through });
         }
     }
 
     fn link(&mut self, event: LinkEvent) {
-        let reporter = &self.node.reporter;
+        let reporter = &self.node().reporter;
         match event {
             LinkEvent::Down(tracker, why) => reporter.event(&Event::TrackerLost { tracker, why }),
             LinkEvent::Up(tracker, lost) => {
                 reporter.event(&Event::TrackerReached { tracker, lost });
-                if let Some(account) = self.node.account() {
-                    self.announce(&account);
+                if let Some(session) = self.login.session() {
+                    announce_and_bring_back(&session);
                 }
             }
             LinkEvent::SessionLost(refusal) => {
-                login::lose(&self.node, refusal.to_string());
+                self.login.lose(refusal.to_string());
             }
             LinkEvent::Push(login, push) => self.push(login, push),
             LinkEvent::Arrived => {
@@ -208,12 +197,12 @@ impl Work {
         }
     }
 
-    /// Deals with a push to the login of the account that is there; keeps one to a login whose account is to come, and
-    /// drops one to a login that is over.
+    /// Deals with a push to the session that is there; keeps one to a session that is to come, and drops one to a session
+    /// that is over.
     fn push(&mut self, login: u64, push: Reply) {
-        let account = self.node.account();
-        match account.filter(|account| account.login >= login) {
-            Some(account) if account.login == login => self.push_to(&account, push),
+        let session = self.login.session();
+        match session.filter(|session| session.number() >= login) {
+            Some(session) if session.number() == login => self.push_to(&session, push),
             Some(_) => {}
             None => {
                 self.early.retain(|(other, _)| *other == login);
@@ -222,36 +211,37 @@ impl Work {
         }
     }
 
-    fn push_to(&mut self, account: &Arc<Account>, push: Reply) {
+    fn push_to(&mut self, session: &Arc<LoginSession>, push: Reply) {
         match push {
             Reply::NewKey { key } => {
                 let group = key.group;
-                match self.node.keyring.put(key) {
+                match self.node().keyring.put(key) {
                     Put::AsItWas => {}
-                    Put::Rekeyed => self.node.drop_connections(group),
+                    Put::Rekeyed => session.drop_connections(group),
                     // Should the tracker be lost just now, the next one is asked for all keys anyway.
-                    Put::Renamed => drop(self.node.refresh_keys()),
+                    Put::Renamed => drop(session.refresh_keys()),
                 }
             }
-            Reply::GroupLost { group, name } => login::group_lost(&self.node, account, group, &name),
+            Reply::GroupLost { group, name } => group_lost(session, group, &name),
             Reply::PeerUp { share, peer } => {
-                for download in account.downloads.running() {
+                for download in session.downloads().running() {
                     if download.share() == share {
-                        account.engine.peers(download.id(), vec![peer.clone()]);
+                        session.engine().peers(download.id(), vec![peer.clone()]);
                     }
                 }
             }
-            Reply::ShareEnded { share } => login::share_ended(&self.node, account, share),
+            // The user has stopped sharing it, here or on another client.
+            Reply::ShareEnded { share } => share::forget(session, |record| record.share == Some(share)),
             Reply::Noticed { order, notice } => {
-                self.node.reporter.event(&Event::Notice(notice));
-                self.read = self.read.max(Some((account.login, order)));
+                session.event(&Event::Notice(notice));
+                self.read = self.read.max(Some((session.number(), order)));
             }
             Reply::SessionOver {} => {
-                self.node.link.forget_session();
-                login::lose(&self.node, "The password was changed elsewhere; please login again".to_owned());
+                self.node().link.forget_session();
+                self.login.lose("The password was changed elsewhere; please login again".to_owned());
             }
             Reply::JoinRequested { group, user } => {
-                self.node.reporter.event(&Event::JoinRequested { group, user });
+                session.event(&Event::JoinRequested { group, user });
             }
             // Replies to requests do not come unasked; a tracker that sends one has nothing to tell with it.
             Reply::Refused { .. }
@@ -273,8 +263,8 @@ impl Work {
         match event {
             SeederEvent::UnknownKey(_) => self.stale_key(),
             SeederEvent::Broken { group, info_hash, why } => {
-                if let Some(account) = self.node.account() {
-                    share::broken(&self.node, &account, group, info_hash, &why);
+                if let Some(session) = self.login.session() {
+                    share::broken(&session, group, info_hash, &why);
                 }
             }
         }
@@ -283,45 +273,31 @@ impl Work {
     fn stale_key(&mut self) {
         let now = Instant::now();
         let recent = self.keys.is_some_and(|asked| now.duration_since(asked) < KEYS_PAUSE);
-        if !recent && self.node.account().is_some() {
+        if let Some(session) = self.login.session().filter(|_| !recent) {
             self.keys = Some(now);
-            // Who needs the key asks again.
-            let _ = self.node.refresh_keys();
+            // The peer that needs the key asks again.
+            let _ = session.refresh_keys();
         }
     }
 
     fn engine(&mut self, event: EngineEvent) {
-        let Some(account) = self.node.account() else {
+        let Some(session) = self.login.session() else {
             return;
         };
         match event {
-            // Of the account that was logged in before; its next login finds the file complete.
-            EngineEvent::Finished(download, _) | EngineEvent::Failed(download, _)
-                if !account.downloads.owns(&download) => {}
+            // Of the session before this one; the next login of its user finds the file complete.
+            EngineEvent::Finished(transfer, _) | EngineEvent::Failed(transfer, _)
+                if !session.downloads().owns(&transfer) => {}
             // Others who begin now hear at once what is to be had here.
             EngineEvent::FirstPiece(id) => {
-                for download in account.downloads.running().iter().filter(|download| download.id() == id) {
-                    let _ = download::hold_more(&self.node, download);
+                for transfer in session.downloads().running().iter().filter(|transfer| transfer.id() == id) {
+                    let _ = hold_more(&session, transfer);
                 }
             }
-            EngineEvent::Finished(download, path) => self.complete(&account, &download, &path),
-            EngineEvent::Failed(download, why) => {
-                download::unserve(&self.node, &download);
-                download::fail(&self.node, &account, download.id(), &why.to_string());
-            }
+            EngineEvent::Finished(transfer, path) => download::finished(&session, &transfer, &path),
+            EngineEvent::Failed(transfer, why) => download::engine_failed(&session, &transfer, &why.to_string()),
             EngineEvent::StaleKey(_) => self.stale_key(),
         }
-    }
-
-    fn complete(
-        &self,
-        account: &Arc<Account>,
-        download: &crate::client::download::transfer::Transfer,
-        path: &std::path::Path,
-    ) {
-        // Shared before it is told: who reads that a download is complete may ask others to take it from here.
-        download::share(&self.node, account, download.id(), download.subject(), path);
-        download::finished(&self.node, account, download, path);
     }
 }
 

@@ -1,10 +1,11 @@
-//! Carries the commands of the prompt out.
+//! Carries commands out.
 
 use super::download;
-use super::download_list::{Downloads, Tracked};
-use super::login;
-use super::login_session::Account;
+use super::download_list::{DownloadList, Tracked};
+use super::login::{Login, bring_back, group_lost};
+use super::login_session::LoginSession;
 use super::node::{Node, command_id};
+use super::resume;
 use super::share;
 use super::status;
 use super::watch;
@@ -28,28 +29,32 @@ use std::time::{Duration, Instant};
 /// takes its place.
 const PROGRESS_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_millis(200)];
 
-/// The prompt's view of the client.
-pub struct Session {
-    node: Arc<Node>,
+/// The executor of the commands at the prompt.
+pub struct Executor {
+    login: Arc<Login>,
     interrupt: Interrupt,
     /// The downloads of the latest login, unless it was ended by a logout.
-    downloads: Arc<Downloads>,
+    downloads: Arc<DownloadList>,
     /// How many of the logins before it have failed.
     failures: usize,
     /// A login whose answer has not been said yet, and the name that was given.
-    arrived: Option<(UserId, Arc<Account>)>,
+    arrived: Option<(UserId, Arc<LoginSession>)>,
 }
 
-impl std::fmt::Debug for Session {
+impl std::fmt::Debug for Executor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("node", &self.node).finish_non_exhaustive()
+        f.debug_struct("Executor").field("login", &self.login).finish_non_exhaustive()
     }
 }
 
-impl Session {
-    /// Works on a running client; `interrupt` ends commands that take long.
-    pub fn new(node: Arc<Node>, interrupt: Interrupt) -> Self {
-        Self { node, interrupt, downloads: Arc::default(), failures: 0, arrived: None }
+impl Executor {
+    /// `interrupt` ends commands that take long.
+    pub fn new(login: Arc<Login>, interrupt: Interrupt) -> Self {
+        Self { login, interrupt, downloads: Arc::default(), failures: 0, arrived: None }
+    }
+
+    fn node(&self) -> &Node {
+        self.login.node()
     }
 
     fn carry_out(&mut self, command: Command) -> Result<Report, Failure> {
@@ -58,84 +63,82 @@ impl Session {
                 self.change(Request::CreateUser { command: command_id(), user, password }, "User created")
             }
             Command::Login { user, password } => {
-                if let Some(account) = self.node.account() {
-                    return Err(format!("Already logged in as {}, please logout first", account.user).into());
+                if let Some(session) = self.login.session() {
+                    return Err(format!("Already logged in as {}, please logout first", session.user()).into());
                 }
-                let account = login::log_in(&self.node, user.clone(), password)?;
-                let report = Report::LoggedIn { user: account.user.clone() };
-                self.follow(account.downloads.clone());
-                self.arrived = Some((user, account));
+                let session = self.login.log_in(user.clone(), password)?;
+                let report = Report::LoggedIn { user: session.user().clone() };
+                self.follow(session.downloads().clone());
+                self.arrived = Some((user, session));
                 Ok(report)
             }
             Command::Limit { change } => Ok(self.limit(change)),
             other => {
-                let account = self.node.account().ok_or(Code::NotLoggedIn)?;
-                self.carry_out_logged_in(&account, other)
+                let session = self.login.session().ok_or(Code::NotLoggedIn)?;
+                self.carry_out_logged_in(&session, other)
             }
         }
     }
 
     /// From now on these downloads are waited for at the end.
-    fn follow(&mut self, downloads: Arc<Downloads>) {
+    fn follow(&mut self, downloads: Arc<DownloadList>) {
         self.failures += std::mem::replace(&mut self.downloads, downloads).failures();
     }
 
-    fn carry_out_logged_in(&mut self, account: &Arc<Account>, command: Command) -> Result<Report, Failure> {
+    fn carry_out_logged_in(&mut self, session: &Arc<LoginSession>, command: Command) -> Result<Report, Failure> {
         match command {
             Command::CreateUser { .. } | Command::Login { .. } | Command::Limit { .. } => Ok(Report::Nothing),
             Command::Logout => {
                 self.follow(Arc::default());
-                login::log_out(&self.node);
+                self.login.log_out();
                 Ok(Report::Done("Logout successful"))
             }
             Command::ChangePassword { old, new } => {
-                self.node.link.renew(&Request::ChangePassword { command: command_id(), old, new })?;
+                self.node().link.renew(&Request::ChangePassword { command: command_id(), old, new })?;
                 Ok(Report::Done("Password changed"))
             }
-            Command::CreateGroup { group } => self.create_group(group),
+            Command::CreateGroup { group } => self.create_group(session, group),
             Command::JoinGroup { group } => {
                 self.change(Request::JoinGroup { command: command_id(), group }, "Request sent")
             }
-            Command::LeaveGroup { group } => self.leave_group(account, group),
-            Command::ListRequests { group } => Ok(Report::Requests(queries::requests(&self.node.link, &group)?)),
+            Command::LeaveGroup { group } => self.leave_group(session, group),
+            Command::ListRequests { group } => Ok(Report::Requests(queries::requests(&self.node().link, &group)?)),
             Command::AcceptRequest { group, user } => self.decide(Decision::Accept, group, user),
             Command::RejectRequest { group, user } => self.decide(Decision::Reject, group, user),
             Command::RemoveMember { group, user } => self.decide(Decision::Remove, group, user),
-            Command::ListMembers { group } => Ok(Report::Members(queries::members(&self.node.link, &group)?)),
-            Command::ListGroups => Ok(Report::Groups(queries::groups(&self.node.link)?)),
-            Command::ListFiles { group } => Ok(Report::Files(queries::files(&self.node.link, &group)?)),
-            Command::UploadFile { path, group } => self.upload(account, &path, &group),
+            Command::ListMembers { group } => Ok(Report::Members(queries::members(&self.node().link, &group)?)),
+            Command::ListGroups => Ok(Report::Groups(queries::groups(&self.node().link)?)),
+            Command::ListFiles { group } => Ok(Report::Files(queries::files(&self.node().link, &group)?)),
+            Command::UploadFile { path, group } => self.upload(session, &path, &group),
             Command::StopShare { group, file } => {
-                share::stop(&self.node, account, &group, &file)?;
+                share::stop(session, &group, &file)?;
                 Ok(Report::Done("Stopped sharing"))
             }
-            Command::DownloadFile { group, file, destination } => {
-                download::begin(&self.node, account, &group, &file, &destination)
-            }
-            Command::ShowDownloads => Ok(Report::Downloads(download::statuses(account, Instant::now()))),
-            Command::ShowUploads => Ok(Report::Uploads(status::list(&self.node, account))),
+            Command::DownloadFile { group, file, destination } => download::begin(session, &group, &file, &destination),
+            Command::ShowDownloads => Ok(Report::Downloads(status::downloads(session, Instant::now()))),
+            Command::ShowUploads => Ok(Report::Uploads(status::uploads(session))),
             Command::Watch => {
-                watch::watch(&self.node, account, &self.interrupt);
+                watch::watch(session, &self.interrupt);
                 // Ctrl-C was a key like any other, and nothing of it is on the screen.
                 self.interrupt.enter(Activity::Command);
-                let (downloads, uploads) = watch::snapshot(&self.node, account);
+                let (downloads, uploads) = watch::snapshot(session);
                 Ok(Report::Transfers(downloads, uploads))
             }
             Command::PauseDownload { group, file } => {
-                download::pause(&self.node, account, &group, &file)?;
+                download::pause(session, &group, &file)?;
                 Ok(Report::Done("Paused"))
             }
-            Command::ResumeDownload { group, file } => download::resume(&self.node, account, &group, &file),
+            Command::ResumeDownload { group, file } => resume::resume(session, &group, &file),
             Command::CancelDownload { group, file } => {
-                download::cancel(&self.node, account, &group, &file)?;
+                download::cancel(session, &group, &file)?;
                 Ok(Report::Done("Cancelled"))
             }
-            Command::Wait { which } => self.wait(account, which),
+            Command::Wait { which } => self.wait(session, which),
         }
     }
 
     fn limit(&self, change: Option<(Direction, Limit)>) -> Report {
-        let (uplink, downlink) = (&self.node.uplink, &self.node.engine_options.downlink);
+        let (uplink, downlink) = (&self.node().uplink, &self.node().engine_options.downlink);
         match change {
             Some((Direction::Upload, limit)) => uplink.set_limit(limit),
             Some((Direction::Download, limit)) => downlink.set_limit(limit),
@@ -146,23 +149,23 @@ impl Session {
 
     /// A request whose answer is yes or no.
     fn change(&self, request: Request, done: &'static str) -> Result<Report, Failure> {
-        self.node.link.call(&request)?;
+        self.node().link.call(&request)?;
         Ok(Report::Done(done))
     }
 
-    fn create_group(&self, group: GroupId) -> Result<Report, Failure> {
-        self.node.link.call(&Request::CreateGroup { command: command_id(), group })?;
+    fn create_group(&self, session: &LoginSession, group: GroupId) -> Result<Report, Failure> {
+        self.node().link.call(&Request::CreateGroup { command: command_id(), group })?;
         // The key of the new group, for sharing in it.
-        self.node.refresh_keys()?;
+        session.refresh_keys()?;
         Ok(Report::Done("Group created"))
     }
 
-    fn leave_group(&self, account: &Arc<Account>, group: GroupId) -> Result<Report, Failure> {
-        let member = self.node.keyring.group_named(&group);
-        self.node.link.call(&Request::LeaveGroup { command: command_id(), group: group.clone() })?;
+    fn leave_group(&self, session: &LoginSession, group: GroupId) -> Result<Report, Failure> {
+        let member = self.node().keyring.group_named(&group);
+        self.node().link.call(&Request::LeaveGroup { command: command_id(), group: group.clone() })?;
         Ok(Report::Done(match member {
             Some(id) => {
-                login::group_lost(&self.node, account, id, &group);
+                group_lost(session, id, &group);
                 "Left the group"
             }
             None => "Request withdrawn",
@@ -179,8 +182,8 @@ impl Session {
         self.change(request, done)
     }
 
-    fn upload(&self, account: &Arc<Account>, path: &Path, group: &GroupId) -> Result<Report, Failure> {
-        let reporter = &self.node.reporter;
+    fn upload(&self, session: &LoginSession, path: &Path, group: &GroupId) -> Result<Report, Failure> {
+        let reporter = &self.node().reporter;
         reporter.event(&Event::Uploading);
         let cancel = AtomicBool::new(false);
         let begun = Instant::now();
@@ -194,17 +197,14 @@ impl Session {
                 reporter.event(&Event::Hashed { done, total, took: now.duration_since(begun) });
             }
         };
-        share::upload(&self.node, account, path, group, &cancel, &mut tell)
+        share::upload(session, path, group, &cancel, &mut tell)
     }
 
-    fn wait(&self, account: &Account, which: Option<(GroupId, FileName)>) -> Result<Report, Failure> {
-        let chosen = which.map(|(group, file)| {
-            let found = account.downloads.find(&group, &file);
-            found.map(|tracked| tracked.id).ok_or_else(|| download::no_download(&group, &file))
-        });
+    fn wait(&self, session: &LoginSession, which: Option<(GroupId, FileName)>) -> Result<Report, Failure> {
+        let chosen = which.map(|(group, file)| download::tracked(session, &group, &file).map(|tracked| tracked.id));
         let chosen = chosen.transpose()?;
         let waited_for = |tracked: &Tracked| chosen.is_none_or(|id| tracked.id == id);
-        account.downloads.wait(waited_for, || self.interrupt.is_cancelled());
+        session.downloads().wait(waited_for, || self.interrupt.is_cancelled());
         Ok(Report::Nothing)
     }
 }
@@ -215,20 +215,20 @@ enum Decision {
     Remove,
 }
 
-impl Execute for Session {
+impl Execute for Executor {
     fn execute(&mut self, command: Command) -> Result<Report, Failure> {
-        let node = self.node.clone();
-        node.link.for_user(|| self.carry_out(command))
+        let login = self.login.clone();
+        login.node().link.for_user(|| self.carry_out(command))
     }
 
     fn answered(&mut self) {
-        let Some((asked, account)) = self.arrived.take() else {
+        let Some((asked, session)) = self.arrived.take() else {
             return;
         };
-        if account.user != asked {
-            self.node.reporter.event(&Event::LoggedInAs { asked, user: account.user.clone() });
+        if *session.user() != asked {
+            session.event(&Event::LoggedInAs { asked, user: session.user().clone() });
         }
-        login::go_on(&self.node, &account);
+        bring_back(&session);
     }
 
     fn finish(&mut self) {

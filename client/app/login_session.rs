@@ -1,12 +1,19 @@
-//! Who is logged in on this client: the engine of the downloads, and what is remembered of shares and downloads from run
-//! to run.
+//! One login on this client: its engine, what it remembers from run to run, and what its tracker has not heard yet.
 
-use super::download_list::Downloads;
+use super::download_list::DownloadList;
+use super::node::Node;
+use crate::client::command::failure::Failure;
 use crate::client::download::engine::Engine;
+use crate::client::output::event::Event;
+use crate::client::rpc::error::RpcError;
+use crate::client::rpc::queries;
 use crate::client::state::file::StateError;
 use crate::client::state::slot::Slot;
+use crate::model::id::{GroupRef, ShareRef};
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId, UserId};
+use crate::wire::client_tracker::{Holding, Reply, Request};
+use crate::wire::error::{Code, Refusal};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -17,47 +24,166 @@ use std::thread::JoinHandle;
 /// A file that is here and should be shared, of which no tracker could be told yet.
 #[derive(Debug, Clone)]
 pub struct Untold {
-    /// In which group.
     pub group: GroupId,
-    /// Under which name.
     pub name: FileName,
-    /// Where it lies.
     pub path: PathBuf,
-    /// What it is.
     pub content: Content,
-    /// Its files and pieces.
     pub manifest: Arc<Manifest>,
 }
 
-/// The account.
-pub struct Account {
-    /// The user's name as it is now.
-    pub user: UserId,
-    /// The number of the login.
-    pub login: u64,
-    /// The engine.
-    pub engine: Engine,
-    /// What is remembered.
-    pub slot: Slot,
-    /// The downloads of this login.
-    pub downloads: Arc<Downloads>,
-    /// Shares that the tracker could not be told of yet.
-    pub untold: Mutex<Vec<Untold>>,
-    /// Held while a share is brought back or stopped, from what the tracker says to what is remembered of it.
-    pub deciding: Mutex<()>,
-    /// Set when the tracker has not heard yet of something that is shared or downloaded here: it is told again.
-    pub unheard: AtomicBool,
-    /// Set when the login ends: threads that work for it return.
-    pub over: AtomicBool,
+/// One login, from its begin to its end.
+///
+/// The event loop and helpers may hold it a little longer than it lasts. It remembers nothing more then.
+pub struct LoginSession {
+    // Immutable.
+    node: Arc<Node>,
+    user: UserId,
+    number: u64,
+    engine: Engine,
+    slot: Slot,
+    downloads: Arc<DownloadList>,
+    // Set.
+    /// The tracker has not heard yet of something that is shared or downloaded here: it is told again.
+    unheard: AtomicBool,
+    over: AtomicBool,
+    // Locked; only `deciding` is ever held across a request or the disk.
+    untold: Mutex<Vec<Untold>>,
+    deciding: Mutex<()>,
+    /// Not owned threads: a helper may be the last to hold the session, and cannot join itself.
     helpers: Mutex<Vec<JoinHandle<()>>>,
 }
 
-impl Account {
-    /// Calls groups by the names that they have now, instead of those they had.
-    ///
-    /// # Errors
-    /// Those of keeping that on the disk.
-    pub fn rename_groups(&self, renamed: &HashMap<GroupId, GroupId>) -> Result<bool, StateError> {
+impl LoginSession {
+    /// The session of the login of this number, which the tracker has just accepted.
+    pub(super) fn begin(node: Arc<Node>, user: UserId, number: u64) -> Result<Arc<Self>, Failure> {
+        let fingerprint = node.link.fingerprint()?;
+        let (slot, warnings) = node.state.take_slot(&fingerprint, &user).map_err(|error| error.to_string())?;
+        warnings.into_iter().for_each(|warning| node.reporter.event(&Event::Warning(warning)));
+        let engine =
+            Engine::start(node.engine_options.clone(), node.keyring.clone(), user.clone(), node.engine_events.clone());
+        let engine = engine.map_err(|error| format!("the download engine does not start: {error}"))?;
+        Ok(Arc::new(Self {
+            node,
+            user,
+            number,
+            engine,
+            slot,
+            downloads: Arc::default(),
+            unheard: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            untold: Mutex::default(),
+            deciding: Mutex::default(),
+            helpers: Mutex::default(),
+        }))
+    }
+
+    /// Ends the session: helpers return and are waited for, downloads stop, nothing is served any more. What is
+    /// remembered is left to the next login.
+    pub(super) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+        let helpers = std::mem::take(&mut *self.helpers.lock());
+        for helper in helpers {
+            // A panic of the helper was printed when it happened.
+            let _ = helper.join();
+        }
+        // Now that nobody begins anything any more.
+        for download in self.downloads.running() {
+            self.engine.remove(&download);
+        }
+        self.node.serving.clear();
+        self.node.keyring.clear();
+        self.slot.close();
+    }
+
+    /// Whether the session has ended or is ending.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// Set when the session ends; for work that looks at a flag.
+    pub(super) fn over(&self) -> &AtomicBool {
+        &self.over
+    }
+
+    /// Runs something for this session beside the prompt. The end of the session waits for it.
+    pub(super) fn help(self: &Arc<Self>, name: String, work: impl FnOnce(&Arc<LoginSession>) + Send + 'static) {
+        let session = self.clone();
+        let spawned = std::thread::Builder::new().name(name).spawn(move || work(&session));
+        let mut helpers = self.helpers.lock();
+        helpers.retain(|helper| !helper.is_finished());
+        if let Ok(helper) = spawned {
+            helpers.push(helper);
+        }
+    }
+
+    pub(super) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The user's name as it is now.
+    pub(super) fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// Counts the logins of this run.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What is remembered from run to run.
+    pub fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    pub fn downloads(&self) -> &Arc<DownloadList> {
+        &self.downloads
+    }
+
+    /// Asks the tracker.
+    pub(super) fn call(&self, request: &Request) -> Result<Reply, RpcError> {
+        self.node.link.call(request)
+    }
+
+    /// Tells the tracker what is held of a share.
+    pub(super) fn hold(&self, share: ShareRef, holding: Holding) -> Result<(), RpcError> {
+        self.call(&Request::Hold { share, holding }).map(drop)
+    }
+
+    /// Tells the user what has happened.
+    pub(super) fn event(&self, event: &Event) {
+        self.node.reporter.event(event);
+    }
+
+    /// Warns of what could not be remembered. A session that has ended remembers nothing more, and has no need to say
+    /// so: the next one finds out how things are.
+    pub(super) fn remembered<T>(&self, kept: Result<T, StateError>, words: impl FnOnce(&StateError) -> String) {
+        match kept {
+            Ok(_) | Err(StateError::Closed) => {}
+            Err(error) => self.event(&Event::Warning(words(&error))),
+        }
+    }
+
+    /// Asks for the keys of all groups of the user. Drops the connections of groups whose key has changed, and calls
+    /// groups by the names that they have now.
+    pub(super) fn refresh_keys(&self) -> Result<(), RpcError> {
+        let keys = queries::keys(&self.node.link)?;
+        if self.is_over() {
+            return Ok(());
+        }
+        let changes = self.node.keyring.replace_all(keys);
+        changes.rekeyed.into_iter().for_each(|group| self.drop_connections(group));
+        if !changes.renamed.is_empty() {
+            let renamed = self.rename_groups(&changes.renamed);
+            self.remembered(renamed, |error| format!("The new name of a group will be forgotten: {error}"));
+        }
+        Ok(())
+    }
+
+    fn rename_groups(&self, renamed: &HashMap<GroupId, GroupId>) -> Result<bool, StateError> {
         self.downloads.rename_groups(renamed);
         for untold in &mut *self.untold.lock() {
             if let Some(name) = renamed.get(&untold.group) {
@@ -67,51 +193,49 @@ impl Account {
         self.slot.rename_groups(renamed)
     }
 
-    /// The account of a login that has just been made.
-    pub fn new(user: UserId, login: u64, engine: Engine, slot: Slot) -> Arc<Self> {
-        Arc::new(Self {
-            user,
-            login,
-            engine,
-            slot,
-            downloads: Arc::default(),
-            untold: Mutex::default(),
-            deciding: Mutex::default(),
-            unheard: AtomicBool::new(false),
-            over: AtomicBool::new(false),
-            helpers: Mutex::default(),
-        })
+    /// Drops the connections made under a key of this group, in both directions.
+    pub(super) fn drop_connections(&self, group: GroupRef) {
+        self.node.seeder.drop_group(group);
+        self.engine.drop_group(group);
     }
 
-    /// The login is ending: threads that work for it return, and are waited for.
-    pub fn finish(&self) {
-        self.over.store(true, Ordering::Relaxed);
-        let helpers = std::mem::take(&mut *self.helpers.lock());
-        for helper in helpers {
-            // A panic of the helper was printed when it happened.
-            let _ = helper.join();
-        }
+    /// Keeps a share of which the tracker is told later.
+    pub(super) fn put_untold(&self, untold: Untold) {
+        self.untold.lock().push(untold);
     }
 
-    /// Runs something for this account beside the prompt; it is waited for when the login ends.
-    pub fn help(self: &Arc<Self>, name: String, work: impl FnOnce(&Arc<Account>) + Send + 'static) {
-        let account = self.clone();
-        let spawned = std::thread::Builder::new().name(name).spawn(move || work(&account));
-        let mut helpers = self.helpers.lock();
-        helpers.retain(|helper| !helper.is_finished());
-        if let Ok(helper) = spawned {
-            helpers.push(helper);
-        }
+    /// Takes out the shares of which the tracker is to be told.
+    pub(super) fn take_untold(&self) -> Vec<Untold> {
+        std::mem::take(&mut *self.untold.lock())
     }
 
-    /// Whether the login is ending.
-    pub fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
+    /// Brings back or stops a share, from what the tracker says to what is remembered of it. One at a time does.
+    pub(super) fn decide<T>(&self, decision: impl FnOnce() -> T) -> T {
+        let _deciding = self.deciding.lock();
+        decision()
+    }
+
+    /// Takes note of a refusal to hold a share that this client knows from a tracker. One that says that there is no such
+    /// share comes from a tracker that has not heard of it yet: true, and the tracker is told again.
+    pub(super) fn note_refusal(&self, refusal: &Refusal) -> bool {
+        let unheard = refusal.code == Code::NoSuchFile;
+        self.unheard.fetch_or(unheard, Ordering::Relaxed);
+        unheard
+    }
+
+    /// Has the tracker told again of what is shared and downloaded here.
+    pub(super) fn announce_again(&self) {
+        self.unheard.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the tracker is to be told again; asks once.
+    pub(super) fn take_unheard(&self) -> bool {
+        self.unheard.swap(false, Ordering::Relaxed)
     }
 }
 
-impl std::fmt::Debug for Account {
+impl std::fmt::Debug for LoginSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Account").field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("LoginSession").field("user", &self.user).finish_non_exhaustive()
     }
 }

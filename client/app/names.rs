@@ -1,6 +1,6 @@
 //! The names that a client knows, or can ask its tracker for: groups, users, files, and paths on this machine.
 
-use super::node::Node;
+use super::login::Login;
 use crate::client::command::completion::{Name, Wanted};
 use crate::client::shell::completer::NameSource;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
@@ -12,10 +12,10 @@ use std::sync::Arc;
 /// Most entries of a folder that are looked at.
 const ENTRIES_MAX: usize = 10_000;
 
-/// What a running client knows.
-pub(crate) struct Known(pub Arc<Node>);
+/// Knows the names, or asks the tracker for them.
+pub(crate) struct Names(pub Arc<Login>);
 
-impl NameSource for Known {
+impl NameSource for Names {
     fn names(&self, wanted: &Wanted, typed: &str) -> Option<Vec<Name>> {
         match wanted {
             Wanted::Words(_) => None,
@@ -32,19 +32,20 @@ impl NameSource for Known {
     }
 
     fn login(&self) -> u64 {
-        self.0.account().map_or(0, |account| account.login)
+        self.0.session().map_or(0, |session| session.number())
     }
 }
 
-impl Known {
+impl Names {
     /// Asks the tracker, unless there is none to ask.
     fn ask(&self, request: &Request) -> Option<Reply> {
-        self.0.link.tracker()?;
-        self.0.link.call(request).ok()
+        let link = &self.0.node().link;
+        link.tracker()?;
+        link.call(request).ok()
     }
 
     fn own_groups(&self) -> Vec<Name> {
-        self.0.keyring.names().into_iter().map(|name| Name::whole(name.as_str())).collect()
+        self.0.node().keyring.names().into_iter().map(|name| Name::whole(name.as_str())).collect()
     }
 
     fn other_groups(&self, typed: &str) -> Option<Vec<Name>> {
@@ -79,14 +80,14 @@ impl Known {
 
     fn own_shares(&self, group: &str) -> Option<Vec<Name>> {
         let group = GroupId::from_input(group).ok()?;
-        let shares = self.0.account()?.slot.shares();
+        let shares = self.0.session()?.slot().shares();
         let here = shares.iter().filter(|share| share.group == group);
         Some(here.map(|share| Name::whole(share.name.as_str())).collect())
     }
 
     fn downloads(&self, group: &str) -> Option<Vec<Name>> {
         let group = GroupId::from_input(group).ok()?;
-        let downloads = self.0.account()?.downloads.list();
+        let downloads = self.0.session()?.downloads().list();
         let here = downloads.iter().filter(|download| download.group == group);
         Some(here.map(|download| Name::whole(download.name.as_str())).collect())
     }

@@ -1,85 +1,128 @@
-//! Downloads of earlier logins, which wait until a tracker that knows of them is reached.
+//! Going on with downloads: after a pause, and at login with those of earlier logins, which wait until a tracker that
+//! knows of them is reached.
 
-use super::download;
-use super::download_list::{Phase, Tracked};
-use super::login_session::Account;
-use super::node::Node;
-use super::share;
+use super::announce::{find_made, is_unheard};
+use super::download::{fail, go_on, tracked};
+use super::download_list::{DownloadPhase, Tracked};
+use super::login_session::LoginSession;
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::output::event::Event;
+use crate::client::output::report::Report;
 use crate::client::rpc::error::RpcError;
+use crate::client::rpc::queries::find_again;
 use crate::client::state::record::DownloadRecord;
 use crate::model::id::ShareRef;
 use crate::model::name::{FileName, GroupId};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-/// Takes in the downloads of earlier logins. They wait, and so does who waits for downloads, until `go_on` goes
-/// on with them.
-pub(crate) fn take_in(account: &Account) {
-    for DownloadRecord { group, name, destination, content, paused, .. } in account.slot.downloads() {
+/// Goes on with a download that is held, waits or has failed.
+pub(super) fn resume(session: &Arc<LoginSession>, group: &GroupId, name: &FileName) -> Result<Report, Failure> {
+    let Tracked { id, phase, destination, .. } = tracked(session, group, name)?;
+    if matches!(phase, DownloadPhase::Complete) {
+        return Err("The download is complete".into());
+    }
+    let before = session.downloads().restart(id).ok_or("The download runs already")?;
+    let record = session.slot().downloads().into_iter().find(|it| it.group == *group && it.name == *name);
+    let went_on = match record {
+        Some(record) => take_up(session, id, &record),
+        None => go_on(session, id, group, name, destination),
+    };
+    went_on.inspect_err(|_| session.downloads().put_back(id, before))
+}
+
+/// Goes on with a download of which there is a record, and which is starting, under the group and name that its share
+/// goes by now. If it cannot go on it is still starting.
+fn take_up(session: &Arc<LoginSession>, id: u64, record: &DownloadRecord) -> Result<Report, Failure> {
+    let DownloadRecord { group, name, destination, share, .. } = record;
+    let went_on = go_on(session, id, group, name, destination.clone());
+    let may_be_moved = went_on.as_ref().is_err_and(|failure| match failure.cause {
+        Cause::Refused(code) => code.is_gone(),
+        Cause::OtherVersion => true,
+        Cause::NoTracker | Cause::Other => false,
+    });
+    if !may_be_moved {
+        return went_on;
+    }
+    let node = session.node();
+    let Some((to_group, to_name)) = find_again(&node.link, &node.keyring, *share, name)? else {
+        return went_on;
+    };
+    session.downloads().rename(id, &to_group, &to_name);
+    let went_on = go_on(session, id, &to_group, &to_name, destination.clone());
+    let went_on = went_on.inspect_err(|_| session.downloads().rename(id, group, name))?;
+    // Now that it is remembered under the other one.
+    session.remembered(session.slot().remove_download(group, name), ToString::to_string);
+    Ok(went_on)
+}
+
+/// Takes in the downloads of earlier logins. They wait until `resume_waiting` goes on with them, and so does `wait`.
+pub(super) fn take_in(session: &LoginSession) {
+    let downloads = session.downloads();
+    for DownloadRecord { group, name, destination, content, paused, .. } in session.slot().downloads() {
         // One that the user has begun meanwhile runs already.
-        if let Ok(id) = account.downloads.begin(&group, &name, destination.clone()) {
-            account.downloads.settle(id, destination, &content);
-            let phase = if paused { Phase::Paused { done: None } } else { Phase::Waiting { since: None } };
-            account.downloads.put_back(id, phase);
+        if let Ok(id) = downloads.begin(&group, &name, destination.clone()) {
+            downloads.settle(id, destination, &content);
+            let phase =
+                if paused { DownloadPhase::Paused { done: None } } else { DownloadPhase::Waiting { since: None } };
+            downloads.put_back(id, phase);
         }
     }
 }
 
 /// Goes on with the downloads that wait for a tracker that knows of them; tells of those that cannot go on.
-pub(crate) fn go_on(node: &Arc<Node>, account: &Arc<Account>) {
-    for record in account.slot.downloads() {
-        let waiting = account.downloads.find(&record.group, &record.name).filter(|tracked| tracked.phase.is_waiting());
+pub(super) fn resume_waiting(session: &Arc<LoginSession>) {
+    let downloads = session.downloads();
+    for record in session.slot().downloads() {
+        let waiting = downloads.find(&record.group, &record.name).filter(|tracked| tracked.phase.is_waiting());
         let Some(id) = waiting.map(|tracked| tracked.id) else { continue };
-        let Some(before) = account.downloads.restart(id) else { continue };
-        let went_on = download::take_up(node, account, id, &record);
-        let Some(Tracked { group, name, .. }) = account.downloads.get(id) else { continue };
+        let Some(before) = downloads.restart(id) else { continue };
+        let went_on = take_up(session, id, &record);
+        let Some(Tracked { group, name, .. }) = downloads.get(id) else { continue };
         match went_on {
             Ok(_) => {
-                node.reporter.event(&Event::DownloadContinued { group, file: name });
+                session.event(&Event::DownloadContinued { group, file: name });
             }
-            Err(_) if account.is_over() => return,
-            Err(Failure { why, cause }) if can_wait(node, account, record.share, &group, &name, cause) => {
-                account.unheard.store(true, Ordering::Relaxed);
-                if matches!(before, Phase::Waiting { since: Some(_) }) {
-                    account.downloads.put_back(id, before);
+            Err(_) if session.is_over() => return,
+            Err(Failure { why, cause }) if can_wait(session, record.share, &group, &name, cause) => {
+                session.announce_again();
+                if matches!(before, DownloadPhase::Waiting { since: Some(_) }) {
+                    downloads.put_back(id, before);
                 } else {
-                    account.downloads.put_back(id, Phase::Waiting { since: Some(Instant::now()) });
-                    node.reporter.event(&Event::DownloadWaits { group, file: name, why });
+                    downloads.put_back(id, DownloadPhase::Waiting { since: Some(Instant::now()) });
+                    session.event(&Event::DownloadWaits { group, file: name, why });
                 }
             }
             Err(Failure { why, .. }) => {
                 // Should the file come back, the user can go on with it then.
-                account.downloads.put_back(id, Phase::Paused { done: None });
-                node.reporter.event(&Event::DownloadLost { group, file: name, why });
+                downloads.put_back(id, DownloadPhase::Paused { done: None });
+                session.event(&Event::DownloadLost { group, file: name, why });
             }
         }
     }
 }
 
 /// Gives up what has waited for a tracker for as long as a script waits for a member.
-pub(crate) fn give_up(node: &Node, account: &Account, now: Instant) {
-    let Some(patience) = node.engine_options.patience else { return };
-    for tracked in account.downloads.list() {
+pub(super) fn give_up(session: &LoginSession, now: Instant) {
+    let Some(patience) = session.node().engine_options.patience else { return };
+    for tracked in session.downloads().list() {
         let late = |since: Instant| now.duration_since(since) >= patience;
-        if matches!(tracked.phase, Phase::Waiting { since: Some(since) } if late(since)) {
-            download::fail(node, account, tracked.id, "no tracker that knows of it was reached");
+        if matches!(tracked.phase, DownloadPhase::Waiting { since: Some(since) } if late(since)) {
+            fail(session, tracked.id, "no tracker that knows of it was reached");
         }
     }
 }
 
 /// Whether what keeps a download from going on passes by itself.
-fn can_wait(node: &Node, account: &Account, share: ShareRef, group: &GroupId, name: &FileName, cause: Cause) -> bool {
+fn can_wait(session: &LoginSession, share: ShareRef, group: &GroupId, name: &FileName, cause: Cause) -> bool {
     match cause {
         Cause::NoTracker => true,
         Cause::Refused(code) if code.is_gone() => {
-            let made = share::find_made(node, account, share, group, name);
+            let made = find_made(session, share, group, name);
             !matches!(made, Err(RpcError::Refused(_)))
         }
         // That may be an older one, if the tracker has not heard of this one yet.
-        Cause::OtherVersion => share::is_unheard(node, account, share),
+        Cause::OtherVersion => is_unheard(session, share),
         Cause::Refused(_) | Cause::Other => false,
     }
 }

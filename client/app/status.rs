@@ -1,19 +1,67 @@
-//! What is being given to whom.
+//! What is under way at one moment: downloads, and what members take from here.
 
-use super::login_session::Account;
-use super::node::Node;
-use crate::client::output::status::UploadStatus;
+use super::download_list::{DownloadPhase, Tracked};
+use super::login_session::LoginSession;
+use crate::client::output::status::{Delivered, DownloadState, DownloadStatus, UploadStatus};
 use crate::model::digest::InfoHash;
 use crate::model::name::{FileName, GroupId};
+use std::time::{Duration, Instant};
 
-/// Everything that members take from here now, by group, file and member.
-pub(crate) fn list(node: &Node, account: &Account) -> Vec<UploadStatus> {
+/// How all downloads stand.
+pub(super) fn downloads(session: &LoginSession, now: Instant) -> Vec<DownloadStatus> {
+    session.downloads().list().iter().map(|tracked| download(tracked, now)).collect()
+}
+
+/// How a download stands.
+pub(super) fn download(tracked: &Tracked, now: Instant) -> DownloadStatus {
+    let size = tracked.size.unwrap_or(0);
+    let mut status = DownloadStatus {
+        group: tracked.group.clone(),
+        file: tracked.name.clone(),
+        state: DownloadState::Running,
+        done_bytes: None,
+        total_bytes: size,
+        speed: 0,
+        peers: 0,
+        left: None,
+        members: Delivered::most_first(tracked.members.clone()),
+    };
+    match &tracked.phase {
+        DownloadPhase::Starting => status.state = DownloadState::Checking,
+        DownloadPhase::Running(download) => {
+            let progress = download.progress(now);
+            status.done_bytes = Some(progress.done);
+            // A speed is not negative and far below 2^64.
+            status.speed = progress.bytes_per_s as u64;
+            status.peers = progress.peers;
+            status.members = Delivered::most_first(download.delivered());
+            let left = progress.total - progress.done;
+            status.left = (progress.bytes_per_s >= 1.0)
+                .then(|| Duration::from_secs_f64((left as f64 / progress.bytes_per_s).min(1e9)));
+        }
+        DownloadPhase::Waiting { .. } => status.state = DownloadState::Waiting,
+        DownloadPhase::Paused { done } => {
+            status.state = DownloadState::Paused;
+            status.done_bytes = *done;
+        }
+        DownloadPhase::Complete => {
+            status.state = DownloadState::Completed;
+            status.done_bytes = Some(size);
+        }
+        DownloadPhase::Failed { why } => status.state = DownloadState::Failed(why.clone()),
+    }
+    status
+}
+
+/// What members take from here now, by group, file and member.
+pub(super) fn uploads(session: &LoginSession) -> Vec<UploadStatus> {
+    let node = session.node();
     let mut uploads = Vec::new();
     for served in node.serving.list() {
         let taken = served.takers().list();
         let named = || {
             let group = node.keyring.name_of(served.group())?;
-            Some((name_of(account, &group, served.info_hash())?, group))
+            Some((name_of(session, &group, served.info_hash())?, group))
         };
         let Some((file, group)) = named().filter(|_| !taken.is_empty()) else {
             continue;
@@ -31,10 +79,10 @@ pub(crate) fn list(node: &Node, account: &Account) -> Vec<UploadStatus> {
 }
 
 /// What content of a group is called: that of a share, or of a download.
-fn name_of(account: &Account, group: &GroupId, info_hash: InfoHash) -> Option<FileName> {
-    let shares = account.slot.shares().into_iter();
+fn name_of(session: &LoginSession, group: &GroupId, info_hash: InfoHash) -> Option<FileName> {
+    let shares = session.slot().shares().into_iter();
     let share = shares.filter(|share| share.group == *group && share.content.info_hash == info_hash).map(|s| s.name);
-    let downloads = account.downloads.list().into_iter();
+    let downloads = session.downloads().list().into_iter();
     let download = downloads.filter(|d| d.group == *group && d.info_hash == Some(info_hash)).map(|d| d.name);
     share.chain(download).next()
 }

@@ -1,8 +1,6 @@
 //! The live view of what is under way: a page of the whole screen, until a key is pressed.
 
-use super::download;
-use super::login_session::Account;
-use super::node::Node;
+use super::login_session::LoginSession;
 use super::status;
 use crate::client::output::status::{DownloadStatus, UploadStatus};
 use crate::client::terminal::interrupt::Interrupt;
@@ -16,20 +14,20 @@ const PAUSE: Duration = Duration::from_millis(500);
 const HELP: &str = "Press any key to go back";
 
 /// All downloads and uploads at this moment.
-pub(crate) fn snapshot(node: &Node, account: &Account) -> (Vec<DownloadStatus>, Vec<UploadStatus>) {
-    (download::statuses(account, Instant::now()), status::list(node, account))
+pub(super) fn snapshot(session: &LoginSession) -> (Vec<DownloadStatus>, Vec<UploadStatus>) {
+    (status::downloads(session, Instant::now()), status::uploads(session))
 }
 
 /// Shows how far everything is until a key is pressed or the command is cancelled. Where nobody watches a screen it
 /// returns at once.
-pub(crate) fn watch(node: &Node, account: &Account, interrupt: &Interrupt) {
-    let person = io::stdin().is_terminal() && !node.reporter.is_json();
-    let page = person.then(|| node.reporter.terminal().open_page()).flatten();
+pub(super) fn watch(session: &LoginSession, interrupt: &Interrupt) {
+    let person = io::stdin().is_terminal() && !session.node().reporter.is_json();
+    let page = person.then(|| session.node().reporter.terminal().open_page()).flatten();
     let (Some(page), Ok(_echo)) = (page, EchoOff::begin()) else {
         return;
     };
-    while !account.is_over() {
-        let (downloads, uploads) = snapshot(node, account);
+    while !session.is_over() {
+        let (downloads, uploads) = snapshot(session);
         page.show(&lines(&downloads, &uploads));
         if interrupt.key_within(io::stdin(), PAUSE) {
             return;

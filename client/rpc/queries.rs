@@ -11,7 +11,7 @@ use std::iter;
 
 /// What the tracker says of a share that is asked for by name.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub(crate) struct Found {
     pub share: ShareRef,
     pub group: GroupRef,
     pub content: Content,

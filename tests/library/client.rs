@@ -4,9 +4,9 @@ use crate::common::relay::Relay;
 use crate::common::room::Room;
 use crate::common::swarm::bytes_of;
 use crate::common::{fingerprint, group, silent_tracker, wait_until};
-use groupshare::client::app::event_loop::Steward;
-use groupshare::client::app::executor::Session;
-use groupshare::client::app::login;
+use groupshare::client::app::event_loop::EventLoop;
+use groupshare::client::app::executor::Executor;
+use groupshare::client::app::login::Login;
 use groupshare::client::app::node::{Node, NodeOptions};
 use groupshare::client::app::share;
 use groupshare::client::command::parse::{Surroundings, Typed, parse};
@@ -55,8 +55,9 @@ impl Sheet {
 /// A person at a client.
 struct Person {
     node: Arc<Node>,
-    session: Session,
-    steward: Option<Steward>,
+    login: Arc<Login>,
+    executor: Executor,
+    event_loop: Option<EventLoop>,
     output: Sheet,
     events: Sheet,
     folder: PathBuf,
@@ -97,9 +98,10 @@ impl Person {
             reporter: Reporter::new(terminal, Manner::default()),
         };
         let (node, inbox) = Node::start(options).expect("started");
-        let steward = Some(Steward::start(node.clone(), inbox).expect("a thread"));
-        let session = Session::new(node.clone(), Interrupt::new(false).expect("an eventfd"));
-        Self { node, session, steward, output, events, folder: folder.to_path_buf() }
+        let login = Login::new(node.clone());
+        let event_loop = Some(EventLoop::start(login.clone(), inbox).expect("a thread"));
+        let executor = Executor::new(login.clone(), Interrupt::new(false).expect("an eventfd"));
+        Self { node, login, executor, event_loop, output, events, folder: folder.to_path_buf() }
     }
 
     /// Sits down, makes an account and logs in.
@@ -116,8 +118,8 @@ impl Person {
         let around = Surroundings { home: None, folder: &self.folder, exists: &Path::exists };
         let typed = parse(line, &around).map_err(|error| error.to_string())?;
         let Typed::Command(command) = typed else { panic!("{line} is no complete command") };
-        let outcome = self.session.execute(command).map(|report| self.node.reporter.answer(None, &report));
-        self.session.answered();
+        let outcome = self.executor.execute(command).map(|report| self.node.reporter.answer(None, &report));
+        self.executor.answered();
         outcome.map(|()| self.output.take()).map_err(|failure| failure.why)
     }
 
@@ -146,9 +148,9 @@ impl Person {
 impl Drop for Person {
     fn drop(&mut self) {
         self.node.link.close();
-        login::end(&self.node);
+        self.login.end();
         self.node.serving.close();
-        self.steward = None;
+        self.event_loop = None;
     }
 }
 
@@ -248,7 +250,7 @@ fn who_is_removed_stops_sharing_and_downloading_at_once() {
     bob.sees("Download completed");
     alice.expect("remove_member lab bob", "Member removed\n");
     bob.sees("You were removed from lab");
-    wait_until("bob's shares end", || bob.node.account().is_some_and(|account| account.slot.shares().is_empty()));
+    wait_until("bob's shares end", || bob.login.session().is_some_and(|session| session.slot().shares().is_empty()));
     let left = carol.types("list_files lab").expect("listed");
     assert!(left.starts_with("g  600.0 kB") && left.lines().count() == 1, "{left}");
     bob.refused("download_file lab g again", "You are not a member of this group");
@@ -268,7 +270,7 @@ fn stop_share_ends_it_on_every_client_of_the_user() {
     assert!(listed.contains("2 members online with it") || listed.contains("online"), "{listed}");
     laptop.expect("stop_share lab f", "Stopped sharing\n");
     alice.expect("list_files lab", "No files shared in this group yet; share one with upload_file\n");
-    wait_until("the other client", || alice.node.account().is_some_and(|account| account.slot.shares().is_empty()));
+    wait_until("the other client", || alice.login.session().is_some_and(|session| session.slot().shares().is_empty()));
     alice.refused("stop_share lab f", "File does not exist in this group");
 }
 
@@ -278,11 +280,11 @@ fn what_ends_a_share_just_after_a_logout_is_nothing_to_complain_of() {
     let (mut alice, _others) = room.group_of(&[]);
     alice.file("f", b"contents");
     alice.expect("upload_file f lab", "Uploaded\n");
-    let account = alice.node.account().expect("logged in");
+    let session = alice.login.session().expect("logged in");
     alice.expect("logout", "Logout successful\n");
     alice.events.take();
-    // As on the thread that hears of it, which has the account of a moment ago.
-    share::forget(&alice.node, &account, |_| true);
+    // As on the thread that hears of it, which has the session of a moment ago.
+    share::forget(&session, |_| true);
     assert_eq!(alice.events.take(), "");
 }
 
@@ -298,10 +300,10 @@ fn a_changed_file_is_not_served_and_its_owner_is_told() {
     assert!(!others[0].folder.join("f").exists());
     // It is told once, though several connections may have seen it.
     let (lab, lost) = (group("lab"), "f is not shared in lab any more");
-    let account = alice.node.account().expect("logged in");
-    let content = account.slot.shares()[0].content;
+    let session = alice.login.session().expect("logged in");
+    let content = session.slot().shares()[0].content;
     let lab = alice.node.keyring.group_named(&lab).expect("a member");
-    share::broken(&alice.node, &account, lab, content.info_hash, "it has changed");
+    share::broken(&session, lab, content.info_hash, "it has changed");
     assert_eq!(alice.events.take().matches(lost).count(), 1);
     // Sharing it again replaces the version that nobody else has.
     alice.expect("upload_file f lab", "Uploaded\n");
@@ -677,8 +679,8 @@ fn what_was_said_before_a_download_has_ended_is_told_before_its_end() {
     assert_eq!(bob.node.link.call(&Request::Heartbeat {}), Ok(Reply::Done {}), "all of it has come in");
     pieces.release();
     wait_until("the file is there", || bob.folder.join("f").exists());
-    let account = bob.node.account().expect("logged in");
-    account.engine.remove(&account.downloads.running()[0]);
+    let session = bob.login.session().expect("logged in");
+    session.engine().remove(&session.downloads().running()[0]);
     drop(messages);
     for club in &clubs {
         let told = format!("You are a member of {club} now");
