@@ -10,7 +10,7 @@ mod log;
 mod settled;
 
 pub use batch::{COMMIT_WAIT_MAX, Pending, Reaction, no_answer};
-pub use log::{AppendError, MemoryLog, OpLog, OpSource};
+pub use log::{AppendError, MemoryLog, OpLog, OpSource, ReadBackError};
 pub use settled::{Published, Settled};
 
 use crate::model::id::{CommandId, OpId, Origin};
@@ -678,9 +678,9 @@ mod tests {
     fn changes_go_on_while_old_ops_are_read_again() {
         struct Slow(Sender<()>, Receiver<()>, MemoryLog);
         impl OpSource for Slow {
-            fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), String> {
+            fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
                 self.0.send(()).expect("the test listens");
-                self.1.recv().map_err(|error| error.to_string())?;
+                self.1.recv().map_err(ReadBackError::new)?;
                 self.2.read(take)
             }
         }

@@ -15,7 +15,7 @@ pub use error::JournalError;
 use crate::model::id::Origin;
 use crate::model::op::Op;
 use crate::sys;
-use crate::tracker::commit::{AppendError, OpLog, OpSource};
+use crate::tracker::commit::{AppendError, OpLog, OpSource, ReadBackError};
 use crate::tracker::journal::checkpoint::{Checkpointer, Stand};
 use crate::tracker::journal::disk::Disk;
 use crate::tracker::ledger::Past;
@@ -209,10 +209,10 @@ impl Opening {
 struct Reread(Arc<dyn Disk>);
 
 impl OpSource for Reread {
-    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), String> {
+    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
         // What is being written looks like damage at the end.
         let options = Options { tracker: None, checkpoints: false, force: true };
-        recovery::read(&*self.0, options, |_, op| take(op)).map(|_| ()).map_err(|error| error.to_string())
+        recovery::read(&*self.0, options, |_, op| take(op)).map(|_| ()).map_err(ReadBackError::new)
     }
 }
 

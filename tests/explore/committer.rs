@@ -6,7 +6,9 @@ use groupshare::model::name::UserId;
 use groupshare::model::op::{Op, PasswordHash};
 use groupshare::sync::atomic::{AtomicUsize, Ordering};
 use groupshare::sync::{Mutex, thread};
-use groupshare::tracker::commit::{AppendError, Committed, Committer, MemoryLog, OpLog, OpSource, Settled};
+use groupshare::tracker::commit::{
+    AppendError, Committed, Committer, MemoryLog, OpLog, OpSource, ReadBackError, Settled,
+};
 use groupshare::tracker::ledger::Past;
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::state::State;
@@ -139,7 +141,7 @@ impl House {
 struct Unhurried(MemoryLog);
 
 impl OpSource for Unhurried {
-    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), String> {
+    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
         thread::yield_now();
         ops_of(&self.0).into_iter().all(|op| {
             thread::yield_now();

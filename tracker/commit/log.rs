@@ -3,6 +3,7 @@
 use crate::model::op::Op;
 use crate::sync::Mutex;
 use crate::tracker::state::State;
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
@@ -34,17 +35,33 @@ impl fmt::Display for AppendError {
     }
 }
 
-impl std::error::Error for AppendError {}
+impl Error for AppendError {}
 
 /// Where ops can be read again.
 pub trait OpSource: Send + Sync {
     /// Gives every op that the log has kept, in the order in which they came, until `take` says that it is enough. There
     /// may be some among them that are not durable yet, or never will be.
-    ///
-    /// # Errors
-    /// The log cannot be read, for this reason.
-    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), String>;
+    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError>;
 }
+
+/// Why a log cannot be read again.
+#[derive(Debug)]
+pub struct ReadBackError(Box<dyn Error + Send + Sync>);
+
+impl ReadBackError {
+    /// A log cannot be read again because of this.
+    pub fn new(why: impl Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(why))
+    }
+}
+
+impl fmt::Display for ReadBackError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for ReadBackError {}
 
 /// The log of a tracker that keeps its ops in memory only. Clones are the same log.
 #[derive(Debug, Default, Clone)]
@@ -58,7 +75,7 @@ impl OpLog for MemoryLog {
 }
 
 impl OpSource for MemoryLog {
-    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), String> {
+    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
         self.0.lock().iter().cloned().all(take);
         Ok(())
     }

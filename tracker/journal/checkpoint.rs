@@ -6,10 +6,11 @@ use super::record::NUMBER_MAX;
 use crate::sys;
 use crate::sys::owned_thread::OwnedThread;
 use crate::tracker::state::State;
-use crate::wire::codec::{Decoder, Wire, wire_struct};
+use crate::wire::codec::{DecodeError, Decoder, Wire, wire_struct};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 use ring::digest::{Context, SHA256, digest};
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -38,10 +39,45 @@ wire_struct!(Stand { seq, batch });
 #[derive(Debug)]
 pub enum CheckpointError {
     /// What was there before is there still.
-    Not(io::Error),
+    Unchanged(io::Error),
     /// The disk did not say that what was written is durable.
     Uncertain(io::Error),
 }
+
+/// What is wrong with a checkpoint, as a clause whose subject is its path.
+#[derive(Debug)]
+pub enum UnsoundCheckpoint {
+    /// The disk does not give it.
+    Unreadable(io::Error),
+    /// It has no room for its head and its checksum.
+    TooShort,
+    /// Its bytes do not have the checksum behind them.
+    WrongChecksum,
+    /// It has another magic or version.
+    OtherVersion,
+    /// Its head does not say where it stands.
+    NoPosition(DecodeError),
+    /// Its head says another place than its name, or one that no journal has.
+    WrongPosition,
+    /// What follows the head is no state.
+    NotAState(DecodeError),
+}
+
+impl fmt::Display for UnsoundCheckpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(error) => write!(f, "cannot be read: {}", sys::reason(error)),
+            Self::TooShort => f.write_str("is too short"),
+            Self::WrongChecksum => f.write_str("is damaged: its checksum is wrong"),
+            Self::OtherVersion => f.write_str("was written by another version"),
+            Self::NoPosition(error) => error.fmt(f),
+            Self::WrongPosition => f.write_str("does not stand where its name says"),
+            Self::NotAState(error) => write!(f, "does not hold a state: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for UnsoundCheckpoint {}
 
 /// The name of the checkpoint that stands at a record.
 pub fn name(seq: u64) -> String {
@@ -60,13 +96,13 @@ pub fn write(disk: &dyn Disk, stand: Stand, state: &State) -> Result<(), Checkpo
     let mut file = write_temp(disk, stand, state).map_err(|error| {
         // What is left of it is overwritten by the next.
         let _ = disk.remove(TEMP);
-        CheckpointError::Not(error)
+        CheckpointError::Unchanged(error)
     })?;
     file.sync_data().map_err(CheckpointError::Uncertain)?;
-    disk.rename(TEMP, &name(stand.seq)).map_err(CheckpointError::Not)?;
+    disk.rename(TEMP, &name(stand.seq)).map_err(CheckpointError::Unchanged)?;
     disk.sync_folder().map_err(CheckpointError::Uncertain)?;
-    for old in all(disk).map_err(CheckpointError::Not)?.into_iter().skip(KEPT) {
-        disk.remove(&name(old)).map_err(CheckpointError::Not)?;
+    for old in all(disk).map_err(CheckpointError::Unchanged)?.into_iter().skip(KEPT) {
+        disk.remove(&name(old)).map_err(CheckpointError::Unchanged)?;
     }
     Ok(())
 }
@@ -97,24 +133,24 @@ pub fn all(disk: &dyn Disk) -> io::Result<Vec<u64>> {
     Ok(all)
 }
 
-/// Reads a checkpoint. The error says in words what is wrong with it.
-pub fn read(disk: &dyn Disk, seq: u64) -> Result<(Stand, State), String> {
-    let bytes = disk.read(&name(seq)).map_err(|error| format!("cannot be read: {}", sys::reason(&error)))?;
+/// Reads a checkpoint.
+pub fn read(disk: &dyn Disk, seq: u64) -> Result<(Stand, State), UnsoundCheckpoint> {
+    let bytes = disk.read(&name(seq)).map_err(UnsoundCheckpoint::Unreadable)?;
     let whole = bytes.len().checked_sub(DIGEST_LEN).filter(|&len| len >= HEAD_LEN);
-    let (content, checksum) = bytes.split_at(whole.ok_or("is too short")?);
+    let (content, checksum) = bytes.split_at(whole.ok_or(UnsoundCheckpoint::TooShort)?);
     if digest(&SHA256, content).as_ref() != checksum {
-        return Err("is damaged: its checksum is wrong".into());
+        return Err(UnsoundCheckpoint::WrongChecksum);
     }
     let (head, state) = content.split_at(HEAD_LEN);
     let (start, stand) = head.split_at(10);
     if start[..8] != MAGIC || start[8..] != VERSION.to_be_bytes() {
-        return Err("was written by another version".into());
+        return Err(UnsoundCheckpoint::OtherVersion);
     }
-    let stand = Stand::take(&mut Decoder::new(stand)).map_err(|error| error.to_string())?;
+    let stand = Stand::take(&mut Decoder::new(stand)).map_err(UnsoundCheckpoint::NoPosition)?;
     if stand.seq != seq || stand.seq > NUMBER_MAX || stand.batch > NUMBER_MAX {
-        return Err("does not stand where its name says".into());
+        return Err(UnsoundCheckpoint::WrongPosition);
     }
-    Ok((stand, State::decode(state).map_err(|error| format!("does not hold a state: {error}"))?))
+    Ok((stand, State::decode(state).map_err(UnsoundCheckpoint::NotAState)?))
 }
 
 /// Writes checkpoints on a thread of its own, one at a time.
@@ -122,17 +158,18 @@ pub struct Checkpointer {
     /// Dropped to end the thread.
     give: Option<Sender<(Stand, State)>>,
     thread: OwnedThread,
-    desk: Arc<Desk>,
+    monitor: Arc<CheckpointMonitor>,
 }
 
+/// What the thread that writes shares with the one that asks.
 #[derive(Default)]
-struct Desk {
-    now: Mutex<Now>,
+struct CheckpointMonitor {
+    status: Mutex<CheckpointStatus>,
     idle: Condvar,
 }
 
 #[derive(Default)]
-struct Now {
+struct CheckpointStatus {
     busy: bool,
     /// Why the disk is not to be trusted any more.
     failed: Option<String>,
@@ -145,64 +182,64 @@ impl Checkpointer {
     /// No thread can be started.
     pub fn start(disk: Arc<dyn Disk>, warn: impl Fn(&str) + Send + 'static) -> io::Result<Self> {
         let (give, take) = bounded(1);
-        let desk = Arc::new(Desk::default());
-        let own = desk.clone();
-        let run = move || own.run(&*disk, &take, &warn);
+        let monitor = Arc::new(CheckpointMonitor::default());
+        let shared = monitor.clone();
+        let run = move || shared.run(&*disk, &take, &warn);
         let thread = OwnedThread::start("checkpoint", run)?;
-        Ok(Self { give: Some(give), thread, desk })
+        Ok(Self { give: Some(give), thread, monitor })
     }
 
     /// Whether a checkpoint is being written.
     pub fn is_busy(&self) -> bool {
-        self.desk.now.lock().busy
+        self.monitor.status.lock().busy
     }
 
     /// Has a checkpoint written, unless one is being written.
     pub fn offer(&self, stand: Stand, state: &State) {
-        let mut now = self.desk.now.lock();
-        if !now.busy {
-            now.busy = self.give.as_ref().is_some_and(|give| give.try_send((stand, state.clone())).is_ok());
+        let mut status = self.monitor.status.lock();
+        if !status.busy {
+            status.busy = self.give.as_ref().is_some_and(|give| give.try_send((stand, state.clone())).is_ok());
         }
     }
 
     /// Why the disk is not to be trusted any more, if an fsync of a checkpoint has failed.
     pub fn failed(&self) -> Option<String> {
-        self.desk.now.lock().failed.clone()
+        self.monitor.status.lock().failed.clone()
     }
 
     /// Waits until no checkpoint is being written.
     pub fn wait_idle(&self) {
-        let mut now = self.desk.now.lock();
-        while now.busy {
-            self.desk.idle.wait(&mut now);
+        let mut status = self.monitor.status.lock();
+        while status.busy {
+            self.monitor.idle.wait(&mut status);
         }
     }
 }
 
-impl Desk {
+impl CheckpointMonitor {
     fn run(&self, disk: &dyn Disk, take: &Receiver<(Stand, State)>, warn: &dyn Fn(&str)) {
         for (stand, state) in take {
             // Also if a panic ends the thread.
-            let _done = Done(self);
+            let _idle = IdleOnDrop(self);
             match write(disk, stand, &state) {
                 Ok(()) => {}
-                Err(CheckpointError::Not(error)) => {
+                Err(CheckpointError::Unchanged(error)) => {
                     warn(&format!("cannot write a checkpoint: {}; the journal goes on without it", sys::reason(&error)))
                 }
                 Err(CheckpointError::Uncertain(error)) => {
                     let reason = format!("cannot fsync a checkpoint: {}", sys::reason(&error));
-                    self.now.lock().failed = Some(reason);
+                    self.status.lock().failed = Some(reason);
                 }
             }
         }
     }
 }
 
-struct Done<'a>(&'a Desk);
+struct IdleOnDrop<'a>(&'a CheckpointMonitor);
 
-impl Drop for Done<'_> {
+impl Drop for IdleOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.now.lock().busy = false;
+        self.0.status.lock().busy = false;
         self.0.idle.notify_all();
     }
 }
