@@ -12,7 +12,7 @@ use groupshare::tracker::commit::OpLog;
 use groupshare::tracker::journal::JournalSettings;
 use groupshare::tracker::journal::checkpoint;
 use groupshare::tracker::journal::disk::RealDisk;
-use groupshare::tracker::journal::recovery::{Options, read};
+use groupshare::tracker::journal::recovery::{RecoveryOptions, read};
 use groupshare::wire::client_tracker::{Reply, Request};
 use history::{History, open};
 use rustix::time::{ClockId, clock_gettime};
@@ -102,9 +102,9 @@ fn answered(
 /// How many batches a journal that is written to has.
 fn folder_batches(folder: &Path) -> u64 {
     let disk = RealDisk::open(folder).expect("there");
-    let options = Options { tracker: None, checkpoints: true, force: true };
+    let options = RecoveryOptions { tracker: None, checkpoints: true, force: true };
     let (found, _) = read(&disk, options, |_, _| true).expect("readable");
-    found.stand.batch
+    found.position.batch
 }
 
 fn measure_changes(temp: &Path) {

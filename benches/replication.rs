@@ -11,7 +11,7 @@ use common::relay::Relay;
 use common::{Client, LONG, TestTracker, command, group, wait_until};
 use groupshare::model::id::Origin;
 use groupshare::model::manifest::Content;
-use groupshare::tracker::journal::{JournalSettings, Opened};
+use groupshare::tracker::journal::{JournalSettings, OpenedJournal};
 use groupshare::wire::client_tracker::{Reply, Request};
 use history::{History, open};
 use rustix::time::{ClockId, clock_gettime};
@@ -36,7 +36,7 @@ fn tracker(folder: &Path, number: u16, ops: u64, others: &[(u16, SocketAddr)]) -
     std::fs::create_dir(&folder).expect("made");
     let history = History { origin: Origin { tracker: number, incarnation: 1 }, total: ops };
     history.write(&folder);
-    let Opened { journal, past, source, origin, .. } = open(&folder, number, JournalSettings::default());
+    let OpenedJournal { journal, past, source, origin, .. } = open(&folder, number, JournalSettings::default());
     TestTracker::start_with(|settings| {
         (settings.origin, settings.past, settings.others) = (origin, past, others.to_vec());
         (settings.log, settings.source) = (Box::new(journal), source);

@@ -16,14 +16,14 @@ use crate::model::id::Origin;
 use crate::model::op::Op;
 use crate::sys;
 use crate::tracker::commit::{AppendError, OpLog, OpSource, ReadBackError};
-use crate::tracker::journal::checkpoint::{Checkpointer, Stand};
+use crate::tracker::journal::checkpoint::Checkpointer;
 use crate::tracker::journal::disk::Disk;
 use crate::tracker::ledger::Past;
 use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
 use error::io_error;
-use record::Place;
-use recovery::{Options, Recovery, Tail, recover};
+use record::{JournalPosition, RecordPosition};
+use recovery::{LastSegment, Recovery, RecoveryOptions, recover};
 use segment::{CreateError, Header, NEW_SUFFIX, RECORDS_AT};
 use std::path::Path;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ impl Default for JournalSettings {
 }
 
 /// A journal that was opened, and what it holds.
-pub struct Opened {
+pub struct OpenedJournal {
     /// Takes further ops.
     pub journal: Journal,
     /// The fold of all ops in it.
@@ -72,7 +72,7 @@ pub struct Journal {
     origin: Origin,
     segment: SegmentWriter,
     /// The last record and the last batch.
-    stand: Stand,
+    position: JournalPosition,
     checkpointer: Checkpointer,
     /// The place of the last checkpoint, or of the last attempt at one.
     checkpoint_seq: u64,
@@ -84,7 +84,7 @@ pub struct Journal {
 /// Whose journal it is, and the incarnation that begins with this start: it is random, so that no op ever gets an id that
 /// a lost one had, also where the folder was restored from a backup and nobody can tell.
 #[derive(Debug, Clone, Copy)]
-pub struct Owner {
+pub struct JournalOwner {
     /// The number of the tracker.
     pub tracker: u16,
     /// A number that nobody had before.
@@ -96,11 +96,11 @@ impl Journal {
     /// `warn` is told so. On return everything that `past` shows is durable.
     pub fn open(
         disk: Arc<dyn Disk>,
-        owner: Owner,
+        owner: JournalOwner,
         settings: JournalSettings,
         warn: Warn,
-    ) -> Result<Opened, JournalError> {
-        let options = Options { tracker: Some(owner.tracker), checkpoints: true, force: false };
+    ) -> Result<OpenedJournal, JournalError> {
+        let options = RecoveryOptions { tracker: Some(owner.tracker), checkpoints: true, force: false };
         let recovery = recover(&*disk, options)?;
         Opening { disk, owner, settings, warn }.resume(recovery, false)
     }
@@ -113,11 +113,11 @@ impl Journal {
         fresh_incarnation: u64,
         warn: Warn,
     ) -> Result<Vec<String>, JournalError> {
-        let options = Options { tracker: None, checkpoints: true, force: true };
+        let options = RecoveryOptions { tracker: None, checkpoints: true, force: true };
         let recovery = recover(&*disk, options)?;
         let first = recovery::owner(&*disk).map_err(io_error(&*disk, "", "read"))?.unwrap_or(0);
         let last = recovery.origin.map(|origin| origin.tracker).filter(|&tracker| tracker != 0);
-        let owner = Owner { tracker: last.unwrap_or(first), fresh_incarnation };
+        let owner = JournalOwner { tracker: last.unwrap_or(first), fresh_incarnation };
         let copied = inspect::keep_copy(folder, copy);
         copied.map_err(|error| JournalError::Io { path: copy.to_path_buf(), doing: "copy to", error })?;
         let report = inspect::repair_report(&recovery, copy);
@@ -136,7 +136,7 @@ impl Journal {
 
     /// Begins another segment. On an error that leaves everything as it was, this one is gone on with.
     fn rotate(&mut self) -> bool {
-        let header = header(self.origin, self.stand);
+        let header = header(self.origin, self.position);
         match segment::create(&*self.disk, &header, self.settings.chunk_len) {
             Ok(file) => {
                 let room = RECORDS_AT as u64 + self.settings.chunk_len;
@@ -144,7 +144,7 @@ impl Journal {
                 std::mem::replace(&mut self.segment, next).seal();
                 true
             }
-            Err(CreateError::Not(error)) => {
+            Err(CreateError::Unchanged(error)) => {
                 (self.warn)(&format!("cannot begin another journal file: {}", sys::reason(&error)));
                 false
             }
@@ -159,14 +159,14 @@ impl Journal {
 /// A journal that is about to be opened.
 struct Opening {
     disk: Arc<dyn Disk>,
-    owner: Owner,
+    owner: JournalOwner,
     settings: JournalSettings,
     warn: Warn,
 }
 
 impl Opening {
     /// Goes on with what was read; under a fresh incarnation if `renew`.
-    fn resume(self, recovery: Recovery, renew: bool) -> Result<Opened, JournalError> {
+    fn resume(self, recovery: Recovery, renew: bool) -> Result<OpenedJournal, JournalError> {
         let Self { disk, owner, settings, warn } = self;
         recovery.warnings.iter().for_each(|line| warn(line));
         if let Some(torn) = &recovery.torn {
@@ -178,10 +178,10 @@ impl Opening {
         let segment = match recovery.tail {
             Some(tail) if keep => settle(&*disk, &tail, settings)?,
             tail => {
-                if let Some(tail) = tail.filter(|tail| tail.header.first_seq <= recovery.stand.seq) {
+                if let Some(tail) = tail.filter(|tail| tail.header.first_seq <= recovery.position.seq) {
                     settle(&*disk, &tail, settings)?.seal();
                 }
-                begin(&*disk, origin, recovery.stand, settings)?
+                begin(&*disk, origin, recovery.position, settings)?
             }
         };
         let checkpointer = {
@@ -195,13 +195,13 @@ impl Opening {
             warn,
             origin,
             segment,
-            stand: recovery.stand,
+            position: recovery.position,
             checkpointer,
             checkpoint_seq: recovery.checkpoint.unwrap_or(0),
             failed: None,
             records: Vec::new(),
         };
-        Ok(Opened { journal, source, past: recovery.past, origin, replayed: recovery.replayed })
+        Ok(OpenedJournal { journal, source, past: recovery.past, origin, replayed: recovery.replayed })
     }
 }
 
@@ -211,7 +211,7 @@ struct Reread(Arc<dyn Disk>);
 impl OpSource for Reread {
     fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
         // What is being written looks like damage at the end.
-        let options = Options { tracker: None, checkpoints: false, force: true };
+        let options = RecoveryOptions { tracker: None, checkpoints: false, force: true };
         recovery::read(&*self.0, options, |_, op| take(op)).map(|_| ()).map_err(ReadBackError::new)
     }
 }
@@ -227,19 +227,19 @@ impl OpLog for Journal {
         if ops.is_empty() {
             return Ok(());
         }
-        let batch = self.stand.batch + 1;
+        let batch = self.position.batch + 1;
         self.records.clear();
         for (i, op) in ops.iter().enumerate() {
             // A batch holds what some thousands of connections can wait for.
             let left = (ops.len() - 1 - i) as u32;
-            let place = Place { seq: self.stand.seq + 1 + i as u64, batch, left };
+            let place = RecordPosition { seq: self.position.seq + 1 + i as u64, batch, left };
             if !record::put(place, op, &mut self.records) {
                 return Err(self.fail("a change is longer than any change can be".into()));
             }
         }
         match self.segment.append(&self.records, batch) {
             Ok(()) => {
-                self.stand = Stand { seq: self.stand.seq + ops.len() as u64, batch };
+                self.position = JournalPosition { seq: self.position.seq + ops.len() as u64, batch };
                 Ok(())
             }
             Err(WriteError::NoRoom(reason)) => Err(AppendError::Full(format!("cannot save changes: {reason}"))),
@@ -252,22 +252,22 @@ impl OpLog for Journal {
             return;
         }
         let due = self.settings.checkpoint_ops.max(state.op_count() / 4);
-        let due = self.stand.seq - self.checkpoint_seq >= due && !self.checkpointer.is_busy();
+        let due = self.position.seq - self.checkpoint_seq >= due && !self.checkpointer.is_busy();
         if due {
             // Also if it comes to nothing: the next attempt is not before as many ops have come again.
-            self.checkpoint_seq = self.stand.seq;
+            self.checkpoint_seq = self.position.seq;
         }
         let full = self.segment.end() >= self.settings.segment_len_max;
         let rotated = (due || full) && self.rotate();
         if rotated && due {
-            self.checkpointer.offer(self.stand, state);
+            self.checkpointer.offer(self.position, state);
         }
     }
 }
 
 /// The header of the segment that begins behind a place.
-fn header(origin: Origin, stand: Stand) -> Header {
-    Header { origin, first_seq: stand.seq + 1, first_batch: stand.batch + 1 }
+fn header(origin: Origin, position: JournalPosition) -> Header {
+    Header { origin, first_seq: position.seq + 1, first_batch: position.batch + 1 }
 }
 
 /// Removes what an earlier run has left unfinished, and what lies behind damage that was let go of.
@@ -282,7 +282,7 @@ fn tidy(disk: &dyn Disk, recovery: &Recovery) -> Result<(), JournalError> {
         mend().map_err(io_error(disk, &name, "mend"))?;
     }
     let names = disk.list().map_err(io_error(disk, "", "read the folder"))?;
-    let behind = |name: &str| checkpoint::seq(name).is_some_and(|seq| seq > recovery.stand.seq);
+    let behind = |name: &str| checkpoint::seq(name).is_some_and(|seq| seq > recovery.position.seq);
     let dropped = |name: &str| segment::first_seq(name).is_some_and(|seq| recovery.dropped.contains(&seq));
     for name in names.iter().filter(|name| name.ends_with(NEW_SUFFIX) || behind(name) || dropped(name)) {
         disk.remove(name).map_err(io_error(disk, name, "remove"))?;
@@ -292,7 +292,7 @@ fn tidy(disk: &dyn Disk, recovery: &Recovery) -> Result<(), JournalError> {
 
 /// Opens a segment behind its last whole record. The last batch is written anew and made durable: after an fsync that
 /// failed, or a kill before it, what was read may have been in the cache only.
-fn settle(disk: &dyn Disk, tail: &Tail, settings: JournalSettings) -> Result<SegmentWriter, JournalError> {
+fn settle(disk: &dyn Disk, tail: &LastSegment, settings: JournalSettings) -> Result<SegmentWriter, JournalError> {
     let name = segment::name(tail.header.first_seq);
     let file = disk.open(&name).map_err(io_error(disk, &name, "open"))?;
     let mut writer = SegmentWriter::new(file, tail.mark.end, tail.len, settings.chunk_len);
@@ -316,16 +316,16 @@ fn settle(disk: &dyn Disk, tail: &Tail, settings: JournalSettings) -> Result<Seg
 fn begin(
     disk: &dyn Disk,
     origin: Origin,
-    stand: Stand,
+    position: JournalPosition,
     settings: JournalSettings,
 ) -> Result<SegmentWriter, JournalError> {
-    let header = header(origin, stand);
+    let header = header(origin, position);
     match segment::create(disk, &header, settings.chunk_len) {
         Ok(file) => {
             let room = RECORDS_AT as u64 + settings.chunk_len;
             Ok(SegmentWriter::new(file, RECORDS_AT as u64, room, settings.chunk_len))
         }
-        Err(CreateError::Not(error) | CreateError::Uncertain(error)) => {
+        Err(CreateError::Unchanged(error) | CreateError::Uncertain(error)) => {
             Err(io_error(disk, &segment::name(header.first_seq), "make")(error))
         }
     }

@@ -13,7 +13,7 @@ use crate::tracker::data_dir;
 use crate::tracker::data_dir::{DataDir, DataDirError};
 use crate::tracker::journal::disk::RealDisk;
 use crate::tracker::journal::inspect;
-use crate::tracker::journal::{Journal, JournalError, JournalSettings, Opened, Owner};
+use crate::tracker::journal::{Journal, JournalError, JournalOwner, JournalSettings, OpenedJournal};
 use crate::tracker::net::listener::listen;
 use crate::tracker::server::{ListenSockets, Server, ServerSettings, StartError};
 use crate::tracker::warn::Warn;
@@ -152,10 +152,10 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
             .map_err(|error| ProgramError::ListFile(args.tracker_info.clone(), error))?,
     };
     let data_dir = DataDir::open(&data_path).map_err(ProgramError::DataDir)?;
-    let owner = Owner { tracker: number, fresh_incarnation: random_number()? };
+    let owner = JournalOwner { tracker: number, fresh_incarnation: random_number()? };
     let disk = journal_disk(&data_dir.folder(JOURNAL).map_err(ProgramError::DataDir)?)?;
     let opened = Journal::open(disk, owner, JournalSettings::default(), warn()).map_err(ProgramError::Journal)?;
-    let Opened { journal, source, past, origin, .. } = opened;
+    let OpenedJournal { journal, source, past, origin, .. } = opened;
     let settings = ServerSettings {
         cluster_key,
         origin,

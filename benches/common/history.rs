@@ -8,7 +8,7 @@ use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::Layout;
 use groupshare::tracker::commit::OpLog;
 use groupshare::tracker::journal::disk::RealDisk;
-use groupshare::tracker::journal::{Journal, JournalSettings, Opened, Owner};
+use groupshare::tracker::journal::{Journal, JournalOwner, JournalSettings, OpenedJournal};
 use groupshare::tracker::warn::Warn;
 use std::path::Path;
 use std::sync::Arc;
@@ -90,9 +90,9 @@ impl History {
 }
 
 /// Opens the journal of a tracker.
-pub(crate) fn open(folder: &Path, tracker: u16, settings: JournalSettings) -> Opened {
+pub(crate) fn open(folder: &Path, tracker: u16, settings: JournalSettings) -> OpenedJournal {
     let disk = Arc::new(RealDisk::open(folder).expect("a folder"));
     let warn: Warn = Arc::new(|line| println!("warning: {line}"));
-    let owner = Owner { tracker, fresh_incarnation: 0x1234_5678_9abc_def0 };
+    let owner = JournalOwner { tracker, fresh_incarnation: 0x1234_5678_9abc_def0 };
     Journal::open(disk, owner, settings, warn).expect("sound")
 }

@@ -2,7 +2,7 @@
 
 use crate::common::{TestTracker, all_pieces, command, group, wait_until};
 use crate::faults::{Fault, MemDisk};
-use groupshare::tracker::journal::{Journal, JournalSettings, Opened, Owner};
+use groupshare::tracker::journal::{Journal, JournalOwner, JournalSettings, OpenedJournal};
 use groupshare::wire::client_tracker::{Reply, Request, refusal};
 use groupshare::wire::error::{Code, Refusal};
 use parking_lot::Mutex;
@@ -21,11 +21,11 @@ fn numbered_on(disk: &MemDisk, number: u16, others: &[(u16, SocketAddr)]) -> (Te
     let lines = said.clone();
     let tracker = TestTracker::start_with(|settings| {
         let warn = Arc::new(move |line: &str| lines.lock().push(line.to_owned()));
-        let owner = Owner { tracker: number, fresh_incarnation: disk.calls() + 1 };
+        let owner = JournalOwner { tracker: number, fresh_incarnation: disk.calls() + 1 };
         // Without room ahead of the records, so that a full disk shows at the next change.
         let small = JournalSettings { chunk_len: 1, ..JournalSettings::default() };
         let opened = Journal::open(Arc::new(disk.clone()), owner, small, warn.clone()).expect("sound");
-        let Opened { journal, source, past, origin, .. } = opened;
+        let OpenedJournal { journal, source, past, origin, .. } = opened;
         (settings.log, settings.source, settings.past, settings.origin) = (Box::new(journal), source, past, origin);
         (settings.warn, settings.others) = (warn, others.to_vec());
     });

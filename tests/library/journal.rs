@@ -12,17 +12,17 @@ use groupshare::tracker::journal::checkpoint;
 use groupshare::tracker::journal::disk::{Disk, RealDisk};
 use groupshare::tracker::journal::inspect;
 use groupshare::tracker::journal::record;
-use groupshare::tracker::journal::recovery::{Options, Recovery, read, recover};
+use groupshare::tracker::journal::recovery::{Recovery, RecoveryOptions, read, recover};
 use groupshare::tracker::journal::segment;
 use groupshare::tracker::journal::segment::{Header, Mark, PAGE_LEN, RECORDS_AT};
-use groupshare::tracker::journal::{Journal, JournalError, JournalSettings, Opened, Owner};
+use groupshare::tracker::journal::{Journal, JournalError, JournalOwner, JournalSettings, OpenedJournal};
 use groupshare::tracker::state::State;
 use parking_lot::Mutex;
 use rayon::prelude::*;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-const OWNER: Owner = Owner { tracker: 1, fresh_incarnation: 77 };
+const OWNER: JournalOwner = JournalOwner { tracker: 1, fresh_incarnation: 77 };
 /// No checkpoint, one segment.
 const PLAIN: JournalSettings = JournalSettings { checkpoint_ops: u64::MAX, segment_len_max: u64::MAX, chunk_len: 600 };
 
@@ -84,7 +84,7 @@ fn fold<'a>(ops: impl IntoIterator<Item = &'a Op>) -> State {
 struct Said(Arc<Mutex<Vec<String>>>);
 
 impl Said {
-    fn open(&self, disk: &MemDisk, settings: JournalSettings) -> Result<Opened, JournalError> {
+    fn open(&self, disk: &MemDisk, settings: JournalSettings) -> Result<OpenedJournal, JournalError> {
         let said = self.0.clone();
         let warn = Arc::new(move |line: &str| said.lock().push(line.to_owned()));
         Journal::open(Arc::new(disk.clone()), OWNER, settings, warn)
@@ -95,7 +95,7 @@ impl Said {
     }
 }
 
-fn open(disk: &MemDisk, settings: JournalSettings) -> Opened {
+fn open(disk: &MemDisk, settings: JournalSettings) -> OpenedJournal {
     let said = Said::default();
     let opened = said.open(disk, settings).expect("sound");
     assert_eq!(said.take(), [""; 0]);
@@ -160,13 +160,13 @@ impl Map {
         let disk = MemDisk::default();
         disk.put(&self.name, bytes);
         let mut count = 0;
-        let options = Options { tracker: Some(1), checkpoints: true, force: false };
+        let options = RecoveryOptions { tracker: Some(1), checkpoints: true, force: false };
         let (recovery, _) = read(&disk, options, |_, op| {
             assert_eq!(op, self.ops[count], "an op that never was");
             count += 1;
             true
         })?;
-        assert_eq!(recovery.stand.seq, count as u64);
+        assert_eq!(recovery.position.seq, count as u64);
         Ok((count, recovery))
     }
 
@@ -234,7 +234,7 @@ fn damage_in_the_last_batch_is_cut_off_with_a_warning_and_the_journal_goes_on_un
     bytes[map.last_batch_at()] ^= 1;
     disk.put(&map.name, bytes);
     let said = Said::default();
-    let fresh = Owner { tracker: 1, fresh_incarnation: 78 };
+    let fresh = JournalOwner { tracker: 1, fresh_incarnation: 78 };
     let warn = {
         let said = said.clone();
         Arc::new(move |line: &str| said.0.lock().push(line.to_owned()))
@@ -316,11 +316,11 @@ fn an_empty_folder_is_a_fresh_start_and_a_newer_or_foreign_journal_is_refused() 
     assert_eq!((opened.past.state().op_count(), opened.origin), (0, origin()));
     drop(opened);
     // Nobody can tell a folder that comes from a backup: no start gives ids that an earlier one may have given.
-    let next = Owner { fresh_incarnation: 79, ..OWNER };
+    let next = JournalOwner { fresh_incarnation: 79, ..OWNER };
     let opened = Journal::open(Arc::new(disk.clone()), next, PLAIN, Arc::new(|_: &str| {})).expect("sound");
     assert_eq!(opened.origin.incarnation, 79);
     drop(opened);
-    let other = Owner { tracker: 2, ..OWNER };
+    let other = JournalOwner { tracker: 2, ..OWNER };
     let error = Journal::open(Arc::new(disk.clone()), other, PLAIN, Arc::new(|_: &str| {})).err().expect("refused");
     assert!(error.to_string().contains("belongs to tracker 1"), "{error}");
     let mut bytes = disk.read(&segment::name(1)).expect("there");
@@ -348,7 +348,7 @@ struct Run {
 /// something else.
 fn run(disk: &MemDisk, batch_count: usize) -> Run {
     let mut run = Run { kept: Vec::new(), unkept: Vec::new(), opened: false, failed: None };
-    let Ok(Opened { mut journal, mut past, origin, .. }) = Said::default().open(disk, BUSY) else { return run };
+    let Ok(OpenedJournal { mut journal, mut past, origin, .. }) = Said::default().open(disk, BUSY) else { return run };
     run.opened = true;
     for (variant, len) in batches().take(batch_count).enumerate() {
         let seq = past.state().seen(origin);
@@ -384,7 +384,7 @@ fn verify(disk: &MemDisk, run: &Run, what: &str) {
     assert!(count <= all.len(), "{what}: {count} ops");
     assert_eq!(opened.past.state().digest(), fold(all[..count].iter().copied()).digest(), "{what}");
     // And it can be written to.
-    let Opened { mut journal, mut past, origin, .. } = opened;
+    let OpenedJournal { mut journal, mut past, origin, .. } = opened;
     let mut next = op_under(origin, past.state().seen(origin) + 1, 1000);
     next.lamport = past.state().lamport() + 1;
     journal.append(std::slice::from_ref(&next)).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -453,7 +453,7 @@ fn power_can_go_twice() {
 #[test]
 fn a_full_disk_refuses_changes_and_takes_them_again_once_there_is_room() {
     let disk = MemDisk::default();
-    let Opened { mut journal, origin, .. } = open(&disk, PLAIN);
+    let OpenedJournal { mut journal, origin, .. } = open(&disk, PLAIN);
     disk.set_room(Some(0));
     let mut kept = 0;
     let append = |journal: &mut Journal, kept: &mut u64| {
@@ -479,7 +479,7 @@ fn a_full_disk_refuses_changes_and_takes_them_again_once_there_is_room() {
 #[test]
 fn a_failed_fsync_is_final_until_the_restart_and_says_so() {
     let disk = MemDisk::default();
-    let Opened { mut journal, origin, .. } = open(&disk, PLAIN);
+    let OpenedJournal { mut journal, origin, .. } = open(&disk, PLAIN);
     journal.append(&[op_under(origin, 1, 0)]).expect("kept");
     // Records, mark, sync.
     disk.fail_at(3, Fault::Error(Errno::IO));
@@ -545,8 +545,8 @@ fn numbers_behind_which_no_further_one_comes_are_damage_though_their_checksums_a
     assert!(matches!(map.read(bytes), Err(JournalError::Damaged { .. })));
 
     let disk = MemDisk::default();
-    let stand = checkpoint::Stand { seq: u64::MAX, batch: u64::MAX };
-    checkpoint::write(&disk, stand, &State::new()).expect("there is room");
+    let position = record::JournalPosition { seq: u64::MAX, batch: u64::MAX };
+    checkpoint::write(&disk, position, &State::new()).expect("there is room");
     assert!(checkpoint::read(&disk, u64::MAX).is_err());
 }
 
@@ -578,7 +578,7 @@ fn a_file_that_is_missing_is_refused() {
             Ok(_) => assert!(first <= latest, "{name}"),
             Err(error) => assert!(error.to_string().contains("journal"), "{error}"),
         }
-        let all = recover(&without, Options { tracker: None, checkpoints: false, force: false });
+        let all = recover(&without, RecoveryOptions { tracker: None, checkpoints: false, force: false });
         let last = disk.names().iter().filter_map(|name| segment::first_seq(name)).max();
         assert!(all.is_err() || Some(first) == last, "{name}");
     }
@@ -587,7 +587,7 @@ fn a_file_that_is_missing_is_refused() {
 #[test]
 fn ops_that_came_late_are_folded_in_their_order() {
     let disk = MemDisk::default();
-    let Opened { mut journal, origin, .. } = open(&disk, PLAIN);
+    let OpenedJournal { mut journal, origin, .. } = open(&disk, PLAIN);
     let other = Origin { tracker: 2, incarnation: 5 };
     let own: Vec<Op> = (1..=20).map(|seq| op_under(origin, seq, 0)).collect();
     let late: Vec<Op> = (1..=9).map(|seq| op_under(other, seq, 1)).collect();
@@ -612,7 +612,7 @@ fn the_document_draws_the_format_as_it_is() {
     assert!(page[expected.len()..PAGE_LEN - 4].iter().all(|&byte| byte == 0));
     assert_eq!(page[PAGE_LEN - 4..], crc32fast::hash(&page[..PAGE_LEN - 4]).to_be_bytes());
     let mut record = Vec::new();
-    assert!(record::put(record::Place { seq: 5, batch: 6, left: 7 }, &op(1), &mut record));
+    assert!(record::put(record::RecordPosition { seq: 5, batch: 6, left: 7 }, &op(1), &mut record));
     let op_len = record.len() - 28;
     assert_eq!(record[..4], (op_len as u32).to_be_bytes());
     assert_eq!(record[4..12], 5u64.to_be_bytes());

@@ -2,11 +2,11 @@
 //! everything. Nothing depends on them: a damaged one is passed over for the one before, or for the whole journal.
 
 use super::disk::{Disk, DiskFile, write_all_at};
-use super::record::NUMBER_MAX;
+use super::record::{JournalPosition, NUMBER_MAX};
 use crate::sys;
 use crate::sys::owned_thread::OwnedThread;
 use crate::tracker::state::State;
-use crate::wire::codec::{DecodeError, Decoder, Wire, wire_struct};
+use crate::wire::codec::{DecodeError, Decoder, Wire};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 use ring::digest::{Context, SHA256, digest};
@@ -24,16 +24,6 @@ const SUFFIX: &str = ".checkpoint";
 const TEMP: &str = "checkpoint.new";
 /// How many are kept.
 const KEPT: usize = 2;
-
-/// Where in the journal a state stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stand {
-    /// The last record in it.
-    pub seq: u64,
-    /// The batch of that.
-    pub batch: u64,
-}
-wire_struct!(Stand { seq, batch });
 
 /// Why a checkpoint was not written.
 #[derive(Debug)]
@@ -71,7 +61,7 @@ impl fmt::Display for UnsoundCheckpoint {
             Self::WrongChecksum => f.write_str("is damaged: its checksum is wrong"),
             Self::OtherVersion => f.write_str("was written by another version"),
             Self::NoPosition(error) => error.fmt(f),
-            Self::WrongPosition => f.write_str("does not stand where its name says"),
+            Self::WrongPosition => f.write_str("does not position where its name says"),
             Self::NotAState(error) => write!(f, "does not hold a state: {error}"),
         }
     }
@@ -92,14 +82,14 @@ pub fn seq(name: &str) -> Option<u64> {
 }
 
 /// Writes a checkpoint: a new file, made durable, then given its name; those before the last one are removed.
-pub fn write(disk: &dyn Disk, stand: Stand, state: &State) -> Result<(), CheckpointError> {
-    let mut file = write_temp(disk, stand, state).map_err(|error| {
+pub fn write(disk: &dyn Disk, position: JournalPosition, state: &State) -> Result<(), CheckpointError> {
+    let mut file = write_temp(disk, position, state).map_err(|error| {
         // What is left of it is overwritten by the next.
         let _ = disk.remove(TEMP);
         CheckpointError::Unchanged(error)
     })?;
     file.sync_data().map_err(CheckpointError::Uncertain)?;
-    disk.rename(TEMP, &name(stand.seq)).map_err(CheckpointError::Unchanged)?;
+    disk.rename(TEMP, &name(position.seq)).map_err(CheckpointError::Unchanged)?;
     disk.sync_folder().map_err(CheckpointError::Uncertain)?;
     for old in all(disk).map_err(CheckpointError::Unchanged)?.into_iter().skip(KEPT) {
         disk.remove(&name(old)).map_err(CheckpointError::Unchanged)?;
@@ -107,7 +97,7 @@ pub fn write(disk: &dyn Disk, stand: Stand, state: &State) -> Result<(), Checkpo
     Ok(())
 }
 
-fn write_temp(disk: &dyn Disk, stand: Stand, state: &State) -> io::Result<Box<dyn DiskFile>> {
+fn write_temp(disk: &dyn Disk, position: JournalPosition, state: &State) -> io::Result<Box<dyn DiskFile>> {
     let mut file = disk.create(TEMP)?;
     let mut context = Context::new(&SHA256);
     let mut end = 0;
@@ -119,7 +109,7 @@ fn write_temp(disk: &dyn Disk, stand: Stand, state: &State) -> io::Result<Box<dy
     };
     let mut head = MAGIC.to_vec();
     VERSION.put(&mut head);
-    stand.put(&mut head);
+    position.put(&mut head);
     put(&head)?;
     state.encode(&mut put)?;
     write_all_at(&mut *file, context.finish().as_ref(), end)?;
@@ -134,7 +124,7 @@ pub fn all(disk: &dyn Disk) -> io::Result<Vec<u64>> {
 }
 
 /// Reads a checkpoint.
-pub fn read(disk: &dyn Disk, seq: u64) -> Result<(Stand, State), UnsoundCheckpoint> {
+pub fn read(disk: &dyn Disk, seq: u64) -> Result<(JournalPosition, State), UnsoundCheckpoint> {
     let bytes = disk.read(&name(seq)).map_err(UnsoundCheckpoint::Unreadable)?;
     let whole = bytes.len().checked_sub(DIGEST_LEN).filter(|&len| len >= HEAD_LEN);
     let (content, checksum) = bytes.split_at(whole.ok_or(UnsoundCheckpoint::TooShort)?);
@@ -142,21 +132,21 @@ pub fn read(disk: &dyn Disk, seq: u64) -> Result<(Stand, State), UnsoundCheckpoi
         return Err(UnsoundCheckpoint::WrongChecksum);
     }
     let (head, state) = content.split_at(HEAD_LEN);
-    let (start, stand) = head.split_at(10);
+    let (start, position) = head.split_at(10);
     if start[..8] != MAGIC || start[8..] != VERSION.to_be_bytes() {
         return Err(UnsoundCheckpoint::OtherVersion);
     }
-    let stand = Stand::take(&mut Decoder::new(stand)).map_err(UnsoundCheckpoint::NoPosition)?;
-    if stand.seq != seq || stand.seq > NUMBER_MAX || stand.batch > NUMBER_MAX {
+    let position = JournalPosition::take(&mut Decoder::new(position)).map_err(UnsoundCheckpoint::NoPosition)?;
+    if position.seq != seq || position.seq > NUMBER_MAX || position.batch > NUMBER_MAX {
         return Err(UnsoundCheckpoint::WrongPosition);
     }
-    Ok((stand, State::decode(state).map_err(UnsoundCheckpoint::NotAState)?))
+    Ok((position, State::decode(state).map_err(UnsoundCheckpoint::NotAState)?))
 }
 
 /// Writes checkpoints on a thread of its own, one at a time.
 pub struct Checkpointer {
     /// Dropped to end the thread.
-    give: Option<Sender<(Stand, State)>>,
+    give: Option<Sender<(JournalPosition, State)>>,
     thread: OwnedThread,
     monitor: Arc<CheckpointMonitor>,
 }
@@ -195,10 +185,10 @@ impl Checkpointer {
     }
 
     /// Has a checkpoint written, unless one is being written.
-    pub fn offer(&self, stand: Stand, state: &State) {
+    pub fn offer(&self, position: JournalPosition, state: &State) {
         let mut status = self.monitor.status.lock();
         if !status.busy {
-            status.busy = self.give.as_ref().is_some_and(|give| give.try_send((stand, state.clone())).is_ok());
+            status.busy = self.give.as_ref().is_some_and(|give| give.try_send((position, state.clone())).is_ok());
         }
     }
 
@@ -217,11 +207,11 @@ impl Checkpointer {
 }
 
 impl CheckpointMonitor {
-    fn run(&self, disk: &dyn Disk, take: &Receiver<(Stand, State)>, warn: &dyn Fn(&str)) {
-        for (stand, state) in take {
+    fn run(&self, disk: &dyn Disk, take: &Receiver<(JournalPosition, State)>, warn: &dyn Fn(&str)) {
+        for (position, state) in take {
             // Also if a panic ends the thread.
             let _idle = IdleOnDrop(self);
-            match write(disk, stand, &state) {
+            match write(disk, position, &state) {
                 Ok(()) => {}
                 Err(CheckpointError::Unchanged(error)) => {
                     warn(&format!("cannot write a checkpoint: {}; the journal goes on without it", sys::reason(&error)))

@@ -3,7 +3,7 @@
 use super::checkpoint;
 use super::disk::Disk;
 use super::error::{JournalError, io_error};
-use super::recovery::{Options, Recovery, recover};
+use super::recovery::{Recovery, RecoveryOptions, recover};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 /// Reads all of a journal and changes nothing. Gives what there is to say, line by line, and whether a start would lose
 /// anything or have to pass over anything.
 pub fn check(disk: &dyn Disk) -> Result<(Vec<String>, bool), JournalError> {
-    let all = Options { tracker: None, checkpoints: false, force: false };
+    let all = RecoveryOptions { tracker: None, checkpoints: false, force: false };
     let recovery = match recover(disk, all) {
         Ok(recovery) => recovery,
         Err(error) => {
             // What is damaged may lie behind a checkpoint.
-            let start = recover(disk, Options { checkpoints: true, ..all });
+            let start = recover(disk, RecoveryOptions { checkpoints: true, ..all });
             let Ok(recovery) = start.as_ref().map(describe) else { return Err(error) };
             let mut lines = recovery;
             lines.push(format!("a start works, from a checkpoint; but {error}"));
@@ -48,7 +48,7 @@ fn describe(recovery: &Recovery) -> Vec<String> {
     let state = recovery.past.state();
     let digest: String = state.digest().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     vec![
-        format!("{} ops up to record {} of batch {}", state.op_count(), recovery.stand.seq, recovery.stand.batch),
+        format!("{} ops up to record {} of batch {}", state.op_count(), recovery.position.seq, recovery.position.batch),
         format!(
             "{} users, {} groups, {} files; digest {digest}",
             state.user_count(),

@@ -1,7 +1,7 @@
 //! Reads one segment: walks its records, and judges whatever ends the walk.
 
 use super::record;
-use super::record::{HEAD_LEN, OP_LEN_MAX, Place};
+use super::record::{HEAD_LEN, OP_LEN_MAX, RecordPosition};
 use super::segment::{Mark, RECORDS_AT};
 use crate::model::op::Op;
 use crate::wire::codec::{DecodeError, from_bytes};
@@ -14,19 +14,19 @@ pub(super) struct Walk {
     /// Where the last batch among them begins.
     pub batch_start: usize,
     /// The last of them; before the first, what would come before it.
-    pub last: Place,
+    pub last: RecordPosition,
     /// The op that comes next is whole but none that this version knows.
     pub unknown: Option<DecodeError>,
 }
 
 /// Walks the records behind the header and hands over their ops, until one is not as it should be or has the sequence
 /// `until`. `before` is the place of the record before.
-pub(super) fn walk(bytes: &[u8], before: Place, until: Option<u64>, mut take: impl FnMut(Op)) -> Walk {
+pub(super) fn walk(bytes: &[u8], before: RecordPosition, until: Option<u64>, mut take: impl FnMut(Op)) -> Walk {
     let start = RECORDS_AT.min(bytes.len());
     let mut walk = Walk { end: start, batch_start: start, last: before, unknown: None };
     while until != Some(walk.last.seq + 1) {
         let Some(record) = record::take(&bytes[walk.end..]) else { break };
-        let Place { seq, batch, left } = walk.last;
+        let RecordPosition { seq, batch, left } = walk.last;
         let first = left == 0;
         let place = record.place;
         let follows = if first { place.batch == batch + 1 } else { (place.batch, place.left) == (batch, left - 1) };

@@ -1,7 +1,7 @@
 //! One record of the journal: an op, its place, and a checksum over both.
 
 use crate::model::op::Op;
-use crate::wire::codec::Wire;
+use crate::wire::codec::{Wire, wire_struct};
 use byteorder::{BigEndian, ByteOrder};
 
 /// Bytes of a record before its op.
@@ -17,7 +17,7 @@ const CHECKSUM_AT: usize = 24;
 
 /// Where a record stands in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct RecordPosition {
     /// From 1, without gaps, through all segments.
     pub seq: u64,
     /// Its batch: what was made durable together. From 1, without gaps.
@@ -26,16 +26,26 @@ pub struct Place {
     pub left: u32,
 }
 
+/// A place between two batches, to which a state may belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalPosition {
+    /// The last record before it.
+    pub seq: u64,
+    /// The batch of that record.
+    pub batch: u64,
+}
+wire_struct!(JournalPosition { seq, batch });
+
 /// A whole record with a right checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Record<'a> {
+pub struct JournalRecord<'a> {
     /// Where it stands.
-    pub place: Place,
+    pub place: RecordPosition,
     /// Its op, encoded.
     pub op: &'a [u8],
 }
 
-impl Record<'_> {
+impl JournalRecord<'_> {
     /// Its length in bytes.
     pub fn byte_len(&self) -> usize {
         HEAD_LEN + self.op.len()
@@ -43,7 +53,7 @@ impl Record<'_> {
 }
 
 /// Appends a record; false, with nothing appended, if the op is longer than any op can be.
-pub fn put(place: Place, op: &Op, out: &mut Vec<u8>) -> bool {
+pub fn put(place: RecordPosition, op: &Op, out: &mut Vec<u8>) -> bool {
     let start = out.len();
     out.resize(start + HEAD_LEN, 0);
     op.put(out);
@@ -63,7 +73,7 @@ pub fn put(place: Place, op: &Op, out: &mut Vec<u8>) -> bool {
 }
 
 /// The record at the front of these bytes; `None` if there is no whole one with a right checksum.
-pub fn take(bytes: &[u8]) -> Option<Record<'_>> {
+pub fn take(bytes: &[u8]) -> Option<JournalRecord<'_>> {
     let head = bytes.get(..HEAD_LEN)?;
     let op_len = BigEndian::read_u32(&head[0..4]) as usize;
     if op_len > OP_LEN_MAX {
@@ -73,12 +83,12 @@ pub fn take(bytes: &[u8]) -> Option<Record<'_>> {
     if checksum(record) != BigEndian::read_u32(&head[CHECKSUM_AT..]) {
         return None;
     }
-    let place = Place {
+    let place = RecordPosition {
         seq: BigEndian::read_u64(&head[4..12]),
         batch: BigEndian::read_u64(&head[12..20]),
         left: BigEndian::read_u32(&head[20..24]),
     };
-    (place.seq <= NUMBER_MAX && place.batch <= NUMBER_MAX).then_some(Record { place, op: &record[HEAD_LEN..] })
+    (place.seq <= NUMBER_MAX && place.batch <= NUMBER_MAX).then_some(JournalRecord { place, op: &record[HEAD_LEN..] })
 }
 
 /// Looks for a record of a later batch than `batch` in bytes that are damaged at their front; gives its offset. What

@@ -1,12 +1,12 @@
 //! What a journal holds: the state, and where and how the records end. Reads only.
 
 use super::checkpoint;
-use super::checkpoint::Stand;
+
 use super::disk::Disk;
 use super::error::JournalError;
 use super::reader::{Verdict, judge, walk};
 use super::record;
-use super::record::Place;
+use super::record::{JournalPosition, RecordPosition};
 use super::segment;
 use super::segment::{Header, HeaderError, Mark, RECORDS_AT};
 use crate::model::id::Origin;
@@ -25,7 +25,7 @@ const LOTS_MAX: usize = 16;
 
 /// How a journal is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
+pub struct RecoveryOptions {
     /// Whose it has to be; of any tracker if `None`.
     pub tracker: Option<u16>,
     /// Whether to begin at the last checkpoint or at the first op.
@@ -40,11 +40,11 @@ pub struct Recovery {
     /// The fold of all ops.
     pub past: Past,
     /// The last record, and the highest number of a batch that is in use.
-    pub stand: Stand,
+    pub position: JournalPosition,
     /// Under which origin ops were issued last.
     pub origin: Option<Origin>,
     /// The last segment, if there is one.
-    pub tail: Option<Tail>,
+    pub tail: Option<LastSegment>,
     /// What is wrong with it, with the file and the place, if it cannot be gone on with.
     pub torn: Option<String>,
     /// Headers that were damaged, made up from the records behind them; only if it was forced.
@@ -61,7 +61,7 @@ pub struct Recovery {
 
 /// The segment in which the records end.
 #[derive(Debug)]
-pub struct Tail {
+pub struct LastSegment {
     /// Its header.
     pub header: Header,
     /// Its length.
@@ -75,14 +75,14 @@ pub struct Tail {
 }
 
 /// Reads a journal.
-pub fn recover(disk: &dyn Disk, options: Options) -> Result<Recovery, JournalError> {
+pub fn recover(disk: &dyn Disk, options: RecoveryOptions) -> Result<Recovery, JournalError> {
     let (mut recovery, in_order) = read(disk, options, fold_next)?;
     if in_order {
         return recovery.counted(disk);
     }
     // Ops of other trackers came late: all ops are needed then, in their order.
     let mut ops = Vec::new();
-    (recovery, _) = read(disk, Options { checkpoints: false, ..options }, |_, op| {
+    (recovery, _) = read(disk, RecoveryOptions { checkpoints: false, ..options }, |_, op| {
         ops.push(op);
         true
     })?;
@@ -95,7 +95,7 @@ pub fn recover(disk: &dyn Disk, options: Options) -> Result<Recovery, JournalErr
 /// there is one. Says whether `fold` took them all; it is given none after one that it did not take.
 pub fn read(
     disk: &dyn Disk,
-    options: Options,
+    options: RecoveryOptions,
     fold: impl FnMut(&mut Past, Op) -> bool,
 ) -> Result<(Recovery, bool), JournalError> {
     let io = |error| JournalError::Io { path: disk.path(""), doing: "read the folder", error };
@@ -111,7 +111,7 @@ pub fn read(
         recovery.begin_at_checkpoint(disk, &checkpoints);
     }
     // A checkpoint is written once the segment behind it is there.
-    let first_seq = recovery.stand.seq + 1;
+    let first_seq = recovery.position.seq + 1;
     let first = segments.binary_search(&first_seq);
     let first = first.map_err(|_| JournalError::Missing(disk.path(&segment::name(first_seq))))?;
     let in_order = recovery.replay(disk, &segments[first..], options, fold)?;
@@ -131,7 +131,7 @@ impl Recovery {
     fn new() -> Self {
         Self {
             past: State::new().into(),
-            stand: Stand { seq: 0, batch: 0 },
+            position: JournalPosition { seq: 0, batch: 0 },
             origin: None,
             tail: None,
             torn: None,
@@ -146,8 +146,8 @@ impl Recovery {
     /// Makes sure that no op was left out: the fold takes none that lies behind a gap.
     fn counted(self, disk: &dyn Disk) -> Result<Self, JournalError> {
         let ops = self.past.state().op_count();
-        if ops != self.stand.seq {
-            let why = format!("it has {} records, but only {ops} ops follow each other", self.stand.seq);
+        if ops != self.position.seq {
+            let why = format!("it has {} records, but only {ops} ops follow each other", self.position.seq);
             return Err(JournalError::Damaged { path: disk.path(""), at: 0, why });
         }
         Ok(self)
@@ -157,8 +157,8 @@ impl Recovery {
     fn begin_at_checkpoint(&mut self, disk: &dyn Disk, checkpoints: &[u64]) {
         for &seq in checkpoints {
             match checkpoint::read(disk, seq) {
-                Ok((stand, state)) => {
-                    (self.stand, self.past, self.checkpoint) = (stand, state.into(), Some(seq));
+                Ok((position, state)) => {
+                    (self.position, self.past, self.checkpoint) = (position, state.into(), Some(seq));
                     return;
                 }
                 Err(why) => {
@@ -174,12 +174,12 @@ impl Recovery {
         &mut self,
         disk: &dyn Disk,
         segments: &[u64],
-        options: Options,
+        options: RecoveryOptions,
         mut fold: impl FnMut(&mut Past, Op) -> bool,
     ) -> Result<bool, JournalError> {
         let (give, take) = bounded(LOTS_MAX);
         let lots = Lots { give, lot: Vec::new() };
-        let reading = Reading { disk, options, lots, stand: self.stand, mended: Vec::new() };
+        let reading = JournalReader { disk, options, lots, position: self.position, mended: Vec::new() };
         let mut past = std::mem::replace(&mut self.past, State::new().into());
         let read = thread::scope(|scope| {
             let builder = thread::Builder::new().name("journal reader".into());
@@ -193,7 +193,7 @@ impl Recovery {
         });
         let (in_order, found) = read?;
         self.past = past;
-        self.stand = found.stand;
+        self.position = found.position;
         self.origin = found.tail.as_ref().map(|tail| tail.header.origin);
         self.tail = found.tail;
         self.torn = found.torn;
@@ -229,33 +229,33 @@ impl Lots {
 }
 
 /// The thread that reads segments.
-struct Reading<'a> {
+struct JournalReader<'a> {
     disk: &'a dyn Disk,
-    options: Options,
+    options: RecoveryOptions,
     lots: Lots,
-    stand: Stand,
+    position: JournalPosition,
     mended: Vec<Header>,
 }
 
 /// Where the records end.
-struct Found {
-    stand: Stand,
-    tail: Option<Tail>,
+struct RecordsEnd {
+    position: JournalPosition,
+    tail: Option<LastSegment>,
     torn: Option<String>,
     mended: Vec<Header>,
     dropped: Vec<u64>,
     warning: Option<String>,
 }
 
-impl Reading<'_> {
+impl JournalReader<'_> {
     /// Takes itself along, so that the other side sees the end of the ops when this one is done.
-    fn run(mut self, segments: &[u64]) -> Result<Found, JournalError> {
+    fn run(mut self, segments: &[u64]) -> Result<RecordsEnd, JournalError> {
         let found = self.read_all(segments);
         self.lots.flush();
         found
     }
 
-    fn read_all(&mut self, segments: &[u64]) -> Result<Found, JournalError> {
+    fn read_all(&mut self, segments: &[u64]) -> Result<RecordsEnd, JournalError> {
         for (i, &first_seq) in segments.iter().enumerate() {
             let next = segments.get(i + 1).copied();
             if let Some(mut found) = self.read(first_seq, next)? {
@@ -263,24 +263,24 @@ impl Reading<'_> {
                 return Ok(found);
             }
         }
-        Err(JournalError::Missing(self.disk.path(&segment::name(self.stand.seq + 1))))
+        Err(JournalError::Missing(self.disk.path(&segment::name(self.position.seq + 1))))
     }
 
     /// Reads one segment; `None` if the records go on in the next one.
-    fn read(&mut self, first_seq: u64, next: Option<u64>) -> Result<Option<Found>, JournalError> {
+    fn read(&mut self, first_seq: u64, next: Option<u64>) -> Result<Option<RecordsEnd>, JournalError> {
         let name = segment::name(first_seq);
         let path = self.disk.path(&name);
         let bytes = self.disk.read(&name);
         let bytes = bytes.map_err(|error| JournalError::Io { path: path.clone(), doing: "read", error })?;
         let (header, damage) = self.header(&bytes, first_seq, next.is_none())?;
-        let before = Place { seq: first_seq - 1, batch: header.first_batch - 1, left: 0 };
+        let before = RecordPosition { seq: first_seq - 1, batch: header.first_batch - 1, left: 0 };
         let mut origin = None;
         let walk = walk(&bytes, before, next, |op| {
             origin = Some(op.id.origin);
             self.lots.push(op);
         });
-        self.stand.seq = walk.last.seq;
-        self.stand.batch = self.stand.batch.max(walk.last.batch);
+        self.position.seq = walk.last.seq;
+        self.position.batch = self.position.batch.max(walk.last.batch);
         let header = Header { origin: origin.filter(|_| damage.is_some()).unwrap_or(header.origin), ..header };
         let cut = bytes.len() < RECORDS_AT;
         if damage.is_some() && !cut {
@@ -305,21 +305,21 @@ impl Reading<'_> {
         };
         // No batch gets a number that a mark has already seen.
         let marked = marks.latest.map_or(0, |mark| mark.batch);
-        self.stand.batch = self.stand.batch.max(marked);
+        self.position.batch = self.position.batch.max(marked);
         let path = path.display();
         let warning = (marks.damaged.is_some() && torn.is_none())
             .then(|| format!("{path}: one of the two marks of where it ends is damaged; nothing is missing"));
         let torn = torn.map(|why| format!("{path} is damaged at byte {}: {why}", walk.end));
         let (start, end) = (walk.batch_start, walk.end);
-        let tail = Tail {
+        let tail = LastSegment {
             header,
             len: bytes.len() as u64,
             mark: Mark { batch: walk.last.batch, start: start as u64, end: end as u64 },
             last_batch: bytes[start..end].to_vec(),
             damaged_mark: marks.damaged,
         };
-        let (stand, mended) = (self.stand, std::mem::take(&mut self.mended));
-        Ok(Some(Found { stand, tail: Some(tail), torn, mended, dropped: Vec::new(), warning }))
+        let (position, mended) = (self.position, std::mem::take(&mut self.mended));
+        Ok(Some(RecordsEnd { position, tail: Some(tail), torn, mended, dropped: Vec::new(), warning }))
     }
 
     fn refuse_unless_forced(&self, path: &Path, at: usize, why: String) -> Result<String, JournalError> {
@@ -339,7 +339,7 @@ impl Reading<'_> {
                     return Err(JournalError::OtherTracker { path, tracker });
                 }
                 // What is appended has numbers above all before, and must be what the header says.
-                if header.first_seq == first_seq && header.first_batch > self.stand.batch {
+                if header.first_seq == first_seq && header.first_batch > self.position.batch {
                     return Ok((header, None));
                 }
                 "it does not begin where its name, or what comes before it, says".to_owned()
@@ -366,7 +366,7 @@ impl Reading<'_> {
         Header {
             origin: Origin { tracker: self.options.tracker.unwrap_or(0), incarnation: 0 },
             first_seq,
-            first_batch: first.map_or(self.stand.batch + 1, |first| first.place.batch.max(1)),
+            first_batch: first.map_or(self.position.batch + 1, |first| first.place.batch.max(1)),
         }
     }
 }

@@ -160,7 +160,7 @@ pub fn marks(bytes: &[u8]) -> Marks {
 #[derive(Debug)]
 pub enum CreateError {
     /// Nothing has changed.
-    Not(io::Error),
+    Unchanged(io::Error),
     /// What the folder holds is uncertain.
     Uncertain(io::Error),
 }
@@ -180,7 +180,7 @@ pub fn create(disk: &dyn Disk, header: &Header, room: u64) -> Result<Box<dyn Dis
     let mut file = write().map_err(|error| {
         // What is left of it is removed at the next start at the latest.
         let _ = disk.remove(&temp);
-        CreateError::Not(error)
+        CreateError::Unchanged(error)
     })?;
     file.sync_data().map_err(CreateError::Uncertain)?;
     disk.rename(&temp, &name).map_err(CreateError::Uncertain)?;

@@ -11,18 +11,18 @@ use groupshare::model::id::{CommandId, OpId};
 use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::commit::OpLog;
 use groupshare::tracker::journal::checkpoint;
-use groupshare::tracker::journal::checkpoint::Stand;
 use groupshare::tracker::journal::disk::Disk;
 use groupshare::tracker::journal::inspect::check;
+use groupshare::tracker::journal::record::JournalPosition;
 use groupshare::tracker::journal::record::{HEAD_LEN, OP_LEN_MAX};
-use groupshare::tracker::journal::recovery::{Options, recover};
+use groupshare::tracker::journal::recovery::{RecoveryOptions, recover};
 use groupshare::tracker::journal::segment::{PAGE_LEN, RECORDS_AT};
-use groupshare::tracker::journal::{Journal, JournalError, JournalSettings, Opened, Owner};
+use groupshare::tracker::journal::{Journal, JournalError, JournalOwner, JournalSettings, OpenedJournal};
 use groupshare::tracker::state::State;
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 
-const OWNER: Owner = Owner { tracker: 1, fresh_incarnation: 77 };
+const OWNER: JournalOwner = JournalOwner { tracker: 1, fresh_incarnation: 77 };
 const SMALL: JournalSettings =
     JournalSettings { checkpoint_ops: 10, segment_len_max: RECORDS_AT as u64 + 2000, chunk_len: 600 };
 /// Most files that a script makes.
@@ -39,7 +39,7 @@ fn sound() -> &'static Files {
     static FILES: OnceLock<Files> = OnceLock::new();
     FILES.get_or_init(|| {
         let disk = MemDisk::default();
-        let Opened { mut journal, past, .. } = open(&disk, &Arc::default()).expect("an empty folder");
+        let OpenedJournal { mut journal, past, .. } = open(&disk, &Arc::default()).expect("an empty folder");
         let mut state = past.state().clone();
         // Every kind of op, of one tracker and in sequence.
         let bytes: Vec<u8> = (0..40u8).flat_map(|n| [0x38, n, n / 3 * 4, n, n.wrapping_mul(9)]).collect();
@@ -69,7 +69,7 @@ fn read(disk: &MemDisk, name: &str) -> Vec<u8> {
 
 type Said = Arc<Mutex<Vec<String>>>;
 
-fn open(disk: &MemDisk, said: &Said) -> Result<Opened, JournalError> {
+fn open(disk: &MemDisk, said: &Said) -> Result<OpenedJournal, JournalError> {
     let said = said.clone();
     let warn = Arc::new(move |line: &str| said.lock().push(line.to_owned()));
     Journal::open(Arc::new(disk.clone()), OWNER, SMALL, warn)
@@ -174,7 +174,7 @@ fn mend_checkpoint(bytes: &mut [u8]) {
 
 fn check_journal(disk: &MemDisk) {
     for force in [false, true] {
-        if let Err(error) = recover(disk, Options { tracker: None, checkpoints: false, force }) {
+        if let Err(error) = recover(disk, RecoveryOptions { tracker: None, checkpoints: false, force }) {
             assert!(is_one_line(&error), "{error}");
         }
     }
@@ -190,7 +190,7 @@ fn check_journal(disk: &MemDisk) {
     let said = said.lock().join("\n");
     assert!(checked.is_ok(), "a start works, and the check fails: {:?}", checked.err());
     assert!(!matches!(checked, Ok((_, true))) || said.is_empty(), "the check was content: {said}");
-    let Opened { mut journal, past, origin, .. } = opened;
+    let OpenedJournal { mut journal, past, origin, .. } = opened;
     let state = past.state();
     // What is appended now stays, behind what there was.
     let last = state.lamport().checked_add(1);
@@ -224,8 +224,8 @@ pub(super) fn checkpoint(data: &[u8]) {
     let bytes = encoded(&state);
     assert_eq!(State::decode(&bytes).map(|again| encoded(&again)).as_ref(), Ok(&bytes));
     let disk = MemDisk::default();
-    let stand = Stand { seq: state.op_count(), batch: 3 };
-    checkpoint::write(&disk, stand, &state).expect("there is room");
-    let (found, read) = checkpoint::read(&disk, stand.seq).expect("it was just written");
-    assert_eq!((found, encoded(&read)), (stand, bytes));
+    let position = JournalPosition { seq: state.op_count(), batch: 3 };
+    checkpoint::write(&disk, position, &state).expect("there is room");
+    let (found, read) = checkpoint::read(&disk, position.seq).expect("it was just written");
+    assert_eq!((found, encoded(&read)), (position, bytes));
 }

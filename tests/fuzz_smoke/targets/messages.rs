@@ -4,7 +4,7 @@
 use super::is_one_line;
 use groupshare::model::op::Op;
 use groupshare::tracker::journal::record;
-use groupshare::tracker::journal::record::{NUMBER_MAX, OP_LEN_MAX, Place};
+use groupshare::tracker::journal::record::{NUMBER_MAX, OP_LEN_MAX, RecordPosition};
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::codec::{DecodeError, Wire, from_bytes, to_bytes};
 use groupshare::wire::frame::{self, Frame, HEADER_LEN, LENGTH_LEN, Message};
@@ -133,7 +133,7 @@ pub(super) fn manifest(data: &[u8]) {
 pub(super) fn op(data: &[u8]) {
     let Some(op) = canonical::<Op>(data) else { return };
     let (seq, batch) = (op.lamport.min(NUMBER_MAX), op.id.seq.min(NUMBER_MAX));
-    let (mut bytes, place) = (Vec::new(), Place { seq, batch, left: 3 });
+    let (mut bytes, place) = (Vec::new(), RecordPosition { seq, batch, left: 3 });
     assert_eq!(record::put(place, &op, &mut bytes), data.len() <= OP_LEN_MAX);
     let Some(record) = record::take(&bytes) else { return assert!(bytes.is_empty()) };
     assert_eq!((record.place, record.op, record.byte_len()), (place, data, bytes.len()));
