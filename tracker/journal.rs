@@ -4,10 +4,11 @@ pub mod checkpoint;
 pub mod disk;
 mod error;
 pub mod inspect;
-mod reader;
+pub mod reader;
 pub mod record;
 pub mod recovery;
 pub mod segment;
+mod walk;
 mod writer;
 
 pub use error::JournalError;
@@ -22,8 +23,9 @@ use crate::tracker::ledger::Past;
 use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
 use error::io_error;
+use reader::{LastSegment, RecoveryOptions};
 use record::{JournalPosition, RecordPosition};
-use recovery::{LastSegment, Recovery, RecoveryOptions, recover};
+use recovery::{Recovery, recover};
 use segment::{CreateError, Header, NEW_SUFFIX, RECORDS_AT};
 use std::path::Path;
 use std::sync::Arc;
@@ -175,7 +177,7 @@ impl Opening {
         tidy(&*disk, &recovery)?;
         let origin = Origin { tracker: owner.tracker, incarnation: owner.fresh_incarnation };
         let keep = recovery.torn.is_none() && !renew;
-        let segment = match recovery.tail {
+        let segment = match recovery.last_segment {
             Some(tail) if keep => settle(&*disk, &tail, settings)?,
             tail => {
                 if let Some(tail) = tail.filter(|tail| tail.header.first_seq <= recovery.position.seq) {

@@ -3,7 +3,8 @@
 use super::checkpoint;
 use super::disk::Disk;
 use super::error::{JournalError, io_error};
-use super::recovery::{Recovery, RecoveryOptions, recover};
+use super::reader::RecoveryOptions;
+use super::recovery::{Recovery, recover};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;

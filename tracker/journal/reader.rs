@@ -1,100 +1,217 @@
-//! Reads one segment: walks its records, and judges whatever ends the walk.
+//! The thread that reads the segments of a journal one by one, up to where the records end.
 
+use super::disk::Disk;
+use super::error::JournalError;
 use super::record;
-use super::record::{HEAD_LEN, OP_LEN_MAX, RecordPosition};
-use super::segment::{Mark, RECORDS_AT};
+use super::record::{JournalPosition, RecordPosition};
+use super::segment;
+use super::segment::{Header, HeaderError, Mark, RECORDS_AT};
+use super::walk::{Verdict, judge, walk};
+use crate::model::id::Origin;
 use crate::model::op::Op;
-use crate::wire::codec::{DecodeError, from_bytes};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::path::Path;
 
-/// How far the records of a segment go that follow each other without a fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Walk {
-    /// Where they end.
-    pub end: usize,
-    /// Where the last batch among them begins.
-    pub batch_start: usize,
-    /// The last of them; before the first, what would come before it.
-    pub last: RecordPosition,
-    /// The op that comes next is whole but none that this version knows.
-    pub unknown: Option<DecodeError>,
+/// Ops that go from the thread that reads to the one that folds at once, and how many such lots may wait.
+const LOT_LEN: usize = 1024;
+const LOTS_MAX: usize = 16;
+
+/// How a journal is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecoveryOptions {
+    /// Whose it has to be; of any tracker if `None`.
+    pub tracker: Option<u16>,
+    /// Whether to begin at the last checkpoint or at the first op.
+    pub checkpoints: bool,
+    /// Whether to end at damage of any kind as if it were in the last batch.
+    pub force: bool,
 }
 
-/// Walks the records behind the header and hands over their ops, until one is not as it should be or has the sequence
-/// `until`. `before` is the place of the record before.
-pub(super) fn walk(bytes: &[u8], before: RecordPosition, until: Option<u64>, mut take: impl FnMut(Op)) -> Walk {
-    let start = RECORDS_AT.min(bytes.len());
-    let mut walk = Walk { end: start, batch_start: start, last: before, unknown: None };
-    while until != Some(walk.last.seq + 1) {
-        let Some(record) = record::take(&bytes[walk.end..]) else { break };
-        let RecordPosition { seq, batch, left } = walk.last;
-        let first = left == 0;
-        let place = record.place;
-        let follows = if first { place.batch == batch + 1 } else { (place.batch, place.left) == (batch, left - 1) };
-        if place.seq != seq + 1 || !follows {
-            break;
+/// The segment in which the records end.
+#[derive(Debug)]
+pub struct LastSegment {
+    /// Its header.
+    pub header: Header,
+    /// Its length.
+    pub len: u64,
+    /// Where its last batch begins and ends.
+    pub mark: Mark,
+    /// The bytes of that.
+    pub last_batch: Vec<u8>,
+    /// The page of a mark that is damaged.
+    pub damaged_mark: Option<u64>,
+}
+
+/// Hands ops over in lots.
+struct Lots {
+    give: Sender<Vec<Op>>,
+    lot: Vec<Op>,
+}
+
+impl Lots {
+    fn push(&mut self, op: Op) {
+        self.lot.push(op);
+        if self.lot.len() == LOT_LEN {
+            self.flush();
         }
-        match from_bytes(record.op) {
-            Ok(op) => take(op),
-            Err(error) => {
-                walk.unknown = Some(error);
-                break;
+    }
+
+    fn flush(&mut self) {
+        // Fails if an op came out of order; then all is read once more.
+        let _ = self.give.send(std::mem::replace(&mut self.lot, Vec::with_capacity(LOT_LEN)));
+    }
+}
+
+/// The thread that reads segments.
+pub(super) struct JournalReader<'a> {
+    disk: &'a dyn Disk,
+    options: RecoveryOptions,
+    lots: Lots,
+    position: JournalPosition,
+    mended: Vec<Header>,
+}
+
+/// Where the records end.
+pub(super) struct RecordsEnd {
+    pub(super) position: JournalPosition,
+    pub(super) last_segment: Option<LastSegment>,
+    pub(super) torn: Option<String>,
+    pub(super) mended: Vec<Header>,
+    pub(super) dropped: Vec<u64>,
+    pub(super) warning: Option<String>,
+}
+
+impl<'a> JournalReader<'a> {
+    /// A reader that goes on behind a position, and the lots of ops that it will send.
+    pub(super) fn new(
+        disk: &'a dyn Disk,
+        options: RecoveryOptions,
+        position: JournalPosition,
+    ) -> (Self, Receiver<Vec<Op>>) {
+        let (give, take) = bounded(LOTS_MAX);
+        let lots = Lots { give, lot: Vec::new() };
+        (Self { disk, options, lots, position, mended: Vec::new() }, take)
+    }
+
+    /// Reads these segments. Consumes the reader, which ends the channel of lots.
+    pub(super) fn run(mut self, segments: &[u64]) -> Result<RecordsEnd, JournalError> {
+        let end = self.read_all(segments);
+        self.lots.flush();
+        end
+    }
+
+    fn read_all(&mut self, segments: &[u64]) -> Result<RecordsEnd, JournalError> {
+        for (i, &first_seq) in segments.iter().enumerate() {
+            let next = segments.get(i + 1).copied();
+            if let Some(mut end) = self.read(first_seq, next)? {
+                end.dropped = segments[i + 1..].to_vec();
+                return Ok(end);
             }
         }
-        if first {
-            walk.batch_start = walk.end;
+        Err(JournalError::Missing(self.disk.path(&segment::name(self.position.seq + 1))))
+    }
+
+    /// Reads one segment; `None` if the records go on in the next one.
+    fn read(&mut self, first_seq: u64, next: Option<u64>) -> Result<Option<RecordsEnd>, JournalError> {
+        let name = segment::name(first_seq);
+        let path = self.disk.path(&name);
+        let bytes = self.disk.read(&name);
+        let bytes = bytes.map_err(|error| JournalError::Io { path: path.clone(), doing: "read", error })?;
+        let (header, damage) = self.header(&bytes, first_seq, next.is_none())?;
+        let before = RecordPosition { seq: first_seq - 1, batch: header.first_batch - 1, left: 0 };
+        let mut origin = None;
+        let walk = walk(&bytes, before, next, |op| {
+            origin = Some(op.id.origin);
+            self.lots.push(op);
+        });
+        self.position.seq = walk.last.seq;
+        self.position.batch = self.position.batch.max(walk.last.batch);
+        let header = Header { origin: origin.filter(|_| damage.is_some()).unwrap_or(header.origin), ..header };
+        let cut = bytes.len() < RECORDS_AT;
+        if damage.is_some() && !cut {
+            self.mended.push(header);
         }
-        walk.last = place;
-        walk.end += record.byte_len();
-    }
-    walk
-}
-
-/// What follows the records of the last segment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Nothing: it ends there.
-    End,
-    /// What is left of the last batch.
-    Torn(String),
-    /// Damage, and a later batch behind it.
-    Damage(String),
-}
-
-/// Judges what follows the records of the last segment, given its latest mark.
-pub(super) fn judge(bytes: &[u8], walk: &Walk, mark: Option<Mark>) -> Verdict {
-    if let Some(error) = walk.unknown {
-        return Verdict::Damage(format!("an op of a kind that this version does not know ({error})"));
-    }
-    let Some(mark) = mark else {
-        return Verdict::Damage("both marks of where the last batch ends are gone".into());
-    };
-    let (at, rest) = (walk.end as u64, &bytes[walk.end..]);
-    let zeros = rest.iter().all(|&byte| byte == 0);
-    let whole = walk.last.left == 0;
-    if whole && zeros && at >= mark.end {
-        // The next batch would get a number that does not follow on the last one here.
-        let told = mark.batch > walk.last.batch;
-        return if told {
-            Verdict::Damage(format!("batch {} should have ended before that and is not there", mark.batch))
-        } else {
-            Verdict::End
+        let marks = segment::marks(&bytes);
+        let torn = match (damage, next) {
+            (_, Some(next)) if next == walk.last.seq + 1 => return Ok(None),
+            (None, None) => match judge(&bytes, &walk, marks.latest) {
+                Verdict::End => None,
+                Verdict::Torn(why) => Some(why),
+                Verdict::Damage(why) => Some(self.refuse_unless_forced(&path, walk.end, why)?),
+            },
+            (Some(why), _) => Some(why),
+            (None, Some(_)) => {
+                let why = match &walk.unknown {
+                    Some(error) => format!("an op of a kind that this version does not know ({error})"),
+                    None => "another file with later changes follows".into(),
+                };
+                Some(self.refuse_unless_forced(&path, walk.end, why)?)
+            }
         };
+        // No batch gets a number that a mark has already seen.
+        let marked = marks.latest.map_or(0, |mark| mark.batch);
+        self.position.batch = self.position.batch.max(marked);
+        let path = path.display();
+        let warning = (marks.damaged.is_some() && torn.is_none())
+            .then(|| format!("{path}: one of the two marks of where it ends is damaged; nothing is missing"));
+        let torn = torn.map(|why| format!("{path} is damaged at byte {}: {why}", walk.end));
+        let (start, end) = (walk.batch_start, walk.end);
+        let last_segment = LastSegment {
+            header,
+            len: bytes.len() as u64,
+            mark: Mark { batch: walk.last.batch, start: start as u64, end: end as u64 },
+            last_batch: bytes[start..end].to_vec(),
+            damaged_mark: marks.damaged,
+        };
+        let (position, mended) = (self.position, std::mem::take(&mut self.mended));
+        Ok(Some(RecordsEnd { position, last_segment: Some(last_segment), torn, mended, dropped: Vec::new(), warning }))
     }
-    let damaged_batch = walk.last.batch + u64::from(whole);
-    if let Some(later) = record::find_later(rest, walk.last.seq, damaged_batch) {
-        return Verdict::Damage(format!("a later batch follows at byte {}", at + later as u64));
+
+    fn refuse_unless_forced(&self, path: &Path, at: usize, why: String) -> Result<String, JournalError> {
+        if self.options.force {
+            return Ok(why);
+        }
+        Err(JournalError::Damaged { path: path.to_path_buf(), at: at as u64, why })
     }
-    let len = bytes.len() as u64;
-    // A file that was cut ends inside the first record that is not whole; then nothing follows that could be told apart.
-    let cut = len <= mark.start && rest.len() < HEAD_LEN + OP_LEN_MAX;
-    if at < mark.start && !cut {
-        return Verdict::Damage(format!("a later batch at byte {} was durable and is gone too", mark.start));
+
+    /// The header of a segment, or one made up of what else is known, and then what is wrong with the real one.
+    fn header(&self, bytes: &[u8], first_seq: u64, last: bool) -> Result<(Header, Option<String>), JournalError> {
+        let path = self.disk.path(&segment::name(first_seq));
+        let why = match segment::header(bytes) {
+            Ok(header) => {
+                let tracker = header.origin.tracker;
+                if self.options.tracker.is_some_and(|asked| asked != tracker) {
+                    return Err(JournalError::OtherTracker { path, tracker });
+                }
+                // What is appended has numbers above all before, and must be what the header says.
+                if header.first_seq == first_seq && header.first_batch > self.position.batch {
+                    return Ok((header, None));
+                }
+                "it does not begin where its name, or what comes before it, says".to_owned()
+            }
+            Err(HeaderError::Newer(version)) => return Err(JournalError::Newer { path, version }),
+            Err(HeaderError::Short) if last => {
+                return Ok((
+                    self.made_up(bytes, first_seq),
+                    Some(format!("the file ends after {} bytes", bytes.len())),
+                ));
+            }
+            Err(HeaderError::Short) => "the file is too short".to_owned(),
+            Err(HeaderError::Magic) => "it does not begin like a journal".to_owned(),
+            Err(HeaderError::Damaged) => "its header is damaged".to_owned(),
+        };
+        if !self.options.force {
+            return Err(JournalError::Damaged { path, at: 0, why });
+        }
+        Ok((self.made_up(bytes, first_seq), Some(why)))
     }
-    Verdict::Torn(if len < mark.end {
-        format!("the file ends {} bytes too early", mark.end - len)
-    } else if zeros {
-        "there are only zeros where the last batch should be".into()
-    } else {
-        "the last batch is incomplete or damaged".into()
-    })
+
+    fn made_up(&self, bytes: &[u8], first_seq: u64) -> Header {
+        let first = bytes.get(RECORDS_AT..).and_then(record::take);
+        Header {
+            origin: Origin { tracker: self.options.tracker.unwrap_or(0), incarnation: 0 },
+            first_seq,
+            first_batch: first.map_or(self.position.batch + 1, |first| first.place.batch.max(1)),
+        }
+    }
 }
