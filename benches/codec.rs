@@ -10,7 +10,7 @@ use groupshare::model::name::UserId;
 use groupshare::model::piece::{Layout, PIECES_MAX, SIZE_MAX};
 use groupshare::wire::client_tracker::{PEERS_MAX, Peer, Reply};
 use groupshare::wire::codec::{List, Wire, from_bytes, to_bytes};
-use groupshare::wire::peer::{Answer, Ask};
+use groupshare::wire::peer::{PeerReply, PeerRequest};
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -33,8 +33,12 @@ fn main() {
     };
 
     let messages = [
-        ("a request for a piece", wire(&Ask::GetPiece { piece: 7 }), reading::<Ask> as fn(&[u8])),
-        ("news of 64 pieces", wire(&Answer::News { pieces: List::first_of((0..64).collect()) }), reading::<Answer>),
+        ("a request for a piece", wire(&PeerRequest::GetPiece { piece: 7 }), reading::<PeerRequest> as fn(&[u8])),
+        (
+            "news of 64 pieces",
+            wire(&PeerReply::News { pieces: List::first_of((0..64).collect()) }),
+            reading::<PeerReply>,
+        ),
         ("a reply with 512 peers", wire(&peers()), reading::<Reply>),
     ];
     for (what, (bytes, write), read) in &messages {

@@ -359,12 +359,12 @@ impl<const MAX: usize> fmt::Debug for Blob<MAX> {
 
 /// The rest of a frame as raw data: it stays where it is, only its length is taken. Always the last field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tail {
+pub struct Payload {
     /// Length in bytes.
     pub len: u32,
 }
 
-impl Wire for Tail {
+impl Wire for Payload {
     /// Puts nothing: whoever sends the message appends the data.
     fn put(&self, _out: &mut Vec<u8>) {}
     fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {

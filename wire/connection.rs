@@ -36,10 +36,10 @@ pub fn split(
 mod tests {
     use super::*;
     use crate::wire::channel::{ChannelError, RECORD_PLAIN_MAX};
-    use crate::wire::codec::{List, Tail};
+    use crate::wire::codec::{List, Payload};
     use crate::wire::frame;
     use crate::wire::handshake::{is_timeout, tests::keys};
-    use crate::wire::peer::Answer;
+    use crate::wire::peer::PeerReply;
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::thread;
@@ -63,14 +63,14 @@ mod tests {
         [end(near, near_keys), end(far, far_keys)]
     }
 
-    pub(super) fn news(pieces: &[u32]) -> Answer {
-        Answer::News { pieces: List::new(pieces.to_vec()).expect("few") }
+    pub(super) fn news(pieces: &[u32]) -> PeerReply {
+        PeerReply::News { pieces: List::new(pieces.to_vec()).expect("few") }
     }
 
     /// A `Piece` whose data has this length and tells by its first bytes which one it is.
     pub(super) fn piece(request: u32, len: usize) -> Vec<u8> {
         let mut out = Vec::new();
-        frame::begin(&mut out, request, &Answer::Piece { data: Tail { len: 0 } });
+        frame::begin(&mut out, request, &PeerReply::Piece { data: Payload { len: 0 } });
         out.extend((0..len).map(|at| (at as u32 ^ request) as u8));
         frame::end(&mut out);
         out
@@ -112,8 +112,8 @@ mod tests {
             for (request, len) in (1..).zip(lens) {
                 let frame = far.recv(LONG).expect("comes in");
                 assert_eq!((frame.request, frame.body), (request, &piece(request, len)[header..]));
-                assert_eq!(frame.message(), Ok(Answer::Piece { data: Tail { len: len as u32 } }));
-                assert_eq!(frame.tail(len as u32), frame.body);
+                assert_eq!(frame.message(), Ok(PeerReply::Piece { data: Payload { len: len as u32 } }));
+                assert_eq!(frame.payload(len as u32), frame.body);
             }
             let too_long = ChannelError::FrameTooLong { len: frame::FRAME_LEN_MAX + 1, max: frame::FRAME_LEN_MAX };
             assert!(matches!(far.recv(LONG), Err(RecvError::Channel(error)) if error == too_long));

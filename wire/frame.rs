@@ -77,8 +77,8 @@ impl<'a> Frame<'a> {
         Ok(message)
     }
 
-    /// The last `len` bytes of the body: the data of a message that ends in a `Tail` of that length.
-    pub fn tail(&self, len: u32) -> &'a [u8] {
+    /// The last `len` bytes of the body: the data of a message that ends in a `Payload` of that length.
+    pub fn payload(&self, len: u32) -> &'a [u8] {
         &self.body[self.body.len() - len as usize..]
     }
 }
@@ -113,22 +113,22 @@ pub fn of<M: Message>(request: u32, message: &M) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::codec::Tail;
-    use super::super::peer::{Answer, Ask};
+    use super::super::codec::Payload;
+    use super::super::peer::{PeerReply, PeerRequest};
     use super::*;
 
     #[test]
     fn a_frame_is_length_kind_request_and_body() {
-        let bytes = of(0x0102_0304, &Ask::GetPiece { piece: 5 });
+        let bytes = of(0x0102_0304, &PeerRequest::GetPiece { piece: 5 });
         assert_eq!(bytes, [0, 0, 0, 9, 2, 1, 2, 3, 4, 0, 0, 0, 5]);
         let frame = Frame::parse(&bytes).expect("whole");
         assert_eq!((frame.kind, frame.request, frame.body), (2, 0x0102_0304, &[0, 0, 0, 5][..]));
-        assert_eq!(frame.message(), Ok(Ask::GetPiece { piece: 5 }));
+        assert_eq!(frame.message(), Ok(PeerRequest::GetPiece { piece: 5 }));
     }
 
     #[test]
     fn a_frame_that_is_cut_or_longer_than_it_says_is_refused() {
-        let mut bytes = of(1, &Ask::GetPiece { piece: 5 });
+        let mut bytes = of(1, &PeerRequest::GetPiece { piece: 5 });
         for cut in 0..bytes.len() {
             assert_eq!(Frame::parse(&bytes[..cut]).map(drop), Err(DecodeError::Truncated), "{cut}");
         }
@@ -142,8 +142,8 @@ mod tests {
 
     #[test]
     fn a_body_must_be_the_message_of_its_kind_and_nothing_else() {
-        let message = |kind, body: &[u8]| Frame { kind, request: 1, body }.message::<Ask>();
-        assert_eq!(message(3, &[]), Ok(Ask::KeepAlive {}));
+        let message = |kind, body: &[u8]| Frame { kind, request: 1, body }.message::<PeerRequest>();
+        assert_eq!(message(3, &[]), Ok(PeerRequest::KeepAlive {}));
         assert_eq!(message(3, &[0]), Err(DecodeError::Trailing(1)));
         assert_eq!(message(2, &[0, 0, 0]), Err(DecodeError::Truncated));
         assert_eq!(message(0, &[]), Err(DecodeError::UnknownKind(0)));
@@ -153,13 +153,13 @@ mod tests {
     #[test]
     fn data_stays_in_the_frame_and_the_frame_can_be_used_again_for_data_of_the_same_length() {
         let mut out = vec![1, 2, 3];
-        begin(&mut out, 7, &Answer::Piece { data: Tail { len: 3 } });
+        begin(&mut out, 7, &PeerReply::Piece { data: Payload { len: 3 } });
         out.extend_from_slice(b"abc");
         end(&mut out);
         let check = |out: &[u8], request, data: &[u8]| {
             let frame = Frame::parse(out).expect("whole");
-            assert_eq!(frame.message(), Ok(Answer::Piece { data: Tail { len: 3 } }));
-            assert_eq!((frame.request, frame.tail(3)), (request, data));
+            assert_eq!(frame.message(), Ok(PeerReply::Piece { data: Payload { len: 3 } }));
+            assert_eq!((frame.request, frame.payload(3)), (request, data));
         };
         check(&out, 7, b"abc");
         rewrite(&mut out, 8);

@@ -1,7 +1,7 @@
 //! What a leecher and a seeder say to each other. Pieces flow one way, from the one who accepted the connection to the
 //! one who made it. Requests may be pipelined and are answered in order.
 
-use super::codec::{Blob, List, Tail, Text, wire_enum};
+use super::codec::{Blob, List, Payload, Text, wire_enum};
 use super::error::Refusal;
 use super::frame::message;
 use crate::model::digest::InfoHash;
@@ -14,7 +14,7 @@ pub const REQUESTS_MAX: usize = 16;
 
 wire_enum! {
     /// From a leecher to a seeder.
-    Ask {
+    PeerRequest {
         /// Chooses what this connection is about; the first message, and the only one of its kind. Answer: `Opened`.
         /// Refusals: `NotServed`, `Busy`.
         1 Open {
@@ -33,11 +33,11 @@ wire_enum! {
         3 KeepAlive {}
     }
 }
-message!(Ask);
+message!(PeerRequest);
 
 wire_enum! {
     /// From a seeder to a leecher. Kinds from 64 on come unasked.
-    Answer {
+    PeerReply {
         /// The request was refused.
         1 Refused {
             /// The reason, by its number.
@@ -53,7 +53,7 @@ wire_enum! {
         /// A piece.
         3 Piece {
             /// Exactly the bytes of the piece.
-            data: Tail,
+            data: Payload,
         }
         /// The seeder is there.
         4 Alive {}
@@ -64,11 +64,11 @@ wire_enum! {
         }
     }
 }
-message!(Answer);
+message!(PeerReply);
 
-impl Answer {
+impl PeerReply {
     /// The answer that says no.
     pub fn refused(refusal: &Refusal) -> Self {
-        Answer::Refused { code: refusal.code as u16, about: refusal.about_text() }
+        PeerReply::Refused { code: refusal.code as u16, about: refusal.about_text() }
     }
 }

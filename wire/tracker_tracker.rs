@@ -38,7 +38,7 @@ wire_struct!(Seen { origin, seq });
 
 wire_enum! {
     /// From either tracker to the other.
-    Link {
+    LinkMessage {
         /// Who speaks, and what it has; the first message of either side, and the only one of its kind.
         1 Hello {
             /// The number of the tracker: its line in tracker_info.txt, from 1.
@@ -121,11 +121,11 @@ wire_enum! {
         }
     }
 }
-message!(Link);
+message!(LinkMessage);
 
-impl Link {
+impl LinkMessage {
     /// The message that says no.
     pub fn refused(refusal: &Refusal) -> Self {
-        Link::Refused { code: refusal.code as u16, about: refusal.about_text() }
+        LinkMessage::Refused { code: refusal.code as u16, about: refusal.about_text() }
     }
 }

@@ -19,7 +19,7 @@ use crate::wire::deadlines::HANDSHAKE_DEADLINE;
 use crate::wire::error::Code;
 use crate::wire::frame::FRAME_LEN_MAX;
 use crate::wire::handshake::{self, HandshakeError, Secret};
-use crate::wire::peer::{Answer, Ask, NEWS_MAX, REQUESTS_MAX};
+use crate::wire::peer::{NEWS_MAX, PeerReply, PeerRequest, REQUESTS_MAX};
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::TcpStream;
@@ -178,7 +178,7 @@ impl PeerConnection {
             }
             self.last_request = self.last_request.wrapping_add(1).max(1);
             self.asked.push_back((self.last_request, piece));
-            let sent = self.sender.send(self.last_request, &Ask::GetPiece { piece: piece.get() });
+            let sent = self.sender.send(self.last_request, &PeerRequest::GetPiece { piece: piece.get() });
             sent.map_err(|_| DropReason::Lost)?;
         }
         Ok(())
@@ -235,15 +235,15 @@ impl PeerConnection {
         };
         let request = frame.request;
         match frame.message() {
-            Ok(Answer::Piece { data }) => self.take_piece(request, data.len),
-            Ok(Answer::News { pieces }) => self.take_news(&pieces),
-            Ok(Answer::Alive {}) if self.keep_alive == Some(request) => {
+            Ok(PeerReply::Piece { data }) => self.take_piece(request, data.len),
+            Ok(PeerReply::News { pieces }) => self.take_news(&pieces),
+            Ok(PeerReply::Alive {}) if self.keep_alive == Some(request) => {
                 self.keep_alive = None;
                 None
             }
-            Ok(Answer::Refused { code, .. }) if code == Code::OnItsWay as u16 => self.put_off(request),
-            Ok(Answer::Refused { .. }) => Some(WorkOutcome::Drops(DropReason::Lost)),
-            Ok(Answer::Opened { .. } | Answer::Alive {}) => lied(Lie::Unasked),
+            Ok(PeerReply::Refused { code, .. }) if code == Code::OnItsWay as u16 => self.put_off(request),
+            Ok(PeerReply::Refused { .. }) => Some(WorkOutcome::Drops(DropReason::Lost)),
+            Ok(PeerReply::Opened { .. } | PeerReply::Alive {}) => lied(Lie::Unasked),
             Err(error) => lied(Lie::Malformed(error)),
         }
     }
@@ -264,7 +264,7 @@ impl PeerConnection {
             Ok(frame) => frame,
             Err(error) => return Some(WorkOutcome::Drops(recv_failed(error))),
         };
-        match self.transfer.take_piece(self.client, self.lane, piece, frame.tail(len)) {
+        match self.transfer.take_piece(self.client, self.lane, piece, frame.payload(len)) {
             Ok(true) => Some(WorkOutcome::Completes),
             // The engine may make further connections to this peer now.
             Ok(false) => first.then_some(WorkOutcome::Yields),
@@ -305,7 +305,7 @@ impl PeerConnection {
             Some(Due::KeepAlive) => {
                 self.last_request = self.last_request.wrapping_add(1).max(1);
                 self.keep_alive = Some(self.last_request);
-                let sent = self.sender.send(self.last_request, &Ask::KeepAlive {});
+                let sent = self.sender.send(self.last_request, &PeerRequest::KeepAlive {});
                 sent.map_err(|_| DropReason::Lost)?;
             }
             Some(Due::End) => return Err(DropReason::Lost),
@@ -346,7 +346,7 @@ fn open(
     let stream = stream.clone();
     let (mut receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, true).map_err(|_| DialError::Failed)?;
     let info_hash = transfer.subject().content.info_hash;
-    sender.send(1, &Ask::Open { info_hash, user: me.clone() }).map_err(|_| DialError::Failed)?;
+    sender.send(1, &PeerRequest::Open { info_hash, user: me.clone() }).map_err(|_| DialError::Failed)?;
     let bits = opened(&mut receiver, transfer.layout())?;
     receiver.next_frame();
     Ok((receiver, sender, bits))
@@ -362,8 +362,8 @@ fn opened(receiver: &mut FrameReceiver, layout: Layout) -> Result<Bitfield, Dial
     loop {
         let answer = receiver.recv(HANDSHAKE_DEADLINE).map_err(|_| DialError::Failed)?;
         match answer.message().map_err(|_| DialError::Failed)? {
-            Answer::News { pieces } if news.len() < NEWS_MAX => news.extend_from_slice(&pieces),
-            Answer::Opened { bits } => {
+            PeerReply::News { pieces } if news.len() < NEWS_MAX => news.extend_from_slice(&pieces),
+            PeerReply::Opened { bits } => {
                 let bits = Bitfield::from_bytes(layout, bits.as_bytes());
                 let mut bits = bits.ok_or(DialError::Failed)?;
                 news.iter().filter_map(|&number| layout.index(number)).for_each(|piece| {
@@ -371,7 +371,7 @@ fn opened(receiver: &mut FrameReceiver, layout: Layout) -> Result<Bitfield, Dial
                 });
                 return Ok(bits);
             }
-            Answer::Refused { code, .. } if [Code::NotServed as u16, Code::Busy as u16].contains(&code) => {
+            PeerReply::Refused { code, .. } if [Code::NotServed as u16, Code::Busy as u16].contains(&code) => {
                 return Err(DialError::NotNow);
             }
             _ => return Err(DialError::Failed),

@@ -11,13 +11,13 @@ use crate::model::name::UserId;
 use crate::model::piece::PIECE_LEN;
 use crate::sys::lingering::LingeringSockets;
 use crate::wire::channel::refusal_in_clear;
-use crate::wire::codec::{Blob, Tail};
+use crate::wire::codec::{Blob, Payload};
 use crate::wire::connection::{self, FrameReceiver, FrameSender, TimedStream};
 use crate::wire::deadlines::{HANDSHAKE_DEADLINE, IDLE_DEADLINE};
 use crate::wire::error::{Code, Refusal};
 use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, HEADER_LEN, UNASKED};
 use crate::wire::handshake;
-use crate::wire::peer::{Answer, Ask};
+use crate::wire::peer::{PeerReply, PeerRequest};
 use crossbeam_channel as channel;
 use parking_lot::{Condvar, Mutex};
 use std::cmp::Reverse;
@@ -343,26 +343,26 @@ fn open(
 ) -> Option<(Arc<Served>, UserId)> {
     let Ok(frame) = receiver.recv(HANDSHAKE_DEADLINE) else {
         if shared.is_given_up(id) {
-            let _ = sender.send(UNASKED, &Answer::refused(&Code::Busy.into()));
+            let _ = sender.send(UNASKED, &PeerReply::refused(&Code::Busy.into()));
         }
         return None;
     };
     let request = frame.request;
-    let Ok(Ask::Open { info_hash, user }) = frame.message() else {
-        let _ = sender.send(request, &Answer::refused(&Code::Malformed.into()));
+    let Ok(PeerRequest::Open { info_hash, user }) = frame.message() else {
+        let _ = sender.send(request, &PeerReply::refused(&Code::Malformed.into()));
         return None;
     };
     if !shared.admit(id, &user) {
-        let _ = sender.send(request, &Answer::refused(&Code::Busy.into()));
+        let _ = sender.send(request, &PeerReply::refused(&Code::Busy.into()));
         return None;
     }
     let served = shared.serving.find(group, info_hash);
     let Some((served, have)) = served.and_then(|served| served.attend(sender).map(|have| (served, have))) else {
-        let _ = sender.send(request, &Answer::refused(&Code::NotServed.into()));
+        let _ = sender.send(request, &PeerReply::refused(&Code::NotServed.into()));
         return None;
     };
     let bits = Blob::new(have.as_bytes().to_vec()).expect("the longest bitfield is within the cap");
-    if sender.send(request, &Answer::Opened { bits }).is_err() {
+    if sender.send(request, &PeerReply::Opened { bits }).is_err() {
         served.leave(sender);
         return None;
     }
@@ -381,7 +381,7 @@ fn answer(
     while let Ok(frame) = receiver.recv(IDLE_DEADLINE) {
         let request = frame.request;
         let sent = match frame.message() {
-            Ok(Ask::GetPiece { piece }) => {
+            Ok(PeerRequest::GetPiece { piece }) => {
                 let given = give(served, (user, flow), piece, || {
                     fill(served, piece, request, &mut buffer)?;
                     Ok(sender.send_paced(&buffer, |len| {
@@ -394,12 +394,12 @@ fn answer(
                         let (group, info_hash) = (served.group(), served.info_hash());
                         let _ = shared.events.try_send(SeederEvent::Broken { group, info_hash, why });
                     }
-                    sender.send(request, &Answer::refused(&refusal))
+                    sender.send(request, &PeerReply::refused(&refusal))
                 })
             }
-            Ok(Ask::KeepAlive {}) => sender.send(request, &Answer::Alive {}),
-            Ok(Ask::Open { .. }) | Err(_) => {
-                let _ = sender.send(request, &Answer::refused(&Code::Malformed.into()));
+            Ok(PeerRequest::KeepAlive {}) => sender.send(request, &PeerReply::Alive {}),
+            Ok(PeerRequest::Open { .. }) | Err(_) => {
+                let _ = sender.send(request, &PeerReply::refused(&Code::Malformed.into()));
                 return;
             }
         };
@@ -443,7 +443,7 @@ fn fill(served: &Served, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Resu
         // The buffer has the right length from the piece before; its bytes are overwritten.
         frame::rewrite(buffer, request);
     } else {
-        frame::begin(buffer, request, &Answer::Piece { data: Tail { len } });
+        frame::begin(buffer, request, &PeerReply::Piece { data: Payload { len } });
         buffer.resize(HEADER_LEN + len as usize, 0);
         frame::end(buffer);
     }

@@ -12,7 +12,7 @@ use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Mutex, channel};
 use crate::wire::codec::List;
 use crate::wire::connection::FrameSender;
-use crate::wire::peer::{Answer, NEWS_MAX};
+use crate::wire::peer::{NEWS_MAX, PeerReply};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -178,7 +178,7 @@ impl Served {
             let Some(pieces) = self.state.lock().next_news(sender) else {
                 return;
             };
-            sender.push(&Answer::News { pieces });
+            sender.push(&PeerReply::News { pieces });
         }
     }
 
@@ -383,7 +383,7 @@ mod tests {
         let frame = receiver.recv(DEADLINE).expect("the connection lives");
         assert_eq!(frame.request, UNASKED);
         match frame.message() {
-            Ok(Answer::News { pieces }) => pieces.to_vec(),
+            Ok(PeerReply::News { pieces }) => pieces.to_vec(),
             other => panic!("{other:?}"),
         }
     }
@@ -405,7 +405,7 @@ mod tests {
                     begun.send(()).expect("somebody waits for it");
                     told.recv_timeout(DEADLINE).ok().map(|()| len)
                 };
-                sender.send_paced(&frame::of(1, &Answer::Alive {}), allow).expect("goes out");
+                sender.send_paced(&frame::of(1, &PeerReply::Alive {}), allow).expect("goes out");
                 served.catch_up(sender);
             });
             waits.recv_timeout(DEADLINE).expect("a piece is on its way");
@@ -416,7 +416,7 @@ mod tests {
             assert!(!sender.is_over(), "nobody is cut off for it");
             go_on.send(()).expect("it waits");
             let frame = receiver.recv(DEADLINE).expect("the connection lives");
-            assert_eq!(frame.message(), Ok(Answer::Alive {}));
+            assert_eq!(frame.message(), Ok(PeerReply::Alive {}));
             let mut heard = Vec::new();
             while heard.len() < GAINED as usize {
                 heard.extend(hear_news(&mut receiver));

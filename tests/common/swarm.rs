@@ -28,7 +28,7 @@ use groupshare::wire::connection::{self, FrameReceiver, FrameSender};
 use groupshare::wire::frame::FRAME_LEN_MAX;
 use groupshare::wire::handshake::{self, Secret};
 use groupshare::wire::manifest;
-use groupshare::wire::peer::{Answer, Ask};
+use groupshare::wire::peer::{PeerReply, PeerRequest};
 use sha1::{Digest, Sha1};
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -218,11 +218,11 @@ pub(crate) fn open(seeder: &Member, subject: &Subject, number: u8) -> Result<(Fr
     stream.set_read_timeout(Some(LONG)).expect("an option");
     let keys = handshake::peer_to_peer(&mut &stream, KeyId([7; 16]), &Secret([7; 32])).expect("a member");
     let (mut receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, true).expect("a connection");
-    let ask = Ask::Open { info_hash: subject.content.info_hash, user: user(number) };
+    let ask = PeerRequest::Open { info_hash: subject.content.info_hash, user: user(number) };
     sender.send(1, &ask).expect("sent");
     match receiver.recv(LONG).expect("an answer").message().expect("one that is understood") {
-        Answer::Opened { .. } => Ok((receiver, sender)),
-        Answer::Refused { code, .. } => Err(code),
+        PeerReply::Opened { .. } => Ok((receiver, sender)),
+        PeerReply::Refused { code, .. } => Err(code),
         other => panic!("{other:?}"),
     }
 }

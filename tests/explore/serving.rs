@@ -14,7 +14,7 @@ use groupshare::sync::thread;
 use groupshare::wire::connection::{FrameReceiver, FrameSender, split};
 use groupshare::wire::frame::FRAME_LEN_MAX;
 use groupshare::wire::handshake::{self, Secret};
-use groupshare::wire::peer::Answer;
+use groupshare::wire::peer::PeerReply;
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ fn hear(receiver: &mut FrameReceiver, held: &Bitfield) {
             continue;
         }
         match receiver.frame().expect("a frame").message() {
-            Ok(Answer::News { pieces }) => known.extend(pieces.iter()),
+            Ok(PeerReply::News { pieces }) => known.extend(pieces.iter()),
             other => panic!("{other:?}"),
         }
         receiver.next_frame();

@@ -19,7 +19,7 @@ use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::error::Code;
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::handshake::tracker_to_tracker;
-use groupshare::wire::tracker_tracker::Link;
+use groupshare::wire::tracker_tracker::LinkMessage;
 use parking_lot::Mutex;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -244,17 +244,17 @@ fn link_to(tracker: &TestTracker) -> (FrameReceiver, Arc<FrameSender>) {
     let (id, key) = cluster().link_key();
     let keys = tracker_to_tracker(&mut TimedStream::new(&stream, LONG), id, &key).expect("the same key");
     let (receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, false).expect("a socket");
-    let hello = Link::Hello { tracker: 2, instance: [2; 16], seen: List::first_of(Vec::new()) };
+    let hello = LinkMessage::Hello { tracker: 2, instance: [2; 16], seen: List::first_of(Vec::new()) };
     sender.send(UNASKED, &hello).expect("sent");
     (receiver, sender)
 }
 
 /// Waits for a message that fits; gives what it makes of it. Fails if the link ends.
-fn hear<T>(receiver: &mut FrameReceiver, mut fits: impl FnMut(Link) -> Option<T>) -> T {
+fn hear<T>(receiver: &mut FrameReceiver, mut fits: impl FnMut(LinkMessage) -> Option<T>) -> T {
     let deadline = Instant::now() + LONG;
     loop {
         assert!(Instant::now() < deadline, "not heard");
-        let message = receiver.recv(LONG).expect("the link lasts").message::<Link>().expect("well formed");
+        let message = receiver.recv(LONG).expect("the link lasts").message::<LinkMessage>().expect("well formed");
         if let Some(heard) = fits(message) {
             return heard;
         }
@@ -264,7 +264,7 @@ fn hear<T>(receiver: &mut FrameReceiver, mut fits: impl FnMut(Link) -> Option<T>
 /// The next time that the tracker says how much it has.
 fn hear_count(receiver: &mut FrameReceiver, count: u64) {
     hear(receiver, |message| match message {
-        Link::Have { seen, .. } => (seen.iter().map(|seen| seen.seq).sum::<u64>() == count).then_some(()),
+        LinkMessage::Have { seen, .. } => (seen.iter().map(|seen| seen.seq).sum::<u64>() == count).then_some(()),
         _ => None,
     });
 }
@@ -272,7 +272,7 @@ fn hear_count(receiver: &mut FrameReceiver, count: u64) {
 fn send_ops(sender: &FrameSender, ops: impl Iterator<Item = Op>) {
     let ops: Vec<Op> = ops.collect();
     for lot in ops.chunks(1000) {
-        sender.send(UNASKED, &Link::Ops { ops: List::new(lot.to_vec()).expect("few") }).expect("sent");
+        sender.send(UNASKED, &LinkMessage::Ops { ops: List::new(lot.to_vec()).expect("few") }).expect("sent");
     }
 }
 
@@ -329,7 +329,7 @@ fn a_manifest_that_is_damaged_at_another_tracker_keeps_no_changes_back() {
     let (bytes, content) = manifest("film.mkv", 3, 1);
     let damaged = Blob::new(bytes.iter().map(|byte| byte ^ 1).collect()).expect("short");
     let (total, info_hash) = (bytes.len() as u32, content.info_hash);
-    sender.send(UNASKED, &Link::Manifest { info_hash, total, offset: 0, part: damaged }).expect("sent");
+    sender.send(UNASKED, &LinkMessage::Manifest { info_hash, total, offset: 0, part: damaged }).expect("sent");
     send_ops(&sender, [account(2, 1, 1)].into_iter());
     hear_count(&mut receiver, 1);
     assert!(told.has("is damaged at tracker 2"));
@@ -408,7 +408,8 @@ fn a_tracker_that_takes_nothing_slows_nobody() {
         one.server.status().others.iter().any(|other| matches!(other.standing, Standing::Connected { .. }))
     });
     // Who says nothing for long counts as gone.
-    let alive = || sender.send(UNASKED, &Link::Have { seen: List::first_of(Vec::new()), digest: None }).expect("sent");
+    let alive =
+        || sender.send(UNASKED, &LinkMessage::Have { seen: List::first_of(Vec::new()), digest: None }).expect("sent");
     share_a_lot(&one, 20, alive);
     let behind = |other: &Other| matches!(other.standing, Standing::Connected { there_behind: 22.., .. });
     assert!(one.server.status().others.iter().any(behind), "{}", one.server.status());

@@ -14,7 +14,7 @@ use groupshare::wire::client_tracker::Peer;
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::error::Code;
 use groupshare::wire::handshake::{self, HandshakeError, Secret};
-use groupshare::wire::peer::{Answer, Ask};
+use groupshare::wire::peer::{PeerReply, PeerRequest};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
@@ -383,17 +383,17 @@ fn while_members_wait_for_a_limited_uplink_no_piece_goes_to_two_of_them_at_once(
     let served = seeder.seed(&data, &subject, all(&subject));
     let (_waits, ask) = open(&seeder, &subject, 2).expect("there is a place");
     let way = served.passing().begin(0, &user(3), Instant::now()).expect("nobody takes it");
-    ask.send(2, &Ask::GetPiece { piece: 1 }).expect("sent");
+    ask.send(2, &PeerRequest::GetPiece { piece: 1 }).expect("sent");
     let other = seeder.uplink.join(&user(4));
     wait_until("the first one waits for the uplink", || other.is_contended());
     let (mut late, ask) = open(&seeder, &subject, 4).expect("there is a place");
-    ask.send(2, &Ask::GetPiece { piece: 0 }).expect("sent");
+    ask.send(2, &PeerRequest::GetPiece { piece: 0 }).expect("sent");
     let frame = late.recv(LONG).expect("an answer");
-    let refused = matches!(frame.message(), Ok(Answer::Refused { code, .. }) if code == Code::OnItsWay as u16);
+    let refused = matches!(frame.message(), Ok(PeerReply::Refused { code, .. }) if code == Code::OnItsWay as u16);
     assert!(refused && frame.request == 2);
     drop(way);
     let given = served.given();
-    ask.send(3, &Ask::GetPiece { piece: 0 }).expect("the connection goes on");
+    ask.send(3, &PeerRequest::GetPiece { piece: 0 }).expect("the connection goes on");
     wait_until("it is given now", || served.given() > given);
 }
 

@@ -13,7 +13,7 @@ use groupshare::wire::connection::{self, RecvError};
 use groupshare::wire::error::Code;
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::handshake::{self, HandshakeError, Secret};
-use groupshare::wire::peer::{Answer, Ask};
+use groupshare::wire::peer::{PeerReply, PeerRequest};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
@@ -423,33 +423,33 @@ impl Seeder {
             answer = loop {
                 match receiver.recv(LONG) {
                     Ok(frame) if frame.request == UNASKED => {}
-                    Ok(frame) => break Some(frame.message::<Answer>().map(|answer| (answer, frame.body.to_vec()))),
+                    Ok(frame) => break Some(frame.message::<PeerReply>().map(|answer| (answer, frame.body.to_vec()))),
                     Err(RecvError::Closed | RecvError::Cut | RecvError::Io(_)) => return "cut".to_owned(),
                     Err(error) => panic!("{error}"),
                 }
             };
-            if let Some(Ok((Answer::Refused { code, .. }, _))) = answer {
+            if let Some(Ok((PeerReply::Refused { code, .. }, _))) = answer {
                 return reason(code);
             }
         }
         let (answer, body) = answer.expect("something was asked").expect("one that is understood");
-        if let Answer::Piece { .. } = answer {
+        if let PeerReply::Piece { .. } = answer {
             assert_eq!(body, LAB_BYTES);
         }
         name_of(&answer)
     }
 
-    fn asks(&self, who: &str, line: &str) -> Vec<Ask> {
+    fn asks(&self, who: &str, line: &str) -> Vec<PeerRequest> {
         let info_hash = if who == "elsewhere" { self.in_den } else { self.in_lab };
-        let open = || Ask::Open { info_hash, user: user("somebody") };
+        let open = || PeerRequest::Open { info_hash, user: user("somebody") };
         match line {
             "Open" => vec![open()],
             "Open(twice)" => vec![open(), open()],
-            "GetPiece" => vec![open(), Ask::GetPiece { piece: 0 }],
-            "GetPiece(nowhere)" => vec![open(), Ask::GetPiece { piece: 1 }],
-            "GetPiece(first)" => vec![Ask::GetPiece { piece: 0 }],
-            "KeepAlive" => vec![open(), Ask::KeepAlive {}],
-            "KeepAlive(first)" => vec![Ask::KeepAlive {}],
+            "GetPiece" => vec![open(), PeerRequest::GetPiece { piece: 0 }],
+            "GetPiece(nowhere)" => vec![open(), PeerRequest::GetPiece { piece: 1 }],
+            "GetPiece(first)" => vec![PeerRequest::GetPiece { piece: 0 }],
+            "KeepAlive" => vec![open(), PeerRequest::KeepAlive {}],
+            "KeepAlive(first)" => vec![PeerRequest::KeepAlive {}],
             other => panic!("what is {other}?"),
         }
     }
@@ -471,7 +471,7 @@ impl Seeder {
 
 #[test]
 fn every_ask_to_a_seeder_is_answered_to_everybody_as_the_table_says() {
-    is_whole(SEEDER, Ask::KINDS.iter().map(|(_, name, _)| *name).collect());
+    is_whole(SEEDER, PeerRequest::KINDS.iter().map(|(_, name, _)| *name).collect());
     let seeder = Seeder::start();
     let wrong: Vec<String> = cells(SEEDER)
         .map(|(line, who, expected)| (line, who, expected, seeder.words(who, line)))

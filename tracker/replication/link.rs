@@ -15,7 +15,7 @@ use crate::wire::connection::{self, FrameReceiver};
 use crate::wire::deadlines::HANDSHAKE_DEADLINE;
 use crate::wire::error::{Code, Refusal};
 use crate::wire::frame::{FRAME_LEN_MAX, UNASKED};
-use crate::wire::tracker_tracker::{HAVE_INTERVAL, Link, Seen};
+use crate::wire::tracker_tracker::{HAVE_INTERVAL, LinkMessage, Seen};
 use parking_lot::Mutex;
 use snow::StatelessTransportState;
 use std::collections::BTreeMap;
@@ -57,7 +57,7 @@ pub(crate) fn serve(
         connection::split(stream.clone(), keys, FRAME_LEN_MAX, false).map_err(|e| words(&e))?;
     let hello = || {
         let me = core.replica.me();
-        let hello = Link::Hello { tracker: me.origin.tracker, instance: me.instance, seen: seen(&core.state()) };
+        let hello = LinkMessage::Hello { tracker: me.origin.tracker, instance: me.instance, seen: seen(&core.state()) };
         sender.send(UNASKED, &hello)
     };
     if called.is_some() {
@@ -92,7 +92,7 @@ pub(crate) fn serve(
             }
         }
         // If this does not arrive, the end of the connection says it all.
-        let _ = sender.send(UNASKED, &Link::refused(&refusal));
+        let _ = sender.send(UNASKED, &LinkMessage::refused(&refusal));
         return Err(refusal.to_string());
     }
     core.replica.tell(number, format!("tracker {number} is connected"));
@@ -109,9 +109,9 @@ pub(crate) fn serve(
 /// The first message of the far side: its number, its program, what it has.
 fn greeting(receiver: &mut FrameReceiver) -> Result<(u16, [u8; 16], Vec<Seen>), String> {
     let frame = receiver.recv(HANDSHAKE_DEADLINE).map_err(|error| error.to_string())?;
-    match frame.message::<Link>().map_err(|error| error.to_string())? {
-        Link::Hello { tracker, instance, seen } => Ok((tracker, instance, seen.to_vec())),
-        Link::Refused { code, about } => Err(refusal(code, &about).to_string()),
+    match frame.message::<LinkMessage>().map_err(|error| error.to_string())? {
+        LinkMessage::Hello { tracker, instance, seen } => Ok((tracker, instance, seen.to_vec())),
+        LinkMessage::Refused { code, about } => Err(refusal(code, &about).to_string()),
         _ => Err("it does not begin with a greeting".into()),
     }
 }
@@ -194,7 +194,7 @@ impl Incoming<'_> {
     fn take_all(&mut self, receiver: &mut FrameReceiver) -> Result<Infallible, String> {
         loop {
             let frame = receiver.recv(SILENCE_MAX).map_err(|error| error.to_string())?;
-            let message = frame.message::<Link>().map_err(|error| error.to_string())?;
+            let message = frame.message::<LinkMessage>().map_err(|error| error.to_string())?;
             if self.live.sender.is_over() {
                 // Another link has taken its place, and what is left in this one would be told late.
                 return Err("the link was ended".into());
@@ -207,54 +207,56 @@ impl Incoming<'_> {
         }
     }
 
-    fn take(&mut self, message: Link, now: Instant) -> Result<(), Refusal> {
-        if !matches!(message, Link::Manifest { .. }) {
+    fn take(&mut self, message: LinkMessage, now: Instant) -> Result<(), Refusal> {
+        if !matches!(message, LinkMessage::Manifest { .. }) {
             self.keep_manifests();
         }
-        if !matches!(message, Link::Manifest { .. } | Link::Ops { .. }) {
+        if !matches!(message, LinkMessage::Manifest { .. } | LinkMessage::Ops { .. }) {
             self.receive_late()?;
         }
         match message {
-            Link::Hello { .. } => return Err(Refusal::about(Code::Malformed, "a second greeting")),
-            Link::Refused { code, about } => return Err(refusal(code, &about)),
-            Link::Manifest { info_hash, total, offset, part } => {
+            LinkMessage::Hello { .. } => return Err(Refusal::about(Code::Malformed, "a second greeting")),
+            LinkMessage::Refused { code, about } => return Err(refusal(code, &about)),
+            LinkMessage::Manifest { info_hash, total, offset, part } => {
                 let part = Part { info_hash, total, offset, bytes: part.as_bytes() };
                 self.put_manifest(part);
             }
-            Link::Ops { ops } => {
+            LinkMessage::Ops { ops } => {
                 let ops = ops.into_vec();
                 self.live.far.lock().exchanged.note(&ops);
                 self.receive(ops)?;
                 self.retry(now);
             }
-            Link::Have { seen, digest } => {
+            LinkMessage::Have { seen, digest } => {
                 self.compare(&seen, digest, now);
                 self.retry(now);
             }
-            Link::Online { user, client, addr } => {
+            LinkMessage::Online { user, client, addr } => {
                 let key = self.key(user, client);
                 self.tell(self.core.presence.told_online(self.number, key, addr, now));
             }
-            Link::Offline { user, client } => self.core.presence.told_offline(self.number, self.key(user, client)),
-            Link::Holds { holding: Holding::More { .. }, .. } => {
+            LinkMessage::Offline { user, client } => {
+                self.core.presence.told_offline(self.number, self.key(user, client))
+            }
+            LinkMessage::Holds { holding: Holding::More { .. }, .. } => {
                 return Err(Refusal::about(Code::Malformed, "not all that a client holds"));
             }
-            Link::Holds { user, client, share, holding } => {
+            LinkMessage::Holds { user, client, share, holding } => {
                 let key = self.key(user, client);
                 self.early.remove(&(key, share));
                 if !self.holds(key, share, &holding, now) && self.early.len() < EARLY_MAX {
                     self.early.insert((key, share), holding);
                 }
             }
-            Link::AllTold {} => self.core.presence.told_all(self.number),
-            Link::WantManifests { info_hashes } => {
+            LinkMessage::AllTold {} => self.core.presence.told_all(self.number),
+            LinkMessage::WantManifests { info_hashes } => {
                 let mut wanted = self.live.wanted.lock();
                 let room = WANTED_HERE_MAX.saturating_sub(wanted.len());
                 wanted.extend(info_hashes.iter().take(room));
                 drop(wanted);
                 self.live.wakeup.wake();
             }
-            Link::GiveAgain { seen } => {
+            LinkMessage::GiveAgain { seen } => {
                 let mut far = self.live.far.lock();
                 (far.exchanged, far.durable) = (VersionVector::new(&seen), VersionVector::new(&seen));
                 far.asks_again = true;

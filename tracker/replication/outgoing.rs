@@ -10,7 +10,7 @@ use crate::tracker::presence::{Change, Dirty};
 use crate::tracker::state::State;
 use crate::wire::codec::{Blob, List, Wire};
 use crate::wire::frame::UNASKED;
-use crate::wire::tracker_tracker::{HAVE_INTERVAL, Link, OPS_FRAME_LEN_MAX, OPS_MAX, Seen, WANTED_MAX};
+use crate::wire::tracker_tracker::{HAVE_INTERVAL, LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, Seen, WANTED_MAX};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,12 +79,12 @@ impl<'a> Outgoing<'a> {
             (std::mem::take(&mut far.asks_again), std::mem::take(&mut far.gives_again))
         };
         if gives {
-            self.send(&Link::GiveAgain { seen: seen(&self.core.state()) })?;
+            self.send(&LinkMessage::GiveAgain { seen: seen(&self.core.state()) })?;
         }
         if asks { self.catch_up() } else { Ok(()) }
     }
 
-    fn send(&self, message: &Link) -> io::Result<()> {
+    fn send(&self, message: &LinkMessage) -> io::Result<()> {
         self.live.sender.send(UNASKED, message)
     }
 
@@ -168,7 +168,7 @@ impl<'a> Outgoing<'a> {
 
     fn give_lot(&self, ops: Vec<Op>) -> io::Result<()> {
         match List::new(ops).filter(|ops| !ops.is_empty()) {
-            Some(ops) => self.send(&Link::Ops { ops }),
+            Some(ops) => self.send(&LinkMessage::Ops { ops }),
             None => Ok(()),
         }
     }
@@ -182,7 +182,7 @@ impl<'a> Outgoing<'a> {
         let (missing, last) = self.core.manifests.wished_since(self.wish);
         self.wish = last;
         for lot in missing.chunks(WANTED_MAX) {
-            self.send(&Link::WantManifests { info_hashes: List::first_of(lot.to_vec()) })?;
+            self.send(&LinkMessage::WantManifests { info_hashes: List::first_of(lot.to_vec()) })?;
         }
         Ok(())
     }
@@ -200,7 +200,7 @@ impl<'a> Outgoing<'a> {
         while let Ok(Some((total, part))) = self.core.manifests.read(info_hash, offset) {
             let len = part.len() as u32;
             match Blob::new(part) {
-                Some(part) if len > 0 => self.send(&Link::Manifest { info_hash, total, offset, part })?,
+                Some(part) if len > 0 => self.send(&LinkMessage::Manifest { info_hash, total, offset, part })?,
                 _ => break,
             }
             offset += len;
@@ -215,10 +215,10 @@ impl<'a> Outgoing<'a> {
             let last = changes.len() < CHANGES_MAX;
             for change in changes {
                 self.send(&match change {
-                    Change::Online { key, addr } => Link::Online { user: key.user, client: key.client, addr },
-                    Change::Offline { key } => Link::Offline { user: key.user, client: key.client },
+                    Change::Online { key, addr } => LinkMessage::Online { user: key.user, client: key.client, addr },
+                    Change::Offline { key } => LinkMessage::Offline { user: key.user, client: key.client },
                     Change::Holds { key, share, holding } => {
-                        Link::Holds { user: key.user, client: key.client, share, holding }
+                        LinkMessage::Holds { user: key.user, client: key.client, share, holding }
                     }
                 })?;
             }
@@ -227,7 +227,7 @@ impl<'a> Outgoing<'a> {
             }
         }
         if !std::mem::replace(&mut self.all_told, true) {
-            self.send(&Link::AllTold {})?;
+            self.send(&LinkMessage::AllTold {})?;
         }
         Ok(())
     }
@@ -244,7 +244,7 @@ impl<'a> Outgoing<'a> {
                 return Ok(if digest.is_none() { due.min(now + QUIET) } else { due });
             }
         }
-        self.send(&Link::Have { seen: seen(&state), digest })?;
+        self.send(&LinkMessage::Have { seen: seen(&state), digest })?;
         self.said = Some((now, state, digest.is_some()));
         Ok(now + if digest.is_none() { QUIET } else { HAVE_INTERVAL })
     }

@@ -191,7 +191,7 @@ impl FrameReceiver {
         matches!(rustix::event::poll(&mut fds, within.as_ref()), Ok(1..))
     }
 
-    /// How many bytes [`FrameReceiver::poll`] has taken so far. They tell a slow far side from a silent one inside a frame.
+    /// How many bytes [`FrameReceiver::poll`] has taken so far. They tell a slow far side from a silent one.
     pub fn polled(&self) -> u64 {
         self.polled
     }
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
     use crate::wire::channel::Sealer;
     use crate::wire::handshake::tests::keys;
-    use crate::wire::peer::Answer;
+    use crate::wire::peer::PeerReply;
     use std::io::Write;
     use std::thread;
 
@@ -235,14 +235,14 @@ mod tests {
     #[test]
     fn the_end_between_frames_is_told_from_the_end_inside_one() {
         let [(_near_receiver, near), (mut far, _far_sender)] = pair(false);
-        near.send(1, &Answer::Alive {}).expect("goes out");
+        near.send(1, &PeerReply::Alive {}).expect("goes out");
         near.finish();
         assert!(far.recv(LONG).is_ok());
         assert!(matches!(far.recv(LONG), Err(RecvError::Closed)));
         for cut in [1, 2, 3, 26] {
             let [(near_receiver, near), (mut far, _far_sender)] = pair(false);
             let mut sealer = Sealer::default();
-            let sealed = sealer.seal(&near_receiver.keys, &frame::of(1, &Answer::Alive {}));
+            let sealed = sealer.seal(&near_receiver.keys, &frame::of(1, &PeerReply::Alive {}));
             near_receiver.stream().write_all(&sealed[..cut]).expect("goes out");
             near.finish();
             assert!(matches!(far.recv(LONG), Err(RecvError::Cut)), "{cut}");

@@ -239,7 +239,7 @@ mod tests {
     use super::super::tests::{LONG, PIECE, news, pair, pass_piece, piece};
     use super::*;
     use crate::wire::channel::IDLE_BUFFER_LEN;
-    use crate::wire::peer::Answer;
+    use crate::wire::peer::PeerReply;
     use std::thread;
     use std::time::Duration;
 
@@ -255,7 +255,7 @@ mod tests {
             loop {
                 match far.recv(LONG) {
                     Ok(frame) if frame.request == frame::UNASKED => {
-                        let Ok(Answer::News { pieces }) = frame.message() else { panic!("not news") };
+                        let Ok(PeerReply::News { pieces }) = frame.message() else { panic!("not news") };
                         heard[pieces[0] as usize].push(pieces[1]);
                         assert!(pieces[2..].iter().all(|&n| n == pieces[1]), "torn");
                     }
@@ -316,7 +316,7 @@ mod tests {
                 near.push(&news(&[n; 1000]));
             }
         }
-        near.send(ROUNDS + 1, &Answer::Alive {}).expect("goes out, and what waits with it");
+        near.send(ROUNDS + 1, &PeerReply::Alive {}).expect("goes out, and what waits with it");
         near.finish();
         assert_eq!(reader.join().expect("the reader has no complaint"), ROUNDS * (1 + PUSHES) + 1);
     }
@@ -333,13 +333,13 @@ mod tests {
         near.push(&news(&[pushed; 4000]));
         assert!(!near.is_over());
         thread::scope(|scope| {
-            scope.spawn(|| near.send(1, &Answer::Alive {}).expect("goes out once the far side reads"));
+            scope.spawn(|| near.send(1, &PeerReply::Alive {}).expect("goes out once the far side reads"));
             let mut frames = (0..pushed + 2).map(|_| far.recv(LONG).expect("comes in").message().expect("a message"));
             for n in 0..pushed {
                 assert_eq!(frames.next(), Some(news(&[n; 4000])));
             }
             let last = [frames.next(), frames.next()];
-            assert!(last.contains(&Some(Answer::Alive {})) && last.contains(&Some(news(&[pushed; 4000]))));
+            assert!(last.contains(&Some(PeerReply::Alive {})) && last.contains(&Some(news(&[pushed; 4000]))));
         });
     }
 
@@ -357,7 +357,7 @@ mod tests {
         assert!(start.elapsed() < FRAME_DEADLINE);
         near.push(&news(&[1]));
         assert!(near.pushes.lock().len() <= PUSHES_MAX);
-        assert!(near.send(1, &Answer::Alive {}).is_err());
+        assert!(near.send(1, &PeerReply::Alive {}).is_err());
     }
 
     #[test]
@@ -380,11 +380,11 @@ mod tests {
             near.push(&news(&[n]));
         }
         drop(writing);
-        near.send(1, &Answer::Alive {}).expect("goes out");
+        near.send(1, &PeerReply::Alive {}).expect("goes out");
         for n in 0..PUSHES_MAX as u32 {
             assert_eq!(far.recv(LONG).expect("comes in").message(), Ok(news(&[n])));
         }
-        assert_eq!(far.recv(LONG).expect("comes in").message(), Ok(Answer::Alive {}));
+        assert_eq!(far.recv(LONG).expect("comes in").message(), Ok(PeerReply::Alive {}));
         let writing = near.outgoing.lock();
         for n in 0..PUSHES_MAX as u32 {
             near.push(&news(&[n]));

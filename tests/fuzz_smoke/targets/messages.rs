@@ -9,8 +9,8 @@ use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::codec::{DecodeError, Wire, from_bytes, to_bytes};
 use groupshare::wire::frame::{self, Frame, HEADER_LEN, LENGTH_LEN, Message};
 use groupshare::wire::manifest;
-use groupshare::wire::peer::{Answer, Ask};
-use groupshare::wire::tracker_tracker::Link;
+use groupshare::wire::peer::{PeerReply, PeerRequest};
+use groupshare::wire::tracker_tracker::LinkMessage;
 use groupshare::{model::digest::InfoHash, model::manifest::Manifest};
 use std::fmt::Debug;
 use std::path::{Component, Path};
@@ -23,9 +23,9 @@ pub(super) fn frame(data: &[u8]) {
             assert_eq!([header.concat(), body.to_vec()].concat(), data);
             check::<Request>(kind, body, false);
             check::<Reply>(kind, body, false);
-            check::<Ask>(kind, body, false);
+            check::<PeerRequest>(kind, body, false);
             check_answer(kind, body);
-            check::<Link>(kind, body, false);
+            check::<LinkMessage>(kind, body, false);
         }
         Err(error) => assert!(matches!(error, DecodeError::Truncated | DecodeError::Trailing(_)), "{error:?}"),
     }
@@ -42,18 +42,18 @@ pub(super) fn reply(data: &[u8]) {
 }
 
 /// From a leecher to a seeder.
-pub(super) fn ask(data: &[u8]) {
-    kind_and_body(data, |kind, body| check::<Ask>(kind, body, false));
+pub(super) fn peer_request(data: &[u8]) {
+    kind_and_body(data, |kind, body| check::<PeerRequest>(kind, body, false));
 }
 
 /// From a seeder to a leecher.
-pub(super) fn answer(data: &[u8]) {
+pub(super) fn peer_reply(data: &[u8]) {
     kind_and_body(data, check_answer);
 }
 
 /// From a tracker to another.
-pub(super) fn link(data: &[u8]) {
-    kind_and_body(data, |kind, body| check::<Link>(kind, body, false));
+pub(super) fn link_message(data: &[u8]) {
+    kind_and_body(data, |kind, body| check::<LinkMessage>(kind, body, false));
 }
 
 fn kind_and_body(data: &[u8], check: impl Fn(u8, &[u8])) {
@@ -65,7 +65,7 @@ fn kind_and_body(data: &[u8], check: impl Fn(u8, &[u8])) {
 /// The data of a piece is the rest of its frame and has no end of its own.
 fn check_answer(kind: u8, body: &[u8]) {
     const PIECE: u8 = 3;
-    check::<Answer>(kind, body, kind == PIECE);
+    check::<PeerReply>(kind, body, kind == PIECE);
 }
 
 /// Reads a message. If it is one, it is written as it was read, and is none with a byte less or more.

@@ -29,8 +29,6 @@ pub(crate) type Target = fn(&[u8]);
 /// The targets by name; each has a file in `fuzz/fuzz_targets`, an entry in `fuzz/Cargo.toml` and a folder in `fuzz/corpus`.
 pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("accept", handshake::accept),
-    ("answer", messages::answer),
-    ("ask", messages::ask),
     ("checkpoint", journal::checkpoint),
     ("client_records", client_files::records),
     ("command", text::command),
@@ -39,9 +37,11 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("journal", journal::journal),
     ("json_command", text::json_command),
     ("ledger", fold::ledger),
-    ("link", messages::link),
+    ("link_message", messages::link_message),
     ("manifest", messages::manifest),
     ("op", messages::op),
+    ("peer_reply", messages::peer_reply),
+    ("peer_request", messages::peer_request),
     ("pin", client_files::pin),
     ("records", records::records),
     ("reply", messages::reply),

@@ -22,7 +22,7 @@ use groupshare::wire::client_tracker::{GroupKey, refusal};
 use groupshare::wire::error::Code;
 use groupshare::wire::frame::Message;
 use groupshare::wire::handshake::{self, Secret};
-use groupshare::wire::peer::{Answer, Ask};
+use groupshare::wire::peer::{PeerReply, PeerRequest};
 use std::fs;
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
@@ -88,7 +88,7 @@ pub(super) fn seeding_session(data: &[u8]) {
         Connection::new(bench.seeder.addr(), |stream| handshake::peer_to_peer(stream, KEY_ID, &Secret(KEY)));
     let opens = [Some(WHOLE), Some(PART), Some(InfoHash([9; 32])), None][usize::from(first % 4)];
     if let Some(info_hash) = opens {
-        let open = Ask::Open { info_hash, user: UserId::parse("bob").expect("a name") };
+        let open = PeerRequest::Open { info_hash, user: UserId::parse("bob").expect("a name") };
         let mut body = Vec::new();
         open.put_body(&mut body);
         leecher.ask(open.kind(), &body);
@@ -104,26 +104,26 @@ pub(super) fn seeding_session(data: &[u8]) {
         assert_eq!(frame.request, answered, "answers come in order");
         assert!(!over, "the connection was to end");
         match frame.message().expect("a seeder says nothing else") {
-            Answer::Refused { code, about } => {
+            PeerReply::Refused { code, about } => {
                 let refusal = refusal(code, &about);
                 assert!(is_one_line(&refusal), "{refusal}");
                 over = answered == 1 || refusal.code == Code::Malformed;
             }
-            Answer::Opened { bits } => {
+            PeerReply::Opened { bits } => {
                 assert_eq!(answered, 1);
                 let held = [0b1100_0000, 0b1000_0000];
                 assert!(held.iter().any(|&held| bits.as_bytes() == [held]));
             }
-            Answer::Piece { data } => {
+            PeerReply::Piece { data } => {
                 let (kind, body) = said.requests[(answered - before - 1) as usize];
                 let piece = u32::from_be_bytes(body.try_into().expect("the number of a piece"));
                 assert_eq!(kind, GET_PIECE);
                 let from = piece as usize * PIECE_LEN as usize;
                 let to = LEN.min(from + PIECE_LEN as usize);
-                assert!(frame.tail(data.len) == &bench.data[from..to]);
+                assert!(frame.payload(data.len) == &bench.data[from..to]);
             }
-            Answer::Alive {} => {}
-            Answer::News { .. } => panic!("nothing is new here"),
+            PeerReply::Alive {} => {}
+            PeerReply::News { .. } => panic!("nothing is new here"),
         }
     });
     assert!(over || answered == last, "{answered} of {last} requests were answered");

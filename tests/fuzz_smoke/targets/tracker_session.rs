@@ -12,7 +12,7 @@ use groupshare::wire::codec::{Blob, List};
 use groupshare::wire::error::Code;
 use groupshare::wire::frame::{self, Message, UNASKED};
 use groupshare::wire::handshake;
-use groupshare::wire::tracker_tracker::Link;
+use groupshare::wire::tracker_tracker::LinkMessage;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -167,13 +167,13 @@ pub(super) fn tracker_link(data: &[u8]) {
         let (id, key) = cluster().link_key();
         let mut link = Connection::new(bench.tracker.addr, |stream| handshake::tracker_to_tracker(stream, id, &key));
         if who % 8 != 0 {
-            let hello = Link::Hello { tracker: 2 + u16::from(who >> 6), instance: [who; 16], seen: List::EMPTY };
+            let hello = LinkMessage::Hello { tracker: 2 + u16::from(who >> 6), instance: [who; 16], seen: List::EMPTY };
             link.say(&frame::of(UNASKED, &hello));
         }
         link.say_all(&mut script, REQUESTS_MAX);
         link.hear_all(|frame| {
             assert_eq!(frame.request, UNASKED);
-            let _: Link = frame.message().expect("a tracker says nothing else");
+            let _: LinkMessage = frame.message().expect("a tracker says nothing else");
         });
         bench.check();
         // It still serves clients.

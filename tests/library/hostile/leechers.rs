@@ -11,7 +11,7 @@ use groupshare::wire::connection::{self, FrameReceiver, RecvError};
 use groupshare::wire::error::Code;
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::handshake::{self, HandshakeError};
-use groupshare::wire::peer::{Answer, Ask, REQUESTS_MAX};
+use groupshare::wire::peer::{PeerReply, PeerRequest, REQUESTS_MAX};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -63,8 +63,8 @@ fn answer(receiver: &mut FrameReceiver) -> (u32, Result<Vec<u8>, Code>) {
             continue;
         }
         let answer = match frame.message().expect("one that is understood") {
-            Answer::Piece { .. } => Ok(frame.body.to_vec()),
-            Answer::Refused { code, .. } => Err(Code::from_number(code).expect("a known reason")),
+            PeerReply::Piece { .. } => Ok(frame.body.to_vec()),
+            PeerReply::Refused { code, .. } => Err(Code::from_number(code).expect("a known reason")),
             other => panic!("{other:?}"),
         };
         return (frame.request, answer);
@@ -81,7 +81,7 @@ fn who_asks_for_everything_at_once_waits_alone_and_the_others_get_the_file() {
         .map(|number| {
             let (receiver, sender) = open(&seeder, &ordeal.subject, number).expect("there is a place");
             for number in 0..asked {
-                sender.send(2 + number, &Ask::GetPiece { piece: number % 9 }).expect("sent");
+                sender.send(2 + number, &PeerRequest::GetPiece { piece: number % 9 }).expect("sent");
             }
             (receiver, sender)
         })
@@ -103,11 +103,11 @@ fn pieces_that_are_not_there_are_refused_and_the_others_are_given() {
     let served = seeder.seed(&ordeal.data, &ordeal.subject, some);
     let (mut receiver, sender) = open(&seeder, &ordeal.subject, 2).expect("there is a place");
     for (piece, request) in [0, 2, 4, 8, 9, 10, 1 << 31, u32::MAX].into_iter().zip(2..) {
-        sender.send(request, &Ask::GetPiece { piece }).expect("sent");
+        sender.send(request, &PeerRequest::GetPiece { piece }).expect("sent");
         assert_eq!(answer(&mut receiver), (request, Err(Code::NoSuchPiece)), "{piece}");
     }
     assert_eq!(served.given(), 0);
-    sender.send(99, &Ask::GetPiece { piece: 3 }).expect("sent");
+    sender.send(99, &PeerRequest::GetPiece { piece: 3 }).expect("sent");
     assert!(answer(&mut receiver) == (99, Ok(ordeal.piece(3))));
 }
 
@@ -165,7 +165,7 @@ fn who_was_removed_loses_the_open_connection_and_finds_the_old_key_worthless() {
     // What a client does when the tracker tells it the new key.
     seeder.keyring.put(key(8));
     seeder.seeder.as_ref().expect("it listens").drop_group(group());
-    let _ = sender.send(2, &Ask::GetPiece { piece: 0 });
+    let _ = sender.send(2, &PeerRequest::GetPiece { piece: 0 });
     assert!(matches!(receiver.recv(LONG), Err(RecvError::Closed | RecvError::Cut | RecvError::Io(_))));
     let stream = TcpStream::connect(addr(&seeder, &ordeal)).expect("the seeder listens");
     stream.set_read_timeout(Some(LONG)).expect("an option");

@@ -4,12 +4,12 @@ use crate::common::swarm::{key, user};
 use crossbeam_channel as channel;
 use groupshare::model::id::ClientId;
 use groupshare::wire::client_tracker::Peer;
-use groupshare::wire::codec::{Blob, Tail};
+use groupshare::wire::codec::{Blob, Payload};
 use groupshare::wire::connection::{self, FrameReceiver, FrameSender, TimedStream};
 use groupshare::wire::deadlines::{HANDSHAKE_DEADLINE, IDLE_DEADLINE};
 use groupshare::wire::frame::{self, FRAME_LEN_MAX, HEADER_LEN};
 use groupshare::wire::handshake;
-use groupshare::wire::peer::{Answer, Ask};
+use groupshare::wire::peer::{PeerReply, PeerRequest};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -80,7 +80,7 @@ impl Liar {
         Self::new(number, move |mut believer| {
             believer.open(bits.as_ref());
             while let Some((request, ask)) = believer.next() {
-                if let Ask::GetPiece { piece } = ask {
+                if let PeerRequest::GetPiece { piece } = ask {
                     lie(&mut believer, request, piece);
                 }
             }
@@ -100,21 +100,21 @@ impl Liar {
 
 impl Believer {
     /// The next question; none when the victim is gone.
-    pub(super) fn next(&mut self) -> Option<(u32, Ask)> {
+    pub(super) fn next(&mut self) -> Option<(u32, PeerRequest)> {
         let frame = self.receiver.recv(IDLE_DEADLINE).ok()?;
         Some((frame.request, frame.message().expect("the victim is honest")))
     }
 
     /// Answers the first question with this bitfield.
     pub(super) fn open(&mut self, bits: &[u8]) {
-        if let Some((request, Ask::Open { .. })) = self.next() {
+        if let Some((request, PeerRequest::Open { .. })) = self.next() {
             let bits = Blob::new(bits.to_vec()).expect("below the cap");
-            self.says(request, &Answer::Opened { bits });
+            self.says(request, &PeerReply::Opened { bits });
         }
     }
 
     /// Says something well-formed. The victim may be gone.
-    pub(super) fn says(&self, request: u32, answer: &Answer) {
+    pub(super) fn says(&self, request: u32, answer: &PeerReply) {
         let _ = self.sender.send(request, answer);
     }
 
@@ -142,7 +142,7 @@ pub(super) fn raw_frame(request: u32, kind: u8, body: &[u8]) -> Vec<u8> {
 /// A frame with these bytes as a piece.
 pub(super) fn piece_frame(request: u32, data: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    frame::begin(&mut out, request, &Answer::Piece { data: Tail { len: 0 } });
+    frame::begin(&mut out, request, &PeerReply::Piece { data: Payload { len: 0 } });
     out.extend_from_slice(data);
     frame::end(&mut out);
     out

@@ -8,7 +8,7 @@ use groupshare::wire::codec::{List, Text};
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::error::Code;
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
-use groupshare::wire::peer::{Answer, Ask, NEWS_MAX};
+use groupshare::wire::peer::{NEWS_MAX, PeerReply, PeerRequest};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ const BYTE: Duration = Duration::from_millis(100);
 /// all.
 type Lie = fn(&Believer, u32, &[u8], &[u8]);
 
-fn refused(code: u16) -> Answer {
-    Answer::Refused { code, about: Text::new("\u{1b}[2J\u{202e}").expect("short") }
+fn refused(code: u16) -> PeerReply {
+    PeerReply::Refused { code, about: Text::new("\u{1b}[2J\u{202e}").expect("short") }
 }
 
 /// Whoever connects stays with the liar until the victim goes.
@@ -102,7 +102,7 @@ fn answers_to_no_question_end_the_connection() {
         |believer, request, good, _| believer.gives(request.wrapping_add(1), good),
         |believer, _, good, _| believer.gives(UNASKED, good),
         |believer, request, _, bits| believer.says_bytes(request, OPENED, &[&[0, 0, 0, 2], bits].concat()),
-        |believer, request, _, _| believer.says(request, &Answer::Alive {}),
+        |believer, request, _, _| believer.says(request, &PeerReply::Alive {}),
         |believer, request, _, _| believer.says(request.wrapping_add(9), &refused(Code::OnItsWay as u16)),
         |believer, request, _, _| believer.says_bytes(request, 99, b"what is this?"),
     ];
@@ -216,7 +216,7 @@ fn a_seeder_that_announces_billions_of_pieces_is_not_believed() {
     ];
     let openers = (1..).zip(bitfields).map(|(number, body)| {
         Liar::new(number, move |mut believer| {
-            if let Some((request, Ask::Open { .. })) = believer.next() {
+            if let Some((request, PeerRequest::Open { .. })) = believer.next() {
                 believer.says_bytes(request, OPENED, &body);
                 believer.told.lied();
                 while believer.next().is_some() {}
@@ -252,14 +252,14 @@ fn news_without_end_keep_nobody_from_the_pieces() {
     let pieces = || List::new(vec![0; NEWS_MAX]).expect("at the cap");
     let before_opening = Liar::new(1, move |mut believer| {
         let _ = believer.next();
-        while believer.sender.send(UNASKED, &Answer::News { pieces: pieces() }).is_ok() {
+        while believer.sender.send(UNASKED, &PeerReply::News { pieces: pieces() }).is_ok() {
             believer.told.lied();
         }
     });
     let bits = ordeal.all();
     let after_opening = Liar::new(2, move |mut believer| {
         believer.open(&bits);
-        while believer.sender.send(UNASKED, &Answer::News { pieces: pieces() }).is_ok() {
+        while believer.sender.send(UNASKED, &PeerReply::News { pieces: pieces() }).is_ok() {
             believer.told.lied();
         }
     });

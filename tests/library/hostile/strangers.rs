@@ -6,7 +6,7 @@ use crate::common::LONG;
 use crate::common::swarm::open;
 use groupshare::wire::channel::refusal_in_clear;
 use groupshare::wire::error::Code;
-use groupshare::wire::peer::Ask;
+use groupshare::wire::peer::PeerRequest;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -83,7 +83,7 @@ fn strangers_take_no_place_from_members_who_are_there() {
         (0..STRANGERS).map(|_| TcpStream::connect(addr(&seeder, &ordeal)).expect("the seeder listens")).collect();
     members.push(open(&seeder, &ordeal.subject, 100).expect("there is a place for a member"));
     for (receiver, sender) in &mut members {
-        sender.send(2, &Ask::KeepAlive {}).expect("sent");
+        sender.send(2, &PeerRequest::KeepAlive {}).expect("sent");
         assert_eq!(receiver.recv(LONG).expect("an answer").request, 2);
     }
 }

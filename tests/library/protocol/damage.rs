@@ -19,7 +19,7 @@ pub(super) fn for_all<S: Strategy>(cases: u32, of: &S, check: impl Fn(S::Value))
 
 /// `Piece`, whose data is the rest of the frame: it has no end of its own.
 fn has_tail(name: &str, bytes: &[u8]) -> bool {
-    name == "Answer" && bytes.first() == Some(&3)
+    name == "PeerReply" && bytes.first() == Some(&3)
 }
 
 #[test]

@@ -292,8 +292,8 @@ fn answers_and_refusals_are_documented_as_the_code_says_them_and_exist() {
     let codes: BTreeSet<String> = Code::ALL.iter().map(|code| format!("{code:?}")).collect();
     for (file, name, answers_of) in [
         ("wire/client_tracker.rs", "Request", "Reply"),
-        ("wire/peer.rs", "Ask", "Answer"),
-        ("wire/tracker_tracker.rs", "Link", "Link"),
+        ("wire/peer.rs", "PeerRequest", "PeerReply"),
+        ("wire/tracker_tracker.rs", "LinkMessage", "LinkMessage"),
     ] {
         let answers: BTreeSet<String> =
             documented_messages(answers_of).into_iter().map(|message| message.name).collect();

@@ -11,12 +11,12 @@ use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::path::RelPath;
 use groupshare::model::piece::{Layout, SIZE_MAX};
 use groupshare::wire::client_tracker::*;
-use groupshare::wire::codec::{Blob, List, Tail, Text, Wire, from_bytes, to_bytes};
+use groupshare::wire::codec::{Blob, List, Payload, Text, Wire, from_bytes, to_bytes};
 use groupshare::wire::frame::{self, Frame, Message};
 use groupshare::wire::handshake::Secret;
 use groupshare::wire::manifest;
-use groupshare::wire::peer::{Answer, Ask};
-use groupshare::wire::tracker_tracker::{Link, Seen};
+use groupshare::wire::peer::{PeerReply, PeerRequest};
+use groupshare::wire::tracker_tracker::{LinkMessage, Seen};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
@@ -231,19 +231,19 @@ fn notices() -> Vec<BoxedStrategy<Notice>> {
     })
 }
 
-fn asks() -> Vec<BoxedStrategy<Ask>> {
-    variants!(Ask {
+fn asks() -> Vec<BoxedStrategy<PeerRequest>> {
+    variants!(PeerRequest {
         Open { info_hash: info_hash(), user: user() }
         GetPiece { piece: any::<u32>() }
         KeepAlive {}
     })
 }
 
-fn answers() -> Vec<BoxedStrategy<Answer>> {
-    variants!(Answer {
+fn answers() -> Vec<BoxedStrategy<PeerReply>> {
+    variants!(PeerReply {
         Refused { code: any::<u16>(), about: about() }
         Opened { bits: blob() }
-        Piece { data: Just(Tail { len: 0 }) }
+        Piece { data: Just(Payload { len: 0 }) }
         Alive {}
         News { pieces: list(any::<u32>()) }
     })
@@ -253,9 +253,9 @@ fn seen<const MAX: usize>() -> impl Strategy<Value = List<Seen, MAX>> {
     list((origin(), any::<u64>()).prop_map(|(origin, seq)| Seen { origin, seq }))
 }
 
-fn links() -> Vec<BoxedStrategy<Link>> {
+fn links() -> Vec<BoxedStrategy<LinkMessage>> {
     let holding = || prop::strategy::Union::new(holdings());
-    variants!(Link {
+    variants!(LinkMessage {
         Hello { tracker: any::<u16>(), instance: any::<[u8; 16]>(), seen: seen() }
         Ops { ops: list(ops()) }
         Have { seen: seen(), digest: any::<Option<[u8; 32]>>() }
@@ -346,17 +346,17 @@ fn every_reply_goes_through_its_bytes_unchanged() {
 
 #[test]
 fn every_ask_goes_through_its_bytes_unchanged() {
-    round_trip("Ask", asks(), frames);
+    round_trip("PeerRequest", asks(), frames);
 }
 
 #[test]
 fn every_answer_goes_through_its_bytes_unchanged() {
-    round_trip("Answer", answers(), frames);
+    round_trip("PeerReply", answers(), frames);
 }
 
 #[test]
 fn every_message_between_trackers_goes_through_its_bytes_unchanged() {
-    round_trip("Link", links(), frames);
+    round_trip("LinkMessage", links(), frames);
 }
 
 #[test]

@@ -54,17 +54,17 @@ fn every_reply_has_the_bytes_written_here() {
 
 #[test]
 fn every_ask_has_the_bytes_written_here() {
-    check_all("Ask", &asks());
+    check_all("PeerRequest", &asks());
 }
 
 #[test]
 fn every_answer_has_the_bytes_written_here() {
-    check_all("Answer", &answers());
+    check_all("PeerReply", &answers());
 }
 
 #[test]
 fn every_message_between_trackers_has_the_bytes_written_here() {
-    check_all("Link", &links());
+    check_all("LinkMessage", &links());
 }
 
 #[test]
@@ -96,9 +96,9 @@ pub(super) fn encoded() -> Vec<(&'static str, Vec<u8>)> {
     [
         all("Request", requests()),
         all("Reply", replies()),
-        all("Ask", asks()),
-        all("Answer", answers()),
-        all("Link", links()),
+        all("PeerRequest", asks()),
+        all("PeerReply", answers()),
+        all("LinkMessage", links()),
         all("Holding", holdings()),
         all("Notice", notices()),
         all("OpBody", op_bodies()),

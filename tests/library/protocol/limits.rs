@@ -35,7 +35,7 @@ fn every_message_at_its_longest_fits_into_a_frame() {
             // Whoever sends ops counts their bytes, and ends before one more op would be too much.
             let len = if variant.name == "Ops" { OPS_FRAME_LEN_MAX } else { len };
             assert!(len <= FRAME_LEN_MAX, "{}: {len}", variant.name);
-            let early = choice.name == "Ask"
+            let early = choice.name == "PeerRequest"
                 || ["CreateUser", "Login", "Resume", "Heartbeat", "Refused", "LoggedIn"].contains(&&*variant.name);
             assert!(!early || len <= EARLY_FRAME_LEN_MAX, "{}: {len}", variant.name);
         }
@@ -88,7 +88,9 @@ fn one_over_the_cap_is_refused_inside_the_entries_of_lists_too() {
 #[test]
 fn a_list_that_claims_its_cap_without_the_bytes_is_cut_off_at_the_first_entry() {
     // Nothing is set aside for the claim beyond what the bytes can hold.
-    for (name, number, cap) in [("Reply", 4, 1024_u32), ("Answer", 64, 4096), ("Reply", 12, 1024), ("Link", 2, 4096)] {
+    for (name, number, cap) in
+        [("Reply", 4, 1024_u32), ("PeerReply", 64, 4096), ("Reply", 12, 1024), ("LinkMessage", 2, 4096)]
+    {
         let bytes = [&[number][..], &cap.to_be_bytes()].concat();
         assert_eq!(recode(name, &bytes), Err(DecodeError::Truncated));
     }

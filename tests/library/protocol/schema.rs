@@ -14,8 +14,8 @@ use groupshare::wire::codec::{DecodeError, Wire, from_bytes, to_bytes};
 use groupshare::wire::error::Refusal;
 use groupshare::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, Frame, HEADER_LEN, LENGTH_LEN, Message};
 use groupshare::wire::manifest::MANIFEST_LEN_MAX;
-use groupshare::wire::peer::{Answer, Ask, NEWS_MAX, REQUESTS_MAX};
-use groupshare::wire::tracker_tracker::{Link, OPS_FRAME_LEN_MAX, OPS_MAX, ORIGINS_MAX, Seen, WANTED_MAX};
+use groupshare::wire::peer::{NEWS_MAX, PeerReply, PeerRequest, REQUESTS_MAX};
+use groupshare::wire::tracker_tracker::{LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, ORIGINS_MAX, Seen, WANTED_MAX};
 
 /// Name and type of a field; the type without spaces.
 pub(super) type Field = (String, String);
@@ -122,9 +122,9 @@ pub(super) fn choices() -> Vec<Choice> {
     vec![
         from_kinds("Request", Request::KINDS),
         from_kinds("Reply", Reply::KINDS),
-        from_kinds("Ask", Ask::KINDS),
-        from_kinds("Answer", Answer::KINDS),
-        from_kinds("Link", Link::KINDS),
+        from_kinds("PeerRequest", PeerRequest::KINDS),
+        from_kinds("PeerReply", PeerReply::KINDS),
+        from_kinds("LinkMessage", LinkMessage::KINDS),
         from_kinds("Holding", Holding::KINDS),
         described("Notice", &super::golden::notices(), describe_notice, NOTICES),
         described("OpBody", &super::golden::op_bodies(), describe_op_body, OP_BODIES),
@@ -132,7 +132,7 @@ pub(super) fn choices() -> Vec<Choice> {
 }
 
 /// The directions, one of them both, whose variants are messages of their own.
-pub(super) const DIRECTIONS: [&str; 5] = ["Request", "Reply", "Ask", "Answer", "Link"];
+pub(super) const DIRECTIONS: [&str; 5] = ["Request", "Reply", "PeerRequest", "PeerReply", "LinkMessage"];
 
 fn field_type<T, F>(_: impl Fn(&T) -> &F) -> String {
     plain(std::any::type_name::<F>())
@@ -227,15 +227,15 @@ pub(super) fn recode(name: &str, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     match name {
         "Request" => message::<Request>(bytes),
         "Reply" => message::<Reply>(bytes),
-        "Ask" => message::<Ask>(bytes),
+        "PeerRequest" => message::<PeerRequest>(bytes),
         // The data of a piece stays in its frame; the decoder tells its length only.
-        "Answer" => message::<Answer>(bytes).map(|mut out| {
+        "PeerReply" => message::<PeerReply>(bytes).map(|mut out| {
             if out == [3] {
                 out.extend_from_slice(&bytes[1..]);
             }
             out
         }),
-        "Link" => message::<Link>(bytes),
+        "LinkMessage" => message::<LinkMessage>(bytes),
         "Holding" => value::<Holding>(bytes),
         "Notice" => value::<Notice>(bytes),
         "OpBody" => value::<OpBody>(bytes),
@@ -298,7 +298,7 @@ pub(super) fn example(of: &str, size: Size) -> Vec<u8> {
         ("PasswordHash", _) => counted(2, (0, limit("PASSWORD_HASH_LEN_MAX")), size, || vec![b'h']),
         ("Blob", cap) => counted(4, (0, limit(cap[0])), size, || vec![0xb5]),
         ("List", args) => counted(4, (0, limit(args[1])), size, || example(args[0], size)),
-        ("Tail", _) => bytes(if size == Size::Longest { PIECE_LEN as usize } else { 1 }),
+        ("Payload", _) => bytes(if size == Size::Longest { PIECE_LEN as usize } else { 1 }),
         ("Sha1Digest", _) => bytes(20),
         ("InfoHash" | "Fingerprint" | "Secret" | "[u8;32]", _) => bytes(32),
         ("KeyId" | "CommandId" | "ClientId" | "[u8;16]", _) => bytes(16),

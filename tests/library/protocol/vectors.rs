@@ -10,13 +10,13 @@ use groupshare::model::name::UserId;
 use groupshare::model::path::RelPath;
 use groupshare::wire::channel::{Opener, Sealer, refusal_in_clear};
 use groupshare::wire::client_tracker::{Password, Reply, Request};
-use groupshare::wire::codec::{Blob, List, Tail};
+use groupshare::wire::codec::{Blob, List, Payload};
 use groupshare::wire::error::{Code, Refusal};
 use groupshare::wire::frame::{self, FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::handshake::{self, Accepted, HandshakeError, Secret};
 use groupshare::wire::manifest;
-use groupshare::wire::peer::{Answer, Ask};
-use groupshare::wire::tracker_tracker::{Link, Seen};
+use groupshare::wire::peer::{PeerReply, PeerRequest};
+use groupshare::wire::tracker_tracker::{LinkMessage, Seen};
 use sha1::{Digest, Sha1};
 use snow::{Builder, HandshakeState, StatelessTransportState};
 use std::io::{self, Cursor, Read, Write};
@@ -66,7 +66,7 @@ fn hello() -> Manifest {
 
 fn piece(request: u32) -> Vec<u8> {
     let mut out = Vec::new();
-    frame::begin(&mut out, request, &Answer::Piece { data: Tail { len: FILE.len() as u32 } });
+    frame::begin(&mut out, request, &PeerReply::Piece { data: Payload { len: FILE.len() as u32 } });
     out.extend_from_slice(FILE);
     frame::end(&mut out);
     out
@@ -77,10 +77,10 @@ fn meet_trackers() -> Meeting {
     meet("Noise_NNpsk0_25519_AESGCM_SHA256", &preface, &LINK_KEY, [[0x0a; 32], [0x0b; 32]])
 }
 
-fn hello_of_tracker_1() -> Link {
+fn hello_of_tracker_1() -> LinkMessage {
     let seen = |tracker, incarnation, seq| Seen { origin: Origin { tracker, incarnation }, seq };
     let seen = List::new(vec![seen(1, 0xa1, 1), seen(2, 0xa2, 7)]).expect("few");
-    Link::Hello { tracker: 1, instance: [0x17; 16], seen }
+    LinkMessage::Hello { tracker: 1, instance: [0x17; 16], seen }
 }
 
 /// Everything that the document shows, by its label.
@@ -107,9 +107,9 @@ fn conversation() -> Vec<(&'static str, Vec<u8>)> {
     let preface = [b"GRPSHARE\x00\x01\x02", &KEY_ID.0[..]].concat();
     let peer = meet("Noise_NNpsk0_25519_AESGCM_SHA256", &preface, &GROUP_KEY, [[3; 32], [4; 32]]);
     let (encoded, info_hash) = manifest::encode(&hello()).expect("short");
-    let open = frame::of(1, &Ask::Open { info_hash, user: user("bob") });
-    let get_piece = frame::of(2, &Ask::GetPiece { piece: 0 });
-    let opened = frame::of(1, &Answer::Opened { bits: Blob::new(vec![0x80]).expect("short") });
+    let open = frame::of(1, &PeerRequest::Open { info_hash, user: user("bob") });
+    let get_piece = frame::of(2, &PeerRequest::GetPiece { piece: 0 });
+    let opened = frame::of(1, &PeerReply::Opened { bits: Blob::new(vec![0x80]).expect("short") });
     let (mut near, mut far) = (Sealer::default(), Sealer::default());
     said.push(("open-record", near.seal(&peer.near, &open).to_vec()));
     said.push(("opened-record", far.seal(&peer.far, &opened).to_vec()));

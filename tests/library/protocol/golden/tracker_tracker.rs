@@ -6,9 +6,9 @@ use groupshare::model::id::{OpId, Origin};
 use groupshare::model::op::{Op, OpBody};
 use groupshare::wire::client_tracker::Holding;
 use groupshare::wire::codec::Text;
-use groupshare::wire::tracker_tracker::{Link, Seen};
+use groupshare::wire::tracker_tracker::{LinkMessage, Seen};
 
-pub(super) fn links() -> Vec<(Link, &'static str)> {
+pub(super) fn links() -> Vec<(LinkMessage, &'static str)> {
     let (user, client, share) = (ALICE, CLIENT, FILM);
     let other = Origin { tracker: 2, incarnation: 0x99 };
     let seen = || list(vec![Seen { origin: TRACKER, seq: 0x0102 }, Seen { origin: other, seq: 7 }]);
@@ -17,7 +17,7 @@ pub(super) fn links() -> Vec<(Link, &'static str)> {
     let second = op(0x12, OpBody::JoinShare { share, user });
     vec![
         (
-            Link::Hello { tracker: 1, instance: [0x17; 16], seen: seen() },
+            LinkMessage::Hello { tracker: 1, instance: [0x17; 16], seen: seen() },
             r#"
             01                                     # Hello
             0001                                   # tracker 1
@@ -28,7 +28,7 @@ pub(super) fn links() -> Vec<(Link, &'static str)> {
             "#,
         ),
         (
-            Link::Ops { ops: list(vec![first, second]) },
+            LinkMessage::Ops { ops: list(vec![first, second]) },
             r#"
             02                                     # Ops
             00000002                               # two of them
@@ -47,7 +47,7 @@ pub(super) fn links() -> Vec<(Link, &'static str)> {
             "#,
         ),
         (
-            Link::Have { seen: seen(), digest: Some([0xdd; 32]) },
+            LinkMessage::Have { seen: seen(), digest: Some([0xdd; 32]) },
             r#"
             03                                     # Have
             00000002                               # seen: ops of two origins
@@ -57,7 +57,7 @@ pub(super) fn links() -> Vec<(Link, &'static str)> {
             "#,
         ),
         (
-            Link::Manifest { info_hash: INFO_HASH, total: 0x0123, offset: 0x0100, part: blob(b"GSMANIF\x01") },
+            LinkMessage::Manifest { info_hash: INFO_HASH, total: 0x0123, offset: 0x0100, part: blob(b"GSMANIF\x01") },
             r#"
             04                          # Manifest
             1f*32                       # info hash
@@ -67,7 +67,7 @@ pub(super) fn links() -> Vec<(Link, &'static str)> {
             "#,
         ),
         (
-            Link::Refused { code: 101, about: Text::new("2").expect("short") },
+            LinkMessage::Refused { code: 101, about: Text::new("2").expect("short") },
             r#"
             05                  # Refused
             0065                # code: 101, TrackerNumber
@@ -75,7 +75,7 @@ pub(super) fn links() -> Vec<(Link, &'static str)> {
             "#,
         ),
         (
-            Link::Online { user, client, addr: Some("10.0.0.2:18000".parse().expect("an address")) },
+            LinkMessage::Online { user, client, addr: Some("10.0.0.2:18000".parse().expect("an address")) },
             r#"
             06                                     # Online
             0001 1a2b3c4d5e6f7081 0000000000000001 # user
@@ -84,7 +84,7 @@ pub(super) fn links() -> Vec<(Link, &'static str)> {
             "#,
         ),
         (
-            Link::Offline { user, client },
+            LinkMessage::Offline { user, client },
             r#"
             07                                     # Offline
             0001 1a2b3c4d5e6f7081 0000000000000001 # user
@@ -92,7 +92,7 @@ pub(super) fn links() -> Vec<(Link, &'static str)> {
             "#,
         ),
         (
-            Link::Holds { user, client, share, holding: Holding::Exactly { bits: blob(&[0b1010_0000]) } },
+            LinkMessage::Holds { user, client, share, holding: Holding::Exactly { bits: blob(&[0b1010_0000]) } },
             r#"
             08                                     # Holds
             0001 1a2b3c4d5e6f7081 0000000000000001 # user
@@ -101,9 +101,9 @@ pub(super) fn links() -> Vec<(Link, &'static str)> {
             03 00000001 a0                         # holding: Exactly pieces 0 and 2
             "#,
         ),
-        (Link::AllTold {}, "09 # AllTold"),
+        (LinkMessage::AllTold {}, "09 # AllTold"),
         (
-            Link::WantManifests { info_hashes: list(vec![INFO_HASH, InfoHash([0x2f; 32])]) },
+            LinkMessage::WantManifests { info_hashes: list(vec![INFO_HASH, InfoHash([0x2f; 32])]) },
             r#"
             0a                  # WantManifests
             00000002            # two of them
@@ -112,7 +112,7 @@ pub(super) fn links() -> Vec<(Link, &'static str)> {
             "#,
         ),
         (
-            Link::GiveAgain { seen: seen() },
+            LinkMessage::GiveAgain { seen: seen() },
             r#"
             0b                                     # GiveAgain
             00000002                               # seen: ops of two origins

@@ -1,3 +1,0 @@
-#![no_main]
-
-groupshare_fuzz::target!("ask");
