@@ -127,9 +127,13 @@ pub mod client {
     }
     /// Giving pieces to peers.
     pub mod upload {
+        pub mod admission;
+        pub mod catalog;
+        pub mod event;
         pub mod leases;
         pub mod seeder;
         pub mod served;
+        pub(crate) mod session;
         pub(crate) mod stats;
     }
     /// What is remembered from run to run.

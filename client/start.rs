@@ -166,7 +166,7 @@ impl Ready {
         node.link.close();
         // Downloads are kept for the next login. The tracker sees the connection end.
         login.end();
-        node.serving.close();
+        node.catalog.close();
         drop(event_loop);
         Ok(exit)
     }

@@ -32,7 +32,7 @@ fn hold_shares(session: &LoginSession) -> Result<(), RpcError> {
     let node = session.node();
     for record in session.slot().shares() {
         let served =
-            node.keyring.group_named(&record.group).and_then(|g| node.serving.find(g, record.content.info_hash));
+            node.keyring.group_named(&record.group).and_then(|g| node.catalog.find(g, record.content.info_hash));
         if let (Some(share), Some(_)) = (record.share, served) {
             match session.hold(share, Holding::All {}) {
                 Ok(()) => {}

@@ -15,7 +15,6 @@ use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find};
 use crate::client::state::record::DownloadRecord;
 use crate::client::storage::part::{Finished, Opened, Part, PartLabel, resolve_destination};
-use crate::client::storage::piece_source::PieceSource;
 use crate::model::id::ShareRef;
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId};
@@ -140,8 +139,8 @@ fn fetch_manifest(session: &LoginSession, share: ShareRef, content: &Content) ->
 fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, part: Arc<Part>) {
     let Some(verified) = verify_existing(&part, session.over(), &mut |_, _| {}) else { return };
     let node = session.node();
-    let (group, info_hash, layout) = (subject.group, subject.content.info_hash, part.layout());
-    let Some(served) = node.serving.add(group, info_hash, layout, part.clone(), verified.have.clone()) else {
+    let (group, info_hash) = (subject.group, subject.content.info_hash);
+    let Some(served) = node.catalog.add(group, info_hash, part.clone(), verified.have.clone()) else {
         if !session.is_over() {
             fail(session, id, "the client is closing");
         }
@@ -338,5 +337,5 @@ fn let_go(session: &LoginSession, transfer: &Transfer) {
 
 fn unserve(session: &LoginSession, transfer: &Transfer) {
     let subject = transfer.subject();
-    session.node().serving.remove(subject.group, subject.content.info_hash);
+    session.node().catalog.remove(subject.group, subject.content.info_hash);
 }

@@ -13,7 +13,7 @@ use crate::client::download::engine::event::EngineEvent;
 use crate::client::keyring::Put;
 use crate::client::output::event::Event;
 use crate::client::rpc::link::LinkEvent;
-use crate::client::upload::seeder::SeederEvent;
+use crate::client::upload::event::SeederEvent;
 use crate::model::id::OpOrder;
 use crate::sys::owned_thread::OwnedThread;
 use crate::wire::client_tracker::{Reply, Request};
@@ -119,7 +119,7 @@ impl Reactor {
 
     fn tick(&mut self) {
         let now = Instant::now();
-        self.node().serving.list().iter().for_each(|served| served.takers().tick(now));
+        self.node().catalog.list().iter().for_each(|served| served.stats().tick(now));
         self.tell_progress(now);
         if let Some(session) = self.login.session() {
             resume::give_up(&session, now);
@@ -262,9 +262,9 @@ impl Reactor {
     fn seeder(&mut self, event: SeederEvent) {
         match event {
             SeederEvent::UnknownKey(_) => self.stale_key(),
-            SeederEvent::Broken { group, info_hash, why } => {
+            SeederEvent::Broken { group, info_hash, error } => {
                 if let Some(session) = self.login.session() {
-                    share::broken(&session, group, info_hash, &why);
+                    share::broken(&session, group, info_hash, &error.to_string());
                 }
             }
         }

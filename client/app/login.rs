@@ -103,7 +103,7 @@ pub(super) fn group_lost(session: &LoginSession, group: GroupRef, name: &GroupId
     let name = &node.keyring.name_of(group).unwrap_or_else(|| name.clone());
     node.keyring.remove(group);
     session.drop_connections(group);
-    node.serving.remove_group(group);
+    node.catalog.remove_group(group);
     download::stop_group(session, name);
     share::forget(session, |record| record.group == *name);
 }

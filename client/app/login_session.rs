@@ -90,7 +90,7 @@ impl LoginSession {
         for download in self.downloads.running() {
             self.engine.remove(&download);
         }
-        self.node.serving.clear();
+        self.node.catalog.clear();
         self.node.keyring.clear();
         self.slot.close();
     }

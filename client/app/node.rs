@@ -9,8 +9,9 @@ use crate::client::rate::uplink::Uplink;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::link::{CheckFingerprint, LinkEvent, TrackerLink};
 use crate::client::state::dir::StateDir;
-use crate::client::upload::seeder::{Seeder, SeederEvent};
-use crate::client::upload::served::Serving;
+use crate::client::upload::catalog::Catalog;
+use crate::client::upload::event::SeederEvent;
+use crate::client::upload::seeder::Seeder;
 use crate::model::id::{ClientId, CommandId};
 use crate::sys::random::random_bytes;
 use crate::wire::client_tracker::{Reply, Request};
@@ -51,7 +52,7 @@ pub struct Node {
     /// The keys of the groups of whoever is logged in.
     pub keyring: Arc<Keyring>,
     /// What is given to others.
-    pub serving: Arc<Serving>,
+    pub catalog: Arc<Catalog>,
     pub seeder: Seeder,
     pub uplink: Arc<Uplink>,
     pub reporter: Reporter,
@@ -74,7 +75,7 @@ impl Node {
         let (seeder_events, seeder) = channel::bounded(SEEDER_EVENTS_MAX);
         let client = ClientId(random());
         let keyring = Arc::new(Keyring::default());
-        let serving = Arc::new(Serving::start()?);
+        let catalog = Arc::new(Catalog::start()?);
         let uplink = Uplink::new(options.upload_limit);
         let port = options.listener.local_addr()?.port();
         let listening_ip = Some(options.listener.local_addr()?.ip()).filter(|ip| !ip.is_unspecified());
@@ -84,9 +85,9 @@ impl Node {
         };
         let node = Self {
             link: TrackerLink::start(options.trackers, client, options.check, link_events)?,
-            seeder: Seeder::start(options.listener, keyring.clone(), serving.clone(), uplink.clone(), seeder_events)?,
+            seeder: Seeder::start(options.listener, keyring.clone(), catalog.clone(), uplink.clone(), seeder_events)?,
             keyring,
-            serving,
+            catalog,
             uplink,
             reporter: options.reporter,
             client,

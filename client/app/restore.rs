@@ -86,7 +86,7 @@ fn restore_each(session: &LoginSession) -> bool {
             return false;
         }
         let group = node.keyring.group_named(&record.group);
-        if group.and_then(|group| node.serving.find(group, record.content.info_hash)).is_some() {
+        if group.and_then(|group| node.catalog.find(group, record.content.info_hash)).is_some() {
             continue;
         }
         let names = || (record.group.clone(), record.name.clone());

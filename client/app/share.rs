@@ -129,17 +129,17 @@ pub(super) fn serve(session: &LoginSession, share: ShareRef, shared: LocalShare<
     let group_ref = node.keyring.group_named(group).ok_or_else(|| Refusal::about(Code::NotMember, group))?;
     let digest = stamps.digest();
     let source = Arc::new(Source::new(path.to_path_buf(), manifest.files(), content.layout, stamps));
-    match node.serving.find(group_ref, content.info_hash) {
+    match node.catalog.find(group_ref, content.info_hash) {
         Some(served) => served.complete(source),
         None => {
             let all = Bitfield::all(content.layout);
-            node.serving.add(group_ref, content.info_hash, content.layout, source, all);
+            node.catalog.add(group_ref, content.info_hash, source, all);
         }
     }
     // What stood under this name before is served no longer.
     for old in session.slot().shares() {
         if old.group == *group && old.name == *name && old.content.info_hash != content.info_hash {
-            node.serving.remove(group_ref, old.content.info_hash);
+            node.catalog.remove(group_ref, old.content.info_hash);
         }
     }
     let record = ShareRecord {
@@ -176,7 +176,7 @@ pub fn forget(session: &LoginSession, which: impl Fn(&ShareRecord) -> bool) {
     let node = session.node();
     for record in session.slot().shares().into_iter().filter(which) {
         if let Some(group) = node.keyring.group_named(&record.group) {
-            node.serving.remove(group, record.content.info_hash);
+            node.catalog.remove(group, record.content.info_hash);
         }
         session.remembered(session.slot().remove_share(&record.group, &record.name), ToString::to_string);
     }
@@ -204,7 +204,7 @@ pub(super) fn tell_untold(session: &LoginSession) {
                 let served = session.node().keyring.group_named(&group);
                 session.event(&Event::ShareLost { group, file: name, why: refusal.to_string() });
                 if let Some(group) = served {
-                    session.node().serving.remove(group, content.info_hash);
+                    session.node().catalog.remove(group, content.info_hash);
                 }
             }
             Err(_) => session.put_untold(untold),
@@ -229,10 +229,10 @@ pub fn broken(session: &LoginSession, group: GroupRef, info_hash: InfoHash, why:
         return;
     };
     // Each connection on which it was being given has seen it.
-    if node.serving.find(group, info_hash).is_none() {
+    if node.catalog.find(group, info_hash).is_none() {
         return;
     }
-    node.serving.remove(group, info_hash);
+    node.catalog.remove(group, info_hash);
     let shares = session.slot().shares();
     let record = shares.into_iter().find(|r| r.group == group_name && r.content.info_hash == info_hash);
     let Some(record) = record else {

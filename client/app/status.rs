@@ -57,8 +57,8 @@ pub(super) fn download(tracked: &Tracked, now: Instant) -> DownloadStatus {
 pub(super) fn uploads(session: &LoginSession) -> Vec<UploadStatus> {
     let node = session.node();
     let mut uploads = Vec::new();
-    for served in node.serving.list() {
-        let taken = served.takers().list();
+    for served in node.catalog.list() {
+        let taken = served.stats().list();
         let named = || {
             let group = node.keyring.name_of(served.group())?;
             Some((name_of(session, &group, served.info_hash())?, group))

@@ -12,13 +12,13 @@ const KEPT: usize = 256;
 
 /// The pieces of one content that are on their way.
 #[derive(Debug, Default)]
-pub struct Passing {
+pub struct Leases {
     // Locked; never while pieces are read or sent.
-    pieces: Mutex<HashMap<u32, Taker>>,
+    pieces: Mutex<HashMap<u32, Lease>>,
 }
 
 #[derive(Debug)]
-struct Taker {
+struct Lease {
     user: UserId,
     /// On how many connections it is being sent.
     sending: usize,
@@ -26,7 +26,7 @@ struct Taker {
     until: Option<Instant>,
 }
 
-impl Taker {
+impl Lease {
     fn new(user: &UserId) -> Self {
         Self { user: user.clone(), sending: 0, until: None }
     }
@@ -36,48 +36,48 @@ impl Taker {
     }
 }
 
-impl Passing {
+impl Leases {
     /// A piece begins its way to this member; none if it is on its way to another one.
-    pub fn begin(&self, piece: u32, user: &UserId, now: Instant) -> Option<Passage<'_>> {
+    pub fn begin(&self, piece: u32, user: &UserId, now: Instant) -> Option<LeaseGuard<'_>> {
         let mut pieces = self.pieces.lock();
         if pieces.len() > KEPT {
-            pieces.retain(|_, taker| !taker.is_over(now));
+            pieces.retain(|_, lease| !lease.is_over(now));
         }
-        let taker = pieces.entry(piece).or_insert_with(|| Taker::new(user));
-        if taker.user != *user {
-            if !taker.is_over(now) {
+        let lease = pieces.entry(piece).or_insert_with(|| Lease::new(user));
+        if lease.user != *user {
+            if !lease.is_over(now) {
                 return None;
             }
-            *taker = Taker::new(user);
+            *lease = Lease::new(user);
         }
-        taker.sending += 1;
-        Some(Passage { passing: self, piece, until: None })
+        lease.sending += 1;
+        Some(LeaseGuard { leases: self, piece, until: None })
     }
 }
 
 /// A piece on its way, which ends with this unless it was sent.
 #[derive(Debug)]
-pub struct Passage<'a> {
-    passing: &'a Passing,
+pub struct LeaseGuard<'a> {
+    leases: &'a Leases,
     piece: u32,
     until: Option<Instant>,
 }
 
-impl Passage<'_> {
+impl LeaseGuard<'_> {
     /// All of it was sent: the member passes it on soon.
     pub fn sent(mut self, now: Instant) {
         self.until = Some(now + TELLING);
     }
 }
 
-impl Drop for Passage<'_> {
+impl Drop for LeaseGuard<'_> {
     fn drop(&mut self) {
-        let mut pieces = self.passing.pieces.lock();
+        let mut pieces = self.leases.pieces.lock();
         // Nobody takes the place of one that is being sent.
-        let Some(taker) = pieces.get_mut(&self.piece) else { return };
-        taker.sending -= 1;
-        taker.until = self.until.or(taker.until);
-        if taker.sending == 0 && taker.until.is_none() {
+        let Some(lease) = pieces.get_mut(&self.piece) else { return };
+        lease.sending -= 1;
+        lease.until = self.until.or(lease.until);
+        if lease.sending == 0 && lease.until.is_none() {
             pieces.remove(&self.piece);
         }
     }
@@ -91,14 +91,14 @@ mod tests {
     fn a_piece_is_on_its_way_to_one_member_until_that_one_had_time_to_tell() {
         let user = |name| UserId::parse(name).expect("a name");
         let (ann, bob) = (user("ann"), user("bob"));
-        let (passing, now) = (Passing::default(), Instant::now());
-        let way = passing.begin(7, &ann, now).expect("nobody has it");
-        assert!(passing.begin(7, &bob, now + TELLING * 100).is_none(), "it is still being sent");
-        assert!(passing.begin(8, &bob, now).is_some(), "another piece");
+        let (leases, now) = (Leases::default(), Instant::now());
+        let way = leases.begin(7, &ann, now).expect("nobody has it");
+        assert!(leases.begin(7, &bob, now + TELLING * 100).is_none(), "it is still being sent");
+        assert!(leases.begin(8, &bob, now).is_some(), "another piece");
         way.sent(now);
-        assert!(passing.begin(7, &bob, now).is_none());
-        drop(passing.begin(7, &bob, now + TELLING).expect("time is over"));
-        assert!(passing.begin(7, &ann, now).is_some(), "who broke off passes nothing on");
+        assert!(leases.begin(7, &bob, now).is_none());
+        drop(leases.begin(7, &bob, now + TELLING).expect("time is over"));
+        assert!(leases.begin(7, &ann, now).is_some(), "who broke off passes nothing on");
     }
 
     /// The member was given the piece on two connections, and one of them broke.
@@ -106,23 +106,23 @@ mod tests {
     fn a_piece_that_breaks_off_on_one_connection_is_still_on_its_way_on_the_other() {
         let user = |name| UserId::parse(name).expect("a name");
         let (ann, bob) = (user("ann"), user("bob"));
-        let (passing, now) = (Passing::default(), Instant::now());
-        let ways = [(); 2].map(|()| passing.begin(7, &ann, now).expect("nobody else has it"));
+        let (leases, now) = (Leases::default(), Instant::now());
+        let ways = [(); 2].map(|()| leases.begin(7, &ann, now).expect("nobody else has it"));
         let [broken, other] = ways;
         drop(broken);
-        assert!(passing.begin(7, &bob, now).is_none());
+        assert!(leases.begin(7, &bob, now).is_none());
         drop(other);
-        assert!(passing.begin(7, &bob, now).is_some());
+        assert!(leases.begin(7, &bob, now).is_some());
     }
 
     #[test]
     fn what_is_over_is_not_kept() {
         let ann = UserId::parse("ann").expect("a name");
-        let (passing, now) = (Passing::default(), Instant::now());
+        let (leases, now) = (Leases::default(), Instant::now());
         for piece in 0..10_000 {
             let now = now + TELLING * piece;
-            passing.begin(piece, &ann, now).expect("nobody has it").sent(now);
+            leases.begin(piece, &ann, now).expect("nobody has it").sent(now);
         }
-        assert!(passing.pieces.lock().len() <= KEPT + 1);
+        assert!(leases.pieces.lock().len() <= KEPT + 1);
     }
 }

@@ -10,13 +10,13 @@ use std::time::Instant;
 
 /// The members who have a connection on the content, or had one.
 #[derive(Debug, Default)]
-pub struct Takers {
+pub struct UploadStats {
     // Locked; never while bytes are sent.
-    members: Mutex<BTreeMap<UserId, Arc<Taker>>>,
+    members: Mutex<BTreeMap<UserId, Arc<MemberStats>>>,
 }
 
 #[derive(Debug)]
-struct Taker {
+struct MemberStats {
     connections: AtomicUsize,
     given: AtomicU64,
     speed: Mutex<Speed>,
@@ -24,7 +24,7 @@ struct Taker {
 
 /// One member at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
+pub struct MemberUpload {
     /// Who.
     pub user: UserId,
     /// Bytes given so far.
@@ -33,51 +33,51 @@ pub struct Taken {
     pub speed: u64,
 }
 
-impl Takers {
+impl UploadStats {
     /// A connection of this member begins.
-    pub fn join(&self, user: &UserId, now: Instant) -> Taking {
+    pub fn join(&self, user: &UserId, now: Instant) -> UploadMeter {
         let new = || {
             let (connections, given) = (AtomicUsize::new(0), AtomicU64::new(0));
-            Arc::new(Taker { connections, given, speed: Mutex::new(Speed::new(0, now)) })
+            Arc::new(MemberStats { connections, given, speed: Mutex::new(Speed::new(0, now)) })
         };
-        let taker = self.members.lock().entry(user.clone()).or_insert_with(new).clone();
-        taker.connections.fetch_add(1, Ordering::Relaxed);
-        Taking(taker)
+        let member = self.members.lock().entry(user.clone()).or_insert_with(new).clone();
+        member.connections.fetch_add(1, Ordering::Relaxed);
+        UploadMeter(member)
     }
 
     /// Takes the time for the speeds; called every so often.
     pub fn tick(&self, now: Instant) {
-        for taker in self.members.lock().values() {
-            taker.speed.lock().look(taker.given.load(Ordering::Relaxed), now);
+        for member in self.members.lock().values() {
+            member.speed.lock().look(member.given.load(Ordering::Relaxed), now);
         }
     }
 
     /// The members who have a connection, by name.
-    pub fn list(&self) -> Vec<Taken> {
+    pub fn list(&self) -> Vec<MemberUpload> {
         let members = self.members.lock();
-        let here = members.iter().filter(|(_, taker)| taker.connections.load(Ordering::Relaxed) > 0);
-        let taken = |(user, taker): (&UserId, &Arc<Taker>)| Taken {
+        let here = members.iter().filter(|(_, member)| member.connections.load(Ordering::Relaxed) > 0);
+        let upload = |(user, member): (&UserId, &Arc<MemberStats>)| MemberUpload {
             user: user.clone(),
-            given: taker.given.load(Ordering::Relaxed),
+            given: member.given.load(Ordering::Relaxed),
             // A speed is not negative and far below 2^64.
-            speed: taker.speed.lock().bytes_per_s() as u64,
+            speed: member.speed.lock().bytes_per_s() as u64,
         };
-        here.map(taken).collect()
+        here.map(upload).collect()
     }
 }
 
 /// A connection on which a member takes something, until this is dropped.
 #[derive(Debug)]
-pub struct Taking(Arc<Taker>);
+pub struct UploadMeter(Arc<MemberStats>);
 
-impl Taking {
+impl UploadMeter {
     /// So many bytes are given.
     pub fn give(&self, len: usize) {
         self.0.given.fetch_add(len as u64, Ordering::Relaxed);
     }
 }
 
-impl Drop for Taking {
+impl Drop for UploadMeter {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
@@ -91,19 +91,19 @@ mod tests {
     #[test]
     fn what_a_member_was_given_counts_over_all_its_connections_and_is_told_while_one_is_there() {
         let user = |name| UserId::parse(name).expect("a name");
-        let (takers, now) = (Takers::default(), Instant::now());
-        let bob = [takers.join(&user("bob"), now), takers.join(&user("bob"), now)];
-        let ann = takers.join(&user("ann"), now);
+        let (stats, now) = (UploadStats::default(), Instant::now());
+        let bob = [stats.join(&user("bob"), now), stats.join(&user("bob"), now)];
+        let ann = stats.join(&user("ann"), now);
         bob[0].give(1_000_000);
         bob[1].give(500_000);
-        takers.tick(now + Duration::from_secs(1));
-        let ann_has = Taken { user: user("ann"), given: 0, speed: 0 };
-        let bob_has = Taken { user: user("bob"), given: 1_500_000, speed: 1_500_000 };
-        assert_eq!(takers.list(), [ann_has.clone(), bob_has.clone()]);
+        stats.tick(now + Duration::from_secs(1));
+        let ann_has = MemberUpload { user: user("ann"), given: 0, speed: 0 };
+        let bob_has = MemberUpload { user: user("bob"), given: 1_500_000, speed: 1_500_000 };
+        assert_eq!(stats.list(), [ann_has.clone(), bob_has.clone()]);
         drop(bob);
-        assert_eq!(takers.list(), [ann_has]);
+        assert_eq!(stats.list(), [ann_has]);
         drop(ann);
-        let _again = takers.join(&user("bob"), now);
-        assert_eq!(takers.list(), [bob_has], "what was given before is not forgotten");
+        let _again = stats.join(&user("bob"), now);
+        assert_eq!(stats.list(), [bob_has], "what was given before is not forgotten");
     }
 }

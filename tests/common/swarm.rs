@@ -14,8 +14,10 @@ use groupshare::client::rate::uplink::Uplink;
 use groupshare::client::storage::file_stamp::Stamps;
 use groupshare::client::storage::part::{Opened, Part, PartLabel};
 use groupshare::client::storage::shared_files::Source;
-use groupshare::client::upload::seeder::{Seeder, SeederEvent};
-use groupshare::client::upload::served::{Served, Serving};
+use groupshare::client::upload::catalog::Catalog;
+use groupshare::client::upload::event::SeederEvent;
+use groupshare::client::upload::seeder::Seeder;
+use groupshare::client::upload::served::Served;
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::digest::{KeyId, Sha1Digest};
 use groupshare::model::id::{ClientId, GroupRef, OpId, Origin, ShareRef};
@@ -90,7 +92,7 @@ pub(crate) struct Member {
     pub folder: tempfile::TempDir,
     pub client: ClientId,
     pub keyring: Arc<Keyring>,
-    pub serving: Arc<Serving>,
+    pub catalog: Arc<Catalog>,
     pub seeder: Option<Seeder>,
     pub uplink: Arc<Uplink>,
     _events: channel::Receiver<SeederEvent>,
@@ -110,11 +112,11 @@ impl Member {
     pub(crate) fn with_limits(number: u8, patience: Option<Duration>, upload: Limit, download: Limit) -> Self {
         let keyring = Arc::new(Keyring::default());
         keyring.put(key(7));
-        let serving = Arc::new(Serving::start().expect("a thread"));
+        let catalog = Arc::new(Catalog::start().expect("a thread"));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let (events, seen) = channel::bounded(64);
         let uplink = Uplink::new(upload);
-        let seeder = Seeder::start(listener, keyring.clone(), serving.clone(), uplink.clone(), events);
+        let seeder = Seeder::start(listener, keyring.clone(), catalog.clone(), uplink.clone(), events);
         let seeder = seeder.expect("a thread");
         let (tell, told) = channel::unbounded();
         let options = EngineOptions { workers: default_workers(), patience, downlink: Downlink::new(download) };
@@ -123,7 +125,7 @@ impl Member {
             folder: tempfile::tempdir().expect("a folder"),
             client: ClientId([number; 16]),
             keyring,
-            serving,
+            catalog,
             seeder: Some(seeder),
             uplink,
             _events: seen,
@@ -146,8 +148,8 @@ impl Member {
         assert!(honest, "the source has the size of the share");
         let stamps = Stamps::take(&path, files).expect("just written");
         let source = Arc::new(Source::new(path, files, subject.content.layout, stamps));
-        let Content { layout, info_hash, .. } = subject.content;
-        self.serving.add(group(), info_hash, layout, source, have).expect("open")
+        let info_hash = subject.content.info_hash;
+        self.catalog.add(group(), info_hash, source, have).expect("open")
     }
 
     pub(crate) fn destination(&self) -> PathBuf {
@@ -171,8 +173,8 @@ impl Member {
         let Opened::Part(part) = opened else { panic!("it is not finished") };
         let part = Arc::new(part);
         let verified = verify_existing(&part, &AtomicBool::new(false), &mut |_, _| {}).expect("not cancelled");
-        let Content { layout, info_hash, .. } = subject.content;
-        let served = self.serving.add(group(), info_hash, layout, part.clone(), verified.have.clone()).expect("open");
+        let info_hash = subject.content.info_hash;
+        let served = self.catalog.add(group(), info_hash, part.clone(), verified.have.clone()).expect("open");
         let ground = Ground { part, verified, served };
         Arc::new(Transfer::new(id, subject.clone(), ground, self.client, id, Instant::now()))
     }
@@ -200,7 +202,7 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.seeder = None;
-        self.serving.close();
+        self.catalog.close();
     }
 }
 

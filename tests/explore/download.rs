@@ -6,7 +6,7 @@ use crate::common::swarm::{all, bytes, subject_of, user};
 use groupshare::client::download::transfer::{Ground, PieceError, Subject, Transfer};
 use groupshare::client::download::verify::verify_existing;
 use groupshare::client::storage::part::{Opened, Part, PartLabel};
-use groupshare::client::upload::served::Serving;
+use groupshare::client::upload::catalog::Catalog;
 use groupshare::model::id::ClientId;
 use groupshare::model::name::GroupId;
 use groupshare::model::piece::{PIECE_LEN, PieceIndex};
@@ -28,7 +28,7 @@ fn bytes_of(piece: PieceIndex) -> &'static [u8] {
 
 /// A download into a folder of its own.
 struct House {
-    serving: Serving,
+    catalog: Catalog,
     download: Transfer,
     _folder: tempfile::TempDir,
 }
@@ -47,11 +47,11 @@ impl House {
         };
         let part = Arc::new(part);
         let verified = verify_existing(&part, &AtomicBool::new(false), &mut |_, _| {}).expect("not cancelled");
-        let serving = Serving::start().expect("a thread");
-        let served = serving.add(group, content.info_hash, content.layout, part.clone(), verified.have.clone());
+        let catalog = Catalog::start().expect("a thread");
+        let served = catalog.add(group, content.info_hash, part.clone(), verified.have.clone());
         let ground = Ground { part, verified, served: served.expect("open") };
         let download = Transfer::new(1, SUBJECT.clone(), ground, ClientId([9; 16]), 1, Instant::now());
-        Self { serving, download, _folder: folder }
+        Self { catalog, download, _folder: folder }
     }
 }
 
@@ -108,7 +108,7 @@ fn connection(download: &Transfer, number: u8, first: First) -> bool {
 
 /// Connections of these clients bring it all.
 fn fetch(connections: [(u8, First); 3]) {
-    let House { serving, download, _folder } = House::new();
+    let House { catalog, download, _folder } = House::new();
     let ends = AtomicUsize::new(0);
     thread::scope(|scope| {
         for (number, first) in connections {
@@ -126,7 +126,7 @@ fn fetch(connections: [(u8, First); 3]) {
     assert!(fresh.into_iter().eq(SUBJECT.manifest.layout().indexes().map(PieceIndex::get)), "told of once each");
     let path = download.finish().expect("the whole has its SHA-1");
     assert!(std::fs::read(path).expect("there") == *DATA, "the file is identical");
-    serving.close();
+    catalog.close();
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn what_a_lost_connection_was_asked_for_comes_on_another_one_to_the_same_member(
 #[test]
 fn a_connection_that_is_being_made_when_the_download_stops_is_ended() {
     explore(|| {
-        let House { serving, download, _folder } = House::new();
+        let House { catalog, download, _folder } = House::new();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let stream = Arc::new(TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens"));
         let (mut far, _) = listener.accept().expect("connected");
@@ -165,6 +165,6 @@ fn a_connection_that_is_being_made_when_the_download_stops_is_ended() {
             stopping.join().expect("no panic");
             assert!(dialing.is_none() || far.read(&mut [0]).is_ok_and(|len| len == 0), "nobody waits for it");
         });
-        serving.close();
+        catalog.close();
     });
 }

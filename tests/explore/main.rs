@@ -2,6 +2,7 @@
 //! decide at every lock, condition and atomic value which thread goes on. Elsewhere the same scenarios run on real
 //! threads, a few times.
 
+mod catalog;
 mod committer;
 #[path = "../common/mod.rs"]
 mod common;
@@ -9,5 +10,4 @@ mod download;
 mod feed;
 mod late_ops;
 mod schedules;
-mod serving;
 mod whole_hash;

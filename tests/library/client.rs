@@ -149,7 +149,7 @@ impl Drop for Person {
     fn drop(&mut self) {
         self.node.link.close();
         self.login.end();
-        self.node.serving.close();
+        self.node.catalog.close();
         self.event_loop = None;
     }
 }

@@ -5,7 +5,7 @@ use crate::common::swarm::*;
 use crate::common::{LONG, wait_until};
 use groupshare::client::download::engine::event::EngineEvent;
 use groupshare::client::rate::limit::Limit;
-use groupshare::client::upload::seeder::CONNECTIONS_MAX;
+use groupshare::client::upload::admission::CONNECTIONS_MAX;
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::digest::KeyId;
 use groupshare::model::id::ClientId;
@@ -96,7 +96,7 @@ fn a_download_whose_file_somebody_else_has_spoiled_says_so_and_goes_on_with_what
             other => panic!("{other:?}"),
         }
         drop(download);
-        leecher.serving.remove(group(), subject.content.info_hash);
+        leecher.catalog.remove(group(), subject.content.info_hash);
         leecher.download(2, &subject);
         leecher.engine.peers(2, vec![whole.peer(2, &subject)]);
         leecher.expect_finished(&data);
@@ -256,7 +256,7 @@ fn a_download_that_was_removed_goes_on_where_it_was() {
     wait_until("some pieces arrive", || download.have().held() > 5);
     leecher.engine.remove(&download);
     let had = download.have().held();
-    leecher.serving.clear();
+    leecher.catalog.clear();
     drop(download);
     // From somebody else now: the first one may still be at a piece that was asked for before.
     let other = Member::new(3);
@@ -382,7 +382,7 @@ fn while_members_wait_for_a_limited_uplink_no_piece_goes_to_two_of_them_at_once(
     let seeder = Member::with_limits(1, None, Limit::of(1), Limit::NONE);
     let served = seeder.seed(&data, &subject, all(&subject));
     let (_waits, ask) = open(&seeder, &subject, 2).expect("there is a place");
-    let way = served.passing().begin(0, &user(3), Instant::now()).expect("nobody takes it");
+    let way = served.leases().begin(0, &user(3), Instant::now()).expect("nobody takes it");
     ask.send(2, &PeerRequest::GetPiece { piece: 1 }).expect("sent");
     let other = seeder.uplink.join(&user(4));
     wait_until("the first one waits for the uplink", || other.is_contended());

@@ -9,8 +9,9 @@ use groupshare::client::rate::limit::Limit;
 use groupshare::client::rate::uplink::Uplink;
 use groupshare::client::storage::file_stamp::Stamps;
 use groupshare::client::storage::shared_files::Source;
-use groupshare::client::upload::seeder::{Seeder, SeederEvent};
-use groupshare::client::upload::served::Serving;
+use groupshare::client::upload::catalog::Catalog;
+use groupshare::client::upload::event::SeederEvent;
+use groupshare::client::upload::seeder::Seeder;
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::digest::{InfoHash, KeyId};
 use groupshare::model::id::{GroupRef, OpId, Origin};
@@ -58,7 +59,7 @@ impl Bench {
         fs::write(&path, &data).expect("room");
         let files = [FileEntry { path: RelPath::parse("film.mkv").expect("a path"), len: LEN as u64 }];
         let layout = Layout::new(LEN as u64).expect("small");
-        let serving = Arc::new(Serving::start().expect("a thread"));
+        let catalog = Arc::new(Catalog::start().expect("a thread"));
         for info_hash in [WHOLE, PART] {
             let stamps = Stamps::take(&path, &files).expect("just written");
             let source = Arc::new(Source::new(path.clone(), &files, layout, stamps));
@@ -66,14 +67,14 @@ impl Bench {
             if info_hash == PART {
                 have.remove(layout.index(1).expect("the last piece"));
             }
-            serving.add(group(), info_hash, layout, source, have).expect("open");
+            catalog.add(group(), info_hash, source, have).expect("open");
         }
         let keyring = Arc::new(Keyring::default());
         let name = GroupId::parse("lab").expect("a name");
         keyring.put(GroupKey { group: group(), name, id: KEY_ID, key: Secret(KEY) });
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let (events, _events) = channel::bounded(64);
-        let seeder = Seeder::start(listener, keyring, serving, Uplink::new(Limit::NONE), events).expect("a thread");
+        let seeder = Seeder::start(listener, keyring, catalog, Uplink::new(Limit::NONE), events).expect("a thread");
         Self { seeder, data, _events, _folder: folder }
     }
 }

@@ -54,7 +54,7 @@ impl Ordeal {
         victim.expect_finished(&self.data);
         let took = begun.elapsed();
         // The last trace of a download goes when nobody holds it any more.
-        victim.serving.clear();
+        victim.catalog.clear();
         let sidecar = folder.join("out.bin.part.meta");
         crate::common::wait_until("nothing of the download is left but the file", || !sidecar.exists());
         let mut after = listing(folder);

@@ -3,8 +3,9 @@
 use super::schedules::explore;
 use crate::common::swarm::user;
 use groupshare::client::storage::piece_source::{PieceSource, SourceError};
-use groupshare::client::upload::leases::Passing;
-use groupshare::client::upload::served::{Served, Serving};
+use groupshare::client::upload::catalog::Catalog;
+use groupshare::client::upload::leases::Leases;
+use groupshare::client::upload::served::Served;
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::digest::{InfoHash, KeyId};
 use groupshare::model::id::{GroupRef, OpId, Origin};
@@ -38,9 +39,9 @@ impl PieceSource for Unread {
     }
 }
 
-fn serve(serving: &Serving) -> Option<Arc<Served>> {
+fn serve(catalog: &Catalog) -> Option<Arc<Served>> {
     let layout = Unread.layout();
-    serving.add(GROUP, INFO_HASH, layout, Arc::new(Unread), Bitfield::none(layout))
+    catalog.add(GROUP, INFO_HASH, Arc::new(Unread), Bitfield::none(layout))
 }
 
 /// The seeder's end of a connection, and what the leecher hears.
@@ -82,8 +83,8 @@ fn hear(receiver: &mut FrameReceiver, held: &Bitfield) {
 #[test]
 fn whoever_listens_is_told_of_every_piece_once() {
     explore(|| {
-        let serving = Serving::start().expect("a thread");
-        let served = serve(&serving).expect("open");
+        let catalog = Catalog::start().expect("a thread");
+        let served = serve(&catalog).expect("open");
         let ((early, mut hears_early), (late, mut hears_late)) = (connect(), connect());
         let held = served.attend(&early).expect("it is served");
         let gain = |pieces: Range<u32>| {
@@ -98,7 +99,7 @@ fn whoever_listens_is_told_of_every_piece_once() {
             scope.spawn(|| hear(&mut hears_late, &served.attend(&late).expect("it is served")));
         });
         hear(&mut hears_early, &held);
-        serving.close();
+        catalog.close();
         assert!(early.is_over() && late.is_over());
     });
 }
@@ -106,31 +107,31 @@ fn whoever_listens_is_told_of_every_piece_once() {
 #[test]
 fn nothing_is_served_after_the_end() {
     explore(|| {
-        let serving = Serving::start().expect("a thread");
+        let catalog = Catalog::start().expect("a thread");
         let (sender, _receiver) = connect();
         thread::scope(|scope| {
-            scope.spawn(|| serving.close());
-            scope.spawn(|| serve(&serving).map(|served| served.attend(&sender)));
-            scope.spawn(|| serve(&serving));
+            scope.spawn(|| catalog.close());
+            scope.spawn(|| serve(&catalog).map(|served| served.attend(&sender)));
+            scope.spawn(|| serve(&catalog));
         });
-        assert!(serving.find(GROUP, INFO_HASH).is_none());
-        assert!(serve(&serving).is_none());
+        assert!(catalog.find(GROUP, INFO_HASH).is_none());
+        assert!(serve(&catalog).is_none());
     });
 }
 
 #[test]
 fn a_piece_is_on_its_way_to_one_member_at_a_time() {
     explore(|| {
-        let (passing, now) = (Passing::default(), Instant::now());
+        let (leases, now) = (Leases::default(), Instant::now());
         let (ann, bob) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let give = |number: u8, mine: &AtomicUsize, others: &AtomicUsize, is_sent: bool| {
-            let Some(passage) = passing.begin(1, &user(number), now) else { return };
+            let Some(lease) = leases.begin(1, &user(number), now) else { return };
             mine.fetch_add(1, Ordering::SeqCst);
             assert_eq!(others.load(Ordering::SeqCst), 0, "it is given to the other one");
             thread::yield_now();
             mine.fetch_sub(1, Ordering::SeqCst);
             if is_sent {
-                passage.sent(now);
+                lease.sent(now);
             }
         };
         thread::scope(|scope| {
@@ -139,6 +140,6 @@ fn a_piece_is_on_its_way_to_one_member_at_a_time() {
             scope.spawn(|| give(2, &bob, &ann, false));
         });
         let later = now + Duration::from_secs(60);
-        assert!(passing.begin(1, &user(2), later).is_some(), "it does not stay so for ever");
+        assert!(leases.begin(1, &user(2), later).is_some(), "it does not stay so for ever");
     });
 }

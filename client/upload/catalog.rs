@@ -1,0 +1,131 @@
+//! All content that is served, by group and info hash.
+
+use super::served::{Announcement, Served};
+use crate::client::storage::piece_source::PieceSource;
+use crate::model::bitfield::Bitfield;
+use crate::model::digest::InfoHash;
+use crate::model::id::GroupRef;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Mutex, channel};
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// News of one moment leave together: leechers hear of a new piece within this time.
+const NEWS_PAUSE: Duration = Duration::from_millis(20);
+
+/// All content that is served, and the thread that tells leechers of new pieces.
+#[derive(Debug)]
+pub struct Catalog {
+    served: Mutex<HashMap<(GroupRef, InfoHash), Arc<Served>>>,
+    news: channel::Sender<Announcement>,
+    closed: AtomicBool,
+    announcer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Catalog {
+    /// Serves nothing yet.
+    pub fn start() -> io::Result<Self> {
+        // Unbounded, but each content is in the queue once at most.
+        let (news, told) = channel::unbounded();
+        let announcer = thread::Builder::new().name("announcer".into()).spawn(move || announce(&told))?;
+        let (served, closed) = (Mutex::default(), AtomicBool::new(false));
+        Ok(Self { served, news, closed, announcer: Mutex::new(Some(announcer)) })
+    }
+
+    /// Serves content from now on; what was served under the same info hash in the group ends. None while closing.
+    pub fn add(
+        &self,
+        group: GroupRef,
+        info_hash: InfoHash,
+        source: Arc<dyn PieceSource>,
+        have: Bitfield,
+    ) -> Option<Arc<Served>> {
+        let served = Arc::new(Served::new(group, info_hash, source, have, self.news.clone()));
+        let old = {
+            let mut all = self.served.lock();
+            // Under the lock, so that `close` finds what was let in before.
+            if self.closed.load(Ordering::Relaxed) {
+                return None;
+            }
+            all.insert((group, info_hash), served.clone())
+        };
+        if let Some(old) = old {
+            old.end();
+        }
+        Some(served)
+    }
+
+    /// What is served of this content in this group.
+    pub fn find(&self, group: GroupRef, info_hash: InfoHash) -> Option<Arc<Served>> {
+        self.served.lock().get(&(group, info_hash)).cloned()
+    }
+
+    /// All that is served.
+    pub fn list(&self) -> Vec<Arc<Served>> {
+        self.served.lock().values().cloned().collect()
+    }
+
+    /// Serves this content no longer and drops the connections on it.
+    pub fn remove(&self, group: GroupRef, info_hash: InfoHash) {
+        let old = self.served.lock().remove(&(group, info_hash));
+        if let Some(old) = old {
+            old.end();
+        }
+    }
+
+    /// Serves nothing of this group any longer.
+    pub fn remove_group(&self, group: GroupRef) {
+        self.remove_where(|served| served.group() == group);
+    }
+
+    /// Serves nothing any longer.
+    pub fn clear(&self) {
+        self.remove_where(|_| true);
+    }
+
+    fn remove_where(&self, gone: impl Fn(&Served) -> bool) {
+        let ended: Vec<_> = {
+            let mut served = self.served.lock();
+            let keys: Vec<_> = served.iter().filter(|(_, s)| gone(s)).map(|(key, _)| *key).collect();
+            keys.iter().filter_map(|key| served.remove(key)).collect()
+        };
+        ended.iter().for_each(|served| served.end());
+    }
+
+    /// Ends everything and joins the thread.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.clear();
+        // Said rather than left to the last sender's end: whoever still holds content holds a sender with it.
+        let _ = self.news.send(Announcement::End);
+        if let Some(announcer) = self.announcer.lock().take() {
+            // A panic of the thread was printed when it happened.
+            let _ = announcer.join();
+        }
+    }
+}
+
+/// Gathers for a moment, then tells of each content once; until the end.
+fn announce(told: &channel::Receiver<Announcement>) {
+    while let Ok(Announcement::Of(first)) = told.recv() {
+        let until = Instant::now() + NEWS_PAUSE;
+        let mut fresh = vec![first];
+        let mut over = false;
+        while let Ok(next) = told.recv_deadline(until) {
+            match next {
+                Announcement::Of(served) => fresh.push(served),
+                Announcement::End => {
+                    over = true;
+                    break;
+                }
+            }
+        }
+        fresh.iter().filter_map(Weak::upgrade).for_each(|served| served.announce());
+        if over {
+            return;
+        }
+    }
+}

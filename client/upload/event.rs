@@ -1,0 +1,14 @@
+//! What the seeder tells the rest of the client.
+
+use crate::client::storage::piece_source::SourceError;
+use crate::model::digest::{InfoHash, KeyId};
+use crate::model::id::GroupRef;
+
+/// What the seeder tells the rest of the client.
+#[derive(Debug)]
+pub enum SeederEvent {
+    /// A peer named a key that is not known here: the group's key may have changed.
+    UnknownKey(KeyId),
+    /// A file cannot be served any more: it was changed on disk or cannot be read.
+    Broken { group: GroupRef, info_hash: InfoHash, error: SourceError },
+}

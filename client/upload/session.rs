@@ -1,0 +1,221 @@
+//! One connection of the seeder, from its handshake to its end.
+
+use super::admission::Admission;
+use super::catalog::Catalog;
+use super::event::SeederEvent;
+use super::served::Served;
+use super::stats::UploadMeter;
+use crate::client::keyring::Keyring;
+use crate::client::rate::uplink::{Uplink, UplinkFlow};
+use crate::client::storage::piece_source::SourceError;
+use crate::model::id::GroupRef;
+use crate::model::name::UserId;
+use crate::model::piece::PIECE_LEN;
+use crate::sys::lingering::LingeringSockets;
+use crate::wire::channel::refusal_in_clear;
+use crate::wire::codec::{Blob, Payload};
+use crate::wire::connection::{self, FrameReceiver, FrameSender, TimedStream};
+use crate::wire::deadlines::{HANDSHAKE_DEADLINE, IDLE_DEADLINE};
+use crate::wire::error::{Code, Refusal};
+use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, HEADER_LEN, UNASKED};
+use crate::wire::handshake;
+use crate::wire::peer::{PeerReply, PeerRequest};
+use crossbeam_channel as channel;
+use std::io::{self, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What the sessions of a seeder share.
+pub(super) struct SessionContext {
+    pub keyring: Arc<Keyring>,
+    pub catalog: Arc<Catalog>,
+    pub uplink: Arc<Uplink>,
+    pub events: channel::Sender<SeederEvent>,
+    pub admission: Admission,
+    /// Turned away or ended.
+    pub leaving: LingeringSockets<Arc<TcpStream>>,
+}
+
+impl SessionContext {
+    /// Tells somebody in the clear to come back later.
+    pub(super) fn turn_away(&self, stream: Arc<TcpStream>) {
+        // Nothing was said before, so the refusal fits into the empty socket buffer and this does not wait.
+        let _ = (&*stream).write_all(&refusal_in_clear(Code::Busy));
+        self.leaving.put(stream, Instant::now());
+    }
+
+    /// Serves a connection from its handshake to its end.
+    pub(super) fn serve(&self, id: u64, stream: Arc<TcpStream>) {
+        let mut group = None;
+        let handshake = handshake::peer_accepts(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE), |key_id| {
+            let known = self.keyring.by_id(key_id);
+            if known.is_none() {
+                // Asking the tracker takes longer than a peer should wait: it is refused and comes again.
+                let _ = self.events.try_send(SeederEvent::UnknownKey(key_id));
+            }
+            known.map(|(of, secret)| {
+                group = Some(of);
+                secret
+            })
+        });
+        let (Ok((keys, key_id)), Some(group)) = (handshake, group) else {
+            if self.admission.is_given_up(id) {
+                self.turn_away(stream);
+            }
+            return;
+        };
+        self.admission.of_group(id, group);
+        // The key may have changed since it was looked up; from here on `drop_group` finds this connection.
+        if self.keyring.by_id(key_id).is_none() {
+            return;
+        }
+        let Ok((mut receiver, sender)) = connection::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, true) else {
+            return;
+        };
+        if let Some((served, user)) = self.open(id, group, &mut receiver, &sender) {
+            let (flow, meter) = (self.uplink.join(&user), served.stats().join(&user, Instant::now()));
+            UploadSession { context: self, served: &served, sender: &sender, user, flow, meter }.answer(&mut receiver);
+            served.leave(&sender);
+        }
+        sender.finish();
+        self.leaving.put(stream, Instant::now());
+    }
+
+    /// Takes the first message, which says what the connection is about and who asks.
+    fn open(
+        &self,
+        id: u64,
+        group: GroupRef,
+        receiver: &mut FrameReceiver,
+        sender: &Arc<FrameSender>,
+    ) -> Option<(Arc<Served>, UserId)> {
+        let Ok(frame) = receiver.recv(HANDSHAKE_DEADLINE) else {
+            if self.admission.is_given_up(id) {
+                let _ = sender.send(UNASKED, &PeerReply::refused(&Code::Busy.into()));
+            }
+            return None;
+        };
+        let request = frame.request;
+        let Ok(PeerRequest::Open { info_hash, user }) = frame.message() else {
+            let _ = sender.send(request, &PeerReply::refused(&Code::Malformed.into()));
+            return None;
+        };
+        if !self.admission.admit(id, &user) {
+            let _ = sender.send(request, &PeerReply::refused(&Code::Busy.into()));
+            return None;
+        }
+        let served = self.catalog.find(group, info_hash);
+        let Some((served, have)) = served.and_then(|served| served.attend(sender).map(|have| (served, have))) else {
+            let _ = sender.send(request, &PeerReply::refused(&Code::NotServed.into()));
+            return None;
+        };
+        let bits = Blob::new(have.as_bytes().to_vec()).expect("the longest bitfield is within the cap");
+        if sender.send(request, &PeerReply::Opened { bits }).is_err() {
+            served.leave(sender);
+            return None;
+        }
+        Some((served, user))
+    }
+}
+
+/// Why a piece is not given.
+enum NotGiven {
+    /// The uplink is short, and the piece is on its way to another member.
+    OnItsWay,
+    NoSuchPiece,
+    /// The content cannot be served any more.
+    Broken(SourceError),
+}
+
+impl NotGiven {
+    /// What the peer is told.
+    fn refusal(&self, piece: u32) -> Refusal {
+        match self {
+            NotGiven::OnItsWay => Refusal::about(Code::OnItsWay, piece),
+            NotGiven::NoSuchPiece => Refusal::about(Code::NoSuchPiece, piece),
+            NotGiven::Broken(SourceError::Changed(_)) => Code::FileChanged.into(),
+            NotGiven::Broken(_) => Code::NotServed.into(),
+        }
+    }
+}
+
+/// A connection that is open on one content.
+struct UploadSession<'a> {
+    context: &'a SessionContext,
+    served: &'a Served,
+    sender: &'a Arc<FrameSender>,
+    user: UserId,
+    flow: UplinkFlow,
+    meter: UploadMeter,
+}
+
+impl UploadSession<'_> {
+    /// Answers requests until the connection ends.
+    fn answer(&self, receiver: &mut FrameReceiver) {
+        let sender = self.sender;
+        let mut buffer = Vec::with_capacity(HEADER_LEN + PIECE_LEN as usize);
+        while let Ok(frame) = receiver.recv(IDLE_DEADLINE) {
+            let request = frame.request;
+            let sent = match frame.message() {
+                Ok(PeerRequest::GetPiece { piece }) => self.give(piece, request, &mut buffer).unwrap_or_else(|why| {
+                    let refusal = why.refusal(piece);
+                    if let NotGiven::Broken(error) = why {
+                        let (group, info_hash) = (self.served.group(), self.served.info_hash());
+                        let _ = self.context.events.try_send(SeederEvent::Broken { group, info_hash, error });
+                    }
+                    sender.send(request, &PeerReply::refused(&refusal))
+                }),
+                Ok(PeerRequest::KeepAlive {}) => sender.send(request, &PeerReply::Alive {}),
+                Ok(PeerRequest::Open { .. }) | Err(_) => {
+                    let _ = sender.send(request, &PeerReply::refused(&Code::Malformed.into()));
+                    return;
+                }
+            };
+            if sent.is_err() {
+                return;
+            }
+            self.served.catch_up(sender);
+        }
+    }
+
+    /// Gives a piece, unless the uplink is short and the piece is on its way to another member.
+    fn give(&self, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Result<io::Result<()>, NotGiven> {
+        if !self.flow.is_limited() {
+            return self.send(piece, request, buffer);
+        }
+        let lease = self.served.leases().begin(piece, &self.user, Instant::now());
+        if lease.is_none() && self.flow.is_contended() {
+            return Err(NotGiven::OnItsWay);
+        }
+        let sent = self.send(piece, request, buffer)?;
+        if let Some(lease) = lease.filter(|_| sent.is_ok()) {
+            lease.sent(Instant::now());
+        }
+        Ok(sent)
+    }
+
+    fn send(&self, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Result<io::Result<()>, NotGiven> {
+        fill(self.served, piece, request, buffer)?;
+        Ok(self.sender.send_paced(buffer, |len| {
+            let over = || self.sender.is_over() || self.context.admission.is_closing();
+            self.flow.wait(len, over).inspect(|len| self.meter.give(*len))
+        }))
+    }
+}
+
+/// Puts a whole piece frame together.
+fn fill(served: &Served, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Result<(), NotGiven> {
+    let index = served.layout().index(piece).ok_or(NotGiven::NoSuchPiece)?;
+    let len = served.layout().len(index);
+    if buffer.len() == HEADER_LEN + len as usize {
+        // The buffer has the right length from the piece before; its bytes are overwritten.
+        frame::rewrite(buffer, request);
+    } else {
+        frame::begin(buffer, request, &PeerReply::Piece { data: Payload { len } });
+        buffer.resize(HEADER_LEN + len as usize, 0);
+        frame::end(buffer);
+    }
+    let read = served.read(index, &mut buffer[HEADER_LEN..]).ok_or(NotGiven::NoSuchPiece)?;
+    read.map_err(NotGiven::Broken)
+}
