@@ -37,11 +37,14 @@ pub mod tracker {
     }
     /// What this tracker knows of the other trackers.
     pub mod cluster {
+        pub(crate) mod cluster_view;
         pub mod feed;
+        pub(crate) mod live_link;
+        pub(crate) mod local_tracker;
         pub(crate) mod log_throttle;
-        pub(crate) mod replica;
+        pub mod other_tracker;
         pub(crate) mod state_digest;
-        pub mod tracker_table;
+        pub(crate) mod tracker_table;
         pub mod version_vector;
         pub mod wakeup;
     }
@@ -70,9 +73,11 @@ pub mod tracker {
     }
     /// The links to other trackers.
     pub(crate) mod replication {
-        pub(crate) mod dialer;
         pub(crate) mod link;
-        pub(crate) mod outgoing;
+        pub(crate) mod link_dialer;
+        pub(crate) mod link_error;
+        mod link_receiver;
+        mod link_sender;
     }
     pub mod server;
     pub(crate) mod session;

@@ -20,6 +20,14 @@ pub struct OpId {
     pub seq: u64,
 }
 
+/// All ops of an origin up to one of them: an entry of a version vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    pub origin: Origin,
+    /// The last one.
+    pub seq: u64,
+}
+
 /// The place of an op in the total order of all ops: by Lamport counter, then by origin. An origin never issues two
 /// ops with one counter, so no two ops have the same place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

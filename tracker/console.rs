@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,13 +26,11 @@ forget N  retire tracker N for good: it is no longer called, and turned away
 help      show this
 quit      stop the tracker";
 
-/// What a console can have done.
-pub trait Commands: Send {
-    /// The text of `status`.
+/// What the commands of a console do.
+pub trait ConsoleCommands: Send {
     fn status(&self) -> String;
-    /// Retires another tracker; says why not.
-    fn forget(&self, number: u16) -> Result<(), String>;
-    /// Stops the tracker.
+    /// Retires another tracker.
+    fn forget(&self, number: u16) -> Result<(), impl Display>;
     fn quit(&self);
 }
 
@@ -50,7 +49,7 @@ impl Console {
     pub fn start(
         input: impl AsFd + Send + 'static,
         output: impl Write + Send + 'static,
-        commands: impl Commands + 'static,
+        commands: impl ConsoleCommands + 'static,
     ) -> io::Result<Self> {
         let wake = Arc::new(Waker::new()?);
         let reader = Reader { wake: wake.clone(), line: Vec::new(), too_long: false };
@@ -69,10 +68,10 @@ impl Drop for Console {
 }
 
 /// Carries out one line; false if nothing more is to be read.
-fn obey(line: Line<'_>, commands: &impl Commands, output: &mut impl Write) -> bool {
+fn obey(line: ConsoleLine<'_>, commands: &impl ConsoleCommands, output: &mut impl Write) -> bool {
     let (answer, go_on) = match line {
-        Line::TooLong => ("The line is too long, type help".to_owned(), true),
-        Line::Text(text) => match text.trim() {
+        ConsoleLine::TooLong => ("The line is too long, type help".to_owned(), true),
+        ConsoleLine::Text(text) => match text.trim() {
             "" => return true,
             "quit" | "exit" => {
                 commands.quit();
@@ -90,7 +89,7 @@ fn obey(line: Line<'_>, commands: &impl Commands, output: &mut impl Write) -> bo
     go_on
 }
 
-fn forget(text: &str, commands: &impl Commands) -> String {
+fn forget(text: &str, commands: &impl ConsoleCommands) -> String {
     match text.trim_start_matches("forget ").trim().parse() {
         Ok(number) => match commands.forget(number) {
             Ok(()) => format!("Tracker {number} is retired here; say the same at every other tracker"),
@@ -100,7 +99,7 @@ fn forget(text: &str, commands: &impl Commands) -> String {
     }
 }
 
-enum Line<'a> {
+enum ConsoleLine<'a> {
     Text(&'a str),
     TooLong,
 }
@@ -114,7 +113,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn run(mut self, input: &impl AsFd, mut obey: impl FnMut(Line<'_>) -> bool) {
+    fn run(mut self, input: &impl AsFd, mut obey: impl FnMut(ConsoleLine<'_>) -> bool) {
         let mut buf = [0; 512];
         while self.wait(input) {
             match rustix::io::read(input, &mut buf) {
@@ -155,7 +154,7 @@ impl Reader {
         }
     }
 
-    fn take(&mut self, bytes: &[u8], obey: &mut impl FnMut(Line<'_>) -> bool) -> bool {
+    fn take(&mut self, bytes: &[u8], obey: &mut impl FnMut(ConsoleLine<'_>) -> bool) -> bool {
         for &byte in bytes {
             if byte == b'\n' {
                 if !self.end_line(obey) {
@@ -170,12 +169,12 @@ impl Reader {
         true
     }
 
-    fn end_line(&mut self, obey: &mut impl FnMut(Line<'_>) -> bool) -> bool {
+    fn end_line(&mut self, obey: &mut impl FnMut(ConsoleLine<'_>) -> bool) -> bool {
         let line = std::mem::take(&mut self.line);
         if std::mem::take(&mut self.too_long) {
-            obey(Line::TooLong)
+            obey(ConsoleLine::TooLong)
         } else {
-            obey(Line::Text(&String::from_utf8_lossy(&line)))
+            obey(ConsoleLine::Text(&String::from_utf8_lossy(&line)))
         }
     }
 }
@@ -194,12 +193,12 @@ mod tests {
 
     struct Script(Sender<&'static str>);
 
-    impl Commands for Script {
+    impl ConsoleCommands for Script {
         fn status(&self) -> String {
             "fine".into()
         }
-        fn forget(&self, number: u16) -> Result<(), String> {
-            if number == 1 { Err("it is this one".into()) } else { Ok(()) }
+        fn forget(&self, number: u16) -> Result<(), impl Display> {
+            if number == 1 { Err("it is this one") } else { Ok(()) }
         }
         fn quit(&self) {
             self.0.send("quit").expect("somebody listens");

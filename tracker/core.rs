@@ -4,7 +4,7 @@ use crate::model::id::{GroupRef, ShareRef};
 use crate::tracker::auth::cluster_key::ClusterKey;
 use crate::tracker::auth::password::Passwords;
 use crate::tracker::auth::throttle::Throttle;
-use crate::tracker::cluster::replica::Replica;
+use crate::tracker::cluster::cluster_view::ClusterView;
 use crate::tracker::commit::{Committer, OpSource};
 use crate::tracker::manifests::Manifests;
 use crate::tracker::presence::{Presence, Risen};
@@ -21,7 +21,7 @@ pub struct Core {
     pub committer: Committer,
     /// Every op, for other trackers.
     pub source: Arc<dyn OpSource>,
-    pub replica: Replica,
+    pub cluster: ClusterView,
     /// Who is online at any tracker.
     pub presence: Presence,
     pub logins: LoginRegistry,

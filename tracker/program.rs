@@ -8,7 +8,7 @@ use crate::tracker::args::Args;
 use crate::tracker::auth::cluster_key::{ClusterKey, ClusterKeyError};
 use crate::tracker::auth::password::Params;
 use crate::tracker::auth::throttle::Paces;
-use crate::tracker::console::{Commands, Console};
+use crate::tracker::console::{Console, ConsoleCommands};
 use crate::tracker::data_dir;
 use crate::tracker::data_dir::{DataDir, DataDirError};
 use crate::tracker::journal::disk::RealDisk;
@@ -242,11 +242,11 @@ struct Operator {
     ask: Sender<()>,
 }
 
-impl Commands for Operator {
+impl ConsoleCommands for Operator {
     fn status(&self) -> String {
         self.server.status().to_string()
     }
-    fn forget(&self, number: u16) -> Result<(), String> {
+    fn forget(&self, number: u16) -> Result<(), impl fmt::Display> {
         self.server.forget(number)
     }
     fn quit(&self) {

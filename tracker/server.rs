@@ -10,9 +10,10 @@ use crate::tracker::admission::{Admission, Caps, Occupancy};
 use crate::tracker::auth::cluster_key::ClusterKey;
 use crate::tracker::auth::password::{Params, Passwords};
 use crate::tracker::auth::throttle::{Paces, Throttle};
+use crate::tracker::cluster::cluster_view::{ClusterView, ForgetError};
 use crate::tracker::cluster::feed::Feed;
-use crate::tracker::cluster::replica::{Me, Replica};
-use crate::tracker::cluster::tracker_table::Other;
+use crate::tracker::cluster::local_tracker::LocalTracker;
+use crate::tracker::cluster::other_tracker::OtherTracker;
 use crate::tracker::commit::{Committer, OpLog, OpSource, Settled, Sink};
 use crate::tracker::core::Core;
 use crate::tracker::data_dir::{DataDir, DataDirError};
@@ -24,7 +25,7 @@ use crate::tracker::net::listener::Listener;
 use crate::tracker::notifier;
 use crate::tracker::presence::Presence;
 use crate::tracker::push::login_registry::LoginRegistry;
-use crate::tracker::replication::dialer::Dialer;
+use crate::tracker::replication::link_dialer::LinkDialer;
 use crate::tracker::warn::Warn;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use std::fmt;
@@ -122,7 +123,7 @@ pub struct Server {
     stop_housekeeper: Option<Sender<()>>,
     listener_threads: Vec<OwnedThread>,
     /// Calls the other trackers.
-    dialer: Option<Dialer>,
+    dialer: Option<LinkDialer>,
     /// The others, which end by themselves once there is nothing left to do.
     threads: Vec<OwnedThread>,
     /// Locked until everything has stopped.
@@ -151,7 +152,7 @@ pub struct Status {
     /// Clients online.
     pub clients_online: usize,
     /// The other trackers.
-    pub others: Vec<Other>,
+    pub others: Vec<OtherTracker>,
     /// Connections.
     pub connections: Occupancy,
     /// Why changes cannot be made at present.
@@ -196,20 +197,20 @@ impl Server {
         let feed: Arc<Feed> = Arc::default();
         let sink = sink(publish, feed.clone(), settings.warn.clone());
         let instance = random_bytes().map_err(StartError::System)?;
-        let me = Me {
+        let me = LocalTracker {
             origin: settings.origin,
             instance,
             others: settings.others,
             retired: settings.data_dir.path().join("retired"),
         };
-        let replica = Replica::new(me, feed, settings.warn.clone()).map_err(StartError::Retired)?;
+        let cluster = ClusterView::new(me, feed, settings.warn.clone()).map_err(StartError::Retired)?;
         let source = settings.source.clone();
         let committer = Committer::start(settings.origin, settings.past, settings.log, settings.source, sink);
         let core = Arc::new(Core {
             cluster_key: settings.cluster_key,
             committer: committer.map_err(StartError::System)?,
             source,
-            replica,
+            cluster,
             presence: Presence::new(),
             logins: LoginRegistry::new(),
             slow_consumers: Arc::default(),
@@ -268,7 +269,7 @@ impl Server {
             let listener = listener.clone();
             self.listener_threads.push(OwnedThread::start("listener", move || listener.run())?);
         }
-        self.dialer = Some(Dialer::start(&self.core)?);
+        self.dialer = Some(LinkDialer::start(&self.core)?);
         Ok(())
     }
 
@@ -300,18 +301,15 @@ impl Server {
             shares: state.share_count(),
             users_online: self.core.presence.local_user_count(),
             clients_online: self.core.presence.local_client_count(),
-            others: self.core.replica.others(&state),
+            others: self.core.cluster.others(&state),
             connections: self.admission.occupancy(),
             trouble: self.core.committer.trouble().map(|trouble| trouble.to_string()),
         }
     }
 
     /// Retires another tracker; see docs/OPERATIONS.md.
-    ///
-    /// # Errors
-    /// It is this one, or the disk does not take it.
-    pub fn forget(&self, number: u16) -> Result<(), String> {
-        self.core.replica.forget(number)
+    pub fn forget(&self, number: u16) -> Result<(), ForgetError> {
+        self.core.cluster.forget(number)
     }
 
     /// Stops it: takes no more connections, tells the clients, lets what was begun come to its end, joins all threads.
@@ -319,7 +317,7 @@ impl Server {
 
     fn shut_down(&mut self) {
         self.listeners.iter().for_each(|listener| listener.close());
-        self.core.replica.close();
+        self.core.cluster.close();
         self.dialer = None;
         // Joins them.
         self.listener_threads.clear();
@@ -400,7 +398,7 @@ impl Housekeeper {
         self.core.presence.sweep(now);
         self.listeners.iter().for_each(|listener| listener.sweep(now));
         self.core.slow_consumers.flush();
-        self.core.replica.sweep(now);
+        self.core.cluster.sweep(now);
         let trouble = self.core.committer.trouble().map(|trouble| trouble.to_string());
         if trouble != self.trouble {
             (self.warn)(trouble.as_deref().unwrap_or("changes are saved again"));

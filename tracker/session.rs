@@ -107,7 +107,7 @@ fn serve_tracker(core: &Core, stream: &Arc<TcpStream>, keys: StatelessTransportS
         let greeted = || slot.set_tracker();
         let serve = move || link::serve(core, stream, keys, None, greeted);
         let thread = thread::Builder::new().name("link".into()).spawn_scoped(scope, serve);
-        // Why it has ended is told by the replica. Without a thread the other tracker calls again.
+        // Why it has ended is told by the cluster. Without a thread the other tracker calls again.
         let _ = thread.map(thread::ScopedJoinHandle::join);
     });
 }

@@ -2,7 +2,7 @@
 //! cap before anything is allocated. No socket and no state.
 
 use crate::model::digest::{Fingerprint, InfoHash, KeyId, Sha1Digest};
-use crate::model::id::{ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
+use crate::model::id::{ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, Seen, ShareRef, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
 use crate::model::path::{PATH_LEN_MAX, RelPath};
@@ -204,6 +204,7 @@ wire_struct!(ClientId { 0 });
 wire_struct!(Origin { tracker, incarnation });
 wire_struct!(OpId { origin, seq });
 wire_struct!(OpOrder { lamport, origin });
+wire_struct!(Seen { origin, seq });
 wire_struct!(UserRef { 0 });
 wire_struct!(GroupRef { 0 });
 wire_struct!(ShareRef { 0 });

@@ -5,11 +5,11 @@
 //! that decrypts proves that the far side knows the cluster key.
 
 use super::client_tracker::{Holding, MANIFEST_PART_MAX};
-use super::codec::{Blob, List, Text, wire_enum, wire_struct};
+use super::codec::{Blob, List, Text, wire_enum};
 use super::error::Refusal;
 use super::frame::message;
 use crate::model::digest::InfoHash;
-use crate::model::id::{ClientId, Origin, ShareRef, UserRef};
+use crate::model::id::{ClientId, Seen, ShareRef, UserRef};
 use crate::model::op::Op;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,16 +25,6 @@ pub const OPS_FRAME_LEN_MAX: usize = 512 * 1024;
 pub const WANTED_MAX: usize = 1024;
 /// A side that has said no `Have` for this long says one.
 pub const HAVE_INTERVAL: Duration = Duration::from_secs(5);
-
-/// All ops of an origin up to one of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
-    /// Whose ops.
-    pub origin: Origin,
-    /// The last one.
-    pub seq: u64,
-}
-wire_struct!(Seen { origin, seq });
 
 wire_enum! {
     /// From either tracker to the other.

@@ -7,7 +7,7 @@ use crate::common::{
 use groupshare::model::id::{CommandId, OpId, Origin};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::admission::Caps;
-use groupshare::tracker::cluster::tracker_table::{Other, Standing};
+use groupshare::tracker::cluster::other_tracker::{LinkStatus, OtherTracker};
 use groupshare::tracker::commit::{MemoryLog, OpLog};
 use groupshare::tracker::data_dir::DataDir;
 use groupshare::tracker::server::{Server, ServerSettings};
@@ -167,7 +167,7 @@ fn both_sides_of_a_partition_go_on_and_agree_afterwards() {
     assert!(renamed(again.ask(request)));
     wait_until("the digests were compared", || {
         let others = two.server.status().others;
-        matches!(others[0].standing, Standing::Connected { agrees: Some(true), there_behind: 0, here_behind: 0, .. })
+        matches!(others[0].status, LinkStatus::Connected { agrees: Some(true), there_behind: 0, here_behind: 0, .. })
     });
     assert!(!told.has("DIFFER"));
 }
@@ -227,13 +227,13 @@ fn a_retired_tracker_is_turned_away_also_after_a_restart_of_the_others() {
         told.set(settings);
     });
     wait_until("it is told so", || told.has("retired"));
-    assert!(matches!(one.server.status().others[0].standing, Standing::Retired));
+    assert!(matches!(one.server.status().others[0].status, LinkStatus::Retired));
     let TestTracker { server, folder, .. } = one;
     server.stop();
     let again = TestTracker::start_with(|settings| {
         settings.data_dir = DataDir::open(folder.path()).expect("a data folder");
     });
-    assert!(matches!(again.server.status().others[..], [Other { number: 2, standing: Standing::Retired, .. }]));
+    assert!(matches!(again.server.status().others[..], [OtherTracker { number: 2, status: LinkStatus::Retired, .. }]));
     let mut alice = two.user("alice");
     alice.create_group("alone");
 }
@@ -405,13 +405,13 @@ fn a_tracker_that_takes_nothing_slows_nobody() {
     let one = tracker(1, &[]);
     let (_receiver, sender) = link_to(&one);
     wait_until("it is connected", || {
-        one.server.status().others.iter().any(|other| matches!(other.standing, Standing::Connected { .. }))
+        one.server.status().others.iter().any(|other| matches!(other.status, LinkStatus::Connected { .. }))
     });
     // Who says nothing for long counts as gone.
     let alive =
         || sender.send(UNASKED, &LinkMessage::Have { seen: List::first_of(Vec::new()), digest: None }).expect("sent");
     share_a_lot(&one, 20, alive);
-    let behind = |other: &Other| matches!(other.standing, Standing::Connected { there_behind: 22.., .. });
+    let behind = |other: &OtherTracker| matches!(other.status, LinkStatus::Connected { there_behind: 22.., .. });
     assert!(one.server.status().others.iter().any(behind), "{}", one.server.status());
 }
 

@@ -1,9 +1,9 @@
 //! A connection between two trackers: in order and without loss in either direction until it breaks, which loses any part
 //! of what was on its way. Connections know nothing of each other, so what went through two of them arrives in any order.
 
+use groupshare::model::id::Seen;
 use groupshare::model::op::Op;
 use groupshare::tracker::cluster::version_vector::VersionVector;
-use groupshare::wire::tracker_tracker::Seen;
 use std::collections::VecDeque;
 
 /// What goes through a connection.

@@ -19,11 +19,10 @@ use super::oracle::Shown;
 use super::told::{Made, Told};
 use super::tracker::{Answer, Tracker, Waiting, Written};
 use groupshare::client::picker::split_mix::SplitMix;
-use groupshare::model::id::{CommandId, OpId, Origin};
+use groupshare::model::id::{CommandId, OpId, Origin, Seen};
 use groupshare::model::op::Op;
 use groupshare::tracker::cluster::version_vector::VersionVector;
 use groupshare::tracker::state::State;
-use groupshare::wire::tracker_tracker::Seen;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where lines about what happens go.

@@ -1,9 +1,8 @@
 //! Version vectors: what the tracker at the other end of a link has, and so which ops it lacks. Pure.
 
-use crate::model::id::Origin;
+use crate::model::id::{Origin, Seen};
 use crate::model::op::Op;
 use crate::tracker::state::State;
-use crate::wire::tracker_tracker::Seen;
 use std::collections::HashMap;
 
 /// The last op of each origin that another tracker has.

@@ -1,412 +1,119 @@
-//! A link to another tracker, from its handshake to its end: one thread takes what comes in, another sends.
+//! A link to another tracker, from the end of its handshake on: both greet, then one thread receives and another sends.
 
-use super::outgoing::{Outgoing, seen};
-use crate::model::digest::InfoHash;
-use crate::model::id::{ClientId, ShareRef, UserRef};
-use crate::model::op::Op;
-use crate::tracker::cluster::tracker_table::{Far, Live};
-use crate::tracker::cluster::version_vector::VersionVector;
-use crate::tracker::cluster::wakeup::Wakeup;
+use super::link_error::LinkError;
+use super::link_receiver::LinkReceiver;
+use super::link_sender::{LinkSender, seen};
+use crate::model::id::Seen;
+use crate::tracker::cluster::live_link::{LinkProgress, LiveLink};
 use crate::tracker::core::Core;
-use crate::tracker::manifests::{Checked, Part, Upload};
-use crate::tracker::presence::{ClientKey, Risen};
-use crate::wire::client_tracker::{Holding, refusal};
-use crate::wire::connection::{self, FrameReceiver};
+use crate::wire::client_tracker::refusal;
+use crate::wire::connection::{self, FrameReceiver, FrameSender};
 use crate::wire::deadlines::HANDSHAKE_DEADLINE;
-use crate::wire::error::{Code, Refusal};
+use crate::wire::error::Code;
 use crate::wire::frame::{FRAME_LEN_MAX, UNASKED};
-use crate::wire::tracker_tracker::{HAVE_INTERVAL, LinkMessage, Seen};
+use crate::wire::tracker_tracker::LinkMessage;
 use parking_lot::Mutex;
 use snow::StatelessTransportState;
-use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// A link on which nothing comes in for this long has ended: the far side says `Have` more often than that.
-const SILENCE_MAX: Duration = HAVE_INTERVAL.saturating_mul(3);
+/// The first message of the other tracker.
+struct Greeting {
+    number: u16,
+    instance: [u8; 16],
+    has: Vec<Seen>,
+}
 
-/// What is kept of clients that hold shares which are not known yet.
-const EARLY_MAX: usize = 4096;
-
-/// Changes that could not be kept are tried again after this long,
-const RETRY_MIN: Duration = Duration::from_secs(1);
-/// and then after twice as long each time, but not longer than this.
-const RETRY_MAX: Duration = Duration::from_secs(30);
-/// Manifests that are made durable together; each has a file open until then.
-const MANIFESTS_MAX: usize = 64;
-/// Manifests that are still to be given; the far side asks again for others.
-const WANTED_HERE_MAX: usize = 16 * 1024;
-
-/// Serves a link until it ends. `called` is the number of the tracker that was called here; without it, the tracker at
-/// the other end has called. `greeted` is done once it is known to be a tracker.
-///
-/// # Errors
-/// Why it has ended, in words for the operator.
+/// Serves a link until it ends. `called` is the number of the tracker that this one called; `None` if the other tracker
+/// called. `greeted` runs once the far side has proved to be a tracker.
 pub(crate) fn serve(
     core: &Core,
     stream: &Arc<TcpStream>,
     keys: StatelessTransportState,
     called: Option<u16>,
     greeted: impl FnOnce(),
-) -> Result<(), String> {
-    let words = |error: &dyn std::fmt::Display| error.to_string();
-    let (mut receiver, sender) =
-        connection::split(stream.clone(), keys, FRAME_LEN_MAX, false).map_err(|e| words(&e))?;
-    let hello = || {
-        let me = core.replica.me();
-        let hello = LinkMessage::Hello { tracker: me.origin.tracker, instance: me.instance, seen: seen(&core.state()) };
-        sender.send(UNASKED, &hello)
-    };
+) -> Result<(), LinkError> {
+    let split = connection::split(stream.clone(), keys, FRAME_LEN_MAX, false);
+    let (mut receiver, sender) = split.map_err(LinkError::Begin)?;
     if called.is_some() {
-        hello().map_err(|e| words(&e))?;
+        greet(core, &sender)?;
     }
-    let (number, instance, has) = greeting(&mut receiver)?;
+    let Greeting { number, instance, has } = receive_greeting(&mut receiver)?;
     greeted();
-    let live = Arc::new(Live {
+    if let Some(called) = called.filter(|&called| called != number) {
+        return Err(LinkError::OtherNumber { called, answers: number });
+    }
+    let live = Arc::new(LiveLink {
         instance,
         sender: sender.clone(),
-        wakeup: Arc::new(Wakeup::default()),
-        far: Mutex::new(Far {
-            exchanged: VersionVector::new(&has),
-            durable: VersionVector::new(&has),
-            heard: Instant::now(),
-            agrees: None,
-            asks_again: false,
-            gives_again: false,
-        }),
+        wakeup: Arc::default(),
+        progress: Mutex::new(LinkProgress::new(&has, Instant::now())),
         wanted: Mutex::default(),
     });
-    if let Some(called) = called.filter(|&called| called != number) {
-        return Err(format!("tracker {number} answers there, where the list has tracker {called}"));
-    }
-    if let Err(refusal) = core.replica.table().enter(number, &live) {
+    if let Err(refusal) = core.cluster.table().enter(number, &live) {
         if called.is_none() && refusal.code == Code::TrackerNumber {
-            let from = stream.peer_addr().map_or_else(|_| "an unknown address".into(), |addr| addr.ip().to_string());
-            let line = format!("another tracker runs under the number {number}, it called from {from}");
-            // It calls again and again; the operator is told once.
-            if core.replica.table().accuse(&line) {
-                core.replica.warn(&line);
-            }
+            warn_of_same_number(core, number, stream);
         }
         // If this does not arrive, the end of the connection says it all.
         let _ = sender.send(UNASKED, &LinkMessage::refused(&refusal));
-        return Err(refusal.to_string());
+        return Err(refusal.into());
     }
-    core.replica.tell(number, format!("tracker {number} is connected"));
-    let ended = if called.is_none() { hello().map_err(|e| words(&e)) } else { Ok(()) };
-    let ended = ended.and_then(|()| exchange(core, number, &live, &mut receiver));
+    core.cluster.tell(number, format!("tracker {number} is connected"));
+    let greeted = if called.is_none() { greet(core, &sender) } else { Ok(()) };
+    let ended = greeted.and_then(|()| exchange(core, number, &live, &mut receiver));
     sender.end();
-    core.replica.table().leave(number, &live);
+    core.cluster.table().leave(number, &live);
     if let Err(why) = &ended {
-        core.replica.lost(number, why);
+        core.cluster.lost(number, why);
     }
     ended
 }
 
-/// The first message of the far side: its number, its program, what it has.
-fn greeting(receiver: &mut FrameReceiver) -> Result<(u16, [u8; 16], Vec<Seen>), String> {
-    let frame = receiver.recv(HANDSHAKE_DEADLINE).map_err(|error| error.to_string())?;
-    match frame.message::<LinkMessage>().map_err(|error| error.to_string())? {
-        LinkMessage::Hello { tracker, instance, seen } => Ok((tracker, instance, seen.to_vec())),
-        LinkMessage::Refused { code, about } => Err(refusal(code, &about).to_string()),
-        _ => Err("it does not begin with a greeting".into()),
+fn greet(core: &Core, sender: &FrameSender) -> Result<(), LinkError> {
+    let me = core.cluster.me();
+    let hello = LinkMessage::Hello { tracker: me.origin.tracker, instance: me.instance, seen: seen(&core.state()) };
+    sender.send(UNASKED, &hello).map_err(LinkError::Begin)
+}
+
+fn receive_greeting(receiver: &mut FrameReceiver) -> Result<Greeting, LinkError> {
+    let frame = receiver.recv(HANDSHAKE_DEADLINE)?;
+    match frame.message::<LinkMessage>()? {
+        LinkMessage::Hello { tracker, instance, seen } => {
+            Ok(Greeting { number: tracker, instance, has: seen.to_vec() })
+        }
+        LinkMessage::Refused { code, about } => Err(refusal(code, &about).into()),
+        _ => Err(LinkError::NoGreeting),
     }
 }
 
-/// Sends and takes until either ends.
-fn exchange(core: &Core, number: u16, live: &Arc<Live>, receiver: &mut FrameReceiver) -> Result<(), String> {
-    let mut incoming = Incoming {
-        core,
-        number,
-        live,
-        upload: None,
-        manifests: Vec::new(),
-        skipped: None,
-        early: BTreeMap::new(),
-        late: Vec::new(),
-        refused: None,
-    };
+/// The other program calls again and again. The operator is told once.
+fn warn_of_same_number(core: &Core, number: u16, stream: &TcpStream) {
+    let from = stream.peer_addr().map_or_else(|_| "an unknown address".into(), |addr| addr.ip().to_string());
+    let line = format!("another tracker runs under the number {number}, it called from {from}");
+    if core.cluster.table().accuse(&line) {
+        core.cluster.warn(&line);
+    }
+}
+
+/// Sends and receives until either ends.
+fn exchange(core: &Core, number: u16, live: &Arc<LiveLink>, receiver: &mut FrameReceiver) -> Result<(), LinkError> {
     core.presence.begin_telling(number, Instant::now());
     thread::scope(|scope| {
         let name = format!("link-{number}-out");
         let send = || {
-            let sent = Outgoing::new(core, live).run();
+            let sent = LinkSender::new(core, live).run();
             // If the link has ended already, the other thread tells why.
             let why = sent.err().filter(|_| !live.sender.is_over());
             live.sender.end();
-            why.map(|error| crate::sys::reason(&error))
+            why.map(LinkError::System)
         };
-        let sending = match thread::Builder::new().name(name).spawn_scoped(scope, send) {
-            Ok(sending) => sending,
-            Err(error) => return Err(crate::sys::reason(&error)),
-        };
-        let ended = incoming.run(receiver);
+        let sending = thread::Builder::new().name(name).spawn_scoped(scope, send).map_err(LinkError::System)?;
+        let ended = LinkReceiver::new(core, number, live).run(receiver);
         live.sender.end();
         live.wakeup.wake();
         // A thread that panicked has printed so.
         sending.join().ok().flatten().map_or(ended, Err)
     })
-}
-
-/// Late ops that are held at most, so that they are folded together.
-const LATE_MAX: usize = 128 * 1024;
-
-/// What comes in on a link.
-struct Incoming<'a> {
-    core: &'a Core,
-    number: u16,
-    live: &'a Live,
-    upload: Option<Upload>,
-    /// Manifests that have come in and are not durable yet: a few are kept together.
-    manifests: Vec<Checked>,
-    /// The last manifest that was not taken.
-    skipped: Option<InfoHash>,
-    /// What clients hold of shares that are not known yet: the op may be on its way through another tracker.
-    early: BTreeMap<(ClientKey, ShareRef), Holding>,
-    /// Ops of which the first comes before some that are known here, held while the far side has more to give: whatever
-    /// comes late has everything behind it folded again.
-    late: Vec<Op>,
-    /// Since when changes cannot be kept here: those that come are let go of and asked for again.
-    refused: Option<Refused>,
-}
-
-/// Changes could not be kept.
-struct Refused {
-    /// The first one of them, to try with.
-    op: Op,
-    pause: Duration,
-    try_at: Instant,
-    /// The operator was told by this link.
-    told: bool,
-}
-
-impl Incoming<'_> {
-    fn run(&mut self, receiver: &mut FrameReceiver) -> Result<(), String> {
-        let Err(why) = self.take_all(receiver);
-        // What was held is not asked for again.
-        self.receive_late().map_err(|refusal| refusal.to_string())?;
-        Err(why)
-    }
-
-    fn take_all(&mut self, receiver: &mut FrameReceiver) -> Result<Infallible, String> {
-        loop {
-            let frame = receiver.recv(SILENCE_MAX).map_err(|error| error.to_string())?;
-            let message = frame.message::<LinkMessage>().map_err(|error| error.to_string())?;
-            if self.live.sender.is_over() {
-                // Another link has taken its place, and what is left in this one would be told late.
-                return Err("the link was ended".into());
-            }
-            let now = Instant::now();
-            self.live.far.lock().heard = now;
-            self.core.presence.heard_of_home(self.number, now);
-            self.try_again(now).map_err(|refusal| refusal.to_string())?;
-            self.take(message, now).map_err(|refusal| refusal.to_string())?;
-        }
-    }
-
-    fn take(&mut self, message: LinkMessage, now: Instant) -> Result<(), Refusal> {
-        if !matches!(message, LinkMessage::Manifest { .. }) {
-            self.keep_manifests();
-        }
-        if !matches!(message, LinkMessage::Manifest { .. } | LinkMessage::Ops { .. }) {
-            self.receive_late()?;
-        }
-        match message {
-            LinkMessage::Hello { .. } => return Err(Refusal::about(Code::Malformed, "a second greeting")),
-            LinkMessage::Refused { code, about } => return Err(refusal(code, &about)),
-            LinkMessage::Manifest { info_hash, total, offset, part } => {
-                let part = Part { info_hash, total, offset, bytes: part.as_bytes() };
-                self.put_manifest(part);
-            }
-            LinkMessage::Ops { ops } => {
-                let ops = ops.into_vec();
-                self.live.far.lock().exchanged.note(&ops);
-                self.receive(ops)?;
-                self.retry(now);
-            }
-            LinkMessage::Have { seen, digest } => {
-                self.compare(&seen, digest, now);
-                self.retry(now);
-            }
-            LinkMessage::Online { user, client, addr } => {
-                let key = self.key(user, client);
-                self.tell(self.core.presence.told_online(self.number, key, addr, now));
-            }
-            LinkMessage::Offline { user, client } => {
-                self.core.presence.told_offline(self.number, self.key(user, client))
-            }
-            LinkMessage::Holds { holding: Holding::More { .. }, .. } => {
-                return Err(Refusal::about(Code::Malformed, "not all that a client holds"));
-            }
-            LinkMessage::Holds { user, client, share, holding } => {
-                let key = self.key(user, client);
-                self.early.remove(&(key, share));
-                if !self.holds(key, share, &holding, now) && self.early.len() < EARLY_MAX {
-                    self.early.insert((key, share), holding);
-                }
-            }
-            LinkMessage::AllTold {} => self.core.presence.told_all(self.number),
-            LinkMessage::WantManifests { info_hashes } => {
-                let mut wanted = self.live.wanted.lock();
-                let room = WANTED_HERE_MAX.saturating_sub(wanted.len());
-                wanted.extend(info_hashes.iter().take(room));
-                drop(wanted);
-                self.live.wakeup.wake();
-            }
-            LinkMessage::GiveAgain { seen } => {
-                let mut far = self.live.far.lock();
-                (far.exchanged, far.durable) = (VersionVector::new(&seen), VersionVector::new(&seen));
-                far.asks_again = true;
-                drop(far);
-                self.live.wakeup.wake();
-            }
-        }
-        Ok(())
-    }
-
-    fn receive(&mut self, ops: Vec<Op>) -> Result<(), Refusal> {
-        if self.refused.is_some() {
-            return Ok(());
-        }
-        let state = self.core.state();
-        let in_order = ops.first().is_none_or(|first| state.last().is_none_or(|last| last < first.order()));
-        if in_order && self.late.is_empty() {
-            return self.keep(ops, None);
-        }
-        self.late.extend(ops);
-        let more = self.live.far.lock().durable.exceeds(&state) > self.late.len() as u64;
-        if more && self.late.len() < LATE_MAX { Ok(()) } else { self.receive_late() }
-    }
-
-    fn receive_late(&mut self) -> Result<(), Refusal> {
-        match std::mem::take(&mut self.late) {
-            late if late.is_empty() => Ok(()),
-            late => self.keep(late, None),
-        }
-    }
-
-    /// Makes ops durable. If that cannot be now, as it could not `before`, it is tried again after a pause, and the link
-    /// goes on.
-    fn keep(&mut self, ops: Vec<Op>, before: Option<Refused>) -> Result<(), Refusal> {
-        let Some(op) = ops.first().cloned() else { return Ok(()) };
-        let taken = self.core.committer.receive(ops);
-        let told = before.as_ref().is_some_and(|before| before.told);
-        match taken {
-            Err(refusal) if refusal.code == Code::Unavailable => {
-                // What is wrong with the disk is told of all changes together.
-                let tell = !told && self.core.committer.trouble().is_none();
-                if tell {
-                    self.core.replica.warn(&format!("changes of tracker {} are not taken: {refusal}", self.number));
-                }
-                let pause = before.map_or(RETRY_MIN, |before| (before.pause * 2).min(RETRY_MAX));
-                self.refused = Some(Refused { op, pause, try_at: Instant::now() + pause, told: told || tell });
-                return Ok(());
-            }
-            Ok(()) if told => {
-                self.core.replica.warn(&format!("changes of tracker {} are taken again", self.number));
-            }
-            _ => {}
-        }
-        taken
-    }
-
-    /// Tries with one op whether changes can be kept again. If so, the far side is asked for all of them.
-    fn try_again(&mut self, now: Instant) -> Result<(), Refusal> {
-        let Some(before) = self.refused.take_if(|refused| refused.try_at <= now) else {
-            return Ok(());
-        };
-        self.keep(vec![before.op.clone()], Some(before))?;
-        if self.refused.is_none() {
-            self.live.far.lock().gives_again = true;
-            self.live.wakeup.wake();
-        }
-        Ok(())
-    }
-
-    /// Takes a part of a manifest. One that is damaged at the other tracker, or that cannot be kept here, keeps no changes
-    /// back: this tracker does without it until somebody brings it.
-    fn put_manifest(&mut self, part: Part<'_>) {
-        if part.offset > 0 && self.skipped == Some(part.info_hash) {
-            return;
-        }
-        let refusal = match self.core.manifests.take(&mut self.upload, part) {
-            Ok(checked) => {
-                self.manifests.extend(checked);
-                if self.manifests.len() >= MANIFESTS_MAX {
-                    self.keep_manifests();
-                }
-                return;
-            }
-            Err(refusal) => refusal,
-        };
-        let known = self.skipped.replace(part.info_hash) == Some(part.info_hash);
-        if refusal.code != Code::BadManifest {
-            self.core.manifests.miss(part.info_hash);
-        } else if !known {
-            let (number, name) = (self.number, part.info_hash);
-            self.core.replica.warn(&format!("the manifest {name} is damaged at tracker {number}: {refusal}"));
-        }
-    }
-
-    /// Makes the manifests durable that have come in. Those that cannot be are missing.
-    fn keep_manifests(&mut self) {
-        let lot = std::mem::take(&mut self.manifests);
-        if !lot.is_empty() && self.core.manifests.keep(&lot).is_err() {
-            lot.iter().for_each(|checked| self.core.manifests.miss(checked.info_hash()));
-        }
-    }
-
-    /// Takes note of what a client holds; false if the share or the membership is not known here, or not yet.
-    fn holds(&self, key: ClientKey, share: ShareRef, holding: &Holding, now: Instant) -> bool {
-        let state = self.core.state();
-        let Some(info) = state.share(share).filter(|info| state.is_member(info.group, key.user)) else {
-            return false;
-        };
-        let place = (info.share, info.group, info.content.layout);
-        self.tell(self.core.presence.told_holds(self.number, key, place, holding, now));
-        // The membership may have ended since it was looked at, and whoever clears up may have been here before.
-        if !self.core.state().is_member(info.group, key.user) {
-            self.core.presence.drop_member(key.user, info.group);
-        }
-        true
-    }
-
-    fn retry(&mut self, now: Instant) {
-        let mut early = std::mem::take(&mut self.early);
-        early.retain(|&(key, share), holding| !self.holds(key, share, holding, now));
-        self.early = early;
-    }
-
-    fn key(&self, user: UserRef, client: ClientId) -> ClientKey {
-        ClientKey { user: UserRef(self.core.state().canonical(user.0)), client }
-    }
-
-    fn tell(&self, risen: impl IntoIterator<Item = Risen>) {
-        let state = self.core.state();
-        risen.into_iter().for_each(|risen| self.core.tell_risen(&state, &risen));
-    }
-
-    /// Takes note of how far the other tracker is, and whether it has come to the same state with the same ops.
-    fn compare(&self, seen: &[Seen], digest: Option<[u8; 32]>, now: Instant) {
-        let durable = VersionVector::new(seen);
-        let state = self.core.state();
-        let same = durable.lacks(&state) == 0 && durable.exceeds(&state) == 0;
-        let own = digest.filter(|_| same).and_then(|_| self.core.replica.digest(&state, now));
-        let mut far = self.live.far.lock();
-        far.durable = durable;
-        let (Some(own), Some(digest)) = (own, digest) else { return };
-        if own != digest && far.agrees != Some(false) {
-            let hex = |digest: [u8; 32]| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            self.core.replica.warn(&format!(
-                "THE STATES DIFFER though tracker {} knows the same changes: {} here, {} there. Please report this",
-                self.number,
-                hex(own),
-                hex(digest)
-            ));
-        }
-        far.agrees = Some(own == digest);
-    }
 }

@@ -80,7 +80,7 @@ impl Session {
         let mut found = manifests.read(info_hash, offset)?;
         if found.is_none() {
             manifests.wish(info_hash);
-            if self.core.replica.wake() {
+            if self.core.cluster.wake() {
                 manifests.wait_for(info_hash, MANIFEST_WAIT);
                 found = manifests.read(info_hash, offset)?;
             }

@@ -3,7 +3,7 @@
 use super::damage::for_all;
 use super::schema;
 use groupshare::model::digest::{InfoHash, KeyId, Sha1Digest};
-use groupshare::model::id::{ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
+use groupshare::model::id::{ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, Seen, ShareRef, UserRef};
 use groupshare::model::manifest::{Content, FileEntry, Manifest};
 use groupshare::model::name::{FileName, GroupId, NameError, UserId};
 use groupshare::model::notice::Notice;
@@ -16,7 +16,7 @@ use groupshare::wire::frame::{self, Frame, Message};
 use groupshare::wire::handshake::Secret;
 use groupshare::wire::manifest;
 use groupshare::wire::peer::{PeerReply, PeerRequest};
-use groupshare::wire::tracker_tracker::{LinkMessage, Seen};
+use groupshare::wire::tracker_tracker::LinkMessage;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::Strategy;

@@ -15,7 +15,7 @@ use groupshare::wire::error::Refusal;
 use groupshare::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, Frame, HEADER_LEN, LENGTH_LEN, Message};
 use groupshare::wire::manifest::MANIFEST_LEN_MAX;
 use groupshare::wire::peer::{NEWS_MAX, PeerReply, PeerRequest, REQUESTS_MAX};
-use groupshare::wire::tracker_tracker::{LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, ORIGINS_MAX, Seen, WANTED_MAX};
+use groupshare::wire::tracker_tracker::{LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, ORIGINS_MAX, WANTED_MAX};
 
 /// Name and type of a field; the type without spaces.
 pub(super) type Field = (String, String);
@@ -151,7 +151,7 @@ macro_rules! fields {
 
 /// Every value that is just its fields one after the other.
 pub(super) fn structs() -> Vec<(&'static str, Vec<Field>)> {
-    use groupshare::model::id::{OpId, OpOrder, Origin};
+    use groupshare::model::id::{OpId, OpOrder, Origin, Seen};
     use groupshare::model::manifest::Content;
     fields! {
         Origin { tracker, incarnation }

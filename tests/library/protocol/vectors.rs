@@ -4,7 +4,7 @@
 use super::annotated::{bytes, digits};
 use super::document::blocks;
 use groupshare::model::digest::{KeyId, Sha1Digest};
-use groupshare::model::id::{CommandId, Origin};
+use groupshare::model::id::{CommandId, Origin, Seen};
 use groupshare::model::manifest::{FileEntry, Manifest};
 use groupshare::model::name::UserId;
 use groupshare::model::path::RelPath;
@@ -16,7 +16,7 @@ use groupshare::wire::frame::{self, FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::handshake::{self, Accepted, HandshakeError, Secret};
 use groupshare::wire::manifest;
 use groupshare::wire::peer::{PeerReply, PeerRequest};
-use groupshare::wire::tracker_tracker::{LinkMessage, Seen};
+use groupshare::wire::tracker_tracker::LinkMessage;
 use sha1::{Digest, Sha1};
 use snow::{Builder, HandshakeState, StatelessTransportState};
 use std::io::{self, Cursor, Read, Write};

@@ -2,11 +2,11 @@
 
 use super::cast::{ALICE, BOB, CLIENT, COMMAND, FILM, INFO_HASH, LAB, TRACKER, blob, list};
 use groupshare::model::digest::InfoHash;
-use groupshare::model::id::{OpId, Origin};
+use groupshare::model::id::{OpId, Origin, Seen};
 use groupshare::model::op::{Op, OpBody};
 use groupshare::wire::client_tracker::Holding;
 use groupshare::wire::codec::Text;
-use groupshare::wire::tracker_tracker::{LinkMessage, Seen};
+use groupshare::wire::tracker_tracker::LinkMessage;
 
 pub(super) fn links() -> Vec<(LinkMessage, &'static str)> {
     let (user, client, share) = (ALICE, CLIENT, FILM);

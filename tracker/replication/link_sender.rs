@@ -1,16 +1,17 @@
 //! What goes out on a link: ops that the other tracker lacks, then who is online here, then how far this tracker is.
 
 use crate::model::digest::InfoHash;
+use crate::model::id::Seen;
 use crate::model::op::{Op, OpBody};
-use crate::tracker::cluster::replica::Replica;
+use crate::tracker::cluster::cluster_view::ClusterView;
+use crate::tracker::cluster::live_link::LiveLink;
 use crate::tracker::cluster::state_digest::QUIET;
-use crate::tracker::cluster::tracker_table::Live;
 use crate::tracker::core::Core;
 use crate::tracker::presence::{Change, Dirty};
 use crate::tracker::state::State;
 use crate::wire::codec::{Blob, List, Wire};
 use crate::wire::frame::UNASKED;
-use crate::wire::tracker_tracker::{HAVE_INTERVAL, LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, Seen, WANTED_MAX};
+use crate::wire::tracker_tracker::{HAVE_INTERVAL, LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, WANTED_MAX};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,14 +20,13 @@ use std::time::{Duration, Instant};
 const HAVE_PAUSE: Duration = Duration::from_millis(200);
 /// Changes of soft state that are taken at once.
 const CHANGES_MAX: usize = 256;
-
 /// Manifests that are missing are asked for again after this long: the other tracker may have got them since.
 const ASK_PAUSE: Duration = Duration::from_secs(30);
 
-/// What the sender of a link has to do, on a thread of its own: it may wait for the other tracker, and nobody waits for it.
-pub(crate) struct Outgoing<'a> {
+/// The sending half of a link, on a thread of its own: it may wait for the other tracker, and nobody waits for it.
+pub(super) struct LinkSender<'a> {
     core: &'a Core,
-    live: &'a Live,
+    live: &'a LiveLink,
     soft: Arc<Dirty>,
     /// The place in the feed up to which ops were given.
     cursor: u64,
@@ -39,25 +39,25 @@ pub(crate) struct Outgoing<'a> {
 }
 
 /// What is durable in a state, as it is told to others.
-pub(crate) fn seen(state: &State) -> List<Seen, { crate::wire::tracker_tracker::ORIGINS_MAX }> {
+pub(super) fn seen(state: &State) -> List<Seen, { crate::wire::tracker_tracker::ORIGINS_MAX }> {
     List::first_of(state.version().map(|(origin, seq)| Seen { origin, seq }).collect())
 }
 
-impl<'a> Outgoing<'a> {
-    pub(crate) fn new(core: &'a Core, live: &'a Live) -> Self {
+impl<'a> LinkSender<'a> {
+    pub(super) fn new(core: &'a Core, live: &'a LiveLink) -> Self {
         let wakeup = live.wakeup.clone();
-        core.replica.feed().follow(&wakeup);
+        core.cluster.feed().follow(&wakeup);
         let soft = core.presence.subscribe(Box::new(move || wakeup.wake()));
-        let (cursor, wished) = (core.replica.feed().end(), Instant::now());
+        let (cursor, wished) = (core.cluster.feed().end(), Instant::now());
         Self { core, live, soft, cursor, said: None, all_told: false, wish: 0, wished }
     }
 
-    fn replica(&self) -> &Replica {
-        &self.core.replica
+    fn cluster(&self) -> &ClusterView {
+        &self.core.cluster
     }
 
     /// Runs until the link ends.
-    pub(crate) fn run(mut self) -> io::Result<()> {
+    pub(super) fn run(mut self) -> io::Result<()> {
         self.catch_up()?;
         while !self.live.sender.is_over() {
             self.begin_again()?;
@@ -75,8 +75,8 @@ impl<'a> Outgoing<'a> {
     /// Gives everything again to a tracker that could not keep it, and asks for that if it was so here.
     fn begin_again(&mut self) -> io::Result<()> {
         let (asks, gives) = {
-            let mut far = self.live.far.lock();
-            (std::mem::take(&mut far.asks_again), std::mem::take(&mut far.gives_again))
+            let mut progress = self.live.progress.lock();
+            (std::mem::take(&mut progress.asks_again), std::mem::take(&mut progress.gives_again))
         };
         if gives {
             self.send(&LinkMessage::GiveAgain { seen: seen(&self.core.state()) })?;
@@ -91,24 +91,24 @@ impl<'a> Outgoing<'a> {
     /// Gives everything durable that is lacking, from the feed if that goes back far enough, else from the log.
     fn catch_up(&mut self) -> io::Result<()> {
         let state = self.core.state();
-        let start = self.replica().feed().start();
-        let mut from_feed = self.live.far.lock().exchanged.clone();
-        if let Some(ops) = self.replica().feed().read(start, usize::MAX, |op| from_feed.give(op).then(|| op.clone()))
+        let start = self.cluster().feed().start();
+        let mut from_feed = self.live.progress.lock().exchanged.clone();
+        if let Some(ops) = self.cluster().feed().read(start, usize::MAX, |op| from_feed.give(op).then(|| op.clone()))
             && from_feed.lacks(&state) == 0
         {
             self.cursor = start + ops.len() as u64;
             let ops: Vec<Op> = ops.into_iter().flatten().collect();
-            self.live.far.lock().exchanged.note(&ops);
+            self.live.progress.lock().exchanged.note(&ops);
             return self.give(ops);
         }
         // What becomes durable from now on comes through the feed.
-        self.cursor = self.replica().feed().end();
+        self.cursor = self.cluster().feed().end();
         let state = self.core.state();
         let mut lot = Vec::new();
         let mut gone = Ok(());
         let read = self.core.source.read(&mut |op| {
             let durable = op.id.seq <= state.seen(op.id.origin);
-            if durable && self.live.far.lock().exchanged.give(&op) {
+            if durable && self.live.progress.lock().exchanged.give(&op) {
                 lot.push(op);
             }
             if lot.len() >= OPS_MAX {
@@ -119,7 +119,7 @@ impl<'a> Outgoing<'a> {
         gone?;
         read.map_err(io::Error::other)?;
         self.give(lot)?;
-        match self.live.far.lock().exchanged.lacks(&state) {
+        match self.live.progress.lock().exchanged.lacks(&state) {
             0 => Ok(()),
             missing => Err(io::Error::other(format!("{missing} changes cannot be read back from the journal"))),
         }
@@ -130,10 +130,10 @@ impl<'a> Outgoing<'a> {
         loop {
             let mut read = 0;
             let ops = {
-                let mut far = self.live.far.lock();
-                self.replica().feed().read(self.cursor, OPS_MAX, |op| {
+                let mut progress = self.live.progress.lock();
+                self.cluster().feed().read(self.cursor, OPS_MAX, |op| {
                     read += 1;
-                    far.exchanged.give(op).then(|| op.clone())
+                    progress.exchanged.give(op).then(|| op.clone())
                 })
             };
             match ops {
@@ -235,7 +235,7 @@ impl<'a> Outgoing<'a> {
     /// Says what is durable if that has changed, or if nothing was said for long; gives when to look again.
     fn say_have(&mut self) -> io::Result<Instant> {
         let (now, state) = (Instant::now(), self.core.state());
-        let digest = self.replica().digest(&state, now);
+        let digest = self.cluster().digest(&state, now);
         if let Some((at, of, with_digest)) = &self.said {
             let news = !Arc::ptr_eq(of, &state) || digest.is_some() != *with_digest;
             let due = *at + if news { HAVE_PAUSE } else { HAVE_INTERVAL };

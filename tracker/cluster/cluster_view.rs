@@ -1,67 +1,75 @@
-//! The other trackers: who they are, which of them are connected, and how far they are. docs/ARCHITECTURE.md says how
-//! trackers stay in sync.
+//! What a tracker knows of the cluster: the other trackers, which of them are connected, and how far they are.
+//! docs/ARCHITECTURE.md says how trackers stay in sync.
 
 use super::feed::Feed;
+use super::local_tracker::LocalTracker;
 use super::log_throttle::LogThrottle;
+use super::other_tracker::OtherTracker;
 use super::state_digest::StateDigest;
-use super::tracker_table::{Other, TrackerTable};
-use crate::model::id::Origin;
+use super::tracker_table::TrackerTable;
 use crate::sys;
 use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Who this tracker is to the others.
-#[derive(Debug, Clone)]
-pub struct Me {
-    /// Under which it issues ops.
-    pub origin: Origin,
-    /// Random, made at the start: tells two programs of one number apart.
-    pub instance: [u8; 16],
-    /// Where the other trackers of the list are, by their numbers.
-    pub others: Vec<(u16, SocketAddr)>,
-    /// Where the numbers of retired trackers are kept.
-    pub retired: PathBuf,
+/// Why a tracker was not retired.
+#[derive(Debug)]
+pub enum ForgetError {
+    /// It is this one.
+    Own,
+    /// No tracker has this number.
+    Unknown,
+    /// The list of retired trackers cannot be written.
+    Io(io::Error),
 }
 
-/// What a tracker knows of the others.
-pub struct Replica {
-    me: Me,
+impl fmt::Display for ForgetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ForgetError::Own => f.write_str("a tracker cannot retire itself; retire it at another one"),
+            ForgetError::Unknown => f.write_str("there is no tracker of this number on the list, and none has called"),
+            ForgetError::Io(error) => write!(f, "cannot write it down: {}", sys::reason(error)),
+        }
+    }
+}
+
+impl std::error::Error for ForgetError {}
+
+/// The other trackers, for the links to them and for the operator.
+pub struct ClusterView {
+    me: LocalTracker,
     feed: Arc<Feed>,
     table: TrackerTable,
     warn: Warn,
     digest: Mutex<StateDigest>,
-    /// What the operator is told of each of them, by number.
+    /// By number of the other tracker.
     throttles: Mutex<BTreeMap<u16, LogThrottle>>,
 }
 
-impl Replica {
-    /// Nobody is connected. `feed` is given every op as it becomes durable.
+impl ClusterView {
+    /// The caller appends every op to `feed` as it becomes durable.
     ///
     /// # Errors
-    /// The list of retired trackers cannot be read, for this reason.
-    pub fn new(me: Me, feed: Arc<Feed>, warn: Warn) -> std::io::Result<Self> {
+    /// The list of retired trackers cannot be read.
+    pub fn new(me: LocalTracker, feed: Arc<Feed>, warn: Warn) -> io::Result<Self> {
         let table = TrackerTable::new(&me)?;
         let digest = Mutex::new(StateDigest::new(Instant::now()));
         Ok(Self { me, feed, table, warn, digest, throttles: Mutex::default() })
     }
 
-    /// Who this tracker is to the others.
-    pub(crate) fn me(&self) -> &Me {
+    pub(crate) fn me(&self) -> &LocalTracker {
         &self.me
     }
 
-    /// The latest durable ops.
     pub(crate) fn feed(&self) -> &Arc<Feed> {
         &self.feed
     }
 
-    /// The other trackers, by number.
     pub(crate) fn table(&self) -> &TrackerTable {
         &self.table
     }
@@ -71,40 +79,36 @@ impl Replica {
         (self.warn)(line);
     }
 
-    /// The other trackers and how each is doing.
-    pub fn others(&self, state: &State) -> Vec<Other> {
+    pub fn others(&self, state: &State) -> Vec<OtherTracker> {
         self.table.others(state)
     }
 
-    /// Retires a tracker: it is no longer called, and turned away should it call.
-    ///
-    /// # Errors
-    /// This is its own number, no tracker has it, or it cannot be written down.
-    pub fn forget(&self, number: u16) -> Result<(), String> {
+    /// Retires a tracker: it is no longer called, and turned away if it calls.
+    pub fn forget(&self, number: u16) -> Result<(), ForgetError> {
         if number == self.me.origin.tracker {
-            return Err("a tracker cannot retire itself; retire it at another one".into());
+            return Err(ForgetError::Own);
         }
         if !self.table.is_known(number) {
-            return Err("there is no tracker of this number on the list, and none has called".into());
+            return Err(ForgetError::Unknown);
         }
-        self.table.retire(number).map_err(|error| format!("cannot write it down: {}", sys::reason(&error)))
+        self.table.retire(number).map_err(ForgetError::Io)
     }
 
-    /// A tracker cannot be reached any more, or still not.
-    pub(crate) fn lost(&self, number: u16, why: &str) {
-        if self.table.excuse(number, why) {
+    /// A link was lost or did not come about. The operator is told if that is news.
+    pub(crate) fn lost(&self, number: u16, why: &impl fmt::Display) {
+        if self.table.excuse(number, &why.to_string()) {
             self.tell(number, format!("tracker {number} is not connected: {why}"));
         }
     }
 
-    /// Tells the operator that a tracker has come or gone, unless that was so many times of late.
+    /// Tells the operator that a tracker has come or gone, at most so often.
     pub(crate) fn tell(&self, number: u16, line: String) {
         let now = Instant::now();
         let line = self.throttles.lock().entry(number).or_insert_with(|| LogThrottle::new(now)).tell(line, now);
         line.iter().for_each(|line| (self.warn)(line));
     }
 
-    /// Tells the operator what has waited for long enough.
+    /// Tells the operator the lines that were held back long enough.
     pub fn sweep(&self, now: Instant) {
         let due: Vec<String> = self.throttles.lock().values_mut().filter_map(|throttle| throttle.due(now)).collect();
         due.iter().for_each(|line| (self.warn)(line));

@@ -1,0 +1,53 @@
+//! A link to another tracker that stands: what its threads share.
+
+use super::version_vector::VersionVector;
+use super::wakeup::Wakeup;
+use crate::model::digest::InfoHash;
+use crate::model::id::Seen;
+use crate::wire::connection::FrameSender;
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Shared by the thread that receives and the one that sends.
+pub(crate) struct LiveLink {
+    /// Made at random when the other program starts: tells two programs of one number apart.
+    pub(crate) instance: [u8; 16],
+    pub(crate) sender: Arc<FrameSender>,
+    /// Wakes the thread that sends.
+    pub(crate) wakeup: Arc<Wakeup>,
+    pub(crate) progress: Mutex<LinkProgress>,
+    /// Manifests that the other tracker wants, still to be sent.
+    pub(crate) wanted: Mutex<BTreeSet<InfoHash>>,
+}
+
+/// How far the tracker at the other end is.
+pub(crate) struct LinkProgress {
+    /// Ops that went either way on this link, or that it had before: none of them is sent again.
+    pub(crate) exchanged: VersionVector,
+    /// What it has said to be durable.
+    pub(crate) durable: VersionVector,
+    /// When the last message came in.
+    pub(crate) heard: Instant,
+    /// Whether its state was the same when it knew the same ops, once that was compared.
+    pub(crate) agrees: Option<bool>,
+    /// It has asked for everything that is durable here and not there, whatever it was given.
+    pub(crate) asks_again: bool,
+    /// It is to be asked for what was given and could not be kept here.
+    pub(crate) gives_again: bool,
+}
+
+impl LinkProgress {
+    /// Of a tracker that greeted with what it has.
+    pub(crate) fn new(has: &[Seen], now: Instant) -> Self {
+        Self {
+            exchanged: VersionVector::new(has),
+            durable: VersionVector::new(has),
+            heard: now,
+            agrees: None,
+            asks_again: false,
+            gives_again: false,
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Who this tracker is to the others.
+
+use crate::model::id::Origin;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What the program start and the list of trackers say of this tracker.
+#[derive(Debug, Clone)]
+pub struct LocalTracker {
+    /// Under which it issues ops.
+    pub origin: Origin,
+    /// Random, made at the start: tells two programs of one number apart.
+    pub instance: [u8; 16],
+    /// Where the other trackers of the list are, by their numbers.
+    pub others: Vec<(u16, SocketAddr)>,
+    /// The file with the numbers of retired trackers.
+    pub retired: PathBuf,
+}

@@ -1,0 +1,58 @@
+//! Another tracker as `status` shows it to the operator.
+
+use crate::model::units::age;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Another tracker, for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherTracker {
+    pub number: u16,
+    /// Where the list has it; `None` if it is not on this tracker's list.
+    pub addr: Option<SocketAddr>,
+    pub status: LinkStatus,
+}
+
+/// Whether another tracker is connected, and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkStatus {
+    Connected {
+        lasts: Duration,
+        /// Changes that it has not made durable yet.
+        there_behind: u64,
+        /// Changes that are not durable here yet.
+        here_behind: u64,
+        /// Whether its state was the same when it knew the same changes, once that was compared.
+        agrees: Option<bool>,
+    },
+    Away {
+        lasts: Duration,
+        why: Option<String>,
+    },
+    /// Retired by the operator of this tracker.
+    Retired,
+}
+
+impl fmt::Display for OtherTracker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addr = self.addr.map_or_else(|| "not on the list".into(), |addr| addr.to_string());
+        write!(f, "tracker {:<3} {addr}, ", self.number)?;
+        match &self.status {
+            LinkStatus::Connected { lasts, there_behind, here_behind, agrees } => {
+                let agrees = match agrees {
+                    Some(true) => "same digest",
+                    Some(false) => "ANOTHER DIGEST, please report this",
+                    None => "digest not compared yet",
+                };
+                write!(f, "connected for {}, {there_behind} changes behind", age(*lasts))?;
+                write!(f, ", this one {here_behind} behind, {agrees}")
+            }
+            LinkStatus::Away { lasts, why } => {
+                write!(f, "not connected for {}", age(*lasts))?;
+                why.iter().try_for_each(|why| write!(f, ": {why}"))
+            }
+            LinkStatus::Retired => write!(f, "retired here"),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What comes in on a link: ops, how far the other tracker is, its clients, manifests.
+
+use super::link_error::LinkError;
+use crate::model::digest::InfoHash;
+use crate::model::id::{ClientId, Seen, ShareRef, UserRef};
+use crate::model::op::Op;
+use crate::tracker::cluster::live_link::LiveLink;
+use crate::tracker::cluster::version_vector::VersionVector;
+use crate::tracker::core::Core;
+use crate::tracker::manifests::{Checked, Part, Upload};
+use crate::tracker::presence::{ClientKey, Risen};
+use crate::wire::client_tracker::{Holding, refusal};
+use crate::wire::connection::FrameReceiver;
+use crate::wire::error::{Code, Refusal};
+use crate::wire::tracker_tracker::{HAVE_INTERVAL, LinkMessage};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+/// A link on which nothing comes in for this long has ended: the far side says `Have` more often than that.
+const SILENCE_MAX: Duration = HAVE_INTERVAL.saturating_mul(3);
+/// Holdings of shares that are not known yet which are kept.
+const EARLY_MAX: usize = 4096;
+/// Pause before changes that could not be kept are tried again; it doubles each time.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+/// Longest such pause.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// Manifests that are made durable together; each has a file open until then.
+const MANIFESTS_MAX: usize = 64;
+/// Manifests that are still to be sent; the far side asks again for others.
+const WANTED_HERE_MAX: usize = 16 * 1024;
+/// Late ops that are held at most, so that they are folded together.
+const LATE_MAX: usize = 128 * 1024;
+
+/// The receiving half of a link.
+pub(super) struct LinkReceiver<'a> {
+    core: &'a Core,
+    number: u16,
+    live: &'a LiveLink,
+    upload: Option<Upload>,
+    /// Manifests that have come in and are not durable yet: a few are kept together.
+    manifests: Vec<Checked>,
+    /// The last manifest that was not taken.
+    skipped: Option<InfoHash>,
+    /// What clients hold of shares that are not known yet: the op may be on its way through another tracker.
+    early: BTreeMap<(ClientKey, ShareRef), Holding>,
+    /// Ops of which the first comes before some that are known here, held while the far side has more to give: whatever
+    /// comes late has everything behind it folded again.
+    late: Vec<Op>,
+    /// Since when changes cannot be kept here: those that come are let go of and asked for again.
+    refused: Option<Refused>,
+}
+
+/// Changes could not be kept.
+struct Refused {
+    /// The first one of them, to try with.
+    op: Op,
+    pause: Duration,
+    try_at: Instant,
+    /// The operator was told by this link.
+    told: bool,
+}
+
+impl<'a> LinkReceiver<'a> {
+    pub(super) fn new(core: &'a Core, number: u16, live: &'a LiveLink) -> Self {
+        Self {
+            core,
+            number,
+            live,
+            upload: None,
+            manifests: Vec::new(),
+            skipped: None,
+            early: BTreeMap::new(),
+            late: Vec::new(),
+            refused: None,
+        }
+    }
+
+    /// Runs until the link ends.
+    pub(super) fn run(&mut self, receiver: &mut FrameReceiver) -> Result<(), LinkError> {
+        let Err(why) = self.take_all(receiver);
+        // What was held is not asked for again.
+        self.receive_late()?;
+        Err(why)
+    }
+
+    fn take_all(&mut self, receiver: &mut FrameReceiver) -> Result<Infallible, LinkError> {
+        loop {
+            let message = receiver.recv(SILENCE_MAX)?.message::<LinkMessage>()?;
+            if self.live.sender.is_over() {
+                // Another link has replaced this one, which would tell the rest too late.
+                return Err(LinkError::Ended);
+            }
+            let now = Instant::now();
+            self.live.progress.lock().heard = now;
+            self.core.presence.heard_of_home(self.number, now);
+            self.try_again(now)?;
+            self.take(message, now)?;
+        }
+    }
+
+    fn take(&mut self, message: LinkMessage, now: Instant) -> Result<(), Refusal> {
+        if !matches!(message, LinkMessage::Manifest { .. }) {
+            self.keep_manifests();
+        }
+        if !matches!(message, LinkMessage::Manifest { .. } | LinkMessage::Ops { .. }) {
+            self.receive_late()?;
+        }
+        match message {
+            LinkMessage::Hello { .. } => return Err(Refusal::about(Code::Malformed, "a second greeting")),
+            LinkMessage::Refused { code, about } => return Err(refusal(code, &about)),
+            LinkMessage::Manifest { info_hash, total, offset, part } => {
+                let part = Part { info_hash, total, offset, bytes: part.as_bytes() };
+                self.put_manifest(part);
+            }
+            LinkMessage::Ops { ops } => {
+                let ops = ops.into_vec();
+                self.live.progress.lock().exchanged.note(&ops);
+                self.receive(ops)?;
+                self.retry(now);
+            }
+            LinkMessage::Have { seen, digest } => {
+                self.compare(&seen, digest, now);
+                self.retry(now);
+            }
+            LinkMessage::Online { user, client, addr } => {
+                let key = self.key(user, client);
+                self.tell(self.core.presence.told_online(self.number, key, addr, now));
+            }
+            LinkMessage::Offline { user, client } => {
+                self.core.presence.told_offline(self.number, self.key(user, client))
+            }
+            LinkMessage::Holds { holding: Holding::More { .. }, .. } => {
+                return Err(Refusal::about(Code::Malformed, "not all that a client holds"));
+            }
+            LinkMessage::Holds { user, client, share, holding } => {
+                let key = self.key(user, client);
+                self.early.remove(&(key, share));
+                if !self.holds(key, share, &holding, now) && self.early.len() < EARLY_MAX {
+                    self.early.insert((key, share), holding);
+                }
+            }
+            LinkMessage::AllTold {} => self.core.presence.told_all(self.number),
+            LinkMessage::WantManifests { info_hashes } => {
+                let mut wanted = self.live.wanted.lock();
+                let room = WANTED_HERE_MAX.saturating_sub(wanted.len());
+                wanted.extend(info_hashes.iter().take(room));
+                drop(wanted);
+                self.live.wakeup.wake();
+            }
+            LinkMessage::GiveAgain { seen } => {
+                let mut progress = self.live.progress.lock();
+                (progress.exchanged, progress.durable) = (VersionVector::new(&seen), VersionVector::new(&seen));
+                progress.asks_again = true;
+                drop(progress);
+                self.live.wakeup.wake();
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, ops: Vec<Op>) -> Result<(), Refusal> {
+        if self.refused.is_some() {
+            return Ok(());
+        }
+        let state = self.core.state();
+        let in_order = ops.first().is_none_or(|first| state.last().is_none_or(|last| last < first.order()));
+        if in_order && self.late.is_empty() {
+            return self.keep(ops, None);
+        }
+        self.late.extend(ops);
+        let more = self.live.progress.lock().durable.exceeds(&state) > self.late.len() as u64;
+        if more && self.late.len() < LATE_MAX { Ok(()) } else { self.receive_late() }
+    }
+
+    fn receive_late(&mut self) -> Result<(), Refusal> {
+        match std::mem::take(&mut self.late) {
+            late if late.is_empty() => Ok(()),
+            late => self.keep(late, None),
+        }
+    }
+
+    /// Makes ops durable. If that cannot be now, as it could not `before`, it is tried again after a pause, and the link
+    /// goes on.
+    fn keep(&mut self, ops: Vec<Op>, before: Option<Refused>) -> Result<(), Refusal> {
+        let Some(op) = ops.first().cloned() else { return Ok(()) };
+        let taken = self.core.committer.receive(ops);
+        let told = before.as_ref().is_some_and(|before| before.told);
+        match taken {
+            Err(refusal) if refusal.code == Code::Unavailable => {
+                // What is wrong with the disk is told of all changes together.
+                let tell = !told && self.core.committer.trouble().is_none();
+                if tell {
+                    self.core.cluster.warn(&format!("changes of tracker {} are not taken: {refusal}", self.number));
+                }
+                let pause = before.map_or(RETRY_MIN, |before| (before.pause * 2).min(RETRY_MAX));
+                self.refused = Some(Refused { op, pause, try_at: Instant::now() + pause, told: told || tell });
+                return Ok(());
+            }
+            Ok(()) if told => {
+                self.core.cluster.warn(&format!("changes of tracker {} are taken again", self.number));
+            }
+            _ => {}
+        }
+        taken
+    }
+
+    /// Tries with one op whether changes can be kept again. If so, the far side is asked for all of them.
+    fn try_again(&mut self, now: Instant) -> Result<(), Refusal> {
+        let Some(before) = self.refused.take_if(|refused| refused.try_at <= now) else {
+            return Ok(());
+        };
+        self.keep(vec![before.op.clone()], Some(before))?;
+        if self.refused.is_none() {
+            self.live.progress.lock().gives_again = true;
+            self.live.wakeup.wake();
+        }
+        Ok(())
+    }
+
+    /// Takes a part of a manifest. One that is damaged at the other tracker, or that cannot be kept here, keeps no changes
+    /// back: this tracker does without it until somebody brings it.
+    fn put_manifest(&mut self, part: Part<'_>) {
+        if part.offset > 0 && self.skipped == Some(part.info_hash) {
+            return;
+        }
+        let refusal = match self.core.manifests.take(&mut self.upload, part) {
+            Ok(checked) => {
+                self.manifests.extend(checked);
+                if self.manifests.len() >= MANIFESTS_MAX {
+                    self.keep_manifests();
+                }
+                return;
+            }
+            Err(refusal) => refusal,
+        };
+        let known = self.skipped.replace(part.info_hash) == Some(part.info_hash);
+        if refusal.code != Code::BadManifest {
+            self.core.manifests.miss(part.info_hash);
+        } else if !known {
+            let (number, name) = (self.number, part.info_hash);
+            self.core.cluster.warn(&format!("the manifest {name} is damaged at tracker {number}: {refusal}"));
+        }
+    }
+
+    /// Makes the manifests durable that have come in. Those that cannot be are missing.
+    fn keep_manifests(&mut self) {
+        let lot = std::mem::take(&mut self.manifests);
+        if !lot.is_empty() && self.core.manifests.keep(&lot).is_err() {
+            lot.iter().for_each(|checked| self.core.manifests.miss(checked.info_hash()));
+        }
+    }
+
+    /// Takes note of what a client holds; false if the share or the membership is not known here, or not yet.
+    fn holds(&self, key: ClientKey, share: ShareRef, holding: &Holding, now: Instant) -> bool {
+        let state = self.core.state();
+        let Some(info) = state.share(share).filter(|info| state.is_member(info.group, key.user)) else {
+            return false;
+        };
+        let place = (info.share, info.group, info.content.layout);
+        self.tell(self.core.presence.told_holds(self.number, key, place, holding, now));
+        // The membership may have ended since it was looked at, and whoever clears up may have been here before.
+        if !self.core.state().is_member(info.group, key.user) {
+            self.core.presence.drop_member(key.user, info.group);
+        }
+        true
+    }
+
+    fn retry(&mut self, now: Instant) {
+        let mut early = std::mem::take(&mut self.early);
+        early.retain(|&(key, share), holding| !self.holds(key, share, holding, now));
+        self.early = early;
+    }
+
+    fn key(&self, user: UserRef, client: ClientId) -> ClientKey {
+        ClientKey { user: UserRef(self.core.state().canonical(user.0)), client }
+    }
+
+    fn tell(&self, risen: impl IntoIterator<Item = Risen>) {
+        let state = self.core.state();
+        risen.into_iter().for_each(|risen| self.core.tell_risen(&state, &risen));
+    }
+
+    /// Takes note of how far the other tracker is, and whether it has come to the same state with the same ops.
+    fn compare(&self, seen: &[Seen], digest: Option<[u8; 32]>, now: Instant) {
+        let durable = VersionVector::new(seen);
+        let state = self.core.state();
+        let same = durable.lacks(&state) == 0 && durable.exceeds(&state) == 0;
+        let own = digest.filter(|_| same).and_then(|_| self.core.cluster.digest(&state, now));
+        let mut progress = self.live.progress.lock();
+        progress.durable = durable;
+        let (Some(own), Some(digest)) = (own, digest) else { return };
+        if own != digest && progress.agrees != Some(false) {
+            let hex = |digest: [u8; 32]| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            self.core.cluster.warn(&format!(
+                "THE STATES DIFFER though tracker {} knows the same changes: {} here, {} there. Please report this",
+                self.number,
+                hex(own),
+                hex(digest)
+            ));
+        }
+        progress.agrees = Some(own == digest);
+    }
+}
