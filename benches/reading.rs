@@ -7,7 +7,7 @@ use common::house::FILE;
 use common::{Options, Table, folder_in, median, write_noise};
 use groupshare::client::download::verify::verify_existing;
 use groupshare::client::storage::import::hash_for_sharing;
-use groupshare::client::storage::part::{Opened, Part, PartLabel};
+use groupshare::client::storage::part::{OpenedPart, Part, PartLabel};
 use groupshare::model::manifest::Manifest;
 use groupshare::model::name::{FileName, GroupId};
 use groupshare::wire::manifest;
@@ -94,8 +94,8 @@ fn open(folder: &Path, manifest: &Manifest) -> Part {
     let group = GroupId::parse("lab").expect("a name");
     let label = PartLabel { info_hash, group, name: FileName::parse(FILE).expect("a name") };
     match Part::open(&folder.join("download"), Arc::new(manifest.clone()), &label).expect("room") {
-        Opened::Part(part) => part,
-        Opened::Finished(_) => panic!("nothing has finished it"),
+        OpenedPart::Part(part) => part,
+        OpenedPart::Finished(_) => panic!("nothing has finished it"),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::client::output::status::Reached;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find};
 use crate::client::state::record::DownloadRecord;
-use crate::client::storage::part::{Finished, Opened, Part, PartLabel, resolve_destination};
+use crate::client::storage::part::{Finished, OpenedPart, Part, PartLabel, resolve_destination};
 use crate::model::id::ShareRef;
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId};
@@ -53,8 +53,8 @@ pub(super) fn go_on(
 ) -> Result<Report, Failure> {
     let report = |destination| Report::Downloading { group: group.clone(), file: name.clone(), destination };
     let (subject, part) = match prepare(session, id, group, name, &to)? {
-        (subject, Opened::Part(part)) => (subject, Arc::new(part)),
-        (subject, Opened::Finished(finished)) => {
+        (subject, OpenedPart::Part(part)) => (subject, Arc::new(part)),
+        (subject, OpenedPart::Finished(finished)) => {
             finish_late(session, id, &subject, &finished);
             return Ok(report(to));
         }
@@ -82,7 +82,7 @@ fn prepare(
     group: &GroupId,
     name: &FileName,
     to: &Path,
-) -> Result<(Subject, Opened), Failure> {
+) -> Result<(Subject, OpenedPart), Failure> {
     let Found { share, group: group_ref, content, .. } = find(&session.node().link, group, name)?;
     let known = session.downloads().get(id).and_then(|tracked| tracked.info_hash);
     if known.is_some_and(|known| known != content.info_hash) {

@@ -9,7 +9,7 @@ use crate::client::rpc::queries::{Found, find, find_again};
 use crate::client::state::file::StateError;
 use crate::client::state::record::ShareRecord;
 use crate::client::storage::file_stamp::Stamps;
-use crate::client::storage::import::{Hashed, hash_for_sharing};
+use crate::client::storage::import::{Import, hash_for_sharing};
 use crate::client::storage::import_error::ImportError;
 use crate::wire::error::Refusal;
 use std::fmt;
@@ -168,7 +168,7 @@ fn replace(
     session: &LoginSession,
     record: &ShareRecord,
     found: &Found,
-    hashed: Hashed,
+    hashed: Import,
 ) -> Result<Restored, RestoreError> {
     if !is_kept(session, record) {
         return Ok(Restored::AsItWas);

@@ -9,8 +9,8 @@ use crate::client::output::report::Report;
 use crate::client::rpc::error::RpcError;
 use crate::client::state::record::ShareRecord;
 use crate::client::storage::file_stamp::Stamps;
-use crate::client::storage::import::{Hashed, hash_for_sharing};
-use crate::client::storage::shared_files::Source;
+use crate::client::storage::import::{Import, hash_for_sharing};
+use crate::client::storage::shared_files::SharedFiles;
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::InfoHash;
 use crate::model::id::{GroupRef, ShareRef};
@@ -66,7 +66,7 @@ pub(super) fn share_hashed(
     session: &LoginSession,
     group: &GroupId,
     name: &FileName,
-    hashed: Hashed,
+    hashed: Import,
 ) -> Result<Content, RpcError> {
     let (bytes, info_hash) = manifest::encode(&hashed.manifest)
         .ok_or_else(|| Refusal::about(Code::BadManifest, "the names of the files in it are too long in all"))?;
@@ -128,7 +128,7 @@ pub(super) fn serve(session: &LoginSession, share: ShareRef, shared: LocalShare<
     let node = session.node();
     let group_ref = node.keyring.group_named(group).ok_or_else(|| Refusal::about(Code::NotMember, group))?;
     let digest = stamps.digest();
-    let source = Arc::new(Source::new(path.to_path_buf(), manifest.files(), content.layout, stamps));
+    let source = Arc::new(SharedFiles::new(path.to_path_buf(), manifest.files(), content.layout, stamps));
     match node.catalog.find(group_ref, content.info_hash) {
         Some(served) => served.complete(source),
         None => {

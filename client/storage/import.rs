@@ -4,7 +4,7 @@ use super::file_stamp::Stamps;
 use super::import_error::ImportError;
 use super::piece_source::PieceSource;
 use super::share_tree::{LeftOut, ShareTree};
-use super::shared_files::Source;
+use super::shared_files::SharedFiles;
 use crate::client::hash::piece_hash::read_in_order;
 use crate::client::hash::sha1_pair::{Sha1Stream, update_both};
 use crate::model::digest::Sha1Digest;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What hashing finds out.
 #[derive(Debug)]
-pub struct Hashed {
+pub struct Import {
     /// Absolute path of the file or folder.
     pub root: PathBuf,
     /// Its files and the digest of every piece.
@@ -38,10 +38,10 @@ pub fn hash_for_sharing(
     path: &Path,
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Hashed, ImportError> {
+) -> Result<Import, ImportError> {
     let ShareTree { root, files, stamps, left_out } = ShareTree::list(path)?;
     let layout = check_files(&files).map_err(|error| ImportError::Size(root.clone(), error))?;
-    let source = Source::new(root.clone(), &files, layout, stamps.clone());
+    let source = SharedFiles::new(root.clone(), &files, layout, stamps.clone());
     let mut pieces = Vec::with_capacity(layout.count() as usize);
     let mut whole = Sha1Stream::default();
     let read = |piece, buffer: &mut [u8]| source.read_piece(piece, buffer);
@@ -65,7 +65,7 @@ pub fn hash_for_sharing(
     // A file whose pieces were read early may have changed since.
     source.check_all()?;
     let manifest = Manifest::new(files, pieces).map_err(|error| ImportError::Size(root.clone(), error))?;
-    Ok(Hashed { root, manifest, sha1: whole.digest(), stamps, left_out })
+    Ok(Import { root, manifest, sha1: whole.digest(), stamps, left_out })
 }
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
     use crate::model::piece::PIECE_LEN;
     use std::fs;
 
-    fn hash(path: &Path) -> Result<Hashed, ImportError> {
+    fn hash(path: &Path) -> Result<Import, ImportError> {
         hash_for_sharing(path, &AtomicBool::new(false), &mut |_, _| {})
     }
 

@@ -29,12 +29,6 @@ impl OpenFiles {
         Ok(opened)
     }
 
-    /// Closes all.
-    pub(crate) fn close(&self) {
-        let closing = std::mem::take(&mut *self.recent.lock());
-        drop(closing);
-    }
-
     fn find(&self, file: usize) -> Option<Arc<File>> {
         let mut recent = self.recent.lock();
         let at = recent.iter().position(|(number, _)| *number == file)?;
@@ -59,7 +53,5 @@ mod tests {
         open_files.get(OPEN_MAX, open).expect("opened");
         open_files.get(0, || Err::<File, ()>(())).expect("used a moment ago");
         assert!(open_files.get(1, || Err::<File, ()>(())).is_err(), "closed for the new one");
-        open_files.close();
-        assert!(open_files.get(0, || Err::<File, ()>(())).is_err());
     }
 }

@@ -7,7 +7,7 @@ mod sidecar;
 
 use super::file_map::FileMap;
 use super::piece_source::{PieceSource, SourceError};
-use crate::client::storage::part::paths::Place;
+use crate::client::storage::part::paths::PartPaths;
 use crate::client::storage::part::sidecar::Sidecar;
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::InfoHash;
@@ -32,7 +32,7 @@ const WRITE_BACK_LEN: u64 = 8 << 20;
 
 /// What is found at a destination.
 #[derive(Debug)]
-pub enum Opened {
+pub enum OpenedPart {
     /// A download to begin or to go on with.
     Part(Part),
     /// The same download had come to its end, but whoever ran it had no time to say so.
@@ -49,7 +49,7 @@ pub struct Finished {
 impl Finished {
     /// Where the download lies.
     pub fn destination(&self) -> &Path {
-        &self.sidecar.place().destination
+        &self.sidecar.paths().destination
     }
 }
 
@@ -79,7 +79,7 @@ impl Part {
     ///
     /// # Errors
     /// Every kind there is. What was there before is then as it was, and nothing new is left behind.
-    pub fn open(destination: &Path, manifest: Arc<Manifest>, label: &PartLabel) -> Result<Opened, PartError> {
+    pub fn open(destination: &Path, manifest: Arc<Manifest>, label: &PartLabel) -> Result<OpenedPart, PartError> {
         Self::open_with(destination, manifest, label, space::allocate)
     }
 
@@ -88,18 +88,18 @@ impl Part {
         manifest: Arc<Manifest>,
         label: &PartLabel,
         allocate: Allocate,
-    ) -> Result<Opened, PartError> {
-        let mut sidecar = Sidecar::lock(Place::of(destination)?)?;
+    ) -> Result<OpenedPart, PartError> {
+        let mut sidecar = Sidecar::lock(PartPaths::of(destination)?)?;
         let begun = begin(&mut sidecar, &manifest, label, allocate);
         if matches!(begun, Ok(None)) || begun.is_err() && sidecar.label().is_none() {
             sidecar.remove_on_drop();
         }
         let Some((body, fresh)) = begun? else {
-            return Ok(Opened::Finished(Finished { sidecar }));
+            return Ok(OpenedPart::Finished(Finished { sidecar }));
         };
         let map = FileMap::new(manifest.files());
         let (written, writing_back) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Opened::Part(Self { manifest, map, body, fresh, written, writing_back, sidecar }))
+        Ok(OpenedPart::Part(Self { manifest, map, body, fresh, written, writing_back, sidecar }))
     }
 
     /// Removes an unfinished download that is not open in this process. Does nothing if there is none, or if what is
@@ -108,17 +108,17 @@ impl Part {
     /// # Errors
     /// `Busy` if another download has it open; `Foreign`, `Io`.
     pub fn discard(destination: &Path, info_hash: &InfoHash) -> Result<(), PartError> {
-        let place = match Place::of(destination) {
+        let paths = match PartPaths::of(destination) {
             Err(PartError::NoFolder(_)) => return Ok(()),
-            place => place?,
+            paths => paths?,
         };
-        if place.stat(&place.sidecar_name)?.is_none() {
+        if paths.stat(&paths.sidecar_name)?.is_none() {
             return Ok(());
         }
-        let sidecar = Sidecar::lock(place)?;
+        let sidecar = Sidecar::lock(paths)?;
         match sidecar.label() {
             Some(found) if found.info_hash == *info_hash => {
-                body::remove(sidecar.place())?;
+                body::remove(sidecar.paths())?;
                 sidecar.remove();
             }
             Some(_) => {}
@@ -129,7 +129,7 @@ impl Part {
 
     /// Where the download is to go.
     pub fn destination(&self) -> &Path {
-        &self.sidecar.place().destination
+        &self.sidecar.paths().destination
     }
 
     /// What is downloaded.
@@ -169,16 +169,16 @@ impl Part {
     /// `Exists` if something has taken the name meanwhile, `Foreign` if something else lies in the part's place, `Io`.
     /// The part is then kept.
     pub fn finish(&self) -> Result<(), PartError> {
-        let place = self.sidecar.place();
-        let path = place.part_path();
+        let paths = self.sidecar.paths();
+        let path = paths.part_path();
         self.body.sync().map_err(|error| PartError::from_io(&path, "write to the disk", 0, error))?;
         self.check_in_place()?;
-        files::rename_noreplace(&place.folder, &place.part_name, &place.name).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => PartError::Exists(place.destination.clone()),
+        files::rename_noreplace(&paths.folder, &paths.part_name, &paths.name).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => PartError::Exists(paths.destination.clone()),
             _ => PartError::Io(path, "rename", error),
         })?;
-        files::sync_folder(&place.folder)
-            .map_err(|error| PartError::Io(place.destination.clone(), "write to the disk", error))?;
+        files::sync_folder(&paths.folder)
+            .map_err(|error| PartError::Io(paths.destination.clone(), "write to the disk", error))?;
         self.sidecar.remove_on_drop();
         Ok(())
     }
@@ -189,9 +189,9 @@ impl Part {
     /// # Errors
     /// `Foreign` if something else lies in the part's place, `Io`.
     pub fn abandon(&self) -> Result<(), PartError> {
-        if self.sidecar.place().stat(&self.sidecar.place().part_name)?.is_some() {
+        if self.sidecar.paths().stat(&self.sidecar.paths().part_name)?.is_some() {
             self.check_in_place()?;
-            body::remove(self.sidecar.place())?;
+            body::remove(self.sidecar.paths())?;
         }
         self.sidecar.remove();
         Ok(())
@@ -199,18 +199,18 @@ impl Part {
 
     /// Makes sure that the name of the part still means the part that is open.
     fn check_in_place(&self) -> Result<(), PartError> {
-        let place = self.sidecar.place();
+        let paths = self.sidecar.paths();
         let open = self.body.metadata();
-        let open = open.map_err(|error| PartError::Io(place.part_path(), "look at", error))?;
-        match place.stat(&place.part_name)? {
+        let open = open.map_err(|error| PartError::Io(paths.part_path(), "look at", error))?;
+        match paths.stat(&paths.part_name)? {
             Some(found) if found.st_ino == open.ino() && found.st_dev == open.dev() => Ok(()),
-            _ => Err(PartError::Foreign(place.part_path(), Foreign::Replaced)),
+            _ => Err(PartError::Foreign(paths.part_path(), Foreign::Replaced)),
         }
     }
 
     /// The error for bytes that are not those that were written.
     pub fn changed(&self) -> SourceError {
-        SourceError::Unfinished(self.sidecar.place().part_path())
+        SourceError::Unfinished(self.sidecar.paths().part_path())
     }
 
     fn file(&self, number: usize) -> io::Result<Arc<File>> {
@@ -218,7 +218,7 @@ impl Part {
     }
 
     fn file_path(&self, file: usize) -> PathBuf {
-        self.manifest.files()[file].path.placed_in(&self.sidecar.place().part_path())
+        self.manifest.files()[file].path.placed_in(&self.sidecar.paths().part_path())
     }
 
     fn start_write_back(&self, file: &File, len: u64) {
@@ -282,39 +282,39 @@ impl PieceSource for Part {
 }
 
 /// What the names of a place say about a download to it.
-enum State {
+enum PartState {
     Free,
     Resumable,
     Finished,
 }
 
-fn find_state(sidecar: &Sidecar, manifest: &Manifest, label: &PartLabel) -> Result<State, PartError> {
-    let place = sidecar.place();
+fn find_part(sidecar: &Sidecar, manifest: &Manifest, label: &PartLabel) -> Result<PartState, PartError> {
+    let paths = sidecar.paths();
     let kind = |stat: &Stat| FileType::from_raw_mode(stat.st_mode);
     let expected = if manifest.is_folder() { FileType::Directory } else { FileType::RegularFile };
     let known = sidecar.label();
     let same = known.is_some_and(|known| known.info_hash == label.info_hash);
-    match (place.stat(&place.name)?, place.stat(&place.part_name)?) {
+    match (paths.stat(&paths.name)?, paths.stat(&paths.part_name)?) {
         (Some(done), None)
             if same
                 && kind(&done) == expected
                 && (manifest.is_folder() || u64::try_from(done.st_size) == Ok(manifest.layout().size())) =>
         {
-            Ok(State::Finished)
+            Ok(PartState::Finished)
         }
-        (Some(_), _) => Err(PartError::Exists(place.destination.clone())),
+        (Some(_), _) => Err(PartError::Exists(paths.destination.clone())),
         // A sidecar that was left alone says nothing about anybody's data.
-        (None, None) => Ok(State::Free),
+        (None, None) => Ok(PartState::Free),
         (None, Some(part)) => match known {
-            _ if kind(&part) == FileType::Symlink => Err(PartError::Foreign(place.part_path(), Foreign::Link)),
-            None => Err(PartError::Foreign(place.part_path(), Foreign::Unknown)),
+            _ if kind(&part) == FileType::Symlink => Err(PartError::Foreign(paths.part_path(), Foreign::Link)),
+            None => Err(PartError::Foreign(paths.part_path(), Foreign::Unknown)),
             Some(other) if !same => Err(PartError::OtherDownload {
-                part: place.part_path(),
+                part: paths.part_path(),
                 group: other.group.clone(),
                 name: other.name.clone(),
             }),
-            Some(_) if kind(&part) != expected => Err(PartError::Foreign(place.part_path(), Foreign::Kind)),
-            Some(_) => Ok(State::Resumable),
+            Some(_) if kind(&part) != expected => Err(PartError::Foreign(paths.part_path(), Foreign::Kind)),
+            Some(_) => Ok(PartState::Resumable),
         },
     }
 }
@@ -326,15 +326,15 @@ fn begin(
     label: &PartLabel,
     allocate: Allocate,
 ) -> Result<Option<(Body, bool)>, PartError> {
-    let fresh = match find_state(sidecar, manifest, label)? {
-        State::Finished => return Ok(None),
-        State::Resumable => false,
-        State::Free => true,
+    let fresh = match find_part(sidecar, manifest, label)? {
+        PartState::Finished => return Ok(None),
+        PartState::Resumable => false,
+        PartState::Free => true,
     };
     if fresh {
         sidecar.write(label)?;
     }
-    let body = Body::open(sidecar.place(), manifest, fresh, allocate);
+    let body = Body::open(sidecar.paths(), manifest, fresh, allocate);
     if fresh && body.is_err() {
         sidecar.remove_on_drop();
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 ///
 /// A file is opened when it is first read and stays open while it is in use. After each read its path must still lead
 /// to the inode, size and time of last write that were seen when it was hashed, or what was read is not given out.
-pub struct Source {
+pub struct SharedFiles {
     root: PathBuf,
     files: Box<[FileEntry]>,
     stamps: Stamps,
@@ -25,7 +25,7 @@ pub struct Source {
     open: OpenFiles,
 }
 
-impl Source {
+impl SharedFiles {
     /// The source for a file or folder at an absolute path, with the stamps its files had when they were hashed.
     ///
     /// # Panics
@@ -34,16 +34,6 @@ impl Source {
         assert_eq!(files.len(), stamps.0.len(), "one stamp per file");
         let map = FileMap::new(files);
         Self { root, files: files.into(), stamps, map, layout, open: OpenFiles::default() }
-    }
-
-    /// Where the shared file or folder lies.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// Closes the files; they are opened again when they are next read.
-    pub fn close_files(&self) {
-        self.open.close();
     }
 
     /// Looks at every file, also those that nobody reads at the moment.
@@ -70,7 +60,7 @@ impl Source {
     }
 }
 
-impl PieceSource for Source {
+impl PieceSource for SharedFiles {
     fn layout(&self) -> Layout {
         self.layout
     }
@@ -103,12 +93,12 @@ mod tests {
         FileEntry { path: RelPath::parse(path).expect("a path"), len }
     }
 
-    fn source(root: &Path, files: &[FileEntry]) -> Source {
+    fn source(root: &Path, files: &[FileEntry]) -> SharedFiles {
         let layout = check_files(files).expect("in order");
-        Source::new(root.to_path_buf(), files, layout, Stamps::take(root, files).expect("the files are there"))
+        SharedFiles::new(root.to_path_buf(), files, layout, Stamps::take(root, files).expect("the files are there"))
     }
 
-    fn single(content: &[u8]) -> (tempfile::TempDir, PathBuf, Source) {
+    fn single(content: &[u8]) -> (tempfile::TempDir, PathBuf, SharedFiles) {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let path = temp.path().join("f");
         fs::write(&path, content).expect("written");
@@ -116,7 +106,7 @@ mod tests {
         (temp, path, source)
     }
 
-    fn first_piece(source: &Source) -> Result<Vec<u8>, SourceError> {
+    fn first_piece(source: &SharedFiles) -> Result<Vec<u8>, SourceError> {
         let piece = source.layout().index(0).expect("it has one");
         let mut buffer = vec![0; source.layout().len(piece) as usize];
         source.read_piece(piece, &mut buffer).map(|()| buffer)

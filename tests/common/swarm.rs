@@ -12,8 +12,8 @@ use groupshare::client::rate::downlink::Downlink;
 use groupshare::client::rate::limit::Limit;
 use groupshare::client::rate::uplink::Uplink;
 use groupshare::client::storage::file_stamp::Stamps;
-use groupshare::client::storage::part::{Opened, Part, PartLabel};
-use groupshare::client::storage::shared_files::Source;
+use groupshare::client::storage::part::{OpenedPart, Part, PartLabel};
+use groupshare::client::storage::shared_files::SharedFiles;
 use groupshare::client::upload::catalog::Catalog;
 use groupshare::client::upload::event::SeederEvent;
 use groupshare::client::upload::seeder::Seeder;
@@ -147,7 +147,7 @@ impl Member {
         let honest = files[0].len == data.len() as u64;
         assert!(honest, "the source has the size of the share");
         let stamps = Stamps::take(&path, files).expect("just written");
-        let source = Arc::new(Source::new(path, files, subject.content.layout, stamps));
+        let source = Arc::new(SharedFiles::new(path, files, subject.content.layout, stamps));
         let info_hash = subject.content.info_hash;
         self.catalog.add(group(), info_hash, source, have).expect("open")
     }
@@ -170,7 +170,7 @@ impl Member {
             name: subject.name.clone(),
         };
         let opened = Part::open(&self.destination(), subject.manifest.clone(), &label).expect("room");
-        let Opened::Part(part) = opened else { panic!("it is not finished") };
+        let OpenedPart::Part(part) = opened else { panic!("it is not finished") };
         let part = Arc::new(part);
         let verified = verify_existing(&part, &AtomicBool::new(false), &mut |_, _| {}).expect("not cancelled");
         let info_hash = subject.content.info_hash;

@@ -4,7 +4,7 @@ use crate::common::installation::Installation;
 use crate::common::listing::listing;
 use crate::common::program::Program;
 use crate::common::{Client, wait_until};
-use groupshare::client::storage::part::{Opened, Part, PartLabel};
+use groupshare::client::storage::part::{OpenedPart, Part, PartLabel};
 use groupshare::model::manifest::Manifest;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::manifest;
@@ -130,7 +130,7 @@ fn a_symbolic_link_inside_the_unfinished_download_of_a_folder_is_told_and_never_
     let destination = scene.place("bob/got").canonicalize().expect("there").join("album");
     // As an earlier run has left it.
     let begun = Part::open(&destination, manifest, &label).expect("room");
-    assert!(matches!(begun, Opened::Part(_)));
+    assert!(matches!(begun, OpenedPart::Part(_)));
     drop(begun);
     let part = scene.place("bob/got/album.part");
     let link = "is a symbolic link";

@@ -1,7 +1,7 @@
 //! The body of a part: its file, or its folder with all files, on the disk.
 
 use super::error::{Foreign, PartError};
-use super::paths::Place;
+use super::paths::PartPaths;
 use crate::client::storage::open_files::OpenFiles;
 use crate::model::manifest::{FileEntry, Manifest};
 use crate::sys::files::{self, Open};
@@ -35,10 +35,15 @@ impl Body {
     ///
     /// # Errors
     /// `DiskFull`, `Foreign`, `Io`. Nothing new is then left behind.
-    pub(super) fn open(place: &Place, manifest: &Manifest, fresh: bool, allocate: Allocate) -> Result<Self, PartError> {
+    pub(super) fn open(
+        paths: &PartPaths,
+        manifest: &Manifest,
+        fresh: bool,
+        allocate: Allocate,
+    ) -> Result<Self, PartError> {
         match manifest.is_folder() {
-            false => open_file(place, manifest, fresh, allocate),
-            true => open_folder(place, manifest, fresh, allocate),
+            false => open_file(paths, manifest, fresh, allocate),
+            true => open_folder(paths, manifest, fresh, allocate),
         }
     }
 
@@ -79,36 +84,36 @@ impl Body {
     }
 }
 
-fn open_file(place: &Place, manifest: &Manifest, fresh: bool, allocate: Allocate) -> Result<Body, PartError> {
-    let path = place.part_path();
+fn open_file(paths: &PartPaths, manifest: &Manifest, fresh: bool, allocate: Allocate) -> Result<Body, PartError> {
+    let path = paths.part_path();
     let how = if fresh { Open::New(MODE) } else { Open::Write };
-    let file = files::open_in(&place.folder, &place.part_name, how);
+    let file = files::open_in(&paths.folder, &paths.part_name, how);
     let file = file.map_err(|error| PartError::from_open(&path, "open", error))?;
     let ready = give_length(&file, manifest.layout().size(), &path, allocate);
     if fresh && ready.is_err() {
         // The first error is the one to tell.
-        let _ = remove(place);
+        let _ = remove(paths);
     }
     ready.map(|()| Body::File(Arc::new(file)))
 }
 
-fn open_folder(place: &Place, manifest: &Manifest, fresh: bool, allocate: Allocate) -> Result<Body, PartError> {
-    let path = place.part_path();
+fn open_folder(paths: &PartPaths, manifest: &Manifest, fresh: bool, allocate: Allocate) -> Result<Body, PartError> {
+    let path = paths.part_path();
     if fresh {
         let size = manifest.layout().size();
-        let free = space::free_bytes(&place.folder).map_err(|error| PartError::Io(path.clone(), "make", error))?;
+        let free = space::free_bytes(&paths.folder).map_err(|error| PartError::Io(path.clone(), "make", error))?;
         if free.is_some_and(|free| free < size) {
             return Err(PartError::DiskFull(path, size));
         }
-        files::make_folder_in(&place.folder, &place.part_name)
+        files::make_folder_in(&paths.folder, &paths.part_name)
             .map_err(|error| PartError::from_open(&path, "make", error))?;
     }
-    let filled = files::open_folder_in(&place.folder, &place.part_name)
+    let filled = files::open_folder_in(&paths.folder, &paths.part_name)
         .map_err(|error| PartError::from_open(&path, "open", error))
         .and_then(|folder| fill_folder(folder, &path, manifest, fresh, allocate));
     if fresh && filled.is_err() {
         // The first error is the one to tell.
-        let _ = remove(place);
+        let _ = remove(paths);
     }
     filled
 }
@@ -153,12 +158,12 @@ fn give_length(file: &File, len: u64, path: &Path, allocate: Allocate) -> Result
 ///
 /// # Errors
 /// `Foreign`, `Io`.
-pub(super) fn remove(place: &Place) -> Result<(), PartError> {
-    let path = place.part_path();
-    let removed = match place.stat(&place.part_name)? {
+pub(super) fn remove(paths: &PartPaths) -> Result<(), PartError> {
+    let path = paths.part_path();
+    let removed = match paths.stat(&paths.part_name)? {
         None => return Ok(()),
         Some(found) => match FileType::from_raw_mode(found.st_mode) {
-            FileType::RegularFile => files::remove_file_in(&place.folder, &place.part_name),
+            FileType::RegularFile => files::remove_file_in(&paths.folder, &paths.part_name),
             FileType::Directory => fs::remove_dir_all(&path),
             _ => return Err(PartError::Foreign(path, Foreign::Kind)),
         },

@@ -37,14 +37,14 @@ pub fn resolve_destination(typed: &Path, name: &FileName) -> Result<PathBuf, Par
         _ => PartError::Io(folder.clone(), "use the folder", error),
     })?;
     let destination = resolved.join(file);
-    Place::of(&destination)?.refuse_taken()?;
+    PartPaths::of(&destination)?.refuse_taken()?;
     Ok(destination)
 }
 
 /// The folder of a destination, open, and the names in it. All work goes through the open folder, so that renaming a
 /// folder further up leads nothing astray.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct PartPaths {
     /// The folder that everything below lies in.
     pub folder: File,
     /// Absolute path of what the download will become.
@@ -57,7 +57,7 @@ pub(super) struct Place {
     pub sidecar_name: OsString,
 }
 
-impl Place {
+impl PartPaths {
     /// The place of a destination.
     ///
     /// # Errors
@@ -169,13 +169,13 @@ mod tests {
     fn the_longest_name_still_has_room_for_what_lies_beside_it() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         for name in ["x".repeat(255), "é".repeat(127), "日".repeat(85), "x".repeat(246)] {
-            let place = Place::of(&temp.path().join(&name)).expect("fits");
-            assert!(place.part_name.to_str().is_some_and(|part| part.ends_with(".part")));
-            assert!(place.sidecar_name.to_str().is_some_and(|part| part.ends_with(".part.meta")));
-            assert!(place.sidecar_name.len() <= NAME_LEN_MAX);
-            fs::write(place.sidecar_path(), "").expect("the file system takes the name");
+            let paths = PartPaths::of(&temp.path().join(&name)).expect("fits");
+            assert!(paths.part_name.to_str().is_some_and(|part| part.ends_with(".part")));
+            assert!(paths.sidecar_name.to_str().is_some_and(|part| part.ends_with(".part.meta")));
+            assert!(paths.sidecar_name.len() <= NAME_LEN_MAX);
+            fs::write(paths.sidecar_path(), "").expect("the file system takes the name");
         }
-        let place = Place::of(&temp.path().join("x".repeat(245))).expect("fits");
-        assert_eq!(place.part_name.len(), 250);
+        let paths = PartPaths::of(&temp.path().join("x".repeat(245))).expect("fits");
+        assert_eq!(paths.part_name.len(), 250);
     }
 }

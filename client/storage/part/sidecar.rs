@@ -1,7 +1,7 @@
 //! The sidecar of an unfinished download: the small locked file beside it that says what is being downloaded.
 
 use super::error::{Foreign, PartError};
-use super::paths::Place;
+use super::paths::PartPaths;
 use crate::model::digest::InfoHash;
 use crate::model::name::{FileName, GroupId};
 use crate::model::path_text::{from_field, to_field};
@@ -54,7 +54,7 @@ pub(super) struct Sidecar {
     label: Option<PartLabel>,
     remove_on_drop: AtomicBool,
     removed: AtomicBool,
-    place: Place,
+    paths: PartPaths,
 }
 
 impl Sidecar {
@@ -62,17 +62,17 @@ impl Sidecar {
     ///
     /// # Errors
     /// `Busy` if another download has it; `Foreign` if what lies there is no sidecar; `DiskFull`, `Io`.
-    pub(super) fn lock(place: Place) -> Result<Self, PartError> {
-        let path = place.sidecar_path();
+    pub(super) fn lock(paths: PartPaths) -> Result<Self, PartError> {
+        let path = paths.sidecar_path();
         for _ in 0..ATTEMPTS_MAX {
-            let file = files::open_in(&place.folder, &place.sidecar_name, Open::WriteOrNew(0o600))
+            let file = files::open_in(&paths.folder, &paths.sidecar_name, Open::WriteOrNew(0o600))
                 .map_err(|error| PartError::from_open(&path, "open", error))?;
             if !files::try_lock(&file).map_err(|error| PartError::Io(path.clone(), "lock", error))? {
-                return Err(PartError::Busy(place.destination));
+                return Err(PartError::Busy(paths.destination));
             }
             // Whoever had the lock before may have removed the file, and a third one made another.
             let inode = file.metadata().map_err(|error| PartError::Io(path.clone(), "look at", error))?.ino();
-            if place.stat(&place.sidecar_name)?.is_none_or(|there| there.st_ino != inode) {
+            if paths.stat(&paths.sidecar_name)?.is_none_or(|there| there.st_ino != inode) {
                 continue;
             }
             let mut text = String::new();
@@ -88,14 +88,14 @@ impl Sidecar {
                 Err(error) => return Err(PartError::Io(path, "read", error)),
             };
             let (remove_on_drop, removed) = (AtomicBool::new(false), AtomicBool::new(false));
-            return Ok(Self { file, label, remove_on_drop, removed, place });
+            return Ok(Self { file, label, remove_on_drop, removed, paths });
         }
-        Err(PartError::Busy(place.destination))
+        Err(PartError::Busy(paths.destination))
     }
 
     /// The place it lies in.
-    pub(super) fn place(&self) -> &Place {
-        &self.place
+    pub(super) fn paths(&self) -> &PartPaths {
+        &self.paths
     }
 
     /// What it says is downloaded here; `None` if it is new.
@@ -109,11 +109,11 @@ impl Sidecar {
     /// `DiskFull`, `Io`.
     pub(super) fn write(&mut self, label: &PartLabel) -> Result<(), PartError> {
         let text = label.to_text();
-        let io = |error| PartError::from_io(&self.place.sidecar_path(), "write", text.len() as u64, error);
+        let io = |error| PartError::from_io(&self.paths.sidecar_path(), "write", text.len() as u64, error);
         self.file.set_len(0).map_err(io)?;
         self.file.write_all_at(text.as_bytes(), 0).map_err(io)?;
         self.file.sync_all().map_err(io)?;
-        files::sync_folder(&self.place.folder).map_err(io)?;
+        files::sync_folder(&self.paths.folder).map_err(io)?;
         self.label = Some(label.clone());
         Ok(())
     }
@@ -128,7 +128,7 @@ impl Sidecar {
         // A second time it could be the file of that other one.
         if !self.removed.swap(true, Ordering::Relaxed) {
             // Under the lock still. A sidecar that stays behind without its download harms nobody.
-            let _ = files::remove_file_in(&self.place.folder, &self.place.sidecar_name);
+            let _ = files::remove_file_in(&self.paths.folder, &self.paths.sidecar_name);
         }
     }
 }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn lock(folder: &Path) -> Result<Sidecar, PartError> {
-        Sidecar::lock(Place::of(&folder.join("f")).expect("the folder is there"))
+        Sidecar::lock(PartPaths::of(&folder.join("f")).expect("the folder is there"))
     }
 
     #[test]

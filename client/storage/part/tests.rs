@@ -40,13 +40,13 @@ impl Bench {
         self.temp.path().join(name)
     }
 
-    fn open_with(&self, allocate: Allocate) -> Result<Opened, PartError> {
+    fn open_with(&self, allocate: Allocate) -> Result<OpenedPart, PartError> {
         Part::open_with(&self.path("f"), self.manifest.clone(), &self.label, allocate)
     }
 
     fn open(&self) -> Part {
         match self.open_with(space::allocate) {
-            Ok(Opened::Part(part)) => part,
+            Ok(OpenedPart::Part(part)) => part,
             other => panic!("no part: {other:?}"),
         }
     }
@@ -163,7 +163,7 @@ fn a_symbolic_link_in_the_place_of_the_part_is_refused_and_its_target_untouched(
     symlink("target", bench.path("f.part")).expect("made");
     assert!(matches!(bench.refusal(), PartError::Foreign(_, Foreign::Link)));
     // The same with a sidecar that vouches for it.
-    let mut sidecar = Sidecar::lock(Place::of(&bench.path("f")).expect("there")).expect("free");
+    let mut sidecar = Sidecar::lock(PartPaths::of(&bench.path("f")).expect("there")).expect("free");
     sidecar.write(&bench.label).expect("written");
     drop(sidecar);
     let error = bench.refusal();
@@ -366,7 +366,7 @@ fn a_download_that_ended_just_before_a_crash_is_known_to_be_finished() {
         // As a crash between the rename and the removal of the sidecar leaves it.
         fs::rename(bench.path("f.part"), bench.path("f")).expect("renamed");
         let opened = bench.open_with(space::allocate).expect("recognized");
-        assert!(matches!(&opened, Opened::Finished(done) if done.destination() == bench.path("f")));
+        assert!(matches!(&opened, OpenedPart::Finished(done) if done.destination() == bench.path("f")));
         assert_eq!(bench.names(), ["f", "f.part.meta"]);
         drop(opened);
         assert_eq!(bench.names(), ["f"]);
@@ -386,7 +386,7 @@ fn a_piece_beyond_4_gib_is_written_found_again_and_read() {
     let last = layout.indexes().last().expect("many");
     // Sparse, so that the test takes no room.
     let open = || match bench.open_with(File::set_len) {
-        Ok(Opened::Part(part)) => part,
+        Ok(OpenedPart::Part(part)) => part,
         other => panic!("no part: {other:?}"),
     };
     open().write_piece(last, b"end").expect("written");
@@ -403,7 +403,7 @@ fn a_piece_beyond_4_gib_is_written_found_again_and_read() {
 fn a_name_without_room_for_a_suffix_is_downloaded_all_the_same() {
     let bench = Bench::new(&[("f", 10)]);
     let destination = bench.path(&"ü".repeat(127));
-    let Ok(Opened::Part(part)) = Part::open(&destination, bench.manifest.clone(), &bench.label) else {
+    let Ok(OpenedPart::Part(part)) = Part::open(&destination, bench.manifest.clone(), &bench.label) else {
         panic!("no part");
     };
     bench.write_all(&part);

@@ -7,7 +7,7 @@ use groupshare::client::state::dir::StateDir;
 use groupshare::client::state::file::StateError;
 use groupshare::client::state::pins::Pins;
 use groupshare::client::state::slot::Slot;
-use groupshare::client::storage::part::{Opened, Part, PartError, PartLabel};
+use groupshare::client::storage::part::{OpenedPart, Part, PartError, PartLabel};
 use groupshare::model::digest::Fingerprint;
 use groupshare::model::manifest::{FileEntry, Manifest};
 use groupshare::model::name::{FileName, GroupId, UserId};
@@ -92,8 +92,8 @@ pub(super) fn sidecar(data: &[u8]) {
     }
     fs::write(&beside, data).expect("room");
     match Part::open(&destination, Arc::new(manifest), &label) {
-        Ok(Opened::Part(part)) => part.abandon().expect("it goes"),
-        Ok(Opened::Finished(_)) => panic!("nothing is there"),
+        Ok(OpenedPart::Part(part)) => part.abandon().expect("it goes"),
+        Ok(OpenedPart::Finished(_)) => panic!("nothing is there"),
         Err(error) => foreign(&error),
     }
     assert!(!destination.exists());

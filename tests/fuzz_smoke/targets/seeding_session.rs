@@ -8,7 +8,7 @@ use groupshare::client::keyring::Keyring;
 use groupshare::client::rate::limit::Limit;
 use groupshare::client::rate::uplink::Uplink;
 use groupshare::client::storage::file_stamp::Stamps;
-use groupshare::client::storage::shared_files::Source;
+use groupshare::client::storage::shared_files::SharedFiles;
 use groupshare::client::upload::catalog::Catalog;
 use groupshare::client::upload::event::SeederEvent;
 use groupshare::client::upload::seeder::Seeder;
@@ -62,7 +62,7 @@ impl Bench {
         let catalog = Arc::new(Catalog::start().expect("a thread"));
         for info_hash in [WHOLE, PART] {
             let stamps = Stamps::take(&path, &files).expect("just written");
-            let source = Arc::new(Source::new(path.clone(), &files, layout, stamps));
+            let source = Arc::new(SharedFiles::new(path.clone(), &files, layout, stamps));
             let mut have = Bitfield::all(layout);
             if info_hash == PART {
                 have.remove(layout.index(1).expect("the last piece"));
