@@ -1,9 +1,10 @@
 //! Group-based peer-to-peer file sharing for people on their own network.
 //!
-//! The map of the house; docs/ARCHITECTURE.md walks through it. Arrow: `model <- wire <- {tracker, client} <- programs`.
-//! `tracker` and `client` never import each other. Pure rooms touch no socket, file or clock.
+//! This is the map: a sentence for each room, and the files in it. Arrows lead down only: the programs name `client` or
+//! `tracker`, which never name each other, both name `wire`, and `wire` names `model`. What is called pure touches no
+//! socket, file, clock, thread or lock. docs/ARCHITECTURE.md walks through all of it and explains the words.
 
-/// What the words of the system mean. Pure.
+/// What the words of the system mean: checked names and addresses, ids, ops, pieces, manifests, amounts in words. Pure.
 pub mod model {
     pub(crate) mod address;
     pub mod bitfield;
@@ -22,20 +23,22 @@ pub mod model {
     pub(crate) mod units;
 }
 
-/// The protocol: frames, codec, secure channel, dialects.
+/// The protocol: frames, codec, encryption, dialects; `connection/frame_sender` cuts off a side that reads too slowly.
 pub mod wire;
 
 /// The program that keeps accounts, groups and who shares what.
 pub mod tracker {
+    /// Limits the connections: in all, before login, and from one address.
     pub mod admission;
+    /// The command line.
     pub mod args;
-    /// Who may come in: the cluster key and what it gives, passwords, how often somebody may try.
+    /// Who may come in: passwords, limits on tries, the cluster key, and the keys derived from it, such as those of groups.
     pub mod auth {
         pub mod cluster_key;
         pub mod password;
         pub mod throttle;
     }
-    /// What this tracker knows of the other trackers.
+    /// What is known of the other trackers: who they are, what each has and lacks, what is new for them.
     pub mod cluster {
         pub(crate) mod cluster_view;
         pub mod feed;
@@ -48,30 +51,41 @@ pub mod tracker {
         pub mod version_vector;
         pub mod wakeup;
     }
+    /// The way of a change: into the ledger, durable in a batch with others, then published and answered.
     pub mod commit;
+    /// The operator's commands on standard input.
     pub mod console;
+    /// The parts that every session uses, in one place.
     pub(crate) mod core;
+    /// The folder of a tracker's data, locked while it runs.
     pub mod data_dir;
+    /// The log of ops on disk: `writer` makes a batch durable, `recovery` reads all back, `checkpoint` shortens that.
     pub mod journal;
+    /// The dialect for programs in any language: lines of JSON, carried out by the same sessions.
     pub mod json;
+    /// All ops in their order: `accept` allows a change or refuses it, `window` puts late ops in their place. Pure.
     pub mod ledger;
+    /// Manifests as files, by info hash; missing ones come from other trackers.
     pub(crate) mod manifests;
-    /// Accepting connections, and the thread of each.
+    /// Accepts connections and gives each a thread; `admission` limits how many.
     pub mod net {
         pub(crate) mod connections;
         pub mod listener;
     }
+    /// Writes to clients what has become durable: the answers that were owed, and what nobody asked for.
     pub(crate) mod notifier;
+    /// Who is online, at which address, with which pieces: soft state, never on disk.
     pub mod presence;
+    /// What the program is started with, what it waits for, how it ends.
     pub mod program;
-    /// Messages that clients did not ask for.
+    /// Connections as others write to them: who is logged in on which, and where the rest for slow readers waits.
     pub(crate) mod push {
         pub(crate) mod close_handle;
         pub(crate) mod login_registry;
         pub(crate) mod push_channel;
         pub(crate) mod slow_consumers;
     }
-    /// The links to other trackers.
+    /// The links to other trackers: calls them, takes their ops, sends what they lack.
     pub(crate) mod replication {
         pub(crate) mod link;
         pub(crate) mod link_dialer;
@@ -79,19 +93,26 @@ pub mod tracker {
         mod link_receiver;
         mod link_sender;
     }
+    /// A running tracker: starts its threads, sweeps up behind them, stops them.
     pub mod server;
+    /// One client's requests and replies, a file for each subject; `peers` checks the address that a client announces.
     pub(crate) mod session;
+    /// The fold of all ops: accounts, groups, shares, notices. Pure.
     pub mod state;
+    /// How any room tells the operator that something is wrong.
     pub mod warn;
 }
 
 /// The program that members run.
 pub mod client {
+    /// The command line.
     pub mod args;
+    /// The keys of the user's groups, which a tracker derives and gives out.
     pub mod keyring;
+    /// Puts the client together, runs the prompt, and takes it apart again.
     pub mod start;
 
-    /// The running client, and what each command does.
+    /// The running client: what each command does, and in `event_loop` what goes on by itself, heartbeats among it.
     pub mod app {
         pub(crate) mod announce;
         pub(crate) mod download;
@@ -108,7 +129,7 @@ pub mod client {
         pub(crate) mod status;
         pub(crate) mod watch;
     }
-    /// Getting pieces from peers.
+    /// Getting pieces from peers; `peer_list` decides whom to dial, how long to back off, and who is banned for a lie.
     pub mod download {
         pub(crate) mod dialer;
         pub mod engine;
@@ -121,7 +142,7 @@ pub mod client {
         pub mod verify;
         pub mod whole_hash;
     }
-    /// The prompt: reading lines and carrying them out one by one.
+    /// The prompt: reads lines with editing, history and completion, and carries them out one by one.
     pub mod shell {
         pub(crate) mod completer;
         pub(crate) mod editor;
@@ -130,7 +151,7 @@ pub mod client {
         pub(crate) mod prompt;
         pub mod repl;
     }
-    /// Giving pieces to peers.
+    /// Giving pieces to peers: who asks, what there is to give, and what is on its way already.
     pub mod upload {
         pub mod admission;
         pub mod catalog;
@@ -141,7 +162,7 @@ pub mod client {
         pub(crate) mod session;
         pub(crate) mod stats;
     }
-    /// What is remembered from run to run.
+    /// What is remembered from run to run: shares, unfinished downloads, pinned keys.
     pub mod state {
         pub mod dir;
         pub mod file;
@@ -149,7 +170,7 @@ pub mod client {
         pub(crate) mod record;
         pub mod slot;
     }
-    /// What is said, as words or JSON.
+    /// What is said, as words or JSON: results, events, and in `status` the lines of downloads and uploads.
     pub mod output {
         pub(crate) mod event;
         pub(crate) mod json;
@@ -157,7 +178,7 @@ pub mod client {
         pub mod reporter;
         pub(crate) mod status;
     }
-    /// What a line asks for.
+    /// What a typed or JSON line asks for: parsing, the table of commands, what could be completed.
     pub mod command {
         pub(crate) mod completion;
         pub(crate) mod failure;
@@ -165,7 +186,7 @@ pub mod client {
         pub mod parse;
         pub mod table;
     }
-    /// Content on this disk.
+    /// Content on this disk: hashing and reading shares; `part` is an unfinished download up to its final name.
     pub mod storage {
         pub(crate) mod file_map;
         pub mod file_stamp;
@@ -177,7 +198,7 @@ pub mod client {
         pub(crate) mod share_tree;
         pub mod shared_files;
     }
-    /// How fast: measuring it and keeping to it.
+    /// How fast: limits such as `20M` parsed and kept to, and speeds measured.
     pub mod rate {
         pub mod downlink;
         pub(crate) mod fair_queue;
@@ -186,14 +207,14 @@ pub mod client {
         pub(crate) mod token_bucket;
         pub mod uplink;
     }
-    /// Requests to a tracker and their replies.
+    /// Requests to a tracker and their replies; `queries` finds a share, a renamed one too.
     pub mod rpc {
         pub mod error;
         pub mod link;
         pub(crate) mod pending;
         pub(crate) mod queries;
     }
-    /// Which piece to ask of whom. Pure.
+    /// Which piece to ask of whom next. Pure.
     pub mod picker {
         pub(crate) mod availability;
         pub(crate) mod partition;
@@ -205,7 +226,7 @@ pub mod client {
         pub mod piece_hash;
         pub mod sha1_pair;
     }
-    /// The terminal as a device.
+    /// The terminal as a device: `writer` keeps messages out of the typed line, `password` switches the echo off.
     pub mod terminal {
         pub(crate) mod colour;
         pub mod interrupt;
@@ -219,8 +240,8 @@ pub mod client {
 /// Ctrl-C, and the wish from outside that the program end.
 pub mod signals;
 
-/// Locks and threads that a schedule explorer can stand in for.
+/// Locks, channels and threads that a schedule explorer can stand in for.
 pub mod sync;
 
-/// The operating system: files, sockets, threads, and calls that the standard library lacks.
+/// The operating system: durable files, sockets, threads, random bytes, and calls that the standard library lacks.
 pub mod sys;

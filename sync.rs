@@ -1,5 +1,5 @@
 //! Locks, conditions, channels, threads and atomic values of the rooms whose schedules are explored: the system's, or under
-//! `--cfg explore` those of a scheduler that decides which thread goes on (docs/ARCHITECTURE.md, "Schedules").
+//! `--cfg explore` those of a scheduler that decides which thread goes on (docs/TESTING.md, "Schedules").
 
 #[cfg(explore)]
 mod explored;

@@ -42,7 +42,7 @@ impl fmt::Debug for PasswordHash {
 }
 
 /// What an op changes. Names were resolved to ids when the command was accepted; what each op means when its
-/// precondition is gone by the time it is folded stands in the table of docs/ARCHITECTURE.md.
+/// precondition is gone by the time it is folded stands in the table of docs/FOLD.md.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpBody {
     /// An account is made; the op's id names the user.

@@ -1,5 +1,5 @@
 //! Who is online right now, at which address, with which pieces. Soft state: never journaled, gone when nothing is heard
-//! for [`TTL`]. Time is passed in.
+//! for `TTL`. Time is passed in.
 
 mod client_key;
 mod dirty;

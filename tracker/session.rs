@@ -1,5 +1,5 @@
 //! One client's session: requests come in, each gets its reply. The binary dialect is spoken here from the handshake to
-//! the end of the connection; another dialect asks with [`Session::ask`].
+//! the end of the connection; another dialect asks with `Session::ask`.
 
 mod account;
 mod group;
