@@ -79,16 +79,16 @@ sanitize: rust
 
 # Loopback only; needs 12 GiB in the temporary folder and 5 GiB in /dev/shm. docs/PERFORMANCE.md says what the parts are.
 bench: rust
-	@echo 'Takes about 10 minutes. One part alone, for example: cargo bench --bench transfer -- size=256 rounds=3 only=limit,groupshare'
+	@echo 'Takes about 10 minutes. One part alone, for example: cargo bench -- transfer size=256 rounds=3 only=limit,groupshare'
 	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)'
 
 # A full house on one tracker: 10,000 idle clients, a storm of connections, silent strangers.
 load: rust
-	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)' --bench load
+	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)' -- load
 
 # Everything goes wrong for TIME seconds, and nothing acknowledged may be lost. SEED=N begins with the chances of an earlier run.
 soak: rust
-	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)' --bench soak -- time=$(or $(TIME),600) $(if $(SEED),seed=$(SEED))
+	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)' -- soak time=$(or $(TIME),600) $(if $(SEED),seed=$(SEED))
 
 demo: all
 	@./demo.sh

@@ -1,9 +1,8 @@
 //! What the small things of the protocol cost: encoding and decoding messages, and the bitfield of the largest share.
-//! `cargo bench --bench codec`.
+//! `cargo bench -- codec`.
 
-mod common;
-
-use common::{Table, median};
+use crate::kit::options::Options;
+use crate::kit::table::{Table, median};
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::id::ClientId;
 use groupshare::model::name::UserId;
@@ -20,7 +19,7 @@ const SAMPLES: usize = 31;
 /// Calls in a sample.
 const CALLS: u32 = 1000;
 
-fn main() {
+pub(crate) fn bench(_: &Options) {
     let mut table = Table::new(&["", "bytes", "ns each"]);
     let mut time = |what: &str, bytes: usize, calls: u32, call: &mut dyn FnMut()| {
         let sample = |_| {

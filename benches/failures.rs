@@ -1,10 +1,10 @@
 //! What an event in the middle of a download costs, and what a download that was killed still has.
-//! `cargo bench --bench failures -- size=1024 rounds=3 only=killed,stopped,resumed`.
+//! `cargo bench -- failures size=1024 rounds=3 only=killed,stopped,resumed`.
 
-mod common;
-
-use common::house::{FILE, House, Member};
-use common::{Options, Table, folder_in, median, median_s, sha1_of_file, write_noise};
+use crate::kit::content::{folder_in, sha1_of_file, write_noise};
+use crate::kit::house::{FILE, House, Member};
+use crate::kit::options::Options;
+use crate::kit::table::{Table, median, median_s};
 use rustix::process::Signal;
 use std::fs;
 use std::path::PathBuf;
@@ -75,8 +75,7 @@ impl Scene {
 /// What happens in the middle of a download.
 type Event = fn(&mut Vec<Member>);
 
-fn main() {
-    let options = Options::from_args(&["size", "rounds", "only"]);
+pub(crate) fn bench(options: &Options) {
     let (size, rounds) = (options.mib("size", 1024), options.number("rounds", 3));
     let only = options.words("only", "killed,stopped,resumed");
     let wanted = |name: &str| only.iter().any(|only| only == name);

@@ -1,12 +1,12 @@
 //! A folder of many small files from one member, beside `rsync -a` from a daemon on this machine, interleaved in one run.
-//! `cargo bench --bench folder -- files=10000 rounds=5 where=/tmp`.
+//! `cargo bench -- folder files=10000 rounds=5 where=/tmp`.
 
-mod common;
-
-use common::house::{FILE, House, Member};
-use common::program::Program;
-use common::tools::{Rsync, lacking};
-use common::{Options, Table, folder_in, median_s};
+use crate::kit::content::folder_in;
+use crate::kit::house::{FILE, House, Member};
+use crate::kit::options::Options;
+use crate::kit::program::Program;
+use crate::kit::table::{Table, median_s};
+use crate::kit::tools::{Rsync, lacking};
 use sha1::{Digest, Sha1};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -26,8 +26,7 @@ struct Run {
     on_disk: Duration,
 }
 
-fn main() {
-    let options = Options::from_args(&["files", "rounds", "where"]);
+pub(crate) fn bench(options: &Options) {
     let (files, rounds) = (options.number("files", 10_000), options.number("rounds", 5));
     if let Some(remedy) = lacking("rsync") {
         println!("rsync is not installed ({remedy})");

@@ -1,6 +1,7 @@
 //! What a core hashes per second: one stream, two at once, and a piece and the complete file over the same bytes.
-//! `cargo bench --bench hash`.
+//! `cargo bench -- hash`.
 
+use crate::kit::options::Options;
 use groupshare::client::hash::sha1_pair::{Sha1Stream, update_both, update_pair};
 use groupshare::model::piece::PIECE_LEN;
 use rustix::time::{ClockId, clock_gettime};
@@ -34,7 +35,7 @@ fn measure(what: &str, bytes: usize, mut work: impl FnMut()) {
     println!("{what:<44} {:6.2} GB/s", bytes as f64 / best / 1e9);
 }
 
-fn main() {
+pub(crate) fn bench(_: &Options) {
     let piece: Vec<u8> = (0..PIECE).map(|at| (at ^ (at >> 8)) as u8).collect();
     let other: Vec<u8> = piece.iter().map(|byte| byte.rotate_left(3)).collect();
     measure("sha1 crate, one stream", PIECE, || {

@@ -1,12 +1,9 @@
 //! What it costs that nothing is lost: acknowledged changes per second beside what the disk can do, starting again, and
-//! checkpoints. `changes` or `restart` measures only that. The folder is that of the environment's TMPDIR.
+//! checkpoints. The folder is that of the environment's TMPDIR. `cargo bench -- journal only=changes,restart`.
 
-#[path = "../tests/common/mod.rs"]
-mod common;
-#[path = "common/history.rs"]
-mod history;
-
-use common::{Client, TestTracker, command, group};
+use crate::common::{Client, TestTracker, command, group};
+use crate::kit::history::{History, open};
+use crate::kit::options::Options;
 use groupshare::model::id::Origin;
 use groupshare::tracker::commit::OpLog;
 use groupshare::tracker::journal::JournalSettings;
@@ -15,7 +12,6 @@ use groupshare::tracker::journal::disk::RealDisk;
 use groupshare::tracker::journal::reader::RecoveryOptions;
 use groupshare::tracker::journal::recovery::read;
 use groupshare::wire::client_tracker::{Reply, Request};
-use history::{History, open};
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -220,10 +216,10 @@ fn measure_restart(temp: &Path, total: u64) {
     );
 }
 
-fn main() {
+pub(crate) fn bench(options: &Options) {
     let temp = tempfile::tempdir().expect("a folder");
-    let only = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
-    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    let only = options.words("only", "changes,restart");
+    let wanted = |part: &str| only.iter().any(|only| only == part);
     if wanted("changes") {
         measure_changes(temp.path());
     }

@@ -1,16 +1,12 @@
 //! A full house: what thousands of clients that are logged in and say nothing cost a tracker, what those who ask feel of
 //! them, a storm of connections, and strangers who connect and say nothing.
-//! `cargo bench --bench load -- idle=10000 rounds=5 only=idle,storm,silent`.
+//! `cargo bench -- load idle=10000 rounds=5 only=idle,storm,silent`.
 
-#[path = "common/mod.rs"]
-mod bench;
-#[path = "../tests/common/mod.rs"]
-mod common;
-
-use bench::{Options, Table, median};
-use common::Client;
-use common::installation::Installation;
-use common::program::Program;
+use crate::common::Client;
+use crate::common::installation::Installation;
+use crate::common::program::Program;
+use crate::kit::options::Options;
+use crate::kit::table::{Table, median};
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::error::Code;
 use groupshare::wire::handshake::HandshakeError;
@@ -242,9 +238,8 @@ fn measure_silent() {
     );
 }
 
-fn main() {
+pub(crate) fn bench(options: &Options) {
     groupshare::sys::raise_descriptor_limit().expect("allowed");
-    let options = Options::from_args(&["idle", "rounds", "only"]);
     let only = options.words("only", "idle,storm,silent");
     for part in &only {
         match part.as_str() {

@@ -1,5 +1,6 @@
-//! What the picker costs at its largest: 2,097,152 pieces (1 TiB) and 200 peers. `cargo bench --bench picker`.
+//! What the picker costs at its largest: 2,097,152 pieces (1 TiB) and 200 peers. `cargo bench -- picker`.
 
+use crate::kit::options::Options;
 use std::time::{Duration, Instant};
 
 use groupshare::client::picker::piece_picker::{Lane, PeerSlot, PiecePicker, WINDOW};
@@ -10,7 +11,7 @@ use groupshare::model::piece::{Layout, PIECES_MAX, SIZE_MAX};
 const PEERS: usize = 200;
 const PICKS: usize = 100_000;
 
-fn main() {
+pub(crate) fn bench(_: &Options) {
     println!("{PIECES_MAX} pieces, {PEERS} peers\n");
     println!("{:<52}{:>8}{:>10}{:>10}{:>10}{:>10}", "", "calls", "mean us", "p50 us", "p99 us", "max us");
     choices();

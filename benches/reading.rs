@@ -1,10 +1,10 @@
 //! What it costs to read and hash what lies on this disk: a file that is to be shared, and a download that goes on. Beside
-//! it the SHA-1 of as many bytes on one core. `cargo bench --bench reading -- size=1024 rounds=5`.
+//! it the SHA-1 of as many bytes on one core. `cargo bench -- reading size=1024 rounds=5`.
 
-mod common;
-
-use common::house::FILE;
-use common::{Options, Table, folder_in, median, write_noise};
+use crate::kit::content::{folder_in, write_noise};
+use crate::kit::house::FILE;
+use crate::kit::options::Options;
+use crate::kit::table::{Table, median};
 use groupshare::client::download::verify::verify_existing;
 use groupshare::client::storage::import::hash_for_sharing;
 use groupshare::client::storage::part::{OpenedPart, Part, PartLabel};
@@ -38,8 +38,7 @@ fn cost<T>(work: impl FnOnce() -> T) -> (T, Cost) {
     (result, Cost(start.elapsed().as_secs_f64(), (cpu() - before).as_secs_f64()))
 }
 
-fn main() {
-    let options = Options::from_args(&["size", "rounds"]);
+pub(crate) fn bench(options: &Options) {
     let (size, rounds) = (options.mib("size", 1024), options.number("rounds", 5));
     let folder = folder_in(&std::env::temp_dir());
     let file = folder.path().join(FILE);

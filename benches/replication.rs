@@ -1,19 +1,15 @@
 //! How fast trackers come to the same state, and how fast a client is served again when its tracker is killed.
-//! `empty`, `late`, `push` or `failover` measures only that. The folder is that of the environment's TMPDIR.
+//! The folder is that of the environment's TMPDIR. `cargo bench -- replication only=empty,late,push,failover`.
 
-#[path = "../tests/common/mod.rs"]
-mod common;
-#[path = "common/history.rs"]
-mod history;
-
-use common::installation::{Installation, linked};
-use common::relay::Relay;
-use common::{Client, LONG, TestTracker, command, group, wait_until};
+use crate::common::installation::{Installation, linked};
+use crate::common::relay::Relay;
+use crate::common::{Client, LONG, TestTracker, command, group, wait_until};
+use crate::kit::history::{History, open};
+use crate::kit::options::Options;
 use groupshare::model::id::Origin;
 use groupshare::model::manifest::Content;
 use groupshare::tracker::journal::{JournalSettings, OpenedJournal};
 use groupshare::wire::client_tracker::{Reply, Request};
-use history::{History, open};
 use rustix::time::{ClockId, clock_gettime};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -87,7 +83,7 @@ fn measure_empty(temp: &Path) {
     owner.create_group("lab");
     let contents: Vec<Content> = (0..SHARES)
         .map(|number| {
-            let (bytes, content) = common::manifest(&format!("{number}.bin"), 2, number as u8);
+            let (bytes, content) = crate::common::manifest(&format!("{number}.bin"), 2, number as u8);
             owner.put_manifest("lab", &bytes, &content);
             owner.share("lab", &format!("{number}.bin"), &content);
             content
@@ -223,9 +219,9 @@ fn measure_failover() {
 /// A measurement, in a folder of its own.
 type Part = fn(&Path);
 
-fn main() {
-    let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
+pub(crate) fn bench(options: &Options) {
+    let only = options.words("only", "empty,late,push,failover");
+    let wanted = |name: &str| only.iter().any(|only| only == name);
     let parts: [(&str, Part); 4] = [
         ("empty", measure_empty),
         ("late", measure_late),

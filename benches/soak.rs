@@ -1,5 +1,5 @@
 //! Endurance: trackers and clients under random commands, kills, restarts, full disks and partitions, with an oracle of
-//! what was acknowledged. `make soak TIME=600`, or `cargo bench --bench soak -- time=600 seed=7`.
+//! what was acknowledged. `make soak TIME=600`, or `cargo bench -- soak time=600 seed=7`.
 //!
 //! Three trackers are linked through relays. Users who roam from tracker to tracker make and leave groups; one person shares
 //! files, others download them, all with the real programs. Every second or so something goes wrong. Every half minute
@@ -8,30 +8,24 @@
 //! they let go of an old op for each new one, so that their memory has to be flat from then on. The seed decides what is done and what goes
 //! wrong in which order; when exactly is up to the machine.
 
-#[path = "common/mod.rs"]
-mod bench;
-#[path = "../tests/common/mod.rs"]
-mod common;
-mod soak {
-    pub(crate) mod films;
-    pub(crate) mod memory;
-    pub(crate) mod people;
-    pub(crate) mod trackers;
-}
+mod films;
+mod memory;
+mod people;
+mod trackers;
 
-use bench::Options;
-use common::installation::Installation;
-use common::member::{Member, all_groups};
+use crate::common::installation::Installation;
+use crate::common::member::{Member, all_groups};
+use crate::kit::options::Options;
+use films::Films;
 use groupshare::client::picker::split_mix::SplitMix;
 use groupshare::wire::client_tracker::{Reply, TOKEN_LEN_MAX};
 use groupshare::wire::codec::Blob;
-use soak::films::Films;
-use soak::memory::Memory;
-use soak::people::{SHARER, Sharer, Taker, rest};
-use soak::trackers::{COUNT, SPARED, Trackers};
+use memory::Memory;
+use people::{SHARER, Sharer, Taker, rest};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use trackers::{COUNT, SPARED, Trackers};
 
 /// Users who make and leave groups.
 const MEMBERS: usize = 4;
@@ -208,9 +202,8 @@ impl<'a> Soak<'a> {
     }
 }
 
-fn main() {
+pub(crate) fn bench(options: &Options) {
     groupshare::sys::raise_descriptor_limit().expect("allowed");
-    let options = Options::from_args(&["time", "seed"]);
     let time = Duration::from_secs(options.number("time", 20) as u64);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let seed = options.number("seed", now.subsec_nanos() as usize) as u64;

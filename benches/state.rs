@@ -1,5 +1,6 @@
 //! What the tracker's state costs: time to fold a million mixed ops, and memory per user, group and file.
 
+use crate::kit::options::Options;
 use groupshare::model::digest::{InfoHash, Sha1Digest};
 use groupshare::model::id::{CommandId, GroupRef, OpId, Origin, ShareRef, UserRef};
 use groupshare::model::manifest::Content;
@@ -183,7 +184,7 @@ fn memory(what: &str, state: &mut State, count: u64, mut op: impl FnMut(u64) -> 
     println!("memory: {:>4} bytes per {what} ({count} of them, {:.1} MB)", bytes / count, bytes as f64 / 1e6);
 }
 
-fn main() {
+pub(crate) fn bench(_: &Options) {
     // Memory first, while nothing that was freed can be used again.
     let mut state = State::new();
     let mut source = Source::default();

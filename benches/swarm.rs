@@ -1,13 +1,13 @@
 //! A crowd at one member whose upload is limited: how long it takes until all have the file, and how often the seeder has
-//! to send it. `cargo bench --bench swarm -- size=256 cap=20 members=8 rounds=3 only=groupshare,libtorrent`.
+//! to send it. `cargo bench -- swarm size=256 cap=20 members=8 rounds=3 only=groupshare,libtorrent`.
 
-mod common;
-
-use common::house::{FILE, House, free_address};
-use common::libtorrent::Libtorrent;
-use common::relay::CountingRelay;
-use common::tools::lacking;
-use common::{Options, Table, folder_in, median, sha1_of_file, write_noise};
+use crate::kit::content::{folder_in, sha1_of_file, write_noise};
+use crate::kit::house::{FILE, House, free_address};
+use crate::kit::libtorrent::Libtorrent;
+use crate::kit::options::Options;
+use crate::kit::relay::CountingRelay;
+use crate::kit::table::{Table, median};
+use crate::kit::tools::lacking;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,8 +20,7 @@ struct Crowd {
     members: usize,
 }
 
-fn main() {
-    let options = Options::from_args(&["size", "cap", "members", "rounds", "only"]);
+pub(crate) fn bench(options: &Options) {
     let crowd = Crowd {
         size: options.mib("size", 256),
         cap: options.number("cap", 20) as u64 * 1_000_000,

@@ -1,12 +1,13 @@
 //! One file from one member and from three, beside the limit of this machine and the tools that others use, interleaved
-//! in one run. `cargo bench --bench transfer -- size=1024 rounds=5 givers=1,3 only=limit,groupshare where=/tmp`.
+//! in one run. `cargo bench -- transfer size=1024 rounds=5 givers=1,3 only=limit,groupshare where=/tmp`.
 
-mod common;
-
-use common::house::FILE;
-use common::program::Usage;
-use common::tools::{NAMES, Source, Tool, lacking, start};
-use common::{Options, Table, folder_in, limit, median, median_s, sha1_of_file, write_noise};
+use crate::kit::content::{folder_in, sha1_of_file, write_noise};
+use crate::kit::house::FILE;
+use crate::kit::options::Options;
+use crate::kit::program::Usage;
+use crate::kit::table::{Table, median, median_s};
+use crate::kit::tool::Tool;
+use crate::kit::tools::{NAMES, Source, lacking, start};
 use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -30,9 +31,7 @@ struct Run {
     giving: Usage,
 }
 
-fn main() {
-    limit::run_if_asked();
-    let options = Options::from_args(&["size", "rounds", "givers", "only", "where"]);
+pub(crate) fn bench(options: &Options) {
     let (size, rounds) = (options.mib("size", 1024), options.number("rounds", 5));
     let only = options.words("only", &NAMES.join(","));
     let givers = options.words("givers", "1,3");

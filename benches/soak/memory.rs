@@ -1,7 +1,7 @@
 //! How much memory each program has over the time, and whether that grows by more than what there is to keep.
 
-use crate::bench::median;
 use crate::common::program::Program;
+use crate::kit::table::median;
 use std::collections::BTreeMap;
 
 /// What may come and go without a reason that can be counted, in KiB: threads, and what the allocator holds ready.

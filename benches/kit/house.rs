@@ -1,6 +1,6 @@
 //! A tracker and members as their users run them: the programs, spoken to through their standard input.
 
-use super::program::{LONG, Program, Usage};
+use super::program::{LONG, Program};
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub(crate) const FILE: &str = "film.bin";
 pub(crate) struct House {
     folder: PathBuf,
     info: PathBuf,
-    tracker: Program,
+    _tracker: Program,
 }
 
 impl House {
@@ -28,7 +28,7 @@ impl House {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
         let mut tracker = Program::start("the tracker", command.arg(&info).arg("1").current_dir(folder));
         tracker.expect("fingerprint");
-        Self { folder: folder.to_path_buf(), info, tracker }
+        Self { folder: folder.to_path_buf(), info, _tracker: tracker }
     }
 
     /// A member with a new account.
@@ -68,11 +68,6 @@ impl House {
         command.arg(listen.to_string()).arg(&self.info).args(options);
         command.arg("--state-dir").arg(self.folder.join("state").join(memory)).current_dir(&self.folder);
         Member { user: user.to_owned(), program: Program::start(user, &mut command) }
-    }
-
-    /// What the tracker has used.
-    pub(crate) fn usage(&self) -> Usage {
-        self.tracker.usage()
     }
 }
 

@@ -4,6 +4,7 @@ use super::house::{FILE, House, Member, free_address};
 use super::libtorrent::Libtorrent;
 use super::limit::Limit;
 use super::program::{Program, Usage};
+use super::tool::{Taken, Tool, giver_folder};
 use super::torrent::{start_tracker, write_torrent};
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -11,28 +12,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// What one run took.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Taken {
-    /// When it was told to.
-    pub start: Instant,
-    /// When everything was there and verified, as the tool says.
-    pub verified: Instant,
-    /// When the file had its final name, durably; `None` if the tool does not care for that.
-    pub named: Option<Instant>,
-    /// What the taking side used.
-    pub usage: Usage,
-}
-
-/// One way to move the file.
-pub(crate) trait Tool {
-    /// The giving side.
-    fn givers(&self) -> Vec<&Program>;
-
-    /// Moves the file into the folder, under the name that it has.
-    fn take(&mut self, folder: &Path) -> Taken;
-}
 
 /// The file to move.
 pub(crate) struct Source<'a> {
@@ -96,14 +75,6 @@ fn wait_for_listener(addr: SocketAddr) {
         assert!(Instant::now() < deadline, "nobody listens on {addr}");
         thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// A folder for each giver of a tool that wants one, with the file in it.
-pub(crate) fn giver_folder(own: &Path, file: &Path, number: usize) -> PathBuf {
-    let folder = own.join(format!("giver-{number}"));
-    fs::create_dir(&folder).expect("a new folder");
-    fs::hard_link(file, folder.join(FILE)).expect("on the same file system");
-    folder
 }
 
 /// This project's own programs.

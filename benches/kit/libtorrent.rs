@@ -2,7 +2,7 @@
 
 use super::house::free_address;
 use super::program::{Program, Usage};
-use super::tools::{Taken, Tool, giver_folder};
+use super::tool::{Taken, Tool, giver_folder};
 use super::torrent::write_torrent;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,12 +1,12 @@
 //! The limit: the least that moving a file in verified pieces over TCP costs. `sendfile`, receive, SHA-1 of each piece,
 //! positional write into a file that has its room already. No encryption, no SHA-1 of the whole, no protocol.
 //!
-//! Both sides run as processes of their own, which are this same bench started again with other arguments.
+//! Both sides run as processes of their own, which are this same program started again with other arguments.
 
-use super::digests;
+use super::content::digests;
 use super::house::FILE;
 use super::program::Program;
-use super::tools::{Taken, Tool};
+use super::tool::{Taken, Tool};
 use groupshare::model::piece::PIECE_LEN;
 use rustix::net::{RecvFlags, recv};
 use sha1::{Digest, Sha1};
@@ -30,18 +30,17 @@ const GIVE: &str = "limit-give";
 const TAKE: &str = "limit-take";
 const PIECE: u64 = PIECE_LEN as u64;
 
-/// Becomes one of the two sides if this process was started as one; returns otherwise.
-pub(crate) fn run_if_asked() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+/// Becomes one of the two sides if this process was started as one; false if it was not.
+pub(crate) fn is_side(args: &[String]) -> bool {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [GIVE, file] => give(Path::new(file)),
         [TAKE, digests, size, out, ref givers @ ..] => {
             let givers: Vec<SocketAddr> = givers.iter().map(|giver| giver.parse().expect("an address")).collect();
             take(Path::new(digests), size.parse().expect("a number"), Path::new(out), &givers);
         }
-        _ => return,
+        _ => return false,
     }
-    std::process::exit(0);
+    true
 }
 
 /// Gives pieces of the file to whoever asks, until its input ends.

@@ -1,6 +1,6 @@
 //! What BitTorrent programs need to find each other: the description of a file, and a tracker that always says the same.
 
-use super::digests;
+use super::content::digests;
 use groupshare::model::piece::PIECE_LEN;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

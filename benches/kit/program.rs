@@ -71,11 +71,6 @@ impl Program {
         }
     }
 
-    /// Ends its input.
-    pub(crate) fn close_input(&mut self) {
-        self.stdin = None;
-    }
-
     /// Waits for a line that holds `text`; gives it, and when it came.
     pub(crate) fn expect(&mut self, text: &str) -> (Instant, String) {
         self.expect_by(text, Instant::now() + LONG).unwrap_or_else(|| self.fail(&format!("does not say {text}")))

@@ -1,0 +1,68 @@
+//! The benches: `cargo bench -- NAME OPTION=VALUE` runs one, `cargo bench` all of them.
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+mod kit;
+
+mod codec;
+mod failures;
+mod folder;
+mod hash;
+mod journal;
+mod load;
+mod picker;
+mod reading;
+mod replication;
+mod soak;
+mod state;
+mod swarm;
+mod transfer;
+
+use kit::limit::is_side;
+use kit::options::Options;
+use std::process::{Command, exit};
+
+/// A bench: its name, the options that it takes, and what it does.
+type Bench = (&'static str, &'static [&'static str], fn(&Options));
+
+const BENCHES: [Bench; 13] = [
+    ("picker", &[], picker::bench),
+    ("state", &[], state::bench),
+    ("journal", &["only"], journal::bench),
+    ("replication", &["only"], replication::bench),
+    ("codec", &[], codec::bench),
+    ("reading", &["size", "rounds"], reading::bench),
+    ("transfer", &["size", "rounds", "givers", "only", "where"], transfer::bench),
+    ("failures", &["size", "rounds", "only"], failures::bench),
+    ("swarm", &["size", "cap", "members", "rounds", "only"], swarm::bench),
+    ("hash", &[], hash::bench),
+    ("load", &["idle", "rounds", "only"], load::bench),
+    ("folder", &["files", "rounds", "where"], folder::bench),
+    ("soak", &["time", "seed"], soak::bench),
+];
+
+fn main() {
+    // cargo adds `--bench`.
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let Some((name, options)) = args.split_first() else {
+        BENCHES.iter().for_each(|(name, ..)| run_alone(name));
+        return;
+    };
+    if let Some((_, known, bench)) = BENCHES.iter().find(|(other, ..)| other == name) {
+        bench(&Options::read(options, known));
+    } else if !is_side(&args) {
+        let names: Vec<_> = BENCHES.iter().map(|(name, ..)| *name).collect();
+        eprintln!("There is no bench {name}, but {}", names.join(", "));
+        exit(2);
+    }
+}
+
+/// Runs a bench in a process of its own: some tell what the process has used.
+fn run_alone(name: &str) {
+    println!("\n# {name}\n");
+    let program = std::env::current_exe().expect("Linux tells");
+    let status = Command::new(program).arg(name).status().expect("started");
+    if !status.success() {
+        exit(status.code().unwrap_or(1));
+    }
+}
