@@ -50,6 +50,7 @@ pub struct LoginSession {
     untold: Mutex<Vec<Untold>>,
     deciding: Mutex<()>,
     /// Not owned threads: a helper may be the last to hold the session, and cannot join itself.
+    /// Not `OwnedThread`s: a helper may be the last that holds the login.
     helpers: Mutex<Vec<JoinHandle<()>>>,
 }
 

@@ -43,6 +43,7 @@ struct SeederConnection {
     group: Option<GroupRef>,
     /// Who asks, once that was said.
     user: Option<UserId>,
+    /// Not an `OwnedThread`: the thread itself removes this entry.
     thread: Option<JoinHandle<()>>,
 }
 

@@ -24,6 +24,7 @@ const STACK_LEN: usize = 256 * 1024;
 pub struct Seeder {
     context: Arc<SessionContext>,
     addr: SocketAddr,
+    /// Not an `OwnedThread`: one that cannot be woken is left behind.
     listener: Option<JoinHandle<()>>,
 }
 
