@@ -104,6 +104,7 @@ impl Sidecar {
     }
 
     /// Writes what is downloaded here, durably, so that no unfinished download is ever there without it.
+    /// In place, since a new file would not have the lock.
     ///
     /// # Errors
     /// `DiskFull`, `Io`.
