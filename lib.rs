@@ -32,7 +32,7 @@ pub mod tracker {
     pub mod admission;
     /// The command line.
     pub mod args;
-    /// Who may come in: passwords, limits on tries, the cluster key, and the keys derived from it, such as those of groups.
+    /// Who may come in: passwords, limits on tries, the cluster key, and the keys derived from it, such as a group's.
     pub mod auth {
         pub mod cluster_key;
         pub mod password;

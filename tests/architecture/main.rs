@@ -97,14 +97,12 @@ fn every_file_is_compiled() {
 }
 
 #[test]
-#[ignore = "the tree does not keep it yet"]
 fn every_file_and_every_room_begins_with_a_sentence_that_says_what_it_is() {
     holds(map::silent_files(&TREE));
     holds(map::silent_rooms(&TREE));
 }
 
 #[test]
-#[ignore = "the tree does not keep it yet"]
 fn prose_is_narrow_and_names_files_that_are_there() {
     holds(prose::wide_lines(&TREE));
     holds(prose::lost_names(&TREE));

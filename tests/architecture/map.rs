@@ -4,8 +4,8 @@ use crate::source::{Source, Tree};
 use crate::tokens::{Token, is_test_mark};
 use std::collections::BTreeSet;
 
-/// Folders whose files at the top are whole programs.
-const PROGRAMS: [&str; 2] = ["benches/", "fuzz/fuzz_targets/"];
+/// A folder whose files are whole programs.
+const PROGRAMS: &str = "fuzz/fuzz_targets/";
 
 /// Files that no other declares. They are neither compiled nor tested.
 pub(crate) fn undeclared(tree: &Tree) -> Vec<String> {
@@ -30,16 +30,14 @@ fn is_root(tree: &Tree, path: &str) -> bool {
         file.rsplit_once('/').map_or(file.as_str(), |(_, name)| name) == "Cargo.toml"
             && text.contains(&format!("path = \"{}\"", path.trim_start_matches(file.trim_end_matches("Cargo.toml"))))
     };
-    let is_program = |folder: &&str| path.strip_prefix(*folder).is_some_and(|name| !name.contains('/'));
-    tree.texts.iter().any(names) || PROGRAMS.iter().any(is_program)
+    tree.texts.iter().any(names) || path.starts_with(PROGRAMS)
 }
 
 /// For each `mod x;` of a file the two places where its file may be.
 fn declared(source: &Source) -> Vec<Vec<String>> {
     let (folder, name) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
     let stem = name.trim_end_matches(".rs");
-    let is_top =
-        ["lib", "main", "mod"].contains(&stem) || PROGRAMS.iter().any(|top| folder == top.trim_end_matches('/'));
+    let is_top = ["lib", "main", "mod"].contains(&stem);
     let children = if is_top { folder.to_owned() } else { joined(folder, stem) };
     let declared = |module: Module| {
         let inside = module.inside.iter().fold(children.clone(), |folder, part| joined(&folder, part));
@@ -171,7 +169,10 @@ pub(crate) fn silent_rooms(tree: &Tree) -> Vec<String> {
 mod tests {
     use super::*;
 
-    const MANIFEST: (&str, &str) = ("Cargo.toml", "[lib]\npath = \"lib.rs\"\n[[test]]\npath = \"tests/all/main.rs\"");
+    const MANIFEST: (&str, &str) = (
+        "Cargo.toml",
+        "[lib]\npath = \"lib.rs\"\n[[test]]\npath = \"tests/all/main.rs\"\n[[bench]]\npath = \"benches/main.rs\"",
+    );
 
     #[test]
     fn a_file_that_is_declared_nowhere_is_told() {
@@ -188,7 +189,7 @@ mod tests {
             ("tests/common/mod.rs", "mod b;"),
             ("tests/common/b.rs", ""),
             ("tests/common/c.rs", ""),
-            ("benches/load.rs", "#[path = \"../tests/common/c.rs\"] mod c; mod soak { mod x; }"),
+            ("benches/main.rs", "#[path = \"../tests/common/c.rs\"] mod c; mod soak { mod x; }"),
             ("benches/soak/x.rs", ""),
         ]);
         let expected = "wire/lost.rs is declared nowhere, so it is not compiled: declare it with `mod`, or delete it";
