@@ -172,6 +172,7 @@ pub mod client {
     }
     /// What is said, as words or JSON: results, events, and in `status` the lines of downloads and uploads.
     pub mod output {
+        pub mod download_failure;
         pub(crate) mod event;
         pub(crate) mod json;
         pub(crate) mod report;

@@ -6,15 +6,18 @@ use super::login_session::LoginSession;
 use super::node::random;
 use super::share::share_downloaded;
 use crate::client::command::failure::{Cause, Failure};
+use crate::client::download::error::DownloadError;
 use crate::client::download::transfer::{Ground, Subject, Transfer, TransferProgress};
 use crate::client::download::verify::verify_existing;
+use crate::client::output::download_failure::{DownloadFailure, FailureCode};
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
 use crate::client::output::status::Reached;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find};
 use crate::client::state::record::DownloadRecord;
-use crate::client::storage::part::{Finished, OpenedPart, Part, PartLabel, resolve_destination};
+use crate::client::storage::part::{Finished, Foreign, OpenedPart, Part, PartError, PartLabel, resolve_destination};
+use crate::client::storage::piece_source::SourceError;
 use crate::model::id::ShareRef;
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId};
@@ -142,7 +145,7 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, part: Arc<Part>
     let (group, info_hash) = (subject.group, subject.content.info_hash);
     let Some(served) = node.catalog.add(group, info_hash, part.clone(), verified.have.clone()) else {
         if !session.is_over() {
-            fail(session, id, "the client is closing");
+            fail(session, id, &DownloadError::Closing);
         }
         return;
     };
@@ -198,9 +201,10 @@ fn complete(session: &LoginSession, id: u64, subject: &Subject, path: &Path, too
 }
 
 /// A download has ended without the file.
-pub(super) fn fail(session: &LoginSession, id: u64, why: &str) {
+pub(super) fn fail(session: &LoginSession, id: u64, error: &DownloadError) {
     let Some(tracked) = session.downloads().get(id) else { return };
-    session.downloads().end(id, DownloadPhase::Failed { why: why.to_owned() }, || {
+    let failure = DownloadFailure { code: code_of(error), why: error.to_string() };
+    session.downloads().end(id, DownloadPhase::Failed(failure.clone()), || {
         forget_record(session, &tracked);
         let Tracked { group, name: file, phase, .. } = tracked;
         let reached = match phase {
@@ -210,14 +214,35 @@ pub(super) fn fail(session: &LoginSession, id: u64, why: &str) {
             }
             _ => None,
         };
-        session.event(&Event::DownloadFailed { group, file, why: why.to_owned(), reached });
+        session.event(&Event::DownloadFailed { group, file, failure, reached });
     });
 }
 
+/// What a program is told of an error.
+fn code_of(error: &DownloadError) -> FailureCode {
+    match error {
+        DownloadError::NobodyHasIt => FailureCode::NoMember,
+        DownloadError::OnlyLiars(..) => FailureCode::OnlyLiars,
+        DownloadError::WrongSha1 => FailureCode::WrongSha1,
+        DownloadError::NotMember => FailureCode::NotMember,
+        DownloadError::NoTracker => FailureCode::NoTracker,
+        DownloadError::Closing => FailureCode::Closing,
+        DownloadError::Write(PartError::DiskFull(..)) => FailureCode::DiskFull,
+        DownloadError::Write(PartError::Foreign(_, Foreign::Replaced))
+        | DownloadError::Read(SourceError::Changed(_) | SourceError::Gone(_) | SourceError::Unfinished(_)) => {
+            FailureCode::PartChanged
+        }
+        DownloadError::Write(PartError::Io(..))
+        | DownloadError::Read(SourceError::Io(..))
+        | DownloadError::NoThread(_) => FailureCode::System,
+        DownloadError::Write(_) => FailureCode::Obstructed,
+    }
+}
+
 /// The engine has given a download up.
-pub(super) fn engine_failed(session: &LoginSession, transfer: &Transfer, why: &str) {
+pub(super) fn engine_failed(session: &LoginSession, transfer: &Transfer, error: &DownloadError) {
     unserve(session, transfer);
-    fail(session, transfer.id(), why);
+    fail(session, transfer.id(), error);
 }
 
 /// The downloads of a group end with the membership.
@@ -227,7 +252,7 @@ pub(super) fn stop_group(session: &LoginSession, group: &GroupId) {
             if let DownloadPhase::Running(transfer) = &tracked.phase {
                 session.engine().remove(transfer);
             }
-            fail(session, tracked.id, "you are no longer a member of the group");
+            fail(session, tracked.id, &DownloadError::NotMember);
         }
     }
 }
@@ -282,7 +307,7 @@ pub(super) fn pause(session: &LoginSession, group: &GroupId, name: &FileName) ->
         }
         DownloadPhase::Starting | DownloadPhase::Waiting { .. } => return Err(is_starting()),
         DownloadPhase::Paused { .. } => return Err("The download is paused already".into()),
-        DownloadPhase::Complete | DownloadPhase::Failed { .. } => return Err("The download has ended".into()),
+        DownloadPhase::Complete | DownloadPhase::Failed(_) => return Err("The download has ended".into()),
     }
     session.slot().set_paused(group, name, true).map(drop).map_err(|error| error.to_string().into())
 }

@@ -2,6 +2,7 @@
 //! them.
 
 use crate::client::download::transfer::Transfer;
+use crate::client::output::download_failure::DownloadFailure;
 use crate::model::digest::InfoHash;
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
@@ -32,10 +33,7 @@ pub enum DownloadPhase {
     /// The file is there.
     Complete,
     /// It ended without the file.
-    Failed {
-        /// Why, in one line.
-        why: String,
-    },
+    Failed(DownloadFailure),
 }
 
 impl DownloadPhase {
@@ -51,7 +49,7 @@ impl DownloadPhase {
 
     /// Nothing more happens by itself.
     pub fn has_ended(&self) -> bool {
-        matches!(self, DownloadPhase::Complete | DownloadPhase::Failed { .. })
+        matches!(self, DownloadPhase::Complete | DownloadPhase::Failed(_))
     }
 }
 
@@ -88,7 +86,7 @@ impl Entries {
     }
 
     fn advance(&mut self, id: u64, phase: DownloadPhase) -> bool {
-        let failed = matches!(phase, DownloadPhase::Failed { .. });
+        let failed = matches!(phase, DownloadPhase::Failed(_));
         let Some(tracked) = self.list.iter_mut().find(|tracked| tracked.id == id && !tracked.phase.has_ended()) else {
             return false;
         };
@@ -144,7 +142,7 @@ impl DownloadList {
     pub fn restart(&self, id: u64) -> Option<DownloadPhase> {
         let mut state = self.state.lock();
         let startable = |phase: &DownloadPhase| {
-            matches!(phase, DownloadPhase::Waiting { .. } | DownloadPhase::Paused { .. } | DownloadPhase::Failed { .. })
+            matches!(phase, DownloadPhase::Waiting { .. } | DownloadPhase::Paused { .. } | DownloadPhase::Failed(_))
         };
         let at = state.list.iter().position(|tracked| tracked.id == id && startable(&tracked.phase))?;
         let (group, name) = (&state.list[at].group, &state.list[at].name);
@@ -290,8 +288,13 @@ impl DownloadList {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::output::download_failure::FailureCode;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
+
+    fn failed() -> DownloadPhase {
+        DownloadPhase::Failed(DownloadFailure { code: FailureCode::DiskFull, why: "the disk is full".to_owned() })
+    }
 
     #[test]
     fn who_waits_for_a_download_goes_on_once_its_end_was_told_and_who_hears_of_it_finds_it_ended() {
@@ -314,7 +317,7 @@ mod tests {
             });
             assert!(waits.join().expect("it waits"));
         });
-        downloads.end(id, DownloadPhase::Failed { why: String::new() }, || unreachable!("it has ended"));
+        downloads.end(id, failed(), || unreachable!("it has ended"));
         assert_eq!(downloads.failures(), 0);
     }
 
@@ -324,11 +327,9 @@ mod tests {
         let (lab, film) = (GroupId::parse("lab").expect("valid"), FileName::parse("film").expect("valid"));
         let id = downloads.begin(&lab, &film, PathBuf::from("/film")).expect("the first");
         assert!(downloads.restart(id).is_none(), "it is starting");
-        for phase in [
-            DownloadPhase::Waiting { since: Some(Instant::now()) },
-            DownloadPhase::Paused { done: Some(3) },
-            DownloadPhase::Failed { why: "the disk is full".to_owned() },
-        ] {
+        for phase in
+            [DownloadPhase::Waiting { since: Some(Instant::now()) }, DownloadPhase::Paused { done: Some(3) }, failed()]
+        {
             downloads.put_back(id, phase.clone());
             let before = downloads.restart(id).expect("it is begun again");
             assert_eq!(format!("{before:?}"), format!("{phase:?}"));
@@ -336,7 +337,7 @@ mod tests {
         }
         assert_eq!(downloads.failures(), 0, "only what fails anew counts");
         // Another download of the same file, to another place, runs by now.
-        downloads.put_back(id, DownloadPhase::Failed { why: String::new() });
+        downloads.put_back(id, failed());
         downloads.begin(&lab, &film, PathBuf::from("/other")).expect("nothing runs");
         assert!(downloads.restart(id).is_none());
     }

@@ -295,7 +295,7 @@ impl Reactor {
                 }
             }
             EngineEvent::Finished(transfer, path) => download::finished(&session, &transfer, &path),
-            EngineEvent::Failed(transfer, why) => download::engine_failed(&session, &transfer, &why.to_string()),
+            EngineEvent::Failed(transfer, error) => download::engine_failed(&session, &transfer, &error),
             EngineEvent::StaleKey(_) => self.stale_key(),
         }
     }

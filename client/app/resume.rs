@@ -6,6 +6,7 @@ use super::download::{fail, go_on, tracked};
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
 use crate::client::command::failure::{Cause, Failure};
+use crate::client::download::error::DownloadError;
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
 use crate::client::rpc::error::RpcError;
@@ -108,7 +109,7 @@ pub(super) fn give_up(session: &LoginSession, now: Instant) {
     for tracked in session.downloads().list() {
         let late = |since: Instant| now.duration_since(since) >= patience;
         if matches!(tracked.phase, DownloadPhase::Waiting { since: Some(since) } if late(since)) {
-            fail(session, tracked.id, "no tracker that knows of it was reached");
+            fail(session, tracked.id, &DownloadError::NoTracker);
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn download(tracked: &Tracked, now: Instant) -> DownloadStatus {
             status.state = DownloadState::Completed;
             status.done_bytes = Some(size);
         }
-        DownloadPhase::Failed { why } => status.state = DownloadState::Failed(why.clone()),
+        DownloadPhase::Failed(failure) => status.state = DownloadState::Failed(failure.clone()),
     }
     status
 }

@@ -22,6 +22,12 @@ pub enum DownloadError {
     Read(SourceError),
     /// The system starts no thread that could check the complete file.
     NoThread(io::Error),
+    /// The user is no longer a member of the group.
+    NotMember,
+    /// For as long as the download waits, no tracker that knows of it has been reached.
+    NoTracker,
+    /// The client is closing.
+    Closing,
 }
 
 impl From<PartError> for DownloadError {
@@ -48,6 +54,9 @@ impl fmt::Display for DownloadError {
             DownloadError::Write(error) => error.fmt(f),
             DownloadError::Read(error) => error.fmt(f),
             DownloadError::NoThread(error) => write!(f, "no thread can be started: {error}"),
+            DownloadError::NotMember => f.write_str("you are no longer a member of the group"),
+            DownloadError::NoTracker => f.write_str("no tracker that knows of it was reached"),
+            DownloadError::Closing => f.write_str("the client is closing"),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What happens beside the commands, as values; and in words, as a line for a person.
 
+use super::download_failure::DownloadFailure;
 use super::status;
 use super::status::{DownloadStatus, Reached};
 use crate::model::name::{FileName, GroupId, UserId};
@@ -45,8 +46,7 @@ pub enum Event {
         group: GroupId,
         /// Which file.
         file: FileName,
-        /// Why.
-        why: String,
+        failure: DownloadFailure,
         /// How far it was, if it had begun.
         reached: Option<Reached>,
     },
@@ -186,7 +186,9 @@ impl Event {
             Event::Uploading => "Uploading...".to_owned(),
             Event::Hashed { done, total, took } => status::hashed(*done, *total, *took),
             Event::DownloadCompleted { group, file, bytes, took, .. } => status::completed(group, file, *bytes, *took),
-            Event::DownloadFailed { group, file, why, reached } => status::failed(group, file, why, *reached),
+            Event::DownloadFailed { group, file, failure, reached } => {
+                status::failed(group, file, &failure.why, *reached)
+            }
             Event::DownloadContinued { group, file } => format!("Downloading {file} from {group} goes on"),
             Event::DownloadStranded { group, file, why } => {
                 format!("Downloading {file} from {group} waits for members who have parts of it: {why}")

@@ -1,5 +1,6 @@
 //! Results, failures and events as JSON objects, for programs.
 
+use super::download_failure::DownloadFailure;
 use super::event::Event;
 use super::report::Report;
 use super::status::{DownloadState, DownloadStatus, UploadStatus};
@@ -58,8 +59,8 @@ pub(crate) fn event(event: &Event) -> Map<String, Value> {
             let told = json!({ "file_path": path(to), "size": bytes, "seconds": took.as_secs_f64() });
             ("download_completed", with(shared(group, file), told))
         }
-        Event::DownloadFailed { group, file, why, .. } => {
-            ("download_failed", with(shared(group, file), json!({ "reason": why })))
+        Event::DownloadFailed { group, file, failure: why, .. } => {
+            ("download_failed", with(shared(group, file), failure(why)))
         }
         Event::DownloadContinued { group, file } => ("download_continued", shared(group, file)),
         Event::DownloadWaits { group, file, why } => {
@@ -159,10 +160,14 @@ fn download(status: &DownloadStatus) -> Value {
         "delivered": list(&status.members, |member| json!({ "user_id": member.user.as_str(), "bytes": member.bytes })),
     });
     let reason = match &status.state {
-        DownloadState::Failed(why) => json!({ "reason": why }),
+        DownloadState::Failed(why) => failure(why),
         _ => json!({}),
     };
     with(with(shared(&status.group, &status.file), told), reason)
+}
+
+fn failure(DownloadFailure { code, why }: &DownloadFailure) -> Value {
+    json!({ "reason": why, "code": format!("{code:?}") })
 }
 
 fn upload(status: &UploadStatus) -> Value {
@@ -212,6 +217,7 @@ fn members(object: Value) -> Map<String, Value> {
 mod tests {
     use super::*;
     use crate::client::command::table::COMMANDS;
+    use crate::client::output::download_failure::FailureCode;
     use crate::client::output::event::Weight;
     use crate::model::name::UserId;
     use std::net::SocketAddr;
@@ -220,7 +226,8 @@ mod tests {
     /// What the page for programs says of a table's first column: the words in code quotes of the others.
     fn rows(heading: &str) -> Vec<(String, Vec<String>)> {
         let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/JSON.md")).expect("a page");
-        let lines = page.lines().skip_while(|line| *line != heading).filter(|line| line.starts_with("| `"));
+        let table = page.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with('#'));
+        let lines = table.filter(|line| line.starts_with("| `"));
         let row = |line: &str| {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
             let quoted = cells[2].split('`').skip(1).step_by(2).map(str::to_owned);
@@ -233,6 +240,7 @@ mod tests {
         let (group, file) = (GroupId::parse("g").expect("a name"), FileName::parse("f").expect("a name"));
         let (user, to) = (UserId::parse("u").expect("a name"), UserId::parse("v").expect("a name"));
         let (why, tracker) = ("why".to_owned(), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let failure = DownloadFailure { code: FailureCode::NoMember, why: why.clone() };
         let status = DownloadStatus {
             group: group.clone(),
             file: file.clone(),
@@ -251,7 +259,7 @@ mod tests {
             Event::Hashed { done: 1, total: 2, took: Duration::ZERO },
             Event::DownloadProgress(status),
             Event::DownloadCompleted { group: g(), file: f(), path: "/f".into(), bytes: 2, took: Duration::ZERO },
-            Event::DownloadFailed { group: g(), file: f(), why: why.clone(), reached: None },
+            Event::DownloadFailed { group: g(), file: f(), failure, reached: None },
             Event::DownloadContinued { group: g(), file: f() },
             Event::DownloadWaits { group: g(), file: f(), why: why.clone() },
             Event::DownloadStranded { group: g(), file: f(), why: why.clone() },
@@ -295,6 +303,26 @@ mod tests {
             members.sort();
         }
         assert_eq!(told, documented);
+    }
+
+    #[test]
+    fn the_page_for_programs_has_every_code_of_a_failed_download() {
+        let next = |code: &FailureCode| match code {
+            FailureCode::NoMember => Some(FailureCode::OnlyLiars),
+            FailureCode::OnlyLiars => Some(FailureCode::WrongSha1),
+            FailureCode::WrongSha1 => Some(FailureCode::NotMember),
+            FailureCode::NotMember => Some(FailureCode::NoTracker),
+            FailureCode::NoTracker => Some(FailureCode::DiskFull),
+            FailureCode::DiskFull => Some(FailureCode::Obstructed),
+            FailureCode::Obstructed => Some(FailureCode::PartChanged),
+            FailureCode::PartChanged => Some(FailureCode::System),
+            FailureCode::System => Some(FailureCode::Closing),
+            FailureCode::Closing => None,
+        };
+        let codes = std::iter::successors(Some(FailureCode::NoMember), next);
+        let told = codes.map(|code| failure(&DownloadFailure { code, why: String::new() })["code"].clone());
+        let documented = rows("### Codes of failed downloads").into_iter().map(|(code, _)| json!(code));
+        assert_eq!(told.collect::<Vec<_>>(), documented.collect::<Vec<_>>());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The lines that tell of one download or upload, and of a file that is being read.
 
+use super::download_failure::DownloadFailure;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::units::{duration, percent, rate, size};
 use std::cmp::Reverse;
@@ -77,8 +78,7 @@ pub enum DownloadState {
     Paused,
     /// The file is in its place.
     Completed,
-    /// Given up for this reason.
-    Failed(String),
+    Failed(DownloadFailure),
 }
 
 impl DownloadStatus {
@@ -125,7 +125,7 @@ impl DownloadStatus {
         };
         match &self.state {
             DownloadState::Completed => size(self.total_bytes),
-            DownloadState::Failed(reason) => reason.clone(),
+            DownloadState::Failed(failure) => failure.why.clone(),
             DownloadState::Checking => format!("{}, checking what is there", share()),
             DownloadState::Waiting => format!("{}, waiting for a tracker that knows of it", share()),
             DownloadState::Paused => format!("{}, paused", share()),
@@ -198,6 +198,7 @@ fn mean_speed(bytes: u64, took: Duration) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::output::download_failure::FailureCode;
     use crate::model::name::tests::user;
 
     fn status(state: DownloadState) -> DownloadStatus {
@@ -229,7 +230,10 @@ mod tests {
             (DownloadState::Paused, "[D] [lab] my notes.pdf  45 % of 100.0 MB, paused"),
             (DownloadState::Completed, "[C] [lab] my notes.pdf  100.0 MB"),
             (
-                DownloadState::Failed("nobody shares it any more".to_owned()),
+                DownloadState::Failed(DownloadFailure {
+                    code: FailureCode::NoMember,
+                    why: "nobody shares it any more".to_owned(),
+                }),
                 "[F] [lab] my notes.pdf  nobody shares it any more",
             ),
         ] {

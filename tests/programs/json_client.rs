@@ -143,6 +143,35 @@ fn a_program_hears_how_far_a_download_is() {
 }
 
 #[test]
+fn a_program_is_told_the_code_of_a_failed_download() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let mut alice = Driver::logged_in(&installation, "alice");
+    alice.succeeds("create_group", json!({ "group_id": "lab" }));
+    fs::write(alice.folder.join("f"), vec![7; 3_000_000]).expect("room");
+    alice.succeeds("upload_file", json!({ "file_path": "f", "group_id": "lab" }));
+    alice.succeeds("logout", json!({}));
+    let mut again = Driver::start(&installation, "alice-elsewhere", &[]);
+    again.succeeds("login", json!({ "user_id": "alice", "passwd": "pw" }));
+    again.succeeds("download_file", json!({ "group_id": "lab", "file_name": "f", "destination_path": "." }));
+    again.tell(&json!({ "command": "leave_group", "command_args": { "group_id": "lab" } }).to_string());
+    // The answer may come before the event or after it.
+    let (mut answer, mut failed) = (Value::Null, Value::Null);
+    while answer.is_null() || failed.is_null() {
+        let object = again.next(|object| object["event"] == "download_failed" || object.get("status").is_some());
+        let slot = if object.get("status").is_some() { &mut answer } else { &mut failed };
+        *slot = object;
+    }
+    assert_eq!(answer["status"], "success", "{answer}");
+    let reason = "you are no longer a member of the group";
+    assert_eq!((&failed["group_id"], &failed["file_name"]), (&json!("lab"), &json!("f")), "{failed}");
+    assert_eq!((&failed["code"], &failed["reason"]), (&json!("NotMember"), &json!(reason)), "{failed}");
+    let shown = again.succeeds("show_downloads", json!({}))["downloads"][0].clone();
+    assert_eq!((&shown["state"], &shown["code"]), (&json!("failed"), &json!("NotMember")), "{shown}");
+    assert_eq!(shown["reason"], reason);
+}
+
+#[test]
 fn what_is_wrong_is_answered_with_an_error_and_the_next_line_is_read() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
