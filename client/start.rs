@@ -16,14 +16,16 @@ use crate::client::shell::editor::Aids;
 use crate::client::shell::prompt::Prompt;
 use crate::client::shell::repl::run as run_prompt;
 use crate::client::state::dir::StateDir;
+use crate::client::state::file::StateError;
 use crate::client::state::pins::Pinned;
 use crate::client::terminal::interrupt::Interrupt;
 use crate::client::terminal::writer::Terminal;
 use crate::model::digest::Fingerprint;
 use crate::model::exit::Exit;
-use crate::model::tracker_list::TrackerList;
+use crate::model::tracker_list::{TrackerList, TrackerListError};
 use crate::signals;
 use crate::sys::{reason, survive_file_size_limit};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::net::{SocketAddr, TcpListener};
@@ -39,8 +41,8 @@ pub fn run(args: Args) -> Exit {
     survive_file_size_limit();
     let reporter = Reporter::new(Terminal::stdio(), args.manner);
     let exit = prepare(args, &reporter).and_then(|ready| ready.run(&reporter));
-    exit.unwrap_or_else(|why| {
-        reporter.refuse(None, &why.into());
+    exit.unwrap_or_else(|error| {
+        reporter.refuse(None, &error.to_string().into());
         Exit::CannotStart
     })
 }
@@ -53,18 +55,61 @@ struct Ready {
     person: bool,
 }
 
-fn prepare(args: Args, reporter: &Reporter) -> Result<Ready, String> {
+/// Why the client does not start.
+#[derive(Debug)]
+enum StartError {
+    NoList(PathBuf, io::Error),
+    List(PathBuf, TrackerListError),
+    NoStateDir,
+    State(StateError),
+    Listen(SocketAddr, io::Error),
+    Signals(io::Error),
+    System(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::NoList(path, error) => {
+                write!(f, "cannot read {}: {}; name the list of trackers", path.display(), reason(error))
+            }
+            StartError::List(path, error) => write!(f, "{}: {error}", path.display()),
+            StartError::NoStateDir => {
+                f.write_str("neither HOME nor XDG_STATE_HOME is set; name a folder with --state-dir")
+            }
+            StartError::State(error) => error.fmt(f),
+            StartError::Listen(addr, error) => match error.kind() {
+                io::ErrorKind::AddrInUse => write!(f, "{addr} is in use by another program; choose another port"),
+                io::ErrorKind::AddrNotAvailable => {
+                    write!(f, "{addr} is not an address of this machine; choose another")
+                }
+                io::ErrorKind::PermissionDenied => {
+                    write!(f, "not allowed to listen on {addr}; choose a port above 1023")
+                }
+                _ => write!(f, "cannot listen on {addr}: {}; choose another address", reason(error)),
+            },
+            StartError::Signals(error) => write!(f, "cannot catch signals: {error}"),
+            StartError::System(error) => write!(f, "cannot start: {error}"),
+        }
+    }
+}
+
+impl From<StateError> for StartError {
+    fn from(error: StateError) -> Self {
+        StartError::State(error)
+    }
+}
+
+fn prepare(args: Args, reporter: &Reporter) -> Result<Ready, StartError> {
     let person = args.exec.is_empty() && !args.manner.json && io::stdin().is_terminal();
-    let interrupt = Interrupt::new(person).map_err(|error| format!("cannot start: {error}"))?;
+    let interrupt = Interrupt::new(person).map_err(StartError::System)?;
     let signalled = interrupt.clone();
-    signals::handle(move |signal| signalled.signal(signal))
-        .map_err(|error| format!("cannot catch signals: {error}"))?;
+    signals::handle(move |signal| signalled.signal(signal)).map_err(StartError::Signals)?;
     let list = read_list(&args.tracker_info)?;
     let state_dir = args.state_dir.or_else(|| default_state_dir(|name| std::env::var_os(name)));
-    let state_dir = state_dir.ok_or("neither HOME nor XDG_STATE_HOME is set; name a folder with --state-dir")?;
-    let state = StateDir::open(&state_dir).map_err(|error| error.to_string())?;
+    let state = StateDir::open(&state_dir.ok_or(StartError::NoStateDir)?)?;
     let check = check(&state, &args.tracker_info, list.fingerprint(), args.accept_fingerprint)?;
-    let listener = TcpListener::bind(args.listen).map_err(|error| cannot_listen(args.listen, &error))?;
+    let listener = TcpListener::bind(args.listen).map_err(|error| StartError::Listen(args.listen, error))?;
     let patience = (!person).then_some(SCRIPT_PATIENCE);
     let options = NodeOptions {
         trackers: list.trackers().to_vec(),
@@ -83,20 +128,10 @@ fn prepare(args: Args, reporter: &Reporter) -> Result<Ready, String> {
     Ok(Ready { options, interrupt, exec: args.exec, person })
 }
 
-fn read_list(path: &Path) -> Result<TrackerList, String> {
-    let text = File::open(path)
-        .and_then(TrackerList::text)
-        .map_err(|error| format!("cannot read {}: {}; name the list of trackers", path.display(), reason(&error)))?;
-    TrackerList::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn cannot_listen(addr: SocketAddr, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => format!("{addr} is in use by another program; choose another port"),
-        io::ErrorKind::AddrNotAvailable => format!("{addr} is not an address of this machine; choose another"),
-        io::ErrorKind::PermissionDenied => format!("not allowed to listen on {addr}; choose a port above 1023"),
-        _ => format!("cannot listen on {addr}: {}; choose another address", reason(error)),
-    }
+fn read_list(path: &Path) -> Result<TrackerList, StartError> {
+    let text = File::open(path).and_then(TrackerList::text);
+    let text = text.map_err(|error| StartError::NoList(path.to_path_buf(), error))?;
+    TrackerList::parse(&text).map_err(|error| StartError::List(path.to_path_buf(), error))
 }
 
 /// Trust on first use, per list of trackers; a fingerprint in the list decides instead.
@@ -105,8 +140,9 @@ fn check(
     tracker_info: &Path,
     listed: Option<Fingerprint>,
     accepted: Option<Fingerprint>,
-) -> Result<CheckFingerprint, String> {
-    let path = canonical(tracker_info)?;
+) -> Result<CheckFingerprint, StartError> {
+    let path = tracker_info.canonicalize();
+    let path = path.map_err(|error| StartError::NoList(tracker_info.to_path_buf(), error))?;
     if let Some(listed) = listed {
         let path = tracker_info.display().to_string();
         return Ok(Box::new(move |shown| {
@@ -114,9 +150,9 @@ fn check(
             (shown == listed).then_some(()).ok_or(wrong)
         }));
     }
-    let pins = state.pins().map_err(|error| error.to_string())?;
+    let pins = state.pins()?;
     if let Some(accepted) = accepted {
-        pins.accept(&path, accepted).map_err(|error| error.to_string())?;
+        pins.accept(&path, accepted)?;
     }
     Ok(Box::new(move |shown| match pins.check(&path, shown) {
         Ok(Pinned::Known | Pinned::New) => Ok(()),
@@ -125,16 +161,11 @@ fn check(
     }))
 }
 
-fn canonical(path: &Path) -> Result<PathBuf, String> {
-    path.canonicalize().map_err(|error| format!("cannot read {}: {}", path.display(), reason(&error)))
-}
-
 impl Ready {
-    fn run(self, reporter: &Reporter) -> Result<Exit, String> {
-        let cannot_start = |error| format!("cannot start: {error}");
-        let (node, inbox) = Node::start(self.options).map_err(cannot_start)?;
+    fn run(self, reporter: &Reporter) -> Result<Exit, StartError> {
+        let (node, inbox) = Node::start(self.options).map_err(StartError::System)?;
         let login = Login::new(node.clone());
-        let event_loop = EventLoop::start(login.clone(), inbox).map_err(cannot_start)?;
+        let event_loop = EventLoop::start(login.clone(), inbox).map_err(StartError::System)?;
         let (signalled, ending) = (Arc::downgrade(&login), self.interrupt.clone());
         self.interrupt.on_signal(move || {
             let Some(login) = signalled.upgrade() else { return };

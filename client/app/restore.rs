@@ -136,7 +136,7 @@ fn look(session: &LoginSession, record: &ShareRecord) -> Result<Looked, RestoreE
         Ok(None) | Err(_) => false,
     };
     if let Some(share) = record.share.filter(|_| is_other)
-        && let Some((group, name)) = find_again(&node.link, &node.keyring, share, name)?
+        && let Some((group, name)) = find_again(&node.link, &node.keyring.names(), share, name)?
     {
         let moved = session.slot().move_share(record, &group, &name)?;
         return settled(if moved { Restored::Moved } else { Restored::AsItWas });

@@ -46,7 +46,7 @@ fn take_up(session: &Arc<LoginSession>, id: u64, record: &DownloadRecord) -> Res
         return went_on;
     }
     let node = session.node();
-    let Some((to_group, to_name)) = find_again(&node.link, &node.keyring, *share, name)? else {
+    let Some((to_group, to_name)) = find_again(&node.link, &node.keyring.names(), *share, name)? else {
         return went_on;
     };
     session.downloads().rename(id, &to_group, &to_name);

@@ -2,7 +2,6 @@
 
 use super::error::RpcError;
 use super::link::TrackerLink;
-use crate::client::keyring::Keyring;
 use crate::model::id::{GroupRef, ShareRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
@@ -27,21 +26,21 @@ pub(crate) fn find(link: &TrackerLink, group: &GroupId, name: &FileName) -> Resu
     }
 }
 
-/// The group and name that a share goes by now, in the groups of this keyring. It was called `name` before.
+/// The group and name that a share goes by now, in these groups. It was called `name` before.
 ///
 /// A share is renamed, or its group is, when two sides of a partition gave the same name away. Nobody was logged in here
 /// to be told.
 pub(crate) fn find_again(
     link: &TrackerLink,
-    keyring: &Keyring,
+    groups: &[GroupId],
     share: ShareRef,
     name: &FileName,
 ) -> Result<Option<(GroupId, FileName)>, RpcError> {
-    for group in keyring.names() {
+    for group in groups {
         // The later one of two goes on under the first suffix that was free.
         for name in iter::once(name.base()).chain((2..).map(|n| name.with_suffix(n))) {
-            match find(link, &group, &name) {
-                Ok(found) if found.share == share => return Ok(Some((group, name))),
+            match find(link, group, &name) {
+                Ok(found) if found.share == share => return Ok(Some((group.clone(), name))),
                 Ok(_) => {}
                 Err(RpcError::Refused(refusal)) if refusal.code.is_gone() => {
                     if !name.is_chosen() {
