@@ -7,7 +7,7 @@ use crate::tracker::auth::throttle::Throttle;
 use crate::tracker::cluster::cluster_view::ClusterView;
 use crate::tracker::commit::{Committer, OpSource};
 use crate::tracker::manifests::Manifests;
-use crate::tracker::presence::{Presence, Risen};
+use crate::tracker::presence::{HolderUp, Presence};
 use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::push::slow_consumers::SlowConsumers;
 use crate::tracker::state::State;
@@ -44,16 +44,16 @@ impl Core {
     }
 
     /// Tells the clients that download a share who holds pieces of it now.
-    pub fn tell_risen(&self, state: &State, risen: &Risen) {
-        let holder = &risen.holder;
+    pub fn tell_holder_up(&self, state: &State, holder_up: &HolderUp) {
+        let holder = &holder_up.holder;
         let Some(account) = state.account(holder.key.user) else {
             return;
         };
         let peer = Peer { client: holder.key.client, user: account.name, addr: holder.addr, held: holder.held };
         // A client knows the share under the id that it had when it was asked for.
-        let ids = state.ids_of(risen.share.0).into_iter().map(ShareRef);
+        let ids = state.ids_of(holder_up.share.0).into_iter().map(ShareRef);
         let replies: Vec<_> = ids.map(|share| Reply::PeerUp { share, peer: peer.clone() }).collect();
-        for sender in risen.tell.iter().filter_map(|key| self.logins.channel(key)) {
+        for sender in holder_up.tell.iter().filter_map(|key| self.logins.channel(key)) {
             replies.iter().for_each(|reply| sender.queue(reply));
             sender.flush();
         }

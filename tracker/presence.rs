@@ -2,25 +2,26 @@
 //! for `TTL`. Time is passed in.
 
 mod client_key;
-mod dirty;
 mod holder;
 mod register;
+mod remote_tracker;
+mod subscription;
 mod swarm;
-mod teller;
 
 use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use crate::wire::client_tracker::{Holding, PEERS_MAX};
 pub use client_key::ClientKey;
-pub use dirty::{Change, Dirty};
-pub use holder::{Held, Holder, Risen};
+pub use holder::{Held, Holder, HolderUp};
 use parking_lot::Mutex;
 use register::Register;
 pub use register::{HoldError, TTL, Ticket};
+pub use remote_tracker::Heard;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
-pub use swarm::Place;
+pub use subscription::{PresenceChange, Subscription};
 use swarm::Swarm;
+pub use swarm::SwarmInfo;
 
 /// The one place that knows who is online, at this tracker or another. What other trackers tell is kept apart by the
 /// tracker that tells it: none can say anything about the clients of another.
@@ -41,7 +42,7 @@ impl Presence {
             let mut register = self.register.lock();
             (work(&mut register), register.subscribers.take_woken())
         };
-        woken.iter().for_each(|dirty| dirty.notify());
+        woken.iter().for_each(|subscription| subscription.notify());
         result
     }
 
@@ -133,16 +134,16 @@ impl Presence {
     }
 
     /// A client listens at this address; tells who should know that it can be reached there.
-    pub fn announce(&self, ticket: &Ticket, addr: SocketAddr) -> Vec<Risen> {
+    pub fn announce(&self, ticket: &Ticket, addr: SocketAddr) -> Vec<HolderUp> {
         self.change(|register| register.announce(ticket, addr))
     }
 
     /// A client holds these pieces of a share; tells who should know if it held none before. The caller has checked
     /// that the user is a member of the group.
-    pub fn hold(&self, ticket: &Ticket, place: Place, holding: &Holding) -> Result<Option<Risen>, HoldError> {
+    pub fn hold(&self, ticket: &Ticket, swarm: SwarmInfo, holding: &Holding) -> Result<Option<HolderUp>, HoldError> {
         self.change(|register| {
             register.client(ticket).ok_or(HoldError::Void)?;
-            register.hold(ticket.key, place, holding)
+            register.hold(ticket.key, swarm, holding)
         })
     }
 
@@ -161,59 +162,51 @@ impl Presence {
 
     /// Gathers from now on what changes among them, for as long as the result is held; what is known now counts as
     /// changed. `notify` is called whenever there is something to take and was nothing before, by whoever changed it.
-    pub fn subscribe(&self, notify: Box<dyn Fn() + Send + Sync>) -> Arc<Dirty> {
-        let dirty = Arc::new(Dirty::new(notify));
-        self.change(|register| register.subscribe(&dirty));
-        dirty
+    pub fn subscribe(&self, notify: Box<dyn Fn() + Send + Sync>) -> Arc<Subscription> {
+        let subscription = Arc::new(Subscription::new(notify));
+        self.change(|register| register.subscribe(&subscription));
+        subscription
     }
 
     /// Takes up to so many facts of what has changed, in the order in which they have to be told. After a
     /// notification they are to be taken until there are none.
-    pub fn take(&self, dirty: &Dirty, count_max: usize) -> Vec<Change> {
-        dirty.take(count_max, &*self.register.lock())
+    pub fn take(&self, subscription: &Subscription, count_max: usize) -> Vec<PresenceChange> {
+        subscription.take(count_max, &*self.register.lock())
     }
 }
 
-/// The clients that are logged in at other trackers, each of which tells of its own. What is told of a client that is
-/// logged in here, or of which another tracker tells later, comes into effect when that is over. Ids are canonical.
+/// The clients that are logged in at other trackers, each of which tells of its own. What a tracker tells of a client that
+/// is logged in here, or of which another tracker tells later, comes into effect when that is over. Ids are canonical.
 impl Presence {
     /// A link with another tracker has begun: all that it told before counts as doubtful until it is told again.
-    pub fn begin_telling(&self, home: u16, now: Instant) {
-        self.register.lock().begin_telling(home, now);
+    pub fn begin_snapshot(&self, heard: Heard) {
+        self.register.lock().begin_snapshot(heard);
     }
 
-    /// The other tracker has told everything since [`Presence::begin_telling`]: what is still doubtful is void.
-    pub fn told_all(&self, home: u16) {
-        self.register.lock().told_all(home);
+    /// The other tracker has told everything since [`Presence::begin_snapshot`]: what is still doubtful is void.
+    pub fn end_snapshot(&self, tracker: u16) {
+        self.register.lock().end_snapshot(tracker);
     }
 
-    /// Something was heard of another tracker: its clients live on. One that is not heard of for [`TTL`] has to begin
-    /// anew.
-    pub fn heard_of_home(&self, home: u16, now: Instant) {
-        self.register.lock().heard_of_home(home, now);
+    /// The clients of the other tracker live on. One that is not heard from for [`TTL`] has to begin anew.
+    pub fn heard_from_tracker(&self, heard: Heard) {
+        self.register.lock().heard_from_tracker(heard);
     }
 
     /// A client is logged in at another tracker and listens there; tells who should know that it can be reached.
-    pub fn told_online(&self, home: u16, key: ClientKey, addr: Option<SocketAddr>, now: Instant) -> Vec<Risen> {
-        self.register.lock().told_online(home, key, addr, now)
+    pub fn remote_online(&self, heard: Heard, key: ClientKey, addr: Option<SocketAddr>) -> Vec<HolderUp> {
+        self.register.lock().remote_online(heard, key, addr)
     }
 
     /// A client is no longer logged in at another tracker.
-    pub fn told_offline(&self, home: u16, key: ClientKey) {
-        self.register.lock().told_offline(home, key);
+    pub fn remote_offline(&self, tracker: u16, key: ClientKey) {
+        self.register.lock().remote_offline(tracker, key);
     }
 
     /// A client of another tracker holds these pieces of a share; tells who should know if it held none before. What
     /// cannot be is ignored, and so is a client of which that tracker has not told.
-    pub fn told_holds(
-        &self,
-        home: u16,
-        key: ClientKey,
-        place: Place,
-        holding: &Holding,
-        now: Instant,
-    ) -> Option<Risen> {
-        self.register.lock().told_holds(home, key, place, holding, now)
+    pub fn remote_holds(&self, heard: Heard, key: ClientKey, swarm: SwarmInfo, holding: &Holding) -> Option<HolderUp> {
+        self.register.lock().remote_holds(heard, key, swarm, holding)
     }
 }
 
@@ -223,7 +216,7 @@ mod tests {
     use crate::model::bitfield::Bitfield;
     use crate::model::id::{ClientId, Origin};
     use crate::model::piece::{Layout, PIECE_LEN};
-    use crate::tracker::presence::swarm::Rank;
+    use crate::tracker::presence::swarm::SwarmRole;
     use crate::wire::codec::{Blob, List};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
@@ -240,9 +233,13 @@ mod tests {
         ([127, 0, 0, 1], port).into()
     }
 
-    fn share(pieces: u64) -> (ShareRef, GroupRef, Layout) {
+    fn from(tracker: u16, at: Instant) -> Heard {
+        Heard { tracker, at }
+    }
+
+    fn share(pieces: u64) -> SwarmInfo {
         let layout = Layout::new(pieces * u64::from(PIECE_LEN)).expect("small");
-        (ShareRef(op(100 + pieces)), GroupRef(op(50)), layout)
+        SwarmInfo { share: ShareRef(op(100 + pieces)), group: GroupRef(op(50)), layout }
     }
 
     fn exactly(bytes: &[u8]) -> Holding {
@@ -274,12 +271,12 @@ mod tests {
         let (presence, t) = online(Instant::now(), &[key(1, 1), key(2, 2), key(3, 3)]);
         let share = share(10);
         assert_eq!(presence.hold(&t[0], share, &exactly(&[0, 0])), Ok(None), "nothing to offer");
-        let risen = presence.hold(&t[1], share, &all()).expect("valid").expect("told");
-        assert_eq!((risen.tell, risen.holder.held, risen.holder.addr), (vec![t[0].key], 10, addr(1001)));
+        let holder_up = presence.hold(&t[1], share, &all()).expect("valid").expect("told");
+        assert_eq!((holder_up.tell, holder_up.holder.held, holder_up.holder.addr), (vec![t[0].key], 10, addr(1001)));
         assert_eq!(presence.hold(&t[1], share, &all()), Ok(None), "told once");
         assert_eq!(presence.hold(&t[2], share, &more(&[])), Ok(None));
-        let risen = presence.hold(&t[2], share, &more(&[3])).expect("valid").expect("the first piece");
-        assert_eq!((risen.tell, risen.holder.held), (vec![t[0].key], 1));
+        let holder_up = presence.hold(&t[2], share, &more(&[3])).expect("valid").expect("the first piece");
+        assert_eq!((holder_up.tell, holder_up.holder.held), (vec![t[0].key], 1));
         assert_eq!(presence.hold(&t[2], share, &more(&[4])), Ok(None), "the second one");
     }
 
@@ -294,12 +291,12 @@ mod tests {
         presence.hold(&t[3], share, &more(&[9])).expect("valid");
         let silent = presence.enter(key(4, 5), now);
         presence.hold(&silent, share, &all()).expect("valid");
-        let held = |asking| presence.peers(share.0, asking).iter().map(|peer| peer.held).collect::<Vec<_>>();
+        let held = |asking| presence.peers(share.share, asking).iter().map(|peer| peer.held).collect::<Vec<_>>();
         assert_eq!(held(t[2].key), [10, 2, 1]);
         assert_eq!(held(t[1].key), [2, 1], "another client of the same user is a peer like any other");
-        assert_eq!(presence.holder_counts([share.0].into_iter()), [4]);
+        assert_eq!(presence.holder_counts([share.share].into_iter()), [4]);
         assert_eq!(presence.client_counts([UserRef(op(1)), UserRef(op(9))].into_iter()), [2, 0]);
-        let told = presence.holdings(share.0).into_iter();
+        let told = presence.holdings(share.share).into_iter();
         let bytes = |bits: Option<Bitfield>| bits.map(|bits| bits.as_bytes().to_vec());
         let expected = [(addr(1001), None), (addr(1000), Some(vec![0x60, 0])), (addr(1003), Some(vec![0, 0x40]))];
         assert_eq!(told.map(|held| (held.addr, bytes(held.pieces))).collect::<Vec<_>>(), expected);
@@ -313,9 +310,9 @@ mod tests {
         presence.hold(&t[0], share, &exactly(&[0])).expect("valid");
         presence.hold(&t[1], share, &all()).expect("valid");
         assert_eq!(presence.announce(&t[1], addr(1001)), [], "the address it had");
-        let risen = presence.announce(&t[1], addr(2000));
-        assert_eq!(risen.len(), 1);
-        assert_eq!((risen[0].holder.addr, &risen[0].tell[..]), (addr(2000), &[t[0].key][..]));
+        let holder_up = presence.announce(&t[1], addr(2000));
+        assert_eq!(holder_up.len(), 1);
+        assert_eq!((holder_up[0].holder.addr, &holder_up[0].tell[..]), (addr(2000), &[t[0].key][..]));
         assert_eq!(presence.announce(&t[0], addr(3000)), [], "it has nothing to offer");
     }
 
@@ -327,13 +324,13 @@ mod tests {
         presence.hold(&t[0], share, &all()).expect("valid");
         let new = presence.enter(key(1, 1), now);
         presence.leave(&t[0]);
-        assert_eq!(presence.holder_counts([share.0].into_iter()), [1], "the old connection's end changes nothing");
+        assert_eq!(presence.holder_counts([share.share].into_iter()), [1], "the old connection's end changes nothing");
         assert!(!presence.heard(&t[0], now));
         assert_eq!(presence.hold(&t[0], share, &all()), Err(HoldError::Void));
         assert_eq!(presence.announce(&t[0], addr(9)), []);
         assert!(presence.heard(&new, now));
         presence.leave(&new);
-        assert_eq!(presence.holder_counts([share.0].into_iter()), [0]);
+        assert_eq!(presence.holder_counts([share.share].into_iter()), [0]);
         assert_eq!(presence.local_client_count(), 1);
     }
 
@@ -347,7 +344,7 @@ mod tests {
         assert_eq!(presence.sweep(later), []);
         assert_eq!(presence.sweep(start + TTL), [t[0].key]);
         assert!(!presence.heard(&t[0], start + TTL));
-        assert_eq!(presence.holder_counts([share(3).0].into_iter()), [0]);
+        assert_eq!(presence.holder_counts([share(3).share].into_iter()), [0]);
         assert_eq!(presence.sweep(later + TTL), [t[1].key]);
         assert_eq!(presence.register.lock().swarms.shares().count(), 0);
     }
@@ -356,14 +353,14 @@ mod tests {
     fn lost_membership_and_an_ended_share_take_the_holdings_of_all_clients_of_the_user() {
         let (presence, t) = online(Instant::now(), &[key(1, 1), key(1, 2), key(2, 3)]);
         let (a, b) = (share(3), share(4));
-        let elsewhere = (ShareRef(op(200)), GroupRef(op(51)), a.2);
+        let elsewhere = SwarmInfo { share: ShareRef(op(200)), group: GroupRef(op(51)), ..a };
         for ticket in &t {
             for share in [a, b, elsewhere] {
                 presence.hold(ticket, share, &all()).expect("valid");
             }
         }
-        let counts = || presence.holder_counts([a.0, b.0, elsewhere.0].into_iter());
-        presence.drop_sharer(UserRef(op(1)), a.0);
+        let counts = || presence.holder_counts([a.share, b.share, elsewhere.share].into_iter());
+        presence.drop_sharer(UserRef(op(1)), a.share);
         assert_eq!(counts(), [1, 3, 3]);
         presence.drop_member(UserRef(op(1)), GroupRef(op(50)));
         assert_eq!(counts(), [1, 1, 3]);
@@ -380,8 +377,8 @@ mod tests {
         presence.hold(&t[0], share, &more(&[1])).expect("valid");
         assert!(presence.hold(&t[0], share, &more(&[2, 10])).is_err());
         assert_eq!(
-            presence.register.lock().swarms.rank(share.0, t[0].key),
-            Rank::Partial { held: 1 },
+            presence.register.lock().swarms.role(share.share, t[0].key),
+            SwarmRole::Partial { held: 1 },
             "as it was before"
         );
     }
@@ -391,24 +388,24 @@ mod tests {
         let (presence, t) = online(Instant::now(), &[key(1, 1), key(2, 2)]);
         presence.hold(&t[0], share(3), &exactly(&[0b1100_0000])).expect("valid");
         presence.hold(&t[0], share(3), &more(&[2])).expect("valid");
-        assert_eq!(presence.register.lock().swarms.rank(share(3).0, t[0].key), Rank::Seed);
+        assert_eq!(presence.register.lock().swarms.role(share(3).share, t[0].key), SwarmRole::Seed);
         presence.hold(&t[0], share(3), &more(&[1])).expect("valid");
-        assert_eq!(presence.register.lock().swarms.rank(share(3).0, t[0].key), Rank::Seed);
+        assert_eq!(presence.register.lock().swarms.role(share(3).share, t[0].key), SwarmRole::Seed);
         presence.hold(&t[0], share(0), &exactly(&[])).expect("valid");
         presence.hold(&t[1], share(0), &all()).expect("valid");
-        assert_eq!(presence.peers(share(0).0, t[0].key).len(), 1);
-        assert_eq!(presence.peers(share(0).0, t[1].key).len(), 0);
+        assert_eq!(presence.peers(share(0).share, t[0].key).len(), 1);
+        assert_eq!(presence.peers(share(0).share, t[1].key).len(), 0);
         presence.hold(&t[1], share(0), &Holding::Nothing {}).expect("valid");
-        assert_eq!(presence.peers(share(0).0, t[0].key).len(), 0);
+        assert_eq!(presence.peers(share(0).share, t[0].key).len(), 0);
     }
 
     /// Everything that there is to take.
-    fn taken(presence: &Presence, dirty: &Dirty) -> Vec<Change> {
-        presence.take(dirty, usize::MAX)
+    fn taken(presence: &Presence, subscription: &Subscription) -> Vec<PresenceChange> {
+        presence.take(subscription, usize::MAX)
     }
 
-    fn online_at(key: ClientKey, port: u16) -> Change {
-        Change::Online { key, addr: Some(addr(port)) }
+    fn online_at(key: ClientKey, port: u16) -> PresenceChange {
+        PresenceChange::Online { key, addr: Some(addr(port)) }
     }
 
     #[test]
@@ -417,33 +414,33 @@ mod tests {
         let (presence, t) = online(now, &[key(1, 1)]);
         let (share, far, waiting) = (share(10), key(2, 2), key(3, 3));
         presence.hold(&t[0], share, &exactly(&[0, 0])).expect("valid");
-        assert_eq!(presence.told_holds(2, far, share, &all(), now), None, "nothing was told of that client");
-        assert_eq!(presence.holder_counts([share.0].into_iter()), [0]);
-        assert_eq!(presence.told_online(3, waiting, Some(addr(3)), now), []);
-        assert_eq!(presence.told_holds(3, waiting, share, &exactly(&[0, 0]), now), None);
-        assert_eq!(presence.told_online(2, far, Some(addr(7)), now), []);
-        assert_eq!(presence.told_holds(2, far, share, &exactly(&[0xff, 0xff]), now), None, "it cannot be");
-        let risen = presence.told_holds(2, far, share, &all(), now).expect("told");
-        assert_eq!((risen.tell, risen.holder.addr, risen.holder.held), (vec![t[0].key], addr(7), 10));
-        let risen = presence.told_online(2, far, Some(addr(8)), now);
-        assert_eq!((risen[0].holder.addr, &risen[0].tell[..]), (addr(8), &[t[0].key][..]));
-        assert_eq!(presence.peers(share.0, t[0].key).len(), 1);
-        assert_eq!(presence.holder_counts([share.0].into_iter()), [1]);
+        assert_eq!(presence.remote_holds(from(2, now), far, share, &all()), None, "nothing was told of that client");
+        assert_eq!(presence.holder_counts([share.share].into_iter()), [0]);
+        assert_eq!(presence.remote_online(from(3, now), waiting, Some(addr(3))), []);
+        assert_eq!(presence.remote_holds(from(3, now), waiting, share, &exactly(&[0, 0])), None);
+        assert_eq!(presence.remote_online(from(2, now), far, Some(addr(7))), []);
+        assert_eq!(presence.remote_holds(from(2, now), far, share, &exactly(&[0xff, 0xff])), None, "it cannot be");
+        let holder_up = presence.remote_holds(from(2, now), far, share, &all()).expect("told");
+        assert_eq!((holder_up.tell, holder_up.holder.addr, holder_up.holder.held), (vec![t[0].key], addr(7), 10));
+        let holder_up = presence.remote_online(from(2, now), far, Some(addr(8)));
+        assert_eq!((holder_up[0].holder.addr, &holder_up[0].tell[..]), (addr(8), &[t[0].key][..]));
+        assert_eq!(presence.peers(share.share, t[0].key).len(), 1);
+        assert_eq!(presence.holder_counts([share.share].into_iter()), [1]);
         assert_eq!(presence.client_counts([far.user, waiting.user].into_iter()), [1, 1]);
         assert_eq!((presence.local_client_count(), presence.local_user_count()), (1, 1));
-        presence.told_offline(3, far);
-        assert_eq!(presence.peers(share.0, t[0].key).len(), 1, "only its own tracker takes it away");
-        presence.told_offline(2, far);
-        assert_eq!(presence.peers(share.0, t[0].key), []);
+        presence.remote_offline(3, far);
+        assert_eq!(presence.peers(share.share, t[0].key).len(), 1, "only its own tracker takes it away");
+        presence.remote_offline(2, far);
+        assert_eq!(presence.peers(share.share, t[0].key), []);
     }
 
     #[test]
     fn the_clients_of_a_tracker_live_as_long_as_it_is_heard_of() {
         let start = Instant::now();
         let presence = Presence::new();
-        presence.told_online(2, key(1, 1), None, start);
-        presence.told_online(3, key(2, 2), None, start);
-        presence.heard_of_home(2, start + TTL / 2);
+        presence.remote_online(from(2, start), key(1, 1), None);
+        presence.remote_online(from(3, start), key(2, 2), None);
+        presence.heard_from_tracker(from(2, start + TTL / 2));
         assert_eq!(presence.sweep(start + TTL), [key(2, 2)]);
         assert_eq!(presence.sweep(start + TTL + TTL / 2), [key(1, 1)]);
     }
@@ -454,17 +451,17 @@ mod tests {
         let presence = Presence::new();
         let (a, b, c) = (share(3), share(4), key(9, 9));
         for client in [key(1, 1), key(2, 2)] {
-            presence.told_online(2, client, Some(addr(1)), now);
-            presence.told_holds(2, client, a, &all(), now);
-            presence.told_holds(2, client, b, &all(), now);
+            presence.remote_online(from(2, now), client, Some(addr(1)));
+            presence.remote_holds(from(2, now), client, a, &all());
+            presence.remote_holds(from(2, now), client, b, &all());
         }
-        presence.told_online(3, key(3, 3), Some(addr(1)), now);
-        presence.begin_telling(2, now);
-        presence.told_online(2, key(1, 1), Some(addr(1)), now);
-        presence.told_holds(2, key(1, 1), a, &all(), now);
-        assert_eq!((presence.peers(a.0, c).len(), presence.peers(b.0, c).len()), (2, 2), "doubtful, yet there");
-        presence.told_all(2);
-        assert_eq!((presence.peers(a.0, c).len(), presence.peers(b.0, c).len()), (1, 0));
+        presence.remote_online(from(3, now), key(3, 3), Some(addr(1)));
+        presence.begin_snapshot(from(2, now));
+        presence.remote_online(from(2, now), key(1, 1), Some(addr(1)));
+        presence.remote_holds(from(2, now), key(1, 1), a, &all());
+        assert_eq!((presence.peers(a.share, c).len(), presence.peers(b.share, c).len()), (2, 2), "doubtful, yet there");
+        presence.end_snapshot(2);
+        assert_eq!((presence.peers(a.share, c).len(), presence.peers(b.share, c).len()), (1, 0));
         assert_eq!(presence.client_counts([1, 2, 3].map(|user| UserRef(op(user))).into_iter()), [1, 0, 1]);
     }
 
@@ -472,17 +469,17 @@ mod tests {
     fn a_client_that_comes_here_keeps_what_it_held_elsewhere() {
         let now = Instant::now();
         let (presence, share) = (Presence::new(), share(3));
-        presence.told_online(2, key(1, 1), Some(addr(7)), now);
-        presence.told_holds(2, key(1, 1), share, &all(), now);
-        let dirty = presence.subscribe(Box::new(|| ()));
+        presence.remote_online(from(2, now), key(1, 1), Some(addr(7)));
+        presence.remote_holds(from(2, now), key(1, 1), share, &all());
+        let subscription = presence.subscribe(Box::new(|| ()));
         let ticket = presence.enter(key(1, 1), now);
-        let holds = |holding| Change::Holds { key: key(1, 1), share: share.0, holding };
-        assert_eq!(taken(&presence, &dirty), [online_at(key(1, 1), 7), holds(all())]);
-        presence.told_offline(2, key(1, 1));
-        assert_eq!(presence.peers(share.0, key(9, 9)).len(), 1, "it is here");
+        let holds = |holding| PresenceChange::Holds { key: key(1, 1), share: share.share, holding };
+        assert_eq!(taken(&presence, &subscription), [online_at(key(1, 1), 7), holds(all())]);
+        presence.remote_offline(2, key(1, 1));
+        assert_eq!(presence.peers(share.share, key(9, 9)).len(), 1, "it is here");
         presence.leave(&ticket);
-        assert_eq!(presence.peers(share.0, key(9, 9)), []);
-        assert_eq!(taken(&presence, &dirty), [Change::Offline { key: key(1, 1) }]);
+        assert_eq!(presence.peers(share.share, key(9, 9)), []);
+        assert_eq!(taken(&presence, &subscription), [PresenceChange::Offline { key: key(1, 1) }]);
     }
 
     #[test]
@@ -490,18 +487,18 @@ mod tests {
         let start = Instant::now();
         let (presence, t) = online(start, &[key(1, 1)]);
         let (share, asker) = (share(3), key(9, 9));
-        presence.told_online(2, key(1, 1), Some(addr(7)), start);
-        presence.told_holds(2, key(1, 1), share, &all(), start);
-        assert_eq!(presence.peers(share.0, asker), [], "the connection to this tracker is the truth");
-        presence.heard_of_home(2, start + TTL);
+        presence.remote_online(from(2, start), key(1, 1), Some(addr(7)));
+        presence.remote_holds(from(2, start), key(1, 1), share, &all());
+        assert_eq!(presence.peers(share.share, asker), [], "the connection to this tracker is the truth");
+        presence.heard_from_tracker(from(2, start + TTL));
         assert_eq!(presence.sweep(start + TTL), []);
         assert!(!presence.heard(&t[0], start + TTL));
-        assert_eq!(presence.peers(share.0, asker)[0].addr, addr(7));
-        presence.told_online(3, key(1, 1), Some(addr(8)), start + TTL);
-        presence.told_holds(3, key(1, 1), share, &all(), start + TTL);
-        assert_eq!(presence.peers(share.0, asker)[0].addr, addr(8), "told later");
-        presence.told_offline(3, key(1, 1));
-        assert_eq!(presence.peers(share.0, asker)[0].addr, addr(7));
+        assert_eq!(presence.peers(share.share, asker)[0].addr, addr(7));
+        presence.remote_online(from(3, start + TTL), key(1, 1), Some(addr(8)));
+        presence.remote_holds(from(3, start + TTL), key(1, 1), share, &all());
+        assert_eq!(presence.peers(share.share, asker)[0].addr, addr(8), "told later");
+        presence.remote_offline(3, key(1, 1));
+        assert_eq!(presence.peers(share.share, asker)[0].addr, addr(7));
     }
 
     #[test]
@@ -510,48 +507,47 @@ mod tests {
         let (presence, t) = online(now, &[key(1, 1), key(2, 2)]);
         let (a, b) = (share(10), share(3));
         presence.hold(&t[0], a, &more(&[1])).expect("valid");
-        let dirty = presence.subscribe(Box::new(|| ()));
-        let holds =
-            |share: (ShareRef, GroupRef, Layout), holding| Change::Holds { key: t[0].key, share: share.0, holding };
-        assert_eq!(presence.take(&dirty, 1), [online_at(t[0].key, 1000)], "a few at a time");
+        let subscription = presence.subscribe(Box::new(|| ()));
+        let holds = |share: SwarmInfo, holding| PresenceChange::Holds { key: t[0].key, share: share.share, holding };
+        assert_eq!(presence.take(&subscription, 1), [online_at(t[0].key, 1000)], "a few at a time");
         let rest = [online_at(t[1].key, 1001), holds(a, exactly(&[0x40, 0]))];
-        assert_eq!(taken(&presence, &dirty), rest, "one client after the other");
-        assert_eq!(taken(&presence, &dirty), []);
+        assert_eq!(taken(&presence, &subscription), rest, "one client after the other");
+        assert_eq!(taken(&presence, &subscription), []);
         for piece in 2..10 {
             presence.hold(&t[0], a, &more(&[piece])).expect("valid");
         }
         presence.hold(&t[0], b, &all()).expect("valid");
         presence.hold(&t[0], b, &Holding::Nothing {}).expect("valid");
         assert_eq!(
-            taken(&presence, &dirty),
+            taken(&presence, &subscription),
             [holds(a, exactly(&[0x7f, 0xc0]))],
             "one fact; the other share is nothing new"
         );
-        presence.drop_sharer(t[0].key.user, a.0);
-        assert_eq!(taken(&presence, &dirty), [holds(a, Holding::Nothing {})]);
+        presence.drop_sharer(t[0].key.user, a.share);
+        assert_eq!(taken(&presence, &subscription), [holds(a, Holding::Nothing {})]);
         presence.hold(&t[0], a, &all()).expect("valid");
-        assert_eq!(taken(&presence, &dirty), [holds(a, all())]);
+        assert_eq!(taken(&presence, &subscription), [holds(a, all())]);
         presence.leave(&t[0]);
         let again = presence.enter(t[0].key, now);
         presence.hold(&again, b, &exactly(&[0])).expect("valid");
         let anew = [
-            Change::Offline { key: again.key },
-            Change::Online { key: again.key, addr: None },
+            PresenceChange::Offline { key: again.key },
+            PresenceChange::Online { key: again.key, addr: None },
             holds(b, exactly(&[0])),
         ];
-        assert_eq!(taken(&presence, &dirty), anew, "what the earlier login held is over");
+        assert_eq!(taken(&presence, &subscription), anew, "what the earlier login held is over");
     }
 
     #[test]
     fn clients_that_come_and_go_leave_nothing_to_tell() {
         let presence = Presence::new();
-        let dirty = presence.subscribe(Box::new(|| ()));
+        let subscription = presence.subscribe(Box::new(|| ()));
         for client in 0..200 {
             let ticket = presence.enter(key(1, client), Instant::now());
             presence.hold(&ticket, share(3), &all()).expect("valid");
             presence.leave(&ticket);
         }
-        assert_eq!(format!("{dirty:?}"), "Dirty(0 clients)");
+        assert_eq!(format!("{subscription:?}"), "Subscription(0 clients)");
     }
 
     #[test]
@@ -559,18 +555,18 @@ mod tests {
         let presence = Arc::new(Presence::new());
         let calls = Arc::new(AtomicUsize::new(0));
         let (looking, counting) = (Arc::downgrade(&presence), calls.clone());
-        let dirty = presence.subscribe(Box::new(move || {
+        let subscription = presence.subscribe(Box::new(move || {
             counting.fetch_add(1, Ordering::SeqCst);
             assert!(looking.upgrade().is_some_and(|presence| presence.local_client_count() > 0), "not under the lock");
         }));
         let ticket = presence.enter(key(1, 1), Instant::now());
         presence.announce(&ticket, addr(1));
         assert_eq!(calls.load(Ordering::SeqCst), 1);
-        presence.take(&dirty, 10);
+        presence.take(&subscription, 10);
         presence.announce(&ticket, addr(2));
-        presence.told_online(2, key(2, 2), None, Instant::now());
+        presence.remote_online(from(2, Instant::now()), key(2, 2), None);
         assert_eq!(calls.load(Ordering::SeqCst), 2, "clients of other trackers are theirs to tell");
-        drop(dirty);
+        drop(subscription);
         presence.announce(&ticket, addr(3));
         assert_eq!(calls.load(Ordering::SeqCst), 2);
     }
@@ -580,27 +576,31 @@ mod tests {
         let now = Instant::now();
         let (presence, t) = online(now, &[key(1, 1), key(2, 2)]);
         let (a, far) = (share(10), key(3, 3));
-        let b = (ShareRef(op(300)), a.1, a.2);
-        presence.told_online(2, far, Some(addr(7)), now);
-        presence.told_holds(2, far, b, &more(&[1, 2]), now);
-        presence.told_holds(2, far, a, &more(&[3]), now);
+        let b = SwarmInfo { share: ShareRef(op(300)), ..a };
+        presence.remote_online(from(2, now), far, Some(addr(7)));
+        presence.remote_holds(from(2, now), far, b, &more(&[1, 2]));
+        presence.remote_holds(from(2, now), far, a, &more(&[3]));
         presence.hold(&t[0], a, &more(&[1, 2])).expect("valid");
         presence.hold(&t[0], b, &more(&[3])).expect("valid");
         presence.hold(&t[1], b, &all()).expect("valid");
-        let dirty = presence.subscribe(Box::new(|| ()));
-        taken(&presence, &dirty);
-        presence.rekey(|id| if id == b.0.0 { a.0.0 } else { id });
-        assert_eq!(presence.holder_counts([a.0, b.0].into_iter()), [3, 0]);
-        let held = |at: usize| presence.peers(a.0, key(9, 9))[at].held;
+        let subscription = presence.subscribe(Box::new(|| ()));
+        taken(&presence, &subscription);
+        presence.rekey(|id| if id == b.share.0 { a.share.0 } else { id });
+        assert_eq!(presence.holder_counts([a.share, b.share].into_iter()), [3, 0]);
+        let held = |at: usize| presence.peers(a.share, key(9, 9))[at].held;
         assert_eq!((held(0), held(1), held(2)), (10, 2, 2));
-        let changes = taken(&presence, &dirty);
+        let changes = taken(&presence, &subscription);
         let anew = |key, port, holding| {
-            [Change::Offline { key }, online_at(key, port), Change::Holds { key, share: a.0, holding }]
+            [
+                PresenceChange::Offline { key },
+                online_at(key, port),
+                PresenceChange::Holds { key, share: a.share, holding },
+            ]
         };
         let expected = [anew(t[0].key, 1000, exactly(&[0x60, 0])), anew(t[1].key, 1001, all())];
         assert_eq!(changes, expected.concat(), "told anew, since others may still know two shares");
-        presence.told_offline(2, far);
-        assert_eq!(presence.holder_counts([a.0].into_iter()), [2]);
+        presence.remote_offline(2, far);
+        assert_eq!(presence.holder_counts([a.share].into_iter()), [2]);
     }
 
     #[test]
@@ -610,15 +610,15 @@ mod tests {
         let share = share(10);
         presence.hold(&t[0], share, &exactly(&[0, 0])).expect("valid");
         for user in [1, 2] {
-            presence.told_online(2, key(user, 5), Some(addr(7)), now);
-            presence.told_holds(2, key(user, 5), share, &all(), now);
+            presence.remote_online(from(2, now), key(user, 5), Some(addr(7)));
+            presence.remote_holds(from(2, now), key(user, 5), share, &all());
         }
         presence.rekey(|id| if id == op(1) { op(2) } else { id });
-        assert_eq!(presence.peers(share.0, t[0].key).len(), 1);
+        assert_eq!(presence.peers(share.share, t[0].key).len(), 1);
         // The tracker tells that the old login is over, by the id that is known now, and of the next one.
-        presence.told_offline(2, key(2, 5));
-        assert_eq!(presence.peers(share.0, t[0].key), []);
-        presence.told_online(2, key(2, 5), Some(addr(7)), now);
+        presence.remote_offline(2, key(2, 5));
+        assert_eq!(presence.peers(share.share, t[0].key), []);
+        presence.remote_online(from(2, now), key(2, 5), Some(addr(7)));
         assert_eq!(presence.client_counts([1, 2].map(|user| UserRef(op(user))).into_iter()), [0, 1]);
     }
 
@@ -634,9 +634,9 @@ mod tests {
             presence.announce(&ticket, addr(i as u16));
             presence.hold(&ticket, share, &all()).expect("valid");
         }
-        let (one, other) = (presence.peers(share.0, key(900, 0)), presence.peers(share.0, key(900, 0xff)));
+        let (one, other) = (presence.peers(share.share, key(900, 0)), presence.peers(share.share, key(900, 0xff)));
         assert_eq!((one.len(), other.len()), (PEERS_MAX, PEERS_MAX));
         assert_ne!(one[0], other[0]);
-        assert_eq!(one, presence.peers(share.0, key(900, 0)));
+        assert_eq!(one, presence.peers(share.share, key(900, 0)));
     }
 }

@@ -26,7 +26,7 @@ pub struct Held {
 
 /// Somebody began to hold pieces of a share, or holds them at another address now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Risen {
+pub struct HolderUp {
     pub share: ShareRef,
     pub holder: Holder,
     /// The clients of this tracker that want to know: those that do not hold all of it.

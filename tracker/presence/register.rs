@@ -1,10 +1,10 @@
 //! All clients and swarms, and what each event means for them; what is behind the lock.
 
 use super::client_key::ClientKey;
-use super::dirty::{Dirty, Now, Subscribers, Unsent};
-use super::holder::{Holder, Risen};
-use super::swarm::{Place, Rank, Swarm, Swarms};
-use super::teller::{Claim, Teller};
+use super::holder::{Holder, HolderUp};
+use super::remote_tracker::{Claim, Heard, RemoteTracker};
+use super::subscription::{CurrentPresence, Subscribers, Subscription, Unsent};
+use super::swarm::{Swarm, SwarmInfo, SwarmRole, Swarms};
 use crate::model::id::{ClientId, OpId, ShareRef, UserRef};
 use crate::wire::client_tracker::Holding;
 use crate::wire::deadlines::IDLE_DEADLINE;
@@ -40,7 +40,7 @@ pub(super) struct Register {
     generation: u64,
     pub(super) clients: BTreeMap<ClientKey, Client>,
     pub(super) swarms: Swarms,
-    pub(super) tellers: BTreeMap<u16, Teller>,
+    pub(super) remote_trackers: BTreeMap<u16, RemoteTracker>,
     pub(super) subscribers: Subscribers,
 }
 
@@ -78,17 +78,17 @@ impl Client {
         self.shares.iter().for_each(|&share| unsent.held(key, share, false, true));
     }
 
-    fn claim(&mut self, teller: u16) -> Option<&mut Claim> {
-        self.claims.iter_mut().find(|claim| claim.teller == teller)
+    fn claim(&mut self, tracker: u16) -> Option<&mut Claim> {
+        self.claims.iter_mut().find(|claim| claim.tracker == tracker)
     }
 
-    fn take_claim(&mut self, teller: u16) -> Option<Claim> {
-        let at = self.claims.iter().position(|claim| claim.teller == teller)?;
+    fn take_claim(&mut self, tracker: u16) -> Option<Claim> {
+        let at = self.claims.iter().position(|claim| claim.tracker == tracker)?;
         Some(self.claims.remove(at))
     }
 }
 
-impl Now for Register {
+impl CurrentPresence for Register {
     fn addr(&self, key: ClientKey) -> Option<Option<SocketAddr>> {
         self.clients.get(&key).filter(|client| client.is_here()).map(|client| client.addr)
     }
@@ -107,8 +107,8 @@ impl Register {
         let was_here = self.clients.get(&key).is_some_and(Client::is_here);
         let client = self.clients.entry(key).or_insert_with(|| Client::new(home, None));
         // What another tracker told stays true until that tracker says otherwise.
-        if let Home::At(teller) = client.home {
-            let claim = Claim { teller, addr: client.addr, swarms: self.swarms.of_client(key, &client.shares) };
+        if let Home::At(tracker) = client.home {
+            let claim = Claim { tracker, addr: client.addr, swarms: self.swarms.of_client(key, &client.shares) };
             client.claims.push(claim);
         }
         client.home = home;
@@ -129,7 +129,7 @@ impl Register {
         self.client(ticket).map(|client| client.home = Home::Here { generation, heard: now }).is_some()
     }
 
-    pub(super) fn announce(&mut self, ticket: &Ticket, addr: SocketAddr) -> Vec<Risen> {
+    pub(super) fn announce(&mut self, ticket: &Ticket, addr: SocketAddr) -> Vec<HolderUp> {
         match self.client(ticket) {
             Some(client) if client.addr != Some(addr) => self.relocate(ticket.key, Some(addr)),
             _ => Vec::new(),
@@ -137,7 +137,7 @@ impl Register {
     }
 
     /// A client listens elsewhere.
-    fn relocate(&mut self, key: ClientKey, addr: Option<SocketAddr>) -> Vec<Risen> {
+    fn relocate(&mut self, key: ClientKey, addr: Option<SocketAddr>) -> Vec<HolderUp> {
         let Some(client) = self.clients.get_mut(&key) else {
             return Vec::new();
         };
@@ -146,29 +146,34 @@ impl Register {
             self.subscribers.each(|unsent| unsent.moved(key));
         }
         let client = &self.clients[&key];
-        client.shares.iter().filter_map(|&share| self.risen(share, key)).collect()
+        client.shares.iter().filter_map(|&share| self.holder_up(share, key)).collect()
     }
 
     /// A client holds these pieces now; tells who should know if it held none before.
-    pub(super) fn hold(&mut self, key: ClientKey, place: Place, holding: &Holding) -> Result<Option<Risen>, HoldError> {
-        let share = place.0;
+    pub(super) fn hold(
+        &mut self,
+        key: ClientKey,
+        swarm: SwarmInfo,
+        holding: &Holding,
+    ) -> Result<Option<HolderUp>, HoldError> {
+        let share = swarm.share;
         let Some(client) = self.clients.get_mut(&key) else {
             return Err(HoldError::Void);
         };
-        let before = self.swarms.rank(share, key);
-        if !self.swarms.hold(key, place, holding) {
+        let before = self.swarms.role(share, key);
+        if !self.swarms.hold(key, swarm, holding) {
             return Err(HoldError::NoSuchPiece);
         }
-        let is_in = self.swarms.rank(share, key) != Rank::Outside;
+        let is_in = self.swarms.role(share, key) != SwarmRole::Outside;
         if is_in {
             client.shares.insert(share);
         } else {
             client.shares.remove(&share);
         }
         if client.is_here() {
-            self.subscribers.each(|unsent| unsent.held(key, share, before != Rank::Outside, is_in));
+            self.subscribers.each(|unsent| unsent.held(key, share, before != SwarmRole::Outside, is_in));
         }
-        Ok(if before <= Rank::Waiting { self.risen(share, key) } else { None })
+        Ok(if before <= SwarmRole::Waiting { self.holder_up(share, key) } else { None })
     }
 
     pub(super) fn leave_swarm(&mut self, key: ClientKey, share: ShareRef) {
@@ -203,19 +208,19 @@ impl Register {
     /// A client, which is in no swarm, is where this tracker says.
     fn settle(&mut self, key: ClientKey, claim: Claim) {
         if let Some(client) = self.clients.get_mut(&key) {
-            (client.home, client.addr) = (Home::At(claim.teller), claim.addr);
+            (client.home, client.addr) = (Home::At(claim.tracker), claim.addr);
             client.shares = claim.swarms.shares().collect();
             self.swarms.absorb(claim.swarms);
         }
     }
 
     /// Says that a client can be asked for pieces of a share from now on. Only clients of this tracker can be told.
-    fn risen(&self, share: ShareRef, key: ClientKey) -> Option<Risen> {
+    fn holder_up(&self, share: ShareRef, key: ClientKey) -> Option<HolderUp> {
         let swarm = self.swarms.get(share)?;
         let holder = self.holder(swarm, key)?;
         let is_here = |key: &ClientKey| self.clients.get(key).is_some_and(Client::is_here);
         let tell: Vec<_> = swarm.incomplete().filter(|&other| other != key).filter(is_here).collect();
-        (!tell.is_empty()).then_some(Risen { share, holder, tell })
+        (!tell.is_empty()).then_some(HolderUp { share, holder, tell })
     }
 
     /// A client as one that can be asked for pieces, if it holds some and is within reach.
@@ -243,8 +248,8 @@ impl Register {
         }
     }
 
-    pub(super) fn subscribe(&mut self, dirty: &Arc<Dirty>) {
-        self.subscribers.add(dirty, |unsent| {
+    pub(super) fn subscribe(&mut self, subscription: &Arc<Subscription>) {
+        self.subscribers.add(subscription, |unsent| {
             let here = self.clients.iter().filter(|(_, client)| client.is_here());
             here.for_each(|(&key, client)| client.note_all(key, unsent));
         });
@@ -253,30 +258,30 @@ impl Register {
 
 /// The clients of other trackers.
 impl Register {
-    fn teller(&mut self, home: u16, now: Instant) -> &mut Teller {
-        let teller = self.tellers.entry(home).or_insert_with(|| Teller::new(now));
-        teller.heard = now;
-        teller
+    fn remote_tracker(&mut self, heard: Heard) -> &mut RemoteTracker {
+        let tracker = self.remote_trackers.entry(heard.tracker).or_insert_with(|| RemoteTracker::new(heard.at));
+        tracker.heard = heard.at;
+        tracker
     }
 
-    pub(super) fn heard_of_home(&mut self, home: u16, now: Instant) {
-        self.teller(home, now);
+    pub(super) fn heard_from_tracker(&mut self, heard: Heard) {
+        self.remote_tracker(heard);
     }
 
-    pub(super) fn begin_telling(&mut self, home: u16, now: Instant) {
-        self.teller(home, now).begin();
+    pub(super) fn begin_snapshot(&mut self, heard: Heard) {
+        self.remote_tracker(heard).begin();
     }
 
-    pub(super) fn told_all(&mut self, home: u16) {
-        let Some(teller) = self.tellers.get_mut(&home) else {
+    pub(super) fn end_snapshot(&mut self, home: u16) {
+        let Some(tracker) = self.remote_trackers.get_mut(&home) else {
             return;
         };
-        let Some(confirmed) = teller.finish() else {
+        let Some(confirmed) = tracker.finish() else {
             return;
         };
-        for key in teller.told.clone() {
+        for key in tracker.told.clone() {
             if !confirmed.clients.contains(&key) {
-                self.told_offline(home, key);
+                self.remote_offline(home, key);
                 continue;
             }
             let doubtful = |share: &ShareRef| !confirmed.holdings.contains(&(key, *share));
@@ -294,19 +299,14 @@ impl Register {
         }
     }
 
-    pub(super) fn told_online(
-        &mut self,
-        home: u16,
-        key: ClientKey,
-        addr: Option<SocketAddr>,
-        now: Instant,
-    ) -> Vec<Risen> {
-        self.teller(home, now).confirm(key);
+    pub(super) fn remote_online(&mut self, heard: Heard, key: ClientKey, addr: Option<SocketAddr>) -> Vec<HolderUp> {
+        self.remote_tracker(heard).confirm(key);
+        let home = heard.tracker;
         let client = self.clients.entry(key).or_insert_with(|| Client::new(Home::At(home), addr));
         if client.home == Home::At(home) {
             return if client.addr == addr { Vec::new() } else { self.relocate(key, addr) };
         }
-        let own = client.take_claim(home).unwrap_or_else(|| Claim { teller: home, addr, swarms: Swarms::default() });
+        let own = client.take_claim(home).unwrap_or_else(|| Claim { tracker: home, addr, swarms: Swarms::default() });
         let own = Claim { addr, ..own };
         match client.home {
             Home::Here { .. } => {
@@ -316,7 +316,7 @@ impl Register {
             Home::At(other) => {
                 let shares = std::mem::take(&mut client.shares);
                 let swarms = self.swarms.of_client(key, &shares);
-                client.claims.push(Claim { teller: other, addr: client.addr, swarms });
+                client.claims.push(Claim { tracker: other, addr: client.addr, swarms });
                 shares.into_iter().for_each(|share| self.swarms.leave(key, share));
                 self.settle(key, own);
                 self.relocate(key, addr)
@@ -324,8 +324,8 @@ impl Register {
         }
     }
 
-    pub(super) fn told_offline(&mut self, home: u16, key: ClientKey) {
-        if !self.tellers.get_mut(&home).is_some_and(|teller| teller.forget(key)) {
+    pub(super) fn remote_offline(&mut self, home: u16, key: ClientKey) {
+        if !self.remote_trackers.get_mut(&home).is_some_and(|tracker| tracker.forget(key)) {
             return;
         }
         match self.clients.get_mut(&key) {
@@ -337,23 +337,22 @@ impl Register {
         }
     }
 
-    pub(super) fn told_holds(
+    pub(super) fn remote_holds(
         &mut self,
-        home: u16,
+        heard: Heard,
         key: ClientKey,
-        place: Place,
+        swarm: SwarmInfo,
         holding: &Holding,
-        now: Instant,
-    ) -> Option<Risen> {
-        if !self.teller(home, now).confirm_holding(key, place.0) {
+    ) -> Option<HolderUp> {
+        if !self.remote_tracker(heard).confirm_holding(key, swarm.share) {
             return None;
         }
         let client = self.clients.get_mut(&key)?;
-        if client.home == Home::At(home) {
+        if client.home == Home::At(heard.tracker) {
             // What cannot be is no news.
-            return self.hold(key, place, holding).ok().flatten();
+            return self.hold(key, swarm, holding).ok().flatten();
         }
-        client.claim(home)?.swarms.hold(key, place, holding);
+        client.claim(heard.tracker)?.swarms.hold(key, swarm, holding);
         None
     }
 }
@@ -363,11 +362,11 @@ impl Register {
     pub(super) fn sweep(&mut self, now: Instant) -> Vec<ClientKey> {
         let silent = |heard: Instant| now.saturating_duration_since(heard) >= TTL;
         let mut gone = Vec::new();
-        let tellers = self.tellers.iter().filter(|(_, teller)| silent(teller.heard));
+        let remote_trackers = self.remote_trackers.iter().filter(|(_, tracker)| silent(tracker.heard));
         let told: Vec<_> =
-            tellers.flat_map(|(&home, teller)| teller.told.iter().map(move |&key| (home, key))).collect();
+            remote_trackers.flat_map(|(&home, tracker)| tracker.told.iter().map(move |&key| (home, key))).collect();
         for (home, key) in told {
-            self.told_offline(home, key);
+            self.remote_offline(home, key);
             gone.push(key);
         }
         let is_silent = |client: &Client| matches!(client.home, Home::Here { heard, .. } if silent(heard));
@@ -382,17 +381,18 @@ impl Register {
 
     /// Clients of other trackers whose user turned out to be another: their logins are ended there, and they come again.
     fn leave_renamed_users(&mut self, canonical: impl Fn(OpId) -> OpId) {
-        let told = self.tellers.iter().flat_map(|(&home, teller)| teller.told.iter().map(move |&key| (home, key)));
+        let told =
+            self.remote_trackers.iter().flat_map(|(&home, tracker)| tracker.told.iter().map(move |&key| (home, key)));
         let gone: Vec<_> = told.filter(|(_, key)| canonical(key.user.0) != key.user.0).collect();
-        gone.into_iter().for_each(|(home, key)| self.told_offline(home, key));
+        gone.into_iter().for_each(|(home, key)| self.remote_offline(home, key));
     }
 
     /// Where shares are about to become one of which a tracker has told the one anew and the other not yet, what it told
     /// of the other long ago is void: it would be taken for what was told anew.
     fn leave_doubtful_twins(&mut self, canonical: impl Fn(OpId) -> OpId) {
-        let telling = self.tellers.iter().filter(|(_, teller)| teller.is_telling());
+        let telling = self.remote_trackers.iter().filter(|(_, tracker)| tracker.is_telling());
         let told: Vec<_> =
-            telling.flat_map(|(&home, teller)| teller.told.iter().map(move |&key| (home, key))).collect();
+            telling.flat_map(|(&home, tracker)| tracker.told.iter().map(move |&key| (home, key))).collect();
         for (home, key) in told {
             let Some(client) = self.clients.get_mut(&key) else {
                 continue;
@@ -404,7 +404,7 @@ impl Register {
             };
             let mut twins: BTreeMap<OpId, Vec<ShareRef>> = BTreeMap::new();
             shares.into_iter().for_each(|share| twins.entry(canonical(share.0)).or_default().push(share));
-            let doubtful = |twins: &Vec<ShareRef>| self.tellers[&home].doubtful(key, twins);
+            let doubtful = |twins: &Vec<ShareRef>| self.remote_trackers[&home].doubtful(key, twins);
             let void: Vec<_> = twins.values().filter(|twins| twins.len() > 1).flat_map(doubtful).collect();
             match client.claim(home) {
                 Some(claim) => claim.swarms.leave_where(key, |share, _| void.contains(&share)),
@@ -417,7 +417,7 @@ impl Register {
     pub(super) fn rekey(&mut self, canonical: impl Fn(OpId) -> OpId) {
         self.leave_renamed_users(&canonical);
         self.leave_doubtful_twins(&canonical);
-        self.tellers.values_mut().for_each(|teller| teller.rekey(&canonical));
+        self.remote_trackers.values_mut().for_each(|tracker| tracker.rekey(&canonical));
         let claims = self.clients.values_mut().flat_map(|client| &mut client.claims);
         claims.for_each(|claim| drop(claim.swarms.rekey(&canonical)));
         let mut moved = BTreeSet::new();

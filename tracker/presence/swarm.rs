@@ -8,8 +8,14 @@ use crate::wire::client_tracker::Holding;
 use crate::wire::codec::Blob;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// A share, its group, and how it is cut.
-pub type Place = (ShareRef, GroupRef, Layout);
+/// What a swarm is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SwarmInfo {
+    pub share: ShareRef,
+    pub group: GroupRef,
+    /// How the content of the share is cut into pieces.
+    pub layout: Layout,
+}
 
 /// The clients that have to do with one share. Invariant: a client is in at most one of the three.
 #[derive(Debug)]
@@ -26,7 +32,7 @@ pub(super) struct Swarm {
 
 /// How much of a share a client holds: nothing to do with it, waits for it, some pieces, all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Rank {
+pub(super) enum SwarmRole {
     Outside,
     Waiting,
     Partial { held: u32 },
@@ -74,21 +80,21 @@ impl Swarm {
     }
 
     /// How much a client holds.
-    pub(super) fn rank(&self, key: ClientKey) -> Rank {
+    pub(super) fn role(&self, key: ClientKey) -> SwarmRole {
         match self.partial.get(&key) {
-            Some(bits) => Rank::Partial { held: bits.held() },
-            None if self.seeds.contains(&key) => Rank::Seed,
-            None if self.waiting.contains(&key) => Rank::Waiting,
-            None => Rank::Outside,
+            Some(bits) => SwarmRole::Partial { held: bits.held() },
+            None if self.seeds.contains(&key) => SwarmRole::Seed,
+            None if self.waiting.contains(&key) => SwarmRole::Waiting,
+            None => SwarmRole::Outside,
         }
     }
 
     /// How many pieces a client holds; `None` if it has none to offer. A seed of an empty file offers its 0 pieces.
     pub(super) fn held(&self, key: ClientKey) -> Option<u32> {
-        match self.rank(key) {
-            Rank::Seed => Some(self.layout.count()),
-            Rank::Partial { held } => Some(held),
-            Rank::Waiting | Rank::Outside => None,
+        match self.role(key) {
+            SwarmRole::Seed => Some(self.layout.count()),
+            SwarmRole::Partial { held } => Some(held),
+            SwarmRole::Waiting | SwarmRole::Outside => None,
         }
     }
 
@@ -98,11 +104,11 @@ impl Swarm {
             let bits = Blob::new(bits.to_vec()).expect("no layout has more pieces than a message can tell of");
             Holding::Exactly { bits }
         };
-        match self.rank(key) {
-            Rank::Outside => Holding::Nothing {},
-            Rank::Waiting => exactly(Bitfield::none(self.layout).as_bytes()),
-            Rank::Partial { .. } => exactly(self.partial[&key].as_bytes()),
-            Rank::Seed => Holding::All {},
+        match self.role(key) {
+            SwarmRole::Outside => Holding::Nothing {},
+            SwarmRole::Waiting => exactly(Bitfield::none(self.layout).as_bytes()),
+            SwarmRole::Partial { .. } => exactly(self.partial[&key].as_bytes()),
+            SwarmRole::Seed => Holding::All {},
         }
     }
 
@@ -154,7 +160,7 @@ impl Swarm {
     /// Takes over the clients of a swarm of the same content; who is in both keeps what is more.
     fn absorb(&mut self, other: Self) {
         for key in other.keys() {
-            if other.rank(key) > self.rank(key) {
+            if other.role(key) > self.role(key) {
                 // The content and therefore the layout is the same, so that this can be.
                 self.hold(key, &other.holding(key));
             }
@@ -178,8 +184,8 @@ impl Swarms {
         self.by_share.keys().copied()
     }
 
-    pub(super) fn rank(&self, share: ShareRef, key: ClientKey) -> Rank {
-        self.get(share).map_or(Rank::Outside, |swarm| swarm.rank(key))
+    pub(super) fn role(&self, share: ShareRef, key: ClientKey) -> SwarmRole {
+        self.get(share).map_or(SwarmRole::Outside, |swarm| swarm.role(key))
     }
 
     /// What a client holds of a share, as it would say it itself.
@@ -188,7 +194,8 @@ impl Swarms {
     }
 
     /// Takes what a client says about its pieces; false, and nothing is changed, if that cannot be.
-    pub(super) fn hold(&mut self, key: ClientKey, (share, group, layout): Place, holding: &Holding) -> bool {
+    pub(super) fn hold(&mut self, key: ClientKey, info: SwarmInfo, holding: &Holding) -> bool {
+        let SwarmInfo { share, group, layout } = info;
         let swarm = self.by_share.entry(share).or_insert_with(|| Swarm::new(group, layout));
         let possible = swarm.hold(key, holding);
         if swarm.is_empty() {
@@ -218,7 +225,7 @@ impl Swarms {
     pub(super) fn of_client(&self, key: ClientKey, shares: &BTreeSet<ShareRef>) -> Self {
         let mut copy = Self::default();
         for (&share, swarm) in shares.iter().filter_map(|share| Some((share, self.get(*share)?))) {
-            copy.hold(key, (share, swarm.group, swarm.layout), &swarm.holding(key));
+            copy.hold(key, SwarmInfo { share, group: swarm.group, layout: swarm.layout }, &swarm.holding(key));
         }
         copy
     }

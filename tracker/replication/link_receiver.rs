@@ -8,7 +8,7 @@ use crate::tracker::cluster::live_link::LiveLink;
 use crate::tracker::cluster::version_vector::VersionVector;
 use crate::tracker::core::Core;
 use crate::tracker::manifests::{Checked, Part, Upload};
-use crate::tracker::presence::{ClientKey, Risen};
+use crate::tracker::presence::{ClientKey, Heard, HolderUp, SwarmInfo};
 use crate::wire::client_tracker::{Holding, refusal};
 use crate::wire::connection::FrameReceiver;
 use crate::wire::error::{Code, Refusal};
@@ -93,7 +93,7 @@ impl<'a> LinkReceiver<'a> {
             }
             let now = Instant::now();
             self.live.progress.lock().heard = now;
-            self.core.presence.heard_of_home(self.number, now);
+            self.core.presence.heard_from_tracker(self.heard(now));
             self.try_again(now)?;
             self.take(message, now)?;
         }
@@ -125,10 +125,10 @@ impl<'a> LinkReceiver<'a> {
             }
             LinkMessage::Online { user, client, addr } => {
                 let key = self.key(user, client);
-                self.tell(self.core.presence.told_online(self.number, key, addr, now));
+                self.tell(self.core.presence.remote_online(self.heard(now), key, addr));
             }
             LinkMessage::Offline { user, client } => {
-                self.core.presence.told_offline(self.number, self.key(user, client))
+                self.core.presence.remote_offline(self.number, self.key(user, client))
             }
             LinkMessage::Holds { holding: Holding::More { .. }, .. } => {
                 return Err(Refusal::about(Code::Malformed, "not all that a client holds"));
@@ -140,7 +140,7 @@ impl<'a> LinkReceiver<'a> {
                     self.early.insert((key, share), holding);
                 }
             }
-            LinkMessage::AllTold {} => self.core.presence.told_all(self.number),
+            LinkMessage::AllTold {} => self.core.presence.end_snapshot(self.number),
             LinkMessage::WantManifests { info_hashes } => {
                 let mut wanted = self.live.wanted.lock();
                 let room = WANTED_HERE_MAX.saturating_sub(wanted.len());
@@ -257,8 +257,8 @@ impl<'a> LinkReceiver<'a> {
         let Some(info) = state.share(share).filter(|info| state.is_member(info.group, key.user)) else {
             return false;
         };
-        let place = (info.share, info.group, info.content.layout);
-        self.tell(self.core.presence.told_holds(self.number, key, place, holding, now));
+        let swarm = SwarmInfo { share: info.share, group: info.group, layout: info.content.layout };
+        self.tell(self.core.presence.remote_holds(self.heard(now), key, swarm, holding));
         // The membership may have ended since it was looked at, and whoever clears up may have been here before.
         if !self.core.state().is_member(info.group, key.user) {
             self.core.presence.drop_member(key.user, info.group);
@@ -272,13 +272,17 @@ impl<'a> LinkReceiver<'a> {
         self.early = early;
     }
 
+    fn heard(&self, at: Instant) -> Heard {
+        Heard { tracker: self.number, at }
+    }
+
     fn key(&self, user: UserRef, client: ClientId) -> ClientKey {
         ClientKey { user: UserRef(self.core.state().canonical(user.0)), client }
     }
 
-    fn tell(&self, risen: impl IntoIterator<Item = Risen>) {
+    fn tell(&self, holder_up: impl IntoIterator<Item = HolderUp>) {
         let state = self.core.state();
-        risen.into_iter().for_each(|risen| self.core.tell_risen(&state, &risen));
+        holder_up.into_iter().for_each(|holder_up| self.core.tell_holder_up(&state, &holder_up));
     }
 
     /// Takes note of how far the other tracker is, and whether it has come to the same state with the same ops.

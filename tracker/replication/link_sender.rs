@@ -7,7 +7,7 @@ use crate::tracker::cluster::cluster_view::ClusterView;
 use crate::tracker::cluster::live_link::LiveLink;
 use crate::tracker::cluster::state_digest::QUIET;
 use crate::tracker::core::Core;
-use crate::tracker::presence::{Change, Dirty};
+use crate::tracker::presence::{PresenceChange, Subscription};
 use crate::tracker::state::State;
 use crate::wire::codec::{Blob, List, Wire};
 use crate::wire::frame::UNASKED;
@@ -27,7 +27,7 @@ const ASK_PAUSE: Duration = Duration::from_secs(30);
 pub(super) struct LinkSender<'a> {
     core: &'a Core,
     live: &'a LiveLink,
-    soft: Arc<Dirty>,
+    soft: Arc<Subscription>,
     /// The place in the feed up to which ops were given.
     cursor: u64,
     /// When the last `Have` was said, and of which state.
@@ -215,9 +215,11 @@ impl<'a> LinkSender<'a> {
             let last = changes.len() < CHANGES_MAX;
             for change in changes {
                 self.send(&match change {
-                    Change::Online { key, addr } => LinkMessage::Online { user: key.user, client: key.client, addr },
-                    Change::Offline { key } => LinkMessage::Offline { user: key.user, client: key.client },
-                    Change::Holds { key, share, holding } => {
+                    PresenceChange::Online { key, addr } => {
+                        LinkMessage::Online { user: key.user, client: key.client, addr }
+                    }
+                    PresenceChange::Offline { key } => LinkMessage::Offline { user: key.user, client: key.client },
+                    PresenceChange::Holds { key, share, holding } => {
                         LinkMessage::Holds { user: key.user, client: key.client, share, holding }
                     }
                 })?;

@@ -3,7 +3,7 @@
 use super::Session;
 use super::share::visible_share;
 use crate::model::id::ShareRef;
-use crate::tracker::presence::{Held, HoldError};
+use crate::tracker::presence::{Held, HoldError, SwarmInfo};
 use crate::wire::client_tracker::{Holding, Peer, Reply};
 use crate::wire::codec::List;
 use crate::wire::error::{Code, Refusal};
@@ -25,7 +25,7 @@ impl Session {
                 .presence
                 .announce(&login.ticket, addr)
                 .iter()
-                .for_each(|risen| self.core.tell_risen(&state, risen));
+                .for_each(|holder_up| self.core.tell_holder_up(&state, holder_up));
         }
         Ok(Reply::Announced { addr })
     }
@@ -35,8 +35,8 @@ impl Session {
         let ticket = self.login.as_ref().ok_or(Code::NotLoggedIn)?.ticket;
         let state = self.core.state();
         let info = visible_share(&state, user, share)?;
-        let place = (info.share, info.group, info.content.layout);
-        let risen = self.core.presence.hold(&ticket, place, holding).map_err(|error| match error {
+        let swarm = SwarmInfo { share: info.share, group: info.group, layout: info.content.layout };
+        let holder_up = self.core.presence.hold(&ticket, swarm, holding).map_err(|error| match error {
             HoldError::Void => Refusal::from(Code::SessionEnded),
             HoldError::NoSuchPiece => Refusal::about(Code::Malformed, "a piece does not exist"),
         })?;
@@ -46,8 +46,8 @@ impl Session {
             self.core.presence.drop_member(user, info.group);
             return Err(Code::NotMember.into());
         }
-        if let Some(risen) = risen {
-            self.core.tell_risen(&state, &risen);
+        if let Some(holder_up) = holder_up {
+            self.core.tell_holder_up(&state, &holder_up);
         }
         Ok(Reply::Done {})
     }

@@ -3,10 +3,10 @@
 use super::{Home, Register};
 use crate::model::id::{ClientId, GroupRef, OpId, Origin, ShareRef, UserRef};
 use crate::model::piece::{Layout, PIECE_LEN};
-use crate::tracker::presence::dirty::{Change, Dirty};
-use crate::tracker::presence::swarm::{Place, Rank};
-use crate::tracker::presence::teller::Teller;
-use crate::tracker::presence::{ClientKey, Presence, TTL, Ticket};
+use crate::tracker::presence::remote_tracker::RemoteTracker;
+use crate::tracker::presence::subscription::{PresenceChange, Subscription};
+use crate::tracker::presence::swarm::{SwarmInfo, SwarmRole};
+use crate::tracker::presence::{ClientKey, Heard, Presence, TTL, Ticket};
 use crate::wire::client_tracker::Holding;
 use crate::wire::codec::{Blob, List};
 use proptest::collection::vec;
@@ -23,18 +23,18 @@ impl Register {
     fn check(&self) {
         let mut told = BTreeSet::new();
         for (&key, client) in &self.clients {
-            let is_in = |share: &ShareRef| self.swarms.rank(*share, key) != Rank::Outside;
+            let is_in = |share: &ShareRef| self.swarms.role(*share, key) != SwarmRole::Outside;
             assert_eq!(self.swarms.shares().filter(is_in).collect::<BTreeSet<_>>(), client.shares);
             for claim in &client.claims {
-                assert!(told.insert((claim.teller, key)), "two claims of one tracker");
+                assert!(told.insert((claim.tracker, key)), "two claims of one tracker");
             }
             if let Home::At(home) = client.home {
                 assert!(told.insert((home, key)), "a claim besides the home");
             }
         }
         let of_teller =
-            |(&home, teller): (&u16, &Teller)| teller.told.iter().map(|&key| (home, key)).collect::<Vec<_>>();
-        assert_eq!(self.tellers.iter().flat_map(of_teller).collect::<BTreeSet<_>>(), told);
+            |(&home, tracker): (&u16, &RemoteTracker)| tracker.told.iter().map(|&key| (home, key)).collect::<Vec<_>>();
+        assert_eq!(self.remote_trackers.iter().flat_map(of_teller).collect::<BTreeSet<_>>(), told);
         for share in self.swarms.shares() {
             let swarm = self.swarms.get(share).expect("listed");
             let mut keys = swarm.keys().peekable();
@@ -44,10 +44,15 @@ impl Register {
     }
 
     /// What is known of a client, as a tracker would tell it.
-    fn known(&self, key: ClientKey) -> Option<Vec<Change>> {
+    fn known(&self, key: ClientKey) -> Option<Vec<PresenceChange>> {
         let client = self.clients.get(&key)?;
-        let holds = |&share: &ShareRef| Change::Holds { key, share, holding: self.swarms.holding(share, key) };
-        Some([Change::Online { key, addr: client.addr }].into_iter().chain(client.shares.iter().map(holds)).collect())
+        let holds = |&share: &ShareRef| PresenceChange::Holds { key, share, holding: self.swarms.holding(share, key) };
+        Some(
+            [PresenceChange::Online { key, addr: client.addr }]
+                .into_iter()
+                .chain(client.shares.iter().map(holds))
+                .collect(),
+        )
     }
 }
 
@@ -60,8 +65,9 @@ fn key(client: u8) -> ClientKey {
 }
 
 /// Shares 0 and 1 turn out to be one.
-fn place(share: u64) -> Place {
-    (ShareRef(op(10 + share)), GroupRef(op(50)), Layout::new(10 * u64::from(PIECE_LEN)).expect("small"))
+fn swarm(share: u64) -> SwarmInfo {
+    let layout = Layout::new(10 * u64::from(PIECE_LEN)).expect("small");
+    SwarmInfo { share: ShareRef(op(10 + share)), group: GroupRef(op(50)), layout }
 }
 
 fn merged(id: OpId) -> OpId {
@@ -116,7 +122,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 
 /// One direction of a link.
 struct Link {
-    dirty: Arc<Dirty>,
+    subscription: Arc<Subscription>,
     all_told: bool,
 }
 
@@ -137,13 +143,14 @@ impl Net {
     }
 
     /// The canonical id by what a tracker knows.
-    fn canonical(&self, tracker: usize, (share, group, layout): Place) -> Place {
-        (if self.merged[tracker] { ShareRef(merged(share.0)) } else { share }, group, layout)
+    fn canonical(&self, tracker: usize, swarm: SwarmInfo) -> SwarmInfo {
+        let share = if self.merged[tracker] { ShareRef(merged(swarm.share.0)) } else { swarm.share };
+        SwarmInfo { share, ..swarm }
     }
 
     /// A client says something of the one of the twin shares that it knows, or of the odd one out.
-    fn place(&self, tracker: usize, client: u8, odd: bool) -> Place {
-        self.canonical(tracker, place(if odd { 2 } else { u64::from(client / 2) % 2 }))
+    fn swarm(&self, tracker: usize, client: u8, odd: bool) -> SwarmInfo {
+        self.canonical(tracker, swarm(if odd { 2 } else { u64::from(client / 2) % 2 }))
     }
 
     fn run(&mut self, event: &Event) {
@@ -161,12 +168,12 @@ impl Net {
             }
             Event::Hold(t, c, odd, holding) => {
                 if let Some(ticket) = self.tickets.get(&(*t, *c)) {
-                    let _ = self.trackers[*t].hold(ticket, self.place(*t, *c, *odd), holding);
+                    let _ = self.trackers[*t].hold(ticket, self.swarm(*t, *c, *odd), holding);
                 }
             }
             Event::DropSharer(user, odd) => {
                 for t in 0..TRACKERS {
-                    let share = self.place(t, *user, *odd).0;
+                    let share = self.swarm(t, *user, *odd).share;
                     self.trackers[t].drop_sharer(UserRef(op(u64::from(*user))), share);
                 }
             }
@@ -181,6 +188,10 @@ impl Net {
         }
     }
 
+    fn heard(&self, tracker: usize) -> Heard {
+        Heard { tracker: tracker as u16, at: self.now }
+    }
+
     fn rekey(&mut self, t: usize) {
         self.merged[t] = true;
         self.trackers[t].rekey(merged);
@@ -188,9 +199,9 @@ impl Net {
 
     fn link(&mut self, a: usize, b: usize) {
         for (from, to) in [(a, b), (b, a)] {
-            let dirty = self.trackers[from].subscribe(Box::new(|| ()));
-            self.links.insert((from, to), Link { dirty, all_told: false });
-            self.trackers[to].begin_telling(from as u16, self.now);
+            let subscription = self.trackers[from].subscribe(Box::new(|| ()));
+            self.links.insert((from, to), Link { subscription, all_told: false });
+            self.trackers[to].begin_snapshot(self.heard(from));
         }
     }
 
@@ -199,25 +210,24 @@ impl Net {
         let Some(link) = self.links.get_mut(&(from, to)) else {
             return false;
         };
-        let changes = self.trackers[from].take(&link.dirty, count_max);
+        let changes = self.trackers[from].take(&link.subscription, count_max);
         assert!(changes.len() <= count_max);
         let ends = !link.all_told && changes.len() < count_max;
         link.all_told |= ends;
-        let (receiver, home) = (&self.trackers[to], from as u16);
+        let (receiver, home, heard) = (&self.trackers[to], from as u16, self.heard(from));
         let any = !changes.is_empty();
         for change in changes {
             match change {
-                Change::Online { key, addr } => drop(receiver.told_online(home, key, addr, self.now)),
-                Change::Offline { key } => receiver.told_offline(home, key),
-                Change::Holds { key, share, holding } => {
-                    let (_, group, layout) = place(0);
-                    let place = self.canonical(to, (share, group, layout));
-                    receiver.told_holds(home, key, place, &holding, self.now);
+                PresenceChange::Online { key, addr } => drop(receiver.remote_online(heard, key, addr)),
+                PresenceChange::Offline { key } => receiver.remote_offline(home, key),
+                PresenceChange::Holds { key, share, holding } => {
+                    let swarm = self.canonical(to, SwarmInfo { share, ..swarm(0) });
+                    receiver.remote_holds(heard, key, swarm, &holding);
                 }
             }
         }
         if ends {
-            receiver.told_all(home);
+            receiver.end_snapshot(home);
         }
         any
     }
@@ -230,7 +240,7 @@ impl Net {
             }
         }
         for &(from, to) in self.links.keys() {
-            self.trackers[to].heard_of_home(from as u16, self.now);
+            self.trackers[to].heard_from_tracker(self.heard(from));
         }
         self.trackers.iter().for_each(|tracker| drop(tracker.sweep(self.now)));
     }

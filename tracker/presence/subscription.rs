@@ -13,24 +13,18 @@ use std::sync::{Arc, Weak};
 
 /// A fact about a client of this tracker that another tracker does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum PresenceChange {
     /// It is logged in here, or listens elsewhere than before. Comes before what it holds.
     Online {
-        /// Which client.
         key: ClientKey,
         /// Where it listens, if it has said so.
         addr: Option<SocketAddr>,
     },
     /// It is no longer logged in here, and holds nothing.
-    Offline {
-        /// Which client.
-        key: ClientKey,
-    },
+    Offline { key: ClientKey },
     /// What it holds of a share by now.
     Holds {
-        /// Which client.
         key: ClientKey,
-        /// Of which share.
         share: ShareRef,
         /// All, nothing, or exactly these pieces.
         holding: Holding,
@@ -39,18 +33,18 @@ pub enum Change {
 
 /// What one subscriber has not taken yet. Its size is bounded by what is known of the clients of this tracker now and by
 /// what the subscriber has taken of those that are gone, however much changes in between.
-pub struct Dirty {
+pub struct Subscription {
     unsent: Mutex<Unsent>,
     notify: Box<dyn Fn() + Send + Sync>,
 }
 
-impl fmt::Debug for Dirty {
+impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Dirty({} clients)", self.unsent.lock().clients.len())
+        write!(f, "Subscription({} clients)", self.unsent.lock().clients.len())
     }
 }
 
-impl Dirty {
+impl Subscription {
     pub(super) fn new(notify: Box<dyn Fn() + Send + Sync>) -> Self {
         Self { unsent: Mutex::default(), notify }
     }
@@ -69,13 +63,13 @@ impl Dirty {
     }
 
     /// Takes up to so many facts, as they are now.
-    pub(super) fn take(&self, count_max: usize, now: &impl Now) -> Vec<Change> {
-        self.unsent.lock().take(count_max, now)
+    pub(super) fn take(&self, count_max: usize, current: &impl CurrentPresence) -> Vec<PresenceChange> {
+        self.unsent.lock().take(count_max, current)
     }
 }
 
 /// What holds now of the clients of this tracker.
-pub(super) trait Now {
+pub(super) trait CurrentPresence {
     /// Where a client listens, if it is logged in here.
     fn addr(&self, key: ClientKey) -> Option<Option<SocketAddr>>;
     /// What it holds.
@@ -85,14 +79,14 @@ pub(super) trait Now {
 /// Which clients to look at again.
 #[derive(Debug, Default)]
 pub(super) struct Unsent {
-    clients: BTreeMap<ClientKey, Look>,
+    clients: BTreeMap<ClientKey, UnsentClient>,
     /// Where the last take ended; the next one goes on behind it, so that none waits for ever.
     taken: Option<ClientKey>,
 }
 
 /// What to look at again of one client. Invariant: what is not `told` has `online` set, or was told before and is `gone`.
 #[derive(Debug)]
-struct Look {
+struct UnsentClient {
     /// The subscriber has taken it as online.
     told: bool,
     /// The login that it took has ended.
@@ -103,7 +97,7 @@ struct Look {
     shares: BTreeMap<ShareRef, bool>,
 }
 
-impl Look {
+impl UnsentClient {
     fn new(told: bool) -> Self {
         Self { told, gone: false, online: false, shares: BTreeMap::new() }
     }
@@ -116,25 +110,25 @@ impl Look {
 impl Unsent {
     /// A client that was not logged in here is.
     pub(super) fn came(&mut self, key: ClientKey) {
-        self.clients.entry(key).or_insert_with(|| Look::new(false)).online = true;
+        self.clients.entry(key).or_insert_with(|| UnsentClient::new(false)).online = true;
     }
 
     /// A client of this tracker listens elsewhere.
     pub(super) fn moved(&mut self, key: ClientKey) {
-        self.clients.entry(key).or_insert_with(|| Look::new(true)).online = true;
+        self.clients.entry(key).or_insert_with(|| UnsentClient::new(true)).online = true;
     }
 
     /// A client of this tracker is no longer one.
     pub(super) fn went(&mut self, key: ClientKey) {
         let told = self.clients.remove(&key).is_none_or(|look| look.told);
         if told {
-            self.clients.insert(key, Look { gone: true, ..Look::new(true) });
+            self.clients.insert(key, UnsentClient { gone: true, ..UnsentClient::new(true) });
         }
     }
 
     /// A client of this tracker holds something else of a share; whether it held something before and does now.
     pub(super) fn held(&mut self, key: ClientKey, share: ShareRef, before: bool, now: bool) {
-        let look = self.clients.entry(key).or_insert_with(|| Look::new(true));
+        let look = self.clients.entry(key).or_insert_with(|| UnsentClient::new(true));
         let told = *look.shares.entry(share).or_insert(before);
         if !told && !now {
             look.shares.remove(&share);
@@ -146,17 +140,17 @@ impl Unsent {
 
     /// The clients with something to tell of such a share.
     pub(super) fn clients_where(&self, which: impl Fn(ShareRef) -> bool) -> Vec<ClientKey> {
-        let fits = |look: &Look| look.shares.keys().any(|&share| which(share));
+        let fits = |look: &UnsentClient| look.shares.keys().any(|&share| which(share));
         self.clients.iter().filter(|(_, look)| fits(look)).map(|(&key, _)| key).collect()
     }
 
-    fn take(&mut self, count_max: usize, now: &impl Now) -> Vec<Change> {
+    fn take(&mut self, count_max: usize, current: &impl CurrentPresence) -> Vec<PresenceChange> {
         let mut changes = Vec::new();
         while changes.len() < count_max {
             let Some(key) = self.next() else {
                 break;
             };
-            self.take_of(key, count_max, now, &mut changes);
+            self.take_of(key, count_max, current, &mut changes);
         }
         changes
     }
@@ -169,19 +163,25 @@ impl Unsent {
     }
 
     /// Takes what there is of one client, in the order in which it has to be told.
-    fn take_of(&mut self, key: ClientKey, count_max: usize, now: &impl Now, changes: &mut Vec<Change>) {
+    fn take_of(
+        &mut self,
+        key: ClientKey,
+        count_max: usize,
+        current: &impl CurrentPresence,
+        changes: &mut Vec<PresenceChange>,
+    ) {
         let Some(look) = self.clients.get_mut(&key) else {
             return;
         };
         while changes.len() < count_max && !look.is_done() {
             if look.gone {
                 (look.gone, look.told) = (false, false);
-                changes.push(Change::Offline { key });
+                changes.push(PresenceChange::Offline { key });
             } else if look.online {
                 (look.online, look.told) = (false, true);
-                changes.extend(now.addr(key).map(|addr| Change::Online { key, addr }));
+                changes.extend(current.addr(key).map(|addr| PresenceChange::Online { key, addr }));
             } else if let Some((share, _)) = look.shares.pop_first() {
-                changes.push(Change::Holds { key, share, holding: now.holding(key, share) });
+                changes.push(PresenceChange::Holds { key, share, holding: current.holding(key, share) });
             }
         }
         if look.is_done() {
@@ -191,39 +191,39 @@ impl Unsent {
     }
 }
 
-/// Everybody who wants to know of changes, for as long as they hold their [`Dirty`].
+/// Everybody who wants to know of changes, for as long as they hold their [`Subscription`].
 #[derive(Debug, Default)]
 pub(super) struct Subscribers {
-    all: Vec<Weak<Dirty>>,
+    all: Vec<Weak<Subscription>>,
     /// Those that have something to take since the last look, and had nothing before.
-    woken: Vec<Arc<Dirty>>,
+    woken: Vec<Arc<Subscription>>,
 }
 
 impl Subscribers {
     /// Adds one that takes note of what there is already.
-    pub(super) fn add(&mut self, dirty: &Arc<Dirty>, note: impl Fn(&mut Unsent)) {
-        self.all.push(Arc::downgrade(dirty));
-        if dirty.note(note) {
-            self.woken.push(dirty.clone());
+    pub(super) fn add(&mut self, subscription: &Arc<Subscription>, note: impl Fn(&mut Unsent)) {
+        self.all.push(Arc::downgrade(subscription));
+        if subscription.note(note) {
+            self.woken.push(subscription.clone());
         }
     }
 
     /// Takes note of a change for each of them.
     pub(super) fn each(&mut self, note: impl Fn(&mut Unsent)) {
         let woken = &mut self.woken;
-        self.all.retain(|dirty| {
-            let Some(dirty) = dirty.upgrade() else {
+        self.all.retain(|subscription| {
+            let Some(subscription) = subscription.upgrade() else {
                 return false;
             };
-            if dirty.note(&note) {
-                woken.push(dirty);
+            if subscription.note(&note) {
+                woken.push(subscription);
             }
             true
         });
     }
 
     /// Those to notify, outside the lock.
-    pub(super) fn take_woken(&mut self) -> Vec<Arc<Dirty>> {
+    pub(super) fn take_woken(&mut self) -> Vec<Arc<Subscription>> {
         std::mem::take(&mut self.woken)
     }
 }

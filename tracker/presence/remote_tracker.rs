@@ -7,9 +7,17 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+/// That something came from another tracker, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// The number of the tracker.
+    pub tracker: u16,
+    pub at: Instant,
+}
+
 /// Another tracker. Invariant: it has told of a client exactly if the client's entry says so.
 #[derive(Debug)]
-pub(super) struct Teller {
+pub(super) struct RemoteTracker {
     /// When something was last heard of it. Its clients live as long as it does.
     pub(super) heard: Instant,
     /// The clients that are logged in there.
@@ -25,7 +33,7 @@ pub(super) struct Confirmed {
     pub(super) holdings: BTreeSet<(ClientKey, ShareRef)>,
 }
 
-impl Teller {
+impl RemoteTracker {
     pub(super) fn new(now: Instant) -> Self {
         Self { heard: now, told: BTreeSet::new(), confirmed: None }
     }
@@ -89,7 +97,7 @@ impl Teller {
 /// when that is over: a connection that nobody uses any more can live on here for a while after the client went there.
 #[derive(Debug)]
 pub(super) struct Claim {
-    pub(super) teller: u16,
+    pub(super) tracker: u16,
     pub(super) addr: Option<SocketAddr>,
     /// What the client holds, with no other client in them.
     pub(super) swarms: Swarms,
