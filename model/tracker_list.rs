@@ -129,21 +129,21 @@ impl TrackerList {
 
     /// Reads the text of a tracker_info.txt.
     pub fn parse(text: &str) -> Result<Self, TrackerListError> {
-        let mut reading = Reading::default();
+        let mut parser = ListParser::default();
         for (index, line) in text.strip_prefix('\u{FEFF}').unwrap_or(text).lines().enumerate() {
             let line = line.split_once('#').map_or(line, |(before, _)| before).trim();
             if line.is_empty() {
                 continue;
             }
-            reading.line(index + 1, line)?;
+            parser.line(index + 1, line)?;
         }
-        if let Some(lone) = reading.lone {
+        if let Some(lone) = parser.lone {
             return Err(line_error(lone.number, &lone.text, LineProblem::PortMissing));
         }
-        if reading.addrs.is_empty() {
+        if parser.addrs.is_empty() {
             return Err(TrackerListError::Empty);
         }
-        Ok(Self { addrs: reading.addrs, fingerprint: reading.fingerprint })
+        Ok(Self { addrs: parser.addrs, fingerprint: parser.fingerprint })
     }
 
     /// Where tracker `number` listens; trackers are numbered from 1 in the order of the list.
@@ -177,13 +177,13 @@ struct Lone {
 }
 
 #[derive(Default)]
-struct Reading {
+struct ListParser {
     addrs: Vec<TrackerAddr>,
     fingerprint: Option<Fingerprint>,
     lone: Option<Lone>,
 }
 
-impl Reading {
+impl ListParser {
     /// Takes one line that says something, its comment taken off.
     fn line(&mut self, number: usize, line: &str) -> Result<(), TrackerListError> {
         let taken = match self.lone.take() {

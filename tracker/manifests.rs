@@ -13,7 +13,7 @@ use crate::wire::client_tracker::MANIFEST_PART_MAX;
 use crate::wire::error::{Code, Refusal};
 use crate::wire::manifest::{MANIFEST_LEN_MAX, decode};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use missing::Missing;
+use missing::MissingManifests;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
@@ -27,23 +27,22 @@ use std::time::Duration;
 
 /// What a file is called that is not whole yet.
 const TEMP_SUFFIX: &str = ".tmp";
-/// Facts remembered so that a share that follows its manifest needs no second look at the file.
+/// ManifestFacts remembered so that a share that follows its manifest needs no second look at the file.
 const FACTS_MAX: usize = 1024;
 /// How long an upload waits for its turn to be checked.
 const CHECK_WAIT: Duration = Duration::from_secs(30);
 
 /// What a share's description must agree with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct ManifestFacts {
     /// How the stream is cut.
     pub layout: Layout,
-    /// Number of files.
     pub file_count: u32,
     /// The first component of every path.
     pub root: Arc<str>,
 }
 
-impl Facts {
+impl ManifestFacts {
     /// Whether this is the manifest of such content under such a name.
     pub fn agree_with(&self, name: &FileName, content: &Content) -> bool {
         let named = FileName::from_input(&self.root).is_ok_and(|root| root == name.base());
@@ -60,21 +59,21 @@ pub struct Manifests {
     handle: File,
     /// Tells apart the files of uploads.
     uploads: AtomicU64,
-    facts: Mutex<HashMap<InfoHash, (Stamp, Facts)>>,
-    missing: Missing,
+    facts: Mutex<HashMap<InfoHash, (FileIdentity, ManifestFacts)>>,
+    missing: MissingManifests,
     /// Holds one token. Whoever has it may read a whole manifest into memory, which can take twice 128 MiB.
     turn: (Sender<()>, Receiver<()>),
 }
 
 /// What tells that a file is still the one that was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct FileIdentity {
     inode: u64,
     len: u64,
     modified: (i64, i64),
 }
 
-impl Stamp {
+impl FileIdentity {
     fn of(file: &File) -> io::Result<Self> {
         let found = file.metadata()?;
         Ok(Self { inode: found.ino(), len: found.len(), modified: (found.mtime(), found.mtime_nsec()) })
@@ -83,7 +82,7 @@ impl Stamp {
 
 /// A manifest on its way in. What was written goes away with it unless it became whole.
 #[derive(Debug)]
-pub struct Upload {
+pub struct ManifestUpload {
     info_hash: InfoHash,
     total: u32,
     written: u32,
@@ -91,7 +90,7 @@ pub struct Upload {
     path: PathBuf,
 }
 
-impl Drop for Upload {
+impl Drop for ManifestUpload {
     fn drop(&mut self) {
         // Fails if the file has got its final name.
         let _ = fs::remove_file(&self.path);
@@ -100,12 +99,12 @@ impl Drop for Upload {
 
 /// A manifest that is whole and valid, and not durable yet. It goes away unless it is kept.
 #[derive(Debug)]
-pub struct Checked {
-    upload: Upload,
-    facts: Facts,
+pub struct CheckedManifest {
+    upload: ManifestUpload,
+    facts: ManifestFacts,
 }
 
-impl Checked {
+impl CheckedManifest {
     /// Which one it is.
     pub fn info_hash(&self) -> InfoHash {
         self.upload.info_hash
@@ -114,14 +113,12 @@ impl Checked {
 
 /// One part of a manifest, as a client sends it.
 #[derive(Debug, Clone, Copy)]
-pub struct Part<'a> {
-    /// Of which manifest.
+pub struct ManifestPart<'a> {
     pub info_hash: InfoHash,
     /// Length of the whole in bytes.
     pub total: u32,
     /// Where the part begins.
     pub offset: u32,
-    /// The part.
     pub bytes: &'a [u8],
 }
 
@@ -152,7 +149,7 @@ impl Manifests {
                 there.insert(name);
             }
         }
-        let missing = Missing::default();
+        let missing = MissingManifests::default();
         let lost = listed.iter().filter(|info_hash| !there.contains(&info_hash.to_string()));
         lost.for_each(|info_hash| missing.note(*info_hash));
         let turn = bounded(1);
@@ -173,7 +170,7 @@ impl Manifests {
 
     /// Takes the next part of a manifest, and makes the manifest durable after the last one. Refusals: those of
     /// [`Manifests::take`] and [`Manifests::keep`].
-    pub fn put(&self, upload: &mut Option<Upload>, part: Part<'_>) -> Result<(), Refusal> {
+    pub fn put(&self, upload: &mut Option<ManifestUpload>, part: ManifestPart<'_>) -> Result<(), Refusal> {
         self.take(upload, part)?.map_or(Ok(()), |checked| self.keep(&[checked]))
     }
 
@@ -183,7 +180,7 @@ impl Manifests {
     /// # Errors
     /// `BadManifest` if a part does not follow the one before or the whole is not valid, `SlowDown`,
     /// `Unavailable` if the disk does not take it. After any of them the upload has to begin anew.
-    pub fn take(&self, upload: &mut Option<Upload>, part: Part<'_>) -> Result<Option<Checked>, Refusal> {
+    pub fn take(&self, upload: &mut Option<ManifestUpload>, part: ManifestPart<'_>) -> Result<Option<CheckedManifest>, Refusal> {
         if part.total as usize > MANIFEST_LEN_MAX {
             return Err(bad("it is too large"));
         }
@@ -208,17 +205,17 @@ impl Manifests {
         if current.written == current.total {
             let facts = self.examine(&current.file, current.info_hash)?;
             sys::start_write_back(&current.file);
-            return Ok(Some(Checked { upload: current, facts }));
+            return Ok(Some(CheckedManifest { upload: current, facts }));
         }
         *upload = Some(current);
         Ok(None)
     }
 
-    fn begin(&self, info_hash: InfoHash, total: u32) -> io::Result<Upload> {
+    fn begin(&self, info_hash: InfoHash, total: u32) -> io::Result<ManifestUpload> {
         let number = self.uploads.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join(format!("{info_hash}.{number}{TEMP_SUFFIX}"));
         let file = files::open_file(&path, Open::New(0o600))?;
-        Ok(Upload { info_hash, total, written: 0, file, path })
+        Ok(ManifestUpload { info_hash, total, written: 0, file, path })
     }
 
     /// Makes manifests durable and gives them their names. Not `durable::replace`: they came in parts, and all share one
@@ -226,12 +223,12 @@ impl Manifests {
     ///
     /// # Errors
     /// `Unavailable` if the disk does not take one of them. Any of them may be here all the same.
-    pub fn keep(&self, lot: &[Checked]) -> Result<(), Refusal> {
+    pub fn keep(&self, lot: &[CheckedManifest]) -> Result<(), Refusal> {
         let keep = || {
             lot.iter().try_for_each(|checked| checked.upload.file.sync_all())?;
-            for Checked { upload, facts } in lot {
+            for CheckedManifest { upload, facts } in lot {
                 fs::rename(&upload.path, self.path(upload.info_hash))?;
-                self.remember(upload.info_hash, Stamp::of(&upload.file)?, facts.clone());
+                self.remember(upload.info_hash, FileIdentity::of(&upload.file)?, facts.clone());
             }
             files::sync_folder(&self.handle)
         };
@@ -241,7 +238,7 @@ impl Manifests {
     }
 
     /// Reads and checks a whole manifest, one at a time.
-    fn examine(&self, file: &File, info_hash: InfoHash) -> Result<Facts, Refusal> {
+    fn examine(&self, file: &File, info_hash: InfoHash) -> Result<ManifestFacts, Refusal> {
         let (give, take) = &self.turn;
         take.recv_timeout(CHECK_WAIT).map_err(|_| Code::SlowDown)?;
         let facts = read_facts(file, info_hash);
@@ -249,13 +246,13 @@ impl Manifests {
         facts
     }
 
-    fn remember(&self, info_hash: InfoHash, stamp: Stamp, facts: Facts) {
+    fn remember(&self, info_hash: InfoHash, identity: FileIdentity, facts: ManifestFacts) {
         let mut known = self.facts.lock();
         if known.len() >= FACTS_MAX {
             // They can all be read again.
             known.clear();
         }
-        known.insert(info_hash, (stamp, facts));
+        known.insert(info_hash, (identity, facts));
     }
 
     /// Whether a manifest is here.
@@ -269,25 +266,25 @@ impl Manifests {
     /// What a manifest says; `None` if it is not here. One that was damaged is removed, so that it can come in again.
     /// # Errors
     /// `Unavailable`, `SlowDown`.
-    pub fn facts(&self, info_hash: InfoHash) -> Result<Option<Facts>, Refusal> {
+    pub fn facts(&self, info_hash: InfoHash) -> Result<Option<ManifestFacts>, Refusal> {
         Ok(self.sound(info_hash)?.map(|(_, facts)| facts))
     }
 
     /// A manifest that is as it should be, and what it says.
-    fn sound(&self, info_hash: InfoHash) -> Result<Option<(File, Facts)>, Refusal> {
+    fn sound(&self, info_hash: InfoHash) -> Result<Option<(File, ManifestFacts)>, Refusal> {
         let file = match File::open(self.path(info_hash)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unavailable(&error)),
         };
-        let stamp = Stamp::of(&file).map_err(|error| unavailable(&error))?;
-        let known = self.facts.lock().get(&info_hash).filter(|(known, _)| *known == stamp).cloned();
+        let identity = FileIdentity::of(&file).map_err(|error| unavailable(&error))?;
+        let known = self.facts.lock().get(&info_hash).filter(|(known, _)| *known == identity).cloned();
         if let Some((_, facts)) = known {
             return Ok(Some((file, facts)));
         }
         match self.examine(&file, info_hash) {
             Ok(facts) => {
-                self.remember(info_hash, stamp, facts.clone());
+                self.remember(info_hash, identity, facts.clone());
                 Ok(Some((file, facts)))
             }
             Err(refusal) if refusal.code == Code::BadManifest => {
@@ -344,12 +341,12 @@ fn is_info_hash(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn read_facts(file: &File, info_hash: InfoHash) -> Result<Facts, Refusal> {
+fn read_facts(file: &File, info_hash: InfoHash) -> Result<ManifestFacts, Refusal> {
     let len = file.metadata().map_err(|error| unavailable(&error))?.len();
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(MANIFEST_LEN_MAX + 1)];
     file.read_exact_at(&mut bytes, 0).map_err(|error| unavailable(&error))?;
     let manifest = decode(&bytes, info_hash).map_err(bad)?;
-    Ok(Facts {
+    Ok(ManifestFacts {
         layout: manifest.layout(),
         // At most 2^20.
         file_count: manifest.files().len() as u32,
@@ -381,10 +378,10 @@ mod tests {
 
     fn put(
         manifests: &Manifests,
-        upload: &mut Option<Upload>,
+        upload: &mut Option<ManifestUpload>,
         (info_hash, total, offset, bytes): (InfoHash, u32, u32, Vec<u8>),
     ) -> Result<(), Code> {
-        let part = Part { info_hash, total, offset, bytes: &bytes };
+        let part = ManifestPart { info_hash, total, offset, bytes: &bytes };
         manifests.put(upload, part).map_err(|refusal| refusal.code)
     }
 

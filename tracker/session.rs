@@ -13,7 +13,7 @@ use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::commit::Pending;
 use crate::tracker::core::Core;
 use crate::tracker::ledger::accept::Change;
-use crate::tracker::manifests::Upload;
+use crate::tracker::manifests::ManifestUpload;
 use crate::tracker::presence::{TTL, Ticket};
 use crate::tracker::push::close_handle::CloseHandle;
 use crate::tracker::push::push_channel::PushChannel;
@@ -45,7 +45,7 @@ pub(crate) struct Session {
     ip: IpAddr,
     slot: ConnectionSlot,
     login: Option<Login>,
-    upload: Option<Upload>,
+    upload: Option<ManifestUpload>,
     /// Set by a login: the state whose notices the client is to be told after the reply.
     welcome: Option<Arc<State>>,
     /// Set by a change that is not durable yet: the reply has to wait for it.

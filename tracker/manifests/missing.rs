@@ -7,69 +7,69 @@ use std::time::{Duration, Instant};
 
 /// What is missing.
 #[derive(Debug, Default)]
-pub(super) struct Missing {
-    inner: Mutex<Inner>,
+pub(super) struct MissingManifests {
+    wishes: Mutex<Wishes>,
     /// One that was missing has come in.
     arrived: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct Wishes {
     /// Counts wishes.
     last: u64,
     /// With the number of the last wish for it.
-    wished: BTreeMap<InfoHash, u64>,
+    numbers: BTreeMap<InfoHash, u64>,
 }
 
-impl Inner {
+impl Wishes {
     fn wish(&mut self, info_hash: InfoHash) {
         self.last += 1;
-        self.wished.insert(info_hash, self.last);
+        self.numbers.insert(info_hash, self.last);
     }
 }
 
-impl Missing {
+impl MissingManifests {
     /// It was noticed that this one is not here.
     pub(super) fn note(&self, info_hash: InfoHash) {
-        let mut inner = self.inner.lock();
-        if !inner.wished.contains_key(&info_hash) {
-            inner.wish(info_hash);
+        let mut wishes = self.wishes.lock();
+        if !wishes.numbers.contains_key(&info_hash) {
+            wishes.wish(info_hash);
         }
     }
 
     /// Somebody wants this one, which is not here.
     pub(super) fn wish(&self, info_hash: InfoHash) {
-        self.inner.lock().wish(info_hash);
+        self.wishes.lock().wish(info_hash);
     }
 
     /// It is here now.
     pub(super) fn arrived(&self, info_hash: InfoHash) {
-        if self.inner.lock().wished.remove(&info_hash).is_some() {
+        if self.wishes.lock().numbers.remove(&info_hash).is_some() {
             self.arrived.notify_all();
         }
     }
 
     /// Those that were wished for after a wish, with the number of the last wish.
     pub(super) fn since(&self, wish: u64) -> (Vec<InfoHash>, u64) {
-        let inner = self.inner.lock();
-        if inner.last == wish {
+        let wishes = self.wishes.lock();
+        if wishes.last == wish {
             return (Vec::new(), wish);
         }
-        let wished = inner.wished.iter().filter(|(_, number)| **number > wish).map(|(info_hash, _)| *info_hash);
-        (wished.collect(), inner.last)
+        let wished = wishes.numbers.iter().filter(|(_, number)| **number > wish).map(|(info_hash, _)| *info_hash);
+        (wished.collect(), wishes.last)
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> usize {
-        self.inner.lock().wished.len()
+        self.wishes.lock().numbers.len()
     }
 
     /// Waits until one is no longer missing, but not longer than this.
     pub(super) fn wait(&self, info_hash: InfoHash, longest: Duration) {
         let until = Instant::now() + longest;
-        let mut inner = self.inner.lock();
-        while inner.wished.contains_key(&info_hash) {
-            if self.arrived.wait_until(&mut inner, until).timed_out() {
+        let mut wishes = self.wishes.lock();
+        while wishes.numbers.contains_key(&info_hash) {
+            if self.arrived.wait_until(&mut wishes, until).timed_out() {
                 return;
             }
         }

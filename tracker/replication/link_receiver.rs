@@ -7,7 +7,7 @@ use crate::model::op::Op;
 use crate::tracker::cluster::live_link::LiveLink;
 use crate::tracker::cluster::version_vector::VersionVector;
 use crate::tracker::core::Core;
-use crate::tracker::manifests::{Checked, Part, Upload};
+use crate::tracker::manifests::{CheckedManifest, ManifestPart, ManifestUpload};
 use crate::tracker::presence::{ClientKey, Heard, HolderUp, SwarmInfo};
 use crate::wire::client_tracker::{Holding, refusal};
 use crate::wire::connection::FrameReceiver;
@@ -37,9 +37,9 @@ pub(super) struct LinkReceiver<'a> {
     core: &'a Core,
     number: u16,
     live: &'a LiveLink,
-    upload: Option<Upload>,
+    upload: Option<ManifestUpload>,
     /// Manifests that have come in and are not durable yet: a few are kept together.
-    manifests: Vec<Checked>,
+    manifests: Vec<CheckedManifest>,
     /// The last manifest that was not taken.
     skipped: Option<InfoHash>,
     /// What clients hold of shares that are not known yet: the op may be on its way through another tracker.
@@ -110,7 +110,7 @@ impl<'a> LinkReceiver<'a> {
             LinkMessage::Hello { .. } => return Err(Refusal::about(Code::Malformed, "a second greeting")),
             LinkMessage::Refused { code, about } => return Err(refusal(code, &about)),
             LinkMessage::Manifest { info_hash, total, offset, part } => {
-                let part = Part { info_hash, total, offset, bytes: part.as_bytes() };
+                let part = ManifestPart { info_hash, total, offset, bytes: part.as_bytes() };
                 self.put_manifest(part);
             }
             LinkMessage::Ops { ops } => {
@@ -220,7 +220,7 @@ impl<'a> LinkReceiver<'a> {
 
     /// Takes a part of a manifest. One that is damaged at the other tracker, or that cannot be kept here, keeps no changes
     /// back: this tracker does without it until somebody brings it.
-    fn put_manifest(&mut self, part: Part<'_>) {
+    fn put_manifest(&mut self, part: ManifestPart<'_>) {
         if part.offset > 0 && self.skipped == Some(part.info_hash) {
             return;
         }

@@ -6,7 +6,7 @@ use crate::model::id::{CommandId, ShareRef, UserRef};
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId};
 use crate::tracker::ledger::accept::{Change, accept, find_own_group, find_share};
-use crate::tracker::manifests::Part;
+use crate::tracker::manifests::ManifestPart;
 use crate::tracker::state::{ShareInfo, State};
 use crate::wire::client_tracker::{FileLine, Reply};
 use crate::wire::codec::Blob;
@@ -62,7 +62,7 @@ impl Session {
     ) -> Result<Reply, Refusal> {
         let user = self.user()?;
         find_own_group(&self.core.state(), user, group)?;
-        self.core.manifests.put(&mut self.upload, Part { info_hash, total, offset, bytes })?;
+        self.core.manifests.put(&mut self.upload, ManifestPart { info_hash, total, offset, bytes })?;
         Ok(Reply::Done {})
     }
 
