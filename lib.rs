@@ -17,7 +17,6 @@ pub mod model {
     pub mod notice;
     pub mod op;
     pub mod path;
-    pub(crate) mod path_text;
     pub mod piece;
     pub mod tracker_list;
     pub(crate) mod units;

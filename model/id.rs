@@ -2,21 +2,19 @@
 
 use std::fmt;
 
-/// Who issued an op: a tracker under one incarnation of its data directory.
+/// Who issued an op: a tracker in one incarnation, which is one run of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {
     /// The tracker's number: its line in tracker_info.txt, from 1.
     pub tracker: u16,
-    /// Random; made with the data directory and renewed when one is restored from a backup.
+    /// Random, and new at every start: a data folder that was restored gives no id that others have seen.
     pub incarnation: u64,
 }
 
 /// The name of an op: the `seq`th that its origin issued, from 1 without gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId {
-    /// Who issued it.
     pub origin: Origin,
-    /// Its place among the ops of that origin.
     pub seq: u64,
 }
 

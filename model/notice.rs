@@ -6,20 +6,11 @@ use super::name::{FileName, GroupId, UserId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// The owner let the user in.
-    Accepted {
-        /// Which group.
-        group: GroupId,
-    },
+    Accepted { group: GroupId },
     /// The owner turned the user's request down.
-    Rejected {
-        /// Which group.
-        group: GroupId,
-    },
+    Rejected { group: GroupId },
     /// The owner removed the user.
-    Removed {
-        /// Which group.
-        group: GroupId,
-    },
+    Removed { group: GroupId },
     /// The name of the account was taken before on the other side of a partition.
     UserRenamed {
         /// The name asked for.
@@ -36,7 +27,6 @@ pub enum Notice {
     },
     /// The name of the user's share was taken before on the other side of a partition.
     ShareRenamed {
-        /// Which group.
         group: GroupId,
         /// The name asked for.
         from: FileName,
@@ -45,21 +35,12 @@ pub enum Notice {
     },
     /// A change the user had made as owner has no effect: an earlier change had taken the ground from under it.
     DecisionOverridden {
-        /// Which group.
         group: GroupId,
         /// Whom the decision was about.
         user: UserId,
     },
     /// The user's request to join has no effect, since the user was a member already.
-    RequestOverridden {
-        /// Which group.
-        group: GroupId,
-    },
+    RequestOverridden { group: GroupId },
     /// The user's share has no effect, since the user was no longer a member.
-    ShareOverridden {
-        /// Which group.
-        group: GroupId,
-        /// Which share.
-        name: FileName,
-    },
+    ShareOverridden { group: GroupId, name: FileName },
 }

@@ -15,7 +15,6 @@ pub struct Op {
     pub lamport: u64,
     /// The client's command behind it.
     pub command: CommandId,
-    /// What it changes.
     pub body: OpBody,
 }
 
@@ -41,8 +40,8 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// What an op changes. Names were resolved to ids when the command was accepted; what each op means when its
-/// precondition is gone by the time it is folded stands in the table of docs/FOLD.md.
+/// What an op changes. Acceptance has resolved the names in the command to ids. docs/FOLD.md says what each op means when
+/// its precondition is gone by the time it is folded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpBody {
     /// An account is made; the op's id names the user.
@@ -53,12 +52,7 @@ pub enum OpBody {
         password: PasswordHash,
     },
     /// A user changes the password; session tokens made before it end.
-    ChangePassword {
-        /// Whose.
-        user: UserRef,
-        /// The new one.
-        password: PasswordHash,
-    },
+    ChangePassword { user: UserRef, password: PasswordHash },
     /// A group is made; the op's id names it and the founder is its first member.
     CreateGroup {
         /// The name asked for.
@@ -67,81 +61,51 @@ pub enum OpBody {
         founder: UserRef,
     },
     /// A user asks to be let in.
-    RequestJoin {
-        /// Into which group.
-        group: GroupRef,
-        /// Who asks.
-        user: UserRef,
-    },
+    RequestJoin { group: GroupRef, user: UserRef },
     /// The owner lets a user in.
     AcceptRequest {
-        /// Into which group.
         group: GroupRef,
-        /// Who is let in.
         user: UserRef,
         /// The owner who decides.
         by: UserRef,
     },
     /// The owner turns a request down.
     RejectRequest {
-        /// For which group.
         group: GroupRef,
-        /// Who is turned down.
         user: UserRef,
         /// The owner who decides.
         by: UserRef,
     },
     /// A member leaves, or somebody who asked to be let in withdraws.
-    LeaveGroup {
-        /// Which group.
-        group: GroupRef,
-        /// Who leaves.
-        user: UserRef,
-    },
+    LeaveGroup { group: GroupRef, user: UserRef },
     /// The owner removes a member.
     RemoveMember {
-        /// From which group.
         group: GroupRef,
-        /// Who is removed.
         user: UserRef,
         /// The owner who decides.
         by: UserRef,
     },
     /// Content is shared in a group under a name; the op's id names the share.
     CreateShare {
-        /// In which group.
         group: GroupRef,
         /// The first sharer.
         user: UserRef,
         /// The name asked for.
         name: FileName,
-        /// What is shared.
         content: Content,
         /// The share of the same user under the same name that this one replaces.
         replaces: Option<ShareRef>,
     },
     /// Another member shares the same content.
-    JoinShare {
-        /// Which share.
-        share: ShareRef,
-        /// Who shares it from now on.
-        user: UserRef,
-    },
+    JoinShare { share: ShareRef, user: UserRef },
     /// A member shares it no longer.
-    LeaveShare {
-        /// Which share.
-        share: ShareRef,
-        /// Who stops.
-        user: UserRef,
-    },
+    LeaveShare { share: ShareRef, user: UserRef },
     /// A user has read the notices about ops up to this place in the order. Ops that come late can change which
     /// notices those are, so the op says what was read; notices that were not read stay.
     ReadNotices {
-        /// Who read them.
         user: UserRef,
-        /// Up to which.
         through: OpOrder,
-        /// SHA-256 of the notices that were read, which names them as `tracker::state` says.
+        /// SHA-256 of the notices that were read, which names them as `State::notices_digest` says.
         shown: [u8; 32],
     },
 }

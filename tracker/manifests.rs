@@ -180,7 +180,11 @@ impl Manifests {
     /// # Errors
     /// `BadManifest` if a part does not follow the one before or the whole is not valid, `SlowDown`,
     /// `Unavailable` if the disk does not take it. After any of them the upload has to begin anew.
-    pub fn take(&self, upload: &mut Option<ManifestUpload>, part: ManifestPart<'_>) -> Result<Option<CheckedManifest>, Refusal> {
+    pub fn take(
+        &self,
+        upload: &mut Option<ManifestUpload>,
+        part: ManifestPart<'_>,
+    ) -> Result<Option<CheckedManifest>, Refusal> {
         if part.total as usize > MANIFEST_LEN_MAX {
             return Err(bad("it is too large"));
         }

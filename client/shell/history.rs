@@ -2,7 +2,7 @@
 //! time: each adds its lines under a lock of the file.
 
 use crate::client::state::file::set_aside;
-use crate::model::path_text::Shown;
+use crate::model::escape::ShownPath;
 use crate::sys;
 use crate::sys::files::{self, Open};
 use rustyline::error::ReadlineError;
@@ -34,7 +34,7 @@ impl HistoryFile {
             Ok(told) => (file, told),
             Err(why) => {
                 file.broken = true;
-                let told = format!("Lines typed now are not kept for later: {}: {why}", Shown(&file.path));
+                let told = format!("Lines typed now are not kept for later: {}: {why}", ShownPath(&file.path));
                 (file, Some(told))
             }
         }
@@ -52,7 +52,7 @@ impl HistoryFile {
     fn put_aside(&self) -> Result<String, String> {
         let aside = set_aside(&self.path).map_err(|error| error.to_string())?;
         self.make()?;
-        Ok(format!("{} was damaged and has been moved to {}", Shown(&self.path), Shown(&aside)))
+        Ok(format!("{} was damaged and has been moved to {}", ShownPath(&self.path), ShownPath(&aside)))
     }
 
     /// Adds the lines that are new in `history`.

@@ -3,7 +3,7 @@
 //! First line: what it is and the version of its format. Then one record per line, its fields escaped and parted by
 //! tabs. Last line: `\end` and the number of records, so that a file that was cut off is told from a short one.
 
-use crate::model::path_text::{Shown, from_field, to_field};
+use crate::model::escape::{ShownPath, from_field, to_field};
 use crate::sys::{self, durable, files};
 use std::fmt;
 use std::fs;
@@ -43,17 +43,19 @@ impl StateError {
 impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StateError::Io(path, action, error) => write!(f, "cannot {action} {}: {}", Shown(path), sys::reason(error)),
+            StateError::Io(path, action, error) => {
+                write!(f, "cannot {action} {}: {}", ShownPath(path), sys::reason(error))
+            }
             StateError::Newer(path) => write!(
                 f,
                 "{} was written by a newer version of this program; use that one, or another --state-dir",
-                Shown(path)
+                ShownPath(path)
             ),
             StateError::Damaged(path, aside) => {
-                write!(f, "{} was damaged and has been moved to {}", Shown(path), Shown(aside))
+                write!(f, "{} was damaged and has been moved to {}", ShownPath(path), ShownPath(aside))
             }
             StateError::TooManyClients(path) => {
-                write!(f, "too many clients use {} already; end one, or use another --state-dir", Shown(path))
+                write!(f, "too many clients use {} already; end one, or use another --state-dir", ShownPath(path))
             }
             StateError::Closed => write!(f, "the login has ended"),
         }

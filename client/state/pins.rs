@@ -7,7 +7,7 @@ use super::file;
 use super::file::StateError;
 use crate::client::hash::piece_hash::sha1_of;
 use crate::model::digest::Fingerprint;
-use crate::model::path_text::Shown;
+use crate::model::escape::ShownPath;
 use crate::sys::durable;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -51,7 +51,7 @@ impl fmt::Display for PinMismatch {
             "the trackers of {} now have the key {}, before it was {}: either they were set up anew, or somebody \
              poses as them; ask their operator; if you know that the trackers' key was changed, start the client with \
              --accept-fingerprint {}",
-            Shown(&self.tracker_info),
+            ShownPath(&self.tracker_info),
             self.offered,
             self.pinned,
             self.offered

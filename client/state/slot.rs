@@ -3,9 +3,9 @@
 use super::file::{self, StateError};
 use super::record::{DownloadRecord, ShareRecord, SlotRecord};
 use crate::model::digest::InfoHash;
+use crate::model::escape::ShownPath;
 use crate::model::manifest::Manifest;
 use crate::model::name::{FileName, GroupId};
-use crate::model::path_text::Shown;
 use crate::sys::durable;
 use crate::wire;
 use parking_lot::Mutex;
@@ -50,7 +50,7 @@ impl Slot {
                 "what this client shares and downloads could not be read back in full ({} records could) and is kept in \
                  {}; see list_files and show_downloads for what is missing",
                 records.len(),
-                Shown(&aside)
+                ShownPath(&aside)
             ));
         }
         file::make_folder(&slot.folder.join("manifests"))?;

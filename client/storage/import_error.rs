@@ -1,9 +1,9 @@
 //! Why a file or folder cannot be shared.
 
 use super::piece_source::SourceError;
+use crate::model::escape::ShownPath;
 use crate::model::manifest::ManifestError;
 use crate::model::name::NameError;
-use crate::model::path_text::Shown;
 use crate::sys;
 use std::fmt;
 use std::io;
@@ -55,24 +55,28 @@ impl From<SourceError> for ImportError {
 impl fmt::Display for ImportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ImportError::NotFound(path) => write!(f, "{} does not exist", Shown(path)),
+            ImportError::NotFound(path) => write!(f, "{} does not exist", ShownPath(path)),
             ImportError::NotShareable(path) => {
-                write!(f, "{} is neither a file nor a folder and cannot be shared", Shown(path))
+                write!(f, "{} is neither a file nor a folder and cannot be shared", ShownPath(path))
             }
             ImportError::Nameless(path) => {
-                write!(f, "{} has no name under which it could be shared; share what lies in it", Shown(path))
+                write!(f, "{} has no name under which it could be shared; share what lies in it", ShownPath(path))
             }
-            ImportError::NotUtf8(path) => write!(f, "the name of {} is not UTF-8; rename it to share it", Shown(path)),
-            ImportError::Name(path, error) => write!(f, "cannot share {}: {error}; rename it to share it", Shown(path)),
+            ImportError::NotUtf8(path) => {
+                write!(f, "the name of {} is not UTF-8; rename it to share it", ShownPath(path))
+            }
+            ImportError::Name(path, error) => {
+                write!(f, "cannot share {}: {error}; rename it to share it", ShownPath(path))
+            }
             ImportError::Size(path, ManifestError::NoFile) => {
-                write!(f, "{} holds no file; there is nothing to share", Shown(path))
+                write!(f, "{} holds no file; there is nothing to share", ShownPath(path))
             }
-            ImportError::Size(path, error) => write!(f, "cannot share {}: {error}", Shown(path)),
+            ImportError::Size(path, error) => write!(f, "cannot share {}: {error}", ShownPath(path)),
             ImportError::Changed(path) => {
-                write!(f, "{} was changed while it was read; try again when nothing writes to it", Shown(path))
+                write!(f, "{} was changed while it was read; try again when nothing writes to it", ShownPath(path))
             }
             ImportError::Cancelled => write!(f, "cancelled"),
-            ImportError::Io(path, error) => write!(f, "cannot read {}: {}", Shown(path), sys::reason(error)),
+            ImportError::Io(path, error) => write!(f, "cannot read {}: {}", ShownPath(path), sys::reason(error)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A source of pieces: where the bytes come from that are served to other members.
 
-use crate::model::path_text::Shown;
+use crate::model::escape::ShownPath;
 use crate::model::piece::{Layout, PieceIndex};
 use crate::sys;
 use std::fmt;
@@ -64,7 +64,7 @@ impl SourceError {
 
 impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = Shown(self.path());
+        let path = ShownPath(self.path());
         match self {
             SourceError::Changed(_) => write!(f, "{path} has changed since it was shared; upload it again"),
             SourceError::Gone(_) => write!(f, "{path} is no longer there; put it back, or stop sharing it"),

@@ -2,9 +2,9 @@
 
 use super::file_stamp::{FileStamp, Stamps};
 use super::import_error::ImportError;
+use crate::model::escape::ShownPath;
 use crate::model::manifest::{FILES_MAX, FileEntry, ManifestError};
 use crate::model::path::RelPath;
-use crate::model::path_text::Shown;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
@@ -52,7 +52,7 @@ impl fmt::Display for LeftOut {
             .collect();
         write!(f, "not shared: {}", counted.join(" and "))?;
         match &self.first {
-            Some(first) => write!(f, ", such as {}", Shown(first)),
+            Some(first) => write!(f, ", such as {}", ShownPath(first)),
             None => Ok(()),
         }
     }

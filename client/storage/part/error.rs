@@ -1,7 +1,7 @@
 //! Why a download cannot use its place on the disk.
 
+use crate::model::escape::ShownPath;
 use crate::model::name::{FileName, GroupId};
-use crate::model::path_text::Shown;
 use crate::sys::{self, space};
 use rustix::io::Errno;
 use std::fmt;
@@ -78,14 +78,14 @@ impl fmt::Display for PartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PartError::Exists(path) => {
-                write!(f, "{} is there already and is not overwritten; choose another destination", Shown(path))
+                write!(f, "{} is there already and is not overwritten; choose another destination", ShownPath(path))
             }
-            PartError::NoFolder(path) => write!(f, "the folder {} does not exist; make it first", Shown(path)),
+            PartError::NoFolder(path) => write!(f, "the folder {} does not exist; make it first", ShownPath(path)),
             PartError::BadName(path) => {
-                write!(f, "{} cannot be the name of a file; choose another destination", Shown(path))
+                write!(f, "{} cannot be the name of a file; choose another destination", ShownPath(path))
             }
             PartError::Foreign(path, Foreign::Replaced) => {
-                write!(f, "{} was removed or replaced during the download; start it again", Shown(path))
+                write!(f, "{} was removed or replaced during the download; start it again", ShownPath(path))
             }
             PartError::Foreign(path, why) => {
                 let why = match why {
@@ -95,25 +95,27 @@ impl fmt::Display for PartError {
                     Foreign::TooLong => "is longer than the download",
                     Foreign::Unknown | Foreign::Replaced => "was not made by this download",
                 };
-                write!(f, "{} {why} and is left alone; move it away or choose another destination", Shown(path))
+                write!(f, "{} {why} and is left alone; move it away or choose another destination", ShownPath(path))
             }
             PartError::OtherDownload { part, group, name } => write!(
                 f,
                 "{} is the unfinished download of {name} from {group}; finish or cancel that, or choose another destination",
-                Shown(part)
+                ShownPath(part)
             ),
             PartError::Busy(path) => {
-                write!(f, "a download to {} runs already; wait for it or choose another destination", Shown(path))
+                write!(f, "a download to {} runs already; wait for it or choose another destination", ShownPath(path))
             }
             PartError::DiskFull(path, 0) => {
-                write!(f, "the disk has no room for {}; free some and resume the download", Shown(path))
+                write!(f, "the disk has no room for {}; free some and resume the download", ShownPath(path))
             }
             PartError::DiskFull(path, len) => write!(
                 f,
                 "the disk has no room for the {len} bytes of {}; free some or choose another destination",
-                Shown(path)
+                ShownPath(path)
             ),
-            PartError::Io(path, action, error) => write!(f, "cannot {action} {}: {}", Shown(path), sys::reason(error)),
+            PartError::Io(path, action, error) => {
+                write!(f, "cannot {action} {}: {}", ShownPath(path), sys::reason(error))
+            }
         }
     }
 }

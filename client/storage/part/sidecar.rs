@@ -3,8 +3,8 @@
 use super::error::{Foreign, PartError};
 use super::paths::PartPaths;
 use crate::model::digest::InfoHash;
+use crate::model::escape::{from_field, to_field};
 use crate::model::name::{FileName, GroupId};
-use crate::model::path_text::{from_field, to_field};
 use crate::sys::files::{self, Open};
 use std::fs::File;
 use std::io::{self, Read};
