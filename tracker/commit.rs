@@ -39,16 +39,16 @@ pub type Sink = Box<dyn FnMut(Settled) + Send>;
 
 /// Makes changes, from any number of threads.
 pub struct Committer {
-    shared: Arc<Shared>,
+    queue: Arc<CommitQueue>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What submitters, readers and the writer share. No lock is held while the log works, old ops are read again or the sink
-/// runs. Where both are held, `lead` was taken before `durable`.
-struct Shared {
+/// What submitters, readers and the writer share. Nobody holds a lock while the log works, while old ops are read back or
+/// while the sink runs. Whoever holds both locks took `uncommitted` before `durable`.
+struct CommitQueue {
     source: Arc<dyn OpSource>,
     durable: RwLock<Arc<State>>,
-    lead: Mutex<Lead>,
+    uncommitted: Mutex<Uncommitted>,
     /// Wakes the writer: an op waits, or the end has come.
     work: Condvar,
 }
@@ -57,7 +57,7 @@ struct Shared {
 ///
 /// Invariants: the ledger holds the durable ops, the batch that the log works on, and `ops`; `underway` holds exactly the
 /// commands of those that are not durable, each with the last batch that has it.
-struct Lead {
+struct Uncommitted {
     ledger: Ledger,
     /// The ops that wait for the log, and the batch they will form.
     ops: Vec<Op>,
@@ -72,7 +72,15 @@ struct Lead {
     closing: bool,
 }
 
-impl Lead {
+/// What became of ops of other trackers.
+enum Reception {
+    /// They are in this batch or in earlier ones; `None` if all are durable.
+    Taken(Option<Arc<Batch>>),
+    /// They are not taken without all durable ops.
+    TooLate(Vec<Op>),
+}
+
+impl Uncommitted {
     fn must_be_open(&self) -> Result<(), Refusal> {
         match &self.trouble {
             Some(trouble @ AppendError::Failed(_)) => Err(Refusal::about(Code::Unavailable, trouble)),
@@ -81,25 +89,24 @@ impl Lead {
         }
     }
 
-    /// Takes ops of other trackers. Gives the batch in which they will be, none if all are durable; or those that are not
-    /// taken without `all` durable ones.
-    fn receive(&mut self, ops: Vec<Op>, all: Option<Vec<Op>>) -> Result<Result<Option<Arc<Batch>>, Vec<Op>>, Refusal> {
+    /// Takes ops of other trackers. `all` has every durable op, where the ledger needs them.
+    fn receive(&mut self, ops: Vec<Op>, all: Option<Vec<Op>>) -> Result<Reception, Refusal> {
         self.must_be_open()?;
         let received = match self.ledger.receive(ops, all)? {
             Receipt::Taken(received) => received,
-            Receipt::TooLate(ops) => return Ok(Err(ops)),
+            Receipt::TooLate(ops) => return Ok(Reception::TooLate(ops)),
         };
         if received.is_empty() {
-            return Ok(Ok(self.youngest().cloned()));
+            return Ok(Reception::Taken(self.youngest().cloned()));
         }
         for op in &received {
             self.underway.insert(op.command, self.batch.clone());
         }
         self.ops.extend(received);
-        Ok(Ok(Some(self.batch.clone())))
+        Ok(Reception::Taken(Some(self.batch.clone())))
     }
 
-    /// The last batch that is not durable, if there is one: once it is, so is all that the ledger holds.
+    /// The last batch that is not durable, if there is one. Once it is durable, so is all that the ledger holds.
     fn youngest(&self) -> Option<&Arc<Batch>> {
         if self.ops.is_empty() { self.writing.as_ref() } else { Some(&self.batch) }
     }
@@ -117,7 +124,7 @@ impl Committer {
     ) -> io::Result<Self> {
         let ledger = Ledger::new(origin, past);
         let state = ledger.state().clone();
-        let lead = Lead {
+        let uncommitted = Uncommitted {
             ledger,
             ops: Vec::new(),
             batch: Arc::default(),
@@ -127,25 +134,27 @@ impl Committer {
             trouble: None,
             closing: false,
         };
-        let shared = Arc::new(Shared {
+        let queue = Arc::new(CommitQueue {
             source,
             durable: RwLock::new(Arc::new(state)),
-            lead: Mutex::new(lead),
+            uncommitted: Mutex::new(uncommitted),
             work: Condvar::new(),
         });
-        let writer = Writer { shared: shared.clone(), log, sink };
+        let writer = LogWriter { queue: queue.clone(), log, sink };
         let writer = thread::Builder::new().name("writer".into()).spawn(move || writer.run())?;
-        Ok(Self { shared, writer: Mutex::new(Some(writer)) })
+        Ok(Self { queue, writer: Mutex::new(Some(writer)) })
     }
 
     /// The durable state.
     pub fn state(&self) -> Arc<State> {
-        self.shared.durable.read().clone()
+        self.queue.durable.read().clone()
     }
 
     /// Makes a change and returns when it is durable. A command that was carried out before, or is being carried out,
-    /// is not carried out again: it gets the answer of the first time. Refusals: those of `accept`, `Unavailable` if
-    /// the log did not keep the change, `Closing`.
+    /// is not carried out again: it gets the answer of the first time.
+    ///
+    /// # Errors
+    /// Those of `accept`, `Unavailable` if the log did not keep the change, `Closing`.
     pub fn submit(&self, command: CommandId, change: &Change) -> Result<Committed, Refusal> {
         let (committed, pending) = self.begin(command, change)?;
         pending.map_or(Ok(()), Pending::wait)?;
@@ -155,27 +164,29 @@ impl Committer {
     /// The first half of [`Committer::submit`]: what may be answered once the pending change is durable, at once if
     /// there is none.
     pub fn begin(&self, command: CommandId, change: &Change) -> Result<(Committed, Option<Pending>), Refusal> {
-        let (committed, batch) = self.shared.submit(command, change)?;
+        let (committed, batch) = self.queue.submit(command, change)?;
         Ok((committed, batch.map(Pending)))
     }
 
     /// Takes ops of other trackers, those of one origin in sequence, and returns when they are durable. Ops that are known
-    /// are passed over, as is what comes behind a gap. Refusals: `Unavailable` if the log did not keep them or old ops
-    /// could not be read, `Closing`.
+    /// are passed over, as is what comes behind a gap.
+    ///
+    /// # Errors
+    /// `Malformed`, `Unavailable` if the log did not keep them or old ops could not be read, `Closing`.
     pub fn receive(&self, ops: Vec<Op>) -> Result<(), Refusal> {
-        let batch = self.shared.receive(ops)?;
+        let batch = self.queue.receive(ops)?;
         batch.map_or(Ok(()), |batch| batch.wait(COMMIT_WAIT_MAX))
     }
 
     /// Why changes cannot be made at present, if the last attempt failed.
     pub fn trouble(&self) -> Option<AppendError> {
-        self.shared.lead.lock().trouble.clone()
+        self.queue.uncommitted.lock().trouble.clone()
     }
 
     /// Refuses further changes, waits until those that were accepted are durable, and ends the writer.
     pub fn shutdown(&self) {
-        self.shared.lead.lock().closing = true;
-        self.shared.work.notify_one();
+        self.queue.uncommitted.lock().closing = true;
+        self.queue.work.notify_one();
         if let Some(writer) = self.writer.lock().take() {
             // A writer that panicked has told those who waited, and its panic has been printed.
             let _ = writer.join();
@@ -189,25 +200,25 @@ impl Drop for Committer {
     }
 }
 
-impl Shared {
+impl CommitQueue {
     /// The answer to a change, and the batch that has to be durable before it may be given.
     fn submit(&self, command: CommandId, change: &Change) -> Result<(Committed, Option<Arc<Batch>>), Refusal> {
-        let mut lead = self.lead.lock();
-        if let Some(first) = lead.ledger.state().command(command) {
-            return Ok((Committed { op: Some(first) }, lead.underway.get(&command).cloned()));
+        let mut uncommitted = self.uncommitted.lock();
+        if let Some(first) = uncommitted.ledger.state().command(command) {
+            return Ok((Committed { op: Some(first) }, uncommitted.underway.get(&command).cloned()));
         }
-        lead.must_be_open()?;
-        let Lead { ledger, ops, batch, .. } = &mut *lead;
+        uncommitted.must_be_open()?;
+        let Uncommitted { ledger, ops, batch, .. } = &mut *uncommitted;
         let op = match ledger.submit(command, change)? {
             Submission::Made(op) => op,
             Submission::Known(first) => return Ok((Committed { op: Some(first) }, None)),
-            Submission::Already => return Ok((Committed { op: None }, lead.youngest().cloned())),
+            Submission::Already => return Ok((Committed { op: None }, uncommitted.youngest().cloned())),
         };
         let id = op.id;
         ops.push(op);
         let batch = batch.clone();
-        lead.underway.insert(command, batch.clone());
-        drop(lead);
+        uncommitted.underway.insert(command, batch.clone());
+        drop(uncommitted);
         self.work.notify_one();
         Ok((Committed { op: Some(id) }, Some(batch)))
     }
@@ -234,56 +245,57 @@ impl Shared {
 
     /// The batch in which these ops will be; `None` if all are durable.
     fn receive(&self, ops: Vec<Op>) -> Result<Option<Arc<Batch>>, Refusal> {
-        let mut lead = self.lead.lock();
-        let batch = match lead.receive(ops, None)? {
-            Ok(batch) => batch,
-            Err(late) => {
-                lead.reading += 1;
-                let all = MutexGuard::unlocked(&mut lead, || self.durable_ops());
-                lead.reading -= 1;
-                lead.receive(late, Some(all?))?.unwrap_or_default()
-            }
-        };
-        drop(lead);
+        let mut uncommitted = self.uncommitted.lock();
+        let mut reception = uncommitted.receive(ops, None)?;
+        if let Reception::TooLate(late) = reception {
+            uncommitted.reading += 1;
+            let all = MutexGuard::unlocked(&mut uncommitted, || self.durable_ops());
+            uncommitted.reading -= 1;
+            reception = uncommitted.receive(late, Some(all?))?;
+        }
+        drop(uncommitted);
         self.work.notify_one();
-        Ok(batch)
+        match reception {
+            Reception::Taken(batch) => Ok(batch),
+            Reception::TooLate(_) => unreachable!("no op is too late where all durable ops are at hand"),
+        }
     }
 
     /// The next batch with what will be published; `None` when the end has come.
     fn next(&self) -> Option<(Published, Arc<Batch>)> {
-        let mut lead = self.lead.lock();
-        while lead.ops.is_empty() {
-            if lead.closing {
+        let mut uncommitted = self.uncommitted.lock();
+        while uncommitted.ops.is_empty() {
+            if uncommitted.closing {
                 return None;
             }
-            self.work.wait(&mut lead);
+            self.work.wait(&mut uncommitted);
         }
         // As long as changes keep coming in, they join the batch: whoever is about to submit one gets the core for it.
         let mut gathered = 0;
-        while gathered < lead.ops.len() {
-            gathered = lead.ops.len();
-            MutexGuard::unlocked(&mut lead, thread::yield_now);
+        while gathered < uncommitted.ops.len() {
+            gathered = uncommitted.ops.len();
+            MutexGuard::unlocked(&mut uncommitted, thread::yield_now);
         }
-        let ops = std::mem::take(&mut lead.ops);
-        let Meaning { effects, aliased, .. } = lead.ledger.cut(&ops);
-        let published = Published { after: Arc::new(lead.ledger.state().clone()), ops, effects, aliased };
-        let batch = std::mem::take(&mut lead.batch);
-        lead.writing = Some(batch.clone());
+        let ops = std::mem::take(&mut uncommitted.ops);
+        let Meaning { effects, aliased, .. } = uncommitted.ledger.cut(&ops);
+        let published = Published { after: Arc::new(uncommitted.ledger.state().clone()), ops, effects, aliased };
+        let batch = std::mem::take(&mut uncommitted.batch);
+        uncommitted.writing = Some(batch.clone());
         Some((published, batch))
     }
 
     fn publish(&self, published: &Published, batch: &Arc<Batch>) {
-        let mut lead = self.lead.lock();
-        lead.writing = None;
+        let mut uncommitted = self.uncommitted.lock();
+        uncommitted.writing = None;
         for op in &published.ops {
             // The same command may have come again from another tracker, in a batch that follows.
-            if lead.underway.get(&op.command).is_some_and(|last| Arc::ptr_eq(last, batch)) {
-                lead.underway.remove(&op.command);
+            if uncommitted.underway.get(&op.command).is_some_and(|last| Arc::ptr_eq(last, batch)) {
+                uncommitted.underway.remove(&op.command);
             }
         }
-        lead.trouble = None;
-        if lead.reading == 0 {
-            lead.ledger.settle(&published.after);
+        uncommitted.trouble = None;
+        if uncommitted.reading == 0 {
+            uncommitted.ledger.settle(&published.after);
         }
         // Under the lock, so that a command is either underway or durable for whoever repeats it.
         *self.durable.write() = published.after.clone();
@@ -292,14 +304,14 @@ impl Shared {
     /// Takes everything back that is not durable, and tells those who wait for it.
     fn abandon(&self, error: AppendError) -> Settled {
         let refusal = Refusal::about(Code::Unavailable, &error);
-        let mut lead = self.lead.lock();
-        lead.ledger.reset(&self.durable.read());
-        lead.ops.clear();
-        lead.trouble = Some(error);
-        let gathering = std::mem::take(&mut lead.batch);
-        let writing = lead.writing.take();
-        lead.underway.clear();
-        drop(lead);
+        let mut uncommitted = self.uncommitted.lock();
+        uncommitted.ledger.reset(&self.durable.read());
+        uncommitted.ops.clear();
+        uncommitted.trouble = Some(error);
+        let gathering = std::mem::take(&mut uncommitted.batch);
+        let writing = uncommitted.writing.take();
+        uncommitted.underway.clear();
+        drop(uncommitted);
         let mut reactions = gathering.settle(Err(refusal.clone()));
         reactions.extend(writing.iter().flat_map(|batch| batch.settle(Err(refusal.clone()))));
         Settled::new(None, Err(refusal), reactions)
@@ -307,34 +319,34 @@ impl Shared {
 }
 
 /// The thread that gives ops to the log.
-struct Writer {
-    shared: Arc<Shared>,
+struct LogWriter {
+    queue: Arc<CommitQueue>,
     log: Box<dyn OpLog>,
     sink: Sink,
 }
 
-impl Writer {
+impl LogWriter {
     fn run(mut self) {
-        while let Some((published, batch)) = self.shared.next() {
+        while let Some((published, batch)) = self.queue.next() {
             match self.log.append(&published.ops) {
                 Ok(()) => {
-                    self.shared.publish(&published, &batch);
+                    self.queue.publish(&published, &batch);
                     let reactions = batch.settle(Ok(()));
                     let after = published.after.clone();
                     (self.sink)(Settled::new(Some(published), Ok(()), reactions));
                     self.log.kept(&after);
                 }
-                Err(error) => (self.sink)(self.shared.abandon(error)),
+                Err(error) => (self.sink)(self.queue.abandon(error)),
             }
         }
     }
 }
 
-impl Drop for Writer {
+impl Drop for LogWriter {
     /// Nobody waits for a writer that is gone, even if it was a panic that ended it.
     fn drop(&mut self) {
         if thread::panicking() {
-            self.shared.abandon(AppendError::Failed("the tracker's writer has stopped".into())).react();
+            self.queue.abandon(AppendError::Failed("the tracker's writer has stopped".into())).react();
         }
     }
 }
@@ -410,7 +422,7 @@ mod tests {
 
         /// Submits the creation of an account, without waiting for the log.
         fn create(&self, n: u32, name: &str) -> Waiting {
-            let (committed, batch) = self.committer.shared.submit(command(n), &create(name)).expect("is accepted");
+            let (committed, batch) = self.committer.queue.submit(command(n), &create(name)).expect("is accepted");
             Waiting(committed, batch.expect("is not durable yet"))
         }
 
@@ -493,15 +505,15 @@ mod tests {
         let body = OpBody::CreateUser { name, password };
         let user = Op { id: OpId { origin, seq: 1 }, lamport: 1, command: command(1), body };
         let founder = UserRef(user.id);
-        bench.committer.shared.receive(vec![user]).expect("is taken");
+        bench.committer.queue.receive(vec![user]).expect("is taken");
         bench.next_batch();
         // The same command makes the group here, and before that, as it turns out, there.
         let group = GroupId::parse("lab").expect("a name");
         bench.create(3, "b");
         let made = Change::CreateGroup { user: founder, group };
-        bench.committer.shared.submit(command(2), &made).expect("is accepted");
+        bench.committer.queue.submit(command(2), &made).expect("is accepted");
         let first = create_group(2, 2, founder);
-        bench.committer.shared.receive(vec![first.clone()]).expect("is taken");
+        bench.committer.queue.receive(vec![first.clone()]).expect("is taken");
         bench.answer(Ok(()));
         bench.answer(Ok(()));
         bench.next_batch();
@@ -532,7 +544,7 @@ mod tests {
         assert_eq!(again.map(Waiting::answer), [op(1), op(2)]);
         assert_eq!(bench.committer.submit(command(1), &create("a")), op(1), "also long afterwards");
         assert_eq!(bench.committer.state().op_count(), 2);
-        assert!(bench.committer.shared.lead.lock().underway.is_empty());
+        assert!(bench.committer.queue.uncommitted.lock().underway.is_empty());
     }
 
     #[test]
@@ -639,14 +651,14 @@ mod tests {
         let id = OpId { origin: THERE, seq: 1 };
         let body = OpBody::CreateUser { name: UserId::parse("a").expect("a name"), password: PasswordHash("p".into()) };
         let again = Op { id, lamport: 1, command: command(1), body };
-        let theirs = bench.committer.shared.receive(vec![again.clone()]).expect("taken").expect("is not durable yet");
+        let theirs = bench.committer.queue.receive(vec![again.clone()]).expect("taken").expect("is not durable yet");
         bench.answer(Err(AppendError::Full("full".into())));
         assert!(ours.is_refused() && theirs.wait(COMMIT_WAIT_MAX).is_err());
 
         // The other way round: the first one is durable, the second one still is not.
         let ours = bench.create(1, "a");
         bench.next_batch();
-        bench.committer.shared.receive(vec![again]).expect("taken").expect("is not durable yet");
+        bench.committer.queue.receive(vec![again]).expect("taken").expect("is not durable yet");
         bench.answer(Ok(()));
         assert_eq!(ours.answer(), op(1));
         bench.next_batch();
@@ -718,7 +730,7 @@ mod tests {
         let user = UserRef(OpId { origin: ORIGIN, seq: 1 });
         let through = OpOrder { lamport: 9, origin: ORIGIN };
         let read = Change::ReadNotices { user, through, shown: None };
-        let (committed, batch) = bench.committer.shared.submit(command(2), &read).expect("is accepted");
+        let (committed, batch) = bench.committer.queue.submit(command(2), &read).expect("is accepted");
         assert!(committed.op.is_none() && batch.is_some());
         bench.answer(Ok(()));
         assert_eq!(first.answer(), op(1));
@@ -739,7 +751,7 @@ mod tests {
         let first = bench.create(1, "a");
         bench.next_batch();
         let second = bench.create(2, "b");
-        bench.committer.shared.lead.lock().closing = true;
+        bench.committer.queue.uncommitted.lock().closing = true;
         let refusal = bench.committer.submit(command(3), &create("c")).expect_err("is refused");
         assert_eq!(refusal.code, Code::Closing);
         bench.answer(Ok(()));

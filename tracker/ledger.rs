@@ -8,7 +8,7 @@ pub use past::Past;
 
 use crate::model::id::{CommandId, OpId, Origin};
 use crate::model::op::Op;
-use crate::tracker::ledger::accept::{Accepted, Change, accept};
+use crate::tracker::ledger::accept::{Acceptance, Change, accept};
 use crate::tracker::state::State;
 use crate::tracker::state::difference::{Affected, effects_between};
 use crate::tracker::state::effect::Effect;
@@ -16,8 +16,8 @@ use crate::wire::error::{Code, Refusal};
 use std::collections::HashMap;
 use window::Window;
 
-/// By how much more than every counter known here that of an op may be: more ops than that there are none. So a counter
-/// gone wild at another tracker cannot use up the numbers.
+/// The largest allowed gap between an op's counter and the highest one seen. A counter gone wild at another tracker cannot
+/// use up the numbers.
 const LEAP_MAX: u64 = 1 << 32;
 
 /// What became of a change.
@@ -60,11 +60,11 @@ pub struct Ledger {
     state: State,
     window: Window,
     /// What has come since the last [`Ledger::cut`].
-    news: News,
+    since_cut: SinceCut,
 }
 
 /// What has come since a state.
-struct News {
+struct SinceCut {
     since: State,
     /// What each op has caused, as long as all come in order.
     effects: Vec<Effect>,
@@ -72,7 +72,7 @@ struct News {
     late: Option<Affected>,
 }
 
-impl News {
+impl SinceCut {
     fn new(since: State) -> Self {
         Self { since, effects: Vec::new(), late: None }
     }
@@ -82,7 +82,7 @@ impl Ledger {
     /// A ledger that holds the ops of a past and issues its own under `origin`.
     pub fn new(origin: Origin, past: impl Into<Past>) -> Self {
         let (state, window) = past.into().into_parts();
-        Self { origin, window, news: News::new(state.clone()), state }
+        Self { origin, window, since_cut: SinceCut::new(state.clone()), state }
     }
 
     /// The fold of all ops.
@@ -90,14 +90,17 @@ impl Ledger {
         &self.state
     }
 
-    /// Makes a change, unless its command was carried out before. Refusals: those of [`accept()`].
+    /// Makes a change, unless its command was carried out before.
+    ///
+    /// # Errors
+    /// Those of [`accept()`].
     pub fn submit(&mut self, command: CommandId, change: &Change) -> Result<Submission, Refusal> {
         if let Some(first) = self.state.command(command) {
             return Ok(Submission::Known(first));
         }
         let body = match accept(&self.state, change)? {
-            Accepted::Op(body) => body,
-            Accepted::Already => return Ok(Submission::Already),
+            Acceptance::Op(body) => body,
+            Acceptance::Already => return Ok(Submission::Already),
         };
         // What comes next follows from the state, so that a sequence is used again if its op was taken back.
         let id = OpId { origin: self.origin, seq: self.state.seen(self.origin) + 1 };
@@ -106,11 +109,11 @@ impl Ledger {
         Ok(Submission::Made(op))
     }
 
-    /// Folds an op that comes after all others, and that so many others are about to follow.
+    /// Folds an op that comes after all others; `followed_by` others are about to follow it.
     fn append(&mut self, op: Op, followed_by: usize) {
         self.state.apply(&op);
-        if self.news.late.is_none() {
-            self.news.effects.extend_from_slice(self.state.caused());
+        if self.since_cut.late.is_none() {
+            self.since_cut.effects.extend_from_slice(self.state.caused());
         }
         self.window.push(op, &self.state, followed_by);
     }
@@ -144,7 +147,7 @@ impl Ledger {
             Some(all) => self.reopen(&ops, all),
             None => return Ok(Receipt::TooLate(ops)),
         };
-        let affected = self.news.late.get_or_insert_default();
+        let affected = self.since_cut.late.get_or_insert_default();
         again.iter().for_each(|op| affected.note(op));
         let ascend = again.windows(2).all(|pair| pair[0].order() < pair[1].order());
         let count = again.len();
@@ -160,7 +163,8 @@ impl Ledger {
 
     /// What the ops mean that have come since this was asked last; `ops` are all of them.
     pub fn cut(&mut self, ops: &[Op]) -> Meaning {
-        let News { since, effects, late } = std::mem::replace(&mut self.news, News::new(self.state.clone()));
+        let SinceCut { since, effects, late } =
+            std::mem::replace(&mut self.since_cut, SinceCut::new(self.state.clone()));
         match late {
             None => {
                 let aliased = since.alias_count() != self.state.alias_count();
@@ -202,7 +206,7 @@ impl Ledger {
     pub fn reset(&mut self, durable: &State) {
         self.window.retain(durable);
         self.state = durable.clone();
-        self.news = News::new(durable.clone());
+        self.since_cut = SinceCut::new(durable.clone());
     }
 
     /// Takes note of what has become durable: very old ops need not be kept in memory then.

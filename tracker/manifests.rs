@@ -168,8 +168,10 @@ impl Manifests {
         self.folder.join(info_hash.to_string())
     }
 
-    /// Takes the next part of a manifest, and makes the manifest durable after the last one. Refusals: those of
-    /// [`Manifests::take`] and [`Manifests::keep`].
+    /// Takes the next part of a manifest, and makes the manifest durable after the last one.
+    ///
+    /// # Errors
+    /// Those of [`Manifests::take`] and [`Manifests::keep`].
     pub fn put(&self, upload: &mut Option<ManifestUpload>, part: ManifestPart<'_>) -> Result<(), Refusal> {
         self.take(upload, part)?.map_or(Ok(()), |checked| self.keep(&[checked]))
     }
@@ -268,6 +270,7 @@ impl Manifests {
     }
 
     /// What a manifest says; `None` if it is not here. One that was damaged is removed, so that it can come in again.
+    ///
     /// # Errors
     /// `Unavailable`, `SlowDown`.
     pub fn facts(&self, info_hash: InfoHash) -> Result<Option<ManifestFacts>, Refusal> {
@@ -301,7 +304,10 @@ impl Manifests {
     }
 
     /// The length of a manifest and a part of it, as long as one message carries; empty at the end. `None` if it is not
-    /// here or was damaged. Refusals: `Unavailable`, `SlowDown`.
+    /// here or was damaged.
+    ///
+    /// # Errors
+    /// `Unavailable`, `SlowDown`.
     pub fn read(&self, info_hash: InfoHash, offset: u32) -> Result<Option<(u32, Vec<u8>)>, Refusal> {
         let Some((file, _)) = self.sound(info_hash)? else { return Ok(None) };
         let read = || {

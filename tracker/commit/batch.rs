@@ -14,12 +14,12 @@ pub type Reaction = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
 /// Ops that become durable together, and those who want to know of it.
 #[derive(Default)]
 pub(super) struct Batch {
-    pub(super) progress: Mutex<Progress>,
+    pub(super) progress: Mutex<BatchProgress>,
     settled: Condvar,
 }
 
 #[derive(Default)]
-pub(super) struct Progress {
+pub(super) struct BatchProgress {
     pub(super) outcome: Option<Result<(), Refusal>>,
     /// Empty once there is an outcome.
     reactions: Vec<Reaction>,

@@ -108,7 +108,7 @@ pub enum Change {
 
 /// What an acceptable change comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Accepted {
+pub enum Acceptance {
     /// This op makes it.
     Op(OpBody),
     /// Things are as the user wants them already.
@@ -116,7 +116,7 @@ pub enum Accepted {
 }
 
 /// Decides on a change in this state. Refuses every change of a user who is not known here with `SessionEnded`.
-pub fn accept(state: &State, change: &Change) -> Result<Accepted, Refusal> {
+pub fn accept(state: &State, change: &Change) -> Result<Acceptance, Refusal> {
     if let Some(user) = change.user() {
         state.account(user).ok_or(Code::SessionEnded)?;
     }
@@ -139,10 +139,10 @@ pub fn accept(state: &State, change: &Change) -> Result<Accepted, Refusal> {
         Change::StopShare { user, group, name } => stop_share(state, *user, group, name)?,
         Change::ReadNotices { user, through, shown } => match (shown, state.notices_digest(*user, *through)) {
             (Some(shown), Some(_)) => OpBody::ReadNotices { user: *user, through: *through, shown: *shown },
-            _ => return Ok(Accepted::Already),
+            _ => return Ok(Acceptance::Already),
         },
     };
-    Ok(Accepted::Op(body))
+    Ok(Acceptance::Op(body))
 }
 
 impl Change {
@@ -258,7 +258,7 @@ fn share(
     group: &GroupId,
     name: &FileName,
     content: &Content,
-) -> Result<Accepted, Refusal> {
+) -> Result<Acceptance, Refusal> {
     let group = find_own_group(state, user, group)?;
     let create = |replaces| OpBody::CreateShare { group, user, name: name.clone(), content: *content, replaces };
     let body = match state.share_named(group, name) {
@@ -271,14 +271,14 @@ fn share(
             match (present.content.is_same(content), own) {
                 // The fold joins it to the share, which learns its size so.
                 (true, _) if tells_size => create(None),
-                (true, true) => return Ok(Accepted::Already),
+                (true, true) => return Ok(Acceptance::Already),
                 (true, false) => OpBody::JoinShare { share: present.share, user },
                 (false, true) if present.sharer_count == 1 => create(Some(present.share)),
                 (false, _) => return Err(Refusal::about(Code::FileExists, name)),
             }
         }
     };
-    Ok(Accepted::Op(body))
+    Ok(Acceptance::Op(body))
 }
 
 fn stop_share(state: &State, user: UserRef, group: &GroupId, name: &FileName) -> Result<OpBody, Refusal> {
@@ -317,7 +317,7 @@ mod tests {
 
     fn run(state: &mut State, change: Change) -> Op {
         match accept(state, &change) {
-            Ok(Accepted::Op(body)) => fold(state, body),
+            Ok(Acceptance::Op(body)) => fold(state, body),
             other => panic!("{change:?}: {other:?}"),
         }
     }
@@ -427,7 +427,7 @@ mod tests {
     fn sharing_what_one_shares_already_needs_no_op() {
         let (state, of) = lab();
         let again = Change::Share { user: of("bob"), group: group("lab"), name: file("f"), content: content(1) };
-        assert_eq!(accept(&state, &again), Ok(Accepted::Already));
+        assert_eq!(accept(&state, &again), Ok(Acceptance::Already));
     }
 
     #[test]
@@ -438,7 +438,7 @@ mod tests {
             let share = state.share_named(lab, &file(name)).expect("exists").share;
             let user = of(who);
             let change = Change::Share { user, group: group("lab"), name: file(name), content: content(n) };
-            assert_eq!(accept(&state, &change), Ok(Accepted::Op(OpBody::JoinShare { share, user })));
+            assert_eq!(accept(&state, &change), Ok(Acceptance::Op(OpBody::JoinShare { share, user })));
         }
     }
 
@@ -455,14 +455,14 @@ mod tests {
         let unsized_one =
             |n| Content { layout: Layout::new(u64::from(PIECE_LEN)).expect("one"), file_count: 0, ..content(n) };
         let known = state.share_named(lab, &file("f")).expect("exists").share;
-        let join = |who: &str| Accepted::Op(OpBody::JoinShare { share: known, user: of(who) });
+        let join = |who: &str| Acceptance::Op(OpBody::JoinShare { share: known, user: of(who) });
         assert_eq!(accept(&state, &share("alice", "f", unsized_one(1))), Ok(join("alice")));
-        assert_eq!(accept(&state, &share("bob", "f", unsized_one(1))), Ok(Accepted::Already));
+        assert_eq!(accept(&state, &share("bob", "f", unsized_one(1))), Ok(Acceptance::Already));
         let refusal = accept(&state, &share("alice", "f", unsized_one(2))).expect_err("another file");
         assert_eq!(refusal.code, Code::FileExists);
         run(&mut state, share("bob", "g", unsized_one(5)));
         for who in ["bob", "alice"] {
-            let Ok(Accepted::Op(op)) = accept(&state, &share(who, "g", content(5))) else { panic!("taken") };
+            let Ok(Acceptance::Op(op)) = accept(&state, &share(who, "g", content(5))) else { panic!("taken") };
             assert!(matches!(op, OpBody::CreateShare { replaces: None, .. }));
         }
         run(&mut state, share("alice", "g", content(5)));
@@ -552,7 +552,7 @@ mod tests {
             let mut state = State::new();
             for dice in dice {
                 let Some(change) = change(&state, dice) else { continue };
-                let Ok(Accepted::Op(body)) = accept(&state, &change) else { continue };
+                let Ok(Acceptance::Op(body)) = accept(&state, &change) else { continue };
                 let before = state.clone();
                 let op = fold(&mut state, body);
                 state.check();

@@ -7,7 +7,7 @@ use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::notice::Notice;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::{Layout, PIECE_LEN};
-use groupshare::tracker::ledger::accept::{Accepted, Change, accept};
+use groupshare::tracker::ledger::accept::{Acceptance, Change, accept};
 use groupshare::tracker::state::State;
 use groupshare::wire::error::Code;
 use std::collections::BTreeMap;
@@ -78,8 +78,8 @@ impl Side {
     pub(super) fn try_run(&mut self, change: Change) -> Result<Option<Op>, Code> {
         let command = self.command();
         match accept(&self.state, &change).map_err(|refusal| refusal.code)? {
-            Accepted::Op(body) => Ok(Some(self.add(command, body))),
-            Accepted::Already => Ok(None),
+            Acceptance::Op(body) => Ok(Some(self.add(command, body))),
+            Acceptance::Already => Ok(None),
         }
     }
 
