@@ -185,6 +185,7 @@ pub mod client {
         pub mod json;
         pub mod parse;
         pub mod table;
+        pub mod types;
     }
     /// Content on this disk: hashing and reading shares; `part` is an unfinished download up to its final name.
     pub mod storage {

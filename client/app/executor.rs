@@ -10,7 +10,7 @@ use super::share;
 use super::status;
 use super::watch;
 use crate::client::command::failure::Failure;
-use crate::client::command::parse::Command;
+use crate::client::command::types::Command;
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
 use crate::client::rate::limit::{Direction, Limit};

@@ -1,8 +1,8 @@
 //! What a line of JSON means: the same commands as at the prompt, for programs.
 
 use super::failure::Failure;
-use super::parse::{Command, Typed};
 use super::table::Word;
+use super::types::{Command, ParsedLine, SHOWN_MAX};
 use crate::client::rate::limit::{Direction, Limit};
 use crate::model::escape::excerpt;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
@@ -13,23 +13,20 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
-/// Most characters of a wrong word that an error repeats.
-const SHOWN_MAX: usize = 60;
-
 /// A line whose `id` is known already and whose arguments are an object. What is derived here refuses a member that is
 /// there twice, where a `Value` would keep the last.
 #[derive(Deserialize)]
-struct Line {
+struct JsonLine {
     #[serde(rename = "id")]
     _id: Option<IgnoredAny>,
     command: Option<Value>,
-    command_args: Option<Args>,
+    command_args: Option<JsonArgs>,
 }
 
 /// The arguments of all commands; each takes those that it needs.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Args {
+struct JsonArgs {
     user_id: Option<String>,
     passwd: Option<String>,
     old_passwd: Option<String>,
@@ -44,7 +41,7 @@ struct Args {
 
 /// Reads one line. Relative paths begin at `folder`; `~` is a name like any other. Gives what the program calls the
 /// command, if it does, and the command.
-pub fn parse(line: &str, folder: &Path) -> (Option<Value>, Result<Typed, Failure>) {
+pub fn parse(line: &str, folder: &Path) -> (Option<Value>, Result<ParsedLine, Failure>) {
     match serde_json::from_str::<Value>(line) {
         Ok(Value::Object(mut members)) => (members.remove("id"), read(line, &members, folder)),
         Ok(_) => (None, Err("The line is JSON, but not an object".into())),
@@ -52,11 +49,11 @@ pub fn parse(line: &str, folder: &Path) -> (Option<Value>, Result<Typed, Failure
     }
 }
 
-fn read(line: &str, members: &Map<String, Value>, folder: &Path) -> Result<Typed, Failure> {
+fn read(line: &str, members: &Map<String, Value>, folder: &Path) -> Result<ParsedLine, Failure> {
     if members.get("command_args").is_some_and(|args| !args.is_null() && !args.is_object()) {
         return Err("command_args is not an object".into());
     }
-    let line: Line = serde_json::from_str(line).map_err(|error| format!("The line is no command: {error}"))?;
+    let line: JsonLine = serde_json::from_str(line).map_err(|error| format!("The line is no command: {error}"))?;
     let command = match line.command {
         Some(Value::String(command)) => command,
         Some(_) => return Err("command is not a text".into()),
@@ -67,9 +64,9 @@ fn read(line: &str, members: &Map<String, Value>, folder: &Path) -> Result<Typed
     line.command_args.unwrap_or_default().read(word, folder)
 }
 
-impl Args {
-    fn read(&self, word: Word, folder: &Path) -> Result<Typed, Failure> {
-        Ok(Typed::Command(match word {
+impl JsonArgs {
+    fn read(&self, word: Word, folder: &Path) -> Result<ParsedLine, Failure> {
+        Ok(ParsedLine::Command(match word {
             Word::CreateUser => Command::CreateUser { user: self.user()?, password: password(&self.passwd, "passwd")? },
             Word::Login => Command::Login { user: self.user()?, password: password(&self.passwd, "passwd")? },
             Word::ChangePassword => Command::ChangePassword {
@@ -105,8 +102,8 @@ impl Args {
             Word::Limit => Command::Limit { change: self.limit()? },
             Word::Wait if self.group_id.is_none() && self.file_name.is_none() => Command::Wait { which: None },
             Word::Wait => Command::Wait { which: Some((self.group()?, self.file()?)) },
-            Word::Help => return Ok(Typed::Help(None)),
-            Word::Quit => return Ok(Typed::Quit),
+            Word::Help => return Ok(ParsedLine::Help(None)),
+            Word::Quit => return Ok(ParsedLine::Quit),
         }))
     }
 
@@ -157,7 +154,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn read(line: &str) -> Result<Typed, String> {
+    fn read(line: &str) -> Result<ParsedLine, String> {
         parse(line, Path::new("/w")).1.map_err(|failure| failure.why)
     }
 
@@ -191,10 +188,10 @@ mod tests {
                 Command::Limit { change: Some((Direction::Upload, Limit::of(20_000_000))) },
             ),
         ] {
-            assert_eq!(read(line), Ok(Typed::Command(command)), "{line}");
+            assert_eq!(read(line), Ok(ParsedLine::Command(command)), "{line}");
         }
-        assert_eq!(read(r#"{"command":"quit"}"#), Ok(Typed::Quit));
-        assert_eq!(read(r#"{"command":"help"}"#), Ok(Typed::Help(None)));
+        assert_eq!(read(r#"{"command":"quit"}"#), Ok(ParsedLine::Quit));
+        assert_eq!(read(r#"{"command":"help"}"#), Ok(ParsedLine::Help(None)));
     }
 
     #[test]

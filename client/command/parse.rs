@@ -1,204 +1,11 @@
 //! What a typed line means. Text becomes a `Command` here, once; past this room nothing is a bare string.
 
 use super::table::{Usage, Word, near};
+use super::types::{Command, CommandError, IncompleteCommand, ParsedLine, SHOWN_MAX, password};
 use crate::client::rate::limit::{Direction, Limit};
 use crate::model::escape::excerpt;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
-use crate::wire::client_tracker::Password;
-use crate::wire::error::Code;
-use std::fmt;
 use std::path::{Path, PathBuf};
-
-/// Most characters of a wrong word that an error repeats.
-const SHOWN_MAX: usize = 60;
-
-/// Something the client is told to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// Make an account.
-    CreateUser {
-        /// The name asked for.
-        user: UserId,
-        /// Its password.
-        password: Password,
-    },
-    /// Log in.
-    Login {
-        /// Who.
-        user: UserId,
-        /// The password.
-        password: Password,
-    },
-    /// Log out.
-    Logout,
-    /// Change the password of who is logged in.
-    ChangePassword {
-        /// The present one.
-        old: Password,
-        /// The one from now on.
-        new: Password,
-    },
-    /// Make a group.
-    CreateGroup {
-        /// The name asked for.
-        group: GroupId,
-    },
-    /// Ask to be let into a group.
-    JoinGroup {
-        /// Which group.
-        group: GroupId,
-    },
-    /// Leave a group, or withdraw a request.
-    LeaveGroup {
-        /// Which group.
-        group: GroupId,
-    },
-    /// List who asks to be let into one's group.
-    ListRequests {
-        /// Which group.
-        group: GroupId,
-    },
-    /// Let a user in.
-    AcceptRequest {
-        /// Into which group.
-        group: GroupId,
-        /// Whom.
-        user: UserId,
-    },
-    /// Turn a user's request down.
-    RejectRequest {
-        /// To join which group.
-        group: GroupId,
-        /// Whose.
-        user: UserId,
-    },
-    /// Remove a member.
-    RemoveMember {
-        /// From which group.
-        group: GroupId,
-        /// Whom.
-        user: UserId,
-    },
-    /// List the members of a group.
-    ListMembers {
-        /// Which group.
-        group: GroupId,
-    },
-    /// List all groups.
-    ListGroups,
-    /// List the files shared in a group.
-    ListFiles {
-        /// Which group.
-        group: GroupId,
-    },
-    /// Share a file or folder.
-    UploadFile {
-        /// Where it lies; absolute if the working folder is known.
-        path: PathBuf,
-        /// In which group.
-        group: GroupId,
-    },
-    /// Download a file in the background.
-    DownloadFile {
-        /// From which group.
-        group: GroupId,
-        /// Which file.
-        file: FileName,
-        /// A folder or the new file's name; absolute if the working folder is known. A `/` typed at the end is kept.
-        destination: PathBuf,
-    },
-    /// Show downloads and how far they are.
-    ShowDownloads,
-    /// Show what is being given to whom.
-    ShowUploads,
-    /// Show both until a key is pressed.
-    Watch,
-    /// Hold a download.
-    PauseDownload {
-        /// From which group.
-        group: GroupId,
-        /// Of which file.
-        file: FileName,
-    },
-    /// Go on with a download.
-    ResumeDownload {
-        /// From which group.
-        group: GroupId,
-        /// Of which file.
-        file: FileName,
-    },
-    /// Give a download up.
-    CancelDownload {
-        /// From which group.
-        group: GroupId,
-        /// Of which file.
-        file: FileName,
-    },
-    /// Stop sharing a file.
-    StopShare {
-        /// In which group.
-        group: GroupId,
-        /// Which file.
-        file: FileName,
-    },
-    /// Show the limits, or change one.
-    Limit {
-        /// Which one, and to what.
-        change: Option<(Direction, Limit)>,
-    },
-    /// Wait until downloads have ended.
-    Wait {
-        /// Which one; every one without it.
-        which: Option<(GroupId, FileName)>,
-    },
-}
-
-/// What one line comes to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Typed {
-    /// A blank line or a comment.
-    Nothing,
-    /// A complete command.
-    Command(Command),
-    /// A command whose passwords were left out.
-    Question(Question),
-    /// `help`, about one command or all.
-    Help(Option<Word>),
-    /// `quit`.
-    Quit,
-}
-
-/// A command that needs passwords before it is complete.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Question {
-    /// To make an account.
-    CreateUser(UserId),
-    /// To log in.
-    Login(UserId),
-    /// To change the password.
-    ChangePassword,
-}
-
-/// One password to be asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask {
-    /// What is asked.
-    pub prompt: String,
-    /// Whether a person is asked twice, since a slip of the finger would not be noticed.
-    pub twice: bool,
-}
-
-/// Why a line is not a command; one line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommandError(String);
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for CommandError {}
 
 /// What the words of a line are read against.
 pub struct Surroundings<'a> {
@@ -210,38 +17,15 @@ pub struct Surroundings<'a> {
     pub exists: &'a dyn Fn(&Path) -> bool,
 }
 
-impl Question {
-    /// What is asked, in order.
-    pub fn asks(&self) -> Vec<Ask> {
-        let ask = |prompt: &str, twice| Ask { prompt: prompt.to_owned(), twice };
-        match self {
-            Question::CreateUser(user) => vec![ask(&format!("New password for {user}: "), true)],
-            Question::Login(user) => vec![ask(&format!("Password for {user}: "), false)],
-            Question::ChangePassword => vec![ask("Present password: ", false), ask("New password: ", true)],
-        }
-    }
-
-    /// The command with the answers put in, of which there must be as many as were asked for.
-    pub fn answered(self, answers: Vec<String>) -> Result<Command, CommandError> {
-        let mut answers = answers.into_iter();
-        let mut next = || password(&answers.next().unwrap_or_default());
-        Ok(match self {
-            Question::CreateUser(user) => Command::CreateUser { user, password: next()? },
-            Question::Login(user) => Command::Login { user, password: next()? },
-            Question::ChangePassword => Command::ChangePassword { old: next()?, new: next()? },
-        })
-    }
-}
-
 /// Reads one line as it was typed, with or without its line end.
-pub fn parse(line: &str, around: &Surroundings<'_>) -> Result<Typed, CommandError> {
+pub fn parse(line: &str, around: &Surroundings<'_>) -> Result<ParsedLine, CommandError> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
-        return Ok(Typed::Nothing);
+        return Ok(ParsedLine::Nothing);
     }
     let words = split(line)?;
     let Some((name, arguments)) = words.split_first() else {
-        return Ok(Typed::Nothing);
+        return Ok(ParsedLine::Nothing);
     };
     let word = Word::find(name).ok_or_else(|| unknown(name))?;
     let usage = word.usage();
@@ -310,10 +94,6 @@ fn unknown(name: &str) -> CommandError {
     })
 }
 
-fn password(text: &str) -> Result<Password, CommandError> {
-    Password::new(text).ok_or_else(|| CommandError(Code::BadPassword.words().to_owned()))
-}
-
 /// The arguments of a line, as many as the command takes.
 struct Arguments<'a> {
     words: &'a [String],
@@ -322,13 +102,17 @@ struct Arguments<'a> {
 }
 
 impl Arguments<'_> {
-    fn read(&self, word: Word) -> Result<Typed, CommandError> {
-        Ok(Typed::Command(match word {
+    fn read(&self, word: Word) -> Result<ParsedLine, CommandError> {
+        Ok(ParsedLine::Command(match word {
             Word::CreateUser if self.words.len() == 1 => {
-                return Ok(Typed::Question(Question::CreateUser(self.user(0)?)));
+                return Ok(ParsedLine::Incomplete(IncompleteCommand::CreateUser(self.user(0)?)));
             }
-            Word::Login if self.words.len() == 1 => return Ok(Typed::Question(Question::Login(self.user(0)?))),
-            Word::ChangePassword if self.words.is_empty() => return Ok(Typed::Question(Question::ChangePassword)),
+            Word::Login if self.words.len() == 1 => {
+                return Ok(ParsedLine::Incomplete(IncompleteCommand::Login(self.user(0)?)));
+            }
+            Word::ChangePassword if self.words.is_empty() => {
+                return Ok(ParsedLine::Incomplete(IncompleteCommand::ChangePassword));
+            }
             Word::CreateUser => Command::CreateUser { user: self.user(0)?, password: password(&self.words[1])? },
             Word::Login => Command::Login { user: self.user(0)?, password: password(&self.words[1])? },
             Word::ChangePassword => {
@@ -362,9 +146,9 @@ impl Arguments<'_> {
             Word::Wait => Command::Wait { which: Some((self.group(0)?, self.file(1)?)) },
             Word::Help => {
                 let about = |name: &String| Word::find(name).ok_or_else(|| unknown(name));
-                return Ok(Typed::Help(self.words.first().map(about).transpose()?));
+                return Ok(ParsedLine::Help(self.words.first().map(about).transpose()?));
             }
-            Word::Quit => return Ok(Typed::Quit),
+            Word::Quit => return Ok(ParsedLine::Quit),
         }))
     }
 
@@ -441,19 +225,21 @@ impl Arguments<'_> {
 mod tests {
     use super::*;
     use crate::client::command::table::COMMANDS;
+    use crate::client::command::types::PasswordPrompt;
     use crate::model::name::tests::{file, group, user};
+    use crate::wire::client_tracker::Password;
 
     fn around(exists: &dyn Fn(&Path) -> bool) -> Surroundings<'_> {
         Surroundings { home: Some(Path::new("/home/u")), folder: Path::new("/work dir"), exists }
     }
 
-    fn typed(line: &str) -> Result<Typed, String> {
+    fn typed(line: &str) -> Result<ParsedLine, String> {
         parse(line, &around(&|_| false)).map_err(|error| error.to_string())
     }
 
     fn command(line: &str) -> Command {
         match typed(line) {
-            Ok(Typed::Command(command)) => command,
+            Ok(ParsedLine::Command(command)) => command,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -498,10 +284,10 @@ mod tests {
         ] {
             assert_eq!(self::command(line), command, "{line}");
         }
-        assert_eq!(typed("help"), Ok(Typed::Help(None)));
-        assert_eq!(typed("help login"), Ok(Typed::Help(Some(Word::Login))));
-        assert_eq!(typed("quit"), Ok(Typed::Quit));
-        assert_eq!(typed("exit"), Ok(Typed::Quit));
+        assert_eq!(typed("help"), Ok(ParsedLine::Help(None)));
+        assert_eq!(typed("help login"), Ok(ParsedLine::Help(Some(Word::Login))));
+        assert_eq!(typed("quit"), Ok(ParsedLine::Quit));
+        assert_eq!(typed("exit"), Ok(ParsedLine::Quit));
     }
 
     #[test]
@@ -526,7 +312,7 @@ mod tests {
     #[test]
     fn blank_lines_and_comments_do_nothing() {
         for line in ["", "   ", "\t\r\n", "# login bob pw", "   #", "\u{a0}"] {
-            assert_eq!(typed(line), Ok(Typed::Nothing), "{line:?}");
+            assert_eq!(typed(line), Ok(ParsedLine::Nothing), "{line:?}");
         }
     }
 
@@ -629,22 +415,22 @@ mod tests {
 
     #[test]
     fn passwords_left_out_become_a_question() {
-        let Ok(Typed::Question(question)) = typed("create_user bob") else { panic!("a question") };
-        assert_eq!(question.asks(), [Ask { prompt: "New password for bob: ".to_owned(), twice: true }]);
+        let Ok(ParsedLine::Incomplete(incomplete)) = typed("create_user bob") else { panic!("a incomplete") };
+        assert_eq!(incomplete.prompts(), [PasswordPrompt { text: "New password for bob: ".to_owned(), twice: true }]);
         assert_eq!(
-            question.clone().answered(vec!["pw".to_owned()]),
+            incomplete.clone().complete(vec!["pw".to_owned()]),
             Ok(Command::CreateUser { user: user("bob"), password: secret("pw") })
         );
         assert_eq!(
-            question.answered(vec![String::new()]).map_err(|error| error.to_string()),
+            incomplete.complete(vec![String::new()]).map_err(|error| error.to_string()),
             Err("A password has 1 to 1024 bytes".to_owned())
         );
-        let Ok(Typed::Question(question)) = typed("login bob") else { panic!("a question") };
-        assert_eq!(question.asks(), [Ask { prompt: "Password for bob: ".to_owned(), twice: false }]);
-        let Ok(Typed::Question(question)) = typed("change_password") else { panic!("a question") };
-        assert_eq!(question.asks().len(), 2);
+        let Ok(ParsedLine::Incomplete(incomplete)) = typed("login bob") else { panic!("a incomplete") };
+        assert_eq!(incomplete.prompts(), [PasswordPrompt { text: "Password for bob: ".to_owned(), twice: false }]);
+        let Ok(ParsedLine::Incomplete(incomplete)) = typed("change_password") else { panic!("a incomplete") };
+        assert_eq!(incomplete.prompts().len(), 2);
         assert_eq!(
-            question.answered(vec!["a".to_owned(), "b".to_owned()]),
+            incomplete.complete(vec!["a".to_owned(), "b".to_owned()]),
             Ok(Command::ChangePassword { old: secret("a"), new: secret("b") })
         );
     }
@@ -652,7 +438,7 @@ mod tests {
     fn upload(line: &str, there: &[&str]) -> Result<(String, String), String> {
         let exists = |path: &Path| there.iter().any(|name| path == Path::new("/work dir").join(name));
         match parse(line, &around(&exists)) {
-            Ok(Typed::Command(Command::UploadFile { path, group })) => {
+            Ok(ParsedLine::Command(Command::UploadFile { path, group })) => {
                 Ok((path.display().to_string(), group.as_str().to_owned()))
             }
             Err(error) => Err(error.to_string()),
@@ -717,7 +503,8 @@ mod tests {
         let nowhere = Surroundings { home: None, folder: Path::new(""), exists: &|_| false };
         let error = parse("download_file lab f ~/x", &nowhere).expect_err("no home").to_string();
         assert!(error.starts_with("'~' has no meaning here, since HOME is not set. Usage: download_file"), "{error}");
-        let Ok(Typed::Command(Command::DownloadFile { destination, .. })) = parse("download_file lab f x", &nowhere)
+        let Ok(ParsedLine::Command(Command::DownloadFile { destination, .. })) =
+            parse("download_file lab f x", &nowhere)
         else {
             panic!("a download")
         };

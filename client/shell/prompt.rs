@@ -2,7 +2,7 @@
 
 use super::editor::{Aids, LineEditor};
 use super::input::{Input, PROMPT, is_yes, read_plain};
-use crate::client::command::parse::Ask;
+use crate::client::command::types::PasswordPrompt;
 use crate::client::terminal::interrupt::Interrupt;
 use crate::client::terminal::line_reader::LineReader;
 use crate::client::terminal::password;
@@ -113,7 +113,7 @@ impl Prompt {
 
     /// Asks for a password: a person without echo, a script by taking its next line. What was pasted behind the command
     /// counts as a script, since it is on the screen already. The error says why there is none.
-    pub fn password(&mut self, ask: &Ask) -> Result<String, String> {
+    pub fn password(&mut self, ask: &PasswordPrompt) -> Result<String, String> {
         let pasted = match &mut self.source {
             InputSource::Editor(editor) => editor.next_pasted(),
             InputSource::Plain { lines, .. } if self.script => Some(read_plain(lines, &self.interrupt)),
@@ -131,7 +131,7 @@ impl Prompt {
             password::ask(question, &self.terminal, &self.interrupt)
                 .map_err(|_| "Cancelled, no password was given".to_owned())
         };
-        let first = answer(&ask.prompt)?;
+        let first = answer(&ask.text)?;
         if ask.twice && answer("The same again: ")? != first {
             return Err("The two passwords differ, please try again".to_owned());
         }

@@ -4,7 +4,8 @@ use super::input::Input;
 use super::prompt::Prompt;
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::command::json;
-use crate::client::command::parse::{Command, Question, Surroundings, Typed, may_be_kept, parse};
+use crate::client::command::parse::{Surroundings, may_be_kept, parse};
+use crate::client::command::types::{Command, IncompleteCommand, ParsedLine};
 use crate::client::output::report::Report;
 use crate::client::output::reporter::Reporter;
 use crate::client::terminal::interrupt::{Activity, Interrupt};
@@ -94,17 +95,17 @@ impl Repl<'_> {
             (None, parse(line, &around).map_err(|error| error.to_string().into()))
         };
         let command = match typed {
-            Ok(Typed::Nothing) => return Next::Line,
-            Ok(Typed::Quit) => {
+            Ok(ParsedLine::Nothing) => return Next::Line,
+            Ok(ParsedLine::Quit) => {
                 self.reporter.answer(id, &Report::Nothing);
                 return Next::Leave;
             }
-            Ok(Typed::Help(about)) => {
+            Ok(ParsedLine::Help(about)) => {
                 self.reporter.answer(id, &Report::Help(about));
                 return Next::Line;
             }
-            Ok(Typed::Question(question)) => self.ask(question),
-            Ok(Typed::Command(command)) => Ok(command),
+            Ok(ParsedLine::Incomplete(incomplete)) => self.ask_passwords(incomplete),
+            Ok(ParsedLine::Command(command)) => Ok(command),
             Err(failure) => Err(failure),
         };
         match command {
@@ -136,10 +137,10 @@ impl Repl<'_> {
     }
 
     /// Completes a command with the passwords that it lacks.
-    fn ask(&mut self, question: Question) -> Result<Command, Failure> {
-        let asks = question.asks();
-        let answers: Result<Vec<String>, String> = asks.iter().map(|ask| self.prompt.password(ask)).collect();
-        question.answered(answers?).map_err(|error| error.to_string().into())
+    fn ask_passwords(&mut self, incomplete: IncompleteCommand) -> Result<Command, Failure> {
+        let prompts = incomplete.prompts();
+        let answers: Result<Vec<String>, String> = prompts.iter().map(|prompt| self.prompt.password(prompt)).collect();
+        incomplete.complete(answers?).map_err(|error| error.to_string().into())
     }
 
     /// Whether a person wants to stay, now that it is said what still runs.
@@ -325,8 +326,8 @@ mod tests {
 
     #[test]
     fn a_command_is_not_begun_whose_line_is_followed_by_ctrl_c_at_once() {
-        struct Typed(Interrupt, Vec<&'static [u8]>);
-        impl Read for Typed {
+        struct Keys(Interrupt, Vec<&'static [u8]>);
+        impl Read for Keys {
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
                 let Some(line) = self.1.pop() else { return Ok(0) };
                 if line == b"list_groups\n" {
@@ -339,7 +340,7 @@ mod tests {
         let (terminal, _, error) = sheets(false);
         let interrupt = Interrupt::new(true).expect("an eventfd");
         let mut prompt =
-            Prompt::script(Typed(interrupt.clone(), vec![b"logout\n", b"list_groups\n"]), &terminal, &interrupt);
+            Prompt::script(Keys(interrupt.clone(), vec![b"logout\n", b"list_groups\n"]), &terminal, &interrupt);
         let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
         run(&mut prompt, &Reporter::new(terminal, Manner::default()), &interrupt, &mut executor);
         assert_eq!(executor.said, ["Logout", "finish"]);

@@ -9,7 +9,8 @@ use groupshare::client::app::executor::Executor;
 use groupshare::client::app::login::Login;
 use groupshare::client::app::node::{Node, NodeOptions};
 use groupshare::client::app::share;
-use groupshare::client::command::parse::{Surroundings, Typed, parse};
+use groupshare::client::command::parse::{Surroundings, parse};
+use groupshare::client::command::types::ParsedLine;
 use groupshare::client::download::engine::options::{EngineOptions, default_workers};
 use groupshare::client::output::reporter::{Manner, Reporter};
 use groupshare::client::rate::downlink::Downlink;
@@ -117,7 +118,7 @@ impl Person {
         self.output.take();
         let around = Surroundings { home: None, folder: &self.folder, exists: &Path::exists };
         let typed = parse(line, &around).map_err(|error| error.to_string())?;
-        let Typed::Command(command) = typed else { panic!("{line} is no complete command") };
+        let ParsedLine::Command(command) = typed else { panic!("{line} is no complete command") };
         let outcome = self.executor.execute(command).map(|report| self.node.reporter.answer(None, &report));
         self.executor.answered();
         outcome.map(|()| self.output.take()).map_err(|failure| failure.why)

@@ -1,7 +1,8 @@
 //! Text that people and programs write: a line of the prompt, in words or JSON, and tracker_info.txt.
 
 use super::is_one_line;
-use groupshare::client::command::parse::{Command, Surroundings, Typed, may_be_kept, parse};
+use groupshare::client::command::parse::{Surroundings, may_be_kept, parse};
+use groupshare::client::command::types::{Command, ParsedLine};
 use groupshare::client::command::{json, table};
 use groupshare::model::tracker_list::{TRACKERS_MAX, TrackerList};
 use std::collections::BTreeSet;
@@ -17,7 +18,7 @@ pub(super) fn command(data: &[u8]) {
     let kept = may_be_kept(&line);
     match parse(&line, &around) {
         Err(error) => assert!(is_one_line(&error), "{error}"),
-        Ok(Typed::Command(command)) => {
+        Ok(ParsedLine::Command(command)) => {
             let has_password =
                 matches!(command, Command::CreateUser { .. } | Command::Login { .. } | Command::ChangePassword { .. });
             assert_eq!(kept, !has_password, "{line:?}");
@@ -25,16 +26,16 @@ pub(super) fn command(data: &[u8]) {
                 assert!(path.is_absolute(), "{path:?}");
             }
         }
-        Ok(Typed::Question(question)) => {
+        Ok(ParsedLine::Incomplete(incomplete)) => {
             assert!(kept, "{line:?}");
-            let asks = question.asks();
-            assert!(asks.iter().all(|ask| is_one_line(&ask.prompt)));
-            let answers = asks.iter().map(|ask| ask.prompt.clone()).collect();
-            question.answered(answers).expect("any text that is not too long is a password");
+            let asks = incomplete.prompts();
+            assert!(asks.iter().all(|ask| is_one_line(&ask.text)));
+            let answers = asks.iter().map(|ask| ask.text.clone()).collect();
+            incomplete.complete(answers).expect("any text that is not too long is a password");
         }
-        Ok(Typed::Help(about)) => drop(table::help(about)),
-        Ok(Typed::Nothing) => assert!(!kept, "{line:?}"),
-        Ok(Typed::Quit) => assert!(kept, "{line:?}"),
+        Ok(ParsedLine::Help(about)) => drop(table::help(about)),
+        Ok(ParsedLine::Nothing) => assert!(!kept, "{line:?}"),
+        Ok(ParsedLine::Quit) => assert!(kept, "{line:?}"),
     }
 }
 
@@ -42,7 +43,7 @@ pub(super) fn command(data: &[u8]) {
 pub(super) fn json_command(data: &[u8]) {
     match json::parse(&String::from_utf8_lossy(data), Path::new("/w")).1 {
         Err(failure) => assert!(is_one_line(&failure), "{failure}"),
-        Ok(Typed::Command(Command::UploadFile { path, .. } | Command::DownloadFile { destination: path, .. })) => {
+        Ok(ParsedLine::Command(Command::UploadFile { path, .. } | Command::DownloadFile { destination: path, .. })) => {
             assert!(path.is_absolute(), "{path:?}");
         }
         Ok(_) => {}

@@ -1,0 +1,172 @@
+//! What a line asks for: a command, or what is needed to make one of it.
+
+use super::table::Word;
+use crate::client::rate::limit::{Direction, Limit};
+use crate::model::name::{FileName, GroupId, UserId};
+use crate::wire::client_tracker::Password;
+use crate::wire::error::Code;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Most characters of a wrong word that an error repeats.
+pub(super) const SHOWN_MAX: usize = 60;
+
+/// Something the client is told to do. The table of commands says what each of them does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    CreateUser {
+        user: UserId,
+        password: Password,
+    },
+    Login {
+        user: UserId,
+        password: Password,
+    },
+    Logout,
+    ChangePassword {
+        old: Password,
+        new: Password,
+    },
+    CreateGroup {
+        group: GroupId,
+    },
+    JoinGroup {
+        group: GroupId,
+    },
+    LeaveGroup {
+        group: GroupId,
+    },
+    ListRequests {
+        group: GroupId,
+    },
+    AcceptRequest {
+        group: GroupId,
+        user: UserId,
+    },
+    RejectRequest {
+        group: GroupId,
+        user: UserId,
+    },
+    RemoveMember {
+        group: GroupId,
+        user: UserId,
+    },
+    ListMembers {
+        group: GroupId,
+    },
+    ListGroups,
+    ListFiles {
+        group: GroupId,
+    },
+    /// The path is absolute if the working folder is known.
+    UploadFile {
+        path: PathBuf,
+        group: GroupId,
+    },
+    /// The destination is a folder or the new file's name, and absolute if the working folder is known. A `/` typed at
+    /// its end is kept.
+    DownloadFile {
+        group: GroupId,
+        file: FileName,
+        destination: PathBuf,
+    },
+    ShowDownloads,
+    ShowUploads,
+    Watch,
+    PauseDownload {
+        group: GroupId,
+        file: FileName,
+    },
+    ResumeDownload {
+        group: GroupId,
+        file: FileName,
+    },
+    CancelDownload {
+        group: GroupId,
+        file: FileName,
+    },
+    StopShare {
+        group: GroupId,
+        file: FileName,
+    },
+    /// Shows both limits, or changes one.
+    Limit {
+        change: Option<(Direction, Limit)>,
+    },
+    /// Waits for one download, or for all.
+    Wait {
+        which: Option<(GroupId, FileName)>,
+    },
+}
+
+/// What one line comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParsedLine {
+    /// A blank line or a comment.
+    Nothing,
+    Command(Command),
+    /// A command whose passwords were left out.
+    Incomplete(IncompleteCommand),
+    /// `help`, about one command or all.
+    Help(Option<Word>),
+    Quit,
+}
+
+/// A command that needs passwords before it is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IncompleteCommand {
+    CreateUser(UserId),
+    Login(UserId),
+    ChangePassword,
+}
+
+impl IncompleteCommand {
+    /// What is asked, in order.
+    pub fn prompts(&self) -> Vec<PasswordPrompt> {
+        let ask = |text: &str, twice| PasswordPrompt { text: text.to_owned(), twice };
+        match self {
+            IncompleteCommand::CreateUser(user) => vec![ask(&format!("New password for {user}: "), true)],
+            IncompleteCommand::Login(user) => vec![ask(&format!("Password for {user}: "), false)],
+            IncompleteCommand::ChangePassword => vec![ask("Present password: ", false), ask("New password: ", true)],
+        }
+    }
+
+    /// The command with the answers to its prompts put in.
+    ///
+    /// # Errors
+    /// An answer is no password.
+    pub fn complete(self, answers: Vec<String>) -> Result<Command, CommandError> {
+        let mut answers = answers.into_iter();
+        let mut next = || password(&answers.next().unwrap_or_default());
+        Ok(match self {
+            IncompleteCommand::CreateUser(user) => Command::CreateUser { user, password: next()? },
+            IncompleteCommand::Login(user) => Command::Login { user, password: next()? },
+            IncompleteCommand::ChangePassword => Command::ChangePassword { old: next()?, new: next()? },
+        })
+    }
+}
+
+/// One password to be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PasswordPrompt {
+    pub text: String,
+    /// Whether a person is asked twice, since a slip of the finger would not be noticed.
+    pub twice: bool,
+}
+
+/// Why a line is not a command; one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandError(pub(super) String);
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+/// A password as it was typed.
+pub(super) fn password(text: &str) -> Result<Password, CommandError> {
+    Password::new(text).ok_or_else(|| CommandError(Code::BadPassword.words().to_owned()))
+}
