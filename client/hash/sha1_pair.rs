@@ -158,99 +158,103 @@ fn compress_pair((one, one_blocks): (&mut Sha1State, &[Block]), (other, other_bl
 /// The SHA instructions of x86-64, two streams interleaved. The order of the instructions within a stream is that of
 /// Intel's "New Instructions Supporting the Secure Hash Algorithm" (2013).
 #[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
 mod x86 {
     use crate::client::hash::sha1_pair::{Block, Sha1State};
     use std::arch::x86_64::*;
 
     /// Compresses as many blocks as both have. With `SAME`, both take the blocks of the first.
-    ///
-    /// # Safety
-    /// The machine has the instructions named in `target_feature`.
-    #[allow(unsafe_code)]
     #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
-    pub(super) unsafe fn compress_two<const SAME: bool>(states: [&mut Sha1State; 2], blocks: [&[Block]; 2]) {
-        // SAFETY: the caller has made sure that the machine has the instructions. Memory is touched by the unaligned
-        // loads of 16 bytes at 0, 16, 32 and 48 of a block of 64 and of the first four words of a state of five, and by
-        // the store to the latter; all of them lie within what the references stand for.
-        unsafe {
-            let order = _mm_set_epi64x(0x0001_0203_0405_0607, 0x0809_0a0b_0c0d_0e0f);
-            // Macros rather than closures, which would not be compiled for these instructions by every compiler.
-            macro_rules! load {
-                ($block:expr, $part:literal) => {
-                    _mm_shuffle_epi8(_mm_loadu_si128($block.as_ptr().cast::<__m128i>().add($part)), order)
-                };
-            }
-            macro_rules! abcd {
-                ($state:expr) => {
-                    _mm_shuffle_epi32::<0x1b>(_mm_loadu_si128($state.as_ptr().cast()))
-                };
-            }
-            macro_rules! e {
-                ($state:expr) => {
-                    _mm_set_epi32($state[4] as i32, 0, 0, 0)
-                };
-            }
-            let [one, other] = states;
-            let mut sums = [abcd!(one), abcd!(other)];
-            let mut rests = [e!(one), e!(other)];
-            for (one_block, other_block) in blocks[0].iter().zip(blocks[1]) {
-                let mut w = [load!(one_block, 0), load!(one_block, 1), load!(one_block, 2), load!(one_block, 3)];
-                let mut v = w;
-                if !SAME {
-                    v = [load!(other_block, 0), load!(other_block, 1), load!(other_block, 2), load!(other_block, 3)];
-                }
-                // What the four rounds before began with, and what they came to.
-                let mut before = sums;
-                let mut now = sums;
-                // Four rounds of both streams: number of the four, function.
-                macro_rules! rounds {
-                    ($n:literal, $f:literal) => {
-                        let other_words = if SAME { w[$n % 4] } else { v[$n % 4] };
-                        let with = match $n {
-                            0 => [_mm_add_epi32(rests[0], w[0]), _mm_add_epi32(rests[1], other_words)],
-                            _ => {
-                                [_mm_sha1nexte_epu32(before[0], w[$n % 4]), _mm_sha1nexte_epu32(before[1], other_words)]
-                            }
-                        };
-                        let after =
-                            [_mm_sha1rnds4_epu32::<$f>(now[0], with[0]), _mm_sha1rnds4_epu32::<$f>(now[1], with[1])];
-                        (before, now) = (now, after);
+    pub(super) fn compress_two<const SAME: bool>(states: [&mut Sha1State; 2], blocks: [&[Block]; 2]) {
+        let [one, other] = states;
+        let ((one_sum, one_rest), (other_sum, other_rest)) = (load_state(one), load_state(other));
+        let (mut sums, mut rests) = ([one_sum, other_sum], [one_rest, other_rest]);
+        for (one_block, other_block) in blocks[0].iter().zip(blocks[1]) {
+            let mut w = load_words(one_block);
+            let mut v = if SAME { w } else { load_words(other_block) };
+            // What the four rounds before began with, and what they came to.
+            let mut before = sums;
+            let mut now = sums;
+            // Macros, since instructions take the function as a constant, and places in `w` are found while compiling.
+            // Four rounds of both streams: number of the four, function.
+            macro_rules! rounds {
+                ($n:literal, $f:literal) => {
+                    let other_words = if SAME { w[$n % 4] } else { v[$n % 4] };
+                    let with = match $n {
+                        0 => [_mm_add_epi32(rests[0], w[0]), _mm_add_epi32(rests[1], other_words)],
+                        _ => [_mm_sha1nexte_epu32(before[0], w[$n % 4]), _mm_sha1nexte_epu32(before[1], other_words)],
                     };
-                }
-                // The next four words of both message schedules.
-                macro_rules! schedule {
-                    ($n:literal, $w:ident) => {
-                        let mixed = _mm_xor_si128(_mm_sha1msg1_epu32($w[$n % 4], $w[($n + 1) % 4]), $w[($n + 2) % 4]);
-                        $w[$n % 4] = _mm_sha1msg2_epu32(mixed, $w[($n + 3) % 4]);
-                    };
-                }
-                macro_rules! scheduled_rounds {
-                    ($($n:literal)*, $f:literal) => {$(
-                        schedule!($n, w);
-                        if !SAME {
-                            schedule!($n, v);
-                        }
-                        rounds!($n, $f);
-                    )*};
-                }
-                rounds!(0, 0);
-                rounds!(1, 0);
-                rounds!(2, 0);
-                rounds!(3, 0);
-                scheduled_rounds!(4, 0);
-                scheduled_rounds!(5 6 7 8 9, 1);
-                scheduled_rounds!(10 11 12 13 14, 2);
-                scheduled_rounds!(15 16 17 18 19, 3);
-                for i in 0..2 {
-                    sums[i] = _mm_add_epi32(sums[i], now[i]);
-                    rests[i] = _mm_sha1nexte_epu32(before[i], rests[i]);
-                }
+                    let after =
+                        [_mm_sha1rnds4_epu32::<$f>(now[0], with[0]), _mm_sha1rnds4_epu32::<$f>(now[1], with[1])];
+                    (before, now) = (now, after);
+                };
             }
-            for (i, state) in [one, other].into_iter().enumerate() {
-                _mm_storeu_si128(state.as_mut_ptr().cast(), _mm_shuffle_epi32::<0x1b>(sums[i]));
-                state[4] = _mm_extract_epi32::<3>(rests[i]) as u32;
+            // The next four words of both message schedules.
+            macro_rules! schedule {
+                ($n:literal, $w:ident) => {
+                    let mixed = _mm_xor_si128(_mm_sha1msg1_epu32($w[$n % 4], $w[($n + 1) % 4]), $w[($n + 2) % 4]);
+                    $w[$n % 4] = _mm_sha1msg2_epu32(mixed, $w[($n + 3) % 4]);
+                };
+            }
+            macro_rules! scheduled_rounds {
+                ($($n:literal)*, $f:literal) => {$(
+                    schedule!($n, w);
+                    if !SAME {
+                        schedule!($n, v);
+                    }
+                    rounds!($n, $f);
+                )*};
+            }
+            rounds!(0, 0);
+            rounds!(1, 0);
+            rounds!(2, 0);
+            rounds!(3, 0);
+            scheduled_rounds!(4, 0);
+            scheduled_rounds!(5 6 7 8 9, 1);
+            scheduled_rounds!(10 11 12 13 14, 2);
+            scheduled_rounds!(15 16 17 18 19, 3);
+            for i in 0..2 {
+                sums[i] = _mm_add_epi32(sums[i], now[i]);
+                rests[i] = _mm_sha1nexte_epu32(before[i], rests[i]);
             }
         }
+        store_state(one, sums[0], rests[0]);
+        store_state(other, sums[1], rests[1]);
+    }
+
+    /// The words of a block, four at a time.
+    #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
+    #[inline]
+    fn load_words(block: &Block) -> [__m128i; 4] {
+        let at = block.as_ptr().cast::<__m128i>();
+        // SAFETY: the unaligned loads of 16 bytes at 0, 16, 32 and 48 lie within a block of 64.
+        let raw = unsafe {
+            [_mm_loadu_si128(at), _mm_loadu_si128(at.add(1)), _mm_loadu_si128(at.add(2)), _mm_loadu_si128(at.add(3))]
+        };
+        let order = _mm_set_epi64x(0x0001_0203_0405_0607, 0x0809_0a0b_0c0d_0e0f);
+        [
+            _mm_shuffle_epi8(raw[0], order),
+            _mm_shuffle_epi8(raw[1], order),
+            _mm_shuffle_epi8(raw[2], order),
+            _mm_shuffle_epi8(raw[3], order),
+        ]
+    }
+
+    /// The first four words of a state, and the last.
+    #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
+    #[inline]
+    fn load_state(state: &Sha1State) -> (__m128i, __m128i) {
+        // SAFETY: the unaligned load of 16 bytes is that of the first four words of five.
+        let abcd = unsafe { _mm_loadu_si128(state.as_ptr().cast()) };
+        (_mm_shuffle_epi32::<0x1b>(abcd), _mm_set_epi32(state[4] as i32, 0, 0, 0))
+    }
+
+    #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
+    #[inline]
+    fn store_state(state: &mut Sha1State, abcd: __m128i, e: __m128i) {
+        // SAFETY: the unaligned store of 16 bytes is that of the first four words of five.
+        unsafe { _mm_storeu_si128(state.as_mut_ptr().cast(), _mm_shuffle_epi32::<0x1b>(abcd)) };
+        state[4] = _mm_extract_epi32::<3>(e) as u32;
     }
 }
 
