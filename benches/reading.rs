@@ -53,7 +53,7 @@ pub(crate) fn bench(options: &Options) {
         plain.push(cost(|| black_box(sha1_on_one_core(size))).1);
         sharing.push(cost(share).1);
         let part = open(folder.path(), &hashed.manifest);
-        let (right, verified) = cost(|| verify_existing(&part, &never, &mut |_, _| {}).expect("not cancelled"));
+        let (right, verified) = cost(|| verify_existing(&part, &never).expect("not cancelled"));
         assert!(right.have.is_complete());
         verifying.push(verified);
         let (sha1, finished) = cost(|| right.hash.finish(&part).expect("readable"));

@@ -7,7 +7,7 @@ use super::node::random;
 use super::share::share_downloaded;
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::download::error::DownloadError;
-use crate::client::download::transfer::{Ground, Subject, Transfer, TransferProgress};
+use crate::client::download::transfer::{Subject, Transfer, TransferProgress, TransferSetup};
 use crate::client::download::verify::verify_existing;
 use crate::client::output::download_failure::{DownloadFailure, FailureCode};
 use crate::client::output::event::Event;
@@ -140,7 +140,7 @@ fn fetch_manifest(session: &LoginSession, share: ShareRef, content: &Content) ->
 
 /// Verifies what is on disk already, then lets the engine go on.
 fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, part: Arc<Part>) {
-    let Some(verified) = verify_existing(&part, session.over(), &mut |_, _| {}) else { return };
+    let Some(verified) = verify_existing(&part, session.over()) else { return };
     let node = session.node();
     let (group, info_hash) = (subject.group, subject.content.info_hash);
     let Some(served) = node.catalog.add(group, info_hash, part.clone(), verified.have.clone()) else {
@@ -149,8 +149,9 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, part: Arc<Part>
         }
         return;
     };
-    let seed = u64::from_be_bytes(random());
-    let transfer = Transfer::new(id, subject, Ground { part, verified, served }, node.client, seed, Instant::now());
+    let (client, seed) = (node.client, u64::from_be_bytes(random()));
+    let setup = TransferSetup { id, subject, part, verified, served, client, seed };
+    let transfer = Transfer::new(setup, Instant::now());
     let transfer = Arc::new(transfer);
     // A cancellation in the meantime stands.
     let begun = !session.is_over() && session.downloads().advance(id, DownloadPhase::Running(transfer.clone()));

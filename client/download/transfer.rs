@@ -36,15 +36,22 @@ pub struct Subject {
     pub manifest: Arc<Manifest>,
 }
 
-/// What a download begins with.
+/// What a transfer begins with.
 #[derive(Debug)]
-pub struct Ground {
-    /// The file.
+pub struct TransferSetup {
+    /// Its number, for this run of the client.
+    pub id: u64,
+    pub subject: Subject,
+    /// Where it is written.
     pub part: Arc<Part>,
     /// What of it is right.
     pub verified: Verified,
     /// What of it is served.
     pub served: Arc<Served>,
+    /// This client.
+    pub client: ClientId,
+    /// Decides what is left to chance.
+    pub seed: u64,
 }
 
 /// Why a piece that came in was not taken.
@@ -68,7 +75,7 @@ const RUN: u32 = 16;
 /// asked for in order among equals, so that few have to be read back for the complete-file hash.
 const FAST_RUN: Duration = Duration::from_millis(80);
 
-struct Peers {
+struct OpenPeers {
     picker: PiecePicker,
     open: HashMap<ClientId, OpenPeer>,
     /// Bytes that members delivered on connections that are gone.
@@ -78,7 +85,7 @@ struct Peers {
     run_since: Instant,
 }
 
-impl Peers {
+impl OpenPeers {
     /// One more piece has come in.
     fn count_run(&mut self, now: Instant) {
         self.run += 1;
@@ -118,7 +125,7 @@ pub struct Transfer {
     share: Mutex<ShareRef>,
     /// Why nobody shares it any more, as far as that is known.
     stranded: Mutex<Option<&'static str>>,
-    peers: Mutex<Peers>,
+    peers: Mutex<OpenPeers>,
     /// Pieces that the tracker has not been told of.
     fresh: Mutex<Vec<u32>>,
     speed: Mutex<Speed>,
@@ -162,12 +169,12 @@ pub struct TransferProgress {
 }
 
 impl Transfer {
-    /// Begins a download by the client `me`; `seed` decides what is left to chance.
-    pub fn new(id: u64, subject: Subject, ground: Ground, me: ClientId, seed: u64, now: Instant) -> Self {
-        let Ground { part, served, verified: Verified { have, hash } } = ground;
+    /// A transfer that nobody is connected for yet.
+    pub fn new(setup: TransferSetup, now: Instant) -> Self {
+        let TransferSetup { id, subject, part, served, client, seed, verified: Verified { have, hash } } = setup;
         let layout = subject.manifest.layout();
         let resumed = have.iter(layout).map(|piece| u64::from(layout.len(piece))).sum();
-        let picker = PiecePicker::new(layout, have.clone(), me, WINDOW, seed);
+        let picker = PiecePicker::new(layout, have.clone(), client, WINDOW, seed);
         Self {
             id,
             hash,
@@ -181,7 +188,13 @@ impl Transfer {
             done: AtomicU64::new(resumed),
             stopped: AtomicBool::new(false),
             finished: AtomicBool::new(false),
-            peers: Mutex::new(Peers { picker, open: HashMap::new(), before: BTreeMap::new(), run: 0, run_since: now }),
+            peers: Mutex::new(OpenPeers {
+                picker,
+                open: HashMap::new(),
+                before: BTreeMap::new(),
+                run: 0,
+                run_since: now,
+            }),
             fresh: Mutex::default(),
             speed: Mutex::new(Speed::new(resumed, now)),
             dialing: Mutex::default(),
@@ -240,7 +253,7 @@ impl Transfer {
     /// A connection to a client of this member is open and holds these pieces; gives its lane.
     pub fn peer_opened(&self, client: ClientId, user: &UserId, bits: &Bitfield) -> Lane {
         let mut peers = self.peers.lock();
-        let Peers { picker, open, .. } = &mut *peers;
+        let OpenPeers { picker, open, .. } = &mut *peers;
         let peer = open.entry(client).or_insert_with(|| OpenPeer {
             user: user.clone(),
             slot: picker.add_peer(client),
@@ -257,7 +270,7 @@ impl Transfer {
     /// A connection is gone; what was in flight on it goes back.
     pub fn peer_closed(&self, client: ClientId, lane: Lane) {
         let mut peers = self.peers.lock();
-        let Peers { picker, open, before, .. } = &mut *peers;
+        let OpenPeers { picker, open, before, .. } = &mut *peers;
         picker.give_back(lane);
         if let Some(peer) = open.get_mut(&client).filter(|peer| peer.slot == lane.peer()) {
             peer.lanes -= 1;

@@ -19,16 +19,14 @@ pub struct Verified {
 
 /// Hashes the pieces that an earlier run left, on all cores; stretches that were never written are not read. The SHA-1
 /// of the whole follows on the calling thread, which has little else to do, while the bytes are in the page cache.
-/// `progress` is told how many bytes of how many are done. None if `cancel` is set meanwhile.
-pub fn verify_existing(part: &Part, cancel: &AtomicBool, progress: &mut dyn FnMut(u64, u64)) -> Option<Verified> {
+/// None if `cancel` is set meanwhile.
+pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
     let layout = part.layout();
     let (mut have, hash) = (Bitfield::none(layout), WholeHash::new(layout));
     if part.is_fresh() {
         return Some(Verified { have, hash });
     }
     let candidates = part.pieces_with_data();
-    let total = candidates.iter(layout).map(|piece| u64::from(layout.len(piece))).sum();
-    let mut done = 0;
     let read = |piece, buffer: &mut [u8]| part.read_piece(piece, buffer);
     // What cannot be read now shows again when it has to be.
     let follow = || matches!(hash.follow(part), Ok(true));
@@ -41,8 +39,6 @@ pub fn verify_existing(part: &Part, cancel: &AtomicBool, progress: &mut dyn FnMu
             have.insert(piece);
             hash.announce(piece);
         }
-        done += u64::from(layout.len(piece));
-        progress(done, total);
         ControlFlow::Continue(())
     });
     flow.is_continue().then_some(Verified { have, hash })

@@ -5,7 +5,7 @@ use crossbeam_channel as channel;
 use groupshare::client::download::engine::Engine;
 use groupshare::client::download::engine::event::EngineEvent;
 use groupshare::client::download::engine::options::{EngineOptions, default_workers};
-use groupshare::client::download::transfer::{Ground, Subject, Transfer};
+use groupshare::client::download::transfer::{Subject, Transfer, TransferSetup};
 use groupshare::client::download::verify::verify_existing;
 use groupshare::client::keyring::Keyring;
 use groupshare::client::rate::downlink::Downlink;
@@ -172,11 +172,12 @@ impl Member {
         let opened = Part::open(&self.destination(), subject.manifest.clone(), &label).expect("room");
         let OpenedPart::Part(part) = opened else { panic!("it is not finished") };
         let part = Arc::new(part);
-        let verified = verify_existing(&part, &AtomicBool::new(false), &mut |_, _| {}).expect("not cancelled");
+        let verified = verify_existing(&part, &AtomicBool::new(false)).expect("not cancelled");
         let info_hash = subject.content.info_hash;
         let served = self.catalog.add(group(), info_hash, part.clone(), verified.have.clone()).expect("open");
-        let ground = Ground { part, verified, served };
-        Arc::new(Transfer::new(id, subject.clone(), ground, self.client, id, Instant::now()))
+        let (subject, client) = (subject.clone(), self.client);
+        let setup = TransferSetup { id, subject, part, verified, served, client, seed: id };
+        Arc::new(Transfer::new(setup, Instant::now()))
     }
 
     /// What the engine tells next, but for first pieces.

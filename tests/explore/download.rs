@@ -3,7 +3,7 @@
 use super::schedules::explore;
 use crate::common::LONG;
 use crate::common::swarm::{all, bytes, subject_of, user};
-use groupshare::client::download::transfer::{Ground, PieceError, Subject, Transfer};
+use groupshare::client::download::transfer::{PieceError, Subject, Transfer, TransferSetup};
 use groupshare::client::download::verify::verify_existing;
 use groupshare::client::storage::part::{OpenedPart, Part, PartLabel};
 use groupshare::client::upload::catalog::Catalog;
@@ -46,11 +46,12 @@ impl House {
             panic!("it is not finished")
         };
         let part = Arc::new(part);
-        let verified = verify_existing(&part, &AtomicBool::new(false), &mut |_, _| {}).expect("not cancelled");
+        let verified = verify_existing(&part, &AtomicBool::new(false)).expect("not cancelled");
         let catalog = Catalog::start().expect("a thread");
         let served = catalog.add(group, content.info_hash, part.clone(), verified.have.clone());
-        let ground = Ground { part, verified, served: served.expect("open") };
-        let download = Transfer::new(1, SUBJECT.clone(), ground, ClientId([9; 16]), 1, Instant::now());
+        let (served, client) = (served.expect("open"), ClientId([9; 16]));
+        let setup = TransferSetup { id: 1, subject: SUBJECT.clone(), part, verified, served, client, seed: 1 };
+        let download = Transfer::new(setup, Instant::now());
         Self { catalog, download, _folder: folder }
     }
 }
