@@ -17,7 +17,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("client/output", "command rate terminal"),
     ("client/command", "rate rpc"),
     ("client/storage", "hash"),
-    ("client/rpc", "keyring"),
+    ("client/rpc", ""),
     ("client/rate", ""),
     ("client/picker", ""),
     ("client/hash", ""),
