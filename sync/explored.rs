@@ -26,7 +26,6 @@ pub mod channel {
 
     pub use shuttle::sync::mpsc::Sender;
 
-    /// A new channel.
     pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
         let (sender, receiver) = mpsc::channel();
         (sender, Receiver(receiver))
@@ -55,12 +54,10 @@ pub mod channel {
 pub struct Mutex<T>(sync::Mutex<T>);
 
 impl<T> Mutex<T> {
-    /// An open lock.
     pub const fn new(value: T) -> Self {
         Self(sync::Mutex::new(value))
     }
 
-    /// Waits for the lock.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard { lock: self, held: Some(self.hold()) }
     }
@@ -76,7 +73,6 @@ impl<T> fmt::Debug for Mutex<T> {
     }
 }
 
-/// A lock that is held.
 pub struct MutexGuard<'a, T> {
     lock: &'a Mutex<T>,
     /// None only within calls that let go of the lock for a while.
@@ -107,7 +103,6 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-/// A condition to wait for.
 #[derive(Default)]
 pub struct Condvar(sync::Condvar);
 
@@ -134,7 +129,6 @@ impl Condvar {
         self.0.notify_one();
     }
 
-    /// Wakes all who wait.
     pub fn notify_all(&self) {
         self.0.notify_all();
     }
@@ -156,7 +150,6 @@ impl Woken {
 pub struct RwLock<T>(sync::RwLock<T>);
 
 impl<T> RwLock<T> {
-    /// An open lock.
     pub const fn new(value: T) -> Self {
         Self(sync::RwLock::new(value))
     }

@@ -16,7 +16,6 @@ const SYNOPSIS: &str = "tracker [tracker_info.txt] [tracker_no] [options]";
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Invocation {
-    /// Run.
     Run(Args),
     /// Look through the journal in this data folder and change nothing.
     Check(PathBuf),
@@ -29,7 +28,6 @@ pub enum Invocation {
 /// How the tracker is to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Args {
-    /// The list of trackers.
     pub tracker_info: PathBuf,
     /// Which of them this one is, from 1. Not yet checked against the list.
     pub number: u64,

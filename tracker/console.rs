@@ -29,7 +29,6 @@ quit      stop the tracker";
 /// What the commands of a console do.
 pub trait ConsoleCommands: Send {
     fn status(&self) -> String;
-    /// Retires another tracker.
     fn forget(&self, number: u16) -> Result<(), impl Display>;
     fn quit(&self);
 }

@@ -15,11 +15,9 @@ use std::path::{Path, PathBuf};
 pub enum DataDirError {
     /// It, or something in it, cannot be made or opened.
     Io {
-        /// Which.
         path: PathBuf,
         /// What was tried.
         doing: &'static str,
-        /// Why it failed.
         error: io::Error,
     },
     /// Another tracker is running on it.
@@ -90,7 +88,6 @@ impl DataDir {
         Ok(path)
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -2,7 +2,7 @@
 //! way to say the requests of the binary dialect, and the same session carries them out.
 
 mod answer;
-mod lines;
+mod line_receiver;
 mod permits;
 mod pieces;
 mod request;
@@ -10,19 +10,18 @@ mod share;
 
 use crate::model::id::{ClientId, CommandId};
 use crate::sys::random::random_bytes;
-use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::core::Core;
-use crate::tracker::push::close_handle::CloseHandle;
 use crate::tracker::push::push_channel::PushChannel;
-use crate::tracker::session::{Session, hang_up};
+use crate::tracker::session::Session;
+use crate::tracker::session::connection::{AcceptedConnection, hang_up};
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::error::{Code, Refusal};
 use answer::Answer;
-use lines::{End, Heard, Lines};
+use line_receiver::{LineReceiver, NoLine, ReceivedLine};
 pub use permits::Permits;
-use request::{Asked, Command, Ids};
+use request::{Ids, JsonCommand, JsonRequest};
 pub use share::PIECES_MAX;
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,9 +35,9 @@ const PERMIT_WAIT: Duration = Duration::from_secs(10);
 /// A connection on which nothing is pushed: a program that reads one line for each that it wrote would take an unasked
 /// line for an answer.
 #[derive(Debug)]
-struct Quiet(Arc<TcpStream>);
+struct SilentChannel(Arc<TcpStream>);
 
-impl PushChannel for Quiet {
+impl PushChannel for SilentChannel {
     fn queue(&self, _: &Reply) {}
 
     fn flush(&self) -> bool {
@@ -52,7 +51,7 @@ impl PushChannel for Quiet {
 }
 
 /// A connection on which a program speaks.
-struct Dialog<'a> {
+struct JsonDialect<'a> {
     session: Session,
     stream: &'a TcpStream,
     client: ClientId,
@@ -60,24 +59,18 @@ struct Dialog<'a> {
     port: Option<u16>,
 }
 
-/// Serves a connection until it ends. `handle` gets to know how to end it.
-pub fn serve(
-    core: Arc<Core>,
-    stream: &Arc<TcpStream>,
-    ip: IpAddr,
-    slot: ConnectionSlot,
-    handle: &CloseHandle,
-    permits: &Arc<Permits>,
-) {
-    let push_channel: Arc<dyn PushChannel> = Arc::new(Quiet(stream.clone()));
-    handle.open(push_channel.clone());
+/// Serves a connection until it ends.
+pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection, permits: &Arc<Permits>) {
+    let AcceptedConnection { stream, ip, slot, close_handle } = connection;
+    let push_channel: Arc<dyn PushChannel> = Arc::new(SilentChannel(stream.clone()));
+    close_handle.open(push_channel.clone());
     let (Ok(client), Ok(())) = (random_id(), stream.set_nodelay(true)) else { return };
     let session = Session::new(core, push_channel, ip, slot);
-    let mut dialog = Dialog { session, stream, client: ClientId(client), port: None };
-    let mut lines = Lines::new(stream, permits);
-    while dialog.turn(&mut lines) {}
-    dialog.session.log_out();
-    hang_up(stream);
+    let mut dialect = JsonDialect { session, stream: &stream, client: ClientId(client), port: None };
+    let mut lines = LineReceiver::new(&stream, permits);
+    while dialect.turn(&mut lines) {}
+    dialect.session.log_out();
+    hang_up(&stream);
 }
 
 /// What is said to somebody for whom there is no room.
@@ -89,26 +82,26 @@ fn random_id() -> Result<[u8; 16], Refusal> {
     random_bytes().map_err(|error| Refusal::about(Code::Unavailable, error))
 }
 
-impl Dialog<'_> {
+impl JsonDialect<'_> {
     /// Takes one line and answers it; false if the connection is to end.
-    fn turn(&mut self, lines: &mut Lines<'_>) -> bool {
+    fn turn(&mut self, lines: &mut LineReceiver<'_>) -> bool {
         let len_max = if self.session.is_logged_in() { LINE_LEN_MAX } else { EARLY_LINE_LEN_MAX };
         let asked = match lines.next(len_max) {
-            Ok(Heard::Line(line)) => random_id().and_then(|command| {
+            Ok(ReceivedLine::Line(line)) => random_id().and_then(|command| {
                 let ids = Ids { client: self.client, command: CommandId(command) };
                 Ok((request::parse(line, ids)?, ids))
             }),
-            Ok(Heard::TooLong) => {
+            Ok(ReceivedLine::TooLong) => {
                 Err(Refusal::about(Code::TooLarge, format!("a line has at most {len_max} bytes here")))
             }
-            Ok(Heard::Crowded) => Err(Code::SlowDown.into()),
-            Err(End::Slow) => {
+            Ok(ReceivedLine::Crowded) => Err(Code::SlowDown.into()),
+            Err(NoLine::Slow) => {
                 let refusal = Refusal::about(Code::Malformed, "the line did not end in time");
                 // If this does not arrive, the end of the connection says it all.
                 let _ = answer::write(self.stream, &Err(refusal));
                 return false;
             }
-            Err(End::Gone) => return false,
+            Err(NoLine::Gone) => return false,
         };
         if !self.session.is_heard() {
             return false;
@@ -117,8 +110,8 @@ impl Dialog<'_> {
         answer::write(self.stream, &outcome).is_ok()
     }
 
-    fn carry_out(&mut self, asked: Asked, ids: Ids, lines: &mut Lines<'_>) -> Result<Answer, Refusal> {
-        let Asked { ip, port, command } = asked;
+    fn carry_out(&mut self, asked: JsonRequest, ids: Ids, lines: &mut LineReceiver<'_>) -> Result<Answer, Refusal> {
+        let JsonRequest { ip, port, command } = asked;
         if ip != self.session.ip() {
             let about = format!("sender_ip is {ip}, but this connection comes from {}", self.session.ip());
             return Err(Refusal::about(Code::Malformed, about));
@@ -126,9 +119,9 @@ impl Dialog<'_> {
         // Whoever uploads is found at once at the right port, whoever logs in as soon as that has succeeded.
         self.announce(port)?;
         let answer = match command {
-            Command::Ask(request) => Answer::from(self.session.ask(request)?),
-            Command::Upload(upload) => share::upload(&mut self.session, upload, ids.command)?,
-            Command::Download { group, name } => {
+            JsonCommand::Ask(request) => Answer::from(self.session.ask(request)?),
+            JsonCommand::Upload(upload) => share::upload(&mut self.session, upload, ids.command)?,
+            JsonCommand::Download { group, name } => {
                 let reserve = || {
                     let until = Instant::now() + PERMIT_WAIT;
                     if lines.is_permitted(until) { Ok(()) } else { Err(Code::SlowDown.into()) }

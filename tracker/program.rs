@@ -43,11 +43,8 @@ pub enum ProgramError {
     ClusterKey(ClusterKeyError),
     /// The list names another key than the one that this tracker has.
     WrongKey {
-        /// The list.
         list: PathBuf,
-        /// What it names.
         listed: Fingerprint,
-        /// What the key file has.
         own: Fingerprint,
     },
     /// The data folder cannot be used.
@@ -58,7 +55,6 @@ pub enum ProgramError {
     Listen(SocketAddr, io::Error),
     /// The address for programs cannot be listened on.
     ListenJson(SocketAddr, io::Error),
-    /// The tracker cannot start.
     Start(StartError),
     /// Signals, the console or random bytes cannot be had from the system.
     System(io::Error),

@@ -20,7 +20,7 @@ use crate::tracker::data_dir::{DataDir, DataDirError};
 use crate::tracker::json::Permits;
 use crate::tracker::ledger::Past;
 use crate::tracker::manifests::Manifests;
-use crate::tracker::net::connections::{Connections, Dialect};
+use crate::tracker::net::connections::{Connections, Encoding};
 use crate::tracker::net::listener::Listener;
 use crate::tracker::notifier;
 use crate::tracker::presence::Presence;
@@ -44,7 +44,6 @@ const CLOSING: Duration = Duration::from_secs(2);
 
 /// What a tracker is made of and how it is to behave.
 pub struct ServerSettings {
-    /// The key of the installation.
     pub cluster_key: ClusterKey,
     /// Under which ops are issued.
     pub origin: Origin,
@@ -56,15 +55,10 @@ pub struct ServerSettings {
     pub source: Arc<dyn OpSource>,
     /// Where the other trackers of the list are, by their numbers.
     pub others: Vec<(u16, SocketAddr)>,
-    /// Where manifests are kept.
     pub data_dir: DataDir,
-    /// How many connections are taken.
     pub caps: Caps,
-    /// How often somebody may try.
     pub paces: Paces,
-    /// How costly passwords are.
     pub password_params: Params,
-    /// Tells the operator something.
     pub warn: Warn,
 }
 
@@ -135,13 +129,10 @@ pub struct Server {
 pub struct Status {
     /// Which tracker of the installation it is.
     pub number: u16,
-    /// Where it listens.
     pub addr: SocketAddr,
-    /// The installation's fingerprint.
     pub fingerprint: Fingerprint,
     /// How long it has been running.
     pub uptime: Duration,
-    /// Accounts.
     pub users: usize,
     /// Groups with members.
     pub groups: usize,
@@ -149,11 +140,8 @@ pub struct Status {
     pub shares: usize,
     /// Users with a client online.
     pub users_online: usize,
-    /// Clients online.
     pub clients_online: usize,
-    /// The other trackers.
     pub others: Vec<OtherTracker>,
-    /// Connections.
     pub connections: Occupancy,
     /// Why changes cannot be made at present.
     pub trouble: Option<String>,
@@ -220,12 +208,12 @@ impl Server {
         });
         let (connections, to_join) = Connections::new(core.clone());
         let admission = Admission::new(settings.caps);
-        let listener = |socket: TcpListener, dialect: Dialect| {
+        let listener = |socket: TcpListener, encoding: Encoding| {
             let (admission, connections) = (admission.clone(), connections.clone());
-            Arc::new(Listener::new(socket, dialect, admission, connections, settings.warn.clone()))
+            Arc::new(Listener::new(socket, encoding, admission, connections, settings.warn.clone()))
         };
-        let mut listeners = vec![listener(clients, Dialect::Binary)];
-        listeners.extend(programs.map(|socket| listener(socket, Dialect::Json(Permits::new()))));
+        let mut listeners = vec![listener(clients, Encoding::Binary)];
+        listeners.extend(programs.map(|socket| listener(socket, Encoding::Json(Permits::new()))));
         let (stop_housekeeper, stop) = bounded(0);
         let mut server = Self {
             addr,
@@ -273,7 +261,6 @@ impl Server {
         Ok(())
     }
 
-    /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -288,7 +275,6 @@ impl Server {
         &self.core
     }
 
-    /// How it is doing.
     pub fn status(&self) -> Status {
         let state = self.core.state();
         Status {

@@ -1,11 +1,14 @@
-//! One client's session: requests come in, each gets its reply. The binary dialect is spoken here from the handshake to
-//! the end of the connection; another dialect asks with `Session::ask`.
+//! One client's session: requests come in, each gets its reply. The binary dialect calls `Session::answer`, the one for
+//! programs `Session::ask`.
 
 mod account;
+pub(crate) mod binary_dialect;
+pub(crate) mod connection;
 mod group;
-mod hello;
+mod handshake;
+mod holdings;
 mod owed;
-mod peers;
+mod page;
 mod share;
 
 use crate::model::id::{CommandId, OpId, UserRef};
@@ -14,34 +17,19 @@ use crate::tracker::commit::Pending;
 use crate::tracker::core::Core;
 use crate::tracker::ledger::accept::Change;
 use crate::tracker::manifests::ManifestUpload;
-use crate::tracker::presence::{TTL, Ticket};
-use crate::tracker::push::close_handle::CloseHandle;
+use crate::tracker::presence::Ticket;
 use crate::tracker::push::push_channel::PushChannel;
-use crate::tracker::replication::link;
 use crate::tracker::state::State;
-use crate::wire::channel::ChannelError;
-use crate::wire::client_tracker::{PAGE_MAX, Reply, Request};
-use crate::wire::codec::{DecodeError, List};
-use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError, TimedStream};
+use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::error::{Code, Refusal};
-use crate::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
-use crate::wire::handshake::Accepted;
-use owed::Owed;
-use snow::StatelessTransportState;
-use std::io::Read;
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// How long the far side may take to read a last reply before the connection is closed under it.
-const FAREWELL: Duration = Duration::from_secs(1);
+use std::time::Instant;
 
 /// Who is logged in on a connection, and what has begun there.
 pub(crate) struct Session {
     core: Arc<Core>,
     push_channel: Arc<dyn PushChannel>,
-    /// Where the client is.
     ip: IpAddr,
     slot: ConnectionSlot,
     login: Option<Login>,
@@ -52,45 +40,11 @@ pub(crate) struct Session {
     pending: Option<Pending>,
 }
 
-/// A connection on which the binary dialect is spoken.
-struct Conversation {
-    session: Session,
-    sender: Arc<FrameSender>,
-    owed: Arc<Owed>,
-}
-
-/// Who is logged in.
 struct Login {
     ticket: Ticket,
     user: UserRef,
     /// The op that set the password with which this login was proved.
     password_set_by: OpId,
-}
-
-/// Serves a connection until it ends. Its outgoing half goes to `handle` for whoever wants to end it.
-pub(crate) fn serve(core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, slot: ConnectionSlot, handle: &CloseHandle) {
-    let keys = match hello::accept(stream, &core.cluster_key, slot.is_reserved()) {
-        Ok(Accepted::Client(keys)) => keys,
-        Ok(Accepted::Tracker(keys)) => {
-            serve_tracker(&core, stream, keys, slot);
-            return hang_up(stream);
-        }
-        // Whoever was turned away has been told why; anything else is not worth a word.
-        Err(_) => return hang_up(stream),
-    };
-    let Ok((mut receiver, sender)) = connection::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, false) else {
-        return;
-    };
-    let push_channel: Arc<dyn PushChannel> = Arc::<FrameSender>::clone(&sender);
-    handle.open(push_channel.clone());
-    let owed = Owed::new(sender.clone(), core.slow_consumers.clone());
-    let mut conversation = Conversation { session: Session::new(core, push_channel, ip, slot), sender, owed };
-    while conversation.turn(&mut receiver) {}
-    conversation.owed.settle();
-    // Another thread may be about to tell the client something.
-    conversation.sender.finish();
-    conversation.session.log_out();
-    hang_up(stream);
 }
 
 impl Drop for Session {
@@ -101,101 +55,6 @@ impl Drop for Session {
     }
 }
 
-/// Serves another tracker, on a thread whose stack is deep enough to fold ops on.
-fn serve_tracker(core: &Core, stream: &Arc<TcpStream>, keys: StatelessTransportState, mut slot: ConnectionSlot) {
-    thread::scope(|scope| {
-        let greeted = || slot.set_tracker();
-        let serve = move || link::serve(core, stream, keys, None, greeted);
-        let thread = thread::Builder::new().name("link".into()).spawn_scoped(scope, serve);
-        // Why it has ended is told by the cluster. Without a thread the other tracker calls again.
-        let _ = thread.map(thread::ScopedJoinHandle::join);
-    });
-}
-
-/// Lets the far side read what was sent: a socket closed with something unread in it would take that back.
-pub(super) fn hang_up(stream: &TcpStream) {
-    // Fails if the connection is gone, and then there is nothing to wait for.
-    let _ = stream.shutdown(Shutdown::Write);
-    let mut rest = TimedStream::new(stream, FAREWELL);
-    while let Ok(1..) = rest.read(&mut [0; 512]) {}
-}
-
-/// The reason for which a message cannot be taken.
-fn malformed(error: &DecodeError) -> Refusal {
-    let code = match error {
-        DecodeError::UnknownKind(_) => Code::UnknownKind,
-        DecodeError::OverCap { .. } => Code::TooLarge,
-        DecodeError::Truncated
-        | DecodeError::Trailing(_)
-        | DecodeError::Utf8
-        | DecodeError::Name(_)
-        | DecodeError::Value(_) => Code::Malformed,
-    };
-    Refusal::about(code, error)
-}
-
-/// The reason for which bytes are no message at all.
-fn out_of_frame(error: &ChannelError) -> Refusal {
-    let code = match error {
-        ChannelError::FrameTooLong { .. } => Code::TooLarge,
-        ChannelError::Forged | ChannelError::Record | ChannelError::Framing => Code::Malformed,
-    };
-    Refusal::about(code, error)
-}
-
-/// Whether a connection ends with this refusal.
-fn is_final(code: Code) -> bool {
-    matches!(code, Code::Malformed | Code::TooLarge | Code::UnknownKind)
-}
-
-impl Conversation {
-    /// Takes one request and answers it; false if the connection is to end.
-    fn turn(&mut self, receiver: &mut FrameReceiver) -> bool {
-        let (id, request) = match receiver.recv(TTL) {
-            Ok(frame) => (frame.request, frame.message::<Request>()),
-            Err(RecvError::Channel(error)) => return self.refuse_bytes(&out_of_frame(&error)),
-            Err(RecvError::Decode(error)) => return self.refuse_bytes(&malformed(&error)),
-            Err(RecvError::Closed | RecvError::Cut | RecvError::Idle | RecvError::Slow | RecvError::Io(_)) => {
-                return false;
-            }
-        };
-        self.owed.settle();
-        if !self.session.is_heard() {
-            return false;
-        }
-        let outcome = match request {
-            Ok(_) if id == UNASKED => Err(Refusal::about(Code::Malformed, "a request has no id")),
-            Ok(request) => self.session.answer(request),
-            Err(error) => Err(malformed(&error)),
-        };
-        let go_on = !outcome.as_ref().is_err_and(|refusal| is_final(refusal.code));
-        let reply = outcome.unwrap_or_else(|refusal| Reply::refused(&refusal));
-        let sent = match self.session.pending.take() {
-            Some(pending) => {
-                self.owed.owe(id, reply, pending);
-                true
-            }
-            None => self.sender.send(id, &reply).is_ok() && self.tell_notices(),
-        };
-        receiver.set_frame_len_max(if self.session.is_logged_in() { FRAME_LEN_MAX } else { EARLY_FRAME_LEN_MAX });
-        sent && go_on
-    }
-
-    /// Refuses what cannot even be taken for a request; the connection ends.
-    fn refuse_bytes(&self, refusal: &Refusal) -> bool {
-        self.owed.settle();
-        // If this does not arrive, the end of the connection says it all.
-        let _ = self.sender.send(UNASKED, &Reply::refused(refusal));
-        false
-    }
-
-    /// After a login: tells the notices that the user has not read; false if the connection has ended.
-    fn tell_notices(&mut self) -> bool {
-        let mut notices = self.session.welcome().into_iter();
-        notices.all(|notice| self.sender.send(UNASKED, &notice).is_ok())
-    }
-}
-
 impl Session {
     /// A session of a client at this address, on which nobody is logged in.
     pub(super) fn new(core: Arc<Core>, push_channel: Arc<dyn PushChannel>, ip: IpAddr, slot: ConnectionSlot) -> Self {
@@ -203,7 +62,6 @@ impl Session {
         Self { core, push_channel, ip, slot, login: None, upload: None, welcome: None, pending: None }
     }
 
-    /// Where the client is.
     pub(super) fn ip(&self) -> IpAddr {
         self.ip
     }
@@ -238,7 +96,6 @@ impl Session {
         true
     }
 
-    /// Carries out a request.
     fn answer(&mut self, request: Request) -> Result<Reply, Refusal> {
         match request {
             Request::CreateUser { command, user, password } => self.create_user(command, user, password),
@@ -306,12 +163,3 @@ impl Session {
         Ok(Reply::Done {})
     }
 }
-
-/// A page of a list, of which one entry more than fits was asked for, and whether there is another page.
-fn page<T>(rows: Vec<T>) -> (List<T, PAGE_MAX>, bool) {
-    let more = rows.len() > PAGE_MAX;
-    (List::first_of(rows), more)
-}
-
-/// How many entries to ask for, so that it shows whether there is another page.
-const PAGE_AND_ONE: usize = PAGE_MAX + 1;

@@ -36,7 +36,6 @@ pub enum ChannelError {
     FrameTooLong {
         /// The length it claims, in bytes.
         len: usize,
-        /// The cap.
         max: usize,
     },
     /// A frame does not end where its record ends.

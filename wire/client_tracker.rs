@@ -39,7 +39,6 @@ impl Password {
         Text::new(text).filter(|text| !text.as_str().is_empty()).map(Self)
     }
 
-    /// The password itself.
     pub fn reveal(&self) -> &str {
         self.0.as_str()
     }
@@ -66,29 +65,22 @@ wire_enum! {
     Request {
         /// Makes an account. Answer: `Done`. Refusals: `UserExists`, `ReservedName`, `AlreadyLoggedIn`, `SlowDown`.
         1 CreateUser {
-            /// The command's own name.
             command: CommandId,
-            /// The name asked for.
             user: UserId,
-            /// The password.
             password: Password,
         }
         /// Logs in on this connection. Answer: `LoggedIn`. Refusals: `BadLogin`, `AlreadyLoggedIn`, `SlowDown`; `SessionEnded`
         /// where the password was changed while it was checked.
         2 Login {
-            /// The running client.
             client: ClientId,
             /// The name, as it was chosen when the account was made or as it is now.
             user: UserId,
-            /// The password.
             password: Password,
         }
         /// Logs in with the token of an earlier login. Answer: `LoggedIn`. Refusals: `SessionEnded`,
         /// `NotHeardYet`, `AlreadyLoggedIn`.
         3 Resume {
-            /// The running client.
             client: ClientId,
-            /// The token.
             token: Blob<TOKEN_LEN_MAX>,
         }
         /// Ends the login on this connection. Answer: `Done`.
@@ -96,37 +88,27 @@ wire_enum! {
         /// Changes the password and ends every other session of the user. Answer: `LoggedIn` with a new token.
         /// Refusals: `BadLogin`.
         5 ChangePassword {
-            /// The command's own name.
             command: CommandId,
-            /// The present password.
             old: Password,
-            /// The new one.
             new: Password,
         }
         /// Makes a group. Answer: `Done`. Refusals: `GroupExists`, `ReservedName`.
         6 CreateGroup {
-            /// The command's own name.
             command: CommandId,
-            /// The name asked for.
             group: GroupId,
         }
         /// Asks to be let into a group. Answer: `Done`. Refusals: `NoSuchGroup`, `AlreadyMember`, `RequestPending`.
         7 JoinGroup {
-            /// The command's own name.
             command: CommandId,
-            /// Which group.
             group: GroupId,
         }
         /// Leaves a group, or withdraws a request to be let in. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`.
         8 LeaveGroup {
-            /// The command's own name.
             command: CommandId,
-            /// Which group.
             group: GroupId,
         }
         /// Lists who asks to be let in; for the owner. Answer: `Users`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`.
         9 ListRequests {
-            /// Which group.
             group: GroupId,
             /// The last name of the page before.
             after: Option<UserId>,
@@ -134,31 +116,22 @@ wire_enum! {
         /// Lets a user in. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`,
         /// `NoSuchRequest`, `AlreadyMember`.
         10 AcceptRequest {
-            /// The command's own name.
             command: CommandId,
-            /// Which group.
             group: GroupId,
-            /// Whom.
             user: UserId,
         }
         /// Turns a request down. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`,
         /// `NoSuchRequest`, `AlreadyMember`.
         11 RejectRequest {
-            /// The command's own name.
             command: CommandId,
-            /// Which group.
             group: GroupId,
-            /// Whom.
             user: UserId,
         }
         /// Removes a member. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`,
         /// `TargetNotMember`, `RemoveSelf`.
         12 RemoveMember {
-            /// The command's own name.
             command: CommandId,
-            /// Which group.
             group: GroupId,
-            /// Whom.
             user: UserId,
         }
         /// Lists all groups. Answer: `Groups`.
@@ -168,14 +141,12 @@ wire_enum! {
         }
         /// Lists the members of a group. Answer: `Members`. Refusals: `NoSuchGroup`, `NotMember`.
         14 ListMembers {
-            /// Which group.
             group: GroupId,
             /// The last name of the page before.
             after: Option<UserId>,
         }
         /// Lists what is shared in a group. Answer: `Files`. Refusals: `NoSuchGroup`, `NotMember`.
         15 ListFiles {
-            /// Which group.
             group: GroupId,
             /// The last name of the page before.
             after: Option<FileName>,
@@ -185,69 +156,51 @@ wire_enum! {
         16 PutManifest {
             /// The group it will be shared in.
             group: GroupId,
-            /// The name of the manifest.
             info_hash: InfoHash,
             /// Length of the whole manifest in bytes.
             total: u32,
-            /// Where this part begins.
             offset: u32,
-            /// The part.
             part: Blob<MANIFEST_PART_MAX>,
         }
         /// Shares content. Answer: `Share`. Refusals: `NoSuchGroup`, `NotMember`, `FileExists`, `NeedManifest`,
         /// `BadManifest`, `ReservedName`.
         17 ShareFile {
-            /// The command's own name.
             command: CommandId,
-            /// In which group.
             group: GroupId,
-            /// Under which name.
             name: FileName,
-            /// What.
             content: Content,
         }
         /// Stops sharing, on all clients of the user. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`,
         /// `NoSuchFile`, `NotSharing`.
         18 StopShare {
-            /// The command's own name.
             command: CommandId,
-            /// In which group.
             group: GroupId,
-            /// Which name.
             name: FileName,
         }
         /// Asks what is shared under a name. Answer: `Share`. Refusals: `NoSuchGroup`, `NotMember`, `NoSuchFile`.
         19 FindShare {
-            /// In which group.
             group: GroupId,
-            /// Which name.
             name: FileName,
         }
         /// Asks for a part of a share's manifest. Answer: `ManifestPart`. Refusals: `NoSuchFile`, `NotMember`.
         20 GetManifest {
-            /// Which share.
             share: ShareRef,
-            /// Where the part begins.
             offset: u32,
         }
         /// Says where this client listens for peers. Answer: `Announced`.
         21 Announce {
             /// The address to tell others; none for the one this connection comes from.
             ip: Option<IpAddr>,
-            /// The port.
             port: u16,
         }
         /// Says which pieces of a share this client holds. Answer: `Done`. Refusals: `NoSuchFile`, `NotMember`.
         22 Hold {
-            /// Which share.
             share: ShareRef,
-            /// Which pieces.
             holding: Holding,
         }
         /// Asks who holds pieces of a share; later holders come as `PeerUp` as long as this client holds not all.
         /// Answer: `Peers`. Refusals: `NoSuchFile`, `NotMember`.
         23 FindPeers {
-            /// Which share.
             share: ShareRef,
         }
         /// Asks for the keys of the user's groups. Answer: `Keys`.
@@ -259,9 +212,7 @@ wire_enum! {
         25 Heartbeat {}
         /// Says that notices were shown to the user. Answer: `Done`.
         26 ReadNotices {
-            /// The command's own name.
             command: CommandId,
-            /// The last one shown.
             through: OpOrder,
         }
     }
@@ -271,7 +222,6 @@ message!(Request);
 wire_enum! {
     /// Which pieces of a share a client holds.
     Holding {
-        /// All of them.
         1 All {}
         /// None any more, and it does not download them either.
         2 Nothing {}
@@ -293,12 +243,9 @@ wire_enum! {
     Reply {
         /// The request was refused; nothing was changed.
         1 Refused {
-            /// The reason, by its number.
             code: u16,
-            /// What it is about.
             about: Text<{ Refusal::ABOUT_LEN_MAX }>,
         }
-        /// The request was carried out.
         2 Done {}
         /// The login holds.
         3 LoggedIn {
@@ -307,43 +254,26 @@ wire_enum! {
             /// Resumes the session at any tracker.
             token: Blob<TOKEN_LEN_MAX>,
         }
-        /// A page of groups.
         4 Groups {
-            /// The groups, by name.
             groups: List<GroupLine, PAGE_MAX>,
-            /// Whether there is another page.
             more: bool,
         }
-        /// A page of users.
         5 Users {
-            /// The users, by name.
             users: List<UserId, PAGE_MAX>,
-            /// Whether there is another page.
             more: bool,
         }
-        /// A page of members.
         6 Members {
-            /// The members, by name.
             members: List<MemberLine, PAGE_MAX>,
-            /// Whether there is another page.
             more: bool,
         }
-        /// A page of files.
         7 Files {
-            /// The files, by name.
             files: List<FileLine, PAGE_MAX>,
-            /// Whether there is another page.
             more: bool,
         }
-        /// A share.
         8 Share {
-            /// Which.
             share: ShareRef,
-            /// In which group.
             group: GroupRef,
-            /// Under which name.
             name: FileName,
-            /// What.
             content: Content,
             /// Whether the asking user is one of its sharers.
             shared_by_you: bool,
@@ -357,7 +287,6 @@ wire_enum! {
         }
         /// The address that others are told.
         10 Announced {
-            /// IP and port.
             addr: SocketAddr,
         }
         /// Who holds pieces of a share.
@@ -367,50 +296,39 @@ wire_enum! {
         }
         /// A page of the user's groups with their keys.
         12 Keys {
-            /// The groups, by name.
             keys: List<GroupKey, PAGE_MAX>,
-            /// Whether there is another page.
             more: bool,
         }
         /// A group of the user has this key and this name from now on: the user was let in, somebody left, or another
         /// group turned out to have had the name first. Other groups may have other names then too: `ListKeys` tells.
         64 NewKey {
-            /// The group with its key.
             key: GroupKey,
         }
         /// The user is no longer a member.
         65 GroupLost {
-            /// Which group.
             group: GroupRef,
-            /// Its name.
             name: GroupId,
         }
         /// Another client holds pieces of a share that this client downloads.
         66 PeerUp {
-            /// Which share.
             share: ShareRef,
-            /// Who.
             peer: Peer,
         }
         /// The user shares this no longer.
         67 ShareEnded {
-            /// Which share.
             share: ShareRef,
         }
         /// Something to tell the user.
         68 Noticed {
             /// Its place, for `ReadNotices`.
             order: OpOrder,
-            /// What.
             notice: Notice,
         }
         /// The password was changed elsewhere: this login is over.
         69 SessionOver {}
         /// Somebody asks to be let into a group of which the user is the owner.
         70 JoinRequested {
-            /// Which group.
             group: GroupId,
-            /// Who asks.
             user: UserId,
         }
     }
@@ -418,7 +336,6 @@ wire_enum! {
 message!(Reply);
 
 impl Reply {
-    /// The reply that says no.
     pub fn refused(refusal: &Refusal) -> Self {
         Reply::Refused { code: refusal.code as u16, about: refusal.about_text() }
     }
@@ -432,11 +349,8 @@ pub fn refusal(code: u16, about: &Text<{ Refusal::ABOUT_LEN_MAX }>) -> Refusal {
 /// A client that holds pieces of a share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// Which client.
     pub client: ClientId,
-    /// Whose.
     pub user: UserId,
-    /// Where it listens.
     pub addr: SocketAddr,
     /// How many pieces it holds.
     pub held: u32,
@@ -446,13 +360,9 @@ wire_struct!(Peer { client, user, addr, held });
 /// A group of the user, and the key that proves membership between peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupKey {
-    /// Which group.
     pub group: GroupRef,
-    /// Its name.
     pub name: GroupId,
-    /// The key's public id.
     pub id: KeyId,
-    /// The key.
     pub key: Secret,
 }
 wire_struct!(GroupKey { group, name, id, key });

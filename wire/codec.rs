@@ -20,12 +20,9 @@ pub enum DecodeError {
     Trailing(usize),
     /// A text or list is longer than its cap.
     OverCap {
-        /// The length it claims.
         len: usize,
-        /// The cap.
         max: usize,
     },
-    /// A text is not UTF-8.
     Utf8,
     /// A text is not a canonical name.
     Name(NameError),
@@ -58,7 +55,6 @@ pub struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    /// Reads from these bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
@@ -70,7 +66,6 @@ impl<'a> Decoder<'a> {
         Ok(bytes)
     }
 
-    /// How many bytes are left.
     pub fn left(&self) -> usize {
         self.rest.len()
     }
@@ -95,13 +90,11 @@ impl<'a> Decoder<'a> {
 
 /// A value with one canonical form in bytes.
 pub trait Wire: Sized {
-    /// Appends the value.
     fn put(&self, out: &mut Vec<u8>);
     /// Takes the value from the front.
     fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError>;
 }
 
-/// The bytes of one value.
 pub fn to_bytes<T: Wire>(value: &T) -> Vec<u8> {
     let mut out = Vec::new();
     value.put(&mut out);
@@ -253,7 +246,6 @@ impl<const MAX: usize> Text<MAX> {
         (text.len() <= MAX).then(|| Self(text.to_owned()))
     }
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -279,7 +271,6 @@ impl<const MAX: usize> fmt::Debug for Text<MAX> {
 pub struct List<T, const MAX: usize>(Vec<T>);
 
 impl<T, const MAX: usize> List<T, MAX> {
-    /// The empty list.
     pub const EMPTY: Self = Self(Vec::new());
 
     /// Takes a list that is short enough.
@@ -293,7 +284,6 @@ impl<T, const MAX: usize> List<T, MAX> {
         Self(values)
     }
 
-    /// The values.
     pub fn into_vec(self) -> Vec<T> {
         self.0
     }
@@ -334,7 +324,6 @@ impl<const MAX: usize> Blob<MAX> {
         (bytes.len() <= MAX).then_some(Self(bytes))
     }
 
-    /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -438,7 +427,6 @@ pub(crate) use wire_enum;
 macro_rules! wire_variants {
     ($name:ident { $($number:literal $variant:ident { $($field:ident),* $(,)? })* }) => {
         impl $name {
-            /// The number of the variant.
             pub fn kind(&self) -> u8 {
                 match self {
                     $($name::$variant { .. } => $number,)*

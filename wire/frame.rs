@@ -19,7 +19,6 @@ pub const UNASKED: u32 = 0;
 pub trait Message: Sized {
     /// The number of the message's kind.
     fn kind(&self) -> u8;
-    /// Appends the body.
     fn put_body(&self, out: &mut Vec<u8>);
     /// Takes the body of a message of this kind.
     fn take_body(kind: u8, from: &mut Decoder<'_>) -> Result<Self, DecodeError>;
@@ -49,11 +48,9 @@ pub(crate) use message;
 /// A frame that has come in, still in the buffer of its connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
-    /// The message's kind.
     pub kind: u8,
     /// Which request it is, or which it answers.
     pub request: u32,
-    /// The message's fields.
     pub body: &'a [u8],
 }
 
@@ -69,7 +66,6 @@ impl<'a> Frame<'a> {
         Ok(Self { kind, request, body })
     }
 
-    /// The message in the frame.
     pub fn message<M: Message>(&self) -> Result<M, DecodeError> {
         let mut from = Decoder::new(self.body);
         let message = M::take_body(self.kind, &mut from)?;

@@ -225,8 +225,7 @@ fn read_u16(stream: &mut impl Read) -> io::Result<u16> {
 
 /// Whom a tracker accepted, with the keys of the connection.
 #[derive(Debug)]
-pub enum Accepted {
-    /// A client.
+pub enum Caller {
     Client(StatelessTransportState),
     /// Another tracker of the same installation. It has proved nothing before its first frame has been decrypted, since
     /// its handshake message may be a replay.
@@ -239,7 +238,7 @@ pub fn tracker_accepts(
     stream: &mut (impl Read + Write),
     private: &Secret,
     link: &(KeyId, Secret),
-) -> Result<Accepted, HandshakeError> {
+) -> Result<Caller, HandshakeError> {
     accept_at_tracker(stream, Some(private), link)
 }
 
@@ -247,7 +246,7 @@ pub fn tracker_accepts(
 pub fn full_tracker_accepts(
     stream: &mut (impl Read + Write),
     link: &(KeyId, Secret),
-) -> Result<Accepted, HandshakeError> {
+) -> Result<Caller, HandshakeError> {
     accept_at_tracker(stream, None, link)
 }
 
@@ -255,17 +254,17 @@ fn accept_at_tracker(
     stream: &mut (impl Read + Write),
     private: Option<&Secret>,
     (link_id, link_key): &(KeyId, Secret),
-) -> Result<Accepted, HandshakeError> {
+) -> Result<Caller, HandshakeError> {
     match read_preface(stream)? {
         Some(Dialect::ClientTracker) => match private {
-            Some(private) => accept_client(stream, private).map(Accepted::Client),
+            Some(private) => accept_client(stream, private).map(Caller::Client),
             None => turn_away(stream, Code::Busy),
         },
         Some(Dialect::TrackerTracker) => {
             if read_key_id(stream)? != *link_id {
                 return turn_away(stream, Code::OtherCluster);
             }
-            accept_under(stream, Dialect::TrackerTracker, *link_id, link_key).map(Accepted::Tracker)
+            accept_under(stream, Dialect::TrackerTracker, *link_id, link_key).map(Caller::Tracker)
         }
         Some(Dialect::PeerPeer) | None => turn_away(stream, Code::UnknownKind),
     }
@@ -430,17 +429,17 @@ pub(crate) mod tests {
         (id == KEY_ID).then_some(GROUP_KEY)
     }
 
-    fn accepts_all(far: &mut (impl Read + Write)) -> Result<Accepted, HandshakeError> {
+    fn accepts_all(far: &mut (impl Read + Write)) -> Result<Caller, HandshakeError> {
         tracker_accepts(far, &TRACKER_KEY, &LINK)
     }
 
-    fn client(accepted: Accepted) -> StatelessTransportState {
-        let Accepted::Client(keys) = accepted else { panic!("a client") };
+    fn client(accepted: Caller) -> StatelessTransportState {
+        let Caller::Client(keys) = accepted else { panic!("a client") };
         keys
     }
 
-    fn tracker(accepted: Accepted) -> StatelessTransportState {
-        let Accepted::Tracker(keys) = accepted else { panic!("a tracker") };
+    fn tracker(accepted: Caller) -> StatelessTransportState {
+        let Caller::Tracker(keys) = accepted else { panic!("a tracker") };
         keys
     }
 

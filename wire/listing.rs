@@ -7,11 +7,8 @@ use crate::model::name::{FileName, GroupId, UserId};
 /// What `list_groups` tells of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupLine {
-    /// Its name.
     pub name: GroupId,
-    /// Its owner.
     pub owner: UserId,
-    /// How many members it has.
     pub member_count: u32,
     /// What the asking user is in it.
     pub role: Role,
@@ -22,13 +19,10 @@ wire_struct!(GroupLine { name, owner, member_count, role });
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Role {
-    /// Nothing.
     Stranger = 0,
     /// Has asked to be let in.
     Requested = 1,
-    /// A member.
     Member = 2,
-    /// The owner.
     Owner = 3,
 }
 
@@ -62,7 +56,6 @@ impl Wire for Role {
 /// What `list_members` tells of a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberLine {
-    /// The member's name.
     pub name: UserId,
     /// Whether this is the owner.
     pub owner: bool,
@@ -74,9 +67,7 @@ wire_struct!(MemberLine { name, owner, online });
 /// What `list_files` tells of a share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileLine {
-    /// Its name.
     pub name: FileName,
-    /// What it is.
     pub content: Content,
     /// How many members share it.
     pub sharer_count: u32,

@@ -18,7 +18,6 @@ wire_enum! {
         /// Chooses what this connection is about; the first message, and the only one of its kind. Answer: `Opened`.
         /// Refusals: `NotServed`, `Busy`.
         1 Open {
-            /// The content.
             info_hash: InfoHash,
             /// Who asks, for the seeder's user to read; proves nothing.
             user: UserId,
@@ -26,7 +25,6 @@ wire_enum! {
         /// Asks for a piece. Answer: `Piece`. Refusals: `NoSuchPiece`, `OnItsWay`, `FileChanged`,
         /// `NotServed`.
         2 GetPiece {
-            /// Its number.
             piece: u32,
         }
         /// Says that the leecher is there though it has nothing to ask. Answer: `Alive`.
@@ -40,9 +38,7 @@ wire_enum! {
     PeerReply {
         /// The request was refused.
         1 Refused {
-            /// The reason, by its number.
             code: u16,
-            /// What it is about.
             about: Text<{ Refusal::ABOUT_LEN_MAX }>,
         }
         /// The content is served here.
@@ -50,12 +46,10 @@ wire_enum! {
             /// Which pieces, one bit each.
             bits: Blob<{ super::client_tracker::BITFIELD_MAX }>,
         }
-        /// A piece.
         3 Piece {
             /// Exactly the bytes of the piece.
             data: Payload,
         }
-        /// The seeder is there.
         4 Alive {}
         /// The seeder holds these pieces besides those said before.
         64 News {
@@ -67,7 +61,6 @@ wire_enum! {
 message!(PeerReply);
 
 impl PeerReply {
-    /// The answer that says no.
     pub fn refused(refusal: &Refusal) -> Self {
         PeerReply::Refused { code: refusal.code as u16, about: refusal.about_text() }
     }

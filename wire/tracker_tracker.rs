@@ -40,57 +40,43 @@ wire_enum! {
         }
         /// Ops that are durable at the sender and that the receiver lacked, those of one origin in sequence without a gap.
         2 Ops {
-            /// The ops.
             ops: List<Op, OPS_MAX>,
         }
         /// What is durable at the sender by now; also says that the sender is there.
         3 Have {
-            /// What is durable.
             seen: List<Seen, ORIGINS_MAX>,
             /// SHA-256 of the canonical state, if it was computed for exactly these ops.
             digest: Option<[u8; 32]>,
         }
         /// A part of a manifest. Parts come in order and are not empty; the last one comes before the ops that need it.
         4 Manifest {
-            /// Which manifest.
             info_hash: InfoHash,
             /// Length of the whole in bytes.
             total: u32,
-            /// Where the part begins.
             offset: u32,
-            /// The part.
             part: Blob<MANIFEST_PART_MAX>,
         }
         /// The connection is refused, and ends.
         5 Refused {
-            /// The reason, by its number.
             code: u16,
-            /// What it is about.
             about: Text<{ Refusal::ABOUT_LEN_MAX }>,
         }
         /// A client is logged in at the sender, or its address has changed.
         6 Online {
-            /// Who is logged in.
             user: UserRef,
-            /// On which client.
             client: ClientId,
             /// Where it listens for peers, if it has announced that.
             addr: Option<SocketAddr>,
         }
         /// A client is no longer logged in at the sender, and what it held is void.
         7 Offline {
-            /// Who was logged in.
             user: UserRef,
-            /// On which client.
             client: ClientId,
         }
         /// What a client that is logged in at the sender holds of a share by now, as a whole.
         8 Holds {
-            /// Who is logged in.
             user: UserRef,
-            /// On which client.
             client: ClientId,
-            /// Of which share.
             share: ShareRef,
             /// `All`, `Nothing` or `Exactly`.
             holding: Holding,
@@ -100,7 +86,6 @@ wire_enum! {
         9 AllTold {}
         /// Manifests that the sender should have and has not: the receiver gives those that it has.
         10 WantManifests {
-            /// Which ones.
             info_hashes: List<InfoHash, WANTED_MAX>,
         }
         /// The sender could not keep what it was given last, and can again: the receiver gives everything behind this
@@ -114,7 +99,6 @@ wire_enum! {
 message!(LinkMessage);
 
 impl LinkMessage {
-    /// The message that says no.
     pub fn refused(refusal: &Refusal) -> Self {
         LinkMessage::Refused { code: refusal.code as u16, about: refusal.about_text() }
     }

@@ -16,7 +16,6 @@ pub struct Pace {
     pub interval: Duration,
 }
 
-/// The paces of a tracker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paces {
     /// Failed logins under one name.
@@ -44,11 +43,11 @@ const PRUNE_LEN_MIN: usize = 4096;
 /// The attempts of everybody.
 #[derive(Debug)]
 pub struct Throttle {
-    inner: Mutex<Inner>,
+    attempts: Mutex<Attempts>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct Attempts {
     users: Buckets<UserId>,
     addresses: Buckets<IpAddr>,
     accounts: Buckets<IpAddr>,
@@ -97,10 +96,9 @@ fn place(ip: IpAddr) -> IpAddr {
 }
 
 impl Throttle {
-    /// Nobody has tried anything.
     pub fn new(paces: Paces) -> Self {
         Self {
-            inner: Mutex::new(Inner {
+            attempts: Mutex::new(Attempts {
                 users: Buckets::new(paces.user),
                 addresses: Buckets::new(paces.address),
                 accounts: Buckets::new(paces.accounts),
@@ -110,12 +108,12 @@ impl Throttle {
 
     /// Whether a login may be tried now; if so it counts as a failed one until [`Throttle::login_succeeded`].
     pub fn try_login(&self, user: &UserId, ip: IpAddr, now: Instant) -> bool {
-        let inner = &mut *self.inner.lock();
+        let attempts = &mut *self.attempts.lock();
         let ip = place(ip);
-        let allowed = inner.users.allows(user, now) && inner.addresses.allows(&ip, now);
+        let allowed = attempts.users.allows(user, now) && attempts.addresses.allows(&ip, now);
         if allowed {
-            inner.users.take(user, now);
-            inner.addresses.take(&ip, now);
+            attempts.users.take(user, now);
+            attempts.addresses.take(&ip, now);
         }
         allowed
     }
@@ -123,18 +121,18 @@ impl Throttle {
     /// A login that was tried has succeeded: the user starts afresh. The address only gets this attempt back, or
     /// whoever guesses the passwords of others could wash it clean with an account of their own.
     pub fn login_succeeded(&self, user: &UserId, ip: IpAddr) {
-        let inner = &mut *self.inner.lock();
-        inner.users.full_at.remove(user);
-        inner.addresses.give_back(&place(ip));
+        let attempts = &mut *self.attempts.lock();
+        attempts.users.full_at.remove(user);
+        attempts.addresses.give_back(&place(ip));
     }
 
     /// Whether an account may be made from an address now; if so it counts.
     pub fn try_account(&self, ip: IpAddr, now: Instant) -> bool {
-        let inner = &mut *self.inner.lock();
+        let attempts = &mut *self.attempts.lock();
         let ip = place(ip);
-        let allowed = inner.accounts.allows(&ip, now);
+        let allowed = attempts.accounts.allows(&ip, now);
         if allowed {
-            inner.accounts.take(&ip, now);
+            attempts.accounts.take(&ip, now);
         }
         allowed
     }
@@ -215,6 +213,6 @@ mod tests {
             let now = start + Duration::from_secs(10) * i;
             assert!(throttle.try_login(&user(&format!("u{i}")), ip(1), now));
         }
-        assert!(throttle.inner.lock().users.full_at.len() <= PRUNE_LEN_MIN + 1);
+        assert!(throttle.attempts.lock().users.full_at.len() <= PRUNE_LEN_MIN + 1);
     }
 }

@@ -74,7 +74,6 @@ impl ClusterView {
         &self.table
     }
 
-    /// Tells the operator.
     pub(crate) fn warn(&self, line: &str) {
         (self.warn)(line);
     }

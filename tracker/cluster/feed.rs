@@ -11,12 +11,12 @@ const KEPT_MAX: usize = 16_384;
 
 #[derive(Default)]
 pub struct Feed {
-    inner: Mutex<Inner>,
+    kept: Mutex<FeedOps>,
     followers: Mutex<Vec<Weak<Wakeup>>>,
 }
 
 #[derive(Default)]
-struct Inner {
+struct FeedOps {
     /// The number of the first op in `ops`.
     first: u64,
     ops: VecDeque<Op>,
@@ -26,12 +26,12 @@ impl Feed {
     /// Appends ops and wakes the links.
     pub fn append(&self, ops: &[Op]) {
         {
-            let mut inner = self.inner.lock();
-            let over = (inner.ops.len() + ops.len()).saturating_sub(KEPT_MAX);
-            let (old, new) = (over.min(inner.ops.len()), over.saturating_sub(inner.ops.len()));
-            inner.ops.drain(..old);
-            inner.ops.extend(ops[new..].iter().cloned());
-            inner.first += over as u64;
+            let mut kept = self.kept.lock();
+            let over = (kept.ops.len() + ops.len()).saturating_sub(KEPT_MAX);
+            let (old, new) = (over.min(kept.ops.len()), over.saturating_sub(kept.ops.len()));
+            kept.ops.drain(..old);
+            kept.ops.extend(ops[new..].iter().cloned());
+            kept.first += over as u64;
         }
         self.followers.lock().retain(|wakeup| wakeup.upgrade().map(|wakeup| wakeup.wake()).is_some());
     }
@@ -43,19 +43,19 @@ impl Feed {
 
     /// Where the next op will be.
     pub(crate) fn end(&self) -> u64 {
-        let inner = self.inner.lock();
-        inner.first + inner.ops.len() as u64
+        let kept = self.kept.lock();
+        kept.first + kept.ops.len() as u64
     }
 
     /// Where the ops begin that are kept.
     pub(crate) fn start(&self) -> u64 {
-        self.inner.lock().first
+        self.kept.lock().first
     }
 
     /// At most `count` ops from number `from` on, each through `pick`. `None` if the first of them is no longer kept.
     pub fn read<T>(&self, from: u64, count: usize, pick: impl FnMut(&Op) -> T) -> Option<Vec<T>> {
-        let inner = self.inner.lock();
-        let skip = usize::try_from(from.checked_sub(inner.first)?).ok()?;
-        Some(inner.ops.iter().skip(skip).take(count).map(pick).collect())
+        let kept = self.kept.lock();
+        let skip = usize::try_from(from.checked_sub(kept.first)?).ok()?;
+        Some(kept.ops.iter().skip(skip).take(count).map(pick).collect())
     }
 }

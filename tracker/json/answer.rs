@@ -21,21 +21,21 @@ pub(super) enum Answer {
     Done {},
     LoggedIn { user_id: String },
     Requests { requests: Vec<String>, more: bool },
-    Members { members: Vec<Member>, more: bool },
-    Groups { groups: Vec<Group>, more: bool },
-    Files { files: Vec<File>, more: bool },
+    Members { members: Vec<MemberObject>, more: bool },
+    Groups { groups: Vec<GroupObject>, more: bool },
+    Files { files: Vec<FileObject>, more: bool },
     Found { file_path: String, file_chunks: Pieces, chunk_metadata: ByPiece },
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Member {
+pub(super) struct MemberObject {
     user_id: String,
     owner: bool,
     online: u32,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Group {
+pub(super) struct GroupObject {
     group_id: String,
     owner: String,
     members: u32,
@@ -43,7 +43,7 @@ pub(super) struct Group {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct File {
+pub(super) struct FileObject {
     file_name: String,
     /// Not known if nobody has told it.
     size: Option<u64>,
@@ -67,7 +67,7 @@ impl From<Reply> for Answer {
                 Answer::Requests { requests: users.into_vec().iter().map(ToString::to_string).collect(), more }
             }
             Reply::Members { members, more } => {
-                let member = |line: &MemberLine| Member {
+                let member = |line: &MemberLine| MemberObject {
                     user_id: line.name.to_string(),
                     owner: line.owner,
                     online: line.online,
@@ -75,7 +75,7 @@ impl From<Reply> for Answer {
                 Answer::Members { members: members.iter().map(member).collect(), more }
             }
             Reply::Groups { groups, more } => {
-                let group = |line: &GroupLine| Group {
+                let group = |line: &GroupLine| GroupObject {
                     group_id: line.name.to_string(),
                     owner: line.owner.to_string(),
                     members: line.member_count,
@@ -84,7 +84,7 @@ impl From<Reply> for Answer {
                 Answer::Groups { groups: groups.iter().map(group).collect(), more }
             }
             Reply::Files { files, more } => {
-                let file = |line: &FileLine| File {
+                let file = |line: &FileLine| FileObject {
                     file_name: line.name.to_string(),
                     size: line.content.is_sized().then(|| line.content.layout.size()),
                     file_sha: line.content.sha1,
@@ -102,7 +102,7 @@ impl From<Reply> for Answer {
 
 #[derive(Serialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
-enum Line<'a> {
+enum AnswerLine<'a> {
     Success(&'a Answer),
     Error {
         #[serde(serialize_with = "text")]
@@ -119,8 +119,8 @@ pub(super) fn write(stream: &TcpStream, outcome: &Result<Answer, Refusal>) -> io
 
 fn write_to(out: &mut impl Write, outcome: &Result<Answer, Refusal>) -> io::Result<()> {
     let line = match outcome {
-        Ok(answer) => Line::Success(answer),
-        Err(message) => Line::Error { message },
+        Ok(answer) => AnswerLine::Success(answer),
+        Err(message) => AnswerLine::Error { message },
     };
     serde_json::to_writer(&mut *out, &line)?;
     out.write_all(b"\n")

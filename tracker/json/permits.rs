@@ -7,7 +7,6 @@ use std::time::Instant;
 /// How many are given out at once. Each stands for 30 MiB at most: a line, what was read from it, and a list of pieces.
 const PERMITS: usize = 8;
 
-/// The permits of a tracker.
 #[derive(Debug)]
 pub struct Permits {
     /// Holds a token for each that is free.
@@ -19,7 +18,6 @@ pub struct Permits {
 pub struct Permit(Arc<Permits>);
 
 impl Permits {
-    /// All are free.
     pub fn new() -> Arc<Self> {
         let tokens = bounded(PERMITS);
         (0..PERMITS).for_each(|_| tokens.0.send(()).expect("there is room, and the receiver is here"));

@@ -17,7 +17,7 @@ pub(super) struct Pieces(pub(super) Arc<[Sha1Digest]>);
 
 impl Serialize for Pieces {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.0.iter().map(Text))
+        to.collect_seq(self.0.iter().map(AsText))
     }
 }
 
@@ -60,16 +60,16 @@ impl Serialize for ByPiece {
         let order = self.groups();
         let mut map = to.serialize_map(None)?;
         for same in order.chunk_by(|&a, &b| self.pieces[a as usize] == self.pieces[b as usize]) {
-            map.serialize_entry(&Text(self.pieces[same[0] as usize]), &self.addresses(same))?;
+            map.serialize_entry(&AsText(self.pieces[same[0] as usize]), &self.addresses(same))?;
         }
         map.end()
     }
 }
 
 /// What is written as the text that it is shown as.
-struct Text<T>(T);
+struct AsText<T>(T);
 
-impl<T: Display> Serialize for Text<T> {
+impl<T: Display> Serialize for AsText<T> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(&self.0)
     }
@@ -80,7 +80,7 @@ struct Address(SocketAddr);
 
 impl Serialize for Address {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        (Text(self.0.ip()), Text(self.0.port())).serialize(to)
+        (AsText(self.0.ip()), AsText(self.0.port())).serialize(to)
     }
 }
 

@@ -20,39 +20,30 @@ const SHOWN_MAX: usize = 60;
 
 /// A line that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct JsonRequest {
     /// Where the program says that it is.
     pub(super) ip: IpAddr,
     /// The port on which it listens for peers; 0 if it does not.
     pub(super) port: u16,
-    /// What it wants.
-    pub(super) command: Command,
+    pub(super) command: JsonCommand,
 }
 
-/// What a program wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Command {
+pub(super) enum JsonCommand {
     /// What is one request of the binary dialect.
     Ask(Request),
-    /// Share a file.
-    Upload(Upload),
+    Upload(UploadCommand),
     /// Learn the pieces of a share, and who holds them.
     Download {
-        /// In which group.
         group: GroupId,
-        /// Under which name.
         name: FileName,
     },
 }
 
-/// A file to be shared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Upload {
-    /// In which group.
+pub(super) struct UploadCommand {
     pub(super) group: GroupId,
-    /// Under which name.
     pub(super) name: FileName,
-    /// The SHA-1 of each piece.
     pub(super) pieces: Vec<Sha1Digest>,
     /// The SHA-1 of the complete file.
     pub(super) sha1: Sha1Digest,
@@ -74,7 +65,7 @@ struct Envelope<'a> {
     #[serde(borrow)]
     command: Cow<'a, str>,
     #[serde(borrow)]
-    command_args: Option<Object<Args<'a>>>,
+    command_args: Option<Object<CommandArgs<'a>>>,
     #[serde(borrow)]
     sender_ip: Cow<'a, str>,
     sender_port: Port,
@@ -86,7 +77,7 @@ struct Envelope<'a> {
 
 /// The arguments of all commands; each takes those that it needs.
 #[derive(Default, Deserialize)]
-struct Args<'a> {
+struct CommandArgs<'a> {
     #[serde(borrow)]
     user_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -113,8 +104,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 
 /// Takes an object, where what is derived would take a list of its members in order as well.
 fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
-    struct Taker<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Taker<T> {
+    struct ObjectVisitor<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
         type Value = T;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
@@ -123,15 +114,15 @@ fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, 
             T::deserialize(MapAccessDeserializer::new(members))
         }
     }
-    from.deserialize_map(Taker(PhantomData))
+    from.deserialize_map(ObjectVisitor(PhantomData))
 }
 
 struct Port(u16);
 
 impl<'de> Deserialize<'de> for Port {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Taker;
-        impl Visitor<'_> for Taker {
+        struct PortVisitor;
+        impl Visitor<'_> for PortVisitor {
             type Value = Port;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a port as a number or a string")
@@ -144,7 +135,7 @@ impl<'de> Deserialize<'de> for Port {
                 parse_port(text).map(Port).map_err(E::custom)
             }
         }
-        from.deserialize_any(Taker)
+        from.deserialize_any(PortVisitor)
     }
 }
 
@@ -152,8 +143,8 @@ struct Sha1(Sha1Digest);
 
 impl<'de> Deserialize<'de> for Sha1 {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Taker;
-        impl Visitor<'_> for Taker {
+        struct Sha1Visitor;
+        impl Visitor<'_> for Sha1Visitor {
             type Value = Sha1;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a SHA-1 as 40 hexadecimal digits")
@@ -163,7 +154,7 @@ impl<'de> Deserialize<'de> for Sha1 {
                 digest.map(Sha1).ok_or_else(|| E::custom("a SHA-1 has 40 hexadecimal digits"))
             }
         }
-        from.deserialize_str(Taker)
+        from.deserialize_str(Sha1Visitor)
     }
 }
 
@@ -179,28 +170,28 @@ fn envelope(text: &str) -> serde_json::Result<Envelope<'_>> {
 }
 
 /// Reads a line. Refusals: `Malformed`, `UnknownKind`, `BadPassword`.
-pub(super) fn parse(line: &[u8], ids: Ids) -> Result<Asked, Refusal> {
+pub(super) fn parse(line: &[u8], ids: Ids) -> Result<JsonRequest, Refusal> {
     let text = std::str::from_utf8(line).map_err(|_| malformed("it is not UTF-8"))?;
     let Envelope { command, command_args, sender_ip, sender_port: Port(port), piecewise_sha, file_sha, size } =
         envelope(text).map_err(malformed)?;
-    let args = command_args.map_or_else(Args::default, |Object(args)| args);
+    let args = command_args.map_or_else(CommandArgs::default, |Object(args)| args);
     let ip = parse_ip(&sender_ip).map_err(|error| malformed(format_args!("sender_ip: {error}")))?.to_canonical();
     let command = match &*command {
-        "upload_file" => Command::Upload(Upload {
+        "upload_file" => JsonCommand::Upload(UploadCommand {
             group: args.group()?,
             name: args.file()?,
             pieces: top(piecewise_sha, "piecewise_sha")?.into_iter().map(|Sha1(digest)| digest).collect(),
             sha1: top(file_sha, "fileSha")?.0,
             size,
         }),
-        "download_file" => Command::Download { group: args.group()?, name: args.file()? },
-        other => Command::Ask(request(other, &args, ids)?),
+        "download_file" => JsonCommand::Download { group: args.group()?, name: args.file()? },
+        other => JsonCommand::Ask(request(other, &args, ids)?),
     };
-    Ok(Asked { ip, port, command })
+    Ok(JsonRequest { ip, port, command })
 }
 
 /// The commands that are a request of the binary dialect each.
-fn request(command: &str, args: &Args<'_>, ids: Ids) -> Result<Request, Refusal> {
+fn request(command: &str, args: &CommandArgs<'_>, ids: Ids) -> Result<Request, Refusal> {
     let Ids { client, command: id } = ids;
     Ok(match command {
         "create_user" => {
@@ -248,7 +239,7 @@ fn named<N>(text: &str, name: &str, parse: fn(&str) -> Result<N, NameError>) -> 
     parse(text).map_err(|error| malformed(format_args!("{name}: {error}")))
 }
 
-impl Args<'_> {
+impl CommandArgs<'_> {
     fn user(&self) -> Result<UserId, Refusal> {
         named(given(&self.user_id, "user_id")?, "user_id", UserId::from_input)
     }
@@ -278,7 +269,7 @@ mod tests {
         format!(r#"{{"sender_ip":"127.0.0.1","sender_port":"5000",{members}}}"#)
     }
 
-    fn asked(members: &str) -> Result<Command, String> {
+    fn asked(members: &str) -> Result<JsonCommand, String> {
         parse(line(members).as_bytes(), IDS).map(|asked| asked.command).map_err(|refusal| refusal.to_string())
     }
 
@@ -286,17 +277,17 @@ mod tests {
     fn a_documented_request_is_understood_in_any_spelling_of_json() {
         let text = r#" { "sender_port" : 5000, "sender_ip":"::ffff:127.0.0.1", "later":[{}],
             "command_args":{"passwd":"\u0061\n","user_id":"al\u0069ce","more":null}, "command":"login" } "#;
-        let Asked { ip, port, command } = parse(text.as_bytes(), IDS).expect("understood");
+        let JsonRequest { ip, port, command } = parse(text.as_bytes(), IDS).expect("understood");
         assert_eq!((ip.to_string(), port), ("127.0.0.1".to_owned(), 5000));
         let user = UserId::parse("alice").expect("a name");
         let password = Password::new("a\n").expect("a password");
-        assert_eq!(command, Command::Ask(Request::Login { client: IDS.client, user, password }));
+        assert_eq!(command, JsonCommand::Ask(Request::Login { client: IDS.client, user, password }));
     }
 
     #[test]
     fn what_may_be_left_out_may_be_null() {
         for members in [r#""command":"heartbeat""#, r#""command":"heartbeat","command_args":null,"size":null"#] {
-            assert_eq!(asked(members), Ok(Command::Ask(Request::Heartbeat {})), "{members}");
+            assert_eq!(asked(members), Ok(JsonCommand::Ask(Request::Heartbeat {})), "{members}");
         }
     }
 
@@ -336,7 +327,7 @@ mod tests {
         let sha = "0123456789abcdef0123456789ABCDEF01234567";
         let with = |rest: &str| asked(&format!("{args}{rest}"));
         let upload = with(&format!(r#","piecewise_sha":["{sha}"],"fileSha":"{sha}","size":3"#)).expect("whole");
-        let Command::Upload(Upload { pieces, size: Some(3), .. }) = upload else { panic!("an upload") };
+        let JsonCommand::Upload(UploadCommand { pieces, size: Some(3), .. }) = upload else { panic!("an upload") };
         assert_eq!(pieces, [Sha1Digest::from_hex(sha).expect("digits")]);
         for (rest, said) in [
             (String::new(), "piecewise_sha is missing"),

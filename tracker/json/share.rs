@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::pieces::{ByPiece, Pieces};
-use super::request::Upload;
+use super::request::UploadCommand;
 use crate::model::id::CommandId;
 use crate::model::manifest::{Content, FileEntry, Manifest};
 use crate::model::name::{FileName, GroupId};
@@ -31,7 +31,7 @@ fn unexpected() -> Refusal {
 }
 
 /// Shares a file, and notes the program as a holder of all its pieces.
-pub(super) fn upload(session: &mut Session, upload: Upload, command: CommandId) -> Result<Answer, Refusal> {
+pub(super) fn upload(session: &mut Session, upload: UploadCommand, command: CommandId) -> Result<Answer, Refusal> {
     if upload.pieces.len() > PIECES_MAX {
         let about = format!("a file has at most {PIECES_MAX} pieces here");
         return Err(Refusal::about(Code::TooLarge, about));
@@ -53,8 +53,8 @@ pub(super) fn upload(session: &mut Session, upload: Upload, command: CommandId) 
 
 /// The manifest of a single file, and what is kept of it. Without a size the pieces count as full ones, until somebody
 /// tells it: see [`Content::file_count`].
-fn describe(upload: Upload) -> Result<(Vec<u8>, Content), Refusal> {
-    let Upload { name, pieces, sha1, size, .. } = upload;
+fn describe(upload: UploadCommand) -> Result<(Vec<u8>, Content), Refusal> {
+    let UploadCommand { name, pieces, sha1, size, .. } = upload;
     let full = pieces.len() as u64 * u64::from(PIECE_LEN);
     // Nothing is unknown about a file without pieces.
     let file_count = u32::from(size.is_some() || full == 0);

@@ -6,10 +6,11 @@ use crate::tracker::core::Core;
 use crate::tracker::json;
 use crate::tracker::json::Permits;
 use crate::tracker::push::close_handle::CloseHandle;
-use crate::tracker::session;
+use crate::tracker::session::binary_dialect;
+use crate::tracker::session::connection::AcceptedConnection;
 use crate::wire::channel::refusal_in_clear;
 use crate::wire::error::Code;
-use crossbeam_channel::{Receiver, Sender as ChannelSender, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
@@ -21,61 +22,60 @@ use std::sync::Arc;
 /// build less than 128.
 const STACK_LEN: usize = if cfg!(debug_assertions) { 512 * 1024 } else { 128 * 1024 };
 
-/// What is spoken on a connection.
+/// The dialect of a listener: what is spoken on its connections.
 #[derive(Debug, Clone)]
-pub enum Dialect {
-    /// What docs/PROTOCOL.md describes.
+pub enum Encoding {
     Binary,
     /// What docs/JSON.md describes.
     Json(Arc<Permits>),
 }
 
-impl Dialect {
+impl Encoding {
     /// Whether other trackers connect to the same socket.
     pub fn is_for_trackers(&self) -> bool {
-        matches!(self, Dialect::Binary)
+        matches!(self, Encoding::Binary)
     }
 
-    /// What somebody is told for whom there is no room.
+    /// The refusal of a connection for which there is no room.
     pub fn busy(&self) -> Vec<u8> {
         match self {
-            Dialect::Binary => refusal_in_clear(Code::Busy).to_vec(),
-            Dialect::Json(_) => json::busy(),
+            Encoding::Binary => refusal_in_clear(Code::Busy).to_vec(),
+            Encoding::Json(_) => json::busy(),
         }
     }
 
-    fn serve(&self, core: Arc<Core>, stream: &Arc<TcpStream>, ip: IpAddr, slot: ConnectionSlot, handle: &CloseHandle) {
+    fn serve(&self, core: Arc<Core>, connection: AcceptedConnection) {
         match self {
-            Dialect::Binary => session::serve(core, stream, ip, slot, handle),
-            Dialect::Json(permits) => json::serve(core, stream, ip, slot, handle, permits),
+            Encoding::Binary => binary_dialect::serve(core, connection),
+            Encoding::Json(permits) => json::serve(core, connection, permits),
         }
     }
 }
 
-/// The table of connections.
+/// The table of running connections.
 pub struct Connections {
     core: Arc<Core>,
-    inner: Mutex<Inner>,
+    running: Mutex<Running>,
     /// A thread that is about to end leaves its number here.
-    ended: ChannelSender<u64>,
+    ended: Sender<u64>,
 }
 
 #[derive(Default)]
-struct Inner {
+struct Running {
     last: u64,
-    running: HashMap<u64, Connection>,
+    by_number: HashMap<u64, RunningConnection>,
 }
 
-struct Connection {
+struct RunningConnection {
     stream: Arc<TcpStream>,
-    handle: Arc<CloseHandle>,
+    close_handle: Arc<CloseHandle>,
     thread: OwnedThread,
 }
 
 /// Says that a thread is about to end, even by a panic.
 struct Ended {
     number: u64,
-    tell: ChannelSender<u64>,
+    tell: Sender<u64>,
 }
 
 impl Drop for Ended {
@@ -89,35 +89,33 @@ impl Connections {
     /// No connection yet. The receiver tells which threads to [`Connections::join`].
     pub fn new(core: Arc<Core>) -> (Arc<Self>, Receiver<u64>) {
         let (ended, to_join) = unbounded();
-        (Arc::new(Self { core, inner: Mutex::default(), ended }), to_join)
+        (Arc::new(Self { core, running: Mutex::default(), ended }), to_join)
     }
 
     /// Serves a connection on a new thread. Gives the socket back if no thread can be started.
     pub fn serve(
         &self,
-        dialect: &Dialect,
+        encoding: &Encoding,
         stream: TcpStream,
         ip: IpAddr,
         slot: ConnectionSlot,
     ) -> Result<(), (TcpStream, io::Error)> {
         let stream = Arc::new(stream);
-        let handle: Arc<CloseHandle> = Arc::default();
+        let close_handle: Arc<CloseHandle> = Arc::default();
         // Locked until the entry is made, so that a thread that ends at once is not joined before it is known.
-        let inner = &mut *self.inner.lock();
-        inner.last += 1;
-        let number = inner.last;
+        let running = &mut *self.running.lock();
+        running.last += 1;
+        let number = running.last;
         let ended = Ended { number, tell: self.ended.clone() };
-        let run = {
-            let (core, stream, handle) = (self.core.clone(), stream.clone(), handle.clone());
-            let dialect = dialect.clone();
-            move || {
-                let _ended = ended;
-                dialect.serve(core, &stream, ip, slot, &handle);
-            }
+        let accepted = AcceptedConnection { stream: stream.clone(), ip, slot, close_handle: close_handle.clone() };
+        let (core, encoding) = (self.core.clone(), encoding.clone());
+        let run = move || {
+            let _ended = ended;
+            encoding.serve(core, accepted);
         };
         match OwnedThread::with_stack(format!("conn-{number}"), STACK_LEN, run) {
             Ok(thread) => {
-                inner.running.insert(number, Connection { stream, handle, thread });
+                running.by_number.insert(number, RunningConnection { stream, close_handle, thread });
                 Ok(())
             }
             Err(error) => match Arc::try_unwrap(stream) {
@@ -129,7 +127,7 @@ impl Connections {
 
     /// Joins a thread that has ended or is about to.
     pub fn join(&self, number: u64) {
-        let connection = self.inner.lock().running.remove(&number);
+        let connection = self.running.lock().by_number.remove(&number);
         if let Some(mut connection) = connection {
             connection.thread.join();
         }
@@ -137,11 +135,11 @@ impl Connections {
 
     /// Tells every client that the tracker is closing. What was asked is still answered; nothing more is read.
     pub fn close(&self) {
-        let running = self.inner.lock();
-        let all: Vec<_> = running.running.values().map(|c| (c.stream.clone(), c.handle.clone())).collect();
+        let running = self.running.lock();
+        let all: Vec<_> = running.by_number.values().map(|c| (c.stream.clone(), c.close_handle.clone())).collect();
         drop(running);
-        for (stream, handle) in all {
-            handle.close();
+        for (stream, close_handle) in all {
+            close_handle.close();
             // Fails if the connection is gone already.
             let _ = stream.shutdown(Shutdown::Read);
         }
@@ -149,17 +147,16 @@ impl Connections {
 
     /// Ends every connection in both directions.
     pub fn cut(&self) {
-        for connection in self.inner.lock().running.values() {
-            if let Some(channel) = connection.handle.channel() {
+        for connection in self.running.lock().by_number.values() {
+            if let Some(channel) = connection.close_handle.channel() {
                 channel.end();
             }
             let _ = connection.stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// Joins all threads.
     pub fn join_all(&self) {
-        let running: Vec<_> = self.inner.lock().running.drain().collect();
+        let running: Vec<_> = self.running.lock().by_number.drain().collect();
         for (_, mut connection) in running {
             connection.thread.join();
         }

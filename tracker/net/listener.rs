@@ -1,6 +1,6 @@
 //! A listener: accepts connections on one socket, and turns away those that admission refuses.
 
-use super::connections::{Connections, Dialect};
+use super::connections::{Connections, Encoding};
 use crate::sys::lingering::LingeringSockets;
 use crate::tracker::admission::Admission;
 use crate::tracker::warn::Warn;
@@ -32,10 +32,10 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// One listening socket of the tracker and the dialect spoken there.
+/// One listening socket of the tracker and the encoding spoken there.
 pub struct Listener {
     socket: TcpListener,
-    dialect: Dialect,
+    encoding: Encoding,
     admission: Arc<Admission>,
     connections: Arc<Connections>,
     closing: AtomicBool,
@@ -47,14 +47,14 @@ pub struct Listener {
 impl Listener {
     pub fn new(
         socket: TcpListener,
-        dialect: Dialect,
+        encoding: Encoding,
         admission: Arc<Admission>,
         connections: Arc<Connections>,
         warn: Warn,
     ) -> Self {
         Self {
             socket,
-            dialect,
+            encoding,
             admission,
             connections,
             closing: AtomicBool::new(false),
@@ -93,11 +93,11 @@ impl Listener {
 
     fn take(&self, stream: TcpStream, addr: SocketAddr) {
         // A stranger on a reserved slot is turned away once it has shown that it is one.
-        let reserved = || if self.dialect.is_for_trackers() { self.admission.reserve(addr.ip()) } else { None };
+        let reserved = || if self.encoding.is_for_trackers() { self.admission.reserve(addr.ip()) } else { None };
         let Some(slot) = self.admission.admit(addr.ip()).or_else(reserved) else {
             return self.turn_away(stream);
         };
-        if let Err((stream, error)) = self.connections.serve(&self.dialect, stream, addr.ip(), slot) {
+        if let Err((stream, error)) = self.connections.serve(&self.encoding, stream, addr.ip(), slot) {
             (self.warn)(&format!("no thread for a connection: {}", crate::sys::reason(&error)));
             self.turn_away(stream);
         }
@@ -107,7 +107,7 @@ impl Listener {
     fn turn_away(&self, stream: TcpStream) {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         // Fails if the client is gone; nobody is to be told then.
-        let _ = rustix::net::send(&stream, &self.dialect.busy(), flags);
+        let _ = rustix::net::send(&stream, &self.encoding.busy(), flags);
         self.leaving.put(stream, Instant::now());
     }
 

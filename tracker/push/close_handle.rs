@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 /// What the server keeps of a connection to close it. The client is told once.
 #[derive(Default)]
-pub struct CloseHandle {
+pub(crate) struct CloseHandle {
     /// Set by the session, after the handshake where there is one.
     channel: OnceLock<Arc<dyn PushChannel>>,
     closing: AtomicBool,
@@ -17,7 +17,7 @@ pub struct CloseHandle {
 
 impl CloseHandle {
     /// Connects the handle with the client; called once. If the tracker closes already, the client is told now.
-    pub fn open(&self, channel: Arc<dyn PushChannel>) {
+    pub(crate) fn open(&self, channel: Arc<dyn PushChannel>) {
         let _ = self.channel.set(channel);
         if self.closing.load(Ordering::SeqCst) {
             self.tell_closing();

@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 #[derive(Debug, Default)]
 pub struct LoginRegistry {
-    entries: Mutex<BTreeMap<ClientKey, Entry>>,
+    entries: Mutex<BTreeMap<ClientKey, LoginEntry>>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct LoginEntry {
     ticket: Ticket,
     channel: Arc<dyn PushChannel>,
     /// The op that set the password with which this login was proved.
@@ -42,7 +42,7 @@ impl LoginRegistry {
         let mut entries = self.entries.lock();
         // Read under the lock: `told_ops` says exactly what this login was told.
         let state = state();
-        let entry = Entry { ticket, channel, password_set_by, changing: false, told_ops: state.op_count() };
+        let entry = LoginEntry { ticket, channel, password_set_by, changing: false, told_ops: state.op_count() };
         let before = entries.insert(ticket.key, entry);
         (state, before.map(|entry| entry.channel))
     }
@@ -68,7 +68,7 @@ impl LoginRegistry {
         });
     }
 
-    fn with(&self, ticket: &Ticket, change: impl FnOnce(&mut Entry)) {
+    fn with(&self, ticket: &Ticket, change: impl FnOnce(&mut LoginEntry)) {
         let mut entries = self.entries.lock();
         if let Some(entry) = entries.get_mut(&ticket.key).filter(|entry| entry.ticket == *ticket) {
             change(entry);
@@ -78,7 +78,7 @@ impl LoginRegistry {
     /// Removes the logins of a user that were proved with another password than the one that this op set.
     pub fn expire(&self, user: UserRef, password_set_by: OpId) -> Vec<(Ticket, Arc<dyn PushChannel>)> {
         let mut entries = self.entries.lock();
-        let old = |entry: &Entry| entry.password_set_by != password_set_by && !entry.changing;
+        let old = |entry: &LoginEntry| entry.password_set_by != password_set_by && !entry.changing;
         let keys: Vec<_> = entries.range(all_of(user)).filter(|(_, entry)| old(entry)).map(|(&key, _)| key).collect();
         keys.iter().filter_map(|key| entries.remove(key)).map(|entry| (entry.ticket, entry.channel)).collect()
     }

@@ -1,6 +1,7 @@
 //! Lists of groups, members and requests on a connection.
 
-use super::{PAGE_AND_ONE, Session, page};
+use super::Session;
+use super::page::{PAGE_AND_ONE, page};
 use crate::model::name::{GroupId, UserId};
 use crate::tracker::ledger::accept::{find_led_group, find_own_group};
 use crate::tracker::state::Membership;

@@ -1,6 +1,7 @@
 //! Shares and their manifests on a connection.
 
-use super::{PAGE_AND_ONE, Session, page};
+use super::Session;
+use super::page::{PAGE_AND_ONE, page};
 use crate::model::digest::InfoHash;
 use crate::model::id::{CommandId, ShareRef, UserRef};
 use crate::model::manifest::{Content, Manifest};

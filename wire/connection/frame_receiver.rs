@@ -27,7 +27,6 @@ pub enum RecvError {
     Idle,
     /// A frame took longer than [`FRAME_DEADLINE`].
     Slow,
-    /// The socket failed.
     Io(io::Error),
     /// The bytes are not what this channel can carry.
     Channel(ChannelError),

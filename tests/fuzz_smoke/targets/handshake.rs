@@ -4,7 +4,7 @@
 use super::script::Script;
 use groupshare::model::digest::KeyId;
 use groupshare::wire::channel::refusal_in_clear;
-use groupshare::wire::handshake::{self, Accepted, HandshakeError, Secret};
+use groupshare::wire::handshake::{self, Caller, HandshakeError, Secret};
 use snow::StatelessTransportState;
 use std::io::{self, Read, Write};
 use std::sync::OnceLock;
@@ -110,8 +110,8 @@ fn accept_at(seeder: bool, stream: &mut (impl Read + Write)) -> Result<(Way, Sta
     }
     let link = (LINK_ID, Secret(LINK_KEY));
     Ok(match handshake::tracker_accepts(stream, &Secret(TRACKER_KEY), &link)? {
-        Accepted::Client(keys) => (Way::Client, keys),
-        Accepted::Tracker(keys) => (Way::Tracker, keys),
+        Caller::Client(keys) => (Way::Client, keys),
+        Caller::Tracker(keys) => (Way::Tracker, keys),
     })
 }
 

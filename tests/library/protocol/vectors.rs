@@ -13,7 +13,7 @@ use groupshare::wire::client_tracker::{Password, Reply, Request};
 use groupshare::wire::codec::{Blob, List, Payload};
 use groupshare::wire::error::{Code, Refusal};
 use groupshare::wire::frame::{self, FRAME_LEN_MAX, UNASKED};
-use groupshare::wire::handshake::{self, Accepted, HandshakeError, Secret};
+use groupshare::wire::handshake::{self, Caller, HandshakeError, Secret};
 use groupshare::wire::manifest;
 use groupshare::wire::peer::{PeerReply, PeerRequest};
 use groupshare::wire::tracker_tracker::LinkMessage;
@@ -169,11 +169,11 @@ fn shown(label: &str) -> Vec<u8> {
 fn the_openings_of_the_example_are_accepted_by_trackers_and_seeder() {
     let mut client = Script(Cursor::new(shown("client-opening")), Vec::new());
     let accepted = handshake::tracker_accepts(&mut client, &Secret(TRACKER_KEY), &(LINK_ID, Secret(LINK_KEY)));
-    assert!(matches!(accepted, Ok(Accepted::Client(_))), "{accepted:?}");
+    assert!(matches!(accepted, Ok(Caller::Client(_))), "{accepted:?}");
     assert_eq!(client.1.len(), shown("tracker-answer").len());
     let mut tracker = Script(Cursor::new(shown("link-opening")), Vec::new());
     let accepted = handshake::tracker_accepts(&mut tracker, &Secret(TRACKER_KEY), &(LINK_ID, Secret(LINK_KEY)));
-    assert!(matches!(accepted, Ok(Accepted::Tracker(_))), "{accepted:?}");
+    assert!(matches!(accepted, Ok(Caller::Tracker(_))), "{accepted:?}");
     assert_eq!(tracker.1.len(), shown("link-answer").len());
     let mut tracker = Script(Cursor::new(shown("link-opening")), Vec::new());
     let turned = handshake::tracker_accepts(&mut tracker, &Secret(TRACKER_KEY), &(KEY_ID, Secret(GROUP_KEY)));

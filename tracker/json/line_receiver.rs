@@ -1,4 +1,4 @@
-//! Lines that come in on a connection, each within a time and with bounded memory.
+//! LineReceiver that come in on a connection, each within a time and with bounded memory.
 
 use super::permits::{Permit, Permits};
 use crate::tracker::presence::TTL;
@@ -16,8 +16,7 @@ const CHUNK_LEN: usize = 4 * 1024;
 
 /// What has come in.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard<'a> {
-    /// A line without its end.
+pub(super) enum ReceivedLine<'a> {
     Line(&'a [u8]),
     /// A line that was longer than allowed and is gone.
     TooLong,
@@ -27,7 +26,7 @@ pub(super) enum Heard<'a> {
 
 /// Why no line comes any more.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum NoLine {
     /// The far side is gone or has said nothing for [`TTL`].
     Gone,
     /// A line took longer than [`FRAME_DEADLINE`].
@@ -35,7 +34,7 @@ pub(super) enum End {
 }
 
 /// The incoming direction of a connection.
-pub(super) struct Lines<'a> {
+pub(super) struct LineReceiver<'a> {
     stream: &'a TcpStream,
     permits: &'a Arc<Permits>,
     permit: Option<Permit>,
@@ -49,37 +48,37 @@ pub(super) struct Lines<'a> {
     wait: Option<Duration>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LineReceiver<'a> {
     pub(super) fn new(stream: &'a TcpStream, permits: &'a Arc<Permits>) -> Self {
         Self { stream, permits, permit: None, buffer: Vec::new(), given: 0, deadline: FRAME_DEADLINE, wait: None }
     }
 
     /// The next line, of at most `len_max` bytes. The memory and the permit of the one before are given back.
-    pub(super) fn next(&mut self, len_max: usize) -> Result<Heard<'_>, End> {
+    pub(super) fn next(&mut self, len_max: usize) -> Result<ReceivedLine<'_>, NoLine> {
         self.buffer.drain(..std::mem::take(&mut self.given));
         self.buffer.shrink_to(CHUNK_LEN);
         self.permit = None;
         let mut until = (!self.buffer.is_empty()).then(|| Instant::now() + self.deadline);
         let mut searched = 0;
         // Set once a line is not kept.
-        let mut lost: Option<Heard<'static>> = None;
+        let mut lost: Option<ReceivedLine<'static>> = None;
         loop {
             if let Some(end) = self.buffer[searched..].iter().position(|&byte| byte == b'\n') {
                 let len = searched + end;
                 self.given = len + 1;
                 return Ok(match lost {
                     Some(why) => why,
-                    None if len > len_max => Heard::TooLong,
-                    None => Heard::Line(&self.buffer[..len]),
+                    None if len > len_max => ReceivedLine::TooLong,
+                    None => ReceivedLine::Line(&self.buffer[..len]),
                 });
             }
             if lost.is_none() && self.buffer.len() > len_max {
-                lost = Some(Heard::TooLong);
+                lost = Some(ReceivedLine::TooLong);
             }
             if lost.is_none() && self.buffer.len() > SHORT_LEN {
                 // Half of the time, so that the rest of the line can still be passed over.
                 let permitted = self.is_permitted(until.map_or_else(Instant::now, |until| until - self.deadline / 2));
-                lost = (!permitted).then_some(Heard::Crowded);
+                lost = (!permitted).then_some(ReceivedLine::Crowded);
             }
             if lost.is_some() {
                 self.buffer.clear();
@@ -99,13 +98,13 @@ impl<'a> Lines<'a> {
     }
 
     /// Reads some more of a line, or its first bytes if there is no time by which it has to be over.
-    fn read(&mut self, until: Option<Instant>) -> Result<(), End> {
+    fn read(&mut self, until: Option<Instant>) -> Result<(), NoLine> {
         let wait = until.map_or(TTL, |until| until.saturating_duration_since(Instant::now()));
         if wait.is_zero() {
-            return Err(End::Slow);
+            return Err(NoLine::Slow);
         }
         if self.wait != Some(wait) {
-            self.stream.set_read_timeout(Some(wait)).map_err(|_| End::Gone)?;
+            self.stream.set_read_timeout(Some(wait)).map_err(|_| NoLine::Gone)?;
             self.wait = Some(wait);
         }
         let len = self.buffer.len();
@@ -115,11 +114,11 @@ impl<'a> Lines<'a> {
         let read = stream.read(&mut self.buffer[len..]);
         self.buffer.truncate(len + *read.as_ref().unwrap_or(&0));
         match read {
-            Ok(0) => Err(End::Gone),
+            Ok(0) => Err(NoLine::Gone),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(error) if is_timeout(&error) && until.is_some() => Err(End::Slow),
-            Err(_) => Err(End::Gone),
+            Err(error) if is_timeout(&error) && until.is_some() => Err(NoLine::Slow),
+            Err(_) => Err(NoLine::Gone),
         }
     }
 }
@@ -139,13 +138,13 @@ mod tests {
     }
 
     /// Has this written by a thread of its own, that then leaves the connection open or not.
-    fn with_written(bytes: Vec<u8>, close: bool, then: impl FnOnce(&mut Lines<'_>)) {
+    fn with_written(bytes: Vec<u8>, close: bool, then: impl FnOnce(&mut LineReceiver<'_>)) {
         let ((near, mut far), permits) = (sockets(), Permits::new());
         let writer = thread::spawn(move || {
             far.write_all(&bytes).expect("taken");
             (!close).then_some(far)
         });
-        then(&mut Lines::new(&near, &permits));
+        then(&mut LineReceiver::new(&near, &permits));
         drop(writer.join());
     }
 
@@ -155,10 +154,10 @@ mod tests {
         let bytes = [b"one\n\n", &long[..], b"\nlast\nwithout an end"].concat();
         with_written(bytes, true, |lines| {
             for line in [b"one", &b""[..], &long, b"last"] {
-                assert_eq!(lines.next(4 * SHORT_LEN), Ok(Heard::Line(line)));
+                assert_eq!(lines.next(4 * SHORT_LEN), Ok(ReceivedLine::Line(line)));
             }
             assert!(lines.buffer.capacity() < 4 * SHORT_LEN && lines.permit.is_none(), "what was long is given back");
-            assert_eq!(lines.next(10), Err(End::Gone));
+            assert_eq!(lines.next(10), Err(NoLine::Gone));
         });
     }
 
@@ -166,10 +165,10 @@ mod tests {
     fn a_line_that_is_too_long_is_told_when_it_has_ended_and_the_next_one_is_heard() {
         let bytes = [&vec![b'x'; 10_000_000], &b"\nshort\nninety\n"[..]].concat();
         with_written(bytes, false, |lines| {
-            assert_eq!(lines.next(1000), Ok(Heard::TooLong));
+            assert_eq!(lines.next(1000), Ok(ReceivedLine::TooLong));
             assert!(lines.buffer.capacity() < 4 * SHORT_LEN);
-            assert_eq!(lines.next(5), Ok(Heard::Line(b"short")));
-            assert_eq!(lines.next(5), Ok(Heard::TooLong));
+            assert_eq!(lines.next(5), Ok(ReceivedLine::Line(b"short")));
+            assert_eq!(lines.next(5), Ok(ReceivedLine::TooLong));
         });
     }
 
@@ -177,7 +176,7 @@ mod tests {
     fn a_line_without_end_is_given_up_in_time() {
         with_written(b"never".to_vec(), false, |lines| {
             lines.deadline = Duration::from_millis(20);
-            assert_eq!(lines.next(1000), Err(End::Slow));
+            assert_eq!(lines.next(1000), Err(NoLine::Slow));
         });
     }
 
@@ -189,11 +188,11 @@ mod tests {
             let held: Vec<Permit> = std::iter::from_fn(|| lines.permits.take(now)).collect();
             lines.deadline = Duration::from_secs(4);
             assert!(!lines.is_permitted(now));
-            assert_eq!(lines.next(4 * SHORT_LEN), Ok(Heard::Crowded));
-            assert_eq!(lines.next(4 * SHORT_LEN), Ok(Heard::Line(b"short")));
+            assert_eq!(lines.next(4 * SHORT_LEN), Ok(ReceivedLine::Crowded));
+            assert_eq!(lines.next(4 * SHORT_LEN), Ok(ReceivedLine::Line(b"short")));
             drop(held);
             lines.deadline = FRAME_DEADLINE;
-            assert!(matches!(lines.next(4 * SHORT_LEN), Ok(Heard::Line(line)) if line.len() == 2 * SHORT_LEN));
+            assert!(matches!(lines.next(4 * SHORT_LEN), Ok(ReceivedLine::Line(line)) if line.len() == 2 * SHORT_LEN));
         });
     }
 }

@@ -5,7 +5,7 @@ use crate::wire::channel::refusal_in_clear;
 use crate::wire::connection::TimedStream;
 use crate::wire::deadlines::HANDSHAKE_DEADLINE;
 use crate::wire::error::Code;
-use crate::wire::handshake::{Accepted, HandshakeError, full_tracker_accepts, tracker_accepts};
+use crate::wire::handshake::{Caller, HandshakeError, full_tracker_accepts, tracker_accepts};
 use std::io::{self, Write};
 use std::net::TcpStream;
 use std::thread;
@@ -22,7 +22,7 @@ const RESERVED_DEADLINE: Duration = Duration::from_secs(2);
 ///
 /// The key agreement needs more stack than anything later, and stack that a thread has used stays in memory until the
 /// thread ends. So a thread of its own runs the handshake, which saves 6 KiB for every idle client.
-pub(super) fn accept(stream: &TcpStream, cluster_key: &ClusterKey, reserved: bool) -> Result<Accepted, HandshakeError> {
+pub(super) fn accept(stream: &TcpStream, cluster_key: &ClusterKey, reserved: bool) -> Result<Caller, HandshakeError> {
     let deadline = if reserved { RESERVED_DEADLINE } else { HANDSHAKE_DEADLINE };
     let until = Instant::now() + deadline;
     // Whoever connects and says nothing takes up no second thread.
@@ -37,7 +37,7 @@ pub(super) fn accept(stream: &TcpStream, cluster_key: &ClusterKey, reserved: boo
     };
     let shake = || shake(stream, cluster_key, reserved, until);
     thread::scope(|scope| {
-        match thread::Builder::new().name("hello".into()).stack_size(STACK_LEN).spawn_scoped(scope, shake) {
+        match thread::Builder::new().name("handshake".into()).stack_size(STACK_LEN).spawn_scoped(scope, shake) {
             Ok(thread) => thread.join().unwrap_or(Err(HandshakeError::Crypto)),
             // No thread to be had: the stack of this one is deep enough.
             Err(_) => shake(),
@@ -53,7 +53,7 @@ fn shake(
     cluster_key: &ClusterKey,
     reserved: bool,
     until: Instant,
-) -> Result<Accepted, HandshakeError> {
+) -> Result<Caller, HandshakeError> {
     let mut timed = TimedStream::new(stream, until.saturating_duration_since(Instant::now()));
     if reserved {
         return full_tracker_accepts(&mut timed, &cluster_key.link_key());

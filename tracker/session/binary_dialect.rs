@@ -1,0 +1,143 @@
+//! The binary dialect on a connection, from the handshake to the end. Another tracker that calls gets a link instead.
+
+use super::Session;
+use super::connection::{AcceptedConnection, hang_up};
+use super::handshake;
+use super::owed::Owed;
+use crate::tracker::admission::ConnectionSlot;
+use crate::tracker::core::Core;
+use crate::tracker::presence::TTL;
+use crate::tracker::push::push_channel::PushChannel;
+use crate::tracker::replication::link;
+use crate::wire::channel::ChannelError;
+use crate::wire::client_tracker::{Reply, Request};
+use crate::wire::codec::DecodeError;
+use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError};
+use crate::wire::error::{Code, Refusal};
+use crate::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
+use crate::wire::handshake::Caller;
+use snow::StatelessTransportState;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::thread;
+
+/// A client's connection.
+struct BinaryDialect {
+    session: Session,
+    sender: Arc<FrameSender>,
+    owed: Arc<Owed>,
+}
+
+/// Serves a connection until it ends.
+pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection) {
+    let AcceptedConnection { stream, ip, slot, close_handle } = connection;
+    let keys = match handshake::accept(&stream, &core.cluster_key, slot.is_reserved()) {
+        Ok(Caller::Client(keys)) => keys,
+        Ok(Caller::Tracker(keys)) => {
+            serve_tracker(&core, &stream, keys, slot);
+            return hang_up(&stream);
+        }
+        // A caller that was turned away has been told why; no other failure is worth a word.
+        Err(_) => return hang_up(&stream),
+    };
+    let Ok((mut receiver, sender)) = connection::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, false) else {
+        return;
+    };
+    let push_channel: Arc<dyn PushChannel> = Arc::<FrameSender>::clone(&sender);
+    close_handle.open(push_channel.clone());
+    let owed = Owed::new(sender.clone(), core.slow_consumers.clone());
+    let mut dialect = BinaryDialect { session: Session::new(core, push_channel, ip, slot), sender, owed };
+    while dialect.turn(&mut receiver) {}
+    dialect.owed.settle();
+    // Another thread may be about to tell the client something.
+    dialect.sender.finish();
+    dialect.session.log_out();
+    hang_up(&stream);
+}
+
+/// Serves another tracker, on a thread whose stack is deep enough to fold ops on.
+fn serve_tracker(core: &Core, stream: &Arc<TcpStream>, keys: StatelessTransportState, mut slot: ConnectionSlot) {
+    thread::scope(|scope| {
+        let greeted = || slot.set_tracker();
+        let serve = move || link::serve(core, stream, keys, None, greeted);
+        let thread = thread::Builder::new().name("link".into()).spawn_scoped(scope, serve);
+        // Why it has ended is told by the cluster. Without a thread the other tracker calls again.
+        let _ = thread.map(thread::ScopedJoinHandle::join);
+    });
+}
+
+/// The reason for which a message cannot be taken.
+fn malformed(error: &DecodeError) -> Refusal {
+    let code = match error {
+        DecodeError::UnknownKind(_) => Code::UnknownKind,
+        DecodeError::OverCap { .. } => Code::TooLarge,
+        DecodeError::Truncated
+        | DecodeError::Trailing(_)
+        | DecodeError::Utf8
+        | DecodeError::Name(_)
+        | DecodeError::Value(_) => Code::Malformed,
+    };
+    Refusal::about(code, error)
+}
+
+/// The reason for which bytes are no message at all.
+fn out_of_frame(error: &ChannelError) -> Refusal {
+    let code = match error {
+        ChannelError::FrameTooLong { .. } => Code::TooLarge,
+        ChannelError::Forged | ChannelError::Record | ChannelError::Framing => Code::Malformed,
+    };
+    Refusal::about(code, error)
+}
+
+/// Whether a connection ends with this refusal.
+fn is_final(code: Code) -> bool {
+    matches!(code, Code::Malformed | Code::TooLarge | Code::UnknownKind)
+}
+
+impl BinaryDialect {
+    /// Takes one request and answers it; false if the connection is to end.
+    fn turn(&mut self, receiver: &mut FrameReceiver) -> bool {
+        let (id, request) = match receiver.recv(TTL) {
+            Ok(frame) => (frame.request, frame.message::<Request>()),
+            Err(RecvError::Channel(error)) => return self.refuse_bytes(&out_of_frame(&error)),
+            Err(RecvError::Decode(error)) => return self.refuse_bytes(&malformed(&error)),
+            Err(RecvError::Closed | RecvError::Cut | RecvError::Idle | RecvError::Slow | RecvError::Io(_)) => {
+                return false;
+            }
+        };
+        self.owed.settle();
+        if !self.session.is_heard() {
+            return false;
+        }
+        let outcome = match request {
+            Ok(_) if id == UNASKED => Err(Refusal::about(Code::Malformed, "a request has no id")),
+            Ok(request) => self.session.answer(request),
+            Err(error) => Err(malformed(&error)),
+        };
+        let go_on = !outcome.as_ref().is_err_and(|refusal| is_final(refusal.code));
+        let reply = outcome.unwrap_or_else(|refusal| Reply::refused(&refusal));
+        let sent = match self.session.pending.take() {
+            Some(pending) => {
+                self.owed.owe(id, reply, pending);
+                true
+            }
+            None => self.sender.send(id, &reply).is_ok() && self.tell_notices(),
+        };
+        receiver.set_frame_len_max(if self.session.is_logged_in() { FRAME_LEN_MAX } else { EARLY_FRAME_LEN_MAX });
+        sent && go_on
+    }
+
+    /// Refuses what cannot even be taken for a request; the connection ends.
+    fn refuse_bytes(&self, refusal: &Refusal) -> bool {
+        self.owed.settle();
+        // If this does not arrive, the end of the connection says it all.
+        let _ = self.sender.send(UNASKED, &Reply::refused(refusal));
+        false
+    }
+
+    /// After a login: tells the notices that the user has not read; false if the connection has ended.
+    fn tell_notices(&mut self) -> bool {
+        let mut notices = self.session.welcome().into_iter();
+        notices.all(|notice| self.sender.send(UNASKED, &notice).is_ok())
+    }
+}
