@@ -1,0 +1,91 @@
+//! The housekeeper: a thread that joins the threads of ended connections and looks for what has grown old.
+
+use crate::sys;
+use crate::tracker::core::Core;
+use crate::tracker::net::connections::Connections;
+use crate::tracker::net::listener::Listener;
+use crate::tracker::warn::Warn;
+use crossbeam_channel::{Receiver, select};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often the housekeeper looks for what has grown old.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it gives free memory back: folding late ops, and links that come and go, leave much of it.
+const TRIM_INTERVAL: Duration = Duration::from_secs(60);
+
+pub(super) struct Housekeeper {
+    core: Arc<Core>,
+    connections: Arc<Connections>,
+    listeners: Vec<Arc<Listener>>,
+    warn: Warn,
+    /// What the operator was told last.
+    trouble: Option<String>,
+    /// How many manifests were missing when the operator was told so last.
+    missing: usize,
+}
+
+impl Housekeeper {
+    /// Warns of manifests that are missing already.
+    pub(super) fn new(
+        core: Arc<Core>,
+        connections: Arc<Connections>,
+        listeners: Vec<Arc<Listener>>,
+        warn: Warn,
+    ) -> Self {
+        let mut this = Self { core, connections, listeners, warn, trouble: None, missing: 0 };
+        this.tell_missing();
+        this
+    }
+
+    /// Joins the threads whose numbers come on `to_join`, until nothing can come on `stop`.
+    pub(super) fn run(mut self, to_join: &Receiver<u64>, stop: &Receiver<()>) {
+        let mut sweep_at = Instant::now() + SWEEP_INTERVAL;
+        let mut trim_at = Instant::now() + TRIM_INTERVAL;
+        loop {
+            select! {
+                recv(to_join) -> number => {
+                    if let Ok(number) = number {
+                        self.connections.join(number);
+                    }
+                }
+                recv(stop) -> _ => return,
+                default(sweep_at.saturating_duration_since(Instant::now())) => {}
+            }
+            let now = Instant::now();
+            if now >= sweep_at {
+                sweep_at = now + SWEEP_INTERVAL;
+                self.sweep(now);
+            }
+            if now >= trim_at {
+                trim_at = now + TRIM_INTERVAL;
+                sys::give_back_free_memory();
+            }
+        }
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        self.core.presence.sweep(now);
+        self.listeners.iter().for_each(|listener| listener.sweep(now));
+        self.core.slow_consumers.flush();
+        self.core.cluster.sweep(now);
+        let trouble = self.core.committer.trouble().map(|trouble| trouble.to_string());
+        if trouble != self.trouble {
+            (self.warn)(trouble.as_deref().unwrap_or("changes are saved again"));
+            self.trouble = trouble;
+        }
+        self.tell_missing();
+    }
+
+    fn tell_missing(&mut self) {
+        let missing = self.core.manifests.missing_count();
+        match missing {
+            0 if self.missing > 0 => (self.warn)("all manifests are here again"),
+            _ if missing > self.missing => {
+                (self.warn)(&format!("manifests lost or damaged: {missing}; the other trackers are asked for them"));
+            }
+            _ => return,
+        }
+        self.missing = missing;
+    }
+}

@@ -1,0 +1,50 @@
+//! How a tracker is doing, as `status` tells the operator.
+
+use crate::model::digest::Fingerprint;
+use crate::model::units;
+use crate::tracker::admission::Occupancy;
+use crate::tracker::cluster::other_tracker::OtherTracker;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+pub struct ServerStatus {
+    /// Which tracker of the installation it is.
+    pub number: u16,
+    pub addr: SocketAddr,
+    pub fingerprint: Fingerprint,
+    /// How long it has been running.
+    pub uptime: Duration,
+    pub users: usize,
+    /// Groups with members.
+    pub groups: usize,
+    /// Files and folders shared by somebody.
+    pub shares: usize,
+    /// Users with a client online.
+    pub users_online: usize,
+    pub clients_online: usize,
+    pub others: Vec<OtherTracker>,
+    pub connections: Occupancy,
+    /// Why changes cannot be made at present.
+    pub trouble: Option<String>,
+}
+
+impl fmt::Display for ServerStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "tracker {} on {}, up {}", self.number, self.addr, units::hours(self.uptime))?;
+        writeln!(f, "fingerprint {}", self.fingerprint)?;
+        writeln!(f, "users       {}, {} online on {} clients", self.users, self.users_online, self.clients_online)?;
+        writeln!(f, "groups      {}", self.groups)?;
+        writeln!(f, "files       {}", self.shares)?;
+        let Occupancy { total, early, refused } = self.connections;
+        write!(f, "connections {total}, {early} not logged in, {refused} refused since the start")?;
+        for other in &self.others {
+            write!(f, "\n{other}")?;
+        }
+        if let Some(trouble) = &self.trouble {
+            write!(f, "\ntrouble     {trouble}")?;
+        }
+        Ok(())
+    }
+}
