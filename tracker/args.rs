@@ -35,18 +35,13 @@ pub struct Args {
     pub data_dir: Option<PathBuf>,
     /// The file with the trackers' key.
     pub key_file: Option<PathBuf>,
-    /// Where programs are listened to that speak JSON.
+    /// Where the tracker listens to programs that speak JSON.
     pub json: Option<SocketAddr>,
 }
 
 /// Why a command line cannot be followed; one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArgsError(String);
-
-impl ArgsError {
-    /// The program's exit code on a wrong command line.
-    pub const EXIT_CODE: u8 = 2;
-}
 
 impl fmt::Display for ArgsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
