@@ -34,10 +34,10 @@ pub mod tracker {
     /// Who may come in: passwords, limits on tries, the cluster key, and the keys derived from it, such as a group's.
     pub mod auth {
         pub mod cluster_key;
-        pub mod password;
-        pub mod throttle;
+        pub mod login_throttle;
+        pub mod passwords;
     }
-    /// What is known of the other trackers: who they are, what each has and lacks, what is new for them.
+    /// What is known of the other trackers: who they are, version vectors of what each has, what is new for them.
     pub mod cluster {
         pub(crate) mod cluster_view;
         pub mod feed;

@@ -2,8 +2,8 @@
 
 use crate::model::id::{GroupRef, ShareRef};
 use crate::tracker::auth::cluster_key::ClusterKey;
-use crate::tracker::auth::password::Passwords;
-use crate::tracker::auth::throttle::Throttle;
+use crate::tracker::auth::login_throttle::LoginThrottle;
+use crate::tracker::auth::passwords::Passwords;
 use crate::tracker::cluster::cluster_view::ClusterView;
 use crate::tracker::commit::{Committer, OpSource};
 use crate::tracker::manifests::Manifests;
@@ -28,7 +28,7 @@ pub struct Core {
     pub slow_consumers: Arc<SlowConsumers>,
     pub manifests: Manifests,
     pub passwords: Passwords,
-    pub throttle: Throttle,
+    pub throttle: LoginThrottle,
 }
 
 impl Core {

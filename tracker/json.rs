@@ -3,7 +3,7 @@
 
 mod answer;
 mod line_receiver;
-mod permits;
+mod memory_permits;
 mod pieces;
 mod request;
 mod share;
@@ -18,7 +18,7 @@ use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::error::{Code, Refusal};
 use answer::Answer;
 use line_receiver::{LineReceiver, NoLine, ReceivedLine};
-pub use permits::Permits;
+pub use memory_permits::MemoryPermits;
 use request::{Ids, JsonCommand, JsonRequest};
 pub use share::PIECES_MAX;
 use std::net::{Shutdown, TcpStream};
@@ -60,7 +60,7 @@ struct JsonDialect<'a> {
 }
 
 /// Serves a connection until it ends.
-pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection, permits: &Arc<Permits>) {
+pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection, permits: &Arc<MemoryPermits>) {
     let AcceptedConnection { stream, ip, slot, close_handle } = connection;
     let push_channel: Arc<dyn PushChannel> = Arc::new(SilentChannel(stream.clone()));
     close_handle.open(push_channel.clone());

@@ -9,15 +9,15 @@ use crate::sys::owned_thread::OwnedThread;
 use crate::sys::random::random_bytes;
 use crate::tracker::admission::{Admission, Caps};
 use crate::tracker::auth::cluster_key::ClusterKey;
-use crate::tracker::auth::password::{Params, Passwords};
-use crate::tracker::auth::throttle::{Paces, Throttle};
+use crate::tracker::auth::login_throttle::{LoginThrottle, Paces};
+use crate::tracker::auth::passwords::{Params, Passwords};
 use crate::tracker::cluster::cluster_view::{ClusterView, ForgetError};
 use crate::tracker::cluster::feed::Feed;
 use crate::tracker::cluster::local_tracker::LocalTracker;
 use crate::tracker::commit::{Committer, OpLog, OpSource, Settled, Sink};
 use crate::tracker::core::Core;
 use crate::tracker::data_dir::{DataDir, DataDirError};
-use crate::tracker::json::Permits;
+use crate::tracker::json::MemoryPermits;
 use crate::tracker::ledger::Past;
 use crate::tracker::manifests::Manifests;
 use crate::tracker::net::connections::{Connections, Encoding};
@@ -137,7 +137,7 @@ impl Server {
             Arc::new(Listener::new(socket, encoding, admission.clone(), connections.clone(), warn.clone()))
         };
         let mut listeners = vec![listener(clients, Encoding::Binary)];
-        listeners.extend(programs.map(|socket| listener(socket, Encoding::Json(Permits::new()))));
+        listeners.extend(programs.map(|socket| listener(socket, Encoding::Json(MemoryPermits::new()))));
         let housekeeper = Housekeeper::new(core.clone(), connections.clone(), listeners.clone(), warn);
         let (stop_housekeeper, stop) = bounded(0);
         let mut server = Self {
@@ -262,7 +262,7 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
         slow_consumers: Arc::default(),
         manifests,
         passwords,
-        throttle: Throttle::new(settings.paces),
+        throttle: LoginThrottle::new(settings.paces),
     };
     Ok((Arc::new(core), settings.data_dir))
 }

@@ -4,10 +4,10 @@
 mod account;
 pub(crate) mod binary_dialect;
 pub(crate) mod connection;
-mod group;
+mod deferred_reply;
 mod handshake;
 mod holdings;
-mod owed;
+mod lists;
 mod page;
 mod share;
 

@@ -14,7 +14,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 
 pub use frame_receiver::{FrameReceiver, RecvError};
-pub use frame_sender::FrameSender;
+pub use frame_sender::{FrameSender, TooSlow};
 pub use timed_stream::TimedStream;
 
 /// Makes a connection of a socket and the keys of its handshake. `bulk` connections carry pieces and keep their

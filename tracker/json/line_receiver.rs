@@ -1,6 +1,6 @@
 //! LineReceiver that come in on a connection, each within a time and with bounded memory.
 
-use super::permits::{Permit, Permits};
+use super::memory_permits::{MemoryPermit, MemoryPermits};
 use crate::tracker::presence::TTL;
 use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::handshake::is_timeout;
@@ -36,8 +36,8 @@ pub(super) enum NoLine {
 /// The incoming direction of a connection.
 pub(super) struct LineReceiver<'a> {
     stream: &'a TcpStream,
-    permits: &'a Arc<Permits>,
-    permit: Option<Permit>,
+    permits: &'a Arc<MemoryPermits>,
+    permit: Option<MemoryPermit>,
     /// What has come in and was not yet given, behind what was given last.
     buffer: Vec<u8>,
     /// The length of the line that was given last, with its end.
@@ -49,7 +49,7 @@ pub(super) struct LineReceiver<'a> {
 }
 
 impl<'a> LineReceiver<'a> {
-    pub(super) fn new(stream: &'a TcpStream, permits: &'a Arc<Permits>) -> Self {
+    pub(super) fn new(stream: &'a TcpStream, permits: &'a Arc<MemoryPermits>) -> Self {
         Self { stream, permits, permit: None, buffer: Vec::new(), given: 0, deadline: FRAME_DEADLINE, wait: None }
     }
 
@@ -139,7 +139,7 @@ mod tests {
 
     /// Has this written by a thread of its own, that then leaves the connection open or not.
     fn with_written(bytes: Vec<u8>, close: bool, then: impl FnOnce(&mut LineReceiver<'_>)) {
-        let ((near, mut far), permits) = (sockets(), Permits::new());
+        let ((near, mut far), permits) = (sockets(), MemoryPermits::new());
         let writer = thread::spawn(move || {
             far.write_all(&bytes).expect("taken");
             (!close).then_some(far)
@@ -185,7 +185,7 @@ mod tests {
         let bytes = [&vec![b'x'; 2 * SHORT_LEN], &b"\nshort\n"[..]].concat();
         with_written([&bytes[..], &bytes[..]].concat(), false, |lines| {
             let now = Instant::now();
-            let held: Vec<Permit> = std::iter::from_fn(|| lines.permits.take(now)).collect();
+            let held: Vec<MemoryPermit> = std::iter::from_fn(|| lines.permits.take(now)).collect();
             lines.deadline = Duration::from_secs(4);
             assert!(!lines.is_permitted(now));
             assert_eq!(lines.next(4 * SHORT_LEN), Ok(ReceivedLine::Crowded));

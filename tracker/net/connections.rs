@@ -4,7 +4,7 @@ use crate::sys::owned_thread::OwnedThread;
 use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::core::Core;
 use crate::tracker::json;
-use crate::tracker::json::Permits;
+use crate::tracker::json::MemoryPermits;
 use crate::tracker::push::close_handle::CloseHandle;
 use crate::tracker::session::binary_dialect;
 use crate::tracker::session::connection::AcceptedConnection;
@@ -27,7 +27,7 @@ const STACK_LEN: usize = if cfg!(debug_assertions) { 512 * 1024 } else { 128 * 1
 pub enum Encoding {
     Binary,
     /// What docs/JSON.md describes.
-    Json(Arc<Permits>),
+    Json(Arc<MemoryPermits>),
 }
 
 impl Encoding {

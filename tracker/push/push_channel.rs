@@ -1,8 +1,6 @@
 //! A client's connection as other threads than its own see it: they can push messages and end it.
 
 use crate::wire::client_tracker::Reply;
-use crate::wire::connection::FrameSender;
-use crate::wire::frame::UNASKED;
 use std::fmt;
 
 /// A client's connection in either dialect. No method waits for the client.
@@ -19,19 +17,5 @@ pub trait PushChannel: fmt::Debug + Send + Sync {
     fn push(&self, reply: &Reply) {
         self.queue(reply);
         self.flush();
-    }
-}
-
-impl PushChannel for FrameSender {
-    fn queue(&self, reply: &Reply) {
-        FrameSender::queue(self, UNASKED, reply);
-    }
-
-    fn flush(&self) -> bool {
-        self.flush_rest()
-    }
-
-    fn end(&self) {
-        FrameSender::end(self);
     }
 }

@@ -1,7 +1,10 @@
-//! Connections whose client did not take at once all that the tracker said. The notifier writes the rest as soon as
-//! there is room; `wire/connection/frame_sender` cuts a client off that leaves too much waiting.
+//! Clients that read more slowly than the tracker writes. What their sockets do not take at once is written as soon as there
+//! is room. A client that leaves too much waiting is cut off.
 
 use super::push_channel::PushChannel;
+use crate::wire::client_tracker::Reply;
+use crate::wire::connection::{FrameSender, TooSlow};
+use crate::wire::frame::UNASKED;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -10,7 +13,7 @@ use std::sync::Arc;
 pub struct SlowConsumers(Mutex<Vec<Arc<dyn PushChannel>>>);
 
 impl SlowConsumers {
-    /// Writes what waits on a connection, as far as there is room. The rest is written by [`SlowConsumers::flush`].
+    /// Writes what waits on a connection, as far as there is room. [`SlowConsumers::flush`] writes the rest.
     pub fn flush_on(&self, channel: Arc<dyn PushChannel>) {
         if channel.flush() {
             let mut channels = self.0.lock();
@@ -27,5 +30,27 @@ impl SlowConsumers {
 
     pub fn is_empty(&self) -> bool {
         self.0.lock().is_empty()
+    }
+}
+
+/// Queues a reply or an unasked message. A client that leaves too much waiting is cut off: it learns what it missed when it
+/// comes back.
+pub(crate) fn queue_or_cut_off(sender: &FrameSender, request: u32, reply: &Reply) {
+    if let Err(TooSlow) = sender.queue(request, reply) {
+        sender.end();
+    }
+}
+
+impl PushChannel for FrameSender {
+    fn queue(&self, reply: &Reply) {
+        queue_or_cut_off(self, UNASKED, reply);
+    }
+
+    fn flush(&self) -> bool {
+        self.flush_rest()
+    }
+
+    fn end(&self) {
+        FrameSender::end(self);
     }
 }

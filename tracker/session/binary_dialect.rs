@@ -2,8 +2,8 @@
 
 use super::Session;
 use super::connection::{AcceptedConnection, hang_up};
+use super::deferred_reply::DeferredReply;
 use super::handshake;
-use super::owed::Owed;
 use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::core::Core;
 use crate::tracker::presence::TTL;
@@ -25,7 +25,7 @@ use std::thread;
 struct BinaryDialect {
     session: Session,
     sender: Arc<FrameSender>,
-    owed: Arc<Owed>,
+    deferred: Arc<DeferredReply>,
 }
 
 /// Serves a connection until it ends.
@@ -45,10 +45,10 @@ pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection) {
     };
     let push_channel: Arc<dyn PushChannel> = Arc::<FrameSender>::clone(&sender);
     close_handle.open(push_channel.clone());
-    let owed = Owed::new(sender.clone(), core.slow_consumers.clone());
-    let mut dialect = BinaryDialect { session: Session::new(core, push_channel, ip, slot), sender, owed };
+    let deferred = DeferredReply::new(sender.clone(), core.slow_consumers.clone());
+    let mut dialect = BinaryDialect { session: Session::new(core, push_channel, ip, slot), sender, deferred };
     while dialect.turn(&mut receiver) {}
-    dialect.owed.settle();
+    dialect.deferred.settle();
     // Another thread may be about to tell the client something.
     dialect.sender.finish();
     dialect.session.log_out();
@@ -105,7 +105,7 @@ impl BinaryDialect {
                 return false;
             }
         };
-        self.owed.settle();
+        self.deferred.settle();
         if !self.session.is_heard() {
             return false;
         }
@@ -118,7 +118,7 @@ impl BinaryDialect {
         let reply = outcome.unwrap_or_else(|refusal| Reply::refused(&refusal));
         let sent = match self.session.pending.take() {
             Some(pending) => {
-                self.owed.owe(id, reply, pending);
+                self.deferred.defer(id, reply, pending);
                 true
             }
             None => self.sender.send(id, &reply).is_ok() && self.tell_notices(),
@@ -129,7 +129,7 @@ impl BinaryDialect {
 
     /// Refuses what cannot even be taken for a request; the connection ends.
     fn refuse_bytes(&self, refusal: &Refusal) -> bool {
-        self.owed.settle();
+        self.deferred.settle();
         // If this does not arrive, the end of the connection says it all.
         let _ = self.sender.send(UNASKED, &Reply::refused(refusal));
         false

@@ -1,7 +1,7 @@
 //! The outgoing direction of a connection, which all share who have something to say on it.
 //!
 //! A push never waits for a slow far side: what the socket does not take at once goes out with the next frame that
-//! somebody waits for, and a far side that leaves too much waiting is cut off.
+//! somebody waits for, and the queue of pushes is bounded.
 
 use crate::wire::channel::Sealer;
 use crate::wire::deadlines::FRAME_DEADLINE;
@@ -38,6 +38,10 @@ pub struct FrameSender {
     // Set once; nothing goes out any more.
     over: AtomicBool,
 }
+
+/// The far side reads more slowly than this side has something to say.
+#[derive(Debug)]
+pub struct TooSlow;
 
 /// Where the outgoing stream of bytes stands.
 #[derive(Debug, Default)]
@@ -126,19 +130,24 @@ impl FrameSender {
         Ok(())
     }
 
-    /// Sends a message that nobody asked for, without ever waiting. What the socket has no room for goes out with the
-    /// next frame that is sent, at the latest with the answer to a heartbeat. A far side that is too slow is cut off:
-    /// it will learn what it missed when it comes back.
+    /// Sends an unasked message without ever waiting. What the socket has no room for goes out with the next frame that
+    /// is sent, at the latest with the answer to a heartbeat. A far side that is too slow is cut off: it learns what it
+    /// missed when it comes back.
     pub fn push<M: Message>(&self, message: &M) {
-        self.queue(frame::UNASKED, message);
+        if self.queue(frame::UNASKED, message).is_err() {
+            self.end();
+        }
         self.flush();
     }
 
-    /// The first half of a push, also of an answer that must not wait: the message leaves with the next
+    /// The first half of a push, also of an answer that must not wait. The message leaves with the next
     /// [`FrameSender::flush`], so that several need one write. Where many wait already, that is now.
-    pub fn queue<M: Message>(&self, request: u32, message: &M) {
+    ///
+    /// # Errors
+    /// Too many wait already, and this one was dropped: the caller ends the connection.
+    pub fn queue<M: Message>(&self, request: u32, message: &M) -> Result<(), TooSlow> {
         if self.is_over() {
-            return;
+            return Ok(());
         }
         let waiting = {
             let mut pushes = self.pushes.lock();
@@ -150,10 +159,11 @@ impl FrameSender {
             }
         };
         match waiting {
-            usize::MAX => self.end(),
+            usize::MAX => return Err(TooSlow),
             PUSHES_QUEUED_MAX.. => self.flush(),
             _ => {}
         }
+        Ok(())
     }
 
     /// Whether no push waits. A caller that merges its messages while one waits is never cut off for them.
@@ -398,7 +408,7 @@ mod tests {
     #[test]
     fn what_was_queued_before_an_answer_leaves_before_it() {
         let [(_, sender), (mut receiver, _)] = pair(false);
-        sender.queue(1, &news(&[1]));
+        sender.queue(1, &news(&[1])).expect("there is room");
         sender.send(2, &news(&[2])).expect("sent");
         for request in [1, 2] {
             assert_eq!(receiver.recv(LONG).expect("a frame").request, request);

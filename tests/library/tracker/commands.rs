@@ -6,7 +6,7 @@ use crate::common::{
 };
 use groupshare::model::id::{OpId, OpOrder, Origin, ShareRef, UserRef};
 use groupshare::model::op::{Op, OpBody};
-use groupshare::tracker::auth::password::Passwords;
+use groupshare::tracker::auth::passwords::Passwords;
 use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{GroupLine, MANIFEST_PART_MAX, MemberLine, PAGE_MAX, Reply, Request, Role};
 use groupshare::wire::codec::Blob;

@@ -6,8 +6,8 @@ use crate::common::{
 };
 use groupshare::model::id::{ClientId, OpId, Origin};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
-use groupshare::tracker::auth::password::{Params, Passwords};
-use groupshare::tracker::auth::throttle::Pace;
+use groupshare::tracker::auth::login_throttle::Pace;
+use groupshare::tracker::auth::passwords::{Params, Passwords};
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::presence::TTL;
 use groupshare::tracker::state::State;

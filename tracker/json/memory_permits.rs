@@ -8,16 +8,16 @@ use std::time::Instant;
 const PERMITS: usize = 8;
 
 #[derive(Debug)]
-pub struct Permits {
+pub struct MemoryPermits {
     /// Holds a token for each that is free.
     tokens: (Sender<()>, Receiver<()>),
 }
 
 /// A permit; given back when dropped.
 #[derive(Debug)]
-pub struct Permit(Arc<Permits>);
+pub struct MemoryPermit(Arc<MemoryPermits>);
 
-impl Permits {
+impl MemoryPermits {
     pub fn new() -> Arc<Self> {
         let tokens = bounded(PERMITS);
         (0..PERMITS).for_each(|_| tokens.0.send(()).expect("there is room, and the receiver is here"));
@@ -25,12 +25,12 @@ impl Permits {
     }
 
     /// The next one that is free, if that is before this time.
-    pub fn take(self: &Arc<Self>, until: Instant) -> Option<Permit> {
-        self.tokens.1.recv_deadline(until).ok().map(|()| Permit(self.clone()))
+    pub fn take(self: &Arc<Self>, until: Instant) -> Option<MemoryPermit> {
+        self.tokens.1.recv_deadline(until).ok().map(|()| MemoryPermit(self.clone()))
     }
 }
 
-impl Drop for Permit {
+impl Drop for MemoryPermit {
     fn drop(&mut self) {
         // There is room: no more tokens are put back than were taken.
         let _ = self.0.tokens.0.try_send(());
@@ -43,9 +43,9 @@ mod tests {
 
     #[test]
     fn there_are_so_many_and_each_comes_back() {
-        let permits = Permits::new();
+        let permits = MemoryPermits::new();
         let now = Instant::now();
-        let mut taken: Vec<Permit> = (0..PERMITS).filter_map(|_| permits.take(now)).collect();
+        let mut taken: Vec<MemoryPermit> = (0..PERMITS).filter_map(|_| permits.take(now)).collect();
         assert_eq!(taken.len(), PERMITS);
         assert!(permits.take(now).is_none());
         taken.pop();

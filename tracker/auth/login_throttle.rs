@@ -42,7 +42,7 @@ const PRUNE_LEN_MIN: usize = 4096;
 
 /// The attempts of everybody.
 #[derive(Debug)]
-pub struct Throttle {
+pub struct LoginThrottle {
     attempts: Mutex<Attempts>,
 }
 
@@ -95,7 +95,7 @@ fn place(ip: IpAddr) -> IpAddr {
     }
 }
 
-impl Throttle {
+impl LoginThrottle {
     pub fn new(paces: Paces) -> Self {
         Self {
             attempts: Mutex::new(Attempts {
@@ -106,7 +106,7 @@ impl Throttle {
         }
     }
 
-    /// Whether a login may be tried now; if so it counts as a failed one until [`Throttle::login_succeeded`].
+    /// Whether a login may be tried now; if so it counts as a failed one until [`LoginThrottle::login_succeeded`].
     pub fn try_login(&self, user: &UserId, ip: IpAddr, now: Instant) -> bool {
         let attempts = &mut *self.attempts.lock();
         let ip = place(ip);
@@ -147,9 +147,9 @@ mod tests {
         [10, 0, 0, last].into()
     }
 
-    fn throttle() -> Throttle {
+    fn throttle() -> LoginThrottle {
         let pace = |burst, secs| Pace { burst, interval: Duration::from_secs(secs) };
-        Throttle::new(Paces { user: pace(3, 5), address: pace(6, 1), accounts: pace(2, 1) })
+        LoginThrottle::new(Paces { user: pace(3, 5), address: pace(6, 1), accounts: pace(2, 1) })
     }
 
     #[test]

@@ -1,0 +1,62 @@
+//! The reply to a change: it waits until the change is durable. The thread that learns of that first queues it, so that no
+//! thread has to be woken for it.
+
+use crate::tracker::commit::{COMMIT_WAIT_MAX, Pending, no_answer};
+use crate::tracker::push::slow_consumers::{SlowConsumers, queue_or_cut_off};
+use crate::wire::client_tracker::Reply;
+use crate::wire::connection::FrameSender;
+use crate::wire::error::Refusal;
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a connection owes its client: one reply at most, since replies come in the order of requests.
+pub(super) struct DeferredReply {
+    sender: Arc<FrameSender>,
+    slow_consumers: Arc<SlowConsumers>,
+    owed: Mutex<Option<OwedReply>>,
+    given: Condvar,
+}
+
+struct OwedReply {
+    request: u32,
+    reply: Reply,
+    since: Instant,
+}
+
+impl DeferredReply {
+    pub(super) fn new(sender: Arc<FrameSender>, slow_consumers: Arc<SlowConsumers>) -> Arc<Self> {
+        Arc::new(Self { sender, slow_consumers, owed: Mutex::new(None), given: Condvar::new() })
+    }
+
+    /// Gives this reply once the change is durable. Nothing may be owed before.
+    pub(super) fn defer(self: &Arc<Self>, request: u32, reply: Reply, pending: Pending) {
+        let since = Instant::now();
+        *self.owed.lock() = Some(OwedReply { request, reply, since });
+        let this = self.clone();
+        pending.then(Box::new(move |outcome| this.give(since, outcome)));
+    }
+
+    /// Gives the reply that is owed since then; one that was given up is not given again. Never waits for the client.
+    fn give(&self, since: Instant, outcome: Result<(), Refusal>) {
+        let mut owed = self.owed.lock();
+        if let Some(due) = owed.take_if(|owed| owed.since == since) {
+            let reply = outcome.map_or_else(|refusal| Reply::refused(&refusal), |()| due.reply);
+            queue_or_cut_off(&self.sender, due.request, &reply);
+            drop(owed);
+            self.given.notify_all();
+            self.slow_consumers.flush_on(Arc::<FrameSender>::clone(&self.sender));
+        }
+    }
+
+    /// Returns when nothing is owed any more. After [`COMMIT_WAIT_MAX`] the client is told that there is no answer.
+    pub(super) fn settle(&self) {
+        let mut owed = self.owed.lock();
+        while let Some(OwedReply { since, .. }) = *owed {
+            if self.given.wait_until(&mut owed, since + COMMIT_WAIT_MAX).timed_out() {
+                drop(owed);
+                return self.give(since, Err(no_answer(COMMIT_WAIT_MAX)));
+            }
+        }
+    }
+}
