@@ -234,6 +234,7 @@ pub mod client {
         pub(crate) mod line_reader;
         pub(crate) mod page;
         pub(crate) mod password;
+        pub(crate) mod window;
         pub mod writer;
     }
 }

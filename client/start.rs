@@ -19,7 +19,7 @@ use crate::client::state::dir::StateDir;
 use crate::client::state::file::StateError;
 use crate::client::state::pins::Pinned;
 use crate::client::terminal::interrupt::Interrupt;
-use crate::client::terminal::writer::Terminal;
+use crate::client::terminal::writer::TerminalWriter;
 use crate::model::digest::Fingerprint;
 use crate::model::exit::Exit;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
@@ -39,7 +39,7 @@ const SCRIPT_PATIENCE: Duration = Duration::from_secs(60);
 /// Runs the client until its commands end or it is told to leave.
 pub fn run(args: Args) -> Exit {
     survive_file_size_limit();
-    let reporter = Reporter::new(Terminal::stdio(), args.manner);
+    let reporter = Reporter::new(TerminalWriter::stdio(), args.manner);
     let exit = prepare(args, &reporter).and_then(|ready| ready.run(&reporter));
     exit.unwrap_or_else(|error| {
         reporter.refuse(None, &error.to_string().into());

@@ -4,6 +4,7 @@ use super::login_session::LoginSession;
 use super::status;
 use crate::client::output::status::{DownloadStatus, UploadStatus};
 use crate::client::terminal::interrupt::Interrupt;
+use crate::client::terminal::page::Page;
 use crate::client::terminal::password::EchoOff;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ pub(super) fn snapshot(session: &LoginSession) -> (Vec<DownloadStatus>, Vec<Uplo
 /// returns at once.
 pub(super) fn watch(session: &LoginSession, interrupt: &Interrupt) {
     let person = io::stdin().is_terminal() && !session.node().reporter.is_json();
-    let page = person.then(|| session.node().reporter.terminal().open_page()).flatten();
+    let page = person.then(|| Page::open(session.node().reporter.terminal())).flatten();
     let (Some(page), Ok(_echo)) = (page, EchoOff::begin()) else {
         return;
     };

@@ -7,7 +7,7 @@ use super::event::{Event, Weight};
 use super::json;
 use super::report::Report;
 use crate::client::command::failure::Failure;
-use crate::client::terminal::writer::Terminal;
+use crate::client::terminal::writer::TerminalWriter;
 use serde_json::{Map, Value};
 
 /// How the client speaks.
@@ -22,18 +22,18 @@ pub struct Manner {
 /// Says everything that the client says. Cheap to clone.
 #[derive(Clone)]
 pub struct Reporter {
-    terminal: Terminal,
+    terminal: TerminalWriter,
     manner: Manner,
 }
 
 impl Reporter {
     /// Speaks on this terminal.
-    pub fn new(terminal: Terminal, manner: Manner) -> Self {
+    pub fn new(terminal: TerminalWriter, manner: Manner) -> Self {
         Self { terminal, manner }
     }
 
     /// Where it speaks.
-    pub fn terminal(&self) -> &Terminal {
+    pub fn terminal(&self) -> &TerminalWriter {
         &self.terminal
     }
 

@@ -7,7 +7,7 @@ use super::input::{Input, PROMPT, is_yes, read_plain};
 use crate::client::command::completion::Candidate;
 use crate::client::terminal::interrupt::{Activity, Interrupt, InterruptibleReader};
 use crate::client::terminal::line_reader::{LINE_LEN_MAX, LineReader};
-use crate::client::terminal::writer::Terminal;
+use crate::client::terminal::writer::TerminalWriter;
 use crate::sys::owned_thread::OwnedThread;
 use crossbeam_channel::{Sender, bounded};
 use rustix::io::Errno;
@@ -43,7 +43,7 @@ pub(crate) struct LineEditor {
     /// Dropped first, which ends a wait of the showing thread.
     editor: Option<Editor<Watcher, DefaultHistory>>,
     history: HistoryFile,
-    terminal: Terminal,
+    terminal: TerminalWriter,
     interrupt: Interrupt,
     /// Reads a line where the editor cannot, for want of descriptors.
     plain: LineReader<InterruptibleReader<Stdin>>,
@@ -57,7 +57,7 @@ pub(crate) struct LineEditor {
 
 impl LineEditor {
     /// Takes the terminal over. `None` where there is none that lines can be edited on.
-    pub(crate) fn open(terminal: &Terminal, interrupt: &Interrupt, aids: Aids) -> Option<Self> {
+    pub(crate) fn open(terminal: &TerminalWriter, interrupt: &Interrupt, aids: Aids) -> Option<Self> {
         limit_descriptors()?;
         let config = Config::builder().max_history_size(history::LINES_MAX).ok()?;
         let config = config.completion_type(CompletionType::List).build();

@@ -6,14 +6,14 @@ use crate::client::command::types::PasswordPrompt;
 use crate::client::terminal::interrupt::Interrupt;
 use crate::client::terminal::line_reader::LineReader;
 use crate::client::terminal::password;
-use crate::client::terminal::writer::Terminal;
+use crate::client::terminal::writer::TerminalWriter;
 use std::io::{self, IsTerminal, Read};
 use std::vec;
 
 /// The source of commands.
 pub struct Prompt {
     source: InputSource,
-    terminal: Terminal,
+    terminal: TerminalWriter,
     interrupt: Interrupt,
     /// Whether nobody is there to react to what commands come to.
     script: bool,
@@ -40,7 +40,7 @@ enum Answers {
 
 impl Prompt {
     /// Standard input: with line editing where it and standard output are a terminal.
-    pub fn stdio(terminal: &Terminal, interrupt: &Interrupt, aids: impl FnOnce() -> Aids) -> Self {
+    pub fn stdio(terminal: &TerminalWriter, interrupt: &Interrupt, aids: impl FnOnce() -> Aids) -> Self {
         let person = io::stdin().is_terminal();
         let on_screen = person && io::stdout().is_terminal();
         let editor = if on_screen { LineEditor::open(terminal, interrupt, aids()) } else { None };
@@ -52,14 +52,14 @@ impl Prompt {
     }
 
     /// These commands, one after the other. Of standard input only the passwords are read that they lack.
-    pub fn commands(commands: Vec<String>, terminal: &Terminal, interrupt: &Interrupt) -> Self {
+    pub fn commands(commands: Vec<String>, terminal: &TerminalWriter, interrupt: &Interrupt) -> Self {
         let answers = if io::stdin().is_terminal() { Answers::Person } else { Answers::Lines(stdin_lines(interrupt)) };
         let source = InputSource::Given(commands.into_iter(), answers);
         Self { source, terminal: terminal.clone(), interrupt: interrupt.clone(), script: true }
     }
 
     /// A script.
-    pub fn script(from: impl Read + 'static, terminal: &Terminal, interrupt: &Interrupt) -> Self {
+    pub fn script(from: impl Read + 'static, terminal: &TerminalWriter, interrupt: &Interrupt) -> Self {
         let source = InputSource::Plain { lines: LineReader::new(Box::new(from)), shown: false };
         Self { source, terminal: terminal.clone(), interrupt: interrupt.clone(), script: true }
     }

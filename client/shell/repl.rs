@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use crate::client::output::reporter::Manner;
     use crate::client::rpc::error::RpcError;
-    use crate::client::terminal::writer::Terminal;
+    use crate::client::terminal::writer::TerminalWriter;
     use crate::client::terminal::writer::tests::{Sheet, sheets};
     use crate::signals::Signal;
     use crate::wire::error::{Code, Refusal};
@@ -390,7 +390,7 @@ mod tests {
                 Ok(())
             }
         }
-        let terminal = Terminal::new(Box::new(Closed), Box::new(Sheet::default()));
+        let terminal = TerminalWriter::new(Box::new(Closed), Box::new(Sheet::default()));
         let interrupt = Interrupt::new(false).expect("an eventfd");
         let mut prompt = Prompt::script(&b"help\n"[..], &terminal, &interrupt);
         let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };

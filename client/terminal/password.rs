@@ -1,13 +1,13 @@
 //! Passwords typed at a terminal, where they are not shown.
 
 use super::interrupt::{Activity, Interrupt};
-use super::writer::Terminal;
+use super::writer::TerminalWriter;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use std::io;
 
 /// Asks a question on the terminal that is standard input and reads the answer, nothing of which is shown. The wait
 /// ends with an error on ctrl-C, ctrl-D on an empty line, or a signal.
-pub(crate) fn ask(question: &str, terminal: &Terminal, interrupt: &Interrupt) -> io::Result<String> {
+pub(crate) fn ask(question: &str, terminal: &TerminalWriter, interrupt: &Interrupt) -> io::Result<String> {
     interrupt.enter(Activity::Command);
     let quiet = terminal.keep_quiet();
     let echo = EchoOff::begin()?;

@@ -7,11 +7,10 @@
 
 use super::colour;
 use super::colour::Tone;
-use super::page::{drawn, fitted};
+use super::window::{fitted, window};
 use crate::model::escape::escape;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use parking_lot::Mutex;
-use rustix::termios::tcgetwinsize;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -24,17 +23,17 @@ const WAITING_MAX: usize = 1000;
 
 /// A handle on standard output and standard error. Cheap to clone; all clones are one.
 #[derive(Clone)]
-pub struct Terminal(Arc<Shared>);
+pub struct TerminalWriter(Arc<WriterShared>);
 
-struct Shared {
+struct WriterShared {
     // Held while a line is written: that is what keeps the lines of several threads apart.
-    state: Mutex<State>,
+    state: Mutex<WriterState>,
     /// A message here says that lines wait to be shown above the one that is being typed.
     knock: Sender<()>,
     knocked: Receiver<()>,
 }
 
-struct State {
+struct WriterState {
     output: Channel,
     error: Channel,
     mode: Mode,
@@ -73,7 +72,7 @@ enum Mode {
     Quiet,
 }
 
-impl Terminal {
+impl TerminalWriter {
     /// The program's own standard output and standard error.
     pub fn stdio() -> Self {
         let (output, error) = (io::stdout(), io::stderr());
@@ -98,9 +97,9 @@ impl Terminal {
 
     fn with(output: Channel, error: Channel) -> Self {
         let (mode, waiting) = (Mode::Free, VecDeque::new());
-        let state = State { output, error, mode, waiting, left_out: 0, underway: false };
+        let state = WriterState { output, error, mode, waiting, left_out: 0, underway: false };
         let (knock, knocked) = bounded(1);
-        Self(Arc::new(Shared { state: Mutex::new(state), knock, knocked }))
+        Self(Arc::new(WriterShared { state: Mutex::new(state), knock, knocked }))
     }
 
     /// Says what a command came to: one line on standard output.
@@ -143,7 +142,7 @@ impl Terminal {
         }
     }
 
-    /// Whether [`Terminal::progress`] replaces what it said before, so that it may say something often.
+    /// Whether [`TerminalWriter::progress`] replaces what it said before, so that it may say something often.
     pub fn is_lively(&self) -> bool {
         self.0.state.lock().error.lively
     }
@@ -198,31 +197,30 @@ impl Terminal {
     }
 
     /// Leaves the screen to the line editor until the guard is dropped.
-    pub(crate) fn leave_to_editor(&self) -> Leave<'_> {
+    pub(crate) fn leave_to_editor(&self) -> ScreenGuard<'_> {
         self.leave(Mode::Editing)
     }
 
     /// Keeps the screen quiet until the guard is dropped.
-    pub(crate) fn keep_quiet(&self) -> Leave<'_> {
+    pub(crate) fn keep_quiet(&self) -> ScreenGuard<'_> {
         self.leave(Mode::Quiet)
     }
 
-    fn leave(&self, mode: Mode) -> Leave<'_> {
+    fn leave(&self, mode: Mode) -> ScreenGuard<'_> {
         let mut state = self.0.state.lock();
         state.end_underway();
         state.mode = mode;
-        Leave(self)
+        ScreenGuard(self)
     }
 
-    /// Takes the whole screen for a page that changes, until the guard is dropped; what is said meanwhile follows then.
-    /// None where there is no screen that lets what it shows be replaced.
-    pub(crate) fn open_page(&self) -> Option<Page<'_>> {
-        if !self.0.state.lock().output.lively {
-            return None;
-        }
-        let quiet = self.keep_quiet();
-        self.0.state.lock().output.write(PAGE_BEGINS);
-        Some(Page { terminal: self, _quiet: quiet })
+    /// Whether standard output is a screen that lets what it shows be replaced.
+    pub(super) fn has_screen(&self) -> bool {
+        self.0.state.lock().output.lively
+    }
+
+    /// Writes to the screen what is no line, such as a page.
+    pub(super) fn draw(&self, text: &str) {
+        self.0.state.lock().output.write(text);
     }
 
     /// Hands lines that wait to `show`, which puts them above the line that is being typed and may block. Returns when
@@ -244,42 +242,10 @@ impl Terminal {
     }
 }
 
-/// The other screen of the terminal, without a cursor.
-const PAGE_BEGINS: &str = "\x1b[?1049h\x1b[?25l";
-const PAGE_ENDS: &str = "\x1b[?25h\x1b[?1049l";
-
-/// A page that takes the whole screen.
-pub(crate) struct Page<'a> {
-    terminal: &'a Terminal,
-    /// Dropped last: what waited is written where it belongs.
-    _quiet: Leave<'a>,
-}
-
-impl Page<'_> {
-    /// Shows these lines instead of those before, as far as there is room, and the last one in any case.
-    pub(crate) fn show(&self, lines: &[String]) {
-        let (rows, columns) = window(io::stdout());
-        let escaped: Vec<_> = lines.iter().map(|line| escape(line)).collect();
-        self.terminal.0.state.lock().output.write(&drawn(&escaped, rows, columns));
-    }
-}
-
-impl Drop for Page<'_> {
-    fn drop(&mut self) {
-        self.terminal.0.state.lock().output.write(PAGE_ENDS);
-    }
-}
-
-/// How many rows and columns there are, or the usual ones where that is not known.
-fn window(of: impl std::os::fd::AsFd) -> (usize, usize) {
-    let size = tcgetwinsize(of).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0);
-    size.map_or((24, 80), |size| (size.ws_row.into(), size.ws_col.into()))
-}
-
 /// The screen is somebody else's until this is dropped; what waited is written then.
-pub(crate) struct Leave<'a>(&'a Terminal);
+pub(crate) struct ScreenGuard<'a>(&'a TerminalWriter);
 
-impl Drop for Leave<'_> {
+impl Drop for ScreenGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.0.0.state.lock();
         state.mode = Mode::Free;
@@ -289,7 +255,7 @@ impl Drop for Leave<'_> {
     }
 }
 
-impl State {
+impl WriterState {
     fn channel(&mut self, stream: Stream) -> &mut Channel {
         match stream {
             Stream::Output => &mut self.output,
@@ -347,9 +313,9 @@ pub(crate) mod tests {
     }
 
     /// A terminal and the sheets of its standard output and standard error.
-    pub(crate) fn sheets(on_screen: bool) -> (Terminal, Sheet, Sheet) {
+    pub(crate) fn sheets(on_screen: bool) -> (TerminalWriter, Sheet, Sheet) {
         let (output, error) = (Sheet::default(), Sheet::default());
-        let terminal = Terminal::with(channel(&output, on_screen), channel(&error, on_screen));
+        let terminal = TerminalWriter::with(channel(&output, on_screen), channel(&error, on_screen));
         (terminal, output, error)
     }
 
@@ -407,7 +373,7 @@ pub(crate) mod tests {
                 Ok(())
             }
         }
-        let terminal = Terminal::new(Box::new(Closed), Box::new(Closed));
+        let terminal = TerminalWriter::new(Box::new(Closed), Box::new(Closed));
         terminal.error("nobody hears");
         assert!(!terminal.has_lost_results());
         terminal.result("nobody hears");
@@ -456,24 +422,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn while_a_page_is_open_lines_wait_behind_it() {
-        let (terminal, output, error) = sheets(true);
-        let page = terminal.open_page().expect("a screen");
-        page.show(&["x\x1b[2J".to_owned()]);
-        terminal.event("news");
-        assert_eq!(error.text(), "");
-        drop(page);
-        assert_eq!(error.text(), "news\n");
-        let shown = output.text();
-        assert!(shown.starts_with(PAGE_BEGINS) && shown.ends_with(PAGE_ENDS), "{shown}");
-        assert!(shown.contains("x\\u{1b}[2J") && !shown.contains("\x1b[2J"), "{shown}");
-        assert!(sheets(false).0.open_page().is_none(), "a file is no screen");
-    }
-
-    #[test]
     fn what_is_not_on_the_screen_does_not_wait() {
         let (output, error) = (Sheet::default(), Sheet::default());
-        let terminal = Terminal::with(channel(&output, true), channel(&error, false));
+        let terminal = TerminalWriter::with(channel(&output, true), channel(&error, false));
         let _editing = terminal.leave_to_editor();
         terminal.result("on the screen");
         terminal.error("in a file");

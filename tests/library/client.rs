@@ -19,7 +19,7 @@ use groupshare::client::rpc::error::RpcError;
 use groupshare::client::shell::repl::Execute;
 use groupshare::client::state::dir::StateDir;
 use groupshare::client::terminal::interrupt::Interrupt;
-use groupshare::client::terminal::writer::Terminal;
+use groupshare::client::terminal::writer::TerminalWriter;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use parking_lot::Mutex;
@@ -83,7 +83,7 @@ impl Person {
         announce: Option<SocketAddr>,
     ) -> Self {
         let (output, events) = (Sheet::default(), Sheet::default());
-        let terminal = Terminal::new(Box::new(output.clone()), Box::new(events.clone()));
+        let terminal = TerminalWriter::new(Box::new(output.clone()), Box::new(events.clone()));
         let options = NodeOptions {
             trackers,
             listener,
