@@ -763,6 +763,21 @@ mod tests {
         assert_eq!(bench.published.iter().count(), 2, "the sink is gone with the writer");
     }
 
+    /// Makes an account, again and again while the log is full; false if its name is taken.
+    fn make_while_full(committer: &Committer, command: CommandId, change: &Change) -> bool {
+        loop {
+            match committer.submit(command, change) {
+                Ok(committed) => {
+                    assert_eq!(committer.state().command(command), committed.op, "durable before the answer");
+                    return true;
+                }
+                Err(Refusal { code: Code::UserExists, .. }) => return false,
+                Err(Refusal { code: Code::Unavailable, .. }) => {}
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+
     /// Many threads make accounts under few names, some commands repeated, on a log that is full every third time: every
     /// acknowledged change is in the state exactly once, and the log holds exactly the acknowledged ops.
     #[test]
@@ -796,26 +811,11 @@ mod tests {
                 let (committer, acknowledged, taken) = (&committer, &acknowledged, &taken);
                 scope.spawn(move || {
                     for n in 0..100u32 {
-                        let (command, change) =
-                            (command(n % 80 + (thread / 2) * 1000), create(&format!("u{}", n * 7 % 50 + thread / 2)));
-                        loop {
-                            match committer.submit(command, &change) {
-                                Ok(committed) => {
-                                    assert_eq!(
-                                        committer.state().command(command),
-                                        committed.op,
-                                        "durable before the answer"
-                                    );
-                                    acknowledged.fetch_add(1, Ordering::Relaxed);
-                                }
-                                Err(Refusal { code: Code::UserExists, .. }) => {
-                                    taken.fetch_add(1, Ordering::Relaxed);
-                                }
-                                Err(Refusal { code: Code::Unavailable, .. }) => continue,
-                                Err(other) => panic!("{other}"),
-                            }
-                            break;
-                        }
+                        let command = command(n % 80 + (thread / 2) * 1000);
+                        let made =
+                            make_while_full(committer, command, &create(&format!("u{}", n * 7 % 50 + thread / 2)));
+                        let count = if made { acknowledged } else { taken };
+                        count.fetch_add(1, Ordering::Relaxed);
                     }
                 });
             }

@@ -15,7 +15,7 @@ pub use holder::{Held, Holder, HolderUp};
 use parking_lot::Mutex;
 use register::Register;
 pub use register::{HoldError, TTL, Ticket};
-pub use remote_tracker::Heard;
+pub use remote_tracker::HeardFrom;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -179,7 +179,7 @@ impl Presence {
 /// is logged in here, or of which another tracker tells later, comes into effect when that is over. Ids are canonical.
 impl Presence {
     /// A link with another tracker has begun: all that it told before counts as doubtful until it is told again.
-    pub fn begin_snapshot(&self, heard: Heard) {
+    pub fn begin_snapshot(&self, heard: HeardFrom) {
         self.register.lock().begin_snapshot(heard);
     }
 
@@ -189,12 +189,12 @@ impl Presence {
     }
 
     /// The clients of the other tracker live on. One that is not heard from for [`TTL`] has to begin anew.
-    pub fn heard_from_tracker(&self, heard: Heard) {
+    pub fn heard_from_tracker(&self, heard: HeardFrom) {
         self.register.lock().heard_from_tracker(heard);
     }
 
     /// A client is logged in at another tracker and listens there; tells who should know that it can be reached.
-    pub fn remote_online(&self, heard: Heard, key: ClientKey, addr: Option<SocketAddr>) -> Vec<HolderUp> {
+    pub fn remote_online(&self, heard: HeardFrom, key: ClientKey, addr: Option<SocketAddr>) -> Vec<HolderUp> {
         self.register.lock().remote_online(heard, key, addr)
     }
 
@@ -205,7 +205,13 @@ impl Presence {
 
     /// A client of another tracker holds these pieces of a share; tells who should know if it held none before. What
     /// cannot be is ignored, and so is a client of which that tracker has not told.
-    pub fn remote_holds(&self, heard: Heard, key: ClientKey, swarm: SwarmInfo, holding: &Holding) -> Option<HolderUp> {
+    pub fn remote_holds(
+        &self,
+        heard: HeardFrom,
+        key: ClientKey,
+        swarm: SwarmInfo,
+        holding: &Holding,
+    ) -> Option<HolderUp> {
         self.register.lock().remote_holds(heard, key, swarm, holding)
     }
 }
@@ -233,8 +239,8 @@ mod tests {
         ([127, 0, 0, 1], port).into()
     }
 
-    fn from(tracker: u16, at: Instant) -> Heard {
-        Heard { tracker, at }
+    fn from(tracker: u16, at: Instant) -> HeardFrom {
+        HeardFrom { tracker, at }
     }
 
     fn share(pieces: u64) -> SwarmInfo {

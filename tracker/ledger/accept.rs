@@ -345,36 +345,17 @@ mod tests {
         })
     }
 
-    #[test]
-    fn every_refusal_names_its_reason_and_the_first_reason_counts() {
-        let (state, of) = lab();
+    /// A change, and why it is refused.
+    type Refused = (Change, Code, &'static str);
+
+    fn refused_to_anyone(of: &impl Fn(&str) -> UserRef) -> Vec<Refused> {
         let create_user = |name| Change::CreateUser { name: user(name), password: password() };
         let create_group = |name, group_id| Change::CreateGroup { user: of(name), group: group(group_id) };
         let join = |name, group_id| Change::JoinGroup { user: of(name), group: group(group_id) };
         let leave = |name, group_id| Change::LeaveGroup { user: of(name), group: group(group_id) };
-        let admit = |name, group_id, target| {
-            let (user, group, target) = (of(name), group(group_id), user(target));
-            Change::AcceptRequest { user, group, target }
-        };
-        let reject = |name, group_id, target| {
-            let (user, group, target) = (of(name), group(group_id), user(target));
-            Change::RejectRequest { user, group, target }
-        };
-        let remove = |name, group_id, target| {
-            let (user, group, target) = (of(name), group(group_id), user(target));
-            Change::RemoveMember { user, group, target }
-        };
-        let share = |name, group_id, of_name, n| {
-            let (user, group, name) = (of(name), group(group_id), file(of_name));
-            Change::Share { user, group, name, content: content(n) }
-        };
-        let stop = |name, group_id, of_name| {
-            let (user, group, name) = (of(name), group(group_id), file(of_name));
-            Change::StopShare { user, group, name }
-        };
         let nobody = UserRef(OpId { origin: ORIGIN, seq: 999 });
         let unknown = Change::ChangePassword { user: nobody, password: password() };
-        for (change, code, about) in [
+        vec![
             (unknown, Code::SessionEnded, ""),
             (Change::CreateGroup { user: nobody, group: group("lab") }, Code::SessionEnded, ""),
             (create_user("alice"), Code::UserExists, "alice"),
@@ -388,6 +369,23 @@ mod tests {
             (join("carol", "lab"), Code::RequestPending, "lab"),
             (leave("dave", "x"), Code::NoSuchGroup, "x"),
             (leave("dave", "lab"), Code::NotMember, "lab"),
+        ]
+    }
+
+    fn refused_to_owners(of: &impl Fn(&str) -> UserRef) -> Vec<Refused> {
+        let admit = |name, group_id, target| {
+            let (user, group, target) = (of(name), group(group_id), user(target));
+            Change::AcceptRequest { user, group, target }
+        };
+        let reject = |name, group_id, target| {
+            let (user, group, target) = (of(name), group(group_id), user(target));
+            Change::RejectRequest { user, group, target }
+        };
+        let remove = |name, group_id, target| {
+            let (user, group, target) = (of(name), group(group_id), user(target));
+            Change::RemoveMember { user, group, target }
+        };
+        vec![
             (admit("dave", "x", "nobody"), Code::NoSuchGroup, "x"),
             (admit("dave", "lab", "nobody"), Code::NotMember, "lab"),
             (admit("carol", "lab", "carol"), Code::NotMember, "lab"),
@@ -407,6 +405,19 @@ mod tests {
             (remove("alice", "lab", "alice"), Code::RemoveSelf, ""),
             (remove("alice", "lab", "carol"), Code::TargetNotMember, "carol"),
             (remove("alice", "lab", "dave"), Code::TargetNotMember, "dave"),
+        ]
+    }
+
+    fn refused_to_sharers(of: &impl Fn(&str) -> UserRef) -> Vec<Refused> {
+        let share = |name, group_id, of_name, n| {
+            let (user, group, name) = (of(name), group(group_id), file(of_name));
+            Change::Share { user, group, name, content: content(n) }
+        };
+        let stop = |name, group_id, of_name| {
+            let (user, group, name) = (of(name), group(group_id), file(of_name));
+            Change::StopShare { user, group, name }
+        };
+        vec![
             (share("dave", "x", "f", 1), Code::NoSuchGroup, "x"),
             (share("dave", "lab", "f", 1), Code::NotMember, "lab"),
             (share("carol", "lab", "new", 1), Code::NotMember, "lab"),
@@ -417,7 +428,14 @@ mod tests {
             (stop("dave", "lab", "f"), Code::NotMember, "lab"),
             (stop("bob", "lab", "x"), Code::NoSuchFile, "x"),
             (stop("alice", "lab", "f"), Code::NotSharing, "f"),
-        ] {
+        ]
+    }
+
+    #[test]
+    fn every_refusal_names_its_reason_and_the_first_reason_counts() {
+        let (state, of) = lab();
+        let refused = [refused_to_anyone(&of), refused_to_owners(&of), refused_to_sharers(&of)];
+        for (change, code, about) in refused.into_iter().flatten() {
             let refusal = accept(&state, &change).expect_err(&format!("{change:?}"));
             assert_eq!((refusal.code, refusal.about.as_str()), (code, about), "{change:?}");
         }

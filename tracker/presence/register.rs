@@ -2,7 +2,7 @@
 
 use super::client_key::ClientKey;
 use super::holder::{Holder, HolderUp};
-use super::remote_tracker::{Claim, Heard, RemoteTracker};
+use super::remote_tracker::{Claim, HeardFrom, RemoteTracker};
 use super::subscription::{CurrentPresence, Subscribers, Subscription, Unsent};
 use super::swarm::{Swarm, SwarmInfo, SwarmRole, Swarms};
 use crate::model::id::{ClientId, OpId, ShareRef, UserRef};
@@ -258,17 +258,17 @@ impl Register {
 
 /// The clients of other trackers.
 impl Register {
-    fn remote_tracker(&mut self, heard: Heard) -> &mut RemoteTracker {
+    fn remote_tracker(&mut self, heard: HeardFrom) -> &mut RemoteTracker {
         let tracker = self.remote_trackers.entry(heard.tracker).or_insert_with(|| RemoteTracker::new(heard.at));
         tracker.heard = heard.at;
         tracker
     }
 
-    pub(super) fn heard_from_tracker(&mut self, heard: Heard) {
+    pub(super) fn heard_from_tracker(&mut self, heard: HeardFrom) {
         self.remote_tracker(heard);
     }
 
-    pub(super) fn begin_snapshot(&mut self, heard: Heard) {
+    pub(super) fn begin_snapshot(&mut self, heard: HeardFrom) {
         self.remote_tracker(heard).begin();
     }
 
@@ -299,7 +299,12 @@ impl Register {
         }
     }
 
-    pub(super) fn remote_online(&mut self, heard: Heard, key: ClientKey, addr: Option<SocketAddr>) -> Vec<HolderUp> {
+    pub(super) fn remote_online(
+        &mut self,
+        heard: HeardFrom,
+        key: ClientKey,
+        addr: Option<SocketAddr>,
+    ) -> Vec<HolderUp> {
         self.remote_tracker(heard).confirm(key);
         let home = heard.tracker;
         let client = self.clients.entry(key).or_insert_with(|| Client::new(Home::At(home), addr));
@@ -339,7 +344,7 @@ impl Register {
 
     pub(super) fn remote_holds(
         &mut self,
-        heard: Heard,
+        heard: HeardFrom,
         key: ClientKey,
         swarm: SwarmInfo,
         holding: &Holding,

@@ -6,7 +6,7 @@ use super::link_sender::{LinkSender, seen};
 use crate::model::id::Seen;
 use crate::tracker::cluster::live_link::{LinkProgress, LiveLink};
 use crate::tracker::core::Core;
-use crate::tracker::presence::Heard;
+use crate::tracker::presence::HeardFrom;
 use crate::wire::client_tracker::refusal;
 use crate::wire::connection::{self, FrameReceiver, FrameSender};
 use crate::wire::deadlines::HANDSHAKE_DEADLINE;
@@ -100,7 +100,7 @@ fn warn_of_same_number(core: &Core, number: u16, stream: &TcpStream) {
 
 /// Sends and receives until either ends.
 fn exchange(core: &Core, number: u16, live: &Arc<LiveLink>, receiver: &mut FrameReceiver) -> Result<(), LinkError> {
-    core.presence.begin_snapshot(Heard { tracker: number, at: Instant::now() });
+    core.presence.begin_snapshot(HeardFrom { tracker: number, at: Instant::now() });
     thread::scope(|scope| {
         let name = format!("link-{number}-out");
         let send = || {

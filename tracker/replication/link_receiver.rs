@@ -8,7 +8,7 @@ use crate::tracker::cluster::live_link::LiveLink;
 use crate::tracker::cluster::version_vector::VersionVector;
 use crate::tracker::core::Core;
 use crate::tracker::manifests::{CheckedManifest, ManifestPart, ManifestUpload};
-use crate::tracker::presence::{ClientKey, Heard, HolderUp, SwarmInfo};
+use crate::tracker::presence::{ClientKey, HeardFrom, HolderUp, SwarmInfo};
 use crate::wire::client_tracker::{Holding, refusal};
 use crate::wire::connection::FrameReceiver;
 use crate::wire::error::{Code, Refusal};
@@ -272,8 +272,8 @@ impl<'a> LinkReceiver<'a> {
         self.early = early;
     }
 
-    fn heard(&self, at: Instant) -> Heard {
-        Heard { tracker: self.number, at }
+    fn heard(&self, at: Instant) -> HeardFrom {
+        HeardFrom { tracker: self.number, at }
     }
 
     fn key(&self, user: UserRef, client: ClientId) -> ClientKey {

@@ -6,7 +6,7 @@ use crate::model::piece::{Layout, PIECE_LEN};
 use crate::tracker::presence::remote_tracker::RemoteTracker;
 use crate::tracker::presence::subscription::{PresenceChange, Subscription};
 use crate::tracker::presence::swarm::{SwarmInfo, SwarmRole};
-use crate::tracker::presence::{ClientKey, Heard, Presence, TTL, Ticket};
+use crate::tracker::presence::{ClientKey, HeardFrom, Presence, TTL, Ticket};
 use crate::wire::client_tracker::Holding;
 use crate::wire::codec::{Blob, List};
 use proptest::collection::vec;
@@ -188,8 +188,8 @@ impl Net {
         }
     }
 
-    fn heard(&self, tracker: usize) -> Heard {
-        Heard { tracker: tracker as u16, at: self.now }
+    fn heard(&self, tracker: usize) -> HeardFrom {
+        HeardFrom { tracker: tracker as u16, at: self.now }
     }
 
     fn rekey(&mut self, t: usize) {
