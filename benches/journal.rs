@@ -1,7 +1,9 @@
 //! What it costs that nothing is lost: acknowledged changes per second beside what the disk can do, starting again, and
 //! checkpoints. The folder is that of the environment's TMPDIR. `cargo bench -- journal only=changes,restart`.
 
-use crate::common::{Client, TestTracker, command, group};
+use crate::common::client::Client;
+use crate::common::names::{command, group};
+use crate::common::tracker::TestTracker;
 use crate::kit::history::{History, open};
 use crate::kit::options::Options;
 use groupshare::model::id::Origin;

@@ -2,7 +2,7 @@
 //! them, a storm of connections, and strangers who connect and say nothing.
 //! `cargo bench -- load idle=10000 rounds=5 only=idle,storm,silent`.
 
-use crate::common::Client;
+use crate::common::client::Client;
 use crate::common::installation::Installation;
 use crate::common::program::Program;
 use crate::kit::options::Options;

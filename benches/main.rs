@@ -1,7 +1,20 @@
 //! The benches: `cargo bench -- NAME OPTION=VALUE` runs one, `cargo bench` all of them.
 
-#[path = "../tests/common/mod.rs"]
-mod common;
+#[path = "../tests/common"]
+mod common {
+    pub(crate) mod accounts;
+    pub(crate) mod client;
+    pub(crate) mod deadline;
+    pub(crate) mod group_maker;
+    pub(crate) mod installation;
+    pub(crate) mod manifest;
+    pub(crate) mod names;
+    pub(crate) mod program;
+    pub(crate) mod relay;
+    pub(crate) mod tracker;
+    pub(crate) mod wait;
+    pub(crate) mod wiretap;
+}
 mod kit;
 
 mod codec;

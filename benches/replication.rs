@@ -1,9 +1,13 @@
 //! How fast trackers come to the same state, and how fast a client is served again when its tracker is killed.
 //! The folder is that of the environment's TMPDIR. `cargo bench -- replication only=empty,late,push,failover`.
 
+use crate::common::client::Client;
+use crate::common::deadline::LONG;
 use crate::common::installation::{Installation, linked};
-use crate::common::relay::Relay;
-use crate::common::{Client, LONG, TestTracker, command, group, wait_until};
+use crate::common::names::{command, group};
+use crate::common::tracker::TestTracker;
+use crate::common::wait::wait_until;
+use crate::common::wiretap::Wiretap;
 use crate::kit::history::{History, open};
 use crate::kit::options::Options;
 use groupshare::model::id::Origin;
@@ -83,7 +87,7 @@ fn measure_empty(temp: &Path) {
     owner.create_group("lab");
     let contents: Vec<Content> = (0..SHARES)
         .map(|number| {
-            let (bytes, content) = crate::common::manifest(&format!("{number}.bin"), 2, number as u8);
+            let (bytes, content) = crate::common::manifest::manifest(&format!("{number}.bin"), 2, number as u8);
             owner.put_manifest("lab", &bytes, &content);
             owner.share("lab", &format!("{number}.bin"), &content);
             content
@@ -129,7 +133,7 @@ fn beside(clients: &mut [Client], work: impl FnOnce()) -> Vec<Duration> {
 
 fn measure_late(temp: &Path) {
     let one = tracker(temp, 1, OPS, &[]);
-    let relay = Relay::to(one.addr);
+    let relay = Wiretap::to(one.addr);
     relay.block();
     let two = tracker(temp, 2, OPS, &[(1, relay.addr)]);
     let mut readers: Vec<_> = (0..2).map(|n| one.user(&format!("reader{n}"))).collect();
@@ -138,7 +142,7 @@ fn measure_late(temp: &Path) {
     let mut busy = beside(&mut readers, || {
         relay.unblock();
         // From the moment on at which the link is there: the pauses between calls are those of its back-off.
-        while relay.seen().is_empty() {
+        while relay.passed().is_empty() {
             thread::park_timeout(Duration::from_micros(200));
         }
         took = all_know(&[&one, &two], known, Instant::now());

@@ -13,8 +13,8 @@ mod memory;
 mod people;
 mod trackers;
 
+use crate::common::group_maker::{GroupMaker, all_groups};
 use crate::common::installation::Installation;
-use crate::common::member::{Member, all_groups};
 use crate::kit::options::Options;
 use films::Films;
 use groupshare::client::picker::split_mix::SplitMix;
@@ -67,7 +67,7 @@ impl Drop for Stop<'_> {
 struct Soak<'a> {
     installation: &'a Installation,
     trackers: Trackers<'a>,
-    members: Vec<(Member, SplitMix)>,
+    members: Vec<(GroupMaker, SplitMix)>,
     sharer: Sharer,
     /// With this the sharer's account is spoken for at each tracker.
     token: Blob<TOKEN_LEN_MAX>,
@@ -88,7 +88,7 @@ impl<'a> Soak<'a> {
         let trackers = Trackers::start(installation);
         let members = (0..MEMBERS).map(|n| {
             let mut client = installation.connect(n % COUNT + 1).expect("it listens");
-            (Member::new(&mut client, &format!("user{n}"), true), dice())
+            (GroupMaker::new(&mut client, &format!("user{n}"), true), dice())
         });
         let members = members.collect();
         let mut takers = vec![

@@ -2,7 +2,7 @@
 //! than anything here may ask for.
 
 #[path = "../tests/fuzz_smoke/targets/mod.rs"]
-pub mod targets;
+mod targets;
 
 pub use libfuzzer_sys;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -48,13 +48,17 @@ unsafe impl GlobalAlloc for Capped {
 #[global_allocator]
 static ALLOCATOR: Capped = Capped;
 
+/// The target of this name.
+pub fn target(name: &str) -> fn(&[u8]) {
+    targets::target(name)
+}
+
 /// Makes the program of a target.
 #[macro_export]
 macro_rules! target {
     ($name:literal) => {
         $crate::libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-            static TARGET: std::sync::LazyLock<$crate::targets::Target> =
-                std::sync::LazyLock::new(|| $crate::targets::target($name));
+            static TARGET: std::sync::LazyLock<fn(&[u8])> = std::sync::LazyLock::new(|| $crate::target($name));
             TARGET(data)
         });
     };

@@ -1,6 +1,7 @@
 //! The files that are shared, and what the sharer was told of each.
 
-use crate::common::{Client, file, group};
+use crate::common::client::Client;
+use crate::common::names::{file, group};
 use groupshare::client::picker::split_mix::SplitMix;
 use groupshare::wire::client_tracker::{Reply, Request};
 use parking_lot::Mutex;

@@ -1,9 +1,10 @@
 //! People with the client's program: one who shares files, and those who download them and whose program is killed meanwhile.
 
 use super::films::{Films, GROUP, Known};
+use crate::common::deadline::LONG;
 use crate::common::installation::Installation;
+use crate::common::names::PASSWORD;
 use crate::common::program::Program;
-use crate::common::{LONG, PASSWORD};
 use crate::kit::content::sha1_of_file;
 use groupshare::client::picker::split_mix::SplitMix;
 use rustix::process::Signal;

@@ -2,7 +2,7 @@
 
 use crate::common::installation::{Installation, same_digests};
 use crate::common::program::Program;
-use crate::common::relay::Relay;
+use crate::common::wiretap::Wiretap;
 use groupshare::client::picker::split_mix::SplitMix;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use std::collections::BTreeMap;
@@ -67,7 +67,7 @@ pub(crate) struct Trackers<'a> {
     machines: [PathBuf; COUNT],
     programs: Vec<Program>,
     /// From the second to the first, from the third to the first, from the third to the second.
-    links: [Relay; COUNT],
+    links: [Wiretap; COUNT],
     troubles: Vec<(Trouble, Instant)>,
     census: BTreeMap<&'static str, u64>,
 }
@@ -80,7 +80,7 @@ impl<'a> Trackers<'a> {
         // It makes the key that the other machines get a copy of.
         let one = installation.tracker_on(&here, 1);
         // Of two trackers the one with the higher number calls.
-        let links = [first, first, second].map(Relay::to);
+        let links = [first, first, second].map(Wiretap::to);
         let two = installation.machine("two", &[links[0].addr, second, third]);
         let three = installation.machine("three", &[links[1].addr, links[2].addr, third]);
         let mut programs = vec![one, installation.tracker_on(&two, 2), installation.tracker_on(&three, 3)];

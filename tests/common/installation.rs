@@ -1,14 +1,15 @@
 //! The programs of an installation in a folder of its own: trackers on ports that were free a moment ago, and clients.
 
+use super::client::Client;
+use super::deadline::LONG;
 use super::program::Program;
-use super::{Client, LONG};
 use groupshare::model::digest::Fingerprint;
 use groupshare::tracker::auth::cluster_key::ClusterKey;
 use groupshare::wire::handshake::HandshakeError;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
@@ -56,13 +57,6 @@ impl Installation {
         tracker_in(self.folder.path(), args)
     }
 
-    /// Starts a tracker and waits until it says that it runs; gives what it says.
-    pub(crate) fn start(&self, args: &[&str]) -> (Program, String) {
-        let mut tracker = Program::start(&mut self.command(args));
-        let banner = tracker.line();
-        (tracker, banner)
-    }
-
     /// Starts the tracker of this number and waits until it runs.
     pub(crate) fn tracker(&self, number: usize) -> Program {
         self.tracker_on(self.folder.path(), number)
@@ -105,15 +99,6 @@ impl Installation {
             "tracker_info.txt",
         ]);
         Program::start(&mut command)
-    }
-
-    /// Starts a tracker that cannot run.
-    pub(crate) fn fail(&self, args: &[&str]) -> (i32, String) {
-        let Output { status, stdout, stderr } = self.command(args).stdin(Stdio::null()).output().expect("started");
-        assert_eq!(stdout, b"", "{}", String::from_utf8_lossy(&stdout));
-        let said = String::from_utf8(stderr).expect("text");
-        assert_eq!(said.lines().count(), 1, "one line: {said}");
-        (status.code().expect("an exit code"), said.trim_end().to_owned())
     }
 }
 

@@ -1,6 +1,7 @@
 //! A program that a test runs: what it says, as it says it, and that it ends.
 
-use super::{LONG, wait_until};
+use super::deadline::LONG;
+use super::wait::wait_until;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -21,7 +22,7 @@ pub(crate) struct Line {
 /// A program with its input open; killed when dropped.
 pub(crate) struct Program {
     child: Child,
-    input: Option<ChildStdin>,
+    pub input: Option<ChildStdin>,
     lines: Receiver<Line>,
     heard: Vec<Line>,
     /// How much of `heard` was waited for or passed over on standard output, and on standard error: what is said on the
@@ -61,10 +62,6 @@ impl Program {
         writeln!(input, "{line}").expect("taken");
     }
 
-    pub(crate) fn close_input(&mut self) {
-        self.input = None;
-    }
-
     /// Hears one more line.
     fn hear(&mut self, wanted: &str, deadline: Instant) {
         match self.lines.recv_deadline(deadline) {
@@ -75,7 +72,7 @@ impl Program {
     }
 
     /// The next line that is so; those before it on the same side are passed over.
-    fn next(&mut self, wanted: &str, so: impl Fn(&Line) -> bool) -> Line {
+    pub(crate) fn next(&mut self, wanted: &str, so: impl Fn(&Line) -> bool) -> Line {
         let deadline = Instant::now() + LONG;
         let mut at = self.passed[0].min(self.passed[1]);
         loop {
@@ -90,16 +87,6 @@ impl Program {
                 return line.clone();
             }
         }
-    }
-
-    /// The next line on standard output.
-    pub(crate) fn line(&mut self) -> String {
-        self.next("a line", |line| !line.complaint).text
-    }
-
-    /// The next line on standard error.
-    pub(crate) fn complaint(&mut self) -> String {
-        self.next("a complaint", |line| line.complaint).text
     }
 
     /// The next line with this text in it, on either; what comes before it on the same is passed over.

@@ -1,12 +1,18 @@
 //! A tracker in this process, and a folder for each person who sits down at a client.
 
-use super::TestTracker;
+use super::tracker::TestTracker;
 use std::fs;
 use std::path::PathBuf;
 
 pub(crate) struct Room {
     pub tracker: TestTracker,
     pub folder: tempfile::TempDir,
+}
+
+impl TestTracker {
+    pub(crate) fn start() -> Self {
+        Self::start_with(|_| {})
+    }
 }
 
 impl Room {

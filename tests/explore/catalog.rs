@@ -1,7 +1,7 @@
 //! Content that is gained and given up while leechers listen.
 
 use super::schedules::explore;
-use crate::common::swarm::user;
+use crate::common::subject::user;
 use groupshare::client::storage::piece_source::{PieceSource, SourceError};
 use groupshare::client::upload::catalog::Catalog;
 use groupshare::client::upload::leases::Leases;

@@ -1,8 +1,8 @@
 //! One download, and connections that deliver, lie, stall and go.
 
 use super::schedules::explore;
-use crate::common::LONG;
-use crate::common::swarm::{all, bytes, subject_of, user};
+use crate::common::deadline::LONG;
+use crate::common::subject::{all, bytes, subject_of, user};
 use groupshare::client::download::transfer::{PieceError, Subject, Transfer, TransferSetup};
 use groupshare::client::download::verify::verify_existing;
 use groupshare::client::storage::part::{OpenedPart, Part, PartLabel};

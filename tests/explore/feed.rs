@@ -30,7 +30,7 @@ fn every_link_is_woken_for_every_op() {
                 assert!(ops.iter().copied().eq(seen + 1..=seen + ops.len() as u64), "in order and without a gap");
                 seen += ops.len() as u64;
                 if ops.is_empty() {
-                    wakeup.wait(Instant::now() + crate::common::LONG);
+                    wakeup.wait(Instant::now() + crate::common::deadline::LONG);
                 }
             }
         };

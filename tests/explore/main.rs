@@ -4,8 +4,11 @@
 
 mod catalog;
 mod committer;
-#[path = "../common/mod.rs"]
-mod common;
+#[path = "../common"]
+mod common {
+    pub(crate) mod deadline;
+    pub(crate) mod subject;
+}
 mod download;
 mod feed;
 mod late_ops;

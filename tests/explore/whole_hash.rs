@@ -1,7 +1,7 @@
 //! The one hasher of a download among workers, the thread that follows up, and the end.
 
 use super::schedules::explore;
-use crate::common::swarm::bytes;
+use crate::common::subject::bytes;
 use groupshare::client::download::whole_hash::WholeHash;
 use groupshare::client::storage::piece_source::{PieceSource, SourceError};
 use groupshare::model::digest::Sha1Digest;

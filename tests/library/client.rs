@@ -1,9 +1,12 @@
 //! Whole clients, driven by commands as the prompt would, against a tracker in this process.
 
+use crate::common::names::group;
 use crate::common::relay::Relay;
 use crate::common::room::Room;
-use crate::common::swarm::bytes_of;
-use crate::common::{fingerprint, group, silent_tracker, wait_until};
+use crate::common::subject::bytes_of;
+use crate::common::tracker::{cluster, fingerprint};
+use crate::common::wait::wait_until;
+use crate::common::wiretap::Wiretap;
 use groupshare::client::app::event_loop::EventLoop;
 use groupshare::client::app::executor::Executor;
 use groupshare::client::app::login::Login;
@@ -21,7 +24,9 @@ use groupshare::client::state::dir::StateDir;
 use groupshare::client::terminal::interrupt::Interrupt;
 use groupshare::client::terminal::writer::TerminalWriter;
 use groupshare::wire::client_tracker::{Reply, Request};
+use groupshare::wire::connection::TimedStream;
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
+use groupshare::wire::handshake;
 use parking_lot::Mutex;
 use std::fs;
 use std::io::{self, Write};
@@ -51,6 +56,23 @@ impl Sheet {
     fn holds(&self, text: &str) -> bool {
         self.0.lock().contains(text)
     }
+}
+
+/// Where a tracker lets every client in and then says nothing, as one that hangs does. Its thread ends with the test's
+/// process.
+fn silent_tracker() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        let cluster_key = cluster();
+        let mut held = Vec::new();
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut timed = TimedStream::new(&stream, HANDSHAKE_DEADLINE);
+            let accepted = handshake::tracker_accepts(&mut timed, cluster_key.static_key(), &cluster_key.link_key());
+            held.push((accepted.is_ok(), stream));
+        }
+    });
+    addr
 }
 
 /// A person at a client.
@@ -565,7 +587,7 @@ fn a_client_comes_back_to_a_tracker_that_was_away_without_a_login() {
     let room = Room::new();
     let (alice, mut others) = room.group_of(&["bob"]);
     drop(alice);
-    let relay = Relay::to(room.tracker.addr);
+    let relay = Relay::to(room.tracker.addr, |_, _, _| {});
     let mut alice = Person::sit_down(relay.addr, &room.place("alice"));
     alice.expect("login alice pw", "Login successful\n");
     let data = bytes_of(900_000, 12);
@@ -586,7 +608,7 @@ fn without_a_tracker_commands_say_so_and_transfers_go_on() {
     drop(alice);
     // Alice is reached through a relay, which holds her pieces back until the tracker is gone.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let relay = Relay::to(listener.local_addr().expect("bound"));
+    let relay = Wiretap::to(listener.local_addr().expect("bound"));
     let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(relay.addr));
     alice.expect("login alice pw", "Login successful\n");
     let data = bytes_of(3_000_000, 13);
@@ -610,9 +632,9 @@ fn a_download_that_is_gone_before_a_tracker_could_hear_of_it_is_told_as_the_user
     let room = Room::new();
     drop(room.group_of(&["bob"]));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let pieces = Relay::to(listener.local_addr().expect("bound"));
+    let pieces = Wiretap::to(listener.local_addr().expect("bound"));
     let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(pieces.addr));
-    let tracker = Relay::to(room.tracker.addr);
+    let tracker = Relay::to(room.tracker.addr, |_, _, _| {});
     let mut bob = Person::sit_down(tracker.addr, &room.place("bob"));
     alice.expect("login alice pw", "Login successful\n");
     bob.expect("login bob pw", "Login successful\n");
@@ -640,7 +662,7 @@ fn who_was_accepted_while_logged_out_hears_of_it_once_at_the_next_login() {
     alice.expect("accept_request lab bob", "Request accepted\n");
     bob.expect("login bob pw", "Login successful\n");
     bob.sees("You are a member of lab now");
-    let user = crate::common::user("bob");
+    let user = crate::common::names::user("bob");
     wait_until("the notice is read", || {
         let state = room.tracker.server.core().state();
         let bob = state.user_named(&user).expect("there");
@@ -658,7 +680,7 @@ fn what_was_said_before_a_download_has_ended_is_told_before_its_end() {
     let room = Room::new();
     drop(room.group_of(&["bob"]));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let pieces = Relay::to(listener.local_addr().expect("bound"));
+    let pieces = Wiretap::to(listener.local_addr().expect("bound"));
     let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(pieces.addr));
     let mut bob = Person::sit_down(room.tracker.addr, &room.place("bob"));
     alice.expect("login alice pw", "Login successful\n");

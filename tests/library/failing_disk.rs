@@ -1,7 +1,10 @@
 //! A tracker whose disk fails, as its clients and its operator see it.
 
-use crate::common::{TestTracker, all_pieces, command, group, wait_until};
-use crate::faults::{Fault, MemDisk};
+use crate::common::membership::all_pieces;
+use crate::common::names::{command, group};
+use crate::common::tracker::TestTracker;
+use crate::common::wait::wait_until;
+use crate::faulty_disk::{Fault, MemDisk};
 use groupshare::tracker::journal::{Journal, JournalOwner, JournalSettings, OpenedJournal};
 use groupshare::wire::client_tracker::{Reply, Request, refusal};
 use groupshare::wire::error::{Code, Refusal};
@@ -43,7 +46,7 @@ fn refused(reply: Reply) -> Refusal {
     }
 }
 
-fn groups(client: &mut crate::common::Client) -> Vec<String> {
+fn groups(client: &mut crate::common::client::Client) -> Vec<String> {
     match client.ask(Request::ListGroups { after: None }) {
         Reply::Groups { groups, .. } => groups.iter().map(|line| line.name.to_string()).collect(),
         other => panic!("{other:?}"),

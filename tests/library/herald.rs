@@ -1,6 +1,9 @@
 //! What clients are told, where something is in the way: an error of the program, a connection without room.
 
-use crate::common::{Client, Share, TestTracker, command, group, user, wait_until};
+use crate::common::client::{Client, Share};
+use crate::common::names::{command, group, user};
+use crate::common::tracker::TestTracker;
+use crate::common::wait::wait_until;
 use groupshare::model::id::{OpId, Origin, ShareRef, UserRef};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::commit::{AppendError, OpLog};
@@ -75,8 +78,12 @@ fn members_are_found_under_the_share_that_theirs_turned_out_to_be() {
     let (mut alice, mut bob) = alice_and_bob(&tracker);
     let Share { share: first, content, .. } = alice.offer("lab", "film.mkv", 3, 1);
     bob.announce(4002);
-    bob.hold(first, crate::common::all_pieces());
-    alice.done(Request::StopShare { command: command(), group: group("lab"), name: crate::common::file("film.mkv") });
+    bob.hold(first, crate::common::membership::all_pieces());
+    alice.done(Request::StopShare {
+        command: command(),
+        group: group("lab"),
+        name: crate::common::names::file("film.mkv"),
+    });
     let second = alice.share("lab", "film.mkv", &content).share;
     assert_ne!(first, second);
     // At another tracker, where the first one was still there, bob has joined it.
@@ -92,15 +99,16 @@ fn who_knows_a_share_under_another_id_hears_of_its_holders_and_of_its_end_under_
     let (mut alice, mut bob) = alice_and_bob(&tracker);
     let Share { share: first, content, .. } = alice.offer("lab", "film.mkv", 3, 1);
     bob.announce(4002);
-    bob.hold(first, crate::common::some_pieces(&[1]));
-    let stop = || Request::StopShare { command: command(), group: group("lab"), name: crate::common::file("film.mkv") };
+    bob.hold(first, crate::common::queries::some_pieces(&[1]));
+    let stop =
+        || Request::StopShare { command: command(), group: group("lab"), name: crate::common::names::file("film.mkv") };
     alice.done(stop());
     let second = alice.share("lab", "film.mkv", &content).share;
     let state = tracker.server.core().state();
     join(&tracker, first, state.user_named(&user("bob")).expect("there"));
     wait_until("bob is found", || alice.peers(second).iter().any(|peer| peer.addr.port() == 4002));
     alice.announce(4001);
-    alice.hold(second, crate::common::all_pieces());
+    alice.hold(second, crate::common::membership::all_pieces());
     let up = |reply: &Reply| matches!(reply, Reply::PeerUp { share, .. } if *share == first);
     assert!(bob.all_pushed().iter().any(up), "bob hears of alice");
     let mut elsewhere = tracker.client();
@@ -116,24 +124,24 @@ fn who_shares_again_before_the_end_was_told_is_not_told_of_that_end() {
     let (mut alice, mut bob) = alice_and_bob(&tracker);
     alice.announce(4001);
     let Share { share, content, .. } = alice.offer("lab", "film.mkv", 3, 1);
-    alice.hold(share, crate::common::all_pieces());
+    alice.hold(share, crate::common::membership::all_pieces());
     bob.share("lab", "film.mkv", &content);
     let core = tracker.server.core();
     let user = core.state().user_named(&user("alice")).expect("there");
     // Whoever tells clients of changes is held up.
     let held: Arc<Mutex<()>> = Arc::default();
     let guard = held.lock();
-    let (group, name) = (group("lab"), crate::common::file("film.mkv"));
+    let (group, name) = (group("lab"), crate::common::names::file("film.mkv"));
     let (_, pending) = core
         .committer
-        .begin(command(), &Change::CreateGroup { user, group: crate::common::group("club") })
+        .begin(command(), &Change::CreateGroup { user, group: crate::common::names::group("club") })
         .expect("accepted");
     let waits = held.clone();
     pending.expect("not durable yet").then(Box::new(move |_| drop(waits.lock())));
     wait_until("that is durable", || core.state().group_count() == 2);
     core.committer.submit(command(), &Change::StopShare { user, group, name }).expect("made");
     assert_eq!(alice.share("lab", "film.mkv", &content).share, share);
-    alice.hold(share, crate::common::all_pieces());
+    alice.hold(share, crate::common::membership::all_pieces());
     drop(guard);
     // Answered by whoever was held up.
     alice.create_group("den");

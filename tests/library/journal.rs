@@ -1,6 +1,6 @@
 //! The journal against damage of every kind, a disk that fails at every call, and power that goes at every call.
 
-use crate::faults::{Fault, MemDisk};
+use crate::faulty_disk::{Fault, MemDisk};
 use groupshare::model::digest::{InfoHash, Sha1Digest};
 use groupshare::model::id::{CommandId, GroupRef, OpId, Origin, ShareRef, UserRef};
 use groupshare::model::manifest::Content;

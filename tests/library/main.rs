@@ -1,18 +1,36 @@
 //! Tests that run in this process: trackers, clients and what they are made of, over real sockets where they speak.
 
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../faults/mod.rs"]
-mod faults;
+#[path = "../common"]
+mod common {
+    pub(crate) mod accounts;
+    pub(crate) mod client;
+    pub(crate) mod deadline;
+    pub(crate) mod listing;
+    pub(crate) mod manifest;
+    pub(crate) mod membership;
+    pub(crate) mod names;
+    pub(crate) mod queries;
+    pub(crate) mod random;
+    pub(crate) mod relay;
+    pub(crate) mod room;
+    pub(crate) mod subject;
+    pub(crate) mod tracker;
+    pub(crate) mod wait;
+    pub(crate) mod wiretap;
+}
 
 mod client;
+mod conversation;
 mod failing_disk;
+mod faulty_disk;
 mod fold;
 mod herald;
 mod hostile;
 mod journal;
+mod member;
 mod packaging;
 mod protocol;
+mod pushes;
 mod replica;
 mod swarm;
 mod tracker;

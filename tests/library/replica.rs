@@ -1,9 +1,13 @@
 //! Several trackers in one process, over real sockets: what one takes all know, whatever happens to the links between them.
 
+use crate::common::client::Client;
+use crate::common::deadline::LONG;
+use crate::common::manifest::manifest;
+use crate::common::membership::all_pieces;
+use crate::common::names::{PASSWORD, command, group, password, user};
 use crate::common::relay::Relay;
-use crate::common::{
-    Client, LONG, PASSWORD, TestTracker, all_pieces, cluster, command, group, manifest, password, user, wait_until,
-};
+use crate::common::tracker::{TestTracker, cluster};
+use crate::common::wait::wait_until;
 use groupshare::model::id::{CommandId, OpId, Origin};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::admission::Caps;
@@ -121,7 +125,7 @@ fn what_is_done_at_one_tracker_is_seen_at_all() {
 fn both_sides_of_a_partition_go_on_and_agree_afterwards() {
     let told = Told::default();
     let one = tracker(1, &[]);
-    let relay = Relay::to(one.addr);
+    let relay = Relay::to(one.addr, |_, _, _| {});
     let two = TestTracker::start_with(|settings| {
         settings.origin = Origin { tracker: 2, incarnation: 2000 };
         settings.others = vec![(1, relay.addr)];
@@ -228,7 +232,7 @@ fn a_retired_tracker_is_turned_away_also_after_a_restart_of_the_others() {
     });
     wait_until("it is told so", || told.has("retired"));
     assert!(matches!(one.server.status().others[0].status, LinkStatus::Retired));
-    let TestTracker { server, folder, .. } = one;
+    let TestTracker { server, _folder: folder, .. } = one;
     server.stop();
     let again = TestTracker::start_with(|settings| {
         settings.data_dir = DataDir::open(folder.path()).expect("a data folder");
@@ -340,7 +344,7 @@ fn a_file_can_be_downloaded_again_at_a_tracker_that_has_lost_its_list_of_pieces(
     let (one, log, folder) = (tracker(1, &[]), MemoryLog::default(), tempfile::tempdir().expect("a folder"));
     let told = Told::default();
     let settings = |state: State| {
-        let mut settings = crate::common::settings(&folder);
+        let mut settings = crate::common::tracker::settings(&folder);
         settings.origin = Origin { tracker: 2, incarnation: 2000 };
         settings.others = vec![(1, one.addr)];
         (settings.past, settings.log, settings.source) = (state.into(), Box::new(log.clone()), Arc::new(log.clone()));
@@ -428,7 +432,7 @@ fn what_one_tracker_has_lost_of_its_own_the_others_give_back() {
     // An empty disk at the same address, under another incarnation.
     let log = MemoryLog::default();
     let folder = tempfile::tempdir().expect("a folder");
-    let mut settings = crate::common::settings(&folder);
+    let mut settings = crate::common::tracker::settings(&folder);
     settings.origin = Origin { tracker: 1, incarnation: 77 };
     (settings.log, settings.source) = (Box::new(log.clone()), Arc::new(log));
     let listener = groupshare::tracker::net::listener::listen(addr).expect("free again");

@@ -1,8 +1,10 @@
 //! Downloads without a tracker: seeders and leechers in one process, over real sockets.
 
-use crate::common::relay::Relay;
-use crate::common::swarm::*;
-use crate::common::{LONG, wait_until};
+use crate::common::deadline::LONG;
+use crate::common::subject::*;
+use crate::common::wait::wait_until;
+use crate::common::wiretap::Wiretap;
+use crate::member::*;
 use groupshare::client::download::engine::event::EngineEvent;
 use groupshare::client::rate::limit::Limit;
 use groupshare::client::upload::admission::CONNECTIONS_MAX;
@@ -145,7 +147,7 @@ fn a_peer_that_sends_bad_pieces_is_dropped_and_the_others_finish_the_file() {
     good.seed(&data, &subject, all(&subject));
     let lies = bad.seed(&wrong, &subject, all(&subject));
     // The good one is known from the start: a download ends when all that it knows have lied.
-    let relay = Relay::to(good.peer(1, &subject).addr);
+    let relay = Wiretap::to(good.peer(1, &subject).addr);
     relay.hold();
     leecher.download(1, &subject);
     leecher.engine.peers(1, vec![bad.peer(2, &subject), Peer { addr: relay.addr, ..good.peer(1, &subject) }]);
@@ -289,7 +291,7 @@ fn neither_content_nor_names_cross_the_network_in_the_clear() {
     let (seeder, leecher) = (Member::new(1), Member::new(2));
     seeder.seed(&data, &subject, all(&subject));
     let mut peer = seeder.peer(1, &subject);
-    let relay = Relay::to(peer.addr);
+    let relay = Wiretap::to(peer.addr);
     peer.addr = relay.addr;
     leecher.download(1, &subject);
     leecher.engine.peers(1, vec![peer]);
@@ -327,7 +329,7 @@ fn without_the_key_of_the_group_nobody_gets_a_byte_of_a_piece() {
     // Somebody who repeats the first message of a member's handshake gets an answer that he cannot read, and nothing
     // that he says is understood.
     let recorded = {
-        let relay = Relay::to(addr);
+        let relay = Wiretap::to(addr);
         let mut member = TcpStream::connect(relay.addr).expect("the relay listens");
         deadline(&member);
         handshake::peer_to_peer(&mut member, KeyId([7; 16]), &Secret([7; 32])).expect("a member");

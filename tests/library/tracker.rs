@@ -6,7 +6,7 @@ mod news;
 mod server;
 mod sessions;
 
-use crate::common::Client;
+use crate::common::client::Client;
 use groupshare::wire::client_tracker::Reply;
 use groupshare::wire::error::Code;
 

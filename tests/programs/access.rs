@@ -1,9 +1,16 @@
 //! Who may do what: every request to a tracker and every ask to a seeder, by everybody who could make it, each with the
 //! exact answer. A kind of request that is not in the table fails the test.
 
+use crate::common::client::{Client, Share};
+use crate::common::deadline::LONG;
 use crate::common::installation::Installation;
+use crate::common::manifest::manifest;
+use crate::common::membership::all_pieces;
+use crate::common::names::{PASSWORD, command, file, group, password, user};
 use crate::common::program::Program;
-use crate::common::*;
+use crate::common::queries::some_pieces;
+use crate::common::tracker::TestTracker;
+use crate::common::wait::wait_until;
 use groupshare::model::digest::{InfoHash, KeyId};
 use groupshare::model::id::{OpId, OpOrder, Origin, ShareRef};
 use groupshare::model::manifest::Content;
@@ -249,7 +256,7 @@ impl<'a> Scene<'a> {
             "StopShare(own)" => {
                 // Only members can have shared it; the answer to the others is in the table.
                 self.actor.ask(Request::ShareFile {
-                    command: crate::common::command(),
+                    command: crate::common::names::command(),
                     group: lab.clone(),
                     name: name.clone(),
                     content: self.content,
@@ -385,7 +392,7 @@ impl Seeder {
         };
         let (former, in_lab) = (key(&mut fay), share.content.info_hash);
         let remove =
-            Request::RemoveMember { command: command(), group: group("lab"), user: crate::common::user("fay") };
+            Request::RemoveMember { command: command(), group: group("lab"), user: crate::common::names::user("fay") };
         olga.done(remove);
         let (lab, den) = (key(&mut mia), key(&mut eve));
         assert_eq!((key(&mut olga).0, fay.keys().len()), (lab.0, 0), "members have the new key, and nobody else");

@@ -3,9 +3,10 @@
 //!
 //! `ROUNDS=1000 cargo test --release --test programs crash` is the longer run.
 
+use crate::common::client::Client;
+use crate::common::deadline::LONG;
+use crate::common::group_maker::{GroupMaker, all_groups};
 use crate::common::installation::Installation;
-use crate::common::member::{Member, all_groups};
-use crate::common::{Client, LONG};
 use crossbeam_channel::unbounded;
 use groupshare::wire::client_tracker::Reply;
 use std::fs;
@@ -14,14 +15,14 @@ use std::thread;
 const ROUNDS: u64 = 30;
 const CLIENTS: usize = 4;
 
-fn resume(installation: &Installation, member: &Member) -> Client {
+fn resume(installation: &Installation, member: &GroupMaker) -> Client {
     let mut client = installation.connect(1).expect("it listens");
     assert!(member.resume(&mut client), "the session has not survived");
     client
 }
 
 /// Lets everybody work until so many changes were answered, then kills the tracker. Gives how many were answered.
-fn round(installation: &Installation, members: &mut [Member], enough: u64) -> u64 {
+fn round(installation: &Installation, members: &mut [GroupMaker], enough: u64) -> u64 {
     let tracker = installation.tracker(1);
     let (answered, answers) = unbounded();
     let clients: Vec<Client> = members.iter().map(|member| resume(installation, member)).collect();
@@ -50,10 +51,10 @@ fn nothing_acknowledged_is_missing_after_a_kill_under_load() {
     let rounds = std::env::var("ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().expect("a number"));
     let installation = Installation::of(1);
     let tracker = installation.tracker(1);
-    let mut members: Vec<Member> = (0..CLIENTS)
+    let mut members: Vec<GroupMaker> = (0..CLIENTS)
         .map(|n| {
             let mut client = installation.connect(1).expect("it listens");
-            Member::new(&mut client, &format!("user{n}"), false)
+            GroupMaker::new(&mut client, &format!("user{n}"), false)
         })
         .collect();
     drop(tracker);

@@ -1,15 +1,33 @@
 //! Tests that start the programs and talk to them as people and scripts do.
 
-#[path = "../common/mod.rs"]
-mod common;
+#[path = "../common"]
+mod common {
+    pub(crate) mod accounts;
+    pub(crate) mod client;
+    pub(crate) mod deadline;
+    pub(crate) mod group_maker;
+    pub(crate) mod installation;
+    pub(crate) mod listing;
+    pub(crate) mod manifest;
+    pub(crate) mod membership;
+    pub(crate) mod names;
+    pub(crate) mod program;
+    pub(crate) mod queries;
+    pub(crate) mod relay;
+    pub(crate) mod room;
+    pub(crate) mod tracker;
+    pub(crate) mod wait;
+}
 
 mod access;
+mod console;
 mod crash;
 mod json;
 mod json_client;
 mod obstructed_disk;
 mod readme;
 mod script;
+mod sitting;
 mod terminal;
 mod tracker_program;
 mod trackers_program;

@@ -1,9 +1,10 @@
 //! What a download does where somebody has put something in its way on the disk: it says so and leaves it alone.
 
+use crate::common::client::Client;
 use crate::common::installation::Installation;
 use crate::common::listing::listing;
 use crate::common::program::Program;
-use crate::common::{Client, wait_until};
+use crate::common::wait::wait_until;
 use groupshare::client::storage::part::{OpenedPart, Part, PartLabel};
 use groupshare::model::manifest::Manifest;
 use groupshare::wire::client_tracker::{Reply, Request};
@@ -102,7 +103,7 @@ impl Scene {
         };
         let info_hash = share.content.info_hash;
         let manifest = manifest::decode(part.as_bytes(), info_hash).expect("the right one");
-        (Arc::new(manifest), PartLabel { info_hash, group: crate::common::group("lab"), name: share.name })
+        (Arc::new(manifest), PartLabel { info_hash, group: crate::common::names::group("lab"), name: share.name })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
-use crate::common::wait_until;
+use crate::common::wait::wait_until;
 use groupshare::model::exit::{Exit, OF_CLIENT, OF_TRACKER};
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use std::fs;

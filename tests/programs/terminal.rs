@@ -1,8 +1,9 @@
 //! The client as a person at a terminal sees it: keys go in, and what counts is what the screen shows afterwards.
 
+use crate::common::client::Client;
 use crate::common::room::Room;
-use crate::common::sitting::{BACKSPACE, CTRL_C, CTRL_D, DOWN, ENTER, HOME, LEFT, Sitting, TAB, UP};
-use crate::common::{Client, wait_until};
+use crate::common::wait::wait_until;
+use crate::sitting::{BACKSPACE, CTRL_C, CTRL_D, DOWN, ENTER, HOME, LEFT, Sitting, TAB, UP};
 use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

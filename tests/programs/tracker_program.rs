@@ -1,9 +1,10 @@
 //! The tracker's program from the outside: how it starts, what it says when it cannot, how it ends.
 
+use crate::common::client::Client;
+use crate::common::group_maker::all_groups;
 use crate::common::installation::Installation;
-use crate::common::member::all_groups;
+use crate::common::names::{command, group};
 use crate::common::program::Program;
-use crate::common::{Client, command, group};
 use groupshare::wire::client_tracker::{Reply, Request, refusal};
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::error::Code;

@@ -1,11 +1,14 @@
 //! Several trackers as programs: clients spread over them, each killed under load, one cut off, and what their operator
 //! is told.
 
+use crate::common::deadline::LONG;
+use crate::common::group_maker::{GroupMaker, all_groups};
 use crate::common::installation::{Installation, linked, same_digests, standing, tracker_in};
-use crate::common::member::{Member, all_groups};
+use crate::common::membership::all_pieces;
+use crate::common::names::{command, group, user};
 use crate::common::program::Program;
 use crate::common::relay::Relay;
-use crate::common::{LONG, all_pieces, command, group, user, wait_until};
+use crate::common::wait::wait_until;
 use crossbeam_channel::unbounded;
 use groupshare::wire::client_tracker::{Reply, Request};
 use std::fs;
@@ -70,7 +73,7 @@ fn nothing_acknowledged_is_missing_or_made_twice_after_each_tracker_was_killed_u
     let installation = Installation::of(3);
     let mut trackers = all_of(&installation);
     let mut members: Vec<_> = (0..4)
-        .map(|n| Member::new(&mut installation.connect(n % 3 + 1).expect("it listens"), &format!("user{n}"), true))
+        .map(|n| GroupMaker::new(&mut installation.connect(n % 3 + 1).expect("it listens"), &format!("user{n}"), true))
         .collect();
     same_digests(&mut trackers);
     let (stop, (answered, answers)) = (AtomicBool::new(false), unbounded());
@@ -114,7 +117,7 @@ fn a_tracker_that_was_cut_off_and_took_conflicting_changes_agrees_afterwards() {
     let installation = Installation::of(3);
     let (one, two) = (installation.tracker(1), installation.tracker(2));
     // The third has a machine of its own and reaches the others through relays.
-    let relays = [Relay::to(installation.addrs[0]), Relay::to(installation.addrs[1])];
+    let relays = [Relay::to(installation.addrs[0], |_, _, _| {}), Relay::to(installation.addrs[1], |_, _, _| {})];
     let far = installation.machine("far", &[relays[0].addr, relays[1].addr, installation.addrs[2]]);
     let three = installation.tracker_on(&far, 3);
     let mut trackers = [one, two, three];
@@ -228,7 +231,7 @@ fn a_download_and_the_next_command_do_not_mind_that_the_tracker_is_killed() {
 fn who_has_heard_more_than_a_tracker_loses_neither_the_session_nor_a_share_there() {
     let installation = Installation::of(2);
     let one = installation.tracker(1);
-    let relay = Relay::to(installation.addrs[0]);
+    let relay = Relay::to(installation.addrs[0], |_, _, _| {});
     let far = installation.machine("far", &[relay.addr, installation.addrs[1]]);
     relay.block();
     let two = installation.tracker_on(&far, 2);
@@ -270,7 +273,7 @@ fn who_has_heard_more_than_a_tracker_loses_neither_the_session_nor_a_share_there
 fn a_download_waits_at_a_tracker_that_has_not_heard_of_the_file_and_goes_on_once_it_has() {
     let installation = Installation::of(2);
     let one = installation.tracker(1);
-    let relay = Relay::to(installation.addrs[0]);
+    let relay = Relay::to(installation.addrs[0], |_, _, _| {});
     let far = installation.machine("far", &[relay.addr, installation.addrs[1]]);
     let mut trackers = [one, installation.tracker_on(&far, 2)];
     // Too slow for the file to be there before the limit is lifted.
@@ -302,7 +305,7 @@ fn a_download_waits_at_a_tracker_that_has_not_heard_of_the_file_and_goes_on_once
 fn a_group_that_goes_by_another_name_after_a_partition_keeps_its_files_and_downloads() {
     let installation = Installation::of(2);
     let _one = installation.tracker(1);
-    let relay = Relay::to(installation.addrs[0]);
+    let relay = Relay::to(installation.addrs[0], |_, _, _| {});
     relay.block();
     let far = installation.machine("far", &[relay.addr, installation.addrs[1]]);
     let _two = installation.tracker_on(&far, 2);
@@ -343,7 +346,7 @@ fn a_group_that_goes_by_another_name_after_a_partition_keeps_its_files_and_downl
 fn a_file_that_goes_by_another_name_after_a_partition_is_shared_under_it_at_the_next_login() {
     let installation = Installation::of(2);
     let one = installation.tracker(1);
-    let relay = Relay::to(installation.addrs[0]);
+    let relay = Relay::to(installation.addrs[0], |_, _, _| {});
     let far = installation.machine("far", &[relay.addr, installation.addrs[1]]);
     let mut trackers = [one, installation.tracker_on(&far, 2)];
     let (mut alice, mut bob) = alice_and_bob(&installation, [1, 2], &[]);

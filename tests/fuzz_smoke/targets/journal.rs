@@ -1,17 +1,16 @@
 //! A tracker's data: the journal with any changes in it, and checkpoints of any bytes. It is opened or refused, and what was
 //! opened once is opened again.
 
-use super::faults::MemDisk;
 use super::fold::encoded;
 use super::history::{self, Trackers};
-use super::is_one_line;
 use super::script::Script;
+use super::{Folder, is_one_line};
 use byteorder::{BigEndian, ByteOrder};
 use groupshare::model::id::{CommandId, OpId};
 use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::commit::OpLog;
 use groupshare::tracker::journal::checkpoint;
-use groupshare::tracker::journal::disk::Disk;
+use groupshare::tracker::journal::disk::{Disk, RealDisk};
 use groupshare::tracker::journal::inspect::check;
 use groupshare::tracker::journal::reader::RecoveryOptions;
 use groupshare::tracker::journal::record::JournalPosition;
@@ -21,6 +20,7 @@ use groupshare::tracker::journal::segment::{PAGE_LEN, RECORDS_AT};
 use groupshare::tracker::journal::{Journal, JournalError, JournalOwner, JournalSettings, OpenedJournal};
 use groupshare::tracker::state::State;
 use parking_lot::Mutex;
+use std::fs;
 use std::sync::{Arc, OnceLock};
 
 const OWNER: JournalOwner = JournalOwner { tracker: 1, fresh_incarnation: 77 };
@@ -39,7 +39,7 @@ type Files = Vec<(String, Vec<u8>)>;
 fn sound() -> &'static Files {
     static FILES: OnceLock<Files> = OnceLock::new();
     FILES.get_or_init(|| {
-        let disk = MemDisk::default();
+        let (_folder, disk) = disk();
         let OpenedJournal { mut journal, past, .. } = open(&disk, &Arc::default()).expect("an empty folder");
         let mut state = past.state().clone();
         // Every kind of op, of one tracker and in sequence.
@@ -58,22 +58,30 @@ fn sound() -> &'static Files {
             size = size % 4 + 1;
         }
         drop(journal);
-        let files: Files = disk.names().into_iter().map(|name| (name.clone(), read(&disk, &name))).collect();
+        let mut names = disk.list().expect("it is there");
+        names.sort();
+        let read = |name: String| {
+            let bytes = disk.read(&name).expect("it is there");
+            (name, bytes)
+        };
+        let files: Files = names.into_iter().map(read).collect();
         assert!(files.len() > 3, "segments and checkpoints");
         files
     })
 }
 
-fn read(disk: &MemDisk, name: &str) -> Vec<u8> {
-    disk.read(name).expect("it is there")
+fn disk() -> (Folder, Arc<RealDisk>) {
+    let folder = Folder::new();
+    let disk = RealDisk::open(folder.path()).expect("a folder");
+    (folder, Arc::new(disk))
 }
 
 type Said = Arc<Mutex<Vec<String>>>;
 
-fn open(disk: &MemDisk, said: &Said) -> Result<OpenedJournal, JournalError> {
+fn open(disk: &Arc<RealDisk>, said: &Said) -> Result<OpenedJournal, JournalError> {
     let said = said.clone();
     let warn = Arc::new(move |line: &str| said.lock().push(line.to_owned()));
-    Journal::open(Arc::new(disk.clone()), OWNER, SMALL, warn)
+    Journal::open(disk.clone(), OWNER, SMALL, warn)
 }
 
 /// The first byte says which checksums are put right in the end, so that what lies behind them is reached; the rest are
@@ -83,7 +91,7 @@ pub(super) fn journal(data: &[u8]) {
     let Some(mend) = script.byte() else { return };
     let mut files = sound().clone();
     while change(&mut files, &mut script).is_some() {}
-    let disk = MemDisk::default();
+    let (folder, disk) = disk();
     for (name, mut bytes) in files {
         bytes.truncate(LEN_MAX);
         if mend & 1 != 0 {
@@ -95,7 +103,7 @@ pub(super) fn journal(data: &[u8]) {
         if mend & 4 != 0 {
             mend_checkpoint(&mut bytes);
         }
-        disk.put(&name, bytes);
+        fs::write(folder.path().join(name), bytes).expect("room");
     }
     check_journal(&disk);
 }
@@ -173,13 +181,13 @@ fn mend_checkpoint(bytes: &mut [u8]) {
     }
 }
 
-fn check_journal(disk: &MemDisk) {
+fn check_journal(disk: &Arc<RealDisk>) {
     for force in [false, true] {
-        if let Err(error) = recover(disk, RecoveryOptions { tracker: None, checkpoints: false, force }) {
+        if let Err(error) = recover(&**disk, RecoveryOptions { tracker: None, checkpoints: false, force }) {
             assert!(is_one_line(&error), "{error}");
         }
     }
-    let checked = check(disk);
+    let checked = check(&**disk);
     if let Ok((lines, _)) = &checked {
         assert!(lines.iter().all(is_one_line), "{lines:?}");
     }
@@ -224,9 +232,9 @@ pub(super) fn checkpoint(data: &[u8]) {
     };
     let bytes = encoded(&state);
     assert_eq!(State::decode(&bytes).map(|again| encoded(&again)).as_ref(), Ok(&bytes));
-    let disk = MemDisk::default();
+    let (_folder, disk) = disk();
     let position = JournalPosition { seq: state.op_count(), batch: 3 };
-    checkpoint::write(&disk, position, &state).expect("there is room");
-    let (found, read) = checkpoint::read(&disk, position.seq).expect("it was just written");
+    checkpoint::write(&*disk, position, &state).expect("there is room");
+    let (found, read) = checkpoint::read(&*disk, position.seq).expect("it was just written");
     assert_eq!((found, encoded(&read)), (position, bytes));
 }

@@ -1,10 +1,15 @@
 //! What is fuzzed: a function for each target, which takes any bytes and panics if something is wrong. libFuzzer calls them
 //! through `fuzz/` with what it makes up, `tests/fuzz_smoke/main.rs` with the corpora in `fuzz/corpus` and changes of them.
 
-#[path = "../../common/mod.rs"]
-mod common;
-#[path = "../../faults/mod.rs"]
-pub(crate) mod faults;
+#[path = "../../common"]
+mod common {
+    pub(crate) mod client;
+    pub(crate) mod deadline;
+    pub(crate) mod manifest;
+    pub(crate) mod membership;
+    pub(crate) mod names;
+    pub(crate) mod tracker;
+}
 
 mod client_files;
 mod connection;

@@ -1,11 +1,16 @@
 //! Whole connections with a tracker that runs: of a client, logged in or not, and of another tracker.
 
-use super::common::{Client, PASSWORD, TestTracker, all_pieces, cluster, fingerprint, manifest};
+use super::common::client::Client;
+use super::common::manifest::manifest;
+use super::common::membership::all_pieces;
+use super::common::names::PASSWORD;
+use super::common::tracker::{TestTracker, cluster, fingerprint, loopback};
 use super::connection::{Connection, hear_lines};
 use super::script::Script;
 use groupshare::model::id::ClientId;
 use groupshare::model::op::Op;
 use groupshare::tracker::commit::{MemoryLog, OpSource};
+use groupshare::tracker::server::ListenSockets;
 use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX, refusal};
 use groupshare::wire::codec::{Blob, List};
@@ -32,11 +37,12 @@ struct Bench {
 impl Bench {
     fn start() -> Self {
         let log = MemoryLog::default();
-        let tracker = TestTracker::start_for_programs(|settings| {
-            settings.log = Box::new(log.clone());
-            settings.source = Arc::new(log.clone());
-            settings.warn = Arc::new(|_| {});
-        });
+        let tracker =
+            TestTracker::start_at(ListenSockets { clients: loopback(), programs: Some(loopback()) }, |settings| {
+                settings.log = Box::new(log.clone());
+                settings.source = Arc::new(log.clone());
+                settings.warn = Arc::new(|_| {});
+            });
         let mut clients = ["alice", "bob", "carol", "dave"].map(|name| {
             let mut client = tracker.client();
             client.create_user(name);

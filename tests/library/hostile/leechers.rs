@@ -1,9 +1,11 @@
 //! What a seeder, and those it serves, notice of members and others who lie while they download.
 
 use super::ordeal::Ordeal;
-use crate::common::relay::Relay;
-use crate::common::swarm::{Member, all, group, key, open};
-use crate::common::{LONG, wait_until};
+use crate::common::deadline::LONG;
+use crate::common::subject::{all, group};
+use crate::common::wait::wait_until;
+use crate::common::wiretap::Wiretap;
+use crate::member::{Member, key, open};
 use groupshare::client::upload::served::Served;
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::digest::KeyId;
@@ -36,8 +38,8 @@ pub(super) fn still_serves(seeder: &Member, ordeal: &Ordeal) {
 }
 
 /// A member gets the file through this relay, which knows all that was said.
-pub(super) fn recorded_download(seeder: &Member, ordeal: &Ordeal) -> Relay {
-    let relay = Relay::to(addr(seeder, ordeal));
+pub(super) fn recorded_download(seeder: &Member, ordeal: &Ordeal) -> Wiretap {
+    let relay = Wiretap::to(addr(seeder, ordeal));
     let mut peer = seeder.peer(1, &ordeal.subject);
     peer.addr = relay.addr;
     let member = Member::new(2);

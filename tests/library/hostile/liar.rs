@@ -1,6 +1,7 @@
 //! A seeder that lies: takes connections as every other one does, and then does with each what a test says.
 
-use crate::common::swarm::{key, user};
+use crate::common::subject::user;
+use crate::member::key;
 use crossbeam_channel as channel;
 use groupshare::model::id::ClientId;
 use groupshare::wire::client_tracker::Peer;
@@ -89,7 +90,7 @@ impl Liar {
 
     /// Waits until somebody has been lied to.
     pub(super) fn has_lied(&self) {
-        self.lies.recv_timeout(crate::common::LONG).expect("somebody comes and is lied to");
+        self.lies.recv_timeout(crate::common::deadline::LONG).expect("somebody comes and is lied to");
     }
 
     /// How often somebody has connected.

@@ -2,7 +2,8 @@
 
 use super::liar::Liar;
 use crate::common::listing::{Entry, listing};
-use crate::common::swarm::{Member, all, bytes, subject_of};
+use crate::common::subject::{all, bytes, subject_of};
+use crate::member::Member;
 use groupshare::client::download::transfer::Subject;
 use groupshare::model::piece::PIECE_LEN;
 use std::fs;
@@ -56,7 +57,7 @@ impl Ordeal {
         // The last trace of a download goes when nobody holds it any more.
         victim.catalog.clear();
         let sidecar = folder.join("out.bin.part.meta");
-        crate::common::wait_until("nothing of the download is left but the file", || !sidecar.exists());
+        crate::common::wait::wait_until("nothing of the download is left but the file", || !sidecar.exists());
         let mut after = listing(folder);
         let file = after.remove(Path::new("out.bin"));
         assert!(file == Some(Entry::File(self.data.clone())), "the file is identical");

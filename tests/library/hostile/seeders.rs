@@ -2,7 +2,7 @@
 
 use super::liar::{Believer, Liar, Told, piece_frame};
 use super::ordeal::Ordeal;
-use crate::common::wait_until;
+use crate::common::wait::wait_until;
 use groupshare::wire::client_tracker::BITFIELD_MAX;
 use groupshare::wire::codec::{List, Text};
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
@@ -165,7 +165,7 @@ fn a_seeder_that_never_answers_holds_nothing_up() {
             left.set(left.get() - now);
             if now == 0 {
                 believer.told.lied();
-                std::thread::park_timeout(crate::common::LONG);
+                std::thread::park_timeout(crate::common::deadline::LONG);
             }
             (now > 0).then_some(now)
         });

@@ -2,8 +2,8 @@
 
 use super::leechers::{addr, recorded_download, replayer, seeder, still_serves};
 use super::ordeal::Ordeal;
-use crate::common::LONG;
-use crate::common::swarm::open;
+use crate::common::deadline::LONG;
+use crate::member::open;
 use groupshare::wire::channel::refusal_in_clear;
 use groupshare::wire::error::Code;
 use groupshare::wire::peer::PeerRequest;

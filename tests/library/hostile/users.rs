@@ -1,8 +1,14 @@
 //! What a tracker and its honest users notice of users who lie: nothing.
 
 use super::liar::raw_frame;
-use crate::common::relay::Relay;
-use crate::common::*;
+use crate::common::client::{Client, Share};
+use crate::common::deadline::LONG;
+use crate::common::manifest::manifest;
+use crate::common::membership::all_pieces;
+use crate::common::names::{command, file, group, password, user};
+use crate::common::tracker::TestTracker;
+use crate::common::wait::wait_until;
+use crate::common::wiretap::Wiretap;
 use groupshare::model::digest::InfoHash;
 use groupshare::model::id::{ClientId, ShareRef};
 use groupshare::model::manifest::Content;
@@ -251,7 +257,7 @@ fn who_claims_billions_of_pieces_is_refused_and_not_named_to_anybody() {
 #[test]
 fn who_repeats_all_that_a_user_has_sent_to_the_tracker_changes_nothing() {
     let mut lab = Lab::new();
-    let relay = Relay::to(lab.tracker.addr);
+    let relay = Wiretap::to(lab.tracker.addr);
     let mut bob = Client::connect(relay.addr);
     bob.create_user("bob");
     bob.log_in("bob");

@@ -1,8 +1,12 @@
 //! What passes on the wire: nothing that is secret, and what is no message of the protocol ends its connection.
 
 use super::refused_code;
-use crate::common::relay::Relay;
-use crate::common::{Client, LONG, PASSWORD, TestTracker, command, group, manifest};
+use crate::common::client::Client;
+use crate::common::deadline::LONG;
+use crate::common::manifest::manifest;
+use crate::common::names::{PASSWORD, command, group};
+use crate::common::tracker::TestTracker;
+use crate::common::wiretap::Wiretap;
 use groupshare::wire::client_tracker::{MANIFEST_PART_MAX, Request};
 use groupshare::wire::codec::Blob;
 use groupshare::wire::error::Code;
@@ -13,7 +17,7 @@ use std::net::{Shutdown, TcpStream};
 #[test]
 fn passwords_names_and_keys_never_cross_the_wire_in_the_clear() {
     let tracker = TestTracker::start();
-    let relay = Relay::to(tracker.addr);
+    let relay = Wiretap::to(tracker.addr);
     let mut ann = Client::connect(relay.addr);
     ann.create_user("ann the first");
     let token = ann.log_in("ann the first");

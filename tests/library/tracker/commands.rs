@@ -1,9 +1,11 @@
 //! What a client asks, and what it is answered.
 
-use crate::common::{
-    PASSWORD, Share, TestTracker, all_pieces, cheap_passwords, command, file, group, manifest, password, some_pieces,
-    user,
-};
+use crate::common::client::Share;
+use crate::common::manifest::manifest;
+use crate::common::membership::all_pieces;
+use crate::common::names::{PASSWORD, command, file, group, password, user};
+use crate::common::queries::some_pieces;
+use crate::common::tracker::{TestTracker, cheap_passwords};
 use groupshare::model::id::{OpId, OpOrder, Origin, ShareRef, UserRef};
 use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::auth::passwords::Passwords;

@@ -1,7 +1,11 @@
 //! What clients are told without having asked.
 
 use super::pushed;
-use crate::common::{Client, TestTracker, all_pieces, command, file, group, some_pieces, user};
+use crate::common::client::Client;
+use crate::common::membership::all_pieces;
+use crate::common::names::{command, file, group, user};
+use crate::common::queries::some_pieces;
+use crate::common::tracker::TestTracker;
 use groupshare::model::notice::Notice;
 use groupshare::wire::client_tracker::{Reply, Request};
 

@@ -1,7 +1,9 @@
 //! The server as a whole: how many it takes, how many it serves at once, and its end.
 
 use super::refused_code;
-use crate::common::{Client, TestTracker, wait_until};
+use crate::common::client::Client;
+use crate::common::tracker::TestTracker;
+use crate::common::wait::wait_until;
 use groupshare::tracker::admission::Caps;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
@@ -70,7 +72,7 @@ fn a_tracker_that_stops_tells_its_clients_and_leaves_no_connection() {
     ann.create_group("lab");
     // Whoever is still in the middle of the handshake is told nothing.
     idle.done(Request::Heartbeat {});
-    let TestTracker { server, addr, folder } = tracker;
+    let TestTracker { server, addr, _folder: folder } = tracker;
     server.stop();
     assert!(began.elapsed() < HANDSHAKE_DEADLINE, "nobody waits for a handshake that does not come");
     for client in [&mut ann, &mut idle] {

@@ -1,9 +1,11 @@
 //! Logins: from several clients, again, with another password, guessed ones; how sessions end.
 
 use super::{pushed, refused_code};
-use crate::common::{
-    Client, PASSWORD, TestTracker, all_pieces, cheap_passwords, command, group, password, user, wait_until,
-};
+use crate::common::client::Client;
+use crate::common::membership::all_pieces;
+use crate::common::names::{PASSWORD, command, group, password, user};
+use crate::common::tracker::{TestTracker, cheap_passwords};
+use crate::common::wait::wait_until;
 use groupshare::model::id::{ClientId, OpId, Origin};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::auth::login_throttle::Pace;

@@ -1,12 +1,19 @@
 //! Programs and clients side by side at one tracker.
 
+use crate::common::deadline::LONG;
 use crate::common::installation::Installation;
+use crate::common::manifest::manifest;
+use crate::common::membership::all_pieces;
+use crate::common::names::PASSWORD;
 use crate::common::program::Program;
-use crate::common::{LONG, PASSWORD, TestTracker, all_pieces, manifest, some_pieces, wait_until};
+use crate::common::queries::some_pieces;
+use crate::common::tracker::{TestTracker, loopback};
+use crate::common::wait::wait_until;
 use groupshare::model::digest::Sha1Digest;
 use groupshare::model::piece::PIECE_LEN;
 use groupshare::tracker::admission::Caps;
 use groupshare::tracker::json::LINE_LEN_MAX;
+use groupshare::tracker::server::{ListenSockets, ServerSettings};
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::error::Code;
 use serde_json::{Value, json};
@@ -18,7 +25,12 @@ use std::process::{Command, Stdio};
 
 /// A tracker that speaks JSON too.
 pub(crate) fn tracker() -> TestTracker {
-    TestTracker::start_for_programs(|_| {})
+    speaking(|_| {})
+}
+
+/// The same, changed like this.
+fn speaking(change: impl FnOnce(&mut ServerSettings)) -> TestTracker {
+    TestTracker::start_at(ListenSockets { clients: loopback(), programs: Some(loopback()) }, change)
 }
 
 /// A program, on a connection of its own.
@@ -316,7 +328,7 @@ fn an_upload_of_the_most_pieces_is_taken_and_one_more_is_not() {
 
 #[test]
 fn whoever_finds_no_room_is_told_in_json() {
-    let tracker = TestTracker::start_for_programs(|settings| settings.caps = Caps { total: 1, ..Caps::default() });
+    let tracker = speaking(|settings| settings.caps = Caps { total: 1, ..Caps::default() });
     let addr = tracker.server.json_addr().expect("it speaks JSON");
     let mut first = Speaker::connect(addr, 0);
     first.enter("alice");

@@ -3,8 +3,8 @@
 use super::transcript::{Step, shapes, steps};
 use crate::common::installation::Installation;
 use crate::common::program::Program;
-use crate::common::sitting::Sitting;
-use crate::common::wait_until;
+use crate::common::wait::wait_until;
+use crate::sitting::Sitting;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;

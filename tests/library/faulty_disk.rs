@@ -1,8 +1,6 @@
 //! A disk in memory that fails when it is told to, and forgets what was not synced when its power is cut.
 
-// Every test program uses its own part of this.
-#![allow(dead_code)]
-
+use crate::common::random::Random;
 use groupshare::tracker::journal::disk::{Disk, DiskFile};
 use parking_lot::Mutex;
 use rustix::io::Errno;
@@ -132,16 +130,16 @@ impl MemDisk {
     pub(crate) fn after_power_loss(&self, seed: u64) -> MemDisk {
         let mut random = Random(seed);
         let inner = self.0.lock();
-        let mut names = if random.coin() { &inner.names } else { &inner.durable_names }.clone();
+        let mut names = if coin(&mut random) { &inner.names } else { &inner.durable_names }.clone();
         let mut files = inner.files.clone();
         for file in &mut files {
-            let long = random.coin();
+            let long = coin(&mut random);
             let len = if long { file.bytes.len() } else { file.durable.len() };
             let mut bytes = file.durable.clone();
             bytes.resize(len, 0);
             for &sector in &file.dirty {
                 let (from, to) = (sector * SECTOR_LEN, ((sector + 1) * SECTOR_LEN).min(len).min(file.bytes.len()));
-                if from < to && random.coin() {
+                if from < to && coin(&mut random) {
                     bytes[from..to].copy_from_slice(&file.bytes[from..to]);
                 }
             }
@@ -153,21 +151,8 @@ impl MemDisk {
     }
 }
 
-/// xorshift: a test has to fail the same way again.
-pub(crate) struct Random(pub u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
-
-    pub(crate) fn coin(&mut self) -> bool {
-        self.next().is_multiple_of(2)
-    }
+fn coin(random: &mut Random) -> bool {
+    random.next().is_multiple_of(2)
 }
 
 impl Disk for MemDisk {

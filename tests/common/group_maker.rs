@@ -1,7 +1,8 @@
 //! A user who makes groups and leaves some of them again, as fast as a tracker answers, and remembers every answer.
 
+use super::client::Client;
 use super::installation::Installation;
-use super::{Client, command, group};
+use super::names::{command, group};
 use groupshare::model::name::GroupId;
 use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX, refusal};
 use groupshare::wire::codec::Blob;
@@ -19,7 +20,7 @@ enum Known {
     Asked,
 }
 
-pub(crate) struct Member {
+pub(crate) struct GroupMaker {
     name: String,
     token: Blob<TOKEN_LEN_MAX>,
     groups: BTreeMap<String, Known>,
@@ -37,7 +38,7 @@ fn group_of(request: &Request) -> &GroupId {
     }
 }
 
-impl Member {
+impl GroupMaker {
     /// A new user, made on this connection.
     pub(crate) fn new(client: &mut Client, name: &str, roams: bool) -> Self {
         client.create_user(name);

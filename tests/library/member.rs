@@ -1,6 +1,7 @@
 //! Members without tracker and prompt: seeders and leechers in one process, over real sockets.
 
-use super::LONG;
+use crate::common::deadline::LONG;
+use crate::common::subject::{group, user};
 use crossbeam_channel as channel;
 use groupshare::client::download::engine::Engine;
 use groupshare::client::download::engine::event::EngineEvent;
@@ -19,19 +20,14 @@ use groupshare::client::upload::event::SeederEvent;
 use groupshare::client::upload::seeder::Seeder;
 use groupshare::client::upload::served::Served;
 use groupshare::model::bitfield::Bitfield;
-use groupshare::model::digest::{KeyId, Sha1Digest};
-use groupshare::model::id::{ClientId, GroupRef, OpId, Origin, ShareRef};
-use groupshare::model::manifest::{Content, FileEntry, Manifest};
-use groupshare::model::name::{FileName, GroupId, UserId};
-use groupshare::model::path::RelPath;
-use groupshare::model::piece::PIECE_LEN;
+use groupshare::model::digest::KeyId;
+use groupshare::model::id::ClientId;
+use groupshare::model::name::GroupId;
 use groupshare::wire::client_tracker::{GroupKey, Peer};
 use groupshare::wire::connection::{self, FrameReceiver, FrameSender};
 use groupshare::wire::frame::FRAME_LEN_MAX;
 use groupshare::wire::handshake::{self, Secret};
-use groupshare::wire::manifest;
 use groupshare::wire::peer::{PeerReply, PeerRequest};
-use sha1::{Digest, Sha1};
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -42,49 +38,9 @@ use std::time::{Duration, Instant};
 /// The name of the group of all members, too long to come up in random bytes.
 pub(crate) const GROUP: &str = "laboratory";
 
-fn op(seq: u64) -> OpId {
-    OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq }
-}
-
-pub(crate) fn group() -> GroupRef {
-    GroupRef(op(1))
-}
-
 pub(crate) fn key(secret: u8) -> GroupKey {
     let name = GroupId::parse(GROUP).expect("a name");
     GroupKey { group: group(), name, id: KeyId([secret; 16]), key: Secret([secret; 32]) }
-}
-
-/// Bytes that look random, differ from piece to piece, and are the same in every run.
-pub(crate) fn bytes(len: usize) -> Vec<u8> {
-    bytes_of(len, 0x15)
-}
-
-/// The same, for several files that differ.
-pub(crate) fn bytes_of(len: usize, seed: u8) -> Vec<u8> {
-    let mut state = u64::from(seed) | 0x9e37_79b9_7f4a_7c00;
-    let mut out = Vec::with_capacity(len + 8);
-    while out.len() < len {
-        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        out.extend_from_slice(&(state ^ (state >> 29)).to_le_bytes());
-    }
-    out.truncate(len);
-    out
-}
-
-pub(crate) fn subject_of(data: &[u8]) -> Subject {
-    let files = vec![FileEntry { path: RelPath::parse("f.bin").expect("a path"), len: data.len() as u64 }];
-    let pieces = data.chunks(PIECE_LEN as usize).map(|piece| Sha1Digest(Sha1::digest(piece).into())).collect();
-    let manifest = Manifest::new(files, pieces).expect("one file");
-    let (_, info_hash) = manifest::encode(&manifest).expect("short");
-    let sha1 = Sha1Digest(Sha1::digest(data).into());
-    Subject {
-        group: group(),
-        share: ShareRef(op(2)),
-        name: FileName::parse("f.bin").expect("a name"),
-        content: Content { layout: manifest.layout(), sha1, info_hash, file_count: 1 },
-        manifest: Arc::new(manifest),
-    }
 }
 
 /// A client without prompt and tracker.
@@ -205,14 +161,6 @@ impl Drop for Member {
         self.seeder = None;
         self.catalog.close();
     }
-}
-
-pub(crate) fn user(number: u8) -> UserId {
-    UserId::parse(&format!("user{number}")).expect("a name")
-}
-
-pub(crate) fn all(subject: &Subject) -> Bitfield {
-    Bitfield::all(subject.content.layout)
 }
 
 /// A connection of this user to the seeder, open on the content; else why not.

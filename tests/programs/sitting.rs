@@ -1,6 +1,6 @@
 //! A person at a pseudo-terminal: types keys at a program and reads its screen.
 
-use super::LONG;
+use crate::common::deadline::LONG;
 use parking_lot::{Condvar, Mutex};
 use pty_process::Size;
 use pty_process::blocking::{Command, Pty, open};

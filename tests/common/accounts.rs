@@ -1,0 +1,41 @@
+//! Users who come, go on elsewhere, leave, and are refused.
+
+use super::client::Client;
+use super::names::{command, group};
+use super::tracker::{TestTracker, loopback};
+use groupshare::tracker::server::ServerSettings;
+use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX, refusal};
+use groupshare::wire::codec::Blob;
+use groupshare::wire::error::Code;
+
+impl TestTracker {
+    pub(crate) fn start_with(change: impl FnOnce(&mut ServerSettings)) -> Self {
+        Self::start_at(loopback().into(), change)
+    }
+
+    /// A client that is logged in as a new user.
+    pub(crate) fn user(&self, name: &str) -> Client {
+        let mut client = self.client();
+        client.create_user(name);
+        client.log_in(name);
+        client
+    }
+}
+
+impl Client {
+    /// Asks for what must be refused.
+    pub(crate) fn refused(&mut self, request: Request) -> Code {
+        match self.ask(request) {
+            Reply::Refused { code, about } => refusal(code, &about).code,
+            other => panic!("not refused but {other:?}"),
+        }
+    }
+
+    pub(crate) fn resume(&mut self, token: &Blob<TOKEN_LEN_MAX>) -> Reply {
+        self.ask(Request::Resume { client: self.id, token: token.clone() })
+    }
+
+    pub(crate) fn leave(&mut self, name: &str) {
+        self.done(Request::LeaveGroup { command: command(), group: group(name) });
+    }
+}

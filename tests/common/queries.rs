@@ -1,0 +1,46 @@
+//! What a client asks for, and what it was told besides.
+
+use super::client::{Client, Share, words};
+use super::manifest::manifest;
+use super::names::{file, group};
+use groupshare::model::id::ShareRef;
+use groupshare::wire::client_tracker::{GroupKey, Holding, Peer, Reply, Request};
+use groupshare::wire::codec::List;
+
+impl Client {
+    /// Brings the manifest of a file of so many pieces and shares it; another `seed` makes it another file.
+    pub(crate) fn offer(&mut self, group_name: &str, name: &str, pieces: u32, seed: u8) -> Share {
+        let (bytes, content) = manifest(name, pieces, seed);
+        self.put_manifest(group_name, &bytes, &content);
+        self.share(group_name, name, &content)
+    }
+
+    pub(crate) fn find_share(&mut self, group_name: &str, name: &str) -> Share {
+        self.share_reply(Request::FindShare { group: group(group_name), name: file(name) })
+    }
+
+    pub(crate) fn peers(&mut self, share: ShareRef) -> Vec<Peer> {
+        match self.ask(Request::FindPeers { share }) {
+            Reply::Peers { peers } => peers.into_vec(),
+            other => panic!("no peers but {}", words(&other)),
+        }
+    }
+
+    /// The keys of all groups.
+    pub(crate) fn keys(&mut self) -> Vec<GroupKey> {
+        match self.ask(Request::ListKeys { after: None }) {
+            Reply::Keys { keys, more: false } => keys.into_vec(),
+            other => panic!("no keys but {other:?}"),
+        }
+    }
+
+    /// Everything that has come unasked up to now: what the tracker has pushed before it answers this heartbeat.
+    pub(crate) fn all_pushed(&mut self) -> Vec<Reply> {
+        self.done(Request::Heartbeat {});
+        self.unasked.drain(..).collect()
+    }
+}
+
+pub(crate) fn some_pieces(pieces: &[u32]) -> Holding {
+    Holding::More { pieces: List::new(pieces.to_vec()).expect("few") }
+}

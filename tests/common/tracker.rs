@@ -1,0 +1,79 @@
+//! A tracker on a free port of this process.
+
+use super::client::Client;
+use groupshare::model::digest::Fingerprint;
+use groupshare::model::id::Origin;
+use groupshare::tracker::admission::Caps;
+use groupshare::tracker::auth::cluster_key::ClusterKey;
+use groupshare::tracker::auth::login_throttle::{Pace, Paces};
+use groupshare::tracker::auth::passwords::Params;
+use groupshare::tracker::commit::MemoryLog;
+use groupshare::tracker::data_dir::DataDir;
+use groupshare::tracker::server::{ListenSockets, Server, ServerSettings};
+use groupshare::tracker::state::State;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The cluster key of all test trackers.
+const CLUSTER_KEY: [u8; 32] = [7; 32];
+
+/// A tracker that runs in this process, with its data in a folder of its own. Stops when dropped.
+pub(crate) struct TestTracker {
+    pub server: Server,
+    pub addr: SocketAddr,
+    /// Goes away with the tracker.
+    pub _folder: tempfile::TempDir,
+}
+
+/// How tests want their trackers: passwords cost next to nothing, and nobody is slowed down.
+pub(crate) fn settings(folder: &tempfile::TempDir) -> ServerSettings {
+    let log = MemoryLog::default();
+    let free = Pace { burst: 1_000_000, interval: Duration::from_millis(1) };
+    ServerSettings {
+        cluster_key: ClusterKey::new(&CLUSTER_KEY),
+        origin: Origin { tracker: 1, incarnation: 1 },
+        past: State::new().into(),
+        log: Box::new(log.clone()),
+        source: Arc::new(log),
+        others: Vec::new(),
+        data_dir: DataDir::open(folder.path()).expect("a data folder"),
+        caps: Caps::default(),
+        paces: Paces { user: free, address: free, accounts: free },
+        password_params: cheap_passwords(),
+        warn: Arc::new(|line| eprintln!("tracker warns: {line}")),
+    }
+}
+
+pub(crate) fn cheap_passwords() -> Params {
+    Params::new(8, 1, 1, None).expect("the least that Argon2 allows")
+}
+
+impl TestTracker {
+    /// Listens there, and is as the change makes it.
+    pub(crate) fn start_at(listeners: ListenSockets, change: impl FnOnce(&mut ServerSettings)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut settings = settings(&folder);
+        change(&mut settings);
+        let server = Server::start(listeners, settings).expect("started");
+        Self { addr: server.addr(), server, _folder: folder }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.addr)
+    }
+}
+
+pub(crate) fn loopback() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").expect("a free port")
+}
+
+/// The keys of all test trackers.
+pub(crate) fn cluster() -> ClusterKey {
+    ClusterKey::new(&CLUSTER_KEY)
+}
+
+/// The fingerprint that all test trackers show.
+pub(crate) fn fingerprint() -> Fingerprint {
+    cluster().fingerprint()
+}

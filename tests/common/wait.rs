@@ -1,0 +1,13 @@
+//! Waiting for what comes to be so.
+
+use super::deadline::LONG;
+use std::time::{Duration, Instant};
+
+/// Looks again and again until it is so.
+pub(crate) fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LONG;
+    while !so() {
+        assert!(Instant::now() < deadline, "waited in vain for: {what}");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}

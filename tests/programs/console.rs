@@ -1,0 +1,39 @@
+//! Programs line by line, and trackers that cannot start.
+
+use crate::common::installation::Installation;
+use crate::common::program::Program;
+use std::process::{Output, Stdio};
+
+impl Installation {
+    /// Starts a tracker and waits until it says that it runs; gives what it says.
+    pub(crate) fn start(&self, args: &[&str]) -> (Program, String) {
+        let mut tracker = Program::start(&mut self.command(args));
+        let banner = tracker.line();
+        (tracker, banner)
+    }
+
+    /// Starts a tracker that cannot run.
+    pub(crate) fn fail(&self, args: &[&str]) -> (i32, String) {
+        let Output { status, stdout, stderr } = self.command(args).stdin(Stdio::null()).output().expect("started");
+        assert_eq!(stdout, b"", "{}", String::from_utf8_lossy(&stdout));
+        let said = String::from_utf8(stderr).expect("text");
+        assert_eq!(said.lines().count(), 1, "one line: {said}");
+        (status.code().expect("an exit code"), said.trim_end().to_owned())
+    }
+}
+
+impl Program {
+    pub(crate) fn close_input(&mut self) {
+        self.input = None;
+    }
+
+    /// The next line on standard output.
+    pub(crate) fn line(&mut self) -> String {
+        self.next("a line", |line| !line.complaint).text
+    }
+
+    /// The next line on standard error.
+    pub(crate) fn complaint(&mut self) -> String {
+        self.next("a complaint", |line| line.complaint).text
+    }
+}
