@@ -22,7 +22,7 @@ pub mod model {
     pub(crate) mod units;
 }
 
-/// The protocol: frames, codec, encryption, dialects; `connection/frame_sender` cuts off a side that reads too slowly.
+/// The protocol: frames, codec, encryption, and a file for each dialect.
 pub mod wire;
 
 /// The program that keeps accounts, groups and who shares what.
@@ -77,7 +77,7 @@ pub mod tracker {
     pub mod presence;
     /// What the program is started with, what it waits for, how it ends.
     pub mod program;
-    /// Connections as others write to them: who is logged in on which, and where the rest for slow readers waits.
+    /// Connections as other threads write to them: who is logged in on which; `slow_consumers` cuts off slow clients.
     pub(crate) mod push {
         pub(crate) mod close_handle;
         pub(crate) mod login_registry;
@@ -94,7 +94,7 @@ pub mod tracker {
     }
     /// A running tracker: starts its threads, sweeps up behind them, stops them.
     pub mod server;
-    /// One client's requests and replies, a file for each subject; `peers` checks the address that a client announces.
+    /// One client's requests and replies, a file for each subject; `holdings` checks an announced address.
     pub(crate) mod session;
     /// The fold of all ops: accounts, groups, shares, notices. Pure.
     pub mod state;
