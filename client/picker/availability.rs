@@ -459,38 +459,37 @@ fn first_up_to(counts: &[u16], count: u16) -> Option<usize> {
 }
 
 #[cfg(test)]
-impl Availability {
-    /// Panics unless every number that is kept besides the counts and the missing pieces follows from them.
-    pub(crate) fn check<'a>(&self, peers: impl Iterator<Item = &'a Holdings> + Clone) {
-        let seeds = peers.clone().filter(|peer| matches!(peer, Holdings::All)).count();
-        assert_eq!(self.seeds as usize, seeds);
-        let missing: Vec<_> = self.layout.indexes().filter(|&piece| self.missing.has(piece)).collect();
-        assert_eq!(self.missing_count as usize, missing.len());
-        let offered = missing.iter().filter(|piece| self.counts[piece.as_usize()] > 0).count();
-        assert_eq!(self.offered as usize, offered);
-        let mut floor = vec![NONE; self.floor.leaves.len()];
-        for piece in missing {
-            let least = &mut floor[leaf_of(piece)];
-            *least = self.counts[piece.as_usize()].min(*least);
-        }
-        assert_eq!(*self.floor.leaves, floor);
-        assert_eq!(*self.floor.blocks, floor.chunks(FAN).map(least).collect::<Vec<_>>());
-        for peer in peers {
-            let Holdings::Some(holder) = peer else { continue };
-            let held = self.layout.indexes().filter(|&piece| holder.set.has(piece)).count();
-            assert_eq!(holder.held as usize, held);
-            for leaf in 0..self.missing.0.len() {
-                let least = self.least(leaf, holder.set.0[leaf]);
-                assert!(holder.minima.leaves[leaf] <= least && holder.minima.blocks[leaf / FAN] <= least);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::piece::PIECE_LEN;
+
+    impl Availability {
+        /// Panics unless every number that is kept besides the counts and the missing pieces follows from them.
+        pub(crate) fn check<'a>(&self, peers: impl Iterator<Item = &'a Holdings> + Clone) {
+            let seeds = peers.clone().filter(|peer| matches!(peer, Holdings::All)).count();
+            assert_eq!(self.seeds as usize, seeds);
+            let missing: Vec<_> = self.layout.indexes().filter(|&piece| self.missing.has(piece)).collect();
+            assert_eq!(self.missing_count as usize, missing.len());
+            let offered = missing.iter().filter(|piece| self.counts[piece.as_usize()] > 0).count();
+            assert_eq!(self.offered as usize, offered);
+            let mut floor = vec![NONE; self.floor.leaves.len()];
+            for piece in missing {
+                let least = &mut floor[leaf_of(piece)];
+                *least = self.counts[piece.as_usize()].min(*least);
+            }
+            assert_eq!(*self.floor.leaves, floor);
+            assert_eq!(*self.floor.blocks, floor.chunks(FAN).map(least).collect::<Vec<_>>());
+            for peer in peers {
+                let Holdings::Some(holder) = peer else { continue };
+                let held = self.layout.indexes().filter(|&piece| holder.set.has(piece)).count();
+                assert_eq!(holder.held as usize, held);
+                for leaf in 0..self.missing.0.len() {
+                    let least = self.least(leaf, holder.set.0[leaf]);
+                    assert!(holder.minima.leaves[leaf] <= least && holder.minima.blocks[leaf / FAN] <= least);
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_set_agrees_with_its_bitfield_at_every_length() {

@@ -34,7 +34,6 @@ fn rooms_name_only_rooms_below_them() {
 }
 
 #[test]
-#[ignore = "the tree does not keep it yet"]
 fn no_files_go_in_a_circle() {
     holds(arrows::circles_of_files(&TREE));
 }
@@ -51,7 +50,6 @@ fn pure_rooms_reach_no_socket_file_clock_thread_lock_or_randomness() {
 }
 
 #[test]
-#[ignore = "the tree does not keep it yet"]
 fn files_are_short_and_folders_are_not_full() {
     holds(sizes::long_files(&TREE));
     holds(sizes::full_folders(&TREE));
@@ -85,7 +83,6 @@ fn errors_are_types() {
 }
 
 #[test]
-#[ignore = "the tree does not keep it yet"]
 fn production_files_hold_nothing_for_tests_alone() {
     holds(words::pieces_for_tests(&TREE));
     holds(map::misnamed_tests(&TREE));
