@@ -44,7 +44,6 @@ impl Bitfield {
         layout.count().div_ceil(8) as usize
     }
 
-    /// The bits as bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -73,7 +72,6 @@ impl Bitfield {
         was
     }
 
-    /// How many pieces are in the set.
     pub fn held(&self) -> u32 {
         self.held
     }

@@ -9,7 +9,6 @@ macro_rules! digest_type {
         pub struct $name(pub [u8; $len]);
 
         impl $name {
-            /// Length in bytes.
             pub const LEN: usize = $len;
 
             /// Reads lower- or upper-case hexadecimal of exactly the right length.

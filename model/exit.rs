@@ -16,7 +16,6 @@ pub enum Exit {
     CannotStart = 3,
     /// No tracker could be reached.
     NoTracker = 4,
-    /// A download has failed.
     DownloadFailed = 5,
     /// Results could not be written.
     OutputLost = 6,

@@ -33,7 +33,6 @@ pub struct Manifest {
 /// Why files and digests do not make a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ManifestError {
-    /// There is no file.
     NoFile,
     /// There are more than `FILES_MAX` files.
     TooManyFiles,
@@ -77,7 +76,6 @@ impl Manifest {
         &self.files
     }
 
-    /// The digest of every piece.
     pub fn pieces(&self) -> &[Sha1Digest] {
         &self.pieces
     }
@@ -91,7 +89,6 @@ impl Manifest {
         }
     }
 
-    /// How the stream is cut.
     pub fn layout(&self) -> Layout {
         self.layout
     }
@@ -130,7 +127,6 @@ pub fn check_files(files: &[FileEntry]) -> Result<Layout, ManifestError> {
 /// What the trackers keep of a share's content in an op; the manifest itself is stored beside, under its info hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Content {
-    /// Size of the byte stream.
     pub layout: Layout,
     /// SHA-1 of the complete stream.
     pub sha1: Sha1Digest,

@@ -19,7 +19,6 @@ const SUFFIX_LEN_MAX: usize = 11;
 /// Why a text is not a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameError {
-    /// The text is empty.
     Empty,
     /// The text is longer than this many bytes.
     TooLong(usize),
@@ -27,7 +26,6 @@ pub enum NameError {
     Character(char),
     /// The text begins or ends with white space.
     OuterSpace,
-    /// The text is `.` or `..`.
     Dots,
     /// The text is not in Normalization Form C.
     NotNormalized,
@@ -124,7 +122,6 @@ macro_rules! checked_name {
                 !self.0.contains('~')
             }
 
-            /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }

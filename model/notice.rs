@@ -34,11 +34,7 @@ pub enum Notice {
         to: FileName,
     },
     /// A change the user had made as owner has no effect: an earlier change had taken the ground from under it.
-    DecisionOverridden {
-        group: GroupId,
-        /// Whom the decision was about.
-        user: UserId,
-    },
+    DecisionOverridden { group: GroupId, user: UserId },
     /// The user's request to join has no effect, since the user was a member already.
     RequestOverridden { group: GroupId },
     /// The user's share has no effect, since the user was no longer a member.

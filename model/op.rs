@@ -48,11 +48,13 @@ pub enum OpBody {
     CreateUser {
         /// The name asked for.
         name: UserId,
-        /// Proves the password.
         password: PasswordHash,
     },
     /// A user changes the password; session tokens made before it end.
-    ChangePassword { user: UserRef, password: PasswordHash },
+    ChangePassword {
+        user: UserRef,
+        password: PasswordHash,
+    },
     /// A group is made; the op's id names it and the founder is its first member.
     CreateGroup {
         /// The name asked for.
@@ -60,29 +62,31 @@ pub enum OpBody {
         /// First member and owner.
         founder: UserRef,
     },
-    /// A user asks to be let in.
-    RequestJoin { group: GroupRef, user: UserRef },
+    RequestJoin {
+        group: GroupRef,
+        user: UserRef,
+    },
     /// The owner lets a user in.
     AcceptRequest {
         group: GroupRef,
         user: UserRef,
-        /// The owner who decides.
         by: UserRef,
     },
     /// The owner turns a request down.
     RejectRequest {
         group: GroupRef,
         user: UserRef,
-        /// The owner who decides.
         by: UserRef,
     },
     /// A member leaves, or somebody who asked to be let in withdraws.
-    LeaveGroup { group: GroupRef, user: UserRef },
+    LeaveGroup {
+        group: GroupRef,
+        user: UserRef,
+    },
     /// The owner removes a member.
     RemoveMember {
         group: GroupRef,
         user: UserRef,
-        /// The owner who decides.
         by: UserRef,
     },
     /// Content is shared in a group under a name; the op's id names the share.
@@ -97,9 +101,15 @@ pub enum OpBody {
         replaces: Option<ShareRef>,
     },
     /// Another member shares the same content.
-    JoinShare { share: ShareRef, user: UserRef },
+    JoinShare {
+        share: ShareRef,
+        user: UserRef,
+    },
     /// A member shares it no longer.
-    LeaveShare { share: ShareRef, user: UserRef },
+    LeaveShare {
+        share: ShareRef,
+        user: UserRef,
+    },
     /// A user has read the notices about ops up to this place in the order. Ops that come late can change which
     /// notices those are, so the op says what was read; notices that were not read stay.
     ReadNotices {

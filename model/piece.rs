@@ -41,7 +41,6 @@ impl Layout {
         self.size
     }
 
-    /// Number of pieces.
     pub fn count(self) -> u32 {
         // At most PIECES_MAX, since the size is at most SIZE_MAX.
         self.size.div_ceil(u64::from(PIECE_LEN)) as u32

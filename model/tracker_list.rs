@@ -30,13 +30,11 @@ pub struct TrackerList {
 /// What is wrong with a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrackerListError {
-    /// One line is wrong.
     Line {
         /// Its number, from 1.
         number: usize,
         /// What it says, cut and escaped.
         text: String,
-        /// What is wrong with it.
         problem: LineProblem,
     },
     /// No line names a tracker.
@@ -45,7 +43,6 @@ pub enum TrackerListError {
     NoSuchNumber {
         /// The number asked for.
         asked: u64,
-        /// How many trackers there are.
         count: usize,
     },
 }

@@ -51,7 +51,6 @@ impl Default for JournalSettings {
 
 /// A journal that was opened, and what it holds.
 pub struct OpenedJournal {
-    /// Takes further ops.
     pub journal: Journal,
     /// The fold of all ops in it.
     pub past: Past,
@@ -87,7 +86,6 @@ pub struct Journal {
 /// a lost one had, also where the folder was restored from a backup and nobody can tell.
 #[derive(Debug, Clone, Copy)]
 pub struct JournalOwner {
-    /// The number of the tracker.
     pub tracker: u16,
     /// A number that nobody had before.
     pub fresh_incarnation: u64,

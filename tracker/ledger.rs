@@ -85,7 +85,6 @@ impl Ledger {
         Self { origin, window, since_cut: SinceCut::new(state.clone()), state }
     }
 
-    /// The fold of all ops.
     pub fn state(&self) -> &State {
         &self.state
     }

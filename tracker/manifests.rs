@@ -35,7 +35,6 @@ const CHECK_WAIT: Duration = Duration::from_secs(30);
 /// What a share's description must agree with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestFacts {
-    /// How the stream is cut.
     pub layout: Layout,
     pub file_count: u32,
     /// The first component of every path.
@@ -105,7 +104,6 @@ pub struct CheckedManifest {
 }
 
 impl CheckedManifest {
-    /// Which one it is.
     pub fn info_hash(&self) -> InfoHash {
         self.upload.info_hash
     }
@@ -117,7 +115,6 @@ pub struct ManifestPart<'a> {
     pub info_hash: InfoHash,
     /// Length of the whole in bytes.
     pub total: u32,
-    /// Where the part begins.
     pub offset: u32,
     pub bytes: &'a [u8],
 }

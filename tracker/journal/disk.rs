@@ -21,7 +21,6 @@ pub trait Disk: Send + Sync {
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
     /// Gives a file another name; what bore that is gone.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
-    /// Removes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes the names durable.
     fn sync_folder(&self) -> io::Result<()>;

@@ -10,39 +10,20 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub enum JournalError {
     /// The disk does not answer.
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// What was tried.
-        doing: &'static str,
-        /// Why it failed.
-        error: io::Error,
-    },
+    Io { path: PathBuf, doing: &'static str, error: io::Error },
     /// A file is damaged in a way that no crash explains.
     Damaged {
-        /// Which file.
         path: PathBuf,
         /// The first byte that is not as it should be.
         at: u64,
-        /// What is wrong.
         why: String,
     },
     /// A file that must be there is not.
     Missing(PathBuf),
     /// A later version wrote this.
-    Newer {
-        /// Which file.
-        path: PathBuf,
-        /// The version of its format.
-        version: u16,
-    },
+    Newer { path: PathBuf, version: u16 },
     /// The journal belongs to another tracker of the installation.
-    OtherTracker {
-        /// Which file.
-        path: PathBuf,
-        /// Whose it is.
-        tracker: u16,
-    },
+    OtherTracker { path: PathBuf, tracker: u16 },
     /// No thread can be started.
     System(io::Error),
 }

@@ -30,9 +30,7 @@ pub struct RecoveryOptions {
 /// The segment in which the records end.
 #[derive(Debug)]
 pub struct LastSegment {
-    /// Its header.
     pub header: Header,
-    /// Its length.
     pub len: u64,
     /// Where its last batch begins and ends.
     pub mark: Mark,

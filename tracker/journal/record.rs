@@ -39,14 +39,12 @@ wire_struct!(JournalPosition { seq, batch });
 /// A whole record with a right checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JournalRecord<'a> {
-    /// Where it stands.
     pub place: RecordPosition,
     /// Its op, encoded.
     pub op: &'a [u8],
 }
 
 impl JournalRecord<'_> {
-    /// Its length in bytes.
     pub fn byte_len(&self) -> usize {
         HEAD_LEN + self.op.len()
     }

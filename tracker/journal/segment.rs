@@ -28,7 +28,6 @@ pub struct Header {
     pub origin: Origin,
     /// The sequence of its first record; also its name.
     pub first_seq: u64,
-    /// The number of its first batch.
     pub first_batch: u64,
 }
 wire_struct!(Header { origin, first_seq, first_batch });
@@ -36,11 +35,8 @@ wire_struct!(Header { origin, first_seq, first_batch });
 /// Where the last batch lies. Written with the batch and made durable by the same fdatasync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// Its number.
     pub batch: u64,
-    /// Where it begins.
     pub start: u64,
-    /// Where it ends.
     pub end: u64,
 }
 wire_struct!(Mark { batch, start, end });

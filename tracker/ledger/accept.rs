@@ -15,89 +15,63 @@ pub enum Change {
     CreateUser {
         /// The name asked for.
         name: UserId,
-        /// Proves the password.
         password: PasswordHash,
     },
-    /// Change the password.
     ChangePassword {
-        /// Whose.
         user: UserRef,
-        /// Proves the new one.
         password: PasswordHash,
     },
     /// Make a group. Refusals: `ReservedName`, `GroupExists`.
     CreateGroup {
-        /// The founder.
         user: UserRef,
         /// The name asked for.
         group: GroupId,
     },
     /// Ask to be let in. Refusals: `NoSuchGroup`, `AlreadyMember`, `RequestPending`.
     JoinGroup {
-        /// Who asks.
         user: UserRef,
-        /// Into which group.
         group: GroupId,
     },
     /// Leave a group, or withdraw the request to be let in. Refusals: `NoSuchGroup`, `NotMember`.
     LeaveGroup {
-        /// Who leaves.
         user: UserRef,
-        /// Which group.
         group: GroupId,
     },
     /// Let a user in. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`, `AlreadyMember`,
     /// `NoSuchRequest`.
     AcceptRequest {
-        /// The owner.
         user: UserRef,
-        /// Into which group.
         group: GroupId,
-        /// Whom.
         target: UserId,
     },
     /// Turn a request down. Refusals: as for `AcceptRequest`.
     RejectRequest {
-        /// The owner.
         user: UserRef,
-        /// For which group.
         group: GroupId,
-        /// Whose.
         target: UserId,
     },
     /// Remove a member. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`, `RemoveSelf`,
     /// `TargetNotMember`.
     RemoveMember {
-        /// The owner.
         user: UserRef,
-        /// From which group.
         group: GroupId,
-        /// Whom.
         target: UserId,
     },
     /// Share content under a name. Refusals: `NoSuchGroup`, `NotMember`, `FileExists`, `ReservedName`.
     Share {
-        /// Who.
         user: UserRef,
-        /// In which group.
         group: GroupId,
-        /// Under which name.
         name: FileName,
-        /// What.
         content: Content,
     },
     /// Stop sharing. Refusals: `NoSuchGroup`, `NotMember`, `NoSuchFile`, `NotSharing`.
     StopShare {
-        /// Who.
         user: UserRef,
-        /// In which group.
         group: GroupId,
-        /// Which name.
         name: FileName,
     },
     /// Take note that notices were shown.
     ReadNotices {
-        /// To whom.
         user: UserRef,
         /// The place of the last one.
         through: OpOrder,

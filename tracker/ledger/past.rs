@@ -19,7 +19,6 @@ impl From<State> for Past {
 }
 
 impl Past {
-    /// The outcome.
     pub fn state(&self) -> &State {
         &self.state
     }

@@ -10,7 +10,6 @@ use std::time::Instant;
 /// That something came from another tracker, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeardFrom {
-    /// The number of the tracker.
     pub tracker: u16,
     pub at: Instant,
 }

@@ -72,7 +72,6 @@ impl Subscription {
 pub(super) trait CurrentPresence {
     /// Where a client listens, if it is logged in here.
     fn addr(&self, key: ClientKey) -> Option<Option<SocketAddr>>;
-    /// What it holds.
     fn holding(&self, key: ClientKey, share: ShareRef) -> Holding;
 }
 

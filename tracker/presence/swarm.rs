@@ -55,12 +55,10 @@ impl Swarm {
         self.seeds.is_empty() && self.partial.is_empty() && self.waiting.is_empty()
     }
 
-    /// Everybody.
     pub(super) fn keys(&self) -> impl Iterator<Item = ClientKey> + '_ {
         self.holders().chain(self.waiting.iter().copied())
     }
 
-    /// Those that hold pieces.
     pub(super) fn holders(&self) -> impl Iterator<Item = ClientKey> + '_ {
         self.seeds.iter().chain(self.partial.keys()).copied()
     }
@@ -79,7 +77,6 @@ impl Swarm {
         self.partial.keys().chain(&self.waiting).copied()
     }
 
-    /// How much a client holds.
     pub(super) fn role(&self, key: ClientKey) -> SwarmRole {
         match self.partial.get(&key) {
             Some(bits) => SwarmRole::Partial { held: bits.held() },
@@ -204,7 +201,6 @@ impl Swarms {
         possible
     }
 
-    /// Takes a client out of a swarm.
     pub(super) fn leave(&mut self, key: ClientKey, share: ShareRef) {
         if let Some(swarm) = self.by_share.get_mut(&share) {
             swarm.remove(key);

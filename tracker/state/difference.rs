@@ -17,7 +17,6 @@ pub struct Affected {
 }
 
 impl Affected {
-    /// Takes note of an op.
     pub fn note(&mut self, op: &Op) {
         let mut member = |group, user| {
             self.memberships.push((group, user));

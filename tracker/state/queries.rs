@@ -17,7 +17,6 @@ use std::ops::Bound;
 pub struct Account {
     pub user: UserRef,
     pub name: UserId,
-    /// Proves the password.
     pub password: PasswordHash,
     /// The op that set the password; sessions are bound to it.
     pub password_set_by: OpId,
@@ -26,13 +25,11 @@ pub struct Account {
 /// What a user is in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Membership {
-    /// Nothing.
     Stranger,
     /// Waits to be let in.
     Waiting,
     /// A member, but not the owner.
     Member,
-    /// The owner.
     Owner,
 }
 
@@ -41,10 +38,8 @@ pub enum Membership {
 pub struct GroupInfo {
     pub group: GroupRef,
     pub name: GroupId,
-    /// How many members it has.
     pub member_count: u32,
     pub owner: UserId,
-    /// What the asking user is in it.
     pub membership: Membership,
 }
 
@@ -64,13 +59,11 @@ pub struct ShareInfo {
     /// Its name; if nobody shares it, the name it had before.
     pub name: FileName,
     pub content: Content,
-    /// How many members share it.
     pub sharer_count: u32,
 }
 
 /// Accounts.
 impl State {
-    /// The user of this name.
     pub fn user_named(&self, name: &UserId) -> Option<UserRef> {
         self.user_names.get(&ByName::new(name)).map(|&user| self.user_ref(user))
     }
@@ -95,7 +88,6 @@ impl State {
         self.user_no(user).is_some_and(|user| self.user_row(user).password_set_by == self.canonical(set_by))
     }
 
-    /// How many accounts there are.
     pub fn user_count(&self) -> usize {
         self.users.len()
     }
@@ -112,7 +104,6 @@ impl State {
 
 /// Groups.
 impl State {
-    /// The group of this name.
     pub fn group_named(&self, name: &GroupId) -> Option<GroupRef> {
         self.group_names.get(&ByName::new(name)).map(|&group| self.group_ref(group))
     }
@@ -145,7 +136,6 @@ impl State {
         self.group_row(self.group_no(group)?).owner.map(|user| self.user_ref(user))
     }
 
-    /// How many members a group has.
     pub fn member_count(&self, group: GroupRef) -> u32 {
         self.group_no(group).map_or(0, |group| self.group_row(group).member_count())
     }
