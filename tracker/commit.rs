@@ -1,9 +1,9 @@
-//! The path of a change: taken into the ledger, made durable in a group with others, then published.
+//! Group commit: the path of a change into the ledger, in a batch with others into the log, and to all readers.
 //!
-//! The ledger holds every op accepted here or received from another tracker; the durable state, which all readers see, only
-//! those that the log has kept. A writer thread moves ops from the one to the other, batch by batch: while the log keeps a
-//! batch, the next one gathers. Whoever submits a change waits for the batch that holds its op, so that an answer never runs
-//! ahead of the log.
+//! The ledger holds every op that was accepted here or received from another tracker. The durable state, which all readers
+//! see, holds only those that the log has kept. A writer thread moves ops from the one to the other, batch by batch: while
+//! the log keeps a batch, the next one gathers. Whoever submits a change waits for the batch that holds its op. So an
+//! answer never runs ahead of the log.
 
 mod batch;
 mod log;
@@ -29,12 +29,12 @@ use std::sync::Arc;
 /// A change that was made, or did not have to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
-    /// The op behind it: that of the first time if the command was repeated. `None` if things were as wanted already.
+    /// The op that made it; of a repeated command, the op of the first time. `None` if things were as wanted already.
     pub op: Option<OpId>,
 }
 
-/// Takes batches as they are settled, on the writer's thread: while it blocks, no further change is made. It must not
-/// wait for anybody who submits changes, and has [`Settled::react`] called.
+/// Takes batches as they are settled, on the writer's thread: while the sink blocks, no change becomes durable. A sink must
+/// not wait for anybody who submits changes. It sees to it that [`Settled::react`] is called.
 pub type Sink = Box<dyn FnMut(Settled) + Send>;
 
 /// Makes changes, from any number of threads.
@@ -65,7 +65,7 @@ struct Uncommitted {
     /// The batch that the log works on.
     writing: Option<Arc<Batch>>,
     underway: HashMap<CommandId, Arc<Batch>>,
-    /// How many are reading old ops again. Meanwhile the ledger lets go of none that it has.
+    /// How many threads are reading old ops back. Meanwhile the ledger lets go of no op.
     reading: usize,
     /// Why the last append failed; gone when one succeeds.
     trouble: Option<AppendError>,
@@ -113,8 +113,11 @@ impl Uncommitted {
 }
 
 impl Committer {
-    /// Starts the writer on a log that holds exactly the ops of `past`, which `source` gives back. Ops are issued under
-    /// `origin`. Fails if no thread can be started.
+    /// Starts the writer on a log that holds exactly the ops of `past`, which `source` reads back. The tracker issues its
+    /// ops under `origin`.
+    ///
+    /// # Errors
+    /// No thread can be started.
     pub fn start(
         origin: Origin,
         past: impl Into<Past>,
@@ -150,8 +153,8 @@ impl Committer {
         self.queue.durable.read().clone()
     }
 
-    /// Makes a change and returns when it is durable. A command that was carried out before, or is being carried out,
-    /// is not carried out again: it gets the answer of the first time.
+    /// Makes a change and returns when it is durable. A command that was carried out before, or is underway, gets the answer
+    /// of the first time.
     ///
     /// # Errors
     /// Those of `accept`, `Unavailable` if the log did not keep the change, `Closing`.
@@ -161,15 +164,14 @@ impl Committer {
         Ok(committed)
     }
 
-    /// The first half of [`Committer::submit`]: what may be answered once the pending change is durable, at once if
-    /// there is none.
+    /// The first half of [`Committer::submit`]: the answer, and the change that has to be durable before it may be given.
     pub fn begin(&self, command: CommandId, change: &Change) -> Result<(Committed, Option<Pending>), Refusal> {
         let (committed, batch) = self.queue.submit(command, change)?;
         Ok((committed, batch.map(Pending)))
     }
 
-    /// Takes ops of other trackers, those of one origin in sequence, and returns when they are durable. Ops that are known
-    /// are passed over, as is what comes behind a gap.
+    /// Takes ops of other trackers and returns when they are durable. Passes over ops that are known, and ops behind a gap in
+    /// the sequence of their origin.
     ///
     /// # Errors
     /// `Malformed`, `Unavailable` if the log did not keep them or old ops could not be read, `Closing`.
@@ -178,12 +180,12 @@ impl Committer {
         batch.map_or(Ok(()), |batch| batch.wait(COMMIT_WAIT_MAX))
     }
 
-    /// Why changes cannot be made at present, if the last attempt failed.
+    /// Why the last append failed; `None` once one has succeeded since.
     pub fn trouble(&self) -> Option<AppendError> {
         self.queue.uncommitted.lock().trouble.clone()
     }
 
-    /// Refuses further changes, waits until those that were accepted are durable, and ends the writer.
+    /// Refuses further changes, waits until the accepted ones are durable, and ends the writer.
     pub fn shutdown(&self) {
         self.queue.uncommitted.lock().closing = true;
         self.queue.work.notify_one();
@@ -233,7 +235,7 @@ impl CommitQueue {
             true
         });
         read.map_err(|why| Refusal::about(Code::Unavailable, why))?;
-        // A fold of some of them only would pass for the state.
+        // The fold of only some of them would pass for the state.
         match durable.op_count().saturating_sub(ops.len() as u64) {
             0 => Ok(ops),
             missing => {
@@ -270,7 +272,7 @@ impl CommitQueue {
             }
             self.work.wait(&mut uncommitted);
         }
-        // As long as changes keep coming in, they join the batch: whoever is about to submit one gets the core for it.
+        // While changes keep coming in, they join the batch: the yield gives submitters the core.
         let mut gathered = 0;
         while gathered < uncommitted.ops.len() {
             gathered = uncommitted.ops.len();
@@ -297,11 +299,11 @@ impl CommitQueue {
         if uncommitted.reading == 0 {
             uncommitted.ledger.settle(&published.after);
         }
-        // Under the lock, so that a command is either underway or durable for whoever repeats it.
+        // Under the lock, so that whoever repeats a command finds it underway or durable.
         *self.durable.write() = published.after.clone();
     }
 
-    /// Takes everything back that is not durable, and tells those who wait for it.
+    /// Takes back everything that is not durable, and refuses those who wait for it.
     fn abandon(&self, error: AppendError) -> Settled {
         let refusal = Refusal::about(Code::Unavailable, &error);
         let mut uncommitted = self.uncommitted.lock();
@@ -343,7 +345,7 @@ impl LogWriter {
 }
 
 impl Drop for LogWriter {
-    /// Nobody waits for a writer that is gone, even if it was a panic that ended it.
+    /// A panic ends the writer too: those who wait are refused.
     fn drop(&mut self) {
         if thread::panicking() {
             self.queue.abandon(AppendError::Failed("the tracker's writer has stopped".into())).react();

@@ -1,4 +1,4 @@
-//! The ledger: what a tracker knows, durable or not. Gives its own ops their place and puts those of others in theirs. Pure.
+//! The ledger: every op that a tracker has taken, durable or not, in the total order. Pure.
 
 pub mod accept;
 mod past;
@@ -36,19 +36,18 @@ pub enum Submission {
 pub enum Receipt {
     /// These were not known, and were taken.
     Taken(Vec<Op>),
-    /// One of these has its place earlier than any that came for a long time. They are taken with all durable ops beside
-    /// them.
+    /// The place of one of these lies before the window. The ledger takes them once it is given all durable ops.
     TooLate(Vec<Op>),
 }
 
-/// What some ops that were taken mean.
+/// What the ops taken since the last cut mean.
 #[derive(Debug, Default)]
 pub struct Meaning {
-    /// To single users, by the ids that are canonical now.
+    /// What single users are told, by the ids that are canonical now.
     pub effects: Vec<Effect>,
-    /// Whether one of them comes before an op that was known: then anything may be different from before.
+    /// One of them comes before an op that was known. Anything may be different from before then.
     pub late: bool,
-    /// Whether ids may have other aliases than before.
+    /// Ids may have other aliases than before.
     pub aliased: bool,
 }
 
@@ -66,9 +65,9 @@ pub struct Ledger {
 /// What has come since a state.
 struct SinceCut {
     since: State,
-    /// What each op has caused, as long as all come in order.
+    /// What each op has caused, while all come in order.
     effects: Vec<Effect>,
-    /// What has to be compared once one came late: that of all ops that were folded again.
+    /// Set once an op came late: what the ops that were folded again can affect.
     late: Option<Affected>,
 }
 
@@ -117,9 +116,9 @@ impl Ledger {
         self.window.push(op, &self.state, followed_by);
     }
 
-    /// Takes ops of other trackers: those that were not known and follow without a gap on what was. Gives these, in the
-    /// order in which they came. `all` has every op that was durable at a time since which nothing was settled; it is needed
-    /// only if one comes later than any did for a long time.
+    /// Takes those ops of other trackers that are new and leave no gap. Returns them in the order in which they came. Only
+    /// an op whose place lies before the window needs `all`: every op that was durable at a time since which nothing was
+    /// settled.
     ///
     /// # Errors
     /// `Malformed` if no tracker can have issued such ops. Then nothing was taken.
@@ -160,7 +159,7 @@ impl Ledger {
         Ok(Receipt::Taken(ops))
     }
 
-    /// What the ops mean that have come since this was asked last; `ops` are all of them.
+    /// What the ops mean that have come since the last cut; `ops` are all of them.
     pub fn cut(&mut self, ops: &[Op]) -> Meaning {
         let SinceCut { since, effects, late } =
             std::mem::replace(&mut self.since_cut, SinceCut::new(self.state.clone()));
@@ -188,7 +187,7 @@ impl Ledger {
         unknown
     }
 
-    /// Begins again with all ops: those that are durable, those that are in the window, and these.
+    /// Begins the fold again. Returns all ops in order: the durable ones, those in the window, and these.
     fn reopen(&mut self, late: &[Op], durable: Vec<Op>) -> Vec<Op> {
         self.state = State::new();
         let window = std::mem::replace(&mut self.window, Window::new(State::new()));
@@ -208,7 +207,7 @@ impl Ledger {
         self.since_cut = SinceCut::new(durable.clone());
     }
 
-    /// Takes note of what has become durable: very old ops need not be kept in memory then.
+    /// Takes note of what has become durable. The window lets go of its oldest durable ops.
     pub fn settle(&mut self, durable: &State) {
         self.window.trim(durable);
     }

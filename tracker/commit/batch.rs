@@ -1,4 +1,4 @@
-//! Ops that become durable together, and those who wait for that.
+//! A batch: ops that become durable together, and those who wait for them.
 
 use crate::sync::{Condvar, Mutex};
 use crate::wire::error::{Code, Refusal};
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 /// How long a submitter waits for the log before it is told that the log does not answer.
 pub const COMMIT_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// What somebody does who wants to know of the outcome of a change without waiting for it.
+/// Called with the outcome of a change, for those who do not block until it is known.
 pub type Reaction = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
 
-/// Ops that become durable together, and those who want to know of it.
+/// Those who wait until some ops become durable together.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) progress: Mutex<BatchProgress>,
@@ -26,7 +26,7 @@ pub(super) struct BatchProgress {
 }
 
 impl Batch {
-    /// Wakes those who wait; gives the reactions, which are the caller's to run.
+    /// Wakes those who wait. Returns the reactions, which the caller runs.
     pub(super) fn settle(&self, outcome: Result<(), Refusal>) -> Vec<Reaction> {
         let mut progress = self.progress.lock();
         progress.outcome.get_or_insert(outcome);
@@ -59,12 +59,12 @@ pub fn no_answer(after: Duration) -> Refusal {
 pub struct Pending(pub(super) Arc<Batch>);
 
 impl Pending {
-    /// Returns when the change is durable, or was refused after all.
+    /// Blocks until the change is durable or refused after all, for at most [`COMMIT_WAIT_MAX`].
     pub fn wait(self) -> Result<(), Refusal> {
         self.0.wait(COMMIT_WAIT_MAX)
     }
 
-    /// Has this done when the change is durable or was refused after all: at once if that is known, else by the sink.
+    /// Runs the reaction when the change is durable or refused after all: at once if that is known, else by the sink.
     pub fn then(self, reaction: Reaction) {
         let mut progress = self.0.progress.lock();
         match progress.outcome.clone() {

@@ -1,4 +1,4 @@
-//! Where ops become durable, and where they can be read again.
+//! The log as the committer sees it: where ops become durable, and where they are read back.
 
 use crate::model::op::Op;
 use crate::sync::Mutex;
@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 /// Where ops become durable.
 pub trait OpLog: Send {
-    /// Makes ops durable, in this order and after all earlier ones. On success they survive everything that the log
-    /// promises to survive. On error none of them is kept, or the log fails for good.
+    /// Makes ops durable, in this order and after all earlier ones.
+    ///
+    /// # Errors
+    /// The log keeps none of them, or fails for good.
     fn append(&mut self, ops: &[Op]) -> Result<(), AppendError>;
 
-    /// Is told the state that the ops kept so far lead to, once all who have to know were told.
+    /// Called with the state after the ops kept so far, once everybody who has to know of them was told.
     fn kept(&mut self, _: &State) {}
 }
 
@@ -37,19 +39,18 @@ impl fmt::Display for AppendError {
 
 impl Error for AppendError {}
 
-/// Where ops can be read again.
+/// Where ops are read back.
 pub trait OpSource: Send + Sync {
-    /// Gives every op that the log has kept, in the order in which they came, until `take` says that it is enough. There
-    /// may be some among them that are not durable yet, or never will be.
+    /// Gives every op that the log has kept, in the order in which they came, until `take` returns false. Some of them may
+    /// not be durable yet, or never will be.
     fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError>;
 }
 
-/// Why a log cannot be read again.
+/// Why a log cannot be read back.
 #[derive(Debug)]
 pub struct ReadBackError(Box<dyn Error + Send + Sync>);
 
 impl ReadBackError {
-    /// A log cannot be read again because of this.
     pub fn new(why: impl Error + Send + Sync + 'static) -> Self {
         Self(Box::new(why))
     }

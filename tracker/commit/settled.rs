@@ -1,4 +1,4 @@
-//! The end of a batch: what has become durable, and telling those who wait for it.
+//! The outcome of a batch, as the sink takes it: what has become durable, and the reactions to run.
 
 use super::batch::Reaction;
 use crate::model::op::Op;
@@ -16,11 +16,11 @@ pub struct Published {
     pub ops: Vec<Op>,
     /// What they have caused.
     pub effects: Vec<Effect>,
-    /// Whether ids may have other aliases than before.
+    /// Ids may have other aliases than before.
     pub aliased: bool,
 }
 
-/// The end of changes that were waiting for the log.
+/// The outcome of a batch.
 pub struct Settled {
     /// The batch; `None` if the log did not keep it.
     pub published: Option<Published>,
@@ -39,7 +39,7 @@ impl Settled {
         Self { published, outcome, reactions }
     }
 
-    /// Lets everybody react who wanted to, as dropping it does.
+    /// Runs the reactions, as dropping does.
     pub fn react(mut self) {
         self.let_react();
     }
@@ -52,7 +52,7 @@ impl Settled {
 }
 
 impl Drop for Settled {
-    /// Nobody waits in vain for what is known, even if a panic has kept it from being told.
+    /// Runs the reactions even if a panic has kept the sink from it.
     fn drop(&mut self) {
         self.let_react();
     }

@@ -1,4 +1,4 @@
-//! What is known at a start, folded: the state, and the end of the fold for ops that come late. Pure.
+//! What a tracker knows when it starts: the state, and the window of the latest ops for ops that come late. Pure.
 
 use super::window::Window;
 use crate::model::op::Op;
@@ -12,7 +12,7 @@ pub struct Past {
 }
 
 impl From<State> for Past {
-    /// A fold of which only the outcome is known: an op that comes late needs all ops there are.
+    /// A fold of which only the outcome is known. Its window is empty: an op that comes late needs all ops.
     fn from(state: State) -> Self {
         Self { window: Window::new(state.clone()), state }
     }
