@@ -132,8 +132,8 @@ pub struct Content {
     pub sha1: Sha1Digest,
     /// SHA-256 of the manifest's canonical encoding.
     pub info_hash: InfoHash,
-    /// Number of files in the manifest; 0 for a single file whose size nobody has told yet. Its pieces then all count as
-    /// full, in the layout and in the manifest.
+    /// Number of files in the manifest; 0 for a single file whose size nobody has told yet. Its pieces then all count
+    /// as full, in the layout and in the manifest.
     pub file_count: u32,
 }
 

@@ -40,8 +40,8 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// What an op changes. Acceptance has resolved the names in the command to ids. docs/FOLD.md says what each op means when
-/// its precondition is gone by the time it is folded.
+/// What an op changes. Acceptance has resolved the names in the command to ids. docs/FOLD.md says what each op means
+/// when its precondition is gone by the time it is folded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpBody {
     /// An account is made; the op's id names the user.

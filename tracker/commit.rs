@@ -1,9 +1,9 @@
 //! Group commit: the path of a change into the ledger, in a batch with others into the log, and to all readers.
 //!
-//! The ledger holds every op that was accepted here or received from another tracker. The durable state, which all readers
-//! see, holds only those that the log has kept. A writer thread moves ops from the one to the other, batch by batch: while
-//! the log keeps a batch, the next one gathers. Whoever submits a change waits for the batch that holds its op. So an
-//! answer never runs ahead of the log.
+//! The ledger holds every op that was accepted here or received from another tracker. The durable state, which all
+//! readers see, holds only those that the log has kept. A writer thread moves ops from the one to the other, batch by
+//! batch: while the log keeps a batch, the next one gathers. Whoever submits a change waits for the batch that holds
+//! its op. So an answer never runs ahead of the log.
 
 mod batch;
 mod log;
@@ -33,8 +33,8 @@ pub struct Committed {
     pub op: Option<OpId>,
 }
 
-/// Takes batches as they are settled, on the writer's thread: while the sink blocks, no change becomes durable. A sink must
-/// not wait for anybody who submits changes. It sees to it that [`Settled::react`] is called.
+/// Takes batches as they are settled, on the writer's thread: while the sink blocks, no change becomes durable. A sink
+/// must not wait for anybody who submits changes. It sees to it that [`Settled::react`] is called.
 pub type Sink = Box<dyn FnMut(Settled) + Send>;
 
 /// Makes changes, from any number of threads.
@@ -43,8 +43,8 @@ pub struct Committer {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What submitters, readers and the writer share. Nobody holds a lock while the log works, while old ops are read back or
-/// while the sink runs. Whoever holds both locks took `uncommitted` before `durable`.
+/// What submitters, readers and the writer share. Nobody holds a lock while the log works, while old ops are read back
+/// or while the sink runs. Whoever holds both locks took `uncommitted` before `durable`.
 struct CommitQueue {
     source: Arc<dyn OpSource>,
     durable: RwLock<Arc<State>>,
@@ -55,8 +55,8 @@ struct CommitQueue {
 
 /// Everything that is not yet durable.
 ///
-/// Invariants: the ledger holds the durable ops, the batch that the log works on, and `ops`; `underway` holds exactly the
-/// commands of those that are not durable, each with the last batch that has it.
+/// Invariants: the ledger holds the durable ops, the batch that the log works on, and `ops`; `underway` holds exactly
+/// the commands of those that are not durable, each with the last batch that has it.
 struct Uncommitted {
     ledger: Ledger,
     /// The ops that wait for the log, and the batch they will form.
@@ -113,8 +113,8 @@ impl Uncommitted {
 }
 
 impl Committer {
-    /// Starts the writer on a log that holds exactly the ops of `past`, which `source` reads back. The tracker issues its
-    /// ops under `origin`.
+    /// Starts the writer on a log that holds exactly the ops of `past`, which `source` reads back. The tracker issues
+    /// its ops under `origin`.
     ///
     /// # Errors
     /// No thread can be started.
@@ -153,8 +153,8 @@ impl Committer {
         self.queue.durable.read().clone()
     }
 
-    /// Makes a change and returns when it is durable. A command that was carried out before, or is underway, gets the answer
-    /// of the first time.
+    /// Makes a change and returns when it is durable. A command that was carried out before, or is underway, gets the
+    /// answer of the first time.
     ///
     /// # Errors
     /// Those of `accept`, `Unavailable` if the log did not keep the change, `Closing`.
@@ -164,14 +164,15 @@ impl Committer {
         Ok(committed)
     }
 
-    /// The first half of [`Committer::submit`]: the answer, and the change that has to be durable before it may be given.
+    /// The first half of [`Committer::submit`]: the answer, and the change that has to be durable before it may be
+    /// given.
     pub fn begin(&self, command: CommandId, change: &Change) -> Result<(Committed, Option<Pending>), Refusal> {
         let (committed, batch) = self.queue.submit(command, change)?;
         Ok((committed, batch.map(Pending)))
     }
 
-    /// Takes ops of other trackers and returns when they are durable. Passes over ops that are known, and ops behind a gap in
-    /// the sequence of their origin.
+    /// Takes ops of other trackers and returns when they are durable. Passes over ops that are known, and ops behind a
+    /// gap in the sequence of their origin.
     ///
     /// # Errors
     /// `Malformed`, `Unavailable` if the log did not keep them or old ops could not be read, `Closing`.
@@ -780,8 +781,8 @@ mod tests {
         }
     }
 
-    /// Many threads make accounts under few names, some commands repeated, on a log that is full every third time: every
-    /// acknowledged change is in the state exactly once, and the log holds exactly the acknowledged ops.
+    /// Many threads make accounts under few names, some commands repeated, on a log that is full every third time:
+    /// every acknowledged change is in the state exactly once, and the log holds exactly the acknowledged ops.
     #[test]
     fn many_threads_lose_nothing_and_double_nothing() {
         struct Flaky(Sender<Op>, usize);

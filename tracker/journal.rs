@@ -82,8 +82,8 @@ pub struct Journal {
     records: Vec<u8>,
 }
 
-/// Whose journal it is, and the incarnation that begins with this start: it is random, so that no op ever gets an id that
-/// a lost one had, also where the folder was restored from a backup and nobody can tell.
+/// Whose journal it is, and the incarnation that begins with this start: it is random, so that no op ever gets an id
+/// that a lost one had, also where the folder was restored from a backup and nobody can tell.
 #[derive(Debug, Clone, Copy)]
 pub struct JournalOwner {
     pub tracker: u16,
@@ -92,7 +92,8 @@ pub struct JournalOwner {
 }
 
 impl Journal {
-    /// Opens the journal in a folder, or begins one if the folder is empty. Damage that a crash explains is cut off, and
+    /// Opens the journal in a folder, or begins one if the folder is empty. Damage that a crash explains is cut off,
+    /// and
     /// `warn` is told so. On return everything that `past` shows is durable.
     pub fn open(
         disk: Arc<dyn Disk>,

@@ -16,8 +16,8 @@ use crate::wire::error::{Code, Refusal};
 use std::collections::HashMap;
 use window::Window;
 
-/// The largest allowed gap between an op's counter and the highest one seen. A counter gone wild at another tracker cannot
-/// use up the numbers.
+/// The largest allowed gap between an op's counter and the highest one seen. A counter gone wild at another tracker
+/// cannot use up the numbers.
 const LEAP_MAX: u64 = 1 << 32;
 
 /// What became of a change.
@@ -116,9 +116,9 @@ impl Ledger {
         self.window.push(op, &self.state, followed_by);
     }
 
-    /// Takes those ops of other trackers that are new and leave no gap. Returns them in the order in which they came. Only
-    /// an op whose place lies before the window needs `all`: every op that was durable at a time since which nothing was
-    /// settled.
+    /// Takes those ops of other trackers that are new and leave no gap. Returns them in the order in which they came.
+    /// Only an op whose place lies before the window needs `all`: every op that was durable at a time since which
+    /// nothing was settled.
     ///
     /// # Errors
     /// `Malformed` if no tracker can have issued such ops. Then nothing was taken.

@@ -1,5 +1,5 @@
-//! Manifests as files, named by their info hash. One is there only if it is whole, checked and durable. What the disk has
-//! lost or damaged since is noticed when it is wanted, and asked of the other trackers.
+//! Manifests as files, named by their info hash. One is there only if it is whole, checked and durable. What the disk
+//! has lost or damaged since is noticed when it is wanted, and asked of the other trackers.
 
 mod missing;
 
@@ -221,8 +221,8 @@ impl Manifests {
         Ok(ManifestUpload { info_hash, total, written: 0, file, path })
     }
 
-    /// Makes manifests durable and gives them their names. Not `durable::replace`: they came in parts, and all share one
-    /// sync of the folder.
+    /// Makes manifests durable and gives them their names. Not `durable::replace`: they came in parts, and all share
+    /// one sync of the folder.
     ///
     /// # Errors
     /// `Unavailable` if the disk does not take one of them. Any of them may be here all the same.

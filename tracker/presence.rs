@@ -1,5 +1,5 @@
-//! Who is online right now, at which address, with which pieces. Soft state: never journaled, gone when nothing is heard
-//! for `TTL`. Time is passed in.
+//! Presence: who is online right now, at which address, with which pieces. Soft state: the journal has none of it, and
+//! it expires after `TTL`. Time is passed in.
 
 mod client_key;
 mod holder;
@@ -23,20 +23,19 @@ pub use subscription::{PresenceChange, Subscription};
 use swarm::Swarm;
 pub use swarm::SwarmInfo;
 
-/// The one place that knows who is online, at this tracker or another. What other trackers tell is kept apart by the
-/// tracker that tells it: none can say anything about the clients of another.
+/// The one place that knows who is online, at this tracker or another. It keeps apart what each tracker tells: no
+/// tracker can say anything about the clients of another.
 #[derive(Debug, Default)]
 pub struct Presence {
     register: Mutex<Register>,
 }
 
 impl Presence {
-    /// Nobody is online.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Changes something, and notifies the subscribers that have something to take by now.
+    /// Changes the register. Then notifies, outside the lock, the subscribers that have something to take.
     fn change<R>(&self, work: impl FnOnce(&mut Register) -> R) -> R {
         let (result, woken) = {
             let mut register = self.register.lock();
@@ -46,30 +45,29 @@ impl Presence {
         result
     }
 
-    /// A user is no longer a member of a group: nothing of its shares is held any more.
+    /// A user is no longer a member of a group: its clients hold nothing of the group's shares any more.
     pub fn drop_member(&self, user: UserRef, group: GroupRef) {
         self.change(|register| register.drop_where(user, |_, swarm| swarm.group == group));
     }
 
-    /// A user no longer shares this, on whatever client.
+    /// A user no longer shares this, on any client.
     pub fn drop_sharer(&self, user: UserRef, share: ShareRef) {
         self.change(|register| register.drop_where(user, |other, _| other == share));
     }
 
-    /// Ids mean others than before: swarms that turned out to be of one share become one, in which a client that was in
-    /// both keeps what is more, and what other trackers told of users that turned out to be others is void. Looks at all
-    /// swarms.
+    /// Ids may have become aliases. Two swarms of what turned out to be one share become one; a client in both keeps
+    /// the greater holding. Presence of a user whose id became an alias is dropped. Looks at all swarms.
     pub fn rekey(&self, canonical: impl Fn(OpId) -> OpId) {
         self.change(|register| register.rekey(canonical));
     }
 
-    /// Takes out everybody of whom, or of whose tracker, nothing was heard for [`TTL`]; tells who is offline now.
+    /// Removes clients that were silent for [`TTL`], or whose tracker was. Returns those that are offline now.
     pub fn sweep(&self, now: Instant) -> Vec<ClientKey> {
         self.change(|register| register.sweep(now))
     }
 
-    /// Clients that hold pieces of a share and can be reached, without the one that asks: at most [`PEERS_MAX`], those
-    /// with more pieces first. Among equals every asker gets another order, so that not all go to the same ones.
+    /// Other clients that hold pieces of a share and can be reached: at most [`PEERS_MAX`], those with more pieces
+    /// first. Every asker gets another order among equals. So not all of them go to the same ones.
     pub fn peers(&self, share: ShareRef, asking: ClientKey) -> Vec<Holder> {
         let mut holders: Vec<Holder> = {
             let register = self.register.lock();
@@ -97,14 +95,14 @@ impl Presence {
         holders.iter().map(|holder| Held { addr: holder.addr, pieces: swarm.some(holder.key).cloned() }).collect()
     }
 
-    /// On how many clients pieces of each of these shares are held, wherever they are logged in.
+    /// How many clients hold pieces of each of these shares, at any tracker.
     pub fn holder_counts(&self, shares: impl Iterator<Item = ShareRef>) -> Vec<u32> {
         let register = self.register.lock();
         // Far below 2^32: every holder has a connection.
         shares.map(|share| register.swarms.get(share).map_or(0, Swarm::holder_count) as u32).collect()
     }
 
-    /// On how many clients each of these users is online, wherever they are logged in.
+    /// On how many clients each of these users is online, at any tracker.
     pub fn client_counts(&self, users: impl Iterator<Item = UserRef>) -> Vec<u32> {
         let register = self.register.lock();
         users.map(|user| register.clients_of(user).count() as u32).collect()
@@ -113,13 +111,12 @@ impl Presence {
 
 /// The clients that are logged in at this tracker.
 impl Presence {
-    /// A client has logged in. An entry of the same client that is still there, be it of another tracker, goes over to
-    /// this login with all that it says.
+    /// A client has logged in. The login takes over what is known of the same client, also what another tracker told.
     pub fn enter(&self, key: ClientKey, now: Instant) -> Ticket {
         self.change(|register| register.enter(key, now))
     }
 
-    /// A login is over. Without effect if a later login of the same client has taken its place.
+    /// A login is over. Has no effect if a later login of the same client has taken its place.
     pub fn leave(&self, ticket: &Ticket) {
         self.change(|register| {
             if register.client(ticket).is_some() {
@@ -128,18 +125,18 @@ impl Presence {
         });
     }
 
-    /// Something was heard of a client; false if its login is void.
+    /// A client said something. Returns false if its login is void.
     pub fn heard(&self, ticket: &Ticket, now: Instant) -> bool {
         self.register.lock().heard(ticket, now)
     }
 
-    /// A client listens at this address; tells who should know that it can be reached there.
+    /// A client listens at this address. Returns whom to tell that it can be reached there.
     pub fn announce(&self, ticket: &Ticket, addr: SocketAddr) -> Vec<HolderUp> {
         self.change(|register| register.announce(ticket, addr))
     }
 
-    /// A client holds these pieces of a share; tells who should know if it held none before. The caller has checked
-    /// that the user is a member of the group.
+    /// A client holds these pieces of a share. Returns whom to tell if it held none before. The caller has checked that
+    /// the user is a member of the group.
     pub fn hold(&self, ticket: &Ticket, swarm: SwarmInfo, holding: &Holding) -> Result<Option<HolderUp>, HoldError> {
         self.change(|register| {
             register.client(ticket).ok_or(HoldError::Void)?;
@@ -160,25 +157,26 @@ impl Presence {
         keys.filter(|key| last.replace(key.user) != Some(key.user)).count()
     }
 
-    /// Gathers from now on what changes among them, for as long as the result is held; what is known now counts as
-    /// changed. `notify` is called whenever there is something to take and was nothing before, by whoever changed it.
+    /// Gathers what changes among these clients until the subscription is dropped. What is known now counts as changed.
+    /// Whoever changes something calls `notify` if there was nothing to take before.
     pub fn subscribe(&self, notify: Box<dyn Fn() + Send + Sync>) -> Arc<Subscription> {
         let subscription = Arc::new(Subscription::new(notify));
         self.change(|register| register.subscribe(&subscription));
         subscription
     }
 
-    /// Takes up to so many facts of what has changed, in the order in which they have to be told. After a
-    /// notification they are to be taken until there are none.
+    /// Takes up to `count_max` changes, in the order in which other trackers have to hear of them. After a notification
+    /// the subscriber takes changes until there are none.
     pub fn take(&self, subscription: &Subscription, count_max: usize) -> Vec<PresenceChange> {
         subscription.take(count_max, &*self.register.lock())
     }
 }
 
-/// The clients that are logged in at other trackers, each of which tells of its own. What a tracker tells of a client that
-/// is logged in here, or of which another tracker tells later, comes into effect when that is over. Ids are canonical.
+/// The clients that are logged in at other trackers, as each of those tells. A client that is logged in here, or of
+/// which another tracker tells later, is there. What the earlier tracker tells becomes effective when that is over. Ids
+/// are canonical.
 impl Presence {
-    /// A link with another tracker has begun: all that it told before counts as doubtful until it is told again.
+    /// A link with another tracker has begun: what it told before is doubtful until it tells it again.
     pub fn begin_snapshot(&self, heard: HeardFrom) {
         self.register.lock().begin_snapshot(heard);
     }
@@ -188,12 +186,13 @@ impl Presence {
         self.register.lock().end_snapshot(tracker);
     }
 
-    /// The clients of the other tracker live on. One that is not heard from for [`TTL`] has to begin anew.
+    /// The clients of the other tracker live on. A tracker that is silent for [`TTL`] has to begin anew.
     pub fn heard_from_tracker(&self, heard: HeardFrom) {
         self.register.lock().heard_from_tracker(heard);
     }
 
-    /// A client is logged in at another tracker and listens there; tells who should know that it can be reached.
+    /// A client is logged in at another tracker and listens at this address. Returns whom to tell that it can be
+    /// reached.
     pub fn remote_online(&self, heard: HeardFrom, key: ClientKey, addr: Option<SocketAddr>) -> Vec<HolderUp> {
         self.register.lock().remote_online(heard, key, addr)
     }
@@ -203,8 +202,8 @@ impl Presence {
         self.register.lock().remote_offline(tracker, key);
     }
 
-    /// A client of another tracker holds these pieces of a share; tells who should know if it held none before. What
-    /// cannot be is ignored, and so is a client of which that tracker has not told.
+    /// A client of another tracker holds these pieces of a share. Returns whom to tell if it held none before. Ignores
+    /// a holding that cannot be, and a client of which that tracker has not told.
     pub fn remote_holds(
         &self,
         heard: HeardFrom,

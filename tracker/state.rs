@@ -26,8 +26,8 @@ use tables::Created;
 
 impl State {
     /// Folds one op. Ops must come in their total order and those of one origin without a gap; one whose id was folded
-    /// before or lies behind a gap changes nothing. Any op is taken: whatever it asks for that cannot be is left out, as
-    /// docs/FOLD.md says.
+    /// before or lies behind a gap changes nothing. Any op is taken: whatever it asks for that cannot be is left out,
+    /// as docs/FOLD.md says.
     pub fn apply(&mut self, op: &Op) {
         self.caused.clear();
         let Some(key) = self.enter(op) else { return };

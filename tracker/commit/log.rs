@@ -41,8 +41,8 @@ impl Error for AppendError {}
 
 /// Where ops are read back.
 pub trait OpSource: Send + Sync {
-    /// Gives every op that the log has kept, in the order in which they came, until `take` returns false. Some of them may
-    /// not be durable yet, or never will be.
+    /// Gives every op that the log has kept, in the order in which they came, until `take` returns false. Some of them
+    /// may not be durable yet, or never will be.
     fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError>;
 }
 

@@ -90,7 +90,8 @@ pub fn take(bytes: &[u8]) -> Option<JournalRecord<'_>> {
 }
 
 /// Looks for a record of a later batch than `batch` in bytes that are damaged at their front; gives its offset. What
-/// follows the record `seq` can only be one of the next so many as there is room for, so that few places need a checksum.
+/// follows the record `seq` can only be one of the next so many as there is room for, so that few places need a
+/// checksum.
 pub fn find_later(bytes: &[u8], seq: u64, batch: u64) -> Option<usize> {
     let room = (bytes.len() / HEAD_LEN) as u64 + 1;
     let last = bytes.len().checked_sub(HEAD_LEN)?;

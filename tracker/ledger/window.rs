@@ -1,4 +1,5 @@
-//! The window: the latest ops in their order, with snapshots of the state to fold from again when an op comes late. Pure.
+//! The window: the latest ops in their order, with snapshots of the state to fold from again when an op comes late.
+//! Pure.
 
 use crate::model::id::OpOrder;
 use crate::model::op::Op;
@@ -12,7 +13,8 @@ const SNAPSHOTS_MAX: usize = if cfg!(test) { 4 } else { 16 };
 
 /// The end of the fold.
 ///
-/// Invariants: `ops` ascend in the total order; a snapshot at `n` is the fold of all ops before the window and of its first
+/// Invariants: `ops` ascend in the total order; a snapshot at `n` is the fold of all ops before the window and of its
+/// first
 /// `n`; there is a snapshot at 0.
 #[derive(Debug, Clone)]
 pub(super) struct Window {
@@ -26,8 +28,8 @@ impl Window {
         Self { ops: VecDeque::new(), snapshots: VecDeque::from([(0, state)]) }
     }
 
-    /// Appends an op that comes after all others, with the state after it. `followed_by` others are about to follow. Keeps
-    /// no snapshot that those would push out.
+    /// Appends an op that comes after all others, with the state after it. `followed_by` others are about to follow.
+    /// Keeps no snapshot that those would push out.
     pub(super) fn push(&mut self, op: Op, after: &State, followed_by: usize) {
         self.ops.push_back(op);
         if self.ops.len() - self.latest().0 >= STEP && followed_by < SNAPSHOTS_MAX * STEP {
@@ -44,8 +46,8 @@ impl Window {
         self.snapshots[0].1.last().is_none_or(|last| last < order)
     }
 
-    /// Takes the ops from the last snapshot before `first` on out of the window. Returns that snapshot, and those ops merged
-    /// with `late`: the fold goes on from there. The window reaches `first`, the place of the earliest late op.
+    /// Takes the ops from the last snapshot before `first` on out of the window. Returns that snapshot, and those ops
+    /// merged with `late`: the fold goes on from there. The window reaches `first`, the place of the earliest late op.
     pub(super) fn open(&mut self, late: &[Op], first: OpOrder) -> (State, Vec<Op>) {
         let place = self.ops.partition_point(|op| op.order() < first);
         while self.latest().0 > place {

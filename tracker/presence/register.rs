@@ -1,4 +1,4 @@
-//! All clients and swarms, and what each event means for them; what is behind the lock.
+//! The register behind the lock of presence: all clients and swarms, and what each event means for them.
 
 use super::client_key::ClientKey;
 use super::holder::{Holder, HolderUp};
@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 /// A client of which nothing was heard for this long is offline.
 pub const TTL: Duration = IDLE_DEADLINE;
 
-/// What a login holds. A later login of the same client makes it void, so that the end of an old connection takes
-/// nothing from the new one.
+/// Proof of a login. A later login of the same client makes it void, so that the end of an old connection takes nothing
+/// from the new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
     pub key: ClientKey,
@@ -50,7 +50,7 @@ pub(super) struct Client {
     pub(super) addr: Option<SocketAddr>,
     /// The swarms in which it is.
     pub(super) shares: BTreeSet<ShareRef>,
-    /// What trackers tell of it besides its home, the latest last.
+    /// What trackers other than its home tell of it, the latest last.
     pub(super) claims: Vec<Claim>,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Client {
 pub(super) enum Home {
     /// At this tracker.
     Here { generation: u64, heard: Instant },
-    /// At another one, which told it.
+    /// At another tracker, which told it.
     At(u16),
 }
 
@@ -72,7 +72,7 @@ impl Client {
         matches!(self.home, Home::Here { .. })
     }
 
-    /// Takes note of a client of this tracker, of which nothing is known, with all that it holds.
+    /// Notes for a subscriber that knows nothing of a client of this tracker all that there is to tell.
     fn note_all(&self, key: ClientKey, unsent: &mut Unsent) {
         unsent.came(key);
         self.shares.iter().for_each(|&share| unsent.held(key, share, false, true));
@@ -106,7 +106,7 @@ impl Register {
         let home = Home::Here { generation, heard: now };
         let was_here = self.clients.get(&key).is_some_and(Client::is_here);
         let client = self.clients.entry(key).or_insert_with(|| Client::new(home, None));
-        // What another tracker told stays true until that tracker says otherwise.
+        // What another tracker told holds until that tracker says otherwise.
         if let Home::At(tracker) = client.home {
             let claim = Claim { tracker, addr: client.addr, swarms: self.swarms.of_client(key, &client.shares) };
             client.claims.push(claim);
@@ -149,7 +149,7 @@ impl Register {
         client.shares.iter().filter_map(|&share| self.holder_up(share, key)).collect()
     }
 
-    /// A client holds these pieces now; tells who should know if it held none before.
+    /// A client holds these pieces now. Returns whom to tell if it held none before.
     pub(super) fn hold(
         &mut self,
         key: ClientKey,
@@ -186,7 +186,7 @@ impl Register {
         }
     }
 
-    /// A client is no longer where it is known to be. What another tracker tells of it comes into effect.
+    /// A client is no longer where it was. The latest claim of another tracker becomes effective.
     pub(super) fn end(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(&key) else {
             return;
@@ -205,7 +205,7 @@ impl Register {
         }
     }
 
-    /// A client, which is in no swarm, is where this tracker says.
+    /// A client is where this claim says. It is in no swarm before.
     fn settle(&mut self, key: ClientKey, claim: Claim) {
         if let Some(client) = self.clients.get_mut(&key) {
             (client.home, client.addr) = (Home::At(claim.tracker), claim.addr);
@@ -214,7 +214,7 @@ impl Register {
         }
     }
 
-    /// Says that a client can be asked for pieces of a share from now on. Only clients of this tracker can be told.
+    /// The news that a client can be asked for pieces of a share, for those clients of this tracker that want to know.
     fn holder_up(&self, share: ShareRef, key: ClientKey) -> Option<HolderUp> {
         let swarm = self.swarms.get(share)?;
         let holder = self.holder(swarm, key)?;
@@ -223,7 +223,7 @@ impl Register {
         (!tell.is_empty()).then_some(HolderUp { share, holder, tell })
     }
 
-    /// A client as one that can be asked for pieces, if it holds some and is within reach.
+    /// A client as a holder, if it holds pieces and its address is known.
     pub(super) fn holder(&self, swarm: &Swarm, key: ClientKey) -> Option<Holder> {
         Some(Holder { key, addr: self.clients.get(&key)?.addr?, held: swarm.held(key)? })
     }
@@ -234,7 +234,7 @@ impl Register {
         self.clients.range(first..=last).map(|(&key, _)| key)
     }
 
-    /// A user holds nothing any more of the shares that fit, on whatever client.
+    /// No client of a user holds anything of the shares for which `which` is true.
     pub(super) fn drop_where(&mut self, user: UserRef, which: impl Fn(ShareRef, &Swarm) -> bool) {
         let keys: Vec<_> = self.clients_of(user).collect();
         for key in keys {
@@ -354,7 +354,7 @@ impl Register {
         }
         let client = self.clients.get_mut(&key)?;
         if client.home == Home::At(heard.tracker) {
-            // What cannot be is no news.
+            // A holding that cannot be changes nothing.
             return self.hold(key, swarm, holding).ok().flatten();
         }
         client.claim(heard.tracker)?.swarms.hold(key, swarm, holding);
@@ -384,7 +384,8 @@ impl Register {
         gone
     }
 
-    /// Clients of other trackers whose user turned out to be another: their logins are ended there, and they come again.
+    /// Drops clients of other trackers whose user turned out to be another. Their tracker ends the logins, and they
+    /// come again.
     fn leave_renamed_users(&mut self, canonical: impl Fn(OpId) -> OpId) {
         let told =
             self.remote_trackers.iter().flat_map(|(&home, tracker)| tracker.told.iter().map(move |&key| (home, key)));
@@ -392,8 +393,8 @@ impl Register {
         gone.into_iter().for_each(|(home, key)| self.remote_offline(home, key));
     }
 
-    /// Where shares are about to become one of which a tracker has told the one anew and the other not yet, what it told
-    /// of the other long ago is void: it would be taken for what was told anew.
+    /// Two shares are about to become one, and a tracker in the middle of its snapshot has told of only one of them so
+    /// far. Drops what that tracker told of the other one before: it would pass for part of the snapshot.
     fn leave_doubtful_twins(&mut self, canonical: impl Fn(OpId) -> OpId) {
         let telling = self.remote_trackers.iter().filter(|(_, tracker)| tracker.is_telling());
         let told: Vec<_> =
@@ -433,7 +434,7 @@ impl Register {
                 moved.insert(key);
             }
         }
-        // Other trackers may not have these ops yet and know two shares where there is one. So they are told anew.
+        // Other trackers may lack these ops and know two shares where there is one. So this one tells them anew.
         self.subscribers.each(|unsent| {
             let renamed = unsent.clients_where(|share| canonical(share.0) != share.0);
             for key in moved.iter().copied().chain(renamed).collect::<BTreeSet<_>>() {

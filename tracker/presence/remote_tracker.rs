@@ -1,4 +1,4 @@
-//! Another tracker that tells of its clients, and what it told of a client that is not in effect now.
+//! Another tracker as one that tells of its clients, and its claims that are not effective now.
 
 use super::client_key::ClientKey;
 use super::swarm::Swarms;
@@ -17,15 +17,15 @@ pub struct HeardFrom {
 /// Another tracker. Invariant: it has told of a client exactly if the client's entry says so.
 #[derive(Debug)]
 pub(super) struct RemoteTracker {
-    /// When something was last heard of it. Its clients live as long as it does.
+    /// When it last said something. Its clients expire with it.
     pub(super) heard: Instant,
-    /// The clients that are logged in there.
+    /// The clients that are logged in there, as it told.
     pub(super) told: BTreeSet<ClientKey>,
-    /// While it tells everything anew: what it has told so far.
+    /// Its snapshot as far as it has told it; `None` before and after.
     confirmed: Option<Confirmed>,
 }
 
-/// What was told since a link began.
+/// What a tracker has told since it began its snapshot.
 #[derive(Debug, Default)]
 pub(super) struct Confirmed {
     pub(super) clients: BTreeSet<ClientKey>,
@@ -37,12 +37,12 @@ impl RemoteTracker {
         Self { heard: now, told: BTreeSet::new(), confirmed: None }
     }
 
-    /// It begins to tell everything anew.
+    /// It begins its snapshot.
     pub(super) fn begin(&mut self) {
         self.confirmed = Some(Confirmed::default());
     }
 
-    /// Whether it has not told everything yet.
+    /// Whether its snapshot is not complete yet.
     pub(super) fn is_telling(&self) -> bool {
         self.confirmed.is_some()
     }
@@ -55,7 +55,7 @@ impl RemoteTracker {
         }
     }
 
-    /// It tells what a client holds of a share; false if it has not told of the client.
+    /// It tells what a client holds of a share. Returns false if it has not told of the client.
     pub(super) fn confirm_holding(&mut self, key: ClientKey, share: ShareRef) -> bool {
         if let Some(confirmed) = &mut self.confirmed {
             confirmed.holdings.insert((key, share));
@@ -63,7 +63,7 @@ impl RemoteTracker {
         self.told.contains(&key)
     }
 
-    /// Of these shares of a client the ones that it has not told anew while it has told others.
+    /// Which of these shares of a client its snapshot does not have yet; none if it has none of them.
     pub(super) fn doubtful(&self, key: ClientKey, shares: &[ShareRef]) -> Vec<ShareRef> {
         let Some(confirmed) = &self.confirmed else {
             return Vec::new();
@@ -73,17 +73,17 @@ impl RemoteTracker {
         if told.is_empty() { Vec::new() } else { rest }
     }
 
-    /// It has told everything: gives what that was.
+    /// Its snapshot is complete. Returns the snapshot.
     pub(super) fn finish(&mut self) -> Option<Confirmed> {
         self.confirmed.take()
     }
 
-    /// A client is not logged in there; false if it never told that it is.
+    /// A client is not logged in there. Returns false if it never told that it is.
     pub(super) fn forget(&mut self, key: ClientKey) -> bool {
         self.told.remove(&key)
     }
 
-    /// Shares have other ids now.
+    /// Ids of shares may have become aliases.
     pub(super) fn rekey(&mut self, canonical: impl Fn(OpId) -> OpId) {
         if let Some(confirmed) = &mut self.confirmed {
             let holdings = std::mem::take(&mut confirmed.holdings).into_iter();
@@ -92,8 +92,8 @@ impl RemoteTracker {
     }
 }
 
-/// What a tracker told of a client that is logged in here, or of which another tracker told later. It comes into effect
-/// when that is over: a connection that nobody uses any more can live on here for a while after the client went there.
+/// What a tracker told of a client that is logged in here, or of which another tracker told later. It becomes effective
+/// when that is over: a dead connection can live on here for a while after the client has gone there.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) tracker: u16,

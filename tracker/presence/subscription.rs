@@ -1,5 +1,5 @@
-//! What has changed among the clients of this tracker, for those who tell it to other trackers: not the changes one by
-//! one, but which clients and holdings to look at again.
+//! Subscriptions to what changes among the clients of this tracker, for the links that tell other trackers. A
+//! subscription does not queue changes. It marks which clients and holdings to look at again.
 
 use super::client_key::ClientKey;
 use crate::model::id::ShareRef;
@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 /// A fact about a client of this tracker that another tracker does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PresenceChange {
-    /// It is logged in here, or listens elsewhere than before. Comes before what it holds.
+    /// It is logged in here, or listens at another address. Comes before what it holds.
     Online {
         key: ClientKey,
         /// Where it listens, if it has said so.
@@ -31,8 +31,8 @@ pub enum PresenceChange {
     },
 }
 
-/// What one subscriber has not taken yet. Its size is bounded by what is known of the clients of this tracker now and by
-/// what the subscriber has taken of those that are gone, however much changes in between.
+/// What one subscriber has not taken yet. However much changes, its size is bounded: by what is known of the clients of
+/// this tracker now, and by what the subscriber has taken of those that are gone.
 pub struct Subscription {
     unsent: Mutex<Unsent>,
     notify: Box<dyn Fn() + Send + Sync>,
@@ -49,7 +49,7 @@ impl Subscription {
         Self { unsent: Mutex::default(), notify }
     }
 
-    /// Takes note of a change; whether there is something to take and was nothing before.
+    /// Takes note of a change. Returns true if there is something to take and was nothing before.
     fn note(&self, note: impl Fn(&mut Unsent)) -> bool {
         let mut unsent = self.unsent.lock();
         let was_empty = unsent.clients.is_empty();
@@ -62,7 +62,7 @@ impl Subscription {
         (self.notify)();
     }
 
-    /// Takes up to so many facts, as they are now.
+    /// Takes up to `count_max` changes, as things are now.
     pub(super) fn take(&self, count_max: usize, current: &impl CurrentPresence) -> Vec<PresenceChange> {
         self.unsent.lock().take(count_max, current)
     }
@@ -79,11 +79,13 @@ pub(super) trait CurrentPresence {
 #[derive(Debug, Default)]
 pub(super) struct Unsent {
     clients: BTreeMap<ClientKey, UnsentClient>,
-    /// Where the last take ended; the next one goes on behind it, so that none waits for ever.
+    /// The client at which the last take ended. The next one goes on behind it, so that no client waits for ever.
     taken: Option<ClientKey>,
 }
 
-/// What to look at again of one client. Invariant: what is not `told` has `online` set, or was told before and is `gone`.
+/// What to look at again of one client. Invariant: a client that is not `told` has `online` set, or was told before and
+/// is
+/// `gone`.
 #[derive(Debug)]
 struct UnsentClient {
     /// The subscriber has taken it as online.
@@ -92,7 +94,7 @@ struct UnsentClient {
     gone: bool,
     /// It has come, or its address has changed.
     online: bool,
-    /// What it holds of these; whether the subscriber has taken that it holds something of it.
+    /// Shares whose holding to look at again, and whether the subscriber knows it to hold something of them.
     shares: BTreeMap<ShareRef, bool>,
 }
 
@@ -119,7 +121,7 @@ impl Unsent {
 
     /// A client of this tracker is no longer one.
     pub(super) fn went(&mut self, key: ClientKey) {
-        let told = self.clients.remove(&key).is_none_or(|look| look.told);
+        let told = self.clients.remove(&key).is_none_or(|client| client.told);
         if told {
             self.clients.insert(key, UnsentClient { gone: true, ..UnsentClient::new(true) });
         }
@@ -127,20 +129,20 @@ impl Unsent {
 
     /// A client of this tracker holds something else of a share; whether it held something before and does now.
     pub(super) fn held(&mut self, key: ClientKey, share: ShareRef, before: bool, now: bool) {
-        let look = self.clients.entry(key).or_insert_with(|| UnsentClient::new(true));
-        let told = *look.shares.entry(share).or_insert(before);
+        let client = self.clients.entry(key).or_insert_with(|| UnsentClient::new(true));
+        let told = *client.shares.entry(share).or_insert(before);
         if !told && !now {
-            look.shares.remove(&share);
+            client.shares.remove(&share);
         }
-        if look.is_done() {
+        if client.is_done() {
             self.clients.remove(&key);
         }
     }
 
     /// The clients with something to tell of such a share.
     pub(super) fn clients_where(&self, which: impl Fn(ShareRef) -> bool) -> Vec<ClientKey> {
-        let fits = |look: &UnsentClient| look.shares.keys().any(|&share| which(share));
-        self.clients.iter().filter(|(_, look)| fits(look)).map(|(&key, _)| key).collect()
+        let fits = |client: &UnsentClient| client.shares.keys().any(|&share| which(share));
+        self.clients.iter().filter(|(_, client)| fits(client)).map(|(&key, _)| key).collect()
     }
 
     fn take(&mut self, count_max: usize, current: &impl CurrentPresence) -> Vec<PresenceChange> {
@@ -169,28 +171,28 @@ impl Unsent {
         current: &impl CurrentPresence,
         changes: &mut Vec<PresenceChange>,
     ) {
-        let Some(look) = self.clients.get_mut(&key) else {
+        let Some(client) = self.clients.get_mut(&key) else {
             return;
         };
-        while changes.len() < count_max && !look.is_done() {
-            if look.gone {
-                (look.gone, look.told) = (false, false);
+        while changes.len() < count_max && !client.is_done() {
+            if client.gone {
+                (client.gone, client.told) = (false, false);
                 changes.push(PresenceChange::Offline { key });
-            } else if look.online {
-                (look.online, look.told) = (false, true);
+            } else if client.online {
+                (client.online, client.told) = (false, true);
                 changes.extend(current.addr(key).map(|addr| PresenceChange::Online { key, addr }));
-            } else if let Some((share, _)) = look.shares.pop_first() {
+            } else if let Some((share, _)) = client.shares.pop_first() {
                 changes.push(PresenceChange::Holds { key, share, holding: current.holding(key, share) });
             }
         }
-        if look.is_done() {
+        if client.is_done() {
             self.clients.remove(&key);
         }
         self.taken = Some(key);
     }
 }
 
-/// Everybody who wants to know of changes, for as long as they hold their [`Subscription`].
+/// All subscriptions that somebody holds.
 #[derive(Debug, Default)]
 pub(super) struct Subscribers {
     all: Vec<Weak<Subscription>>,

@@ -1,4 +1,4 @@
-//! The clients that have to do with shares, by the pieces they hold.
+//! Swarms: the clients of each share, by the pieces that they hold.
 
 use super::client_key::ClientKey;
 use crate::model::bitfield::Bitfield;
@@ -17,12 +17,12 @@ pub struct SwarmInfo {
     pub layout: Layout,
 }
 
-/// The clients that have to do with one share. Invariant: a client is in at most one of the three.
+/// The clients of one share. Invariant: a client is in at most one of the three sets.
 #[derive(Debug)]
 pub(super) struct Swarm {
     pub(super) group: GroupRef,
     layout: Layout,
-    /// Hold all pieces. A flag, since a bitfield would say no more.
+    /// Hold all pieces. A bitfield would say no more.
     seeds: BTreeSet<ClientKey>,
     /// Hold some pieces.
     partial: BTreeMap<ClientKey, Bitfield>,
@@ -30,7 +30,7 @@ pub(super) struct Swarm {
     waiting: BTreeSet<ClientKey>,
 }
 
-/// How much of a share a client holds: nothing to do with it, waits for it, some pieces, all of them.
+/// What a client is in a swarm, in the order of how much it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SwarmRole {
     Outside,
@@ -44,7 +44,7 @@ impl Swarm {
         Self { group, layout, seeds: BTreeSet::new(), partial: BTreeMap::new(), waiting: BTreeSet::new() }
     }
 
-    /// Takes a client out; gives the pieces that it held, if it did not hold all.
+    /// Takes a client out. Returns the pieces that it held, if it did not hold all.
     fn remove(&mut self, key: ClientKey) -> Option<Bitfield> {
         self.seeds.remove(&key);
         self.waiting.remove(&key);
@@ -86,7 +86,7 @@ impl Swarm {
         }
     }
 
-    /// How many pieces a client holds; `None` if it has none to offer. A seed of an empty file offers its 0 pieces.
+    /// How many pieces a client holds; `None` if it is no holder. A seed of an empty file offers its 0 pieces.
     pub(super) fn held(&self, key: ClientKey) -> Option<u32> {
         match self.role(key) {
             SwarmRole::Seed => Some(self.layout.count()),
@@ -120,7 +120,7 @@ impl Swarm {
         }
     }
 
-    /// Takes what a client says about its pieces; false, and nothing is changed, if that cannot be.
+    /// Takes what a client says about its pieces. Returns false and changes nothing if that cannot be.
     fn hold(&mut self, key: ClientKey, holding: &Holding) -> bool {
         match holding {
             Holding::All {} => {
@@ -154,11 +154,11 @@ impl Swarm {
         true
     }
 
-    /// Takes over the clients of a swarm of the same content; who is in both keeps what is more.
+    /// Takes over the clients of a swarm of the same content. A client in both keeps the greater holding.
     fn absorb(&mut self, other: Self) {
         for key in other.keys() {
             if other.role(key) > self.role(key) {
-                // The content and therefore the layout is the same, so that this can be.
+                // The content is the same and so is the layout: the holding fits.
                 self.hold(key, &other.holding(key));
             }
         }
@@ -190,7 +190,7 @@ impl Swarms {
         self.get(share).map_or(Holding::Nothing {}, |swarm| swarm.holding(key))
     }
 
-    /// Takes what a client says about its pieces; false, and nothing is changed, if that cannot be.
+    /// Takes what a client says about its pieces. Returns false and changes nothing if that cannot be.
     pub(super) fn hold(&mut self, key: ClientKey, info: SwarmInfo, holding: &Holding) -> bool {
         let SwarmInfo { share, group, layout } = info;
         let swarm = self.by_share.entry(share).or_insert_with(|| Swarm::new(group, layout));
@@ -210,7 +210,7 @@ impl Swarms {
         }
     }
 
-    /// Takes a client out of those swarms that fit.
+    /// Takes a client out of the swarms for which `which` is true.
     pub(super) fn leave_where(&mut self, key: ClientKey, which: impl Fn(ShareRef, &Swarm) -> bool) {
         let left: Vec<_> =
             self.by_share.iter().filter(|(share, swarm)| which(**share, swarm)).map(|(&s, _)| s).collect();
@@ -226,7 +226,7 @@ impl Swarms {
         copy
     }
 
-    /// Takes over all clients of other swarms; who is in both swarms of a share keeps what is more.
+    /// Takes over all clients of other swarms. A client in both swarms of a share keeps the greater holding.
     pub(super) fn absorb(&mut self, other: Self) {
         for (share, swarm) in other.by_share {
             self.absorb_swarm(share, swarm);
@@ -242,7 +242,8 @@ impl Swarms {
         }
     }
 
-    /// Puts all swarms under the canonical ids of their shares and groups; tells who was moved, from which share to which.
+    /// Puts all swarms under the canonical ids of their shares and groups. Returns every client that moved, with the id
+    /// of its share before and after.
     pub(super) fn rekey(&mut self, canonical: impl Fn(OpId) -> OpId) -> Vec<(ClientKey, ShareRef, ShareRef)> {
         self.by_share.values_mut().for_each(|swarm| swarm.group = GroupRef(canonical(swarm.group.0)));
         let renamed = |share: ShareRef| Some((share, ShareRef(canonical(share.0)))).filter(|(old, new)| old != new);

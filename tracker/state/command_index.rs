@@ -1,7 +1,7 @@
 //! The first op of every command ever carried out: a persistent trie over the bits of the command ids.
 //!
-//! This is the largest table of all and every op looks into it. Command ids are random, so a trie with small leaves finds
-//! its place by a few direct steps, where a search tree of the same size compares keys all the way down.
+//! This is the largest table of all and every op looks into it. Command ids are random, so a trie with small leaves
+//! finds its place by a few direct steps, where a search tree of the same size compares keys all the way down.
 
 use super::key::OpKey;
 use crate::model::id::CommandId;

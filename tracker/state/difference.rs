@@ -104,8 +104,8 @@ impl Comparison<'_> {
         for (group, user) in memberships {
             let own = (GroupRef(after.canonical(group.0)), self.user_after(user));
             let (member, waiting) = known.entry(own).or_insert((false, false));
-            // What turned out to be the same as another went by an id of its own before, or the other did. Nearly always
-            // they are the same.
+            // What turned out to be the same as another went by an id of its own before, or the other did. Nearly
+            // always they are the same.
             let ids = [own, (own.0, user), (group, own.1), (group, user)];
             for (group, user) in ids.into_iter().take(if own == (group, user) { 1 } else { ids.len() }) {
                 let membership = before.membership(group, user);

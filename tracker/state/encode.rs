@@ -1,7 +1,7 @@
 //! The state as bytes, in one canonical form: what trackers compare, and what a checkpoint keeps.
 //!
-//! Only the tables that hold facts are written, each as a count of eight bytes and its rows in the order of their keys or
-//! numbers; what else there is (names, owners, who is where, what each op made) follows from them.
+//! Only the tables that hold facts are written, each as a count of eight bytes and its rows in the order of their keys
+//! or numbers; what else there is (names, owners, who is where, what each op made) follows from them.
 
 use super::key::OpKey;
 use super::tables::{GroupNo, GroupRow, MemberRow, ShareNo, ShareRow, State, UserNo, UserRow};

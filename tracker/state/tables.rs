@@ -16,9 +16,9 @@ const NUMBERED: &str = "numbers are made with their rows, which stay";
 
 /// Everything the trackers know for good. Cloning takes constant time; clones share structure.
 ///
-/// Users, groups and shares have numbers inside, in the order in which they were made: the keys of the tables are small,
-/// and since the order is the same everywhere, so are the numbers. They never leave this module, because an op that
-/// comes late shifts them; outside, entities go by the ids of the ops that made them.
+/// Users, groups and shares have numbers inside, in the order in which they were made: the keys of the tables are
+/// small, and since the order is the same everywhere, so are the numbers. They never leave this module, because an op
+/// that comes late shifts them; outside, entities go by the ids of the ops that made them.
 ///
 /// Invariants:
 /// * a name leads to exactly one visible entity, which bears it: every user, every group with members, every share with
