@@ -41,6 +41,7 @@ check: rust rust-tools
 	@RUSTDOCFLAGS='$(RUSTDOCFLAGS) -D warnings' \
 		$(RUN_CARGO) doc --quiet --no-deps --document-private-items --locked --target-dir '$(TARGET_DIR)'
 	@$(CHECK_MSRV)
+	@$(CHECK_DENY)
 	@$(RUN_CARGO) test --locked --target-dir '$(TARGET_DIR)'
 
 # The gate: the checks, then the programs as their users run them.
@@ -167,6 +168,17 @@ CHECK_MSRV = case "$$($${RUSTC:-rustc} --version)" in "rustc $(MSRV)."*) exit;; 
 	fi; \
 	env -u MAKEFLAGS -u MFLAGS -u RUSTC rustup run "$$toolchain" \
 		cargo check --quiet --all-targets --locked --target-dir '$(TARGET_DIR)/msrv'
+
+# Holds deny.toml over all dependencies. Known weaknesses are in a database that has to be fetched.
+CHECK_DENY = if ! $(CARGO) deny --version >/dev/null 2>&1; then \
+		echo 'Not checked against deny.toml: run cargo install --locked cargo-deny'; exit; \
+	fi; \
+	$(RUN_CARGO) deny --locked check --hide-inclusion-graph bans licenses sources || exit; \
+	if $(RUN_CARGO) deny fetch db >/dev/null 2>&1; then \
+		$(RUN_CARGO) deny --locked check --hide-inclusion-graph --disable-fetch advisories; \
+	else \
+		echo 'Not checked for known weaknesses: their database cannot be fetched'; \
+	fi
 
 FUZZ_PROBLEM = $(CARGO) +nightly fuzz --version >/dev/null 2>&1 || \
 	echo "A nightly compiler and cargo-fuzz are needed: run rustup toolchain install nightly and cargo install cargo-fuzz"

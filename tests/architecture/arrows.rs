@@ -26,7 +26,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("tracker/program", "*"),
     ("tracker/server", "*"),
     ("tracker/net", "admission core json push session warn"),
-    ("tracker/json", "admission core presence push session"),
+    ("tracker/json", "core presence push session"),
     ("tracker/session", "admission auth commit core ledger manifests presence push replication state"),
     ("tracker/replication", "cluster core manifests presence state"),
     ("tracker/notifier", "commit core push state"),
