@@ -16,6 +16,7 @@ use crate::wire::client_tracker::{Holding, Reply, Request};
 use crate::wire::error::{Code, Refusal};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,10 +61,16 @@ impl LoginSession {
         let fingerprint = node.link.fingerprint()?;
         let (slot, warnings) = node.state.take_slot(&fingerprint, &user).map_err(|error| error.to_string())?;
         warnings.into_iter().for_each(|warning| node.reporter.event(&Event::Warning(warning)));
-        let engine =
-            Engine::start(node.engine_options.clone(), node.keyring.clone(), user.clone(), node.engine_events.clone());
-        let engine = engine.map_err(|error| format!("the download engine does not start: {error}"))?;
-        Ok(Arc::new(Self {
+        let session = Self::new(node, user, number, slot);
+        let session = session.map_err(|error| format!("the download engine does not start: {error}"))?;
+        Ok(Arc::new(session))
+    }
+
+    /// Starts the engine.
+    fn new(node: Arc<Node>, user: UserId, number: u64, slot: Slot) -> io::Result<Self> {
+        let (keyring, events) = (node.keyring.clone(), node.engine_events.clone());
+        let engine = Engine::start(node.engine_options.clone(), keyring, user.clone(), events)?;
+        Ok(Self {
             node,
             user,
             number,
@@ -75,7 +82,7 @@ impl LoginSession {
             untold: Mutex::default(),
             deciding: Mutex::default(),
             helpers: Mutex::default(),
-        }))
+        })
     }
 
     /// Ends the session: helpers return and are waited for, downloads stop, nothing is served any more. What is
@@ -238,5 +245,128 @@ impl LoginSession {
 impl std::fmt::Debug for LoginSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LoginSession").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::app::node::NodeOptions;
+    use crate::client::download::engine::options::EngineOptions;
+    use crate::client::output::reporter::{Manner, Reporter};
+    use crate::client::rate::downlink::Downlink;
+    use crate::client::rate::limit::Limit;
+    use crate::client::state::dir::StateDir;
+    use crate::client::state::record::ShareRecord;
+    use crate::client::state::record::tests::{manifest, share};
+    use crate::client::terminal::writer::Terminal;
+    use crate::model::digest::Fingerprint;
+    use std::net::TcpListener;
+    use std::thread;
+    use std::time::Duration;
+
+    fn state() -> (tempfile::TempDir, StateDir) {
+        let temp = tempfile::tempdir().expect("a folder");
+        let state = StateDir::open(temp.path()).expect("made");
+        (temp, state)
+    }
+
+    fn alice() -> UserId {
+        UserId::parse("alice").expect("a name")
+    }
+
+    fn slot(state: &StateDir) -> Slot {
+        state.take_slot(&Fingerprint([7; 32]), &alice()).expect("free").0
+    }
+
+    /// A session of alice at a client that reaches no tracker.
+    fn session(state: &StateDir) -> Arc<LoginSession> {
+        let options = NodeOptions {
+            trackers: Vec::new(),
+            listener: TcpListener::bind("127.0.0.1:0").expect("a free port"),
+            announce: None,
+            state: state.clone(),
+            check: Box::new(|_| Ok(())),
+            upload_limit: Limit::NONE,
+            engine_options: EngineOptions { workers: 1, patience: None, downlink: Downlink::new(Limit::NONE) },
+            reporter: Reporter::new(Terminal::new(Box::new(io::sink()), Box::new(io::sink())), Manner::default()),
+        };
+        let (node, _inbox) = Node::start(options).expect("started");
+        Arc::new(LoginSession::new(node, alice(), 1, slot(state)).expect("a thread"))
+    }
+
+    fn group(name: &str) -> GroupId {
+        GroupId::parse(name).expect("a name")
+    }
+
+    fn untold(in_group: &str, number: u8) -> Untold {
+        let record = share(in_group, "f", number);
+        let ShareRecord { group, name, path, content, .. } = record;
+        Untold { group, name, path, content, manifest: Arc::new(manifest(number)) }
+    }
+
+    #[test]
+    fn a_renamed_group_is_called_so_wherever_the_session_names_it() {
+        let (_temp, state) = state();
+        let session = session(&state);
+        let (lab, class) = (group("lab"), group("class"));
+        session.slot().put_share(share("lab", "f", 1), &manifest(1)).expect("saved");
+        session.put_untold(untold("lab", 2));
+        session.put_untold(untold("class", 3));
+        let film = FileName::parse("film").expect("a name");
+        session.downloads().begin(&lab, &film, PathBuf::from("/film")).expect("the first");
+        let renamed = HashMap::from([(lab.clone(), lab.with_suffix(2))]);
+        assert!(session.rename_groups(&renamed).expect("saved"));
+        assert_eq!(session.slot().shares()[0].group, lab.with_suffix(2));
+        assert_eq!(session.downloads().list()[0].group, lab.with_suffix(2));
+        let groups: Vec<_> = session.take_untold().into_iter().map(|untold| untold.group).collect();
+        assert_eq!(groups, [lab.with_suffix(2), class]);
+        session.end();
+    }
+
+    #[test]
+    fn what_is_untold_is_taken_once_and_can_be_put_back() {
+        let (_temp, state) = state();
+        let session = session(&state);
+        session.put_untold(untold("lab", 1));
+        let taken = session.take_untold();
+        assert_eq!((taken.len(), session.take_untold().len()), (1, 0));
+        taken.into_iter().for_each(|untold| session.put_untold(untold));
+        assert_eq!(session.take_untold().len(), 1);
+        session.end();
+    }
+
+    #[test]
+    fn only_a_tracker_that_does_not_know_a_share_is_told_again_and_once() {
+        let (_temp, state) = state();
+        let session = session(&state);
+        assert!(!session.note_refusal(&Code::NotMember.into()));
+        assert!(!session.take_unheard());
+        assert!(session.note_refusal(&Code::NoSuchFile.into()));
+        assert!(!session.note_refusal(&Code::NotMember.into()));
+        assert!(session.take_unheard());
+        assert!(!session.take_unheard());
+        session.end();
+    }
+
+    #[test]
+    fn the_end_waits_for_helpers_and_leaves_everything_to_the_next_login() {
+        let (_temp, state) = state();
+        let session = session(&state);
+        session.slot().put_share(share("lab", "f", 1), &manifest(1)).expect("saved");
+        session.help("waits".into(), |session| {
+            while !session.is_over() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            session.put_untold(untold("lab", 2));
+        });
+        session.end();
+        assert!(session.is_over());
+        assert_eq!(session.take_untold().len(), 1, "the helper came to its end");
+        let forgotten = session.slot().remove_share(&group("lab"), &FileName::parse("f").expect("a name"));
+        assert!(matches!(forgotten, Err(StateError::Closed)));
+        session.remembered(forgotten, |_| unreachable!("an ended session warns of nothing"));
+        let next = slot(&state);
+        assert_eq!((next.number(), next.shares().len()), (0, 1));
     }
 }
