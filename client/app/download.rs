@@ -180,8 +180,8 @@ pub(super) fn finished(session: &LoginSession, transfer: &Transfer, path: &Path)
     complete(session, id, subject, path, transfer.progress(Instant::now()).elapsed);
 }
 
-/// Shares what was downloaded. This comes before the end is told: a program that reads of the end may ask others to take
-/// the file from here.
+/// Shares what was downloaded. This comes before the end is told: a program that reads of the end may ask others to
+/// take the file from here.
 fn give_on(session: &LoginSession, id: u64, subject: &Subject, path: &Path) {
     if let Some(tracked) = session.downloads().get(id) {
         share_downloaded(session, tracked.group, subject, path);

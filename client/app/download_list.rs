@@ -1,5 +1,4 @@
-//! The downloads of a login, from the command that begins one to its end, as `show_downloads` and `wait` see
-//! them.
+//! The downloads of a login, as `show_downloads` and `wait` see them.
 
 use crate::client::download::transfer::Transfer;
 use crate::client::output::download_failure::DownloadFailure;
@@ -16,18 +15,18 @@ use std::time::{Duration, Instant};
 /// How far along a download is.
 #[derive(Debug, Clone)]
 pub enum DownloadPhase {
-    /// It is being prepared: what is on disk is verified.
+    /// What is on disk is verified.
     Starting,
     /// Pieces come in.
     Running(Arc<Transfer>),
-    /// It goes on as soon as the tracker knows of the share, or one is reached.
+    /// It goes on as soon as a tracker is reached that knows of the share.
     Waiting {
         /// When the user was told so.
         since: Option<Instant>,
     },
-    /// It is held until the user goes on with it.
+    /// It goes on when the user says so.
     Paused {
-        /// Bytes verified; not known of a download of an earlier login, whose file is looked at when it goes on.
+        /// Bytes verified. `None` for a download of an earlier login: nobody has looked at its file yet.
         done: Option<u64>,
     },
     /// The file is there.
@@ -37,17 +36,15 @@ pub enum DownloadPhase {
 }
 
 impl DownloadPhase {
-    /// It comes to an end by itself.
+    /// Whether it comes to an end by itself.
     pub fn is_busy(&self) -> bool {
         matches!(self, DownloadPhase::Starting | DownloadPhase::Running(_) | DownloadPhase::Waiting { .. })
     }
 
-    /// It waits for a tracker.
     pub fn is_waiting(&self) -> bool {
         matches!(self, DownloadPhase::Waiting { .. })
     }
 
-    /// Nothing more happens by itself.
     pub fn has_ended(&self) -> bool {
         matches!(self, DownloadPhase::Complete | DownloadPhase::Failed(_))
     }
@@ -111,7 +108,7 @@ impl fmt::Display for BegunAlready {
     }
 }
 
-/// The list. Locked in itself; who waits on it is woken at every end of a download.
+/// The list. Its lock is never held across a request or the disk; every end of a download wakes the waiters.
 #[derive(Debug, Default)]
 pub struct DownloadList {
     state: Mutex<Entries>,
@@ -138,7 +135,8 @@ impl DownloadList {
         Ok(id)
     }
 
-    /// Begins a download again that is held, waits or has failed; gives what it was, nothing if it cannot be.
+    /// Begins a download again that is paused, waits or has failed; gives the phase that it had. `None` if it is in
+    /// another phase, or another download of the file has not ended.
     pub fn restart(&self, id: u64) -> Option<DownloadPhase> {
         let mut state = self.state.lock();
         let startable = |phase: &DownloadPhase| {
@@ -153,7 +151,7 @@ impl DownloadList {
         Some(std::mem::replace(&mut state.list[at].phase, DownloadPhase::Starting))
     }
 
-    /// A download that could not be begun again is what it was.
+    /// Puts a download that could not be begun again back into a phase.
     pub fn put_back(&self, id: u64, phase: DownloadPhase) {
         if let Some(tracked) = self.state.lock().list.iter_mut().find(|tracked| tracked.id == id) {
             tracked.phase = phase;
@@ -161,13 +159,12 @@ impl DownloadList {
         self.changed.notify_all();
     }
 
-    /// Forgets a download.
     pub fn remove(&self, id: u64) {
         self.state.lock().list.retain(|tracked| tracked.id != id);
         self.changed.notify_all();
     }
 
-    /// Where a download goes and how large it is has become known.
+    /// Notes where a download goes and what it is of.
     pub fn settle(&self, id: u64, destination: PathBuf, content: &Content) {
         if let Some(tracked) = self.state.lock().list.iter_mut().find(|tracked| tracked.id == id) {
             tracked.destination = destination;
@@ -176,15 +173,15 @@ impl DownloadList {
         }
     }
 
-    /// A download goes on to another phase; false if it is not there any more or has ended.
+    /// Moves a download on to another phase; false if it is gone or has ended.
     pub fn advance(&self, id: u64, phase: DownloadPhase) -> bool {
         let advanced = self.state.lock().advance(id, phase);
         self.changed.notify_all();
         advanced
     }
 
-    /// A download ends in this phase, and `tell` says so. Who looks finds it ended from then on, and who waits for its end
-    /// goes on once it was told. Does nothing if it is not there any more or has ended.
+    /// Ends a download in this phase, and calls `tell`. Readers see the new phase at once; waiters wake after `tell`.
+    /// Does nothing if the download is gone or has ended.
     pub fn end(&self, id: u64, phase: DownloadPhase, tell: impl FnOnce()) {
         {
             let mut state = self.state.lock();
@@ -198,13 +195,12 @@ impl DownloadList {
         self.changed.notify_all();
     }
 
-    /// The download of a file that was begun last.
+    /// The latest download of a file.
     pub fn find(&self, group: &GroupId, name: &FileName) -> Option<Tracked> {
         let state = self.state.lock();
         state.list.iter().rev().find(|tracked| tracked.group == *group && tracked.name == *name).cloned()
     }
 
-    /// The download of this number.
     pub fn get(&self, id: u64) -> Option<Tracked> {
         self.state.lock().list.iter().find(|tracked| tracked.id == id).cloned()
     }
@@ -230,7 +226,6 @@ impl DownloadList {
         self.state.lock().list.clone()
     }
 
-    /// Those that run.
     pub fn running(&self) -> Vec<Arc<Transfer>> {
         let state = self.state.lock();
         let running = state.list.iter().filter_map(|tracked| match &tracked.phase {
@@ -258,8 +253,9 @@ impl DownloadList {
         state.failures + left
     }
 
-    /// Waits until none of those chosen comes to an end by itself any more, also since the login was lost, or `over` says that
-    /// nobody waits for that; it is asked now and then, and at [`DownloadList::look_again`]. A paused download is not waited for.
+    /// Waits until none of the chosen downloads comes to an end by itself any more. A paused one does not, and none
+    /// does after the login was lost. `over` ends the waiting too; it is asked every 200 ms and at
+    /// [`DownloadList::look_again`].
     pub fn wait(&self, chosen: impl Fn(&Tracked) -> bool, over: impl Fn() -> bool) {
         let busy = |state: &Entries| {
             let untold = |tracked: &Tracked| tracked.phase.is_busy() || state.telling.contains(&tracked.id);
@@ -271,15 +267,15 @@ impl DownloadList {
         }
     }
 
-    /// The login is over, which nobody wanted: nothing comes to an end by itself any more.
+    /// The login has ended without the user's doing: nothing comes to an end by itself any more.
     pub fn lose(&self) {
         self.state.lock().lost = true;
         self.changed.notify_all();
     }
 
-    /// Has whoever waits ask at once whether that is over.
+    /// Has waiters ask `over` at once.
     pub fn look_again(&self) {
-        // Who has asked before and does not wait yet holds the lock.
+        // A waiter holds the lock from asking to waiting.
         let _state = self.state.lock();
         self.changed.notify_all();
     }

@@ -23,11 +23,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often the tracker hears which pieces came in: once a second.
+/// How often the clock strikes: the tracker hears which pieces came in.
 const HOLD_PAUSE: Duration = Duration::from_secs(1);
-/// How often the tracker is asked for peers, besides what it tells by itself.
+/// How often the tracker is asked for peers. It tells of new ones by itself.
 const PEERS_PAUSE: Duration = Duration::from_secs(10);
-/// How often the keys are asked for because some peer had another one, at most.
+/// Least time between two requests for the keys because a peer had another one.
 const KEYS_PAUSE: Duration = Duration::from_secs(1);
 
 /// The thread of the event loop. Dropping it ends the thread.
@@ -64,9 +64,9 @@ enum Turn {
     Closed,
 }
 
-/// Waits for something to turn to. Nobody waits for ever behind somebody else, as behind a clock that strikes again while
-/// slow trackers are told of pieces. But what the tracker has said before a download ends is told before that: a script
-/// ends with its downloads.
+/// Waits for something to turn to. No channel starves another one: the clock may strike again while a slow tracker is
+/// told of pieces. The end of a download comes after what the tracker has said before it: a script ends with its
+/// downloads.
 fn next_turns(inbox: &Inbox, clock: &channel::Receiver<Instant>, closed: &channel::Receiver<()>) -> Vec<Turn> {
     let links = || inbox.link.try_iter().map(Turn::Link);
     select! {
@@ -78,6 +78,7 @@ fn next_turns(inbox: &Inbox, clock: &channel::Receiver<Instant>, closed: &channe
     }
 }
 
+/// What the thread keeps.
 struct Reactor {
     login: Arc<Login>,
     /// When the last heartbeat was sent.
@@ -86,7 +87,7 @@ struct Reactor {
     asked: Instant,
     /// When the keys were last asked for because of a peer.
     keys: Option<Instant>,
-    /// What was said to a login whose session is not there yet.
+    /// Pushes to a login whose session is not there yet.
     early: Vec<(u64, Reply)>,
     /// The last notice shown to a login, of which the tracker has not been told.
     read: Option<(u64, OpOrder)>,
@@ -197,8 +198,8 @@ impl Reactor {
         }
     }
 
-    /// Deals with a push to the session that is there; keeps one to a session that is to come, and drops one to a session
-    /// that is over.
+    /// Deals with a push to the session that is there; keeps one to a session that is to come, and drops one to a
+    /// session that is over.
     fn push(&mut self, login: u64, push: Reply) {
         let session = self.login.session();
         match session.filter(|session| session.number() >= login) {

@@ -223,8 +223,8 @@ impl LoginSession {
         decision()
     }
 
-    /// Takes note of a refusal to hold a share that this client knows from a tracker. One that says that there is no such
-    /// share comes from a tracker that has not heard of it yet: true, and the tracker is told again.
+    /// Takes note of a refusal to hold a share that this client knows from a tracker. One that says that there is no
+    /// such share comes from a tracker that has not heard of it yet: true, and the tracker is told again.
     pub(super) fn note_refusal(&self, refusal: &Refusal) -> bool {
         let unheard = refusal.code == Code::NoSuchFile;
         self.unheard.fetch_or(unheard, Ordering::Relaxed);

@@ -92,7 +92,7 @@ impl Names {
         Some(here.map(|download| Name::whole(download.name.as_str())).collect())
     }
 
-    /// Of a path and a group, in either order: what the other one is decides, if that is known.
+    /// For a path and a group in either order: what the other one is decides, if that is known.
     fn paths_and_groups(&self, other: Option<&str>, typed: &str) -> Vec<Name> {
         let groups = self.own_groups();
         match other {
@@ -103,8 +103,8 @@ impl Names {
     }
 }
 
-/// A name that stands before all those that begin with what was typed, and behind nearly all others that do: lists begin
-/// behind it. None for the beginning of the list.
+/// A name before all names that begin with what was typed, and behind nearly all others: a list asked for after it
+/// begins with them. `None` is the beginning of the list.
 fn before<T>(typed: &str, parse: fn(&str) -> Result<T, NameError>) -> Option<T> {
     let last = typed.chars().next_back()?;
     let previous = char::from_u32(u32::from(last).checked_sub(1)?)?;
@@ -119,7 +119,7 @@ fn full(typed: &str) -> PathBuf {
     }
 }
 
-/// Paths that begin with what was typed. Hidden files are shown to who asks for one.
+/// Paths that begin with what was typed. Hidden files only if a dot was typed.
 fn paths(typed: &str) -> Vec<Name> {
     let (folder, begun) = typed.rsplit_once('/').map_or(("", typed), |(folder, _)| typed.split_at(folder.len() + 1));
     let looked_in = if folder.is_empty() { PathBuf::from(".") } else { full(folder) };
