@@ -66,7 +66,7 @@ fn joined(folder: &str, path: &str) -> String {
 struct Module {
     name: String,
     line: usize,
-    /// The modules around it in the same file.
+    /// The modules around it in the same file: their names, or the folders that attributes name for them.
     inside: Vec<String>,
     is_inline: bool,
     /// What an attribute names as its file.
@@ -90,7 +90,7 @@ fn modules(tokens: &[Token]) -> Vec<Module> {
                 let inside = open.iter().map(|(name, _)| name.clone()).collect();
                 let is_inline = tokens[at + 2].is("{");
                 if is_inline {
-                    open.push((name.clone(), depth));
+                    open.push((path.clone().unwrap_or(name.clone()), depth));
                 }
                 out.push(Module { name, line: tokens[at].line, inside, is_inline, path, is_for_tests });
             }
@@ -184,9 +184,8 @@ mod tests {
             ("wire/conn/tests.rs", ""),
             ("wire/lost.rs", ""),
             ("client/app/node.rs", ""),
-            ("tests/all/main.rs", "#[path = \"../common/mod.rs\"]\nmod common; mod a;"),
+            ("tests/all/main.rs", "#[path = \"../common\"]\nmod common { mod b; } mod a;"),
             ("tests/all/a.rs", ""),
-            ("tests/common/mod.rs", "mod b;"),
             ("tests/common/b.rs", ""),
             ("tests/common/c.rs", ""),
             ("benches/main.rs", "#[path = \"../tests/common/c.rs\"] mod c; mod soak { mod x; }"),
