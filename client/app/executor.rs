@@ -87,6 +87,7 @@ impl Executor {
 
     fn carry_out_logged_in(&mut self, session: &Arc<LoginSession>, command: Command) -> Result<Report, Failure> {
         match command {
+            // `carry_out` has done these: they need no login.
             Command::CreateUser { .. } | Command::Login { .. } | Command::Limit { .. } => Ok(Report::Nothing),
             Command::Logout => {
                 self.follow(Arc::default());
