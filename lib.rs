@@ -211,7 +211,10 @@ pub mod client {
     /// Requests to a tracker and their replies; `queries` finds a share, a renamed one too.
     pub mod rpc {
         pub mod error;
+        pub mod event;
+        pub mod keeper;
         pub mod link;
+        pub(crate) mod link_state;
         pub(crate) mod pending;
         pub(crate) mod queries;
     }

@@ -10,7 +10,7 @@ use crate::client::download::engine::options::{EngineOptions, default_workers};
 use crate::client::output::event::Event;
 use crate::client::output::reporter::Reporter;
 use crate::client::rate::downlink::Downlink;
-use crate::client::rpc::link::CheckFingerprint;
+use crate::client::rpc::keeper::CheckFingerprint;
 use crate::client::shell::completer::Completer;
 use crate::client::shell::editor::Aids;
 use crate::client::shell::prompt::Prompt;
@@ -25,6 +25,7 @@ use crate::model::exit::Exit;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
 use crate::signals;
 use crate::sys::{reason, survive_file_size_limit};
+use std::error::Error;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -100,6 +101,22 @@ impl From<StateError> for StartError {
     }
 }
 
+/// The list of trackers names another key than a tracker shows.
+#[derive(Debug)]
+struct UnlistedKey {
+    tracker_info: PathBuf,
+    shown: Fingerprint,
+}
+
+impl fmt::Display for UnlistedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.tracker_info.display();
+        write!(f, "its key is not the one that {path} names; it shows {}", self.shown)
+    }
+}
+
+impl Error for UnlistedKey {}
+
 fn prepare(args: Args, reporter: &Reporter) -> Result<Ready, StartError> {
     let person = args.exec.is_empty() && !args.manner.json && io::stdin().is_terminal();
     let interrupt = Interrupt::new(person).map_err(StartError::System)?;
@@ -144,10 +161,10 @@ fn check(
     let path = tracker_info.canonicalize();
     let path = path.map_err(|error| StartError::NoList(tracker_info.to_path_buf(), error))?;
     if let Some(listed) = listed {
-        let path = tracker_info.display().to_string();
+        let tracker_info = tracker_info.to_path_buf();
         return Ok(Box::new(move |shown| {
-            let wrong = format!("its key is not the one that {path} names; it shows {shown}");
-            (shown == listed).then_some(()).ok_or(wrong)
+            let wrong = || UnlistedKey { tracker_info: tracker_info.clone(), shown };
+            (shown == listed).then_some(()).ok_or_else(|| wrong().into())
         }));
     }
     let pins = state.pins()?;
@@ -156,8 +173,8 @@ fn check(
     }
     Ok(Box::new(move |shown| match pins.check(&path, shown) {
         Ok(Pinned::Known | Pinned::New) => Ok(()),
-        Ok(Pinned::Differs(mismatch)) => Err(mismatch.to_string()),
-        Err(error) => Err(error.to_string()),
+        Ok(Pinned::Differs(mismatch)) => Err(mismatch.into()),
+        Err(error) => Err(error.into()),
     }))
 }
 

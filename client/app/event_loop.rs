@@ -12,7 +12,7 @@ use super::status;
 use crate::client::download::engine::event::EngineEvent;
 use crate::client::keyring::Put;
 use crate::client::output::event::Event;
-use crate::client::rpc::link::LinkEvent;
+use crate::client::rpc::event::LinkEvent;
 use crate::client::upload::event::SeederEvent;
 use crate::model::id::OpOrder;
 use crate::sys::owned_thread::OwnedThread;
@@ -179,8 +179,11 @@ impl Reactor {
     fn link(&mut self, event: LinkEvent) {
         let reporter = &self.node().reporter;
         match event {
-            LinkEvent::Down(tracker, why) => reporter.event(&Event::TrackerLost { tracker, why }),
+            LinkEvent::Down(tracker, why) => {
+                reporter.event(&Event::TrackerLost { tracker, why: why.to_string() });
+            }
             LinkEvent::Up(tracker, lost) => {
+                let lost = lost.map(|(tracker, why)| (tracker, why.to_string()));
                 reporter.event(&Event::TrackerReached { tracker, lost });
                 if let Some(session) = self.login.session() {
                     announce_and_bring_back(&session);

@@ -1,7 +1,13 @@
-//! Why a request to the trackers has no reply.
+//! Why a request to the trackers has no reply, and why there is no connection to one.
 
+use crate::wire::codec::DecodeError;
+use crate::wire::connection::RecvError;
 use crate::wire::error::Refusal;
+use crate::wire::handshake::HandshakeError;
+use std::error::Error;
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
 
 /// Why a request has no reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +33,72 @@ impl fmt::Display for RpcError {
     }
 }
 
-impl std::error::Error for RpcError {}
+impl Error for RpcError {}
 
 impl From<Refusal> for RpcError {
     fn from(refusal: Refusal) -> Self {
         RpcError::Refused(refusal)
     }
 }
+
+/// Why a tracker was not reached, or why the connection to it has ended.
+#[derive(Debug)]
+pub enum ConnectionError {
+    /// No connection came about.
+    Connect(io::Error),
+    Handshake(HandshakeError),
+    /// The check of its fingerprint failed, for this reason.
+    Untrusted(Box<dyn Error + Send + Sync>),
+    Io(io::Error),
+    Recv(RecvError),
+    Decode(DecodeError),
+    /// The tracker ended the connection, and said why.
+    Refused(Refusal),
+    /// The tracker ended the connection without a word.
+    Closed,
+    /// A request had no reply in time.
+    Silent,
+    /// The reply is not one to the resumption of the session.
+    Unexpected,
+    /// The link is closing.
+    Closing,
+}
+
+impl fmt::Display for ConnectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectionError::Connect(error) => match error.kind() {
+                io::ErrorKind::ConnectionRefused => f.write_str("nobody listens there"),
+                io::ErrorKind::TimedOut => f.write_str("no answer in time"),
+                _ => error.fmt(f),
+            },
+            ConnectionError::Handshake(error) => error.fmt(f),
+            ConnectionError::Untrusted(why) => why.fmt(f),
+            ConnectionError::Io(error) => error.fmt(f),
+            ConnectionError::Recv(error) => error.fmt(f),
+            ConnectionError::Decode(error) => error.fmt(f),
+            ConnectionError::Refused(refusal) => refusal.fmt(f),
+            ConnectionError::Closed => f.write_str("it closed the connection"),
+            ConnectionError::Silent => f.write_str("it did not answer"),
+            ConnectionError::Unexpected => RpcError::Unexpected.fmt(f),
+            ConnectionError::Closing => f.write_str("closing"),
+        }
+    }
+}
+
+impl Error for ConnectionError {}
+
+/// Why each of the trackers was not reached.
+#[derive(Debug)]
+pub(super) struct Unreachable(pub(super) Vec<(SocketAddr, ConnectionError)>);
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (addr, why)) in self.0.iter().enumerate() {
+            write!(f, "{}{addr}: {why}", if number == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Unreachable {}

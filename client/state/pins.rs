@@ -59,6 +59,8 @@ impl fmt::Display for PinMismatch {
     }
 }
 
+impl std::error::Error for PinMismatch {}
+
 impl Pins {
     /// The pins in a folder, which is made if it is not there.
     ///

@@ -1,0 +1,185 @@
+//! The keeper of the link to the trackers: connects to one of them, resumes the session there, and reads until the
+//! connection ends.
+
+use super::error::{ConnectionError, Unreachable};
+use super::event::LinkEvent;
+use super::link_state::{LinkState, Token};
+use super::pending::REPLY_DEADLINE;
+use crate::model::digest::Fingerprint;
+use crate::model::id::ClientId;
+use crate::wire::client_tracker::{Reply, Request, refusal};
+use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError, TimedStream};
+use crate::wire::deadlines::{HANDSHAKE_DEADLINE, IDLE_DEADLINE};
+use crate::wire::error::Code;
+use crate::wire::frame::{FRAME_LEN_MAX, UNASKED};
+use crate::wire::handshake;
+use crossbeam_channel as channel;
+use std::error::Error;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A tracker accepts the connection within this time or counts as unreachable.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// How long a step of connecting may take while another tracker is left to be tried; doubled after each round in vain.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Shortest and longest pause after all trackers were tried in vain.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+
+/// Decides whether the trackers with this fingerprint are the right ones; the error says why not.
+pub type CheckFingerprint = Box<dyn Fn(Fingerprint) -> Result<(), Box<dyn Error + Send + Sync>> + Send + Sync>;
+
+/// What the thread needs that keeps the connection.
+pub(super) struct Keeper {
+    pub(super) trackers: Vec<SocketAddr>,
+    pub(super) client: ClientId,
+    pub(super) check: CheckFingerprint,
+    pub(super) events: channel::Sender<LinkEvent>,
+    pub(super) state: Arc<LinkState>,
+}
+
+impl Keeper {
+    /// Keeps one connection until the link closes.
+    pub(super) fn run(&self) {
+        let mut order = self.trackers.clone();
+        let (mut pause, mut patience) = (PAUSE.0, PATIENCE);
+        let (mut was_up, mut lost) = (false, None);
+        loop {
+            match self.connect_first(&order, patience) {
+                Ok((addr, receiver, sender)) => {
+                    if was_up {
+                        self.tell(LinkEvent::Up(addr, lost.take()));
+                    }
+                    (was_up, pause, patience) = (true, PAUSE.0, PATIENCE);
+                    lost = Some((addr, self.read(receiver, &sender)));
+                    // As the list has them, so that a preferred one is come back to; the one that was lost is the last.
+                    order.clone_from(&self.trackers);
+                    order.sort_by_key(|other| *other == addr);
+                }
+                Err(unreachable) => {
+                    if let Some((addr, why)) = lost.take() {
+                        self.tell(LinkEvent::Down(addr, why));
+                    }
+                    self.state.pause_after(unreachable.to_string(), pause);
+                    pause = (pause * 2).min(PAUSE.1);
+                    patience = (patience * 2).min(REPLY_DEADLINE);
+                }
+            }
+            if self.state.is_closing() {
+                return;
+            }
+        }
+    }
+
+    /// Connects to the first tracker that can be reached; says why none can. One that hangs keeps from the next for
+    /// `patience` and no longer.
+    fn connect_first(
+        &self,
+        order: &[SocketAddr],
+        patience: Duration,
+    ) -> Result<(SocketAddr, FrameReceiver, Arc<FrameSender>), Unreachable> {
+        let mut failures = Vec::new();
+        for (place, &addr) in order.iter().enumerate() {
+            let is_last = place + 1 == order.len();
+            let connected = self.connect(addr, if is_last { REPLY_DEADLINE } else { patience });
+            self.state.end_connecting();
+            match connected {
+                Ok((receiver, sender)) => return Ok((addr, receiver, sender)),
+                Err(why) => failures.push((addr, why)),
+            }
+            if self.state.is_closing() {
+                break;
+            }
+        }
+        Err(Unreachable(failures))
+    }
+
+    /// Connects to one tracker and resumes the session; the connection is ready for requests then.
+    fn connect(
+        &self,
+        addr: SocketAddr,
+        patience: Duration,
+    ) -> Result<(FrameReceiver, Arc<FrameSender>), ConnectionError> {
+        let stream =
+            TcpStream::connect_timeout(&addr, CONNECT_DEADLINE.min(patience)).map_err(ConnectionError::Connect)?;
+        let stream = Arc::new(stream);
+        self.state.begin_connecting(&stream)?;
+        let handshake = handshake::client_to_tracker(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE.min(patience)));
+        let (keys, fingerprint) = handshake.map_err(ConnectionError::Handshake)?;
+        (self.check)(fingerprint).map_err(ConnectionError::Untrusted)?;
+        let (mut receiver, sender) =
+            connection::split(stream, keys, FRAME_LEN_MAX, false).map_err(ConnectionError::Io)?;
+        if let Some(token) = self.state.token() {
+            self.resume(&mut receiver, &sender, token, patience)?;
+        }
+        self.state.connected(addr, sender.clone(), fingerprint)?;
+        Ok((receiver, sender))
+    }
+
+    fn resume(
+        &self,
+        receiver: &mut FrameReceiver,
+        sender: &FrameSender,
+        token: Token,
+        patience: Duration,
+    ) -> Result<(), ConnectionError> {
+        const ID: u32 = u32::MAX;
+        sender.send(ID, &Request::Resume { client: self.client, token }).map_err(ConnectionError::Io)?;
+        loop {
+            let frame = receiver.recv(patience).map_err(ConnectionError::Recv)?;
+            let reply = frame.message::<Reply>().map_err(ConnectionError::Decode)?;
+            match reply {
+                push if frame.request == UNASKED => self.tell_push(push),
+                Reply::LoggedIn { token, .. } => {
+                    self.state.renew_token(token);
+                    return Ok(());
+                }
+                Reply::Refused { code, about } => {
+                    let refusal = refusal(code, &about);
+                    if refusal.code != Code::SessionEnded {
+                        return Err(ConnectionError::Refused(refusal));
+                    }
+                    self.state.forget_session();
+                    self.tell(LinkEvent::SessionLost(refusal));
+                    return Ok(());
+                }
+                _ => return Err(ConnectionError::Unexpected),
+            }
+        }
+    }
+
+    /// Reads until the connection ends; says why it did.
+    fn read(&self, mut receiver: FrameReceiver, sender: &FrameSender) -> ConnectionError {
+        let why = loop {
+            let frame = match receiver.recv(IDLE_DEADLINE) {
+                Ok(frame) => frame,
+                Err(RecvError::Closed) if sender.is_over() => break ConnectionError::Silent,
+                Err(RecvError::Closed) => break ConnectionError::Closed,
+                Err(error) => break ConnectionError::Recv(error),
+            };
+            let reply = match frame.message::<Reply>() {
+                Ok(reply) => reply,
+                Err(error) => break ConnectionError::Decode(error),
+            };
+            if frame.request != UNASKED {
+                self.state.hand_over(frame.request, reply);
+            } else if let Reply::Refused { code, about } = reply {
+                break ConnectionError::Refused(refusal(code, &about));
+            } else {
+                self.tell_push(reply);
+            }
+        };
+        sender.end();
+        self.state.disconnected();
+        why
+    }
+
+    fn tell_push(&self, push: Reply) {
+        self.tell(LinkEvent::Push(self.state.login(), push));
+    }
+
+    fn tell(&self, event: LinkEvent) {
+        // Nobody listens any more when the client is closing.
+        let _ = self.events.send(event);
+    }
+}

@@ -1,0 +1,280 @@
+//! What the link to the trackers knows: the connection there is, who waits for which reply, and whether it closes.
+
+use super::error::{ConnectionError, RpcError};
+use super::pending::{PendingReplies, reply_deadline};
+use crate::model::digest::Fingerprint;
+use crate::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
+use crate::wire::codec::Blob;
+use crate::wire::connection::FrameSender;
+use crossbeam_channel::{self as channel, select};
+use parking_lot::{Condvar, Mutex};
+use std::convert::Infallible;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a request waits for a tracker to be reached at all.
+const REACH_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a request still waits for its reply once the client is closing.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The token with which a session is resumed.
+pub(super) type Token = Blob<TOKEN_LEN_MAX>;
+
+struct TrackerConnection {
+    sender: Arc<FrameSender>,
+    addr: SocketAddr,
+    /// Tells connections apart, so that the loss of an old one does not end a new one.
+    generation: u64,
+}
+
+#[derive(Default)]
+struct LinkFields {
+    live: Option<TrackerConnection>,
+    token: Option<Token>,
+    /// Counts the logins, so that what is said to one is never taken as said to the next.
+    login: u64,
+    fingerprint: Option<Fingerprint>,
+    replies: PendingReplies,
+    generation: u64,
+    /// Why the trackers could not be reached the last time all were tried; none before that.
+    failure: Option<String>,
+    closing: bool,
+    /// The socket on which a connection is being made.
+    connecting: Option<Arc<TcpStream>>,
+}
+
+/// The state that the keeper and whoever makes a request share. Its lock is never held during I/O.
+pub(super) struct LinkState {
+    fields: Mutex<LinkFields>,
+    changed: Condvar,
+    /// The sender is dropped when the client is closing: whoever waits for a reply then does so for a short time only.
+    open: Mutex<Option<channel::Sender<Infallible>>>,
+    closed: channel::Receiver<Infallible>,
+}
+
+/// What those need who make requests.
+impl LinkState {
+    pub(super) fn new() -> Self {
+        let (open, closed) = channel::bounded(0);
+        Self { fields: Mutex::default(), changed: Condvar::new(), open: Mutex::new(Some(open)), closed }
+    }
+
+    /// The fingerprint of the trackers, once one was reached.
+    pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
+        self.fields.lock().fingerprint
+    }
+
+    /// The tracker that is connected now.
+    pub(super) fn tracker(&self) -> Option<SocketAddr> {
+        self.fields.lock().live.as_ref().map(|live| live.addr)
+    }
+
+    /// The connection and its generation, waiting a little for one; not for a user who has given up.
+    pub(super) fn reach(&self) -> Result<(Arc<FrameSender>, u64), RpcError> {
+        let until = Instant::now() + REACH_DEADLINE;
+        let mut fields = self.fields.lock();
+        loop {
+            if fields.replies.is_cancelled() {
+                return Err(RpcError::Cancelled);
+            }
+            if let Some(live) = &fields.live {
+                return Ok((live.sender.clone(), live.generation));
+            }
+            let failure = fields.failure.clone();
+            let over = fields.closing || self.changed.wait_until(&mut fields, until).timed_out();
+            // Once all trackers were tried in vain, nobody is kept waiting for the next round.
+            if let Some(why) = failure.filter(|_| fields.live.is_none() && !fields.replies.is_cancelled()) {
+                return Err(RpcError::NoTracker(why));
+            }
+            if over {
+                return Err(RpcError::NoTracker("no answer in time".into()));
+            }
+        }
+    }
+
+    /// Sends a request and waits for the reply; none if the connection is lost or the tracker is silent.
+    pub(super) fn ask(&self, sender: &FrameSender, request: &Request) -> Result<Option<Reply>, RpcError> {
+        let (id, reply) = {
+            let replies = &mut self.fields.lock().replies;
+            if replies.is_cancelled() {
+                return Err(RpcError::Cancelled);
+            }
+            replies.expect()
+        };
+        let answer = match sender.send(id, request) {
+            Ok(()) => self.await_reply(&reply, reply_deadline(request)),
+            Err(_) => None,
+        };
+        self.fields.lock().replies.take(id);
+        Ok(answer)
+    }
+
+    fn await_reply(&self, reply: &channel::Receiver<Reply>, deadline: Duration) -> Option<Reply> {
+        select! {
+            recv(reply) -> reply => reply.ok(),
+            recv(self.closed) -> _ => reply.recv_timeout(FAREWELL).ok(),
+            default(deadline) => None,
+        }
+    }
+
+    /// Ends the connection of this generation, on which a reply is missing.
+    pub(super) fn lose(&self, generation: u64) {
+        let mut fields = self.fields.lock();
+        if let Some(live) = fields.live.take_if(|live| live.generation == generation) {
+            live.sender.end();
+            fields.replies.close();
+        }
+    }
+
+    /// The number of a login that begins.
+    pub(super) fn next_login(&self) -> u64 {
+        let mut fields = self.fields.lock();
+        fields.login += 1;
+        fields.login
+    }
+
+    /// Ends the session here: it is not resumed any more.
+    pub(super) fn forget_session(&self) {
+        self.fields.lock().token = None;
+    }
+
+    /// From now on this thread asks for the user.
+    pub(super) fn begin_command(&self) {
+        self.fields.lock().replies.begin_command();
+    }
+
+    /// From now on it does not.
+    pub(super) fn end_command(&self) {
+        self.fields.lock().replies.end_command();
+    }
+
+    /// Ends what the command asks; a tracker that owes it a reply counts as lost.
+    pub(super) fn cancel(&self) {
+        let mut fields = self.fields.lock();
+        if fields.replies.cancel() {
+            fields.replies.close();
+            if let Some(live) = fields.live.take() {
+                live.sender.end();
+            }
+        }
+        drop(fields);
+        self.changed.notify_all();
+    }
+
+    /// No further connection is made, and a tracker that does not answer is not waited for.
+    pub(super) fn close(&self) {
+        let mut fields = self.fields.lock();
+        fields.closing = true;
+        if let Some(stream) = fields.connecting.take() {
+            // Fails only if the connection is gone already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        drop(fields);
+        self.open.lock().take();
+        self.changed.notify_all();
+    }
+
+    /// Ends the connection that there is; whoever waits for a reply gets none.
+    pub(super) fn end_connection(&self) {
+        let mut fields = self.fields.lock();
+        fields.replies.close();
+        if let Some(live) = &fields.live {
+            live.sender.end();
+        }
+    }
+}
+
+/// What the keeper needs.
+impl LinkState {
+    pub(super) fn is_closing(&self) -> bool {
+        self.fields.lock().closing
+    }
+
+    /// The number of the last login.
+    pub(super) fn login(&self) -> u64 {
+        self.fields.lock().login
+    }
+
+    pub(super) fn token(&self) -> Option<Token> {
+        self.fields.lock().token.clone()
+    }
+
+    /// Replaces the token with one that was given when the session was resumed. A logout in the meantime stands.
+    pub(super) fn renew_token(&self, token: Token) {
+        let mut fields = self.fields.lock();
+        if fields.token.is_some() {
+            fields.token = Some(token);
+        }
+    }
+
+    /// A connection is being made on this socket: closing the link ends it.
+    ///
+    /// # Errors
+    /// `Closing`.
+    pub(super) fn begin_connecting(&self, stream: &Arc<TcpStream>) -> Result<(), ConnectionError> {
+        let mut fields = self.fields.lock();
+        if fields.closing {
+            return Err(ConnectionError::Closing);
+        }
+        fields.connecting = Some(stream.clone());
+        Ok(())
+    }
+
+    pub(super) fn end_connecting(&self) {
+        self.fields.lock().connecting = None;
+    }
+
+    /// The connection is ready for requests.
+    ///
+    /// # Errors
+    /// `Closing`.
+    pub(super) fn connected(
+        &self,
+        addr: SocketAddr,
+        sender: Arc<FrameSender>,
+        fingerprint: Fingerprint,
+    ) -> Result<(), ConnectionError> {
+        let mut fields = self.fields.lock();
+        fields.generation += 1;
+        fields.fingerprint = Some(fingerprint);
+        fields.failure = None;
+        fields.live = Some(TrackerConnection { sender, addr, generation: fields.generation });
+        if fields.closing {
+            return Err(ConnectionError::Closing);
+        }
+        drop(fields);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// The connection has ended: those who wait see their channel closed, and ask again on the next one.
+    pub(super) fn disconnected(&self) {
+        let mut fields = self.fields.lock();
+        fields.replies.close();
+        fields.live = None;
+    }
+
+    /// All trackers were tried in vain: says why to those who wait, and waits itself before the next round.
+    pub(super) fn pause_after(&self, failure: String, pause: Duration) {
+        let mut fields = self.fields.lock();
+        fields.failure = Some(failure);
+        self.changed.notify_all();
+        if !fields.closing {
+            self.changed.wait_for(&mut fields, pause);
+        }
+    }
+
+    /// Gives a reply to the one who asked.
+    pub(super) fn hand_over(&self, request: u32, reply: Reply) {
+        let mut fields = self.fields.lock();
+        if let Some(reply_to) = fields.replies.take(request) {
+            // Kept here, so that the session goes on even if this connection is lost right after.
+            if let Reply::LoggedIn { token, .. } = &reply {
+                fields.token = Some(token.clone());
+            }
+            // The one who asked may have given up; then the reply is of no use.
+            let _ = reply_to.try_send(reply);
+        }
+    }
+}
