@@ -1,12 +1,13 @@
 //! The typed lines that the arrow keys bring back, in a file from one run to the next. Several clients may use it at a
 //! time: each adds its lines under a lock of the file.
 
-use crate::client::state::file::set_aside;
+use crate::client::state::file::{StateError, set_aside};
 use crate::model::escape::ShownPath;
 use crate::sys;
 use crate::sys::files::{self, Open};
 use rustyline::error::ReadlineError;
 use rustyline::history::{FileHistory, History};
+use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -14,6 +15,26 @@ use std::path::PathBuf;
 pub(crate) const LINES_MAX: usize = 1000;
 /// Begins a file of the editor's own format.
 const HEADER: &str = "#V2\n";
+
+/// Why typed lines are not kept.
+enum HistoryError {
+    Make(io::Error),
+    SetAside(StateError),
+    Read(ReadlineError),
+}
+
+impl fmt::Display for HistoryError {
+    /// Without the number that the system gives an error.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HistoryError::Make(error) | HistoryError::Read(ReadlineError::Io(error)) => {
+                f.write_str(&sys::reason(error))
+            }
+            HistoryError::SetAside(error) => write!(f, "{error}"),
+            HistoryError::Read(error) => write!(f, "{error}"),
+        }
+    }
+}
 
 /// The file, and whether it can be used.
 pub(crate) struct HistoryFile {
@@ -28,7 +49,7 @@ impl HistoryFile {
         let failed = file.make().and_then(|()| match history.load(&file.path) {
             Ok(()) => Ok(None),
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => file.put_aside().map(Some),
-            Err(error) => Err(why(error)),
+            Err(error) => Err(HistoryError::Read(error)),
         });
         match failed {
             Ok(told) => (file, told),
@@ -41,16 +62,16 @@ impl HistoryFile {
     }
 
     /// Makes the file for its owner alone, if it is not there.
-    fn make(&self) -> Result<(), String> {
+    fn make(&self) -> Result<(), HistoryError> {
         let made = files::open_file(&self.path, Open::New(0o600));
         match made.and_then(|mut file| file.write_all(HEADER.as_bytes())) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(sys::reason(&error)),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(HistoryError::Make(error)),
             _ => Ok(()),
         }
     }
 
-    fn put_aside(&self) -> Result<String, String> {
-        let aside = set_aside(&self.path).map_err(|error| error.to_string())?;
+    fn put_aside(&self) -> Result<String, HistoryError> {
+        let aside = set_aside(&self.path).map_err(HistoryError::SetAside)?;
         self.make()?;
         Ok(format!("{} was damaged and has been moved to {}", ShownPath(&self.path), ShownPath(&aside)))
     }
@@ -59,13 +80,5 @@ impl HistoryFile {
     pub(crate) fn append(&mut self, history: &mut FileHistory) {
         // Nothing is lost but a line of the history, and the next one tries again.
         let _ = if self.broken { Ok(()) } else { history.append(&self.path) };
-    }
-}
-
-/// What the editor's error says, without its number.
-fn why(error: ReadlineError) -> String {
-    match error {
-        ReadlineError::Io(error) => sys::reason(&error),
-        other => other.to_string(),
     }
 }

@@ -7,6 +7,7 @@ use crate::client::terminal::interrupt::Interrupt;
 use crate::client::terminal::line_reader::LineReader;
 use crate::client::terminal::password;
 use crate::client::terminal::writer::TerminalWriter;
+use std::fmt;
 use std::io::{self, IsTerminal, Read};
 use std::vec;
 
@@ -113,7 +114,7 @@ impl Prompt {
 
     /// Asks for a password: a person without echo, a script by taking its next line. What was pasted behind the command
     /// counts as a script, since it is on the screen already. The error says why there is none.
-    pub fn password(&mut self, ask: &PasswordPrompt) -> Result<String, String> {
+    pub fn password(&mut self, ask: &PasswordPrompt) -> Result<String, PasswordError> {
         let pasted = match &mut self.source {
             InputSource::Editor(editor) => editor.next_pasted(),
             InputSource::Plain { lines, .. } if self.script => Some(read_plain(lines, &self.interrupt)),
@@ -122,20 +123,42 @@ impl Prompt {
         };
         match pasted {
             Some(Input::Line(line)) => return Ok(line),
-            Some(Input::Bad(why) | Input::Broken(why)) => return Err(why),
-            Some(Input::End) => return Err("The input ends where the password should follow".to_owned()),
-            Some(Input::Stopped) => return Err("Cancelled".to_owned()),
+            Some(Input::Bad(why) | Input::Broken(why)) => return Err(PasswordError::Unreadable(why)),
+            Some(Input::End) => return Err(PasswordError::InputEnds),
+            Some(Input::Stopped) => return Err(PasswordError::Cancelled),
             None => {}
         }
         let answer = |question: &str| {
-            password::ask(question, &self.terminal, &self.interrupt)
-                .map_err(|_| "Cancelled, no password was given".to_owned())
+            password::ask(question, &self.terminal, &self.interrupt).map_err(|_| PasswordError::NotGiven)
         };
         let first = answer(&ask.text)?;
         if ask.twice && answer("The same again: ")? != first {
-            return Err("The two passwords differ, please try again".to_owned());
+            return Err(PasswordError::Differ);
         }
         Ok(first)
+    }
+}
+
+/// Why there is no password.
+#[derive(Debug)]
+pub enum PasswordError {
+    /// The line cannot be read, for this reason.
+    Unreadable(String),
+    InputEnds,
+    Cancelled,
+    NotGiven,
+    Differ,
+}
+
+impl fmt::Display for PasswordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PasswordError::Unreadable(why) => why,
+            PasswordError::InputEnds => "The input ends where the password should follow",
+            PasswordError::Cancelled => "Cancelled",
+            PasswordError::NotGiven => "Cancelled, no password was given",
+            PasswordError::Differ => "The two passwords differ, please try again",
+        })
     }
 }
 

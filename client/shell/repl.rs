@@ -139,8 +139,8 @@ impl Repl<'_> {
     /// Completes a command with the passwords that it lacks.
     fn ask_passwords(&mut self, incomplete: IncompleteCommand) -> Result<Command, Failure> {
         let prompts = incomplete.prompts();
-        let answers: Result<Vec<String>, String> = prompts.iter().map(|prompt| self.prompt.password(prompt)).collect();
-        incomplete.complete(answers?).map_err(|error| error.to_string().into())
+        let answers: Result<Vec<String>, _> = prompts.iter().map(|prompt| self.prompt.password(prompt)).collect();
+        incomplete.complete(answers.map_err(|error| error.to_string())?).map_err(|error| error.to_string().into())
     }
 
     /// Whether a person wants to stay, now that it is said what still runs.
