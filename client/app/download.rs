@@ -365,3 +365,26 @@ fn unserve(session: &LoginSession, transfer: &Transfer) {
     let subject = transfer.subject();
     session.node().catalog.remove(subject.group, subject.content.info_hash);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn a_program_can_tell_a_full_disk_from_a_file_in_the_way_and_a_changed_part_from_a_broken_disk() {
+        let (path, broken) = (|| PathBuf::from("/f"), || io::Error::other("broken"));
+        for (error, code) in [
+            (PartError::DiskFull(path(), 1).into(), FailureCode::DiskFull),
+            (PartError::Exists(path()).into(), FailureCode::Obstructed),
+            (PartError::Foreign(path(), Foreign::Link).into(), FailureCode::Obstructed),
+            (PartError::Foreign(path(), Foreign::Replaced).into(), FailureCode::PartChanged),
+            (SourceError::Unfinished(path()).into(), FailureCode::PartChanged),
+            (PartError::Io(path(), "write", broken()).into(), FailureCode::System),
+            (SourceError::Io(path(), broken()).into(), FailureCode::System),
+            (DownloadError::NobodyHasIt, FailureCode::NoMember),
+        ] {
+            assert_eq!(code_of(&error), code, "{error}");
+        }
+    }
+}

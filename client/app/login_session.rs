@@ -259,7 +259,7 @@ mod tests {
     use crate::client::state::dir::StateDir;
     use crate::client::state::record::ShareRecord;
     use crate::client::state::record::tests::{manifest, share};
-    use crate::client::terminal::writer::Terminal;
+    use crate::client::terminal::writer::TerminalWriter;
     use crate::model::digest::Fingerprint;
     use std::net::TcpListener;
     use std::thread;
@@ -289,7 +289,7 @@ mod tests {
             check: Box::new(|_| Ok(())),
             upload_limit: Limit::NONE,
             engine_options: EngineOptions { workers: 1, patience: None, downlink: Downlink::new(Limit::NONE) },
-            reporter: Reporter::new(Terminal::new(Box::new(io::sink()), Box::new(io::sink())), Manner::default()),
+            reporter: Reporter::new(TerminalWriter::new(Box::new(io::sink()), Box::new(io::sink())), Manner::default()),
         };
         let (node, _inbox) = Node::start(options).expect("started");
         Arc::new(LoginSession::new(node, alice(), 1, slot(state)).expect("a thread"))
