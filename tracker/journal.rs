@@ -1,8 +1,10 @@
-//! The journal: the log of ops on disk. docs/JOURNAL.md draws its format and argues why nothing acknowledged is lost.
+//! The journal: the append-only log of ops on disk. docs/JOURNAL.md draws its format and argues why nothing
+//! acknowledged is lost.
 
 pub mod checkpoint;
 pub mod disk;
 mod error;
+mod file_name;
 pub mod inspect;
 pub mod reader;
 pub mod record;
@@ -26,7 +28,7 @@ use error::io_error;
 use reader::{LastSegment, RecoveryOptions};
 use record::{JournalPosition, RecordPosition};
 use recovery::{Recovery, recover};
-use segment::{CreateError, Header, NEW_SUFFIX, RECORDS_AT};
+use segment::{CreateError, NEW_SUFFIX, RECORDS_AT, SegmentHeader};
 use std::path::Path;
 use std::sync::Arc;
 use writer::{SegmentWriter, WriteError};
@@ -34,12 +36,12 @@ use writer::{SegmentWriter, WriteError};
 /// How a journal is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct JournalSettings {
-    /// A checkpoint is written after so many ops, or after a quarter of all ops if that is more, so that what
-    /// checkpoints cost stays in proportion to the ops.
+    /// Ops from one checkpoint to the next, or a quarter of all ops if that is more. So the cost of checkpoints stays
+    /// in proportion to the ops.
     pub checkpoint_ops: u64,
-    /// A segment that has become this long is followed by another; segments are read as a whole.
+    /// The length in bytes after which another segment begins. Recovery reads a segment as a whole.
     pub segment_len_max: u64,
-    /// Room is made in pieces of this size.
+    /// Bytes of room that a segment allocates at once.
     pub chunk_len: u64,
 }
 
@@ -56,9 +58,9 @@ pub struct OpenedJournal {
     pub past: Past,
     /// Reads it again.
     pub source: Arc<dyn OpSource>,
-    /// Under which further ops are to be issued.
+    /// The origin under which the tracker issues further ops.
     pub origin: Origin,
-    /// How many ops were read, other than through a checkpoint.
+    /// How many ops were folded on top of the checkpoint.
     pub replayed: u64,
 }
 
@@ -75,10 +77,10 @@ pub struct Journal {
     /// The last record and the last batch.
     position: JournalPosition,
     checkpointer: Checkpointer,
-    /// The place of the last checkpoint, or of the last attempt at one.
+    /// The last record before the last checkpoint, or before the last attempt at one.
     checkpoint_seq: u64,
     failed: Option<String>,
-    /// The records of a batch; kept for its memory.
+    /// The records of a batch. Kept, so that batches share its memory.
     records: Vec<u8>,
 }
 
@@ -87,7 +89,7 @@ pub struct Journal {
 #[derive(Debug, Clone, Copy)]
 pub struct JournalOwner {
     pub tracker: u16,
-    /// A number that nobody had before.
+    /// A number that no earlier start had.
     pub fresh_incarnation: u64,
 }
 
@@ -135,7 +137,7 @@ impl Journal {
         AppendError::Failed(self.failed.insert(reason).clone())
     }
 
-    /// Begins another segment. On an error that leaves everything as it was, this one is gone on with.
+    /// Begins another segment. Goes on with this one after an error that leaves everything as it was.
     fn rotate(&mut self) -> bool {
         let header = header(self.origin, self.position);
         match segment::create(&*self.disk, &header, self.settings.chunk_len) {
@@ -211,7 +213,7 @@ struct Reread(Arc<dyn Disk>);
 
 impl OpSource for Reread {
     fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
-        // What is being written looks like damage at the end.
+        // A batch that is being written looks like damage at the end.
         let options = RecoveryOptions { tracker: None, checkpoints: false, force: true };
         recovery::read(&*self.0, options, |_, op| take(op)).map(|_| ()).map_err(ReadBackError::new)
     }
@@ -231,7 +233,7 @@ impl OpLog for Journal {
         let batch = self.position.batch + 1;
         self.records.clear();
         for (i, op) in ops.iter().enumerate() {
-            // A batch holds what some thousands of connections can wait for.
+            // A batch holds no more ops than connections can wait for.
             let left = (ops.len() - 1 - i) as u32;
             let place = RecordPosition { seq: self.position.seq + 1 + i as u64, batch, left };
             if !record::put(place, op, &mut self.records) {
@@ -255,7 +257,7 @@ impl OpLog for Journal {
         let due = self.settings.checkpoint_ops.max(state.op_count() / 4);
         let due = self.position.seq - self.checkpoint_seq >= due && !self.checkpointer.is_busy();
         if due {
-            // Also if it comes to nothing: the next attempt is not before as many ops have come again.
+            // Also if the checkpoint fails: the next attempt comes after as many ops again.
             self.checkpoint_seq = self.position.seq;
         }
         let full = self.segment.end() >= self.settings.segment_len_max;
@@ -266,12 +268,12 @@ impl OpLog for Journal {
     }
 }
 
-/// The header of the segment that begins behind a place.
-fn header(origin: Origin, position: JournalPosition) -> Header {
-    Header { origin, first_seq: position.seq + 1, first_batch: position.batch + 1 }
+/// The header of the segment that begins behind a position.
+fn header(origin: Origin, position: JournalPosition) -> SegmentHeader {
+    SegmentHeader { origin, first_seq: position.seq + 1, first_batch: position.batch + 1 }
 }
 
-/// Removes what an earlier run has left unfinished, and what lies behind damage that was let go of.
+/// Removes what an earlier run has left unfinished, and what lies behind damage that is cut off.
 fn tidy(disk: &dyn Disk, recovery: &Recovery) -> Result<(), JournalError> {
     for header in &recovery.mended {
         let name = segment::name(header.first_seq);
@@ -291,13 +293,13 @@ fn tidy(disk: &dyn Disk, recovery: &Recovery) -> Result<(), JournalError> {
     disk.sync_folder().map_err(io_error(disk, "", "fsync the folder"))
 }
 
-/// Opens a segment behind its last whole record. The last batch is written anew and made durable: after an fsync that
-/// failed, or a kill before it, what was read may have been in the cache only.
+/// Opens a segment behind its last whole record. Writes the last batch anew and makes it durable: after an fsync that
+/// failed, or a kill before it, recovery may have read it from the cache only.
 fn settle(disk: &dyn Disk, tail: &LastSegment, settings: JournalSettings) -> Result<SegmentWriter, JournalError> {
     let name = segment::name(tail.header.first_seq);
     let file = disk.open(&name).map_err(io_error(disk, &name, "open"))?;
     let mut writer = SegmentWriter::new(file, tail.mark.end, tail.len, settings.chunk_len);
-    // Only one mark is written, and a damaged one rather than the other: power that goes meanwhile leaves a sound one.
+    // Writes only one mark, a damaged one rather than the other: a power cut meanwhile leaves a sound one.
     let mark_at = tail.damaged_mark.unwrap_or(tail.mark.offset() as u64);
     let mut write = || {
         writer.rewrite(&tail.last_batch, tail.mark.start)?;

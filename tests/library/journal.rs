@@ -15,7 +15,7 @@ use groupshare::tracker::journal::reader::RecoveryOptions;
 use groupshare::tracker::journal::record;
 use groupshare::tracker::journal::recovery::{Recovery, read, recover};
 use groupshare::tracker::journal::segment;
-use groupshare::tracker::journal::segment::{Header, Mark, PAGE_LEN, RECORDS_AT};
+use groupshare::tracker::journal::segment::{Mark, PAGE_LEN, RECORDS_AT, SegmentHeader};
 use groupshare::tracker::journal::{Journal, JournalError, JournalOwner, JournalSettings, OpenedJournal};
 use groupshare::tracker::state::State;
 use parking_lot::Mutex;
@@ -541,7 +541,7 @@ fn numbers_behind_which_no_further_one_comes_are_damage_though_their_checksums_a
     assert_eq!(said.take().len(), 1);
 
     let mut bytes = map.bytes.clone();
-    let header = Header { origin: origin(), first_seq: 1, first_batch: u64::MAX };
+    let header = SegmentHeader { origin: origin(), first_seq: 1, first_batch: u64::MAX };
     bytes[..PAGE_LEN].copy_from_slice(&segment::header_page(&header));
     assert!(matches!(map.read(bytes), Err(JournalError::Damaged { .. })));
 
@@ -602,7 +602,7 @@ fn ops_that_came_late_are_folded_in_their_order() {
 
 #[test]
 fn the_document_draws_the_format_as_it_is() {
-    let header = Header { origin: Origin { tracker: 1, incarnation: 2 }, first_seq: 3, first_batch: 4 };
+    let header = SegmentHeader { origin: Origin { tracker: 1, incarnation: 2 }, first_seq: 3, first_batch: 4 };
     let page = segment::header_page(&header);
     let mut expected = b"GSHJRNL\n\x00\x01".to_vec();
     expected.extend_from_slice(&[0, 1]);

@@ -1,7 +1,9 @@
-//! Checkpoints: the state in a file, with the place in the journal where it stands, so that a start need not replay
-//! everything. Nothing depends on them: a damaged one is passed over for the one before, or for the whole journal.
+//! Checkpoints: a snapshot of the state in a file, with its position in the journal, so that a start need not replay
+//! everything. Nothing depends on them: recovery passes over a damaged one for the one before, or for the whole
+//! journal.
 
 use super::disk::{Disk, DiskFile, write_all_at};
+use super::file_name::{number_in, numbered};
 use super::record::{JournalPosition, NUMBER_MAX};
 use crate::sys;
 use crate::sys::owned_thread::OwnedThread;
@@ -20,7 +22,7 @@ const MAGIC: [u8; 8] = *b"GSHCHKP\n";
 const HEAD_LEN: usize = 8 + 2 + 16;
 const DIGEST_LEN: usize = 32;
 const SUFFIX: &str = ".checkpoint";
-/// What a checkpoint is called that is not whole yet.
+/// The name of a checkpoint that is not whole yet.
 const TEMP: &str = "checkpoint.new";
 /// How many are kept.
 const KEPT: usize = 2;
@@ -30,7 +32,7 @@ const KEPT: usize = 2;
 pub enum CheckpointError {
     /// What was there before is there still.
     Unchanged(io::Error),
-    /// The disk did not say that what was written is durable.
+    /// The disk did not confirm that what was written is durable.
     Uncertain(io::Error),
 }
 
@@ -71,20 +73,19 @@ impl std::error::Error for UnsoundCheckpoint {}
 
 /// The name of the checkpoint that stands at a record.
 pub fn name(seq: u64) -> String {
-    format!("{seq:020}{SUFFIX}")
+    numbered(seq, SUFFIX)
 }
 
 /// The place that the name of a checkpoint tells; `None` if this is not the name of one.
 pub fn seq(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(SUFFIX)?;
-    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| digits.parse().ok()).flatten()
+    number_in(name, SUFFIX)
 }
 
-/// Writes a checkpoint: a new file, made durable, then given its name; those before the last one are removed.
+/// Writes a checkpoint to a new file, makes it durable, then gives it its name. Removes all checkpoints but the last
+/// two.
 pub fn write(disk: &dyn Disk, position: JournalPosition, state: &State) -> Result<(), CheckpointError> {
     let mut file = write_temp(disk, position, state).map_err(|error| {
-        // What is left of it is overwritten by the next.
+        // The next one overwrites what is left of it.
         let _ = disk.remove(TEMP);
         CheckpointError::Unchanged(error)
     })?;
@@ -116,7 +117,7 @@ fn write_temp(disk: &dyn Disk, position: JournalPosition, state: &State) -> io::
     Ok(file)
 }
 
-/// Where the checkpoints stand, the latest first.
+/// The last record before each checkpoint, the latest first.
 pub fn all(disk: &dyn Disk) -> io::Result<Vec<u64>> {
     let mut all: Vec<u64> = disk.list()?.iter().filter_map(|name| seq(name)).collect();
     all.sort_unstable_by(|a, b| b.cmp(a));
@@ -166,7 +167,7 @@ struct CheckpointStatus {
 }
 
 impl Checkpointer {
-    /// Starts the thread. `warn` is told of checkpoints that could not be written.
+    /// Starts the thread. It warns of checkpoints that it could not write.
     ///
     /// # Errors
     /// No thread can be started.
@@ -184,7 +185,7 @@ impl Checkpointer {
         self.monitor.status.lock().busy
     }
 
-    /// Has a checkpoint written, unless one is being written.
+    /// Lets the thread write a checkpoint, unless it is writing one.
     pub fn offer(&self, position: JournalPosition, state: &State) {
         let mut status = self.monitor.status.lock();
         if !status.busy {

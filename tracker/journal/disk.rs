@@ -1,4 +1,4 @@
-//! The file operations that durability rests on, behind a small trait, so that tests can make each of them fail.
+//! The file operations that durability rests on, as a trait: tests make each of them fail.
 
 use crate::sys::{files, space};
 use std::ffi::OsStr;
@@ -17,9 +17,9 @@ pub trait Disk: Send + Sync {
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
     /// Makes a file that only its owner can read; what bore the name is gone.
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
-    /// Opens a file that is there for writing.
+    /// Opens an existing file for writing.
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
-    /// Gives a file another name; what bore that is gone.
+    /// Gives a file another name. Replaces a file of that name.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes the names durable.
@@ -30,11 +30,11 @@ pub trait Disk: Send + Sync {
 pub trait DiskFile: Send {
     /// Writes some of the bytes at an offset and says how many.
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize>;
-    /// Makes sure that there is room for the first `len` bytes, and makes the file that long if it is shorter.
+    /// Allocates room for the first `len` bytes, and makes the file that long if it is shorter.
     fn allocate(&mut self, len: u64) -> io::Result<()>;
     /// Cuts or extends the file.
     fn set_len(&mut self, len: u64) -> io::Result<()>;
-    /// Makes what was written durable, and the length.
+    /// Makes written bytes and the length durable.
     fn sync_data(&mut self) -> io::Result<()>;
 }
 
@@ -65,7 +65,7 @@ pub struct RealDisk {
 }
 
 impl RealDisk {
-    /// Uses a folder that is there.
+    /// Opens an existing folder.
     ///
     /// # Errors
     /// Those of opening it.

@@ -14,7 +14,7 @@ pub enum JournalError {
     /// A file is damaged in a way that no crash explains.
     Damaged {
         path: PathBuf,
-        /// The first byte that is not as it should be.
+        /// The offset of the damage in bytes.
         at: u64,
         why: String,
     },

@@ -10,8 +10,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// Reads all of a journal and changes nothing. Gives what there is to say, line by line, and whether a start would lose
-/// anything or have to pass over anything.
+/// Reads all of a journal and changes nothing. Returns a report, line by line, and whether the journal is sound: a
+/// start loses nothing and passes over nothing.
 pub fn check(disk: &dyn Disk) -> Result<(Vec<String>, bool), JournalError> {
     let all = RecoveryOptions { tracker: None, checkpoints: false, force: false };
     let recovery = match recover(disk, all) {

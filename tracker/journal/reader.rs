@@ -5,38 +5,39 @@ use super::error::JournalError;
 use super::record;
 use super::record::{JournalPosition, RecordPosition};
 use super::segment;
-use super::segment::{Header, HeaderError, Mark, RECORDS_AT};
+use super::segment::{HeaderError, Mark, RECORDS_AT, SegmentHeader};
 use super::walk::{Verdict, judge, walk};
 use crate::model::id::Origin;
 use crate::model::op::Op;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::path::Path;
 
-/// Ops that go from the thread that reads to the one that folds at once, and how many such lots may wait.
+/// Ops that go at once from the thread that reads to the one that folds.
 const LOT_LEN: usize = 1024;
+/// Lots that may wait for the fold.
 const LOTS_MAX: usize = 16;
 
 /// How a journal is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecoveryOptions {
-    /// Whose it has to be; of any tracker if `None`.
+    /// The tracker whose journal it has to be; any if `None`.
     pub tracker: Option<u16>,
-    /// Whether to begin at the last checkpoint or at the first op.
+    /// Begin at the last checkpoint rather than at the first op.
     pub checkpoints: bool,
-    /// Whether to end at damage of any kind as if it were in the last batch.
+    /// End at damage of any kind as if it were in the last batch.
     pub force: bool,
 }
 
 /// The segment in which the records end.
 #[derive(Debug)]
 pub struct LastSegment {
-    pub header: Header,
+    pub header: SegmentHeader,
     pub len: u64,
     /// Where its last batch begins and ends.
     pub mark: Mark,
-    /// The bytes of that.
+    /// The bytes of that batch.
     pub last_batch: Vec<u8>,
-    /// The page of a mark that is damaged.
+    /// The offset of a mark that is damaged.
     pub damaged_mark: Option<u64>,
 }
 
@@ -55,7 +56,7 @@ impl Lots {
     }
 
     fn flush(&mut self) {
-        // Fails if an op came out of order; then all is read once more.
+        // Fails if the fold stopped at an op out of order. Recovery reads everything once more then.
         let _ = self.give.send(std::mem::replace(&mut self.lot, Vec::with_capacity(LOT_LEN)));
     }
 }
@@ -66,7 +67,7 @@ pub(super) struct JournalReader<'a> {
     options: RecoveryOptions,
     lots: Lots,
     position: JournalPosition,
-    mended: Vec<Header>,
+    mended: Vec<SegmentHeader>,
 }
 
 /// Where the records end.
@@ -74,7 +75,7 @@ pub(super) struct RecordsEnd {
     pub(super) position: JournalPosition,
     pub(super) last_segment: Option<LastSegment>,
     pub(super) torn: Option<String>,
-    pub(super) mended: Vec<Header>,
+    pub(super) mended: Vec<SegmentHeader>,
     pub(super) dropped: Vec<u64>,
     pub(super) warning: Option<String>,
 }
@@ -124,7 +125,7 @@ impl<'a> JournalReader<'a> {
         });
         self.position.seq = walk.last.seq;
         self.position.batch = self.position.batch.max(walk.last.batch);
-        let header = Header { origin: origin.filter(|_| damage.is_some()).unwrap_or(header.origin), ..header };
+        let header = SegmentHeader { origin: origin.filter(|_| damage.is_some()).unwrap_or(header.origin), ..header };
         let cut = bytes.len() < RECORDS_AT;
         if damage.is_some() && !cut {
             self.mended.push(header);
@@ -146,7 +147,7 @@ impl<'a> JournalReader<'a> {
                 Some(self.refuse_unless_forced(&path, walk.end, why)?)
             }
         };
-        // No batch gets a number that a mark has already seen.
+        // No batch gets a number that a mark has already.
         let marked = marks.latest.map_or(0, |mark| mark.batch);
         self.position.batch = self.position.batch.max(marked);
         let path = path.display();
@@ -173,7 +174,12 @@ impl<'a> JournalReader<'a> {
     }
 
     /// The header of a segment, or one made up of what else is known, and then what is wrong with the real one.
-    fn header(&self, bytes: &[u8], first_seq: u64, last: bool) -> Result<(Header, Option<String>), JournalError> {
+    fn header(
+        &self,
+        bytes: &[u8],
+        first_seq: u64,
+        last: bool,
+    ) -> Result<(SegmentHeader, Option<String>), JournalError> {
         let path = self.disk.path(&segment::name(first_seq));
         let why = match segment::header(bytes) {
             Ok(header) => {
@@ -181,7 +187,7 @@ impl<'a> JournalReader<'a> {
                 if self.options.tracker.is_some_and(|asked| asked != tracker) {
                     return Err(JournalError::OtherTracker { path, tracker });
                 }
-                // What is appended has numbers above all before, and must be what the header says.
+                // Appended batches have numbers above all earlier ones, and must follow on what the header says.
                 if header.first_seq == first_seq && header.first_batch > self.position.batch {
                     return Ok((header, None));
                 }
@@ -204,9 +210,9 @@ impl<'a> JournalReader<'a> {
         Ok((self.made_up(bytes, first_seq), Some(why)))
     }
 
-    fn made_up(&self, bytes: &[u8], first_seq: u64) -> Header {
+    fn made_up(&self, bytes: &[u8], first_seq: u64) -> SegmentHeader {
         let first = bytes.get(RECORDS_AT..).and_then(record::take);
-        Header {
+        SegmentHeader {
             origin: Origin { tracker: self.options.tracker.unwrap_or(0), incarnation: 0 },
             first_seq,
             first_batch: first.map_or(self.position.batch + 1, |first| first.place.batch.max(1)),

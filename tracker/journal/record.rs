@@ -6,7 +6,7 @@ use byteorder::{BigEndian, ByteOrder};
 
 /// Bytes of a record before its op.
 pub const HEAD_LEN: usize = 28;
-/// Longest op in bytes; the longest that there are have some 800.
+/// Longest op in bytes. The longest real ones have some 800.
 pub const OP_LEN_MAX: usize = 64 * 1024;
 
 /// Highest number of a record or a batch: more than there will ever be, so that each has a next one.
@@ -15,12 +15,12 @@ pub const NUMBER_MAX: u64 = 1 << 62;
 /// Where the checksum stands: behind everything else in the head.
 const CHECKSUM_AT: usize = 24;
 
-/// Where a record stands in the journal.
+/// The position of a record in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordPosition {
     /// From 1, without gaps, through all segments.
     pub seq: u64,
-    /// Its batch: what was made durable together. From 1, without gaps.
+    /// Its batch: the records that became durable together. From 1, without gaps.
     pub batch: u64,
     /// How many records of its batch follow.
     pub left: u32,
@@ -50,7 +50,7 @@ impl JournalRecord<'_> {
     }
 }
 
-/// Appends a record; false, with nothing appended, if the op is longer than any op can be.
+/// Appends a record. Returns false and appends nothing if the op is longer than any op can be.
 pub fn put(place: RecordPosition, op: &Op, out: &mut Vec<u8>) -> bool {
     let start = out.len();
     out.resize(start + HEAD_LEN, 0);

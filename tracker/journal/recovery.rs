@@ -6,7 +6,7 @@ use super::error::JournalError;
 use super::reader::{JournalReader, LastSegment, RecoveryOptions};
 use super::record::JournalPosition;
 use super::segment;
-use super::segment::Header;
+use super::segment::SegmentHeader;
 use crate::model::id::Origin;
 use crate::model::op::Op;
 use crate::tracker::ledger::Past;
@@ -22,19 +22,19 @@ pub struct Recovery {
     pub past: Past,
     /// The last record, and the highest number of a batch that is in use.
     pub position: JournalPosition,
-    /// Under which origin ops were issued last.
+    /// The origin under which the tracker issued ops last.
     pub origin: Option<Origin>,
     /// The last segment, if there is one.
     pub last_segment: Option<LastSegment>,
-    /// What is wrong with it, with the file and the place, if it cannot be gone on with.
+    /// What is wrong with it, with the file and the place, if appending to it is not possible.
     pub torn: Option<String>,
-    /// Headers that were damaged, made up from the records behind them; only if it was forced.
-    pub mended: Vec<Header>,
-    /// Segments that follow the damage; only if it was forced.
+    /// Headers in place of damaged ones, made up from the records behind them. Only if forced.
+    pub mended: Vec<SegmentHeader>,
+    /// Segments that follow the damage. Only if forced.
     pub dropped: Vec<u64>,
-    /// What the operator has to know besides.
+    /// What else the operator has to know.
     pub warnings: Vec<String>,
-    /// Where the checkpoint stands from which the state comes.
+    /// The last record before the checkpoint from which the state comes.
     pub checkpoint: Option<u64>,
     /// How many ops were folded on top of that.
     pub replayed: u64,
@@ -46,7 +46,7 @@ pub fn recover(disk: &dyn Disk, options: RecoveryOptions) -> Result<Recovery, Jo
     if in_order {
         return recovery.counted(disk);
     }
-    // Ops of other trackers came late: all ops are needed then, in their order.
+    // Ops of other trackers came late: the fold needs all ops in their order.
     let mut ops = Vec::new();
     (recovery, _) = read(disk, RecoveryOptions { checkpoints: false, ..options }, |_, op| {
         ops.push(op);
@@ -57,8 +57,8 @@ pub fn recover(disk: &dyn Disk, options: RecoveryOptions) -> Result<Recovery, Jo
     recovery.counted(disk)
 }
 
-/// Reads a journal and hands over its ops in the order in which they were written, with the state of the checkpoint, if
-/// there is one. Says whether `fold` took them all; it is given none after one that it did not take.
+/// Reads a journal and hands its ops to `fold` in the order in which they were written, with the fold so far, which
+/// begins at the checkpoint if there is one. Stops at the first op for which `fold` returns false; returns false then.
 pub fn read(
     disk: &dyn Disk,
     options: RecoveryOptions,
@@ -76,7 +76,7 @@ pub fn read(
     if options.checkpoints {
         recovery.begin_at_checkpoint(disk, &checkpoints);
     }
-    // A checkpoint is written once the segment behind it is there.
+    // The segment behind a checkpoint is there before the checkpoint.
     let first_seq = recovery.position.seq + 1;
     let first = segments.binary_search(&first_seq);
     let first = first.map_err(|_| JournalError::Missing(disk.path(&segment::name(first_seq))))?;
@@ -84,7 +84,7 @@ pub fn read(
     Ok((recovery, in_order))
 }
 
-/// Folds an op on top of all others; false if it does not belong there.
+/// Folds an op after all others. Returns false if its place is an earlier one.
 fn fold_next(past: &mut Past, op: Op) -> bool {
     let next = past.state().last().is_none_or(|last| last < op.order());
     if next {
@@ -109,7 +109,7 @@ impl Recovery {
         }
     }
 
-    /// Makes sure that no op was left out: the fold takes none that lies behind a gap.
+    /// Fails if the fold has left out an op because it lies behind a gap.
     fn counted(self, disk: &dyn Disk) -> Result<Self, JournalError> {
         let ops = self.past.state().op_count();
         if ops != self.position.seq {
@@ -135,7 +135,7 @@ impl Recovery {
         }
     }
 
-    /// Reads these segments on one thread and folds their ops on this one; false as soon as `fold` is.
+    /// Reads these segments on another thread and folds their ops on this one. Returns false as soon as `fold` does.
     fn replay(
         &mut self,
         disk: &dyn Disk,
@@ -169,7 +169,7 @@ impl Recovery {
     }
 }
 
-/// Reads the first header of a journal to learn whose it is; `None` if there is none.
+/// Whose journal it is, by the latest header that is sound; `None` if no header is.
 ///
 /// # Errors
 /// The folder cannot be read.

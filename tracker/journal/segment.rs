@@ -1,6 +1,7 @@
 //! A segment of the journal: its name, its header page, and the two pages that mark where the last batch ends.
 
 use super::disk::{Disk, DiskFile, write_all_at};
+use super::file_name::{number_in, numbered};
 use super::record::{HEAD_LEN, NUMBER_MAX};
 use crate::model::id::Origin;
 use crate::wire::codec::{Decoder, Wire, wire_struct};
@@ -10,29 +11,30 @@ use std::io;
 pub const VERSION: u16 = 1;
 /// What a segment begins with.
 pub const MAGIC: [u8; 8] = *b"GSHJRNL\n";
-/// Header and marks have a page each, so that a write that tears one leaves the others.
+/// SegmentHeader and marks have a page each, so that a write that tears one leaves the others.
 pub const PAGE_LEN: usize = 4096;
 /// Where the records begin.
 pub const RECORDS_AT: usize = 3 * PAGE_LEN;
 
 const SUFFIX: &str = ".journal";
-/// What a file is called that is not whole yet.
+/// The suffix of a file that is not whole yet.
 pub const NEW_SUFFIX: &str = ".new";
 /// Where the checksum of a page stands.
 const PAGE_CHECKSUM_AT: usize = PAGE_LEN - 4;
 
 /// What the header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header {
-    /// Under which the tracker issued ops when it wrote this segment.
+pub struct SegmentHeader {
+    /// The origin under which the tracker issued ops when it wrote this segment.
     pub origin: Origin,
-    /// The sequence of its first record; also its name.
+    /// The sequence of its first record. The segment is named after it.
     pub first_seq: u64,
     pub first_batch: u64,
 }
-wire_struct!(Header { origin, first_seq, first_batch });
+wire_struct!(SegmentHeader { origin, first_seq, first_batch });
 
-/// Where the last batch lies. Written with the batch and made durable by the same fdatasync.
+/// Where the last batch lies, in bytes from the beginning of the file. One fdatasync makes the batch and its mark
+/// durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
     pub batch: u64,
@@ -42,7 +44,7 @@ pub struct Mark {
 wire_struct!(Mark { batch, start, end });
 
 impl Mark {
-    /// Where it is written: batches take turns between two pages.
+    /// Where in the file the mark goes: batches take turns between two pages.
     pub fn offset(&self) -> usize {
         (1 + (self.batch % 2) as usize) * PAGE_LEN
     }
@@ -53,9 +55,9 @@ impl Mark {
 pub enum HeaderError {
     /// The file begins with something else.
     Magic,
-    /// It was written by a later version.
+    /// A later version wrote it.
     Newer(u16),
-    /// It ends before it should, but as far as it goes it could be one.
+    /// The file ends too early. As far as it goes, it could be a header.
     Short,
     /// The checksum is wrong.
     Damaged,
@@ -63,14 +65,12 @@ pub enum HeaderError {
 
 /// The name of the segment that begins with a record.
 pub fn name(first_seq: u64) -> String {
-    format!("{first_seq:020}{SUFFIX}")
+    numbered(first_seq, SUFFIX)
 }
 
 /// The sequence that the name of a segment tells; `None` if this is not the name of one.
 pub fn first_seq(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(SUFFIX)?;
-    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| digits.parse().ok()).flatten().filter(|&seq| seq <= NUMBER_MAX)
+    number_in(name, SUFFIX).filter(|&seq| seq <= NUMBER_MAX)
 }
 
 fn page(content: &[u8]) -> Vec<u8> {
@@ -87,7 +87,7 @@ fn open_page(page: &[u8]) -> Option<Decoder<'_>> {
 }
 
 /// The page of a header.
-pub fn header_page(header: &Header) -> Vec<u8> {
+pub fn header_page(header: &SegmentHeader) -> Vec<u8> {
     let mut content = MAGIC.to_vec();
     VERSION.put(&mut content);
     header.put(&mut content);
@@ -102,7 +102,7 @@ pub fn mark_page(mark: &Mark) -> Vec<u8> {
 }
 
 /// Reads the header of a segment.
-pub fn header(bytes: &[u8]) -> Result<Header, HeaderError> {
+pub fn header(bytes: &[u8]) -> Result<SegmentHeader, HeaderError> {
     let start = &bytes[..bytes.len().min(MAGIC.len())];
     if *start != MAGIC[..start.len()] {
         return Err(HeaderError::Magic);
@@ -121,7 +121,7 @@ pub fn header(bytes: &[u8]) -> Result<Header, HeaderError> {
     if !known {
         return Err(HeaderError::Damaged);
     }
-    let header = Header::take(&mut from).map_err(|_| HeaderError::Damaged)?;
+    let header = SegmentHeader::take(&mut from).map_err(|_| HeaderError::Damaged)?;
     let plausible = header.first_seq <= NUMBER_MAX && header.first_batch <= NUMBER_MAX;
     plausible.then_some(header).ok_or(HeaderError::Damaged)
 }
@@ -129,9 +129,8 @@ pub fn header(bytes: &[u8]) -> Result<Header, HeaderError> {
 /// What the marks of a segment say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marks {
-    /// The later one.
     pub latest: Option<Mark>,
-    /// The page of one that is damaged.
+    /// The offset of a mark that is damaged.
     pub damaged: Option<u64>,
 }
 
@@ -161,8 +160,8 @@ pub enum CreateError {
     Uncertain(io::Error),
 }
 
-/// Makes a segment without records, durable, with room for the first ones. One of the same name is replaced.
-pub fn create(disk: &dyn Disk, header: &Header, room: u64) -> Result<Box<dyn DiskFile>, CreateError> {
+/// Makes a durable segment without records, with room for the first ones. Replaces a segment of the same name.
+pub fn create(disk: &dyn Disk, header: &SegmentHeader, room: u64) -> Result<Box<dyn DiskFile>, CreateError> {
     let name = name(header.first_seq);
     let temp = format!("{name}{NEW_SUFFIX}");
     let write = || {
@@ -174,7 +173,7 @@ pub fn create(disk: &dyn Disk, header: &Header, room: u64) -> Result<Box<dyn Dis
         Ok(file)
     };
     let mut file = write().map_err(|error| {
-        // What is left of it is removed at the next start at the latest.
+        // The next start removes what is left of it.
         let _ = disk.remove(&temp);
         CreateError::Unchanged(error)
     })?;

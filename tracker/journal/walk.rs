@@ -1,4 +1,4 @@
-//! Reads one segment: walks its records, and judges whatever ends the walk.
+//! Walks through the records of one segment, and judges what ends the walk.
 
 use super::record;
 use super::record::{HEAD_LEN, OP_LEN_MAX, RecordPosition};
@@ -15,7 +15,7 @@ pub(super) struct Walk {
     pub batch_start: usize,
     /// The last of them; before the first, what would come before it.
     pub last: RecordPosition,
-    /// The op that comes next is whole but none that this version knows.
+    /// The next op is whole, but of a kind that this version does not know.
     pub unknown: Option<DecodeError>,
 }
 
@@ -54,9 +54,9 @@ pub(super) fn walk(bytes: &[u8], before: RecordPosition, until: Option<u64>, mut
 pub(super) enum Verdict {
     /// Nothing: it ends there.
     End,
-    /// What is left of the last batch.
+    /// A rest of the last batch, as a crash leaves one.
     Torn(String),
-    /// Damage, and a later batch behind it.
+    /// Damage that no crash explains.
     Damage(String),
 }
 

@@ -1,4 +1,4 @@
-//! The segment that is written to: appends whole batches, and takes back what was written of one that failed.
+//! The open segment: appends whole batches, and takes back what it wrote of a batch that failed.
 
 use super::disk::{DiskFile, write_all_at};
 use super::segment::{Mark, mark_page};
@@ -18,9 +18,9 @@ pub(super) enum WriteError {
 pub(super) struct SegmentWriter {
     file: Box<dyn DiskFile>,
     end: u64,
-    /// For so many bytes there is room already.
+    /// Bytes for which the file has room.
     allocated: u64,
-    /// Room is made in pieces of this size: an fdatasync that need not record a new length takes a third less time.
+    /// Bytes of room that are made at once: an fdatasync that need not record a new length takes a third less time.
     chunk_len: u64,
     torn: bool,
 }
@@ -77,8 +77,8 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Writes bytes again that the file holds, so that the next sync writes them to the disk even if they were only in
-    /// the cache.
+    /// Writes bytes again that the file holds. The next sync then writes them to the disk even if they were only in the
+    /// cache.
     pub(super) fn rewrite(&mut self, bytes: &[u8], offset: u64) -> Result<(), WriteError> {
         write_all_at(&mut *self.file, bytes, offset).map_err(|error| uncertain("write", &error))
     }
@@ -88,7 +88,7 @@ impl SegmentWriter {
         self.file.sync_data().map_err(|error| uncertain("fsync", &error))
     }
 
-    /// Gives back the room after the end, which will not be needed.
+    /// Gives back the room behind the end. Nothing is appended any more.
     pub(super) fn seal(&mut self) {
         // Zeros at the end of a segment mean nothing.
         let _ = self.file.set_len(self.end);
