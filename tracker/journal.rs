@@ -94,9 +94,8 @@ pub struct JournalOwner {
 }
 
 impl Journal {
-    /// Opens the journal in a folder, or begins one if the folder is empty. Damage that a crash explains is cut off,
-    /// and
-    /// `warn` is told so. On return everything that `past` shows is durable.
+    /// Opens the journal in a folder, or begins one if the folder is empty. Cuts off damage that a crash explains, and
+    /// warns of it. On return everything that `past` shows is durable.
     pub fn open(
         disk: Arc<dyn Disk>,
         owner: JournalOwner,

@@ -1,5 +1,5 @@
-//! Manifests as files, named by their info hash. One is there only if it is whole, checked and durable. What the disk
-//! has lost or damaged since is noticed when it is wanted, and asked of the other trackers.
+//! The manifests that this tracker has, as files named by their info hash. A manifest is there only if it is whole,
+//! checked and durable. A look-up notices what the disk has lost or damaged since; the tracker asks the others for it.
 
 mod missing;
 
@@ -25,9 +25,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What a file is called that is not whole yet.
+/// The suffix of a file that is not whole yet.
 const TEMP_SUFFIX: &str = ".tmp";
-/// ManifestFacts remembered so that a share that follows its manifest needs no second look at the file.
+/// Facts that are remembered: a share that follows its manifest needs no second look at the file.
 const FACTS_MAX: usize = 1024;
 /// How long an upload waits for its turn to be checked.
 const CHECK_WAIT: Duration = Duration::from_secs(30);
@@ -45,7 +45,7 @@ impl ManifestFacts {
     /// Whether this is the manifest of such content under such a name.
     pub fn agree_with(&self, name: &FileName, content: &Content) -> bool {
         let named = FileName::from_input(&self.root).is_ok_and(|root| root == name.base());
-        // Where the size is not told, the manifest is that of full pieces.
+        // The manifest of a share without a size has full pieces only.
         let told = content.is_sized() || self.layout.size().is_multiple_of(u64::from(PIECE_LEN));
         named && told && self.layout == content.layout && self.file_count == content.file_count.max(1)
     }
@@ -56,15 +56,15 @@ impl ManifestFacts {
 pub struct Manifests {
     folder: PathBuf,
     handle: File,
-    /// Tells apart the files of uploads.
+    /// Counts uploads, whose files are numbered.
     uploads: AtomicU64,
     facts: Mutex<HashMap<InfoHash, (FileIdentity, ManifestFacts)>>,
     missing: MissingManifests,
-    /// Holds one token. Whoever has it may read a whole manifest into memory, which can take twice 128 MiB.
+    /// Holds one token. Whoever takes it may read a whole manifest into memory, which can take twice 128 MiB.
     turn: (Sender<()>, Receiver<()>),
 }
 
-/// What tells that a file is still the one that was checked.
+/// Tells whether a file is still the one that was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileIdentity {
     inode: u64,
@@ -79,7 +79,7 @@ impl FileIdentity {
     }
 }
 
-/// A manifest on its way in. What was written goes away with it unless it became whole.
+/// A manifest on its way in. Dropping it removes its file.
 #[derive(Debug)]
 pub struct ManifestUpload {
     info_hash: InfoHash,
@@ -96,7 +96,7 @@ impl Drop for ManifestUpload {
     }
 }
 
-/// A manifest that is whole and valid, and not durable yet. It goes away unless it is kept.
+/// A manifest that is whole and valid, but not durable yet. Dropping it removes its file unless it was kept.
 #[derive(Debug)]
 pub struct CheckedManifest {
     upload: ManifestUpload,
@@ -128,9 +128,9 @@ fn bad(why: impl Display) -> Refusal {
 }
 
 impl Manifests {
-    /// The manifests in a folder. Removes what an earlier run has left behind: uploads that did not become whole, and
-    /// manifests that were brought but never shared, which is all that are not `known`. Those that are `listed` and not
-    /// there are missing.
+    /// Opens the manifests in a folder. Removes what an earlier run has left behind: uploads that did not become whole,
+    /// and manifests that are not `known` because nobody ever shared them. Those that are `listed` and not there are
+    /// missing.
     ///
     /// # Errors
     /// The folder cannot be read or changed.
@@ -173,8 +173,9 @@ impl Manifests {
         self.take(upload, part)?.map_or(Ok(()), |checked| self.keep(&[checked]))
     }
 
-    /// Takes the next part of a manifest. Parts come in order, the first one begins an upload anew; of a manifest that
-    /// is here already they are thrown away. After the last part the manifest is checked, and given to be kept.
+    /// Takes the next part of a manifest. Parts come in order; the first one begins the upload anew. Throws away parts
+    /// of a manifest that is here already. Checks the manifest after the last part and returns it, for
+    /// [`Manifests::keep`].
     ///
     /// # Errors
     /// `BadManifest` if a part does not follow the one before or the whole is not valid, `SlowDown`,
@@ -266,7 +267,7 @@ impl Manifests {
         self.path(info_hash).try_exists()
     }
 
-    /// What a manifest says; `None` if it is not here. One that was damaged is removed, so that it can come in again.
+    /// What a manifest says; `None` if it is not here. Removes a damaged one, so that it can come in again.
     ///
     /// # Errors
     /// `Unavailable`, `SlowDown`.
@@ -317,27 +318,27 @@ impl Manifests {
         read().map(Some).map_err(|error: io::Error| unavailable(&error))
     }
 
-    /// This one should be here and is not: whoever asks other trackers is to ask them for it.
+    /// A manifest should be here and is not: the links ask the other trackers for it.
     pub fn miss(&self, info_hash: InfoHash) {
         self.missing.note(info_hash);
     }
 
-    /// Somebody wants this one, which is not here: whoever asks other trackers is to ask them for it, again if need be.
+    /// Somebody wants a manifest that is not here: the links ask the other trackers for it, again if need be.
     pub fn wish(&self, info_hash: InfoHash) {
         self.missing.wish(info_hash);
     }
 
-    /// Those that are missing and were wished for after a wish, by its number, and the number of the last wish.
+    /// The missing manifests that were wished for after wish number `wish`, and the number of the last wish.
     pub fn wished_since(&self, wish: u64) -> (Vec<InfoHash>, u64) {
         self.missing.since(wish)
     }
 
-    /// How many are missing, as far as that was noticed.
+    /// How many are known to be missing.
     pub fn missing_count(&self) -> usize {
         self.missing.count()
     }
 
-    /// Waits until one that was wished for is here, but not longer than this.
+    /// Waits until a manifest that was wished for is here, but not longer than `longest`.
     pub fn wait_for(&self, info_hash: InfoHash, longest: Duration) {
         self.missing.wait(info_hash, longest);
     }

@@ -25,9 +25,9 @@ use crate::model::op::{Op, OpBody};
 use tables::Created;
 
 impl State {
-    /// Folds one op. Ops must come in their total order and those of one origin without a gap; one whose id was folded
-    /// before or lies behind a gap changes nothing. Any op is taken: whatever it asks for that cannot be is left out,
-    /// as docs/FOLD.md says.
+    /// Folds one op. Ops must come in their total order, and those of one origin without a gap. An op that was folded
+    /// before or lies behind a gap changes nothing. The fold takes any op and leaves out what cannot be, as
+    /// docs/FOLD.md says.
     pub fn apply(&mut self, op: &Op) {
         self.caused.clear();
         let Some(key) = self.enter(op) else { return };
@@ -53,8 +53,8 @@ impl State {
         }
     }
 
-    /// The id of an op whose command was carried out before stands for what the first one made. Where that one joined a
-    /// share, which this one made where it was accepted, the id stands for such a share.
+    /// The command of an op was carried out before, by the op `first`. The op's id becomes an alias of `first`. If
+    /// `first` only joined a share that the op made where it was accepted, the id stands for a share of that content.
     fn repeated(&mut self, op: &Op, first: OpId) {
         match &op.body {
             OpBody::CreateShare { group, name, content, .. } if self.created(first) == Some(Created::Nothing) => {

@@ -11,7 +11,7 @@ use std::io;
 pub const VERSION: u16 = 1;
 /// What a segment begins with.
 pub const MAGIC: [u8; 8] = *b"GSHJRNL\n";
-/// SegmentHeader and marks have a page each, so that a write that tears one leaves the others.
+/// Header and marks have a page each: a write that tears one page leaves the others.
 pub const PAGE_LEN: usize = 4096;
 /// Where the records begin.
 pub const RECORDS_AT: usize = 3 * PAGE_LEN;

@@ -1,23 +1,22 @@
-//! The manifests that should be here and are not, for those who ask other trackers for them and those who wait.
+//! The manifests that should be here and are not, for the links that ask other trackers and for sessions that wait.
 
 use crate::model::digest::InfoHash;
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// What is missing.
 #[derive(Debug, Default)]
 pub(super) struct MissingManifests {
     wishes: Mutex<Wishes>,
-    /// One that was missing has come in.
+    /// Wakes those who wait for a manifest: one has come in.
     arrived: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Wishes {
-    /// Counts wishes.
+    /// The number of the last wish.
     last: u64,
-    /// With the number of the last wish for it.
+    /// Missing manifests, with the number of the last wish for each.
     numbers: BTreeMap<InfoHash, u64>,
 }
 
@@ -29,7 +28,7 @@ impl Wishes {
 }
 
 impl MissingManifests {
-    /// It was noticed that this one is not here.
+    /// Takes note that a manifest is not here. The first note counts as a wish.
     pub(super) fn note(&self, info_hash: InfoHash) {
         let mut wishes = self.wishes.lock();
         if !wishes.numbers.contains_key(&info_hash) {
@@ -37,19 +36,18 @@ impl MissingManifests {
         }
     }
 
-    /// Somebody wants this one, which is not here.
+    /// Somebody wants a manifest that is not here.
     pub(super) fn wish(&self, info_hash: InfoHash) {
         self.wishes.lock().wish(info_hash);
     }
 
-    /// It is here now.
     pub(super) fn arrived(&self, info_hash: InfoHash) {
         if self.wishes.lock().numbers.remove(&info_hash).is_some() {
             self.arrived.notify_all();
         }
     }
 
-    /// Those that were wished for after a wish, with the number of the last wish.
+    /// The manifests that were wished for after wish number `wish`, and the number of the last wish.
     pub(super) fn since(&self, wish: u64) -> (Vec<InfoHash>, u64) {
         let wishes = self.wishes.lock();
         if wishes.last == wish {
@@ -64,7 +62,7 @@ impl MissingManifests {
         self.wishes.lock().numbers.len()
     }
 
-    /// Waits until one is no longer missing, but not longer than this.
+    /// Waits until a manifest is no longer missing, but not longer than `longest`.
     pub(super) fn wait(&self, info_hash: InfoHash, longest: Duration) {
         let until = Instant::now() + longest;
         let mut wishes = self.wishes.lock();

@@ -53,7 +53,7 @@ impl CommandIndex {
         }
     }
 
-    /// Adds a command that is not there yet. Gives the op of one that is, which stays.
+    /// Adds a command that is not there yet. Of one that is there it returns the op, which stays.
     pub(super) fn insert(&mut self, id: CommandId, op: OpKey) -> Option<OpKey> {
         let mut node = &mut self.root;
         let mut depth = 0;
@@ -76,7 +76,7 @@ impl CommandIndex {
         }
     }
 
-    /// Every command with its op, in an order that follows from the order in which they came.
+    /// Every command with its op. The order depends on the order in which the commands came.
     pub(super) fn iter(&self) -> impl Iterator<Item = IndexEntry> + '_ {
         let mut path = vec![std::slice::from_ref(&self.root).iter()];
         let leaves = std::iter::from_fn(move || {

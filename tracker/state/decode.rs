@@ -10,8 +10,8 @@ use crate::wire::codec::{DecodeError, Decoder, Wire};
 const OUT_OF_RANGE: DecodeError = DecodeError::Value("a row of a state");
 
 impl State {
-    /// Reads what [`State::encode`] gave. Refuses rows that no state has together, as far as one can see at a glance;
-    /// whether these are the bytes that were written, a checksum has to tell.
+    /// Reads what [`State::encode`] wrote. Refuses rows that no state has together, as far as that is quick to see. A
+    /// checksum has to tell whether the bytes are those that were written.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut from = Decoder::new(bytes);
         let mut state = State::new();
@@ -63,9 +63,9 @@ impl State {
             let number = u32::try_from(number).map_err(|_| OUT_OF_RANGE)?;
             let (origin, seq) = (Origin::take(from)?, u64::take(from)?);
             left = left.checked_sub(seq).ok_or(OUT_OF_RANGE)?;
-            let made = (0..seq).map(|_| Created::Nothing).collect();
+            let created = (0..seq).map(|_| Created::Nothing).collect();
             self.origins.push_back(origin);
-            unique(self.by_origin.insert(origin, OriginRow { number, made }).is_none())?;
+            unique(self.by_origin.insert(origin, OriginRow { number, created }).is_none())?;
         }
         unique(left == 0)?;
         for _ in 0..u64::take(from)? {
@@ -87,28 +87,28 @@ impl State {
         shares: Vec<ShareRow>,
     ) -> Result<(), DecodeError> {
         for (number, user) in (0..).map(UserNo).zip(users) {
-            self.take_made(user.id, Created::User(number))?;
+            self.take_created(user.id, Created::User(number))?;
             unique(self.user_names.insert(ByName::new(&user.name), number).is_none())?;
             self.users.push(user);
         }
         for (number, group) in (0..).map(GroupNo).zip(groups) {
-            self.take_made(group.id, Created::Group(number))?;
+            self.take_created(group.id, Created::Group(number))?;
             if group.owner.is_some() {
                 unique(self.group_names.insert(ByName::new(&group.name), number).is_none())?;
             }
             self.groups.push(group);
         }
         for (number, share) in (0..).map(ShareNo).zip(shares) {
-            self.take_made(share.id, Created::Share(number))?;
+            self.take_created(share.id, Created::Share(number))?;
             self.shares.push(share);
         }
         Ok(())
     }
 
-    fn take_made(&mut self, id: OpId, made: Created) -> Result<(), DecodeError> {
+    fn take_created(&mut self, id: OpId, made: Created) -> Result<(), DecodeError> {
         let line = self.by_origin.get_mut(&id.origin).ok_or(OUT_OF_RANGE)?;
         let index = id.seq.checked_sub(1).and_then(|index| usize::try_from(index).ok()).ok_or(OUT_OF_RANGE)?;
-        let slot = line.made.get_mut(index).ok_or(OUT_OF_RANGE)?;
+        let slot = line.created.get_mut(index).ok_or(OUT_OF_RANGE)?;
         unique(std::mem::replace(slot, made) == Created::Nothing)
     }
 }

@@ -59,8 +59,8 @@ fn each_once<T: Ord>(list: &mut Vec<T>) {
     list.dedup();
 }
 
-/// What it means to single users that some ops were folded, some of them late: anything may be different after them.
-/// `affected` has all ops that were folded since the last state that both have in common.
+/// What some ops mean to single users when some of them came late, after which anything may be different. `affected`
+/// has all ops that were folded since the last state that both states have in common.
 pub fn effects_between(before: &State, after: &State, affected: Affected) -> Vec<Effect> {
     let Affected { mut users, mut memberships, mut departures, mut sharers } = affected;
     each_once(&mut departures);
@@ -175,7 +175,7 @@ impl Comparison<'_> {
     }
 }
 
-/// What a user shared in a group that the user departed from on the way, and may be back in.
+/// What a user shared in a group before departing from it. The user may be back in the group since.
 fn shared_in(before: &State, after: &State, group: GroupRef, user: UserRef) -> Vec<(ShareRef, UserRef)> {
     let groups = [group.0, after.canonical(group.0)].map(|group| GroupRef(before.canonical(group)));
     let users = BTreeSet::from([user, UserRef(after.canonical(user.0))]);
@@ -183,13 +183,13 @@ fn shared_in(before: &State, after: &State, group: GroupRef, user: UserRef) -> V
     shares.filter(|(info, _)| groups.contains(&info.group)).map(|(info, user)| (info.share, user)).collect()
 }
 
-/// Those of the candidates who shared what they may not share any more, by the ids that hold after it.
+/// The candidates who shared something before, by the ids that are canonical after.
 fn shared(before: &State, after: &State, candidates: Vec<(ShareRef, UserRef)>) -> BTreeSet<(ShareRef, UserRef)> {
     let user_after = |user: UserRef| UserRef(after.canonical(user.0));
     candidates
         .into_iter()
         .flat_map(|(share, user)| {
-            // An alias may also have come to an end: then what it stood for was shared.
+            // An alias may also have ended: then the user shared what it stood for.
             let ids = [share.0, before.canonical(share.0), after.canonical(share.0)];
             let count = if ids == [share.0; 3] { 1 } else { ids.len() };
             ids.into_iter().take(count).map(move |id| (ShareRef(id), user))

@@ -1,4 +1,4 @@
-//! Effects: what an op that was folded means to single users. Whoever is logged in is told once the op is durable.
+//! Effects: what an op means to single users. The notifier tells those who are logged in once the op is durable.
 
 use crate::model::id::{GroupRef, OpOrder, ShareRef, UserRef};
 use crate::model::notice::Notice;
@@ -15,13 +15,13 @@ pub struct Effect {
 pub enum Told {
     /// The user is a member of this group from now on.
     Joined { group: GroupRef },
-    /// The user is no longer a member, and shares nothing there any more.
+    /// The user is no longer a member, and shares nothing in the group any more.
     Departed { group: GroupRef },
-    /// The key of a group of which the user is a member is another, or its name.
+    /// A group of which the user is a member has another key or another name.
     KeyChanged { group: GroupRef },
-    /// The user shares this no longer. Not told with a departure from its group.
+    /// The user shares this no longer. A departure from the group says so without this.
     ShareEnded { share: ShareRef },
-    /// The password was changed: logins made with the one before are over.
+    /// The password was changed: logins with the one before are over.
     PasswordChanged,
     /// Somebody asks to be let into a group of which the user is the owner.
     Requested { group: GroupRef, user: UserRef },

@@ -11,7 +11,7 @@ use std::convert::Infallible;
 
 /// The version of the form.
 pub(super) const VERSION: u16 = 1;
-/// How many bytes are handed over at once, about.
+/// About how many bytes go to the taker at once.
 const CHUNK_LEN: usize = 64 * 1024;
 
 wire_struct!(UserNo { 0 });
@@ -31,7 +31,7 @@ impl Wire for OpKey {
 }
 
 impl State {
-    /// Hands the canonical form over part by part; stops at the first error of the taker.
+    /// Hands the canonical form to `taker` part by part. Stops at its first error.
     pub fn encode<E>(&self, taker: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let mut out = Out { buffer: Vec::with_capacity(2 * CHUNK_LEN), taker };
         out.table(1, [()], |(), out| {

@@ -1,4 +1,4 @@
-//! Notices in the fold: what users have to be told, kept until they were shown.
+//! Notices in the fold: what users have to be told, kept until it was shown to them.
 
 use super::effect::Told;
 use super::tables::{State, UserNo};
@@ -15,8 +15,8 @@ impl State {
         self.told = self.told.saturating_add(1);
     }
 
-    /// Drops the notices up to a place if they are the ones that were shown. If not, an op that came late has changed
-    /// what there was to tell; then all of them stay, and the user is told again.
+    /// Drops the notices up to a place if they are the ones that were shown. If an op that came late has changed them,
+    /// all of them stay, and the user is told again.
     pub(super) fn read_notices(&mut self, user: UserRef, through: OpOrder, shown: &[u8; 32]) {
         if self.notices_digest(user, through) != Some(*shown) {
             return;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-/// How many children a branch has. Few, since a branch that two clones share is copied before it is changed, and each
-/// child then costs a reference count.
+/// How many children a branch has. Few: whoever changes a branch that two clones share copies it first, and each child
+/// costs a reference count then.
 const FAN_OUT: usize = 8;
 const BITS: u32 = FAN_OUT.trailing_zeros();
 

@@ -10,8 +10,8 @@ use crate::model::notice::Notice;
 use crate::model::op::Op;
 
 impl State {
-    /// A share is made even if its author is no longer a member: hidden then, so that others who joined it where the
-    /// departure was not known yet find it.
+    /// Makes a share even if its author is no longer a member. It is hidden then: whoever joined it at a tracker that
+    /// did not know of the departure finds it.
     pub(super) fn create_share(
         &mut self,
         op: &Op,
@@ -51,7 +51,7 @@ impl State {
         Some(share)
     }
 
-    /// Whoever joined the share that a repeated command made finds it, or the one that it is the same as.
+    /// Whoever joined the share that a repeated command made finds that share, or the one it turned out to be.
     pub(super) fn repeat_share(&mut self, op: &Op, group: GroupRef, name: &FileName, content: &Content) {
         let Some(group) = self.group_no(group) else { return };
         match self.twin(group, name, content) {
@@ -147,7 +147,8 @@ impl State {
         claim(&mut self.group_row_mut(group).files, ByName::new(name), share)
     }
 
-    /// Takes a user from the sharers; whether it was one. The last one leaves the share hidden and its name free.
+    /// Takes a user from the sharers. Returns false if the user was none. The last one leaves the share hidden and its
+    /// name free.
     fn end(&mut self, share: ShareNo, user: UserNo) -> bool {
         let group = self.share_row(share).group;
         if self.user_row_mut(user).shares.remove(&(group, share)).is_none() {

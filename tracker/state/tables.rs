@@ -1,4 +1,4 @@
-//! The tables of the state: users, groups, shares and notices by number, and what ids and names lead to.
+//! The tables of the state: rows of users, groups and shares by number, and what ids and names lead to.
 
 use super::command_index::CommandIndex;
 use super::effect::{Effect, Told};
@@ -16,20 +16,21 @@ const NUMBERED: &str = "numbers are made with their rows, which stay";
 
 /// Everything the trackers know for good. Cloning takes constant time; clones share structure.
 ///
-/// Users, groups and shares have numbers inside, in the order in which they were made: the keys of the tables are
-/// small, and since the order is the same everywhere, so are the numbers. They never leave this module, because an op
-/// that comes late shifts them; outside, entities go by the ids of the ops that made them.
+/// Inside, users, groups and shares have numbers, in the order in which they were made. So the keys of the tables are
+/// small, and the numbers are the same at every tracker. A number never leaves this module, because an op that comes
+/// late shifts it. Outside, entities go by the ids of the ops that made them.
 ///
 /// Invariants:
-/// * a name leads to exactly one visible entity, which bears it: every user, every group with members, every share with
-///   sharers; whatever is hidden has no name of its own and may come back under another;
+/// * a name leads to exactly one visible entity, which bears it;
+/// * every user, every group with members and every share with sharers is visible; a hidden entity has no name of its
+///   own and may come back under another;
 /// * the owner of a group is its member of lowest rank, and a group is visible exactly if it has one;
-/// * who shares something in a group is a member of it, and nobody is both a member and waiting to be let in;
+/// * whoever shares something in a group is a member of it, and nobody is both a member and waiting to be let in;
 /// * a group's chain changes exactly when a member departs;
 /// * what is visible has no alias for its id, and aliases form no circle.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    /// How many ops were folded.
+    /// The number of ops.
     pub(super) folded: u64,
     pub(super) lamport: u64,
     pub(super) last: Option<OpOrder>,
@@ -44,7 +45,7 @@ pub struct State {
     pub(super) commands: CommandIndex,
     /// Ids that mean what another id means: repeated commands, and shares that turned out to be one.
     pub(super) aliases: OrdMap<OpId, OpId>,
-    /// The same the other way round: what is meant, and an id that means it.
+    /// The aliases the other way round: the id that is meant, and an id that means it.
     pub(super) stand_ins: OrdSet<(OpId, OpId)>,
 
     pub(super) users: PersistentArray<UserRow>,
@@ -66,8 +67,8 @@ pub struct State {
 #[derive(Debug, Clone, Default)]
 pub(super) struct OriginRow {
     pub(super) number: u32,
-    /// What each op made, from sequence 1 on: as many as were folded.
-    pub(super) made: Vector<Created>,
+    /// What each op of the origin made, from sequence 1 on.
+    pub(super) created: Vector<Created>,
 }
 
 /// What an op made.
@@ -145,7 +146,7 @@ impl State {
         Self::default()
     }
 
-    /// Takes note of the op; `None` if it is not the next one of its origin.
+    /// Takes note of an op and returns its key; `None` if it is not the next one of its origin.
     pub(super) fn enter(&mut self, op: &Op) -> Option<OpKey> {
         let OpId { origin, seq } = op.id;
         if seq != self.seen(origin).checked_add(1)? {
@@ -154,11 +155,11 @@ impl State {
         if seq == 1 {
             let number = next_number(self.origins.len())?;
             self.origins.push_back(origin);
-            self.by_origin.insert(origin, OriginRow { number, made: Vector::new() });
+            self.by_origin.insert(origin, OriginRow { number, created: Vector::new() });
         }
-        let line = self.by_origin.get_mut(&origin)?;
-        line.made.push_back(Created::Nothing);
-        let key = OpKey::new(line.number, seq);
+        let row = self.by_origin.get_mut(&origin)?;
+        row.created.push_back(Created::Nothing);
+        let key = OpKey::new(row.number, seq);
         self.folded += 1;
         self.lamport = self.lamport.max(op.lamport);
         self.last = self.last.max(Some(op.order()));
@@ -166,9 +167,9 @@ impl State {
         Some(key)
     }
 
-    /// Takes note of what the op being folded makes.
+    /// Takes note of what the current op makes.
     pub(super) fn note(&mut self, op: &Op, made: Created) {
-        let last = self.by_origin.get_mut(&op.id.origin).and_then(|line| line.made.back_mut());
+        let last = self.by_origin.get_mut(&op.id.origin).and_then(|line| line.created.back_mut());
         *last.expect("the op was entered") = made;
     }
 
@@ -176,7 +177,7 @@ impl State {
         OpId { origin: self.origins[key.origin() as usize], seq: key.seq() }
     }
 
-    /// The id that an id stands for: itself, unless it is the id of a repeated command or of a share that turned out to
+    /// The id that an id stands for. That is another one only for a repeated command, or for a share that turned out to
     /// be the same as another.
     pub fn canonical(&self, id: OpId) -> OpId {
         let mut id = id;
@@ -186,13 +187,13 @@ impl State {
         id
     }
 
-    /// From now on this id stands for another; whether it stood for none before.
+    /// From now on this id stands for another. Returns true if it stood for none before.
     pub(super) fn alias(&mut self, id: OpId, other: OpId) -> bool {
         self.stand_ins.insert((other, id));
         self.aliases.insert(id, other).is_none()
     }
 
-    /// All ids that mean what this one means: the canonical one, then those that stand for it.
+    /// All ids that mean what this one means, the canonical one first.
     pub fn ids_of(&self, id: OpId) -> Vec<OpId> {
         let mut ids = vec![self.canonical(id)];
         let mut next = 0;
@@ -205,7 +206,7 @@ impl State {
         ids
     }
 
-    /// How many ids stand for others. As long as ops come in their order, none ceases to.
+    /// How many ids stand for others. While ops come in their order, no alias ends.
     pub fn alias_count(&self) -> usize {
         self.aliases.len()
     }
@@ -213,7 +214,7 @@ impl State {
     pub(super) fn created(&self, id: OpId) -> Option<Created> {
         let id = self.canonical(id);
         let index = usize::try_from(id.seq.checked_sub(1)?).ok()?;
-        self.by_origin.get(&id.origin)?.made.get(index).copied()
+        self.by_origin.get(&id.origin)?.created.get(index).copied()
     }
 
     pub(super) fn user_no(&self, user: UserRef) -> Option<UserNo> {
@@ -274,8 +275,8 @@ impl State {
         self.user_row(user).shares.contains(&(self.share_row(share).group, share))
     }
 
-    /// What the op that was folded last has caused. A departure also changes the key of those who stay, who are not
-    /// listed. All ids are canonical.
+    /// What the last op has caused, by canonical ids. A departure also changes the key of the members who stay; no
+    /// effect says so.
     pub fn caused(&self) -> &[Effect] {
         &self.caused
     }
@@ -290,25 +291,24 @@ impl State {
         self.folded
     }
 
-    /// The highest Lamport counter among the ops folded; 0 before the first.
+    /// The highest Lamport counter among the ops; 0 before the first.
     pub fn lamport(&self) -> u64 {
         self.lamport
     }
 
-    /// The highest place in the order among the ops folded. An op below it comes late: it cannot be folded here any
-    /// more, only into an earlier state.
+    /// The highest place in the order among the ops. An op below it comes late: only an earlier state can fold it.
     pub fn last(&self) -> Option<OpOrder> {
         self.last
     }
 
-    /// The sequence up to which the ops of an origin were folded; 0 if none was.
+    /// The sequence of the last op of an origin; 0 before the first.
     pub fn seen(&self, origin: Origin) -> u64 {
-        self.by_origin.get(&origin).map_or(0, |line| line.made.len() as u64)
+        self.by_origin.get(&origin).map_or(0, |line| line.created.len() as u64)
     }
 
-    /// The version vector: every origin with the sequence up to which its ops were folded.
+    /// The version vector: every origin with the sequence of its last op.
     pub fn version(&self) -> impl Iterator<Item = (Origin, u64)> + '_ {
-        self.by_origin.iter().map(|(&origin, line)| (origin, line.made.len() as u64))
+        self.by_origin.iter().map(|(&origin, line)| (origin, line.created.len() as u64))
     }
 
     /// The op that carried out a command, if one did.
@@ -322,7 +322,7 @@ fn next_number(len: usize) -> Option<u32> {
     u32::try_from(len).ok()
 }
 
-/// Gives a name to an entity if it is free. One descent where it is, which is nearly always.
+/// Gives a name to an entity if the name is free. That is nearly always so, and takes one descent.
 pub(super) fn claim<K: Ord + Clone, V: Clone>(names: &mut OrdMap<K, V>, name: K, to: V) -> bool {
     match names.insert(name.clone(), to) {
         None => true,

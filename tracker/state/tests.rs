@@ -23,9 +23,9 @@ impl State {
         let turned = self.aliases.iter().map(|(&id, &other)| (other, id)).collect();
         assert_eq!(self.stand_ins, turned);
         let made =
-            self.by_origin.values().flat_map(|line| &line.made).filter(|made| **made != Created::Nothing).count();
+            self.by_origin.values().flat_map(|line| &line.created).filter(|made| **made != Created::Nothing).count();
         assert_eq!(made, self.users.len() + self.groups.len() + self.shares.len());
-        assert_eq!(self.folded, self.by_origin.values().map(|line| line.made.len() as u64).sum::<u64>());
+        assert_eq!(self.folded, self.by_origin.values().map(|line| line.created.len() as u64).sum::<u64>());
         for (number, origin) in (0..).zip(&self.origins) {
             assert_eq!(self.by_origin[origin].number, number);
         }
@@ -33,7 +33,7 @@ impl State {
     }
 
     fn check_made(&self, id: OpId, made: Created, visible: bool) {
-        assert_eq!(self.by_origin[&id.origin].made.get(id.seq as usize - 1), Some(&made));
+        assert_eq!(self.by_origin[&id.origin].created.get(id.seq as usize - 1), Some(&made));
         assert!(!visible || self.canonical(id) == id, "{made:?} is visible and has an alias");
     }
 
