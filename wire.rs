@@ -2,19 +2,19 @@
 //! byte.
 //!
 //! Every connection begins with a fixed preface: the protocol, its version and the dialect. A Noise handshake follows
-//! (`handshake`). From then on frames (`frame`) travel inside encrypted records (`channel`). The three dialects are client
-//! to tracker (`client_tracker`), leecher to seeder (`peer`) and tracker to tracker (`tracker_tracker`).
+//! (`handshake`). From then on frames (`frame`) travel inside encrypted records (`record_layer`). The three dialects are
+//! client to tracker (`client_tracker`), leecher to seeder (`peer`) and tracker to tracker (`tracker_tracker`).
 
-pub mod channel;
 pub mod client_tracker;
 pub mod codec;
 pub mod connection;
 pub mod deadlines;
-pub mod error;
 pub mod frame;
 pub mod handshake;
 pub mod listing;
 pub mod manifest;
 pub mod op;
 pub mod peer;
+pub mod record_layer;
+pub mod refusal;
 pub mod tracker_tracker;

@@ -20,7 +20,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard, RwLock};
 use crate::tracker::ledger::accept::Change;
 use crate::tracker::ledger::{Ledger, Meaning, Past, Receipt, Submission};
 use crate::tracker::state::State;
-use crate::wire::error::{Code, Refusal};
+use crate::wire::refusal::{Code, Refusal};
 use batch::Batch;
 use std::collections::HashMap;
 use std::io;

@@ -15,7 +15,7 @@ use crate::tracker::push::push_channel::PushChannel;
 use crate::tracker::session::Session;
 use crate::tracker::session::connection::{AcceptedConnection, hang_up};
 use crate::wire::client_tracker::{Reply, Request};
-use crate::wire::error::{Code, Refusal};
+use crate::wire::refusal::{Code, Refusal};
 use answer::Answer;
 use line_receiver::{LineReceiver, NoLine, ReceivedLine};
 pub use memory_permits::MemoryPermits;

@@ -12,7 +12,7 @@ use crate::tracker::ledger::accept::{Acceptance, Change, accept};
 use crate::tracker::state::State;
 use crate::tracker::state::difference::{Affected, effects_between};
 use crate::tracker::state::effect::Effect;
-use crate::wire::error::{Code, Refusal};
+use crate::wire::refusal::{Code, Refusal};
 use std::collections::HashMap;
 use window::Window;
 

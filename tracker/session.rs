@@ -21,7 +21,7 @@ use crate::tracker::presence::Ticket;
 use crate::tracker::push::push_channel::PushChannel;
 use crate::tracker::state::State;
 use crate::wire::client_tracker::{Reply, Request};
-use crate::wire::error::{Code, Refusal};
+use crate::wire::refusal::{Code, Refusal};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;

@@ -2,10 +2,10 @@
 //! unasked has id 0. Any request may be answered by `Refused`.
 
 use super::codec::{Blob, DecodeError, Decoder, List, Text, Wire, wire_enum, wire_struct, wire_variants};
-use super::error::{Code, Refusal};
 use super::frame::message;
 use super::handshake::Secret;
 pub use super::listing::{FileLine, GroupLine, MemberLine, Role};
+use super::refusal::Refusal;
 use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::{ClientId, CommandId, GroupRef, OpOrder, ShareRef};
 use crate::model::manifest::Content;
@@ -339,11 +339,6 @@ impl Reply {
     pub fn refused(refusal: &Refusal) -> Self {
         Reply::Refused { code: refusal.code as u16, about: refusal.about_text() }
     }
-}
-
-/// Reads a refusal that came in. A code that this version does not know counts as malformed.
-pub fn refusal(code: u16, about: &Text<{ Refusal::ABOUT_LEN_MAX }>) -> Refusal {
-    Refusal { code: Code::from_number(code).unwrap_or(Code::Malformed), about: about.as_str().to_owned() }
 }
 
 /// A client that holds pieces of a share.

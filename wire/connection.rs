@@ -35,11 +35,11 @@ pub fn split(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::channel::{ChannelError, RECORD_PLAIN_MAX};
     use crate::wire::codec::{List, Payload};
     use crate::wire::frame;
     use crate::wire::handshake::{is_timeout, tests::keys};
     use crate::wire::peer::PeerReply;
+    use crate::wire::record_layer::{RECORD_PLAIN_MAX, RecordError};
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::thread;
@@ -115,8 +115,8 @@ mod tests {
                 assert_eq!(frame.message(), Ok(PeerReply::Piece { data: Payload { len: len as u32 } }));
                 assert_eq!(frame.payload(len as u32), frame.body);
             }
-            let too_long = ChannelError::FrameTooLong { len: frame::FRAME_LEN_MAX + 1, max: frame::FRAME_LEN_MAX };
-            assert!(matches!(far.recv(LONG), Err(RecvError::Channel(error)) if error == too_long));
+            let too_long = RecordError::FrameTooLong { len: frame::FRAME_LEN_MAX + 1, max: frame::FRAME_LEN_MAX };
+            assert!(matches!(far.recv(LONG), Err(RecvError::Record(error)) if error == too_long));
             // The rest of that frame is never read, and its sender learns so.
             drop((far, far_sender));
         });
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(far.recv(LONG).expect("fits now").body.len(), body + 1);
         far.set_frame_len_max(frame::EARLY_FRAME_LEN_MAX);
         near.send_frame(&piece(3, body + 1)).expect("goes out");
-        assert!(matches!(far.recv(LONG), Err(RecvError::Channel(ChannelError::FrameTooLong { .. }))));
+        assert!(matches!(far.recv(LONG), Err(RecvError::Record(RecordError::FrameTooLong { .. }))));
     }
 
     #[test]

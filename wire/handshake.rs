@@ -4,9 +4,8 @@
 //! the second handshake message, or refuses in the clear (length 0, then a code). A refusal in the clear is not
 //! authentic: it is shown, never acted on beyond trying again.
 
-use super::channel::refusal_in_clear;
 use super::codec::{Decoder, Wire};
-use super::error::Code;
+use super::refusal::Code;
 use crate::model::digest::{Fingerprint, KeyId};
 use snow::params::{DHChoice, NoiseParams};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
@@ -358,9 +357,17 @@ fn respond(
     noise.into_stateless_transport_mode().map_err(crypto)
 }
 
+/// A refusal before the channel stands: a handshake message of length 0 and the number of the code, in the clear.
+pub fn refusal_in_clear(code: Code) -> [u8; 4] {
+    let mut out = Vec::with_capacity(4);
+    0u16.put(&mut out);
+    (code as u16).put(&mut out);
+    out.try_into().expect("two numbers of two bytes")
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::super::channel::{ChannelError, Opener, Sealer};
+    use super::super::record_layer::{Opener, RecordError, Sealer};
     use super::*;
     use std::net::TcpStream;
     use std::os::unix::net::UnixStream;
@@ -444,7 +451,7 @@ pub(crate) mod tests {
     }
 
     /// Whether a frame sealed at one end opens at the other.
-    fn talk(from: &StatelessTransportState, to: &StatelessTransportState) -> Result<bool, ChannelError> {
+    fn talk(from: &StatelessTransportState, to: &StatelessTransportState) -> Result<bool, RecordError> {
         let mut opener = Opener::new(100);
         let sealed = Sealer::default().seal(from, &[0, 0, 0, 5, 3, 0, 0, 0, 1]).to_vec();
         opener.room()[..sealed.len()].copy_from_slice(&sealed);
@@ -483,7 +490,7 @@ pub(crate) mod tests {
         assert_eq!(id, KEY_ID);
         assert_eq!((talk(&near, &far), talk(&far, &near)), (Ok(true), Ok(true)));
         // What one side sealed is nothing that it takes back.
-        assert_eq!(talk(&near, &near), Err(ChannelError::Forged));
+        assert_eq!(talk(&near, &near), Err(RecordError::Forged));
     }
 
     #[test]
@@ -518,7 +525,7 @@ pub(crate) mod tests {
         let near = noise.into_stateless_transport_mode().expect("finished");
         assert_eq!(talk(&near, &first_keys), Ok(true));
         let second_keys = tracker(accepts_all(&mut Script::new(recorded)).expect("completes"));
-        assert_eq!(talk(&near, &second_keys), Err(ChannelError::Forged));
+        assert_eq!(talk(&near, &second_keys), Err(RecordError::Forged));
     }
 
     #[test]
@@ -646,8 +653,8 @@ pub(crate) mod tests {
         assert_ne!(first.output, second.output);
         // The seeder's new share of the secret makes other keys, so neither the member's recorded frames nor anything
         // else that the replaying side can make opens.
-        assert_eq!(talk(&member, &second_keys), Err(ChannelError::Forged));
-        assert_eq!(talk(&keys().0, &second_keys), Err(ChannelError::Forged));
+        assert_eq!(talk(&member, &second_keys), Err(RecordError::Forged));
+        assert_eq!(talk(&keys().0, &second_keys), Err(RecordError::Forged));
     }
 
     #[test]
@@ -722,5 +729,10 @@ pub(crate) mod tests {
     #[test]
     fn secrets_do_not_show_in_debug_output() {
         assert_eq!(format!("{GROUP_KEY:?}"), "Secret(..)");
+    }
+
+    #[test]
+    fn a_refusal_in_the_clear_is_four_bytes() {
+        assert_eq!(refusal_in_clear(Code::UnknownKey), [0, 0, 0, 80]);
     }
 }

@@ -2,8 +2,8 @@
 //! one who made it. Requests may be pipelined and are answered in order.
 
 use super::codec::{Blob, List, Payload, Text, wire_enum};
-use super::error::Refusal;
 use super::frame::message;
+use super::refusal::Refusal;
 use crate::model::digest::InfoHash;
 use crate::model::name::UserId;
 

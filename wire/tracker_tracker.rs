@@ -6,8 +6,8 @@
 
 use super::client_tracker::{Holding, MANIFEST_PART_MAX};
 use super::codec::{Blob, List, Text, wire_enum};
-use super::error::Refusal;
 use super::frame::message;
+use super::refusal::Refusal;
 use crate::model::digest::InfoHash;
 use crate::model::id::{ClientId, Seen, ShareRef, UserRef};
 use crate::model::op::Op;

@@ -19,7 +19,7 @@ use crate::client::shell::repl::Execute;
 use crate::client::terminal::interrupt::{Activity, Interrupt};
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::wire::client_tracker::Request;
-use crate::wire::error::Code;
+use crate::wire::refusal::Code;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -13,7 +13,7 @@ use crate::model::id::{GroupRef, ShareRef};
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::wire::client_tracker::{Holding, Reply, Request};
-use crate::wire::error::{Code, Refusal};
+use crate::wire::refusal::{Code, Refusal};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;

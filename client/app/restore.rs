@@ -11,7 +11,7 @@ use crate::client::state::record::ShareRecord;
 use crate::client::storage::file_stamp::Stamps;
 use crate::client::storage::import::{Import, hash_for_sharing};
 use crate::client::storage::import_error::ImportError;
-use crate::wire::error::Refusal;
+use crate::wire::refusal::Refusal;
 use std::fmt;
 
 /// Why a share does not come back.

@@ -1,7 +1,7 @@
 //! Why a command was not carried out.
 
 use crate::client::rpc::error::RpcError;
-use crate::wire::error::{Code, Refusal};
+use crate::wire::refusal::{Code, Refusal};
 use std::fmt;
 
 /// One line that says what was wrong and what to do, and of which kind it is.

@@ -7,7 +7,7 @@ use crate::client::rate::limit::{Direction, Limit};
 use crate::model::escape::excerpt;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
 use crate::wire::client_tracker::Password;
-use crate::wire::error::Code;
+use crate::wire::refusal::Code;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};

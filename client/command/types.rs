@@ -4,7 +4,7 @@ use super::table::Word;
 use crate::client::rate::limit::{Direction, Limit};
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::wire::client_tracker::Password;
-use crate::wire::error::Code;
+use crate::wire::refusal::Code;
 use std::fmt;
 use std::path::PathBuf;
 

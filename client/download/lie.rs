@@ -1,7 +1,7 @@
 //! What no honest peer sends.
 
-use crate::wire::channel::ChannelError;
 use crate::wire::codec::DecodeError;
+use crate::wire::record_layer::RecordError;
 use std::fmt;
 
 /// What a peer sent that no honest peer sends. The peer is not tried again for this download.
@@ -20,7 +20,7 @@ pub enum Lie {
     /// A frame that no message is.
     Malformed(DecodeError),
     /// A frame that the channel does not carry, though it decrypts.
-    Unframed(ChannelError),
+    Unframed(RecordError),
 }
 
 impl fmt::Display for Lie {

@@ -12,14 +12,14 @@ use crate::model::digest::KeyId;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
 use crate::model::piece::{Layout, PieceIndex};
-use crate::wire::channel::ChannelError;
 use crate::wire::client_tracker::Peer;
 use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError, TimedStream};
 use crate::wire::deadlines::HANDSHAKE_DEADLINE;
-use crate::wire::error::Code;
 use crate::wire::frame::FRAME_LEN_MAX;
 use crate::wire::handshake::{self, HandshakeError, Secret};
 use crate::wire::peer::{NEWS_MAX, PeerReply, PeerRequest, REQUESTS_MAX};
+use crate::wire::record_layer::RecordError;
+use crate::wire::refusal::Code;
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::TcpStream;
@@ -383,7 +383,7 @@ fn opened(receiver: &mut FrameReceiver, layout: Layout) -> Result<Bitfield, Dial
 fn recv_failed(error: RecvError) -> DropReason {
     match error {
         RecvError::Decode(error) => DropReason::Lied(Lie::Malformed(error)),
-        RecvError::Channel(error @ (ChannelError::FrameTooLong { .. } | ChannelError::Framing)) => {
+        RecvError::Record(error @ (RecordError::FrameTooLong { .. } | RecordError::Framing)) => {
             DropReason::Lied(Lie::Unframed(error))
         }
         _ => DropReason::Lost,

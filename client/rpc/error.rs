@@ -2,8 +2,8 @@
 
 use crate::wire::codec::DecodeError;
 use crate::wire::connection::RecvError;
-use crate::wire::error::Refusal;
 use crate::wire::handshake::HandshakeError;
+use crate::wire::refusal::Refusal;
 use std::error::Error;
 use std::fmt;
 use std::io;

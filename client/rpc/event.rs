@@ -2,7 +2,7 @@
 
 use super::error::ConnectionError;
 use crate::wire::client_tracker::Reply;
-use crate::wire::error::Refusal;
+use crate::wire::refusal::Refusal;
 use std::net::SocketAddr;
 
 #[derive(Debug)]

@@ -7,12 +7,12 @@ use super::link_state::{LinkState, Token};
 use super::pending::REPLY_DEADLINE;
 use crate::model::digest::Fingerprint;
 use crate::model::id::ClientId;
-use crate::wire::client_tracker::{Reply, Request, refusal};
+use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError, TimedStream};
 use crate::wire::deadlines::{HANDSHAKE_DEADLINE, IDLE_DEADLINE};
-use crate::wire::error::Code;
 use crate::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake;
+use crate::wire::refusal::{Code, Refusal};
 use crossbeam_channel as channel;
 use std::error::Error;
 use std::net::{SocketAddr, TcpStream};
@@ -135,7 +135,7 @@ impl Keeper {
                     return Ok(());
                 }
                 Reply::Refused { code, about } => {
-                    let refusal = refusal(code, &about);
+                    let refusal = Refusal::received(code, &about);
                     if refusal.code != Code::SessionEnded {
                         return Err(ConnectionError::Refused(refusal));
                     }
@@ -164,7 +164,7 @@ impl Keeper {
             if frame.request != UNASKED {
                 self.state.hand_over(frame.request, reply);
             } else if let Reply::Refused { code, about } = reply {
-                break ConnectionError::Refused(refusal(code, &about));
+                break ConnectionError::Refused(Refusal::received(code, &about));
             } else {
                 self.tell_push(reply);
             }

@@ -13,7 +13,8 @@ use crate::model::digest::Fingerprint;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
 use crate::sys::owned_thread::OwnedThread;
-use crate::wire::client_tracker::{Reply, Request, refusal};
+use crate::wire::client_tracker::{Reply, Request};
+use crate::wire::refusal::Refusal;
 use crossbeam_channel as channel;
 use std::fmt;
 use std::io;
@@ -67,7 +68,7 @@ impl TrackerLink {
         loop {
             let (sender, generation) = self.state.reach()?;
             match self.state.ask(&sender, request)? {
-                Some(Reply::Refused { code, about }) => return Err(refusal(code, &about).into()),
+                Some(Reply::Refused { code, about }) => return Err(Refusal::received(code, &about).into()),
                 Some(reply) => return Ok(reply),
                 None => self.state.lose(generation),
             }

@@ -181,7 +181,7 @@ mod tests {
     use crate::client::terminal::writer::TerminalWriter;
     use crate::client::terminal::writer::tests::{Sheet, sheets};
     use crate::signals::Signal;
-    use crate::wire::error::{Code, Refusal};
+    use crate::wire::refusal::{Code, Refusal};
     use std::io::{self, Read};
 
     /// Writes down what it is told.

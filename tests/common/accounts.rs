@@ -4,9 +4,9 @@ use super::client::Client;
 use super::names::{command, group};
 use super::tracker::{TestTracker, loopback};
 use groupshare::tracker::server::ServerSettings;
-use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX, refusal};
+use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
 use groupshare::wire::codec::Blob;
-use groupshare::wire::error::Code;
+use groupshare::wire::refusal::{Code, Refusal};
 
 impl TestTracker {
     pub(crate) fn start_with(change: impl FnOnce(&mut ServerSettings)) -> Self {
@@ -26,7 +26,7 @@ impl Client {
     /// Asks for what must be refused.
     pub(crate) fn refused(&mut self, request: Request) -> Code {
         match self.ask(request) {
-            Reply::Refused { code, about } => refusal(code, &about).code,
+            Reply::Refused { code, about } => Refusal::received(code, &about).code,
             other => panic!("not refused but {other:?}"),
         }
     }

@@ -7,13 +7,13 @@ use groupshare::model::digest::Fingerprint;
 use groupshare::model::id::{ClientId, GroupRef, ShareRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::FileName;
-use groupshare::wire::client_tracker::{MANIFEST_PART_MAX, Reply, Request, TOKEN_LEN_MAX, refusal};
+use groupshare::wire::client_tracker::{MANIFEST_PART_MAX, Reply, Request, TOKEN_LEN_MAX};
 use groupshare::wire::codec::Blob;
 use groupshare::wire::connection::{self, FrameReceiver, FrameSender, RecvError, TimedStream};
 use groupshare::wire::deadlines::{HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL};
-use groupshare::wire::error::Refusal;
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::handshake::{self, HandshakeError};
+use groupshare::wire::refusal::Refusal;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
@@ -188,7 +188,7 @@ impl Client {
 /// What a reply says, for a test's failure.
 pub(crate) fn words(reply: &Reply) -> String {
     match reply {
-        Reply::Refused { code, about } => Refusal::to_string(&refusal(*code, about)),
+        Reply::Refused { code, about } => Refusal::to_string(&Refusal::received(*code, about)),
         other => format!("{other:?}"),
     }
 }

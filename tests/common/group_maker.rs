@@ -4,10 +4,10 @@ use super::client::Client;
 use super::installation::Installation;
 use super::names::{command, group};
 use groupshare::model::name::GroupId;
-use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX, refusal};
+use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
 use groupshare::wire::codec::Blob;
-use groupshare::wire::error::Code;
 use groupshare::wire::frame::UNASKED;
+use groupshare::wire::refusal::{Code, Refusal};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -96,7 +96,7 @@ impl GroupMaker {
                     }
                     // It is asked again elsewhere, or later.
                     Ok((_, Reply::Refused { code, about }))
-                        if self.roams && refusal(code, &about).code == Code::Unavailable =>
+                        if self.roams && Refusal::received(code, &about).code == Code::Unavailable =>
                     {
                         return;
                     }

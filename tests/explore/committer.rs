@@ -12,7 +12,7 @@ use groupshare::tracker::commit::{
 use groupshare::tracker::ledger::Past;
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::state::State;
-use groupshare::wire::error::{Code, Refusal};
+use groupshare::wire::refusal::{Code, Refusal};
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 

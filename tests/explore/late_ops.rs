@@ -8,7 +8,7 @@ use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::sync::thread;
 use groupshare::tracker::commit::AppendError;
 use groupshare::tracker::state::State;
-use groupshare::wire::error::Code;
+use groupshare::wire::refusal::Code;
 use std::sync::Arc;
 
 const THERE: Origin = Origin { tracker: 2, incarnation: 1 };

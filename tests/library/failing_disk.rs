@@ -6,8 +6,8 @@ use crate::common::tracker::TestTracker;
 use crate::common::wait::wait_until;
 use crate::faulty_disk::{Fault, MemDisk};
 use groupshare::tracker::journal::{Journal, JournalOwner, JournalSettings, OpenedJournal};
-use groupshare::wire::client_tracker::{Reply, Request, refusal};
-use groupshare::wire::error::{Code, Refusal};
+use groupshare::wire::client_tracker::{Reply, Request};
+use groupshare::wire::refusal::{Code, Refusal};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use std::net::SocketAddr;
@@ -41,7 +41,7 @@ fn create(name: &str) -> Request {
 
 fn refused(reply: Reply) -> Refusal {
     match reply {
-        Reply::Refused { code, about } => refusal(code, &about),
+        Reply::Refused { code, about } => Refusal::received(code, &about),
         other => panic!("not refused but {other:?}"),
     }
 }

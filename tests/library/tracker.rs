@@ -8,7 +8,7 @@ mod sessions;
 
 use crate::common::client::Client;
 use groupshare::wire::client_tracker::Reply;
-use groupshare::wire::error::Code;
+use groupshare::wire::refusal::Code;
 
 fn refused_code(reply: &Reply) -> Option<Code> {
     match reply {

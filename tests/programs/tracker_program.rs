@@ -5,10 +5,10 @@ use crate::common::group_maker::all_groups;
 use crate::common::installation::Installation;
 use crate::common::names::{command, group};
 use crate::common::program::Program;
-use groupshare::wire::client_tracker::{Reply, Request, refusal};
+use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
-use groupshare::wire::error::Code;
 use groupshare::wire::handshake::HandshakeError;
+use groupshare::wire::refusal::{Code, Refusal};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use std::fs;
 use std::io::Read;
@@ -207,7 +207,7 @@ fn at_a_limit_on_the_size_of_files_changes_are_refused_until_it_is_raised() {
     for name in ["one", "two"] {
         match client.ask(create(name)) {
             Reply::Refused { code, about } => assert_eq!(
-                refusal(code, &about).about,
+                Refusal::received(code, &about).about,
                 "cannot save changes: File too large; changes are taken again once there is room"
             ),
             other => panic!("{other:?}"),

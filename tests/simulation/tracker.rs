@@ -8,7 +8,7 @@ use groupshare::model::op::Op;
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::ledger::{Ledger, Meaning, Past, Receipt, Submission};
 use groupshare::tracker::state::State;
-use groupshare::wire::error::Refusal;
+use groupshare::wire::refusal::Refusal;
 
 /// A tracker.
 pub(crate) struct Tracker {

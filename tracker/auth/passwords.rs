@@ -4,7 +4,7 @@
 use crate::model::op::PasswordHash;
 use crate::sys::owned_thread::OwnedThread;
 use crate::wire::client_tracker::Password;
-use crate::wire::error::{Code, Refusal};
+use crate::wire::refusal::{Code, Refusal};
 use argon2::password_hash::phc;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};

@@ -5,7 +5,7 @@ use super::local_tracker::LocalTracker;
 use super::other_tracker::{LinkStatus, OtherTracker};
 use crate::sys::durable;
 use crate::tracker::state::State;
-use crate::wire::error::{Code, Refusal};
+use crate::wire::refusal::{Code, Refusal};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

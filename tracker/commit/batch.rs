@@ -1,7 +1,7 @@
 //! A batch: ops that become durable together, and those who wait for them.
 
 use crate::sync::{Condvar, Mutex};
-use crate::wire::error::{Code, Refusal};
+use crate::wire::refusal::{Code, Refusal};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

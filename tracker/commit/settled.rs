@@ -4,7 +4,7 @@ use super::batch::Reaction;
 use crate::model::op::Op;
 use crate::tracker::state::State;
 use crate::tracker::state::effect::Effect;
-use crate::wire::error::Refusal;
+use crate::wire::refusal::Refusal;
 use std::sync::Arc;
 
 /// A batch that has become durable.

@@ -5,7 +5,7 @@ use crate::model::digest::Sha1Digest;
 use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Reply};
 use crate::wire::connection::TimedStream;
 use crate::wire::deadlines::FRAME_DEADLINE;
-use crate::wire::error::Refusal;
+use crate::wire::refusal::Refusal;
 use serde::{Serialize, Serializer};
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};

@@ -6,7 +6,7 @@ use crate::model::escape::excerpt;
 use crate::model::id::{ClientId, CommandId};
 use crate::model::name::{FileName, GroupId, NameError, UserId};
 use crate::wire::client_tracker::{Password, Request};
-use crate::wire::error::{Code, Refusal};
+use crate::wire::refusal::{Code, Refusal};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};

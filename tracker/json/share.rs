@@ -11,8 +11,8 @@ use crate::model::piece::PIECE_LEN;
 use crate::tracker::session::Session;
 use crate::wire::client_tracker::{Holding, MANIFEST_PART_MAX, Reply, Request};
 use crate::wire::codec::Blob;
-use crate::wire::error::{Code, Refusal};
 use crate::wire::manifest::{decode, encode};
+use crate::wire::refusal::{Code, Refusal};
 use std::sync::Arc;
 
 /// Most pieces of a share in this dialect: 64 GiB.

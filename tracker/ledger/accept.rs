@@ -6,7 +6,7 @@ use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::op::{OpBody, PasswordHash};
 use crate::tracker::state::{Membership, ShareInfo, State};
-use crate::wire::error::{Code, Refusal};
+use crate::wire::refusal::{Code, Refusal};
 
 /// A change that somebody wants to make. `user` is whoever is logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::push_channel::PushChannel;
 use crate::wire::client_tracker::Reply;
-use crate::wire::error::Code;
+use crate::wire::refusal::Code;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 

@@ -7,11 +7,10 @@ use crate::model::id::Seen;
 use crate::tracker::cluster::live_link::{LinkProgress, LiveLink};
 use crate::tracker::core::Core;
 use crate::tracker::presence::HeardFrom;
-use crate::wire::client_tracker::refusal;
 use crate::wire::connection::{self, FrameReceiver, FrameSender};
 use crate::wire::deadlines::HANDSHAKE_DEADLINE;
-use crate::wire::error::Code;
 use crate::wire::frame::{FRAME_LEN_MAX, UNASKED};
+use crate::wire::refusal::{Code, Refusal};
 use crate::wire::tracker_tracker::LinkMessage;
 use parking_lot::Mutex;
 use snow::StatelessTransportState;
@@ -84,7 +83,7 @@ fn receive_greeting(receiver: &mut FrameReceiver) -> Result<Greeting, LinkError>
         LinkMessage::Hello { tracker, instance, seen } => {
             Ok(Greeting { number: tracker, instance, has: seen.to_vec() })
         }
-        LinkMessage::Refused { code, about } => Err(refusal(code, &about).into()),
+        LinkMessage::Refused { code, about } => Err(Refusal::received(code, &about).into()),
         _ => Err(LinkError::NoGreeting),
     }
 }

@@ -3,8 +3,8 @@
 use crate::sys;
 use crate::wire::codec::DecodeError;
 use crate::wire::connection::RecvError;
-use crate::wire::error::Refusal;
 use crate::wire::handshake::HandshakeError;
+use crate::wire::refusal::Refusal;
 use std::fmt;
 use std::io;
 

@@ -9,9 +9,9 @@ use crate::tracker::cluster::version_vector::VersionVector;
 use crate::tracker::core::Core;
 use crate::tracker::manifests::{CheckedManifest, ManifestPart, ManifestUpload};
 use crate::tracker::presence::{ClientKey, HeardFrom, HolderUp, SwarmInfo};
-use crate::wire::client_tracker::{Holding, refusal};
+use crate::wire::client_tracker::Holding;
 use crate::wire::connection::FrameReceiver;
-use crate::wire::error::{Code, Refusal};
+use crate::wire::refusal::{Code, Refusal};
 use crate::wire::tracker_tracker::{HAVE_INTERVAL, LinkMessage};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -108,7 +108,7 @@ impl<'a> LinkReceiver<'a> {
         }
         match message {
             LinkMessage::Hello { .. } => return Err(Refusal::about(Code::Malformed, "a second greeting")),
-            LinkMessage::Refused { code, about } => return Err(refusal(code, &about)),
+            LinkMessage::Refused { code, about } => return Err(Refusal::received(code, &about)),
             LinkMessage::Manifest { info_hash, total, offset, part } => {
                 let part = ManifestPart { info_hash, total, offset, bytes: part.as_bytes() };
                 self.put_manifest(part);

@@ -7,7 +7,7 @@ use crate::tracker::ledger::accept::Change;
 use crate::tracker::presence::ClientKey;
 use crate::tracker::state::{Account, State};
 use crate::wire::client_tracker::{Password, Reply};
-use crate::wire::error::{Code, Refusal};
+use crate::wire::refusal::{Code, Refusal};
 use std::time::Instant;
 
 /// Most notices told at one login; the rest comes at the next, when these have been read.

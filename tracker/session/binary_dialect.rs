@@ -9,13 +9,13 @@ use crate::tracker::core::Core;
 use crate::tracker::presence::TTL;
 use crate::tracker::push::push_channel::PushChannel;
 use crate::tracker::replication::link;
-use crate::wire::channel::ChannelError;
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::codec::DecodeError;
 use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError};
-use crate::wire::error::{Code, Refusal};
 use crate::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake::Caller;
+use crate::wire::record_layer::RecordError;
+use crate::wire::refusal::{Code, Refusal};
 use snow::StatelessTransportState;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -81,10 +81,10 @@ fn malformed(error: &DecodeError) -> Refusal {
 }
 
 /// The reason for which bytes are no message at all.
-fn out_of_frame(error: &ChannelError) -> Refusal {
+fn out_of_frame(error: &RecordError) -> Refusal {
     let code = match error {
-        ChannelError::FrameTooLong { .. } => Code::TooLarge,
-        ChannelError::Forged | ChannelError::Record | ChannelError::Framing => Code::Malformed,
+        RecordError::FrameTooLong { .. } => Code::TooLarge,
+        RecordError::Forged | RecordError::BadLength | RecordError::Framing => Code::Malformed,
     };
     Refusal::about(code, error)
 }
@@ -99,7 +99,7 @@ impl BinaryDialect {
     fn turn(&mut self, receiver: &mut FrameReceiver) -> bool {
         let (id, request) = match receiver.recv(TTL) {
             Ok(frame) => (frame.request, frame.message::<Request>()),
-            Err(RecvError::Channel(error)) => return self.refuse_bytes(&out_of_frame(&error)),
+            Err(RecvError::Record(error)) => return self.refuse_bytes(&out_of_frame(&error)),
             Err(RecvError::Decode(error)) => return self.refuse_bytes(&malformed(&error)),
             Err(RecvError::Closed | RecvError::Cut | RecvError::Idle | RecvError::Slow | RecvError::Io(_)) => {
                 return false;

@@ -5,7 +5,7 @@ use crate::tracker::commit::{COMMIT_WAIT_MAX, Pending, no_answer};
 use crate::tracker::push::slow_consumers::{SlowConsumers, queue_or_cut_off};
 use crate::wire::client_tracker::Reply;
 use crate::wire::connection::FrameSender;
-use crate::wire::error::Refusal;
+use crate::wire::refusal::Refusal;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,11 +1,11 @@
 //! How a connection begins: the handshake, on a thread that ends with it.
 
 use crate::tracker::auth::cluster_key::ClusterKey;
-use crate::wire::channel::refusal_in_clear;
 use crate::wire::connection::TimedStream;
 use crate::wire::deadlines::HANDSHAKE_DEADLINE;
-use crate::wire::error::Code;
+use crate::wire::handshake::refusal_in_clear;
 use crate::wire::handshake::{Caller, HandshakeError, full_tracker_accepts, tracker_accepts};
+use crate::wire::refusal::Code;
 use std::io::{self, Write};
 use std::net::TcpStream;
 use std::thread;

@@ -6,7 +6,7 @@ use crate::model::id::ShareRef;
 use crate::tracker::presence::{Held, HoldError, SwarmInfo};
 use crate::wire::client_tracker::{Holding, Peer, Reply};
 use crate::wire::codec::List;
-use crate::wire::error::{Code, Refusal};
+use crate::wire::refusal::{Code, Refusal};
 use std::net::{IpAddr, SocketAddr};
 
 impl Session {

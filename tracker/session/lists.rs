@@ -6,7 +6,7 @@ use crate::model::name::{GroupId, UserId};
 use crate::tracker::ledger::accept::{find_led_group, find_own_group};
 use crate::tracker::state::Membership;
 use crate::wire::client_tracker::{GroupLine, MemberLine, Reply, Role};
-use crate::wire::error::Refusal;
+use crate::wire::refusal::Refusal;
 
 fn role(membership: Membership) -> Role {
     match membership {

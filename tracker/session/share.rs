@@ -11,8 +11,8 @@ use crate::tracker::manifests::ManifestPart;
 use crate::tracker::state::{ShareInfo, State};
 use crate::wire::client_tracker::{FileLine, Reply};
 use crate::wire::codec::Blob;
-use crate::wire::error::{Code, Refusal};
 use crate::wire::manifest::decode;
+use crate::wire::refusal::{Code, Refusal};
 use std::time::Duration;
 
 /// How long a client waits for a manifest that was lost here and is asked of other trackers.

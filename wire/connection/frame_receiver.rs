@@ -1,10 +1,10 @@
 //! The incoming direction of a connection: it belongs to one thread, which waits for frames or takes what is there.
 
-use crate::wire::channel::{ChannelError, IDLE_BUFFER_LEN, Opener};
 use crate::wire::codec::DecodeError;
 use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::frame::{self, Frame};
 use crate::wire::handshake::is_timeout;
+use crate::wire::record_layer::{IDLE_BUFFER_LEN, Opener, RecordError};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::RecvFlags;
 use snow::StatelessTransportState;
@@ -29,7 +29,7 @@ pub enum RecvError {
     Slow,
     Io(io::Error),
     /// The bytes are not what this channel can carry.
-    Channel(ChannelError),
+    Record(RecordError),
     /// The frame or its message is malformed.
     Decode(DecodeError),
 }
@@ -42,7 +42,7 @@ impl fmt::Display for RecvError {
             RecvError::Idle => write!(f, "nothing was heard for too long"),
             RecvError::Slow => write!(f, "a message took too long"),
             RecvError::Io(error) => write!(f, "{error}"),
-            RecvError::Channel(error) => write!(f, "{error}"),
+            RecvError::Record(error) => write!(f, "{error}"),
             RecvError::Decode(error) => write!(f, "{error}"),
         }
     }
@@ -50,9 +50,9 @@ impl fmt::Display for RecvError {
 
 impl std::error::Error for RecvError {}
 
-impl From<ChannelError> for RecvError {
-    fn from(error: ChannelError) -> Self {
-        RecvError::Channel(error)
+impl From<RecordError> for RecvError {
+    fn from(error: RecordError) -> Self {
+        RecvError::Record(error)
     }
 }
 
@@ -216,9 +216,9 @@ mod tests {
     use super::super::split;
     use super::super::tests::{LONG, drip, news, pair, pass_piece, piece, sockets};
     use super::*;
-    use crate::wire::channel::Sealer;
     use crate::wire::handshake::tests::keys;
     use crate::wire::peer::PeerReply;
+    use crate::wire::record_layer::Sealer;
     use std::io::Write;
     use std::thread;
 

@@ -3,9 +3,9 @@
 //! A push never waits for a slow far side: what the socket does not take at once goes out with the next frame that
 //! somebody waits for, and the queue of pushes is bounded.
 
-use crate::wire::channel::Sealer;
 use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::frame::{self, Message};
+use crate::wire::record_layer::Sealer;
 use parking_lot::Mutex;
 use rustix::net::SendFlags;
 use snow::StatelessTransportState;
@@ -248,8 +248,8 @@ mod tests {
     use super::super::RecvError;
     use super::super::tests::{LONG, PIECE, news, pair, pass_piece, piece};
     use super::*;
-    use crate::wire::channel::IDLE_BUFFER_LEN;
     use crate::wire::peer::PeerReply;
+    use crate::wire::record_layer::IDLE_BUFFER_LEN;
     use std::thread;
     use std::time::Duration;
 

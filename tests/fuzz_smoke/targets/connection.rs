@@ -1,11 +1,11 @@
 //! A connection after its handshake, on which any frames are said at once and everything that is answered is heard.
 
 use super::script::Script;
-use groupshare::wire::channel::{Opener, Sealer};
 use groupshare::wire::connection::TimedStream;
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::frame::{FRAME_LEN_MAX, Frame, HEADER_LEN, LENGTH_LEN};
 use groupshare::wire::handshake::HandshakeError;
+use groupshare::wire::record_layer::{Opener, Sealer};
 use rustix::net::sockopt::set_socket_linger;
 use snow::StatelessTransportState;
 use std::io::{self, Read, Write};

@@ -3,7 +3,7 @@
 
 use super::script::Script;
 use groupshare::model::digest::KeyId;
-use groupshare::wire::channel::refusal_in_clear;
+use groupshare::wire::handshake::refusal_in_clear;
 use groupshare::wire::handshake::{self, Caller, HandshakeError, Secret};
 use snow::StatelessTransportState;
 use std::io::{self, Read, Write};

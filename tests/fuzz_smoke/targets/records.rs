@@ -3,8 +3,8 @@
 
 use super::handshake::peer_keys;
 use super::script::Script;
-use groupshare::wire::channel::{Opener, RECORD_PLAIN_MAX};
 use groupshare::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, HEADER_LEN, LENGTH_LEN};
+use groupshare::wire::record_layer::{Opener, RECORD_PLAIN_MAX};
 use snow::StatelessTransportState;
 
 /// Makes records as a far side that knows the keys could.

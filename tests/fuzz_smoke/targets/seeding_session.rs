@@ -19,11 +19,11 @@ use groupshare::model::manifest::FileEntry;
 use groupshare::model::name::{GroupId, UserId};
 use groupshare::model::path::RelPath;
 use groupshare::model::piece::{Layout, PIECE_LEN};
-use groupshare::wire::client_tracker::{GroupKey, refusal};
-use groupshare::wire::error::Code;
+use groupshare::wire::client_tracker::GroupKey;
 use groupshare::wire::frame::Message;
 use groupshare::wire::handshake::{self, Secret};
 use groupshare::wire::peer::{PeerReply, PeerRequest};
+use groupshare::wire::refusal::{Code, Refusal};
 use std::fs;
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
@@ -106,7 +106,7 @@ pub(super) fn seeding_session(data: &[u8]) {
         assert!(!over, "the connection was to end");
         match frame.message().expect("a seeder says nothing else") {
             PeerReply::Refused { code, about } => {
-                let refusal = refusal(code, &about);
+                let refusal = Refusal::received(code, &about);
                 assert!(is_one_line(&refusal), "{refusal}");
                 over = answered == 1 || refusal.code == Code::Malformed;
             }

@@ -12,11 +12,11 @@ use groupshare::model::op::Op;
 use groupshare::tracker::commit::{MemoryLog, OpSource};
 use groupshare::tracker::server::ListenSockets;
 use groupshare::tracker::state::State;
-use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX, refusal};
+use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
 use groupshare::wire::codec::{Blob, List};
-use groupshare::wire::error::Code;
 use groupshare::wire::frame::{self, Message, UNASKED};
 use groupshare::wire::handshake;
+use groupshare::wire::refusal::{Code, Refusal};
 use groupshare::wire::tracker_tracker::LinkMessage;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -140,7 +140,7 @@ pub(super) fn tracker_session(data: &[u8]) {
 /// Whether the connection ends with this reply.
 fn is_final(reply: &Reply) -> bool {
     let Reply::Refused { code, about } = reply else { return false };
-    matches!(refusal(*code, about).code, Code::Malformed | Code::TooLarge | Code::UnknownKind)
+    matches!(Refusal::received(*code, about).code, Code::Malformed | Code::TooLarge | Code::UnknownKind)
 }
 
 /// The first byte says whether somebody is logged in; then come lines of a program. Each gets a line of an answer.

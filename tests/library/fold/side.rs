@@ -9,7 +9,7 @@ use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::tracker::ledger::accept::{Acceptance, Change, accept};
 use groupshare::tracker::state::State;
-use groupshare::wire::error::Code;
+use groupshare::wire::refusal::Code;
 use std::collections::BTreeMap;
 
 /// A tracker that knows these ops.

@@ -14,8 +14,8 @@ use groupshare::model::id::{ClientId, ShareRef};
 use groupshare::model::manifest::Content;
 use groupshare::wire::client_tracker::{Holding, PASSWORD_LEN_MAX, Reply, Request};
 use groupshare::wire::codec::Blob;
-use groupshare::wire::error::Code;
 use groupshare::wire::frame::{self, FRAME_LEN_MAX, Message, UNASKED};
+use groupshare::wire::refusal::Code;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 

@@ -2,8 +2,8 @@
 
 use super::schema::{self, Field, Variant, plain};
 use groupshare::wire::deadlines::{FRAME_DEADLINE, HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL, IDLE_DEADLINE};
-use groupshare::wire::error::Code;
 use groupshare::wire::handshake::{Dialect, MAGIC, VERSION};
+use groupshare::wire::refusal::Code;
 use groupshare::wire::tracker_tracker::HAVE_INTERVAL;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

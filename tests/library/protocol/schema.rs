@@ -8,13 +8,13 @@ use groupshare::model::notice::Notice;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::path::PATH_LEN_MAX;
 use groupshare::model::piece::{PIECE_LEN, PIECES_MAX, SIZE_MAX};
-use groupshare::wire::channel::RECORD_PLAIN_MAX;
 use groupshare::wire::client_tracker::*;
 use groupshare::wire::codec::{DecodeError, Wire, from_bytes, to_bytes};
-use groupshare::wire::error::Refusal;
 use groupshare::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, Frame, HEADER_LEN, LENGTH_LEN, Message};
 use groupshare::wire::manifest::MANIFEST_LEN_MAX;
 use groupshare::wire::peer::{NEWS_MAX, PeerReply, PeerRequest, REQUESTS_MAX};
+use groupshare::wire::record_layer::RECORD_PLAIN_MAX;
+use groupshare::wire::refusal::Refusal;
 use groupshare::wire::tracker_tracker::{LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, ORIGINS_MAX, WANTED_MAX};
 
 /// Name and type of a field; the type without spaces.

@@ -9,8 +9,8 @@ use crate::common::tracker::TestTracker;
 use crate::common::wiretap::Wiretap;
 use groupshare::wire::client_tracker::{MANIFEST_PART_MAX, Request};
 use groupshare::wire::codec::Blob;
-use groupshare::wire::error::Code;
 use groupshare::wire::frame::{self, EARLY_FRAME_LEN_MAX, UNASKED};
+use groupshare::wire::refusal::Code;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 

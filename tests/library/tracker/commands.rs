@@ -12,7 +12,7 @@ use groupshare::tracker::auth::passwords::Passwords;
 use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{GroupLine, MANIFEST_PART_MAX, MemberLine, PAGE_MAX, Reply, Request, Role};
 use groupshare::wire::codec::Blob;
-use groupshare::wire::error::Code;
+use groupshare::wire::refusal::Code;
 
 #[test]
 fn every_command_does_what_it_says() {

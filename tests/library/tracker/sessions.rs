@@ -14,8 +14,8 @@ use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::presence::TTL;
 use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{Reply, Request};
-use groupshare::wire::error::Code;
 use groupshare::wire::frame::UNASKED;
+use groupshare::wire::refusal::Code;
 use std::time::{Duration, Instant};
 
 #[test]

@@ -6,7 +6,7 @@ use groupshare::tracker::json::{EARLY_LINE_LEN_MAX, LINE_LEN_MAX, PIECES_MAX};
 use groupshare::tracker::presence::TTL;
 use groupshare::wire::client_tracker::{PAGE_MAX, PEERS_MAX};
 use groupshare::wire::deadlines::FRAME_DEADLINE;
-use groupshare::wire::error::Code;
+use groupshare::wire::refusal::Code;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

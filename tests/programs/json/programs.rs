@@ -15,7 +15,7 @@ use groupshare::tracker::admission::Caps;
 use groupshare::tracker::json::LINE_LEN_MAX;
 use groupshare::tracker::server::{ListenSockets, ServerSettings};
 use groupshare::wire::client_tracker::{Reply, Request};
-use groupshare::wire::error::Code;
+use groupshare::wire::refusal::Code;
 use serde_json::{Value, json};
 use sha1::Digest;
 use std::io::{BufRead, BufReader, Write};

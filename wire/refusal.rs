@@ -149,6 +149,11 @@ impl Refusal {
         Self { code, about }
     }
 
+    /// The refusal in a message that came in. A code that this version does not know counts as malformed.
+    pub fn received(code: u16, about: &Text<{ Self::ABOUT_LEN_MAX }>) -> Self {
+        Self { code: Code::from_number(code).unwrap_or(Code::Malformed), about: about.as_str().to_owned() }
+    }
+
     /// What it is about, as a message carries it; empty if it is longer than a message can carry.
     pub fn about_text(&self) -> Text<{ Self::ABOUT_LEN_MAX }> {
         Text::new(&self.about).or_else(|| Text::new("")).expect("the empty text fits any cap")

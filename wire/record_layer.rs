@@ -1,10 +1,10 @@
-//! The secure channel's record layer: frames become encrypted records and records become frames again. Works on bytes
-//! in memory; `conn` moves them through sockets, `handshake` makes the keys.
+//! The record layer of the secure channel: frames become encrypted records and records become frames again. Works on bytes
+//! in memory; `connection` moves them through sockets, `handshake` makes the keys.
 //!
 //! A record is a length (2 bytes) and a Noise transport message of that length. A frame begins with a record of its
 //! own and fills as many as it needs, all but the last to the brim.
 
-use super::codec::{DecodeError, Wire};
+use super::codec::DecodeError;
 use super::frame::{Frame, HEADER_LEN, LENGTH_LEN};
 use byteorder::{BigEndian, ByteOrder};
 use snow::StatelessTransportState;
@@ -25,13 +25,13 @@ pub const IDLE_BUFFER_LEN: usize = 4 * 1024;
 /// Ciphertext taken from the socket at once while a long frame comes in: whole records.
 const BULK_LEN: usize = 4 * RECORD_LEN_MAX;
 
-/// Why a channel cannot go on.
+/// Why a connection's records cannot be opened any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChannelError {
+pub enum RecordError {
     /// A record was not made with this connection's keys, or not in this order.
     Forged,
     /// A record has an impossible length.
-    Record,
+    BadLength,
     /// A frame is longer than is allowed at this stage.
     FrameTooLong {
         /// The length it claims, in bytes.
@@ -42,18 +42,18 @@ pub enum ChannelError {
     Framing,
 }
 
-impl fmt::Display for ChannelError {
+impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ChannelError::Forged => write!(f, "a record does not decrypt"),
-            ChannelError::Record => write!(f, "a record has an impossible length"),
-            ChannelError::FrameTooLong { len, max } => write!(f, "a frame of {len} bytes is over the cap of {max}"),
-            ChannelError::Framing => write!(f, "a frame and its records do not end together"),
+            RecordError::Forged => write!(f, "a record does not decrypt"),
+            RecordError::BadLength => write!(f, "a record has an impossible length"),
+            RecordError::FrameTooLong { len, max } => write!(f, "a frame of {len} bytes is over the cap of {max}"),
+            RecordError::Framing => write!(f, "a frame and its records do not end together"),
         }
     }
 }
 
-impl std::error::Error for ChannelError {}
+impl std::error::Error for RecordError {}
 
 /// Encrypts frames of one direction.
 #[derive(Debug, Default)]
@@ -187,7 +187,7 @@ impl Opener {
 
     /// Decrypts what has come in; true once a frame is whole. Then [`Opener::frame`] shows it and
     /// [`Opener::next_frame`] goes on.
-    pub fn advance(&mut self, keys: &StatelessTransportState) -> Result<bool, ChannelError> {
+    pub fn advance(&mut self, keys: &StatelessTransportState) -> Result<bool, RecordError> {
         while self.frame_len != Some(self.plain_len) {
             let Some(record_len) = self.record_len() else {
                 return Ok(false);
@@ -202,22 +202,22 @@ impl Opener {
     }
 
     /// Refuses a record whose length cannot be right before room is made for it.
-    fn check_record_len(&self, record_len: usize) -> Result<(), ChannelError> {
+    fn check_record_len(&self, record_len: usize) -> Result<(), RecordError> {
         let Some(plain_len) = record_len.checked_sub(RECORD_HEADER_LEN + TAG_LEN).filter(|&len| len > 0) else {
-            return Err(ChannelError::Record);
+            return Err(RecordError::BadLength);
         };
         match self.frame_len {
             Some(frame_len) if plain_len != (frame_len - self.plain_len).min(RECORD_PLAIN_MAX) => {
-                Err(ChannelError::Framing)
+                Err(RecordError::Framing)
             }
             None if plain_len > LENGTH_LEN + self.frame_len_max => {
-                Err(ChannelError::FrameTooLong { len: plain_len - LENGTH_LEN, max: self.frame_len_max })
+                Err(RecordError::FrameTooLong { len: plain_len - LENGTH_LEN, max: self.frame_len_max })
             }
             _ => Ok(()),
         }
     }
 
-    fn open_record(&mut self, keys: &StatelessTransportState, record_len: usize) -> Result<(), ChannelError> {
+    fn open_record(&mut self, keys: &StatelessTransportState, record_len: usize) -> Result<(), RecordError> {
         let noise_len = record_len - RECORD_HEADER_LEN;
         let room_len = self.plain_len + noise_len;
         if self.plain.len() < room_len {
@@ -228,7 +228,7 @@ impl Opener {
         let record = &self.cipher[self.start + RECORD_HEADER_LEN..self.start + record_len];
         let len = keys
             .read_message(self.nonce, record, &mut self.plain[self.plain_len..room_len])
-            .map_err(|_| ChannelError::Forged)?;
+            .map_err(|_| RecordError::Forged)?;
         self.nonce += 1;
         self.start += record_len;
         self.plain_len += len;
@@ -239,18 +239,18 @@ impl Opener {
         // All records of a frame but its last are full, so a frame has one form only. For the first record this is
         // known only now.
         if self.plain_len > frame_len || (self.plain_len < frame_len && len != RECORD_PLAIN_MAX) {
-            return Err(ChannelError::Framing);
+            return Err(RecordError::Framing);
         }
         Ok(())
     }
 
-    fn begin_frame(&mut self) -> Result<usize, ChannelError> {
+    fn begin_frame(&mut self) -> Result<usize, RecordError> {
         if self.plain_len < HEADER_LEN {
-            return Err(ChannelError::Framing);
+            return Err(RecordError::Framing);
         }
         let len = BigEndian::read_u32(&self.plain[..LENGTH_LEN]) as usize;
         if len > self.frame_len_max {
-            return Err(ChannelError::FrameTooLong { len, max: self.frame_len_max });
+            return Err(RecordError::FrameTooLong { len, max: self.frame_len_max });
         }
         self.frame_len = Some(LENGTH_LEN + len);
         Ok(LENGTH_LEN + len)
@@ -280,17 +280,9 @@ impl Opener {
     }
 }
 
-/// A refusal before the channel stands: a handshake message of length 0 and the number of the code, in the clear.
-pub fn refusal_in_clear(code: super::error::Code) -> [u8; 4] {
-    let mut out = Vec::with_capacity(4);
-    0u16.put(&mut out);
-    (code as u16).put(&mut out);
-    out.try_into().expect("two numbers of two bytes")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::error::Code;
+    use super::super::codec::Wire;
     use super::super::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX};
     use super::super::handshake::tests::keys;
     use super::*;
@@ -326,7 +318,7 @@ mod tests {
         opener: &mut Opener,
         keys: &StatelessTransportState,
         mut bytes: &[u8],
-    ) -> Result<Vec<Vec<u8>>, ChannelError> {
+    ) -> Result<Vec<Vec<u8>>, RecordError> {
         let mut frames = Vec::new();
         loop {
             while opener.advance(keys)? {
@@ -505,19 +497,19 @@ mod tests {
             plain.truncate(RECORD_PLAIN_MAX);
             let mut opener = Opener::new(max);
             let error = feed(&mut opener, &far, &record(&near, 0, &plain));
-            assert_eq!(error, Err(ChannelError::FrameTooLong { len: max + 1, max }));
+            assert_eq!(error, Err(RecordError::FrameTooLong { len: max + 1, max }));
             assert!(opener.capacities()[1] <= RECORD_LEN_MAX);
         }
         // The length of a record that no frame of this stage can fill, from its header alone.
         let mut opener = Opener::new(EARLY_FRAME_LEN_MAX);
         let claim = (EARLY_FRAME_LEN_MAX + LENGTH_LEN + TAG_LEN + 1) as u16;
         let error = feed(&mut opener, &far, &claim.to_be_bytes());
-        assert_eq!(error, Err(ChannelError::FrameTooLong { len: EARLY_FRAME_LEN_MAX + 1, max: EARLY_FRAME_LEN_MAX }));
+        assert_eq!(error, Err(RecordError::FrameTooLong { len: EARLY_FRAME_LEN_MAX + 1, max: EARLY_FRAME_LEN_MAX }));
         assert_eq!(opener.capacities(), [IDLE_BUFFER_LEN, 0]);
         // The length field alone may claim what it likes.
         let mut opener = Opener::new(FRAME_LEN_MAX);
         let error = feed(&mut opener, &far, &record(&near, 0, &[0xff; HEADER_LEN]));
-        assert_eq!(error, Err(ChannelError::FrameTooLong { len: u32::MAX as usize, max: FRAME_LEN_MAX }));
+        assert_eq!(error, Err(RecordError::FrameTooLong { len: u32::MAX as usize, max: FRAME_LEN_MAX }));
         assert!(opener.capacities().iter().all(|&len| len <= IDLE_BUFFER_LEN));
     }
 
@@ -529,10 +521,10 @@ mod tests {
             let mut changed = sealed.clone();
             changed[bit / 8] ^= 0x80 >> (bit % 8);
             match feed(&mut Opener::new(FRAME_LEN_MAX), &far, &changed) {
-                Err(ChannelError::Forged) => {}
+                Err(RecordError::Forged) => {}
                 // A record that claims to be longer is waited for, one that is too short has nothing in it.
                 Ok(frames) => assert!(bit < 16 && frames.is_empty(), "{bit}"),
-                Err(ChannelError::Record) => assert!(bit < 16),
+                Err(RecordError::BadLength) => assert!(bit < 16),
                 Err(error) => panic!("{error} for bit {bit}"),
             }
         }
@@ -543,7 +535,7 @@ mod tests {
             for at in [RECORD_HEADER_LEN, len / 2, len - 1] {
                 let mut changed = sealed.clone();
                 changed[start + at] ^= 1;
-                assert_eq!(feed(&mut Opener::new(FRAME_LEN_MAX), &far, &changed), Err(ChannelError::Forged));
+                assert_eq!(feed(&mut Opener::new(FRAME_LEN_MAX), &far, &changed), Err(RecordError::Forged));
             }
             start += len;
         }
@@ -559,17 +551,17 @@ mod tests {
             for (at, &record) in order.iter().enumerate() {
                 let opened = feed(&mut opener, &far, &sealed[record]);
                 assert_eq!(opened.is_ok(), at < before, "{order:?}");
-                assert!(opened.is_ok() || opened == Err(ChannelError::Forged));
+                assert!(opened.is_ok() || opened == Err(RecordError::Forged));
             }
         }
         // Inside one frame, too: its full records are of one length.
         let sealed = Sealer::default().seal(&near, &frame(3 * RECORD_PLAIN_MAX)).to_vec();
         let mut swapped = sealed.clone();
         swapped[RECORD_LEN_MAX..3 * RECORD_LEN_MAX].rotate_left(RECORD_LEN_MAX);
-        assert_eq!(feed(&mut Opener::new(FRAME_LEN_MAX), &far, &swapped), Err(ChannelError::Forged));
+        assert_eq!(feed(&mut Opener::new(FRAME_LEN_MAX), &far, &swapped), Err(RecordError::Forged));
         // And what a side said itself is nothing that it takes back.
         let said = Sealer::default().seal(&near, &frame(0)).to_vec();
-        assert_eq!(feed(&mut Opener::new(FRAME_LEN_MAX), &near, &said), Err(ChannelError::Forged));
+        assert_eq!(feed(&mut Opener::new(FRAME_LEN_MAX), &near, &said), Err(RecordError::Forged));
     }
 
     #[test]
@@ -582,24 +574,24 @@ mod tests {
         let short = frame(10);
         assert_eq!(open(&[&short]), Ok(vec![short.clone()]));
         // One byte too many, another frame in the same record.
-        assert_eq!(open(&[&[&short[..], &[0]].concat()]), Err(ChannelError::Framing));
-        assert_eq!(open(&[&[&short[..], &short].concat()]), Err(ChannelError::Framing));
+        assert_eq!(open(&[&[&short[..], &[0]].concat()]), Err(RecordError::Framing));
+        assert_eq!(open(&[&[&short[..], &short].concat()]), Err(RecordError::Framing));
         // A frame in two records that would fit in one; one whose header is cut.
-        assert_eq!(open(&[&short[..15], &short[15..]]), Err(ChannelError::Framing));
-        assert_eq!(open(&[&short[..HEADER_LEN - 1], &short[HEADER_LEN - 1..]]), Err(ChannelError::Framing));
+        assert_eq!(open(&[&short[..15], &short[15..]]), Err(RecordError::Framing));
+        assert_eq!(open(&[&short[..HEADER_LEN - 1], &short[HEADER_LEN - 1..]]), Err(RecordError::Framing));
         // A length that leaves no room for the header.
         for len in 0..5 {
-            assert_eq!(open(&[&[0, 0, 0, len, 3, 0, 0, 0, 7]]), Err(ChannelError::Framing));
+            assert_eq!(open(&[&[0, 0, 0, len, 3, 0, 0, 0, 7]]), Err(RecordError::Framing));
         }
         // The last record of a long frame is as long as what is missing, and the ones before it are full.
         let long = frame(2 * RECORD_PLAIN_MAX);
         let (full, rest) = (RECORD_PLAIN_MAX, 2 * RECORD_PLAIN_MAX);
         assert_eq!(open(&[&long[..full], &long[full..rest], &long[rest..]]), Ok(vec![long.clone()]));
         let longer = [&long[rest..], &[0]].concat();
-        assert_eq!(open(&[&long[..full], &long[full..rest], &longer]), Err(ChannelError::Framing));
-        assert_eq!(open(&[&long[..full], &long[full..rest], &long[rest..long.len() - 1]]), Err(ChannelError::Framing));
-        assert_eq!(open(&[&long[..full], &long[full..rest - 1]]), Err(ChannelError::Framing));
-        assert_eq!(open(&[&long[..full - 1]]), Err(ChannelError::Framing));
+        assert_eq!(open(&[&long[..full], &long[full..rest], &longer]), Err(RecordError::Framing));
+        assert_eq!(open(&[&long[..full], &long[full..rest], &long[rest..long.len() - 1]]), Err(RecordError::Framing));
+        assert_eq!(open(&[&long[..full], &long[full..rest - 1]]), Err(RecordError::Framing));
+        assert_eq!(open(&[&long[..full - 1]]), Err(RecordError::Framing));
     }
 
     #[test]
@@ -607,9 +599,9 @@ mod tests {
         let (near, far) = keys();
         for len in 0..=TAG_LEN as u16 {
             let error = feed(&mut Opener::new(FRAME_LEN_MAX), &far, &len.to_be_bytes());
-            assert_eq!(error, Err(ChannelError::Record), "{len}");
+            assert_eq!(error, Err(RecordError::BadLength), "{len}");
         }
-        assert_eq!(feed(&mut Opener::new(FRAME_LEN_MAX), &far, &record(&near, 0, &[])), Err(ChannelError::Record));
+        assert_eq!(feed(&mut Opener::new(FRAME_LEN_MAX), &far, &record(&near, 0, &[])), Err(RecordError::BadLength));
     }
 
     #[test]
@@ -620,13 +612,8 @@ mod tests {
             let bytes: Vec<u8> = (0..number(5000)).map(|_| number(256) as u8).collect();
             match feed(&mut Opener::new(FRAME_LEN_MAX), &far, &bytes) {
                 Ok(frames) => assert!(frames.is_empty()),
-                Err(error) => assert!(matches!(error, ChannelError::Forged | ChannelError::Record), "{error}"),
+                Err(error) => assert!(matches!(error, RecordError::Forged | RecordError::BadLength), "{error}"),
             }
         }
-    }
-
-    #[test]
-    fn a_refusal_in_the_clear_is_four_bytes() {
-        assert_eq!(refusal_in_clear(Code::UnknownKey), [0, 0, 0, 80]);
     }
 }
