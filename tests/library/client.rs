@@ -485,33 +485,35 @@ fn two_downloads_of_one_client_do_not_go_to_one_place() {
     assert_eq!(bob.read("mine"), bytes_of(10, 11));
 }
 
+/// Commands that nobody can give before login.
+const NEEDS_LOGIN: [&str; 20] = [
+    "logout",
+    "create_group g",
+    "join_group g",
+    "leave_group g",
+    "list_requests g",
+    "accept_request g u",
+    "reject_request g u",
+    "remove_member g u",
+    "list_members g",
+    "list_groups",
+    "list_files g",
+    "upload_file f g",
+    "download_file g f .",
+    "show_downloads",
+    "stop_share g f",
+    "pause_download g f",
+    "resume_download g f",
+    "cancel_download g f",
+    "wait",
+    "change_password a b",
+];
+
 #[test]
 fn every_command_says_what_is_wrong_in_one_line() {
     let room = Room::new();
     let mut nobody = Person::sit_down(room.tracker.addr, &room.place("nobody"));
-    let needs_login = [
-        "logout",
-        "create_group g",
-        "join_group g",
-        "leave_group g",
-        "list_requests g",
-        "accept_request g u",
-        "reject_request g u",
-        "remove_member g u",
-        "list_members g",
-        "list_groups",
-        "list_files g",
-        "upload_file f g",
-        "download_file g f .",
-        "show_downloads",
-        "stop_share g f",
-        "pause_download g f",
-        "resume_download g f",
-        "cancel_download g f",
-        "wait",
-        "change_password a b",
-    ];
-    for line in needs_login {
+    for line in NEEDS_LOGIN {
         nobody.refused(line, "Please login first");
     }
     nobody.refused("login alice pw", "Invalid username or password");

@@ -281,7 +281,7 @@ impl<'a> Oracle<'a> {
                 self.facts.sharers.insert((twin.share, user), true);
             }
             holder => {
-                self.bears(own, holder.is_some(), (group, user), name, replaces);
+                self.bears((own, name), holder.is_some(), (group, user), replaces);
                 let info = self.state.share(own).expect("it was made");
                 assert!(info.share == own && info.content == *content, "{op:?}");
                 self.facts.sharers.insert((own, user), true);
@@ -306,7 +306,7 @@ impl<'a> Oracle<'a> {
             }
             holder => {
                 if info.sharer_count == 0 {
-                    self.bears(share, holder.is_some(), (group, user), name, None);
+                    self.bears((share, name), holder.is_some(), (group, user), None);
                 }
                 self.facts.sharers.insert((share, user), true);
             }
@@ -317,10 +317,9 @@ impl<'a> Oracle<'a> {
     /// sharer has given its own back.
     fn bears(
         &mut self,
-        share: ShareRef,
+        (share, name): (ShareRef, &FileName),
         taken: bool,
         (group, user): (GroupRef, UserRef),
-        name: &FileName,
         replaced: Option<ShareRef>,
     ) {
         let mut own = name.clone();

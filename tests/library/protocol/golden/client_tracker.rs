@@ -9,12 +9,17 @@ use groupshare::wire::client_tracker::{FileLine, GroupLine, Holding, MemberLine,
 use groupshare::wire::codec::Text;
 
 pub(super) fn requests() -> Vec<(Request, &'static str)> {
-    let (command, client) = (COMMAND, CLIENT);
-    let (alice, bob) = (user("alice"), user("bob"));
-    let group = lab;
+    [account_requests(), group_requests(), list_requests(), share_requests(), presence_requests()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// About accounts and logins.
+fn account_requests() -> Vec<(Request, &'static str)> {
     vec![
         (
-            Request::CreateUser { command, user: alice.clone(), password: password("pass word") },
+            Request::CreateUser { command: COMMAND, user: user("alice"), password: password("pass word") },
             r#"
             01                  # CreateUser
             c0*16               # command
@@ -23,7 +28,7 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (
-            Request::Login { client, user: user("müller"), password: password("x") },
+            Request::Login { client: CLIENT, user: user("müller"), password: password("x") },
             r#"
             02                  # Login
             d0*16               # client
@@ -32,7 +37,7 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (
-            Request::Resume { client, token: blob(&[1, 2, 3]) },
+            Request::Resume { client: CLIENT, token: blob(&[1, 2, 3]) },
             r#"
             03                  # Resume
             d0*16               # client
@@ -41,7 +46,7 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
         ),
         (Request::Logout {}, "04 # Logout"),
         (
-            Request::ChangePassword { command, old: password("old"), new: password("new one") },
+            Request::ChangePassword { command: COMMAND, old: password("old"), new: password("new one") },
             r#"
             05                  # ChangePassword
             c0*16               # command
@@ -49,8 +54,14 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             0007 "new one"      # new
             "#,
         ),
+    ]
+}
+
+/// About groups and who is in them.
+fn group_requests() -> Vec<(Request, &'static str)> {
+    vec![
         (
-            Request::CreateGroup { command, group: group() },
+            Request::CreateGroup { command: COMMAND, group: lab() },
             r#"
             06                  # CreateGroup
             c0*16               # command
@@ -58,7 +69,7 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (
-            Request::JoinGroup { command, group: group() },
+            Request::JoinGroup { command: COMMAND, group: lab() },
             r#"
             07                  # JoinGroup
             c0*16               # command
@@ -66,7 +77,7 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (
-            Request::LeaveGroup { command, group: group() },
+            Request::LeaveGroup { command: COMMAND, group: lab() },
             r#"
             08                  # LeaveGroup
             c0*16               # command
@@ -74,7 +85,7 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (
-            Request::ListRequests { group: group(), after: Some(bob.clone()) },
+            Request::ListRequests { group: lab(), after: Some(user("bob")) },
             r#"
             09                  # ListRequests
             0003 "lab"          # group
@@ -82,7 +93,7 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (
-            Request::AcceptRequest { command, group: group(), user: bob.clone() },
+            Request::AcceptRequest { command: COMMAND, group: lab(), user: user("bob") },
             r#"
             0a                  # AcceptRequest
             c0*16               # command
@@ -91,7 +102,7 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (
-            Request::RejectRequest { command, group: group(), user: bob.clone() },
+            Request::RejectRequest { command: COMMAND, group: lab(), user: user("bob") },
             r#"
             0b                  # RejectRequest
             c0*16               # command
@@ -100,7 +111,7 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (
-            Request::RemoveMember { command, group: group(), user: bob },
+            Request::RemoveMember { command: COMMAND, group: lab(), user: user("bob") },
             r#"
             0c                  # RemoveMember
             c0*16               # command
@@ -108,6 +119,12 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             0003 "bob"          # user
             "#,
         ),
+    ]
+}
+
+/// Lists, in pages.
+fn list_requests() -> Vec<(Request, &'static str)> {
+    vec![
         (
             Request::ListGroups { after: None },
             r#"
@@ -116,7 +133,7 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (
-            Request::ListMembers { group: group(), after: Some(alice) },
+            Request::ListMembers { group: lab(), after: Some(user("alice")) },
             r#"
             0e                  # ListMembers
             0003 "lab"          # group
@@ -124,16 +141,22 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (
-            Request::ListFiles { group: group(), after: Some(film()) },
+            Request::ListFiles { group: lab(), after: Some(film()) },
             r#"
             0f                  # ListFiles
             0003 "lab"          # group
             01 0008 "film.mkv"  # after
             "#,
         ),
+    ]
+}
+
+/// About shares and their manifests.
+fn share_requests() -> Vec<(Request, &'static str)> {
+    vec![
         (
             Request::PutManifest {
-                group: group(),
+                group: lab(),
                 info_hash: INFO_HASH,
                 total: 0x0010_0000,
                 offset: 0x0008_0000,
@@ -149,7 +172,7 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (
-            Request::ShareFile { command, group: group(), name: film(), content: content() },
+            Request::ShareFile { command: COMMAND, group: lab(), name: film(), content: content() },
             r#"
             11                  # ShareFile
             c0*16               # command
@@ -163,7 +186,7 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (
-            Request::StopShare { command, group: group(), name: film() },
+            Request::StopShare { command: COMMAND, group: lab(), name: film() },
             r#"
             12                  # StopShare
             c0*16               # command
@@ -172,7 +195,7 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (
-            Request::FindShare { group: group(), name: film() },
+            Request::FindShare { group: lab(), name: film() },
             r#"
             13                  # FindShare
             0003 "lab"          # group
@@ -190,6 +213,12 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             00080000            # offset
             "#,
         ),
+    ]
+}
+
+/// About who is there, and notices.
+fn presence_requests() -> Vec<(Request, &'static str)> {
+    vec![
         (
             Request::Announce { ip: Some("192.0.2.7".parse().expect("an address")), port: 18000 },
             r#"
@@ -215,7 +244,7 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (
-            Request::ListKeys { after: Some(group()) },
+            Request::ListKeys { after: Some(lab()) },
             r#"
             18                  # ListKeys
             01 0003 "lab"       # after
@@ -223,7 +252,7 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
         ),
         (Request::Heartbeat {}, "19 # Heartbeat"),
         (
-            Request::ReadNotices { command, through: PLACE },
+            Request::ReadNotices { command: COMMAND, through: PLACE },
             r#"
             1a                      # ReadNotices
             c0*16                   # command
@@ -236,6 +265,11 @@ pub(super) fn requests() -> Vec<(Request, &'static str)> {
 }
 
 pub(super) fn replies() -> Vec<(Reply, &'static str)> {
+    [short_replies(), list_replies(), line_replies(), share_replies(), pushed_replies()].into_iter().flatten().collect()
+}
+
+/// Those that say little.
+fn short_replies() -> Vec<(Reply, &'static str)> {
     vec![
         (
             Reply::Refused { code: 23, about: Text::new("alice").expect("short") },
@@ -254,6 +288,12 @@ pub(super) fn replies() -> Vec<(Reply, &'static str)> {
             00000042 ff*66      # token
             "#,
         ),
+    ]
+}
+
+/// Lists of groups and users, in pages.
+fn list_replies() -> Vec<(Reply, &'static str)> {
+    vec![
         (
             Reply::Groups {
                 groups: list(vec![
@@ -290,6 +330,12 @@ pub(super) fn replies() -> Vec<(Reply, &'static str)> {
             00                  # no other page
             "#,
         ),
+    ]
+}
+
+/// Lists of members and files.
+fn line_replies() -> Vec<(Reply, &'static str)> {
+    vec![
         (
             Reply::Members {
                 members: list(vec![MemberLine { name: user("alice"), owner: true, online: 2 }]),
@@ -322,6 +368,12 @@ pub(super) fn replies() -> Vec<(Reply, &'static str)> {
             00                  # no other page
             "#,
         ),
+    ]
+}
+
+/// About shares, and keys of groups.
+fn share_replies() -> Vec<(Reply, &'static str)> {
+    vec![
         (
             Reply::Share { share: FILM, group: LAB, name: film(), content: content(), shared_by_you: false },
             r#"
@@ -371,6 +423,12 @@ pub(super) fn replies() -> Vec<(Reply, &'static str)> {
             00                                     # no other page
             "#,
         ),
+    ]
+}
+
+/// What nobody asked for.
+fn pushed_replies() -> Vec<(Reply, &'static str)> {
+    vec![
         (
             Reply::NewKey { key: group_key() },
             r#"

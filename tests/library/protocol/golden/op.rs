@@ -6,11 +6,14 @@ use groupshare::model::op::{Op, OpBody, PasswordHash};
 
 /// Every body of an op beside its bytes.
 pub(crate) fn op_bodies() -> Vec<(OpBody, &'static str)> {
-    let (group, user, by, share) = (LAB, BOB, ALICE, FILM);
-    let hash = PasswordHash("$argon2id$v=19$".into());
+    [account_bodies(), group_bodies(), share_bodies()].into_iter().flatten().collect()
+}
+
+/// Of accounts.
+fn account_bodies() -> Vec<(OpBody, &'static str)> {
     vec![
         (
-            OpBody::CreateUser { name: self::user("alice"), password: hash.clone() },
+            OpBody::CreateUser { name: user("alice"), password: hash() },
             r#"
             01                      # CreateUser
             0005 "alice"            # name
@@ -18,13 +21,21 @@ pub(crate) fn op_bodies() -> Vec<(OpBody, &'static str)> {
             "#,
         ),
         (
-            OpBody::ChangePassword { user, password: hash },
+            OpBody::ChangePassword { user: BOB, password: hash() },
             r#"
             02                                     # ChangePassword
             0001 1a2b3c4d5e6f7081 0000000000000002 # user
             000f "$argon2id$v=19$"                 # password hash
             "#,
         ),
+    ]
+}
+
+/// Of groups and their members.
+fn group_bodies() -> Vec<(OpBody, &'static str)> {
+    let group = LAB;
+    let by = ALICE;
+    vec![
         (
             OpBody::CreateGroup { name: lab(), founder: ALICE },
             r#"
@@ -34,7 +45,7 @@ pub(crate) fn op_bodies() -> Vec<(OpBody, &'static str)> {
             "#,
         ),
         (
-            OpBody::RequestJoin { group, user },
+            OpBody::RequestJoin { group, user: BOB },
             r#"
             04                                     # RequestJoin
             0001 1a2b3c4d5e6f7081 0000000000000003 # group
@@ -42,7 +53,7 @@ pub(crate) fn op_bodies() -> Vec<(OpBody, &'static str)> {
             "#,
         ),
         (
-            OpBody::AcceptRequest { group, user, by },
+            OpBody::AcceptRequest { group, user: BOB, by },
             r#"
             05                                     # AcceptRequest
             0001 1a2b3c4d5e6f7081 0000000000000003 # group
@@ -51,7 +62,7 @@ pub(crate) fn op_bodies() -> Vec<(OpBody, &'static str)> {
             "#,
         ),
         (
-            OpBody::RejectRequest { group, user, by },
+            OpBody::RejectRequest { group, user: BOB, by },
             r#"
             06                                     # RejectRequest
             0001 1a2b3c4d5e6f7081 0000000000000003 # group
@@ -60,7 +71,7 @@ pub(crate) fn op_bodies() -> Vec<(OpBody, &'static str)> {
             "#,
         ),
         (
-            OpBody::LeaveGroup { group, user },
+            OpBody::LeaveGroup { group, user: BOB },
             r#"
             07                                     # LeaveGroup
             0001 1a2b3c4d5e6f7081 0000000000000003 # group
@@ -68,7 +79,7 @@ pub(crate) fn op_bodies() -> Vec<(OpBody, &'static str)> {
             "#,
         ),
         (
-            OpBody::RemoveMember { group, user, by },
+            OpBody::RemoveMember { group, user: BOB, by },
             r#"
             08                                     # RemoveMember
             0001 1a2b3c4d5e6f7081 0000000000000003 # group
@@ -76,8 +87,16 @@ pub(crate) fn op_bodies() -> Vec<(OpBody, &'static str)> {
             0001 1a2b3c4d5e6f7081 0000000000000001 # by
             "#,
         ),
+    ]
+}
+
+/// Of shares and notices.
+fn share_bodies() -> Vec<(OpBody, &'static str)> {
+    let group = LAB;
+    let share = FILM;
+    vec![
         (
-            OpBody::CreateShare { group, user, name: film(), content: content(), replaces: Some(share) },
+            OpBody::CreateShare { group, user: BOB, name: film(), content: content(), replaces: Some(share) },
             r#"
             09                                        # CreateShare
             0001 1a2b3c4d5e6f7081 0000000000000003    # group
@@ -88,7 +107,7 @@ pub(crate) fn op_bodies() -> Vec<(OpBody, &'static str)> {
             "#,
         ),
         (
-            OpBody::JoinShare { share, user },
+            OpBody::JoinShare { share, user: BOB },
             r#"
             0a                                     # JoinShare
             0001 1a2b3c4d5e6f7081 0000000000000102 # share
@@ -96,7 +115,7 @@ pub(crate) fn op_bodies() -> Vec<(OpBody, &'static str)> {
             "#,
         ),
         (
-            OpBody::LeaveShare { share, user },
+            OpBody::LeaveShare { share, user: BOB },
             r#"
             0b                                     # LeaveShare
             0001 1a2b3c4d5e6f7081 0000000000000102 # share
@@ -104,7 +123,7 @@ pub(crate) fn op_bodies() -> Vec<(OpBody, &'static str)> {
             "#,
         ),
         (
-            OpBody::ReadNotices { user, through: PLACE, shown: [0x54; 32] },
+            OpBody::ReadNotices { user: BOB, through: PLACE, shown: [0x54; 32] },
             r#"
             0c                                     # ReadNotices
             0001 1a2b3c4d5e6f7081 0000000000000002 # user
@@ -132,4 +151,8 @@ pub(super) fn ops() -> Vec<(Op, &'static str)> {
         0001 1a2b3c4d5e6f7081 0000000000000002 #   user
         "#,
     )]
+}
+
+fn hash() -> PasswordHash {
+    PasswordHash("$argon2id$v=19$".into())
 }

@@ -5,19 +5,20 @@ use groupshare::model::digest::InfoHash;
 use groupshare::model::id::{OpId, Origin, Seen};
 use groupshare::model::op::{Op, OpBody};
 use groupshare::wire::client_tracker::Holding;
-use groupshare::wire::codec::Text;
-use groupshare::wire::tracker_tracker::LinkMessage;
+use groupshare::wire::codec::{List, Text};
+use groupshare::wire::tracker_tracker::{LinkMessage, ORIGINS_MAX};
 
 pub(super) fn links() -> Vec<(LinkMessage, &'static str)> {
-    let (user, client, share) = (ALICE, CLIENT, FILM);
-    let other = Origin { tracker: 2, incarnation: 0x99 };
-    let seen = || list(vec![Seen { origin: TRACKER, seq: 0x0102 }, Seen { origin: other, seq: 7 }]);
-    let op = |seq, body| Op { id: OpId { origin: TRACKER, seq }, lamport: 0x20 + seq, command: COMMAND, body };
-    let first = op(0x11, OpBody::LeaveGroup { group: LAB, user: BOB });
-    let second = op(0x12, OpBody::JoinShare { share, user });
+    [beginnings(), others(), soft_state(), wishes()].into_iter().flatten().collect()
+}
+
+/// How a link begins, ops, and how far a tracker is.
+fn beginnings() -> Vec<(LinkMessage, &'static str)> {
+    let leaves = OpBody::LeaveGroup { group: LAB, user: BOB };
+    let joins = OpBody::JoinShare { share: FILM, user: ALICE };
     vec![
         (
-            LinkMessage::Hello { tracker: 1, instance: [0x17; 16], seen: seen() },
+            LinkMessage::Hello { tracker: 1, instance: [0x17; 16], seen: two_origins() },
             r#"
             01                                     # Hello
             0001                                   # tracker 1
@@ -28,7 +29,7 @@ pub(super) fn links() -> Vec<(LinkMessage, &'static str)> {
             "#,
         ),
         (
-            LinkMessage::Ops { ops: list(vec![first, second]) },
+            LinkMessage::Ops { ops: list(vec![op(0x11, leaves), op(0x12, joins)]) },
             r#"
             02                                     # Ops
             00000002                               # two of them
@@ -47,7 +48,7 @@ pub(super) fn links() -> Vec<(LinkMessage, &'static str)> {
             "#,
         ),
         (
-            LinkMessage::Have { seen: seen(), digest: Some([0xdd; 32]) },
+            LinkMessage::Have { seen: two_origins(), digest: Some([0xdd; 32]) },
             r#"
             03                                     # Have
             00000002                               # seen: ops of two origins
@@ -56,6 +57,12 @@ pub(super) fn links() -> Vec<(LinkMessage, &'static str)> {
             01 dd*32                               # digest: there is one
             "#,
         ),
+    ]
+}
+
+/// A manifest and a refusal.
+fn others() -> Vec<(LinkMessage, &'static str)> {
+    vec![
         (
             LinkMessage::Manifest { info_hash: INFO_HASH, total: 0x0123, offset: 0x0100, part: blob(b"GSMANIF\x01") },
             r#"
@@ -74,6 +81,15 @@ pub(super) fn links() -> Vec<(LinkMessage, &'static str)> {
             0001 "2"            # about
             "#,
         ),
+    ]
+}
+
+/// Who is online with what.
+fn soft_state() -> Vec<(LinkMessage, &'static str)> {
+    let user = ALICE;
+    let client = CLIENT;
+    let share = FILM;
+    vec![
         (
             LinkMessage::Online { user, client, addr: Some("10.0.0.2:18000".parse().expect("an address")) },
             r#"
@@ -102,6 +118,12 @@ pub(super) fn links() -> Vec<(LinkMessage, &'static str)> {
             "#,
         ),
         (LinkMessage::AllTold {}, "09 # AllTold"),
+    ]
+}
+
+/// What one tracker asks of the other.
+fn wishes() -> Vec<(LinkMessage, &'static str)> {
+    vec![
         (
             LinkMessage::WantManifests { info_hashes: list(vec![INFO_HASH, InfoHash([0x2f; 32])]) },
             r#"
@@ -112,7 +134,7 @@ pub(super) fn links() -> Vec<(LinkMessage, &'static str)> {
             "#,
         ),
         (
-            LinkMessage::GiveAgain { seen: seen() },
+            LinkMessage::GiveAgain { seen: two_origins() },
             r#"
             0b                                     # GiveAgain
             00000002                               # seen: ops of two origins
@@ -121,4 +143,13 @@ pub(super) fn links() -> Vec<(LinkMessage, &'static str)> {
             "#,
         ),
     ]
+}
+
+fn two_origins() -> List<Seen, ORIGINS_MAX> {
+    let other = Origin { tracker: 2, incarnation: 0x99 };
+    list(vec![Seen { origin: TRACKER, seq: 0x0102 }, Seen { origin: other, seq: 7 }])
+}
+
+fn op(seq: u64, body: OpBody) -> Op {
+    Op { id: OpId { origin: TRACKER, seq }, lamport: 0x20 + seq, command: COMMAND, body }
 }
