@@ -207,11 +207,9 @@ impl<'a> Scene<'a> {
 
     /// The request of a line.
     fn request(&mut self, line: &str) -> Request {
-        let (command, lab, client, share) = (command(), group(&self.lab), self.actor.id, self.share);
+        let (command, client) = (command(), self.actor.id);
         let new = format!("new {}", self.number);
         let me = user(&format!("actor {}", self.number));
-        let name = file("a.bin");
-        let nowhere = ShareRef(OpId { origin: Origin { tracker: 9, incarnation: 9 }, seq: 9 });
         match line {
             "CreateUser" => Request::CreateUser { command, user: user(&new), password: password(PASSWORD) },
             "CreateUser(taken)" => Request::CreateUser { command, user: user("mia"), password: password(PASSWORD) },
@@ -226,6 +224,16 @@ impl<'a> Scene<'a> {
             "ChangePassword(guess)" => {
                 Request::ChangePassword { command, old: password("guessed"), new: password("another one") }
             }
+            other => self.request_about_groups(other),
+        }
+    }
+
+    /// The request of a line about groups and who is in them.
+    fn request_about_groups(&mut self, line: &str) -> Request {
+        let (command, lab) = (command(), group(&self.lab));
+        let new = format!("new {}", self.number);
+        let me = user(&format!("actor {}", self.number));
+        match line {
             "CreateGroup" => Request::CreateGroup { command, group: group(&new) },
             "CreateGroup(taken)" => Request::CreateGroup { command, group: lab },
             "JoinGroup" => Request::JoinGroup { command, group: lab },
@@ -245,8 +253,17 @@ impl<'a> Scene<'a> {
             "ListGroups" => Request::ListGroups { after: None },
             "ListMembers" => Request::ListMembers { group: lab, after: None },
             "ListFiles" => Request::ListFiles { group: lab, after: None },
+            other => self.request_about_shares(other),
+        }
+    }
+
+    /// The request of a line about shares, who is there, and what is left.
+    fn request_about_shares(&mut self, line: &str) -> Request {
+        let (command, lab, share, name) = (command(), group(&self.lab), self.share, file("a.bin"));
+        let nowhere = ShareRef(OpId { origin: Origin { tracker: 9, incarnation: 9 }, seq: 9 });
+        match line {
             "PutManifest" => {
-                let (bytes, content) = manifest(&new, 1, 2);
+                let (bytes, content) = manifest(&format!("new {}", self.number), 1, 2);
                 let (total, part) = (bytes.len() as u32, Blob::new(bytes).expect("short"));
                 Request::PutManifest { group: lab, info_hash: content.info_hash, total, offset: 0, part }
             }

@@ -1,12 +1,14 @@
 //! What a client asks, and what it is answered.
 
-use crate::common::client::Share;
+use crate::common::client::{Client, Share};
 use crate::common::manifest::manifest;
 use crate::common::membership::all_pieces;
 use crate::common::names::{PASSWORD, command, file, group, password, user};
 use crate::common::queries::some_pieces;
 use crate::common::tracker::{TestTracker, cheap_passwords};
 use groupshare::model::id::{OpId, OpOrder, Origin, ShareRef, UserRef};
+use groupshare::model::manifest::Content;
+use groupshare::model::name::GroupId;
 use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::auth::passwords::Passwords;
 use groupshare::tracker::state::State;
@@ -20,28 +22,7 @@ fn every_command_does_what_it_says() {
     let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
     ann.create_group("lab");
     bob.join("lab");
-    let Reply::Users { users, more: false } = ann.ask(Request::ListRequests { group: group("lab"), after: None })
-    else {
-        panic!("requests")
-    };
-    assert_eq!(users.into_vec(), [user("bob")]);
-    ann.accept("lab", "bob");
-
-    let line = |role| GroupLine { name: group("lab"), owner: user("ann"), member_count: 2, role };
-    for (client, role) in [(&mut ann, Role::Owner), (&mut bob, Role::Member)] {
-        let Reply::Groups { groups, more: false } = client.ask(Request::ListGroups { after: None }) else {
-            panic!("groups")
-        };
-        assert_eq!(groups.into_vec(), [line(role)]);
-    }
-    let Reply::Members { members, more: false } = bob.ask(Request::ListMembers { group: group("lab"), after: None })
-    else {
-        panic!("members")
-    };
-    let member = |name, owner| MemberLine { name: user(name), owner, online: 1 };
-    assert_eq!(members.into_vec(), [member("ann", true), member("bob", false)]);
-    assert_eq!(ann.keys(), bob.keys());
-    assert_eq!(ann.keys()[0].name, group("lab"));
+    lists_tell_who_is_in_a_group(&mut ann, &mut bob);
 
     let (bytes, content) = manifest("film.mkv", 10, 1);
     assert_eq!(ann.refused(ann.share_request("lab", "film.mkv", &content)), Code::NeedManifest);
@@ -86,6 +67,32 @@ fn every_command_does_what_it_says() {
     ann.log_in("ann");
 }
 
+/// Ann owns lab, and Bob has asked to be let in.
+fn lists_tell_who_is_in_a_group(ann: &mut Client, bob: &mut Client) {
+    let Reply::Users { users, more: false } = ann.ask(Request::ListRequests { group: group("lab"), after: None })
+    else {
+        panic!("requests")
+    };
+    assert_eq!(users.into_vec(), [user("bob")]);
+    ann.accept("lab", "bob");
+
+    let line = |role| GroupLine { name: group("lab"), owner: user("ann"), member_count: 2, role };
+    for (client, role) in [(&mut *ann, Role::Owner), (&mut *bob, Role::Member)] {
+        let Reply::Groups { groups, more: false } = client.ask(Request::ListGroups { after: None }) else {
+            panic!("groups")
+        };
+        assert_eq!(groups.into_vec(), [line(role)]);
+    }
+    let Reply::Members { members, more: false } = bob.ask(Request::ListMembers { group: group("lab"), after: None })
+    else {
+        panic!("members")
+    };
+    let member = |name, owner| MemberLine { name: user(name), owner, online: 1 };
+    assert_eq!(members.into_vec(), [member("ann", true), member("bob", false)]);
+    assert_eq!(ann.keys(), bob.keys());
+    assert_eq!(ann.keys()[0].name, group("lab"));
+}
+
 #[test]
 fn every_command_is_refused_with_its_reason() {
     let tracker = TestTracker::start();
@@ -94,38 +101,66 @@ fn every_command_is_refused_with_its_reason() {
     bob.join("lab");
     ann.accept("lab", "bob");
     eve.create_group("other");
-    let Share { share, content, .. } = ann.offer("lab", "a.bin", 3, 1);
-    let nowhere = ShareRef(OpId { origin: Origin { tracker: 9, incarnation: 9 }, seq: 9 });
+    let share = ann.offer("lab", "a.bin", 3, 1);
+    nobody_is_refused(&mut tracker.client(), &share);
+    strangers_are_refused(&mut eve, &share);
+    members_are_refused(&mut bob, &share.content);
+    owners_are_refused(&mut ann);
+}
 
-    let (g, f) = (|| group("lab"), || file("a.bin"));
-    let part = || Blob::new(vec![1]).expect("a part");
-    let put = |group| Request::PutManifest { group, info_hash: content.info_hash, total: 9, offset: 0, part: part() };
-    let hold = |share| Request::Hold { share, holding: all_pieces() };
-    let accept = |group, user| Request::AcceptRequest { command: command(), group, user };
-    let reject = |group, user| Request::RejectRequest { command: command(), group, user };
-    let remove = |group, user| Request::RemoveMember { command: command(), group, user };
-    let create_user =
-        |name: &str| Request::CreateUser { command: command(), user: user(name), password: password("x") };
+fn create_user(name: &str) -> Request {
+    Request::CreateUser { command: command(), user: user(name), password: password("x") }
+}
 
-    // Nobody is logged in.
-    let mut nobody = tracker.client();
+fn accept(name: &str) -> Request {
+    Request::AcceptRequest { command: command(), group: group("lab"), user: user(name) }
+}
+
+fn reject(name: &str) -> Request {
+    Request::RejectRequest { command: command(), group: group("lab"), user: user(name) }
+}
+
+fn remove(name: &str) -> Request {
+    Request::RemoveMember { command: command(), group: group("lab"), user: user(name) }
+}
+
+fn put(group: GroupId, content: &Content) -> Request {
+    let part = Blob::new(vec![1]).expect("a part");
+    Request::PutManifest { group, info_hash: content.info_hash, total: 9, offset: 0, part }
+}
+
+fn stop_share(name: &str) -> Request {
+    Request::StopShare { command: command(), group: group("lab"), name: file(name) }
+}
+
+fn find_share(name: &str) -> Request {
+    Request::FindShare { group: group("lab"), name: file(name) }
+}
+
+fn hold(share: ShareRef) -> Request {
+    Request::Hold { share, holding: all_pieces() }
+}
+
+/// What is refused to a client that has not logged in.
+fn nobody_is_refused(nobody: &mut Client, &Share { share, content, .. }: &Share) {
+    let lab = || group("lab");
     for request in [
         Request::Logout {},
         Request::ChangePassword { command: command(), old: password("a"), new: password("b") },
         Request::CreateGroup { command: command(), group: group("new") },
-        Request::JoinGroup { command: command(), group: g() },
-        Request::LeaveGroup { command: command(), group: g() },
-        Request::ListRequests { group: g(), after: None },
-        accept(g(), user("eve")),
-        reject(g(), user("eve")),
-        remove(g(), user("bob")),
+        Request::JoinGroup { command: command(), group: lab() },
+        Request::LeaveGroup { command: command(), group: lab() },
+        Request::ListRequests { group: lab(), after: None },
+        accept("eve"),
+        reject("eve"),
+        remove("bob"),
         Request::ListGroups { after: None },
-        Request::ListMembers { group: g(), after: None },
-        Request::ListFiles { group: g(), after: None },
-        put(g()),
+        Request::ListMembers { group: lab(), after: None },
+        Request::ListFiles { group: lab(), after: None },
+        put(lab(), &content),
         nobody.share_request("lab", "a.bin", &content),
-        Request::StopShare { command: command(), group: g(), name: f() },
-        Request::FindShare { group: g(), name: f() },
+        stop_share("a.bin"),
+        find_share("a.bin"),
         Request::GetManifest { share, offset: 0 },
         Request::Announce { ip: None, port: 1 },
         hold(share),
@@ -145,30 +180,33 @@ fn every_command_is_refused_with_its_reason() {
         assert_eq!(nobody.refused(Request::Resume { client: nobody.id, token }), Code::SessionEnded);
     }
     nobody.done(Request::Heartbeat {});
+}
 
-    // Groups, asked for by the owner of another one.
-    let no_group = || group("none");
+/// What is refused to a user who owns another group.
+fn strangers_are_refused(eve: &mut Client, &Share { share, content, .. }: &Share) {
+    let (lab, no_group) = (|| group("lab"), || group("none"));
+    let nowhere = ShareRef(OpId { origin: Origin { tracker: 9, incarnation: 9 }, seq: 9 });
     for (request, code) in [
-        (Request::CreateGroup { command: command(), group: g() }, Code::GroupExists),
+        (Request::CreateGroup { command: command(), group: lab() }, Code::GroupExists),
         (Request::CreateGroup { command: command(), group: group("x~2") }, Code::ReservedName),
         (Request::JoinGroup { command: command(), group: no_group() }, Code::NoSuchGroup),
         (Request::JoinGroup { command: command(), group: group("other") }, Code::AlreadyMember),
         (Request::LeaveGroup { command: command(), group: no_group() }, Code::NoSuchGroup),
-        (Request::LeaveGroup { command: command(), group: g() }, Code::NotMember),
+        (Request::LeaveGroup { command: command(), group: lab() }, Code::NotMember),
         (Request::ListRequests { group: no_group(), after: None }, Code::NoSuchGroup),
-        (Request::ListRequests { group: g(), after: None }, Code::NotMember),
-        (accept(g(), user("eve")), Code::NotMember),
-        (reject(g(), user("eve")), Code::NotMember),
-        (remove(g(), user("bob")), Code::NotMember),
+        (Request::ListRequests { group: lab(), after: None }, Code::NotMember),
+        (accept("eve"), Code::NotMember),
+        (reject("eve"), Code::NotMember),
+        (remove("bob"), Code::NotMember),
         (Request::ListMembers { group: no_group(), after: None }, Code::NoSuchGroup),
-        (Request::ListMembers { group: g(), after: None }, Code::NotMember),
-        (Request::ListFiles { group: g(), after: None }, Code::NotMember),
-        (put(g()), Code::NotMember),
-        (put(no_group()), Code::NoSuchGroup),
+        (Request::ListMembers { group: lab(), after: None }, Code::NotMember),
+        (Request::ListFiles { group: lab(), after: None }, Code::NotMember),
+        (put(lab(), &content), Code::NotMember),
+        (put(no_group(), &content), Code::NoSuchGroup),
         (eve.share_request("lab", "a.bin", &content), Code::NotMember),
         (eve.share_request("none", "a.bin", &content), Code::NoSuchGroup),
-        (Request::StopShare { command: command(), group: g(), name: f() }, Code::NotMember),
-        (Request::FindShare { group: g(), name: f() }, Code::NotMember),
+        (stop_share("a.bin"), Code::NotMember),
+        (find_share("a.bin"), Code::NotMember),
         (Request::GetManifest { share, offset: 0 }, Code::NotMember),
         (Request::GetManifest { share: nowhere, offset: 0 }, Code::NoSuchFile),
         (hold(share), Code::NotMember),
@@ -183,23 +221,26 @@ fn every_command_is_refused_with_its_reason() {
         assert_eq!(eve.refused(request.clone()), code, "{request:?}");
     }
     eve.join("lab");
-    assert_eq!(eve.refused(Request::JoinGroup { command: command(), group: g() }), Code::RequestPending);
+    assert_eq!(eve.refused(Request::JoinGroup { command: command(), group: lab() }), Code::RequestPending);
     eve.leave("lab");
+}
 
-    // A member who is not the owner.
+/// What is refused to a member who is not the owner.
+fn members_are_refused(bob: &mut Client, content: &Content) {
+    let lab = || group("lab");
     for (request, code) in [
-        (Request::JoinGroup { command: command(), group: g() }, Code::AlreadyMember),
-        (Request::ListRequests { group: g(), after: None }, Code::NotOwner),
-        (accept(g(), user("eve")), Code::NotOwner),
-        (reject(g(), user("eve")), Code::NotOwner),
-        (remove(g(), user("ann")), Code::NotOwner),
-        (Request::StopShare { command: command(), group: g(), name: f() }, Code::NotSharing),
-        (Request::StopShare { command: command(), group: g(), name: file("none") }, Code::NoSuchFile),
-        (Request::FindShare { group: g(), name: file("none") }, Code::NoSuchFile),
+        (Request::JoinGroup { command: command(), group: lab() }, Code::AlreadyMember),
+        (Request::ListRequests { group: lab(), after: None }, Code::NotOwner),
+        (accept("eve"), Code::NotOwner),
+        (reject("eve"), Code::NotOwner),
+        (remove("ann"), Code::NotOwner),
+        (stop_share("a.bin"), Code::NotSharing),
+        (stop_share("none"), Code::NoSuchFile),
+        (find_share("none"), Code::NoSuchFile),
         (bob.share_request("lab", "a.bin", &manifest("a.bin", 4, 2).1), Code::FileExists),
-        (bob.share_request("lab", "b.bin", &content), Code::BadManifest),
-        (bob.share_request("lab", "a~2", &content), Code::ReservedName),
-        (put(g()), Code::BadManifest),
+        (bob.share_request("lab", "b.bin", content), Code::BadManifest),
+        (bob.share_request("lab", "a~2", content), Code::ReservedName),
+        (put(lab(), content), Code::BadManifest),
     ] {
         // The manifest of `content` is stored, so a part of it is not even looked at; another one is.
         let request = match request {
@@ -211,15 +252,16 @@ fn every_command_is_refused_with_its_reason() {
         };
         assert_eq!(bob.refused(request.clone()), code, "{request:?}");
     }
+}
 
-    // The owner.
+fn owners_are_refused(ann: &mut Client) {
     for (request, code) in [
-        (accept(g(), user("eve")), Code::NoSuchRequest),
-        (accept(g(), user("nobody")), Code::NoSuchUser),
-        (accept(g(), user("bob")), Code::AlreadyMember),
-        (reject(g(), user("eve")), Code::NoSuchRequest),
-        (remove(g(), user("eve")), Code::TargetNotMember),
-        (remove(g(), user("ann")), Code::RemoveSelf),
+        (accept("eve"), Code::NoSuchRequest),
+        (accept("nobody"), Code::NoSuchUser),
+        (accept("bob"), Code::AlreadyMember),
+        (reject("eve"), Code::NoSuchRequest),
+        (remove("eve"), Code::TargetNotMember),
+        (remove("ann"), Code::RemoveSelf),
     ] {
         assert_eq!(ann.refused(request.clone()), code, "{request:?}");
     }

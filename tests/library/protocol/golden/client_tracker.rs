@@ -9,7 +9,7 @@ use groupshare::wire::client_tracker::{FileLine, GroupLine, Holding, MemberLine,
 use groupshare::wire::codec::Text;
 
 pub(super) fn requests() -> Vec<(Request, &'static str)> {
-    [account_requests(), group_requests(), list_requests(), share_requests(), presence_requests()]
+    [account_requests(), group_requests(), member_requests(), share_requests(), presence_requests()]
         .into_iter()
         .flatten()
         .collect()
@@ -110,6 +110,12 @@ fn group_requests() -> Vec<(Request, &'static str)> {
             0003 "bob"          # user
             "#,
         ),
+    ]
+}
+
+/// About members, and lists in pages.
+fn member_requests() -> Vec<(Request, &'static str)> {
+    vec![
         (
             Request::RemoveMember { command: COMMAND, group: lab(), user: user("bob") },
             r#"
@@ -119,12 +125,6 @@ fn group_requests() -> Vec<(Request, &'static str)> {
             0003 "bob"          # user
             "#,
         ),
-    ]
-}
-
-/// Lists, in pages.
-fn list_requests() -> Vec<(Request, &'static str)> {
-    vec![
         (
             Request::ListGroups { after: None },
             r#"
@@ -202,6 +202,12 @@ fn share_requests() -> Vec<(Request, &'static str)> {
             0008 "film.mkv"     # name
             "#,
         ),
+    ]
+}
+
+/// Getting a manifest, who is there, keys and notices.
+fn presence_requests() -> Vec<(Request, &'static str)> {
+    vec![
         (
             Request::GetManifest { share: FILM, offset: 0x0008_0000 },
             r#"
@@ -213,12 +219,6 @@ fn share_requests() -> Vec<(Request, &'static str)> {
             00080000            # offset
             "#,
         ),
-    ]
-}
-
-/// About who is there, and notices.
-fn presence_requests() -> Vec<(Request, &'static str)> {
-    vec![
         (
             Request::Announce { ip: Some("192.0.2.7".parse().expect("an address")), port: 18000 },
             r#"
