@@ -1,5 +1,5 @@
-//! Makes connections to peers: connecting and the handshake wait for the far side, so threads of their own do it. There
-//! are as many as connections are being made: peers that never answer keep nobody else waiting.
+//! Makes connections to peers. To connect and to shake hands waits for the far side, so threads of their own do it: one
+//! for each connection that is being made. Peers that never answer keep nobody else waiting.
 
 use super::peer_connection::{DialError, PeerConnection};
 use super::transfer::Transfer;
@@ -16,26 +16,25 @@ use std::time::Duration;
 
 /// Most connections that are being made at once: twice as many as one download may have.
 const DIALERS_MAX: usize = 128;
-/// A thread ends when it has had no connection to make for this long.
+/// A thread without work for this long ends.
 const REST: Duration = Duration::from_secs(5);
-/// Connections that wait to be made.
+/// Most connections that wait to be made.
 const QUEUE_LEN: usize = 256;
 
 /// A connection to make.
 #[derive(Debug)]
 pub(crate) struct DialJob {
     pub transfer: Arc<Transfer>,
-    /// To whom.
     pub peer: Peer,
 }
 
-/// Is told what became of a job.
+/// Takes the number of the download, the peer, and what became of the job.
 type OnDialed = Box<dyn Fn(u64, ClientId, Result<PeerConnection, DialError>) + Send + Sync>;
 
 /// What the threads share.
 struct DialQueue {
     // Immutable.
-    queue: channel::Receiver<DialJob>,
+    jobs: channel::Receiver<DialJob>,
     keyring: Arc<Keyring>,
     me: UserId,
     on_dialed: OnDialed,
@@ -48,12 +47,12 @@ struct DialQueue {
 impl DialQueue {
     fn run(&self) {
         loop {
-            match self.queue.recv_timeout(REST) {
+            match self.jobs.recv_timeout(REST) {
                 Ok(job) => self.dial(job),
                 Err(_) => {
                     self.threads.fetch_sub(1, Ordering::SeqCst);
-                    // A job that came just now was left to this thread, as long as it counted.
-                    if self.queue.is_empty() {
+                    // Whoever queued a job a moment ago may have counted on this thread.
+                    if self.jobs.is_empty() {
                         return;
                     }
                     self.threads.fetch_add(1, Ordering::SeqCst);
@@ -64,7 +63,7 @@ impl DialQueue {
 
     fn dial(&self, DialJob { transfer, peer }: DialJob) {
         let id = transfer.id();
-        // Nobody waits any more for what was queued when the download ended.
+        // The download may have ended while the job was queued.
         let result = if transfer.is_stopped() {
             Err(DialError::NotNow)
         } else {
@@ -75,57 +74,57 @@ impl DialQueue {
     }
 }
 
-/// The threads.
+/// Dials on threads that start when they are needed and end when they are not.
 pub(crate) struct Dialer {
     jobs: Option<channel::Sender<DialJob>>,
-    work: Arc<DialQueue>,
+    queue: Arc<DialQueue>,
     threads: Mutex<Vec<OwnedThread>>,
 }
 
 impl Dialer {
-    /// Has nothing to do yet; what becomes of a job goes to `on_dialed`.
+    /// Has no threads yet. They call `on_dialed` with what became of a job.
     pub(crate) fn new(
         keyring: Arc<Keyring>,
         me: UserId,
         on_dialed: impl Fn(u64, ClientId, Result<PeerConnection, DialError>) + Send + Sync + 'static,
     ) -> Self {
-        let (jobs, queue) = channel::bounded(QUEUE_LEN);
+        let (sender, jobs) = channel::bounded(QUEUE_LEN);
         let (open, threads) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let work = Arc::new(DialQueue { queue, keyring, me, on_dialed: Box::new(on_dialed), open, threads });
-        Self { jobs: Some(jobs), work, threads: Mutex::default() }
+        let queue = Arc::new(DialQueue { jobs, keyring, me, on_dialed: Box::new(on_dialed), open, threads });
+        Self { jobs: Some(sender), queue, threads: Mutex::default() }
     }
 
     /// Puts a job in the queue; false if the queue is full.
     pub(crate) fn dial(&self, job: DialJob) -> bool {
-        self.work.open.fetch_add(1, Ordering::SeqCst);
+        self.queue.open.fetch_add(1, Ordering::SeqCst);
         let taken = self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
         if taken {
-            // Only now: a thread that has rested long enough ends unless it sees the job.
+            // After the job is queued: a thread about to end looks at the queue once more.
             self.add_thread();
         } else {
-            self.work.open.fetch_sub(1, Ordering::SeqCst);
+            self.queue.open.fetch_sub(1, Ordering::SeqCst);
         }
         taken
     }
 
-    /// Starts another thread if there are fewer than open jobs, and than there may be.
+    /// Starts another thread if there are fewer threads than open jobs, and fewer than there may be.
     fn add_thread(&self) {
-        let (open, count) = (self.work.open.load(Ordering::SeqCst), self.work.threads.load(Ordering::SeqCst));
+        let (open, count) = (self.queue.open.load(Ordering::SeqCst), self.queue.threads.load(Ordering::SeqCst));
         if count >= open.min(DIALERS_MAX) {
             return;
         }
         let mut threads = self.threads.lock();
         threads.retain(|thread| !thread.is_finished());
-        let work = self.work.clone();
-        self.work.threads.fetch_add(1, Ordering::SeqCst);
-        match OwnedThread::start(format!("dial-{count}"), move || work.run()) {
+        let queue = self.queue.clone();
+        self.queue.threads.fetch_add(1, Ordering::SeqCst);
+        match OwnedThread::start(format!("dial-{count}"), move || queue.run()) {
             Ok(thread) => threads.push(thread),
-            // The job is done by a thread that is there, or with the next one.
-            Err(_) => drop(self.work.threads.fetch_sub(1, Ordering::SeqCst)),
+            // A thread that is there does the job, or the next one that starts.
+            Err(_) => drop(self.queue.threads.fetch_sub(1, Ordering::SeqCst)),
         }
     }
 
-    /// Takes no more jobs and waits for those that are under way, each of which has its deadlines.
+    /// Takes no more jobs, and waits for those that are under way. Each of them has its deadlines.
     pub(crate) fn close(&mut self) {
         self.jobs = None;
         // Joins them.

@@ -1,4 +1,4 @@
-//! The engine of all downloads: connects to peers, takes pieces from them, and tells how each download ends.
+//! The engine of all downloads: it connects to peers, takes pieces from them, and tells how each download ends.
 
 mod dispatcher;
 mod entry;
@@ -20,14 +20,14 @@ use options::EngineOptions;
 use std::io;
 use std::sync::Arc;
 
-/// The engine.
+/// The engine as the rest of the client sees it. Every call but `remove` returns at once.
 pub struct Engine {
     mailbox: Mailbox,
     thread: OwnedThread,
 }
 
 impl Engine {
-    /// Starts the engine. What it tells goes to `told`, whose receiver must be drained.
+    /// Starts the engine for the user `me`. Its events go to `told`, whose receiver must be drained.
     pub fn start(
         options: EngineOptions,
         keyring: Arc<Keyring>,
@@ -44,21 +44,21 @@ impl Engine {
         self.mailbox.send(EngineMessage::Add(transfer));
     }
 
-    /// Ends a download without finishing it, or before it is added; nothing is written any more when this returns.
+    /// Ends a download that is not complete, even before it is added. Nothing writes to its file after this returns.
     pub fn remove(&self, transfer: &Transfer) {
         transfer.stop();
         let (done, wait) = channel::bounded(1);
         self.mailbox.send(EngineMessage::Remove(transfer.id(), done));
-        // Closed without a message if the download was not there.
+        // The dispatcher drops the sender if it does not have the download.
         let _ = wait.recv();
     }
 
-    /// Clients that hold pieces.
+    /// Tells which clients hold pieces of the download with this number.
     pub fn peers(&self, transfer: u64, peers: Vec<Peer>) {
         self.mailbox.send(EngineMessage::Peers(transfer, peers));
     }
 
-    /// Drops the connections made under a key of this group; they are made again under the new one.
+    /// Drops the connections made under a key of this group. The engine makes them again under the new key.
     pub fn drop_group(&self, group: GroupRef) {
         self.mailbox.send(EngineMessage::DropGroup(group));
     }

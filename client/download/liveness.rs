@@ -1,45 +1,46 @@
-//! What the time says about a peer: that it is silent, slow, or gone. Bytes count as life, whole pieces do not have to.
+//! What the time says about a peer: that it is silent, slow, or gone. Bytes are a sign of life, not only whole pieces.
 
 use crate::wire::deadlines::HEARTBEAT_INTERVAL;
 use std::time::{Duration, Instant};
 
-/// Nothing came for this long though pieces were asked for: others may take them.
+/// After this long without a byte, others may take the pieces that the peer was asked for.
 const SILENT_DEADLINE: Duration = Duration::from_millis(700);
-/// A piece has not come in this time, though bytes of it do: others may take it and those asked for behind it. The
-/// connection goes on, since it may be the only one, and a slow link brings a piece in the end.
+/// After this long, others may take a piece even if bytes of it come in, and the pieces asked for behind it. The
+/// connection goes on: it may be the only one, and a slow link delivers a piece in the end.
 const SLOW_DEADLINE: Duration = Duration::from_secs(120);
-/// Nothing came for this long though something was asked for: the peer is gone.
+/// After this long without a byte of what it was asked for, the peer is gone.
 const DEAD_DEADLINE: Duration = Duration::from_secs(20);
 
 /// What is due on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// The pieces asked for do not come: others may take them. Once until a piece comes.
+    /// The pieces do not come, and others may take them. Not due again before a piece has come.
     GiveBack,
-    /// Nothing was said for long: the peer is to be told that we are there.
+    /// Nothing was said for long: the peer needs a sign of life.
     KeepAlive,
     /// The peer is gone.
     End,
 }
 
-/// When a peer was heard.
+/// When a peer was heard, and since when it owes a piece.
 #[derive(Debug)]
 pub(crate) struct Liveness {
-    /// When bytes came in last, and how many had by then.
+    /// When bytes came in last, and how many had come by then.
     heard: Instant,
     heard_bytes: u64,
-    /// Since when the next piece is waited for.
+    /// Since when the next piece is due.
     piece_since: Instant,
+    /// Others may take its pieces, and none has come since.
     late: bool,
 }
 
 impl Liveness {
-    /// Of a peer that was just heard.
+    /// The liveness of a peer that was just heard.
     pub(crate) fn new(now: Instant) -> Self {
         Self { heard: now, heard_bytes: 0, piece_since: now, late: false }
     }
 
-    /// So many bytes have come in by now.
+    /// This many bytes have come in so far.
     pub(crate) fn hear(&mut self, bytes: u64, now: impl FnOnce() -> Instant) {
         if bytes > self.heard_bytes {
             self.heard_bytes = bytes;
@@ -47,24 +48,24 @@ impl Liveness {
         }
     }
 
-    /// Its time runs from now on: something is asked of it where nothing was, or it waited for us.
+    /// Starts the clock anew: the first piece is asked for, or the limit has kept this end from reading.
     pub(crate) fn restart(&mut self, now: Instant) {
         self.heard = now;
         self.piece_since = now;
     }
 
-    /// A piece has come, or a refusal of one; the time of the next begins.
+    /// A piece or a refusal has come, and the clock of the next one starts.
     pub(crate) fn deliver(&mut self, now: Instant) {
         self.piece_since = now;
         self.late = false;
     }
 
-    /// Whether what was asked of it was left to others, and nothing came since.
+    /// Whether others may take its pieces, and none has come since.
     pub(crate) fn is_late(&self) -> bool {
         self.late
     }
 
-    /// What is due now, where pieces were `asked` for, or another answer is `awaited`.
+    /// What is due now. `asked` if pieces are due, `awaited` if another reply is.
     pub(crate) fn due(&mut self, now: Instant, asked: bool, awaited: bool) -> Option<Due> {
         let silent = now.duration_since(self.heard);
         if asked || awaited {

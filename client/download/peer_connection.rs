@@ -1,4 +1,4 @@
-//! The leecher's end of one connection to a peer: asks for pieces, and takes what comes without waiting for it.
+//! The leecher's end of one connection to a peer. It asks for pieces, and takes what comes without waiting for it.
 
 use super::error::DownloadError;
 use super::lie::Lie;
@@ -26,28 +26,27 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Most pieces asked for and not yet here, per connection: one comes in while the next is read and encrypted at the
-/// seeder. It begins with one and grows by one with each piece that comes, since a seeder that takes long over the first
-/// should not be asked for more before the other members who begin now are known.
+/// Most pieces that one connection asks for ahead: one comes in while the seeder reads and encrypts the next. A connection
+/// begins with one, and asks for one more with each piece that comes. A slow seeder should not be asked for more before
+/// the other members who begin at the same time are known.
 const DEPTH_MAX: usize = 3;
 const _: () = assert!(DEPTH_MAX <= REQUESTS_MAX);
-/// A peer accepts the connection within this time or counts as gone.
+/// A peer that has not accepted the connection after this time counts as gone.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// How long a worker waits for more before it gives the connection back.
 const LINGER: Duration = Duration::from_millis(4);
-
-/// After so many pieces in a row that are on their way to others the peer is asked for more at the next look at the time:
-/// one that says so of every piece would be asked for all of them over and over.
+/// After this many refusals in a row because pieces are on their way to others, the connection asks again at the next
+/// tick. A peer that puts off every piece would otherwise be asked for all of them over and over.
 const PUT_OFF_MAX: u32 = 16;
 
-/// Why a connection did not come about.
+/// Why a dial made no connection.
 #[derive(Debug)]
 pub(crate) enum DialError {
-    /// Our key or the peer's is out of date: the keys are asked for again, and the peer is not to blame.
+    /// This client's key or the peer's is out of date. The peer is not to blame.
     UnknownKey,
-    /// The peer has no room now, or does not serve the content yet.
+    /// The peer has no room now, or does not serve the content yet. The peer is not to blame.
     NotNow,
-    /// The peer is not reached or does not speak as it should.
+    /// The peer cannot be reached or does not speak as it should.
     Failed,
 }
 
@@ -56,14 +55,14 @@ pub(crate) enum DialError {
 pub(crate) enum DropReason {
     /// It ended or failed; the peer may be tried again.
     Lost,
-    /// The peer sent what no honest peer sends: it is not tried again for this download.
+    /// The peer is banned for this download.
     Lied(Lie),
 }
 
-/// What the work on a connection came to.
+/// How the work on a connection ended.
 #[derive(Debug)]
 pub(crate) enum WorkOutcome {
-    /// Nothing more comes in right now.
+    /// Nothing more comes in at the moment.
     Waits,
     /// There is more, but others wait for the worker.
     Yields,
@@ -75,7 +74,7 @@ pub(crate) enum WorkOutcome {
     Stops(DownloadError),
 }
 
-/// One connection.
+/// One connection. Its pieces in flight go back to the picker when it is dropped.
 pub(crate) struct PeerConnection {
     transfer: Arc<Transfer>,
     client: ClientId,
@@ -84,15 +83,17 @@ pub(crate) struct PeerConnection {
     lane: Lane,
     receiver: FrameReceiver,
     sender: Arc<FrameSender>,
+    /// Requests without a reply, the oldest in front.
     asked: VecDeque<(u32, PieceIndex)>,
-    /// How many may be asked for at a time now.
+    /// How many pieces it may ask for ahead now.
     depth: usize,
     last_request: u32,
-    /// How often in a row it has put us off.
+    /// How many pieces in a row the peer has put off.
     put_off: u32,
+    /// The keep-alive without a reply.
     keep_alive: Option<u32>,
     liveness: Liveness,
-    /// The limit lets it take nothing before.
+    /// The limit lets it take nothing before this time.
     not_before: Option<Instant>,
 }
 
@@ -131,27 +132,24 @@ impl PeerConnection {
         })
     }
 
-    /// When it is to be worked on again though nothing may come in: it had to stop because of the limit.
+    /// When a worker should go on with it, readable or not: the limit has stopped it.
     pub(crate) fn not_before(&self) -> Option<Instant> {
         self.not_before
     }
 
-    /// The download it works for.
     pub(crate) fn transfer(&self) -> &Arc<Transfer> {
         &self.transfer
     }
 
-    /// The client at the other end.
     pub(crate) fn client(&self) -> ClientId {
         self.client
     }
 
-    /// Whose client that is.
     pub(crate) fn user(&self) -> &UserId {
         &self.user
     }
 
-    /// The key of the group under which it was made.
+    /// The group's key under which it was made.
     pub(crate) fn key(&self) -> KeyId {
         self.key
     }
@@ -161,19 +159,22 @@ impl PeerConnection {
         self.depth > 1
     }
 
-    /// The socket, for waiting until it is readable.
+    /// The socket, to wait until it is readable.
     pub(crate) fn stream(&self) -> &TcpStream {
         self.receiver.stream()
     }
 
-    /// Asks for pieces up to the depth. An error means that the connection is lost.
+    /// Asks for pieces up to the depth.
+    ///
+    /// # Errors
+    /// The connection is lost.
     pub(crate) fn ask(&mut self) -> Result<(), DropReason> {
         while !self.liveness.is_late() && self.put_off < PUT_OFF_MAX && self.asked.len() < self.depth {
             let Some(piece) = self.transfer.pick(self.lane) else {
                 return Ok(());
             };
             if self.asked.is_empty() {
-                // The time runs from the question on.
+                // The deadline runs from the request on.
                 self.liveness.restart(Instant::now());
             }
             self.last_request = self.last_request.wrapping_add(1).max(1);
@@ -184,7 +185,7 @@ impl PeerConnection {
         Ok(())
     }
 
-    /// Takes what has come in, until nothing more is there or `others_wait` says that the worker is wanted elsewhere.
+    /// Takes what has come in, until nothing more is there or `others_wait` says that other connections wait for a worker.
     pub(crate) fn work(&mut self, downlink: &Downlink, others_wait: impl Fn() -> bool) -> WorkOutcome {
         self.not_before = None;
         loop {
@@ -210,8 +211,8 @@ impl PeerConnection {
             match polled {
                 Ok(true) => {}
                 Ok(false) if left == 0 => continue,
-                // A worker lingers for a moment before it gives the connection back, unless it is wanted elsewhere:
-                // the next bytes of a peer that delivers are on their way, and come cheaper so.
+                // The next bytes of a peer that delivers are on their way. To wait for them here is cheaper than under
+                // the poll.
                 Ok(false) if !others_wait() && self.receiver.wait_readable(LINGER) => continue,
                 Ok(false) => return WorkOutcome::Waits,
                 Err(error) => return WorkOutcome::Drops(recv_failed(error)),
@@ -227,7 +228,7 @@ impl PeerConnection {
         }
     }
 
-    /// One frame; a step if the work ends with it.
+    /// Takes one frame. Gives an outcome if the work ends with it.
     fn take_frame(&mut self) -> Option<WorkOutcome> {
         let frame = match self.receiver.frame() {
             Ok(frame) => frame,
@@ -256,7 +257,7 @@ impl PeerConnection {
         self.put_off = 0;
         let first = self.depth == 1;
         self.depth = DEPTH_MAX.min(self.depth + 1);
-        // The next question goes out first, so that the peer works while this piece is verified.
+        // The next request goes out first, and the peer works while this piece is verified.
         if let Err(reason) = self.ask() {
             return Some(WorkOutcome::Drops(reason));
         }
@@ -266,7 +267,7 @@ impl PeerConnection {
         };
         match self.transfer.take_piece(self.client, self.lane, piece, frame.payload(len)) {
             Ok(true) => Some(WorkOutcome::Completes),
-            // The engine may make further connections to this peer now.
+            // The engine may dial this peer once more now.
             Ok(false) => first.then_some(WorkOutcome::Yields),
             Err(PieceError::Bad) => lied(Lie::BadPiece),
             Err(PieceError::Stops(error)) => Some(WorkOutcome::Stops(error)),
@@ -293,11 +294,14 @@ impl PeerConnection {
         self.ask().err().map(WorkOutcome::Drops)
     }
 
-    /// Looks at the time: gives pieces back that do not come, says that it is there, finds that the peer is gone.
+    /// Acts on the time: gives pieces back that do not come, sends a keep-alive, finds that the peer is gone.
+    ///
+    /// # Errors
+    /// The peer is gone.
     pub(crate) fn check_time(&mut self, now: Instant) -> Result<(), DropReason> {
         self.put_off = 0;
         if self.not_before.is_some() {
-            // What it sends waits for us.
+            // The limit keeps this end from reading; the peer is not silent.
             self.liveness.restart(now);
         }
         match self.liveness.due(now, !self.asked.is_empty(), self.keep_alive.is_some()) {
@@ -314,7 +318,7 @@ impl PeerConnection {
         Ok(())
     }
 
-    /// Whether the peer has anything that is still wanted.
+    /// Whether the peer has a piece that is not here.
     pub(crate) fn is_useful(&self) -> bool {
         self.transfer.wants_from(self.lane)
     }
@@ -327,7 +331,7 @@ impl Drop for PeerConnection {
     }
 }
 
-/// Connects, and opens the content; ends early if the download does.
+/// Connects and opens the content. Ends early if the download stops.
 fn open(
     transfer: &Transfer,
     peer: &Peer,
@@ -356,7 +360,7 @@ fn lied(lie: Lie) -> Option<WorkOutcome> {
     Some(WorkOutcome::Drops(DropReason::Lied(lie)))
 }
 
-/// Waits for the answer to `Open`; news may come before it.
+/// Waits for the reply to `Open`. News may come before it.
 fn opened(receiver: &mut FrameReceiver, layout: Layout) -> Result<Bitfield, DialError> {
     let mut news = Vec::new();
     loop {
@@ -379,7 +383,7 @@ fn opened(receiver: &mut FrameReceiver, layout: Layout) -> Result<Bitfield, Dial
     }
 }
 
-/// What the peer sent wrong is a lie only if it decrypts: bytes changed on the way do not.
+/// Wrong bytes are a lie only if they decrypt. Bytes that changed on the way do not.
 fn recv_failed(error: RecvError) -> DropReason {
     match error {
         RecvError::Decode(error) => DropReason::Lied(Lie::Malformed(error)),

@@ -1,5 +1,5 @@
-//! Who is known to hold pieces of a download: whom to connect to, when again, and whom never again. Pure: the time is
-//! passed in.
+//! The peers that are known to hold pieces of a download: whom to dial, how long to back off, and who is banned for a
+//! lie. Pure: the time is passed in.
 
 use super::error::DownloadError;
 use super::lie::Lie;
@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 /// Most connections of one download.
 const CONNECTIONS_MAX: usize = 64;
-/// Most peers that are remembered; the tracker names half as many at once, and names them again.
+/// Most peers that are remembered. The tracker names half as many at once, and names them again.
 const KNOWN_MAX: usize = 1024;
-/// Pause before a peer that is not to blame is tried again.
+/// Pause before the next dial of a peer that is not to blame.
 const RETRY: Duration = Duration::from_millis(500);
-/// Longest pause before a peer that failed is tried again; it doubles from [`RETRY`].
+/// Longest pause before the next dial of a peer that failed. The pause doubles from [`RETRY`] on.
 const RETRY_MAX: Duration = Duration::from_secs(30);
-/// When all who are known lied, others get this long to turn up.
+/// Once every known peer has lied, others have this long to turn up.
 const LIED_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ struct KnownPeer {
     not_before: Instant,
     failures: u32,
     lied: bool,
-    /// It has brought a piece.
+    /// It has delivered a piece.
     delivered: bool,
 }
 
@@ -36,33 +36,34 @@ struct KnownPeer {
 #[derive(Debug)]
 pub(crate) struct PeerList {
     known: HashMap<ClientId, KnownPeer>,
-    /// Connections that the download should have, even if they all lead to one peer.
+    /// Connections that the download wants, even if all of them lead to one peer.
     wanted: usize,
     patience: Option<Duration>,
+    /// When some connection was useful last.
     useful_at: Instant,
     /// The last lie, and whose.
     lie: Option<(UserId, Lie)>,
 }
 
 impl PeerList {
-    /// Nobody is known yet. `wanted` connections are made even to a single peer. After `patience` without any connection that is of use the download fails.
+    /// An empty list. The download wants `wanted` connections, and fails after `patience` without a useful one.
     pub(crate) fn new(now: Instant, wanted: usize, patience: Option<Duration>) -> Self {
         Self { known: HashMap::new(), wanted, patience, useful_at: now, lie: None }
     }
 
-    /// Takes what the tracker says of peers.
+    /// Adds peers that the tracker has named. A new address clears the failures of the old one.
     pub(crate) fn learn(&mut self, peers: Vec<Peer>) {
         for peer in peers {
             match self.known.get_mut(&peer.client) {
-                Some(candidate) => {
-                    if candidate.peer.addr != peer.addr {
-                        candidate.failures = 0;
+                Some(known) => {
+                    if known.peer.addr != peer.addr {
+                        known.failures = 0;
                     }
-                    candidate.peer = peer;
+                    known.peer = peer;
                 }
                 None => {
                     self.make_room();
-                    let candidate = KnownPeer {
+                    let known = KnownPeer {
                         lanes: 0,
                         not_before: self.useful_at,
                         failures: 0,
@@ -70,100 +71,100 @@ impl PeerList {
                         delivered: false,
                         peer,
                     };
-                    self.known.insert(candidate.peer.client, candidate);
+                    self.known.insert(known.peer.client, known);
                 }
             }
         }
     }
 
-    /// Forgets the least promising peer if there are as many as may be known.
+    /// Forgets the least promising peer if the list is full.
     fn make_room(&mut self) {
         if self.known.len() < KNOWN_MAX {
             return;
         }
-        let idle = self.known.iter().filter(|(_, candidate)| candidate.lanes == 0);
-        let least = idle.max_by_key(|(_, candidate)| (candidate.lied, candidate.failures)).map(|(&client, _)| client);
+        let idle = self.known.iter().filter(|(_, known)| known.lanes == 0);
+        let least = idle.max_by_key(|(_, known)| (known.lied, known.failures)).map(|(&client, _)| client);
         least.and_then(|client| self.known.remove(&client));
     }
 
-    /// Whom to connect to now; counts as being connected to from here on.
+    /// The peers to dial now. Each counts as connected from here on.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<Peer> {
-        let mut open: usize = self.known.values().map(|candidate| candidate.lanes).sum();
-        let able = self.known.values().filter(|candidate| !candidate.lied && candidate.failures == 0).count();
+        let mut open: usize = self.known.values().map(|known| known.lanes).sum();
+        let able = self.known.values().filter(|known| !known.lied && known.failures == 0).count();
         let lanes_each = self.wanted.div_ceil(able.max(1));
         let mut due = Vec::new();
-        // One connection to everybody comes before a second one to anybody. By the time at which a slow peer has brought a
-        // piece on the first, other members are known, and no second one is needed.
+        // One connection to every peer comes before a second one to any. By the time a slow peer has delivered a piece,
+        // other members are known, and no second connection to it is needed.
         for lanes in 0..lanes_each {
-            let may = |candidate: &&mut KnownPeer| {
-                let again = lanes == 0 || candidate.delivered && candidate.failures == 0;
-                again && !candidate.lied && candidate.lanes == lanes && candidate.not_before <= now
+            let may = |known: &&mut KnownPeer| {
+                let again = lanes == 0 || known.delivered && known.failures == 0;
+                again && !known.lied && known.lanes == lanes && known.not_before <= now
             };
             let mut may: Vec<_> = self.known.values_mut().filter(may).collect();
-            // Whoever failed before waits for those who did not: however many never answer, all are tried.
-            may.sort_by_key(|candidate| candidate.failures);
-            for candidate in may.into_iter().take(CONNECTIONS_MAX.saturating_sub(open)) {
-                candidate.lanes += 1;
+            // Peers that failed before come last: however many never answer, all are tried.
+            may.sort_by_key(|known| known.failures);
+            for known in may.into_iter().take(CONNECTIONS_MAX.saturating_sub(open)) {
+                known.lanes += 1;
                 open += 1;
-                due.push(candidate.peer.clone());
+                due.push(known.peer.clone());
             }
         }
         due
     }
 
-    /// A connection was made.
+    /// A dial has made a connection.
     pub(crate) fn connected(&mut self, client: ClientId) {
-        if let Some(candidate) = self.known.get_mut(&client) {
-            candidate.failures = 0;
+        if let Some(known) = self.known.get_mut(&client) {
+            known.failures = 0;
         }
     }
 
-    /// The peer has brought a piece; true if that was not known.
+    /// The peer has delivered a piece. True for the first one.
     pub(crate) fn delivered(&mut self, client: ClientId) -> bool {
-        let candidate = self.known.get_mut(&client);
-        candidate.is_some_and(|candidate| !std::mem::replace(&mut candidate.delivered, true))
+        let known = self.known.get_mut(&client);
+        known.is_some_and(|known| !std::mem::replace(&mut known.delivered, true))
     }
 
-    /// A connection was not made or is gone; `failed` if that speaks against the peer.
+    /// A dial has failed or a connection is gone. `failed` if the peer is to blame.
     pub(crate) fn lost(&mut self, client: ClientId, now: Instant, failed: bool) {
-        if let Some(candidate) = self.known.get_mut(&client) {
-            candidate.lanes = candidate.lanes.saturating_sub(1);
-            candidate.failures += u32::from(failed);
-            let doubled = RETRY * 2u32.saturating_pow(candidate.failures.saturating_sub(1).min(10));
-            candidate.not_before = now + doubled.min(RETRY_MAX);
+        if let Some(known) = self.known.get_mut(&client) {
+            known.lanes = known.lanes.saturating_sub(1);
+            known.failures += u32::from(failed);
+            let doubled = RETRY * 2u32.saturating_pow(known.failures.saturating_sub(1).min(10));
+            known.not_before = now + doubled.min(RETRY_MAX);
         }
     }
 
-    /// The peer sent what no honest peer sends: it is not tried again.
+    /// Bans a peer.
     pub(crate) fn lied(&mut self, client: ClientId, user: &UserId, lie: Lie) {
         self.lie = Some((user.clone(), lie));
-        if let Some(candidate) = self.known.get_mut(&client) {
-            candidate.lied = true;
-            candidate.lanes = 0;
+        if let Some(known) = self.known.get_mut(&client) {
+            known.lied = true;
+            known.lanes = 0;
         }
     }
 
-    /// Whether the peer has sent what no honest peer sends.
+    /// Whether the peer is banned.
     pub(crate) fn has_lied(&self, client: ClientId) -> bool {
-        self.known.get(&client).is_some_and(|candidate| candidate.lied)
+        self.known.get(&client).is_some_and(|known| known.lied)
     }
 
-    /// Nobody has to wait any longer for the next try.
+    /// Ends every pause.
     pub(crate) fn retry(&mut self, now: Instant) {
-        self.known.values_mut().for_each(|candidate| candidate.not_before = now);
+        self.known.values_mut().for_each(|known| known.not_before = now);
     }
 
-    /// Looks whether the download should end; `useful` if some connection has what is missing.
+    /// Checks whether the download has waited long enough. `useful` if some connection leads to what is missing.
     ///
     /// # Errors
-    /// It should.
+    /// The download should fail.
     pub(crate) fn check_patience(&mut self, now: Instant, useful: bool) -> Result<(), DownloadError> {
         if useful {
             self.useful_at = now;
             return Ok(());
         }
         let waited = now.duration_since(self.useful_at);
-        let able = self.known.values().any(|candidate| !candidate.lied);
+        let able = self.known.values().any(|known| !known.lied);
         if let Some((user, lie)) = self.lie.as_ref().filter(|_| !able && waited > LIED_PATIENCE) {
             return Err(DownloadError::OnlyLiars(user.clone(), *lie));
         }

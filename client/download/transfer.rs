@@ -1,4 +1,4 @@
-//! One download: what it is of, which pieces are here, and what happens to a piece that comes in.
+//! One download that runs: which pieces are here, who brings the others, and what happens to a piece that comes in.
 
 use super::error::DownloadError;
 use super::verify::{Verified, check_unchanged};
@@ -21,45 +21,37 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What a download is of.
+/// What a download is of, as the tracker tells it.
 #[derive(Debug, Clone)]
 pub struct Subject {
-    /// The group it is shared in.
     pub group: GroupRef,
-    /// The share.
     pub share: ShareRef,
-    /// Its name.
     pub name: FileName,
-    /// What the tracker says of it.
     pub content: Content,
-    /// Its files and pieces.
     pub manifest: Arc<Manifest>,
 }
 
 /// What a transfer begins with.
 #[derive(Debug)]
 pub struct TransferSetup {
-    /// Its number, for this run of the client.
+    /// The number of the download, for this run of the client.
     pub id: u64,
     pub subject: Subject,
-    /// Where it is written.
     pub part: Arc<Part>,
-    /// What of it is right.
     pub verified: Verified,
-    /// What of it is served.
     pub served: Arc<Served>,
     /// This client.
     pub client: ClientId,
-    /// Decides what is left to chance.
+    /// Seed of the random choices.
     pub seed: u64,
 }
 
 /// Why a piece that came in was not taken.
 #[derive(Debug)]
 pub enum PieceError {
-    /// It is not what its digest says: the peer that sent it is at fault.
+    /// It does not match its digest. The peer is at fault.
     Bad,
-    /// It could not be written, or what was written before cannot be read back: the download stops.
+    /// The disk does not take it, or does not give back earlier pieces. The download stops.
     Stops(DownloadError),
 }
 
@@ -69,16 +61,17 @@ impl PieceError {
     }
 }
 
-/// Pieces over which it is looked how fast they come.
+/// The rate is measured over runs of this many pieces.
 const RUN: u32 = 16;
-/// A run of pieces within this time (100 MB/s) is so fast that hashing is what takes the time. From then on pieces are
-/// asked for in order among equals, so that few have to be read back for the complete-file hash.
+/// A run within this time (100 MB/s) is so fast that hashing is the bottleneck. The picker then takes equal pieces in
+/// order, and the whole hash has to read few of them back.
 const FAST_RUN: Duration = Duration::from_millis(80);
 
+/// The peers with connections, what each is asked for, and what each has delivered.
 struct OpenPeers {
     picker: PiecePicker,
     open: HashMap<ClientId, OpenPeer>,
-    /// Bytes that members delivered on connections that are gone.
+    /// Bytes that members delivered on connections that are gone by now.
     before: BTreeMap<UserId, u64>,
     /// Pieces of the run so far, and since when.
     run: u32,
@@ -86,7 +79,7 @@ struct OpenPeers {
 }
 
 impl OpenPeers {
-    /// One more piece has come in.
+    /// Counts a piece that has come in.
     fn count_run(&mut self, now: Instant) {
         self.run += 1;
         if self.run == RUN {
@@ -101,11 +94,11 @@ struct OpenPeer {
     slot: PeerSlot,
     lanes: u16,
     last_lane: u16,
-    /// Bytes of good pieces it delivered.
+    /// Bytes of good pieces.
     delivered: u64,
 }
 
-/// One download. Shared by the connections that work on it.
+/// One download that runs. Its connections share it, and so does the list of downloads.
 pub struct Transfer {
     // Immutable.
     id: u64,
@@ -114,26 +107,27 @@ pub struct Transfer {
     served: Arc<Served>,
     hash: WholeHash,
     since: Instant,
-    /// Bytes that were here when it began, verified.
+    /// Verified bytes that were here when it began.
     resumed: u64,
     // Counted or set once.
+    /// Bytes verified and written.
     done: AtomicU64,
     stopped: AtomicBool,
     finished: AtomicBool,
-    // Locked, each for itself, and never while pieces are received, hashed or written.
-    /// Under which trackers know it: another one than at first when the file was withdrawn and is shared again.
+    // Each with a lock of its own, never held while pieces are received, hashed or written.
+    /// Trackers know the content under this share. It differs from the first one if the file was shared anew.
     share: Mutex<ShareRef>,
-    /// Why nobody shares it any more, as far as that is known.
+    /// Why nobody shares the file any more, as far as that is known.
     stranded: Mutex<Option<&'static str>>,
     peers: Mutex<OpenPeers>,
-    /// Pieces that the tracker has not been told of.
+    /// Pieces that the tracker does not know of.
     fresh: Mutex<Vec<u32>>,
     speed: Mutex<Speed>,
-    /// Sockets on which connections are being made.
+    /// Sockets of connections that are being made.
     dialing: Mutex<Vec<Arc<TcpStream>>>,
 }
 
-/// A socket on which a connection is being made: it is shut down when the download stops.
+/// The socket of a connection that is being made. The download shuts it down if it stops meanwhile.
 pub struct Dialing<'a> {
     transfer: &'a Transfer,
     stream: &'a Arc<TcpStream>,
@@ -160,16 +154,15 @@ pub struct TransferProgress {
     pub total: u64,
     /// Mean of the last seconds.
     pub bytes_per_s: f64,
-    /// Members it comes from.
+    /// Clients with a connection.
     pub peers: usize,
-    /// Since it began.
+    /// Time since it began.
     pub elapsed: Duration,
-    /// Bytes that came from peers since it began.
+    /// Bytes that peers have delivered since it began.
     pub received: u64,
 }
 
 impl Transfer {
-    /// A transfer that nobody is connected for yet.
     pub fn new(setup: TransferSetup, now: Instant) -> Self {
         let TransferSetup { id, subject, part, served, client, seed, verified: Verified { have, hash } } = setup;
         let layout = subject.manifest.layout();
@@ -201,32 +194,27 @@ impl Transfer {
         }
     }
 
-    /// Its number, for this run of the client.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// What it is of.
     pub fn subject(&self) -> &Subject {
         &self.subject
     }
 
-    /// How the content is cut.
     pub fn layout(&self) -> Layout {
         self.subject.manifest.layout()
     }
 
-    /// Where it is written.
     pub fn part(&self) -> &Arc<Part> {
         &self.part
     }
 
-    /// What is served of it.
     pub fn served(&self) -> &Arc<Served> {
         &self.served
     }
 
-    /// Nothing more is to be written: workers return, and nobody waits for a connection that is being made.
+    /// Stops the download: workers return, and connections that are being made end.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         for stream in self.dialing.lock().drain(..) {
@@ -235,7 +223,7 @@ impl Transfer {
         }
     }
 
-    /// A connection is being made on this socket, until the guard is dropped; none once the download is stopped.
+    /// Notes a connection that is being made, until the guard is dropped. `None` once the download is stopped.
     pub fn dialing<'a>(&'a self, stream: &'a Arc<TcpStream>) -> Option<Dialing<'a>> {
         let mut dialing = self.dialing.lock();
         if self.is_stopped() {
@@ -250,7 +238,7 @@ impl Transfer {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    /// A connection to a client of this member is open and holds these pieces; gives its lane.
+    /// Adds an open connection to a client that holds these pieces.
     pub fn peer_opened(&self, client: ClientId, user: &UserId, bits: &Bitfield) -> Lane {
         let mut peers = self.peers.lock();
         let OpenPeers { picker, open, .. } = &mut *peers;
@@ -267,7 +255,7 @@ impl Transfer {
         peer.slot.lane(peer.last_lane)
     }
 
-    /// A connection is gone; what was in flight on it goes back.
+    /// Removes a connection. What was in flight on it goes back.
     pub fn peer_closed(&self, client: ClientId, lane: Lane) {
         let mut peers = self.peers.lock();
         let OpenPeers { picker, open, before, .. } = &mut *peers;
@@ -284,12 +272,12 @@ impl Transfer {
         }
     }
 
-    /// A connection does not deliver: others may take what is in flight on it.
+    /// Lets others take what is in flight on a connection that does not deliver.
     pub fn snub(&self, lane: Lane) {
         self.peers.lock().picker.snub(lane);
     }
 
-    /// The peer holds these pieces besides.
+    /// Notes that the peer holds these pieces too.
     pub fn peer_has(&self, lane: Lane, pieces: &[PieceIndex]) {
         let mut peers = self.peers.lock();
         pieces.iter().for_each(|&piece| peers.picker.peer_has(lane.peer(), piece));
@@ -300,22 +288,25 @@ impl Transfer {
         self.peers.lock().picker.pick(lane)
     }
 
-    /// The peer behind this lane does not give the piece now, since it is on its way to another member.
+    /// Notes that the peer does not give the piece now, since it is on its way to another member.
     pub fn put_off(&self, lane: Lane, piece: PieceIndex) {
         self.peers.lock().picker.put_off(lane, piece);
     }
 
-    /// What was put off may be asked for again.
+    /// Lets every connection ask again for what was put off.
     pub fn recall(&self) {
         self.peers.lock().picker.recall();
     }
 
-    /// Whether the peer behind this lane has anything that is not here yet.
+    /// Whether the peer behind this lane has a piece that is not here.
     pub fn wants_from(&self, lane: Lane) -> bool {
         self.peers.lock().picker.wants_from(lane.peer())
     }
 
-    /// Verifies and writes a piece while its bytes are warm, then serves it. True when it was the last one.
+    /// Verifies and writes a piece while its bytes are warm, then serves it. True if it was the last one.
+    ///
+    /// # Errors
+    /// The piece is wrong, or the download has to stop.
     pub fn take_piece(&self, client: ClientId, lane: Lane, piece: PieceIndex, data: &[u8]) -> Result<bool, PieceError> {
         let good = data.len() == self.layout().len(piece) as usize && {
             let expected = &self.subject.manifest.pieces()[piece.as_usize()];
@@ -344,14 +335,13 @@ impl Transfer {
         Ok(complete)
     }
 
-    /// Lets the SHA-1 of the whole follow through what an earlier run left, until it has or `is_over` or the download is
-    /// stopped. Workers go first.
+    /// Computes the whole hash over what an earlier run left, until that is done, `is_over`, or the download stops.
+    /// Workers go first.
     pub fn follow_up(&self, is_over: impl Fn() -> bool) {
-        // What cannot be read ends the download when a worker or the end needs it.
+        // An error comes back when a worker or `finish` reads the same bytes.
         let _ = self.hash.follow_up(&*self.part, || is_over() || self.is_stopped());
     }
 
-    /// Whether every piece is here.
     pub fn is_complete(&self) -> bool {
         self.peers.lock().picker.is_complete()
     }
@@ -361,19 +351,19 @@ impl Transfer {
         self.peers.lock().picker.have().clone()
     }
 
-    /// Pieces that came since this was asked last.
+    /// The pieces that came since the last call.
     pub fn take_fresh(&self) -> Vec<u32> {
         std::mem::take(&mut self.fresh.lock())
     }
 
-    /// Ends a download whose pieces are all here: checks the complete file, syncs it and gives it its name.
+    /// Finishes a download whose pieces are all here: checks the complete file, syncs it and renames it.
     ///
     /// # Errors
     /// The whole is wrong, the disk does not take it.
     pub fn finish(&self) -> Result<PathBuf, DownloadError> {
         let sha1 = self.hash.finish(&*self.part)?;
         let right = sha1 == self.subject.content.sha1;
-        // The SHA-1 is of the bytes as they came in. Somebody who has cut the file off since has left a hole.
+        // The SHA-1 is of the bytes as they came in. A file that was truncated since has a hole.
         if !right || self.part.has_holes() {
             check_unchanged(&self.part)?;
         }
@@ -385,27 +375,27 @@ impl Transfer {
         Ok(self.part.destination().to_path_buf())
     }
 
-    /// Whether the file has its name.
+    /// Whether the file has its final name.
     pub fn is_finished(&self) -> bool {
         self.finished.load(Ordering::Relaxed)
     }
 
-    /// The share under which trackers know it.
+    /// The share under which trackers know the content.
     pub fn share(&self) -> ShareRef {
         *self.share.lock()
     }
 
-    /// The same content is known under another share now.
+    /// Trackers know the same content under this share from now on.
     pub fn move_to(&self, share: ShareRef) {
         *self.share.lock() = share;
     }
 
-    /// Notes why nobody shares the file any more, or that somebody does; whether that is news.
+    /// Notes why nobody shares the file any more, or `None` if somebody does. True if that is news.
     pub fn strand(&self, why: Option<&'static str>) -> bool {
         std::mem::replace(&mut *self.stranded.lock(), why) != why
     }
 
-    /// Takes the time for the speed; called every so often.
+    /// Measures the speed. The engine calls this at every tick.
     pub fn tick(&self, now: Instant) {
         self.speed.lock().look(self.done.load(Ordering::Relaxed), now);
     }
@@ -420,7 +410,6 @@ impl Transfer {
         all
     }
 
-    /// How far it is.
     pub fn progress(&self, now: Instant) -> TransferProgress {
         let peers = self.peers.lock().open.len();
         let done = self.done.load(Ordering::Relaxed);

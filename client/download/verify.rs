@@ -1,4 +1,4 @@
-//! What of an unfinished download is right: what an earlier run has written is hashed again, and nothing else is trusted.
+//! Verifies what an earlier run has written of a download. Nothing but its hash is trusted.
 
 use super::whole_hash::WholeHash;
 use crate::client::hash::piece_hash::hash_in_order;
@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Verified {
     /// The pieces that are right.
     pub have: Bitfield,
-    /// The SHA-1 of the whole, which knows of these pieces and has followed them for a part of the way.
+    /// Knows of these pieces, and may have hashed the first of them.
     pub hash: WholeHash,
 }
 
-/// Hashes the pieces that an earlier run left, on all cores; stretches that were never written are not read. The SHA-1
-/// of the whole follows on the calling thread, which has little else to do, while the bytes are in the page cache.
-/// None if `cancel` is set meanwhile.
+/// Hashes the pieces that an earlier run left, on all cores. Does not read stretches that were never written. The whole
+/// hash follows on the calling thread, which has little else to do, while the bytes are in the page cache. `None` if
+/// `cancel` is set meanwhile.
 pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
     let layout = part.layout();
     let (mut have, hash) = (Bitfield::none(layout), WholeHash::new(layout));
@@ -28,13 +28,13 @@ pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
     }
     let candidates = part.pieces_with_data();
     let read = |piece, buffer: &mut [u8]| part.read_piece(piece, buffer);
-    // What cannot be read now shows again when it has to be.
+    // An error comes back when the bytes are needed.
     let follow = || matches!(hash.follow(part), Ok(true));
     let flow = hash_in_order(layout, candidates.iter(layout), read, follow, |piece, outcome| {
         if cancel.load(Ordering::Relaxed) {
             return ControlFlow::Break(());
         }
-        // What cannot be read is fetched again, like what is wrong.
+        // A piece that cannot be read is fetched again, like a wrong one.
         if outcome.is_ok_and(|sha1| sha1 == part.manifest().pieces()[piece.as_usize()]) {
             have.insert(piece);
             hash.announce(piece);
@@ -44,10 +44,10 @@ pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
     flow.is_continue().then_some(Verified { have, hash })
 }
 
-/// Makes sure that a download whose pieces have all come in still holds them as they came in; reads all of it.
+/// Reads all of a download whose pieces have all come in, and checks that the file still holds them.
 ///
 /// # Errors
-/// `Unfinished` if somebody else has changed it meanwhile; the disk's.
+/// `Unfinished` if somebody has changed the file meanwhile; those of the disk.
 pub fn check_unchanged(part: &Part) -> Result<(), SourceError> {
     let layout = part.layout();
     let read = |piece, buffer: &mut [u8]| part.read_piece(piece, buffer);

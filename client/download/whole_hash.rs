@@ -1,4 +1,4 @@
-//! The SHA-1 of a complete download, which follows the pieces while it grows.
+//! The SHA-1 of a complete file, computed while its pieces come in.
 
 use crate::client::hash::sha1_pair::{Sha1Stream, update_both, update_pair};
 use crate::client::storage::piece_source::{PieceSource, SourceError};
@@ -8,37 +8,35 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
 use std::fmt;
 
-/// Pieces that may wait to be hashed, beside those still to come or just before one of them. What is more is hashed at
-/// once, so that little is left when the last piece is here.
+/// This many pieces may wait for the hasher. More are hashed at once, so that little is left when the last piece comes.
 const LAG_MAX: u64 = 4;
-/// Most bytes that one call reads back besides, so that no worker is kept from its peers for more than some
-/// milliseconds.
+/// Most bytes that one call of `advance` reads back: it keeps no worker from its peers for more than some milliseconds.
 const STRETCH_LEN: u64 = 8 * PIECE_LEN as u64;
 /// Bytes read back at a time: small enough to be hashed out of the cache.
 const BUFFER_LEN: usize = 128 * 1024;
 
-/// SHA-1 over a stream whose pieces arrive in any order, taken beside the SHA-1 of each piece that comes in: two at a
-/// time cost little more than one. If the piece in hand is the next of the stream, or only a few that are there lie
-/// before it, both are of the same bytes; else the next one is read back from the source, if it is there, which the
-/// page cache makes cheap.
+/// The SHA-1 of a stream whose pieces arrive in any order. A worker computes it beside the SHA-1 of the piece that came
+/// in, since two at a time cost little more than one. If that piece is next in the stream, or only a few pieces that are
+/// here lie before it, both hashes are of the same bytes. Else the worker reads the next piece back from the source, if
+/// it is here; the page cache makes that cheap.
 ///
-/// One hasher exists. The worker that finds it free takes it, one more waits for it, others go their way at once. No
-/// lock is held while it hashes. Invariant: once no call runs or has failed, fewer than `LAG_MAX` pieces and a stretch
+/// There is one hasher. The worker that finds it free takes it, one more waits for it, others go on without. No lock is
+/// held while it hashes. Invariant: while no call runs and none has failed, fewer than `LAG_MAX` pieces and a stretch
 /// per call are here without a gap behind the hasher.
 pub struct WholeHash {
     layout: Layout,
-    /// A bit per piece: it can be read back. Written before the hasher is asked for.
+    /// A bit for each piece that can be read back. Set before a worker asks for the hasher.
     here: Box<[AtomicU64]>,
     slot: Mutex<HasherSlot>,
     given_back: Condvar,
-    /// What the hasher's `at` was when it was last free.
+    /// The hasher's `at` when it was last free.
     hashed: AtomicU64,
 }
 
-/// Where the hasher is while nobody has it.
+/// The place of the hasher while no worker has it.
 struct HasherSlot {
     hasher: Option<Hasher>,
-    /// Somebody with a piece in hand waits for it.
+    /// A worker with a piece in hand waits for it.
     awaited: bool,
 }
 
@@ -50,7 +48,7 @@ struct Hasher {
 }
 
 impl WholeHash {
-    /// A hash that has seen nothing yet.
+    /// The hash of a stream of which nothing is here.
     pub fn new(layout: Layout) -> Self {
         let words = (layout.count() as usize).div_ceil(64);
         let hasher = Hasher { sha1: Sha1Stream::default(), at: 0, buffer: Vec::new() };
@@ -63,20 +61,20 @@ impl WholeHash {
         }
     }
 
-    /// Announces a piece that can be read back, such as one of an earlier run.
+    /// Notes a piece that can be read back, such as one of an earlier run.
     pub fn announce(&self, piece: PieceIndex) {
         self.here[piece.as_usize() / 64].fetch_or(bit(piece), Ordering::Release);
     }
 
-    /// How far the hash has come, in bytes.
+    /// How many bytes are hashed.
     pub fn hashed(&self) -> u64 {
         self.hashed.load(Ordering::Relaxed)
     }
 
-    /// Whether a piece that came in has the digest it should have; hashes a piece of the stream beside it, if it can.
+    /// Whether a piece that came in has the expected digest. Hashes a piece of the stream beside it, if it can.
     ///
     /// # Errors
-    /// Those of reading back; nothing is then known of the piece.
+    /// Those of reading back. They say nothing of the piece.
     pub fn verify(
         &self,
         piece: PieceIndex,
@@ -97,7 +95,7 @@ impl WholeHash {
             match self.next_end(hasher.at) {
                 Some(end) => hasher.read_back_beside(end, source, &mut sha1, data)?,
                 None => {
-                    // The hasher may be of use to others meanwhile.
+                    // Others may use the hasher meanwhile.
                     drop(guard);
                     sha1.update(data);
                 }
@@ -115,7 +113,7 @@ impl WholeHash {
         Ok(good)
     }
 
-    /// Announces a piece that has been verified and written, and hashes on if too much waits to be hashed.
+    /// Notes a piece that is verified and written, and hashes on if too many pieces wait.
     ///
     /// # Errors
     /// Those of reading back.
@@ -136,7 +134,7 @@ impl WholeHash {
         Ok(())
     }
 
-    /// Hashes a piece of what is here and comes next; false if there is none, or a worker has the hasher or waits for it.
+    /// Hashes the next piece if it is here. False if it is not, or a worker has the hasher or waits for it.
     ///
     /// # Errors
     /// Those of reading back.
@@ -153,7 +151,7 @@ impl WholeHash {
         end.map(|end| hasher.read_back(end, source)).transpose().map(|hashed| hashed.is_some())
     }
 
-    /// Hashes on through what is here without a gap, in between and behind the workers, until `is_over`.
+    /// Hashes all that is here without a gap, until `is_over`. Lets workers go first.
     ///
     /// # Errors
     /// Those of reading back.
@@ -169,8 +167,7 @@ impl WholeHash {
         Ok(())
     }
 
-    /// The digest of the stream, all of whose pieces are there: hashes what is left, after the worker that has the
-    /// hasher, if there is one.
+    /// The digest of a stream whose pieces are all here. Hashes what is left, after the worker that has the hasher.
     ///
     /// # Errors
     /// Those of reading back.
@@ -179,7 +176,7 @@ impl WholeHash {
         let hasher = loop {
             match slot.hasher.take() {
                 Some(hasher) => break hasher,
-                // For no longer than the other worker needs to hash one stretch.
+                // The other worker needs it for one stretch at most.
                 None => self.given_back.wait(&mut slot),
             }
         };
@@ -191,7 +188,7 @@ impl WholeHash {
         Ok(hasher.sha1.digest())
     }
 
-    /// The hasher, after the worker that has it if nobody else waits for it.
+    /// Takes the hasher, or waits for the worker that has it. `None` if another worker waits already.
     fn wait_for_hasher(&self) -> Option<HasherGuard<'_>> {
         let mut slot = self.slot.lock();
         if slot.hasher.is_none() && !slot.awaited {
@@ -205,7 +202,7 @@ impl WholeHash {
         Some(HasherGuard { of: self, hasher: Some(hasher) })
     }
 
-    /// Whether the position `at` is that of a piece, or few pieces before it, all of which are here.
+    /// Whether the position `at` is `offset`, or few pieces before it, all of which are here.
     fn is_near(&self, at: u64, offset: u64) -> bool {
         let len = u64::from(PIECE_LEN);
         offset.checked_sub(at).is_some_and(|gap| {
@@ -218,10 +215,10 @@ impl WholeHash {
         (0..=LAG_MAX).all(|ahead| self.next_end(at + ahead * u64::from(PIECE_LEN)).is_some())
     }
 
-    /// Where the piece ends that the position `at` lies in, if it is there and the stream does not end before.
+    /// The end of the piece in which the position `at` lies, if that piece is here.
     fn next_end(&self, at: u64) -> Option<u64> {
         if at >= self.layout.size() {
-            // It may lie behind a short last piece and still within the length of a whole one.
+            // `at` may lie behind a short last piece, and within the length of a whole one.
             return None;
         }
         // The quotient is below the number of pieces, which is a u32, or `index` has none.
@@ -252,7 +249,7 @@ impl Hasher {
         Ok(())
     }
 
-    /// The same, while another hash takes all of `data`.
+    /// Does the same, while another hash takes all of `data`.
     fn read_back_beside(
         &mut self,
         end: u64,
@@ -270,7 +267,7 @@ impl Hasher {
         Ok(())
     }
 
-    /// Reads back what comes next, not beyond `end`; how many bytes that is.
+    /// Reads the next bytes back, up to `end`. Gives their number.
     fn fill(&mut self, end: u64, source: &dyn PieceSource) -> Result<usize, SourceError> {
         self.buffer.resize(BUFFER_LEN, 0);
         // No longer than the buffer.
@@ -280,7 +277,7 @@ impl Hasher {
     }
 }
 
-/// The hasher in the hands of one worker; goes back when dropped, whatever happened.
+/// The hasher in the hands of one worker. It goes back when this is dropped, whatever happened.
 struct HasherGuard<'a> {
     of: &'a WholeHash,
     hasher: Option<Hasher>,
@@ -297,7 +294,7 @@ impl Drop for HasherGuard<'_> {
         if let Some(hasher) = self.hasher.take() {
             self.of.hashed.store(hasher.at, Ordering::Relaxed);
             self.of.slot.lock().hasher = Some(hasher);
-            // Who waits behind another one leaves it to that one.
+            // All wake, since `follow_up` leaves it to a worker that waits.
             self.of.given_back.notify_all();
         }
     }

@@ -96,7 +96,7 @@ fn take_in(context: &Arc<SessionContext>, id: u64, stream: TcpStream, ip: IpAddr
     let stream = Arc::new(stream);
     let start = || {
         let (context, stream) = (context.clone(), stream.clone());
-        std::thread::Builder::new().name(format!("seed-{id}")).stack_size(STACK_LEN).spawn(move || {
+        std::thread::Builder::new().name(format!("upload-{id}")).stack_size(STACK_LEN).spawn(move || {
             context.serve(id, stream);
             context.admission.leave(id);
         })

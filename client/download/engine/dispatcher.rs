@@ -1,5 +1,5 @@
-//! The thread of the engine. It parks the silent connections under one poll, keeps the clock, and hands every connection
-//! that has something to deliver to a worker of the pool, in turn among the downloads.
+//! The thread of the engine. It parks silent connections under one `poll`, and keeps the clock. A connection with
+//! something to deliver goes to a worker of the pool; the downloads take turns.
 //!
 //! Invariant: a connection is in exactly one place: parked, ready, or with a worker.
 
@@ -24,10 +24,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often the clock is looked at while downloads run.
+/// How often the dispatcher looks at the clock while downloads run.
 const TICK: Duration = Duration::from_millis(200);
 
-/// All downloads, their connections, and who works on them.
+/// All downloads, their connections, and the workers.
 pub(super) struct Dispatcher {
     options: EngineOptions,
     pool: rayon::ThreadPool,
@@ -38,15 +38,15 @@ pub(super) struct Dispatcher {
     mailbox: Mailbox,
     entries: HashMap<u64, TransferEntry>,
     /// Downloads in the order in which they get the next worker.
-    turn: VecDeque<u64>,
+    rotation: VecDeque<u64>,
     /// Workers that hold a connection.
     busy: usize,
-    /// Whether a connection waits for a worker; workers look at it between frames.
+    /// A connection waits for a worker. Workers look at this between frames.
     others_wait: Arc<AtomicBool>,
 }
 
 impl Dispatcher {
-    /// A dispatcher of no downloads yet, with its workers and its dialer, and the mailbox that it reads.
+    /// A dispatcher without downloads, and the mailbox that it reads.
     pub(super) fn new(
         options: EngineOptions,
         keyring: Arc<Keyring>,
@@ -55,10 +55,10 @@ impl Dispatcher {
     ) -> io::Result<(Self, Mailbox)> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(options.workers)
-            .thread_name(|number| format!("fetch-{number}"))
+            .thread_name(|number| format!("worker-{number}"))
             .build()
             .map_err(io::Error::other)?;
-        // Unbounded, but what is in it is bounded by connections and by the calls of the user.
+        // Unbounded, but connections and the calls of the user bound what is in it.
         let (messages, inbox) = channel::unbounded();
         let mailbox = Mailbox { messages, waker: Arc::new(Waker::new()?) };
         let dialer = Dialer::new(keyring.clone(), me, {
@@ -74,14 +74,14 @@ impl Dispatcher {
             inbox,
             mailbox: mailbox.clone(),
             entries: HashMap::new(),
-            turn: VecDeque::new(),
+            rotation: VecDeque::new(),
             busy: 0,
             others_wait: Arc::new(AtomicBool::new(false)),
         };
         Ok((dispatcher, mailbox))
     }
 
-    /// Works until it is told to close.
+    /// Works until it gets `Close`.
     pub(super) fn run(mut self) {
         let mut next_tick = Instant::now();
         loop {
@@ -104,8 +104,8 @@ impl Dispatcher {
         }
     }
 
-    /// Waits until a parked connection is readable, somebody wakes the engine, or the time is up; moves what can be
-    /// worked on from parked to ready. A connection that waits for the limit is not looked at before its time.
+    /// Waits until a parked connection is readable, a message comes, or the time is up. Then moves what is readable from
+    /// parked to ready. A connection that the limit holds back counts as readable at its time, and not before.
     fn wait(&mut self, timeout: Option<Duration>) {
         let connections = || self.entries.values().flat_map(|entry| &entry.parked);
         let due = connections().filter_map(PeerConnection::not_before).min();
@@ -116,7 +116,7 @@ impl Dispatcher {
             let open = connections().filter(|connection| connection.not_before().is_none());
             fds.extend(open.map(|connection| PollFd::new(connection.stream(), PollFlags::IN)));
             let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-            // An error (a signal) counts as nothing readable; the next turn sees what is.
+            // After an error (a signal) nothing counts as readable; the next call sees what is.
             let some = matches!(rustix::event::poll(&mut fds, timeout.as_ref()), Ok(1..));
             if some && !fds[0].revents().is_empty() {
                 self.mailbox.waker.clear();
@@ -137,7 +137,7 @@ impl Dispatcher {
         match message {
             EngineMessage::Add(transfer) if transfer.is_stopped() => {}
             EngineMessage::Add(transfer) => {
-                self.turn.push_back(transfer.id());
+                self.rotation.push_back(transfer.id());
                 self.entries.insert(transfer.id(), TransferEntry::new(transfer, Instant::now(), &self.options));
             }
             EngineMessage::Remove(id, done) => {
@@ -154,7 +154,7 @@ impl Dispatcher {
             }
             EngineMessage::DropGroup(group) => {
                 for entry in self.entries.values_mut().filter(|entry| entry.transfer.subject().group == group) {
-                    // Those that a worker holds are found to be out of date when they are parked.
+                    // `park` finds out that those with a worker are out of date.
                     let now = Instant::now();
                     entry.hang_up(now);
                     entry.peers.retry(now);
@@ -190,8 +190,8 @@ impl Dispatcher {
         }
     }
 
-    /// Parks a connection, after one more look whether there is something to ask: pieces may have come back while no
-    /// worker held it.
+    /// Parks a connection after it has asked for pieces once more: pieces may have gone back while no worker held it.
+    /// Drops a connection that was made under an old key.
     fn park(&mut self, mut connection: PeerConnection) {
         let id = connection.transfer().id();
         let key = self.keyring.of_group(connection.transfer().subject().group).map(|(id, _)| id);
@@ -252,12 +252,12 @@ impl Dispatcher {
                 DropReason::Lied(lie) => entry.lied(client, connection.user(), lie),
             }
         }
-        // Its pieces go back with it, and those that have nothing to do may take them.
+        // Its pieces go back with it, and idle connections may take them.
         drop(connection);
         self.ask_parked(id);
     }
 
-    /// Pieces went back: every parked connection of the download may have something to ask now.
+    /// Lets every parked connection ask for pieces, since some went back.
     fn ask_parked(&mut self, id: u64) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
@@ -267,14 +267,14 @@ impl Dispatcher {
         }
     }
 
-    /// Every piece is here: a thread of its own checks the whole, syncs and renames, which may take long.
+    /// Starts the finisher of a download whose pieces are all here. To check the file, sync and rename may take long.
     fn finish(mailbox: &Mailbox, id: u64, entry: &mut TransferEntry) {
-        let (transfer, to_engine) = (entry.transfer.clone(), mailbox.clone());
-        let spawned = OwnedThread::start(format!("finish-{id}"), move || {
+        let (transfer, mailbox) = (entry.transfer.clone(), mailbox.clone());
+        let started = OwnedThread::start(format!("finish-{id}"), move || {
             let result = transfer.finish();
-            to_engine.send(EngineMessage::Finished(id, result));
+            mailbox.send(EngineMessage::Finished(id, result));
         });
-        match spawned {
+        match started {
             Ok(thread) => entry.finisher = Some(thread),
             Err(error) => entry.failed = Some(DownloadError::NoThread(error)),
         }
@@ -284,10 +284,10 @@ impl Dispatcher {
         let Some(mut entry) = self.entries.remove(&id) else {
             return;
         };
-        self.turn.retain(|other| *other != id);
-        // The thread is joined; it has sent its last message.
+        self.rotation.retain(|other| *other != id);
+        // Joins the thread, which has sent its last message.
         entry.finisher = None;
-        // A removal that comes too late is answered by dropping its channel.
+        // Whoever removes it too late sees the sender dropped.
         self.tell(match result {
             Ok(path) => EngineEvent::Finished(entry.transfer, path),
             Err(why) => EngineEvent::Failed(entry.transfer, why),
@@ -295,7 +295,7 @@ impl Dispatcher {
     }
 
     fn tell(&self, event: EngineEvent) {
-        // Nobody listens any more when the client is closing.
+        // Fails only while the client closes.
         let _ = self.told.send(event);
     }
 
@@ -318,7 +318,7 @@ impl Dispatcher {
                 self.drop_connection(connection, reason);
             }
             self.entries[&id].transfer.recall();
-            // Pieces may have gone back, and what was left to others may be asked for by now.
+            // Pieces may have gone back, and what was put off may be asked for again.
             self.ask_parked(id);
         }
     }
@@ -336,17 +336,18 @@ impl Dispatcher {
         }
     }
 
-    /// Gives ready connections to free workers, in turn among the downloads.
+    /// Gives ready connections to free workers. The downloads take turns.
     fn dispatch(&mut self) {
         while self.busy < self.options.workers {
-            let Some(place) = self.turn.iter().position(|id| self.entries.get(id).is_some_and(|e| !e.ready.is_empty()))
+            let Some(next) =
+                self.rotation.iter().position(|id| self.entries.get(id).is_some_and(|e| !e.ready.is_empty()))
             else {
                 break;
             };
-            let Some(id) = self.turn.remove(place) else {
+            let Some(id) = self.rotation.remove(next) else {
                 break;
             };
-            self.turn.push_back(id);
+            self.rotation.push_back(id);
             let Some(entry) = self.entries.get_mut(&id) else {
                 continue;
             };
@@ -366,7 +367,7 @@ impl Dispatcher {
         self.others_wait.store(waiting, Ordering::Relaxed);
     }
 
-    /// Ends what is over, once no worker holds any of its connections.
+    /// Ends downloads that are over and whose connections no worker holds.
     fn reap(&mut self) {
         for (id, entry) in &mut self.entries {
             let idle = entry.busy == 0 && entry.finisher.is_none();
@@ -380,9 +381,9 @@ impl Dispatcher {
             let Some(entry) = self.entries.remove(&id) else {
                 continue;
             };
-            self.turn.retain(|other| *other != id);
+            self.rotation.retain(|other| *other != id);
             match (entry.removed, entry.failed) {
-                // The one who asked may be gone.
+                // Whoever asked may be gone.
                 (Some(done), _) => drop(done.send(())),
                 (None, Some(why)) => self.tell(EngineEvent::Failed(entry.transfer, why)),
                 (None, None) => {}
@@ -390,7 +391,7 @@ impl Dispatcher {
         }
     }
 
-    /// Ends everything; files in download stay as they are and can be resumed.
+    /// Ends everything. Unfinished files stay as they are, for a later run to resume.
     fn close(mut self) {
         for entry in self.entries.values_mut() {
             entry.stop();

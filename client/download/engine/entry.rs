@@ -1,4 +1,4 @@
-//! One download in the engine: its peers, its connections, and how it is to end.
+//! One download in the engine: its peers, its connections, and how it ends.
 
 use super::options::EngineOptions;
 use crate::client::download::error::DownloadError;
@@ -14,31 +14,28 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Connections that a download should have, even to a single peer: as many as there are workers, but no fewer than the
-/// first and no more than the second. One leaves gaps at either end; more than work at a time only bring the pieces out
-/// of order.
+/// Least and most connections that a download wants, even to a single peer; in between, one for each worker. A single
+/// connection leaves gaps at either end. More than there are workers only bring the pieces out of order.
 const CONNECTIONS_WANTED: (usize, usize) = (2, 4);
 
-/// The state that the engine keeps of a download.
+/// What the dispatcher keeps of a download.
 pub(super) struct TransferEntry {
     pub transfer: Arc<Transfer>,
     pub peers: PeerList,
     pub parked: Vec<PeerConnection>,
     pub ready: VecDeque<PeerConnection>,
-    /// Connections with a worker.
+    /// Connections that workers hold.
     pub busy: usize,
     /// Every piece is here.
     pub complete: bool,
-    /// The thread that finishes the file, once no worker can write to it any more.
+    /// The thread that finishes the file. It starts once no worker can write to the file any more.
     pub finisher: Option<OwnedThread>,
-    /// Who waits for the removal.
+    /// Whoever waits for the removal.
     pub removed: Option<channel::Sender<()>>,
-    /// Why it stops, once that is decided.
     pub failed: Option<DownloadError>,
 }
 
 impl TransferEntry {
-    /// Begins without peers.
     pub(super) fn new(transfer: Arc<Transfer>, now: Instant, options: &EngineOptions) -> Self {
         let wanted = options.workers.clamp(CONNECTIONS_WANTED.0, CONNECTIONS_WANTED.1);
         Self {
@@ -54,7 +51,7 @@ impl TransferEntry {
         }
     }
 
-    /// Does something to every parked connection; those that fail are no longer parked and given back.
+    /// Works on every parked connection. Removes and returns those that fail.
     pub(super) fn sift_parked(
         &mut self,
         mut work: impl FnMut(&mut PeerConnection) -> Result<(), DropReason>,
@@ -69,7 +66,7 @@ impl TransferEntry {
         failed
     }
 
-    /// A peer sent what no honest peer sends: none of its connections is kept.
+    /// A peer lied: bans it and drops the connections to it that no worker holds.
     pub(super) fn lied(&mut self, client: ClientId, user: &UserId, lie: Lie) {
         self.peers.lied(client, user, lie);
         self.parked.retain(|other| other.client() != client);
@@ -81,7 +78,7 @@ impl TransferEntry {
         self.busy > 0 || self.ready.iter().chain(&self.parked).any(PeerConnection::is_useful)
     }
 
-    /// Nothing is done for it any more but what workers still hold.
+    /// Nothing more begins for this download. Workers may still hold connections of it.
     pub(super) fn is_over(&self) -> bool {
         self.removed.is_some() || self.failed.is_some() || self.complete
     }
@@ -93,7 +90,7 @@ impl TransferEntry {
         }
     }
 
-    /// Nothing more is to be written: the connections go, and workers return after the frame they are at.
+    /// Drops the connections. Workers return after the frame that they are at, and write nothing after that.
     pub(super) fn stop(&mut self) {
         self.transfer.stop();
         self.hang_up(Instant::now());

@@ -1,4 +1,4 @@
-//! What the dispatcher is told, by the rest of the client, its workers and its dialers.
+//! Messages to the dispatcher from the rest of the client, its workers, dialers and finishers.
 
 use crate::client::download::error::DownloadError;
 use crate::client::download::peer_connection::{DialError, PeerConnection, WorkOutcome};
@@ -10,19 +10,22 @@ use crossbeam_channel as channel;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What happened.
+/// A message to the dispatcher. Numbers are those of downloads.
 pub(super) enum EngineMessage {
     Add(Arc<Transfer>),
+    /// The sender gets a message once no worker holds the download any more.
     Remove(u64, channel::Sender<()>),
     Peers(u64, Vec<Peer>),
     DropGroup(GroupRef),
     Dialed(u64, ClientId, Result<PeerConnection, DialError>),
+    /// A worker is done with a connection.
     Returned(PeerConnection, WorkOutcome),
+    /// A finisher is done with the complete file.
     Finished(u64, Result<PathBuf, DownloadError>),
     Close,
 }
 
-/// Brings messages to the dispatcher.
+/// The way to the dispatcher.
 #[derive(Clone)]
 pub(super) struct Mailbox {
     pub messages: channel::Sender<EngineMessage>,
@@ -32,7 +35,7 @@ pub(super) struct Mailbox {
 impl Mailbox {
     /// Puts a message in and wakes the dispatcher.
     pub(super) fn send(&self, message: EngineMessage) {
-        // Fails only when the dispatcher is gone, and then nothing is to be done any more.
+        // Fails only when the dispatcher is gone, and then nobody needs the message.
         let _ = self.messages.send(message);
         self.waker.wake();
     }
