@@ -26,9 +26,9 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Most pieces that one connection asks for ahead: one comes in while the seeder reads and encrypts the next. A connection
-/// begins with one, and asks for one more with each piece that comes. A slow seeder should not be asked for more before
-/// the other members who begin at the same time are known.
+/// Most pieces that one connection asks for ahead: one comes in while the seeder reads and encrypts the next. A
+/// connection begins with one, and asks for one more with each piece that comes. A slow seeder should not be asked for
+/// more before the other members who begin at the same time are known.
 const DEPTH_MAX: usize = 3;
 const _: () = assert!(DEPTH_MAX <= REQUESTS_MAX);
 /// A peer that has not accepted the connection after this time counts as gone.
@@ -185,7 +185,8 @@ impl PeerConnection {
         Ok(())
     }
 
-    /// Takes what has come in, until nothing more is there or `others_wait` says that other connections wait for a worker.
+    /// Takes what has come in, until nothing more is there or `others_wait` says that other connections wait for a
+    /// worker.
     pub(crate) fn work(&mut self, downlink: &Downlink, others_wait: impl Fn() -> bool) -> WorkOutcome {
         self.not_before = None;
         loop {

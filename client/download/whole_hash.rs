@@ -16,9 +16,9 @@ const STRETCH_LEN: u64 = 8 * PIECE_LEN as u64;
 const BUFFER_LEN: usize = 128 * 1024;
 
 /// The SHA-1 of a stream whose pieces arrive in any order. A worker computes it beside the SHA-1 of the piece that came
-/// in, since two at a time cost little more than one. If that piece is next in the stream, or only a few pieces that are
-/// here lie before it, both hashes are of the same bytes. Else the worker reads the next piece back from the source, if
-/// it is here; the page cache makes that cheap.
+/// in, since two at a time cost little more than one. If that piece is next in the stream, or only a few pieces that
+/// are here lie before it, both hashes are of the same bytes. Else the worker reads the next piece back from the
+/// source, if it is here; the page cache makes that cheap.
 ///
 /// There is one hasher. The worker that finds it free takes it, one more waits for it, others go on without. No lock is
 /// held while it hashes. Invariant: while no call runs and none has failed, fewer than `LAG_MAX` pieces and a stretch

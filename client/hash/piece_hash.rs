@@ -1,4 +1,4 @@
-//! A pipeline that reads pieces, and hashes them, on the rayon pool, and hands them on in order.
+//! A pipeline that reads and hashes pieces on the rayon pool, and hands them on in order.
 
 use super::sha1_pair::{Sha1Stream, update_pair};
 use crate::model::digest::Sha1Digest;
@@ -11,7 +11,8 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
-/// Most jobs, of two pieces at most, that are ahead of the one handed on next; bounds the memory to 16 MiB.
+/// Most jobs ahead of the one that is handed on next. A job has two pieces at most, so this bounds the memory to 16
+/// MiB.
 const AHEAD_MAX: usize = 16;
 
 /// The SHA-1 of some bytes.
@@ -19,7 +20,7 @@ pub fn sha1_of(data: &[u8]) -> Sha1Digest {
     Sha1Digest(Sha1::digest(data).into())
 }
 
-/// What a job of the pool has made, with the buffer it was given.
+/// The result of a job of the pool, and its buffer.
 type JobResult<T> = (Vec<u8>, T);
 
 /// Reads each of the pieces with `read`, several at a time on the rayon pool, and hands the bytes of each to `sink` on
@@ -37,10 +38,10 @@ pub fn read_in_order<E: Send, B>(
     in_order(pieces, work, || false, |piece, buffer, outcome| sink(piece, outcome.map(|()| buffer)))
 }
 
-/// Reads each of the pieces with `read` and hashes it, several at a time on the rayon pool, and hands the digest of each
-/// to `sink` on the calling thread, in the order given. Stops when `sink` breaks. Two pieces make a job, since a core
-/// hashes two at once in little more time than one. While none is ready, the calling thread does something else with
-/// `meanwhile`, a little at a time, for as long as that says that there was something to do.
+/// Reads each of the pieces with `read` and hashes it, several at a time on the rayon pool. Hands the digest of each to
+/// `sink` on the calling thread, in the order given. Stops when `sink` breaks. Two pieces make a job, since a core
+/// hashes two at once in little more time than one. While no job is ready, the calling thread calls `meanwhile`, which
+/// does a little of something else, until that gives false.
 pub fn hash_in_order<E: Send, B>(
     layout: Layout,
     mut pieces: impl Iterator<Item = PieceIndex>,
@@ -68,8 +69,8 @@ pub fn hash_in_order<E: Send, B>(
     })
 }
 
-/// Does the jobs with `work`, several at a time on the rayon pool (the one it is called in, else the global one), and
-/// hands on what became of the buffer and the result of each, in the order given. Several callers share the pool fairly.
+/// Does the jobs with `work`, several at a time on the rayon pool that it is called in, else on the global one. Hands
+/// the buffer and the result of each to `sink`, in the order given. Several callers share the pool fairly.
 fn in_order<J: Copy + Send, T: Send, B>(
     mut jobs: impl Iterator<Item = J>,
     work: impl Fn(J, &mut Vec<u8>) -> T + Sync,
@@ -79,7 +80,7 @@ fn in_order<J: Copy + Send, T: Send, B>(
     let ahead = (2 * rayon::current_num_threads() + 2).min(AHEAD_MAX);
     let (done, finished) = crossbeam_channel::bounded::<(usize, thread::Result<JobResult<T>>)>(ahead);
     rayon::in_place_scope_fifo(|scope| {
-        // The jobs on their way, the one to hand on next in front, and the number of that one.
+        // The jobs under way, the next one to hand on in front; `front` is its number.
         let mut on_way: VecDeque<(J, Option<JobResult<T>>)> = VecDeque::with_capacity(ahead);
         let mut front = 0;
         let mut spare: Vec<Vec<u8>> = Vec::new();
@@ -90,12 +91,12 @@ fn in_order<J: Copy + Send, T: Send, B>(
                 let (done, work) = (&done, &work);
                 on_way.push_back((job, None));
                 scope.spawn_fifo(move |_| {
-                    // A job that vanished without a word would leave the caller waiting for ever.
+                    // A job that panics must not leave the caller waiting for ever.
                     let made = catch_unwind(AssertUnwindSafe(|| {
                         let result = work(job, &mut buffer);
                         (buffer, result)
                     }));
-                    // There is room for every job that runs, and the receiver outlives the scope.
+                    // The channel has room for every job, and the receiver outlives the scope.
                     let _ = done.send((number, made));
                 });
             }
@@ -113,7 +114,7 @@ fn in_order<J: Copy + Send, T: Send, B>(
     })
 }
 
-/// Waits for a job to end. A thread of the pool runs jobs meanwhile: the one it waits for may be in its own queue.
+/// Waits for a job to end. A thread of the pool runs jobs meanwhile: its own queue may hold the one that it waits for.
 fn receive<T>(finished: &Receiver<T>, mut meanwhile: impl FnMut() -> bool) -> T {
     loop {
         if let Ok(job) = finished.try_recv() {

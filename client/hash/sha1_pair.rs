@@ -1,8 +1,8 @@
-//! SHA-1 over two streams at once. One stream leaves most of a core waiting: every round needs the one before. Two that
-//! know nothing of each other fill the gaps, and where both take the same bytes the message schedule is needed once.
+//! SHA-1 over two streams at once. One stream leaves most of a core waiting, since every round needs the one before.
+//! Two independent streams fill the gaps. Where both take the same bytes, one message schedule serves both.
 //!
 //! The `sha1` crate does everything else: single streams, and all of it on a machine without the instructions. This is
-//! the second room with `unsafe`, for those instructions only.
+//! the second room with `unsafe`, and only for the SHA instructions.
 
 use crate::model::digest::Sha1Digest;
 use sha1::block_api::compress;
@@ -23,7 +23,7 @@ pub struct Sha1Stream {
     state: Sha1State,
     /// Bytes taken.
     len: u64,
-    /// The bytes after the last whole block; as many as `len` leaves over.
+    /// The bytes after the last whole block, `len` modulo the length of a block.
     rest: Block,
 }
 
@@ -67,12 +67,12 @@ impl Sha1Stream {
         Sha1Digest(digest)
     }
 
-    /// How many bytes wait for their block to become whole.
+    /// How many bytes wait for the rest of their block.
     fn held(&self) -> usize {
         (self.len % BLOCK_LEN as u64) as usize
     }
 
-    /// Completes the block that is begun, as far as the bytes go; gives those that are left.
+    /// Fills the block that is begun, as far as the bytes go. Gives those that are left.
     fn fill_rest<'a>(&mut self, data: &'a [u8]) -> &'a [u8] {
         let held = self.held();
         if held == 0 {
@@ -87,7 +87,7 @@ impl Sha1Stream {
         later
     }
 
-    /// Takes note of blocks that were compressed, and of the bytes behind them.
+    /// Counts blocks that were compressed, and keeps the bytes behind them.
     fn take_rest(&mut self, blocks: &[Block], rest: &[u8]) {
         self.len += (blocks.len() * BLOCK_LEN + rest.len()) as u64;
         if !rest.is_empty() {
@@ -96,7 +96,7 @@ impl Sha1Stream {
     }
 }
 
-/// Both streams take the same bytes: the cheapest way to two digests.
+/// Both streams take the same bytes. This is the cheapest way to two digests.
 pub fn update_both(one: &mut Sha1Stream, other: &mut Sha1Stream, data: &[u8]) {
     if one.held() != other.held() {
         return update_pair((one, data), (other, data));
@@ -108,7 +108,7 @@ pub fn update_both(one: &mut Sha1Stream, other: &mut Sha1Stream, data: &[u8]) {
     other.take_rest(blocks, rest);
 }
 
-/// Each stream takes bytes of its own. What one has more than the other it takes alone.
+/// Each stream takes bytes of its own. What one has more than the other, it takes alone.
 pub fn update_pair((one, one_data): (&mut Sha1Stream, &[u8]), (other, other_data): (&mut Sha1Stream, &[u8])) {
     let (one_data, other_data) = (one.fill_rest(one_data), other.fill_rest(other_data));
     let together = one_data.len().min(other_data.len()) / BLOCK_LEN;

@@ -1,15 +1,15 @@
-//! How rare each missing piece is, seen by everybody and by every peer.
+//! How many peers hold each piece, and which missing piece of a peer is the rarest.
 //!
-//! A peer's rarest wanted piece is found without a scan over all pieces: `Minima` keeps a least count for each 128
-//! pieces (a leaf) and for each 128 leaves (a block). The one over all missing pieces, the floor, is kept exact. A
-//! partial peer's own is a lower bound: when a piece is asked for or gains a holder, minima only rise, so nothing is
-//! done for the peers that hold it; a search lifts the bounds it meets to the floor and corrects what is still too
-//! low. Only what makes a minimum fall (a piece goes back, a holder leaves) is told to the peers. At worst one search
-//! corrects every leaf of a peer, which takes a millisecond at 2 million pieces; each correction is made once.
+//! A search needs no scan over all pieces: `Minima` keeps a least count for each 128 pieces (a leaf) and for each 128
+//! leaves (a block). The minima over all missing pieces, the floor, are exact. Those of a partial peer are lower
+//! bounds. When a piece is asked for or gains a holder, minima only rise, and nothing is done for the peers that hold
+//! it. A search lifts the bounds that it meets to the floor, and corrects what is still too low. The peers are told
+//! only of what makes a minimum fall: a piece goes back, a holder leaves. At worst one search corrects every leaf of a
+//! peer, which takes a millisecond at 2 million pieces. Each correction is made once.
 //!
 //! The other design that was measured keeps the pieces ordered by count, as rTorrent and libtorrent do. With 2 million
-//! pieces it picks in 0.5 us instead of 1.5 us where every peer holds a random half, but takes 900 us instead of 1 us for
-//! a peer that holds nothing of the rarer half, and 8 bytes more per piece.
+//! pieces it picks in 0.5 us instead of 1.5 us where every peer holds a random half. But it takes 900 us instead of 1
+//! us for a peer that holds nothing of the rarer half, and 8 bytes more per piece.
 
 use std::ops::Range;
 
@@ -24,7 +24,7 @@ const FAN: usize = 128;
 const NONE: u16 = u16::MAX;
 /// Most partial holders that can be counted.
 pub(crate) const HOLDERS_MAX: usize = NONE as usize - 1;
-/// The bits of a part of 16 pieces, first piece first; a table to compare against is what the compiler vectorises.
+/// The bits of 16 pieces, first piece first. The compiler vectorises comparisons with a table.
 const BITS: [u16; 16] = {
     let mut bits = [0; 16];
     let mut i = 0;
@@ -137,24 +137,23 @@ impl Holdings {
     }
 }
 
-/// What left with a holder: the least counts that the missing ones of its pieces now have, for somebody who holds them
-/// too.
+/// What left with a holder: the least counts that its missing pieces have now, for another peer that holds them.
 pub(crate) struct Loss(Minima);
 
 impl Loss {
-    /// Tells a peer of what left with another one. Its bounds fall even if the pieces that left are none of its own: to
-    /// look costs more than to correct a bound when it is met.
+    /// Lowers the bounds of a peer after another one has left, even if it held none of those pieces: to check costs
+    /// more than to correct a bound when a search meets it.
     pub(crate) fn announce(&self, holdings: &mut Holdings) {
         let Holdings::Some(holder) = holdings else { return };
         let Minima { leaves, blocks } = &mut holder.minima;
         let blocks = blocks.iter_mut().zip(leaves.chunks_exact_mut(FAN));
         let lost = self.0.blocks.iter().zip(self.0.leaves.chunks_exact(FAN));
         for ((block, leaves), (&lost, lost_leaves)) in blocks.zip(lost) {
-            // Where nothing is missing of what the peer holds, nothing is after the loss.
+            // Where the peer holds no missing piece, it holds none after the loss.
             if *block != NONE && lost != NONE {
                 *block = lost.min(*block);
                 for (leaf, &lost) in leaves.iter_mut().zip(lost_leaves) {
-                    // `NONE` stays, without a branch that nobody can predict.
+                    // `NONE` stays, without a branch that is hard to predict.
                     let none = u16::from(*leaf == NONE).wrapping_neg();
                     *leaf = lost.min(*leaf) | none;
                 }
@@ -163,12 +162,12 @@ impl Loss {
     }
 }
 
-/// The rarest pieces that a peer holds and we miss.
+/// The rarest missing pieces that a peer holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rarest {
-    /// How many partial holders they have.
+    /// The number of their partial holders.
     pub count: u16,
-    /// The number of the first of them.
+    /// The first of them.
     pub first: u32,
 }
 
@@ -180,7 +179,7 @@ pub(crate) struct Availability {
     layout: Layout,
     /// Partial holders of each piece.
     counts: Box<[u16]>,
-    /// Holders of all pieces: they change nothing about which piece is rarer.
+    /// Holders of all pieces. They do not change which piece is rarer.
     seeds: u32,
     missing: PieceSet,
     missing_count: u32,
@@ -205,32 +204,30 @@ impl Availability {
         Self { layout, counts, seeds: 0, missing, missing_count, offered: 0, floor }
     }
 
-    /// How many pieces are missing.
     pub(crate) fn missing_count(&self) -> u32 {
         self.missing_count
     }
 
-    /// How many of them somebody holds.
+    /// The number of missing pieces that some peer holds.
     pub(crate) fn obtainable(&self) -> u32 {
         if self.seeds > 0 { self.missing_count } else { self.offered }
     }
 
-    /// How many peers hold all pieces.
+    /// The number of peers that hold all pieces.
     pub(crate) fn seeds(&self) -> u32 {
         self.seeds
     }
 
-    /// How many peers hold the piece.
+    /// The number of peers that hold the piece.
     pub(crate) fn holder_count(&self, piece: PieceIndex) -> u32 {
         self.seeds + u32::from(self.counts[piece.as_usize()])
     }
 
-    /// Whether the piece is missing.
     pub(crate) fn is_missing(&self, piece: PieceIndex) -> bool {
         self.missing.has(piece)
     }
 
-    /// The piece is missing no more, if it was.
+    /// The piece is not missing any more.
     pub(crate) fn take(&mut self, piece: PieceIndex) {
         if self.missing.remove(piece) {
             self.missing_count -= 1;
@@ -239,7 +236,7 @@ impl Availability {
         }
     }
 
-    /// The piece is missing again. `announce` has to follow for every peer.
+    /// The piece is missing again. The caller has to call `announce` for every peer.
     pub(crate) fn put_back(&mut self, piece: PieceIndex) {
         if self.missing.insert(piece) {
             let count = self.counts[piece.as_usize()];
@@ -249,7 +246,7 @@ impl Availability {
         }
     }
 
-    /// Tells a peer of a piece that is missing again.
+    /// Lowers the bounds of a peer for a piece that is missing again.
     pub(crate) fn announce(&self, holdings: &mut Holdings, piece: PieceIndex) {
         match holdings {
             Holdings::Some(holder) if holder.set.has(piece) => {
@@ -259,8 +256,8 @@ impl Availability {
         }
     }
 
-    /// The peer holds one more piece. True if it is the last one; the peer's holdings are then to be taken out and all
-    /// pieces added instead.
+    /// The peer holds one more piece. True if it is the last one: the caller then has to subtract the peer's holdings
+    /// and add all pieces instead.
     pub(crate) fn add_one(&mut self, holdings: &mut Holdings, piece: PieceIndex) -> bool {
         if let Holdings::Nothing = holdings {
             let (set, minima) = (PieceSet::none(self.layout), Minima::none(self.missing.0.len()));
@@ -281,7 +278,7 @@ impl Availability {
         holder.held == self.layout.count()
     }
 
-    /// A peer comes to hold all these.
+    /// A peer holds all these.
     pub(crate) fn add(&mut self, bits: &Bitfield) -> Holdings {
         if bits.is_complete() {
             self.seeds += 1;
@@ -312,7 +309,7 @@ impl Availability {
         Holdings::Some(Box::new(PartialHolder { set, held: bits.held(), minima }))
     }
 
-    /// A peer holds these no more. `Loss::announce` has to follow for every other peer.
+    /// A peer does not hold these any more. The caller has to call `Loss::announce` for every other peer.
     pub(crate) fn subtract(&mut self, holdings: Holdings) -> Option<Loss> {
         let set = match holdings {
             Holdings::Nothing => return None,
@@ -337,7 +334,7 @@ impl Availability {
                 self.offered -= u32::from(unoffered);
             }
             self.floor.lower(leaf, least(&leasts));
-            // Who holds the piece too is one holder of it.
+            // A peer that holds the piece too is one holder of it.
             lost.lower(leaf, least(&leasts).max(1));
         }
         Some(Loss(lost))
@@ -352,7 +349,7 @@ impl Availability {
         }
     }
 
-    /// Puts the peer's missing pieces in the range that have just this count into `found`, in order.
+    /// Puts the peer's missing pieces of the range that have exactly this count into `found`, in order.
     pub(crate) fn equals(&self, holdings: &Holdings, count: u16, range: Range<u32>, found: &mut Vec<u32>) {
         found.clear();
         let leaves = range.start as usize / LEAF..(range.end as usize).div_ceil(LEAF).min(self.missing.0.len());
@@ -411,7 +408,7 @@ impl Availability {
         least(&leasts)
     }
 
-    /// The numbers of the missing pieces of a word that have just this count.
+    /// The missing pieces of a word that have exactly this count.
     fn at_count(&self, leaf: usize, word: u128, count: u16) -> impl Iterator<Item = u32> + '_ {
         let mut word = word & self.missing.0[leaf];
         std::iter::from_fn(move || {

@@ -1,18 +1,18 @@
-//! Which pieces are ours to ask a scarce peer for, where the members of a swarm divide them. Pure.
+//! How the members of a swarm divide the pieces of a scarce peer. Pure.
 
-/// A part of the pieces: those whose number leaves the remainder `rank` when divided by `of`.
+/// This member's part of the pieces: those whose number modulo `of` is `rank`.
 #[derive(Debug)]
 pub(crate) struct Partition {
-    /// Our place among the members, from 0 on.
+    /// This member's place among the members, from 0 on.
     pub rank: u32,
-    /// How many members there are, ourselves included.
+    /// The number of members, with this one.
     pub of: u32,
 }
 
 impl Partition {
-    /// Leaves of these equals, in order, only those to choose from: of the own share, where it has any, those in the
-    /// first quarter of a window. The quarter keeps members that do not know each other from choosing the same, and the
-    /// rest of the window is room for members to be ahead of others. False if the own share has none.
+    /// Narrows equal pieces, in order, to those of the own part in the first quarter of a window. The quarter keeps
+    /// members that do not know each other from choosing the same pieces. The rest of the window is room for members to
+    /// be ahead of others. False, and all pieces left, if none is of the own part.
     pub(crate) fn narrow(&self, equals: &mut Vec<u32>, window: u32) -> bool {
         let own = |number: u32| number % self.of == self.rank;
         if self.of == 1 {

@@ -1,18 +1,18 @@
 //! Which piece of a download to ask of whom next: rarest first.
 //!
-//! The picker knows *peers* and *lanes*. A peer is a remote client; it counts once in a piece's availability, however
-//! many connections lead to it. A lane is one connection to a peer. What is in flight is kept per lane, because it is
-//! a connection that dies or has to be told to cancel. A piece is asked of a peer once at most, because its connections
-//! share one uplink, so that a second copy would only slow the first.
+//! The picker knows *peers* and *lanes*. A peer is a remote client. It counts once in a piece's availability, however
+//! many connections lead to it. A lane is one connection to a peer. The picker keeps what is in flight per lane, since
+//! connections die one by one. It asks a peer for a piece once at most: the connections of a peer share one uplink, and
+//! a second copy would only slow the first.
 //!
-//! Ties are broken at random within a window, and there with preference for the own *share*: the incomplete members of
+//! Ties are broken at random within a window, and there with preference for the own *part*. The incomplete members of
 //! the swarm, as far as they know each other, divide the pieces by number, in the order of their client ids. So they
-//! ask a scarce seeder for different pieces without a word between them. What shares leave to chance (members that do
-//! not know each other yet, the last pieces) the seeder settles: it puts off who asks for what it is giving to another
-//! one. A piece that was put off is asked of nobody until it is known to be there or some time has passed.
+//! ask a scarce seeder for different pieces without a word between them. The seeder settles what is left to chance
+//! (members that do not know each other yet, the last pieces): it puts off whoever asks for what it is giving to
+//! another member. The picker asks nobody for such a piece until some peer is known to hold it or some time has passed.
 //!
-//! A peer is *scarce* if it is one of few that hold all, fewer than the members who want it. It is asked for what
-//! others hold too, or have the share of, only while little else is asked of it.
+//! A peer is *scarce* if it is one of few that hold all, fewer than the members that want it. The picker asks it for
+//! what others hold too, or have in their part, only while it asks for little else.
 
 use std::collections::BTreeMap;
 
@@ -23,21 +23,20 @@ use crate::model::bitfield::Bitfield;
 use crate::model::id::ClientId;
 use crate::model::piece::{Layout, PieceIndex};
 
-/// Among equally rare pieces the choice is made within this many: 64 MiB.
+/// Of equally rare pieces the picker chooses within this many: 64 MiB.
 pub const WINDOW: u32 = 128;
-/// Most lanes that one piece is in flight with.
+/// Most lanes on which one piece is in flight.
 pub const COPIES_MAX: usize = 3;
-
-/// A member of a swarm that divides the pieces of a scarce peer looks for its own share in more windows, up to this many.
+/// With a scarce peer, the picker looks for pieces of its own part in one window for each member, up to this many.
 const WINDOWS_MAX: u32 = 8;
-/// The first pieces of a download that complete peers are asked for are chosen in as many windows: members who begin at the same time do not know each
-/// other yet, and would ask a scarce seeder for the same pieces.
+/// The first pieces of a download from complete peers are chosen in `WINDOWS_MAX` windows, up to this many pieces.
+/// Members that begin at the same time do not know each other yet, and would ask a scarce seeder for the same pieces.
 const SCATTERED_MAX: u32 = 16;
-/// Most pieces in flight with a scarce peer beside which it is asked for one that others may bring.
+/// With fewer pieces than this in flight, the picker asks even a scarce peer for what others may bring.
 const REPEATED_MAX: usize = 2;
 
-/// A peer, named by the picker. The place is used again once the peer is removed, under another generation: what is
-/// said later in the name of a removed peer is recognised and changes nothing.
+/// The name of a peer in the picker. A place is used again for another peer, under the next generation. So a late call
+/// in the name of a removed peer changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerSlot {
     place: u32,
@@ -45,7 +44,7 @@ pub struct PeerSlot {
 }
 
 impl PeerSlot {
-    /// One of the connections to this peer. The caller numbers them as it likes.
+    /// A connection to this peer. The caller numbers them as it likes.
     pub fn lane(self, number: u16) -> Lane {
         Lane { peer: self, number }
     }
@@ -59,7 +58,6 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// The peer that it leads to.
     pub fn peer(self) -> PeerSlot {
         self.peer
     }
@@ -70,12 +68,12 @@ impl Lane {
     }
 }
 
-/// What a piece that arrived was good for.
+/// What a piece that arrived was worth.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
     /// It was not here before.
     First {
-        /// The other lanes that were asked for it and need not deliver it any more.
+        /// The other lanes that were asked for it, and need not deliver it.
         cancel: Vec<Lane>,
     },
     /// Another lane was faster.
@@ -85,10 +83,10 @@ pub enum Received {
 /// The piece picker of one download.
 ///
 /// Invariants:
-/// - A piece is in exactly one state: missing (a bit in `availability`), in flight (a key of `flights`) or here (a bit in
-///   `have`).
-/// - A piece is in flight with at most `COPIES_MAX` lanes, of as many peers; with none if it was put off, being in flight
-///   to another member.
+/// - A piece is in exactly one state: missing (a bit in `availability`), in flight (a key of `flights`) or here (a bit
+///   in `have`).
+/// - A piece is in flight on at most `COPIES_MAX` lanes, of as many peers. It is on none if it was put off, since it is
+///   in flight to another member.
 /// - `lanes` lists the same pairs as `flights`, and only lanes of peers that are there.
 /// - `hash_position` is the first piece that is not here, or the number of pieces.
 ///
@@ -107,10 +105,10 @@ pub struct PiecePicker {
     slots: Vec<SlotEntry>,
     free: Vec<u32>,
     partition: Partition,
-    /// Pieces that were chosen so far, as far as that matters.
+    /// Pieces chosen so far, counted up to `SCATTERED_MAX` at least.
     scattered: u32,
     in_order: bool,
-    /// Room for the equals of one choice, kept to save the allocation.
+    /// The equals of one choice; kept to save the allocation.
     equals: Vec<u32>,
 }
 
@@ -131,7 +129,7 @@ fn holdings_mut(slots: &mut [SlotEntry], peer: PeerSlot) -> Option<&mut Holdings
     entry.peer.as_mut().map(|peer| &mut peer.holdings)
 }
 
-/// The lanes that one piece is in flight with, packed to the front.
+/// The lanes on which one piece is in flight, packed to the front.
 #[derive(Default)]
 struct Copies([Option<Lane>; COPIES_MAX]);
 
@@ -161,12 +159,12 @@ impl Copies {
 }
 
 impl PiecePicker {
-    /// A picker for a download by the client `own`, of which `have` is here already. `window` is in pieces, at least 1;
-    /// the time of a choice grows with it.
+    /// A picker for a download by the client `own`, of which `have` is here already. `window` is in pieces, at least 1.
+    /// The time of a choice grows with it.
     ///
-    /// The window keeps the complete-file hash close behind: of equally rare pieces none is picked that lies `window`
-    /// or more beyond both the hash position and the lowest one that is still to be had. A narrower window keeps it
-    /// closer, but makes members of a swarm ask a scarce seeder for the same pieces more often.
+    /// The window keeps the whole hash close behind. Of equally rare pieces the picker takes none that lies `window` or
+    /// more beyond both the hash position and the lowest of them. A narrower window keeps the hash closer, but makes
+    /// the members of a swarm ask a scarce seeder for the same pieces more often.
     pub fn new(layout: Layout, have: Bitfield, own: ClientId, window: u32, seed: u64) -> Self {
         assert_eq!(have.len(), layout.count(), "the bitfield is of this layout");
         let (availability, begins) = (Availability::new(layout, &have), have.is_empty());
@@ -191,8 +189,8 @@ impl PiecePicker {
         picker
     }
 
-    /// A peer, which holds nothing as far as is known; a client that is a peer already keeps its slot. Only clients that
-    /// can be asked belong here: others would make pieces look less rare than they are.
+    /// Adds a peer that holds nothing as far as is known. A client that is a peer already keeps its slot. Only clients
+    /// that can be asked belong here: others would make pieces look less rare than they are.
     pub fn add_peer(&mut self, client: ClientId) -> PeerSlot {
         let same = |entry: &SlotEntry| entry.peer.as_ref().is_some_and(|peer| peer.client == client);
         if let Some(place) = self.slots.iter().position(same) {
@@ -230,7 +228,7 @@ impl PiecePicker {
         self.put_back_if_put_off(piece);
     }
 
-    /// The peer is gone; what was in flight with it goes back. O(pieces), unless it held all or nothing.
+    /// Removes a peer. What was in flight with it goes back. O(pieces), unless it held all or nothing.
     pub fn remove_peer(&mut self, peer: PeerSlot) {
         if self.holdings(peer).is_none() {
             return;
@@ -246,12 +244,12 @@ impl PiecePicker {
         self.divide();
     }
 
-    /// The piece to ask for on this lane now; it is then in flight there. How many a lane has in flight is up to the
-    /// caller.
+    /// The piece to ask for on this lane now. It is in flight there from now on. How many a lane has in flight is up to
+    /// the caller.
     ///
-    /// It is the rarest missing piece of the peer's. Once nothing that any peer holds is missing, the endgame begins: a
-    /// lane with nothing in flight gets a copy of a piece that is in flight with other peers only, the one with fewest
-    /// copies first. The only complete peer is spared what others can still be asked for.
+    /// It is the rarest missing piece that the peer holds. Once nothing that any peer holds is missing, the endgame
+    /// begins. Then a lane with nothing in flight gets a copy of a piece that is in flight with other peers only, the
+    /// one with fewest copies first. The only complete peer is spared what others can still be asked for.
     pub fn pick(&mut self, lane: Lane) -> Option<PieceIndex> {
         let piece = self.pick_missing(lane.peer).or_else(|| self.pick_copy(lane))?;
         self.availability.take(piece);
@@ -261,8 +259,8 @@ impl PiecePicker {
         Some(piece)
     }
 
-    /// The piece arrived on this lane, was verified and is written: from here on it counts as here. That is so even if
-    /// the lane has been given back or its peer removed in between.
+    /// The piece arrived on this lane, and is verified and written: it counts as here from now on. That holds even if
+    /// the lane was given back or its peer removed in between.
     pub fn received(&mut self, lane: Lane, piece: PieceIndex) -> Received {
         if !self.have.insert(piece) {
             return Received::Duplicate;
@@ -291,15 +289,15 @@ impl PiecePicker {
         self.assert_one_state(piece);
     }
 
-    /// The piece will not come on this lane now, because its peer is giving it to another member: it is asked of nobody
-    /// until somebody else is known to hold it or [`PiecePicker::recall`] is called.
+    /// The piece does not come on this lane now, because the peer is giving it to another member. The picker asks
+    /// nobody for it until another peer is known to hold it or [`PiecePicker::recall`] is called.
     pub fn put_off(&mut self, lane: Lane, piece: PieceIndex) {
         if self.flights.get_mut(&piece).is_some_and(|copies| copies.remove(lane)) {
             self.forget(lane, piece);
         }
     }
 
-    /// What was put off may be asked for again.
+    /// Lets what was put off be asked for again.
     pub fn recall(&mut self) {
         let put_off = |(&piece, copies): (&PieceIndex, &Copies)| (copies.len() == 0).then_some(piece);
         let pieces: Vec<_> = self.flights.iter().filter_map(put_off).collect();
@@ -313,8 +311,8 @@ impl PiecePicker {
         }
     }
 
-    /// The connection is silent: what is in flight on it goes back as far as peers hold it that were not asked for it.
-    /// The rest would only be asked of the same peer again.
+    /// The connection is silent: what is in flight on it goes back, if a peer holds it that was not asked for it. The
+    /// rest would only be asked of the same peer again.
     pub fn snub(&mut self, lane: Lane) {
         for piece in self.lanes.get(&lane).cloned().unwrap_or_default() {
             let asked = self.flights.get(&piece).map_or(0, Copies::len);
@@ -324,8 +322,8 @@ impl PiecePicker {
         }
     }
 
-    /// Whether of equals to choose from the first is chosen, for a download so fast that the complete-file hash should
-    /// find its pieces in the order in which it takes them. Begins as no: any of them, so that members differ.
+    /// Whether to choose the first of equal pieces. A download that is faster than its whole hash needs them in the
+    /// order in which the hash takes them. At first the choice is random, so that members differ.
     pub fn set_in_order(&mut self, in_order: bool) {
         self.in_order = in_order;
     }
@@ -335,12 +333,11 @@ impl PiecePicker {
         &self.have
     }
 
-    /// Whether all pieces are here.
     pub fn is_complete(&self) -> bool {
         self.have.is_complete()
     }
 
-    /// Number of pieces that are neither here nor in flight.
+    /// The number of pieces that are neither here nor in flight.
     pub fn missing(&self) -> u32 {
         self.availability.missing_count()
     }
@@ -350,13 +347,13 @@ impl PiecePicker {
         self.availability.holder_count(piece)
     }
 
-    /// Number of pieces that are here without a gap from the start: how far the complete-file hash can be.
+    /// The number of pieces that are here without a gap from the start: how far the whole hash can be.
     pub fn hash_position(&self) -> u32 {
         self.hash_position
     }
 
-    /// Whether the peer holds anything that is not here yet, be it in flight with others: if not, a connection to it
-    /// serves no purpose for now. Takes `&mut` to correct bounds on the way; nothing that can be seen changes.
+    /// Whether the peer holds anything that is not here, even if it is in flight with others. Takes `&mut` to correct
+    /// bounds on the way; nothing that a caller can see changes.
     pub fn wants_from(&mut self, peer: PeerSlot) -> bool {
         let Some(holdings) = holdings_mut(&mut self.slots, peer) else { return false };
         self.availability.rarest(holdings).is_some() || self.flights.keys().any(|&piece| holdings.has(piece))
@@ -387,7 +384,7 @@ impl PiecePicker {
             if !may_repeat {
                 return None;
             }
-            // The members whose share it is begin at the other end.
+            // The members whose part it is begin at the other end.
             self.equals.drain(..self.equals.len() / 4 * 3);
         }
         self.scattered = self.scattered.saturating_add(1);
@@ -395,14 +392,14 @@ impl PiecePicker {
         self.layout.index(self.equals[chosen])
     }
 
-    /// Whether the peer is one of few who hold all, fewer than the members who want it.
+    /// Whether the peer is one of few that hold all, fewer than the members that want it.
     fn is_scarce(&self, peer: PeerSlot) -> bool {
         let complete = matches!(self.holdings(peer), Some(Holdings::All));
         complete && self.availability.seeds() < self.partition.of
     }
 
-    /// Whether a scarce peer is asked even for what others may be asking it for too, or for what others hold: only while
-    /// little else is asked of it, so that a download goes on if the others do not.
+    /// Whether to ask a scarce peer even for what is in the part of others, or for what others hold. Only while little
+    /// else is asked of it: so this download goes on if the others do not.
     fn may_repeat(&self, peer: PeerSlot) -> bool {
         let lanes = self.lanes.range(peer.lane(0)..=peer.lane(u16::MAX));
         lanes.map(|(_, pieces)| pieces.len()).sum::<usize>() < REPEATED_MAX
@@ -438,7 +435,7 @@ impl PiecePicker {
         entry.peer.as_ref().map(|peer| &peer.holdings)
     }
 
-    /// The peer, if it is there, holds nothing any more.
+    /// Removes what the peer holds, if it is there.
     fn drop_holdings(&mut self, peer: PeerSlot) {
         let Some(holdings) = holdings_mut(&mut self.slots, peer) else { return };
         let dropped = std::mem::replace(holdings, Holdings::Nothing);
@@ -453,7 +450,7 @@ impl PiecePicker {
         }
     }
 
-    /// Divides the pieces among the incomplete members of the swarm, of which we are one.
+    /// Divides the pieces among the incomplete members of the swarm, this one included.
     fn divide(&mut self) {
         let peers = self.slots.iter().filter_map(|entry| entry.peer.as_ref());
         let others = peers.filter(|peer| !matches!(peer.holdings, Holdings::All)).map(|peer| peer.client);
@@ -462,7 +459,7 @@ impl PiecePicker {
         self.partition = Partition { rank, of: others + 1 };
     }
 
-    /// The piece is missing again if it is in flight with no lane.
+    /// A piece in flight on no lane is missing again.
     fn put_back_if_put_off(&mut self, piece: PieceIndex) {
         if self.flights.get(&piece).is_some_and(|copies| copies.len() == 0) {
             self.flights.remove(&piece);
@@ -471,7 +468,7 @@ impl PiecePicker {
         }
     }
 
-    /// The lane does not have the piece in flight any more.
+    /// Removes the piece from what the lane has in flight.
     fn forget(&mut self, lane: Lane, piece: PieceIndex) {
         if let Some(pieces) = self.lanes.get_mut(&lane) {
             pieces.retain(|&other| other != piece);

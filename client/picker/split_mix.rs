@@ -1,6 +1,6 @@
-//! SplitMix64 (Steele, Lea and Flood, 2014): the picker's own source of chance, so that a seed decides all.
+//! SplitMix64 (Steele, Lea and Flood, 2014): the picker's own random numbers, so that a seed decides everything.
 
-/// The source; its state is the seed.
+/// The generator. Its state is the seed.
 pub struct SplitMix(pub u64);
 
 impl SplitMix {

@@ -1,4 +1,4 @@
-//! What comes in from other members, kept to a limit. Nobody waits here: who may take nothing now is told when.
+//! The rate limiter of what comes in from other members. Nobody waits in it: a connection learns when it may go on.
 
 use super::limit::Limit;
 use super::token_bucket::TokenBucket;
@@ -7,44 +7,42 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// The limit of everything that is downloaded.
+/// The rate limiter of all downloads.
 #[derive(Debug)]
 pub struct Downlink {
     begun: Instant,
-    /// Set while there is no limit: then nobody takes the lock.
+    /// Set while there is no limit, so that nobody takes the lock.
     unlimited: AtomicBool,
     bucket: Mutex<TokenBucket>,
 }
 
 impl Downlink {
-    /// Keeps to this limit.
     pub fn new(limit: Limit) -> Arc<Self> {
         let unlimited = AtomicBool::new(limit == Limit::NONE);
         Arc::new(Self { begun: Instant::now(), unlimited, bucket: Mutex::new(TokenBucket::new(limit)) })
     }
 
-    /// The limit.
     pub fn limit(&self) -> Limit {
         self.bucket.lock().limit()
     }
 
-    /// Keeps to another limit from now on; who waits under the old one may do so a little longer.
+    /// Keeps to another limit from now on. Connections that wait under the old one may wait a little longer.
     pub fn set_limit(&self, limit: Limit) {
         let mut bucket = self.bucket.lock();
         self.unlimited.store(limit == Limit::NONE, Ordering::Relaxed);
         bucket.set_limit(limit, self.begun.elapsed());
     }
 
-    /// Takes bytes with `take`, which is told how many it may take at most and gives how many it took.
+    /// Takes bytes with `take`, which gets the most that it may take, and gives how many it took.
     ///
     /// # Errors
-    /// None may be taken now; the time at which some may.
+    /// Nothing may come in now. The error is the time from which on something may.
     pub fn take<T>(&self, take: impl FnOnce(usize) -> (usize, T)) -> Result<T, Instant> {
         if self.unlimited.load(Ordering::Relaxed) {
             return Ok(take(usize::MAX).1);
         }
         let allowed = self.bucket.lock().allowance(self.begun.elapsed(), usize::MAX);
-        // A time too far away to be told is far enough away at any time.
+        // A time beyond what `Instant` can express: the caller asks again at once, and gets it again.
         let allowed = allowed.map_err(|when| self.begun.checked_add(when).unwrap_or_else(Instant::now))?;
         let (taken, result) = take(allowed);
         self.bucket.lock().pass(self.begun.elapsed(), taken);

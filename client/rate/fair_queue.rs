@@ -1,11 +1,11 @@
-//! Whose turn it is where several members share something that is scarce: who has had least, counted from when they
-//! began to ask (start-time fair queuing; Goyal, Vin and Cheng, 1996). A member counts once, however many connections it
-//! has, and takes queue among these. Pure.
+//! Whose turn it is where members share something scarce: that of the member who has had least, counted from when it
+//! began to ask (start-time fair queuing; Goyal, Vin and Cheng, 1996). A member counts once, however many connections
+//! it has, and its connections take turns. Pure.
 
 use crate::model::name::UserId;
 use std::collections::{HashMap, VecDeque};
 
-/// One connection of a member.
+/// One connection of a member, named by the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct FlowId {
     member: u64,
@@ -16,11 +16,11 @@ pub(crate) struct FlowId {
 struct MemberFlows {
     user: UserId,
     flows: usize,
-    /// What it has had, as if it had always asked.
+    /// Bytes that the member has had, as if it had always asked.
     had: u64,
 }
 
-/// The members, their connections, and which of these wait.
+/// The members, and which of their connections wait.
 ///
 /// Invariant: every flow that waits belongs to a member that is there.
 #[derive(Debug, Default)]
@@ -29,12 +29,12 @@ pub(crate) struct FairQueue {
     /// In the order in which they began to wait.
     waiting: VecDeque<FlowId>,
     last: u64,
-    /// What the member had that was served last: who did not ask meanwhile gets little of it later.
+    /// Bytes that the member had had that was served last. Members that do not ask fall behind it only a little.
     floor: u64,
 }
 
 impl FairQueue {
-    /// A connection of this member.
+    /// Adds a connection of this member.
     pub(crate) fn join(&mut self, user: &UserId) -> FlowId {
         self.last += 1;
         let known = self.members.iter_mut().find(|(_, member)| member.user == *user);
@@ -51,7 +51,7 @@ impl FairQueue {
         FlowId { member, number: self.last }
     }
 
-    /// The connection is gone.
+    /// Removes a connection.
     pub(crate) fn leave(&mut self, flow: FlowId) {
         self.give_up(flow);
         if let Some(member) = self.members.get_mut(&flow.member) {
@@ -62,8 +62,9 @@ impl FairQueue {
         }
     }
 
-    /// The connection waits from now on. A member of whom none did may get later what it missed, up to `behind_max`: it
-    /// may only have been late to ask again, which should not cost a member with one connection more than others.
+    /// The connection waits from now on. A member without a waiting connection may get later what it missed, up to
+    /// `behind_max` bytes: to be late with the next request should not cost a member with one connection more than
+    /// others.
     pub(crate) fn wait(&mut self, flow: FlowId, behind_max: u64) {
         let others = self.waiting.iter().any(|other| other.member == flow.member);
         self.waiting.push_back(flow);
@@ -72,7 +73,7 @@ impl FairQueue {
         }
     }
 
-    /// The connection waits no more, without having been served.
+    /// The connection waits no more, and gets nothing.
     pub(crate) fn give_up(&mut self, flow: FlowId) {
         self.waiting.retain(|other| *other != flow);
     }
@@ -82,13 +83,13 @@ impl FairQueue {
         self.waiting.iter().any(|other| other.member != flow.member)
     }
 
-    /// The connection whose turn it is.
+    /// The waiting connection whose turn it is.
     pub(crate) fn next(&self) -> Option<FlowId> {
         let had = |flow: &&FlowId| self.members.get(&flow.member).map(|member| member.had);
         self.waiting.iter().min_by_key(had).copied()
     }
 
-    /// The connection waits no more: it gets so much.
+    /// The connection waits no more, and gets this many bytes.
     pub(crate) fn serve(&mut self, flow: FlowId, len: usize) {
         self.give_up(flow);
         if let Some(member) = self.members.get_mut(&flow.member) {

@@ -1,4 +1,4 @@
-//! How fast something may go: a number of bytes per second, or as fast as it can.
+//! A rate limit: a number of bytes per second, or none.
 
 use crate::model::escape::excerpt;
 use crate::model::units;
@@ -8,7 +8,6 @@ use std::num::NonZeroU64;
 /// Most characters of a wrong limit that an error repeats.
 const SHOWN_MAX: usize = 40;
 
-/// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// To other members.
@@ -17,7 +16,7 @@ pub enum Direction {
     Download,
 }
 
-/// A limit.
+/// How fast something may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limit(Option<NonZeroU64>);
 
@@ -25,7 +24,7 @@ impl Limit {
     /// As fast as it can.
     pub const NONE: Self = Self(None);
 
-    /// So many bytes per second; 0 for no limit.
+    /// This many bytes per second. 0 is no limit.
     pub fn of(bytes_per_second: u64) -> Self {
         Self(NonZeroU64::new(bytes_per_second))
     }

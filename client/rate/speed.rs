@@ -1,13 +1,13 @@
-//! How fast something goes lately.
+//! How fast something has been lately.
 
 use std::time::Instant;
 
-/// Looks that follow sooner than this, in seconds, are passed over: they would tell more of the clock than of the speed.
+/// A look that follows sooner than this, in seconds, does not count: it would tell more of the clock than of the speed.
 const PAUSE_LEAST_S: f64 = 0.2;
-/// The mean is one over about this time, in seconds.
+/// The mean is over about this time, in seconds.
 const MEMORY_S: f64 = 3.0;
 
-/// The mean speed of the last seconds, kept by looking at a count of bytes now and then.
+/// The mean speed of the last seconds, from looks at a count of bytes.
 #[derive(Debug)]
 pub(crate) struct Speed {
     bytes: u64,
@@ -16,25 +16,24 @@ pub(crate) struct Speed {
 }
 
 impl Speed {
-    /// Of something that has come to this count by now.
+    /// The speed of something whose count is `bytes` now.
     pub(crate) fn new(bytes: u64, now: Instant) -> Self {
         Self { bytes, at: now, bytes_per_s: 0.0 }
     }
 
-    /// The count, which never falls, is this now.
+    /// The count is `bytes` now. It never falls.
     pub(crate) fn look(&mut self, bytes: u64, now: Instant) {
         let elapsed = now.duration_since(self.at).as_secs_f64();
         if elapsed < PAUSE_LEAST_S {
             return;
         }
         let speed = (bytes - self.bytes) as f64 / elapsed;
-        // An exponential mean, from the first figure on.
+        // An exponential mean that begins with the first figure.
         let weight = if self.bytes_per_s == 0.0 { 1.0 } else { (elapsed / MEMORY_S).min(1.0) };
         self.bytes_per_s += (speed - self.bytes_per_s) * weight;
         (self.bytes, self.at) = (bytes, now);
     }
 
-    /// Bytes per second.
     pub(crate) fn bytes_per_s(&self) -> f64 {
         self.bytes_per_s
     }

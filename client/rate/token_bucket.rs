@@ -1,55 +1,52 @@
-//! When bytes may pass so that they keep to a limit: a token bucket, written as the moment at which it is no longer
-//! empty. Pure: the time is passed in, as what has passed since a moment of the caller's.
+//! When bytes may pass under a limit: a token bucket, kept as the moment from which on it is not empty. Pure: the
+//! caller passes the time in, counted from a moment of its choice.
 
 use super::limit::Limit;
 use core::num::NonZeroU64;
 use core::time::Duration;
 
-/// What was not used may be made up for when it is this old at most: a thread that is woken late loses nothing, and a
-/// burst stays small.
+/// The bucket holds what passes in this time. A thread that wakes late loses nothing, and bursts stay small.
 const BURST: Duration = Duration::from_millis(50);
-/// The bytes of this long pass at once: many small steps rather than few large ones.
+/// The bytes of this time pass at once: many small steps rather than few large ones.
 const STEP: Duration = Duration::from_millis(4);
-/// A step is not shorter than this, in bytes; each costs a system call.
+/// Shortest step, in bytes. Each step costs a system call.
 const STEP_LEN_MIN: u64 = 1024;
-/// A step is not longer than this, in bytes.
+/// Longest step, in bytes.
 const STEP_LEN_MAX: u64 = 64 * 1024;
 
-/// The bucket of everything that goes one way.
+/// The bucket of all bytes that go one way.
 #[derive(Debug)]
 pub(crate) struct TokenBucket {
     limit: Limit,
-    /// The bytes that have passed are paid for at this time.
+    /// From this time on the bytes that have passed are paid for.
     paid: Duration,
 }
 
 impl TokenBucket {
-    /// Keeps to this limit.
     pub(crate) fn new(limit: Limit) -> Self {
         Self { limit, paid: Duration::ZERO }
     }
 
-    /// The limit.
     pub(crate) fn limit(&self) -> Limit {
         self.limit
     }
 
-    /// Keeps to another limit from now on; nobody waits for what passed under the old one.
+    /// Keeps to another limit from now on. Nobody waits for what passed under the old one.
     pub(crate) fn set_limit(&mut self, limit: Limit, now: Duration) {
         self.limit = limit;
         self.paid = self.paid.min(now);
     }
 
-    /// How many bytes pass in this time; 0 where any number may.
+    /// How many bytes pass in this time. 0 without a limit.
     pub(crate) fn len_in(&self, time: Duration) -> u64 {
         let len = |rate: NonZeroU64| u128::from(rate.get()) * time.as_nanos() / NANOS;
         self.limit.bytes_per_second().map_or(0, |rate| u64::try_from(len(rate)).unwrap_or(u64::MAX))
     }
 
-    /// How many bytes of `len` may pass now, at least one unless `len` is 0. They count once [`TokenBucket::pass`] says so.
+    /// How many of `len` bytes may pass now, at least one unless `len` is 0. [`TokenBucket::pass`] makes them count.
     ///
     /// # Errors
-    /// None may; the time at which some may.
+    /// None may pass now. The error is the time from which on some may.
     pub(crate) fn allowance(&self, now: Duration, len: usize) -> Result<usize, Duration> {
         if self.limit == Limit::NONE {
             return Ok(len);
@@ -61,12 +58,12 @@ impl TokenBucket {
         Ok(usize::try_from(step).map_or(len, |step| step.min(len)))
     }
 
-    /// So many bytes pass now.
+    /// This many bytes pass now.
     pub(crate) fn pass(&mut self, now: Duration, len: usize) {
         let Some(rate) = self.limit.bytes_per_second() else {
             return;
         };
-        // Rounded up, so that the limit is never passed.
+        // Rounded up, so that the limit is never exceeded.
         let nanos = (len as u128 * NANOS).div_ceil(u128::from(rate.get()));
         let time = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         self.paid = self.paid.max(now.saturating_sub(BURST)).saturating_add(time);

@@ -1,4 +1,4 @@
-//! What leaves for other members, kept to a limit that they share fairly: connections wait here for their turn.
+//! The rate limiter of what leaves for other members. They share the limit fairly, and connections wait for their turn.
 
 use super::fair_queue::{FairQueue, FlowId};
 use super::limit::Limit;
@@ -10,19 +10,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Who waits looks this often whether its connection is still there.
+/// A waiting thread looks this often whether its connection is still there.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
-/// A member who is late to ask again gets what left for others meanwhile, as far as it left in this time: a busy machine
-/// takes a core away for as long. Where many have asked for nothing for a while, the others wait so long for each.
+/// A member that is late with its next request gets later what it missed in this time: a busy machine takes a core away
+/// for as long. For each member that was idle for a while, the others wait this long at most.
 const BEHIND_MAX: Duration = Duration::from_millis(100);
 
-/// The limit of everything that is served.
+/// The rate limiter of all uploads.
 #[derive(Debug)]
 pub struct Uplink {
     begun: Instant,
-    /// Set while there is no limit: then nobody takes the lock.
+    /// Set while there is no limit, so that nobody takes the lock.
     unlimited: AtomicBool,
-    // Locked; a wait gives it up.
+    // Locked; given up while a thread waits.
     state: Mutex<UplinkState>,
 }
 
@@ -30,14 +30,13 @@ pub struct Uplink {
 struct UplinkState {
     bucket: TokenBucket,
     queue: FairQueue,
-    /// Wakes each that waits.
+    /// Wakes the thread of each connection.
     bells: HashMap<FlowId, Arc<Condvar>>,
-    /// Whose turn is next: the one that waits for the time, while the others wait for it.
+    /// The connection whose turn is next. It waits for the bucket, and the others wait for it.
     first: Option<FlowId>,
 }
 
 impl Uplink {
-    /// Keeps to this limit.
     pub fn new(limit: Limit) -> Arc<Self> {
         let state = UplinkState {
             bucket: TokenBucket::new(limit),
@@ -49,7 +48,6 @@ impl Uplink {
         Arc::new(Self { begun: Instant::now(), unlimited, state: Mutex::new(state) })
     }
 
-    /// The limit.
     pub fn limit(&self) -> Limit {
         self.state.lock().bucket.limit()
     }
@@ -64,7 +62,7 @@ impl Uplink {
         }
     }
 
-    /// A place for a connection of this member.
+    /// Adds a connection of this member.
     pub fn join(self: &Arc<Self>, user: &UserId) -> UplinkFlow {
         let mut state = self.state.lock();
         let (flow, bell) = (state.queue.join(user), Arc::new(Condvar::new()));
@@ -74,7 +72,7 @@ impl Uplink {
 }
 
 impl UplinkState {
-    /// Decides whose turn is next, if that is open, and wakes it.
+    /// Decides whose turn is next, if nobody's is, and wakes its thread.
     fn call_first(&mut self) {
         if self.first.is_none() {
             self.first = self.queue.next();
@@ -84,13 +82,14 @@ impl UplinkState {
         }
     }
 
-    /// The flow waits from now on.
     fn wait(&mut self, flow: FlowId) {
         self.queue.wait(flow, self.bucket.len_in(BEHIND_MAX));
     }
 
-    /// Some of `len` bytes, if it is the flow's turn and some may leave now; it then waits no more. Else the time at
-    /// which some may, or none if it is another's turn.
+    /// How many of `len` bytes may leave. The connection then waits no more.
+    ///
+    /// # Errors
+    /// None may leave now. The error is the time from which on some may, or `None` if it is another connection's turn.
     fn take(&mut self, flow: FlowId, now: Duration, len: usize) -> Result<usize, Option<Duration>> {
         self.call_first();
         if self.first != Some(flow) {
@@ -103,7 +102,7 @@ impl UplinkState {
         Ok(allowed)
     }
 
-    /// The flow waits no more; the next one is called if it was first.
+    /// The connection waits no more. If it was its turn, the next one is called.
     fn pass_on(&mut self, flow: FlowId) {
         self.queue.give_up(flow);
         if self.first == Some(flow) {
@@ -113,7 +112,7 @@ impl UplinkState {
     }
 }
 
-/// A connection's place.
+/// One connection at the limiter, until this is dropped.
 #[derive(Debug)]
 pub struct UplinkFlow {
     uplink: Arc<Uplink>,
@@ -122,17 +121,16 @@ pub struct UplinkFlow {
 }
 
 impl UplinkFlow {
-    /// Whether the bytes of this connection would be missed by other members: there is a limit, and they wait.
+    /// Whether other members wait for what this connection takes.
     pub fn is_contended(&self) -> bool {
         !self.uplink.unlimited.load(Ordering::Relaxed) && self.uplink.state.lock().queue.others_wait(self.flow)
     }
 
-    /// Whether there is a limit.
     pub fn is_limited(&self) -> bool {
         !self.uplink.unlimited.load(Ordering::Relaxed)
     }
 
-    /// Waits until some of `len` bytes may leave and gives how many; none when `is_over` says that nobody takes them.
+    /// Waits until some of `len` bytes may leave, and gives how many. `None` once `is_over`.
     pub fn wait(&self, len: usize, is_over: impl Fn() -> bool) -> Option<usize> {
         if self.uplink.unlimited.load(Ordering::Relaxed) {
             return Some(len);

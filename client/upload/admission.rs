@@ -1,4 +1,4 @@
-//! Who gets a place at the seeder: so many members, each only a part of the places, and a few who have yet to prove that
+//! The seeder's limit on connections. Members share the places; a few more are for those who have yet to prove that
 //! they are members.
 
 use crate::model::id::GroupRef;
@@ -12,26 +12,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-/// Most members' connections that are served at once; one more is told to come back later.
+/// Most connections of members. One more is told to come back later.
 pub const CONNECTIONS_MAX: usize = 128;
-/// Connections, besides, that have not proved yet to be a member's. When there is one more, the oldest of the address
-/// that has most of them is told to come back later: a member proves it within moments, and who holds places gets in
-/// nobody's way.
+/// Most early connections besides: those that have yet to prove to be a member's. With one more, the oldest one of the
+/// busiest address is told to come back later. A member proves it within moments, so whoever holds such places keeps
+/// nobody out.
 pub(super) const EARLY_MAX: usize = 32;
-/// Most threads of connections. Those that were given up take a moment to end; whoever comes meanwhile waits for that.
+/// Most threads of connections. A connection that was given up takes a moment to end, and the next one waits for that.
 pub(super) const THREADS_MAX: usize = CONNECTIONS_MAX + 2 * EARLY_MAX;
-/// A member may have this part of the free places, and one connection in any case while there is a place. Who comes
-/// first so keeps nobody out, and fewer connections each are left as more members come.
+/// A member may have one in this many of the free places, and at least one while a place is free. So the first to come
+/// keeps nobody out, and the more members come, the fewer connections each may have.
 const MEMBER_PART: usize = 8;
 
-/// What is known of whoever has connected.
+/// What is known of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Nothing yet. A handshake alone may be a replay.
+    /// Nothing yet: a handshake alone may be a replay.
     Early,
-    /// Nothing, and another one has the place now.
+    /// Nothing, and another connection has its place now.
     GivenUp,
-    /// A message was made with the key of a group.
+    /// It sent a message that was made with the key of a group.
     Member,
 }
 
@@ -41,7 +41,7 @@ struct SeederConnection {
     ip: IpAddr,
     stage: Stage,
     group: Option<GroupRef>,
-    /// Who asks, once that was said.
+    /// Known once it is a member's.
     user: Option<UserId>,
     /// Not an `OwnedThread`: the thread itself removes this entry.
     thread: Option<JoinHandle<()>>,
@@ -49,12 +49,12 @@ struct SeederConnection {
 
 impl SeederConnection {
     fn end(&self) {
-        // Fails only if the connection is gone already.
+        // Fails only if the connection is gone.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
 
-/// The places of the seeder, and who has them.
+/// The places of the seeder, and the connections that have them.
 #[derive(Default)]
 pub(super) struct Admission {
     closing: AtomicBool,
@@ -65,8 +65,8 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    /// Gives a connection a place, and the thread that `start` starts. Waits for a thread to end where there are as many
-    /// as there may be. False if members have every place.
+    /// Gives a connection an early place, and the thread that `start` starts. Waits for a thread to end if there are
+    /// too many. False if members have every place.
     pub(super) fn enter(
         &self,
         id: u64,
@@ -81,7 +81,7 @@ impl Admission {
         if count(&connections, Stage::Early) >= EARLY_MAX {
             give_one_up(&mut connections);
         }
-        // Of those beyond the members and the early ones there is nobody who was not given up.
+        // Threads beyond those of members and early connections are all given up, and end soon.
         let full = |connections: &mut HashMap<_, _>| connections.len() >= THREADS_MAX && !self.is_closing();
         self.ended.wait_while(&mut connections, full);
         if self.is_closing() {
@@ -113,7 +113,7 @@ impl Admission {
         }
     }
 
-    /// Whether this member may have one more connection, which is then taken down as the member's.
+    /// Makes an early connection one of this member's. False if the member may not have one more.
     pub(super) fn admit(&self, id: u64, user: &UserId) -> bool {
         let mut connections = self.connections.lock();
         let theirs = connections.values().filter(|other| other.user.as_ref() == Some(user)).count();
@@ -141,7 +141,7 @@ impl Admission {
     /// Lets nobody enter any more, ends every connection, and gives the threads to wait for.
     pub(super) fn close(&self) -> Vec<JoinHandle<()>> {
         self.closing.store(true, Ordering::SeqCst);
-        // Whoever has looked whether it is over already waits by now.
+        // With the lock: a thread in `enter` that has not seen `closing` waits by now.
         let mut connections = self.connections.lock();
         self.ended.notify_all();
         connections.values().for_each(SeederConnection::end);
@@ -153,7 +153,7 @@ fn count(connections: &HashMap<u64, SeederConnection>, stage: Stage) -> usize {
     connections.values().filter(|connection| connection.stage == stage).count()
 }
 
-/// Gives up the oldest connection that has proved nothing, of the address that has most of them. Its thread tells so.
+/// Gives up the oldest early connection of the address that has most of them. Its thread tells the far side.
 fn give_one_up(connections: &mut HashMap<u64, SeederConnection>) {
     let mut per_address: HashMap<IpAddr, (usize, Reverse<u64>)> = HashMap::new();
     for (&id, connection) in connections.iter().filter(|(_, connection)| connection.stage == Stage::Early) {
@@ -166,7 +166,7 @@ fn give_one_up(connections: &mut HashMap<u64, SeederConnection>) {
     };
     if let Some(connection) = connections.get_mut(&id) {
         connection.stage = Stage::GivenUp;
-        // Wakes the thread, which finds that nothing more comes in. Fails only if the connection is gone already.
+        // Wakes the thread, which finds that nothing more comes in. Fails only if the connection is gone.
         let _ = connection.stream.shutdown(Shutdown::Read);
     }
 }

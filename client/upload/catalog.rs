@@ -13,10 +13,10 @@ use std::io;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// News of one moment leave together: leechers hear of a new piece within this time.
+/// News of this time leave together. Leechers hear of a new piece no later.
 const NEWS_PAUSE: Duration = Duration::from_millis(20);
 
-/// All content that is served, and the thread that tells leechers of new pieces.
+/// All content that is served, and the announcer: the thread that tells leechers of new pieces.
 #[derive(Debug)]
 pub struct Catalog {
     served: Mutex<HashMap<(GroupRef, InfoHash), Arc<Served>>>,
@@ -26,7 +26,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Serves nothing yet.
+    /// Starts the announcer. Nothing is served yet.
     pub fn start() -> io::Result<Self> {
         // Unbounded, but each content is in the queue once at most.
         let (news, told) = channel::unbounded();
@@ -35,7 +35,8 @@ impl Catalog {
         Ok(Self { served, news, closed, announcer: Mutex::new(Some(announcer)) })
     }
 
-    /// Serves content from now on; what was served under the same info hash in the group ends. None while closing.
+    /// Serves content from now on, in place of what was served under the same info hash in the group. `None` while
+    /// closing.
     pub fn add(
         &self,
         group: GroupRef,
@@ -46,7 +47,7 @@ impl Catalog {
         let served = Arc::new(Served::new(group, info_hash, source, have, self.news.clone()));
         let old = {
             let mut all = self.served.lock();
-            // Under the lock, so that `close` finds what was let in before.
+            // Under the lock, so that `close` finds everything that was added.
             if self.closed.load(Ordering::Relaxed) {
                 return None;
             }
@@ -58,17 +59,15 @@ impl Catalog {
         Some(served)
     }
 
-    /// What is served of this content in this group.
     pub fn find(&self, group: GroupRef, info_hash: InfoHash) -> Option<Arc<Served>> {
         self.served.lock().get(&(group, info_hash)).cloned()
     }
 
-    /// All that is served.
     pub fn list(&self) -> Vec<Arc<Served>> {
         self.served.lock().values().cloned().collect()
     }
 
-    /// Serves this content no longer and drops the connections on it.
+    /// Serves this content no longer, and drops the connections on it.
     pub fn remove(&self, group: GroupRef, info_hash: InfoHash) {
         let old = self.served.lock().remove(&(group, info_hash));
         if let Some(old) = old {
@@ -95,11 +94,11 @@ impl Catalog {
         ended.iter().for_each(|served| served.end());
     }
 
-    /// Ends everything and joins the thread.
+    /// Serves nothing any longer, and joins the announcer.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.clear();
-        // Said rather than left to the last sender's end: whoever still holds content holds a sender with it.
+        // The channel does not close by itself: whoever still holds content holds a sender with it.
         let _ = self.news.send(Announcement::End);
         if let Some(announcer) = self.announcer.lock().take() {
             // A panic of the thread was printed when it happened.
@@ -108,7 +107,7 @@ impl Catalog {
     }
 }
 
-/// Gathers for a moment, then tells of each content once; until the end.
+/// Gathers news for a moment, then tells those of each content once. Returns at `End`.
 fn announce(told: &channel::Receiver<Announcement>) {
     while let Ok(Announcement::Of(first)) = told.recv() {
         let until = Instant::now() + NEWS_PAUSE;

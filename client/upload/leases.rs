@@ -1,16 +1,16 @@
-//! Which pieces are on their way to a member who passes them on: a scarce uplink gives them to nobody else meanwhile.
+//! Leases: pieces that are on their way to a member who passes them on. A scarce uplink gives them to nobody else.
 
 use crate::model::name::UserId;
 use crate::sync::Mutex;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// A member who was given a piece is left this long to verify it and to tell the others.
+/// A member has this long to verify a piece and to tell the others of it.
 const TELLING: Duration = Duration::from_secs(1);
-/// Entries above which those that are over are looked for.
+/// With more leases than this, those that are over are removed.
 const KEPT: usize = 256;
 
-/// The pieces of one content that are on their way.
+/// The pieces of one content that are on their way, each to one member.
 #[derive(Debug, Default)]
 pub struct Leases {
     // Locked; never while pieces are read or sent.
@@ -20,9 +20,9 @@ pub struct Leases {
 #[derive(Debug)]
 struct Lease {
     user: UserId,
-    /// On how many connections it is being sent.
+    /// Connections on which it is being sent.
     sending: usize,
-    /// Until when it counts as on its way once it is not being sent any more; none if none of it was.
+    /// When the lease ends once no connection sends the piece. `None` if it was never sent as a whole.
     until: Option<Instant>,
 }
 
@@ -37,7 +37,7 @@ impl Lease {
 }
 
 impl Leases {
-    /// A piece begins its way to this member; none if it is on its way to another one.
+    /// Leases a piece to this member. `None` if another member has it.
     pub fn begin(&self, piece: u32, user: &UserId, now: Instant) -> Option<LeaseGuard<'_>> {
         let mut pieces = self.pieces.lock();
         if pieces.len() > KEPT {
@@ -55,7 +55,7 @@ impl Leases {
     }
 }
 
-/// A piece on its way, which ends with this unless it was sent.
+/// A piece that is being sent. Dropping this ends the lease, unless the piece was sent.
 #[derive(Debug)]
 pub struct LeaseGuard<'a> {
     leases: &'a Leases,
@@ -64,7 +64,7 @@ pub struct LeaseGuard<'a> {
 }
 
 impl LeaseGuard<'_> {
-    /// All of it was sent: the member passes it on soon.
+    /// The whole piece was sent, and the member passes it on soon.
     pub fn sent(mut self, now: Instant) {
         self.until = Some(now + TELLING);
     }
@@ -73,7 +73,7 @@ impl LeaseGuard<'_> {
 impl Drop for LeaseGuard<'_> {
     fn drop(&mut self) {
         let mut pieces = self.leases.pieces.lock();
-        // Nobody takes the place of one that is being sent.
+        // It is there: a lease is not over while its piece is being sent.
         let Some(lease) = pieces.get_mut(&self.piece) else { return };
         lease.sending -= 1;
         lease.until = self.until.or(lease.until);

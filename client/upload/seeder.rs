@@ -1,4 +1,4 @@
-//! The seeder: accepts peers, and gives each a thread of its own.
+//! The seeder: accepts connections of peers, and gives each a thread of its own.
 
 use super::admission::Admission;
 use super::catalog::Catalog;
@@ -15,12 +15,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Connections that were turned away or ended and are given time to read why.
+/// Most connections that were turned away or ended and have time to read why.
 const LEAVING_MAX: usize = 64;
-/// Stack of a connection's thread; buffers are on the heap.
+/// Stack of a connection's thread, in bytes. Buffers are on the heap.
 const STACK_LEN: usize = 256 * 1024;
 
-/// The listener and its connections.
+/// The listener and its sessions.
 pub struct Seeder {
     context: Arc<SessionContext>,
     addr: SocketAddr,
@@ -29,7 +29,8 @@ pub struct Seeder {
 }
 
 impl Seeder {
-    /// Serves on a bound listener, within the limit of the uplink. Events go to `events`, whose receiver must be drained.
+    /// Serves on a bound listener, within the limit of the uplink. Events go to `events`, whose receiver must be
+    /// drained.
     pub fn start(
         listener: TcpListener,
         keyring: Arc<Keyring>,
@@ -52,7 +53,7 @@ impl Seeder {
         self.addr
     }
 
-    /// Drops the connections made under a key of this group: the key is no longer valid.
+    /// Drops the connections made under a key of this group, which is no longer valid.
     pub fn drop_group(&self, group: GroupRef) {
         self.context.admission.drop_group(group);
     }
@@ -61,13 +62,13 @@ impl Seeder {
 impl Drop for Seeder {
     fn drop(&mut self) {
         let threads = self.context.admission.close();
-        // Wakes the listener, which then sees that it is over.
+        // Wakes the listener, which then sees that the admission is closing.
         let mut wake = self.addr;
         if wake.ip().is_unspecified() {
             wake.set_ip(if wake.is_ipv4() { [127, 0, 0, 1].into() } else { [0, 0, 0, 0, 0, 0, 0, 1u16].into() });
         }
         let woken = TcpStream::connect_timeout(&wake, Duration::from_secs(1));
-        // A listener that could not be woken is left behind; it holds nothing but its socket.
+        // A listener that cannot be woken stays behind. It holds nothing but its socket.
         let listener = self.listener.take().filter(|_| woken.is_ok());
         for thread in threads.into_iter().chain(listener) {
             // A panic of the thread was printed when it happened.
@@ -84,14 +85,14 @@ fn accept(context: &Arc<SessionContext>, listener: &TcpListener) {
         }
         match accepted {
             Ok((stream, from)) => take_in(context, id, stream, from.ip().to_canonical()),
-            // Out of descriptors, most likely: those who ask now are refused by the kernel once the backlog is full.
-            // The pause keeps the thread from spinning until a connection ends.
+            // Most likely out of descriptors; the kernel refuses connections once the backlog is full. The pause keeps
+            // the thread from spinning until a connection ends.
             Err(_) => std::thread::park_timeout(Duration::from_millis(100)),
         }
     }
 }
 
-/// Gives a connection its thread, or says why not.
+/// Gives a connection its session, or turns it away.
 fn take_in(context: &Arc<SessionContext>, id: u64, stream: TcpStream, ip: IpAddr) {
     let stream = Arc::new(stream);
     let start = || {

@@ -1,4 +1,4 @@
-//! One content that is served in one group: whole files as well as files in download.
+//! One content that is served in one group: a whole share, or a download that is under way.
 
 use super::leases::Leases;
 use super::stats::UploadStats;
@@ -34,11 +34,11 @@ pub struct Served {
 struct ServedState {
     source: Arc<dyn PieceSource>,
     have: Bitfield,
-    /// The pieces gained, in order, as far as somebody listens who has not been told of them.
+    /// Pieces gained that some subscriber does not know of, in order.
     news: VecDeque<u32>,
-    /// How many were gained before these.
+    /// How many pieces were gained before these.
     told_to_all: u64,
-    /// Whether the thread that tells will come to this content.
+    /// The announcer will come to this content.
     due: bool,
     subscribers: Vec<Subscriber>,
     over: bool,
@@ -47,12 +47,12 @@ struct ServedState {
 /// A connection that is open on this content.
 struct Subscriber {
     sender: Arc<FrameSender>,
-    /// How many of the pieces gained it has been told of, or held back then already.
+    /// How many of the pieces gained it knows of; those gained before it came included.
     told: u64,
 }
 
 impl ServedState {
-    /// Forgets the news that nobody is to be told of any more.
+    /// Forgets the news that every subscriber knows.
     fn forget_old_news(&mut self) {
         let gained = self.told_to_all + self.news.len() as u64;
         let told_to_all = self.subscribers.iter().map(|subscriber| subscriber.told).min().unwrap_or(gained);
@@ -60,7 +60,7 @@ impl ServedState {
         self.told_to_all = told_to_all;
     }
 
-    /// What a connection is to be told of next, which then counts as told.
+    /// The next news of a subscriber, which then counts as told.
     fn next_news(&mut self, sender: &Arc<FrameSender>) -> Option<List<u32, NEWS_MAX>> {
         let subscriber = self.subscribers.iter_mut().find(|subscriber| Arc::ptr_eq(&subscriber.sender, sender))?;
         let untold = self.news.range((subscriber.told - self.told_to_all) as usize..);
@@ -72,7 +72,6 @@ impl ServedState {
 }
 
 impl Served {
-    /// Content of which these pieces are here.
     pub(super) fn new(
         group: GroupRef,
         info_hash: InfoHash,
@@ -94,17 +93,14 @@ impl Served {
         Self { group, info_hash, layout, news, given, leases, stats, state: Mutex::new(state) }
     }
 
-    /// In which group.
     pub fn group(&self) -> GroupRef {
         self.group
     }
 
-    /// Which content.
     pub fn info_hash(&self) -> InfoHash {
         self.info_hash
     }
 
-    /// How it is cut.
     pub fn layout(&self) -> Layout {
         self.layout
     }
@@ -114,17 +110,15 @@ impl Served {
         self.given.load(Ordering::Relaxed)
     }
 
-    /// The pieces on their way to members who give them on.
     pub fn leases(&self) -> &Leases {
         &self.leases
     }
 
-    /// What each member was given.
     pub fn stats(&self) -> &UploadStats {
         &self.stats
     }
 
-    /// Opens a connection on this content: gives the pieces held now, and tells of later ones. None if it has ended.
+    /// Subscribes a connection: gives the pieces held now, and tells it of later ones. `None` if the content has ended.
     pub fn attend(&self, sender: &Arc<FrameSender>) -> Option<Bitfield> {
         let mut state = self.state.lock();
         if state.over {
@@ -142,7 +136,7 @@ impl Served {
         state.forget_old_news();
     }
 
-    /// Reads a piece that is held; none if it is not held.
+    /// Reads a piece. `None` if it is not held.
     pub fn read(&self, piece: PieceIndex, out: &mut [u8]) -> Option<Result<(), SourceError>> {
         let source = {
             let state = self.state.lock();
@@ -152,7 +146,7 @@ impl Served {
         Some(source.read_piece(piece, out))
     }
 
-    /// A piece has been verified and written: it is served from now on.
+    /// Serves a piece from now on that is verified and written.
     pub fn add(self: &Arc<Self>, piece: PieceIndex) {
         let mut state = self.state.lock();
         if !state.have.insert(piece) || state.subscribers.is_empty() {
@@ -162,12 +156,12 @@ impl Served {
         let first = !std::mem::replace(&mut state.due, true);
         drop(state);
         if first {
-            // Nobody listens any more when the client is closing.
+            // Fails only while the client closes.
             let _ = self.news.send(Announcement::Of(Arc::downgrade(self)));
         }
     }
 
-    /// The whole is here: every piece comes from there from now on. Connections stay.
+    /// Serves every piece from this source from now on. Connections stay.
     pub fn complete(self: &Arc<Self>, source: Arc<dyn PieceSource>) {
         let missing: Vec<_> = {
             let mut state = self.state.lock();
@@ -177,7 +171,7 @@ impl Served {
         missing.into_iter().for_each(|piece| self.add(piece));
     }
 
-    /// Tells every connection of what was gained since.
+    /// Tells every connection of the pieces that it does not know of.
     pub(super) fn announce(&self) {
         let subscribers: Vec<_> = {
             let mut state = self.state.lock();
@@ -187,9 +181,9 @@ impl Served {
         subscribers.iter().for_each(|sender| self.catch_up(sender));
     }
 
-    /// Tells a connection of the pieces gained that it has not been told of; if something still waits to leave on it,
-    /// not yet. So these are merged while the far side or the uplink is slow. Whoever answers on the connection calls
-    /// this after each answer, which takes along what waited.
+    /// Tells a connection of the pieces that it does not know of, unless something still waits to leave on it. So news
+    /// are merged while the far side or the uplink is slow. The session calls this after each reply, which takes along
+    /// what waited.
     pub fn catch_up(&self, sender: &Arc<FrameSender>) {
         sender.flush();
         while sender.is_clear() {
@@ -216,12 +210,12 @@ impl fmt::Debug for Served {
     }
 }
 
-/// What the thread of the catalog is told.
+/// A message to the announcer.
 #[derive(Debug)]
 pub(super) enum Announcement {
-    /// There are pieces to tell of.
+    /// This content has news.
     Of(Weak<Served>),
-    /// Nothing more is to be told.
+    /// The announcer ends.
     End,
 }
 

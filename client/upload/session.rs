@@ -33,14 +33,14 @@ pub(super) struct SessionContext {
     pub uplink: Arc<Uplink>,
     pub events: channel::Sender<SeederEvent>,
     pub admission: Admission,
-    /// Turned away or ended.
+    /// Connections that were turned away or ended.
     pub leaving: LingeringSockets<Arc<TcpStream>>,
 }
 
 impl SessionContext {
-    /// Tells somebody in the clear to come back later.
+    /// Tells the far side in the clear to come back later.
     pub(super) fn turn_away(&self, stream: Arc<TcpStream>) {
-        // Nothing was said before, so the refusal fits into the empty socket buffer and this does not wait.
+        // Nothing was sent before: the refusal fits into the empty socket buffer, and this does not wait.
         let _ = (&*stream).write_all(&refusal_in_clear(Code::Busy));
         self.leaving.put(stream, Instant::now());
     }
@@ -51,7 +51,7 @@ impl SessionContext {
         let handshake = handshake::peer_accepts(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE), |key_id| {
             let known = self.keyring.by_id(key_id);
             if known.is_none() {
-                // Asking the tracker takes longer than a peer should wait: it is refused and comes again.
+                // The tracker may know the key, but to ask takes longer than a peer should wait. The peer comes again.
                 let _ = self.events.try_send(SeederEvent::UnknownKey(key_id));
             }
             known.map(|(of, secret)| {
@@ -66,7 +66,7 @@ impl SessionContext {
             return;
         };
         self.admission.of_group(id, group);
-        // The key may have changed since it was looked up; from here on `drop_group` finds this connection.
+        // The key may have changed since the handshake. From here on `drop_group` finds this connection.
         if self.keyring.by_id(key_id).is_none() {
             return;
         }
@@ -82,7 +82,7 @@ impl SessionContext {
         self.leaving.put(stream, Instant::now());
     }
 
-    /// Takes the first message, which says what the connection is about and who asks.
+    /// Takes the first message, which names the content and the user.
     fn open(
         &self,
         id: u64,
@@ -209,7 +209,7 @@ fn fill(served: &Served, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Resu
     let index = served.layout().index(piece).ok_or(NotGiven::NoSuchPiece)?;
     let len = served.layout().len(index);
     if buffer.len() == HEADER_LEN + len as usize {
-        // The buffer has the right length from the piece before; its bytes are overwritten.
+        // The buffer has the right length from the piece before, and `read` overwrites its bytes.
         frame::rewrite(buffer, request);
     } else {
         frame::begin(buffer, request, &PeerReply::Piece { data: Payload { len } });

@@ -1,4 +1,4 @@
-//! The members who take one content from here: how much each was given, and how fast.
+//! How much of one content each member was given, and how fast.
 
 use crate::client::rate::speed::Speed;
 use crate::model::name::UserId;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// The members who have a connection on the content, or had one.
+/// The members that have a connection on the content, or had one.
 #[derive(Debug, Default)]
 pub struct UploadStats {
     // Locked; never while bytes are sent.
@@ -22,19 +22,18 @@ struct MemberStats {
     speed: Mutex<Speed>,
 }
 
-/// One member at one moment.
+/// What one member has been given by now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberUpload {
-    /// Who.
     pub user: UserId,
     /// Bytes given so far.
     pub given: u64,
-    /// Bytes a second lately.
+    /// Bytes per second lately.
     pub speed: u64,
 }
 
 impl UploadStats {
-    /// A connection of this member begins.
+    /// Adds a connection of this member.
     pub fn join(&self, user: &UserId, now: Instant) -> UploadMeter {
         let new = || {
             let (connections, given) = (AtomicUsize::new(0), AtomicU64::new(0));
@@ -45,14 +44,14 @@ impl UploadStats {
         UploadMeter(member)
     }
 
-    /// Takes the time for the speeds; called every so often.
+    /// Measures the speeds. Called now and then.
     pub fn tick(&self, now: Instant) {
         for member in self.members.lock().values() {
             member.speed.lock().look(member.given.load(Ordering::Relaxed), now);
         }
     }
 
-    /// The members who have a connection, by name.
+    /// The members that have a connection, by name.
     pub fn list(&self) -> Vec<MemberUpload> {
         let members = self.members.lock();
         let here = members.iter().filter(|(_, member)| member.connections.load(Ordering::Relaxed) > 0);
@@ -66,12 +65,11 @@ impl UploadStats {
     }
 }
 
-/// A connection on which a member takes something, until this is dropped.
+/// Counts what one connection gives. The connection ends when this is dropped.
 #[derive(Debug)]
 pub struct UploadMeter(Arc<MemberStats>);
 
 impl UploadMeter {
-    /// So many bytes are given.
     pub fn give(&self, len: usize) {
         self.0.given.fetch_add(len as u64, Ordering::Relaxed);
     }

@@ -104,8 +104,8 @@ impl Dispatcher {
         }
     }
 
-    /// Waits until a parked connection is readable, a message comes, or the time is up. Then moves what is readable from
-    /// parked to ready. A connection that the limit holds back counts as readable at its time, and not before.
+    /// Waits until a parked connection is readable, a message comes, or the time is up. Then moves what is readable
+    /// from parked to ready. A connection that the limit holds back counts as readable at its time, and not before.
     fn wait(&mut self, timeout: Option<Duration>) {
         let connections = || self.entries.values().flat_map(|entry| &entry.parked);
         let due = connections().filter_map(PeerConnection::not_before).min();

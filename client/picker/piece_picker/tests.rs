@@ -388,90 +388,143 @@ fn members_that_know_each_other_ask_for_different_pieces() {
 /// A swarm in which a seeder sends one piece per tick, in turn to the members, members send each other one each, and
 /// what a member holds is known to the others four ticks later, but nothing before they know each other at all. The
 /// seeder puts off whoever asks for what it gave to another one in the last eight ticks, and what was put off is
-/// recalled every eight ticks. Returns how many pieces the seeder sent.
-fn pieces_sent_by_a_lone_seeder(members: usize, pieces: u32, depth: usize, acquainted: usize) -> usize {
-    let seed = members;
-    let id = |peer: usize| client(peer as u8);
-    let new = |own| PiecePicker::new(layout(pieces), bits(pieces, []), id(own), WINDOW, own as u64);
-    let mut pickers: Vec<_> = (0..members).map(new).collect();
-    let mut slots = vec![Vec::new(); members];
-    for (own, picker) in pickers.iter_mut().enumerate() {
-        let peer = picker.add_peer(id(seed));
-        picker.set_bitfield(peer, &Bitfield::all(layout(pieces)));
-        slots[own] = vec![peer; members + 1];
+/// recalled every eight ticks.
+struct LoneSeeder {
+    pickers: Vec<PiecePicker>,
+    /// By member and peer; the seeder is the peer behind the last member.
+    slots: Vec<Vec<PeerSlot>>,
+    asked: Vec<Vec<VecDeque<PieceIndex>>>,
+    news: VecDeque<Vec<(usize, PieceIndex)>>,
+    /// To whom the seeder gave each piece last, and when.
+    given: Vec<Option<(usize, usize)>>,
+    turn: usize,
+    tick: usize,
+    /// The tick from which on the members know each other.
+    acquainted: usize,
+}
+
+impl LoneSeeder {
+    fn new(members: usize, pieces: u32, acquainted: usize) -> Self {
+        let new = |own| {
+            let mut picker = PiecePicker::new(layout(pieces), bits(pieces, []), client(own as u8), WINDOW, own as u64);
+            let seed = picker.add_peer(client(members as u8));
+            picker.set_bitfield(seed, &Bitfield::all(layout(pieces)));
+            (picker, vec![seed; members + 1])
+        };
+        let (pickers, slots) = (0..members).map(new).unzip();
+        Self {
+            pickers,
+            slots,
+            asked: vec![vec![VecDeque::new(); members + 1]; members],
+            news: VecDeque::from(vec![Vec::new(); 4]),
+            given: vec![None; pieces as usize],
+            turn: 0,
+            tick: 0,
+            acquainted,
+        }
     }
-    let mut asked = vec![vec![VecDeque::new(); members + 1]; members];
-    let mut news = VecDeque::from(vec![Vec::<(usize, PieceIndex)>::new(); 4]);
-    let mut given = vec![None; pieces as usize];
-    let (mut sent, mut turn, mut tick) = (0, 0, 0);
-    while !pickers.iter().all(PiecePicker::is_complete) {
-        tick += 1;
-        if tick == acquainted {
-            let have: Vec<_> = pickers.iter().map(|picker| picker.have().clone()).collect();
-            for (own, other) in (0..members).flat_map(|own| (0..members).map(move |other| (own, other))) {
-                if own != other {
-                    slots[own][other] = pickers[own].add_peer(id(other));
-                    pickers[own].set_bitfield(slots[own][other], &have[other]);
-                }
+
+    fn seed(&self) -> usize {
+        self.pickers.len()
+    }
+
+    fn meet(&mut self) {
+        let have: Vec<_> = self.pickers.iter().map(|picker| picker.have().clone()).collect();
+        let members = 0..self.seed();
+        for (own, other) in members.clone().flat_map(|own| members.clone().map(move |other| (own, other))) {
+            if own != other {
+                self.slots[own][other] = self.pickers[own].add_peer(client(other as u8));
+                self.pickers[own].set_bitfield(self.slots[own][other], &have[other]);
             }
         }
-        for (member, piece) in news.pop_front().unwrap_or_default() {
-            for other in (0..members).filter(|&other| other != member && tick >= acquainted) {
-                pickers[other].peer_has(slots[other][member], piece);
+    }
+
+    fn hear_news(&mut self) {
+        for (member, piece) in self.news.pop_front().unwrap_or_default() {
+            for other in (0..self.seed()).filter(|&other| other != member && self.tick >= self.acquainted) {
+                self.pickers[other].peer_has(self.slots[other][member], piece);
             }
         }
-        for own in 0..members {
-            if tick % 8 == 0 {
-                pickers[own].recall();
+    }
+
+    fn ask(&mut self, depth: usize) {
+        let seed = self.seed();
+        for own in 0..seed {
+            if self.tick.is_multiple_of(8) {
+                self.pickers[own].recall();
             }
-            for (peer, queue) in asked[own].iter_mut().enumerate() {
-                let known = peer == seed || tick >= acquainted && peer != own;
+            for (peer, queue) in self.asked[own].iter_mut().enumerate() {
+                let known = peer == seed || self.tick >= self.acquainted && peer != own;
                 while known && queue.len() < depth {
-                    let Some(piece) = pickers[own].pick(slots[own][peer].lane(0)) else { break };
+                    let Some(piece) = self.pickers[own].pick(self.slots[own][peer].lane(0)) else { break };
                     queue.push_back(piece);
                 }
             }
         }
-        let turns = (0..members).map(|offset| (turn + offset) % members);
-        let served = turns.into_iter().find(|&own| {
-            while let Some(&piece) = asked[own][seed].front() {
-                if given[piece.as_usize()].is_none_or(|(to, at)| to == own || tick >= at + 8) {
+    }
+
+    /// The member to whom the seeder sends a piece now.
+    fn serve(&mut self) -> Option<usize> {
+        let seed = self.seed();
+        let served = (0..seed).map(|offset| (self.turn + offset) % seed).find(|&own| {
+            while let Some(&piece) = self.asked[own][seed].front() {
+                if self.given[piece.as_usize()].is_none_or(|(to, at)| to == own || self.tick >= at + 8) {
                     return true;
                 }
-                asked[own][seed].pop_front();
-                pickers[own].put_off(slots[own][seed].lane(0), piece);
+                self.asked[own][seed].pop_front();
+                self.pickers[own].put_off(self.slots[own][seed].lane(0), piece);
             }
             false
         });
         if let Some(own) = served {
-            (sent, turn) = (sent + 1, own + 1);
-            given[asked[own][seed][0].as_usize()] = Some((own, tick));
+            self.turn = own + 1;
+            self.given[self.asked[own][seed][0].as_usize()] = Some((own, self.tick));
         }
+        served
+    }
+
+    fn deliver(&mut self, served: Option<usize>) {
+        let seed = self.seed();
         let mut arrived = Vec::new();
-        for own in 0..members {
+        for own in 0..seed {
             for peer in (0..=seed).filter(|&peer| peer != seed || served == Some(own)) {
-                let Some(piece) = asked[own][peer].pop_front() else { continue };
-                let Received::First { cancel } = pickers[own].received(slots[own][peer].lane(0), piece) else {
-                    continue;
-                };
+                let Some(piece) = self.asked[own][peer].pop_front() else { continue };
+                let lane = self.slots[own][peer].lane(0);
+                let Received::First { cancel } = self.pickers[own].received(lane, piece) else { continue };
                 arrived.push((own, piece));
-                for (peer, queue) in asked[own].iter_mut().enumerate() {
-                    queue.retain(|&other| other != piece || !cancel.contains(&slots[own][peer].lane(0)));
+                for (queue, slot) in self.asked[own].iter_mut().zip(&self.slots[own]) {
+                    queue.retain(|&other| other != piece || !cancel.contains(&slot.lane(0)));
                 }
             }
         }
-        news.push_back(arrived);
+        self.news.push_back(arrived);
     }
-    sent
+
+    /// How many pieces the seeder sends until every member has all. Members ask each peer for `depth` pieces ahead.
+    fn pieces_sent(mut self, depth: usize) -> usize {
+        let mut sent = 0;
+        while !self.pickers.iter().all(PiecePicker::is_complete) {
+            self.tick += 1;
+            if self.tick == self.acquainted {
+                self.meet();
+            }
+            self.hear_news();
+            self.ask(depth);
+            let served = self.serve();
+            sent += usize::from(served.is_some());
+            self.deliver(served);
+        }
+        sent
+    }
 }
 
 #[test]
 fn a_lone_seeder_sends_hardly_a_piece_twice() {
     for acquainted in [1, 24] {
-        let sent = pieces_sent_by_a_lone_seeder(8, 512, 2, acquainted);
+        let sent = LoneSeeder::new(8, 512, acquainted).pieces_sent(2);
         assert!((512..=520).contains(&sent), "{sent}");
     }
-    let sent = pieces_sent_by_a_lone_seeder(2, 40, 3, 6);
+    let sent = LoneSeeder::new(2, 40, 6).pieces_sent(3);
     assert!((40..=41).contains(&sent), "{sent}");
 }
 

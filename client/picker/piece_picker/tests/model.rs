@@ -194,6 +194,21 @@ impl Model {
         self.peers.push(ModelPeer { slot, client: number, here: true, holds });
     }
 
+    fn nth_in_flight(&self, lane: Lane, nth: usize) -> Option<PieceIndex> {
+        let piece = *self.in_flight_on(lane).get(nth)?;
+        self.picker.layout.index(piece as u32)
+    }
+
+    fn hold(&mut self, peer: usize, quarters: usize, seed: u64) {
+        let (layout, mut random) = (self.picker.layout, SplitMix(seed));
+        let bits = bits(layout.count(), (0..layout.count()).filter(|_| random.below(4) < quarters));
+        self.picker.set_bitfield(self.peers[peer].slot, &bits);
+        self.peers[peer].holds = layout.indexes().map(|piece| bits.has(piece)).collect();
+        if self.peers[peer].here {
+            self.put_off.fill(false);
+        }
+    }
+
     fn take(&mut self, peer: usize, step: &Step) {
         let layout = self.picker.layout;
         let peer = peer % self.peers.len().max(1);
@@ -201,15 +216,7 @@ impl Model {
         let any_piece = |number: u32| layout.index(number % layout.count().max(1));
         match *step {
             Step::Join => self.join(),
-            Step::Holds { quarters, seed } => {
-                let mut random = SplitMix(seed);
-                let bits = bits(layout.count(), (0..layout.count()).filter(|_| random.below(4) < quarters));
-                self.picker.set_bitfield(slot, &bits);
-                self.peers[peer].holds = layout.indexes().map(|piece| bits.has(piece)).collect();
-                if self.peers[peer].here {
-                    self.put_off.fill(false);
-                }
-            }
+            Step::Holds { quarters, seed } => self.hold(peer, quarters, seed),
             Step::Has { piece } => {
                 let Some(piece) = any_piece(piece) else { return };
                 self.picker.peer_has(slot, piece);
@@ -223,8 +230,8 @@ impl Model {
             }
             Step::Pick { lane } => drop(self.pick(peer, lane)),
             Step::Receive { lane, nth } => {
-                if let Some(&piece) = self.in_flight_on(slot.lane(lane)).get(nth) {
-                    self.receive(slot.lane(lane), layout.index(piece as u32).expect("in flight"));
+                if let Some(piece) = self.nth_in_flight(slot.lane(lane), nth) {
+                    self.receive(slot.lane(lane), piece);
                 }
             }
             Step::Stray { piece } => {
@@ -232,9 +239,9 @@ impl Model {
                 self.receive(slot.lane(0), piece);
             }
             Step::Fail { lane, nth } => {
-                if let Some(&piece) = self.in_flight_on(slot.lane(lane)).get(nth) {
-                    self.picker.failed(slot.lane(lane), layout.index(piece as u32).expect("in flight"));
-                    self.drop_flights(|flying, copy| copy == slot.lane(lane) && flying == piece);
+                if let Some(piece) = self.nth_in_flight(slot.lane(lane), nth) {
+                    self.picker.failed(slot.lane(lane), piece);
+                    self.drop_flights(|flying, copy| copy == slot.lane(lane) && flying == piece.as_usize());
                 }
             }
             Step::GiveBack { lane } => {
@@ -242,10 +249,10 @@ impl Model {
                 self.drop_flights(|_, copy| copy == slot.lane(lane));
             }
             Step::PutOff { lane, nth } => {
-                if let Some(&piece) = self.in_flight_on(slot.lane(lane)).get(nth) {
-                    self.picker.put_off(slot.lane(lane), layout.index(piece as u32).expect("in flight"));
-                    self.drop_flights(|flying, copy| copy == slot.lane(lane) && flying == piece);
-                    self.put_off[piece] = self.flights[piece].is_empty();
+                if let Some(piece) = self.nth_in_flight(slot.lane(lane), nth) {
+                    self.picker.put_off(slot.lane(lane), piece);
+                    self.drop_flights(|flying, copy| copy == slot.lane(lane) && flying == piece.as_usize());
+                    self.put_off[piece.as_usize()] = self.flights[piece.as_usize()].is_empty();
                 }
             }
             Step::Recall => {
