@@ -56,7 +56,6 @@ fn files_are_short_and_folders_are_not_full() {
 }
 
 #[test]
-#[ignore = "the tree does not keep it yet"]
 fn a_type_has_a_name_of_its_own_in_each_program() {
     holds(names::taken_names(&TREE));
 }
@@ -77,7 +76,6 @@ fn no_lint_is_switched_off_without_a_reason() {
 }
 
 #[test]
-#[ignore = "the tree does not keep it yet"]
 fn errors_are_types() {
     holds(words::untyped_errors(&TREE));
 }
@@ -106,7 +104,6 @@ fn prose_is_narrow_and_names_files_that_are_there() {
 }
 
 #[test]
-#[ignore = "the tree does not keep it yet"]
 fn the_manifests_ask_for_the_lints() {
     holds(gate::missing_lints(&TREE));
 }
