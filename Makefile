@@ -175,7 +175,7 @@ CHECK_DENY = if ! $(CARGO) deny --version >/dev/null 2>&1; then \
 	fi; \
 	$(RUN_CARGO) deny --locked check --hide-inclusion-graph bans licenses sources || exit; \
 	if $(RUN_CARGO) deny fetch db >/dev/null 2>&1; then \
-		$(RUN_CARGO) deny --locked check --hide-inclusion-graph --disable-fetch advisories; \
+		$(RUN_CARGO) deny --locked --offline check --hide-inclusion-graph advisories; \
 	else \
 		echo 'Not checked for known weaknesses: their database cannot be fetched'; \
 	fi
