@@ -4,7 +4,7 @@
 use crate::kit::content::folder_in;
 use crate::kit::house::{FILE, House, Member};
 use crate::kit::options::Options;
-use crate::kit::program::Program;
+use crate::kit::program;
 use crate::kit::table::{Table, median_s};
 use crate::kit::tools::{Rsync, lacking};
 use sha1::{Digest, Sha1};
@@ -109,7 +109,7 @@ fn groupshare(house: &House, round: usize, out: &Path) -> Run {
 fn rsync_all(rsync: &Rsync, out: &Path) -> Run {
     let start = Instant::now();
     let mut command = Command::new("rsync");
-    let program = Program::start("rsync", command.arg("-a").arg(rsync.url()).arg(out));
+    let program = program::start(command.arg("-a").arg(rsync.url()).arg(out));
     let (verified, _) = program.wait();
     sync(out);
     Run { verified: verified - start, on_disk: start.elapsed() }

@@ -7,7 +7,6 @@ pub(crate) mod libtorrent;
 pub(crate) mod limit;
 pub(crate) mod options;
 pub(crate) mod program;
-pub(crate) mod relay;
 pub(crate) mod table;
 pub(crate) mod tool;
 pub(crate) mod tools;

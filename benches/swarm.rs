@@ -1,15 +1,17 @@
 //! A crowd at one member whose upload is limited: how long it takes until all have the file, and how often the seeder has
 //! to send it. `cargo bench -- swarm size=256 cap=20 members=8 rounds=3 only=groupshare,libtorrent`.
 
+use crate::common::relay::Relay;
 use crate::kit::content::{folder_in, sha1_of_file, write_noise};
 use crate::kit::house::{FILE, House, free_address};
 use crate::kit::libtorrent::Libtorrent;
 use crate::kit::options::Options;
-use crate::kit::relay::CountingRelay;
 use crate::kit::table::{Table, median};
 use crate::kit::tools::lacking;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// What is to be moved to whom.
@@ -76,7 +78,13 @@ fn groupshare(crowd: &Crowd) -> (Duration, u64) {
     let sha1 = write_noise(&file, crowd.size);
     let house = House::start(folder.path());
     let listen = free_address();
-    let relay = CountingRelay::to(listen);
+    let sent = Arc::new(AtomicU64::new(0));
+    let count = sent.clone();
+    let relay = Relay::to(listen, move |_, asked, bytes| {
+        if !asked {
+            count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+    });
     let (announce, cap) = (relay.addr.to_string(), crowd.cap.to_string());
     let options = ["--announce", announce.as_str(), "--upload-limit", cap.as_str()];
     let mut seeder = house.member_at(listen, "seeder", &options);
@@ -93,7 +101,7 @@ fn groupshare(crowd: &Crowd) -> (Duration, u64) {
         member.begin("lab", &out(number));
     }
     let last = members.iter_mut().map(|member| member.complete()).max().expect("one at least");
-    let sent = relay.sent();
+    let sent = sent.load(Ordering::Relaxed);
     check(crowd, &sha1, |number| out(number).join(FILE));
     (last - start, sent)
 }

@@ -1,6 +1,8 @@
 //! A tracker and members as their users run them: the programs, spoken to through their standard input.
 
-use super::program::{LONG, Program};
+use super::program;
+use crate::common::deadline::LONG;
+use crate::common::program::Program;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -26,7 +28,7 @@ impl House {
         let info = folder.join("tracker_info.txt");
         fs::write(&info, format!("{}\n", free_address())).expect("written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
-        let mut tracker = Program::start("the tracker", command.arg(&info).arg("1").current_dir(folder));
+        let mut tracker = program::start(command.arg(&info).arg("1").current_dir(folder));
         tracker.expect("fingerprint");
         Self { folder: folder.to_path_buf(), info, _tracker: tracker }
     }
@@ -67,7 +69,7 @@ impl House {
         let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
         command.arg(listen.to_string()).arg(&self.info).args(options);
         command.arg("--state-dir").arg(self.folder.join("state").join(memory)).current_dir(&self.folder);
-        Member { user: user.to_owned(), program: Program::start(user, &mut command) }
+        Member { user: user.to_owned(), program: program::start(&mut command) }
     }
 }
 
@@ -83,7 +85,7 @@ impl Member {
     pub(crate) fn ask(&mut self, line: &str, answer: &str) -> Duration {
         let start = Instant::now();
         self.program.say(line);
-        self.program.expect(answer).0 - start
+        self.program.expect(answer).at - start
     }
 
     /// Logs in with the password that all have.
@@ -118,7 +120,7 @@ impl Member {
 
     /// Waits until the download is complete; gives when that was said.
     pub(crate) fn complete(&mut self) -> Instant {
-        self.program.expect("Download completed").0
+        self.program.expect("Download completed").at
     }
 
     /// Downloads to a folder; gives when it was told to, when everything was there and verified, and when the file had

@@ -1,9 +1,10 @@
 //! libtorrent, through its Python module.
 
 use super::house::free_address;
-use super::program::{Program, Usage};
+use super::program::{self, Usage};
 use super::tool::{Taken, Tool, giver_folder};
 use super::torrent::write_torrent;
+use crate::common::program::Program;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ impl Libtorrent {
         let give = |(number, port): (usize, &String)| {
             let mut command = script();
             command.arg("give").arg(port).arg(giver_folder(own, file, number)).arg(&torrent);
-            let mut program = Program::start("a giver of libtorrent", &mut command);
+            let mut program = program::start(&mut command);
             program.expect("ready");
             program
         };
@@ -47,9 +48,9 @@ impl Libtorrent {
         write_torrent(file, "http://127.0.0.1:9/", &torrent);
         let mut command = script();
         command.arg("swarm").arg(giver_folder(own, file, 0)).arg(&torrent);
-        let mut program = Program::start("libtorrent", command.arg(cap.to_string()).arg(members.to_string()));
+        let mut program = program::start(command.arg(cap.to_string()).arg(members.to_string()));
         let mut number = |word: &str| -> f64 {
-            let (_, line) = program.expect(word);
+            let line = program.expect(word).text;
             line.trim_start_matches(word).trim().parse().expect("a number")
         };
         let (took, sent) = (Duration::from_secs_f64(number("took ")), number("sent ") as u64);
@@ -72,12 +73,12 @@ impl Tool for Libtorrent {
     fn take(&mut self, folder: &Path) -> Taken {
         let mut command = script();
         command.arg("take").arg(folder).arg(&self.torrent).args(&self.ports);
-        let mut program = Program::start("libtorrent", &mut command);
+        let mut program = program::start(&mut command);
         program.expect("ready");
         let before = program.usage();
         let start = Instant::now();
         program.say("go");
-        let (verified, _) = program.expect("done");
+        let verified = program.expect("done").at;
         program.expect("written");
         let usage = program.usage();
         Taken { start, verified, named: None, usage: Usage { cpu: usage.cpu - before.cpu, ..usage } }

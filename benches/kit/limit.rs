@@ -5,8 +5,9 @@
 
 use super::content::digests;
 use super::house::FILE;
-use super::program::Program;
+use super::program;
 use super::tool::{Taken, Tool};
+use crate::common::program::Program;
 use groupshare::model::piece::PIECE_LEN;
 use rustix::net::{RecvFlags, recv};
 use sha1::{Digest, Sha1};
@@ -133,8 +134,8 @@ impl Limit {
         let list = folder.join("digests");
         fs::write(&list, digests(file, PIECE as usize)).expect("written");
         let give = |_| {
-            let mut program = Program::start("the giver of the limit", this_program().arg(GIVE).arg(file));
-            let (_, addr) = program.expect("127.0.0.1:");
+            let mut program = program::start(this_program().arg(GIVE).arg(file));
+            let addr = program.expect("127.0.0.1:").text;
             (program, addr)
         };
         Self { givers: (0..givers).map(give).collect(), digests: list, size: fs::metadata(file).expect("there").len() }
@@ -154,8 +155,8 @@ impl Tool for Limit {
         let start = Instant::now();
         let mut command = this_program();
         command.arg(TAKE).arg(&self.digests).arg(self.size.to_string()).arg(folder.join(FILE));
-        let mut taker = Program::start("the limit", command.args(self.givers.iter().map(|(_, addr)| addr)));
-        let (verified, _) = taker.expect("done");
+        let mut taker = program::start(command.args(self.givers.iter().map(|(_, addr)| addr)));
+        let verified = taker.expect("done").at;
         Taken { start, verified, named: None, usage: taker.usage() }
     }
 }

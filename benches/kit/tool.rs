@@ -1,7 +1,8 @@
 //! What every tool that is compared does, and what is noted of it.
 
 use super::house::FILE;
-use super::program::{Program, Usage};
+use super::program::Usage;
+use crate::common::program::Program;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -3,9 +3,10 @@
 use super::house::{FILE, House, Member, free_address};
 use super::libtorrent::Libtorrent;
 use super::limit::Limit;
-use super::program::{Program, Usage};
+use super::program::{self, Usage};
 use super::tool::{Taken, Tool, giver_folder};
 use super::torrent::{start_tracker, write_torrent};
+use crate::common::program::Program;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -62,9 +63,9 @@ pub(crate) fn start(name: &str, source: &Source, givers: usize) -> Option<Box<dy
 }
 
 /// Runs a program that ends when it has the file.
-fn take_to_end(name: &str, command: &mut Command) -> Taken {
+fn take_to_end(command: &mut Command) -> Taken {
     let start = Instant::now();
-    let (verified, usage) = Program::start(name, command).wait();
+    let (verified, usage) = program::start(command).wait();
     Taken { start, verified, named: None, usage }
 }
 
@@ -134,7 +135,7 @@ impl Rsync {
         fs::write(&config, text).expect("written");
         let mut command = Command::new("rsync");
         command.args(["--daemon", "--no-detach"]).arg(format!("--config={}", config.display()));
-        let daemon = Program::start("the rsync daemon", &mut command);
+        let daemon = program::start(&mut command);
         wait_for_listener(addr);
         Self { daemon, addr }
     }
@@ -153,7 +154,7 @@ impl Tool for Rsync {
     fn take(&mut self, folder: &Path) -> Taken {
         let mut command = Command::new("rsync");
         command.args(["--whole-file", "--inplace", "--preallocate"]);
-        take_to_end("rsync", command.arg(self.url()).arg(folder))
+        take_to_end(command.arg(self.url()).arg(folder))
     }
 }
 
@@ -172,7 +173,7 @@ impl Rqbit {
             let addr = free_address();
             let mut command = Self::command(addr, own);
             command.args(["download", "--overwrite", "-o"]).arg(giver_folder(own, file, number)).arg(&torrent);
-            let program = Program::start("a giver of rqbit", &mut command);
+            let program = program::start(&mut command);
             wait_for_listener(addr);
             (program, addr)
         };
@@ -225,7 +226,7 @@ impl Aria2 {
                 "--seed-time=600",
             ]);
             command.arg("-d").arg(giver_folder(own, file, number)).arg(&torrent);
-            let program = Program::start("a giver of aria2", &mut command);
+            let program = program::start(&mut command);
             wait_for_listener(*addr);
             program
         };
@@ -255,10 +256,9 @@ impl Tool for Aria2 {
     fn take(&mut self, folder: &Path) -> Taken {
         let mut command = Self::command(free_address().port());
         let start = Instant::now();
-        let mut program =
-            Program::start("aria2", command.arg("--seed-time=0").arg("-d").arg(folder).arg(&self.torrent));
+        let mut program = program::start(command.arg("--seed-time=0").arg("-d").arg(folder).arg(&self.torrent));
         // It ends two seconds later.
-        let (verified, _) = program.expect("Seeding is over");
+        let verified = program.expect("Seeding is over").at;
         let (_, usage) = program.wait();
         Taken { start, verified, named: None, usage }
     }

@@ -21,6 +21,7 @@ pub(crate) struct Line {
 
 /// A program with its input open; killed when dropped.
 pub(crate) struct Program {
+    name: String,
     child: Child,
     pub input: Option<ChildStdin>,
     lines: Receiver<Line>,
@@ -34,14 +35,15 @@ pub(crate) struct Program {
 impl Program {
     pub(crate) fn start(command: &mut Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("started");
+        let name = command.get_program().to_string_lossy().into_owned();
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let (said, lines) = unbounded();
         let readers = vec![
             listen(child.stdout.take().expect("piped"), false, said.clone()),
             listen(child.stderr.take().expect("piped"), true, said),
         ];
         let input = child.stdin.take();
-        Self { child, input, lines, heard: Vec::new(), passed: [0; 2], readers }
+        Self { name, child, input, lines, heard: Vec::new(), passed: [0; 2], readers }
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -66,8 +68,8 @@ impl Program {
     fn hear(&mut self, wanted: &str, deadline: Instant) {
         match self.lines.recv_deadline(deadline) {
             Ok(line) => self.heard.push(line),
-            Err(RecvTimeoutError::Timeout) => panic!("{wanted} is not said, but {:#?}", self.heard),
-            Err(RecvTimeoutError::Disconnected) => panic!("it ends without {wanted}: {:#?}", self.heard),
+            Err(RecvTimeoutError::Timeout) => panic!("{} does not say {wanted}, but {:#?}", self.name, self.heard),
+            Err(RecvTimeoutError::Disconnected) => panic!("{} ends without {wanted}: {:#?}", self.name, self.heard),
         }
     }
 
@@ -145,7 +147,7 @@ impl Program {
             match self.lines.recv_deadline(deadline) {
                 Ok(line) => self.heard.push(line),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it does not end: {:#?}", self.heard),
+                Err(RecvTimeoutError::Timeout) => panic!("{} does not end: {:#?}", self.name, self.heard),
             }
         }
         let complaints = self.heard.iter().filter(|line| line.complaint);
