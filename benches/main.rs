@@ -8,6 +8,7 @@ mod common {
     pub(crate) mod group_maker;
     pub(crate) mod installation;
     pub(crate) mod manifest;
+    pub(crate) mod memory_log;
     pub(crate) mod names;
     pub(crate) mod program;
     pub(crate) mod relay;

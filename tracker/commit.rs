@@ -10,7 +10,7 @@ mod log;
 mod settled;
 
 pub use batch::{COMMIT_WAIT_MAX, Pending, Reaction, no_answer};
-pub use log::{AppendError, MemoryLog, OpLog, OpSource, ReadBackError};
+pub use log::{AppendError, OpLog, OpSource, ReadBackError};
 pub use settled::{Published, Settled};
 
 use crate::model::id::{CommandId, OpId, Origin};
@@ -442,9 +442,27 @@ mod tests {
         }
     }
 
+    /// A log in memory. Clones are the same log.
+    #[derive(Default, Clone)]
+    struct Kept(Arc<Mutex<Vec<Op>>>);
+
+    impl OpLog for Kept {
+        fn append(&mut self, ops: &[Op]) -> Result<(), AppendError> {
+            self.0.lock().extend_from_slice(ops);
+            Ok(())
+        }
+    }
+
+    impl OpSource for Kept {
+        fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
+            self.0.lock().iter().cloned().all(take);
+            Ok(())
+        }
+    }
+
     /// For logs whose ops nobody needs again.
     fn nothing() -> Arc<dyn OpSource> {
-        Arc::new(MemoryLog::default())
+        Arc::new(Kept::default())
     }
 
     fn create(name: &str) -> Change {
@@ -680,7 +698,7 @@ mod tests {
         };
         let mut state = State::new();
         state.apply(&kept);
-        let log = Box::new(MemoryLog::default());
+        let log = Box::new(Kept::default());
         let committer = Committer::start(ORIGIN, state, log, nothing(), Box::new(Settled::react)).expect("starts");
         let early = Op { id: OpId { origin: THERE, seq: 1 }, lamport: 1, command: command(2), body: kept.body };
         let refusal = committer.receive(vec![early]).expect_err("is refused");
@@ -691,7 +709,7 @@ mod tests {
 
     #[test]
     fn changes_go_on_while_old_ops_are_read_again() {
-        struct Slow(Sender<()>, Receiver<()>, MemoryLog);
+        struct Slow(Sender<()>, Receiver<()>, Kept);
         impl OpSource for Slow {
             fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
                 self.0.send(()).expect("the test listens");
@@ -705,7 +723,7 @@ mod tests {
             Op { id: OpId { origin, seq: 1 }, lamport, command: command(n), body }
         };
         let (kept, early) = (account(ORIGIN, 5, 1, "a"), account(THERE, 1, 2, "b"));
-        let (mut state, mut log) = (State::new(), MemoryLog::default());
+        let (mut state, mut log) = (State::new(), Kept::default());
         state.apply(&kept);
         log.append(&[kept]).expect("memory");
         let ((asks, asked), (lets, let_go)) = (unbounded(), unbounded());

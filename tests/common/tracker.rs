@@ -1,13 +1,13 @@
 //! A tracker on a free port of this process.
 
 use super::client::Client;
+use super::memory_log::MemoryLog;
 use groupshare::model::digest::Fingerprint;
 use groupshare::model::id::Origin;
 use groupshare::tracker::admission::Caps;
 use groupshare::tracker::auth::cluster_key::ClusterKey;
 use groupshare::tracker::auth::login_throttle::{Pace, Paces};
 use groupshare::tracker::auth::passwords::Params;
-use groupshare::tracker::commit::MemoryLog;
 use groupshare::tracker::data_dir::DataDir;
 use groupshare::tracker::server::{ListenSockets, Server, ServerSettings};
 use groupshare::tracker::state::State;

@@ -1,14 +1,13 @@
 //! Changes of many threads, a log that fails, and the end.
 
 use super::schedules::explore;
+use crate::common::memory_log::MemoryLog;
 use groupshare::model::id::{CommandId, OpId, Origin};
 use groupshare::model::name::UserId;
 use groupshare::model::op::{Op, PasswordHash};
 use groupshare::sync::atomic::{AtomicUsize, Ordering};
 use groupshare::sync::{Mutex, thread};
-use groupshare::tracker::commit::{
-    AppendError, Committed, Committer, MemoryLog, OpLog, OpSource, ReadBackError, Settled,
-};
+use groupshare::tracker::commit::{AppendError, Committed, Committer, OpLog, OpSource, ReadBackError, Settled};
 use groupshare::tracker::ledger::Past;
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::state::State;

@@ -7,6 +7,7 @@ mod committer;
 #[path = "../common"]
 mod common {
     pub(crate) mod deadline;
+    pub(crate) mod memory_log;
     pub(crate) mod subject;
 }
 mod download;

@@ -8,6 +8,7 @@ mod common {
     pub(crate) mod listing;
     pub(crate) mod manifest;
     pub(crate) mod membership;
+    pub(crate) mod memory_log;
     pub(crate) mod names;
     pub(crate) mod queries;
     pub(crate) mod random;

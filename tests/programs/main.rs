@@ -10,6 +10,7 @@ mod common {
     pub(crate) mod listing;
     pub(crate) mod manifest;
     pub(crate) mod membership;
+    pub(crate) mod memory_log;
     pub(crate) mod names;
     pub(crate) mod program;
     pub(crate) mod queries;

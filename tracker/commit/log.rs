@@ -1,11 +1,9 @@
 //! The log as the committer sees it: where ops become durable, and where they are read back.
 
 use crate::model::op::Op;
-use crate::sync::Mutex;
 use crate::tracker::state::State;
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 
 /// Where ops become durable.
 pub trait OpLog: Send {
@@ -63,21 +61,3 @@ impl fmt::Display for ReadBackError {
 }
 
 impl Error for ReadBackError {}
-
-/// The log of a tracker that keeps its ops in memory only. Clones are the same log.
-#[derive(Debug, Default, Clone)]
-pub struct MemoryLog(Arc<Mutex<Vec<Op>>>);
-
-impl OpLog for MemoryLog {
-    fn append(&mut self, ops: &[Op]) -> Result<(), AppendError> {
-        self.0.lock().extend_from_slice(ops);
-        Ok(())
-    }
-}
-
-impl OpSource for MemoryLog {
-    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
-        self.0.lock().iter().cloned().all(take);
-        Ok(())
-    }
-}

@@ -14,8 +14,7 @@ const SNAPSHOTS_MAX: usize = if cfg!(test) { 4 } else { 16 };
 /// The end of the fold.
 ///
 /// Invariants: `ops` ascend in the total order; a snapshot at `n` is the fold of all ops before the window and of its
-/// first `n`;
-/// there is a snapshot at 0.
+/// first `n`; there is a snapshot at 0.
 #[derive(Debug, Clone)]
 pub(super) struct Window {
     ops: VecDeque<Op>,

@@ -7,6 +7,7 @@ mod common {
     pub(crate) mod deadline;
     pub(crate) mod manifest;
     pub(crate) mod membership;
+    pub(crate) mod memory_log;
     pub(crate) mod names;
     pub(crate) mod tracker;
 }

@@ -3,13 +3,14 @@
 use super::common::client::Client;
 use super::common::manifest::manifest;
 use super::common::membership::all_pieces;
+use super::common::memory_log::MemoryLog;
 use super::common::names::PASSWORD;
 use super::common::tracker::{TestTracker, cluster, fingerprint, loopback};
 use super::connection::{Connection, hear_lines};
 use super::script::Script;
 use groupshare::model::id::ClientId;
 use groupshare::model::op::Op;
-use groupshare::tracker::commit::{MemoryLog, OpSource};
+use groupshare::tracker::commit::OpSource;
 use groupshare::tracker::server::ListenSockets;
 use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
