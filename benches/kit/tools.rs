@@ -201,7 +201,7 @@ impl Tool for Rqbit {
         let mut command = Self::command(free_address(), &self.home);
         let peers: Vec<String> = self.givers.iter().map(|(_, addr)| addr.to_string()).collect();
         command.args(["download", "--exit-on-finish", "--initial-peers", &peers.join(","), "-o"]);
-        take_to_end("rqbit", command.arg(folder).arg(&self.torrent))
+        take_to_end(command.arg(folder).arg(&self.torrent))
     }
 }
 
