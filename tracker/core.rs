@@ -50,7 +50,7 @@ impl Core {
             return;
         };
         let peer = Peer { client: holder.key.client, user: account.name, addr: holder.addr, held: holder.held };
-        // A client knows the share under the id that it had when it was asked for.
+        // A client knows the share under the id that it was given.
         let ids = state.ids_of(holder_up.share.0).into_iter().map(ShareRef);
         let replies: Vec<_> = ids.map(|share| Reply::PeerUp { share, peer: peer.clone() }).collect();
         for sender in holder_up.tell.iter().filter_map(|key| self.logins.channel(key)) {

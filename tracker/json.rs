@@ -1,5 +1,5 @@
-//! The dialect for programs in any language: a line of JSON comes in, a line of JSON goes out; docs/JSON.md. It is another
-//! way to say the requests of the binary dialect, and the same session carries them out.
+//! The dialect for programs in any language: a line of JSON comes in, a line of JSON goes out; docs/JSON.md. The same
+//! session carries out the requests of both dialects.
 
 mod answer;
 mod line_receiver;
@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 /// Longest line in bytes, without its end: an upload of as many pieces as a share has here.
 pub const LINE_LEN_MAX: usize = 8 * 1024 * 1024;
-/// The same while nobody is logged in.
+/// Longest line while nobody is logged in.
 pub const EARLY_LINE_LEN_MAX: usize = 16 * 1024;
 /// How long a long answer waits until fewer others are under way.
 const PERMIT_WAIT: Duration = Duration::from_secs(10);
@@ -73,7 +73,7 @@ pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection, permits: &A
     hang_up(&stream);
 }
 
-/// What is said to somebody for whom there is no room.
+/// The refusal of a connection for which there is no room.
 pub fn busy() -> Vec<u8> {
     answer::refusal_line(Code::Busy.into())
 }
@@ -116,7 +116,7 @@ impl JsonDialect<'_> {
             let about = format!("sender_ip is {ip}, but this connection comes from {}", self.session.ip());
             return Err(Refusal::about(Code::Malformed, about));
         }
-        // Whoever uploads is found at once at the right port, whoever logs in as soon as that has succeeded.
+        // A program that uploads is found at the right port at once, one that logs in as soon as it has.
         self.announce(port)?;
         let answer = match command {
             JsonCommand::Ask(request) => Answer::from(self.session.ask(request)?),
@@ -133,7 +133,7 @@ impl JsonDialect<'_> {
         Ok(answer)
     }
 
-    /// Tells peers of the port, if somebody is logged in and they were not told of it.
+    /// Announces the port, if somebody is logged in and it is not announced yet.
     fn announce(&mut self, port: u16) -> Result<(), Refusal> {
         if !self.session.is_logged_in() {
             self.port = None;

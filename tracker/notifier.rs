@@ -1,5 +1,5 @@
-//! The notifier: a thread that tells clients what has become durable. It turns settled batches into unasked messages and
-//! into the answers that were owed until then. It never waits for a client.
+//! The notifier: a thread that tells clients what has become durable. It turns settled batches into unasked messages
+//! and into the answers that were owed until then. It never waits for a client.
 
 use crate::model::id::{GroupRef, ShareRef, UserRef};
 use crate::sys::owned_thread::OwnedThread;
@@ -16,10 +16,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Batches that may wait; behind that many, further changes wait too.
+/// Batches that may wait. When so many do, changes wait as well.
 const BATCHES_MAX: usize = 1024;
 
-/// How often a socket without room is looked at again.
+/// How often the notifier tries a socket again that had no room.
 const ROOM_PAUSE: Duration = Duration::from_millis(10);
 
 /// The queue from the committer to the notifier, which ends when the committer does.
@@ -47,7 +47,7 @@ pub(crate) fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<O
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             if catch_unwind(AssertUnwindSafe(|| notifier.tell(settled))).is_err() {
-                // What somebody was to be told is not known any more. Whoever comes again is told how things are.
+                // The queued messages are lost. A client that logs in again is told how things are.
                 notifier.queued.clear();
                 notifier.core.logins.end_where(|_| true);
             }
@@ -57,7 +57,7 @@ pub(crate) fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<O
 
 struct Notifier {
     core: Arc<Core>,
-    /// On these connections something waits to be written.
+    /// The connections with something to write.
     queued: Vec<Arc<dyn PushChannel>>,
 }
 
@@ -66,7 +66,7 @@ impl Notifier {
         if let Some(batch) = settled.published.take() {
             self.queue_effects(batch);
         }
-        // What was queued for whoever is answered leaves with the answer.
+        // A message queued for a client that gets an answer leaves with the answer.
         settled.react();
         self.flush();
     }
@@ -74,7 +74,7 @@ impl Notifier {
     /// Queues what follows from one batch.
     fn queue_effects(&mut self, mut batch: Published) {
         let core = self.core.clone();
-        // Keys and passwords go by the newest state, which may be ahead of the batch: what is told last must hold.
+        // Keys and passwords follow the newest state, which may be ahead of the batch: what is told last must hold.
         let newest = core.state();
         if batch.aliased {
             // Other ids may be the canonical ones now.
@@ -95,10 +95,10 @@ impl Notifier {
                         newest.ids_of(group.0).into_iter().for_each(|id| self.queue(to, &lost(id)));
                     }
                 }
-                // It was begun again since, and whoever did that may know already.
+                // The user shares it again since, and may have been told so.
                 Told::ShareEnded { share } if newest.is_sharer(share, to) => {}
                 Told::ShareEnded { share } => {
-                    // A client knows it under the id that it had when it was asked for.
+                    // A client knows the share under the id that it was given.
                     for share in newest.ids_of(share.0).into_iter().map(ShareRef) {
                         core.presence.drop_sharer(to, share);
                         self.queue(to, &Reply::ShareEnded { share });
@@ -130,7 +130,7 @@ impl Notifier {
         self.queued.extend(channels);
     }
 
-    /// Tells members the key that their group has now, once however often it changed.
+    /// Tells members the present key of their group, once however often it changed.
     fn queue_keys(&mut self, newest: &State, new_keys: &BTreeSet<(GroupRef, UserRef)>) {
         let mut known: Option<(GroupRef, Reply)> = None;
         for &(group, user) in new_keys {
@@ -146,7 +146,7 @@ impl Notifier {
         }
     }
 
-    /// Ends the logins of a user that were proved with a password which is no longer the one.
+    /// Ends the logins of a user that were proved with an earlier password.
     fn end_sessions(&mut self, newest: &State, user: UserRef) {
         let Some(account) = newest.account(user) else {
             return;

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Descriptors that are kept for everything but connections: files, the console, those turned away.
+/// File descriptors kept for all but connections: files, the console, sockets that linger.
 const DESCRIPTORS_KEPT: u64 = 512;
 /// The journal's folder in the data folder.
 const JOURNAL: &str = "journal";
@@ -138,7 +138,7 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
     if let Some(listed) = list.fingerprint().filter(|&listed| listed != own) {
         return Err(ProgramError::WrongKey { list: args.tracker_info.clone(), listed, own });
     }
-    // Listening comes before the data folder: a tracker that runs already is best told by its port.
+    // Listening comes before the data folder: the port tells best that the tracker runs already.
     let clients = listen(addr).map_err(|error| ProgramError::Listen(addr, error))?;
     let programs = args.json.map(|addr| listen(addr).map_err(|error| ProgramError::ListenJson(addr, error)));
     let sockets = ListenSockets { clients, programs: programs.transpose()? };
@@ -173,7 +173,7 @@ fn journal_disk(path: &Path) -> Result<Arc<RealDisk>, ProgramError> {
     RealDisk::open(path).map(Arc::new).map_err(failed).map_err(ProgramError::DataDir)
 }
 
-/// Says what the journal in a data folder holds; whether it is sound.
+/// Says what the journal in a data folder holds. Returns true if it is sound.
 pub fn check(dir: &Path) -> Result<bool, ProgramError> {
     let _locked = DataDir::open_existing(dir).map_err(ProgramError::DataDir)?;
     let disk = journal_disk(&dir.join(JOURNAL))?;
@@ -189,7 +189,7 @@ pub fn repair(dir: &Path) -> Result<(), ProgramError> {
     let disk = journal_disk(&folder)?;
     let free = (1u32..).map(|n| dir.join(format!("{JOURNAL}-before-repair-{n}"))).find(|path| !path.exists());
     let copy = free.unwrap_or_else(|| dir.join("journal-before-repair"));
-    // What is warned of is told here already.
+    // The lines below say what the journal would warn of.
     let quiet: Warn = Arc::new(|_| {});
     let lines = Journal::repair(disk, (&folder, &copy), random_number()?, quiet).map_err(ProgramError::Journal)?;
     lines.iter().for_each(|line| say(line));
@@ -232,7 +232,7 @@ fn handle_signals(ask: Sender<()>) -> Result<(), ProgramError> {
     signals::handle(handler).map_err(ProgramError::System)
 }
 
-/// What the console commands come to.
+/// Carries out the console commands.
 struct Operator {
     server: Arc<Server>,
     ask: Sender<()>,

@@ -116,7 +116,7 @@ pub struct Server {
     listener_threads: Vec<OwnedThread>,
     /// Calls the other trackers.
     dialer: Option<LinkDialer>,
-    /// The others, which end by themselves once there is nothing left to do.
+    /// They end by themselves once there is nothing left to do.
     threads: Vec<OwnedThread>,
     /// Locked until everything has stopped.
     _data_dir: DataDir,
@@ -184,7 +184,7 @@ impl Server {
         self.json_addr
     }
 
-    /// Its parts, for whoever has to look inside.
+    /// The parts behind the sockets.
     pub fn core(&self) -> &Arc<Core> {
         &self.core
     }
@@ -212,7 +212,7 @@ impl Server {
         self.core.cluster.forget(number)
     }
 
-    /// Stops it: takes no more connections, tells the clients, lets what was begun come to its end, joins all threads.
+    /// Accepts no more connections, tells the clients, finishes what was begun, and joins all threads.
     pub fn stop(self) {}
 
     fn shut_down(&mut self) {
@@ -267,14 +267,14 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
     Ok((Arc::new(core), settings.data_dir))
 }
 
-/// Where the committer leaves its batches: in the feed for other trackers, and with the notifier for clients.
+/// Takes the committer's batches: into the feed for other trackers, and to the notifier for clients.
 fn sink(publish: Sender<Settled>, to_others: Arc<Feed>, warn: Warn) -> Sink {
     let mut silent = false;
     Box::new(move |settled| {
         if let Some(published) = &settled.published {
             to_others.append(&published.ops);
         }
-        // Fails only if the notifier has panicked. Changes go on being made, and clients see them when they ask.
+        // Fails only if the notifier has panicked. Changes go on, and clients see them when they ask.
         if let Err(unheard) = publish.send(settled) {
             unheard.into_inner().react();
             if !std::mem::replace(&mut silent, true) {

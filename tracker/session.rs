@@ -26,21 +26,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Who is logged in on a connection, and what has begun there.
+/// The state of one client's connection, in either dialect.
 pub(crate) struct Session {
     core: Arc<Core>,
     push_channel: Arc<dyn PushChannel>,
     ip: IpAddr,
     slot: ConnectionSlot,
-    login: Option<Login>,
+    login: Option<ActiveLogin>,
     upload: Option<ManifestUpload>,
-    /// Set by a login: the state whose notices the client is to be told after the reply.
+    /// Set by a login: the notices of this state follow the reply.
     welcome: Option<Arc<State>>,
-    /// Set by a change that is not durable yet: the reply has to wait for it.
+    /// Set by a change that is not durable yet: the reply waits for it.
     pending: Option<Pending>,
 }
 
-struct Login {
+struct ActiveLogin {
     ticket: Ticket,
     user: UserRef,
     /// The op that set the password with which this login was proved.
@@ -48,7 +48,7 @@ struct Login {
 }
 
 impl Drop for Session {
-    /// Nobody is told anything on a connection that is gone, even if it was a panic that ended it.
+    /// Nothing is pushed to a connection that is gone, even if a panic ended it.
     fn drop(&mut self) {
         self.log_out();
         self.push_channel.end();
@@ -56,7 +56,7 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// A session of a client at this address, on which nobody is logged in.
+    /// `ip` is the address of the client.
     pub(super) fn new(core: Arc<Core>, push_channel: Arc<dyn PushChannel>, ip: IpAddr, slot: ConnectionSlot) -> Self {
         let ip = ip.to_canonical();
         Self { core, push_channel, ip, slot, login: None, upload: None, welcome: None, pending: None }
@@ -70,7 +70,7 @@ impl Session {
         self.login.is_some()
     }
 
-    /// Carries out a request and returns when what it has changed is durable.
+    /// Carries out a request and returns when its change is durable.
     pub(super) fn ask(&mut self, request: Request) -> Result<Reply, Refusal> {
         let reply = self.answer(request)?;
         self.pending.take().map_or(Ok(()), Pending::wait)?;
@@ -79,8 +79,8 @@ impl Session {
         Ok(reply)
     }
 
-    /// Takes note that the client is there. False if it was silent for so long that nobody knows of its login any more:
-    /// then the connection ends, and the client says everything again on the next one.
+    /// Notes that the client is there. False if its login has expired by silence: then the connection ends, and the
+    /// client says everything again on the next one.
     pub(super) fn is_heard(&mut self) -> bool {
         let Some(login) = &self.login else {
             return true;
@@ -91,7 +91,7 @@ impl Session {
         if self.core.state().password_holds(login.user, login.password_set_by) {
             return false;
         }
-        // The login is over because the password was changed elsewhere, and the client was told so.
+        // Another login has changed the password, and the client was told so.
         self.log_out();
         true
     }
@@ -138,7 +138,7 @@ impl Session {
             Request::ListKeys { after } => self.list_keys(after.as_ref()),
             Request::Heartbeat {} => Ok(Reply::Done {}),
             Request::ReadNotices { command, through } => {
-                // Told are those of the durable state; the leading one may hold others by now.
+                // The client was told the notices of the durable state; the leading one may hold more.
                 let state = self.core.state();
                 let shown = |user| state.notices_digest(user, through);
                 self.change(command, |user| Change::ReadNotices { user, through, shown: shown(user) })
@@ -146,7 +146,7 @@ impl Session {
         }
     }
 
-    /// Who is logged in. A login whose password was changed since, at whatever tracker, ends here.
+    /// The user who is logged in. A login ends here if its password was changed since, at any tracker.
     fn user(&mut self) -> Result<UserRef, Refusal> {
         let login = self.login.as_ref().ok_or(Code::NotLoggedIn)?;
         if self.core.state().password_holds(login.user, login.password_set_by) {
@@ -156,7 +156,7 @@ impl Session {
         Err(Code::SessionEnded.into())
     }
 
-    /// Makes a change for whoever is logged in. The reply holds once it is durable.
+    /// Makes a change for the user who is logged in. The reply holds once it is durable.
     fn change(&mut self, command: CommandId, change: impl FnOnce(UserRef) -> Change) -> Result<Reply, Refusal> {
         let user = self.user()?;
         (_, self.pending) = self.core.committer.begin(command, &change(user))?;

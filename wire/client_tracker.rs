@@ -69,8 +69,8 @@ wire_enum! {
             user: UserId,
             password: Password,
         }
-        /// Logs in on this connection. Answer: `LoggedIn`. Refusals: `BadLogin`, `AlreadyLoggedIn`, `SlowDown`; `SessionEnded`
-        /// where the password was changed while it was checked.
+        /// Logs in on this connection. Answer: `LoggedIn`. Refusals: `BadLogin`, `AlreadyLoggedIn`, `SlowDown`;
+        /// `SessionEnded` where the password was changed while it was checked.
         2 Login {
             client: ClientId,
             /// The name, as it was chosen when the account was made or as it is now.
@@ -107,7 +107,7 @@ wire_enum! {
             command: CommandId,
             group: GroupId,
         }
-        /// Lists who asks to be let in; for the owner. Answer: `Users`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`.
+        /// Lists requests to join; for the owner. Answer: `Users`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`.
         9 ListRequests {
             group: GroupId,
             /// The last name of the page before.

@@ -1,7 +1,7 @@
 //! A connection after its handshake: frames in and out of a TCP socket.
 //!
-//! One descriptor serves both directions, and neither direction waits for the other: the receiver belongs to one thread,
-//! the sender is shared.
+//! One descriptor serves both directions, and neither direction waits for the other. The receiver belongs to one
+//! thread; the sender is shared.
 
 mod frame_receiver;
 mod frame_sender;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// From the first byte of a frame, all of it must have come in or gone out within this time. A piece may take longer, as
-/// long as bytes of it move within this time: a link may be slow.
+/// From the first byte of a frame, all of it must have come in or gone out within this time. A piece may take longer,
+/// as long as bytes of it move within this time: a link may be slow.
 pub const FRAME_DEADLINE: Duration = Duration::from_secs(20);
 /// A handshake, from the connection to its end.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);

@@ -52,7 +52,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Why no channel came about.
+/// Why a handshake failed.
 #[derive(Debug)]
 pub enum HandshakeError {
     /// The connection failed or a deadline passed.
@@ -101,7 +101,7 @@ fn params(pattern: &str) -> NoiseParams {
     pattern.parse().expect("the pattern is a constant that snow knows")
 }
 
-/// Turns snow's error into ours: everything it reports here comes from bytes of the far side.
+/// Every error that snow reports here comes from bytes of the far side.
 fn crypto(_: snow::Error) -> HandshakeError {
     HandshakeError::Crypto
 }
@@ -231,8 +231,8 @@ pub enum Caller {
     Tracker(StatelessTransportState),
 }
 
-/// Accepts a client or another tracker at a tracker with this static private key and this link key. Another tracker that
-/// has another link key is told so.
+/// Accepts a client or another tracker at a tracker with this static private key and this link key. A tracker that has
+/// another link key is told so.
 pub fn tracker_accepts(
     stream: &mut (impl Read + Write),
     private: &Secret,

@@ -1,5 +1,5 @@
-//! The record layer of the secure channel: frames become encrypted records and records become frames again. Works on bytes
-//! in memory; `connection` moves them through sockets, `handshake` makes the keys.
+//! The record layer of the secure channel: frames become encrypted records, and records become frames again. It works
+//! on bytes in memory; `connection` moves them through sockets, `handshake` makes the keys.
 //!
 //! A record is a length (2 bytes) and a Noise transport message of that length. A frame begins with a record of its
 //! own and fills as many as it needs, all but the last to the brim.

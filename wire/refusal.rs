@@ -68,7 +68,7 @@ codes! {
     ReservedName = 26, "'~' is reserved and cannot be chosen in a name";
     /// This connection is logged in already.
     AlreadyLoggedIn = 27, "Already logged in, please logout first";
-    /// The session is known at another tracker, and the tracker asked has not heard of it yet: it holds there, or here later.
+    /// The session is known at another tracker, and this one has not heard of it yet: it holds there, or here later.
     NotHeardYet = 28, "This tracker has not heard of the session yet";
 
     /// The name is taken.

@@ -33,12 +33,13 @@ wire_enum! {
         1 Hello {
             /// The number of the tracker: its line in tracker_info.txt, from 1.
             tracker: u16,
-            /// Made at random when the program starts: tells two trackers of one number apart, and a tracker from itself.
+            /// Made at random when the program starts: tells apart two programs of one number.
             instance: [u8; 16],
             /// What is durable at the sender.
             seen: List<Seen, ORIGINS_MAX>,
         }
-        /// Ops that are durable at the sender and that the receiver lacked, those of one origin in sequence without a gap.
+        /// Ops that are durable at the sender and that the receiver lacked. Those of one origin are in sequence,
+        /// without a gap.
         2 Ops {
             ops: List<Op, OPS_MAX>,
         }

@@ -168,8 +168,8 @@ impl ClusterKey {
         Blob::new(token)
     }
 
-    /// Whose a token is, and the op that had set the password with which its session began. `None` if no tracker of this
-    /// installation has made it.
+    /// The user of a token, and the op that set the password with which its session began. `None` if no tracker of
+    /// this installation made it.
     pub fn open_token(&self, token: &[u8]) -> Option<(UserRef, OpId)> {
         let (signed, mac) = token.split_last_chunk::<MAC_LEN>()?;
         hmac::verify(&self.token_key, signed, mac).ok()?;

@@ -1,5 +1,5 @@
-//! Passwords: made into hashes and checked against them by Argon2id, by a few threads of their own, so that as many run
-//! at once as there are cores, each with stack enough.
+//! Hashes passwords and checks them with Argon2id, on a few threads of their own: as many at once as there are
+//! cores, each with a stack that is deep enough.
 
 use crate::model::op::PasswordHash;
 use crate::sys::owned_thread::OwnedThread;
@@ -14,19 +14,19 @@ use std::time::Duration;
 /// Argon2's parameters; its default is what OWASP recommends (19 MiB, 2 passes, 1 lane; Password Storage Cheat Sheet).
 pub use argon2::Params;
 
-/// Passwords that may wait for a thread. One takes some 20 ms, so that the last in the queue waits a second or two.
+/// Passwords that may wait for a thread. One takes some 20 ms, so the last in the queue waits a second or two.
 const WAITING_MAX: usize = 128;
 /// Nobody waits longer than this.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Argon2 keeps several blocks of 1 KiB on the stack; unoptimized builds need more.
 const STACK_LEN: usize = 512 * 1024;
 
-/// The threads that know what to do with a password.
+/// The threads, and the queue to them.
 #[derive(Debug)]
 pub struct Passwords {
     jobs: Option<Sender<Job>>,
     threads: Vec<OwnedThread>,
-    /// Checked where there is no account, so that this takes as long as with one.
+    /// Checked where there is no account, so that a check takes as long as with one.
     nobody: PasswordHash,
 }
 
@@ -53,7 +53,7 @@ fn matches(params: &Params, password: &[u8], hash: &PasswordHash) -> bool {
 
 fn work(params: &Params, jobs: &Receiver<Job>) {
     for job in jobs {
-        // Whoever asked may have gone away.
+        // The caller may be gone.
         let _ = match job {
             Job::Hash { password, answer } => answer.send(hash(params, password.reveal().as_bytes())).is_ok(),
             Job::Check { password, hashes, answer } => {
@@ -65,9 +65,9 @@ fn work(params: &Params, jobs: &Receiver<Job>) {
 }
 
 impl Passwords {
-    /// Starts as many threads as given; the program gives the number of cores. Hashes are made with these parameters.
+    /// Starts this many threads, which hash with these parameters.
     pub fn start(params: Params, thread_count: usize) -> io::Result<Self> {
-        // Hashed once, under a password that nobody knows: its own salt.
+        // A hash under a random salt: nobody needs its password.
         let nobody = hash(&params, &[0; 32]).ok_or_else(|| io::Error::other("Argon2 cannot get its memory"))?;
         let (send, jobs) = bounded(WAITING_MAX);
         let mut this = Self { jobs: Some(send), threads: Vec::new(), nobody };
@@ -79,13 +79,19 @@ impl Passwords {
         Ok(this)
     }
 
-    /// The hash of a password. Refusals: `SlowDown` if too many wait, `Unavailable` if there is no memory.
+    /// The hash of a password.
+    ///
+    /// # Errors
+    /// `SlowDown` if too many wait, `Unavailable` if there is no memory.
     pub fn hash(&self, password: Password) -> Result<PasswordHash, Refusal> {
         let hash = self.ask(|answer| Job::Hash { password, answer })?;
         hash.ok_or_else(|| Refusal::about(Code::Unavailable, "no memory for a password"))
     }
 
-    /// Which of these hashes a password matches, if any. Takes as long for none as for one. Refusals: as for `hash`.
+    /// Which of these hashes a password matches, if any. Takes as long for none as for one.
+    ///
+    /// # Errors
+    /// As for [`Passwords::hash`].
     pub fn check(&self, password: Password, hashes: Vec<PasswordHash>) -> Result<Option<usize>, Refusal> {
         let known = !hashes.is_empty();
         let hashes = if known { hashes } else { vec![self.nobody.clone()] };

@@ -95,7 +95,7 @@ impl ClusterView {
 
     /// A link was lost or did not come about. The operator is told if that is news.
     pub(crate) fn lost(&self, number: u16, why: &impl fmt::Display) {
-        if self.table.excuse(number, &why.to_string()) {
+        if self.table.note_away(number, &why.to_string()) {
             self.tell(number, format!("tracker {number} is not connected: {why}"));
         }
     }

@@ -44,7 +44,7 @@ struct Table {
     retired: BTreeSet<u16>,
     closed: bool,
     /// What the operator was told last about a number that two programs have.
-    accused: String,
+    same_number: String,
 }
 
 impl Table {
@@ -65,7 +65,7 @@ impl TrackerTable {
             entries: me.others.iter().map(entry).collect(),
             retired: BTreeSet::new(),
             closed: false,
-            accused: String::new(),
+            same_number: String::new(),
         };
         retired.into_iter().for_each(|number| table.retire(number));
         Ok(Self { own: me.origin.tracker, table: Mutex::new(table), file: Mutex::new(me.retired.clone()) })
@@ -106,7 +106,7 @@ impl TrackerTable {
     }
 
     /// Notes why a tracker is not connected; true if that is news for the operator.
-    pub(crate) fn excuse(&self, number: u16, why: &str) -> bool {
+    pub(crate) fn note_away(&self, number: u16, why: &str) -> bool {
         let mut table = self.table.lock();
         let known = table.closed || table.retired.contains(&number);
         let Some(entry) = table.entries.get_mut(&number).filter(|entry| entry.live.is_none()) else { return false };
@@ -114,8 +114,8 @@ impl TrackerTable {
     }
 
     /// Notes that another program has a number; true if that is news for the operator.
-    pub(crate) fn accuse(&self, line: &str) -> bool {
-        let told = std::mem::replace(&mut self.table.lock().accused, line.to_owned());
+    pub(crate) fn note_same_number(&self, line: &str) -> bool {
+        let told = std::mem::replace(&mut self.table.lock().same_number, line.to_owned());
         told != line
     }
 

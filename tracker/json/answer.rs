@@ -54,7 +54,7 @@ pub(super) struct FileObject {
     online: u32,
 }
 
-/// Writes something as the text that it is shown as.
+/// Serializes a value as its text.
 pub(super) fn text<S: Serializer>(value: &impl Display, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(value)
 }
@@ -94,7 +94,7 @@ impl From<Reply> for Answer {
                 };
                 Answer::Files { files: files.iter().map(file).collect(), more }
             }
-            // What else there is answers requests that no command makes, or says that something was done.
+            // The others answer requests that no command makes, or say that something was done.
             _ => Answer::Done {},
         }
     }

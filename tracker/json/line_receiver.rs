@@ -1,4 +1,4 @@
-//! LineReceiver that come in on a connection, each within a time and with bounded memory.
+//! Receives the lines of a connection, each within a deadline and with bounded memory.
 
 use super::memory_permits::{MemoryPermit, MemoryPermits};
 use crate::tracker::presence::TTL;
@@ -18,9 +18,9 @@ const CHUNK_LEN: usize = 4 * 1024;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ReceivedLine<'a> {
     Line(&'a [u8]),
-    /// A line that was longer than allowed and is gone.
+    /// The line was longer than allowed and was dropped.
     TooLong,
-    /// A long line that is gone, since too many others were under way.
+    /// A long line was dropped, since too many others were under way.
     Crowded,
 }
 
@@ -38,9 +38,9 @@ pub(super) struct LineReceiver<'a> {
     stream: &'a TcpStream,
     permits: &'a Arc<MemoryPermits>,
     permit: Option<MemoryPermit>,
-    /// What has come in and was not yet given, behind what was given last.
+    /// The line that was returned last, then bytes that came in behind it.
     buffer: Vec<u8>,
-    /// The length of the line that was given last, with its end.
+    /// The length of the line that was returned last, with its end.
     given: usize,
     /// [`FRAME_DEADLINE`], but for tests.
     deadline: Duration,
@@ -53,14 +53,14 @@ impl<'a> LineReceiver<'a> {
         Self { stream, permits, permit: None, buffer: Vec::new(), given: 0, deadline: FRAME_DEADLINE, wait: None }
     }
 
-    /// The next line, of at most `len_max` bytes. The memory and the permit of the one before are given back.
+    /// The next line, of at most `len_max` bytes. Gives back the memory and the permit of the line before.
     pub(super) fn next(&mut self, len_max: usize) -> Result<ReceivedLine<'_>, NoLine> {
         self.buffer.drain(..std::mem::take(&mut self.given));
         self.buffer.shrink_to(CHUNK_LEN);
         self.permit = None;
         let mut until = (!self.buffer.is_empty()).then(|| Instant::now() + self.deadline);
         let mut searched = 0;
-        // Set once a line is not kept.
+        // Set once the line is dropped.
         let mut lost: Option<ReceivedLine<'static>> = None;
         loop {
             if let Some(end) = self.buffer[searched..].iter().position(|&byte| byte == b'\n') {
@@ -76,7 +76,7 @@ impl<'a> LineReceiver<'a> {
                 lost = Some(ReceivedLine::TooLong);
             }
             if lost.is_none() && self.buffer.len() > SHORT_LEN {
-                // Half of the time, so that the rest of the line can still be passed over.
+                // Half of the time; in the other half the rest of the line can be skipped.
                 let permitted = self.is_permitted(until.map_or_else(Instant::now, |until| until - self.deadline / 2));
                 lost = (!permitted).then_some(ReceivedLine::Crowded);
             }
@@ -89,7 +89,7 @@ impl<'a> LineReceiver<'a> {
         }
     }
 
-    /// Whether the memory for something long may be taken; waits for a permit until this time.
+    /// Waits for a memory permit until this time; true if there is one.
     pub(super) fn is_permitted(&mut self, until: Instant) -> bool {
         if self.permit.is_none() {
             self.permit = self.permits.take(until);
@@ -97,7 +97,7 @@ impl<'a> LineReceiver<'a> {
         self.permit.is_some()
     }
 
-    /// Reads some more of a line, or its first bytes if there is no time by which it has to be over.
+    /// Reads more of a line, or its first bytes if there is no deadline yet.
     fn read(&mut self, until: Option<Instant>) -> Result<(), NoLine> {
         let wait = until.map_or(TTL, |until| until.saturating_duration_since(Instant::now()));
         if wait.is_zero() {

@@ -4,7 +4,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// How many are given out at once. Each stands for 30 MiB at most: a line, what was read from it, and a list of pieces.
+/// How many there are. Each stands for at most 30 MiB: a line, what was read from it, and a list of pieces.
 const PERMITS: usize = 8;
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl MemoryPermits {
         Arc::new(Self { tokens })
     }
 
-    /// The next one that is free, if that is before this time.
+    /// Waits for a free one until this time.
     pub fn take(self: &Arc<Self>, until: Instant) -> Option<MemoryPermit> {
         self.tokens.1.recv_deadline(until).ok().map(|()| MemoryPermit(self.clone()))
     }

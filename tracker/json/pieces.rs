@@ -1,4 +1,4 @@
-//! The pieces of a share as a program is told them: their digests in order, and who holds which.
+//! The pieces of a share in JSON: their digests in order, and who holds which.
 
 use crate::model::digest::Sha1Digest;
 use crate::model::piece::Layout;
@@ -21,7 +21,7 @@ impl Serialize for Pieces {
     }
 }
 
-/// Who holds each piece, by its digest. Pieces of the same content are one: whoever holds one of them holds all.
+/// Who holds each piece, by its digest. Pieces of the same content are one: a client that holds one of them holds all.
 #[derive(Debug)]
 pub(super) struct ByPiece {
     pub(super) pieces: Arc<[Sha1Digest]>,
@@ -30,7 +30,7 @@ pub(super) struct ByPiece {
 }
 
 impl ByPiece {
-    /// How many addresses are told of one piece.
+    /// Most addresses of one piece.
     fn addresses_max(&self) -> usize {
         ADDRESSES_MAX / self.pieces.len().max(1)
     }
@@ -42,7 +42,7 @@ impl ByPiece {
         order
     }
 
-    /// Where one of these pieces can be had. Where there are too many, each piece has others of them.
+    /// The addresses that hold one of these pieces. If there are too many, each piece gets different ones.
     fn addresses<'a>(&'a self, same: &'a [u32]) -> Vec<Address> {
         let holds = move |holder: &&Held| {
             let mut indexes = same.iter().filter_map(|&piece| self.layout.index(piece));
@@ -66,7 +66,7 @@ impl Serialize for ByPiece {
     }
 }
 
-/// What is written as the text that it is shown as.
+/// Serialized as its text.
 struct AsText<T>(T);
 
 impl<T: Display> Serialize for AsText<T> {

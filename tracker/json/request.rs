@@ -1,4 +1,4 @@
-//! What a line asks for. The one place where texts from outside become checked types.
+//! What a line of JSON asks for. Only here texts from outside become checked types.
 
 use crate::model::address::{parse_ip, parse_port};
 use crate::model::digest::Sha1Digest;
@@ -30,7 +30,7 @@ pub(super) struct JsonRequest {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum JsonCommand {
-    /// What is one request of the binary dialect.
+    /// The command is one request of the binary dialect.
     Ask(Request),
     Upload(UploadCommand),
     /// Learn the pieces of a share, and who holds them.
@@ -51,12 +51,12 @@ pub(super) struct UploadCommand {
     pub(super) size: Option<u64>,
 }
 
-/// The ids under which a request is made, which programs know nothing of.
+/// The ids of a request, which programs do not know.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ids {
-    /// The program, the same all through a connection.
+    /// Stays the same on a connection.
     pub(super) client: ClientId,
-    /// The command, each time another one.
+    /// Differs for each line.
     pub(super) command: CommandId,
 }
 
@@ -102,7 +102,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Takes an object, where what is derived would take a list of its members in order as well.
+/// Takes an object. The derived code alone would take a list of its members in order as well.
 fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     struct ObjectVisitor<T>(PhantomData<T>);
     impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
@@ -169,7 +169,10 @@ fn envelope(text: &str) -> serde_json::Result<Envelope<'_>> {
     Ok(envelope)
 }
 
-/// Reads a line. Refusals: `Malformed`, `UnknownKind`, `BadPassword`.
+/// Reads a line.
+///
+/// # Errors
+/// `Malformed`, `UnknownKind`, `BadPassword`.
 pub(super) fn parse(line: &[u8], ids: Ids) -> Result<JsonRequest, Refusal> {
     let text = std::str::from_utf8(line).map_err(|_| malformed("it is not UTF-8"))?;
     let Envelope { command, command_args, sender_ip, sender_port: Port(port), piecewise_sha, file_sha, size } =
@@ -190,7 +193,7 @@ pub(super) fn parse(line: &[u8], ids: Ids) -> Result<JsonRequest, Refusal> {
     Ok(JsonRequest { ip, port, command })
 }
 
-/// The commands that are a request of the binary dialect each.
+/// A command that is one request of the binary dialect.
 fn request(command: &str, args: &CommandArgs<'_>, ids: Ids) -> Result<Request, Refusal> {
     let Ids { client, command: id } = ids;
     Ok(match command {

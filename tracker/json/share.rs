@@ -1,4 +1,5 @@
-//! Sharing a file and finding one, as the binary dialect does it: with a manifest, which programs know nothing of.
+//! Uploads and downloads of the JSON dialect, by the requests of the binary one: with manifests, which programs do not
+//! know.
 
 use super::answer::Answer;
 use super::pieces::{ByPiece, Pieces};
@@ -25,12 +26,12 @@ fn malformed(why: &str) -> Refusal {
     Refusal::about(Code::Malformed, why)
 }
 
-/// What one request must be answered with; anything else is a mistake of this program.
+/// A request was not answered by its reply: a mistake of this program.
 fn unexpected() -> Refusal {
     Refusal::about(Code::Unavailable, "the tracker has answered itself something else")
 }
 
-/// Shares a file, and notes the program as a holder of all its pieces.
+/// Shares a file. The program counts as a holder of all its pieces.
 pub(super) fn upload(session: &mut Session, upload: UploadCommand, command: CommandId) -> Result<Answer, Refusal> {
     if upload.pieces.len() > PIECES_MAX {
         let about = format!("a file has at most {PIECES_MAX} pieces here");
@@ -56,10 +57,10 @@ pub(super) fn upload(session: &mut Session, upload: UploadCommand, command: Comm
 fn describe(upload: UploadCommand) -> Result<(Vec<u8>, Content), Refusal> {
     let UploadCommand { name, pieces, sha1, size, .. } = upload;
     let full = pieces.len() as u64 * u64::from(PIECE_LEN);
-    // Nothing is unknown about a file without pieces.
+    // The size of a file without pieces is known.
     let file_count = u32::from(size.is_some() || full == 0);
     let size = size.unwrap_or(full);
-    // Suffixes belong to shares and not to what is shared.
+    // A suffix belongs to the share and not to its content.
     let path = RelPath::parse(name.base().as_str()).map_err(|error| Refusal::about(Code::Malformed, error))?;
     let manifest = Manifest::new(vec![FileEntry { path, len: size }], pieces)
         .map_err(|_| malformed("piecewise_sha does not have one SHA-1 for each 524288 bytes of size"))?;
@@ -84,7 +85,7 @@ fn put(session: &mut Session, group: &GroupId, manifest: &[u8], content: &Conten
     Ok(())
 }
 
-/// Finds a share, its pieces, and who holds them. `reserve` is asked for the memory, and may refuse it.
+/// Finds a share, its pieces, and who holds them. `reserve` grants the memory or refuses it.
 pub(super) fn find(
     session: &mut Session,
     group: GroupId,

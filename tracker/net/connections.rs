@@ -56,7 +56,7 @@ impl Encoding {
 pub struct Connections {
     core: Arc<Core>,
     running: Mutex<Running>,
-    /// A thread that is about to end leaves its number here.
+    /// A thread that is about to end sends its number here.
     ended: Sender<u64>,
 }
 
@@ -86,7 +86,7 @@ impl Drop for Ended {
 }
 
 impl Connections {
-    /// No connection yet. The receiver tells which threads to [`Connections::join`].
+    /// The receiver gives the numbers of threads to [`Connections::join`].
     pub fn new(core: Arc<Core>) -> (Arc<Self>, Receiver<u64>) {
         let (ended, to_join) = unbounded();
         (Arc::new(Self { core, running: Mutex::default(), ended }), to_join)
@@ -133,7 +133,7 @@ impl Connections {
         }
     }
 
-    /// Tells every client that the tracker is closing. What was asked is still answered; nothing more is read.
+    /// Tells every client that the tracker closes. Requests that came in are still answered; no more are read.
     pub fn close(&self) {
         let running = self.running.lock();
         let all: Vec<_> = running.by_number.values().map(|c| (c.stream.clone(), c.close_handle.clone())).collect();

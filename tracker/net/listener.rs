@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Connections that the system completes before they are accepted: a storm of clients that come back at once.
+/// Connections that the system completes before they are accepted: all clients may come back at once.
 const BACKLOG: i32 = 4096;
 /// Refused connections that may stay open at once, so that clients can read why.
 const LEAVING_MAX: usize = 256;
@@ -106,7 +106,7 @@ impl Listener {
     /// Says why in the clear. The client's first bytes are unread in the socket, so it lingers.
     fn turn_away(&self, stream: TcpStream) {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        // Fails if the client is gone; nobody is to be told then.
+        // Fails if the client is gone.
         let _ = rustix::net::send(&stream, &self.encoding.busy(), flags);
         self.leaving.put(stream, Instant::now());
     }

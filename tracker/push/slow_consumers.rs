@@ -1,5 +1,5 @@
-//! Clients that read more slowly than the tracker writes. What their sockets do not take at once is written as soon as there
-//! is room. A client that leaves too much waiting is cut off.
+//! Clients that read more slowly than the tracker writes. What their sockets do not take at once is written as soon as
+//! there is room. A client that leaves too much waiting is cut off.
 
 use super::push_channel::PushChannel;
 use crate::wire::client_tracker::Reply;
@@ -33,8 +33,8 @@ impl SlowConsumers {
     }
 }
 
-/// Queues a reply or an unasked message. A client that leaves too much waiting is cut off: it learns what it missed when it
-/// comes back.
+/// Queues a reply or an unasked message. A client that leaves too much waiting is cut off: it learns what it missed
+/// when it comes back.
 pub(crate) fn queue_or_cut_off(sender: &FrameSender, request: u32, reply: &Reply) {
     if let Err(TooSlow) = sender.queue(request, reply) {
         sender.end();

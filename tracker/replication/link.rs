@@ -92,7 +92,7 @@ fn receive_greeting(receiver: &mut FrameReceiver) -> Result<Greeting, LinkError>
 fn warn_of_same_number(core: &Core, number: u16, stream: &TcpStream) {
     let from = stream.peer_addr().map_or_else(|_| "an unknown address".into(), |addr| addr.ip().to_string());
     let line = format!("another tracker runs under the number {number}, it called from {from}");
-    if core.cluster.table().accuse(&line) {
+    if core.cluster.table().note_same_number(&line) {
         core.cluster.warn(&line);
     }
 }

@@ -1,4 +1,4 @@
-//! Calling the other trackers: of any two, the one with the higher number calls, and calls again when the link is lost.
+//! Dials the other trackers. Of any two, the one with the higher number dials, and again when the link is lost.
 
 use super::link::serve;
 use super::link_error::LinkError;
@@ -20,12 +20,12 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// Threads that call, one for each tracker with a lower number. Dropping it ends them and their links.
+/// Threads that dial, one for each tracker with a lower number. Dropping it ends them and their links.
 pub(crate) struct LinkDialer {
     threads: Vec<(Arc<DialerStop>, OwnedThread)>,
 }
 
-/// How the one who closes the tracker and a thread that calls come together.
+/// Tells a dialing thread to end.
 #[derive(Default)]
 struct DialerStop {
     state: Mutex<DialerState>,
@@ -70,7 +70,7 @@ impl DialerStop {
 }
 
 impl LinkDialer {
-    /// Starts calling.
+    /// Starts a thread for each tracker with a lower number.
     ///
     /// # Errors
     /// No thread can be started.

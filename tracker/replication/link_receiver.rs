@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 /// A link on which nothing comes in for this long has ended: the far side says `Have` more often than that.
 const SILENCE_MAX: Duration = HAVE_INTERVAL.saturating_mul(3);
-/// Holdings of shares that are not known yet which are kept.
+/// Holdings that are kept of shares that are not known yet.
 const EARLY_MAX: usize = 4096;
 /// Pause before changes that could not be kept are tried again; it doubles each time.
 const RETRY_MIN: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 const MANIFESTS_MAX: usize = 64;
 /// Manifests that are still to be sent; the far side asks again for others.
 const WANTED_HERE_MAX: usize = 16 * 1024;
-/// Late ops that are held at most, so that they are folded together.
+/// Most late ops that are held to be folded together.
 const LATE_MAX: usize = 128 * 1024;
 
 /// The receiving half of a link.
@@ -44,10 +44,10 @@ pub(super) struct LinkReceiver<'a> {
     skipped: Option<InfoHash>,
     /// What clients hold of shares that are not known yet: the op may be on its way through another tracker.
     early: BTreeMap<(ClientKey, ShareRef), Holding>,
-    /// Ops of which the first comes before some that are known here, held while the far side has more to give: whatever
-    /// comes late has everything behind it folded again.
+    /// Ops that come before some that are known here, held while the far side has more to give: each lot of late ops
+    /// has everything behind it folded again.
     late: Vec<Op>,
-    /// Since when changes cannot be kept here: those that come are let go of and asked for again.
+    /// Set while changes cannot be kept here: those that come are dropped and asked for again.
     refused: Option<Refused>,
 }
 
@@ -180,15 +180,14 @@ impl<'a> LinkReceiver<'a> {
         }
     }
 
-    /// Makes ops durable. If that cannot be now, as it could not `before`, it is tried again after a pause, and the link
-    /// goes on.
+    /// Makes ops durable. If that fails now, as it did `before`, it is tried again after a pause. The link goes on.
     fn keep(&mut self, ops: Vec<Op>, before: Option<Refused>) -> Result<(), Refusal> {
         let Some(op) = ops.first().cloned() else { return Ok(()) };
         let taken = self.core.committer.receive(ops);
         let told = before.as_ref().is_some_and(|before| before.told);
         match taken {
             Err(refusal) if refusal.code == Code::Unavailable => {
-                // What is wrong with the disk is told of all changes together.
+                // A failing disk is told once for all changes.
                 let tell = !told && self.core.committer.trouble().is_none();
                 if tell {
                     self.core.cluster.warn(&format!("changes of tracker {} are not taken: {refusal}", self.number));
@@ -205,7 +204,7 @@ impl<'a> LinkReceiver<'a> {
         taken
     }
 
-    /// Tries with one op whether changes can be kept again. If so, the far side is asked for all of them.
+    /// Tries with one op whether changes can be kept again. If so, the far side is asked for all that were dropped.
     fn try_again(&mut self, now: Instant) -> Result<(), Refusal> {
         let Some(before) = self.refused.take_if(|refused| refused.try_at <= now) else {
             return Ok(());
@@ -218,8 +217,8 @@ impl<'a> LinkReceiver<'a> {
         Ok(())
     }
 
-    /// Takes a part of a manifest. One that is damaged at the other tracker, or that cannot be kept here, keeps no changes
-    /// back: this tracker does without it until somebody brings it.
+    /// Takes a part of a manifest. A manifest that is damaged there, or cannot be kept here, holds no changes up: this
+    /// tracker does without it until somebody brings it.
     fn put_manifest(&mut self, part: ManifestPart<'_>) {
         if part.offset > 0 && self.skipped == Some(part.info_hash) {
             return;
@@ -243,7 +242,7 @@ impl<'a> LinkReceiver<'a> {
         }
     }
 
-    /// Makes the manifests durable that have come in. Those that cannot be are missing.
+    /// Makes the manifests durable that have come in. If that fails, they are missing.
     fn keep_manifests(&mut self) {
         let lot = std::mem::take(&mut self.manifests);
         if !lot.is_empty() && self.core.manifests.keep(&lot).is_err() {
@@ -251,7 +250,7 @@ impl<'a> LinkReceiver<'a> {
         }
     }
 
-    /// Takes note of what a client holds; false if the share or the membership is not known here, or not yet.
+    /// Notes what a client holds; false if the share or the membership is not known here.
     fn holds(&self, key: ClientKey, share: ShareRef, holding: &Holding, now: Instant) -> bool {
         let state = self.core.state();
         let Some(info) = state.share(share).filter(|info| state.is_member(info.group, key.user)) else {
@@ -259,7 +258,7 @@ impl<'a> LinkReceiver<'a> {
         };
         let swarm = SwarmInfo { share: info.share, group: info.group, layout: info.content.layout };
         self.tell(self.core.presence.remote_holds(self.heard(now), key, swarm, holding));
-        // The membership may have ended since it was looked at, and whoever clears up may have been here before.
+        // The membership may have ended since the check, and its holdings may have been dropped before these came.
         if !self.core.state().is_member(info.group, key.user) {
             self.core.presence.drop_member(key.user, info.group);
         }
@@ -285,7 +284,7 @@ impl<'a> LinkReceiver<'a> {
         holder_up.into_iter().for_each(|holder_up| self.core.tell_holder_up(&state, &holder_up));
     }
 
-    /// Takes note of how far the other tracker is, and whether it has come to the same state with the same ops.
+    /// Notes how far the other tracker is, and whether the same ops have led it to the same state.
     fn compare(&self, seen: &[Seen], digest: Option<[u8; 32]>, now: Instant) {
         let durable = VersionVector::new(seen);
         let state = self.core.state();

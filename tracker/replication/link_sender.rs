@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 const HAVE_PAUSE: Duration = Duration::from_millis(200);
 /// Changes of soft state that are taken at once.
 const CHANGES_MAX: usize = 256;
-/// Manifests that are missing are asked for again after this long: the other tracker may have got them since.
+/// Pause before missing manifests are asked for again: the other tracker may have got them since.
 const ASK_PAUSE: Duration = Duration::from_secs(30);
 
 /// The sending half of a link, on a thread of its own: it may wait for the other tracker, and nobody waits for it.
@@ -33,12 +33,12 @@ pub(super) struct LinkSender<'a> {
     /// When the last `Have` was said, and of which state.
     said: Option<(Instant, Arc<State>, bool)>,
     all_told: bool,
-    /// The last wish for a manifest that was told, and when all of them were told last.
+    /// The last wish for a manifest that was sent, and when all of them were sent last.
     wish: u64,
     wished: Instant,
 }
 
-/// What is durable in a state, as it is told to others.
+/// The version vector of a state, as the messages carry it.
 pub(super) fn seen(state: &State) -> List<Seen, { crate::wire::tracker_tracker::ORIGINS_MAX }> {
     List::first_of(state.version().map(|(origin, seq)| Seen { origin, seq }).collect())
 }
@@ -72,7 +72,7 @@ impl<'a> LinkSender<'a> {
         Ok(())
     }
 
-    /// Gives everything again to a tracker that could not keep it, and asks for that if it was so here.
+    /// Sends everything again to a tracker that could not keep it, and asks for that if it was so here.
     fn begin_again(&mut self) -> io::Result<()> {
         let (asks, gives) = {
             let mut progress = self.live.progress.lock();
@@ -88,7 +88,7 @@ impl<'a> LinkSender<'a> {
         self.live.sender.send(UNASKED, message)
     }
 
-    /// Gives everything durable that is lacking, from the feed if that goes back far enough, else from the log.
+    /// Sends all durable ops that the other tracker lacks: from the feed if that goes back far enough, or from the log.
     fn catch_up(&mut self) -> io::Result<()> {
         let state = self.core.state();
         let start = self.cluster().feed().start();
@@ -125,7 +125,7 @@ impl<'a> LinkSender<'a> {
         }
     }
 
-    /// Gives what is new in the feed.
+    /// Sends what is new in the feed.
     fn follow(&mut self) -> io::Result<()> {
         loop {
             let mut read = 0;
@@ -187,7 +187,7 @@ impl<'a> LinkSender<'a> {
         Ok(())
     }
 
-    /// Gives one manifest of those that are wanted; false if there is none.
+    /// Sends one manifest that is wanted; false if there is none.
     fn give_wanted(&self) -> io::Result<bool> {
         let wanted = self.live.wanted.lock().pop_first();
         wanted.map_or(Ok(()), |info_hash| self.give_manifest(info_hash))?;
@@ -234,7 +234,7 @@ impl<'a> LinkSender<'a> {
         Ok(())
     }
 
-    /// Says what is durable if that has changed, or if nothing was said for long; gives when to look again.
+    /// Sends `Have` if the state has changed, or if nothing was sent for long. Returns when to look again.
     fn say_have(&mut self) -> io::Result<Instant> {
         let (now, state) = (Instant::now(), self.core.state());
         let digest = self.cluster().digest(&state, now);

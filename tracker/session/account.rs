@@ -1,6 +1,6 @@
 //! Accounts and logins on a connection.
 
-use super::{Login, Session};
+use super::{ActiveLogin, Session};
 use crate::model::id::{ClientId, CommandId};
 use crate::model::name::UserId;
 use crate::tracker::ledger::accept::Change;
@@ -26,7 +26,7 @@ impl Session {
     ) -> Result<Reply, Refusal> {
         self.must_be_logged_out()?;
         let state = self.core.state();
-        // Looked at before the password is hashed, which takes its time. What counts is looked at again afterwards.
+        // A quick answer before the password is hashed, which takes long. The committer decides afterwards.
         if state.command(command).is_some() {
             return Ok(Reply::Done {});
         }
@@ -69,7 +69,7 @@ impl Session {
                 self.core.throttle.login_succeeded(name, self.ip);
                 return Ok(known.swap_remove(opened));
             }
-            // It took its time, in which the account or its password may have come from the tracker where it was made.
+            // Meanwhile the account or its password may have come from another tracker.
             let now = among(&self.core.state());
             if now == known {
                 break;
@@ -86,7 +86,7 @@ impl Session {
         if let Some(account) = state.account(user).filter(|_| state.password_holds(user, set_by)) {
             return self.log_in(client, account);
         }
-        // Another tracker has told the client of an op that is still on its way here.
+        // The token names an op that is still on its way here from another tracker.
         let heard = [user.0, set_by].iter().all(|op| op.seq <= state.seen(op.origin));
         Err(if heard { Code::SessionEnded } else { Code::NotHeardYet }.into())
     }
@@ -99,13 +99,13 @@ impl Session {
         let state = || self.core.state();
         let (state, before) = self.core.logins.enter(ticket, self.push_channel.clone(), password_set_by, state);
         if let Some(before) = before {
-            // The client has come back; whatever is left of its old connection is in nobody's use.
+            // The client has come back on a new connection.
             before.end();
         }
         self.slot.set_logged_in(true);
-        self.login = Some(Login { ticket, user, password_set_by });
+        self.login = Some(ActiveLogin { ticket, user, password_set_by });
         if !state.password_holds(user, password_set_by) || state.canonical(user.0) != user.0 {
-            // It was changed while it was checked, and whoever ends the logins made with it may have been here before.
+            // It was changed while it was checked, and the notifier may have ended its logins already.
             self.log_out();
             return Err(Code::SessionEnded.into());
         }
@@ -147,7 +147,7 @@ impl Session {
         let Some(login) = &mut self.login else {
             return Err(Code::NotLoggedIn.into());
         };
-        // So that the login that changes the password is not ended like all the others.
+        // The notifier ends all other logins of the user.
         self.core.logins.begin_change(&login.ticket);
         let made = self.core.committer.submit(command, &Change::ChangePassword { user, password });
         let set_by = made.as_ref().ok().and_then(|committed| committed.op);

@@ -61,12 +61,12 @@ fn serve_tracker(core: &Core, stream: &Arc<TcpStream>, keys: StatelessTransportS
         let greeted = || slot.set_tracker();
         let serve = move || link::serve(core, stream, keys, None, greeted);
         let thread = thread::Builder::new().name("link".into()).spawn_scoped(scope, serve);
-        // Why it has ended is told by the cluster. Without a thread the other tracker calls again.
+        // The link tells the operator why it has ended. Without a thread the other tracker calls again.
         let _ = thread.map(thread::ScopedJoinHandle::join);
     });
 }
 
-/// The reason for which a message cannot be taken.
+/// Refuses a message that cannot be decoded.
 fn malformed(error: &DecodeError) -> Refusal {
     let code = match error {
         DecodeError::UnknownKind(_) => Code::UnknownKind,
@@ -80,7 +80,7 @@ fn malformed(error: &DecodeError) -> Refusal {
     Refusal::about(code, error)
 }
 
-/// The reason for which bytes are no message at all.
+/// Refuses bytes that are no frame.
 fn out_of_frame(error: &RecordError) -> Refusal {
     let code = match error {
         RecordError::FrameTooLong { .. } => Code::TooLarge,
@@ -127,7 +127,7 @@ impl BinaryDialect {
         sent && go_on
     }
 
-    /// Refuses what cannot even be taken for a request; the connection ends.
+    /// Refuses bytes that have no request id; the connection ends.
     fn refuse_bytes(&self, refusal: &Refusal) -> bool {
         self.deferred.settle();
         // If this does not arrive, the end of the connection says it all.

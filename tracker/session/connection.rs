@@ -20,9 +20,9 @@ pub(crate) struct AcceptedConnection {
     pub(crate) close_handle: Arc<CloseHandle>,
 }
 
-/// Lets the far side read what was sent: a socket closed with something unread in it would take that back.
+/// Lets the far side read what was sent. A socket that is closed with bytes unread in it loses that.
 pub(crate) fn hang_up(stream: &TcpStream) {
-    // Fails if the connection is gone, and then there is nothing to wait for.
+    // Fails if the connection is gone; then there is nothing to wait for.
     let _ = stream.shutdown(Shutdown::Write);
     let mut rest = TimedStream::new(stream, FAREWELL);
     while let Ok(1..) = rest.read(&mut [0; 512]) {}

@@ -1,5 +1,5 @@
-//! The reply to a change: it waits until the change is durable. The thread that learns of that first queues it, so that no
-//! thread has to be woken for it.
+//! The reply to a change: it waits until the change is durable. The thread that learns of that first queues it, so
+//! that no thread has to be woken for it.
 
 use crate::tracker::commit::{COMMIT_WAIT_MAX, Pending, no_answer};
 use crate::tracker::push::slow_consumers::{SlowConsumers, queue_or_cut_off};

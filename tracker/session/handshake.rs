@@ -25,7 +25,7 @@ const RESERVED_DEADLINE: Duration = Duration::from_secs(2);
 pub(super) fn accept(stream: &TcpStream, cluster_key: &ClusterKey, reserved: bool) -> Result<Caller, HandshakeError> {
     let deadline = if reserved { RESERVED_DEADLINE } else { HANDSHAKE_DEADLINE };
     let until = Instant::now() + deadline;
-    // Whoever connects and says nothing takes up no second thread.
+    // A caller that says nothing takes up no second thread.
     stream.set_read_timeout(Some(deadline))?;
     match stream.peek(&mut [0]) {
         Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
@@ -39,14 +39,13 @@ pub(super) fn accept(stream: &TcpStream, cluster_key: &ClusterKey, reserved: boo
     thread::scope(|scope| {
         match thread::Builder::new().name("handshake".into()).stack_size(STACK_LEN).spawn_scoped(scope, shake) {
             Ok(thread) => thread.join().unwrap_or(Err(HandshakeError::Crypto)),
-            // No thread to be had: the stack of this one is deep enough.
+            // The system has no thread left: the stack of this one is deep enough.
             Err(_) => shake(),
         }
     })
 }
 
-/// Not to be inlined: what it keeps on the stack would be kept there by its caller otherwise, for as long as the
-/// connection lasts.
+/// Inlined, its stack would stay with the caller for as long as the connection lasts.
 #[inline(never)]
 fn shake(
     stream: &TcpStream,

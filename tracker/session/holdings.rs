@@ -13,7 +13,7 @@ impl Session {
     pub(super) fn announce(&mut self, ip: Option<IpAddr>, port: u16) -> Result<Reply, Refusal> {
         self.user()?;
         let ip = ip.map_or(self.ip, |ip| ip.to_canonical());
-        // Whoever listens on all addresses is found at the one that the tracker sees.
+        // A client that listens on all addresses is found at the one that the tracker sees.
         let ip = if ip.is_unspecified() { self.ip } else { ip };
         if port == 0 || ip.is_multicast() {
             return Err(Refusal::about(Code::Malformed, "nobody can be reached at this address"));
@@ -40,8 +40,7 @@ impl Session {
             HoldError::Void => Refusal::from(Code::SessionEnded),
             HoldError::NoSuchPiece => Refusal::about(Code::Malformed, "a piece does not exist"),
         })?;
-        // The membership may have ended since it was checked, and the one who clears up then may have been here before
-        // the pieces were.
+        // The membership may have ended since the check, and its holdings may have been dropped before these came.
         if !self.core.state().is_member(info.group, user) {
             self.core.presence.drop_member(user, info.group);
             return Err(Code::NotMember.into());

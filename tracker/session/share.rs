@@ -18,11 +18,11 @@ use std::time::Duration;
 /// How long a client waits for a manifest that was lost here and is asked of other trackers.
 const MANIFEST_WAIT: Duration = Duration::from_secs(5);
 
-/// A share that a user may see: one in a group of which the user is a member. It need not be listed any more, since who
-/// holds parts of it may go on exchanging them.
+/// A share in a group of which the user is a member. It need not be listed any more: clients that hold parts of it may
+/// go on exchanging them.
 pub(super) fn visible_share(state: &State, user: UserRef, share: ShareRef) -> Result<ShareInfo, Refusal> {
     let info = state.share(share).ok_or(Code::NoSuchFile)?;
-    // The name of the group would tell a stranger more than the number that was asked with.
+    // A stranger is not told the name of the group.
     if state.is_member(info.group, user) { Ok(info) } else { Err(Code::NotMember.into()) }
 }
 
@@ -75,7 +75,7 @@ impl Session {
         Ok(Reply::ManifestPart { total, part })
     }
 
-    /// A part of a manifest, which other trackers are asked for if it was lost here.
+    /// A part of a manifest. If it was lost here, other trackers are asked for it.
     fn read_manifest(&self, info_hash: InfoHash, offset: u32) -> Result<(u32, Vec<u8>), Refusal> {
         let manifests = &self.core.manifests;
         let mut found = manifests.read(info_hash, offset)?;
@@ -101,7 +101,7 @@ impl Session {
         let change = Change::Share { user, group: group.clone(), name: name.clone(), content };
         let state = self.core.state();
         if state.command(command).is_none() {
-            // Refused before the manifest is asked for, which may be long.
+            // Refused before the client sends a manifest, which may be long.
             accept(&state, &change)?;
             self.check_manifest(&name, &content)?;
             self.check_pieces(&state, user, (&group, &name), &content)?;
@@ -109,13 +109,13 @@ impl Session {
         let op = self.core.committer.submit(command, &change)?.op;
         let state = self.core.state();
         let found = find_share(&state, user, &group, &name).or_else(|refusal| {
-            // Somebody ended it meanwhile: then it is told by the op that made it.
+            // Somebody ended it meanwhile: the op that made it still finds it.
             op.and_then(|op| state.share(ShareRef(op))).ok_or(refusal)
         })?;
         Ok(share_reply(&state, user, found))
     }
 
-    /// Whoever tells the size of a file, or leaves it to the one who did, has to have the same pieces.
+    /// Two shares of a file count as one, with its size from either, if they have the same pieces.
     fn check_pieces(
         &self,
         state: &State,

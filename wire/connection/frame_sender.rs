@@ -1,4 +1,4 @@
-//! The outgoing direction of a connection, which all share who have something to say on it.
+//! The outgoing direction of a connection, shared by all threads that have something to say on it.
 //!
 //! A push never waits for a slow far side: what the socket does not take at once goes out with the next frame that
 //! somebody waits for, and the queue of pushes is bounded.
@@ -23,7 +23,6 @@ const PUSHES_QUEUED_MAX: usize = 32;
 /// Sealed bytes after which no further push joins a write.
 const PUSHED_AT_ONCE: usize = 16 * 1024;
 
-/// The outgoing direction of a connection, shared by all who have something to say on it.
 #[derive(Debug)]
 pub struct FrameSender {
     // Immutable.
@@ -33,7 +32,7 @@ pub struct FrameSender {
     // Locked while frames are sealed and written. The one lock that is held across a write: it orders the frames of
     // this connection, no push waits for it, and the write has a deadline.
     outgoing: Mutex<Outgoing>,
-    // Pushes that wait for whoever writes now, or for room in the socket.
+    // Pushes that wait for the thread that writes now, or for room in the socket.
     pushes: Mutex<VecDeque<Vec<u8>>>,
     // Set once; nothing goes out any more.
     over: AtomicBool,
@@ -85,8 +84,8 @@ impl FrameSender {
         result
     }
 
-    /// Writes a frame between the pushes that waited for room and those that came meanwhile. Who sends a frame may
-    /// wait for the far side, so pushes that had to wait are taken along.
+    /// Writes a frame between the pushes that waited for room and those that came meanwhile. A caller that sends a
+    /// frame may wait for the far side, so it takes the waiting pushes along.
     fn write_frame(
         &self,
         outgoing: &mut Outgoing,
@@ -171,7 +170,7 @@ impl FrameSender {
         !self.is_over() && self.pushes.lock().is_empty()
     }
 
-    /// Writes waiting pushes without waiting, unless somebody else is writing, who will do it then.
+    /// Writes waiting pushes without waiting for the socket. If another thread is writing, that one writes them.
     pub fn flush(&self) {
         if !self.pushes.lock().is_empty() {
             self.flush_rest();
