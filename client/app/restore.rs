@@ -2,7 +2,7 @@
 
 use super::announce::find_made;
 use super::login_session::LoginSession;
-use super::share::{LocalShare, forget, serve, share_hashed, stop_at_tracker};
+use super::share::{LocalShare, forget, serve, share_hashed};
 use crate::client::output::event::Event;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find, find_again};
@@ -114,10 +114,9 @@ fn restore_one(session: &LoginSession, record: &ShareRecord) -> Result<Restored,
     };
     match hash_for_sharing(&record.path, session.over(), &mut |_, _| {}) {
         Ok(hashed) => session.decide(|| replace(session, record, &found, hashed)),
-        Err(error) => {
-            let _ = stop_at_tracker(session, &record.group, &record.name);
-            give_up(session, record, RestoreError::Unreadable(error))
-        }
+        // The login is ending: the next one reads it again.
+        Err(ImportError::Cancelled) => Ok(Restored::AsItWas),
+        Err(error) => Err(RestoreError::Unreadable(error)),
     }
 }
 
@@ -176,10 +175,7 @@ fn replace(
     let changed = hashed.sha1 != found.content.sha1;
     match share_hashed(session, &record.group, &record.name, hashed) {
         Ok(_) => Ok(if changed { Restored::Changed } else { Restored::AsItWas }),
-        Err(RpcError::Refused(refusal)) => {
-            let _ = stop_at_tracker(session, &record.group, &record.name);
-            give_up(session, record, RestoreError::NewVersion(refusal))
-        }
+        Err(RpcError::Refused(refusal)) => Err(RestoreError::NewVersion(refusal)),
         Err(error) => Err(error.into()),
     }
 }

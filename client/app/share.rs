@@ -159,16 +159,11 @@ pub(super) fn serve(session: &LoginSession, share: ShareRef, shared: LocalShare<
 /// Stops sharing, on all clients of the user.
 pub(super) fn stop(session: &LoginSession, group: &GroupId, name: &FileName) -> Result<(), RpcError> {
     session.decide(|| {
-        stop_at_tracker(session, group, name)?;
+        let request = Request::StopShare { command: command_id(), group: group.clone(), name: name.clone() };
+        session.call(&request)?;
         forget(session, |record| record.group == *group && record.name == *name);
         Ok(())
     })
-}
-
-/// The tracker is told that the user shares this no longer.
-pub(super) fn stop_at_tracker(session: &LoginSession, group: &GroupId, name: &FileName) -> Result<(), RpcError> {
-    let request = Request::StopShare { command: command_id(), group: group.clone(), name: name.clone() };
-    session.call(&request).map(drop)
 }
 
 /// Serves and remembers some shares no longer.

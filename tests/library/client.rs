@@ -33,7 +33,7 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 #[derive(Clone, Default)]
 struct Sheet(Arc<Mutex<String>>);
@@ -334,6 +334,38 @@ fn a_changed_file_is_not_served_and_its_owner_is_told() {
     others[0].expect("download_file lab f .", "Downloading...\n");
     others[0].sees("Download completed");
     assert!(others[0].read("f") == bytes_of(2_000_000, 8));
+}
+
+/// A file of zeros that takes no room and long to read, at this time of last write.
+fn long_file(person: &Person, name: &str, modified: u64) {
+    let file = fs::File::create(person.folder.join(name)).expect("room");
+    file.set_len(64 << 20).expect("sparse");
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(modified)).expect("set");
+}
+
+/// Whether this process has the file open.
+fn is_open(path: &Path) -> bool {
+    let open = fs::read_dir("/proc/self/fd").expect("there");
+    open.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == path))
+}
+
+#[test]
+fn a_logout_while_a_touched_share_is_read_again_leaves_it_shared() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    long_file(&alice, "f", 1_000_000_000);
+    alice.expect("upload_file f lab", "Uploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    long_file(&alice, "f", 1_000_000_001);
+    for _ in 0..2 {
+        alice.expect("login alice pw", "Login successful\n");
+        wait_until("it is read", || is_open(&alice.folder.join("f")));
+        alice.expect("logout", "Logout successful\n");
+    }
+    let bob = &mut others[0];
+    assert!(bob.types("list_files lab").expect("listed").starts_with("f  67.1 MB, no member online with it"));
+    alice.expect("login alice pw", "Login successful\n");
+    wait_until("it is shared", || bob.types("list_files lab").expect("listed").contains("1 member online with it"));
 }
 
 #[test]
