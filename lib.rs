@@ -193,6 +193,8 @@ pub mod client {
         pub mod file_stamp;
         pub mod import;
         pub(crate) mod import_error;
+        pub mod left_out;
+        pub(crate) mod local_name;
         pub(crate) mod open_files;
         pub mod part;
         pub mod piece_source;

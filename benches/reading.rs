@@ -44,7 +44,8 @@ pub(crate) fn bench(options: &Options) {
     let file = folder.path().join(FILE);
     write_noise(&file, size);
     let never = AtomicBool::new(false);
-    let share = || hash_for_sharing(&file, &never, &mut |_, _| {}).expect("a file");
+    let name = FileName::parse(FILE).expect("a name");
+    let share = || hash_for_sharing(&file, &name, &never, &mut |_, _| {}).expect("a file");
     let hashed = share();
     leave_part(folder.path(), &file, &hashed.manifest);
 

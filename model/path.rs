@@ -3,12 +3,13 @@
 use super::name::{FileName, NameError, is_unsafe_char};
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
+use unicode_normalization::is_nfc;
 
 /// Longest relative path in bytes, as `PATH_MAX` of Linux less room for the folder in front of it.
 pub const PATH_LEN_MAX: usize = 3072;
 
-/// A relative path of one or more components joined with `/`. No component is empty, `.`, `..`, longer than 255 bytes,
-/// or holds a control or bidirectional-format character.
+/// A relative path of one or more components joined with `/`, in Unicode Normalization Form C. No component is empty,
+/// `.`, `..`, longer than 255 bytes, or holds a control or bidirectional-format character.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelPath(Box<str>);
 
@@ -29,7 +30,15 @@ impl RelPath {
                 return Err(NameError::Character(c));
             }
         }
+        if !text.is_ascii() && !is_nfc(text) {
+            return Err(NameError::NotNormalized);
+        }
         Ok(Self(text.into()))
+    }
+
+    /// The first component of every path of a share: its canonical name, without the suffix that it may have by now.
+    pub fn root_of(name: &FileName) -> Self {
+        Self(name.base().as_str().into())
     }
 
     /// The path as text, components joined with `/`.
@@ -81,7 +90,18 @@ mod tests {
             assert!(RelPath::parse(bad).is_err(), "{bad:?}");
         }
         assert!(RelPath::parse(&"a".repeat(256)).is_err());
+        assert_eq!(RelPath::parse("d/Mu\u{308}ller"), Err(NameError::NotNormalized));
         assert!(RelPath::parse(&"a/".repeat(PATH_LEN_MAX)).is_err());
+    }
+
+    #[test]
+    fn every_name_of_a_share_is_a_path() {
+        for name in ["f", "Müller~2", "a.b", &"é".repeat(127)] {
+            let name = FileName::parse(name).expect("a name");
+            let root = RelPath::root_of(&name);
+            assert_eq!(RelPath::parse(name.base().as_str()), Ok(root.clone()));
+            assert_eq!(root.below_root(), None);
+        }
     }
 
     #[test]

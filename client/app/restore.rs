@@ -112,7 +112,7 @@ fn restore_one(session: &LoginSession, record: &ShareRecord) -> Result<Restored,
         Looked::Settled(restored) => return Ok(restored),
         Looked::Differs(found) => found,
     };
-    match hash_for_sharing(&record.path, session.over(), &mut |_, _| {}) {
+    match hash_for_sharing(&record.path, &record.name, session.over(), &mut |_, _| {}) {
         Ok(hashed) => session.decide(|| replace(session, record, &found, hashed)),
         // The login is ending: the next one reads it again.
         Err(ImportError::Cancelled) => Ok(Restored::AsItWas),

@@ -10,6 +10,7 @@ use crate::client::rpc::error::RpcError;
 use crate::client::state::record::ShareRecord;
 use crate::client::storage::file_stamp::Stamps;
 use crate::client::storage::import::{Import, hash_for_sharing};
+use crate::client::storage::share_tree::share_name;
 use crate::client::storage::shared_files::SharedFiles;
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::InfoHash;
@@ -44,9 +45,8 @@ pub(super) fn upload(
 ) -> Result<Report, Failure> {
     // A group that refuses is better heard of before a long file is read than after.
     check_member(session, group)?;
-    let hashed = hash_for_sharing(path, cancel, progress).map_err(|error| error.to_string())?;
-    let root = hashed.manifest.files()[0].path.root();
-    let name = FileName::from_input(root).map_err(|error| format!("cannot share {root}: {error}"))?;
+    let name = share_name(path).map_err(|error| error.to_string())?;
+    let hashed = hash_for_sharing(path, &name, cancel, progress).map_err(|error| error.to_string())?;
     if !hashed.left_out.is_empty() {
         session.event(&Event::Warning(hashed.left_out.to_string()));
     }

@@ -1,5 +1,6 @@
 //! Stamps: what a file's inode says about whether its content is still the one that was hashed.
 
+use super::local_name::locate;
 use super::piece_source::SourceError;
 use crate::model::digest::Sha1Digest;
 use crate::model::manifest::FileEntry;
@@ -43,7 +44,7 @@ impl Stamps {
     /// `Gone` if a file is not there; `Changed` if something else is there, or a file of another length; `Io`.
     pub fn take(root: &Path, files: &[FileEntry]) -> Result<Self, SourceError> {
         let stamps = files.iter().map(|file| {
-            let path = file.path.placed_in(root);
+            let path = locate(root, &file.path);
             match fs::metadata(&path) {
                 Ok(found) if found.is_file() && found.size() == file.len => Ok(FileStamp::of(&found)),
                 Ok(_) => Err(SourceError::Changed(path)),

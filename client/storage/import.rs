@@ -2,13 +2,15 @@
 
 use super::file_stamp::Stamps;
 use super::import_error::ImportError;
+use super::left_out::LeftOut;
 use super::piece_source::PieceSource;
-use super::share_tree::{LeftOut, ShareTree};
+use super::share_tree::ShareTree;
 use super::shared_files::SharedFiles;
 use crate::client::hash::piece_hash::read_in_order;
 use crate::client::hash::sha1_pair::{Sha1Stream, update_both};
 use crate::model::digest::Sha1Digest;
 use crate::model::manifest::{Manifest, check_files};
+use crate::model::name::FileName;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,17 +31,19 @@ pub struct Import {
 }
 
 /// Reads a file or folder once, ahead on the rayon pool; the calling thread takes the digest of every piece and that of
-/// the whole in one pass, which costs it little more than the whole alone. `progress` is told after each piece how many
+/// the whole in one pass, which costs it little more than the whole alone. The share's `name` is the root of its paths,
+/// whatever the file or folder is called here: the same content is the same manifest everywhere. `progress` is told after each piece how many
 /// bytes of how many are done. Takes a few MiB of memory whatever the size.
 ///
 /// # Errors
 /// Those of `ShareTree::list`; `Cancelled` soon after `cancel` is set; `Changed` if the files did not stand still.
 pub fn hash_for_sharing(
     path: &Path,
+    name: &FileName,
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Import, ImportError> {
-    let ShareTree { root, files, stamps, left_out } = ShareTree::list(path)?;
+    let ShareTree { root, files, stamps, left_out } = ShareTree::list(path, name)?;
     let layout = check_files(&files).map_err(|error| ImportError::Size(root.clone(), error))?;
     let source = SharedFiles::new(root.clone(), &files, layout, stamps.clone());
     let mut pieces = Vec::with_capacity(layout.count() as usize);
@@ -73,11 +77,13 @@ mod tests {
     use super::*;
     use crate::client::hash::piece_hash::sha1_of;
     use crate::client::hash::piece_hash::tests::noise;
+    use crate::model::name::tests::file as name;
     use crate::model::piece::PIECE_LEN;
+    use crate::wire::manifest::encode;
     use std::fs;
 
     fn hash(path: &Path) -> Result<Import, ImportError> {
-        hash_for_sharing(path, &AtomicBool::new(false), &mut |_, _| {})
+        hash_for_sharing(path, &name("f"), &AtomicBool::new(false), &mut |_, _| {})
     }
 
     #[test]
@@ -88,7 +94,7 @@ mod tests {
             let content = noise(len);
             fs::write(&path, &content).expect("written");
             let mut last = (0, len as u64);
-            let hashed = hash_for_sharing(&path, &AtomicBool::new(false), &mut |done, total| {
+            let hashed = hash_for_sharing(&path, &name("f"), &AtomicBool::new(false), &mut |done, total| {
                 assert!(done > last.0 && total == len as u64);
                 last = (done, total);
             })
@@ -97,7 +103,7 @@ mod tests {
             assert_eq!(hashed.sha1, sha1_of(&content));
             let pieces: Vec<_> = content.chunks(PIECE_LEN as usize).map(sha1_of).collect();
             assert_eq!(hashed.manifest.pieces(), pieces);
-            assert_eq!(hashed.manifest.files()[0].path.as_str(), "Übung 1.bin");
+            assert_eq!(hashed.manifest.files()[0].path.as_str(), "f");
             assert!(!hashed.manifest.is_folder());
         }
         assert_eq!(sha1_of(b""), Sha1Digest::OF_NOTHING);
@@ -120,6 +126,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_file_is_called_here_and_in_which_form_of_unicode_makes_no_other_content() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let info_hash = |path: &str| {
+            let hashed =
+                hash_for_sharing(&temp.path().join(path), &name("Müll~2"), &AtomicBool::new(false), &mut |_, _| {});
+            encode(&hashed.expect("it can be shared").manifest).expect("short").1
+        };
+        for path in ["a", "Mu\u{308}ll", "Müll"] {
+            fs::write(temp.path().join(path), "same").expect("written");
+            assert_eq!(info_hash(path), info_hash("a"), "{path}");
+        }
+        for (folder, file) in [("d", "é/ü"), ("e", "e\u{301}/u\u{308}"), ("f", "é/u\u{308}")] {
+            let file = temp.path().join(folder).join(file);
+            fs::create_dir_all(file.parent().expect("it has one")).expect("made");
+            fs::write(file, "same").expect("written");
+            assert_eq!(info_hash(folder), info_hash("d"), "{folder}");
+        }
+    }
+
+    #[test]
     fn a_folder_without_a_file_has_nothing_to_share() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir(temp.path().join("empty")).expect("made");
@@ -133,7 +159,7 @@ mod tests {
         let path = temp.path().join("log");
         fs::write(&path, noise(30 * PIECE_LEN as usize)).expect("written");
         let mut grown = false;
-        let result = hash_for_sharing(&path, &AtomicBool::new(false), &mut |_, _| {
+        let result = hash_for_sharing(&path, &name("f"), &AtomicBool::new(false), &mut |_, _| {
             if !std::mem::replace(&mut grown, true) {
                 fs::OpenOptions::new().append(true).open(&path).and_then(|file| file.set_len(1)).expect("changed");
             }
@@ -148,7 +174,7 @@ mod tests {
         let first = temp.path().join("a");
         fs::write(&first, noise(10)).expect("written");
         fs::write(temp.path().join("b"), noise(40 * PIECE_LEN as usize)).expect("written");
-        let result = hash_for_sharing(temp.path(), &AtomicBool::new(false), &mut |done, total| {
+        let result = hash_for_sharing(temp.path(), &name("f"), &AtomicBool::new(false), &mut |done, total| {
             if done == total {
                 fs::write(&first, noise(11)).expect("written");
             }
@@ -163,7 +189,7 @@ mod tests {
         fs::write(&path, noise(40 * PIECE_LEN as usize)).expect("written");
         let cancel = AtomicBool::new(false);
         let mut last = 0;
-        let result = hash_for_sharing(&path, &cancel, &mut |done, _| {
+        let result = hash_for_sharing(&path, &name("f"), &cancel, &mut |done, _| {
             cancel.store(true, Ordering::Relaxed);
             last = done;
         });

@@ -1,5 +1,6 @@
 //! Why a file or folder cannot be shared.
 
+use super::left_out::LeftOut;
 use super::piece_source::SourceError;
 use crate::model::escape::ShownPath;
 use crate::model::manifest::ManifestError;
@@ -20,8 +21,12 @@ pub enum ImportError {
     Nameless(PathBuf),
     /// The name is not UTF-8.
     NotUtf8(PathBuf),
-    /// The name could mislead where it is shown, or the path is too long.
+    /// The name could mislead where it is shown, or is too long.
     Name(PathBuf, NameError),
+    /// The file says that it is empty and gives bytes when it is read.
+    Sizeless(PathBuf),
+    /// Nothing in the folder can be shared.
+    AllLeftOut(PathBuf, LeftOut),
     /// No file, too many, or too large.
     Size(PathBuf, ManifestError),
     /// It was written to, replaced or removed while it was read.
@@ -67,6 +72,14 @@ impl fmt::Display for ImportError {
             }
             ImportError::Name(path, error) => {
                 write!(f, "cannot share {}: {error}; rename it to share it", ShownPath(path))
+            }
+            ImportError::Sizeless(path) => write!(
+                f,
+                "{} says that it is empty and gives bytes when it is read; share a copy of it",
+                ShownPath(path)
+            ),
+            ImportError::AllLeftOut(path, left_out) => {
+                write!(f, "{} holds no file that can be shared; {left_out}", ShownPath(path))
             }
             ImportError::Size(path, ManifestError::NoFile) => {
                 write!(f, "{} holds no file; there is nothing to share", ShownPath(path))

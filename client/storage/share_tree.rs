@@ -2,13 +2,17 @@
 
 use super::file_stamp::{FileStamp, Stamps};
 use super::import_error::ImportError;
-use crate::model::escape::ShownPath;
+use super::left_out::{LeftOut, LeftOutKind};
+use super::local_name;
 use crate::model::manifest::{FILES_MAX, FileEntry, ManifestError};
+use crate::model::name::FileName;
 use crate::model::path::RelPath;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
-use std::fs;
+use std::fs::{self, Metadata, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use unicode_normalization::UnicodeNormalization;
 
 /// The files of a share-to-be, in stream order, with the stamps they had when they were listed.
 #[derive(Debug)]
@@ -23,66 +27,48 @@ pub(crate) struct ShareTree {
     pub left_out: LeftOut,
 }
 
-/// What of a folder is not shared, for a word to the user. A symbolic link is left out rather than followed, since it
-/// may lead out of the folder; a folder without files is, since a share consists of files.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct LeftOut {
-    /// Number of symbolic links.
-    pub links: u64,
-    /// Number of folders that hold neither file nor folder.
-    pub empty_folders: u64,
-    /// The first of either, as an example.
-    pub first: Option<PathBuf>,
+/// The name under which the file or folder at a path is shared.
+///
+/// # Errors
+/// If nothing is there, or if its name is not UTF-8 or cannot be chosen.
+pub(crate) fn share_name(path: &Path) -> Result<FileName, ImportError> {
+    let (root, _) = find_root(path)?;
+    let name = root.file_name().ok_or_else(|| ImportError::Nameless(path.to_path_buf()))?;
+    let name = name.to_str().ok_or_else(|| ImportError::NotUtf8(root.clone()))?;
+    FileName::from_input(name).map_err(|error| ImportError::Name(root, error))
 }
 
-impl LeftOut {
-    /// Whether all of the folder is shared.
-    pub fn is_empty(&self) -> bool {
-        self.first.is_none()
-    }
-}
-
-impl fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kinds = [(self.links, "symbolic link"), (self.empty_folders, "empty folder")];
-        let counted: Vec<_> = kinds
-            .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, kind)| format!("{count} {kind}{}", if *count == 1 { "" } else { "s" }))
-            .collect();
-        write!(f, "not shared: {}", counted.join(" and "))?;
-        match &self.first {
-            Some(first) => write!(f, ", such as {}", ShownPath(first)),
-            None => Ok(()),
-        }
-    }
+/// The absolute path of what the user has named. It may be a symbolic link, since the user named it.
+fn find_root(path: &Path) -> Result<(PathBuf, Metadata), ImportError> {
+    let io = |error| ImportError::from_io(path.to_path_buf(), error);
+    let metadata = fs::metadata(path).map_err(io)?;
+    // `.` and `..` have a name of their own only once they are resolved.
+    let root = match path.file_name() {
+        Some(_) => std::path::absolute(path).map_err(io)?.components().collect(),
+        None => fs::canonicalize(path).map_err(io)?,
+    };
+    Ok((root, metadata))
 }
 
 impl ShareTree {
-    /// Lists what is to be shared at a path. The path itself may be a symbolic link, since the user named it.
+    /// Lists what is to be shared at a path under a name. What the path is called here is no part of the share.
     ///
     /// # Errors
-    /// If nothing is there or nothing in it can be shared, if a name is not UTF-8 or could mislead, and for what is
-    /// neither file nor folder.
-    pub(crate) fn list(path: &Path) -> Result<Self, ImportError> {
-        let io = |error| ImportError::from_io(path.to_path_buf(), error);
-        let metadata = fs::metadata(path).map_err(io)?;
-        // `.` and `..` have a name of their own only once they are resolved.
-        let root = match path.file_name() {
-            Some(_) => std::path::absolute(path).map_err(io)?.components().collect(),
-            None => fs::canonicalize(path).map_err(io)?,
-        };
-        let name = root.file_name().ok_or_else(|| ImportError::Nameless(path.to_path_buf()))?.to_owned();
+    /// If nothing is there, if nothing in it can be shared, and for a path of what is neither file nor folder.
+    pub(crate) fn list(path: &Path, name: &FileName) -> Result<Self, ImportError> {
+        let (root, metadata) = find_root(path)?;
+        let rel = RelPath::root_of(name);
         let mut listing = Listing::default();
         if metadata.is_dir() {
-            let name = checked(None, &name, &root)?;
-            listing.folder(&root, &name)?;
-        } else if metadata.is_file() {
-            listing.file(checked(None, &name, &root)?, FileStamp::of(&metadata));
+            listing.entries(&root, &rel, names_in(&root)?)?;
         } else {
-            return Err(ImportError::NotShareable(path.to_path_buf()));
+            listing.file(rel, &examine(&root, &metadata)?);
         }
-        Ok(Self { root, files: listing.files, stamps: Stamps(listing.stamps.into()), left_out: listing.left_out })
+        let Listing { files, stamps, left_out } = listing;
+        if files.is_empty() && !left_out.is_empty_folders() {
+            return Err(ImportError::AllLeftOut(root, left_out));
+        }
+        Ok(Self { root, files, stamps: Stamps(stamps.into()), left_out })
     }
 }
 
@@ -94,54 +80,113 @@ struct Listing {
 }
 
 impl Listing {
-    fn file(&mut self, path: RelPath, stamp: FileStamp) {
+    fn file(&mut self, path: RelPath, metadata: &Metadata) {
+        let stamp = FileStamp::of(metadata);
         self.files.push(FileEntry { path, len: stamp.size });
         self.stamps.push(stamp);
     }
 
-    /// A folder's entries sorted by name, each followed at once by what lies in it, is the order by components.
-    fn folder(&mut self, folder: &Path, rel: &RelPath) -> Result<(), ImportError> {
-        let io = |error| ImportError::from_io(folder.to_path_buf(), error);
-        let mut names: Vec<OsString> = Vec::new();
-        for entry in fs::read_dir(folder).map_err(io)? {
-            names.push(entry.map_err(io)?.file_name());
-        }
-        names.sort_unstable();
+    /// Takes in what lies in a folder. The entries sorted by name, each followed at once by what lies in it, is the
+    /// order by components.
+    ///
+    /// # Errors
+    /// If there are too many files.
+    fn entries(&mut self, folder: &Path, rel: &RelPath, names: Vec<OsString>) -> Result<(), ImportError> {
         if names.is_empty() {
-            self.left_out.empty_folders += 1;
-            self.left_out.first.get_or_insert_with(|| folder.to_path_buf());
+            self.left_out.add(LeftOutKind::EmptyFolder, folder.to_path_buf());
         }
+        let mut named = Vec::with_capacity(names.len());
         for name in names {
-            let path = folder.join(&name);
-            let metadata = fs::symlink_metadata(&path).map_err(|error| ImportError::from_io(path.clone(), error))?;
-            if metadata.is_symlink() {
-                self.left_out.links += 1;
-                self.left_out.first.get_or_insert(path);
+            match shared_name(rel, &name) {
+                Some((shared, rank)) => named.push((shared, rank, name)),
+                None => self.left_out.add(LeftOutKind::Name, folder.join(name)),
+            }
+        }
+        named.sort_unstable();
+        let mut before = None;
+        for (shared, _, name) in named {
+            let path = folder.join(name);
+            if before.as_ref() == Some(&shared) {
+                self.left_out.add(LeftOutKind::SameName, path);
                 continue;
             }
-            let rel = checked(Some(rel), &name, &path)?;
-            if metadata.is_dir() {
-                self.folder(&path, &rel)?;
-            } else if metadata.is_file() {
-                self.file(rel, FileStamp::of(&metadata));
-            } else {
-                return Err(ImportError::NotShareable(path));
-            }
+            self.entry(path, shared.clone())?;
             if self.files.len() > FILES_MAX {
                 return Err(ImportError::Size(folder.to_path_buf(), ManifestError::TooManyFiles));
             }
+            before = Some(shared);
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, path: PathBuf, rel: RelPath) -> Result<(), ImportError> {
+        let io = |error| ImportError::from_io(path.clone(), error);
+        let found = fs::symlink_metadata(&path).map_err(io).and_then(|metadata| match metadata.file_type() {
+            kind if kind.is_symlink() => Ok(Entry::Link),
+            kind if kind.is_dir() => names_in(&path).map(Entry::Folder),
+            _ => examine(&path, &metadata).map(Entry::File),
+        });
+        match found {
+            Ok(Entry::File(metadata)) => self.file(rel, &metadata),
+            Ok(Entry::Folder(names)) => return self.entries(&path, &rel, names),
+            Ok(Entry::Link) => self.left_out.add(LeftOutKind::Link, path),
+            // It went while the folder was listed.
+            Err(ImportError::NotFound(_)) => {}
+            Err(ImportError::NotShareable(_)) => self.left_out.add(LeftOutKind::Special, path),
+            Err(ImportError::Sizeless(_)) => self.left_out.add(LeftOutKind::Sizeless, path),
+            Err(_) => self.left_out.add(LeftOutKind::Unreadable, path),
         }
         Ok(())
     }
 }
 
-fn checked(folder: Option<&RelPath>, name: &OsStr, path: &Path) -> Result<RelPath, ImportError> {
-    let name = name.to_str().ok_or_else(|| ImportError::NotUtf8(path.to_path_buf()))?;
-    let text = match folder {
-        Some(folder) => format!("{}/{name}", folder.as_str()),
-        None => name.to_owned(),
-    };
-    RelPath::parse(&text).map_err(|error| ImportError::Name(path.to_path_buf(), error))
+/// What lies in a folder under a name.
+enum Entry {
+    File(Metadata),
+    Folder(Vec<OsString>),
+    Link,
+}
+
+fn names_in(folder: &Path) -> Result<Vec<OsString>, ImportError> {
+    let names = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
+    names.map_err(|error| ImportError::from_io(folder.to_path_buf(), error))
+}
+
+/// The path in the share of what has this name in a folder, and how well the name fits it; `None` if it cannot have
+/// one. A name that becomes another one in plain ASCII, such as that of a sign that looks like a letter, could mislead.
+fn shared_name(folder: &RelPath, name: &OsStr) -> Option<(RelPath, u8)> {
+    let name = name.to_str()?;
+    let shared: String = name.nfc().collect();
+    let misleads = shared.is_ascii() && shared != name;
+    let path = RelPath::parse(&format!("{folder}/{shared}")).ok().filter(|_| !misleads)?;
+    Some((path, local_name::rank(name, &shared)))
+}
+
+/// What the system tells of a file that it lets this user read.
+///
+/// # Errors
+/// `NotShareable` for what is no regular file; `Sizeless` if it has no size and content all the same, as files have
+/// that the system makes up when they are read; `NotFound`, `Changed`, `Io`.
+fn examine(path: &Path, listed: &Metadata) -> Result<Metadata, ImportError> {
+    if !listed.is_file() {
+        return Err(ImportError::NotShareable(path.to_path_buf()));
+    }
+    let io = |error| ImportError::from_io(path.to_path_buf(), error);
+    // Opening a pipe that took the file's place would otherwise wait for its other end.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(io)?;
+    let opened = file.metadata().map_err(io)?;
+    if (opened.dev(), opened.ino()) != (listed.dev(), listed.ino()) {
+        return Err(ImportError::Changed(path.to_path_buf()));
+    }
+    if opened.len() > 0 || file.read(&mut [0]).map_err(io)? == 0 {
+        return Ok(opened);
+    }
+    // Somebody may just have begun to write it.
+    match file.metadata().map_err(io)? {
+        now if now.len() > 0 => Ok(now),
+        _ => Err(ImportError::Sizeless(path.to_path_buf())),
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +194,18 @@ mod tests {
     use super::*;
     use crate::model::manifest::check_files;
     use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
+
+    /// Lists under the name that what lies there is called by.
+    fn list(path: &Path) -> Result<ShareTree, ImportError> {
+        ShareTree::list(path, &share_name(path)?)
+    }
+
+    fn make_pipe(path: &Path) {
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+        rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).expect("a pipe");
+    }
 
     fn folder_with(files: &[&str]) -> (tempfile::TempDir, PathBuf) {
         let temp = tempfile::tempdir().expect("a temporary folder");
@@ -166,7 +222,7 @@ mod tests {
     #[test]
     fn a_tree_is_listed_in_the_order_that_a_manifest_wants() {
         let (_temp, root) = folder_with(&["b", "a/z", "a-b", "a.c/x", "a/b/c", "é/ü", "Z"]);
-        let tree = ShareTree::list(&root).expect("all can be shared");
+        let tree = list(&root).expect("all can be shared");
         let paths: Vec<_> = tree.files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["d/Z", "d/a/b/c", "d/a/z", "d/a-b", "d/a.c/x", "d/b", "d/é/ü"]);
         check_files(&tree.files).expect("in order");
@@ -181,49 +237,112 @@ mod tests {
         symlink("../secret", root.join("link")).expect("made");
         symlink("..", root.join("up")).expect("made");
         fs::create_dir(root.join("empty")).expect("made");
-        let tree = ShareTree::list(&root).expect("there is a file");
+        let tree = list(&root).expect("there is a file");
         assert_eq!(tree.files.len(), 1);
         let first = root.join("empty");
         let told = format!("not shared: 2 symbolic links and 1 empty folder, such as {}", first.display());
         assert_eq!(tree.left_out.to_string(), told);
-        assert_eq!(tree.left_out, LeftOut { links: 2, empty_folders: 1, first: Some(first) });
+    }
+
+    #[test]
+    fn one_thing_that_cannot_be_shared_keeps_nothing_else_back() {
+        let (_temp, root) = folder_with(&["a", "sub/b"]);
+        make_pipe(&root.join("sub/pipe"));
+        let _socket = UnixListener::bind(root.join("socket")).expect("bound");
+        fs::write(root.join(OsStr::from_bytes(b"\xff")), "").expect("written");
+        fs::create_dir(root.join("a\nb")).expect("made");
+        fs::write(root.join("a\nb/c"), "").expect("written");
+        fs::write(root.join("5 \u{212a}"), "looks like a K").expect("written");
+        let tree = list(&root).expect("there are files");
+        let paths: Vec<_> = tree.files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, ["d/a", "d/sub/b"]);
+        let told = tree.left_out.to_string();
+        let counted = "not shared: 2 sockets, pipes or devices and 3 names that cannot be shared, such as /";
+        assert!(told.starts_with(counted) && !told.contains('\n'), "{told}");
+    }
+
+    #[test]
+    fn an_unreadable_file_or_folder_is_left_out_and_told_and_refused_if_it_is_named() {
+        let (_temp, root) = folder_with(&["a", "b", "c/d"]);
+        for path in ["b", "c"] {
+            fs::set_permissions(root.join(path), fs::Permissions::from_mode(0)).expect("set");
+        }
+        let tree = list(&root).expect("there is a file");
+        if fs::read_dir(root.join("c")).is_err() {
+            assert_eq!(tree.files.len(), 1);
+            let told = tree.left_out.to_string();
+            assert!(told.starts_with("not shared: 2 unreadable files or folders, such as /"), "{told}");
+            for path in ["b", "c"] {
+                let error = list(&root.join(path)).expect_err("it cannot be read").to_string();
+                assert!(error.starts_with("cannot read /"), "{error}");
+            }
+        }
+        fs::set_permissions(root.join("c"), fs::Permissions::from_mode(0o700)).expect("set");
+        // The system keeps this one even from its superuser.
+        let error = list(Path::new("/proc/self/mem")).expect_err("it cannot be read").to_string();
+        assert!(error.starts_with("cannot read /proc/self/mem: "), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_says_it_is_empty_and_is_not_is_refused_and_left_out_of_a_folder() {
+        let error = list(Path::new("/proc/version")).expect_err("it has content").to_string();
+        assert_eq!(error, "/proc/version says that it is empty and gives bytes when it is read; share a copy of it");
+        let error = list(Path::new("/proc/sys/fs/epoll")).expect_err("nothing in it can be shared").to_string();
+        let words = "/proc/sys/fs/epoll holds no file that can be shared; not shared: 1 file without a size of its own";
+        assert!(error.starts_with(words), "{error}");
+        let (_temp, root) = folder_with(&[""; 0]);
+        fs::write(root.join("empty"), "").expect("written");
+        assert_eq!(list(&root.join("empty")).expect("really empty").files[0].len, 0);
+    }
+
+    #[test]
+    fn names_are_normalized_and_of_two_that_become_one_the_second_is_left_out() {
+        let (_temp, root) = folder_with(&["u\u{308}/e\u{301}", "z\u{e9}e\u{301}"]);
+        let tree = list(&root).expect("all can be shared");
+        let paths = |tree: &ShareTree| tree.files.iter().map(|it| it.path.to_string()).collect::<Vec<_>>();
+        assert_eq!(paths(&tree), ["d/z\u{e9}\u{e9}", "d/\u{fc}/\u{e9}"]);
+        assert!(tree.left_out.is_empty());
+        assert_eq!(tree.stamps, Stamps::take(&root, &tree.files).expect("found under their own names"));
+        fs::write(root.join("ze\u{301}e\u{301}"), "other").expect("written");
+        fs::create_dir(root.join("\u{fc}")).expect("made");
+        fs::write(root.join("\u{fc}/x"), "composed").expect("written");
+        let tree = list(&root).expect("some can be shared");
+        assert_eq!(paths(&tree), ["d/z\u{e9}\u{e9}", "d/\u{fc}/x"]);
+        assert_eq!(tree.stamps, Stamps::take(&root, &tree.files).expect("the same files"));
+        let told = tree.left_out.to_string();
+        assert!(told.starts_with("not shared: 2 second spellings of a name, such as /"), "{told}");
     }
 
     #[test]
     fn a_link_that_the_user_names_is_followed_and_gives_its_own_name() {
         let (temp, root) = folder_with(&["a"]);
         symlink(root.join("a"), temp.path().join("mine")).expect("made");
-        let tree = ShareTree::list(&temp.path().join("mine")).expect("a file");
+        let tree = list(&temp.path().join("mine")).expect("a file");
         assert_eq!(tree.files[0].path.as_str(), "mine");
-        let dots = ShareTree::list(&root.join(".")).expect("a folder");
+        let dots = list(&root.join(".")).expect("a folder");
         assert_eq!(dots.files[0].path.as_str(), "d/a");
-        let slash = ShareTree::list(Path::new(&format!("{}/", root.display()))).expect("a folder");
+        let slash = list(Path::new(&format!("{}/", root.display()))).expect("a folder");
         assert_eq!(slash.root, root);
-        let up = ShareTree::list(&root.join("..").join("d").join("..").join("d")).expect("a folder");
+        let up = list(&root.join("..").join("d").join("..").join("d")).expect("a folder");
         assert_eq!(up.files[0].path.as_str(), "d/a");
     }
 
     #[test]
     fn what_cannot_be_shared_is_named() {
         let (_temp, root) = folder_with(&["a"]);
-        let error = ShareTree::list(&root.join("none")).expect_err("nothing is there");
+        let error = list(&root.join("none")).expect_err("nothing is there");
         assert!(error.to_string().contains("none"), "{error}");
-        let fifo = root.join("pipe");
-        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
-            .expect("a pipe");
-        for path in [&fifo, &root] {
-            let error = ShareTree::list(path).expect_err("a pipe cannot be shared");
-            assert!(error.to_string().contains("pipe"), "{error}");
-        }
-        fs::remove_file(&fifo).expect("removed");
-        for (bad, word) in [(&b"\xff"[..], "UTF-8"), (b"a\nb", "cannot contain")] {
+        let pipe = root.join("pipe");
+        make_pipe(&pipe);
+        let error = list(&pipe).expect_err("a pipe cannot be shared").to_string();
+        assert!(error.ends_with("pipe is neither a file nor a folder and cannot be shared"), "{error}");
+        for (bad, word) in [(&b"\xff"[..], "UTF-8"), (b"a\nb", "cannot contain"), (b"a~", "reserved")] {
             let path = root.join(OsStr::from_bytes(bad));
             fs::write(&path, "").expect("written");
-            let error = ShareTree::list(&root).expect_err("the name is no good").to_string();
+            let error = list(&path).expect_err("the name is no good").to_string();
             assert!(error.contains(word) && !error.contains('\n'), "{error}");
-            fs::remove_file(&path).expect("removed");
         }
-        assert!(ShareTree::list(Path::new("/dev/null")).is_err());
-        assert!(ShareTree::list(Path::new("/")).is_err());
+        assert!(list(Path::new("/dev/null")).is_err());
+        assert!(list(Path::new("/")).is_err());
     }
 }

@@ -3,6 +3,7 @@
 use super::file_map::FileMap;
 use super::file_stamp;
 use super::file_stamp::Stamps;
+use super::local_name::locate;
 use super::open_files::OpenFiles;
 use super::piece_source::{PieceSource, SourceError};
 use crate::model::manifest::FileEntry;
@@ -45,7 +46,7 @@ impl SharedFiles {
     }
 
     fn path(&self, file: usize) -> PathBuf {
-        self.files[file].path.placed_in(&self.root)
+        locate(&self.root, &self.files[file].path)
     }
 
     fn file(&self, file: usize, path: &Path) -> Result<Arc<File>, SourceError> {

@@ -60,8 +60,7 @@ fn describe(upload: UploadCommand) -> Result<(Vec<u8>, Content), Refusal> {
     // The size of a file without pieces is known.
     let file_count = u32::from(size.is_some() || full == 0);
     let size = size.unwrap_or(full);
-    // A suffix belongs to the share and not to its content.
-    let path = RelPath::parse(name.base().as_str()).map_err(|error| Refusal::about(Code::Malformed, error))?;
+    let path = RelPath::root_of(&name);
     let manifest = Manifest::new(vec![FileEntry { path, len: size }], pieces)
         .map_err(|_| malformed("piecewise_sha does not have one SHA-1 for each 524288 bytes of size"))?;
     if manifest.sha1().is_some_and(|known| known != sha1) {

@@ -174,7 +174,7 @@ fn a_folder_whose_paths_lead_elsewhere_is_never_listed() {
     let inner = ["d/../../x", "d/..", "d/./x", "d//x", "d/a\0b", "d/gpj.\u{202e}exe", "d/\u{1b}[2J", "/d/x", "d/"];
     // Those are not even paths; this one is, but not of what is shared.
     let other = ["e/x"];
-    for path in BAD_NAMES.into_iter().filter(|name| !["a/b", " a", "u\u{308}ber"].contains(name)).chain(inner) {
+    for path in BAD_NAMES.into_iter().filter(|name| !["a/b", " a"].contains(name)).chain(inner) {
         let (bytes, info_hash) = manifest_of(path);
         let (total, part) = (bytes.len() as u32, Blob::new(bytes).expect("short"));
         let put = Request::PutManifest { group: group("lab"), info_hash, total, offset: 0, part };
