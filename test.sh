@@ -303,7 +303,7 @@ step 'nothing that is there is overwritten'
 told carol 'stop_share lab piece' 'Stopped sharing'
 echo 'mine' >"$house/carol/piece"
 refused carol 'download_file lab piece ../carol' \
-    "$house/carol/piece is there already and is not overwritten; choose another destination"
+    "$house/carol/piece is there already and is not overwritten; choose another destination: what is there is not this content"
 [[ $(<"$house/carol/piece") == mine ]] || fail 'a file that was there has been changed'
 
 step 'bad lines are refused with one line each, and the prompt goes on'

@@ -95,7 +95,7 @@ fn open(folder: &Path, manifest: &Manifest) -> Part {
     let label = PartLabel { info_hash, group, name: FileName::parse(FILE).expect("a name") };
     match Part::open(&folder.join("download"), Arc::new(manifest.clone()), &label).expect("room") {
         OpenedPart::Part(part) => part,
-        OpenedPart::Finished(_) => panic!("nothing has finished it"),
+        OpenedPart::Taken(_) => panic!("nothing has finished it"),
     }
 }
 

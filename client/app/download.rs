@@ -8,7 +8,7 @@ use super::share::share_downloaded;
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::download::error::DownloadError;
 use crate::client::download::transfer::{Subject, Transfer, TransferProgress, TransferSetup};
-use crate::client::download::verify::verify_existing;
+use crate::client::download::verify::{is_complete, verify_existing};
 use crate::client::output::download_failure::{DownloadFailure, FailureCode};
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
@@ -16,7 +16,7 @@ use crate::client::output::status::Reached;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find};
 use crate::client::state::record::DownloadRecord;
-use crate::client::storage::part::{Finished, Foreign, OpenedPart, Part, PartError, PartLabel, resolve_destination};
+use crate::client::storage::part::{Foreign, OpenedPart, Part, PartError, PartLabel, Taken, resolve_destination};
 use crate::client::storage::piece_source::SourceError;
 use crate::model::id::ShareRef;
 use crate::model::manifest::{Content, Manifest};
@@ -54,19 +54,11 @@ pub(super) fn go_on(
     name: &FileName,
     to: PathBuf,
 ) -> Result<Report, Failure> {
-    let report = |destination| Report::Downloading { group: group.clone(), file: name.clone(), destination };
-    let (subject, part) = match prepare(session, id, group, name, &to)? {
-        (subject, OpenedPart::Part(part)) => (subject, Arc::new(part)),
-        (subject, OpenedPart::Finished(finished)) => {
-            finish_late(session, id, &subject, &finished);
-            return Ok(report(to));
-        }
-    };
-    let destination = part.destination().to_path_buf();
+    let (subject, opened) = prepare(session, id, group, name, &to)?;
     let record = DownloadRecord {
         group: group.clone(),
         name: name.clone(),
-        destination: destination.clone(),
+        destination: to.clone(),
         content: subject.content,
         share: subject.share,
         paused: false,
@@ -74,8 +66,15 @@ pub(super) fn go_on(
     session.remembered(session.slot().put_download(record, &subject.manifest), |error| {
         format!("The download of {name} will not go on by itself after a restart: {error}")
     });
-    session.help(format!("begin-{id}"), move |session| start(session, id, subject, part));
-    Ok(report(destination))
+    match opened {
+        OpenedPart::Part(part) => {
+            session.help(format!("begin-{id}"), move |session| start(session, id, subject, Arc::new(part)));
+        }
+        OpenedPart::Taken(taken) => {
+            session.help(format!("look-{id}"), move |session| adopt(session, id, &subject, taken));
+        }
+    }
+    Ok(Report::Downloading { group: group.clone(), file: name.clone(), destination: to })
 }
 
 /// Does what the user should hear of at once: whether there is such a file, and room for it.
@@ -166,11 +165,18 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, part: Arc<Part>
     transfer.follow_up(|| session.is_over());
 }
 
-/// A download of an earlier run that had its name already when that run ended.
-fn finish_late(session: &LoginSession, id: u64, subject: &Subject, finished: &Finished) {
-    let path = finished.destination();
-    give_on(session, id, subject, path);
-    complete(session, id, subject, path, Duration::ZERO);
+/// Something has the final name already. It is the download if every piece of it is right; else it is left alone.
+fn adopt(session: &LoginSession, id: u64, subject: &Subject, taken: Taken) {
+    let path = taken.destination();
+    match is_complete(taken.source(), &subject.manifest, &subject.content.sha1, session.over()) {
+        None => {}
+        Some(false) => fail(session, id, &PartError::OtherContent(path.to_path_buf()).into()),
+        Some(true) => {
+            give_on(session, id, subject, path);
+            complete(session, id, subject, path, Duration::ZERO);
+            taken.adopt();
+        }
+    }
 }
 
 /// The file of a download is there: shares, remembers and tells it.

@@ -4,7 +4,10 @@ use super::whole_hash::WholeHash;
 use crate::client::hash::piece_hash::hash_in_order;
 use crate::client::storage::part::Part;
 use crate::client::storage::piece_source::{PieceSource, SourceError};
+use crate::client::storage::shared_files::SharedFiles;
 use crate::model::bitfield::Bitfield;
+use crate::model::digest::Sha1Digest;
+use crate::model::manifest::Manifest;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -42,6 +45,33 @@ pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
         ControlFlow::Continue(())
     });
     flow.is_continue().then_some(Verified { have, hash })
+}
+
+/// Whether a source holds all of this content and nothing else: every piece, and the whole. Stops at the first piece
+/// that is wrong or cannot be read. `None` if `cancel` is set meanwhile.
+pub fn is_complete(source: &SharedFiles, manifest: &Manifest, sha1: &Sha1Digest, cancel: &AtomicBool) -> Option<bool> {
+    let layout = source.layout();
+    let hash = WholeHash::new(layout);
+    let read = |piece, buffer: &mut [u8]| source.read_piece(piece, buffer);
+    let follow = || matches!(hash.follow(source), Ok(true));
+    let flow = hash_in_order(layout, layout.indexes(), read, follow, |piece, outcome| {
+        if cancel.load(Ordering::Relaxed) {
+            return ControlFlow::Break(None);
+        }
+        if outcome.is_ok_and(|sha1| sha1 == manifest.pieces()[piece.as_usize()]) {
+            hash.announce(piece);
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(Some(false))
+        }
+    });
+    match flow {
+        ControlFlow::Break(found) => found,
+        // A file whose pieces were read early may have changed since.
+        ControlFlow::Continue(()) => {
+            Some(hash.finish(source).is_ok_and(|found| found == *sha1) && source.check_all().is_ok())
+        }
+    }
 }
 
 /// Reads all of a download whose pieces have all come in, and checks that the file still holds them.

@@ -4,6 +4,7 @@ mod body;
 mod error;
 mod paths;
 mod sidecar;
+mod taken;
 
 use super::file_map::FileMap;
 use super::piece_source::{PieceSource, SourceError};
@@ -15,7 +16,7 @@ use crate::model::manifest::Manifest;
 use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
 use crate::sys::{self, files, space};
 use body::{Allocate, Body};
-use rustix::fs::{FileType, Stat};
+use rustix::fs::FileType;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -26,6 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub use crate::client::storage::part::error::{Foreign, PartError};
 pub use crate::client::storage::part::paths::resolve_destination;
 pub use crate::client::storage::part::sidecar::PartLabel;
+pub use crate::client::storage::part::taken::Taken;
 
 /// After how many written bytes the disk is set to work on them, so that the fsync at the end finds little to do.
 const WRITE_BACK_LEN: u64 = 8 << 20;
@@ -35,22 +37,8 @@ const WRITE_BACK_LEN: u64 = 8 << 20;
 pub enum OpenedPart {
     /// A download to begin or to go on with.
     Part(Part),
-    /// The same download had come to its end, but whoever ran it had no time to say so.
-    Finished(Finished),
-}
-
-/// The traces of a download that had come to its end: complete, verified and under its final name. The last of them
-/// goes when this is dropped, so record the end first.
-#[derive(Debug)]
-pub struct Finished {
-    sidecar: Sidecar,
-}
-
-impl Finished {
-    /// Where the download lies.
-    pub fn destination(&self) -> &Path {
-        &self.sidecar.paths().destination
-    }
+    /// Something has the final name already. It may be the complete download.
+    Taken(Taken),
 }
 
 /// An unfinished download: `<destination>.part`, a file or a folder, locked for this process.
@@ -89,14 +77,16 @@ impl Part {
         label: &PartLabel,
         allocate: Allocate,
     ) -> Result<OpenedPart, PartError> {
-        let mut sidecar = Sidecar::lock(PartPaths::of(destination)?)?;
+        let paths = PartPaths::of(destination)?;
+        if paths.stat(&paths.name)?.is_some() {
+            return Taken::look(paths, &manifest, label).map(OpenedPart::Taken);
+        }
+        let mut sidecar = Sidecar::lock(paths)?;
         let begun = begin(&mut sidecar, &manifest, label, allocate);
-        if matches!(begun, Ok(None)) || begun.is_err() && sidecar.label().is_none() {
+        if begun.is_err() && sidecar.label().is_none() {
             sidecar.remove_on_drop();
         }
-        let Some((body, fresh)) = begun? else {
-            return Ok(OpenedPart::Finished(Finished { sidecar }));
-        };
+        let (body, fresh) = begun?;
         let map = FileMap::new(manifest.files());
         let (written, writing_back) = (AtomicU64::new(0), AtomicBool::new(false));
         Ok(OpenedPart::Part(Self { manifest, map, body, fresh, written, writing_back, sidecar }))
@@ -281,56 +271,35 @@ impl PieceSource for Part {
     }
 }
 
-/// What the names of a place say about a download to it.
-enum PartState {
-    Free,
-    Resumable,
-    Finished,
-}
-
-fn find_part(sidecar: &Sidecar, manifest: &Manifest, label: &PartLabel) -> Result<PartState, PartError> {
+/// Whether a download goes on with the part in its place; false if it begins.
+fn is_resumable(sidecar: &Sidecar, manifest: &Manifest, label: &PartLabel) -> Result<bool, PartError> {
     let paths = sidecar.paths();
-    let kind = |stat: &Stat| FileType::from_raw_mode(stat.st_mode);
     let expected = if manifest.is_folder() { FileType::Directory } else { FileType::RegularFile };
-    let known = sidecar.label();
-    let same = known.is_some_and(|known| known.info_hash == label.info_hash);
-    match (paths.stat(&paths.name)?, paths.stat(&paths.part_name)?) {
-        (Some(done), None)
-            if same
-                && kind(&done) == expected
-                && (manifest.is_folder() || u64::try_from(done.st_size) == Ok(manifest.layout().size())) =>
-        {
-            Ok(PartState::Finished)
-        }
-        (Some(_), _) => Err(PartError::Exists(paths.destination.clone())),
-        // A sidecar that was left alone says nothing about anybody's data.
-        (None, None) => Ok(PartState::Free),
-        (None, Some(part)) => match known {
-            _ if kind(&part) == FileType::Symlink => Err(PartError::Foreign(paths.part_path(), Foreign::Link)),
-            None => Err(PartError::Foreign(paths.part_path(), Foreign::Unknown)),
-            Some(other) if !same => Err(PartError::OtherDownload {
-                part: paths.part_path(),
-                group: other.group.clone(),
-                name: other.name.clone(),
-            }),
-            Some(_) if kind(&part) != expected => Err(PartError::Foreign(paths.part_path(), Foreign::Kind)),
-            Some(_) => Ok(PartState::Resumable),
-        },
+    // A sidecar that was left alone says nothing about anybody's data.
+    let Some(part) = paths.stat(&paths.part_name)? else { return Ok(false) };
+    let kind = FileType::from_raw_mode(part.st_mode);
+    let foreign = |why| Err(PartError::Foreign(paths.part_path(), why));
+    match sidecar.label() {
+        _ if kind == FileType::Symlink => foreign(Foreign::Link),
+        None => foreign(Foreign::Unknown),
+        Some(other) if other.info_hash != label.info_hash => Err(PartError::OtherDownload {
+            part: paths.part_path(),
+            group: other.group.clone(),
+            name: other.name.clone(),
+        }),
+        Some(_) if kind != expected => foreign(Foreign::Kind),
+        Some(_) => Ok(true),
     }
 }
 
-/// The body of a download and whether it is fresh; `None` if the download is finished.
+/// The body of a download, and whether it is fresh.
 fn begin(
     sidecar: &mut Sidecar,
     manifest: &Manifest,
     label: &PartLabel,
     allocate: Allocate,
-) -> Result<Option<(Body, bool)>, PartError> {
-    let fresh = match find_part(sidecar, manifest, label)? {
-        PartState::Finished => return Ok(None),
-        PartState::Resumable => false,
-        PartState::Free => true,
-    };
+) -> Result<(Body, bool), PartError> {
+    let fresh = !is_resumable(sidecar, manifest, label)?;
     if fresh {
         sidecar.write(label)?;
     }
@@ -338,7 +307,7 @@ fn begin(
     if fresh && body.is_err() {
         sidecar.remove_on_drop();
     }
-    body.map(|body| Some((body, fresh)))
+    body.map(|body| (body, fresh))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Whole clients, driven by commands as the prompt would, against a tracker in this process.
 
+mod places;
+
 use crate::common::names::group;
 use crate::common::relay::Relay;
 use crate::common::room::Room;

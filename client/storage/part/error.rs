@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 /// Why a download cannot begin, go on or end on this disk. Each stops the download; none is a peer's fault.
 #[derive(Debug)]
 pub enum PartError {
-    /// Something has the destination's name.
+    /// Something has the destination's name; nobody has looked at what it holds.
     Exists(PathBuf),
+    /// Something has the destination's name and holds something else than the download.
+    OtherContent(PathBuf),
     /// The folder that the destination lies in is not there.
     NoFolder(PathBuf),
     /// The destination has no name, or one that is too long.
@@ -80,6 +82,11 @@ impl fmt::Display for PartError {
             PartError::Exists(path) => {
                 write!(f, "{} is there already and is not overwritten; choose another destination", ShownPath(path))
             }
+            PartError::OtherContent(path) => write!(
+                f,
+                "{} is there already and is not overwritten; choose another destination: what is there is not this content",
+                ShownPath(path)
+            ),
             PartError::NoFolder(path) => write!(f, "the folder {} does not exist; make it first", ShownPath(path)),
             PartError::BadName(path) => {
                 write!(f, "{} cannot be the name of a file; choose another destination", ShownPath(path))

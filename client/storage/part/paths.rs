@@ -20,7 +20,7 @@ const SIDECAR_SUFFIX: &str = ".part.meta";
 /// one destination are one destination.
 ///
 /// # Errors
-/// `NoFolder` with the folder that is missing, `Exists` if the name is taken, `BadName`, `Io`.
+/// `NoFolder` with the folder that is missing, `BadName`, `Io`.
 pub fn resolve_destination(typed: &Path, name: &FileName) -> Result<PathBuf, PartError> {
     let into = typed.is_dir();
     let named = typed.to_path_buf();
@@ -37,7 +37,7 @@ pub fn resolve_destination(typed: &Path, name: &FileName) -> Result<PathBuf, Par
         _ => PartError::Io(folder.clone(), "use the folder", error),
     })?;
     let destination = resolved.join(file);
-    PartPaths::of(&destination)?.refuse_taken()?;
+    PartPaths::of(&destination)?;
     Ok(destination)
 }
 
@@ -96,17 +96,6 @@ impl PartPaths {
         files::stat_in(&self.folder, name)
             .map_err(|error| PartError::Io(self.destination.with_file_name(name), "look at", error))
     }
-
-    /// Makes sure that nothing has the destination's name.
-    ///
-    /// # Errors
-    /// `Exists`, `Io`.
-    pub(super) fn refuse_taken(&self) -> Result<(), PartError> {
-        match self.stat(&self.name)? {
-            Some(_) => Err(PartError::Exists(self.destination.clone())),
-            None => Ok(()),
-        }
-    }
 }
 
 /// The name with the suffix; where that would be too long, the name cut and its digest in between.
@@ -149,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_folder_is_named_and_a_taken_name_is_refused() {
+    fn a_missing_folder_is_named() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let resolve = |typed: &str| resolve_destination(&temp.path().join(typed), &name("f"));
         for typed in ["none/g", "none/", "none/.."] {
@@ -157,10 +146,6 @@ mod tests {
             assert!(matches!(error, PartError::NoFolder(_)) && error.to_string().contains("none"), "{error}");
         }
         fs::write(temp.path().join("f"), "mine").expect("written");
-        symlink("nowhere", temp.path().join("dangling")).expect("made");
-        for typed in ["f", "", "dangling"] {
-            assert!(matches!(resolve(typed), Err(PartError::Exists(_))), "{typed}");
-        }
         assert!(matches!(resolve("f/g"), Err(PartError::NoFolder(_))));
         assert!(matches!(resolve(&"x".repeat(256)), Err(PartError::BadName(_))));
     }

@@ -2,7 +2,7 @@
 
 use super::body::SMALL_LEN;
 use super::*;
-use crate::client::download::verify::verify_existing;
+use crate::client::download::verify::{is_complete, verify_existing};
 use crate::client::hash::piece_hash::sha1_of;
 use crate::client::hash::piece_hash::tests::noise;
 use crate::model::digest::Sha1Digest;
@@ -230,7 +230,7 @@ fn a_file_that_took_the_destination_meanwhile_is_not_overwritten_and_the_part_is
     assert!(matches!(&error, PartError::Exists(path) if *path == bench.path("f")), "{error}");
     drop(part);
     assert_eq!(fs::read(bench.path("f")).expect("there"), b"mine");
-    assert!(matches!(bench.refusal(), PartError::Exists(_)));
+    assert!(matches!(bench.refusal(), PartError::OtherContent(_)));
     fs::rename(bench.path("f"), bench.path("moved")).expect("moved");
     let part = bench.open();
     assert_eq!(verified(&part), [0]);
@@ -351,23 +351,73 @@ fn an_empty_file_and_a_folder_of_empty_files_need_no_piece() {
     }
 }
 
+/// What has the final name.
+fn taken(bench: &Bench) -> Taken {
+    match bench.open_with(space::allocate) {
+        Ok(OpenedPart::Taken(taken)) => taken,
+        other => panic!("nothing is taken: {other:?}"),
+    }
+}
+
+fn complete(bench: &Bench, taken: &Taken) -> bool {
+    let sha1 = sha1_of(&bench.bytes);
+    is_complete(taken.source(), &bench.manifest, &sha1, &AtomicBool::new(false)).expect("nobody cancels")
+}
+
 #[test]
-fn a_download_that_ended_just_before_a_crash_is_known_to_be_finished() {
-    for files in [&[("f", 10)][..], &[("d/a", 10)]] {
+fn a_download_that_ended_just_before_a_crash_is_known_to_be_complete_by_its_pieces() {
+    for files in [&[("f", PIECE + 10)][..], &[("d/a", 10), ("d/b", PIECE)]] {
         let bench = Bench::new(files);
         let part = bench.open();
         bench.write_all(&part);
         drop(part);
         // As a crash between the rename and the removal of the sidecar leaves it.
         fs::rename(bench.path("f.part"), bench.path("f")).expect("renamed");
-        let opened = bench.open_with(space::allocate).expect("recognized");
-        assert!(matches!(&opened, OpenedPart::Finished(done) if done.destination() == bench.path("f")));
+        let found = taken(&bench);
+        assert!(found.destination() == bench.path("f") && complete(&bench, &found));
         assert_eq!(bench.names(), ["f", "f.part.meta"]);
-        drop(opened);
+        found.adopt();
         assert_eq!(bench.names(), ["f"]);
-        assert!(matches!(bench.refusal(), PartError::Exists(_)));
+        assert!(complete(&bench, &taken(&bench)), "also without a trace of a download");
         assert_eq!(bench.names(), ["f"]);
     }
+}
+
+#[test]
+fn a_half_done_part_under_the_final_name_is_not_complete_and_can_go_back_to_its_place() {
+    for files in [&[("f", PIECE + 10)][..], &[("d/a", 10), ("d/b", PIECE)]] {
+        let bench = Bench::new(files);
+        let part = bench.open();
+        bench.write(&part, [1]);
+        drop(part);
+        fs::rename(bench.path("f.part"), bench.path("f")).expect("renamed");
+        let found = taken(&bench);
+        assert!(!complete(&bench, &found));
+        drop(found);
+        assert_eq!(bench.names(), ["f", "f.part.meta"]);
+        fs::rename(bench.path("f"), bench.path("f.part")).expect("renamed");
+        assert_eq!(verified(&bench.open()), [1]);
+    }
+}
+
+#[test]
+fn what_cannot_be_the_download_by_its_kind_or_size_is_told_at_once() {
+    let other = |bench: &Bench| matches!(bench.refusal(), PartError::OtherContent(path) if path == bench.path("f"));
+    let file = Bench::new(&[("f", 10)]);
+    fs::write(file.path("f"), "longer than that").expect("written");
+    assert!(other(&file));
+    fs::remove_file(file.path("f")).expect("there");
+    symlink("target", file.path("f")).expect("made");
+    fs::write(file.path("target"), &file.bytes).expect("written");
+    assert!(other(&file), "a link is not the download");
+    let folder = Bench::new(&[("d/a", 10), ("d/b", 10)]);
+    fs::write(folder.path("f"), &folder.bytes).expect("written");
+    assert!(other(&folder));
+    fs::remove_file(folder.path("f")).expect("there");
+    fs::create_dir(folder.path("f")).expect("made");
+    fs::write(folder.path("f/a"), &folder.bytes[..10]).expect("written");
+    assert!(other(&folder), "a file is missing");
+    assert_eq!(folder.names(), ["f"]);
 }
 
 #[test]

@@ -93,7 +93,7 @@ pub(super) fn sidecar(data: &[u8]) {
     fs::write(&beside, data).expect("room");
     match Part::open(&destination, Arc::new(manifest), &label) {
         Ok(OpenedPart::Part(part)) => part.abandon().expect("it goes"),
-        Ok(OpenedPart::Finished(_)) => panic!("nothing is there"),
+        Ok(OpenedPart::Taken(_)) => panic!("nothing is there"),
         Err(error) => foreign(&error),
     }
     assert!(!destination.exists());
