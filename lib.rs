@@ -145,6 +145,7 @@ pub mod client {
     pub mod shell {
         pub(crate) mod completer;
         pub(crate) mod editor;
+        pub(crate) mod hidden_line;
         pub(crate) mod history;
         pub(crate) mod input;
         pub(crate) mod prompt;

@@ -40,6 +40,12 @@ pub fn parse(line: &str, around: &Surroundings<'_>) -> Result<ParsedLine, Comman
     Arguments { words: arguments, usage, around }.read(word)
 }
 
+/// Whether a line is a command that lacks a password.
+pub fn asks_password(line: &str) -> bool {
+    let around = Surroundings { home: None, folder: Path::new(""), exists: &|_| false };
+    matches!(parse(line, &around), Ok(ParsedLine::Incomplete(_)))
+}
+
 /// Whether a line may be kept in the history: one that cannot hold a password. Of lines that are not commands only
 /// those are kept that were meant as a command without one.
 pub fn may_be_kept(line: &str) -> bool {

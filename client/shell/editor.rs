@@ -1,13 +1,16 @@
 //! The line editor at a real terminal: typed lines with editing and history, and messages above the line being typed.
 
 use super::completer::Completer;
+use super::hidden_line::HiddenLine;
 use super::history;
 use super::history::HistoryFile;
 use super::input::{Input, PROMPT, is_yes, read_plain};
 use crate::client::command::completion::Candidate;
 use crate::client::terminal::interrupt::{Activity, Interrupt, InterruptibleReader};
 use crate::client::terminal::line_reader::{LINE_LEN_MAX, LineReader};
+use crate::client::terminal::password::{self, NoEcho};
 use crate::client::terminal::writer::TerminalWriter;
+use crate::model::escape::escape;
 use crate::sys::owned_thread::OwnedThread;
 use crossbeam_channel::{Sender, bounded};
 use rustix::io::Errno;
@@ -18,7 +21,7 @@ use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
-use rustyline::{CompletionType, Config, Context, Editor, ExternalPrinter, Helper};
+use rustyline::{CompletionType, Config, Context, Editor, Event, EventHandler, ExternalPrinter, Helper};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -42,6 +45,9 @@ pub struct Aids {
 pub(crate) struct LineEditor {
     /// Dropped first, which ends a wait of the showing thread.
     editor: Option<Editor<Watcher, DefaultHistory>>,
+    hidden: HiddenLine,
+    /// Between the lines that the editor reads the terminal shows nothing either: what is typed ahead may be a password.
+    no_echo: Option<NoEcho>,
     history: HistoryFile,
     terminal: TerminalWriter,
     interrupt: Interrupt,
@@ -63,6 +69,8 @@ impl LineEditor {
         let config = config.completion_type(CompletionType::List).build();
         let mut editor: Editor<Watcher, DefaultHistory> = Editor::with_config(config).ok()?;
         let mut above = editor.create_external_printer().ok()?;
+        let hidden = HiddenLine::default();
+        editor.bind_sequence(Event::Any, EventHandler::Conditional(Box::new(hidden.clone())));
         let (history, told) = HistoryFile::load(aids.history, editor.history_mut());
         told.into_iter().for_each(|line| terminal.event(&line));
         editor.set_helper(Some(Watcher {
@@ -77,6 +85,8 @@ impl LineEditor {
             OwnedThread::start("messages", move || said.serve_editor(&until, |text| above.print(text).is_ok())).ok()?;
         Some(Self {
             editor: Some(editor),
+            hidden,
+            no_echo: NoEcho::begin().ok(),
             history,
             terminal: terminal.clone(),
             interrupt: interrupt.clone(),
@@ -117,7 +127,10 @@ impl LineEditor {
                 Err(ReadlineError::Eof) => return Input::End,
                 Err(error) if lacks_descriptors(&error) => {
                     self.terminal.prompt(PROMPT);
-                    return read_plain(&mut self.plain, &self.interrupt);
+                    self.no_echo = None;
+                    let line = read_plain(&mut self.plain, &self.interrupt);
+                    self.no_echo = NoEcho::begin().ok();
+                    return line;
                 }
                 Err(error) => return Input::Broken(format!("Cannot read from the terminal: {error}")),
             }
@@ -131,10 +144,9 @@ impl LineEditor {
             Err(ReadlineError::Eof)
         } else if self.interrupt.take_pressed() {
             self.watcher().into_iter().for_each(|watcher| watcher.empty.set(true));
-            // The terminal has written ^C where the prompt would begin.
-            self.terminal.end_line();
             Err(ReadlineError::Interrupted)
         } else if let Some(editor) = &mut self.editor {
+            self.no_echo.as_ref().inspect(|no_echo| no_echo.renew());
             let _screen = self.terminal.leave_to_editor();
             editor.readline(prompt)
         } else {
@@ -142,6 +154,18 @@ impl LineEditor {
         };
         self.interrupt.enter(Activity::Idle);
         read
+    }
+
+    /// Asks for a password, of which nothing is shown. What was typed ahead is part of it. `None` if none is given.
+    pub(crate) fn password(&mut self, question: &str) -> Option<String> {
+        self.hidden.begin();
+        let read = self.edit(&escape(question));
+        let typed = self.hidden.end();
+        match read {
+            Ok(_) => Some(typed),
+            Err(error) if lacks_descriptors(&error) => password::ask(question, &self.terminal, &self.interrupt).ok(),
+            Err(_) => None,
+        }
     }
 
     fn watcher(&self) -> Option<&Watcher> {

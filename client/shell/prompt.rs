@@ -2,10 +2,11 @@
 
 use super::editor::{Aids, LineEditor};
 use super::input::{Input, PROMPT, is_yes, read_plain};
+use crate::client::command::parse::asks_password;
 use crate::client::command::types::PasswordPrompt;
 use crate::client::terminal::interrupt::Interrupt;
 use crate::client::terminal::line_reader::LineReader;
-use crate::client::terminal::password;
+use crate::client::terminal::password::{self, NoEcho};
 use crate::client::terminal::writer::TerminalWriter;
 use std::fmt;
 use std::io::{self, IsTerminal, Read};
@@ -33,8 +34,8 @@ enum InputSource {
 
 /// Where passwords come from that are not in the commands.
 enum Answers {
-    /// A person types them at a terminal.
-    Person,
+    /// A person types them at a terminal, which shows nothing before the last of them is there: one may be typed ahead.
+    Person(Option<NoEcho>),
     /// One per line.
     Lines(LineReader<Box<dyn Read>>),
 }
@@ -54,7 +55,12 @@ impl Prompt {
 
     /// These commands, one after the other. Of standard input only the passwords are read that they lack.
     pub fn commands(commands: Vec<String>, terminal: &TerminalWriter, interrupt: &Interrupt) -> Self {
-        let answers = if io::stdin().is_terminal() { Answers::Person } else { Answers::Lines(stdin_lines(interrupt)) };
+        let answers = if io::stdin().is_terminal() {
+            let asked = commands.iter().any(|command| asks_password(command));
+            Answers::Person(asked.then(|| NoEcho::begin().ok()).flatten())
+        } else {
+            Answers::Lines(stdin_lines(interrupt))
+        };
         let source = InputSource::Given(commands.into_iter(), answers);
         Self { source, terminal: terminal.clone(), interrupt: interrupt.clone(), script: true }
     }
@@ -85,8 +91,18 @@ impl Prompt {
                 input
             }
             InputSource::Given(..) if self.interrupt.is_ending() => Input::Stopped,
-            InputSource::Given(commands, _) => commands.next().map_or(Input::End, Input::Line),
+            InputSource::Given(commands, answers) => {
+                if let Answers::Person(no_echo) = answers {
+                    no_echo.take_if(|_| !commands.as_slice().iter().any(|command| asks_password(command)));
+                }
+                commands.next().map_or(Input::End, Input::Line)
+            }
         }
+    }
+
+    /// Whether the terminal shows what is typed while a command runs, ctrl-C among it.
+    pub(crate) fn echoes(&self) -> bool {
+        !matches!(self.source, InputSource::Editor(_))
     }
 
     /// Asks a person something that is answered with yes or no; the end of the input counts as yes.
@@ -117,9 +133,11 @@ impl Prompt {
     pub fn password(&mut self, ask: &PasswordPrompt) -> Result<String, PasswordError> {
         let pasted = match &mut self.source {
             InputSource::Editor(editor) => editor.next_pasted(),
-            InputSource::Plain { lines, .. } if self.script => Some(read_plain(lines, &self.interrupt)),
+            InputSource::Plain { lines, .. } if self.script || lines.holds_line() => {
+                Some(read_plain(lines, &self.interrupt))
+            }
             InputSource::Given(_, Answers::Lines(lines)) => Some(read_plain(lines, &self.interrupt)),
-            InputSource::Plain { .. } | InputSource::Given(_, Answers::Person) => None,
+            InputSource::Plain { .. } | InputSource::Given(_, Answers::Person(_)) => None,
         };
         match pasted {
             Some(Input::Line(line)) => return Ok(line),
@@ -128,14 +146,22 @@ impl Prompt {
             Some(Input::Stopped) => return Err(PasswordError::Cancelled),
             None => {}
         }
-        let answer = |question: &str| {
-            password::ask(question, &self.terminal, &self.interrupt).map_err(|_| PasswordError::NotGiven)
-        };
-        let first = answer(&ask.text)?;
-        if ask.twice && answer("The same again: ")? != first {
+        let first = self.hidden(&ask.text)?;
+        if ask.twice && self.hidden("The same again: ")? != first {
             return Err(PasswordError::Differ);
         }
         Ok(first)
+    }
+
+    /// Asks a person for something that is not shown.
+    fn hidden(&mut self, question: &str) -> Result<String, PasswordError> {
+        let answer = match &mut self.source {
+            InputSource::Editor(editor) => editor.password(question),
+            InputSource::Plain { .. } | InputSource::Given(..) => {
+                password::ask(question, &self.terminal, &self.interrupt).ok()
+            }
+        };
+        answer.ok_or(PasswordError::NotGiven)
     }
 }
 

@@ -119,7 +119,7 @@ impl Repl<'_> {
         self.interrupt.enter(Activity::Command);
         let cancelled = self.interrupt.is_cancelled();
         let outcome = if cancelled { Err("Cancelled before it began".into()) } else { self.executor.execute(command) };
-        if self.interrupt.is_cancelled() && !self.prompt.is_script() {
+        if self.interrupt.is_cancelled() && !self.prompt.is_script() && self.prompt.echoes() {
             // The terminal has written ^C where the next line would begin.
             self.reporter.terminal().end_line();
         }

@@ -5,6 +5,9 @@ use std::io::{self, Read};
 /// Longest line in bytes, its line end not counted.
 pub(crate) const LINE_LEN_MAX: usize = 64 * 1024;
 
+/// A byte order mark, with which some editors begin a text. It says nothing and is no part of the first line.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// What stands where a line is due.
 #[derive(Debug)]
 pub(crate) enum LineRead {
@@ -35,13 +38,19 @@ pub(crate) struct LineReader<R> {
 impl<R: Read> LineReader<R> {
     /// The lines of `from`.
     pub(crate) fn new(from: R) -> Self {
-        // The longest line with its line end, and one more byte that shows it to be too long.
-        Self { from, buffer: vec![0; LINE_LEN_MAX + 3].into(), start: 0, end: 0, too_long: false, number: 0 }
+        // The longest line with its mark and line end, and one more byte that shows it to be too long.
+        let len = BYTE_ORDER_MARK.len() + LINE_LEN_MAX + 3;
+        Self { from, buffer: vec![0; len].into(), start: 0, end: 0, too_long: false, number: 0 }
     }
 
     /// The number of the line that was returned last, from 1.
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Whether the next line has been read already.
+    pub(crate) fn holds_line(&self) -> bool {
+        self.buffer[self.start..self.end].contains(&b'\n')
     }
 
     /// The next line. An error of the source ends the call, not the source: the bytes before it are kept.
@@ -78,6 +87,8 @@ impl<R: Read> LineReader<R> {
     fn cut(&mut self, len: usize, line_end_len: usize) -> LineRead {
         let bytes = &self.buffer[self.start..self.start + len];
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        let mark = Some(BYTE_ORDER_MARK).filter(|_| self.number == 0);
+        let bytes = mark.and_then(|mark| bytes.strip_prefix(mark)).unwrap_or(bytes);
         let line = if self.too_long || bytes.len() > LINE_LEN_MAX {
             LineRead::TooLong
         } else {
@@ -143,6 +154,18 @@ mod tests {
             assert_eq!(all(far_over.as_bytes(), portion), ["x", "too long", "b"]);
             assert_eq!(all("a".repeat(3 * LINE_LEN_MAX).as_bytes(), portion), ["too long"]);
             assert_eq!(all("a".repeat(LINE_LEN_MAX + 3).as_bytes(), portion), ["too long"]);
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over_at_the_beginning_and_nowhere_else() {
+        for portion in [1, 2, 1 << 20] {
+            assert_eq!(all("\u{feff}a\r\n\u{feff}b\n".as_bytes(), portion), ["a", "\u{feff}b"]);
+            assert_eq!(all("\u{feff}".as_bytes(), portion), [""]);
+            assert_eq!(all("\u{feff}\u{feff}a".as_bytes(), portion), ["\u{feff}a"]);
+            assert_eq!(all(b"\xef\xbba", portion), ["not UTF-8"]);
+            let longest = format!("\u{feff}{}\r\nb", "a".repeat(LINE_LEN_MAX));
+            assert_eq!(all(longest.as_bytes(), portion), ["65536 bytes", "b"]);
         }
     }
 

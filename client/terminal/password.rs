@@ -21,6 +21,35 @@ pub(crate) fn ask(question: &str, terminal: &TerminalWriter, interrupt: &Interru
     answer
 }
 
+/// The terminal shows nothing of what is typed until this is dropped. Lines and signals stay what they are.
+pub(crate) struct NoEcho(Termios);
+
+impl NoEcho {
+    pub(crate) fn begin() -> io::Result<Self> {
+        let no_echo = Self(tcgetattr(io::stdin())?);
+        no_echo.renew();
+        Ok(no_echo)
+    }
+
+    /// Begins again, should somebody have ended it: a shell does when the program was stopped by ctrl-Z.
+    pub(crate) fn renew(&self) {
+        let Ok(mut modes) = tcgetattr(io::stdin()) else { return };
+        let echo = LocalModes::ECHO | LocalModes::ECHONL;
+        if modes.local_modes.intersects(echo) {
+            modes.local_modes -= echo;
+            // If it fails the terminal is gone.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &modes);
+        }
+    }
+}
+
+impl Drop for NoEcho {
+    fn drop(&mut self) {
+        // If it fails the terminal is gone.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
 /// Echo is off, and each key is handed on at once, until this is dropped.
 pub(crate) struct EchoOff(Termios);
 

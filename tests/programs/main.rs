@@ -33,3 +33,4 @@ mod terminal;
 mod tracker_program;
 mod trackers_program;
 mod troubleshooting;
+mod typed_ahead;

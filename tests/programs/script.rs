@@ -240,3 +240,18 @@ fn the_documents_list_the_exit_codes_of_both_programs() {
         assert_eq!(told, codes.iter().map(|(exit, _)| (*exit as u8).to_string()).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn a_byte_order_mark_before_a_script_or_a_password_file_is_no_part_of_it() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let mut script = installation.person("ann", 1, &[]);
+    for line in ["\u{feff}create_user ann pw", "list_groups"] {
+        script.say(line);
+    }
+    script.close_input();
+    let (code, output, error) = end(script);
+    assert_eq!((code, output.as_str(), error.as_str()), (Some(1), "User created\n", "Please login first\n"));
+    let (code, output, error) = end(exec(&installation, "ann-again", &[], &["login ann"], &["\u{feff}pw"]));
+    assert_eq!((code, output.as_str(), error.as_str()), (Some(0), "Login successful\n", ""));
+}

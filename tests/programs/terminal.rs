@@ -9,20 +9,20 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-const ROWS: u16 = 24;
-const COLUMNS: u16 = 80;
-const ARGUMENTS: [&str; 4] = ["--state-dir", "state", "127.0.0.1:0", "tracker_info.txt"];
+pub(crate) const ROWS: u16 = 24;
+pub(crate) const COLUMNS: u16 = 80;
+pub(crate) const ARGUMENTS: [&str; 4] = ["--state-dir", "state", "127.0.0.1:0", "tracker_info.txt"];
 
 impl Room {
     /// The folder of a person, with the list of trackers in it.
-    fn desk(&self, name: &str) -> PathBuf {
+    pub(crate) fn desk(&self, name: &str) -> PathBuf {
         let place = self.place(name);
         fs::write(place.join("tracker_info.txt"), format!("{}\n", self.tracker.addr)).expect("writable");
         place
     }
 
     /// Somebody starts a client, which shows its prompt.
-    fn person(&self, name: &str) -> Sitting {
+    pub(crate) fn person(&self, name: &str) -> Sitting {
         let person = Sitting::start(env!("CARGO_BIN_EXE_client"), &ARGUMENTS, &self.desk(name), ROWS, COLUMNS);
         person.sees("the prompt", |rows, _| {
             matches!(rows, [listening, prompt] if listening.starts_with("Listening for other members on ") && prompt == ">")
@@ -31,7 +31,7 @@ impl Room {
     }
 
     /// The same, and logs in with a new account.
-    fn user(&self, name: &str) -> Sitting {
+    pub(crate) fn user(&self, name: &str) -> Sitting {
         let person = self.person(name);
         person.enters(&format!("create_user {name} wonderland"));
         person.ends_with(&["User created", "> "]);
@@ -41,7 +41,7 @@ impl Room {
     }
 
     /// Bob, who is in Alice's group lab and shares a file of that name there that he never gives to anybody.
-    fn bob_shares(&self, alice: &Sitting, name: &str) -> Client {
+    pub(crate) fn bob_shares(&self, alice: &Sitting, name: &str) -> Client {
         alice.enters("create_group lab");
         alice.ends_with(&["Group created", "> "]);
         let mut bob = self.tracker.user("bob");
