@@ -211,7 +211,7 @@ pub mod client {
         pub(crate) mod token_bucket;
         pub mod uplink;
     }
-    /// Requests to a tracker and their replies; `queries` finds a share, a renamed one too.
+    /// Requests to a tracker and their replies, many at a time; `queries` finds a share, a renamed one too.
     pub mod rpc {
         pub mod error;
         pub mod event;
@@ -220,6 +220,7 @@ pub mod client {
         pub(crate) mod link_state;
         pub(crate) mod pending;
         pub(crate) mod queries;
+        pub(crate) mod request_window;
     }
     /// Which piece to ask of whom next. Pure.
     pub mod picker {

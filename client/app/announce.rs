@@ -5,10 +5,12 @@ use super::share;
 use crate::client::download::transfer::Transfer;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find};
+use crate::client::state::record::ShareRecord;
 use crate::model::id::ShareRef;
 use crate::model::name::{FileName, GroupId};
 use crate::wire::client_tracker::{HOLD_MORE_MAX, Holding, Reply, Request};
 use crate::wire::codec::{Blob, List};
+use std::sync::Arc;
 
 /// Tells a tracker that has just been reached where this client listens, and all that it holds.
 pub(super) fn announce_all(session: &LoginSession) -> Result<(), RpcError> {
@@ -16,30 +18,26 @@ pub(super) fn announce_all(session: &LoginSession) -> Result<(), RpcError> {
     session.refresh_keys()?;
     hold_shares(session)?;
     share::tell_untold(session);
-    for transfer in session.downloads().running() {
-        match take_part(session, &transfer) {
-            Ok(()) => {}
-            // One that is refused, as in a group that was left meanwhile, does not keep the others from being told.
-            Err(RpcError::Refused(refusal)) => drop(session.note_refusal(&refusal)),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+    take_part_in(session, &session.downloads().running())
 }
 
 /// Tells the tracker what is shared here.
 fn hold_shares(session: &LoginSession) -> Result<(), RpcError> {
     let node = session.node();
-    for record in session.slot().shares() {
-        let served =
-            node.keyring.group_named(&record.group).and_then(|g| node.catalog.find(g, record.content.info_hash));
-        if let (Some(share), Some(_)) = (record.share, served) {
-            match session.hold(share, Holding::All {}) {
-                Ok(()) => {}
-                // Somebody stopped it elsewhere while this client was away: the push that says so comes too.
-                Err(RpcError::Refused(refusal)) => drop(session.note_refusal(&refusal)),
-                Err(error) => return Err(error),
-            }
+    let served = |record: &ShareRecord| {
+        let group = node.keyring.group_named(&record.group);
+        group.and_then(|group| node.catalog.find(group, record.content.info_hash)).is_some()
+    };
+    hold_all(session, session.slot().shares().iter().filter(|record| served(record)).filter_map(|record| record.share))
+}
+
+/// Tells the tracker that these shares are held here, all of each.
+pub(super) fn hold_all(session: &LoginSession, shares: impl Iterator<Item = ShareRef>) -> Result<(), RpcError> {
+    let requests: Vec<_> = shares.map(|share| Request::Hold { share, holding: Holding::All {} }).collect();
+    for reply in session.node().link.call_all(&requests)? {
+        // Somebody stopped it elsewhere while this client was away: the push that says so comes too.
+        if let Err(refusal) = reply {
+            session.note_refusal(&refusal);
         }
     }
     Ok(())
@@ -47,16 +45,34 @@ fn hold_shares(session: &LoginSession) -> Result<(), RpcError> {
 
 /// Tells the tracker what a download holds, and asks who else has pieces.
 pub(super) fn take_part(session: &LoginSession, transfer: &Transfer) -> Result<(), RpcError> {
-    hold(session, transfer)?;
+    session.call(&hold(transfer))?;
     find_peers(session, transfer)
 }
 
+/// Tells the tracker what downloads hold, and asks who else has pieces of them.
+fn take_part_in(session: &LoginSession, transfers: &[Arc<Transfer>]) -> Result<(), RpcError> {
+    let requests: Vec<_> = transfers
+        .iter()
+        .flat_map(|transfer| [hold(transfer), Request::FindPeers { share: transfer.share() }])
+        .collect();
+    let replies = session.node().link.call_all(&requests)?;
+    for (transfer, replies) in transfers.iter().zip(replies.chunks_exact(2)) {
+        match replies {
+            [Ok(_), Ok(Reply::Peers { peers })] => session.engine().peers(transfer.id(), peers.to_vec()),
+            // One that is refused, as in a group that was left meanwhile, does not keep the others from being told.
+            [Err(refusal), _] | [_, Err(refusal)] => drop(session.note_refusal(refusal)),
+            _ => return Err(RpcError::Unexpected),
+        }
+    }
+    Ok(())
+}
+
 /// Tells the tracker which pieces a download holds, none of them included: others learn that it is there.
-fn hold(session: &LoginSession, transfer: &Transfer) -> Result<(), RpcError> {
+fn hold(transfer: &Transfer) -> Request {
     // What comes in after this is told later.
     transfer.take_fresh();
     let bits = Blob::new(transfer.have().as_bytes().to_vec()).expect("the longest bitfield is within the cap");
-    session.hold(transfer.share(), Holding::Exactly { bits })
+    Request::Hold { share: transfer.share(), holding: Holding::Exactly { bits } }
 }
 
 /// Tells the tracker which pieces came in since it was told last.
@@ -66,7 +82,7 @@ pub(super) fn hold_more(session: &LoginSession, transfer: &Transfer) -> Result<(
         return Ok(());
     }
     if fresh.len() > HOLD_MORE_MAX {
-        return hold(session, transfer);
+        return session.call(&hold(transfer)).map(drop);
     }
     session.hold(transfer.share(), Holding::More { pieces: List::first_of(fresh) })
 }

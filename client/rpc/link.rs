@@ -1,9 +1,9 @@
 //! The link to the trackers: one connection to one of them, on which any thread makes requests.
 //!
 //! One thread, the keeper, connects and then reads. It moves on to the next tracker when the connection is lost, and
-//! resumes the session there. Whoever makes a request writes it and waits for the reply that bears its id. A request
-//! whose connection is lost before the reply is made again on the next one. Commands bear ids of their own, so no
-//! tracker carries one out twice.
+//! resumes the session there. Whoever makes a request writes it and waits for the reply that bears its id; whoever makes
+//! many writes further ones meanwhile. A request whose connection is lost before the reply is made again on the next
+//! one. Commands bear ids of their own, so no tracker carries one out twice.
 
 use super::error::RpcError;
 use super::event::LinkEvent;
@@ -64,18 +64,38 @@ impl TrackerLink {
 
     /// Makes a request and waits for its reply. A refusal is an error.
     pub fn call(&self, request: &Request) -> Result<Reply, RpcError> {
-        let until = Instant::now() + CALL_DEADLINE;
-        loop {
+        let replies = self.call_all(std::slice::from_ref(request))?;
+        replies.into_iter().next().ok_or(RpcError::Unexpected)?.map_err(RpcError::from)
+    }
+
+    /// Makes many requests, each without waiting for the reply to the one before. Gives their replies in order. A refusal
+    /// is the answer to its own request, and the others go on.
+    ///
+    /// The tracker answers others of this client behind what is under way, so how much that is has a bound. It suits
+    /// questions and holdings; each change waits for the tracker's disk.
+    pub fn call_all(&self, requests: &[Request]) -> Result<Vec<Result<Reply, Refusal>>, RpcError> {
+        let mut replies = Vec::with_capacity(requests.len());
+        let mut until = Instant::now() + CALL_DEADLINE;
+        while replies.len() < requests.len() {
             let (sender, generation) = self.state.reach()?;
-            match self.state.ask(&sender, request)? {
-                Some(Reply::Refused { code, about }) => return Err(Refusal::received(code, &about).into()),
-                Some(reply) => return Ok(reply),
-                None => self.state.lose(generation),
+            let answered = replies.len();
+            if self.state.ask_all(&sender, requests, &mut replies)? {
+                break;
             }
-            if Instant::now() >= until {
+            self.state.lose(generation);
+            let now = Instant::now();
+            if replies.len() > answered {
+                until = now + CALL_DEADLINE;
+            }
+            if now >= until {
                 return Err(RpcError::NoTracker("it does not answer".into()));
             }
         }
+        let refusals = replies.into_iter().map(|reply| match reply {
+            Reply::Refused { code, about } => Err(Refusal::received(code, &about)),
+            reply => Ok(reply),
+        });
+        Ok(refusals.collect())
     }
 
     /// Logs in; the session is resumed by itself on every later connection. Gives the name and the login's number.

@@ -2,12 +2,15 @@
 
 use super::error::{ConnectionError, RpcError};
 use super::pending::{PendingReplies, reply_deadline};
+use super::request_window::RequestWindow;
 use crate::model::digest::Fingerprint;
 use crate::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
 use crate::wire::codec::Blob;
 use crate::wire::connection::FrameSender;
+use crate::wire::frame;
 use crossbeam_channel::{self as channel, select};
 use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -42,6 +45,15 @@ struct LinkFields {
     closing: bool,
     /// The socket on which a connection is being made.
     connecting: Option<Arc<TcpStream>>,
+}
+
+/// A request that has left, and has no reply yet.
+struct RequestUnderWay {
+    id: u32,
+    reply: channel::Receiver<Reply>,
+    /// Length of its frame, in bytes.
+    len: usize,
+    sent: Instant,
 }
 
 /// The state that the keeper and whoever makes a request share. Its lock is never held during I/O.
@@ -93,21 +105,53 @@ impl LinkState {
         }
     }
 
-    /// Sends a request and waits for the reply; none if the connection is lost or the tracker is silent.
-    pub(super) fn ask(&self, sender: &FrameSender, request: &Request) -> Result<Option<Reply>, RpcError> {
-        let (id, reply) = {
-            let replies = &mut self.fields.lock().replies;
-            if replies.is_cancelled() {
-                return Err(RpcError::Cancelled);
+    /// Sends all requests that `replies` has no reply to yet, and adds their replies in order. A request does not wait for
+    /// the replies before it. False if the connection is lost or the tracker is silent: some have no reply then.
+    pub(super) fn ask_all(
+        &self,
+        sender: &FrameSender,
+        requests: &[Request],
+        replies: &mut Vec<Reply>,
+    ) -> Result<bool, RpcError> {
+        let mut under_way = VecDeque::new();
+        let answered = self.ask_in_turn(sender, requests, replies, &mut under_way);
+        let mut fields = self.fields.lock();
+        under_way.iter().for_each(|request| drop(fields.replies.take(request.id)));
+        answered
+    }
+
+    fn ask_in_turn(
+        &self,
+        sender: &FrameSender,
+        requests: &[Request],
+        replies: &mut Vec<Reply>,
+        under_way: &mut VecDeque<RequestUnderWay>,
+    ) -> Result<bool, RpcError> {
+        let mut window = RequestWindow::new();
+        while let Some(oldest) = requests.get(replies.len()) {
+            while let Some(request) = requests.get(replies.len() + under_way.len()).filter(|_| window.has_room()) {
+                let (id, reply) = self.expect_reply()?;
+                let frame = frame::of(id, request);
+                window.sent(frame.len());
+                under_way.push_back(RequestUnderWay { id, reply, len: frame.len(), sent: Instant::now() });
+                if sender.send_frame(&frame).is_err() {
+                    return Ok(false);
+                }
             }
-            replies.expect()
-        };
-        let answer = match sender.send(id, request) {
-            Ok(()) => self.await_reply(&reply, reply_deadline(request)),
-            Err(_) => None,
-        };
-        self.fields.lock().replies.take(id);
-        Ok(answer)
+            // The tracker answers in order: its time for a reply begins with the one before.
+            let reply = under_way.front().and_then(|first| self.await_reply(&first.reply, reply_deadline(oldest)));
+            let (Some(reply), Some(first)) = (reply, under_way.pop_front()) else { return Ok(false) };
+            self.fields.lock().replies.take(first.id);
+            window.replied(first.len, first.sent.elapsed());
+            replies.push(reply);
+        }
+        Ok(true)
+    }
+
+    /// The id for a request, and where its reply will come; not for a user who has given up.
+    fn expect_reply(&self) -> Result<(u32, channel::Receiver<Reply>), RpcError> {
+        let replies = &mut self.fields.lock().replies;
+        if replies.is_cancelled() { Err(RpcError::Cancelled) } else { Ok(replies.expect()) }
     }
 
     fn await_reply(&self, reply: &channel::Receiver<Reply>, deadline: Duration) -> Option<Reply> {

@@ -1,0 +1,112 @@
+//! Many requests of one client at a time.
+
+use super::*;
+use crate::common::names::file;
+use crossbeam_channel as channel;
+use groupshare::wire::refusal::{Code, Refusal};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const MANY: usize = 5000;
+
+/// Asks for `f` and for a file that is not there in turn.
+fn finds() -> Vec<Request> {
+    let find = |name| Request::FindShare { group: group("lab"), name: file(name) };
+    (0..MANY).map(|number| find(if number % 2 == 0 { "f" } else { "g" })).collect()
+}
+
+/// Whether the replies are those to `finds`.
+fn fit(replies: &[Result<Reply, Refusal>]) -> bool {
+    let fits = |(number, reply): (usize, &Result<Reply, _>)| match reply {
+        Ok(Reply::Share { name, .. }) => number % 2 == 0 && *name == file("f"),
+        Err(Refusal { code, .. }) => number % 2 == 1 && *code == Code::NoSuchFile,
+        Ok(_) => false,
+    };
+    replies.len() == MANY && replies.iter().enumerate().all(fits)
+}
+
+#[test]
+fn many_requests_have_their_replies_in_order_and_nobody_beside_them_is_kept_waiting() {
+    let room = Room::new();
+    drop(room.group_of(&[]));
+    let connections = Arc::new(AtomicUsize::new(0));
+    let seen = connections.clone();
+    let relay = Relay::to(room.tracker.addr, move |number, _, _| {
+        seen.fetch_max(number + 1, Ordering::SeqCst);
+    });
+    let mut alice = Person::sit_down(relay.addr, &room.place("alice"));
+    alice.expect("login alice pw", "Login successful\n");
+    alice.file("f", b"contents");
+    alice.expect("upload_file f lab", "Uploaded\n");
+    let node = alice.node.clone();
+    let asking = std::thread::spawn(move || node.link.call_all(&finds()));
+    while !asking.is_finished() {
+        assert_eq!(alice.node.link.call(&Request::Heartbeat {}), Ok(Reply::Done {}));
+    }
+    let replies = asking.join().expect("no panic").expect("answered");
+    assert!(fit(&replies));
+    assert_eq!(connections.load(Ordering::SeqCst), 1, "the tracker has cut nobody off");
+}
+
+#[test]
+fn what_was_asked_when_a_connection_is_lost_is_asked_again_on_the_next() {
+    let room = Room::new();
+    drop(room.group_of(&[]));
+    let asked = AtomicUsize::new(0);
+    let (halfway, reached) = channel::bounded(0);
+    let (go_on, cut) = channel::bounded::<()>(0);
+    // The bytes that a client says until it has uploaded are far fewer.
+    let relay = Relay::to(room.tracker.addr, move |number, asks, bytes| {
+        let before = asked.fetch_add(if asks { bytes.len() } else { 0 }, Ordering::SeqCst);
+        if number == 0 && asks && before < 50_000 && before + bytes.len() >= 50_000 {
+            halfway.send(()).expect("the test waits");
+            let _ = cut.recv();
+        }
+    });
+    let mut alice = Person::sit_down(relay.addr, &room.place("alice"));
+    alice.expect("login alice pw", "Login successful\n");
+    alice.file("f", b"contents");
+    alice.expect("upload_file f lab", "Uploaded\n");
+    let node = alice.node.clone();
+    let asking = std::thread::spawn(move || node.link.call_all(&finds()));
+    reached.recv().expect("the relay runs");
+    relay.cut();
+    drop(go_on);
+    let replies = asking.join().expect("no panic").expect("answered");
+    assert!(fit(&replies));
+    alice.sees("Connected to the tracker");
+}
+
+#[test]
+fn who_is_tired_of_waiting_for_many_answers_gets_the_prompt_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let person = Person::sit_down(silent_tracker(), folder.path());
+    wait_until("connected", || person.node.link.tracker().is_some());
+    let (node, begun) = (person.node.clone(), Instant::now());
+    let asking = std::thread::spawn(move || node.link.for_user(|| node.link.call_all(&finds())));
+    wait_until("the requests have begun when they are cancelled", || {
+        person.node.link.cancel();
+        asking.is_finished()
+    });
+    assert_eq!(asking.join().expect("no panic"), Err(RpcError::Cancelled));
+    assert!(begun.elapsed() < HANDSHAKE_DEADLINE, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn who_cannot_share_in_a_group_hears_why_before_the_file_is_read() {
+    let room = Room::new();
+    let (mut alice, _others) = room.group_of(&["bob"]);
+    let mut carol = room.person("carol");
+    for person in [&mut alice, &mut carol] {
+        person.refused("upload_file nothere nope", "Group does not exist");
+    }
+    carol.refused("upload_file nothere lab", "You are not a member of this group");
+    carol.expect("join_group lab", "Request sent\n");
+    alice.expect("accept_request lab carol", "Request accepted\n");
+    carol.sees("You are a member of lab now");
+    carol.file("f", b"contents");
+    carol.expect("upload_file f lab", "Uploaded\n");
+    alice.expect("remove_member lab carol", "Member removed\n");
+    carol.sees("You were removed from lab");
+    wait_until("the key is gone", || carol.node.keyring.group_named(&group("lab")).is_none());
+    carol.refused("upload_file nothere lab", "You are not a member of this group");
+}
