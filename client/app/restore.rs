@@ -1,8 +1,8 @@
 //! Bringing back at login what the user shared here before.
 
-use super::announce::find_made;
+use super::announce::{find_made, hold_all};
 use super::login_session::LoginSession;
-use super::share::{LocalShare, forget, serve, share_hashed};
+use super::share::{LocalShare, forget, offer, share_hashed};
 use crate::client::output::event::Event;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find, find_again};
@@ -11,6 +11,8 @@ use crate::client::state::record::ShareRecord;
 use crate::client::storage::file_stamp::Stamps;
 use crate::client::storage::import::{Import, hash_for_sharing};
 use crate::client::storage::import_error::ImportError;
+use crate::model::id::ShareRef;
+use crate::wire::client_tracker::{Holding, Reply, Request};
 use crate::wire::refusal::Refusal;
 use std::fmt;
 
@@ -80,14 +82,15 @@ pub(super) fn restore(session: &LoginSession) {
 /// Goes through all once. True if some go by other names now, under which they are to be brought back yet.
 fn restore_each(session: &LoginSession) -> bool {
     let node = session.node();
+    let mut absent = session.slot().shares();
+    absent.retain(|record| {
+        let group = node.keyring.group_named(&record.group);
+        group.and_then(|group| node.catalog.find(group, record.content.info_hash)).is_none()
+    });
     let mut moved = false;
-    for record in session.slot().shares() {
+    for record in restore_unchanged(session, absent) {
         if session.is_over() {
             return false;
-        }
-        let group = node.keyring.group_named(&record.group);
-        if group.and_then(|group| node.catalog.find(group, record.content.info_hash)).is_some() {
-            continue;
         }
         let names = || (record.group.clone(), record.name.clone());
         match restore_one(session, &record) {
@@ -107,6 +110,45 @@ fn restore_each(session: &LoginSession) -> bool {
     moved
 }
 
+/// Brings back all at once what has changed neither here nor at the tracker. Gives the others, which need a closer look.
+///
+/// The tracker is asked for all, then told of all, so the number of shares does not count in round trips.
+fn restore_unchanged(session: &LoginSession, records: Vec<ShareRecord>) -> Vec<ShareRecord> {
+    let find = |record: &ShareRecord| Request::FindShare { group: record.group.clone(), name: record.name.clone() };
+    // Should the tracker be lost just now, all of this is done again when one is reached.
+    let Ok(found) = session.node().link.call_all(&records.iter().map(find).collect::<Vec<_>>()) else {
+        return Vec::new();
+    };
+    let (mut back, mut others) = (Vec::new(), Vec::new());
+    for (record, found) in records.into_iter().zip(found) {
+        let share = match found {
+            Ok(Reply::Share { share, content, shared_by_you: true, .. }) if content == record.content => Some(share),
+            _ => None,
+        };
+        match share.filter(|&share| !session.is_over() && session.decide(|| offer_unchanged(session, &record, share))) {
+            Some(share) => back.push(share),
+            None => others.push(record),
+        }
+    }
+    // The next tracker is told of all that is served.
+    let _ = hold_all(session, back.into_iter());
+    others
+}
+
+/// Serves a share if its file has not changed; true if it does.
+fn offer_unchanged(session: &LoginSession, record: &ShareRecord, share: ShareRef) -> bool {
+    let ShareRecord { group, name, path, content, stamps, .. } = record;
+    let manifest = session.slot().manifest(&content.info_hash).ok().flatten().filter(|_| is_kept(session, record));
+    let unchanged = manifest.and_then(|manifest| {
+        let now = Stamps::take(path, manifest.files()).ok()?;
+        (now.digest() == *stamps).then_some((manifest, now))
+    });
+    unchanged.is_some_and(|(manifest, stamps)| {
+        let shared = LocalShare { group, name, path, content: *content, manifest: &manifest, stamps };
+        offer(session, share, shared).is_ok()
+    })
+}
+
 fn restore_one(session: &LoginSession, record: &ShareRecord) -> Result<Restored, RestoreError> {
     let found = match session.decide(|| look(session, record))? {
         Looked::Settled(restored) => return Ok(restored),
@@ -123,7 +165,7 @@ fn restore_one(session: &LoginSession, record: &ShareRecord) -> Result<Restored,
 /// Looks what has become of a share, here and at the tracker; serves it if nothing has changed.
 fn look(session: &LoginSession, record: &ShareRecord) -> Result<Looked, RestoreError> {
     let node = session.node();
-    let ShareRecord { group, name, path, content, stamps, .. } = record;
+    let ShareRecord { group, name, content, .. } = record;
     let settled = |restored| Ok(Looked::Settled(restored));
     let found = match record.share {
         Some(share) => find_made(session, share, group, name),
@@ -149,16 +191,13 @@ fn look(session: &LoginSession, record: &ShareRecord) -> Result<Looked, RestoreE
         }
         Err(error) => return Err(error.into()),
     };
-    let manifest = session.slot().manifest(&content.info_hash).ok().flatten();
-    let unchanged = manifest.filter(|_| found.content == *content).and_then(|manifest| {
-        let now = Stamps::take(path, manifest.files()).ok()?;
-        (now.digest() == *stamps).then_some((manifest, now))
-    });
-    let Some((manifest, now)) = unchanged else {
+    if !is_kept(session, record) {
+        return settled(Restored::AsItWas);
+    }
+    if found.content != *content || !offer_unchanged(session, record, found.share) {
         return Ok(Looked::Differs(found));
-    };
-    let shared = LocalShare { group, name, path, content: *content, manifest: &manifest, stamps: now };
-    serve(session, found.share, shared)?;
+    }
+    session.hold(found.share, Holding::All {})?;
     settled(Restored::AsItWas)
 }
 
@@ -191,5 +230,5 @@ fn give_up(session: &LoginSession, record: &ShareRecord, why: RestoreError) -> R
 
 /// Whether the share is remembered as it was. The user may have stopped it meanwhile.
 fn is_kept(session: &LoginSession, record: &ShareRecord) -> bool {
-    session.slot().shares().contains(record)
+    session.slot().share(&record.group, &record.name).is_some_and(|kept| kept == *record)
 }

@@ -127,8 +127,14 @@ fn put_manifest(session: &LoginSession, group: &GroupId, info_hash: InfoHash, by
     Ok(())
 }
 
-/// Gives the file to others from now on, and remembers that.
+/// Gives the file to others from now on, remembers that, and tells the tracker.
 pub(super) fn serve(session: &LoginSession, share: ShareRef, shared: LocalShare<'_>) -> Result<(), RpcError> {
+    offer(session, share, shared)?;
+    session.hold(share, Holding::All {})
+}
+
+/// Gives the file to others from now on, and remembers that. The tracker is yet to be told.
+pub(super) fn offer(session: &LoginSession, share: ShareRef, shared: LocalShare<'_>) -> Result<(), Refusal> {
     let LocalShare { group, name, path, content, manifest, stamps } = shared;
     let node = session.node();
     let group_ref = node.keyring.group_named(group).ok_or_else(|| Refusal::about(Code::NotMember, group))?;
@@ -142,10 +148,9 @@ pub(super) fn serve(session: &LoginSession, share: ShareRef, shared: LocalShare<
         }
     }
     // What stood under this name before is served no longer.
-    for old in session.slot().shares() {
-        if old.group == *group && old.name == *name && old.content.info_hash != content.info_hash {
-            node.catalog.remove(group_ref, old.content.info_hash);
-        }
+    let before = session.slot().share(group, name).map(|old| old.content.info_hash);
+    if let Some(old) = before.filter(|old| *old != content.info_hash) {
+        node.catalog.remove(group_ref, old);
     }
     let record = ShareRecord {
         share: Some(share),
@@ -158,7 +163,7 @@ pub(super) fn serve(session: &LoginSession, share: ShareRef, shared: LocalShare<
     session.remembered(session.slot().put_share(record, manifest), |error| {
         format!("{name} will not be shared again by itself after a restart: {error}")
     });
-    session.hold(share, Holding::All {})
+    Ok(())
 }
 
 /// Stops sharing, on all clients of the user.

@@ -77,6 +77,14 @@ impl Slot {
         self.records().iter().filter_map(shares).collect()
     }
 
+    /// What is shared under this name.
+    pub fn share(&self, group: &GroupId, name: &FileName) -> Option<ShareRecord> {
+        self.records().iter().find_map(|record| match record {
+            SlotRecord::Share(share) if record.is(group, name) => Some(share.clone()),
+            _ => None,
+        })
+    }
+
     /// What is not finished downloading.
     pub fn downloads(&self) -> Vec<DownloadRecord> {
         let downloads = |record: &SlotRecord| match record {
@@ -206,6 +214,9 @@ impl Slot {
     ) -> Result<(), StateError> {
         self.keep_manifest(&new.content().info_hash, manifest)?;
         self.change(|records| {
+            if records.contains(&new) {
+                return None;
+            }
             let stays = |old: &&SlotRecord| !(old.is(new.group(), new.name()) && replaces(old, &new));
             Some(records.iter().filter(stays).chain([&new]).cloned().collect())
         })

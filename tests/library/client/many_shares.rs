@@ -1,0 +1,61 @@
+//! Many shares of one client.
+
+use super::*;
+use std::os::unix::fs::MetadataExt;
+
+const MANY: usize = 40;
+
+/// The records of the client whose folder this is: which file it is, when it was written, and what it holds.
+fn records(person: &Person) -> (u64, i64, Vec<u8>) {
+    let mut folders = vec![person.folder.join("state")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("there").map(|entry| entry.expect("read").path()) {
+            match entry.file_name() {
+                _ if entry.is_dir() => folders.push(entry),
+                Some(name) if name == "records" => {
+                    let metadata = fs::metadata(&entry).expect("there");
+                    return (metadata.ino(), metadata.mtime_nsec(), fs::read(entry).expect("there"));
+                }
+                _ => {}
+            }
+        }
+    }
+    panic!("no records");
+}
+
+#[test]
+fn a_login_at_which_nothing_has_changed_brings_all_shares_back_and_writes_no_record() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    for number in 0..MANY {
+        alice.file(&format!("f{number}"), &bytes_of(10, number as u8));
+        alice.expect(&format!("upload_file f{number} lab"), "Uploaded\n");
+    }
+    for _ in 0..2 {
+        alice.expect("logout", "Logout successful\n");
+        let before = records(&alice);
+        alice.expect("login alice pw", "Login successful\n");
+        wait_until("all are there again", || {
+            others[0].types("list_files lab").expect("listed").matches("1 member online").count() == MANY
+        });
+        assert!(records(&alice) == before, "written for nothing");
+    }
+}
+
+#[test]
+fn a_share_that_has_changed_keeps_no_other_from_coming_back() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    for number in 0..MANY {
+        alice.file(&format!("f{number}"), &bytes_of(10, number as u8));
+        alice.expect(&format!("upload_file f{number} lab"), "Uploaded\n");
+    }
+    alice.expect("logout", "Logout successful\n");
+    fs::remove_file(alice.folder.join("f7")).expect("it is there");
+    alice.expect("login alice pw", "Login successful\n");
+    wait_until("the others are there again", || {
+        others[0].types("list_files lab").expect("listed").matches("1 member online").count() == MANY - 1
+    });
+    others[0].expect("download_file lab f8 .", "Downloading...\n");
+    others[0].sees("Download completed");
+}
