@@ -17,17 +17,49 @@ pub struct FileEntry {
     pub len: u64,
 }
 
+/// The time of a file's last write.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct FileTime {
+    /// Seconds since 1970, rounded down.
+    pub seconds: i64,
+    nanoseconds: u32,
+}
+
+impl FileTime {
+    /// A time; `None` unless there are fewer than 10^9 nanoseconds.
+    pub const fn new(seconds: i64, nanoseconds: u32) -> Option<Self> {
+        if nanoseconds < 1_000_000_000 { Some(Self { seconds, nanoseconds }) } else { None }
+    }
+
+    /// Nanoseconds since the second, below 10^9.
+    pub fn nanoseconds(self) -> u32 {
+        self.nanoseconds
+    }
+}
+
+/// What travels beside a file and is no part of the content. Whoever brought the manifest first has chosen it, so nobody
+/// relies on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileAttributes {
+    /// Whether it is a program.
+    pub executable: bool,
+    /// When it was last written.
+    pub modified: FileTime,
+}
+
 /// The content of a share in full. The files in the order given, one after the other, form one byte stream that is cut
 /// into pieces.
 ///
 /// Invariants: paths are strictly ascending and share their first component; either there is exactly one path and it
 /// has one component (a shared file), or every path has at least two (a shared folder); no path is a folder of
-/// another; there is exactly one digest per piece.
+/// another; there is exactly one digest per piece; there are attributes of every file or of none. The info hash names
+/// files and pieces only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
     files: Vec<FileEntry>,
     pieces: Vec<Sha1Digest>,
     layout: Layout,
+    attributes: Vec<FileAttributes>,
 }
 
 /// Why files and digests do not make a manifest.
@@ -44,6 +76,8 @@ pub enum ManifestError {
     Root,
     /// There is not exactly one digest per piece.
     PieceCount,
+    /// There are attributes of other than all files.
+    AttributeCount,
 }
 
 impl fmt::Display for ManifestError {
@@ -55,6 +89,7 @@ impl fmt::Display for ManifestError {
             ManifestError::Order => "its paths are not in order",
             ManifestError::Root => "its paths do not lie in one folder",
             ManifestError::PieceCount => "its digests do not match its size",
+            ManifestError::AttributeCount => "its attributes do not match its files",
         })
     }
 }
@@ -62,13 +97,27 @@ impl fmt::Display for ManifestError {
 impl std::error::Error for ManifestError {}
 
 impl Manifest {
-    /// Puts files and piece digests together after checking every invariant.
+    /// Puts files and piece digests together after checking every invariant. Nothing is told of attributes.
     pub fn new(files: Vec<FileEntry>, pieces: Vec<Sha1Digest>) -> Result<Self, ManifestError> {
         let layout = check_files(&files)?;
         if pieces.len() != layout.count() as usize {
             return Err(ManifestError::PieceCount);
         }
-        Ok(Self { files, pieces, layout })
+        Ok(Self { files, pieces, layout, attributes: Vec::new() })
+    }
+
+    /// The same content with these attributes, one for each file.
+    pub fn with_attributes(mut self, attributes: Vec<FileAttributes>) -> Result<Self, ManifestError> {
+        if attributes.len() != self.files.len() {
+            return Err(ManifestError::AttributeCount);
+        }
+        self.attributes = attributes;
+        Ok(self)
+    }
+
+    /// The attributes of all files, or nothing.
+    pub fn attributes(&self) -> &[FileAttributes] {
+        &self.attributes
     }
 
     /// The files, in stream order.
@@ -130,7 +179,7 @@ pub struct Content {
     pub layout: Layout,
     /// SHA-1 of the complete stream.
     pub sha1: Sha1Digest,
-    /// SHA-256 of the manifest's canonical encoding.
+    /// SHA-256 of the files and pieces in the manifest's canonical encoding.
     pub info_hash: InfoHash,
     /// Number of files in the manifest; 0 for a single file whose size nobody has told yet. Its pieces then all count
     /// as full, in the layout and in the manifest.
@@ -203,6 +252,19 @@ mod tests {
         }
         assert_eq!(Manifest::new(files(&[("a", 0)]), vec![Sha1Digest([0; 20])]), Err(PieceCount));
         assert_eq!(Manifest::new(files(&[("a", 1)]), vec![]), Err(PieceCount));
+    }
+
+    #[test]
+    fn attributes_are_those_of_all_files_or_of_none() {
+        let manifest = Manifest::new(files(&[("d/a", 0), ("d/b", 0)]), vec![]).expect("two empty files");
+        assert!(manifest.attributes().is_empty());
+        let attributes = FileAttributes { executable: true, modified: FileTime::new(-1, 999_999_999).expect("a time") };
+        for count in [0, 1, 3] {
+            assert_eq!(manifest.clone().with_attributes(vec![attributes; count]), Err(ManifestError::AttributeCount));
+        }
+        let told = manifest.with_attributes(vec![attributes; 2]).expect("as many as files");
+        assert_eq!(told.attributes(), [attributes; 2]);
+        assert_eq!(FileTime::new(0, 1_000_000_000), None);
     }
 
     #[test]

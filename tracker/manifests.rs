@@ -10,7 +10,7 @@ use crate::model::piece::{Layout, PIECE_LEN};
 use crate::sys;
 use crate::sys::files::{self, Open};
 use crate::wire::client_tracker::MANIFEST_PART_MAX;
-use crate::wire::manifest::{MANIFEST_LEN_MAX, decode};
+use crate::wire::manifest::{MANIFEST_LEN_MAX, decode, is_older};
 use crate::wire::refusal::{Code, Refusal};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use missing::MissingManifests;
@@ -292,7 +292,8 @@ impl Manifests {
                 self.remember(info_hash, identity, facts.clone());
                 Ok(Some((file, facts)))
             }
-            Err(refusal) if refusal.code == Code::BadManifest => {
+            // Another version of the program has no use for it either.
+            Err(refusal) if refusal.code == Code::BadManifest && !begins_as_older(&file) => {
                 fs::remove_file(self.path(info_hash)).map_err(|error| unavailable(&error))?;
                 self.missing.note(info_hash);
                 Ok(None)
@@ -349,6 +350,12 @@ fn is_info_hash(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// Whether an older version of the program made a manifest.
+fn begins_as_older(file: &File) -> bool {
+    let mut magic = [0; 8];
+    file.read_exact_at(&mut magic, 0).is_ok() && is_older(&magic)
+}
+
 fn read_facts(file: &File, info_hash: InfoHash) -> Result<ManifestFacts, Refusal> {
     let len = file.metadata().map_err(|error| unavailable(&error))?.len();
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(MANIFEST_LEN_MAX + 1)];
@@ -366,7 +373,7 @@ fn read_facts(file: &File, info_hash: InfoHash) -> Result<ManifestFacts, Refusal
 mod tests {
     use super::*;
     use crate::model::digest::Sha1Digest;
-    use crate::model::manifest::{FileEntry, Manifest};
+    use crate::model::manifest::{FileAttributes, FileEntry, FileTime, Manifest};
     use crate::model::path::RelPath;
     use crate::model::piece::PIECE_LEN;
     use crate::wire::manifest::encode;
@@ -499,6 +506,34 @@ mod tests {
             Manifests::open(temp.path(), &HashSet::from([content.info_hash]), &HashSet::new()).expect("opened");
         assert_eq!(manifests.facts(content.info_hash), Ok(None));
         assert!(!manifests.has(content.info_hash).expect("readable"));
+    }
+
+    #[test]
+    fn a_manifest_of_an_older_version_is_refused_in_clear_words_and_kept() {
+        let (temp, manifests) = open();
+        let (_, content) = manifest("a", 1);
+        let older = b"GSMANIF\x01 and so on";
+        fs::write(temp.path().join(content.info_hash.to_string()), older).expect("writable");
+        for _ in 0..2 {
+            let refusal = manifests.read(content.info_hash, 0).expect_err("no manifest");
+            assert_eq!(refusal.code, Code::BadManifest);
+            assert!(refusal.to_string().contains("older version of groupshare; share the file again"), "{refusal}");
+        }
+        assert!(manifests.has(content.info_hash).expect("readable") && manifests.missing_count() == 0);
+    }
+
+    #[test]
+    fn the_first_of_two_manifests_of_one_content_is_kept_with_its_attributes() {
+        let (_temp, manifests) = open();
+        let (plain, content) = manifest("a", 1);
+        let attributes = FileAttributes { executable: true, modified: FileTime::new(7, 0).expect("a time") };
+        let told =
+            decode(&plain, content.info_hash).expect("valid").with_attributes(vec![attributes]).expect("one file");
+        let (told, info_hash) = encode(&told).expect("short");
+        assert_eq!(info_hash, content.info_hash);
+        put(&manifests, &mut None, part(&content, &told, 0..told.len())).expect("valid");
+        put(&manifests, &mut None, part(&content, &plain, 0..plain.len())).expect("here already");
+        assert_eq!(manifests.read(info_hash, 0), Ok(Some((told.len() as u32, told))));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub enum DecodeError {
     Value(&'static str),
     /// No message of this direction has this kind.
     UnknownKind(u8),
+    /// A manifest has a form that only older versions of the program make.
+    OlderManifest,
 }
 
 impl fmt::Display for DecodeError {
@@ -42,6 +44,9 @@ impl fmt::Display for DecodeError {
             DecodeError::Name(error) => write!(f, "{error}"),
             DecodeError::Value(what) => write!(f, "{what} is out of range"),
             DecodeError::UnknownKind(kind) => write!(f, "message kind {kind} is unknown"),
+            DecodeError::OlderManifest => {
+                write!(f, "it was made by an older version of groupshare; share the file again")
+            }
         }
     }
 }
@@ -136,6 +141,7 @@ macro_rules! integer {
 integer!(u16, write_u16, read_u16);
 integer!(u32, write_u32, read_u32);
 integer!(u64, write_u64, read_u64);
+integer!(i64, write_i64, read_i64);
 
 impl Wire for bool {
     fn put(&self, out: &mut Vec<u8>) {

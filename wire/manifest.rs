@@ -1,36 +1,133 @@
-//! The canonical encoding of a manifest, whose SHA-256 is the info hash.
+//! The encoding of a manifest. Its hashed part says what a share consists of; the SHA-256 of that is the info hash.
+//! Sections follow, which may say more of the files and are no part of the content.
 
 use super::codec::{DecodeError, Decoder, Wire, from_bytes, to_bytes, wire_struct};
 use crate::model::digest::{InfoHash, Sha1Digest};
-use crate::model::manifest::{FILES_MAX, FileEntry, Manifest};
+use crate::model::manifest::{FILES_MAX, FileAttributes, FileEntry, FileTime, Manifest};
 use crate::model::path::PATH_LEN_MAX;
 use crate::model::piece::PIECES_MAX;
 
 /// First bytes of an encoded manifest: what it is, and the version of the encoding.
-const MAGIC: [u8; 8] = *b"GSMANIF\x01";
+const MAGIC: [u8; 8] = *b"GSMANIF\x02";
+/// The first bytes that older versions of the program wrote. Their info hashes are not those of this version.
+const OLDER_MAGIC: [u8; 8] = *b"GSMANIF\x01";
 /// Longest encoding in bytes. A folder of 2^20 files has room for paths of about 80 bytes on average.
 pub const MANIFEST_LEN_MAX: usize = 128 * 1024 * 1024;
+/// Most bytes that the sections of a manifest may have together, however little they follow.
+pub const SECTIONS_LEN_MAX: usize = 4096;
+/// For each byte of the hashed part the sections may have so many more. Digests of blocks of 16 KiB, for which kind 2 is
+/// reserved, would take half of it.
+pub const SECTIONS_RATIO_MAX: usize = 64;
+/// The kind of the section with the attributes of the files.
+const ATTRIBUTES: u8 = 1;
 
 wire_struct!(FileEntry { path, len });
 
+impl Wire for FileAttributes {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.executable.put(out);
+        self.modified.seconds.put(out);
+        self.modified.nanoseconds().put(out);
+    }
+
+    fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let executable = bool::take(from)?;
+        let modified = FileTime::new(i64::take(from)?, u32::take(from)?);
+        Ok(Self { executable, modified: modified.ok_or(DecodeError::Value("the time of a file"))? })
+    }
+}
+
+/// Sections of a kind that this version does not know are passed over, so that later ones may have more of them. A
+/// manifest without them is the canonical form.
 impl Wire for Manifest {
     fn put(&self, out: &mut Vec<u8>) {
+        let begin = out.len();
         MAGIC.put(out);
+        0u32.put(out);
+        let hashed_from = out.len();
         // Both counts are capped far below 2^32.
         (self.files().len() as u32).put(out);
         self.files().iter().for_each(|file| file.put(out));
         (self.pieces().len() as u32).put(out);
         self.pieces().iter().for_each(|piece| piece.put(out));
+        patch_len(out, hashed_from);
+        let sections_from = out.len();
+        put_sections(self.attributes(), out);
+        if out.len() - begin > MANIFEST_LEN_MAX {
+            // Of a share with very long paths the attributes are left out rather than the share.
+            out.truncate(sections_from);
+            put_sections(&[], out);
+        }
     }
 
     fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        if <[u8; 8]>::take(from)? != MAGIC {
-            return Err(DecodeError::Value("the version of a manifest"));
+        let hashed = take_hashed(from)?;
+        let hashed_len = hashed.len();
+        let mut hashed = Decoder::new(hashed);
+        let files = take_counted::<FileEntry>(&mut hashed, FILES_MAX)?;
+        let pieces = take_counted::<Sha1Digest>(&mut hashed, PIECES_MAX as usize)?;
+        hashed.finish()?;
+        let manifest = Manifest::new(files, pieces).map_err(|_| DecodeError::Value("a manifest"))?;
+        match take_attributes(from, hashed_len)? {
+            Some(attributes) => {
+                manifest.with_attributes(attributes).map_err(|_| DecodeError::Value("the number of attributes"))
+            }
+            None => Ok(manifest),
         }
-        let files = take_counted::<FileEntry>(from, FILES_MAX)?;
-        let pieces = take_counted::<Sha1Digest>(from, PIECES_MAX as usize)?;
-        Manifest::new(files, pieces).map_err(|_| DecodeError::Value("a manifest"))
     }
+}
+
+/// One section if there are attributes, else none.
+fn put_sections(attributes: &[FileAttributes], out: &mut Vec<u8>) {
+    let told = !attributes.is_empty();
+    told.put(out);
+    if told {
+        ATTRIBUTES.put(out);
+        0u32.put(out);
+        let from = out.len();
+        attributes.iter().for_each(|file| file.put(out));
+        patch_len(out, from);
+    }
+}
+
+/// Puts the number of bytes from `from` on into the four bytes before them.
+fn patch_len(out: &mut [u8], from: usize) {
+    // A manifest has at most 2^20 paths of 3 KiB.
+    let len = (out.len() - from) as u32;
+    out[from - 4..from].copy_from_slice(&len.to_be_bytes());
+}
+
+/// The hashed part, behind the magic.
+fn take_hashed<'a>(from: &mut Decoder<'a>) -> Result<&'a [u8], DecodeError> {
+    match <[u8; 8]>::take(from)? {
+        MAGIC => {}
+        OLDER_MAGIC => return Err(DecodeError::OlderManifest),
+        _ => return Err(DecodeError::Value("the version of a manifest")),
+    }
+    let len = u32::take(from)? as usize;
+    from.bytes(len)
+}
+
+/// The attributes in the sections, which follow a hashed part of so many bytes.
+fn take_attributes(from: &mut Decoder<'_>, hashed_len: usize) -> Result<Option<Vec<FileAttributes>>, DecodeError> {
+    let mut room = SECTIONS_LEN_MAX + SECTIONS_RATIO_MAX * hashed_len;
+    let mut attributes = None;
+    let mut kind_before = 0;
+    for _ in 0..u8::take(from)? {
+        let kind = u8::take(from)?;
+        if kind <= kind_before {
+            return Err(DecodeError::Value("the order of a manifest's sections"));
+        }
+        kind_before = kind;
+        let len = u32::take(from)? as usize;
+        room = room.checked_sub(len).ok_or(DecodeError::OverCap { len, max: room })?;
+        let mut section = Decoder::new(from.bytes(len)?);
+        if kind == ATTRIBUTES {
+            let files = std::iter::from_fn(|| (section.left() > 0).then(|| FileAttributes::take(&mut section)));
+            attributes = Some(files.collect::<Result<_, _>>()?);
+        }
+    }
+    Ok(attributes)
 }
 
 fn take_counted<T: Wire>(from: &mut Decoder<'_>, max: usize) -> Result<Vec<T>, DecodeError> {
@@ -44,35 +141,46 @@ fn take_counted<T: Wire>(from: &mut Decoder<'_>, max: usize) -> Result<Vec<T>, D
 /// The encoding of a manifest and its info hash; `None` if the paths are so long that it would be over the cap.
 pub fn encode(manifest: &Manifest) -> Option<(Vec<u8>, InfoHash)> {
     let bytes = to_bytes(manifest);
-    let info_hash = info_hash(&bytes);
+    let info_hash = info_hash_of(&bytes).expect("it was just encoded");
     (bytes.len() <= MANIFEST_LEN_MAX).then_some((bytes, info_hash))
 }
 
-/// The manifest that these bytes encode, if they are the ones that the info hash names.
+/// The manifest that these bytes encode, if it is the one that the info hash names.
 pub fn decode(bytes: &[u8], expected: InfoHash) -> Result<Manifest, DecodeError> {
     if bytes.len() > MANIFEST_LEN_MAX {
         return Err(DecodeError::OverCap { len: bytes.len(), max: MANIFEST_LEN_MAX });
     }
-    if info_hash(bytes) != expected {
+    if info_hash_of(bytes)? != expected {
         return Err(DecodeError::Value("the info hash"));
     }
     from_bytes(bytes)
 }
 
+/// Whether bytes begin as an older version of the program encoded manifests.
+pub fn is_older(bytes: &[u8]) -> bool {
+    bytes.starts_with(&OLDER_MAGIC)
+}
+
 /// The info hash of an encoded manifest.
-fn info_hash(bytes: &[u8]) -> InfoHash {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    InfoHash(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+fn info_hash_of(bytes: &[u8]) -> Result<InfoHash, DecodeError> {
+    let hashed = take_hashed(&mut Decoder::new(bytes))?;
+    let digest = ring::digest::digest(&ring::digest::SHA256, hashed);
+    Ok(InfoHash(digest.as_ref().try_into().expect("SHA-256 has 32 bytes")))
 }
 
 const _: () = assert!(PATH_LEN_MAX <= u16::MAX as usize);
 
 #[cfg(test)]
 mod tests {
-    use super::super::codec::DecodeError::{OverCap, Trailing, Truncated, Value};
+    use super::super::codec::DecodeError::{OlderManifest, OverCap, Trailing, Truncated, Value};
     use super::*;
     use crate::model::path::RelPath;
     use crate::model::piece::PIECE_LEN;
+
+    const TIME: FileTime = match FileTime::new(-2, 3) {
+        Some(time) => time,
+        None => panic!("a time"),
+    };
 
     fn manifest(files: &[(&str, u64)], pieces: usize) -> Manifest {
         let file = |&(path, len): &(&str, u64)| FileEntry { path: RelPath::parse(path).expect("a path"), len };
@@ -80,41 +188,93 @@ mod tests {
     }
 
     /// Encodes parts of a manifest that together need not be one.
-    fn raw(magic: &[u8; 8], files: &[(&str, u64)], pieces: u32) -> Vec<u8> {
-        let mut out = magic.to_vec();
-        (files.len() as u32).put(&mut out);
+    fn raw(files: &[(&str, u64)], pieces: u32, sections: &[(u8, &[u8])]) -> Vec<u8> {
+        let mut hashed = Vec::new();
+        (files.len() as u32).put(&mut hashed);
         for (path, len) in files {
-            (path.len() as u16).put(&mut out);
-            out.extend_from_slice(path.as_bytes());
-            len.put(&mut out);
+            (path.len() as u16).put(&mut hashed);
+            hashed.extend_from_slice(path.as_bytes());
+            len.put(&mut hashed);
         }
-        pieces.put(&mut out);
-        (0..pieces).for_each(|_| Sha1Digest([7; 20]).put(&mut out));
+        pieces.put(&mut hashed);
+        (0..pieces).for_each(|_| Sha1Digest([7; 20]).put(&mut hashed));
+        let mut out = MAGIC.to_vec();
+        (hashed.len() as u32).put(&mut out);
+        out.extend(hashed);
+        (sections.len() as u8).put(&mut out);
+        for (kind, bytes) in sections {
+            kind.put(&mut out);
+            (bytes.len() as u32).put(&mut out);
+            out.extend_from_slice(bytes);
+        }
         out
     }
 
     /// Decodes bytes under the info hash that is really theirs.
     fn decode_as_is(bytes: &[u8]) -> Result<Manifest, DecodeError> {
-        decode(bytes, info_hash(bytes))
+        decode(bytes, info_hash_of(bytes)?)
     }
 
     #[test]
-    fn a_manifest_is_known_by_the_sha_256_of_its_bytes() {
+    fn a_manifest_is_known_by_the_sha_256_of_its_files_and_pieces() {
         let manifest = manifest(&[("d/a", 1), ("d/b", u64::from(PIECE_LEN))], 2);
         let (bytes, hash) = encode(&manifest).expect("short");
-        assert_eq!(bytes, raw(&MAGIC, &[("d/a", 1), ("d/b", u64::from(PIECE_LEN))], 2));
+        assert_eq!(bytes, raw(&[("d/a", 1), ("d/b", u64::from(PIECE_LEN))], 2, &[]));
         assert_eq!(decode(&bytes, hash), Ok(manifest));
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[at] ^= 1;
-            assert_eq!(decode(&changed, hash), Err(Value("the info hash")), "{at}");
+            assert!(decode(&changed, hash).is_err(), "{at}");
         }
     }
 
     #[test]
+    fn attributes_travel_beside_the_content_and_are_no_part_of_it() {
+        let plain = manifest(&[("d/a", 1), ("d/b", 0)], 1);
+        let attributes = |executable| FileAttributes { executable, modified: TIME };
+        let told = plain.clone().with_attributes(vec![attributes(true), attributes(false)]).expect("two");
+        let (bytes, hash) = encode(&told).expect("short");
+        let encoded = |flag: u8| [&[flag][..], &[0xff; 7], &[0xfe, 0, 0, 0, 3]].concat();
+        let section = [encoded(1), encoded(0)].concat();
+        assert_eq!(bytes, raw(&[("d/a", 1), ("d/b", 0)], 1, &[(1, &section)]));
+        assert_eq!(hash, encode(&plain).expect("short").1);
+        assert_eq!(decode(&bytes, hash), Ok(told));
+    }
+
+    #[test]
+    fn sections_that_a_later_version_may_have_are_passed_over() {
+        let files = &[("a", 1)][..];
+        let attributes = [&[1][..], &[0; 12]].concat();
+        let bytes = raw(files, 1, &[(1, &attributes), (2, b"digests of blocks"), (255, b"")]);
+        let known = decode_as_is(&bytes).expect("it has all that this version needs");
+        assert!(known.attributes()[0].executable);
+        assert_eq!(encode(&known), Some((raw(files, 1, &[(1, &attributes)]), info_hash_of(&bytes).expect("whole"))));
+    }
+
+    #[test]
+    fn sections_are_bounded_in_order_and_in_their_values() {
+        let files = &[("a", 1)][..];
+        let refused = |sections: &[(u8, &[u8])]| decode_as_is(&raw(files, 1, sections)).expect_err("refused");
+        let order = Value("the order of a manifest's sections");
+        for kinds in [[0, 1], [2, 2], [3, 2]] {
+            assert_eq!(refused(&kinds.map(|kind| (kind, &b""[..]))), order, "{kinds:?}");
+        }
+        let attributes = |flag, nanoseconds: u32| [&[flag][..], &[0; 8], &nanoseconds.to_be_bytes()].concat();
+        assert_eq!(refused(&[(1, &attributes(2, 0))]), Value("a flag"));
+        assert_eq!(refused(&[(1, &attributes(0, 1_000_000_000))]), Value("the time of a file"));
+        assert_eq!(refused(&[(1, &[])]), Value("the number of attributes"));
+        assert_eq!(refused(&[(1, &attributes(0, 0).repeat(2))]), Value("the number of attributes"));
+        assert_eq!(refused(&[(1, &[0; 12])]), Truncated);
+        // Two counts, a path of one byte with its length, the length of the file, a digest.
+        let hashed_len = 4 + 3 + 8 + 4 + 20;
+        let most = vec![0; SECTIONS_LEN_MAX + SECTIONS_RATIO_MAX * hashed_len];
+        assert!(decode_as_is(&raw(files, 1, &[(2, &most)])).is_ok());
+        assert_eq!(refused(&[(2, &most), (3, &[0])]), OverCap { len: 1, max: 0 });
+    }
+
+    #[test]
     fn what_is_named_by_its_info_hash_still_has_to_be_a_manifest() {
-        assert!(decode_as_is(&raw(&MAGIC, &[("a", 1)], 1)).is_ok());
-        assert_eq!(decode_as_is(&raw(b"GSMANIF\x02", &[("a", 1)], 1)), Err(Value("the version of a manifest")));
+        assert!(decode_as_is(&raw(&[("a", 1)], 1, &[])).is_ok());
         for (files, pieces) in [
             (&[][..], 0),
             (&[("a", 1)], 0),
@@ -127,16 +287,27 @@ mod tests {
             (&[("d/a", u64::MAX), ("d/b", 1)], 1),
             (&[("a", u64::MAX)], 1),
         ] {
-            assert_eq!(decode_as_is(&raw(&MAGIC, files, pieces)), Err(Value("a manifest")), "{files:?}");
+            assert_eq!(decode_as_is(&raw(files, pieces, &[])), Err(Value("a manifest")), "{files:?}");
         }
-        for path in ["../a", "/a", "d//a", "d/", "", "."] {
-            assert!(matches!(decode_as_is(&raw(&MAGIC, &[(path, 1)], 1)), Err(DecodeError::Name(_))), "{path}");
+        for path in ["../a", "/a", "d//a", "d/", "", ".", "u\u{308}"] {
+            assert!(matches!(decode_as_is(&raw(&[(path, 1)], 1, &[])), Err(DecodeError::Name(_))), "{path}");
         }
     }
 
     #[test]
+    fn a_manifest_of_another_version_is_refused_in_clear_words() {
+        let mut bytes = raw(&[("a", 1)], 1, &[]);
+        bytes[7] = 3;
+        assert_eq!(decode(&bytes, InfoHash([0; 32])), Err(Value("the version of a manifest")));
+        bytes[7] = 1;
+        assert_eq!(decode(&bytes, InfoHash([0; 32])), Err(OlderManifest));
+        let words = "it was made by an older version of groupshare; share the file again";
+        assert_eq!(OlderManifest.to_string(), words);
+    }
+
+    #[test]
     fn a_manifest_ends_where_its_bytes_end() {
-        let bytes = raw(&MAGIC, &[("d/a", 1), ("d/b", 2)], 1);
+        let bytes = raw(&[("d/a", 1), ("d/b", 2)], 1, &[(1, &[0; 26]), (7, b"later")]);
         for cut in 0..bytes.len() {
             assert_eq!(decode_as_is(&bytes[..cut]), Err(Truncated), "{cut}");
         }
@@ -145,16 +316,35 @@ mod tests {
 
     #[test]
     fn bytes_over_the_cap_are_refused_before_they_are_hashed() {
-        let long = vec![0; MANIFEST_LEN_MAX + 1];
+        let mut long = vec![0; MANIFEST_LEN_MAX + 1];
         let expected = Err(OverCap { len: MANIFEST_LEN_MAX + 1, max: MANIFEST_LEN_MAX });
         assert_eq!(decode(&long, InfoHash([0; 32])), expected);
-        assert_eq!(decode(&long[1..], InfoHash([0; 32])), Err(Value("the info hash")));
+        long.pop();
+        long[..8].copy_from_slice(&MAGIC);
+        assert_eq!(decode(&long, InfoHash([0; 32])), Err(Value("the info hash")));
     }
 
     #[test]
     fn the_largest_share_with_ordinary_paths_is_under_the_cap() {
-        // Not made, since that takes a while: counts, files with paths of 77 bytes, digests.
-        let len = 8 + 4 + FILES_MAX * (2 + 77 + 8) + 4 + PIECES_MAX as usize * Sha1Digest::LEN;
-        assert!(len <= MANIFEST_LEN_MAX, "{len}");
+        // Not made, since that takes a while: counts, files with paths of 77 bytes, digests. Their attributes are left
+        // out; with paths of 63 bytes they fit too.
+        let len = |path: usize| 8 + 4 + 4 + FILES_MAX * (2 + path + 8) + 4 + PIECES_MAX as usize * Sha1Digest::LEN + 1;
+        assert!(len(77) <= MANIFEST_LEN_MAX, "{}", len(77));
+        assert!(len(63) + 5 + FILES_MAX * 13 <= MANIFEST_LEN_MAX);
+    }
+
+    #[test]
+    fn attributes_are_left_out_where_they_would_take_a_share_over_the_cap() {
+        // Paths of 3 KiB take few files to come near the cap.
+        let path = |at: u32| format!("d/{}{at:08}", format!("{}/", "x".repeat(250)).repeat(12));
+        let entry_len = 2 + path(0).len() + 8;
+        let count = (MANIFEST_LEN_MAX - 100) / entry_len;
+        let spare = MANIFEST_LEN_MAX - count * entry_len;
+        assert!(spare < count * 13, "there is no room for them");
+        let files = (0..count as u32).map(|at| FileEntry { path: RelPath::parse(&path(at)).expect("a path"), len: 0 });
+        let manifest = Manifest::new(files.collect(), Vec::new()).expect("empty files");
+        let plain = encode(&manifest).expect("it fits");
+        let attributes = vec![FileAttributes { executable: true, modified: TIME }; count];
+        assert!(encode(&manifest.with_attributes(attributes).expect("as many")) == Some(plain));
     }
 }

@@ -43,7 +43,7 @@ pub fn hash_for_sharing(
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Import, ImportError> {
-    let ShareTree { root, files, stamps, left_out } = ShareTree::list(path, name)?;
+    let ShareTree { root, files, stamps, attributes, left_out } = ShareTree::list(path, name)?;
     let layout = check_files(&files).map_err(|error| ImportError::Size(root.clone(), error))?;
     let source = SharedFiles::new(root.clone(), &files, layout, stamps.clone());
     let mut pieces = Vec::with_capacity(layout.count() as usize);
@@ -68,7 +68,8 @@ pub fn hash_for_sharing(
     }
     // A file whose pieces were read early may have changed since.
     source.check_all()?;
-    let manifest = Manifest::new(files, pieces).map_err(|error| ImportError::Size(root.clone(), error))?;
+    let manifest = Manifest::new(files, pieces).and_then(|manifest| manifest.with_attributes(attributes));
+    let manifest = manifest.map_err(|error| ImportError::Size(root.clone(), error))?;
     Ok(Import { root, manifest, sha1: whole.digest(), stamps, left_out })
 }
 

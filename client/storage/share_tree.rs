@@ -4,7 +4,7 @@ use super::file_stamp::{FileStamp, Stamps};
 use super::import_error::ImportError;
 use super::left_out::{LeftOut, LeftOutKind};
 use super::local_name;
-use crate::model::manifest::{FILES_MAX, FileEntry, ManifestError};
+use crate::model::manifest::{FILES_MAX, FileAttributes, FileEntry, FileTime, ManifestError};
 use crate::model::name::FileName;
 use crate::model::path::RelPath;
 use std::ffi::{OsStr, OsString};
@@ -23,6 +23,8 @@ pub(crate) struct ShareTree {
     pub files: Vec<FileEntry>,
     /// One per file.
     pub stamps: Stamps,
+    /// One per file.
+    pub attributes: Vec<FileAttributes>,
     /// What of the folder is not shared.
     pub left_out: LeftOut,
 }
@@ -64,11 +66,11 @@ impl ShareTree {
         } else {
             listing.file(rel, &examine(&root, &metadata)?);
         }
-        let Listing { files, stamps, left_out } = listing;
+        let Listing { files, stamps, attributes, left_out } = listing;
         if files.is_empty() && !left_out.is_empty_folders() {
             return Err(ImportError::AllLeftOut(root, left_out));
         }
-        Ok(Self { root, files, stamps: Stamps(stamps.into()), left_out })
+        Ok(Self { root, files, stamps: Stamps(stamps.into()), attributes, left_out })
     }
 }
 
@@ -76,6 +78,7 @@ impl ShareTree {
 struct Listing {
     files: Vec<FileEntry>,
     stamps: Vec<FileStamp>,
+    attributes: Vec<FileAttributes>,
     left_out: LeftOut,
 }
 
@@ -84,6 +87,7 @@ impl Listing {
         let stamp = FileStamp::of(metadata);
         self.files.push(FileEntry { path, len: stamp.size });
         self.stamps.push(stamp);
+        self.attributes.push(attributes_of(metadata));
     }
 
     /// Takes in what lies in a folder. The entries sorted by name, each followed at once by what lies in it, is the
@@ -138,6 +142,14 @@ impl Listing {
         }
         Ok(())
     }
+}
+
+/// What travels beside a file.
+fn attributes_of(metadata: &Metadata) -> FileAttributes {
+    // Below 10^9, as the system tells it.
+    let nanoseconds = u32::try_from(metadata.mtime_nsec()).unwrap_or_default();
+    let modified = FileTime::new(metadata.mtime(), nanoseconds).unwrap_or_default();
+    FileAttributes { executable: metadata.mode() & 0o111 != 0, modified }
 }
 
 /// What lies in a folder under a name.

@@ -75,7 +75,8 @@ fn malformed(error: &DecodeError) -> Refusal {
         | DecodeError::Trailing(_)
         | DecodeError::Utf8
         | DecodeError::Name(_)
-        | DecodeError::Value(_) => Code::Malformed,
+        | DecodeError::Value(_)
+        | DecodeError::OlderManifest => Code::Malformed,
     };
     Refusal::about(code, error)
 }

@@ -108,10 +108,18 @@ fn canonical<T: Wire + Debug>(data: &[u8]) -> Option<T> {
     }
 }
 
-/// Bytes as a manifest. No file of one lies outside the folder that it is downloaded to.
+/// Bytes as a manifest. Sections of kinds that this version does not know are passed over, and all else has one form. No
+/// file of one lies outside the folder that it is downloaded to.
 pub(super) fn manifest(data: &[u8]) {
-    let Some(read) = canonical::<Manifest>(data) else { return };
+    let read = match from_bytes::<Manifest>(data) {
+        Ok(read) => read,
+        Err(error) => return assert!(is_one_line(&error), "{error}"),
+    };
     let (bytes, info_hash) = manifest::encode(&read).expect("it was not longer than this");
+    assert_eq!(manifest::decode(data, info_hash).as_ref(), Ok(&read), "sections are no part of what is hashed");
+    assert!(bytes.len() < data.len() || bytes == data);
+    let attributes = read.attributes().len();
+    assert!(attributes == 0 || attributes == read.files().len());
     assert_eq!(manifest::decode(&bytes, info_hash).as_ref(), Ok(&read));
     let InfoHash(mut other) = info_hash;
     other[0] ^= 1;

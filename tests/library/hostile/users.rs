@@ -155,14 +155,14 @@ fn nobody_is_ever_shown_a_name_that_attacks_a_terminal_or_a_folder() {
 
 /// The encoding of a manifest of one file of one byte with any path.
 fn manifest_of(path: &str) -> (Vec<u8>, InfoHash) {
-    let mut bytes = b"GSMANIF\x01".to_vec();
-    bytes.extend_from_slice(&1_u32.to_be_bytes());
-    bytes.extend_from_slice(&(path.len() as u16).to_be_bytes());
-    bytes.extend_from_slice(path.as_bytes());
-    bytes.extend_from_slice(&1_u64.to_be_bytes());
-    bytes.extend_from_slice(&1_u32.to_be_bytes());
-    bytes.extend_from_slice(&[7; 20]);
-    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+    let mut hashed = 1_u32.to_be_bytes().to_vec();
+    hashed.extend_from_slice(&(path.len() as u16).to_be_bytes());
+    hashed.extend_from_slice(path.as_bytes());
+    hashed.extend_from_slice(&1_u64.to_be_bytes());
+    hashed.extend_from_slice(&1_u32.to_be_bytes());
+    hashed.extend_from_slice(&[7; 20]);
+    let digest = ring::digest::digest(&ring::digest::SHA256, &hashed);
+    let bytes = [&b"GSMANIF\x02"[..], &(hashed.len() as u32).to_be_bytes(), &hashed, &[0]].concat();
     (bytes, InfoHash(digest.as_ref().try_into().expect("32 bytes")))
 }
 

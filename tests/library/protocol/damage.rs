@@ -57,9 +57,14 @@ fn bytes_behind_a_message_are_refused() {
 
 /// What is read at all has this one form.
 fn check_refused_or_canonical(name: &str, bytes: &[u8]) {
-    if let Ok(encoded) = recode(name, bytes) {
-        assert_eq!(encoded, bytes, "{name}");
+    let Ok(encoded) = recode(name, bytes) else { return };
+    if name == "Manifest" && encoded != bytes {
+        // Sections of kinds that this version does not know are passed over.
+        let hashed = 12 + u32::from_be_bytes(bytes[8..12].try_into().expect("four bytes")) as usize;
+        assert_eq!(encoded[..hashed], bytes[..hashed]);
+        return assert_eq!(recode(name, &encoded).as_ref(), Ok(&encoded));
     }
+    assert_eq!(encoded, bytes, "{name}");
 }
 
 #[test]
@@ -75,7 +80,8 @@ fn random_bytes_are_refused_or_the_one_form_of_what_they_say() {
         }
     }
     for_all(2000, &small(), |body| {
-        check_refused_or_canonical("Manifest", &[b"GSMANIF\x01", &body[..]].concat());
+        let len = (body.len() as u32 / 2).to_be_bytes();
+        check_refused_or_canonical("Manifest", &[b"GSMANIF\x02", &len[..], &body].concat());
         check_refused_or_canonical("Op", &body);
     });
 }

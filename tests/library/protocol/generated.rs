@@ -4,7 +4,7 @@ use super::damage::for_all;
 use super::schema;
 use groupshare::model::digest::{InfoHash, KeyId, Sha1Digest};
 use groupshare::model::id::{ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, Seen, ShareRef, UserRef};
-use groupshare::model::manifest::{Content, FileEntry, Manifest};
+use groupshare::model::manifest::{Content, FileAttributes, FileEntry, FileTime, Manifest};
 use groupshare::model::name::{FileName, GroupId, NameError, UserId};
 use groupshare::model::notice::Notice;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
@@ -297,7 +297,9 @@ fn ops() -> impl Strategy<Value = Op> {
 fn manifests() -> impl Strategy<Value = Manifest> {
     let component = "[a-zà-ÿ~ .-]{1,6}[a-z]";
     let paths = prop::collection::btree_set(vec(component, 1..4), 1..12);
-    (component, paths, vec(0..2_000_000u64, 12), any::<u8>()).prop_map(|(root, paths, lens, digest)| {
+    let times = vec((any::<bool>(), any::<i64>(), 0..1_000_000_000u32), 12);
+    let parts = (component, paths, vec(0..2_000_000u64, 12), any::<u8>(), proptest::option::of(times));
+    parts.prop_map(|(root, paths, lens, digest, times)| {
         let mut kept: Vec<&Vec<String>> = Vec::new();
         for path in &paths {
             // What lies in a file that was kept is left out.
@@ -308,7 +310,15 @@ fn manifests() -> impl Strategy<Value = Manifest> {
         let path = |path: &Vec<String>| RelPath::parse(&format!("{root}/{}", path.join("/"))).expect("a path");
         let files: Vec<_> = kept.iter().zip(lens).map(|(p, len)| FileEntry { path: path(p), len }).collect();
         let layout = groupshare::model::manifest::check_files(&files).expect("in order");
-        Manifest::new(files, vec![Sha1Digest([digest; 20]); layout.count() as usize]).expect("as many as it takes")
+        let count = files.len();
+        let pieces = vec![Sha1Digest([digest; 20]); layout.count() as usize];
+        let manifest = Manifest::new(files, pieces).expect("as many as it takes");
+        let Some(times) = times else { return manifest };
+        let attributes = times.into_iter().take(count).map(|(executable, seconds, nanoseconds)| FileAttributes {
+            executable,
+            modified: FileTime::new(seconds, nanoseconds).expect("below a second"),
+        });
+        manifest.with_attributes(attributes.collect()).expect("one for each file")
     })
 }
 

@@ -96,9 +96,10 @@ fn a_list_that_claims_its_cap_without_the_bytes_is_cut_off_at_the_first_entry() 
     }
 }
 
-/// The beginning of a manifest up to a count.
+/// A manifest whose hashed part goes up to a count.
 fn manifest(parts: &[&[u8]]) -> Vec<u8> {
-    [&b"GSMANIF\x01"[..], &parts.concat()].concat()
+    let hashed = parts.concat();
+    [&b"GSMANIF\x02"[..], &(hashed.len() as u32).to_be_bytes(), &hashed, &[0]].concat()
 }
 
 #[test]

@@ -11,7 +11,7 @@ use groupshare::model::piece::{PIECE_LEN, PIECES_MAX, SIZE_MAX};
 use groupshare::wire::client_tracker::*;
 use groupshare::wire::codec::{DecodeError, Wire, from_bytes, to_bytes};
 use groupshare::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, Frame, HEADER_LEN, LENGTH_LEN, Message};
-use groupshare::wire::manifest::MANIFEST_LEN_MAX;
+use groupshare::wire::manifest::{MANIFEST_LEN_MAX, SECTIONS_LEN_MAX, SECTIONS_RATIO_MAX};
 use groupshare::wire::peer::{NEWS_MAX, PeerReply, PeerRequest, REQUESTS_MAX};
 use groupshare::wire::record_layer::RECORD_PLAIN_MAX;
 use groupshare::wire::refusal::Refusal;
@@ -194,6 +194,8 @@ pub(super) fn limits() -> Vec<(&'static str, u64)> {
         PASSWORD_LEN_MAX,
         MANIFEST_PART_MAX,
         MANIFEST_LEN_MAX,
+        SECTIONS_LEN_MAX,
+        SECTIONS_RATIO_MAX,
         FILES_MAX,
         PATH_LEN_MAX,
         USER_LEN_MAX,

@@ -386,11 +386,11 @@ fn share_replies() -> Vec<(Reply, &'static str)> {
             "#,
         ),
         (
-            Reply::ManifestPart { total: 0x0123, part: blob(b"GSMANIF\x01") },
+            Reply::ManifestPart { total: 0x0123, part: blob(b"GSMANIF\x02") },
             r#"
             09                          # ManifestPart
             00000123                    # total
-            00000008 "GSMANIF" 01       # part
+            00000008 "GSMANIF" 02       # part
             "#,
         ),
         (

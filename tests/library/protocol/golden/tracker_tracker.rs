@@ -64,13 +64,13 @@ fn beginnings() -> Vec<(LinkMessage, &'static str)> {
 fn others() -> Vec<(LinkMessage, &'static str)> {
     vec![
         (
-            LinkMessage::Manifest { info_hash: INFO_HASH, total: 0x0123, offset: 0x0100, part: blob(b"GSMANIF\x01") },
+            LinkMessage::Manifest { info_hash: INFO_HASH, total: 0x0123, offset: 0x0100, part: blob(b"GSMANIF\x02") },
             r#"
             04                          # Manifest
             1f*32                       # info hash
             00000123                    # total
             00000100                    # offset
-            00000008 "GSMANIF" 01       # part
+            00000008 "GSMANIF" 02       # part
             "#,
         ),
         (
