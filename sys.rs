@@ -6,6 +6,7 @@ pub mod lingering;
 pub mod owned_thread;
 pub mod random;
 pub mod space;
+pub(crate) mod standstill;
 pub mod waker;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -1,6 +1,6 @@
 //! The client's command line.
 
-use crate::client::download::engine::options::WORKERS_MAX;
+use crate::client::download::engine::options::{PATIENCE, WORKERS_MAX};
 use crate::client::output::reporter::Manner;
 use crate::client::rate::limit::Limit;
 use crate::model::address::parse_address;
@@ -12,6 +12,7 @@ use getopts::{Matches, Options};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Most characters of a wrong argument that an error repeats.
 const SHOWN_MAX: usize = 80;
@@ -43,6 +44,8 @@ pub struct Args {
     pub upload_limit: Limit,
     /// Workers that download; none: as many as there are cores, within bounds.
     pub workers: Option<usize>,
+    /// How long a download of a script waits for a member or a tracker; none: for ever.
+    pub patience: Option<Duration>,
     /// The trackers' key that is to be trusted from now on in place of the one that was pinned before.
     pub accept_fingerprint: Option<Fingerprint>,
     /// The commands to carry out in place of those on standard input; none: standard input is read.
@@ -96,6 +99,7 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
         download_limit: limit(&matches, "download-limit")?,
         upload_limit: limit(&matches, "upload-limit")?,
         workers: workers(&matches)?,
+        patience: patience(&matches)?,
         accept_fingerprint: accept_fingerprint(&matches)?,
         exec: matches.opt_strs("exec"),
         manner: Manner { quiet: matches.opt_present("quiet"), json: matches.opt_present("json") },
@@ -135,6 +139,13 @@ fn options() -> Options {
     );
     options.optopt(
         "",
+        "patience",
+        "how long a download of a script waits while nobody is there who has what is missing, or no tracker that knows \
+         of it, as in 90s, 10m or 2h; 0: it fails at once; forever: it never does (default: 60s)",
+        "TIME",
+    );
+    options.optopt(
+        "",
         "accept-fingerprint",
         "trust the trackers with this key from now on, though another one was known",
         "HEX",
@@ -153,6 +164,27 @@ fn workers(matches: &Matches) -> Result<Option<usize>, ArgsError> {
             excerpt(&text, SHOWN_MAX)
         ))),
     }
+}
+
+fn patience(matches: &Matches) -> Result<Option<Duration>, ArgsError> {
+    let Some(text) = matches.opt_str("patience") else { return Ok(Some(PATIENCE)) };
+    if text == "forever" {
+        return Ok(None);
+    }
+    let digits = text.trim_end_matches(['s', 'm', 'h']);
+    let unit_s = match &text[digits.len()..] {
+        "" | "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3600),
+        _ => None,
+    };
+    let number = Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    // Nobody waits longer than a u32 of seconds; a deadline beyond it would not be representable.
+    let seconds = number.and_then(|digits| digits.parse::<u32>().ok()).zip(unit_s);
+    let seconds = seconds.and_then(|(number, unit_s): (u32, u32)| number.checked_mul(unit_s));
+    let wrong =
+        || format!("--patience: '{}' is not a time such as 90s, 10m or 2h, 0, or forever", excerpt(&text, SHOWN_MAX));
+    seconds.map(|seconds| Some(Duration::from_secs(seconds.into()))).ok_or_else(|| ArgsError(wrong()))
 }
 
 /// `IP:PORT` and the list of trackers, either of which may be left out.
@@ -232,6 +264,7 @@ mod tests {
         assert_eq!(args.tracker_info, PathBuf::from("tracker_info.txt"));
         assert_eq!((args.announce, args.state_dir, args.accept_fingerprint), (None, None, None));
         assert_eq!((args.upload_limit, args.download_limit), (Limit::NONE, Limit::NONE));
+        assert_eq!(args.patience, Some(Duration::from_secs(60)));
         assert_eq!((args.exec, args.manner), (vec![], Manner::default()));
     }
 
@@ -282,6 +315,19 @@ mod tests {
     }
 
     #[test]
+    fn patience_is_a_time_none_at_all_or_without_end() {
+        let of = |text| args(&["--patience", text]).patience.map(|patience| patience.as_secs());
+        for (text, seconds) in [("0", 0), ("90", 90), ("90s", 90), ("10m", 600), ("2h", 7200)] {
+            assert_eq!(of(text), Some(seconds), "{text}");
+        }
+        assert_eq!(of("forever"), None);
+        for wrong in ["", "s", "-1", "+1", "1.5m", "1d", "1ms", "1 m", "Forever", "4294967296", "4294967295h"] {
+            let said = format!("--patience: '{wrong}' is not a time such as 90s, 10m or 2h, 0, or forever. Usage: ");
+            assert!(error(&["--patience", wrong]).starts_with(&said), "{wrong}");
+        }
+    }
+
+    #[test]
     fn every_wrong_argument_is_told_in_one_line_with_the_usage() {
         for (words, what) in [
             (&["127.0.0.1:99999", "t"][..], "'99999' is not a port, which is a number up to 65535"),
@@ -328,6 +374,7 @@ mod tests {
             "--state-dir DIR",
             "--upload-limit RATE",
             "--workers N",
+            "--patience TIME",
             "--accept-fingerprint HEX",
             "--version",
         ] {

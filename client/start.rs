@@ -32,10 +32,6 @@ use std::io::{self, IsTerminal};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long a download of a script waits for a member that has what is missing.
-const SCRIPT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the client until its commands end or it is told to leave.
 pub fn run(args: Args) -> Exit {
@@ -127,7 +123,8 @@ fn prepare(args: Args, reporter: &Reporter) -> Result<Ready, StartError> {
     let state = StateDir::open(&state_dir.ok_or(StartError::NoStateDir)?)?;
     let check = check(&state, &args.tracker_info, list.fingerprint(), args.accept_fingerprint)?;
     let listener = TcpListener::bind(args.listen).map_err(|error| StartError::Listen(args.listen, error))?;
-    let patience = (!person).then_some(SCRIPT_PATIENCE);
+    // A person sees that a download waits, and can cancel it.
+    let patience = args.patience.filter(|_| !person);
     let options = NodeOptions {
         trackers: list.trackers().to_vec(),
         listener,

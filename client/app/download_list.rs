@@ -116,6 +116,15 @@ pub struct DownloadList {
 }
 
 impl DownloadList {
+    /// Nothing could be done for this long, as while the program was stopped: it is no time of waiting.
+    pub fn forgive(&self, stood_still: Duration) {
+        for tracked in &mut self.state.lock().list {
+            if let DownloadPhase::Waiting { since: Some(since) } = &mut tracked.phase {
+                *since += stood_still;
+            }
+        }
+    }
+
     /// Takes in a new download; gives its number.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use crate::client::rpc::event::LinkEvent;
 use crate::client::upload::event::SeederEvent;
 use crate::model::id::OpOrder;
 use crate::sys::owned_thread::OwnedThread;
+use crate::sys::standstill::stood_still;
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::deadlines::HEARTBEAT_INTERVAL;
 use crossbeam_channel::{self as channel, select};
@@ -101,7 +102,12 @@ impl Reactor {
     fn run(mut self, inbox: &Inbox, closed: &channel::Receiver<()>) {
         let clock = channel::tick(HOLD_PAUSE);
         loop {
-            for turn in next_turns(inbox, &clock, closed) {
+            let begun = Instant::now();
+            let turns = next_turns(inbox, &clock, closed);
+            if let (Some(lost), Some(session)) = (stood_still(HOLD_PAUSE, begun.elapsed()), self.login.session()) {
+                session.downloads().forgive(lost);
+            }
+            for turn in turns {
                 match turn {
                     Turn::Link(event) => {
                         self.link(event);
@@ -187,6 +193,7 @@ impl Reactor {
                 reporter.event(&Event::TrackerReached { tracker, lost });
                 if let Some(session) = self.login.session() {
                     announce_and_bring_back(&session);
+                    session.engine().retry();
                 }
             }
             LinkEvent::SessionLost(refusal) => {
@@ -230,7 +237,7 @@ impl Reactor {
             Reply::PeerUp { share, peer } => {
                 for download in session.downloads().running() {
                     if download.share() == share {
-                        session.engine().peers(download.id(), vec![peer.clone()]);
+                        session.engine().arrived(download.id(), peer.clone());
                     }
                 }
             }

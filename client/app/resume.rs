@@ -103,7 +103,7 @@ pub(super) fn resume_waiting(session: &Arc<LoginSession>) {
     }
 }
 
-/// Gives up what has waited for a tracker for as long as a script waits for a member.
+/// Gives up what has waited for a tracker for as long as a script waits for a member. Without patience that is at once.
 pub(super) fn give_up(session: &LoginSession, now: Instant) {
     let Some(patience) = session.node().engine_options.patience else { return };
     for tracked in session.downloads().list() {

@@ -58,6 +58,16 @@ impl Engine {
         self.mailbox.send(EngineMessage::Peers(transfer, peers));
     }
 
+    /// Tells that this client, which holds pieces of the download with this number, has just come online.
+    pub fn arrived(&self, transfer: u64, peer: Peer) {
+        self.mailbox.send(EngineMessage::Arrived(transfer, peer));
+    }
+
+    /// The network is there again: everybody is dialed at once, whoever failed before.
+    pub fn retry(&self) {
+        self.mailbox.send(EngineMessage::Retry);
+    }
+
     /// Drops the connections made under a key of this group. The engine makes them again under the new key.
     pub fn drop_group(&self, group: GroupRef) {
         self.mailbox.send(EngineMessage::DropGroup(group));

@@ -17,6 +17,10 @@ const KNOWN_MAX: usize = 1024;
 const RETRY: Duration = Duration::from_millis(500);
 /// Longest pause before the next dial of a peer that failed. The pause doubles from [`RETRY`] on.
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// How many pauses fit into the patience of a download at least: who comes back in time is dialed in time.
+const RETRIES_LEAST: u32 = 8;
+/// A first look at who is there may take this long, however short the patience.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// Once every known peer has lied, others have this long to turn up.
 const LIED_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -39,6 +43,10 @@ pub(crate) struct PeerList {
     /// Connections that the download wants, even if all of them lead to one peer.
     wanted: usize,
     patience: Option<Duration>,
+    /// Longest pause before the next dial of a peer that failed.
+    pause_max: Duration,
+    /// Whether the tracker has named peers, or that there are none.
+    asked: bool,
     /// When some connection was useful last.
     useful_at: Instant,
     /// The last lie, and whose.
@@ -48,11 +56,14 @@ pub(crate) struct PeerList {
 impl PeerList {
     /// An empty list. The download wants `wanted` connections, and fails after `patience` without a useful one.
     pub(crate) fn new(now: Instant, wanted: usize, patience: Option<Duration>) -> Self {
-        Self { known: HashMap::new(), wanted, patience, useful_at: now, lie: None }
+        let shorter = patience.map_or(RETRY_MAX, |patience| (patience / RETRIES_LEAST).max(RETRY));
+        let pause_max = RETRY_MAX.min(shorter);
+        Self { known: HashMap::new(), wanted, patience, pause_max, asked: false, useful_at: now, lie: None }
     }
 
     /// Adds peers that the tracker has named. A new address clears the failures of the old one.
     pub(crate) fn learn(&mut self, peers: Vec<Peer>) {
+        self.asked = true;
         for peer in peers {
             match self.known.get_mut(&peer.client) {
                 Some(known) => {
@@ -131,7 +142,7 @@ impl PeerList {
             known.lanes = known.lanes.saturating_sub(1);
             known.failures += u32::from(failed);
             let doubled = RETRY * 2u32.saturating_pow(known.failures.saturating_sub(1).min(10));
-            known.not_before = now + doubled.min(RETRY_MAX);
+            known.not_before = now + doubled.min(self.pause_max);
         }
     }
 
@@ -147,6 +158,19 @@ impl PeerList {
     /// Whether the peer is banned.
     pub(crate) fn has_lied(&self, client: ClientId) -> bool {
         self.known.get(&client).is_some_and(|known| known.lied)
+    }
+
+    /// The peer has just come online: ends its pause.
+    pub(crate) fn arrived(&mut self, client: ClientId, now: Instant) {
+        if let Some(known) = self.known.get_mut(&client) {
+            known.failures = 0;
+            known.not_before = now;
+        }
+    }
+
+    /// Nobody could do anything for this long, as while the program was stopped: it is no time of waiting.
+    pub(crate) fn forgive(&mut self, stood_still: Duration) {
+        self.useful_at += stood_still;
     }
 
     /// Ends every pause.
@@ -169,9 +193,18 @@ impl PeerList {
             return Err(DownloadError::OnlyLiars(user.clone(), *lie));
         }
         match self.patience {
-            Some(patience) if waited > patience => Err(DownloadError::NobodyHasIt),
-            _ => Ok(()),
+            Some(patience) if waited <= patience || self.is_looking(now, waited) => Ok(()),
+            Some(_) => Err(DownloadError::NobodyHasIt),
+            None => Ok(()),
         }
+    }
+
+    /// Whether it is not yet known if somebody is there: the tracker has not answered, or a peer is dialed that has not
+    /// failed.
+    fn is_looking(&self, now: Instant, waited: Duration) -> bool {
+        let may_come =
+            |known: &KnownPeer| !known.lied && known.failures == 0 && (known.lanes > 0 || known.not_before <= now);
+        waited < FIRST_LOOK && (!self.asked || self.known.values().any(may_come))
     }
 }
 
@@ -288,6 +321,90 @@ mod tests {
         assert_eq!(why, "nobody is left who has it, after eve: it sent an answer to no question");
         peers.learn(vec![peer(2)]);
         assert!(peers.check_patience(later, false).is_ok(), "somebody else may have it");
+    }
+
+    /// Plays a download whose only peer is away from `left` to `back`, in seconds. Whether it has failed by then, or how
+    /// many seconds after the return the peer is dialed.
+    fn outage(patience: Option<Duration>, back_s: u64) -> Result<f64, String> {
+        let begun = Instant::now();
+        let mut peers = PeerList::new(begun, WANTED, patience);
+        peers.learn(vec![peer(1)]);
+        peers.due(begun);
+        peers.lost(peer(1).client, begun, true);
+        let back = begun + Duration::from_secs(back_s);
+        let mut now = begun;
+        loop {
+            now += Duration::from_millis(200);
+            peers.check_patience(now, false).map_err(|error| error.to_string())?;
+            if let Some(dialed) = peers.due(now).pop() {
+                if now >= back {
+                    return Ok((now - back).as_secs_f64());
+                }
+                peers.lost(dialed.client, now, true);
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_comes_back_within_the_patience_is_reached_by_itself() {
+        let minute = Duration::from_secs(60);
+        for (patience, back_s) in [(minute, 1), (minute, 50), (3 * minute, 120), (minute / 6, 8)] {
+            let late = outage(Some(patience), back_s).expect("it goes on");
+            assert!(late <= patience.as_secs_f64() / 8.0, "{patience:?}: {late} s after {back_s} s");
+        }
+        assert!(outage(None, 120).expect("it goes on") <= 30.0);
+        for (patience, back_s) in [(minute, 70), (Duration::ZERO, 1)] {
+            assert_eq!(outage(Some(patience), back_s), Err("no member who is online has what is missing".to_owned()));
+        }
+    }
+
+    #[test]
+    fn without_patience_a_download_ends_once_whoever_may_have_it_was_tried() {
+        let begun = Instant::now();
+        let at = |tenths: u32| begun + Duration::from_millis(100) * tenths;
+        let mut peers = PeerList::new(begun, WANTED, Some(Duration::ZERO));
+        assert!(peers.check_patience(at(1), false).is_ok(), "the tracker has not answered");
+        peers.learn(vec![peer(1), peer(2)]);
+        assert!(peers.check_patience(at(2), false).is_ok(), "nobody was tried");
+        peers.due(at(2));
+        peers.lost(peer(1).client, at(3), true);
+        assert!(peers.check_patience(at(3), false).is_ok(), "one is being tried");
+        peers.lost(peer(2).client, at(4), true);
+        assert!(peers.check_patience(at(4), false).is_err());
+        let mut nobody = PeerList::new(begun, WANTED, Some(Duration::ZERO));
+        nobody.learn(Vec::new());
+        assert!(nobody.check_patience(at(1), false).is_err());
+        let mut silent = PeerList::new(begun, WANTED, Some(Duration::ZERO));
+        assert!(
+            silent.check_patience(begun + FIRST_LOOK, false).is_err(),
+            "a tracker that does not answer has its time"
+        );
+        silent.learn(vec![peer(1)]);
+    }
+
+    #[test]
+    fn a_program_that_was_stopped_has_not_waited_meanwhile() {
+        let begun = Instant::now();
+        let minute = Duration::from_secs(60);
+        let mut peers = PeerList::new(begun, WANTED, Some(minute));
+        peers.forgive(3 * minute);
+        assert!(peers.check_patience(begun + 3 * minute, false).is_ok());
+        assert!(peers.check_patience(begun + 4 * minute, false).is_ok());
+        assert!(peers.check_patience(begun + 5 * minute, false).is_err());
+    }
+
+    #[test]
+    fn who_has_just_come_online_is_dialed_at_once() {
+        let now = Instant::now();
+        let mut peers = PeerList::new(now, WANTED, None);
+        peers.learn(vec![peer(1)]);
+        for _ in 0..5 {
+            peers.retry(now);
+            peers.due(now).iter().for_each(|peer| peers.lost(peer.client, now, true));
+        }
+        assert!(peers.due(now).is_empty());
+        peers.arrived(peer(1).client, now);
+        assert_eq!(clients(&peers.due(now)), [1]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Downloads without a tracker: seeders and leechers in one process, over real sockets.
 
 use crate::common::deadline::LONG;
+use crate::common::relay::Relay;
 use crate::common::subject::*;
 use crate::common::wait::wait_until;
 use crate::common::wiretap::Wiretap;
@@ -180,10 +181,31 @@ fn a_download_without_any_member_ends_when_its_patience_does() {
     let subject = subject_of(&data);
     let leecher = Member::with_patience(3, Some(Duration::from_millis(300)));
     leecher.download(1, &subject);
+    leecher.engine.peers(1, Vec::new());
     match leecher.hears() {
         EngineEvent::Failed(_, why) => assert!(why.to_string().contains("no member"), "{why}"),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_download_goes_on_by_itself_when_the_way_to_its_only_member_is_there_again() {
+    let data = bytes(8 * PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let seeder = Member::with_limits(1, None, Limit::of(PIECE_LEN.into()), Limit::NONE);
+    seeder.seed(&data, &subject, all(&subject));
+    let relay = Relay::to(seeder.peer(1, &subject).addr, |_, _, _| {});
+    let leecher = Member::with_patience(3, Some(LONG));
+    let download = leecher.download(1, &subject);
+    leecher.engine.peers(1, vec![Peer { addr: relay.addr, ..seeder.peer(1, &subject) }]);
+    wait_until("a piece is there", || download.have().held() > 0);
+    relay.block();
+    wait_until("nobody is there", || download.progress(Instant::now()).peers == 0);
+    seeder.uplink.set_limit(Limit::NONE);
+    relay.unblock();
+    // As the client does when a tracker is there again.
+    leecher.engine.retry();
+    leecher.expect_finished(&data);
 }
 
 #[test]

@@ -255,3 +255,26 @@ fn a_byte_order_mark_before_a_script_or_a_password_file_is_no_part_of_it() {
     let (code, output, error) = end(exec(&installation, "ann-again", &[], &["login ann"], &["\u{feff}pw"]));
     assert_eq!((code, output.as_str(), error.as_str()), (Some(0), "Login successful\n", ""));
 }
+
+#[test]
+fn a_script_waits_for_a_member_as_long_as_its_patience_says() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let mut alice = alice(&installation);
+    admit(&installation, &mut alice, "bob");
+    alice.told("logout", "Logout successful");
+    let commands = ["login bob pw", "download_file lab notes.txt ."];
+    let (code, _, error) = end(exec(&installation, "hasty", &["--patience", "0"], &commands, &[]));
+    assert_eq!(code, Some(Exit::DownloadFailed as i32));
+    let failed = "Download failed: [lab] notes.txt  no member who is online has what is missing";
+    assert!(error.contains(failed), "{error}");
+    for patience in [&["--patience", "forever"][..], &["--patience=1h", "--json"]] {
+        let place = patience[0].replace('=', "-");
+        let mut bob = exec(&installation, &place, patience, &commands, &[]);
+        bob.expect(if patience.contains(&"--json") { "download_progress" } else { "Downloading..." });
+        alice.told("login alice pw", "Login successful");
+        let (code, output, error) = end(bob);
+        assert_eq!(code, Some(0), "{output}{error}");
+        alice.told("logout", "Logout successful");
+    }
+}

@@ -14,6 +14,7 @@ use crate::client::keyring::Keyring;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
 use crate::sys::owned_thread::OwnedThread;
+use crate::sys::standstill::stood_still;
 use crate::sys::waker::Waker;
 use crossbeam_channel as channel;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -85,8 +86,12 @@ impl Dispatcher {
     pub(super) fn run(mut self) {
         let mut next_tick = Instant::now();
         loop {
-            let timeout = (!self.entries.is_empty()).then(|| next_tick.saturating_duration_since(Instant::now()));
+            let begun = Instant::now();
+            let timeout = (!self.entries.is_empty()).then(|| next_tick.saturating_duration_since(begun));
             self.wait(timeout);
+            if let Some(lost) = timeout.and_then(|timeout| stood_still(timeout, begun.elapsed())) {
+                self.entries.values_mut().for_each(|entry| entry.peers.forgive(lost));
+            }
             let messages: Vec<_> = self.inbox.try_iter().collect();
             for message in messages {
                 if matches!(message, EngineMessage::Close) {
@@ -150,6 +155,21 @@ impl Dispatcher {
                 if let Some(entry) = self.entries.get_mut(&id) {
                     entry.peers.learn(peers);
                     Self::dial(&self.dialer, entry, Instant::now());
+                }
+            }
+            EngineMessage::Arrived(id, peer) => {
+                if let Some(entry) = self.entries.get_mut(&id) {
+                    let (client, now) = (peer.client, Instant::now());
+                    entry.peers.learn(vec![peer]);
+                    entry.peers.arrived(client, now);
+                    Self::dial(&self.dialer, entry, now);
+                }
+            }
+            EngineMessage::Retry => {
+                let now = Instant::now();
+                for entry in self.entries.values_mut() {
+                    entry.peers.retry(now);
+                    Self::dial(&self.dialer, entry, now);
                 }
             }
             EngineMessage::DropGroup(group) => {

@@ -16,6 +16,10 @@ pub(super) enum EngineMessage {
     /// The sender gets a message once no worker holds the download any more.
     Remove(u64, channel::Sender<()>),
     Peers(u64, Vec<Peer>),
+    /// This peer has just come online.
+    Arrived(u64, Peer),
+    /// Every peer may be there again.
+    Retry,
     DropGroup(GroupRef),
     Dialed(u64, ClientId, Result<PeerConnection, DialError>),
     /// A worker is done with a connection.

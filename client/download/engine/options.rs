@@ -11,6 +11,9 @@ const WORKERS_LEAST: usize = 2;
 /// Most workers by default. The whole hash is one chain, and a single download has no use for more.
 const WORKERS_MOST: usize = 8;
 
+/// How long a download of a script waits for a member that has what is missing, unless it is told otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// As many workers as there are cores, within bounds. More would interrupt the one that computes the whole hash, and
 /// the hash would fall behind.
 pub fn default_workers() -> usize {
