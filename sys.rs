@@ -1,6 +1,7 @@
 //! System calls that the standard library lacks, each behind one safe function.
 
 pub mod durable;
+pub mod file_id;
 pub mod files;
 pub mod lingering;
 pub mod owned_thread;

@@ -7,7 +7,7 @@ use crate::kit::options::Options;
 use crate::kit::table::{Table, median};
 use groupshare::client::download::verify::verify_existing;
 use groupshare::client::storage::import::hash_for_sharing;
-use groupshare::client::storage::part::{OpenedPart, Part, PartLabel};
+use groupshare::client::storage::part::{OpenedPart, Part, PartLabel, PartRecord};
 use groupshare::model::manifest::Manifest;
 use groupshare::model::name::{FileName, GroupId};
 use groupshare::wire::manifest;
@@ -93,7 +93,7 @@ fn open(folder: &Path, manifest: &Manifest) -> Part {
     let (_, info_hash) = manifest::encode(manifest).expect("short names");
     let group = GroupId::parse("lab").expect("a name");
     let label = PartLabel { info_hash, group, name: FileName::parse(FILE).expect("a name") };
-    match Part::open(&folder.join("download"), Arc::new(manifest.clone()), &label).expect("room") {
+    match Part::open(&folder.join("download"), Arc::new(manifest.clone()), &label, PartRecord::Absent).expect("room") {
         OpenedPart::Part(part) => part,
         OpenedPart::Taken(_) => panic!("nothing has finished it"),
     }

@@ -1,5 +1,8 @@
 //! One download of the user: from the command or the record that begins it to its end.
 
+mod failure;
+mod manifest;
+
 use super::announce::take_part;
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
@@ -9,21 +12,17 @@ use crate::client::command::failure::{Cause, Failure};
 use crate::client::download::error::DownloadError;
 use crate::client::download::transfer::{Subject, Transfer, TransferProgress, TransferSetup};
 use crate::client::download::verify::{is_complete, verify_existing};
-use crate::client::output::download_failure::{DownloadFailure, FailureCode};
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
 use crate::client::output::status::Reached;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find};
 use crate::client::state::record::DownloadRecord;
-use crate::client::storage::part::{Foreign, OpenedPart, Part, PartError, PartLabel, Taken, resolve_destination};
-use crate::client::storage::piece_source::SourceError;
-use crate::model::id::ShareRef;
-use crate::model::manifest::{Content, Manifest};
+use crate::client::storage::part::{OpenedPart, Part, PartError, PartLabel, PartRecord, Taken, resolve_destination};
 use crate::model::name::{FileName, GroupId};
-use crate::wire::client_tracker::{Holding, Reply, Request};
-use crate::wire::manifest;
+use crate::wire::client_tracker::Holding;
 use crate::wire::refusal::Code;
+use failure::failure_of;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,18 +42,26 @@ pub(super) fn begin(
         return Ok(Report::Downloading { group: group.clone(), file: name.clone(), destination: to });
     }
     let id = downloads.begin(group, name, to.clone()).map_err(|error| error.to_string())?;
-    go_on(session, id, group, name, to).inspect_err(|_| downloads.remove(id))
+    let order = DownloadOrder { id, group, name, to, record: PartRecord::Absent };
+    go_on(session, order).inspect_err(|_| downloads.remove(id))
+}
+
+/// A download that is to begin or to go on.
+#[derive(Debug)]
+pub(super) struct DownloadOrder<'a> {
+    /// The number under which it is starting.
+    pub id: u64,
+    pub group: &'a GroupId,
+    pub name: &'a FileName,
+    /// Where the complete file will be.
+    pub to: PathBuf,
+    pub record: PartRecord,
 }
 
 /// Goes on with a download that is starting. If it cannot go on it is still starting.
-pub(super) fn go_on(
-    session: &Arc<LoginSession>,
-    id: u64,
-    group: &GroupId,
-    name: &FileName,
-    to: PathBuf,
-) -> Result<Report, Failure> {
-    let (subject, opened) = prepare(session, id, group, name, &to)?;
+pub(super) fn go_on(session: &Arc<LoginSession>, order: DownloadOrder<'_>) -> Result<Report, Failure> {
+    let (subject, opened) = prepare(session, &order)?;
+    let DownloadOrder { id, group, name, to, .. } = order;
     let record = DownloadRecord {
         group: group.clone(),
         name: name.clone(),
@@ -78,20 +85,15 @@ pub(super) fn go_on(
 }
 
 /// Does what the user should hear of at once: whether there is such a file, and room for it.
-fn prepare(
-    session: &LoginSession,
-    id: u64,
-    group: &GroupId,
-    name: &FileName,
-    to: &Path,
-) -> Result<(Subject, OpenedPart), Failure> {
+fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<(Subject, OpenedPart), Failure> {
+    let DownloadOrder { id, group, name, to, record } = order;
     let Found { share, group: group_ref, content, .. } = find(&session.node().link, group, name)?;
-    let known = session.downloads().get(id).and_then(|tracked| tracked.info_hash);
+    let known = session.downloads().get(*id).and_then(|tracked| tracked.info_hash);
     if known.is_some_and(|known| known != content.info_hash) {
         let why = format!("{name} is shared in another version now; cancel this download and begin anew");
         return Err(Failure { why, cause: Cause::OtherVersion });
     }
-    let own = session.slot().shares().into_iter().find(|own| own.group == *group && own.content == content);
+    let own = session.slot().shares().into_iter().find(|own| own.group == **group && own.content == content);
     if let Some(own) = own {
         return Err(format!("You share this file yourself; it is {}", own.path.display()).into());
     }
@@ -103,38 +105,19 @@ fn prepare(
     let subject = Subject {
         group: group_ref,
         share,
-        name: name.clone(),
+        name: (*name).clone(),
         content,
-        manifest: fetch_manifest(session, share, &content)?,
+        manifest: manifest::fetch(session, share, &content)?,
     };
-    let label = PartLabel { info_hash: content.info_hash, group: group.clone(), name: name.clone() };
-    let opened = Part::open(to, subject.manifest.clone(), &label).map_err(|error| error.to_string())?;
-    session.downloads().settle(id, to.to_path_buf(), &content);
+    let label = PartLabel { info_hash: content.info_hash, group: (*group).clone(), name: (*name).clone() };
+    let remembered = |it: &DownloadRecord| it.destination == *to && it.content.info_hash == content.info_hash;
+    let record = match record {
+        PartRecord::Absent if session.slot().downloads().iter().any(remembered) => PartRecord::Begun,
+        other => *other,
+    };
+    let opened = Part::open(to, subject.manifest.clone(), &label, record).map_err(|error| error.to_string())?;
+    session.downloads().settle(*id, to.clone(), &content);
     Ok((subject, opened))
-}
-
-/// Fetches the manifest of a share and checks it against what the share is.
-fn fetch_manifest(session: &LoginSession, share: ShareRef, content: &Content) -> Result<Arc<Manifest>, Failure> {
-    let mut bytes = Vec::new();
-    loop {
-        let offset = u32::try_from(bytes.len()).map_err(|_| "the list of pieces is too long")?;
-        let Reply::ManifestPart { total, part } = session.call(&Request::GetManifest { share, offset })? else {
-            return Err(RpcError::Unexpected.into());
-        };
-        bytes.extend_from_slice(part.as_bytes());
-        if bytes.len() >= total as usize {
-            break;
-        }
-        if part.as_bytes().is_empty() || total as usize > manifest::MANIFEST_LEN_MAX {
-            return Err("the tracker does not have the whole list of pieces".into());
-        }
-    }
-    let manifest = manifest::decode(&bytes, content.info_hash)
-        .map_err(|error| format!("the list of pieces from the tracker is wrong: {error}"))?;
-    if manifest.layout() != content.layout {
-        return Err("the list of pieces from the tracker does not match the size of the file".into());
-    }
-    Ok(Arc::new(manifest))
 }
 
 /// Verifies what is on disk already, then lets the engine go on.
@@ -167,21 +150,28 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, part: Arc<Part>
 
 /// Something has the final name already. It is the download if every piece of it is right; else it is left alone.
 fn adopt(session: &LoginSession, id: u64, subject: &Subject, taken: Taken) {
-    let path = taken.destination();
+    let path = taken.destination().to_path_buf();
     match is_complete(taken.source(), &subject.manifest, &subject.content.sha1, session.over()) {
         None => {}
-        Some(false) => fail(session, id, &PartError::OtherContent(path.to_path_buf()).into()),
+        Some(false) => {
+            // Whoever hears of it may resume the download at once.
+            drop(taken);
+            fail(session, id, &PartError::OtherContent(path).into());
+        }
         Some(true) => {
-            give_on(session, id, subject, path);
-            complete(session, id, subject, path, Duration::ZERO);
-            taken.adopt();
+            give_on(session, id, subject, &path);
+            complete(session, id, subject, &path, Duration::ZERO);
+            if let Err(error) = taken.adopt() {
+                session.event(&Event::Warning(error.to_string()));
+            }
         }
     }
 }
 
 /// The file of a download is there: shares, remembers and tells it.
-pub(super) fn finished(session: &LoginSession, transfer: &Transfer, path: &Path) {
+pub(super) fn finished(session: &LoginSession, transfer: &Transfer) {
     let (id, subject) = (transfer.id(), transfer.subject());
+    let path = &transfer.part().destination();
     give_on(session, id, subject, path);
     complete(session, id, subject, path, transfer.progress(Instant::now()).elapsed);
 }
@@ -210,7 +200,7 @@ fn complete(session: &LoginSession, id: u64, subject: &Subject, path: &Path, too
 /// A download has ended without the file.
 pub(super) fn fail(session: &LoginSession, id: u64, error: &DownloadError) {
     let Some(tracked) = session.downloads().get(id) else { return };
-    let failure = DownloadFailure { code: code_of(error), why: error.to_string() };
+    let failure = failure_of(error);
     session.downloads().end(id, DownloadPhase::Failed(failure.clone()), || {
         forget_record(session, &tracked);
         let Tracked { group, name: file, phase, .. } = tracked;
@@ -223,27 +213,6 @@ pub(super) fn fail(session: &LoginSession, id: u64, error: &DownloadError) {
         };
         session.event(&Event::DownloadFailed { group, file, failure, reached });
     });
-}
-
-/// What a program is told of an error.
-fn code_of(error: &DownloadError) -> FailureCode {
-    match error {
-        DownloadError::NobodyHasIt => FailureCode::NoMember,
-        DownloadError::OnlyLiars(..) => FailureCode::OnlyLiars,
-        DownloadError::WrongSha1 => FailureCode::WrongSha1,
-        DownloadError::NotMember => FailureCode::NotMember,
-        DownloadError::NoTracker => FailureCode::NoTracker,
-        DownloadError::Closing => FailureCode::Closing,
-        DownloadError::Write(PartError::DiskFull(..)) => FailureCode::DiskFull,
-        DownloadError::Write(PartError::Foreign(_, Foreign::Replaced))
-        | DownloadError::Read(SourceError::Changed(_) | SourceError::Gone(_) | SourceError::Unfinished(_)) => {
-            FailureCode::PartChanged
-        }
-        DownloadError::Write(PartError::Io(..))
-        | DownloadError::Read(SourceError::Io(..))
-        | DownloadError::NoThread(_) => FailureCode::System,
-        DownloadError::Write(_) => FailureCode::Obstructed,
-    }
 }
 
 /// The engine has given a download up.
@@ -261,6 +230,18 @@ pub(super) fn stop_group(session: &LoginSession, group: &GroupId) {
             }
             fail(session, tracked.id, &DownloadError::NotMember);
         }
+    }
+}
+
+/// Remembers where a running download goes now: a folder of the path may have been renamed.
+pub(super) fn follow(session: &LoginSession, transfer: &Transfer) {
+    let (id, content, now) = (transfer.id(), transfer.subject().content, transfer.part().destination());
+    let Some(tracked) = session.downloads().get(id).filter(|tracked| tracked.destination != now) else { return };
+    session.downloads().settle(id, now.clone(), &content);
+    let records = session.slot().downloads().into_iter();
+    for record in records.filter(|it| it.group == tracked.group && it.name == tracked.name) {
+        let moved = DownloadRecord { destination: now.clone(), ..record };
+        session.remembered(session.slot().put_download(moved, transfer.part().manifest()), ToString::to_string);
     }
 }
 
@@ -304,6 +285,7 @@ pub(super) fn pause(session: &LoginSession, group: &GroupId, name: &FileName) ->
                 return Err(ended());
             }
             let done = transfer.progress(Instant::now()).done;
+            follow(session, transfer);
             let_go(session, transfer);
             if !downloads.advance(tracked.id, DownloadPhase::Paused { done: Some(done) }) {
                 return Err(ended());
@@ -336,14 +318,19 @@ pub(super) fn cancel(session: &LoginSession, group: &GroupId, name: &FileName) -
         _ if session.downloads().restart(tracked.id).is_some() => {}
         _ => return Err(is_starting()),
     }
+    // Without it nothing of a folder can be told from what others have put there.
+    let manifest = tracked.info_hash.and_then(|info_hash| session.slot().manifest(&info_hash).ok().flatten());
     forget_record(session, &tracked);
     session.downloads().remove(tracked.id);
-    match (&tracked.phase, tracked.info_hash) {
+    let left = match (&tracked.phase, tracked.info_hash) {
         (DownloadPhase::Running(transfer), _) => transfer.part().abandon(),
-        (_, Some(info_hash)) => Part::discard(&tracked.destination, &info_hash),
-        (_, None) => Ok(()),
+        (_, Some(info_hash)) => Part::discard(&tracked.destination, &info_hash, manifest.as_ref()),
+        (_, None) => Ok(None),
+    };
+    if let Some(left) = left.map_err(|error| error.to_string())? {
+        session.event(&Event::Warning(left.to_string()));
     }
-    .map_err(|error| error.to_string().into())
+    Ok(())
 }
 
 fn is_starting() -> Failure {
@@ -370,27 +357,4 @@ fn let_go(session: &LoginSession, transfer: &Transfer) {
 fn unserve(session: &LoginSession, transfer: &Transfer) {
     let subject = transfer.subject();
     session.node().catalog.remove(subject.group, subject.content.info_hash);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io;
-
-    #[test]
-    fn a_program_can_tell_a_full_disk_from_a_file_in_the_way_and_a_changed_part_from_a_broken_disk() {
-        let (path, broken) = (|| PathBuf::from("/f"), || io::Error::other("broken"));
-        for (error, code) in [
-            (PartError::DiskFull(path(), 1).into(), FailureCode::DiskFull),
-            (PartError::Exists(path()).into(), FailureCode::Obstructed),
-            (PartError::Foreign(path(), Foreign::Link).into(), FailureCode::Obstructed),
-            (PartError::Foreign(path(), Foreign::Replaced).into(), FailureCode::PartChanged),
-            (SourceError::Unfinished(path()).into(), FailureCode::PartChanged),
-            (PartError::Io(path(), "write", broken()).into(), FailureCode::System),
-            (SourceError::Io(path(), broken()).into(), FailureCode::System),
-            (DownloadError::NobodyHasIt, FailureCode::NoMember),
-        ] {
-            assert_eq!(code_of(&error), code, "{error}");
-        }
-    }
 }

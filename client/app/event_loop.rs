@@ -153,6 +153,7 @@ impl Reactor {
             // What does not reach the tracker now is told with the next announcement.
             let _ = hold_more(&session, &transfer);
             if ask {
+                download::follow(&session, &transfer);
                 let _ = find_peers(&session, &transfer);
                 download::look_after_stranded(&session, &transfer);
             }
@@ -305,7 +306,7 @@ impl Reactor {
                     let _ = hold_more(&session, transfer);
                 }
             }
-            EngineEvent::Finished(transfer, path) => download::finished(&session, &transfer, &path),
+            EngineEvent::Finished(transfer, _) => download::finished(&session, &transfer),
             EngineEvent::Failed(transfer, error) => download::engine_failed(&session, &transfer, &error),
             EngineEvent::StaleKey(_) => self.stale_key(),
         }

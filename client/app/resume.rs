@@ -2,7 +2,7 @@
 //! knows of them is reached.
 
 use super::announce::{find_made, is_unheard};
-use super::download::{fail, go_on, tracked};
+use super::download::{DownloadOrder, fail, go_on, tracked};
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
 use crate::client::command::failure::{Cause, Failure};
@@ -12,6 +12,7 @@ use crate::client::output::report::Report;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::find_again;
 use crate::client::state::record::DownloadRecord;
+use crate::client::storage::part::PartRecord;
 use crate::model::id::ShareRef;
 use crate::model::name::{FileName, GroupId};
 use std::sync::Arc;
@@ -26,17 +27,22 @@ pub(super) fn resume(session: &Arc<LoginSession>, group: &GroupId, name: &FileNa
     let before = session.downloads().restart(id).ok_or("The download runs already")?;
     let record = session.slot().downloads().into_iter().find(|it| it.group == *group && it.name == *name);
     let went_on = match record {
-        Some(record) => take_up(session, id, &record),
-        None => go_on(session, id, group, name, destination),
+        Some(record) => take_up(session, id, &record, PartRecord::Begun),
+        None => go_on(session, DownloadOrder { id, group, name, to: destination, record: PartRecord::Begun }),
     };
     went_on.inspect_err(|_| session.downloads().put_back(id, before))
 }
 
 /// Goes on with a download of which there is a record, and which is starting, under the group and name that its share
 /// goes by now. If it cannot go on it is still starting.
-fn take_up(session: &Arc<LoginSession>, id: u64, record: &DownloadRecord) -> Result<Report, Failure> {
-    let DownloadRecord { group, name, destination, share, .. } = record;
-    let went_on = go_on(session, id, group, name, destination.clone());
+fn take_up(
+    session: &Arc<LoginSession>,
+    id: u64,
+    remembered: &DownloadRecord,
+    record: PartRecord,
+) -> Result<Report, Failure> {
+    let DownloadRecord { group, name, destination, share, .. } = remembered;
+    let went_on = go_on(session, DownloadOrder { id, group, name, to: destination.clone(), record });
     let may_be_moved = went_on.as_ref().is_err_and(|failure| match failure.cause {
         Cause::Refused(code) => code.is_gone(),
         Cause::OtherVersion => true,
@@ -50,7 +56,8 @@ fn take_up(session: &Arc<LoginSession>, id: u64, record: &DownloadRecord) -> Res
         return went_on;
     };
     session.downloads().rename(id, &to_group, &to_name);
-    let went_on = go_on(session, id, &to_group, &to_name, destination.clone());
+    let order = DownloadOrder { id, group: &to_group, name: &to_name, to: destination.clone(), record };
+    let went_on = go_on(session, order);
     let went_on = went_on.inspect_err(|_| session.downloads().rename(id, group, name))?;
     // Now that it is remembered under the other one.
     session.remembered(session.slot().remove_download(group, name), ToString::to_string);
@@ -78,7 +85,7 @@ pub(super) fn resume_waiting(session: &Arc<LoginSession>) {
         let waiting = downloads.find(&record.group, &record.name).filter(|tracked| tracked.phase.is_waiting());
         let Some(id) = waiting.map(|tracked| tracked.id) else { continue };
         let Some(before) = downloads.restart(id) else { continue };
-        let went_on = take_up(session, id, &record);
+        let went_on = take_up(session, id, &record, PartRecord::Awaited);
         let Some(Tracked { group, name, .. }) = downloads.get(id) else { continue };
         match went_on {
             Ok(_) => {

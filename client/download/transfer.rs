@@ -372,7 +372,7 @@ impl Transfer {
         }
         self.part.finish()?;
         self.finished.store(true, Ordering::Relaxed);
-        Ok(self.part.destination().to_path_buf())
+        Ok(self.part.destination())
     }
 
     /// Whether the file has its final name.

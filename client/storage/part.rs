@@ -3,29 +3,36 @@
 mod body;
 mod error;
 mod paths;
+mod removal;
 mod sidecar;
 mod taken;
+mod written;
 
 use super::file_map::FileMap;
 use super::piece_source::{PieceSource, SourceError};
 use crate::client::storage::part::paths::PartPaths;
-use crate::client::storage::part::sidecar::Sidecar;
+use crate::client::storage::part::sidecar::{Note, Sidecar};
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::InfoHash;
 use crate::model::manifest::Manifest;
-use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
+use crate::model::piece::{Layout, PieceIndex};
+use crate::sys::file_id::{self, FileId};
 use crate::sys::{self, files, space};
 use body::{Allocate, Body};
+use removal::remove_own;
 use rustix::fs::FileType;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use written::{is_of_download, is_of_kind, pieces_with_data};
 
 pub use crate::client::storage::part::error::{Foreign, PartError};
 pub use crate::client::storage::part::paths::resolve_destination;
+pub use crate::client::storage::part::removal::LeftAlone;
 pub use crate::client::storage::part::sidecar::PartLabel;
 pub use crate::client::storage::part::taken::Taken;
 
@@ -39,6 +46,17 @@ pub enum OpenedPart {
     Part(Part),
     /// Something has the final name already. It may be the complete download.
     Taken(Taken),
+}
+
+/// What the client's own record says of a download, whatever lies on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartRecord {
+    /// Nothing: the download begins. A part without a sidecar is not its own.
+    Absent,
+    /// It was begun. A part without a sidecar is its own if the pieces are; without a part it begins anew.
+    Begun,
+    /// It was begun, and does not begin anew by itself: without its part it waits.
+    Awaited,
 }
 
 /// An unfinished download: `<destination>.part`, a file or a folder, locked for this process.
@@ -67,23 +85,37 @@ impl Part {
     ///
     /// # Errors
     /// Every kind there is. What was there before is then as it was, and nothing new is left behind.
-    pub fn open(destination: &Path, manifest: Arc<Manifest>, label: &PartLabel) -> Result<OpenedPart, PartError> {
-        Self::open_with(destination, manifest, label, space::allocate)
+    pub fn open(
+        destination: &Path,
+        manifest: Arc<Manifest>,
+        label: &PartLabel,
+        record: PartRecord,
+    ) -> Result<OpenedPart, PartError> {
+        Self::open_with(destination, manifest, label, record, space::allocate)
     }
 
     fn open_with(
         destination: &Path,
         manifest: Arc<Manifest>,
         label: &PartLabel,
+        record: PartRecord,
         allocate: Allocate,
     ) -> Result<OpenedPart, PartError> {
-        let paths = PartPaths::of(destination)?;
+        let paths = match (PartPaths::of(destination), record) {
+            (Err(PartError::NoFolder(_)), PartRecord::Awaited) => {
+                return Err(PartError::Missing(destination.to_path_buf()));
+            }
+            (paths, _) => paths?,
+        };
         if paths.stat(&paths.name)?.is_some() {
             return Taken::look(paths, &manifest, label).map(OpenedPart::Taken);
         }
-        let mut sidecar = Sidecar::lock(paths)?;
-        let begun = begin(&mut sidecar, &manifest, label, allocate);
-        if begun.is_err() && sidecar.label().is_none() {
+        if record == PartRecord::Awaited && paths.stat(&paths.part_name)?.is_none() {
+            return Err(PartError::Missing(paths.part_path()));
+        }
+        let mut sidecar = Sidecar::lock(paths, record != PartRecord::Absent)?;
+        let begun = begin(&mut sidecar, &manifest, label, record, allocate);
+        if begun.is_err() && sidecar.note().is_none() {
             sidecar.remove_on_drop();
         }
         let (body, fresh) = begun?;
@@ -92,34 +124,37 @@ impl Part {
         Ok(OpenedPart::Part(Self { manifest, map, body, fresh, written, writing_back, sidecar }))
     }
 
-    /// Removes an unfinished download that is not open in this process. Does nothing if there is none, or if what is
-    /// there belongs to something else.
+    /// Removes an unfinished download that is not open in this process: the file or folder that the sidecar names, and
+    /// of a folder what the manifest lists. Tells what is left.
     ///
     /// # Errors
     /// `Busy` if another download has it open; `Foreign`, `Io`.
-    pub fn discard(destination: &Path, info_hash: &InfoHash) -> Result<(), PartError> {
+    pub fn discard(
+        destination: &Path,
+        info_hash: &InfoHash,
+        manifest: Option<&Manifest>,
+    ) -> Result<Option<LeftAlone>, PartError> {
         let paths = match PartPaths::of(destination) {
-            Err(PartError::NoFolder(_)) => return Ok(()),
+            Err(PartError::NoFolder(_)) => return Ok(None),
             paths => paths?,
         };
+        let left = paths.stat(&paths.part_name)?.map(|_| LeftAlone::Other(paths.part_path()));
         if paths.stat(&paths.sidecar_name)?.is_none() {
-            return Ok(());
+            return Ok(left);
         }
-        let sidecar = Sidecar::lock(paths)?;
-        match sidecar.label() {
-            Some(found) if found.info_hash == *info_hash => {
-                body::remove(sidecar.paths())?;
-                sidecar.remove();
-            }
-            Some(_) => {}
-            None => sidecar.remove(),
-        }
-        Ok(())
+        let sidecar = Sidecar::lock(paths, false)?;
+        let left = match sidecar.note() {
+            Some(note) if note.label.info_hash != *info_hash => return Ok(None),
+            Some(Note { part: Some(own), .. }) => remove_own(sidecar.paths(), own, manifest)?,
+            Some(_) | None => left,
+        };
+        sidecar.remove();
+        Ok(left)
     }
 
-    /// Where the download is to go.
-    pub fn destination(&self) -> &Path {
-        &self.sidecar.paths().destination
+    /// Where the download is to go. A folder that was renamed meanwhile is found again.
+    pub fn destination(&self) -> PathBuf {
+        self.sidecar.paths().destination()
     }
 
     /// What is downloaded.
@@ -156,45 +191,66 @@ impl Part {
     /// when the part is dropped, so record the end of the download first.
     ///
     /// # Errors
-    /// `Exists` if something has taken the name meanwhile, `Foreign` if something else lies in the part's place, `Io`.
-    /// The part is then kept.
+    /// `Exists` if something has taken the name meanwhile, `Foreign` if something else lies in the part's place,
+    /// `FolderGone`, `Io`. The part is then kept.
     pub fn finish(&self) -> Result<(), PartError> {
         let paths = self.sidecar.paths();
-        let path = paths.part_path();
-        self.body.sync().map_err(|error| PartError::from_io(&path, "write to the disk", 0, error))?;
-        self.check_in_place()?;
-        files::rename_noreplace(&paths.folder, &paths.part_name, &paths.name).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => PartError::Exists(paths.destination.clone()),
-            _ => PartError::Io(path, "rename", error),
-        })?;
+        let sync = |error| PartError::from_io(&paths.part_path(), "write to the disk", 0, error);
+        self.body.sync().map_err(sync)?;
+        // Whoever has given it the final name by hand has done what is left to do.
+        if !self.is_called(&paths.name)? {
+            self.check_in_place()?;
+            files::rename_noreplace(&paths.folder, &paths.part_name, &paths.name).map_err(|error| {
+                match error.kind() {
+                    io::ErrorKind::AlreadyExists => PartError::Exists(paths.destination()),
+                    _ => PartError::Io(paths.part_path(), "rename", error),
+                }
+            })?;
+        }
         files::sync_folder(&paths.folder)
-            .map_err(|error| PartError::Io(paths.destination.clone(), "write to the disk", error))?;
+            .map_err(|error| PartError::Io(paths.destination(), "write to the disk", error))?;
         self.sidecar.remove_on_drop();
         Ok(())
     }
 
     /// Removes the part and its sidecar: the user has cancelled the download. Another may take the place at once, even
-    /// while threads still hold this value.
+    /// while threads still hold this value. Tells what is left.
     ///
     /// # Errors
-    /// `Foreign` if something else lies in the part's place, `Io`.
-    pub fn abandon(&self) -> Result<(), PartError> {
-        if self.sidecar.paths().stat(&self.sidecar.paths().part_name)?.is_some() {
-            self.check_in_place()?;
-            body::remove(self.sidecar.paths())?;
-        }
+    /// `Io`.
+    pub fn abandon(&self) -> Result<Option<LeftAlone>, PartError> {
+        let paths = self.sidecar.paths();
+        let left = if self.is_called(&paths.part_name)? {
+            remove_own(paths, &self.id()?, Some(&self.manifest))?
+        } else if self.is_called(&paths.name)? {
+            Some(LeftAlone::Other(paths.destination()))
+        } else {
+            paths.stat(&paths.part_name)?.map(|_| LeftAlone::Other(paths.part_path()))
+        };
         self.sidecar.remove();
-        Ok(())
+        Ok(left)
+    }
+
+    fn id(&self) -> Result<FileId, PartError> {
+        id_of(&self.body, self.sidecar.paths())
+    }
+
+    /// Whether a name in the folder means the part that is open.
+    fn is_called(&self, name: &OsStr) -> Result<bool, PartError> {
+        let paths = self.sidecar.paths();
+        let open = self.body.metadata();
+        let open = open.map_err(|error| PartError::Io(paths.part_path(), "look at", error))?;
+        let found = paths.stat(name)?;
+        Ok(found.is_some_and(|found| found.st_ino == open.ino() && found.st_dev == open.dev()))
     }
 
     /// Makes sure that the name of the part still means the part that is open.
     fn check_in_place(&self) -> Result<(), PartError> {
         let paths = self.sidecar.paths();
-        let open = self.body.metadata();
-        let open = open.map_err(|error| PartError::Io(paths.part_path(), "look at", error))?;
-        match paths.stat(&paths.part_name)? {
-            Some(found) if found.st_ino == open.ino() && found.st_dev == open.dev() => Ok(()),
-            _ => Err(PartError::Foreign(paths.part_path(), Foreign::Replaced)),
+        match self.is_called(&paths.part_name)? {
+            true => Ok(()),
+            false if file_id::is_removed(&paths.folder) => Err(PartError::FolderGone(paths.folder_path())),
+            false => Err(PartError::Foreign(paths.part_path(), Foreign::Replaced)),
         }
     }
 
@@ -233,20 +289,7 @@ impl Part {
 
     /// The pieces of which any byte was ever written.
     pub fn pieces_with_data(&self) -> Bitfield {
-        let layout = self.manifest.layout();
-        let mut pieces = Bitfield::none(layout);
-        for (number, entry) in self.manifest.files().iter().enumerate() {
-            let start = self.map.start(number);
-            let Ok(file) = self.file(number) else { continue };
-            for range in space::data_ranges(&file, entry.len).map_while(Result::ok) {
-                let piece = |at: u64| (start + at) / u64::from(PIECE_LEN);
-                for number in piece(range.start)..=piece(range.end - 1) {
-                    // Below the number of pieces, which is a u32.
-                    pieces.insert(layout.index(number as u32).expect("the data lies within the stream"));
-                }
-            }
-        }
-        pieces
+        pieces_with_data(&self.manifest, |number| self.file(number).ok())
     }
 }
 
@@ -271,25 +314,36 @@ impl PieceSource for Part {
     }
 }
 
-/// Whether a download goes on with the part in its place; false if it begins.
-fn is_resumable(sidecar: &Sidecar, manifest: &Manifest, label: &PartLabel) -> Result<bool, PartError> {
+/// Whether a download goes on with the part in its place; false if it begins. A part that neither the sidecar nor a
+/// piece of it shows to be this download's is left alone.
+fn is_resumable(
+    sidecar: &Sidecar,
+    manifest: &Manifest,
+    label: &PartLabel,
+    record: PartRecord,
+) -> Result<bool, PartError> {
     let paths = sidecar.paths();
-    let expected = if manifest.is_folder() { FileType::Directory } else { FileType::RegularFile };
     // A sidecar that was left alone says nothing about anybody's data.
     let Some(part) = paths.stat(&paths.part_name)? else { return Ok(false) };
     let kind = FileType::from_raw_mode(part.st_mode);
     let foreign = |why| Err(PartError::Foreign(paths.part_path(), why));
-    match sidecar.label() {
-        _ if kind == FileType::Symlink => foreign(Foreign::Link),
-        None => foreign(Foreign::Unknown),
-        Some(other) if other.info_hash != label.info_hash => Err(PartError::OtherDownload {
-            part: paths.part_path(),
-            group: other.group.clone(),
-            name: other.name.clone(),
-        }),
-        Some(_) if kind != expected => foreign(Foreign::Kind),
-        Some(_) => Ok(true),
+    let own = match sidecar.note() {
+        _ if kind == FileType::Symlink => return foreign(Foreign::Link),
+        None if record == PartRecord::Absent => return foreign(Foreign::Unknown),
+        None => None,
+        Some(Note { label: other, .. }) if other.info_hash != label.info_hash => {
+            let (group, name) = (other.group.clone(), other.name.clone());
+            return Err(PartError::OtherDownload { part: paths.part_path(), group, name });
+        }
+        Some(Note { part, .. }) => *part,
+    };
+    if !is_of_kind(kind, manifest) {
+        return foreign(Foreign::Kind);
     }
+    if own.is_some() && own == paths.id(&paths.part_name)? || is_of_download(paths, manifest)? {
+        return Ok(true);
+    }
+    foreign(Foreign::Unknown)
 }
 
 /// The body of a download, and whether it is fresh.
@@ -297,17 +351,25 @@ fn begin(
     sidecar: &mut Sidecar,
     manifest: &Manifest,
     label: &PartLabel,
+    record: PartRecord,
     allocate: Allocate,
 ) -> Result<(Body, bool), PartError> {
-    let fresh = !is_resumable(sidecar, manifest, label)?;
-    if fresh {
+    let fresh = !is_resumable(sidecar, manifest, label, record)?;
+    if fresh || !sidecar.is_of(&label.info_hash) {
         sidecar.write(label)?;
     }
     let body = Body::open(sidecar.paths(), manifest, fresh, allocate);
     if fresh && body.is_err() {
         sidecar.remove_on_drop();
     }
-    body.map(|body| (body, fresh))
+    let body = body?;
+    // A part that the sidecar does not name is known by its pieces.
+    let _ = id_of(&body, sidecar.paths()).and_then(|part| sidecar.write_part(label, part));
+    Ok((body, fresh))
+}
+
+fn id_of(body: &Body, paths: &PartPaths) -> Result<FileId, PartError> {
+    body.id().map_err(|error| PartError::Io(paths.part_path(), "look at", error))
 }
 
 #[cfg(test)]

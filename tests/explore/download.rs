@@ -5,7 +5,7 @@ use crate::common::deadline::LONG;
 use crate::common::subject::{all, bytes, subject_of, user};
 use groupshare::client::download::transfer::{PieceError, Subject, Transfer, TransferSetup};
 use groupshare::client::download::verify::verify_existing;
-use groupshare::client::storage::part::{OpenedPart, Part, PartLabel};
+use groupshare::client::storage::part::{OpenedPart, Part, PartLabel, PartRecord};
 use groupshare::client::upload::catalog::Catalog;
 use groupshare::model::id::ClientId;
 use groupshare::model::name::GroupId;
@@ -42,7 +42,8 @@ impl House {
         let Subject { group, name, content, manifest, .. } = SUBJECT.clone();
         let label = PartLabel { info_hash: content.info_hash, group: GroupId::parse("lab").expect("a name"), name };
         let destination = folder.path().canonicalize().expect("there").join("f.bin");
-        let OpenedPart::Part(part) = Part::open(&destination, manifest, &label).expect("room") else {
+        let OpenedPart::Part(part) = Part::open(&destination, manifest, &label, PartRecord::Absent).expect("room")
+        else {
             panic!("it is not finished")
         };
         let part = Arc::new(part);

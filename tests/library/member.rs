@@ -13,7 +13,7 @@ use groupshare::client::rate::downlink::Downlink;
 use groupshare::client::rate::limit::Limit;
 use groupshare::client::rate::uplink::Uplink;
 use groupshare::client::storage::file_stamp::Stamps;
-use groupshare::client::storage::part::{OpenedPart, Part, PartLabel};
+use groupshare::client::storage::part::{OpenedPart, Part, PartLabel, PartRecord};
 use groupshare::client::storage::shared_files::SharedFiles;
 use groupshare::client::upload::catalog::Catalog;
 use groupshare::client::upload::event::SeederEvent;
@@ -125,7 +125,8 @@ impl Member {
             group: GroupId::parse(GROUP).expect("a name"),
             name: subject.name.clone(),
         };
-        let opened = Part::open(&self.destination(), subject.manifest.clone(), &label).expect("room");
+        let opened =
+            Part::open(&self.destination(), subject.manifest.clone(), &label, PartRecord::Absent).expect("room");
         let OpenedPart::Part(part) = opened else { panic!("it is not finished") };
         let part = Arc::new(part);
         let verified = verify_existing(&part, &AtomicBool::new(false)).expect("not cancelled");

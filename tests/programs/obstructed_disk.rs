@@ -5,7 +5,7 @@ use crate::common::installation::Installation;
 use crate::common::listing::listing;
 use crate::common::program::Program;
 use crate::common::wait::wait_until;
-use groupshare::client::storage::part::{OpenedPart, Part, PartLabel};
+use groupshare::client::storage::part::{OpenedPart, Part, PartLabel, PartRecord};
 use groupshare::model::manifest::Manifest;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::manifest;
@@ -130,7 +130,7 @@ fn a_symbolic_link_inside_the_unfinished_download_of_a_folder_is_told_and_never_
     let (manifest, label) = scene.manifest("album");
     let destination = scene.place("bob/got").canonicalize().expect("there").join("album");
     // As an earlier run has left it.
-    let begun = Part::open(&destination, manifest, &label).expect("room");
+    let begun = Part::open(&destination, manifest, &label, PartRecord::Absent).expect("room");
     assert!(matches!(begun, OpenedPart::Part(_)));
     drop(begun);
     let part = scene.place("bob/got/album.part");

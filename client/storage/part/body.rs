@@ -2,12 +2,13 @@
 
 use super::error::{Foreign, PartError};
 use super::paths::PartPaths;
+use super::removal::remove_own;
 use crate::client::storage::open_files::OpenFiles;
 use crate::model::manifest::{FileEntry, Manifest};
+use crate::sys::file_id::{FileId, id_of};
 use crate::sys::files::{self, Open};
 use crate::sys::space;
-use rustix::fs::FileType;
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -71,6 +72,17 @@ impl Body {
         }
     }
 
+    /// The id of the file or the folder.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn id(&self) -> io::Result<FileId> {
+        match self {
+            Body::File(file) => id_of(file),
+            Body::Folder(folder, _) => id_of(folder),
+        }
+    }
+
     /// Makes all that was written durable.
     ///
     /// # Errors
@@ -92,7 +104,7 @@ fn open_file(paths: &PartPaths, manifest: &Manifest, fresh: bool, allocate: Allo
     let ready = give_length(&file, manifest.layout().size(), &path, allocate);
     if fresh && ready.is_err() {
         // The first error is the one to tell.
-        let _ = remove(paths);
+        let _ = id_of(&file).map(|own| remove_own(paths, &own, Some(manifest)));
     }
     ready.map(|()| Body::File(Arc::new(file)))
 }
@@ -108,33 +120,33 @@ fn open_folder(paths: &PartPaths, manifest: &Manifest, fresh: bool, allocate: Al
         files::make_folder_in(&paths.folder, &paths.part_name)
             .map_err(|error| PartError::from_open(&path, "make", error))?;
     }
-    let filled = files::open_folder_in(&paths.folder, &paths.part_name)
-        .map_err(|error| PartError::from_open(&path, "open", error))
-        .and_then(|folder| fill_folder(folder, &path, manifest, fresh, allocate));
+    let folder = files::open_folder_in(&paths.folder, &paths.part_name)
+        .map_err(|error| PartError::from_open(&path, "open", error))?;
+    let filled = fill_folder(&folder, &path, manifest, fresh, allocate);
     if fresh && filled.is_err() {
         // The first error is the one to tell.
-        let _ = remove(paths);
+        let _ = id_of(&folder).map(|own| remove_own(paths, &own, Some(manifest)));
     }
-    filled
+    filled.map(|()| Body::Folder(folder, OpenFiles::default()))
 }
 
 fn fill_folder(
-    folder: File,
+    folder: &File,
     path: &Path,
     manifest: &Manifest,
     fresh: bool,
     allocate: Allocate,
-) -> Result<Body, PartError> {
+) -> Result<(), PartError> {
     // Fresh, every file must be new: a file system that takes two names for one would mix their contents.
     let how = if fresh { Open::New(MODE) } else { Open::WriteOrNew(MODE) };
     for entry in manifest.files() {
         let path = entry.path.placed_in(path);
-        let file = files::open_beneath(&folder, below_root(entry), how);
+        let file = files::open_beneath(folder, below_root(entry), how);
         let file = file.map_err(|error| PartError::from_open(&path, "make", error))?;
         let allocate = if entry.len > SMALL_LEN { allocate } else { File::set_len };
         give_length(&file, entry.len, &path, allocate)?;
     }
-    Ok(Body::Folder(folder, OpenFiles::default()))
+    Ok(())
 }
 
 /// Where a file of a folder lies in it.
@@ -152,21 +164,4 @@ fn give_length(file: &File, len: u64, path: &Path, allocate: Allocate) -> Result
         return Err(PartError::Foreign(path.to_path_buf(), Foreign::TooLong));
     }
     allocate(file, len).map_err(|error| PartError::from_io(path, "reserve room for", len, error))
-}
-
-/// Removes what lies in the part's place, unless it is nothing that a download makes.
-///
-/// # Errors
-/// `Foreign`, `Io`.
-pub(super) fn remove(paths: &PartPaths) -> Result<(), PartError> {
-    let path = paths.part_path();
-    let removed = match paths.stat(&paths.part_name)? {
-        None => return Ok(()),
-        Some(found) => match FileType::from_raw_mode(found.st_mode) {
-            FileType::RegularFile => files::remove_file_in(&paths.folder, &paths.part_name),
-            FileType::Directory => fs::remove_dir_all(&path),
-            _ => return Err(PartError::Foreign(path, Foreign::Kind)),
-        },
-    };
-    removed.map_err(|error| PartError::Io(path, "remove", error))
 }

@@ -17,6 +17,10 @@ pub enum PartError {
     OtherContent(PathBuf),
     /// The folder that the destination lies in is not there.
     NoFolder(PathBuf),
+    /// The unfinished download is not where it should be, as where a disk is not mounted.
+    Missing(PathBuf),
+    /// The folder was removed during the download, and the unfinished download with it.
+    FolderGone(PathBuf),
     /// The destination has no name, or one that is too long.
     BadName(PathBuf),
     /// What lies in the place of the unfinished download is not this download's.
@@ -88,6 +92,17 @@ impl fmt::Display for PartError {
                 ShownPath(path)
             ),
             PartError::NoFolder(path) => write!(f, "the folder {} does not exist; make it first", ShownPath(path)),
+            PartError::Missing(path) => write!(
+                f,
+                "{} is not there; if it lies on a disk that is not mounted, mount that first; resume_download begins anew \
+                 without it",
+                ShownPath(path)
+            ),
+            PartError::FolderGone(path) => write!(
+                f,
+                "the folder {} was removed during the download, and what had come in with it; start it again",
+                ShownPath(path)
+            ),
             PartError::BadName(path) => {
                 write!(f, "{} cannot be the name of a file; choose another destination", ShownPath(path))
             }

@@ -3,6 +3,7 @@
 use super::error::PartError;
 use crate::client::hash::piece_hash::sha1_of;
 use crate::model::name::FileName;
+use crate::sys::file_id::{self, FileId};
 use crate::sys::files;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -41,15 +42,15 @@ pub fn resolve_destination(typed: &Path, name: &FileName) -> Result<PathBuf, Par
     Ok(destination)
 }
 
-/// The folder of a destination, open, and the names in it. All work goes through the open folder, so that renaming a
-/// folder further up leads nothing astray.
+/// The folder of a destination, open, and the names in it. All work goes through the open folder, so that renaming or
+/// moving a folder leads nothing astray. The folder's path is asked for when it is needed.
 #[derive(Debug)]
 pub(super) struct PartPaths {
     /// The folder that everything below lies in.
     pub folder: File,
-    /// Absolute path of what the download will become.
-    pub destination: PathBuf,
-    /// Its name in the folder.
+    /// The path that the folder had when it was opened.
+    opened: PathBuf,
+    /// The name in the folder of what the download will become.
     pub name: OsString,
     /// The name of the unfinished download.
     pub part_name: OsString,
@@ -75,17 +76,31 @@ impl PartPaths {
         })?;
         let part_name = with_suffix(&name, PART_SUFFIX);
         let sidecar_name = with_suffix(&name, SIDECAR_SUFFIX);
-        Ok(Self { folder, destination: destination.to_path_buf(), name, part_name, sidecar_name })
+        Ok(Self { folder, opened: parent.to_path_buf(), name, part_name, sidecar_name })
+    }
+
+    /// Absolute path of the folder as it is now. The one that it was opened under if no path leads to it any more.
+    pub(super) fn folder_path(&self) -> PathBuf {
+        file_id::path_of(&self.folder).unwrap_or_else(|| self.opened.clone())
+    }
+
+    /// Absolute path of what the download will become.
+    pub(super) fn destination(&self) -> PathBuf {
+        self.path(&self.name)
     }
 
     /// Absolute path of the unfinished download.
     pub(super) fn part_path(&self) -> PathBuf {
-        self.destination.with_file_name(&self.part_name)
+        self.path(&self.part_name)
     }
 
     /// Absolute path of the file that says what it is.
     pub(super) fn sidecar_path(&self) -> PathBuf {
-        self.destination.with_file_name(&self.sidecar_name)
+        self.path(&self.sidecar_name)
+    }
+
+    fn path(&self, name: &OsStr) -> PathBuf {
+        self.folder_path().join(name)
     }
 
     /// What has a name in the folder.
@@ -93,8 +108,15 @@ impl PartPaths {
     /// # Errors
     /// `Io`.
     pub(super) fn stat(&self, name: &OsStr) -> Result<Option<rustix::fs::Stat>, PartError> {
-        files::stat_in(&self.folder, name)
-            .map_err(|error| PartError::Io(self.destination.with_file_name(name), "look at", error))
+        files::stat_in(&self.folder, name).map_err(|error| PartError::Io(self.path(name), "look at", error))
+    }
+
+    /// The id of what has a name in the folder.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn id(&self, name: &OsStr) -> Result<Option<FileId>, PartError> {
+        file_id::id_in(&self.folder, name).map_err(|error| PartError::Io(self.path(name), "look at", error))
     }
 }
 

@@ -5,16 +5,21 @@ use super::paths::PartPaths;
 use crate::model::digest::InfoHash;
 use crate::model::escape::{from_field, to_field};
 use crate::model::name::{FileName, GroupId};
+use crate::sys::file_id::FileId;
 use crate::sys::files::{self, Open};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// First line; the number is the version of the format.
-const HEADER: &str = "groupshare unfinished download 1";
+const HEADER: &str = "groupshare unfinished download 2";
+/// How the first line of every version begins.
+const KIND: &[u8] = b"groupshare unfinished download ";
 /// Far longer than any sidecar, short enough to be read whatever was put there.
 const LEN_MAX: u64 = 64 * 1024;
+/// Most files of others in the sidecar's place that are moved aside.
+const ASIDE_MAX: u32 = 99;
 /// How often the file may be removed between opening and locking it before that is taken for a fault.
 const ATTEMPTS_MAX: u32 = 16;
 
@@ -29,10 +34,22 @@ pub struct PartLabel {
     pub info_hash: InfoHash,
 }
 
-impl PartLabel {
+/// What a sidecar says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Note {
+    pub label: PartLabel,
+    /// Which file or folder the part is. Unknown until it is made.
+    pub part: Option<FileId>,
+}
+
+impl Note {
     fn to_text(&self) -> String {
-        let (group, name) = (to_field(self.group.as_str().as_bytes()), to_field(self.name.as_str().as_bytes()));
-        format!("{HEADER}\ninfo_hash {}\ngroup {group}\nname {name}\n", self.info_hash)
+        let PartLabel { group, name, info_hash } = &self.label;
+        let (group, name) = (to_field(group.as_str().as_bytes()), to_field(name.as_str().as_bytes()));
+        let part = self.part.map_or(String::new(), |FileId { inode, born }| {
+            format!("part {inode} {}\n", born.map_or("-".to_owned(), |(s, ns)| format!("{s}.{ns}")))
+        });
+        format!("{HEADER}\ninfo_hash {info_hash}\ngroup {group}\nname {name}\n{part}")
     }
 
     fn from_text(text: &str) -> Option<Self> {
@@ -43,54 +60,74 @@ impl PartLabel {
         let plain = |text: &str| String::from_utf8(from_field(text)?).ok();
         let group = GroupId::parse(&plain(field("group ")?)?).ok()?;
         let name = FileName::parse(&plain(field("name ")?)?).ok()?;
-        lines.next().is_none().then_some(Self { group, name, info_hash })
+        let part = match lines.next() {
+            None => None,
+            Some(line) => Some(id_from_text(line.strip_prefix("part ")?)?),
+        };
+        let label = PartLabel { group, name, info_hash };
+        lines.next().is_none().then_some(Self { label, part })
     }
+}
+
+fn id_from_text(text: &str) -> Option<FileId> {
+    let (inode, born) = text.split_once(' ')?;
+    let born = match born {
+        "-" => None,
+        known => {
+            let (seconds, nanoseconds) = known.split_once('.')?;
+            Some((seconds.parse().ok()?, nanoseconds.parse().ok()?))
+        }
+    };
+    Some(FileId { inode: inode.parse().ok()?, born })
 }
 
 /// The sidecar, locked by this process as long as the value lives.
 #[derive(Debug)]
 pub(super) struct Sidecar {
     file: File,
-    label: Option<PartLabel>,
+    note: Option<Note>,
     remove_on_drop: AtomicBool,
     removed: AtomicBool,
     paths: PartPaths,
 }
 
 impl Sidecar {
-    /// Locks the sidecar of a place; makes an empty one if there is none.
+    /// Locks the sidecar of a place; makes an empty one if there is none. Where the client's own record knows of the
+    /// download, a damaged sidecar counts as empty, and what is none goes aside.
     ///
     /// # Errors
     /// `Busy` if another download has it; `Foreign` if what lies there is no sidecar; `DiskFull`, `Io`.
-    pub(super) fn lock(paths: PartPaths) -> Result<Self, PartError> {
-        let path = paths.sidecar_path();
+    pub(super) fn lock(paths: PartPaths, recorded: bool) -> Result<Self, PartError> {
         for _ in 0..ATTEMPTS_MAX {
+            let path = paths.sidecar_path();
             let file = files::open_in(&paths.folder, &paths.sidecar_name, Open::WriteOrNew(0o600))
                 .map_err(|error| PartError::from_open(&path, "open", error))?;
             if !files::try_lock(&file).map_err(|error| PartError::Io(path.clone(), "lock", error))? {
-                return Err(PartError::Busy(paths.destination));
+                return Err(PartError::Busy(paths.destination()));
             }
             // Whoever had the lock before may have removed the file, and a third one made another.
             let inode = file.metadata().map_err(|error| PartError::Io(path.clone(), "look at", error))?.ino();
             if paths.stat(&paths.sidecar_name)?.is_none_or(|there| there.st_ino != inode) {
                 continue;
             }
-            let mut text = String::new();
-            let label = match (&file).take(LEN_MAX).read_to_string(&mut text) {
-                Ok(0) => None,
-                Ok(_) => match PartLabel::from_text(&text) {
-                    None => return Err(PartError::Foreign(path, Foreign::Unknown)),
-                    label => label,
-                },
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                    return Err(PartError::Foreign(path, Foreign::Unknown));
+            let mut bytes = Vec::new();
+            (&file)
+                .take(LEN_MAX)
+                .read_to_end(&mut bytes)
+                .map_err(|error| PartError::Io(path.clone(), "read", error))?;
+            let note = std::str::from_utf8(&bytes).ok().and_then(Note::from_text);
+            // The loss of power leaves files with zeros in them.
+            let damaged = bytes.starts_with(KIND) || bytes.iter().all(|&byte| byte == 0);
+            if note.is_none() && !bytes.is_empty() && !(recorded && damaged) {
+                if recorded && move_aside(&paths) {
+                    continue;
                 }
-                Err(error) => return Err(PartError::Io(path, "read", error)),
-            };
+                return Err(PartError::Foreign(path, Foreign::Unknown));
+            }
             let (remove_on_drop, removed) = (AtomicBool::new(false), AtomicBool::new(false));
-            return Ok(Self { file, label, remove_on_drop, removed, paths });
+            return Ok(Self { file, note, remove_on_drop, removed, paths });
         }
-        Err(PartError::Busy(paths.destination))
+        Err(PartError::Busy(paths.destination()))
     }
 
     /// The place it lies in.
@@ -98,9 +135,14 @@ impl Sidecar {
         &self.paths
     }
 
-    /// What it says is downloaded here; `None` if it is new.
-    pub(super) fn label(&self) -> Option<&PartLabel> {
-        self.label.as_ref()
+    /// What it says; `None` if it is new.
+    pub(super) fn note(&self) -> Option<&Note> {
+        self.note.as_ref()
+    }
+
+    /// Whether it says that this is downloaded here.
+    pub(super) fn is_of(&self, info_hash: &InfoHash) -> bool {
+        self.note.as_ref().is_some_and(|note| note.label.info_hash == *info_hash)
     }
 
     /// Writes what is downloaded here, durably, so that no unfinished download is ever there without it.
@@ -109,13 +151,28 @@ impl Sidecar {
     /// # Errors
     /// `DiskFull`, `Io`.
     pub(super) fn write(&mut self, label: &PartLabel) -> Result<(), PartError> {
-        let text = label.to_text();
-        let io = |error| PartError::from_io(&self.paths.sidecar_path(), "write", text.len() as u64, error);
-        self.file.set_len(0).map_err(io)?;
-        self.file.write_all_at(text.as_bytes(), 0).map_err(io)?;
+        self.put(Note { label: label.clone(), part: None })?;
+        let io = |error| PartError::from_io(&self.paths.sidecar_path(), "write", 0, error);
         self.file.sync_all().map_err(io)?;
-        files::sync_folder(&self.paths.folder).map_err(io)?;
-        self.label = Some(label.clone());
+        files::sync_folder(&self.paths.folder).map_err(io)
+    }
+
+    /// Writes which file or folder the part is, if that is not written yet. Not durably: a part of which that is lost
+    /// is known by its pieces.
+    ///
+    /// # Errors
+    /// `DiskFull`, `Io`.
+    pub(super) fn write_part(&mut self, label: &PartLabel, part: FileId) -> Result<(), PartError> {
+        let note = Note { label: label.clone(), part: Some(part) };
+        if self.note.as_ref() == Some(&note) { Ok(()) } else { self.put(note) }
+    }
+
+    fn put(&mut self, note: Note) -> Result<(), PartError> {
+        let text = note.to_text();
+        let io = |error| PartError::from_io(&self.paths.sidecar_path(), "write", text.len() as u64, error);
+        self.file.write_all_at(text.as_bytes(), 0).map_err(io)?;
+        self.file.set_len(text.len() as u64).map_err(io)?;
+        self.note = Some(note);
         Ok(())
     }
 
@@ -132,6 +189,15 @@ impl Sidecar {
             let _ = files::remove_file_in(&self.paths.folder, &self.paths.sidecar_name);
         }
     }
+}
+
+/// Gives what lies in the sidecar's place and is none a name of its own; false if no name is free.
+fn move_aside(paths: &PartPaths) -> bool {
+    (1..=ASIDE_MAX).any(|number| {
+        let mut aside = paths.sidecar_name.clone();
+        aside.push(format!(".damaged-{number}"));
+        files::rename_noreplace(&paths.folder, &paths.sidecar_name, &aside).is_ok()
+    })
 }
 
 impl Drop for Sidecar {
@@ -158,32 +224,69 @@ mod tests {
     }
 
     fn lock(folder: &Path) -> Result<Sidecar, PartError> {
-        Sidecar::lock(PartPaths::of(&folder.join("f")).expect("the folder is there"))
+        Sidecar::lock(PartPaths::of(&folder.join("f")).expect("the folder is there"), false)
     }
 
     #[test]
     fn what_is_downloaded_is_known_to_the_next_run_and_one_client_has_it_at_a_time() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let mut first = lock(temp.path()).expect("free");
-        assert_eq!(first.label(), None);
+        assert_eq!(first.note(), None);
         first.write(&label(1)).expect("written");
         first.write(&label(2)).expect("written again");
         assert!(matches!(lock(temp.path()), Err(PartError::Busy(_))));
         drop(first);
         let second = lock(temp.path()).expect("free again");
-        assert_eq!(second.label(), Some(&label(2)));
+        assert_eq!(second.note(), Some(&Note { label: label(2), part: None }));
         second.remove_on_drop();
         drop(second);
         assert_eq!(fs::read_dir(temp.path()).expect("there").count(), 0);
     }
 
     #[test]
+    fn which_file_the_part_is_survives_the_text() {
+        for born in [None, Some((-1, 999_999_999)), Some((1_700_000_000, 0))] {
+            let note = Note { label: label(1), part: Some(FileId { inode: u64::MAX, born }) };
+            assert_eq!(Note::from_text(&note.to_text()), Some(note.clone()));
+            for wrong in ["part 1", "part x -", "part 1 1", "part -1 -", "part 1 -\n"] {
+                let text = note.to_text().lines().take(4).map(|line| format!("{line}\n")).collect::<String>();
+                assert_eq!(Note::from_text(&format!("{text}{wrong}\n")), None, "{wrong}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_or_no_sidecar_makes_room_where_the_client_has_a_record_and_no_byte_of_another_is_lost() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let path = temp.path().join("f.part.meta");
+        let good = Note { label: label(1), part: None }.to_text();
+        let lock = || Sidecar::lock(PartPaths::of(&temp.path().join("f")).expect("there"), true);
+        for damaged in [&good.as_bytes()[..40], &[0; 100], b""] {
+            fs::write(&path, damaged).expect("written");
+            let mut sidecar = lock().expect("the record knows better");
+            assert_eq!(sidecar.note(), None);
+            sidecar.write(&label(1)).expect("written");
+            drop(sidecar);
+            assert_eq!(fs::read_to_string(&path).expect("there"), good);
+        }
+        fs::write(&path, "my notes").expect("written");
+        lock().expect("there is room");
+        let aside = temp.path().join("f.part.meta.damaged-1");
+        assert_eq!(fs::read_to_string(aside).expect("kept"), "my notes");
+    }
+
+    #[test]
     fn what_is_no_sidecar_is_left_as_it_is() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let path = temp.path().join("f.part.meta");
-        let good = label(1).to_text();
-        for content in ["my notes\n", "\u{0}", &good[..good.len() - 1], &format!("{good}x\n"), &good.replace('1', "2")]
-        {
+        let good = Note { label: label(1), part: None }.to_text();
+        for content in [
+            "my notes\n",
+            "\u{0}",
+            &good[..good.len() - 1],
+            &format!("{good}x\n"),
+            &good.replace("download 2", "download 1"),
+        ] {
             fs::write(&path, content).expect("written");
             assert!(matches!(lock(temp.path()), Err(PartError::Foreign(_, Foreign::Unknown))), "{content}");
             assert_eq!(fs::read(&path).expect("still there"), content.as_bytes());

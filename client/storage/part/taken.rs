@@ -2,23 +2,29 @@
 
 use super::error::PartError;
 use super::paths::PartPaths;
+use super::removal::remove_own;
 use super::sidecar::{PartLabel, Sidecar};
+use super::written::is_of_kind;
 use crate::client::storage::file_stamp::Stamps;
 use crate::client::storage::piece_source::SourceError;
 use crate::client::storage::shared_files::SharedFiles;
 use crate::model::manifest::Manifest;
 use rustix::fs::FileType;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What is left of the download beside what has its name.
+struct Traces {
+    sidecar: Sidecar,
+    manifest: Arc<Manifest>,
+}
 
 /// A file or folder of the right kind and size under the final name of a download. Its name and its size say nothing
 /// of its content: whoever opens it verifies every piece before calling it complete.
 pub struct Taken {
     destination: PathBuf,
     source: SharedFiles,
-    /// That of this download, where an earlier run has left it.
-    sidecar: Option<Sidecar>,
-    /// Whether the unfinished download lies beside it.
-    has_part: bool,
+    traces: Option<Traces>,
 }
 
 impl std::fmt::Debug for Taken {
@@ -32,11 +38,10 @@ impl Taken {
     ///
     /// # Errors
     /// `OtherContent` if it cannot be the download, `Exists` if that cannot be told, `Busy`, `Io`.
-    pub(super) fn look(paths: PartPaths, manifest: &Manifest, label: &PartLabel) -> Result<Self, PartError> {
-        let destination = paths.destination.clone();
-        let expected = if manifest.is_folder() { FileType::Directory } else { FileType::RegularFile };
+    pub(super) fn look(paths: PartPaths, manifest: &Arc<Manifest>, label: &PartLabel) -> Result<Self, PartError> {
+        let destination = paths.destination();
         let kind = paths.stat(&paths.name)?.map(|stat| FileType::from_raw_mode(stat.st_mode));
-        if kind != Some(expected) {
+        if !kind.is_some_and(|kind| is_of_kind(kind, manifest)) {
             return Err(PartError::OtherContent(destination));
         }
         let stamps = Stamps::take(&destination, manifest.files()).map_err(|error| match error {
@@ -44,17 +49,17 @@ impl Taken {
             _ => PartError::OtherContent(destination.clone()),
         })?;
         let source = SharedFiles::new(destination.clone(), manifest.files(), manifest.layout(), stamps);
-        let has_part = paths.stat(&paths.part_name)?.is_some();
         let sidecar = match paths.stat(&paths.sidecar_name)? {
             None => None,
-            Some(_) => match Sidecar::lock(paths) {
-                Ok(sidecar) => Some(sidecar).filter(|it| it.label().is_some_and(|it| it.info_hash == label.info_hash)),
+            Some(_) => match Sidecar::lock(paths, false) {
+                Ok(sidecar) => Some(sidecar).filter(|sidecar| sidecar.is_of(&label.info_hash)),
                 Err(busy @ PartError::Busy(_)) => return Err(busy),
                 // Not that of this download.
                 Err(_) => None,
             },
         };
-        Ok(Self { destination, source, sidecar, has_part })
+        let traces = sidecar.map(|sidecar| Traces { sidecar, manifest: manifest.clone() });
+        Ok(Self { destination, source, traces })
     }
 
     /// Where it lies.
@@ -68,9 +73,15 @@ impl Taken {
     }
 
     /// Removes what an earlier run has left of the download. Every piece was right, and the end is recorded.
-    pub fn adopt(self) {
-        if let Some(sidecar) = self.sidecar.filter(|_| !self.has_part) {
-            sidecar.remove();
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn adopt(self) -> Result<(), PartError> {
+        let Some(Traces { sidecar, manifest }) = self.traces else { return Ok(()) };
+        if let Some(own) = sidecar.note().and_then(|note| note.part) {
+            remove_own(sidecar.paths(), &own, Some(&manifest))?;
         }
+        sidecar.remove();
+        Ok(())
     }
 }

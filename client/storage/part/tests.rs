@@ -9,6 +9,7 @@ use crate::model::digest::Sha1Digest;
 use crate::model::manifest::FileEntry;
 use crate::model::name::{FileName, GroupId};
 use crate::model::path::RelPath;
+use crate::model::piece::PIECE_LEN;
 use rustix::io::Errno;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -41,7 +42,16 @@ impl Bench {
     }
 
     fn open_with(&self, allocate: Allocate) -> Result<OpenedPart, PartError> {
-        Part::open_with(&self.path("f"), self.manifest.clone(), &self.label, allocate)
+        Part::open_with(&self.path("f"), self.manifest.clone(), &self.label, PartRecord::Absent, allocate)
+    }
+
+    /// Opens it as the client does that has a record of it.
+    fn open_recorded(&self, record: PartRecord) -> Result<OpenedPart, PartError> {
+        Part::open(&self.path("f"), self.manifest.clone(), &self.label, record)
+    }
+
+    fn discard(&self) -> Result<Option<LeftAlone>, PartError> {
+        Part::discard(&self.path("f"), &self.label.info_hash, Some(&self.manifest))
     }
 
     fn open(&self) -> Part {
@@ -158,12 +168,12 @@ fn a_symbolic_link_in_the_place_of_the_part_is_refused_and_its_target_untouched(
     symlink("target", bench.path("f.part")).expect("made");
     assert!(matches!(bench.refusal(), PartError::Foreign(_, Foreign::Link)));
     // The same with a sidecar that vouches for it.
-    let mut sidecar = Sidecar::lock(PartPaths::of(&bench.path("f")).expect("there")).expect("free");
+    let mut sidecar = Sidecar::lock(PartPaths::of(&bench.path("f")).expect("there"), false).expect("free");
     sidecar.write(&bench.label).expect("written");
     drop(sidecar);
     let error = bench.refusal();
     assert!(matches!(error, PartError::Foreign(_, Foreign::Link)), "{error}");
-    assert!(Part::discard(&bench.path("f"), &bench.label.info_hash).is_err());
+    assert_eq!(bench.discard().expect("looked at"), Some(LeftAlone::Other(bench.path("f.part"))));
     assert_eq!(fs::read(bench.path("target")).expect("there"), b"precious");
     assert!(bench.path("f.part").is_symlink());
 }
@@ -176,7 +186,7 @@ fn what_no_download_has_made_is_left_alone_and_no_trace_is_left_beside_it() {
     assert!(matches!(error, PartError::Foreign(_, Foreign::Unknown)), "{error}");
     assert_eq!(fs::read(bench.path("f.part")).expect("there"), b"mine");
     assert_eq!(bench.names(), ["f.part"]);
-    Part::discard(&bench.path("f"), &bench.label.info_hash).expect("nothing of ours to remove");
+    assert_eq!(bench.discard().expect("looked at"), Some(LeftAlone::Other(bench.path("f.part"))));
     assert_eq!(bench.names(), ["f.part"]);
 }
 
@@ -203,7 +213,7 @@ fn two_clients_cannot_download_to_one_destination() {
     let first = bench.open();
     let error = bench.refusal();
     assert!(matches!(error, PartError::Busy(_)), "{error}");
-    assert!(matches!(Part::discard(&bench.path("f"), &bench.label.info_hash), Err(PartError::Busy(_))));
+    assert!(matches!(bench.discard(), Err(PartError::Busy(_))));
     bench.write_all(&first);
     first.finish().expect("unharmed");
 }
@@ -215,7 +225,7 @@ fn the_unfinished_download_of_something_else_is_named_and_kept() {
     bench.label = label(2);
     let error = bench.refusal();
     assert!(error.to_string().contains("is the unfinished download of f.bin from lab"), "{error}");
-    Part::discard(&bench.path("f"), &bench.label.info_hash).expect("nothing of ours to remove");
+    assert_eq!(bench.discard().expect("nothing of ours to remove"), None);
     bench.label = label(1);
     assert!(!bench.open().is_fresh());
 }
@@ -246,7 +256,7 @@ fn a_part_removed_or_replaced_during_the_download_does_not_become_the_file() {
     assert!(matches!(part.finish(), Err(PartError::Foreign(_, Foreign::Replaced))));
     fs::write(bench.path("f.part"), "0123456789").expect("written");
     assert!(matches!(part.finish(), Err(PartError::Foreign(_, Foreign::Replaced))));
-    assert!(matches!(part.abandon(), Err(PartError::Foreign(_, Foreign::Replaced))));
+    assert_eq!(part.abandon().expect("given up"), Some(LeftAlone::Other(bench.path("f.part"))));
     assert_eq!(fs::read(bench.path("f.part")).expect("there"), b"0123456789");
 }
 
@@ -276,15 +286,16 @@ fn cancelling_removes_everything_and_frees_the_place_at_once() {
         let bench = Bench::new(files);
         let part = bench.open();
         bench.write_all(&part);
-        part.abandon().expect("ours");
+        assert_eq!(part.abandon().expect("ours"), None);
         assert!(bench.names().is_empty());
         let next = bench.open();
         drop(part);
         assert_eq!(bench.names(), ["f.part", "f.part.meta"], "the one given up takes nothing with it");
         drop(next);
-        Part::discard(&bench.path("f"), &bench.label.info_hash).expect("ours");
-        Part::discard(&bench.path("f"), &bench.label.info_hash).expect("done already");
-        Part::discard(&bench.path("none/f"), &bench.label.info_hash).expect("nothing there");
+        assert_eq!(bench.discard().expect("ours"), None);
+        assert_eq!(bench.discard().expect("done already"), None);
+        let nowhere = Part::discard(&bench.path("none/f"), &bench.label.info_hash, None);
+        assert_eq!(nowhere.expect("nothing there"), None);
         assert!(bench.names().is_empty());
     }
 }
@@ -335,7 +346,7 @@ fn a_symbolic_link_inside_the_part_of_a_folder_leads_nowhere() {
     let (piece, data) = bench.piece(0);
     assert!(part.write_piece(piece, data).is_err());
     assert_eq!(fs::read(outside.path().join("a")).expect("there"), b"precious");
-    part.abandon().expect("ours");
+    assert_eq!(part.abandon().expect("ours"), Some(LeftAlone::Within(bench.path("f.part"))));
     assert_eq!(fs::read(outside.path().join("a")).expect("there"), b"precious");
 }
 
@@ -376,7 +387,7 @@ fn a_download_that_ended_just_before_a_crash_is_known_to_be_complete_by_its_piec
         let found = taken(&bench);
         assert!(found.destination() == bench.path("f") && complete(&bench, &found));
         assert_eq!(bench.names(), ["f", "f.part.meta"]);
-        found.adopt();
+        found.adopt().expect("removed");
         assert_eq!(bench.names(), ["f"]);
         assert!(complete(&bench, &taken(&bench)), "also without a trace of a download");
         assert_eq!(bench.names(), ["f"]);
@@ -397,6 +408,230 @@ fn a_half_done_part_under_the_final_name_is_not_complete_and_can_go_back_to_its_
         assert_eq!(bench.names(), ["f", "f.part.meta"]);
         fs::rename(bench.path("f"), bench.path("f.part")).expect("renamed");
         assert_eq!(verified(&bench.open()), [1]);
+    }
+}
+
+#[test]
+fn a_complete_copy_beside_the_part_ends_the_part() {
+    let bench = Bench::new(&[("d/a", 10), ("d/b", PIECE)]);
+    drop(bench.open());
+    fs::create_dir(bench.path("f")).expect("made");
+    fs::write(bench.path("f/a"), &bench.bytes[..10]).expect("written");
+    fs::write(bench.path("f/b"), &bench.bytes[10..]).expect("written");
+    let found = taken(&bench);
+    assert!(complete(&bench, &found));
+    found.adopt().expect("removed");
+    assert_eq!(bench.names(), ["f"]);
+}
+
+/// The two kinds of downloads, each of more than a piece.
+const KINDS: [&[(&str, usize)]; 2] = [&[("f", PIECE + 10)], &[("d/a", 10), ("d/s/b", PIECE)]];
+
+#[test]
+fn giving_up_leaves_what_took_the_place_of_the_part_whether_it_was_open_or_not() {
+    for files in KINDS {
+        for open in [true, false] {
+            for other in ["file", "folder", "link"] {
+                let bench = Bench::new(files);
+                let part = bench.open();
+                bench.write_all(&part);
+                fs::rename(bench.path("f.part"), bench.path("half")).expect("moved");
+                match other {
+                    "file" => fs::write(bench.path("f.part"), "my notes").expect("written"),
+                    "folder" => fs::create_dir(bench.path("f.part")).expect("made"),
+                    _ => symlink("half", bench.path("f.part")).expect("made"),
+                }
+                let left = if open {
+                    part.abandon()
+                } else {
+                    drop(part);
+                    bench.discard()
+                };
+                assert_eq!(left.expect("given up"), Some(LeftAlone::Other(bench.path("f.part"))), "{other}");
+                assert_eq!(bench.names(), ["f.part", "half"], "{other}");
+            }
+        }
+    }
+}
+
+#[test]
+fn giving_up_a_folder_leaves_what_the_manifest_does_not_list_and_the_folders_that_hold_it() {
+    for open in [true, false] {
+        let bench = Bench::new(&[("d/a", 10), ("d/s/b", 10), ("d/t/c", 10), ("d/u/d", 10)]);
+        let part = bench.open();
+        bench.write_all(&part);
+        fs::write(bench.path("f.part/s/notes"), "mine").expect("written");
+        fs::write(bench.path("f.part/t/c"), "mine, and longer").expect("written");
+        let left = if open {
+            part.abandon()
+        } else {
+            drop(part);
+            bench.discard()
+        };
+        assert_eq!(left.expect("given up"), Some(LeftAlone::Within(bench.path("f.part"))));
+        assert_eq!(bench.names(), ["f.part"]);
+        let mut names: Vec<_> =
+            fs::read_dir(bench.path("f.part")).expect("there").map(|entry| entry.expect("read").file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["s", "t"]);
+        assert_eq!(fs::read(bench.path("f.part/s/notes")).expect("kept"), b"mine");
+        assert!(!bench.path("f.part/s/b").exists());
+        assert_eq!(fs::read(bench.path("f.part/t/c")).expect("kept"), b"mine, and longer");
+    }
+}
+
+#[test]
+fn a_part_that_got_the_final_name_by_hand_is_finished_there_and_kept_when_the_download_is_given_up() {
+    for files in KINDS {
+        let bench = Bench::new(files);
+        let part = bench.open();
+        bench.write(&part, [0]);
+        fs::rename(bench.path("f.part"), bench.path("f")).expect("renamed");
+        bench.write(&part, [1]);
+        part.finish().expect("it has its name");
+        drop(part);
+        assert_eq!(bench.names(), ["f"]);
+        assert!(complete(&bench, &taken(&bench)));
+
+        let bench = Bench::new(files);
+        let part = bench.open();
+        fs::rename(bench.path("f.part"), bench.path("f")).expect("renamed");
+        assert_eq!(part.abandon().expect("given up"), Some(LeftAlone::Other(bench.path("f"))));
+        assert_eq!(bench.names(), ["f"]);
+    }
+}
+
+#[test]
+fn a_folder_that_is_renamed_or_moved_during_the_download_takes_the_download_along() {
+    for files in KINDS {
+        let bench = Bench::new(files);
+        let (folder, moved) = (bench.path("to"), bench.path("else/where"));
+        fs::create_dir_all(&folder).expect("made");
+        fs::create_dir(bench.path("else")).expect("made");
+        let opened = Part::open(&folder.join("f"), bench.manifest.clone(), &bench.label, PartRecord::Absent);
+        let Ok(OpenedPart::Part(part)) = opened else { panic!("no part") };
+        bench.write(&part, [0]);
+        fs::rename(&folder, &moved).expect("moved");
+        // Another one takes its place.
+        fs::create_dir(&folder).expect("made");
+        bench.write(&part, [1]);
+        part.finish().expect("the name is free");
+        assert_eq!(part.destination(), moved.canonicalize().expect("there").join("f"));
+        drop(part);
+        assert_eq!(fs::read_dir(&folder).expect("there").count(), 0);
+        assert_eq!(fs::read_dir(&moved).expect("there").count(), 1);
+    }
+}
+
+#[test]
+fn a_folder_that_is_removed_during_the_download_is_named() {
+    let bench = Bench::new(&[("f", 10)]);
+    fs::create_dir(bench.path("to")).expect("made");
+    let opened = Part::open(&bench.path("to/f"), bench.manifest.clone(), &bench.label, PartRecord::Absent);
+    let Ok(OpenedPart::Part(part)) = opened else { panic!("no part") };
+    bench.write_all(&part);
+    fs::remove_dir_all(bench.path("to")).expect("removed");
+    let error = part.finish().expect_err("there is no place");
+    assert!(matches!(&error, PartError::FolderGone(folder) if *folder == bench.path("to")), "{error}");
+}
+
+#[test]
+fn a_part_without_its_sidecar_goes_on_where_the_client_has_a_record_and_is_foreign_where_it_has_none() {
+    for files in KINDS {
+        for damage in
+            [None, Some(""), Some("groupshare unf"), Some("groupshare unfinished download 2\ninfo"), Some("my notes")]
+        {
+            let bench = Bench::new(files);
+            let part = bench.open();
+            bench.write(&part, [1]);
+            drop(part);
+            match damage {
+                None => fs::remove_file(bench.path("f.part.meta")),
+                Some(text) => fs::write(bench.path("f.part.meta"), text),
+            }
+            .expect("there");
+            assert!(matches!(bench.refusal(), PartError::Foreign(_, Foreign::Unknown)), "{damage:?}");
+            let Ok(OpenedPart::Part(part)) = bench.open_recorded(PartRecord::Awaited) else { panic!("{damage:?}") };
+            assert_eq!(verified(&part), [1]);
+            drop(part);
+            // What was lost is written again.
+            assert_eq!(verified(&bench.open()), [1]);
+            assert_eq!(bench.discard().expect("ours"), None);
+        }
+    }
+}
+
+#[test]
+fn what_took_the_place_of_the_part_is_not_written_to_though_the_client_has_a_record() {
+    for files in KINDS {
+        for sidecar in [true, false] {
+            let bench = Bench::new(files);
+            let part = bench.open();
+            bench.write(&part, [1]);
+            drop(part);
+            fs::rename(bench.path("f.part"), bench.path("half")).expect("moved");
+            if !sidecar {
+                fs::remove_file(bench.path("f.part.meta")).expect("there");
+            }
+            let own = match files.len() {
+                1 => bench.path("f.part"),
+                _ => {
+                    fs::create_dir_all(bench.path("f.part/s")).expect("made");
+                    bench.path("f.part/s/b")
+                }
+            };
+            fs::write(&own, "my notes").expect("written");
+            // Long enough to have a piece of its own, and not zeros.
+            fs::OpenOptions::new()
+                .write(true)
+                .open(&own)
+                .expect("there")
+                .write_all_at(&[7; 2 * PIECE], 8)
+                .expect("room");
+            let before = fs::read(&own).expect("there");
+            let error = bench.open_recorded(PartRecord::Begun).expect_err("it is somebody else's");
+            assert!(matches!(error, PartError::Foreign(_, Foreign::Unknown)), "{error}");
+            assert!(fs::read(&own).expect("there") == before);
+        }
+    }
+}
+
+#[test]
+fn a_part_copied_to_another_disk_goes_on_there() {
+    let bench = Bench::new(&[("f", 2 * PIECE)]);
+    let part = bench.open();
+    bench.write(&part, [1]);
+    drop(part);
+    fs::copy(bench.path("f.part"), bench.path("copy")).expect("copied");
+    fs::rename(bench.path("copy"), bench.path("f.part")).expect("moved");
+    assert_eq!(verified(&bench.open()), [1]);
+}
+
+#[test]
+fn a_download_that_waits_for_its_part_makes_nothing_in_its_place() {
+    for files in KINDS {
+        let bench = Bench::new(files);
+        let part = bench.open();
+        bench.write(&part, [1]);
+        drop(part);
+        for name in ["f.part", "f.part.meta"] {
+            fs::create_dir_all(bench.path("disk")).expect("made");
+            fs::rename(bench.path(name), bench.path("disk").join(name)).expect("moved");
+        }
+        let error = bench.open_recorded(PartRecord::Awaited).expect_err("the disk is away");
+        assert!(matches!(&error, PartError::Missing(path) if *path == bench.path("f.part")), "{error}");
+        assert_eq!(bench.names(), ["disk"]);
+        let nowhere = Part::open(&bench.path("no/f"), bench.manifest.clone(), &bench.label, PartRecord::Awaited);
+        assert!(matches!(nowhere, Err(PartError::Missing(_))));
+        for name in ["f.part", "f.part.meta"] {
+            fs::rename(bench.path("disk").join(name), bench.path(name)).expect("moved");
+        }
+        let Ok(OpenedPart::Part(part)) = bench.open_recorded(PartRecord::Awaited) else { panic!("it is back") };
+        assert_eq!(verified(&part), [1]);
+        drop(part);
+        assert_eq!(bench.discard().expect("ours"), None);
+        let Ok(OpenedPart::Part(part)) = bench.open_recorded(PartRecord::Begun) else { panic!("it begins anew") };
+        assert!(part.is_fresh());
     }
 }
 
@@ -448,7 +683,8 @@ fn a_piece_beyond_4_gib_is_written_found_again_and_read() {
 fn a_name_without_room_for_a_suffix_is_downloaded_all_the_same() {
     let bench = Bench::new(&[("f", 10)]);
     let destination = bench.path(&"ü".repeat(127));
-    let Ok(OpenedPart::Part(part)) = Part::open(&destination, bench.manifest.clone(), &bench.label) else {
+    let opened = Part::open(&destination, bench.manifest.clone(), &bench.label, PartRecord::Absent);
+    let Ok(OpenedPart::Part(part)) = opened else {
         panic!("no part");
     };
     bench.write_all(&part);

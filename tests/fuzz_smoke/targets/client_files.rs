@@ -7,7 +7,7 @@ use groupshare::client::state::dir::StateDir;
 use groupshare::client::state::file::StateError;
 use groupshare::client::state::pins::Pins;
 use groupshare::client::state::slot::Slot;
-use groupshare::client::storage::part::{OpenedPart, Part, PartError, PartLabel};
+use groupshare::client::storage::part::{OpenedPart, Part, PartError, PartLabel, PartRecord};
 use groupshare::model::digest::Fingerprint;
 use groupshare::model::manifest::{FileEntry, Manifest};
 use groupshare::model::name::{FileName, GroupId, UserId};
@@ -85,14 +85,15 @@ pub(super) fn sidecar(data: &[u8]) {
         assert_eq!(fs::read(&beside).expect("it is left alone"), data);
     };
     fs::write(&beside, data).expect("room");
-    match Part::discard(&destination, &info_hash) {
-        Ok(()) if beside.exists() => assert!(!text.contains(&format!("{info_hash}\n")) && !data.is_empty()),
-        Ok(()) => assert!(data.is_empty() || text.to_lowercase().contains(&info_hash.to_string())),
+    match Part::discard(&destination, &info_hash, Some(&manifest)) {
+        Ok(None) if beside.exists() => assert!(!text.contains(&format!("{info_hash}\n")) && !data.is_empty()),
+        Ok(None) => assert!(data.is_empty() || text.to_lowercase().contains(&info_hash.to_string())),
+        Ok(Some(left)) => panic!("there is no part: {left}"),
         Err(error) => foreign(&error),
     }
     fs::write(&beside, data).expect("room");
-    match Part::open(&destination, Arc::new(manifest), &label) {
-        Ok(OpenedPart::Part(part)) => part.abandon().expect("it goes"),
+    match Part::open(&destination, Arc::new(manifest), &label, PartRecord::Absent) {
+        Ok(OpenedPart::Part(part)) => assert_eq!(part.abandon().expect("it goes"), None),
         Ok(OpenedPart::Taken(_)) => panic!("nothing is there"),
         Err(error) => foreign(&error),
     }

@@ -1,0 +1,111 @@
+//! Removing an unfinished download: what the download has made, and nothing else.
+
+use super::error::PartError;
+use super::paths::PartPaths;
+use crate::model::escape::ShownPath;
+use crate::model::manifest::Manifest;
+use crate::sys::file_id::FileId;
+use crate::sys::files;
+use rustix::fs::{AtFlags, FileType};
+use rustix::io::Errno;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+
+/// What stays when a download is given up, since the download has not made it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum LeftAlone {
+    /// Something else lies in the part's place.
+    Other(PathBuf),
+    /// The folder of the part holds something else too.
+    Within(PathBuf),
+}
+
+impl fmt::Display for LeftAlone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LeftAlone::Other(path) => {
+                write!(f, "{} is not known to be of the download and is left alone", ShownPath(path))
+            }
+            LeftAlone::Within(path) => {
+                write!(f, "{} holds what is not of the download and is left alone", ShownPath(path))
+            }
+        }
+    }
+}
+
+/// Removes the part if it is this file or folder; in a folder, the files of the manifest and the folders that are empty
+/// then.
+///
+/// # Errors
+/// `Io`.
+pub(super) fn remove_own(
+    paths: &PartPaths,
+    own: &FileId,
+    manifest: Option<&Manifest>,
+) -> Result<Option<LeftAlone>, PartError> {
+    let path = paths.part_path();
+    let Some(found) = paths.stat(&paths.part_name)? else { return Ok(None) };
+    if paths.id(&paths.part_name)? != Some(*own) {
+        return Ok(Some(LeftAlone::Other(path)));
+    }
+    let removed = match (FileType::from_raw_mode(found.st_mode), manifest) {
+        (FileType::RegularFile, _) => files::remove_file_in(&paths.folder, &paths.part_name).map(|()| true),
+        (FileType::Directory, Some(manifest)) => remove_folder(&paths.folder, &paths.part_name, manifest),
+        _ => Ok(false),
+    };
+    match removed {
+        Ok(true) => Ok(None),
+        Ok(false) => Ok(Some(LeftAlone::Within(path))),
+        Err(error) => Err(PartError::Io(path, "remove", error)),
+    }
+}
+
+/// Removes a folder as far as the manifest lists what is in it; false if something is left.
+fn remove_folder(parent: &File, name: &OsStr, manifest: &Manifest) -> io::Result<bool> {
+    let root = files::open_folder_in(parent, name)?;
+    let mut folders = BTreeSet::new();
+    for entry in manifest.files() {
+        let path = entry.path.below_root().unwrap_or_default();
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let own = |found: &rustix::fs::Stat| {
+            let len = u64::try_from(found.st_size);
+            FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && (len == Ok(entry.len) || len == Ok(0))
+        };
+        // What cannot be looked at stays, and its folder with it.
+        let Ok(within) = open_beneath(&root, folder) else { continue };
+        if files::stat_in(&within, name.as_ref())?.is_some_and(|found| own(&found)) {
+            files::remove_file_in(&within, name.as_ref())?;
+        }
+        folders.extend(path.match_indices('/').map(|(end, _)| &path[..end]));
+    }
+    // What lies in a folder comes behind it in this order.
+    for path in folders.into_iter().rev() {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        if let Ok(within) = open_beneath(&root, folder) {
+            remove_empty(&within, name.as_ref())?;
+        }
+    }
+    remove_empty(parent, name)
+}
+
+/// Opens a folder below another one, never through a symbolic link.
+fn open_beneath(root: &File, path: &str) -> io::Result<File> {
+    let mut folder = root.try_clone()?;
+    for component in path.split('/').filter(|component| !component.is_empty()) {
+        folder = files::open_folder_in(&folder, component.as_ref())?;
+    }
+    Ok(folder)
+}
+
+/// Removes a folder that is empty; false if it is not, or is no folder.
+fn remove_empty(parent: &File, name: &OsStr) -> io::Result<bool> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => Ok(true),
+        Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,104 @@
+//! Which pieces of a part were ever written, and whether a part that nothing vouches for is that of a download.
+
+use super::error::PartError;
+use super::paths::PartPaths;
+use crate::client::hash::piece_hash::sha1_of;
+use crate::client::storage::file_map::FileMap;
+use crate::model::bitfield::Bitfield;
+use crate::model::manifest::Manifest;
+use crate::model::piece::{PIECE_LEN, PieceIndex};
+use crate::sys::files::{self, Open};
+use crate::sys::space;
+use rustix::fs::FileType;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+/// So many pieces that are wrong and none that is right: the part is of something else.
+const WRONG_MAX: usize = 16;
+/// Most pieces that are read to find out. The user waits for that.
+const LOOKED_AT_MAX: usize = 512;
+
+/// The pieces of which any byte was ever written. `file` opens a file by its number.
+pub(super) fn pieces_with_data(manifest: &Manifest, file: impl Fn(usize) -> Option<Arc<File>>) -> Bitfield {
+    let layout = manifest.layout();
+    let mut pieces = Bitfield::none(layout);
+    let map = FileMap::new(manifest.files());
+    for (number, entry) in manifest.files().iter().enumerate() {
+        let start = map.start(number);
+        let Some(file) = file(number) else { continue };
+        for range in space::data_ranges(&file, entry.len).map_while(Result::ok) {
+            let piece = |at: u64| (start + at) / u64::from(PIECE_LEN);
+            for number in piece(range.start)..=piece(range.end - 1) {
+                // Below the number of pieces, which is a u32.
+                pieces.insert(layout.index(number as u32).expect("the data lies within the stream"));
+            }
+        }
+    }
+    pieces
+}
+
+/// Whether what lies in a part's place holds something of the download, or nothing at all. A few pieces are enough to
+/// tell: in a part, what was written is right. Nothing is changed.
+///
+/// # Errors
+/// `Foreign`, `Io`: those of opening the part.
+pub(super) fn is_of_download(paths: &PartPaths, manifest: &Manifest) -> Result<bool, PartError> {
+    let path = paths.part_path();
+    let only = match manifest.is_folder() {
+        true => None,
+        false => Some(Arc::new(
+            files::open_in(&paths.folder, &paths.part_name, Open::Read)
+                .map_err(|error| PartError::from_open(&path, "open", error))?,
+        )),
+    };
+    let folder = match manifest.is_folder() {
+        false => None,
+        true => Some(
+            files::open_folder_in(&paths.folder, &paths.part_name)
+                .map_err(|error| PartError::from_open(&path, "open", error))?,
+        ),
+    };
+    let file = |number: usize| {
+        only.clone().or_else(|| {
+            let below = manifest.files()[number].path.below_root()?;
+            files::open_beneath(folder.as_ref()?, below, Open::Read).ok().map(Arc::new)
+        })
+    };
+    let layout = manifest.layout();
+    let mut wrong = 0;
+    for piece in pieces_with_data(manifest, file).iter(layout).take(LOOKED_AT_MAX) {
+        let mut data = vec![0; layout.len(piece) as usize];
+        // Zeros may stand for what was never written.
+        if !read(manifest, piece, file, &mut data) || data.iter().all(|&byte| byte == 0) {
+            continue;
+        }
+        if sha1_of(&data) == manifest.pieces()[piece.as_usize()] {
+            return Ok(true);
+        }
+        wrong += 1;
+        if wrong == WRONG_MAX {
+            break;
+        }
+    }
+    Ok(wrong == 0)
+}
+
+/// Reads a piece; false if a file of it is not there or too short.
+fn read(manifest: &Manifest, piece: PieceIndex, file: impl Fn(usize) -> Option<Arc<File>>, data: &mut [u8]) -> bool {
+    let map = FileMap::new(manifest.files());
+    let mut rest = data;
+    for stretch in map.stretches(manifest.layout().offset(piece), rest.len()) {
+        let (now, later) = rest.split_at_mut(stretch.len);
+        if file(stretch.file).is_none_or(|file| file.read_exact_at(now, stretch.offset).is_err()) {
+            return false;
+        }
+        rest = later;
+    }
+    true
+}
+
+/// Whether a folder lies where the download of a folder keeps its part, or a file where that of a file does.
+pub(super) fn is_of_kind(kind: FileType, manifest: &Manifest) -> bool {
+    kind == if manifest.is_folder() { FileType::Directory } else { FileType::RegularFile }
+}
