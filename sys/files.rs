@@ -216,6 +216,14 @@ pub fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Gives the advisory lock of an open file back.
+///
+/// # Errors
+/// Those of flock(2).
+pub fn unlock(file: &File) -> io::Result<()> {
+    Ok(retry_on_intr(|| rustix::fs::flock(file, FlockOperation::Unlock))?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

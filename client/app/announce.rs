@@ -17,18 +17,15 @@ pub(super) fn announce_all(session: &LoginSession) -> Result<(), RpcError> {
     session.node().announce()?;
     session.refresh_keys()?;
     hold_shares(session)?;
+    tell_withdrawn(session)?;
     share::tell_untold(session);
     take_part_in(session, &session.downloads().running())
 }
 
 /// Tells the tracker what is shared here.
 fn hold_shares(session: &LoginSession) -> Result<(), RpcError> {
-    let node = session.node();
-    let served = |record: &ShareRecord| {
-        let group = node.keyring.group_named(&record.group);
-        group.and_then(|group| node.catalog.find(group, record.content.info_hash)).is_some()
-    };
-    hold_all(session, session.slot().shares().iter().filter(|record| served(record)).filter_map(|record| record.share))
+    let shares = session.slot().shares();
+    hold_all(session, shares.iter().filter(|record| is_served(session, record)).filter_map(|record| record.share))
 }
 
 /// Tells the tracker that these shares are held here, all of each.
@@ -44,19 +41,30 @@ pub(super) fn hold_all(session: &LoginSession, shares: impl Iterator<Item = Shar
 }
 
 /// Tells the tracker what a download holds, and asks who else has pieces.
-pub(super) fn take_part(session: &LoginSession, transfer: &Transfer) -> Result<(), RpcError> {
-    session.call(&hold(transfer))?;
-    find_peers(session, transfer)
+pub(super) fn take_part(session: &LoginSession, transfer: &Arc<Transfer>) -> Result<(), RpcError> {
+    if session
+        .tell_holding(|| still_runs(session, transfer).then(|| session.call(&hold(transfer))).transpose())?
+        .is_some()
+    {
+        find_peers(session, transfer)?;
+    }
+    Ok(())
+}
+
+/// Whether a download is to be announced: one that is paused, given up or has failed meanwhile is not.
+fn still_runs(session: &LoginSession, transfer: &Arc<Transfer>) -> bool {
+    session.downloads().owns(transfer)
 }
 
 /// Tells the tracker what downloads hold, and asks who else has pieces of them.
 fn take_part_in(session: &LoginSession, transfers: &[Arc<Transfer>]) -> Result<(), RpcError> {
-    let requests: Vec<_> = transfers
-        .iter()
-        .flat_map(|transfer| [hold(transfer), Request::FindPeers { share: transfer.share() }])
-        .collect();
-    let replies = session.node().link.call_all(&requests)?;
-    for (transfer, replies) in transfers.iter().zip(replies.chunks_exact(2)) {
+    let asked = |transfer: &Arc<Transfer>| [hold(transfer), Request::FindPeers { share: transfer.share() }];
+    let (transfers, replies) = session.tell_holding(|| {
+        let transfers: Vec<_> = transfers.iter().filter(|transfer| still_runs(session, transfer)).collect();
+        let requests: Vec<_> = transfers.iter().flat_map(|transfer| asked(transfer)).collect();
+        session.node().link.call_all(&requests).map(|replies| (transfers, replies))
+    })?;
+    for (transfer, replies) in transfers.into_iter().zip(replies.chunks_exact(2)) {
         match replies {
             [Ok(_), Ok(Reply::Peers { peers })] => session.engine().peers(transfer.id(), peers.to_vec()),
             // One that is refused, as in a group that was left meanwhile, does not keep the others from being told.
@@ -65,6 +73,45 @@ fn take_part_in(session: &LoginSession, transfers: &[Arc<Transfer>]) -> Result<(
         }
     }
     Ok(())
+}
+
+/// A download of this share has ended here, in whatever way: the tracker is told that nothing of it is held any more.
+/// If none can be reached, the next one is told.
+pub(super) fn withdraw(session: &LoginSession, share: ShareRef) {
+    session.withdraw(share);
+    let _ = tell_withdrawn(session);
+}
+
+/// Tells the tracker of which shares nothing is held any more. A share of which another download runs, or which is
+/// shared from here, is none of them.
+pub(super) fn tell_withdrawn(session: &LoginSession) -> Result<(), RpcError> {
+    for share in session.withdrawn() {
+        session.tell_holding(|| {
+            let told = if is_held(session, share) { Ok(()) } else { session.hold(share, Holding::Nothing {}) };
+            match told {
+                // A tracker that knows no such share, or no such member, knows of no holding.
+                Ok(()) | Err(RpcError::Refused(_)) => {
+                    session.was_withdrawn(share);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether something of a share is given to others from here.
+fn is_held(session: &LoginSession, share: ShareRef) -> bool {
+    session.downloads().running().iter().any(|transfer| transfer.share() == share)
+        || session.slot().shares().iter().any(|record| record.share == Some(share) && is_served(session, record))
+}
+
+/// Whether a share is given to others.
+fn is_served(session: &LoginSession, record: &ShareRecord) -> bool {
+    let node = session.node();
+    let group = node.keyring.group_named(&record.group);
+    group.and_then(|group| node.catalog.find(group, record.content.info_hash)).is_some()
 }
 
 /// Tells the tracker which pieces a download holds, none of them included: others learn that it is there.
@@ -76,15 +123,15 @@ fn hold(transfer: &Transfer) -> Request {
 }
 
 /// Tells the tracker which pieces came in since it was told last.
-pub(super) fn hold_more(session: &LoginSession, transfer: &Transfer) -> Result<(), RpcError> {
-    let fresh = transfer.take_fresh();
-    if fresh.is_empty() {
-        return Ok(());
-    }
-    if fresh.len() > HOLD_MORE_MAX {
-        return session.call(&hold(transfer)).map(drop);
-    }
-    session.hold(transfer.share(), Holding::More { pieces: List::first_of(fresh) })
+pub(super) fn hold_more(session: &LoginSession, transfer: &Arc<Transfer>) -> Result<(), RpcError> {
+    session.tell_holding(|| {
+        let fresh = if still_runs(session, transfer) { transfer.take_fresh() } else { Vec::new() };
+        match fresh.len() {
+            0 => Ok(()),
+            1..=HOLD_MORE_MAX => session.hold(transfer.share(), Holding::More { pieces: List::first_of(fresh) }),
+            _ => session.call(&hold(transfer)).map(drop),
+        }
+    })
 }
 
 /// Asks the tracker who else has pieces.

@@ -3,7 +3,7 @@
 mod failure;
 mod manifest;
 
-use super::announce::take_part;
+use super::announce::{take_part, withdraw};
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
 use super::node::random;
@@ -20,7 +20,6 @@ use crate::client::rpc::queries::{Found, find};
 use crate::client::state::record::DownloadRecord;
 use crate::client::storage::part::{OpenedPart, Part, PartError, PartLabel, PartRecord, Taken, resolve_destination};
 use crate::model::name::{FileName, GroupId};
-use crate::wire::client_tracker::Holding;
 use crate::wire::refusal::Code;
 use failure::failure_of;
 use std::path::{Path, PathBuf};
@@ -203,6 +202,11 @@ pub(super) fn fail(session: &LoginSession, id: u64, error: &DownloadError) {
     let failure = failure_of(error);
     session.downloads().end(id, DownloadPhase::Failed(failure.clone()), || {
         forget_record(session, &tracked);
+        if let DownloadPhase::Running(transfer) = &tracked.phase {
+            let_go(session, transfer);
+            // Whoever hears of it may resume the download at once.
+            transfer.part().release();
+        }
         let Tracked { group, name: file, phase, .. } = tracked;
         let reached = match phase {
             DownloadPhase::Running(transfer) => {
@@ -217,7 +221,6 @@ pub(super) fn fail(session: &LoginSession, id: u64, error: &DownloadError) {
 
 /// The engine has given a download up.
 pub(super) fn engine_failed(session: &LoginSession, transfer: &Transfer, error: &DownloadError) {
-    unserve(session, transfer);
     fail(session, transfer.id(), error);
 }
 
@@ -246,7 +249,7 @@ pub(super) fn follow(session: &LoginSession, transfer: &Transfer) {
 }
 
 /// Looks what has become of the share of a download that nobody delivers; tells the user once when it is no more.
-pub(super) fn look_after_stranded(session: &LoginSession, transfer: &Transfer) {
+pub(super) fn look_after_stranded(session: &LoginSession, transfer: &Arc<Transfer>) {
     let Subject { name, content, .. } = transfer.subject();
     let Some(Tracked { group, .. }) = session.downloads().get(transfer.id()) else {
         return;
@@ -259,8 +262,10 @@ pub(super) fn look_after_stranded(session: &LoginSession, transfer: &Transfer) {
             transfer.strand(None);
             if found.share != transfer.share() {
                 // It was withdrawn, and is shared again.
+                let before = transfer.share();
                 transfer.move_to(found.share);
                 let _ = take_part(session, transfer);
+                withdraw(session, before);
             }
             return;
         }
@@ -286,10 +291,11 @@ pub(super) fn pause(session: &LoginSession, group: &GroupId, name: &FileName) ->
             }
             let done = transfer.progress(Instant::now()).done;
             follow(session, transfer);
-            let_go(session, transfer);
             if !downloads.advance(tracked.id, DownloadPhase::Paused { done: Some(done) }) {
                 return Err(ended());
             }
+            let_go(session, transfer);
+            transfer.part().release();
         }
         DownloadPhase::Waiting { .. } if downloads.restart(tracked.id).is_some() => {
             downloads.put_back(tracked.id, DownloadPhase::Paused { done: None });
@@ -312,7 +318,6 @@ pub(super) fn cancel(session: &LoginSession, group: &GroupId, name: &FileName) -
             if transfer.is_finished() {
                 return Err(complete.into());
             }
-            let_go(session, transfer);
         }
         // Nobody else goes on with it from here on.
         _ if session.downloads().restart(tracked.id).is_some() => {}
@@ -322,6 +327,9 @@ pub(super) fn cancel(session: &LoginSession, group: &GroupId, name: &FileName) -
     let manifest = tracked.info_hash.and_then(|info_hash| session.slot().manifest(&info_hash).ok().flatten());
     forget_record(session, &tracked);
     session.downloads().remove(tracked.id);
+    if let DownloadPhase::Running(transfer) = &tracked.phase {
+        let_go(session, transfer);
+    }
     let left = match (&tracked.phase, tracked.info_hash) {
         (DownloadPhase::Running(transfer), _) => transfer.part().abandon(),
         (_, Some(info_hash)) => Part::discard(&tracked.destination, &info_hash, manifest.as_ref()),
@@ -347,14 +355,16 @@ fn forget_record(session: &LoginSession, tracked: &Tracked) {
     session.remembered(session.slot().remove_download(&tracked.group, &tracked.name), ToString::to_string);
 }
 
-/// Serves the pieces of a download no longer, and tells the tracker.
+/// A download runs no longer: its pieces are not served any more, and the tracker hears so.
 fn let_go(session: &LoginSession, transfer: &Transfer) {
     unserve(session, transfer);
-    // A tracker that cannot be reached forgets by itself.
-    let _ = session.hold(transfer.share(), Holding::Nothing {});
+    withdraw(session, transfer.share());
 }
 
 fn unserve(session: &LoginSession, transfer: &Transfer) {
-    let subject = transfer.subject();
-    session.node().catalog.remove(subject.group, subject.content.info_hash);
+    let Subject { group, content, .. } = transfer.subject();
+    let catalog = &session.node().catalog;
+    if catalog.find(*group, content.info_hash).is_some_and(|served| Arc::ptr_eq(&served, transfer.served())) {
+        catalog.remove(*group, content.info_hash);
+    }
 }

@@ -1,6 +1,6 @@
 //! Reacts to what happens by itself: what the tracker says unasked, peers, the ends of downloads, and the clock.
 
-use super::announce::{find_peers, hold_more};
+use super::announce::{find_peers, hold_more, tell_withdrawn};
 use super::download;
 use super::download_list::DownloadPhase;
 use super::login::{Login, announce_and_bring_back, group_lost};
@@ -144,6 +144,8 @@ impl Reactor {
         let ask = now.duration_since(self.asked) >= PEERS_PAUSE;
         if ask {
             self.asked = now;
+            // What does not reach a tracker now is told to the next one.
+            let _ = tell_withdrawn(&session);
             share::tell_untold(&session);
             if session.take_unheard() {
                 announce_and_bring_back(&session);

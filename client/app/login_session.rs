@@ -15,7 +15,7 @@ use crate::model::name::{FileName, GroupId, UserId};
 use crate::wire::client_tracker::{Holding, Reply, Request};
 use crate::wire::refusal::{Code, Refusal};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,8 +47,11 @@ pub struct LoginSession {
     /// The tracker has not heard yet of something that is shared or downloaded here: it is told again.
     unheard: AtomicBool,
     over: AtomicBool,
-    // Locked; only `deciding` is ever held across a request or the disk.
+    // Locked; only `deciding` and `telling` are ever held across a request or the disk.
     untold: Mutex<Vec<Untold>>,
+    /// Shares of which nothing is held any more, and no tracker has heard so.
+    withdrawn: Mutex<BTreeSet<ShareRef>>,
+    telling: Mutex<()>,
     deciding: Mutex<()>,
     /// Not owned threads: a helper may be the last to hold the session, and cannot join itself.
     /// Not `OwnedThread`s: a helper may be the last that holds the login.
@@ -80,6 +83,8 @@ impl LoginSession {
             unheard: AtomicBool::new(false),
             over: AtomicBool::new(false),
             untold: Mutex::default(),
+            withdrawn: Mutex::default(),
+            telling: Mutex::default(),
             deciding: Mutex::default(),
             helpers: Mutex::default(),
         })
@@ -215,6 +220,27 @@ impl LoginSession {
     /// Takes out the shares of which the tracker is to be told.
     pub(super) fn take_untold(&self) -> Vec<Untold> {
         std::mem::take(&mut *self.untold.lock())
+    }
+
+    /// Looks at what is held of a download and tells a tracker. One at a time does, so that what is told last is so.
+    pub(super) fn tell_holding<T>(&self, tell: impl FnOnce() -> T) -> T {
+        let _telling = self.telling.lock();
+        tell()
+    }
+
+    /// Nothing of a share is held any more; a tracker has to hear so.
+    pub(super) fn withdraw(&self, share: ShareRef) {
+        self.withdrawn.lock().insert(share);
+    }
+
+    /// The shares of which a tracker has to hear that nothing is held.
+    pub(super) fn withdrawn(&self) -> Vec<ShareRef> {
+        self.withdrawn.lock().iter().copied().collect()
+    }
+
+    /// A tracker has heard that nothing of a share is held.
+    pub(super) fn was_withdrawn(&self, share: ShareRef) {
+        self.withdrawn.lock().remove(&share);
     }
 
     /// Brings back or stops a share, from what the tracker says to what is remembered of it. One at a time does.

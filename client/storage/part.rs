@@ -231,6 +231,11 @@ impl Part {
         Ok(left)
     }
 
+    /// Lets others open the part, even while threads still hold this value: nothing is written to it any more.
+    pub fn release(&self) {
+        self.sidecar.release();
+    }
+
     fn id(&self) -> Result<FileId, PartError> {
         id_of(&self.body, self.sidecar.paths())
     }

@@ -1,5 +1,6 @@
 //! Whole clients, driven by commands as the prompt would, against a tracker in this process.
 
+mod announcements;
 mod many_requests;
 mod many_shares;
 mod places;

@@ -181,6 +181,13 @@ impl Sidecar {
         self.remove_on_drop.store(true, Ordering::Relaxed);
     }
 
+    /// Gives the lock back. Whoever takes it owns the file.
+    pub(super) fn release(&self) {
+        self.removed.store(true, Ordering::Relaxed);
+        // If it fails, the lock ends with the value.
+        let _ = files::unlock(&self.file);
+    }
+
     /// Removes the file now, whoever still holds the value: its download is given up, and another may take the place.
     pub(super) fn remove(&self) {
         // A second time it could be the file of that other one.

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What is shared in these tests: a file, and a folder.
-const SHARES: [&str; 2] = ["film", "album"];
+pub(super) const SHARES: [&str; 2] = ["film", "album"];
 
 /// Makes one of the shares in a folder, with these bytes in it.
 pub(super) fn make(folder: &Path, name: &str, bytes: &[u8]) {
@@ -24,7 +24,7 @@ fn make_folder(path: &Path, bytes: &[u8]) {
 }
 
 /// The bytes of one of the shares, wherever it lies.
-pub(super) fn read(path: &Path) -> Vec<u8> {
+fn read(path: &Path) -> Vec<u8> {
     match path.is_dir() {
         false => fs::read(path).expect("it is there"),
         true => ["1", "sub/2"].map(|inner| fs::read(path.join(inner)).expect("it is there")).concat(),
@@ -40,12 +40,12 @@ fn waits(alice: &mut Person, bob: &mut Person, name: &str, data: &[u8]) {
     wait_until("it waits", || shown(bob, name).contains("waiting for members"));
 }
 
-fn shown(person: &mut Person, name: &str) -> String {
+pub(super) fn shown(person: &mut Person, name: &str) -> String {
     let shown = person.types("show_downloads").expect("shown");
     shown.lines().find(|line| line.contains(&format!("[lab] {name}"))).unwrap_or_default().to_owned()
 }
 
-fn listed(person: &mut Person, name: &str) -> String {
+pub(super) fn listed(person: &mut Person, name: &str) -> String {
     let listed = person.types("list_files lab").expect("listed");
     listed.lines().find(|line| line.starts_with(&format!("{name}  "))).unwrap_or_default().to_owned()
 }

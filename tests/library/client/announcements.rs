@@ -1,0 +1,91 @@
+//! What is announced is what is there: a download that has ended without the file is not counted and not waited for.
+
+use super::places::{SHARES, listed, make, shown};
+use super::{Person, Room};
+use crate::common::relay::Relay;
+use crate::common::subject::bytes_of;
+use crate::common::wait::wait_until;
+use crate::common::wiretap::Wiretap;
+use std::fs;
+use std::net::TcpListener;
+
+/// Bob has announced pieces of this, and his download fails: something has its name.
+fn fails(alice: &mut Person, bob: &mut Person, name: &str) {
+    make(&alice.folder, name, &bytes_of(1_500_000, 1));
+    alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    bob.expect(&format!("download_file lab {name} ."), "Downloading...\n");
+    wait_until("it waits", || shown(bob, name).contains("waiting for members"));
+    fs::write(bob.folder.join(name), "in the way").expect("room");
+    alice.expect("login alice pw", "Login successful\n");
+    bob.sees(&format!("Download failed: [lab] {name}"));
+}
+
+#[test]
+fn a_failed_download_is_not_counted_and_not_waited_for_whether_it_is_cancelled_or_not() {
+    for name in SHARES {
+        let room = Room::new();
+        let (mut alice, mut others) = room.group_of(&["bob", "carol"]);
+        let [bob, carol] = &mut others[..] else { panic!("two members") };
+        fails(&mut alice, bob, name);
+        let online = |person: &mut Person, count: &str| {
+            let listed = listed(person, name);
+            assert!(listed.contains(count), "{listed}");
+        };
+        online(bob, "1 member online with it");
+        alice.expect("logout", "Logout successful\n");
+        online(carol, "no member online with it");
+        online(bob, "no member online with it");
+        carol.expect(&format!("download_file lab {name} ."), "Downloading...\n");
+        wait_until("carol waits", || shown(carol, name).contains("waiting for members"));
+        bob.expect(&format!("cancel_download lab {name}"), "Cancelled\n");
+        online(carol, "no member online with it");
+        alice.expect("login alice pw", "Login successful\n");
+        carol.sees(&format!("Download completed: [lab] {name}"));
+        online(carol, "2 members online with it");
+    }
+}
+
+#[test]
+fn a_failed_download_can_be_resumed_as_soon_as_it_is_told_and_is_announced_again() {
+    for name in SHARES {
+        let room = Room::new();
+        let (mut alice, mut others) = room.group_of(&["bob"]);
+        let bob = &mut others[0];
+        fails(&mut alice, bob, name);
+        fs::remove_file(bob.folder.join(name)).expect("there");
+        bob.expect(&format!("resume_download lab {name}"), "Downloading...\n");
+        bob.sees(&format!("Download completed: [lab] {name}"));
+        alice.expect("logout", "Logout successful\n");
+        assert!(listed(bob, name).contains("1 member online with it"));
+    }
+}
+
+#[test]
+fn a_download_that_fails_while_no_tracker_is_reached_is_not_counted_once_one_is() {
+    let room = Room::new();
+    drop(room.group_of(&["bob", "carol"]));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let pieces = Wiretap::to(listener.local_addr().expect("bound"));
+    let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(pieces.addr));
+    let tracker = Relay::to(room.tracker.addr, |_, _, _| {});
+    let mut bob = Person::sit_down(tracker.addr, &room.place("bob"));
+    let mut carol = Person::sit_down(room.tracker.addr, &room.place("carol"));
+    for (person, name) in [(&mut alice, "alice"), (&mut bob, "bob"), (&mut carol, "carol")] {
+        person.expect(&format!("login {name} pw"), "Login successful\n");
+    }
+    make(&alice.folder, "film", &bytes_of(1_500_000, 1));
+    alice.expect("upload_file film lab", "Uploaded\n");
+    pieces.hold();
+    bob.expect("download_file lab film .", "Downloading...\n");
+    wait_until("bob connects to alice", || !pieces.seen().is_empty());
+    tracker.block();
+    wait_until("the loss is seen", || bob.types("list_groups").is_err());
+    fs::write(bob.folder.join("film"), "in the way").expect("room");
+    pieces.release();
+    bob.sees("Download failed: [lab] film");
+    alice.expect("logout", "Logout successful\n");
+    tracker.unblock();
+    wait_until("bob is back", || bob.types("list_groups").is_ok());
+    wait_until("nobody has it", || listed(&mut carol, "film").contains("no member online with it"));
+}
