@@ -164,11 +164,15 @@ pub mod client {
     }
     /// What is remembered from run to run: shares, unfinished downloads, pinned keys.
     pub mod state {
+        pub(crate) mod change;
         pub mod dir;
         pub mod file;
         pub mod pins;
         pub(crate) mod record;
+        pub(crate) mod record_log;
+        pub(crate) mod record_table;
         pub mod slot;
+        pub(crate) mod takeover;
     }
     /// What is said, as words or JSON: results, events, and in `status` the lines of downloads and uploads.
     pub mod output {

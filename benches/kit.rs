@@ -1,6 +1,7 @@
 //! What benches share.
 
 pub(crate) mod content;
+pub(crate) mod delay;
 pub(crate) mod history;
 pub(crate) mod house;
 pub(crate) mod libtorrent;

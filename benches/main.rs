@@ -27,6 +27,7 @@ mod load;
 mod picker;
 mod reading;
 mod replication;
+mod shares;
 mod soak;
 mod state;
 mod swarm;
@@ -39,7 +40,7 @@ use std::process::{Command, exit};
 /// A bench: its name, the options that it takes, and what it does.
 type Bench = (&'static str, &'static [&'static str], fn(&Options));
 
-const BENCHES: [Bench; 13] = [
+const BENCHES: [Bench; 14] = [
     ("picker", &[], picker::bench),
     ("state", &[], state::bench),
     ("journal", &["only"], journal::bench),
@@ -52,6 +53,7 @@ const BENCHES: [Bench; 13] = [
     ("hash", &[], hash::bench),
     ("load", &["idle", "rounds", "only"], load::bench),
     ("folder", &["files", "rounds", "where"], folder::bench),
+    ("shares", &["count", "delay"], shares::bench),
     ("soak", &["time", "seed"], soak::bench),
 ];
 

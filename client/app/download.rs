@@ -92,7 +92,7 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<(Subject
         let why = format!("{name} is shared in another version now; cancel this download and begin anew");
         return Err(Failure { why, cause: Cause::OtherVersion });
     }
-    let own = session.slot().shares().into_iter().find(|own| own.group == **group && own.content == content);
+    let own = session.slot().shares_of(content.info_hash).into_iter().find(|own| own.group == **group);
     if let Some(own) = own {
         return Err(format!("You share this file yourself; it is {}", own.path.display()).into());
     }

@@ -245,7 +245,7 @@ impl Reactor {
                 }
             }
             // The user has stopped sharing it, here or on another client.
-            Reply::ShareEnded { share } => share::forget(session, |record| record.share == Some(share)),
+            Reply::ShareEnded { share } => share::forget_all(session, &session.slot().shares_numbered(share)),
             Reply::Noticed { order, notice } => {
                 session.event(&Event::Notice(notice));
                 self.read = self.read.max(Some((session.number(), order)));

@@ -2,7 +2,7 @@
 
 use super::announce::{find_made, hold_all};
 use super::login_session::LoginSession;
-use super::share::{LocalShare, forget, offer, share_hashed};
+use super::share::{LocalShare, forget_all, offer, share_hashed};
 use crate::client::output::event::Event;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find, find_again};
@@ -224,7 +224,7 @@ fn give_up(session: &LoginSession, record: &ShareRecord, why: RestoreError) -> R
     if !is_kept(session, record) {
         return Ok(Restored::AsItWas);
     }
-    forget(session, |other| other.group == record.group && other.name == record.name);
+    forget_all(session, session.slot().share(&record.group, &record.name).as_slice());
     Err(why)
 }
 

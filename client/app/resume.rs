@@ -25,8 +25,7 @@ pub(super) fn resume(session: &Arc<LoginSession>, group: &GroupId, name: &FileNa
         return Err("The download is complete".into());
     }
     let before = session.downloads().restart(id).ok_or("The download runs already")?;
-    let record = session.slot().downloads().into_iter().find(|it| it.group == *group && it.name == *name);
-    let went_on = match record {
+    let went_on = match session.slot().download(group, name) {
         Some(record) => take_up(session, id, &record, PartRecord::Begun),
         None => go_on(session, DownloadOrder { id, group, name, to: destination, record: PartRecord::Begun }),
     };

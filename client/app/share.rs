@@ -171,20 +171,27 @@ pub(super) fn stop(session: &LoginSession, group: &GroupId, name: &FileName) -> 
     session.decide(|| {
         let request = Request::StopShare { command: command_id(), group: group.clone(), name: name.clone() };
         session.call(&request)?;
-        forget(session, |record| record.group == *group && record.name == *name);
+        forget_all(session, session.slot().share(group, name).as_slice());
         Ok(())
     })
 }
 
 /// Serves and remembers some shares no longer.
 pub fn forget(session: &LoginSession, which: impl Fn(&ShareRecord) -> bool) {
+    let mut shares = session.slot().shares();
+    shares.retain(which);
+    forget_all(session, &shares);
+}
+
+/// Serves and remembers these shares no longer.
+pub(super) fn forget_all(session: &LoginSession, shares: &[ShareRecord]) {
     let node = session.node();
-    for record in session.slot().shares().into_iter().filter(which) {
+    for record in shares {
         if let Some(group) = node.keyring.group_named(&record.group) {
             node.catalog.remove(group, record.content.info_hash);
         }
-        session.remembered(session.slot().remove_share(&record.group, &record.name), ToString::to_string);
     }
+    session.remembered(session.slot().remove_shares(shares), ToString::to_string);
 }
 
 /// A downloaded file is shared from now on.
@@ -238,8 +245,7 @@ pub fn broken(session: &LoginSession, group: GroupRef, info_hash: InfoHash, why:
         return;
     }
     node.catalog.remove(group, info_hash);
-    let shares = session.slot().shares();
-    let record = shares.into_iter().find(|r| r.group == group_name && r.content.info_hash == info_hash);
+    let record = session.slot().shares_of(info_hash).into_iter().find(|record| record.group == group_name);
     let Some(record) = record else {
         return;
     };

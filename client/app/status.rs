@@ -80,8 +80,8 @@ pub(super) fn uploads(session: &LoginSession) -> Vec<UploadStatus> {
 
 /// What content of a group is called: that of a share, or of a download.
 fn name_of(session: &LoginSession, group: &GroupId, info_hash: InfoHash) -> Option<FileName> {
-    let shares = session.slot().shares().into_iter();
-    let share = shares.filter(|share| share.group == *group && share.content.info_hash == info_hash).map(|s| s.name);
+    let shares = session.slot().shares_of(info_hash).into_iter();
+    let share = shares.filter(|share| share.group == *group).map(|share| share.name);
     let downloads = session.downloads().list().into_iter();
     let download = downloads.filter(|d| d.group == *group && d.info_hash == Some(info_hash)).map(|d| d.name);
     share.chain(download).next()

@@ -4,19 +4,19 @@
 //! <state>/history                                             lines typed at a prompt
 //! <state>/pins/<digest of the path of tracker_info.txt>       the trackers' key
 //! <state>/<fingerprint of the trackers>/<user>/<slot>/lock    held by the client that uses the slot
-//!                                                    /records shares and unfinished downloads
+//!                                                    /records shares and unfinished downloads, a log of changes
 //!                                                    /manifests/<info hash>
 //! ```
 //!
 //! Several clients of one user may run at a time. Each takes the first slot that no other has, so a client that comes
-//! back, under whatever address, finds what it knew.
+//! back, under whatever address, finds what it knew. It also takes over what is left in slots that no client uses.
 
 use super::file::{self, StateError};
 use super::pins::Pins;
-use super::slot::Slot;
+use super::slot::{Slot, lock_slot};
+use super::takeover::take_over;
 use crate::model::digest::Fingerprint;
 use crate::model::name::UserId;
-use crate::sys::files::{self, Open};
 use std::path::{Path, PathBuf};
 
 /// Most clients of one user on one machine.
@@ -52,7 +52,8 @@ impl StateDir {
         Pins::open(self.root.join("pins"))
     }
 
-    /// The first free slot of a user of an installation, and one line for each thing in it that was damaged.
+    /// The first free slot of a user of an installation. What clients that do not run left in other slots comes over to it.
+    /// With it lines for the user: what came, what could not, and each thing that was damaged.
     ///
     /// # Errors
     /// `TooManyClients`, `Newer`, `Io`.
@@ -61,10 +62,10 @@ impl StateDir {
         for number in 0..SLOTS_MAX {
             let folder = base.join(number.to_string());
             file::make_folder(&folder)?;
-            let path = folder.join("lock");
-            let lock = files::open_file(&path, Open::WriteOrNew(0o600)).map_err(StateError::io(&path, "open"))?;
-            if files::try_lock(&lock).map_err(StateError::io(&path, "lock"))? {
-                return Slot::load(folder, number, lock);
+            if let Some(lock) = lock_slot(&folder)? {
+                let (slot, mut lines) = Slot::load(folder, number, lock)?;
+                lines.extend(take_over(&slot, &base));
+                return Ok((slot, lines));
             }
         }
         Err(StateError::TooManyClients(base))

@@ -5,6 +5,7 @@
 
 use crate::model::escape::{ShownPath, from_field, to_field};
 use crate::sys::{self, durable, files};
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -133,16 +134,40 @@ pub(crate) fn to_text(kind: &str, version: u32, records: &[Vec<&[u8]>]) -> Strin
 /// # Errors
 /// `Io`.
 pub(crate) fn set_aside(path: &Path) -> Result<PathBuf, StateError> {
+    set_aside_as(path, "damaged")
+}
+
+/// The same with another word in the name.
+///
+/// # Errors
+/// `Io`.
+pub(crate) fn set_aside_as(path: &Path, word: &str) -> Result<PathBuf, StateError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let name = path.file_name().unwrap_or_default();
     let open = files::open_folder(folder).map_err(StateError::io(folder, "open"))?;
+    let moved = put_aside(path, word, |name, aside| files::rename_noreplace(&open, name, aside));
+    moved.map_err(StateError::io(path, "set aside"))
+}
+
+/// Gives a damaged file a second name, which it keeps when the first goes to another file; gives that name. Where a file
+/// has one name only, it is moved.
+///
+/// # Errors
+/// `Io`.
+pub(crate) fn keep_aside(path: &Path) -> Result<PathBuf, StateError> {
+    let linked = put_aside(path, "damaged", |_, aside| fs::hard_link(path, path.with_file_name(aside)));
+    linked.or_else(|_| set_aside(path))
+}
+
+/// Tries names until `put` finds one free.
+fn put_aside(path: &Path, word: &str, put: impl Fn(&OsStr, &OsStr) -> io::Result<()>) -> io::Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default();
     for number in 1.. {
         let mut aside = name.to_owned();
-        aside.push(format!(".damaged-{number}"));
-        match files::rename_noreplace(&open, name, &aside) {
+        aside.push(format!(".{word}-{number}"));
+        match put(name, &aside) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
             Ok(()) => return Ok(path.with_file_name(aside)),
-            Err(error) => return Err(StateError::Io(path.to_path_buf(), "set aside", error)),
         }
     }
     unreachable!("a folder does not hold every number")

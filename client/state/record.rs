@@ -9,7 +9,7 @@ use crate::model::name::{FileName, GroupId};
 use crate::model::piece::Layout;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One share of this client. A group has at most one share of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,18 +131,38 @@ impl SlotRecord {
         }
     }
 
-    /// Whether it is about this name in this group.
-    pub(crate) fn is(&self, group: &GroupId, name: &FileName) -> bool {
-        self.group() == group && self.name() == name
+    /// The share, if it is one.
+    pub(crate) fn as_share(&self) -> Option<&ShareRecord> {
+        match self {
+            SlotRecord::Share(share) => Some(share),
+            SlotRecord::Download(_) => None,
+        }
     }
 
-    /// The same of a group of this name.
-    pub(crate) fn in_group(mut self, name: &GroupId) -> Self {
-        match &mut self {
-            SlotRecord::Share(share) => share.group = name.clone(),
-            SlotRecord::Download(download) => download.group = name.clone(),
+    /// The download, if it is one.
+    pub(crate) fn as_download(&self) -> Option<&DownloadRecord> {
+        match self {
+            SlotRecord::Share(_) => None,
+            SlotRecord::Download(download) => Some(download),
         }
+    }
+
+    /// The same under this name in this group.
+    pub(crate) fn called(mut self, group: &GroupId, name: &FileName) -> Self {
+        let (own_group, own_name) = match &mut self {
+            SlotRecord::Share(share) => (&mut share.group, &mut share.name),
+            SlotRecord::Download(download) => (&mut download.group, &mut download.name),
+        };
+        (*own_group, *own_name) = (group.clone(), name.clone());
         self
+    }
+
+    /// Where it lies or goes to.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            SlotRecord::Share(share) => &share.path,
+            SlotRecord::Download(download) => &download.destination,
+        }
     }
 
     /// Its group.

@@ -1,23 +1,23 @@
 //! A slot of the state directory: the shares and unfinished downloads of one client of a user.
 
+use super::change::{Change, RecordKey, RecordKind};
 use super::file::{self, StateError};
 use super::record::{DownloadRecord, ShareRecord, SlotRecord};
+use super::record_log::{LogState, RecordLog};
+use super::record_table::RecordTable;
 use crate::model::digest::InfoHash;
 use crate::model::escape::ShownPath;
+use crate::model::id::ShareRef;
 use crate::model::manifest::Manifest;
 use crate::model::name::{FileName, GroupId};
 use crate::sys::durable;
+use crate::sys::files::{self, Open};
 use crate::wire;
 use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
-
-const KIND: &str = "groupshare client records";
-const VERSION: u32 = 1;
+use std::path::{Path, PathBuf};
 
 /// What one client of a user remembers. Every change is on the disk when the call returns, and not made if it fails.
 ///
@@ -29,38 +29,73 @@ pub struct Slot {
     folder: PathBuf,
     number: u32,
     /// Held by the one change that is being written, so that none overtakes another; whoever only reads never waits
-    /// for it. In it the locked file, until the slot is closed.
-    writing: Mutex<Option<File>>,
+    /// for it. `None` once the slot is closed.
+    writing: Mutex<Option<SlotWriter>>,
     // Locked, never during I/O.
-    records: Mutex<Arc<[SlotRecord]>>,
+    table: Mutex<RecordTable>,
+}
+
+/// What the one needs who changes the slot.
+#[derive(Debug)]
+struct SlotWriter {
+    /// Locked for as long as the slot is in use.
+    _lock: File,
+    log: RecordLog,
 }
 
 impl Slot {
     pub(super) fn load(folder: PathBuf, number: u32, lock: File) -> Result<(Self, Vec<String>), StateError> {
-        let path = folder.join("records");
-        let lines = file::read(&path, KIND, VERSION)?;
-        let records: Arc<[SlotRecord]> = lines.records.iter().filter_map(SlotRecord::from_fields).collect();
+        let (mut log, read) = RecordLog::open(folder.join("records"))?;
+        let mut table = RecordTable::default();
+        read.changes.iter().for_each(|change| table.apply(change));
+        let manifests = folder.join("manifests");
         let mut warnings = Vec::new();
-        let damaged = lines.damaged || records.len() < lines.records.len();
-        let slot = Self { folder, number, writing: Mutex::new(Some(lock)), records: Mutex::new(records.clone()) };
-        if damaged {
-            let aside = file::set_aside(&path)?;
-            slot.save(&records)?;
-            warnings.push(format!(
-                "what this client shares and downloads could not be read back in full ({} records could) and is kept in \
-                 {}; see list_files and show_downloads for what is missing",
-                records.len(),
-                ShownPath(&aside)
-            ));
+        match read.state {
+            LogState::Missing | LogState::Whole => {}
+            LogState::Torn => log.rewrite(&table.changes())?,
+            LogState::Damaged => {
+                let aside = file::keep_aside(log.path())?;
+                log.rewrite(&table.changes())?;
+                warnings.push(format!(
+                    "what this client shares and downloads could not be read back in full ({} records could) and is \
+                     kept in {}; see list_files and show_downloads for what is missing",
+                    table.len(),
+                    ShownPath(&aside)
+                ));
+            }
+            LogState::Older => {
+                if manifests.exists() {
+                    file::set_aside_as(&manifests, "older")?;
+                }
+                let aside = file::set_aside_as(log.path(), "older")?;
+                warnings.push(format!(
+                    "an older version of this program has written down what this client shares and downloads, in a \
+                     form that this one does not read; it is kept in {}; share the files again, and begin the downloads \
+                     again",
+                    ShownPath(&aside)
+                ));
+            }
         }
-        file::make_folder(&slot.folder.join("manifests"))?;
-        slot.remove_unused_manifests(&records)?;
+        file::make_folder(&manifests)?;
+        let writing = Mutex::new(Some(SlotWriter { _lock: lock, log }));
+        let slot = Self { folder, number, writing, table: Mutex::new(table) };
+        slot.remove_unused_manifests()?;
         Ok((slot, warnings))
     }
 
     /// Leaves the slot to the next login, even while threads still hold this value: nothing is changed in it any more.
     pub fn close(&self) {
         self.writing.lock().take();
+    }
+
+    /// All records.
+    pub(super) fn records(&self) -> Vec<SlotRecord> {
+        self.table.lock().records().cloned().collect()
+    }
+
+    /// The record of this key.
+    pub(super) fn record(&self, key: &RecordKey) -> Option<SlotRecord> {
+        self.table.lock().get(key).cloned()
     }
 
     /// Which slot of the user it is, from 0.
@@ -70,28 +105,32 @@ impl Slot {
 
     /// What is shared.
     pub fn shares(&self) -> Vec<ShareRecord> {
-        let shares = |record: &SlotRecord| match record {
-            SlotRecord::Share(share) => Some(share.clone()),
-            SlotRecord::Download(_) => None,
-        };
-        self.records().iter().filter_map(shares).collect()
+        self.table.lock().records().filter_map(SlotRecord::as_share).cloned().collect()
     }
 
     /// What is shared under this name.
     pub fn share(&self, group: &GroupId, name: &FileName) -> Option<ShareRecord> {
-        self.records().iter().find_map(|record| match record {
-            SlotRecord::Share(share) if record.is(group, name) => Some(share.clone()),
-            _ => None,
-        })
+        self.table.lock().get(&share_key(group, name)).and_then(SlotRecord::as_share).cloned()
+    }
+
+    /// What is shared of this content, in whatever groups.
+    pub fn shares_of(&self, info_hash: InfoHash) -> Vec<ShareRecord> {
+        self.table.lock().of_content(info_hash).filter_map(SlotRecord::as_share).cloned().collect()
+    }
+
+    /// What is shared as the share of this number.
+    pub fn shares_numbered(&self, share: ShareRef) -> Vec<ShareRecord> {
+        self.table.lock().of_share(share).filter_map(SlotRecord::as_share).cloned().collect()
     }
 
     /// What is not finished downloading.
     pub fn downloads(&self) -> Vec<DownloadRecord> {
-        let downloads = |record: &SlotRecord| match record {
-            SlotRecord::Download(download) => Some(download.clone()),
-            SlotRecord::Share(_) => None,
-        };
-        self.records().iter().filter_map(downloads).collect()
+        self.table.lock().records().filter_map(SlotRecord::as_download).cloned().collect()
+    }
+
+    /// What is not finished downloading of this name.
+    pub fn download(&self, group: &GroupId, name: &FileName) -> Option<DownloadRecord> {
+        self.table.lock().get(&download_key(group, name)).and_then(SlotRecord::as_download).cloned()
     }
 
     /// Remembers a share instead of one of the same group and name. If that was a download until now, it is not any
@@ -100,9 +139,7 @@ impl Slot {
     /// # Errors
     /// `Io`.
     pub fn put_share(&self, share: ShareRecord, manifest: &Manifest) -> Result<(), StateError> {
-        self.put(SlotRecord::Share(share), manifest, |old, new| {
-            matches!(old, SlotRecord::Share(_)) || old.content().info_hash == new.content().info_hash
-        })
+        self.put(SlotRecord::Share(share), manifest)
     }
 
     /// Remembers a share under another group and name; false if another one is remembered there.
@@ -110,19 +147,16 @@ impl Slot {
     /// # Errors
     /// `Io`.
     pub fn move_share(&self, share: &ShareRecord, group: &GroupId, name: &FileName) -> Result<bool, StateError> {
-        self.change(|records| {
-            let taken = |record: &SlotRecord| matches!(record, SlotRecord::Share(_)) && record.is(group, name);
-            if records.iter().any(taken) {
-                return None;
-            }
-            let moved = |record: &SlotRecord| match record {
-                SlotRecord::Share(found) if found == share => {
-                    SlotRecord::Share(ShareRecord { group: group.clone(), name: name.clone(), ..share.clone() })
-                }
-                other => other.clone(),
-            };
-            Some(records.iter().map(moved).collect())
-        })
+        let from = share_key(&share.group, &share.name);
+        let is_free = {
+            let table = self.table.lock();
+            table.get(&share_key(group, name)).is_none()
+                && table.get(&from).and_then(SlotRecord::as_share).is_none_or(|found| found == share)
+        };
+        if is_free {
+            self.change([Change::Move { from, group: group.clone(), name: name.clone() }])?;
+        }
+        Ok(is_free)
     }
 
     /// Forgets a share; false if there is none.
@@ -130,7 +164,15 @@ impl Slot {
     /// # Errors
     /// `Io`.
     pub fn remove_share(&self, group: &GroupId, name: &FileName) -> Result<bool, StateError> {
-        self.remove(|record| record.is(group, name) && matches!(record, SlotRecord::Share(_)))
+        self.change([Change::Remove(share_key(group, name))])
+    }
+
+    /// Forgets shares, all in one step.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn remove_shares(&self, shares: &[ShareRecord]) -> Result<bool, StateError> {
+        self.change(shares.iter().map(|share| Change::Remove(share_key(&share.group, &share.name))))
     }
 
     /// Remembers a download instead of one of the same group and name.
@@ -138,23 +180,15 @@ impl Slot {
     /// # Errors
     /// `Io`.
     pub fn put_download(&self, download: DownloadRecord, manifest: &Manifest) -> Result<(), StateError> {
-        self.put(SlotRecord::Download(download), manifest, |old, _| matches!(old, SlotRecord::Download(_)))
+        self.put(SlotRecord::Download(download), manifest)
     }
 
-    /// Remembers whether the user has paused a download; false if there is none.
+    /// Remembers whether the user has paused a download; false if nothing is different then.
     ///
     /// # Errors
     /// `Io`.
     pub fn set_paused(&self, group: &GroupId, name: &FileName, paused: bool) -> Result<bool, StateError> {
-        self.change(|records| {
-            let mut changed = records.to_vec();
-            let download = changed.iter_mut().find_map(|record| match record {
-                SlotRecord::Download(found) if found.group == *group && found.name == *name => Some(found),
-                _ => None,
-            })?;
-            download.paused = paused;
-            Some(changed.into())
-        })
+        self.change([Change::Pause { group: group.clone(), name: name.clone(), paused }])
     }
 
     /// Forgets a download; false if there is none.
@@ -162,7 +196,7 @@ impl Slot {
     /// # Errors
     /// `Io`.
     pub fn remove_download(&self, group: &GroupId, name: &FileName) -> Result<bool, StateError> {
-        self.remove(|record| record.is(group, name) && matches!(record, SlotRecord::Download(_)))
+        self.change([Change::Remove(download_key(group, name))])
     }
 
     /// Calls groups by other names, all at once; false if nothing is remembered of them.
@@ -170,14 +204,8 @@ impl Slot {
     /// # Errors
     /// `Io`.
     pub fn rename_groups(&self, renamed: &HashMap<GroupId, GroupId>) -> Result<bool, StateError> {
-        self.change(|records| {
-            if !records.iter().any(|record| renamed.contains_key(record.group())) {
-                return None;
-            }
-            let rename =
-                |record: &SlotRecord| record.clone().in_group(renamed.get(record.group()).unwrap_or(record.group()));
-            Some(records.iter().map(rename).collect())
-        })
+        let renamed = renamed.iter().map(|(old, new)| (old.clone(), new.clone())).collect();
+        self.change([Change::RenameGroups(renamed)])
     }
 
     /// The manifest that was kept with a record, so that nothing has to be hashed or asked for again.
@@ -196,31 +224,14 @@ impl Slot {
         }
     }
 
-    fn records(&self) -> Arc<[SlotRecord]> {
-        self.records.lock().clone()
-    }
-
     fn manifest_path(&self, info_hash: &InfoHash) -> PathBuf {
         self.folder.join("manifests").join(info_hash.to_string())
     }
 
-    /// Keeps the manifest, then the record, which takes the place of those of the same group and name that `replaces`
-    /// says.
-    fn put(
-        &self,
-        new: SlotRecord,
-        manifest: &Manifest,
-        replaces: impl Fn(&SlotRecord, &SlotRecord) -> bool,
-    ) -> Result<(), StateError> {
+    /// Keeps the manifest, then the record.
+    fn put(&self, new: SlotRecord, manifest: &Manifest) -> Result<(), StateError> {
         self.keep_manifest(&new.content().info_hash, manifest)?;
-        self.change(|records| {
-            if records.contains(&new) {
-                return None;
-            }
-            let stays = |old: &&SlotRecord| !(old.is(new.group(), new.name()) && replaces(old, &new));
-            Some(records.iter().filter(stays).chain([&new]).cloned().collect())
-        })
-        .map(drop)
+        self.change([Change::Put(new)]).map(drop)
     }
 
     fn keep_manifest(&self, info_hash: &InfoHash, manifest: &Manifest) -> Result<(), StateError> {
@@ -240,48 +251,87 @@ impl Slot {
         durable::replace(&path, &encoded).map_err(StateError::io(&path, "write"))
     }
 
-    fn remove(&self, gone: impl Fn(&SlotRecord) -> bool) -> Result<bool, StateError> {
-        self.change(|records| {
-            let left: Arc<[SlotRecord]> = records.iter().filter(|record| !gone(record)).cloned().collect();
-            (left.len() < records.len()).then_some(left)
-        })
+    /// Gets the manifests of records from the slot that has them. One that is missing there is missing here.
+    pub(super) fn take_manifests(&self, other: &Slot, records: &[SlotRecord]) -> Result<(), StateError> {
+        for record in records {
+            let info_hash = &record.content().info_hash;
+            let (from, to) = (other.manifest_path(info_hash), self.manifest_path(info_hash));
+            match fs::hard_link(&from, &to) {
+                Ok(()) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {}
+                // A disk on which a file has one name only.
+                Err(_) => {
+                    let encoded = fs::read(&from).map_err(StateError::io(&from, "read"))?;
+                    durable::replace(&to, &encoded).map_err(StateError::io(&to, "write"))?;
+                }
+            }
+        }
+        let folder = self.folder.join("manifests");
+        let synced = files::open_folder(&folder).and_then(|open| files::sync_folder(&open));
+        synced.map_err(StateError::io(&folder, "write"))
     }
 
-    /// Puts what `change` makes of the records in their place, on the disk first; false if it makes nothing.
-    fn change(&self, change: impl FnOnce(&[SlotRecord]) -> Option<Arc<[SlotRecord]>>) -> Result<bool, StateError> {
-        let writing = self.writing.lock();
-        if writing.is_none() {
-            return Err(StateError::Closed);
-        }
-        let Some(changed) = change(&self.records()) else {
-            return Ok(false);
+    /// Makes changes about different records, on the disk first; false if they make no difference.
+    pub(super) fn change(&self, changes: impl IntoIterator<Item = Change>) -> Result<bool, StateError> {
+        let mut writing = self.writing.lock();
+        let log = &mut writing.as_mut().ok_or(StateError::Closed)?.log;
+        let changes: Vec<_> = {
+            let table = self.table.lock();
+            changes.into_iter().filter(|change| table.is_changed_by(change)).collect()
         };
-        self.save(&changed)?;
-        *self.records.lock() = changed;
+        if changes.is_empty() {
+            return Ok(false);
+        }
+        if !log.is_open() {
+            let rows = self.table.lock().changes();
+            log.rewrite(&rows)?;
+        }
+        log.append(&changes)?;
+        let wasteful = {
+            let mut table = self.table.lock();
+            changes.iter().for_each(|change| table.apply(change));
+            log.is_wasteful(table.len()).then(|| table.changes())
+        };
+        if let Some(rows) = wasteful {
+            // If it fails, the long log is as good; it is tried again later.
+            let _ = log.rewrite(&rows);
+        }
         Ok(true)
     }
 
-    fn save(&self, records: &[SlotRecord]) -> Result<(), StateError> {
-        let fields: Vec<_> = records.iter().map(SlotRecord::to_fields).collect();
-        let fields: Vec<Vec<&[u8]>> = fields.iter().map(|fields| fields.iter().map(Vec::as_slice).collect()).collect();
-        file::write(&self.folder.join("records"), KIND, VERSION, &fields)
-    }
-
-    fn remove_unused_manifests(&self, records: &[SlotRecord]) -> Result<(), StateError> {
+    fn remove_unused_manifests(&self) -> Result<(), StateError> {
         let folder = self.folder.join("manifests");
-        let used: HashSet<OsString> =
-            records.iter().map(|record| record.content().info_hash.to_string().into()).collect();
+        let table = self.table.lock();
         for entry in fs::read_dir(&folder).map_err(StateError::io(&folder, "read"))? {
             let name = entry.map_err(StateError::io(&folder, "read"))?.file_name();
             // Only what this program has written whole: what was set aside stays.
-            let manifest = name.to_str().and_then(InfoHash::from_hex).is_some();
-            if manifest && !used.contains(&name) {
+            let unused = |info_hash: InfoHash| table.of_content(info_hash).next().is_none();
+            if name.to_str().and_then(InfoHash::from_hex).is_some_and(unused) {
                 let path = folder.join(name);
                 fs::remove_file(&path).map_err(StateError::io(&path, "remove"))?;
             }
         }
         Ok(())
     }
+}
+
+/// Locks the slot in a folder; `None` if a client uses it.
+///
+/// # Errors
+/// `Io`.
+pub(super) fn lock_slot(folder: &Path) -> Result<Option<File>, StateError> {
+    let path = folder.join("lock");
+    let lock = files::open_file(&path, Open::WriteOrNew(0o600)).map_err(StateError::io(&path, "open"))?;
+    let is_free = files::try_lock(&lock).map_err(StateError::io(&path, "lock"))?;
+    Ok(is_free.then_some(lock))
+}
+
+fn share_key(group: &GroupId, name: &FileName) -> RecordKey {
+    RecordKey { kind: RecordKind::Share, group: group.clone(), name: name.clone() }
+}
+
+fn download_key(group: &GroupId, name: &FileName) -> RecordKey {
+    RecordKey { kind: RecordKind::Download, group: group.clone(), name: name.clone() }
 }
 
 #[cfg(test)]
@@ -370,10 +420,119 @@ mod tests {
         let first = slot(&state, "alice");
         let path = first.folder.join("records");
         drop(first);
-        let text = format!("{KIND} {}\nwhatever\n", VERSION + 1);
-        fs::write(&path, &text).expect("written");
+        let text = "groupshare client records 3\nwhatever\n";
+        fs::write(&path, text).expect("written");
         assert!(matches!(state.take_slot(&TRACKERS, &user("alice")), Err(StateError::Newer(_))));
         assert_eq!(fs::read_to_string(&path).expect("kept"), text);
+    }
+
+    #[test]
+    fn records_of_an_older_version_are_refused_in_one_line_and_nothing_of_it_is_deleted() {
+        let (_temp, state) = state();
+        let first = slot(&state, "alice");
+        first.put_share(share("lab", "f", 1), &manifest(1)).expect("saved");
+        let (path, manifests) = (first.folder.join("records"), first.folder.join("manifests"));
+        drop(first);
+        let text = "groupshare client records 1\nshare\tlab\n\\end 1\n";
+        fs::write(&path, text).expect("written");
+        let (again, warnings) = state.take_slot(&TRACKERS, &user("alice")).expect("no error");
+        assert!(
+            matches!(&warnings[..], [line] if line.contains("records.older-1") && !line.contains('\n')),
+            "{warnings:?}"
+        );
+        assert_eq!(known(&again), (vec![], vec![]));
+        assert_eq!(fs::read_to_string(path.with_extension("older-1")).expect("kept"), text);
+        assert_eq!(fs::read_dir(manifests.with_extension("older-1")).expect("kept").count(), 1);
+        again.put_share(share("lab", "f", 1), &manifest(1)).expect("saved");
+        drop(again);
+        assert_eq!(known(&slot(&state, "alice")).0.len(), 1, "told once");
+    }
+
+    /// How many bytes the records take.
+    fn len(slot: &Slot) -> u64 {
+        fs::metadata(slot.folder.join("records")).expect("there").len()
+    }
+
+    #[test]
+    fn a_change_adds_its_own_line_and_one_that_makes_no_difference_writes_nothing() {
+        let (_temp, state) = state();
+        let first = slot(&state, "alice");
+        for byte in 0..100 {
+            first.put_share(share("lab", &format!("f{byte}"), byte), &manifest(byte)).expect("saved");
+        }
+        let before = len(&first);
+        first.put_share(share("lab", "f100", 100), &manifest(100)).expect("saved");
+        assert!(len(&first) - before < 500, "{} bytes for one share", len(&first) - before);
+        let before = len(&first);
+        first.put_share(share("lab", "f7", 7), &manifest(7)).expect("known");
+        first.rename_groups(&HashMap::from([(group("class"), group("lab"))])).expect("nothing is shared there");
+        first.remove_share(&group("lab"), &file("none")).expect("there is none");
+        assert_eq!(len(&first), before);
+        first.rename_groups(&HashMap::from([(group("lab"), group("class"))])).expect("saved");
+        assert!(len(&first) - before < 100, "{} bytes for all shares of a group", len(&first) - before);
+        drop(first);
+        assert!(slot(&state, "alice").shares().iter().all(|share| share.group == group("class")));
+    }
+
+    #[test]
+    fn records_that_change_for_ever_do_not_grow_for_ever() {
+        let (_temp, state) = state();
+        let first = slot(&state, "alice");
+        first.put_download(download("lab", "f", 1), &manifest(1)).expect("saved");
+        for turn in 0..3000 {
+            first.set_paused(&group("lab"), &file("f"), turn % 2 == 1).expect("saved");
+            assert!(len(&first) <= 65 * 1024, "{}", len(&first));
+        }
+        drop(first);
+        assert_eq!(known(&slot(&state, "alice")), (vec![], vec![download("lab", "f", 1)]));
+    }
+
+    #[test]
+    fn a_torn_last_line_is_cut_off_without_a_word() {
+        let (_temp, state) = state();
+        let first = slot(&state, "alice");
+        first.put_share(share("lab", "f", 1), &manifest(1)).expect("saved");
+        first.put_share(share("lab", "g", 2), &manifest(2)).expect("saved");
+        let path = first.folder.join("records");
+        drop(first);
+        let whole = fs::read(&path).expect("there");
+        fs::write(&path, &whole[..whole.len() - 20]).expect("cut");
+        let again = slot(&state, "alice");
+        assert_eq!(known(&again).0, [share("lab", "f", 1)]);
+        again.put_share(share("lab", "h", 3), &manifest(3)).expect("saved");
+        drop(again);
+        assert_eq!(known(&slot(&state, "alice")).0, [share("lab", "f", 1), share("lab", "h", 3)]);
+    }
+
+    /// In a child, the folder of a state on a disk without room.
+    const CHILD: &str = "GROUPSHARE_TEST_SLOT";
+
+    #[test]
+    fn what_does_not_fit_on_the_disk_is_refused_and_everything_before_it_stays() {
+        if let Some(folder) = std::env::var_os(CHILD) {
+            crate::sys::survive_file_size_limit();
+            let state = StateDir::open(folder.as_ref()).expect("there");
+            let first = slot(&state, "alice");
+            let put = |number| first.put_share(share("lab", &format!("f{number}"), 1), &manifest(1));
+            let count = (0..10_000).take_while(|number| put(*number).is_ok()).count();
+            assert_eq!(first.shares().len(), count);
+            // What is shorter finds room behind what was kept.
+            assert!(first.remove_share(&group("lab"), &file("f0")).expect("short"));
+            fs::write(Path::new(&folder).join("count"), count.to_string()).expect("short");
+            return;
+        }
+        let (temp, _state) = state();
+        let test =
+            "client::state::slot::tests::what_does_not_fit_on_the_disk_is_refused_and_everything_before_it_stays";
+        let mut child = std::process::Command::new("sh");
+        child.args(["-c", "ulimit -f 16; exec \"$@\"", "sh"]).arg(std::env::current_exe().expect("this program"));
+        let output = child.args(["--exact", test]).env(CHILD, temp.path()).output().expect("a shell");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+        let count: usize =
+            fs::read_to_string(temp.path().join("count")).expect("it said so").parse().expect("a number");
+        let again = slot(&StateDir::open(temp.path()).expect("there"), "alice");
+        assert_eq!(again.shares().len(), count - 1);
     }
 
     #[test]

@@ -59,3 +59,46 @@ fn a_share_that_has_changed_keeps_no_other_from_coming_back() {
     others[0].expect("download_file lab f8 .", "Downloading...\n");
     others[0].sees("Download completed");
 }
+
+#[test]
+fn what_a_second_client_of_a_user_shared_is_shared_by_the_one_that_comes_back() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let mut second = Person::sit_down(room.tracker.addr, &room.place("alice"));
+    second.expect("login alice pw", "Login successful\n");
+    alice.file("f", &bytes_of(300_000, 1));
+    alice.file("g", &bytes_of(300_000, 2));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    second.expect("upload_file g lab", "Uploaded\n");
+    others[0].file("h", &bytes_of(300_000, 3));
+    others[0].expect("upload_file h lab", "Uploaded\n");
+    others[0].expect("logout", "Logout successful\n");
+    second.expect("download_file lab h .", "Downloading...\n");
+    drop((alice, second));
+    let mut alice = Person::sit_down(room.tracker.addr, &room.place("alice"));
+    alice.expect("login alice pw", "Login successful\n");
+    alice.sees("1 share and 1 unfinished download of another client of yours that does not run came over to this one");
+    let bob = &mut others[0];
+    bob.expect("login bob pw", "Login successful\n");
+    alice.sees("Download completed: [lab] h");
+    bob.expect("download_file lab g .", "Downloading...\n");
+    bob.sees("Download completed: [lab] g");
+    assert!(bob.read("g") == bytes_of(300_000, 2));
+}
+
+#[test]
+fn a_second_client_that_still_runs_keeps_what_it_shares() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let mut second = Person::sit_down(room.tracker.addr, &room.place("alice"));
+    second.expect("login alice pw", "Login successful\n");
+    second.file("g", &bytes_of(300_000, 2));
+    second.expect("upload_file g lab", "Uploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    alice.expect("login alice pw", "Login successful\n");
+    assert!(!alice.events.holds("another client"));
+    others[0].expect("download_file lab g .", "Downloading...\n");
+    others[0].sees("Download completed: [lab] g");
+    assert_eq!(second.login.session().expect("logged in").slot().shares().len(), 1);
+    assert_eq!(alice.login.session().expect("logged in").slot().shares().len(), 0);
+}
