@@ -1,12 +1,17 @@
 //! Opening, renaming, locking and syncing files without following symbolic links.
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps};
 use rustix::io::{Errno, retry_on_intr};
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+
+/// The first and the last second since 1970 that ext4 can keep: 1901 and 2446. Beyond them some file systems wrap around.
+const SECONDS_MIN: i64 = -(1 << 31);
+const SECONDS_MAX: i64 = (1 << 34) - (1 << 31) - 1;
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,6 +209,33 @@ pub fn sync_file_system(file: &File) -> io::Result<()> {
     Ok(retry_on_intr(|| rustix::fs::syncfs(file))?)
 }
 
+/// The permissions that new files do not get. Where the system does not tell, all but the owner's.
+pub fn umask() -> u32 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let told = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    told.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok()).unwrap_or(0o077)
+}
+
+/// Makes a file executable for whoever may read it, less the umask.
+///
+/// # Errors
+/// Those of fchmod(2).
+pub fn make_executable(file: &File, umask: u32) -> io::Result<()> {
+    let mode = file.metadata()?.mode() & 0o7777;
+    let executable = ((mode & 0o444) >> 2) & !umask;
+    file.set_permissions(Permissions::from_mode(mode | executable))
+}
+
+/// Sets the time of a file's last write, in seconds since 1970 and nanoseconds, or the nearest that file systems take.
+///
+/// # Errors
+/// Those of futimens(3).
+pub fn set_modified(file: &File, seconds: i64, nanoseconds: u32) -> io::Result<()> {
+    let modified = Timespec { tv_sec: seconds.clamp(SECONDS_MIN, SECONDS_MAX), tv_nsec: nanoseconds.into() };
+    let last_access = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+    Ok(rustix::fs::futimens(file, &Timestamps { last_access, last_modification: modified })?)
+}
+
 /// Takes the advisory lock of an open file, which ends when the file is closed; false if somebody else has it.
 ///
 /// # Errors
@@ -227,7 +259,6 @@ pub fn unlock(file: &File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
     use std::os::unix::fs::symlink;
 
     fn folder() -> (tempfile::TempDir, File) {
@@ -307,6 +338,39 @@ mod tests {
         assert!(temp.path().join("a/b/c").is_file());
         assert!(open_beneath(&handle, "a/x/c", Open::Write).is_err());
         assert!(!temp.path().join("a/x").exists());
+    }
+
+    #[test]
+    fn a_file_is_made_executable_for_its_readers_and_never_more() {
+        let (_temp, handle) = folder();
+        let file = open_in(&handle, "script".as_ref(), Open::New(0o600)).expect("made");
+        for (mode, umask, expected) in [
+            (0o644, 0, 0o755),
+            (0o640, 0, 0o750),
+            (0o600, 0, 0o700),
+            (0o644, 0o011, 0o744),
+            (0o666, 0o077, 0o766),
+            (0o000, 0, 0o000),
+        ] {
+            file.set_permissions(Permissions::from_mode(mode)).expect("set");
+            make_executable(&file, umask).expect("set");
+            assert_eq!(file.metadata().expect("open").mode() & 0o7777, expected, "{mode:o} {umask:o}");
+        }
+        let made = open_in(&handle, "new".as_ref(), Open::New(0o777)).expect("made");
+        assert_eq!(made.metadata().expect("open").mode() & 0o777, 0o777 & !umask(), "the system's own word for it");
+    }
+
+    #[test]
+    fn a_time_that_no_file_system_takes_becomes_the_nearest() {
+        let (_temp, handle) = folder();
+        let file = open_in(&handle, "f".as_ref(), Open::New(0o600)).expect("made");
+        for (seconds, least, most) in
+            [(7, 7, 7), (-7, -7, -7), (i64::MIN, SECONDS_MIN, 0), (i64::MAX, i32::MAX.into(), SECONDS_MAX)]
+        {
+            set_modified(&file, seconds, 5).expect("set");
+            let set = file.metadata().expect("open").mtime();
+            assert!((least..=most).contains(&set), "{seconds}: {set}");
+        }
     }
 
     #[test]

@@ -13,24 +13,46 @@ use std::os::unix::fs::MetadataExt;
 /// # Errors
 /// `ENOSPC` or `EDQUOT` if there is not enough room, and those of fallocate(2) and ftruncate(2).
 pub fn allocate(file: &File, len: u64) -> io::Result<()> {
-    if len == 0 {
+    allocate_range(file, 0..len)
+}
+
+/// The same for a stretch of a file.
+///
+/// # Errors
+/// Those of `allocate`.
+pub fn allocate_range(file: &File, range: Range<u64>) -> io::Result<()> {
+    let Range { start, end } = range;
+    if end <= start {
         return Ok(());
     }
-    match retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len)) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => extend_within_free_space(file, len),
+    match retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), start, end - start)) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => extend_within_free_space(file, start..end),
         done => Ok(done?),
     }
 }
 
-fn extend_within_free_space(file: &File, len: u64) -> io::Result<()> {
+fn extend_within_free_space(file: &File, range: Range<u64>) -> io::Result<()> {
     let held = file.metadata()?;
-    if free_bytes(file)?.is_some_and(|free| free.saturating_add(held.blocks() * 512) < len) {
+    let needed = range.end - range.start;
+    if free_bytes(file)?.is_some_and(|free| free.saturating_add(held.blocks() * 512) < needed) {
         return Err(Errno::NOSPC.into());
     }
-    if held.len() < len {
-        file.set_len(len)?;
+    if held.len() < range.end {
+        file.set_len(range.end)?;
     }
     Ok(())
+}
+
+/// Makes a stretch of a file a hole, which reads as zeros and takes no room. False if the file system knows no holes.
+///
+/// # Errors
+/// Those of fallocate(2).
+pub fn punch_hole(file: &File, range: Range<u64>) -> io::Result<bool> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match retry_on_intr(|| rustix::fs::fallocate(file, flags, range.start, range.end - range.start)) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+        done => Ok(done.map(|()| true)?),
+    }
 }
 
 /// Bytes that this user can still write to the file system of an open file or folder; `None` if it does not tell.
@@ -123,12 +145,12 @@ mod tests {
     #[test]
     fn a_file_is_extended_where_space_cannot_be_reserved_but_never_beyond_what_is_free() {
         let file = tempfile::tempfile().expect("a temporary file");
-        extend_within_free_space(&file, 1000).expect("there is room for that");
+        extend_within_free_space(&file, 0..1000).expect("there is room for that");
         assert_eq!(file.metadata().expect("open").len(), 1000);
-        extend_within_free_space(&file, 10).expect("it is long enough");
+        extend_within_free_space(&file, 0..10).expect("it is long enough");
         assert_eq!(file.metadata().expect("open").len(), 1000);
         if free_bytes(&file).expect("told").is_some() {
-            let error = extend_within_free_space(&file, u64::MAX / 2).expect_err("no disk is that large");
+            let error = extend_within_free_space(&file, 0..u64::MAX / 2).expect_err("no disk is that large");
             assert!(is_disk_full(&error));
         }
     }

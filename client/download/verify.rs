@@ -20,12 +20,14 @@ pub struct Verified {
     pub hash: WholeHash,
 }
 
-/// Hashes the pieces that an earlier run left, on all cores. Does not read stretches that were never written. The whole
-/// hash follows on the calling thread, which has little else to do, while the bytes are in the page cache. `None` if
+/// Hashes the pieces that an earlier run left, on all cores. Does not read stretches that were never written. Pieces
+/// that are all zeros are made holes and count as right, so that nobody is asked for them. The whole hash follows on the calling thread, which has little else to do, while the bytes are in the page cache. `None` if
 /// `cancel` is set meanwhile.
 pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
     let layout = part.layout();
-    let (mut have, hash) = (Bitfield::none(layout), WholeHash::new(layout));
+    let (holes, hash) = (part.make_holes(cancel), WholeHash::new(layout));
+    holes.iter(layout).for_each(|piece| hash.announce(piece));
+    let mut have = holes.clone();
     if part.is_fresh() {
         return Some(Verified { have, hash });
     }
@@ -33,7 +35,8 @@ pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
     let read = |piece, buffer: &mut [u8]| part.read_piece(piece, buffer);
     // An error comes back when the bytes are needed.
     let follow = || matches!(hash.follow(part), Ok(true));
-    let flow = hash_in_order(layout, candidates.iter(layout), read, follow, |piece, outcome| {
+    let written = candidates.iter(layout).filter(|piece| !holes.has(*piece));
+    let flow = hash_in_order(layout, written, read, follow, |piece, outcome| {
         if cancel.load(Ordering::Relaxed) {
             return ControlFlow::Break(());
         }

@@ -7,28 +7,31 @@ mod removal;
 mod sidecar;
 mod taken;
 mod written;
+mod zeros;
 
-use super::file_map::FileMap;
+use super::file_map::{FileMap, Stretch};
 use super::piece_source::{PieceSource, SourceError};
 use crate::client::storage::part::paths::PartPaths;
 use crate::client::storage::part::sidecar::{Note, Sidecar};
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::InfoHash;
-use crate::model::manifest::Manifest;
+use crate::model::manifest::{FileAttributes, Manifest};
 use crate::model::piece::{Layout, PieceIndex};
 use crate::sys::file_id::{self, FileId};
 use crate::sys::{self, files, space};
-use body::{Allocate, Body};
+use body::{Allocate, Body, Reserve};
 use removal::remove_own;
 use rustix::fs::FileType;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use written::{is_of_download, is_of_kind, pieces_with_data};
+use zeros::ZeroPieces;
 
 pub use crate::client::storage::part::error::{Foreign, PartError};
 pub use crate::client::storage::part::paths::resolve_destination;
@@ -38,6 +41,8 @@ pub use crate::client::storage::part::taken::Taken;
 
 /// After how many written bytes the disk is set to work on them, so that the fsync at the end finds little to do.
 const WRITE_BACK_LEN: u64 = 8 << 20;
+/// Bytes that are looked at together for something else than zeros.
+const ZEROS_LEN: usize = 128 * 1024;
 
 /// What is found at a destination.
 #[derive(Debug)]
@@ -66,6 +71,7 @@ pub enum PartRecord {
 pub struct Part {
     manifest: Arc<Manifest>,
     map: FileMap,
+    zeros: ZeroPieces,
     body: Body,
     fresh: bool,
     written: AtomicU64,
@@ -91,7 +97,7 @@ impl Part {
         label: &PartLabel,
         record: PartRecord,
     ) -> Result<OpenedPart, PartError> {
-        Self::open_with(destination, manifest, label, record, space::allocate)
+        Self::open_with(destination, manifest, label, record, space::allocate_range)
     }
 
     fn open_with(
@@ -114,14 +120,15 @@ impl Part {
             return Err(PartError::Missing(paths.part_path()));
         }
         let mut sidecar = Sidecar::lock(paths, record != PartRecord::Absent)?;
-        let begun = begin(&mut sidecar, &manifest, label, record, allocate);
+        let zeros = ZeroPieces::of(&manifest);
+        let begun = begin(&mut sidecar, &manifest, label, record, (&zeros, allocate));
         if begun.is_err() && sidecar.note().is_none() {
             sidecar.remove_on_drop();
         }
         let (body, fresh) = begun?;
         let map = FileMap::new(manifest.files());
         let (written, writing_back) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(OpenedPart::Part(Self { manifest, map, body, fresh, written, writing_back, sidecar }))
+        Ok(OpenedPart::Part(Self { manifest, map, zeros, body, fresh, written, writing_back, sidecar }))
     }
 
     /// Removes an unfinished download that is not open in this process: the file or folder that the sidecar names, and
@@ -186,7 +193,7 @@ impl Part {
         Ok(())
     }
 
-    /// Gives the complete download its final name: everything durable first, then the rename, then the rename durable.
+    /// Gives the complete download its attributes and its final name: everything durable first, then the rename, then the rename durable.
     /// Whoever calls this has compared the SHA-1 of the whole. Pieces can still be read afterwards. The sidecar goes
     /// when the part is dropped, so record the end of the download first.
     ///
@@ -196,6 +203,7 @@ impl Part {
     pub fn finish(&self) -> Result<(), PartError> {
         let paths = self.sidecar.paths();
         let sync = |error| PartError::from_io(&paths.part_path(), "write to the disk", 0, error);
+        self.give_attributes();
         self.body.sync().map_err(sync)?;
         // Whoever has given it the final name by hand has done what is left to do.
         if !self.is_called(&paths.name)? {
@@ -211,6 +219,19 @@ impl Part {
             .map_err(|error| PartError::Io(paths.destination(), "write to the disk", error))?;
         self.sidecar.remove_on_drop();
         Ok(())
+    }
+
+    /// Makes the files executable that are to be, and gives them the times of their last write.
+    fn give_attributes(&self) {
+        let umask = files::umask();
+        for (number, FileAttributes { executable, modified }) in self.manifest.attributes().iter().enumerate() {
+            let Ok(file) = self.file(number) else { continue };
+            // A file system may keep neither, and nothing relies on them.
+            if *executable {
+                let _ = files::make_executable(&file, umask);
+            }
+            let _ = files::set_modified(&file, modified.seconds, modified.nanoseconds());
+        }
     }
 
     /// Removes the part and its sidecar: the user has cancelled the download. Another may take the place at once, even
@@ -282,13 +303,45 @@ impl Part {
         }
     }
 
-    /// Whether there are bytes that were never written, or that the filesystem does not keep since they are zeros.
+    /// Makes holes of the pieces that are all zeros. Where the file system knows no holes, it makes sure that they are
+    /// zeros. Gives those that are; the others can be fetched. Stops early if `cancel` is set.
+    pub fn make_holes(&self, cancel: &AtomicBool) -> Bitfield {
+        let layout = self.manifest.layout();
+        let mut holes = Bitfield::none(layout);
+        for run in self.zeros.runs() {
+            let len = run.iter().map(|piece| layout.len(*piece) as usize).sum();
+            if self.clear(layout.offset(run[0]), len, cancel).is_ok() {
+                run.into_iter().for_each(|piece| {
+                    holes.insert(piece);
+                });
+            }
+        }
+        holes
+    }
+
+    /// Makes a stretch of the stream zeros.
+    fn clear(&self, offset: u64, len: usize, cancel: &AtomicBool) -> io::Result<()> {
+        for Stretch { file, offset, len } in self.map.stretches(offset, len) {
+            let file = self.file(file)?;
+            let range = offset..offset + len as u64;
+            // A fresh file is zeros already.
+            if !space::punch_hole(&file, range.clone())? && !self.fresh {
+                overwrite_with_zeros(&file, range, cancel)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there are bytes that were never written, or that the filesystem does not keep since they are zeros. The
+    /// pieces that are all zeros do not count.
     pub fn has_holes(&self) -> bool {
         self.manifest.files().iter().enumerate().any(|(number, entry)| {
             let Ok(file) = self.file(number) else { return true };
-            let written =
-                space::data_ranges(&file, entry.len).map_while(Result::ok).map(|range| range.end - range.start);
-            written.sum::<u64>() < entry.len
+            let start = self.map.start(number);
+            let lacks = |hole: Range<u64>| !self.zeros.cover(start + hole.start..start + hole.end);
+            let mut at = 0;
+            let mut data = space::data_ranges(&file, entry.len).map_while(Result::ok);
+            data.any(|range| lacks(std::mem::replace(&mut at, range.end)..range.start)) || lacks(at..entry.len)
         })
     }
 
@@ -317,6 +370,25 @@ impl PieceSource for Part {
         }
         Ok(())
     }
+}
+
+/// Writes zeros over whatever else a stretch of a file holds.
+fn overwrite_with_zeros(file: &File, range: Range<u64>, cancel: &AtomicBool) -> io::Result<()> {
+    let mut buffer = vec![0; ZEROS_LEN];
+    let mut at = range.start;
+    while at < range.end {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let len = (range.end - at).min(ZEROS_LEN as u64) as usize;
+        file.read_exact_at(&mut buffer[..len], at)?;
+        if buffer[..len].iter().any(|byte| *byte != 0) {
+            buffer[..len].fill(0);
+            file.write_all_at(&buffer[..len], at)?;
+        }
+        at += len as u64;
+    }
+    Ok(())
 }
 
 /// Whether a download goes on with the part in its place; false if it begins. A part that neither the sidecar nor a
@@ -357,13 +429,13 @@ fn begin(
     manifest: &Manifest,
     label: &PartLabel,
     record: PartRecord,
-    allocate: Allocate,
+    (zeros, allocate): (&ZeroPieces, Allocate),
 ) -> Result<(Body, bool), PartError> {
     let fresh = !is_resumable(sidecar, manifest, label, record)?;
     if fresh || !sidecar.is_of(&label.info_hash) {
         sidecar.write(label)?;
     }
-    let body = Body::open(sidecar.paths(), manifest, fresh, allocate);
+    let body = Body::open(sidecar.paths(), manifest, &Reserve { fresh, zeros, allocate });
     if fresh && body.is_err() {
         sidecar.remove_on_drop();
     }

@@ -21,6 +21,7 @@ use groupshare::wire::refusal::Code;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,34 @@ fn a_file_of_any_length_arrives_identical() {
         leecher.engine.peers(1, vec![seeder.peer(1, &subject)]);
         leecher.expect_finished(&data);
     }
+}
+
+#[test]
+fn zeros_are_never_sent_and_arrive_as_holes_that_are_given_on() {
+    let mut data = bytes(40 * PIECE_LEN as usize + 5);
+    // All but the first two and the last of the full pieces.
+    data[2 * PIECE_LEN as usize..39 * PIECE_LEN as usize].fill(0);
+    let subject = subject_of(&data);
+    let (seeder, middle, last) = (Member::new(1), Member::new(2), Member::new(3));
+    seeder.seed(&data, &subject, all(&subject));
+    let download = middle.download(1, &subject);
+    assert_eq!(download.have().held(), 37, "before anybody was asked");
+    middle.engine.peers(1, vec![seeder.peer(1, &subject)]);
+    middle.expect_finished(&data);
+    assert_eq!(download.progress(Instant::now()).received, 3 * u64::from(PIECE_LEN) + 5);
+    let room = std::fs::metadata(middle.destination()).expect("there").blocks() * 512;
+    assert!(room <= 4 * u64::from(PIECE_LEN), "{room}");
+    last.download(1, &subject);
+    last.engine.peers(1, vec![middle.peer(2, &subject)]);
+    last.expect_finished(&data);
+}
+
+#[test]
+fn a_file_of_nothing_but_zeros_needs_nobody() {
+    let data = vec![0; 3 * PIECE_LEN as usize + 9];
+    let leecher = Member::new(2);
+    leecher.download(1, &subject_of(&data));
+    leecher.expect_finished(&data);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::error::{Foreign, PartError};
 use super::paths::PartPaths;
 use super::removal::remove_own;
+use super::zeros::ZeroPieces;
 use crate::client::storage::open_files::OpenFiles;
 use crate::model::manifest::{FileEntry, Manifest};
 use crate::sys::file_id::{FileId, id_of};
@@ -10,6 +11,7 @@ use crate::sys::files::{self, Open};
 use crate::sys::space;
 use std::fs::{File, Metadata};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,8 +22,16 @@ pub(super) const SMALL_LEN: u64 = 64 * 1024;
 /// Permissions of what a download makes, less the umask.
 const MODE: u32 = 0o666;
 
-/// Reserves room for a file; passed in so that a test can have a full disk.
-pub(super) type Allocate = fn(&File, u64) -> io::Result<()>;
+/// Reserves room for a stretch of a file; passed in so that a test can have a full disk.
+pub(super) type Allocate = fn(&File, Range<u64>) -> io::Result<()>;
+
+/// How the files of a part get their room.
+pub(super) struct Reserve<'a> {
+    /// Whether the part is made here. Then there must be room for all of it, else for what is no hole.
+    pub fresh: bool,
+    pub zeros: &'a ZeroPieces,
+    pub allocate: Allocate,
+}
 
 /// What a download writes to. Every file in it has its full length.
 pub(super) enum Body {
@@ -32,19 +42,14 @@ pub(super) enum Body {
 }
 
 impl Body {
-    /// Makes the body of a `fresh` download, or opens the one that is there. All the room that it lacks is reserved.
+    /// Makes the body of a fresh download, or opens the one that is there. All the room that it lacks is reserved.
     ///
     /// # Errors
     /// `DiskFull`, `Foreign`, `Io`. Nothing new is then left behind.
-    pub(super) fn open(
-        paths: &PartPaths,
-        manifest: &Manifest,
-        fresh: bool,
-        allocate: Allocate,
-    ) -> Result<Self, PartError> {
+    pub(super) fn open(paths: &PartPaths, manifest: &Manifest, reserve: &Reserve<'_>) -> Result<Self, PartError> {
         match manifest.is_folder() {
-            false => open_file(paths, manifest, fresh, allocate),
-            true => open_folder(paths, manifest, fresh, allocate),
+            false => open_file(paths, manifest, reserve),
+            true => open_folder(paths, manifest, reserve),
         }
     }
 
@@ -96,22 +101,22 @@ impl Body {
     }
 }
 
-fn open_file(paths: &PartPaths, manifest: &Manifest, fresh: bool, allocate: Allocate) -> Result<Body, PartError> {
+fn open_file(paths: &PartPaths, manifest: &Manifest, reserve: &Reserve<'_>) -> Result<Body, PartError> {
     let path = paths.part_path();
-    let how = if fresh { Open::New(MODE) } else { Open::Write };
+    let how = if reserve.fresh { Open::New(MODE) } else { Open::Write };
     let file = files::open_in(&paths.folder, &paths.part_name, how);
     let file = file.map_err(|error| PartError::from_open(&path, "open", error))?;
-    let ready = give_length(&file, manifest.layout().size(), &path, allocate);
-    if fresh && ready.is_err() {
+    let ready = give_length(&file, 0..manifest.layout().size(), &path, reserve);
+    if reserve.fresh && ready.is_err() {
         // The first error is the one to tell.
         let _ = id_of(&file).map(|own| remove_own(paths, &own, Some(manifest)));
     }
     ready.map(|()| Body::File(Arc::new(file)))
 }
 
-fn open_folder(paths: &PartPaths, manifest: &Manifest, fresh: bool, allocate: Allocate) -> Result<Body, PartError> {
+fn open_folder(paths: &PartPaths, manifest: &Manifest, reserve: &Reserve<'_>) -> Result<Body, PartError> {
     let path = paths.part_path();
-    if fresh {
+    if reserve.fresh {
         let size = manifest.layout().size();
         let free = space::free_bytes(&paths.folder).map_err(|error| PartError::Io(path.clone(), "make", error))?;
         if free.is_some_and(|free| free < size) {
@@ -122,29 +127,26 @@ fn open_folder(paths: &PartPaths, manifest: &Manifest, fresh: bool, allocate: Al
     }
     let folder = files::open_folder_in(&paths.folder, &paths.part_name)
         .map_err(|error| PartError::from_open(&path, "open", error))?;
-    let filled = fill_folder(&folder, &path, manifest, fresh, allocate);
-    if fresh && filled.is_err() {
+    let filled = fill_folder(&folder, &path, manifest, reserve);
+    if reserve.fresh && filled.is_err() {
         // The first error is the one to tell.
         let _ = id_of(&folder).map(|own| remove_own(paths, &own, Some(manifest)));
     }
     filled.map(|()| Body::Folder(folder, OpenFiles::default()))
 }
 
-fn fill_folder(
-    folder: &File,
-    path: &Path,
-    manifest: &Manifest,
-    fresh: bool,
-    allocate: Allocate,
-) -> Result<(), PartError> {
+fn fill_folder(folder: &File, path: &Path, manifest: &Manifest, reserve: &Reserve<'_>) -> Result<(), PartError> {
     // Fresh, every file must be new: a file system that takes two names for one would mix their contents.
-    let how = if fresh { Open::New(MODE) } else { Open::WriteOrNew(MODE) };
+    let how = if reserve.fresh { Open::New(MODE) } else { Open::WriteOrNew(MODE) };
+    let small = Reserve { allocate: |file, range| file.set_len(range.end), ..*reserve };
+    let mut start = 0;
     for entry in manifest.files() {
         let path = entry.path.placed_in(path);
         let file = files::open_beneath(folder, below_root(entry), how);
         let file = file.map_err(|error| PartError::from_open(&path, "make", error))?;
-        let allocate = if entry.len > SMALL_LEN { allocate } else { File::set_len };
-        give_length(&file, entry.len, &path, allocate)?;
+        let stretch = start..start + entry.len;
+        start = stretch.end;
+        give_length(&file, stretch, &path, if entry.len > SMALL_LEN { reserve } else { &small })?;
     }
     Ok(())
 }
@@ -154,8 +156,11 @@ fn below_root(entry: &FileEntry) -> &str {
     entry.path.below_root().expect("a folder's paths have two components or more")
 }
 
-/// Makes sure that a file is one that a download may write to, and gives it its full length.
-fn give_length(file: &File, len: u64, path: &Path, allocate: Allocate) -> Result<(), PartError> {
+/// Makes sure that a file is one that a download may write to, and gives it its full length. It holds this stretch of
+/// the stream.
+fn give_length(file: &File, stretch: Range<u64>, path: &Path, reserve: &Reserve<'_>) -> Result<(), PartError> {
+    let Range { start, end } = stretch;
+    let len = end - start;
     let found = file.metadata().map_err(|error| PartError::Io(path.to_path_buf(), "look at", error))?;
     if found.nlink() > 1 {
         return Err(PartError::Foreign(path.to_path_buf(), Foreign::ManyNames));
@@ -163,5 +168,13 @@ fn give_length(file: &File, len: u64, path: &Path, allocate: Allocate) -> Result
     if found.len() > len {
         return Err(PartError::Foreign(path.to_path_buf(), Foreign::TooLong));
     }
-    allocate(file, len).map_err(|error| PartError::from_io(path, "reserve room for", len, error))
+    let full = |error| PartError::from_io(path, "reserve room for", len, error);
+    if reserve.fresh {
+        return (reserve.allocate)(file, 0..len).map_err(full);
+    }
+    if found.len() < len {
+        file.set_len(len).map_err(full)?;
+    }
+    let mut data = reserve.zeros.gaps(start..end).into_iter().map(|gap| gap.start - start..gap.end - start);
+    data.try_for_each(|range| (reserve.allocate)(file, range)).map_err(full)
 }

@@ -6,13 +6,13 @@ use crate::client::download::verify::{is_complete, verify_existing};
 use crate::client::hash::piece_hash::sha1_of;
 use crate::client::hash::piece_hash::tests::noise;
 use crate::model::digest::Sha1Digest;
-use crate::model::manifest::FileEntry;
+use crate::model::manifest::{FileEntry, FileTime};
 use crate::model::name::{FileName, GroupId};
 use crate::model::path::RelPath;
 use crate::model::piece::PIECE_LEN;
 use rustix::io::Errno;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use tempfile::TempDir;
 
 const PIECE: usize = PIECE_LEN as usize;
@@ -27,8 +27,20 @@ struct Bench {
 
 impl Bench {
     fn new(files: &[(&str, usize)]) -> Self {
-        let len = files.iter().map(|(_, len)| len).sum();
-        let bytes = noise(len);
+        Self::of(files, noise(files.iter().map(|(_, len)| len).sum()))
+    }
+
+    /// Noise with zeros in these pieces.
+    fn with_zeros(files: &[(&str, usize)], zeros: &[usize]) -> Self {
+        let mut bytes = noise(files.iter().map(|(_, len)| len).sum());
+        for piece in zeros {
+            let end = bytes.len().min((piece + 1) * PIECE);
+            bytes[piece * PIECE..end].fill(0);
+        }
+        Self::of(files, bytes)
+    }
+
+    fn of(files: &[(&str, usize)], bytes: Vec<u8>) -> Self {
         let entry =
             |(path, len): &(&str, usize)| FileEntry { path: RelPath::parse(path).expect("a path"), len: *len as u64 };
         let pieces = bytes.chunks(PIECE).map(sha1_of).collect();
@@ -55,14 +67,20 @@ impl Bench {
     }
 
     fn open(&self) -> Part {
-        match self.open_with(space::allocate) {
+        match self.open_with(space::allocate_range) {
             Ok(OpenedPart::Part(part)) => part,
             other => panic!("no part: {other:?}"),
         }
     }
 
     fn refusal(&self) -> PartError {
-        self.open_with(space::allocate).expect_err("it is refused")
+        self.open_with(space::allocate_range).expect_err("it is refused")
+    }
+
+    /// The room that the files take, of the part or of what became of it.
+    fn room(&self, name: &str) -> u64 {
+        let files = self.manifest.files().iter().map(|file| file.path.placed_in(&self.path(name)));
+        files.map(|file| fs::metadata(file).expect("there").blocks() * 512).sum()
     }
 
     fn piece(&self, number: u32) -> (PieceIndex, &[u8]) {
@@ -103,7 +121,7 @@ fn verified(part: &Part) -> Vec<u32> {
     verified.have.iter(layout).map(PieceIndex::get).collect()
 }
 
-fn no_room(_: &File, _: u64) -> io::Result<()> {
+fn no_room(_: &File, _: Range<u64>) -> io::Result<()> {
     Err(Errno::NOSPC.into())
 }
 
@@ -364,7 +382,7 @@ fn an_empty_file_and_a_folder_of_empty_files_need_no_piece() {
 
 /// What has the final name.
 fn taken(bench: &Bench) -> Taken {
-    match bench.open_with(space::allocate) {
+    match bench.open_with(space::allocate_range) {
         Ok(OpenedPart::Taken(taken)) => taken,
         other => panic!("nothing is taken: {other:?}"),
     }
@@ -665,7 +683,7 @@ fn a_piece_beyond_4_gib_is_written_found_again_and_read() {
     let bench = Bench { manifest: Arc::new(Manifest::new(vec![file], pieces).expect("fits")), ..bench };
     let last = layout.indexes().last().expect("many");
     // Sparse, so that the test takes no room.
-    let open = || match bench.open_with(File::set_len) {
+    let open = || match bench.open_with(|file, range| file.set_len(range.end)) {
         Ok(OpenedPart::Part(part)) => part,
         other => panic!("no part: {other:?}"),
     };
@@ -692,4 +710,119 @@ fn a_name_without_room_for_a_suffix_is_downloaded_all_the_same() {
     drop(part);
     assert_eq!(fs::read(&destination).expect("there"), bench.bytes);
     assert_eq!(bench.names().len(), 1);
+}
+
+/// Files with zeros in the middle, at borders of files and at the short end.
+fn sparse() -> [(Bench, Vec<u32>); 2] {
+    let file = Bench::with_zeros(&[("f", 12 * PIECE + 17)], &[1, 2, 3, 4, 5, 6, 7, 9, 12]);
+    let files = [("d/a", 3 * PIECE + 1), ("d/b", 0), ("d/c", 5 * PIECE), ("d/small", 100), ("d/z", 4 * PIECE)];
+    let folder = Bench::with_zeros(&files, &[1, 2, 3, 4, 5, 10]);
+    [(file, vec![1, 2, 3, 4, 5, 6, 7, 9, 12]), (folder, vec![1, 2, 3, 4, 5, 10])]
+}
+
+#[test]
+fn pieces_of_zeros_are_there_from_the_start_and_stay_holes() {
+    for (bench, zeros) in sparse() {
+        let part = bench.open();
+        assert!(bench.room("f.part") >= 12 * PIECE as u64, "there has to be room for all");
+        assert_eq!(verified(&part), zeros);
+        let (piece, data) = bench.piece(zeros[1]);
+        let mut served = vec![1; data.len()];
+        part.read_piece(piece, &mut served).expect("served like any other");
+        assert!(served == data);
+        let others = (0..part.layout().count()).filter(|piece| !zeros.contains(piece));
+        assert!(part.has_holes(), "nothing else is there");
+        bench.write(&part, others);
+        assert!(!part.has_holes());
+        let hash = verify_existing(&part, &AtomicBool::new(false)).expect("nobody cancels").hash;
+        assert_eq!(hash.finish(&part).expect("readable"), sha1_of(&bench.bytes));
+        part.finish().expect("the name is free");
+        // A piece that does not begin at a block of the disk takes part of two more.
+        let most = (bench.bytes.len() - (zeros.len() - 1) * PIECE + 16 * 8192) as u64;
+        assert!(bench.room("f") <= most, "{} > {most}", bench.room("f"));
+        for (file, entry) in bench.manifest.files().iter().enumerate() {
+            let start = FileMap::new(bench.manifest.files()).start(file) as usize;
+            let content = fs::read(entry.path.placed_in(&bench.path("f"))).expect("there");
+            assert!(content == bench.bytes[start..start + entry.len as usize], "{}", entry.path);
+        }
+    }
+}
+
+#[test]
+fn a_hole_in_any_other_piece_is_found() {
+    for (bench, zeros) in sparse() {
+        let part = bench.open();
+        verified(&part);
+        let others = (0..part.layout().count()).filter(|piece| !zeros.contains(piece));
+        bench.write(&part, others);
+        // The first piece, next to one of zeros.
+        space::punch_hole(&part.file(0).expect("open"), PIECE as u64 - 8192..PIECE as u64).expect("a hole");
+        assert!(part.has_holes());
+    }
+}
+
+#[test]
+fn a_download_with_holes_goes_on_without_room_for_them_and_with_zeros_whatever_was_written_there() {
+    for (bench, zeros) in sparse() {
+        let part = bench.open();
+        verified(&part);
+        bench.write(&part, [0]);
+        part.file(0).expect("open").write_all_at(b"garbage", PIECE as u64 + 5).expect("written");
+        drop(part);
+        // Room for pieces is asked for, and none for the holes.
+        let part = match bench.open_with(|file, range| {
+            assert!(range.end - range.start <= 3 * PIECE as u64, "{range:?}");
+            space::allocate_range(file, range)
+        }) {
+            Ok(OpenedPart::Part(part)) => part,
+            other => panic!("no part: {other:?}"),
+        };
+        let have = verified(&part);
+        assert!(have.contains(&0) && zeros.iter().all(|piece| have.contains(piece)), "{have:?}");
+        let mut served = vec![1; PIECE];
+        part.read_piece(part.layout().index(1).expect("there"), &mut served).expect("readable");
+        assert!(served.iter().all(|byte| *byte == 0));
+    }
+}
+
+#[test]
+fn zeros_are_written_where_a_file_system_has_no_holes() {
+    let file = tempfile::tempfile().expect("a temporary file");
+    file.write_all_at(&noise(3 * ZEROS_LEN), 0).expect("written");
+    overwrite_with_zeros(&file, 10..2 * ZEROS_LEN as u64 + 1, &AtomicBool::new(false)).expect("written");
+    let mut bytes = vec![0; 3 * ZEROS_LEN];
+    file.read_exact_at(&mut bytes, 0).expect("readable");
+    let mut expected = noise(3 * ZEROS_LEN);
+    expected[10..2 * ZEROS_LEN + 1].fill(0);
+    assert!(bytes == expected);
+    assert!(overwrite_with_zeros(&file, 0..1, &AtomicBool::new(true)).is_err(), "cancelled");
+}
+
+#[test]
+fn programs_can_be_started_and_times_are_those_of_the_sharer_once_a_download_is_complete() {
+    for files in [&[("f", 10)][..], &[("d/run.sh", 10), ("d/z", PIECE)]] {
+        let bench = Bench::new(files);
+        let time = FileTime::new(1_000_000_000, 123_456_000).expect("a time");
+        let attributes = |at| FileAttributes { executable: at == 0, modified: time };
+        let manifest = (*bench.manifest).clone();
+        let manifest = manifest.with_attributes((0..files.len()).map(attributes).collect()).expect("one for each");
+        let bench = Bench { manifest: Arc::new(manifest), ..bench };
+        let part = bench.open();
+        bench.write_all(&part);
+        let paths = |name: &str| -> Vec<PathBuf> {
+            bench.manifest.files().iter().map(|file| file.path.placed_in(&bench.path(name))).collect()
+        };
+        let mode = |path: &PathBuf| fs::metadata(path).expect("there").permissions().mode() & 0o7777;
+        assert!(paths("f.part").iter().all(|path| mode(path) & 0o111 == 0), "not before it is complete");
+        part.finish().expect("the name is free");
+        drop(part);
+        let found = paths("f");
+        let plain = 0o666 & !files::umask();
+        assert_eq!(mode(&found[0]), plain | (plain & 0o444) >> 2 & !files::umask());
+        assert!(found[1..].iter().all(|path| mode(path) == plain));
+        for path in &found {
+            let metadata = fs::metadata(path).expect("there");
+            assert_eq!((metadata.mtime(), metadata.mtime_nsec()), (1_000_000_000, 123_456_000));
+        }
+    }
 }
