@@ -126,6 +126,13 @@ pub mod client {
         pub(crate) mod resume;
         pub mod share;
         pub(crate) mod status;
+        /// Looks after what is shared: what is missing or has changed is told, looked for again, read again.
+        pub(crate) mod upkeep {
+            mod inspection;
+            pub(crate) mod keeper;
+            pub(crate) mod register;
+            pub(crate) mod standing;
+        }
         pub(crate) mod watch;
     }
     /// Getting pieces from peers; `peer_list` decides whom to dial, how long to back off, and who is banned for a lie.
@@ -205,6 +212,7 @@ pub mod client {
         pub mod piece_source;
         pub(crate) mod share_tree;
         pub mod shared_files;
+        pub mod sighting;
     }
     /// How fast: limits such as `20M` parsed and kept to, and speeds measured.
     pub mod rate {

@@ -2,6 +2,7 @@
 
 use super::login_session::LoginSession;
 use super::share;
+use super::share::holding;
 use crate::client::download::transfer::Transfer;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find};
@@ -16,28 +17,29 @@ use std::sync::Arc;
 pub(super) fn announce_all(session: &LoginSession) -> Result<(), RpcError> {
     session.node().announce()?;
     session.refresh_keys()?;
-    hold_shares(session)?;
+    hold_shares(session, session.slot().shares())?;
     tell_withdrawn(session)?;
     share::tell_untold(session);
     take_part_in(session, &session.downloads().running())
 }
 
-/// Tells the tracker what is shared here.
-fn hold_shares(session: &LoginSession) -> Result<(), RpcError> {
-    let shares = session.slot().shares();
-    hold_all(session, shares.iter().filter(|record| is_served(session, record)).filter_map(|record| record.share))
-}
-
-/// Tells the tracker that these shares are held here, all of each.
-pub(super) fn hold_all(session: &LoginSession, shares: impl Iterator<Item = ShareRef>) -> Result<(), RpcError> {
-    let requests: Vec<_> = shares.map(|share| Request::Hold { share, holding: Holding::All {} }).collect();
-    for reply in session.node().link.call_all(&requests)? {
-        // Somebody stopped it elsewhere while this client was away: the push that says so comes too.
-        if let Err(refusal) = reply {
-            session.note_refusal(&refusal);
+/// Tells the tracker what is held here of these shares, as far as they are given to others.
+pub(super) fn hold_shares(session: &LoginSession, records: Vec<ShareRecord>) -> Result<(), RpcError> {
+    let node = session.node();
+    let request = |record: ShareRecord| {
+        let group = node.keyring.group_named(&record.group)?;
+        let served = node.catalog.find(group, record.content.info_hash)?;
+        Some(Request::Hold { share: record.share?, holding: holding(&served.have()) })
+    };
+    session.tell_holding(|| {
+        for reply in node.link.call_all(&records.into_iter().filter_map(request).collect::<Vec<_>>())? {
+            // Somebody stopped it elsewhere while this client was away: the push that says so comes too.
+            if let Err(refusal) = reply {
+                session.note_refusal(&refusal);
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Tells the tracker what a download holds, and asks who else has pieces.

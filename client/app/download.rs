@@ -1,7 +1,7 @@
 //! One download of the user: from the command or the record that begins it to its end.
 
 mod failure;
-mod manifest;
+pub(super) mod manifest;
 
 use super::announce::{take_part, withdraw};
 use super::download_list::{DownloadPhase, Tracked};

@@ -9,6 +9,7 @@ use super::node::{Inbox, Node, command_id};
 use super::resume;
 use super::share;
 use super::status;
+use super::upkeep::keeper;
 use crate::client::download::engine::event::EngineEvent;
 use crate::client::keyring::Put;
 use crate::client::output::event::Event;
@@ -244,8 +245,7 @@ impl Reactor {
                     }
                 }
             }
-            // The user has stopped sharing it, here or on another client.
-            Reply::ShareEnded { share } => share::forget_all(session, &session.slot().shares_numbered(share)),
+            Reply::ShareEnded { share } => share::ended(session, share),
             Reply::Noticed { order, notice } => {
                 session.event(&Event::Notice(notice));
                 self.read = self.read.max(Some((session.number(), order)));
@@ -276,9 +276,11 @@ impl Reactor {
     fn seeder(&mut self, event: SeederEvent) {
         match event {
             SeederEvent::UnknownKey(_) => self.stale_key(),
-            SeederEvent::Broken { group, info_hash, error } => {
-                if let Some(session) = self.login.session() {
-                    share::broken(&session, group, info_hash, &error.to_string());
+            SeederEvent::Broken { group, info_hash } => {
+                // What is no share is a download, which looks after its file itself.
+                let is_share = self.login.session().is_some_and(|session| keeper::alarm(&session, (group, info_hash)));
+                if !is_share {
+                    self.node().catalog.remove(group, info_hash);
                 }
             }
         }

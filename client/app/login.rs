@@ -7,6 +7,7 @@ use super::node::Node;
 use super::restore;
 use super::resume;
 use super::share;
+use super::upkeep::keeper;
 use crate::client::command::failure::Failure;
 use crate::client::output::event::Event;
 use crate::model::id::GroupRef;
@@ -73,6 +74,7 @@ impl Login {
 /// Brings everything back that was there before the login: shares, and downloads that have not ended.
 pub(super) fn bring_back(session: &Arc<LoginSession>) {
     resume::take_in(session);
+    session.help("upkeep".into(), |session| keeper::run(session));
     session.node().link.arrived();
     // Should the tracker be lost just now, this is done again when one is reached.
     if let Err(error) = announce_all(session) {

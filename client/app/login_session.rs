@@ -2,6 +2,7 @@
 
 use super::download_list::DownloadList;
 use super::node::Node;
+use super::upkeep::register::ShareRegister;
 use crate::client::command::failure::Failure;
 use crate::client::download::engine::Engine;
 use crate::client::output::event::Event;
@@ -43,6 +44,7 @@ pub struct LoginSession {
     engine: Engine,
     slot: Slot,
     downloads: Arc<DownloadList>,
+    upkeep: ShareRegister,
     // Set.
     /// The tracker has not heard yet of something that is shared or downloaded here: it is told again.
     unheard: AtomicBool,
@@ -53,8 +55,7 @@ pub struct LoginSession {
     withdrawn: Mutex<BTreeSet<ShareRef>>,
     telling: Mutex<()>,
     deciding: Mutex<()>,
-    /// Not owned threads: a helper may be the last to hold the session, and cannot join itself.
-    /// Not `OwnedThread`s: a helper may be the last that holds the login.
+    /// Not `OwnedThread`s: a helper may be the last to hold the session, and cannot join itself.
     helpers: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -80,6 +81,7 @@ impl LoginSession {
             engine,
             slot,
             downloads: Arc::default(),
+            upkeep: ShareRegister::default(),
             unheard: AtomicBool::new(false),
             over: AtomicBool::new(false),
             untold: Mutex::default(),
@@ -94,6 +96,7 @@ impl LoginSession {
     /// remembered is left to the next login.
     pub(super) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
+        self.upkeep.wake();
         let helpers = std::mem::take(&mut *self.helpers.lock());
         for helper in helpers {
             // A panic of the helper was printed when it happened.
@@ -154,6 +157,11 @@ impl LoginSession {
 
     pub fn downloads(&self) -> &Arc<DownloadList> {
         &self.downloads
+    }
+
+    /// The shares that are looked after.
+    pub(super) fn upkeep(&self) -> &ShareRegister {
+        &self.upkeep
     }
 
     /// Asks the tracker.

@@ -1,19 +1,16 @@
 //! Bringing back at login what the user shared here before.
 
-use super::announce::{find_made, hold_all};
+use super::announce::{find_made, hold_shares};
 use super::login_session::LoginSession;
-use super::share::{LocalShare, forget_all, offer, share_hashed};
+use super::share::{ENDED_ELSEWHERE, LocalShare, forget_all, offer};
 use crate::client::output::event::Event;
 use crate::client::rpc::error::RpcError;
-use crate::client::rpc::queries::{Found, find, find_again};
+use crate::client::rpc::queries::{find, find_again};
 use crate::client::state::file::StateError;
 use crate::client::state::record::ShareRecord;
 use crate::client::storage::file_stamp::Stamps;
-use crate::client::storage::import::{Import, hash_for_sharing};
-use crate::client::storage::import_error::ImportError;
 use crate::model::id::ShareRef;
-use crate::wire::client_tracker::{Holding, Reply, Request};
-use crate::wire::refusal::Refusal;
+use crate::wire::client_tracker::{Reply, Request};
 use std::fmt;
 
 /// Why a share does not come back.
@@ -21,10 +18,7 @@ use std::fmt;
 enum RestoreError {
     Rpc(RpcError),
     State(StateError),
-    StoppedElsewhere,
-    Unreadable(ImportError),
-    /// The file has changed, and the tracker does not take the new version.
-    NewVersion(Refusal),
+    EndedElsewhere,
 }
 
 impl fmt::Display for RestoreError {
@@ -32,11 +26,7 @@ impl fmt::Display for RestoreError {
         match self {
             RestoreError::Rpc(error) => error.fmt(f),
             RestoreError::State(error) => error.fmt(f),
-            RestoreError::StoppedElsewhere => f.write_str("it was stopped on another client"),
-            RestoreError::Unreadable(error) => error.fmt(f),
-            RestoreError::NewVersion(refusal) => {
-                write!(f, "it has changed, and the new version cannot take its place: {refusal}")
-            }
+            RestoreError::EndedElsewhere => f.write_str(ENDED_ELSEWHERE),
         }
     }
 }
@@ -53,20 +43,13 @@ impl From<StateError> for RestoreError {
     }
 }
 
-/// How a share came back.
+/// What became of a share.
 #[derive(Debug)]
 enum Restored {
+    /// It is given to others, or looked after until it can be.
     AsItWas,
-    Changed,
-    /// Not yet: it goes by another name now.
+    /// It goes by another name now, under which it is to be brought back yet.
     Moved,
-}
-
-/// What a look at a share came to.
-enum Looked {
-    Settled(Restored),
-    /// The file is not what it was when it was hashed last: it is to be hashed again.
-    Differs(Found),
 }
 
 /// Brings back what was shared when the user was last logged in on this client, as far as it is not back yet.
@@ -92,25 +75,19 @@ fn restore_each(session: &LoginSession) -> bool {
         if session.is_over() {
             return false;
         }
-        let names = || (record.group.clone(), record.name.clone());
-        match restore_one(session, &record) {
+        match session.decide(|| restore_one(session, &record)) {
             Ok(Restored::AsItWas) => {}
-            Ok(Restored::Changed) => {
-                let (group, file) = names();
-                session.event(&Event::ShareChanged { group, file });
-            }
             Ok(Restored::Moved) => moved = true,
             Err(_) if session.is_over() => return false,
             Err(error) => {
-                let (group, file) = names();
-                session.event(&Event::ShareLost { group, file, why: error.to_string() });
+                session.event(&Event::ShareLost { group: record.group, file: record.name, why: error.to_string() });
             }
         }
     }
     moved
 }
 
-/// Brings back all at once what has changed neither here nor at the tracker. Gives the others, which need a closer look.
+/// Brings back all at once what stands at the tracker as it did. Gives the others, which need a closer look.
 ///
 /// The tracker is asked for all, then told of all, so the number of shares does not count in round trips.
 fn restore_unchanged(session: &LoginSession, records: Vec<ShareRecord>) -> Vec<ShareRecord> {
@@ -121,52 +98,44 @@ fn restore_unchanged(session: &LoginSession, records: Vec<ShareRecord>) -> Vec<S
     };
     let (mut back, mut others) = (Vec::new(), Vec::new());
     for (record, found) in records.into_iter().zip(found) {
-        let share = match found {
-            Ok(Reply::Share { share, content, shared_by_you: true, .. }) if content == record.content => Some(share),
-            _ => None,
-        };
-        match share.filter(|&share| !session.is_over() && session.decide(|| offer_unchanged(session, &record, share))) {
-            Some(share) => back.push(share),
-            None => others.push(record),
+        match found {
+            Ok(Reply::Share { share, content, shared_by_you: true, .. }) if content == record.content => {
+                if !session.is_over() && session.decide(|| bring_back(session, &record, share)) {
+                    back.push(ShareRecord { share: Some(share), ..record });
+                }
+            }
+            _ => others.push(record),
         }
     }
     // The next tracker is told of all that is served.
-    let _ = hold_all(session, back.into_iter());
+    let _ = hold_shares(session, back);
     others
 }
 
-/// Serves a share if its file has not changed; true if it does.
-fn offer_unchanged(session: &LoginSession, record: &ShareRecord, share: ShareRef) -> bool {
+/// Serves a share if its file has not changed; true if it does. What is missing or has changed is looked after.
+fn bring_back(session: &LoginSession, record: &ShareRecord, share: ShareRef) -> bool {
     let ShareRecord { group, name, path, content, stamps, .. } = record;
-    let manifest = session.slot().manifest(&content.info_hash).ok().flatten().filter(|_| is_kept(session, record));
-    let unchanged = manifest.and_then(|manifest| {
+    if !is_kept(session, record) {
+        return false;
+    }
+    let unchanged = session.slot().manifest(&content.info_hash).ok().flatten().and_then(|manifest| {
         let now = Stamps::take(path, manifest.files()).ok()?;
         (now.digest() == *stamps).then_some((manifest, now))
     });
-    unchanged.is_some_and(|(manifest, stamps)| {
+    if let Some((manifest, stamps)) = unchanged {
         let shared = LocalShare { group, name, path, content: *content, manifest: &manifest, stamps };
-        offer(session, share, shared).is_ok()
-    })
-}
-
-fn restore_one(session: &LoginSession, record: &ShareRecord) -> Result<Restored, RestoreError> {
-    let found = match session.decide(|| look(session, record))? {
-        Looked::Settled(restored) => return Ok(restored),
-        Looked::Differs(found) => found,
-    };
-    match hash_for_sharing(&record.path, &record.name, session.over(), &mut |_, _| {}) {
-        Ok(hashed) => session.decide(|| replace(session, record, &found, hashed)),
-        // The login is ending: the next one reads it again.
-        Err(ImportError::Cancelled) => Ok(Restored::AsItWas),
-        Err(error) => Err(RestoreError::Unreadable(error)),
+        return offer(session, share, shared).is_ok();
     }
+    if let Some(group) = session.node().keyring.group_named(group) {
+        session.upkeep().watch((group, content.info_hash), share);
+    }
+    false
 }
 
-/// Looks what has become of a share, here and at the tracker; serves it if nothing has changed.
-fn look(session: &LoginSession, record: &ShareRecord) -> Result<Looked, RestoreError> {
+/// Looks what has become of a share, here and at the tracker.
+fn restore_one(session: &LoginSession, record: &ShareRecord) -> Result<Restored, RestoreError> {
     let node = session.node();
     let ShareRecord { group, name, content, .. } = record;
-    let settled = |restored| Ok(Looked::Settled(restored));
     let found = match record.share {
         Some(share) => find_made(session, share, group, name),
         None => find(&node.link, group, name).map(Some),
@@ -180,41 +149,20 @@ fn look(session: &LoginSession, record: &ShareRecord) -> Result<Looked, RestoreE
         && let Some((group, name)) = find_again(&node.link, &node.keyring.names(), share, name)?
     {
         let moved = session.slot().move_share(record, &group, &name)?;
-        return settled(if moved { Restored::Moved } else { Restored::AsItWas });
+        return Ok(if moved { Restored::Moved } else { Restored::AsItWas });
     }
-    let found = match found {
-        Ok(Some(found)) if found.shared_by_you => found,
-        Ok(Some(_)) => return give_up(session, record, RestoreError::StoppedElsewhere).map(Looked::Settled),
-        Ok(None) => return settled(Restored::AsItWas),
-        Err(RpcError::Refused(refusal)) if refusal.code.is_gone() => {
-            return give_up(session, record, RpcError::Refused(refusal).into()).map(Looked::Settled);
+    match found {
+        Ok(Some(found)) if found.shared_by_you && found.content == *content => {
+            if bring_back(session, record, found.share) {
+                hold_shares(session, vec![ShareRecord { share: Some(found.share), ..record.clone() }])?;
+            }
+            Ok(Restored::AsItWas)
         }
-        Err(error) => return Err(error.into()),
-    };
-    if !is_kept(session, record) {
-        return settled(Restored::AsItWas);
-    }
-    if found.content != *content || !offer_unchanged(session, record, found.share) {
-        return Ok(Looked::Differs(found));
-    }
-    session.hold(found.share, Holding::All {})?;
-    settled(Restored::AsItWas)
-}
-
-/// Shares what the file holds now instead of what it held.
-fn replace(
-    session: &LoginSession,
-    record: &ShareRecord,
-    found: &Found,
-    hashed: Import,
-) -> Result<Restored, RestoreError> {
-    if !is_kept(session, record) {
-        return Ok(Restored::AsItWas);
-    }
-    let changed = hashed.sha1 != found.content.sha1;
-    match share_hashed(session, &record.group, &record.name, hashed) {
-        Ok(_) => Ok(if changed { Restored::Changed } else { Restored::AsItWas }),
-        Err(RpcError::Refused(refusal)) => Err(RestoreError::NewVersion(refusal)),
+        Ok(Some(_)) => give_up(session, record, RestoreError::EndedElsewhere),
+        Ok(None) => Ok(Restored::AsItWas),
+        Err(RpcError::Refused(refusal)) if refusal.code.is_gone() => {
+            give_up(session, record, RpcError::Refused(refusal).into())
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::login_session::{LoginSession, Untold};
 use super::node::command_id;
+use super::upkeep::register::{Checked, ShareKey};
 use crate::client::command::failure::Failure;
 use crate::client::download::transfer::Subject;
 use crate::client::output::event::Event;
@@ -14,7 +15,7 @@ use crate::client::storage::share_tree::share_name;
 use crate::client::storage::shared_files::SharedFiles;
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::InfoHash;
-use crate::model::id::{GroupRef, ShareRef};
+use crate::model::id::ShareRef;
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId};
 use crate::wire::client_tracker::{Holding, MANIFEST_PART_MAX, Reply, Request};
@@ -24,6 +25,9 @@ use crate::wire::refusal::{Code, Refusal};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+/// Why a share is over that this client has not ended.
+pub(super) const ENDED_ELSEWHERE: &str = "you have stopped it on another client, or shared another version there";
 
 /// What is shared: where it lies, and what it consists of.
 pub(super) struct LocalShare<'a> {
@@ -50,7 +54,7 @@ pub(super) fn upload(
     if !hashed.left_out.is_empty() {
         session.event(&Event::Warning(hashed.left_out.to_string()));
     }
-    let content = share_hashed(session, group, &name, hashed)?;
+    let content = session.decide(|| share_hashed(session, group, &name, hashed))?;
     Ok(Report::Uploaded { group: group.clone(), file: name, content })
 }
 
@@ -67,12 +71,7 @@ fn check_member(session: &LoginSession, group: &GroupId) -> Result<(), RpcError>
 }
 
 /// Shares what has just been hashed.
-pub(super) fn share_hashed(
-    session: &LoginSession,
-    group: &GroupId,
-    name: &FileName,
-    hashed: Import,
-) -> Result<Content, RpcError> {
+fn share_hashed(session: &LoginSession, group: &GroupId, name: &FileName, hashed: Import) -> Result<Content, RpcError> {
     let (bytes, info_hash) = manifest::encode(&hashed.manifest)
         .ok_or_else(|| Refusal::about(Code::BadManifest, "the names of the files in it are too long in all"))?;
     let content = Content {
@@ -129,28 +128,31 @@ fn put_manifest(session: &LoginSession, group: &GroupId, info_hash: InfoHash, by
 
 /// Gives the file to others from now on, remembers that, and tells the tracker.
 pub(super) fn serve(session: &LoginSession, share: ShareRef, shared: LocalShare<'_>) -> Result<(), RpcError> {
-    offer(session, share, shared)?;
-    session.hold(share, Holding::All {})
+    let key = offer(session, share, shared)?;
+    hold_now(session, share, key)
 }
 
-/// Gives the file to others from now on, and remembers that. The tracker is yet to be told.
-pub(super) fn offer(session: &LoginSession, share: ShareRef, shared: LocalShare<'_>) -> Result<(), Refusal> {
+/// Tells the tracker what is given of a share at this moment.
+pub(super) fn hold_now(session: &LoginSession, share: ShareRef, (group, info_hash): ShareKey) -> Result<(), RpcError> {
+    session.tell_holding(|| {
+        let served = session.node().catalog.find(group, info_hash);
+        session.hold(share, served.map_or(Holding::Nothing {}, |served| holding(&served.have())))
+    })
+}
+
+/// Gives the file to others from now on, and remembers that. The tracker is yet to be told of this share.
+pub(super) fn offer(session: &LoginSession, share: ShareRef, shared: LocalShare<'_>) -> Result<ShareKey, Refusal> {
     let LocalShare { group, name, path, content, manifest, stamps } = shared;
     let node = session.node();
     let group_ref = node.keyring.group_named(group).ok_or_else(|| Refusal::about(Code::NotMember, group))?;
     let digest = stamps.digest();
     let source = Arc::new(SharedFiles::new(path.to_path_buf(), manifest.files(), content.layout, stamps));
-    match node.catalog.find(group_ref, content.info_hash) {
-        Some(served) => served.complete(source),
-        None => {
-            let all = Bitfield::all(content.layout);
-            node.catalog.add(group_ref, content.info_hash, source, all);
-        }
-    }
+    let (key, all) = ((group_ref, content.info_hash), Bitfield::all(content.layout));
+    node.catalog.offer(group_ref, content.info_hash, source.clone(), all.clone());
     // What stood under this name before is served no longer.
-    let before = session.slot().share(group, name).map(|old| old.content.info_hash);
-    if let Some(old) = before.filter(|old| *old != content.info_hash) {
-        node.catalog.remove(group_ref, old);
+    let before = session.slot().share(group, name);
+    if let Some(old) = before.filter(|old| old.content.info_hash != content.info_hash) {
+        unserve(session, &old);
     }
     let record = ShareRecord {
         share: Some(share),
@@ -163,7 +165,18 @@ pub(super) fn offer(session: &LoginSession, share: ShareRef, shared: LocalShare<
     session.remembered(session.slot().put_share(record, manifest), |error| {
         format!("{name} will not be shared again by itself after a restart: {error}")
     });
-    Ok(())
+    if session.upkeep().served(key, share, Checked { source, have: all }).is_some() {
+        session.event(&Event::ShareBack { group: group.clone(), file: name.clone() });
+    }
+    Ok(key)
+}
+
+/// What the tracker is told of these pieces.
+pub(super) fn holding(have: &Bitfield) -> Holding {
+    if have.is_complete() {
+        return Holding::All {};
+    }
+    Holding::Exactly { bits: Blob::new(have.as_bytes().to_vec()).expect("the longest bitfield is within the cap") }
 }
 
 /// Stops sharing, on all clients of the user.
@@ -185,13 +198,30 @@ pub fn forget(session: &LoginSession, which: impl Fn(&ShareRecord) -> bool) {
 
 /// Serves and remembers these shares no longer.
 pub(super) fn forget_all(session: &LoginSession, shares: &[ShareRecord]) {
-    let node = session.node();
     for record in shares {
-        if let Some(group) = node.keyring.group_named(&record.group) {
-            node.catalog.remove(group, record.content.info_hash);
-        }
+        unserve(session, record);
     }
     session.remembered(session.slot().remove_shares(shares), ToString::to_string);
+}
+
+/// Gives a share to nobody any more, and looks after it no longer.
+fn unserve(session: &LoginSession, record: &ShareRecord) {
+    if let Some(group) = session.node().keyring.group_named(&record.group) {
+        session.upkeep().forget((group, record.content.info_hash));
+        session.node().catalog.remove(group, record.content.info_hash);
+    }
+}
+
+/// The tracker says that the user shares something no longer. If this client did not end it, the user is told.
+pub(super) fn ended(session: &LoginSession, share: ShareRef) {
+    // With the lock: a command of this client that has ended it, or shares another version, is done with it by then.
+    session.decide(|| {
+        let shares = session.slot().shares_numbered(share);
+        for ShareRecord { group, name, .. } in shares.clone() {
+            session.event(&Event::ShareLost { group, file: name, why: ENDED_ELSEWHERE.to_owned() });
+        }
+        forget_all(session, &shares);
+    });
 }
 
 /// A downloaded file is shared from now on.
@@ -232,26 +262,4 @@ fn tell(session: &LoginSession, untold: &Untold) -> Result<(), RpcError> {
     let bytes = manifest::encode(manifest).map(|(bytes, _)| bytes).unwrap_or_default();
     let share = publish(session, group, name, *content, &bytes)?;
     serve(session, share, LocalShare { group, name, path, content: *content, manifest, stamps })
-}
-
-/// A file cannot be served any more: it was changed on disk, or cannot be read.
-pub fn broken(session: &LoginSession, group: GroupRef, info_hash: InfoHash, why: &str) {
-    let node = session.node();
-    let Some(group_name) = node.keyring.name_of(group) else {
-        return;
-    };
-    // Each connection on which it was being given has seen it.
-    if node.catalog.find(group, info_hash).is_none() {
-        return;
-    }
-    node.catalog.remove(group, info_hash);
-    let record = session.slot().shares_of(info_hash).into_iter().find(|record| record.group == group_name);
-    let Some(record) = record else {
-        return;
-    };
-    if let Some(share) = record.share {
-        // A tracker that cannot be reached learns it with the next announcement.
-        let _ = session.hold(share, Holding::Nothing {});
-    }
-    session.event(&Event::ShareLost { group: group_name, file: record.name, why: why.to_owned() });
 }

@@ -119,8 +119,30 @@ pub enum Event {
         /// Why.
         why: String,
     },
-    /// A file that is shared has changed, and its new version is shared instead.
+    /// What is shared is not there or cannot be read. It is looked for again.
+    ShareMissing {
+        /// In which group.
+        group: GroupId,
+        /// Under which name.
+        file: FileName,
+        /// Whether some of it is given all the same.
+        partly: bool,
+        /// What is missing, and what follows.
+        why: String,
+    },
+    /// What is shared has changed, and what it holds now is given to nobody.
     ShareChanged {
+        /// In which group.
+        group: GroupId,
+        /// Under which name.
+        file: FileName,
+        /// Whether some of it is given all the same.
+        partly: bool,
+        /// Which file, and what to do.
+        why: String,
+    },
+    /// What was missing or had changed is given again.
+    ShareBack {
         /// In which group.
         group: GroupId,
         /// Under which name.
@@ -161,6 +183,8 @@ impl Event {
             | Event::DownloadStranded { .. }
             | Event::DownloadLost { .. }
             | Event::LoggedOut { .. }
+            | Event::ShareMissing { .. }
+            | Event::ShareChanged { .. }
             | Event::ShareLost { .. }
             | Event::Warning(_) => Weight::Trouble,
             Event::Listening(_)
@@ -173,7 +197,7 @@ impl Event {
             | Event::LoggedInAs { .. }
             | Event::TrackerLost { .. }
             | Event::TrackerReached { .. }
-            | Event::ShareChanged { .. } => Weight::News,
+            | Event::ShareBack { .. } => Weight::News,
             Event::Hashed { .. } => Weight::Progress,
         }
     }
@@ -210,9 +234,11 @@ impl Event {
             }
             Event::TrackerReached { tracker, lost: None } => format!("Connected to the tracker {tracker}"),
             Event::LoggedOut { why } => why.clone(),
-            Event::ShareChanged { group, file } => {
-                format!("{file} has changed; the new version is shared in {group}")
+            Event::ShareMissing { group, file, partly, why } | Event::ShareChanged { group, file, partly, why } => {
+                let given = if *partly { "is given to others in part" } else { "is not given to others" };
+                format!("{file} {given} in {group}: {why}")
             }
+            Event::ShareBack { group, file } => format!("{file} is given to others in {group} again"),
             Event::ShareLost { group, file, why } => format!("{file} is not shared in {group} any more: {why}"),
             Event::Warning(what) => what.clone(),
         })

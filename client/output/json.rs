@@ -86,7 +86,13 @@ pub(crate) fn event(event: &Event) -> Map<String, Value> {
             ("tracker_reached", json!({ "ip": tracker.ip(), "port": tracker.port() }))
         }
         Event::LoggedOut { why } => ("logged_out", json!({ "reason": why })),
-        Event::ShareChanged { group, file } => ("share_changed", shared(group, file)),
+        Event::ShareMissing { group, file, partly, why } => {
+            ("share_missing", with(shared(group, file), json!({ "partly": partly, "reason": why })))
+        }
+        Event::ShareChanged { group, file, partly, why } => {
+            ("share_changed", with(shared(group, file), json!({ "partly": partly, "reason": why })))
+        }
+        Event::ShareBack { group, file } => ("share_back", shared(group, file)),
         Event::ShareLost { group, file, why } => ("share_lost", with(shared(group, file), json!({ "reason": why }))),
         Event::Warning(_) => ("warning", json!({})),
     };
@@ -275,7 +281,9 @@ mod tests {
             Event::Notice(Notice::RequestOverridden { group: g() }),
             Event::Notice(Notice::ShareOverridden { group: g(), name: f() }),
             Event::LoggedInAs { asked: user, user: to },
-            Event::ShareChanged { group: g(), file: f() },
+            Event::ShareMissing { group: g(), file: f(), partly: true, why: why.clone() },
+            Event::ShareChanged { group: g(), file: f(), partly: false, why: why.clone() },
+            Event::ShareBack { group: g(), file: f() },
             Event::ShareLost { group: g(), file: f(), why: why.clone() },
             Event::TrackerLost { tracker, why: why.clone() },
             Event::TrackerReached { tracker, lost: None },

@@ -37,15 +37,21 @@ pub struct Stamps(pub Box<[FileStamp]>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StampsDigest(pub Sha1Digest);
 
+impl StampsDigest {
+    /// Stands for stamps that say nothing: the content was wrong under them. No stamps have it.
+    pub const WORTHLESS: Self = Self(Sha1Digest([0; 20]));
+}
+
 impl Stamps {
     /// The stamps of the files of a share that lies at `root`, as they are now.
     ///
     /// # Errors
-    /// `Gone` if a file is not there; `Changed` if something else is there, or a file of another length; `Io`.
+    /// `Gone` if a file is not there; `Changed` if something else is there, or a file of another length; `Io`, also for
+    /// one that may not be read.
     pub fn take(root: &Path, files: &[FileEntry]) -> Result<Self, SourceError> {
         let stamps = files.iter().map(|file| {
             let path = locate(root, &file.path);
-            match fs::metadata(&path) {
+            match fs::metadata(&path).and_then(|found| may_read(&path).map(|()| found)) {
                 Ok(found) if found.is_file() && found.size() == file.len => Ok(FileStamp::of(&found)),
                 Ok(_) => Err(SourceError::Changed(path)),
                 Err(error) => Err(SourceError::from_io(path, error)),
@@ -65,6 +71,11 @@ impl Stamps {
         }
         StampsDigest(Sha1Digest(sha1.finalize().into()))
     }
+}
+
+/// Fails if this process may not read what is there.
+pub(crate) fn may_read(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::access(path, rustix::fs::Access::READ_OK)?)
 }
 
 /// Whether the file at a path still bears the stamp.

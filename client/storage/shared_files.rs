@@ -2,12 +2,13 @@
 
 use super::file_map::FileMap;
 use super::file_stamp;
-use super::file_stamp::Stamps;
+use super::file_stamp::{FileStamp, Stamps};
 use super::local_name::locate;
 use super::open_files::OpenFiles;
 use super::piece_source::{PieceSource, SourceError};
+use super::sighting::{Sight, Sighting};
 use crate::model::manifest::FileEntry;
-use crate::model::piece::Layout;
+use crate::model::piece::{Layout, PieceIndex};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -20,7 +21,8 @@ use std::sync::Arc;
 pub struct SharedFiles {
     root: PathBuf,
     files: Box<[FileEntry]>,
-    stamps: Stamps,
+    /// None for a file that is not there to be read.
+    stamps: Box<[Option<FileStamp>]>,
     map: FileMap,
     layout: Layout,
     open: OpenFiles,
@@ -32,9 +34,32 @@ impl SharedFiles {
     /// # Panics
     /// Unless there is one stamp per file.
     pub fn new(root: PathBuf, files: &[FileEntry], layout: Layout, stamps: Stamps) -> Self {
-        assert_eq!(files.len(), stamps.0.len(), "one stamp per file");
+        Self::with(root, files, layout, stamps.0.into_iter().map(Some).collect())
+    }
+
+    /// The source for those files of a share that are there to be read.
+    ///
+    /// # Panics
+    /// Unless each file was looked at.
+    pub fn seen(root: PathBuf, files: &[FileEntry], layout: Layout, sighting: &Sighting) -> Self {
+        Self::with(root, files, layout, sighting.0.iter().map(Sight::stamp).collect())
+    }
+
+    fn with(root: PathBuf, files: &[FileEntry], layout: Layout, stamps: Box<[Option<FileStamp>]>) -> Self {
+        assert_eq!(files.len(), stamps.len(), "one stamp per file");
         let map = FileMap::new(files);
         Self { root, files: files.into(), stamps, map, layout, open: OpenFiles::default() }
+    }
+
+    /// The stamp of a file, if it is there to be read.
+    pub fn stamp(&self, file: usize) -> Option<FileStamp> {
+        self.stamps[file]
+    }
+
+    /// The files, from 0, that a piece has bytes of.
+    pub fn files_of(&self, piece: PieceIndex) -> impl Iterator<Item = usize> + '_ {
+        let len = self.layout.len(piece) as usize;
+        self.map.stretches(self.layout.offset(piece), len).map(|stretch| stretch.file)
     }
 
     /// Looks at every file, also those that nobody reads at the moment.
@@ -42,10 +67,19 @@ impl SharedFiles {
     /// # Errors
     /// `Changed`, `Gone` or `Io` for the first file of which that is so.
     pub fn check_all(&self) -> Result<(), SourceError> {
-        (0..self.files.len()).try_for_each(|file| file_stamp::check(&self.path(file), &self.stamps.0[file]))
+        (0..self.files.len()).try_for_each(|file| {
+            let path = self.path(file);
+            file_stamp::check(&path, &self.bears(file, &path)?)
+        })
     }
 
-    fn path(&self, file: usize) -> PathBuf {
+    /// The stamp that a file must bear to be read.
+    fn bears(&self, file: usize, path: &Path) -> Result<FileStamp, SourceError> {
+        self.stamps[file].ok_or_else(|| SourceError::Gone(path.to_path_buf()))
+    }
+
+    /// Where a file lies.
+    pub fn path(&self, file: usize) -> PathBuf {
         locate(&self.root, &self.files[file].path)
     }
 
@@ -55,7 +89,7 @@ impl SharedFiles {
             let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
             let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
             let opened = opened.map_err(|error| SourceError::from_io(path.to_path_buf(), error))?;
-            file_stamp::compare(path, &self.stamps.0[file], opened.metadata())?;
+            file_stamp::compare(path, &self.bears(file, path)?, opened.metadata())?;
             Ok(opened)
         })
     }
@@ -74,7 +108,7 @@ impl PieceSource for SharedFiles {
             let read = self.file(stretch.file, &path)?.read_exact_at(part, stretch.offset);
             read.map_err(|error| SourceError::from_io(path.clone(), error))?;
             // The file that is open had this stamp, and no other file gets its inode while it is open.
-            file_stamp::check(&path, &self.stamps.0[stretch.file])?;
+            file_stamp::check(&path, &self.bears(stretch.file, &path)?)?;
             rest = after;
         }
         Ok(())
@@ -198,9 +232,10 @@ mod tests {
     fn stamps_tell_one_state_of_the_files_from_another() {
         let (_temp, path, source) = single(b"content");
         let files = [entry("f", 7)];
-        assert_eq!(Stamps::take(&path, &files).expect("there").digest(), source.stamps.digest());
+        let before = Stamps(Box::new([source.stamp(0).expect("there")])).digest();
+        assert_eq!(Stamps::take(&path, &files).expect("there").digest(), before);
         File::open(&path).expect("opened").set_modified(SystemTime::UNIX_EPOCH).expect("set");
-        assert_ne!(Stamps::take(&path, &files).expect("there").digest(), source.stamps.digest());
+        assert_ne!(Stamps::take(&path, &files).expect("there").digest(), before);
         assert!(matches!(Stamps::take(&path, &[entry("f", 8)]), Err(SourceError::Changed(_))));
     }
 }

@@ -59,6 +59,15 @@ impl Catalog {
         Some(served)
     }
 
+    /// Serves exactly these pieces from now on. Connections stay, unless they know of a piece that is not among them.
+    pub fn offer(&self, group: GroupRef, info_hash: InfoHash, source: Arc<dyn PieceSource>, have: Bitfield) {
+        let layout = source.layout();
+        match self.find(group, info_hash) {
+            Some(served) if served.have().iter(layout).all(|piece| have.has(piece)) => served.extend(source, &have),
+            _ => drop(self.add(group, info_hash, source, have)),
+        }
+    }
+
     pub fn find(&self, group: GroupRef, info_hash: InfoHash) -> Option<Arc<Served>> {
         self.served.lock().get(&(group, info_hash)).cloned()
     }

@@ -1,6 +1,5 @@
 //! What the seeder tells the rest of the client.
 
-use crate::client::storage::piece_source::SourceError;
 use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::GroupRef;
 
@@ -9,6 +8,6 @@ use crate::model::id::GroupRef;
 pub enum SeederEvent {
     /// A peer named a key that is not known here: the group's key may have changed.
     UnknownKey(KeyId),
-    /// A file cannot be served any more: it was changed on disk or cannot be read.
-    Broken { group: GroupRef, info_hash: InfoHash, error: SourceError },
+    /// A piece could not be read: a file was changed on disk, is gone or cannot be read.
+    Broken { group: GroupRef, info_hash: InfoHash },
 }

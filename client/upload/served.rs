@@ -161,12 +161,22 @@ impl Served {
         }
     }
 
+    /// The pieces that are served.
+    pub fn have(&self) -> Bitfield {
+        self.state.lock().have.clone()
+    }
+
     /// Serves every piece from this source from now on. Connections stay.
     pub fn complete(self: &Arc<Self>, source: Arc<dyn PieceSource>) {
+        self.extend(source, &Bitfield::all(self.layout));
+    }
+
+    /// Serves these pieces from this source from now on, besides those served before. Connections stay.
+    pub(super) fn extend(self: &Arc<Self>, source: Arc<dyn PieceSource>, have: &Bitfield) {
         let missing: Vec<_> = {
             let mut state = self.state.lock();
             state.source = source;
-            self.layout.indexes().filter(|&piece| !state.have.has(piece)).collect()
+            have.iter(self.layout).filter(|&piece| !state.have.has(piece)).collect()
         };
         missing.into_iter().for_each(|piece| self.add(piece));
     }

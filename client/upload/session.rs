@@ -160,9 +160,9 @@ impl UploadSession<'_> {
             let sent = match frame.message() {
                 Ok(PeerRequest::GetPiece { piece }) => self.give(piece, request, &mut buffer).unwrap_or_else(|why| {
                     let refusal = why.refusal(piece);
-                    if let NotGiven::Broken(error) = why {
+                    if let NotGiven::Broken(_) = why {
                         let (group, info_hash) = (self.served.group(), self.served.info_hash());
-                        let _ = self.context.events.try_send(SeederEvent::Broken { group, info_hash, error });
+                        let _ = self.context.events.try_send(SeederEvent::Broken { group, info_hash });
                     }
                     sender.send(request, &PeerReply::refused(&refusal))
                 }),

@@ -1,6 +1,7 @@
 //! Whole clients, driven by commands as the prompt would, against a tracker in this process.
 
 mod announcements;
+mod kept_shares;
 mod many_requests;
 mod many_shares;
 mod places;
@@ -38,7 +39,7 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::Instant;
 
 #[derive(Clone, Default)]
 struct Sheet(Arc<Mutex<String>>);
@@ -298,7 +299,11 @@ fn stop_share_ends_it_on_every_client_of_the_user() {
     assert!(listed.contains("2 members online with it") || listed.contains("online"), "{listed}");
     laptop.expect("stop_share lab f", "Stopped sharing\n");
     alice.expect("list_files lab", "No files shared in this group yet; share one with upload_file\n");
+    alice.sees(
+        "f is not shared in lab any more: you have stopped it on another client, or shared another version there",
+    );
     wait_until("the other client", || alice.login.session().is_some_and(|session| session.slot().shares().is_empty()));
+    assert!(!laptop.events.holds("not shared"), "the user knows");
     alice.refused("stop_share lab f", "File does not exist in this group");
 }
 
@@ -327,50 +332,14 @@ fn a_changed_file_is_not_served_and_its_owner_is_told() {
     alice.sees("has changed since it was shared");
     assert!(!others[0].folder.join("f").exists());
     // It is told once, though several connections may have seen it.
-    let (lab, lost) = (group("lab"), "f is not shared in lab any more");
-    let session = alice.login.session().expect("logged in");
-    let content = session.slot().shares()[0].content;
-    let lab = alice.node.keyring.group_named(&lab).expect("a member");
-    share::broken(&session, lab, content.info_hash, "it has changed");
-    assert_eq!(alice.events.take().matches(lost).count(), 1);
+    wait_until("nothing is given", || alice.node.catalog.list().is_empty());
+    assert_eq!(alice.events.take().matches("f is not given to others in lab").count(), 1);
     // Sharing it again replaces the version that nobody else has.
     alice.expect("upload_file f lab", "Uploaded\n");
     others[0].expect("cancel_download lab f", "Cancelled\n");
     others[0].expect("download_file lab f .", "Downloading...\n");
     others[0].sees("Download completed");
     assert!(others[0].read("f") == bytes_of(2_000_000, 8));
-}
-
-/// A file of zeros that takes no room and long to read, at this time of last write.
-fn long_file(person: &Person, name: &str, modified: u64) {
-    let file = fs::File::create(person.folder.join(name)).expect("room");
-    file.set_len(64 << 20).expect("sparse");
-    file.set_modified(UNIX_EPOCH + Duration::from_secs(modified)).expect("set");
-}
-
-/// Whether this process has the file open.
-fn is_open(path: &Path) -> bool {
-    let open = fs::read_dir("/proc/self/fd").expect("there");
-    open.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == path))
-}
-
-#[test]
-fn a_logout_while_a_touched_share_is_read_again_leaves_it_shared() {
-    let room = Room::new();
-    let (mut alice, mut others) = room.group_of(&["bob"]);
-    long_file(&alice, "f", 1_000_000_000);
-    alice.expect("upload_file f lab", "Uploaded\n");
-    alice.expect("logout", "Logout successful\n");
-    long_file(&alice, "f", 1_000_000_001);
-    for _ in 0..2 {
-        alice.expect("login alice pw", "Login successful\n");
-        wait_until("it is read", || is_open(&alice.folder.join("f")));
-        alice.expect("logout", "Logout successful\n");
-    }
-    let bob = &mut others[0];
-    assert!(bob.types("list_files lab").expect("listed").starts_with("f  67.1 MB, no member online with it"));
-    alice.expect("login alice pw", "Login successful\n");
-    wait_until("it is shared", || bob.types("list_files lab").expect("listed").contains("1 member online with it"));
 }
 
 #[test]
@@ -435,7 +404,8 @@ fn a_download_of_a_version_that_was_replaced_says_so_and_can_begin_anew() {
     bob.expect("logout", "Logout successful\n");
     alice.file("f", &bytes_of(1_500_000, 13));
     alice.expect("login alice pw", "Login successful\n");
-    alice.sees("f has changed; the new version is shared in lab");
+    alice.sees("f is not given to others in lab: ");
+    alice.expect("upload_file f lab", "Uploaded\n");
     bob.expect("login bob pw", "Login successful\n");
     bob.sees("Downloading f from lab does not go on: f is shared in another version now");
     bob.refused("resume_download lab f", "cancel this download and begin anew");

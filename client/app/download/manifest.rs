@@ -10,7 +10,11 @@ use crate::wire::manifest;
 use std::sync::Arc;
 
 /// Fetches the manifest of a share and checks it against what the share is.
-pub(super) fn fetch(session: &LoginSession, share: ShareRef, content: &Content) -> Result<Arc<Manifest>, Failure> {
+pub(in crate::client::app) fn fetch(
+    session: &LoginSession,
+    share: ShareRef,
+    content: &Content,
+) -> Result<Arc<Manifest>, Failure> {
     let mut bytes = Vec::new();
     loop {
         let offset = u32::try_from(bytes.len()).map_err(|_| "the list of pieces is too long")?;

@@ -24,7 +24,7 @@ fn make_folder(path: &Path, bytes: &[u8]) {
 }
 
 /// The bytes of one of the shares, wherever it lies.
-fn read(path: &Path) -> Vec<u8> {
+pub(super) fn read(path: &Path) -> Vec<u8> {
     match path.is_dir() {
         false => fs::read(path).expect("it is there"),
         true => ["1", "sub/2"].map(|inner| fs::read(path.join(inner)).expect("it is there")).concat(),

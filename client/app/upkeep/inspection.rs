@@ -1,0 +1,148 @@
+//! What the files of a share are good for now: which of its pieces are right, and which have to be read to tell.
+
+use super::register::Checked;
+use super::standing::{Lack, Reason};
+use crate::client::hash::piece_hash::hash_in_order;
+use crate::client::storage::piece_source::{PieceSource, SourceError};
+use crate::client::storage::shared_files::SharedFiles;
+use crate::client::storage::sighting::{Sight, Sighting};
+use crate::model::bitfield::Bitfield;
+use crate::model::digest::Sha1Digest;
+use crate::model::manifest::Manifest;
+use crate::model::piece::PieceIndex;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How many pieces are read before somebody looks what else there is to do.
+const STEP: usize = 32;
+
+/// The files of a share as a look has found them.
+pub(super) struct Inspection {
+    pub source: Arc<SharedFiles>,
+    manifest: Arc<Manifest>,
+    sighting: Sighting,
+    /// A digest of what was seen.
+    pub seen: Sha1Digest,
+    /// The pieces that may be given: as far as anybody knows they are right.
+    pub right: Bitfield,
+    /// The pieces to read. The first of them are read first.
+    to_read: Vec<PieceIndex>,
+}
+
+impl Inspection {
+    /// Looks at the files of a share that lies at `root`.
+    pub(super) fn begin(root: &Path, manifest: Arc<Manifest>) -> Self {
+        let layout = manifest.layout();
+        let sighting = Sighting::take(root, manifest.files());
+        let source = Arc::new(SharedFiles::seen(root.to_path_buf(), manifest.files(), layout, &sighting));
+        let seen = sighting.digest();
+        Self { source, manifest, sighting, seen, right: Bitfield::none(layout), to_read: Vec::new() }
+    }
+
+    /// The sighting itself.
+    pub(super) fn sighting(&self) -> &Sighting {
+        &self.sighting
+    }
+
+    pub(super) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// All pieces are right: the files look as they did when they were hashed.
+    pub(super) fn trust(&mut self) {
+        self.right = Bitfield::all(self.manifest.layout());
+    }
+
+    /// Compares with what was found right before. Pieces of files that have not changed since are right, unless they are
+    /// doubted; other pieces that are there have to be read.
+    pub(super) fn compare(&mut self, before: Option<&Checked>, doubted: bool) {
+        for piece in self.manifest.layout().indexes() {
+            if self.source.files_of(piece).any(|file| self.source.stamp(file).is_none()) {
+                continue;
+            }
+            let same = |before: &&Checked| {
+                let unchanged = |file| before.source.stamp(file) == self.source.stamp(file);
+                before.have.has(piece) && self.source.files_of(piece).all(unchanged)
+            };
+            let right = before.filter(same).is_some();
+            if right {
+                self.right.insert(piece);
+            }
+            if doubted || !right {
+                self.to_read.push(piece);
+            }
+        }
+        self.to_read.reverse();
+    }
+
+    /// Whether some pieces have to be read.
+    pub(super) fn must_read(&self) -> bool {
+        !self.to_read.is_empty()
+    }
+
+    /// Reads some of the pieces. False once all are read, or if `cancel` is set.
+    pub(super) fn step(&mut self, cancel: &AtomicBool) -> bool {
+        let pieces = self.to_read.split_off(self.to_read.len().saturating_sub(STEP));
+        let read = |piece, buffer: &mut [u8]| self.source.read_piece(piece, buffer);
+        let pieces = pieces.into_iter().rev();
+        let mut right = Vec::new();
+        let flow = hash_in_order(
+            self.manifest.layout(),
+            pieces,
+            read,
+            || false,
+            |piece, outcome| {
+                right.push((piece, self.is_right(piece, &outcome)));
+                if cancel.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        );
+        for (piece, right) in right {
+            match right {
+                true => self.right.insert(piece),
+                false => self.right.remove(piece),
+            };
+        }
+        flow.is_continue() && self.must_read()
+    }
+
+    fn is_right(&self, piece: PieceIndex, outcome: &Result<Sha1Digest, SourceError>) -> bool {
+        outcome.as_ref().is_ok_and(|sha1| *sha1 == self.manifest.pieces()[piece.as_usize()])
+    }
+
+    /// What is known to be right by now.
+    pub(super) fn checked(&self) -> Checked {
+        Checked { source: self.source.clone(), have: self.right.clone() }
+    }
+
+    /// Whether all files are there and all pieces are right.
+    pub(super) fn is_whole(&self) -> bool {
+        self.right.is_complete() && self.sighting.stamps().is_some()
+    }
+
+    /// What is lacking, if something is.
+    pub(super) fn lack(&self) -> Option<Lack> {
+        let away = self.sighting.0.iter().enumerate().filter_map(|(file, seen)| Some((file, reason(seen)?)));
+        let mut lacking: BTreeMap<usize, Reason> = away.collect();
+        for piece in self.manifest.layout().indexes().filter(|&piece| !self.right.has(piece)) {
+            if self.source.files_of(piece).all(|file| self.source.stamp(file).is_some()) {
+                lacking.extend(self.source.files_of(piece).next().map(|file| (file, Reason::Changed)));
+            }
+        }
+        let files = lacking.len();
+        let (file, reason) = lacking.pop_first()?;
+        Some(Lack { path: self.source.path(file), reason, files, partly: !self.right.is_empty() })
+    }
+}
+
+/// Why a file that was seen so cannot be given.
+pub(super) fn reason(seen: &Sight) -> Option<Reason> {
+    match seen {
+        Sight::File(..) => None,
+        Sight::Other(..) => Some(Reason::Changed),
+        Sight::Gone => Some(Reason::Gone),
+        Sight::Unreadable(why) => Some(Reason::Unreadable(why.clone())),
+    }
+}

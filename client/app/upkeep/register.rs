@@ -1,0 +1,204 @@
+//! The shares of a login that are looked after: what is known of each, and what is to be done next.
+
+use super::standing::{Finding, Lack, ShareNews, Standing, Watched};
+use crate::client::storage::shared_files::SharedFiles;
+use crate::model::bitfield::Bitfield;
+use crate::model::digest::{InfoHash, Sha1Digest};
+use crate::model::id::{GroupRef, ShareRef};
+use parking_lot::{Condvar, Mutex};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Least time from one round over all shares to the next, unless something has happened.
+const ROUND_PAUSE: Duration = Duration::from_millis(100);
+
+/// A content in a group.
+pub(crate) type ShareKey = (GroupRef, InfoHash);
+
+/// Pieces that were found right, and the stamps under which they were.
+#[derive(Clone)]
+pub(crate) struct Checked {
+    pub source: Arc<SharedFiles>,
+    pub have: Bitfield,
+}
+
+/// What is known of a share.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub share: ShareRef,
+    /// Nothing before the first look, unless it was hashed in this login.
+    pub checked: Option<Checked>,
+    /// A piece was wrong though its stamps were right: all is to be read.
+    pub doubted: bool,
+    /// What the last look has seen, if something is lacking.
+    pub seen: Option<Sha1Digest>,
+}
+
+struct RegisterEntry {
+    known: Known,
+    watched: Watched,
+}
+
+#[derive(Default)]
+struct RegisterState {
+    shares: HashMap<ShareKey, RegisterEntry>,
+    /// Those whose time has come, the earliest in front.
+    ready: VecDeque<ShareKey>,
+    /// Those that are to be read once what is being read is done.
+    queue: VecDeque<ShareKey>,
+}
+
+impl RegisterState {
+    /// Gathers those whose time has come. Gives the earliest time of all.
+    fn make_ready(&mut self, now: Instant) -> Option<Instant> {
+        let due = self.shares.iter().filter_map(|(key, entry)| Some((entry.watched.due()?, *key)));
+        let mut due: Vec<_> = due.collect();
+        due.sort_unstable();
+        let earliest = due.first().map(|(due, _)| *due);
+        self.ready.extend(due.into_iter().take_while(|(due, _)| *due <= now).map(|(_, key)| key));
+        earliest
+    }
+}
+
+/// The register. Its lock is never held across a request or the disk.
+#[derive(Default)]
+pub(crate) struct ShareRegister {
+    state: Mutex<RegisterState>,
+    changed: Condvar,
+}
+
+impl ShareRegister {
+    /// Looks after a share that was not found as it was hashed.
+    pub(crate) fn watch(&self, key: ShareKey, share: ShareRef) {
+        let now = Instant::now();
+        let new = || {
+            let known = Known { share, checked: None, doubted: false, seen: None };
+            RegisterEntry { known, watched: Watched::new(now) }
+        };
+        let mut state = self.state.lock();
+        let entry = state.shares.entry(key).or_insert_with(new);
+        entry.known.share = share;
+        entry.watched.alarm(now);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// A share is given whole from this source. Gives what the user has to be told.
+    pub(crate) fn served(&self, key: ShareKey, share: ShareRef, checked: Checked) -> Option<ShareNews> {
+        let known = Known { share, checked: Some(checked), doubted: false, seen: None };
+        let mut state = self.state.lock();
+        match state.shares.get_mut(&key) {
+            Some(entry) => {
+                entry.known = known;
+                entry.watched.whole()
+            }
+            None => {
+                let mut watched = Watched::new(Instant::now());
+                watched.whole();
+                state.shares.insert(key, RegisterEntry { known, watched });
+                None
+            }
+        }
+    }
+
+    /// Looks after a share no longer.
+    pub(crate) fn forget(&self, key: ShareKey) {
+        let mut state = self.state.lock();
+        state.shares.remove(&key);
+        state.queue.retain(|other| *other != key);
+        state.ready.retain(|other| *other != key);
+    }
+
+    /// Something may be wrong with a share. False if it is not looked after.
+    pub(crate) fn alarm(&self, key: ShareKey, now: Instant) -> bool {
+        let mut state = self.state.lock();
+        let Some(entry) = state.shares.get_mut(&key) else { return false };
+        entry.watched.alarm(now);
+        drop(state);
+        self.changed.notify_all();
+        true
+    }
+
+    /// What is known of a share.
+    pub(crate) fn known(&self, key: ShareKey) -> Option<Known> {
+        self.state.lock().shares.get(&key).map(|entry| entry.known.clone())
+    }
+
+    /// Waits until a share is to be looked at, which it gives. While something is being read it does not wait.
+    pub(crate) fn next(&self, reading: bool, over: &AtomicBool) -> Option<ShareKey> {
+        let mut state = self.state.lock();
+        while !over.load(Ordering::Relaxed) {
+            if !reading && let Some(key) = state.queue.pop_front() {
+                return Some(key);
+            }
+            if let Some(key) = state.ready.pop_front() {
+                return Some(key);
+            }
+            let now = Instant::now();
+            match state.make_ready(now) {
+                Some(due) if due <= now => {}
+                _ if reading => return None,
+                Some(due) => drop(self.changed.wait_until(&mut state, due.max(now + ROUND_PAUSE))),
+                None => self.changed.wait(&mut state),
+            }
+        }
+        None
+    }
+
+    /// Has [`ShareRegister::next`] look whether all is over.
+    pub(crate) fn wake(&self) {
+        // Whoever waits holds the lock from looking to waiting.
+        let _state = self.state.lock();
+        self.changed.notify_all();
+    }
+
+    /// Whether a share that has to be read is read now. If something else is being read, its turn comes after that.
+    pub(crate) fn may_read(&self, key: ShareKey, reading: bool, now: Instant) -> bool {
+        let mut state = self.state.lock();
+        let Some(entry) = state.shares.get_mut(&key) else { return false };
+        if !entry.watched.may_read(now) {
+            return false;
+        }
+        if reading && !state.queue.contains(&key) {
+            state.queue.push_back(key);
+        }
+        !reading
+    }
+
+    /// A share was looked at and need not be read.
+    pub(crate) fn looked(
+        &self,
+        key: ShareKey,
+        seen: Sha1Digest,
+        finding: Finding,
+        took: Duration,
+    ) -> Option<ShareNews> {
+        let mut state = self.state.lock();
+        let entry = state.shares.get_mut(&key)?;
+        entry.known.seen = (finding != Finding::Whole).then_some(seen);
+        entry.watched.looked(finding, Instant::now(), took)
+    }
+
+    /// A share was read: what is known of it now, and what is lacking.
+    pub(crate) fn read(
+        &self,
+        key: ShareKey,
+        found: (Sha1Digest, Checked, Option<Lack>),
+        took: Duration,
+    ) -> Option<ShareNews> {
+        let mut state = self.state.lock();
+        let entry = state.shares.get_mut(&key)?;
+        let (seen, checked, lack) = found;
+        (entry.known.checked, entry.known.doubted) = (Some(checked), false);
+        entry.known.seen = lack.is_some().then_some(seen);
+        entry.watched.read(lack, Instant::now(), took)
+    }
+
+    /// Whether a share is being read, or will be.
+    pub(crate) fn is_reading(&self, key: ShareKey) -> bool {
+        let state = self.state.lock();
+        state.shares.get(&key).is_some_and(|entry| *entry.watched.standing() == Standing::Reading)
+    }
+}

@@ -1,0 +1,148 @@
+//! What lies at the places of a share's files now, as far as a look tells that reads no content.
+
+use super::file_stamp::{FileStamp, Stamps, may_read};
+use super::local_name::locate;
+use crate::model::digest::Sha1Digest;
+use crate::model::manifest::FileEntry;
+use crate::sys;
+use sha1::{Digest, Sha1};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// What lies at the place of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight {
+    /// A file of the right length, which may be read.
+    File(FileStamp, InodeChange),
+    /// Something else, or a file of another length.
+    Other(FileStamp, InodeChange),
+    /// Nothing.
+    Gone,
+    /// It may not or cannot be read, for this reason.
+    Unreadable(String),
+}
+
+/// When the inode was changed last: seconds since 1970 and nanoseconds. No program can set it back, as it can the time
+/// of the last write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InodeChange(i64, i64);
+
+impl Sight {
+    /// Looks at the place of a file that should have this length.
+    pub fn at(path: &Path, len: u64) -> Self {
+        match fs::metadata(path).and_then(|found| may_read(path).map(|()| found)) {
+            Ok(found) if found.is_file() && found.size() == len => {
+                Sight::File(FileStamp::of(&found), change_of(&found))
+            }
+            Ok(found) => Sight::Other(FileStamp::of(&found), change_of(&found)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Sight::Gone,
+            Err(error) => Sight::Unreadable(sys::reason(&error)),
+        }
+    }
+
+    /// The stamp of a file that may have the right content.
+    pub fn stamp(&self) -> Option<FileStamp> {
+        match self {
+            Sight::File(stamp, _) => Some(*stamp),
+            Sight::Other(..) | Sight::Gone | Sight::Unreadable(_) => None,
+        }
+    }
+
+    fn digest_into(&self, sha1: &mut Sha1) {
+        let (kind, inode) = match self {
+            Sight::File(stamp, change) => (0u8, Some((stamp, change))),
+            Sight::Other(stamp, change) => (1, Some((stamp, change))),
+            Sight::Gone => (2, None),
+            Sight::Unreadable(_) => (3, None),
+        };
+        sha1.update([kind]);
+        if let Some((FileStamp { inode, size, modified }, InodeChange(seconds, nanos))) = inode {
+            for number in [*inode, *size] {
+                sha1.update(number.to_be_bytes());
+            }
+            for number in [modified.0, modified.1, *seconds, *nanos] {
+                sha1.update(number.to_be_bytes());
+            }
+        }
+    }
+}
+
+fn change_of(found: &Metadata) -> InodeChange {
+    InodeChange(found.ctime(), found.ctime_nsec())
+}
+
+/// What lies at the places of all files of a share, in stream order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting(pub Box<[Sight]>);
+
+impl Sighting {
+    /// Looks at the files of a share that lies at `root`.
+    pub fn take(root: &Path, files: &[FileEntry]) -> Self {
+        Self(files.iter().map(|file| Sight::at(&locate(root, &file.path), file.len)).collect())
+    }
+
+    /// The stamps, if a file of the right length lies at every place.
+    pub fn stamps(&self) -> Option<Stamps> {
+        self.0.iter().map(Sight::stamp).collect::<Option<_>>().map(Stamps)
+    }
+
+    /// A digest of all: two sightings with the same one have seen the same.
+    pub fn digest(&self) -> Sha1Digest {
+        let mut sha1 = Sha1::new();
+        self.0.iter().for_each(|seen| seen.digest_into(&mut sha1));
+        Sha1Digest(sha1.finalize().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::path::RelPath;
+    use std::fs::File;
+    use std::os::unix::fs::{FileExt, symlink};
+    use std::time::SystemTime;
+
+    fn entry(len: u64) -> [FileEntry; 1] {
+        [FileEntry { path: RelPath::parse("f").expect("a path"), len }]
+    }
+
+    #[test]
+    fn a_look_tells_a_file_from_another_one_from_nothing_and_from_what_cannot_be_read() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let path = temp.path().join("f");
+        let look = || Sighting::take(&path, &entry(7)).0[0].clone();
+        assert_eq!(look(), Sight::Gone);
+        assert_eq!(Sight::at(&path.join("below"), 7), Sight::Gone);
+        fs::write(&path, "content").expect("written");
+        assert!(matches!(look(), Sight::File(..)));
+        assert_eq!(Sight::at(&path.join("below"), 7), Sight::Gone, "its folder is a file");
+        fs::write(&path, "longer content").expect("written");
+        assert!(matches!(look(), Sight::Other(..)));
+        fs::remove_file(&path).expect("removed");
+        fs::create_dir(&path).expect("made");
+        assert!(matches!(look(), Sight::Other(..)));
+        fs::remove_dir(&path).expect("removed");
+        symlink(&path, &path).expect("made");
+        assert!(matches!(look(), Sight::Unreadable(_)), "a link that leads to itself");
+    }
+
+    #[test]
+    fn what_is_written_with_size_and_time_kept_looks_different_all_the_same() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let path = temp.path().join("f");
+        fs::write(&path, "content").expect("written");
+        let file = File::options().write(true).open(&path).expect("opened");
+        file.set_modified(SystemTime::UNIX_EPOCH).expect("set");
+        let before = Sighting::take(&path, &entry(7));
+        assert_eq!(before.digest(), Sighting::take(&path, &entry(7)).digest());
+        // The clock of a file system may stand still between two writes.
+        while Sighting::take(&path, &entry(7)).digest() == before.digest() {
+            file.write_all_at(b"CONTENT", 0).expect("written");
+            file.set_modified(SystemTime::UNIX_EPOCH).expect("set");
+        }
+        let after = Sighting::take(&path, &entry(7));
+        assert_eq!(before.stamps(), after.stamps());
+    }
+}

@@ -1,0 +1,264 @@
+//! What is shared stays shared until its user ends it: what is away, touched, changed or being read in the meantime.
+
+use super::places::{make, read};
+use super::{Person, Room};
+use crate::common::names::group;
+use crate::common::subject::bytes_of;
+use crate::common::wait::wait_until;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+const SHARES: [&str; 2] = ["film", "album"];
+
+/// Alice shares one of them with Bob.
+fn shared(name: &str) -> (Room, Person, Person, Vec<u8>) {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let data = bytes_of(3_000_000, 1);
+    make(&alice.folder, name, &data);
+    alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");
+    alice.events.take();
+    let bob = others.remove(0);
+    (room, alice, bob, data)
+}
+
+/// One of the files of a share.
+fn one_file(folder: &Path, name: &str) -> PathBuf {
+    if name == "album" { folder.join("album/sub/2") } else { folder.join(name) }
+}
+
+fn logs_in_again(person: &mut Person) {
+    person.expect("logout", "Logout successful\n");
+    person.expect("login alice pw", "Login successful\n");
+}
+
+fn has_record(person: &Person) -> bool {
+    person.login.session().expect("logged in").slot().shares().len() == 1
+}
+
+fn asks_for(bob: &mut Person, name: &str) {
+    bob.expect(&format!("download_file lab {name} ."), "Downloading...\n");
+}
+
+/// What was said beside the answers to commands, but for the news that a file is being read for them.
+fn told(person: &Person) -> String {
+    person.events.take().replace("Uploading...\n", "")
+}
+
+fn has_it(bob: &Person, name: &str, data: &[u8]) {
+    bob.sees(&format!("Download completed: [lab] {name}"));
+    assert!(read(&bob.folder.join(name)) == data);
+}
+
+/// Held online by so many members, as Bob sees it.
+fn is_listed(bob: &mut Person, held: &str) {
+    wait_until(held, || bob.types("list_files lab").expect("listed").contains(held));
+}
+
+#[test]
+fn what_is_away_at_a_login_stays_shared_and_is_given_again_once_it_is_back() {
+    for name in SHARES {
+        let (_room, mut alice, mut bob, data) = shared(name);
+        let (place, away) = (alice.folder.join(name), alice.folder.join("away"));
+        fs::rename(&place, &away).expect("moved");
+        for _ in 0..2 {
+            alice.events.take();
+            logs_in_again(&mut alice);
+            alice.sees(&format!("{name} is not given to others in lab: {} is no longer there; once", place.display()));
+            assert!(has_record(&alice));
+            is_listed(&mut bob, "no member online with it");
+        }
+        fs::rename(&away, &place).expect("moved");
+        alice.sees(&format!("{name} is given to others in lab again"));
+        asks_for(&mut bob, name);
+        has_it(&bob, name, &data);
+    }
+}
+
+#[test]
+fn what_goes_away_while_it_is_given_is_given_again_once_it_is_back() {
+    for name in SHARES {
+        let (_room, alice, mut bob, data) = shared(name);
+        let (place, away) = (alice.folder.join(name), alice.folder.join("away"));
+        fs::rename(&place, &away).expect("moved");
+        asks_for(&mut bob, name);
+        alice.sees(&format!("{name} is not given to others in lab: {} is no longer there; once", place.display()));
+        is_listed(&mut bob, "no member online with it");
+        fs::rename(&away, &place).expect("moved");
+        alice.sees(&format!("{name} is given to others in lab again"));
+        has_it(&bob, name, &data);
+        assert_eq!(alice.events.take().matches("no longer there").count(), 1);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_at_a_login_stays_shared_and_is_given_again_once_it_can() {
+    for name in SHARES {
+        let (_room, mut alice, mut bob, data) = shared(name);
+        let (place, away) = (alice.folder.join(name), alice.folder.join("away"));
+        fs::rename(&place, &away).expect("moved");
+        // Permissions would not keep everybody from reading it.
+        symlink(&place, &place).expect("a link that leads to itself");
+        logs_in_again(&mut alice);
+        alice.sees(&format!("{name} is not given to others in lab: cannot read {}: ", place.display()));
+        assert!(has_record(&alice));
+        fs::rename(&away, &alice.folder.join("again")).expect("moved");
+        fs::remove_file(&place).expect("removed");
+        fs::rename(alice.folder.join("again"), &place).expect("moved");
+        alice.sees(&format!("{name} is given to others in lab again"));
+        asks_for(&mut bob, name);
+        has_it(&bob, name, &data);
+    }
+}
+
+/// Ways to leave the content as it is and to make another file of it.
+fn touch(path: &Path, number: usize) {
+    match number {
+        0 => {
+            let touched = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+            fs::File::open(path).and_then(|file| file.set_modified(touched)).expect("touched");
+        }
+        _ => {
+            let copy = path.with_extension("copy");
+            fs::copy(path, &copy).expect("room");
+            fs::rename(&copy, path).expect("replaced");
+        }
+    }
+}
+
+#[test]
+fn what_was_touched_or_replaced_by_the_same_content_is_given_without_a_word() {
+    for (name, way) in SHARES.into_iter().flat_map(|name| [(name, 0), (name, 1)]) {
+        for login in [false, true] {
+            let (_room, mut alice, mut bob, data) = shared(name);
+            touch(&one_file(&alice.folder, name), way);
+            if login {
+                logs_in_again(&mut alice);
+            }
+            asks_for(&mut bob, name);
+            has_it(&bob, name, &data);
+            assert_eq!(told(&alice), "", "{name} {way}");
+            // The new stamps are remembered: nothing is read again at the next login.
+            let kept = alice.login.session().expect("logged in").slot().shares()[0].stamps;
+            logs_in_again(&mut alice);
+            is_listed(&mut bob, "2 members online with it");
+            assert_eq!(alice.login.session().expect("logged in").slot().shares()[0].stamps, kept);
+        }
+    }
+}
+
+#[test]
+fn other_content_in_the_place_of_a_share_is_told_and_given_to_nobody_until_the_user_says_so() {
+    for (name, login) in SHARES.into_iter().flat_map(|name| [(name, false), (name, true)]) {
+        let (_room, mut alice, mut bob, data) = shared(name);
+        let before = bob.types("list_files lab").expect("listed");
+        let sha1 = before.split("sha1 ").nth(1).expect("told").to_owned();
+        let other = bytes_of(3_000_000, 2);
+        make(&alice.folder, name, &other);
+        if login {
+            logs_in_again(&mut alice);
+        } else {
+            asks_for(&mut bob, name);
+        }
+        alice.sees(&format!("{name} is not given to others in lab: "));
+        assert!(alice.events.holds("has changed since it was shared") && has_record(&alice));
+        is_listed(&mut bob, "no member online with it");
+        assert!(bob.types("list_files lab").expect("listed").contains(&sha1), "it stands for what was shared");
+        if !login {
+            bob.expect(&format!("cancel_download lab {name}"), "Cancelled\n");
+        }
+        // What was shared comes back, and is given again.
+        make(&alice.folder, name, &data);
+        alice.sees(&format!("{name} is given to others in lab again"));
+        // Or the user says that the other content is the one to share.
+        make(&alice.folder, name, &other);
+        alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");
+        asks_for(&mut bob, name);
+        has_it(&bob, name, &other);
+    }
+}
+
+#[test]
+fn what_is_right_of_a_folder_is_given_while_one_of_its_files_is_deleted() {
+    for login in [false, true] {
+        let (_room, mut alice, mut bob, data) = shared("album");
+        let (place, away) = (alice.folder.join("album/1"), alice.folder.join("1"));
+        fs::rename(&place, &away).expect("moved");
+        if login {
+            logs_in_again(&mut alice);
+        }
+        asks_for(&mut bob, "album");
+        alice.sees(&format!("album is given to others in part in lab: {} is no longer there; once", place.display()));
+        // Two of the six pieces have bytes of the file.
+        let session = bob.login.session().expect("logged in");
+        wait_until("the others arrive", || session.downloads().running()[0].have().held() == 4);
+        fs::rename(&away, &place).expect("moved");
+        alice.sees("album is given to others in lab again");
+        has_it(&bob, "album", &data);
+        assert_eq!(alice.events.take().matches("in part").count(), 1);
+    }
+}
+
+#[test]
+fn another_version_shared_on_another_client_ends_the_share_and_is_told() {
+    let (room, alice, mut bob, _) = shared("film");
+    let mut laptop = Person::sit_down(room.tracker.addr, &room.place("laptop"));
+    laptop.expect("login alice pw", "Login successful\n");
+    let other = bytes_of(1_000_000, 3);
+    make(&laptop.folder, "film", &other);
+    laptop.expect("upload_file film lab", "Uploaded\n");
+    alice.sees("film is not shared in lab any more: you have stopped it on another client, or shared another version");
+    wait_until("it is forgotten", || !has_record(&alice));
+    asks_for(&mut bob, "film");
+    has_it(&bob, "film", &other);
+    assert_eq!(told(&laptop), "");
+}
+
+#[test]
+fn a_version_that_the_user_replaces_is_not_told_to_have_ended() {
+    let (_room, mut alice, mut bob, _) = shared("film");
+    let other = bytes_of(3_000_000, 4);
+    make(&alice.folder, "film", &other);
+    alice.expect("upload_file film lab", "Uploaded\n");
+    asks_for(&mut bob, "film");
+    has_it(&bob, "film", &other);
+    assert!(has_record(&alice));
+    let lab = alice.node.keyring.group_named(&group("lab")).expect("a member");
+    let listed: Vec<_> = alice.node.catalog.list().iter().map(|served| served.group()).collect();
+    assert_eq!(listed, [lab], "the version before is given no longer");
+    assert_eq!(told(&alice), "");
+}
+
+/// A file of zeros that takes no room and long to read, at this time of last write.
+fn long_file(person: &Person, name: &str, modified: u64) {
+    let file = fs::File::create(person.folder.join(name)).expect("room");
+    file.set_len(64 << 20).expect("sparse");
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(modified)).expect("set");
+}
+
+/// Whether this process has the file open.
+fn is_open(path: &Path) -> bool {
+    let open = fs::read_dir("/proc/self/fd").expect("there");
+    open.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == path))
+}
+
+#[test]
+fn a_logout_while_a_touched_share_is_read_again_leaves_it_shared() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    long_file(&alice, "f", 1_000_000_000);
+    alice.expect("upload_file f lab", "Uploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    long_file(&alice, "f", 1_000_000_001);
+    for _ in 0..2 {
+        alice.expect("login alice pw", "Login successful\n");
+        wait_until("it is read", || is_open(&alice.folder.join("f")));
+        alice.expect("logout", "Logout successful\n");
+    }
+    let bob = &mut others[0];
+    assert!(bob.types("list_files lab").expect("listed").starts_with("f  67.1 MB, no member online with it"));
+    alice.expect("login alice pw", "Login successful\n");
+    wait_until("it is shared", || bob.types("list_files lab").expect("listed").contains("1 member online with it"));
+}
