@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match parse(std::env::args_os().skip(1)) {
-        Ok(Invocation::Run(args)) => start::run(args).into(),
+        Ok(Invocation::Run(args)) => start::run(*args).into(),
         Ok(Invocation::Tell(text)) => {
             println!("{text}");
             Exit::Success.into()

@@ -6,7 +6,7 @@
 
 /// What the words of the system mean: checked names and addresses, ids, ops, pieces, manifests, amounts in words. Pure.
 pub mod model {
-    pub(crate) mod address;
+    pub mod address;
     pub mod bitfield;
     pub mod digest;
     pub(crate) mod escape;

@@ -6,6 +6,7 @@ pub mod files;
 pub mod lingering;
 pub mod owned_thread;
 pub mod random;
+pub(crate) mod resolve;
 pub mod space;
 pub(crate) mod standstill;
 pub mod waker;

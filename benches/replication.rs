@@ -38,7 +38,8 @@ fn tracker(folder: &Path, number: u16, ops: u64, others: &[(u16, SocketAddr)]) -
     history.write(&folder);
     let OpenedJournal { journal, past, source, origin, .. } = open(&folder, number, JournalSettings::default());
     TestTracker::start_with(|settings| {
-        (settings.origin, settings.past, settings.others) = (origin, past, others.to_vec());
+        (settings.origin, settings.past, settings.others) =
+            (origin, past, others.iter().map(|&(number, addr)| (number, addr.into())).collect());
         (settings.log, settings.source) = (Box::new(journal), source);
         settings.warn = std::sync::Arc::new(|_| {});
     })

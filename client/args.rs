@@ -3,7 +3,7 @@
 use crate::client::download::engine::options::{PATIENCE, WORKERS_MAX};
 use crate::client::output::reporter::Manner;
 use crate::client::rate::limit::Limit;
-use crate::model::address::parse_address;
+use crate::model::address::{TrackerAddr, parse_address, parse_tracker_address};
 use crate::model::digest::Fingerprint;
 use crate::model::escape::excerpt;
 use crate::model::exit;
@@ -16,13 +16,13 @@ use std::time::Duration;
 
 /// Most characters of a wrong argument that an error repeats.
 const SHOWN_MAX: usize = 80;
-const SYNOPSIS: &str = "client [IP:PORT] [tracker_info.txt] [options]";
+const SYNOPSIS: &str = "client [IP:PORT] [tracker_info.txt | TRACKER:PORT] [options]";
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Invocation {
     /// Run.
-    Run(Args),
+    Run(Box<Args>),
     /// Print this on standard output and end with success: help, or the version.
     Tell(String),
 }
@@ -34,6 +34,8 @@ pub struct Args {
     pub listen: SocketAddr,
     /// The list of trackers.
     pub tracker_info: PathBuf,
+    /// The only tracker, in place of the list.
+    pub tracker: Option<TrackerAddr>,
     /// The address that other members are told instead of the one the tracker sees.
     pub announce: Option<SocketAddr>,
     /// Where shares, pins and unfinished downloads are kept.
@@ -83,7 +85,8 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
         let brief = format!(
             "Usage: {SYNOPSIS}\n\nShares files in groups and downloads them from the members. Type help at the prompt.\n\n  \
              IP:PORT           listen there for other members (default: a free port of 127.0.0.1)\n  \
-             tracker_info.txt  the list of trackers (default: ./tracker_info.txt)"
+             tracker_info.txt  the list of trackers (default: ./tracker_info.txt)\n  \
+             TRACKER:PORT      the address or name of the only tracker, in place of a list"
         );
         return Ok(Invocation::Tell(exit::help(&options.usage(&brief), exit::OF_CLIENT)));
     }
@@ -91,9 +94,11 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
         return Ok(Invocation::Tell(format!("client (groupshare) {}", env!("CARGO_PKG_VERSION"))));
     }
     let (listen, tracker_info) = places(&matches.free)?;
-    Ok(Invocation::Run(Args {
+    let tracker = lone_tracker(&matches.free)?;
+    Ok(Invocation::Run(Box::new(Args {
         listen,
         tracker_info,
+        tracker,
         announce: announce(&matches)?,
         state_dir: state_dir(&matches)?,
         download_limit: limit(&matches, "download-limit")?,
@@ -103,7 +108,7 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
         accept_fingerprint: accept_fingerprint(&matches)?,
         exec: matches.opt_strs("exec"),
         manner: Manner { quiet: matches.opt_present("quiet"), json: matches.opt_present("json") },
-    }))
+    })))
 }
 
 fn options() -> Options {
@@ -208,6 +213,20 @@ fn places(free: &[String]) -> Result<(SocketAddr, PathBuf), ArgsError> {
     Ok((listen, PathBuf::from(tracker_info)))
 }
 
+/// The tracker that stands in place of the list. What has a `/` in it is a file.
+fn lone_tracker(free: &[String]) -> Result<Option<TrackerAddr>, ArgsError> {
+    let Some(text) = free.get(1).filter(|text| !text.contains('/')) else { return Ok(None) };
+    let Some((_, port)) = text.rsplit_once(':') else { return Ok(None) };
+    if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(None);
+    }
+    let tracker = parse_tracker_address(text).map_err(|error| ArgsError(error.to_string()))?;
+    if tracker.port() == 0 {
+        return Err(ArgsError(format!("nobody can reach {tracker}, name a real port")));
+    }
+    Ok(Some(tracker))
+}
+
 fn looks_like_address(text: &str) -> bool {
     !text.contains('/') && (text.contains(':') || text.parse::<Ipv4Addr>().is_ok())
 }
@@ -248,7 +267,7 @@ mod tests {
 
     fn args(words: &[&str]) -> Args {
         match parse(words) {
-            Ok(Invocation::Run(args)) => args,
+            Ok(Invocation::Run(args)) => *args,
             other => panic!("{words:?}: {other:?}"),
         }
     }
@@ -288,6 +307,21 @@ mod tests {
         ] {
             let args = args(words);
             assert_eq!((args.listen.to_string().as_str(), args.tracker_info), (listen, PathBuf::from(list)));
+        }
+    }
+
+    #[test]
+    fn a_tracker_may_stand_in_place_of_the_list_and_a_file_of_such_a_name_is_written_with_its_folder() {
+        for (text, tracker) in [
+            ("192.0.2.7:5000", Some("192.0.2.7:5000")),
+            ("[fe80::1%eth0]:5000", Some("[fe80::1%eth0]:5000")),
+            ("Tracker.example:5000", Some("tracker.example:5000")),
+            ("./tracker.example:5000", None),
+            ("tracker.example", None),
+            ("list:new", None),
+        ] {
+            let args = args(&["0.0.0.0:18000", text]);
+            assert_eq!(args.tracker.map(|tracker| tracker.to_string()).as_deref(), tracker, "{text}");
         }
     }
 
@@ -335,6 +369,8 @@ mod tests {
             (&["127.0.0.1"], "'127.0.0.1' has no port, write it like 127.0.0.1:5000 or [::1]:5000"),
             (&["t", "127.0.0.1:1"], "'t' is not an IP address such as 127.0.0.1 or [::1]"),
             (&["127.0.0.1:1", "t", "x"], "'x' is one argument too many"),
+            (&["127.0.0.1:1", "tracker:0"], "nobody can reach tracker:0, name a real port"),
+            (&["127.0.0.1:1", "192.0.2.7:70000"], "'70000' is not a port, which is a number up to 65535"),
             (&["127.0.0.1:1", ""], "The name of the list of trackers is empty"),
             (&["--announce", "0.0.0.0:5"], "--announce: nobody can reach 0.0.0.0:5, name a real address and port"),
             (&["--announce", "1.2.3.4:0"], "--announce: nobody can reach 1.2.3.4:0, name a real address and port"),
@@ -356,7 +392,9 @@ mod tests {
         ] {
             assert_eq!(
                 error(words),
-                format!("{what}. Usage: client [IP:PORT] [tracker_info.txt] [options], or client --help")
+                format!(
+                    "{what}. Usage: client [IP:PORT] [tracker_info.txt | TRACKER:PORT] [options], or client --help"
+                )
             );
         }
         assert!(parse([OsStr::from_bytes(b"\xff")]).is_err());

@@ -20,6 +20,7 @@ use crate::client::state::file::StateError;
 use crate::client::state::pins::Pinned;
 use crate::client::terminal::interrupt::Interrupt;
 use crate::client::terminal::writer::TerminalWriter;
+use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
 use crate::model::exit::Exit;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
@@ -30,7 +31,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Runs the client until its commands end or it is told to leave.
@@ -113,20 +114,43 @@ impl fmt::Display for UnlistedKey {
 
 impl Error for UnlistedKey {}
 
+/// A script has reached a tracker by its name, and does not know its key.
+#[derive(Debug)]
+struct NameNotTrusted {
+    shown: Fingerprint,
+}
+
+impl fmt::Display for NameNotTrusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.shown;
+        write!(
+            f,
+            "its key {shown} is not known yet, and a script does not trust the name of a machine; compare it with the \
+             fingerprint in the tracker's status, and start the client with --accept-fingerprint {shown}"
+        )
+    }
+}
+
+impl Error for NameNotTrusted {}
+
 fn prepare(args: Args, reporter: &Reporter) -> Result<Ready, StartError> {
     let person = args.exec.is_empty() && !args.manner.json && io::stdin().is_terminal();
     let interrupt = Interrupt::new(person).map_err(StartError::System)?;
     let signalled = interrupt.clone();
     signals::handle(move |signal| signalled.signal(signal)).map_err(StartError::Signals)?;
-    let list = read_list(&args.tracker_info)?;
+    let trackers = match args.tracker {
+        Some(tracker) => KnownTrackers::lone(tracker),
+        None => KnownTrackers::listed(args.tracker_info)?,
+    };
     let state_dir = args.state_dir.or_else(|| default_state_dir(|name| std::env::var_os(name)));
     let state = StateDir::open(&state_dir.ok_or(StartError::NoStateDir)?)?;
-    let check = check(&state, &args.tracker_info, list.fingerprint(), args.accept_fingerprint)?;
     let listener = TcpListener::bind(args.listen).map_err(|error| StartError::Listen(args.listen, error))?;
+    // Last: a start that fails leaves no new key.
+    let check = trackers.check(&state, args.accept_fingerprint, person)?;
     // A person sees that a download waits, and can cancel it.
     let patience = args.patience.filter(|_| !person);
     let options = NodeOptions {
-        trackers: list.trackers().to_vec(),
+        trackers: trackers.addrs,
         listener,
         announce: args.announce,
         state,
@@ -142,37 +166,59 @@ fn prepare(args: Args, reporter: &Reporter) -> Result<Ready, StartError> {
     Ok(Ready { options, interrupt, exec: args.exec, person })
 }
 
-fn read_list(path: &Path) -> Result<TrackerList, StartError> {
-    let text = File::open(path).and_then(TrackerList::text);
-    let text = text.map_err(|error| StartError::NoList(path.to_path_buf(), error))?;
-    TrackerList::parse(&text).map_err(|error| StartError::List(path.to_path_buf(), error))
+/// The trackers that are to be reached, and what is known of their key.
+struct KnownTrackers {
+    addrs: Vec<TrackerAddr>,
+    /// What their key is kept under: the path of the list, or the address that stands in its place.
+    place: PathBuf,
+    /// The key that the list names.
+    listed: Option<Fingerprint>,
 }
 
-/// Trust on first use, per list of trackers; a fingerprint in the list decides instead.
-fn check(
-    state: &StateDir,
-    tracker_info: &Path,
-    listed: Option<Fingerprint>,
-    accepted: Option<Fingerprint>,
-) -> Result<CheckFingerprint, StartError> {
-    let path = tracker_info.canonicalize();
-    let path = path.map_err(|error| StartError::NoList(tracker_info.to_path_buf(), error))?;
-    if let Some(listed) = listed {
-        let tracker_info = tracker_info.to_path_buf();
-        return Ok(Box::new(move |shown| {
-            let wrong = || UnlistedKey { tracker_info: tracker_info.clone(), shown };
-            (shown == listed).then_some(()).ok_or_else(|| wrong().into())
-        }));
+impl KnownTrackers {
+    fn listed(tracker_info: PathBuf) -> Result<Self, StartError> {
+        let unread = |error| StartError::NoList(tracker_info.clone(), error);
+        let text = File::open(&tracker_info).and_then(TrackerList::text).map_err(unread)?;
+        let list = TrackerList::parse(&text).map_err(|error| StartError::List(tracker_info.clone(), error))?;
+        let place = tracker_info.canonicalize().map_err(unread)?;
+        Ok(Self { addrs: list.trackers().to_vec(), place, listed: list.fingerprint() })
     }
-    let pins = state.pins()?;
-    if let Some(accepted) = accepted {
-        pins.accept(&path, accepted)?;
+
+    fn lone(tracker: TrackerAddr) -> Self {
+        // It begins with no slash, as every path of a list does.
+        Self { place: tracker.to_string().into(), addrs: vec![tracker], listed: None }
     }
-    Ok(Box::new(move |shown| match pins.check(&path, shown) {
-        Ok(Pinned::Known | Pinned::New) => Ok(()),
-        Ok(Pinned::Differs(mismatch)) => Err(mismatch.into()),
-        Err(error) => Err(error.into()),
-    }))
+
+    /// Trust on first use, per list of trackers; a fingerprint in the list decides instead. A script does not trust what
+    /// is found under a name: nobody is there to look at it.
+    fn check(
+        &self,
+        state: &StateDir,
+        accepted: Option<Fingerprint>,
+        person: bool,
+    ) -> Result<CheckFingerprint, StartError> {
+        let place = self.place.clone();
+        if let Some(listed) = self.listed {
+            return Ok(Box::new(move |shown| {
+                let wrong = || UnlistedKey { tracker_info: place.clone(), shown };
+                (shown == listed).then_some(()).ok_or_else(|| wrong().into())
+            }));
+        }
+        let pins = state.pins()?;
+        if let Some(accepted) = accepted {
+            pins.accept(&place, accepted)?;
+        }
+        let trusts_first = person || !self.addrs.iter().any(TrackerAddr::is_name);
+        Ok(Box::new(move |shown| {
+            if !trusts_first && pins.get(&place)?.is_none() {
+                return Err(NameNotTrusted { shown }.into());
+            }
+            match pins.check(&place, shown)? {
+                Pinned::Known | Pinned::New => Ok(()),
+                Pinned::Differs(mismatch) => Err(mismatch.into()),
+            }
+        }))
+    }
 }
 
 impl Ready {

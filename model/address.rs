@@ -1,4 +1,4 @@
-//! Network addresses as people write them. Addresses are values here; nothing is opened or looked up.
+//! Network addresses and host names as people write them. They are values here; nothing is opened or looked up.
 
 use super::escape::excerpt;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -6,12 +6,88 @@ use std::fmt;
 
 /// Most characters of a wrong address that an error repeats.
 const SHOWN_MAX: usize = 60;
+/// Longest host name and longest part of one, in bytes (RFC 1035).
+const NAME_LEN_MAX: usize = 253;
+const LABEL_LEN_MAX: usize = 63;
+/// Longest name of a network interface, in bytes.
+const ZONE_LEN_MAX: usize = 15;
+
+/// Where a tracker listens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TrackerAddr {
+    Addr(SocketAddr),
+    /// A host name in small letters, or an IPv6 address with `%` and the name of an interface. Every attempt to connect
+    /// looks it up.
+    Named {
+        host: String,
+        port: u16,
+    },
+}
+
+impl TrackerAddr {
+    /// The IP address, or what is looked up to find it.
+    pub fn host(&self) -> String {
+        match self {
+            TrackerAddr::Addr(addr) => addr.ip().to_string(),
+            TrackerAddr::Named { host, .. } => host.clone(),
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        match self {
+            TrackerAddr::Addr(addr) => addr.port(),
+            TrackerAddr::Named { port, .. } => *port,
+        }
+    }
+
+    /// Whether a name service says which machine it is.
+    pub fn is_name(&self) -> bool {
+        matches!(self, TrackerAddr::Named { host, .. } if !host.contains(':'))
+    }
+
+    /// Whether both lead to the same place without a look-up. An IPv4 address written as IPv6 does
+    /// (`::ffff:10.0.0.1`).
+    pub(crate) fn is_same(&self, other: &TrackerAddr) -> bool {
+        match (self, other) {
+            (TrackerAddr::Addr(one), TrackerAddr::Addr(two)) => {
+                (one.ip().to_canonical(), one.port(), scope(one)) == (two.ip().to_canonical(), two.port(), scope(two))
+            }
+            (one, two) => one == two,
+        }
+    }
+}
+
+impl From<SocketAddr> for TrackerAddr {
+    fn from(addr: SocketAddr) -> Self {
+        TrackerAddr::Addr(addr)
+    }
+}
+
+impl fmt::Display for TrackerAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TrackerAddr::Addr(addr) => addr.fmt(f),
+            TrackerAddr::Named { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            TrackerAddr::Named { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// Which interface a link-local address is meant on.
+fn scope(addr: &SocketAddr) -> u32 {
+    match addr {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(addr) => addr.scope_id(),
+    }
+}
 
 /// Why a text is not an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AddressError {
     /// The text, or the part before the port, is not an IP address.
     NotAnIp(String),
+    /// The text, or the part before the port, is neither an IP address nor a host name.
+    NotAHost(String),
     /// The text is an IP address without a port.
     NoPort(String),
     /// The text is not a port number.
@@ -28,6 +104,9 @@ impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAnIp(text) => write!(f, "'{text}' is not an IP address such as 127.0.0.1 or [::1]"),
+            Self::NotAHost(text) => {
+                write!(f, "'{text}' is neither an IP address such as 127.0.0.1 or [::1] nor the name of a machine")
+            }
             Self::NoPort(text) => write!(f, "'{text}' has no port, write it like 127.0.0.1:5000 or [::1]:5000"),
             Self::BadPort(text) => write!(f, "'{text}' is not a port, which is a number up to 65535"),
         }
@@ -52,6 +131,81 @@ pub(crate) fn parse_ip(text: &str) -> Result<IpAddr, AddressError> {
         None => text.parse::<IpAddr>(),
     };
     bare.map_err(|_| AddressError::not_an_ip(text))
+}
+
+/// An IP address or the name of a machine, which lacks a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Host {
+    Ip(IpAddr),
+    /// With the number of an interface.
+    Scoped(Ipv6Addr, u32),
+    Name(String),
+}
+
+impl Host {
+    pub(crate) fn at(self, port: u16) -> TrackerAddr {
+        match self {
+            Host::Ip(ip) => SocketAddr::new(ip, port).into(),
+            Host::Scoped(ip, scope) => {
+                let mut addr = SocketAddr::new(ip.into(), port);
+                if let SocketAddr::V6(addr) = &mut addr {
+                    addr.set_scope_id(scope);
+                }
+                addr.into()
+            }
+            Host::Name(host) => TrackerAddr::Named { host, port },
+        }
+    }
+}
+
+/// Reads an IP address, an IPv6 address with a `%zone`, or a host name. Brackets may stand around IPv6.
+pub(crate) fn parse_host(text: &str) -> Result<Host, AddressError> {
+    if let Ok(ip) = parse_ip(text) {
+        return Ok(Host::Ip(ip));
+    }
+    let not_a_host = || AddressError::NotAHost(excerpt(text, SHOWN_MAX));
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let Some((ip, zone)) = bare.split_once('%') else {
+        return if is_host_name(text) { Ok(Host::Name(text.to_ascii_lowercase())) } else { Err(not_a_host()) };
+    };
+    let ip: Ipv6Addr = ip.parse().map_err(|_| not_a_host())?;
+    if let Ok(scope) = zone.parse() {
+        return Ok(Host::Scoped(ip, scope));
+    }
+    let may_be_zone = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
+    if zone.is_empty() || zone.len() > ZONE_LEN_MAX || !zone.bytes().all(may_be_zone) {
+        return Err(not_a_host());
+    }
+    Ok(Host::Name(format!("{ip}%{zone}")))
+}
+
+/// Whether this can be the name of a machine: letters, digits, `-` and `_`, in parts between dots. The last part is no
+/// number, which only a wrong IP address has there.
+fn is_host_name(text: &str) -> bool {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        (1..=LABEL_LEN_MAX).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= NAME_LEN_MAX && text.split('.').all(is_label) && !last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Reads `HOST:PORT`, an IPv6 address in brackets.
+pub(crate) fn parse_tracker_address(text: &str) -> Result<TrackerAddr, AddressError> {
+    let lacks_port = match parse_host(text) {
+        Ok(Host::Name(name)) => !name.is_empty(),
+        Ok(Host::Ip(_) | Host::Scoped(..)) => true,
+        Err(_) => false,
+    };
+    if lacks_port {
+        return Err(AddressError::NoPort(excerpt(text, SHOWN_MAX)));
+    }
+    let (host, port) = text.rsplit_once(':').ok_or_else(|| AddressError::NotAHost(excerpt(text, SHOWN_MAX)))?;
+    let host = parse_host(host)?;
+    Ok(host.at(parse_port(port)?))
 }
 
 /// Reads `IP:PORT`, an IPv6 address in brackets.
@@ -84,6 +238,45 @@ mod tests {
             assert_eq!(parse_address(text), Ok(address.parse().expect("an address")), "{text}");
         }
         assert_eq!(parse_ip("[::1]"), parse_ip("::1"));
+    }
+
+    #[test]
+    fn a_tracker_has_an_address_or_a_name_and_zones_are_kept() {
+        for (text, shown, is_name) in [
+            ("127.0.0.1:5000", "127.0.0.1:5000", false),
+            ("[::1]:5000", "[::1]:5000", false),
+            ("[fe80::1%3]:5000", "[fe80::1%3]:5000", false),
+            ("[fe80::1%eth0]:5000", "[fe80::1%eth0]:5000", false),
+            ("localhost:5000", "localhost:5000", true),
+            ("Tracker_1.Example.ORG:5000", "tracker_1.example.org:5000", true),
+            ("tracker.example.org.:5000", "tracker.example.org.:5000", true),
+            ("7zip:1", "7zip:1", true),
+        ] {
+            let addr = parse_tracker_address(text).expect(text);
+            assert_eq!((addr.to_string().as_str(), addr.is_name()), (shown, is_name));
+            assert_eq!(parse_tracker_address(shown), Ok(addr));
+        }
+        assert_eq!(parse_host("fe80::1%3").map(|host| host.at(5)), parse_tracker_address("[fe80::1%3]:5"));
+        for (text, error) in [
+            ("tracker", "'tracker' has no port, write it like 127.0.0.1:5000 or [::1]:5000"),
+            ("fe80::1%eth0", "'fe80::1%eth0' has no port, write it like 127.0.0.1:5000 or [::1]:5000"),
+            ("tracker:x", "'x' is not a port, which is a number up to 65535"),
+            ("1.2.3:5", "'1.2.3' is neither an IP address such as 127.0.0.1 or [::1] nor the name of a machine"),
+        ] {
+            assert_eq!(parse_tracker_address(text).expect_err(text).to_string(), error);
+        }
+        let long = |len: usize| format!("{}:5", "a".repeat(len));
+        assert!(parse_tracker_address(&long(LABEL_LEN_MAX)).is_ok());
+        assert!(parse_tracker_address(&long(LABEL_LEN_MAX + 1)).is_err());
+        let parts = |len: usize| format!("{}aaa:5", "a.".repeat(len / 2 - 1));
+        assert!(parse_tracker_address(&parts(NAME_LEN_MAX - 1)).is_ok());
+        assert!(parse_tracker_address(&parts(NAME_LEN_MAX + 1)).is_err());
+        for wrong in ["-a:5", "a-:5", "a..b:5", ".a:5", "a b:5", "\u{e4}:5", "[a]:5", "::1%:5", "[fe80::1%a/b]:5", ":5"]
+        {
+            assert!(parse_tracker_address(wrong).is_err(), "{wrong}");
+        }
+        let zone = |len: usize| parse_host(&format!("fe80::1%{}", "e".repeat(len)));
+        assert!(zone(ZONE_LEN_MAX).is_ok() && zone(ZONE_LEN_MAX + 1).is_err());
     }
 
     #[test]

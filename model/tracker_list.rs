@@ -1,12 +1,12 @@
 //! The text of tracker_info.txt: where the trackers of one installation are, in the order in which they are tried.
 //!
-//! One entry is `IP` and `PORT` on lines of their own, `IP PORT`, or `IP:PORT`. `#` begins a comment, blank lines say
+//! One entry is `IP` and `PORT` on lines of their own, `IP PORT`, or `IP:PORT`. A host name may stand in place of the
+//! IP address, and IPv6 may have a `%zone`. `#` begins a comment, blank lines say
 //! nothing, and one line `fingerprint <64 hexadecimal digits>` may name the trackers' key.
 
-use super::address::{AddressError, parse_address, parse_ip, parse_port};
+use super::address::{AddressError, Host, TrackerAddr, parse_host, parse_port, parse_tracker_address};
 use super::digest::Fingerprint;
 use super::escape::excerpt;
-use core::net::{IpAddr, SocketAddr};
 use std::fmt;
 use std::io::{self, Read};
 
@@ -16,9 +16,6 @@ pub const TEXT_LEN_MAX: u64 = 1 << 20;
 pub const TRACKERS_MAX: usize = 256;
 /// Most characters of a wrong line that an error repeats.
 const SHOWN_MAX: usize = 80;
-
-/// Where one tracker listens.
-pub type TrackerAddr = SocketAddr;
 
 /// The trackers of one installation. Never empty, no address twice, no port 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +53,7 @@ pub enum LineProblem {
     PortZero,
     /// A port, or something that is neither, where an IP address is due.
     NotAnEntry,
-    /// The line after a lone IP address is not its port; also where the list ends.
+    /// The line after a lone IP address or name is not its port; also where the list ends.
     PortMissing,
     /// More than an IP address and a port on one line.
     TooMuch,
@@ -82,7 +79,7 @@ impl fmt::Display for LineProblem {
             Self::Address(error) => error.fmt(f),
             Self::PortZero => write!(f, "port 0 cannot be reached, use 1 to 65535"),
             Self::NotAnEntry => write!(f, "expected IP:PORT, IP PORT, or an IP with its port on the next line"),
-            Self::PortMissing => write!(f, "this IP address has no port, which goes behind it or on the next line"),
+            Self::PortMissing => write!(f, "this address has no port, which goes behind it or on the next line"),
             Self::TooMuch => write!(f, "expected one IP and one port, nothing more"),
             Self::Duplicate => write!(f, "this tracker is listed twice, remove one of the two"),
             Self::BadFingerprint => write!(f, "expected 'fingerprint' and 64 hexadecimal digits"),
@@ -147,7 +144,7 @@ impl TrackerList {
     pub fn tracker(&self, number: u64) -> Result<TrackerAddr, TrackerListError> {
         let index = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
         index
-            .and_then(|index| self.addrs.get(index).copied())
+            .and_then(|index| self.addrs.get(index).cloned())
             .ok_or(TrackerListError::NoSuchNumber { asked: number, count: self.addrs.len() })
     }
 
@@ -166,9 +163,9 @@ fn line_error(number: usize, text: &str, problem: LineProblem) -> TrackerListErr
     TrackerListError::Line { number, text: excerpt(text, SHOWN_MAX), problem }
 }
 
-/// An IP address that stood on a line of its own and waits for its port.
+/// An IP address or a name that stood on a line of its own and waits for its port.
 struct Lone {
-    ip: IpAddr,
+    host: Host,
     number: usize,
     text: String,
 }
@@ -186,7 +183,7 @@ impl ListParser {
         let taken = match self.lone.take() {
             None => self.entry_or_fingerprint(number, line),
             Some(lone) if line.bytes().all(|byte| byte.is_ascii_digit()) => {
-                parse_port(line).map_err(LineProblem::from).and_then(|port| self.entry(SocketAddr::new(lone.ip, port)))
+                parse_port(line).map_err(LineProblem::from).and_then(|port| self.entry(lone.host.at(port)))
             }
             // Anything but a port here means that it was forgotten one entry before.
             Some(lone) => return Err(line_error(lone.number, &lone.text, LineProblem::PortMissing)),
@@ -202,13 +199,13 @@ impl ListParser {
         }
         match second {
             Some(_) if more => Err(LineProblem::TooMuch),
-            Some(port) => self.entry(SocketAddr::new(parse_ip(first)?, parse_port(port)?)),
-            None => match parse_ip(first) {
-                Ok(ip) => {
-                    self.lone = Some(Lone { ip, number, text: line.to_owned() });
+            Some(port) => self.entry(parse_host(first)?.at(parse_port(port)?)),
+            None => match parse_host(first) {
+                Ok(host) => {
+                    self.lone = Some(Lone { host, number, text: line.to_owned() });
                     Ok(())
                 }
-                Err(_) if first.contains(':') => self.entry(parse_address(first)?),
+                Err(_) if first.contains(':') => self.entry(parse_tracker_address(first)?),
                 Err(_) if first.bytes().all(|byte| byte.is_ascii_digit()) => Err(LineProblem::NotAnEntry),
                 Err(error) => Err(error.into()),
             },
@@ -219,12 +216,7 @@ impl ListParser {
         if addr.port() == 0 {
             return Err(LineProblem::PortZero);
         }
-        // An IPv4 address written as IPv6 (::ffff:10.0.0.1) reaches the same tracker.
-        let same = |other: &SocketAddr| {
-            (other.ip().to_canonical(), other.port()) == (addr.ip().to_canonical(), addr.port())
-                && scope(other) == scope(&addr)
-        };
-        if self.addrs.iter().any(same) {
+        if self.addrs.iter().any(|other| other.is_same(&addr)) {
             return Err(LineProblem::Duplicate);
         }
         if self.addrs.len() == TRACKERS_MAX {
@@ -241,14 +233,6 @@ impl ListParser {
         let fingerprint = digits.and_then(Fingerprint::from_hex).ok_or(LineProblem::BadFingerprint)?;
         self.fingerprint = Some(fingerprint);
         Ok(())
-    }
-}
-
-/// Which interface a link-local address is meant on.
-fn scope(addr: &SocketAddr) -> u32 {
-    match addr {
-        SocketAddr::V4(_) => 0,
-        SocketAddr::V6(addr) => addr.scope_id(),
     }
 }
 
@@ -282,6 +266,20 @@ mod tests {
     fn ipv6_is_read_in_every_form() {
         for text in ["[::1]:5000", "::1 5000", "[::1] 5000", "::1\n5000", "[::1]\n5000\n"] {
             assert_eq!(addrs(text), ["[::1]:5000"], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_name_and_an_address_with_a_zone_stand_wherever_an_address_may() {
+        for text in ["Tracker.lan:5000", "tracker.lan 5000", "tracker.lan\n5000"] {
+            assert_eq!(addrs(text), ["tracker.lan:5000"], "{text:?}");
+        }
+        for text in ["[fe80::1%eth0]:5000", "fe80::1%eth0 5000", "[fe80::1%eth0] 5000", "fe80::1%eth0\n5000"] {
+            assert_eq!(addrs(text), ["[fe80::1%eth0]:5000"], "{text:?}");
+        }
+        assert_eq!(addrs("fe80::1%2 5000\nfe80::1%3 5000"), ["[fe80::1%2]:5000", "[fe80::1%3]:5000"]);
+        for text in ["a.lan:5\nA.LAN 5", "[fe80::1%2]:5\nfe80::1%2 5", "fe80::1%eth0 5\n[fe80::1%eth0]:5"] {
+            assert!(error(text).ends_with("listed twice, remove one of the two"), "{text}");
         }
     }
 
@@ -326,10 +324,11 @@ mod tests {
             ("", "no tracker is listed, add a line such as 127.0.0.1:5000"),
             ("# only\n\n", "no tracker is listed, add a line such as 127.0.0.1:5000"),
             (
-                "\nlocalhost:5000",
-                "line 2 'localhost:5000': 'localhost' is not an IP address such as 127.0.0.1 or [::1]",
+                "\nlocal/host:5000",
+                "line 2 'local/host:5000': 'local/host' is neither an IP address such as 127.0.0.1 or [::1] nor the \
+                 name of a machine",
             ),
-            ("tracker", "line 1 'tracker': 'tracker' is not an IP address such as 127.0.0.1 or [::1]"),
+            ("tracker", "line 1 'tracker': this address has no port, which goes behind it or on the next line"),
             ("127.0.0.1:99999", "line 1 '127.0.0.1:99999': '99999' is not a port, which is a number up to 65535"),
             ("127.0.0.1 x", "line 1 '127.0.0.1 x': 'x' is not a port, which is a number up to 65535"),
             ("127.0.0.1:0", "line 1 '127.0.0.1:0': port 0 cannot be reached, use 1 to 65535"),
@@ -337,11 +336,11 @@ mod tests {
             ("127.0.0.1 5000 1", "line 1 '127.0.0.1 5000 1': expected one IP and one port, nothing more"),
             (
                 "\n127.0.0.1 # no port\n",
-                "line 2 '127.0.0.1': this IP address has no port, which goes behind it or on the next line",
+                "line 2 '127.0.0.1': this address has no port, which goes behind it or on the next line",
             ),
             (
                 "127.0.0.1\n127.0.0.2:5\n",
-                "line 1 '127.0.0.1': this IP address has no port, which goes behind it or on the next line",
+                "line 1 '127.0.0.1': this address has no port, which goes behind it or on the next line",
             ),
             ("127.0.0.1\n70000", "line 2 '70000': '70000' is not a port, which is a number up to 65535"),
         ] {

@@ -1,11 +1,13 @@
 //! The tracker as a program: what it is started with, what it waits for, how it ends.
 
+use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
 use crate::sys::random::random_bytes;
+use crate::sys::resolve::{LOOKUP_DEADLINE, Lookups, lookup_reason};
 use crate::tracker::admission::Caps;
 use crate::tracker::args::Args;
-use crate::tracker::auth::cluster_key::{ClusterKey, ClusterKeyError};
+use crate::tracker::auth::cluster_key::{ClusterKey, ClusterKeyError, key_path};
 use crate::tracker::auth::login_throttle::Paces;
 use crate::tracker::auth::passwords::Params;
 use crate::tracker::console::{Console, ConsoleCommands};
@@ -18,11 +20,11 @@ use crate::tracker::net::listener::listen;
 use crate::tracker::server::{ListenSockets, Server, ServerSettings, StartError};
 use crate::tracker::warn::Warn;
 use crate::{signals, sys};
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Sender, bounded, never};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,10 +49,18 @@ pub enum ProgramError {
         listed: Fingerprint,
         own: Fingerprint,
     },
+    /// The list names a key, and there is none here.
+    NoKey {
+        list: PathBuf,
+        listed: Fingerprint,
+        key_file: PathBuf,
+    },
     /// The data folder cannot be used.
     DataDir(DataDirError),
     /// The journal in it cannot be used.
     Journal(JournalError),
+    /// The name that the list has for this tracker is not found.
+    Lookup(TrackerAddr, io::Error),
     /// The address cannot be listened on.
     Listen(SocketAddr, io::Error),
     /// The address for programs cannot be listened on.
@@ -73,8 +83,17 @@ impl fmt::Display for ProgramError {
                 "{} names the fingerprint {listed}, but this tracker's key has {own}; copy the right key file here",
                 list.display()
             ),
+            ProgramError::NoKey { list, listed, key_file } => write!(
+                f,
+                "{} names the fingerprint {listed}, but there is no key in {}; copy the right key file there",
+                list.display(),
+                key_file.display()
+            ),
             ProgramError::DataDir(error) => write!(f, "{error}"),
             ProgramError::Journal(error) => write!(f, "{error}"),
+            ProgramError::Lookup(tracker, error) => {
+                write!(f, "cannot listen on {tracker}: {}; is the name in the list right?", lookup_reason(error))
+            }
             ProgramError::Listen(addr, error) => match error.kind() {
                 io::ErrorKind::AddrInUse => write!(
                     f,
@@ -128,18 +147,14 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
     let addr = list.tracker(args.number).map_err(in_list)?;
     // A list has at most 256 trackers.
     let number = u16::try_from(args.number).unwrap_or(u16::MAX);
-    let others = (1..).zip(list.trackers().iter().copied()).filter(|(other, _)| *other != number).collect();
-    let cluster_key = match &args.key_file {
-        Some(path) => ClusterKey::open(path),
-        None => ClusterKey::open_beside(&args.tracker_info),
+    let others = (1..).zip(list.trackers().iter().cloned()).filter(|(other, _)| *other != number).collect();
+    let key_file = match &args.key_file {
+        Some(path) => path.clone(),
+        None => key_path(&args.tracker_info).map_err(ProgramError::ClusterKey)?,
     };
-    let cluster_key = cluster_key.map_err(ProgramError::ClusterKey)?;
-    let own = cluster_key.fingerprint();
-    if let Some(listed) = list.fingerprint().filter(|&listed| listed != own) {
-        return Err(ProgramError::WrongKey { list: args.tracker_info.clone(), listed, own });
-    }
+    let cluster_key = read_cluster_key(args, &key_file, list.fingerprint())?;
     // Listening comes before the data folder: the port tells best that the tracker runs already.
-    let clients = listen(addr).map_err(|error| ProgramError::Listen(addr, error))?;
+    let clients = listen_as(&addr)?;
     let programs = args.json.map(|addr| listen(addr).map_err(|error| ProgramError::ListenJson(addr, error)));
     let sockets = ListenSockets { clients, programs: programs.transpose()? };
     let data_path = match &args.data_dir {
@@ -152,6 +167,11 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
     let disk = journal_disk(&data_dir.folder(JOURNAL).map_err(ProgramError::DataDir)?)?;
     let opened = Journal::open(disk, owner, JournalSettings::default(), warn()).map_err(ProgramError::Journal)?;
     let OpenedJournal { journal, source, past, origin, .. } = opened;
+    // A key is made last: a start that fails leaves none.
+    let cluster_key = match cluster_key {
+        Some(cluster_key) => cluster_key,
+        None => ClusterKey::open(&key_file).map_err(ProgramError::ClusterKey)?,
+    };
     let settings = ServerSettings {
         cluster_key,
         origin,
@@ -166,6 +186,41 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
         warn: warn(),
     };
     Server::start(sockets, settings).map_err(ProgramError::Start)
+}
+
+/// The key that there is, if it is the one that the list names. `None` if there is none, and the list names none.
+fn read_cluster_key(
+    args: &Args,
+    key_file: &Path,
+    listed: Option<Fingerprint>,
+) -> Result<Option<ClusterKey>, ProgramError> {
+    let list = || args.tracker_info.clone();
+    let cluster_key = ClusterKey::read(key_file).map_err(ProgramError::ClusterKey)?;
+    match (&cluster_key, listed) {
+        (Some(key), Some(listed)) if key.fingerprint() != listed => {
+            Err(ProgramError::WrongKey { list: list(), listed, own: key.fingerprint() })
+        }
+        (None, Some(listed)) => Err(ProgramError::NoKey { list: list(), listed, key_file: key_file.to_path_buf() }),
+        _ => Ok(cluster_key),
+    }
+}
+
+/// Listens where the list has this tracker: of several addresses of a name, on the first that is of this machine.
+fn listen_as(tracker: &TrackerAddr) -> Result<TcpListener, ProgramError> {
+    let addrs = match tracker {
+        TrackerAddr::Addr(addr) => vec![*addr],
+        TrackerAddr::Named { host, port } => Lookups::new()
+            .find(host, *port, LOOKUP_DEADLINE, &never())
+            .map_err(|error| ProgramError::Lookup(tracker.clone(), error))?,
+    };
+    let mut failure = None;
+    for addr in addrs {
+        match listen(addr) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => failure = failure.or(Some(ProgramError::Listen(addr, error))),
+        }
+    }
+    Err(failure.unwrap_or_else(|| ProgramError::Lookup(tracker.clone(), io::ErrorKind::NotFound.into())))
 }
 
 fn journal_disk(path: &Path) -> Result<Arc<RealDisk>, ProgramError> {

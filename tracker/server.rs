@@ -3,6 +3,7 @@
 mod housekeeper;
 pub(crate) mod server_status;
 
+use crate::model::address::TrackerAddr;
 use crate::model::id::Origin;
 use crate::sys;
 use crate::sys::owned_thread::OwnedThread;
@@ -52,7 +53,7 @@ pub struct ServerSettings {
     /// Gives those ops back.
     pub source: Arc<dyn OpSource>,
     /// Where the other trackers of the list are, by their numbers.
-    pub others: Vec<(u16, SocketAddr)>,
+    pub others: Vec<(u16, TrackerAddr)>,
     pub data_dir: DataDir,
     pub caps: Caps,
     pub paces: Paces,

@@ -14,6 +14,7 @@ use crate::client::state::dir::StateDir;
 use crate::client::upload::catalog::Catalog;
 use crate::client::upload::event::SeederEvent;
 use crate::client::upload::seeder::Seeder;
+use crate::model::address::TrackerAddr;
 use crate::model::id::{ClientId, CommandId};
 use crate::sys::random::random_bytes;
 use crate::wire::client_tracker::{Reply, Request};
@@ -28,7 +29,7 @@ const SEEDER_EVENTS_MAX: usize = 64;
 /// What a client is started with.
 pub struct NodeOptions {
     /// In the order in which they are tried.
-    pub trackers: Vec<SocketAddr>,
+    pub trackers: Vec<TrackerAddr>,
     /// For peers.
     pub listener: TcpListener,
     /// The address to tell others, where it is not the one that the tracker sees.

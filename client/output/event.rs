@@ -3,6 +3,7 @@
 use super::download_failure::DownloadFailure;
 use super::status;
 use super::status::{DownloadStatus, Reached};
+use crate::model::address::TrackerAddr;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
 use std::net::SocketAddr;
@@ -103,16 +104,16 @@ pub enum Event {
     /// The connection to a tracker was lost.
     TrackerLost {
         /// Which one.
-        tracker: SocketAddr,
+        tracker: TrackerAddr,
         /// Why.
         why: String,
     },
     /// A tracker was reached again.
     TrackerReached {
         /// Which one.
-        tracker: SocketAddr,
+        tracker: TrackerAddr,
         /// Which one was lost before, and why, if that was not told.
-        lost: Option<(SocketAddr, String)>,
+        lost: Option<(TrackerAddr, String)>,
     },
     /// The login has ended by itself.
     LoggedOut {

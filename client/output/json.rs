@@ -80,10 +80,10 @@ pub(crate) fn event(event: &Event) -> Map<String, Value> {
             ("user_renamed", json!({ "user_id": asked.as_str(), "new_user_id": user.as_str() }))
         }
         Event::TrackerLost { tracker, why } => {
-            ("tracker_lost", json!({ "ip": tracker.ip(), "port": tracker.port(), "reason": why }))
+            ("tracker_lost", json!({ "ip": tracker.host(), "port": tracker.port(), "reason": why }))
         }
         Event::TrackerReached { tracker, .. } => {
-            ("tracker_reached", json!({ "ip": tracker.ip(), "port": tracker.port() }))
+            ("tracker_reached", json!({ "ip": tracker.host(), "port": tracker.port() }))
         }
         Event::LoggedOut { why } => ("logged_out", json!({ "reason": why })),
         Event::ShareMissing { group, file, partly, why } => {
@@ -225,6 +225,7 @@ mod tests {
     use crate::client::command::table::COMMANDS;
     use crate::client::output::download_failure::FailureCode;
     use crate::client::output::event::Weight;
+    use crate::model::address::TrackerAddr;
     use crate::model::name::UserId;
     use std::net::SocketAddr;
     use std::time::Duration;
@@ -245,7 +246,8 @@ mod tests {
     fn events() -> Vec<Event> {
         let (group, file) = (GroupId::parse("g").expect("a name"), FileName::parse("f").expect("a name"));
         let (user, to) = (UserId::parse("u").expect("a name"), UserId::parse("v").expect("a name"));
-        let (why, tracker) = ("why".to_owned(), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let (why, addr) = ("why".to_owned(), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let tracker = TrackerAddr::from(addr);
         let failure = DownloadFailure { code: FailureCode::NoMember, why: why.clone() };
         let status = DownloadStatus {
             group: group.clone(),
@@ -260,7 +262,7 @@ mod tests {
         };
         let (g, f) = (|| group.clone(), || file.clone());
         vec![
-            Event::Listening(tracker),
+            Event::Listening(addr),
             Event::Uploading,
             Event::Hashed { done: 1, total: 2, took: Duration::ZERO },
             Event::DownloadProgress(status),
@@ -285,7 +287,7 @@ mod tests {
             Event::ShareChanged { group: g(), file: f(), partly: false, why: why.clone() },
             Event::ShareBack { group: g(), file: f() },
             Event::ShareLost { group: g(), file: f(), why: why.clone() },
-            Event::TrackerLost { tracker, why: why.clone() },
+            Event::TrackerLost { tracker: tracker.clone(), why: why.clone() },
             Event::TrackerReached { tracker, lost: None },
             Event::LoggedOut { why: why.clone() },
             Event::Warning(why),

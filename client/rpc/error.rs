@@ -1,5 +1,7 @@
 //! Why a request to the trackers has no reply, and why there is no connection to one.
 
+use crate::model::address::TrackerAddr;
+use crate::sys::resolve::lookup_reason;
 use crate::wire::codec::DecodeError;
 use crate::wire::connection::RecvError;
 use crate::wire::handshake::HandshakeError;
@@ -7,7 +9,6 @@ use crate::wire::refusal::Refusal;
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 
 /// Why a request has no reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,8 @@ impl From<Refusal> for RpcError {
 /// Why a tracker was not reached, or why the connection to it has ended.
 #[derive(Debug)]
 pub enum ConnectionError {
+    /// The name of the tracker is not found.
+    Lookup(io::Error),
     /// No connection came about.
     Connect(io::Error),
     Handshake(HandshakeError),
@@ -67,6 +70,7 @@ pub enum ConnectionError {
 impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            ConnectionError::Lookup(error) => f.write_str(&lookup_reason(error)),
             ConnectionError::Connect(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => f.write_str("nobody listens there"),
                 io::ErrorKind::TimedOut => f.write_str("no answer in time"),
@@ -90,7 +94,7 @@ impl Error for ConnectionError {}
 
 /// Why each of the trackers was not reached.
 #[derive(Debug)]
-pub(super) struct Unreachable(pub(super) Vec<(SocketAddr, ConnectionError)>);
+pub(super) struct Unreachable(pub(super) Vec<(TrackerAddr, ConnectionError)>);
 
 impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,8 +5,10 @@ use super::error::{ConnectionError, Unreachable};
 use super::event::LinkEvent;
 use super::link_state::{LinkState, Token};
 use super::pending::REPLY_DEADLINE;
+use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
 use crate::model::id::ClientId;
+use crate::sys::resolve::{LOOKUP_DEADLINE, Lookups};
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError, TimedStream};
 use crate::wire::deadlines::{HANDSHAKE_DEADLINE, IDLE_DEADLINE};
@@ -26,12 +28,26 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Shortest and longest pause after all trackers were tried in vain.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 
+/// Connects to the first of these addresses, at least one, that accepts within its part of the time.
+fn reach(addrs: &[SocketAddr], patience: Duration) -> Result<(TcpStream, SocketAddr), ConnectionError> {
+    let deadline = CONNECT_DEADLINE.min(patience / u32::try_from(addrs.len()).unwrap_or(u32::MAX));
+    let mut failure = None;
+    for &addr in addrs {
+        match TcpStream::connect_timeout(&addr, deadline) {
+            Ok(stream) => return Ok((stream, addr)),
+            // Of several the first is the one that was to be taken.
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    Err(ConnectionError::Connect(failure.unwrap_or_else(|| std::io::ErrorKind::NotFound.into())))
+}
+
 /// Decides whether the trackers with this fingerprint are the right ones; the error says why not.
 pub type CheckFingerprint = Box<dyn Fn(Fingerprint) -> Result<(), Box<dyn Error + Send + Sync>> + Send + Sync>;
 
 /// What the thread needs that keeps the connection.
 pub(super) struct Keeper {
-    pub(super) trackers: Vec<SocketAddr>,
+    pub(super) trackers: Vec<TrackerAddr>,
     pub(super) client: ClientId,
     pub(super) check: CheckFingerprint,
     pub(super) events: channel::Sender<LinkEvent>,
@@ -42,16 +58,17 @@ impl Keeper {
     /// Keeps one connection until the link closes.
     pub(super) fn run(&self) {
         let mut order = self.trackers.clone();
+        let mut lookups = Lookups::new();
         let (mut pause, mut patience) = (PAUSE.0, PATIENCE);
         let (mut was_up, mut lost) = (false, None);
         loop {
-            match self.connect_first(&order, patience) {
+            match self.connect_first(&order, patience, &mut lookups) {
                 Ok((addr, receiver, sender)) => {
                     if was_up {
-                        self.tell(LinkEvent::Up(addr, lost.take()));
+                        self.tell(LinkEvent::Up(addr.clone(), lost.take()));
                     }
                     (was_up, pause, patience) = (true, PAUSE.0, PATIENCE);
-                    lost = Some((addr, self.read(receiver, &sender)));
+                    lost = Some((addr.clone(), self.read(receiver, &sender)));
                     // As the list has them, so that a preferred one is come back to; the one that was lost is the last.
                     order.clone_from(&self.trackers);
                     order.sort_by_key(|other| *other == addr);
@@ -75,17 +92,18 @@ impl Keeper {
     /// `patience` and no longer.
     fn connect_first(
         &self,
-        order: &[SocketAddr],
+        order: &[TrackerAddr],
         patience: Duration,
-    ) -> Result<(SocketAddr, FrameReceiver, Arc<FrameSender>), Unreachable> {
+        lookups: &mut Lookups,
+    ) -> Result<(TrackerAddr, FrameReceiver, Arc<FrameSender>), Unreachable> {
         let mut failures = Vec::new();
-        for (place, &addr) in order.iter().enumerate() {
+        for (place, addr) in order.iter().enumerate() {
             let is_last = place + 1 == order.len();
-            let connected = self.connect(addr, if is_last { REPLY_DEADLINE } else { patience });
+            let connected = self.connect(addr, if is_last { REPLY_DEADLINE } else { patience }, lookups);
             self.state.end_connecting();
             match connected {
-                Ok((receiver, sender)) => return Ok((addr, receiver, sender)),
-                Err(why) => failures.push((addr, why)),
+                Ok((receiver, sender)) => return Ok((addr.clone(), receiver, sender)),
+                Err(why) => failures.push((addr.clone(), why)),
             }
             if self.state.is_closing() {
                 break;
@@ -97,11 +115,17 @@ impl Keeper {
     /// Connects to one tracker and resumes the session; the connection is ready for requests then.
     fn connect(
         &self,
-        addr: SocketAddr,
+        tracker: &TrackerAddr,
         patience: Duration,
+        lookups: &mut Lookups,
     ) -> Result<(FrameReceiver, Arc<FrameSender>), ConnectionError> {
-        let stream =
-            TcpStream::connect_timeout(&addr, CONNECT_DEADLINE.min(patience)).map_err(ConnectionError::Connect)?;
+        let addrs = match tracker {
+            TrackerAddr::Addr(addr) => Ok(vec![*addr]),
+            TrackerAddr::Named { host, port } => {
+                lookups.find(host, *port, LOOKUP_DEADLINE.min(patience), self.state.closed())
+            }
+        };
+        let (stream, addr) = reach(&addrs.map_err(ConnectionError::Lookup)?, patience)?;
         let stream = Arc::new(stream);
         self.state.begin_connecting(&stream)?;
         let handshake = handshake::client_to_tracker(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE.min(patience)));

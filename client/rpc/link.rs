@@ -9,6 +9,7 @@ use super::error::RpcError;
 use super::event::LinkEvent;
 use super::keeper::{CheckFingerprint, Keeper};
 use super::link_state::LinkState;
+use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
@@ -38,7 +39,7 @@ impl TrackerLink {
     /// # Errors
     /// There is no room for a thread.
     pub fn start(
-        trackers: Vec<SocketAddr>,
+        trackers: Vec<TrackerAddr>,
         client: ClientId,
         check: CheckFingerprint,
         events: channel::Sender<LinkEvent>,

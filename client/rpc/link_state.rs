@@ -231,6 +231,11 @@ impl LinkState {
 
 /// What the keeper needs.
 impl LinkState {
+    /// Disconnected once the link is closing.
+    pub(super) fn closed(&self) -> &channel::Receiver<Infallible> {
+        &self.closed
+    }
+
     pub(super) fn is_closing(&self) -> bool {
         self.fields.lock().closing
     }

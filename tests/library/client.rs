@@ -113,7 +113,7 @@ impl Person {
         let (output, events) = (Sheet::default(), Sheet::default());
         let terminal = TerminalWriter::new(Box::new(output.clone()), Box::new(events.clone()));
         let options = NodeOptions {
-            trackers,
+            trackers: trackers.into_iter().map(Into::into).collect(),
             listener,
             announce,
             state: StateDir::open(&folder.join("state")).expect("a folder"),

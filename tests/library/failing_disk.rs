@@ -30,7 +30,7 @@ fn numbered_on(disk: &MemDisk, number: u16, others: &[(u16, SocketAddr)]) -> (Te
         let opened = Journal::open(Arc::new(disk.clone()), owner, small, warn.clone()).expect("sound");
         let OpenedJournal { journal, source, past, origin, .. } = opened;
         (settings.log, settings.source, settings.past, settings.origin) = (Box::new(journal), source, past, origin);
-        (settings.warn, settings.others) = (warn, others.to_vec());
+        (settings.warn, settings.others) = (warn, others.iter().map(|&(number, addr)| (number, addr.into())).collect());
     });
     (tracker, said)
 }

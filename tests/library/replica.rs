@@ -49,7 +49,7 @@ impl Told {
 fn tracker(number: u16, others: &[(u16, SocketAddr)]) -> TestTracker {
     TestTracker::start_with(|settings| {
         settings.origin = Origin { tracker: number, incarnation: u64::from(number) * 1000 };
-        settings.others = others.to_vec();
+        settings.others = others.iter().map(|&(number, addr)| (number, addr.into())).collect();
     })
 }
 
@@ -129,7 +129,7 @@ fn both_sides_of_a_partition_go_on_and_agree_afterwards() {
     let relay = Relay::to(one.addr, |_, _, _| {});
     let two = TestTracker::start_with(|settings| {
         settings.origin = Origin { tracker: 2, incarnation: 2000 };
-        settings.others = vec![(1, relay.addr)];
+        settings.others = vec![(1, relay.addr.into())];
         told.set(settings);
     });
     let mut alice = one.user("alice");
@@ -207,7 +207,7 @@ fn a_tracker_with_an_empty_disk_gets_everything_and_gives_what_only_it_has() {
     let one = TestTracker::start_with(|settings| with_log(settings, 1, 20_000));
     let two = TestTracker::start_with(|settings| {
         with_log(settings, 2, 300);
-        settings.others = vec![(1, one.addr)];
+        settings.others = vec![(1, one.addr.into())];
     });
     let three = tracker(3, &[(1, one.addr), (2, two.addr)]);
     wait_until("everything is everywhere", || {
@@ -228,7 +228,7 @@ fn a_retired_tracker_is_turned_away_also_after_a_restart_of_the_others() {
     assert!(one.server.forget(0).is_err() && one.server.forget(9).is_err(), "nobody");
     let two = TestTracker::start_with(|settings| {
         settings.origin = Origin { tracker: 2, incarnation: 1 };
-        settings.others = vec![(1, one.addr)];
+        settings.others = vec![(1, one.addr.into())];
         told.set(settings);
     });
     wait_until("it is told so", || told.has("retired"));
@@ -347,7 +347,7 @@ fn a_file_can_be_downloaded_again_at_a_tracker_that_has_lost_its_list_of_pieces(
     let settings = |state: State| {
         let mut settings = crate::common::tracker::settings(&folder);
         settings.origin = Origin { tracker: 2, incarnation: 2000 };
-        settings.others = vec![(1, one.addr)];
+        settings.others = vec![(1, one.addr.into())];
         (settings.past, settings.log, settings.source) = (state.into(), Box::new(log.clone()), Arc::new(log.clone()));
         told.set(&mut settings);
         settings

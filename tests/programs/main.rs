@@ -25,6 +25,7 @@ mod console;
 mod crash;
 mod json;
 mod json_client;
+mod named_tracker;
 mod obstructed_disk;
 mod readme;
 mod script;

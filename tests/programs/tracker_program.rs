@@ -134,15 +134,21 @@ fn whatever_keeps_it_from_running_is_told_in_one_line_with_what_to_do() {
     let (code, said) = installation.fail(&[]);
     assert_eq!(code, 3);
     assert!(said.starts_with("tracker: 203.0.113.1:5000 is not an address of this machine"), "{said}");
-    installation.list("somewhere 5000\n");
+    let new = |name: &str| installation.folder.path().join(name);
+    let (code, _) = installation.fail(&["--key", "new.key", "--data-dir", "new-data"]);
+    assert_eq!((code, new("new.key").exists(), new("new-data").exists()), (3, false, false));
+    installation.list("some/where 5000\n");
     let (code, said) = installation.fail(&[]);
     assert_eq!(code, 3);
-    assert!(said.starts_with("tracker: tracker_info.txt: line 1 'somewhere 5000': "), "{said}");
+    assert!(said.starts_with("tracker: tracker_info.txt: line 1 'some/where 5000': "), "{said}");
 
     installation.list(&format!("{addr}\nfingerprint {}\n", "00".repeat(32)));
     let (code, said) = installation.fail(&[]);
     assert_eq!(code, 3);
     assert!(said.contains("copy the right key file here"), "{said}");
+    let (code, said) = installation.fail(&["--key", "new.key", "--data-dir", "new-data"]);
+    assert!(code == 3 && said.ends_with(", but there is no key in new.key; copy the right key file there"), "{said}");
+    assert!(!new("new.key").exists() && !new("new-data").exists());
     installation.list(&format!("{addr}\n"));
     let key = installation.folder.path().join("tracker_info.txt.key");
     let mode = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode)).expect("allowed");

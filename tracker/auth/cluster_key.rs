@@ -119,9 +119,9 @@ impl ClusterKey {
         Self { derive, static_key, fingerprint, link_key, token_key }
     }
 
-    /// Reads the key file beside a tracker_info.txt, or makes it if there is none yet.
-    pub fn open_beside(tracker_info: &Path) -> Result<Self, ClusterKeyError> {
-        Self::open(&key_path(tracker_info)?)
+    /// Reads this key file. `None` if there is none.
+    pub fn read(path: &Path) -> Result<Option<Self>, ClusterKeyError> {
+        read_key(path).map(|key| key.map(|key| Self::new(&key)))
     }
 
     /// Reads this key file, or makes it if there is none yet.
@@ -231,6 +231,10 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::sync::Barrier;
 
+    fn open_beside(tracker_info: &Path) -> Result<ClusterKey, ClusterKeyError> {
+        ClusterKey::open(&key_path(tracker_info)?)
+    }
+
     fn op(seq: u64) -> OpId {
         OpId { origin: Origin { tracker: 1, incarnation: 7 }, seq }
     }
@@ -245,8 +249,8 @@ mod tests {
     fn the_key_is_made_once_and_read_ever_after() {
         let folder = tempfile::tempdir().expect("a folder");
         let info = info(&folder);
-        let first = ClusterKey::open_beside(&info).expect("made");
-        assert_eq!(ClusterKey::open_beside(&info).expect("read").fingerprint(), first.fingerprint());
+        let first = open_beside(&info).expect("made");
+        assert_eq!(open_beside(&info).expect("read").fingerprint(), first.fingerprint());
         let meta = fs::metadata(key_path(&info).expect("there")).expect("there");
         assert_eq!((meta.len(), meta.mode() & 0o777), (32, 0o600));
         assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 2, "no other file is left behind");
@@ -260,7 +264,7 @@ mod tests {
         let prints: Vec<Fingerprint> = std::thread::scope(|scope| {
             let start = || {
                 barrier.wait();
-                ClusterKey::open_beside(&info).expect("made or read").fingerprint()
+                open_beside(&info).expect("made or read").fingerprint()
             };
             let starters: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
             starters.into_iter().map(|starter| starter.join().expect("no panic")).collect()
@@ -285,16 +289,16 @@ mod tests {
         let path = key_path(&info).expect("there");
         fs::write(&path, [0; 31]).expect("writable");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("allowed");
-        let error = ClusterKey::open_beside(&info).expect_err("others may read it").to_string();
+        let error = open_beside(&info).expect_err("others may read it").to_string();
         assert!(error.contains("chmod 600") && !error.contains('\n'), "{error}");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("allowed");
-        let error = ClusterKey::open_beside(&info).expect_err("too short").to_string();
+        let error = open_beside(&info).expect_err("too short").to_string();
         assert!(error.contains("31 bytes instead of 32") && !error.contains('\n'), "{error}");
         fs::remove_file(&path).expect("removable");
         fs::create_dir_all(&path).expect("makeable");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("allowed");
-        assert!(matches!(ClusterKey::open_beside(&info), Err(ClusterKeyError::NotAFile(_))));
-        let error = ClusterKey::open_beside(&folder.path().join("none.txt")).expect_err("no such file").to_string();
+        assert!(matches!(open_beside(&info), Err(ClusterKeyError::NotAFile(_))));
+        let error = open_beside(&folder.path().join("none.txt")).expect_err("no such file").to_string();
         assert!(error.starts_with("cannot find "), "{error}");
     }
 

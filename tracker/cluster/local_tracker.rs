@@ -1,7 +1,7 @@
 //! Who this tracker is to the others.
 
+use crate::model::address::TrackerAddr;
 use crate::model::id::Origin;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// What the program start and the list of trackers say of this tracker.
@@ -12,7 +12,7 @@ pub struct LocalTracker {
     /// Random, made at the start: tells two programs of one number apart.
     pub instance: [u8; 16],
     /// Where the other trackers of the list are, by their numbers.
-    pub others: Vec<(u16, SocketAddr)>,
+    pub others: Vec<(u16, TrackerAddr)>,
     /// The file with the numbers of retired trackers.
     pub retired: PathBuf,
 }

@@ -1,8 +1,8 @@
 //! Another tracker as `status` shows it to the operator.
 
+use crate::model::address::TrackerAddr;
 use crate::model::units::age;
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Another tracker, for the operator.
@@ -10,7 +10,7 @@ use std::time::Duration;
 pub struct OtherTracker {
     pub number: u16,
     /// Where the list has it; `None` if it is not on this tracker's list.
-    pub addr: Option<SocketAddr>,
+    pub addr: Option<TrackerAddr>,
     pub status: LinkStatus,
 }
 
@@ -36,7 +36,7 @@ pub enum LinkStatus {
 
 impl fmt::Display for OtherTracker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let addr = self.addr.map_or_else(|| "not on the list".into(), |addr| addr.to_string());
+        let addr = self.addr.as_ref().map_or_else(|| "not on the list".into(), TrackerAddr::to_string);
         write!(f, "tracker {:<3} {addr}, ", self.number)?;
         match &self.status {
             LinkStatus::Connected { lasts, there_behind, here_behind, agrees } => {

@@ -3,6 +3,7 @@
 use super::live_link::LiveLink;
 use super::local_tracker::LocalTracker;
 use super::other_tracker::{LinkStatus, OtherTracker};
+use crate::model::address::TrackerAddr;
 use crate::sys::durable;
 use crate::tracker::state::State;
 use crate::wire::refusal::{Code, Refusal};
@@ -10,7 +11,6 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 const STALE: Duration = Duration::from_secs(10);
 
 struct TableEntry {
-    addr: Option<SocketAddr>,
+    addr: Option<TrackerAddr>,
     live: Option<Arc<LiveLink>>,
     since: Instant,
     why: Option<String>,
@@ -59,7 +59,9 @@ impl Table {
 impl TrackerTable {
     pub(crate) fn new(me: &LocalTracker) -> io::Result<Self> {
         let since = Instant::now();
-        let entry = |&(number, addr)| (number, TableEntry { addr: Some(addr), live: None, since, why: None });
+        let entry = |(number, addr): &(u16, TrackerAddr)| {
+            (*number, TableEntry { addr: Some(addr.clone()), live: None, since, why: None })
+        };
         let retired = read(&me.retired)?;
         let mut table = Table {
             entries: me.others.iter().map(entry).collect(),
@@ -170,7 +172,7 @@ impl TrackerTable {
         };
         let other = |(&number, entry): (&u16, &TableEntry)| OtherTracker {
             number,
-            addr: entry.addr,
+            addr: entry.addr.clone(),
             status: status(number, entry),
         };
         table.entries.iter().filter(|(number, _)| **number != self.own).map(other).collect()

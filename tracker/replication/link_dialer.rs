@@ -2,14 +2,18 @@
 
 use super::link::serve;
 use super::link_error::LinkError;
+use crate::model::address::TrackerAddr;
 use crate::sys::owned_thread::OwnedThread;
+use crate::sys::resolve::{LOOKUP_DEADLINE, Lookups};
 use crate::tracker::core::Core;
 use crate::wire::connection::TimedStream;
 use crate::wire::deadlines::HANDSHAKE_DEADLINE;
 use crate::wire::handshake::tracker_to_tracker;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
+use std::convert::Infallible;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,23 +30,29 @@ pub(crate) struct LinkDialer {
 }
 
 /// Tells a dialing thread to end.
-#[derive(Default)]
 struct DialerStop {
     state: Mutex<DialerState>,
     told: Condvar,
+    /// Disconnected once it is time to end: a thread may wait for a name.
+    closed: Receiver<Infallible>,
 }
 
-#[derive(Default)]
 struct DialerState {
-    closed: bool,
+    /// Dropped, and gone from here, once it is time to end.
+    open: Option<Sender<Infallible>>,
     /// The connection on which the thread may wait for the other tracker.
     calling: Option<Arc<TcpStream>>,
 }
 
 impl DialerStop {
+    fn new() -> Self {
+        let (open, closed) = bounded(0);
+        Self { state: Mutex::new(DialerState { open: Some(open), calling: None }), told: Condvar::new(), closed }
+    }
+
     fn close(&self) {
         let mut state = self.state.lock();
-        state.closed = true;
+        state.open = None;
         // Fails if the connection is gone already.
         let _ = state.calling.take().map(|stream| stream.shutdown(Shutdown::Both));
         drop(state);
@@ -53,19 +63,19 @@ impl DialerStop {
     fn set_calling(&self, stream: Option<Arc<TcpStream>>) -> bool {
         let mut state = self.state.lock();
         state.calling = stream;
-        !state.closed
+        state.open.is_some()
     }
 
     /// Waits for this long; false if it is time to end.
     fn pause(&self, time: Duration) -> bool {
         let until = Instant::now() + time;
         let mut state = self.state.lock();
-        while !state.closed {
+        while state.open.is_some() {
             if self.told.wait_until(&mut state, until).timed_out() {
                 break;
             }
         }
-        !state.closed
+        state.open.is_some()
     }
 }
 
@@ -77,10 +87,10 @@ impl LinkDialer {
     pub(crate) fn start(core: &Arc<Core>) -> io::Result<Self> {
         let me = core.cluster.me();
         let mut dialer = Self { threads: Vec::new() };
-        for &(number, addr) in me.others.iter().filter(|(number, _)| *number < me.origin.tracker) {
-            let stop: Arc<DialerStop> = Arc::default();
+        for (number, addr) in me.others.iter().filter(|(number, _)| *number < me.origin.tracker) {
+            let (number, addr, stop) = (*number, addr.clone(), Arc::new(DialerStop::new()));
             let (core, told) = (core.clone(), stop.clone());
-            let run = move || keep_calling(&core, number, addr, &told);
+            let run = move || keep_calling(&core, number, &addr, &told);
             dialer.threads.push((stop, OwnedThread::start(format!("link-{number}"), run)?));
         }
         Ok(dialer)
@@ -95,11 +105,13 @@ impl Drop for LinkDialer {
     }
 }
 
-fn keep_calling(core: &Core, number: u16, addr: SocketAddr, stop: &DialerStop) {
+fn keep_calling(core: &Core, number: u16, addr: &TrackerAddr, stop: &DialerStop) {
+    let mut lookups = Lookups::new();
     let mut pause = PAUSE_MIN;
     while !core.cluster.table().is_retired(number) {
         let begun = Instant::now();
-        let ended = call(core, number, addr, stop);
+        let reached = reach(addr, &mut lookups, &stop.closed);
+        let ended = reached.and_then(|stream| talk(core, number, stream, stop));
         stop.set_calling(None);
         if let Err(why) = ended {
             core.cluster.lost(number, &why);
@@ -112,8 +124,27 @@ fn keep_calling(core: &Core, number: u16, addr: SocketAddr, stop: &DialerStop) {
     }
 }
 
-fn call(core: &Core, number: u16, addr: SocketAddr, stop: &DialerStop) -> Result<(), LinkError> {
-    let stream = Arc::new(TcpStream::connect_timeout(&addr, CONNECT_MAX).map_err(LinkError::System)?);
+/// Connects to the first address of the other tracker that accepts.
+fn reach(tracker: &TrackerAddr, lookups: &mut Lookups, closed: &Receiver<Infallible>) -> Result<TcpStream, LinkError> {
+    let addrs = match tracker {
+        TrackerAddr::Addr(addr) => vec![*addr],
+        TrackerAddr::Named { host, port } => {
+            lookups.find(host, *port, LOOKUP_DEADLINE, closed).map_err(LinkError::Lookup)?
+        }
+    };
+    let mut failure = None;
+    for addr in addrs {
+        match TcpStream::connect_timeout(&addr, CONNECT_MAX) {
+            Ok(stream) => return Ok(stream),
+            // Of several the first is the one that was to be taken.
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    Err(LinkError::System(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into())))
+}
+
+fn talk(core: &Core, number: u16, stream: TcpStream, stop: &DialerStop) -> Result<(), LinkError> {
+    let stream = Arc::new(stream);
     if !stop.set_calling(Some(stream.clone())) {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! Why a link to another tracker did not come about or has ended.
 
 use crate::sys;
+use crate::sys::resolve::lookup_reason;
 use crate::wire::codec::DecodeError;
 use crate::wire::connection::RecvError;
 use crate::wire::handshake::HandshakeError;
@@ -13,6 +14,8 @@ use std::io;
 pub(crate) enum LinkError {
     /// The socket cannot be used, or the greeting cannot be sent.
     Begin(io::Error),
+    /// The name of the other tracker is not found.
+    Lookup(io::Error),
     /// No connection, no thread, or a message cannot be sent.
     System(io::Error),
     Handshake(HandshakeError),
@@ -35,6 +38,7 @@ impl fmt::Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LinkError::Begin(error) => write!(f, "{error}"),
+            LinkError::Lookup(error) => f.write_str(&lookup_reason(error)),
             LinkError::System(error) => f.write_str(&sys::reason(error)),
             LinkError::Handshake(error) => write!(f, "{error}"),
             LinkError::Recv(error) => write!(f, "{error}"),

@@ -4,9 +4,9 @@ use super::is_one_line;
 use groupshare::client::command::parse::{Surroundings, may_be_kept, parse};
 use groupshare::client::command::types::{Command, ParsedLine};
 use groupshare::client::command::{json, table};
+use groupshare::model::address::TrackerAddr;
 use groupshare::model::tracker_list::{TRACKERS_MAX, TrackerList};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::Path;
 
 /// Any line typed at the prompt. What is wrong with it is told in one line, and no password gets into the history.
@@ -69,7 +69,7 @@ pub(super) fn tracker_list(data: &[u8]) {
         assert!(is_one_line(&list.tracker(number).expect_err("there is none")));
     }
     let fingerprint = list.fingerprint().map(|fingerprint| format!("fingerprint {fingerprint}"));
-    let line = |addr: &SocketAddr| addr.to_string();
+    let line = |addr: &TrackerAddr| addr.to_string();
     let written: Vec<_> = fingerprint.into_iter().chain(trackers.iter().map(line)).collect();
     assert_eq!(TrackerList::parse(&written.join("\n")).as_ref(), Ok(&list));
 }
