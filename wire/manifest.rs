@@ -68,7 +68,7 @@ impl Wire for Manifest {
         let pieces = take_counted::<Sha1Digest>(&mut hashed, PIECES_MAX as usize)?;
         hashed.finish()?;
         let manifest = Manifest::new(files, pieces).map_err(|_| DecodeError::Value("a manifest"))?;
-        match take_attributes(from, hashed_len)? {
+        match take_attributes(from, hashed_len, manifest.files().len())? {
             Some(attributes) => {
                 manifest.with_attributes(attributes).map_err(|_| DecodeError::Value("the number of attributes"))
             }
@@ -108,8 +108,12 @@ fn take_hashed<'a>(from: &mut Decoder<'a>) -> Result<&'a [u8], DecodeError> {
     from.bytes(len)
 }
 
-/// The attributes in the sections, which follow a hashed part of so many bytes.
-fn take_attributes(from: &mut Decoder<'_>, hashed_len: usize) -> Result<Option<Vec<FileAttributes>>, DecodeError> {
+/// The attributes in the sections, which follow a hashed part of so many bytes and files.
+fn take_attributes(
+    from: &mut Decoder<'_>,
+    hashed_len: usize,
+    files: usize,
+) -> Result<Option<Vec<FileAttributes>>, DecodeError> {
     let mut room = SECTIONS_LEN_MAX + SECTIONS_RATIO_MAX * hashed_len;
     let mut attributes = None;
     let mut kind_before = 0;
@@ -123,8 +127,9 @@ fn take_attributes(from: &mut Decoder<'_>, hashed_len: usize) -> Result<Option<V
         room = room.checked_sub(len).ok_or(DecodeError::OverCap { len, max: room })?;
         let mut section = Decoder::new(from.bytes(len)?);
         if kind == ATTRIBUTES {
-            let files = std::iter::from_fn(|| (section.left() > 0).then(|| FileAttributes::take(&mut section)));
-            attributes = Some(files.collect::<Result<_, _>>()?);
+            let all = (0..files).map(|_| FileAttributes::take(&mut section));
+            attributes = Some(all.collect::<Result<_, _>>()?);
+            section.finish()?;
         }
     }
     Ok(attributes)
@@ -262,8 +267,8 @@ mod tests {
         let attributes = |flag, nanoseconds: u32| [&[flag][..], &[0; 8], &nanoseconds.to_be_bytes()].concat();
         assert_eq!(refused(&[(1, &attributes(2, 0))]), Value("a flag"));
         assert_eq!(refused(&[(1, &attributes(0, 1_000_000_000))]), Value("the time of a file"));
-        assert_eq!(refused(&[(1, &[])]), Value("the number of attributes"));
-        assert_eq!(refused(&[(1, &attributes(0, 0).repeat(2))]), Value("the number of attributes"));
+        assert_eq!(refused(&[(1, &[])]), Truncated);
+        assert_eq!(refused(&[(1, &attributes(0, 0).repeat(2))]), Trailing(13));
         assert_eq!(refused(&[(1, &[0; 12])]), Truncated);
         // Two counts, a path of one byte with its length, the length of the file, a digest.
         let hashed_len = 4 + 3 + 8 + 4 + 20;

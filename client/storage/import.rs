@@ -2,8 +2,8 @@
 
 use super::file_stamp::Stamps;
 use super::import_error::ImportError;
-use super::left_out::LeftOut;
-use super::piece_source::PieceSource;
+use super::left_out::{LeftOut, LeftOutKind};
+use super::piece_source::{PieceSource, SourceError};
 use super::share_tree::ShareTree;
 use super::shared_files::SharedFiles;
 use crate::client::hash::piece_hash::read_in_order;
@@ -14,6 +14,9 @@ use crate::model::name::FileName;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Most files of a folder that may turn out to be unreadable only when they are read.
+const UNREADABLE_MAX: u32 = 16;
 
 /// What hashing finds out.
 #[derive(Debug)]
@@ -32,20 +35,56 @@ pub struct Import {
 
 /// Reads a file or folder once, ahead on the rayon pool; the calling thread takes the digest of every piece and that of
 /// the whole in one pass, which costs it little more than the whole alone. The share's `name` is the root of its paths,
-/// whatever the file or folder is called here: the same content is the same manifest everywhere. `progress` is told after each piece how many
-/// bytes of how many are done. Takes a few MiB of memory whatever the size.
+/// whatever the file or folder is called here: the same content is the same manifest everywhere. `progress` is told
+/// after each piece how many bytes of how many are done. Takes a few MiB of memory whatever the size.
+///
+/// A file of a folder that turns out to be unreadable is left out, and the others are read again.
 ///
 /// # Errors
-/// Those of `ShareTree::list`; `Cancelled` soon after `cancel` is set; `Changed` if the files did not stand still.
+/// Those of `ShareTree::list`; `Cancelled` soon after `cancel` is set; `Changed` if the files did not stand still;
+/// `Io` and `Sizeless` for a single file, and for a folder with too many such files.
 pub fn hash_for_sharing(
     path: &Path,
     name: &FileName,
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Import, ImportError> {
-    let ShareTree { root, files, stamps, attributes, left_out } = ShareTree::list(path, name)?;
-    let layout = check_files(&files).map_err(|error| ImportError::Size(root.clone(), error))?;
-    let source = SharedFiles::new(root.clone(), &files, layout, stamps.clone());
+    let mut tree = ShareTree::list(path, name)?;
+    let mut unreadable = 0;
+    let hashed = loop {
+        let error = match hash(&tree, cancel, progress) {
+            Ok(hashed) => break hashed,
+            Err(error) => error,
+        };
+        let left_out = match &error {
+            ImportError::Io(path, _) => tree.leave_out(path, LeftOutKind::Unreadable),
+            ImportError::Sizeless(path) => tree.leave_out(path, LeftOutKind::Sizeless),
+            _ => false,
+        };
+        unreadable += 1;
+        if !left_out || unreadable > UNREADABLE_MAX {
+            return Err(error);
+        }
+        if tree.files.is_empty() {
+            return Err(ImportError::AllLeftOut(tree.root, tree.left_out));
+        }
+    };
+    let ShareTree { root, files, stamps, attributes, left_out } = tree;
+    let manifest = Manifest::new(files, hashed.pieces).and_then(|manifest| manifest.with_attributes(attributes));
+    let manifest = manifest.map_err(|error| ImportError::Size(root.clone(), error))?;
+    Ok(Import { root, manifest, sha1: hashed.whole, stamps, left_out })
+}
+
+/// What the bytes of a tree come to.
+struct Digests {
+    pieces: Vec<Sha1Digest>,
+    whole: Sha1Digest,
+}
+
+fn hash(tree: &ShareTree, cancel: &AtomicBool, progress: &mut dyn FnMut(u64, u64)) -> Result<Digests, ImportError> {
+    let ShareTree { root, files, stamps, .. } = tree;
+    let layout = check_files(files).map_err(|error| ImportError::Size(root.clone(), error))?;
+    let source = SharedFiles::new(root.clone(), files, layout, stamps.clone());
     let mut pieces = Vec::with_capacity(layout.count() as usize);
     let mut whole = Sha1Stream::default();
     let read = |piece, buffer: &mut [u8]| source.read_piece(piece, buffer);
@@ -55,6 +94,10 @@ pub fn hash_for_sharing(
         }
         let data = match outcome {
             Ok(read) => read,
+            // A file that gives too few bytes and is what it was has another size than it says.
+            Err(SourceError::Changed(path)) if tree.is_unchanged(&path) => {
+                return ControlFlow::Break(ImportError::Sizeless(path));
+            }
             Err(error) => return ControlFlow::Break(error.into()),
         };
         let mut sha1 = Sha1Stream::default();
@@ -68,9 +111,7 @@ pub fn hash_for_sharing(
     }
     // A file whose pieces were read early may have changed since.
     source.check_all()?;
-    let manifest = Manifest::new(files, pieces).and_then(|manifest| manifest.with_attributes(attributes));
-    let manifest = manifest.map_err(|error| ImportError::Size(root.clone(), error))?;
-    Ok(Import { root, manifest, sha1: whole.digest(), stamps, left_out })
+    Ok(Digests { pieces, whole: whole.digest() })
 }
 
 #[cfg(test)]
@@ -181,6 +222,29 @@ mod tests {
             }
         });
         assert!(matches!(result, Err(ImportError::Changed(changed)) if changed == first));
+    }
+
+    #[test]
+    fn a_file_that_gives_fewer_bytes_than_it_says_is_refused_and_left_out_of_a_folder() {
+        // Made up by the system, which says that each has a page of 4,096 bytes.
+        let folder = Path::new("/sys/kernel/mm/transparent_hugepage");
+        let Ok(metadata) = fs::metadata(folder.join("enabled")) else { return };
+        assert_eq!(metadata.len(), 4096);
+        let error = hash(&folder.join("enabled")).expect_err("it has less").to_string();
+        assert!(error.ends_with("enabled does not have as many bytes as it says; share a copy of it"), "{error}");
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        for name in ["a", "b", "c"] {
+            fs::write(temp.path().join(name), name).expect("written");
+        }
+        let mut tree = ShareTree::list(temp.path(), &name("d")).expect("three files");
+        assert!(tree.leave_out(&temp.path().join("b"), LeftOutKind::Sizeless));
+        assert!(
+            !tree.leave_out(&temp.path().join("b"), LeftOutKind::Sizeless)
+                && tree.left_out.to_string().contains("1 file")
+        );
+        let left = super::hash(&tree, &AtomicBool::new(false), &mut |_, _| {}).expect("two files");
+        assert_eq!(left.whole, sha1_of(b"ac"));
+        assert_eq!((tree.files.len(), tree.attributes.len(), tree.stamps.0.len()), (2, 2, 2));
     }
 
     #[test]

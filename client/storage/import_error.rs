@@ -23,7 +23,7 @@ pub enum ImportError {
     NotUtf8(PathBuf),
     /// The name could mislead where it is shown, or is too long.
     Name(PathBuf, NameError),
-    /// The file says that it is empty and gives bytes when it is read.
+    /// The file gives another number of bytes than it says that it has.
     Sizeless(PathBuf),
     /// Nothing in the folder can be shared.
     AllLeftOut(PathBuf, LeftOut),
@@ -73,11 +73,9 @@ impl fmt::Display for ImportError {
             ImportError::Name(path, error) => {
                 write!(f, "cannot share {}: {error}; rename it to share it", ShownPath(path))
             }
-            ImportError::Sizeless(path) => write!(
-                f,
-                "{} says that it is empty and gives bytes when it is read; share a copy of it",
-                ShownPath(path)
-            ),
+            ImportError::Sizeless(path) => {
+                write!(f, "{} does not have as many bytes as it says; share a copy of it", ShownPath(path))
+            }
             ImportError::AllLeftOut(path, left_out) => {
                 write!(f, "{} holds no file that can be shared; {left_out}", ShownPath(path))
             }

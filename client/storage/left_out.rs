@@ -20,7 +20,7 @@ pub enum LeftOutKind {
     Name,
     /// Its name is that of something beside it in another Unicode form.
     SameName,
-    /// It says that it is empty and gives bytes when it is read.
+    /// It gives another number of bytes than it says that it has.
     Sizeless,
 }
 

@@ -1,6 +1,6 @@
 //! The tree of files that a path on this disk stands for when it is shared.
 
-use super::file_stamp::{FileStamp, Stamps};
+use super::file_stamp::{self, FileStamp, Stamps};
 use super::import_error::ImportError;
 use super::left_out::{LeftOut, LeftOutKind};
 use super::local_name;
@@ -71,6 +71,28 @@ impl ShareTree {
             return Err(ImportError::AllLeftOut(root, left_out));
         }
         Ok(Self { root, files, stamps: Stamps(stamps.into()), attributes, left_out })
+    }
+}
+
+impl ShareTree {
+    /// Whether a file is what it was when it was listed, as far as the system tells.
+    pub(crate) fn is_unchanged(&self, path: &Path) -> bool {
+        self.position(path).is_some_and(|at| file_stamp::check(path, &self.stamps.0[at]).is_ok())
+    }
+
+    fn position(&self, path: &Path) -> Option<usize> {
+        self.files.iter().position(|file| local_name::locate(&self.root, &file.path) == path)
+    }
+
+    /// Leaves a file out that turned out to be unreadable; false if it is not one of a folder.
+    pub(crate) fn leave_out(&mut self, path: &Path, kind: LeftOutKind) -> bool {
+        let Some(at) = self.position(path).filter(|_| path != self.root) else { return false };
+        self.files.remove(at);
+        self.attributes.remove(at);
+        let stamps = self.stamps.0.iter().enumerate().filter(|(number, _)| *number != at);
+        self.stamps = Stamps(stamps.map(|(_, stamp)| *stamp).collect());
+        self.left_out.add(kind, path.to_path_buf());
+        true
     }
 }
 
@@ -298,7 +320,7 @@ mod tests {
     #[test]
     fn a_file_that_says_it_is_empty_and_is_not_is_refused_and_left_out_of_a_folder() {
         let error = list(Path::new("/proc/version")).expect_err("it has content").to_string();
-        assert_eq!(error, "/proc/version says that it is empty and gives bytes when it is read; share a copy of it");
+        assert_eq!(error, "/proc/version does not have as many bytes as it says; share a copy of it");
         let error = list(Path::new("/proc/sys/fs/epoll")).expect_err("nothing in it can be shared").to_string();
         let words = "/proc/sys/fs/epoll holds no file that can be shared; not shared: 1 file without a size of its own";
         assert!(error.starts_with(words), "{error}");

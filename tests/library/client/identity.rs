@@ -108,7 +108,7 @@ fn a_file_that_the_system_makes_up_is_refused_and_not_shared_as_empty() {
     let room = Room::new();
     let mut alice = room.person("alice");
     alice.expect("create_group lab", "Group created\n");
-    let words = "/proc/version says that it is empty and gives bytes when it is read; share a copy of it";
+    let words = "/proc/version does not have as many bytes as it says; share a copy of it";
     alice.refused("upload_file /proc/version lab", words);
     alice.refused("upload_file /proc/sys/fs/epoll lab", "not shared: 1 file without a size of its own, such as /proc/");
     alice.expect("list_files lab", "No files shared in this group yet; share one with upload_file\n");
