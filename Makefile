@@ -44,8 +44,12 @@ check: rust rust-tools
 	@$(CHECK_DENY)
 	@$(RUN_CARGO) test --locked --target-dir '$(TARGET_DIR)'
 
-# The gate: the checks, then the programs as their users run them.
-test: check all
+# The gate: the checks, then the programs as their users run them. One after the other, whatever `make -j` says.
+test: rust rust-tools
+	@$(if $(shell $(PYTHON_PROBLEM)),$(error $(shell $(PYTHON_PROBLEM))))
+	@echo 'Takes 10 to 30 minutes, 8 GB below $(TARGET_DIR)/ and 2 GB in the temporary folder'
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory all
 	@./test.sh
 
 # Many more seeds of the simulation of trackers in sync than `make check` plays.
@@ -91,7 +95,9 @@ load: rust
 soak: rust
 	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)' -- soak time=$(or $(TIME),600) $(if $(SEED),seed=$(SEED))
 
-demo: all
+demo: rust
+	@echo 'Takes about half a minute and 0.9 GB in the temporary folder; building before that takes some minutes and 1 GB'
+	@$(MAKE) --no-print-directory all
 	@./demo.sh
 
 # Takes README's picture, docs/terminal.svg, of a real run; needs 1.4 GB in the temporary folder.
@@ -111,24 +117,19 @@ INSTALLED = \
 		644:packaging/completions/bash/$(program):share/bash-completion/completions/$(program) \
 		644:packaging/completions/zsh/_$(program):$(ZSH_DIR)/_$(program) \
 		644:packaging/completions/fish/$(program).fish:share/fish/vendor_completions.d/$(program).fish) \
-	$(foreach text,README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE tracker_info.txt $(wildcard docs/*.md), \
-		644:$(text):share/doc/groupshare/$(notdir $(text)))
+	$(foreach text,README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE tracker_info.txt $(wildcard docs/*.md docs/*.svg), \
+		644:$(text):share/doc/groupshare/$(text))
 ZSH_DIR = share/zsh/site-functions
 
 install:
 	@{ test -x tracker/tracker && test -x client/client; } || $(MAKE) --no-print-directory all
-	@for file in $(INSTALLED); do \
-		IFS=:; set -- $$file; \
-		install -D -m "$$1" "$$2" '$(DESTDIR)$(PREFIX)'/"$$3" || exit; \
-	done
+	@packaging/install.sh '$(DESTDIR)$(PREFIX)' $(INSTALLED)
 	@sed -i 's|/usr/local/bin|$(PREFIX)/bin|' '$(DESTDIR)$(PREFIX)/lib/systemd/system/groupshare-tracker@.service'
 	@echo "Installed $(DESTDIR)$(PREFIX)/bin/groupshare-tracker and $(DESTDIR)$(PREFIX)/bin/groupshare-client"
 
-# What was installed with the same DESTDIR and PREFIX, and nothing else.
+# What was installed with the same DESTDIR and PREFIX, the folders made for it where nothing else is in them, and no more.
 uninstall:
-	@for file in $(INSTALLED); do rm -f '$(DESTDIR)$(PREFIX)'/"$${file##*:}"; done
-	@! test -d '$(DESTDIR)$(PREFIX)/share/doc/groupshare' || \
-		rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(PREFIX)/share/doc/groupshare'
+	@packaging/install.sh --remove '$(DESTDIR)$(PREFIX)' $(INSTALLED)
 
 # A package for Debian and its kin in packaging/deb/, installed, run, removed and purged in a temporary root.
 deb: all
@@ -188,6 +189,9 @@ SANITIZE_PROBLEM = $(CARGO) +nightly --version >/dev/null 2>&1 || \
 
 # The sanitizer has to be kept from what runs while it is built: only a target that is named keeps the two apart.
 HOST = $(shell $${RUSTC:-rustc} -vV | sed -n 's/^host: //p')
+
+PYTHON_PROBLEM = command -v python3 >/dev/null || \
+	echo "python3 is needed for the tests, but there is none: install it, for example with apt install python3"
 
 TOOLS_PROBLEM = for tool in fmt clippy; do \
 		$(CARGO) $$tool --version >/dev/null 2>&1 || \

@@ -3,10 +3,11 @@
 use groupshare::client::args::{Invocation, parse};
 use groupshare::client::start;
 use groupshare::model::exit::Exit;
+use groupshare::sys::program_name;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match parse(std::env::args_os().skip(1)) {
+    match parse(&program_name("client"), std::env::args_os().skip(1)) {
         Ok(Invocation::Run(args)) => start::run(*args).into(),
         Ok(Invocation::Tell(text)) => {
             println!("{text}");

@@ -17,6 +17,14 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+/// The name under which this program was started, or this one if it has none that can be shown.
+pub fn program_name(otherwise: &str) -> String {
+    let started = std::env::args_os().next().unwrap_or_default();
+    let name = std::path::Path::new(&started).file_name().and_then(std::ffi::OsStr::to_str);
+    let shown = name.filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()));
+    shown.unwrap_or(otherwise).to_owned()
+}
+
 /// How long a core has worked for this thread: without the time in which it waited, or the program was stopped.
 pub fn thread_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

@@ -1,6 +1,7 @@
 //! The tracker's program: arguments, start, exit code.
 
 use groupshare::model::exit::Exit;
+use groupshare::sys::program_name;
 use groupshare::tracker::args;
 use groupshare::tracker::args::Invocation;
 use groupshare::tracker::program;
@@ -8,8 +9,10 @@ use groupshare::tracker::program::ProgramError;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let exit = match args::parse(std::env::args_os().skip(1)) {
-        Ok(Invocation::Run(args)) => exit(program::run(&args).map(|()| true), Exit::CannotStart),
+    let name = program_name("tracker");
+    let exit = |outcome, failed| exit(&name, outcome, failed);
+    let exit = match args::parse(&name, std::env::args_os().skip(1)) {
+        Ok(Invocation::Run(args)) => exit(program::run(&args, &name).map(|()| true), Exit::CannotStart),
         Ok(Invocation::Check(dir)) => exit(program::check(&dir), Exit::Refused),
         Ok(Invocation::Repair(dir)) => exit(program::repair(&dir).map(|()| true), Exit::Refused),
         Ok(Invocation::Tell(text)) => {
@@ -17,7 +20,7 @@ fn main() -> ExitCode {
             Exit::Success
         }
         Err(error) => {
-            eprintln!("tracker: {error}");
+            eprintln!("{name}: {error}");
             Exit::Usage
         }
     };
@@ -25,12 +28,12 @@ fn main() -> ExitCode {
 }
 
 /// `failed` stands for an error.
-fn exit(outcome: Result<bool, ProgramError>, failed: Exit) -> Exit {
+fn exit(name: &str, outcome: Result<bool, ProgramError>, failed: Exit) -> Exit {
     match outcome {
         Ok(true) => Exit::Success,
         Ok(false) => Exit::Refused,
         Err(error) => {
-            eprintln!("tracker: {error}");
+            eprintln!("{name}: {error}");
             failed
         }
     }

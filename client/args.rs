@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// Most characters of a wrong argument that an error repeats.
 const SHOWN_MAX: usize = 80;
-const SYNOPSIS: &str = "client [IP:PORT] [tracker_info.txt | TRACKER:PORT] [options]";
+const ARGUMENTS: &str = "[IP:PORT] [tracker_info.txt | TRACKER:PORT] [options]";
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,11 +58,20 @@ pub struct Args {
 
 /// Why a command line cannot be followed; one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ArgsError(String);
+pub struct ArgsError {
+    what: BadArgument,
+    /// The name of the program.
+    program: String,
+}
+
+/// What is wrong with an argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct BadArgument(String);
 
 impl fmt::Display for ArgsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}. Usage: {SYNOPSIS}, or client --help", self.0)
+        let Self { what: BadArgument(what), program } = self;
+        write!(f, "{what}. Usage: {program} {ARGUMENTS}, or {program} --help")
     }
 }
 
@@ -77,13 +86,17 @@ pub fn default_state_dir(environment: impl Fn(&str) -> Option<OsString>) -> Opti
     Some(state.join("groupshare"))
 }
 
-/// Reads the command line without the program's name.
-pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invocation, ArgsError> {
+/// Reads the command line behind the program's name, which is the one under which it was started.
+pub fn parse<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> Result<Invocation, ArgsError> {
+    read(program, args).map_err(|what| ArgsError { what, program: program.to_owned() })
+}
+
+fn read<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> Result<Invocation, BadArgument> {
     let options = options();
-    let matches = options.parse(args).map_err(|fail| ArgsError(excerpt(&fail.to_string(), SHOWN_MAX)))?;
+    let matches = options.parse(args).map_err(|fail| BadArgument(excerpt(&fail.to_string(), SHOWN_MAX)))?;
     if matches.opt_present("help") {
         let brief = format!(
-            "Usage: {SYNOPSIS}\n\nShares files in groups and downloads them from the members. Type help at the prompt.\n\n  \
+            "Usage: {program} {ARGUMENTS}\n\nShares files in groups and downloads them from the members. Type help at the prompt.\n\n  \
              IP:PORT           listen there for other members (default: a free port of 127.0.0.1)\n  \
              tracker_info.txt  the list of trackers (default: ./tracker_info.txt)\n  \
              TRACKER:PORT      the address or name of the only tracker, in place of a list"
@@ -91,7 +104,7 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
         return Ok(Invocation::Tell(exit::help(&options.usage(&brief), exit::OF_CLIENT)));
     }
     if matches.opt_present("version") {
-        return Ok(Invocation::Tell(format!("client (groupshare) {}", env!("CARGO_PKG_VERSION"))));
+        return Ok(Invocation::Tell(format!("{program} (groupshare) {}", env!("CARGO_PKG_VERSION"))));
     }
     let (listen, tracker_info) = places(&matches.free)?;
     let tracker = lone_tracker(&matches.free)?;
@@ -160,18 +173,18 @@ fn options() -> Options {
     options
 }
 
-fn workers(matches: &Matches) -> Result<Option<usize>, ArgsError> {
+fn workers(matches: &Matches) -> Result<Option<usize>, BadArgument> {
     let Some(text) = matches.opt_str("workers") else { return Ok(None) };
     match text.parse() {
         Ok(workers @ 1..=WORKERS_MAX) => Ok(Some(workers)),
-        _ => Err(ArgsError(format!(
+        _ => Err(BadArgument(format!(
             "--workers: '{}' is not a number from 1 to {WORKERS_MAX}",
             excerpt(&text, SHOWN_MAX)
         ))),
     }
 }
 
-fn patience(matches: &Matches) -> Result<Option<Duration>, ArgsError> {
+fn patience(matches: &Matches) -> Result<Option<Duration>, BadArgument> {
     let Some(text) = matches.opt_str("patience") else { return Ok(Some(PATIENCE)) };
     if text == "forever" {
         return Ok(None);
@@ -189,40 +202,42 @@ fn patience(matches: &Matches) -> Result<Option<Duration>, ArgsError> {
     let seconds = seconds.and_then(|(number, unit_s): (u32, u32)| number.checked_mul(unit_s));
     let wrong =
         || format!("--patience: '{}' is not a time such as 90s, 10m or 2h, 0, or forever", excerpt(&text, SHOWN_MAX));
-    seconds.map(|seconds| Some(Duration::from_secs(seconds.into()))).ok_or_else(|| ArgsError(wrong()))
+    seconds.map(|seconds| Some(Duration::from_secs(seconds.into()))).ok_or_else(|| BadArgument(wrong()))
 }
 
 /// `IP:PORT` and the list of trackers, either of which may be left out.
-fn places(free: &[String]) -> Result<(SocketAddr, PathBuf), ArgsError> {
+fn places(free: &[String]) -> Result<(SocketAddr, PathBuf), BadArgument> {
     let (listen, tracker_info) = match free {
         [] => (None, None),
         // A lone argument is the address unless it can only be a file.
         [one] if looks_like_address(one) => (Some(one), None),
         [one] => (None, Some(one)),
         [listen, tracker_info] => (Some(listen), Some(tracker_info)),
-        [_, _, more, ..] => return Err(ArgsError(format!("'{}' is one argument too many", excerpt(more, SHOWN_MAX)))),
+        [_, _, more, ..] => {
+            return Err(BadArgument(format!("'{}' is one argument too many", excerpt(more, SHOWN_MAX))));
+        }
     };
     let listen = match listen {
         None => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        Some(text) => parse_address(text).map_err(|error| ArgsError(error.to_string()))?,
+        Some(text) => parse_address(text).map_err(|error| BadArgument(error.to_string()))?,
     };
     let tracker_info = tracker_info.map_or("tracker_info.txt", String::as_str);
     if tracker_info.is_empty() {
-        return Err(ArgsError("The name of the list of trackers is empty".to_owned()));
+        return Err(BadArgument("The name of the list of trackers is empty".to_owned()));
     }
     Ok((listen, PathBuf::from(tracker_info)))
 }
 
 /// The tracker that stands in place of the list. What has a `/` in it is a file.
-fn lone_tracker(free: &[String]) -> Result<Option<TrackerAddr>, ArgsError> {
+fn lone_tracker(free: &[String]) -> Result<Option<TrackerAddr>, BadArgument> {
     let Some(text) = free.get(1).filter(|text| !text.contains('/')) else { return Ok(None) };
     let Some((_, port)) = text.rsplit_once(':') else { return Ok(None) };
     if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(None);
     }
-    let tracker = parse_tracker_address(text).map_err(|error| ArgsError(error.to_string()))?;
+    let tracker = parse_tracker_address(text).map_err(|error| BadArgument(error.to_string()))?;
     if tracker.port() == 0 {
-        return Err(ArgsError(format!("nobody can reach {tracker}, name a real port")));
+        return Err(BadArgument(format!("nobody can reach {tracker}, name a real port")));
     }
     Ok(Some(tracker))
 }
@@ -231,32 +246,32 @@ fn looks_like_address(text: &str) -> bool {
     !text.contains('/') && (text.contains(':') || text.parse::<Ipv4Addr>().is_ok())
 }
 
-fn announce(matches: &Matches) -> Result<Option<SocketAddr>, ArgsError> {
+fn announce(matches: &Matches) -> Result<Option<SocketAddr>, BadArgument> {
     let Some(text) = matches.opt_str("announce") else { return Ok(None) };
-    let address = parse_address(&text).map_err(|error| ArgsError(format!("--announce: {error}")))?;
+    let address = parse_address(&text).map_err(|error| BadArgument(format!("--announce: {error}")))?;
     if address.port() == 0 || address.ip().is_unspecified() {
-        return Err(ArgsError(format!("--announce: nobody can reach {address}, name a real address and port")));
+        return Err(BadArgument(format!("--announce: nobody can reach {address}, name a real address and port")));
     }
     Ok(Some(address))
 }
 
-fn state_dir(matches: &Matches) -> Result<Option<PathBuf>, ArgsError> {
+fn state_dir(matches: &Matches) -> Result<Option<PathBuf>, BadArgument> {
     match matches.opt_str("state-dir") {
-        Some(dir) if dir.is_empty() => Err(ArgsError("--state-dir: the name of the folder is empty".to_owned())),
+        Some(dir) if dir.is_empty() => Err(BadArgument("--state-dir: the name of the folder is empty".to_owned())),
         dir => Ok(dir.map(PathBuf::from)),
     }
 }
 
-fn limit(matches: &Matches, option: &str) -> Result<Limit, ArgsError> {
+fn limit(matches: &Matches, option: &str) -> Result<Limit, BadArgument> {
     let Some(text) = matches.opt_str(option) else { return Ok(Limit::NONE) };
-    Limit::parse(&text).map_err(|error| ArgsError(format!("--{option}: {error}")))
+    Limit::parse(&text).map_err(|error| BadArgument(format!("--{option}: {error}")))
 }
 
-fn accept_fingerprint(matches: &Matches) -> Result<Option<Fingerprint>, ArgsError> {
+fn accept_fingerprint(matches: &Matches) -> Result<Option<Fingerprint>, BadArgument> {
     let Some(text) = matches.opt_str("accept-fingerprint") else { return Ok(None) };
     match Fingerprint::from_hex(&text) {
         Some(fingerprint) => Ok(Some(fingerprint)),
-        None => Err(ArgsError("--accept-fingerprint: expected the 64 hexadecimal digits that were shown".to_owned())),
+        None => Err(BadArgument("--accept-fingerprint: expected the 64 hexadecimal digits that were shown".to_owned())),
     }
 }
 
@@ -266,14 +281,14 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
 
     fn args(words: &[&str]) -> Args {
-        match parse(words) {
+        match parse("client", words) {
             Ok(Invocation::Run(args)) => *args,
             other => panic!("{words:?}: {other:?}"),
         }
     }
 
     fn error(words: &[&str]) -> String {
-        parse(words).expect_err("a wrong command line").to_string()
+        parse("client", words).expect_err("a wrong command line").to_string()
     }
 
     #[test]
@@ -397,12 +412,12 @@ mod tests {
                 )
             );
         }
-        assert!(parse([OsStr::from_bytes(b"\xff")]).is_err());
+        assert!(parse("client", [OsStr::from_bytes(b"\xff")]).is_err());
     }
 
     #[test]
     fn help_and_version_are_told_whatever_else_is_there() {
-        let Ok(Invocation::Tell(help)) = parse(["x", "y", "z", "--help"]) else { panic!("help") };
+        let Ok(Invocation::Tell(help)) = parse("client", ["x", "y", "z", "--help"]) else { panic!("help") };
         for word in [
             "Usage: client",
             "--exec COMMAND",
@@ -420,7 +435,10 @@ mod tests {
         }
         assert!(help.lines().all(|line| line == line.trim_end()), "{help:?}");
         assert!(help.contains("\n\nExit codes:\n    0   all went well") && help.ends_with("signal"), "{help}");
-        assert_eq!(parse(["-V"]), Ok(Invocation::Tell(format!("client (groupshare) {}", env!("CARGO_PKG_VERSION")))));
+        assert_eq!(
+            parse("client", ["-V"]),
+            Ok(Invocation::Tell(format!("client (groupshare) {}", env!("CARGO_PKG_VERSION"))))
+        );
     }
 
     #[test]

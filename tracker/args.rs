@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 /// Most characters of a wrong argument that an error repeats.
 const SHOWN_MAX: usize = 80;
-const SYNOPSIS: &str = "tracker [tracker_info.txt] [tracker_no] [options]";
+const ARGUMENTS: &str = "[tracker_info.txt] [tracker_no] [options]";
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,36 +41,51 @@ pub struct Args {
 
 /// Why a command line cannot be followed; one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ArgsError(String);
+pub struct ArgsError {
+    what: BadArgument,
+    /// The name of the program.
+    program: String,
+}
+
+/// What is wrong with an argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct BadArgument(String);
 
 impl fmt::Display for ArgsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}. Usage: {SYNOPSIS}, or tracker --help", self.0)
+        let Self { what: BadArgument(what), program } = self;
+        write!(f, "{what}. Usage: {program} {ARGUMENTS}, or {program} --help")
     }
 }
 
 impl std::error::Error for ArgsError {}
 
-/// Reads the command line without the program's name.
-pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invocation, ArgsError> {
+/// Reads the command line behind the program's name, which is the one under which it was started.
+pub fn parse<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> Result<Invocation, ArgsError> {
+    read(program, args).map_err(|what| ArgsError { what, program: program.to_owned() })
+}
+
+fn read<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> Result<Invocation, BadArgument> {
     let options = options();
-    let matches = options.parse(args).map_err(|fail| ArgsError(excerpt(&fail.to_string(), SHOWN_MAX)))?;
+    let matches = options.parse(args).map_err(|fail| BadArgument(excerpt(&fail.to_string(), SHOWN_MAX)))?;
     if matches.opt_present("help") {
         let brief = format!(
-            "Usage: {SYNOPSIS}\n\nKeeps accounts, groups and who shares what. Type help on its console.\n\n  \
+            "Usage: {program} {ARGUMENTS}\n\nKeeps accounts, groups and who shares what. Type help on its console.\n\n  \
              tracker_info.txt  the list of trackers (default: ./tracker_info.txt)\n  \
              tracker_no        which of them this one is, from 1 (default: 1)"
         );
         return Ok(Invocation::Tell(exit::help(&options.usage(&brief), exit::OF_TRACKER)));
     }
     if matches.opt_present("version") {
-        return Ok(Invocation::Tell(format!("tracker (groupshare) {}", env!("CARGO_PKG_VERSION"))));
+        return Ok(Invocation::Tell(format!("{program} (groupshare) {}", env!("CARGO_PKG_VERSION"))));
     }
     for (name, invocation) in [("check", Invocation::Check as fn(PathBuf) -> _), ("repair", Invocation::Repair)] {
         match matches.opt_str(name) {
-            Some(dir) if dir.is_empty() => return Err(ArgsError(format!("--{name}: the name of the folder is empty"))),
+            Some(dir) if dir.is_empty() => {
+                return Err(BadArgument(format!("--{name}: the name of the folder is empty")));
+            }
             Some(_) if !matches.free.is_empty() => {
-                return Err(ArgsError(format!("--{name} takes nothing but a folder")));
+                return Err(BadArgument(format!("--{name} takes nothing but a folder")));
             }
             Some(dir) => return Ok(invocation(PathBuf::from(dir))),
             None => {}
@@ -82,19 +97,21 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
         [one] if is_number(one) => (None, Some(one)),
         [one] => (Some(one), None),
         [tracker_info, number] => (Some(tracker_info), Some(number)),
-        [_, _, more, ..] => return Err(ArgsError(format!("'{}' is one argument too many", excerpt(more, SHOWN_MAX)))),
+        [_, _, more, ..] => {
+            return Err(BadArgument(format!("'{}' is one argument too many", excerpt(more, SHOWN_MAX))));
+        }
     };
     let tracker_info = tracker_info.map_or("tracker_info.txt", String::as_str);
     if tracker_info.is_empty() {
-        return Err(ArgsError("The name of the list of trackers is empty".to_owned()));
+        return Err(BadArgument("The name of the list of trackers is empty".to_owned()));
     }
     let data_dir = matches.opt_str("data-dir");
     if data_dir.as_deref() == Some("") {
-        return Err(ArgsError("--data-dir: the name of the folder is empty".to_owned()));
+        return Err(BadArgument("--data-dir: the name of the folder is empty".to_owned()));
     }
     let key_file = matches.opt_str("key");
     if key_file.as_deref() == Some("") {
-        return Err(ArgsError("--key: the name of the file is empty".to_owned()));
+        return Err(BadArgument("--key: the name of the file is empty".to_owned()));
     }
     Ok(Invocation::Run(Args {
         tracker_info: PathBuf::from(tracker_info),
@@ -106,15 +123,19 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Invoc
 }
 
 /// Where JSON is spoken: an address that only this machine can reach, unless others are wanted in so many words.
-fn json_addr(text: Option<String>, in_the_clear: bool) -> Result<Option<SocketAddr>, ArgsError> {
+fn json_addr(text: Option<String>, in_the_clear: bool) -> Result<Option<SocketAddr>, BadArgument> {
     let Some(text) = text else {
-        return if in_the_clear { Err(ArgsError("--json-in-the-clear goes with --json".to_owned())) } else { Ok(None) };
+        return if in_the_clear {
+            Err(BadArgument("--json-in-the-clear goes with --json".to_owned()))
+        } else {
+            Ok(None)
+        };
     };
-    let addr = parse_address(&text).map_err(|error| ArgsError(format!("--json: {error}")))?;
+    let addr = parse_address(&text).map_err(|error| BadArgument(format!("--json: {error}")))?;
     if addr.ip().to_canonical().is_loopback() || in_the_clear {
         return Ok(Some(addr));
     }
-    Err(ArgsError(format!(
+    Err(BadArgument(format!(
         "--json: other machines can reach {addr}, and passwords would travel in the clear; take 127.0.0.1, or add \
          --json-in-the-clear if that is wanted"
     )))
@@ -145,8 +166,8 @@ fn options() -> Options {
     options.optopt(
         "",
         "repair",
-        "cut the journal in this data folder off where it is damaged, keep a copy, and end; do this also with a data \
-         folder that comes from a backup",
+        "cut the journal in this data folder off where it is damaged, keep a copy of it as it was, and end; a data \
+         folder from a backup does not need that",
         "DIR",
     );
     options.optflag("h", "help", "print this and end");
@@ -158,12 +179,12 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn tracker_number(text: &str) -> Result<u64, ArgsError> {
+fn tracker_number(text: &str) -> Result<u64, BadArgument> {
     match text.parse() {
         Ok(number) if number > 0 && is_number(text) => Ok(number),
         _ => {
             let shown = excerpt(text, SHOWN_MAX);
-            Err(ArgsError(format!("'{shown}' is not a tracker number, which is 1 for the first of the list")))
+            Err(BadArgument(format!("'{shown}' is not a tracker number, which is 1 for the first of the list")))
         }
     }
 }
@@ -179,27 +200,29 @@ mod tests {
 
     #[test]
     fn without_arguments_it_is_tracker_1_of_the_list_in_this_folder() {
-        assert_eq!(parse([""; 0]), run("tracker_info.txt", 1, None));
+        assert_eq!(parse("tracker", [""; 0]), run("tracker_info.txt", 1, None));
     }
 
     #[test]
     fn list_and_number_are_taken_in_the_documented_form_and_each_alone() {
-        assert_eq!(parse(["../t.txt", "2"]), run("../t.txt", 2, None));
-        assert_eq!(parse(["t.txt"]), run("t.txt", 1, None));
-        assert_eq!(parse(["3"]), run("tracker_info.txt", 3, None));
-        assert_eq!(parse(["./3"]), run("./3", 1, None));
-        assert_eq!(parse(["t.txt", "--data-dir", "/d", "02"]), run("t.txt", 2, Some("/d")));
+        assert_eq!(parse("tracker", ["../t.txt", "2"]), run("../t.txt", 2, None));
+        assert_eq!(parse("tracker", ["t.txt"]), run("t.txt", 1, None));
+        assert_eq!(parse("tracker", ["3"]), run("tracker_info.txt", 3, None));
+        assert_eq!(parse("tracker", ["./3"]), run("./3", 1, None));
+        assert_eq!(parse("tracker", ["t.txt", "--data-dir", "/d", "02"]), run("t.txt", 2, Some("/d")));
     }
 
     #[test]
     fn the_key_can_lie_apart_from_the_list() {
-        let Ok(Invocation::Run(args)) = parse(["--key", "/k", "t.txt"]) else { panic!("a right command line") };
+        let Ok(Invocation::Run(args)) = parse("tracker", ["--key", "/k", "t.txt"]) else {
+            panic!("a right command line")
+        };
         assert_eq!(args.key_file, Some("/k".into()));
     }
 
     #[test]
     fn json_is_spoken_on_this_machine_alone_unless_the_operator_says_so_in_words() {
-        let json = |words: &[&str]| match parse(words) {
+        let json = |words: &[&str]| match parse("tracker", words) {
             Ok(Invocation::Run(args)) => Ok(args.json.map(|addr| addr.to_string())),
             other => Err(other.expect_err("no other invocation").to_string()),
         };
@@ -238,7 +261,7 @@ mod tests {
             (&["--key", ""], "--key: the name of the file is empty"),
             (&["--frobnicate"], "Unrecognized option: 'frobnicate'"),
         ] {
-            let said = parse(words).expect_err("a wrong command line").to_string();
+            let said = parse("tracker", words).expect_err("a wrong command line").to_string();
             assert_eq!(
                 said,
                 format!("{what}. Usage: tracker [tracker_info.txt] [tracker_no] [options], or tracker --help")
@@ -248,20 +271,20 @@ mod tests {
 
     #[test]
     fn a_data_folder_can_be_checked_and_repaired() {
-        assert_eq!(parse(["--check", "/d"]), Ok(Invocation::Check("/d".into())));
-        assert_eq!(parse(["--repair", "/d"]), Ok(Invocation::Repair("/d".into())));
-        assert!(parse(["--repair", "/d", "t.txt"]).is_err());
-        assert!(parse(["--check", ""]).is_err());
+        assert_eq!(parse("tracker", ["--check", "/d"]), Ok(Invocation::Check("/d".into())));
+        assert_eq!(parse("tracker", ["--repair", "/d"]), Ok(Invocation::Repair("/d".into())));
+        assert!(parse("tracker", ["--repair", "/d", "t.txt"]).is_err());
+        assert!(parse("tracker", ["--check", ""]).is_err());
     }
 
     #[test]
     fn help_and_version_are_told_whatever_else_is_there() {
-        let Ok(Invocation::Tell(help)) = parse(["t", "x", "-h"]) else { panic!("help") };
+        let Ok(Invocation::Tell(help)) = parse("tracker", ["t", "x", "-h"]) else { panic!("help") };
         for word in ["Usage: tracker", "--data-dir DIR", "--version"] {
             assert!(help.contains(word), "{help}");
         }
         assert!(help.lines().all(|line| line == line.trim_end()), "{help:?}");
         let version = format!("tracker (groupshare) {}", env!("CARGO_PKG_VERSION"));
-        assert_eq!(parse(["--version"]), Ok(Invocation::Tell(version)));
+        assert_eq!(parse("tracker", ["--version"]), Ok(Invocation::Tell(version)));
     }
 }

@@ -118,11 +118,12 @@ impl fmt::Display for ProgramError {
 
 impl std::error::Error for ProgramError {}
 
-/// Starts the tracker that the command line asks for and returns when it has stopped.
-pub fn run(args: &Args) -> Result<(), ProgramError> {
+/// Starts the tracker that the command line asks for and returns when it has stopped. `name` stands before what it warns
+/// of.
+pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     // Each password takes 19 MiB for a moment.
     sys::give_back_large_blocks();
-    let server = Arc::new(start(args)?);
+    let server = Arc::new(start(args, name)?);
     let (ask, asked) = bounded(1);
     handle_signals(ask.clone())?;
     sys::survive_file_size_limit();
@@ -141,7 +142,7 @@ pub fn run(args: &Args) -> Result<(), ProgramError> {
     Ok(())
 }
 
-fn start(args: &Args) -> Result<Server, ProgramError> {
+fn start(args: &Args, name: &str) -> Result<Server, ProgramError> {
     let list = read_list(args)?;
     let in_list = |error| ProgramError::List(args.tracker_info.clone(), error);
     let addr = list.tracker(args.number).map_err(in_list)?;
@@ -165,7 +166,7 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
     let data_dir = DataDir::open(&data_path).map_err(ProgramError::DataDir)?;
     let owner = JournalOwner { tracker: number, fresh_incarnation: random_number()? };
     let disk = journal_disk(&data_dir.folder(JOURNAL).map_err(ProgramError::DataDir)?)?;
-    let opened = Journal::open(disk, owner, JournalSettings::default(), warn()).map_err(ProgramError::Journal)?;
+    let opened = Journal::open(disk, owner, JournalSettings::default(), warn(name)).map_err(ProgramError::Journal)?;
     let OpenedJournal { journal, source, past, origin, .. } = opened;
     // A key is made last: a start that fails leaves none.
     let cluster_key = match cluster_key {
@@ -183,7 +184,7 @@ fn start(args: &Args) -> Result<Server, ProgramError> {
         caps: caps(),
         paces: Paces::default(),
         password_params: Params::default(),
-        warn: warn(),
+        warn: warn(name),
     };
     Server::start(sockets, settings).map_err(ProgramError::Start)
 }
@@ -311,8 +312,9 @@ fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-fn warn() -> Warn {
-    Arc::new(|line| {
-        let _ = writeln!(io::stderr(), "tracker: {line}");
+fn warn(name: &str) -> Warn {
+    let name = name.to_owned();
+    Arc::new(move |line| {
+        let _ = writeln!(io::stderr(), "{name}: {line}");
     })
 }

@@ -236,6 +236,10 @@ impl Execute for Executor {
         self.downloads.wait(|_| true, || self.interrupt.is_cancelled());
     }
 
+    fn is_member(&self, group: &GroupId) -> bool {
+        self.login.session().is_some() && self.node().keyring.group_named(group).is_some()
+    }
+
     fn running(&self) -> Option<String> {
         match self.downloads.busy() {
             0 => None,

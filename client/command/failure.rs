@@ -1,6 +1,6 @@
 //! Why a command was not carried out.
 
-use crate::client::rpc::error::RpcError;
+use crate::client::rpc::error::{RpcError, TRIED_AGAIN};
 use crate::wire::refusal::{Code, Refusal};
 use std::fmt;
 
@@ -24,6 +24,15 @@ pub enum Cause {
     OtherVersion,
     /// Anything else: a line that is no command, a file that cannot be read, a full disk.
     Other,
+}
+
+impl Failure {
+    /// What a script is told, which gives this command up and goes on to the next.
+    pub(crate) fn given_up(&self) -> Failure {
+        let why =
+            Some(&self.why).filter(|_| self.cause == Cause::NoTracker).and_then(|why| why.strip_suffix(TRIED_AGAIN));
+        Self { why: why.unwrap_or(&self.why).to_owned(), cause: self.cause }
+    }
 }
 
 impl fmt::Display for Failure {

@@ -15,6 +15,8 @@ pub struct Surroundings<'a> {
     pub folder: &'a Path,
     /// Whether something is there under a path.
     pub exists: &'a dyn Fn(&Path) -> bool,
+    /// Whether the user is known to be in a group.
+    pub is_member: &'a dyn Fn(&GroupId) -> bool,
 }
 
 /// Reads one line as it was typed, with or without its line end.
@@ -42,7 +44,7 @@ pub fn parse(line: &str, around: &Surroundings<'_>) -> Result<ParsedLine, Comman
 
 /// Whether a line is a command that lacks a password.
 pub fn asks_password(line: &str) -> bool {
-    let around = Surroundings { home: None, folder: Path::new(""), exists: &|_| false };
+    let around = Surroundings { home: None, folder: Path::new(""), exists: &|_| false, is_member: &|_| false };
     matches!(parse(line, &around), Ok(ParsedLine::Incomplete(_)))
 }
 
@@ -159,13 +161,17 @@ impl Arguments<'_> {
     }
 
     /// Both `<file_path> <group_id>` and `<group_id> <file_path>` are documented. What cannot be a group name is the
-    /// path; if both could be one, the only one that exists is; if that does not decide either, the path comes first.
+    /// path. If both could be one, the only one that exists is; else the one that is no group of the user's, if the
+    /// other is one; else the path comes first.
     fn upload(&self) -> Result<Command, CommandError> {
         let could_be_group = |index: usize| GroupId::from_input(&self.words[index]).is_ok();
+        let is_member =
+            |index: usize| GroupId::from_input(&self.words[index]).is_ok_and(|group| (self.around.is_member)(&group));
         let exists = |index: usize| self.path(index).is_ok_and(|path| (self.around.exists)(&path));
         let group_first = match (could_be_group(0), could_be_group(1)) {
             (true, false) => true,
-            (true, true) => exists(1) && !exists(0),
+            (true, true) if exists(0) != exists(1) => exists(1),
+            (true, true) => is_member(0) && !is_member(1),
             (false, _) => false,
         };
         let (path, group) = if group_first { (1, 0) } else { (0, 1) };
@@ -236,7 +242,7 @@ mod tests {
     use crate::wire::client_tracker::Password;
 
     fn around(exists: &dyn Fn(&Path) -> bool) -> Surroundings<'_> {
-        Surroundings { home: Some(Path::new("/home/u")), folder: Path::new("/work dir"), exists }
+        Surroundings { home: Some(Path::new("/home/u")), folder: Path::new("/work dir"), exists, is_member: &|_| false }
     }
 
     fn typed(line: &str) -> Result<ParsedLine, String> {
@@ -453,6 +459,23 @@ mod tests {
     }
 
     #[test]
+    fn of_two_names_that_both_could_be_the_users_group_is_not_the_file_to_upload() {
+        for (line, there, path) in [
+            ("upload_file lab nothere", &[][..], "/work dir/nothere"),
+            ("upload_file nothere lab", &[], "/work dir/nothere"),
+            ("upload_file lab both", &["lab", "both"], "/work dir/both"),
+            ("upload_file lab other", &["lab"], "/work dir/lab"),
+        ] {
+            let exists = |path: &Path| there.iter().any(|name| path == Path::new("/work dir").join(name));
+            let around = Surroundings { is_member: &|group| group.as_str() == "lab", ..around(&exists) };
+            match parse(line, &around) {
+                Ok(ParsedLine::Command(Command::UploadFile { path: found, .. })) => assert_eq!(found, Path::new(path)),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn upload_takes_path_and_group_in_either_order() {
         let found = |path: &str, group: &str| Ok((path.to_owned(), group.to_owned()));
         let long = "x".repeat(65);
@@ -506,7 +529,7 @@ mod tests {
             };
             assert_eq!(destination.as_os_str(), path, "{written}");
         }
-        let nowhere = Surroundings { home: None, folder: Path::new(""), exists: &|_| false };
+        let nowhere = Surroundings { home: None, folder: Path::new(""), exists: &|_| false, is_member: &|_| false };
         let error = parse("download_file lab f ~/x", &nowhere).expect_err("no home").to_string();
         assert!(error.starts_with("'~' has no meaning here, since HOME is not set. Usage: download_file"), "{error}");
         let Ok(ParsedLine::Command(Command::DownloadFile { destination, .. })) =
@@ -523,7 +546,7 @@ mod tests {
         let upload = Command::Limit { change: Some((Direction::Upload, Limit::of(20_000_000))) };
         assert_eq!(command("limit upload 20M"), upload);
         assert_eq!(command("limit Download none"), Command::Limit { change: Some((Direction::Download, Limit::NONE)) });
-        let nothing = Surroundings { home: None, folder: Path::new(""), exists: &|_| false };
+        let nothing = Surroundings { home: None, folder: Path::new(""), exists: &|_| false, is_member: &|_| false };
         for (line, what) in [
             ("limit upload", ""),
             ("limit sideways 1M", "'sideways' is neither upload nor download. "),

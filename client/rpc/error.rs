@@ -10,6 +10,9 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+/// What stands behind the words for [`RpcError::NoTracker`] where somebody is there to try again.
+pub const TRIED_AGAIN: &str = "; it is tried again by itself";
+
 /// Why a request has no reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RpcError {
@@ -27,7 +30,7 @@ impl fmt::Display for RpcError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RpcError::Refused(refusal) => write!(f, "{refusal}"),
-            RpcError::NoTracker(why) => write!(f, "No tracker can be reached ({why}); it is tried again by itself"),
+            RpcError::NoTracker(why) => write!(f, "No tracker can be reached ({why}){TRIED_AGAIN}"),
             RpcError::Cancelled => write!(f, "Cancelled; the tracker has not answered"),
             RpcError::Unexpected => write!(f, "The tracker gave an answer that does not fit; check its version"),
         }

@@ -10,6 +10,7 @@ use crate::client::output::report::Report;
 use crate::client::output::reporter::Reporter;
 use crate::client::terminal::interrupt::{Activity, Interrupt};
 use crate::model::exit::Exit;
+use crate::model::name::GroupId;
 use serde_json::Value;
 use std::env;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,9 @@ pub trait Execute {
 
     /// Whether a download of this run has failed.
     fn has_failed_downloads(&self) -> bool;
+
+    /// Whether the user who is logged in is known to be in a group.
+    fn is_member(&self, group: &GroupId) -> bool;
 
     /// What still runs and ends if the program does, in a sentence; none if nothing does.
     fn running(&self) -> Option<String>;
@@ -88,7 +92,10 @@ impl Repl<'_> {
         }
         // Without a working folder, as when it was removed, relative paths stay what they are and lead nowhere.
         let folder = env::current_dir().unwrap_or_default();
-        let around = Surroundings { home: self.home.as_deref(), folder: &folder, exists: &Path::exists };
+        let executor = &*self.executor;
+        let is_member = |group: &GroupId| executor.is_member(group);
+        let home = self.home.as_deref();
+        let around = Surroundings { home, folder: &folder, exists: &Path::exists, is_member: &is_member };
         let (id, typed) = if self.reporter.is_json() && line.trim_start().starts_with('{') {
             json::parse(line, &folder)
         } else {
@@ -132,7 +139,11 @@ impl Repl<'_> {
     }
 
     fn refuse(&mut self, id: Option<Value>, failure: &Failure) {
-        self.reporter.refuse(id, failure);
+        if self.prompt.is_script() && !self.reporter.is_json() {
+            self.reporter.refuse(id, &failure.given_up());
+        } else {
+            self.reporter.refuse(id, failure);
+        }
         self.failed = self.failed.or(Some(failure.cause));
     }
 
@@ -208,6 +219,9 @@ mod tests {
         }
         fn has_failed_downloads(&self) -> bool {
             self.downloads_fail
+        }
+        fn is_member(&self, _: &GroupId) -> bool {
+            false
         }
         fn running(&self) -> Option<String> {
             Some("1 download runs.".to_owned())

@@ -37,12 +37,14 @@ doc=$root/usr/share/doc/groupshare
 ${MAKE:-make} --no-print-directory install DESTDIR="$root" PREFIX=/usr ZSH_DIR=share/zsh/vendor-completions >/dev/null
 install -D -m 644 packaging/deb/tracker_info.txt "$root/etc/groupshare/tracker_info.txt"
 mkdir -p "$root/var/lib/groupshare"
+rm "$doc/.folders"
 strip --strip-unneeded -R .comment -R .note "$root"/usr/bin/*
 gzip -9n "$root"/usr/share/man/man1/*.1
 
 # Debian's names for what goes with a program.
 rm "$doc/LICENSE-MIT" "$doc/LICENSE-APACHE"
 mv "$doc/CHANGELOG.md" "$doc/changelog"
+sed -i 's|](CHANGELOG.md)|](changelog.gz)|; s|](LICENSE-[A-Z]*)|](copyright)|g' "$doc/README.md"
 printf 'groupshare (%s-1) unstable; urgency=medium\n\n  * Built from the sources of %s; changelog.gz says what is new.\n\n -- %s  %s\n' \
     "$version" "$version" "$maintainer" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")" >"$doc/changelog.Debian"
 expat=$(sed '1,2d; s/^$/./; s/^/ /' LICENSE-MIT)

@@ -145,7 +145,7 @@ impl Person {
     /// Types a line: what it says, or the refusal.
     fn types(&mut self, line: &str) -> Result<String, String> {
         self.output.take();
-        let around = Surroundings { home: None, folder: &self.folder, exists: &Path::exists };
+        let around = Surroundings { home: None, folder: &self.folder, exists: &Path::exists, is_member: &|_| false };
         let typed = parse(line, &around).map_err(|error| error.to_string())?;
         let ParsedLine::Command(command) = typed else { panic!("{line} is no complete command") };
         let outcome = self.executor.execute(command).map(|report| self.node.reporter.answer(None, &report));

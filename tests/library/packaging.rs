@@ -20,10 +20,14 @@ struct Opt {
 
 fn help_of(program: &str) -> String {
     if program == "groupshare-tracker" {
-        let Ok(tracker_args::Invocation::Tell(help)) = tracker_args::parse(["--help"]) else { panic!("help") };
+        let Ok(tracker_args::Invocation::Tell(help)) = tracker_args::parse("groupshare-tracker", ["--help"]) else {
+            panic!("help")
+        };
         help
     } else {
-        let Ok(client_args::Invocation::Tell(help)) = client_args::parse(["--help"]) else { panic!("help") };
+        let Ok(client_args::Invocation::Tell(help)) = client_args::parse("groupshare-client", ["--help"]) else {
+            panic!("help")
+        };
         help
     }
 }

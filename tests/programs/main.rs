@@ -23,6 +23,7 @@ mod common {
 mod access;
 mod console;
 mod crash;
+mod installed;
 mod json;
 mod json_client;
 mod named_tracker;

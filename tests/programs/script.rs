@@ -6,6 +6,7 @@ use crate::common::wait::wait_until;
 use groupshare::model::exit::{Exit, OF_CLIENT, OF_TRACKER};
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -90,6 +91,7 @@ fn each_way_to_fail_has_its_exit_code() {
     let (code, output, error) = run("early", &[], &["login bob pw", "list_groups"]);
     assert_eq!((code, output.as_str()), (Some(Exit::NoTracker as i32), ""));
     assert!(error.starts_with("No tracker can be reached (") && error.ends_with("Please login first\n"), "{error}");
+    assert!(!error.contains("tried again"), "nobody tries this command again: {error}");
     assert_eq!(run("usage", &["--frobnicate"], &[]).0, Some(Exit::Usage as i32));
     for (list, why) in [("nowhere.txt", "No such file or directory"), ("/dev/zero", "it is longer than 1 MiB")] {
         let mut client = Command::new(env!("CARGO_BIN_EXE_client"));
@@ -277,4 +279,31 @@ fn a_script_waits_for_a_member_as_long_as_its_patience_says() {
         assert_eq!(code, Some(0), "{output}{error}");
         alice.told("logout", "Logout successful");
     }
+}
+
+#[test]
+fn an_upload_of_what_is_not_there_names_the_file_and_not_a_group() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let mut alice = alice(&installation);
+    for line in ["upload_file lab nothere", "upload_file nothere lab"] {
+        let said = alice.answers(line).iter().map(|line| line.text.clone()).collect::<Vec<_>>().join("\n");
+        assert!(said.contains("/nothere") && !said.contains("Group") && !said.contains("/lab"), "{said}");
+    }
+}
+
+#[test]
+fn a_start_that_fails_leaves_no_new_key() {
+    let installation = Installation::of(1);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listen = taken.local_addr().expect("bound").to_string();
+    let place = place(&installation, "ann");
+    fs::create_dir(&place).expect("a new folder");
+    let key = "ab".repeat(32);
+    let mut client = Command::new(env!("CARGO_BIN_EXE_client"));
+    let args = [&listen, "../tracker_info.txt", "--state-dir", "state", "--accept-fingerprint", &key];
+    let (code, _, error) = end(Program::start(client.current_dir(&place).args(args)));
+    assert_eq!((code, error), (Some(3), format!("{listen} is in use by another program; choose another port\n")));
+    let kept = fs::read_dir(place.join("state/pins")).map_or(0, Iterator::count);
+    assert_eq!(kept, 0, "the key is not accepted");
 }

@@ -14,7 +14,12 @@ pub(super) fn command(data: &[u8]) {
     let line = String::from_utf8_lossy(data);
     // Half of all paths are there.
     let exists = |path: &Path| path.as_os_str().len().is_multiple_of(2);
-    let around = Surroundings { home: Some(Path::new("/home/alice")), folder: Path::new("/w"), exists: &exists };
+    let around = Surroundings {
+        home: Some(Path::new("/home/alice")),
+        folder: Path::new("/w"),
+        exists: &exists,
+        is_member: &|_| false,
+    };
     let kept = may_be_kept(&line);
     match parse(&line, &around) {
         Err(error) => assert!(is_one_line(&error), "{error}"),

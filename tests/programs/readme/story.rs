@@ -34,7 +34,8 @@ impl Story {
     /// Plays it with a film of this length, and a client for Bob with these options. Everything that README shows must
     /// be shown, and nothing else.
     pub(crate) fn play(film_len: u64, bobs_options: &[&str]) -> Self {
-        let installation = Installation::of(1);
+        // As many trackers as the list that comes along has.
+        let installation = Installation::of(3);
         let (tracker, banner) = installation.start(&[]);
         let alice = Person::sits_down(&installation, "alice", &[]);
         let mut film = File::create_new(alice.folder.join("film.mkv")).expect("a new file");
