@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often the list is looked at while shares come back.
-const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Counts how often one side of a connection speaks after the other one: the round trips of whoever waits for each answer.
 #[derive(Default)]

@@ -338,4 +338,21 @@ mod tests {
         assert!(!log.is_open());
         log.append(&changes()[..1]).expect_err("it would be written where nobody finds it");
     }
+
+    #[test]
+    fn a_change_whose_write_or_sync_fails_is_refused_and_the_log_is_written_anew_before_the_next() {
+        // The one takes no byte; the other takes all and cannot be synced.
+        for device in ["/dev/full", "/dev/null"] {
+            let (_temp, path) = place();
+            let mut log = written(&path);
+            let len = log.len;
+            log.file = Some(File::options().write(true).open(device).expect("Linux has it"));
+            log.append(&changes()[..1]).expect_err(device);
+            assert_eq!((log.is_open(), log.len), (false, len));
+            assert_eq!(open(&path).changes, changes());
+            log.rewrite(&changes()[1..]).expect("written");
+            log.append(&changes()[..1]).expect("written");
+            assert_eq!(open(&path).changes, [&changes()[1..], &changes()[..1]].concat());
+        }
+    }
 }
