@@ -128,6 +128,7 @@ pub mod client {
         pub(crate) mod status;
         /// Looks after what is shared: what is missing or has changed is told, looked for again, read again.
         pub(crate) mod upkeep {
+            mod complaints;
             mod inspection;
             pub(crate) mod keeper;
             pub(crate) mod register;

@@ -29,6 +29,10 @@ wire_enum! {
         }
         /// Says that the leecher is there though it has nothing to ask. Answer: `Alive`.
         3 KeepAlive {}
+        /// Says that a piece that was given does not match its digest. Answer: `Alive`.
+        4 BadPiece {
+            piece: u32,
+        }
     }
 }
 message!(PeerRequest);

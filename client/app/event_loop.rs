@@ -276,6 +276,11 @@ impl Reactor {
     fn seeder(&mut self, event: SeederEvent) {
         match event {
             SeederEvent::UnknownKey(_) => self.stale_key(),
+            SeederEvent::Complaint { group, info_hash, piece } => {
+                if let Some(session) = self.login.session() {
+                    keeper::complain(&session, (group, info_hash), piece);
+                }
+            }
             SeederEvent::Broken { group, info_hash } => {
                 // What is no share is a download, which looks after its file itself.
                 let is_share = self.login.session().is_some_and(|session| keeper::alarm(&session, (group, info_hash)));

@@ -2,7 +2,8 @@
 
 use super::login_session::{LoginSession, Untold};
 use super::node::command_id;
-use super::upkeep::register::{Checked, ShareKey};
+use super::upkeep::register::Checked;
+use super::upkeep::standing::ShareKey;
 use crate::client::command::failure::Failure;
 use crate::client::download::transfer::Subject;
 use crate::client::output::event::Event;

@@ -35,6 +35,8 @@ const _: () = assert!(DEPTH_MAX <= REQUESTS_MAX);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// How long a worker waits for more before it gives the connection back.
 const LINGER: Duration = Duration::from_millis(4);
+/// How long a peer that gave a wrong piece may take to answer the complaint. One that answers may be honest.
+const COMPLAINT_DEADLINE: Duration = Duration::from_secs(2);
 /// After this many refusals in a row because pieces are on their way to others, the connection asks again at the next
 /// tick. A peer that puts off every piece would otherwise be asked for all of them over and over.
 const PUT_OFF_MAX: u32 = 16;
@@ -57,6 +59,8 @@ pub(crate) enum DropReason {
     Lost,
     /// The peer is banned for this download.
     Lied(Lie),
+    /// The peer gave a wrong piece, and has heard so. It may know of a mistake of its own, and be tried again.
+    GaveBad,
 }
 
 /// How the work on a connection ended.
@@ -95,6 +99,8 @@ pub(crate) struct PeerConnection {
     liveness: Liveness,
     /// The limit lets it take nothing before this time.
     not_before: Option<Instant>,
+    /// The complaint about a wrong piece, and until when the peer may answer it. Nothing is asked for any more.
+    complaint: Option<(u32, Instant)>,
 }
 
 impl fmt::Debug for PeerConnection {
@@ -129,6 +135,7 @@ impl PeerConnection {
             keep_alive: None,
             liveness: Liveness::new(Instant::now()),
             not_before: None,
+            complaint: None,
         })
     }
 
@@ -169,7 +176,11 @@ impl PeerConnection {
     /// # Errors
     /// The connection is lost.
     pub(crate) fn ask(&mut self) -> Result<(), DropReason> {
-        while !self.liveness.is_late() && self.put_off < PUT_OFF_MAX && self.asked.len() < self.depth {
+        while self.complaint.is_none()
+            && !self.liveness.is_late()
+            && self.put_off < PUT_OFF_MAX
+            && self.asked.len() < self.depth
+        {
             let Some(piece) = self.transfer.pick(self.lane) else {
                 return Ok(());
             };
@@ -177,9 +188,9 @@ impl PeerConnection {
                 // The deadline runs from the request on.
                 self.liveness.restart(Instant::now());
             }
-            self.last_request = self.last_request.wrapping_add(1).max(1);
-            self.asked.push_back((self.last_request, piece));
-            let sent = self.sender.send(self.last_request, &PeerRequest::GetPiece { piece: piece.get() });
+            let request = self.next_request();
+            self.asked.push_back((request, piece));
+            let sent = self.sender.send(request, &PeerRequest::GetPiece { piece: piece.get() });
             sent.map_err(|_| DropReason::Lost)?;
         }
         Ok(())
@@ -239,6 +250,9 @@ impl PeerConnection {
         match frame.message() {
             Ok(PeerReply::Piece { data }) => self.take_piece(request, data.len),
             Ok(PeerReply::News { pieces }) => self.take_news(&pieces),
+            Ok(PeerReply::Alive {}) if self.complaint.is_some_and(|(complaint, _)| complaint == request) => {
+                Some(WorkOutcome::Drops(DropReason::GaveBad))
+            }
             Ok(PeerReply::Alive {}) if self.keep_alive == Some(request) => {
                 self.keep_alive = None;
                 None
@@ -270,9 +284,28 @@ impl PeerConnection {
             Ok(true) => Some(WorkOutcome::Completes),
             // The engine may dial this peer once more now.
             Ok(false) => first.then_some(WorkOutcome::Yields),
-            Err(PieceError::Bad) => lied(Lie::BadPiece),
+            Err(PieceError::Bad) => self.complain(piece).err().map(WorkOutcome::Drops),
             Err(PieceError::Stops(error)) => Some(WorkOutcome::Stops(error)),
         }
+    }
+
+    /// Tells the peer that it gave a wrong piece. The connection ends with the answer.
+    fn complain(&mut self, piece: PieceIndex) -> Result<(), DropReason> {
+        if self.complaint.is_some() {
+            return Ok(());
+        }
+        // What is wrong is no delivery.
+        self.depth = 1;
+        let request = self.next_request();
+        self.complaint = Some((request, Instant::now() + COMPLAINT_DEADLINE));
+        let sent = self.sender.send(request, &PeerRequest::BadPiece { piece: piece.get() });
+        sent.map_err(|_| DropReason::Lied(Lie::BadPiece))
+    }
+
+    /// A number for a request.
+    fn next_request(&mut self) -> u32 {
+        self.last_request = self.last_request.wrapping_add(1).max(1);
+        self.last_request
     }
 
     fn put_off(&mut self, request: u32) -> Option<WorkOutcome> {
@@ -295,11 +328,23 @@ impl PeerConnection {
         self.ask().err().map(WorkOutcome::Drops)
     }
 
+    /// Why the connection ends of which this is known: a peer that leaves instead of an answer to a complaint gave a
+    /// wrong piece.
+    pub(crate) fn blame(&self, reason: DropReason) -> DropReason {
+        match reason {
+            DropReason::Lost if self.complaint.is_some() => DropReason::GaveBad,
+            other => other,
+        }
+    }
+
     /// Acts on the time: gives pieces back that do not come, sends a keep-alive, finds that the peer is gone.
     ///
     /// # Errors
     /// The peer is gone.
     pub(crate) fn check_time(&mut self, now: Instant) -> Result<(), DropReason> {
+        if self.complaint.is_some_and(|(_, until)| until <= now) {
+            return Err(DropReason::Lied(Lie::BadPiece));
+        }
         self.put_off = 0;
         if self.not_before.is_some() {
             // The limit keeps this end from reading; the peer is not silent.
@@ -308,9 +353,9 @@ impl PeerConnection {
         match self.liveness.due(now, !self.asked.is_empty(), self.keep_alive.is_some()) {
             Some(Due::GiveBack) => self.transfer.snub(self.lane),
             Some(Due::KeepAlive) => {
-                self.last_request = self.last_request.wrapping_add(1).max(1);
-                self.keep_alive = Some(self.last_request);
-                let sent = self.sender.send(self.last_request, &PeerRequest::KeepAlive {});
+                let request = self.next_request();
+                self.keep_alive = Some(request);
+                let sent = self.sender.send(request, &PeerRequest::KeepAlive {});
                 sent.map_err(|_| DropReason::Lost)?;
             }
             Some(Due::End) => return Err(DropReason::Lost),
@@ -321,7 +366,7 @@ impl PeerConnection {
 
     /// Whether the peer has a piece that is not here.
     pub(crate) fn is_useful(&self) -> bool {
-        self.transfer.wants_from(self.lane)
+        self.complaint.is_none() && self.transfer.wants_from(self.lane)
     }
 }
 

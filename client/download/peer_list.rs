@@ -21,6 +21,10 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 const RETRIES_LEAST: u32 = 8;
 /// A first look at who is there may take this long, however short the patience.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// A peer that gave so many wrong pieces counts for nothing more where a download waits for somebody who has it.
+const BAD_MAX: u32 = 4;
+/// Longest pause after a wrong piece. The pause doubles from [`RETRY`] on.
+const BAD_PAUSE_MAX: Duration = Duration::from_secs(300);
 /// Once every known peer has lied, others have this long to turn up.
 const LIED_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -32,6 +36,8 @@ struct KnownPeer {
     not_before: Instant,
     failures: u32,
     lied: bool,
+    /// How many wrong pieces it gave, and took back when it heard so.
+    bad: u32,
     /// It has delivered a piece.
     delivered: bool,
 }
@@ -79,6 +85,7 @@ impl PeerList {
                         not_before: self.useful_at,
                         failures: 0,
                         lied: false,
+                        bad: 0,
                         delivered: false,
                         peer,
                     };
@@ -94,14 +101,14 @@ impl PeerList {
             return;
         }
         let idle = self.known.iter().filter(|(_, known)| known.lanes == 0);
-        let least = idle.max_by_key(|(_, known)| (known.lied, known.failures)).map(|(&client, _)| client);
+        let least = idle.max_by_key(|(_, known)| (known.lied, known.bad, known.failures)).map(|(&client, _)| client);
         least.and_then(|client| self.known.remove(&client));
     }
 
     /// The peers to dial now. Each counts as connected from here on.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<Peer> {
         let mut open: usize = self.known.values().map(|known| known.lanes).sum();
-        let able = self.known.values().filter(|known| !known.lied && known.failures == 0).count();
+        let able = self.known.values().filter(|known| !known.lied && known.bad == 0 && known.failures == 0).count();
         let lanes_each = self.wanted.div_ceil(able.max(1));
         let mut due = Vec::new();
         // One connection to every peer comes before a second one to any. By the time a slow peer has delivered a piece,
@@ -113,7 +120,7 @@ impl PeerList {
             };
             let mut may: Vec<_> = self.known.values_mut().filter(may).collect();
             // Peers that failed before come last: however many never answer, all are tried.
-            may.sort_by_key(|known| known.failures);
+            may.sort_by_key(|known| (known.bad, known.failures));
             for known in may.into_iter().take(CONNECTIONS_MAX.saturating_sub(open)) {
                 known.lanes += 1;
                 open += 1;
@@ -155,6 +162,18 @@ impl PeerList {
         }
     }
 
+    /// A peer gave a wrong piece, and has heard so. These of its connections are gone; it is tried again after a pause,
+    /// by when it may have mended what was wrong.
+    pub(crate) fn gave_bad(&mut self, client: ClientId, user: &UserId, now: Instant, lanes: usize) {
+        self.lie = Some((user.clone(), Lie::BadPiece));
+        if let Some(known) = self.known.get_mut(&client) {
+            known.lanes = known.lanes.saturating_sub(lanes);
+            known.not_before = now + (RETRY * 2u32.pow(known.bad.min(10))).min(BAD_PAUSE_MAX);
+            known.bad = known.bad.saturating_add(1);
+            known.delivered = false;
+        }
+    }
+
     /// Whether the peer is banned.
     pub(crate) fn has_lied(&self, client: ClientId) -> bool {
         self.known.get(&client).is_some_and(|known| known.lied)
@@ -188,7 +207,7 @@ impl PeerList {
             return Ok(());
         }
         let waited = now.duration_since(self.useful_at);
-        let able = self.known.values().any(|known| !known.lied);
+        let able = self.known.values().any(|known| !known.lied && known.bad < BAD_MAX);
         if let Some((user, lie)) = self.lie.as_ref().filter(|_| !able && waited > LIED_PATIENCE) {
             return Err(DownloadError::OnlyLiars(user.clone(), *lie));
         }
@@ -405,6 +424,26 @@ mod tests {
         assert!(peers.due(now).is_empty());
         peers.arrived(peer(1).client, now);
         assert_eq!(clients(&peers.due(now)), [1]);
+    }
+
+    #[test]
+    fn a_peer_that_gave_a_wrong_piece_is_tried_again_later_each_time_and_alone_ends_the_download_in_the_end() {
+        let mut now = Instant::now();
+        let mut peers = PeerList::new(now, WANTED, None);
+        peers.learn(vec![peer(1)]);
+        for pause in [RETRY, 2 * RETRY, 4 * RETRY, 8 * RETRY] {
+            assert!(peers.check_patience(now + 2 * LIED_PATIENCE, false).is_ok(), "it may have mended it");
+            assert_eq!(clients(&peers.due(now)), [1]);
+            peers.gave_bad(peer(1).client, &user(), now, 1);
+            assert!(peers.due(now + pause - Duration::from_millis(1)).is_empty());
+            now += pause;
+        }
+        let why = peers.check_patience(now + 2 * LIED_PATIENCE, false).expect_err("it gives nothing but wrong pieces");
+        assert!(why.to_string().contains("eve: it sent a piece that does not match its SHA-1"), "{why}");
+        for _ in 0..20 {
+            peers.gave_bad(peer(1).client, &user(), now, 1);
+        }
+        assert_eq!(clients(&peers.due(now + BAD_PAUSE_MAX)), [1], "for ever is too long");
     }
 
     #[test]

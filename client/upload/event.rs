@@ -2,6 +2,7 @@
 
 use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::GroupRef;
+use crate::model::piece::PieceIndex;
 
 /// What the seeder tells the rest of the client.
 #[derive(Debug)]
@@ -10,4 +11,6 @@ pub enum SeederEvent {
     UnknownKey(KeyId),
     /// A piece could not be read: a file was changed on disk, is gone or cannot be read.
     Broken { group: GroupRef, info_hash: InfoHash },
+    /// A member says that this piece was wrong. Not everybody who says so is right.
+    Complaint { group: GroupRef, info_hash: InfoHash, piece: PieceIndex },
 }

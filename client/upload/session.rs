@@ -24,7 +24,10 @@ use crossbeam_channel as channel;
 use std::io::{self, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Least time between two complaints of one connection that are heard. Whoever was given a wrong piece leaves.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 
 /// What the sessions of a seeder share.
 pub(super) struct SessionContext {
@@ -155,6 +158,7 @@ impl UploadSession<'_> {
     fn answer(&self, receiver: &mut FrameReceiver) {
         let sender = self.sender;
         let mut buffer = Vec::with_capacity(HEADER_LEN + PIECE_LEN as usize);
+        let mut complained = None;
         while let Ok(frame) = receiver.recv(IDLE_DEADLINE) {
             let request = frame.request;
             let sent = match frame.message() {
@@ -166,6 +170,10 @@ impl UploadSession<'_> {
                     }
                     sender.send(request, &PeerReply::refused(&refusal))
                 }),
+                Ok(PeerRequest::BadPiece { piece }) => {
+                    self.hear_complaint(piece, &mut complained);
+                    sender.send(request, &PeerReply::Alive {})
+                }
                 Ok(PeerRequest::KeepAlive {}) => sender.send(request, &PeerReply::Alive {}),
                 Ok(PeerRequest::Open { .. }) | Err(_) => {
                     let _ = sender.send(request, &PeerReply::refused(&Code::Malformed.into()));
@@ -176,6 +184,17 @@ impl UploadSession<'_> {
                 return;
             }
             self.served.catch_up(sender);
+        }
+    }
+
+    /// Passes a complaint on, unless this connection has complained a moment ago.
+    fn hear_complaint(&self, piece: u32, complained: &mut Option<Instant>) {
+        let now = Instant::now();
+        let recent = complained.is_some_and(|at| now.duration_since(at) < COMPLAINT_PAUSE);
+        if let Some(piece) = self.served.layout().index(piece).filter(|_| !recent) {
+            *complained = Some(now);
+            let (group, info_hash) = (self.served.group(), self.served.info_hash());
+            let _ = self.context.events.try_send(SeederEvent::Complaint { group, info_hash, piece });
         }
     }
 

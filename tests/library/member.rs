@@ -51,7 +51,7 @@ pub(crate) struct Member {
     pub catalog: Arc<Catalog>,
     pub seeder: Option<Seeder>,
     pub uplink: Arc<Uplink>,
-    _events: channel::Receiver<SeederEvent>,
+    pub events: channel::Receiver<SeederEvent>,
     pub engine: Engine,
     told: channel::Receiver<EngineEvent>,
 }
@@ -84,7 +84,7 @@ impl Member {
             catalog,
             seeder: Some(seeder),
             uplink,
-            _events: seen,
+            events: seen,
             engine,
             told,
         }

@@ -107,6 +107,9 @@ const SEEDER: &str = "
     GetPiece(first)    cut       UnknownKey  cut      UnknownKey  Malformed  Malformed    Malformed    Malformed
     KeepAlive          cut       UnknownKey  cut      UnknownKey  NotServed  Alive        Alive        NotServed
     KeepAlive(first)   cut       UnknownKey  cut      UnknownKey  Malformed  Malformed    Malformed    Malformed
+    BadPiece           cut       UnknownKey  cut      UnknownKey  NotServed  Alive        Alive        NotServed
+    BadPiece(nowhere)  cut       UnknownKey  cut      UnknownKey  NotServed  Alive        Alive        NotServed
+    BadPiece(first)    cut       UnknownKey  cut      UnknownKey  Malformed  Malformed    Malformed    Malformed
 ";
 
 /// The cells of a table: line, column, expected answer.
@@ -474,6 +477,9 @@ impl Seeder {
             "GetPiece(first)" => vec![PeerRequest::GetPiece { piece: 0 }],
             "KeepAlive" => vec![open(), PeerRequest::KeepAlive {}],
             "KeepAlive(first)" => vec![PeerRequest::KeepAlive {}],
+            "BadPiece" => vec![open(), PeerRequest::BadPiece { piece: 0 }],
+            "BadPiece(nowhere)" => vec![open(), PeerRequest::BadPiece { piece: 1 }],
+            "BadPiece(first)" => vec![PeerRequest::BadPiece { piece: 0 }],
             other => panic!("what is {other}?"),
         }
     }

@@ -28,8 +28,10 @@ pub(super) struct Inspection {
     pub seen: Sha1Digest,
     /// The pieces that may be given: as far as anybody knows they are right.
     pub right: Bitfield,
-    /// The pieces to read. The first of them are read first.
+    /// The pieces to read, in falling order.
     to_read: Vec<PieceIndex>,
+    /// Every piece that is there is read.
+    thorough: bool,
 }
 
 impl Inspection {
@@ -39,7 +41,7 @@ impl Inspection {
         let sighting = Sighting::take(root, manifest.files());
         let source = Arc::new(SharedFiles::seen(root.to_path_buf(), manifest.files(), layout, &sighting));
         let seen = sighting.digest();
-        Self { source, manifest, sighting, seen, right: Bitfield::none(layout), to_read: Vec::new() }
+        Self { source, manifest, sighting, seen, right: Bitfield::none(layout), to_read: Vec::new(), thorough: false }
     }
 
     /// The sighting itself.
@@ -76,6 +78,12 @@ impl Inspection {
             }
         }
         self.to_read.reverse();
+        self.thorough = doubted;
+    }
+
+    /// Whether every piece that is there is read, whatever was found right before.
+    pub(super) fn is_thorough(&self) -> bool {
+        self.thorough
     }
 
     /// Whether some pieces have to be read.

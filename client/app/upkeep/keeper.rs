@@ -2,17 +2,21 @@
 //! given to nobody. It stays shared: it is looked for again, read if need be, and given again.
 
 use super::inspection::{Inspection, reason};
-use super::register::ShareKey;
-use super::standing::{Finding, Lack, Reason, ShareNews};
+use super::register::Upkeep;
+use super::standing::{Finding, Lack, Reason, ShareKey, ShareNews};
 use crate::client::app::download::manifest;
 use crate::client::app::login_session::LoginSession;
 use crate::client::app::share::{LocalShare, hold_now, serve};
+use crate::client::hash::piece_hash::sha1_of;
 use crate::client::output::event::Event;
 use crate::client::rpc::error::RpcError;
 use crate::client::state::record::ShareRecord;
+use crate::client::storage::file_stamp::StampsDigest;
+use crate::client::storage::piece_source::PieceSource;
 use crate::client::storage::sighting::{Sight, Sighting};
 use crate::model::id::ShareRef;
 use crate::model::manifest::Manifest;
+use crate::model::piece::PieceIndex;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,22 +33,33 @@ struct Reading {
 pub(crate) fn run(session: &LoginSession) {
     let mut reading: Option<Reading> = None;
     while !session.is_over() {
-        if let Some(key) = session.upkeep().next(reading.is_some(), session.over()) {
-            let begun = look(session, key, reading.is_some());
-            reading = reading.or(begun);
-        } else if let Some(mut now_read) = reading.take() {
-            if now_read.inspection.step(session.over()) {
-                reading = Some(now_read);
-            } else if !session.is_over() {
-                finish(session, &now_read);
-            }
+        match session.upkeep().next(reading.is_some(), session.over()) {
+            Some(Upkeep::Look(key)) => reading = look(session, key, reading.is_some()).or(reading),
+            Some(Upkeep::Check(key, piece)) => check(session, key, piece),
+            None => reading = reading.and_then(|reading| read_on(session, reading)),
         }
     }
+}
+
+/// Reads a bit of a share. Gives it back unless it is done.
+fn read_on(session: &LoginSession, mut reading: Reading) -> Option<Reading> {
+    if reading.inspection.step(session.over()) {
+        return Some(reading);
+    }
+    if !session.is_over() {
+        finish(session, &reading);
+    }
+    None
 }
 
 /// A seeder could not read what it was asked for. False if it is no share.
 pub(crate) fn alarm(session: &LoginSession, key: ShareKey) -> bool {
     session.upkeep().alarm(key, Instant::now())
+}
+
+/// A member says that a piece of a share is wrong.
+pub(crate) fn complain(session: &LoginSession, key: ShareKey, piece: PieceIndex) {
+    session.upkeep().complain(key, piece);
 }
 
 /// The record of a share.
@@ -95,6 +110,9 @@ fn look(session: &LoginSession, key: ShareKey, busy: bool) -> Option<Reading> {
         checked => inspection.compare(checked, known.doubted),
     }
     give(session, key, &record, Some(&inspection));
+    if let Some(lack) = inspection.lack().filter(|_| known.doubted) {
+        tell(session, &record, session.upkeep().lacks(key, lack));
+    }
     if inspection.must_read() {
         let begins = session.upkeep().may_read(key, busy, Instant::now());
         return begins.then(|| Reading { key, record, inspection, begun: Instant::now() });
@@ -113,9 +131,37 @@ fn nothing_there(session: &LoginSession, key: ShareKey, record: &ShareRecord, ro
     tell(session, record, session.upkeep().looked(key, seen, Finding::Lacks(lack), begun.elapsed()));
 }
 
+/// Reads a piece of which a member says that it is wrong. If it is, it is given no more, and all is to be read.
+fn check(session: &LoginSession, key: ShareKey, piece: PieceIndex) {
+    let known = session.upkeep().known(key);
+    let checked = known.as_ref().and_then(|known| known.checked.as_ref()).filter(|checked| checked.have.has(piece));
+    let (Some(known), Some(checked), Some(record)) = (&known, checked, record_of(session, key)) else { return };
+    let Ok(manifest) = manifest_of(session, &record, known.share) else { return };
+    let mut bytes = vec![0; manifest.layout().len(piece) as usize];
+    match checked.source.read_piece(piece, &mut bytes) {
+        Ok(()) if sha1_of(&bytes) == manifest.pieces()[piece.as_usize()] => return,
+        Ok(()) => {}
+        Err(_) => {
+            alarm(session, key);
+            return;
+        }
+    }
+    session.decide(|| {
+        let Some(kept) = record_of(session, key).filter(|kept| *kept == record) else { return };
+        // The next login must not trust these stamps either.
+        let doubtful = ShareRecord { stamps: StampsDigest::WORTHLESS, ..kept };
+        session.remembered(session.slot().put_share(doubtful, &manifest), ToString::to_string);
+        session.upkeep().doubt(key, piece);
+    });
+}
+
 /// All that had to be read was read.
 fn finish(session: &LoginSession, reading: &Reading) {
     let Reading { key, record, inspection, begun } = reading;
+    // A piece that was not read now was wrong.
+    if session.upkeep().known(*key).is_some_and(|known| known.doubted) && !inspection.is_thorough() {
+        session.upkeep().look_again(*key);
+    }
     // Else the user has shared it anew meanwhile, or no longer.
     if session.upkeep().is_reading(*key) {
         give(session, *key, record, Some(inspection));

@@ -1,10 +1,12 @@
 //! The shares of a login that are looked after: what is known of each, and what is to be done next.
 
-use super::standing::{Finding, Lack, ShareNews, Standing, Watched};
+use super::complaints::Complaints;
+use super::standing::{Finding, Lack, ShareKey, ShareNews, Standing, Watched};
 use crate::client::storage::shared_files::SharedFiles;
 use crate::model::bitfield::Bitfield;
-use crate::model::digest::{InfoHash, Sha1Digest};
-use crate::model::id::{GroupRef, ShareRef};
+use crate::model::digest::Sha1Digest;
+use crate::model::id::ShareRef;
+use crate::model::piece::PieceIndex;
 use parking_lot::{Condvar, Mutex};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,9 +15,6 @@ use std::time::{Duration, Instant};
 
 /// Least time from one round over all shares to the next, unless something has happened.
 const ROUND_PAUSE: Duration = Duration::from_millis(100);
-
-/// A content in a group.
-pub(crate) type ShareKey = (GroupRef, InfoHash);
 
 /// Pieces that were found right, and the stamps under which they were.
 #[derive(Clone)]
@@ -48,6 +47,7 @@ struct RegisterState {
     ready: VecDeque<ShareKey>,
     /// Those that are to be read once what is being read is done.
     queue: VecDeque<ShareKey>,
+    complaints: Complaints,
 }
 
 impl RegisterState {
@@ -58,8 +58,16 @@ impl RegisterState {
         due.sort_unstable();
         let earliest = due.first().map(|(due, _)| *due);
         self.ready.extend(due.into_iter().take_while(|(due, _)| *due <= now).map(|(_, key)| key));
-        earliest
+        earliest.into_iter().chain(self.complaints.due(now)).min()
     }
+}
+
+/// Something to do for a share.
+pub(crate) enum Upkeep {
+    /// Look at its files.
+    Look(ShareKey),
+    /// Read this piece, of which a member says that it is wrong.
+    Check(ShareKey, PieceIndex),
 }
 
 /// The register. Its lock is never held across a request or the disk.
@@ -109,6 +117,32 @@ impl ShareRegister {
         state.shares.remove(&key);
         state.queue.retain(|other| *other != key);
         state.ready.retain(|other| *other != key);
+        state.complaints.forget(key);
+    }
+
+    /// A member says that a piece of a share is wrong.
+    pub(crate) fn complain(&self, key: ShareKey, piece: PieceIndex) {
+        let mut state = self.state.lock();
+        if state.shares.contains_key(&key) {
+            state.complaints.put(key, piece);
+            self.changed.notify_all();
+        }
+    }
+
+    /// A piece was wrong though the stamps of its files were right: all of the share is to be read.
+    pub(crate) fn doubt(&self, key: ShareKey, piece: PieceIndex) {
+        let mut state = self.state.lock();
+        let Some(entry) = state.shares.get_mut(&key) else { return };
+        if let Some(checked) = &mut entry.known.checked {
+            checked.have.remove(piece);
+        }
+        entry.known.doubted = true;
+        entry.watched.alarm(Instant::now());
+    }
+
+    /// Notes what is lacking of a share that is yet to be read. Gives what the user has to be told.
+    pub(crate) fn lacks(&self, key: ShareKey, lack: Lack) -> Option<ShareNews> {
+        self.state.lock().shares.get_mut(&key)?.watched.note(lack)
     }
 
     /// Something may be wrong with a share. False if it is not looked after.
@@ -126,17 +160,20 @@ impl ShareRegister {
         self.state.lock().shares.get(&key).map(|entry| entry.known.clone())
     }
 
-    /// Waits until a share is to be looked at, which it gives. While something is being read it does not wait.
-    pub(crate) fn next(&self, reading: bool, over: &AtomicBool) -> Option<ShareKey> {
+    /// Waits until there is something to do, which it gives. While something is being read it does not wait.
+    pub(crate) fn next(&self, reading: bool, over: &AtomicBool) -> Option<Upkeep> {
         let mut state = self.state.lock();
         while !over.load(Ordering::Relaxed) {
+            let now = Instant::now();
+            if let Some((key, piece)) = state.complaints.take(now) {
+                return Some(Upkeep::Check(key, piece));
+            }
             if !reading && let Some(key) = state.queue.pop_front() {
-                return Some(key);
+                return Some(Upkeep::Look(key));
             }
             if let Some(key) = state.ready.pop_front() {
-                return Some(key);
+                return Some(Upkeep::Look(key));
             }
-            let now = Instant::now();
             match state.make_ready(now) {
                 Some(due) if due <= now => {}
                 _ if reading => return None,
@@ -194,6 +231,13 @@ impl ShareRegister {
         (entry.known.checked, entry.known.doubted) = (Some(checked), false);
         entry.known.seen = lack.is_some().then_some(seen);
         entry.watched.read(lack, Instant::now(), took)
+    }
+
+    /// What was read of a share tells nothing: it is looked at again.
+    pub(crate) fn look_again(&self, key: ShareKey) {
+        if let Some(entry) = self.state.lock().shares.get_mut(&key) {
+            entry.watched.look_again(Instant::now());
+        }
     }
 
     /// Whether a share is being read, or will be.

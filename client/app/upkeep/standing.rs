@@ -1,6 +1,8 @@
 //! How a share of the user stands on this disk, and when it is looked at again. Pure: the time is passed in.
 
+use crate::model::digest::InfoHash;
 use crate::model::escape::ShownPath;
+use crate::model::id::GroupRef;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,6 +15,9 @@ const LOOK_PAUSE_MAX: Duration = Duration::from_secs(60);
 const LOOK_REST: u32 = 100;
 /// The pause after a reading, in times of how long the reading took.
 const READ_REST: u32 = 10;
+
+/// A content in a group.
+pub(crate) type ShareKey = (GroupRef, InfoHash);
 
 /// Why content that is shared cannot be given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +131,11 @@ impl Watched {
         }
     }
 
+    /// What is being read tells nothing: it is looked at now.
+    pub(crate) fn look_again(&mut self, now: Instant) {
+        (self.standing, self.due) = (Standing::Unknown, Some(now));
+    }
+
     /// Whether it may be read now. If not, it is looked at again when it may.
     pub(crate) fn may_read(&mut self, now: Instant) -> bool {
         match self.rested.filter(|rested| *rested > now) {
@@ -173,6 +183,11 @@ impl Watched {
         self.looks = if new { 0 } else { self.looks + 1 };
         self.standing = Standing::Lacking(lack.clone());
         self.due = Some(now + self.pause(took));
+        self.note(lack)
+    }
+
+    /// Notes what is lacking. Gives it if the user does not know.
+    pub(crate) fn note(&mut self, lack: Lack) -> Option<ShareNews> {
         let untold = self.told.as_ref() != Some(&lack);
         untold.then(|| {
             self.told = Some(lack.clone());

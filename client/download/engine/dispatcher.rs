@@ -267,8 +267,9 @@ impl Dispatcher {
         let client = connection.client();
         let now = Instant::now();
         if let Some(entry) = self.entries.get_mut(&id) {
-            match reason {
+            match connection.blame(reason) {
                 DropReason::Lost => entry.peers.lost(client, now, true),
+                DropReason::GaveBad => entry.gave_bad(client, connection.user(), now),
                 DropReason::Lied(lie) => entry.lied(client, connection.user(), lie),
             }
         }

@@ -73,6 +73,15 @@ impl TransferEntry {
         self.ready.retain(|other| other.client() != client);
     }
 
+    /// A peer gave a wrong piece: drops the connections to it that no worker holds, for a while.
+    pub(super) fn gave_bad(&mut self, client: ClientId, user: &UserId, now: Instant) {
+        let before = self.parked.len() + self.ready.len();
+        self.parked.retain(|other| other.client() != client);
+        self.ready.retain(|other| other.client() != client);
+        let dropped = before - self.parked.len() - self.ready.len();
+        self.peers.gave_bad(client, user, now, 1 + dropped);
+    }
+
     /// Whether some connection leads to what is missing.
     pub(super) fn is_useful(&self) -> bool {
         self.busy > 0 || self.ready.iter().chain(&self.parked).any(PeerConnection::is_useful)

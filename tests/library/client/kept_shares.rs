@@ -6,7 +6,7 @@ use crate::common::names::group;
 use crate::common::subject::bytes_of;
 use crate::common::wait::wait_until;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -198,6 +198,34 @@ fn what_is_right_of_a_folder_is_given_while_one_of_its_files_is_deleted() {
         alice.sees("album is given to others in lab again");
         has_it(&bob, "album", &data);
         assert_eq!(alice.events.take().matches("in part").count(), 1);
+    }
+}
+
+/// Writes other bytes into a file, or the right ones again, so that neither its size nor its time tell.
+fn tamper(path: &Path, data: &[u8]) {
+    let modified = fs::metadata(path).and_then(|found| found.modified()).expect("known");
+    let file = fs::File::options().write(true).open(path).expect("there");
+    file.write_all_at(data, 1_500_000).and_then(|()| file.set_modified(modified)).expect("written");
+}
+
+#[test]
+fn content_changed_with_size_and_time_kept_is_found_by_who_downloads_it_and_told_and_the_rest_is_given() {
+    for (name, begin) in [("film", 0), ("album", 700_000)] {
+        let (_room, mut alice, mut bob, data) = shared(name);
+        let (file, right) = (one_file(&alice.folder, name), &data[begin + 1_500_000..][..10]);
+        tamper(&file, b"0123456789");
+        asks_for(&mut bob, name);
+        let told = format!("{name} is given to others in part in lab: {} has changed since", file.display());
+        alice.sees(&told);
+        let running = |bob: &Person| bob.login.session().expect("logged in").downloads().running();
+        wait_until("the others arrive", || running(&bob)[0].have().held() == 5);
+        // The next login does not trust the stamps.
+        logs_in_again(&mut alice);
+        wait_until("it is told again", || alice.events.0.lock().matches(&told).count() == 2);
+        tamper(&file, right);
+        alice.sees(&format!("{name} is given to others in lab again"));
+        has_it(&bob, name, &data);
+        assert_eq!(bob.events.take().matches("failed").count(), 0);
     }
 }
 

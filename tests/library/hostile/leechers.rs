@@ -6,6 +6,7 @@ use crate::common::subject::{all, group};
 use crate::common::wait::wait_until;
 use crate::common::wiretap::Wiretap;
 use crate::member::{Member, key, open};
+use groupshare::client::upload::event::SeederEvent;
 use groupshare::client::upload::served::Served;
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::digest::KeyId;
@@ -94,6 +95,26 @@ fn who_asks_for_everything_at_once_waits_alone_and_the_others_get_the_file() {
     for number in 0..30 {
         assert!(answer(receiver) == (2 + number, Ok(ordeal.piece(number % 9))), "{number}");
     }
+}
+
+#[test]
+fn who_complains_all_the_time_is_heard_once_and_answered_each_time() {
+    let ordeal = Ordeal::new();
+    let (seeder, _) = seeder(&ordeal);
+    let (mut receiver, sender) = open(&seeder, &ordeal.subject, 2).expect("there is a place");
+    for (number, piece) in [9, u32::MAX, 3].into_iter().chain(0..100).zip(2..).map(|(piece, number)| (number, piece)) {
+        sender.send(number, &PeerRequest::BadPiece { piece }).expect("sent");
+        let frame = receiver.recv(LONG).expect("an answer");
+        assert_eq!((frame.request, frame.message()), (number, Ok(PeerReply::Alive {})));
+        receiver.next_frame();
+    }
+    let heard: Vec<_> = seeder.events.try_iter().collect();
+    let third = ordeal.subject.content.layout.index(3);
+    assert!(
+        matches!(&heard[..], [SeederEvent::Complaint { piece, .. }] if Some(*piece) == third),
+        "pieces that do not exist count for nothing: {heard:?}"
+    );
+    still_serves(&seeder, &ordeal);
 }
 
 #[test]

@@ -236,6 +236,7 @@ fn asks() -> Vec<BoxedStrategy<PeerRequest>> {
         Open { info_hash: info_hash(), user: user() }
         GetPiece { piece: any::<u32>() }
         KeepAlive {}
+        BadPiece { piece: any::<u32>() }
     })
 }
 

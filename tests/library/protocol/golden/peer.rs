@@ -22,6 +22,13 @@ pub(super) fn asks() -> Vec<(PeerRequest, &'static str)> {
             "#,
         ),
         (PeerRequest::KeepAlive {}, "03 # KeepAlive"),
+        (
+            PeerRequest::BadPiece { piece: 7 },
+            r#"
+            04                  # BadPiece
+            00000007            # piece
+            "#,
+        ),
     ]
 }
 
