@@ -267,7 +267,9 @@ same "$house/alice/big.bin" "$house/carol/big.bin"
 
 step 'who has downloaded a file shares it'
 listed alice lab "big.bin  67.1 MB, 2 members online with it, sha1 $big_sha1"
-refused carol 'download_file lab big.bin ../carol/second' "You share this file yourself; it is $house/carol/big.bin"
+downloads carol lab big.bin ../carol/second '67.1 MB'
+same "$house/carol/big.bin" "$house/carol/second"
+rm "$house/carol/second"
 told alice 'stop_share lab big.bin' 'Stopped sharing'
 listed alice lab "big.bin  67.1 MB, 1 member online with it, sha1 $big_sha1"
 mkdir "$house/bob/again"

@@ -2,6 +2,7 @@
 
 mod failure;
 pub(super) mod manifest;
+mod own_copy;
 
 use super::announce::{take_part, withdraw};
 use super::download_list::{DownloadPhase, Tracked};
@@ -11,13 +12,15 @@ use super::share::share_downloaded;
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::download::error::DownloadError;
 use crate::client::download::transfer::{Subject, Transfer, TransferProgress, TransferSetup};
-use crate::client::download::verify::{is_complete, verify_existing};
+use crate::client::download::verify::{finish, is_complete};
+use crate::client::download::whole_hash::WholeHash;
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
 use crate::client::output::status::Reached;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find};
 use crate::client::state::record::DownloadRecord;
+use crate::client::storage::file_stamp::Stamps;
 use crate::client::storage::part::{OpenedPart, Part, PartError, PartLabel, PartRecord, Taken, resolve_destination};
 use crate::model::name::{FileName, GroupId};
 use crate::wire::refusal::Code;
@@ -92,10 +95,6 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<(Subject
         let why = format!("{name} is shared in another version now; cancel this download and begin anew");
         return Err(Failure { why, cause: Cause::OtherVersion });
     }
-    let own = session.slot().shares_of(content.info_hash).into_iter().find(|own| own.group == **group);
-    if let Some(own) = own {
-        return Err(format!("You share this file yourself; it is {}", own.path.display()).into());
-    }
     if !content.is_sized() {
         let what =
             "was shared by a program that did not tell its size; it can be downloaded once a client shares it too";
@@ -119,9 +118,14 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<(Subject
     Ok((subject, opened))
 }
 
-/// Verifies what is on disk already, then lets the engine go on.
+/// Verifies what is on disk already, also elsewhere, then lets the engine go on with what is missing.
 fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, part: Arc<Part>) {
-    let Some(verified) = verify_existing(&part, session.over()) else { return };
+    let begun = Instant::now();
+    let copies = own_copy::find(session, &subject);
+    let Some(verified) = own_copy::verify_and_fill(session, &part, &copies) else { return };
+    if !copies.is_empty() && verified.have.is_complete() {
+        return copied(session, id, &subject, (&part, &verified.hash), begun);
+    }
     let node = session.node();
     let (group, info_hash) = (subject.group, subject.content.info_hash);
     let Some(served) = node.catalog.add(group, info_hash, part.clone(), verified.have.clone()) else {
@@ -147,6 +151,36 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, part: Arc<Part>
     transfer.follow_up(|| session.is_over());
 }
 
+/// All of a download was here already, and the copy of it is right.
+fn copied(session: &LoginSession, id: u64, subject: &Subject, (part, hash): (&Part, &WholeHash), begun: Instant) {
+    match finish(part, hash, &subject.content.sha1) {
+        Ok(()) => {
+            let path = &part.destination();
+            if !is_shared(session, id, subject) {
+                give_on(session, id, subject, path);
+            }
+            complete(session, id, subject, path, begun.elapsed());
+        }
+        Err(error) => {
+            part.release();
+            fail(session, id, &error);
+        }
+    }
+}
+
+/// Whether a download is shared from elsewhere, where it is as it was. It stays shared from there.
+fn is_shared(session: &LoginSession, id: u64, subject: &Subject) -> bool {
+    let Some(Tracked { group, name, .. }) = session.downloads().get(id) else { return false };
+    let mut shares = session.slot().shares_of(subject.content.info_hash).into_iter();
+    shares.any(|own| {
+        let stamps = || Stamps::take(&own.path, subject.manifest.files());
+        own.group == group
+            && own.name == name
+            && own.content == subject.content
+            && stamps().is_ok_and(|now| now.digest() == own.stamps)
+    })
+}
+
 /// Something has the final name already. It is the download if every piece of it is right; else it is left alone.
 fn adopt(session: &LoginSession, id: u64, subject: &Subject, taken: Taken) {
     let path = taken.destination().to_path_buf();
@@ -158,7 +192,9 @@ fn adopt(session: &LoginSession, id: u64, subject: &Subject, taken: Taken) {
             fail(session, id, &PartError::OtherContent(path).into());
         }
         Some(true) => {
-            give_on(session, id, subject, &path);
+            if !is_shared(session, id, subject) {
+                give_on(session, id, subject, &path);
+            }
             complete(session, id, subject, &path, Duration::ZERO);
             if let Err(error) = taken.adopt() {
                 session.event(&Event::Warning(error.to_string()));

@@ -1,7 +1,7 @@
 //! One download that runs: which pieces are here, who brings the others, and what happens to a piece that comes in.
 
 use super::error::DownloadError;
-use super::verify::{Verified, check_unchanged};
+use super::verify::{self, Verified};
 use super::whole_hash::WholeHash;
 use crate::client::picker::piece_picker::{Lane, PeerSlot, PiecePicker, Received, WINDOW};
 use crate::client::rate::speed::Speed;
@@ -361,16 +361,7 @@ impl Transfer {
     /// # Errors
     /// The whole is wrong, the disk does not take it.
     pub fn finish(&self) -> Result<PathBuf, DownloadError> {
-        let sha1 = self.hash.finish(&*self.part)?;
-        let right = sha1 == self.subject.content.sha1;
-        // The SHA-1 is of the bytes as they came in. A file that was truncated since has a hole.
-        if !right || self.part.has_holes() {
-            check_unchanged(&self.part)?;
-        }
-        if !right {
-            return Err(DownloadError::WrongSha1);
-        }
-        self.part.finish()?;
+        verify::finish(&self.part, &self.hash, &self.subject.content.sha1)?;
         self.finished.store(true, Ordering::Relaxed);
         Ok(self.part.destination())
     }

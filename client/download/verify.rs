@@ -1,7 +1,8 @@
 //! Verifies what an earlier run has written of a download. Nothing but its hash is trusted.
 
+use super::error::DownloadError;
 use super::whole_hash::WholeHash;
-use crate::client::hash::piece_hash::hash_in_order;
+use crate::client::hash::piece_hash::{hash_in_order, read_in_order, sha1_of};
 use crate::client::storage::part::Part;
 use crate::client::storage::piece_source::{PieceSource, SourceError};
 use crate::client::storage::shared_files::SharedFiles;
@@ -50,6 +51,42 @@ pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
     flow.is_continue().then_some(Verified { have, hash })
 }
 
+/// Takes the pieces that are missing from another source, as far as they are right there. Stops early if `cancel` is set.
+pub fn fill_from(part: &Part, source: &SharedFiles, verified: &mut Verified, cancel: &AtomicBool) {
+    let layout = part.layout();
+    let Verified { have, hash } = verified;
+    let missing: Vec<_> = layout.indexes().filter(|piece| !have.has(*piece)).collect();
+    let read = |piece, buffer: &mut [u8]| source.read_piece(piece, buffer);
+    let _ = read_in_order(layout, missing.into_iter(), read, |piece, outcome| {
+        if cancel.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        // What is not right there comes from members.
+        let right = |data: &&[u8]| sha1_of(data) == part.manifest().pieces()[piece.as_usize()];
+        if outcome.ok().filter(right).is_some_and(|data| part.write_piece(piece, data).is_ok()) {
+            have.insert(piece);
+            hash.announce(piece);
+        }
+        ControlFlow::Continue(())
+    });
+}
+
+/// Gives a part whose pieces are all here its final name: checks the whole, syncs it and renames it.
+///
+/// # Errors
+/// The whole is wrong, the disk does not take it.
+pub fn finish(part: &Part, hash: &WholeHash, expected: &Sha1Digest) -> Result<(), DownloadError> {
+    let right = hash.finish(part)? == *expected;
+    // The SHA-1 is of the bytes as they came in. A file that was truncated since has a hole.
+    if !right || part.has_holes() {
+        check_unchanged(part)?;
+    }
+    if !right {
+        return Err(DownloadError::WrongSha1);
+    }
+    Ok(part.finish()?)
+}
+
 /// Whether a source holds all of this content and nothing else: every piece, and the whole. Stops at the first piece
 /// that is wrong or cannot be read. `None` if `cancel` is set meanwhile.
 pub fn is_complete(source: &SharedFiles, manifest: &Manifest, sha1: &Sha1Digest, cancel: &AtomicBool) -> Option<bool> {
@@ -81,7 +118,7 @@ pub fn is_complete(source: &SharedFiles, manifest: &Manifest, sha1: &Sha1Digest,
 ///
 /// # Errors
 /// `Unfinished` if somebody has changed the file meanwhile; those of the disk.
-pub fn check_unchanged(part: &Part) -> Result<(), SourceError> {
+fn check_unchanged(part: &Part) -> Result<(), SourceError> {
     let layout = part.layout();
     let read = |piece, buffer: &mut [u8]| part.read_piece(piece, buffer);
     let flow = hash_in_order(

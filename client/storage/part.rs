@@ -1,6 +1,7 @@
 //! The part: an unfinished download on the disk, from its first byte to its final name.
 
 mod body;
+mod copy;
 mod error;
 mod paths;
 mod removal;
@@ -73,7 +74,7 @@ pub struct Part {
     map: FileMap,
     zeros: ZeroPieces,
     body: Body,
-    fresh: bool,
+    fresh: AtomicBool,
     written: AtomicU64,
     writing_back: AtomicBool,
     sidecar: Sidecar,
@@ -126,6 +127,7 @@ impl Part {
             sidecar.remove_on_drop();
         }
         let (body, fresh) = begun?;
+        let fresh = AtomicBool::new(fresh);
         let map = FileMap::new(manifest.files());
         let (written, writing_back) = (AtomicU64::new(0), AtomicBool::new(false));
         Ok(OpenedPart::Part(Self { manifest, map, zeros, body, fresh, written, writing_back, sidecar }))
@@ -171,7 +173,7 @@ impl Part {
 
     /// Whether the download begins here, so that there is nothing to verify.
     pub fn is_fresh(&self) -> bool {
-        self.fresh
+        self.fresh.load(Ordering::Relaxed)
     }
 
     /// Writes a piece that has been verified to its place.
@@ -325,7 +327,7 @@ impl Part {
             let file = self.file(file)?;
             let range = offset..offset + len as u64;
             // A fresh file is zeros already.
-            if !space::punch_hole(&file, range.clone())? && !self.fresh {
+            if !space::punch_hole(&file, range.clone())? && !self.is_fresh() {
                 overwrite_with_zeros(&file, range, cancel)?;
             }
         }

@@ -2,9 +2,11 @@
 
 use super::body::SMALL_LEN;
 use super::*;
-use crate::client::download::verify::{is_complete, verify_existing};
+use crate::client::download::verify::{fill_from, is_complete, verify_existing};
 use crate::client::hash::piece_hash::sha1_of;
 use crate::client::hash::piece_hash::tests::noise;
+use crate::client::storage::file_stamp::Stamps;
+use crate::client::storage::shared_files::SharedFiles;
 use crate::model::digest::Sha1Digest;
 use crate::model::manifest::{FileEntry, FileTime};
 use crate::model::name::{FileName, GroupId};
@@ -623,6 +625,54 @@ fn a_part_copied_to_another_disk_goes_on_there() {
     fs::copy(bench.path("f.part"), bench.path("copy")).expect("copied");
     fs::rename(bench.path("copy"), bench.path("f.part")).expect("moved");
     assert_eq!(verified(&bench.open()), [1]);
+}
+
+#[test]
+fn a_part_takes_what_is_right_of_a_copy_and_nothing_else() {
+    for files in KINDS {
+        let bench = Bench::new(files);
+        let copy = bench.path("copy");
+        match files.len() {
+            1 => fs::write(&copy, &bench.bytes).expect("written"),
+            _ => {
+                fs::create_dir_all(copy.join("s")).expect("made");
+                fs::write(copy.join("a"), &bench.bytes[..10]).expect("written");
+                fs::write(copy.join("s/b"), &bench.bytes[10..]).expect("written");
+            }
+        }
+        let entries = bench.manifest.files();
+        let source = || {
+            SharedFiles::new(
+                copy.clone(),
+                entries,
+                bench.manifest.layout(),
+                Stamps::take(&copy, entries).expect("there"),
+            )
+        };
+        let go = AtomicBool::new(false);
+        for kernel in [true, false] {
+            let part = bench.open();
+            if kernel {
+                part.copy_from(&copy, &go).expect("copied");
+            }
+            let mut found = verify_existing(&part, &go).expect("nobody cancels");
+            fill_from(&part, &source(), &mut found, &go);
+            assert!(found.have.is_complete());
+            assert_eq!(part.abandon().expect("ours"), None);
+        }
+        let last = if files.len() == 1 { copy.clone() } else { copy.join("s/b") };
+        let file = fs::OpenOptions::new().write(true).open(&last).expect("there");
+        file.write_all_at(b"wrong", PIECE as u64 - 5).expect("written");
+        let part = bench.open();
+        part.copy_from(&copy, &go).expect("copied");
+        let mut found = verify_existing(&part, &go).expect("nobody cancels");
+        fill_from(&part, &source(), &mut found, &go);
+        assert_eq!(found.have.iter(part.layout()).count(), 1);
+        bench.write_all(&part);
+        part.finish().expect("the name is free");
+        drop(part);
+        assert!(complete(&bench, &taken(&bench)));
+    }
 }
 
 #[test]

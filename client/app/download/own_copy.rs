@@ -1,0 +1,40 @@
+//! Copies of a download that lie on this machine already, since the user shares them from elsewhere.
+
+use crate::client::app::login_session::LoginSession;
+use crate::client::download::transfer::Subject;
+use crate::client::download::verify::{Verified, fill_from, verify_existing};
+use crate::client::storage::file_stamp::Stamps;
+use crate::client::storage::part::Part;
+use crate::client::storage::shared_files::SharedFiles;
+use std::path::PathBuf;
+
+/// A copy of the content. Whether it is right shows when it is copied.
+pub(super) struct OwnCopy {
+    path: PathBuf,
+    source: SharedFiles,
+}
+
+/// The copies whose files are there, in any group.
+pub(super) fn find(session: &LoginSession, subject: &Subject) -> Vec<OwnCopy> {
+    let shares = session.slot().shares_of(subject.content.info_hash).into_iter();
+    let copies = shares.filter_map(|share| {
+        let files = subject.manifest.files();
+        let stamps = Stamps::take(&share.path, files).ok()?;
+        let source = SharedFiles::new(share.path.clone(), files, subject.content.layout, stamps);
+        Some(OwnCopy { path: share.path, source })
+    });
+    copies.collect()
+}
+
+/// Verifies what an earlier run has left, and takes what is right of the copies. `None` if the session ends meanwhile.
+pub(super) fn verify_and_fill(session: &LoginSession, part: &Part, copies: &[OwnCopy]) -> Option<Verified> {
+    if let Some(copy) = copies.first().filter(|_| part.is_fresh()) {
+        // What the kernel does not copy is read piece by piece below.
+        let _ = part.copy_from(&copy.path, session.over());
+    }
+    let mut verified = verify_existing(part, session.over())?;
+    for copy in copies {
+        fill_from(part, &copy.source, &mut verified, session.over());
+    }
+    (!session.is_over()).then_some(verified)
+}

@@ -1,0 +1,51 @@
+//! Filling a part from a copy of the content that lies elsewhere on this machine.
+
+use super::Part;
+use crate::client::storage::local_name::locate;
+use crate::sys::files::{self, Open};
+use crate::sys::{copying, space};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Bytes that are copied between two looks at the flag.
+const STEP_LEN: u64 = 64 << 20;
+
+impl Part {
+    /// Copies what a file or folder elsewhere holds, as far as the kernel can copy. Nothing of it counts before it is
+    /// verified. Stops early if `cancel` is set.
+    ///
+    /// # Errors
+    /// Those of the disk. What was copied before stays.
+    pub fn copy_from(&self, root: &Path, cancel: &AtomicBool) -> io::Result<()> {
+        self.fresh.store(false, Ordering::Relaxed);
+        for (number, entry) in self.manifest().files().iter().enumerate() {
+            let from = files::open_file(&locate(root, &entry.path), Open::Read)?;
+            let to = self.file(number)?;
+            // Of another length it is not that content.
+            if from.metadata()?.len() == entry.len && !copying::clone_blocks(&from, &to) {
+                copy_data(&from, &to, entry.len, cancel)?;
+            }
+            if cancel.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Copies what is no hole.
+fn copy_data(from: &File, to: &File, len: u64, cancel: &AtomicBool) -> io::Result<()> {
+    for range in space::data_ranges(from, len) {
+        let mut range = range?;
+        while range.start < range.end && !cancel.load(Ordering::Relaxed) {
+            let step = range.start..range.end.min(range.start + STEP_LEN);
+            match copying::copy_range(from, to, step)? {
+                0 => return Ok(()),
+                copied => range.start += copied,
+            }
+        }
+    }
+    Ok(())
+}
