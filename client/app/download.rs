@@ -402,5 +402,6 @@ fn unserve(session: &LoginSession, transfer: &Transfer) {
     let catalog = &session.node().catalog;
     if catalog.find(*group, content.info_hash).is_some_and(|served| Arc::ptr_eq(&served, transfer.served())) {
         catalog.remove(*group, content.info_hash);
+        session.upkeep().give_again((*group, content.info_hash), Instant::now());
     }
 }

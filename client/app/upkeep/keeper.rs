@@ -7,6 +7,7 @@ use super::standing::{Finding, Lack, Reason, ShareKey, ShareNews};
 use crate::client::app::download::manifest;
 use crate::client::app::login_session::LoginSession;
 use crate::client::app::share::{LocalShare, hold_now, serve};
+use crate::client::download::transfer::Transfer;
 use crate::client::hash::piece_hash::sha1_of;
 use crate::client::output::event::Event;
 use crate::client::rpc::error::RpcError;
@@ -174,6 +175,11 @@ fn finish(session: &LoginSession, reading: &Reading) {
 fn give(session: &LoginSession, key: ShareKey, record: &ShareRecord, inspection: Option<&Inspection>) {
     let (group, info_hash) = key;
     let catalog = &session.node().catalog;
+    // A download of the same content gives what it has, and takes the place of the share in the end.
+    let downloads = |transfer: &Arc<Transfer>| (transfer.subject().group, transfer.subject().content.info_hash) == key;
+    if session.downloads().running().iter().any(downloads) {
+        return;
+    }
     let told = session.decide(|| {
         let share = session.upkeep().known(key)?.share;
         let kept = record_of(session, key).filter(|kept| kept.path == record.path)?;

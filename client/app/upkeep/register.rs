@@ -155,6 +155,14 @@ impl ShareRegister {
         true
     }
 
+    /// Something else has taken the place of a share's pieces and is gone: they are to be given again.
+    pub(crate) fn give_again(&self, key: ShareKey, now: Instant) {
+        if let Some(entry) = self.state.lock().shares.get_mut(&key) {
+            entry.known.seen = None;
+        }
+        self.alarm(key, now);
+    }
+
     /// What is known of a share.
     pub(crate) fn known(&self, key: ShareKey) -> Option<Known> {
         self.state.lock().shares.get(&key).map(|entry| entry.known.clone())

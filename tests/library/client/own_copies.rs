@@ -118,6 +118,21 @@ fn what_is_shared_in_another_group_is_copied_and_shared_in_this_one_too() {
 }
 
 #[test]
+fn what_is_right_of_a_copy_is_given_again_when_a_download_of_it_is_given_up() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let bob = &mut others[0];
+    downloaded(&mut alice, bob, "album", &bytes_of(1_500_000, 1));
+    fs::remove_file(bob.folder.join("album/1")).expect("there");
+    alice.expect("logout", "Logout successful\n");
+    bob.expect("download_file lab album again", "Downloading...\n");
+    wait_until("it waits", || shown(bob, "album").contains("waiting for members"));
+    bob.expect("cancel_download lab album", "Cancelled\n");
+    bob.sees("album/1");
+    wait_until("bob gives the rest", || listed(bob, "album").contains("1 member online with it"));
+}
+
+#[test]
 fn of_a_copy_that_is_partly_wrong_only_what_is_wrong_comes_from_a_member() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
