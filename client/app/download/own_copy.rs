@@ -3,9 +3,9 @@
 use crate::client::app::login_session::LoginSession;
 use crate::client::download::transfer::Subject;
 use crate::client::download::verify::{Verified, fill_from, verify_existing};
-use crate::client::storage::file_stamp::Stamps;
 use crate::client::storage::part::Part;
 use crate::client::storage::shared_files::SharedFiles;
+use crate::client::storage::sighting::Sighting;
 use std::path::PathBuf;
 
 /// A copy of the content. Whether it is right shows when it is copied.
@@ -14,14 +14,14 @@ pub(super) struct OwnCopy {
     source: SharedFiles,
 }
 
-/// The copies whose files are there, in any group.
+/// The copies of which something is there, in any group.
 pub(super) fn find(session: &LoginSession, subject: &Subject) -> Vec<OwnCopy> {
+    let (files, layout) = (subject.manifest.files(), subject.content.layout);
     let shares = session.slot().shares_of(subject.content.info_hash).into_iter();
     let copies = shares.filter_map(|share| {
-        let files = subject.manifest.files();
-        let stamps = Stamps::take(&share.path, files).ok()?;
-        let source = SharedFiles::new(share.path.clone(), files, subject.content.layout, stamps);
-        Some(OwnCopy { path: share.path, source })
+        let sighting = Sighting::take(&share.path, files);
+        let source = SharedFiles::seen(share.path.clone(), files, layout, &sighting);
+        (0..files.len()).any(|file| source.stamp(file).is_some()).then_some(OwnCopy { path: share.path, source })
     });
     copies.collect()
 }

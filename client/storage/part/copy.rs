@@ -21,7 +21,7 @@ impl Part {
     pub fn copy_from(&self, root: &Path, cancel: &AtomicBool) -> io::Result<()> {
         self.fresh.store(false, Ordering::Relaxed);
         for (number, entry) in self.manifest().files().iter().enumerate() {
-            let from = files::open_file(&locate(root, &entry.path), Open::Read)?;
+            let Ok(from) = files::open_file(&locate(root, &entry.path), Open::Read) else { continue };
             let to = self.file(number)?;
             // Of another length it is not that content.
             if from.metadata()?.len() == entry.len && !copying::clone_blocks(&from, &to) {

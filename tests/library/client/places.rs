@@ -42,7 +42,8 @@ fn waits(alice: &mut Person, bob: &mut Person, name: &str, data: &[u8]) {
 
 pub(super) fn shown(person: &mut Person, name: &str) -> String {
     let shown = person.types("show_downloads").expect("shown");
-    shown.lines().find(|line| line.contains(&format!("[lab] {name}"))).unwrap_or_default().to_owned()
+    // The one that was begun last.
+    shown.lines().rfind(|line| line.contains(&format!("[lab] {name}"))).unwrap_or_default().to_owned()
 }
 
 pub(super) fn listed(person: &mut Person, name: &str) -> String {
