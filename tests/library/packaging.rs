@@ -167,7 +167,8 @@ fn the_service_starts_the_tracker_with_a_command_line_that_it_takes() {
     let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("a command");
     let (program, arguments) = line.split_once(' ').expect("arguments");
     assert_eq!(program, "/usr/local/bin/groupshare-tracker", "make install puts its own folder there");
-    let Ok(tracker_args::Invocation::Run(args)) = tracker_args::parse(arguments.split(' ')) else {
+    let Ok(tracker_args::Invocation::Run(args)) = tracker_args::parse("groupshare-tracker", arguments.split(' '))
+    else {
         panic!("{arguments}");
     };
     assert_eq!((args.number, args.tracker_info.to_str()), (2, Some("/etc/groupshare/tracker_info.txt")));
