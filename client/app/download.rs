@@ -16,7 +16,7 @@ use crate::client::download::verify::{finish, is_complete};
 use crate::client::download::whole_hash::WholeHash;
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
-use crate::client::output::status::Reached;
+use crate::client::output::status::{Fetched, Reached};
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find};
 use crate::client::state::record::DownloadRecord;
@@ -27,7 +27,7 @@ use crate::wire::refusal::Code;
 use failure::failure_of;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Begins a download to where the user asked for and returns; the rest happens beside the prompt. One that is under way
 /// there already is what is asked for, as where a script is run again.
@@ -159,7 +159,7 @@ fn copied(session: &LoginSession, id: u64, subject: &Subject, (part, hash): (&Pa
             if !is_shared(session, id, subject) {
                 give_on(session, id, subject, path);
             }
-            complete(session, id, subject, path, begun.elapsed());
+            complete(session, id, subject, path, Fetched { bytes: 0, took: begun.elapsed() });
         }
         Err(error) => {
             part.release();
@@ -195,7 +195,7 @@ fn adopt(session: &LoginSession, id: u64, subject: &Subject, taken: Taken) {
             if !is_shared(session, id, subject) {
                 give_on(session, id, subject, &path);
             }
-            complete(session, id, subject, &path, Duration::ZERO);
+            complete(session, id, subject, &path, Fetched::default());
             if let Err(error) = taken.adopt() {
                 session.event(&Event::Warning(error.to_string()));
             }
@@ -208,7 +208,8 @@ pub(super) fn finished(session: &LoginSession, transfer: &Transfer) {
     let (id, subject) = (transfer.id(), transfer.subject());
     let path = &transfer.part().destination();
     give_on(session, id, subject, path);
-    complete(session, id, subject, path, transfer.progress(Instant::now()).elapsed);
+    let TransferProgress { received, elapsed, .. } = transfer.progress(Instant::now());
+    complete(session, id, subject, path, Fetched { bytes: received, took: elapsed });
 }
 
 /// Shares what was downloaded. This comes before the end is told: a program that reads of the end may ask others to
@@ -219,7 +220,7 @@ fn give_on(session: &LoginSession, id: u64, subject: &Subject, path: &Path) {
     }
 }
 
-fn complete(session: &LoginSession, id: u64, subject: &Subject, path: &Path, took: Duration) {
+fn complete(session: &LoginSession, id: u64, subject: &Subject, path: &Path, fetched: Fetched) {
     let Some(tracked) = session.downloads().get(id) else {
         return;
     };
@@ -228,7 +229,7 @@ fn complete(session: &LoginSession, id: u64, subject: &Subject, path: &Path, too
     session.downloads().end(id, DownloadPhase::Complete, || {
         let (path, bytes) = (path.to_path_buf(), subject.content.layout.size());
         let (group, file) = (tracked.group, subject.name.clone());
-        session.event(&Event::DownloadCompleted { group, file, path, bytes, took });
+        session.event(&Event::DownloadCompleted { group, file, path, bytes, fetched });
     });
 }
 

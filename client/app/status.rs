@@ -35,7 +35,7 @@ pub(super) fn download(tracked: &Tracked, now: Instant) -> DownloadStatus {
             status.speed = progress.bytes_per_s as u64;
             status.peers = progress.peers;
             status.members = Delivered::most_first(download.delivered());
-            let left = progress.total - progress.done;
+            let left = progress.total - progress.done - progress.arriving;
             status.left = (progress.bytes_per_s >= 1.0)
                 .then(|| Duration::from_secs_f64((left as f64 / progress.bytes_per_s).min(1e9)));
         }

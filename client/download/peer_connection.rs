@@ -101,6 +101,8 @@ pub(crate) struct PeerConnection {
     not_before: Option<Instant>,
     /// The complaint about a wrong piece, and until when the peer may answer it. Nothing is asked for any more.
     complaint: Option<(u32, Instant)>,
+    /// Bytes that came in since the last frame was whole.
+    arriving: u64,
 }
 
 impl fmt::Debug for PeerConnection {
@@ -136,6 +138,7 @@ impl PeerConnection {
             liveness: Liveness::new(Instant::now()),
             not_before: None,
             complaint: None,
+            arriving: 0,
         })
     }
 
@@ -219,7 +222,7 @@ impl PeerConnection {
                     return WorkOutcome::Waits;
                 }
             };
-            self.liveness.hear(self.receiver.polled(), Instant::now);
+            self.hear(self.receiver.polled() - had);
             match polled {
                 Ok(true) => {}
                 Ok(false) if left == 0 => continue,
@@ -231,6 +234,7 @@ impl PeerConnection {
             }
             let outcome = self.take_frame();
             self.receiver.next_frame();
+            self.settle();
             if let Some(outcome) = outcome {
                 return outcome;
             }
@@ -238,6 +242,20 @@ impl PeerConnection {
                 return WorkOutcome::Yields;
             }
         }
+    }
+
+    /// Notes that so many bytes have come in.
+    fn hear(&mut self, bytes: u64) {
+        self.liveness.hear(self.receiver.polled(), Instant::now);
+        if bytes > 0 {
+            self.arriving += bytes;
+            self.transfer.arrive(bytes);
+        }
+    }
+
+    /// Nothing of what has come in is on its way any more.
+    fn settle(&mut self) {
+        self.transfer.settle(std::mem::take(&mut self.arriving));
     }
 
     /// Takes one frame. Gives an outcome if the work ends with it.
@@ -372,6 +390,7 @@ impl PeerConnection {
 
 impl Drop for PeerConnection {
     fn drop(&mut self) {
+        self.settle();
         self.sender.end();
         self.transfer.peer_closed(self.client, self.lane);
     }

@@ -112,6 +112,10 @@ pub struct Transfer {
     // Counted or set once.
     /// Bytes verified and written.
     done: AtomicU64,
+    /// Bytes that came in on all connections, also of pieces that are not whole.
+    came: AtomicU64,
+    /// Those of `came` that belong to no piece on its way any more.
+    settled: AtomicU64,
     stopped: AtomicBool,
     finished: AtomicBool,
     // Each with a lock of its own, never held while pieces are received, hashed or written.
@@ -160,6 +164,8 @@ pub struct TransferProgress {
     pub elapsed: Duration,
     /// Bytes that peers have delivered since it began.
     pub received: u64,
+    /// About how many bytes have come of pieces that are not whole.
+    pub arriving: u64,
 }
 
 impl Transfer {
@@ -179,6 +185,8 @@ impl Transfer {
             served,
             resumed,
             done: AtomicU64::new(resumed),
+            came: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             peers: Mutex::new(OpenPeers {
@@ -189,7 +197,7 @@ impl Transfer {
                 run_since: now,
             }),
             fresh: Mutex::default(),
-            speed: Mutex::new(Speed::new(resumed, now)),
+            speed: Mutex::new(Speed::new(0, now)),
             dialing: Mutex::default(),
         }
     }
@@ -298,6 +306,16 @@ impl Transfer {
         self.peers.lock().picker.recall();
     }
 
+    /// Counts bytes as they come in, whole piece or not.
+    pub fn arrive(&self, bytes: u64) {
+        self.came.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Of the bytes that came in so many belong to no piece on its way any more: it is whole, or is lost.
+    pub fn settle(&self, bytes: u64) {
+        self.settled.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Whether the peer behind this lane has a piece that is not here.
     pub fn wants_from(&self, lane: Lane) -> bool {
         self.peers.lock().picker.wants_from(lane.peer())
@@ -388,7 +406,7 @@ impl Transfer {
 
     /// Measures the speed. The engine calls this at every tick.
     pub fn tick(&self, now: Instant) {
-        self.speed.lock().look(self.done.load(Ordering::Relaxed), now);
+        self.speed.lock().look(self.came.load(Ordering::Relaxed), now);
     }
 
     /// Bytes of good pieces from each member that has delivered some or could.
@@ -403,14 +421,18 @@ impl Transfer {
 
     pub fn progress(&self, now: Instant) -> TransferProgress {
         let peers = self.peers.lock().open.len();
-        let done = self.done.load(Ordering::Relaxed);
+        let (done, total) = (self.done.load(Ordering::Relaxed), self.layout().size());
+        // First what is settled: what came in between counts as on its way then, and not the other way round.
+        let settled = self.settled.load(Ordering::Relaxed);
+        let arriving = self.came.load(Ordering::Relaxed).saturating_sub(settled);
         TransferProgress {
             done,
-            total: self.layout().size(),
+            total,
             bytes_per_s: self.speed.lock().bytes_per_s(),
             peers,
             elapsed: now.duration_since(self.since),
             received: done - self.resumed,
+            arriving: arriving.min(total.saturating_sub(done)),
         }
     }
 }

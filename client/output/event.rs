@@ -2,7 +2,7 @@
 
 use super::download_failure::DownloadFailure;
 use super::status;
-use super::status::{DownloadStatus, Reached};
+use super::status::{DownloadStatus, Fetched, Reached};
 use crate::model::address::TrackerAddr;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
@@ -38,8 +38,8 @@ pub enum Event {
         path: PathBuf,
         /// Its size in bytes.
         bytes: u64,
-        /// How long it took.
-        took: Duration,
+        /// What came over the network.
+        fetched: Fetched,
     },
     /// A download has failed.
     DownloadFailed {
@@ -210,7 +210,9 @@ impl Event {
             Event::Listening(addr) => format!("Listening for other members on {addr}"),
             Event::Uploading => "Uploading...".to_owned(),
             Event::Hashed { done, total, took } => status::hashed(*done, *total, *took),
-            Event::DownloadCompleted { group, file, bytes, took, .. } => status::completed(group, file, *bytes, *took),
+            Event::DownloadCompleted { group, file, bytes, fetched, .. } => {
+                status::completed(group, file, *bytes, *fetched)
+            }
             Event::DownloadFailed { group, file, failure, reached } => {
                 status::failed(group, file, &failure.why, *reached)
             }

@@ -55,8 +55,9 @@ pub(crate) fn event(event: &Event) -> Map<String, Value> {
         Event::Uploading => ("upload_begun", json!({})),
         Event::Hashed { done, total, .. } => ("upload_progress", json!({ "done": done, "size": total })),
         Event::DownloadProgress(status) => ("download_progress", download(status)),
-        Event::DownloadCompleted { group, file, path: to, bytes, took } => {
-            let told = json!({ "file_path": path(to), "size": bytes, "seconds": took.as_secs_f64() });
+        Event::DownloadCompleted { group, file, path: to, bytes, fetched } => {
+            let seconds = fetched.took.as_secs_f64();
+            let told = json!({ "file_path": path(to), "size": bytes, "fetched": fetched.bytes, "seconds": seconds });
             ("download_completed", with(shared(group, file), told))
         }
         Event::DownloadFailed { group, file, failure: why, .. } => {
@@ -225,6 +226,7 @@ mod tests {
     use crate::client::command::table::COMMANDS;
     use crate::client::output::download_failure::FailureCode;
     use crate::client::output::event::Weight;
+    use crate::client::output::status::Fetched;
     use crate::model::address::TrackerAddr;
     use crate::model::name::UserId;
     use std::net::SocketAddr;
@@ -266,7 +268,13 @@ mod tests {
             Event::Uploading,
             Event::Hashed { done: 1, total: 2, took: Duration::ZERO },
             Event::DownloadProgress(status),
-            Event::DownloadCompleted { group: g(), file: f(), path: "/f".into(), bytes: 2, took: Duration::ZERO },
+            Event::DownloadCompleted {
+                group: g(),
+                file: f(),
+                path: "/f".into(),
+                bytes: 2,
+                fetched: Fetched::default(),
+            },
             Event::DownloadFailed { group: g(), file: f(), failure, reached: None },
             Event::DownloadContinued { group: g(), file: f() },
             Event::DownloadWaits { group: g(), file: f(), why: why.clone() },

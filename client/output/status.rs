@@ -159,9 +159,18 @@ pub(crate) fn hashed(bytes: u64, total: u64, took: Duration) -> String {
     format!("{share}, {}, {} left", rate(speed), duration(left))
 }
 
+/// What came over the network of a download that is complete. The rest was there before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fetched {
+    pub bytes: u64,
+    pub took: Duration,
+}
+
 /// The line that says once that a download is complete.
-pub(crate) fn completed(group: &GroupId, file: &FileName, bytes: u64, took: Duration) -> String {
-    format!("Download completed: [{group}] {file}  {} in {}", size(bytes), pace(bytes, took))
+pub(crate) fn completed(group: &GroupId, file: &FileName, bytes: u64, fetched: Fetched) -> String {
+    let Fetched { bytes: fetched, took } = fetched;
+    let part = if (1..bytes).contains(&fetched) { format!(", {} of it", size(fetched)) } else { String::new() };
+    format!("Download completed: [{group}] {file}  {}{part} in {}", size(bytes), pace(fetched, took))
 }
 
 /// How far a download was when it failed.
@@ -253,10 +262,18 @@ mod tests {
     fn the_end_of_a_download_is_told_with_size_time_and_speed() {
         let DownloadStatus { group, file, .. } = status(DownloadState::Running);
         assert_eq!(
-            completed(&group, &file, 64_000_000, Duration::from_millis(500)),
+            completed(&group, &file, 64_000_000, Fetched { bytes: 64_000_000, took: Duration::from_millis(500) }),
             "Download completed: [lab] my notes.pdf  64.0 MB in 0.5 s, 128.0 MB/s"
         );
-        assert_eq!(completed(&group, &file, 0, Duration::ZERO), "Download completed: [lab] my notes.pdf  0 B in 0.1 s");
+        assert_eq!(
+            completed(&group, &file, 64_000_000, Fetched { bytes: 6_000_000, took: Duration::from_millis(500) }),
+            "Download completed: [lab] my notes.pdf  64.0 MB, 6.0 MB of it in 0.5 s, 12.0 MB/s",
+            "what an earlier run has fetched counts for nothing"
+        );
+        assert_eq!(
+            completed(&group, &file, 0, Fetched::default()),
+            "Download completed: [lab] my notes.pdf  0 B in 0.1 s"
+        );
         let reached = Reached { received_bytes: 45_600_000, total_bytes: 100_000_000, took: Duration::from_secs(12) };
         let line = "Download failed: [lab] my notes.pdf  the disk is full";
         assert_eq!(failed(&group, &file, "the disk is full", None), line);

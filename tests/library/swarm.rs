@@ -238,6 +238,44 @@ fn a_download_goes_on_by_itself_when_the_way_to_its_only_member_is_there_again()
 }
 
 #[test]
+fn speed_and_rest_follow_the_bytes_before_the_first_piece_is_whole() {
+    let data = bytes(PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    // A piece takes half a minute.
+    let seeder = Member::with_limits(1, None, Limit::of(20_000), Limit::NONE);
+    seeder.seed(&data, &subject, all(&subject));
+    let leecher = Member::new(3);
+    let download = leecher.download(1, &subject);
+    leecher.engine.peers(1, vec![seeder.peer(1, &subject)]);
+    let progress = || download.progress(Instant::now());
+    wait_until("a speed", || progress().bytes_per_s > 0.0);
+    let first = progress();
+    assert!(first.done == 0 && first.arriving > 0, "{first:?}");
+    wait_until("more bytes", || progress().arriving > first.arriving);
+    seeder.uplink.set_limit(Limit::NONE);
+    leecher.expect_finished(&data);
+    let last = progress();
+    assert_eq!((last.done, last.received, last.arriving), (last.total, last.total, 0));
+}
+
+#[test]
+fn bytes_of_a_piece_that_is_lost_on_the_way_are_not_on_their_way_any_more() {
+    let data = bytes(PIECE_LEN as usize);
+    let subject = subject_of(&data);
+    let seeder = Member::with_limits(1, None, Limit::of(20_000), Limit::NONE);
+    seeder.seed(&data, &subject, all(&subject));
+    let relay = Relay::to(seeder.peer(1, &subject).addr, |_, _, _| {});
+    let leecher = Member::new(3);
+    let download = leecher.download(1, &subject);
+    leecher.engine.peers(1, vec![Peer { addr: relay.addr, ..seeder.peer(1, &subject) }]);
+    let progress = || download.progress(Instant::now());
+    wait_until("bytes", || progress().arriving > 0);
+    relay.block();
+    wait_until("nobody is there", || progress().peers == 0);
+    assert_eq!(progress().arriving, 0);
+}
+
+#[test]
 fn pieces_of_a_dead_seeder_come_from_the_others() {
     let data = bytes(60 * PIECE_LEN as usize);
     let subject = subject_of(&data);
