@@ -30,6 +30,9 @@ use std::sync::atomic::AtomicBool;
 /// Why a share is over that this client has not ended.
 pub(super) const ENDED_ELSEWHERE: &str = "you have stopped it on another client, or shared another version there";
 
+/// A manifest up to this length goes along with its share, in bytes: that of a file of 100 MB.
+const SHORT_MANIFEST_LEN: usize = 4 * 1024;
+
 /// What is shared: where it lies, and what it consists of.
 pub(super) struct LocalShare<'a> {
     pub group: &'a GroupId,
@@ -98,14 +101,18 @@ fn publish(
 ) -> Result<ShareRef, RpcError> {
     let request = Request::ShareFile { command: command_id(), group: group.clone(), name: name.clone(), content };
     let refused = |error: &RpcError, with| matches!(error, RpcError::Refused(refusal) if refusal.code == with);
+    let info_hash = content.info_hash;
+    // A short manifest goes along unasked: a tracker that has it passes it over.
+    let along = (manifest.len() <= SHORT_MANIFEST_LEN).then(|| manifest_part(group, info_hash, manifest, 0));
+    let requests: Vec<_> = along.into_iter().chain([request]).collect();
     for last in [false, false, true] {
-        match session.call(&request) {
-            Ok(Reply::Share { share, .. }) => return Ok(share),
-            Ok(_) => return Err(RpcError::Unexpected),
-            Err(error) if !last && refused(&error, Code::NeedManifest) => {}
-            Err(error) => return Err(error),
+        match session.node().link.call_all(&requests)?.pop() {
+            Some(Ok(Reply::Share { share, .. })) => return Ok(share),
+            Some(Err(refusal)) if !last && refusal.code == Code::NeedManifest => {}
+            Some(Err(refusal)) => return Err(refusal.into()),
+            Some(Ok(_)) | None => return Err(RpcError::Unexpected),
         }
-        match put_manifest(session, group, content.info_hash, manifest) {
+        match put_manifest(session, group, info_hash, manifest) {
             // Should the tracker be lost in between, the next one has nothing of it: it is brought again.
             Err(error) if !refused(&error, Code::BadManifest) => return Err(error),
             _ => {}
@@ -115,16 +122,17 @@ fn publish(
 }
 
 fn put_manifest(session: &LoginSession, group: &GroupId, info_hash: InfoHash, bytes: &[u8]) -> Result<(), RpcError> {
+    let offsets = (0..bytes.len()).step_by(MANIFEST_PART_MAX);
+    offsets.into_iter().try_for_each(|offset| session.call(&manifest_part(group, info_hash, bytes, offset)).map(drop))
+}
+
+/// The request that brings the part of a manifest that begins at an offset.
+fn manifest_part(group: &GroupId, info_hash: InfoHash, bytes: &[u8], offset: usize) -> Request {
+    let end = bytes.len().min(offset + MANIFEST_PART_MAX);
+    let part = Blob::new(bytes[offset..end].to_vec()).expect("cut at the cap");
     // At most MANIFEST_LEN_MAX, far below 2^32.
-    let total = bytes.len() as u32;
-    let mut offset = 0;
-    for part in bytes.chunks(MANIFEST_PART_MAX) {
-        let part = Blob::new(part.to_vec()).expect("cut at the cap");
-        let len = part.as_bytes().len() as u32;
-        session.call(&Request::PutManifest { group: group.clone(), info_hash, total, offset, part })?;
-        offset += len;
-    }
-    Ok(())
+    let (total, offset) = (bytes.len() as u32, offset as u32);
+    Request::PutManifest { group: group.clone(), info_hash, total, offset, part }
 }
 
 /// Gives the file to others from now on, remembers that, and tells the tracker.

@@ -4,7 +4,7 @@ use super::*;
 use crate::common::names::file;
 use crossbeam_channel as channel;
 use groupshare::wire::refusal::{Code, Refusal};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 const MANY: usize = 5000;
 
@@ -109,4 +109,31 @@ fn who_cannot_share_in_a_group_hears_why_before_the_file_is_read() {
     carol.sees("You were removed from lab");
     wait_until("the key is gone", || carol.node.keyring.group_named(&group("lab")).is_none());
     carol.refused("upload_file nothere lab", "You are not a member of this group");
+}
+
+#[test]
+fn an_upload_asks_the_tracker_no_more_than_three_things_whatever_else_is_shared() {
+    const UPLOADS: usize = 20;
+    let room = Room::new();
+    drop(room.group_of(&[]));
+    // How often the client speaks after the tracker did.
+    let (answered, turns) = (AtomicBool::new(false), Arc::new(AtomicUsize::new(0)));
+    let counted = turns.clone();
+    let relay = Relay::to(room.tracker.addr, move |_, asks, _| {
+        if answered.swap(!asks, Ordering::SeqCst) && asks {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let mut alice = Person::sit_down(relay.addr, &room.place("alice"));
+    alice.expect("login alice pw", "Login successful\n");
+    wait_until("the key is there", || alice.node.keyring.group_named(&group("lab")).is_some());
+    let before = turns.load(Ordering::SeqCst);
+    let begun = Instant::now();
+    for number in 0..UPLOADS {
+        alice.file(&format!("f{number}"), format!("contents {number}").as_bytes());
+        alice.expect(&format!("upload_file f{number} lab"), "Uploaded\n");
+    }
+    let beside = begun.elapsed().as_secs() as usize;
+    let asked = turns.load(Ordering::SeqCst) - before;
+    assert!(asked <= 3 * UPLOADS + 4 + 2 * beside, "{asked} turns");
 }
