@@ -106,7 +106,7 @@ pub(super) fn tell_withdrawn(session: &LoginSession) -> Result<(), RpcError> {
 /// Whether something of a share is given to others from here.
 fn is_held(session: &LoginSession, share: ShareRef) -> bool {
     session.downloads().running().iter().any(|transfer| transfer.share() == share)
-        || session.slot().shares().iter().any(|record| record.share == Some(share) && is_served(session, record))
+        || session.slot().shares_numbered(share).iter().any(|record| is_served(session, record))
 }
 
 /// Whether a share is given to others.

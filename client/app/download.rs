@@ -278,8 +278,7 @@ pub(super) fn follow(session: &LoginSession, transfer: &Transfer) {
     let (id, content, now) = (transfer.id(), transfer.subject().content, transfer.part().destination());
     let Some(tracked) = session.downloads().get(id).filter(|tracked| tracked.destination != now) else { return };
     session.downloads().settle(id, now.clone(), &content);
-    let records = session.slot().downloads().into_iter();
-    for record in records.filter(|it| it.group == tracked.group && it.name == tracked.name) {
+    if let Some(record) = session.slot().download(&tracked.group, &tracked.name) {
         let moved = DownloadRecord { destination: now.clone(), ..record };
         session.remembered(session.slot().put_download(moved, transfer.part().manifest()), ToString::to_string);
     }

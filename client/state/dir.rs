@@ -52,7 +52,7 @@ impl StateDir {
         Pins::open(self.root.join("pins"))
     }
 
-    /// The first free slot of a user of an installation. What clients that do not run left in other slots comes over to it.
+    /// The first free slot of a user of an installation. What clients that are not logged in left in other slots comes over to it.
     /// With it lines for the user: what came, what could not, and each thing that was damaged.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ struct Plan {
     staying: Vec<SlotRecord>,
 }
 
-/// Takes over from the slots of clients that do not run, all below `base`. Gives lines for the user: one for all that came,
+/// Takes over from the slots of clients that are not logged in, all below `base`. Gives lines for the user: one for all that came,
 /// one for each record that stays where it is, and one for everything that was damaged.
 pub(super) fn take_over(slot: &Slot, base: &Path) -> Vec<String> {
     let (mut lines, mut came) = (Vec::new(), Vec::new());
@@ -39,7 +39,7 @@ pub(super) fn take_over(slot: &Slot, base: &Path) -> Vec<String> {
     if !came.is_empty() {
         let counted = [count(shares, "share"), count(downloads, "unfinished download")];
         let counted = counted.into_iter().flatten().collect::<Vec<_>>().join(" and ");
-        lines.insert(0, format!("{counted} of another client of yours that does not run came over to this one"));
+        lines.insert(0, format!("{counted} of another client of yours that is not logged in came over to this one"));
     }
     lines
 }
@@ -65,7 +65,7 @@ fn other_slots(base: &Path, own: u32) -> Vec<u32> {
     numbers
 }
 
-/// Takes over from one slot, unless its client runs; gives what came.
+/// Takes over from one slot, unless a client uses it; gives what came.
 fn take_over_from(
     slot: &Slot,
     folder: &Path,
@@ -82,7 +82,7 @@ fn take_over_from(
     other.change(moved.iter().map(|record| Change::Remove(RecordKey::of(record))))?;
     lines.extend(staying.iter().map(|record| {
         format!(
-            "{} in {} ({}) stays with another client of yours that does not run: this one has other content of that \
+            "{} in {} ({}) stays with another client of yours that is not logged in: this one has other content of that \
              name; start a second client for it",
             record.name(),
             record.group(),
@@ -160,7 +160,7 @@ mod tests {
         let (first, lines) = log_in(&state);
         assert_eq!(known(&first), everything());
         let came =
-            "1 share and 1 unfinished download of another client of yours that does not run came over to this one";
+            "1 share and 1 unfinished download of another client of yours that is not logged in came over to this one";
         assert_eq!(lines, [came]);
         for byte in [1, 2, 3] {
             assert_eq!(

@@ -77,7 +77,9 @@ fn what_a_second_client_of_a_user_shared_is_shared_by_the_one_that_comes_back() 
     drop((alice, second));
     let mut alice = Person::sit_down(room.tracker.addr, &room.place("alice"));
     alice.expect("login alice pw", "Login successful\n");
-    alice.sees("1 share and 1 unfinished download of another client of yours that does not run came over to this one");
+    alice.sees(
+        "1 share and 1 unfinished download of another client of yours that is not logged in came over to this one",
+    );
     let bob = &mut others[0];
     bob.expect("login bob pw", "Login successful\n");
     alice.sees("Download completed: [lab] h");
