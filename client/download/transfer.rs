@@ -173,7 +173,10 @@ impl Transfer {
         let TransferSetup { id, subject, part, served, client, seed, verified: Verified { have, hash } } = setup;
         let layout = subject.manifest.layout();
         let resumed = have.iter(layout).map(|piece| u64::from(layout.len(piece))).sum();
-        let picker = PiecePicker::new(layout, have.clone(), client, WINDOW, seed);
+        let mut picker = PiecePicker::new(layout, have.clone(), client, WINDOW, seed);
+        if have.held() == part.zero_count() {
+            picker.scatter();
+        }
         Self {
             id,
             hash,

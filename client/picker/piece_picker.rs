@@ -189,6 +189,12 @@ impl PiecePicker {
         picker
     }
 
+    /// The download begins, though something is here: pieces that nobody had to send. The first ones are chosen in more
+    /// windows than one.
+    pub fn scatter(&mut self) {
+        self.scattered = 0;
+    }
+
     /// Adds a peer that holds nothing as far as is known. A client that is a peer already keeps its slot. Only clients
     /// that can be asked belong here: others would make pieces look less rare than they are.
     pub fn add_peer(&mut self, client: ClientId) -> PeerSlot {

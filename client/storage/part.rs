@@ -305,6 +305,11 @@ impl Part {
         }
     }
 
+    /// How many pieces are all zeros.
+    pub fn zero_count(&self) -> u32 {
+        self.zeros.count()
+    }
+
     /// Makes holes of the pieces that are all zeros. Where the file system knows no holes, it makes sure that they are
     /// zeros. Gives those that are; the others can be fetched. Stops early if `cancel` is set.
     pub fn make_holes(&self, cancel: &AtomicBool) -> Bitfield {

@@ -97,6 +97,21 @@ fn ties_are_chosen_at_random_inside_the_window_and_nowhere_else() {
 }
 
 #[test]
+fn a_download_that_begins_with_zeros_scatters_its_first_pieces_like_any_other() {
+    let furthest = |scatter: bool| {
+        let mut picker = PiecePicker::new(layout(2000), bits(2000, 0..60), OWN, WINDOW, 1);
+        if scatter {
+            picker.scatter();
+        }
+        let peer = picker.add_peer(client(1));
+        picker.set_bitfield(peer, &Bitfield::all(layout(2000)));
+        (0..SCATTERED_MAX).filter_map(|_| pick(&mut picker, peer.lane(0))).max().expect("some were chosen")
+    };
+    assert!(furthest(false) < 60 + WINDOW);
+    assert!((60 + 2 * WINDOW..60 + WINDOWS_MAX * WINDOW).contains(&furthest(true)));
+}
+
+#[test]
 fn a_rarer_piece_is_chosen_though_it_lies_outside_the_window() {
     let (mut picker, [complete, _]) = picker(500, [bits(500, 0..500), bits(500, (0..500).filter(|&n| n != 400))]);
     assert_eq!(pick(&mut picker, complete.lane(0)), Some(400));

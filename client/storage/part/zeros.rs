@@ -29,6 +29,11 @@ impl ZeroPieces {
         Self { layout, pieces }
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> u32 {
+        self.pieces.held()
+    }
+
     /// Runs of them.
     pub(super) fn runs(&self) -> impl Iterator<Item = Vec<PieceIndex>> {
         let mut rest = self.pieces.iter(self.layout).peekable();
