@@ -256,9 +256,33 @@ pub(super) fn fail(session: &LoginSession, id: u64, error: &DownloadError) {
     });
 }
 
-/// The engine has given a download up.
-pub(super) fn engine_failed(session: &LoginSession, transfer: &Transfer, error: &DownloadError) {
-    fail(session, transfer.id(), error);
+/// The engine has given a download up. What has taken its name meanwhile may be a complete copy.
+pub(super) fn engine_failed(session: &Arc<LoginSession>, transfer: &Arc<Transfer>, error: &DownloadError) {
+    let id = transfer.id();
+    if !matches!(error, DownloadError::Write(PartError::Exists(_))) {
+        return fail(session, id, error);
+    }
+    let transfer = transfer.clone();
+    session.help(format!("look-{id}"), move |session| match look_in_the_way(session, &transfer) {
+        Ok(()) => {}
+        Err(_) if session.is_over() => {}
+        Err(error) => fail(session, id, &error.into()),
+    });
+}
+
+/// Takes what has the name of a download whose pieces are all here for the download, if it is right.
+fn look_in_the_way(session: &LoginSession, transfer: &Transfer) -> Result<(), PartError> {
+    let (part, subject) = (transfer.part(), transfer.subject());
+    let source = part.in_the_way()?;
+    let path = part.destination();
+    if is_complete(&source, &subject.manifest, &subject.content.sha1, session.over()) != Some(true) {
+        return Err(PartError::OtherContent(path));
+    }
+    give_on(session, transfer.id(), subject, &path);
+    let left = part.abandon();
+    let TransferProgress { received, elapsed, .. } = transfer.progress(Instant::now());
+    complete(session, transfer.id(), subject, &path, Fetched { bytes: received, took: elapsed });
+    left.map(drop)
 }
 
 /// The downloads of a group end with the membership.

@@ -14,6 +14,7 @@ use super::file_map::{FileMap, Stretch};
 use super::piece_source::{PieceSource, SourceError};
 use crate::client::storage::part::paths::PartPaths;
 use crate::client::storage::part::sidecar::{Note, Sidecar};
+use crate::client::storage::shared_files::SharedFiles;
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::InfoHash;
 use crate::model::manifest::{FileAttributes, Manifest};
@@ -31,6 +32,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use taken::source_of;
 use written::{is_of_download, is_of_kind, pieces_with_data};
 use zeros::ZeroPieces;
 
@@ -234,6 +236,14 @@ impl Part {
             }
             let _ = files::set_modified(&file, modified.seconds, modified.nanoseconds());
         }
+    }
+
+    /// What has taken the final name meanwhile. It may be the complete download.
+    ///
+    /// # Errors
+    /// `OtherContent` if it cannot be the download, `Exists` if that cannot be told, `Io`.
+    pub fn in_the_way(&self) -> Result<SharedFiles, PartError> {
+        source_of(self.sidecar.paths(), &self.manifest)
     }
 
     /// Removes the part and its sidecar: the user has cancelled the download. Another may take the place at once, even

@@ -5,7 +5,7 @@ use super::paths::PartPaths;
 use crate::model::digest::InfoHash;
 use crate::model::escape::{from_field, to_field};
 use crate::model::name::{FileName, GroupId};
-use crate::sys::file_id::FileId;
+use crate::sys::file_id::{self, FileId};
 use crate::sys::files::{self, Open};
 use std::fs::File;
 use std::io::Read;
@@ -189,9 +189,14 @@ impl Sidecar {
     }
 
     /// Removes the file now, whoever still holds the value: its download is given up, and another may take the place.
+    /// What somebody else has put in its place stays.
     pub(super) fn remove(&self) {
+        let own = || {
+            let found = file_id::id_in(&self.paths.folder, &self.paths.sidecar_name).ok()?;
+            Some(found.is_some() && found == file_id::id_of(&self.file).ok())
+        };
         // A second time it could be the file of that other one.
-        if !self.removed.swap(true, Ordering::Relaxed) {
+        if !self.removed.swap(true, Ordering::Relaxed) && own() == Some(true) {
             // Under the lock still. A sidecar that stays behind without its download harms nobody.
             let _ = files::remove_file_in(&self.paths.folder, &self.paths.sidecar_name);
         }

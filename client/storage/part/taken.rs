@@ -40,15 +40,7 @@ impl Taken {
     /// `OtherContent` if it cannot be the download, `Exists` if that cannot be told, `Busy`, `Io`.
     pub(super) fn look(paths: PartPaths, manifest: &Arc<Manifest>, label: &PartLabel) -> Result<Self, PartError> {
         let destination = paths.destination();
-        let kind = paths.stat(&paths.name)?.map(|stat| FileType::from_raw_mode(stat.st_mode));
-        if !kind.is_some_and(|kind| is_of_kind(kind, manifest)) {
-            return Err(PartError::OtherContent(destination));
-        }
-        let stamps = Stamps::take(&destination, manifest.files()).map_err(|error| match error {
-            SourceError::Io(..) => PartError::Exists(destination.clone()),
-            _ => PartError::OtherContent(destination.clone()),
-        })?;
-        let source = SharedFiles::new(destination.clone(), manifest.files(), manifest.layout(), stamps);
+        let source = source_of(&paths, manifest)?;
         let sidecar = match paths.stat(&paths.sidecar_name)? {
             None => None,
             Some(_) => match Sidecar::lock(paths, false) {
@@ -83,5 +75,22 @@ impl Taken {
         }
         sidecar.remove();
         Ok(())
+    }
+}
+
+/// What has the final name, as a source of pieces.
+///
+/// # Errors
+/// `OtherContent` if it cannot be the download, `Exists` if that cannot be told, `Io`.
+pub(super) fn source_of(paths: &PartPaths, manifest: &Manifest) -> Result<SharedFiles, PartError> {
+    let destination = paths.destination();
+    let kind = paths.stat(&paths.name)?.map(|stat| FileType::from_raw_mode(stat.st_mode));
+    if !kind.is_some_and(|kind| is_of_kind(kind, manifest)) {
+        return Err(PartError::OtherContent(destination));
+    }
+    match Stamps::take(&destination, manifest.files()) {
+        Ok(stamps) => Ok(SharedFiles::new(destination, manifest.files(), manifest.layout(), stamps)),
+        Err(SourceError::Io(..)) => Err(PartError::Exists(destination)),
+        Err(_) => Err(PartError::OtherContent(destination)),
     }
 }

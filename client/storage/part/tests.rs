@@ -617,6 +617,23 @@ fn what_took_the_place_of_the_part_is_not_written_to_though_the_client_has_a_rec
 }
 
 #[test]
+fn what_took_the_place_of_the_sidecar_stays_when_the_download_ends() {
+    for ends in ["finished", "given up"] {
+        let bench = Bench::new(&[("f", 10)]);
+        let part = bench.open();
+        bench.write_all(&part);
+        fs::remove_file(bench.path("f.part.meta")).expect("there");
+        fs::write(bench.path("f.part.meta"), "my notes").expect("written");
+        match ends {
+            "finished" => part.finish().expect("the name is free"),
+            _ => assert_eq!(part.abandon().expect("ours"), None),
+        }
+        drop(part);
+        assert_eq!(fs::read(bench.path("f.part.meta")).expect("kept"), b"my notes", "{ends}");
+    }
+}
+
+#[test]
 fn a_part_copied_to_another_disk_goes_on_there() {
     let bench = Bench::new(&[("f", 2 * PIECE)]);
     let part = bench.open();

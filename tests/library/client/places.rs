@@ -131,6 +131,33 @@ fn a_complete_copy_under_the_name_is_taken_for_the_download_and_given_on() {
 }
 
 #[test]
+fn what_takes_the_name_while_a_download_runs_is_verified_before_the_end_is_told() {
+    for name in SHARES {
+        for right in [true, false] {
+            let room = Room::new();
+            let (mut alice, mut others) = room.group_of(&["bob"]);
+            let bob = &mut others[0];
+            let data = bytes_of(1_500_000, 1);
+            waits(&mut alice, bob, name, &data);
+            make(&bob.folder, name, if right { &data } else { &[7; 1_500_000] });
+            alice.expect("login alice pw", "Login successful\n");
+            if right {
+                bob.sees(&format!("Download completed: [lab] {name}"));
+                wait_until("nothing is left beside it", || !part_of(bob, name).exists());
+                assert!(read(&bob.folder.join(name)) == data);
+                alice.expect("logout", "Logout successful\n");
+                assert!(listed(bob, name).contains("1 member online with it"));
+            } else {
+                bob.sees("what is there is not this content");
+                assert!(read(&bob.folder.join(name)) == [7; 1_500_000]);
+                assert!(part_of(bob, name).exists());
+                assert!(listed(bob, name).contains("1 member online with it"), "alice alone");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_download_that_got_its_name_just_before_a_kill_is_complete_at_the_next_login() {
     for name in SHARES {
         let room = Room::new();
