@@ -161,7 +161,6 @@ impl Copies {
 impl PiecePicker {
     /// A picker for a download by the client `own`, of which `have` is here already. `window` is in pieces, at least 1.
     /// The time of a choice grows with it.
-    ///
     /// The window keeps the whole hash close behind. Of equally rare pieces the picker takes none that lies `window` or
     /// more beyond both the hash position and the lowest of them. A narrower window keeps the hash closer, but makes
     /// the members of a swarm ask a scarce seeder for the same pieces more often.
@@ -189,8 +188,7 @@ impl PiecePicker {
         picker
     }
 
-    /// The download begins, though something is here: pieces that nobody had to send. The first ones are chosen in more
-    /// windows than one.
+    /// The download begins, though pieces are here that nobody had to send: the first ones are chosen in more windows.
     pub fn scatter(&mut self) {
         self.scattered = 0;
     }
