@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all check test sim explore fuzz sanitize bench load soak demo picture install uninstall deb clean rust rust-tools FORCE
+.PHONY: all check test sim walk explore fuzz sanitize bench load soak demo picture install uninstall deb clean rust rust-tools FORCE
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -56,6 +56,11 @@ test: rust rust-tools
 sim: rust
 	@SEEDS=100000 $(RUN_CARGO) test --release --locked --target-dir '$(TARGET_DIR)' --test simulation -- --nocapture
 
+# People do things to their files and clients by chance for TIME seconds (3600). SEED=N begins with an earlier walk's chances.
+walk: rust
+	@TIME='$(or $(TIME),3600)' SEED='$(SEED)' \
+		$(RUN_CARGO) test --release --locked --target-dir '$(TARGET_DIR)' --test programs walk -- --nocapture
+
 # The lock-and-channel code of committer and download in ITERATIONS schedules of each test, or of those whose name has ONLY
 # in it. SEED=N takes other chances, SCHEDULE=FILE plays one schedule again.
 explore: rust
@@ -63,16 +68,15 @@ explore: rust
 		$(RUN_CARGO) test --locked --target-dir '$(TARGET_DIR)/explore' --config profile.dev.opt-level=1 --test explore -- \
 		--nocapture $(ONLY)
 
-# Every target of fuzz/ for TIME seconds, or those that TARGETS names, from the committed corpora on. What is found lies in
+# Every target of fuzz/ for TIME seconds (60), or those that TARGETS names, from the committed corpora on. What is found lies in
 # fuzz/artifacts then, new inputs in fuzz/found.
-TIME ?= 60
 TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(sort $(wildcard fuzz/fuzz_targets/*.rs)))
 fuzz: rust
 	@$(if $(shell $(FUZZ_PROBLEM)),$(error $(shell $(FUZZ_PROBLEM))))
 	@for target in $(TARGETS); do \
 		mkdir -p fuzz/found/$$target; \
 		$(RUN_CARGO) +nightly fuzz run --sanitizer none $$target fuzz/found/$$target fuzz/corpus/$$target -- \
-			-max_total_time=$(TIME) -timeout=60 -verbosity=0 -print_final_stats=1 || exit; \
+			-max_total_time=$(or $(TIME),60) -timeout=60 -verbosity=0 -print_final_stats=1 || exit; \
 	done
 
 # The library's tests on a nightly compiler that has every access to memory watched (AddressSanitizer), the rooms with unsafe

@@ -14,6 +14,7 @@ mod common {
     pub(crate) mod names;
     pub(crate) mod program;
     pub(crate) mod queries;
+    pub(crate) mod random;
     pub(crate) mod relay;
     pub(crate) mod room;
     pub(crate) mod tracker;
@@ -36,3 +37,4 @@ mod tracker_program;
 mod trackers_program;
 mod troubleshooting;
 mod typed_ahead;
+mod walk;

@@ -1,0 +1,42 @@
+//! A random walk over what people do to their files and to their clients, on two machines of alice and one of bob, with
+//! an oracle of what must hold whatever they do.
+//!
+//! `make walk TIME=3600` walks for an hour. A seed that fails is told with its doings: `SEED=7 cargo test --test programs
+//! walk -- --nocapture` walks them again.
+
+mod content;
+mod doings;
+mod machine;
+mod oracle;
+
+use doings::Walk;
+use std::time::{Duration, Instant};
+
+/// Doings of one walk.
+const STEPS: usize = 12;
+/// Walks without `TIME`.
+const WALKS: u64 = 3;
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok().filter(|text| !text.is_empty())?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} has to be a number, not '{text}'")))
+}
+
+#[test]
+fn whatever_people_do_what_is_theirs_stays_theirs_and_what_is_complete_is_complete() {
+    let end = number("TIME").map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let first = number("SEED");
+    for seed in first.unwrap_or(1).. {
+        let over = match end {
+            Some(end) => Instant::now() >= end,
+            None => seed > first.unwrap_or(WALKS),
+        };
+        if over {
+            return;
+        }
+        println!("seed {seed}: SEED={seed} cargo test --test programs walk -- --nocapture");
+        let mut walk = Walk::begin(seed);
+        (0..STEPS).for_each(|_| walk.step());
+        walk.check();
+    }
+}
