@@ -25,6 +25,7 @@ mod access;
 mod console;
 mod crash;
 mod installed;
+mod interrupted_reading;
 mod json;
 mod json_client;
 mod named_tracker;
