@@ -131,6 +131,7 @@ pub mod client {
             mod complaints;
             mod inspection;
             pub(crate) mod keeper;
+            mod news;
             pub(crate) mod register;
             pub(crate) mod standing;
         }

@@ -117,7 +117,7 @@ impl Executor {
             }
             Command::DownloadFile { group, file, destination } => download::begin(session, &group, &file, &destination),
             Command::ShowDownloads => Ok(Report::Downloads(status::downloads(session, Instant::now()))),
-            Command::ShowUploads => Ok(Report::Uploads(status::uploads(session))),
+            Command::ShowUploads => Ok(Report::Uploads(status::uploads(session), status::incomplete_shares(session))),
             Command::Watch => {
                 watch::watch(session, &self.interrupt);
                 // Ctrl-C was a key like any other, and nothing of it is on the screen.

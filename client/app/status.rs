@@ -2,7 +2,8 @@
 
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
-use crate::client::output::status::{Delivered, DownloadState, DownloadStatus, UploadStatus};
+use super::upkeep::standing::{ShareKey, Standing};
+use crate::client::output::status::{Delivered, DownloadState, DownloadStatus, IncompleteShare, UploadStatus};
 use crate::model::digest::InfoHash;
 use crate::model::name::{FileName, GroupId};
 use std::time::{Duration, Instant};
@@ -76,6 +77,22 @@ pub(super) fn uploads(session: &LoginSession) -> Vec<UploadStatus> {
     }
     uploads.sort_by(|a, b| (&a.group, &a.file, &a.user).cmp(&(&b.group, &b.file, &b.user)));
     uploads
+}
+
+/// What is shared here and not given whole, by group and file.
+pub(super) fn incomplete_shares(session: &LoginSession) -> Vec<IncompleteShare> {
+    let named = |((group, info_hash), standing): (ShareKey, Standing)| {
+        let group = session.node().keyring.name_of(group)?;
+        let file = name_of(session, &group, info_hash)?;
+        let (partly, why) = match standing {
+            Standing::Lacking(lack) => (lack.partly, lack.to_string()),
+            Standing::Unknown | Standing::Served | Standing::Reading => (true, "is being read again".to_owned()),
+        };
+        Some(IncompleteShare { group, file, partly, why })
+    };
+    let mut shares: Vec<_> = session.upkeep().incomplete().into_iter().filter_map(named).collect();
+    shares.sort_by(|a, b| (&a.group, &a.file).cmp(&(&b.group, &b.file)));
+    shares
 }
 
 /// What content of a group is called: that of a share, or of a download.

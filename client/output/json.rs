@@ -3,7 +3,7 @@
 use super::download_failure::DownloadFailure;
 use super::event::Event;
 use super::report::Report;
-use super::status::{DownloadState, DownloadStatus, UploadStatus};
+use super::status::{DownloadState, DownloadStatus, IncompleteShare, UploadStatus};
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::rate::limit::Limit;
 use crate::model::manifest::Content;
@@ -28,7 +28,9 @@ pub(crate) fn answer(report: &Report) -> Map<String, Value> {
             with(shared(group, file), json!({ "file_path": path(destination) }))
         }
         Report::Downloads(downloads) => json!({ "downloads": list(downloads, download) }),
-        Report::Uploads(uploads) => json!({ "uploads": list(uploads, upload) }),
+        Report::Uploads(uploads, shares) => {
+            json!({ "uploads": list(uploads, upload), "incomplete": list(shares, incomplete) })
+        }
         Report::Transfers(downloads, uploads) => {
             json!({ "downloads": list(downloads, download), "uploads": list(uploads, upload) })
         }
@@ -184,6 +186,10 @@ fn upload(status: &UploadStatus) -> Value {
         "bytes_per_second": status.speed,
     });
     with(shared(&status.group, &status.file), told)
+}
+
+fn incomplete(share: &IncompleteShare) -> Value {
+    with(shared(&share.group, &share.file), json!({ "partly": share.partly, "reason": share.why }))
 }
 
 /// A share's names.

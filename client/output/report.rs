@@ -1,6 +1,6 @@
 //! What a command came to, as values; and in words, as lines for a person.
 
-use super::status::{DownloadStatus, UploadStatus};
+use super::status::{DownloadStatus, IncompleteShare, UploadStatus};
 use crate::client::command::table::{Word, help};
 use crate::client::rate::limit::Limit;
 use crate::model::manifest::Content;
@@ -49,8 +49,8 @@ pub enum Report {
     },
     /// All downloads of this login.
     Downloads(Vec<DownloadStatus>),
-    /// What is being given to whom.
-    Uploads(Vec<UploadStatus>),
+    /// What is being given to whom, and what is shared and cannot be given whole.
+    Uploads(Vec<UploadStatus>, Vec<IncompleteShare>),
     /// All downloads of this login, and what is being given to whom.
     Transfers(Vec<DownloadStatus>, Vec<UploadStatus>),
     /// How fast files may go out and come in.
@@ -81,7 +81,10 @@ impl Report {
             Report::Uploaded { .. } => vec!["Uploaded".to_owned()],
             Report::Downloading { .. } => vec!["Downloading...".to_owned()],
             Report::Downloads(downloads) => list(downloads, DownloadStatus::line, "No downloads yet"),
-            Report::Uploads(uploads) => list(uploads, UploadStatus::line, "Nothing is being given to anybody now"),
+            Report::Uploads(uploads, incomplete) => {
+                let lines = uploads.iter().map(UploadStatus::line).chain(incomplete.iter().map(IncompleteShare::line));
+                list(&lines.collect::<Vec<_>>(), String::clone, "Nothing is being given to anybody now")
+            }
             Report::Transfers(downloads, uploads) => {
                 let downloads = downloads.iter().map(DownloadStatus::line);
                 let lines: Vec<String> = downloads.chain(uploads.iter().map(UploadStatus::line)).collect();

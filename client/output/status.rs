@@ -141,6 +141,24 @@ impl DownloadStatus {
     }
 }
 
+/// A share that is not given whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncompleteShare {
+    pub group: GroupId,
+    pub file: FileName,
+    /// Whether some of it is given.
+    pub partly: bool,
+    /// What is lacking, and what follows.
+    pub why: String,
+}
+
+impl IncompleteShare {
+    /// The line of `show_uploads`: `[M]`, group and file, and two spaces before the rest.
+    pub fn line(&self) -> String {
+        format!("[M] [{}] {}  {}", self.group, self.file, self.why)
+    }
+}
+
 impl UploadStatus {
     /// The line of `show_uploads`: `[U]`, group and file, and two spaces before the rest.
     pub fn line(&self) -> String {

@@ -33,6 +33,7 @@ pub(crate) struct Known {
     pub doubted: bool,
     /// What the last look has seen, if something is lacking.
     pub seen: Option<Sha1Digest>,
+    pub standing: Standing,
 }
 
 struct RegisterEntry {
@@ -82,7 +83,7 @@ impl ShareRegister {
     pub(crate) fn watch(&self, key: ShareKey, share: ShareRef) {
         let now = Instant::now();
         let new = || {
-            let known = Known { share, checked: None, doubted: false, seen: None };
+            let known = Known { share, checked: None, doubted: false, seen: None, standing: Standing::Unknown };
             RegisterEntry { known, watched: Watched::new(now) }
         };
         let mut state = self.state.lock();
@@ -95,16 +96,17 @@ impl ShareRegister {
 
     /// A share is given whole from this source. Gives what the user has to be told.
     pub(crate) fn served(&self, key: ShareKey, share: ShareRef, checked: Checked) -> Option<ShareNews> {
-        let known = Known { share, checked: Some(checked), doubted: false, seen: None };
+        let known = Known { share, checked: Some(checked), doubted: false, seen: None, standing: Standing::Unknown };
         let mut state = self.state.lock();
         match state.shares.get_mut(&key) {
             Some(entry) => {
                 entry.known = known;
-                entry.watched.whole()
+                entry.watched.whole(Instant::now(), Duration::ZERO)
             }
             None => {
-                let mut watched = Watched::new(Instant::now());
-                watched.whole();
+                let now = Instant::now();
+                let mut watched = Watched::new(now);
+                watched.whole(now, Duration::ZERO);
                 state.shares.insert(key, RegisterEntry { known, watched });
                 None
             }
@@ -140,6 +142,19 @@ impl ShareRegister {
         entry.watched.alarm(Instant::now());
     }
 
+    /// A share is about to be given whole: gives what the user has to be told.
+    pub(crate) fn is_back(&self, key: ShareKey) -> Option<ShareNews> {
+        self.state.lock().shares.get_mut(&key)?.watched.forget_told()
+    }
+
+    /// How the shares stand that are not given whole.
+    pub(crate) fn incomplete(&self) -> Vec<(ShareKey, Standing)> {
+        let state = self.state.lock();
+        let standings = state.shares.iter().map(|(key, entry)| (*key, entry.watched.standing()));
+        let incomplete = standings.filter(|(_, standing)| matches!(standing, Standing::Reading | Standing::Lacking(_)));
+        incomplete.map(|(key, standing)| (key, standing.clone())).collect()
+    }
+
     /// Notes what is lacking of a share that is yet to be read. Gives what the user has to be told.
     pub(crate) fn lacks(&self, key: ShareKey, lack: Lack) -> Option<ShareNews> {
         self.state.lock().shares.get_mut(&key)?.watched.note(lack)
@@ -165,11 +180,13 @@ impl ShareRegister {
 
     /// What is known of a share.
     pub(crate) fn known(&self, key: ShareKey) -> Option<Known> {
-        self.state.lock().shares.get(&key).map(|entry| entry.known.clone())
+        let state = self.state.lock();
+        state.shares.get(&key).map(|entry| Known { standing: entry.watched.standing().clone(), ..entry.known.clone() })
     }
 
-    /// Waits until there is something to do, which it gives. While something is being read it does not wait.
-    pub(crate) fn next(&self, reading: bool, over: &AtomicBool) -> Option<Upkeep> {
+    /// Waits until there is something to do, which it gives. Waits no longer than until this time, and while
+    /// something is being read not at all.
+    pub(crate) fn next(&self, reading: bool, until: Option<Instant>, over: &AtomicBool) -> Option<Upkeep> {
         let mut state = self.state.lock();
         while !over.load(Ordering::Relaxed) {
             let now = Instant::now();
@@ -182,10 +199,15 @@ impl ShareRegister {
             if let Some(key) = state.ready.pop_front() {
                 return Some(Upkeep::Look(key));
             }
-            match state.make_ready(now) {
-                Some(due) if due <= now => {}
-                _ if reading => return None,
-                Some(due) => drop(self.changed.wait_until(&mut state, due.max(now + ROUND_PAUSE))),
+            let due = state.make_ready(now);
+            if due.is_some_and(|due| due <= now) {
+                continue;
+            }
+            if reading || until.is_some_and(|until| until <= now) {
+                return None;
+            }
+            match due.map(|due| due.max(now + ROUND_PAUSE)).into_iter().chain(until).min() {
+                Some(until) => drop(self.changed.wait_until(&mut state, until)),
                 None => self.changed.wait(&mut state),
             }
         }
@@ -216,13 +238,13 @@ impl ShareRegister {
     pub(crate) fn looked(
         &self,
         key: ShareKey,
-        seen: Sha1Digest,
+        seen: Option<Sha1Digest>,
         finding: Finding,
         took: Duration,
     ) -> Option<ShareNews> {
         let mut state = self.state.lock();
         let entry = state.shares.get_mut(&key)?;
-        entry.known.seen = (finding != Finding::Whole).then_some(seen);
+        entry.known.seen = seen.filter(|_| finding != Finding::Whole);
         entry.watched.looked(finding, Instant::now(), took)
     }
 

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
 /// Longest pause between two looks.
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Pause between two looks at what is given whole.
+const SERVED_PAUSE: Duration = Duration::from_secs(300);
 /// The pause after a look is at least so many times as long as the look: a folder of a million files takes long.
 const LOOK_REST: u32 = 100;
 /// The pause after a reading, in times of how long the reading took.
@@ -98,7 +100,7 @@ pub(crate) enum ShareNews {
 #[derive(Debug)]
 pub(crate) struct Watched {
     standing: Standing,
-    /// When it is looked at next. None while it is served or read.
+    /// When it is looked at next. None while it is read.
     due: Option<Instant>,
     /// How many looks have found nothing new.
     looks: u32,
@@ -153,7 +155,7 @@ impl Watched {
     /// It was looked at and need not be read.
     pub(crate) fn looked(&mut self, finding: Finding, now: Instant, took: Duration) -> Option<ShareNews> {
         match finding {
-            Finding::Whole => self.whole(),
+            Finding::Whole => self.whole(now, took),
             Finding::Lacks(lack) => self.lacks(lack, now, took),
             Finding::AsBefore => {
                 self.looks += 1;
@@ -167,14 +169,20 @@ impl Watched {
     pub(crate) fn read(&mut self, lack: Option<Lack>, now: Instant, took: Duration) -> Option<ShareNews> {
         self.rested = Some(now + (took * READ_REST).max(LOOK_PAUSE));
         match lack {
-            None => self.whole(),
+            None => self.whole(now, Duration::ZERO),
             Some(lack) => self.lacks(lack, now, Duration::ZERO),
         }
     }
 
     /// All of it is given.
-    pub(crate) fn whole(&mut self) -> Option<ShareNews> {
-        (self.standing, self.due, self.looks) = (Standing::Served, None, 0);
+    pub(crate) fn whole(&mut self, now: Instant, took: Duration) -> Option<ShareNews> {
+        let pause = SERVED_PAUSE.max(took * LOOK_REST);
+        (self.standing, self.due, self.looks) = (Standing::Served, Some(now + pause), 0);
+        self.forget_told()
+    }
+
+    /// Nothing is lacking any more. Gives what the user has to be told.
+    pub(crate) fn forget_told(&mut self) -> Option<ShareNews> {
         self.told.take().map(|_| ShareNews::Back)
     }
 
@@ -226,8 +234,9 @@ mod tests {
         let changed = Finding::Lacks(lack(Reason::Changed));
         assert_eq!(share.looked(changed, now, Duration::ZERO), Some(ShareNews::Lacks(lack(Reason::Changed))));
         assert_eq!(share.looked(Finding::Whole, now, Duration::ZERO), Some(ShareNews::Back));
-        assert_eq!((share.standing(), share.due()), (&Standing::Served, None));
+        assert_eq!((share.standing(), share.due()), (&Standing::Served, Some(now + SERVED_PAUSE)), "it may go away");
         share.alarm(now);
+        assert_eq!(share.due(), Some(now));
         assert_eq!(share.looked(Finding::Whole, now, Duration::ZERO), None, "nobody heard that anything was wrong");
     }
 
@@ -259,7 +268,7 @@ mod tests {
     fn a_share_is_read_at_once_and_then_not_again_before_it_has_rested() {
         let now = Instant::now();
         let mut share = Watched::new(now);
-        share.whole();
+        share.whole(now, Duration::ZERO);
         share.alarm(now);
         assert!(share.may_read(now));
         assert_eq!((share.standing(), share.due()), (&Standing::Reading, None));

@@ -78,6 +78,48 @@ fn what_is_away_at_a_login_stays_shared_and_is_given_again_once_it_is_back() {
 }
 
 #[test]
+fn what_is_missing_is_listed_and_can_be_stopped() {
+    for name in SHARES {
+        let (_room, mut alice, mut bob, _) = shared(name);
+        alice.expect("show_uploads", "Nothing is being given to anybody now\n");
+        let place = alice.folder.join(name);
+        fs::rename(&place, alice.folder.join("away")).expect("moved");
+        logs_in_again(&mut alice);
+        alice.sees("no longer there");
+        let line = format!("{} is no longer there; once it is back, it is shared again by itself", place.display());
+        alice.expect("show_uploads", &format!("[M] [lab] {name}  {line}\n"));
+        alice.expect(&format!("stop_share lab {name}"), "Stopped sharing\n");
+        assert!(!has_record(&alice));
+        alice.expect("show_uploads", "Nothing is being given to anybody now\n");
+        bob.expect("list_files lab", "No files shared in this group yet; share one with upload_file\n");
+    }
+}
+
+#[test]
+fn a_disk_that_is_away_at_a_login_takes_a_few_lines_and_all_of_its_shares_come_back() {
+    const COUNT: usize = 40;
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let (disk, away) = (alice.folder.join("disk"), alice.folder.join("away"));
+    fs::create_dir(&disk).expect("room");
+    for number in 0..COUNT {
+        fs::write(disk.join(number.to_string()), number.to_string()).expect("room");
+        alice.expect(&format!("upload_file disk/{number} lab"), "Uploaded\n");
+    }
+    fs::rename(&disk, &away).expect("moved");
+    alice.events.take();
+    logs_in_again(&mut alice);
+    let missing = |alice: &mut Person| alice.types("show_uploads").expect("listed").matches("[M]").count();
+    wait_until("all are missed", || missing(&mut alice) == COUNT);
+    alice.sees("more of your shares cannot be given to others; show_uploads names them");
+    assert!(told(&alice).lines().count() < COUNT / 2);
+    fs::rename(&away, &disk).expect("moved");
+    wait_until("all are back", || missing(&mut alice) == 0);
+    let listed = others[0].types("list_files lab").expect("listed");
+    assert_eq!(listed.matches("1 member online with it").count(), COUNT, "{listed}");
+}
+
+#[test]
 fn what_goes_away_while_it_is_given_is_given_again_once_it_is_back() {
     for name in SHARES {
         let (_room, alice, mut bob, data) = shared(name);
