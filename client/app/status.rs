@@ -64,7 +64,8 @@ pub(super) fn uploads(session: &LoginSession) -> Vec<UploadStatus> {
             let group = node.keyring.name_of(served.group())?;
             Some((name_of(session, &group, served.info_hash())?, group))
         };
-        let Some((file, group)) = named().filter(|_| !taken.is_empty()) else {
+        // Most of what is shared is taken by nobody.
+        let Some((file, group)) = (!taken.is_empty()).then(named).flatten() else {
             continue;
         };
         uploads.extend(taken.into_iter().map(|taken| UploadStatus {

@@ -4,6 +4,7 @@ use super::*;
 use crate::common::names::file;
 use crossbeam_channel as channel;
 use groupshare::wire::refusal::{Code, Refusal};
+use parking_lot::Condvar;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 const MANY: usize = 5000;
@@ -45,6 +46,40 @@ fn many_requests_have_their_replies_in_order_and_nobody_beside_them_is_kept_wait
     let replies = asking.join().expect("no panic").expect("answered");
     assert!(fit(&replies));
     assert_eq!(connections.load(Ordering::SeqCst), 1, "the tracker has cut nobody off");
+}
+
+#[test]
+fn hundreds_of_requests_leave_before_the_first_is_answered() {
+    const HUNDREDS: usize = 256;
+    // Length, kind and id of each, and what the encryption adds.
+    const WANTED: usize = HUNDREDS * (9 + 18);
+    let room = Room::new();
+    drop(room.group_of(&[]));
+    // How many bytes were asked since answers are held back; nothing while they are not.
+    let held = Arc::new((Mutex::new(None), Condvar::new()));
+    let (gate, connections) = (held.clone(), Arc::new(AtomicUsize::new(0)));
+    let seen = connections.clone();
+    let relay = Relay::to(room.tracker.addr, move |number, asks, bytes| {
+        seen.fetch_max(number + 1, Ordering::SeqCst);
+        let (asked, more) = &*gate;
+        let mut asked = asked.lock();
+        if asks {
+            *asked = asked.map(|asked: usize| asked + bytes.len());
+            more.notify_all();
+        }
+        while !asks && asked.is_some_and(|asked| asked < WANTED) {
+            more.wait(&mut asked);
+        }
+    });
+    let mut alice = Person::sit_down(relay.addr, &room.place("alice"));
+    alice.expect("login alice pw", "Login successful\n");
+    *held.0.lock() = Some(0);
+    let replies = alice.node.link.call_all(&vec![Request::Heartbeat {}; HUNDREDS]).expect("answered");
+    assert_eq!(replies, vec![Ok(Reply::Done {}); HUNDREDS]);
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    // Whatever is held back still may go.
+    *held.0.lock() = None;
+    held.1.notify_all();
 }
 
 #[test]
