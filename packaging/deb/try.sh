@@ -39,8 +39,8 @@ grep -q '^groupshare:' "$root/etc/passwd" || fail 'the user groupshare is not th
 
 # The programs say who they are, and a tracker runs from list to SIGTERM as the service runs it.
 for program in tracker client; do
-    "$root/usr/bin/groupshare-$program" --version | grep -q "^$program (groupshare) " || fail "$program --version"
-    "$root/usr/bin/groupshare-$program" --help | grep -q "^Usage: $program " || fail "$program --help"
+    "$root/usr/bin/groupshare-$program" --version | grep -q "^groupshare-$program (groupshare) " || fail "$program --version"
+    "$root/usr/bin/groupshare-$program" --help | grep -q "^Usage: groupshare-$program " || fail "$program --help"
     [[ -n $(man -l "$root/usr/share/man/man1/groupshare-$program.1.gz") ]] || fail "man groupshare-$program"
 done
 state=$root/var/lib/groupshare
