@@ -281,10 +281,11 @@ impl Reactor {
                     keeper::complain(&session, (group, info_hash), piece);
                 }
             }
-            SeederEvent::Broken { group, info_hash } => {
+            SeederEvent::Broken { group, info_hash, unreadable } => {
+                let session = self.login.session();
+                let alarmed = session.is_some_and(|session| keeper::alarm(&session, (group, info_hash), unreadable));
                 // What is no share is a download, which looks after its file itself.
-                let is_share = self.login.session().is_some_and(|session| keeper::alarm(&session, (group, info_hash)));
-                if !is_share {
+                if !alarmed {
                     self.node().catalog.remove(group, info_hash);
                 }
             }

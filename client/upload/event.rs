@@ -10,7 +10,12 @@ pub enum SeederEvent {
     /// A peer named a key that is not known here: the group's key may have changed.
     UnknownKey(KeyId),
     /// A piece could not be read: a file was changed on disk, is gone or cannot be read.
-    Broken { group: GroupRef, info_hash: InfoHash },
+    Broken {
+        group: GroupRef,
+        info_hash: InfoHash,
+        /// The piece, if its files look as they should.
+        unreadable: Option<PieceIndex>,
+    },
     /// A member says that this piece was wrong. Not everybody who says so is right.
     Complaint { group: GroupRef, info_hash: InfoHash, piece: PieceIndex },
 }

@@ -164,9 +164,12 @@ impl UploadSession<'_> {
             let sent = match frame.message() {
                 Ok(PeerRequest::GetPiece { piece }) => self.give(piece, request, &mut buffer).unwrap_or_else(|why| {
                     let refusal = why.refusal(piece);
-                    if let NotGiven::Broken(_) = why {
+                    if let NotGiven::Broken(error) = why {
                         let (group, info_hash) = (self.served.group(), self.served.info_hash());
-                        let _ = self.context.events.try_send(SeederEvent::Broken { group, info_hash });
+                        let unreadable =
+                            matches!(error, SourceError::Io(..)).then(|| self.served.layout().index(piece));
+                        let unreadable = unreadable.flatten();
+                        let _ = self.context.events.try_send(SeederEvent::Broken { group, info_hash, unreadable });
                     }
                     sender.send(request, &PeerReply::refused(&refusal))
                 }),

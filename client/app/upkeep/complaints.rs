@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 const WAITING_MAX: usize = 32;
 /// Least time between two pieces that are read because of complaints, however many members complain.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The pause after such a piece, in times of how long it took.
+const REST: u32 = 10;
 
 /// Complaints about pieces. A member who lies costs a piece read per pause, and no more.
 #[derive(Debug, Default)]
@@ -38,6 +40,11 @@ impl Complaints {
         self.waiting.pop_front()
     }
 
+    /// The piece was read.
+    pub(super) fn checked(&mut self, now: Instant, took: Duration) {
+        self.rested = Some(now + (took * REST).max(PAUSE));
+    }
+
     /// Drops what was said of a share.
     pub(super) fn forget(&mut self, key: ShareKey) {
         self.waiting.retain(|(other, _)| *other != key);
@@ -65,7 +72,10 @@ mod tests {
             complaints.put(KEY, piece(number % 1_000_000));
             complaints.put(KEY, piece(number % 1_000_000));
             assert!(complaints.waiting.len() <= WAITING_MAX);
-            read += u32::from(complaints.take(now).is_some());
+            if complaints.take(now).is_some() {
+                complaints.checked(now, Duration::from_millis(1));
+                read += 1;
+            }
             now += Duration::from_millis(1);
             if now >= end {
                 break;
@@ -86,5 +96,8 @@ mod tests {
         assert_eq!(complaints.due(now), Some(now));
         assert_eq!(complaints.take(now), Some((KEY, piece)));
         assert_eq!(complaints.take(now + PAUSE), None);
+        complaints.put(KEY, piece);
+        complaints.checked(now, PAUSE);
+        assert_eq!(complaints.due(now), Some(now + 10 * PAUSE), "a slow disk is left alone for longer");
     }
 }

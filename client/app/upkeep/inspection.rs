@@ -10,6 +10,7 @@ use crate::model::bitfield::Bitfield;
 use crate::model::digest::Sha1Digest;
 use crate::model::manifest::Manifest;
 use crate::model::piece::PieceIndex;
+use crate::sys;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -32,6 +33,8 @@ pub(super) struct Inspection {
     to_read: Vec<PieceIndex>,
     /// Every piece that is there is read.
     thorough: bool,
+    /// Pieces that the system could not read, and why.
+    unreadable: BTreeMap<PieceIndex, String>,
 }
 
 impl Inspection {
@@ -41,7 +44,16 @@ impl Inspection {
         let sighting = Sighting::take(root, manifest.files());
         let source = Arc::new(SharedFiles::seen(root.to_path_buf(), manifest.files(), layout, &sighting));
         let seen = sighting.digest();
-        Self { source, manifest, sighting, seen, right: Bitfield::none(layout), to_read: Vec::new(), thorough: false }
+        Self {
+            source,
+            manifest,
+            sighting,
+            seen,
+            right: Bitfield::none(layout),
+            to_read: Vec::new(),
+            thorough: false,
+            unreadable: BTreeMap::new(),
+        }
     }
 
     /// The sighting itself.
@@ -94,16 +106,19 @@ impl Inspection {
     /// Reads some of the pieces. False once all are read, or if `cancel` is set.
     pub(super) fn step(&mut self, cancel: &AtomicBool) -> bool {
         let pieces = self.to_read.split_off(self.to_read.len().saturating_sub(STEP));
-        let read = |piece, buffer: &mut [u8]| self.source.read_piece(piece, buffer);
-        let pieces = pieces.into_iter().rev();
+        let (source, manifest, unreadable) = (&self.source, &self.manifest, &mut self.unreadable);
+        let read = |piece, buffer: &mut [u8]| source.read_piece(piece, buffer);
         let mut right = Vec::new();
         let flow = hash_in_order(
-            self.manifest.layout(),
-            pieces,
+            manifest.layout(),
+            pieces.into_iter().rev(),
             read,
             || false,
             |piece, outcome| {
-                right.push((piece, self.is_right(piece, &outcome)));
+                if let Err(SourceError::Io(_, error)) = &outcome {
+                    unreadable.insert(piece, sys::reason(error));
+                }
+                right.push((piece, outcome.is_ok_and(|sha1| sha1 == manifest.pieces()[piece.as_usize()])));
                 if cancel.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             },
         );
@@ -114,10 +129,6 @@ impl Inspection {
             };
         }
         flow.is_continue() && self.must_read()
-    }
-
-    fn is_right(&self, piece: PieceIndex, outcome: &Result<Sha1Digest, SourceError>) -> bool {
-        outcome.as_ref().is_ok_and(|sha1| *sha1 == self.manifest.pieces()[piece.as_usize()])
     }
 
     /// What is known to be right by now.
@@ -136,7 +147,9 @@ impl Inspection {
         let mut lacking: BTreeMap<usize, Reason> = away.collect();
         for piece in self.manifest.layout().indexes().filter(|&piece| !self.right.has(piece)) {
             if self.source.files_of(piece).all(|file| self.source.stamp(file).is_some()) {
-                lacking.extend(self.source.files_of(piece).next().map(|file| (file, Reason::Changed)));
+                let unreadable = self.unreadable.get(&piece).cloned().map(Reason::Unreadable);
+                let reason = unreadable.unwrap_or(Reason::Changed);
+                lacking.extend(self.source.files_of(piece).next().map(|file| (file, reason)));
             }
         }
         let files = lacking.len();

@@ -8,11 +8,12 @@ use super::standing::{Finding, Lack, Reason, ShareKey, Standing};
 use crate::client::app::download::manifest;
 use crate::client::app::login_session::LoginSession;
 use crate::client::app::share::{LocalShare, hold_now, serve};
+use crate::client::download::transfer::{Subject, Transfer};
 use crate::client::hash::piece_hash::sha1_of;
 use crate::client::rpc::error::RpcError;
 use crate::client::state::record::ShareRecord;
 use crate::client::storage::file_stamp::StampsDigest;
-use crate::client::storage::piece_source::PieceSource;
+use crate::client::storage::piece_source::{PieceSource, SourceError};
 use crate::client::storage::sighting::{Sight, Sighting};
 use crate::model::digest::Sha1Digest;
 use crate::model::id::ShareRef;
@@ -43,7 +44,11 @@ pub(crate) fn run(session: &LoginSession) {
     while !session.is_over() {
         match session.upkeep().next(keeper.reading.is_some(), keeper.news.due(), session.over()) {
             Some(Upkeep::Look(key)) => keeper.look(key),
-            Some(Upkeep::Check(key, piece)) => check(session, key, piece),
+            Some(Upkeep::Check(key, piece)) => {
+                let begun = Instant::now();
+                check(session, key, piece);
+                session.upkeep().checked(begun.elapsed());
+            }
             None => keeper.read_on(),
         }
         if keeper.news.due().is_some_and(|due| due <= Instant::now()) {
@@ -52,8 +57,11 @@ pub(crate) fn run(session: &LoginSession) {
     }
 }
 
-/// A seeder could not read what it was asked for. False if it is no share.
-pub(crate) fn alarm(session: &LoginSession, key: ShareKey) -> bool {
+/// A seeder could not read a piece that it was asked for. False if it is no share.
+pub(crate) fn alarm(session: &LoginSession, key: ShareKey, unreadable: Option<PieceIndex>) -> bool {
+    if let Some(piece) = unreadable {
+        session.upkeep().complain(key, piece);
+    }
     session.upkeep().alarm(key, Instant::now())
 }
 
@@ -87,8 +95,10 @@ fn check(session: &LoginSession, key: ShareKey, piece: PieceIndex) {
     match checked.source.read_piece(piece, &mut bytes) {
         Ok(()) if sha1_of(&bytes) == manifest.pieces()[piece.as_usize()] => return,
         Ok(()) => {}
+        // As from a disk that is broken in one place.
+        Err(SourceError::Io(..)) if Sighting::take(&record.path, manifest.files()).stamps().is_some() => {}
         Err(_) => {
-            alarm(session, key);
+            session.upkeep().alarm(key, Instant::now());
             return;
         }
     }
@@ -196,6 +206,10 @@ impl Keeper<'_> {
             let share = session.upkeep().known(key)?.share;
             let kept = record_of(session, key).filter(|kept| kept.path == record.path)?;
             let had = catalog.find(group, info_hash).map(|served| served.have());
+            // A download of the same content gives what it has.
+            if had.is_some() && is_downloaded(session, key) {
+                return None;
+            }
             match inspection.filter(|inspection| !inspection.right.is_empty() || inspection.is_whole()) {
                 None => {
                     had?;
@@ -218,6 +232,15 @@ impl Keeper<'_> {
             session.note_refusal(&refusal);
         }
     }
+}
+
+/// Whether the content is being downloaded at this moment.
+fn is_downloaded(session: &LoginSession, (group, info_hash): ShareKey) -> bool {
+    let is_it = |transfer: &Arc<Transfer>| {
+        let Subject { group: of, content, .. } = transfer.subject();
+        (*of, content.info_hash) == (group, info_hash)
+    };
+    session.downloads().running().iter().any(is_it)
 }
 
 fn serve_whole(

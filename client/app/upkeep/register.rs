@@ -131,6 +131,11 @@ impl ShareRegister {
         }
     }
 
+    /// A piece was read because of a complaint.
+    pub(crate) fn checked(&self, took: Duration) {
+        self.state.lock().complaints.checked(Instant::now(), took);
+    }
+
     /// A piece was wrong though the stamps of its files were right: all of the share is to be read.
     pub(crate) fn doubt(&self, key: ShareKey, piece: PieceIndex) {
         let mut state = self.state.lock();

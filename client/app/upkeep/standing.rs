@@ -13,6 +13,10 @@ const LOOK_PAUSE: Duration = Duration::from_secs(5);
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Pause between two looks at what is given whole.
 const SERVED_PAUSE: Duration = Duration::from_secs(300);
+/// Least time from a look to one because of an alarm, and that in times of how long the look took: whoever downloads can
+/// raise alarms.
+const ALARM_PAUSE: Duration = Duration::from_millis(200);
+const ALARM_REST: u32 = 10;
 /// The pause after a look is at least so many times as long as the look: a folder of a million files takes long.
 const LOOK_REST: u32 = 100;
 /// The pause after a reading, in times of how long the reading took.
@@ -102,6 +106,8 @@ pub(crate) struct Watched {
     standing: Standing,
     /// When it is looked at next. None while it is read.
     due: Option<Instant>,
+    /// No alarm has it looked at before this time.
+    calm: Option<Instant>,
     /// How many looks have found nothing new.
     looks: u32,
     /// It is not read before this time.
@@ -113,7 +119,7 @@ pub(crate) struct Watched {
 impl Watched {
     /// A share that nobody has looked at yet.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { standing: Standing::Unknown, due: Some(now), looks: 0, rested: None, told: None }
+        Self { standing: Standing::Unknown, due: Some(now), calm: None, looks: 0, rested: None, told: None }
     }
 
     /// How it stands.
@@ -126,10 +132,11 @@ impl Watched {
         self.due
     }
 
-    /// Something may be wrong with it: it is looked at now, or after what is being read.
+    /// Something may be wrong with it: it is looked at now, unless it is being read or was looked at a moment ago.
     pub(crate) fn alarm(&mut self, now: Instant) {
         if self.standing != Standing::Reading {
-            self.due = Some(self.due.map_or(now, |due| due.min(now)));
+            let soon = self.calm.map_or(now, |calm| calm.max(now));
+            self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
         }
     }
 
@@ -154,6 +161,7 @@ impl Watched {
 
     /// It was looked at and need not be read.
     pub(crate) fn looked(&mut self, finding: Finding, now: Instant, took: Duration) -> Option<ShareNews> {
+        self.calm = Some(now + (took * ALARM_REST).max(ALARM_PAUSE));
         match finding {
             Finding::Whole => self.whole(now, took),
             Finding::Lacks(lack) => self.lacks(lack, now, took),
@@ -236,7 +244,11 @@ mod tests {
         assert_eq!(share.looked(Finding::Whole, now, Duration::ZERO), Some(ShareNews::Back));
         assert_eq!((share.standing(), share.due()), (&Standing::Served, Some(now + SERVED_PAUSE)), "it may go away");
         share.alarm(now);
-        assert_eq!(share.due(), Some(now));
+        assert_eq!(
+            share.due(),
+            Some(now + ALARM_PAUSE),
+            "whoever raises alarms all the time has it looked at less often"
+        );
         assert_eq!(share.looked(Finding::Whole, now, Duration::ZERO), None, "nobody heard that anything was wrong");
     }
 

@@ -48,8 +48,12 @@ fn told(person: &Person) -> String {
 }
 
 fn has_it(bob: &Person, name: &str, data: &[u8]) {
-    bob.sees(&format!("Download completed: [lab] {name}"));
-    assert!(read(&bob.folder.join(name)) == data);
+    has_it_at(bob, name, name, data);
+}
+
+fn has_it_at(person: &Person, name: &str, place: &str, data: &[u8]) {
+    person.sees(&format!("Download completed: [lab] {name}"));
+    assert!(read(&person.folder.join(place)) == data);
 }
 
 /// Held online by so many members, as Bob sees it.
@@ -117,6 +121,27 @@ fn a_disk_that_is_away_at_a_login_takes_a_few_lines_and_all_of_its_shares_come_b
     wait_until("all are back", || missing(&mut alice) == 0);
     let listed = others[0].types("list_files lab").expect("listed");
     assert_eq!(listed.matches("1 member online with it").count(), COUNT, "{listed}");
+}
+
+#[test]
+fn what_was_deleted_and_downloaded_anew_is_given_from_its_new_place() {
+    for name in SHARES {
+        let (_room, mut alice, mut bob, data) = shared(name);
+        asks_for(&mut bob, name);
+        has_it(&bob, name, &data);
+        let place = alice.folder.join(name);
+        fs::rename(&place, alice.folder.join("trash")).expect("moved");
+        logs_in_again(&mut alice);
+        alice.sees("no longer there");
+        alice.expect(&format!("download_file lab {name} anew"), "Downloading...\n");
+        has_it_at(&alice, name, "anew", &data);
+        wait_until("nothing is missed", || {
+            alice.types("show_uploads").expect("listed") == "Nothing is being given to anybody now\n"
+        });
+        bob.expect("logout", "Logout successful\n");
+        is_listed(&mut alice, "1 member online with it");
+        assert!(has_record(&alice));
+    }
 }
 
 #[test]
