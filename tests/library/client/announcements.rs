@@ -62,6 +62,44 @@ fn a_failed_download_can_be_resumed_as_soon_as_it_is_told_and_is_announced_again
 }
 
 #[test]
+fn a_download_is_counted_while_it_runs_and_no_longer_whatever_ends_it() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob", "carol"]);
+    let [bob, carol] = &mut others[..] else { panic!("two members") };
+    make(&alice.folder, "album", &bytes_of(1_500_000, 1));
+    alice.expect("upload_file album lab", "Uploaded\n");
+    alice.expect("logout", "Logout successful\n");
+    // A piece is here before anybody is online: what is left of a folder that is shared elsewhere.
+    bob.expect("create_group attic", "Group created\n");
+    make(&bob.folder, "album", &bytes_of(1_500_000, 1));
+    bob.expect("upload_file album attic", "Uploaded\n");
+    fs::remove_file(bob.folder.join("album/1")).expect("there");
+    bob.expect("download_file lab album copy", "Downloading...\n");
+    let mut counted = |count: &str| wait_until(count, || listed(carol, "album").contains(count));
+    let (one, none) = ("1 member online with it", "no member online with it");
+    counted(one);
+    for (end, said, begin) in [
+        ("pause_download lab album", "Paused\n", "resume_download lab album"),
+        ("logout", "Logout successful\n", "login bob pw"),
+    ] {
+        bob.expect(end, said);
+        counted(none);
+        bob.types(begin).expect(begin);
+        counted(one);
+    }
+    let mut laptop = Person::sit_down(room.tracker.addr, &room.place("laptop"));
+    laptop.expect("login bob pw", "Login successful\n");
+    laptop.expect("change_password pw pw2", "Password changed\n");
+    bob.sees("The password was changed elsewhere");
+    counted(none);
+    laptop.expect("logout", "Logout successful\n");
+    bob.expect("login bob pw2", "Login successful\n");
+    counted(one);
+    bob.expect("cancel_download lab album", "Cancelled\n");
+    counted(none);
+}
+
+#[test]
 fn a_download_that_fails_while_no_tracker_is_reached_is_not_counted_once_one_is() {
     let room = Room::new();
     drop(room.group_of(&["bob", "carol"]));
