@@ -100,7 +100,7 @@ soak: rust
 	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)' -- soak time=$(or $(TIME),600) $(if $(SEED),seed=$(SEED))
 
 demo: rust
-	@echo 'Takes about half a minute and 0.9 GB in the temporary folder; building before that takes some minutes and 1 GB'
+	@echo 'Takes about a minute and 0.9 GB in the temporary folder; building before that takes some minutes and 1 GB'
 	@$(MAKE) --no-print-directory all
 	@./demo.sh
 

@@ -2,7 +2,8 @@
 
 use super::interrupt::{Activity, Interrupt};
 use super::writer::TerminalWriter;
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use rustix::process::getpgrp;
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use std::io;
 
 /// Asks a question on the terminal that is standard input and reads the answer, nothing of which is shown. The wait
@@ -34,6 +35,9 @@ impl NoEcho {
     /// Begins again, should somebody have ended it: a shell does when the program was stopped by ctrl-Z.
     pub(crate) fn renew(&self) {
         let Ok(mut modes) = tcgetattr(io::stdin()) else { return };
+        if !in_foreground() {
+            return;
+        }
         let echo = LocalModes::ECHO | LocalModes::ECHONL;
         if modes.local_modes.intersects(echo) {
             modes.local_modes -= echo;
@@ -45,9 +49,17 @@ impl NoEcho {
 
 impl Drop for NoEcho {
     fn drop(&mut self) {
-        // If it fails the terminal is gone.
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+        if in_foreground() {
+            // If it fails the terminal is gone.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+        }
     }
+}
+
+/// Whether the terminal is this program's now. A shell that has put it into the background has the modes that it wants,
+/// and the system would stop whoever changes them from there.
+fn in_foreground() -> bool {
+    tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp())
 }
 
 /// Echo is off, and each key is handed on at once, until this is dropped.

@@ -122,3 +122,19 @@ fn commands_of_the_command_line_take_passwords_that_are_typed_ahead_and_show_non
     ann.shows("Password changed");
     ann.has_not_shown(&["wonder", "rabbit"]);
 }
+
+#[test]
+fn the_terminal_shows_again_what_is_typed_once_the_client_has_left() {
+    let room = Room::new();
+    let desk = room.desk("ann");
+    for leave in ["quit\r", CTRL_D] {
+        let client = env!("CARGO_BIN_EXE_client");
+        let both = format!("'{client}' {}; stty -a", ARGUMENTS.join(" "));
+        let mut ann = Sitting::start("sh", &["-c", &both], &desk, ROWS, COLUMNS);
+        ann.ends_with(&["> "]);
+        ann.types(leave);
+        let words = |rows: &[String]| -> Vec<String> { rows.join(" ").split_whitespace().map(str::to_owned).collect() };
+        ann.sees("the modes of the terminal", |rows, _| words(rows).iter().any(|word| word == "echo"));
+        assert_eq!(ann.ends().code(), Some(0));
+    }
+}
