@@ -101,10 +101,20 @@ pub(super) fn sidecar(data: &[u8]) {
         Err(error) => foreign(&error),
     }
     fs::write(&beside, data).expect("room");
-    match Part::open(&destination, Arc::new(manifest), &label, PartRecord::Absent) {
+    let manifest = Arc::new(manifest);
+    match Part::open(&destination, manifest.clone(), &label, PartRecord::Absent) {
         Ok(OpenedPart::Part(part)) => assert_eq!(part.abandon().expect("it goes"), None),
         Ok(OpenedPart::Taken(_)) => panic!("nothing is there"),
         Err(error) => foreign(&error),
     }
+    // Where the client has a record, nothing is in the way, and what is no sidecar goes aside.
+    fs::write(&beside, data).expect("room");
+    match Part::open(&destination, manifest, &label, PartRecord::Begun) {
+        Ok(OpenedPart::Part(part)) => assert_eq!(part.abandon().expect("it goes"), None),
+        other => panic!("in the way: {other:?}"),
+    }
+    let own = data.starts_with(b"groupshare unfinished download ") || data.iter().all(|byte| *byte == 0);
+    let aside = folder.path().join("film.mkv.part.meta.damaged-1");
+    assert_eq!(fs::read(aside).ok(), (!own).then(|| data.to_vec()), "it is kept");
     assert!(!destination.exists());
 }
