@@ -207,3 +207,21 @@ impl Keeper {
         let _ = self.events.send(event);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn of_the_addresses_of_a_name_the_first_at_which_somebody_listens_is_taken() {
+        let bind = || TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let (here, gone) = (bind(), bind());
+        let (listens, nobody) = (here.local_addr().expect("bound"), gone.local_addr().expect("bound"));
+        drop(gone);
+        let (_, reached) = reach(&[nobody, listens], REPLY_DEADLINE).expect("the second one");
+        assert_eq!(reached, listens);
+        let why = reach(&[nobody, nobody], REPLY_DEADLINE).expect_err("nobody is there");
+        assert_eq!(why.to_string(), "nobody listens there");
+    }
+}
