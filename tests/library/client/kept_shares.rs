@@ -312,6 +312,28 @@ fn another_version_shared_on_another_client_ends_the_share_and_is_told() {
 }
 
 #[test]
+fn what_is_stopped_on_another_client_is_told_also_if_it_is_missing_here_or_this_client_did_not_run() {
+    for (name, runs) in SHARES.into_iter().flat_map(|name| [(name, true), (name, false)]) {
+        let (room, mut alice, _bob, _) = shared(name);
+        let mut laptop = Person::sit_down(room.tracker.addr, &room.place("laptop"));
+        laptop.expect("login alice pw", "Login successful\n");
+        fs::rename(alice.folder.join(name), alice.folder.join("away")).expect("moved");
+        alice.expect("logout", "Logout successful\n");
+        if runs {
+            alice.expect("login alice pw", "Login successful\n");
+            alice.sees("no longer there");
+        }
+        laptop.expect(&format!("stop_share lab {name}"), "Stopped sharing\n");
+        if !runs {
+            alice.expect("login alice pw", "Login successful\n");
+        }
+        alice.sees(&format!("{name} is not shared in lab any more: "));
+        wait_until("it is forgotten", || !has_record(&alice));
+        alice.expect("show_uploads", "Nothing is being given to anybody now\n");
+    }
+}
+
+#[test]
 fn a_version_that_the_user_replaces_is_not_told_to_have_ended() {
     let (_room, mut alice, mut bob, _) = shared("film");
     let other = bytes_of(3_000_000, 4);
