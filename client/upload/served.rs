@@ -258,8 +258,12 @@ mod tests {
         }
     }
 
+    fn layout_of(pieces: u32) -> Layout {
+        Layout::new(u64::from(pieces) * u64::from(PIECE_LEN)).expect("small")
+    }
+
     fn serve_nothing_of(catalog: &Catalog, pieces: u32) -> Arc<Served> {
-        let layout = Layout::new(u64::from(pieces) * u64::from(PIECE_LEN)).expect("small");
+        let layout = layout_of(pieces);
         let group = GroupRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 1 });
         let source = Arc::new(Unread(layout));
         let served = catalog.add(group, InfoHash([7; 32]), source, Bitfield::none(layout));
@@ -323,6 +327,32 @@ mod tests {
             heard.sort_unstable();
             assert!(heard.into_iter().eq(0..GAINED));
         });
+        catalog.close();
+    }
+
+    #[test]
+    fn connections_stay_while_pieces_come_and_end_when_one_goes_that_they_know_of() {
+        let catalog = Catalog::start().expect("a thread");
+        let served = serve_nothing_of(&catalog, 4);
+        let (group, info_hash, layout) = (served.group(), served.info_hash(), layout_of(4));
+        let offer = |numbers: &[u32]| {
+            let mut have = Bitfield::none(layout);
+            for &number in numbers {
+                have.insert(layout.index(number).expect("there"));
+            }
+            catalog.offer(group, info_hash, Arc::new(Unread(layout)), have);
+        };
+        let (sender, mut receiver) = connect();
+        served.attend(&sender).expect("it is served");
+        offer(&[2]);
+        assert_eq!(hear_news(&mut receiver), [2]);
+        offer(&[1, 2]);
+        assert_eq!(hear_news(&mut receiver), [1]);
+        assert!(!sender.is_over());
+        offer(&[1, 3]);
+        assert!(sender.is_over());
+        let now = catalog.find(group, info_hash).expect("served").have();
+        assert_eq!(now.iter(layout).map(PieceIndex::get).collect::<Vec<_>>(), [1, 3]);
         catalog.close();
     }
 
