@@ -617,6 +617,31 @@ fn what_took_the_place_of_the_part_is_not_written_to_though_the_client_has_a_rec
 }
 
 #[test]
+fn short_notes_in_the_place_of_the_part_are_not_written_over() {
+    for files in KINDS {
+        for (sidecar, record) in [(true, PartRecord::Absent), (true, PartRecord::Awaited), (false, PartRecord::Awaited)]
+        {
+            let bench = Bench::new(files);
+            let part = bench.open();
+            bench.write(&part, [1]);
+            drop(part);
+            fs::rename(bench.path("f.part"), bench.path("half")).expect("moved");
+            if !sidecar {
+                fs::remove_file(bench.path("f.part.meta")).expect("there");
+            }
+            let own = bench.manifest.files()[0].path.placed_in(&bench.path("f.part"));
+            fs::create_dir_all(own.parent().expect("a folder")).expect("made");
+            fs::write(&own, "my notes").expect("written");
+            let error = bench.open_recorded(record).expect_err("it is somebody else's");
+            assert!(matches!(error, PartError::Foreign(_, Foreign::Unknown)), "{error}");
+            assert_eq!(fs::read(&own).expect("there"), b"my notes");
+            assert_eq!(bench.discard().expect("looked"), Some(LeftAlone::Other(bench.path("f.part"))));
+            assert_eq!(fs::read(&own).expect("there"), b"my notes");
+        }
+    }
+}
+
+#[test]
 fn what_took_the_place_of_the_sidecar_stays_when_the_download_ends() {
     for ends in ["finished", "given up"] {
         let bench = Bench::new(&[("f", 10)]);

@@ -69,8 +69,9 @@ pub(super) fn is_of_download(paths: &PartPaths, manifest: &Manifest) -> Result<b
     let mut wrong = 0;
     for piece in pieces_with_data(manifest, file).iter(layout).take(LOOKED_AT_MAX) {
         let mut data = vec![0; layout.len(piece) as usize];
+        read(manifest, piece, file, &mut data);
         // Zeros may stand for what was never written.
-        if !read(manifest, piece, file, &mut data) || data.iter().all(|&byte| byte == 0) {
+        if data.iter().all(|&byte| byte == 0) {
             continue;
         }
         if sha1_of(&data) == manifest.pieces()[piece.as_usize()] {
@@ -84,18 +85,24 @@ pub(super) fn is_of_download(paths: &PartPaths, manifest: &Manifest) -> Result<b
     Ok(wrong == 0)
 }
 
-/// Reads a piece; false if a file of it is not there or too short.
-fn read(manifest: &Manifest, piece: PieceIndex, file: impl Fn(usize) -> Option<Arc<File>>, data: &mut [u8]) -> bool {
+/// Reads what there is of a piece. What is not there stays zeros: a short file of somebody else is seen, too.
+fn read(manifest: &Manifest, piece: PieceIndex, file: impl Fn(usize) -> Option<Arc<File>>, data: &mut [u8]) {
     let map = FileMap::new(manifest.files());
     let mut rest = data;
     for stretch in map.stretches(manifest.layout().offset(piece), rest.len()) {
         let (now, later) = rest.split_at_mut(stretch.len);
-        if file(stretch.file).is_none_or(|file| file.read_exact_at(now, stretch.offset).is_err()) {
-            return false;
+        if let Some(file) = file(stretch.file) {
+            read_what_is_there(&file, now, stretch.offset);
         }
         rest = later;
     }
-    true
+}
+
+fn read_what_is_there(file: &File, mut buffer: &mut [u8], mut offset: u64) {
+    while let Ok(len @ 1..) = file.read_at(buffer, offset) {
+        buffer = &mut buffer[len..];
+        offset += len as u64;
+    }
 }
 
 /// Whether a folder lies where the download of a folder keeps its part, or a file where that of a file does.
