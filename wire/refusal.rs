@@ -125,6 +125,11 @@ impl Code {
     pub fn is_gone(self) -> bool {
         matches!(self, Code::NoSuchGroup | Code::NotMember | Code::NoSuchFile)
     }
+
+    /// Whether the same request may be granted a moment later.
+    pub fn is_passing(self) -> bool {
+        matches!(self, Code::Busy | Code::Closing | Code::Unavailable | Code::SlowDown | Code::NotHeardYet)
+    }
 }
 
 /// A refusal: the reason, and what it is about where that helps.

@@ -1,6 +1,6 @@
 //! Bringing back at login what the user shared here before.
 
-use super::announce::{find_made, hold_shares};
+use super::announce::{find_made, hold_shares, is_unheard};
 use super::login_session::LoginSession;
 use super::share::{ENDED_ELSEWHERE, LocalShare, forget_all, offer};
 use crate::client::output::event::Event;
@@ -79,12 +79,24 @@ fn restore_each(session: &LoginSession) -> bool {
             Ok(Restored::AsItWas) => {}
             Ok(Restored::Moved) => moved = true,
             Err(_) if session.is_over() => return false,
-            Err(error) => {
-                session.event(&Event::ShareLost { group: record.group, file: record.name, why: error.to_string() });
-            }
+            Err(error) => tell(session, record, &error),
         }
     }
     moved
+}
+
+/// Tells why a share has not come back: it has ended, or something went wrong that is tried again with the next tracker
+/// or login.
+fn tell(session: &LoginSession, ShareRecord { group, name: file, .. }: ShareRecord, error: &RestoreError) {
+    let ended = session.slot().share(&group, &file).is_none();
+    match error {
+        _ if ended => session.event(&Event::ShareLost { group, file, why: error.to_string() }),
+        RestoreError::Rpc(RpcError::Refused(_)) | RestoreError::State(_) => {
+            session.event(&Event::Warning(format!("{file} is not given to others in {group} yet: {error}")));
+        }
+        // The loss of a tracker is told as such.
+        RestoreError::Rpc(_) | RestoreError::EndedElsewhere => {}
+    }
 }
 
 /// Brings back all at once what stands at the tracker as it did. Gives the others, which need a closer look.
@@ -158,6 +170,8 @@ fn restore_one(session: &LoginSession, record: &ShareRecord) -> Result<Restored,
             }
             Ok(Restored::AsItWas)
         }
+        // What has this name here may be older than the share.
+        Ok(Some(_)) if record.share.is_some_and(|share| is_unheard(session, share)) => Ok(Restored::AsItWas),
         Ok(Some(_)) => give_up(session, record, RestoreError::EndedElsewhere),
         Ok(None) => Ok(Restored::AsItWas),
         Err(RpcError::Refused(refusal)) if refusal.code.is_gone() => {

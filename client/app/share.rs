@@ -250,7 +250,7 @@ pub(super) fn tell_untold(session: &LoginSession) {
     for untold in session.take_untold() {
         match tell(session, &untold) {
             Ok(()) => {}
-            Err(RpcError::Refused(refusal)) => {
+            Err(RpcError::Refused(refusal)) if !refusal.code.is_passing() => {
                 let Untold { group, name, content, .. } = untold;
                 let served = session.node().keyring.group_named(&group);
                 session.event(&Event::ShareLost { group, file: name, why: refusal.to_string() });
