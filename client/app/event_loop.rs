@@ -131,6 +131,7 @@ impl Reactor {
         self.tell_progress(now);
         if let Some(session) = self.login.session() {
             resume::give_up(&session, now);
+            session.downloads().running().iter().for_each(|transfer| download::follow(&session, transfer));
         }
         if self.node().link.tracker().is_none() {
             return;
@@ -156,7 +157,6 @@ impl Reactor {
             // What does not reach the tracker now is told with the next announcement.
             let _ = hold_more(&session, &transfer);
             if ask {
-                download::follow(&session, &transfer);
                 let _ = find_peers(&session, &transfer);
                 download::look_after_stranded(&session, &transfer);
             }

@@ -105,6 +105,10 @@ impl LoginSession {
         // Now that nobody begins anything any more.
         for download in self.downloads.running() {
             self.engine.remove(&download);
+            if !download.is_finished() {
+                // The next login finds its part free, whoever still holds this session.
+                download.part().release();
+            }
         }
         self.node.catalog.clear();
         self.node.keyring.clear();

@@ -274,6 +274,10 @@ fn a_destination_folder_that_is_renamed_takes_the_download_along_and_the_file_is
             wait_until("it waits", || shown(bob, name).contains("waiting for members"));
             fs::rename(bob.folder.join("to"), bob.folder.join("moved")).expect("it is there");
             if login {
+                // It is remembered before the client ends: a kill would leave no time for it.
+                let session = bob.login.session().expect("logged in");
+                let moved = bob.folder.join("moved").join(name);
+                wait_until("the record follows", || session.slot().downloads()[0].destination == moved);
                 bob.expect("logout", "Logout successful\n");
                 bob.expect("login bob pw", "Login successful\n");
                 bob.sees(&format!("Downloading {name} from lab goes on"));
