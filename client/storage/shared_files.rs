@@ -69,7 +69,8 @@ impl SharedFiles {
     pub fn check_all(&self) -> Result<(), SourceError> {
         (0..self.files.len()).try_for_each(|file| {
             let path = self.path(file);
-            file_stamp::check(&path, &self.bears(file, &path)?)
+            file_stamp::check(&path, &self.bears(file, &path)?)?;
+            file_stamp::may_read(&path).map_err(|error| SourceError::from_io(path, error))
         })
     }
 

@@ -174,7 +174,9 @@ impl Keeper<'_> {
 
     /// Reads a bit of the share that is being read.
     fn read_on(&mut self) {
-        let Some(mut reading) = self.reading.take() else { return };
+        // One that was stopped or shared anew meanwhile needs no more reading.
+        let is_wanted = |reading: &Reading| self.session.upkeep().is_reading(reading.key);
+        let Some(mut reading) = self.reading.take().filter(is_wanted) else { return };
         if reading.inspection.step(self.session.over()) {
             self.reading = Some(reading);
         } else if !self.session.is_over() {

@@ -6,7 +6,7 @@ use crate::common::names::group;
 use crate::common::subject::bytes_of;
 use crate::common::wait::wait_until;
 use std::fs;
-use std::os::unix::fs::{FileExt, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -161,21 +161,48 @@ fn what_goes_away_while_it_is_given_is_given_again_once_it_is_back() {
 }
 
 #[test]
-fn what_cannot_be_read_at_a_login_stays_shared_and_is_given_again_once_it_can() {
-    for name in SHARES {
+fn what_cannot_be_read_stays_shared_and_is_given_again_once_it_can() {
+    for (name, login) in SHARES.into_iter().flat_map(|name| [(name, true), (name, false)]) {
         let (_room, mut alice, mut bob, data) = shared(name);
         let (place, away) = (alice.folder.join(name), alice.folder.join("away"));
         fs::rename(&place, &away).expect("moved");
-        // Permissions would not keep everybody from reading it.
-        symlink(&place, &place).expect("a link that leads to itself");
-        logs_in_again(&mut alice);
+        // A link that leads to itself: permissions would not keep everybody from reading.
+        symlink(&place, &place).expect("made");
+        if login {
+            logs_in_again(&mut alice);
+        } else {
+            asks_for(&mut bob, name);
+        }
         alice.sees(&format!("{name} is not given to others in lab: cannot read {}: ", place.display()));
         assert!(has_record(&alice));
-        fs::rename(&away, &alice.folder.join("again")).expect("moved");
-        fs::remove_file(&place).expect("removed");
-        fs::rename(alice.folder.join("again"), &place).expect("moved");
+        is_listed(&mut bob, "no member online with it");
+        fs::rename(&away, &place)
+            .or_else(|_| fs::remove_file(&place).and_then(|()| fs::rename(&away, &place)))
+            .expect("back");
         alice.sees(&format!("{name} is given to others in lab again"));
-        asks_for(&mut bob, name);
+        if login {
+            asks_for(&mut bob, name);
+        }
+        has_it(&bob, name, &data);
+    }
+}
+
+#[test]
+fn permissions_taken_away_while_it_is_given_are_noticed_where_they_count() {
+    for name in SHARES {
+        let (_room, alice, mut bob, data) = shared(name);
+        let file = one_file(&alice.folder, name);
+        let allow = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("set");
+        allow(0);
+        if fs::File::open(&file).is_err() {
+            asks_for(&mut bob, name);
+            alice.sees(&format!("cannot read {}: Permission denied", file.display()));
+            allow(0o600);
+            alice.sees(&format!("{name} is given to others in lab again"));
+        } else {
+            // Who may read everything gives it all the same.
+            asks_for(&mut bob, name);
+        }
         has_it(&bob, name, &data);
     }
 }
