@@ -642,6 +642,31 @@ fn short_notes_in_the_place_of_the_part_are_not_written_over() {
 }
 
 #[test]
+fn a_folder_of_ones_own_in_the_place_of_the_part_is_not_filled_and_a_part_that_was_being_made_is() {
+    for (inside, own) in [("notes", true), ("s/notes", true), ("s", false), ("a", false)] {
+        let bench = Bench::new(KINDS[1]);
+        drop(bench.open());
+        fs::remove_dir_all(bench.path("f.part")).expect("there");
+        let path = bench.path("f.part").join(inside);
+        match inside {
+            "s" => fs::create_dir_all(&path).expect("made"),
+            _ => {
+                fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+                fs::write(&path, "").expect("written");
+            }
+        }
+        match bench.open_recorded(PartRecord::Begun) {
+            Ok(OpenedPart::Part(_)) => assert!(!own, "{inside}"),
+            Err(PartError::Foreign(_, Foreign::Unknown)) => {
+                assert!(own, "{inside}");
+                assert!(!bench.path("f.part/a").exists(), "nothing is put there");
+            }
+            other => panic!("{inside}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn what_took_the_place_of_the_sidecar_stays_when_the_download_ends() {
     for ends in ["finished", "given up"] {
         let bench = Bench::new(&[("f", 10)]);

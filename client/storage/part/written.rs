@@ -10,8 +10,10 @@ use crate::model::piece::{PIECE_LEN, PieceIndex};
 use crate::sys::files::{self, Open};
 use crate::sys::space;
 use rustix::fs::FileType;
-use std::fs::File;
+use std::collections::HashSet;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// So many pieces that are wrong and none that is right: the part is of something else.
@@ -82,7 +84,28 @@ pub(super) fn is_of_download(paths: &PartPaths, manifest: &Manifest) -> Result<b
             break;
         }
     }
-    Ok(wrong == 0)
+    Ok(wrong == 0 && (only.is_some() || holds_nothing_else(&path, manifest)))
+}
+
+/// Whether a folder holds files of the manifest alone, or nothing.
+fn holds_nothing_else(root: &Path, manifest: &Manifest) -> bool {
+    let files = manifest.files().iter().filter_map(|entry| entry.path.below_root());
+    let listed: HashSet<&Path> = files.flat_map(|path| Path::new(path).ancestors()).collect();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(root.join(&folder)) else { return false };
+        for entry in entries {
+            let Ok(entry) = entry else { return false };
+            let below = folder.join(entry.file_name());
+            if !listed.contains(&*below) {
+                return false;
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(below);
+            }
+        }
+    }
+    true
 }
 
 /// Reads what there is of a piece. What is not there stays zeros: a short file of somebody else is seen, too.
