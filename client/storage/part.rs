@@ -202,12 +202,12 @@ impl Part {
     /// when the part is dropped, so record the end of the download first.
     ///
     /// # Errors
-    /// `Exists` if something has taken the name meanwhile, `Foreign` if something else lies in the part's place,
-    /// `FolderGone`, `Io`. The part is then kept.
+    /// `Exists` if something has taken the name meanwhile, `Foreign` if something else lies in the part's place or
+    /// something was added to it, `FolderGone`, `Io`. The part is then kept.
     pub fn finish(&self) -> Result<(), PartError> {
         let paths = self.sidecar.paths();
         let sync = |error| PartError::from_io(&paths.part_path(), "write to the disk", 0, error);
-        self.give_attributes();
+        self.give_attributes()?;
         self.body.sync().map_err(sync)?;
         // Whoever has given it the final name by hand has done what is left to do.
         if !self.is_called(&paths.name)? {
@@ -225,17 +225,26 @@ impl Part {
         Ok(())
     }
 
-    /// Makes the files executable that are to be, and gives them the times of their last write.
-    fn give_attributes(&self) {
+    /// Makes the files executable that are to be, and gives them the times of their last write. Nothing may follow on
+    /// what was downloaded: what others have added is no part of it.
+    fn give_attributes(&self) -> Result<(), PartError> {
         let umask = files::umask();
-        for (number, FileAttributes { executable, modified }) in self.manifest.attributes().iter().enumerate() {
-            let Ok(file) = self.file(number) else { continue };
+        for (number, entry) in self.manifest.files().iter().enumerate() {
+            let look = |error| PartError::Io(self.file_path(number), "look at", error);
+            let file = self.file(number).map_err(look)?;
+            if file.metadata().map_err(look)?.len() > entry.len {
+                return Err(PartError::Foreign(self.file_path(number), Foreign::TooLong));
+            }
+            let Some(FileAttributes { executable, modified }) = self.manifest.attributes().get(number) else {
+                continue;
+            };
             // A file system may keep neither, and nothing relies on them.
             if *executable {
                 let _ = files::make_executable(&file, umask);
             }
             let _ = files::set_modified(&file, modified.seconds, modified.nanoseconds());
         }
+        Ok(())
     }
 
     /// What has taken the final name meanwhile. It may be the complete download.

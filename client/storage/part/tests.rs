@@ -281,6 +281,21 @@ fn a_part_removed_or_replaced_during_the_download_does_not_become_the_file() {
 }
 
 #[test]
+fn what_others_have_added_to_the_part_does_not_become_a_part_of_the_file() {
+    for files in KINDS {
+        let bench = Bench::new(files);
+        let part = bench.open();
+        bench.write_all(&part);
+        let last = bench.manifest.files().last().expect("one").path.placed_in(&bench.path("f.part"));
+        let mut longer = fs::OpenOptions::new().append(true).open(&last).expect("there");
+        io::Write::write_all(&mut longer, b"more").expect("room");
+        let error = part.finish().expect_err("it is longer than what was verified");
+        assert!(matches!(&error, PartError::Foreign(path, Foreign::TooLong) if *path == last), "{error}");
+        assert!(!bench.path("f").exists() && fs::read(&last).expect("kept").ends_with(b"more"));
+    }
+}
+
+#[test]
 fn a_full_disk_is_told_before_the_first_byte_and_leaves_nothing() {
     for files in [&[("f", 10)][..], &[("d/a", 10), ("d/b", SMALL_LEN as usize + 1)]] {
         let bench = Bench::new(files);
