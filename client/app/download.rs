@@ -210,6 +210,8 @@ pub(super) fn finished(session: &LoginSession, transfer: &Transfer) {
     give_on(session, id, subject, path);
     let TransferProgress { received, elapsed, .. } = transfer.progress(Instant::now());
     complete(session, id, subject, path, Fetched { bytes: received, took: elapsed });
+    // Its pieces were announced. Where it cannot be shared, that ends.
+    withdraw(session, transfer.share());
 }
 
 /// Shares what was downloaded. This comes before the end is told: a program that reads of the end may ask others to

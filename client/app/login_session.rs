@@ -10,6 +10,7 @@ use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries;
 use crate::client::state::file::StateError;
 use crate::client::state::slot::Slot;
+use crate::client::storage::file_stamp::Stamps;
 use crate::model::id::{GroupRef, ShareRef};
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId, UserId};
@@ -31,6 +32,8 @@ pub struct Untold {
     pub path: PathBuf,
     pub content: Content,
     pub manifest: Arc<Manifest>,
+    /// Those that its files had when they were found right.
+    pub stamps: Stamps,
 }
 
 /// One login, from its begin to its end.
@@ -340,7 +343,7 @@ mod tests {
     fn untold(in_group: &str, number: u8) -> Untold {
         let record = share(in_group, "f", number);
         let ShareRecord { group, name, path, content, .. } = record;
-        Untold { group, name, path, content, manifest: Arc::new(manifest(number)) }
+        Untold { group, name, path, content, manifest: Arc::new(manifest(number)), stamps: Stamps([].into()) }
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::wire::refusal::{Code, Refusal};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 /// Why a share is over that this client has not ended.
 pub(super) const ENDED_ELSEWHERE: &str = "you have stopped it on another client, or shared another version there";
@@ -233,15 +234,18 @@ pub(super) fn ended(session: &LoginSession, share: ShareRef) {
     });
 }
 
-/// A downloaded file is shared from now on.
+/// A downloaded file is shared from now on. Its stamps are taken at once: it may change before a tracker is told.
 pub(super) fn share_downloaded(session: &LoginSession, group: GroupId, subject: &Subject, path: &Path) {
-    session.put_untold(Untold {
-        group,
-        name: subject.name.clone(),
-        path: path.to_path_buf(),
-        content: subject.content,
-        manifest: subject.manifest.clone(),
-    });
+    let Subject { group: group_ref, name, content, manifest, .. } = subject;
+    let (name, content, manifest) = (name.clone(), *content, manifest.clone());
+    let Ok(stamps) = Stamps::take(path, manifest.files()) else {
+        session.node().catalog.remove(*group_ref, content.info_hash);
+        let why = Refusal::about(Code::FileChanged, path.display()).to_string();
+        return session.event(&Event::ShareLost { group, file: name, why });
+    };
+    let source = SharedFiles::new(path.to_path_buf(), manifest.files(), content.layout, stamps.clone());
+    session.node().catalog.offer(*group_ref, content.info_hash, Arc::new(source), Bitfield::all(content.layout));
+    session.put_untold(Untold { group, name, path: path.to_path_buf(), content, manifest, stamps });
     tell_untold(session);
 }
 
@@ -264,11 +268,16 @@ pub(super) fn tell_untold(session: &LoginSession) {
 }
 
 fn tell(session: &LoginSession, untold: &Untold) -> Result<(), RpcError> {
-    let Untold { group, name, path, content, manifest } = untold;
-    let Ok(stamps) = Stamps::take(path, manifest.files()) else {
-        return Err(Refusal::about(Code::FileChanged, path.display()).into());
-    };
+    let Untold { group, name, path, content, manifest, stamps } = untold;
     let bytes = manifest::encode(manifest).map(|(bytes, _)| bytes).unwrap_or_default();
     let share = publish(session, group, name, *content, &bytes)?;
-    serve(session, share, LocalShare { group, name, path, content: *content, manifest, stamps })
+    let (content, stamps) = (*content, stamps.clone());
+    let unchanged = Stamps::take(path, manifest.files()).is_ok_and(|now| now == stamps);
+    let key = offer(session, share, LocalShare { group, name, path, content, manifest, stamps })?;
+    if unchanged {
+        return hold_now(session, share, key);
+    }
+    // What has changed meanwhile is read before the tracker hears of it.
+    session.upkeep().alarm(key, Instant::now());
+    Ok(())
 }

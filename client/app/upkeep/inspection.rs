@@ -33,6 +33,8 @@ pub(super) struct Inspection {
     to_read: Vec<PieceIndex>,
     /// Every piece that is there is read.
     thorough: bool,
+    /// The files as they were when pieces were found right before.
+    before: Option<Arc<SharedFiles>>,
     /// Pieces that the system could not read, and why.
     unreadable: BTreeMap<PieceIndex, String>,
 }
@@ -53,6 +55,7 @@ impl Inspection {
             to_read: Vec::new(),
             thorough: false,
             unreadable: BTreeMap::new(),
+            before: None,
         }
     }
 
@@ -90,7 +93,7 @@ impl Inspection {
             }
         }
         self.to_read.reverse();
-        self.thorough = doubted;
+        (self.thorough, self.before) = (doubted, before.map(|before| before.source.clone()));
     }
 
     /// Whether every piece that is there is read, whatever was found right before.
@@ -145,16 +148,28 @@ impl Inspection {
     pub(super) fn lack(&self) -> Option<Lack> {
         let away = self.sighting.0.iter().enumerate().filter_map(|(file, seen)| Some((file, reason(seen)?)));
         let mut lacking: BTreeMap<usize, Reason> = away.collect();
-        for piece in self.manifest.layout().indexes().filter(|&piece| !self.right.has(piece)) {
-            if self.source.files_of(piece).all(|file| self.source.stamp(file).is_some()) {
+        let wrong = self.manifest.layout().indexes().filter(|&piece| !self.right.has(piece));
+        // A piece that lies in one file tells which one has changed, so these come first.
+        let (inside, across): (Vec<_>, Vec<_>) = wrong.partition(|&piece| self.source.files_of(piece).count() == 1);
+        for piece in inside.into_iter().chain(across) {
+            if self.source.files_of(piece).all(|file| !lacking.contains_key(&file)) {
                 let unreadable = self.unreadable.get(&piece).cloned().map(Reason::Unreadable);
                 let reason = unreadable.unwrap_or(Reason::Changed);
-                lacking.extend(self.source.files_of(piece).next().map(|file| (file, reason)));
+                lacking.extend(self.changed_file_of(piece).map(|file| (file, reason)));
             }
         }
         let files = lacking.len();
         let (file, reason) = lacking.pop_first()?;
         Some(Lack { path: self.source.path(file), reason, files, partly: !self.right.is_empty() })
+    }
+
+    /// The file of a wrong piece that has changed: one that looks otherwise than before, else the one written last.
+    fn changed_file_of(&self, piece: PieceIndex) -> Option<usize> {
+        self.source.files_of(piece).max_by_key(|&file| {
+            let now = self.source.stamp(file);
+            let changed = self.before.as_ref().is_some_and(|before| before.stamp(file) != now);
+            (changed, now.map(|stamp| stamp.modified))
+        })
     }
 }
 

@@ -127,3 +127,38 @@ fn a_download_that_fails_while_no_tracker_is_reached_is_not_counted_once_one_is(
     wait_until("bob is back", || bob.types("list_groups").is_ok());
     wait_until("nobody has it", || listed(&mut carol, "film").contains("no member online with it"));
 }
+
+#[test]
+fn what_changes_after_its_download_while_no_tracker_is_reached_is_not_announced_as_right() {
+    for name in SHARES {
+        let room = Room::new();
+        drop(room.group_of(&["bob", "carol"]));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let pieces = Wiretap::to(listener.local_addr().expect("bound"));
+        let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(pieces.addr));
+        let tracker = Relay::to(room.tracker.addr, |_, _, _| {});
+        let mut bob = Person::sit_down(tracker.addr, &room.place("bob"));
+        let mut carol = Person::sit_down(room.tracker.addr, &room.place("carol"));
+        for (person, name) in [(&mut alice, "alice"), (&mut bob, "bob"), (&mut carol, "carol")] {
+            person.expect(&format!("login {name} pw"), "Login successful\n");
+        }
+        make(&alice.folder, name, &bytes_of(1_500_000, 1));
+        alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");
+        pieces.hold();
+        bob.expect(&format!("download_file lab {name} ."), "Downloading...\n");
+        wait_until("bob connects to alice", || !pieces.seen().is_empty());
+        tracker.block();
+        wait_until("the loss is seen", || bob.types("list_groups").is_err());
+        pieces.release();
+        bob.sees(&format!("Download completed: [lab] {name}"));
+        let changed = bob.folder.join(if name == "album" { "album/sub/2" } else { name });
+        let right = fs::read(&changed).expect("there");
+        fs::write(&changed, vec![7; right.len()]).expect("room");
+        alice.expect("logout", "Logout successful\n");
+        tracker.unblock();
+        bob.sees(&format!("{} has changed since it was shared; upload_file shares it anew", changed.display()));
+        carol.expect(&format!("download_file lab {name} ."), "Downloading...\n");
+        fs::write(&changed, right).expect("room");
+        carol.sees(&format!("Download completed: [lab] {name}"));
+    }
+}
