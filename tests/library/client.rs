@@ -638,7 +638,7 @@ fn without_a_tracker_commands_say_so_and_transfers_go_on() {
 }
 
 #[test]
-fn a_download_that_is_gone_before_a_tracker_could_hear_of_it_is_told_as_the_users_own_file() {
+fn a_download_that_is_gone_before_a_tracker_could_hear_of_it_is_missed_like_any_share() {
     let room = Room::new();
     drop(room.group_of(&["bob"]));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -657,9 +657,13 @@ fn a_download_that_is_gone_before_a_tracker_could_hear_of_it_is_told_as_the_user
     wait_until("the loss is seen", || bob.types("list_groups").is_err());
     pieces.release();
     bob.sees("Download completed");
-    fs::remove_file(bob.folder.join("f")).expect("it is there");
+    let (place, away) = (bob.folder.join("f"), bob.folder.join("away"));
+    fs::rename(&place, &away).expect("it is there");
     tracker.unblock();
-    bob.sees("f is not shared in lab any more: The file on disk is no longer the one that was shared: /");
+    bob.sees("f is not given to others in lab: ");
+    bob.sees("f is no longer there; once it is back, it is shared again by itself");
+    fs::rename(&away, &place).expect("moved");
+    bob.sees("f is given to others in lab again");
 }
 
 #[test]
