@@ -432,6 +432,7 @@ fn is_resumable(
     let foreign = |why| Err(PartError::Foreign(paths.part_path(), why));
     let own = match sidecar.note() {
         _ if kind == FileType::Symlink => return foreign(Foreign::Link),
+        _ if paths.is_of_another_user(part.st_uid) => return foreign(Foreign::Owner),
         None if record == PartRecord::Absent => return foreign(Foreign::Unknown),
         None => None,
         Some(Note { label: other, .. }) if other.info_hash != label.info_hash => {

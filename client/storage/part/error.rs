@@ -51,6 +51,8 @@ pub enum Foreign {
     Link,
     /// It is a folder where a file is expected, the other way round, or neither.
     Kind,
+    /// In a folder for everybody, such as /tmp, another user has made it, who could change it at any time.
+    Owner,
     /// The file has another name, so writing to it would change that one too.
     ManyNames,
     /// It is longer than what is downloaded.
@@ -113,6 +115,7 @@ impl fmt::Display for PartError {
                 let why = match why {
                     Foreign::Link => "is a symbolic link",
                     Foreign::Kind => "is not what a download would have made",
+                    Foreign::Owner => "belongs to another user of this machine",
                     Foreign::ManyNames => "has other names (hard links)",
                     Foreign::TooLong => "is longer than the download",
                     Foreign::Unknown | Foreign::Replaced => "was not made by this download",

@@ -9,10 +9,13 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Longest file name of Linux file systems, in bytes.
 const NAME_LEN_MAX: usize = 255;
+/// The mode of a folder in which nobody may remove what belongs to others.
+const STICKY: u32 = 0o1000;
 const PART_SUFFIX: &str = ".part";
 const SIDECAR_SUFFIX: &str = ".part.meta";
 
@@ -103,6 +106,13 @@ impl PartPaths {
         self.folder_path().join(name)
     }
 
+    /// Whether what belongs to `owner` is another user's, in a folder where everybody may make files and nobody may
+    /// remove those of others. Elsewhere whoever may write to the folder could replace all that is in it.
+    pub(super) fn is_of_another_user(&self, owner: u32) -> bool {
+        let me = rustix::process::geteuid().as_raw();
+        self.folder.metadata().is_ok_and(|folder| is_of_another(owner, me, (folder.uid(), folder.mode())))
+    }
+
     /// What has a name in the folder.
     ///
     /// # Errors
@@ -118,6 +128,10 @@ impl PartPaths {
     pub(super) fn id(&self, name: &OsStr) -> Result<Option<FileId>, PartError> {
         file_id::id_in(&self.folder, name).map_err(|error| PartError::Io(self.path(name), "look at", error))
     }
+}
+
+fn is_of_another(owner: u32, me: u32, (folder_owner, folder_mode): (u32, u32)) -> bool {
+    folder_mode & STICKY != 0 && owner != me && owner != folder_owner
 }
 
 /// The name with the suffix; where that would be too long, the name cut and its digest in between.
@@ -139,6 +153,14 @@ fn with_suffix(name: &OsStr, suffix: &str) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_user_has_made_in_a_folder_for_everybody_is_not_ones_own() {
+        const TMP: (u32, u32) = (0, 0o41777);
+        assert!(is_of_another(1001, 1000, TMP));
+        assert!(!is_of_another(1000, 1000, TMP) && !is_of_another(0, 1000, TMP));
+        assert!(!is_of_another(1001, 1000, (1000, 0o40755)), "a disk may give its files to somebody");
+    }
     use std::os::unix::fs::symlink;
 
     fn name(text: &str) -> FileName {

@@ -106,9 +106,12 @@ impl Sidecar {
                 return Err(PartError::Busy(paths.destination()));
             }
             // Whoever had the lock before may have removed the file, and a third one made another.
-            let inode = file.metadata().map_err(|error| PartError::Io(path.clone(), "look at", error))?.ino();
-            if paths.stat(&paths.sidecar_name)?.is_none_or(|there| there.st_ino != inode) {
+            let found = file.metadata().map_err(|error| PartError::Io(path.clone(), "look at", error))?;
+            if paths.stat(&paths.sidecar_name)?.is_none_or(|there| there.st_ino != found.ino()) {
                 continue;
+            }
+            if paths.is_of_another_user(found.uid()) {
+                return Err(PartError::Foreign(path, Foreign::Owner));
             }
             let mut bytes = Vec::new();
             (&file)

@@ -281,6 +281,25 @@ fn a_part_removed_or_replaced_during_the_download_does_not_become_the_file() {
 }
 
 #[test]
+fn a_part_that_another_user_has_made_in_a_folder_for_everybody_is_left_alone() {
+    for name in ["f.part", "f.part.meta"] {
+        let bench = Bench::new(KINDS[0]);
+        let part = bench.open();
+        bench.write(&part, [1]);
+        drop(part);
+        fs::set_permissions(bench.temp.path(), fs::Permissions::from_mode(0o1777)).expect("ours");
+        // Only the system's administrator may give a file away.
+        if std::os::unix::fs::chown(bench.path(name), Some(54321), None).is_err() {
+            return;
+        }
+        let before = fs::read(bench.path("f.part")).expect("there");
+        let error = bench.open_recorded(PartRecord::Begun).expect_err("it is somebody else's");
+        assert!(matches!(error, PartError::Foreign(_, Foreign::Owner)), "{error}");
+        assert!(fs::read(bench.path("f.part")).expect("there") == before && bench.path("f.part.meta").exists());
+    }
+}
+
+#[test]
 fn what_others_have_added_to_the_part_does_not_become_a_part_of_the_file() {
     for files in KINDS {
         let bench = Bench::new(files);
