@@ -265,7 +265,7 @@ impl Part {
         let left = if self.is_called(&paths.part_name)? {
             remove_own(paths, &self.id()?, Some(&self.manifest))?
         } else if self.is_called(&paths.name)? {
-            Some(LeftAlone::Other(paths.destination()))
+            Some(LeftAlone::Named(paths.destination()))
         } else {
             paths.stat(&paths.part_name)?.map(|_| LeftAlone::Other(paths.part_path()))
         };

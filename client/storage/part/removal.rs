@@ -15,11 +15,13 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-/// What stays when a download is given up, since the download has not made it.
+/// What stays when a download is given up, since the download has not made it or not given it its name.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LeftAlone {
     /// Something else lies in the part's place.
     Other(PathBuf),
+    /// The part has the final name, which somebody else has given it.
+    Named(PathBuf),
     /// The folder of the part holds something else too.
     Within(PathBuf),
 }
@@ -29,6 +31,9 @@ impl fmt::Display for LeftAlone {
         match self {
             LeftAlone::Other(path) => {
                 write!(f, "{} is not known to be of the download and is left alone", ShownPath(path))
+            }
+            LeftAlone::Named(path) => {
+                write!(f, "{} is what has come in, under another name, and is left alone", ShownPath(path))
             }
             LeftAlone::Within(path) => {
                 write!(f, "{} holds what is not of the download and is left alone", ShownPath(path))

@@ -550,7 +550,7 @@ fn a_part_that_got_the_final_name_by_hand_is_finished_there_and_kept_when_the_do
         let bench = Bench::new(files);
         let part = bench.open();
         fs::rename(bench.path("f.part"), bench.path("f")).expect("renamed");
-        assert_eq!(part.abandon().expect("given up"), Some(LeftAlone::Other(bench.path("f"))));
+        assert_eq!(part.abandon().expect("given up"), Some(LeftAlone::Named(bench.path("f"))));
         assert_eq!(bench.names(), ["f"]);
     }
 }
