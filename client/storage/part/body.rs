@@ -3,6 +3,7 @@
 use super::error::{Foreign, PartError};
 use super::paths::PartPaths;
 use super::removal::remove_own;
+use super::written::begins_with_data;
 use super::zeros::ZeroPieces;
 use crate::client::storage::open_files::OpenFiles;
 use crate::model::manifest::{FileEntry, Manifest};
@@ -146,6 +147,11 @@ fn fill_folder(folder: &File, path: &Path, manifest: &Manifest, reserve: &Reserv
         let file = file.map_err(|error| PartError::from_open(&path, "make", error))?;
         let stretch = start..start + entry.len;
         start = stretch.end;
+        // Which files a download has made is not written down. Each has its full length before anything is written to it.
+        let len = file.metadata().map_err(|error| PartError::Io(path.clone(), "look at", error))?.len();
+        if (1..entry.len).contains(&len) && begins_with_data(&file) {
+            return Err(PartError::Foreign(path, Foreign::Unknown));
+        }
         give_length(&file, stretch, &path, if entry.len > SMALL_LEN { reserve } else { &small })?;
     }
     Ok(())

@@ -300,6 +300,28 @@ fn a_part_that_another_user_has_made_in_a_folder_for_everybody_is_left_alone() {
 }
 
 #[test]
+fn short_notes_in_the_place_of_a_file_of_a_folder_are_not_written_over() {
+    let bench = Bench::new(KINDS[1]);
+    let part = bench.open();
+    bench.write(&part, [1]);
+    drop(part);
+    for entry in bench.manifest.files() {
+        let own = entry.path.placed_in(&bench.path("f.part"));
+        let kept = bench.path("kept");
+        fs::rename(&own, &kept).expect("there");
+        fs::write(&own, "my notes").expect("written");
+        let error = bench.open_recorded(PartRecord::Begun).expect_err("it is somebody else's");
+        assert!(matches!(&error, PartError::Foreign(path, Foreign::Unknown) if *path == own), "{error}");
+        assert_eq!(fs::read(&own).expect("there"), b"my notes");
+        fs::rename(&kept, &own).expect("there");
+    }
+    // A crash may leave a file shorter, but then nothing was written to it yet.
+    let first = bench.manifest.files()[0].path.placed_in(&bench.path("f.part"));
+    fs::write(&first, [0; 5]).expect("there");
+    assert_eq!(verified(&bench.open()), [1]);
+}
+
+#[test]
 fn what_others_have_added_to_the_part_does_not_become_a_part_of_the_file() {
     for files in KINDS {
         let bench = Bench::new(files);

@@ -20,6 +20,8 @@ use std::sync::Arc;
 const WRONG_MAX: usize = 16;
 /// Most pieces that are read to find out. The user waits for that.
 const LOOKED_AT_MAX: usize = 512;
+/// Bytes at the beginning of a file that tell whether somebody has written to it.
+const BEGIN_LEN: usize = 64 * 1024;
 
 /// The pieces of which any byte was ever written. `file` opens a file by its number.
 pub(super) fn pieces_with_data(manifest: &Manifest, file: impl Fn(usize) -> Option<Arc<File>>) -> Bitfield {
@@ -119,6 +121,13 @@ fn read(manifest: &Manifest, piece: PieceIndex, file: impl Fn(usize) -> Option<A
         }
         rest = later;
     }
+}
+
+/// Whether something else than zeros stands at the beginning of a file.
+pub(super) fn begins_with_data(file: &File) -> bool {
+    let mut begin = vec![0; BEGIN_LEN];
+    read_what_is_there(file, &mut begin, 0);
+    begin.iter().any(|&byte| byte != 0)
 }
 
 fn read_what_is_there(file: &File, mut buffer: &mut [u8], mut offset: u64) {
