@@ -4,7 +4,7 @@ mod failure;
 pub(super) mod manifest;
 mod own_copy;
 
-use super::announce::{take_part, withdraw};
+use super::announce::{take_part, tell_withdrawn, withdraw};
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
 use super::node::random;
@@ -210,8 +210,11 @@ pub(super) fn finished(session: &LoginSession, transfer: &Transfer) {
     give_on(session, id, subject, path);
     let TransferProgress { received, elapsed, .. } = transfer.progress(Instant::now());
     complete(session, id, subject, path, Fetched { bytes: received, took: elapsed });
-    // Its pieces were announced. Where it cannot be shared, that ends.
-    withdraw(session, transfer.share());
+    // Its pieces were announced. Where it cannot be shared, that ends, but not before a tracker that is away is back.
+    session.withdraw(transfer.share());
+    if !session.has_untold() {
+        let _ = tell_withdrawn(session);
+    }
 }
 
 /// Shares what was downloaded. This comes before the end is told: a program that reads of the end may ask others to

@@ -232,6 +232,11 @@ impl LoginSession {
         self.untold.lock().push(untold);
     }
 
+    /// Whether there are shares of which no tracker could be told yet.
+    pub(super) fn has_untold(&self) -> bool {
+        !self.untold.lock().is_empty()
+    }
+
     /// Takes out the shares of which the tracker is to be told.
     pub(super) fn take_untold(&self) -> Vec<Untold> {
         std::mem::take(&mut *self.untold.lock())
