@@ -230,7 +230,10 @@ fn complete(session: &LoginSession, id: u64, subject: &Subject, path: &Path, fet
         return;
     };
     session.downloads().settle(id, path.to_path_buf(), &subject.content);
-    forget_record(session, &tracked);
+    // A login that ends before a tracker was told leaves the record: the next one finds the file complete, and shares it.
+    if !session.is_untold(&tracked.group, &subject.name) {
+        forget_record(session, &tracked);
+    }
     session.downloads().end(id, DownloadPhase::Complete, || {
         let (path, bytes) = (path.to_path_buf(), subject.content.layout.size());
         let (group, file) = (tracked.group, subject.name.clone());

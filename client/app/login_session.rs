@@ -237,6 +237,11 @@ impl LoginSession {
         !self.untold.lock().is_empty()
     }
 
+    /// Whether this is a share of which no tracker could be told yet.
+    pub(super) fn is_untold(&self, group: &GroupId, name: &FileName) -> bool {
+        self.untold.lock().iter().any(|untold| untold.group == *group && untold.name == *name)
+    }
+
     /// Takes out the shares of which the tracker is to be told.
     pub(super) fn take_untold(&self) -> Vec<Untold> {
         std::mem::take(&mut *self.untold.lock())

@@ -257,6 +257,7 @@ pub(super) fn tell_untold(session: &LoginSession) {
             Err(RpcError::Refused(refusal)) if !refusal.code.is_passing() => {
                 let Untold { group, name, content, .. } = untold;
                 let served = session.node().keyring.group_named(&group);
+                session.remembered(session.slot().remove_download(&group, &name), ToString::to_string);
                 session.event(&Event::ShareLost { group, file: name, why: refusal.to_string() });
                 if let Some(group) = served {
                     session.node().catalog.remove(group, content.info_hash);

@@ -162,3 +162,33 @@ fn what_changes_after_its_download_while_no_tracker_is_reached_is_not_announced_
         carol.sees(&format!("Download completed: [lab] {name}"));
     }
 }
+
+#[test]
+fn what_is_complete_while_no_tracker_is_reached_is_shared_after_the_next_login() {
+    for name in SHARES {
+        let room = Room::new();
+        drop(room.group_of(&["bob"]));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let pieces = Wiretap::to(listener.local_addr().expect("bound"));
+        let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(pieces.addr));
+        let tracker = Relay::to(room.tracker.addr, |_, _, _| {});
+        let mut bob = Person::sit_down(tracker.addr, &room.place("bob"));
+        for (person, name) in [(&mut alice, "alice"), (&mut bob, "bob")] {
+            person.expect(&format!("login {name} pw"), "Login successful\n");
+        }
+        make(&alice.folder, name, &bytes_of(1_500_000, 1));
+        alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");
+        pieces.hold();
+        bob.expect(&format!("download_file lab {name} ."), "Downloading...\n");
+        wait_until("bob connects to alice", || !pieces.seen().is_empty());
+        tracker.block();
+        wait_until("the loss is seen", || bob.types("list_groups").is_err());
+        pieces.release();
+        bob.sees(&format!("Download completed: [lab] {name}"));
+        drop(bob);
+        tracker.unblock();
+        let mut bob = Person::sit_down(tracker.addr, &room.place("bob"));
+        bob.expect("login bob pw", "Login successful\n");
+        wait_until("bob has it too", || listed(&mut alice, name).contains("2 members online with it"));
+    }
+}
