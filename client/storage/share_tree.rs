@@ -299,7 +299,7 @@ mod tests {
     fn an_unreadable_file_or_folder_is_left_out_and_told_and_refused_if_it_is_named() {
         let (_temp, root) = folder_with(&["a", "b", "c/d"]);
         for path in ["b", "c"] {
-            fs::set_permissions(root.join(path), fs::Permissions::from_mode(0)).expect("set");
+            fs::set_permissions(root.join(path), fs::Permissions::from_mode(0o0)).expect("set");
         }
         let tree = list(&root).expect("there is a file");
         if fs::read_dir(root.join("c")).is_err() {

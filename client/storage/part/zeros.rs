@@ -107,7 +107,7 @@ mod tests {
         let zeros = zeros(&[false, true, true, false], false);
         let end = 4 * LEN + 10;
         assert_eq!(zeros.gaps(0..end), [0..LEN, 3 * LEN..end]);
-        assert_eq!(zeros.gaps(5..LEN + 5), [5..LEN]);
+        assert_eq!(zeros.gaps(5..3 * LEN + 5), [5..LEN, 3 * LEN..3 * LEN + 5]);
         assert!(zeros.gaps(LEN..3 * LEN).is_empty() && zeros.gaps(7..7).is_empty());
         assert!(zeros.cover(LEN..3 * LEN) && zeros.cover(LEN + 1..LEN + 2) && zeros.cover(0..0));
         assert!(!zeros.cover(LEN - 1..LEN + 1) && !zeros.cover(LEN..end));

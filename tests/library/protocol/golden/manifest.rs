@@ -4,12 +4,13 @@ use groupshare::model::digest::Sha1Digest;
 use groupshare::model::manifest::{FileAttributes, FileEntry, FileTime, Manifest};
 use groupshare::model::path::RelPath;
 
+fn manifest(files: &[(&str, u64)], digests: &[u8]) -> Manifest {
+    let file = |&(path, len): &(&str, u64)| FileEntry { path: RelPath::parse(path).expect("a path"), len };
+    let digests = digests.iter().map(|&byte| Sha1Digest([byte; 20])).collect();
+    Manifest::new(files.iter().map(file).collect(), digests).expect("a manifest")
+}
+
 pub(super) fn manifests() -> Vec<(Manifest, &'static str)> {
-    let manifest = |files: &[(&str, u64)], digests: &[u8]| {
-        let file = |&(path, len): &(&str, u64)| FileEntry { path: RelPath::parse(path).expect("a path"), len };
-        let digests = digests.iter().map(|&byte| Sha1Digest([byte; 20])).collect();
-        Manifest::new(files.iter().map(file).collect(), digests).expect("a manifest")
-    };
     let time = |seconds, nanoseconds| FileTime::new(seconds, nanoseconds).expect("a time");
     let attributes = vec![
         FileAttributes { executable: true, modified: time(1_700_000_000, 999_999_999) },
