@@ -99,26 +99,50 @@ fn a_download_is_counted_while_it_runs_and_no_longer_whatever_ends_it() {
     counted(none);
 }
 
+/// Alice gives a share to bob, who has begun to take it and has lost the tracker since. No piece has come yet.
+struct Outage {
+    room: Room,
+    /// Between bob and alice; held.
+    pieces: Wiretap,
+    /// Between bob and the tracker; blocked.
+    tracker: Relay,
+    alice: Person,
+    bob: Person,
+}
+
+impl Outage {
+    fn begin(name: &str) -> Self {
+        let room = Room::new();
+        drop(room.group_of(&["bob", "carol"]));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let pieces = Wiretap::to(listener.local_addr().expect("bound"));
+        let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(pieces.addr));
+        let tracker = Relay::to(room.tracker.addr, |_, _, _| {});
+        let mut bob = Person::sit_down(tracker.addr, &room.place("bob"));
+        alice.expect("login alice pw", "Login successful\n");
+        bob.expect("login bob pw", "Login successful\n");
+        make(&alice.folder, name, &bytes_of(1_500_000, 1));
+        alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");
+        pieces.hold();
+        bob.expect(&format!("download_file lab {name} ."), "Downloading...\n");
+        wait_until("bob connects to alice", || !pieces.seen().is_empty());
+        tracker.block();
+        wait_until("the loss is seen", || bob.types("list_groups").is_err());
+        Self { room, pieces, tracker, alice, bob }
+    }
+
+    fn carol(&self) -> Person {
+        let mut carol = Person::sit_down(self.room.tracker.addr, &self.room.place("carol"));
+        carol.expect("login carol pw", "Login successful\n");
+        carol
+    }
+}
+
 #[test]
 fn a_download_that_fails_while_no_tracker_is_reached_is_not_counted_once_one_is() {
-    let room = Room::new();
-    drop(room.group_of(&["bob", "carol"]));
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let pieces = Wiretap::to(listener.local_addr().expect("bound"));
-    let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(pieces.addr));
-    let tracker = Relay::to(room.tracker.addr, |_, _, _| {});
-    let mut bob = Person::sit_down(tracker.addr, &room.place("bob"));
-    let mut carol = Person::sit_down(room.tracker.addr, &room.place("carol"));
-    for (person, name) in [(&mut alice, "alice"), (&mut bob, "bob"), (&mut carol, "carol")] {
-        person.expect(&format!("login {name} pw"), "Login successful\n");
-    }
-    make(&alice.folder, "film", &bytes_of(1_500_000, 1));
-    alice.expect("upload_file film lab", "Uploaded\n");
-    pieces.hold();
-    bob.expect("download_file lab film .", "Downloading...\n");
-    wait_until("bob connects to alice", || !pieces.seen().is_empty());
-    tracker.block();
-    wait_until("the loss is seen", || bob.types("list_groups").is_err());
+    let outage = Outage::begin("film");
+    let mut carol = outage.carol();
+    let Outage { room: _room, pieces, tracker, mut alice, mut bob } = outage;
     fs::write(bob.folder.join("film"), "in the way").expect("room");
     pieces.release();
     bob.sees("Download failed: [lab] film");
@@ -131,24 +155,9 @@ fn a_download_that_fails_while_no_tracker_is_reached_is_not_counted_once_one_is(
 #[test]
 fn what_changes_after_its_download_while_no_tracker_is_reached_is_not_announced_as_right() {
     for name in SHARES {
-        let room = Room::new();
-        drop(room.group_of(&["bob", "carol"]));
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let pieces = Wiretap::to(listener.local_addr().expect("bound"));
-        let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(pieces.addr));
-        let tracker = Relay::to(room.tracker.addr, |_, _, _| {});
-        let mut bob = Person::sit_down(tracker.addr, &room.place("bob"));
-        let mut carol = Person::sit_down(room.tracker.addr, &room.place("carol"));
-        for (person, name) in [(&mut alice, "alice"), (&mut bob, "bob"), (&mut carol, "carol")] {
-            person.expect(&format!("login {name} pw"), "Login successful\n");
-        }
-        make(&alice.folder, name, &bytes_of(1_500_000, 1));
-        alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");
-        pieces.hold();
-        bob.expect(&format!("download_file lab {name} ."), "Downloading...\n");
-        wait_until("bob connects to alice", || !pieces.seen().is_empty());
-        tracker.block();
-        wait_until("the loss is seen", || bob.types("list_groups").is_err());
+        let outage = Outage::begin(name);
+        let mut carol = outage.carol();
+        let Outage { room: _room, pieces, tracker, mut alice, bob } = outage;
         pieces.release();
         bob.sees(&format!("Download completed: [lab] {name}"));
         let changed = bob.folder.join(if name == "album" { "album/sub/2" } else { name });
@@ -166,23 +175,8 @@ fn what_changes_after_its_download_while_no_tracker_is_reached_is_not_announced_
 #[test]
 fn what_is_complete_while_no_tracker_is_reached_is_shared_after_the_next_login() {
     for name in SHARES {
-        let room = Room::new();
-        drop(room.group_of(&["bob"]));
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let pieces = Wiretap::to(listener.local_addr().expect("bound"));
-        let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(pieces.addr));
-        let tracker = Relay::to(room.tracker.addr, |_, _, _| {});
-        let mut bob = Person::sit_down(tracker.addr, &room.place("bob"));
-        for (person, name) in [(&mut alice, "alice"), (&mut bob, "bob")] {
-            person.expect(&format!("login {name} pw"), "Login successful\n");
-        }
-        make(&alice.folder, name, &bytes_of(1_500_000, 1));
-        alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");
-        pieces.hold();
-        bob.expect(&format!("download_file lab {name} ."), "Downloading...\n");
-        wait_until("bob connects to alice", || !pieces.seen().is_empty());
-        tracker.block();
-        wait_until("the loss is seen", || bob.types("list_groups").is_err());
+        let outage = Outage::begin(name);
+        let Outage { room, pieces, tracker, mut alice, bob } = outage;
         pieces.release();
         bob.sees(&format!("Download completed: [lab] {name}"));
         drop(bob);
