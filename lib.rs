@@ -1,7 +1,7 @@
 //! Group-based peer-to-peer file sharing for people on their own network.
 //!
 //! This is the map: a sentence for each room, and the files in it. Arrows lead down only: the programs name `client` or
-//! `tracker`, which never name each other, both name `wire`, and `wire` names `model`. What is called pure touches no
+//! `tracker`, which never name each other, both name `wire` and `rate`, and these name `model`. What is called pure touches no
 //! socket, file, clock, thread or lock. docs/ARCHITECTURE.md walks through all of it and explains the words.
 
 /// What the words of the system mean: checked names and addresses, ids, ops, pieces, manifests, amounts in words. Pure.
@@ -20,6 +20,14 @@ pub mod model {
     pub mod piece;
     pub mod tracker_list;
     pub(crate) mod units;
+}
+
+/// How fast bytes may pass: limits such as `20M`, and the limiter that members share fairly.
+pub mod rate {
+    pub(crate) mod fair_queue;
+    pub mod limit;
+    pub(crate) mod token_bucket;
+    pub mod uplink;
 }
 
 /// The protocol: frames, codec, encryption, and a file for each dialect.
@@ -216,14 +224,10 @@ pub mod client {
         pub mod shared_files;
         pub mod sighting;
     }
-    /// How fast: limits such as `20M` parsed and kept to, and speeds measured.
+    /// How fast downloads may go, and how fast something has been.
     pub mod rate {
         pub mod downlink;
-        pub(crate) mod fair_queue;
-        pub mod limit;
         pub(crate) mod speed;
-        pub(crate) mod token_bucket;
-        pub mod uplink;
     }
     /// Requests to a tracker and their replies, many at a time; `queries` finds a share, a renamed one too.
     pub mod rpc {

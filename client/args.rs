@@ -2,11 +2,11 @@
 
 use crate::client::download::engine::options::{PATIENCE, WORKERS_MAX};
 use crate::client::output::reporter::Manner;
-use crate::client::rate::limit::Limit;
 use crate::model::address::{TrackerAddr, parse_address, parse_tracker_address};
 use crate::model::digest::Fingerprint;
 use crate::model::escape::excerpt;
 use crate::model::exit;
+use crate::rate::limit::Limit;
 use core::net::{Ipv4Addr, SocketAddr};
 use getopts::{Matches, Options};
 use std::ffi::{OsStr, OsString};

@@ -306,12 +306,12 @@ mod tests {
     use crate::client::download::engine::options::EngineOptions;
     use crate::client::output::reporter::{Manner, Reporter};
     use crate::client::rate::downlink::Downlink;
-    use crate::client::rate::limit::Limit;
     use crate::client::state::dir::StateDir;
     use crate::client::state::record::ShareRecord;
     use crate::client::state::record::tests::{manifest, share};
     use crate::client::terminal::writer::TerminalWriter;
     use crate::model::digest::Fingerprint;
+    use crate::rate::limit::Limit;
     use std::net::TcpListener;
     use std::thread;
     use std::time::Duration;

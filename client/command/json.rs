@@ -2,10 +2,10 @@
 
 use super::failure::Failure;
 use super::table::Word;
-use super::types::{Command, ParsedLine, SHOWN_MAX};
-use crate::client::rate::limit::{Direction, Limit};
+use super::types::{Command, Direction, ParsedLine, SHOWN_MAX};
 use crate::model::escape::excerpt;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
+use crate::rate::limit::Limit;
 use crate::wire::client_tracker::Password;
 use crate::wire::refusal::Code;
 use serde::Deserialize;

@@ -1,10 +1,10 @@
 //! What a typed line means. Text becomes a `Command` here, once; past this room nothing is a bare string.
 
 use super::table::{Usage, Word, near};
-use super::types::{Command, CommandError, IncompleteCommand, ParsedLine, SHOWN_MAX, password};
-use crate::client::rate::limit::{Direction, Limit};
+use super::types::{Command, CommandError, Direction, IncompleteCommand, ParsedLine, SHOWN_MAX, password};
 use crate::model::escape::excerpt;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
+use crate::rate::limit::Limit;
 use std::path::{Path, PathBuf};
 
 /// What the words of a line are read against.

@@ -1,8 +1,8 @@
 //! What a line asks for: a command, or what is needed to make one of it.
 
 use super::table::Word;
-use crate::client::rate::limit::{Direction, Limit};
 use crate::model::name::{FileName, GroupId, UserId};
+use crate::rate::limit::Limit;
 use crate::wire::client_tracker::Password;
 use crate::wire::refusal::Code;
 use std::fmt;
@@ -10,6 +10,15 @@ use std::path::PathBuf;
 
 /// Most characters of a wrong word that an error repeats.
 pub(super) const SHOWN_MAX: usize = 60;
+
+/// Which of the two limits a command is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// To other members.
+    Upload,
+    /// From other members.
+    Download,
+}
 
 /// Something the client is told to do. The table of commands says what each of them does.
 #[derive(Debug, Clone, PartialEq, Eq)]

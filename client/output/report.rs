@@ -2,10 +2,10 @@
 
 use super::status::{DownloadStatus, IncompleteShare, UploadStatus};
 use crate::client::command::table::{Word, help};
-use crate::client::rate::limit::Limit;
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::units::size;
+use crate::rate::limit::Limit;
 use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Role};
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! The rate limiter of what comes in from other members. Nobody waits in it: a connection learns when it may go on.
 
-use super::limit::Limit;
-use super::token_bucket::TokenBucket;
+use crate::rate::limit::Limit;
+use crate::rate::token_bucket::TokenBucket;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

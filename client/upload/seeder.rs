@@ -5,8 +5,8 @@ use super::catalog::Catalog;
 use super::event::SeederEvent;
 use super::session::SessionContext;
 use crate::client::keyring::Keyring;
-use crate::client::rate::uplink::Uplink;
 use crate::model::id::GroupRef;
+use crate::rate::uplink::Uplink;
 use crate::sys::lingering::LingeringSockets;
 use crossbeam_channel as channel;
 use std::io;
@@ -111,10 +111,10 @@ fn take_in(context: &Arc<SessionContext>, id: u64, stream: TcpStream, ip: IpAddr
 mod tests {
     use super::super::admission::{EARLY_MAX, THREADS_MAX};
     use super::*;
-    use crate::client::rate::limit::Limit;
     use crate::model::digest::KeyId;
     use crate::model::id::{OpId, Origin};
     use crate::model::name::GroupId;
+    use crate::rate::limit::Limit;
     use crate::wire::client_tracker::GroupKey;
     use crate::wire::handshake::{self, Secret};
     use std::time::Instant;

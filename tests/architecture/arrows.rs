@@ -5,17 +5,18 @@ use crate::paths::named;
 use crate::source::Tree;
 
 /// Each room and the rooms of its program that it names. Every room may name the layers below, and of these only `wire`
-/// names another. A room is a folder of `client/` or `tracker/`, or a file there without one. `*` is every room.
+/// and `rate` name another. A room is a folder of `client/` or `tracker/`, or a file there without one. `*` is every
+/// room.
 pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("client/start", "*"),
     ("client/app", "*"),
-    ("client/args", "download output rate"),
+    ("client/args", "download output"),
     ("client/download", "hash keyring picker rate storage upload"),
     ("client/shell", "command output state terminal"),
     ("client/upload", "keyring rate storage"),
     ("client/state", "hash storage"),
-    ("client/output", "command rate terminal"),
-    ("client/command", "rate rpc"),
+    ("client/output", "command terminal"),
+    ("client/command", "rpc"),
     ("client/storage", "hash"),
     ("client/rpc", ""),
     ("client/rate", ""),
@@ -46,6 +47,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("tracker/state", ""),
     ("tracker/warn", ""),
     ("wire", "model"),
+    ("rate", "model"),
     ("model", ""),
     ("signals", ""),
     ("sync", ""),
@@ -55,7 +57,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
 /// The longest chain of rooms in each program, counted in rooms.
 const FLOORS: [(&str, usize); 2] = [("client", 8), ("tracker", 11)];
 /// Layers that both programs stand on.
-const LAYERS: [&str; 5] = ["model", "wire", "sys", "sync", "signals"];
+const LAYERS: [&str; 6] = ["model", "rate", "wire", "sys", "sync", "signals"];
 
 /// Arrows between rooms that the list does not have, and the other way round.
 pub(crate) fn strange_arrows(tree: &Tree, allowed: &[(&str, &str)]) -> Vec<String> {

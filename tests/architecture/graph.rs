@@ -51,8 +51,8 @@ pub(crate) fn grouped(arrows: &Arrows, group: impl Fn(&str) -> String) -> Arrows
     out
 }
 
-/// The room of a file: a folder of `client/` or `tracker/` with the file of its name, or all of `model`, `wire`, `sync` or
-/// `sys`.
+/// The room of a file: a folder of `client/` or `tracker/` with the file of its name, or all of a layer such as
+/// `model`.
 pub(crate) fn room(path: &str) -> String {
     let parts: Vec<&str> = path.trim_end_matches(".rs").split('/').collect();
     let len = if ["client", "tracker"].contains(&parts[0]) { 2 } else { 1 };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Folders that hold no source of this package.
 const SKIPPED: [&str; 3] = ["target", ".git", "node_modules"];
 /// The library's files, by where they begin.
-const LIBRARY: [&str; 8] = ["lib.rs", "model/", "wire", "tracker/", "client/", "signals", "sync", "sys"];
+const LIBRARY: [&str; 9] = ["lib.rs", "model/", "rate/", "wire", "tracker/", "client/", "signals", "sync", "sys"];
 
 /// One Rust file.
 pub(crate) struct Source {

@@ -8,14 +8,6 @@ use std::num::NonZeroU64;
 /// Most characters of a wrong limit that an error repeats.
 const SHOWN_MAX: usize = 40;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// To other members.
-    Upload,
-    /// From other members.
-    Download,
-}
-
 /// How fast something may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limit(Option<NonZeroU64>);

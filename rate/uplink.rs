@@ -1,4 +1,4 @@
-//! The rate limiter of what leaves for other members. They share the limit fairly, and connections wait for their turn.
+//! The rate limiter of what leaves for members. They share the limit fairly, and connections wait for their turn.
 
 use super::fair_queue::{FairQueue, FlowId};
 use super::limit::Limit;
@@ -16,7 +16,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(200);
 /// for as long. For each member that was idle for a while, the others wait this long at most.
 const BEHIND_MAX: Duration = Duration::from_millis(100);
 
-/// The rate limiter of all uploads.
+/// The rate limiter of all uploads of a client, or of all that a tracker relays.
 #[derive(Debug)]
 pub struct Uplink {
     begun: Instant,
