@@ -229,6 +229,10 @@ pub mod client {
         pub mod downlink;
         pub(crate) mod speed;
     }
+    /// Ways to other members: addresses, dialing, calls, punching, relay.
+    pub mod reach {
+        pub mod port;
+    }
     /// Requests to a tracker and their replies, many at a time; `queries` finds a share, a renamed one too.
     pub mod rpc {
         pub mod error;

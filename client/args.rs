@@ -30,8 +30,8 @@ pub enum Invocation {
 /// How the client is to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Args {
-    /// Where to listen for other members; port 0 takes a free one.
-    pub listen: SocketAddr,
+    /// Where to listen for other members; port 0 takes a free one. `None`: at all addresses, on a free port.
+    pub listen: Option<SocketAddr>,
     /// The list of trackers.
     pub tracker_info: PathBuf,
     /// The only tracker, in place of the list.
@@ -97,7 +97,7 @@ fn read<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> Re
     if matches.opt_present("help") {
         let brief = format!(
             "Usage: {program} {ARGUMENTS}\n\nShares files in groups and downloads them from the members. Type help at the prompt.\n\n  \
-             IP:PORT           listen there for other members (default: a free port of 127.0.0.1)\n  \
+             IP:PORT           listen there for other members (default: a free port of all addresses)\n  \
              tracker_info.txt  the list of trackers (default: ./tracker_info.txt)\n  \
              TRACKER:PORT      the address or name of the only tracker, in place of a list"
         );
@@ -206,7 +206,7 @@ fn patience(matches: &Matches) -> Result<Option<Duration>, BadArgument> {
 }
 
 /// `IP:PORT` and the list of trackers, either of which may be left out.
-fn places(free: &[String]) -> Result<(SocketAddr, PathBuf), BadArgument> {
+fn places(free: &[String]) -> Result<(Option<SocketAddr>, PathBuf), BadArgument> {
     let (listen, tracker_info) = match free {
         [] => (None, None),
         // A lone argument is the address unless it can only be a file.
@@ -217,10 +217,7 @@ fn places(free: &[String]) -> Result<(SocketAddr, PathBuf), BadArgument> {
             return Err(BadArgument(format!("'{}' is one argument too many", excerpt(more, SHOWN_MAX))));
         }
     };
-    let listen = match listen {
-        None => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        Some(text) => parse_address(text).map_err(|error| BadArgument(error.to_string()))?,
-    };
+    let listen = listen.map(|text| parse_address(text)).transpose().map_err(|error| BadArgument(error.to_string()))?;
     let tracker_info = tracker_info.map_or("tracker_info.txt", String::as_str);
     if tracker_info.is_empty() {
         return Err(BadArgument("The name of the list of trackers is empty".to_owned()));
@@ -292,9 +289,9 @@ mod tests {
     }
 
     #[test]
-    fn without_arguments_a_free_loopback_port_and_the_list_in_this_folder_are_used() {
+    fn without_arguments_a_free_port_of_all_addresses_and_the_list_in_this_folder_are_used() {
         let args = args(&[]);
-        assert_eq!(args.listen.to_string(), "127.0.0.1:0");
+        assert_eq!(args.listen, None);
         assert_eq!(args.tracker_info, PathBuf::from("tracker_info.txt"));
         assert_eq!((args.announce, args.state_dir, args.accept_fingerprint), (None, None, None));
         assert_eq!((args.upload_limit, args.download_limit), (Limit::NONE, Limit::NONE));
@@ -312,16 +309,17 @@ mod tests {
     #[test]
     fn address_and_list_are_taken_in_the_documented_form_and_each_alone() {
         for (words, listen, list) in [
-            (&["127.0.0.1:18000", "t.txt"][..], "127.0.0.1:18000", "t.txt"),
-            (&["0.0.0.0:18000"], "0.0.0.0:18000", "tracker_info.txt"),
-            (&["[::1]:0"], "[::1]:0", "tracker_info.txt"),
-            (&["../tracker_info.txt"], "127.0.0.1:0", "../tracker_info.txt"),
-            (&["list"], "127.0.0.1:0", "list"),
-            (&["a:b/list"], "127.0.0.1:0", "a:b/list"),
-            (&["--", "127.0.0.1:1", "-odd"], "127.0.0.1:1", "-odd"),
+            (&["127.0.0.1:18000", "t.txt"][..], Some("127.0.0.1:18000"), "t.txt"),
+            (&["0.0.0.0:18000"], Some("0.0.0.0:18000"), "tracker_info.txt"),
+            (&["[::1]:0"], Some("[::1]:0"), "tracker_info.txt"),
+            (&["../tracker_info.txt"], None, "../tracker_info.txt"),
+            (&["list"], None, "list"),
+            (&["a:b/list"], None, "a:b/list"),
+            (&["--", "127.0.0.1:1", "-odd"], Some("127.0.0.1:1"), "-odd"),
         ] {
             let args = args(words);
-            assert_eq!((args.listen.to_string().as_str(), args.tracker_info), (listen, PathBuf::from(list)));
+            let listens = args.listen.map(|addr| addr.to_string());
+            assert_eq!((listens.as_deref(), args.tracker_info), (listen, PathBuf::from(list)));
         }
     }
 

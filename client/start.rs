@@ -10,6 +10,7 @@ use crate::client::download::engine::options::{EngineOptions, default_workers};
 use crate::client::output::event::Event;
 use crate::client::output::reporter::Reporter;
 use crate::client::rate::downlink::Downlink;
+use crate::client::reach::port::listen;
 use crate::client::rpc::keeper::CheckFingerprint;
 use crate::client::shell::completer::Completer;
 use crate::client::shell::editor::Aids;
@@ -30,7 +31,7 @@ use std::error::Error;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -49,6 +50,8 @@ struct Ready {
     options: NodeOptions,
     interrupt: Interrupt,
     exec: Vec<String>,
+    /// What to listen at instead, where only this machine reaches the client and a tracker is elsewhere.
+    rather: Option<SocketAddr>,
     /// Whether a person types commands at a terminal.
     person: bool,
 }
@@ -144,7 +147,9 @@ fn prepare(args: Args, reporter: &Reporter) -> Result<Ready, StartError> {
     };
     let state_dir = args.state_dir.or_else(|| default_state_dir(|name| std::env::var_os(name)));
     let state = StateDir::open(&state_dir.ok_or(StartError::NoStateDir)?)?;
-    let listener = TcpListener::bind(args.listen).map_err(|error| StartError::Listen(args.listen, error))?;
+    let all = (Ipv6Addr::UNSPECIFIED, 0).into();
+    let listener = listen(args.listen).map_err(|error| StartError::Listen(args.listen.unwrap_or(all), error))?;
+    let rather = args.listen.and_then(|listens| better_address(listens, &trackers.addrs));
     // Last: a start that fails leaves no new key.
     let check = trackers.check(&state, args.accept_fingerprint, person)?;
     // A person sees that a download waits, and can cancel it.
@@ -163,7 +168,16 @@ fn prepare(args: Args, reporter: &Reporter) -> Result<Ready, StartError> {
         },
         reporter: reporter.clone(),
     };
-    Ok(Ready { options, interrupt, exec: args.exec, person })
+    Ok(Ready { options, interrupt, exec: args.exec, rather, person })
+}
+
+/// What to listen at in place of an address that only this machine reaches, should a tracker be elsewhere.
+fn better_address(listens: SocketAddr, trackers: &[TrackerAddr]) -> Option<SocketAddr> {
+    if !listens.ip().to_canonical().is_loopback() || trackers.iter().all(TrackerAddr::is_loopback) {
+        return None;
+    }
+    let all = if listens.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    Some(SocketAddr::new(all, listens.port()))
 }
 
 /// The trackers that are to be reached, and what is known of their key.
@@ -250,6 +264,9 @@ impl Ready {
         };
         if self.person || reporter.is_json() {
             reporter.event(&Event::Listening(node.seeder.addr()));
+        }
+        if let Some(rather) = self.rather {
+            reporter.event(&Event::OnlyThisMachine { listens: node.seeder.addr(), rather });
         }
         let mut executor = Executor::new(login.clone(), self.interrupt.clone());
         let exit = run_prompt(&mut prompt, reporter, &self.interrupt, &mut executor);

@@ -45,6 +45,18 @@ impl TrackerAddr {
         matches!(self, TrackerAddr::Named { host, .. } if !host.contains(':'))
     }
 
+    /// Whether only this machine reaches it, as far as that is known without a look-up.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            TrackerAddr::Addr(addr) => addr.ip().to_canonical().is_loopback(),
+            // RFC 6761: no name service decides what these stand for.
+            TrackerAddr::Named { host, .. } => {
+                let host = host.strip_suffix('.').unwrap_or(host);
+                host == "localhost" || host.ends_with(".localhost")
+            }
+        }
+    }
+
     /// Whether both lead to the same place without a look-up. An IPv4 address written as IPv6 does
     /// (`::ffff:10.0.0.1`).
     pub(crate) fn is_same(&self, other: &TrackerAddr) -> bool {
@@ -277,6 +289,24 @@ mod tests {
         }
         let zone = |len: usize| parse_host(&format!("fe80::1%{}", "e".repeat(len)));
         assert!(zone(ZONE_LEN_MAX).is_ok() && zone(ZONE_LEN_MAX + 1).is_err());
+    }
+
+    #[test]
+    fn a_tracker_on_this_machine_is_told_from_others_by_its_address_and_by_its_name() {
+        for (text, is_loopback) in [
+            ("127.0.0.1:5000", true),
+            ("127.3.2.1:5000", true),
+            ("[::1]:5000", true),
+            ("[::ffff:127.0.0.1]:5000", true),
+            ("localhost:5000", true),
+            ("tracker.localhost.:5000", true),
+            ("192.0.2.7:5000", false),
+            ("[2001:db8::7]:5000", false),
+            ("localhost.example:5000", false),
+            ("tracker.example:5000", false),
+        ] {
+            assert_eq!(parse_tracker_address(text).expect(text).is_loopback(), is_loopback, "{text}");
+        }
     }
 
     #[test]

@@ -15,6 +15,12 @@ use std::time::Duration;
 pub enum Event {
     /// The client listens for other members.
     Listening(SocketAddr),
+    /// The client listens where only this machine reaches it, and a tracker is elsewhere.
+    OnlyThisMachine {
+        listens: SocketAddr,
+        /// What to start the client with so that others reach it.
+        rather: SocketAddr,
+    },
     /// A file that is to be shared is going to be read.
     Uploading,
     /// It is being read.
@@ -189,6 +195,7 @@ impl Event {
             | Event::ShareLost { .. }
             | Event::Warning(_) => Weight::Trouble,
             Event::Listening(_)
+            | Event::OnlyThisMachine { .. }
             | Event::Uploading
             | Event::DownloadProgress(_)
             | Event::DownloadContinued { .. }
@@ -208,6 +215,9 @@ impl Event {
         Some(match self {
             Event::DownloadProgress(_) => return None,
             Event::Listening(addr) => format!("Listening for other members on {addr}"),
+            Event::OnlyThisMachine { listens, rather } => {
+                format!("Other machines cannot reach {listens}; start the client with {rather}")
+            }
             Event::Uploading => "Uploading...".to_owned(),
             Event::Hashed { done, total, took } => status::hashed(*done, *total, *took),
             Event::DownloadCompleted { group, file, bytes, fetched, .. } => {

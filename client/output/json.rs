@@ -54,6 +54,9 @@ pub(crate) fn refusal(failure: &Failure) -> Map<String, Value> {
 pub(crate) fn event(event: &Event) -> Map<String, Value> {
     let (name, told) = match event {
         Event::Listening(addr) => ("listening", json!({ "ip": addr.ip(), "port": addr.port() })),
+        Event::OnlyThisMachine { listens, .. } => {
+            ("unreachable", json!({ "ip": listens.ip(), "port": listens.port(), "found": "loopback" }))
+        }
         Event::Uploading => ("upload_begun", json!({})),
         Event::Hashed { done, total, .. } => ("upload_progress", json!({ "done": done, "size": total })),
         Event::DownloadProgress(status) => ("download_progress", download(status)),
@@ -271,6 +274,7 @@ mod tests {
         let (g, f) = (|| group.clone(), || file.clone());
         vec![
             Event::Listening(addr),
+            Event::OnlyThisMachine { listens: addr, rather: addr },
             Event::Uploading,
             Event::Hashed { done: 1, total: 2, took: Duration::ZERO },
             Event::DownloadProgress(status),

@@ -10,7 +10,7 @@ use crate::rate::uplink::Uplink;
 use crate::sys::lingering::LingeringSockets;
 use crossbeam_channel as channel;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -63,13 +63,17 @@ impl Drop for Seeder {
     fn drop(&mut self) {
         let threads = self.context.admission.close();
         // Wakes the listener, which then sees that the admission is closing.
-        let mut wake = self.addr;
-        if wake.ip().is_unspecified() {
-            wake.set_ip(if wake.is_ipv4() { [127, 0, 0, 1].into() } else { [0, 0, 0, 0, 0, 0, 0, 1u16].into() });
-        }
-        let woken = TcpStream::connect_timeout(&wake, Duration::from_secs(1));
+        let near: &[IpAddr] = match self.addr.ip() {
+            ip if !ip.is_unspecified() => &[ip],
+            IpAddr::V4(_) => &[IpAddr::V4(Ipv4Addr::LOCALHOST)],
+            // It takes both. Either may be switched off.
+            IpAddr::V6(_) => &[IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        };
+        let woken = near.iter().any(|&ip| {
+            TcpStream::connect_timeout(&SocketAddr::new(ip, self.addr.port()), Duration::from_secs(1)).is_ok()
+        });
         // A listener that cannot be woken stays behind. It holds nothing but its socket.
-        let listener = self.listener.take().filter(|_| woken.is_ok());
+        let listener = self.listener.take().filter(|_| woken);
         for thread in threads.into_iter().chain(listener) {
             // A panic of the thread was printed when it happened.
             let _ = thread.join();

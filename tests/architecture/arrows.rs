@@ -18,6 +18,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("client/output", "command terminal"),
     ("client/command", "rpc"),
     ("client/storage", "hash"),
+    ("client/reach", ""),
     ("client/rpc", ""),
     ("client/rate", ""),
     ("client/picker", ""),

@@ -30,6 +30,7 @@ mod json;
 mod json_client;
 mod named_tracker;
 mod obstructed_disk;
+mod reachable;
 mod readme;
 mod script;
 mod sitting;

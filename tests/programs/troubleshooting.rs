@@ -71,6 +71,16 @@ fn a_client_without_a_place(said: &mut Vec<String>) {
     said.push(Program::start(&mut command).complaint());
 }
 
+/// What a client says that only its own machine reaches.
+fn a_client_for_its_own_machine(said: &mut Vec<String>) {
+    let installation = Installation::of(1);
+    // Of the addresses that are kept for documents (RFC 5737).
+    installation.list("203.0.113.7:5000\n");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_client"));
+    command.current_dir(installation.folder.path()).args(["--state-dir", "state", "127.0.0.1:0"]);
+    said.push(Program::start(&mut command).expect("Other machines").text);
+}
+
 /// What clients say without a tracker, and with one whose key has changed.
 fn clients_without_their_tracker(said: &mut Vec<String>) {
     let installation = Installation::of(1);
@@ -132,6 +142,7 @@ fn the_programs_say_what_the_readme_quotes() {
     trackers_that_cannot_start(&mut said);
     trackers_with_two_keys(&mut said);
     a_client_without_a_place(&mut said);
+    a_client_for_its_own_machine(&mut said);
     clients_without_their_tracker(&mut said);
     members_who_are_refused(&mut said);
     let said: BTreeSet<String> = said.iter().map(|line| at_the_prompt(without_names(line))).collect();
