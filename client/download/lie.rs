@@ -17,6 +17,8 @@ pub enum Lie {
     BadPiece,
     /// The number of a piece that does not exist.
     NoSuchPiece,
+    /// News of no piece, or of pieces that it had announced before.
+    NoNews,
     /// A frame that no message is.
     Malformed(DecodeError),
     /// A frame that the channel does not carry, though it decrypts.
@@ -31,6 +33,7 @@ impl fmt::Display for Lie {
             Lie::UnaskedRefusal => f.write_str("it sent a refusal of what was not asked for"),
             Lie::BadPiece => f.write_str("it sent a piece that does not match its SHA-1"),
             Lie::NoSuchPiece => f.write_str("it sent a piece that does not exist"),
+            Lie::NoNews => f.write_str("it announced no piece, or a piece twice"),
             Lie::Malformed(error) => error.fmt(f),
             Lie::Unframed(error) => error.fmt(f),
         }

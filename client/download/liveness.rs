@@ -11,6 +11,9 @@ const SLOW_DEADLINE: Duration = Duration::from_secs(120);
 /// After this long without a byte of what it was asked for, the peer is gone.
 const DEAD_DEADLINE: Duration = Duration::from_secs(20);
 
+/// A peer that gives nothing and puts off whatever it is asked for is gone after this time.
+const PUT_OFF_DEADLINE: Duration = Duration::from_secs(120);
+
 /// What is due on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
@@ -28,16 +31,20 @@ pub(crate) struct Liveness {
     /// When bytes came in last, and how many had come by then.
     heard: Instant,
     heard_bytes: u64,
+    /// When the last bytes came in that count as life, but for those of the frame that is coming in.
+    lived: Instant,
     /// Since when the next piece is due.
     piece_since: Instant,
     /// Others may take its pieces, and none has come since.
     late: bool,
+    /// Since when it has put off whatever it was asked for.
+    put_off_since: Option<Instant>,
 }
 
 impl Liveness {
     /// The liveness of a peer that was just heard.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { heard: now, heard_bytes: 0, piece_since: now, late: false }
+        Self { heard: now, heard_bytes: 0, lived: now, piece_since: now, late: false, put_off_since: None }
     }
 
     /// This many bytes have come in so far.
@@ -50,12 +57,34 @@ impl Liveness {
 
     /// Starts the clock anew: the first piece is asked for, or the limit has kept this end from reading.
     pub(crate) fn restart(&mut self, now: Instant) {
-        self.heard = now;
+        (self.heard, self.lived) = (now, now);
         self.piece_since = now;
     }
 
-    /// A piece or a refusal has come, and the clock of the next one starts.
+    /// The frame that has come in is no sign of life: a peer that only announces pieces gives none.
+    pub(crate) fn disregard(&mut self) {
+        self.heard = self.lived;
+    }
+
+    /// The frame that has come in answers something.
+    pub(crate) fn answer(&mut self) {
+        self.lived = self.heard;
+    }
+
+    /// A piece has come, and the clock of the next one starts.
     pub(crate) fn deliver(&mut self, now: Instant) {
+        self.put_off_since = None;
+        self.go_on(now);
+    }
+
+    /// The peer does not give a piece now. True if it has given nothing for too long.
+    pub(crate) fn put_off(&mut self, now: Instant) -> bool {
+        self.go_on(now);
+        now.duration_since(*self.put_off_since.get_or_insert(now)) > PUT_OFF_DEADLINE
+    }
+
+    fn go_on(&mut self, now: Instant) {
+        self.answer();
         self.piece_since = now;
         self.late = false;
     }
@@ -119,6 +148,35 @@ mod tests {
         assert_eq!(liveness.due(begun + DEAD_DEADLINE + SECOND, true, false), Some(Due::End));
         liveness.hear(0, Instant::now);
         assert_eq!(liveness.due(begun + DEAD_DEADLINE + SECOND, false, true), Some(Due::End), "nothing new came");
+    }
+
+    #[test]
+    fn a_peer_that_announces_pieces_and_gives_none_is_as_good_as_silent() {
+        let begun = Instant::now();
+        let (mut liveness, mut now) = (Liveness::new(begun), begun);
+        for bytes in 1..=40 {
+            now += SECOND / 2;
+            liveness.hear(bytes, || now);
+            liveness.disregard();
+            assert_ne!(liveness.due(now, true, false), Some(Due::End), "{bytes}");
+        }
+        assert!(liveness.is_late());
+        assert_eq!(liveness.due(now + SECOND / 2, true, false), Some(Due::End));
+        liveness.hear(100, || now);
+        liveness.answer();
+        liveness.hear(200, || now + SECOND);
+        liveness.disregard();
+        assert_eq!(liveness.due(now + DEAD_DEADLINE, true, false), None, "what came before counts");
+    }
+
+    #[test]
+    fn a_peer_that_puts_off_everything_is_gone_in_the_end_and_one_piece_makes_up_for_it() {
+        let begun = Instant::now();
+        let mut liveness = Liveness::new(begun);
+        assert!(!liveness.put_off(begun) && !liveness.put_off(begun + PUT_OFF_DEADLINE));
+        assert!(liveness.put_off(begun + PUT_OFF_DEADLINE + SECOND));
+        liveness.deliver(begun + PUT_OFF_DEADLINE + SECOND);
+        assert!(!liveness.put_off(begun + 2 * PUT_OFF_DEADLINE));
     }
 
     #[test]

@@ -104,6 +104,8 @@ pub(crate) struct PeerConnection {
     /// How many pieces it may ask for ahead now.
     depth: usize,
     last_request: u32,
+    /// How many more pieces the peer may announce: it announces each of them once at most.
+    news_left: u32,
     /// How many pieces in a row the peer has put off.
     put_off: u32,
     /// The keep-alive without a reply.
@@ -134,6 +136,7 @@ impl PeerConnection {
         let (key_id, key) = keyring.of_group(transfer.subject().group).ok_or(DialError::UnknownKey)?;
         let (receiver, sender, bits) = open(&transfer, peer, (key_id, &key), me)?;
         let lane = transfer.peer_opened(peer.client, &peer.user, &bits);
+        let news_left = transfer.layout().count().saturating_sub(bits.held());
         Ok(Self {
             transfer,
             client: peer.client,
@@ -145,6 +148,7 @@ impl PeerConnection {
             asked: VecDeque::with_capacity(DEPTH_MAX),
             depth: 1,
             last_request: 1,
+            news_left,
             put_off: 0,
             keep_alive: None,
             liveness: Liveness::new(Instant::now()),
@@ -285,6 +289,7 @@ impl PeerConnection {
             }
             Ok(PeerReply::Alive {}) if self.keep_alive == Some(request) => {
                 self.keep_alive = None;
+                self.liveness.answer();
                 None
             }
             Ok(PeerReply::Refused { code, .. }) if code == Code::OnItsWay as u16 => self.put_off(request),
@@ -343,13 +348,21 @@ impl PeerConnection {
         let Some((_, piece)) = self.asked.pop_front().filter(|(id, _)| *id == request) else {
             return lied(Lie::UnaskedRefusal);
         };
-        self.liveness.deliver(Instant::now());
+        if self.liveness.put_off(Instant::now()) {
+            return Some(WorkOutcome::Drops(DropReason::Lost));
+        }
         self.put_off += 1;
         self.transfer.put_off(self.lane, piece);
         self.ask().err().map(WorkOutcome::Drops)
     }
 
     fn take_news(&mut self, pieces: &[u32]) -> Option<WorkOutcome> {
+        let count = u32::try_from(pieces.len()).ok().filter(|count| (1..=self.news_left).contains(count));
+        let Some(count) = count else {
+            return lied(Lie::NoNews);
+        };
+        self.news_left -= count;
+        self.liveness.disregard();
         let layout = self.transfer.layout();
         let known: Option<Vec<_>> = pieces.iter().map(|&number| layout.index(number)).collect();
         let Some(known) = known else {
@@ -430,7 +443,8 @@ fn open(
     let stream = TcpStream::connect_timeout(&peer.addr, CONNECT_DEADLINE).map_err(|_| DialError::Failed)?;
     let stream = Arc::new(stream);
     let _dialing = transfer.dialing(&stream).ok_or(DialError::NotNow)?;
-    let keys = handshake::peer_to_peer(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE), key_id, key);
+    let by = Instant::now() + HANDSHAKE_DEADLINE;
+    let keys = handshake::peer_to_peer(&mut TimedStream::until(&stream, by), key_id, key);
     let keys = keys.map_err(|error| match error {
         HandshakeError::Refused(Some(Code::UnknownKey)) => DialError::UnknownKey,
         HandshakeError::Refused(Some(Code::Busy)) => DialError::NotNow,
@@ -440,7 +454,7 @@ fn open(
     let (mut receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, true).map_err(|_| DialError::Failed)?;
     let info_hash = transfer.subject().content.info_hash;
     sender.send(1, &PeerRequest::Open { info_hash, user: me.clone() }).map_err(|_| DialError::Failed)?;
-    let bits = opened(&mut receiver, transfer.layout())?;
+    let bits = opened(&mut receiver, transfer.layout(), by)?;
     receiver.next_frame();
     Ok((receiver, sender, bits))
 }
@@ -449,11 +463,11 @@ fn lied(lie: Lie) -> Option<WorkOutcome> {
     Some(WorkOutcome::Drops(DropReason::Lied(lie)))
 }
 
-/// Waits for the reply to `Open`. News may come before it.
-fn opened(receiver: &mut FrameReceiver, layout: Layout) -> Result<Bitfield, DialError> {
+/// Waits for the reply to `Open` until this time. News may come before it.
+fn opened(receiver: &mut FrameReceiver, layout: Layout, by: Instant) -> Result<Bitfield, DialError> {
     let mut news = Vec::new();
     loop {
-        let answer = receiver.recv(HANDSHAKE_DEADLINE).map_err(|_| DialError::Failed)?;
+        let answer = receiver.recv_by(by).map_err(|_| DialError::Failed)?;
         match answer.message().map_err(|_| DialError::Failed)? {
             PeerReply::News { pieces } if news.len() < NEWS_MAX => news.extend_from_slice(&pieces),
             PeerReply::Opened { bits } => {

@@ -51,7 +51,8 @@ impl SessionContext {
     /// Serves a connection from its handshake to its end.
     pub(super) fn serve(&self, id: u64, stream: Arc<TcpStream>) {
         let mut group = None;
-        let handshake = handshake::peer_accepts(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE), |key_id| {
+        let by = Instant::now() + HANDSHAKE_DEADLINE;
+        let handshake = handshake::peer_accepts(&mut TimedStream::until(&stream, by), |key_id| {
             let known = self.keyring.by_id(key_id);
             if known.is_none() {
                 // The tracker may know the key, but to ask takes longer than a peer should wait. The peer comes again.
@@ -76,7 +77,7 @@ impl SessionContext {
         let Ok((mut receiver, sender)) = connection::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, true) else {
             return;
         };
-        if let Some((served, user)) = self.open(id, group, &mut receiver, &sender) {
+        if let Some((served, user)) = self.open((id, group), by, &mut receiver, &sender) {
             let (flow, meter) = (self.uplink.join(&user), served.stats().join(&user, Instant::now()));
             UploadSession { context: self, served: &served, sender: &sender, user, flow, meter }.answer(&mut receiver);
             served.leave(&sender);
@@ -85,15 +86,15 @@ impl SessionContext {
         self.leaving.put(stream, Instant::now());
     }
 
-    /// Takes the first message, which names the content and the user.
+    /// Takes the first message, which names the content and the user. It has to come by this time.
     fn open(
         &self,
-        id: u64,
-        group: GroupRef,
+        (id, group): (u64, GroupRef),
+        by: Instant,
         receiver: &mut FrameReceiver,
         sender: &Arc<FrameSender>,
     ) -> Option<(Arc<Served>, UserId)> {
-        let Ok(frame) = receiver.recv(HANDSHAKE_DEADLINE) else {
+        let Ok(frame) = receiver.recv_by(by) else {
             if self.admission.is_given_up(id) {
                 let _ = sender.send(UNASKED, &PeerReply::refused(&Code::Busy.into()));
             }

@@ -110,21 +110,29 @@ impl FrameReceiver {
 
     /// Waits for the next frame: up to `idle` for its first byte, then up to [`FRAME_DEADLINE`] for the rest.
     pub fn recv(&mut self, idle: Duration) -> Result<Frame<'_>, RecvError> {
+        let (frame_deadline, mut until) = (self.frame_deadline, None);
+        self.recv_within(|between, now| {
+            if between { idle } else { until.get_or_insert(now + frame_deadline).saturating_duration_since(now) }
+        })
+    }
+
+    /// Waits for the next frame, all of it, until this time.
+    pub fn recv_by(&mut self, by: Instant) -> Result<Frame<'_>, RecvError> {
+        self.recv_within(|_, now| by.saturating_duration_since(now))
+    }
+
+    /// Waits for the next frame. `left` gives how long it may still take, from whether this is between frames and the
+    /// time.
+    fn recv_within(&mut self, mut left: impl FnMut(bool, Instant) -> Duration) -> Result<Frame<'_>, RecvError> {
         self.opener.next_frame();
-        let mut until = None;
         while !self.opener.advance(&self.keys)? {
-            let now = Instant::now();
-            let wait = if self.opener.is_idle() {
-                if !self.bulk {
-                    self.opener.release();
-                }
-                idle
-            } else {
-                let until = *until.get_or_insert(now + self.frame_deadline);
-                until.saturating_duration_since(now)
-            };
+            let between = self.opener.is_idle();
+            if between && !self.bulk {
+                self.opener.release();
+            }
+            let wait = left(between, Instant::now());
             if wait.is_zero() {
-                return Err(RecvError::Slow);
+                return Err(if between { RecvError::Idle } else { RecvError::Slow });
             }
             self.read(wait)?;
         }
@@ -256,6 +264,19 @@ mod tests {
         let (mut far, far_sender) = split(far, far_keys, frame::FRAME_LEN_MAX, false).expect("a socket");
         far.frame_deadline = Duration::from_millis(100);
         assert!(matches!(far.recv(LONG), Err(RecvError::Slow)));
+        far_sender.end();
+        assert!(dripper.join().expect("ends") < 1000);
+    }
+
+    #[test]
+    fn frames_that_have_to_come_by_a_time_end_the_wait_then_however_they_drip_in() {
+        let ((near, far), (near_keys, far_keys)) = (sockets(), keys());
+        let bytes = Sealer::default().seal(&near_keys, &piece(1, 1000)).to_vec();
+        let dripper = thread::spawn(move || drip(near, &bytes));
+        let (mut far, far_sender) = split(far, far_keys, frame::FRAME_LEN_MAX, false).expect("a socket");
+        let by = Instant::now() + Duration::from_millis(100);
+        assert!(matches!(far.recv_by(by), Err(RecvError::Slow | RecvError::Idle)));
+        assert!(Instant::now() >= by);
         far_sender.end();
         assert!(dripper.join().expect("ends") < 1000);
     }

@@ -14,7 +14,12 @@ pub struct TimedStream<'a> {
 impl<'a> TimedStream<'a> {
     /// Everything must be done within this time from now.
     pub fn new(stream: &'a TcpStream, within: Duration) -> Self {
-        Self { stream, until: Instant::now() + within }
+        Self::until(stream, Instant::now() + within)
+    }
+
+    /// Everything must be done by this time.
+    pub fn until(stream: &'a TcpStream, until: Instant) -> Self {
+        Self { stream, until }
     }
 
     fn left(&self) -> io::Result<Option<Duration>> {

@@ -267,6 +267,32 @@ fn news_without_end_keep_nobody_from_the_pieces() {
 }
 
 #[test]
+fn news_of_nothing_or_of_what_was_announced_before_end_the_connection() {
+    let ordeal = Ordeal::new();
+    let told: [&[&[u32]]; 3] = [&[&[]], &[&[0]], &[&[1], &[1]]];
+    let tellers = (1..).zip(told).map(|(number, told)| {
+        // Everything but the second piece, or everything.
+        let mut bits = ordeal.all();
+        if number == 3 {
+            bits[0] &= !0x40;
+        }
+        Liar::new(number, move |mut believer| {
+            believer.open(&bits);
+            for pieces in told {
+                believer.says(UNASKED, &PeerReply::News { pieces: List::new(pieces.to_vec()).expect("few") });
+            }
+            believer.told.lied();
+            while believer.next().is_some() {}
+        })
+    });
+    let tellers: Vec<_> = tellers.collect();
+    ordeal.is_survived(&tellers);
+    for liar in &tellers {
+        assert_eq!(liar.connections(), 1, "{} is not tried again", liar.peer.user);
+    }
+}
+
+#[test]
 fn bytes_that_are_no_handshake_and_records_that_are_none_end_the_connection() {
     let ordeal = Ordeal::new();
     let greetings: [&[u8]; 4] = [b"HTTP/1.1 400 Bad Request\r\n\r\n", &[0, 0, 0xff, 0xff], &[0xff; 300], &[0, 48, 1]];
