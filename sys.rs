@@ -1,5 +1,6 @@
 //! System calls that the standard library lacks, each behind one safe function.
 
+pub mod connecting;
 pub mod copying;
 pub mod durable;
 pub mod file_id;

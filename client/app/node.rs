@@ -4,9 +4,10 @@ use crate::client::download::engine::event::EngineEvent;
 use crate::client::download::engine::options::EngineOptions;
 use crate::client::keyring::Keyring;
 use crate::client::output::reporter::Reporter;
+use crate::client::reach::port::ListeningPort;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::event::LinkEvent;
-use crate::client::rpc::keeper::CheckFingerprint;
+use crate::client::rpc::keeper::{CheckFingerprint, Connect};
 use crate::client::rpc::link::TrackerLink;
 use crate::client::state::dir::StateDir;
 use crate::client::upload::catalog::Catalog;
@@ -66,6 +67,8 @@ pub struct Node {
     pub engine_options: EngineOptions,
     /// Where the engine of a login says what happened.
     pub engine_events: channel::Sender<EngineEvent>,
+    /// Where it listens for peers.
+    pub listening: Arc<ListeningPort>,
     announce: (Option<IpAddr>, u16),
 }
 
@@ -86,8 +89,11 @@ impl Node {
             Some(addr) => (Some(addr.ip()), addr.port()),
             None => (listening_ip, port),
         };
+        let listening = Arc::new(ListeningPort::share(&options.listener)?);
+        let leaving = listening.clone();
+        let connect: Connect = Box::new(move |addr, within| leaving.connect(addr, within));
         let node = Self {
-            link: TrackerLink::start(options.trackers, client, options.check, link_events)?,
+            link: TrackerLink::start(options.trackers, client, connect, options.check, link_events)?,
             seeder: Seeder::start(options.listener, keyring.clone(), catalog.clone(), uplink.clone(), seeder_events)?,
             keyring,
             catalog,
@@ -97,6 +103,7 @@ impl Node {
             state: options.state,
             engine_options: options.engine_options,
             engine_events,
+            listening,
             announce,
         };
         Ok((Arc::new(node), Inbox { link, seeder, engine }))

@@ -17,6 +17,7 @@ use crate::wire::handshake;
 use crate::wire::refusal::{Code, Refusal};
 use crossbeam_channel as channel;
 use std::error::Error;
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,26 +30,34 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 
 /// Connects to the first of these addresses, at least one, that accepts within its part of the time.
-fn reach(addrs: &[SocketAddr], patience: Duration) -> Result<(TcpStream, SocketAddr), ConnectionError> {
+fn reach(
+    addrs: &[SocketAddr],
+    patience: Duration,
+    connect: &Connect,
+) -> Result<(TcpStream, SocketAddr), ConnectionError> {
     let deadline = CONNECT_DEADLINE.min(patience / u32::try_from(addrs.len()).unwrap_or(u32::MAX));
     let mut failure = None;
     for &addr in addrs {
-        match TcpStream::connect_timeout(&addr, deadline) {
+        match connect(addr, deadline) {
             Ok(stream) => return Ok((stream, addr)),
             // Of several the first is the one that was to be taken.
             Err(error) => failure = failure.or(Some(error)),
         }
     }
-    Err(ConnectionError::Connect(failure.unwrap_or_else(|| std::io::ErrorKind::NotFound.into())))
+    Err(ConnectionError::Connect(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into())))
 }
 
 /// Decides whether the trackers with this fingerprint are the right ones; the error says why not.
 pub type CheckFingerprint = Box<dyn Fn(Fingerprint) -> Result<(), Box<dyn Error + Send + Sync>> + Send + Sync>;
 
+/// Connects to an address within a time.
+pub type Connect = Box<dyn Fn(SocketAddr, Duration) -> io::Result<TcpStream> + Send + Sync>;
+
 /// What the thread needs that keeps the connection.
 pub(super) struct Keeper {
     pub(super) trackers: Vec<TrackerAddr>,
     pub(super) client: ClientId,
+    pub(super) connect: Connect,
     pub(super) check: CheckFingerprint,
     pub(super) events: channel::Sender<LinkEvent>,
     pub(super) state: Arc<LinkState>,
@@ -125,7 +134,7 @@ impl Keeper {
                 lookups.find(host, *port, LOOKUP_DEADLINE.min(patience), self.state.closed())
             }
         };
-        let (stream, addr) = reach(&addrs.map_err(ConnectionError::Lookup)?, patience)?;
+        let (stream, addr) = reach(&addrs.map_err(ConnectionError::Lookup)?, patience, &self.connect)?;
         let stream = Arc::new(stream);
         self.state.begin_connecting(&stream)?;
         let handshake = handshake::client_to_tracker(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE.min(patience)));
@@ -219,9 +228,10 @@ mod tests {
         let (here, gone) = (bind(), bind());
         let (listens, nobody) = (here.local_addr().expect("bound"), gone.local_addr().expect("bound"));
         drop(gone);
-        let (_, reached) = reach(&[nobody, listens], REPLY_DEADLINE).expect("the second one");
+        let connect: Connect = Box::new(|addr, within| TcpStream::connect_timeout(&addr, within));
+        let (_, reached) = reach(&[nobody, listens], REPLY_DEADLINE, &connect).expect("the second one");
         assert_eq!(reached, listens);
-        let why = reach(&[nobody, nobody], REPLY_DEADLINE).expect_err("nobody is there");
+        let why = reach(&[nobody, nobody], REPLY_DEADLINE, &connect).expect_err("nobody is there");
         assert_eq!(why.to_string(), "nobody listens there");
     }
 }

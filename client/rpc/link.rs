@@ -7,7 +7,7 @@
 
 use super::error::RpcError;
 use super::event::LinkEvent;
-use super::keeper::{CheckFingerprint, Keeper};
+use super::keeper::{CheckFingerprint, Connect, Keeper};
 use super::link_state::LinkState;
 use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
@@ -34,18 +34,19 @@ pub struct TrackerLink {
 }
 
 impl TrackerLink {
-    /// Begins to connect. Events go to `events`, whose receiver must be drained.
+    /// Begins to connect, by `connect`. Events go to `events`, whose receiver must be drained.
     ///
     /// # Errors
     /// There is no room for a thread.
     pub fn start(
         trackers: Vec<TrackerAddr>,
         client: ClientId,
+        connect: Connect,
         check: CheckFingerprint,
         events: channel::Sender<LinkEvent>,
     ) -> io::Result<Self> {
         let state = Arc::new(LinkState::new());
-        let keeper = Keeper { trackers, client, check, events: events.clone(), state: state.clone() };
+        let keeper = Keeper { trackers, client, connect, check, events: events.clone(), state: state.clone() };
         let keeper = OwnedThread::start("tracker-link", move || keeper.run())?;
         Ok(Self { state, events, keeper })
     }

@@ -1,0 +1,111 @@
+//! TCP connections that are being made, without a thread that waits for each.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// One connection that is being made. Its descriptor is writable once it is known what became of it.
+#[derive(Debug)]
+pub struct Connecting {
+    socket: OwnedFd,
+}
+
+impl Connecting {
+    /// Begins to connect. With `from` it leaves from that address and port, which it shares with all sockets of the
+    /// user that share them too; without it from a port of its own.
+    ///
+    /// # Errors
+    /// Those of socket(2), bind(2) and connect(2), as far as they are known at once.
+    pub fn begin(to: SocketAddr, from: Option<SocketAddr>) -> io::Result<Self> {
+        let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+        if let Some(from) = from {
+            sockopt::set_socket_reuseaddr(&socket, true)?;
+            sockopt::set_socket_reuseport(&socket, true)?;
+            rustix::net::bind(&socket, &from)?;
+        }
+        match rustix::net::connect(&socket, &to) {
+            // Interrupted, it goes on by itself.
+            Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(Self { socket }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What became of it, for when the descriptor was found writable: the stream, whose calls wait.
+    ///
+    /// # Errors
+    /// Nobody has accepted it.
+    pub fn outcome(self) -> io::Result<TcpStream> {
+        sockopt::socket_error(&self.socket)??;
+        let stream = TcpStream::from(self.socket);
+        // Nothing was accepted yet if there is no far side.
+        stream.peer_addr()?;
+        stream.set_nonblocking(false)?;
+        Ok(stream)
+    }
+
+    /// Waits for the outcome.
+    ///
+    /// # Errors
+    /// Nobody has accepted it; `TimedOut` at the deadline.
+    pub fn wait(self, within: Duration) -> io::Result<TcpStream> {
+        let deadline = Instant::now() + within;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+            match poll(&mut [PollFd::new(&self.socket, PollFlags::OUT)], Some(&timeout)) {
+                Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+                Ok(_) => return self.outcome(),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl AsFd for Connecting {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_connection_comes_about_or_says_why_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = listener.local_addr().expect("bound");
+        let mut near = Connecting::begin(addr, None).expect("begun").wait(LONG).expect("it listens");
+        let (mut far, _) = listener.accept().expect("connected");
+        far.write_all(b"x").expect("room");
+        let mut byte = [0];
+        near.read_exact(&mut byte).expect("it waits for what comes");
+        drop((listener, near, far));
+        let refused = Connecting::begin(addr, None).and_then(|begun| begun.wait(LONG));
+        assert_eq!(refused.expect_err("nobody listens").kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn a_connection_that_nobody_accepts_ends_with_its_time() {
+        // The system accepts one or two for a listener that does not, and no more.
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        rustix::net::listen(&listener, 0).expect("it listens");
+        let addr = listener.local_addr().expect("bound");
+        let moment = Duration::from_millis(50);
+        let mut outcomes = (0..8).map(|_| Connecting::begin(addr, None).and_then(|begun| begun.wait(moment)));
+        let mut accepted = Vec::new();
+        let failure = outcomes.find_map(|outcome| outcome.map(|stream| accepted.push(stream)).err());
+        assert_eq!(failure.expect("the system is full").kind(), io::ErrorKind::TimedOut);
+    }
+}
