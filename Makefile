@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all check test sim walk explore fuzz sanitize bench load soak demo picture install uninstall deb clean rust rust-tools FORCE
+.PHONY: all check test netlab sim walk explore fuzz sanitize bench load soak demo picture install uninstall deb clean rust rust-tools FORCE
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -51,6 +51,11 @@ test: rust rust-tools
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory all
 	@./test.sh
+
+# Members behind firewalls and NATs, in network namespaces: which way each pair takes, and how long that lasts. `make check`
+# plays it too, and allows twice the time.
+netlab: rust
+	@GROUPSHARE_NETLAB_STRICT=1 $(RUN_CARGO) test --locked --target-dir '$(TARGET_DIR)' --test netlab -- --nocapture
 
 # Many more seeds of the simulation of trackers in sync than `make check` plays.
 sim: rust

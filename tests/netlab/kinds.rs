@@ -1,0 +1,102 @@
+//! The kinds of places where members are, with the rules of each firewall and NAT, and which pairs must get through.
+
+/// Lets in what belongs to connections from inside.
+const ANSWERS: &str = "ct state established,related accept";
+
+/// A kind of place.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    pub name: &'static str,
+    /// What it is, for the legend.
+    pub what: &'static str,
+    pub wall: Wall,
+    pub ipv4: bool,
+    pub ipv6: bool,
+    /// Where its members listen.
+    pub listen: &'static str,
+    /// Whether both of its members are in one place.
+    pub together: bool,
+    /// The tracker of its members.
+    pub tracker: usize,
+}
+
+/// What stands between a member and the internet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wall {
+    Nothing,
+    Drops,
+    Rejects,
+    /// The NAT keeps a port towards everybody as long as it is free; in comes what belongs to a connection from inside.
+    PortKept,
+    /// The NAT takes a port by chance for each connection.
+    PortByChance,
+}
+
+impl Wall {
+    pub(crate) fn is_nat(self) -> bool {
+        matches!(self, Wall::PortKept | Wall::PortByChance)
+    }
+
+    /// The chains of nft.
+    pub(crate) fn rules(self) -> Vec<[&'static str; 4]> {
+        const INPUT: &str = "type filter hook input priority 0";
+        const LOCAL: &str = "iifname != \"wan\" accept";
+        const NAT: &str = "type nat hook postrouting priority 100";
+        const FORWARD: &str = "type filter hook forward priority 0";
+        match self {
+            Wall::Nothing => Vec::new(),
+            Wall::Drops => vec![[INPUT, LOCAL, ANSWERS, "meta l4proto tcp drop"]],
+            Wall::Rejects => vec![[INPUT, LOCAL, ANSWERS, "meta l4proto tcp reject with tcp reset"]],
+            Wall::PortKept => vec![
+                [NAT, "oifname \"wan\" masquerade", "", ""],
+                [INPUT, LOCAL, ANSWERS, "meta l4proto tcp drop"],
+                [FORWARD, LOCAL, ANSWERS, "drop"],
+            ],
+            Wall::PortByChance => vec![
+                [NAT, "oifname \"wan\" masquerade random,fully-random", "", ""],
+                [INPUT, LOCAL, ANSWERS, "meta l4proto tcp drop"],
+                [FORWARD, LOCAL, ANSWERS, "drop"],
+            ],
+        }
+    }
+}
+
+const fn kind(name: &'static str, wall: Wall, what: &'static str) -> Kind {
+    let listen = "0.0.0.0:18000";
+    Kind { name, what, wall, ipv4: true, ipv6: false, listen, together: false, tracker: 1 }
+}
+
+/// All of them.
+pub(crate) const KINDS: [Kind; 11] = [
+    kind("open", Wall::Nothing, "a public IPv4 address"),
+    kind("drops", Wall::Drops, "a firewall that drops"),
+    kind("rejects", Wall::Rejects, "a firewall that rejects"),
+    kind("nat-ei", Wall::PortKept, "a NAT whose mapping is independent of the endpoint"),
+    kind("nat-ad", Wall::PortByChance, "a NAT whose mapping depends on address and port"),
+    Kind { together: true, ..kind("lan", Wall::PortKept, "as nat-ei, both members on one network behind it") },
+    Kind {
+        together: true,
+        listen: "127.0.0.1:18000",
+        ..kind("loopback", Wall::Nothing, "as open, but listening on 127.0.0.1, both members on one machine")
+    },
+    Kind { ipv4: false, ipv6: true, listen: "[::]:18000", ..kind("ipv6", Wall::Nothing, "a public IPv6 address") },
+    Kind { ipv6: true, listen: "[::]:18000", ..kind("dual", Wall::Nothing, "public addresses of both families") },
+    Kind { tracker: 2, ..kind("far", Wall::Nothing, "as open, at another tracker") },
+    Kind { tracker: 2, ..kind("far-nat", Wall::PortKept, "as nat-ei, at another tracker") },
+];
+
+impl Kind {
+    fn is_open(&self) -> bool {
+        self.wall == Wall::Nothing && !self.listen.starts_with("127.")
+    }
+
+    fn meets(&self, other: &Kind) -> bool {
+        self.ipv4 && other.ipv4 || self.ipv6 && other.ipv6
+    }
+
+    /// Whether a taker there must get through to a giver here by dialing it.
+    pub(crate) fn gives_when_dialed(&self, taker: &Kind) -> bool {
+        let are_together = self.name == taker.name && self.together && !self.wall.is_nat();
+        are_together || self.is_open() && self.meets(taker) && taker.ipv4
+    }
+}

@@ -1,0 +1,17 @@
+//! Members behind firewalls and NATs of every kind, each in a network namespace: who reaches whom, which way, how fast.
+//!
+//! `make netlab` prints the tables. Without the right to make namespaces, or without `ip` and `nft`, one line says so.
+
+#[path = "../common"]
+mod common {
+    pub(crate) mod deadline;
+    pub(crate) mod wait;
+}
+
+mod inside;
+mod kinds;
+mod lab;
+mod member;
+mod network;
+mod table;
+mod ways;

@@ -1,0 +1,135 @@
+//! Network namespaces with cables between them: a router that stands for the internet, sites, and machines behind NATs.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The namespace of the router.
+const ROUTER: &str = "internet";
+
+/// The internet of a test: public addresses of documentation, all of which lead to one router.
+pub(crate) struct Network {
+    sites: u8,
+}
+
+/// A namespace with a cable to the internet.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    pub name: String,
+    /// Its number among all, from 1, which is a part of its addresses.
+    number: u8,
+}
+
+impl Site {
+    pub(crate) fn ipv4(&self) -> String {
+        format!("203.0.113.{}", 4 * self.number + 2)
+    }
+
+    pub(crate) fn ipv6(&self) -> String {
+        format!("2001:db8:{}::2", self.number)
+    }
+
+    /// A program that runs there.
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        in_namespace(&self.name, program)
+    }
+
+    /// Sets rules of nft.
+    pub(crate) fn rules(&self, rules: &str) {
+        fed(self.command("nft").args(["-f", "-"]), rules);
+    }
+}
+
+impl Network {
+    /// Must be called in fresh namespaces.
+    pub(crate) fn new() -> Self {
+        fed(Command::new("sh").args(["-es"]), "mount -t tmpfs tmpfs /run\n");
+        namespace(ROUTER);
+        let script = "echo 1 > /proc/sys/net/ipv4/ip_forward\necho 1 > /proc/sys/net/ipv6/conf/all/forwarding\n";
+        fed(in_namespace(ROUTER, "sh").args(["-es"]), script);
+        Self { sites: 0 }
+    }
+
+    /// A namespace with these families of addresses on the internet.
+    pub(crate) fn site(&mut self, name: &str, ipv4: bool, ipv6: bool) -> Site {
+        self.sites += 1;
+        let site = Site { name: name.to_owned(), number: self.sites };
+        namespace(name);
+        cable((name, "wan"), (ROUTER, name));
+        let mut both = [String::new(), String::new()];
+        if ipv4 {
+            let gateway = format!("203.0.113.{}", 4 * site.number + 1);
+            let _ = writeln!(both[0], "ip addr add {}/30 dev wan\nip route add default via {gateway}", site.ipv4());
+            let _ = writeln!(both[1], "ip addr add {gateway}/30 dev {name}");
+        }
+        if ipv6 {
+            let gateway = format!("2001:db8:{}::1", site.number);
+            let _ = writeln!(both[0], "ip addr add {}/64 dev wan nodad", site.ipv6());
+            let _ = writeln!(both[0], "ip route add default via {gateway}");
+            let _ = writeln!(both[1], "ip addr add {gateway}/64 dev {name} nodad");
+        }
+        for (namespace, script) in [name, ROUTER].into_iter().zip(&both) {
+            fed(in_namespace(namespace, "sh").args(["-es"]), script);
+        }
+        site
+    }
+
+    /// A machine on the network behind this site, which is a router for 192.168.1.0/24: the same behind every NAT.
+    pub(crate) fn behind(&self, nat: &Site, machine: u8) -> Site {
+        let name = format!("{}-{machine}", nat.name);
+        let cable_name = format!("lan{machine}");
+        if machine == 2 {
+            let script = "echo 1 > /proc/sys/net/ipv4/ip_forward\nip link add name lan type bridge\n\
+                          ip addr add 192.168.1.1/24 dev lan\nip link set lan up\n";
+            fed(nat.command("sh").args(["-es"]), script);
+        }
+        namespace(&name);
+        cable((&name, "wan"), (&nat.name, &cable_name));
+        fed(nat.command("sh").args(["-es"]), &format!("ip link set {cable_name} master lan\n"));
+        let site = Site { name, number: nat.number };
+        let script = format!("ip addr add 192.168.1.{machine}/24 dev wan\nip route add default via 192.168.1.1\n");
+        fed(site.command("sh").args(["-es"]), &script);
+        site
+    }
+}
+
+fn path_of(namespace: &str) -> String {
+    format!("--net=/run/netns/{namespace}")
+}
+
+fn in_namespace(namespace: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(path_of(namespace)).arg("--").arg(program);
+    command
+}
+
+/// A namespace of this name with its loopback up. Addresses of IPv6 are used at once, without a look for others.
+fn namespace(name: &str) {
+    fed(Command::new("sh").args(["-es"]), &format!("ip netns add {name}\n"));
+    assert!(Path::new("/run/netns").join(name).exists());
+    let script = "ip link set lo up\n\
+                  echo 0 > /proc/sys/net/ipv6/conf/all/accept_dad\n\
+                  echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad\n";
+    fed(in_namespace(name, "sh").args(["-es"]), script);
+}
+
+/// A cable between two namespaces, with the name of each end.
+fn cable(one: (&str, &str), other: (&str, &str)) {
+    let script =
+        format!("ip link add name {} netns {} type veth peer name {} netns {}\n", one.1, one.0, other.1, other.0);
+    fed(Command::new("sh").args(["-es"]), &script);
+    for (namespace, end) in [one, other] {
+        fed(in_namespace(namespace, "sh").args(["-es"]), &format!("ip link set {end} up\n"));
+    }
+}
+
+/// Runs a program that reads this; it must succeed.
+fn fed(command: &mut Command, input: &str) {
+    command.stdin(Stdio::piped()).stderr(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.spawn().expect("it starts");
+    // The text is shorter than a pipe.
+    child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("taken");
+    let output = child.wait_with_output().expect("started");
+    assert!(output.status.success(), "{input}\n{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,140 @@
+//! Every kind gives to every kind.
+
+use crate::inside::inside;
+use crate::kinds::{KINDS, Kind};
+use crate::lab::{Lab, gather, group};
+use crate::member::Member;
+use crate::table::{Arrival, Table, legend};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fs;
+use std::slice;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Three pieces, the last of them short.
+const SIZE: usize = 2 * 512 * 1024 + 1000;
+/// A pair that does not get through in this time never does.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a pair is waited for that must get through. The times that are allowed are shorter.
+const LONGER: Duration = Duration::from_secs(30);
+/// Set where nothing else runs on the machine.
+const STRICT: &str = "GROUPSHARE_NETLAB_STRICT";
+
+/// Whether a giver of one kind must get through to a taker of another.
+type Must = fn(&Kind, &Kind) -> bool;
+
+#[test]
+fn who_can_be_reached_gives_to_everybody() {
+    inside("ways::who_can_be_reached_gives_to_everybody", || {
+        let table = exchanged("no relay", &[], Kind::gives_when_dialed);
+        eprintln!("{table}\n{}", legend());
+        holds(&table, Kind::gives_when_dialed);
+    });
+}
+
+/// Everybody takes a file of its own from everybody.
+fn exchanged(title: &'static str, args: &[&str], must: Must) -> Table {
+    let (_lab, mut givers, takers) = members(args);
+    for (at, giver) in givers.iter_mut().enumerate() {
+        for taker in 0..KINDS.len() {
+            let name = file_name(at, taker);
+            let content: Vec<u8> = name.bytes().cycle().take(SIZE).collect();
+            fs::write(giver.folder.join(&name), content).expect("room");
+            giver.does("upload_file", &json!({ "group_id": "lab", "file_path": name }));
+        }
+    }
+    let taking = takers.into_iter().enumerate().map(|(at, taker)| thread::spawn(move || take_all(taker, at, must)));
+    let taking: Vec<_> = taking.collect();
+    let mut table = Table { title, ..Table::default() };
+    for (at, taken) in taking.into_iter().enumerate() {
+        let column = taken.join().expect("it takes");
+        table.cells.extend(column.into_iter().map(|(giver, cell)| ((giver, at), cell)));
+    }
+    table
+}
+
+/// A giver and a taker of each kind, all in one group.
+fn members(args: &[&str]) -> (Lab, Vec<Member>, Vec<Member>) {
+    let mut lab = Lab::new(2, args);
+    let mut members = Vec::new();
+    for kind in &KINDS {
+        let sites = lab.sites(kind);
+        for (number, site) in (1..).zip(&sites) {
+            // Two on one machine need a port for each; all others have the same.
+            let listen = if sites[0].name == sites[1].name && number == 2 { "127.0.0.1:18001" } else { kind.listen };
+            members.push(lab.member(&format!("{}{number}", kind.name), site, kind, &[listen, "tracker_info.txt"]));
+        }
+    }
+    gather(&mut members);
+    let (mut givers, mut takers) = (Vec::new(), Vec::new());
+    for (at, member) in members.into_iter().enumerate() {
+        if at % 2 == 0 { givers.push(member) } else { takers.push(member) }
+    }
+    (lab, givers, takers)
+}
+
+/// Takes a file from every giver, beginning with one's own kind. What need not come is waited for all at once.
+fn take_all(mut taker: Member, at: usize, must: Must) -> Vec<(usize, Option<Arrival>)> {
+    let givers = (0..KINDS.len()).map(|n| (at + n) % KINDS.len());
+    let (sure, doubtful): (Vec<usize>, Vec<usize>) = givers.partition(|giver| must(&KINDS[*giver], &KINDS[at]));
+    let mut taken = Vec::new();
+    for (givers, within) in sure.iter().map(|giver| (slice::from_ref(giver), LONGER)).chain([(&doubtful[..], PATIENCE)])
+    {
+        let names: Vec<String> = givers.iter().map(|giver| file_name(*giver, at)).collect();
+        taken.extend(givers.iter().copied().zip(take(&mut taker, &names, within)));
+    }
+    taken
+}
+
+/// The file of this giver for that taker alone.
+fn file_name(giver: usize, taker: usize) -> String {
+    format!("{}-{}", KINDS[giver].name, KINDS[taker].name)
+}
+
+/// Takes these files, all at once.
+fn take(taker: &mut Member, names: &[String], within: Duration) -> Vec<Option<Arrival>> {
+    let mut running: BTreeMap<&str, Instant> = BTreeMap::new();
+    for name in names {
+        running.insert(name, Instant::now());
+        taker.does("download_file", &json!({ "group_id": "lab", "file_name": name, "destination_path": "." }));
+    }
+    let (mut came, deadline) = (BTreeMap::new(), Instant::now() + within);
+    while !running.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Some((at, event)) = taker.event(left, |event| event["event"] == "download_completed") else { break };
+        let name = event["file_name"].as_str().expect("a name");
+        let begin = running.remove(name).expect("it was asked for once");
+        came.insert(name.to_owned(), at - begin);
+    }
+    for name in running.keys() {
+        taker.does("cancel_download", &json!({ "group_id": "lab", "file_name": name }));
+    }
+    let shown = taker.does("show_downloads", &group());
+    let way = |name: &str| {
+        let downloads = shown["downloads"].as_array().expect("a list");
+        let download = downloads.iter().find(|download| download["file_name"] == name).expect("it is listed");
+        download["delivered"][0]["way"].as_str().unwrap_or("direct").to_owned()
+    };
+    names.iter().map(|name| came.get(name).map(|after| Arrival { way: way(name), after: *after })).collect()
+}
+
+/// Every pair that must get through has, in time for its way.
+fn holds(table: &Table, must: Must) {
+    let allowed = if std::env::var_os(STRICT).is_some() { 1 } else { 2 };
+    let mut wrong = Vec::new();
+    for (&(giver, taker), cell) in &table.cells {
+        let (giver, taker) = (&KINDS[giver], &KINDS[taker]);
+        match cell {
+            None if must(giver, taker) => wrong.push(format!("{} does not give to {}", giver.name, taker.name)),
+            None => {}
+            Some(Arrival { way, after }) => {
+                let bound = Duration::from_secs(if ["direct", "called"].contains(&&**way) { 2 } else { 5 });
+                if *after > allowed * bound {
+                    wrong.push(format!("{} gives to {} ({way}) after {after:?} only", giver.name, taker.name));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
