@@ -1,6 +1,7 @@
 //! Presence: who is online right now, at which address, with which pieces. Soft state: the journal has none of it, and
 //! it expires after `TTL`. Time is passed in.
 
+mod call_limit;
 mod client_key;
 mod holder;
 mod register;
@@ -10,6 +11,7 @@ mod swarm;
 
 use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use crate::wire::client_tracker::{Holding, PEERS_MAX};
+pub use call_limit::CallLimit;
 pub use client_key::ClientKey;
 pub use holder::{Held, Holder, HolderUp};
 use parking_lot::Mutex;

@@ -8,7 +8,9 @@
 use super::error::RpcError;
 use super::event::LinkEvent;
 use super::keeper::{CheckFingerprint, Connect, Keeper};
+pub use super::link_state::BegunRequest;
 use super::link_state::LinkState;
+pub use super::pending::OnReply;
 use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
 use crate::model::id::ClientId;
@@ -100,6 +102,11 @@ impl TrackerLink {
         Ok(refusals.collect())
     }
 
+    /// Asks without waiting; the link may end meanwhile.
+    pub fn caller(&self) -> TrackerCaller {
+        TrackerCaller { state: self.state.clone() }
+    }
+
     /// Logs in; the session is resumed by itself on every later connection. Gives the name and the login's number.
     pub fn log_in(&self, request: &Request) -> Result<(UserId, u64), RpcError> {
         let login = self.state.next_login();
@@ -149,6 +156,31 @@ impl TrackerLink {
     /// Ends the session here: it is not resumed any more.
     pub fn forget_session(&self) {
         self.state.forget_session();
+    }
+}
+
+/// Asks the tracker that is connected, and never waits.
+#[derive(Clone)]
+pub struct TrackerCaller {
+    state: Arc<LinkState>,
+}
+
+impl TrackerCaller {
+    /// Makes a request, also of a tracker that hangs. `on_reply` gets the reply on the thread that reads; it is dropped
+    /// without one when the connection or what this gives ends before. `None` if no tracker is connected.
+    pub fn begin(&self, request: &Request, on_reply: OnReply) -> Option<BegunRequest> {
+        self.state.begin(request, on_reply)
+    }
+
+    /// The tracker that is connected now.
+    pub fn addr(&self) -> Option<SocketAddr> {
+        self.state.tracker()
+    }
+}
+
+impl fmt::Debug for TrackerCaller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrackerCaller").finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the link to the trackers knows: the connection there is, who waits for which reply, and whether it closes.
 
 use super::error::{ConnectionError, RpcError};
-use super::pending::{PendingReplies, reply_deadline};
+use super::pending::{OnReply, PendingReplies, ReplyTo, reply_deadline};
 use super::request_window::RequestWindow;
 use crate::model::digest::Fingerprint;
 use crate::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
@@ -12,6 +12,7 @@ use crossbeam_channel::{self as channel, select};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fmt;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,6 +55,26 @@ struct RequestUnderWay {
     /// Length of its frame, in bytes.
     len: usize,
     sent: Instant,
+}
+
+/// A request whose reply is waited for until this is dropped.
+pub struct BegunRequest {
+    state: Arc<LinkState>,
+    id: u32,
+}
+
+impl Drop for BegunRequest {
+    fn drop(&mut self) {
+        let waiting = self.state.fields.lock().replies.take(self.id);
+        // Outside of the lock.
+        drop(waiting);
+    }
+}
+
+impl fmt::Debug for BegunRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BegunRequest").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// The state that the keeper and whoever makes a request share. Its lock is never held during I/O.
@@ -146,6 +167,20 @@ impl LinkState {
             replies.push(reply);
         }
         Ok(true)
+    }
+
+    /// Sends a request without waiting for anything; none if there is no connection, or too much waits on it. Nothing
+    /// but the end of the connection or of what this gives ends the wait for the reply.
+    pub(super) fn begin(self: &Arc<Self>, request: &Request, on_reply: OnReply) -> Option<BegunRequest> {
+        let (sender, id) = {
+            let mut fields = self.fields.lock();
+            let sender = fields.live.as_ref()?.sender.clone();
+            (sender, fields.replies.expect_with(ReplyTo::Callback(on_reply)))
+        };
+        let begun = BegunRequest { state: self.clone(), id };
+        sender.queue(id, request).ok()?;
+        sender.flush();
+        Some(begun)
     }
 
     /// The id for a request, and where its reply will come; not for a user who has given up.
@@ -317,13 +352,14 @@ impl LinkState {
     /// Gives a reply to the one who asked.
     pub(super) fn hand_over(&self, request: u32, reply: Reply) {
         let mut fields = self.fields.lock();
-        if let Some(reply_to) = fields.replies.take(request) {
-            // Kept here, so that the session goes on even if this connection is lost right after.
-            if let Reply::LoggedIn { token, .. } = &reply {
-                fields.token = Some(token.clone());
-            }
-            // The one who asked may have given up; then the reply is of no use.
-            let _ = reply_to.try_send(reply);
+        let Some(reply_to) = fields.replies.take(request) else {
+            return;
+        };
+        // Kept here, so that the session goes on even if this connection is lost right after.
+        if let Reply::LoggedIn { token, .. } = &reply {
+            fields.token = Some(token.clone());
         }
+        drop(fields);
+        reply_to.give(reply);
     }
 }

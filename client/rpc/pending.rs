@@ -11,9 +11,28 @@ pub(crate) const REPLY_DEADLINE: Duration = Duration::from_secs(10);
 /// The same for what may have to wait for its turn at the tracker: weighing passwords, checking manifests.
 const TURN_DEADLINE: Duration = Duration::from_secs(30);
 
+/// Takes a reply on the thread that reads. It is dropped without one if the connection is lost before.
+pub type OnReply = Box<dyn FnOnce(Reply) + Send>;
+
+/// Where a reply goes.
+pub(crate) enum ReplyTo {
+    Waiter(channel::Sender<Reply>),
+    Callback(OnReply),
+}
+
+impl ReplyTo {
+    pub(crate) fn give(self, reply: Reply) {
+        match self {
+            // The one who asked may have given up; then the reply is of no use.
+            ReplyTo::Waiter(waiter) => drop(waiter.try_send(reply)),
+            ReplyTo::Callback(callback) => callback(reply),
+        }
+    }
+}
+
 /// Whoever waits for a reply.
 struct Waiting {
-    reply_to: channel::Sender<Reply>,
+    reply_to: ReplyTo,
     is_user: bool,
 }
 
@@ -53,14 +72,19 @@ impl PendingReplies {
     /// This thread is about to ask: the id of its request, and where the reply will come.
     pub(crate) fn expect(&mut self) -> (u32, channel::Receiver<Reply>) {
         let (reply_to, reply) = channel::bounded(1);
+        (self.expect_with(ReplyTo::Waiter(reply_to)), reply)
+    }
+
+    /// This thread is about to ask: the id of its request, whose reply goes there.
+    pub(crate) fn expect_with(&mut self, reply_to: ReplyTo) -> u32 {
         self.last_request = self.last_request.checked_add(1).unwrap_or(1);
         let is_user = self.command.is_some_and(|(thread, _)| thread == thread::current().id());
         self.waiting.insert(self.last_request, Waiting { reply_to, is_user });
-        (self.last_request, reply)
+        self.last_request
     }
 
     /// The one who waits for the reply to this request, and does so no longer.
-    pub(crate) fn take(&mut self, request: u32) -> Option<channel::Sender<Reply>> {
+    pub(crate) fn take(&mut self, request: u32) -> Option<ReplyTo> {
         self.waiting.remove(&request).map(|waiting| waiting.reply_to)
     }
 

@@ -1,0 +1,104 @@
+//! How often a user may have the clients of another one called. Time is passed in.
+
+use crate::model::id::UserRef;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// The limits hold for any stretch of time that is this long.
+const SPAN: Duration = Duration::from_secs(60);
+/// Most calls from one user to another.
+const CALLS_MAX: u32 = 10;
+/// Most calls from one user to all others: a download may have 64 connections.
+const CALLER_MAX: u32 = 600;
+/// Most calls of all users, for the sake of the memory: a call takes about 100 bytes for a minute.
+const LOG_MAX: usize = 65_536;
+
+/// The calls of the last minute.
+#[derive(Debug, Default)]
+pub struct CallLimit {
+    /// The oldest in front.
+    log: VecDeque<(Instant, UserRef, UserRef)>,
+    /// How many of them are from one user to another.
+    pairs: HashMap<(UserRef, UserRef), u32>,
+    /// How many of them are from one user.
+    callers: HashMap<UserRef, u32>,
+}
+
+impl CallLimit {
+    /// Whether a user may have another one called now. If so, it counts.
+    pub fn allows(&mut self, caller: UserRef, called: UserRef, now: Instant) -> bool {
+        self.forget_before(now);
+        let count = self.pairs.get(&(caller, called)).copied().unwrap_or(0);
+        let in_all = self.callers.get(&caller).copied().unwrap_or(0);
+        if count >= CALLS_MAX || in_all >= CALLER_MAX || self.log.len() >= LOG_MAX {
+            return false;
+        }
+        self.log.push_back((now, caller, called));
+        *self.pairs.entry((caller, called)).or_default() += 1;
+        *self.callers.entry(caller).or_default() += 1;
+        true
+    }
+
+    fn forget_before(&mut self, now: Instant) {
+        while let Some(&(at, caller, called)) = self.log.front()
+            && now.saturating_duration_since(at) >= SPAN
+        {
+            self.log.pop_front();
+            take_one(&mut self.pairs, (caller, called));
+            take_one(&mut self.callers, caller);
+        }
+    }
+}
+
+fn take_one<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: K) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{OpId, Origin};
+
+    fn user(number: u64) -> UserRef {
+        UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: number })
+    }
+
+    #[test]
+    fn ten_calls_a_minute_from_one_user_to_another_and_the_next_when_the_first_is_a_minute_old() {
+        let (mut limit, begun, second) = (CallLimit::default(), Instant::now(), Duration::from_secs(1));
+        for n in 0..CALLS_MAX {
+            assert!(limit.allows(user(1), user(2), begun + second * n));
+        }
+        assert!(!limit.allows(user(1), user(2), begun + second * 59), "the eleventh");
+        assert!(limit.allows(user(1), user(3), begun + second * 59), "another user is called");
+        assert!(limit.allows(user(2), user(1), begun + second * 59), "and calls too");
+        assert!(limit.allows(user(1), user(2), begun + second * 60));
+        assert!(!limit.allows(user(1), user(2), begun + second * 60), "the second call is 59 s old");
+        assert!(limit.allows(user(1), user(2), begun + second * 61));
+    }
+
+    #[test]
+    fn a_user_who_calls_everybody_is_slowed_down_and_others_are_not() {
+        let (mut limit, now) = (CallLimit::default(), Instant::now());
+        let allowed = (10..).take_while(|&called| limit.allows(user(1), user(called), now)).count();
+        assert_eq!(allowed, CALLER_MAX as usize);
+        assert!(limit.allows(user(2), user(10), now));
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_there_may_be_and_nothing_after_a_minute() {
+        let (mut limit, now) = (CallLimit::default(), Instant::now());
+        for call in 0..2 * LOG_MAX as u64 {
+            limit.allows(user(call / 100), user(1_000_000 + call % 100), now);
+        }
+        assert_eq!((limit.log.len(), limit.pairs.len()), (LOG_MAX, LOG_MAX));
+        assert!(limit.callers.len() <= LOG_MAX);
+        assert!(limit.allows(user(1), user(2), now + SPAN));
+        assert_eq!((limit.log.len(), limit.pairs.len(), limit.callers.len()), (1, 1, 1));
+    }
+}
