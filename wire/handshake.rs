@@ -148,7 +148,63 @@ pub fn peer_to_peer(
     key_id: KeyId,
     key: &Secret,
 ) -> Result<StatelessTransportState, HandshakeError> {
-    connect_under(stream, Dialect::PeerPeer, key_id, key)
+    let (greeting, bytes) = peer_greets(key_id, key)?;
+    stream.write_all(&bytes)?;
+    greeting.hear(&read_answer(stream)?)
+}
+
+/// A peer that has greeted another one and waits for the answer.
+pub struct PeerGreeting(HandshakeState);
+
+/// The first half of connecting a peer to another one, for a caller that waits on several sockets: what waits for the
+/// answer, and the bytes to send.
+pub fn peer_greets(key_id: KeyId, key: &Secret) -> Result<(PeerGreeting, Vec<u8>), HandshakeError> {
+    let prologue = preface(Dialect::PeerPeer, Some(key_id));
+    let noise = under(key, &prologue)?.build_initiator().map_err(crypto)?;
+    let (noise, bytes) = greet(&prologue, noise)?;
+    Ok((PeerGreeting(noise), bytes))
+}
+
+impl PeerGreeting {
+    /// The second half: takes all bytes of the answer, as many as [`answer_len`] says.
+    pub fn hear(self, answer: &[u8]) -> Result<StatelessTransportState, HandshakeError> {
+        let PeerGreeting(mut noise) = self;
+        take_message(&mut noise, &read_message(&mut &*answer)?)?;
+        noise.into_stateless_transport_mode().map_err(crypto)
+    }
+}
+
+impl fmt::Debug for PeerGreeting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerGreeting(..)")
+    }
+}
+
+/// How many bytes an answer to a greeting has, as far as its beginning tells.
+///
+/// # Errors
+/// It is longer than an answer can be.
+pub fn answer_len(begun: &[u8]) -> Result<usize, HandshakeError> {
+    match begun {
+        // A message has its length in front; a refusal has 0 there, and a code.
+        [0, 0, ..] => Ok(4),
+        &[high, low, ..] if usize::from(u16::from_be_bytes([high, low])) <= HANDSHAKE_LEN_MAX => {
+            Ok(2 + usize::from(u16::from_be_bytes([high, low])))
+        }
+        [_, _, ..] => Err(HandshakeError::NotOurs),
+        _ => Ok(2),
+    }
+}
+
+/// Reads an answer and nothing behind it.
+fn read_answer(stream: &mut impl Read) -> Result<Vec<u8>, HandshakeError> {
+    let mut answer = Vec::new();
+    while answer.len() < answer_len(&answer)? {
+        let had = answer.len();
+        answer.resize(answer_len(&answer)?, 0);
+        stream.read_exact(&mut answer[had..])?;
+    }
+    Ok(answer)
 }
 
 /// Connects a tracker to another one under the link key of the installation.
@@ -176,15 +232,21 @@ fn connect_under(
 fn initiate(
     stream: &mut (impl Read + Write),
     prologue: &[u8],
-    mut noise: HandshakeState,
+    noise: HandshakeState,
 ) -> Result<HandshakeState, HandshakeError> {
+    let (mut noise, bytes) = greet(prologue, noise)?;
+    stream.write_all(&bytes)?;
+    take_message(&mut noise, &read_message(stream)?)?;
+    Ok(noise)
+}
+
+/// The preface and the first message.
+fn greet(prologue: &[u8], mut noise: HandshakeState) -> Result<(HandshakeState, Vec<u8>), HandshakeError> {
     let mut message = [0; HANDSHAKE_LEN_MAX];
     let len = noise.write_message(&[], &mut message).map_err(crypto)?;
     let mut out = prologue.to_vec();
     put_message(&message[..len], &mut out);
-    stream.write_all(&out)?;
-    take_message(&mut noise, &read_message(stream)?)?;
-    Ok(noise)
+    Ok((noise, out))
 }
 
 /// Takes a handshake message of the far side, which carries nothing but the handshake: bytes that nobody reads would be
@@ -385,6 +447,13 @@ pub(crate) mod tests {
         near.read_message(&message[..len], &mut payload).expect("reads");
         let transport = |state: HandshakeState| state.into_stateless_transport_mode().expect("finished");
         (transport(near), transport(far))
+    }
+
+    #[test]
+    fn an_answer_is_as_long_as_its_beginning_says_and_no_longer_than_one_can_be() {
+        assert_eq!([answer_len(&[]).ok(), answer_len(&[0]).ok()], [Some(2), Some(2)]);
+        assert_eq!([answer_len(&[0, 0]).ok(), answer_len(&[0, 48]).ok()], [Some(4), Some(50)]);
+        assert!(matches!(answer_len(&[0xff, 0xff]), Err(HandshakeError::NotOurs)));
     }
 
     const KEY_ID: KeyId = KeyId([0xa5; 16]);
