@@ -231,6 +231,7 @@ pub mod client {
     }
     /// Ways to other members: addresses, dialing, calls, punching, relay.
     pub mod reach {
+        pub mod eyeballs;
         pub mod port;
     }
     /// Requests to a tracker and their replies, many at a time; `queries` finds a share, a renamed one too.

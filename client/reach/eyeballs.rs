@@ -1,0 +1,498 @@
+//! Dials several addresses of one member at once, the likely one with a head start (RFC 8305), on one thread.
+//!
+//! An address counts once a handshake has shown who is there. Somebody else may answer at an address that has changed
+//! hands, or accept connections and say nothing.
+
+use crate::sys::connecting::Connecting;
+use crate::sys::waker::Waker;
+use crate::wire::deadlines::HANDSHAKE_DEADLINE;
+use crate::wire::handshake::{HandshakeError, PeerGreeting, answer_len};
+use crate::wire::refusal::Code;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use snow::StatelessTransportState;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+/// How much later than the address before it an address is dialed, unless that one has failed.
+const HEAD_START: Duration = Duration::from_millis(100);
+/// A member that has not accepted the connection after this time counts as gone.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+
+/// A connection on which the right client has shaken hands.
+#[derive(Debug)]
+pub struct Dialed {
+    pub stream: TcpStream,
+    pub addr: SocketAddr,
+    pub keys: StatelessTransportState,
+}
+
+/// Why the right client was not met at an address.
+#[derive(Debug)]
+pub enum DialFault {
+    /// No connection came about.
+    Connect(io::Error),
+    /// Somebody accepted the connection, and no handshake came about.
+    Handshake(HandshakeError),
+}
+
+impl DialFault {
+    /// The code with which whoever listens there has refused the connection.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            DialFault::Handshake(HandshakeError::Refused(code)) => *code,
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for DialFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = match self {
+            DialFault::Handshake(HandshakeError::Refused(Some(Code::Busy))) => return f.write_str("is busy"),
+            DialFault::Handshake(HandshakeError::Refused(Some(code))) => return write!(f, "refused: {}", code.words()),
+            DialFault::Handshake(HandshakeError::NotOurs | HandshakeError::Refused(None)) => {
+                return f.write_str("is another program");
+            }
+            DialFault::Handshake(HandshakeError::Crypto | HandshakeError::Turned(_)) => {
+                return f.write_str("is another client");
+            }
+            DialFault::Handshake(HandshakeError::Io(error)) | DialFault::Connect(error) => error,
+        };
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => f.write_str("refused the connection"),
+            io::ErrorKind::TimedOut => f.write_str("does not answer"),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                f.write_str("closed the connection")
+            }
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => {
+                f.write_str("is not reachable from here")
+            }
+            _ => write!(f, "cannot be dialed ({})", crate::sys::reason(error)),
+        }
+    }
+}
+
+/// An address at which the right client was not met; in words `192.0.2.9:18000 refused the connection`.
+#[derive(Debug)]
+pub struct AddressFault {
+    pub addr: SocketAddr,
+    pub fault: DialFault,
+}
+
+impl fmt::Display for AddressFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.addr, self.fault)
+    }
+}
+
+/// Why a race has stopped.
+#[derive(Debug)]
+pub enum RaceTurn {
+    /// The first address at which the right client has shaken hands. All others are closed.
+    Met(Box<Dialed>),
+    /// Every address has failed.
+    Failed,
+    /// The waker was woken; it is cleared.
+    Woken,
+    /// The time has come.
+    Due,
+}
+
+/// Begins the handshake of one connection: what is to be said first, and what takes the answer.
+type Begin<'a> = dyn Fn() -> Result<(PeerGreeting, Vec<u8>), HandshakeError> + 'a;
+
+/// One address that is being dialed.
+struct Attempt {
+    addr: SocketAddr,
+    deadline: Instant,
+    stage: Stage,
+}
+
+enum Stage {
+    Connecting(Connecting),
+    /// The first message is said; so much of the answer was heard.
+    Greeting {
+        stream: TcpStream,
+        greeting: Box<PeerGreeting>,
+        heard: Vec<u8>,
+    },
+}
+
+impl Attempt {
+    fn poll_fd(&self) -> PollFd<'_> {
+        match &self.stage {
+            Stage::Connecting(socket) => PollFd::new(socket, PollFlags::OUT),
+            Stage::Greeting { stream, .. } => PollFd::new(stream, PollFlags::IN),
+        }
+    }
+
+    /// Goes on with what can be done without waiting.
+    fn go_on(self, begin: &Begin<'_>, now: Instant) -> Result<Progress, AddressFault> {
+        let addr = self.addr;
+        let fault = |fault| AddressFault { addr, fault };
+        match self.stage {
+            Stage::Connecting(socket) => {
+                let mut stream = socket.outcome().map_err(|error| fault(DialFault::Connect(error)))?;
+                let mut greet = || {
+                    stream.set_nonblocking(true)?;
+                    let (greeting, hello) = begin()?;
+                    // Nothing was sent before: it fits into the empty socket buffer.
+                    stream.write_all(&hello)?;
+                    Ok(greeting)
+                };
+                let greeting = greet().map_err(|error| fault(DialFault::Handshake(error)))?;
+                let stage = Stage::Greeting { stream, greeting: Box::new(greeting), heard: Vec::new() };
+                Ok(Progress::GoesOn(Attempt { addr, deadline: now + HANDSHAKE_DEADLINE, stage }))
+            }
+            Stage::Greeting { mut stream, greeting, mut heard } => {
+                let whole = hear(&mut stream, &mut heard).map_err(|error| fault(DialFault::Handshake(error)))?;
+                if !whole {
+                    let stage = Stage::Greeting { stream, greeting, heard };
+                    return Ok(Progress::GoesOn(Attempt { addr, deadline: self.deadline, stage }));
+                }
+                let keys = greeting.hear(&heard).and_then(|keys| {
+                    stream.set_nonblocking(false)?;
+                    Ok(keys)
+                });
+                let keys = keys.map_err(|error| fault(DialFault::Handshake(error)))?;
+                Ok(Progress::Met(Box::new(Dialed { stream, addr, keys })))
+            }
+        }
+    }
+}
+
+/// What became of an attempt that went on.
+enum Progress {
+    GoesOn(Attempt),
+    Met(Box<Dialed>),
+}
+
+/// Reads what is there of an answer and nothing behind it. Says whether the answer is whole.
+fn hear(stream: &mut impl Read, heard: &mut Vec<u8>) -> Result<bool, HandshakeError> {
+    loop {
+        let (had, len) = (heard.len(), answer_len(heard)?);
+        if had >= len {
+            return Ok(true);
+        }
+        heard.resize(len, 0);
+        let read = stream.read(&mut heard[had..]);
+        heard.truncate(had + *read.as_ref().unwrap_or(&0));
+        match read {
+            Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The addresses of one member, dialed at once. Dropping it closes what is under way.
+pub struct Race<'a> {
+    begin: Box<Begin<'a>>,
+    /// Not dialed yet.
+    waiting: VecDeque<SocketAddr>,
+    /// When the next one is.
+    next: Instant,
+    attempts: Vec<Attempt>,
+    faults: Vec<AddressFault>,
+}
+
+impl fmt::Debug for Race<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Race").field("waiting", &self.waiting).field("faults", &self.faults).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Race<'a> {
+    /// Dials nothing yet. The likely address is the first; an address that is there twice is dialed once. `begin`
+    /// begins the handshake of each connection.
+    pub fn new(addrs: &[SocketAddr], begin: impl Fn() -> Result<(PeerGreeting, Vec<u8>), HandshakeError> + 'a) -> Self {
+        let mut waiting = VecDeque::with_capacity(addrs.len());
+        for addr in addrs {
+            if !waiting.contains(addr) {
+                waiting.push_back(*addr);
+            }
+        }
+        Self { begin: Box::new(begin), waiting, next: Instant::now(), attempts: Vec::new(), faults: Vec::new() }
+    }
+
+    /// The addresses that have failed so far, in the order in which they did.
+    pub fn faults(&self) -> &[AddressFault] {
+        &self.faults
+    }
+
+    /// The addresses that have failed.
+    pub fn into_faults(self) -> Vec<AddressFault> {
+        self.faults
+    }
+
+    /// Whether no address is left.
+    pub fn is_over(&self) -> bool {
+        self.waiting.is_empty() && self.attempts.is_empty()
+    }
+
+    /// Dials until the right client is met, every address has failed, `waker` is woken or `until` has come. It may be
+    /// called again after the last two of these.
+    pub fn run(&mut self, until: Option<Instant>, waker: Option<&Waker>) -> RaceTurn {
+        loop {
+            let now = Instant::now();
+            self.dial_next(now);
+            self.expire(now);
+            if self.is_over() {
+                return RaceTurn::Failed;
+            }
+            if until.is_some_and(|until| now >= until) {
+                return RaceTurn::Due;
+            }
+            match self.wait(until, waker) {
+                Ready::Woken => return RaceTurn::Woken,
+                Ready::Attempts(ready) => {
+                    if let Some(dialed) = self.go_on(&ready) {
+                        self.waiting.clear();
+                        self.attempts.clear();
+                        return RaceTurn::Met(dialed);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Dials the addresses whose turn it is.
+    fn dial_next(&mut self, now: Instant) {
+        while now >= self.next
+            && let Some(addr) = self.waiting.pop_front()
+        {
+            match Connecting::begin(addr, None) {
+                Ok(socket) => {
+                    let stage = Stage::Connecting(socket);
+                    self.attempts.push(Attempt { addr, deadline: now + CONNECT_DEADLINE, stage });
+                    self.next = now + HEAD_START;
+                }
+                Err(error) => self.faults.push(AddressFault { addr, fault: DialFault::Connect(error) }),
+            }
+        }
+    }
+
+    /// Takes out the attempts whose time is over.
+    fn expire(&mut self, now: Instant) {
+        for Attempt { addr, stage, .. } in self.attempts.extract_if(.., |attempt| now >= attempt.deadline) {
+            let error = io::ErrorKind::TimedOut.into();
+            let fault = match stage {
+                Stage::Connecting(_) => DialFault::Connect(error),
+                Stage::Greeting { .. } => DialFault::Handshake(HandshakeError::Io(error)),
+            };
+            self.faults.push(AddressFault { addr, fault });
+        }
+    }
+
+    /// Waits until something is to be done. Says which attempts can go on.
+    fn wait(&self, until: Option<Instant>, waker: Option<&Waker>) -> Ready {
+        let deadlines = self.attempts.iter().map(|attempt| attempt.deadline);
+        let next = (!self.waiting.is_empty()).then_some(self.next);
+        let end = deadlines.chain(next).chain(until).min();
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        let mut fds: Vec<_> = self.attempts.iter().map(Attempt::poll_fd).collect();
+        fds.extend(waker.map(|waker| PollFd::from_borrowed_fd(waker.as_fd(), PollFlags::IN)));
+        // An interruption is like a time that has come: the loop looks again.
+        let some = matches!(poll(&mut fds, timeout.as_ref()), Ok(1..));
+        let is_ready = |fd: &PollFd<'_>| some && !fd.revents().is_empty();
+        match (waker, fds.last()) {
+            (Some(waker), Some(fd)) if is_ready(fd) => {
+                waker.clear();
+                Ready::Woken
+            }
+            _ => Ready::Attempts(fds.iter().take(self.attempts.len()).map(is_ready).collect()),
+        }
+    }
+
+    /// Goes on with the attempts that can.
+    fn go_on(&mut self, ready: &[bool]) -> Option<Box<Dialed>> {
+        let now = Instant::now();
+        for (attempt, ready) in std::mem::take(&mut self.attempts).into_iter().zip(ready) {
+            if !ready {
+                self.attempts.push(attempt);
+                continue;
+            }
+            match attempt.go_on(&*self.begin, now) {
+                Ok(Progress::GoesOn(attempt)) => self.attempts.push(attempt),
+                Ok(Progress::Met(dialed)) => return Some(dialed),
+                Err(fault) => {
+                    self.faults.push(fault);
+                    // The next one need not wait for its turn.
+                    self.next = now;
+                }
+            }
+        }
+        None
+    }
+}
+
+/// What has ended a wait.
+enum Ready {
+    Woken,
+    /// For each attempt whether it can go on.
+    Attempts(Vec<bool>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::digest::KeyId;
+    use crate::wire::handshake::{Secret, peer_accepts, peer_greets, refusal_in_clear};
+    use std::net::TcpListener;
+    use std::thread;
+
+    const KEY: (KeyId, Secret) = (KeyId([7; 16]), Secret([7; 32]));
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn race(addrs: &[SocketAddr]) -> Race<'static> {
+        Race::new(addrs, || peer_greets(KEY.0, &KEY.1))
+    }
+
+    fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = listener.local_addr().expect("bound");
+        (listener, addr)
+    }
+
+    /// An address at which nobody listens.
+    fn nobody() -> SocketAddr {
+        listener().1
+    }
+
+    /// A member who shakes hands with everybody who comes, until the test ends.
+    fn member() -> SocketAddr {
+        let (listener, addr) = listener();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("connected");
+                // Whoever has found another address leaves.
+                let _ = peer_accepts(&mut stream, |_| Some(KEY.1));
+            }
+        });
+        addr
+    }
+
+    /// Somebody who says this to everybody who comes, and holds the connections.
+    fn says(what: &'static [u8]) -> SocketAddr {
+        let (listener, addr) = listener();
+        thread::spawn(move || {
+            let mut held = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("connected");
+                stream.write_all(what).expect("room");
+                held.push(stream);
+            }
+        });
+        addr
+    }
+
+    /// An address that accepts nothing and refuses nothing, as behind a firewall that drops.
+    fn silent() -> (TcpListener, Vec<Connecting>, SocketAddr) {
+        let (listener, addr) = listener();
+        rustix::net::listen(&listener, 0).expect("it listens");
+        let full = (0..4).map(|_| Connecting::begin(addr, None).expect("begun")).collect();
+        (listener, full, addr)
+    }
+
+    fn met(race: &mut Race<'_>) -> Box<Dialed> {
+        match race.run(Some(Instant::now() + LONG), None) {
+            RaceTurn::Met(dialed) => dialed,
+            other => panic!("{other:?}: {:?}", race.faults()),
+        }
+    }
+
+    fn words(race: &Race<'_>) -> Vec<String> {
+        race.faults().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_first_address_at_which_the_member_is_wins_and_the_others_say_why_not() {
+        let (refuses, here) = (nobody(), member());
+        let mut race = race(&[refuses, here, refuses]);
+        let dialed = met(&mut race);
+        assert_eq!((dialed.addr, words(&race)), (here, vec![format!("{refuses} refused the connection")]));
+        assert!(race.is_over());
+    }
+
+    #[test]
+    fn an_address_that_says_nothing_holds_nobody_up() {
+        let (_listener, _full, drops) = silent();
+        let (accepts, here) = (says(b""), member());
+        let began = Instant::now();
+        assert_eq!(met(&mut race(&[drops, accepts, here])).addr, here);
+        assert!(began.elapsed() < CONNECT_DEADLINE, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn an_address_at_which_somebody_else_answers_does_not_win() {
+        let others: [(&[u8], &str); 6] = [
+            (b"HTTP/1.1 400 Bad Request", "is another program"),
+            (b"\0\x30012345678901234567890123456789012345678901234567", "is another client"),
+            (&refusal_in_clear(Code::Busy), "is busy"),
+            (&[0, 0, 255, 255], "is another program"),
+            (&[0, 1, 7], "is another client"),
+            (&[0, 0], "does not answer"),
+        ];
+        let here = member();
+        for (said, words) in others {
+            let said: &'static [u8] = said.to_vec().leak();
+            let other = says(said);
+            let mut race = race(&[other, here]);
+            assert_eq!(met(&mut race).addr, here);
+            let faults: Vec<_> = race.faults().iter().map(ToString::to_string).collect();
+            assert!(faults.is_empty() || faults == [format!("{other} {words}")], "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn every_address_has_its_own_failure_in_words() {
+        let (refuses, busy) = (nobody(), says(refusal_in_clear(Code::Busy).to_vec().leak()));
+        let (unknown, web) = (says(refusal_in_clear(Code::UnknownKey).to_vec().leak()), says(b"HTTP/1.1 400"));
+        let nowhere: SocketAddr = "[::ffff:0.0.0.1]:1".parse().expect("an address");
+        let mut race = race(&[refuses, busy, unknown, web, nowhere]);
+        assert!(matches!(race.run(None, None), RaceTurn::Failed));
+        let mut faults = words(&race);
+        faults.sort();
+        let mut expected = vec![
+            format!("{refuses} refused the connection"),
+            format!("{busy} is busy"),
+            format!("{unknown} refused: {}", Code::UnknownKey.words()),
+            format!("{web} is another program"),
+        ];
+        expected.sort();
+        faults.retain(|fault| !fault.starts_with(&nowhere.to_string()));
+        assert_eq!(faults, expected);
+        assert_eq!(race.into_faults().len(), 5);
+    }
+
+    #[test]
+    fn the_race_stops_for_a_waker_and_for_the_time_and_goes_on_after_that() {
+        let (_listener, _full, drops) = silent();
+        let waker = Waker::new().expect("a descriptor");
+        let mut race = race(&[drops]);
+        waker.wake();
+        assert!(matches!(race.run(None, Some(&waker)), RaceTurn::Woken));
+        assert!(matches!(race.run(Some(Instant::now() + HEAD_START), Some(&waker)), RaceTurn::Due));
+        race.expire(Instant::now() + CONNECT_DEADLINE);
+        assert!(matches!(race.run(None, Some(&waker)), RaceTurn::Failed));
+        assert_eq!(words(&race), [format!("{drops} does not answer")]);
+    }
+
+    #[test]
+    fn of_an_answer_nothing_is_read_that_comes_after_it() {
+        let mut heard = Vec::new();
+        let mut said: &[u8] = &[0, 3, 1, 2, 3, 9, 9];
+        assert!(hear(&mut said, &mut heard).expect("whole"));
+        assert_eq!((heard, said), (vec![0, 3, 1, 2, 3], &[9, 9][..]));
+        let mut cut: &[u8] = &[0, 3, 1];
+        let cut = hear(&mut cut, &mut Vec::new()).expect_err("cut");
+        assert!(matches!(cut, HandshakeError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof));
+    }
+}
