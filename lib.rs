@@ -22,8 +22,10 @@ pub mod model {
     pub(crate) mod units;
 }
 
-/// How fast bytes may pass: limits such as `20M`, and the limiter that members share fairly.
+/// How fast bytes may pass: limits such as `20M`, and the limiter that members share fairly. How often something may
+/// happen.
 pub mod rate {
+    pub mod buckets;
     pub(crate) mod fair_queue;
     pub mod limit;
     pub(crate) mod token_bucket;
@@ -147,6 +149,8 @@ pub mod client {
     }
     /// Getting pieces from peers; `peer_list` decides whom to dial, how long to back off, and who is banned for a lie.
     pub mod download {
+        mod blame;
+        pub(crate) mod dial_pace;
         pub(crate) mod dialer;
         pub mod engine;
         pub mod error;

@@ -235,6 +235,14 @@ pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, AddressError> {
     Ok(SocketAddr::new(ip, parse_port(port)?))
 }
 
+/// What counts as one address: under IPv6 a whole /64, since any host has one to choose from.
+pub fn network_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

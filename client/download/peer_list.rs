@@ -1,22 +1,36 @@
 //! The peers that are known to hold pieces of a download: whom to dial, how long to back off, and who is banned for a
-//! lie. Pure: the time is passed in.
+//! lie. Users take turns, whatever the number of their clients: what a client does counts for the others of its user. A
+//! user has two clients on trial at a time; on trial is who has yet to deliver. Pure: the time is passed in.
 
+use super::blame::{Amnesty, Blame, RETRY, pause_after};
+use super::dial_pace::DialPaces;
 use super::error::DownloadError;
 use super::lie::Lie;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
 use crate::wire::client_tracker::Peer;
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Most connections of one download.
 const CONNECTIONS_MAX: usize = 64;
 /// Most peers that are remembered. The tracker names half as many at once, and names them again.
 const KNOWN_MAX: usize = 1024;
-/// Pause before the next dial of a peer that is not to blame.
-const RETRY: Duration = Duration::from_millis(500);
+/// Most addresses of which failures are remembered.
+const ADDRESSES_MAX: usize = 4096;
+/// Most clients of one user that are on trial at a time.
+const ON_TRIAL_MAX: usize = 2;
+/// A client is on trial for this long at most after it was connected. By then it has delivered, is gone, or was not
+/// asked for anything.
+const TRIAL: Duration = Duration::from_secs(30);
+/// Most connections to clients of one user that have delivered nothing.
+const IDLE_MAX: usize = 8;
 /// Longest pause before the next dial of a peer that failed. The pause doubles from [`RETRY`] on.
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// Longest pause of a user's other clients after one has failed.
+const USER_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How many pauses fit into the patience of a download at least: who comes back in time is dialed in time.
 const RETRIES_LEAST: u32 = 8;
 /// A first look at who is there may take this long, however short the patience.
@@ -25,27 +39,98 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 const BAD_MAX: u32 = 4;
 /// Longest pause after a wrong piece. The pause doubles from [`RETRY`] on.
 const BAD_PAUSE_MAX: Duration = Duration::from_secs(300);
+/// With so many clients that lied all clients of a user are banned.
+const LIARS_MAX: u32 = 3;
 /// Once every known peer has lied, others have this long to turn up.
 const LIED_PATIENCE: Duration = Duration::from_secs(5);
+/// A dial that takes longer counts no more where connections are divided among peers.
+const PROMPT: Duration = Duration::from_secs(1);
+/// A connection that has delivered nothing for this long makes room for another user when a download has as many as it
+/// may have.
+const USELESS: Duration = Duration::from_secs(10);
+
+/// How far it has come with a client that has no piece delivered since it was dialed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trial {
+    Dialed,
+    /// It has something that is missing.
+    Connected,
+    /// It has nothing that is missing.
+    Idle,
+}
 
 #[derive(Debug)]
 struct KnownPeer {
     peer: Peer,
     /// Connections made or being made.
     lanes: usize,
-    not_before: Instant,
-    failures: u32,
+    blame: Blame,
+    amnesty: Amnesty,
     lied: bool,
     /// How many wrong pieces it gave, and took back when it heard so.
     bad: u32,
-    /// It has delivered a piece.
+    /// It has delivered a piece since it was dialed first.
     delivered: bool,
+    trial: Trial,
+    /// When it was dialed, was connected, or delivered last.
+    since: Instant,
+}
+
+impl KnownPeer {
+    fn new(peer: Peer, at: Instant) -> Self {
+        Self {
+            peer,
+            lanes: 0,
+            blame: Blame::none(at),
+            amnesty: Amnesty::default(),
+            lied: false,
+            bad: 0,
+            delivered: false,
+            trial: Trial::Dialed,
+            since: at,
+        }
+    }
+
+    fn is_on_trial(&self, now: Instant) -> bool {
+        let waits = match self.trial {
+            Trial::Dialed => true,
+            Trial::Connected => now.duration_since(self.since) < TRIAL,
+            Trial::Idle => false,
+        };
+        self.lanes > 0 && !self.delivered && waits
+    }
+
+    /// Whether it may deliver soon, as far as is known.
+    fn is_able(&self, now: Instant) -> bool {
+        let prompt = self.delivered || self.lanes == 0 || now.duration_since(self.since) < PROMPT;
+        !self.lied && self.bad == 0 && self.blame.failures == 0 && prompt
+    }
+}
+
+/// What counts for all clients of a user.
+#[derive(Debug)]
+struct KnownUser {
+    blame: Blame,
+    amnesty: Amnesty,
+    liars: u32,
+    bad: u32,
+}
+
+/// What the clients of a user do at the moment.
+#[derive(Debug, Default, Clone, Copy)]
+struct UserLoad {
+    lanes: usize,
+    on_trial: usize,
+    undelivered: usize,
 }
 
 /// The peers of one download.
 #[derive(Debug)]
 pub(crate) struct PeerList {
     known: HashMap<ClientId, KnownPeer>,
+    users: HashMap<UserId, KnownUser>,
+    /// Addresses at which a dial has failed.
+    addresses: HashMap<SocketAddr, Blame>,
     /// Connections that the download wants, even if all of them lead to one peer.
     wanted: usize,
     patience: Option<Duration>,
@@ -64,127 +149,283 @@ impl PeerList {
     pub(crate) fn new(now: Instant, wanted: usize, patience: Option<Duration>) -> Self {
         let shorter = patience.map_or(RETRY_MAX, |patience| (patience / RETRIES_LEAST).max(RETRY));
         let pause_max = RETRY_MAX.min(shorter);
-        Self { known: HashMap::new(), wanted, patience, pause_max, asked: false, useful_at: now, lie: None }
+        Self {
+            known: HashMap::new(),
+            users: HashMap::new(),
+            addresses: HashMap::new(),
+            wanted,
+            patience,
+            pause_max,
+            asked: false,
+            useful_at: now,
+            lie: None,
+        }
     }
 
-    /// Adds peers that the tracker has named. A new address clears the failures of the old one.
+    /// Adds peers that the tracker has named. What is known of a peer stays, whatever address it has. A client id that
+    /// two users name is that of the first, unless it fails.
     pub(crate) fn learn(&mut self, peers: Vec<Peer>) {
         self.asked = true;
         for peer in peers {
             match self.known.get_mut(&peer.client) {
-                Some(known) => {
-                    if known.peer.addr != peer.addr {
-                        known.failures = 0;
-                    }
-                    known.peer = peer;
-                }
-                None => {
+                Some(known) if known.peer.user == peer.user => known.peer = peer,
+                Some(known) if known.blame.failures == 0 || known.lanes > 0 => {}
+                Some(_) | None => {
                     self.make_room();
-                    let known = KnownPeer {
-                        lanes: 0,
-                        not_before: self.useful_at,
-                        failures: 0,
-                        lied: false,
-                        bad: 0,
-                        delivered: false,
-                        peer,
-                    };
-                    self.known.insert(known.peer.client, known);
+                    let at = self.useful_at;
+                    let fresh = || KnownUser { blame: Blame::none(at), amnesty: Amnesty::default(), liars: 0, bad: 0 };
+                    self.users.entry(peer.user.clone()).or_insert_with(fresh);
+                    self.known.insert(peer.client, KnownPeer::new(peer, at));
                 }
             }
         }
     }
 
-    /// Forgets the least promising peer if the list is full.
+    /// Forgets the least promising peer of the user with most peers, if the list is full.
     fn make_room(&mut self) {
         if self.known.len() < KNOWN_MAX {
             return;
         }
+        let mut counts: HashMap<&UserId, usize> = HashMap::new();
+        self.known.values().for_each(|known| *counts.entry(&known.peer.user).or_default() += 1);
         let idle = self.known.iter().filter(|(_, known)| known.lanes == 0);
-        let least = idle.max_by_key(|(_, known)| (known.lied, known.bad, known.failures)).map(|(&client, _)| client);
+        let least =
+            idle.max_by_key(|(_, known)| (counts[&known.peer.user], known.lied, known.bad, known.blame.failures));
+        let least = least.map(|(&client, _)| client);
         least.and_then(|client| self.known.remove(&client));
+        if self.users.len() > KNOWN_MAX {
+            let known = &self.known;
+            self.users.retain(|user, _| known.values().any(|known| known.peer.user == *user));
+        }
     }
 
-    /// The peers to dial now. Each counts as connected from here on.
-    pub(crate) fn due(&mut self, now: Instant) -> Vec<Peer> {
-        let mut open: usize = self.known.values().map(|known| known.lanes).sum();
-        let able = self.known.values().filter(|known| !known.lied && known.bad == 0 && known.failures == 0).count();
-        let lanes_each = self.wanted.div_ceil(able.max(1));
+    /// The peers to dial now, with the addresses to try. Each counts as connected from here on.
+    pub(crate) fn due(&mut self, now: Instant, paces: &mut DialPaces) -> Vec<Peer> {
+        let mut room = CONNECTIONS_MAX.saturating_sub(self.known.values().map(|known| known.lanes).sum());
+        let lanes_each = self.wanted.div_ceil(self.able(now).max(1));
+        let mut loads = self.loads(now);
         let mut due = Vec::new();
         // One connection to every peer comes before a second one to any. By the time a slow peer has delivered a piece,
         // other members are known, and no second connection to it is needed.
         for lanes in 0..lanes_each {
-            let may = |known: &&mut KnownPeer| {
-                let again = lanes == 0 || known.delivered && known.failures == 0;
-                again && !known.lied && known.lanes == lanes && known.not_before <= now
-            };
-            let mut may: Vec<_> = self.known.values_mut().filter(may).collect();
-            // Peers that failed before come last: however many never answer, all are tried.
-            may.sort_by_key(|known| (known.bad, known.failures));
-            for known in may.into_iter().take(CONNECTIONS_MAX.saturating_sub(open)) {
-                known.lanes += 1;
-                open += 1;
-                due.push(known.peer.clone());
+            let mut turns = self.turns(lanes, &loads, now);
+            while room > 0 && !turns.is_empty() {
+                turns.retain_mut(|(user, clients)| {
+                    let Some(client) = clients.pop_front() else { return false };
+                    let load = loads.entry(user.clone()).or_default();
+                    if room == 0 || lanes == 0 && !self.may_try(user, client, *load, now) {
+                        return false;
+                    }
+                    if let Some(peer) = self.dial(client, paces, now) {
+                        room -= 1;
+                        load.lanes += 1;
+                        load.on_trial += usize::from(lanes == 0);
+                        load.undelivered += usize::from(lanes == 0);
+                        due.push(peer);
+                    }
+                    true
+                });
             }
         }
         due
     }
 
-    /// A dial has made a connection.
-    pub(crate) fn connected(&mut self, client: ClientId) {
+    /// How many peers may deliver soon. Of a user those count that have delivered or are on trial, or may come next.
+    fn able(&self, now: Instant) -> usize {
+        let (mut able, mut untried) = (0, HashMap::<&UserId, usize>::new());
+        for known in self.known.values().filter(|known| known.is_able(now)) {
+            let user = &known.peer.user;
+            if known.delivered || known.lanes > 0 {
+                able += 1;
+            } else if self.users.get(user).is_none_or(|user| user.blame.failures == 0) {
+                *untried.entry(user).or_default() += 1;
+            }
+        }
+        let loads = self.loads(now);
+        let next = |(user, count): (&UserId, usize)| {
+            count.min(ON_TRIAL_MAX.saturating_sub(loads.get(user).map_or(0, |load| load.on_trial)))
+        };
+        able + untried.into_iter().map(next).sum::<usize>()
+    }
+
+    fn loads(&self, now: Instant) -> HashMap<UserId, UserLoad> {
+        let mut loads: HashMap<UserId, UserLoad> = HashMap::new();
+        for known in self.known.values().filter(|known| known.lanes > 0) {
+            let load = loads.entry(known.peer.user.clone()).or_default();
+            load.lanes += known.lanes;
+            load.on_trial += usize::from(known.is_on_trial(now));
+            load.undelivered += usize::from(!known.delivered);
+        }
+        loads
+    }
+
+    /// The clients with so many connections that may have one more now, by user. Users that failed or have many
+    /// connections come last: however many never answer, all are tried. Of a user, those that hold most come first.
+    fn turns(
+        &self,
+        lanes: usize,
+        loads: &HashMap<UserId, UserLoad>,
+        now: Instant,
+    ) -> Vec<(UserId, VecDeque<ClientId>)> {
+        let may = |known: &&KnownPeer| {
+            let again = lanes == 0 || known.delivered && known.blame.failures == 0;
+            again && known.lanes == lanes && known.blame.not_before <= now && !self.is_banned(known)
+        };
+        let mut users: BTreeMap<&UserId, Vec<&KnownPeer>> = BTreeMap::new();
+        self.known.values().filter(may).for_each(|known| users.entry(&known.peer.user).or_default().push(known));
+        let mut turns: Vec<_> = users.into_iter().collect();
+        turns.sort_by_cached_key(|(user, _)| {
+            let blame = self.users.get(*user).map(|user| (user.bad, user.blame.failures));
+            (blame, loads.get(*user).map(|load| load.lanes))
+        });
+        let in_order = |(user, mut clients): (&UserId, Vec<&KnownPeer>)| {
+            clients.sort_by_key(|known| (known.bad, known.blame.failures, Reverse(known.peer.held)));
+            (user.clone(), clients.into_iter().map(|known| known.peer.client).collect())
+        };
+        turns.into_iter().map(in_order).collect()
+    }
+
+    /// Whether one more client of this user may be dialed.
+    fn may_try(&self, user: &UserId, client: ClientId, load: UserLoad, now: Instant) -> bool {
+        let rested = self.users.get(user).is_none_or(|user| user.blame.not_before <= now);
+        // Only a client that has lost its last connection has delivered and has none.
+        let proved = self.known.get(&client).is_some_and(|known| known.delivered);
+        proved || rested && load.on_trial < ON_TRIAL_MAX && load.undelivered < IDLE_MAX
+    }
+
+    /// Counts a connection, unless the peer was dialed too often or none of its addresses may be tried.
+    fn dial(&mut self, client: ClientId, paces: &mut DialPaces, now: Instant) -> Option<Peer> {
+        let known = self.known.get_mut(&client)?;
+        let rested = self.addresses.get(&known.peer.addr).is_none_or(|blame| blame.not_before <= now);
+        if !rested || !paces.admit(&known.peer, now) {
+            return None;
+        }
+        if known.lanes == 0 {
+            (known.since, known.trial) = (now, Trial::Dialed);
+        }
+        known.lanes += 1;
+        Some(known.peer.clone())
+    }
+
+    /// A dial has made a connection. `useful` if the peer has something that is missing.
+    pub(crate) fn connected(&mut self, client: ClientId, now: Instant, useful: bool) {
         if let Some(known) = self.known.get_mut(&client) {
-            known.failures = 0;
+            self.addresses.remove(&known.peer.addr);
+            if known.lanes <= 1 {
+                (known.since, known.trial) = (now, if useful { Trial::Connected } else { Trial::Idle });
+            }
         }
     }
 
     /// The peer has delivered a piece. True for the first one.
-    pub(crate) fn delivered(&mut self, client: ClientId) -> bool {
-        let known = self.known.get_mut(&client);
-        known.is_some_and(|known| !std::mem::replace(&mut known.delivered, true))
+    pub(crate) fn delivered(&mut self, client: ClientId, now: Instant) -> bool {
+        let Some(known) = self.known.get_mut(&client) else { return false };
+        known.blame = Blame::none(known.blame.not_before);
+        known.since = now;
+        if let Some(user) = self.users.get_mut(&known.peer.user) {
+            user.blame.failures = 0;
+        }
+        !std::mem::replace(&mut known.delivered, true)
     }
 
     /// A dial has failed or a connection is gone. `failed` if the peer is to blame.
     pub(crate) fn lost(&mut self, client: ClientId, now: Instant, failed: bool) {
-        if let Some(known) = self.known.get_mut(&client) {
-            known.lanes = known.lanes.saturating_sub(1);
-            known.failures += u32::from(failed);
-            let doubled = RETRY * 2u32.saturating_pow(known.failures.saturating_sub(1).min(10));
-            known.not_before = now + doubled.min(self.pause_max);
+        let Some(known) = self.known.get_mut(&client) else { return };
+        known.lanes = known.lanes.saturating_sub(1);
+        let proved = known.delivered;
+        if failed {
+            known.blame.fail(now, self.pause_max);
+            if known.lanes == 0 && !proved && known.trial == Trial::Dialed {
+                let address = self.addresses.entry(known.peer.addr).or_insert_with(|| Blame::none(now));
+                address.fail(now, self.pause_max);
+            }
+        } else {
+            known.blame.pause(now + pause_after(known.blame.failures, self.pause_max));
+        }
+        if known.lanes == 0 && failed {
+            known.delivered = false;
+        }
+        if let Some(user) = self.users.get_mut(&known.peer.user).filter(|_| !proved) {
+            if failed {
+                user.blame.fail(now, USER_PAUSE_MAX.min(self.pause_max))
+            } else {
+                user.blame.pause(now + RETRY)
+            }
+        }
+        if self.addresses.len() > ADDRESSES_MAX {
+            self.addresses.retain(|_, blame| blame.not_before > now);
         }
     }
 
-    /// Bans a peer.
+    /// Bans a peer, and with it the user whose clients lie again and again.
     pub(crate) fn lied(&mut self, client: ClientId, user: &UserId, lie: Lie) {
         self.lie = Some((user.clone(), lie));
         if let Some(known) = self.known.get_mut(&client) {
-            known.lied = true;
+            let first = !std::mem::replace(&mut known.lied, true);
             known.lanes = 0;
+            if let Some(user) = self.users.get_mut(user).filter(|_| first) {
+                user.liars += 1;
+            }
         }
     }
 
     /// A peer gave a wrong piece, and has heard so. These of its connections are gone; it is tried again after a pause,
-    /// by when it may have mended what was wrong.
+    /// by when it may have mended what was wrong. The user's clients that are yet to deliver wait with it.
     pub(crate) fn gave_bad(&mut self, client: ClientId, user: &UserId, now: Instant, lanes: usize) {
         self.lie = Some((user.clone(), Lie::BadPiece));
+        let pause = |bad: u32| pause_after(bad + 1, BAD_PAUSE_MAX);
         if let Some(known) = self.known.get_mut(&client) {
             known.lanes = known.lanes.saturating_sub(lanes);
-            known.not_before = now + (RETRY * 2u32.pow(known.bad.min(10))).min(BAD_PAUSE_MAX);
+            known.blame.pause(now + pause(known.bad));
             known.bad = known.bad.saturating_add(1);
             known.delivered = false;
+        }
+        if let Some(user) = self.users.get_mut(user) {
+            user.blame.pause(now + pause(user.bad));
+            user.bad = user.bad.saturating_add(1);
         }
     }
 
     /// Whether the peer is banned.
     pub(crate) fn has_lied(&self, client: ClientId) -> bool {
-        self.known.get(&client).is_some_and(|known| known.lied)
+        self.known.get(&client).is_some_and(|known| self.is_banned(known))
     }
 
-    /// The peer has just come online: ends its pause.
+    fn is_banned(&self, known: &KnownPeer) -> bool {
+        known.lied || self.users.get(&known.peer.user).is_some_and(|user| user.liars >= LIARS_MAX)
+    }
+
+    /// The peer has just come online: ends its pause, that of its user and that of its address.
     pub(crate) fn arrived(&mut self, client: ClientId, now: Instant) {
-        if let Some(known) = self.known.get_mut(&client) {
-            known.failures = 0;
-            known.not_before = now;
+        let Some(known) = self.known.get_mut(&client) else { return };
+        if known.amnesty.grant(now) {
+            known.blame = Blame::none(now);
         }
+        if let Some(user) = self.users.get_mut(&known.peer.user).filter(|user| user.bad == 0)
+            && user.amnesty.grant(now)
+        {
+            user.blame.not_before = now;
+            self.addresses.remove(&known.peer.addr);
+        }
+    }
+
+    /// The connection that makes room for another user: there are as many as may be, and it has delivered nothing for
+    /// long. It is one of the user with most connections.
+    pub(crate) fn surplus(&self, now: Instant) -> Option<ClientId> {
+        let loads = self.loads(now);
+        let waits = |known: &KnownPeer| {
+            known.blame.not_before <= now && !self.is_banned(known) && !loads.contains_key(&known.peer.user)
+        };
+        if loads.values().map(|load| load.lanes).sum::<usize>() < CONNECTIONS_MAX || !self.known.values().any(waits) {
+            return None;
+        }
+        let idle = |known: &&KnownPeer| known.lanes > 0 && now.duration_since(known.since) > USELESS;
+        let least = self
+            .known
+            .values()
+            .filter(idle)
+            .max_by_key(|known| (loads[&known.peer.user].lanes, !known.delivered, now.duration_since(known.since)));
+        least.map(|known| known.peer.client)
     }
 
     /// Nobody could do anything for this long, as while the program was stopped: it is no time of waiting.
@@ -194,7 +435,9 @@ impl PeerList {
 
     /// Ends every pause.
     pub(crate) fn retry(&mut self, now: Instant) {
-        self.known.values_mut().for_each(|known| known.not_before = now);
+        self.known.values_mut().for_each(|known| known.blame.not_before = now);
+        self.users.values_mut().for_each(|user| user.blame.not_before = now);
+        self.addresses.clear();
     }
 
     /// Checks whether the download has waited long enough. `useful` if some connection leads to what is missing.
@@ -207,7 +450,7 @@ impl PeerList {
             return Ok(());
         }
         let waited = now.duration_since(self.useful_at);
-        let able = self.known.values().any(|known| !known.lied && known.bad < BAD_MAX);
+        let able = self.known.values().any(|known| !self.is_banned(known) && known.bad < BAD_MAX);
         if let Some((user, lie)) = self.lie.as_ref().filter(|_| !able && waited > LIED_PATIENCE) {
             return Err(DownloadError::OnlyLiars(user.clone(), *lie));
         }
@@ -221,238 +464,13 @@ impl PeerList {
     /// Whether it is not yet known if somebody is there: the tracker has not answered, or a peer is dialed that has not
     /// failed.
     fn is_looking(&self, now: Instant, waited: Duration) -> bool {
-        let may_come =
-            |known: &KnownPeer| !known.lied && known.failures == 0 && (known.lanes > 0 || known.not_before <= now);
+        let may_come = |known: &KnownPeer| {
+            let untried = known.lanes > 0 || known.blame.not_before <= now;
+            !self.is_banned(known) && known.blame.failures == 0 && untried
+        };
         waited < FIRST_LOOK && (!self.asked || self.known.values().any(may_come))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WANTED: usize = 4;
-
-    fn peer(number: u8) -> Peer {
-        let addr = ([127, 0, 0, 1], 1000 + u16::from(number)).into();
-        Peer { client: ClientId([number; 16]), user: user(), addr, held: 1 }
-    }
-
-    fn user() -> UserId {
-        UserId::parse("eve").expect("a name")
-    }
-
-    fn clients(peers: &[Peer]) -> Vec<u8> {
-        let mut clients: Vec<_> = peers.iter().map(|peer| peer.client.0[0]).collect();
-        clients.sort_unstable();
-        clients
-    }
-
-    #[test]
-    fn a_lone_peer_gets_several_connections_and_many_get_one_each() {
-        let now = Instant::now();
-        let mut few = PeerList::new(now, WANTED, None);
-        few.learn(vec![peer(1)]);
-        assert_eq!(clients(&few.due(now)), [1], "one until it has brought something");
-        assert!(few.due(now).is_empty());
-        assert!(few.delivered(peer(1).client) && !few.delivered(peer(1).client));
-        assert_eq!(clients(&few.due(now)), [1; WANTED - 1]);
-        assert!(few.due(now).is_empty());
-        let mut many = PeerList::new(now, WANTED, None);
-        many.learn((1..=9).map(peer).collect());
-        assert_eq!(clients(&many.due(now)), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    }
-
-    fn numbered(number: u32) -> Peer {
-        let mut client = [0; 16];
-        client[..4].copy_from_slice(&number.to_be_bytes());
-        Peer { client: ClientId(client), ..peer(1) }
-    }
-
-    #[test]
-    fn however_many_never_answer_everybody_is_tried_before_anybody_is_tried_again() {
-        let mut now = Instant::now();
-        let mut peers = PeerList::new(now, WANTED, None);
-        let count = 4 * CONNECTIONS_MAX;
-        peers.learn((0..count as u32).map(numbered).collect());
-        let mut tried = std::collections::HashSet::new();
-        for _ in 0..4 {
-            let due = peers.due(now);
-            now += 20 * RETRY;
-            for peer in due {
-                assert!(tried.insert(peer.client), "nobody twice");
-                peers.lost(peer.client, now, true);
-            }
-            // By then they could be tried again.
-            now += 2 * RETRY;
-        }
-        assert_eq!(tried.len(), count);
-    }
-
-    #[test]
-    fn no_more_peers_are_remembered_than_there_may_be_and_liars_and_the_silent_are_forgotten_first() {
-        let now = Instant::now();
-        let mut peers = PeerList::new(now, WANTED, None);
-        peers.learn((0..KNOWN_MAX as u32).map(numbered).collect());
-        peers.lied(numbered(5).client, &user(), Lie::BadPiece);
-        peers.lost(numbered(6).client, now, true);
-        peers.learn(vec![numbered(10_000), numbered(10_001)]);
-        assert_eq!(peers.known.len(), KNOWN_MAX);
-        let knows = |number| peers.known.contains_key(&numbered(number).client);
-        assert!(!knows(5) && !knows(6) && knows(10_000) && knows(10_001) && knows(7));
-    }
-
-    #[test]
-    fn no_more_connections_are_made_than_a_download_may_have() {
-        let now = Instant::now();
-        let mut peers = PeerList::new(now, WANTED, None);
-        peers.learn((0..200).map(peer).collect());
-        assert_eq!(peers.due(now).len(), CONNECTIONS_MAX);
-        assert!(peers.due(now).is_empty());
-    }
-
-    #[test]
-    fn a_peer_that_fails_waits_longer_each_time_until_it_is_reached() {
-        let now = Instant::now();
-        let mut peers = PeerList::new(now, WANTED, None);
-        peers.learn(vec![peer(1)]);
-        peers.delivered(peer(1).client);
-        let first = peers.due(now);
-        first.iter().for_each(|_| peers.lost(peer(1).client, now, true));
-        let pause = RETRY * 2u32.pow(first.len() as u32 - 1);
-        assert!(peers.due(now + pause - Duration::from_millis(1)).is_empty());
-        assert_eq!(clients(&peers.due(now + pause)), [1], "one try while it is failing");
-        peers.connected(peer(1).client);
-        assert_eq!(peers.due(now + pause).len(), WANTED - 1);
-    }
-
-    #[test]
-    fn a_peer_that_lied_is_never_tried_again_and_alone_ends_the_download_with_its_name() {
-        let now = Instant::now();
-        let mut peers = PeerList::new(now, WANTED, None);
-        peers.learn(vec![peer(1)]);
-        peers.due(now);
-        peers.lied(peer(1).client, &user(), Lie::Unasked);
-        peers.learn(vec![peer(1)]);
-        let later = now + LIED_PATIENCE + Duration::from_millis(1);
-        assert!(peers.due(later).is_empty());
-        let why = peers.check_patience(later, false).expect_err("nobody is left").to_string();
-        assert_eq!(why, "nobody is left who has it, after eve: it sent an answer to no question");
-        peers.learn(vec![peer(2)]);
-        assert!(peers.check_patience(later, false).is_ok(), "somebody else may have it");
-    }
-
-    /// Plays a download whose only peer is away from `left` to `back`, in seconds. Whether it has failed by then, or how
-    /// many seconds after the return the peer is dialed.
-    fn outage(patience: Option<Duration>, back_s: u64) -> Result<f64, String> {
-        let begun = Instant::now();
-        let mut peers = PeerList::new(begun, WANTED, patience);
-        peers.learn(vec![peer(1)]);
-        peers.due(begun);
-        peers.lost(peer(1).client, begun, true);
-        let back = begun + Duration::from_secs(back_s);
-        let mut now = begun;
-        loop {
-            now += Duration::from_millis(200);
-            peers.check_patience(now, false).map_err(|error| error.to_string())?;
-            if let Some(dialed) = peers.due(now).pop() {
-                if now >= back {
-                    return Ok((now - back).as_secs_f64());
-                }
-                peers.lost(dialed.client, now, true);
-            }
-        }
-    }
-
-    #[test]
-    fn whoever_comes_back_within_the_patience_is_reached_by_itself() {
-        let minute = Duration::from_secs(60);
-        for (patience, back_s) in [(minute, 1), (minute, 50), (3 * minute, 120), (minute / 6, 8)] {
-            let late = outage(Some(patience), back_s).expect("it goes on");
-            assert!(late <= patience.as_secs_f64() / 8.0, "{patience:?}: {late} s after {back_s} s");
-        }
-        assert!(outage(None, 120).expect("it goes on") <= 30.0);
-        for (patience, back_s) in [(minute, 70), (Duration::ZERO, 1)] {
-            assert_eq!(outage(Some(patience), back_s), Err("no member who is online has what is missing".to_owned()));
-        }
-    }
-
-    #[test]
-    fn without_patience_a_download_ends_once_whoever_may_have_it_was_tried() {
-        let begun = Instant::now();
-        let at = |tenths: u32| begun + Duration::from_millis(100) * tenths;
-        let mut peers = PeerList::new(begun, WANTED, Some(Duration::ZERO));
-        assert!(peers.check_patience(at(1), false).is_ok(), "the tracker has not answered");
-        peers.learn(vec![peer(1), peer(2)]);
-        assert!(peers.check_patience(at(2), false).is_ok(), "nobody was tried");
-        peers.due(at(2));
-        peers.lost(peer(1).client, at(3), true);
-        assert!(peers.check_patience(at(3), false).is_ok(), "one is being tried");
-        peers.lost(peer(2).client, at(4), true);
-        assert!(peers.check_patience(at(4), false).is_err());
-        let mut nobody = PeerList::new(begun, WANTED, Some(Duration::ZERO));
-        nobody.learn(Vec::new());
-        assert!(nobody.check_patience(at(1), false).is_err());
-        let mut silent = PeerList::new(begun, WANTED, Some(Duration::ZERO));
-        assert!(
-            silent.check_patience(begun + FIRST_LOOK, false).is_err(),
-            "a tracker that does not answer has its time"
-        );
-        silent.learn(vec![peer(1)]);
-    }
-
-    #[test]
-    fn a_program_that_was_stopped_has_not_waited_meanwhile() {
-        let begun = Instant::now();
-        let minute = Duration::from_secs(60);
-        let mut peers = PeerList::new(begun, WANTED, Some(minute));
-        peers.forgive(3 * minute);
-        assert!(peers.check_patience(begun + 3 * minute, false).is_ok());
-        assert!(peers.check_patience(begun + 4 * minute, false).is_ok());
-        assert!(peers.check_patience(begun + 5 * minute, false).is_err());
-    }
-
-    #[test]
-    fn who_has_just_come_online_is_dialed_at_once() {
-        let now = Instant::now();
-        let mut peers = PeerList::new(now, WANTED, None);
-        peers.learn(vec![peer(1)]);
-        for _ in 0..5 {
-            peers.retry(now);
-            peers.due(now).iter().for_each(|peer| peers.lost(peer.client, now, true));
-        }
-        assert!(peers.due(now).is_empty());
-        peers.arrived(peer(1).client, now);
-        assert_eq!(clients(&peers.due(now)), [1]);
-    }
-
-    #[test]
-    fn a_peer_that_gave_a_wrong_piece_is_tried_again_later_each_time_and_alone_ends_the_download_in_the_end() {
-        let mut now = Instant::now();
-        let mut peers = PeerList::new(now, WANTED, None);
-        peers.learn(vec![peer(1)]);
-        for pause in [RETRY, 2 * RETRY, 4 * RETRY, 8 * RETRY] {
-            assert!(peers.check_patience(now + 2 * LIED_PATIENCE, false).is_ok(), "it may have mended it");
-            assert_eq!(clients(&peers.due(now)), [1]);
-            peers.gave_bad(peer(1).client, &user(), now, 1);
-            assert!(peers.due(now + pause - Duration::from_millis(1)).is_empty());
-            now += pause;
-        }
-        let why = peers.check_patience(now + 2 * LIED_PATIENCE, false).expect_err("it gives nothing but wrong pieces");
-        assert!(why.to_string().contains("eve: it sent a piece that does not match its SHA-1"), "{why}");
-        for _ in 0..20 {
-            peers.gave_bad(peer(1).client, &user(), now, 1);
-        }
-        assert_eq!(clients(&peers.due(now + BAD_PAUSE_MAX)), [1], "for ever is too long");
-    }
-
-    #[test]
-    fn patience_begins_anew_with_every_useful_connection() {
-        let (now, second) = (Instant::now(), Duration::from_secs(1));
-        let mut peers = PeerList::new(now, WANTED, Some(10 * second));
-        assert!(peers.check_patience(now + 10 * second, false).is_ok());
-        assert!(peers.check_patience(now + 11 * second, true).is_ok());
-        assert!(peers.check_patience(now + 21 * second, false).is_ok());
-        assert!(peers.check_patience(now + 22 * second, false).is_err());
-    }
-}
+mod tests;

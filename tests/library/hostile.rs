@@ -2,6 +2,7 @@
 //! with the identical file from an honest member beside the liar, that nothing but the download's own files is touched,
 //! that a tracker and a seeder go on serving everybody else.
 
+mod crowd;
 mod leechers;
 mod liar;
 mod ordeal;

@@ -1,20 +1,11 @@
 //! How often somebody may try: attempts are counted by user name and by address. Time is passed in.
 
+use crate::model::address::network_of;
 use crate::model::name::UserId;
+use crate::rate::buckets::{Buckets, Pace};
 use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
-
-/// So many attempts at once, then one per interval.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// Attempts that may follow each other without a pause.
-    pub burst: u32,
-    /// Time in which one more becomes free.
-    pub interval: Duration,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paces {
@@ -37,9 +28,6 @@ impl Default for Paces {
     }
 }
 
-/// Counters are looked through for those that are full again when there are more than this many of a kind.
-const PRUNE_LEN_MIN: usize = 4096;
-
 /// The attempts of everybody.
 #[derive(Debug)]
 pub struct LoginThrottle {
@@ -51,48 +39,6 @@ struct Attempts {
     users: Buckets<UserId>,
     addresses: Buckets<IpAddr>,
     accounts: Buckets<IpAddr>,
-}
-
-/// The generic cell rate algorithm (ITU-T I.371): per key the time at which its bucket will be full again.
-#[derive(Debug)]
-struct Buckets<K> {
-    pace: Pace,
-    full_at: HashMap<K, Instant>,
-    prune_at: usize,
-}
-
-impl<K: Eq + Hash + Clone> Buckets<K> {
-    fn new(pace: Pace) -> Self {
-        Self { pace, full_at: HashMap::new(), prune_at: PRUNE_LEN_MIN }
-    }
-
-    fn allows(&self, key: &K, now: Instant) -> bool {
-        let behind = self.full_at.get(key).map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
-        behind + self.pace.interval <= self.pace.interval * self.pace.burst
-    }
-
-    fn take(&mut self, key: &K, now: Instant) {
-        let full_at = self.full_at.entry(key.clone()).or_insert(now);
-        *full_at = (*full_at).max(now) + self.pace.interval;
-        if self.full_at.len() > self.prune_at {
-            self.full_at.retain(|_, at| *at > now);
-            self.prune_at = PRUNE_LEN_MIN.max(2 * self.full_at.len());
-        }
-    }
-
-    fn give_back(&mut self, key: &K) {
-        if let Some(at) = self.full_at.get_mut(key) {
-            *at -= self.pace.interval;
-        }
-    }
-}
-
-/// What counts as one address: under IPv6 a whole /64, since any host has one to choose from.
-fn place(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from(u128::from(ip) & !u128::from(u64::MAX)).into(),
-        v4 => v4,
-    }
 }
 
 impl LoginThrottle {
@@ -109,7 +55,7 @@ impl LoginThrottle {
     /// Whether a login may be tried now; if so it counts as a failed one until [`LoginThrottle::login_succeeded`].
     pub fn try_login(&self, user: &UserId, ip: IpAddr, now: Instant) -> bool {
         let attempts = &mut *self.attempts.lock();
-        let ip = place(ip);
+        let ip = network_of(ip);
         let allowed = attempts.users.allows(user, now) && attempts.addresses.allows(&ip, now);
         if allowed {
             attempts.users.take(user, now);
@@ -122,14 +68,14 @@ impl LoginThrottle {
     /// whoever guesses the passwords of others could wash it clean with an account of their own.
     pub fn login_succeeded(&self, user: &UserId, ip: IpAddr) {
         let attempts = &mut *self.attempts.lock();
-        attempts.users.full_at.remove(user);
-        attempts.addresses.give_back(&place(ip));
+        attempts.users.refill(user);
+        attempts.addresses.give_back(&network_of(ip));
     }
 
     /// Whether an account may be made from an address now; if so it counts.
     pub fn try_account(&self, ip: IpAddr, now: Instant) -> bool {
         let attempts = &mut *self.attempts.lock();
-        let ip = place(ip);
+        let ip = network_of(ip);
         let allowed = attempts.accounts.allows(&ip, now);
         if allowed {
             attempts.accounts.take(&ip, now);
@@ -204,15 +150,5 @@ mod tests {
         assert!(throttle.try_account(v6("::ffff:10.0.0.1"), now));
         assert!(throttle.try_account(ip(1), now));
         assert!(!throttle.try_account(ip(1), now), "an IPv4 address in IPv6 clothes is the same address");
-    }
-
-    #[test]
-    fn counters_that_are_full_again_are_forgotten() {
-        let (throttle, start) = (throttle(), Instant::now());
-        for i in 0..3 * PRUNE_LEN_MIN as u32 {
-            let now = start + Duration::from_secs(10) * i;
-            assert!(throttle.try_login(&user(&format!("u{i}")), ip(1), now));
-        }
-        assert!(throttle.attempts.lock().users.full_at.len() <= PRUNE_LEN_MIN + 1);
     }
 }

@@ -7,6 +7,7 @@ use super::entry::TransferEntry;
 use super::event::EngineEvent;
 use super::message::{EngineMessage, Mailbox};
 use super::options::EngineOptions;
+use crate::client::download::dial_pace::DialPaces;
 use crate::client::download::dialer::{DialJob, Dialer};
 use crate::client::download::error::DownloadError;
 use crate::client::download::peer_connection::{DialError, DropReason, PeerConnection, WorkOutcome};
@@ -33,6 +34,7 @@ pub(super) struct Dispatcher {
     options: EngineOptions,
     pool: rayon::ThreadPool,
     dialer: Dialer,
+    paces: DialPaces,
     keyring: Arc<Keyring>,
     told: channel::Sender<EngineEvent>,
     inbox: channel::Receiver<EngineMessage>,
@@ -70,6 +72,7 @@ impl Dispatcher {
             options,
             pool,
             dialer,
+            paces: DialPaces::default(),
             keyring,
             told,
             inbox,
@@ -154,7 +157,7 @@ impl Dispatcher {
             EngineMessage::Peers(id, peers) => {
                 if let Some(entry) = self.entries.get_mut(&id) {
                     entry.peers.learn(peers);
-                    Self::dial(&self.dialer, entry, Instant::now());
+                    Self::dial(&self.dialer, &mut self.paces, entry, Instant::now());
                 }
             }
             EngineMessage::Arrived(id, peer) => {
@@ -162,14 +165,14 @@ impl Dispatcher {
                     let (client, now) = (peer.client, Instant::now());
                     entry.peers.learn(vec![peer]);
                     entry.peers.arrived(client, now);
-                    Self::dial(&self.dialer, entry, now);
+                    Self::dial(&self.dialer, &mut self.paces, entry, now);
                 }
             }
             EngineMessage::Retry => {
                 let now = Instant::now();
                 for entry in self.entries.values_mut() {
                     entry.peers.retry(now);
-                    Self::dial(&self.dialer, entry, now);
+                    Self::dial(&self.dialer, &mut self.paces, entry, now);
                 }
             }
             EngineMessage::DropGroup(group) => {
@@ -194,7 +197,7 @@ impl Dispatcher {
         };
         match result {
             Ok(connection) => {
-                entry.peers.connected(client);
+                entry.peers.connected(client, now, connection.is_useful());
                 if entry.is_over() || entry.peers.has_lied(client) {
                     entry.peers.lost(client, now, false);
                     return;
@@ -241,8 +244,9 @@ impl Dispatcher {
             return;
         }
         let lied = matches!(outcome, WorkOutcome::Drops(DropReason::Lied(_)));
-        if !lied && connection.has_delivered() && entry.peers.delivered(connection.client()) {
-            Self::dial(&self.dialer, entry, Instant::now());
+        let now = Instant::now();
+        if !lied && connection.has_delivered() && entry.peers.delivered(connection.client(), now) {
+            Self::dial(&self.dialer, &mut self.paces, entry, now);
             let _ = self.told.send(EngineEvent::FirstPiece(id));
         }
         match outcome {
@@ -334,7 +338,8 @@ impl Dispatcher {
                 entry.failed = Some(why);
                 continue;
             }
-            Self::dial(&self.dialer, entry, now);
+            entry.make_room(now);
+            Self::dial(&self.dialer, &mut self.paces, entry, now);
             for (connection, reason) in failed {
                 self.drop_connection(connection, reason);
             }
@@ -344,11 +349,11 @@ impl Dispatcher {
         }
     }
 
-    fn dial(dialer: &Dialer, entry: &mut TransferEntry, now: Instant) {
+    fn dial(dialer: &Dialer, paces: &mut DialPaces, entry: &mut TransferEntry, now: Instant) {
         if entry.is_over() {
             return;
         }
-        for peer in entry.peers.due(now) {
+        for peer in entry.peers.due(now, paces) {
             let client = peer.client;
             let job = DialJob { transfer: entry.transfer.clone(), peer };
             if !dialer.dial(job) {

@@ -82,6 +82,14 @@ impl TransferEntry {
         self.peers.gave_bad(client, user, now, 1 + dropped);
     }
 
+    /// Gives up connections that are of no use while another user waits for one.
+    pub(super) fn make_room(&mut self, now: Instant) {
+        let Some(client) = self.peers.surplus(now) else { return };
+        let before = self.parked.len();
+        self.parked.retain(|other| other.client() != client);
+        (self.parked.len()..before).for_each(|_| self.peers.lost(client, now, false));
+    }
+
     /// Whether some connection leads to what is missing.
     pub(super) fn is_useful(&self) -> bool {
         self.busy > 0 || self.ready.iter().chain(&self.parked).any(PeerConnection::is_useful)

@@ -8,7 +8,7 @@ use crate::common::tracker::{TestTracker, cheap_passwords};
 use crate::common::wait::wait_until;
 use groupshare::model::id::{ClientId, OpId, Origin};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
-use groupshare::tracker::auth::login_throttle::Pace;
+use groupshare::rate::buckets::Pace;
 use groupshare::tracker::auth::passwords::{Params, Passwords};
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::presence::TTL;

@@ -1,0 +1,73 @@
+//! How often a client, a user and a machine are dialed at most. Nothing that anybody announces changes that. Pure: the
+//! time is passed in.
+
+use crate::model::address::network_of;
+use crate::model::id::ClientId;
+use crate::model::name::UserId;
+use crate::rate::buckets::{Buckets, Pace};
+use crate::wire::client_tracker::Peer;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Of one client, and of one user. The burst is for many downloads that begin together.
+const USER_PACE: Pace = Pace { interval: Duration::from_millis(100), burst: 64 };
+/// Of one machine, or what looks like one from here: several users may be behind an address.
+const NETWORK_PACE: Pace = Pace { interval: Duration::from_millis(50), burst: 128 };
+
+/// The bounds of all downloads together.
+#[derive(Debug)]
+pub(crate) struct DialPaces {
+    clients: Buckets<ClientId>,
+    users: Buckets<UserId>,
+    networks: Buckets<IpAddr>,
+}
+
+impl Default for DialPaces {
+    fn default() -> Self {
+        Self { clients: Buckets::new(USER_PACE), users: Buckets::new(USER_PACE), networks: Buckets::new(NETWORK_PACE) }
+    }
+}
+
+impl DialPaces {
+    /// Whether this peer may be dialed now. It then counts as dialed.
+    pub(crate) fn admit(&mut self, peer: &Peer, now: Instant) -> bool {
+        let network = network_of(peer.addr.ip());
+        let may = self.clients.allows(&peer.client, now)
+            && self.users.allows(&peer.user, now)
+            && self.networks.allows(&network, now);
+        if may {
+            self.clients.take(&peer.client, now);
+            self.users.take(&peer.user, now);
+            self.networks.take(&network, now);
+        }
+        may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::name::tests::user;
+
+    fn peer(client: u8, name: &str, host: u8) -> Peer {
+        Peer { client: ClientId([client; 16]), user: user(name), addr: ([10, 0, 0, host], 7).into(), held: 1 }
+    }
+
+    /// How often these are dialed in ten seconds by somebody who tries all the time.
+    fn dialed(peer_of: impl Fn(u32) -> Peer) -> u32 {
+        let (mut paces, begun) = (DialPaces::default(), Instant::now());
+        let tries = 0..10_000;
+        tries.map(|ms| u32::from(paces.admit(&peer_of(ms), begun + Duration::from_millis(u64::from(ms))))).sum()
+    }
+
+    #[test]
+    fn however_often_a_client_a_user_or_an_address_is_announced_it_is_dialed_so_often_and_no_more() {
+        let of = |pace: Pace| pace.burst - 1 + 10_000 / pace.interval.as_millis() as u32;
+        let client = dialed(|ms| peer(1, "eve", (ms % 2) as u8));
+        assert!(client.abs_diff(of(USER_PACE)) <= 1, "{client} at addresses that change");
+        let user = dialed(|ms| peer((ms % 200) as u8, "eve", (ms % 100) as u8));
+        assert!(user.abs_diff(of(USER_PACE)) <= 1, "{user} by many ids");
+        let host = dialed(|ms| peer((ms % 200) as u8, &format!("user{}", ms % 50), 9));
+        assert!(host.abs_diff(of(NETWORK_PACE)) <= 1, "{host} under many names");
+    }
+}

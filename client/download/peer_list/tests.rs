@@ -1,0 +1,416 @@
+//! Tests of the list of peers.
+
+use super::*;
+
+impl PeerList {
+    /// The peers to dial now, as if nobody had been dialed before.
+    fn due_now(&mut self, now: Instant) -> Vec<Peer> {
+        self.due(now, &mut DialPaces::default())
+    }
+
+    /// Dials, and calls it a failure at once; gives whom it dialed.
+    fn fail(&mut self, now: Instant, paces: &mut DialPaces) -> Vec<ClientId> {
+        let due: Vec<_> = self.due(now, paces).iter().map(|peer| peer.client).collect();
+        due.iter().for_each(|&client| self.lost(client, now, true));
+        due
+    }
+}
+
+const WANTED: usize = 4;
+
+fn peer(number: u8) -> Peer {
+    let addr = ([127, 0, 0, 1], 1000 + u16::from(number)).into();
+    Peer { client: ClientId([number; 16]), user: named(&format!("user{number}")), addr, held: 1 }
+}
+
+fn named(name: &str) -> UserId {
+    UserId::parse(name).expect("a name")
+}
+
+fn user() -> UserId {
+    named("eve")
+}
+
+fn clients(peers: &[Peer]) -> Vec<u8> {
+    let mut clients: Vec<_> = peers.iter().map(|peer| peer.client.0[0]).collect();
+    clients.sort_unstable();
+    clients
+}
+
+#[test]
+fn a_lone_peer_gets_several_connections_and_many_get_one_each() {
+    let now = Instant::now();
+    let mut few = PeerList::new(now, WANTED, None);
+    few.learn(vec![peer(1)]);
+    assert_eq!(clients(&few.due_now(now)), [1], "one until it has brought something");
+    assert!(few.due_now(now).is_empty());
+    assert!(few.delivered(peer(1).client, now) && !few.delivered(peer(1).client, now));
+    assert_eq!(clients(&few.due_now(now)), [1; WANTED - 1]);
+    assert!(few.due_now(now).is_empty());
+    let mut many = PeerList::new(now, WANTED, None);
+    many.learn((1..=9).map(peer).collect());
+    assert_eq!(clients(&many.due_now(now)), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+fn numbered(number: u32) -> Peer {
+    let mut client = [0; 16];
+    client[..4].copy_from_slice(&number.to_be_bytes());
+    let [.., high, low] = number.to_be_bytes();
+    let (user, addr) = (named(&format!("user{number}")), ([10, 0, high, low], 1000).into());
+    Peer { client: ClientId(client), user, addr, held: 1 }
+}
+
+#[test]
+fn however_many_never_answer_everybody_is_tried_before_anybody_is_tried_again() {
+    let mut now = Instant::now();
+    let mut peers = PeerList::new(now, WANTED, None);
+    let count = 4 * CONNECTIONS_MAX;
+    peers.learn((0..count as u32).map(numbered).collect());
+    let mut tried = std::collections::HashSet::new();
+    for _ in 0..4 {
+        let due = peers.due_now(now);
+        now += 20 * RETRY;
+        for peer in due {
+            assert!(tried.insert(peer.client), "nobody twice");
+            peers.lost(peer.client, now, true);
+        }
+        // By then they could be tried again.
+        now += 2 * RETRY;
+    }
+    assert_eq!(tried.len(), count);
+}
+
+#[test]
+fn no_more_peers_are_remembered_than_there_may_be_and_liars_and_the_silent_are_forgotten_first() {
+    let now = Instant::now();
+    let mut peers = PeerList::new(now, WANTED, None);
+    peers.learn((0..KNOWN_MAX as u32).map(numbered).collect());
+    peers.lied(numbered(5).client, &user(), Lie::BadPiece);
+    peers.lost(numbered(6).client, now, true);
+    peers.learn(vec![numbered(10_000), numbered(10_001)]);
+    assert_eq!(peers.known.len(), KNOWN_MAX);
+    let knows = |number| peers.known.contains_key(&numbered(number).client);
+    assert!(!knows(5) && !knows(6) && knows(10_000) && knows(10_001) && knows(7));
+}
+
+#[test]
+fn no_more_connections_are_made_than_a_download_may_have() {
+    let now = Instant::now();
+    let mut peers = PeerList::new(now, WANTED, None);
+    peers.learn((0..200).map(peer).collect());
+    assert_eq!(peers.due_now(now).len(), CONNECTIONS_MAX);
+    assert!(peers.due_now(now).is_empty());
+}
+
+#[test]
+fn a_peer_that_fails_waits_longer_each_time_until_it_is_reached() {
+    let now = Instant::now();
+    let mut peers = PeerList::new(now, WANTED, None);
+    peers.learn(vec![peer(1)]);
+    peers.delivered(peer(1).client, now);
+    let first = peers.due_now(now);
+    first.iter().for_each(|_| peers.lost(peer(1).client, now, true));
+    let pause = RETRY * 2u32.pow(first.len() as u32 - 1);
+    assert!(peers.due_now(now + pause - Duration::from_millis(1)).is_empty());
+    assert_eq!(clients(&peers.due_now(now + pause)), [1], "one try while it is failing");
+    peers.connected(peer(1).client, now + pause, true);
+    assert!(peers.due_now(now + pause).is_empty(), "a connection alone is no merit");
+    peers.delivered(peer(1).client, now + pause);
+    assert_eq!(peers.due_now(now + pause).len(), WANTED - 1);
+}
+
+#[test]
+fn a_peer_that_lied_is_never_tried_again_and_alone_ends_the_download_with_its_name() {
+    let now = Instant::now();
+    let mut peers = PeerList::new(now, WANTED, None);
+    peers.learn(vec![peer(1)]);
+    peers.due_now(now);
+    peers.lied(peer(1).client, &user(), Lie::Unasked);
+    peers.learn(vec![peer(1)]);
+    let later = now + LIED_PATIENCE + Duration::from_millis(1);
+    assert!(peers.due_now(later).is_empty());
+    let why = peers.check_patience(later, false).expect_err("nobody is left").to_string();
+    assert_eq!(why, "nobody is left who has it, after eve: it sent an answer to no question");
+    peers.learn(vec![peer(2)]);
+    assert!(peers.check_patience(later, false).is_ok(), "somebody else may have it");
+}
+
+/// Plays a download whose only peer is away from `left` to `back`, in seconds. Whether it has failed by then, or how
+/// many seconds after the return the peer is dialed.
+fn outage(patience: Option<Duration>, back_s: u64) -> Result<f64, String> {
+    let begun = Instant::now();
+    let mut peers = PeerList::new(begun, WANTED, patience);
+    peers.learn(vec![peer(1)]);
+    peers.due_now(begun);
+    peers.lost(peer(1).client, begun, true);
+    let back = begun + Duration::from_secs(back_s);
+    let mut now = begun;
+    loop {
+        now += Duration::from_millis(200);
+        peers.check_patience(now, false).map_err(|error| error.to_string())?;
+        if let Some(dialed) = peers.due_now(now).pop() {
+            if now >= back {
+                return Ok((now - back).as_secs_f64());
+            }
+            peers.lost(dialed.client, now, true);
+        }
+    }
+}
+
+#[test]
+fn whoever_comes_back_within_the_patience_is_reached_by_itself() {
+    let minute = Duration::from_secs(60);
+    for (patience, back_s) in [(minute, 1), (minute, 50), (3 * minute, 120), (minute / 6, 8)] {
+        let late = outage(Some(patience), back_s).expect("it goes on");
+        assert!(late <= patience.as_secs_f64() / 8.0, "{patience:?}: {late} s after {back_s} s");
+    }
+    assert!(outage(None, 120).expect("it goes on") <= 30.0);
+    for (patience, back_s) in [(minute, 70), (Duration::ZERO, 1)] {
+        assert_eq!(outage(Some(patience), back_s), Err("no member who is online has what is missing".to_owned()));
+    }
+}
+
+#[test]
+fn without_patience_a_download_ends_once_whoever_may_have_it_was_tried() {
+    let begun = Instant::now();
+    let at = |tenths: u32| begun + Duration::from_millis(100) * tenths;
+    let mut peers = PeerList::new(begun, WANTED, Some(Duration::ZERO));
+    assert!(peers.check_patience(at(1), false).is_ok(), "the tracker has not answered");
+    peers.learn(vec![peer(1), peer(2)]);
+    assert!(peers.check_patience(at(2), false).is_ok(), "nobody was tried");
+    peers.due_now(at(2));
+    peers.lost(peer(1).client, at(3), true);
+    assert!(peers.check_patience(at(3), false).is_ok(), "one is being tried");
+    peers.lost(peer(2).client, at(4), true);
+    assert!(peers.check_patience(at(4), false).is_err());
+    let mut nobody = PeerList::new(begun, WANTED, Some(Duration::ZERO));
+    nobody.learn(Vec::new());
+    assert!(nobody.check_patience(at(1), false).is_err());
+    let mut silent = PeerList::new(begun, WANTED, Some(Duration::ZERO));
+    assert!(silent.check_patience(begun + FIRST_LOOK, false).is_err(), "a tracker that does not answer has its time");
+    silent.learn(vec![peer(1)]);
+}
+
+#[test]
+fn a_program_that_was_stopped_has_not_waited_meanwhile() {
+    let begun = Instant::now();
+    let minute = Duration::from_secs(60);
+    let mut peers = PeerList::new(begun, WANTED, Some(minute));
+    peers.forgive(3 * minute);
+    assert!(peers.check_patience(begun + 3 * minute, false).is_ok());
+    assert!(peers.check_patience(begun + 4 * minute, false).is_ok());
+    assert!(peers.check_patience(begun + 5 * minute, false).is_err());
+}
+
+#[test]
+fn who_has_just_come_online_is_dialed_at_once() {
+    let now = Instant::now();
+    let mut peers = PeerList::new(now, WANTED, None);
+    peers.learn(vec![peer(1)]);
+    for _ in 0..5 {
+        peers.retry(now);
+        peers.due_now(now).iter().for_each(|peer| peers.lost(peer.client, now, true));
+    }
+    assert!(peers.due_now(now).is_empty());
+    peers.arrived(peer(1).client, now);
+    assert_eq!(clients(&peers.due_now(now)), [1]);
+}
+
+#[test]
+fn a_peer_that_gave_a_wrong_piece_is_tried_again_later_each_time_and_alone_ends_the_download_in_the_end() {
+    let mut now = Instant::now();
+    let mut peers = PeerList::new(now, WANTED, None);
+    peers.learn(vec![peer(1)]);
+    for pause in [RETRY, 2 * RETRY, 4 * RETRY, 8 * RETRY] {
+        assert!(peers.check_patience(now + 2 * LIED_PATIENCE, false).is_ok(), "it may have mended it");
+        assert_eq!(clients(&peers.due_now(now)), [1]);
+        peers.gave_bad(peer(1).client, &user(), now, 1);
+        assert!(peers.due_now(now + pause - Duration::from_millis(1)).is_empty());
+        now += pause;
+    }
+    let why = peers.check_patience(now + 2 * LIED_PATIENCE, false).expect_err("it gives nothing but wrong pieces");
+    assert!(why.to_string().contains("eve: it sent a piece that does not match its SHA-1"), "{why}");
+    for _ in 0..20 {
+        peers.gave_bad(peer(1).client, &user(), now, 1);
+    }
+    assert_eq!(clients(&peers.due_now(now + BAD_PAUSE_MAX)), [1], "for ever is too long");
+}
+
+#[test]
+fn patience_begins_anew_with_every_useful_connection() {
+    let (now, second) = (Instant::now(), Duration::from_secs(1));
+    let mut peers = PeerList::new(now, WANTED, Some(10 * second));
+    assert!(peers.check_patience(now + 10 * second, false).is_ok());
+    assert!(peers.check_patience(now + 11 * second, true).is_ok());
+    assert!(peers.check_patience(now + 21 * second, false).is_ok());
+    assert!(peers.check_patience(now + 22 * second, false).is_err());
+}
+
+/// Somebody of the user eve.
+fn eve(number: u32) -> Peer {
+    let [.., high, low] = number.to_be_bytes();
+    Peer { user: user(), addr: ([10, 1, high, low], 1000).into(), ..numbered(100_000 + number) }
+}
+
+#[test]
+fn many_clients_of_one_user_get_as_many_dials_as_two_and_the_others_their_turn() {
+    let now = Instant::now();
+    let mut peers = PeerList::new(now, WANTED, None);
+    peers.learn((0..400).map(eve).chain([peer(1), peer(2)]).collect());
+    let due = peers.due_now(now);
+    assert_eq!(due.iter().filter(|peer| peer.user == user()).count(), ON_TRIAL_MAX);
+    assert_eq!(due.len(), ON_TRIAL_MAX + 2);
+    assert!(due[..3].contains(&peer(1)) && due[..3].contains(&peer(2)), "one of each user comes first");
+    // None of them answers, or each says that it has something and says no more.
+    peers.connected(due.iter().find(|peer| peer.user == user()).expect("one").client, now, true);
+    assert!(peers.due_now(now + 2 * RETRY).is_empty());
+    // The honest one gets all of its connections though the others are still awaited.
+    peers.delivered(peer(1).client, now + PROMPT);
+    peers.lost(peer(2).client, now + PROMPT, true);
+    let more = peers.due_now(now + 2 * PROMPT);
+    assert_eq!(more.iter().filter(|due| due.client == peer(1).client).count(), WANTED - 1, "{more:?}");
+}
+
+#[test]
+fn a_user_whose_clients_fail_is_dialed_ever_more_rarely_whatever_is_announced() {
+    let begun = Instant::now();
+    let (mut peers, mut paces) = (PeerList::new(begun, WANTED, None), DialPaces::default());
+    let mut dials = 0;
+    for tick in 0..300 {
+        let now = begun + Duration::from_millis(200) * tick;
+        // Each at another address every time, and each has just come online.
+        for number in 0..400 {
+            let addr = ([10, 2, (tick % 2) as u8, 1], 1000 + number as u16).into();
+            peers.learn(vec![Peer { addr, ..eve(number) }]);
+            peers.arrived(eve(number).client, now);
+        }
+        dials += peers.fail(now, &mut paces).len();
+    }
+    // Two at once; after that a pause of two seconds, which ends early every five seconds.
+    assert!((30..=100).contains(&dials), "{dials} in a minute");
+}
+
+#[test]
+fn one_client_whose_address_changes_all_the_time_is_dialed_as_rarely_as_any_that_fails() {
+    let begun = Instant::now();
+    let (mut peers, mut paces) = (PeerList::new(begun, WANTED, None), DialPaces::default());
+    let mut dials = 0;
+    for ms in 0..60_000 {
+        let now = begun + Duration::from_millis(1) * ms;
+        let addr = ([10, 0, 0, (ms % 2) as u8], 1000).into();
+        peers.learn(vec![Peer { addr, ..peer(1) }]);
+        peers.arrived(peer(1).client, now);
+        dials += peers.fail(now, &mut paces).len();
+    }
+    assert!((12..=60).contains(&dials), "{dials} in a minute");
+}
+
+#[test]
+fn somebody_honest_behind_the_user_or_the_address_of_many_who_fail_is_found_within_seconds() {
+    let begun = Instant::now();
+    let nat = |number: u32| ([192, 0, 2, 1], 1000 + number as u16).into();
+    let (mut peers, mut paces) = (PeerList::new(begun, WANTED, None), DialPaces::default());
+    peers.learn((0..400).map(|number| Peer { addr: nat(number), ..eve(number) }).collect());
+    let mut now = begun;
+    for _ in 0..100 {
+        now += Duration::from_millis(200);
+        peers.fail(now, &mut paces);
+    }
+    let (neighbour, own) = (Peer { addr: nat(500), ..peer(1) }, Peer { addr: nat(501), held: 9, ..eve(501) });
+    peers.learn(vec![neighbour.clone(), own.clone()]);
+    peers.arrived(own.client, now);
+    let (mut found, since) = (Vec::new(), now);
+    while found.len() < 2 {
+        for peer in peers.due(now, &mut paces) {
+            if [neighbour.client, own.client].contains(&peer.client) {
+                found.push((peer.client, now - since));
+                peers.connected(peer.client, now, true);
+                peers.delivered(peer.client, now);
+            } else {
+                peers.lost(peer.client, now, true);
+            }
+        }
+        now += Duration::from_millis(200);
+    }
+    assert!(found.iter().all(|(_, after)| *after <= Duration::from_secs(3)), "{found:?}");
+}
+
+#[test]
+fn an_address_that_fails_under_one_name_is_not_tried_under_others_at_once() {
+    let now = Instant::now();
+    let mut peers = PeerList::new(now, WANTED, None);
+    peers.learn(vec![peer(1)]);
+    for _ in 0..4 {
+        peers.retry(now);
+        peers.due_now(now);
+        peers.lost(peer(1).client, now, true);
+    }
+    peers.learn((2..50).map(|number| Peer { addr: peer(1).addr, ..peer(number) }).collect());
+    assert!(peers.due_now(now + RETRY / 2).is_empty());
+    assert!(!peers.due_now(now + RETRY).is_empty());
+}
+
+#[test]
+fn a_flood_of_ids_of_one_user_pushes_nobody_else_out() {
+    let now = Instant::now();
+    let mut peers = PeerList::new(now, WANTED, None);
+    peers.learn((0..100).map(numbered).collect());
+    peers.lost(numbered(3).client, now, true);
+    peers.learn((0..5000).map(eve).collect());
+    assert_eq!(peers.known.len(), KNOWN_MAX);
+    assert!((0..100).all(|number| peers.known.contains_key(&numbered(number).client)));
+    assert!(peers.users.len() <= KNOWN_MAX);
+}
+
+#[test]
+fn all_clients_of_a_user_are_banned_once_some_have_lied() {
+    let now = Instant::now();
+    let mut peers = PeerList::new(now, WANTED, None);
+    peers.learn((0..400).map(eve).collect());
+    for _ in 0..LIARS_MAX {
+        let liar = peers.due_now(now).pop().expect("one more is tried");
+        peers.lied(liar.client, &user(), Lie::Unasked);
+    }
+    assert!(peers.due_now(now + RETRY_MAX).is_empty());
+    assert!(peers.has_lied(eve(399).client));
+    peers.learn(vec![peer(1)]);
+    assert_eq!(clients(&peers.due_now(now)), [1]);
+}
+
+#[test]
+fn a_client_id_that_two_users_name_is_that_of_the_first_until_it_fails() {
+    let now = Instant::now();
+    let mut peers = PeerList::new(now, WANTED, None);
+    let thief = Peer { client: peer(1).client, ..eve(7) };
+    peers.learn(vec![peer(1), thief.clone()]);
+    assert_eq!(peers.due_now(now), [peer(1)]);
+    peers.lost(peer(1).client, now, true);
+    peers.learn(vec![thief.clone()]);
+    assert_eq!(peers.due_now(now + RETRY), [thief]);
+}
+
+#[test]
+fn a_connection_of_no_use_makes_room_for_a_user_who_has_none() {
+    let now = Instant::now();
+    let mut peers = PeerList::new(now, WANTED, None);
+    // Eight users with eight clients each, all connected, of which one has delivered.
+    for round in 0..8 {
+        peers.learn(
+            (0..8).map(|user| Peer { user: named(&format!("crowd{user}")), ..numbered(8 * round + user) }).collect(),
+        );
+        for peer in peers.due_now(now) {
+            peers.connected(peer.client, now, false);
+        }
+    }
+    assert_eq!(peers.surplus(now + 2 * USELESS), None, "nobody waits");
+    peers.learn(vec![peer(1)]);
+    assert!(peers.due_now(now).is_empty(), "there is no room");
+    assert_eq!(peers.surplus(now), None, "they have their time");
+    let later = now + 2 * USELESS;
+    for number in 1..64 {
+        peers.delivered(numbered(number).client, later);
+    }
+    assert_eq!(peers.surplus(later), Some(numbered(0).client));
+    peers.lost(numbered(0).client, later, false);
+    assert_eq!(clients(&peers.due_now(later)), [1]);
+}
