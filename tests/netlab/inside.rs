@@ -1,5 +1,6 @@
 //! Runs a test once more in namespaces of its own: whatever it starts or sets up there ends with it.
 
+use parking_lot::Mutex;
 use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,9 @@ try 'forward packets' forward
 /// One line is enough for all tests.
 static SKIPPED: Once = Once::new();
 
+/// Tests that run at once would slow each other down.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// Runs the test of this name, which is the caller, in namespaces of its own. Passes with a line on standard error where
 /// there are none to be had.
 pub(crate) fn inside(test: &str, run: impl FnOnce()) {
@@ -42,6 +46,7 @@ pub(crate) fn inside(test: &str, run: impl FnOnce()) {
             SKIPPED.call_once(|| drop(writeln!(io::stderr(), "Not tested over networks: {missing}")));
         }
         Ok(unshare) => {
+            let _alone = ONE_AT_A_TIME.lock();
             let program = env::current_exe().expect("it runs");
             let mut command = in_namespaces(unshare);
             command.arg(program).args(["--exact", test, "--nocapture"]).env(INSIDE, "1");

@@ -24,7 +24,7 @@ pub(crate) struct Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:9}", self.title)?;
-        KINDS.iter().try_for_each(|taker| write!(f, "{:>8}", taker.name))?;
+        KINDS.iter().try_for_each(|taker| write!(f, "{:>9}", taker.name))?;
         for (giver, kind) in KINDS.iter().enumerate() {
             write!(f, "\n{:9}", kind.name)?;
             for taker in 0..KINDS.len() {
@@ -36,7 +36,7 @@ impl fmt::Display for Table {
                         format!("{letter} {:.1}", after.as_secs_f64())
                     }
                 };
-                write!(f, "{cell:>8}")?;
+                write!(f, "{cell:>9}")?;
             }
         }
         writeln!(f)
