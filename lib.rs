@@ -94,6 +94,8 @@ pub mod tracker {
         pub(crate) mod push_channel;
         pub(crate) mod slow_consumers;
     }
+    /// Passes sealed bytes between two members who found no other way: tickets, places, and pairs of connections.
+    pub mod relay;
     /// The links to other trackers: calls them, takes their ops, sends what they lack.
     pub(crate) mod replication {
         pub(crate) mod link;

@@ -3,7 +3,8 @@
 //!
 //! Every connection begins with a fixed preface: the protocol, its version and the dialect. A Noise handshake follows
 //! (`handshake`). From then on frames (`frame`) travel inside encrypted records (`record_layer`). The three dialects are
-//! client to tracker (`client_tracker`), leecher to seeder (`peer`) and tracker to tracker (`tracker_tracker`).
+//! client to tracker (`client_tracker`), leecher to seeder (`peer`) and tracker to tracker (`tracker_tracker`). Beside
+//! them `relay` has how two members meet at a tracker; what they say there is a connection of its own.
 
 pub mod client_tracker;
 pub mod codec;
@@ -17,4 +18,5 @@ pub mod op;
 pub mod peer;
 pub mod record_layer;
 pub mod refusal;
+pub mod relay;
 pub mod tracker_tracker;

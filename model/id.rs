@@ -76,3 +76,14 @@ impl fmt::Debug for ClientId {
         write!(f, "{:032x}", u128::from_be_bytes(self.0))
     }
 }
+
+/// What lets a client to the relay of a tracker, in place of a login: random, for two clients and a few seconds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RelayTicket(pub [u8; 16]);
+
+impl fmt::Debug for RelayTicket {
+    /// A secret while it is good.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RelayTicket(..)")
+    }
+}

@@ -50,7 +50,7 @@ struct Counts {
     early: usize,
     reserved: usize,
     links: usize,
-    /// Connections of kind `Early` and `LoggedIn`.
+    /// Connections of kind `Early`, `LoggedIn` and `Relayed`.
     per_address: HashMap<IpAddr, usize>,
     reserved_per_address: HashMap<IpAddr, usize>,
     refused: u64,
@@ -70,6 +70,8 @@ enum Kind {
     /// Nobody has logged in yet.
     Early,
     LoggedIn,
+    /// A member came with a ticket for the relay. It counts like one that is logged in.
+    Relayed,
     /// The far side has to prove that it is a tracker.
     Reserved,
     /// A tracker.
@@ -81,7 +83,7 @@ impl Counts {
         self.total += 1;
         match kind {
             Kind::Early => self.early += 1,
-            Kind::LoggedIn => {}
+            Kind::LoggedIn | Kind::Relayed => {}
             Kind::Reserved => self.reserved += 1,
             Kind::Link => self.links += 1,
         }
@@ -94,7 +96,7 @@ impl Counts {
         self.total -= 1;
         match kind {
             Kind::Early => self.early -= 1,
-            Kind::LoggedIn => {}
+            Kind::LoggedIn | Kind::Relayed => {}
             Kind::Reserved => self.reserved -= 1,
             Kind::Link => self.links -= 1,
         }
@@ -110,7 +112,7 @@ impl Counts {
     /// The counter by address for this kind, if there is one.
     fn from(&mut self, kind: Kind) -> Option<&mut HashMap<IpAddr, usize>> {
         match kind {
-            Kind::Early | Kind::LoggedIn => Some(&mut self.per_address),
+            Kind::Early | Kind::LoggedIn | Kind::Relayed => Some(&mut self.per_address),
             Kind::Reserved => Some(&mut self.reserved_per_address),
             Kind::Link => None,
         }
@@ -190,6 +192,11 @@ impl ConnectionSlot {
 
     pub fn set_logged_in(&mut self, logged_in: bool) {
         self.become_kind(if logged_in { Kind::LoggedIn } else { Kind::Early });
+    }
+
+    /// The far side has come with a good ticket for the relay.
+    pub fn set_relayed(&mut self) {
+        self.become_kind(Kind::Relayed);
     }
 
     /// The far side has proved to be another tracker. From now on it counts against no cap of clients.

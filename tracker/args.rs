@@ -3,6 +3,7 @@
 use crate::model::address::parse_address;
 use crate::model::escape::excerpt;
 use crate::model::exit;
+use crate::rate::limit::Limit;
 use getopts::Options;
 use std::ffi::OsStr;
 use std::fmt;
@@ -37,6 +38,8 @@ pub struct Args {
     pub key_file: Option<PathBuf>,
     /// Where the tracker listens to programs that speak JSON.
     pub json: Option<SocketAddr>,
+    /// How fast it passes bytes between members who find no other way, if it does.
+    pub relay: Option<Limit>,
 }
 
 /// Why a command line cannot be followed; one line.
@@ -119,6 +122,7 @@ fn read<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> Re
         data_dir: data_dir.map(PathBuf::from),
         key_file: key_file.map(PathBuf::from),
         json: json_addr(matches.opt_str("json"), matches.opt_present("json-in-the-clear"))?,
+        relay: matches.opt_str("relay").as_deref().map(relay_limit).transpose()?,
     }))
 }
 
@@ -139,6 +143,17 @@ fn json_addr(text: Option<String>, in_the_clear: bool) -> Result<Option<SocketAd
         "--json: other machines can reach {addr}, and passwords would travel in the clear; take 127.0.0.1, or add \
          --json-in-the-clear if that is wanted"
     )))
+}
+
+/// The cap of the relay, which must be one.
+fn relay_limit(text: &str) -> Result<Limit, BadArgument> {
+    match Limit::parse(text) {
+        Ok(limit) if limit != Limit::NONE => Ok(limit),
+        _ => {
+            let text = excerpt(text, SHOWN_MAX);
+            Err(BadArgument(format!("--relay: '{text}' is not a number of bytes per second such as 500K or 20M")))
+        }
+    }
 }
 
 fn options() -> Options {
@@ -162,6 +177,13 @@ fn options() -> Options {
         "IP:PORT",
     );
     options.optflag("", "json-in-the-clear", "let --json be an address that others reach, though it is not encrypted");
+    options.optopt(
+        "",
+        "relay",
+        "pass sealed bytes between members who find no other way to each other, at most so many a second in all: 500K, \
+         20M (default: relay nothing)",
+        "RATE",
+    );
     options.optopt("", "check", "look through the journal in this data folder, change nothing, and end", "DIR");
     options.optopt(
         "",
@@ -195,7 +217,14 @@ mod tests {
 
     fn run(tracker_info: &str, number: u64, data_dir: Option<&str>) -> Result<Invocation, ArgsError> {
         let data_dir = data_dir.map(PathBuf::from);
-        Ok(Invocation::Run(Args { tracker_info: tracker_info.into(), number, data_dir, key_file: None, json: None }))
+        Ok(Invocation::Run(Args {
+            tracker_info: tracker_info.into(),
+            number,
+            data_dir,
+            key_file: None,
+            json: None,
+            relay: None,
+        }))
     }
 
     #[test]
@@ -243,6 +272,21 @@ mod tests {
         assert!(refusal.starts_with("--json-in-the-clear goes with --json. "), "{refusal}");
         let refusal = json(&["--json", "here:1"]).expect_err("no address");
         assert!(refusal.starts_with("--json: 'here' is not an IP address"), "{refusal}");
+    }
+
+    #[test]
+    fn a_relay_has_a_cap_or_is_not_there() {
+        let relay = |words: &[&str]| match parse("tracker", words) {
+            Ok(Invocation::Run(args)) => Ok(args.relay),
+            other => Err(other.expect_err("no other invocation").to_string()),
+        };
+        assert_eq!(relay(&["t.txt"]), Ok(None));
+        assert_eq!(relay(&["--relay", "20M"]), Ok(Some(Limit::of(20_000_000))));
+        for text in ["none", "0", "fast", ""] {
+            let refusal = relay(&["--relay", text]).expect_err(text);
+            let said = format!("--relay: '{text}' is not a number of bytes per second such as 500K or 20M. Usage: ");
+            assert!(refusal.starts_with(&said), "{refusal}");
+        }
     }
 
     #[test]

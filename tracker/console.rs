@@ -21,7 +21,7 @@ const BACKGROUND_PAUSE: Duration = Duration::from_secs(1);
 
 /// What `help` answers: a command and what it does on each line.
 pub const HELP: &str = "\
-status    show address, fingerprint, numbers of users, groups, files and connections, and the other trackers
+status    show address, fingerprint, numbers of users, groups, files and connections, the relay, the other trackers
 forget N  retire tracker N for good: it is no longer called, and turned away
 help      show this
 quit      stop the tracker";

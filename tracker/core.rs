@@ -10,6 +10,7 @@ use crate::tracker::manifests::Manifests;
 use crate::tracker::presence::{HolderUp, Presence};
 use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::push::slow_consumers::SlowConsumers;
+use crate::tracker::relay::Relay;
 use crate::tracker::state::State;
 use crate::wire::client_tracker::{GroupKey, Peer, Reply};
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub struct Core {
     pub manifests: Manifests,
     pub passwords: Passwords,
     pub throttle: LoginThrottle,
+    /// Where members meet who find no other way, if the operator allows it.
+    pub relay: Option<Arc<Relay>>,
 }
 
 impl Core {

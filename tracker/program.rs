@@ -17,6 +17,7 @@ use crate::tracker::journal::disk::RealDisk;
 use crate::tracker::journal::inspect;
 use crate::tracker::journal::{Journal, JournalError, JournalOwner, JournalSettings, OpenedJournal};
 use crate::tracker::net::listener::listen;
+use crate::tracker::relay::RelaySettings;
 use crate::tracker::server::{ListenSockets, Server, ServerSettings, StartError};
 use crate::tracker::warn::Warn;
 use crate::{signals, sys};
@@ -184,6 +185,7 @@ fn start(args: &Args, name: &str) -> Result<Server, ProgramError> {
         caps: caps(),
         paces: Paces::default(),
         password_params: Params::default(),
+        relay: args.relay.map(RelaySettings::of),
         warn: warn(name),
     };
     Server::start(sockets, settings).map_err(ProgramError::Start)

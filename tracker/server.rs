@@ -26,6 +26,7 @@ use crate::tracker::net::listener::Listener;
 use crate::tracker::notifier;
 use crate::tracker::presence::Presence;
 use crate::tracker::push::login_registry::LoginRegistry;
+use crate::tracker::relay::{Relay, RelaySettings};
 use crate::tracker::replication::link_dialer::LinkDialer;
 use crate::tracker::warn::Warn;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -58,6 +59,8 @@ pub struct ServerSettings {
     pub caps: Caps,
     pub paces: Paces,
     pub password_params: Params,
+    /// How bytes are relayed between members, if they are.
+    pub relay: Option<RelaySettings>,
     pub warn: Warn,
 }
 
@@ -204,6 +207,7 @@ impl Server {
             clients_online: self.core.presence.local_client_count(),
             others: self.core.cluster.others(&state),
             connections: self.admission.occupancy(),
+            relay: self.core.relay.as_ref().map(|relay| relay.load()),
             trouble: self.core.committer.trouble().map(|trouble| trouble.to_string()),
         }
     }
@@ -222,6 +226,7 @@ impl Server {
         self.dialer = None;
         // Joins them.
         self.listener_threads.clear();
+        self.core.relay.iter().for_each(|relay| relay.close());
         self.connections.close();
         if !self.admission.wait_empty(CLOSING) {
             self.connections.cut();
@@ -264,6 +269,7 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
         manifests,
         passwords,
         throttle: LoginThrottle::new(settings.paces),
+        relay: settings.relay.map(Relay::new),
     };
     Ok((Arc::new(core), settings.data_dir))
 }

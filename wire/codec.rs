@@ -2,7 +2,7 @@
 //! cap before anything is allocated. No socket and no state.
 
 use crate::model::digest::{Fingerprint, InfoHash, KeyId, Sha1Digest};
-use crate::model::id::{ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, Seen, ShareRef, UserRef};
+use crate::model::id::{ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, RelayTicket, Seen, ShareRef, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
 use crate::model::path::{PATH_LEN_MAX, RelPath};
@@ -200,6 +200,7 @@ wire_struct!(KeyId { 0 });
 wire_struct!(Fingerprint { 0 });
 wire_struct!(CommandId { 0 });
 wire_struct!(ClientId { 0 });
+wire_struct!(RelayTicket { 0 });
 wire_struct!(Origin { tracker, incarnation });
 wire_struct!(OpId { origin, seq });
 wire_struct!(OpOrder { lamport, origin });

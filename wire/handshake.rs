@@ -7,6 +7,7 @@
 use super::codec::{Decoder, Wire};
 use super::refusal::Code;
 use crate::model::digest::{Fingerprint, KeyId};
+use crate::model::id::RelayTicket;
 use snow::params::{DHChoice, NoiseParams};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::{Builder, HandshakeState, StatelessTransportState};
@@ -33,11 +34,13 @@ pub enum Dialect {
     PeerPeer = 2,
     /// A tracker to another one of the same installation.
     TrackerTracker = 4,
+    /// A client to the relay of a tracker, where another client meets it.
+    Relay = 6,
 }
 
 impl Dialect {
     fn from_number(number: u8) -> Option<Self> {
-        let all = [Dialect::ClientTracker, Dialect::PeerPeer, Dialect::TrackerTracker];
+        let all = [Dialect::ClientTracker, Dialect::PeerPeer, Dialect::TrackerTracker, Dialect::Relay];
         all.into_iter().find(|dialect| *dialect as u8 == number)
     }
 }
@@ -106,7 +109,7 @@ fn crypto(_: snow::Error) -> HandshakeError {
     HandshakeError::Crypto
 }
 
-fn preface(dialect: Dialect, key: Option<KeyId>) -> Vec<u8> {
+pub(super) fn preface(dialect: Dialect, key: Option<KeyId>) -> Vec<u8> {
     let mut out = Vec::with_capacity(27);
     MAGIC.put(&mut out);
     VERSION.put(&mut out);
@@ -278,7 +281,7 @@ fn read_message(stream: &mut impl Read) -> Result<Vec<u8>, HandshakeError> {
     Ok(message)
 }
 
-fn read_u16(stream: &mut impl Read) -> io::Result<u16> {
+pub(super) fn read_u16(stream: &mut impl Read) -> io::Result<u16> {
     let mut bytes = [0; 2];
     stream.read_exact(&mut bytes)?;
     Ok(u16::from_be_bytes(bytes))
@@ -291,6 +294,8 @@ pub enum Caller {
     /// Another tracker of the same installation. It has proved nothing before its first frame has been decrypted, since
     /// its handshake message may be a replay.
     Tracker(StatelessTransportState),
+    /// Somebody who wants to meet another client at the relay and has proved nothing yet.
+    AtRelay(RelayTicket),
 }
 
 /// Accepts a client or another tracker at a tracker with this static private key and this link key. A tracker that has
@@ -327,6 +332,12 @@ fn accept_at_tracker(
             }
             accept_under(stream, Dialect::TrackerTracker, *link_id, link_key).map(Caller::Tracker)
         }
+        Some(Dialect::Relay) if private.is_some() => {
+            let mut ticket = [0; 16];
+            stream.read_exact(&mut ticket)?;
+            Ok(Caller::AtRelay(RelayTicket(ticket)))
+        }
+        Some(Dialect::Relay) => turn_away(stream, Code::Busy),
         Some(Dialect::PeerPeer) | None => turn_away(stream, Code::UnknownKind),
     }
 }

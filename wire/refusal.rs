@@ -111,6 +111,12 @@ codes! {
     FileChanged = 83, "The file on disk is no longer the one that was shared";
     /// The piece is on its way to another member, who gives it on, and others wait for the peer's limited uplink.
     OnItsWay = 84, "The peer gives this piece to another member just now";
+    /// The tracker passes no bytes between members.
+    NoRelay = 86, "This tracker relays nothing";
+    /// All places of the relay are taken, or all that one of the two users may have.
+    RelayFull = 87, "The relay has no more places";
+    /// The ticket for the relay was never given out, was used, or is too old; or the other side did not come.
+    BadTicket = 90, "The ticket for the relay is not good, or the other side did not come";
 
     /// The cluster key of the tracker that asks is not the one of the tracker asked.
     OtherCluster = 100, "The trackers' cluster keys differ, copy the key file of one to the other";

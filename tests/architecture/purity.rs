@@ -14,6 +14,7 @@ pub(crate) const PURE: &[&str] = &[
     "tracker/cluster/version_vector.rs",
     "client/command/completion.rs",
     "client/picker/",
+    "tracker/relay/tickets.rs",
     "rate/limit.rs",
     "rate/token_bucket.rs",
     "rate/fair_queue.rs",

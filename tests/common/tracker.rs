@@ -42,6 +42,7 @@ pub(crate) fn settings(folder: &tempfile::TempDir) -> ServerSettings {
         caps: Caps::default(),
         paces: Paces { user: free, address: free, accounts: free },
         password_params: cheap_passwords(),
+        relay: None,
         warn: Arc::new(|line| eprintln!("tracker warns: {line}")),
     }
 }

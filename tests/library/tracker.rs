@@ -3,6 +3,7 @@
 mod bytes;
 mod commands;
 mod news;
+mod relay;
 mod server;
 mod sessions;
 

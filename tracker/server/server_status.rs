@@ -4,6 +4,7 @@ use crate::model::digest::Fingerprint;
 use crate::model::units;
 use crate::tracker::admission::Occupancy;
 use crate::tracker::cluster::other_tracker::OtherTracker;
+use crate::tracker::relay::RelayLoad;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct ServerStatus {
     pub clients_online: usize,
     pub others: Vec<OtherTracker>,
     pub connections: Occupancy,
+    /// How busy the relay is, if there is one.
+    pub relay: Option<RelayLoad>,
     /// Why changes cannot be made at present.
     pub trouble: Option<String>,
 }
@@ -39,6 +42,9 @@ impl fmt::Display for ServerStatus {
         writeln!(f, "files       {}", self.shares)?;
         let Occupancy { total, early, refused } = self.connections;
         write!(f, "connections {total}, {early} not logged in, {refused} refused since the start")?;
+        if let Some(relay) = &self.relay {
+            write!(f, "\nrelay       {relay}")?;
+        }
         for other in &self.others {
             write!(f, "\n{other}")?;
         }

@@ -4,6 +4,7 @@ use super::Session;
 use super::connection::{AcceptedConnection, hang_up};
 use super::deferred_reply::DeferredReply;
 use super::handshake;
+use crate::model::id::RelayTicket;
 use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::core::Core;
 use crate::tracker::presence::TTL;
@@ -13,10 +14,11 @@ use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::codec::DecodeError;
 use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError};
 use crate::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
-use crate::wire::handshake::Caller;
+use crate::wire::handshake::{Caller, refusal_in_clear};
 use crate::wire::record_layer::RecordError;
 use crate::wire::refusal::{Code, Refusal};
 use snow::StatelessTransportState;
+use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
@@ -37,6 +39,10 @@ pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection) {
             serve_tracker(&core, &stream, keys, slot);
             return hang_up(&stream);
         }
+        Ok(Caller::AtRelay(ticket)) => {
+            serve_at_relay(&core, &stream, ticket, slot);
+            return hang_up(&stream);
+        }
         // A caller that was turned away has been told why; no other failure is worth a word.
         Err(_) => return hang_up(&stream),
     };
@@ -53,6 +59,15 @@ pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection) {
     dialect.sender.finish();
     dialect.session.log_out();
     hang_up(&stream);
+}
+
+/// Serves a client that wants to meet another one, if this tracker relays.
+fn serve_at_relay(core: &Core, stream: &Arc<TcpStream>, ticket: RelayTicket, mut slot: ConnectionSlot) {
+    match &core.relay {
+        Some(relay) => relay.serve(stream, ticket, || slot.set_relayed()),
+        // If this does not arrive, the end of the connection says it all.
+        None => drop((&**stream).write_all(&refusal_in_clear(Code::NoRelay))),
+    }
 }
 
 /// Serves another tracker, on a thread whose stack is deep enough to fold ops on.

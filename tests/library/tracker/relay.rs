@@ -1,0 +1,255 @@
+//! The relay of a tracker, with raw sockets at both ends: what members notice of it, and strangers.
+
+use crate::common::client::Client;
+use crate::common::deadline::LONG;
+use crate::common::names::user;
+use crate::common::tracker::TestTracker;
+use crate::common::wait::wait_until;
+use groupshare::model::id::{ClientId, RelayTicket};
+use groupshare::rate::limit::Limit;
+use groupshare::tracker::admission::Caps;
+use groupshare::tracker::relay::{RelayEnd, RelaySettings};
+use groupshare::wire::client_tracker::Request;
+use groupshare::wire::handshake::refusal_in_clear;
+use groupshare::wire::refusal::Code;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const FAST: RelaySettings = RelaySettings { limit: Limit::NONE, silence: LONG, ticket_life: Duration::from_secs(100) };
+/// What a client says first.
+const PREFACE: &[u8] = b"GRPSHARE\x00\x01\x06";
+
+fn relaying(relay: RelaySettings) -> TestTracker {
+    TestTracker::start_with(|settings| settings.relay = Some(relay))
+}
+
+/// A ticket for a client of this user and one of that, or why there is none.
+fn issue(tracker: &TestTracker, from: &str, to: &str) -> Result<RelayTicket, String> {
+    static CLIENTS: AtomicU64 = AtomicU64::new(1);
+    let end = |name: &str| {
+        let client = u128::from(CLIENTS.fetch_add(1, Ordering::Relaxed));
+        RelayEnd { user: user(name), client: ClientId(client.to_be_bytes()) }
+    };
+    let relay = tracker.server.core().relay.as_ref().expect("it relays");
+    relay.issue(end(from), end(to), Instant::now()).map_err(|refusal| refusal.to_string())
+}
+
+fn come(tracker: &TestTracker, ticket: RelayTicket) -> TcpStream {
+    let mut stream = TcpStream::connect(tracker.addr).expect("connected");
+    stream.set_read_timeout(Some(LONG)).expect("an option");
+    stream.write_all(&[PREFACE, &ticket.0].concat()).expect("sent");
+    stream
+}
+
+fn read<const N: usize>(stream: &mut TcpStream) -> [u8; N] {
+    let mut bytes = [0; N];
+    stream.read_exact(&mut bytes).expect("bytes");
+    bytes
+}
+
+fn rest(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A connection that was cut has said what came before.
+    let _ = stream.read_to_end(&mut bytes);
+    bytes
+}
+
+/// Two clients of these users that have met.
+fn meet(tracker: &TestTracker, from: &str, to: &str) -> (TcpStream, TcpStream) {
+    let ticket = issue(tracker, from, to).expect("a ticket");
+    let mut ends = (come(tracker, ticket), come(tracker, ticket));
+    assert_eq!((read(&mut ends.0), read(&mut ends.1)), ([1], [1]));
+    ends
+}
+
+/// All connections, and those that have proved nothing.
+fn connections(tracker: &TestTracker) -> (usize, usize) {
+    let connections = tracker.server.status().connections;
+    (connections.total, connections.early)
+}
+
+fn refused(code: Code) -> Vec<u8> {
+    refusal_in_clear(code).to_vec()
+}
+
+#[test]
+fn two_members_get_each_others_bytes_and_each_others_end() {
+    let tracker = relaying(FAST);
+    let (mut ann, mut bob) = meet(&tracker, "ann", "bob");
+    ann.write_all(b"a handshake").expect("sent");
+    assert_eq!(&read::<11>(&mut bob), b"a handshake");
+    bob.write_all(b"its answer").expect("sent");
+    assert_eq!(&read::<10>(&mut ann), b"its answer");
+    let long: Vec<u8> = (0..5_000_000u32).map(|at| (at % 251) as u8).collect();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            ann.write_all(&long).expect("sent");
+            ann.shutdown(Shutdown::Write).expect("open");
+        });
+        assert!(rest(&mut bob) == long, "all of it, in order");
+    });
+    bob.write_all(b"thanks").expect("the other direction is open");
+    assert_eq!(tracker.server.status().relay.expect("a relay").pairs, 1);
+    drop(bob);
+    assert_eq!(rest(&mut ann), b"thanks");
+    wait_until("the pair has ended", || tracker.server.status().relay.is_some_and(|relay| relay.pairs == 0));
+    let said = tracker.server.status().to_string();
+    assert!(said.contains("\nrelay       0 pairs, 5.0 MB relayed since the start, no limit at most"), "{said}");
+}
+
+#[test]
+fn a_third_one_with_the_same_ticket_is_refused_and_disturbs_nobody() {
+    let tracker = relaying(FAST);
+    let ticket = issue(&tracker, "ann", "bob").expect("a ticket");
+    let (mut ann, mut bob) = (come(&tracker, ticket), come(&tracker, ticket));
+    assert_eq!((read(&mut ann), read(&mut bob)), ([1], [1]));
+    assert_eq!(rest(&mut come(&tracker, ticket)), refused(Code::BadTicket));
+    ann.write_all(b"x").expect("sent");
+    assert_eq!(&read(&mut bob), b"x");
+}
+
+#[test]
+fn who_comes_too_late_and_who_waits_in_vain_are_told_so() {
+    let late = relaying(RelaySettings { ticket_life: Duration::ZERO, ..FAST });
+    let ticket = issue(&late, "ann", "bob").expect("a ticket");
+    assert_eq!(rest(&mut come(&late, ticket)), refused(Code::BadTicket));
+    let short = relaying(RelaySettings { ticket_life: Duration::from_millis(300), ..FAST });
+    let ticket = issue(&short, "ann", "bob").expect("a ticket");
+    assert_eq!(rest(&mut come(&short, ticket)), refused(Code::BadTicket));
+    for _ in 0..4 {
+        issue(&short, "ann", "bob").expect("the places are free again");
+    }
+}
+
+#[test]
+fn a_user_has_four_pairs_and_hears_who_has_no_place_left() {
+    let tracker = relaying(FAST);
+    let mut pairs: Vec<_> = (0..4).map(|_| meet(&tracker, "ann", "bob")).collect();
+    let refusal = issue(&tracker, "eve", "ann").expect_err("ann has four");
+    assert_eq!(refusal, "The relay has no more places: ann has 4 places already");
+    pairs.pop();
+    wait_until("there is a place again", || issue(&tracker, "eve", "ann").is_ok());
+}
+
+#[test]
+fn a_pair_that_says_nothing_for_too_long_is_closed() {
+    let tracker = relaying(RelaySettings { silence: Duration::from_millis(200), ..FAST });
+    let (mut ann, mut bob) = meet(&tracker, "ann", "bob");
+    let begun = Instant::now();
+    ann.write_all(b"x").expect("sent");
+    assert_eq!(rest(&mut bob), b"x");
+    assert_eq!(rest(&mut ann), b"");
+    assert!(begun.elapsed() >= Duration::from_millis(200), "{:?}", begun.elapsed());
+    wait_until("the place is free", || tracker.server.status().relay.is_some_and(|relay| relay.pairs == 0));
+}
+
+#[test]
+fn the_cap_holds_and_a_user_with_four_pairs_gets_what_a_user_with_one_gets() {
+    const CAP: u64 = 4_000_000;
+    const WANTED: u64 = 3_000_000;
+    let tracker = relaying(RelaySettings { limit: Limit::of(CAP), ..FAST });
+    let pairs: Vec<_> = (0..4).map(|number| meet(&tracker, "many", &format!("m{number}"))).collect();
+    let one = meet(&tracker, "one", "other");
+    let (many_got, one_got) = (AtomicU64::new(0), AtomicU64::new(0));
+    let begun = Instant::now();
+    let is_over = || one_got.load(Ordering::Relaxed) >= WANTED;
+    let send = |mut stream: &TcpStream| while stream.write_all(&[7; 64 * 1024]).is_ok() {};
+    let receive = |mut stream: &TcpStream, got: &AtomicU64| {
+        let mut buffer = [0; 64 * 1024];
+        while let Ok(len @ 1..) = stream.read(&mut buffer) {
+            got.fetch_add(len as u64, Ordering::Relaxed);
+        }
+    };
+    thread::scope(|scope| {
+        for (from, to) in &pairs {
+            scope.spawn(|| send(from));
+            scope.spawn(|| receive(to, &many_got));
+        }
+        scope.spawn(|| send(&one.0));
+        scope.spawn(|| receive(&one.1, &one_got));
+        wait_until("the lone pair got enough", is_over);
+        let (many, one_got) = (many_got.load(Ordering::Relaxed), one_got.load(Ordering::Relaxed));
+        let rate = (many + one_got) as f64 / begun.elapsed().as_secs_f64();
+        for (from, to) in pairs.iter().chain([&one]) {
+            [from, to].map(|stream| drop(stream.shutdown(Shutdown::Both)));
+        }
+        assert!(rate < 1.1 * CAP as f64, "{rate} bytes/s");
+        let share = many as f64 / one_got as f64;
+        assert!((0.7..1.4).contains(&share), "four pairs got {share} times what one got");
+    });
+}
+
+#[test]
+fn a_reader_that_is_slow_holds_its_sender_back_and_costs_the_tracker_no_memory() {
+    const ENOUGH: usize = 256 << 20;
+    let tracker = relaying(FAST);
+    let (mut ann, mut bob) = meet(&tracker, "ann", "bob");
+    ann.set_write_timeout(Some(Duration::from_millis(500))).expect("an option");
+    let mut sent = 0;
+    while sent < ENOUGH {
+        match ann.write(&[7; 64 * 1024]) {
+            Ok(len) => sent += len,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(sent < ENOUGH / 4, "{sent} bytes went somewhere");
+    ann.shutdown(Shutdown::Write).expect("open");
+    assert_eq!(rest(&mut bob).len(), sent, "nothing is lost");
+}
+
+#[test]
+fn a_stranger_with_a_ticket_of_its_own_making_is_sent_away_and_takes_no_place_from_clients() {
+    let caps = Caps { early: 4, ..Caps::default() };
+    let tracker = TestTracker::start_with(|settings| {
+        settings.caps = caps;
+        settings.relay = Some(FAST);
+    });
+    let mut member = tracker.user("ann");
+    for number in 0..100u128 {
+        let mut stranger = TcpStream::connect(tracker.addr).expect("connected");
+        let _ = stranger.write_all(&[PREFACE, &number.to_be_bytes()].concat());
+        let told = rest(&mut stranger);
+        assert!(told == refused(Code::BadTicket) || told == refused(Code::Busy), "{told:?}");
+    }
+    wait_until("a client gets in", || Client::try_connect(tracker.addr).is_ok());
+    member.done(Request::Heartbeat {});
+}
+
+#[test]
+fn members_at_the_relay_take_no_place_from_those_who_log_in() {
+    let caps = Caps { early: 2, ..Caps::default() };
+    let tracker = TestTracker::start_with(|settings| {
+        settings.caps = caps;
+        settings.relay = Some(FAST);
+    });
+    let _pairs: Vec<_> = (0..4).map(|_| meet(&tracker, "ann", "bob")).collect();
+    let waiting = come(&tracker, issue(&tracker, "eve", "joe").expect("a ticket"));
+    wait_until("all have shown their tickets", || connections(&tracker) == (9, 0));
+    drop((tracker.client(), tracker.client(), waiting));
+}
+
+#[test]
+fn a_tracker_that_stops_ends_every_pair_and_tells_whoever_waits() {
+    let tracker = relaying(RelaySettings { limit: Limit::of(1), ..FAST });
+    let (mut ann, mut bob) = meet(&tracker, "ann", "bob");
+    // More than the cap lets through in a day.
+    ann.write_all(&[7; 100_000]).expect("the sockets hold as much");
+    let mut waiting = come(&tracker, issue(&tracker, "eve", "joe").expect("a ticket"));
+    wait_until("it waits", || connections(&tracker) == (3, 0));
+    let begun = Instant::now();
+    drop(tracker);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(rest(&mut waiting), refused(Code::Closing));
+    rest(&mut ann);
+    rest(&mut bob);
+}
+
+#[test]
+fn a_tracker_that_relays_nothing_says_so() {
+    let tracker = TestTracker::start();
+    assert_eq!(rest(&mut come(&tracker, RelayTicket([7; 16]))), refused(Code::NoRelay));
+}

@@ -1,0 +1,213 @@
+//! The relay: passes sealed bytes between two members who found no other way to each other. The members' own handshake
+//! runs inside, so the tracker sees ciphertext only.
+
+mod pair;
+mod tickets;
+
+use crate::model::id::RelayTicket;
+use crate::rate::limit::Limit;
+use crate::rate::uplink::Uplink;
+use crate::sys::random::random_bytes;
+use crate::wire::deadlines::IDLE_DEADLINE;
+use crate::wire::handshake::refusal_in_clear;
+use crate::wire::refusal::{Code, Refusal};
+use crate::wire::relay::BOTH_ARE_THERE;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use pair::Pair;
+use parking_lot::Mutex;
+use std::fmt;
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tickets::{Arrival, Ends, NoPlace, PLACES_PER_USER, Tickets};
+
+pub use tickets::RelayEnd;
+
+/// A ticket is good for this long.
+const TICKET_LIFE: Duration = Duration::from_secs(10);
+
+/// How a relay behaves.
+#[derive(Debug, Clone, Copy)]
+pub struct RelaySettings {
+    /// The cap of all relayed bytes together.
+    pub limit: Limit,
+    /// A pair between which no byte passes for this long ends.
+    pub silence: Duration,
+    /// How long a ticket is good.
+    pub ticket_life: Duration,
+}
+
+impl RelaySettings {
+    pub fn of(limit: Limit) -> Self {
+        Self { limit, silence: IDLE_DEADLINE, ticket_life: TICKET_LIFE }
+    }
+}
+
+/// How busy a relay is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelayLoad {
+    pub pairs: usize,
+    /// Bytes relayed since the start.
+    pub bytes: u64,
+    pub limit: Limit,
+}
+
+impl fmt::Display for RelayLoad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pairs, bytes, limit } = self;
+        write!(f, "{pairs} pairs, {} relayed since the start, {limit} at most", crate::model::units::size(*bytes))
+    }
+}
+
+/// The relay of a tracker.
+#[derive(Debug)]
+pub struct Relay {
+    begun: Instant,
+    silence: Duration,
+    ticket_life: Duration,
+    /// The cap, and whose turn it is.
+    uplink: Arc<Uplink>,
+    tickets: Mutex<Tickets<Waiting>>,
+    bytes: AtomicU64,
+    closing: AtomicBool,
+}
+
+/// The first side of a pair, which waits for the other one.
+#[derive(Debug)]
+struct Waiting {
+    stream: Arc<TcpStream>,
+    /// Dropped to send it away.
+    tell: Sender<Arc<RelayedPair>>,
+}
+
+/// A pair and the place that it takes.
+#[derive(Debug)]
+struct RelayedPair {
+    pair: Pair,
+    ends: Ends,
+}
+
+/// What a connection with a good ticket does next.
+enum Turn {
+    /// Wait for the other side until this time.
+    Wait(Receiver<Arc<RelayedPair>>, Duration),
+    /// Begin.
+    Begin(Arc<RelayedPair>),
+}
+
+impl Relay {
+    pub fn new(settings: RelaySettings) -> Arc<Self> {
+        Arc::new(Self {
+            begun: Instant::now(),
+            silence: settings.silence,
+            ticket_life: settings.ticket_life,
+            uplink: Uplink::new(settings.limit),
+            tickets: Mutex::default(),
+            bytes: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+        })
+    }
+
+    /// A ticket for two clients: good once for each of them, for a few seconds. What is relayed counts as the caller's
+    /// share of the cap.
+    ///
+    /// # Errors
+    /// `RelayFull`, if one of the users has all the places that a user may have, or no place is left; `Unavailable`.
+    pub fn issue(&self, from: RelayEnd, to: RelayEnd, now: Instant) -> Result<RelayTicket, Refusal> {
+        let ticket = RelayTicket(random_bytes().map_err(|error| Refusal::about(Code::Unavailable, error))?);
+        let now = self.at(now);
+        let issued = self.tickets.lock().issue(ticket, Ends { from, to }, now, now + self.ticket_life);
+        match issued {
+            Ok(()) => Ok(ticket),
+            Err(NoPlace::User(user)) => {
+                Err(Refusal::about(Code::RelayFull, format_args!("{user} has {PLACES_PER_USER} places already")))
+            }
+            Err(NoPlace::Relay) => Err(Code::RelayFull.into()),
+        }
+    }
+
+    /// Serves a connection that came with a ticket, until it ends. `admitted` is called once the ticket has proved to be
+    /// good.
+    pub(crate) fn serve(&self, stream: &Arc<TcpStream>, ticket: RelayTicket, admitted: impl FnOnce()) {
+        let turn = self.turn(stream, ticket, admitted);
+        let (pair, side) = match turn.and_then(|turn| self.begin(turn, ticket)) {
+            Ok(begun) => begun,
+            Err(code) => {
+                // Fails if the client is gone.
+                let _ = (&**stream).write_all(&refusal_in_clear(code));
+                return;
+            }
+        };
+        let flow = self.uplink.join(&pair.ends.from.user);
+        pair.pair.pump(side, &flow, &self.closing, &self.bytes);
+        if side == 0 {
+            self.tickets.lock().release(&pair.ends);
+        }
+    }
+
+    fn turn(&self, stream: &Arc<TcpStream>, ticket: RelayTicket, admitted: impl FnOnce()) -> Result<Turn, Code> {
+        let (tell, told) = bounded(1);
+        let mut tickets = self.tickets.lock();
+        // Under the lock, so that whoever waits when the relay closes is let go.
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Code::Closing);
+        }
+        let first = Waiting { stream: stream.clone(), tell };
+        let arrival = tickets.redeem(ticket, first, self.begun.elapsed()).ok_or(Code::BadTicket)?;
+        // Before the other side hears anything of it.
+        admitted();
+        match arrival {
+            Arrival::First(until) => Ok(Turn::Wait(told, until)),
+            Arrival::Second(first, ends) => {
+                drop(tickets);
+                for mut stream in [&*first.stream, &**stream] {
+                    // The socket has room for the first byte. If it fails, the pair ends by itself.
+                    let _ = stream.write_all(&[BOTH_ARE_THERE]);
+                }
+                let pair = Pair::new([first.stream, stream.clone()], self.silence);
+                let pair = Arc::new(RelayedPair { pair, ends });
+                // The first one waits until this is told or dropped, so it is there.
+                let _ = first.tell.send(pair.clone());
+                Ok(Turn::Begin(pair))
+            }
+        }
+    }
+
+    /// Waits for the other side if it is not there; tells the pair, and which side of it this is.
+    fn begin(&self, turn: Turn, ticket: RelayTicket) -> Result<(Arc<RelayedPair>, usize), Code> {
+        let (told, until) = match turn {
+            Turn::Begin(pair) => return Ok((pair, 1)),
+            Turn::Wait(told, until) => (told, until),
+        };
+        let pair = match told.recv_timeout(until.saturating_sub(self.begun.elapsed())) {
+            Err(RecvTimeoutError::Timeout) => {
+                self.tickets.lock().give_up(ticket);
+                // The other side may have come at the last moment: then it tells at once. Else nobody can any more.
+                told.recv().ok()
+            }
+            told => told.ok(),
+        };
+        let closing = self.closing.load(Ordering::Acquire);
+        pair.map(|pair| (pair, 0)).ok_or(if closing { Code::Closing } else { Code::BadTicket })
+    }
+
+    fn at(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.begun)
+    }
+
+    pub fn load(&self) -> RelayLoad {
+        RelayLoad {
+            pairs: self.tickets.lock().pairs(),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            limit: self.uplink.limit(),
+        }
+    }
+
+    /// Takes nobody any more and sends away whoever waits. Pairs end when their connections do.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.tickets.lock().clear();
+    }
+}
