@@ -239,6 +239,7 @@ pub mod client {
     pub mod reach {
         pub mod eyeballs;
         pub mod port;
+        pub mod relay;
     }
     /// Requests to a tracker and their replies, many at a time; `queries` finds a share, a renamed one too.
     pub mod rpc {

@@ -8,6 +8,24 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+/// Connects to the first of these addresses, at least one, that accepts.
+///
+/// # Errors
+/// That of the first one, which was to be taken.
+pub(crate) fn connect_first(
+    addrs: &[SocketAddr],
+    connect: impl Fn(SocketAddr) -> io::Result<TcpStream>,
+) -> io::Result<(TcpStream, SocketAddr)> {
+    let mut failure = None;
+    for &addr in addrs {
+        match connect(addr) {
+            Ok(stream) => return Ok((stream, addr)),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+}
+
 /// One connection that is being made. Its descriptor is writable once it is known what became of it.
 #[derive(Debug)]
 pub struct Connecting {
@@ -81,6 +99,19 @@ mod tests {
     use std::net::TcpListener;
 
     const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn of_several_addresses_the_first_at_which_somebody_listens_is_taken() {
+        let bind = || TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let (here, gone) = (bind(), bind());
+        let (listens, nobody) = (here.local_addr().expect("bound"), gone.local_addr().expect("bound"));
+        drop(gone);
+        let connect = |addr| TcpStream::connect_timeout(&addr, LONG);
+        let (_, reached) = connect_first(&[nobody, listens], connect).expect("the second one");
+        assert_eq!(reached, listens);
+        let why = connect_first(&[nobody, nobody], connect).expect_err("nobody is there");
+        assert_eq!(why.kind(), io::ErrorKind::ConnectionRefused);
+    }
 
     #[test]
     fn a_connection_comes_about_or_says_why_not() {

@@ -8,6 +8,7 @@ use super::pending::REPLY_DEADLINE;
 use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
 use crate::model::id::ClientId;
+use crate::sys::connecting::connect_first;
 use crate::sys::resolve::{LOOKUP_DEADLINE, Lookups};
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError, TimedStream};
@@ -28,24 +29,6 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Shortest and longest pause after all trackers were tried in vain.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
-
-/// Connects to the first of these addresses, at least one, that accepts within its part of the time.
-fn reach(
-    addrs: &[SocketAddr],
-    patience: Duration,
-    connect: &Connect,
-) -> Result<(TcpStream, SocketAddr), ConnectionError> {
-    let deadline = CONNECT_DEADLINE.min(patience / u32::try_from(addrs.len()).unwrap_or(u32::MAX));
-    let mut failure = None;
-    for &addr in addrs {
-        match connect(addr, deadline) {
-            Ok(stream) => return Ok((stream, addr)),
-            // Of several the first is the one that was to be taken.
-            Err(error) => failure = failure.or(Some(error)),
-        }
-    }
-    Err(ConnectionError::Connect(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into())))
-}
 
 /// Decides whether the trackers with this fingerprint are the right ones; the error says why not.
 pub type CheckFingerprint = Box<dyn Fn(Fingerprint) -> Result<(), Box<dyn Error + Send + Sync>> + Send + Sync>;
@@ -134,7 +117,11 @@ impl Keeper {
                 lookups.find(host, *port, LOOKUP_DEADLINE.min(patience), self.state.closed())
             }
         };
-        let (stream, addr) = reach(&addrs.map_err(ConnectionError::Lookup)?, patience, &self.connect)?;
+        let addrs = addrs.map_err(ConnectionError::Lookup)?;
+        // A name has at most eight.
+        let deadline = CONNECT_DEADLINE.min(patience / addrs.len() as u32);
+        let connected = connect_first(&addrs, |addr| (self.connect)(addr, deadline));
+        let (stream, addr) = connected.map_err(ConnectionError::Connect)?;
         let stream = Arc::new(stream);
         self.state.begin_connecting(&stream)?;
         let handshake = handshake::client_to_tracker(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE.min(patience)));
@@ -214,24 +201,5 @@ impl Keeper {
     fn tell(&self, event: LinkEvent) {
         // Nobody listens any more when the client is closing.
         let _ = self.events.send(event);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::TcpListener;
-
-    #[test]
-    fn of_the_addresses_of_a_name_the_first_at_which_somebody_listens_is_taken() {
-        let bind = || TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let (here, gone) = (bind(), bind());
-        let (listens, nobody) = (here.local_addr().expect("bound"), gone.local_addr().expect("bound"));
-        drop(gone);
-        let connect: Connect = Box::new(|addr, within| TcpStream::connect_timeout(&addr, within));
-        let (_, reached) = reach(&[nobody, listens], REPLY_DEADLINE, &connect).expect("the second one");
-        assert_eq!(reached, listens);
-        let why = reach(&[nobody, nobody], REPLY_DEADLINE, &connect).expect_err("nobody is there");
-        assert_eq!(why.to_string(), "nobody listens there");
     }
 }

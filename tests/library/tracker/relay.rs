@@ -5,6 +5,7 @@ use crate::common::deadline::LONG;
 use crate::common::names::user;
 use crate::common::tracker::TestTracker;
 use crate::common::wait::wait_until;
+use groupshare::client::reach::relay::Relays;
 use groupshare::model::id::{ClientId, RelayTicket};
 use groupshare::rate::limit::Limit;
 use groupshare::tracker::admission::Caps;
@@ -13,7 +14,7 @@ use groupshare::wire::client_tracker::Request;
 use groupshare::wire::handshake::refusal_in_clear;
 use groupshare::wire::refusal::Code;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -252,4 +253,23 @@ fn a_tracker_that_stops_ends_every_pair_and_tells_whoever_waits() {
 fn a_tracker_that_relays_nothing_says_so() {
     let tracker = TestTracker::start();
     assert_eq!(rest(&mut come(&tracker, RelayTicket([7; 16]))), refused(Code::NoRelay));
+    let relays = Relays::new(vec![tracker.addr.into()]);
+    let refusal = relays.meet(1, None, RelayTicket([7; 16])).expect_err("no relay");
+    assert_eq!(refusal.to_string(), "This tracker relays nothing");
+}
+
+#[test]
+fn clients_meet_at_the_tracker_of_a_number_whatever_their_lists_say_of_their_own() {
+    let tracker = relaying(FAST);
+    let ticket = issue(&tracker, "ann", "bob").expect("a ticket");
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    thread::scope(|scope| {
+        let ann = scope.spawn(|| Relays::new(vec![nobody.into()]).meet(1, Some((1, tracker.addr)), ticket));
+        let bob = Relays::new(vec![tracker.addr.into()]).meet(1, Some((2, nobody)), ticket);
+        let (mut ann, mut bob) = (ann.join().expect("no panic").expect("met"), bob.expect("met"));
+        ann.write_all(b"x").expect("sent");
+        assert_eq!(&read(&mut bob), b"x");
+    });
+    let refusal = Relays::new(vec![nobody.into()]).meet(2, None, ticket).expect_err("a list of one");
+    assert_eq!(refusal.to_string(), "tracker 2 is not on the list");
 }
