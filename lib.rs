@@ -238,6 +238,7 @@ pub mod client {
     /// Ways to other members: addresses, dialing, calls, punching, relay.
     pub mod reach {
         pub mod eyeballs;
+        pub mod identity;
         pub mod port;
         pub mod relay;
     }

@@ -6,13 +6,14 @@
 //! client to tracker (`client_tracker`), leecher to seeder (`peer`) and tracker to tracker (`tracker_tracker`). Beside
 //! them `relay` has how two members meet at a tracker; what they say there is a connection of its own.
 
+pub mod certificate;
 pub mod client_tracker;
 pub mod codec;
 pub mod connection;
+pub mod contact;
 pub mod deadlines;
 pub mod frame;
 pub mod handshake;
-pub mod listing;
 pub mod manifest;
 pub mod op;
 pub mod peer;

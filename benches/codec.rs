@@ -4,7 +4,7 @@
 use crate::kit::options::Options;
 use crate::kit::table::{Table, median};
 use groupshare::model::bitfield::Bitfield;
-use groupshare::model::id::ClientId;
+use groupshare::model::id::{ClientId, PeerKey};
 use groupshare::model::name::UserId;
 use groupshare::model::piece::{Layout, PIECES_MAX, SIZE_MAX};
 use groupshare::wire::client_tracker::{PEERS_MAX, Peer, Reply};
@@ -85,7 +85,8 @@ fn peers() -> Reply {
     let peer = |number: u16| Peer {
         client: ClientId(u128::from(number).to_be_bytes()),
         user: UserId::parse(&format!("member{number}")).expect("a name"),
-        addr: SocketAddr::from(([127, 0, 0, 1], 10_000 + number)),
+        key: PeerKey([1; 32]),
+        addrs: List::first_of(vec![SocketAddr::from(([127, 0, 0, 1], 10_000 + number))]),
         held: PIECES_MAX,
     };
     Reply::Peers { peers: List::first_of((0..PEERS_MAX as u16).map(peer).collect()) }

@@ -1,18 +1,22 @@
 //! The parts of a tracker between its sockets and its state, for every session in one place.
 
 use crate::model::id::{GroupRef, ShareRef};
+use crate::model::name::UserId;
 use crate::tracker::auth::cluster_key::ClusterKey;
 use crate::tracker::auth::login_throttle::LoginThrottle;
 use crate::tracker::auth::passwords::Passwords;
 use crate::tracker::cluster::cluster_view::ClusterView;
 use crate::tracker::commit::{Committer, OpSource};
 use crate::tracker::manifests::Manifests;
-use crate::tracker::presence::{HolderUp, Presence};
+use crate::tracker::presence::helpful::helpful;
+use crate::tracker::presence::{Holder, HolderUp, Presence};
 use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::push::slow_consumers::SlowConsumers;
 use crate::tracker::relay::Relay;
 use crate::tracker::state::State;
 use crate::wire::client_tracker::{GroupKey, Peer, Reply};
+use crate::wire::codec::List;
+use crate::wire::contact::Contact;
 use std::sync::Arc;
 
 /// Each part locks for itself, and none holds its lock while it calls another.
@@ -52,13 +56,21 @@ impl Core {
         let Some(account) = state.account(holder.key.user) else {
             return;
         };
-        let peer = Peer { client: holder.key.client, user: account.name, addr: holder.addr, held: holder.held };
         // A client knows the share under the id that it was given.
-        let ids = state.ids_of(holder_up.share.0).into_iter().map(ShareRef);
-        let replies: Vec<_> = ids.map(|share| Reply::PeerUp { share, peer: peer.clone() }).collect();
-        for sender in holder_up.tell.iter().filter_map(|key| self.logins.channel(key)) {
-            replies.iter().for_each(|reply| sender.queue(reply));
+        let ids: Vec<_> = state.ids_of(holder_up.share.0).into_iter().map(ShareRef).collect();
+        for key in &holder_up.tell {
+            let Some(sender) = self.logins.channel(key) else {
+                continue;
+            };
+            let peer = peer(holder, account.name.clone(), self.presence.contact(*key).as_deref());
+            ids.iter().for_each(|&share| sender.queue(&Reply::PeerUp { share, peer: peer.clone() }));
             sender.flush();
         }
     }
+}
+
+/// A holder of pieces as a client of this contact is told of it.
+pub(crate) fn peer(holder: &Holder, user: UserId, to: Option<&Contact>) -> Peer {
+    let addrs = List::first_of(helpful(&holder.contact, to));
+    Peer { client: holder.key.client, user, key: holder.contact.key(), addrs, held: holder.held }
 }

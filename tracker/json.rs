@@ -8,13 +8,14 @@ mod pieces;
 mod request;
 mod share;
 
-use crate::model::id::{ClientId, CommandId};
+use crate::model::id::{ClientId, CommandId, PeerKey};
 use crate::sys::random::random_bytes;
 use crate::tracker::core::Core;
 use crate::tracker::push::push_channel::PushChannel;
 use crate::tracker::session::Session;
 use crate::tracker::session::connection::{AcceptedConnection, hang_up};
 use crate::wire::client_tracker::{Reply, Request};
+use crate::wire::codec::List;
 use crate::wire::refusal::{Code, Refusal};
 use answer::Answer;
 use line_receiver::{LineReceiver, NoLine, ReceivedLine};
@@ -55,18 +56,21 @@ struct JsonDialect<'a> {
     session: Session,
     stream: &'a TcpStream,
     client: ClientId,
+    /// In place of the key of a client. Whatever a program says to its peers, it does not prove that it has this one.
+    key: PeerKey,
     /// The port that was announced last.
     port: Option<u16>,
 }
 
 /// Serves a connection until it ends.
 pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection, permits: &Arc<MemoryPermits>) {
-    let AcceptedConnection { stream, ip, slot, close_handle } = connection;
+    let AcceptedConnection { stream, seen, slot, close_handle } = connection;
     let push_channel: Arc<dyn PushChannel> = Arc::new(SilentChannel(stream.clone()));
     close_handle.open(push_channel.clone());
-    let (Ok(client), Ok(())) = (random_id(), stream.set_nodelay(true)) else { return };
-    let session = Session::new(core, push_channel, ip, slot);
-    let mut dialect = JsonDialect { session, stream: &stream, client: ClientId(client), port: None };
+    let (Ok(client), Ok(key), Ok(())) = (random_id(), random_bytes(), stream.set_nodelay(true)) else { return };
+    let session = Session::new(core, push_channel, seen, slot);
+    let (client, key) = (ClientId(client), PeerKey(key));
+    let mut dialect = JsonDialect { session, stream: &stream, client, key, port: None };
     let mut lines = LineReceiver::new(&stream, permits);
     while dialect.turn(&mut lines) {}
     dialect.session.log_out();
@@ -138,7 +142,14 @@ impl JsonDialect<'_> {
         if !self.session.is_logged_in() {
             self.port = None;
         } else if port != 0 && self.port != Some(port) {
-            self.session.ask(Request::Announce { ip: None, port })?;
+            self.session.ask(Request::Announce {
+                key: self.key,
+                port,
+                interfaces: List::EMPTY,
+                announced: None,
+                machine: [0; 16],
+                round_trip_ms: 0,
+            })?;
             self.port = Some(port);
         }
         Ok(())

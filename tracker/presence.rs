@@ -3,6 +3,7 @@
 
 mod call_limit;
 mod client_key;
+pub mod helpful;
 mod holder;
 mod register;
 mod remote_tracker;
@@ -11,6 +12,7 @@ mod swarm;
 
 use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use crate::wire::client_tracker::{Holding, PEERS_MAX};
+use crate::wire::contact::Contact;
 pub use call_limit::CallLimit;
 pub use client_key::ClientKey;
 pub use holder::{Held, Holder, HolderUp};
@@ -18,7 +20,6 @@ use parking_lot::Mutex;
 use register::Register;
 pub use register::{HoldError, TTL, Ticket};
 pub use remote_tracker::HeardFrom;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 pub use subscription::{PresenceChange, Subscription};
@@ -94,7 +95,16 @@ impl Presence {
         let mut holders: Vec<Holder> = swarm.holders().filter_map(|key| register.holder(swarm, key)).collect();
         holders.sort_unstable_by_key(|holder| (std::cmp::Reverse(holder.held), holder.key));
         holders.truncate(PEERS_MAX);
-        holders.iter().map(|holder| Held { addr: holder.addr, pieces: swarm.some(holder.key).cloned() }).collect()
+        let held = |holder: &Holder| {
+            let addr = *helpful::helpful(&holder.contact, None).first()?;
+            Some(Held { addr, pieces: swarm.some(holder.key).cloned() })
+        };
+        holders.iter().filter_map(held).collect()
+    }
+
+    /// Who and where a client is, as far as its tracker has told.
+    pub fn contact(&self, key: ClientKey) -> Option<Arc<Contact>> {
+        self.register.lock().clients.get(&key)?.contact.clone()
     }
 
     /// How many clients hold pieces of each of these shares, at any tracker.
@@ -132,9 +142,9 @@ impl Presence {
         self.register.lock().heard(ticket, now)
     }
 
-    /// A client listens at this address. Returns whom to tell that it can be reached there.
-    pub fn announce(&self, ticket: &Ticket, addr: SocketAddr) -> Vec<HolderUp> {
-        self.change(|register| register.announce(ticket, addr))
+    /// A client has this contact. Returns whom to tell that it can be reached there.
+    pub fn announce(&self, ticket: &Ticket, contact: Contact) -> Vec<HolderUp> {
+        self.change(|register| register.announce(ticket, contact))
     }
 
     /// A client holds these pieces of a share. Returns whom to tell if it held none before. The caller has checked that
@@ -193,10 +203,9 @@ impl Presence {
         self.register.lock().heard_from_tracker(heard);
     }
 
-    /// A client is logged in at another tracker and listens at this address. Returns whom to tell that it can be
-    /// reached.
-    pub fn remote_online(&self, heard: HeardFrom, key: ClientKey, addr: Option<SocketAddr>) -> Vec<HolderUp> {
-        self.register.lock().remote_online(heard, key, addr)
+    /// A client is logged in at another tracker and has this contact. Returns whom to tell that it can be reached.
+    pub fn remote_online(&self, heard: HeardFrom, key: ClientKey, contact: Option<Arc<Contact>>) -> Vec<HolderUp> {
+        self.register.lock().remote_online(heard, key, contact)
     }
 
     /// A client is no longer logged in at another tracker.
@@ -225,6 +234,7 @@ mod tests {
     use crate::model::piece::{Layout, PIECE_LEN};
     use crate::tracker::presence::swarm::SwarmRole;
     use crate::wire::codec::{Blob, List};
+    use crate::wire::contact::tests::contact;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
@@ -236,8 +246,9 @@ mod tests {
         ClientKey { user: UserRef(op(user)), client: ClientId([client; 16]) }
     }
 
-    fn addr(port: u16) -> SocketAddr {
-        ([127, 0, 0, 1], port).into()
+    /// A client that listens at this port, as another tracker tells.
+    fn at(port: u16) -> Option<Arc<Contact>> {
+        Some(Arc::new(contact(port)))
     }
 
     fn from(tracker: u16, at: Instant) -> HeardFrom {
@@ -266,7 +277,7 @@ mod tests {
         let presence = Presence::new();
         let enter = |(i, &key): (usize, &ClientKey)| {
             let ticket = presence.enter(key, now);
-            presence.announce(&ticket, addr(1000 + i as u16));
+            presence.announce(&ticket, contact(1000 + i as u16));
             ticket
         };
         let tickets = keys.iter().enumerate().map(enter).collect();
@@ -279,7 +290,7 @@ mod tests {
         let share = share(10);
         assert_eq!(presence.hold(&t[0], share, &exactly(&[0, 0])), Ok(None), "nothing to offer");
         let holder_up = presence.hold(&t[1], share, &all()).expect("valid").expect("told");
-        assert_eq!((holder_up.tell, holder_up.holder.held, holder_up.holder.addr), (vec![t[0].key], 10, addr(1001)));
+        assert_eq!((holder_up.tell, holder_up.holder.held, holder_up.holder.contact.port), (vec![t[0].key], 10, 1001));
         assert_eq!(presence.hold(&t[1], share, &all()), Ok(None), "told once");
         assert_eq!(presence.hold(&t[2], share, &more(&[])), Ok(None));
         let holder_up = presence.hold(&t[2], share, &more(&[3])).expect("valid").expect("the first piece");
@@ -305,8 +316,8 @@ mod tests {
         assert_eq!(presence.client_counts([UserRef(op(1)), UserRef(op(9))].into_iter()), [2, 0]);
         let told = presence.holdings(share.share).into_iter();
         let bytes = |bits: Option<Bitfield>| bits.map(|bits| bits.as_bytes().to_vec());
-        let expected = [(addr(1001), None), (addr(1000), Some(vec![0x60, 0])), (addr(1003), Some(vec![0, 0x40]))];
-        assert_eq!(told.map(|held| (held.addr, bytes(held.pieces))).collect::<Vec<_>>(), expected);
+        let expected = [(1001, None), (1000, Some(vec![0x60, 0])), (1003, Some(vec![0, 0x40]))];
+        assert_eq!(told.map(|held| (held.addr.port(), bytes(held.pieces))).collect::<Vec<_>>(), expected);
         assert_eq!((presence.local_client_count(), presence.local_user_count()), (5, 4));
     }
 
@@ -316,11 +327,11 @@ mod tests {
         let share = share(3);
         presence.hold(&t[0], share, &exactly(&[0])).expect("valid");
         presence.hold(&t[1], share, &all()).expect("valid");
-        assert_eq!(presence.announce(&t[1], addr(1001)), [], "the address it had");
-        let holder_up = presence.announce(&t[1], addr(2000));
+        assert_eq!(presence.announce(&t[1], contact(1001)), [], "the address it had");
+        let holder_up = presence.announce(&t[1], contact(2000));
         assert_eq!(holder_up.len(), 1);
-        assert_eq!((holder_up[0].holder.addr, &holder_up[0].tell[..]), (addr(2000), &[t[0].key][..]));
-        assert_eq!(presence.announce(&t[0], addr(3000)), [], "it has nothing to offer");
+        assert_eq!((holder_up[0].holder.contact.port, &holder_up[0].tell[..]), (2000, &[t[0].key][..]));
+        assert_eq!(presence.announce(&t[0], contact(3000)), [], "it has nothing to offer");
     }
 
     #[test]
@@ -334,7 +345,7 @@ mod tests {
         assert_eq!(presence.holder_counts([share.share].into_iter()), [1], "the old connection's end changes nothing");
         assert!(!presence.heard(&t[0], now));
         assert_eq!(presence.hold(&t[0], share, &all()), Err(HoldError::Void));
-        assert_eq!(presence.announce(&t[0], addr(9)), []);
+        assert_eq!(presence.announce(&t[0], contact(9)), []);
         assert!(presence.heard(&new, now));
         presence.leave(&new);
         assert_eq!(presence.holder_counts([share.share].into_iter()), [0]);
@@ -412,7 +423,7 @@ mod tests {
     }
 
     fn online_at(key: ClientKey, port: u16) -> PresenceChange {
-        PresenceChange::Online { key, addr: Some(addr(port)) }
+        PresenceChange::Online { key, contact: at(port) }
     }
 
     #[test]
@@ -423,14 +434,14 @@ mod tests {
         presence.hold(&t[0], share, &exactly(&[0, 0])).expect("valid");
         assert_eq!(presence.remote_holds(from(2, now), far, share, &all()), None, "nothing was told of that client");
         assert_eq!(presence.holder_counts([share.share].into_iter()), [0]);
-        assert_eq!(presence.remote_online(from(3, now), waiting, Some(addr(3))), []);
+        assert_eq!(presence.remote_online(from(3, now), waiting, at(3)), []);
         assert_eq!(presence.remote_holds(from(3, now), waiting, share, &exactly(&[0, 0])), None);
-        assert_eq!(presence.remote_online(from(2, now), far, Some(addr(7))), []);
+        assert_eq!(presence.remote_online(from(2, now), far, at(7)), []);
         assert_eq!(presence.remote_holds(from(2, now), far, share, &exactly(&[0xff, 0xff])), None, "it cannot be");
         let holder_up = presence.remote_holds(from(2, now), far, share, &all()).expect("told");
-        assert_eq!((holder_up.tell, holder_up.holder.addr, holder_up.holder.held), (vec![t[0].key], addr(7), 10));
-        let holder_up = presence.remote_online(from(2, now), far, Some(addr(8)));
-        assert_eq!((holder_up[0].holder.addr, &holder_up[0].tell[..]), (addr(8), &[t[0].key][..]));
+        assert_eq!((holder_up.tell, holder_up.holder.contact.port, holder_up.holder.held), (vec![t[0].key], 7, 10));
+        let holder_up = presence.remote_online(from(2, now), far, at(8));
+        assert_eq!((holder_up[0].holder.contact.port, &holder_up[0].tell[..]), (8, &[t[0].key][..]));
         assert_eq!(presence.peers(share.share, t[0].key).len(), 1);
         assert_eq!(presence.holder_counts([share.share].into_iter()), [1]);
         assert_eq!(presence.client_counts([far.user, waiting.user].into_iter()), [1, 1]);
@@ -458,13 +469,13 @@ mod tests {
         let presence = Presence::new();
         let (a, b, c) = (share(3), share(4), key(9, 9));
         for client in [key(1, 1), key(2, 2)] {
-            presence.remote_online(from(2, now), client, Some(addr(1)));
+            presence.remote_online(from(2, now), client, at(1));
             presence.remote_holds(from(2, now), client, a, &all());
             presence.remote_holds(from(2, now), client, b, &all());
         }
-        presence.remote_online(from(3, now), key(3, 3), Some(addr(1)));
+        presence.remote_online(from(3, now), key(3, 3), at(1));
         presence.begin_snapshot(from(2, now));
-        presence.remote_online(from(2, now), key(1, 1), Some(addr(1)));
+        presence.remote_online(from(2, now), key(1, 1), at(1));
         presence.remote_holds(from(2, now), key(1, 1), a, &all());
         assert_eq!((presence.peers(a.share, c).len(), presence.peers(b.share, c).len()), (2, 2), "doubtful, yet there");
         presence.end_snapshot(2);
@@ -476,7 +487,7 @@ mod tests {
     fn a_client_that_comes_here_keeps_what_it_held_elsewhere() {
         let now = Instant::now();
         let (presence, share) = (Presence::new(), share(3));
-        presence.remote_online(from(2, now), key(1, 1), Some(addr(7)));
+        presence.remote_online(from(2, now), key(1, 1), at(7));
         presence.remote_holds(from(2, now), key(1, 1), share, &all());
         let subscription = presence.subscribe(Box::new(|| ()));
         let ticket = presence.enter(key(1, 1), now);
@@ -494,18 +505,18 @@ mod tests {
         let start = Instant::now();
         let (presence, t) = online(start, &[key(1, 1)]);
         let (share, asker) = (share(3), key(9, 9));
-        presence.remote_online(from(2, start), key(1, 1), Some(addr(7)));
+        presence.remote_online(from(2, start), key(1, 1), at(7));
         presence.remote_holds(from(2, start), key(1, 1), share, &all());
         assert_eq!(presence.peers(share.share, asker), [], "the connection to this tracker is the truth");
         presence.heard_from_tracker(from(2, start + TTL));
         assert_eq!(presence.sweep(start + TTL), []);
         assert!(!presence.heard(&t[0], start + TTL));
-        assert_eq!(presence.peers(share.share, asker)[0].addr, addr(7));
-        presence.remote_online(from(3, start + TTL), key(1, 1), Some(addr(8)));
+        assert_eq!(presence.peers(share.share, asker)[0].contact.port, 7);
+        presence.remote_online(from(3, start + TTL), key(1, 1), at(8));
         presence.remote_holds(from(3, start + TTL), key(1, 1), share, &all());
-        assert_eq!(presence.peers(share.share, asker)[0].addr, addr(8), "told later");
+        assert_eq!(presence.peers(share.share, asker)[0].contact.port, 8, "told later");
         presence.remote_offline(3, key(1, 1));
-        assert_eq!(presence.peers(share.share, asker)[0].addr, addr(7));
+        assert_eq!(presence.peers(share.share, asker)[0].contact.port, 7);
     }
 
     #[test]
@@ -539,7 +550,7 @@ mod tests {
         presence.hold(&again, b, &exactly(&[0])).expect("valid");
         let anew = [
             PresenceChange::Offline { key: again.key },
-            PresenceChange::Online { key: again.key, addr: None },
+            PresenceChange::Online { key: again.key, contact: None },
             holds(b, exactly(&[0])),
         ];
         assert_eq!(taken(&presence, &subscription), anew, "what the earlier login held is over");
@@ -567,14 +578,14 @@ mod tests {
             assert!(looking.upgrade().is_some_and(|presence| presence.local_client_count() > 0), "not under the lock");
         }));
         let ticket = presence.enter(key(1, 1), Instant::now());
-        presence.announce(&ticket, addr(1));
+        presence.announce(&ticket, contact(1));
         assert_eq!(calls.load(Ordering::SeqCst), 1);
         presence.take(&subscription, 10);
-        presence.announce(&ticket, addr(2));
+        presence.announce(&ticket, contact(2));
         presence.remote_online(from(2, Instant::now()), key(2, 2), None);
         assert_eq!(calls.load(Ordering::SeqCst), 2, "clients of other trackers are theirs to tell");
         drop(subscription);
-        presence.announce(&ticket, addr(3));
+        presence.announce(&ticket, contact(3));
         assert_eq!(calls.load(Ordering::SeqCst), 2);
     }
 
@@ -584,7 +595,7 @@ mod tests {
         let (presence, t) = online(now, &[key(1, 1), key(2, 2)]);
         let (a, far) = (share(10), key(3, 3));
         let b = SwarmInfo { share: ShareRef(op(300)), ..a };
-        presence.remote_online(from(2, now), far, Some(addr(7)));
+        presence.remote_online(from(2, now), far, at(7));
         presence.remote_holds(from(2, now), far, b, &more(&[1, 2]));
         presence.remote_holds(from(2, now), far, a, &more(&[3]));
         presence.hold(&t[0], a, &more(&[1, 2])).expect("valid");
@@ -617,7 +628,7 @@ mod tests {
         let share = share(10);
         presence.hold(&t[0], share, &exactly(&[0, 0])).expect("valid");
         for user in [1, 2] {
-            presence.remote_online(from(2, now), key(user, 5), Some(addr(7)));
+            presence.remote_online(from(2, now), key(user, 5), at(7));
             presence.remote_holds(from(2, now), key(user, 5), share, &all());
         }
         presence.rekey(|id| if id == op(1) { op(2) } else { id });
@@ -625,7 +636,7 @@ mod tests {
         // The tracker tells that the old login is over, by the id that is known now, and of the next one.
         presence.remote_offline(2, key(2, 5));
         assert_eq!(presence.peers(share.share, t[0].key), []);
-        presence.remote_online(from(2, now), key(2, 5), Some(addr(7)));
+        presence.remote_online(from(2, now), key(2, 5), at(7));
         assert_eq!(presence.client_counts([1, 2].map(|user| UserRef(op(user))).into_iter()), [0, 1]);
     }
 
@@ -638,7 +649,7 @@ mod tests {
             let mut client = [0; 16];
             client[..8].copy_from_slice(&(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_be_bytes());
             let ticket = presence.enter(ClientKey { user: UserRef(op(i)), client: ClientId(client) }, now);
-            presence.announce(&ticket, addr(i as u16));
+            presence.announce(&ticket, contact(i as u16));
             presence.hold(&ticket, share, &all()).expect("valid");
         }
         let (one, other) = (presence.peers(share.share, key(900, 0)), presence.peers(share.share, key(900, 0xff)));

@@ -9,6 +9,7 @@ mod handshake;
 mod holdings;
 mod lists;
 mod page;
+mod place;
 mod share;
 
 use crate::model::id::{CommandId, OpId, UserRef};
@@ -22,7 +23,8 @@ use crate::tracker::push::push_channel::PushChannel;
 use crate::tracker::state::State;
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::refusal::{Code, Refusal};
-use std::net::IpAddr;
+use place::Place;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,7 +32,8 @@ use std::time::Instant;
 pub(crate) struct Session {
     core: Arc<Core>,
     push_channel: Arc<dyn PushChannel>,
-    ip: IpAddr,
+    /// The address of the client's end of the connection.
+    seen: SocketAddr,
     slot: ConnectionSlot,
     login: Option<ActiveLogin>,
     upload: Option<ManifestUpload>,
@@ -56,14 +59,19 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// `ip` is the address of the client.
-    pub(super) fn new(core: Arc<Core>, push_channel: Arc<dyn PushChannel>, ip: IpAddr, slot: ConnectionSlot) -> Self {
-        let ip = ip.to_canonical();
-        Self { core, push_channel, ip, slot, login: None, upload: None, welcome: None, pending: None }
+    /// `seen` is the address of the client.
+    pub(super) fn new(
+        core: Arc<Core>,
+        push_channel: Arc<dyn PushChannel>,
+        seen: SocketAddr,
+        slot: ConnectionSlot,
+    ) -> Self {
+        let seen = SocketAddr::new(seen.ip().to_canonical(), seen.port());
+        Self { core, push_channel, seen, slot, login: None, upload: None, welcome: None, pending: None }
     }
 
     pub(super) fn ip(&self) -> IpAddr {
-        self.ip
+        self.seen.ip()
     }
 
     pub(super) fn is_logged_in(&self) -> bool {
@@ -132,7 +140,9 @@ impl Session {
             }
             Request::FindShare { group, name } => self.find_share(&group, &name),
             Request::GetManifest { share, offset } => self.get_manifest(share, offset),
-            Request::Announce { ip, port } => self.announce(ip, port),
+            Request::Announce { key, port, interfaces, announced, machine, round_trip_ms } => {
+                self.announce(Place { key, port, interfaces, announced, machine, round_trip_ms })
+            }
             Request::Hold { share, holding } => self.hold(share, &holding),
             Request::FindPeers { share } => self.find_peers(share),
             Request::ListKeys { after } => self.list_keys(after.as_ref()),

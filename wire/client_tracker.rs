@@ -1,18 +1,22 @@
 //! What clients and trackers say to each other. Requests carry an id that the reply repeats; what the tracker says
 //! unasked has id 0. Any request may be answered by `Refused`.
 
+mod listing;
+
+use super::certificate::{Certificate, SignerKey};
 use super::codec::{Blob, DecodeError, Decoder, List, Text, Wire, wire_enum, wire_struct, wire_variants};
+use super::contact::{ADDRS_MAX, INTERFACES_MAX, Interface};
 use super::frame::message;
 use super::handshake::Secret;
-pub use super::listing::{FileLine, GroupLine, MemberLine, Role};
 use super::refusal::Refusal;
 use crate::model::digest::{InfoHash, KeyId};
-use crate::model::id::{ClientId, CommandId, GroupRef, OpOrder, ShareRef};
+use crate::model::id::{ClientId, CommandId, GroupRef, OpOrder, PeerKey, ShareRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
+pub use listing::{FileLine, GroupLine, MemberLine, Role};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Most entries on one page of a list. The longest entry has about 400 bytes, so a page stays below half a frame.
 pub const PAGE_MAX: usize = 1024;
@@ -187,11 +191,20 @@ wire_enum! {
             share: ShareRef,
             offset: u32,
         }
-        /// Says where this client listens for peers. Answer: `Announced`.
+        /// Says who this client is to its peers and where it listens for them, and asks for a certificate that says
+        /// so. Said again before the certificate ends. Answer: `Announced`.
         21 Announce {
-            /// The address to tell others; none for the one this connection comes from.
-            ip: Option<IpAddr>,
+            /// The key of this run of the client.
+            key: PeerKey,
             port: u16,
+            /// The addresses of its machine at which it listens.
+            interfaces: List<Interface, INTERFACES_MAX>,
+            /// One more address at which it can be reached, as its user says.
+            announced: Option<SocketAddr>,
+            /// Equal for clients that reach each other through the loopback interface.
+            machine: [u8; 16],
+            /// How long the tracker took to answer it.
+            round_trip_ms: u16,
         }
         /// Says which pieces of a share this client holds. Answer: `Done`. Refusals: `NoSuchFile`, `NotMember`.
         22 Hold {
@@ -285,9 +298,19 @@ wire_enum! {
             /// The part; empty at the end.
             part: Blob<MANIFEST_PART_MAX>,
         }
-        /// The address that others are told.
+        /// Others are told where the client is.
         10 Announced {
-            addr: SocketAddr,
+            certificate: Certificate,
+            /// Whoever shows a certificate has to show one that this key signed.
+            signer: SignerKey,
+            /// What time it is at the tracker, in seconds since 1970.
+            now_s: u64,
+            /// The tracker's number.
+            tracker: u16,
+            /// Whether this tracker passes on what members say who cannot reach each other.
+            relay: bool,
+            /// Where the connection of the client comes from.
+            seen: SocketAddr,
         }
         /// Who holds pieces of a share.
         11 Peers {
@@ -346,11 +369,14 @@ impl Reply {
 pub struct Peer {
     pub client: ClientId,
     pub user: UserId,
-    pub addr: SocketAddr,
+    /// The key of this run of the client.
+    pub key: PeerKey,
+    /// Where it may be reached, the likely one first.
+    pub addrs: List<SocketAddr, ADDRS_MAX>,
     /// How many pieces it holds.
     pub held: u32,
 }
-wire_struct!(Peer { client, user, addr, held });
+wire_struct!(Peer { client, user, key, addrs, held });
 
 /// A group of the user, and the key that proves membership between peers.
 #[derive(Debug, Clone, PartialEq, Eq)]

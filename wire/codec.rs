@@ -2,7 +2,9 @@
 //! cap before anything is allocated. No socket and no state.
 
 use crate::model::digest::{Fingerprint, InfoHash, KeyId, Sha1Digest};
-use crate::model::id::{ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, RelayTicket, Seen, ShareRef, UserRef};
+use crate::model::id::{
+    ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, PeerKey, RelayTicket, Seen, ShareRef, UserRef,
+};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
 use crate::model::path::{PATH_LEN_MAX, RelPath};
@@ -10,6 +12,7 @@ use crate::model::piece::Layout;
 use byteorder::{BigEndian, ByteOrder, WriteBytesExt};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 /// Why bytes are not a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +171,15 @@ impl<T: Wire> Wire for Option<T> {
     }
 }
 
+impl<T: Wire> Wire for Arc<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        (**self).put(out);
+    }
+    fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        T::take(from).map(Arc::new)
+    }
+}
+
 impl<const N: usize> Wire for [u8; N] {
     fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self);
@@ -201,6 +213,7 @@ wire_struct!(Fingerprint { 0 });
 wire_struct!(CommandId { 0 });
 wire_struct!(ClientId { 0 });
 wire_struct!(RelayTicket { 0 });
+wire_struct!(PeerKey { 0 });
 wire_struct!(Origin { tracker, incarnation });
 wire_struct!(OpId { origin, seq });
 wire_struct!(OpOrder { lamport, origin });

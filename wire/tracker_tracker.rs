@@ -6,12 +6,13 @@
 
 use super::client_tracker::{Holding, MANIFEST_PART_MAX};
 use super::codec::{Blob, List, Text, wire_enum};
+use super::contact::Contact;
 use super::frame::message;
 use super::refusal::Refusal;
 use crate::model::digest::InfoHash;
 use crate::model::id::{ClientId, Seen, ShareRef, UserRef};
 use crate::model::op::Op;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Most origins in one message.
@@ -62,12 +63,12 @@ wire_enum! {
             code: u16,
             about: Text<{ Refusal::ABOUT_LEN_MAX }>,
         }
-        /// A client is logged in at the sender, or its address has changed.
+        /// A client is logged in at the sender, or is elsewhere, or has another certificate.
         6 Online {
             user: UserRef,
             client: ClientId,
-            /// Where it listens for peers, if it has announced that.
-            addr: Option<SocketAddr>,
+            /// Who and where it is to its peers, if it has announced that.
+            contact: Option<Arc<Contact>>,
         }
         /// A client is no longer logged in at the sender, and what it held is void.
         7 Offline {

@@ -65,6 +65,7 @@ impl Login {
     /// Ends the login on this side; gives its session, nothing if nobody was logged in.
     pub fn end(&self) -> Option<Arc<LoginSession>> {
         let session = self.session.lock().take()?;
+        self.node.identity.forget();
         session.downloads().running().iter().for_each(|transfer| download::follow(&session, transfer));
         session.end();
         Some(session)

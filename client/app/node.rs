@@ -4,6 +4,7 @@ use crate::client::download::engine::event::EngineEvent;
 use crate::client::download::engine::options::EngineOptions;
 use crate::client::keyring::Keyring;
 use crate::client::output::reporter::Reporter;
+use crate::client::reach::identity::{Certified, Identity};
 use crate::client::reach::port::ListeningPort;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::event::LinkEvent;
@@ -19,10 +20,13 @@ use crate::rate::limit::Limit;
 use crate::rate::uplink::Uplink;
 use crate::sys::random::random_bytes;
 use crate::wire::client_tracker::{Reply, Request};
+use crate::wire::codec::List;
+use crate::wire::contact::Interface;
 use crossbeam_channel as channel;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Events of peers that wait for the event loop; one more of the same is not needed.
 const SEEDER_EVENTS_MAX: usize = 64;
@@ -69,7 +73,9 @@ pub struct Node {
     pub engine_events: channel::Sender<EngineEvent>,
     /// Where it listens for peers.
     pub listening: Arc<ListeningPort>,
-    announce: (Option<IpAddr>, u16),
+    /// Who this client is to other members.
+    pub identity: Arc<Identity>,
+    announced: Option<SocketAddr>,
 }
 
 impl Node {
@@ -83,12 +89,6 @@ impl Node {
         let keyring = Arc::new(Keyring::default());
         let catalog = Arc::new(Catalog::start()?);
         let uplink = Uplink::new(options.upload_limit);
-        let port = options.listener.local_addr()?.port();
-        let listening_ip = Some(options.listener.local_addr()?.ip()).filter(|ip| !ip.is_unspecified());
-        let announce = match options.announce {
-            Some(addr) => (Some(addr.ip()), addr.port()),
-            None => (listening_ip, port),
-        };
         let listening = Arc::new(ListeningPort::share(&options.listener)?);
         let leaving = listening.clone();
         let connect: Connect = Box::new(move |addr, within| leaving.connect(addr, within));
@@ -104,16 +104,32 @@ impl Node {
             engine_options: options.engine_options,
             engine_events,
             listening,
-            announce,
+            identity: Arc::new(Identity::new(client)?),
+            announced: options.announce,
         };
         Ok((Arc::new(node), Inbox { link, seeder, engine }))
     }
 
-    /// Tells the tracker where this client listens.
-    pub fn announce(&self) -> Result<SocketAddr, RpcError> {
-        let (ip, port) = self.announce;
-        match self.link.call(&Request::Announce { ip, port })? {
-            Reply::Announced { addr } => Ok(addr),
+    /// Tells the tracker who this client is to its peers and where it listens, and takes the certificate that says so.
+    pub fn announce(&self) -> Result<(), RpcError> {
+        let listening = self.listening.addr();
+        let (ip, port) = (listening.ip(), listening.port());
+        let prefix = if ip.is_ipv4() { 32 } else { 128 };
+        let listening = Some(Interface { ip, prefix }).filter(|_| !ip.is_unspecified());
+        let request = Request::Announce {
+            key: self.identity.key(),
+            port,
+            interfaces: List::first_of(listening.into_iter().collect()),
+            announced: self.announced,
+            machine: [0; 16],
+            round_trip_ms: 0,
+        };
+        match self.link.call(&request)? {
+            Reply::Announced { certificate, signer, now_s, tracker, relay, seen } => {
+                let heard = Instant::now();
+                let certified = Certified { certificate, signer, now_s, heard, tracker, relay, seen };
+                self.identity.take(certified).then_some(()).ok_or(RpcError::Unexpected)
+            }
             _ => Err(RpcError::Unexpected),
         }
     }

@@ -6,6 +6,7 @@ use crate::model::id::ClientId;
 use crate::model::name::UserId;
 use crate::rate::buckets::{Buckets, Pace};
 use crate::wire::client_tracker::Peer;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -31,14 +32,14 @@ impl Default for DialPaces {
 impl DialPaces {
     /// Whether this peer may be dialed now. It then counts as dialed.
     pub(crate) fn admit(&mut self, peer: &Peer, now: Instant) -> bool {
-        let network = network_of(peer.addr.ip());
+        let networks: BTreeSet<_> = peer.addrs.iter().map(|addr| network_of(addr.ip())).collect();
         let may = self.clients.allows(&peer.client, now)
             && self.users.allows(&peer.user, now)
-            && self.networks.allows(&network, now);
+            && networks.iter().all(|network| self.networks.allows(network, now));
         if may {
             self.clients.take(&peer.client, now);
             self.users.take(&peer.user, now);
-            self.networks.take(&network, now);
+            networks.iter().for_each(|network| self.networks.take(network, now));
         }
         may
     }
@@ -47,10 +48,13 @@ impl DialPaces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::id::PeerKey;
     use crate::model::name::tests::user;
+    use crate::wire::codec::List;
 
     fn peer(client: u8, name: &str, host: u8) -> Peer {
-        Peer { client: ClientId([client; 16]), user: user(name), addr: ([10, 0, 0, host], 7).into(), held: 1 }
+        let addrs = List::first_of(vec![([10, 0, 0, host], 7).into()]);
+        Peer { client: ClientId([client; 16]), user: user(name), key: PeerKey([client; 32]), addrs, held: 1 }
     }
 
     /// How often these are dialed in ten seconds by somebody who tries all the time.

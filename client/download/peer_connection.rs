@@ -440,8 +440,8 @@ fn open(
     (key_id, key): (KeyId, &Secret),
     me: &UserId,
 ) -> Result<(FrameReceiver, Arc<FrameSender>, Bitfield), DialError> {
-    let stream = TcpStream::connect_timeout(&peer.addr, CONNECT_DEADLINE).map_err(|_| DialError::Failed)?;
-    let stream = Arc::new(stream);
+    let mut streams = peer.addrs.iter().filter_map(|addr| TcpStream::connect_timeout(addr, CONNECT_DEADLINE).ok());
+    let stream = Arc::new(streams.next().ok_or(DialError::Failed)?);
     let _dialing = transfer.dialing(&stream).ok_or(DialError::NotNow)?;
     let by = Instant::now() + HANDSHAKE_DEADLINE;
     let keys = handshake::peer_to_peer(&mut TimedStream::until(&stream, by), key_id, key);

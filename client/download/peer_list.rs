@@ -9,6 +9,7 @@ use super::lie::Lie;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
 use crate::wire::client_tracker::Peer;
+use crate::wire::codec::List;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -296,21 +297,23 @@ impl PeerList {
     /// Counts a connection, unless the peer was dialed too often or none of its addresses may be tried.
     fn dial(&mut self, client: ClientId, paces: &mut DialPaces, now: Instant) -> Option<Peer> {
         let known = self.known.get_mut(&client)?;
-        let rested = self.addresses.get(&known.peer.addr).is_none_or(|blame| blame.not_before <= now);
-        if !rested || !paces.admit(&known.peer, now) {
+        let rested = |addr: &&SocketAddr| self.addresses.get(addr).is_none_or(|blame| blame.not_before <= now);
+        let addrs = List::first_of(known.peer.addrs.iter().filter(rested).copied().collect());
+        let peer = Peer { addrs, ..known.peer.clone() };
+        if peer.addrs.is_empty() || !paces.admit(&peer, now) {
             return None;
         }
         if known.lanes == 0 {
             (known.since, known.trial) = (now, Trial::Dialed);
         }
         known.lanes += 1;
-        Some(known.peer.clone())
+        Some(peer)
     }
 
     /// A dial has made a connection. `useful` if the peer has something that is missing.
     pub(crate) fn connected(&mut self, client: ClientId, now: Instant, useful: bool) {
         if let Some(known) = self.known.get_mut(&client) {
-            self.addresses.remove(&known.peer.addr);
+            self.addresses.retain(|addr, _| !known.peer.addrs.contains(addr));
             if known.lanes <= 1 {
                 (known.since, known.trial) = (now, if useful { Trial::Connected } else { Trial::Idle });
             }
@@ -336,8 +339,10 @@ impl PeerList {
         if failed {
             known.blame.fail(now, self.pause_max);
             if known.lanes == 0 && !proved && known.trial == Trial::Dialed {
-                let address = self.addresses.entry(known.peer.addr).or_insert_with(|| Blame::none(now));
-                address.fail(now, self.pause_max);
+                for &addr in known.peer.addrs.iter() {
+                    let address = self.addresses.entry(addr).or_insert_with(|| Blame::none(now));
+                    address.fail(now, self.pause_max);
+                }
             }
         } else {
             known.blame.pause(now + pause_after(known.blame.failures, self.pause_max));
@@ -405,7 +410,7 @@ impl PeerList {
             && user.amnesty.grant(now)
         {
             user.blame.not_before = now;
-            self.addresses.remove(&known.peer.addr);
+            self.addresses.retain(|addr, _| !known.peer.addrs.contains(addr));
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::client::{Client, words};
 use super::names::{command, group, user};
-use groupshare::model::id::ShareRef;
+use groupshare::model::id::{PeerKey, ShareRef};
 use groupshare::wire::client_tracker::{Holding, Reply, Request};
+use groupshare::wire::codec::List;
 use std::net::SocketAddr;
 
 impl Client {
@@ -15,15 +16,28 @@ impl Client {
         self.done(Request::AcceptRequest { command: command(), group: group(group_name), user: user(name) });
     }
 
+    /// Says that it listens at this port of the address that the tracker sees. Gives what others are told.
     pub(crate) fn announce(&mut self, port: u16) -> SocketAddr {
-        match self.ask(Request::Announce { ip: None, port }) {
-            Reply::Announced { addr } => addr,
+        match self.ask(announcement(port)) {
+            Reply::Announced { seen, .. } => SocketAddr::new(seen.ip(), port),
             other => panic!("not announced but {}", words(&other)),
         }
     }
 
     pub(crate) fn hold(&mut self, share: ShareRef, holding: Holding) {
         self.done(Request::Hold { share, holding });
+    }
+}
+
+/// A client that listens at this port, with a key that nothing comes of.
+pub(crate) fn announcement(port: u16) -> Request {
+    Request::Announce {
+        key: PeerKey([7; 32]),
+        port,
+        interfaces: List::EMPTY,
+        announced: None,
+        machine: [0; 16],
+        round_trip_ms: 0,
     }
 }
 

@@ -129,7 +129,7 @@ fn a_tracker_with_a_full_disk_stays_connected_and_has_what_it_missed_once_there_
     // Who is online is told all the same, and what is there can be seen.
     alice.announce(4001);
     alice.hold(share, all_pieces());
-    wait_until("she is seen", || looking.peers(share).iter().any(|peer| peer.addr.port() == 4001));
+    wait_until("she is seen", || looking.peers(share).iter().any(|peer| peer.addrs[0].port() == 4001));
     assert_eq!(groups(&mut looking), ["lab"]);
     disk.set_room(None);
     wait_until("all is known", || two.server.core().state().group_count() == 101);

@@ -92,7 +92,7 @@ fn members_are_found_under_the_share_that_theirs_turned_out_to_be() {
     let state = tracker.server.core().state();
     let user = state.user_named(&user("bob")).expect("there");
     join(&tracker, first, user);
-    wait_until("bob is found", || alice.peers(second).iter().any(|peer| peer.addr.port() == 4002));
+    wait_until("bob is found", || alice.peers(second).iter().any(|peer| peer.addrs[0].port() == 4002));
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn who_knows_a_share_under_another_id_hears_of_its_holders_and_of_its_end_under_
     let second = alice.share("lab", "film.mkv", &content).share;
     let state = tracker.server.core().state();
     join(&tracker, first, state.user_named(&user("bob")).expect("there"));
-    wait_until("bob is found", || alice.peers(second).iter().any(|peer| peer.addr.port() == 4002));
+    wait_until("bob is found", || alice.peers(second).iter().any(|peer| peer.addrs[0].port() == 4002));
     alice.announce(4001);
     alice.hold(second, crate::common::membership::all_pieces());
     let up = |reply: &Reply| matches!(reply, Reply::PeerUp { share, .. } if *share == first);

@@ -1,6 +1,7 @@
 //! Members without tracker and prompt: seeders and leechers in one process, over real sockets.
 
 use crate::common::deadline::LONG;
+use crate::common::identity::{at, peer_key};
 use crate::common::subject::{group, user};
 use crossbeam_channel as channel;
 use groupshare::client::download::engine::Engine;
@@ -92,7 +93,8 @@ impl Member {
 
     pub(crate) fn peer(&self, number: u8, subject: &Subject) -> Peer {
         let addr = self.seeder.as_ref().expect("listens").addr();
-        Peer { client: self.client, user: user(number), addr, held: subject.content.layout.count() }
+        let held = subject.content.layout.count();
+        Peer { client: self.client, user: user(number), key: peer_key(number), addrs: at(addr), held }
     }
 
     /// Serves a file on disk, of which it says to hold these pieces.
@@ -166,7 +168,7 @@ impl Drop for Member {
 
 /// A connection of this user to the seeder, open on the content; else why not.
 pub(crate) fn open(seeder: &Member, subject: &Subject, number: u8) -> Result<(FrameReceiver, Arc<FrameSender>), u16> {
-    let stream = TcpStream::connect(seeder.peer(1, subject).addr).expect("the seeder listens");
+    let stream = TcpStream::connect(seeder.peer(1, subject).addrs[0]).expect("the seeder listens");
     stream.set_read_timeout(Some(LONG)).expect("an option");
     let keys = handshake::peer_to_peer(&mut &stream, KeyId([7; 16]), &Secret([7; 32])).expect("a member");
     let (mut receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, true).expect("a connection");

@@ -97,10 +97,10 @@ fn what_is_done_at_one_tracker_is_seen_at_all() {
         panic!("the manifest came before the share")
     };
     assert_eq!((total as usize, part.as_bytes()), (bytes.len(), &bytes[..part.as_bytes().len()]));
-    wait_until("bob is told of alice", || bob.peers(share.share).iter().any(|peer| peer.addr.port() == 4001));
+    wait_until("bob is told of alice", || bob.peers(share.share).iter().any(|peer| peer.addrs[0].port() == 4001));
     bob.announce(4002);
     bob.hold(share.share, all_pieces());
-    wait_until("alice is told of bob", || alice.peers(share.share).iter().any(|peer| peer.addr.port() == 4002));
+    wait_until("alice is told of bob", || alice.peers(share.share).iter().any(|peer| peer.addrs[0].port() == 4002));
 
     // A member removed at one tracker loses the group at another, and the others get the next key.
     wait_until("bob is at three", || three.server.core().state().share_count() == 1);

@@ -1,6 +1,7 @@
 //! Downloads without a tracker: seeders and leechers in one process, over real sockets.
 
 use crate::common::deadline::LONG;
+use crate::common::identity::{at, peer_key};
 use crate::common::relay::Relay;
 use crate::common::subject::*;
 use crate::common::wait::wait_until;
@@ -177,10 +178,10 @@ fn a_peer_that_sends_bad_pieces_is_dropped_and_the_others_finish_the_file() {
     good.seed(&data, &subject, all(&subject));
     let lies = bad.seed(&wrong, &subject, all(&subject));
     // The good one is known from the start: a download ends when all that it knows have lied.
-    let relay = Wiretap::to(good.peer(1, &subject).addr);
+    let relay = Wiretap::to(good.peer(1, &subject).addrs[0]);
     relay.hold();
     leecher.download(1, &subject);
-    leecher.engine.peers(1, vec![bad.peer(2, &subject), Peer { addr: relay.addr, ..good.peer(1, &subject) }]);
+    leecher.engine.peers(1, vec![bad.peer(2, &subject), Peer { addrs: at(relay.addr), ..good.peer(1, &subject) }]);
     wait_until("the bad peer is asked", || lies.given() > 0);
     relay.release();
     leecher.expect_finished(&data);
@@ -223,10 +224,10 @@ fn a_download_goes_on_by_itself_when_the_way_to_its_only_member_is_there_again()
     let subject = subject_of(&data);
     let seeder = Member::with_limits(1, None, Limit::of(PIECE_LEN.into()), Limit::NONE);
     seeder.seed(&data, &subject, all(&subject));
-    let relay = Relay::to(seeder.peer(1, &subject).addr, |_, _, _| {});
+    let relay = Relay::to(seeder.peer(1, &subject).addrs[0], |_, _, _| {});
     let leecher = Member::with_patience(3, Some(LONG));
     let download = leecher.download(1, &subject);
-    leecher.engine.peers(1, vec![Peer { addr: relay.addr, ..seeder.peer(1, &subject) }]);
+    leecher.engine.peers(1, vec![Peer { addrs: at(relay.addr), ..seeder.peer(1, &subject) }]);
     wait_until("a piece is there", || download.have().held() > 0);
     relay.block();
     wait_until("nobody is there", || download.progress(Instant::now()).peers == 0);
@@ -264,10 +265,10 @@ fn bytes_of_a_piece_that_is_lost_on_the_way_are_not_on_their_way_any_more() {
     let subject = subject_of(&data);
     let seeder = Member::with_limits(1, None, Limit::of(20_000), Limit::NONE);
     seeder.seed(&data, &subject, all(&subject));
-    let relay = Relay::to(seeder.peer(1, &subject).addr, |_, _, _| {});
+    let relay = Relay::to(seeder.peer(1, &subject).addrs[0], |_, _, _| {});
     let leecher = Member::new(3);
     let download = leecher.download(1, &subject);
-    leecher.engine.peers(1, vec![Peer { addr: relay.addr, ..seeder.peer(1, &subject) }]);
+    leecher.engine.peers(1, vec![Peer { addrs: at(relay.addr), ..seeder.peer(1, &subject) }]);
     let progress = || download.progress(Instant::now());
     wait_until("bytes", || progress().arriving > 0);
     relay.block();
@@ -298,7 +299,13 @@ fn ending_does_not_wait_for_peers_that_never_answer() {
     leecher.download(1, &subject);
     let deaf = TcpListener::bind("127.0.0.1:0").expect("a port");
     let addr = deaf.local_addr().expect("bound");
-    let peer = |number| Peer { client: ClientId([number; 16]), user: user(number), addr, held: 1 };
+    let peer = |number| Peer {
+        client: ClientId([number; 16]),
+        user: user(number),
+        key: peer_key(number),
+        addrs: at(addr),
+        held: 1,
+    };
     let begun = Instant::now();
     leecher.engine.peers(1, (10..40).map(peer).collect());
     let _connected = deaf.accept().expect("a leecher");
@@ -380,8 +387,8 @@ fn neither_content_nor_names_cross_the_network_in_the_clear() {
     let (seeder, leecher) = (Member::new(1), Member::new(2));
     seeder.seed(&data, &subject, all(&subject));
     let mut peer = seeder.peer(1, &subject);
-    let relay = Wiretap::to(peer.addr);
-    peer.addr = relay.addr;
+    let relay = Wiretap::to(peer.addrs[0]);
+    peer.addrs = at(relay.addr);
     leecher.download(1, &subject);
     leecher.engine.peers(1, vec![peer]);
     leecher.expect_finished(&data);
@@ -399,7 +406,7 @@ fn without_the_key_of_the_group_nobody_gets_a_byte_of_a_piece() {
     let subject = subject_of(&data);
     let seeder = Member::new(1);
     let served = seeder.seed(&data, &subject, all(&subject));
-    let addr = seeder.peer(1, &subject).addr;
+    let addr = seeder.peer(1, &subject).addrs[0];
     let connect = || TcpStream::connect(addr).expect("the seeder listens");
     let deadline = |stream: &TcpStream| stream.set_read_timeout(Some(LONG)).expect("an option");
 
@@ -521,7 +528,7 @@ fn who_finds_no_place_reads_why() {
     seeder.seed(&data, &subject, all(&subject));
     let taken = (0..CONNECTIONS_MAX as u8).map(|number| open(&seeder, &subject, number).expect("there is a place"));
     let _taken: Vec<_> = taken.collect();
-    let addr = seeder.peer(1, &subject).addr;
+    let addr = seeder.peer(1, &subject).addrs[0];
     for _ in 0..100 {
         let mut late = TcpStream::connect(addr).expect("the seeder listens");
         late.set_read_timeout(Some(LONG)).expect("an option");

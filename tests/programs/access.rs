@@ -5,7 +5,7 @@ use crate::common::client::{Client, Share};
 use crate::common::deadline::LONG;
 use crate::common::installation::Installation;
 use crate::common::manifest::manifest;
-use crate::common::membership::all_pieces;
+use crate::common::membership::{all_pieces, announcement};
 use crate::common::names::{PASSWORD, command, file, group, password, user};
 use crate::common::program::Program;
 use crate::common::queries::some_pieces;
@@ -286,7 +286,7 @@ impl<'a> Scene<'a> {
             "FindShare" => Request::FindShare { group: lab, name },
             "GetManifest" => Request::GetManifest { share, offset: 0 },
             "GetManifest(nowhere)" => Request::GetManifest { share: nowhere, offset: 0 },
-            "Announce" => Request::Announce { ip: None, port: 18001 },
+            "Announce" => announcement(18001),
             "Hold(all)" => Request::Hold { share, holding: all_pieces() },
             "Hold(nothing)" => Request::Hold { share, holding: Holding::Nothing {} },
             "Hold(exactly)" => Request::Hold {
@@ -405,7 +405,7 @@ impl Seeder {
             olga.accept("lab", name);
         }
         let share = mia.find_share("lab", "lab.txt");
-        let addr = mia.peers(share.share)[0].addr;
+        let addr = mia.peers(share.share)[0].addrs[0];
         let key = |client: &mut Client| {
             let key = client.keys().remove(0);
             (key.id, key.key)

@@ -1,13 +1,16 @@
 //! The cluster key that the trackers of one installation share, and what is derived from it: their static key, the key
-//! of the links between them, the keys of the groups, session tokens.
+//! of the links between them, the keys of the groups, session tokens, the key that signs certificates.
 
 use crate::model::digest::{Fingerprint, KeyId};
-use crate::model::id::{GroupRef, OpId, UserRef};
+use crate::model::id::{ClientId, GroupRef, OpId, PeerKey, UserRef};
+use crate::model::name::UserId;
 use crate::sys::random::random_bytes;
 use crate::sys::{self, durable};
+use crate::wire::certificate::{CERTIFICATE_LIFE, Certificate, SignerKey};
 use crate::wire::client_tracker::TOKEN_LEN_MAX;
 use crate::wire::codec::{self, Blob};
 use crate::wire::handshake::{self, Secret};
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use ring::{hkdf, hmac};
 use std::ffi::OsString;
 use std::fmt;
@@ -82,6 +85,7 @@ pub struct ClusterKey {
     fingerprint: Fingerprint,
     link_key: (KeyId, Secret),
     token_key: hmac::Key,
+    signing_key: Ed25519KeyPair,
 }
 
 impl fmt::Debug for ClusterKey {
@@ -116,7 +120,9 @@ impl ClusterKey {
         let link_id = KeyId(*link_id.first_chunk().expect("an id is shorter than what is derived"));
         let link_key = (link_id, Secret(expand(&derive, &[b"tracker link key"])));
         let token_key = hmac::Key::new(hmac::HMAC_SHA256, &expand(&derive, &[b"session tokens"]));
-        Self { derive, static_key, fingerprint, link_key, token_key }
+        let signing_key = Ed25519KeyPair::from_seed_unchecked(&expand(&derive, &[b"certificates"]));
+        let signing_key = signing_key.expect("a seed has 32 bytes");
+        Self { derive, static_key, fingerprint, link_key, token_key, signing_key }
     }
 
     /// Reads this key file. `None` if there is none.
@@ -154,6 +160,19 @@ impl ClusterKey {
         let id = expand(&self.derive, &[b"group key id", &group, chain]);
         let id = id.first_chunk().expect("an id is shorter than what is derived");
         (KeyId(*id), Secret(expand(&self.derive, &[b"group key", &group, chain])))
+    }
+
+    /// The public key of whoever certifies clients.
+    pub fn signer(&self) -> SignerKey {
+        SignerKey(self.signing_key.public_key().as_ref().try_into().expect("an Ed25519 public key has 32 bytes"))
+    }
+
+    /// Certifies that a client belongs to a user and has this key, from this time on, in seconds since 1970.
+    pub fn certify(&self, client: ClientId, user: UserId, key: PeerKey, now_s: u64) -> Certificate {
+        let end = now_s.saturating_add(CERTIFICATE_LIFE.as_secs());
+        Certificate::new((client, user, key), end, |bytes| {
+            self.signing_key.sign(bytes).as_ref().try_into().expect("an Ed25519 signature has 64 bytes")
+        })
     }
 
     /// Makes a session token for a user who has just proved the password that this op set. `None` if the system gives

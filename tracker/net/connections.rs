@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 /// Stack of a connection's thread, in bytes. Address space, of which only what is used becomes memory: 16 KiB for a
@@ -97,7 +97,7 @@ impl Connections {
         &self,
         encoding: &Encoding,
         stream: TcpStream,
-        ip: IpAddr,
+        seen: SocketAddr,
         slot: ConnectionSlot,
     ) -> Result<(), (TcpStream, io::Error)> {
         let stream = Arc::new(stream);
@@ -107,7 +107,7 @@ impl Connections {
         running.last += 1;
         let number = running.last;
         let ended = Ended { number, tell: self.ended.clone() };
-        let accepted = AcceptedConnection { stream: stream.clone(), ip, slot, close_handle: close_handle.clone() };
+        let accepted = AcceptedConnection { stream: stream.clone(), seen, slot, close_handle: close_handle.clone() };
         let (core, encoding) = (self.core.clone(), encoding.clone());
         let run = move || {
             let _ended = ended;

@@ -97,7 +97,7 @@ impl Listener {
         let Some(slot) = self.admission.admit(addr.ip()).or_else(reserved) else {
             return self.turn_away(stream);
         };
-        if let Err((stream, error)) = self.connections.serve(&self.encoding, stream, addr.ip(), slot) {
+        if let Err((stream, error)) = self.connections.serve(&self.encoding, stream, addr, slot) {
             (self.warn)(&format!("no thread for a connection: {}", crate::sys::reason(&error)));
             self.turn_away(stream);
         }

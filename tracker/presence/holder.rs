@@ -3,14 +3,16 @@
 use super::client_key::ClientKey;
 use crate::model::bitfield::Bitfield;
 use crate::model::id::ShareRef;
+use crate::wire::contact::Contact;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// A client that holds pieces of a share and can be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     pub key: ClientKey,
-    /// Where it listens.
-    pub addr: SocketAddr,
+    /// Who and where it is.
+    pub contact: Arc<Contact>,
     /// How many pieces it holds.
     pub held: u32,
 }
@@ -24,7 +26,7 @@ pub struct Held {
     pub pieces: Option<Bitfield>,
 }
 
-/// Somebody began to hold pieces of a share, or holds them at another address now.
+/// Somebody began to hold pieces of a share, or holds them elsewhere now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HolderUp {
     pub share: ShareRef,

@@ -7,9 +7,9 @@ use super::subscription::{CurrentPresence, Subscribers, Subscription, Unsent};
 use super::swarm::{Swarm, SwarmInfo, SwarmRole, Swarms};
 use crate::model::id::{ClientId, OpId, ShareRef, UserRef};
 use crate::wire::client_tracker::Holding;
+use crate::wire::contact::Contact;
 use crate::wire::deadlines::IDLE_DEADLINE;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ pub(super) struct Register {
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) home: Home,
-    pub(super) addr: Option<SocketAddr>,
+    pub(super) contact: Option<Arc<Contact>>,
     /// The swarms in which it is.
     pub(super) shares: BTreeSet<ShareRef>,
     /// What trackers other than its home tell of it, the latest last.
@@ -64,8 +64,8 @@ pub(super) enum Home {
 }
 
 impl Client {
-    fn new(home: Home, addr: Option<SocketAddr>) -> Self {
-        Self { home, addr, shares: BTreeSet::new(), claims: Vec::new() }
+    fn new(home: Home, contact: Option<Arc<Contact>>) -> Self {
+        Self { home, contact, shares: BTreeSet::new(), claims: Vec::new() }
     }
 
     pub(super) fn is_here(&self) -> bool {
@@ -89,8 +89,8 @@ impl Client {
 }
 
 impl CurrentPresence for Register {
-    fn addr(&self, key: ClientKey) -> Option<Option<SocketAddr>> {
-        self.clients.get(&key).filter(|client| client.is_here()).map(|client| client.addr)
+    fn contact(&self, key: ClientKey) -> Option<Option<Arc<Contact>>> {
+        self.clients.get(&key).filter(|client| client.is_here()).map(|client| client.contact.clone())
     }
 
     fn holding(&self, key: ClientKey, share: ShareRef) -> Holding {
@@ -108,7 +108,8 @@ impl Register {
         let client = self.clients.entry(key).or_insert_with(|| Client::new(home, None));
         // What another tracker told holds until that tracker says otherwise.
         if let Home::At(tracker) = client.home {
-            let claim = Claim { tracker, addr: client.addr, swarms: self.swarms.of_client(key, &client.shares) };
+            let (contact, swarms) = (client.contact.clone(), self.swarms.of_client(key, &client.shares));
+            let claim = Claim { tracker, contact, swarms };
             client.claims.push(claim);
         }
         client.home = home;
@@ -129,22 +130,31 @@ impl Register {
         self.client(ticket).map(|client| client.home = Home::Here { generation, heard: now }).is_some()
     }
 
-    pub(super) fn announce(&mut self, ticket: &Ticket, addr: SocketAddr) -> Vec<HolderUp> {
+    pub(super) fn announce(&mut self, ticket: &Ticket, contact: Contact) -> Vec<HolderUp> {
         match self.client(ticket) {
-            Some(client) if client.addr != Some(addr) => self.relocate(ticket.key, Some(addr)),
+            Some(client) if client.contact.as_deref() != Some(&contact) => {
+                self.relocate(ticket.key, Some(Arc::new(contact)))
+            }
             _ => Vec::new(),
         }
     }
 
-    /// A client listens elsewhere.
-    fn relocate(&mut self, key: ClientKey, addr: Option<SocketAddr>) -> Vec<HolderUp> {
+    /// A client has another contact. Clients are told if it is in another place.
+    fn relocate(&mut self, key: ClientKey, contact: Option<Arc<Contact>>) -> Vec<HolderUp> {
         let Some(client) = self.clients.get_mut(&key) else {
             return Vec::new();
         };
-        client.addr = addr;
+        let before = std::mem::replace(&mut client.contact, contact);
         if client.is_here() {
             self.subscribers.each(|unsent| unsent.moved(key));
         }
+        let now = self.clients[&key].contact.as_ref();
+        let stays = before.as_ref().zip(now).is_some_and(|(before, now)| before.is_same_place(now));
+        if stays { Vec::new() } else { self.ups_of(key) }
+    }
+
+    /// The news that a client is where it is now.
+    fn ups_of(&self, key: ClientKey) -> Vec<HolderUp> {
         let client = &self.clients[&key];
         client.shares.iter().filter_map(|&share| self.holder_up(share, key)).collect()
     }
@@ -208,7 +218,7 @@ impl Register {
     /// A client is where this claim says. It is in no swarm before.
     fn settle(&mut self, key: ClientKey, claim: Claim) {
         if let Some(client) = self.clients.get_mut(&key) {
-            (client.home, client.addr) = (Home::At(claim.tracker), claim.addr);
+            (client.home, client.contact) = (Home::At(claim.tracker), claim.contact);
             client.shares = claim.swarms.shares().collect();
             self.swarms.absorb(claim.swarms);
         }
@@ -223,9 +233,9 @@ impl Register {
         (!tell.is_empty()).then_some(HolderUp { share, holder, tell })
     }
 
-    /// A client as a holder, if it holds pieces and its address is known.
+    /// A client as a holder, if it holds pieces and its contact is known.
     pub(super) fn holder(&self, swarm: &Swarm, key: ClientKey) -> Option<Holder> {
-        Some(Holder { key, addr: self.clients.get(&key)?.addr?, held: swarm.held(key)? })
+        Some(Holder { key, contact: self.clients.get(&key)?.contact.clone()?, held: swarm.held(key)? })
     }
 
     pub(super) fn clients_of(&self, user: UserRef) -> impl Iterator<Item = ClientKey> + '_ {
@@ -303,16 +313,16 @@ impl Register {
         &mut self,
         heard: HeardFrom,
         key: ClientKey,
-        addr: Option<SocketAddr>,
+        contact: Option<Arc<Contact>>,
     ) -> Vec<HolderUp> {
         self.remote_tracker(heard).confirm(key);
         let home = heard.tracker;
-        let client = self.clients.entry(key).or_insert_with(|| Client::new(Home::At(home), addr));
+        let client = self.clients.entry(key).or_insert_with(|| Client::new(Home::At(home), contact.clone()));
         if client.home == Home::At(home) {
-            return if client.addr == addr { Vec::new() } else { self.relocate(key, addr) };
+            return if client.contact == contact { Vec::new() } else { self.relocate(key, contact) };
         }
-        let own = client.take_claim(home).unwrap_or_else(|| Claim { tracker: home, addr, swarms: Swarms::default() });
-        let own = Claim { addr, ..own };
+        let swarms = client.take_claim(home).map(|claim| claim.swarms).unwrap_or_default();
+        let own = Claim { tracker: home, contact: contact.clone(), swarms };
         match client.home {
             Home::Here { .. } => {
                 client.claims.push(own);
@@ -321,10 +331,10 @@ impl Register {
             Home::At(other) => {
                 let shares = std::mem::take(&mut client.shares);
                 let swarms = self.swarms.of_client(key, &shares);
-                client.claims.push(Claim { tracker: other, addr: client.addr, swarms });
+                client.claims.push(Claim { tracker: other, contact: client.contact.clone(), swarms });
                 shares.into_iter().for_each(|share| self.swarms.leave(key, share));
                 self.settle(key, own);
-                self.relocate(key, addr)
+                self.ups_of(key)
             }
         }
     }

@@ -3,8 +3,9 @@
 use super::client_key::ClientKey;
 use super::swarm::Swarms;
 use crate::model::id::{OpId, ShareRef};
+use crate::wire::contact::Contact;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// That something came from another tracker, and when.
@@ -97,7 +98,7 @@ impl RemoteTracker {
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) tracker: u16,
-    pub(super) addr: Option<SocketAddr>,
+    pub(super) contact: Option<Arc<Contact>>,
     /// What the client holds, with no other client in them.
     pub(super) swarms: Swarms,
 }

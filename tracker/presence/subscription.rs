@@ -4,21 +4,21 @@
 use super::client_key::ClientKey;
 use crate::model::id::ShareRef;
 use crate::wire::client_tracker::Holding;
+use crate::wire::contact::Contact;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::ops::Bound;
 use std::sync::{Arc, Weak};
 
 /// A fact about a client of this tracker that another tracker does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PresenceChange {
-    /// It is logged in here, or listens at another address. Comes before what it holds.
+    /// It is logged in here, or is elsewhere, or has another certificate. Comes before what it holds.
     Online {
         key: ClientKey,
-        /// Where it listens, if it has said so.
-        addr: Option<SocketAddr>,
+        /// Who and where it is to its peers, if it has said so.
+        contact: Option<Arc<Contact>>,
     },
     /// It is no longer logged in here, and holds nothing.
     Offline { key: ClientKey },
@@ -70,8 +70,8 @@ impl Subscription {
 
 /// What holds now of the clients of this tracker.
 pub(super) trait CurrentPresence {
-    /// Where a client listens, if it is logged in here.
-    fn addr(&self, key: ClientKey) -> Option<Option<SocketAddr>>;
+    /// The contact of a client, if it is logged in here.
+    fn contact(&self, key: ClientKey) -> Option<Option<Arc<Contact>>>;
     fn holding(&self, key: ClientKey, share: ShareRef) -> Holding;
 }
 
@@ -92,7 +92,7 @@ struct UnsentClient {
     told: bool,
     /// The login that it took has ended.
     gone: bool,
-    /// It has come, or its address has changed.
+    /// It has come, or its contact has changed.
     online: bool,
     /// Shares whose holding to look at again, and whether the subscriber knows it to hold something of them.
     shares: BTreeMap<ShareRef, bool>,
@@ -114,7 +114,7 @@ impl Unsent {
         self.clients.entry(key).or_insert_with(|| UnsentClient::new(false)).online = true;
     }
 
-    /// A client of this tracker listens elsewhere.
+    /// A client of this tracker has another contact.
     pub(super) fn moved(&mut self, key: ClientKey) {
         self.clients.entry(key).or_insert_with(|| UnsentClient::new(true)).online = true;
     }
@@ -180,7 +180,7 @@ impl Unsent {
                 changes.push(PresenceChange::Offline { key });
             } else if client.online {
                 (client.online, client.told) = (false, true);
-                changes.extend(current.addr(key).map(|addr| PresenceChange::Online { key, addr }));
+                changes.extend(current.contact(key).map(|contact| PresenceChange::Online { key, contact }));
             } else if let Some((share, _)) = client.shares.pop_first() {
                 changes.push(PresenceChange::Holds { key, share, holding: current.holding(key, share) });
             }

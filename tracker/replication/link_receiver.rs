@@ -123,9 +123,9 @@ impl<'a> LinkReceiver<'a> {
                 self.compare(&seen, digest, now);
                 self.retry(now);
             }
-            LinkMessage::Online { user, client, addr } => {
+            LinkMessage::Online { user, client, contact } => {
                 let key = self.key(user, client);
-                self.tell(self.core.presence.remote_online(self.heard(now), key, addr));
+                self.tell(self.core.presence.remote_online(self.heard(now), key, contact));
             }
             LinkMessage::Offline { user, client } => {
                 self.core.presence.remote_offline(self.number, self.key(user, client))

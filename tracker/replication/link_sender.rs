@@ -215,8 +215,8 @@ impl<'a> LinkSender<'a> {
             let last = changes.len() < CHANGES_MAX;
             for change in changes {
                 self.send(&match change {
-                    PresenceChange::Online { key, addr } => {
-                        LinkMessage::Online { user: key.user, client: key.client, addr }
+                    PresenceChange::Online { key, contact } => {
+                        LinkMessage::Online { user: key.user, client: key.client, contact }
                     }
                     PresenceChange::Offline { key } => LinkMessage::Offline { user: key.user, client: key.client },
                     PresenceChange::Holds { key, share, holding } => {

@@ -33,7 +33,7 @@ impl Session {
         if state.user_named(&name).is_some() {
             return Err(Refusal::about(Code::UserExists, name));
         }
-        if !self.core.throttle.try_account(self.ip, Instant::now()) {
+        if !self.core.throttle.try_account(self.ip(), Instant::now()) {
             return Err(Code::SlowDown.into());
         }
         let password = self.core.passwords.hash(password)?;
@@ -59,14 +59,14 @@ impl Session {
         password: Password,
         among: impl Fn(&State) -> Vec<Account>,
     ) -> Result<Account, Refusal> {
-        if !self.core.throttle.try_login(name, self.ip, Instant::now()) {
+        if !self.core.throttle.try_login(name, self.ip(), Instant::now()) {
             return Err(Code::SlowDown.into());
         }
         let mut known = among(&self.core.state());
         for _ in 0..2 {
             let hashes = known.iter().map(|account| account.password.clone()).collect();
             if let Some(opened) = self.core.passwords.check(password.clone(), hashes)? {
-                self.core.throttle.login_succeeded(name, self.ip);
+                self.core.throttle.login_succeeded(name, self.ip());
                 return Ok(known.swap_remove(opened));
             }
             // Meanwhile the account or its password may have come from another tracker.

@@ -32,7 +32,7 @@ struct BinaryDialect {
 
 /// Serves a connection until it ends.
 pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection) {
-    let AcceptedConnection { stream, ip, slot, close_handle } = connection;
+    let AcceptedConnection { stream, seen, slot, close_handle } = connection;
     let keys = match handshake::accept(&stream, &core.cluster_key, slot.is_reserved()) {
         Ok(Caller::Client(keys)) => keys,
         Ok(Caller::Tracker(keys)) => {
@@ -52,7 +52,7 @@ pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection) {
     let push_channel: Arc<dyn PushChannel> = Arc::<FrameSender>::clone(&sender);
     close_handle.open(push_channel.clone());
     let deferred = DeferredReply::new(sender.clone(), core.slow_consumers.clone());
-    let mut dialect = BinaryDialect { session: Session::new(core, push_channel, ip, slot), sender, deferred };
+    let mut dialect = BinaryDialect { session: Session::new(core, push_channel, seen, slot), sender, deferred };
     while dialect.turn(&mut receiver) {}
     dialect.deferred.settle();
     // Another thread may be about to tell the client something.

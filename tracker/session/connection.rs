@@ -4,7 +4,7 @@ use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::push::close_handle::CloseHandle;
 use crate::wire::connection::TimedStream;
 use std::io::Read;
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// All that is known of a connection before anything was said on it.
 pub(crate) struct AcceptedConnection {
     pub(crate) stream: Arc<TcpStream>,
-    pub(crate) ip: IpAddr,
+    /// The address of the far end.
+    pub(crate) seen: SocketAddr,
     pub(crate) slot: ConnectionSlot,
     /// Opened by the dialect, once the client can be told something.
     pub(crate) close_handle: Arc<CloseHandle>,

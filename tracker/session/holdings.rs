@@ -1,33 +1,63 @@
 //! Soft state on a connection: where the client listens, which pieces it holds, who else holds some.
 
 use super::Session;
+use super::place::Place;
 use super::share::visible_share;
 use crate::model::id::ShareRef;
+use crate::tracker::core::peer;
 use crate::tracker::presence::{Held, HoldError, SwarmInfo};
-use crate::wire::client_tracker::{Holding, Peer, Reply};
+use crate::wire::client_tracker::{Holding, Reply};
 use crate::wire::codec::List;
+use crate::wire::contact::Contact;
 use crate::wire::refusal::{Code, Refusal};
 use std::net::{IpAddr, SocketAddr};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What time it is, in seconds since 1970.
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
 
 impl Session {
-    pub(super) fn announce(&mut self, ip: Option<IpAddr>, port: u16) -> Result<Reply, Refusal> {
-        self.user()?;
-        let ip = ip.map_or(self.ip, |ip| ip.to_canonical());
-        // A client that listens on all addresses is found at the one that the tracker sees.
-        let ip = if ip.is_unspecified() { self.ip } else { ip };
-        if port == 0 || ip.is_multicast() {
+    /// Certifies the client, and takes its contact for others. A contact says where the client listens as it says
+    /// itself; what is told to whom is decided when somebody asks.
+    pub(super) fn announce(&mut self, place: Place) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        let nobody = |ip: IpAddr, port: u16| port == 0 || ip.is_multicast();
+        let announced = place.announced.map(|addr| {
+            // A client that listens on all addresses is found at the one that the tracker sees.
+            let ip = addr.ip().to_canonical();
+            SocketAddr::new(if ip.is_unspecified() { self.seen.ip() } else { ip }, addr.port())
+        });
+        if place.port == 0 || announced.is_some_and(|addr| nobody(addr.ip(), addr.port())) {
             return Err(Refusal::about(Code::Malformed, "nobody can be reached at this address"));
         }
-        let addr = SocketAddr::new(ip, port);
-        if let Some(login) = &self.login {
-            let state = self.core.state();
-            self.core
-                .presence
-                .announce(&login.ticket, addr)
-                .iter()
-                .for_each(|holder_up| self.core.tell_holder_up(&state, holder_up));
-        }
-        Ok(Reply::Announced { addr })
+        let (login, state) = (self.login.as_ref().ok_or(Code::NotLoggedIn)?, self.core.state());
+        let account = state.account(user).ok_or(Code::SessionEnded)?;
+        let (now_s, client) = (now_s(), login.ticket.key.client);
+        let cluster_key = &self.core.cluster_key;
+        let certificate = cluster_key.certify(client, account.name, place.key, now_s);
+        let reply = Reply::Announced {
+            certificate: certificate.clone(),
+            signer: cluster_key.signer(),
+            now_s,
+            tracker: self.core.cluster.me().origin.tracker,
+            relay: false,
+            seen: self.seen,
+        };
+        let contact = Contact {
+            certificate,
+            seen: self.seen,
+            port: place.port,
+            interfaces: place.interfaces,
+            announced,
+            proved: List::EMPTY,
+            machine: place.machine,
+            round_trip_ms: place.round_trip_ms,
+        };
+        let holder_ups = self.core.presence.announce(&login.ticket, contact);
+        holder_ups.iter().for_each(|holder_up| self.core.tell_holder_up(&state, holder_up));
+        Ok(reply)
     }
 
     pub(super) fn hold(&mut self, share: ShareRef, holding: &Holding) -> Result<Reply, Refusal> {
@@ -61,10 +91,11 @@ impl Session {
         let key = self.login.as_ref().ok_or(Code::NotLoggedIn)?.ticket.key;
         let state = self.core.state();
         let info = visible_share(&state, user, share)?;
+        let mine = self.core.presence.contact(key);
         let holders = self.core.presence.peers(info.share, key).into_iter();
         let peers = holders.filter_map(|holder| {
             let user = state.account(holder.key.user)?.name;
-            Some(Peer { client: holder.key.client, user, addr: holder.addr, held: holder.held })
+            Some(peer(&holder, user, mine.as_deref()))
         });
         Ok(Reply::Peers { peers: List::first_of(peers.collect()) })
     }

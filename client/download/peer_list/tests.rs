@@ -1,6 +1,8 @@
 //! Tests of the list of peers.
 
 use super::*;
+use crate::model::id::PeerKey;
+use crate::wire::contact::ADDRS_MAX;
 
 impl PeerList {
     /// The peers to dial now, as if nobody had been dialed before.
@@ -18,9 +20,13 @@ impl PeerList {
 
 const WANTED: usize = 4;
 
+fn at(ip: [u8; 4], port: u16) -> List<SocketAddr, ADDRS_MAX> {
+    List::first_of(vec![(ip, port).into()])
+}
+
 fn peer(number: u8) -> Peer {
-    let addr = ([127, 0, 0, 1], 1000 + u16::from(number)).into();
-    Peer { client: ClientId([number; 16]), user: named(&format!("user{number}")), addr, held: 1 }
+    let (key, addrs) = (PeerKey([number; 32]), at([127, 0, 0, 1], 1000 + u16::from(number)));
+    Peer { client: ClientId([number; 16]), user: named(&format!("user{number}")), key, addrs, held: 1 }
 }
 
 fn named(name: &str) -> UserId {
@@ -56,8 +62,8 @@ fn numbered(number: u32) -> Peer {
     let mut client = [0; 16];
     client[..4].copy_from_slice(&number.to_be_bytes());
     let [.., high, low] = number.to_be_bytes();
-    let (user, addr) = (named(&format!("user{number}")), ([10, 0, high, low], 1000).into());
-    Peer { client: ClientId(client), user, addr, held: 1 }
+    let (user, addrs) = (named(&format!("user{number}")), at([10, 0, high, low], 1000));
+    Peer { client: ClientId(client), user, key: PeerKey([1; 32]), addrs, held: 1 }
 }
 
 #[test]
@@ -249,7 +255,7 @@ fn patience_begins_anew_with_every_useful_connection() {
 /// Somebody of the user eve.
 fn eve(number: u32) -> Peer {
     let [.., high, low] = number.to_be_bytes();
-    Peer { user: user(), addr: ([10, 1, high, low], 1000).into(), ..numbered(100_000 + number) }
+    Peer { user: user(), addrs: at([10, 1, high, low], 1000), ..numbered(100_000 + number) }
 }
 
 #[test]
@@ -280,8 +286,8 @@ fn a_user_whose_clients_fail_is_dialed_ever_more_rarely_whatever_is_announced() 
         let now = begun + Duration::from_millis(200) * tick;
         // Each at another address every time, and each has just come online.
         for number in 0..400 {
-            let addr = ([10, 2, (tick % 2) as u8, 1], 1000 + number as u16).into();
-            peers.learn(vec![Peer { addr, ..eve(number) }]);
+            let addrs = at([10, 2, (tick % 2) as u8, 1], 1000 + number as u16);
+            peers.learn(vec![Peer { addrs, ..eve(number) }]);
             peers.arrived(eve(number).client, now);
         }
         dials += peers.fail(now, &mut paces).len();
@@ -297,8 +303,8 @@ fn one_client_whose_address_changes_all_the_time_is_dialed_as_rarely_as_any_that
     let mut dials = 0;
     for ms in 0..60_000 {
         let now = begun + Duration::from_millis(1) * ms;
-        let addr = ([10, 0, 0, (ms % 2) as u8], 1000).into();
-        peers.learn(vec![Peer { addr, ..peer(1) }]);
+        let addrs = at([10, 0, 0, (ms % 2) as u8], 1000);
+        peers.learn(vec![Peer { addrs, ..peer(1) }]);
         peers.arrived(peer(1).client, now);
         dials += peers.fail(now, &mut paces).len();
     }
@@ -308,15 +314,15 @@ fn one_client_whose_address_changes_all_the_time_is_dialed_as_rarely_as_any_that
 #[test]
 fn somebody_honest_behind_the_user_or_the_address_of_many_who_fail_is_found_within_seconds() {
     let begun = Instant::now();
-    let nat = |number: u32| ([192, 0, 2, 1], 1000 + number as u16).into();
+    let nat = |number: u32| at([192, 0, 2, 1], 1000 + number as u16);
     let (mut peers, mut paces) = (PeerList::new(begun, WANTED, None), DialPaces::default());
-    peers.learn((0..400).map(|number| Peer { addr: nat(number), ..eve(number) }).collect());
+    peers.learn((0..400).map(|number| Peer { addrs: nat(number), ..eve(number) }).collect());
     let mut now = begun;
     for _ in 0..100 {
         now += Duration::from_millis(200);
         peers.fail(now, &mut paces);
     }
-    let (neighbour, own) = (Peer { addr: nat(500), ..peer(1) }, Peer { addr: nat(501), held: 9, ..eve(501) });
+    let (neighbour, own) = (Peer { addrs: nat(500), ..peer(1) }, Peer { addrs: nat(501), held: 9, ..eve(501) });
     peers.learn(vec![neighbour.clone(), own.clone()]);
     peers.arrived(own.client, now);
     let (mut found, since) = (Vec::new(), now);
@@ -345,7 +351,7 @@ fn an_address_that_fails_under_one_name_is_not_tried_under_others_at_once() {
         peers.due_now(now);
         peers.lost(peer(1).client, now, true);
     }
-    peers.learn((2..50).map(|number| Peer { addr: peer(1).addr, ..peer(number) }).collect());
+    peers.learn((2..50).map(|number| Peer { addrs: peer(1).addrs, ..peer(number) }).collect());
     assert!(peers.due_now(now + RETRY / 2).is_empty());
     assert!(!peers.due_now(now + RETRY).is_empty());
 }

@@ -2,6 +2,7 @@
 
 use super::ordeal::Ordeal;
 use crate::common::deadline::LONG;
+use crate::common::identity::at;
 use crate::common::subject::{all, group};
 use crate::common::wait::wait_until;
 use crate::common::wiretap::Wiretap;
@@ -27,7 +28,7 @@ pub(super) fn seeder(ordeal: &Ordeal) -> (Member, Arc<Served>) {
 }
 
 pub(super) fn addr(seeder: &Member, ordeal: &Ordeal) -> SocketAddr {
-    seeder.peer(1, &ordeal.subject).addr
+    seeder.peer(1, &ordeal.subject).addrs[0]
 }
 
 /// Somebody honest gets the file from the seeder.
@@ -42,7 +43,7 @@ pub(super) fn still_serves(seeder: &Member, ordeal: &Ordeal) {
 pub(super) fn recorded_download(seeder: &Member, ordeal: &Ordeal) -> Wiretap {
     let relay = Wiretap::to(addr(seeder, ordeal));
     let mut peer = seeder.peer(1, &ordeal.subject);
-    peer.addr = relay.addr;
+    peer.addrs = at(relay.addr);
     let member = Member::new(2);
     member.download(1, &ordeal.subject);
     member.engine.peers(1, vec![peer]);

@@ -1,5 +1,6 @@
 //! A seeder that lies: takes connections as every other one does, and then does with each what a test says.
 
+use crate::common::identity::{at, peer_key};
 use crate::common::subject::user;
 use crate::member::key;
 use crossbeam_channel as channel;
@@ -56,7 +57,8 @@ impl Liar {
                 std::thread::spawn(move || lie(stream, &told));
             }
         });
-        let peer = Peer { client: ClientId([number; 16]), user: user(number), addr, held: u32::MAX };
+        let (client, key) = (ClientId([number; 16]), peer_key(number));
+        let peer = Peer { client, user: user(number), key, addrs: at(addr), held: u32::MAX };
         Self { peer, connections, lies }
     }
 

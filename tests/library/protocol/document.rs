@@ -1,6 +1,7 @@
 //! docs/PROTOCOL.md against the code, both ways: what one of them has and the other has not is an error.
 
 use super::schema::{self, Field, Variant, plain};
+use groupshare::wire::certificate::CERTIFICATE_LIFE;
 use groupshare::wire::deadlines::{FRAME_DEADLINE, HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL, IDLE_DEADLINE};
 use groupshare::wire::handshake::{Dialect, MAGIC, VERSION};
 use groupshare::wire::refusal::Code;
@@ -226,6 +227,7 @@ fn every_deadline_is_documented_with_its_value_and_none_besides() {
     let documented: BTreeMap<String, String> =
         rows(&section("Deadlines")).iter().map(|row| (unquoted(&row[0]), row[1].clone())).collect();
     let known = [
+        ("CERTIFICATE_LIFE", CERTIFICATE_LIFE),
         ("FRAME_DEADLINE", FRAME_DEADLINE),
         ("HANDSHAKE_DEADLINE", HANDSHAKE_DEADLINE),
         ("HEARTBEAT_INTERVAL", HEARTBEAT_INTERVAL),

@@ -3,15 +3,17 @@
 use super::damage::for_all;
 use super::schema;
 use groupshare::model::digest::{InfoHash, KeyId, Sha1Digest};
-use groupshare::model::id::{ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, Seen, ShareRef, UserRef};
+use groupshare::model::id::{ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, PeerKey, Seen, ShareRef, UserRef};
 use groupshare::model::manifest::{Content, FileAttributes, FileEntry, FileTime, Manifest};
 use groupshare::model::name::{FileName, GroupId, NameError, UserId};
 use groupshare::model::notice::Notice;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::path::RelPath;
 use groupshare::model::piece::{Layout, SIZE_MAX};
+use groupshare::wire::certificate::{Certificate, SignerKey};
 use groupshare::wire::client_tracker::*;
 use groupshare::wire::codec::{Blob, List, Payload, Text, Wire, from_bytes, to_bytes};
+use groupshare::wire::contact::{Contact, Interface};
 use groupshare::wire::frame::{self, Frame, Message};
 use groupshare::wire::handshake::Secret;
 use groupshare::wire::manifest;
@@ -22,6 +24,7 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy;
 use std::fmt::Debug;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// A checked name out of any text, now and then with a suffix.
 fn name<T: Debug>(
@@ -60,7 +63,7 @@ fn blob<const MAX: usize>() -> impl Strategy<Value = Blob<MAX>> {
 }
 
 fn list<T: Debug, const MAX: usize>(of: impl Strategy<Value = T>) -> impl Strategy<Value = List<T, MAX>> {
-    vec(of, 0..6).prop_map(|values| List::new(values).expect("few values"))
+    vec(of, 0..6.min(MAX + 1)).prop_map(|values| List::new(values).expect("few values"))
 }
 
 fn about() -> impl Strategy<Value = Text<512>> {
@@ -116,9 +119,40 @@ fn addr() -> impl Strategy<Value = SocketAddr> {
     any::<(IpAddr, u16)>().prop_map(|(ip, port)| SocketAddr::new(ip, port))
 }
 
+fn peer_key() -> impl Strategy<Value = PeerKey> {
+    any::<[u8; 32]>().prop_map(PeerKey)
+}
+
+fn certificate() -> impl Strategy<Value = Certificate> {
+    let fields = (client(), user(), peer_key(), any::<u64>(), any::<([u8; 32], [u8; 32])>());
+    fields.prop_map(|(client, user, key, end, (front, back))| {
+        let signature = [front, back].concat().try_into().expect("64 bytes");
+        Certificate { client, user, key, end, signature }
+    })
+}
+
+fn interface() -> impl Strategy<Value = Interface> {
+    any::<(IpAddr, u8)>().prop_map(|(ip, prefix)| Interface { ip, prefix })
+}
+
+fn contact() -> impl Strategy<Value = Contact> {
+    let place = (addr(), any::<u16>(), list(interface()), prop::option::of(addr()), list(addr()));
+    let fields = (certificate(), place, any::<[u8; 16]>(), any::<u16>());
+    fields.prop_map(|(certificate, (seen, port, interfaces, announced, proved), machine, round_trip_ms)| Contact {
+        certificate,
+        seen,
+        port,
+        interfaces,
+        announced,
+        proved,
+        machine,
+        round_trip_ms,
+    })
+}
+
 fn peer() -> impl Strategy<Value = Peer> {
-    let fields = (client(), user(), addr(), any::<u32>());
-    fields.prop_map(|(client, user, addr, held)| Peer { client, user, addr, held })
+    let fields = (client(), user(), peer_key(), list(addr()), any::<u32>());
+    fields.prop_map(|(client, user, key, addrs, held)| Peer { client, user, key, addrs, held })
 }
 
 fn group_key() -> impl Strategy<Value = GroupKey> {
@@ -175,7 +209,14 @@ fn requests() -> Vec<BoxedStrategy<Request>> {
         StopShare { command: command(), group: group(), name: file() }
         FindShare { group: group(), name: file() }
         GetManifest { share: share_ref(), offset: any::<u32>() }
-        Announce { ip: any::<Option<IpAddr>>(), port: any::<u16>() }
+        Announce {
+            key: peer_key(),
+            port: any::<u16>(),
+            interfaces: list(interface()),
+            announced: prop::option::of(addr()),
+            machine: any::<[u8; 16]>(),
+            round_trip_ms: any::<u16>()
+        }
         Hold { share: share_ref(), holding: prop::strategy::Union::new(holdings()) }
         FindPeers { share: share_ref() }
         ListKeys { after: after_group() }
@@ -204,7 +245,14 @@ fn replies() -> Vec<BoxedStrategy<Reply>> {
         Files { files: list(file_line()), more: any::<bool>() }
         Share { share: share_ref(), group: group_ref(), name: file(), content: content(), shared_by_you: any::<bool>() }
         ManifestPart { total: any::<u32>(), part: blob() }
-        Announced { addr: addr() }
+        Announced {
+            certificate: certificate(),
+            signer: any::<[u8; 32]>().prop_map(SignerKey),
+            now_s: any::<u64>(),
+            tracker: any::<u16>(),
+            relay: any::<bool>(),
+            seen: addr()
+        }
         Peers { peers: list(peer()) }
         Keys { keys: list(group_key()), more: any::<bool>() }
         NewKey { key: group_key() }
@@ -262,7 +310,7 @@ fn links() -> Vec<BoxedStrategy<LinkMessage>> {
         Have { seen: seen(), digest: any::<Option<[u8; 32]>>() }
         Manifest { info_hash: info_hash(), total: any::<u32>(), offset: any::<u32>(), part: blob() }
         Refused { code: any::<u16>(), about: about() }
-        Online { user: user_ref(), client: client(), addr: prop::option::of(addr()) }
+        Online { user: user_ref(), client: client(), contact: prop::option::of(contact().prop_map(Arc::new)) }
         Offline { user: user_ref(), client: client() }
         Holds { user: user_ref(), client: client(), share: share_ref(), holding: holding() }
         AllTold {}

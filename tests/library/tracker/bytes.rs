@@ -4,6 +4,7 @@ use super::refused_code;
 use crate::common::client::Client;
 use crate::common::deadline::LONG;
 use crate::common::manifest::manifest;
+use crate::common::membership::announcement;
 use crate::common::names::{PASSWORD, command, group};
 use crate::common::tracker::TestTracker;
 use crate::common::wiretap::Wiretap;
@@ -72,7 +73,7 @@ fn messages_that_are_none_are_refused_and_end_the_connection() {
     let mut trailing = heartbeat.clone();
     trailing.push(0);
     trailing[3] += 1;
-    let mut truncated = frame::of(5, &Request::Announce { ip: None, port: 9 });
+    let mut truncated = frame::of(5, &announcement(9));
     truncated.pop();
     truncated[3] -= 1;
     let bad_name = {

@@ -2,7 +2,7 @@
 
 use crate::common::client::{Client, Share};
 use crate::common::manifest::manifest;
-use crate::common::membership::all_pieces;
+use crate::common::membership::{all_pieces, announcement};
 use crate::common::names::{PASSWORD, command, file, group, password, user};
 use crate::common::queries::some_pieces;
 use crate::common::tracker::{TestTracker, cheap_passwords};
@@ -42,7 +42,7 @@ fn every_command_does_what_it_says() {
     bob.hold(share.share, some_pieces(&[]));
     let peers = bob.peers(share.share);
     assert_eq!(peers.len(), 1);
-    assert_eq!((&peers[0].user, peers[0].addr, peers[0].held, peers[0].client), (&user("ann"), addr, 10, ann.id));
+    assert_eq!((&peers[0].user, peers[0].addrs[0], peers[0].held, peers[0].client), (&user("ann"), addr, 10, ann.id));
     assert_eq!(ann.peers(share.share), []);
     let Reply::Files { files, more: false } = bob.ask(Request::ListFiles { group: group("lab"), after: None }) else {
         panic!("files")
@@ -162,7 +162,7 @@ fn nobody_is_refused(nobody: &mut Client, &Share { share, content, .. }: &Share)
         stop_share("a.bin"),
         find_share("a.bin"),
         Request::GetManifest { share, offset: 0 },
-        Request::Announce { ip: None, port: 1 },
+        announcement(1),
         hold(share),
         Request::FindPeers { share },
         Request::ListKeys { after: None },

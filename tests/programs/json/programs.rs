@@ -198,8 +198,8 @@ fn clients_and_programs_share_the_same_file_and_hold_it_piece_by_piece() {
     program.done_with("upload_file", json!({"group_id": "lab", "file_name": "film.mkv"}), upload);
     assert_eq!(program.find("film.mkv")[1], [5000]);
     let peers = alice.peers(share.share);
-    assert_eq!(peers.iter().map(|peer| (peer.addr.port(), peer.held)).collect::<Vec<_>>(), [(5000, 3)]);
-    let told = |push: &Reply| matches!(push, Reply::PeerUp { peer, .. } if peer.addr.port() == 5000);
+    assert_eq!(peers.iter().map(|peer| (peer.addrs[0].port(), peer.held)).collect::<Vec<_>>(), [(5000, 3)]);
+    let told = |push: &Reply| matches!(push, Reply::PeerUp { peer, .. } if peer.addrs[0].port() == 5000);
     assert!(alice.all_pushed().iter().any(told), "alice waits for pieces");
     let shared = bob.find_share("lab", "film.mkv");
     assert!(shared.shared_by_you, "the program shares it for bob");
@@ -239,7 +239,7 @@ fn a_file_without_size_is_found_by_programs_and_gets_its_size_from_a_client() {
     assert_eq!((share.content, share.share), (content, unmeasured.share), "it is the same share");
     assert_eq!(program.size("film.mkv"), content.layout.size());
     let peers = bob.peers(share.share);
-    assert_eq!(peers.iter().map(|peer| (peer.addr.port(), peer.held)).collect::<Vec<_>>(), [(5000, 3)]);
+    assert_eq!(peers.iter().map(|peer| (peer.addrs[0].port(), peer.held)).collect::<Vec<_>>(), [(5000, 3)]);
     program.done_with("upload_file", name, digests(&pieces_of(&bytes), content.sha1));
     assert_eq!(program.size("film.mkv"), content.layout.size());
 }

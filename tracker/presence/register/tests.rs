@@ -9,6 +9,7 @@ use crate::tracker::presence::swarm::{SwarmInfo, SwarmRole};
 use crate::tracker::presence::{ClientKey, HeardFrom, Presence, TTL, Ticket};
 use crate::wire::client_tracker::Holding;
 use crate::wire::codec::{Blob, List};
+use crate::wire::contact::tests::contact;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,7 +49,7 @@ impl Register {
         let client = self.clients.get(&key)?;
         let holds = |&share: &ShareRef| PresenceChange::Holds { key, share, holding: self.swarms.holding(share, key) };
         Some(
-            [PresenceChange::Online { key, addr: client.addr }]
+            [PresenceChange::Online { key, contact: client.contact.clone() }]
                 .into_iter()
                 .chain(client.shares.iter().map(holds))
                 .collect(),
@@ -163,7 +164,7 @@ impl Net {
             }
             Event::Announce(t, c, port) => {
                 if let Some(ticket) = self.tickets.get(&(*t, *c)) {
-                    self.trackers[*t].announce(ticket, ([127, 0, 0, 1], *port).into());
+                    self.trackers[*t].announce(ticket, contact(*port));
                 }
             }
             Event::Hold(t, c, odd, holding) => {
@@ -218,7 +219,7 @@ impl Net {
         let any = !changes.is_empty();
         for change in changes {
             match change {
-                PresenceChange::Online { key, addr } => drop(receiver.remote_online(heard, key, addr)),
+                PresenceChange::Online { key, contact } => drop(receiver.remote_online(heard, key, contact)),
                 PresenceChange::Offline { key } => receiver.remote_offline(home, key),
                 PresenceChange::Holds { key, share, holding } => {
                     let swarm = self.canonical(to, SwarmInfo { share, ..swarm(0) });

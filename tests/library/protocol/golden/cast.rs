@@ -1,16 +1,20 @@
 //! Whom and what the messages speak of.
 
 use groupshare::model::digest::{InfoHash, KeyId, Sha1Digest};
-use groupshare::model::id::{ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
+use groupshare::model::id::{ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, PeerKey, ShareRef, UserRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::piece::Layout;
+use groupshare::wire::certificate::Certificate;
 use groupshare::wire::client_tracker::{GroupKey, Password, Peer};
 use groupshare::wire::codec::{Blob, List};
+use groupshare::wire::contact::{Contact, INTERFACES_MAX, Interface};
 use groupshare::wire::handshake::Secret;
+use std::net::SocketAddr;
 
 pub(super) const COMMAND: CommandId = CommandId([0xc0; 16]);
 pub(super) const CLIENT: ClientId = ClientId([0xd0; 16]);
+pub(super) const PEER_KEY: PeerKey = PeerKey([0x9e; 32]);
 pub(super) const INFO_HASH: InfoHash = InfoHash([0x1f; 32]);
 pub(super) const TRACKER: Origin = Origin { tracker: 1, incarnation: 0x1a2b_3c4d_5e6f_7081 };
 pub(super) const ALICE: UserRef = UserRef(OpId { origin: TRACKER, seq: 1 });
@@ -48,8 +52,34 @@ pub(super) fn list<T, const MAX: usize>(values: Vec<T>) -> List<T, MAX> {
     List::new(values).expect("few values")
 }
 
+pub(super) fn addr(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
 pub(super) fn peer() -> Peer {
-    Peer { client: CLIENT, user: user("bob"), addr: "10.0.0.2:18000".parse().expect("an address"), held: 2 }
+    let addrs = list(vec![addr("10.0.0.2:18000"), addr("[2001:db8::2]:18000")]);
+    Peer { client: CLIENT, user: user("bob"), key: PEER_KEY, addrs, held: 2 }
+}
+
+pub(super) fn certificate() -> Certificate {
+    Certificate { client: CLIENT, user: user("bob"), key: PEER_KEY, end: 0x6a00_0000, signature: [0x51; 64] }
+}
+
+pub(super) fn interfaces() -> List<Interface, INTERFACES_MAX> {
+    list(vec![Interface { ip: addr("10.0.0.2:1").ip(), prefix: 24 }])
+}
+
+pub(super) fn contact() -> Contact {
+    Contact {
+        certificate: certificate(),
+        seen: addr("192.0.2.7:40000"),
+        port: 18000,
+        interfaces: interfaces(),
+        announced: Some(addr("192.0.2.8:19000")),
+        proved: list(vec![addr("192.0.2.7:18000")]),
+        machine: [0xac; 16],
+        round_trip_ms: 20,
+    }
 }
 
 pub(super) fn group_key() -> GroupKey {

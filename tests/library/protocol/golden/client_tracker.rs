@@ -1,10 +1,12 @@
 //! What clients and trackers say to each other, beside its bytes.
 
 use super::cast::{
-    CLIENT, COMMAND, FILM, INFO_HASH, LAB, PLACE, blob, content, film, group_key, lab, list, password, peer, user,
+    CLIENT, COMMAND, FILM, INFO_HASH, LAB, PEER_KEY, PLACE, addr, blob, certificate, content, film, group_key,
+    interfaces, lab, list, password, peer, user,
 };
 use groupshare::model::name::GroupId;
 use groupshare::model::notice::Notice;
+use groupshare::wire::certificate::SignerKey;
 use groupshare::wire::client_tracker::{FileLine, GroupLine, Holding, MemberLine, Reply, Request, Role};
 use groupshare::wire::codec::Text;
 
@@ -220,11 +222,22 @@ fn presence_requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (
-            Request::Announce { ip: Some("192.0.2.7".parse().expect("an address")), port: 18000 },
+            Request::Announce {
+                key: PEER_KEY,
+                port: 18000,
+                interfaces: interfaces(),
+                announced: Some(addr("[2001:db8::7]:19000")),
+                machine: [0xac; 16],
+                round_trip_ms: 20,
+            },
             r#"
-            15                  # Announce
-            01 04 c0000207      # ip: IPv4, 192.0.2.7
-            4650                # port: 18000
+            15                                             # Announce
+            9e*32                                          # key
+            4650                                           # port: 18000
+            00000001 04 0a000002 18                        # interfaces: one of them, 10.0.0.2/24
+            01 06 20010db8 00000000 00000000 00000007 4a38 # announced: there is one, IPv6, port 19000
+            ac*16                                          # machine
+            0014                                           # round trip: 20 ms
             "#,
         ),
         (
@@ -394,10 +407,27 @@ fn share_replies() -> Vec<(Reply, &'static str)> {
             "#,
         ),
         (
-            Reply::Announced { addr: "[2001:db8::7]:18000".parse().expect("an address") },
+            Reply::Announced {
+                certificate: certificate(),
+                signer: SignerKey([0x59; 32]),
+                now_s: 0x69ff_0000,
+                tracker: 1,
+                relay: true,
+                seen: addr("192.0.2.7:40000"),
+            },
             r#"
-            0a                                          # Announced
-            06 20010db8 00000000 00000000 00000007 4650 # IPv6, port 18000
+            0a                  # Announced
+                                # certificate:
+            d0*16               #   client
+            0003 "bob"          #   user
+            9e*32               #   key
+            000000006a000000    #   end, in seconds since 1970
+            51*64               #   signature
+            59*32               # signer
+            0000000069ff0000    # what time it is, in seconds since 1970
+            0001                # tracker
+            01                  # relay
+            04 c0000207 9c40    # seen: 192.0.2.7:40000
             "#,
         ),
         (
@@ -407,7 +437,10 @@ fn share_replies() -> Vec<(Reply, &'static str)> {
             00000001            # one of them
             d0*16               #   client
             0003 "bob"          #   user
-            04 0a000002 4650    #   10.0.0.2:18000
+            9e*32               #   key
+            00000002            #   two addresses
+            04 0a000002 4650    #     10.0.0.2:18000
+            06 20010db8 00000000 00000000 00000002 4650
             00000002            #   pieces held
             "#,
         ),
@@ -454,7 +487,10 @@ fn pushed_replies() -> Vec<(Reply, &'static str)> {
             0001 1a2b3c4d5e6f7081 0000000000000102 # share
             d0*16                                  # client
             0003 "bob"                             # user
-            04 0a000002 4650                       # 10.0.0.2:18000
+            9e*32                                  # key
+            00000002                               # two addresses
+            04 0a000002 4650                       #   10.0.0.2:18000
+            06 20010db8 00000000 00000000 00000002 4650
             00000002                               # pieces held
             "#,
         ),

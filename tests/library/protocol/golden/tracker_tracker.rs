@@ -1,12 +1,13 @@
 //! What trackers say to each other, beside its bytes.
 
-use super::cast::{ALICE, BOB, CLIENT, COMMAND, FILM, INFO_HASH, LAB, TRACKER, blob, list};
+use super::cast::{ALICE, BOB, CLIENT, COMMAND, FILM, INFO_HASH, LAB, TRACKER, blob, contact, list};
 use groupshare::model::digest::InfoHash;
 use groupshare::model::id::{OpId, Origin, Seen};
 use groupshare::model::op::{Op, OpBody};
 use groupshare::wire::client_tracker::Holding;
 use groupshare::wire::codec::{List, Text};
 use groupshare::wire::tracker_tracker::{LinkMessage, ORIGINS_MAX};
+use std::sync::Arc;
 
 pub(super) fn links() -> Vec<(LinkMessage, &'static str)> {
     [beginnings(), others(), soft_state(), wishes()].into_iter().flatten().collect()
@@ -91,12 +92,25 @@ fn soft_state() -> Vec<(LinkMessage, &'static str)> {
     let share = FILM;
     vec![
         (
-            LinkMessage::Online { user, client, addr: Some("10.0.0.2:18000".parse().expect("an address")) },
+            LinkMessage::Online { user, client, contact: Some(Arc::new(contact())) },
             r#"
             06                                     # Online
             0001 1a2b3c4d5e6f7081 0000000000000001 # user
             d0*16                                  # client
-            01 04 0a000002 4650                    # addr: there is one, 10.0.0.2:18000
+            01                                     # contact: there is one
+                                                   #   certificate:
+            d0*16                                  #     client
+            0003 "bob"                             #     user
+            9e*32                                  #     key
+            000000006a000000                       #     end, in seconds since 1970
+            51*64                                  #     signature
+            04 c0000207 9c40                       #   seen: 192.0.2.7:40000
+            4650                                   #   port: 18000
+            00000001 04 0a000002 18                #   interfaces: one of them, 10.0.0.2/24
+            01 04 c0000208 4a38                    #   announced: there is one, 192.0.2.8:19000
+            00000001 04 c0000207 4650              #   proved: one of them, 192.0.2.7:18000
+            ac*16                                  #   machine
+            0014                                   #   round trip: 20 ms
             "#,
         ),
         (

@@ -1,8 +1,8 @@
 //! The lines of the lists that a tracker tells: groups, members, files.
 
-use super::codec::{DecodeError, Decoder, Wire, wire_struct};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
+use crate::wire::codec::{DecodeError, Decoder, Wire, wire_struct};
 
 /// What `list_groups` tells of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
