@@ -42,7 +42,7 @@ impl Session {
             signer: cluster_key.signer(),
             now_s,
             tracker: self.core.cluster.me().origin.tracker,
-            relay: false,
+            relay: self.core.relay.is_some(),
             seen: self.seen,
         };
         let contact = Contact {
