@@ -1,6 +1,6 @@
 //! The parts of a tracker between its sockets and its state, for every session in one place.
 
-use crate::model::id::{GroupRef, ShareRef};
+use crate::model::id::{GroupRef, RelayTicket, ShareRef};
 use crate::model::name::UserId;
 use crate::tracker::auth::cluster_key::ClusterKey;
 use crate::tracker::auth::login_throttle::LoginThrottle;
@@ -9,15 +9,20 @@ use crate::tracker::cluster::cluster_view::ClusterView;
 use crate::tracker::commit::{Committer, OpSource};
 use crate::tracker::manifests::Manifests;
 use crate::tracker::presence::helpful::helpful;
-use crate::tracker::presence::{Holder, HolderUp, Presence};
+use crate::tracker::presence::{CallLimit, ClientKey, Holder, HolderUp, Presence};
 use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::push::slow_consumers::SlowConsumers;
-use crate::tracker::relay::Relay;
+use crate::tracker::relay::{Relay, RelayEnd};
 use crate::tracker::state::State;
-use crate::wire::client_tracker::{GroupKey, Peer, Reply};
+use crate::wire::certificate::Certificate;
+use crate::wire::client_tracker::{GroupKey, PassedCall, Peer, Reply};
 use crate::wire::codec::List;
 use crate::wire::contact::Contact;
+use crate::wire::refusal::{Code, Refusal};
+use crate::wire::tracker_tracker::LinkMessage;
+use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Each part locks for itself, and none holds its lock while it calls another.
 pub struct Core {
@@ -36,6 +41,8 @@ pub struct Core {
     pub throttle: LoginThrottle,
     /// Where members meet who find no other way, if the operator allows it.
     pub relay: Option<Arc<Relay>>,
+    /// How often a user may have another one called, by clients of this tracker and of others.
+    pub calls: Mutex<CallLimit>,
 }
 
 impl Core {
@@ -66,6 +73,37 @@ impl Core {
             ids.iter().for_each(|&share| sender.queue(&Reply::PeerUp { share, peer: peer.clone() }));
             sender.flush();
         }
+    }
+
+    /// Lets two clients in to the relay of this tracker.
+    ///
+    /// # Errors
+    /// `NoRelay`, `RelayFull`.
+    pub(crate) fn relay_ticket(&self, caller: &Certificate, called: &Certificate) -> Result<RelayTicket, Refusal> {
+        let end = |certificate: &Certificate| RelayEnd { user: certificate.user.clone(), client: certificate.client };
+        let relay = self.relay.as_ref().ok_or(Code::NoRelay)?;
+        relay.issue(end(caller), end(called), Instant::now())
+    }
+
+    /// Tells a client that it is called, here or at another tracker; false if it is at none that is connected.
+    pub(crate) fn pass_call(&self, called: &ClientKey, home: Option<u16>, call: PassedCall) -> bool {
+        match home {
+            None => self.tell_call(called, call),
+            Some(tracker) => {
+                let message = LinkMessage::Call { user: called.user, client: called.client, call };
+                self.cluster.table().pass_call(tracker, message)
+            }
+        }
+    }
+
+    /// Tells a client of this tracker that it is called; false if it is not there.
+    pub(crate) fn tell_call(&self, called: &ClientKey, call: PassedCall) -> bool {
+        let Some(channel) = self.logins.channel(called) else {
+            return false;
+        };
+        channel.queue(&Reply::Called { call });
+        self.slow_consumers.flush_on(channel);
+        true
     }
 }
 

@@ -107,6 +107,13 @@ impl Presence {
         self.register.lock().clients.get(&key)?.contact.clone()
     }
 
+    /// Who and where a client is, and at which tracker it is logged in; `None` for this one.
+    pub fn whereabouts(&self, key: ClientKey) -> Option<(Arc<Contact>, Option<u16>)> {
+        let register = self.register.lock();
+        let client = register.clients.get(&key)?;
+        Some((client.contact.clone()?, client.tracker()))
+    }
+
     /// How many clients hold pieces of each of these shares, at any tracker.
     pub fn holder_counts(&self, shares: impl Iterator<Item = ShareRef>) -> Vec<u32> {
         let register = self.register.lock();

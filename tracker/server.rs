@@ -270,6 +270,7 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
         passwords,
         throttle: LoginThrottle::new(settings.paces),
         relay: settings.relay.map(Relay::new),
+        calls: Default::default(),
     };
     Ok((Arc::new(core), settings.data_dir))
 }

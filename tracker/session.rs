@@ -3,6 +3,7 @@
 
 mod account;
 pub(crate) mod binary_dialect;
+mod calls;
 pub(crate) mod connection;
 mod deferred_reply;
 mod handshake;
@@ -146,6 +147,7 @@ impl Session {
             Request::Hold { share, holding } => self.hold(share, &holding),
             Request::FindPeers { share } => self.find_peers(share),
             Request::ListKeys { after } => self.list_keys(after.as_ref()),
+            Request::Call { share, user, client, way } => self.call(share, &user, client, way),
             Request::Heartbeat {} => Ok(Reply::Done {}),
             Request::ReadNotices { command, through } => {
                 // The client was told the notices of the durable state; the leading one may hold more.

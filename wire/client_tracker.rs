@@ -3,6 +3,8 @@
 
 mod listing;
 
+mod call;
+
 use super::certificate::{Certificate, SignerKey};
 use super::codec::{Blob, DecodeError, Decoder, List, Text, Wire, wire_enum, wire_struct, wire_variants};
 use super::contact::{ADDRS_MAX, INTERFACES_MAX, Interface};
@@ -10,13 +12,15 @@ use super::frame::message;
 use super::handshake::Secret;
 use super::refusal::Refusal;
 use crate::model::digest::{InfoHash, KeyId};
-use crate::model::id::{ClientId, CommandId, GroupRef, OpOrder, PeerKey, ShareRef};
+use crate::model::id::{ClientId, CommandId, GroupRef, OpOrder, PeerKey, RelayTicket, ShareRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
 pub use listing::{FileLine, GroupLine, MemberLine, Role};
 use std::fmt;
 use std::net::SocketAddr;
+
+pub use call::{CallWay, PassedCall, RelayPlace};
 
 /// Most entries on one page of a list. The longest entry has about 400 bytes, so a page stays below half a frame.
 pub const PAGE_MAX: usize = 1024;
@@ -228,6 +232,14 @@ wire_enum! {
             command: CommandId,
             through: OpOrder,
         }
+        /// Asks that a client be called that cannot be dialed. It hears `Called`, here or at its own tracker. Answer:
+        /// `CallPassed`. Refusals: `NoSuchFile`, `NotMember`, `PeerOffline`, `SlowDown`, `NoRelay`, `RelayFull`.
+        27 Call {
+            share: ShareRef,
+            user: UserId,
+            client: ClientId,
+            way: CallWay,
+        }
     }
 }
 message!(Request);
@@ -322,6 +334,15 @@ wire_enum! {
             keys: List<GroupKey, PAGE_MAX>,
             more: bool,
         }
+        /// The call was passed on. Nobody says whether the called client hears it.
+        13 CallPassed {
+            /// Where the called client may be, the likely one first.
+            addrs: List<SocketAddr, ADDRS_MAX>,
+            /// For `Punch`: how long to wait before both dial.
+            start_ms: u16,
+            /// For `Relay`: lets in to the relay of this tracker.
+            ticket: Option<RelayTicket>,
+        }
         /// A group of the user has this key and this name from now on: the user was let in, somebody left, or another
         /// group turned out to have had the name first. Other groups may have other names then too: `ListKeys` tells.
         64 NewKey {
@@ -353,6 +374,10 @@ wire_enum! {
         70 JoinRequested {
             group: GroupId,
             user: UserId,
+        }
+        /// Another client cannot dial this one and has it called.
+        72 Called {
+            call: PassedCall,
         }
     }
 }

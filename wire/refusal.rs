@@ -111,6 +111,8 @@ codes! {
     FileChanged = 83, "The file on disk is no longer the one that was shared";
     /// The piece is on its way to another member, who gives it on, and others wait for the peer's limited uplink.
     OnItsWay = 84, "The peer gives this piece to another member just now";
+    /// The client that is called is not logged in, or its user is no member.
+    PeerOffline = 85, "The peer is offline";
     /// The tracker passes no bytes between members.
     NoRelay = 86, "This tracker relays nothing";
     /// All places of the relay are taken, or all that one of the two users may have.

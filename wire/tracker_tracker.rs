@@ -4,7 +4,7 @@
 //! The side that connected says `Hello` first. The other side says its own when that has come in, since only a frame
 //! that decrypts proves that the far side knows the cluster key.
 
-use super::client_tracker::{Holding, MANIFEST_PART_MAX};
+use super::client_tracker::{Holding, MANIFEST_PART_MAX, PassedCall};
 use super::codec::{Blob, List, Text, wire_enum};
 use super::contact::Contact;
 use super::frame::message;
@@ -95,6 +95,13 @@ wire_enum! {
         11 GiveAgain {
             /// What is durable at the sender.
             seen: List<Seen, ORIGINS_MAX>,
+        }
+        /// A client of the sender calls one that is logged in at the receiver, which passes the call on or drops it.
+        12 Call {
+            /// Who is called.
+            user: UserRef,
+            client: ClientId,
+            call: PassedCall,
         }
     }
 }

@@ -268,6 +268,8 @@ impl Reactor {
             | Reply::Share { .. }
             | Reply::ManifestPart { .. }
             | Reply::Announced { .. }
+            | Reply::CallPassed { .. }
+            | Reply::Called { .. }
             | Reply::Peers { .. }
             | Reply::Keys { .. } => {}
         }

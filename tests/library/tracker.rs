@@ -1,6 +1,7 @@
 //! A tracker from the outside: real sockets, the real protocol.
 
 mod bytes;
+mod calls;
 mod commands;
 mod news;
 mod relay;

@@ -5,10 +5,14 @@ use super::wakeup::Wakeup;
 use crate::model::digest::InfoHash;
 use crate::model::id::Seen;
 use crate::wire::connection::FrameSender;
+use crate::wire::tracker_tracker::LinkMessage;
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Calls that wait for a slow link. Others are dropped: whoever calls does so again.
+const CALLS_MAX: usize = 256;
 
 /// Shared by the thread that receives and the one that sends.
 pub(crate) struct LiveLink {
@@ -20,6 +24,22 @@ pub(crate) struct LiveLink {
     pub(crate) progress: Mutex<LinkProgress>,
     /// Manifests that the other tracker wants, still to be sent.
     pub(crate) wanted: Mutex<BTreeSet<InfoHash>>,
+    /// Calls of clients, still to be passed on: [`CALLS_MAX`] at most.
+    pub(crate) calls: Mutex<VecDeque<LinkMessage>>,
+}
+
+impl LiveLink {
+    /// Has a call passed on, unless too many wait.
+    pub(crate) fn pass_call(&self, call: LinkMessage) {
+        {
+            let mut calls = self.calls.lock();
+            if calls.len() >= CALLS_MAX {
+                return;
+            }
+            calls.push_back(call);
+        }
+        self.wakeup.wake();
+    }
 }
 
 /// How far the tracker at the other end is.

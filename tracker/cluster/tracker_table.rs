@@ -7,6 +7,7 @@ use crate::model::address::TrackerAddr;
 use crate::sys::durable;
 use crate::tracker::state::State;
 use crate::wire::refusal::{Code, Refusal};
+use crate::wire::tracker_tracker::LinkMessage;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -143,6 +144,12 @@ impl TrackerTable {
         let table = self.table.lock();
         let links = table.entries.values().filter_map(|entry| entry.live.as_ref());
         links.map(|live| live.wakeup.wake()).count() > 0
+    }
+
+    /// Has a call passed on to a tracker; false if that is not connected.
+    pub(crate) fn pass_call(&self, number: u16, call: LinkMessage) -> bool {
+        let live = self.table.lock().entries.get(&number).and_then(|entry| entry.live.clone());
+        live.map(|live| live.pass_call(call)).is_some()
     }
 
     pub(crate) fn end_all(&self) {

@@ -72,6 +72,14 @@ impl Client {
         matches!(self.home, Home::Here { .. })
     }
 
+    /// The other tracker at which it is logged in.
+    pub(super) fn tracker(&self) -> Option<u16> {
+        match self.home {
+            Home::Here { .. } => None,
+            Home::At(tracker) => Some(tracker),
+        }
+    }
+
     /// Notes for a subscriber that knows nothing of a client of this tracker all that there is to tell.
     fn note_all(&self, key: ClientKey, unsent: &mut Unsent) {
         unsent.came(key);

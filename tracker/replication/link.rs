@@ -51,6 +51,7 @@ pub(crate) fn serve(
         wakeup: Arc::default(),
         progress: Mutex::new(LinkProgress::new(&has, Instant::now())),
         wanted: Mutex::default(),
+        calls: Mutex::default(),
     });
     if let Err(refusal) = core.cluster.table().enter(number, &live) {
         if called.is_none() && refusal.code == Code::TrackerNumber {

@@ -9,7 +9,7 @@ use crate::tracker::cluster::version_vector::VersionVector;
 use crate::tracker::core::Core;
 use crate::tracker::manifests::{CheckedManifest, ManifestPart, ManifestUpload};
 use crate::tracker::presence::{ClientKey, HeardFrom, HolderUp, SwarmInfo};
-use crate::wire::client_tracker::Holding;
+use crate::wire::client_tracker::{Holding, PassedCall};
 use crate::wire::connection::FrameReceiver;
 use crate::wire::refusal::{Code, Refusal};
 use crate::wire::tracker_tracker::{HAVE_INTERVAL, LinkMessage};
@@ -140,6 +140,7 @@ impl<'a> LinkReceiver<'a> {
                     self.early.insert((key, share), holding);
                 }
             }
+            LinkMessage::Call { user, client, call } => self.tell_call(self.key(user, client), call, now),
             LinkMessage::AllTold {} => self.core.presence.end_snapshot(self.number),
             LinkMessage::WantManifests { info_hashes } => {
                 let mut wanted = self.live.wanted.lock();
@@ -263,6 +264,15 @@ impl<'a> LinkReceiver<'a> {
             self.core.presence.drop_member(key.user, info.group);
         }
         true
+    }
+
+    /// Passes a call on to a client of this tracker, unless its caller has called the user too often.
+    fn tell_call(&self, called: ClientKey, call: PassedCall, now: Instant) {
+        let caller = self.core.state().user_named(&call.caller.user);
+        if caller.is_some_and(|caller| self.core.calls.lock().allows(caller, called.user, now)) {
+            // A client that is gone misses it.
+            self.core.tell_call(&called, call);
+        }
     }
 
     fn retry(&mut self, now: Instant) {

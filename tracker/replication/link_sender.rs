@@ -63,6 +63,7 @@ impl<'a> LinkSender<'a> {
             self.begin_again()?;
             self.follow()?;
             self.tell_clients()?;
+            self.pass_calls()?;
             self.ask_for_manifests()?;
             let due = self.say_have()?;
             if !self.give_wanted()? {
@@ -232,6 +233,12 @@ impl<'a> LinkSender<'a> {
             self.send(&LinkMessage::AllTold {})?;
         }
         Ok(())
+    }
+
+    /// Passes on what clients of this tracker call.
+    fn pass_calls(&self) -> io::Result<()> {
+        let calls = std::mem::take(&mut *self.live.calls.lock());
+        calls.iter().try_for_each(|call| self.send(call))
     }
 
     /// Sends `Have` if the state has changed, or if nothing was sent for long. Returns when to look again.

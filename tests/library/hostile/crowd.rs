@@ -4,8 +4,9 @@ use super::ordeal::Ordeal;
 use crate::common::subject::{all, user};
 use crate::common::wait::wait_until;
 use crate::member::Member;
-use groupshare::model::id::ClientId;
+use groupshare::model::id::{ClientId, PeerKey};
 use groupshare::wire::client_tracker::Peer;
+use groupshare::wire::codec::List;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -48,7 +49,8 @@ fn connections_of_a_crowd_that(does: Doing) -> (usize, Duration) {
         let mut client = [9; 16];
         client[..2].copy_from_slice(&[high, low]);
         let addr = SocketAddr::from((Ipv4Addr::new(127, 77, high, low), port));
-        Peer { client: ClientId(client), user: user(9), addr, held: u32::MAX }
+        let (key, addrs) = (PeerKey([9; 32]), List::first_of(vec![addr]));
+        Peer { client: ClientId(client), user: user(9), key, addrs, held: u32::MAX }
     };
     let (victim, honest) = (Member::new(200), Member::new(201));
     honest.seed(&ordeal.data, &ordeal.subject, all(&ordeal.subject));

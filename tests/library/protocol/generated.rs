@@ -3,7 +3,9 @@
 use super::damage::for_all;
 use super::schema;
 use groupshare::model::digest::{InfoHash, KeyId, Sha1Digest};
-use groupshare::model::id::{ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, PeerKey, Seen, ShareRef, UserRef};
+use groupshare::model::id::{
+    ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, PeerKey, RelayTicket, Seen, ShareRef, UserRef,
+};
 use groupshare::model::manifest::{Content, FileAttributes, FileEntry, FileTime, Manifest};
 use groupshare::model::name::{FileName, GroupId, NameError, UserId};
 use groupshare::model::notice::Notice;
@@ -150,6 +152,30 @@ fn contact() -> impl Strategy<Value = Contact> {
     })
 }
 
+fn way() -> impl Strategy<Value = CallWay> {
+    prop::sample::select(&[CallWay::Back, CallWay::Punch, CallWay::Relay][..])
+}
+
+fn ticket() -> impl Strategy<Value = RelayTicket> {
+    any::<[u8; 16]>().prop_map(RelayTicket)
+}
+
+fn passed_call() -> impl Strategy<Value = PassedCall> {
+    let relay = prop::option::of((any::<u16>(), ticket()).prop_map(|(tracker, ticket)| RelayPlace { tracker, ticket }));
+    let what = (share_ref(), group_ref(), info_hash(), way());
+    let fields = (what, certificate(), list(addr()), any::<u16>(), relay);
+    fields.prop_map(|((share, group, info_hash, way), caller, addrs, start_ms, relay)| PassedCall {
+        share,
+        group,
+        info_hash,
+        way,
+        caller,
+        addrs,
+        start_ms,
+        relay,
+    })
+}
+
 fn peer() -> impl Strategy<Value = Peer> {
     let fields = (client(), user(), peer_key(), list(addr()), any::<u32>());
     fields.prop_map(|(client, user, key, addrs, held)| Peer { client, user, key, addrs, held })
@@ -222,6 +248,7 @@ fn requests() -> Vec<BoxedStrategy<Request>> {
         ListKeys { after: after_group() }
         Heartbeat {}
         ReadNotices { command: command(), through: order() }
+        Call { share: share_ref(), user: user(), client: client(), way: way() }
     })
 }
 
@@ -255,6 +282,7 @@ fn replies() -> Vec<BoxedStrategy<Reply>> {
         }
         Peers { peers: list(peer()) }
         Keys { keys: list(group_key()), more: any::<bool>() }
+        CallPassed { addrs: list(addr()), start_ms: any::<u16>(), ticket: prop::option::of(ticket()) }
         NewKey { key: group_key() }
         GroupLost { group: group_ref(), name: group() }
         PeerUp { share: share_ref(), peer: peer() }
@@ -262,6 +290,7 @@ fn replies() -> Vec<BoxedStrategy<Reply>> {
         Noticed { order: order(), notice: prop::strategy::Union::new(notices()) }
         SessionOver {}
         JoinRequested { group: group(), user: user() }
+        Called { call: passed_call() }
     })
 }
 
@@ -316,6 +345,7 @@ fn links() -> Vec<BoxedStrategy<LinkMessage>> {
         AllTold {}
         WantManifests { info_hashes: list(info_hash()) }
         GiveAgain { seen: seen() }
+        Call { user: user_ref(), client: client(), call: passed_call() }
     })
 }
 

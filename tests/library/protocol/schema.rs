@@ -174,6 +174,8 @@ pub(super) fn structs() -> Vec<(&'static str, Vec<Field>)> {
         Certificate { client, user, key, end, signature }
         Interface { ip, prefix }
         Contact { certificate, seen, port, interfaces, announced, proved, machine, round_trip_ms }
+        RelayPlace { tracker, ticket }
+        PassedCall { share, group, info_hash, way, caller, addrs, start_ms, relay }
         GroupKey { group, name, id, key }
         Op { id, lamport, command, body }
         Seen { origin, seq }
@@ -318,12 +320,12 @@ pub(super) fn example(of: &str, size: Size) -> Vec<u8> {
         ("Sha1Digest", _) => bytes(20),
         ("InfoHash" | "Fingerprint" | "Secret" | "PeerKey" | "SignerKey" | "[u8;32]", _) => bytes(32),
         ("[u8;64]", _) => bytes(64),
-        ("KeyId" | "CommandId" | "ClientId" | "[u8;16]", _) => bytes(16),
+        ("KeyId" | "CommandId" | "ClientId" | "RelayTicket" | "[u8;16]", _) => bytes(16),
         ("Layout", _) => number(8, SIZE_MAX as usize),
         ("IpAddr", _) if size == Size::Longest => [vec![6], bytes(16)].concat(),
         ("IpAddr", _) => [vec![4], bytes(4)].concat(),
         ("SocketAddr", _) => [example("IpAddr", size), bytes(2)].concat(),
-        ("Role", _) => vec![3],
+        ("Role" | "CallWay", _) => vec![3],
         ("UserId" | "GroupId", _) => name(USER_LEN_MAX, size),
         ("FileName", _) => name(FILE_LEN_MAX, size),
         ("UserRef" | "GroupRef" | "ShareRef", _) => example("OpId", size),

@@ -1,12 +1,14 @@
 //! Whom and what the messages speak of.
 
 use groupshare::model::digest::{InfoHash, KeyId, Sha1Digest};
-use groupshare::model::id::{ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, PeerKey, ShareRef, UserRef};
+use groupshare::model::id::{
+    ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, PeerKey, RelayTicket, ShareRef, UserRef,
+};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::piece::Layout;
 use groupshare::wire::certificate::Certificate;
-use groupshare::wire::client_tracker::{GroupKey, Password, Peer};
+use groupshare::wire::client_tracker::{CallWay, GroupKey, PassedCall, Password, Peer, RelayPlace};
 use groupshare::wire::codec::{Blob, List};
 use groupshare::wire::contact::{Contact, INTERFACES_MAX, Interface};
 use groupshare::wire::handshake::Secret;
@@ -14,6 +16,7 @@ use std::net::SocketAddr;
 
 pub(super) const COMMAND: CommandId = CommandId([0xc0; 16]);
 pub(super) const CLIENT: ClientId = ClientId([0xd0; 16]);
+pub(super) const TICKET: RelayTicket = RelayTicket([0x71; 16]);
 pub(super) const PEER_KEY: PeerKey = PeerKey([0x9e; 32]);
 pub(super) const INFO_HASH: InfoHash = InfoHash([0x1f; 32]);
 pub(super) const TRACKER: Origin = Origin { tracker: 1, incarnation: 0x1a2b_3c4d_5e6f_7081 };
@@ -84,4 +87,17 @@ pub(super) fn contact() -> Contact {
 
 pub(super) fn group_key() -> GroupKey {
     GroupKey { group: LAB, name: lab(), id: KeyId([0x1d; 16]), key: Secret([0x5e; 32]) }
+}
+
+pub(super) fn passed_call() -> PassedCall {
+    PassedCall {
+        share: FILM,
+        group: LAB,
+        info_hash: INFO_HASH,
+        way: CallWay::Relay,
+        caller: certificate(),
+        addrs: list(vec![addr("192.0.2.7:18000")]),
+        start_ms: 0,
+        relay: Some(RelayPlace { tracker: 1, ticket: TICKET }),
+    }
 }

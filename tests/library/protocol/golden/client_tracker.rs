@@ -1,13 +1,13 @@
 //! What clients and trackers say to each other, beside its bytes.
 
 use super::cast::{
-    CLIENT, COMMAND, FILM, INFO_HASH, LAB, PEER_KEY, PLACE, addr, blob, certificate, content, film, group_key,
-    interfaces, lab, list, password, peer, user,
+    CLIENT, COMMAND, FILM, INFO_HASH, LAB, PEER_KEY, PLACE, TICKET, addr, blob, certificate, content, film, group_key,
+    interfaces, lab, list, passed_call, password, peer, user,
 };
 use groupshare::model::name::GroupId;
 use groupshare::model::notice::Notice;
 use groupshare::wire::certificate::SignerKey;
-use groupshare::wire::client_tracker::{FileLine, GroupLine, Holding, MemberLine, Reply, Request, Role};
+use groupshare::wire::client_tracker::{CallWay, FileLine, GroupLine, Holding, MemberLine, Reply, Request, Role};
 use groupshare::wire::codec::Text;
 
 pub(super) fn requests() -> Vec<(Request, &'static str)> {
@@ -274,6 +274,16 @@ fn presence_requests() -> Vec<(Request, &'static str)> {
             0001 1a2b3c4d5e6f7081   #   origin: tracker, incarnation
             "#,
         ),
+        (
+            Request::Call { share: FILM, user: user("bob"), client: CLIENT, way: CallWay::Punch },
+            r#"
+            1b                                     # Call
+            0001 1a2b3c4d5e6f7081 0000000000000102 # share
+            0003 "bob"                             # user
+            d0*16                                  # client
+            02                                     # way: Punch
+            "#,
+        ),
     ]
 }
 
@@ -456,6 +466,15 @@ fn share_replies() -> Vec<(Reply, &'static str)> {
             00                                     # no other page
             "#,
         ),
+        (
+            Reply::CallPassed { addrs: list(vec![addr("10.0.0.2:18000")]), start_ms: 20, ticket: Some(TICKET) },
+            r#"
+            0d                        # CallPassed
+            00000001 04 0a000002 4650 # addrs: one of them
+            0014                      # start: 20 ms
+            01 71*16                  # ticket: there is one
+            "#,
+        ),
     ]
 }
 
@@ -516,6 +535,25 @@ fn pushed_replies() -> Vec<(Reply, &'static str)> {
             46                  # JoinRequested
             0003 "lab"          # group
             0003 "bob"          # user
+            "#,
+        ),
+        (
+            Reply::Called { call: passed_call() },
+            r#"
+            48                                     # Called
+            0001 1a2b3c4d5e6f7081 0000000000000102 #   share
+            0001 1a2b3c4d5e6f7081 0000000000000003 #   group
+            1f*32                                  #   info hash
+            03                                     #   way: Relay
+                                                   #   caller:
+            d0*16                                  #     client
+            0003 "bob"                             #     user
+            9e*32                                  #     key
+            000000006a000000                       #     end
+            51*64                                  #     signature
+            00000001 04 c0000207 4650              #   addrs: one of them
+            0000                                   #   start
+            01 0001 71*16                          #   relay: that of tracker 1, ticket
             "#,
         ),
     ]

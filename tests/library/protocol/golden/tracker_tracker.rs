@@ -1,6 +1,6 @@
 //! What trackers say to each other, beside its bytes.
 
-use super::cast::{ALICE, BOB, CLIENT, COMMAND, FILM, INFO_HASH, LAB, TRACKER, blob, contact, list};
+use super::cast::{ALICE, BOB, CLIENT, COMMAND, FILM, INFO_HASH, LAB, TRACKER, blob, contact, list, passed_call};
 use groupshare::model::digest::InfoHash;
 use groupshare::model::id::{OpId, Origin, Seen};
 use groupshare::model::op::{Op, OpBody};
@@ -154,6 +154,27 @@ fn wishes() -> Vec<(LinkMessage, &'static str)> {
             00000002                               # seen: ops of two origins
             0001 1a2b3c4d5e6f7081 0000000000000102 #   258 of tracker 1
             0002 0000000000000099 0000000000000007 #   7 of tracker 2
+            "#,
+        ),
+        (
+            LinkMessage::Call { user: ALICE, client: CLIENT, call: passed_call() },
+            r#"
+            0c                                     # Call
+            0001 1a2b3c4d5e6f7081 0000000000000001 # user
+            d0*16                                  # client
+            0001 1a2b3c4d5e6f7081 0000000000000102 #   share
+            0001 1a2b3c4d5e6f7081 0000000000000003 #   group
+            1f*32                                  #   info hash
+            03                                     #   way: Relay
+                                                   #   caller:
+            d0*16                                  #     client
+            0003 "bob"                             #     user
+            9e*32                                  #     key
+            000000006a000000                       #     end
+            51*64                                  #     signature
+            00000001 04 c0000207 4650              #   addrs: one of them
+            0000                                   #   start
+            01 0001 71*16                          #   relay: that of tracker 1, ticket
             "#,
         ),
     ]

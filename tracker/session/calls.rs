@@ -1,0 +1,99 @@
+//! Calls between members who cannot dial each other: a client asks that another one dial it, or both, or that both come
+//! to the relay. The called client hears it here or from its own tracker.
+
+use super::Session;
+use super::share::visible_share;
+use crate::model::id::{ClientId, ShareRef, UserRef};
+use crate::model::name::UserId;
+use crate::tracker::presence::ClientKey;
+use crate::tracker::presence::helpful::helpful;
+use crate::tracker::state::{ShareInfo, State};
+use crate::wire::client_tracker::{CallWay, PassedCall, RelayPlace, Reply};
+use crate::wire::codec::List;
+use crate::wire::contact::Contact;
+use crate::wire::refusal::{Code, Refusal};
+use std::time::Instant;
+
+/// The longest that one side waits for what it is told at the same time as the other.
+const START_MS_MAX: u16 = 1000;
+
+impl Session {
+    /// Has another client called, if the caller may see the share and the other one is a member as well.
+    pub(super) fn call(
+        &mut self,
+        share: ShareRef,
+        called: &UserId,
+        client: ClientId,
+        way: CallWay,
+    ) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        let own = self.login.as_ref().ok_or(Code::NotLoggedIn)?.ticket.key;
+        let state = self.core.state();
+        let info = visible_share(&state, user, share)?;
+        // Who is no member and who is offline is not told apart.
+        let called = member(&state, &info, called).ok_or(Code::PeerOffline)?;
+        let key = Some(ClientKey { user: called, client }).filter(|key| *key != own).ok_or(Code::PeerOffline)?;
+        let presence = &self.core.presence;
+        let (contact, home) = presence.whereabouts(key).ok_or(Code::PeerOffline)?;
+        let nowhere = || Refusal::about(Code::Malformed, "a client that was not announced cannot be called");
+        let mine = presence.contact(own).ok_or_else(nowhere)?;
+        if !self.core.calls.lock().allows(user, key.user, Instant::now()) {
+            return Err(Code::SlowDown.into());
+        }
+        let ticket = match way {
+            CallWay::Relay => Some(self.core.relay_ticket(&mine.certificate, &contact.certificate)?),
+            CallWay::Back | CallWay::Punch => None,
+        };
+        let (start_ms, their_start_ms) = starts(way, &mine, &contact);
+        let passed = PassedCall {
+            share,
+            group: info.group,
+            info_hash: info.content.info_hash,
+            way,
+            caller: mine.certificate.clone(),
+            addrs: List::first_of(helpful(&mine, Some(&contact))),
+            start_ms: their_start_ms,
+            relay: ticket.map(|ticket| RelayPlace { tracker: self.core.cluster.me().origin.tracker, ticket }),
+        };
+        if !self.core.pass_call(&key, home, passed) {
+            return Err(Code::PeerOffline.into());
+        }
+        Ok(Reply::CallPassed { addrs: List::first_of(helpful(&contact, Some(&mine))), start_ms, ticket })
+    }
+}
+
+/// The user of this name, if that is a member of the share's group.
+fn member(state: &State, info: &ShareInfo, name: &UserId) -> Option<UserRef> {
+    state.user_named(name).filter(|user| state.is_member(info.group, *user))
+}
+
+/// How long the caller and the called one wait after they have heard of each other, in ms, so that both begin at the same
+/// moment: the one who hears sooner waits for half of the difference of the round trips.
+fn starts(way: CallWay, caller: &Contact, called: &Contact) -> (u16, u16) {
+    if way != CallWay::Punch {
+        return (0, 0);
+    }
+    let (mine, theirs) = (caller.round_trip_ms, called.round_trip_ms);
+    let wait = |own: u16, other: u16| (other.saturating_sub(own) / 2).min(START_MS_MAX);
+    (wait(mine, theirs), wait(theirs, mine))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::contact::tests::contact;
+
+    fn contact_at(round_trip_ms: u16) -> Contact {
+        Contact { round_trip_ms, ..contact(1) }
+    }
+
+    #[test]
+    fn whoever_hears_sooner_waits_for_half_of_the_difference() {
+        let starts = |mine, theirs| starts(CallWay::Punch, &contact_at(mine), &contact_at(theirs));
+        assert_eq!(starts(20, 20), (0, 0));
+        assert_eq!(starts(20, 220), (100, 0));
+        assert_eq!(starts(220, 20), (0, 100));
+        assert_eq!(starts(0, u16::MAX), (START_MS_MAX, 0), "a client says what it likes");
+        assert_eq!(super::starts(CallWay::Back, &contact_at(0), &contact_at(500)), (0, 0));
+    }
+}

@@ -1,0 +1,62 @@
+//! Calls: what a tracker passes on from a client that cannot dial another one.
+
+use crate::model::digest::InfoHash;
+use crate::model::id::{GroupRef, RelayTicket, ShareRef};
+use crate::wire::certificate::Certificate;
+use crate::wire::codec::{DecodeError, Decoder, List, Wire, wire_struct};
+use crate::wire::contact::ADDRS_MAX;
+use std::net::SocketAddr;
+
+/// How a client wants to be met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum CallWay {
+    /// The called client dials.
+    Back = 1,
+    /// Both dial at the same moment.
+    Punch = 2,
+    /// Both come to the relay of the caller's tracker.
+    Relay = 3,
+}
+
+impl Wire for CallWay {
+    fn put(&self, out: &mut Vec<u8>) {
+        (*self as u8).put(out);
+    }
+    fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        match u8::take(from)? {
+            1 => Ok(CallWay::Back),
+            2 => Ok(CallWay::Punch),
+            3 => Ok(CallWay::Relay),
+            _ => Err(DecodeError::Value("a way")),
+        }
+    }
+}
+
+/// Where two clients meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelayPlace {
+    /// The number of the tracker whose relay it is.
+    pub tracker: u16,
+    pub ticket: RelayTicket,
+}
+wire_struct!(RelayPlace { tracker, ticket });
+
+/// A call as the called client hears it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedCall {
+    pub share: ShareRef,
+    pub group: GroupRef,
+    /// What the caller wants pieces of.
+    pub info_hash: InfoHash,
+    pub way: CallWay,
+    /// Who calls.
+    pub caller: Certificate,
+    /// Where the caller may be, the likely one first.
+    pub addrs: List<SocketAddr, ADDRS_MAX>,
+    /// For `Punch`: how long to wait before both dial.
+    pub start_ms: u16,
+    /// For `Relay`: where to go.
+    pub relay: Option<RelayPlace>,
+}
+wire_struct!(PassedCall { share, group, info_hash, way, caller, addrs, start_ms, relay });
