@@ -241,6 +241,7 @@ pub mod client {
         pub mod identity;
         pub mod port;
         pub mod relay;
+        pub mod way;
     }
     /// Requests to a tracker and their replies, many at a time; `queries` finds a share, a renamed one too.
     pub mod rpc {

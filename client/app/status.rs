@@ -3,14 +3,22 @@
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
 use super::upkeep::standing::{ShareKey, Standing};
-use crate::client::output::status::{Delivered, DownloadState, DownloadStatus, IncompleteShare, UploadStatus};
+use crate::client::output::status::{
+    Delivered, DownloadState, DownloadStatus, IncompleteShare, Obstacle, UploadStatus,
+};
 use crate::model::digest::InfoHash;
 use crate::model::name::{FileName, GroupId};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How all downloads stand.
 pub(super) fn downloads(session: &LoginSession, now: Instant) -> Vec<DownloadStatus> {
-    session.downloads().list().iter().map(|tracked| download(tracked, now)).collect()
+    let mut all: Vec<_> = session.downloads().list().iter().map(|tracked| download(tracked, now)).collect();
+    if session.node().link.tracker().is_none() {
+        let down = Obstacle { user: None, why: "your own link is down".to_owned() };
+        all.iter_mut().for_each(|download| download.obstacles.insert(0, down.clone()));
+    }
+    all
 }
 
 /// How a download stands.
@@ -25,7 +33,8 @@ pub(super) fn download(tracked: &Tracked, now: Instant) -> DownloadStatus {
         speed: 0,
         peers: 0,
         left: None,
-        members: Delivered::most_first(tracked.members.clone()),
+        members: Delivered::most_first(tracked.members.clone(), &BTreeMap::new()),
+        obstacles: Vec::new(),
     };
     match &tracked.phase {
         DownloadPhase::Starting => status.state = DownloadState::Checking,
@@ -35,7 +44,7 @@ pub(super) fn download(tracked: &Tracked, now: Instant) -> DownloadStatus {
             // A speed is not negative and far below 2^64.
             status.speed = progress.bytes_per_s as u64;
             status.peers = progress.peers;
-            status.members = Delivered::most_first(download.delivered());
+            status.members = Delivered::most_first(download.delivered(), &download.ways());
             let left = progress.total - progress.done - progress.arriving;
             status.left = (progress.bytes_per_s >= 1.0)
                 .then(|| Duration::from_secs_f64((left as f64 / progress.bytes_per_s).min(1e9)));
@@ -72,6 +81,7 @@ pub(super) fn uploads(session: &LoginSession) -> Vec<UploadStatus> {
             group: group.clone(),
             file: file.clone(),
             user: taken.user,
+            way: taken.way,
             speed: taken.speed,
             given_bytes: taken.given,
         }));

@@ -40,6 +40,7 @@ fn lines(downloads: &[DownloadStatus], uploads: &[UploadStatus]) -> Vec<String> 
     let mut lines = Vec::new();
     for download in downloads {
         lines.push(download.short_line());
+        lines.extend(download.obstacle_lines());
         lines.extend(download.member_lines().into_iter().map(|line| format!("      {line}")));
     }
     lines.extend(uploads.iter().map(UploadStatus::line));

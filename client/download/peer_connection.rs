@@ -7,6 +7,7 @@ use super::transfer::{PieceError, Transfer};
 use crate::client::keyring::Keyring;
 use crate::client::picker::piece_picker::Lane;
 use crate::client::rate::downlink::Downlink;
+use crate::client::reach::way::Way;
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::KeyId;
 use crate::model::id::ClientId;
@@ -135,7 +136,7 @@ impl PeerConnection {
     ) -> Result<Self, DialError> {
         let (key_id, key) = keyring.of_group(transfer.subject().group).ok_or(DialError::UnknownKey)?;
         let (receiver, sender, bits) = open(&transfer, peer, (key_id, &key), me)?;
-        let lane = transfer.peer_opened(peer.client, &peer.user, &bits);
+        let lane = transfer.peer_opened(peer.client, &peer.user, Way::Direct, &bits);
         let news_left = transfer.layout().count().saturating_sub(bits.held());
         Ok(Self {
             transfer,

@@ -5,6 +5,7 @@ use super::verify::{self, Verified};
 use super::whole_hash::WholeHash;
 use crate::client::picker::piece_picker::{Lane, PeerSlot, PiecePicker, Received, WINDOW};
 use crate::client::rate::speed::Speed;
+use crate::client::reach::way::Way;
 use crate::client::storage::part::Part;
 use crate::client::upload::served::Served;
 use crate::model::bitfield::Bitfield;
@@ -92,6 +93,8 @@ impl OpenPeers {
 struct OpenPeer {
     user: UserId,
     slot: PeerSlot,
+    /// That of the latest connection.
+    way: Way,
     lanes: u16,
     last_lane: u16,
     /// Bytes of good pieces.
@@ -250,16 +253,19 @@ impl Transfer {
     }
 
     /// Adds an open connection to a client that holds these pieces.
-    pub fn peer_opened(&self, client: ClientId, user: &UserId, bits: &Bitfield) -> Lane {
+    pub fn peer_opened(&self, client: ClientId, user: &UserId, way: Way, bits: &Bitfield) -> Lane {
         let mut peers = self.peers.lock();
         let OpenPeers { picker, open, .. } = &mut *peers;
         let peer = open.entry(client).or_insert_with(|| OpenPeer {
             user: user.clone(),
             slot: picker.add_peer(client),
+            way,
             lanes: 0,
             last_lane: 0,
             delivered: 0,
         });
+        // The connections to a client are of one way, unless a better one replaces them.
+        peer.way = way;
         peer.lanes += 1;
         peer.last_lane = peer.last_lane.wrapping_add(1);
         picker.set_bitfield(peer.slot, bits);
@@ -420,6 +426,17 @@ impl Transfer {
             *all.entry(peer.user.clone()).or_default() += peer.delivered;
         }
         all
+    }
+
+    /// The best way to each member with an open connection.
+    pub fn ways(&self) -> BTreeMap<UserId, Way> {
+        let peers = self.peers.lock();
+        let mut ways = BTreeMap::new();
+        for peer in peers.open.values() {
+            let way: &mut Way = ways.entry(peer.user.clone()).or_insert(peer.way);
+            *way = peer.way.min(*way);
+        }
+        ways
     }
 
     pub fn progress(&self, now: Instant) -> TransferProgress {

@@ -3,10 +3,11 @@
 use super::download_failure::DownloadFailure;
 use super::event::Event;
 use super::report::Report;
-use super::status::{DownloadState, DownloadStatus, IncompleteShare, UploadStatus};
+use super::status::{Delivered, DownloadState, DownloadStatus, IncompleteShare, Obstacle, UploadStatus};
 use crate::client::command::failure::{Cause, Failure};
+use crate::client::reach::way::Way;
 use crate::model::manifest::Content;
-use crate::model::name::{FileName, GroupId};
+use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
 use crate::rate::limit::Limit;
 use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine};
@@ -169,13 +170,22 @@ fn download(status: &DownloadStatus) -> Value {
         "size": status.total_bytes,
         "bytes_per_second": status.speed,
         "members": status.peers,
-        "delivered": list(&status.members, |member| json!({ "user_id": member.user.as_str(), "bytes": member.bytes })),
+        "delivered": list(&status.members, delivered),
+        "obstacles": list(&status.obstacles, obstacle),
     });
     let reason = match &status.state {
         DownloadState::Failed(why) => failure(why),
         _ => json!({}),
     };
     with(with(shared(&status.group, &status.file), told), reason)
+}
+
+fn delivered(member: &Delivered) -> Value {
+    json!({ "user_id": member.user.as_str(), "bytes": member.bytes, "way": member.way.map(Way::word) })
+}
+
+fn obstacle(obstacle: &Obstacle) -> Value {
+    json!({ "user_id": obstacle.user.as_ref().map(UserId::as_str), "reason": obstacle.why })
 }
 
 fn failure(DownloadFailure { code, why }: &DownloadFailure) -> Value {
@@ -185,6 +195,7 @@ fn failure(DownloadFailure { code, why }: &DownloadFailure) -> Value {
 fn upload(status: &UploadStatus) -> Value {
     let told = json!({
         "user_id": status.user.as_str(),
+        "way": status.way.word(),
         "given": status.given_bytes,
         "bytes_per_second": status.speed,
     });
@@ -237,7 +248,6 @@ mod tests {
     use crate::client::output::event::Weight;
     use crate::client::output::status::Fetched;
     use crate::model::address::TrackerAddr;
-    use crate::model::name::UserId;
     use std::net::SocketAddr;
     use std::time::Duration;
 
@@ -270,6 +280,7 @@ mod tests {
             peers: 4,
             left: None,
             members: Vec::new(),
+            obstacles: Vec::new(),
         };
         let (g, f) = (|| group.clone(), || file.clone());
         vec![

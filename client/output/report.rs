@@ -80,13 +80,16 @@ impl Report {
             }
             Report::Uploaded { .. } => vec!["Uploaded".to_owned()],
             Report::Downloading { .. } => vec!["Downloading...".to_owned()],
-            Report::Downloads(downloads) => list(downloads, DownloadStatus::line, "No downloads yet"),
+            Report::Downloads(downloads) => {
+                let lines: Vec<String> = downloads.iter().flat_map(DownloadStatus::lines).collect();
+                list(&lines, String::clone, "No downloads yet")
+            }
             Report::Uploads(uploads, incomplete) => {
                 let lines = uploads.iter().map(UploadStatus::line).chain(incomplete.iter().map(IncompleteShare::line));
                 list(&lines.collect::<Vec<_>>(), String::clone, "Nothing is being given to anybody now")
             }
             Report::Transfers(downloads, uploads) => {
-                let downloads = downloads.iter().map(DownloadStatus::line);
+                let downloads = downloads.iter().flat_map(DownloadStatus::lines);
                 let lines: Vec<String> = downloads.chain(uploads.iter().map(UploadStatus::line)).collect();
                 list(&lines, String::clone, "Nothing is under way")
             }

@@ -1,10 +1,12 @@
 //! The lines that tell of one download or upload, and of a file that is being read.
 
 use super::download_failure::DownloadFailure;
+use crate::client::reach::way::Way;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::units::{duration, percent, rate, size};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 /// One download at one moment.
@@ -28,6 +30,25 @@ pub struct DownloadStatus {
     pub left: Option<Duration>,
     /// What each member has delivered, who delivered most first.
     pub members: Vec<Delivered>,
+    /// Why nothing comes in.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// Why nothing comes in of a download: what stands between it and a member, or all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    pub user: Option<UserId>,
+    /// One line, without a full stop.
+    pub why: String,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.user {
+            Some(user) => write!(f, "{user}: {}", self.why),
+            None => f.write_str(&self.why),
+        }
+    }
 }
 
 /// What one member takes of one file at one moment.
@@ -39,6 +60,8 @@ pub struct UploadStatus {
     pub file: FileName,
     /// Who takes it.
     pub user: UserId,
+    /// By which way.
+    pub way: Way,
     /// Bytes a second lately.
     pub speed: u64,
     /// Bytes given so far.
@@ -51,12 +74,15 @@ pub struct Delivered {
     pub user: UserId,
     /// Bytes of good pieces.
     pub bytes: u64,
+    /// The way of its connection, if it has one now.
+    pub way: Option<Way>,
 }
 
 impl Delivered {
     /// The members that delivered most first, those that delivered as much by name.
-    pub(crate) fn most_first(bytes: BTreeMap<UserId, u64>) -> Vec<Self> {
-        let mut all: Vec<_> = bytes.into_iter().map(|(user, bytes)| Self { user, bytes }).collect();
+    pub(crate) fn most_first(bytes: BTreeMap<UserId, u64>, ways: &BTreeMap<UserId, Way>) -> Vec<Self> {
+        let delivered = |(user, bytes)| Self { way: ways.get(&user).copied(), user, bytes };
+        let mut all: Vec<_> = bytes.into_iter().map(delivered).collect();
         all.sort_by_key(|delivered| Reverse(delivered.bytes));
         all
     }
@@ -64,6 +90,10 @@ impl Delivered {
 
 /// Most members that are named on the line of a download.
 const NAMED_MAX: usize = 4;
+/// Most lines that say why nothing comes in.
+const OBSTACLES_MAX: usize = 4;
+/// Stands before each of them.
+const INDENT: &str = "      ";
 
 /// How a download stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +125,41 @@ impl DownloadStatus {
             DownloadState::Checking | DownloadState::Running | DownloadState::Waiting | DownloadState::Paused => 'D',
         };
         format!("[{letter}] [{}] {}  {}", self.group, self.file, self.rest())
+    }
+
+    /// The line of `show_downloads`, and below it why nothing comes in.
+    pub fn lines(&self) -> Vec<String> {
+        std::iter::once(self.line()).chain(self.obstacle_lines()).collect()
+    }
+
+    /// Why nothing comes in, a line for each member, four at most.
+    pub fn obstacle_lines(&self) -> Vec<String> {
+        let is_waiting = self.state == DownloadState::Running && self.peers == 0 && !self.is_whole();
+        let obstacles = if is_waiting { &self.obstacles[..] } else { &[] };
+        let named = if obstacles.len() > OBSTACLES_MAX { OBSTACLES_MAX - 1 } else { obstacles.len() };
+        let lines = obstacles.iter().take(named).map(|obstacle| format!("{INDENT}{obstacle}"));
+        let more = (obstacles.len() > named).then(|| format!("{INDENT}and {} more", obstacles.len() - named));
+        lines.chain(more).collect()
+    }
+
+    /// Whether every piece is here.
+    fn is_whole(&self) -> bool {
+        self.done_bytes == Some(self.total_bytes)
+    }
+
+    /// The members whose connections are not direct, with their ways, in brackets.
+    fn indirect(&self) -> String {
+        let indirect: Vec<String> = self
+            .members
+            .iter()
+            .filter_map(|member| Some((&member.user, member.way.filter(|way| *way != Way::Direct)?)))
+            .map(|(user, way)| format!("{user} {way}"))
+            .collect();
+        match indirect.len().saturating_sub(NAMED_MAX) {
+            _ if indirect.is_empty() => String::new(),
+            0 => format!(" ({})", indirect.join(", ")),
+            others => format!(" ({} and {others} more)", indirect[..NAMED_MAX].join(", ")),
+        }
     }
 
     /// What each member has delivered, a line each.
@@ -130,12 +195,12 @@ impl DownloadStatus {
             DownloadState::Waiting => format!("{}, waiting for a tracker that knows of it", share()),
             DownloadState::Paused => format!("{}, paused", share()),
             // Every piece is here: the whole is checked and brought to the disk.
-            DownloadState::Running if self.done_bytes == Some(self.total_bytes) => format!("{}, finishing", share()),
+            DownloadState::Running if self.is_whole() => format!("{}, finishing", share()),
             DownloadState::Running if self.peers == 0 => format!("{}, waiting for members who have it", share()),
             DownloadState::Running => {
                 let members = if self.peers == 1 { "member" } else { "members" };
                 let left = self.left.map(|left| format!(", {} left", duration(left))).unwrap_or_default();
-                format!("{}, {} from {} {members}{left}", share(), rate(self.speed), self.peers)
+                format!("{}, {} from {} {members}{}{left}", share(), rate(self.speed), self.peers, self.indirect())
             }
         }
     }
@@ -163,7 +228,8 @@ impl UploadStatus {
     /// The line of `show_uploads`: `[U]`, group and file, and two spaces before the rest.
     pub fn line(&self) -> String {
         let (speed, given) = (rate(self.speed), size(self.given_bytes));
-        format!("[U] [{}] {}  to {}, {speed}, {given} given", self.group, self.file, self.user)
+        let way = if self.way == Way::Direct { String::new() } else { format!(" ({})", self.way) };
+        format!("[U] [{}] {}  to {}{way}, {speed}, {given} given", self.group, self.file, self.user)
     }
 }
 
@@ -239,6 +305,7 @@ mod tests {
             peers: 3,
             left: Some(Duration::from_secs(125)),
             members: Vec::new(),
+            obstacles: Vec::new(),
         }
     }
 
@@ -303,7 +370,7 @@ mod tests {
 
     #[test]
     fn who_delivered_how_much_is_told_behind_the_rest() {
-        let member = |name, bytes| Delivered { user: user(name), bytes };
+        let member = |name, bytes| Delivered { user: user(name), bytes, way: None };
         let mut download = status(DownloadState::Paused);
         download.members = vec![member("ann", 30_000_000), member("bob", 15_600_000), member("carol", 0)];
         let line = "[D] [lab] my notes.pdf  45 % of 100.0 MB, paused";
@@ -315,10 +382,57 @@ mod tests {
     }
 
     #[test]
+    fn a_way_is_told_where_it_is_not_direct() {
+        let member = |name, way| Delivered { user: user(name), bytes: 0, way };
+        let mut download = status(DownloadState::Running);
+        download.members = vec![
+            member("ann", Some(Way::Relayed)),
+            member("bob", Some(Way::Called)),
+            member("eve", Some(Way::Direct)),
+            member("joe", None),
+        ];
+        let line = download.short_line();
+        assert!(line.ends_with("12.3 MB/s from 3 members (ann relayed, bob called), 2 min 05 s left"), "{line}");
+        download.members = ["a", "b", "c", "d", "e", "f"].map(|name| member(name, Some(Way::Punched))).to_vec();
+        let line = download.short_line();
+        assert!(line.contains(" (a punched, b punched, c punched, d punched and 2 more), "), "{line}");
+    }
+
+    #[test]
+    fn a_download_that_waits_says_why_member_by_member_in_four_lines_at_most() {
+        let obstacle = |name, why: &str| Obstacle { user: Some(user(name)), why: why.to_owned() };
+        let mut download = DownloadStatus { peers: 0, ..status(DownloadState::Running) };
+        download.obstacles = vec![
+            Obstacle { user: None, why: "your own link is down".to_owned() },
+            obstacle("bob", "192.0.2.9:18000 refused the connection, does not call back (offline), no relay"),
+        ];
+        let lines = [
+            "[D] [lab] my notes.pdf  45 % of 100.0 MB, waiting for members who have it",
+            "      your own link is down",
+            "      bob: 192.0.2.9:18000 refused the connection, does not call back (offline), no relay",
+        ];
+        assert_eq!(download.lines(), lines);
+        download.obstacles = ["a", "b", "c", "d"].map(|name| obstacle(name, "is busy")).to_vec();
+        assert_eq!(download.obstacle_lines().len(), 4);
+        download.obstacles = ["a", "b", "c", "d", "e"].map(|name| obstacle(name, "is busy")).to_vec();
+        assert_eq!(
+            download.obstacle_lines(),
+            ["      a: is busy", "      b: is busy", "      c: is busy", "      and 2 more"]
+        );
+        let delivers = DownloadStatus { peers: 1, ..download.clone() };
+        assert_eq!(delivers.lines().len(), 1);
+        let paused = DownloadStatus { state: DownloadState::Paused, ..download };
+        assert_eq!(paused.lines().len(), 1);
+    }
+
+    #[test]
     fn what_is_given_and_what_is_hashed_have_their_lines() {
         let DownloadStatus { group, file, .. } = status(DownloadState::Running);
-        let upload = UploadStatus { group, file, user: user("bob"), speed: 1_500_000, given_bytes: 45_600_000 };
+        let (user, way) = (user("bob"), Way::Direct);
+        let upload = UploadStatus { group, file, user, way, speed: 1_500_000, given_bytes: 45_600_000 };
         assert_eq!(upload.line(), "[U] [lab] my notes.pdf  to bob, 1.5 MB/s, 45.6 MB given");
+        let punched = UploadStatus { way: Way::Punched, ..upload };
+        assert_eq!(punched.line(), "[U] [lab] my notes.pdf  to bob (punched), 1.5 MB/s, 45.6 MB given");
         let line = hashed(40_000_000, 100_000_000, Duration::from_secs(2));
         assert_eq!(line, "Hashing: 40 % of 100.0 MB, 20.0 MB/s, 3.0 s left");
         assert_eq!(hashed(0, 100_000_000, Duration::ZERO), "Hashing: 0 % of 100.0 MB");

@@ -6,6 +6,7 @@ use super::event::SeederEvent;
 use super::served::Served;
 use super::stats::UploadMeter;
 use crate::client::keyring::Keyring;
+use crate::client::reach::way::Way;
 use crate::client::storage::piece_source::SourceError;
 use crate::model::id::GroupRef;
 use crate::model::name::UserId;
@@ -78,7 +79,7 @@ impl SessionContext {
             return;
         };
         if let Some((served, user)) = self.open((id, group), by, &mut receiver, &sender) {
-            let (flow, meter) = (self.uplink.join(&user), served.stats().join(&user, Instant::now()));
+            let (flow, meter) = (self.uplink.join(&user), served.stats().join(&user, Way::Direct, Instant::now()));
             UploadSession { context: self, served: &served, sender: &sender, user, flow, meter }.answer(&mut receiver);
             served.leave(&sender);
         }

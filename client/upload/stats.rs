@@ -1,6 +1,7 @@
 //! How much of one content each member was given, and how fast.
 
 use crate::client::rate::speed::Speed;
+use crate::client::reach::way::Way;
 use crate::model::name::UserId;
 use crate::sync::Mutex;
 use std::collections::BTreeMap;
@@ -17,7 +18,8 @@ pub struct UploadStats {
 
 #[derive(Debug)]
 struct MemberStats {
-    connections: AtomicUsize,
+    /// Connections of each way, in the order of [`Way::ALL`].
+    connections: [AtomicUsize; Way::ALL.len()],
     given: AtomicU64,
     speed: Mutex<Speed>,
 }
@@ -26,22 +28,31 @@ struct MemberStats {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberUpload {
     pub user: UserId,
+    /// The best way of its connections.
+    pub way: Way,
     /// Bytes given so far.
     pub given: u64,
     /// Bytes per second lately.
     pub speed: u64,
 }
 
+impl MemberStats {
+    /// The best way of the connections that are there.
+    fn way(&self) -> Option<Way> {
+        Way::ALL.into_iter().find(|way| self.connections[*way as usize].load(Ordering::Relaxed) > 0)
+    }
+}
+
 impl UploadStats {
-    /// Adds a connection of this member.
-    pub fn join(&self, user: &UserId, now: Instant) -> UploadMeter {
+    /// Adds a connection of this member, which came about by this way.
+    pub fn join(&self, user: &UserId, way: Way, now: Instant) -> UploadMeter {
         let new = || {
-            let (connections, given) = (AtomicUsize::new(0), AtomicU64::new(0));
+            let (connections, given) = (Default::default(), AtomicU64::new(0));
             Arc::new(MemberStats { connections, given, speed: Mutex::new(Speed::new(0, now)) })
         };
         let member = self.members.lock().entry(user.clone()).or_insert_with(new).clone();
-        member.connections.fetch_add(1, Ordering::Relaxed);
-        UploadMeter(member)
+        member.connections[way as usize].fetch_add(1, Ordering::Relaxed);
+        UploadMeter { member, way }
     }
 
     /// Measures the speeds. Called now and then.
@@ -54,9 +65,10 @@ impl UploadStats {
     /// The members that have a connection, by name.
     pub fn list(&self) -> Vec<MemberUpload> {
         let members = self.members.lock();
-        let here = members.iter().filter(|(_, member)| member.connections.load(Ordering::Relaxed) > 0);
-        let upload = |(user, member): (&UserId, &Arc<MemberStats>)| MemberUpload {
+        let here = members.iter().filter_map(|(user, member)| Some((user, member, member.way()?)));
+        let upload = |(user, member, way): (&UserId, &Arc<MemberStats>, Way)| MemberUpload {
             user: user.clone(),
+            way,
             given: member.given.load(Ordering::Relaxed),
             // A speed is not negative and far below 2^64.
             speed: member.speed.lock().bytes_per_s() as u64,
@@ -67,17 +79,20 @@ impl UploadStats {
 
 /// Counts what one connection gives. The connection ends when this is dropped.
 #[derive(Debug)]
-pub struct UploadMeter(Arc<MemberStats>);
+pub struct UploadMeter {
+    member: Arc<MemberStats>,
+    way: Way,
+}
 
 impl UploadMeter {
     pub fn give(&self, len: usize) {
-        self.0.given.fetch_add(len as u64, Ordering::Relaxed);
+        self.member.given.fetch_add(len as u64, Ordering::Relaxed);
     }
 }
 
 impl Drop for UploadMeter {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.member.connections[self.way as usize].fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -90,18 +105,18 @@ mod tests {
     fn what_a_member_was_given_counts_over_all_its_connections_and_is_told_while_one_is_there() {
         let user = |name| UserId::parse(name).expect("a name");
         let (stats, now) = (UploadStats::default(), Instant::now());
-        let bob = [stats.join(&user("bob"), now), stats.join(&user("bob"), now)];
-        let ann = stats.join(&user("ann"), now);
+        let bob = [stats.join(&user("bob"), Way::Relayed, now), stats.join(&user("bob"), Way::Called, now)];
+        let ann = stats.join(&user("ann"), Way::Direct, now);
         bob[0].give(1_000_000);
         bob[1].give(500_000);
         stats.tick(now + Duration::from_secs(1));
-        let ann_has = MemberUpload { user: user("ann"), given: 0, speed: 0 };
-        let bob_has = MemberUpload { user: user("bob"), given: 1_500_000, speed: 1_500_000 };
-        assert_eq!(stats.list(), [ann_has.clone(), bob_has.clone()]);
+        let ann_has = MemberUpload { user: user("ann"), way: Way::Direct, given: 0, speed: 0 };
+        let bob_has = |way| MemberUpload { user: user("bob"), way, given: 1_500_000, speed: 1_500_000 };
+        assert_eq!(stats.list(), [ann_has.clone(), bob_has(Way::Called)], "the better way is told");
         drop(bob);
         assert_eq!(stats.list(), [ann_has]);
         drop(ann);
-        let _again = stats.join(&user("bob"), now);
-        assert_eq!(stats.list(), [bob_has], "what was given before is not forgotten");
+        let _again = stats.join(&user("bob"), Way::Relayed, now);
+        assert_eq!(stats.list(), [bob_has(Way::Relayed)], "what was given before is not forgotten");
     }
 }

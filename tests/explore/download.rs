@@ -5,6 +5,7 @@ use crate::common::deadline::LONG;
 use crate::common::subject::{all, bytes, subject_of, user};
 use groupshare::client::download::transfer::{PieceError, Subject, Transfer, TransferSetup};
 use groupshare::client::download::verify::verify_existing;
+use groupshare::client::reach::way::Way;
 use groupshare::client::storage::part::{OpenedPart, Part, PartLabel, PartRecord};
 use groupshare::client::upload::catalog::Catalog;
 use groupshare::model::id::ClientId;
@@ -73,7 +74,7 @@ enum First {
 /// A connection of this client until everything is here. Whether it brought the last piece.
 fn connection(download: &Transfer, number: u8, first: First) -> bool {
     let client = ClientId([number; 16]);
-    let open = || download.peer_opened(client, &user(number), &all(&SUBJECT));
+    let open = || download.peer_opened(client, &user(number), Way::Direct, &all(&SUBJECT));
     let (mut lane, mut first) = (open(), Some(first));
     let mut was_last = false;
     while !download.is_complete() {

@@ -1,0 +1,37 @@
+//! The ways by which two members come to a connection.
+
+use std::fmt;
+
+/// By which way a connection came about. The better ones come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    /// The one who takes has dialed.
+    Direct,
+    /// The one who gives has dialed, since it was asked to.
+    Called,
+    /// Both have dialed at the same moment.
+    Punched,
+    /// A tracker passes the bytes.
+    Relayed,
+}
+
+impl Way {
+    /// All ways, the best one first.
+    pub const ALL: [Self; 4] = [Way::Direct, Way::Called, Way::Punched, Way::Relayed];
+
+    /// The word for people and programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Way::Direct => "direct",
+            Way::Called => "called",
+            Way::Punched => "punched",
+            Way::Relayed => "relayed",
+        }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
