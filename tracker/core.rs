@@ -90,7 +90,7 @@ impl Core {
         match home {
             None => self.tell_call(called, call),
             Some(tracker) => {
-                let message = LinkMessage::Call { user: called.user, client: called.client, call };
+                let message = LinkMessage::Call { user: called.user, client: called.client, call: Arc::new(call) };
                 self.cluster.table().pass_call(tracker, message)
             }
         }

@@ -27,3 +27,52 @@ pub fn meet_at_relay(stream: &mut (impl Read + Write), ticket: RelayTicket) -> R
         _ => Err(HandshakeError::NotOurs),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::handshake::refusal_in_clear;
+    use std::io::{self, Cursor};
+
+    /// A tracker that has said this in advance.
+    struct Told(Cursor<Vec<u8>>, Vec<u8>);
+
+    impl Read for Told {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buf)
+        }
+    }
+
+    impl Write for Told {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            self.1.write(buf)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What comes of it when the tracker says this, and how many of these bytes are left to the members.
+    fn met(says: &[u8]) -> (Result<(), HandshakeError>, usize) {
+        let mut told = Told(Cursor::new(says.to_vec()), Vec::new());
+        let met = meet_at_relay(&mut told, RelayTicket([7; 16]));
+        assert_eq!(told.1, [&b"GRPSHARE\x00\x01\x06"[..], &[7; 16]].concat());
+        (met, says.len() - told.0.position() as usize)
+    }
+
+    #[test]
+    fn what_follows_the_byte_of_the_tracker_is_left_to_the_members() {
+        assert!(matches!(met(&[1, 0, 0, 7]), (Ok(()), 3)));
+    }
+
+    #[test]
+    fn a_refusal_and_what_is_none_are_told_apart() {
+        let refused = met(&refusal_in_clear(Code::RelayFull)).0;
+        assert!(matches!(refused, Err(HandshakeError::Refused(Some(Code::RelayFull)))), "{refused:?}");
+        for says in [&[2][..], &[0, 1, 0, 87], &[200, 1]] {
+            let error = met(says).0;
+            assert!(matches!(error, Err(HandshakeError::NotOurs | HandshakeError::Io(_))), "{error:?}");
+        }
+        assert!(matches!(met(&[]).0, Err(HandshakeError::Io(_))));
+    }
+}

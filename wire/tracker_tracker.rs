@@ -101,7 +101,7 @@ wire_enum! {
             /// Who is called.
             user: UserRef,
             client: ClientId,
-            call: PassedCall,
+            call: Arc<PassedCall>,
         }
     }
 }

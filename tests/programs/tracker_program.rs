@@ -39,6 +39,16 @@ fn it_says_where_it_listens_and_who_it_is_and_quit_ends_it() {
 }
 
 #[test]
+fn it_relays_at_the_rate_that_it_is_told_and_says_how_busy_the_relay_is() {
+    let installation = Installation::of(1);
+    let (mut tracker, _) = installation.start(&["--relay", "20M"]);
+    tracker.say("status");
+    assert_eq!(tracker.expect("relay ").text, "relay       0 pairs, 0 B relayed since the start, 20.0 MB/s at most");
+    tracker.say("quit");
+    assert!(is_clean(tracker.end()));
+}
+
+#[test]
 fn signals_end_it_cleanly_and_the_end_of_input_does_not_end_it() {
     let installation = Installation::of(1);
     for signal in [Signal::TERM, Signal::INT] {

@@ -140,7 +140,7 @@ impl<'a> LinkReceiver<'a> {
                     self.early.insert((key, share), holding);
                 }
             }
-            LinkMessage::Call { user, client, call } => self.tell_call(self.key(user, client), call, now),
+            LinkMessage::Call { user, client, call } => self.tell_call(self.key(user, client), &call, now),
             LinkMessage::AllTold {} => self.core.presence.end_snapshot(self.number),
             LinkMessage::WantManifests { info_hashes } => {
                 let mut wanted = self.live.wanted.lock();
@@ -267,11 +267,11 @@ impl<'a> LinkReceiver<'a> {
     }
 
     /// Passes a call on to a client of this tracker, unless its caller has called the user too often.
-    fn tell_call(&self, called: ClientKey, call: PassedCall, now: Instant) {
+    fn tell_call(&self, called: ClientKey, call: &PassedCall, now: Instant) {
         let caller = self.core.state().user_named(&call.caller.user);
         if caller.is_some_and(|caller| self.core.calls.lock().allows(caller, called.user, now)) {
             // A client that is gone misses it.
-            self.core.tell_call(&called, call);
+            self.core.tell_call(&called, call.clone());
         }
     }
 

@@ -112,6 +112,8 @@ fn accept_at(seeder: bool, stream: &mut (impl Read + Write)) -> Result<(Way, Sta
     Ok(match handshake::tracker_accepts(stream, &Secret(TRACKER_KEY), &link)? {
         Caller::Client(keys) => (Way::Client, keys),
         Caller::Tracker(keys) => (Way::Tracker, keys),
+        // It shakes no hands, and hears nothing before the other side is there.
+        Caller::AtRelay(_) => return Err(HandshakeError::NotOurs),
     })
 }
 

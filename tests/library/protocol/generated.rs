@@ -345,7 +345,7 @@ fn links() -> Vec<BoxedStrategy<LinkMessage>> {
         AllTold {}
         WantManifests { info_hashes: list(info_hash()) }
         GiveAgain { seen: seen() }
-        Call { user: user_ref(), client: client(), call: passed_call() }
+        Call { user: user_ref(), client: client(), call: passed_call().prop_map(Arc::new) }
     })
 }
 

@@ -50,7 +50,7 @@ pub(super) fn plain(type_name: &str) -> String {
         }
     }
     // How a value is kept says nothing of its bytes.
-    out.replace("Arc<Contact>", "Contact")
+    out.replace("Arc<Contact>", "Contact").replace("Arc<PassedCall>", "PassedCall")
 }
 
 /// A row of a `KINDS` table: number, name, fields by name and type.

@@ -2,6 +2,7 @@
 
 use crate::common::client::Client;
 use crate::common::deadline::LONG;
+use crate::common::membership::announcement;
 use crate::common::names::user;
 use crate::common::tracker::TestTracker;
 use crate::common::wait::wait_until;
@@ -10,7 +11,7 @@ use groupshare::model::id::{ClientId, RelayTicket};
 use groupshare::rate::limit::Limit;
 use groupshare::tracker::admission::Caps;
 use groupshare::tracker::relay::{RelayEnd, RelaySettings};
-use groupshare::wire::client_tracker::Request;
+use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::handshake::refusal_in_clear;
 use groupshare::wire::refusal::Code;
 use std::io::{ErrorKind, Read, Write};
@@ -256,6 +257,14 @@ fn a_tracker_that_relays_nothing_says_so() {
     let relays = Relays::new(vec![tracker.addr.into()]);
     let refusal = relays.meet(1, None, RelayTicket([7; 16])).expect_err("no relay");
     assert_eq!(refusal.to_string(), "This tracker relays nothing");
+}
+
+#[test]
+fn a_client_that_says_where_it_is_learns_whether_its_tracker_relays() {
+    for (tracker, relays) in [(relaying(FAST), true), (TestTracker::start(), false)] {
+        let Reply::Announced { relay, .. } = tracker.user("ann").ask(announcement(18000)) else { panic!("announced") };
+        assert_eq!(relay, relays);
+    }
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn wishes() -> Vec<(LinkMessage, &'static str)> {
             "#,
         ),
         (
-            LinkMessage::Call { user: ALICE, client: CLIENT, call: passed_call() },
+            LinkMessage::Call { user: ALICE, client: CLIENT, call: Arc::new(passed_call()) },
             r#"
             0c                                     # Call
             0001 1a2b3c4d5e6f7081 0000000000000001 # user
