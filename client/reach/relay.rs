@@ -12,11 +12,17 @@ use crossbeam_channel::never;
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
+use std::iter;
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The tracker accepts the connection within this time.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Most trackers at which a ticket is tried, the first included.
+const TRIES_MAX: usize = 4;
+/// No other tracker is tried after this time: the ticket has been good for about as long.
+const TRIES_END: Duration = Duration::from_secs(10);
 
 /// Why two members have not met at a relay; the end of a line, without a full stop.
 #[derive(Debug)]
@@ -60,33 +66,46 @@ impl Relays {
     }
 
     /// Meets the other side at the tracker with this number, by the ticket that both have. `own` is the number and the
-    /// address of the tracker of the client's link: its number may be another one than on this client's list. The
-    /// members' handshake runs on the stream that this gives.
+    /// address of the tracker of the client's link. The members' handshake runs on the stream that this gives.
+    ///
+    /// A number is a place in the list of the trackers. The client's list may have another order, so a ticket that is
+    /// refused is tried at its other trackers.
     ///
     /// # Errors
-    /// The tracker is not found or not reached, or the other side has not come; after 18 s at most.
+    /// That of the tracker at this place of the list: it is not found, not reached, or the other side has not come;
+    /// after 28 s at most.
     pub fn meet(
         &self,
         tracker: u16,
         own: Option<(u16, SocketAddr)>,
         ticket: RelayTicket,
     ) -> Result<TcpStream, RelayError> {
-        let addrs = match own {
-            Some((number, addr)) if number == tracker => vec![addr],
-            _ => self.addrs(tracker)?,
+        let other = match own {
+            Some((number, addr)) if number == tracker => return meet_at(&[addr], ticket),
+            Some((_, addr)) => Some(addr),
+            None => None,
         };
-        // A name has at most eight.
-        let deadline = CONNECT_DEADLINE / addrs.len() as u32;
-        let connected = connect_first(&addrs, |addr| TcpStream::connect_timeout(&addr, deadline));
-        let (stream, _) = connected.map_err(|error| RelayError::Meeting(error.into()))?;
-        meet(&stream, ticket).map_err(RelayError::Meeting)?;
-        Ok(stream)
+        let place = usize::from(tracker).checked_sub(1).filter(|place| *place < self.trackers.len());
+        let place = place.ok_or(RelayError::Unlisted(tracker))?;
+        let rest = (0..self.trackers.len()).filter(|at| *at != place);
+        let (mut failure, begun) = (None, Instant::now());
+        for at in iter::once(place).chain(rest).take(TRIES_MAX).take_while(|_| begun.elapsed() < TRIES_END) {
+            let met = match self.addrs(&self.trackers[at]) {
+                // The client's own tracker has another number.
+                Ok(addrs) if other.is_some_and(|other| addrs.contains(&other)) => continue,
+                Ok(addrs) => meet_at(&addrs, ticket),
+                Err(error) => Err(error),
+            };
+            match met {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        Err(failure.unwrap_or(RelayError::Unlisted(tracker)))
     }
 
-    /// Where the list has a tracker.
-    fn addrs(&self, tracker: u16) -> Result<Vec<SocketAddr>, RelayError> {
-        let place = usize::from(tracker).checked_sub(1);
-        match place.and_then(|place| self.trackers.get(place)).ok_or(RelayError::Unlisted(tracker))? {
+    fn addrs(&self, tracker: &TrackerAddr) -> Result<Vec<SocketAddr>, RelayError> {
+        match tracker {
             TrackerAddr::Addr(addr) => Ok(vec![*addr]),
             TrackerAddr::Named { host, port } => {
                 let found = self.lookups.lock().find(host, *port, LOOKUP_DEADLINE, &never());
@@ -94,6 +113,16 @@ impl Relays {
             }
         }
     }
+}
+
+/// Meets the other side at the first of these addresses that accepts.
+fn meet_at(addrs: &[SocketAddr], ticket: RelayTicket) -> Result<TcpStream, RelayError> {
+    // A name has at most eight.
+    let deadline = CONNECT_DEADLINE / addrs.len() as u32;
+    let connected = connect_first(addrs, |addr| TcpStream::connect_timeout(&addr, deadline));
+    let (stream, _) = connected.map_err(|error| RelayError::Meeting(error.into()))?;
+    meet(&stream, ticket).map_err(RelayError::Meeting)?;
+    Ok(stream)
 }
 
 fn meet(stream: &TcpStream, ticket: RelayTicket) -> Result<(), HandshakeError> {

@@ -282,3 +282,20 @@ fn clients_meet_at_the_tracker_of_a_number_whatever_their_lists_say_of_their_own
     let refusal = Relays::new(vec![nobody.into()]).meet(2, None, ticket).expect_err("a list of one");
     assert_eq!(refusal.to_string(), "tracker 2 is not on the list");
 }
+
+#[test]
+fn a_relay_is_found_whatever_the_order_of_the_list() {
+    let (relay, own) = (relaying(FAST), relaying(FAST));
+    let ticket = issue(&relay, "ann", "bob").expect("a ticket");
+    // The trackers' list begins with the relay; one client's list begins with its own tracker, and the other has none.
+    let lists = [own.addr, relay.addr].map(|addr| addr.into());
+    thread::scope(|scope| {
+        let ann = scope.spawn(|| Relays::new(lists.to_vec()).meet(1, Some((2, own.addr)), ticket));
+        let bob = Relays::new(lists.to_vec()).meet(1, None, ticket);
+        let (mut ann, mut bob) = (ann.join().expect("no panic").expect("met"), bob.expect("met"));
+        ann.write_all(b"x").expect("sent");
+        assert_eq!(&read(&mut bob), b"x");
+    });
+    let refusal = Relays::new(lists.to_vec()).meet(1, None, ticket).expect_err("it is used up");
+    assert!(refusal.to_string().contains("ticket"), "{refusal}");
+}
