@@ -239,6 +239,7 @@ pub mod client {
     pub mod reach {
         pub mod eyeballs;
         pub mod identity;
+        pub mod interfaces;
         pub mod port;
         pub mod relay;
         pub mod way;

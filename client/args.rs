@@ -36,7 +36,7 @@ pub struct Args {
     pub tracker_info: PathBuf,
     /// The only tracker, in place of the list.
     pub tracker: Option<TrackerAddr>,
-    /// The address that other members are told instead of the one the tracker sees.
+    /// One more address that other members are told.
     pub announce: Option<SocketAddr>,
     /// Where shares, pins and unfinished downloads are kept.
     pub state_dir: Option<PathBuf>,
@@ -135,7 +135,12 @@ fn options() -> Options {
     );
     options.optflag("", "json", "speak JSON, for programs: docs/JSON.md says how");
     options.optflag("", "quiet", "say only results and what has failed");
-    options.optopt("", "announce", "tell other members this address instead of the one the tracker sees", "IP:PORT");
+    options.optopt(
+        "",
+        "announce",
+        "tell other members this address too, as of a router that passes a port on",
+        "IP:PORT",
+    );
     options.optopt(
         "",
         "state-dir",

@@ -10,6 +10,7 @@ use crate::client::download::engine::options::{EngineOptions, default_workers};
 use crate::client::output::event::Event;
 use crate::client::output::reporter::Reporter;
 use crate::client::rate::downlink::Downlink;
+use crate::client::reach::interfaces::own_addresses;
 use crate::client::reach::port::listen;
 use crate::client::rpc::keeper::CheckFingerprint;
 use crate::client::shell::completer::Completer;
@@ -158,6 +159,7 @@ fn prepare(args: Args, reporter: &Reporter) -> Result<Ready, StartError> {
         trackers: trackers.addrs,
         listener,
         announce: args.announce,
+        own_addresses: Box::new(own_addresses),
         state,
         check,
         upload_limit: args.upload_limit,

@@ -139,6 +139,10 @@ impl Reactor {
         if now.duration_since(self.beaten) >= HEARTBEAT_INTERVAL {
             self.beaten = now;
             let _ = self.node().link.call(&Request::Heartbeat {});
+            if self.login.session().is_some() && self.node().has_moved() {
+                // Should the tracker be lost just now, the next one is told anyway.
+                let _ = self.node().announce();
+            }
         }
         let Some(session) = self.login.session() else {
             return;

@@ -306,6 +306,7 @@ mod tests {
     use crate::client::download::engine::options::EngineOptions;
     use crate::client::output::reporter::{Manner, Reporter};
     use crate::client::rate::downlink::Downlink;
+    use crate::client::reach::interfaces::own_addresses;
     use crate::client::state::dir::StateDir;
     use crate::client::state::record::ShareRecord;
     use crate::client::state::record::tests::{manifest, share};
@@ -336,6 +337,7 @@ mod tests {
             trackers: Vec::new(),
             listener: TcpListener::bind("127.0.0.1:0").expect("a free port"),
             announce: None,
+            own_addresses: Box::new(own_addresses),
             state: state.clone(),
             check: Box::new(|_| Ok(())),
             upload_limit: Limit::NONE,

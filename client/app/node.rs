@@ -5,6 +5,7 @@ use crate::client::download::engine::options::EngineOptions;
 use crate::client::keyring::Keyring;
 use crate::client::output::reporter::Reporter;
 use crate::client::reach::identity::{Certified, Identity};
+use crate::client::reach::interfaces::machine;
 use crate::client::reach::port::ListeningPort;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::event::LinkEvent;
@@ -21,15 +22,19 @@ use crate::rate::uplink::Uplink;
 use crate::sys::random::random_bytes;
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::codec::List;
-use crate::wire::contact::Interface;
+use crate::wire::contact::{INTERFACES_MAX, Interface};
 use crossbeam_channel as channel;
+use parking_lot::Mutex;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Events of peers that wait for the event loop; one more of the same is not needed.
 const SEEDER_EVENTS_MAX: usize = 64;
+
+/// Says at which addresses of this machine a listener is reached that is bound to this one.
+pub type OwnAddresses = Box<dyn Fn(IpAddr) -> List<Interface, INTERFACES_MAX> + Send + Sync>;
 
 /// What a client is started with.
 pub struct NodeOptions {
@@ -37,8 +42,10 @@ pub struct NodeOptions {
     pub trackers: Vec<TrackerAddr>,
     /// For peers.
     pub listener: TcpListener,
-    /// The address to tell others, where it is not the one that the tracker sees.
+    /// One more address at which others reach this client, as its user says.
     pub announce: Option<SocketAddr>,
+    /// The addresses at which a listener bound there is reached now.
+    pub own_addresses: OwnAddresses,
     pub state: StateDir,
     /// Whether the trackers are the right ones.
     pub check: CheckFingerprint,
@@ -76,6 +83,10 @@ pub struct Node {
     /// Who this client is to other members.
     pub identity: Arc<Identity>,
     announced: Option<SocketAddr>,
+    machine: [u8; 16],
+    own_addresses: OwnAddresses,
+    /// The addresses of this machine that a tracker was told last.
+    interfaces: Mutex<List<Interface, INTERFACES_MAX>>,
 }
 
 impl Node {
@@ -106,22 +117,23 @@ impl Node {
             listening,
             identity: Arc::new(Identity::new(client)?),
             announced: options.announce,
+            machine: machine(),
+            own_addresses: options.own_addresses,
+            interfaces: Mutex::new(List::EMPTY),
         };
         Ok((Arc::new(node), Inbox { link, seeder, engine }))
     }
 
     /// Tells the tracker who this client is to its peers and where it listens, and takes the certificate that says so.
     pub fn announce(&self) -> Result<(), RpcError> {
-        let listening = self.listening.addr();
-        let (ip, port) = (listening.ip(), listening.port());
-        let prefix = if ip.is_ipv4() { 32 } else { 128 };
-        let listening = Some(Interface { ip, prefix }).filter(|_| !ip.is_unspecified());
+        let interfaces = (self.own_addresses)(self.listening.addr().ip());
+        self.interfaces.lock().clone_from(&interfaces);
         let request = Request::Announce {
             key: self.identity.key(),
-            port,
-            interfaces: List::first_of(listening.into_iter().collect()),
+            port: self.listening.addr().port(),
+            interfaces,
             announced: self.announced,
-            machine: [0; 16],
+            machine: self.machine,
             round_trip_ms: 0,
         };
         match self.link.call(&request)? {
@@ -132,6 +144,11 @@ impl Node {
             }
             _ => Err(RpcError::Unexpected),
         }
+    }
+
+    /// Whether this machine has other addresses than a tracker was told, as in another network.
+    pub(super) fn has_moved(&self) -> bool {
+        (self.own_addresses)(self.listening.addr().ip()) != *self.interfaces.lock()
     }
 }
 

@@ -18,13 +18,14 @@ use crate::common::wiretap::Wiretap;
 use groupshare::client::app::event_loop::EventLoop;
 use groupshare::client::app::executor::Executor;
 use groupshare::client::app::login::Login;
-use groupshare::client::app::node::{Node, NodeOptions};
+use groupshare::client::app::node::{Node, NodeOptions, OwnAddresses};
 use groupshare::client::app::share;
 use groupshare::client::command::parse::{Surroundings, parse};
 use groupshare::client::command::types::ParsedLine;
 use groupshare::client::download::engine::options::{EngineOptions, default_workers};
 use groupshare::client::output::reporter::{Manner, Reporter};
 use groupshare::client::rate::downlink::Downlink;
+use groupshare::client::reach::interfaces::own_addresses;
 use groupshare::client::rpc::error::RpcError;
 use groupshare::client::shell::repl::Execute;
 use groupshare::client::state::dir::StateDir;
@@ -32,7 +33,9 @@ use groupshare::client::terminal::interrupt::Interrupt;
 use groupshare::client::terminal::writer::TerminalWriter;
 use groupshare::rate::limit::Limit;
 use groupshare::wire::client_tracker::{Reply, Request};
+use groupshare::wire::codec::List;
 use groupshare::wire::connection::TimedStream;
+use groupshare::wire::contact::Interface;
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::handshake;
 use parking_lot::Mutex;
@@ -102,15 +105,24 @@ impl Person {
 
     /// The same, with several trackers.
     fn sit_down_among(trackers: Vec<SocketAddr>, folder: &Path) -> Self {
-        Self::sit_down_at(trackers, folder, TcpListener::bind("127.0.0.1:0").expect("a free port"), None)
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start(trackers, folder, listener, None, Box::new(own_addresses))
     }
 
-    /// The same, listening here and telling others that address.
-    fn sit_down_at(
+    /// The same, reached at this address only, from which somebody passes on to the listener.
+    fn sit_down_behind(tracker: SocketAddr, folder: &Path, listener: TcpListener, reached_at: SocketAddr) -> Self {
+        // Of an address that no machine has (RFC 5737) nobody is told.
+        let elsewhere = Interface { ip: [203, 0, 113, 7].into(), prefix: 24 };
+        let own_addresses: OwnAddresses = Box::new(move |_| List::first_of(vec![elsewhere]));
+        Self::start(vec![tracker], folder, listener, Some(reached_at), own_addresses)
+    }
+
+    fn start(
         trackers: Vec<SocketAddr>,
         folder: &Path,
         listener: TcpListener,
         announce: Option<SocketAddr>,
+        own_addresses: OwnAddresses,
     ) -> Self {
         let (output, events) = (Sheet::default(), Sheet::default());
         let terminal = TerminalWriter::new(Box::new(output.clone()), Box::new(events.clone()));
@@ -118,6 +130,7 @@ impl Person {
             trackers: trackers.into_iter().map(Into::into).collect(),
             listener,
             announce,
+            own_addresses,
             state: StateDir::open(&folder.join("state")).expect("a folder"),
             check: Box::new(|shown| if shown == fingerprint() { Ok(()) } else { Err("wrong key".into()) }),
             upload_limit: Limit::NONE,
@@ -619,7 +632,7 @@ fn without_a_tracker_commands_say_so_and_transfers_go_on() {
     // Alice is reached through a relay, which holds her pieces back until the tracker is gone.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let relay = Wiretap::to(listener.local_addr().expect("bound"));
-    let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(relay.addr));
+    let mut alice = Person::sit_down_behind(room.tracker.addr, &room.place("alice"), listener, relay.addr);
     alice.expect("login alice pw", "Login successful\n");
     let data = bytes_of(3_000_000, 13);
     alice.file("f", &data);
@@ -643,7 +656,7 @@ fn a_download_that_is_gone_before_a_tracker_could_hear_of_it_is_missed_like_any_
     drop(room.group_of(&["bob"]));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let pieces = Wiretap::to(listener.local_addr().expect("bound"));
-    let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(pieces.addr));
+    let mut alice = Person::sit_down_behind(room.tracker.addr, &room.place("alice"), listener, pieces.addr);
     let tracker = Relay::to(room.tracker.addr, |_, _, _| {});
     let mut bob = Person::sit_down(tracker.addr, &room.place("bob"));
     alice.expect("login alice pw", "Login successful\n");
@@ -695,7 +708,7 @@ fn what_was_said_before_a_download_has_ended_is_told_before_its_end() {
     drop(room.group_of(&["bob"]));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let pieces = Wiretap::to(listener.local_addr().expect("bound"));
-    let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(pieces.addr));
+    let mut alice = Person::sit_down_behind(room.tracker.addr, &room.place("alice"), listener, pieces.addr);
     let mut bob = Person::sit_down(room.tracker.addr, &room.place("bob"));
     alice.expect("login alice pw", "Login successful\n");
     bob.expect("login bob pw", "Login successful\n");

@@ -3,7 +3,7 @@
 complete -c groupshare-client -l exec -x -d 'Carry this command out instead of those on standard input'
 complete -c groupshare-client -l json -d 'Speak JSON, for programs'
 complete -c groupshare-client -l quiet -d 'Say only results and what has failed'
-complete -c groupshare-client -l announce -x -d 'Tell other members this address'
+complete -c groupshare-client -l announce -x -d 'Tell other members this address too'
 complete -c groupshare-client -l state-dir -x -a '(__fish_complete_directories)' -d 'Keep shares and unfinished downloads here'
 complete -c groupshare-client -l upload-limit -x -a '500K 1M 10M 100M none' -d 'Give so many bytes per second at most'
 complete -c groupshare-client -l download-limit -x -a '500K 1M 10M 100M none' -d 'Take so many bytes per second at most'

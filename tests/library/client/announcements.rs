@@ -116,7 +116,7 @@ impl Outage {
         drop(room.group_of(&["bob", "carol"]));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let pieces = Wiretap::to(listener.local_addr().expect("bound"));
-        let mut alice = Person::sit_down_at(vec![room.tracker.addr], &room.place("alice"), listener, Some(pieces.addr));
+        let mut alice = Person::sit_down_behind(room.tracker.addr, &room.place("alice"), listener, pieces.addr);
         let tracker = Relay::to(room.tracker.addr, |_, _, _| {});
         let mut bob = Person::sit_down(tracker.addr, &room.place("bob"));
         alice.expect("login alice pw", "Login successful\n");
