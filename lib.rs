@@ -180,10 +180,12 @@ pub mod client {
         pub mod catalog;
         pub mod event;
         pub mod leases;
+        mod place;
         pub mod seeder;
         pub mod served;
         pub(crate) mod session;
         pub(crate) mod stats;
+        mod waiting_line;
     }
     /// What is remembered from run to run: shares, unfinished downloads, pinned keys.
     pub mod state {

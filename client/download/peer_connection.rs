@@ -61,6 +61,8 @@ pub(crate) enum DialError {
 pub(crate) enum DropReason {
     /// It ended or failed; the peer may be tried again.
     Lost,
+    /// The peer gives its place to another. It is not to blame.
+    Busy,
     /// The peer is banned for this download.
     Lied(Lie),
     /// The peer gave a wrong piece, and has heard so. It may know of a mistake of its own, and be tried again.
@@ -294,6 +296,9 @@ impl PeerConnection {
                 None
             }
             Ok(PeerReply::Refused { code, .. }) if code == Code::OnItsWay as u16 => self.put_off(request),
+            Ok(PeerReply::Refused { code, .. }) if code == Code::Busy as u16 => {
+                Some(WorkOutcome::Drops(DropReason::Busy))
+            }
             Ok(PeerReply::Refused { .. }) => Some(WorkOutcome::Drops(DropReason::Lost)),
             Ok(PeerReply::Opened { .. } | PeerReply::Alive {}) => lied(Lie::Unasked),
             Err(error) => lied(Lie::Malformed(error)),

@@ -1,6 +1,9 @@
 //! The seeder's limit on connections. Members share the places; a few more are for those who have yet to prove that
-//! they are members.
+//! they are members. When all places are taken, the next member gets one of a member who makes least use of it.
 
+use super::place::{FullHouse, Holder, Place};
+use super::waiting_line::WaitingLine;
+use crate::model::address::network_of;
 use crate::model::id::GroupRef;
 use crate::model::name::UserId;
 use parking_lot::{Condvar, Mutex};
@@ -11,8 +14,9 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-/// Most connections of members. One more is told to come back later.
+/// Most connections of members. One more takes the place of another, or is told to come back later.
 pub const CONNECTIONS_MAX: usize = 128;
 /// Most early connections besides: those that have yet to prove to be a member's. With one more, the oldest one of the
 /// busiest address is told to come back later. A member proves it within moments, so whoever holds such places keeps
@@ -20,9 +24,8 @@ pub const CONNECTIONS_MAX: usize = 128;
 pub(super) const EARLY_MAX: usize = 32;
 /// Most threads of connections. A connection that was given up takes a moment to end, and the next one waits for that.
 pub(super) const THREADS_MAX: usize = CONNECTIONS_MAX + 2 * EARLY_MAX;
-/// A member may have one in this many of the free places, and at least one while a place is free. So the first to come
-/// keeps nobody out, and the more members come, the fewer connections each may have.
-const MEMBER_PART: usize = 8;
+/// Most connections of one member.
+pub(super) const MEMBER_MAX: usize = 16;
 
 /// What is known of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,20 +41,34 @@ enum Stage {
 struct SeederConnection {
     /// For ending the connection at any stage.
     stream: Arc<TcpStream>,
-    ip: IpAddr,
+    /// One address, or a whole network of IPv6 addresses.
+    network: IpAddr,
     stage: Stage,
     group: Option<GroupRef>,
-    /// Known once it is a member's.
-    user: Option<UserId>,
+    /// Whose it is and what for, once it is a member's.
+    member: Option<(UserId, Arc<Place>)>,
     /// Not an `OwnedThread`: the thread itself removes this entry.
     thread: Option<JoinHandle<()>>,
 }
 
 impl SeederConnection {
+    /// Who has this place, if it is a member's.
+    fn holder(&self, id: u64) -> Option<Holder<'_>> {
+        let (user, place) = self.member.as_ref().filter(|_| self.stage == Stage::Member)?;
+        Some(Holder { id, user, network: self.network, place })
+    }
+
     fn end(&self) {
         // Fails only if the connection is gone.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
+}
+
+/// There is no place for one more connection of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoPlace {
+    /// The place in the line of those who wait. `None` for a member who has connections here already.
+    pub in_line: Option<usize>,
 }
 
 /// The places of the seeder, and the connections that have them.
@@ -60,24 +77,23 @@ pub(super) struct Admission {
     closing: AtomicBool,
     // Locked; never while something is received or sent.
     connections: Mutex<HashMap<u64, SeederConnection>>,
+    // Locked after that.
+    line: Mutex<WaitingLine>,
     /// A thread of a connection has ended.
     ended: Condvar,
 }
 
 impl Admission {
     /// Gives a connection an early place, and the thread that `start` starts. Waits for a thread to end if there are
-    /// too many. False if members have every place.
+    /// too many.
     pub(super) fn enter(
         &self,
         id: u64,
         stream: Arc<TcpStream>,
         ip: IpAddr,
         start: impl FnOnce() -> io::Result<JoinHandle<()>>,
-    ) -> bool {
+    ) {
         let mut connections = self.connections.lock();
-        if count(&connections, Stage::Member) >= CONNECTIONS_MAX {
-            return false;
-        }
         if count(&connections, Stage::Early) >= EARLY_MAX {
             give_one_up(&mut connections);
         }
@@ -85,14 +101,13 @@ impl Admission {
         let full = |connections: &mut HashMap<_, _>| connections.len() >= THREADS_MAX && !self.is_closing();
         self.ended.wait_while(&mut connections, full);
         if self.is_closing() {
-            return true;
+            return;
         }
         // Without a thread the connection ends here.
         if let Ok(thread) = start() {
-            let (stage, thread) = (Stage::Early, Some(thread));
-            connections.insert(id, SeederConnection { stream, ip, stage, group: None, user: None, thread });
+            let (network, stage, thread) = (network_of(ip), Stage::Early, Some(thread));
+            connections.insert(id, SeederConnection { stream, network, stage, group: None, member: None, thread });
         }
-        true
     }
 
     /// The thread of a connection ends.
@@ -113,19 +128,61 @@ impl Admission {
         }
     }
 
-    /// Makes an early connection one of this member's. False if the member may not have one more.
-    pub(super) fn admit(&self, id: u64, user: &UserId) -> bool {
+    /// Makes an early connection one of this member's.
+    ///
+    /// # Errors
+    /// The member may not have one more now.
+    pub(super) fn admit(&self, id: u64, user: &UserId, now: Instant) -> Result<Arc<Place>, NoPlace> {
         let mut connections = self.connections.lock();
-        let theirs = connections.values().filter(|other| other.user.as_ref() == Some(user)).count();
-        let free = CONNECTIONS_MAX.saturating_sub(count(&connections, Stage::Member));
-        let admitted = free > 0 && theirs <= (free - 1) / MEMBER_PART;
-        let connection = connections.get_mut(&id).filter(|connection| connection.stage == Stage::Early);
-        let Some(connection) = connection.filter(|_| admitted) else {
-            return false;
-        };
-        connection.stage = Stage::Member;
-        connection.user = Some(user.clone());
-        true
+        let network = connections.get(&id).filter(|it| it.stage == Stage::Early).map(|it| it.network);
+        let network = network.ok_or(NoPlace { in_line: None })?;
+        let (held, least) = self.make_way(&connections, (user, network), now)?;
+        if let Some(least) = least.and_then(|id| connections.get_mut(&id)) {
+            least.stage = Stage::GivenUp;
+            if let Some((_, place)) = &least.member {
+                // Fails only if the connection is gone.
+                let _ = least.stream.shutdown(place.give_up());
+            }
+        }
+        if held == 0 {
+            self.line.lock().leave(user);
+        }
+        let place = Arc::new(Place::new(now));
+        if let Some(connection) = connections.get_mut(&id) {
+            connection.stage = Stage::Member;
+            connection.member = Some((user.clone(), place.clone()));
+        }
+        Ok(place)
+    }
+
+    /// How many places this user has, and who gives one up to another connection of the user if all are taken.
+    ///
+    /// # Errors
+    /// The user has to wait.
+    fn make_way(
+        &self,
+        connections: &HashMap<u64, SeederConnection>,
+        (user, network): (&UserId, IpAddr),
+        now: Instant,
+    ) -> Result<(usize, Option<u64>), NoPlace> {
+        let members: Vec<_> = connections.iter().filter_map(|(&id, connection)| connection.holder(id)).collect();
+        let free = CONNECTIONS_MAX.saturating_sub(members.len());
+        let house = FullHouse::new(members, now);
+        let (held, mut line) = (house.held_by(user), self.line.lock());
+        // Whoever has none comes before whoever has some, and the first in the line before the others.
+        let before = line.before(user, now);
+        let for_others = if held == 0 { house.free_for_others() } else { 0 };
+        if held >= MEMBER_MAX || before > 0 && before >= free + for_others {
+            let in_line = (held == 0).then(|| line.wait(user, now));
+            return Err(NoPlace { in_line });
+        }
+        if free > 0 {
+            return Ok((held, None));
+        }
+        match house.least(user, network) {
+            Some(least) => Ok((held, Some(least))),
+            None => Err(NoPlace { in_line: (held == 0).then(|| line.wait(user, now)) }),
+        }
     }
 
     /// Ends the connections made under a key of this group.
@@ -157,7 +214,7 @@ fn count(connections: &HashMap<u64, SeederConnection>, stage: Stage) -> usize {
 fn give_one_up(connections: &mut HashMap<u64, SeederConnection>) {
     let mut per_address: HashMap<IpAddr, (usize, Reverse<u64>)> = HashMap::new();
     for (&id, connection) in connections.iter().filter(|(_, connection)| connection.stage == Stage::Early) {
-        let (count, oldest) = per_address.entry(connection.ip).or_insert((0, Reverse(id)));
+        let (count, oldest) = per_address.entry(connection.network).or_insert((0, Reverse(id)));
         *count += 1;
         *oldest = (*oldest).max(Reverse(id));
     }
@@ -199,46 +256,94 @@ mod tests {
             Self { admission: Admission::default(), stream: Arc::new(stream), next: 0 }
         }
 
-        fn enter(&mut self, address: u8) -> Option<u64> {
+        fn enter(&mut self, address: u8) -> u64 {
             self.next += 1;
-            let entered = self.admission.enter(self.next, self.stream.clone(), [10, 0, 0, address].into(), || {
+            self.admission.enter(self.next, self.stream.clone(), [10, 0, 0, address].into(), || {
                 std::thread::Builder::new().spawn(|| ())
             });
-            entered.then_some(self.next)
+            self.next
         }
 
-        fn join(&mut self, name: &str) -> bool {
-            let id = self.enter(1).expect("there is a place");
-            let admitted = self.admission.admit(id, &user(name));
-            if !admitted {
+        fn join(&mut self, name: &str, now: Instant) -> Result<Arc<Place>, NoPlace> {
+            let id = self.enter(1);
+            let admitted = self.admission.admit(id, &user(name), now);
+            if admitted.is_err() {
                 self.admission.leave(id);
             }
             admitted
+        }
+
+        /// How many places each of these has.
+        fn held<const N: usize>(&self, names: [&str; N]) -> [usize; N] {
+            let connections = self.admission.connections.lock();
+            let members = connections.values().filter(|connection| connection.stage == Stage::Member);
+            let users: Vec<_> = members.filter_map(|connection| Some(&connection.member.as_ref()?.0)).collect();
+            names.map(|name| users.iter().filter(|other| ***other == user(name)).count())
         }
     }
 
     #[test]
     fn the_oldest_early_connection_of_the_busiest_address_makes_room() {
         let mut door = Door::new();
-        let lone = door.enter(1).expect("a place");
-        let crowd: Vec<_> = (1..EARLY_MAX).map(|_| door.enter(2).expect("a place")).collect();
+        let lone = door.enter(1);
+        let crowd: Vec<_> = (1..EARLY_MAX).map(|_| door.enter(2)).collect();
         assert!(!door.admission.is_given_up(crowd[0]), "all of them have room");
-        door.enter(3).expect("a place");
+        door.enter(3);
         assert!(door.admission.is_given_up(crowd[0]));
         assert!(!door.admission.is_given_up(lone) && !door.admission.is_given_up(crowd[1]));
-        assert!(!door.admission.admit(crowd[0], &user("late")), "who was given up has no place");
-        assert!(door.admission.admit(crowd[1], &user("ann")));
+        let now = Instant::now();
+        assert!(door.admission.admit(crowd[0], &user("late"), now).is_err(), "who was given up has no place");
+        assert!(door.admission.admit(crowd[1], &user("ann"), now).is_ok());
     }
 
     #[test]
-    fn a_member_has_a_part_of_the_free_places_and_others_still_get_in() {
-        let mut door = Door::new();
-        let many = (0..).take_while(|_| door.join("many")).count();
-        assert!((CONNECTIONS_MAX / MEMBER_PART - 2..=CONNECTIONS_MAX / MEMBER_PART).contains(&many), "{many}");
-        let others = (many..CONNECTIONS_MAX).all(|number| door.join(&format!("member{number}")));
-        assert!(others, "each gets one while there is a place");
-        assert_eq!(door.enter(9), None, "every place is a member's");
-        assert_eq!(door.admission.close().len(), CONNECTIONS_MAX);
+    fn a_member_has_a_part_of_the_places_and_gives_some_up_to_others() {
+        let (mut door, now) = (Door::new(), Instant::now());
+        let many: Vec<_> = std::iter::from_fn(|| door.join("many", now).ok()).collect();
+        assert_eq!(many.len(), MEMBER_MAX);
+        for number in MEMBER_MAX..CONNECTIONS_MAX {
+            door.join(&format!("member{number}"), now).expect("there is a place");
+        }
+        // All are taken, and whoever has several makes room.
+        assert!(door.join("ann", now).is_ok() && door.join("ann", now).is_ok());
+        assert_eq!(door.held(["many", "ann"]), [MEMBER_MAX - 2, 2]);
+        assert_eq!(many.iter().filter(|place| place.is_given_up()).count(), 2);
+        for number in 2..MEMBER_MAX {
+            door.join(&format!("late{number}"), now).expect("whoever has several makes room");
+        }
+        assert_eq!(door.join("many", now).err(), Some(NoPlace { in_line: None }));
+    }
+
+    #[test]
+    fn whoever_waits_is_told_the_place_in_the_line_and_gets_the_first_one_that_is_free() {
+        let (mut door, now) = (Door::new(), Instant::now());
+        let ids: Vec<_> = (0..CONNECTIONS_MAX as u64)
+            .map(|number| {
+                let joined = door.join(&format!("member{number}"), now).expect("there is a place");
+                assert!(joined.begin(now));
+                door.next
+            })
+            .collect();
+        let in_line = |door: &mut Door, name: &str| door.join(name, now).err().and_then(|why| why.in_line);
+        assert_eq!(in_line(&mut door, "ann"), Some(1));
+        assert_eq!(in_line(&mut door, "bob"), Some(2));
+        assert_eq!(in_line(&mut door, "ann"), Some(1), "the same one");
+        door.admission.leave(ids[7]);
+        assert_eq!(in_line(&mut door, "bob"), Some(2), "ann is first");
+        assert!(door.join("ann", now).is_ok());
+        assert_eq!(in_line(&mut door, "bob"), Some(1));
+    }
+
+    #[test]
+    fn those_who_do_nothing_keep_nobody_out() {
+        let (mut door, mut now) = (Door::new(), Instant::now());
+        for number in 0..2 * CONNECTIONS_MAX {
+            // Under a name of its own each.
+            let _ = door.join(&format!("idle{number}"), now);
+        }
+        now += std::time::Duration::from_secs(20);
+        let places: Vec<_> = (0..4).map(|_| door.join("ann", now).expect("room is made")).collect();
+        assert!(places.iter().all(|place| !place.is_given_up()));
     }
 
     #[test]

@@ -96,7 +96,7 @@ fn accept(context: &Arc<SessionContext>, listener: &TcpListener) {
     }
 }
 
-/// Gives a connection its session, or turns it away.
+/// Gives a connection its session.
 fn take_in(context: &Arc<SessionContext>, id: u64, stream: TcpStream, ip: IpAddr) {
     let stream = Arc::new(stream);
     let start = || {
@@ -106,9 +106,7 @@ fn take_in(context: &Arc<SessionContext>, id: u64, stream: TcpStream, ip: IpAddr
             context.admission.leave(id);
         })
     };
-    if !context.admission.enter(id, stream.clone(), ip, start) {
-        context.turn_away(stream);
-    }
+    context.admission.enter(id, stream.clone(), ip, start);
 }
 
 #[cfg(test)]

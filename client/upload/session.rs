@@ -1,8 +1,9 @@
 //! One connection of the seeder, from its handshake to its end.
 
-use super::admission::Admission;
+use super::admission::{Admission, NoPlace};
 use super::catalog::Catalog;
 use super::event::SeederEvent;
+use super::place::Place;
 use super::served::Served;
 use super::stats::UploadMeter;
 use crate::client::keyring::Keyring;
@@ -78,10 +79,15 @@ impl SessionContext {
         let Ok((mut receiver, sender)) = connection::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, true) else {
             return;
         };
-        if let Some((served, user)) = self.open((id, group), by, &mut receiver, &sender) {
+        if let Some((served, user, place)) = self.open((id, group), by, &mut receiver, &sender) {
             let (flow, meter) = (self.uplink.join(&user), served.stats().join(&user, Way::Direct, Instant::now()));
-            UploadSession { context: self, served: &served, sender: &sender, user, flow, meter }.answer(&mut receiver);
+            let session = UploadSession { context: self, served: &served, sender: &sender, place, user, flow, meter };
+            session.answer(&mut receiver);
             served.leave(&sender);
+            if session.place.is_given_up() {
+                // Does not wait for a far side that reads nothing.
+                sender.push(&PeerReply::refused(&Code::Busy.into()));
+            }
         }
         sender.finish();
         self.leaving.put(stream, Instant::now());
@@ -94,7 +100,7 @@ impl SessionContext {
         by: Instant,
         receiver: &mut FrameReceiver,
         sender: &Arc<FrameSender>,
-    ) -> Option<(Arc<Served>, UserId)> {
+    ) -> Option<(Arc<Served>, UserId, Arc<Place>)> {
         let Ok(frame) = receiver.recv_by(by) else {
             if self.admission.is_given_up(id) {
                 let _ = sender.send(UNASKED, &PeerReply::refused(&Code::Busy.into()));
@@ -106,10 +112,14 @@ impl SessionContext {
             let _ = sender.send(request, &PeerReply::refused(&Code::Malformed.into()));
             return None;
         };
-        if !self.admission.admit(id, &user) {
-            let _ = sender.send(request, &PeerReply::refused(&Code::Busy.into()));
-            return None;
-        }
+        let place = match self.admission.admit(id, &user, Instant::now()) {
+            Ok(place) => place,
+            Err(NoPlace { in_line }) => {
+                let busy = in_line.map_or(Code::Busy.into(), |place| Refusal::about(Code::Busy, place));
+                let _ = sender.send(request, &PeerReply::refused(&busy));
+                return None;
+            }
+        };
         let served = self.catalog.find(group, info_hash);
         let Some((served, have)) = served.and_then(|served| served.attend(sender).map(|have| (served, have))) else {
             let _ = sender.send(request, &PeerReply::refused(&Code::NotServed.into()));
@@ -120,7 +130,7 @@ impl SessionContext {
             served.leave(sender);
             return None;
         }
-        Some((served, user))
+        Some((served, user, place))
     }
 }
 
@@ -150,6 +160,7 @@ struct UploadSession<'a> {
     context: &'a SessionContext,
     served: &'a Served,
     sender: &'a Arc<FrameSender>,
+    place: Arc<Place>,
     user: UserId,
     flow: UplinkFlow,
     meter: UploadMeter,
@@ -164,7 +175,7 @@ impl UploadSession<'_> {
         while let Ok(frame) = receiver.recv(IDLE_DEADLINE) {
             let request = frame.request;
             let sent = match frame.message() {
-                Ok(PeerRequest::GetPiece { piece }) => self.give(piece, request, &mut buffer).unwrap_or_else(|why| {
+                Ok(PeerRequest::GetPiece { piece }) => self.serve(piece, request, &mut buffer).unwrap_or_else(|why| {
                     let refusal = why.refusal(piece);
                     if let NotGiven::Broken(error) = why {
                         let (group, info_hash) = (self.served.group(), self.served.info_hash());
@@ -203,6 +214,17 @@ impl UploadSession<'_> {
         }
     }
 
+    /// Gives a piece, unless somebody else has the place by now.
+    fn serve(&self, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Result<io::Result<()>, NotGiven> {
+        if !self.place.begin(Instant::now()) {
+            return Ok(Err(io::ErrorKind::NotConnected.into()));
+        }
+        let given = self.give(piece, request, buffer);
+        let len = if matches!(given, Ok(Ok(()))) { buffer.len() } else { 0 };
+        self.place.finish(len as u64, Instant::now());
+        given
+    }
+
     /// Gives a piece, unless the uplink is short and the piece is on its way to another member.
     fn give(&self, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Result<io::Result<()>, NotGiven> {
         if !self.flow.is_limited() {
@@ -222,7 +244,7 @@ impl UploadSession<'_> {
     fn send(&self, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Result<io::Result<()>, NotGiven> {
         fill(self.served, piece, request, buffer)?;
         Ok(self.sender.send_paced(buffer, |len| {
-            let over = || self.sender.is_over() || self.context.admission.is_closing();
+            let over = || self.sender.is_over() || self.place.is_given_up() || self.context.admission.is_closing();
             self.flow.wait(len, over).inspect(|len| self.meter.give(*len))
         }))
     }

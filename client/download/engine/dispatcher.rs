@@ -273,6 +273,7 @@ impl Dispatcher {
         if let Some(entry) = self.entries.get_mut(&id) {
             match connection.blame(reason) {
                 DropReason::Lost => entry.peers.lost(client, now, true),
+                DropReason::Busy => entry.peers.lost(client, now, false),
                 DropReason::GaveBad => entry.gave_bad(client, connection.user(), now),
                 DropReason::Lied(lie) => entry.lied(client, connection.user(), lie),
             }

@@ -19,6 +19,10 @@ use groupshare::wire::refusal::Code;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long something may take that has come in already.
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// A seeder of everything there is.
 pub(super) fn seeder(ordeal: &Ordeal) -> (Member, Arc<Served>) {
@@ -96,6 +100,35 @@ fn who_asks_for_everything_at_once_waits_alone_and_the_others_get_the_file() {
     for number in 0..30 {
         assert!(answer(receiver) == (2 + number, Ok(ordeal.piece(number % 9))), "{number}");
     }
+}
+
+#[test]
+fn one_user_with_a_hundred_and_fifty_connections_has_a_part_of_the_places() {
+    let ordeal = Ordeal::new();
+    let (seeder, _) = seeder(&ordeal);
+    let crowd: Vec<_> = (0..150).map(|_| open(&seeder, &ordeal.subject, 2)).collect();
+    let refused = crowd.iter().filter(|opened| opened.is_err()).count();
+    assert!(crowd.iter().all(|opened| opened.as_ref().err().is_none_or(|&code| code == Code::Busy as u16)));
+    assert_eq!(crowd.len() - refused, 16);
+    still_serves(&seeder, &ordeal);
+}
+
+#[test]
+fn a_hundred_and_fifty_connections_that_do_nothing_keep_nobody_out_under_whatever_names() {
+    let ordeal = Ordeal::new();
+    let (seeder, _) = seeder(&ordeal);
+    let mut crowd: Vec<_> = (0..150).map(|number| open(&seeder, &ordeal.subject, number)).collect();
+    assert_eq!(crowd.iter().filter(|opened| opened.is_ok()).count(), 128, "as many as there are places");
+    // Some have asked for pieces and read none of them.
+    for (_, sender) in crowd.iter().flatten().step_by(3) {
+        for number in 0..4 * REQUESTS_MAX as u32 {
+            let _ = sender.send(2 + number, &PeerRequest::GetPiece { piece: number % 9 });
+        }
+    }
+    still_serves(&seeder, &ordeal);
+    let mut told = crowd.iter_mut().flatten().filter_map(|(receiver, _)| receiver.recv(MOMENT).ok()?.message().ok());
+    let busy = |told| matches!(told, PeerReply::Refused { code, .. } if code == Code::Busy as u16);
+    assert!(told.any(busy), "whoever had to go can read why");
 }
 
 #[test]

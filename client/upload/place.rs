@@ -1,0 +1,261 @@
+//! A member's place at the seeder: what it is used for, and who gives one up when all are taken. Time is passed in.
+
+use crate::model::name::UserId;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::net::{IpAddr, Shutdown};
+use std::time::{Duration, Instant};
+
+/// What "lately" means: bytes that were given in the latest two of these.
+const WINDOW: Duration = Duration::from_secs(5);
+/// Whoever asks for nothing for this long goes first when others wait.
+const UNUSED: Duration = Duration::from_secs(10);
+/// Nobody goes for the sake of somebody from another address before this time.
+const GRACE: Duration = Duration::from_secs(5);
+/// Nobody goes before this time where everybody has one place.
+const TENURE: Duration = Duration::from_secs(20);
+
+/// A place, as the connection that has it and the admission see it.
+#[derive(Debug)]
+pub(super) struct Place {
+    since: Instant,
+    // Locked; never while something is received or sent.
+    state: Mutex<PlaceState>,
+}
+
+#[derive(Debug)]
+struct PlaceState {
+    /// A request is being answered.
+    working: bool,
+    given_up: bool,
+    /// When a piece was asked for last.
+    asked_at: Instant,
+    window_since: Instant,
+    /// Bytes given in the window, and in the one before.
+    given: u64,
+    given_before: u64,
+}
+
+impl PlaceState {
+    /// Begins another window if this one is over.
+    fn turn_over(&mut self, now: Instant) {
+        let past = now.saturating_duration_since(self.window_since);
+        if past >= WINDOW {
+            self.given_before = if past < 2 * WINDOW { self.given } else { 0 };
+            (self.given, self.window_since) = (0, now);
+        }
+    }
+}
+
+impl Place {
+    pub(super) fn new(now: Instant) -> Self {
+        let state =
+            PlaceState { working: false, given_up: false, asked_at: now, window_since: now, given: 0, given_before: 0 };
+        Self { since: now, state: Mutex::new(state) }
+    }
+
+    /// A request for a piece is answered from now on. False if somebody else has the place.
+    pub(super) fn begin(&self, now: Instant) -> bool {
+        let mut state = self.state.lock();
+        state.working = !state.given_up;
+        state.asked_at = now;
+        state.working
+    }
+
+    /// The request is answered, with so many bytes of a piece.
+    pub(super) fn finish(&self, given: u64, now: Instant) {
+        let mut state = self.state.lock();
+        state.turn_over(now);
+        state.working = false;
+        state.given += given;
+        state.asked_at = now;
+    }
+
+    /// Whether somebody else has the place.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.state.lock().given_up
+    }
+
+    /// Somebody else has the place from now on. Gives what to shut down: the far side of a connection at rest has time
+    /// to read why.
+    pub(super) fn give_up(&self) -> Shutdown {
+        let mut state = self.state.lock();
+        state.given_up = true;
+        if state.working { Shutdown::Both } else { Shutdown::Read }
+    }
+
+    fn given_lately(&self, now: Instant) -> u64 {
+        let mut state = self.state.lock();
+        state.turn_over(now);
+        state.given + state.given_before
+    }
+
+    fn is_unused(&self, now: Instant) -> bool {
+        let state = self.state.lock();
+        !state.working && now.saturating_duration_since(state.asked_at) >= UNUSED
+    }
+}
+
+/// Who has a place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Holder<'a> {
+    pub id: u64,
+    pub user: &'a UserId,
+    pub network: IpAddr,
+    pub place: &'a Place,
+}
+
+/// The places when all are taken.
+#[derive(Debug)]
+pub(super) struct FullHouse<'a> {
+    holders: Vec<Holder<'a>>,
+    users: HashMap<&'a UserId, usize>,
+    networks: HashMap<IpAddr, usize>,
+    now: Instant,
+}
+
+impl<'a> FullHouse<'a> {
+    pub(super) fn new(holders: Vec<Holder<'a>>, now: Instant) -> Self {
+        let (mut users, mut networks) = (HashMap::new(), HashMap::new());
+        for holder in &holders {
+            *users.entry(holder.user).or_default() += 1;
+            *networks.entry(holder.network).or_default() += 1;
+        }
+        Self { holders, users, networks, now }
+    }
+
+    /// How many places this user has.
+    pub(super) fn held_by(&self, user: &UserId) -> usize {
+        self.users.get(user).copied().unwrap_or(0)
+    }
+
+    /// Who gives up a place to one more connection of this user from there. First goes who asks for nothing, then the
+    /// connection that was given least lately of the user who has most. A user without a place also gets that of an
+    /// address which has many, and in the end that of anybody who had it for long.
+    pub(super) fn least(&self, user: &UserId, network: IpAddr) -> Option<u64> {
+        let held = self.held_by(user);
+        let near = self.networks.get(&network).copied().unwrap_or(0);
+        let age = |holder: &Holder<'_>| self.now.saturating_duration_since(holder.place.since);
+        let rank = |holder: &Holder<'_>| {
+            let theirs = self.users[holder.user];
+            if holder.place.is_unused(self.now) {
+                Some(3)
+            } else if theirs >= held + 2 {
+                Some(2)
+            } else if held == 0 && self.networks[&holder.network] >= near + 2 && age(holder) >= GRACE {
+                Some(1)
+            } else {
+                (held == 0 && age(holder) >= TENURE).then_some(0)
+            }
+        };
+        let least =
+            self.holders.iter().filter_map(|holder| Some((rank(holder)?, holder))).max_by_key(|(rank, holder)| {
+                let given = std::cmp::Reverse(holder.place.given_lately(self.now));
+                (*rank, self.users[holder.user], self.networks[&holder.network], given, age(holder))
+            });
+        least.map(|(_, holder)| holder.id)
+    }
+
+    /// How many places somebody without one could get at once.
+    pub(super) fn free_for_others(&self) -> usize {
+        let unused = self.holders.iter().filter(|holder| holder.place.is_unused(self.now)).count();
+        unused.max(self.users.values().map(|held| held.saturating_sub(1)).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::name::tests::user;
+
+    const PIECE: u64 = 512 * 1024;
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn network(host: u8) -> IpAddr {
+        [10, 0, 0, host].into()
+    }
+
+    /// Who goes for one more connection of `newcomer`. Each of the others has a name, an address and a place.
+    fn least(holders: &[(&str, u8, Place)], newcomer: (&str, u8), now: Instant) -> Option<usize> {
+        let users: Vec<_> = holders.iter().map(|holder| user(holder.0)).collect();
+        let mut house = Vec::new();
+        for (number, ((_, host, place), user)) in holders.iter().zip(&users).enumerate() {
+            house.push(Holder { id: number as u64, user, network: network(*host), place });
+        }
+        let house = FullHouse::new(house, now);
+        house.least(&user(newcomer.0), network(newcomer.1)).map(|id| id as usize)
+    }
+
+    /// A place that has had so many pieces, the last one just now.
+    fn busy(since: Instant, now: Instant, pieces: u64) -> Place {
+        let place = Place::new(since);
+        assert!(place.begin(now));
+        place.finish(pieces * PIECE, now);
+        place
+    }
+
+    #[test]
+    fn bytes_count_for_a_while() {
+        let begun = Instant::now();
+        let place = busy(begun, begun, 3);
+        assert_eq!(place.given_lately(begun + WINDOW / 2), 3 * PIECE);
+        assert_eq!(place.given_lately(begun + WINDOW), 3 * PIECE, "the window before counts");
+        assert_eq!(place.given_lately(begun + 3 * WINDOW), 0);
+    }
+
+    #[test]
+    fn who_asks_for_nothing_goes_first() {
+        let begun = Instant::now();
+        let now = begun + UNUSED;
+        let holders = [
+            ("many", 1, busy(begun, now, 1)),
+            ("many", 1, busy(begun, now, 1)),
+            ("idle", 2, Place::new(begun)),
+            ("many", 1, busy(begun, now, 1)),
+        ];
+        assert_eq!(least(&holders, ("new", 3), now), Some(2));
+        let waits = Place::new(begun);
+        waits.begin(begun);
+        assert_eq!(least(&[("slow", 2, waits)], ("new", 3), now), None, "a slow link is no idle one");
+    }
+
+    #[test]
+    fn of_the_user_with_most_places_the_one_that_was_given_least_goes() {
+        let begun = Instant::now();
+        let now = begun + SECOND;
+        let of = |name, pieces| (name, 1, busy(begun, now, pieces));
+        let holders = [of("ann", 1), of("many", 9), of("many", 5), of("many", 7), of("bob", 0)];
+        assert_eq!(least(&holders, ("new", 1), now), Some(2));
+        assert_eq!(least(&holders, ("ann", 1), now), Some(2));
+        assert_eq!(least(&holders, ("many", 1), now), None, "nobody has more than this user");
+        let even = [of("ann", 1), of("ann", 1), of("bob", 1)];
+        assert_eq!(least(&even, ("bob", 1), now), None, "they would take the place from each other for ever");
+    }
+
+    #[test]
+    fn who_has_no_place_gets_one_of_a_busy_address_soon_and_one_of_anybody_in_the_end() {
+        let begun = Instant::now();
+        let holders = |now| {
+            let of = |name, host, pieces| (name, host, busy(begun, now, pieces));
+            [of("ann", 1, 0), of("a", 2, 3), of("b", 2, 1), of("c", 2, 3)]
+        };
+        let at = |after: Duration, newcomer| least(&holders(begun + after), newcomer, begun + after);
+        assert_eq!(at(SECOND, ("new", 3)), None);
+        assert_eq!(at(GRACE, ("new", 3)), Some(2));
+        assert_eq!(at(GRACE, ("new", 2)), None, "it is at that address too");
+        assert_eq!(at(GRACE, ("ann", 3)), None, "ann has one");
+        assert!(at(TENURE, ("new", 2)).is_some());
+        assert_eq!(at(TENURE, ("ann", 1)), None);
+    }
+
+    #[test]
+    fn a_place_that_was_given_up_takes_up_nothing() {
+        let now = Instant::now();
+        let resting = Place::new(now);
+        assert_eq!(resting.give_up(), Shutdown::Read);
+        assert!(!resting.begin(now) && resting.is_given_up());
+        let working = Place::new(now);
+        assert!(working.begin(now));
+        assert_eq!(working.give_up(), Shutdown::Both, "nobody waits for a far side that does not read");
+    }
+}
