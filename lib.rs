@@ -152,6 +152,7 @@ pub mod client {
     /// Getting pieces from peers; `peer_list` decides whom to dial, how long to back off, and who is banned for a lie.
     pub mod download {
         mod blame;
+        mod complaint;
         pub(crate) mod dial_pace;
         pub(crate) mod dialer;
         pub mod engine;

@@ -1,5 +1,6 @@
 //! The leecher's end of one connection to a peer. It asks for pieces, and takes what comes without waiting for it.
 
+use super::complaint::{Complaint, ComplaintState};
 use super::error::DownloadError;
 use super::lie::Lie;
 use super::liveness::{Due, Liveness};
@@ -36,11 +37,6 @@ const _: () = assert!(DEPTH_MAX <= REQUESTS_MAX);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// How long a worker waits for more before it gives the connection back.
 const LINGER: Duration = Duration::from_millis(4);
-/// How long a peer that gave a wrong piece may say nothing before it answers the complaint. One that answers may be
-/// honest. The pieces that it was asked for before come first, and may be slow.
-const COMPLAINT_SILENCE: Duration = Duration::from_secs(5);
-/// No answer is waited for longer than this, whatever comes before it.
-const COMPLAINT_DEADLINE: Duration = Duration::from_secs(60);
 /// After this many refusals in a row because pieces are on their way to others, the connection asks again at the next
 /// tick. A peer that puts off every piece would otherwise be asked for all of them over and over.
 const PUT_OFF_MAX: u32 = 16;
@@ -82,15 +78,6 @@ pub(crate) enum WorkOutcome {
     Completes,
     /// The download cannot go on.
     Stops(DownloadError),
-}
-
-/// A complaint that the peer has yet to answer, after the pieces that it was asked for before.
-struct Complaint {
-    request: u32,
-    since: Instant,
-    /// When bytes came in last, and how many had by then.
-    heard: Instant,
-    polled: u64,
 }
 
 /// One connection. Its pieces in flight go back to the picker when it is dropped.
@@ -287,7 +274,7 @@ impl PeerConnection {
         match frame.message() {
             Ok(PeerReply::Piece { data }) => self.take_piece(request, data.len),
             Ok(PeerReply::News { pieces }) => self.take_news(&pieces),
-            Ok(PeerReply::Alive {}) if self.complaint.as_ref().is_some_and(|it| it.request == request) => {
+            Ok(PeerReply::Alive {}) if self.complaint.as_ref().is_some_and(|it| it.request() == request) => {
                 Some(WorkOutcome::Drops(DropReason::GaveBad))
             }
             Ok(PeerReply::Alive {}) if self.keep_alive == Some(request) => {
@@ -339,7 +326,7 @@ impl PeerConnection {
         self.depth = 1;
         let request = self.next_request();
         let (now, polled) = (Instant::now(), self.receiver.polled());
-        self.complaint = Some(Complaint { request, since: now, heard: now, polled });
+        self.complaint = Some(Complaint::new(request, now, polled));
         let sent = self.sender.send(request, &PeerRequest::BadPiece { piece: piece.get() });
         sent.map_err(|_| DropReason::Lied(Lie::BadPiece))
     }
@@ -387,25 +374,17 @@ impl PeerConnection {
         }
     }
 
-    /// Ends the connection if a complaint was not answered in time.
-    fn check_complaint(&mut self, now: Instant) -> Result<(), DropReason> {
-        let Some(complaint) = &mut self.complaint else { return Ok(()) };
-        // The limit may keep this end from reading.
-        if complaint.polled != self.receiver.polled() || self.not_before.is_some() {
-            (complaint.polled, complaint.heard) = (self.receiver.polled(), now);
-        }
-        if now.duration_since(complaint.heard) >= COMPLAINT_SILENCE {
-            return Err(DropReason::Lied(Lie::BadPiece));
-        }
-        if now.duration_since(complaint.since) >= COMPLAINT_DEADLINE { Err(DropReason::GaveBad) } else { Ok(()) }
-    }
-
     /// Acts on the time: gives pieces back that do not come, sends a keep-alive, finds that the peer is gone.
     ///
     /// # Errors
     /// The peer is gone.
     pub(crate) fn check_time(&mut self, now: Instant) -> Result<(), DropReason> {
-        self.check_complaint(now)?;
+        let (polled, held_back) = (self.receiver.polled(), self.not_before.is_some());
+        match self.complaint.as_mut().map(|complaint| complaint.look(now, polled, held_back)) {
+            Some(ComplaintState::Ignored) => return Err(DropReason::Lied(Lie::BadPiece)),
+            Some(ComplaintState::Late) => return Err(DropReason::GaveBad),
+            Some(ComplaintState::Waits) | None => {}
+        }
         self.put_off = 0;
         if self.not_before.is_some() {
             // The limit keeps this end from reading; the peer is not silent.
