@@ -3,6 +3,7 @@
 
 mod call_limit;
 mod client_key;
+mod fair_choice;
 pub mod helpful;
 mod holder;
 mod register;
@@ -11,10 +12,11 @@ mod subscription;
 mod swarm;
 
 use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
-use crate::wire::client_tracker::{Holding, PEERS_MAX};
+use crate::wire::client_tracker::Holding;
 use crate::wire::contact::Contact;
 pub use call_limit::CallLimit;
 pub use client_key::ClientKey;
+use fair_choice::fairly;
 pub use holder::{Held, Holder, HolderUp};
 use parking_lot::Mutex;
 use register::Register;
@@ -70,7 +72,7 @@ impl Presence {
     }
 
     /// Other clients that hold pieces of a share and can be reached: at most [`PEERS_MAX`], those with more pieces
-    /// first. Every asker gets another order among equals. So not all of them go to the same ones.
+    /// first, chosen fairly by user. Every asker gets another order among equals. So not all of them go to the same ones.
     pub fn peers(&self, share: ShareRef, asking: ClientKey) -> Vec<Holder> {
         let mut holders: Vec<Holder> = {
             let register = self.register.lock();
@@ -82,11 +84,11 @@ impl Presence {
         };
         let distance = |key: ClientKey| u128::from_be_bytes(key.client.0) ^ u128::from_be_bytes(asking.client.0);
         holders.sort_unstable_by_key(|holder| (std::cmp::Reverse(holder.held), distance(holder.key), holder.key));
-        holders.truncate(PEERS_MAX);
-        holders
+        fairly(holders, |holder| holder.key.user)
     }
 
-    /// Where pieces of a share can be had, and which: at most [`PEERS_MAX`] clients, those with more pieces first.
+    /// Where pieces of a share can be had, and which: at most [`PEERS_MAX`] clients, those with more pieces first,
+    /// chosen fairly by user.
     pub fn holdings(&self, share: ShareRef) -> Vec<Held> {
         let register = self.register.lock();
         let Some(swarm) = register.swarms.get(share) else {
@@ -94,7 +96,7 @@ impl Presence {
         };
         let mut holders: Vec<Holder> = swarm.holders().filter_map(|key| register.holder(swarm, key)).collect();
         holders.sort_unstable_by_key(|holder| (std::cmp::Reverse(holder.held), holder.key));
-        holders.truncate(PEERS_MAX);
+        let holders = fairly(holders, |holder| holder.key.user);
         let held = |holder: &Holder| {
             let addr = *helpful::helpful(&holder.contact, None).first()?;
             Some(Held { addr, pieces: swarm.some(holder.key).cloned() })
@@ -240,6 +242,7 @@ mod tests {
     use crate::model::id::{ClientId, Origin};
     use crate::model::piece::{Layout, PIECE_LEN};
     use crate::tracker::presence::swarm::SwarmRole;
+    use crate::wire::client_tracker::PEERS_MAX;
     use crate::wire::codec::{Blob, List};
     use crate::wire::contact::tests::contact;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -663,5 +666,24 @@ mod tests {
         assert_eq!((one.len(), other.len()), (PEERS_MAX, PEERS_MAX));
         assert_ne!(one[0], other[0]);
         assert_eq!(one, presence.peers(share.share, key(900, 0)));
+    }
+
+    #[test]
+    fn of_one_user_with_many_clients_only_some_are_told_to_others() {
+        let now = Instant::now();
+        let (presence, t) = online(now, &[key(1, 1)]);
+        let share = share(3);
+        presence.hold(&t[0], share, &exactly(&[0])).expect("valid");
+        let told = (0..200).filter(|&number| {
+            let ticket = presence.enter(key(2, number), now);
+            presence.announce(&ticket, contact(2000 + u16::from(number)));
+            presence.hold(&ticket, share, &all()).expect("valid").is_some()
+        });
+        assert_eq!(told.count(), fair_choice::USER_PEERS_MAX);
+        let last = presence.enter(key(3, 1), now);
+        presence.announce(&last, contact(3000));
+        presence.hold(&last, share, &more(&[1])).expect("valid").expect("told of whoever else comes");
+        let named = presence.peers(share.share, t[0].key);
+        assert_eq!((named.len(), named.last().map(|holder| holder.held)), (fair_choice::USER_PEERS_MAX + 1, Some(1)));
     }
 }

@@ -1,11 +1,12 @@
 //! The register behind the lock of presence: all clients and swarms, and what each event means for them.
 
 use super::client_key::ClientKey;
+use super::fair_choice::USER_PEERS_MAX;
 use super::holder::{Holder, HolderUp};
 use super::remote_tracker::{Claim, HeardFrom, RemoteTracker};
 use super::subscription::{CurrentPresence, Subscribers, Subscription, Unsent};
 use super::swarm::{Swarm, SwarmInfo, SwarmRole, Swarms};
-use crate::model::id::{ClientId, OpId, ShareRef, UserRef};
+use crate::model::id::{OpId, ShareRef, UserRef};
 use crate::wire::client_tracker::Holding;
 use crate::wire::contact::Contact;
 use crate::wire::deadlines::IDLE_DEADLINE;
@@ -236,6 +237,10 @@ impl Register {
     fn holder_up(&self, share: ShareRef, key: ClientKey) -> Option<HolderUp> {
         let swarm = self.swarms.get(share)?;
         let holder = self.holder(swarm, key)?;
+        if swarm.holder_count_of(key.user) > USER_PEERS_MAX {
+            // Nobody is told of so many, neither now nor when asking.
+            return None;
+        }
         let is_here = |key: &ClientKey| self.clients.get(key).is_some_and(Client::is_here);
         let tell: Vec<_> = swarm.incomplete().filter(|&other| other != key).filter(is_here).collect();
         (!tell.is_empty()).then_some(HolderUp { share, holder, tell })
@@ -247,9 +252,7 @@ impl Register {
     }
 
     pub(super) fn clients_of(&self, user: UserRef) -> impl Iterator<Item = ClientKey> + '_ {
-        let first = ClientKey { user, client: ClientId([0; 16]) };
-        let last = ClientKey { user, client: ClientId([0xff; 16]) };
-        self.clients.range(first..=last).map(|(&key, _)| key)
+        self.clients.range(ClientKey::all_of(user)).map(|(&key, _)| key)
     }
 
     /// No client of a user holds anything of the shares for which `which` is true.

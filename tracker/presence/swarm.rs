@@ -2,7 +2,7 @@
 
 use super::client_key::ClientKey;
 use crate::model::bitfield::Bitfield;
-use crate::model::id::{GroupRef, OpId, ShareRef};
+use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use crate::model::piece::{Layout, PieceIndex};
 use crate::wire::client_tracker::Holding;
 use crate::wire::codec::Blob;
@@ -70,6 +70,11 @@ impl Swarm {
 
     pub(super) fn holder_count(&self) -> usize {
         self.seeds.len() + self.partial.len()
+    }
+
+    /// How many of the holders are clients of a user.
+    pub(super) fn holder_count_of(&self, user: UserRef) -> usize {
+        self.seeds.range(ClientKey::all_of(user)).count() + self.partial.range(ClientKey::all_of(user)).count()
     }
 
     /// Those that do not hold all.
