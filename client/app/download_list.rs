@@ -2,6 +2,7 @@
 
 use crate::client::download::transfer::Transfer;
 use crate::client::output::download_failure::DownloadFailure;
+use crate::client::reach::way::Way;
 use crate::model::digest::InfoHash;
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
@@ -64,6 +65,8 @@ pub struct Tracked {
     pub phase: DownloadPhase,
     /// Bytes that members had delivered when it ran last.
     pub members: BTreeMap<UserId, u64>,
+    /// The last way to each of them.
+    pub ways: BTreeMap<UserId, Way>,
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +92,7 @@ impl Entries {
         };
         if let DownloadPhase::Running(download) = std::mem::replace(&mut tracked.phase, phase) {
             tracked.members = download.delivered();
+            tracked.ways = download.last_ways();
         }
         self.failures += usize::from(failed);
         true
@@ -138,9 +142,9 @@ impl DownloadList {
         state.list.retain(|tracked| !same(tracked) || tracked.destination != destination);
         state.last_id += 1;
         let id = state.last_id;
-        let (group, name, members) = (group.clone(), name.clone(), BTreeMap::new());
+        let (group, name, members, ways) = (group.clone(), name.clone(), BTreeMap::new(), BTreeMap::new());
         let (size, info_hash, phase) = (None, None, DownloadPhase::Starting);
-        state.list.push(Tracked { id, group, name, destination, size, info_hash, phase, members });
+        state.list.push(Tracked { id, group, name, destination, size, info_hash, phase, members, ways });
         Ok(id)
     }
 

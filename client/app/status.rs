@@ -8,7 +8,6 @@ use crate::client::output::status::{
 };
 use crate::model::digest::InfoHash;
 use crate::model::name::{FileName, GroupId};
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How all downloads stand.
@@ -33,7 +32,7 @@ pub(super) fn download(tracked: &Tracked, now: Instant) -> DownloadStatus {
         speed: 0,
         peers: 0,
         left: None,
-        members: Delivered::most_first(tracked.members.clone(), &BTreeMap::new()),
+        members: Delivered::most_first(tracked.members.clone(), &tracked.ways),
         obstacles: Vec::new(),
     };
     match &tracked.phase {

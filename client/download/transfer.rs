@@ -74,6 +74,8 @@ struct OpenPeers {
     open: HashMap<ClientId, OpenPeer>,
     /// Bytes that members delivered on connections that are gone by now.
     before: BTreeMap<UserId, u64>,
+    /// The ways of those connections: the last one for each member.
+    ways_before: BTreeMap<UserId, Way>,
     /// Pieces of the run so far, and since when.
     run: u32,
     run_since: Instant,
@@ -199,6 +201,7 @@ impl Transfer {
                 picker,
                 open: HashMap::new(),
                 before: BTreeMap::new(),
+                ways_before: BTreeMap::new(),
                 run: 0,
                 run_since: now,
             }),
@@ -275,7 +278,7 @@ impl Transfer {
     /// Removes a connection. What was in flight on it goes back.
     pub fn peer_closed(&self, client: ClientId, lane: Lane) {
         let mut peers = self.peers.lock();
-        let OpenPeers { picker, open, before, .. } = &mut *peers;
+        let OpenPeers { picker, open, before, ways_before, .. } = &mut *peers;
         picker.give_back(lane);
         if let Some(peer) = open.get_mut(&client).filter(|peer| peer.slot == lane.peer()) {
             peer.lanes -= 1;
@@ -283,6 +286,7 @@ impl Transfer {
                 picker.remove_peer(peer.slot);
                 if peer.delivered > 0 {
                     *before.entry(peer.user.clone()).or_default() += peer.delivered;
+                    ways_before.insert(peer.user.clone(), peer.way);
                 }
                 open.remove(&client);
             }
@@ -436,6 +440,13 @@ impl Transfer {
             let way: &mut Way = ways.entry(peer.user.clone()).or_insert(peer.way);
             *way = peer.way.min(*way);
         }
+        ways
+    }
+
+    /// The same, and the last way to each member who has delivered and has no connection now.
+    pub fn last_ways(&self) -> BTreeMap<UserId, Way> {
+        let mut ways = self.peers.lock().ways_before.clone();
+        ways.extend(self.ways());
         ways
     }
 

@@ -74,7 +74,7 @@ pub struct Delivered {
     pub user: UserId,
     /// Bytes of good pieces.
     pub bytes: u64,
-    /// The way of its connection, if it has one now.
+    /// The way of its connection, if it has one now; that of the last one once the download has ended.
     pub way: Option<Way>,
 }
 

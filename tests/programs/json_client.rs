@@ -114,6 +114,8 @@ fn a_program_shares_a_file_and_another_one_downloads_it() {
     assert_eq!(fs::read(bob.folder.join("got")).expect("there"), data);
     let shown = bob.succeeds("show_downloads", json!({}));
     assert_eq!((&shown["downloads"][0]["state"], &shown["downloads"][0]["done"]), (&json!("completed"), &json!(43)));
+    let brought = json!([{ "user_id": "alice", "bytes": 43, "way": "direct" }]);
+    assert_eq!(shown["downloads"][0]["delivered"], brought, "the last way, though the connection is gone");
     let members = alice.succeeds("list_members", json!({ "group_id": "lab" }));
     let online = |user: &str, owner: bool| json!({ "user_id": user, "owner": owner, "online": 1 });
     assert_eq!(members["members"], json!([online("alice", true), online("bob", false)]));
