@@ -186,6 +186,7 @@ pub mod client {
         pub mod served;
         pub(crate) mod session;
         pub(crate) mod stats;
+        mod turns;
         mod waiting_line;
     }
     /// What is remembered from run to run: shares, unfinished downloads, pinned keys.

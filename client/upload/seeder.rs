@@ -4,6 +4,7 @@ use super::admission::Admission;
 use super::catalog::Catalog;
 use super::event::SeederEvent;
 use super::session::SessionContext;
+use super::turns::Turns;
 use crate::client::keyring::Keyring;
 use crate::model::id::GroupRef;
 use crate::rate::uplink::Uplink;
@@ -40,7 +41,8 @@ impl Seeder {
     ) -> io::Result<Self> {
         let addr = listener.local_addr()?;
         let (admission, leaving) = (Admission::default(), LingeringSockets::new(LEAVING_MAX));
-        let context = Arc::new(SessionContext { keyring, catalog, uplink, events, admission, leaving });
+        let turns = Turns::new(std::thread::available_parallelism().map_or(1, usize::from));
+        let context = Arc::new(SessionContext { keyring, catalog, uplink, turns, events, admission, leaving });
         let thread = std::thread::Builder::new().name("seeder".into()).spawn({
             let context = context.clone();
             move || accept(&context, &listener)

@@ -6,6 +6,7 @@ use super::event::SeederEvent;
 use super::place::Place;
 use super::served::Served;
 use super::stats::UploadMeter;
+use super::turns::{TurnFlow, Turns};
 use crate::client::keyring::Keyring;
 use crate::client::reach::way::Way;
 use crate::client::storage::piece_source::SourceError;
@@ -36,6 +37,7 @@ pub(super) struct SessionContext {
     pub keyring: Arc<Keyring>,
     pub catalog: Arc<Catalog>,
     pub uplink: Arc<Uplink>,
+    pub turns: Arc<Turns>,
     pub events: channel::Sender<SeederEvent>,
     pub admission: Admission,
     /// Connections that were turned away or ended.
@@ -81,7 +83,9 @@ impl SessionContext {
         };
         if let Some((served, user, place)) = self.open((id, group), by, &mut receiver, &sender) {
             let (flow, meter) = (self.uplink.join(&user), served.stats().join(&user, Way::Direct, Instant::now()));
-            let session = UploadSession { context: self, served: &served, sender: &sender, place, user, flow, meter };
+            let turns = self.turns.join(&user);
+            let session =
+                UploadSession { context: self, served: &served, sender: &sender, place, user, flow, turns, meter };
             session.answer(&mut receiver);
             served.leave(&sender);
             if session.place.is_given_up() {
@@ -163,6 +167,7 @@ struct UploadSession<'a> {
     place: Arc<Place>,
     user: UserId,
     flow: UplinkFlow,
+    turns: TurnFlow,
     meter: UploadMeter,
 }
 
@@ -228,6 +233,9 @@ impl UploadSession<'_> {
     /// Gives a piece, unless the uplink is short and the piece is on its way to another member.
     fn give(&self, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Result<io::Result<()>, NotGiven> {
         if !self.flow.is_limited() {
+            let Some(_turn) = self.turns.wait(PIECE_LEN as usize, || self.is_over()) else {
+                return Ok(Err(io::ErrorKind::NotConnected.into()));
+            };
             return self.send(piece, request, buffer);
         }
         let lease = self.served.leases().begin(piece, &self.user, Instant::now());
@@ -241,12 +249,16 @@ impl UploadSession<'_> {
         Ok(sent)
     }
 
+    /// Whether nothing more is sent on this connection.
+    fn is_over(&self) -> bool {
+        self.sender.is_over() || self.place.is_given_up() || self.context.admission.is_closing()
+    }
+
     fn send(&self, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Result<io::Result<()>, NotGiven> {
         fill(self.served, piece, request, buffer)?;
-        Ok(self.sender.send_paced(buffer, |len| {
-            let over = || self.sender.is_over() || self.place.is_given_up() || self.context.admission.is_closing();
-            self.flow.wait(len, over).inspect(|len| self.meter.give(*len))
-        }))
+        Ok(self
+            .sender
+            .send_paced(buffer, |len| self.flow.wait(len, || self.is_over()).inspect(|len| self.meter.give(*len))))
     }
 }
 
