@@ -159,6 +159,7 @@ pub mod client {
         pub mod error;
         pub(crate) mod lie;
         pub(crate) mod liveness;
+        pub(crate) mod opening;
         pub(crate) mod peer_connection;
         pub(crate) mod peer_list;
         pub mod transfer;

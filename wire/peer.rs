@@ -5,7 +5,6 @@ use super::codec::{Blob, List, Payload, Text, wire_enum};
 use super::frame::message;
 use super::refusal::Refusal;
 use crate::model::digest::InfoHash;
-use crate::model::name::UserId;
 
 /// Most pieces in one `News`.
 pub const NEWS_MAX: usize = 4096;
@@ -19,8 +18,6 @@ wire_enum! {
         /// Refusals: `NotServed`, `Busy`.
         1 Open {
             info_hash: InfoHash,
-            /// Who asks, for the seeder's user to read; proves nothing.
-            user: UserId,
         }
         /// Asks for a piece. Answer: `Piece`. Refusals: `NoSuchPiece`, `OnItsWay`, `FileChanged`,
         /// `NotServed`.

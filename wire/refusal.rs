@@ -117,6 +117,10 @@ codes! {
     NoRelay = 86, "This tracker relays nothing";
     /// All places of the relay are taken, or all that one of the two users may have.
     RelayFull = 87, "The relay has no more places";
+    /// The client that was called does not listen here; another one does.
+    OtherClient = 88, "Another client listens here";
+    /// The certificate of the client that calls has ended, or no tracker of this installation signed it for that client.
+    BadCertificate = 89, "The certificate of the client is not valid or has ended";
     /// The ticket for the relay was never given out, was used, or is too old; or the other side did not come.
     BadTicket = 90, "The ticket for the relay is not good, or the other side did not come";
 

@@ -32,6 +32,9 @@ const PEERS_PAUSE: Duration = Duration::from_secs(10);
 /// Least time between two requests for the keys because a peer had another one.
 const KEYS_PAUSE: Duration = Duration::from_secs(1);
 
+/// Least time between two requests for a certificate.
+const CERTIFICATE_PAUSE: Duration = Duration::from_secs(10);
+
 /// The thread of the event loop. Dropping it ends the thread.
 #[derive(Debug)]
 pub struct EventLoop {
@@ -43,7 +46,8 @@ impl EventLoop {
     pub fn start(login: Arc<Login>, inbox: Inbox) -> io::Result<Self> {
         let (close, closed) = channel::bounded(0);
         let now = Instant::now();
-        let reactor = Reactor { login, beaten: now, asked: now, keys: None, early: Vec::new(), read: None };
+        let reactor =
+            Reactor { login, beaten: now, asked: now, stale: StaleKinds::default(), early: Vec::new(), read: None };
         let thread = OwnedThread::start("event-loop", move || reactor.run(&inbox, &closed))?;
         Ok(Self { close: Some(close), thread })
     }
@@ -54,6 +58,24 @@ impl Drop for EventLoop {
         self.close = None;
         self.thread.join();
     }
+}
+
+/// When the tracker was last asked for something that turned out to be out of date.
+#[derive(Default)]
+struct StaleKinds {
+    keys: Option<Instant>,
+    certificate: Option<Instant>,
+    peers: Option<Instant>,
+}
+
+/// Whether something was not done for this long. It then counts as done.
+fn passed(done: &mut Option<Instant>, pause: Duration) -> bool {
+    let now = Instant::now();
+    let recent = done.is_some_and(|done| now.duration_since(done) < pause);
+    if !recent {
+        *done = Some(now);
+    }
+    !recent
 }
 
 /// What the thread turns to.
@@ -87,8 +109,7 @@ struct Reactor {
     beaten: Instant,
     /// When the tracker was last asked for peers.
     asked: Instant,
-    /// When the keys were last asked for because of a peer.
-    keys: Option<Instant>,
+    stale: StaleKinds,
     /// Pushes to a login whose session is not there yet.
     early: Vec<(u64, Reply)>,
     /// The last notice shown to a login, of which the tracker has not been told.
@@ -147,6 +168,9 @@ impl Reactor {
         let Some(session) = self.login.session() else {
             return;
         };
+        if self.node().identity.is_due(now) {
+            self.renew();
+        }
         let ask = now.duration_since(self.asked) >= PEERS_PAUSE;
         if ask {
             self.asked = now;
@@ -299,12 +323,19 @@ impl Reactor {
     }
 
     fn stale_key(&mut self) {
-        let now = Instant::now();
-        let recent = self.keys.is_some_and(|asked| now.duration_since(asked) < KEYS_PAUSE);
-        if let Some(session) = self.login.session().filter(|_| !recent) {
-            self.keys = Some(now);
+        if let Some(session) = self.login.session()
+            && passed(&mut self.stale.keys, KEYS_PAUSE)
+        {
             // The peer that needs the key asks again.
             let _ = session.refresh_keys();
+        }
+    }
+
+    /// Asks for a new certificate.
+    fn renew(&mut self) {
+        if passed(&mut self.stale.certificate, CERTIFICATE_PAUSE) {
+            // Should the tracker be lost just now, the next one is told everything.
+            let _ = self.node().announce();
         }
     }
 
@@ -325,6 +356,14 @@ impl Reactor {
             EngineEvent::Finished(transfer, _) => download::finished(&session, &transfer),
             EngineEvent::Failed(transfer, error) => download::engine_failed(&session, &transfer, &error),
             EngineEvent::StaleKey(_) => self.stale_key(),
+            EngineEvent::StaleCertificate => self.renew(),
+            EngineEvent::StalePeer(id) => {
+                if passed(&mut self.stale.peers, KEYS_PAUSE) {
+                    for transfer in session.downloads().running().iter().filter(|transfer| transfer.id() == id) {
+                        let _ = find_peers(&session, transfer);
+                    }
+                }
+            }
         }
     }
 }

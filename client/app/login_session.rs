@@ -76,7 +76,7 @@ impl LoginSession {
     /// Starts the engine.
     fn new(node: Arc<Node>, user: UserId, number: u64, slot: Slot) -> io::Result<Self> {
         let (keyring, events) = (node.keyring.clone(), node.engine_events.clone());
-        let engine = Engine::start(node.engine_options.clone(), keyring, user.clone(), events)?;
+        let engine = Engine::start(node.engine_options.clone(), keyring, node.identity.clone(), events)?;
         Ok(Self {
             node,
             user,

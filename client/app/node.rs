@@ -14,7 +14,7 @@ use crate::client::rpc::link::TrackerLink;
 use crate::client::state::dir::StateDir;
 use crate::client::upload::catalog::Catalog;
 use crate::client::upload::event::SeederEvent;
-use crate::client::upload::seeder::Seeder;
+use crate::client::upload::seeder::{Seeder, SeederSetup};
 use crate::model::address::TrackerAddr;
 use crate::model::id::{ClientId, CommandId};
 use crate::rate::limit::Limit;
@@ -103,9 +103,17 @@ impl Node {
         let listening = Arc::new(ListeningPort::share(&options.listener)?);
         let leaving = listening.clone();
         let connect: Connect = Box::new(move |addr, within| leaving.connect(addr, within));
+        let identity = Arc::new(Identity::new(client)?);
+        let setup = SeederSetup {
+            identity: identity.clone(),
+            keyring: keyring.clone(),
+            catalog: catalog.clone(),
+            uplink: uplink.clone(),
+            events: seeder_events,
+        };
         let node = Self {
             link: TrackerLink::start(options.trackers, client, connect, options.check, link_events)?,
-            seeder: Seeder::start(options.listener, keyring.clone(), catalog.clone(), uplink.clone(), seeder_events)?,
+            seeder: Seeder::start(options.listener, setup)?,
             keyring,
             catalog,
             uplink,
@@ -115,7 +123,7 @@ impl Node {
             engine_options: options.engine_options,
             engine_events,
             listening,
-            identity: Arc::new(Identity::new(client)?),
+            identity,
             announced: options.announce,
             machine: machine(),
             own_addresses: options.own_addresses,

@@ -1,11 +1,12 @@
 //! Makes connections to peers. To connect and to shake hands waits for the far side, so threads of their own do it: one
 //! for each connection that is being made. Peers that never answer keep nobody else waiting.
 
-use super::peer_connection::{DialError, PeerConnection};
+use super::opening::DialError;
+use super::peer_connection::PeerConnection;
 use super::transfer::Transfer;
 use crate::client::keyring::Keyring;
+use crate::client::reach::identity::Identity;
 use crate::model::id::ClientId;
-use crate::model::name::UserId;
 use crate::sys::owned_thread::OwnedThread;
 use crate::wire::client_tracker::Peer;
 use crossbeam_channel as channel;
@@ -36,7 +37,7 @@ struct DialQueue {
     // Immutable.
     jobs: channel::Receiver<DialJob>,
     keyring: Arc<Keyring>,
-    me: UserId,
+    identity: Arc<Identity>,
     on_dialed: OnDialed,
     // Counted.
     /// Jobs that wait or are under way.
@@ -67,7 +68,7 @@ impl DialQueue {
         let result = if transfer.is_stopped() {
             Err(DialError::NotNow)
         } else {
-            PeerConnection::dial(transfer, &peer, &self.keyring, &self.me)
+            PeerConnection::dial(transfer, &peer, &self.keyring, &self.identity)
         };
         self.open.fetch_sub(1, Ordering::SeqCst);
         (self.on_dialed)(id, peer.client, result);
@@ -85,12 +86,12 @@ impl Dialer {
     /// Has no threads yet. They call `on_dialed` with what became of a job.
     pub(crate) fn new(
         keyring: Arc<Keyring>,
-        me: UserId,
+        identity: Arc<Identity>,
         on_dialed: impl Fn(u64, ClientId, Result<PeerConnection, DialError>) + Send + Sync + 'static,
     ) -> Self {
         let (sender, jobs) = channel::bounded(QUEUE_LEN);
         let (open, threads) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let queue = Arc::new(DialQueue { jobs, keyring, me, on_dialed: Box::new(on_dialed), open, threads });
+        let queue = Arc::new(DialQueue { jobs, keyring, identity, on_dialed: Box::new(on_dialed), open, threads });
         Self { jobs: Some(sender), queue, threads: Mutex::default() }
     }
 

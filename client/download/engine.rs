@@ -8,8 +8,8 @@ pub mod options;
 
 use super::transfer::Transfer;
 use crate::client::keyring::Keyring;
+use crate::client::reach::identity::Identity;
 use crate::model::id::GroupRef;
-use crate::model::name::UserId;
 use crate::sys::owned_thread::OwnedThread;
 use crate::wire::client_tracker::Peer;
 use crossbeam_channel as channel;
@@ -27,14 +27,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the engine for the user `me`. Its events go to `told`, whose receiver must be drained.
+    /// Starts the engine. Its events go to `told`, whose receiver must be drained.
     pub fn start(
         options: EngineOptions,
         keyring: Arc<Keyring>,
-        me: UserId,
+        identity: Arc<Identity>,
         told: channel::Sender<EngineEvent>,
     ) -> io::Result<Self> {
-        let (dispatcher, mailbox) = Dispatcher::new(options, keyring, me, told)?;
+        let (dispatcher, mailbox) = Dispatcher::new(options, keyring, identity, told)?;
         let thread = OwnedThread::start("engine", move || dispatcher.run())?;
         Ok(Self { mailbox, thread })
     }

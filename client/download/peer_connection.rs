@@ -4,22 +4,20 @@ use super::complaint::{Complaint, ComplaintState};
 use super::error::DownloadError;
 use super::lie::Lie;
 use super::liveness::{Due, Liveness};
+use super::opening::{DialError, open};
 use super::transfer::{PieceError, Transfer};
 use crate::client::keyring::Keyring;
 use crate::client::picker::piece_picker::Lane;
 use crate::client::rate::downlink::Downlink;
+use crate::client::reach::identity::Identity;
 use crate::client::reach::way::Way;
-use crate::model::bitfield::Bitfield;
 use crate::model::digest::KeyId;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
-use crate::model::piece::{Layout, PieceIndex};
+use crate::model::piece::PieceIndex;
 use crate::wire::client_tracker::Peer;
-use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError, TimedStream};
-use crate::wire::deadlines::HANDSHAKE_DEADLINE;
-use crate::wire::frame::FRAME_LEN_MAX;
-use crate::wire::handshake::{self, HandshakeError, Secret};
-use crate::wire::peer::{NEWS_MAX, PeerReply, PeerRequest, REQUESTS_MAX};
+use crate::wire::connection::{FrameReceiver, FrameSender, RecvError};
+use crate::wire::peer::{PeerReply, PeerRequest, REQUESTS_MAX};
 use crate::wire::record_layer::RecordError;
 use crate::wire::refusal::Code;
 use std::collections::VecDeque;
@@ -33,24 +31,11 @@ use std::time::{Duration, Instant};
 /// more before the other members who begin at the same time are known.
 const DEPTH_MAX: usize = 3;
 const _: () = assert!(DEPTH_MAX <= REQUESTS_MAX);
-/// A peer that has not accepted the connection after this time counts as gone.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// How long a worker waits for more before it gives the connection back.
 const LINGER: Duration = Duration::from_millis(4);
 /// After this many refusals in a row because pieces are on their way to others, the connection asks again at the next
 /// tick. A peer that puts off every piece would otherwise be asked for all of them over and over.
 const PUT_OFF_MAX: u32 = 16;
-
-/// Why a dial made no connection.
-#[derive(Debug)]
-pub(crate) enum DialError {
-    /// This client's key or the peer's is out of date. The peer is not to blame.
-    UnknownKey,
-    /// The peer has no room now, or does not serve the content yet. The peer is not to blame.
-    NotNow,
-    /// The peer cannot be reached or does not speak as it should.
-    Failed,
-}
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -121,10 +106,11 @@ impl PeerConnection {
         transfer: Arc<Transfer>,
         peer: &Peer,
         keyring: &Keyring,
-        me: &UserId,
+        identity: &Identity,
     ) -> Result<Self, DialError> {
         let (key_id, key) = keyring.of_group(transfer.subject().group).ok_or(DialError::UnknownKey)?;
-        let (receiver, sender, bits) = open(&transfer, peer, (key_id, &key), me)?;
+        let me = identity.shown().ok_or(DialError::NoCertificate)?;
+        let (receiver, sender, bits) = open(&transfer, peer, (key_id, &key), &me)?;
         let lane = transfer.peer_opened(peer.client, &peer.user, Way::Direct, &bits);
         let news_left = transfer.layout().count().saturating_sub(bits.held());
         Ok(Self {
@@ -418,57 +404,8 @@ impl Drop for PeerConnection {
     }
 }
 
-/// Connects and opens the content. Ends early if the download stops.
-fn open(
-    transfer: &Transfer,
-    peer: &Peer,
-    (key_id, key): (KeyId, &Secret),
-    me: &UserId,
-) -> Result<(FrameReceiver, Arc<FrameSender>, Bitfield), DialError> {
-    let mut streams = peer.addrs.iter().filter_map(|addr| TcpStream::connect_timeout(addr, CONNECT_DEADLINE).ok());
-    let stream = Arc::new(streams.next().ok_or(DialError::Failed)?);
-    let _dialing = transfer.dialing(&stream).ok_or(DialError::NotNow)?;
-    let by = Instant::now() + HANDSHAKE_DEADLINE;
-    let keys = handshake::peer_to_peer(&mut TimedStream::until(&stream, by), key_id, key);
-    let keys = keys.map_err(|error| match error {
-        HandshakeError::Refused(Some(Code::UnknownKey)) => DialError::UnknownKey,
-        HandshakeError::Refused(Some(Code::Busy)) => DialError::NotNow,
-        _ => DialError::Failed,
-    })?;
-    let stream = stream.clone();
-    let (mut receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, true).map_err(|_| DialError::Failed)?;
-    let info_hash = transfer.subject().content.info_hash;
-    sender.send(1, &PeerRequest::Open { info_hash, user: me.clone() }).map_err(|_| DialError::Failed)?;
-    let bits = opened(&mut receiver, transfer.layout(), by)?;
-    receiver.next_frame();
-    Ok((receiver, sender, bits))
-}
-
 fn lied(lie: Lie) -> Option<WorkOutcome> {
     Some(WorkOutcome::Drops(DropReason::Lied(lie)))
-}
-
-/// Waits for the reply to `Open` until this time. News may come before it.
-fn opened(receiver: &mut FrameReceiver, layout: Layout, by: Instant) -> Result<Bitfield, DialError> {
-    let mut news = Vec::new();
-    loop {
-        let answer = receiver.recv_by(by).map_err(|_| DialError::Failed)?;
-        match answer.message().map_err(|_| DialError::Failed)? {
-            PeerReply::News { pieces } if news.len() < NEWS_MAX => news.extend_from_slice(&pieces),
-            PeerReply::Opened { bits } => {
-                let bits = Bitfield::from_bytes(layout, bits.as_bytes());
-                let mut bits = bits.ok_or(DialError::Failed)?;
-                news.iter().filter_map(|&number| layout.index(number)).for_each(|piece| {
-                    bits.insert(piece);
-                });
-                return Ok(bits);
-            }
-            PeerReply::Refused { code, .. } if [Code::NotServed as u16, Code::Busy as u16].contains(&code) => {
-                return Err(DialError::NotNow);
-            }
-            _ => return Err(DialError::Failed),
-        }
-    }
 }
 
 /// Wrong bytes are a lie only if they decrypt. Bytes that changed on the way do not.

@@ -331,6 +331,16 @@ impl PeerList {
         !std::mem::replace(&mut known.delivered, true)
     }
 
+    /// Another client listens at the addresses of this one. Its user is not to blame.
+    pub(crate) fn elsewhere(&mut self, client: ClientId, now: Instant) {
+        let Some(known) = self.known.get_mut(&client) else { return };
+        known.lanes = known.lanes.saturating_sub(1);
+        known.blame.fail(now, self.pause_max);
+        for &addr in known.peer.addrs.iter() {
+            self.addresses.entry(addr).or_insert_with(|| Blame::none(now)).fail(now, self.pause_max);
+        }
+    }
+
     /// A dial has failed or a connection is gone. `failed` if the peer is to blame.
     pub(crate) fn lost(&mut self, client: ClientId, now: Instant, failed: bool) {
         let Some(known) = self.known.get_mut(&client) else { return };

@@ -6,7 +6,8 @@
 use crate::sys::connecting::Connecting;
 use crate::sys::waker::Waker;
 use crate::wire::deadlines::HANDSHAKE_DEADLINE;
-use crate::wire::handshake::{HandshakeError, PeerGreeting, answer_len};
+use crate::wire::handshake::peer::PeerGreeting;
+use crate::wire::handshake::{HandshakeError, answer_len};
 use crate::wire::refusal::Code;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use snow::StatelessTransportState;
@@ -343,16 +344,21 @@ enum Ready {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::reach::identity::tests::certified;
     use crate::model::digest::KeyId;
-    use crate::wire::handshake::{Secret, peer_accepts, peer_greets, refusal_in_clear};
+    use crate::model::id::PeerKey;
+    use crate::wire::handshake::peer::{peer_accepts, peer_greets};
+    use crate::wire::handshake::{Secret, public_key, refusal_in_clear};
     use std::net::TcpListener;
     use std::thread;
 
     const KEY: (KeyId, Secret) = (KeyId([7; 16]), Secret([7; 32]));
+    const MEMBER: Secret = Secret([8; 32]);
     const LONG: Duration = Duration::from_secs(60);
 
     fn race(addrs: &[SocketAddr]) -> Race<'static> {
-        Race::new(addrs, || peer_greets(KEY.0, &KEY.1))
+        let (me, their) = (certified(1).shown().expect("certified"), PeerKey(public_key(&MEMBER)));
+        Race::new(addrs, move || peer_greets(&me, their, (KEY.0, &KEY.1)))
     }
 
     fn listener() -> (TcpListener, SocketAddr) {
@@ -373,7 +379,7 @@ mod tests {
             for stream in listener.incoming() {
                 let mut stream = stream.expect("connected");
                 // Whoever has found another address leaves.
-                let _ = peer_accepts(&mut stream, |_| Some(KEY.1));
+                let _ = peer_accepts(&mut stream, &MEMBER, |_, _| Ok(KEY.1));
             }
         });
         addr

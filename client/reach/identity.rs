@@ -3,7 +3,8 @@
 
 use crate::model::id::{ClientId, PeerKey};
 use crate::sys::random::random_bytes;
-use crate::wire::certificate::{Certificate, CertificateError, SignerKey};
+use crate::wire::certificate::{CERTIFICATE_LIFE, Certificate, CertificateError, SignerKey};
+use crate::wire::handshake::peer::PeerIdentity;
 use crate::wire::handshake::{Secret, public_key};
 use parking_lot::Mutex;
 use std::fmt;
@@ -111,6 +112,20 @@ impl Identity {
         self.certified.lock().as_ref().map(|certified| certified.certificate.clone())
     }
 
+    /// Whether it is time to ask for a new certificate: half of the time of this one is over.
+    pub fn is_due(&self, now: Instant) -> bool {
+        let certified = self.certified.lock();
+        certified
+            .as_ref()
+            .is_some_and(|certified| now.saturating_duration_since(certified.heard) >= CERTIFICATE_LIFE / 2)
+    }
+
+    /// Who this client is to others, once a tracker has certified it.
+    pub fn shown(&self) -> Option<PeerIdentity> {
+        let certificate = self.certificate()?;
+        Some(PeerIdentity { secret: self.secret.clone(), certificate })
+    }
+
     /// Checks the certificate of another client.
     ///
     /// # Errors
@@ -122,5 +137,80 @@ impl Identity {
             (certified.signer, certified.now_s(now))
         };
         certificate.verify(&signer, now_s).map_err(Doubt::Certificate)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::model::name::UserId;
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+    use std::time::Duration;
+
+    const NOW_S: u64 = 1_900_000_000;
+
+    fn sign(bytes: &[u8]) -> [u8; 64] {
+        pair().sign(bytes).as_ref().try_into().expect("64 bytes")
+    }
+
+    fn pair() -> Ed25519KeyPair {
+        Ed25519KeyPair::from_seed_unchecked(&[9; 32]).expect("32 bytes")
+    }
+
+    /// What a tracker says of a client, where it is this time.
+    fn said(identity: &Identity, now_s: u64, heard: Instant) -> Certified {
+        let user = UserId::parse("bob").expect("a name");
+        let end = now_s + CERTIFICATE_LIFE.as_secs();
+        Certified {
+            certificate: Certificate::new((identity.client(), user, identity.key()), end, sign),
+            signer: SignerKey(pair().public_key().as_ref().try_into().expect("32 bytes")),
+            now_s,
+            heard,
+            tracker: 1,
+            relay: false,
+            seen: ([127, 0, 0, 1], 1).into(),
+        }
+    }
+
+    /// The identity of the client with this number, certified.
+    pub(crate) fn certified(number: u8) -> Identity {
+        let identity = Identity::new(ClientId([number; 16])).expect("random bytes");
+        assert!(identity.take(said(&identity, NOW_S, Instant::now())));
+        identity
+    }
+
+    #[test]
+    fn the_time_is_that_of_the_tracker_whatever_the_clock_of_this_machine_says() {
+        // The clock of no machine is asked: the tracker may be years away from it.
+        let (ann, bob) = (certified(1), certified(2));
+        let (now, day) = (Instant::now(), CERTIFICATE_LIFE);
+        let shown = bob.certificate().expect("certified");
+        assert_eq!(ann.check(&shown, now), Ok(()));
+        assert_eq!(ann.check(&shown, now + day - Duration::from_secs(60)), Ok(()));
+        let ended = Doubt::Certificate(CertificateError::Ended);
+        assert_eq!(ann.check(&shown, now + day + Duration::from_secs(60)), Err(ended));
+    }
+
+    #[test]
+    fn a_certificate_is_due_at_half_of_its_time_and_counts_until_its_end() {
+        let ann = certified(1);
+        let now = Instant::now();
+        assert!(!ann.is_due(now + CERTIFICATE_LIFE / 2 - Duration::from_secs(60)));
+        assert!(ann.is_due(now + CERTIFICATE_LIFE / 2));
+        let later = now + CERTIFICATE_LIFE / 2;
+        assert!(ann.take(said(&ann, NOW_S + CERTIFICATE_LIFE.as_secs() / 2, later)));
+        assert!(!ann.is_due(later + Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_certificate_for_another_client_or_another_key_is_not_taken() {
+        let (ann, bob) = (certified(1), certified(2));
+        assert!(!ann.take(said(&bob, NOW_S, Instant::now())));
+        let mut forged = said(&ann, NOW_S, Instant::now());
+        forged.certificate.end += 1;
+        assert!(!ann.take(forged));
+        ann.forget();
+        assert!(ann.shown().is_none() && !ann.is_due(Instant::now() + CERTIFICATE_LIFE));
+        assert_eq!(ann.check(&bob.certificate().expect("certified"), Instant::now()), Err(Doubt::NoSigner));
     }
 }

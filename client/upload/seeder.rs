@@ -6,6 +6,7 @@ use super::event::SeederEvent;
 use super::session::SessionContext;
 use super::turns::Turns;
 use crate::client::keyring::Keyring;
+use crate::client::reach::identity::Identity;
 use crate::model::id::GroupRef;
 use crate::rate::uplink::Uplink;
 use crate::sys::lingering::LingeringSockets;
@@ -21,6 +22,17 @@ const LEAVING_MAX: usize = 64;
 /// Stack of a connection's thread, in bytes. Buffers are on the heap.
 const STACK_LEN: usize = 256 * 1024;
 
+/// What a seeder works with.
+pub struct SeederSetup {
+    pub identity: Arc<Identity>,
+    pub keyring: Arc<Keyring>,
+    pub catalog: Arc<Catalog>,
+    /// Sets the limit.
+    pub uplink: Arc<Uplink>,
+    /// Its receiver must be drained.
+    pub events: channel::Sender<SeederEvent>,
+}
+
 /// The listener and its sessions.
 pub struct Seeder {
     context: Arc<SessionContext>,
@@ -30,19 +42,14 @@ pub struct Seeder {
 }
 
 impl Seeder {
-    /// Serves on a bound listener, within the limit of the uplink. Events go to `events`, whose receiver must be
-    /// drained.
-    pub fn start(
-        listener: TcpListener,
-        keyring: Arc<Keyring>,
-        catalog: Arc<Catalog>,
-        uplink: Arc<Uplink>,
-        events: channel::Sender<SeederEvent>,
-    ) -> io::Result<Self> {
+    /// Serves on a bound listener.
+    pub fn start(listener: TcpListener, setup: SeederSetup) -> io::Result<Self> {
         let addr = listener.local_addr()?;
+        let SeederSetup { identity, keyring, catalog, uplink, events } = setup;
         let (admission, leaving) = (Admission::default(), LingeringSockets::new(LEAVING_MAX));
         let turns = Turns::new(std::thread::available_parallelism().map_or(1, usize::from));
-        let context = Arc::new(SessionContext { keyring, catalog, uplink, turns, events, admission, leaving });
+        let context = SessionContext { identity, keyring, catalog, uplink, turns, events, admission, leaving };
+        let context = Arc::new(context);
         let thread = std::thread::Builder::new().name("seeder".into()).spawn({
             let context = context.clone();
             move || accept(&context, &listener)
@@ -115,12 +122,14 @@ fn take_in(context: &Arc<SessionContext>, id: u64, stream: TcpStream, ip: IpAddr
 mod tests {
     use super::super::admission::{EARLY_MAX, THREADS_MAX};
     use super::*;
+    use crate::client::reach::identity::tests::certified;
     use crate::model::digest::KeyId;
     use crate::model::id::{OpId, Origin};
     use crate::model::name::GroupId;
     use crate::rate::limit::Limit;
     use crate::wire::client_tracker::GroupKey;
-    use crate::wire::handshake::{self, Secret};
+    use crate::wire::handshake::Secret;
+    use crate::wire::handshake::peer::peer_to_peer;
     use std::time::Instant;
 
     fn wait_until(what: &str, so: impl Fn() -> bool) {
@@ -141,7 +150,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let catalog = Arc::new(Catalog::start().expect("a thread"));
         let (events, _heard) = channel::unbounded();
-        let seeder = Seeder::start(listener, keyring, catalog, Uplink::new(Limit::NONE), events).expect("a thread");
+        let identity = Arc::new(certified(1));
+        let (key, uplink) = (identity.key(), Uplink::new(Limit::NONE));
+        let setup = SeederSetup { identity, keyring, catalog, uplink, events };
+        let seeder = Seeder::start(listener, setup).expect("a thread");
         let connect = || TcpStream::connect(seeder.addr()).expect("it listens");
 
         // Nobody who is given up comes to an end while this is held, as on a busy machine.
@@ -152,6 +164,7 @@ mod tests {
         let mut member = connect();
         wait_until("one makes room", || counts().1 == EARLY_MAX - 1);
         drop(leaving);
-        handshake::peer_to_peer(&mut member, id, &secret).expect("there is room");
+        let me = certified(2).shown().expect("certified");
+        peer_to_peer(&mut member, &me, key, (id, &secret)).expect("there is room");
     }
 }

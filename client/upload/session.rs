@@ -8,19 +8,22 @@ use super::served::Served;
 use super::stats::UploadMeter;
 use super::turns::{TurnFlow, Turns};
 use crate::client::keyring::Keyring;
+use crate::client::reach::identity::{Doubt, Identity};
 use crate::client::reach::way::Way;
 use crate::client::storage::piece_source::SourceError;
+use crate::model::digest::KeyId;
 use crate::model::id::GroupRef;
 use crate::model::name::UserId;
 use crate::model::piece::PIECE_LEN;
 use crate::rate::uplink::{Uplink, UplinkFlow};
 use crate::sys::lingering::LingeringSockets;
+use crate::wire::certificate::Certificate;
 use crate::wire::codec::{Blob, Payload};
 use crate::wire::connection::{self, FrameReceiver, FrameSender, TimedStream};
 use crate::wire::deadlines::{HANDSHAKE_DEADLINE, IDLE_DEADLINE};
 use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, HEADER_LEN, UNASKED};
-use crate::wire::handshake;
-use crate::wire::handshake::refusal_in_clear;
+use crate::wire::handshake::peer::{PeerCaller, peer_accepts};
+use crate::wire::handshake::{Secret, refusal_in_clear};
 use crate::wire::peer::{PeerReply, PeerRequest};
 use crate::wire::refusal::{Code, Refusal};
 use crossbeam_channel as channel;
@@ -34,6 +37,7 @@ const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 
 /// What the sessions of a seeder share.
 pub(super) struct SessionContext {
+    pub identity: Arc<Identity>,
     pub keyring: Arc<Keyring>,
     pub catalog: Arc<Catalog>,
     pub uplink: Arc<Uplink>,
@@ -56,18 +60,13 @@ impl SessionContext {
     pub(super) fn serve(&self, id: u64, stream: Arc<TcpStream>) {
         let mut group = None;
         let by = Instant::now() + HANDSHAKE_DEADLINE;
-        let handshake = handshake::peer_accepts(&mut TimedStream::until(&stream, by), |key_id| {
-            let known = self.keyring.by_id(key_id);
-            if known.is_none() {
-                // The tracker may know the key, but to ask takes longer than a peer should wait. The peer comes again.
-                let _ = self.events.try_send(SeederEvent::UnknownKey(key_id));
-            }
-            known.map(|(of, secret)| {
-                group = Some(of);
-                secret
-            })
+        let secret = self.identity.secret();
+        let handshake = peer_accepts(&mut TimedStream::until(&stream, by), secret, |key, certificate| {
+            let (of, secret) = self.look_at(key, certificate)?;
+            group = Some(of);
+            Ok(secret)
         });
-        let (Ok((keys, key_id)), Some(group)) = (handshake, group) else {
+        let (Ok(PeerCaller { keys, key, certificate }), Some(group)) = (handshake, group) else {
             if self.admission.is_given_up(id) {
                 self.turn_away(stream);
             }
@@ -75,13 +74,14 @@ impl SessionContext {
         };
         self.admission.of_group(id, group);
         // The key may have changed since the handshake. From here on `drop_group` finds this connection.
-        if self.keyring.by_id(key_id).is_none() {
+        if self.keyring.by_id(key).is_none() {
             return;
         }
+        let user = certificate.user;
         let Ok((mut receiver, sender)) = connection::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, true) else {
             return;
         };
-        if let Some((served, user, place)) = self.open((id, group), by, &mut receiver, &sender) {
+        if let Some((served, place)) = self.open((id, group, &user), by, &mut receiver, &sender) {
             let (flow, meter) = (self.uplink.join(&user), served.stats().join(&user, Way::Direct, Instant::now()));
             let turns = self.turns.join(&user);
             let session =
@@ -97,14 +97,32 @@ impl SessionContext {
         self.leaving.put(stream, Instant::now());
     }
 
-    /// Takes the first message, which names the content and the user. It has to come by this time.
+    /// Whether somebody with this certificate, who names this key, is let in: gives the group and its key, or says why not.
+    fn look_at(&self, key: KeyId, certificate: &Certificate) -> Result<(GroupRef, Secret), Code> {
+        if certificate.client == self.identity.client() || certificate.key == self.identity.key() {
+            return Err(Code::OtherClient);
+        }
+        match self.identity.check(certificate, Instant::now()) {
+            Ok(()) => {}
+            // Nobody is logged in, so no group is known either.
+            Err(Doubt::NoSigner) => return Err(Code::UnknownKey),
+            Err(Doubt::Certificate(_)) => return Err(Code::BadCertificate),
+        }
+        self.keyring.by_id(key).ok_or_else(|| {
+            // The tracker may know the key, but to ask takes longer than a peer should wait. The peer comes again.
+            let _ = self.events.try_send(SeederEvent::UnknownKey(key));
+            Code::UnknownKey
+        })
+    }
+
+    /// Takes the first message, which names the content. It has to come by this time.
     fn open(
         &self,
-        (id, group): (u64, GroupRef),
+        (id, group, user): (u64, GroupRef, &UserId),
         by: Instant,
         receiver: &mut FrameReceiver,
         sender: &Arc<FrameSender>,
-    ) -> Option<(Arc<Served>, UserId, Arc<Place>)> {
+    ) -> Option<(Arc<Served>, Arc<Place>)> {
         let Ok(frame) = receiver.recv_by(by) else {
             if self.admission.is_given_up(id) {
                 let _ = sender.send(UNASKED, &PeerReply::refused(&Code::Busy.into()));
@@ -112,11 +130,11 @@ impl SessionContext {
             return None;
         };
         let request = frame.request;
-        let Ok(PeerRequest::Open { info_hash, user }) = frame.message() else {
+        let Ok(PeerRequest::Open { info_hash }) = frame.message() else {
             let _ = sender.send(request, &PeerReply::refused(&Code::Malformed.into()));
             return None;
         };
-        let place = match self.admission.admit(id, &user, Instant::now()) {
+        let place = match self.admission.admit(id, user, Instant::now()) {
             Ok(place) => place,
             Err(NoPlace { in_line }) => {
                 let busy = in_line.map_or(Code::Busy.into(), |place| Refusal::about(Code::Busy, place));
@@ -134,7 +152,7 @@ impl SessionContext {
             served.leave(sender);
             return None;
         }
-        Some((served, user, place))
+        Some((served, place))
     }
 }
 

@@ -1,16 +1,72 @@
 //! Who members are to each other, without a tracker that says so.
 
-use groupshare::model::id::PeerKey;
+use groupshare::client::reach::identity::{Certified, Identity};
+use groupshare::model::id::{ClientId, PeerKey};
+use groupshare::model::name::UserId;
+use groupshare::tracker::auth::cluster_key::ClusterKey;
+use groupshare::wire::certificate::Certificate;
 use groupshare::wire::codec::List;
 use groupshare::wire::contact::ADDRS_MAX;
+use groupshare::wire::handshake::peer::PeerIdentity;
+use groupshare::wire::handshake::{Secret, public_key};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The only address of a peer.
 pub(crate) fn at(addr: SocketAddr) -> List<SocketAddr, ADDRS_MAX> {
     List::first_of(vec![addr])
 }
 
-/// The key of the client with this number.
+/// The private key of a client that is no whole one.
+pub(crate) fn secret(number: u8) -> Secret {
+    Secret([number; 32])
+}
+
+/// The key of a client that is no whole one.
 pub(crate) fn peer_key(number: u8) -> PeerKey {
-    PeerKey([number; 32])
+    PeerKey(public_key(&secret(number)))
+}
+
+/// Who a client that is no whole one is to others.
+pub(crate) fn peer_identity(number: u8) -> PeerIdentity {
+    let mut client = [0xee; 16];
+    client[0] = number;
+    let user = UserId::parse(&format!("user{number}")).expect("a name");
+    PeerIdentity { secret: secret(number), certificate: certificate(ClientId(client), user, peer_key(number)) }
+}
+
+/// A whole client of this user.
+pub(crate) fn identity(client: ClientId, user: UserId) -> Arc<Identity> {
+    let identity = Identity::new(client).expect("random bytes");
+    let certificate = certificate(client, user, identity.key());
+    let certified = Certified {
+        certificate,
+        signer: cluster_key().signer(),
+        now_s: now_s(),
+        heard: Instant::now(),
+        tracker: 1,
+        relay: false,
+        seen: ([127, 0, 0, 1], 1).into(),
+    };
+    assert!(identity.take(certified), "the certificate is its own");
+    Arc::new(identity)
+}
+
+fn certificate(client: ClientId, user: UserId, key: PeerKey) -> Certificate {
+    cluster_key().certify(client, user, key, now_s())
+}
+
+fn cluster_key() -> ClusterKey {
+    ClusterKey::new(&[0xc1; 32])
+}
+
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+}
+
+/// What a client says first on a connection to another one, out of all that it said: preface and first message.
+pub(crate) fn opening(said: &[u8]) -> &[u8] {
+    let len = u16::from_be_bytes([said[11], said[12]]);
+    &said[..13 + usize::from(len)]
 }

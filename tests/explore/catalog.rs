@@ -8,13 +8,15 @@ use groupshare::client::upload::leases::Leases;
 use groupshare::client::upload::served::Served;
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::digest::{InfoHash, KeyId};
-use groupshare::model::id::{GroupRef, OpId, Origin};
+use groupshare::model::id::{ClientId, GroupRef, OpId, Origin, PeerKey};
 use groupshare::model::piece::{Layout, PIECE_LEN, PieceIndex};
 use groupshare::sync::atomic::{AtomicUsize, Ordering};
 use groupshare::sync::thread;
+use groupshare::wire::certificate::Certificate;
 use groupshare::wire::connection::{FrameReceiver, FrameSender, split};
 use groupshare::wire::frame::FRAME_LEN_MAX;
-use groupshare::wire::handshake::{self, Secret};
+use groupshare::wire::handshake::peer::{PeerIdentity, peer_accepts, peer_to_peer};
+use groupshare::wire::handshake::{Secret, public_key};
 use groupshare::wire::peer::PeerReply;
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
@@ -44,16 +46,24 @@ fn serve(catalog: &Catalog) -> Option<Arc<Served>> {
     catalog.add(GROUP, INFO_HASH, Arc::new(Unread), Bitfield::none(layout))
 }
 
+/// A certificate that nobody looks at.
+fn unsigned(key: PeerKey) -> Certificate {
+    Certificate::new((ClientId([1; 16]), user(1), key), 0, |_| [0; 64])
+}
+
 /// The seeder's end of a connection, and what the leecher hears.
 fn connect() -> (Arc<FrameSender>, FrameReceiver) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let far = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
     let (near, _) = listener.accept().expect("accepts");
-    let (id, secret) = (KeyId([7; 16]), || Secret([7; 32]));
+    let (group, accepting) = (Secret([7; 32]), Secret([1; 32]));
+    let their = PeerKey(public_key(&accepting));
+    let me = PeerIdentity { secret: Secret([2; 32]), certificate: unsigned(PeerKey(public_key(&Secret([2; 32])))) };
     // Nothing of this is for the explorer.
     let (near_keys, far_keys) = outside::scope(|scope| {
-        let accepting = scope.spawn(|| handshake::peer_accepts(&mut &near, |_| Some(secret())).expect("a member").0);
-        let keys = handshake::peer_to_peer(&mut &far, id, &secret()).expect("a member");
+        let accepting =
+            scope.spawn(|| peer_accepts(&mut &near, &accepting, |_, _| Ok(group.clone())).expect("a member").keys);
+        let keys = peer_to_peer(&mut &far, &me, their, (KeyId([7; 16]), &group)).expect("a member");
         (accepting.join().expect("no panic"), keys)
     });
     let (_, sender) = split(near, near_keys, FRAME_LEN_MAX, true).expect("a socket");

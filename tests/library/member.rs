@@ -1,7 +1,7 @@
 //! Members without tracker and prompt: seeders and leechers in one process, over real sockets.
 
 use crate::common::deadline::LONG;
-use crate::common::identity::{at, peer_key};
+use crate::common::identity::{at, identity, peer_identity};
 use crate::common::subject::{group, user};
 use crossbeam_channel as channel;
 use groupshare::client::download::engine::Engine;
@@ -11,12 +11,13 @@ use groupshare::client::download::transfer::{Subject, Transfer, TransferSetup};
 use groupshare::client::download::verify::verify_existing;
 use groupshare::client::keyring::Keyring;
 use groupshare::client::rate::downlink::Downlink;
+use groupshare::client::reach::identity::Identity;
 use groupshare::client::storage::file_stamp::Stamps;
 use groupshare::client::storage::part::{OpenedPart, Part, PartLabel, PartRecord};
 use groupshare::client::storage::shared_files::SharedFiles;
 use groupshare::client::upload::catalog::Catalog;
 use groupshare::client::upload::event::SeederEvent;
-use groupshare::client::upload::seeder::Seeder;
+use groupshare::client::upload::seeder::{Seeder, SeederSetup};
 use groupshare::client::upload::served::Served;
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::digest::KeyId;
@@ -27,9 +28,12 @@ use groupshare::rate::uplink::Uplink;
 use groupshare::wire::client_tracker::{GroupKey, Peer};
 use groupshare::wire::connection::{self, FrameReceiver, FrameSender};
 use groupshare::wire::frame::FRAME_LEN_MAX;
-use groupshare::wire::handshake::{self, Secret};
+use groupshare::wire::handshake::peer::peer_to_peer;
+use groupshare::wire::handshake::{HandshakeError, Secret};
 use groupshare::wire::peer::{PeerReply, PeerRequest};
+use snow::StatelessTransportState;
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,6 +52,7 @@ pub(crate) fn key(secret: u8) -> GroupKey {
 pub(crate) struct Member {
     pub folder: tempfile::TempDir,
     pub client: ClientId,
+    pub identity: Arc<Identity>,
     pub keyring: Arc<Keyring>,
     pub catalog: Arc<Catalog>,
     pub seeder: Option<Seeder>,
@@ -73,14 +78,24 @@ impl Member {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let (events, seen) = channel::bounded(64);
         let uplink = Uplink::new(upload);
-        let seeder = Seeder::start(listener, keyring.clone(), catalog.clone(), uplink.clone(), events);
+        let client = ClientId([number; 16]);
+        let identity = identity(client, user(number));
+        let setup = SeederSetup {
+            identity: identity.clone(),
+            keyring: keyring.clone(),
+            catalog: catalog.clone(),
+            uplink: uplink.clone(),
+            events,
+        };
+        let seeder = Seeder::start(listener, setup);
         let seeder = seeder.expect("a thread");
         let (tell, told) = channel::unbounded();
         let options = EngineOptions { workers: default_workers(), patience, downlink: Downlink::new(download) };
-        let engine = Engine::start(options, keyring.clone(), user(number), tell).expect("threads");
+        let engine = Engine::start(options, keyring.clone(), identity.clone(), tell).expect("threads");
         Self {
             folder: tempfile::tempdir().expect("a folder"),
-            client: ClientId([number; 16]),
+            client,
+            identity,
             keyring,
             catalog,
             seeder: Some(seeder),
@@ -94,7 +109,7 @@ impl Member {
     pub(crate) fn peer(&self, number: u8, subject: &Subject) -> Peer {
         let addr = self.seeder.as_ref().expect("listens").addr();
         let held = subject.content.layout.count();
-        Peer { client: self.client, user: user(number), key: peer_key(number), addrs: at(addr), held }
+        Peer { client: self.client, user: user(number), key: self.identity.key(), addrs: at(addr), held }
     }
 
     /// Serves a file on disk, of which it says to hold these pieces.
@@ -154,7 +169,9 @@ impl Member {
             EngineEvent::Finished(_, path) => assert!(fs::read(path).expect("there") == data, "the file is identical"),
             EngineEvent::Failed(_, why) => panic!("failed: {why}"),
             EngineEvent::FirstPiece(_) => unreachable!("passed over"),
-            EngineEvent::StaleKey(_) => panic!("the keys are right"),
+            EngineEvent::StaleKey(_) | EngineEvent::StaleCertificate | EngineEvent::StalePeer(_) => {
+                panic!("the keys are right")
+            }
         }
     }
 }
@@ -166,13 +183,24 @@ impl Drop for Member {
     }
 }
 
+/// Shakes hands with the seeder, as a client of this user does under this key.
+pub(crate) fn greet(
+    stream: &mut (impl Read + Write),
+    seeder: &Member,
+    number: u8,
+    under: u8,
+) -> Result<StatelessTransportState, HandshakeError> {
+    let group = key(under);
+    peer_to_peer(stream, &peer_identity(number), seeder.identity.key(), (group.id, &group.key))
+}
+
 /// A connection of this user to the seeder, open on the content; else why not.
 pub(crate) fn open(seeder: &Member, subject: &Subject, number: u8) -> Result<(FrameReceiver, Arc<FrameSender>), u16> {
     let stream = TcpStream::connect(seeder.peer(1, subject).addrs[0]).expect("the seeder listens");
     stream.set_read_timeout(Some(LONG)).expect("an option");
-    let keys = handshake::peer_to_peer(&mut &stream, KeyId([7; 16]), &Secret([7; 32])).expect("a member");
+    let keys = greet(&mut &stream, seeder, number, 7).expect("a member");
     let (mut receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, true).expect("a connection");
-    let ask = PeerRequest::Open { info_hash: subject.content.info_hash, user: user(number) };
+    let ask = PeerRequest::Open { info_hash: subject.content.info_hash };
     sender.send(1, &ask).expect("sent");
     match receiver.recv(LONG).expect("an answer").message().expect("one that is understood") {
         PeerReply::Opened { .. } => Ok((receiver, sender)),

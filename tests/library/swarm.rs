@@ -1,7 +1,7 @@
 //! Downloads without a tracker: seeders and leechers in one process, over real sockets.
 
 use crate::common::deadline::LONG;
-use crate::common::identity::{at, peer_key};
+use crate::common::identity::{at, opening, peer_identity, peer_key};
 use crate::common::relay::Relay;
 use crate::common::subject::*;
 use crate::common::wait::wait_until;
@@ -10,13 +10,13 @@ use crate::member::*;
 use groupshare::client::download::engine::event::EngineEvent;
 use groupshare::client::upload::admission::CONNECTIONS_MAX;
 use groupshare::model::bitfield::Bitfield;
-use groupshare::model::digest::KeyId;
 use groupshare::model::id::ClientId;
 use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::rate::limit::Limit;
 use groupshare::wire::client_tracker::Peer;
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
-use groupshare::wire::handshake::{self, HandshakeError, Secret};
+use groupshare::wire::handshake::HandshakeError;
+use groupshare::wire::handshake::peer::peer_to_peer;
 use groupshare::wire::peer::{PeerReply, PeerRequest};
 use groupshare::wire::refusal::Code;
 use std::io::{Read, Write};
@@ -331,7 +331,10 @@ fn nothing_comes_under_an_old_key_and_the_download_goes_on_under_the_new_one() {
     loop {
         match leecher.hears() {
             // Dialers that were under way with the old key.
-            EngineEvent::StaleKey(_) | EngineEvent::FirstPiece(_) => {}
+            EngineEvent::StaleKey(_)
+            | EngineEvent::StaleCertificate
+            | EngineEvent::StalePeer(_)
+            | EngineEvent::FirstPiece(_) => {}
             EngineEvent::Finished(..) => break,
             EngineEvent::Failed(_, why) => panic!("{why}"),
         }
@@ -394,7 +397,9 @@ fn neither_content_nor_names_cross_the_network_in_the_clear() {
     leecher.expect_finished(&data);
     assert!(relay.seen().len() > data.len(), "everything went through the relay");
     let info_hash = subject.content.info_hash.0;
-    let secrets: [&[u8]; 6] = [phrase, &data[..32], b"f.bin", GROUP.as_bytes(), b"user2", &info_hash];
+    let key_id = key(7).id.0;
+    let secrets: [&[u8]; 8] =
+        [phrase, &data[..32], b"f.bin", GROUP.as_bytes(), b"user2", b"user1", &info_hash, &key_id];
     for secret in secrets {
         assert!(!relay.saw(secret), "{} is readable on the wire", String::from_utf8_lossy(secret));
     }
@@ -413,14 +418,14 @@ fn without_the_key_of_the_group_nobody_gets_a_byte_of_a_piece() {
     // An id that the group does not have is refused in the clear.
     let mut stranger = connect();
     deadline(&stranger);
-    let refused = handshake::peer_to_peer(&mut stranger, KeyId([9; 16]), &Secret([7; 32]));
+    let refused = greet(&mut stranger, &seeder, 2, 9);
     assert!(matches!(refused, Err(HandshakeError::Refused(Some(Code::UnknownKey)))));
 
-    // The right id with the wrong key ends the connection without an answer.
+    // The right id with the wrong key gets an answer that is not understood.
     let mut guesser = connect();
     deadline(&guesser);
-    let refused = handshake::peer_to_peer(&mut guesser, KeyId([7; 16]), &Secret([8; 32]));
-    assert!(matches!(refused, Err(HandshakeError::Io(_) | HandshakeError::Crypto)));
+    let refused = peer_to_peer(&mut guesser, &peer_identity(2), seeder.identity.key(), (key(7).id, &key(8).key));
+    assert!(matches!(refused, Err(HandshakeError::Crypto)));
 
     // Somebody who repeats the first message of a member's handshake gets an answer that he cannot read, and nothing
     // that he says is understood.
@@ -428,10 +433,8 @@ fn without_the_key_of_the_group_nobody_gets_a_byte_of_a_piece() {
         let relay = Wiretap::to(addr);
         let mut member = TcpStream::connect(relay.addr).expect("the relay listens");
         deadline(&member);
-        handshake::peer_to_peer(&mut member, KeyId([7; 16]), &Secret([7; 32])).expect("a member");
-        let seen = relay.seen();
-        // Preface with key id, length, first message.
-        seen[..27 + 2 + 48].to_vec()
+        greet(&mut member, &seeder, 2, 7).expect("a member");
+        opening(&relay.seen()).to_vec()
     };
     let mut replayer = connect();
     deadline(&replayer);

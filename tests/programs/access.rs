@@ -12,13 +12,14 @@ use crate::common::queries::some_pieces;
 use crate::common::tracker::TestTracker;
 use crate::common::wait::wait_until;
 use groupshare::model::digest::{InfoHash, KeyId};
-use groupshare::model::id::{OpId, OpOrder, Origin, ShareRef};
+use groupshare::model::id::{OpId, OpOrder, Origin, PeerKey, ShareRef};
 use groupshare::model::manifest::Content;
 use groupshare::wire::client_tracker::{Holding, Reply, Request, TOKEN_LEN_MAX};
-use groupshare::wire::codec::Blob;
+use groupshare::wire::codec::{Blob, List};
 use groupshare::wire::connection::{self, RecvError};
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
-use groupshare::wire::handshake::{self, HandshakeError, Secret};
+use groupshare::wire::handshake::peer::{PeerIdentity, peer_to_peer};
+use groupshare::wire::handshake::{HandshakeError, Secret, public_key};
 use groupshare::wire::peer::{PeerReply, PeerRequest};
 use groupshare::wire::refusal::Code;
 use std::collections::BTreeSet;
@@ -371,6 +372,28 @@ struct Seeder {
     /// The key of the lab when a former member was in it.
     former: (KeyId, Secret),
     den: (KeyId, Secret),
+    /// Its key as a client.
+    key: PeerKey,
+    mia: PeerIdentity,
+    fay: PeerIdentity,
+    eve: PeerIdentity,
+}
+
+/// Who a client is to others, as the tracker certifies it.
+fn certified(client: &mut Client) -> PeerIdentity {
+    let secret = Secret(client.id.0.repeat(2).try_into().expect("32 bytes"));
+    let request = Request::Announce {
+        key: PeerKey(public_key(&secret)),
+        port: 18002,
+        interfaces: List::EMPTY,
+        announced: None,
+        machine: [0; 16],
+        round_trip_ms: 0,
+    };
+    match client.ask(request) {
+        Reply::Announced { certificate, .. } => PeerIdentity { secret, certificate },
+        other => panic!("not certified but {}", name_of(&other)),
+    }
 }
 
 const LAB_BYTES: &[u8] = b"only for the lab";
@@ -405,7 +428,7 @@ impl Seeder {
             olga.accept("lab", name);
         }
         let share = mia.find_share("lab", "lab.txt");
-        let addr = mia.peers(share.share)[0].addrs[0];
+        let alice_as_peer = mia.peers(share.share).remove(0);
         let key = |client: &mut Client| {
             let key = client.keys().remove(0);
             (key.id, key.key)
@@ -417,7 +440,10 @@ impl Seeder {
         let (lab, den) = (key(&mut mia), key(&mut eve));
         assert_eq!((key(&mut olga).0, fay.keys().len()), (lab.0, 0), "members have the new key, and nobody else");
         let in_den = eve.find_share("den", "den.txt").content.info_hash;
-        let seeder = Self { _running: (alice, tracker, installation), addr, in_lab, in_den, lab, former, den };
+        let [mia, fay, eve] = [&mut mia, &mut fay, &mut eve].map(certified);
+        let (addr, key) = (alice_as_peer.addrs[0], alice_as_peer.key);
+        let _running = (alice, tracker, installation);
+        let seeder = Self { _running, addr, key, in_lab, in_den, lab, former, den, mia, fay, eve };
         wait_until("the seeder hears of the departure", || seeder.words("former", "Open") == "UnknownKey");
         seeder
     }
@@ -426,17 +452,19 @@ impl Seeder {
     fn words(&self, who: &str, line: &str) -> String {
         let stream = TcpStream::connect(self.addr).expect("the seeder listens");
         stream.set_read_timeout(Some(LONG)).expect("an option");
-        let (id, secret) = match who {
+        let ((id, secret), me) = match who {
             "stranger" => return self.without_a_handshake(stream, line),
-            "made-up" => (KeyId([9; 16]), Secret([9; 32])),
-            "guesser" => (self.lab.0, Secret([9; 32])),
-            "former" => self.former.clone(),
-            "other" => self.den.clone(),
-            "member" | "owner" | "elsewhere" => self.lab.clone(),
+            "made-up" => ((KeyId([9; 16]), Secret([9; 32])), &self.eve),
+            "guesser" => ((self.lab.0, Secret([9; 32])), &self.eve),
+            "former" => (self.former.clone(), &self.fay),
+            "other" => (self.den.clone(), &self.eve),
+            "member" | "owner" | "elsewhere" => (self.lab.clone(), &self.mia),
             other => panic!("who is {other}?"),
         };
-        let keys = match handshake::peer_to_peer(&mut &stream, id, &secret) {
+        let keys = match peer_to_peer(&mut &stream, me, self.key, (id, &secret)) {
             Ok(keys) => keys,
+            // The answer cannot be read.
+            Err(HandshakeError::Crypto) => return "cut".to_owned(),
             Err(HandshakeError::Refused(code)) => return name_of(&code.expect("a known reason")),
             Err(HandshakeError::Io(_)) => return "cut".to_owned(),
             Err(error) => panic!("{error}"),
@@ -468,7 +496,7 @@ impl Seeder {
 
     fn asks(&self, who: &str, line: &str) -> Vec<PeerRequest> {
         let info_hash = if who == "elsewhere" { self.in_den } else { self.in_lab };
-        let open = || PeerRequest::Open { info_hash, user: user("somebody") };
+        let open = || PeerRequest::Open { info_hash };
         match line {
             "Open" => vec![open()],
             "Open(twice)" => vec![open(), open()],

@@ -10,10 +10,11 @@ use super::options::EngineOptions;
 use crate::client::download::dial_pace::DialPaces;
 use crate::client::download::dialer::{DialJob, Dialer};
 use crate::client::download::error::DownloadError;
-use crate::client::download::peer_connection::{DialError, DropReason, PeerConnection, WorkOutcome};
+use crate::client::download::opening::DialError;
+use crate::client::download::peer_connection::{DropReason, PeerConnection, WorkOutcome};
 use crate::client::keyring::Keyring;
+use crate::client::reach::identity::Identity;
 use crate::model::id::ClientId;
-use crate::model::name::UserId;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::standstill::stood_still;
 use crate::sys::waker::Waker;
@@ -53,7 +54,7 @@ impl Dispatcher {
     pub(super) fn new(
         options: EngineOptions,
         keyring: Arc<Keyring>,
-        me: UserId,
+        identity: Arc<Identity>,
         told: channel::Sender<EngineEvent>,
     ) -> io::Result<(Self, Mailbox)> {
         let pool = rayon::ThreadPoolBuilder::new()
@@ -64,7 +65,7 @@ impl Dispatcher {
         // Unbounded, but connections and the calls of the user bound what is in it.
         let (messages, inbox) = channel::unbounded();
         let mailbox = Mailbox { messages, waker: Arc::new(Waker::new()?) };
-        let dialer = Dialer::new(keyring.clone(), me, {
+        let dialer = Dialer::new(keyring.clone(), identity, {
             let mailbox = mailbox.clone();
             move |id, client, result| mailbox.send(EngineMessage::Dialed(id, client, result))
         });
@@ -207,6 +208,14 @@ impl Dispatcher {
             Err(DialError::UnknownKey) => {
                 entry.peers.lost(client, now, false);
                 self.tell(EngineEvent::StaleKey(self.entries[&id].transfer.subject().group));
+            }
+            Err(DialError::NoCertificate) => {
+                entry.peers.lost(client, now, false);
+                self.tell(EngineEvent::StaleCertificate);
+            }
+            Err(DialError::OtherClient) => {
+                entry.peers.elsewhere(client, now);
+                self.tell(EngineEvent::StalePeer(id));
             }
             Err(DialError::NotNow) => entry.peers.lost(client, now, false),
             Err(DialError::Failed) => entry.peers.lost(client, now, true),

@@ -1,7 +1,8 @@
 //! Messages to the dispatcher from the rest of the client, its workers, dialers and finishers.
 
 use crate::client::download::error::DownloadError;
-use crate::client::download::peer_connection::{DialError, PeerConnection, WorkOutcome};
+use crate::client::download::opening::DialError;
+use crate::client::download::peer_connection::{PeerConnection, WorkOutcome};
 use crate::client::download::transfer::Transfer;
 use crate::model::id::{ClientId, GroupRef};
 use crate::sys::waker::Waker;

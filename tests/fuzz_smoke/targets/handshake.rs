@@ -3,14 +3,20 @@
 
 use super::script::Script;
 use groupshare::model::digest::KeyId;
-use groupshare::wire::handshake::refusal_in_clear;
-use groupshare::wire::handshake::{self, Caller, HandshakeError, Secret};
+use groupshare::model::id::{ClientId, PeerKey};
+use groupshare::model::name::UserId;
+use groupshare::wire::certificate::Certificate;
+use groupshare::wire::handshake::peer::{PeerIdentity, peer_accepts, peer_to_peer};
+use groupshare::wire::handshake::{self, Caller, HandshakeError, Secret, public_key, refusal_in_clear};
+use groupshare::wire::refusal::Code;
 use snow::StatelessTransportState;
 use std::io::{self, Read, Write};
 use std::sync::OnceLock;
 
 /// The keys of the worked example in docs/PROTOCOL.md, whose openings are in the corpus.
 const TRACKER_KEY: [u8; 32] = [9; 32];
+const SEEDER_KEY: [u8; 32] = [0x0b; 32];
+const LEECHER_KEY: [u8; 32] = [0x0c; 32];
 const GROUP_KEY: [u8; 32] = [7; 32];
 const GROUP_ID: KeyId = KeyId([0xa5; 16]);
 const LINK_KEY: [u8; 32] = [6; 32];
@@ -78,6 +84,13 @@ impl<F> Write for Answering<F> {
     }
 }
 
+/// A client that calls another one.
+fn peer() -> PeerIdentity {
+    let (secret, user) = (Secret(LEECHER_KEY), UserId::parse("bob").expect("a name"));
+    let key = PeerKey(public_key(&secret));
+    PeerIdentity { secret, certificate: Certificate::new((ClientId([1; 16]), user, key), 1, |_| [2; 64]) }
+}
+
 /// Who connects to whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -91,10 +104,12 @@ const WAYS: [Way; 3] = [Way::Client, Way::Peer, Way::Tracker];
 fn connect_to(way: Way, stream: &mut (impl Read + Write)) -> Result<StatelessTransportState, HandshakeError> {
     match way {
         Way::Client => handshake::client_to_tracker(stream).map(|(keys, shown)| {
-            assert_eq!(shown, handshake::fingerprint(&handshake::public_key(&Secret(TRACKER_KEY))));
+            assert_eq!(shown, handshake::fingerprint(&public_key(&Secret(TRACKER_KEY))));
             keys
         }),
-        Way::Peer => handshake::peer_to_peer(stream, GROUP_ID, &Secret(GROUP_KEY)),
+        Way::Peer => {
+            peer_to_peer(stream, &peer(), PeerKey(public_key(&Secret(SEEDER_KEY))), (GROUP_ID, &Secret(GROUP_KEY)))
+        }
         Way::Tracker => handshake::tracker_to_tracker(stream, LINK_ID, &Secret(LINK_KEY)),
     }
 }
@@ -102,10 +117,13 @@ fn connect_to(way: Way, stream: &mut (impl Read + Write)) -> Result<StatelessTra
 /// Accepts at a tracker or at a seeder.
 fn accept_at(seeder: bool, stream: &mut (impl Read + Write)) -> Result<(Way, StatelessTransportState), HandshakeError> {
     if seeder {
-        let key_of = |id| (id == GROUP_ID).then_some(Secret(GROUP_KEY));
-        return handshake::peer_accepts(stream, key_of).map(|(keys, id)| {
-            assert_eq!(id, GROUP_ID);
-            (Way::Peer, keys)
+        let admit = |id, certificate: &Certificate| {
+            assert_eq!(certificate.key, peer().certificate.key, "nobody else has the private half of a key");
+            if id == GROUP_ID { Ok(Secret(GROUP_KEY)) } else { Err(Code::UnknownKey) }
+        };
+        return peer_accepts(stream, &Secret(SEEDER_KEY), admit).map(|caller| {
+            assert_eq!((caller.key, caller.certificate), (GROUP_ID, peer().certificate));
+            (Way::Peer, caller.keys)
         });
     }
     let link = (LINK_ID, Secret(LINK_KEY));

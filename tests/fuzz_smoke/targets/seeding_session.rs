@@ -5,28 +5,33 @@ use super::script::Script;
 use super::{Folder, is_one_line};
 use crossbeam_channel as channel;
 use groupshare::client::keyring::Keyring;
+use groupshare::client::reach::identity::{Certified, Identity};
 use groupshare::client::storage::file_stamp::Stamps;
 use groupshare::client::storage::shared_files::SharedFiles;
 use groupshare::client::upload::catalog::Catalog;
 use groupshare::client::upload::event::SeederEvent;
-use groupshare::client::upload::seeder::Seeder;
+use groupshare::client::upload::seeder::{Seeder, SeederSetup};
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::digest::{InfoHash, KeyId};
-use groupshare::model::id::{GroupRef, OpId, Origin};
+use groupshare::model::id::{ClientId, GroupRef, OpId, Origin, PeerKey};
 use groupshare::model::manifest::FileEntry;
 use groupshare::model::name::{GroupId, UserId};
 use groupshare::model::path::RelPath;
 use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::rate::limit::Limit;
 use groupshare::rate::uplink::Uplink;
+use groupshare::tracker::auth::cluster_key::ClusterKey;
 use groupshare::wire::client_tracker::GroupKey;
+use groupshare::wire::connection::TimedStream;
 use groupshare::wire::frame::Message;
-use groupshare::wire::handshake::{self, Secret};
+use groupshare::wire::handshake::Secret;
+use groupshare::wire::handshake::peer::{PeerIdentity, peer_to_peer};
 use groupshare::wire::peer::{PeerReply, PeerRequest};
 use groupshare::wire::refusal::{Code, Refusal};
 use std::fs;
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 const KEY_ID: KeyId = KeyId([1; 16]);
 const KEY: [u8; 32] = [2; 32];
@@ -42,9 +47,20 @@ const GET_PIECE: u8 = 2;
 
 struct Bench {
     seeder: Seeder,
+    key: PeerKey,
     data: Vec<u8>,
     _events: channel::Receiver<SeederEvent>,
     _folder: Folder,
+}
+
+/// A client of this user, as a tracker certifies it.
+fn certified(client: u8, user: &str) -> Arc<Identity> {
+    let identity = Identity::new(ClientId([client; 16])).expect("random bytes");
+    let (cluster_key, user) = (ClusterKey::new(&[1; 32]), UserId::parse(user).expect("a name"));
+    let certificate = cluster_key.certify(identity.client(), user, identity.key(), 1);
+    let (signer, heard, seen) = (cluster_key.signer(), Instant::now(), ([127, 0, 0, 1], 1).into());
+    assert!(identity.take(Certified { certificate, signer, now_s: 1, heard, tracker: 1, relay: false, seen }));
+    Arc::new(identity)
 }
 
 fn group() -> GroupRef {
@@ -74,8 +90,11 @@ impl Bench {
         keyring.put(GroupKey { group: group(), name, id: KEY_ID, key: Secret(KEY) });
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let (events, _events) = channel::bounded(64);
-        let seeder = Seeder::start(listener, keyring, catalog, Uplink::new(Limit::NONE), events).expect("a thread");
-        Self { seeder, data, _events, _folder: folder }
+        let identity = certified(1, "alice");
+        let setup =
+            SeederSetup { identity: identity.clone(), keyring, catalog, uplink: Uplink::new(Limit::NONE), events };
+        let seeder = Seeder::start(listener, setup).expect("a thread");
+        Self { seeder, key: identity.key(), data, _events, _folder: folder }
     }
 }
 
@@ -85,11 +104,13 @@ pub(super) fn seeding_session(data: &[u8]) {
     let bench = BENCH.get_or_init(Bench::start);
     let mut script = Script::new(data);
     let Some(first) = script.byte() else { return };
-    let mut leecher =
-        Connection::new(bench.seeder.addr(), |stream| handshake::peer_to_peer(stream, KEY_ID, &Secret(KEY)));
+    static BOB: OnceLock<PeerIdentity> = OnceLock::new();
+    let bob = BOB.get_or_init(|| certified(2, "bob").shown().expect("certified"));
+    let greet = |stream: &mut TimedStream<'_>| peer_to_peer(stream, bob, bench.key, (KEY_ID, &Secret(KEY)));
+    let mut leecher = Connection::new(bench.seeder.addr(), greet);
     let opens = [Some(WHOLE), Some(PART), Some(InfoHash([9; 32])), None][usize::from(first % 4)];
     if let Some(info_hash) = opens {
-        let open = PeerRequest::Open { info_hash, user: UserId::parse("bob").expect("a name") };
+        let open = PeerRequest::Open { info_hash };
         let mut body = Vec::new();
         open.put_body(&mut body);
         leecher.ask(open.kind(), &body);

@@ -2,18 +2,18 @@
 
 use super::ordeal::Ordeal;
 use crate::common::deadline::LONG;
-use crate::common::identity::at;
+use crate::common::identity::{at, secret};
 use crate::common::subject::{all, group};
 use crate::common::wait::wait_until;
 use crate::common::wiretap::Wiretap;
-use crate::member::{Member, key, open};
+use crate::member::{Member, greet, key, open};
 use groupshare::client::upload::event::SeederEvent;
 use groupshare::client::upload::served::Served;
 use groupshare::model::bitfield::Bitfield;
-use groupshare::model::digest::KeyId;
 use groupshare::wire::connection::{self, FrameReceiver, RecvError};
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
-use groupshare::wire::handshake::{self, HandshakeError};
+use groupshare::wire::handshake::HandshakeError;
+use groupshare::wire::handshake::peer::{PeerCaller, peer_accepts};
 use groupshare::wire::peer::{PeerReply, PeerRequest, REQUESTS_MAX};
 use groupshare::wire::refusal::Code;
 use std::io::{Read, Write};
@@ -226,7 +226,7 @@ fn who_was_removed_loses_the_open_connection_and_finds_the_old_key_worthless() {
     assert!(matches!(receiver.recv(LONG), Err(RecvError::Closed | RecvError::Cut | RecvError::Io(_))));
     let stream = TcpStream::connect(addr(&seeder, &ordeal)).expect("the seeder listens");
     stream.set_read_timeout(Some(LONG)).expect("an option");
-    let refused = handshake::peer_to_peer(&mut &stream, KeyId([7; 16]), &key(7).key);
+    let refused = greet(&mut &stream, &seeder, 2, 7);
     assert!(matches!(refused, Err(HandshakeError::Refused(Some(Code::UnknownKey)))), "{refused:?}");
     assert_eq!(served.given(), 0);
     // Who is still a member goes on under the new key.
@@ -241,9 +241,9 @@ fn who_was_removed_loses_the_open_connection_and_finds_the_old_key_worthless() {
 fn a_former_member_who_seeds_under_the_old_key_is_not_believed() {
     let ordeal = Ordeal::new();
     let liar = super::liar::Liar::before_the_handshake(1, |stream, told| {
-        let accepted = handshake::peer_accepts(&mut &stream, |_| Some(key(6).key));
+        let accepted = peer_accepts(&mut &stream, &secret(1), |_, _| Ok(key(6).key));
         told.lied();
-        if let Ok((keys, _)) = accepted {
+        if let Ok(PeerCaller { keys, .. }) = accepted {
             let _ = connection::split(stream, keys, FRAME_LEN_MAX, true)
                 .map(|(mut receiver, _)| receiver.recv(LONG).is_ok());
         }

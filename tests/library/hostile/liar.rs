@@ -1,6 +1,6 @@
 //! A seeder that lies: takes connections as every other one does, and then does with each what a test says.
 
-use crate::common::identity::{at, peer_key};
+use crate::common::identity::{at, peer_key, secret};
 use crate::common::subject::user;
 use crate::member::key;
 use crossbeam_channel as channel;
@@ -10,7 +10,7 @@ use groupshare::wire::codec::{Blob, Payload};
 use groupshare::wire::connection::{self, FrameReceiver, FrameSender, TimedStream};
 use groupshare::wire::deadlines::{HANDSHAKE_DEADLINE, IDLE_DEADLINE};
 use groupshare::wire::frame::{self, FRAME_LEN_MAX, HEADER_LEN};
-use groupshare::wire::handshake;
+use groupshare::wire::handshake::peer::{PeerCaller, peer_accepts};
 use groupshare::wire::peer::{PeerReply, PeerRequest};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -65,10 +65,10 @@ impl Liar {
     /// Does this with each connection after its handshake.
     pub(super) fn new(number: u8, lie: impl Fn(Believer) + Send + Sync + 'static) -> Self {
         Self::before_the_handshake(number, move |stream, told| {
-            let accepted =
-                handshake::peer_accepts(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE), |_| Some(key(7).key));
+            let mut stream_until = TimedStream::new(&stream, HANDSHAKE_DEADLINE);
+            let accepted = peer_accepts(&mut stream_until, &secret(number), |_, _| Ok(key(7).key));
             // A victim that has what it wants ends what it has begun.
-            let Ok((keys, _)) = accepted else { return };
+            let Ok(PeerCaller { keys, .. }) = accepted else { return };
             let Ok((receiver, sender)) = connection::split(stream, keys, FRAME_LEN_MAX, true) else { return };
             lie(Believer { receiver, sender, told: told.clone() });
         })

@@ -3,10 +3,10 @@
 use super::leechers::{addr, recorded_download, replayer, seeder, still_serves};
 use super::ordeal::Ordeal;
 use crate::common::deadline::LONG;
-use crate::member::{key, open};
-use groupshare::model::digest::KeyId;
+use crate::common::identity::opening;
+use crate::member::{greet, open};
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
-use groupshare::wire::handshake::{self, refusal_in_clear};
+use groupshare::wire::handshake::refusal_in_clear;
 use groupshare::wire::peer::PeerRequest;
 use groupshare::wire::refusal::Code;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
@@ -64,7 +64,7 @@ fn members_are_served_while_somebody_repeats_the_beginnings_of_members_and_holds
     let (seeder, _) = seeder(&ordeal);
     let relay = recorded_download(&seeder, &ordeal);
     // The preface and the first message of the handshake.
-    let beginning = relay.said()[0][..27 + 2 + 48].to_vec();
+    let beginning = opening(&relay.said()[0]).to_vec();
     let repeat = |_| {
         let mut replayer = replayer(&seeder, &ordeal, &beginning);
         // It is answered, and the next question never comes.
@@ -105,7 +105,7 @@ fn who_takes_long_over_the_handshake_has_no_more_time_for_the_question() {
     let (seeder, _) = seeder(&ordeal);
     let begun = Instant::now();
     let mut slow = Slow(TcpStream::connect(addr(&seeder, &ordeal)).expect("the seeder listens"));
-    let greeted = handshake::peer_to_peer(&mut slow, KeyId([7; 16]), &key(7).key);
+    let greeted = greet(&mut slow, &seeder, 2, 7);
     let greeted_after = begun.elapsed();
     slow.0.set_read_timeout(Some(LONG)).expect("an option");
     let _ = slow.0.read_to_end(&mut Vec::new());

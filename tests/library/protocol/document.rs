@@ -246,11 +246,11 @@ fn preface_and_handshake_are_documented_as_they_are() {
     let preface = section("Preface").join("\n");
     assert!(preface.contains(&format!("the magic: `{}` in ASCII", String::from_utf8_lossy(&MAGIC))));
     assert!(preface.contains(&format!("the version of the protocol: {VERSION} ")));
-    let source = read("wire/handshake.rs");
+    let source = read("wire/handshake.rs") + &read("wire/handshake/peer.rs");
     let handshake = section("Handshake").join("\n");
     for (constant, dialect) in [
         ("CLIENT_PATTERN", Dialect::ClientTracker),
-        ("PSK_PATTERN", Dialect::PeerPeer),
+        ("PEER_PATTERN", Dialect::PeerPeer),
         ("PSK_PATTERN", Dialect::TrackerTracker),
     ] {
         let declared = format!("const {constant}: &str = \"");

@@ -310,7 +310,7 @@ fn notices() -> Vec<BoxedStrategy<Notice>> {
 
 fn asks() -> Vec<BoxedStrategy<PeerRequest>> {
     variants!(PeerRequest {
-        Open { info_hash: info_hash(), user: user() }
+        Open { info_hash: info_hash() }
         GetPiece { piece: any::<u32>() }
         KeepAlive {}
         BadPiece { piece: any::<u32>() }

@@ -4,13 +4,15 @@
 use super::annotated::{bytes, digits};
 use super::document::blocks;
 use groupshare::model::digest::{KeyId, Sha1Digest};
-use groupshare::model::id::{CommandId, Origin, Seen};
+use groupshare::model::id::{ClientId, CommandId, Origin, PeerKey, Seen};
 use groupshare::model::manifest::{FileEntry, Manifest};
 use groupshare::model::name::UserId;
 use groupshare::model::path::RelPath;
+use groupshare::wire::certificate::{Certificate, SignerKey};
 use groupshare::wire::client_tracker::{Password, Reply, Request};
-use groupshare::wire::codec::{Blob, List, Payload};
+use groupshare::wire::codec::{Blob, List, Payload, to_bytes};
 use groupshare::wire::frame::{self, FRAME_LEN_MAX, UNASKED};
+use groupshare::wire::handshake::peer::peer_accepts;
 use groupshare::wire::handshake::refusal_in_clear;
 use groupshare::wire::handshake::{self, Caller, HandshakeError, Secret};
 use groupshare::wire::manifest;
@@ -18,11 +20,14 @@ use groupshare::wire::peer::{PeerReply, PeerRequest};
 use groupshare::wire::record_layer::{Opener, Sealer};
 use groupshare::wire::refusal::{Code, Refusal};
 use groupshare::wire::tracker_tracker::LinkMessage;
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use sha1::{Digest, Sha1};
 use snow::{Builder, HandshakeState, StatelessTransportState};
 use std::io::{self, Cursor, Read, Write};
 
 const TRACKER_KEY: [u8; 32] = [9; 32];
+const SEEDER_KEY: [u8; 32] = [0x0b; 32];
+const LEECHER_KEY: [u8; 32] = [0x0c; 32];
 const GROUP_KEY: [u8; 32] = [7; 32];
 const KEY_ID: KeyId = KeyId([0xa5; 16]);
 const LINK_KEY: [u8; 32] = [6; 32];
@@ -37,21 +42,55 @@ struct Meeting {
     far: StatelessTransportState,
 }
 
+/// A handshake of two clients.
+fn meet_peers() -> Meeting {
+    let their = handshake::public_key(&Secret(SEEDER_KEY));
+    let pattern = "Noise_IKpsk2_25519_AESGCM_SHA256";
+    let preface = b"GRPSHARE\x00\x01\x02";
+    let builder = || Builder::new(pattern.parse().expect("snow knows it")).prologue(preface).expect("once");
+    let keyed = || builder().psk(2, &GROUP_KEY).expect("once");
+    let near = keyed().local_private_key(&LEECHER_KEY).expect("once").remote_public_key(&their).expect("once");
+    let far = keyed().local_private_key(&SEEDER_KEY).expect("once");
+    let near = near.fixed_ephemeral_key_for_testing_only(&[3; 32]).build_initiator();
+    let far = far.fixed_ephemeral_key_for_testing_only(&[4; 32]).build_responder();
+    converse(preface, near.expect("builds"), far.expect("builds"), &brought())
+}
+
+/// What the first message between clients brings along: the id of the group's key and the certificate of who calls.
+fn brought() -> Vec<u8> {
+    [&KEY_ID.0[..], &to_bytes(&certificate())].concat()
+}
+
+fn certificate() -> Certificate {
+    let key = PeerKey(handshake::public_key(&Secret(LEECHER_KEY)));
+    Certificate::new((ClientId([0xd0; 16]), user("bob"), key), 0x6a00_0000, |bytes| {
+        signing_key().sign(bytes).as_ref().try_into().expect("64 bytes")
+    })
+}
+
+fn signing_key() -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[0x0e; 32]).expect("32 bytes")
+}
+
 /// A handshake with these ephemeral keys, made with nothing but snow and what the document says.
 fn meet(pattern: &str, preface: &[u8], psk: &[u8; 32], [near, far]: [[u8; 32]; 2]) -> Meeting {
     let builder = || Builder::new(pattern.parse().expect("snow knows it")).prologue(preface).expect("once");
     let keyed = || if pattern.contains("psk0") { builder().psk(0, psk).expect("once") } else { builder() };
     let near = keyed().fixed_ephemeral_key_for_testing_only(&near).build_initiator();
     let far = keyed().local_private_key(&TRACKER_KEY).expect("once").fixed_ephemeral_key_for_testing_only(&far);
-    let (mut near, mut far) = (near.expect("builds"), far.build_responder().expect("builds"));
-    let say = |from: &mut HandshakeState, to: &mut HandshakeState| {
-        let mut message = [0; 256];
-        let len = from.write_message(&[], &mut message).expect("writes");
-        to.read_message(&message[..len], &mut [0; 256]).expect("reads");
+    converse(preface, near.expect("builds"), far.build_responder().expect("builds"), &[])
+}
+
+/// Plays a handshake whose first message brings something along.
+fn converse(preface: &[u8], mut near: HandshakeState, mut far: HandshakeState, brings: &[u8]) -> Meeting {
+    let say = |from: &mut HandshakeState, to: &mut HandshakeState, brings: &[u8]| {
+        let mut message = [0; 512];
+        let len = from.write_message(brings, &mut message).expect("writes");
+        to.read_message(&message[..len], &mut [0; 512]).expect("reads");
         [&(len as u16).to_be_bytes()[..], &message[..len]].concat()
     };
-    let opening = [preface, &say(&mut near, &mut far)].concat();
-    let answer = say(&mut far, &mut near);
+    let opening = [preface, &say(&mut near, &mut far, brings)].concat();
+    let answer = say(&mut far, &mut near, &[]);
     let transport = |state: HandshakeState| state.into_stateless_transport_mode().expect("finished");
     Meeting { opening, answer, near: transport(near), far: transport(far) }
 }
@@ -105,10 +144,12 @@ fn conversation() -> Vec<(&'static str, Vec<u8>)> {
     said.extend([("client-opening", tracker.opening), ("tracker-answer", tracker.answer)]);
     said.extend([("create-user-frame", create_user), ("refused-frame", refused)]);
 
-    let preface = [b"GRPSHARE\x00\x01\x02", &KEY_ID.0[..]].concat();
-    let peer = meet("Noise_NNpsk0_25519_AESGCM_SHA256", &preface, &GROUP_KEY, [[3; 32], [4; 32]]);
+    let peer = meet_peers();
+    said.push(("seeder-public-key", handshake::public_key(&Secret(SEEDER_KEY)).to_vec()));
+    said.push(("signer-public-key", signing_key().public_key().as_ref().to_vec()));
+    said.push(("certificate", to_bytes(&certificate())));
     let (encoded, info_hash) = manifest::encode(&hello()).expect("short");
-    let open = frame::of(1, &PeerRequest::Open { info_hash, user: user("bob") });
+    let open = frame::of(1, &PeerRequest::Open { info_hash });
     let get_piece = frame::of(2, &PeerRequest::GetPiece { piece: 0 });
     let opened = frame::of(1, &PeerReply::Opened { bits: Blob::new(vec![0x80]).expect("short") });
     let (mut near, mut far) = (Sealer::default(), Sealer::default());
@@ -181,18 +222,23 @@ fn the_openings_of_the_example_are_accepted_by_trackers_and_seeder() {
     assert!(matches!(turned, Err(HandshakeError::Turned(Code::OtherCluster))));
     assert_eq!(tracker.1, shown("other-cluster"));
     let mut leecher = Script(Cursor::new(shown("leecher-opening")), Vec::new());
-    let (_, id) = handshake::peer_accepts(&mut leecher, |_| Some(Secret(GROUP_KEY))).expect("accepted");
-    assert_eq!((id, leecher.1.len()), (KEY_ID, shown("seeder-answer").len()));
+    let admit = |_, certificate: &Certificate| {
+        let signer = signing_key().public_key().as_ref().try_into().expect("32 bytes");
+        certificate.verify(&SignerKey(signer), 0x69ff_0000).expect("the tracker signed it");
+        Ok(Secret(GROUP_KEY))
+    };
+    let caller = peer_accepts(&mut leecher, &Secret(SEEDER_KEY), admit).expect("accepted");
+    assert_eq!((caller.key, caller.certificate), (KEY_ID, certificate()));
+    assert_eq!(leecher.1.len(), shown("seeder-answer").len());
     let mut leecher = Script(Cursor::new(shown("leecher-opening")), Vec::new());
-    let turned = handshake::peer_accepts(&mut leecher, |_| None).map(drop);
+    let turned = peer_accepts(&mut leecher, &Secret(SEEDER_KEY), |_, _| Err(Code::UnknownKey)).map(drop);
     assert!(matches!(turned, Err(HandshakeError::Turned(Code::UnknownKey))));
     assert_eq!(leecher.1, shown("unknown-key"));
 }
 
 #[test]
 fn the_records_of_the_example_open_to_its_frames() {
-    let preface = [b"GRPSHARE\x00\x01\x02", &KEY_ID.0[..]].concat();
-    let peer = meet("Noise_NNpsk0_25519_AESGCM_SHA256", &preface, &GROUP_KEY, [[3; 32], [4; 32]]);
+    let peer = meet_peers();
     let mut opener = Opener::new(FRAME_LEN_MAX);
     for label in ["opened", "piece"] {
         let record = shown(&format!("{label}-record"));

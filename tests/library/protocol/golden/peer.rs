@@ -1,17 +1,16 @@
 //! What leechers and seeders say to each other, beside its bytes.
 
-use super::cast::{INFO_HASH, blob, list, user};
+use super::cast::{INFO_HASH, blob, list};
 use groupshare::wire::codec::{Payload, Text};
 use groupshare::wire::peer::{PeerReply, PeerRequest};
 
 pub(super) fn asks() -> Vec<(PeerRequest, &'static str)> {
     vec![
         (
-            PeerRequest::Open { info_hash: INFO_HASH, user: user("bob") },
+            PeerRequest::Open { info_hash: INFO_HASH },
             r#"
             01                  # Open
             1f*32               # info hash
-            0003 "bob"          # user
             "#,
         ),
         (
