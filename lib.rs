@@ -181,6 +181,7 @@ pub mod client {
         pub mod admission;
         pub mod catalog;
         pub mod event;
+        pub mod given;
         pub mod leases;
         mod place;
         pub mod seeder;

@@ -1,5 +1,5 @@
-//! What a leecher and a seeder say to each other. Pieces flow one way, from the one who accepted the connection to the
-//! one who made it. Requests may be pipelined and are answered in order.
+//! What a leecher and a seeder say to each other. Pieces flow one way: from the one who accepted the connection to the one
+//! who made it, or the other way if that one says so first. Requests may be pipelined and are answered in order.
 
 use super::codec::{Blob, List, Payload, Text, wire_enum};
 use super::frame::message;
@@ -56,6 +56,11 @@ wire_enum! {
         64 News {
             /// Piece numbers.
             pieces: List<u32, NEWS_MAX>,
+        }
+        /// The first message of a seeder that has connected, since it was asked to call: it gives pieces of this. Answer:
+        /// `Open`.
+        65 Give {
+            info_hash: InfoHash,
         }
     }
 }

@@ -110,6 +110,7 @@ impl Node {
             catalog: catalog.clone(),
             uplink: uplink.clone(),
             events: seeder_events,
+            take_given: Box::new(drop),
         };
         let node = Self {
             link: TrackerLink::start(options.trackers, client, connect, options.check, link_events)?,

@@ -273,7 +273,7 @@ impl PeerConnection {
                 Some(WorkOutcome::Drops(DropReason::Busy))
             }
             Ok(PeerReply::Refused { .. }) => Some(WorkOutcome::Drops(DropReason::Lost)),
-            Ok(PeerReply::Opened { .. } | PeerReply::Alive {}) => lied(Lie::Unasked),
+            Ok(PeerReply::Opened { .. } | PeerReply::Alive {} | PeerReply::Give { .. }) => lied(Lie::Unasked),
             Err(error) => lied(Lie::Malformed(error)),
         }
     }

@@ -3,10 +3,12 @@
 use super::admission::Admission;
 use super::catalog::Catalog;
 use super::event::SeederEvent;
+use super::given::{Giving, TakeGiven};
 use super::session::SessionContext;
 use super::turns::Turns;
 use crate::client::keyring::Keyring;
 use crate::client::reach::identity::Identity;
+use crate::client::reach::way::Way;
 use crate::model::id::GroupRef;
 use crate::rate::uplink::Uplink;
 use crate::sys::lingering::LingeringSockets;
@@ -14,6 +16,7 @@ use crossbeam_channel as channel;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -31,6 +34,8 @@ pub struct SeederSetup {
     pub uplink: Arc<Uplink>,
     /// Its receiver must be drained.
     pub events: channel::Sender<SeederEvent>,
+    /// Whoever waits for connections of those who give.
+    pub take_given: TakeGiven,
 }
 
 /// The listener and its sessions.
@@ -45,11 +50,21 @@ impl Seeder {
     /// Serves on a bound listener.
     pub fn start(listener: TcpListener, setup: SeederSetup) -> io::Result<Self> {
         let addr = listener.local_addr()?;
-        let SeederSetup { identity, keyring, catalog, uplink, events } = setup;
+        let SeederSetup { identity, keyring, catalog, uplink, events, take_given } = setup;
         let (admission, leaving) = (Admission::default(), LingeringSockets::new(LEAVING_MAX));
         let turns = Turns::new(std::thread::available_parallelism().map_or(1, usize::from));
-        let context = SessionContext { identity, keyring, catalog, uplink, turns, events, admission, leaving };
-        let context = Arc::new(context);
+        let context = Arc::new(SessionContext {
+            identity,
+            keyring,
+            catalog,
+            uplink,
+            turns,
+            events,
+            take_given,
+            next: AtomicU64::new(0),
+            admission,
+            leaving,
+        });
         let thread = std::thread::Builder::new().name("seeder".into()).spawn({
             let context = context.clone();
             move || accept(&context, &listener)
@@ -60,6 +75,20 @@ impl Seeder {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Serves a connection that came about in another way than by the listener: whoever takes shakes hands first.
+    pub fn accept(&self, stream: TcpStream, way: Way) -> io::Result<()> {
+        let ip = stream.peer_addr()?.ip().to_canonical();
+        take_in(&self.context, stream, ip, move |context, id, stream| context.serve(id, stream, way));
+        Ok(())
+    }
+
+    /// Gives pieces on a connection that this client has made.
+    pub fn give(&self, stream: TcpStream, giving: Giving) -> io::Result<()> {
+        let ip = stream.peer_addr()?.ip().to_canonical();
+        take_in(&self.context, stream, ip, move |context, id, stream| context.give(id, stream, giving));
+        Ok(())
     }
 
     /// Drops the connections made under a key of this group, which is no longer valid.
@@ -91,13 +120,16 @@ impl Drop for Seeder {
 }
 
 fn accept(context: &Arc<SessionContext>, listener: &TcpListener) {
-    for id in 0.. {
+    loop {
         let accepted = listener.accept();
         if context.admission.is_closing() {
             return;
         }
         match accepted {
-            Ok((stream, from)) => take_in(context, id, stream, from.ip().to_canonical()),
+            Ok((stream, from)) => {
+                let serve = |context: &SessionContext, id, stream| context.serve(id, stream, Way::Direct);
+                take_in(context, stream, from.ip().to_canonical(), serve);
+            }
             // Most likely out of descriptors; the kernel refuses connections once the backlog is full. The pause keeps
             // the thread from spinning until a connection ends.
             Err(_) => std::thread::park_timeout(Duration::from_millis(100)),
@@ -105,13 +137,18 @@ fn accept(context: &Arc<SessionContext>, listener: &TcpListener) {
     }
 }
 
-/// Gives a connection its session.
-fn take_in(context: &Arc<SessionContext>, id: u64, stream: TcpStream, ip: IpAddr) {
-    let stream = Arc::new(stream);
+/// Gives a connection its session. Waits for a thread to end if there are too many.
+fn take_in(
+    context: &Arc<SessionContext>,
+    stream: TcpStream,
+    ip: IpAddr,
+    serve: impl FnOnce(&SessionContext, u64, Arc<TcpStream>) + Send + 'static,
+) {
+    let (stream, id) = (Arc::new(stream), context.next.fetch_add(1, Ordering::Relaxed));
     let start = || {
         let (context, stream) = (context.clone(), stream.clone());
         std::thread::Builder::new().name(format!("upload-{id}")).stack_size(STACK_LEN).spawn(move || {
-            context.serve(id, stream);
+            serve(&context, id, stream);
             context.admission.leave(id);
         })
     };
@@ -152,7 +189,7 @@ mod tests {
         let (events, _heard) = channel::unbounded();
         let identity = Arc::new(certified(1));
         let (key, uplink) = (identity.key(), Uplink::new(Limit::NONE));
-        let setup = SeederSetup { identity, keyring, catalog, uplink, events };
+        let setup = SeederSetup { identity, keyring, catalog, uplink, events, take_given: Box::new(drop) };
         let seeder = Seeder::start(listener, setup).expect("a thread");
         let connect = || TcpStream::connect(seeder.addr()).expect("it listens");
 

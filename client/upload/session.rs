@@ -3,6 +3,7 @@
 use super::admission::{Admission, NoPlace};
 use super::catalog::Catalog;
 use super::event::SeederEvent;
+use super::given::{Given, Giving, TakeGiven};
 use super::place::Place;
 use super::served::Served;
 use super::stats::UploadMeter;
@@ -11,7 +12,7 @@ use crate::client::keyring::Keyring;
 use crate::client::reach::identity::{Doubt, Identity};
 use crate::client::reach::way::Way;
 use crate::client::storage::piece_source::SourceError;
-use crate::model::digest::KeyId;
+use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::GroupRef;
 use crate::model::name::UserId;
 use crate::model::piece::PIECE_LEN;
@@ -21,7 +22,7 @@ use crate::wire::certificate::Certificate;
 use crate::wire::codec::{Blob, Payload};
 use crate::wire::connection::{self, FrameReceiver, FrameSender, TimedStream};
 use crate::wire::deadlines::{HANDSHAKE_DEADLINE, IDLE_DEADLINE};
-use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, HEADER_LEN, UNASKED};
+use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, HEADER_LEN, UNASKED};
 use crate::wire::handshake::peer::{PeerCaller, peer_accepts};
 use crate::wire::handshake::{Secret, refusal_in_clear};
 use crate::wire::peer::{PeerReply, PeerRequest};
@@ -30,6 +31,7 @@ use crossbeam_channel as channel;
 use std::io::{self, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 /// Least time between two complaints of one connection that are heard. Whoever was given a wrong piece leaves.
@@ -43,6 +45,9 @@ pub(super) struct SessionContext {
     pub uplink: Arc<Uplink>,
     pub turns: Arc<Turns>,
     pub events: channel::Sender<SeederEvent>,
+    pub take_given: TakeGiven,
+    /// The number of the next connection.
+    pub next: AtomicU64,
     pub admission: Admission,
     /// Connections that were turned away or ended.
     pub leaving: LingeringSockets<Arc<TcpStream>>,
@@ -56,8 +61,8 @@ impl SessionContext {
         self.leaving.put(stream, Instant::now());
     }
 
-    /// Serves a connection from its handshake to its end.
-    pub(super) fn serve(&self, id: u64, stream: Arc<TcpStream>) {
+    /// Serves a connection that somebody else made, from its handshake to its end.
+    pub(super) fn serve(&self, id: u64, stream: Arc<TcpStream>, way: Way) {
         let mut group = None;
         let by = Instant::now() + HANDSHAKE_DEADLINE;
         let secret = self.identity.secret();
@@ -72,29 +77,82 @@ impl SessionContext {
             }
             return;
         };
-        self.admission.of_group(id, group);
-        // The key may have changed since the handshake. From here on `drop_group` finds this connection.
-        if self.keyring.by_id(key).is_none() {
+        if !self.is_current(id, group, key) {
             return;
         }
-        let user = certificate.user;
         let Ok((mut receiver, sender)) = connection::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, true) else {
             return;
         };
-        if let Some((served, place)) = self.open((id, group, &user), by, &mut receiver, &sender) {
-            let (flow, meter) = (self.uplink.join(&user), served.stats().join(&user, Way::Direct, Instant::now()));
-            let turns = self.turns.join(&user);
-            let session =
-                UploadSession { context: self, served: &served, sender: &sender, place, user, flow, turns, meter };
-            session.answer(&mut receiver);
-            served.leave(&sender);
-            if session.place.is_given_up() {
-                // Does not wait for a far side that reads nothing.
-                sender.push(&PeerReply::refused(&Code::Busy.into()));
+        match self.hear_first(id, by, &mut receiver, &sender) {
+            Some((_, FirstMessage::Give(info_hash))) => {
+                receiver.next_frame();
+                receiver.set_frame_len_max(FRAME_LEN_MAX);
+                return (self.take_given)(Given { certificate, group, key, info_hash, receiver, sender, by });
+            }
+            Some((request, FirstMessage::Open(info_hash))) => {
+                let leecher = Leecher { id, group, user: certificate.user, way };
+                self.serve_open(leecher, (request, info_hash), &mut receiver, &sender);
+            }
+            None => {}
+        }
+        self.part(stream, &sender);
+    }
+
+    /// Serves a connection that this client made to give pieces, from its first message to its end.
+    pub(super) fn give(&self, id: u64, stream: Arc<TcpStream>, giving: Giving) {
+        let Giving { keys, user, group, key, info_hash, way } = giving;
+        let by = Instant::now() + HANDSHAKE_DEADLINE;
+        if !self.is_current(id, group, key) {
+            return;
+        }
+        let Ok((mut receiver, sender)) = connection::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, true) else {
+            return;
+        };
+        if sender.send(UNASKED, &PeerReply::Give { info_hash }).is_ok() {
+            match self.hear_first(id, by, &mut receiver, &sender) {
+                Some((request, FirstMessage::Open(asked))) if asked == info_hash => {
+                    let leecher = Leecher { id, group, user, way };
+                    self.serve_open(leecher, (request, info_hash), &mut receiver, &sender);
+                }
+                Some((request, _)) => drop(sender.send(request, &PeerReply::refused(&Code::Malformed.into()))),
+                None => {}
             }
         }
+        self.part(stream, &sender);
+    }
+
+    /// Notes the group of a connection. False if its key has changed since the handshake. From here on `drop_group` finds
+    /// the connection.
+    fn is_current(&self, id: u64, group: GroupRef, key: KeyId) -> bool {
+        self.admission.of_group(id, group);
+        self.keyring.by_id(key).is_some()
+    }
+
+    /// Ends a connection once everything is sent.
+    fn part(&self, stream: Arc<TcpStream>, sender: &FrameSender) {
         sender.finish();
         self.leaving.put(stream, Instant::now());
+    }
+
+    /// Serves a content to a leecher who asks for it.
+    fn serve_open(
+        &self,
+        leecher: Leecher,
+        asked: (u32, InfoHash),
+        receiver: &mut FrameReceiver,
+        sender: &Arc<FrameSender>,
+    ) {
+        let Some((served, place)) = self.open(&leecher, asked, sender) else { return };
+        let Leecher { user, way, .. } = leecher;
+        let (flow, meter) = (self.uplink.join(&user), served.stats().join(&user, way, Instant::now()));
+        let turns = self.turns.join(&user);
+        let session = UploadSession { context: self, served: &served, sender, place, user, flow, turns, meter };
+        session.answer(receiver);
+        served.leave(sender);
+        if session.place.is_given_up() {
+            // Does not wait for a far side that reads nothing.
+            sender.push(&PeerReply::refused(&Code::Busy.into()));
+        }
     }
 
     /// Whether somebody with this certificate, who names this key, is let in: gives the group and its key, or says why not.
@@ -116,13 +174,13 @@ impl SessionContext {
     }
 
     /// Takes the first message, which names the content. It has to come by this time.
-    fn open(
+    fn hear_first(
         &self,
-        (id, group, user): (u64, GroupRef, &UserId),
+        id: u64,
         by: Instant,
         receiver: &mut FrameReceiver,
-        sender: &Arc<FrameSender>,
-    ) -> Option<(Arc<Served>, Arc<Place>)> {
+        sender: &FrameSender,
+    ) -> Option<(u32, FirstMessage)> {
         let Ok(frame) = receiver.recv_by(by) else {
             if self.admission.is_given_up(id) {
                 let _ = sender.send(UNASKED, &PeerReply::refused(&Code::Busy.into()));
@@ -130,11 +188,24 @@ impl SessionContext {
             return None;
         };
         let request = frame.request;
-        let Ok(PeerRequest::Open { info_hash }) = frame.message() else {
-            let _ = sender.send(request, &PeerReply::refused(&Code::Malformed.into()));
-            return None;
-        };
-        let place = match self.admission.admit(id, user, Instant::now()) {
+        if let Ok(PeerRequest::Open { info_hash }) = frame.message() {
+            return Some((request, FirstMessage::Open(info_hash)));
+        }
+        if let Ok(PeerReply::Give { info_hash }) = frame.message() {
+            return Some((request, FirstMessage::Give(info_hash)));
+        }
+        let _ = sender.send(request, &PeerReply::refused(&Code::Malformed.into()));
+        None
+    }
+
+    /// Gives a leecher a place, and says what there is of the content.
+    fn open(
+        &self,
+        leecher: &Leecher,
+        (request, info_hash): (u32, InfoHash),
+        sender: &Arc<FrameSender>,
+    ) -> Option<(Arc<Served>, Arc<Place>)> {
+        let place = match self.admission.admit(leecher.id, &leecher.user, Instant::now()) {
             Ok(place) => place,
             Err(NoPlace { in_line }) => {
                 let busy = in_line.map_or(Code::Busy.into(), |place| Refusal::about(Code::Busy, place));
@@ -142,7 +213,7 @@ impl SessionContext {
                 return None;
             }
         };
-        let served = self.catalog.find(group, info_hash);
+        let served = self.catalog.find(leecher.group, info_hash);
         let Some((served, have)) = served.and_then(|served| served.attend(sender).map(|have| (served, have))) else {
             let _ = sender.send(request, &PeerReply::refused(&Code::NotServed.into()));
             return None;
@@ -154,6 +225,23 @@ impl SessionContext {
         }
         Some((served, place))
     }
+}
+
+/// What a connection is about.
+enum FirstMessage {
+    /// The far side takes.
+    Open(InfoHash),
+    /// The far side gives.
+    Give(InfoHash),
+}
+
+/// Who takes pieces on a connection.
+struct Leecher {
+    /// The connection's number.
+    id: u64,
+    group: GroupRef,
+    user: UserId,
+    way: Way,
 }
 
 /// Why a piece is not given.

@@ -26,6 +26,7 @@ mod conversation;
 mod failing_disk;
 mod faulty_disk;
 mod fold;
+mod giving;
 mod herald;
 mod hostile;
 mod journal;

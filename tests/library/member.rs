@@ -17,6 +17,7 @@ use groupshare::client::storage::part::{OpenedPart, Part, PartLabel, PartRecord}
 use groupshare::client::storage::shared_files::SharedFiles;
 use groupshare::client::upload::catalog::Catalog;
 use groupshare::client::upload::event::SeederEvent;
+use groupshare::client::upload::given::Given;
 use groupshare::client::upload::seeder::{Seeder, SeederSetup};
 use groupshare::client::upload::served::Served;
 use groupshare::model::bitfield::Bitfield;
@@ -59,6 +60,8 @@ pub(crate) struct Member {
     pub uplink: Arc<Uplink>,
     pub events: channel::Receiver<SeederEvent>,
     pub engine: Engine,
+    /// Connections of those who give.
+    pub given: channel::Receiver<Given>,
     told: channel::Receiver<EngineEvent>,
 }
 
@@ -80,12 +83,15 @@ impl Member {
         let uplink = Uplink::new(upload);
         let client = ClientId([number; 16]);
         let identity = identity(client, user(number));
+        let (give, given) = channel::unbounded();
+        let take_given = Box::new(move |it| drop(give.send(it)));
         let setup = SeederSetup {
             identity: identity.clone(),
             keyring: keyring.clone(),
             catalog: catalog.clone(),
             uplink: uplink.clone(),
             events,
+            take_given,
         };
         let seeder = Seeder::start(listener, setup);
         let seeder = seeder.expect("a thread");
@@ -102,6 +108,7 @@ impl Member {
             uplink,
             events: seen,
             engine,
+            given,
             told,
         }
     }

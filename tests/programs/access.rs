@@ -11,6 +11,7 @@ use crate::common::program::Program;
 use crate::common::queries::some_pieces;
 use crate::common::tracker::TestTracker;
 use crate::common::wait::wait_until;
+use groupshare::client::reach::interfaces::machine;
 use groupshare::model::digest::{InfoHash, KeyId};
 use groupshare::model::id::{OpId, OpOrder, Origin, PeerKey, ShareRef};
 use groupshare::model::manifest::Content;
@@ -387,7 +388,8 @@ fn certified(client: &mut Client) -> PeerIdentity {
         port: 18002,
         interfaces: List::EMPTY,
         announced: None,
-        machine: [0; 16],
+        // The seeder listens on the loopback interface.
+        machine: machine(),
         round_trip_ms: 0,
     };
     match client.ask(request) {
@@ -428,6 +430,7 @@ impl Seeder {
             olga.accept("lab", name);
         }
         let share = mia.find_share("lab", "lab.txt");
+        let as_mia = certified(&mut mia);
         let alice_as_peer = mia.peers(share.share).remove(0);
         let key = |client: &mut Client| {
             let key = client.keys().remove(0);
@@ -440,10 +443,10 @@ impl Seeder {
         let (lab, den) = (key(&mut mia), key(&mut eve));
         assert_eq!((key(&mut olga).0, fay.keys().len()), (lab.0, 0), "members have the new key, and nobody else");
         let in_den = eve.find_share("den", "den.txt").content.info_hash;
-        let [mia, fay, eve] = [&mut mia, &mut fay, &mut eve].map(certified);
+        let [fay, eve] = [&mut fay, &mut eve].map(certified);
         let (addr, key) = (alice_as_peer.addrs[0], alice_as_peer.key);
         let _running = (alice, tracker, installation);
-        let seeder = Self { _running, addr, key, in_lab, in_den, lab, former, den, mia, fay, eve };
+        let seeder = Self { _running, addr, key, in_lab, in_den, lab, former, den, mia: as_mia, fay, eve };
         wait_until("the seeder hears of the departure", || seeder.words("former", "Open") == "UnknownKey");
         seeder
     }

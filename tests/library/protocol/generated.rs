@@ -324,6 +324,7 @@ fn answers() -> Vec<BoxedStrategy<PeerReply>> {
         Piece { data: Just(Payload { len: 0 }) }
         Alive {}
         News { pieces: list(any::<u32>()) }
+        Give { info_hash: info_hash() }
     })
 }
 

@@ -58,5 +58,12 @@ pub(super) fn answers() -> Vec<(PeerReply, &'static str)> {
             00000001 00000003   # one piece: 3
             "#,
         ),
+        (
+            PeerReply::Give { info_hash: INFO_HASH },
+            r#"
+            41                  # Give
+            1f*32               # info hash
+            "#,
+        ),
     ]
 }
