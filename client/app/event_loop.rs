@@ -16,6 +16,7 @@ use crate::client::output::event::Event;
 use crate::client::rpc::event::LinkEvent;
 use crate::client::upload::event::SeederEvent;
 use crate::model::id::OpOrder;
+use crate::model::notice::Notice;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::standstill::stood_still;
 use crate::wire::client_tracker::{Reply, Request};
@@ -275,6 +276,9 @@ impl Reactor {
             }
             Reply::ShareEnded { share } => share::ended(session, share),
             Reply::Noticed { order, notice } => {
+                if matches!(notice, Notice::UserRenamed { .. }) {
+                    self.renew();
+                }
                 session.event(&Event::Notice(notice));
                 self.read = self.read.max(Some((session.number(), order)));
             }

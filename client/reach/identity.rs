@@ -115,9 +115,8 @@ impl Identity {
     /// Whether it is time to ask for a new certificate: half of the time of this one is over.
     pub fn is_due(&self, now: Instant) -> bool {
         let certified = self.certified.lock();
-        certified
-            .as_ref()
-            .is_some_and(|certified| now.saturating_duration_since(certified.heard) >= CERTIFICATE_LIFE / 2)
+        let left_s = |certified: &Certified| certified.certificate.end.saturating_sub(certified.now_s(now));
+        certified.as_ref().is_some_and(|certified| left_s(certified) <= CERTIFICATE_LIFE.as_secs() / 2)
     }
 
     /// Who this client is to others, once a tracker has certified it.

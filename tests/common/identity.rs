@@ -13,6 +13,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+/// The cluster key of the trackers.
+const CLUSTER: [u8; 32] = [0xc1; 32];
+
 /// The only address of a peer.
 pub(crate) fn at(addr: SocketAddr) -> List<SocketAddr, ADDRS_MAX> {
     List::first_of(vec![addr])
@@ -54,11 +57,17 @@ pub(crate) fn identity(client: ClientId, user: UserId) -> Arc<Identity> {
 }
 
 fn certificate(client: ClientId, user: UserId, key: PeerKey) -> Certificate {
-    cluster_key().certify(client, user, key, now_s())
+    certified_by(CLUSTER, (client, user, key), 0)
+}
+
+/// The certificate of a client that trackers with this cluster key made so many seconds ago.
+pub(crate) fn certified_by(cluster: [u8; 32], of: (ClientId, UserId, PeerKey), ago_s: u64) -> Certificate {
+    let (client, user, key) = of;
+    ClusterKey::new(&cluster).certify(client, user, key, now_s() - ago_s)
 }
 
 fn cluster_key() -> ClusterKey {
-    ClusterKey::new(&[0xc1; 32])
+    ClusterKey::new(&CLUSTER)
 }
 
 fn now_s() -> u64 {

@@ -21,6 +21,7 @@ mod common {
     pub(crate) mod wiretap;
 }
 
+mod certificates;
 mod client;
 mod conversation;
 mod failing_disk;

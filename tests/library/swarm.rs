@@ -397,10 +397,11 @@ fn neither_content_nor_names_cross_the_network_in_the_clear() {
     leecher.expect_finished(&data);
     assert!(relay.seen().len() > data.len(), "everything went through the relay");
     let info_hash = subject.content.info_hash.0;
-    let key_id = key(7).id.0;
-    let secrets: [&[u8]; 8] =
-        [phrase, &data[..32], b"f.bin", GROUP.as_bytes(), b"user2", b"user1", &info_hash, &key_id];
-    for secret in secrets {
+    let (key_id, asks, gives) = (key(7).id.0, leecher.identity.key().0, seeder.identity.key().0);
+    let (client, other) = (leecher.client.0, seeder.client.0);
+    let of_content: [&[u8]; 4] = [phrase, &data[..32], b"f.bin", &info_hash];
+    let of_members: [&[u8]; 8] = [GROUP.as_bytes(), &key_id, b"user2", b"user1", &asks, &gives, &client, &other];
+    for secret in of_content.into_iter().chain(of_members) {
         assert!(!relay.saw(secret), "{} is readable on the wire", String::from_utf8_lossy(secret));
     }
 }

@@ -13,9 +13,9 @@ use crate::common::tracker::TestTracker;
 use crate::common::wait::wait_until;
 use groupshare::client::reach::interfaces::machine;
 use groupshare::model::digest::{InfoHash, KeyId};
-use groupshare::model::id::{OpId, OpOrder, Origin, PeerKey, ShareRef};
+use groupshare::model::id::{ClientId, OpId, OpOrder, Origin, PeerKey, ShareRef};
 use groupshare::model::manifest::Content;
-use groupshare::wire::client_tracker::{Holding, Reply, Request, TOKEN_LEN_MAX};
+use groupshare::wire::client_tracker::{CallWay, Holding, Reply, Request, TOKEN_LEN_MAX};
 use groupshare::wire::codec::{Blob, List};
 use groupshare::wire::connection::{self, RecvError};
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
@@ -81,6 +81,7 @@ const TRACKER: &str = "
     Hold(exactly)               NotLoggedIn  NotMember        NotMember         Done             Done             NotMember        NotMember
     Hold(more)                  NotLoggedIn  NotMember        NotMember         Done             Done             NotMember        NotMember
     FindPeers                   NotLoggedIn  NotMember        NotMember         Peers/1          Peers/1          NotMember        NotMember
+    Call                        NotLoggedIn  NotMember        NotMember         PeerOffline      PeerOffline      NotMember        NotMember
     ListKeys                    NotLoggedIn  Keys/            Keys/             Keys/lab         Keys/lab         Keys/            Keys/den
     Heartbeat                   Done         Done             Done              Done             Done             Done             Done
     ReadNotices                 NotLoggedIn  Done             Done              Done             Done             Done             Done
@@ -297,6 +298,7 @@ impl<'a> Scene<'a> {
             },
             "Hold(more)" => Request::Hold { share, holding: some_pieces(&[2]) },
             "FindPeers" => Request::FindPeers { share },
+            "Call" => Request::Call { share, user: user("mia"), client: ClientId([9; 16]), way: CallWay::Back },
             "ListKeys" => Request::ListKeys { after: None },
             "Heartbeat" => Request::Heartbeat {},
             "ReadNotices" => {

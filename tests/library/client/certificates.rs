@@ -1,0 +1,84 @@
+//! Certificates of whole clients: renewed in time, good without a tracker, replaced when one has ended.
+
+use super::{Person, Room};
+use crate::common::names::user;
+use crate::common::subject::bytes_of;
+use crate::common::tracker::cluster;
+use crate::common::wait::wait_until;
+use crate::common::wiretap::Wiretap;
+use groupshare::client::reach::identity::Certified;
+use groupshare::wire::certificate::CERTIFICATE_LIFE;
+use std::net::TcpListener;
+use std::time::Instant;
+
+/// How long a certificate holds, in seconds.
+const DAY_S: u64 = CERTIFICATE_LIFE.as_secs();
+
+/// What the tracker last said of a client.
+fn certified(person: &Person) -> Certified {
+    person.node.identity.certified().expect("a tracker was reached")
+}
+
+/// Ages the certificate of a client by so many seconds. What time the client believes that it is stays as it is after
+/// `believes`.
+fn age(person: &Person, name: &str, by_s: u64, believes: impl Fn(u64) -> u64) {
+    let (identity, now) = (&person.node.identity, certified(person));
+    let certificate = cluster().certify(identity.client(), user(name), identity.key(), now.now_s - by_s);
+    let (now_s, heard) = (believes(now.now_s), Instant::now());
+    assert!(identity.take(Certified { certificate, now_s, heard, ..now }));
+}
+
+#[test]
+fn a_certificate_is_renewed_long_before_it_ends() {
+    let room = Room::new();
+    let alice = room.person("alice");
+    wait_until("the certificate", || alice.node.identity.certificate().is_some());
+    let fresh = certified(&alice).certificate.end;
+    age(&alice, "alice", DAY_S * 2 / 5, |now_s| now_s);
+    age(&alice, "alice", DAY_S * 3 / 5, |now_s| now_s);
+    wait_until("a new certificate", || certified(&alice).certificate.end >= fresh);
+}
+
+#[test]
+fn whoever_shows_a_certificate_that_has_ended_gets_another_one_by_itself() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    let data = bytes_of(900_000, 14);
+    alice.file("f", &data);
+    alice.expect("upload_file f lab", "Uploaded\n");
+    let bob = &mut others[0];
+    // It ended an hour ago. Bob does not know: by his time it is hardly used.
+    age(bob, "bob", DAY_S + 3600, |now_s| now_s - DAY_S - 3000);
+    let ended = certified(bob).certificate;
+    bob.expect("download_file lab f .", "Downloading...\n");
+    bob.sees("Download completed");
+    assert!(bob.read("f") == data);
+    assert!(certified(bob).certificate.end > ended.end);
+}
+
+#[test]
+fn members_connect_to_each_other_anew_while_no_tracker_is_there() {
+    let room = Room::new();
+    let (alice, mut others) = room.group_of(&["bob"]);
+    drop(alice);
+    // Alice is reached through a relay, which holds her pieces back until the tracker is gone.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let relay = Wiretap::to(listener.local_addr().expect("bound"));
+    let mut alice = Person::sit_down_behind(room.tracker.addr, &room.place("alice"), listener, relay.addr);
+    alice.expect("login alice pw", "Login successful\n");
+    let data = bytes_of(3_000_000, 15);
+    alice.file("f", &data);
+    alice.expect("upload_file f lab", "Uploaded\n");
+    relay.hold();
+    let bob = &mut others[0];
+    bob.expect("download_file lab f .", "Downloading...\n");
+    wait_until("bob connects to alice", || !relay.seen().is_empty());
+    let Room { tracker, folder: _folder } = room;
+    drop(tracker);
+    wait_until("the loss is seen", || bob.types("list_groups").is_err());
+    relay.cut();
+    relay.release();
+    bob.sees("Download completed");
+    assert!(bob.read("f") == data);
+    assert!(relay.passed().iter().any(|(connection, ..)| *connection > 0), "it came over another connection");
+}
