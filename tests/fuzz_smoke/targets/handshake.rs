@@ -6,10 +6,11 @@ use groupshare::model::digest::KeyId;
 use groupshare::model::id::{ClientId, PeerKey};
 use groupshare::model::name::UserId;
 use groupshare::wire::certificate::Certificate;
+use groupshare::wire::codec::to_bytes;
 use groupshare::wire::handshake::peer::{PeerIdentity, peer_accepts, peer_to_peer};
 use groupshare::wire::handshake::{self, Caller, HandshakeError, Secret, public_key, refusal_in_clear};
 use groupshare::wire::refusal::Code;
-use snow::StatelessTransportState;
+use snow::{Builder, StatelessTransportState};
 use std::io::{self, Read, Write};
 use std::sync::OnceLock;
 
@@ -18,6 +19,8 @@ const TRACKER_KEY: [u8; 32] = [9; 32];
 const SEEDER_KEY: [u8; 32] = [0x0b; 32];
 const LEECHER_KEY: [u8; 32] = [0x0c; 32];
 const GROUP_KEY: [u8; 32] = [7; 32];
+/// The most that a first message between clients can bring along: 512 bytes without a key, a sealed one and a tag.
+const BROUGHT_LEN_MAX: usize = 512 - 32 - 48 - 16;
 const GROUP_ID: KeyId = KeyId([0xa5; 16]);
 const LINK_KEY: [u8; 32] = [6; 32];
 const LINK_ID: KeyId = KeyId([0x6b; 16]);
@@ -238,4 +241,31 @@ pub(super) fn connect(data: &[u8]) {
     });
     let connected = connect_to(way, &mut far);
     assert_eq!(connected.is_ok(), !changed, "an answer holds exactly if nothing in it was changed");
+}
+
+/// What the first message of a client that holds its key brings along: any bytes. They are looked at if they are the one
+/// form of the id of a key and of a certificate with the caller's key.
+pub(super) fn brought(data: &[u8]) {
+    let brings = &data[..data.len().min(BROUGHT_LEN_MAX)];
+    let preface = b"GRPSHARE\x00\x01\x02";
+    let their = public_key(&Secret(SEEDER_KEY));
+    let pattern = "Noise_IKpsk2_25519_AESGCM_SHA256".parse().expect("snow knows it");
+    let noise = Builder::new(pattern).prologue(preface).expect("once").local_private_key(&LEECHER_KEY).expect("once");
+    let noise = noise.remote_public_key(&their).expect("once").psk(2, &GROUP_KEY).expect("once");
+    let mut message = [0; 512];
+    let len = noise.build_initiator().expect("builds").write_message(brings, &mut message).expect("writes");
+    let opening = [&preface[..], &(len as u16).to_be_bytes(), &message[..len]].concat();
+    let mut said = Said::new(&opening);
+    let accepted = peer_accepts(&mut said, &Secret(SEEDER_KEY), |id, certificate| {
+        assert_eq!(certificate.key, peer().certificate.key, "nobody else has the private half of a key");
+        if id == GROUP_ID { Ok(Secret(GROUP_KEY)) } else { Err(Code::UnknownKey) }
+    });
+    match accepted {
+        Ok(caller) => assert_eq!([to_bytes(&caller.key), to_bytes(&caller.certificate)].concat(), brings),
+        Err(HandshakeError::Turned(code)) => {
+            assert!(matches!(code, Code::Malformed | Code::BadCertificate | Code::UnknownKey), "{code:?}");
+            assert_eq!(said.heard, refusal_in_clear(code));
+        }
+        Err(error) => panic!("a message that decrypts is answered: {error}"),
+    }
 }

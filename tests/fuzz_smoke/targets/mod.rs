@@ -35,6 +35,7 @@ pub(crate) type Target = fn(&[u8]);
 /// The targets by name; each has a file in `fuzz/fuzz_targets`, an entry in `fuzz/Cargo.toml` and a folder in `fuzz/corpus`.
 pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("accept", handshake::accept),
+    ("brought", handshake::brought),
     ("checkpoint", journal::checkpoint),
     ("client_records", client_files::records),
     ("command", text::command),
