@@ -85,6 +85,8 @@ pub mod tracker {
     pub(crate) mod notifier;
     /// Who is online, at which address, with which pieces: soft state, never on disk.
     pub mod presence;
+    /// Looks whether clients can be reached, on threads of its own.
+    pub(crate) mod prober;
     /// What the program is started with, what it waits for, how it ends.
     pub mod program;
     /// Connections as other threads write to them: who is logged in on which; `slow_consumers` cuts off slow clients.

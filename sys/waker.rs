@@ -1,9 +1,11 @@
 //! Wakes a thread that waits in poll.
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// A descriptor that is readable from [`Waker::wake`] to [`Waker::clear`].
 #[derive(Debug)]
@@ -33,6 +35,26 @@ impl Waker {
         self.clear_with(|| {});
     }
 
+    /// Waits until a descriptor can be written, or read. It leaves the waker as it is.
+    ///
+    /// # Errors
+    /// `Interrupted` if the waker is awake; `TimedOut`.
+    pub fn wait_beside(&self, other: impl AsFd, writable: bool, until: Instant) -> io::Result<()> {
+        let flags = if writable { PollFlags::OUT } else { PollFlags::IN };
+        loop {
+            let timeout =
+                Timespec::try_from(until.saturating_duration_since(Instant::now())).map_err(io::Error::other)?;
+            let mut fds = [PollFd::new(self, PollFlags::IN), PollFd::new(&other, flags)];
+            match poll(&mut fds, Some(&timeout)) {
+                Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+                Ok(_) if !fds[0].revents().is_empty() => return Err(io::ErrorKind::Interrupted.into()),
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// In this order: a wake in between finds the mark still set and writes nothing, and what it is about is seen after
     /// this. The other way round its write would be read away here, and its mark would keep all later ones silent.
     fn clear_with(&self, between: impl FnOnce()) {
@@ -51,7 +73,6 @@ impl AsFd for Waker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     fn readable(waker: &Waker) -> bool {
         let mut fds = [PollFd::new(waker, PollFlags::IN)];

@@ -10,6 +10,7 @@ use crate::tracker::commit::{Committer, OpSource};
 use crate::tracker::manifests::Manifests;
 use crate::tracker::presence::helpful::helpful;
 use crate::tracker::presence::{CallLimit, ClientKey, Holder, HolderUp, Presence};
+use crate::tracker::prober::Prober;
 use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::push::slow_consumers::SlowConsumers;
 use crate::tracker::relay::{Relay, RelayEnd};
@@ -39,6 +40,8 @@ pub struct Core {
     pub manifests: Manifests,
     pub passwords: Passwords,
     pub throttle: LoginThrottle,
+    /// Looks whether clients can be reached.
+    pub(crate) prober: Prober,
     /// Where members meet who find no other way, if the operator allows it.
     pub relay: Option<Arc<Relay>>,
     /// How often a user may have another one called, by clients of this tracker and of others.

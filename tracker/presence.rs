@@ -11,7 +11,7 @@ mod remote_tracker;
 mod subscription;
 mod swarm;
 
-use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
+use crate::model::id::{GroupRef, OpId, PeerKey, ShareRef, UserRef};
 use crate::wire::client_tracker::Holding;
 use crate::wire::contact::Contact;
 pub use call_limit::CallLimit;
@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use register::Register;
 pub use register::{HoldError, TTL, Ticket};
 pub use remote_tracker::HeardFrom;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 pub use subscription::{PresenceChange, Subscription};
@@ -154,6 +155,11 @@ impl Presence {
     /// A client has this contact. Returns whom to tell that it can be reached there.
     pub fn announce(&self, ticket: &Ticket, contact: Contact) -> Vec<HolderUp> {
         self.change(|register| register.announce(ticket, contact))
+    }
+
+    /// A handshake has found the client with this key at an address. Returns whom to tell that it can be reached there.
+    pub fn prove(&self, ticket: &Ticket, key: PeerKey, addr: SocketAddr) -> Vec<HolderUp> {
+        self.change(|register| register.prove(ticket, key, addr))
     }
 
     /// A client holds these pieces of a share. Returns whom to tell if it held none before. The caller has checked that

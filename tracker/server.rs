@@ -25,6 +25,7 @@ use crate::tracker::net::connections::{Connections, Encoding};
 use crate::tracker::net::listener::Listener;
 use crate::tracker::notifier;
 use crate::tracker::presence::Presence;
+use crate::tracker::prober::Prober;
 use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::relay::{Relay, RelaySettings};
 use crate::tracker::replication::link_dialer::LinkDialer;
@@ -175,6 +176,7 @@ impl Server {
             let listener = listener.clone();
             self.listener_threads.push(OwnedThread::start("listener", move || listener.run())?);
         }
+        self.core.prober.start()?;
         self.dialer = Some(LinkDialer::start(&self.core)?);
         Ok(())
     }
@@ -226,6 +228,7 @@ impl Server {
         self.dialer = None;
         // Joins them.
         self.listener_threads.clear();
+        self.core.prober.close();
         self.core.relay.iter().for_each(|relay| relay.close());
         self.connections.close();
         if !self.admission.wait_empty(CLOSING) {
@@ -269,6 +272,7 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
         manifests,
         passwords,
         throttle: LoginThrottle::new(settings.paces),
+        prober: Prober::new().map_err(StartError::System)?,
         relay: settings.relay.map(Relay::new),
         calls: Default::default(),
     };

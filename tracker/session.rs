@@ -11,6 +11,7 @@ mod holdings;
 mod lists;
 mod page;
 mod place;
+mod reach;
 mod share;
 
 use crate::model::id::{CommandId, OpId, UserRef};
@@ -148,6 +149,7 @@ impl Session {
             Request::FindPeers { share } => self.find_peers(share),
             Request::ListKeys { after } => self.list_keys(after.as_ref()),
             Request::Call { share, user, client, way } => self.call(share, &user, client, way),
+            Request::CheckReach {} => self.check_reach(),
             Request::Heartbeat {} => Ok(Reply::Done {}),
             Request::ReadNotices { command, through } => {
                 // The client was told the notices of the durable state; the leading one may hold more.

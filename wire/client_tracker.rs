@@ -4,6 +4,7 @@
 mod listing;
 
 mod call;
+mod reach;
 
 use super::certificate::{Certificate, SignerKey};
 use super::codec::{Blob, DecodeError, Decoder, List, Text, Wire, wire_enum, wire_struct, wire_variants};
@@ -21,6 +22,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 pub use call::{CallWay, PassedCall, RelayPlace};
+pub use reach::ReachClass;
 
 /// Most entries on one page of a list. The longest entry has about 400 bytes, so a page stays below half a frame.
 pub const PAGE_MAX: usize = 1024;
@@ -240,6 +242,8 @@ wire_enum! {
             client: ClientId,
             way: CallWay,
         }
+        /// Asks that the tracker look whether others can reach this client. It hears `Reach` later. Answer: `Done`.
+        28 CheckReach {}
     }
 }
 message!(Request);
@@ -374,6 +378,11 @@ wire_enum! {
         70 JoinRequested {
             group: GroupId,
             user: UserId,
+        }
+        /// What came of the tracker's attempt to reach this client at an address.
+        71 Reach {
+            addr: SocketAddr,
+            found: ReachClass,
         }
         /// Another client cannot dial this one and has it called.
         72 Called {

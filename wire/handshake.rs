@@ -5,6 +5,7 @@
 //! authentic: it is shown, never acted on beyond trying again.
 
 pub mod peer;
+pub mod probe;
 
 use super::codec::{Decoder, Wire};
 use super::refusal::Code;
@@ -36,13 +37,15 @@ pub enum Dialect {
     PeerPeer = 2,
     /// A tracker to another one of the same installation.
     TrackerTracker = 4,
+    /// A tracker to a client, to look whether it is there.
+    Probe = 5,
     /// A client to the relay of a tracker, where another client meets it.
     Relay = 6,
 }
 
 impl Dialect {
     fn from_number(number: u8) -> Option<Self> {
-        let all = [Dialect::ClientTracker, Dialect::PeerPeer, Dialect::TrackerTracker, Dialect::Relay];
+        let all = [Dialect::ClientTracker, Dialect::PeerPeer, Dialect::TrackerTracker, Dialect::Probe, Dialect::Relay];
         all.into_iter().find(|dialect| *dialect as u8 == number)
     }
 }
@@ -70,6 +73,8 @@ pub enum HandshakeError {
     Crypto,
     /// The far side asks for a version, key or dialect that is not served here, and was told so.
     Turned(Code),
+    /// A tracker has looked who listens here, and knows. Nothing more is said.
+    Probed,
 }
 
 impl fmt::Display for HandshakeError {
@@ -85,6 +90,7 @@ impl fmt::Display for HandshakeError {
             HandshakeError::Refused(None) => write!(f, "refused for an unknown reason"),
             HandshakeError::Crypto => write!(f, "the keys do not match"),
             HandshakeError::Turned(code) => write!(f, "turned away: {}", code.words()),
+            HandshakeError::Probed => f.write_str("a tracker has looked who listens here"),
         }
     }
 }
@@ -295,7 +301,7 @@ fn accept_at_tracker(
             Ok(Caller::AtRelay(RelayTicket(ticket)))
         }
         Some(Dialect::Relay) => turn_away(stream, Code::Busy),
-        Some(Dialect::PeerPeer) | None => turn_away(stream, Code::UnknownKind),
+        Some(Dialect::PeerPeer | Dialect::Probe) | None => turn_away(stream, Code::UnknownKind),
     }
 }
 

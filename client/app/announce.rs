@@ -20,7 +20,10 @@ pub(super) fn announce_all(session: &LoginSession) -> Result<(), RpcError> {
     hold_shares(session, session.slot().shares())?;
     tell_withdrawn(session)?;
     share::tell_untold(session);
-    take_part_in(session, &session.downloads().running())
+    take_part_in(session, &session.downloads().running())?;
+    // A tracker that does not look for clients serves them all the same.
+    let _ = session.node().check_reach();
+    Ok(())
 }
 
 /// Tells the tracker what is held here of these shares, as far as they are given to others.

@@ -19,10 +19,11 @@ use crate::model::id::OpOrder;
 use crate::model::notice::Notice;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::standstill::stood_still;
-use crate::wire::client_tracker::{Reply, Request};
+use crate::wire::client_tracker::{ReachClass, Reply, Request};
 use crate::wire::deadlines::HEARTBEAT_INTERVAL;
 use crossbeam_channel::{self as channel, select};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ const KEYS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Least time between two requests for a certificate.
 const CERTIFICATE_PAUSE: Duration = Duration::from_secs(10);
+/// Most findings of how this client can be reached that the user is told in one run.
+const FINDINGS_MAX: usize = 16;
 
 /// The thread of the event loop. Dropping it ends the thread.
 #[derive(Debug)]
@@ -47,8 +50,15 @@ impl EventLoop {
     pub fn start(login: Arc<Login>, inbox: Inbox) -> io::Result<Self> {
         let (close, closed) = channel::bounded(0);
         let now = Instant::now();
-        let reactor =
-            Reactor { login, beaten: now, asked: now, stale: StaleKinds::default(), early: Vec::new(), read: None };
+        let reactor = Reactor {
+            login,
+            beaten: now,
+            asked: now,
+            stale: StaleKinds::default(),
+            early: Vec::new(),
+            read: None,
+            found: Vec::new(),
+        };
         let thread = OwnedThread::start("event-loop", move || reactor.run(&inbox, &closed))?;
         Ok(Self { close: Some(close), thread })
     }
@@ -115,6 +125,8 @@ struct Reactor {
     early: Vec<(u64, Reply)>,
     /// The last notice shown to a login, of which the tracker has not been told.
     read: Option<(u64, OpOrder)>,
+    /// What trackers found at which address, as far as the user was told.
+    found: Vec<(SocketAddr, ReachClass)>,
 }
 
 impl Reactor {
@@ -163,7 +175,7 @@ impl Reactor {
             let _ = self.node().link.call(&Request::Heartbeat {});
             if self.login.session().is_some() && self.node().has_moved() {
                 // Should the tracker be lost just now, the next one is told anyway.
-                let _ = self.node().announce();
+                let _ = self.node().announce().and_then(|()| self.node().check_reach());
             }
         }
         let Some(session) = self.login.session() else {
@@ -286,6 +298,7 @@ impl Reactor {
                 self.node().link.forget_session();
                 self.login.lose("The password was changed elsewhere; please login again".to_owned());
             }
+            Reply::Reach { addr, found } => self.reach_found(addr, found),
             Reply::JoinRequested { group, user } => {
                 session.event(&Event::JoinRequested { group, user });
             }
@@ -304,6 +317,17 @@ impl Reactor {
             | Reply::Called { .. }
             | Reply::Peers { .. }
             | Reply::Keys { .. } => {}
+        }
+    }
+
+    /// Tells where others cannot reach this client: once for each finding.
+    fn reach_found(&mut self, addr: SocketAddr, found: ReachClass) {
+        if matches!(found, ReachClass::Reached | ReachClass::NotTried) || self.found.contains(&(addr, found)) {
+            return;
+        }
+        if self.found.len() < FINDINGS_MAX {
+            self.found.push((addr, found));
+            self.node().reporter.event(&Event::NotReached { addr, found });
         }
     }
 

@@ -155,6 +155,15 @@ impl Node {
         }
     }
 
+    /// Has the tracker look whether others can reach this client; a push has the answer. A client that listens for its
+    /// own machine only is not looked for.
+    pub(super) fn check_reach(&self) -> Result<(), RpcError> {
+        if self.listening.addr().ip().is_loopback() && self.announced.is_none() {
+            return Ok(());
+        }
+        self.link.call(&Request::CheckReach {}).map(drop)
+    }
+
     /// Whether this machine has other addresses than a tracker was told, as in another network.
     pub(super) fn has_moved(&self) -> bool {
         (self.own_addresses)(self.listening.addr().ip()) != *self.interfaces.lock()

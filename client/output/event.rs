@@ -6,6 +6,7 @@ use super::status::{DownloadStatus, Fetched, Reached};
 use crate::model::address::TrackerAddr;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
+use crate::wire::client_tracker::ReachClass;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub enum Event {
         /// What to start the client with so that others reach it.
         rather: SocketAddr,
     },
+    /// The tracker could not reach the client at this address.
+    NotReached { addr: SocketAddr, found: ReachClass },
     /// A file that is to be shared is going to be read.
     Uploading,
     /// It is being read.
@@ -196,6 +199,7 @@ impl Event {
             | Event::Warning(_) => Weight::Trouble,
             Event::Listening(_)
             | Event::OnlyThisMachine { .. }
+            | Event::NotReached { .. }
             | Event::Uploading
             | Event::DownloadProgress(_)
             | Event::DownloadContinued { .. }
@@ -218,6 +222,7 @@ impl Event {
             Event::OnlyThisMachine { listens, rather } => {
                 format!("Other machines cannot reach {listens}; start the client with {rather}")
             }
+            Event::NotReached { addr, found } => not_reached(*addr, *found),
             Event::Uploading => "Uploading...".to_owned(),
             Event::Hashed { done, total, took } => status::hashed(*done, *total, *took),
             Event::DownloadCompleted { group, file, bytes, fetched, .. } => {
@@ -256,6 +261,17 @@ impl Event {
             Event::Warning(what) => what.clone(),
         })
     }
+}
+
+fn not_reached(addr: SocketAddr, found: ReachClass) -> String {
+    let what = match found {
+        ReachClass::Reached => "it was reached",
+        ReachClass::Refused => "the connection was refused",
+        ReachClass::NoAnswer => "no answer",
+        ReachClass::OtherProgram => "another program answers there",
+        ReachClass::NotTried => "it was not tried",
+    };
+    format!("Others cannot reach you at {addr} ({what}); members can still exchange with you where they can be called")
 }
 
 fn notice_line(notice: &Notice) -> String {

@@ -10,8 +10,9 @@ use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
 use crate::rate::limit::Limit;
-use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine};
+use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, ReachClass};
 use serde_json::{Map, Value, json};
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// The answer to a command that was carried out.
@@ -51,13 +52,27 @@ pub(crate) fn refusal(failure: &Failure) -> Map<String, Value> {
     members(with(json!({ "status": "error", "message": failure.why }), code))
 }
 
+/// Where others cannot reach the client, and what was found there.
+fn unreachable(addr: SocketAddr, found: &str) -> Value {
+    json!({ "ip": addr.ip(), "port": addr.port(), "found": found })
+}
+
+fn reach_class(found: ReachClass) -> &'static str {
+    match found {
+        ReachClass::Reached => "reached",
+        ReachClass::Refused => "refused",
+        ReachClass::NoAnswer => "no_answer",
+        ReachClass::OtherProgram => "other_program",
+        ReachClass::NotTried => "not_tried",
+    }
+}
+
 /// Something that happened.
 pub(crate) fn event(event: &Event) -> Map<String, Value> {
     let (name, told) = match event {
         Event::Listening(addr) => ("listening", json!({ "ip": addr.ip(), "port": addr.port() })),
-        Event::OnlyThisMachine { listens, .. } => {
-            ("unreachable", json!({ "ip": listens.ip(), "port": listens.port(), "found": "loopback" }))
-        }
+        Event::OnlyThisMachine { listens, .. } => ("unreachable", unreachable(*listens, "loopback")),
+        Event::NotReached { addr, found } => ("unreachable", unreachable(*addr, reach_class(*found))),
         Event::Uploading => ("upload_begun", json!({})),
         Event::Hashed { done, total, .. } => ("upload_progress", json!({ "done": done, "size": total })),
         Event::DownloadProgress(status) => ("download_progress", download(status)),
@@ -286,6 +301,7 @@ mod tests {
         vec![
             Event::Listening(addr),
             Event::OnlyThisMachine { listens: addr, rather: addr },
+            Event::NotReached { addr, found: ReachClass::NoAnswer },
             Event::Uploading,
             Event::Hashed { done: 1, total: 2, took: Duration::ZERO },
             Event::DownloadProgress(status),

@@ -58,7 +58,7 @@ impl fmt::Display for DialFault {
             DialFault::Handshake(HandshakeError::NotOurs | HandshakeError::Refused(None)) => {
                 return f.write_str("is another program");
             }
-            DialFault::Handshake(HandshakeError::Crypto | HandshakeError::Turned(_)) => {
+            DialFault::Handshake(HandshakeError::Crypto | HandshakeError::Turned(_) | HandshakeError::Probed) => {
                 return f.write_str("is another client");
             }
             DialFault::Handshake(HandshakeError::Io(error)) | DialFault::Connect(error) => error,

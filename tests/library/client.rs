@@ -8,6 +8,7 @@ mod many_requests;
 mod many_shares;
 mod own_copies;
 mod places;
+mod reach;
 
 use crate::common::names::group;
 use crate::common::relay::Relay;
@@ -33,6 +34,7 @@ use groupshare::client::state::dir::StateDir;
 use groupshare::client::terminal::interrupt::Interrupt;
 use groupshare::client::terminal::writer::TerminalWriter;
 use groupshare::rate::limit::Limit;
+use groupshare::tracker::presence::ClientKey;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::codec::List;
 use groupshare::wire::connection::TimedStream;
@@ -116,6 +118,18 @@ impl Person {
         let elsewhere = Interface { ip: [203, 0, 113, 7].into(), prefix: 24 };
         let own_addresses: OwnAddresses = Box::new(move |_| List::first_of(vec![elsewhere]));
         Self::start(vec![tracker], folder, listener, Some(reached_at), own_addresses)
+    }
+
+    /// Logs in, and waits until the tracker has found this client behind a wiretap, which forgets that.
+    fn log_in_behind(&mut self, room: &Room, name: &str, wiretap: &Wiretap) {
+        self.expect(&format!("login {name} pw"), "Login successful\n");
+        let core = room.tracker.server.core();
+        let user = core.state().user_named(&crate::common::names::user(name)).expect("there");
+        let key = ClientKey { user, client: self.node.client };
+        wait_until("the tracker finds the client", || {
+            core.presence.contact(key).is_some_and(|contact| !contact.proved.is_empty())
+        });
+        wiretap.forget();
     }
 
     fn start(
@@ -634,7 +648,7 @@ fn without_a_tracker_commands_say_so_and_transfers_go_on() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let relay = Wiretap::to(listener.local_addr().expect("bound"));
     let mut alice = Person::sit_down_behind(room.tracker.addr, &room.place("alice"), listener, relay.addr);
-    alice.expect("login alice pw", "Login successful\n");
+    alice.log_in_behind(&room, "alice", &relay);
     let data = bytes_of(3_000_000, 13);
     alice.file("f", &data);
     alice.expect("upload_file f lab", "Uploaded\n");
@@ -660,7 +674,7 @@ fn a_download_that_is_gone_before_a_tracker_could_hear_of_it_is_missed_like_any_
     let mut alice = Person::sit_down_behind(room.tracker.addr, &room.place("alice"), listener, pieces.addr);
     let tracker = Relay::to(room.tracker.addr, |_, _, _| {});
     let mut bob = Person::sit_down(tracker.addr, &room.place("bob"));
-    alice.expect("login alice pw", "Login successful\n");
+    alice.log_in_behind(&room, "alice", &pieces);
     bob.expect("login bob pw", "Login successful\n");
     alice.file("f", &bytes_of(700_000, 14));
     alice.expect("upload_file f lab", "Uploaded\n");
@@ -711,7 +725,7 @@ fn what_was_said_before_a_download_has_ended_is_told_before_its_end() {
     let pieces = Wiretap::to(listener.local_addr().expect("bound"));
     let mut alice = Person::sit_down_behind(room.tracker.addr, &room.place("alice"), listener, pieces.addr);
     let mut bob = Person::sit_down(room.tracker.addr, &room.place("bob"));
-    alice.expect("login alice pw", "Login successful\n");
+    alice.log_in_behind(&room, "alice", &pieces);
     bob.expect("login bob pw", "Login successful\n");
     alice.file("f", &bytes_of(700_000, 15));
     alice.expect("upload_file f lab", "Uploaded\n");

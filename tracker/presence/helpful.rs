@@ -27,9 +27,7 @@ pub fn helpful(of: &Contact, to: Option<&Contact>) -> Vec<SocketAddr> {
     let mut told: Vec<SocketAddr> = loopback(of, to).take(LOOPBACK_MAX).collect();
     if !is_for_its_machine_only(of) {
         let believed = |addr: &SocketAddr| may_be_told(addr.ip(), of, to);
-        let named = of.announced.filter(|addr| addr.ip().to_canonical() == of.seen.ip().to_canonical());
-        let proved = of.proved.iter().copied().chain(named).map(canonical);
-        told.extend(proved.filter(believed).take(PROVED_MAX));
+        told.extend(of.proved.iter().copied().map(canonical).filter(believed).take(PROVED_MAX));
         told.extend(private(of, to).into_iter().take(PRIVATE_MAX));
         told.extend(seen(of).into_iter().filter(believed).take(SEEN_MAX));
     }
@@ -271,6 +269,7 @@ mod tests {
     fn what_the_client_names_counts_once_it_is_proved() {
         let mut of = at(1, "203.0.113.7:40001", &HOME);
         of.announced = Some(addr("203.0.113.7:7000"));
+        assert_eq!(told(&of, &stranger()), ["203.0.113.7:40001", "203.0.113.7:18000"]);
         of.proved = List::first_of(vec![addr("[::ffff:203.0.113.7]:7000"), addr("203.0.113.7:18000")]);
         assert_eq!(told(&of, &stranger()), ["203.0.113.7:7000", "203.0.113.7:18000", "203.0.113.7:40001"]);
     }

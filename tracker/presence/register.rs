@@ -6,11 +6,13 @@ use super::holder::{Holder, HolderUp};
 use super::remote_tracker::{Claim, HeardFrom, RemoteTracker};
 use super::subscription::{CurrentPresence, Subscribers, Subscription, Unsent};
 use super::swarm::{Swarm, SwarmInfo, SwarmRole, Swarms};
-use crate::model::id::{OpId, ShareRef, UserRef};
+use crate::model::id::{OpId, PeerKey, ShareRef, UserRef};
 use crate::wire::client_tracker::Holding;
+use crate::wire::codec::List;
 use crate::wire::contact::Contact;
 use crate::wire::deadlines::IDLE_DEADLINE;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -139,13 +141,29 @@ impl Register {
         self.client(ticket).map(|client| client.home = Home::Here { generation, heard: now }).is_some()
     }
 
-    pub(super) fn announce(&mut self, ticket: &Ticket, contact: Contact) -> Vec<HolderUp> {
+    /// What was proved of a client that is in the same place stays proved.
+    pub(super) fn announce(&mut self, ticket: &Ticket, mut contact: Contact) -> Vec<HolderUp> {
+        let before = self.client(ticket).and_then(|client| client.contact.clone());
+        let place = |contact: &Contact| (contact.key(), contact.seen.ip(), contact.announced);
+        if let Some(before) = before.filter(|before| place(before) == place(&contact)) {
+            contact.proved.clone_from(&before.proved);
+        }
         match self.client(ticket) {
             Some(client) if client.contact.as_deref() != Some(&contact) => {
                 self.relocate(ticket.key, Some(Arc::new(contact)))
             }
             _ => Vec::new(),
         }
+    }
+
+    pub(super) fn prove(&mut self, ticket: &Ticket, key: PeerKey, addr: SocketAddr) -> Vec<HolderUp> {
+        let contact = self.client(ticket).and_then(|client| client.contact.clone());
+        let Some(contact) = contact.filter(|contact| contact.key() == key && !contact.proved.contains(&addr)) else {
+            return Vec::new();
+        };
+        let proved = [addr].into_iter().chain(contact.proved.iter().copied()).collect();
+        let contact = Contact { proved: List::first_of(proved), ..Contact::clone(&contact) };
+        self.relocate(ticket.key, Some(Arc::new(contact)))
     }
 
     /// A client has another contact. Clients are told if it is in another place.

@@ -1,6 +1,7 @@
 //! The handshake between clients. The one who connects knows whom it calls: its first message can be read by that client
 //! alone. It names the key of the group, and brings the certificate that says who calls.
 
+use super::probe::proves;
 use super::{
     Dialect, HANDSHAKE_LEN_MAX, HandshakeError, Secret, answer, answer_len, crypto, greet, params, preface, read_first,
     read_message, read_preface, take_message, turn_away,
@@ -90,8 +91,10 @@ pub fn peer_accepts(
     secret: &Secret,
     admit: impl FnOnce(KeyId, &Certificate) -> Result<Secret, Code>,
 ) -> Result<PeerCaller, HandshakeError> {
-    if read_preface(stream)? != Some(Dialect::PeerPeer) {
-        return turn_away(stream, Code::UnknownKind);
+    match read_preface(stream)? {
+        Some(Dialect::PeerPeer) => {}
+        Some(Dialect::Probe) => return Err(proves(stream, secret).err().unwrap_or(HandshakeError::Probed)),
+        _ => return turn_away(stream, Code::UnknownKind),
     }
     let prologue = preface(Dialect::PeerPeer, None);
     let mut noise = builder(&prologue, secret)?.build_responder().map_err(crypto)?;

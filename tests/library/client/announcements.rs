@@ -119,7 +119,7 @@ impl Outage {
         let mut alice = Person::sit_down_behind(room.tracker.addr, &room.place("alice"), listener, pieces.addr);
         let tracker = Relay::to(room.tracker.addr, |_, _, _| {});
         let mut bob = Person::sit_down(tracker.addr, &room.place("bob"));
-        alice.expect("login alice pw", "Login successful\n");
+        alice.log_in_behind(&room, "alice", &pieces);
         bob.expect("login bob pw", "Login successful\n");
         make(&alice.folder, name, &bytes_of(1_500_000, 1));
         alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");

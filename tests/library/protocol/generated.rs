@@ -152,6 +152,11 @@ fn contact() -> impl Strategy<Value = Contact> {
     })
 }
 
+fn found() -> impl Strategy<Value = ReachClass> {
+    use ReachClass::{NoAnswer, NotTried, OtherProgram, Reached, Refused};
+    prop::sample::select(&[Reached, Refused, NoAnswer, OtherProgram, NotTried][..])
+}
+
 fn way() -> impl Strategy<Value = CallWay> {
     prop::sample::select(&[CallWay::Back, CallWay::Punch, CallWay::Relay][..])
 }
@@ -249,6 +254,7 @@ fn requests() -> Vec<BoxedStrategy<Request>> {
         Heartbeat {}
         ReadNotices { command: command(), through: order() }
         Call { share: share_ref(), user: user(), client: client(), way: way() }
+        CheckReach {}
     })
 }
 
@@ -290,6 +296,7 @@ fn replies() -> Vec<BoxedStrategy<Reply>> {
         Noticed { order: order(), notice: prop::strategy::Union::new(notices()) }
         SessionOver {}
         JoinRequested { group: group(), user: user() }
+        Reach { addr: addr(), found: found() }
         Called { call: passed_call() }
     })
 }

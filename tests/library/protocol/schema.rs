@@ -325,7 +325,7 @@ pub(super) fn example(of: &str, size: Size) -> Vec<u8> {
         ("IpAddr", _) if size == Size::Longest => [vec![6], bytes(16)].concat(),
         ("IpAddr", _) => [vec![4], bytes(4)].concat(),
         ("SocketAddr", _) => [example("IpAddr", size), bytes(2)].concat(),
-        ("Role" | "CallWay", _) => vec![3],
+        ("Role" | "CallWay" | "ReachClass", _) => vec![3],
         ("UserId" | "GroupId", _) => name(USER_LEN_MAX, size),
         ("FileName", _) => name(FILE_LEN_MAX, size),
         ("UserRef" | "GroupRef" | "ShareRef", _) => example("OpId", size),

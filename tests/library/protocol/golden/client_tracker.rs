@@ -7,7 +7,9 @@ use super::cast::{
 use groupshare::model::name::GroupId;
 use groupshare::model::notice::Notice;
 use groupshare::wire::certificate::SignerKey;
-use groupshare::wire::client_tracker::{CallWay, FileLine, GroupLine, Holding, MemberLine, Reply, Request, Role};
+use groupshare::wire::client_tracker::{
+    CallWay, FileLine, GroupLine, Holding, MemberLine, ReachClass, Reply, Request, Role,
+};
 use groupshare::wire::codec::Text;
 
 pub(super) fn requests() -> Vec<(Request, &'static str)> {
@@ -284,6 +286,7 @@ fn presence_requests() -> Vec<(Request, &'static str)> {
             02                                     # way: Punch
             "#,
         ),
+        (Request::CheckReach {}, "1c # CheckReach"),
     ]
 }
 
@@ -535,6 +538,14 @@ fn pushed_replies() -> Vec<(Reply, &'static str)> {
             46                  # JoinRequested
             0003 "lab"          # group
             0003 "bob"          # user
+            "#,
+        ),
+        (
+            Reply::Reach { addr: addr("192.0.2.7:18000"), found: ReachClass::NoAnswer },
+            r#"
+            47                  # Reach
+            04 c0000207 4650    # addr: IPv4, port 18000
+            03                  # found: NoAnswer
             "#,
         ),
         (

@@ -1,0 +1,52 @@
+//! What a client says of how others can reach it.
+
+use super::Person;
+use crate::common::names::user;
+use crate::common::room::Room;
+use crate::common::wait::wait_until;
+use groupshare::tracker::presence::ClientKey;
+use groupshare::wire::client_tracker::{ReachClass, Reply};
+use std::net::SocketAddr;
+
+/// Has the tracker tell this client what it has found.
+fn tell(room: &Room, person: &Person, name: &str, addr: &str, found: ReachClass) {
+    let core = room.tracker.server.core();
+    let user = core.state().user_named(&user(name)).expect("there");
+    let channel = core.logins.channel(&ClientKey { user, client: person.node.client }).expect("logged in");
+    let addr: SocketAddr = addr.parse().expect("an address");
+    channel.queue(&Reply::Reach { addr, found });
+    assert!(!channel.flush(), "there is room");
+}
+
+#[test]
+fn a_client_that_others_cannot_reach_says_so_once_for_each_finding() {
+    let room = Room::new();
+    let alice = room.person("alice");
+    let told = |addr, found| tell(&room, &alice, "alice", addr, found);
+    told("203.0.113.7:18000", ReachClass::Reached);
+    told("203.0.113.7:18000", ReachClass::NotTried);
+    told("203.0.113.7:18000", ReachClass::Refused);
+    told("203.0.113.7:18000", ReachClass::Refused);
+    told("203.0.113.9:18000", ReachClass::NoAnswer);
+    told("203.0.113.7:18000", ReachClass::Refused);
+    told("203.0.113.7:18000", ReachClass::OtherProgram);
+    let meaning = "; members can still exchange with you where they can be called\n";
+    let lines: String = [
+        "203.0.113.7:18000 (the connection was refused)",
+        "203.0.113.9:18000 (no answer)",
+        "203.0.113.7:18000 (another program answers there)",
+    ]
+    .map(|what| format!("Others cannot reach you at {what}{meaning}"))
+    .concat();
+    wait_until("the last one is said", || alice.events.holds("another program"));
+    assert_eq!(alice.events.take(), lines);
+}
+
+#[test]
+fn nothing_is_said_where_the_tracker_reaches_the_client() {
+    let room = Room::new();
+    let mut alice = room.person("alice");
+    alice.expect("logout", "Logout successful\n");
+    alice.expect("login alice pw", "Login successful\n");
+    assert_eq!(alice.events.take(), "");
+}

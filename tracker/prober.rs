@@ -1,0 +1,278 @@
+//! Looks whether clients can be reached: connects to where one listens and has it prove its key.
+//!
+//! The caller sees to it that an address is one of the client's own: what the client could learn of others this way is
+//! not for it to know.
+
+use crate::model::id::{PeerKey, UserRef};
+use crate::sys::connecting::Connecting;
+use crate::sys::owned_thread::OwnedThread;
+use crate::sys::waker::Waker;
+use crate::wire::client_tracker::ReachClass;
+use crate::wire::connection::TimedStream;
+use crate::wire::handshake::probe::probe_greets;
+use crate::wire::handshake::{HandshakeError, is_timeout};
+use crate::wire::refusal::Code;
+use crossbeam_channel as channel;
+use parking_lot::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Most probes at once: one on each thread.
+const PROBES_MAX: usize = 8;
+/// Most probes that wait.
+const QUEUE_LEN: usize = 64;
+/// How long the probe of an address may take.
+const PROBE_DEADLINE: Duration = Duration::from_secs(3);
+/// Most probes for a user within [`SPAN`].
+const USER_MAX: usize = 10;
+const SPAN: Duration = Duration::from_secs(60);
+/// Stack of a thread, in bytes.
+const STACK_LEN: usize = 256 * 1024;
+
+/// A client to look for.
+pub(crate) struct Probe {
+    pub(crate) key: PeerKey,
+    /// Where it may be found, a few; they are tried in turn until it is.
+    pub(crate) addrs: Vec<SocketAddr>,
+    /// Hears where it was found; if it was not, what came of the first address.
+    pub(crate) told: Box<dyn FnOnce(SocketAddr, ReachClass) + Send>,
+}
+
+impl Probe {
+    fn run(self, closing: &Waker) {
+        let mut first = None;
+        for &addr in &self.addrs {
+            let found = probe(addr, self.key, PROBE_DEADLINE, closing);
+            if found == ReachClass::Reached {
+                return (self.told)(addr, found);
+            }
+            first = first.or(Some((addr, found)));
+        }
+        if let Some((addr, found)) = first {
+            (self.told)(addr, found);
+        }
+    }
+}
+
+/// The threads that probe, and what they have to do.
+pub(crate) struct Prober {
+    // Immutable.
+    waiting: channel::Receiver<Probe>,
+    closing: Arc<Waker>,
+    // Locked.
+    jobs: Mutex<Option<channel::Sender<Probe>>>,
+    limit: Mutex<ProbeLimit>,
+    threads: Mutex<Vec<OwnedThread>>,
+}
+
+impl fmt::Debug for Prober {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prober").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+    }
+}
+
+impl Prober {
+    /// Has no threads yet.
+    ///
+    /// # Errors
+    /// The process is out of descriptors.
+    pub(crate) fn new() -> io::Result<Self> {
+        let (jobs, waiting) = channel::bounded(QUEUE_LEN);
+        Ok(Self {
+            waiting,
+            closing: Arc::new(Waker::new()?),
+            jobs: Mutex::new(Some(jobs)),
+            limit: Mutex::default(),
+            threads: Mutex::default(),
+        })
+    }
+
+    /// Starts the threads. [`Prober::close`] must be called before this is dropped.
+    ///
+    /// # Errors
+    /// The system has no room for one.
+    pub(crate) fn start(&self) -> io::Result<()> {
+        for number in 1..=PROBES_MAX {
+            let (waiting, closing) = (self.waiting.clone(), self.closing.clone());
+            let run = move || waiting.iter().for_each(|probe: Probe| probe.run(&closing));
+            self.threads.lock().push(OwnedThread::with_stack(format!("probe-{number}"), STACK_LEN, run)?);
+        }
+        Ok(())
+    }
+
+    /// Whether a user may have a client looked for now. If so, it counts.
+    pub(crate) fn allows(&self, user: UserRef, now: Instant) -> bool {
+        self.limit.lock().allows(user, now)
+    }
+
+    /// Looks for a client soon; false if too many others wait.
+    pub(crate) fn probe(&self, probe: Probe) -> bool {
+        self.jobs.lock().as_ref().is_some_and(|jobs| jobs.try_send(probe).is_ok())
+    }
+
+    /// Ends the probes that are under way, and the threads.
+    pub(crate) fn close(&self) {
+        *self.jobs.lock() = None;
+        self.closing.wake();
+        let threads = std::mem::take(&mut *self.threads.lock());
+        // Joins them.
+        drop(threads);
+    }
+}
+
+/// The probes of the last minute.
+#[derive(Debug, Default)]
+struct ProbeLimit {
+    /// The oldest in front. No more than logged-in users may have.
+    log: VecDeque<(Instant, UserRef)>,
+    of_users: HashMap<UserRef, usize>,
+}
+
+impl ProbeLimit {
+    fn allows(&mut self, user: UserRef, now: Instant) -> bool {
+        while let Some(&(at, user)) = self.log.front()
+            && now.saturating_duration_since(at) >= SPAN
+        {
+            self.log.pop_front();
+            let count = self.of_users.get_mut(&user).map(|count| {
+                *count -= 1;
+                *count
+            });
+            if count == Some(0) {
+                self.of_users.remove(&user);
+            }
+        }
+        let count = self.of_users.entry(user).or_default();
+        let allowed = *count < USER_MAX;
+        if allowed {
+            *count += 1;
+            self.log.push_back((now, user));
+        }
+        allowed
+    }
+}
+
+/// Looks whether the client with this key listens at an address.
+fn probe(addr: SocketAddr, key: PeerKey, within: Duration, closing: &Waker) -> ReachClass {
+    let until = Instant::now() + within;
+    match prove(addr, key, until, closing) {
+        Ok(()) => ReachClass::Reached,
+        Err(HandshakeError::Io(error)) => match error.kind() {
+            ErrorKind::ConnectionRefused => ReachClass::Refused,
+            ErrorKind::Interrupted => ReachClass::NotTried,
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => ReachClass::OtherProgram,
+            _ if is_timeout(&error) => ReachClass::NoAnswer,
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => ReachClass::NoAnswer,
+            _ => ReachClass::NotTried,
+        },
+        // It may be the client: whoever is busy does not say who that is.
+        Err(HandshakeError::Refused(Some(Code::Busy))) => ReachClass::NotTried,
+        Err(_) => ReachClass::OtherProgram,
+    }
+}
+
+/// Connects and has the client prove its key.
+fn prove(addr: SocketAddr, key: PeerKey, until: Instant, closing: &Waker) -> Result<(), HandshakeError> {
+    let connecting = Connecting::begin(addr, None)?;
+    closing.wait_beside(&connecting, true, until)?;
+    let stream = connecting.outcome()?;
+    let (greeting, bytes) = probe_greets(key)?;
+    let mut timed = TimedStream::until(&stream, until);
+    timed.write_all(&bytes)?;
+    closing.wait_beside(&stream, false, until)?;
+    greeting.hear(&mut timed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{OpId, Origin};
+    use std::net::TcpListener;
+    use std::thread;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn user(number: u64) -> UserRef {
+        UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: number })
+    }
+
+    fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = listener.local_addr().expect("bound");
+        (listener, addr)
+    }
+
+    /// Somebody who says this to whoever comes, and keeps the connection.
+    fn says(what: &'static [u8]) -> SocketAddr {
+        let (listener, addr) = listener();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a prober");
+            let said = stream.write_all(what);
+            (listener, stream, said, thread::park())
+        });
+        addr
+    }
+
+    fn look(addr: SocketAddr, within: Duration) -> ReachClass {
+        probe(addr, PeerKey([9; 32]), within, &Waker::new().expect("a descriptor"))
+    }
+
+    #[test]
+    fn what_is_found_is_a_class_and_not_what_was_answered() {
+        let (gone, nobody) = listener();
+        drop(gone);
+        assert_eq!(look(nobody, LONG), ReachClass::Refused);
+        assert_eq!(look(says(b"SSH-2.0-OpenSSH_9.9\r\n"), LONG), ReachClass::OtherProgram);
+        assert_eq!(
+            look(says(b"\0\x30012345678901234567890123456789012345678901234567"), LONG),
+            ReachClass::OtherProgram
+        );
+        assert_eq!(look(says(&[0, 0, 0, Code::Busy as u8]), LONG), ReachClass::NotTried);
+        assert_eq!(look(says(b""), Duration::from_millis(50)), ReachClass::NoAnswer);
+        let (leaves, addr) = listener();
+        let leaving = thread::spawn(move || drop(leaves.accept()));
+        assert_eq!(look(addr, LONG), ReachClass::OtherProgram);
+        leaving.join().expect("no panic");
+    }
+
+    #[test]
+    fn a_tracker_that_stops_waits_for_no_probe() {
+        let prober = Prober::new().expect("a descriptor");
+        prober.start().expect("threads");
+        let (tell, told) = channel::unbounded();
+        for addr in (0..PROBES_MAX).map(|_| says(b"")) {
+            let tell = tell.clone();
+            let told = Box::new(move |_, found| tell.send(found).unwrap_or_default());
+            assert!(prober.probe(Probe { key: PeerKey([9; 32]), addrs: vec![addr], told }));
+        }
+        let begun = Instant::now();
+        prober.close();
+        assert!(begun.elapsed() < PROBE_DEADLINE, "{:?}", begun.elapsed());
+        assert!(told.try_iter().all(|found| found == ReachClass::NotTried));
+        let late = Probe { key: PeerKey([9; 32]), addrs: vec![says(b"")], told: Box::new(|_, _| {}) };
+        assert!(!prober.probe(late));
+    }
+
+    #[test]
+    fn beyond_its_room_the_queue_takes_no_probe() {
+        let prober = Prober::new().expect("a descriptor");
+        let probe = || Probe { key: PeerKey([9; 32]), addrs: Vec::new(), told: Box::new(|_, _| {}) };
+        assert!((0..QUEUE_LEN).all(|_| prober.probe(probe())));
+        assert!(!prober.probe(probe()));
+    }
+
+    #[test]
+    fn a_user_has_ten_probes_a_minute() {
+        let (mut limit, begun) = (ProbeLimit::default(), Instant::now());
+        let at = |seconds: u64| begun + Duration::from_secs(seconds);
+        assert!((0..USER_MAX as u64).all(|second| limit.allows(user(1), at(second))));
+        assert!(!limit.allows(user(1), at(59)), "the eleventh");
+        assert!(limit.allows(user(2), at(59)), "another user");
+        assert!(limit.allows(user(1), at(60)) && !limit.allows(user(1), at(60)));
+        assert!(limit.allows(user(2), at(600)) && limit.of_users.len() == 1, "what is over is forgotten");
+    }
+}

@@ -1,0 +1,83 @@
+//! Whether a client can be reached: the tracker tries where its connection comes from, and tells it later.
+
+use super::Session;
+use crate::tracker::core::Core;
+use crate::tracker::presence::Ticket;
+use crate::tracker::prober::Probe;
+use crate::wire::client_tracker::{ReachClass, Reply};
+use crate::wire::contact::Contact;
+use crate::wire::refusal::{Code, Refusal};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Session {
+    /// Has the client looked for at the addresses that are its own as far as the tracker sees.
+    pub(super) fn check_reach(&mut self) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        let ticket = self.login.as_ref().ok_or(Code::NotLoggedIn)?.ticket;
+        let nowhere = || Refusal::about(Code::Malformed, "a client that was not announced cannot be looked for");
+        let contact = self.core.presence.contact(ticket.key).ok_or_else(nowhere)?;
+        let addrs = own_addresses(&contact, self.seen);
+        let listens = addrs.last().copied();
+        // The tracker may be the last to hold its parts together; then nobody is left to hear.
+        let (core, key, named) = (Arc::downgrade(&self.core), contact.key(), contact.announced);
+        let told = move |addr: SocketAddr, found| {
+            let Some(core) = core.upgrade() else { return };
+            if found == ReachClass::Reached && named.is_some_and(|named| named == addr) {
+                let state = core.state();
+                let holder_ups = core.presence.prove(&ticket, key, addr);
+                holder_ups.iter().for_each(|holder_up| core.tell_holder_up(&state, holder_up));
+            }
+            tell(&core, &ticket, addr, found);
+        };
+        let may = self.core.prober.allows(user, Instant::now());
+        if !(may && self.core.prober.probe(Probe { key, addrs, told: Box::new(told) })) {
+            listens.into_iter().for_each(|addr| tell(&self.core, &ticket, addr, ReachClass::NotTried));
+        }
+        Ok(Reply::Done {})
+    }
+}
+
+/// The addresses at which a client is looked for: the one that it names, if its connection comes from that IP, and the
+/// one at which it listens there. No other IP is tried, whatever a client says.
+fn own_addresses(contact: &Contact, seen: SocketAddr) -> Vec<SocketAddr> {
+    let listens = SocketAddr::new(seen.ip(), contact.port);
+    let named = contact.announced.filter(|named| named.ip().to_canonical() == seen.ip() && *named != listens);
+    named.into_iter().chain([listens]).collect()
+}
+
+/// Tells a client what was found. Somebody on the tracker's machine may pass connections on to it: such a client does not
+/// learn what else listens on that machine.
+fn tell(core: &Core, ticket: &Ticket, addr: SocketAddr, found: ReachClass) {
+    let found = if addr.ip().is_loopback() && found != ReachClass::Reached { ReachClass::NotTried } else { found };
+    if let Some(channel) = core.logins.channel(&ticket.key) {
+        channel.queue(&Reply::Reach { addr, found });
+        core.slow_consumers.flush_on(channel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::contact::tests::contact;
+
+    #[test]
+    fn a_client_is_looked_for_where_its_connection_comes_from_and_nowhere_else() {
+        let seen: SocketAddr = "203.0.113.7:40001".parse().expect("an address");
+        for (named, tried) in [
+            (None, &["203.0.113.7:18000"][..]),
+            (Some("203.0.113.7:7000"), &["203.0.113.7:7000", "203.0.113.7:18000"]),
+            (Some("[::ffff:203.0.113.7]:7000"), &["[::ffff:203.0.113.7]:7000", "203.0.113.7:18000"]),
+            (Some("203.0.113.7:18000"), &["203.0.113.7:18000"]),
+            (Some("203.0.113.8:7000"), &["203.0.113.7:18000"]),
+            (Some("127.0.0.1:22"), &["203.0.113.7:18000"]),
+            (Some("169.254.169.254:80"), &["203.0.113.7:18000"]),
+            (Some("[::1]:22"), &["203.0.113.7:18000"]),
+        ] {
+            let announced = named.map(|named| named.parse().expect("an address"));
+            let addrs = own_addresses(&Contact { announced, ..contact(18_000) }, seen);
+            assert_eq!(addrs.iter().map(ToString::to_string).collect::<Vec<_>>(), tried, "{named:?}");
+        }
+    }
+}
