@@ -143,7 +143,7 @@ impl Node {
             interfaces,
             announced: self.announced,
             machine: self.machine,
-            round_trip_ms: 0,
+            round_trip_ms: self.round_trip_ms()?,
         };
         match self.link.call(&request)? {
             Reply::Announced { certificate, signer, now_s, tracker, relay, seen } => {
@@ -162,6 +162,13 @@ impl Node {
             return Ok(());
         }
         self.link.call(&Request::CheckReach {}).map(drop)
+    }
+
+    /// How long the tracker takes to answer, in ms.
+    fn round_trip_ms(&self) -> Result<u16, RpcError> {
+        let begun = Instant::now();
+        self.link.call(&Request::Heartbeat {})?;
+        Ok(u16::try_from(begun.elapsed().as_millis()).unwrap_or(u16::MAX))
     }
 
     /// Whether this machine has other addresses than a tracker was told, as in another network.

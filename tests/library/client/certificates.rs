@@ -2,14 +2,16 @@
 
 use super::{Person, Room};
 use crate::common::names::user;
+use crate::common::relay::Relay;
 use crate::common::subject::bytes_of;
 use crate::common::tracker::cluster;
 use crate::common::wait::wait_until;
 use crate::common::wiretap::Wiretap;
 use groupshare::client::reach::identity::Certified;
+use groupshare::tracker::presence::ClientKey;
 use groupshare::wire::certificate::CERTIFICATE_LIFE;
 use std::net::TcpListener;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How long a certificate holds, in seconds.
 const DAY_S: u64 = CERTIFICATE_LIFE.as_secs();
@@ -54,6 +56,26 @@ fn whoever_shows_a_certificate_that_has_ended_gets_another_one_by_itself() {
     bob.sees("Download completed");
     assert!(bob.read("f") == data);
     assert!(certified(bob).certificate.end > ended.end);
+}
+
+#[test]
+fn a_tracker_knows_how_long_its_answers_take_to_a_client() {
+    let room = Room::new();
+    drop(room.person("alice"));
+    let way = Duration::from_millis(20);
+    let far = Relay::to(room.tracker.addr, move |_, asked, _| {
+        if !asked {
+            std::thread::park_timeout(way);
+        }
+    });
+    let mut alice = Person::sit_down(far.addr, &room.place("alice"));
+    alice.expect("login alice pw", "Login successful\n");
+    let core = room.tracker.server.core();
+    let user = core.state().user_named(&user("alice")).expect("there");
+    let key = ClientKey { user, client: alice.node.client };
+    wait_until("the contact", || core.presence.contact(key).is_some());
+    let contact = core.presence.contact(key).expect("there");
+    assert!(Duration::from_millis(contact.round_trip_ms.into()) >= way, "{} ms", contact.round_trip_ms);
 }
 
 #[test]

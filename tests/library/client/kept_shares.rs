@@ -119,8 +119,8 @@ fn a_disk_that_is_away_at_a_login_takes_a_few_lines_and_all_of_its_shares_come_b
     assert!(told(&alice).lines().count() < COUNT / 2);
     fs::rename(&away, &disk).expect("moved");
     wait_until("all are back", || missing(&mut alice) == 0);
-    let listed = others[0].types("list_files lab").expect("listed");
-    assert_eq!(listed.matches("1 member online with it").count(), COUNT, "{listed}");
+    let mut online = || others[0].types("list_files lab").expect("listed").matches("1 member online with it").count();
+    wait_until("the tracker has heard of all", || online() == COUNT);
 }
 
 #[test]
