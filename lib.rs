@@ -166,6 +166,7 @@ pub mod client {
         pub(crate) mod peer_list;
         pub mod transfer;
         pub mod verify;
+        pub(crate) mod way_record;
         pub mod whole_hash;
     }
     /// The prompt: reads lines with editing, history and completion, and carries them out one by one.
@@ -245,11 +246,16 @@ pub mod client {
     }
     /// Ways to other members: addresses, dialing, calls, punching, relay.
     pub mod reach {
+        pub mod answerer;
+        pub mod calls;
         pub mod eyeballs;
         pub mod identity;
         pub mod interfaces;
         pub mod port;
+        pub(crate) mod punch;
+        pub mod reacher;
         pub mod relay;
+        pub mod unreached;
         pub mod way;
     }
     /// Requests to a tracker and their replies, many at a time; `queries` finds a share, a renamed one too.

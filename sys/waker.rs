@@ -55,6 +55,15 @@ impl Waker {
         }
     }
 
+    /// Waits until it is woken or this time has come, and clears it.
+    pub fn wait_until(&self, until: Instant) {
+        let timeout = Timespec::try_from(until.saturating_duration_since(Instant::now())).ok();
+        // An interruption is like a time that has come.
+        if matches!(poll(&mut [PollFd::new(self, PollFlags::IN)], timeout.as_ref()), Ok(1..)) {
+            self.clear();
+        }
+    }
+
     /// In this order: a wake in between finds the mark still set and writes nothing, and what it is about is seen after
     /// this. The other way round its write would be read away here, and its mark would keep all later ones silent.
     fn clear_with(&self, between: impl FnOnce()) {

@@ -2,28 +2,45 @@
 //! both are there. Everything behind that byte is said by the other client.
 
 use super::codec::Wire;
-use super::handshake::{Dialect, HandshakeError, preface, read_u16};
+use super::handshake::{Dialect, HandshakeError, preface};
 use super::refusal::Code;
 use crate::model::id::RelayTicket;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 
 /// What the tracker says when both sides are there. A refusal in the clear begins with 0.
 pub const BOTH_ARE_THERE: u8 = 1;
 
 /// Waits at a tracker's relay for the other side that has this ticket. The stream belongs to the two from then on.
 pub fn meet_at_relay(stream: &mut (impl Read + Write), ticket: RelayTicket) -> Result<(), HandshakeError> {
+    stream.write_all(&relay_greeting(ticket))?;
+    let mut heard = Vec::new();
+    while !take_relay_answer(stream, &mut heard)? {}
+    Ok(())
+}
+
+/// What is said to a relay, for a caller that waits on several sockets.
+pub fn relay_greeting(ticket: RelayTicket) -> Vec<u8> {
     let mut out = preface(Dialect::Relay, None);
     ticket.put(&mut out);
-    stream.write_all(&out)?;
-    let mut told = [0];
-    stream.read_exact(&mut told)?;
-    if told[0] == BOTH_ARE_THERE {
-        return Ok(());
+    out
+}
+
+/// Takes what is there of the relay's answer and nothing behind it, after what was `heard` before. Says whether both
+/// sides are there.
+pub fn take_relay_answer(stream: &mut impl Read, heard: &mut Vec<u8>) -> Result<bool, HandshakeError> {
+    let mut byte = [0];
+    match stream.read(&mut byte) {
+        Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+        Ok(_) => heard.extend(byte),
+        // A stream that waits has a deadline, whose error is another one where it passes.
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+        Err(error) => return Err(error.into()),
     }
-    let mut rest = [0];
-    stream.read_exact(&mut rest)?;
-    match [told[0], rest[0]] {
-        [0, 0] => Err(HandshakeError::Refused(Code::from_number(read_u16(stream)?))),
+    match heard[..] {
+        [BOTH_ARE_THERE] => Ok(true),
+        [0, 0, high, low] => Err(HandshakeError::Refused(Code::from_number(u16::from_be_bytes([high, low])))),
+        [] | [0] | [0, 0] | [0, 0, _] => Ok(false),
         _ => Err(HandshakeError::NotOurs),
     }
 }

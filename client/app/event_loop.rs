@@ -302,6 +302,7 @@ impl Reactor {
             Reply::JoinRequested { group, user } => {
                 session.event(&Event::JoinRequested { group, user });
             }
+            Reply::Called { call } => self.node().answerer.answer(call),
             // Replies to requests do not come unasked; a tracker that sends one has nothing to tell with it.
             Reply::Refused { .. }
             | Reply::Done {}
@@ -314,7 +315,6 @@ impl Reactor {
             | Reply::ManifestPart { .. }
             | Reply::Announced { .. }
             | Reply::CallPassed { .. }
-            | Reply::Called { .. }
             | Reply::Peers { .. }
             | Reply::Keys { .. } => {}
         }

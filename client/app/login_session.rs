@@ -75,8 +75,8 @@ impl LoginSession {
 
     /// Starts the engine.
     fn new(node: Arc<Node>, user: UserId, number: u64, slot: Slot) -> io::Result<Self> {
-        let (keyring, events) = (node.keyring.clone(), node.engine_events.clone());
-        let engine = Engine::start(node.engine_options.clone(), keyring, node.identity.clone(), events)?;
+        let reach = (node.keyring.clone(), node.reacher.clone());
+        let engine = Engine::start(node.engine_options.clone(), reach, node.engine_events.clone())?;
         Ok(Self {
             node,
             user,

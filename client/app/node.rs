@@ -4,9 +4,14 @@ use crate::client::download::engine::event::EngineEvent;
 use crate::client::download::engine::options::EngineOptions;
 use crate::client::keyring::Keyring;
 use crate::client::output::reporter::Reporter;
+use crate::client::reach::answerer::{Answerer, AnswererSetup};
+use crate::client::reach::calls::{CallSubject, Calls, OpenableConnection};
 use crate::client::reach::identity::{Certified, Identity};
 use crate::client::reach::interfaces::machine;
 use crate::client::reach::port::ListeningPort;
+use crate::client::reach::reacher::Reacher;
+use crate::client::reach::relay::Relays;
+use crate::client::reach::way::Way;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::event::LinkEvent;
 use crate::client::rpc::keeper::{CheckFingerprint, Connect};
@@ -14,6 +19,7 @@ use crate::client::rpc::link::TrackerLink;
 use crate::client::state::dir::StateDir;
 use crate::client::upload::catalog::Catalog;
 use crate::client::upload::event::SeederEvent;
+use crate::client::upload::given::{Given, TakeGiven};
 use crate::client::upload::seeder::{Seeder, SeederSetup};
 use crate::model::address::TrackerAddr;
 use crate::model::id::{ClientId, CommandId};
@@ -63,12 +69,16 @@ pub struct Inbox {
 
 /// The parts of the running client.
 pub struct Node {
+    /// Answers to members who cannot dial this client. It ends before the seeder.
+    pub answerer: Answerer,
+    /// Reaches other members.
+    pub reacher: Arc<Reacher>,
     pub link: TrackerLink,
     /// The keys of the groups of whoever is logged in.
     pub keyring: Arc<Keyring>,
     /// What is given to others.
     pub catalog: Arc<Catalog>,
-    pub seeder: Seeder,
+    pub seeder: Arc<Seeder>,
     pub uplink: Arc<Uplink>,
     pub reporter: Reporter,
     /// This client's name among the user's clients.
@@ -93,9 +103,9 @@ impl Node {
     /// Starts every part. The inbox is for the event loop.
     pub fn start(options: NodeOptions) -> io::Result<(Arc<Self>, Inbox)> {
         // Unbounded, but what pushes and downloads can say is bounded by what this client asked for.
-        let (link_events, link) = channel::unbounded();
+        let (link_events, heard) = channel::unbounded();
         let (engine_events, engine) = channel::unbounded();
-        let (seeder_events, seeder) = channel::bounded(SEEDER_EVENTS_MAX);
+        let (seeder_events, peers) = channel::bounded(SEEDER_EVENTS_MAX);
         let client = ClientId(random());
         let keyring = Arc::new(Keyring::default());
         let catalog = Arc::new(Catalog::start()?);
@@ -104,17 +114,26 @@ impl Node {
         let leaving = listening.clone();
         let connect: Connect = Box::new(move |addr, within| leaving.connect(addr, within));
         let identity = Arc::new(Identity::new(client)?);
+        let calls = Arc::new(Calls::default());
         let setup = SeederSetup {
             identity: identity.clone(),
             keyring: keyring.clone(),
             catalog: catalog.clone(),
             uplink: uplink.clone(),
             events: seeder_events,
-            take_given: Box::new(drop),
+            take_given: take_given(calls.clone()),
+            calls: calls.clone(),
         };
+        let relays = Relays::new(options.trackers.clone());
+        let link = TrackerLink::start(options.trackers, client, connect, options.check, link_events)?;
+        let seeder = Arc::new(Seeder::start(options.listener, setup)?);
+        let (port, tracker) = (listening.clone(), Some(link.caller()));
+        let reacher = Arc::new(Reacher { identity: identity.clone(), port, calls, tracker });
         let node = Self {
-            link: TrackerLink::start(options.trackers, client, connect, options.check, link_events)?,
-            seeder: Seeder::start(options.listener, setup)?,
+            answerer: answerer(&reacher, keyring.clone(), relays, seeder.clone()),
+            reacher,
+            link,
+            seeder,
             keyring,
             catalog,
             uplink,
@@ -130,7 +149,7 @@ impl Node {
             own_addresses: options.own_addresses,
             interfaces: Mutex::new(List::EMPTY),
         };
-        Ok((Arc::new(node), Inbox { link, seeder, engine }))
+        Ok((Arc::new(node), Inbox { link: heard, seeder: peers, engine }))
     }
 
     /// Tells the tracker who this client is to its peers and where it listens, and takes the certificate that says so.
@@ -175,6 +194,22 @@ impl Node {
     pub(super) fn has_moved(&self) -> bool {
         (self.own_addresses)(self.listening.addr().ip()) != *self.interfaces.lock()
     }
+}
+
+/// Gives connections of members who were called to the dials that wait for them.
+fn take_given(calls: Arc<Calls>) -> TakeGiven {
+    Box::new(move |given| {
+        let Given { certificate, group, key, info_hash, receiver, sender, .. } = given;
+        let subject = CallSubject { group, info_hash, client: certificate.client };
+        // Nobody waits any more: the connection ends.
+        drop(calls.give(&subject, OpenableConnection { receiver, sender, key, way: Way::Called }));
+    })
+}
+
+/// What answers to members who cannot dial this client.
+fn answerer(reacher: &Reacher, keyring: Arc<Keyring>, relays: Relays, giver: Arc<Seeder>) -> Answerer {
+    let (identity, port, tracker) = (reacher.identity.clone(), reacher.port.clone(), reacher.tracker.clone());
+    Answerer::new(AnswererSetup { identity, keyring, port, relays, tracker, giver })
 }
 
 impl std::fmt::Debug for Node {

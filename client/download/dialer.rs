@@ -1,14 +1,13 @@
 //! Makes connections to peers. To connect and to shake hands waits for the far side, so threads of their own do it: one
 //! for each connection that is being made. Peers that never answer keep nobody else waiting.
 
-use super::opening::DialError;
+use super::opening::{DialError, DialTarget, open};
 use super::peer_connection::PeerConnection;
 use super::transfer::Transfer;
 use crate::client::keyring::Keyring;
-use crate::client::reach::identity::Identity;
+use crate::client::reach::reacher::Reacher;
 use crate::model::id::ClientId;
 use crate::sys::owned_thread::OwnedThread;
-use crate::wire::client_tracker::Peer;
 use crossbeam_channel as channel;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -26,7 +25,7 @@ const QUEUE_LEN: usize = 256;
 #[derive(Debug)]
 pub(crate) struct DialJob {
     pub transfer: Arc<Transfer>,
-    pub peer: Peer,
+    pub target: DialTarget,
 }
 
 /// Takes the number of the download, the peer, and what became of the job.
@@ -37,7 +36,7 @@ struct DialQueue {
     // Immutable.
     jobs: channel::Receiver<DialJob>,
     keyring: Arc<Keyring>,
-    identity: Arc<Identity>,
+    reacher: Arc<Reacher>,
     on_dialed: OnDialed,
     // Counted.
     /// Jobs that wait or are under way.
@@ -62,16 +61,17 @@ impl DialQueue {
         }
     }
 
-    fn dial(&self, DialJob { transfer, peer }: DialJob) {
+    fn dial(&self, DialJob { transfer, target }: DialJob) {
         let id = transfer.id();
         // The download may have ended while the job was queued.
         let result = if transfer.is_stopped() {
             Err(DialError::NotNow)
         } else {
-            PeerConnection::dial(transfer, &peer, &self.keyring, &self.identity)
+            let opened = open(&transfer, &target, &self.reacher, &self.keyring);
+            opened.map(|opened| PeerConnection::new(transfer, &target.peer, opened))
         };
         self.open.fetch_sub(1, Ordering::SeqCst);
-        (self.on_dialed)(id, peer.client, result);
+        (self.on_dialed)(id, target.peer.client, result);
     }
 }
 
@@ -85,13 +85,13 @@ pub(crate) struct Dialer {
 impl Dialer {
     /// Has no threads yet. They call `on_dialed` with what became of a job.
     pub(crate) fn new(
-        keyring: Arc<Keyring>,
-        identity: Arc<Identity>,
+        (keyring, reacher): (Arc<Keyring>, Arc<Reacher>),
         on_dialed: impl Fn(u64, ClientId, Result<PeerConnection, DialError>) + Send + Sync + 'static,
     ) -> Self {
         let (sender, jobs) = channel::bounded(QUEUE_LEN);
         let (open, threads) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let queue = Arc::new(DialQueue { jobs, keyring, identity, on_dialed: Box::new(on_dialed), open, threads });
+        let on_dialed = Box::new(on_dialed);
+        let queue = Arc::new(DialQueue { jobs, keyring, reacher, on_dialed, open, threads });
         Self { jobs: Some(sender), queue, threads: Mutex::default() }
     }
 

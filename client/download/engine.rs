@@ -8,7 +8,7 @@ pub mod options;
 
 use super::transfer::Transfer;
 use crate::client::keyring::Keyring;
-use crate::client::reach::identity::Identity;
+use crate::client::reach::reacher::Reacher;
 use crate::model::id::GroupRef;
 use crate::sys::owned_thread::OwnedThread;
 use crate::wire::client_tracker::Peer;
@@ -27,14 +27,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the engine. Its events go to `told`, whose receiver must be drained.
+    /// Starts the engine, which reaches members in this way, under keys of the keyring. Its events go to `told`, whose
+    /// receiver must be drained.
     pub fn start(
         options: EngineOptions,
-        keyring: Arc<Keyring>,
-        identity: Arc<Identity>,
+        reach: (Arc<Keyring>, Arc<Reacher>),
         told: channel::Sender<EngineEvent>,
     ) -> io::Result<Self> {
-        let (dispatcher, mailbox) = Dispatcher::new(options, keyring, identity, told)?;
+        let (dispatcher, mailbox) = Dispatcher::new(options, reach, told)?;
         let thread = OwnedThread::start("engine", move || dispatcher.run())?;
         Ok(Self { mailbox, thread })
     }

@@ -1,23 +1,21 @@
-//! Connects to a peer and opens the content.
+//! The beginning of a connection to a peer: it is reached, in whatever way, and the content is opened.
 
 use super::transfer::Transfer;
+use crate::client::keyring::Keyring;
+use crate::client::reach::calls::{Attempt, CallSubject};
+use crate::client::reach::reacher::{Miss, Reacher, Sought};
+use crate::client::reach::unreached::Unreached;
+use crate::client::reach::way::Way;
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::KeyId;
 use crate::model::piece::Layout;
 use crate::wire::client_tracker::Peer;
-use crate::wire::connection::{self, FrameReceiver, FrameSender, TimedStream};
+use crate::wire::connection::{FrameReceiver, FrameSender};
 use crate::wire::deadlines::HANDSHAKE_DEADLINE;
-use crate::wire::frame::FRAME_LEN_MAX;
-use crate::wire::handshake::peer::{PeerIdentity, peer_to_peer};
-use crate::wire::handshake::{HandshakeError, Secret};
 use crate::wire::peer::{NEWS_MAX, PeerReply, PeerRequest};
 use crate::wire::refusal::Code;
-use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// A peer that has not accepted the connection after this time counts as gone.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+use std::time::Instant;
 
 /// Why a dial made no connection.
 #[derive(Debug)]
@@ -27,39 +25,78 @@ pub(crate) enum DialError {
     /// The certificate of this client is missing or has ended. The peer is not to blame.
     NoCertificate,
     /// Another client listens where the peer did. The user is not to blame.
-    OtherClient,
+    OtherClient(Box<Unreached>),
     /// The peer has no room now, or does not serve the content yet. The peer is not to blame.
     NotNow,
-    /// The peer cannot be reached or does not speak as it should.
+    /// The peer cannot be reached.
+    Unreached(Box<Unreached>),
+    /// The peer does not speak as it should.
     Failed,
 }
 
-/// Connects and opens the content. Ends early if the download stops.
-pub(super) fn open(
+impl From<Miss> for DialError {
+    fn from(miss: Miss) -> Self {
+        match miss {
+            Miss::Refused(Code::UnknownKey) => DialError::UnknownKey,
+            Miss::NoCertificate | Miss::Refused(Code::BadCertificate) => DialError::NoCertificate,
+            Miss::Stopped | Miss::Refused(_) | Miss::NotNow => DialError::NotNow,
+            Miss::Unreached(why) if why.code() == Some(Code::OtherClient) => DialError::OtherClient(why),
+            Miss::Unreached(why) => DialError::Unreached(why),
+        }
+    }
+}
+
+/// A peer to reach.
+#[derive(Debug)]
+pub(crate) struct DialTarget {
+    pub peer: Peer,
+    /// The way that worked last.
+    pub last: Option<Way>,
+    /// A relayed connection is there: only a better one helps.
+    pub better: bool,
+}
+
+/// A connection on which the content is open.
+pub(crate) struct OpenedConnection {
+    pub receiver: FrameReceiver,
+    pub sender: Arc<FrameSender>,
+    /// The pieces that the peer holds.
+    pub bits: Bitfield,
+    /// The group's key under which it was made.
+    pub key: KeyId,
+    pub way: Way,
+}
+
+/// Reaches a peer and opens the content. Ends early if the download stops.
+pub(crate) fn open(
     transfer: &Transfer,
-    peer: &Peer,
-    (key_id, key): (KeyId, &Secret),
-    me: &PeerIdentity,
-) -> Result<(FrameReceiver, Arc<FrameSender>, Bitfield), DialError> {
-    let mut streams = peer.addrs.iter().filter_map(|addr| TcpStream::connect_timeout(addr, CONNECT_DEADLINE).ok());
-    let stream = Arc::new(streams.next().ok_or(DialError::Failed)?);
-    let _dialing = transfer.dialing(&stream).ok_or(DialError::NotNow)?;
-    let by = Instant::now() + HANDSHAKE_DEADLINE;
-    let keys = peer_to_peer(&mut TimedStream::until(&stream, by), me, peer.key, (key_id, key));
-    let keys = keys.map_err(|error| match error {
-        HandshakeError::Refused(Some(Code::UnknownKey)) => DialError::UnknownKey,
-        HandshakeError::Refused(Some(Code::BadCertificate)) => DialError::NoCertificate,
-        HandshakeError::Refused(Some(Code::OtherClient)) => DialError::OtherClient,
-        HandshakeError::Refused(Some(Code::Busy)) => DialError::NotNow,
-        _ => DialError::Failed,
-    })?;
-    let stream = stream.clone();
-    let (mut receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, true).map_err(|_| DialError::Failed)?;
+    target: &DialTarget,
+    reacher: &Reacher,
+    keyring: &Keyring,
+) -> Result<OpenedConnection, DialError> {
+    let group = transfer.subject().group;
+    let (key_id, key) = keyring.of_group(group).ok_or(DialError::UnknownKey)?;
+    let attempt = Attempt::new().map_err(|_| DialError::NotNow)?;
+    let _dialing = transfer.dialing(&attempt).ok_or(DialError::NotNow)?;
     let info_hash = transfer.subject().content.info_hash;
+    let wanted = Sought {
+        peer: &target.peer,
+        subject: CallSubject { group, info_hash, client: target.peer.client },
+        share: transfer.share(),
+        key: (key_id, &key),
+        last: target.last,
+        better: target.better,
+    };
+    let reached = reacher.reach(&wanted, &attempt)?;
+    let (mut receiver, sender) = (reached.receiver, reached.sender);
+    let by = Instant::now() + HANDSHAKE_DEADLINE;
+    if !attempt.waits_on(&sender) {
+        return Err(DialError::NotNow);
+    }
     sender.send(1, &PeerRequest::Open { info_hash }).map_err(|_| DialError::Failed)?;
     let bits = opened(&mut receiver, transfer.layout(), by)?;
     receiver.next_frame();
-    Ok((receiver, sender, bits))
+    Ok(OpenedConnection { receiver, sender, bits, key: reached.key, way: reached.way })
 }
 
 /// Waits for the reply to `Open` until this time. News may come before it.

@@ -4,12 +4,10 @@ use super::complaint::{Complaint, ComplaintState};
 use super::error::DownloadError;
 use super::lie::Lie;
 use super::liveness::{Due, Liveness};
-use super::opening::{DialError, open};
+use super::opening::OpenedConnection;
 use super::transfer::{PieceError, Transfer};
-use crate::client::keyring::Keyring;
 use crate::client::picker::piece_picker::Lane;
 use crate::client::rate::downlink::Downlink;
-use crate::client::reach::identity::Identity;
 use crate::client::reach::way::Way;
 use crate::model::digest::KeyId;
 use crate::model::id::ClientId;
@@ -71,6 +69,7 @@ pub(crate) struct PeerConnection {
     client: ClientId,
     user: UserId,
     key: KeyId,
+    way: Way,
     lane: Lane,
     receiver: FrameReceiver,
     sender: Arc<FrameSender>,
@@ -101,23 +100,17 @@ impl fmt::Debug for PeerConnection {
 }
 
 impl PeerConnection {
-    /// Connects to a peer under the group's key and opens the content.
-    pub(crate) fn dial(
-        transfer: Arc<Transfer>,
-        peer: &Peer,
-        keyring: &Keyring,
-        identity: &Identity,
-    ) -> Result<Self, DialError> {
-        let (key_id, key) = keyring.of_group(transfer.subject().group).ok_or(DialError::UnknownKey)?;
-        let me = identity.shown().ok_or(DialError::NoCertificate)?;
-        let (receiver, sender, bits) = open(&transfer, peer, (key_id, &key), &me)?;
-        let lane = transfer.peer_opened(peer.client, &peer.user, Way::Direct, &bits);
+    /// Takes a connection on which the content is open.
+    pub(crate) fn new(transfer: Arc<Transfer>, peer: &Peer, opened: OpenedConnection) -> Self {
+        let OpenedConnection { receiver, sender, bits, key, way } = opened;
+        let lane = transfer.peer_opened(peer.client, &peer.user, way, &bits);
         let news_left = transfer.layout().count().saturating_sub(bits.held());
-        Ok(Self {
+        Self {
             transfer,
             client: peer.client,
             user: peer.user.clone(),
-            key: key_id,
+            key,
+            way,
             lane,
             receiver,
             sender,
@@ -131,7 +124,7 @@ impl PeerConnection {
             not_before: None,
             complaint: None,
             arriving: 0,
-        })
+        }
     }
 
     /// When a worker should go on with it, readable or not: the limit has stopped it.
@@ -154,6 +147,11 @@ impl PeerConnection {
     /// The group's key under which it was made.
     pub(crate) fn key(&self) -> KeyId {
         self.key
+    }
+
+    /// How it came about.
+    pub(crate) fn way(&self) -> Way {
+        self.way
     }
 
     /// Whether it has brought a piece.
@@ -273,7 +271,7 @@ impl PeerConnection {
                 Some(WorkOutcome::Drops(DropReason::Busy))
             }
             Ok(PeerReply::Refused { .. }) => Some(WorkOutcome::Drops(DropReason::Lost)),
-            Ok(PeerReply::Opened { .. } | PeerReply::Alive {} | PeerReply::Give { .. }) => lied(Lie::Unasked),
+            Ok(PeerReply::Opened { .. } | PeerReply::Give { .. } | PeerReply::Alive {}) => lied(Lie::Unasked),
             Err(error) => lied(Lie::Malformed(error)),
         }
     }

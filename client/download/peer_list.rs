@@ -2,10 +2,14 @@
 //! lie. Users take turns, whatever the number of their clients: what a client does counts for the others of its user. A
 //! user has two clients on trial at a time; on trial is who has yet to deliver. Pure: the time is passed in.
 
+mod ways;
+
 use super::blame::{Amnesty, Blame, RETRY, pause_after};
 use super::dial_pace::DialPaces;
 use super::error::DownloadError;
 use super::lie::Lie;
+use super::way_record::WayRecord;
+use crate::client::reach::way::Way;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
 use crate::wire::client_tracker::Peer;
@@ -63,6 +67,7 @@ enum Trial {
 #[derive(Debug)]
 struct KnownPeer {
     peer: Peer,
+    ways: WayRecord,
     /// Connections made or being made.
     lanes: usize,
     blame: Blame,
@@ -81,6 +86,7 @@ impl KnownPeer {
     fn new(peer: Peer, at: Instant) -> Self {
         Self {
             peer,
+            ways: WayRecord::default(),
             lanes: 0,
             blame: Blame::none(at),
             amnesty: Amnesty::default(),
@@ -228,6 +234,7 @@ impl PeerList {
                 });
             }
         }
+        due.extend(self.better_due(room, now));
         due
     }
 
@@ -270,7 +277,11 @@ impl PeerList {
     ) -> Vec<(UserId, VecDeque<ClientId>)> {
         let may = |known: &&KnownPeer| {
             let again = lanes == 0 || known.delivered && known.blame.failures == 0;
-            again && known.lanes == lanes && known.blame.not_before <= now && !self.is_banned(known)
+            again
+                && known.lanes == lanes
+                && known.ways.has_room(lanes)
+                && known.blame.not_before <= now
+                && !self.is_banned(known)
         };
         let mut users: BTreeMap<&UserId, Vec<&KnownPeer>> = BTreeMap::new();
         self.known.values().filter(may).for_each(|known| users.entry(&known.peer.user).or_default().push(known));
@@ -300,7 +311,8 @@ impl PeerList {
         let rested = |addr: &&SocketAddr| self.addresses.get(addr).is_none_or(|blame| blame.not_before <= now);
         let addrs = List::first_of(known.peer.addrs.iter().filter(rested).copied().collect());
         let peer = Peer { addrs, ..known.peer.clone() };
-        if peer.addrs.is_empty() || !paces.admit(&peer, now) {
+        // A peer at which nobody may dial can still be called.
+        if !paces.admit(&peer, now) {
             return None;
         }
         if known.lanes == 0 {
@@ -310,9 +322,10 @@ impl PeerList {
         Some(peer)
     }
 
-    /// A dial has made a connection. `useful` if the peer has something that is missing.
-    pub(crate) fn connected(&mut self, client: ClientId, now: Instant, useful: bool) {
+    /// A dial has made a connection in this way. `useful` if the peer has something that is missing.
+    pub(crate) fn connected(&mut self, client: ClientId, way: Way, now: Instant, useful: bool) {
         if let Some(known) = self.known.get_mut(&client) {
+            known.ways.connected(way, now);
             self.addresses.retain(|addr, _| !known.peer.addrs.contains(addr));
             if known.lanes <= 1 {
                 (known.since, known.trial) = (now, if useful { Trial::Connected } else { Trial::Idle });
@@ -331,20 +344,13 @@ impl PeerList {
         !std::mem::replace(&mut known.delivered, true)
     }
 
-    /// Another client listens at the addresses of this one. Its user is not to blame.
-    pub(crate) fn elsewhere(&mut self, client: ClientId, now: Instant) {
-        let Some(known) = self.known.get_mut(&client) else { return };
-        known.lanes = known.lanes.saturating_sub(1);
-        known.blame.fail(now, self.pause_max);
-        for &addr in known.peer.addrs.iter() {
-            self.addresses.entry(addr).or_insert_with(|| Blame::none(now)).fail(now, self.pause_max);
-        }
-    }
-
     /// A dial has failed or a connection is gone. `failed` if the peer is to blame.
     pub(crate) fn lost(&mut self, client: ClientId, now: Instant, failed: bool) {
         let Some(known) = self.known.get_mut(&client) else { return };
         known.lanes = known.lanes.saturating_sub(1);
+        if known.lanes == 0 {
+            known.ways.parted();
+        }
         let proved = known.delivered;
         if failed {
             known.blame.fail(now, self.pause_max);

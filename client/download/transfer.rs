@@ -5,6 +5,8 @@ use super::verify::{self, Verified};
 use super::whole_hash::WholeHash;
 use crate::client::picker::piece_picker::{Lane, PeerSlot, PiecePicker, Received, WINDOW};
 use crate::client::rate::speed::Speed;
+use crate::client::reach::calls::Attempt;
+use crate::client::reach::unreached::Unreached;
 use crate::client::reach::way::Way;
 use crate::client::storage::part::Part;
 use crate::client::upload::served::Served;
@@ -17,7 +19,6 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -132,25 +133,22 @@ pub struct Transfer {
     /// Pieces that the tracker does not know of.
     fresh: Mutex<Vec<u32>>,
     speed: Mutex<Speed>,
-    /// Sockets of connections that are being made.
-    dialing: Mutex<Vec<Arc<TcpStream>>>,
+    /// The members that have no connection, since none of the ways to them worked.
+    unreached: Mutex<Vec<(UserId, Arc<Unreached>)>>,
+    /// Connections that are being made.
+    dialing: Mutex<Vec<Arc<Attempt>>>,
 }
 
-/// The socket of a connection that is being made. The download shuts it down if it stops meanwhile.
+/// A connection that is being made. The download stops it if it stops meanwhile.
+#[derive(Debug)]
 pub struct Dialing<'a> {
     transfer: &'a Transfer,
-    stream: &'a Arc<TcpStream>,
+    attempt: &'a Arc<Attempt>,
 }
 
 impl Drop for Dialing<'_> {
     fn drop(&mut self) {
-        self.transfer.dialing.lock().retain(|other| !Arc::ptr_eq(other, self.stream));
-    }
-}
-
-impl fmt::Debug for Dialing<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dialing").field("stream", self.stream).finish_non_exhaustive()
+        self.transfer.dialing.lock().retain(|other| !Arc::ptr_eq(other, self.attempt));
     }
 }
 
@@ -207,6 +205,7 @@ impl Transfer {
             }),
             fresh: Mutex::default(),
             speed: Mutex::new(Speed::new(0, now)),
+            unreached: Mutex::default(),
             dialing: Mutex::default(),
         }
     }
@@ -234,20 +233,17 @@ impl Transfer {
     /// Stops the download: workers return, and connections that are being made end.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
-        for stream in self.dialing.lock().drain(..) {
-            // Fails only if the connection is gone already.
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        self.dialing.lock().drain(..).for_each(|attempt| attempt.stop());
     }
 
     /// Notes a connection that is being made, until the guard is dropped. `None` once the download is stopped.
-    pub fn dialing<'a>(&'a self, stream: &'a Arc<TcpStream>) -> Option<Dialing<'a>> {
+    pub fn dialing<'a>(&'a self, attempt: &'a Arc<Attempt>) -> Option<Dialing<'a>> {
         let mut dialing = self.dialing.lock();
         if self.is_stopped() {
             return None;
         }
-        dialing.push(stream.clone());
-        Some(Dialing { transfer: self, stream })
+        dialing.push(attempt.clone());
+        Some(Dialing { transfer: self, attempt })
     }
 
     /// Whether [`Transfer::stop`] was called.
@@ -430,6 +426,16 @@ impl Transfer {
             *all.entry(peer.user.clone()).or_default() += peer.delivered;
         }
         all
+    }
+
+    /// Notes which members were not reached, and why.
+    pub fn note_unreached(&self, unreached: Vec<(UserId, Arc<Unreached>)>) {
+        *self.unreached.lock() = unreached;
+    }
+
+    /// The members that have no connection, since none of the ways to them worked, each with what came of its ways.
+    pub fn unreached(&self) -> Vec<(UserId, Arc<Unreached>)> {
+        self.unreached.lock().clone()
     }
 
     /// The best way to each member with an open connection.

@@ -1,14 +1,20 @@
-//! Dials several addresses of one member at once, the likely one with a head start (RFC 8305), on one thread.
+//! Dials several addresses of one member at once, the likely one with a head start (RFC 8305), on one thread. Other ways
+//! to the same member join the race: sockets that both sides dial at the same moment, and one by way of a relay.
 //!
 //! An address counts once a handshake has shown who is there. Somebody else may answer at an address that has changed
 //! hands, or accept connections and say nothing.
 
+use super::port::ListeningPort;
+use super::way::Way;
+use crate::model::id::RelayTicket;
 use crate::sys::connecting::Connecting;
+use crate::sys::random::random_bytes;
 use crate::sys::waker::Waker;
 use crate::wire::deadlines::HANDSHAKE_DEADLINE;
 use crate::wire::handshake::peer::PeerGreeting;
 use crate::wire::handshake::{HandshakeError, answer_len};
 use crate::wire::refusal::Code;
+use crate::wire::relay::{relay_greeting, take_relay_answer};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use snow::StatelessTransportState;
 use std::collections::VecDeque;
@@ -23,11 +29,15 @@ const HEAD_START: Duration = Duration::from_millis(100);
 /// A member that has not accepted the connection after this time counts as gone.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 
+/// Longest pause before an address is dialed again that rejects what both sides dial at the same moment.
+const KNOCK_PAUSE_MAX_MS: u8 = 20;
+
 /// A connection on which the right client has shaken hands.
 #[derive(Debug)]
 pub struct Dialed {
     pub stream: TcpStream,
     pub addr: SocketAddr,
+    pub way: Way,
     pub keys: StatelessTransportState,
 }
 
@@ -109,12 +119,41 @@ type Begin<'a> = dyn Fn() -> Result<(PeerGreeting, Vec<u8>), HandshakeError> + '
 /// One address that is being dialed.
 struct Attempt {
     addr: SocketAddr,
+    target: Target,
     deadline: Instant,
     stage: Stage,
 }
 
+/// What a connection is made for.
+#[derive(Clone, Copy)]
+enum Target {
+    /// The member's address.
+    Member,
+    /// The member's address, while the member dials as well.
+    Meeting,
+    /// A tracker that relays.
+    Relay(RelayTicket),
+}
+
+impl Target {
+    fn way(self) -> Way {
+        match self {
+            Target::Member => Way::Direct,
+            Target::Meeting => Way::Punched,
+            Target::Relay(_) => Way::Relayed,
+        }
+    }
+}
+
 enum Stage {
+    /// It was rejected, and is dialed again at this time.
+    Resting(Instant),
     Connecting(Connecting),
+    /// The relay was told the ticket; so much of its answer was heard.
+    AtRelay {
+        stream: TcpStream,
+        heard: Vec<u8>,
+    },
     /// The first message is said; so much of the answer was heard.
     Greeting {
         stream: TcpStream,
@@ -124,46 +163,81 @@ enum Stage {
 }
 
 impl Attempt {
-    fn poll_fd(&self) -> PollFd<'_> {
+    fn poll_fd(&self) -> Option<PollFd<'_>> {
         match &self.stage {
-            Stage::Connecting(socket) => PollFd::new(socket, PollFlags::OUT),
-            Stage::Greeting { stream, .. } => PollFd::new(stream, PollFlags::IN),
+            Stage::Resting(_) => None,
+            Stage::Connecting(socket) => Some(PollFd::new(socket, PollFlags::OUT)),
+            Stage::AtRelay { stream, .. } | Stage::Greeting { stream, .. } => Some(PollFd::new(stream, PollFlags::IN)),
+        }
+    }
+
+    /// When it has something to do, whatever happens.
+    fn due(&self) -> Instant {
+        match self.stage {
+            Stage::Resting(again) => again.min(self.deadline),
+            _ => self.deadline,
         }
     }
 
     /// Goes on with what can be done without waiting.
     fn go_on(self, begin: &Begin<'_>, now: Instant) -> Result<Progress, AddressFault> {
-        let addr = self.addr;
+        let Self { addr, target, deadline, stage } = self;
         let fault = |fault| AddressFault { addr, fault };
-        match self.stage {
+        let goes_on = |deadline, stage| Ok(Progress::GoesOn(Self { addr, target, deadline, stage }));
+        match stage {
+            Stage::Resting(again) => goes_on(deadline, Stage::Resting(again)),
             Stage::Connecting(socket) => {
-                let mut stream = socket.outcome().map_err(|error| fault(DialFault::Connect(error)))?;
-                let mut greet = || {
-                    stream.set_nonblocking(true)?;
-                    let (greeting, hello) = begin()?;
-                    // Nothing was sent before: it fits into the empty socket buffer.
-                    stream.write_all(&hello)?;
-                    Ok(greeting)
+                let stream = socket.outcome().map_err(|error| fault(DialFault::Connect(error)))?;
+                let stage = match target {
+                    Target::Relay(ticket) => at_relay(stream, ticket),
+                    Target::Member | Target::Meeting => greeted(stream, begin),
                 };
-                let greeting = greet().map_err(|error| fault(DialFault::Handshake(error)))?;
-                let stage = Stage::Greeting { stream, greeting: Box::new(greeting), heard: Vec::new() };
-                Ok(Progress::GoesOn(Attempt { addr, deadline: now + HANDSHAKE_DEADLINE, stage }))
+                goes_on(now + HANDSHAKE_DEADLINE, stage.map_err(|error| fault(DialFault::Handshake(error)))?)
+            }
+            Stage::AtRelay { mut stream, mut heard } => {
+                let there = take_relay_answer(&mut stream, &mut heard);
+                if there.map_err(|error| fault(DialFault::Handshake(error)))? {
+                    let stage = greeted(stream, begin).map_err(|error| fault(DialFault::Handshake(error)))?;
+                    return goes_on(now + HANDSHAKE_DEADLINE, stage);
+                }
+                goes_on(deadline, Stage::AtRelay { stream, heard })
             }
             Stage::Greeting { mut stream, greeting, mut heard } => {
                 let whole = hear(&mut stream, &mut heard).map_err(|error| fault(DialFault::Handshake(error)))?;
                 if !whole {
-                    let stage = Stage::Greeting { stream, greeting, heard };
-                    return Ok(Progress::GoesOn(Attempt { addr, deadline: self.deadline, stage }));
+                    return goes_on(deadline, Stage::Greeting { stream, greeting, heard });
                 }
                 let keys = greeting.hear(&heard).and_then(|keys| {
                     stream.set_nonblocking(false)?;
                     Ok(keys)
                 });
                 let keys = keys.map_err(|error| fault(DialFault::Handshake(error)))?;
-                Ok(Progress::Met(Box::new(Dialed { stream, addr, keys })))
+                Ok(Progress::Met(Box::new(Dialed { stream, addr, way: target.way(), keys })))
             }
         }
     }
+}
+
+/// A pause before an address is dialed again that rejects what both sides dial at the same moment. Two sides that reject
+/// would meet never if both paused for the same time.
+pub(super) fn knock_pause() -> Duration {
+    let chance = random_bytes().map_or(0, |[byte]: [u8; 1]| byte);
+    Duration::from_millis(u64::from(1 + chance % KNOCK_PAUSE_MAX_MS))
+}
+
+/// Begins the handshake. Nothing was sent before, so the first message fits into the empty socket buffer.
+fn greeted(mut stream: TcpStream, begin: &Begin<'_>) -> Result<Stage, HandshakeError> {
+    stream.set_nonblocking(true)?;
+    let (greeting, hello) = begin()?;
+    stream.write_all(&hello)?;
+    Ok(Stage::Greeting { stream, greeting: Box::new(greeting), heard: Vec::new() })
+}
+
+/// Says the ticket.
+fn at_relay(mut stream: TcpStream, ticket: RelayTicket) -> Result<Stage, HandshakeError> {
+    stream.set_nonblocking(true)?;
+    stream.write_all(&relay_greeting(ticket))?;
+    Ok(Stage::AtRelay { stream, heard: Vec::new() })
 }
 
 /// What became of an attempt that went on.
@@ -195,6 +269,8 @@ fn hear(stream: &mut impl Read, heard: &mut Vec<u8>) -> Result<bool, HandshakeEr
 /// The addresses of one member, dialed at once. Dropping it closes what is under way.
 pub struct Race<'a> {
     begin: Box<Begin<'a>>,
+    /// From where addresses are dialed that the member dials from as well.
+    port: Option<&'a ListeningPort>,
     /// Not dialed yet.
     waiting: VecDeque<SocketAddr>,
     /// When the next one is.
@@ -219,7 +295,37 @@ impl<'a> Race<'a> {
                 waiting.push_back(*addr);
             }
         }
-        Self { begin: Box::new(begin), waiting, next: Instant::now(), attempts: Vec::new(), faults: Vec::new() }
+        let (attempts, faults) = (Vec::new(), Vec::new());
+        Self { begin: Box::new(begin), port: None, waiting, next: Instant::now(), attempts, faults }
+    }
+
+    /// Dials these addresses from the listening port again and again, from then until then: the member does so too.
+    pub(super) fn meet(&mut self, addrs: &[SocketAddr], port: &'a ListeningPort, (from, until): (Instant, Instant)) {
+        self.port = Some(port);
+        let attempt = |&addr| Attempt { addr, target: Target::Meeting, deadline: until, stage: Stage::Resting(from) };
+        self.attempts.extend(addrs.iter().map(attempt));
+    }
+
+    /// Shakes hands on a socket that the member has dialed while this side dialed it.
+    pub(super) fn adopt(&mut self, stream: TcpStream, addr: SocketAddr) {
+        if let Ok(stage) = greeted(stream, &*self.begin) {
+            let deadline = Instant::now() + HANDSHAKE_DEADLINE;
+            self.attempts.push(Attempt { addr, target: Target::Meeting, deadline, stage });
+        }
+    }
+
+    /// Goes to the relay of this tracker.
+    pub(super) fn relay(&mut self, tracker: SocketAddr, ticket: RelayTicket) {
+        // One that cannot be dialed is a way that has failed.
+        if let Ok(socket) = Connecting::begin(tracker, None) {
+            let (deadline, stage) = (Instant::now() + CONNECT_DEADLINE, Stage::Connecting(socket));
+            self.attempts.push(Attempt { addr: tracker, target: Target::Relay(ticket), deadline, stage });
+        }
+    }
+
+    /// Whether every address has failed that the member can be dialed at.
+    pub(super) fn is_direct_over(&self) -> bool {
+        self.waiting.is_empty() && self.attempts.iter().all(|attempt| attempt.target.way() != Way::Direct)
     }
 
     /// The addresses that have failed so far, in the order in which they did.
@@ -244,6 +350,7 @@ impl<'a> Race<'a> {
             let now = Instant::now();
             self.dial_next(now);
             self.expire(now);
+            self.dial_again(now);
             if self.is_over() {
                 return RaceTurn::Failed;
             }
@@ -271,7 +378,8 @@ impl<'a> Race<'a> {
             match Connecting::begin(addr, None) {
                 Ok(socket) => {
                     let stage = Stage::Connecting(socket);
-                    self.attempts.push(Attempt { addr, deadline: now + CONNECT_DEADLINE, stage });
+                    let (target, deadline) = (Target::Member, now + CONNECT_DEADLINE);
+                    self.attempts.push(Attempt { addr, target, deadline, stage });
                     self.next = now + HEAD_START;
                 }
                 Err(error) => self.faults.push(AddressFault { addr, fault: DialFault::Connect(error) }),
@@ -281,24 +389,39 @@ impl<'a> Race<'a> {
 
     /// Takes out the attempts whose time is over.
     fn expire(&mut self, now: Instant) {
-        for Attempt { addr, stage, .. } in self.attempts.extract_if(.., |attempt| now >= attempt.deadline) {
+        let over = self.attempts.extract_if(.., |attempt| now >= attempt.deadline);
+        // What comes of other ways is no fault of an address.
+        for Attempt { addr, stage, .. } in over.filter(|attempt| attempt.target.way() == Way::Direct) {
             let error = io::ErrorKind::TimedOut.into();
             let fault = match stage {
-                Stage::Connecting(_) => DialFault::Connect(error),
-                Stage::Greeting { .. } => DialFault::Handshake(HandshakeError::Io(error)),
+                Stage::Resting(_) | Stage::Connecting(_) => DialFault::Connect(error),
+                Stage::AtRelay { .. } | Stage::Greeting { .. } => DialFault::Handshake(HandshakeError::Io(error)),
             };
             self.faults.push(AddressFault { addr, fault });
         }
     }
 
+    /// Dials again what was rejected and has rested.
+    fn dial_again(&mut self, now: Instant) {
+        for attempt in &mut self.attempts {
+            if matches!(attempt.stage, Stage::Resting(again) if again <= now) {
+                let from = self.port.and_then(|port| port.source(attempt.addr));
+                attempt.stage = match Connecting::begin(attempt.addr, from) {
+                    Ok(socket) => Stage::Connecting(socket),
+                    Err(_) => Stage::Resting(now + knock_pause()),
+                };
+            }
+        }
+    }
+
     /// Waits until something is to be done. Says which attempts can go on.
     fn wait(&self, until: Option<Instant>, waker: Option<&Waker>) -> Ready {
-        let deadlines = self.attempts.iter().map(|attempt| attempt.deadline);
+        let deadlines = self.attempts.iter().map(Attempt::due);
         let next = (!self.waiting.is_empty()).then_some(self.next);
         let end = deadlines.chain(next).chain(until).min();
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-        let mut fds: Vec<_> = self.attempts.iter().map(Attempt::poll_fd).collect();
+        let mut fds: Vec<_> = self.attempts.iter().filter_map(Attempt::poll_fd).collect();
         fds.extend(waker.map(|waker| PollFd::from_borrowed_fd(waker.as_fd(), PollFlags::IN)));
         // An interruption is like a time that has come: the loop looks again.
         let some = matches!(poll(&mut fds, timeout.as_ref()), Ok(1..));
@@ -308,7 +431,11 @@ impl<'a> Race<'a> {
                 waker.clear();
                 Ready::Woken
             }
-            _ => Ready::Attempts(fds.iter().take(self.attempts.len()).map(is_ready).collect()),
+            _ => {
+                let mut fds = fds.iter();
+                let ready = |attempt: &Attempt| attempt.poll_fd().is_some() && fds.next().is_some_and(is_ready);
+                Ready::Attempts(self.attempts.iter().map(ready).collect())
+            }
         }
     }
 
@@ -320,10 +447,17 @@ impl<'a> Race<'a> {
                 self.attempts.push(attempt);
                 continue;
             }
-            match attempt.go_on(&*self.begin, now) {
-                Ok(Progress::GoesOn(attempt)) => self.attempts.push(attempt),
-                Ok(Progress::Met(dialed)) => return Some(dialed),
-                Err(fault) => {
+            let (addr, target, deadline) = (attempt.addr, attempt.target, attempt.deadline);
+            match (attempt.go_on(&*self.begin, now), target) {
+                (Ok(Progress::GoesOn(attempt)), _) => self.attempts.push(attempt),
+                (Ok(Progress::Met(dialed)), _) => return Some(dialed),
+                // Whoever rejects it may not have dialed yet, and lets it through then.
+                (Err(AddressFault { fault: DialFault::Connect(_), .. }), Target::Meeting) => {
+                    let stage = Stage::Resting(now + knock_pause());
+                    self.attempts.push(Attempt { addr, target, deadline, stage });
+                }
+                (Err(_), Target::Meeting | Target::Relay(_)) => {}
+                (Err(fault), Target::Member) => {
                     self.faults.push(fault);
                     // The next one need not wait for its turn.
                     self.next = now;

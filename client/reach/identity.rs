@@ -158,7 +158,10 @@ pub(crate) mod tests {
 
     /// What a tracker says of a client, where it is this time.
     fn said(identity: &Identity, now_s: u64, heard: Instant) -> Certified {
-        let user = UserId::parse("bob").expect("a name");
+        said_of(identity, UserId::parse("bob").expect("a name"), now_s, heard)
+    }
+
+    fn said_of(identity: &Identity, user: UserId, now_s: u64, heard: Instant) -> Certified {
         let end = now_s + CERTIFICATE_LIFE.as_secs();
         Certified {
             certificate: Certificate::new((identity.client(), user, identity.key()), end, sign),
@@ -175,6 +178,13 @@ pub(crate) mod tests {
     pub(crate) fn certified(number: u8) -> Identity {
         let identity = Identity::new(ClientId([number; 16])).expect("random bytes");
         assert!(identity.take(said(&identity, NOW_S, Instant::now())));
+        identity
+    }
+
+    /// The same, of this user.
+    pub(crate) fn certified_as(number: u8, user: &UserId) -> Identity {
+        let identity = Identity::new(ClientId([number; 16])).expect("random bytes");
+        assert!(identity.take(said_of(&identity, user.clone(), NOW_S, Instant::now())));
         identity
     }
 

@@ -7,8 +7,11 @@ use super::given::{Giving, TakeGiven};
 use super::session::SessionContext;
 use super::turns::Turns;
 use crate::client::keyring::Keyring;
+use crate::client::reach::answerer::{Giver, MadeConnection};
+use crate::client::reach::calls::Calls;
 use crate::client::reach::identity::Identity;
 use crate::client::reach::way::Way;
+use crate::model::digest::InfoHash;
 use crate::model::id::GroupRef;
 use crate::rate::uplink::Uplink;
 use crate::sys::lingering::LingeringSockets;
@@ -36,6 +39,8 @@ pub struct SeederSetup {
     pub events: channel::Sender<SeederEvent>,
     /// Whoever waits for connections of those who give.
     pub take_given: TakeGiven,
+    /// Whoever dials a member at the same moment as that dials this client.
+    pub calls: Arc<Calls>,
 }
 
 /// The listener and its sessions.
@@ -50,7 +55,7 @@ impl Seeder {
     /// Serves on a bound listener.
     pub fn start(listener: TcpListener, setup: SeederSetup) -> io::Result<Self> {
         let addr = listener.local_addr()?;
-        let SeederSetup { identity, keyring, catalog, uplink, events, take_given } = setup;
+        let SeederSetup { identity, keyring, catalog, uplink, events, take_given, calls } = setup;
         let (admission, leaving) = (Admission::default(), LingeringSockets::new(LEAVING_MAX));
         let turns = Turns::new(std::thread::available_parallelism().map_or(1, usize::from));
         let context = Arc::new(SessionContext {
@@ -61,6 +66,7 @@ impl Seeder {
             turns,
             events,
             take_given,
+            calls,
             next: AtomicU64::new(0),
             admission,
             leaving,
@@ -127,13 +133,35 @@ fn accept(context: &Arc<SessionContext>, listener: &TcpListener) {
         }
         match accepted {
             Ok((stream, from)) => {
-                let serve = |context: &SessionContext, id, stream| context.serve(id, stream, Way::Direct);
-                take_in(context, stream, from.ip().to_canonical(), serve);
+                // This side may be dialing the same member at this moment, to take from it.
+                if let Err(stream) = context.calls.accepted(stream, from) {
+                    let serve = |context: &SessionContext, id, stream| context.serve(id, stream, Way::Direct);
+                    take_in(context, stream, from.ip().to_canonical(), serve);
+                }
             }
             // Most likely out of descriptors; the kernel refuses connections once the backlog is full. The pause keeps
             // the thread from spinning until a connection ends.
             Err(_) => std::thread::park_timeout(Duration::from_millis(100)),
         }
+    }
+}
+
+/// For calls that this client answers.
+impl Giver for Seeder {
+    fn gives(&self, group: GroupRef, info_hash: InfoHash) -> bool {
+        self.context.catalog.find(group, info_hash).is_some()
+    }
+
+    fn accept(&self, stream: TcpStream, way: Way) {
+        // Fails if the connection is gone already.
+        let _ = Seeder::accept(self, stream, way);
+    }
+
+    fn give(&self, stream: TcpStream, made: MadeConnection) {
+        let MadeConnection { keys, taker, group, key, info_hash } = made;
+        let giving = Giving { keys, user: taker.user, group, key, info_hash, way: Way::Called };
+        // Fails if the connection is gone already.
+        let _ = Seeder::give(self, stream, giving);
     }
 }
 
@@ -189,7 +217,8 @@ mod tests {
         let (events, _heard) = channel::unbounded();
         let identity = Arc::new(certified(1));
         let (key, uplink) = (identity.key(), Uplink::new(Limit::NONE));
-        let setup = SeederSetup { identity, keyring, catalog, uplink, events, take_given: Box::new(drop) };
+        let (take_given, calls) = (Box::new(drop), Arc::default());
+        let setup = SeederSetup { identity, keyring, catalog, uplink, events, take_given, calls };
         let seeder = Seeder::start(listener, setup).expect("a thread");
         let connect = || TcpStream::connect(seeder.addr()).expect("it listens");
 

@@ -9,6 +9,7 @@ use super::served::Served;
 use super::stats::UploadMeter;
 use super::turns::{TurnFlow, Turns};
 use crate::client::keyring::Keyring;
+use crate::client::reach::calls::Calls;
 use crate::client::reach::identity::{Doubt, Identity};
 use crate::client::reach::way::Way;
 use crate::client::storage::piece_source::SourceError;
@@ -46,6 +47,7 @@ pub(super) struct SessionContext {
     pub turns: Arc<Turns>,
     pub events: channel::Sender<SeederEvent>,
     pub take_given: TakeGiven,
+    pub calls: Arc<Calls>,
     /// The number of the next connection.
     pub next: AtomicU64,
     pub admission: Admission,

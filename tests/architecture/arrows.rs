@@ -18,7 +18,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("client/output", "command reach terminal"),
     ("client/command", "rpc"),
     ("client/storage", "hash"),
-    ("client/reach", ""),
+    ("client/reach", "keyring rpc"),
     ("client/rpc", ""),
     ("client/rate", ""),
     ("client/picker", ""),

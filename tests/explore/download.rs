@@ -1,10 +1,10 @@
 //! One download, and connections that deliver, lie, stall and go.
 
 use super::schedules::explore;
-use crate::common::deadline::LONG;
 use crate::common::subject::{all, bytes, subject_of, user};
 use groupshare::client::download::transfer::{PieceError, Subject, Transfer, TransferSetup};
 use groupshare::client::download::verify::verify_existing;
+use groupshare::client::reach::calls::Attempt;
 use groupshare::client::reach::way::Way;
 use groupshare::client::storage::part::{OpenedPart, Part, PartLabel, PartRecord};
 use groupshare::client::upload::catalog::Catalog;
@@ -13,8 +13,6 @@ use groupshare::model::name::GroupId;
 use groupshare::model::piece::{PIECE_LEN, PieceIndex};
 use groupshare::sync::atomic::{AtomicUsize, Ordering};
 use groupshare::sync::thread;
-use std::io::Read;
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
@@ -157,16 +155,13 @@ fn what_a_lost_connection_was_asked_for_comes_on_another_one_to_the_same_member(
 fn a_connection_that_is_being_made_when_the_download_stops_is_ended() {
     explore(|| {
         let House { catalog, download, _folder } = House::new();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let stream = Arc::new(TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens"));
-        let (mut far, _) = listener.accept().expect("connected");
-        far.set_read_timeout(Some(LONG)).expect("an option");
+        let attempt = Attempt::new().expect("a descriptor");
         thread::scope(|scope| {
-            let dialing = scope.spawn(|| download.dialing(&stream));
+            let dialing = scope.spawn(|| download.dialing(&attempt));
             let stopping = scope.spawn(|| download.stop());
             let dialing = dialing.join().expect("no panic");
             stopping.join().expect("no panic");
-            assert!(dialing.is_none() || far.read(&mut [0]).is_ok_and(|len| len == 0), "nobody waits for it");
+            assert!(dialing.is_none() || attempt.is_stopped(), "nobody waits for it");
         });
         catalog.close();
     });

@@ -1,6 +1,7 @@
 //! Whole clients, driven by commands as the prompt would, against a tracker in this process.
 
 mod announcements;
+mod calls;
 mod certificates;
 mod identity;
 mod kept_shares;

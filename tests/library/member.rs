@@ -11,7 +11,10 @@ use groupshare::client::download::transfer::{Subject, Transfer, TransferSetup};
 use groupshare::client::download::verify::verify_existing;
 use groupshare::client::keyring::Keyring;
 use groupshare::client::rate::downlink::Downlink;
+use groupshare::client::reach::calls::Calls;
 use groupshare::client::reach::identity::Identity;
+use groupshare::client::reach::port::ListeningPort;
+use groupshare::client::reach::reacher::Reacher;
 use groupshare::client::storage::file_stamp::Stamps;
 use groupshare::client::storage::part::{OpenedPart, Part, PartLabel, PartRecord};
 use groupshare::client::storage::shared_files::SharedFiles;
@@ -85,19 +88,23 @@ impl Member {
         let identity = identity(client, user(number));
         let (give, given) = channel::unbounded();
         let take_given = Box::new(move |it| drop(give.send(it)));
+        let calls = Arc::new(Calls::default());
         let setup = SeederSetup {
             identity: identity.clone(),
             keyring: keyring.clone(),
             catalog: catalog.clone(),
             uplink: uplink.clone(),
+            calls: calls.clone(),
             events,
             take_given,
         };
+        let port = Arc::new(ListeningPort::share(&listener).expect("bound"));
+        let reacher = Arc::new(Reacher { identity: identity.clone(), port, calls, tracker: None });
         let seeder = Seeder::start(listener, setup);
         let seeder = seeder.expect("a thread");
         let (tell, told) = channel::unbounded();
         let options = EngineOptions { workers: default_workers(), patience, downlink: Downlink::new(download) };
-        let engine = Engine::start(options, keyring.clone(), identity.clone(), tell).expect("threads");
+        let engine = Engine::start(options, (keyring.clone(), reacher), tell).expect("threads");
         Self {
             folder: tempfile::tempdir().expect("a folder"),
             client,

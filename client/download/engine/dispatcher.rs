@@ -10,10 +10,11 @@ use super::options::EngineOptions;
 use crate::client::download::dial_pace::DialPaces;
 use crate::client::download::dialer::{DialJob, Dialer};
 use crate::client::download::error::DownloadError;
-use crate::client::download::opening::DialError;
+use crate::client::download::opening::{DialError, DialTarget};
 use crate::client::download::peer_connection::{DropReason, PeerConnection, WorkOutcome};
 use crate::client::keyring::Keyring;
-use crate::client::reach::identity::Identity;
+use crate::client::reach::reacher::Reacher;
+use crate::client::reach::way::Way;
 use crate::model::id::ClientId;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::standstill::stood_still;
@@ -53,8 +54,7 @@ impl Dispatcher {
     /// A dispatcher without downloads, and the mailbox that it reads.
     pub(super) fn new(
         options: EngineOptions,
-        keyring: Arc<Keyring>,
-        identity: Arc<Identity>,
+        (keyring, reacher): (Arc<Keyring>, Arc<Reacher>),
         told: channel::Sender<EngineEvent>,
     ) -> io::Result<(Self, Mailbox)> {
         let pool = rayon::ThreadPoolBuilder::new()
@@ -65,7 +65,7 @@ impl Dispatcher {
         // Unbounded, but connections and the calls of the user bound what is in it.
         let (messages, inbox) = channel::unbounded();
         let mailbox = Mailbox { messages, waker: Arc::new(Waker::new()?) };
-        let dialer = Dialer::new(keyring.clone(), identity, {
+        let dialer = Dialer::new((keyring.clone(), reacher), {
             let mailbox = mailbox.clone();
             move |id, client, result| mailbox.send(EngineMessage::Dialed(id, client, result))
         });
@@ -198,13 +198,17 @@ impl Dispatcher {
         };
         match result {
             Ok(connection) => {
-                entry.peers.connected(client, now, connection.is_useful());
+                entry.peers.connected(client, connection.way(), now, connection.is_useful());
+                if connection.way() != Way::Relayed {
+                    entry.drop_relayed(client);
+                }
                 if entry.is_over() || entry.peers.has_lied(client) {
                     entry.peers.lost(client, now, false);
                     return;
                 }
                 self.park(connection);
             }
+            Err(_) if entry.peers.way_to(client).1 => entry.peers.found_no_better(client, now),
             Err(DialError::UnknownKey) => {
                 entry.peers.lost(client, now, false);
                 self.tell(EngineEvent::StaleKey(self.entries[&id].transfer.subject().group));
@@ -213,12 +217,13 @@ impl Dispatcher {
                 entry.peers.lost(client, now, false);
                 self.tell(EngineEvent::StaleCertificate);
             }
-            Err(DialError::OtherClient) => {
-                entry.peers.elsewhere(client, now);
+            Err(DialError::OtherClient(why)) => {
+                entry.peers.elsewhere(client, now, *why);
                 self.tell(EngineEvent::StalePeer(id));
             }
             Err(DialError::NotNow) => entry.peers.lost(client, now, false),
             Err(DialError::Failed) => entry.peers.lost(client, now, true),
+            Err(DialError::Unreached(why)) => entry.peers.missed(client, now, *why),
         }
     }
 
@@ -251,6 +256,13 @@ impl Dispatcher {
         if entry.is_over() || entry.peers.has_lied(connection.client()) {
             entry.peers.lost(connection.client(), Instant::now(), false);
             return;
+        }
+        let goes_on = matches!(outcome, WorkOutcome::Waits | WorkOutcome::Yields);
+        let way_to = entry.peers.way_to(connection.client()).0;
+        if goes_on && connection.way() == Way::Relayed && way_to != Some(Way::Relayed) {
+            entry.peers.replaced(connection.client());
+            drop(connection);
+            return self.ask_parked(id);
         }
         let lied = matches!(outcome, WorkOutcome::Drops(DropReason::Lied(_)));
         let now = Instant::now();
@@ -341,6 +353,7 @@ impl Dispatcher {
                 continue;
             };
             entry.transfer.tick(now);
+            entry.transfer.note_unreached(entry.peers.unreached());
             let failed = entry.sift_parked(|connection| connection.check_time(now));
             let useful = entry.is_useful();
             if let Err(why) = entry.peers.check_patience(now, useful) {
@@ -365,7 +378,8 @@ impl Dispatcher {
         }
         for peer in entry.peers.due(now, paces) {
             let client = peer.client;
-            let job = DialJob { transfer: entry.transfer.clone(), peer };
+            let (last, better) = entry.peers.way_to(client);
+            let job = DialJob { transfer: entry.transfer.clone(), target: DialTarget { peer, last, better } };
             if !dialer.dial(job) {
                 entry.peers.lost(client, now, false);
             }

@@ -6,6 +6,7 @@ use crate::client::download::lie::Lie;
 use crate::client::download::peer_connection::{DropReason, PeerConnection};
 use crate::client::download::peer_list::PeerList;
 use crate::client::download::transfer::Transfer;
+use crate::client::reach::way::Way;
 use crate::model::id::ClientId;
 use crate::model::name::UserId;
 use crate::sys::owned_thread::OwnedThread;
@@ -80,6 +81,15 @@ impl TransferEntry {
         self.ready.retain(|other| other.client() != client);
         let dropped = before - self.parked.len() - self.ready.len();
         self.peers.gave_bad(client, user, now, 1 + dropped);
+    }
+
+    /// A better connection to this peer is there: drops the relayed ones that no worker holds.
+    pub(super) fn drop_relayed(&mut self, client: ClientId) {
+        let before = self.parked.len() + self.ready.len();
+        let stays = |other: &PeerConnection| other.client() != client || other.way() != Way::Relayed;
+        self.parked.retain(stays);
+        self.ready.retain(stays);
+        (self.parked.len() + self.ready.len()..before).for_each(|_| self.peers.replaced(client));
     }
 
     /// Gives up connections that are of no use while another user waits for one.

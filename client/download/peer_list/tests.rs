@@ -119,7 +119,7 @@ fn a_peer_that_fails_waits_longer_each_time_until_it_is_reached() {
     let pause = RETRY * 2u32.pow(first.len() as u32 - 1);
     assert!(peers.due_now(now + pause - Duration::from_millis(1)).is_empty());
     assert_eq!(clients(&peers.due_now(now + pause)), [1], "one try while it is failing");
-    peers.connected(peer(1).client, now + pause, true);
+    peers.connected(peer(1).client, Way::Direct, now + pause, true);
     assert!(peers.due_now(now + pause).is_empty(), "a connection alone is no merit");
     peers.delivered(peer(1).client, now + pause);
     assert_eq!(peers.due_now(now + pause).len(), WANTED - 1);
@@ -268,7 +268,7 @@ fn many_clients_of_one_user_get_as_many_dials_as_two_and_the_others_their_turn()
     assert_eq!(due.len(), ON_TRIAL_MAX + 2);
     assert!(due[..3].contains(&peer(1)) && due[..3].contains(&peer(2)), "one of each user comes first");
     // None of them answers, or each says that it has something and says no more.
-    peers.connected(due.iter().find(|peer| peer.user == user()).expect("one").client, now, true);
+    peers.connected(due.iter().find(|peer| peer.user == user()).expect("one").client, Way::Direct, now, true);
     assert!(peers.due_now(now + 2 * RETRY).is_empty());
     // The honest one gets all of its connections though the others are still awaited.
     peers.delivered(peer(1).client, now + PROMPT);
@@ -330,7 +330,7 @@ fn somebody_honest_behind_the_user_or_the_address_of_many_who_fail_is_found_with
         for peer in peers.due(now, &mut paces) {
             if [neighbour.client, own.client].contains(&peer.client) {
                 found.push((peer.client, now - since));
-                peers.connected(peer.client, now, true);
+                peers.connected(peer.client, Way::Direct, now, true);
                 peers.delivered(peer.client, now);
             } else {
                 peers.lost(peer.client, now, true);
@@ -352,8 +352,10 @@ fn an_address_that_fails_under_one_name_is_not_tried_under_others_at_once() {
         peers.lost(peer(1).client, now, true);
     }
     peers.learn((2..50).map(|number| Peer { addrs: peer(1).addrs, ..peer(number) }).collect());
-    assert!(peers.due_now(now + RETRY / 2).is_empty());
-    assert!(!peers.due_now(now + RETRY).is_empty());
+    // Whoever is at none of its addresses can still be called.
+    assert!(peers.due_now(now + RETRY / 2).iter().all(|peer| peer.addrs.is_empty()));
+    peers.learn(vec![Peer { addrs: peer(1).addrs, ..numbered(1000) }]);
+    assert!(peers.due_now(now + RETRY).iter().any(|peer| !peer.addrs.is_empty()));
 }
 
 #[test]
@@ -405,7 +407,7 @@ fn a_connection_of_no_use_makes_room_for_a_user_who_has_none() {
             (0..8).map(|user| Peer { user: named(&format!("crowd{user}")), ..numbered(8 * round + user) }).collect(),
         );
         for peer in peers.due_now(now) {
-            peers.connected(peer.client, now, false);
+            peers.connected(peer.client, Way::Direct, now, false);
         }
     }
     assert_eq!(peers.surplus(now + 2 * USELESS), None, "nobody waits");

@@ -93,8 +93,15 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let (events, _events) = channel::bounded(64);
         let (identity, uplink) = (certified(1, "alice"), Uplink::new(Limit::NONE));
-        let setup =
-            SeederSetup { identity: identity.clone(), keyring, catalog, uplink, events, take_given: Box::new(drop) };
+        let setup = SeederSetup {
+            identity: identity.clone(),
+            keyring,
+            catalog,
+            uplink,
+            events,
+            take_given: Box::new(drop),
+            calls: Arc::default(),
+        };
         let seeder = Seeder::start(listener, setup).expect("a thread");
         Self { seeder, key: identity.key(), data, _events, _folder: folder }
     }

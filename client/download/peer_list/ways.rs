@@ -1,0 +1,72 @@
+//! The ways to peers: which one worked, why none did, and a better one than a relay.
+
+use super::{KnownPeer, PeerList};
+use crate::client::download::blame::Blame;
+use crate::client::reach::unreached::Unreached;
+use crate::client::reach::way::Way;
+use crate::model::id::ClientId;
+use crate::model::name::UserId;
+use crate::wire::client_tracker::Peer;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Members that are told of at a time.
+const UNREACHED_MAX: usize = 16;
+
+impl PeerList {
+    /// Peers to which a better way than the relay is tried now. Each counts as one more connection from here on.
+    pub(super) fn better_due(&mut self, room: usize, now: Instant) -> Vec<Peer> {
+        let begin = |known: &mut KnownPeer| {
+            let begins = known.lanes > 0 && known.ways.try_better(now);
+            known.lanes += usize::from(begins);
+            begins.then(|| known.peer.clone())
+        };
+        self.known.values_mut().filter_map(begin).take(room).collect()
+    }
+
+    /// The way to a peer that worked last, and whether the dial that is under way is for a better one.
+    pub(crate) fn way_to(&self, client: ClientId) -> (Option<Way>, bool) {
+        let ways = self.known.get(&client).map(|known| &known.ways);
+        ways.map_or((None, false), |ways| (ways.last(), ways.is_trying_better()))
+    }
+
+    /// A dial has reached nobody, for this reason.
+    pub(crate) fn missed(&mut self, client: ClientId, now: Instant, why: Unreached) {
+        if let Some(known) = self.known.get_mut(&client) {
+            known.ways.missed(Arc::new(why));
+        }
+        self.lost(client, now, true);
+    }
+
+    /// Another client listens at the addresses of this one. Its user is not to blame.
+    pub(crate) fn elsewhere(&mut self, client: ClientId, now: Instant, why: Unreached) {
+        let Some(known) = self.known.get_mut(&client) else { return };
+        known.ways.missed(Arc::new(why));
+        known.lanes = known.lanes.saturating_sub(1);
+        known.blame.fail(now, self.pause_max);
+        for &addr in known.peer.addrs.iter() {
+            self.addresses.entry(addr).or_insert_with(|| Blame::none(now)).fail(now, self.pause_max);
+        }
+    }
+
+    /// A dial for a better way has come to nothing. The relayed connection goes on.
+    pub(crate) fn found_no_better(&mut self, client: ClientId, now: Instant) {
+        if let Some(known) = self.known.get_mut(&client) {
+            known.lanes = known.lanes.saturating_sub(1);
+            known.ways.found_no_better(now);
+        }
+    }
+
+    /// A better connection has replaced a relayed one, which is gone.
+    pub(crate) fn replaced(&mut self, client: ClientId) {
+        if let Some(known) = self.known.get_mut(&client) {
+            known.lanes = known.lanes.saturating_sub(1);
+        }
+    }
+
+    /// Some members without a connection that were not reached when they were dialed last, and why.
+    pub(crate) fn unreached(&self) -> Vec<(UserId, Arc<Unreached>)> {
+        let missed = |known: &KnownPeer| Some((known.peer.user.clone(), known.ways.unreached()?.clone()));
+        self.known.values().filter(|known| known.lanes == 0).filter_map(missed).take(UNREACHED_MAX).collect()
+    }
+}

@@ -1,0 +1,379 @@
+//! The called side: a member who cannot reach this client has a tracker call it. It dials back, dials at the same moment,
+//! or goes to the relay, and then gives as always.
+
+use super::eyeballs::{Race, RaceTurn};
+use super::identity::Identity;
+use super::port::ListeningPort;
+use super::punch::{START_MAX, punch};
+use super::relay::Relays;
+use super::way::Way;
+use crate::client::keyring::Keyring;
+use crate::client::rpc::link::TrackerCaller;
+use crate::model::digest::{InfoHash, KeyId};
+use crate::model::id::GroupRef;
+use crate::model::name::UserId;
+use crate::sys::owned_thread::OwnedThread;
+use crate::wire::certificate::Certificate;
+use crate::wire::client_tracker::{CallWay, PassedCall};
+use crate::wire::handshake::Secret;
+use crate::wire::handshake::peer::peer_greets;
+use parking_lot::Mutex;
+use snow::StatelessTransportState;
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Most calls that are answered at once.
+const THREADS_MAX: usize = 8;
+/// Most calls that wait.
+const WAITING_MAX: usize = 32;
+/// Most calls of one user that wait or are answered.
+const CALLER_MAX: usize = 3;
+/// How long the caller is dialed and greeted.
+const BACK_DEADLINE: Duration = Duration::from_secs(5);
+/// How often a thread looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// A connection that this client made to give on it, after its handshake.
+pub struct MadeConnection {
+    pub keys: StatelessTransportState,
+    /// Who takes.
+    pub taker: Certificate,
+    pub group: GroupRef,
+    /// The group's key under which it was made.
+    pub key: KeyId,
+    pub info_hash: InfoHash,
+}
+
+impl fmt::Debug for MadeConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MadeConnection").field("taker", &self.taker).finish_non_exhaustive()
+    }
+}
+
+/// The seeder, as the answerer needs it.
+pub trait Giver: Send + Sync {
+    /// Whether this content is served.
+    fn gives(&self, group: GroupRef, info_hash: InfoHash) -> bool;
+    /// Serves on a socket on which the far side begins, like on one that was accepted.
+    fn accept(&self, stream: TcpStream, way: Way);
+    /// Serves on a connection that this client made.
+    fn give(&self, stream: TcpStream, made: MadeConnection);
+}
+
+/// What an answerer works with.
+pub struct AnswererSetup {
+    pub identity: Arc<Identity>,
+    pub keyring: Arc<Keyring>,
+    pub port: Arc<ListeningPort>,
+    pub relays: Relays,
+    /// None for a client that has no trackers.
+    pub tracker: Option<TrackerCaller>,
+    pub giver: Arc<dyn Giver>,
+}
+
+/// What the threads share.
+struct AnswererDesk {
+    // Immutable.
+    identity: Arc<Identity>,
+    keyring: Arc<Keyring>,
+    port: Arc<ListeningPort>,
+    relays: Relays,
+    tracker: Option<TrackerCaller>,
+    giver: Arc<dyn Giver>,
+    // Set once.
+    closing: AtomicBool,
+    // Locked; never while a call is answered.
+    calls: Mutex<OpenCalls>,
+}
+
+#[derive(Default)]
+struct OpenCalls {
+    waiting: VecDeque<(PassedCall, Instant)>,
+    /// The callers of those that are answered.
+    answered: Vec<UserId>,
+    /// Threads that will look for another call.
+    threads: usize,
+}
+
+/// Answers calls on threads that start when they are needed and end when they are not.
+pub struct Answerer {
+    desk: Arc<AnswererDesk>,
+    threads: Mutex<Vec<OwnedThread>>,
+}
+
+impl fmt::Debug for Answerer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answerer").finish_non_exhaustive()
+    }
+}
+
+impl Answerer {
+    /// Has no threads yet.
+    pub fn new(setup: AnswererSetup) -> Self {
+        let AnswererSetup { identity, keyring, port, relays, tracker, giver } = setup;
+        let (closing, calls) = (AtomicBool::new(false), Mutex::default());
+        let desk = Arc::new(AnswererDesk { identity, keyring, port, relays, tracker, giver, closing, calls });
+        Self { desk, threads: Mutex::default() }
+    }
+
+    /// Takes a call, unless too many are there or the caller is nobody to give to. Returns at once.
+    pub fn answer(&self, call: PassedCall) {
+        let now = Instant::now();
+        if self.desk.key_for(&call, now).is_none() || !self.desk.put(call, now) {
+            return;
+        }
+        let mut threads = self.threads.lock();
+        threads.retain(|thread| !thread.is_finished());
+        let desk = self.desk.clone();
+        match OwnedThread::start(format!("answer-{}", threads.len()), move || desk.run()) {
+            Ok(thread) => threads.push(thread),
+            // The call is answered by a thread that is there, or lost like one that came too late.
+            Err(_) => self.desk.calls.lock().threads -= 1,
+        }
+    }
+}
+
+impl Drop for Answerer {
+    fn drop(&mut self) {
+        self.desk.closing.store(true, Ordering::Relaxed);
+        self.desk.calls.lock().waiting.clear();
+        // Joins them.
+        self.threads.get_mut().clear();
+    }
+}
+
+impl AnswererDesk {
+    /// Queues a call. Returns whether a thread is to be started: not if too many calls are there, in all or of this user,
+    /// or as many threads as there may be.
+    fn put(&self, call: PassedCall, now: Instant) -> bool {
+        let calls = &mut *self.calls.lock();
+        let user = &call.caller.user;
+        let theirs = calls.waiting.iter().filter(|(other, _)| other.caller.user == *user).count()
+            + calls.answered.iter().filter(|other| *other == user).count();
+        if calls.waiting.len() >= WAITING_MAX || theirs >= CALLER_MAX {
+            return false;
+        }
+        calls.waiting.push_back((call, now));
+        let starts = calls.threads < THREADS_MAX;
+        calls.threads += usize::from(starts);
+        starts
+    }
+
+    fn run(&self) {
+        loop {
+            let (call, came) = {
+                let calls = &mut *self.calls.lock();
+                let Some((call, came)) = calls.waiting.pop_front() else {
+                    calls.threads -= 1;
+                    return;
+                };
+                calls.answered.push(call.caller.user.clone());
+                (call, came)
+            };
+            self.answer(&call, came);
+            let calls = &mut *self.calls.lock();
+            if let Some(at) = calls.answered.iter().position(|user| *user == call.caller.user) {
+                calls.answered.swap_remove(at);
+            }
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// The group's key for a call that deserves an answer: of a certified client of somebody else's run, for content
+    /// that is served here, in a group of this user.
+    fn key_for(&self, call: &PassedCall, now: Instant) -> Option<(KeyId, Secret)> {
+        let certified = self.identity.check(&call.caller, now).is_ok() && call.caller.client != self.identity.client();
+        let key = self.keyring.of_group(call.group).filter(|_| certified)?;
+        self.giver.gives(call.group, call.info_hash).then_some(key)
+    }
+
+    fn answer(&self, call: &PassedCall, came: Instant) {
+        let Some(key) = self.key_for(call, Instant::now()) else {
+            return;
+        };
+        match call.way {
+            CallWay::Back => self.dial_back(call, (key.0, &key.1)),
+            CallWay::Punch => {
+                let start = came + Duration::from_millis(call.start_ms.into()).min(START_MAX);
+                let take = |stream| self.giver.accept(stream, Way::Punched);
+                punch(&self.port, &call.addrs, start, || self.is_closing(), take);
+            }
+            CallWay::Relay => self.go_to_relay(call),
+        }
+    }
+
+    fn go_to_relay(&self, call: &PassedCall) {
+        let Some(place) = call.relay else {
+            return;
+        };
+        let addr = self.tracker.as_ref().and_then(TrackerCaller::addr);
+        let own = self.identity.certified().map(|certified| certified.tracker).zip(addr);
+        if let Ok(stream) = self.relays.meet(place.tracker, own, place.ticket) {
+            self.giver.accept(stream, Way::Relayed);
+        }
+    }
+
+    fn dial_back(&self, call: &PassedCall, key: (KeyId, &Secret)) {
+        let Some(me) = self.identity.shown() else {
+            return;
+        };
+        let mut race = Race::new(&call.addrs, || peer_greets(&me, call.caller.key, key));
+        let until = Instant::now() + BACK_DEADLINE;
+        while !self.is_closing() && Instant::now() < until {
+            match race.run(Some(Instant::now() + LOOK), None) {
+                RaceTurn::Met(dialed) => {
+                    let made = MadeConnection {
+                        keys: dialed.keys,
+                        taker: call.caller.clone(),
+                        group: call.group,
+                        key: key.0,
+                        info_hash: call.info_hash,
+                    };
+                    return self.giver.give(dialed.stream, made);
+                }
+                RaceTurn::Failed => return,
+                RaceTurn::Woken | RaceTurn::Due => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::identity::tests::{certified, certified_as};
+    use super::*;
+    use crate::model::id::{ClientId, OpId, Origin, ShareRef};
+    use crate::model::name::GroupId;
+    use crate::model::name::tests::user;
+    use crate::wire::client_tracker::GroupKey;
+    use crate::wire::codec::List;
+    use crate::wire::handshake::peer::peer_accepts;
+    use std::net::{SocketAddr, TcpListener};
+    use std::sync::mpsc;
+
+    const CONTENT: InfoHash = InfoHash([9; 32]);
+    const KEY: (KeyId, Secret) = (KeyId([7; 16]), Secret([7; 32]));
+
+    fn group(seq: u64) -> GroupRef {
+        GroupRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq })
+    }
+
+    /// Serves one content, and passes on what it is to give on.
+    struct Shelf(mpsc::Sender<(UserId, Way)>);
+
+    impl Giver for Shelf {
+        fn gives(&self, of: GroupRef, info_hash: InfoHash) -> bool {
+            (of, info_hash) == (group(1), CONTENT)
+        }
+
+        fn accept(&self, _: TcpStream, _: Way) {}
+
+        fn give(&self, _: TcpStream, made: MadeConnection) {
+            self.0.send((made.taker.user, Way::Called)).expect("the test waits");
+        }
+    }
+
+    /// A member of group 1 who serves the content.
+    fn answerer() -> (Answerer, mpsc::Receiver<(UserId, Way)>) {
+        let keyring = Arc::new(Keyring::default());
+        let name = GroupId::parse("lab").expect("a name");
+        keyring.put(GroupKey { group: group(1), name, id: KEY.0, key: KEY.1.clone() });
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = Arc::new(ListeningPort::share(&listener).expect("bound"));
+        let (gives, given) = mpsc::channel();
+        let setup = AnswererSetup {
+            identity: Arc::new(certified(1)),
+            keyring,
+            port,
+            relays: Relays::new(Vec::new()),
+            tracker: None,
+            giver: Arc::new(Shelf(gives)),
+        };
+        (Answerer::new(setup), given)
+    }
+
+    /// Client 2 of this user.
+    fn client_of(name: &str) -> Identity {
+        certified_as(2, &user(name))
+    }
+
+    /// A call of a client, which listens there.
+    fn call(caller: &Identity, at: SocketAddr) -> PassedCall {
+        PassedCall {
+            share: ShareRef(group(2).0),
+            group: group(1),
+            info_hash: CONTENT,
+            way: CallWay::Back,
+            caller: caller.certificate().expect("certified"),
+            addrs: List::first_of(vec![at]),
+            start_ms: 0,
+            relay: None,
+        }
+    }
+
+    fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = listener.local_addr().expect("bound");
+        (listener, addr)
+    }
+
+    /// Calls that wait or are answered.
+    fn open(answerer: &Answerer) -> usize {
+        let calls = answerer.desk.calls.lock();
+        calls.waiting.len() + calls.answered.len()
+    }
+
+    #[test]
+    fn a_certified_member_is_called_back_and_given_to() {
+        let (answerer, given) = answerer();
+        let ((listener, at), caller) = (listener(), client_of("ann"));
+        answerer.answer(call(&caller, at));
+        let (mut stream, _) = listener.accept().expect("called back");
+        let accepted = peer_accepts(&mut stream, caller.secret(), |key, certificate| {
+            assert_eq!((key, certificate.client), (KEY.0, ClientId([1; 16])));
+            Ok(KEY.1)
+        });
+        accepted.expect("the same group");
+        assert_eq!(given.recv(), Ok((user("ann"), Way::Called)));
+    }
+
+    #[test]
+    fn whoever_is_not_certified_or_calls_for_what_is_not_given_gets_no_connection() {
+        let (answerer, _given) = answerer();
+        let good = call(&client_of("ann"), listener().1);
+        let forged = Certificate { user: user("eve"), ..good.caller.clone() };
+        let own = answerer.desk.identity.certificate().expect("certified");
+        let bad = [
+            PassedCall { caller: forged, ..good.clone() },
+            PassedCall { caller: own, ..good.clone() },
+            PassedCall { group: group(2), ..good.clone() },
+            PassedCall { info_hash: InfoHash([8; 32]), ..good.clone() },
+        ];
+        for bad in bad {
+            answerer.answer(bad);
+            assert_eq!((open(&answerer), answerer.threads.lock().len()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_hundred_calls_of_one_user_take_three_places_and_another_user_is_still_called_back() {
+        let (answerer, given) = answerer();
+        // It accepts and says nothing.
+        let (_silent, at) = listener();
+        let (eve, ann) = (client_of("eve"), client_of("ann"));
+        (0..100).for_each(|_| answerer.answer(call(&eve, at)));
+        assert_eq!(open(&answerer), CALLER_MAX);
+        let (listener, other) = listener();
+        answerer.answer(call(&ann, other));
+        let (mut stream, _) = listener.accept().expect("called back");
+        peer_accepts(&mut stream, ann.secret(), |_, _| Ok(KEY.1)).expect("the same group");
+        assert_eq!(given.recv(), Ok((user("ann"), Way::Called)));
+    }
+}

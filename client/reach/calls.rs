@@ -1,0 +1,215 @@
+//! Dials that wait for a connection from outside: of a member who was called, or of one who dials at the same moment.
+
+use super::way::Way;
+use crate::model::digest::{InfoHash, KeyId};
+use crate::model::id::{ClientId, GroupRef};
+use crate::sys::waker::Waker;
+use crate::wire::client_tracker::{CallWay, Reply};
+use crate::wire::connection::{FrameReceiver, FrameSender};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What a called member has to be and to bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CallSubject {
+    pub group: GroupRef,
+    pub info_hash: InfoHash,
+    /// The client that is called.
+    pub client: ClientId,
+}
+
+/// A connection after its handshake, ready for `Open`.
+pub struct OpenableConnection {
+    pub receiver: FrameReceiver,
+    pub sender: Arc<FrameSender>,
+    /// The group's key under which it was made.
+    pub key: KeyId,
+    pub way: Way,
+}
+
+impl fmt::Debug for OpenableConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenableConnection").field("way", &self.way).finish_non_exhaustive()
+    }
+}
+
+/// What comes to a dial from other threads.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    /// The tracker has answered to a call; `None` if it cannot any more.
+    Answer(CallWay, Option<Reply>),
+    /// The called member has dialed.
+    Given(OpenableConnection),
+    /// The listener has accepted what an address has sent that is being dialed at the same moment.
+    Accepted(TcpStream, SocketAddr),
+}
+
+/// One dial under way, as other threads see it.
+pub struct Attempt {
+    waker: Waker,
+    fields: Mutex<AttemptFields>,
+}
+
+#[derive(Default)]
+struct AttemptFields {
+    arrivals: Vec<Arrival>,
+    /// The connection on which it waits for the far side.
+    sender: Option<Arc<FrameSender>>,
+    stopped: bool,
+}
+
+impl Attempt {
+    /// # Errors
+    /// The process is out of descriptors.
+    pub fn new() -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self { waker: Waker::new()?, fields: Mutex::default() }))
+    }
+
+    /// Ends the dial, wherever it waits.
+    pub fn stop(&self) {
+        let mut fields = self.fields.lock();
+        fields.stopped = true;
+        if let Some(sender) = fields.sender.take() {
+            sender.end();
+        }
+        drop(fields);
+        self.waker.wake();
+    }
+
+    /// Whether it was ended.
+    pub fn is_stopped(&self) -> bool {
+        self.fields.lock().stopped
+    }
+
+    /// It waits for the far side of this connection from now on. Returns false if it was stopped.
+    pub fn waits_on(&self, sender: &Arc<FrameSender>) -> bool {
+        let mut fields = self.fields.lock();
+        fields.sender = Some(sender.clone());
+        !fields.stopped
+    }
+
+    pub(super) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    pub(super) fn put(&self, arrival: Arrival) {
+        self.fields.lock().arrivals.push(arrival);
+        self.waker.wake();
+    }
+
+    pub(super) fn take(&self) -> Vec<Arrival> {
+        std::mem::take(&mut self.fields.lock().arrivals)
+    }
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt").finish_non_exhaustive()
+    }
+}
+
+/// The dials that wait. There are no more than dials, which the dialer bounds.
+#[derive(Debug, Default)]
+pub struct Calls {
+    called: Mutex<HashMap<CallSubject, Vec<Arc<Attempt>>>>,
+    /// By the addresses that are dialed at the same moment.
+    punched: Mutex<HashMap<SocketAddr, Vec<Arc<Attempt>>>>,
+    /// How many addresses these are: the listener asks for every connection.
+    punched_count: AtomicUsize,
+}
+
+/// A dial waits until this is dropped.
+#[derive(Debug)]
+pub(super) struct CallGuard<'a> {
+    calls: &'a Calls,
+    attempt: &'a Arc<Attempt>,
+    subject: Option<CallSubject>,
+    punched: Vec<SocketAddr>,
+}
+
+impl Calls {
+    /// Gives the connection of a member who was called to a dial that waits for it.
+    ///
+    /// # Errors
+    /// None does, and the connection comes back.
+    pub fn give(&self, subject: &CallSubject, connection: OpenableConnection) -> Result<(), Box<OpenableConnection>> {
+        let mut called = self.called.lock();
+        let Some(attempt) = called.get_mut(subject).and_then(Vec::pop) else {
+            return Err(Box::new(connection));
+        };
+        attempt.put(Arrival::Given(connection));
+        Ok(())
+    }
+
+    /// Gives a connection that the listener has accepted to the dial that dials its address at the same moment.
+    ///
+    /// # Errors
+    /// None does, and the connection comes back.
+    pub fn accepted(&self, stream: TcpStream, from: SocketAddr) -> Result<(), TcpStream> {
+        if self.punched_count.load(Ordering::Relaxed) == 0 {
+            return Err(stream);
+        }
+        let from = canonical(from);
+        match self.punched.lock().get(&from).and_then(|attempts| attempts.last()) {
+            Some(attempt) => {
+                attempt.put(Arrival::Accepted(stream, from));
+                Ok(())
+            }
+            None => Err(stream),
+        }
+    }
+
+    /// A dial that waits for nothing yet.
+    pub(super) fn guard<'a>(&'a self, attempt: &'a Arc<Attempt>) -> CallGuard<'a> {
+        CallGuard { calls: self, attempt, subject: None, punched: Vec::new() }
+    }
+}
+
+impl CallGuard<'_> {
+    /// The dial waits for a member who was called.
+    pub(super) fn expect(&mut self, subject: CallSubject) {
+        self.subject = Some(subject);
+        self.calls.called.lock().entry(subject).or_default().push(self.attempt.clone());
+    }
+
+    /// The dial waits for connections from these addresses.
+    pub(super) fn expect_from(&mut self, addrs: &[SocketAddr]) {
+        let mut punched = self.calls.punched.lock();
+        for addr in addrs.iter().copied().map(canonical) {
+            punched.entry(addr).or_default().push(self.attempt.clone());
+            self.punched.push(addr);
+        }
+        self.calls.punched_count.store(punched.len(), Ordering::Relaxed);
+    }
+}
+
+impl Drop for CallGuard<'_> {
+    fn drop(&mut self) {
+        let is_other = |other: &Arc<Attempt>| !Arc::ptr_eq(other, self.attempt);
+        if let Some(subject) = self.subject {
+            let mut called = self.calls.called.lock();
+            if let Some(attempts) = called.get_mut(&subject) {
+                attempts.retain(is_other);
+                if attempts.is_empty() {
+                    called.remove(&subject);
+                }
+            }
+        }
+        if !self.punched.is_empty() {
+            let mut punched = self.calls.punched.lock();
+            punched.values_mut().for_each(|attempts| attempts.retain(is_other));
+            punched.retain(|_, attempts| !attempts.is_empty());
+            self.calls.punched_count.store(punched.len(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// The listener of all addresses says an IPv4 address as IPv6.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}

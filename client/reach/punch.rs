@@ -1,0 +1,90 @@
+//! The called side of a way that both sides dial at the same moment: connections from the listening port, again and
+//! again, each of which the caller may turn out to be at.
+
+use super::eyeballs::knock_pause;
+use super::port::ListeningPort;
+use crate::sys::connecting::Connecting;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// How long both sides dial.
+pub(super) const PUNCH_DEADLINE: Duration = Duration::from_secs(3);
+/// The longest time that a tracker may have either side wait before it dials.
+pub(super) const START_MAX: Duration = Duration::from_secs(2);
+/// How often the thread looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// An address that is dialed.
+struct Knock {
+    addr: SocketAddr,
+    begun: Option<Connecting>,
+    /// When it is dialed again.
+    again: Instant,
+    over: bool,
+}
+
+/// Dials these addresses from then on until [`PUNCH_DEADLINE`] later, or until `is_over`. `take` gets each connection.
+pub(super) fn punch(
+    port: &ListeningPort,
+    addrs: &[SocketAddr],
+    from: Instant,
+    is_over: impl Fn() -> bool,
+    mut take: impl FnMut(TcpStream),
+) {
+    let until = from + PUNCH_DEADLINE;
+    let mut knocks: Vec<_> = addrs.iter().map(|&addr| Knock { addr, begun: None, again: from, over: false }).collect();
+    while !is_over() && knocks.iter().any(|knock| !knock.over) {
+        let now = Instant::now();
+        if now >= until {
+            return;
+        }
+        knocks.iter_mut().for_each(|knock| knock.begin(port, now));
+        let ready = wait(&knocks, until, now);
+        for (knock, _) in knocks.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
+            if let Some(stream) = knock.connected(Instant::now()) {
+                take(stream);
+            }
+        }
+    }
+}
+
+impl Knock {
+    fn begin(&mut self, port: &ListeningPort, now: Instant) {
+        if self.over || self.begun.is_some() || now < self.again {
+            return;
+        }
+        match Connecting::begin(self.addr, port.source(self.addr)) {
+            Ok(begun) => self.begun = Some(begun),
+            Err(_) => self.again = now + knock_pause(),
+        }
+    }
+
+    fn connected(&mut self, now: Instant) -> Option<TcpStream> {
+        match self.begun.take()?.outcome() {
+            Ok(stream) => {
+                self.over = true;
+                Some(stream)
+            }
+            Err(_) => {
+                self.again = now + knock_pause();
+                None
+            }
+        }
+    }
+}
+
+/// Waits for a connection that comes about or fails, or until some address is due; tells for each whether it is ready.
+fn wait(knocks: &[Knock], until: Instant, now: Instant) -> Vec<bool> {
+    let resting = knocks.iter().filter(|knock| !knock.over && knock.begun.is_none());
+    let until = resting.map(|knock| knock.again).chain([until, now + LOOK]).min().unwrap_or(until);
+    let mut fds: Vec<_> = knocks
+        .iter()
+        .filter_map(|knock| knock.begun.as_ref())
+        .map(|begun| PollFd::new(begun, PollFlags::OUT))
+        .collect();
+    let timeout = Timespec::try_from(until.saturating_duration_since(now)).ok();
+    let some = matches!(rustix::event::poll(&mut fds, timeout.as_ref()), Ok(1..));
+    let mut ready = fds.iter().map(|fd| some && !fd.revents().is_empty());
+    knocks.iter().map(|knock| knock.begun.is_some() && ready.next() == Some(true)).collect()
+}

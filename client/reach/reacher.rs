@@ -1,0 +1,318 @@
+//! The ways to one member, in their order: direct at once, called back after 250 ms, punched after 1 s, relayed after
+//! 2 s. The first that works carries on. What else the dial has begun ends with it.
+//!
+//! All of it is one loop of the thread that dials. A direct connection asks nobody and wakes no other thread.
+
+use super::calls::{Arrival, Attempt, CallGuard, CallSubject, Calls, OpenableConnection};
+use super::eyeballs::{Dialed, Race, RaceTurn};
+use super::identity::Identity;
+use super::port::ListeningPort;
+use super::punch::{PUNCH_DEADLINE, START_MAX};
+use super::unreached::{NoCall, Unreached};
+use super::way::Way;
+use crate::client::rpc::link::{BegunRequest, TrackerCaller};
+use crate::model::digest::KeyId;
+use crate::model::id::ShareRef;
+use crate::wire::client_tracker::{CallWay, Peer, Reply, Request};
+use crate::wire::connection;
+use crate::wire::frame::FRAME_LEN_MAX;
+use crate::wire::handshake::Secret;
+use crate::wire::handshake::peer::peer_greets;
+use crate::wire::refusal::Code;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// When the first, second and third way by way of a tracker begins. The first also does once every address has failed.
+const DELAYS: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2)];
+/// How long a tracker may take to answer to a call.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a member who was called may take to dial.
+const BACK_DEADLINE: Duration = Duration::from_secs(5);
+/// The longest that a dial waits without a look around.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Who is to be reached, and for what.
+#[derive(Debug)]
+pub struct Sought<'a> {
+    pub peer: &'a Peer,
+    /// The content, and the share under which the tracker knows it.
+    pub subject: CallSubject,
+    pub share: ShareRef,
+    /// The group's key.
+    pub key: (KeyId, &'a Secret),
+    /// The way that worked last.
+    pub last: Option<Way>,
+    /// A relayed connection is there: only a better one helps.
+    pub better: bool,
+}
+
+/// Why a member was not reached.
+#[derive(Debug)]
+pub enum Miss {
+    /// Nobody needs the connection any more.
+    Stopped,
+    /// The member has answered, and said no.
+    Refused(Code),
+    NoCertificate,
+    /// The system has no room.
+    NotNow,
+    Unreached(Box<Unreached>),
+}
+
+/// Reaches members.
+#[derive(Debug)]
+pub struct Reacher {
+    pub identity: Arc<Identity>,
+    pub port: Arc<ListeningPort>,
+    pub calls: Arc<Calls>,
+    /// None for a client that has no trackers.
+    pub tracker: Option<TrackerCaller>,
+}
+
+/// Where a way by way of a tracker is.
+enum CallState {
+    Waiting,
+    /// The answer is waited for as long as the request is kept.
+    Asked {
+        _request: BegunRequest,
+        at: Instant,
+    },
+    /// The tracker has passed the call on. It may come to something until then.
+    Passed(Instant),
+    Over(NoCall),
+}
+
+struct CallStep {
+    way: CallWay,
+    delay: Duration,
+    state: CallState,
+}
+
+impl Reacher {
+    /// Reaches a member, or says why not. Other threads end it with [`Attempt::stop`].
+    ///
+    /// # Errors
+    /// No way has worked.
+    pub fn reach(&self, wanted: &Sought<'_>, attempt: &Arc<Attempt>) -> Result<OpenableConnection, Miss> {
+        let me = self.identity.shown().ok_or(Miss::NoCertificate)?;
+        let race = Race::new(&wanted.peer.addrs, || peer_greets(&me, wanted.peer.key, wanted.key));
+        let relay = self.identity.certified().is_some_and(|certified| certified.relay);
+        let steps = steps(wanted, relay);
+        let guard = self.calls.guard(attempt);
+        let dial = Dial { reacher: self, wanted, attempt, begun: Instant::now(), race, guard, steps };
+        let dialed = match dial.run()? {
+            Reached::Dialed(dialed) => dialed,
+            Reached::Given(connection) => return Ok(connection),
+        };
+        let (key, way) = (wanted.key.0, dialed.way);
+        let split = connection::split(dialed.stream, dialed.keys, FRAME_LEN_MAX, true);
+        let (receiver, sender) = split.map_err(|_| Miss::NotNow)?;
+        Ok(OpenableConnection { receiver, sender, key, way })
+    }
+}
+
+/// The ways by way of a tracker, the one that worked last first.
+fn steps(wanted: &Sought<'_>, relay: bool) -> Vec<CallStep> {
+    let mut ways = vec![CallWay::Back, CallWay::Punch, CallWay::Relay];
+    ways.sort_by_key(|way| Some(way_of(*way)) != wanted.last);
+    ways.retain(|way| !wanted.better || *way != CallWay::Relay);
+    let state = |way| match way {
+        CallWay::Relay if !relay => CallState::Over(NoCall::Refused(Code::NoRelay)),
+        _ => CallState::Waiting,
+    };
+    ways.into_iter().zip(DELAYS).map(|(way, delay)| CallStep { way, delay, state: state(way) }).collect()
+}
+
+fn way_of(way: CallWay) -> Way {
+    match way {
+        CallWay::Back => Way::Called,
+        CallWay::Punch => Way::Punched,
+        CallWay::Relay => Way::Relayed,
+    }
+}
+
+/// A dial under way.
+struct Dial<'a> {
+    reacher: &'a Reacher,
+    wanted: &'a Sought<'a>,
+    attempt: &'a Arc<Attempt>,
+    begun: Instant,
+    race: Race<'a>,
+    guard: CallGuard<'a>,
+    steps: Vec<CallStep>,
+}
+
+/// What a dial has come to.
+enum Reached {
+    Dialed(Box<Dialed>),
+    Given(OpenableConnection),
+}
+
+impl Dial<'_> {
+    fn run(mut self) -> Result<Reached, Miss> {
+        loop {
+            if self.attempt.is_stopped() {
+                return Err(Miss::Stopped);
+            }
+            for arrival in self.attempt.take() {
+                if let Some(given) = self.arrived(arrival) {
+                    return Ok(Reached::Given(given));
+                }
+            }
+            let now = Instant::now();
+            self.begin_due(now);
+            let Some(until) = self.next_due(now) else {
+                return Err(Miss::Unreached(Box::new(self.unreached())));
+            };
+            if self.race.is_over() {
+                self.attempt.waker().wait_until(until);
+            } else if let RaceTurn::Met(dialed) = self.race.run(Some(until), Some(self.attempt.waker())) {
+                return Ok(Reached::Dialed(dialed));
+            }
+            let code = self.race.faults().iter().find_map(|fault| fault.fault.code());
+            if let Some(code @ (Code::Busy | Code::UnknownKey | Code::BadCertificate)) = code {
+                return Err(Miss::Refused(code));
+            }
+        }
+    }
+
+    fn arrived(&mut self, arrival: Arrival) -> Option<OpenableConnection> {
+        match arrival {
+            Arrival::Given(connection) => return Some(connection),
+            Arrival::Accepted(stream, from) => self.race.adopt(stream, from),
+            Arrival::Answer(way, answer) => {
+                let state = self.answered(way, answer, Instant::now());
+                if let CallState::Over(why @ (NoCall::NoTracker | NoCall::Refused(_))) = state
+                    && !matches!(why, NoCall::Refused(Code::NoRelay | Code::RelayFull))
+                {
+                    // A tracker that passes no call on does so for no way.
+                    self.give_up(why);
+                }
+                if let Some(step) = self.steps.iter_mut().find(|step| step.way == way) {
+                    step.state = state;
+                }
+            }
+        }
+        None
+    }
+
+    /// What follows from the tracker's answer to a call.
+    fn answered(&mut self, way: CallWay, answer: Option<Reply>, now: Instant) -> CallState {
+        let (addrs, start, ticket) = match answer {
+            None => return CallState::Over(NoCall::NoTracker),
+            Some(Reply::Refused { code, .. }) => {
+                return CallState::Over(NoCall::Refused(Code::from_number(code).unwrap_or(Code::Malformed)));
+            }
+            Some(Reply::CallPassed { addrs, start_ms, ticket }) => {
+                (addrs, now + Duration::from_millis(start_ms.into()).min(START_MAX), ticket)
+            }
+            Some(_) => return CallState::Over(NoCall::InVain),
+        };
+        let tracker = self.reacher.tracker.as_ref().and_then(TrackerCaller::addr);
+        match (way, ticket, tracker) {
+            (CallWay::Back, ..) => CallState::Passed(now + BACK_DEADLINE),
+            (CallWay::Punch, ..) => {
+                self.guard.expect_from(&addrs);
+                self.race.meet(&addrs, &self.reacher.port, (start, start + PUNCH_DEADLINE));
+                CallState::Passed(start + PUNCH_DEADLINE)
+            }
+            (CallWay::Relay, Some(ticket), Some(tracker)) => {
+                self.race.relay(tracker, ticket);
+                CallState::Passed(now)
+            }
+            (CallWay::Relay, ..) => CallState::Over(NoCall::InVain),
+        }
+    }
+
+    /// Every way that has not begun ends for this reason.
+    fn give_up(&mut self, why: NoCall) {
+        for step in &mut self.steps {
+            if matches!(step.state, CallState::Waiting) {
+                step.state = CallState::Over(why);
+            }
+        }
+    }
+
+    /// Begins the ways whose time has come.
+    fn begin_due(&mut self, now: Instant) {
+        let direct_over = self.race.is_direct_over();
+        for at in 0..self.steps.len() {
+            let step = &self.steps[at];
+            let due = now >= self.begun + step.delay || at == 0 && direct_over;
+            if due && matches!(step.state, CallState::Waiting) {
+                let way = step.way;
+                match self.ask(way) {
+                    Some(request) => self.steps[at].state = CallState::Asked { _request: request, at: now },
+                    None => self.give_up(NoCall::NoTracker),
+                }
+            }
+        }
+    }
+
+    /// Asks the tracker to have the member called, without waiting. The member may dial before the answer is here.
+    fn ask(&mut self, way: CallWay) -> Option<BegunRequest> {
+        if way == CallWay::Back {
+            self.guard.expect(self.wanted.subject);
+        }
+        let Peer { client, user, .. } = self.wanted.peer;
+        let request = Request::Call { share: self.wanted.share, user: user.clone(), client: *client, way };
+        let answer = Answer { attempt: self.attempt.clone(), way, given: false };
+        self.reacher.tracker.as_ref()?.begin(&request, Box::new(move |reply| answer.give(reply)))
+    }
+
+    /// When something is due next; `None` if nothing is left to wait for.
+    fn next_due(&mut self, now: Instant) -> Option<Instant> {
+        let mut due = Vec::new();
+        for step in &mut self.steps {
+            match step.state {
+                CallState::Waiting => due.push(self.begun + step.delay),
+                CallState::Asked { at, .. } if now >= at + ANSWER_DEADLINE => {
+                    step.state = CallState::Over(NoCall::SilentTracker);
+                }
+                CallState::Asked { at, .. } => due.push(at + ANSWER_DEADLINE),
+                CallState::Passed(until) if until > now => due.push(until),
+                CallState::Passed(_) | CallState::Over(_) => {}
+            }
+        }
+        if self.race.is_over() { due.into_iter().min() } else { Some(due.into_iter().min().unwrap_or(now + LOOK)) }
+    }
+
+    fn unreached(self) -> Unreached {
+        let mut unreached = Unreached { addrs: self.race.into_faults(), ..Unreached::default() };
+        for step in self.steps {
+            let why = match step.state {
+                CallState::Over(why) => Some(why),
+                CallState::Passed(_) => Some(NoCall::InVain),
+                CallState::Waiting | CallState::Asked { .. } => None,
+            };
+            match step.way {
+                CallWay::Back => unreached.back = why,
+                CallWay::Punch => unreached.punch = why,
+                CallWay::Relay => unreached.relay = why,
+            }
+        }
+        unreached
+    }
+}
+
+/// Passes the tracker's answer on to a dial, also that there will be none.
+struct Answer {
+    attempt: Arc<Attempt>,
+    way: CallWay,
+    given: bool,
+}
+
+impl Answer {
+    fn give(mut self, reply: Reply) {
+        self.given = true;
+        self.attempt.put(Arrival::Answer(self.way, Some(reply)));
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if !self.given {
+            self.attempt.put(Arrival::Answer(self.way, None));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Why a member was not reached, in one line.
+
+use super::eyeballs::AddressFault;
+use crate::wire::refusal::Code;
+use std::fmt;
+
+/// Addresses that are named; more are counted.
+const NAMED_MAX: usize = 3;
+
+/// What came of having the member called for one of the ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoCall {
+    /// This client has no tracker to ask.
+    NoTracker,
+    /// The tracker has not answered.
+    SilentTracker,
+    /// The tracker said no.
+    Refused(Code),
+    /// The tracker passed the call on, and nothing came of it.
+    InVain,
+}
+
+/// Why there is no connection to a member: each way that was tried, with what came of it.
+#[derive(Debug, Default)]
+pub struct Unreached {
+    pub addrs: Vec<AddressFault>,
+    pub back: Option<NoCall>,
+    pub punch: Option<NoCall>,
+    pub relay: Option<NoCall>,
+}
+
+impl Unreached {
+    /// The code with which a listener refused the connection, at the first address where one did.
+    pub fn code(&self) -> Option<Code> {
+        self.addrs.iter().find_map(|fault| fault.fault.code())
+    }
+
+    fn back_in_words(&self) -> Option<String> {
+        Some(match self.back? {
+            NoCall::NoTracker => "cannot be called (your own link is down)".to_owned(),
+            NoCall::SilentTracker => "cannot be called (your tracker does not answer)".to_owned(),
+            NoCall::Refused(Code::PeerOffline) => "does not call back (offline)".to_owned(),
+            NoCall::Refused(Code::SlowDown) => "does not call back (called too often)".to_owned(),
+            NoCall::Refused(code) => format!("does not call back ({})", code.words()),
+            NoCall::InVain => "does not call back".to_owned(),
+        })
+    }
+
+    fn punch_in_words(&self) -> Option<&'static str> {
+        // Why a tracker passes no call on is the same for all ways, and was said.
+        (self.punch == Some(NoCall::InVain)).then_some("no way through both firewalls")
+    }
+
+    fn relay_in_words(&self) -> Option<&'static str> {
+        Some(match self.relay? {
+            NoCall::Refused(Code::NoRelay) => "no relay",
+            NoCall::Refused(Code::RelayFull) => "the relay is full",
+            NoCall::InVain => "the relay failed",
+            NoCall::NoTracker | NoCall::SilentTracker | NoCall::Refused(_) => return None,
+        })
+    }
+}
+
+impl fmt::Display for Unreached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = self.addrs.iter().take(NAMED_MAX).map(ToString::to_string);
+        let more = self.addrs.len().saturating_sub(NAMED_MAX);
+        let more = (more > 0).then(|| format!("{more} more of its addresses neither"));
+        let none = self.addrs.is_empty().then(|| "it has no address that could be dialed".to_owned());
+        let parts = named.chain(more).chain(none).chain(self.back_in_words());
+        let parts =
+            parts.chain(self.punch_in_words().map(str::to_owned)).chain(self.relay_in_words().map(str::to_owned));
+        f.write_str(&parts.collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl std::error::Error for Unreached {}
