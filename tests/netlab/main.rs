@@ -13,5 +13,6 @@ mod kinds;
 mod lab;
 mod member;
 mod network;
+mod reach;
 mod table;
 mod ways;
