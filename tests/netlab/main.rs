@@ -14,5 +14,6 @@ mod lab;
 mod member;
 mod network;
 mod reach;
+mod strangers;
 mod table;
 mod ways;
