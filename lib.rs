@@ -161,6 +161,7 @@ pub mod client {
         pub mod error;
         pub(crate) mod lie;
         pub(crate) mod liveness;
+        pub mod obstacle;
         pub(crate) mod opening;
         pub(crate) mod peer_connection;
         pub(crate) mod peer_list;

@@ -56,9 +56,29 @@ pub(crate) fn hours(time: Duration) -> String {
     format!("{} h {:02} min", minutes / 60, minutes % 60)
 }
 
+/// A place: `1st`, `2nd`, `3rd`, `11th`, `23rd`.
+pub(crate) fn ordinal(place: u32) -> String {
+    let end = match (place % 100, place % 10) {
+        (11..=13, _) => "th",
+        (_, 1) => "st",
+        (_, 2) => "nd",
+        (_, 3) => "rd",
+        _ => "th",
+    };
+    format!("{place}{end}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_are_told_with_the_end_that_is_spoken() {
+        let told = [1, 2, 3, 4, 11, 12, 13, 21, 22, 23, 101, 111, 113].map(ordinal);
+        let ends =
+            ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "22nd", "23rd", "101st", "111th", "113th"];
+        assert_eq!(told, ends);
+    }
 
     #[test]
     fn sizes_are_decimal_and_change_unit_where_they_would_round_to_a_thousand() {

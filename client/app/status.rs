@@ -3,13 +3,12 @@
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
 use super::upkeep::standing::{ShareKey, Standing};
+use crate::client::download::obstacle::in_words;
 use crate::client::output::status::{
     Delivered, DownloadState, DownloadStatus, IncompleteShare, Obstacle, UploadStatus,
 };
-use crate::client::reach::unreached::Unreached;
 use crate::model::digest::InfoHash;
-use crate::model::name::{FileName, GroupId, UserId};
-use std::sync::Arc;
+use crate::model::name::{FileName, GroupId};
 use std::time::{Duration, Instant};
 
 /// How all downloads stand.
@@ -45,8 +44,8 @@ pub(super) fn download(tracked: &Tracked, now: Instant) -> DownloadStatus {
             // A speed is not negative and far below 2^64.
             status.speed = progress.bytes_per_s as u64;
             status.peers = progress.peers;
-            let obstacle = |(user, why): (UserId, Arc<Unreached>)| Obstacle { user: Some(user), why: why.to_string() };
-            status.obstacles = download.unreached().into_iter().map(obstacle).collect();
+            let obstacle = |(user, why)| Obstacle { user: Some(user), why };
+            status.obstacles = in_words(&download.obstacles()).into_iter().map(obstacle).collect();
             status.members = Delivered::most_first(download.delivered(), &download.ways());
             let left = progress.total - progress.done - progress.arriving;
             status.left = (progress.bytes_per_s >= 1.0)

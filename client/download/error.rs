@@ -1,11 +1,15 @@
 //! Why a download fails.
 
 use super::lie::Lie;
+use super::obstacle::{Obstacles, in_words};
 use crate::client::storage::part::PartError;
 use crate::client::storage::piece_source::SourceError;
 use crate::model::name::UserId;
 use std::fmt;
 use std::io;
+
+/// Most members that a failure names.
+const NAMED_MAX: usize = 4;
 
 /// Why a download cannot go on. What a peer does wrong costs the peer, not the download.
 #[derive(Debug)]
@@ -14,6 +18,8 @@ pub enum DownloadError {
     OnlyLiars(UserId, Lie),
     /// For as long as the download waits, no member has been online that has what is missing.
     NobodyHasIt,
+    /// The same, and these members were not reached or had no room.
+    NobodyReached(Obstacles),
     /// Every piece is right and the whole is not: the SHA-1 that the tracker gave is of something else.
     WrongSha1,
     /// The disk does not take what comes in.
@@ -47,6 +53,10 @@ impl fmt::Display for DownloadError {
         match self {
             DownloadError::OnlyLiars(user, lie) => write!(f, "nobody is left who has it, after {user}: {lie}"),
             DownloadError::NobodyHasIt => f.write_str("no member who is online has what is missing"),
+            DownloadError::NobodyReached(obstacles) => {
+                f.write_str("no member who has what is missing was reached: ")?;
+                write_obstacles(obstacles, f)
+            }
             DownloadError::WrongSha1 => f.write_str(
                 "the complete file does not match its SHA-1, though every piece matches its own: whoever \
                  shared it gave a wrong SHA-1",
@@ -58,6 +68,18 @@ impl fmt::Display for DownloadError {
             DownloadError::NoTracker => f.write_str("no tracker that knows of it was reached"),
             DownloadError::Closing => f.write_str("the client is closing"),
         }
+    }
+}
+
+/// The first few members with what stands between, and how many more there are.
+fn write_obstacles(obstacles: &Obstacles, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let words = in_words(obstacles);
+    for (at, (user, why)) in words.iter().take(NAMED_MAX).enumerate() {
+        write!(f, "{}{user}: {why}", if at == 0 { "" } else { "; " })?;
+    }
+    match words.len().saturating_sub(NAMED_MAX) {
+        0 => Ok(()),
+        more => write!(f, "; and {more} more"),
     }
 }
 

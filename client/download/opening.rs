@@ -26,8 +26,12 @@ pub(crate) enum DialError {
     NoCertificate,
     /// Another client listens where the peer did. The user is not to blame.
     OtherClient(Box<Unreached>),
-    /// The peer has no room now, or does not serve the content yet. The peer is not to blame.
+    /// There is no room for it here, or the download stops. The peer is not to blame.
     NotNow,
+    /// The peer has no room now; the place in its line, if it has told that. The peer is not to blame.
+    Busy(Option<u32>),
+    /// The peer does not serve the content yet. It is not to blame.
+    NotServed,
     /// The peer cannot be reached.
     Unreached(Box<Unreached>),
     /// The peer does not speak as it should.
@@ -39,6 +43,7 @@ impl From<Miss> for DialError {
         match miss {
             Miss::Refused(Code::UnknownKey) => DialError::UnknownKey,
             Miss::NoCertificate | Miss::Refused(Code::BadCertificate) => DialError::NoCertificate,
+            Miss::Refused(Code::Busy) => DialError::Busy(None),
             Miss::Stopped | Miss::Refused(_) | Miss::NotNow => DialError::NotNow,
             Miss::Unreached(why) if why.code() == Some(Code::OtherClient) => DialError::OtherClient(why),
             Miss::Unreached(why) => DialError::Unreached(why),
@@ -114,9 +119,10 @@ fn opened(receiver: &mut FrameReceiver, layout: Layout, by: Instant) -> Result<B
                 });
                 return Ok(bits);
             }
-            PeerReply::Refused { code, .. } if [Code::NotServed as u16, Code::Busy as u16].contains(&code) => {
-                return Err(DialError::NotNow);
+            PeerReply::Refused { code, about } if code == Code::Busy as u16 => {
+                return Err(DialError::Busy(about.as_str().parse().ok()));
             }
+            PeerReply::Refused { code, .. } if code == Code::NotServed as u16 => return Err(DialError::NotServed),
             _ => return Err(DialError::Failed),
         }
     }

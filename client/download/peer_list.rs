@@ -477,7 +477,10 @@ impl PeerList {
         }
         match self.patience {
             Some(patience) if waited <= patience || self.is_looking(now, waited) => Ok(()),
-            Some(_) => Err(DownloadError::NobodyHasIt),
+            Some(_) => Err(match self.obstacles() {
+                obstacles if obstacles.is_empty() => DownloadError::NobodyHasIt,
+                obstacles => DownloadError::NobodyReached(obstacles),
+            }),
             None => Ok(()),
         }
     }

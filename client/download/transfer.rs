@@ -1,12 +1,12 @@
 //! One download that runs: which pieces are here, who brings the others, and what happens to a piece that comes in.
 
 use super::error::DownloadError;
+use super::obstacle::Obstacles;
 use super::verify::{self, Verified};
 use super::whole_hash::WholeHash;
 use crate::client::picker::piece_picker::{Lane, PeerSlot, PiecePicker, Received, WINDOW};
 use crate::client::rate::speed::Speed;
 use crate::client::reach::calls::Attempt;
-use crate::client::reach::unreached::Unreached;
 use crate::client::reach::way::Way;
 use crate::client::storage::part::Part;
 use crate::client::upload::served::Served;
@@ -134,7 +134,7 @@ pub struct Transfer {
     fresh: Mutex<Vec<u32>>,
     speed: Mutex<Speed>,
     /// The members that have no connection, since none of the ways to them worked.
-    unreached: Mutex<Vec<(UserId, Arc<Unreached>)>>,
+    obstacles: Mutex<Obstacles>,
     /// Connections that are being made.
     dialing: Mutex<Vec<Arc<Attempt>>>,
 }
@@ -205,7 +205,7 @@ impl Transfer {
             }),
             fresh: Mutex::default(),
             speed: Mutex::new(Speed::new(0, now)),
-            unreached: Mutex::default(),
+            obstacles: Mutex::default(),
             dialing: Mutex::default(),
         }
     }
@@ -429,13 +429,13 @@ impl Transfer {
     }
 
     /// Notes which members were not reached, and why.
-    pub fn note_unreached(&self, unreached: Vec<(UserId, Arc<Unreached>)>) {
-        *self.unreached.lock() = unreached;
+    pub fn note_obstacles(&self, obstacles: Obstacles) {
+        *self.obstacles.lock() = obstacles;
     }
 
     /// The members that have no connection, since none of the ways to them worked, each with what came of its ways.
-    pub fn unreached(&self) -> Vec<(UserId, Arc<Unreached>)> {
-        self.unreached.lock().clone()
+    pub fn obstacles(&self) -> Obstacles {
+        self.obstacles.lock().clone()
     }
 
     /// The best way to each member with an open connection.

@@ -1,7 +1,7 @@
 //! What is known of the ways to one peer: the one that worked last, why none did, and when a better one than a relay is
 //! tried again. Pure: the time is passed in.
 
-use crate::client::reach::unreached::Unreached;
+use crate::client::download::obstacle::MemberObstacle;
 use crate::client::reach::way::Way;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,8 +23,8 @@ struct BetterTry {
 #[derive(Debug, Default)]
 pub(super) struct WayRecord {
     last: Option<Way>,
-    /// Why the last dial reached nobody.
-    unreached: Option<Arc<Unreached>>,
+    /// Why the last dial made no connection.
+    obstacle: Option<Arc<MemberObstacle>>,
     /// Set while a relayed connection is there.
     better: Option<BetterTry>,
 }
@@ -35,8 +35,8 @@ impl WayRecord {
         self.last
     }
 
-    pub(super) fn unreached(&self) -> Option<&Arc<Unreached>> {
-        self.unreached.as_ref()
+    pub(super) fn obstacle(&self) -> Option<&Arc<MemberObstacle>> {
+        self.obstacle.as_ref()
     }
 
     /// Whether one more connection may be made to a peer that has so many.
@@ -46,14 +46,14 @@ impl WayRecord {
 
     /// A connection was made.
     pub(super) fn connected(&mut self, way: Way, now: Instant) {
-        (self.last, self.unreached) = (Some(way), None);
+        (self.last, self.obstacle) = (Some(way), None);
         let first = BetterTry { pause: BETTER_PAUSE, at: now + BETTER_PAUSE, under_way: false };
         self.better = (way == Way::Relayed).then_some(first);
     }
 
-    /// A dial has reached nobody.
-    pub(super) fn missed(&mut self, why: Arc<Unreached>) {
-        self.unreached = Some(why);
+    /// A dial has made no connection.
+    pub(super) fn missed(&mut self, why: MemberObstacle) {
+        self.obstacle = Some(Arc::new(why));
     }
 
     /// The last connection is gone.

@@ -13,6 +13,8 @@ pub struct DownloadFailure {
 pub enum FailureCode {
     /// For as long as the download waits, no member has been online that has what is missing.
     NoMember,
+    /// Members were online for as long as the download waits, and none that has what is missing was reached.
+    Unreached,
     /// Every member that had it sent what no honest client sends.
     OnlyLiars,
     /// The complete file is not what the member who shared it said.

@@ -363,7 +363,8 @@ mod tests {
     #[test]
     fn the_page_for_programs_has_every_code_of_a_failed_download() {
         let next = |code: &FailureCode| match code {
-            FailureCode::NoMember => Some(FailureCode::OnlyLiars),
+            FailureCode::NoMember => Some(FailureCode::Unreached),
+            FailureCode::Unreached => Some(FailureCode::OnlyLiars),
             FailureCode::OnlyLiars => Some(FailureCode::WrongSha1),
             FailureCode::WrongSha1 => Some(FailureCode::NotMember),
             FailureCode::NotMember => Some(FailureCode::NoTracker),

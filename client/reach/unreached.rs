@@ -35,6 +35,11 @@ impl Unreached {
         self.addrs.iter().find_map(|fault| fault.fault.code())
     }
 
+    /// Whether the tracker relays nothing.
+    pub fn lacks_relay(&self) -> bool {
+        self.relay == Some(NoCall::Refused(Code::NoRelay))
+    }
+
     fn back_in_words(&self) -> Option<String> {
         Some(match self.back? {
             NoCall::NoTracker => "cannot be called (your own link is down)".to_owned(),

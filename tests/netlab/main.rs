@@ -13,7 +13,5 @@ mod kinds;
 mod lab;
 mod member;
 mod network;
-mod reach;
-mod strangers;
 mod table;
 mod ways;

@@ -39,4 +39,5 @@ mod tracker_program;
 mod trackers_program;
 mod troubleshooting;
 mod typed_ahead;
+mod waiting;
 mod walk;

@@ -14,6 +14,7 @@ pub(super) fn failure_of(error: &DownloadError) -> DownloadFailure {
 fn code_of(error: &DownloadError) -> FailureCode {
     match error {
         DownloadError::NobodyHasIt => FailureCode::NoMember,
+        DownloadError::NobodyReached(_) => FailureCode::Unreached,
         DownloadError::OnlyLiars(..) => FailureCode::OnlyLiars,
         DownloadError::WrongSha1 => FailureCode::WrongSha1,
         DownloadError::NotMember => FailureCode::NotMember,

@@ -10,6 +10,7 @@ use super::options::EngineOptions;
 use crate::client::download::dial_pace::DialPaces;
 use crate::client::download::dialer::{DialJob, Dialer};
 use crate::client::download::error::DownloadError;
+use crate::client::download::obstacle::MemberObstacle;
 use crate::client::download::opening::{DialError, DialTarget};
 use crate::client::download::peer_connection::{DropReason, PeerConnection, WorkOutcome};
 use crate::client::keyring::Keyring;
@@ -222,6 +223,8 @@ impl Dispatcher {
                 self.tell(EngineEvent::StalePeer(id));
             }
             Err(DialError::NotNow) => entry.peers.lost(client, now, false),
+            Err(DialError::Busy(place)) => entry.peers.put_off(client, now, MemberObstacle::Busy(place)),
+            Err(DialError::NotServed) => entry.peers.put_off(client, now, MemberObstacle::NotServed),
             Err(DialError::Failed) => entry.peers.lost(client, now, true),
             Err(DialError::Unreached(why)) => entry.peers.missed(client, now, *why),
         }
@@ -353,7 +356,7 @@ impl Dispatcher {
                 continue;
             };
             entry.transfer.tick(now);
-            entry.transfer.note_unreached(entry.peers.unreached());
+            entry.transfer.note_obstacles(entry.peers.obstacles());
             let failed = entry.sift_parked(|connection| connection.check_time(now));
             let useful = entry.is_useful();
             if let Err(why) = entry.peers.check_patience(now, useful) {

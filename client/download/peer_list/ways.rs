@@ -2,12 +2,11 @@
 
 use super::{KnownPeer, PeerList};
 use crate::client::download::blame::Blame;
+use crate::client::download::obstacle::{MemberObstacle, Obstacles};
 use crate::client::reach::unreached::Unreached;
 use crate::client::reach::way::Way;
 use crate::model::id::ClientId;
-use crate::model::name::UserId;
 use crate::wire::client_tracker::Peer;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Members that are told of at a time.
@@ -33,7 +32,7 @@ impl PeerList {
     /// A dial has reached nobody, for this reason.
     pub(crate) fn missed(&mut self, client: ClientId, now: Instant, why: Unreached) {
         if let Some(known) = self.known.get_mut(&client) {
-            known.ways.missed(Arc::new(why));
+            known.ways.missed(MemberObstacle::Unreached(why));
         }
         self.lost(client, now, true);
     }
@@ -41,7 +40,7 @@ impl PeerList {
     /// Another client listens at the addresses of this one. Its user is not to blame.
     pub(crate) fn elsewhere(&mut self, client: ClientId, now: Instant, why: Unreached) {
         let Some(known) = self.known.get_mut(&client) else { return };
-        known.ways.missed(Arc::new(why));
+        known.ways.missed(MemberObstacle::Unreached(why));
         known.lanes = known.lanes.saturating_sub(1);
         known.blame.fail(now, self.pause_max);
         for &addr in known.peer.addrs.iter() {
@@ -64,9 +63,17 @@ impl PeerList {
         }
     }
 
-    /// Some members without a connection that were not reached when they were dialed last, and why.
-    pub(crate) fn unreached(&self) -> Vec<(UserId, Arc<Unreached>)> {
-        let missed = |known: &KnownPeer| Some((known.peer.user.clone(), known.ways.unreached()?.clone()));
+    /// A peer was reached and has no room, or does not serve the content now. It is not to blame.
+    pub(crate) fn put_off(&mut self, client: ClientId, now: Instant, why: MemberObstacle) {
+        if let Some(known) = self.known.get_mut(&client) {
+            known.ways.missed(why);
+        }
+        self.lost(client, now, false);
+    }
+
+    /// Some members without a connection that came to nothing when they were dialed last, and why.
+    pub(crate) fn obstacles(&self) -> Obstacles {
+        let missed = |known: &KnownPeer| Some((known.peer.user.clone(), known.ways.obstacle()?.clone()));
         self.known.values().filter(|known| known.lanes == 0).filter_map(missed).take(UNREACHED_MAX).collect()
     }
 }

@@ -110,8 +110,8 @@ fn two_members_whose_ports_are_closed_wait_for_each_other_without_a_relay_and_ar
     let session = bob.login.session().expect("logged in");
     let why = || {
         let running = session.downloads().running();
-        let unreached = running.first().map(|transfer| transfer.unreached()).unwrap_or_default();
-        unreached.first().map(|(user, why)| format!("{user}: {why}"))
+        let obstacles = running.first().map(|transfer| transfer.obstacles()).unwrap_or_default();
+        obstacles.first().map(|(user, why)| format!("{user}: {why}"))
     };
     wait_until("it is told", || why().is_some());
     let why = why().expect("told");

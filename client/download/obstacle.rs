@@ -1,0 +1,90 @@
+//! Why nothing comes from a member, as the last dial has shown.
+
+use crate::client::reach::unreached::Unreached;
+use crate::model::name::UserId;
+use crate::model::units::ordinal;
+use std::fmt;
+use std::sync::Arc;
+
+/// What helps where a tracker relays nothing.
+const HINT: &str = ": the operator can allow one with --relay";
+
+/// Why there is no connection to a member.
+#[derive(Debug)]
+pub enum MemberObstacle {
+    /// No way has led there.
+    Unreached(Unreached),
+    /// All its places are taken; the place in the line of those who wait, if it has told that.
+    Busy(Option<u32>),
+    /// It does not serve the content now.
+    NotServed,
+}
+
+impl MemberObstacle {
+    /// Whether a relay might help, and the tracker has none.
+    fn lacks_relay(&self) -> bool {
+        matches!(self, MemberObstacle::Unreached(unreached) if unreached.lacks_relay())
+    }
+}
+
+impl fmt::Display for MemberObstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MemberObstacle::Unreached(unreached) => unreached.fmt(f),
+            MemberObstacle::Busy(Some(place)) => write!(f, "busy, {} in line", ordinal(*place)),
+            MemberObstacle::Busy(None) => f.write_str("busy"),
+            MemberObstacle::NotServed => f.write_str("does not give it at present"),
+        }
+    }
+}
+
+/// The members from which nothing comes, and why.
+pub type Obstacles = Vec<(UserId, Arc<MemberObstacle>)>;
+
+/// Each obstacle in words. The first member whom a relay might reach comes with a word about that.
+pub fn in_words(obstacles: &Obstacles) -> Vec<(UserId, String)> {
+    let helped = obstacles.iter().position(|(_, obstacle)| obstacle.lacks_relay());
+    let words = |(at, (user, obstacle)): (usize, &(UserId, Arc<MemberObstacle>))| {
+        let hint = if Some(at) == helped { HINT } else { "" };
+        (user.clone(), format!("{obstacle}{hint}"))
+    };
+    obstacles.iter().enumerate().map(words).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::reach::unreached::NoCall;
+    use crate::model::name::tests::user;
+    use crate::wire::refusal::Code;
+
+    #[test]
+    fn a_busy_member_is_told_with_the_place_in_its_line() {
+        assert_eq!(MemberObstacle::Busy(Some(23)).to_string(), "busy, 23rd in line");
+        assert_eq!(MemberObstacle::Busy(None).to_string(), "busy");
+    }
+
+    #[test]
+    fn that_a_relay_would_help_is_said_once_and_only_where_the_tracker_has_none() {
+        let unreached = |relay| {
+            let back = Some(NoCall::Refused(Code::PeerOffline));
+            Arc::new(MemberObstacle::Unreached(Unreached { back, relay, ..Unreached::default() }))
+        };
+        let none = || unreached(Some(NoCall::Refused(Code::NoRelay)));
+        let obstacles = vec![
+            (user("ann"), Arc::new(MemberObstacle::Busy(None))),
+            (user("bob"), none()),
+            (user("eve"), none()),
+            (user("joe"), unreached(Some(NoCall::Refused(Code::RelayFull)))),
+        ];
+        let words: Vec<String> = in_words(&obstacles).into_iter().map(|(_, words)| words).collect();
+        let way = "it has no address that could be dialed, does not call back (offline)";
+        let expected = [
+            "busy".to_owned(),
+            format!("{way}, no relay: the operator can allow one with --relay"),
+            format!("{way}, no relay"),
+            format!("{way}, the relay is full"),
+        ];
+        assert_eq!(words, expected);
+    }
+}
