@@ -2,7 +2,9 @@
 
 use super::liar::{Believer, Liar, Told, piece_frame};
 use super::ordeal::Ordeal;
+use crate::common::subject::user;
 use crate::common::wait::wait_until;
+use crate::member::Member;
 use groupshare::wire::client_tracker::BITFIELD_MAX;
 use groupshare::wire::codec::{List, Text};
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
@@ -49,6 +51,30 @@ fn asked_of(
         believer.told.lied();
     });
     (liar, asked)
+}
+
+#[test]
+fn what_a_busy_member_says_of_its_line_is_told_if_it_is_a_place() {
+    let ordeal = Ordeal::new();
+    let busy = |number, about: &'static str| {
+        Liar::new(number, move |mut believer| {
+            if let Some((request, PeerRequest::Open { .. })) = believer.next() {
+                let about = Text::new(about).expect("short");
+                believer.says(request, &PeerReply::Refused { code: Code::Busy as u16, about });
+            }
+        })
+    };
+    let members = [busy(1, "23"), busy(2, "\u{1b}[2J")];
+    let victim = Member::new(200);
+    let transfer = victim.download(1, &ordeal.subject);
+    victim.engine.peers(1, members.iter().map(|member| member.peer.clone()).collect());
+    let told = || {
+        let mut told: Vec<String> = transfer.obstacles().iter().map(|(user, why)| format!("{user}: {why}")).collect();
+        told.sort();
+        told
+    };
+    let expected = [format!("{}: busy, 23rd in line", user(1)), format!("{}: busy", user(2))];
+    wait_until("both are told of", || told() == expected);
 }
 
 #[test]
