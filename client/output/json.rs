@@ -361,6 +361,22 @@ mod tests {
     }
 
     #[test]
+    fn programs_are_told_every_way_and_what_stands_between() {
+        let user = |name| UserId::parse(name).expect("a name");
+        let relayed = Delivered { user: user("ann"), bytes: 7, way: Some(Way::Relayed) };
+        assert_eq!(delivered(&relayed), json!({ "user_id": "ann", "bytes": 7, "way": "relayed" }));
+        let gone = Delivered { way: None, ..relayed };
+        assert_eq!(delivered(&gone), json!({ "user_id": "ann", "bytes": 7, "way": null }));
+        let busy = Obstacle { user: Some(user("bob")), why: "busy, 23rd in line".to_owned() };
+        assert_eq!(obstacle(&busy), json!({ "user_id": "bob", "reason": "busy, 23rd in line" }));
+        let down = Obstacle { user: None, why: "your own link is down".to_owned() };
+        assert_eq!(obstacle(&down), json!({ "user_id": null, "reason": "your own link is down" }));
+        let (group, file) = (GroupId::parse("g").expect("a name"), FileName::parse("f").expect("a name"));
+        let direct = UploadStatus { group, file, user: user("ann"), way: Way::Direct, speed: 1, given_bytes: 2 };
+        assert_eq!(upload(&direct)["way"], "direct");
+    }
+
+    #[test]
     fn the_page_for_programs_has_every_code_of_a_failed_download() {
         let next = |code: &FailureCode| match code {
             FailureCode::NoMember => Some(FailureCode::Unreached),

@@ -138,7 +138,7 @@ fn a_program_hears_how_far_a_download_is() {
     again.succeeds("download_file", json!({ "group_id": "lab", "file_name": "f", "destination_path": "." }));
     let progress = again.event("download_progress");
     let file = json!({ "event": "download_progress", "group_id": "lab", "file_name": "f", "state": "running",
-        "done": 0, "size": 3_000_000, "bytes_per_second": 0, "members": 0, "delivered": [] });
+        "done": 0, "size": 3_000_000, "bytes_per_second": 0, "members": 0, "delivered": [], "obstacles": [] });
     assert_eq!(progress, file);
     alice.succeeds("login", json!({ "user_id": "alice", "passwd": "pw" }));
     assert_eq!(again.event("download_completed")["size"], 3_000_000);
