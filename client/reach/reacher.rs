@@ -316,3 +316,81 @@ impl Drop for Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::identity::tests::certified;
+    use super::*;
+    use crate::model::digest::InfoHash;
+    use crate::model::id::{ClientId, GroupRef, OpId, Origin, PeerKey};
+    use crate::model::name::tests::user;
+    use crate::wire::codec::List;
+    use crate::wire::handshake::peer::peer_accepts;
+    use std::net::{SocketAddr, TcpListener};
+    use std::thread;
+
+    const KEY: (KeyId, Secret) = (KeyId([7; 16]), Secret([7; 32]));
+
+    fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = listener.local_addr().expect("bound");
+        (listener, addr)
+    }
+
+    /// Client 1, which has no tracker.
+    fn reacher() -> Reacher {
+        let port = Arc::new(ListeningPort::share(&listener().0).expect("bound"));
+        Reacher { identity: Arc::new(certified(1)), port, calls: Arc::default(), tracker: None }
+    }
+
+    /// What comes of reaching client 2 with this key at this address.
+    fn reach(key: PeerKey, addr: SocketAddr, attempt: &Arc<Attempt>) -> Result<Way, Miss> {
+        let id = OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 1 };
+        let (client, addrs) = (ClientId([2; 16]), List::first_of(vec![addr]));
+        let sought = Sought {
+            peer: &Peer { client, user: user("bob"), key, addrs, held: 1 },
+            subject: CallSubject { group: GroupRef(id), info_hash: InfoHash([9; 32]), client },
+            share: ShareRef(id),
+            key: (KEY.0, &KEY.1),
+            last: None,
+            better: false,
+        };
+        reacher().reach(&sought, attempt).map(|connection| connection.way)
+    }
+
+    #[test]
+    fn whoever_listens_is_reached_without_a_tracker() {
+        let ((listener, addr), bob) = (listener(), certified(2));
+        let key = bob.key();
+        let member = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("somebody came");
+            peer_accepts(&mut stream, bob.secret(), |_, _| Ok(KEY.1)).expect("the same group")
+        });
+        let reached = reach(key, addr, &Attempt::new().expect("a descriptor"));
+        assert_eq!(reached.expect("it listens"), Way::Direct);
+        assert_eq!(member.join().expect("no panic").certificate.client, ClientId([1; 16]));
+    }
+
+    #[test]
+    fn whoever_is_not_there_and_cannot_be_called_is_told_in_a_line() {
+        let (gone, addr) = listener();
+        drop(gone);
+        let missed = reach(PeerKey([2; 32]), addr, &Attempt::new().expect("a descriptor"));
+        let Err(Miss::Unreached(why)) = missed else { panic!("{missed:?}") };
+        let expected = format!("{addr} refused the connection, cannot be called (your own link is down), no relay");
+        assert_eq!(why.to_string(), expected);
+    }
+
+    #[test]
+    fn a_dial_that_nobody_needs_any_more_ends_at_once() {
+        // It accepts and says nothing.
+        let (_silent, addr) = listener();
+        let attempt = Attempt::new().expect("a descriptor");
+        let dialing = {
+            let attempt = attempt.clone();
+            thread::spawn(move || reach(PeerKey([2; 32]), addr, &attempt))
+        };
+        attempt.stop();
+        assert!(matches!(dialing.join().expect("no panic"), Err(Miss::Stopped)));
+    }
+}

@@ -80,3 +80,34 @@ impl fmt::Display for Unreached {
 }
 
 impl std::error::Error for Unreached {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::eyeballs::DialFault;
+    use super::*;
+    use std::io;
+
+    fn refused(host: u8) -> AddressFault {
+        let fault = DialFault::Connect(io::ErrorKind::ConnectionRefused.into());
+        AddressFault { addr: ([192, 0, 2, host], 18000).into(), fault }
+    }
+
+    #[test]
+    fn every_way_has_its_words_and_a_tracker_is_blamed_once() {
+        let offline = Some(NoCall::Refused(Code::PeerOffline));
+        let relay = Some(NoCall::Refused(Code::NoRelay));
+        let why = Unreached { addrs: vec![refused(9)], back: offline, punch: offline, relay };
+        let expected = "192.0.2.9:18000 refused the connection, does not call back (offline), no relay";
+        assert_eq!(why.to_string(), expected);
+        let vain = Some(NoCall::InVain);
+        let why = Unreached { addrs: Vec::new(), back: vain, punch: vain, relay: vain };
+        let expected = "it has no address that could be dialed, does not call back, no way through both firewalls, \
+                        the relay failed";
+        assert_eq!(why.to_string(), expected);
+        let alone = Some(NoCall::NoTracker);
+        let why = Unreached { addrs: (1..6).map(refused).collect(), back: alone, punch: alone, relay: alone };
+        let told = why.to_string();
+        assert!(told.contains("192.0.2.3:18000 refused the connection, 2 more of its addresses neither"), "{told}");
+        assert!(told.ends_with(", cannot be called (your own link is down)"), "{told}");
+    }
+}
