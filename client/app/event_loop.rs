@@ -173,14 +173,14 @@ impl Reactor {
         if now.duration_since(self.beaten) >= HEARTBEAT_INTERVAL {
             self.beaten = now;
             let _ = self.node().link.call(&Request::Heartbeat {});
-            if self.login.session().is_some() && self.node().has_moved() {
-                // Should the tracker be lost just now, the next one is told anyway.
-                let _ = self.node().announce().and_then(|()| self.node().check_reach());
-            }
         }
         let Some(session) = self.login.session() else {
             return;
         };
+        if self.node().has_moved() {
+            // Should the tracker be lost just now, the next one is told anyway.
+            let _ = self.node().announce().and_then(|()| self.node().check_reach());
+        }
         if self.node().identity.is_due(now) {
             self.renew();
         }

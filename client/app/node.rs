@@ -209,7 +209,8 @@ fn take_given(calls: Arc<Calls>) -> TakeGiven {
 /// What answers to members who cannot dial this client.
 fn answerer(reacher: &Reacher, keyring: Arc<Keyring>, relays: Relays, giver: Arc<Seeder>) -> Answerer {
     let (identity, port, tracker) = (reacher.identity.clone(), reacher.port.clone(), reacher.tracker.clone());
-    Answerer::new(AnswererSetup { identity, keyring, port, relays, tracker, giver })
+    let calls = reacher.calls.clone();
+    Answerer::new(AnswererSetup { identity, keyring, port, calls, relays, tracker, giver })
 }
 
 impl std::fmt::Debug for Node {

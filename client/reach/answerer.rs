@@ -1,6 +1,7 @@
 //! The called side: a member who cannot reach this client has a tracker call it. It dials back, dials at the same moment,
 //! or goes to the relay, and then gives as always.
 
+use super::calls::Calls;
 use super::eyeballs::{Race, RaceTurn};
 use super::identity::Identity;
 use super::port::ListeningPort;
@@ -69,6 +70,8 @@ pub struct AnswererSetup {
     pub identity: Arc<Identity>,
     pub keyring: Arc<Keyring>,
     pub port: Arc<ListeningPort>,
+    /// The dials of this client.
+    pub calls: Arc<Calls>,
     pub relays: Relays,
     /// None for a client that has no trackers.
     pub tracker: Option<TrackerCaller>,
@@ -81,6 +84,7 @@ struct AnswererDesk {
     identity: Arc<Identity>,
     keyring: Arc<Keyring>,
     port: Arc<ListeningPort>,
+    dials: Arc<Calls>,
     relays: Relays,
     tracker: Option<TrackerCaller>,
     giver: Arc<dyn Giver>,
@@ -114,9 +118,9 @@ impl fmt::Debug for Answerer {
 impl Answerer {
     /// Has no threads yet.
     pub fn new(setup: AnswererSetup) -> Self {
-        let AnswererSetup { identity, keyring, port, relays, tracker, giver } = setup;
+        let AnswererSetup { identity, keyring, port, calls: dials, relays, tracker, giver } = setup;
         let (closing, calls) = (AtomicBool::new(false), Mutex::default());
-        let desk = Arc::new(AnswererDesk { identity, keyring, port, relays, tracker, giver, closing, calls });
+        let desk = Arc::new(AnswererDesk { identity, keyring, port, dials, relays, tracker, giver, closing, calls });
         Self { desk, threads: Mutex::default() }
     }
 
@@ -201,12 +205,21 @@ impl AnswererDesk {
         match call.way {
             CallWay::Back => self.dial_back(call, (key.0, &key.1)),
             CallWay::Punch => {
-                let start = came + Duration::from_millis(call.start_ms.into()).min(START_MAX);
-                let take = |stream| self.giver.accept(stream, Way::Punched);
-                punch(&self.port, &call.addrs, start, || self.is_closing(), take);
+                // Where both want something of each other, the one with the lower id takes first.
+                let comes_first = call.caller.client < self.identity.client();
+                if !self.dials.crosses(&call.addrs, comes_first) || comes_first {
+                    self.meet(call, came);
+                }
             }
             CallWay::Relay => self.go_to_relay(call),
         }
+    }
+
+    /// Dials the caller while it dials.
+    fn meet(&self, call: &PassedCall, came: Instant) {
+        let start = came + Duration::from_millis(call.start_ms.into()).min(START_MAX);
+        let take = |stream| self.giver.accept(stream, Way::Punched);
+        punch(&self.port, &call.addrs, start, || self.is_closing(), take);
     }
 
     fn go_to_relay(&self, call: &PassedCall) {
@@ -292,6 +305,7 @@ mod tests {
             identity: Arc::new(certified(1)),
             keyring,
             port,
+            calls: Arc::default(),
             relays: Relays::new(Vec::new()),
             tracker: None,
             giver: Arc::new(Shelf(gives)),

@@ -47,6 +47,8 @@ pub(super) enum Arrival {
     Given(OpenableConnection),
     /// The listener has accepted what an address has sent that is being dialed at the same moment.
     Accepted(TcpStream, SocketAddr),
+    /// The member wants something too, and comes first: one pair of ports makes one connection.
+    Yield,
 }
 
 /// One dial under way, as other threads see it.
@@ -164,6 +166,17 @@ impl Calls {
         }
     }
 
+    /// A member calls who is to be met from these addresses. Returns whether a dial from here knocks there already: then
+    /// only one of both can be. If the member `comes_first`, the dial yields.
+    pub(super) fn crosses(&self, addrs: &[SocketAddr], comes_first: bool) -> bool {
+        let punched = self.punched.lock();
+        let dials: Vec<_> = addrs.iter().filter_map(|addr| punched.get(&canonical(*addr))).flatten().collect();
+        if comes_first {
+            dials.iter().for_each(|attempt| attempt.put(Arrival::Yield));
+        }
+        !dials.is_empty()
+    }
+
     /// A dial that waits for nothing yet.
     pub(super) fn guard<'a>(&'a self, attempt: &'a Arc<Attempt>) -> CallGuard<'a> {
         CallGuard { calls: self, attempt, subject: None, punched: Vec::new() }
@@ -212,4 +225,42 @@ impl Drop for CallGuard<'_> {
 /// The listener of all addresses says an IPv4 address as IPv6.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn addr(port: u16) -> SocketAddr {
+        ([192, 0, 2, 1], port).into()
+    }
+
+    #[test]
+    fn what_the_listener_accepts_goes_to_the_dial_that_knocks_there_and_to_no_other() {
+        let calls = Calls::default();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let stream = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+        let attempt = Attempt::new().expect("a descriptor");
+        let stream = calls.accepted(stream, addr(1)).expect_err("nobody knocks");
+        let mut guard = calls.guard(&attempt);
+        guard.expect_from(&[addr(1)]);
+        let stream = calls.accepted(stream, addr(2)).expect_err("nobody knocks there");
+        let as_v6 = SocketAddr::new(std::net::Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped().into(), 1);
+        assert!(calls.accepted(stream, as_v6).is_ok(), "as a listener of all addresses says it");
+        assert!(matches!(attempt.take()[..], [Arrival::Accepted(_, from)] if from == addr(1)));
+        drop(guard);
+        assert_eq!(calls.punched_count.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn of_two_who_knock_at_each_other_one_yields() {
+        let (calls, attempt) = (Calls::default(), Attempt::new().expect("a descriptor"));
+        let mut guard = calls.guard(&attempt);
+        assert!(!calls.crosses(&[addr(1)], true));
+        guard.expect_from(&[addr(1), addr(2)]);
+        assert!(calls.crosses(&[addr(2)], false) && attempt.take().is_empty());
+        assert!(calls.crosses(&[addr(9), addr(2)], true));
+        assert!(matches!(attempt.take()[..], [Arrival::Yield]));
+    }
 }

@@ -30,7 +30,7 @@ const HEAD_START: Duration = Duration::from_millis(100);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Longest pause before an address is dialed again that rejects what both sides dial at the same moment.
-const KNOCK_PAUSE_MAX_MS: u8 = 20;
+const KNOCK_PAUSE_MAX_MS: u8 = 6;
 
 /// A connection on which the right client has shaken hands.
 #[derive(Debug)]
@@ -129,8 +129,8 @@ struct Attempt {
 enum Target {
     /// The member's address.
     Member,
-    /// The member's address, while the member dials as well.
-    Meeting,
+    /// The member's address, until this time, while the member dials as well.
+    Meeting(Instant),
     /// A tracker that relays.
     Relay(RelayTicket),
 }
@@ -139,7 +139,7 @@ impl Target {
     fn way(self) -> Way {
         match self {
             Target::Member => Way::Direct,
-            Target::Meeting => Way::Punched,
+            Target::Meeting(_) => Way::Punched,
             Target::Relay(_) => Way::Relayed,
         }
     }
@@ -190,7 +190,7 @@ impl Attempt {
                 let stream = socket.outcome().map_err(|error| fault(DialFault::Connect(error)))?;
                 let stage = match target {
                     Target::Relay(ticket) => at_relay(stream, ticket),
-                    Target::Member | Target::Meeting => greeted(stream, begin),
+                    Target::Member | Target::Meeting(_) => greeted(stream, begin),
                 };
                 goes_on(now + HANDSHAKE_DEADLINE, stage.map_err(|error| fault(DialFault::Handshake(error)))?)
             }
@@ -302,15 +302,23 @@ impl<'a> Race<'a> {
     /// Dials these addresses from the listening port again and again, from then until then: the member does so too.
     pub(super) fn meet(&mut self, addrs: &[SocketAddr], port: &'a ListeningPort, (from, until): (Instant, Instant)) {
         self.port = Some(port);
-        let attempt = |&addr| Attempt { addr, target: Target::Meeting, deadline: until, stage: Stage::Resting(from) };
+        let attempt =
+            |&addr| Attempt { addr, target: Target::Meeting(until), deadline: until, stage: Stage::Resting(from) };
         self.attempts.extend(addrs.iter().map(attempt));
+    }
+
+    /// Dials nobody any more who dials as well.
+    pub(super) fn stop_meeting(&mut self) {
+        self.attempts.retain(|attempt| attempt.target.way() != Way::Punched);
     }
 
     /// Shakes hands on a socket that the member has dialed while this side dialed it.
     pub(super) fn adopt(&mut self, stream: TcpStream, addr: SocketAddr) {
         if let Ok(stage) = greeted(stream, &*self.begin) {
             let deadline = Instant::now() + HANDSHAKE_DEADLINE;
-            self.attempts.push(Attempt { addr, target: Target::Meeting, deadline, stage });
+            // It is not dialed again.
+            let target = Target::Meeting(Instant::now());
+            self.attempts.push(Attempt { addr, target, deadline, stage });
         }
     }
 
@@ -447,16 +455,16 @@ impl<'a> Race<'a> {
                 self.attempts.push(attempt);
                 continue;
             }
-            let (addr, target, deadline) = (attempt.addr, attempt.target, attempt.deadline);
+            let (addr, target) = (attempt.addr, attempt.target);
             match (attempt.go_on(&*self.begin, now), target) {
                 (Ok(Progress::GoesOn(attempt)), _) => self.attempts.push(attempt),
                 (Ok(Progress::Met(dialed)), _) => return Some(dialed),
                 // Whoever rejects it may not have dialed yet, and lets it through then.
-                (Err(AddressFault { fault: DialFault::Connect(_), .. }), Target::Meeting) => {
+                (Err(_), Target::Meeting(until)) if now < until => {
                     let stage = Stage::Resting(now + knock_pause());
-                    self.attempts.push(Attempt { addr, target, deadline, stage });
+                    self.attempts.push(Attempt { addr, target, deadline: until, stage });
                 }
-                (Err(_), Target::Meeting | Target::Relay(_)) => {}
+                (Err(_), Target::Meeting(_) | Target::Relay(_)) => {}
                 (Err(fault), Target::Member) => {
                     self.faults.push(fault);
                     // The next one need not wait for its turn.

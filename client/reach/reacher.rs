@@ -180,6 +180,7 @@ impl Dial<'_> {
         match arrival {
             Arrival::Given(connection) => return Some(connection),
             Arrival::Accepted(stream, from) => self.race.adopt(stream, from),
+            Arrival::Yield => self.race.stop_meeting(),
             Arrival::Answer(way, answer) => {
                 let state = self.answered(way, answer, Instant::now());
                 if let CallState::Over(why @ (NoCall::NoTracker | NoCall::Refused(_))) = state

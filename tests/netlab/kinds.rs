@@ -94,9 +94,19 @@ impl Kind {
         self.ipv4 && other.ipv4 || self.ipv6 && other.ipv6
     }
 
-    /// Whether a taker there must get through to a giver here by dialing it.
-    pub(crate) fn gives_when_dialed(&self, taker: &Kind) -> bool {
-        let are_together = self.name == taker.name && self.together && !self.wall.is_nat();
-        are_together || self.is_open() && self.meets(taker) && taker.ipv4
+    /// Whether others can know from which port its next connection comes.
+    fn is_predictable(&self) -> bool {
+        !matches!(self.wall, Wall::PortByChance | Wall::Nothing)
+    }
+
+    /// Whether a giver here must get through to a taker there without a relay.
+    pub(crate) fn gives_without_relay(&self, taker: &Kind) -> bool {
+        if self.name == taker.name && self.together {
+            return true;
+        }
+        // Two firewalls that refuse at once need connections that pass each other on the way, and these ways are too short.
+        let refuse = self.wall == Wall::Rejects && taker.wall == Wall::Rejects;
+        let punched = self.is_predictable() && taker.is_predictable() && !refuse;
+        self.meets(taker) && (self.is_open() || taker.is_open() || punched)
     }
 }

@@ -76,8 +76,12 @@ impl Lab {
 
     /// Two sites of a kind with its firewalls and NATs, which are the same site where both members are on one machine.
     pub(crate) fn sites(&mut self, kind: &Kind) -> [Site; 2] {
+        self.sites_called(kind.name, kind)
+    }
+
+    pub(crate) fn sites_called(&mut self, name: &str, kind: &Kind) -> [Site; 2] {
         let mut place = |number: usize| {
-            let site = self.network.site(&format!("{}{number}", kind.name), kind.ipv4, kind.ipv6);
+            let site = self.network.site(&format!("{name}{number}"), kind.ipv4, kind.ipv6);
             set_up(&site, kind.wall);
             site
         };

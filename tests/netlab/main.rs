@@ -13,5 +13,7 @@ mod kinds;
 mod lab;
 mod member;
 mod network;
+mod reach;
+mod strangers;
 mod table;
 mod ways;

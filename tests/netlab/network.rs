@@ -39,6 +39,27 @@ impl Site {
     pub(crate) fn rules(&self, rules: &str) {
         fed(self.command("nft").args(["-f", "-"]), rules);
     }
+
+    /// Has this machine another address too, which it never gets a packet for.
+    pub(crate) fn pretend(&self, ipv4: &str) {
+        fed(self.command("sh").args(["-es"]), &format!("ip addr add {ipv4}/32 dev lo\n"));
+    }
+
+    /// Counts what matches in the `input` or `output` of nft from now on.
+    pub(crate) fn watch(&self, hook: &str, matching: &str) {
+        self.rules(&format!(
+            "table inet watch {{\ncounter tries {{\n}}\nchain watched {{\ntype filter hook {hook} priority -300\n\
+             {matching} counter name tries\n}}\n}}\n"
+        ));
+    }
+
+    /// How many packets have matched.
+    pub(crate) fn watched(&self) -> u64 {
+        let output = self.command("nft").args(["list", "counter", "inet", "watch", "tries"]).output().expect("nft");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let mut words = text.split_whitespace().skip_while(|word| *word != "packets");
+        words.nth(1).and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no count: {text}"))
+    }
 }
 
 impl Network {

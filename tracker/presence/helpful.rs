@@ -24,10 +24,14 @@ const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)
 /// The addresses of a client that are told to another one, the likely one first; at most [`ADDRS_MAX`]. `to` is `None`
 /// for somebody who has not said where it is.
 pub fn helpful(of: &Contact, to: Option<&Contact>) -> Vec<SocketAddr> {
-    let mut told: Vec<SocketAddr> = loopback(of, to).take(LOOPBACK_MAX).collect();
+    let believed = |addr: &SocketAddr| may_be_told(addr.ip(), of, to);
+    let proved = of.proved.iter().copied().map(canonical).filter(believed).take(PROVED_MAX);
+    // Who names a loopback address means it for this machine.
+    let (named_here, named): (Vec<_>, Vec<_>) = proved.partition(|addr| addr.ip().is_loopback());
+    let mut told = named_here;
+    told.extend(loopback(of, to).take(LOOPBACK_MAX));
     if !is_for_its_machine_only(of) {
-        let believed = |addr: &SocketAddr| may_be_told(addr.ip(), of, to);
-        told.extend(of.proved.iter().copied().map(canonical).filter(believed).take(PROVED_MAX));
+        told.extend(named);
         told.extend(private(of, to).into_iter().take(PRIVATE_MAX));
         told.extend(seen(of).into_iter().filter(believed).take(SEEN_MAX));
     }
@@ -283,6 +287,14 @@ mod tests {
         of.seen = addr("127.0.0.1:18000");
         of.proved = List::first_of(vec![addr("127.0.0.1:18000")]);
         assert_eq!(told(&of, &asks(2, "192.168.1.6:1", &[])), [""; 0], "a loopback address is for its own machine");
+    }
+
+    #[test]
+    fn a_loopback_address_that_is_named_and_proved_comes_before_the_one_at_which_the_client_listens() {
+        let mut of = at(1, "127.0.0.1:40000", &["127.0.0.1/8"]);
+        of.proved = List::first_of(vec![addr("127.0.0.1:7000")]);
+        let to = asks(1, "127.0.0.1:40001", &["127.0.0.1/8"]);
+        assert_eq!(told(&of, &to), ["127.0.0.1:7000", "127.0.0.1:18000"]);
     }
 
     /// Nobody is sent to a machine that a client claims to be.

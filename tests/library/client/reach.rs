@@ -1,12 +1,16 @@
 //! What a client says of how others can reach it.
 
-use super::Person;
+use super::{OwnAddresses, Person};
 use crate::common::names::user;
 use crate::common::room::Room;
 use crate::common::wait::wait_until;
 use groupshare::tracker::presence::ClientKey;
 use groupshare::wire::client_tracker::{ReachClass, Reply};
-use std::net::SocketAddr;
+use groupshare::wire::codec::List;
+use groupshare::wire::contact::Interface;
+use parking_lot::Mutex;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
 /// Has the tracker tell this client what it has found.
 fn tell(room: &Room, person: &Person, name: &str, addr: &str, found: ReachClass) {
@@ -40,6 +44,26 @@ fn a_client_that_others_cannot_reach_says_so_once_for_each_finding() {
     .concat();
     wait_until("the last one is said", || alice.events.holds("another program"));
     assert_eq!(alice.events.take(), lines);
+}
+
+#[test]
+fn a_client_that_moves_to_another_network_tells_its_tracker() {
+    let room = Room::new();
+    drop(room.group_of(&[]));
+    let own = |last: u8| List::first_of(vec![Interface { ip: [192, 168, 1, last].into(), prefix: 24 }]);
+    let place = Arc::new(Mutex::new(own(5)));
+    let told = place.clone();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let own_addresses: OwnAddresses = Box::new(move |_| told.lock().clone());
+    let mut alice = Person::start(vec![room.tracker.addr], &room.place("alice"), listener, None, own_addresses);
+    alice.expect("login alice pw", "Login successful\n");
+    let core = room.tracker.server.core();
+    let user = core.state().user_named(&user("alice")).expect("there");
+    let key = ClientKey { user, client: alice.node.client };
+    let known = || core.presence.contact(key).map(|contact| contact.interfaces.clone());
+    assert_eq!(known(), Some(own(5)));
+    *place.lock() = own(6);
+    wait_until("the tracker hears of it", || known() == Some(own(6)));
 }
 
 #[test]
