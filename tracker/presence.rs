@@ -99,7 +99,7 @@ impl Presence {
         holders.sort_unstable_by_key(|holder| (std::cmp::Reverse(holder.held), holder.key));
         let holders = fairly(holders, |holder| holder.key.user);
         let held = |holder: &Holder| {
-            let addr = *helpful::helpful(&holder.contact, None).first()?;
+            let addr = helpful::helpful_to_program(&holder.contact)?;
             Some(Held { addr, pieces: swarm.some(holder.key).cloned() })
         };
         holders.iter().filter_map(held).collect()

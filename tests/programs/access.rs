@@ -82,6 +82,7 @@ const TRACKER: &str = "
     Hold(more)                  NotLoggedIn  NotMember        NotMember         Done             Done             NotMember        NotMember
     FindPeers                   NotLoggedIn  NotMember        NotMember         Peers/1          Peers/1          NotMember        NotMember
     Call                        NotLoggedIn  NotMember        NotMember         PeerOffline      PeerOffline      NotMember        NotMember
+    CheckReach                  NotLoggedIn  Malformed        Malformed         Malformed        Malformed        Malformed        Malformed
     ListKeys                    NotLoggedIn  Keys/            Keys/             Keys/lab         Keys/lab         Keys/            Keys/den
     Heartbeat                   Done         Done             Done              Done             Done             Done             Done
     ReadNotices                 NotLoggedIn  Done             Done              Done             Done             Done             Done
@@ -298,6 +299,7 @@ impl<'a> Scene<'a> {
             },
             "Hold(more)" => Request::Hold { share, holding: some_pieces(&[2]) },
             "FindPeers" => Request::FindPeers { share },
+            "CheckReach" => Request::CheckReach {},
             "Call" => Request::Call { share, user: user("mia"), client: ClientId([9; 16]), way: CallWay::Back },
             "ListKeys" => Request::ListKeys { after: None },
             "Heartbeat" => Request::Heartbeat {},

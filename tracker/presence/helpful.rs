@@ -45,6 +45,14 @@ pub fn helpful(of: &Contact, to: Option<&Contact>) -> Vec<SocketAddr> {
     helpful
 }
 
+/// The address of a client that is told to a program. Programs are on the tracker's machine as a rule, so a client that is
+/// seen there may listen for that machine only.
+pub fn helpful_to_program(of: &Contact) -> Option<SocketAddr> {
+    let here = || claims(of).find(|claim| claim.ip.is_loopback() && of.seen.ip().to_canonical().is_loopback());
+    let likely = helpful(of, None).into_iter().next();
+    likely.or_else(|| here().map(|claim| SocketAddr::new(claim.ip, of.port)))
+}
+
 /// An IPv4 address written as IPv6 is one of IPv4.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Codes that no program is ever told.
-const NEVER: [Code; 11] = [
+const NEVER: [Code; 17] = [
     Code::Version,
     Code::NotHeardYet,
     Code::NeedManifest,
@@ -20,6 +20,12 @@ const NEVER: [Code; 11] = [
     Code::NoSuchPiece,
     Code::FileChanged,
     Code::OnItsWay,
+    Code::PeerOffline,
+    Code::NoRelay,
+    Code::RelayFull,
+    Code::OtherClient,
+    Code::BadCertificate,
+    Code::BadTicket,
     Code::OtherCluster,
     Code::TrackerNumber,
     Code::Retired,
