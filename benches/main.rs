@@ -19,6 +19,7 @@ mod common {
 mod kit;
 
 mod codec;
+mod crowd;
 mod failures;
 mod folder;
 mod hash;
@@ -40,7 +41,7 @@ use std::process::{Command, exit};
 /// A bench: its name, the options that it takes, and what it does.
 type Bench = (&'static str, &'static [&'static str], fn(&Options));
 
-const BENCHES: [Bench; 14] = [
+const BENCHES: [Bench; 15] = [
     ("picker", &[], picker::bench),
     ("state", &[], state::bench),
     ("journal", &["only"], journal::bench),
@@ -50,6 +51,7 @@ const BENCHES: [Bench; 14] = [
     ("transfer", &["size", "rounds", "givers", "only", "where"], transfer::bench),
     ("failures", &["size", "rounds", "only"], failures::bench),
     ("swarm", &["size", "cap", "members", "rounds", "only"], swarm::bench),
+    ("crowd", &["size", "rounds", "where", "only"], crowd::bench),
     ("hash", &[], hash::bench),
     ("load", &["idle", "rounds", "only"], load::bench),
     ("folder", &["files", "rounds", "where"], folder::bench),

@@ -3,6 +3,8 @@
 use super::program;
 use crate::common::deadline::LONG;
 use crate::common::program::Program;
+use groupshare::model::digest::Fingerprint;
+use groupshare::tracker::auth::cluster_key::ClusterKey;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -31,6 +33,17 @@ impl House {
         let mut tracker = program::start(command.arg(&info).arg("1").current_dir(folder));
         tracker.expect("fingerprint");
         Self { folder: folder.to_path_buf(), info, _tracker: tracker }
+    }
+
+    /// Where the tracker listens.
+    pub(crate) fn tracker_addr(&self) -> SocketAddr {
+        fs::read_to_string(&self.info).expect("there").trim().parse().expect("an address")
+    }
+
+    /// What the tracker is known by.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        let key = fs::read(self.info.with_extension("txt.key")).expect("made");
+        ClusterKey::new(key.as_slice().try_into().expect("32 bytes")).fingerprint()
     }
 
     /// A member with a new account.
