@@ -34,7 +34,9 @@ const CONNECTIONS: usize = 150;
 /// Clients of one user that say they have the file: fewer than a tracker lets in from one address.
 const CLIENTS: usize = 400;
 /// Whoever has lost a connection makes another one after this time.
-const AGAIN: Duration = Duration::from_millis(500);
+const AGAIN: Duration = Duration::from_secs(2);
+/// How often the crowd looks whether all is over.
+const LOOK: Duration = Duration::from_millis(200);
 /// How long it takes for one byte, or for a kilobyte, of those who drip.
 const DRIP: Duration = Duration::from_millis(50);
 /// How much is read before one more piece is asked for.
@@ -89,7 +91,7 @@ impl Doing {
 
 /// The user whose crowd it is: a member who knows the seeder.
 struct Villain {
-    client: Client,
+    _client: Client,
     token: Blob<TOKEN_LEN_MAX>,
     tracker: SocketAddr,
     fingerprint: Fingerprint,
@@ -120,7 +122,8 @@ fn announcement(ip: Ipv4Addr, port: u16) -> Request {
 impl Villain {
     fn join(house: &House, owner: &mut Member) -> Self {
         let (tracker, fingerprint) = (house.tracker_addr(), house.fingerprint());
-        let mut client = Client::over_to(TcpStream::connect(tracker).expect("it listens"), fingerprint).expect("let in");
+        let mut client =
+            Client::over_to(TcpStream::connect(tracker).expect("it listens"), fingerprint).expect("let in");
         client.create_user("crowd");
         let token = client.log_in("crowd");
         client.done(Request::JoinGroup { command: command(), group: group("lab") });
@@ -143,7 +146,7 @@ impl Villain {
         };
         let me = PeerIdentity { secret: secret(), certificate };
         let group_key = (keys[0].id, keys[0].key.clone());
-        Self { client, token, tracker, fingerprint, share, info_hash, group_key, me, seeder }
+        Self { _client: client, token, tracker, fingerprint, share, info_hash, group_key, me, seeder }
     }
 
     /// Makes a connection to the seeder; gives its socket and what sends on it once the content is open, and whether it
@@ -215,7 +218,7 @@ fn leechers(villain: &Arc<Villain>, doing: Doing) -> Crowd {
 
 /// Does this on a connection to the seeder until that is gone or all is over.
 fn leech(mut stream: &TcpStream, sender: &FrameSender, doing: Doing, going: &Going) {
-    stream.set_read_timeout(Some(AGAIN)).expect("an option");
+    stream.set_read_timeout(Some(LOOK)).expect("an option");
     let mut request = 1;
     let mut ask = || {
         request += 1;
@@ -227,7 +230,7 @@ fn leech(mut stream: &TcpStream, sender: &FrameSender, doing: Doing, going: &Goi
     let (mut read, mut buffer) = (0, vec![0; if doing == Doing::Drip { 1024 } else { 128 * 1024 }]);
     while !going.is_over() {
         match doing {
-            Doing::Nothing | Doing::Unread => thread::park_timeout(AGAIN),
+            Doing::Nothing | Doing::Unread => thread::park_timeout(LOOK),
             _ => match stream.read(&mut buffer) {
                 Ok(0) => return,
                 Ok(len) => read += len,

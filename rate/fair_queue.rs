@@ -12,13 +12,6 @@ pub(crate) struct FlowId {
     number: u64,
 }
 
-impl FlowId {
-    /// Whether both are connections of one member.
-    pub(crate) fn is_of_same_member(self, other: Self) -> bool {
-        self.member == other.member
-    }
-}
-
 #[derive(Debug)]
 struct MemberFlows {
     user: UserId,

@@ -341,7 +341,7 @@ impl UploadSession<'_> {
     /// Gives a piece, unless the uplink is short and the piece is on its way to another member.
     fn give(&self, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Result<io::Result<()>, NotGiven> {
         if !self.flow.is_limited() {
-            let Some(_turn) = self.turns.wait(PIECE_LEN as usize, || self.is_over()) else {
+            let Some(_turn) = self.turns.wait(|| self.is_over()) else {
                 return Ok(Err(io::ErrorKind::NotConnected.into()));
             };
             return self.send(piece, request, buffer);

@@ -1,24 +1,21 @@
-//! Whose pieces are read and encrypted next. Without a limit on the uplink the processor is what members share: each
-//! gets as many bytes as any other, however many connections it has.
+//! Whose pieces are read, encrypted and sent. Without a limit on the uplink the processor is what members share: while
+//! several want pieces, each has the same number under way, however many connections it has.
 
 use crate::model::name::UserId;
-use crate::rate::fair_queue::{FairQueue, FlowId};
 use parking_lot::{Condvar, Mutex};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Whoever works on a piece for longer waits for the far side, and needs no processor.
-const WORK_MAX: Duration = Duration::from_millis(20);
-/// A member that is late with its next request gets later so many bytes that it missed.
-const BEHIND_MAX: u64 = 2 << 20;
+/// Whoever is at a piece for longer waits for the far side, and takes nothing from anybody.
+const WORK_MAX: Duration = Duration::from_millis(100);
 /// A waiting thread looks this often whether its connection is still there.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
 
 /// The turns of all connections of a seeder.
 #[derive(Debug)]
 pub(super) struct Turns {
-    /// How many may work at a time while members wait for each other.
+    /// How many pieces should be under way while members wait for each other. Each member has one in any case.
     slots: usize,
     // Locked; given up while a thread waits.
     state: Mutex<TurnState>,
@@ -26,29 +23,59 @@ pub(super) struct Turns {
 
 #[derive(Debug, Default)]
 struct TurnState {
-    queue: FairQueue,
-    /// Who works, and since when.
-    working: HashMap<FlowId, Instant>,
+    users: HashMap<UserId, UserTurns>,
+    last: u64,
+}
+
+/// The connections of one member, by number.
+#[derive(Debug, Default)]
+struct UserTurns {
     /// Wakes the thread of each connection.
-    bells: HashMap<FlowId, Arc<Condvar>>,
+    bells: HashMap<u64, Arc<Condvar>>,
+    /// Who is at a piece, and since when.
+    working: HashMap<u64, Instant>,
+    /// In the order in which they began to wait.
+    waiting: VecDeque<u64>,
+}
+
+impl UserTurns {
+    fn count_working(&self, now: Instant) -> usize {
+        self.working.values().filter(|since| now.saturating_duration_since(**since) < WORK_MAX).count()
+    }
+
+    fn is_active(&self, now: Instant) -> bool {
+        !self.waiting.is_empty() || self.count_working(now) > 0
+    }
 }
 
 impl TurnState {
-    /// Whether this connection may work now. Nobody waits for connections of the same member.
-    fn may(&mut self, flow: FlowId, slots: usize, now: Instant) -> bool {
-        self.working.retain(|_, since| now.saturating_duration_since(*since) < WORK_MAX);
-        let alone = !self.queue.others_wait(flow) && self.working.keys().all(|other| other.is_of_same_member(flow));
-        alone || self.working.len() < slots && self.queue.next() == Some(flow)
+    /// Whether this connection, which waits, may begin with a piece now.
+    fn may(&self, user: &UserId, number: u64, slots: usize, now: Instant) -> bool {
+        let active = self.users.values().filter(|user| user.is_active(now)).count();
+        if active <= 1 {
+            return true;
+        }
+        let part = (slots / active).max(1);
+        self.users.get(user).is_some_and(|user| {
+            let free = part.saturating_sub(user.count_working(now));
+            user.waiting.iter().take(free).any(|waiting| *waiting == number)
+        })
     }
 
-    /// When somebody who works counts no more.
-    fn next_end(&self) -> Option<Instant> {
-        self.working.values().min().map(|since| *since + WORK_MAX)
-    }
-
-    fn call_next(&self) {
-        if let Some(bell) = self.queue.next().and_then(|flow| self.bells.get(&flow)) {
+    /// The next connection of this member may be able to go on.
+    fn call_next(&self, user: &UserId) {
+        let next = self.users.get(user).and_then(|user| user.bells.get(user.waiting.front()?));
+        if let Some(bell) = next {
             bell.notify_one();
+        }
+    }
+
+    fn with(&mut self, user: &UserId, change: impl FnOnce(&mut UserTurns)) {
+        if let Some(known) = self.users.get_mut(user) {
+            change(known);
+            if known.bells.is_empty() {
+                self.users.remove(user);
+            }
         }
     }
 }
@@ -60,10 +87,11 @@ impl Turns {
 
     /// Adds a connection of this member.
     pub(super) fn join(self: &Arc<Self>, user: &UserId) -> TurnFlow {
-        let mut state = self.state.lock();
-        let (flow, bell) = (state.queue.join(user), Arc::new(Condvar::new()));
-        state.bells.insert(flow, bell.clone());
-        TurnFlow { turns: self.clone(), flow, bell }
+        let (mut state, bell) = (self.state.lock(), Arc::new(Condvar::new()));
+        state.last += 1;
+        let number = state.last;
+        state.users.entry(user.clone()).or_default().bells.insert(number, bell.clone());
+        TurnFlow { turns: self.clone(), user: user.clone(), number, bell }
     }
 }
 
@@ -71,31 +99,30 @@ impl Turns {
 #[derive(Debug)]
 pub(super) struct TurnFlow {
     turns: Arc<Turns>,
-    flow: FlowId,
+    user: UserId,
+    number: u64,
     bell: Arc<Condvar>,
 }
 
 impl TurnFlow {
-    /// Waits for the turn of this connection, for a piece of so many bytes. The turn ends with what this gives. `None`
-    /// once `is_over`.
-    pub(super) fn wait(&self, len: usize, is_over: impl Fn() -> bool) -> Option<Turn<'_>> {
+    /// Waits for the turn of this connection. The turn ends with what this gives. `None` once `is_over`.
+    pub(super) fn wait(&self, is_over: impl Fn() -> bool) -> Option<Turn<'_>> {
         let mut state = self.turns.state.lock();
-        state.queue.wait(self.flow, BEHIND_MAX);
+        state.with(&self.user, |user| user.waiting.push_back(self.number));
         loop {
-            if is_over() {
-                state.queue.give_up(self.flow);
-                state.call_next();
-                return None;
+            let (over, now) = (is_over(), Instant::now());
+            if over || state.may(&self.user, self.number, self.turns.slots, now) {
+                state.with(&self.user, |user| {
+                    user.waiting.retain(|other| *other != self.number);
+                    if !over {
+                        user.working.insert(self.number, now);
+                    }
+                });
+                state.call_next(&self.user);
+                return (!over).then(|| Turn(self));
             }
-            let now = Instant::now();
-            if state.may(self.flow, self.turns.slots, now) {
-                state.queue.serve(self.flow, len);
-                state.working.insert(self.flow, now);
-                state.call_next();
-                return Some(Turn(self));
-            }
-            let pause = state.next_end().map_or(LOOK_PAUSE, |end| end.saturating_duration_since(now).min(LOOK_PAUSE));
-            self.bell.wait_for(&mut state, pause);
+            // Its own connections count no more after that time.
+            self.bell.wait_for(&mut state, WORK_MAX.min(LOOK_PAUSE));
         }
     }
 }
@@ -103,22 +130,24 @@ impl TurnFlow {
 impl Drop for TurnFlow {
     fn drop(&mut self) {
         let mut state = self.turns.state.lock();
-        state.queue.leave(self.flow);
-        state.bells.remove(&self.flow);
-        state.working.remove(&self.flow);
-        state.call_next();
+        state.with(&self.user, |user| {
+            user.bells.remove(&self.number);
+        });
     }
 }
 
-/// A connection works on a piece, until this is dropped.
+/// A connection is at a piece, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Turn<'a>(&'a TurnFlow);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.turns.state.lock();
-        state.working.remove(&self.0.flow);
-        state.call_next();
+        let TurnFlow { turns, user, number, .. } = self.0;
+        let mut state = turns.state.lock();
+        state.with(user, |user| {
+            user.working.remove(number);
+        });
+        state.call_next(user);
     }
 }
 
@@ -127,60 +156,70 @@ mod tests {
     use super::*;
     use crate::model::name::tests::user;
 
-    const PIECE: usize = 512 * 1024;
-
-    /// How many pieces each of these connections gets of a hundred, when all of them ask always and one works at a time.
-    fn pieces_of<const N: usize>(names: [&str; N]) -> [usize; N] {
-        let turns = Turns::new(1);
+    /// Which of these connections may begin with a piece, when all of them wait, so many cores are there, and those
+    /// before have begun.
+    fn begun<const N: usize>(slots: usize, names: [&str; N]) -> [bool; N] {
+        let (turns, now) = (Turns::new(slots), Instant::now());
         let flows = names.map(|name| turns.join(&user(name)));
         let mut state = turns.state.lock();
-        let mut got = [0; N];
-        flows.iter().for_each(|flow| state.queue.wait(flow.flow, BEHIND_MAX));
-        let mut now = Instant::now();
-        for _ in 0..100 {
-            now += WORK_MAX;
-            let next = flows.iter().position(|flow| state.may(flow.flow, 1, now)).expect("somebody's turn");
-            state.queue.serve(flows[next].flow, PIECE);
-            state.working.insert(flows[next].flow, now);
-            state.queue.wait(flows[next].flow, BEHIND_MAX);
-            got[next] += 1;
-        }
+        flows.iter().for_each(|flow| state.with(&flow.user, |user| user.waiting.push_back(flow.number)));
+        let begun = flows.each_ref().map(|flow| {
+            let may = state.may(&flow.user, flow.number, slots, now);
+            if may {
+                state.with(&flow.user, |user| {
+                    user.waiting.retain(|other| *other != flow.number);
+                    user.working.insert(flow.number, now);
+                });
+            }
+            may
+        });
         drop(state);
-        got
+        begun
     }
 
     #[test]
-    fn a_member_with_many_connections_gets_as_much_as_one_with_one() {
-        let got = pieces_of(["one", "many", "many", "many", "many"]);
-        assert!(got[0].abs_diff(50) <= 1, "{got:?}");
-        assert!(got[1..].iter().all(|got| got.abs_diff(50 / 4) <= 1), "{got:?}");
+    fn members_have_as_many_pieces_under_way_whatever_the_number_of_their_connections() {
+        let names = ["many", "many", "one", "many", "one", "many"];
+        assert_eq!(begun(2, names), [true, false, true, false, false, false]);
+        assert_eq!(begun(4, names), [true, true, true, false, true, false]);
+        assert_eq!(begun(1, names), [true, false, true, false, false, false], "each has one in any case");
+        assert_eq!(begun(1, ["ann"; 5]), [true; 5], "nobody waits for connections of the same member");
     }
 
     #[test]
-    fn nobody_waits_for_connections_of_the_same_member() {
+    fn whoever_waits_for_a_far_side_takes_nothing_from_anybody() {
         let turns = Turns::new(1);
-        let flows = ["ann", "ann", "ann"].map(|name| turns.join(&user(name)));
-        let working: Vec<_> = flows.iter().map(|flow| flow.wait(PIECE, || false).expect("at once")).collect();
-        assert_eq!(turns.state.lock().working.len(), 3);
-        drop(working);
-        assert!(turns.state.lock().working.is_empty());
+        let (slow, ann) =
+            (["slow"; 5].map(|name| turns.join(&user(name))), ["ann"; 3].map(|name| turns.join(&user(name))));
+        let _working: Vec<_> = slow.iter().map(|flow| flow.wait(|| false).expect("alone")).collect();
+        let _one = ann[0].wait(|| false).expect("at once");
+        let begun = Instant::now();
+        // After a moment those who wait for the far side count no more, though none of them has ended.
+        let _two = ann[1].wait(|| false).expect("its turn comes");
+        assert!(begun.elapsed() >= WORK_MAX / 2);
+        assert!(ann[2].wait(|| false).is_some());
     }
 
     #[test]
-    fn whoever_waits_for_a_far_side_keeps_no_other_member_waiting() {
+    fn the_next_one_goes_on_when_a_piece_is_done() {
         let turns = Turns::new(2);
-        let (slow, ann) = (["slow"; 5].map(|name| turns.join(&user(name))), turns.join(&user("ann")));
-        let _working: Vec<_> = slow.iter().map(|flow| flow.wait(PIECE, || false).expect("alone")).collect();
-        // They count no more after a moment, though none of them has ended.
-        drop(ann.wait(PIECE, || false).expect("its turn comes"));
+        let [ann, first, second] = ["ann", "bob", "bob"].map(|name| turns.join(&user(name)));
+        let (_ann, bob) = (ann.wait(|| false), first.wait(|| false));
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| second.wait(|| false).is_some());
+            drop(bob);
+            assert!(waits.join().expect("no panic"));
+        });
     }
 
     #[test]
-    fn a_connection_that_is_over_waits_no_more() {
-        let turns = Turns::new(0);
-        let (ann, bob) = (turns.join(&user("ann")), turns.join(&user("bob")));
-        let _turn = ann.wait(PIECE, || false).expect("alone");
-        assert!(bob.wait(PIECE, || true).is_none());
-        assert!(!turns.state.lock().queue.others_wait(ann.flow));
+    fn a_connection_that_is_over_waits_no_more_and_nothing_is_kept_of_it() {
+        let turns = Turns::new(1);
+        let [ann, bob, late] = ["ann", "bob", "bob"].map(|name| turns.join(&user(name)));
+        let turn = (ann.wait(|| false), bob.wait(|| false));
+        assert!(late.wait(|| true).is_none());
+        drop(turn);
+        drop([ann, bob, late]);
+        assert!(turns.state.lock().users.is_empty());
     }
 }
