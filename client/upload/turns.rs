@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 /// Whoever is at a piece for longer waits for the far side, and takes nothing from anybody.
 const WORK_MAX: Duration = Duration::from_millis(100);
+/// A member that was given a piece wants the next one within this time, unless it has all. Others do not take its part
+/// meanwhile: they would have begun with many pieces when it asks.
+const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// A waiting thread looks this often whether its connection is still there.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
 
@@ -36,6 +39,8 @@ struct UserTurns {
     working: HashMap<u64, Instant>,
     /// In the order in which they began to wait.
     waiting: VecDeque<u64>,
+    /// When it was given a piece last.
+    given_at: Option<Instant>,
 }
 
 impl UserTurns {
@@ -44,7 +49,8 @@ impl UserTurns {
     }
 
     fn is_active(&self, now: Instant) -> bool {
-        !self.waiting.is_empty() || self.count_working(now) > 0
+        let goes_on = self.given_at.is_some_and(|at| now.saturating_duration_since(at) < PAUSE_MAX);
+        goes_on || !self.waiting.is_empty() || self.count_working(now) > 0
     }
 }
 
@@ -146,6 +152,7 @@ impl Drop for Turn<'_> {
         let mut state = turns.state.lock();
         state.with(user, |user| {
             user.working.remove(number);
+            user.given_at = Some(Instant::now());
         });
         state.call_next(user);
     }
@@ -198,6 +205,16 @@ mod tests {
         let _two = ann[1].wait(|| false).expect("its turn comes");
         assert!(begun.elapsed() >= WORK_MAX / 2);
         assert!(ann[2].wait(|| false).is_some());
+    }
+
+    #[test]
+    fn a_member_that_is_about_to_ask_for_the_next_piece_has_its_part_kept() {
+        let turns = Turns::new(2);
+        let [ann, bob, other] = ["ann", "bob", "bob"].map(|name| turns.join(&user(name)));
+        drop(ann.wait(|| false));
+        let (begun, _bob) = (Instant::now(), bob.wait(|| false).expect("its part"));
+        let _other = other.wait(|| false).expect("once ann does not ask any more");
+        assert!(begun.elapsed() >= WORK_MAX / 2);
     }
 
     #[test]
