@@ -145,6 +145,7 @@ impl Drop for Answerer {
     fn drop(&mut self) {
         self.desk.closing.store(true, Ordering::Relaxed);
         self.desk.calls.lock().waiting.clear();
+        self.desk.relays.close();
         // Joins them.
         self.threads.get_mut().clear();
     }

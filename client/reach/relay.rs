@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 use std::fmt;
 use std::io;
 use std::iter;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The tracker accepts the connection within this time.
@@ -52,6 +53,8 @@ pub struct Relays {
     /// The list of trackers, number 1 first.
     trackers: Vec<TrackerAddr>,
     lookups: Mutex<Lookups>,
+    /// The connections on which somebody is waited for; `None` once the client is closing.
+    waiting: Mutex<Option<Vec<Arc<TcpStream>>>>,
 }
 
 impl fmt::Debug for Relays {
@@ -62,7 +65,15 @@ impl fmt::Debug for Relays {
 
 impl Relays {
     pub fn new(trackers: Vec<TrackerAddr>) -> Self {
-        Self { trackers, lookups: Mutex::new(Lookups::new()) }
+        Self { trackers, lookups: Mutex::new(Lookups::new()), waiting: Mutex::new(Some(Vec::new())) }
+    }
+
+    /// The client is closing: nobody is waited for any more.
+    pub fn close(&self) {
+        for stream in self.waiting.lock().take().into_iter().flatten() {
+            // Fails only if the connection is gone already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 
     /// Meets the other side at the tracker with this number, by the ticket that both have. `own` is the number and the
@@ -81,7 +92,7 @@ impl Relays {
         ticket: RelayTicket,
     ) -> Result<TcpStream, RelayError> {
         let other = match own {
-            Some((number, addr)) if number == tracker => return meet_at(&[addr], ticket),
+            Some((number, addr)) if number == tracker => return self.meet_at(&[addr], ticket),
             Some((_, addr)) => Some(addr),
             None => None,
         };
@@ -90,10 +101,13 @@ impl Relays {
         let rest = (0..self.trackers.len()).filter(|at| *at != place);
         let (mut failure, begun) = (None, Instant::now());
         for at in iter::once(place).chain(rest).take(TRIES_MAX).take_while(|_| begun.elapsed() < TRIES_END) {
+            if self.waiting.lock().is_none() {
+                break;
+            }
             let met = match self.addrs(&self.trackers[at]) {
                 // The client's own tracker has another number.
                 Ok(addrs) if other.is_some_and(|other| addrs.contains(&other)) => continue,
-                Ok(addrs) => meet_at(&addrs, ticket),
+                Ok(addrs) => self.meet_at(&addrs, ticket),
                 Err(error) => Err(error),
             };
             match met {
@@ -102,6 +116,25 @@ impl Relays {
             }
         }
         Err(failure.unwrap_or(RelayError::Unlisted(tracker)))
+    }
+
+    /// Meets the other side at the first of these addresses that accepts.
+    fn meet_at(&self, addrs: &[SocketAddr], ticket: RelayTicket) -> Result<TcpStream, RelayError> {
+        // A name has at most eight.
+        let deadline = CONNECT_DEADLINE / addrs.len() as u32;
+        let connected = connect_first(addrs, |addr| TcpStream::connect_timeout(&addr, deadline));
+        let failed = |error: io::Error| RelayError::Meeting(error.into());
+        let (stream, _) = connected.map_err(failed)?;
+        let waits = Arc::new(stream.try_clone().map_err(failed)?);
+        match &mut *self.waiting.lock() {
+            Some(waiting) => waiting.push(waits.clone()),
+            None => return Err(failed(io::ErrorKind::Interrupted.into())),
+        }
+        let met = meet(&stream, ticket).map_err(RelayError::Meeting);
+        if let Some(waiting) = &mut *self.waiting.lock() {
+            waiting.retain(|other| !Arc::ptr_eq(other, &waits));
+        }
+        met.map(|()| stream)
     }
 
     fn addrs(&self, tracker: &TrackerAddr) -> Result<Vec<SocketAddr>, RelayError> {
@@ -115,20 +148,34 @@ impl Relays {
     }
 }
 
-/// Meets the other side at the first of these addresses that accepts.
-fn meet_at(addrs: &[SocketAddr], ticket: RelayTicket) -> Result<TcpStream, RelayError> {
-    // A name has at most eight.
-    let deadline = CONNECT_DEADLINE / addrs.len() as u32;
-    let connected = connect_first(addrs, |addr| TcpStream::connect_timeout(&addr, deadline));
-    let (stream, _) = connected.map_err(|error| RelayError::Meeting(error.into()))?;
-    meet(&stream, ticket).map_err(RelayError::Meeting)?;
-    Ok(stream)
-}
-
 fn meet(stream: &TcpStream, ticket: RelayTicket) -> Result<(), HandshakeError> {
     stream.set_nodelay(true)?;
     meet_at_relay(&mut TimedStream::new(stream, HANDSHAKE_DEADLINE), ticket)?;
     stream.set_read_timeout(None)?;
     stream.set_write_timeout(None)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::thread;
+
+    #[test]
+    fn whoever_waits_at_a_relay_is_let_go_when_the_client_closes() {
+        // It accepts and says nothing.
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = listener.local_addr().expect("bound");
+        let relays = Relays::new(vec![TrackerAddr::Addr(addr)]);
+        let begun = Instant::now();
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| relays.meet(1, Some((1, addr)), RelayTicket([7; 16])));
+            let (_silent, _) = listener.accept().expect("somebody came");
+            relays.close();
+            assert!(waits.join().expect("no panic").is_err());
+        });
+        assert!(begun.elapsed() < HANDSHAKE_DEADLINE / 2, "nothing was waited for");
+        assert!(relays.meet(1, Some((1, addr)), RelayTicket([7; 16])).is_err());
+    }
 }
