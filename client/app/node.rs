@@ -3,6 +3,7 @@
 use crate::client::download::engine::event::EngineEvent;
 use crate::client::download::engine::options::EngineOptions;
 use crate::client::keyring::Keyring;
+use crate::client::output::event::Event;
 use crate::client::output::reporter::Reporter;
 use crate::client::reach::answerer::{Answerer, AnswererSetup};
 use crate::client::reach::calls::{CallSubject, Calls, OpenableConnection};
@@ -34,6 +35,7 @@ use parking_lot::Mutex;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Events of peers that wait for the event loop; one more of the same is not needed.
@@ -93,6 +95,8 @@ pub struct Node {
     /// Who this client is to other members.
     pub identity: Arc<Identity>,
     announced: Option<SocketAddr>,
+    /// Whether the user was told that others are not told the address that the user names.
+    has_said: AtomicBool,
     machine: [u8; 16],
     own_addresses: OwnAddresses,
     /// The addresses of this machine that a tracker was told last.
@@ -145,6 +149,7 @@ impl Node {
             listening,
             identity,
             announced: options.announce,
+            has_said: AtomicBool::new(false),
             machine: machine(),
             own_addresses: options.own_addresses,
             interfaces: Mutex::new(List::EMPTY),
@@ -179,6 +184,13 @@ impl Node {
     pub(super) fn check_reach(&self) -> Result<(), RpcError> {
         if self.listening.addr().ip().is_loopback() && self.announced.is_none() {
             return Ok(());
+        }
+        let seen = self.identity.certified().map(|certified| certified.seen.ip().to_canonical());
+        if let (Some(named), Some(seen)) = (self.announced, seen)
+            && named.ip().to_canonical() != seen
+            && !self.has_said.swap(true, Ordering::Relaxed)
+        {
+            self.reporter.event(&Event::NotPassedOn { named, seen });
         }
         self.link.call(&Request::CheckReach {}).map(drop)
     }

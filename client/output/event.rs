@@ -7,7 +7,7 @@ use crate::model::address::TrackerAddr;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
 use crate::wire::client_tracker::ReachClass;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub enum Event {
     },
     /// The tracker could not reach the client at this address.
     NotReached { addr: SocketAddr, found: ReachClass },
+    /// Others are not told the address that the user names: the tracker sees the client at another IP.
+    NotPassedOn { named: SocketAddr, seen: IpAddr },
     /// A file that is to be shared is going to be read.
     Uploading,
     /// It is being read.
@@ -200,6 +202,7 @@ impl Event {
             Event::Listening(_)
             | Event::OnlyThisMachine { .. }
             | Event::NotReached { .. }
+            | Event::NotPassedOn { .. }
             | Event::Uploading
             | Event::DownloadProgress(_)
             | Event::DownloadContinued { .. }
@@ -223,6 +226,9 @@ impl Event {
                 format!("Other machines cannot reach {listens}; start the client with {rather}")
             }
             Event::NotReached { addr, found } => not_reached(*addr, *found),
+            Event::NotPassedOn { named, seen } => {
+                format!("Others are not told {named}: the tracker sees you at {seen} and cannot prove that address")
+            }
             Event::Uploading => "Uploading...".to_owned(),
             Event::Hashed { done, total, took } => status::hashed(*done, *total, *took),
             Event::DownloadCompleted { group, file, bytes, fetched, .. } => {

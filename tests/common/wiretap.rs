@@ -42,11 +42,6 @@ impl Wiretap {
         self.tape.released.notify_all();
     }
 
-    /// Forgets what went through.
-    pub(crate) fn forget(&self) {
-        self.tape.passed.lock().clear();
-    }
-
     /// Everything that went through, or is held back: on which connection, whether the side that connected said it, and what.
     pub(crate) fn passed(&self) -> Vec<(usize, bool, Vec<u8>)> {
         self.tape.passed.lock().clone()

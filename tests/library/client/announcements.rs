@@ -1,7 +1,7 @@
 //! What is announced is what is there: a download that has ended without the file is not counted and not waited for.
 
 use super::places::{SHARES, listed, make, shown};
-use super::{Person, Room};
+use super::{Person, Room, has_come};
 use crate::common::relay::Relay;
 use crate::common::subject::bytes_of;
 use crate::common::wait::wait_until;
@@ -119,13 +119,13 @@ impl Outage {
         let mut alice = Person::sit_down_behind(room.tracker.addr, &room.place("alice"), listener, pieces.addr);
         let tracker = Relay::to(room.tracker.addr, |_, _, _| {});
         let mut bob = Person::sit_down(tracker.addr, &room.place("bob"));
-        alice.log_in_behind(&room, "alice", &pieces);
+        alice.log_in_behind(&room, "alice");
         bob.expect("login bob pw", "Login successful\n");
         make(&alice.folder, name, &bytes_of(1_500_000, 1));
         alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");
         pieces.hold();
         bob.expect(&format!("download_file lab {name} ."), "Downloading...\n");
-        wait_until("bob connects to alice", || !pieces.seen().is_empty());
+        wait_until("bob connects to alice", || has_come(&pieces));
         tracker.block();
         wait_until("the loss is seen", || bob.types("list_groups").is_err());
         Self { room, pieces, tracker, alice, bob }

@@ -1,6 +1,6 @@
 //! What a client says of how others can reach it.
 
-use super::{OwnAddresses, Person};
+use super::{OwnAddresses, Person, own_addresses};
 use crate::common::names::user;
 use crate::common::room::Room;
 use crate::common::wait::wait_until;
@@ -64,6 +64,23 @@ fn a_client_that_moves_to_another_network_tells_its_tracker() {
     assert_eq!(known(), Some(own(5)));
     *place.lock() = own(6);
     wait_until("the tracker hears of it", || known() == Some(own(6)));
+}
+
+#[test]
+fn a_named_address_that_is_told_to_nobody_is_said_once() {
+    let room = Room::new();
+    drop(room.group_of(&[]));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let named = Some("203.0.113.7:7000".parse().expect("an address"));
+    let trackers = vec![room.tracker.addr];
+    let mut alice = Person::start(trackers, &room.place("alice"), listener, named, Box::new(own_addresses));
+    for _ in 0..2 {
+        alice.expect("login alice pw", "Login successful\n");
+        alice.expect("logout", "Logout successful\n");
+    }
+    let said =
+        "Others are not told 203.0.113.7:7000: the tracker sees you at 127.0.0.1 and cannot prove that address\n";
+    assert_eq!(alice.events.take(), said);
 }
 
 #[test]
