@@ -322,11 +322,13 @@ impl Drop for Answer {
 mod tests {
     use super::super::identity::tests::certified;
     use super::*;
+    use crate::client::rpc::link::tests::caller_of_one_that_hangs;
     use crate::model::digest::InfoHash;
     use crate::model::id::{ClientId, GroupRef, OpId, Origin, PeerKey};
     use crate::model::name::tests::user;
     use crate::wire::codec::List;
     use crate::wire::handshake::peer::peer_accepts;
+    use std::io::Read;
     use std::net::{SocketAddr, TcpListener};
     use std::thread;
 
@@ -338,14 +340,20 @@ mod tests {
         (listener, addr)
     }
 
-    /// Client 1, which has no tracker.
-    fn reacher() -> Reacher {
-        let port = Arc::new(ListeningPort::share(&listener().0).expect("bound"));
-        Reacher { identity: Arc::new(certified(1)), port, calls: Arc::default(), tracker: None }
+    /// What comes of reaching client 2 with this key at this address, without a tracker.
+    fn reach(key: PeerKey, addr: SocketAddr, attempt: &Arc<Attempt>) -> Result<Way, Miss> {
+        reach_by(None, key, addr, attempt)
     }
 
-    /// What comes of reaching client 2 with this key at this address.
-    fn reach(key: PeerKey, addr: SocketAddr, attempt: &Arc<Attempt>) -> Result<Way, Miss> {
+    /// The same, with this tracker.
+    fn reach_by(
+        tracker: Option<TrackerCaller>,
+        key: PeerKey,
+        addr: SocketAddr,
+        attempt: &Arc<Attempt>,
+    ) -> Result<Way, Miss> {
+        let port = Arc::new(ListeningPort::share(&listener().0).expect("bound"));
+        let reacher = Reacher { identity: Arc::new(certified(1)), port, calls: Arc::default(), tracker };
         let id = OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 1 };
         let (client, addrs) = (ClientId([2; 16]), List::first_of(vec![addr]));
         let sought = Sought {
@@ -356,7 +364,7 @@ mod tests {
             last: None,
             better: false,
         };
-        reacher().reach(&sought, attempt).map(|connection| connection.way)
+        reacher.reach(&sought, attempt).map(|connection| connection.way)
     }
 
     #[test]
@@ -380,6 +388,23 @@ mod tests {
         let Err(Miss::Unreached(why)) = missed else { panic!("{missed:?}") };
         let expected = format!("{addr} refused the connection, cannot be called (your own link is down), no relay");
         assert_eq!(why.to_string(), expected);
+    }
+
+    #[test]
+    fn a_tracker_that_hangs_in_a_call_keeps_no_slow_member_from_answering() {
+        let ((listener, addr), bob) = (listener(), certified(2));
+        let key = bob.key();
+        let (tracker, mut far) = caller_of_one_that_hangs();
+        let member = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("somebody came");
+            // Bob answers once the tracker was asked to have him called.
+            far.read_exact(&mut [0; 16]).expect("it was asked");
+            peer_accepts(&mut stream, bob.secret(), |_, _| Ok(KEY.1)).expect("the same group");
+            far
+        });
+        let reached = reach_by(Some(tracker), key, addr, &Attempt::new().expect("a descriptor"));
+        assert_eq!(reached.expect("he answers"), Way::Direct);
+        member.join().expect("no panic");
     }
 
     #[test]

@@ -197,3 +197,24 @@ impl fmt::Debug for TrackerLink {
         f.debug_struct("TrackerLink").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::wire::connection;
+    use crate::wire::frame::FRAME_LEN_MAX;
+    use crate::wire::handshake::tests::keys;
+    use std::net::{TcpListener, TcpStream};
+
+    /// Asks a tracker that hangs, and the far end of the connection to it.
+    pub(crate) fn caller_of_one_that_hangs() -> (TrackerCaller, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = listener.local_addr().expect("bound");
+        let stream = TcpStream::connect(addr).expect("it listens");
+        let (far, _) = listener.accept().expect("connected");
+        let (_receiver, sender) = connection::split(stream, keys().0, FRAME_LEN_MAX, false).expect("a socket");
+        let state = Arc::new(LinkState::new());
+        state.connected(addr, sender, Fingerprint([0; 32])).expect("it is open");
+        (TrackerCaller { state }, far)
+    }
+}
