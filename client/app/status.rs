@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub(super) fn downloads(session: &LoginSession, now: Instant) -> Vec<DownloadStatus> {
     let mut all: Vec<_> = session.downloads().list().iter().map(|tracked| download(tracked, now)).collect();
     if session.node().link.tracker().is_none() {
-        let down = Obstacle { user: None, why: "your own link is down".to_owned() };
+        let down = Obstacle { user: None, why: "your own link is down: no tracker can be reached".to_owned() };
         all.iter_mut().for_each(|download| download.obstacles.insert(0, down.clone()));
     }
     all

@@ -18,9 +18,16 @@ pub enum MemberObstacle {
     Busy(Option<u32>),
     /// It does not serve the content now.
     NotServed,
+    /// A dial is under way.
+    Dialed,
 }
 
 impl MemberObstacle {
+    /// Whether this client has had the member called more often than its tracker allows.
+    pub(super) fn is_of_too_many_calls(&self) -> bool {
+        matches!(self, MemberObstacle::Unreached(unreached) if unreached.is_called_too_often())
+    }
+
     /// Whether a relay might help, and the tracker has none.
     fn lacks_relay(&self) -> bool {
         matches!(self, MemberObstacle::Unreached(unreached) if unreached.lacks_relay())
@@ -33,6 +40,7 @@ impl fmt::Display for MemberObstacle {
             MemberObstacle::Unreached(unreached) => unreached.fmt(f),
             MemberObstacle::Busy(Some(place)) => write!(f, "busy, {} in line", ordinal(*place)),
             MemberObstacle::Busy(None) => f.write_str("busy"),
+            MemberObstacle::Dialed => f.write_str("is being dialed"),
             MemberObstacle::NotServed => f.write_str("does not give it at present"),
         }
     }

@@ -477,7 +477,7 @@ impl PeerList {
         }
         match self.patience {
             Some(patience) if waited <= patience || self.is_looking(now, waited) => Ok(()),
-            Some(_) => Err(match self.obstacles() {
+            Some(_) => Err(match self.obstacles(now) {
                 obstacles if obstacles.is_empty() => DownloadError::NobodyHasIt,
                 obstacles => DownloadError::NobodyReached(obstacles),
             }),

@@ -51,9 +51,13 @@ impl WayRecord {
         self.better = (way == Way::Relayed).then_some(first);
     }
 
-    /// A dial has made no connection.
+    /// A dial has made no connection. That there were too many calls says less than what the calls before came to.
     pub(super) fn missed(&mut self, why: MemberObstacle) {
-        self.obstacle = Some(Arc::new(why));
+        let is_unreached = |obstacle: &MemberObstacle| matches!(obstacle, MemberObstacle::Unreached(_));
+        let knows_more = self.obstacle.as_deref().is_some_and(is_unreached);
+        if !(knows_more && why.is_of_too_many_calls()) {
+            self.obstacle = Some(Arc::new(why));
+        }
     }
 
     /// The last connection is gone.

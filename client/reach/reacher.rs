@@ -386,7 +386,7 @@ mod tests {
         drop(gone);
         let missed = reach(PeerKey([2; 32]), addr, &Attempt::new().expect("a descriptor"));
         let Err(Miss::Unreached(why)) = missed else { panic!("{missed:?}") };
-        let expected = format!("{addr} refused the connection, cannot be called (your own link is down), no relay");
+        let expected = format!("{addr} refused the connection, cannot be called (no tracker), no relay");
         assert_eq!(why.to_string(), expected);
     }
 

@@ -35,6 +35,16 @@ impl Unreached {
         self.addrs.iter().find_map(|fault| fault.fault.code())
     }
 
+    /// Whether the tracker has passed a call on.
+    pub fn was_called(&self) -> bool {
+        [self.back, self.punch, self.relay].contains(&Some(NoCall::InVain))
+    }
+
+    /// Whether the tracker passes no further call on for now.
+    pub fn is_called_too_often(&self) -> bool {
+        self.back == Some(NoCall::Refused(Code::SlowDown))
+    }
+
     /// Whether the tracker relays nothing.
     pub fn lacks_relay(&self) -> bool {
         self.relay == Some(NoCall::Refused(Code::NoRelay))
@@ -42,7 +52,7 @@ impl Unreached {
 
     fn back_in_words(&self) -> Option<String> {
         Some(match self.back? {
-            NoCall::NoTracker => "cannot be called (your own link is down)".to_owned(),
+            NoCall::NoTracker => "cannot be called (no tracker)".to_owned(),
             NoCall::SilentTracker => "cannot be called (your tracker does not answer)".to_owned(),
             NoCall::Refused(Code::PeerOffline) => "does not call back (offline)".to_owned(),
             NoCall::Refused(Code::SlowDown) => "does not call back (called too often)".to_owned(),
@@ -108,6 +118,6 @@ mod tests {
         let why = Unreached { addrs: (1..6).map(refused).collect(), back: alone, punch: alone, relay: alone };
         let told = why.to_string();
         assert!(told.contains("192.0.2.3:18000 refused the connection, 2 more of its addresses neither"), "{told}");
-        assert!(told.ends_with(", cannot be called (your own link is down)"), "{told}");
+        assert!(told.ends_with(", cannot be called (no tracker)"), "{told}");
     }
 }

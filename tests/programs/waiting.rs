@@ -86,7 +86,7 @@ fn a_download_that_waits_says_that_the_own_link_is_down() {
     let mut bob = bob(&installation, &mut alice.client, &[]);
     bob.told("download_file lab film.mkv .", "Downloading...");
     drop(tracker);
-    assert_eq!(below(&mut bob, "your own link is down")[0], "      your own link is down");
+    assert_eq!(below(&mut bob, "your own link is down")[0], "      your own link is down: no tracker can be reached");
 }
 
 #[test]

@@ -356,7 +356,7 @@ impl Dispatcher {
                 continue;
             };
             entry.transfer.tick(now);
-            entry.transfer.note_obstacles(entry.peers.obstacles());
+            entry.transfer.note_obstacles(entry.peers.obstacles(now));
             let failed = entry.sift_parked(|connection| connection.check_time(now));
             let useful = entry.is_useful();
             if let Err(why) = entry.peers.check_patience(now, useful) {

@@ -1,8 +1,11 @@
 //! Tests of the list of peers.
 
 use super::*;
+use crate::client::download::obstacle::in_words;
+use crate::client::reach::unreached::{NoCall, Unreached};
 use crate::model::id::PeerKey;
 use crate::wire::contact::ADDRS_MAX;
+use crate::wire::refusal::Code;
 
 impl PeerList {
     /// The peers to dial now, as if nobody had been dialed before.
@@ -421,4 +424,51 @@ fn a_connection_of_no_use_makes_room_for_a_user_who_has_none() {
     assert_eq!(peers.surplus(later), Some(numbered(0).client));
     peers.lost(numbered(0).client, later, false);
     assert_eq!(clients(&peers.due_now(later)), [1]);
+}
+
+#[test]
+fn why_a_member_is_not_reached_stays_told_while_it_is_dialed_again_and_called_too_often() {
+    let begun = Instant::now();
+    let mut peers = PeerList::new(begun, WANTED, None);
+    peers.learn(vec![peer(1)]);
+    let told =
+        |peers: &PeerList, at| in_words(&peers.obstacles(at)).into_iter().map(|(_, why)| why).collect::<Vec<_>>();
+    let missed = |back| Unreached { back: Some(back), punch: Some(NoCall::InVain), ..Unreached::default() };
+    assert!(!peers.due_now(begun).is_empty() && told(&peers, begun).is_empty(), "most dials take a moment");
+    let later = begun + PROMPT;
+    assert_eq!(told(&peers, later), ["is being dialed"]);
+    peers.missed(peer(1).client, later, missed(NoCall::InVain));
+    let why = told(&peers, later);
+    assert!(why[0].ends_with("does not call back, no way through both firewalls"), "{why:?}");
+    let again = later + RETRY;
+    assert!(!peers.due_now(again).is_empty());
+    assert_eq!(told(&peers, again), why);
+    peers.missed(peer(1).client, again, missed(NoCall::Refused(Code::SlowDown)));
+    assert_eq!(told(&peers, again), why, "that there were many calls says less");
+    peers.due_now(again + RETRY_MAX);
+    peers.connected(peer(1).client, Way::Called, again + RETRY_MAX, true);
+    assert!(told(&peers, again + RETRY_MAX).is_empty());
+}
+
+#[test]
+fn calls_that_come_to_nothing_leave_a_pause_so_that_the_tracker_passes_them_on() {
+    let mut now = Instant::now();
+    let mut peers = PeerList::new(now, WANTED, None);
+    peers.learn(vec![peer(1)]);
+    let (begun, mut calls) = (now, 0);
+    while now < begun + Duration::from_secs(60) {
+        if !peers.due_now(now).is_empty() {
+            // Called, met half-way and relayed, and that takes five seconds.
+            calls += 3;
+            now += Duration::from_secs(5);
+            let vain = Some(NoCall::InVain);
+            peers.missed(
+                peer(1).client,
+                now,
+                Unreached { back: vain, punch: vain, relay: vain, ..Unreached::default() },
+            );
+        }
+        now += Duration::from_millis(200);
+    }
+    assert!((9..=15).contains(&calls), "{calls} calls in a minute");
 }

@@ -1,16 +1,19 @@
 //! The ways to peers: which one worked, why none did, and a better one than a relay.
 
-use super::{KnownPeer, PeerList};
+use super::{KnownPeer, PROMPT, PeerList, Trial};
 use crate::client::download::blame::Blame;
 use crate::client::download::obstacle::{MemberObstacle, Obstacles};
 use crate::client::reach::unreached::Unreached;
 use crate::client::reach::way::Way;
 use crate::model::id::ClientId;
 use crate::wire::client_tracker::Peer;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Members that are told of at a time.
 const UNREACHED_MAX: usize = 16;
+/// Pause after calls have come to nothing more than once. A tracker passes ten a minute on.
+const CALL_PAUSE: Duration = Duration::from_secs(12);
 
 impl PeerList {
     /// Peers to which a better way than the relay is tried now. Each counts as one more connection from here on.
@@ -32,7 +35,10 @@ impl PeerList {
     /// A dial has reached nobody, for this reason.
     pub(crate) fn missed(&mut self, client: ClientId, now: Instant, why: Unreached) {
         if let Some(known) = self.known.get_mut(&client) {
-            known.ways.missed(MemberObstacle::Unreached(why));
+            if why.was_called() && known.blame.failures > 0 {
+                known.blame.pause(now + CALL_PAUSE.min(self.pause_max));
+            }
+            known.note(MemberObstacle::Unreached(why));
         }
         self.lost(client, now, true);
     }
@@ -40,7 +46,7 @@ impl PeerList {
     /// Another client listens at the addresses of this one. Its user is not to blame.
     pub(crate) fn elsewhere(&mut self, client: ClientId, now: Instant, why: Unreached) {
         let Some(known) = self.known.get_mut(&client) else { return };
-        known.ways.missed(MemberObstacle::Unreached(why));
+        known.note(MemberObstacle::Unreached(why));
         known.lanes = known.lanes.saturating_sub(1);
         known.blame.fail(now, self.pause_max);
         for &addr in known.peer.addrs.iter() {
@@ -66,14 +72,29 @@ impl PeerList {
     /// A peer was reached and has no room, or does not serve the content now. It is not to blame.
     pub(crate) fn put_off(&mut self, client: ClientId, now: Instant, why: MemberObstacle) {
         if let Some(known) = self.known.get_mut(&client) {
-            known.ways.missed(why);
+            known.note(why);
         }
         self.lost(client, now, false);
     }
 
-    /// Some members without a connection that came to nothing when they were dialed last, and why.
-    pub(crate) fn obstacles(&self) -> Obstacles {
-        let missed = |known: &KnownPeer| Some((known.peer.user.clone(), known.ways.obstacle()?.clone()));
-        self.known.values().filter(|known| known.lanes == 0).filter_map(missed).take(UNREACHED_MAX).collect()
+    /// Some members without a connection, and why: what the last dial came to, or that one is under way.
+    pub(crate) fn obstacles(&self, now: Instant) -> Obstacles {
+        let obstacle = |known: &KnownPeer| Some((known.peer.user.clone(), known.obstacle(now)?));
+        self.known.values().filter_map(obstacle).take(UNREACHED_MAX).collect()
+    }
+}
+
+impl KnownPeer {
+    /// A dial has made no connection. It says nothing of the peer if there is another connection.
+    fn note(&mut self, why: MemberObstacle) {
+        if self.lanes <= 1 {
+            self.ways.missed(why);
+        }
+    }
+
+    fn obstacle(&self, now: Instant) -> Option<Arc<MemberObstacle>> {
+        let takes_long = now.saturating_duration_since(self.since) >= PROMPT;
+        let is_dialed = self.lanes > 0 && self.trial == Trial::Dialed && takes_long;
+        self.ways.obstacle().cloned().or_else(|| is_dialed.then(|| Arc::new(MemberObstacle::Dialed)))
     }
 }
