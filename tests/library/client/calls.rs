@@ -113,7 +113,7 @@ fn two_members_whose_ports_are_closed_wait_for_each_other_without_a_relay_and_ar
         let obstacles = running.first().map(|transfer| transfer.obstacles()).unwrap_or_default();
         obstacles.first().map(|(user, why)| format!("{user}: {why}"))
     };
-    wait_until("it is told", || why().is_some());
+    wait_until("it is told", || why().is_some_and(|why| why.contains(" refused ")));
     let why = why().expect("told");
     assert!(why.starts_with("alice: 127.0.0.1:") && why.contains(" refused the connection, "), "{why}");
     assert!(why.contains("does not call back") && why.ends_with(", no relay"), "{why}");
