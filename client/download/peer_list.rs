@@ -466,7 +466,7 @@ impl PeerList {
     /// # Errors
     /// The download should fail.
     pub(crate) fn check_patience(&mut self, now: Instant, useful: bool) -> Result<(), DownloadError> {
-        if useful {
+        if useful || self.patience > Some(Duration::ZERO) && self.is_put_off() {
             self.useful_at = now;
             return Ok(());
         }

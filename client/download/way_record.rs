@@ -25,6 +25,8 @@ pub(super) struct WayRecord {
     last: Option<Way>,
     /// Why the last dial made no connection.
     obstacle: Option<Arc<MemberObstacle>>,
+    /// The member was called too often when it was dialed last.
+    put_off: bool,
     /// Set while a relayed connection is there.
     better: Option<BetterTry>,
 }
@@ -39,6 +41,10 @@ impl WayRecord {
         self.obstacle.as_ref()
     }
 
+    pub(super) fn is_put_off(&self) -> bool {
+        self.put_off
+    }
+
     /// Whether one more connection may be made to a peer that has so many.
     pub(super) fn has_room(&self, lanes: usize) -> bool {
         lanes == 0 || self.last.and_then(Way::lanes_max).is_none_or(|most| lanes < most)
@@ -46,16 +52,17 @@ impl WayRecord {
 
     /// A connection was made.
     pub(super) fn connected(&mut self, way: Way, now: Instant) {
-        (self.last, self.obstacle) = (Some(way), None);
+        (self.last, self.obstacle, self.put_off) = (Some(way), None, false);
         let first = BetterTry { pause: BETTER_PAUSE, at: now + BETTER_PAUSE, under_way: false };
         self.better = (way == Way::Relayed).then_some(first);
     }
 
     /// A dial has made no connection. That there were too many calls says less than what the calls before came to.
     pub(super) fn missed(&mut self, why: MemberObstacle) {
+        self.put_off = why.is_of_too_many_calls();
         let is_unreached = |obstacle: &MemberObstacle| matches!(obstacle, MemberObstacle::Unreached(_));
         let knows_more = self.obstacle.as_deref().is_some_and(is_unreached);
-        if !(knows_more && why.is_of_too_many_calls()) {
+        if !(knows_more && self.put_off) {
             self.obstacle = Some(Arc::new(why));
         }
     }

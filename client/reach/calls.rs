@@ -1,5 +1,6 @@
 //! Dials that wait for a connection from outside: of a member who was called, or of one who dials at the same moment.
 
+use super::call_turns::CallTurns;
 use super::way::Way;
 use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::{ClientId, GroupRef};
@@ -123,6 +124,8 @@ pub struct Calls {
     punched: Mutex<HashMap<SocketAddr, Vec<Arc<Attempt>>>>,
     /// How many addresses these are: the listener asks for every connection.
     punched_count: AtomicUsize,
+    /// Whose turn it is to have a member called.
+    pub(super) turns: CallTurns<Attempt>,
 }
 
 /// A dial waits until this is dropped.

@@ -19,6 +19,7 @@ use crate::wire::frame::FRAME_LEN_MAX;
 use crate::wire::handshake::Secret;
 use crate::wire::handshake::peer::peer_greets;
 use crate::wire::refusal::Code;
+use rustix::net::sockopt::set_socket_linger;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,10 @@ const DELAYS: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a member who was called may take to dial.
 const BACK_DEADLINE: Duration = Duration::from_secs(5);
+/// How often a dial looks whether it is its turn to have the member called.
+const TURN_LOOK: Duration = Duration::from_millis(100);
+/// How long it waits for its turn. Then the download tries again a little later.
+const TURN_DEADLINE: Duration = Duration::from_secs(10);
 /// The longest that a dial waits without a look around.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -98,17 +103,26 @@ impl Reacher {
         let race = Race::new(&wanted.peer.addrs, || peer_greets(&me, wanted.peer.key, wanted.key));
         let relay = self.identity.certified().is_some_and(|certified| certified.relay);
         let steps = steps(wanted, relay);
-        let guard = self.calls.guard(attempt);
-        let dial = Dial { reacher: self, wanted, attempt, begun: Instant::now(), race, guard, steps };
-        let dialed = match dial.run()? {
-            Reached::Dialed(dialed) => dialed,
-            Reached::Given(connection) => return Ok(connection),
+        let (guard, begun) = (self.calls.guard(attempt), Instant::now());
+        let dial = Dial { reacher: self, wanted, attempt, begun, calls_begun: begun, race, guard, steps };
+        let connection = match dial.run()? {
+            Reached::Dialed(dialed) => opened_by_dial(*dialed, wanted.key.0)?,
+            Reached::Given(connection) => connection,
         };
-        let (key, way) = (wanted.key.0, dialed.way);
-        let split = connection::split(dialed.stream, dialed.keys, FRAME_LEN_MAX, true);
-        let (receiver, sender) = split.map_err(|_| Miss::NotNow)?;
-        Ok(OpenableConnection { receiver, sender, key, way })
+        self.calls.turns.connected(wanted.peer.client, connection.way, &connection.sender);
+        Ok(connection)
     }
+}
+
+fn opened_by_dial(dialed: Dialed, key: KeyId) -> Result<OpenableConnection, Miss> {
+    let way = dialed.way;
+    if way == Way::Punched {
+        // It ends with a reset. Otherwise its pair of ports would be taken for a minute, and there is no other.
+        let _ = set_socket_linger(&dialed.stream, Some(Duration::ZERO));
+    }
+    let split = connection::split(dialed.stream, dialed.keys, FRAME_LEN_MAX, true);
+    let (receiver, sender) = split.map_err(|_| Miss::NotNow)?;
+    Ok(OpenableConnection { receiver, sender, key, way })
 }
 
 /// The ways by way of a tracker, the one that worked last first.
@@ -137,6 +151,8 @@ struct Dial<'a> {
     wanted: &'a Sought<'a>,
     attempt: &'a Arc<Attempt>,
     begun: Instant,
+    /// What the delays of the calls count from: later than `begun` if other dials of the member came first.
+    calls_begun: Instant,
     race: Race<'a>,
     guard: CallGuard<'a>,
     steps: Vec<CallStep>,
@@ -160,7 +176,9 @@ impl Dial<'_> {
                 }
             }
             let now = Instant::now();
-            self.begin_due(now);
+            if !self.begin_due(now) && now >= self.begun + TURN_DEADLINE {
+                return Err(Miss::NotNow);
+            }
             let Some(until) = self.next_due(now) else {
                 return Err(Miss::Unreached(Box::new(self.unreached())));
             };
@@ -234,19 +252,38 @@ impl Dial<'_> {
         }
     }
 
-    /// Begins the ways whose time has come.
-    fn begin_due(&mut self, now: Instant) {
+    /// Begins the ways whose time has come. Returns false if it has to wait for its turn.
+    fn begin_due(&mut self, now: Instant) -> bool {
         let direct_over = self.race.is_direct_over();
         for at in 0..self.steps.len() {
             let step = &self.steps[at];
-            let due = now >= self.begun + step.delay || at == 0 && direct_over;
+            let due = now >= self.calls_begun + step.delay || at == 0 && direct_over;
             if due && matches!(step.state, CallState::Waiting) {
-                let way = step.way;
-                match self.ask(way) {
+                if !self.reacher.calls.turns.take(self.wanted.peer.client, self.attempt) {
+                    // The first way is due again at the next look, the others as long after it as always.
+                    self.calls_begun = now + TURN_LOOK - DELAYS[0];
+                    return false;
+                }
+                if at == 0 {
+                    self.prefer(self.reacher.calls.turns.last(self.wanted.peer.client));
+                }
+                match self.ask(self.steps[at].way) {
                     Some(request) => self.steps[at].state = CallState::Asked { _request: request, at: now },
                     None => self.give_up(NoCall::NoTracker),
                 }
             }
+        }
+        true
+    }
+
+    /// Moves the way that has just worked for another dial to the front.
+    fn prefer(&mut self, last: Option<Way>) {
+        let may_work = |step: &CallStep| Some(way_of(step.way)) == last && matches!(step.state, CallState::Waiting);
+        let place = self.steps.iter().position(may_work);
+        for at in (1..=place.unwrap_or(0)).rev() {
+            let (before, behind) = self.steps.split_at_mut(at);
+            std::mem::swap(&mut before[at - 1].way, &mut behind[0].way);
+            std::mem::swap(&mut before[at - 1].state, &mut behind[0].state);
         }
     }
 
@@ -266,7 +303,7 @@ impl Dial<'_> {
         let mut due = Vec::new();
         for step in &mut self.steps {
             match step.state {
-                CallState::Waiting => due.push(self.begun + step.delay),
+                CallState::Waiting => due.push(self.calls_begun + step.delay),
                 CallState::Asked { at, .. } if now >= at + ANSWER_DEADLINE => {
                     step.state = CallState::Over(NoCall::SilentTracker);
                 }

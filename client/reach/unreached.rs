@@ -42,7 +42,7 @@ impl Unreached {
 
     /// Whether the tracker passes no further call on for now.
     pub fn is_called_too_often(&self) -> bool {
-        self.back == Some(NoCall::Refused(Code::SlowDown))
+        [self.back, self.punch, self.relay].contains(&Some(NoCall::Refused(Code::SlowDown)))
     }
 
     /// Whether the tracker relays nothing.

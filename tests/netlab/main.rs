@@ -8,6 +8,7 @@ mod common {
     pub(crate) mod wait;
 }
 
+mod files;
 mod inside;
 mod kinds;
 mod lab;

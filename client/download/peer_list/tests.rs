@@ -472,3 +472,19 @@ fn calls_that_come_to_nothing_leave_a_pause_so_that_the_tracker_passes_them_on()
     }
     assert!((9..=15).contains(&calls), "{calls} calls in a minute");
 }
+
+#[test]
+fn a_download_is_patient_while_its_member_was_called_too_often() {
+    let (begun, minute) = (Instant::now(), Duration::from_secs(60));
+    let mut peers = PeerList::new(begun, WANTED, Some(minute));
+    peers.learn(vec![peer(1)]);
+    peers.due_now(begun);
+    let missed = |code| Unreached { back: Some(NoCall::Refused(code)), ..Unreached::default() };
+    peers.missed(peer(1).client, begun, missed(Code::SlowDown));
+    assert!(peers.check_patience(begun + 10 * minute, false).is_ok());
+    let later = begun + 10 * minute;
+    peers.due_now(later);
+    peers.missed(peer(1).client, later, missed(Code::PeerOffline));
+    assert!(peers.check_patience(later + minute, false).is_ok());
+    assert!(peers.check_patience(later + minute * 2, false).is_err(), "it is gone");
+}

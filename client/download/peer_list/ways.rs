@@ -77,6 +77,12 @@ impl PeerList {
         self.lost(client, now, false);
     }
 
+    /// Whether a member who is there is to be called a little later: the tracker passes no more calls on for now.
+    pub(super) fn is_put_off(&self) -> bool {
+        let put_off = |known: &KnownPeer| known.lanes == 0 && !self.is_banned(known) && known.ways.is_put_off();
+        self.known.values().any(put_off)
+    }
+
     /// Some members without a connection, and why: what the last dial came to, or that one is under way.
     pub(crate) fn obstacles(&self, now: Instant) -> Obstacles {
         let obstacle = |known: &KnownPeer| Some((known.peer.user.clone(), known.obstacle(now)?));

@@ -1,0 +1,106 @@
+//! Dials that need a tracker to reach the same member take turns: a tracker passes few calls on, and one pair of ports
+//! makes one connection.
+
+use super::way::Way;
+use crate::model::id::ClientId;
+use crate::wire::connection::FrameSender;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+/// Members that are remembered. Beyond that those are forgotten that nobody dials.
+const PEERS_MAX: usize = 1024;
+
+/// Whose turn it is among dials of a type, for each member.
+#[derive(Debug)]
+pub(super) struct CallTurns<D> {
+    peers: Mutex<HashMap<ClientId, PeerTurn<D>>>,
+}
+
+impl<D> Default for CallTurns<D> {
+    fn default() -> Self {
+        Self { peers: Mutex::default() }
+    }
+}
+
+#[derive(Debug)]
+struct PeerTurn<D> {
+    /// The dial that may have the member called.
+    dial: Weak<D>,
+    /// The punched connection, which takes the pair of ports.
+    punched: Weak<FrameSender>,
+    /// The way that worked last.
+    last: Option<Way>,
+}
+
+impl<D> PeerTurn<D> {
+    fn new() -> Self {
+        Self { dial: Weak::new(), punched: Weak::new(), last: None }
+    }
+
+    fn is_free_for(&self, attempt: &Arc<D>) -> bool {
+        self.punched.strong_count() == 0 && self.dial.upgrade().is_none_or(|other| Arc::ptr_eq(&other, attempt))
+    }
+
+    fn is_free(&self) -> bool {
+        self.punched.strong_count() + self.dial.strong_count() == 0
+    }
+}
+
+impl<D> CallTurns<D> {
+    /// Whether it is the turn of this dial. If so, it stays so until the dial has ended.
+    pub(super) fn take(&self, client: ClientId, attempt: &Arc<D>) -> bool {
+        let mut peers = self.peers.lock();
+        if peers.len() >= PEERS_MAX {
+            peers.retain(|_, turn| !turn.is_free());
+        }
+        let turn = peers.entry(client).or_insert_with(PeerTurn::new);
+        let free = turn.is_free_for(attempt);
+        if free {
+            turn.dial = Arc::downgrade(attempt);
+        }
+        free
+    }
+
+    /// A dial has made this connection.
+    pub(super) fn connected(&self, client: ClientId, way: Way, sender: &Arc<FrameSender>) {
+        let mut peers = self.peers.lock();
+        let Some(turn) = peers.get_mut(&client).filter(|_| way != Way::Direct) else { return };
+        (turn.dial, turn.last) = (Weak::new(), Some(way));
+        if way == Way::Punched {
+            turn.punched = Arc::downgrade(sender);
+        }
+    }
+
+    /// The way to a member that worked last, whatever it was for.
+    pub(super) fn last(&self, client: ClientId) -> Option<Way> {
+        self.peers.lock().get(&client).and_then(|turn| turn.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dials_of_one_member_take_turns_and_those_of_others_are_not_concerned() {
+        let (turns, [bob, carol]) = (CallTurns::default(), [ClientId([1; 16]), ClientId([2; 16])]);
+        let [first, second] = [Arc::new(1), Arc::new(2)];
+        assert!(turns.take(bob, &first) && turns.take(bob, &first));
+        assert!(!turns.take(bob, &second) && turns.take(carol, &second));
+        drop(first);
+        assert!(turns.take(bob, &second), "the first has ended");
+    }
+
+    #[test]
+    fn members_that_nobody_dials_are_forgotten_when_there_are_many() {
+        let (turns, attempt) = (CallTurns::default(), Arc::new(0));
+        assert!(turns.take(ClientId([0xff; 16]), &attempt));
+        for number in 0..2 * PEERS_MAX as u128 {
+            let passing = Arc::new(1);
+            assert!(turns.take(ClientId(number.to_be_bytes()), &passing));
+        }
+        assert!(turns.peers.lock().len() <= PEERS_MAX);
+        assert!(!turns.take(ClientId([0xff; 16]), &Arc::new(0)), "this one is dialed");
+    }
+}
