@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn members_of_a_group_meet_under_its_key_and_the_one_called_learns_who_calls() {
-        let (near, far) = meet(|near| greets(near), |far| accepts(far));
+        let (near, far) = meet(greets, accepts);
         let (near, far) = (near.expect("meets"), far.expect("meets"));
         assert_eq!((far.key, far.certificate), (KEY_ID, leecher().certificate));
         assert_eq!((talk(&near, &far.keys), talk(&far.keys, &near)), (Ok(true), Ok(true)));
@@ -202,14 +202,14 @@ mod tests {
 
     #[test]
     fn one_who_is_called_and_lacks_the_key_of_the_group_is_not_believed() {
-        let (near, _) = meet(|near| greets(near), |far| peer_accepts(far, &SEEDER, |_, _| Ok(TRACKER_KEY)).map(drop));
+        let (near, _) = meet(greets, |far| peer_accepts(far, &SEEDER, |_, _| Ok(TRACKER_KEY)).map(drop));
         assert!(matches!(near, Err(HandshakeError::Crypto)));
     }
 
     #[test]
     fn another_client_than_the_one_called_says_so_and_learns_nothing() {
         let asked = |_: KeyId, _: &Certificate| -> Result<Secret, Code> { panic!("it cannot read who calls") };
-        let (near, far) = meet(|near| greets(near), |far| peer_accepts(far, &LEECHER, asked).map(drop));
+        let (near, far) = meet(greets, |far| peer_accepts(far, &LEECHER, asked).map(drop));
         assert!(matches!(near, Err(HandshakeError::Refused(Some(Code::OtherClient)))));
         assert!(matches!(far, Err(HandshakeError::Turned(Code::OtherClient))));
     }

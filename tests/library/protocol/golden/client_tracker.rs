@@ -13,7 +13,7 @@ use groupshare::wire::client_tracker::{
 use groupshare::wire::codec::Text;
 
 pub(super) fn requests() -> Vec<(Request, &'static str)> {
-    [account_requests(), group_requests(), member_requests(), share_requests(), presence_requests()]
+    [account_requests(), group_requests(), member_requests(), share_requests(), presence_requests(), later_requests()]
         .into_iter()
         .flatten()
         .collect()
@@ -209,7 +209,7 @@ fn share_requests() -> Vec<(Request, &'static str)> {
     ]
 }
 
-/// Getting a manifest, who is there, keys and notices.
+/// Getting a manifest, and who is there.
 fn presence_requests() -> Vec<(Request, &'static str)> {
     vec![
         (
@@ -258,6 +258,12 @@ fn presence_requests() -> Vec<(Request, &'static str)> {
             0001 1a2b3c4d5e6f7081 0000000000000102 # share
             "#,
         ),
+    ]
+}
+
+/// Keys, signs of life, notices, calls.
+fn later_requests() -> Vec<(Request, &'static str)> {
+    vec![
         (
             Request::ListKeys { after: Some(lab()) },
             r#"
@@ -291,7 +297,10 @@ fn presence_requests() -> Vec<(Request, &'static str)> {
 }
 
 pub(super) fn replies() -> Vec<(Reply, &'static str)> {
-    [short_replies(), list_replies(), line_replies(), share_replies(), pushed_replies()].into_iter().flatten().collect()
+    [short_replies(), list_replies(), line_replies(), share_replies(), peer_replies(), pushed_replies(), told_replies()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Those that say little.
@@ -397,7 +406,7 @@ fn line_replies() -> Vec<(Reply, &'static str)> {
     ]
 }
 
-/// About shares, and keys of groups.
+/// About shares, and who the client is.
 fn share_replies() -> Vec<(Reply, &'static str)> {
     vec![
         (
@@ -443,6 +452,12 @@ fn share_replies() -> Vec<(Reply, &'static str)> {
             04 c0000207 9c40    # seen: 192.0.2.7:40000
             "#,
         ),
+    ]
+}
+
+/// About peers, and keys of groups.
+fn peer_replies() -> Vec<(Reply, &'static str)> {
+    vec![
         (
             Reply::Peers { peers: list(vec![peer()]) },
             r#"
@@ -481,7 +496,7 @@ fn share_replies() -> Vec<(Reply, &'static str)> {
     ]
 }
 
-/// What nobody asked for.
+/// What nobody asked for about groups and shares.
 fn pushed_replies() -> Vec<(Reply, &'static str)> {
     vec![
         (
@@ -523,6 +538,12 @@ fn pushed_replies() -> Vec<(Reply, &'static str)> {
             0001 1a2b3c4d5e6f7081 0000000000000102 # share
             "#,
         ),
+    ]
+}
+
+/// What nobody asked for about the user, and about ways to others.
+fn told_replies() -> Vec<(Reply, &'static str)> {
+    vec![
         (
             Reply::Noticed { order: PLACE, notice: Notice::Accepted { group: lab() } },
             r#"
