@@ -77,7 +77,7 @@ impl fmt::Debug for ClientId {
     }
 }
 
-/// What lets a client to the relay of a tracker, in place of a login: random, for two clients and a few seconds.
+/// What lets a client to the relay of a tracker, in place of a login: random, for one client and a few seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RelayTicket(pub [u8; 16]);
 

@@ -1,6 +1,6 @@
 //! The parts of a tracker between its sockets and its state, for every session in one place.
 
-use crate::model::id::{GroupRef, RelayTicket, ShareRef};
+use crate::model::id::{GroupRef, ShareRef};
 use crate::model::name::UserId;
 use crate::tracker::auth::cluster_key::ClusterKey;
 use crate::tracker::auth::login_throttle::LoginThrottle;
@@ -13,7 +13,7 @@ use crate::tracker::presence::{CallLimit, ClientKey, Holder, HolderUp, Presence}
 use crate::tracker::prober::Prober;
 use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::push::slow_consumers::SlowConsumers;
-use crate::tracker::relay::{Relay, RelayEnd};
+use crate::tracker::relay::{Relay, RelayEnd, RelayTickets};
 use crate::tracker::state::State;
 use crate::wire::certificate::Certificate;
 use crate::wire::client_tracker::{GroupKey, PassedCall, Peer, Reply};
@@ -82,7 +82,7 @@ impl Core {
     ///
     /// # Errors
     /// `NoRelay`, `RelayFull`.
-    pub(crate) fn relay_ticket(&self, caller: &Certificate, called: &Certificate) -> Result<RelayTicket, Refusal> {
+    pub(crate) fn relay_tickets(&self, caller: &Certificate, called: &Certificate) -> Result<RelayTickets, Refusal> {
         let end = |certificate: &Certificate| RelayEnd { user: certificate.user.clone(), client: certificate.client };
         let relay = self.relay.as_ref().ok_or(Code::NoRelay)?;
         relay.issue(end(caller), end(called), Instant::now())

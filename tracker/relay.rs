@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tickets::{Arrival, Ends, NoPlace, PLACES_PER_USER, Tickets};
 
-pub use tickets::RelayEnd;
+pub use tickets::{RelayEnd, RelayTickets};
 
 /// A ticket is good for this long.
 const TICKET_LIFE: Duration = Duration::from_secs(10);
@@ -79,7 +79,7 @@ pub struct Relay {
 struct Waiting {
     stream: Arc<TcpStream>,
     /// Dropped to send it away.
-    tell: Sender<Arc<RelayedPair>>,
+    tell: Sender<Result<Arc<RelayedPair>, Code>>,
 }
 
 /// A pair and the place that it takes.
@@ -92,7 +92,7 @@ struct RelayedPair {
 /// What a connection with a good ticket does next.
 enum Turn {
     /// Wait for the other side until this time.
-    Wait(Receiver<Arc<RelayedPair>>, Duration),
+    Wait(Receiver<Result<Arc<RelayedPair>, Code>>, Duration),
     /// Begin.
     Begin(Arc<RelayedPair>),
 }
@@ -110,17 +110,18 @@ impl Relay {
         })
     }
 
-    /// A ticket for two clients: good once for each of them, for a few seconds. What is relayed counts as the caller's
-    /// share of the cap.
+    /// Tickets for two clients: each is good once, for a few seconds. What is relayed counts as the caller's share of the
+    /// cap.
     ///
     /// # Errors
     /// `RelayFull`, if one of the users has all the places that a user may have, or no place is left; `Unavailable`.
-    pub fn issue(&self, from: RelayEnd, to: RelayEnd, now: Instant) -> Result<RelayTicket, Refusal> {
-        let ticket = RelayTicket(random_bytes().map_err(|error| Refusal::about(Code::Unavailable, error))?);
+    pub fn issue(&self, from: RelayEnd, to: RelayEnd, now: Instant) -> Result<RelayTickets, Refusal> {
+        let ticket = || random_bytes().map(RelayTicket).map_err(|error| Refusal::about(Code::Unavailable, error));
+        let tickets = RelayTickets { caller: ticket()?, called: ticket()? };
         let now = self.at(now);
-        let issued = self.tickets.lock().issue(ticket, Ends { from, to }, now, now + self.ticket_life);
+        let issued = self.tickets.lock().issue(tickets, Ends { from, to }, now, now + self.ticket_life);
         match issued {
-            Ok(()) => Ok(ticket),
+            Ok(()) => Ok(tickets),
             Err(NoPlace::User(user)) => {
                 Err(Refusal::about(Code::RelayFull, format_args!("{user} has {PLACES_PER_USER} places already")))
             }
@@ -160,6 +161,11 @@ impl Relay {
         admitted();
         match arrival {
             Arrival::First(until) => Ok(Turn::Wait(told, until)),
+            Arrival::Full(first) => {
+                // The first one waits until this is told or dropped, so it is there.
+                let _ = first.tell.send(Err(Code::RelayFull));
+                Err(Code::RelayFull)
+            }
             Arrival::Second(first, ends) => {
                 drop(tickets);
                 for mut stream in [&*first.stream, &**stream] {
@@ -169,7 +175,7 @@ impl Relay {
                 let pair = Pair::new([first.stream, stream.clone()], self.silence);
                 let pair = Arc::new(RelayedPair { pair, ends });
                 // The first one waits until this is told or dropped, so it is there.
-                let _ = first.tell.send(pair.clone());
+                let _ = first.tell.send(Ok(pair.clone()));
                 Ok(Turn::Begin(pair))
             }
         }
@@ -190,7 +196,8 @@ impl Relay {
             told => told.ok(),
         };
         let closing = self.closing.load(Ordering::Acquire);
-        pair.map(|pair| (pair, 0)).ok_or(if closing { Code::Closing } else { Code::BadTicket })
+        let pair = pair.unwrap_or(Err(if closing { Code::Closing } else { Code::BadTicket }))?;
+        Ok((pair, 0))
     }
 
     fn at(&self, now: Instant) -> Duration {

@@ -344,7 +344,7 @@ wire_enum! {
             addrs: List<SocketAddr, ADDRS_MAX>,
             /// For `Punch`: how long to wait before both dial.
             start_ms: u16,
-            /// For `Relay`: lets in to the relay of this tracker.
+            /// For `Relay`: lets the caller in to the relay of this tracker.
             ticket: Option<RelayTicket>,
         }
         /// A group of the user has this key and this name from now on: the user was let in, somebody left, or another

@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 /// What the tracker says when both sides are there. A refusal in the clear begins with 0.
 pub const BOTH_ARE_THERE: u8 = 1;
 
-/// Waits at a tracker's relay for the other side that has this ticket. The stream belongs to the two from then on.
+/// Waits at a tracker's relay, with this ticket, for the other side. The stream belongs to the two from then on.
 pub fn meet_at_relay(stream: &mut (impl Read + Write), ticket: RelayTicket) -> Result<(), HandshakeError> {
     stream.write_all(&relay_greeting(ticket))?;
     let mut heard = Vec::new();

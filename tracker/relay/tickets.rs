@@ -6,7 +6,8 @@ use crate::model::name::UserId;
 use core::time::Duration;
 use std::collections::HashMap;
 
-/// Places of one user, as caller and as called one. A ticket takes a place before its pair is there.
+/// Places of one user. A caller's ticket takes one, and a pair takes one of the user who is called as well. So nobody takes
+/// a place of somebody whose own client did not come.
 pub(super) const PLACES_PER_USER: usize = 4;
 /// Places in all. Each pair takes two connections and two threads of the tracker.
 const PLACES_MAX: usize = 1024;
@@ -18,6 +19,13 @@ pub struct RelayEnd {
     pub client: ClientId,
 }
 
+/// What lets the two sides of a call in. Neither can come in the other one's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelayTickets {
+    pub caller: RelayTicket,
+    pub called: RelayTicket,
+}
+
 /// Who calls and who is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ends {
@@ -26,10 +34,9 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// The users, each once.
-    fn users(&self) -> impl Iterator<Item = &UserId> {
-        let other = (self.to.user != self.from.user).then_some(&self.to.user);
-        std::iter::once(&self.from.user).chain(other)
+    /// The user who is called, if that is another one than the caller.
+    fn called_user(&self) -> Option<&UserId> {
+        (self.to.user != self.from.user).then_some(&self.to.user)
     }
 }
 
@@ -47,93 +54,106 @@ pub(super) enum NoPlace {
 pub(super) enum Arrival<W> {
     /// The first side is here, and its ticket is good until this time.
     First(Duration),
-    /// Both sides are here: what the first one left, and who they are. The place stays taken until
+    /// Both sides are here: what the first one left, and who they are. The places stay taken until
     /// [`Tickets::release`].
     Second(W, Ends),
+    /// Both sides are here, and the user who is called has no place left: what the first one left.
+    Full(W),
 }
 
 /// The tickets that are out, and the places that are taken.
 ///
-/// Invariant: a user's count is the number of tickets and pairs of which the user is a side.
+/// Invariant: a user's count is the number of calls and pairs as caller, and of pairs as called one.
 #[derive(Debug)]
 pub(super) struct Tickets<W> {
+    /// By the caller's ticket.
     issued: HashMap<RelayTicket, Issued<W>>,
+    /// The caller's ticket for each of a called one. As many as there are in `issued`.
+    called: HashMap<RelayTicket, RelayTicket>,
     /// Users without a place are not there.
     places: HashMap<UserId, usize>,
-    /// Tickets and pairs.
+    /// Calls and pairs.
     taken: usize,
 }
 
 #[derive(Debug)]
 struct Issued<W> {
     ends: Ends,
+    called: RelayTicket,
     until: Duration,
-    /// What the first side left.
-    first: Option<W>,
+    /// The first side: with which ticket it came, and what it left.
+    first: Option<(RelayTicket, W)>,
 }
 
 impl<W> Default for Tickets<W> {
     fn default() -> Self {
-        Self { issued: HashMap::new(), places: HashMap::new(), taken: 0 }
+        Self { issued: HashMap::new(), called: HashMap::new(), places: HashMap::new(), taken: 0 }
     }
 }
 
 impl<W> Tickets<W> {
-    /// Makes a ticket good for two clients until this time. One that was made for the same two before, and with which nobody has come,
-    /// is good no more: a client that asks again takes no second place.
+    /// Makes tickets good for two clients until this time. Those that were made for the same two before, and with which nobody has come,
+    /// are good no more: a client that asks again takes no second place.
     pub(super) fn issue(
         &mut self,
-        ticket: RelayTicket,
+        tickets: RelayTickets,
         ends: Ends,
         now: Duration,
         until: Duration,
     ) -> Result<(), NoPlace> {
         self.sweep(|issued| issued.until <= now || (issued.first.is_none() && issued.ends == ends));
-        let is_full = |user: &&UserId| self.places.get(user).is_some_and(|places| *places >= PLACES_PER_USER);
-        if let Some(user) = ends.users().find(is_full) {
+        if let Some(user) = [&ends.from.user, &ends.to.user].into_iter().find(|user| self.is_full(user)) {
             return Err(NoPlace::User(user.clone()));
         }
         if self.taken >= PLACES_MAX {
             return Err(NoPlace::Relay);
         }
         self.taken += 1;
-        for user in ends.users() {
-            *self.places.entry(user.clone()).or_default() += 1;
-        }
-        self.issued.insert(ticket, Issued { ends, until, first: None });
+        self.take_place(&ends.from.user);
+        let RelayTickets { caller, called } = tickets;
+        self.called.insert(called, caller);
+        self.issued.insert(caller, Issued { ends, called, until, first: None });
         Ok(())
     }
 
-    /// Somebody comes with a ticket. `first` is what it leaves if it is the first. `None` if the ticket is not good.
+    /// Somebody comes with a ticket. `first` is what it leaves if it is the first. `None` if the ticket is not good: each
+    /// one is so once.
     pub(super) fn redeem(&mut self, ticket: RelayTicket, first: W, now: Duration) -> Option<Arrival<W>> {
         self.sweep(|issued| issued.until <= now);
-        let issued = self.issued.get_mut(&ticket)?;
-        match issued.first.take() {
+        let caller = self.callers(ticket);
+        let issued = self.issued.get_mut(&caller)?;
+        match &issued.first {
             None => {
-                issued.first = Some(first);
-                Some(Arrival::First(issued.until))
+                issued.first = Some((ticket, first));
+                return Some(Arrival::First(issued.until));
             }
-            Some(other) => self.issued.remove(&ticket).map(|issued| Arrival::Second(other, issued.ends)),
+            Some((other, _)) if *other == ticket => return None,
+            Some(_) => {}
         }
+        let Issued { ends, first, .. } = self.remove(caller)?;
+        let (_, other) = first?;
+        if ends.called_user().is_some_and(|user| self.is_full(user)) {
+            self.release_call(&ends);
+            return Some(Arrival::Full(other));
+        }
+        if let Some(user) = ends.called_user() {
+            self.take_place(user);
+        }
+        Some(Arrival::Second(other, ends))
     }
 
-    /// The first side waits no more.
+    /// Whoever came first, with this ticket, waits no more.
     pub(super) fn give_up(&mut self, ticket: RelayTicket) {
-        if let Some(issued) = self.issued.remove(&ticket) {
-            self.release(&issued.ends);
+        if let Some(issued) = self.remove(self.callers(ticket)) {
+            self.release_call(&issued.ends);
         }
     }
 
     /// A pair has ended.
     pub(super) fn release(&mut self, ends: &Ends) {
-        self.taken -= 1;
-        for user in ends.users() {
-            if let Some(places) = self.places.get_mut(user) {
-                *places -= 1;
-                if *places == 0 {
-                    self.places.remove(user);
-                }
-            }
+        self.release_call(ends);
+        if let Some(user) = ends.called_user() {
+            self.free_place(user);
         }
     }
 
@@ -145,6 +165,40 @@ impl<W> Tickets<W> {
     /// Pairs that are there.
     pub(super) fn pairs(&self) -> usize {
         self.taken - self.issued.len()
+    }
+
+    /// The caller's ticket of a call, for that of either side.
+    fn callers(&self, ticket: RelayTicket) -> RelayTicket {
+        self.called.get(&ticket).copied().unwrap_or(ticket)
+    }
+
+    fn remove(&mut self, caller: RelayTicket) -> Option<Issued<W>> {
+        let issued = self.issued.remove(&caller)?;
+        self.called.remove(&issued.called);
+        Some(issued)
+    }
+
+    fn is_full(&self, user: &UserId) -> bool {
+        self.places.get(user).is_some_and(|places| *places >= PLACES_PER_USER)
+    }
+
+    fn take_place(&mut self, user: &UserId) {
+        *self.places.entry(user.clone()).or_default() += 1;
+    }
+
+    fn free_place(&mut self, user: &UserId) {
+        if let Some(places) = self.places.get_mut(user) {
+            *places -= 1;
+            if *places == 0 {
+                self.places.remove(user);
+            }
+        }
+    }
+
+    /// Gives back what a call takes.
+    fn release_call(&mut self, ends: &Ends) {
+        self.taken -= 1;
+        self.free_place(&ends.from.user);
     }
 
     fn sweep(&mut self, is_over: impl Fn(&Issued<W>) -> bool) {
@@ -174,73 +228,126 @@ mod tests {
         RelayTicket(u128::from(number).to_be_bytes())
     }
 
+    /// The called one's ticket of the same call.
+    fn their(number: u16) -> RelayTicket {
+        RelayTicket((u128::from(number) + (1 << 64)).to_be_bytes())
+    }
+
+    fn both(number: u16) -> RelayTickets {
+        RelayTickets { caller: ticket(number), called: their(number) }
+    }
+
+    fn full(name: &str) -> Result<(), NoPlace> {
+        Err(NoPlace::User(user(name)))
+    }
+
     /// Issues tickets for these two, on a client of its own each, until one is refused; gives how many.
     fn filled(tickets: &mut Tickets<u8>, from: &str, to: &str, first: u8) -> usize {
         let issue = |number: &u8| {
             let ends = Ends { from: end(from, *number), to: end(to, *number) };
-            tickets.issue(ticket(u16::from(*number)), ends, START, END).is_ok()
+            tickets.issue(both(u16::from(*number)), ends, START, END).is_ok()
         };
         (first..).take_while(issue).count()
     }
 
+    /// Both sides of this call come; whether they make a pair.
+    fn meet(tickets: &mut Tickets<u8>, number: u16) -> bool {
+        assert_eq!(tickets.redeem(ticket(number), 1, START), Some(Arrival::First(END)));
+        matches!(tickets.redeem(their(number), 2, START), Some(Arrival::Second(1, _)))
+    }
+
     #[test]
-    fn a_ticket_is_good_for_two_and_for_no_third() {
+    fn each_side_has_a_ticket_that_is_good_once() {
         let mut tickets = Tickets::default();
-        assert_eq!(tickets.issue(ticket(1), ends("ann", "bob"), START, END), Ok(()));
-        assert_eq!(tickets.redeem(ticket(2), 0, START), None, "nobody was given that one");
-        assert_eq!(tickets.redeem(ticket(1), 7, START), Some(Arrival::First(END)));
-        assert_eq!(tickets.pairs(), 0);
-        assert_eq!(tickets.redeem(ticket(1), 8, START), Some(Arrival::Second(7, ends("ann", "bob"))));
-        assert_eq!(tickets.redeem(ticket(1), 9, START), None);
-        assert_eq!(tickets.pairs(), 1);
-        tickets.release(&ends("ann", "bob"));
-        assert_eq!((tickets.pairs(), tickets.places.len()), (0, 0));
+        for called_first in [false, true] {
+            let (one, other) = if called_first { (their(1), ticket(1)) } else { (ticket(1), their(1)) };
+            assert_eq!(tickets.issue(both(1), ends("ann", "bob"), START, END), Ok(()));
+            assert_eq!(tickets.redeem(ticket(2), 0, START), None, "nobody was given that one");
+            assert_eq!(tickets.redeem(one, 7, START), Some(Arrival::First(END)));
+            assert_eq!(tickets.redeem(one, 8, START), None, "one side alone makes no pair");
+            assert_eq!(tickets.pairs(), 0);
+            assert_eq!(tickets.redeem(other, 8, START), Some(Arrival::Second(7, ends("ann", "bob"))));
+            assert_eq!([one, other].map(|ticket| tickets.redeem(ticket, 9, START)), [None, None]);
+            assert_eq!(tickets.pairs(), 1);
+            tickets.release(&ends("ann", "bob"));
+            assert_eq!((tickets.pairs(), tickets.places.len(), tickets.called.len()), (0, 0, 0));
+        }
     }
 
     #[test]
     fn a_ticket_that_comes_too_late_is_good_for_nobody_and_gives_its_place_back() {
         let mut tickets = Tickets::default();
-        assert_eq!(tickets.issue(ticket(1), ends("ann", "bob"), START, END), Ok(()));
+        assert_eq!(tickets.issue(both(1), ends("ann", "bob"), START, END), Ok(()));
         assert!(tickets.redeem(ticket(1), 7, END - Duration::from_millis(1)).is_some());
-        assert_eq!(tickets.redeem(ticket(1), 8, END), None, "the other one is late");
-        assert_eq!((tickets.taken, tickets.places.len()), (0, 0));
+        assert_eq!(tickets.redeem(their(1), 8, END), None, "the other one is late");
+        assert_eq!((tickets.taken, tickets.places.len(), tickets.called.len()), (0, 0, 0));
     }
 
     #[test]
     fn a_user_has_four_places_as_caller_and_called_one_together() {
         let mut tickets = Tickets::default();
         assert_eq!(filled(&mut tickets, "ann", "bob", 0), PLACES_PER_USER);
-        let full = |name| Err(NoPlace::User(user(name)));
-        assert_eq!(tickets.issue(ticket(90), ends("ann", "eve"), START, END), full("ann"));
-        assert_eq!(tickets.issue(ticket(90), ends("eve", "ann"), START, END), full("ann"));
-        assert_eq!(tickets.issue(ticket(90), ends("eve", "bob"), START, END), full("bob"));
-        assert_eq!(tickets.issue(ticket(90), ends("eve", "joe"), START, END), Ok(()));
-        tickets.give_up(ticket(0));
-        assert_eq!(tickets.issue(ticket(91), ends("eve", "ann"), START, END), Ok(()));
-        assert_eq!(
-            tickets.issue(ticket(92), ends("ann", "bob"), END, END + END),
-            Ok(()),
-            "nobody came with the others"
-        );
+        assert_eq!(tickets.issue(both(90), ends("ann", "eve"), START, END), full("ann"));
+        assert_eq!(tickets.issue(both(90), ends("eve", "ann"), START, END), full("ann"));
+        assert!((0..4).all(|number| meet(&mut tickets, number)));
+        assert_eq!(tickets.issue(both(90), ends("eve", "bob"), START, END), full("bob"));
+        assert_eq!(tickets.issue(both(90), ends("bob", "eve"), START, END), full("bob"));
+        assert_eq!(tickets.issue(both(90), ends("eve", "joe"), START, END), Ok(()));
+        tickets.release(&ends("ann", "bob"));
+        assert_eq!(tickets.issue(both(91), ends("eve", "ann"), START, END), Ok(()));
+        assert_eq!(tickets.issue(both(92), ends("bob", "joe"), START, END), Ok(()));
+    }
+
+    #[test]
+    fn whoever_calls_takes_no_place_of_a_user_whose_client_does_not_come() {
+        let mut tickets = Tickets::default();
+        assert_eq!(filled(&mut tickets, "eve", "bob", 0), PLACES_PER_USER);
+        for number in 0..4 {
+            assert!(tickets.redeem(ticket(number), 0, START).is_some());
+            assert_eq!(tickets.redeem(ticket(number), 0, START), None);
+        }
+        assert_eq!(filled(&mut tickets, "bob", "ann", 10), PLACES_PER_USER, "bob has all of his");
+        assert_eq!(tickets.issue(both(90), ends("eve", "joe"), START, END), full("eve"));
+        assert_eq!(tickets.issue(both(91), ends("eve", "ann"), END, END + END), Ok(()), "nobody came to her");
         assert_eq!(tickets.taken, 1);
+    }
+
+    #[test]
+    fn a_called_one_who_waits_in_vain_has_all_its_places() {
+        let mut tickets = Tickets::default();
+        assert_eq!(filled(&mut tickets, "eve", "bob", 0), PLACES_PER_USER);
+        assert!((0..4).all(|number| tickets.redeem(their(number), 0, START).is_some()));
+        assert_eq!(filled(&mut tickets, "bob", "ann", 10), PLACES_PER_USER);
+    }
+
+    #[test]
+    fn a_called_one_with_four_pairs_comes_for_nothing_and_the_caller_hears_it() {
+        let mut tickets = Tickets::default();
+        assert_eq!(tickets.issue(both(90), ends("eve", "bob"), START, END), Ok(()), "bob has none yet");
+        assert_eq!(filled(&mut tickets, "ann", "bob", 0), PLACES_PER_USER);
+        assert!((0..4).all(|number| meet(&mut tickets, number)));
+        assert!(tickets.redeem(ticket(90), 7, START).is_some());
+        assert_eq!(tickets.redeem(their(90), 8, START), Some(Arrival::Full(7)));
+        assert_eq!((tickets.pairs(), tickets.taken, tickets.places.get(&user("eve"))), (4, 4, None));
     }
 
     #[test]
     fn two_clients_of_one_user_take_one_place_of_that_user() {
         let mut tickets = Tickets::default();
         assert_eq!(filled(&mut tickets, "ann", "ann", 0), PLACES_PER_USER);
+        assert!((0..4).all(|number| meet(&mut tickets, number)));
     }
 
     #[test]
     fn a_client_that_asks_again_takes_no_second_place() {
         let mut tickets = Tickets::default();
         for number in 0..100 {
-            assert_eq!(tickets.issue(ticket(number), ends("ann", "bob"), START, END), Ok(()));
+            assert_eq!(tickets.issue(both(number), ends("ann", "bob"), START, END), Ok(()));
         }
-        assert_eq!((tickets.taken, tickets.issued.len()), (1, 1));
+        assert_eq!((tickets.taken, tickets.issued.len(), tickets.called.len()), (1, 1, 1));
         assert_eq!(tickets.redeem(ticket(98), 0, START), None);
         assert!(tickets.redeem(ticket(99), 0, START).is_some());
-        assert_eq!(tickets.issue(ticket(100), ends("ann", "bob"), START, END), Ok(()));
+        assert_eq!(tickets.issue(both(100), ends("ann", "bob"), START, END), Ok(()));
         assert_eq!(tickets.taken, 2, "somebody waits with the one before");
     }
 
@@ -249,10 +356,10 @@ mod tests {
         let mut tickets = Tickets::<u8>::default();
         for number in 0..PLACES_MAX as u16 {
             let ends = ends(&format!("a{number}"), &format!("b{number}"));
-            assert_eq!(tickets.issue(ticket(number), ends, START, END), Ok(()));
+            assert_eq!(tickets.issue(both(number), ends, START, END), Ok(()));
         }
-        assert_eq!(tickets.issue(ticket(u16::MAX), ends("ann", "bob"), START, END), Err(NoPlace::Relay));
+        assert_eq!(tickets.issue(both(u16::MAX), ends("ann", "bob"), START, END), Err(NoPlace::Relay));
         tickets.clear();
-        assert_eq!(tickets.issue(ticket(u16::MAX), ends("ann", "bob"), START, END), Ok(()));
+        assert_eq!(tickets.issue(both(u16::MAX), ends("ann", "bob"), START, END), Ok(()));
     }
 }

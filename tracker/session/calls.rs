@@ -40,8 +40,8 @@ impl Session {
         if !self.core.calls.lock().allows(user, key.user, Instant::now()) {
             return Err(Code::SlowDown.into());
         }
-        let ticket = match way {
-            CallWay::Relay => Some(self.core.relay_ticket(&mine.certificate, &contact.certificate)?),
+        let tickets = match way {
+            CallWay::Relay => Some(self.core.relay_tickets(&mine.certificate, &contact.certificate)?),
             CallWay::Back | CallWay::Punch => None,
         };
         let (start_ms, their_start_ms) = starts(way, &mine, &contact);
@@ -53,11 +53,13 @@ impl Session {
             caller: mine.certificate.clone(),
             addrs: List::first_of(helpful(&mine, Some(&contact))),
             start_ms: their_start_ms,
-            relay: ticket.map(|ticket| RelayPlace { tracker: self.core.cluster.me().origin.tracker, ticket }),
+            relay: tickets
+                .map(|tickets| RelayPlace { tracker: self.core.cluster.me().origin.tracker, ticket: tickets.called }),
         };
         if !self.core.pass_call(&key, home, passed) {
             return Err(Code::PeerOffline.into());
         }
+        let ticket = tickets.map(|tickets| tickets.caller);
         Ok(Reply::CallPassed { addrs: List::first_of(helpful(&contact, Some(&mine))), start_ms, ticket })
     }
 }

@@ -38,6 +38,7 @@ impl Wire for CallWay {
 pub struct RelayPlace {
     /// The number of the tracker whose relay it is.
     pub tracker: u16,
+    /// That of the one who is called.
     pub ticket: RelayTicket,
 }
 wire_struct!(RelayPlace { tracker, ticket });

@@ -10,7 +10,7 @@ use groupshare::client::reach::relay::Relays;
 use groupshare::model::id::{ClientId, RelayTicket};
 use groupshare::rate::limit::Limit;
 use groupshare::tracker::admission::Caps;
-use groupshare::tracker::relay::{RelayEnd, RelaySettings};
+use groupshare::tracker::relay::{RelayEnd, RelaySettings, RelayTickets};
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::handshake::refusal_in_clear;
 use groupshare::wire::refusal::Code;
@@ -28,8 +28,8 @@ fn relaying(relay: RelaySettings) -> TestTracker {
     TestTracker::start_with(|settings| settings.relay = Some(relay))
 }
 
-/// A ticket for a client of this user and one of that, or why there is none.
-fn issue(tracker: &TestTracker, from: &str, to: &str) -> Result<RelayTicket, String> {
+/// Tickets for a client of this user and one of that, or why there are none.
+fn issue(tracker: &TestTracker, from: &str, to: &str) -> Result<RelayTickets, String> {
     static CLIENTS: AtomicU64 = AtomicU64::new(1);
     let end = |name: &str| {
         let client = u128::from(CLIENTS.fetch_add(1, Ordering::Relaxed));
@@ -61,8 +61,8 @@ fn rest(stream: &mut TcpStream) -> Vec<u8> {
 
 /// Two clients of these users that have met.
 fn meet(tracker: &TestTracker, from: &str, to: &str) -> (TcpStream, TcpStream) {
-    let ticket = issue(tracker, from, to).expect("a ticket");
-    let mut ends = (come(tracker, ticket), come(tracker, ticket));
+    let tickets = issue(tracker, from, to).expect("tickets");
+    let mut ends = (come(tracker, tickets.caller), come(tracker, tickets.called));
     assert_eq!((read(&mut ends.0), read(&mut ends.1)), ([1], [1]));
     ends
 }
@@ -103,12 +103,14 @@ fn two_members_get_each_others_bytes_and_each_others_end() {
 }
 
 #[test]
-fn a_third_one_with_the_same_ticket_is_refused_and_disturbs_nobody() {
+fn a_third_one_with_either_ticket_is_refused_and_disturbs_nobody() {
     let tracker = relaying(FAST);
-    let ticket = issue(&tracker, "ann", "bob").expect("a ticket");
-    let (mut ann, mut bob) = (come(&tracker, ticket), come(&tracker, ticket));
+    let RelayTickets { caller, called } = issue(&tracker, "ann", "bob").expect("tickets");
+    let (mut ann, mut bob) = (come(&tracker, caller), come(&tracker, called));
     assert_eq!((read(&mut ann), read(&mut bob)), ([1], [1]));
-    assert_eq!(rest(&mut come(&tracker, ticket)), refused(Code::BadTicket));
+    for ticket in [caller, called] {
+        assert_eq!(rest(&mut come(&tracker, ticket)), refused(Code::BadTicket));
+    }
     ann.write_all(b"x").expect("sent");
     assert_eq!(&read(&mut bob), b"x");
 }
@@ -116,11 +118,11 @@ fn a_third_one_with_the_same_ticket_is_refused_and_disturbs_nobody() {
 #[test]
 fn who_comes_too_late_and_who_waits_in_vain_are_told_so() {
     let late = relaying(RelaySettings { ticket_life: Duration::ZERO, ..FAST });
-    let ticket = issue(&late, "ann", "bob").expect("a ticket");
-    assert_eq!(rest(&mut come(&late, ticket)), refused(Code::BadTicket));
+    let tickets = issue(&late, "ann", "bob").expect("tickets");
+    assert_eq!(rest(&mut come(&late, tickets.caller)), refused(Code::BadTicket));
     let short = relaying(RelaySettings { ticket_life: Duration::from_millis(300), ..FAST });
-    let ticket = issue(&short, "ann", "bob").expect("a ticket");
-    assert_eq!(rest(&mut come(&short, ticket)), refused(Code::BadTicket));
+    let tickets = issue(&short, "ann", "bob").expect("tickets");
+    assert_eq!(rest(&mut come(&short, tickets.called)), refused(Code::BadTicket));
     for _ in 0..4 {
         issue(&short, "ann", "bob").expect("the places are free again");
     }
@@ -134,6 +136,33 @@ fn a_user_has_four_pairs_and_hears_who_has_no_place_left() {
     assert_eq!(refusal, "The relay has no more places: ann has 4 places already");
     pairs.pop();
     wait_until("there is a place again", || issue(&tracker, "eve", "ann").is_ok());
+}
+
+#[test]
+fn a_caller_alone_makes_no_pair_and_takes_no_place_of_the_one_it_calls() {
+    let tracker = relaying(FAST);
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let tickets = issue(&tracker, "eve", "bob").expect("eve's own places");
+        let first = come(&tracker, tickets.caller);
+        wait_until("it waits", || connections(&tracker) == (held.len() + 1, 0));
+        assert_eq!(rest(&mut come(&tracker, tickets.caller)), refused(Code::BadTicket));
+        wait_until("the other one is gone", || connections(&tracker).0 == held.len() + 1);
+        held.push(first);
+    }
+    assert_eq!(tracker.server.status().relay.expect("a relay").pairs, 0);
+    let refusal = issue(&tracker, "eve", "joe").expect_err("she has four calls");
+    assert_eq!(refusal, "The relay has no more places: eve has 4 places already");
+    let _pairs = [meet(&tracker, "cat", "bob"), meet(&tracker, "bob", "joe"), meet(&tracker, "bob", "ann")];
+}
+
+#[test]
+fn a_called_one_with_four_pairs_and_its_caller_both_hear_that_there_is_no_place() {
+    let tracker = relaying(FAST);
+    let early = issue(&tracker, "eve", "bob").expect("bob has none yet");
+    let _pairs: Vec<_> = (0..4).map(|_| meet(&tracker, "ann", "bob")).collect();
+    let (mut eve, mut bob) = (come(&tracker, early.caller), come(&tracker, early.called));
+    assert_eq!([rest(&mut eve), rest(&mut bob)], [refused(Code::RelayFull), refused(Code::RelayFull)]);
 }
 
 #[test]
@@ -231,7 +260,7 @@ fn members_at_the_relay_take_no_place_from_those_who_log_in() {
         settings.relay = Some(FAST);
     });
     let _pairs: Vec<_> = (0..4).map(|_| meet(&tracker, "ann", "bob")).collect();
-    let waiting = come(&tracker, issue(&tracker, "eve", "joe").expect("a ticket"));
+    let waiting = come(&tracker, issue(&tracker, "eve", "joe").expect("tickets").caller);
     wait_until("all have shown their tickets", || connections(&tracker) == (9, 0));
     drop((tracker.client(), tracker.client(), waiting));
 }
@@ -242,7 +271,7 @@ fn a_tracker_that_stops_ends_every_pair_and_tells_whoever_waits() {
     let (mut ann, mut bob) = meet(&tracker, "ann", "bob");
     // More than the cap lets through in a day.
     ann.write_all(&[7; 100_000]).expect("the sockets hold as much");
-    let mut waiting = come(&tracker, issue(&tracker, "eve", "joe").expect("a ticket"));
+    let mut waiting = come(&tracker, issue(&tracker, "eve", "joe").expect("tickets").caller);
     wait_until("it waits", || connections(&tracker) == (3, 0));
     let begun = Instant::now();
     drop(tracker);
@@ -272,32 +301,32 @@ fn a_client_that_says_where_it_is_learns_whether_its_tracker_relays() {
 #[test]
 fn clients_meet_at_the_tracker_of_a_number_whatever_their_lists_say_of_their_own() {
     let tracker = relaying(FAST);
-    let ticket = issue(&tracker, "ann", "bob").expect("a ticket");
+    let RelayTickets { caller, called } = issue(&tracker, "ann", "bob").expect("tickets");
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
     thread::scope(|scope| {
-        let ann = scope.spawn(|| Relays::new(vec![nobody.into()]).meet(1, Some((1, tracker.addr)), ticket));
-        let bob = Relays::new(vec![tracker.addr.into()]).meet(1, Some((2, nobody)), ticket);
+        let ann = scope.spawn(|| Relays::new(vec![nobody.into()]).meet(1, Some((1, tracker.addr)), caller));
+        let bob = Relays::new(vec![tracker.addr.into()]).meet(1, Some((2, nobody)), called);
         let (mut ann, mut bob) = (ann.join().expect("no panic").expect("met"), bob.expect("met"));
         ann.write_all(b"x").expect("sent");
         assert_eq!(&read(&mut bob), b"x");
     });
-    let refusal = Relays::new(vec![nobody.into()]).meet(2, None, ticket).expect_err("a list of one");
+    let refusal = Relays::new(vec![nobody.into()]).meet(2, None, caller).expect_err("a list of one");
     assert_eq!(refusal.to_string(), "tracker 2 is not on the list");
 }
 
 #[test]
 fn a_relay_is_found_whatever_the_order_of_the_list() {
     let (relay, own) = (relaying(FAST), relaying(FAST));
-    let ticket = issue(&relay, "ann", "bob").expect("a ticket");
+    let RelayTickets { caller, called } = issue(&relay, "ann", "bob").expect("tickets");
     // The trackers' list begins with the relay; one client's list begins with its own tracker, and the other has none.
     let lists = [own.addr, relay.addr].map(|addr| addr.into());
     thread::scope(|scope| {
-        let ann = scope.spawn(|| Relays::new(lists.to_vec()).meet(1, Some((2, own.addr)), ticket));
-        let bob = Relays::new(lists.to_vec()).meet(1, None, ticket);
+        let ann = scope.spawn(|| Relays::new(lists.to_vec()).meet(1, Some((2, own.addr)), caller));
+        let bob = Relays::new(lists.to_vec()).meet(1, None, called);
         let (mut ann, mut bob) = (ann.join().expect("no panic").expect("met"), bob.expect("met"));
         ann.write_all(b"x").expect("sent");
         assert_eq!(&read(&mut bob), b"x");
     });
-    let refusal = Relays::new(lists.to_vec()).meet(1, None, ticket).expect_err("it is used up");
+    let refusal = Relays::new(lists.to_vec()).meet(1, None, called).expect_err("it is used up");
     assert!(refusal.to_string().contains("ticket"), "{refusal}");
 }
