@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use snow::StatelessTransportState;
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -208,19 +208,18 @@ impl AnswererDesk {
             CallWay::Punch => {
                 // Where both want something of each other, the one with the lower id takes first.
                 let comes_first = call.caller.client < self.identity.client();
-                if !self.dials.crosses(&call.addrs, comes_first) || comes_first {
-                    self.meet(call, came);
-                }
+                let addrs = self.dials.to_meet(call.caller.key, &call.addrs, comes_first);
+                self.meet(call, &addrs, came);
             }
             CallWay::Relay => self.go_to_relay(call),
         }
     }
 
-    /// Dials the caller while it dials.
-    fn meet(&self, call: &PassedCall, came: Instant) {
+    /// Dials the caller at these addresses while it dials.
+    fn meet(&self, call: &PassedCall, addrs: &[SocketAddr], came: Instant) {
         let start = came + Duration::from_millis(call.start_ms.into()).min(START_MAX);
         let take = |stream| self.giver.accept(stream, Way::Punched);
-        punch(&self.port, &call.addrs, start, || self.is_closing(), take);
+        punch(&self.port, addrs, start, || self.is_closing(), take);
     }
 
     fn go_to_relay(&self, call: &PassedCall) {
@@ -269,7 +268,7 @@ mod tests {
     use crate::wire::client_tracker::GroupKey;
     use crate::wire::codec::List;
     use crate::wire::handshake::peer::peer_accepts;
-    use std::net::{SocketAddr, TcpListener};
+    use std::net::TcpListener;
     use std::sync::mpsc;
 
     const CONTENT: InfoHash = InfoHash([9; 32]);

@@ -3,7 +3,7 @@
 use super::call_turns::CallTurns;
 use super::way::Way;
 use crate::model::digest::{InfoHash, KeyId};
-use crate::model::id::{ClientId, GroupRef};
+use crate::model::id::{ClientId, GroupRef, PeerKey};
 use crate::sys::waker::Waker;
 use crate::wire::client_tracker::{CallWay, Reply};
 use crate::wire::connection::{FrameReceiver, FrameSender};
@@ -116,12 +116,20 @@ impl fmt::Debug for Attempt {
     }
 }
 
+/// A dial that dials an address at the same moment as the member there.
+#[derive(Debug)]
+struct Meeting {
+    /// The member's key.
+    sought: PeerKey,
+    attempt: Arc<Attempt>,
+}
+
 /// The dials that wait. There are no more than dials, which the dialer bounds.
 #[derive(Debug, Default)]
 pub struct Calls {
     called: Mutex<HashMap<CallSubject, Vec<Arc<Attempt>>>>,
     /// By the addresses that are dialed at the same moment.
-    punched: Mutex<HashMap<SocketAddr, Vec<Arc<Attempt>>>>,
+    punched: Mutex<HashMap<SocketAddr, Vec<Meeting>>>,
     /// How many addresses these are: the listener asks for every connection.
     punched_count: AtomicUsize,
     /// Whose turn it is to have a member called.
@@ -161,7 +169,7 @@ impl Calls {
         }
         let from = canonical(from);
         match self.punched.lock().get(&from).and_then(|attempts| attempts.last()) {
-            Some(attempt) => {
+            Some(Meeting { attempt, .. }) => {
                 attempt.put(Arrival::Accepted(stream, from));
                 Ok(())
             }
@@ -169,15 +177,20 @@ impl Calls {
         }
     }
 
-    /// A member calls who is to be met from these addresses. Returns whether a dial from here knocks there already: then
-    /// only one of both can be. If the member `comes_first`, the dial yields.
-    pub(super) fn crosses(&self, addrs: &[SocketAddr], comes_first: bool) -> bool {
+    /// The member with this key calls, and is to be met at these addresses. Returns at which of them. It is none where a
+    /// dial from here seeks that very member, unless the member `comes_first`: then the dial yields. Nor is it one at
+    /// which another member is sought, whoever names it: one pair of ports makes one connection.
+    pub(super) fn to_meet(&self, caller: PeerKey, addrs: &[SocketAddr], comes_first: bool) -> Vec<SocketAddr> {
         let punched = self.punched.lock();
-        let dials: Vec<_> = addrs.iter().filter_map(|addr| punched.get(&canonical(*addr))).flatten().collect();
+        let dials = |addr: &SocketAddr| punched.get(&canonical(*addr)).into_iter().flatten();
+        let own: Vec<_> = addrs.iter().flat_map(dials).filter(|dial| dial.sought == caller).collect();
         if comes_first {
-            dials.iter().for_each(|attempt| attempt.put(Arrival::Yield));
+            own.iter().for_each(|dial| dial.attempt.put(Arrival::Yield));
+        } else if !own.is_empty() {
+            return Vec::new();
         }
-        !dials.is_empty()
+        let is_free = |addr: &&SocketAddr| dials(addr).all(|dial| dial.sought == caller);
+        addrs.iter().filter(is_free).copied().collect()
     }
 
     /// A dial that waits for nothing yet.
@@ -193,11 +206,11 @@ impl CallGuard<'_> {
         self.calls.called.lock().entry(subject).or_default().push(self.attempt.clone());
     }
 
-    /// The dial waits for connections from these addresses.
-    pub(super) fn expect_from(&mut self, addrs: &[SocketAddr]) {
+    /// The dial waits for connections of the member with this key from these addresses.
+    pub(super) fn expect_from(&mut self, sought: PeerKey, addrs: &[SocketAddr]) {
         let mut punched = self.calls.punched.lock();
         for addr in addrs.iter().copied().map(canonical) {
-            punched.entry(addr).or_default().push(self.attempt.clone());
+            punched.entry(addr).or_default().push(Meeting { sought, attempt: self.attempt.clone() });
             self.punched.push(addr);
         }
         self.calls.punched_count.store(punched.len(), Ordering::Relaxed);
@@ -218,7 +231,7 @@ impl Drop for CallGuard<'_> {
         }
         if !self.punched.is_empty() {
             let mut punched = self.calls.punched.lock();
-            punched.values_mut().for_each(|attempts| attempts.retain(is_other));
+            punched.values_mut().for_each(|attempts| attempts.retain(|dial| is_other(&dial.attempt)));
             punched.retain(|_, attempts| !attempts.is_empty());
             self.calls.punched_count.store(punched.len(), Ordering::Relaxed);
         }
@@ -235,6 +248,9 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
 
+    const BOB: PeerKey = PeerKey([2; 32]);
+    const EVE: PeerKey = PeerKey([5; 32]);
+
     fn addr(port: u16) -> SocketAddr {
         ([192, 0, 2, 1], port).into()
     }
@@ -247,7 +263,7 @@ mod tests {
         let attempt = Attempt::new().expect("a descriptor");
         let stream = calls.accepted(stream, addr(1)).expect_err("nobody knocks");
         let mut guard = calls.guard(&attempt);
-        guard.expect_from(&[addr(1)]);
+        guard.expect_from(BOB, &[addr(1)]);
         let stream = calls.accepted(stream, addr(2)).expect_err("nobody knocks there");
         let as_v6 = SocketAddr::new(std::net::Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped().into(), 1);
         assert!(calls.accepted(stream, as_v6).is_ok(), "as a listener of all addresses says it");
@@ -260,10 +276,23 @@ mod tests {
     fn of_two_who_knock_at_each_other_one_yields() {
         let (calls, attempt) = (Calls::default(), Attempt::new().expect("a descriptor"));
         let mut guard = calls.guard(&attempt);
-        assert!(!calls.crosses(&[addr(1)], true));
-        guard.expect_from(&[addr(1), addr(2)]);
-        assert!(calls.crosses(&[addr(2)], false) && attempt.take().is_empty());
-        assert!(calls.crosses(&[addr(9), addr(2)], true));
+        assert_eq!(calls.to_meet(BOB, &[addr(1)], true), [addr(1)]);
+        guard.expect_from(BOB, &[addr(1), addr(2)]);
+        assert!(calls.to_meet(BOB, &[addr(9), addr(2)], false).is_empty() && attempt.take().is_empty());
+        assert_eq!(calls.to_meet(BOB, &[addr(9), addr(2)], true), [addr(9), addr(2)]);
         assert!(matches!(attempt.take()[..], [Arrival::Yield]));
+    }
+
+    #[test]
+    fn whoever_names_the_address_of_another_member_neither_ends_the_dial_to_it_nor_is_met_there() {
+        let (calls, attempt) = (Calls::default(), Attempt::new().expect("a descriptor"));
+        let mut guard = calls.guard(&attempt);
+        guard.expect_from(BOB, &[addr(1)]);
+        for comes_first in [true, false] {
+            assert_eq!(calls.to_meet(EVE, &[addr(1), addr(2)], comes_first), [addr(2)]);
+        }
+        assert!(attempt.take().is_empty());
+        drop(guard);
+        assert_eq!(calls.to_meet(EVE, &[addr(1)], true), [addr(1)], "nobody is sought there");
     }
 }

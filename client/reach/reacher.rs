@@ -231,7 +231,7 @@ impl Dial<'_> {
         match (way, ticket, tracker) {
             (CallWay::Back, ..) => CallState::Passed(now + BACK_DEADLINE),
             (CallWay::Punch, ..) => {
-                self.guard.expect_from(&addrs);
+                self.guard.expect_from(self.wanted.peer.key, &addrs);
                 self.race.meet(&addrs, &self.reacher.port, (start, start + PUNCH_DEADLINE));
                 CallState::Passed(start + PUNCH_DEADLINE)
             }
