@@ -20,9 +20,9 @@ use std::time::Instant;
 /// Why a dial made no connection.
 #[derive(Debug)]
 pub(crate) enum DialError {
-    /// The key of the group is out of date, here or at the peer. The peer is not to blame.
+    /// This client has no key of the group. The peer is not to blame.
     UnknownKey,
-    /// The certificate of this client is missing or has ended. The peer is not to blame.
+    /// This client has no certificate. The peer is not to blame.
     NoCertificate,
     /// Another client listens where the peer did. The user is not to blame.
     OtherClient(Box<Unreached>),
@@ -41,11 +41,9 @@ pub(crate) enum DialError {
 impl From<Miss> for DialError {
     fn from(miss: Miss) -> Self {
         match miss {
-            Miss::Refused(Code::UnknownKey) => DialError::UnknownKey,
-            Miss::NoCertificate | Miss::Refused(Code::BadCertificate) => DialError::NoCertificate,
-            Miss::Refused(Code::Busy) => DialError::Busy(None),
-            Miss::Stopped | Miss::Refused(_) | Miss::NotNow => DialError::NotNow,
-            Miss::Unreached(why) if why.code() == Some(Code::OtherClient) => DialError::OtherClient(why),
+            Miss::NoCertificate => DialError::NoCertificate,
+            Miss::Stopped | Miss::NotNow => DialError::NotNow,
+            Miss::Unreached(why) if why.says(Code::OtherClient) => DialError::OtherClient(why),
             Miss::Unreached(why) => DialError::Unreached(why),
         }
     }
@@ -84,6 +82,7 @@ pub(crate) fn open(
     let attempt = Attempt::new().map_err(|_| DialError::NotNow)?;
     let _dialing = transfer.dialing(&attempt).ok_or(DialError::NotNow)?;
     let info_hash = transfer.subject().content.info_hash;
+    let certificate = reacher.identity.certificate();
     let wanted = Sought {
         peer: &target.peer,
         subject: CallSubject { group, info_hash, client: target.peer.client },
@@ -91,6 +90,10 @@ pub(crate) fn open(
         key: (key_id, &key),
         last: target.last,
         better: target.better,
+        is_current: &|| {
+            let current = keyring.of_group(group).is_some_and(|(id, _)| id == key_id);
+            current && reacher.identity.certificate() == certificate
+        },
     };
     let reached = reacher.reach(&wanted, &attempt)?;
     let (mut receiver, sender) = (reached.receiver, reached.sender);

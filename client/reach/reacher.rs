@@ -20,6 +20,7 @@ use crate::wire::handshake::Secret;
 use crate::wire::handshake::peer::peer_greets;
 use crate::wire::refusal::Code;
 use rustix::net::sockopt::set_socket_linger;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,6 @@ const TURN_DEADLINE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Who is to be reached, and for what.
-#[derive(Debug)]
 pub struct Sought<'a> {
     pub peer: &'a Peer,
     /// The content, and the share under which the tracker knows it.
@@ -49,6 +49,14 @@ pub struct Sought<'a> {
     pub last: Option<Way>,
     /// A relayed connection is there: only a better one helps.
     pub better: bool,
+    /// Whether that is still the group's key, and the certificate the one of this client.
+    pub is_current: &'a (dyn Fn() -> bool + 'a),
+}
+
+impl fmt::Debug for Sought<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sought").field("peer", &self.peer).field("subject", &self.subject).finish_non_exhaustive()
+    }
 }
 
 /// Why a member was not reached.
@@ -56,8 +64,6 @@ pub struct Sought<'a> {
 pub enum Miss {
     /// Nobody needs the connection any more.
     Stopped,
-    /// The member has answered, and said no.
-    Refused(Code),
     NoCertificate,
     /// The system has no room.
     NotNow,
@@ -170,6 +176,9 @@ impl Dial<'_> {
             if self.attempt.is_stopped() {
                 return Err(Miss::Stopped);
             }
+            if self.was_refused() && !(self.wanted.is_current)() {
+                return Err(Miss::NotNow);
+            }
             for arrival in self.attempt.take() {
                 if let Some(given) = self.arrived(arrival) {
                     return Ok(Reached::Given(given));
@@ -179,19 +188,24 @@ impl Dial<'_> {
             if !self.begin_due(now) && now >= self.begun + TURN_DEADLINE {
                 return Err(Miss::NotNow);
             }
-            let Some(until) = self.next_due(now) else {
+            let Some(mut until) = self.next_due(now) else {
                 return Err(Miss::Unreached(Box::new(self.unreached())));
             };
+            if self.was_refused() {
+                until = until.min(now + TURN_LOOK);
+            }
             if self.race.is_over() {
                 self.attempt.waker().wait_until(until);
             } else if let RaceTurn::Met(dialed) = self.race.run(Some(until), Some(self.attempt.waker())) {
                 return Ok(Reached::Dialed(dialed));
             }
-            let code = self.race.faults().iter().find_map(|fault| fault.fault.code());
-            if let Some(code @ (Code::Busy | Code::UnknownKey | Code::BadCertificate)) = code {
-                return Err(Miss::Refused(code));
-            }
         }
+    }
+
+    /// Whether somebody has refused a connection in the clear at one of the addresses. Anybody may listen there, so the
+    /// dial goes on with the other ways.
+    fn was_refused(&self) -> bool {
+        self.race.faults().iter().any(|fault| fault.fault.code().is_some())
     }
 
     fn arrived(&mut self, arrival: Arrival) -> Option<OpenableConnection> {
@@ -365,7 +379,8 @@ mod tests {
     use crate::model::name::tests::user;
     use crate::wire::codec::List;
     use crate::wire::handshake::peer::peer_accepts;
-    use std::io::Read;
+    use crate::wire::handshake::refusal_in_clear;
+    use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpListener};
     use std::thread;
 
@@ -389,6 +404,16 @@ mod tests {
         addr: SocketAddr,
         attempt: &Arc<Attempt>,
     ) -> Result<Way, Miss> {
+        reach_while(&|| true, tracker, (key, addr), attempt)
+    }
+
+    /// The same, while the group's key is current.
+    fn reach_while(
+        is_current: &dyn Fn() -> bool,
+        tracker: Option<TrackerCaller>,
+        (key, addr): (PeerKey, SocketAddr),
+        attempt: &Arc<Attempt>,
+    ) -> Result<Way, Miss> {
         let port = Arc::new(ListeningPort::share(&listener().0).expect("bound"));
         let reacher = Reacher { identity: Arc::new(certified(1)), port, calls: Arc::default(), tracker };
         let id = OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 1 };
@@ -400,6 +425,7 @@ mod tests {
             key: (KEY.0, &KEY.1),
             last: None,
             better: false,
+            is_current,
         };
         reacher.reach(&sought, attempt).map(|connection| connection.way)
     }
@@ -442,6 +468,49 @@ mod tests {
         let reached = reach_by(Some(tracker), key, addr, &Attempt::new().expect("a descriptor"));
         assert_eq!(reached.expect("he answers"), Way::Direct);
         member.join().expect("no panic");
+    }
+
+    /// Somebody who refuses whoever comes with this code, in the clear.
+    fn refuses(code: Code) -> SocketAddr {
+        let (listener, addr) = listener();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("connected");
+                stream.write_all(&refusal_in_clear(code)).expect("room");
+                // Whoever hears it may leave first.
+                let _ = stream.read(&mut [0; 1024]);
+            }
+        });
+        addr
+    }
+
+    #[test]
+    fn a_stranger_who_refuses_in_the_clear_keeps_no_member_from_being_called() {
+        for code in [Code::Busy, Code::UnknownKey, Code::BadCertificate, Code::OtherClient] {
+            let (tracker, mut far) = caller_of_one_that_hangs();
+            let attempt = Attempt::new().expect("a descriptor");
+            let (stops, addr) = (attempt.clone(), refuses(code));
+            let dialing = thread::spawn(move || reach_by(Some(tracker), PeerKey([2; 32]), addr, &attempt));
+            far.read_exact(&mut [0; 16]).expect("the tracker is asked to have the member called");
+            stops.stop();
+            assert!(matches!(dialing.join().expect("no panic"), Err(Miss::Stopped)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_in_the_clear_is_told_as_the_reason_of_its_address() {
+        let addr = refuses(Code::Busy);
+        let missed = reach(PeerKey([2; 32]), addr, &Attempt::new().expect("a descriptor"));
+        let Err(Miss::Unreached(why)) = missed else { panic!("{missed:?}") };
+        assert_eq!(why.to_string(), format!("{addr} is busy, cannot be called (no tracker), no relay"));
+    }
+
+    #[test]
+    fn a_dial_with_a_key_that_has_been_replaced_ends_once_somebody_refuses_it() {
+        let (tracker, _far) = caller_of_one_that_hangs();
+        let (addr, attempt) = (refuses(Code::UnknownKey), Attempt::new().expect("a descriptor"));
+        let missed = reach_while(&|| false, Some(tracker), (PeerKey([2; 32]), addr), &attempt);
+        assert!(matches!(missed, Err(Miss::NotNow)), "{missed:?}");
     }
 
     #[test]

@@ -30,9 +30,9 @@ pub struct Unreached {
 }
 
 impl Unreached {
-    /// The code with which a listener refused the connection, at the first address where one did.
-    pub fn code(&self) -> Option<Code> {
-        self.addrs.iter().find_map(|fault| fault.fault.code())
+    /// Whether somebody has refused a connection with this code at one of the addresses.
+    pub fn says(&self, code: Code) -> bool {
+        self.addrs.iter().any(|fault| fault.fault.code() == Some(code))
     }
 
     /// Whether the tracker has passed a call on.

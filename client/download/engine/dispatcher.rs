@@ -20,6 +20,7 @@ use crate::model::id::ClientId;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::standstill::stood_still;
 use crate::sys::waker::Waker;
+use crate::wire::refusal::Code;
 use crossbeam_channel as channel;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::collections::{HashMap, VecDeque};
@@ -226,7 +227,18 @@ impl Dispatcher {
             Err(DialError::Busy(place)) => entry.peers.put_off(client, now, MemberObstacle::Busy(place)),
             Err(DialError::NotServed) => entry.peers.put_off(client, now, MemberObstacle::NotServed),
             Err(DialError::Failed) => entry.peers.lost(client, now, true),
-            Err(DialError::Unreached(why)) => entry.peers.missed(client, now, *why),
+            Err(DialError::Unreached(why)) => {
+                let group = entry.transfer.subject().group;
+                let (stale_key, stale_certificate) = (why.says(Code::UnknownKey), why.says(Code::BadCertificate));
+                entry.peers.missed(client, now, *why);
+                // Whoever says so may be anybody. To ask the tracker does no harm.
+                if stale_key {
+                    self.tell(EngineEvent::StaleKey(group));
+                }
+                if stale_certificate {
+                    self.tell(EngineEvent::StaleCertificate);
+                }
+            }
         }
     }
 
