@@ -10,7 +10,8 @@ const SPAN: Duration = Duration::from_secs(60);
 const CALLS_MAX: u32 = 10;
 /// Most calls from one user to all others: a download may have 64 connections.
 const CALLER_MAX: u32 = 600;
-/// Most calls of all users, for the sake of the memory: a call takes about 100 bytes for a minute.
+/// Most calls of all users, for the sake of the memory: a call takes about 100 bytes for a minute. A user has as many of
+/// them at most as are left to others: when they run out, those who call most are refused first.
 const LOG_MAX: usize = 65_536;
 
 /// The calls of the last minute.
@@ -30,7 +31,8 @@ impl CallLimit {
         self.forget_before(now);
         let count = self.pairs.get(&(caller, called)).copied().unwrap_or(0);
         let in_all = self.callers.get(&caller).copied().unwrap_or(0);
-        if count >= CALLS_MAX || in_all >= CALLER_MAX || self.log.len() >= LOG_MAX {
+        let left = LOG_MAX.saturating_sub(self.log.len());
+        if count >= CALLS_MAX || in_all >= CALLER_MAX || in_all as usize >= left {
             return false;
         }
         self.log.push_back((now, caller, called));
@@ -88,6 +90,21 @@ mod tests {
         let allowed = (10..).take_while(|&called| limit.allows(user(1), user(called), now)).count();
         assert_eq!(allowed, CALLER_MAX as usize);
         assert!(limit.allows(user(2), user(10), now));
+    }
+
+    #[test]
+    fn however_many_users_call_everybody_others_may_still_have_a_member_called() {
+        let (begun, second) = (Instant::now(), Duration::from_secs(1));
+        let mut limit = CallLimit::default();
+        for now in [begun, begun + second * 30, begun + second * 59] {
+            for call in 0..150 * u64::from(CALLER_MAX) {
+                limit.allows(user(call % 150), user(1_000 + call % 127), now);
+            }
+        }
+        let now = begun + second * 59;
+        for honest in 2_000..2_100 {
+            assert!(limit.allows(user(honest), user(1_000), now), "user {honest}");
+        }
     }
 
     #[test]
