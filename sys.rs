@@ -17,7 +17,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The name under which this program was started, or this one if it has none that can be shown.
 pub fn program_name(otherwise: &str) -> String {
@@ -25,6 +25,11 @@ pub fn program_name(otherwise: &str) -> String {
     let name = std::path::Path::new(&started).file_name().and_then(std::ffi::OsStr::to_str);
     let shown = name.filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()));
     shown.unwrap_or(otherwise).to_owned()
+}
+
+/// What time this machine takes it to be, in seconds since 1970.
+pub fn unix_time_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// How long a core has worked for this thread: without the time in which it waited, or the program was stopped.

@@ -78,6 +78,12 @@ impl Certificate {
         if self.end <= now_s { Err(CertificateError::Ended) } else { Ok(()) }
     }
 
+    /// How far the clock of the signer is ahead of this time, in seconds since 1970, at least: a certificate ends a day
+    /// after it was made.
+    pub fn signer_is_ahead(&self, now_s: u64) -> Duration {
+        Duration::from_secs(self.end.saturating_sub(now_s).saturating_sub(CERTIFICATE_LIFE.as_secs()))
+    }
+
     /// The bytes that are signed.
     fn signed(&self) -> Vec<u8> {
         let mut bytes = CONTEXT.to_vec();
@@ -115,6 +121,14 @@ mod tests {
         assert_eq!(bob.verify(&signer, NOW_S), Ok(()));
         assert_eq!(bob.verify(&signer, NOW_S + 9), Ok(()));
         assert_eq!(bob.verify(&signer, NOW_S + 10), Err(CertificateError::Ended));
+    }
+
+    #[test]
+    fn a_certificate_that_ends_too_late_shows_how_far_its_signer_is_ahead() {
+        let bob = Certificate { end: NOW_S + CERTIFICATE_LIFE.as_secs() + 90, ..certificate(1) };
+        assert_eq!(bob.signer_is_ahead(NOW_S), Duration::from_secs(90));
+        assert_eq!(bob.signer_is_ahead(NOW_S + 90), Duration::ZERO);
+        assert_eq!(bob.signer_is_ahead(0), Duration::from_secs(NOW_S + 90));
     }
 
     #[test]

@@ -4,11 +4,14 @@ use super::link_error::LinkError;
 use crate::model::digest::InfoHash;
 use crate::model::id::{ClientId, Seen, ShareRef, UserRef};
 use crate::model::op::Op;
+use crate::model::units::duration;
+use crate::sys::unix_time_s;
 use crate::tracker::cluster::live_link::LiveLink;
 use crate::tracker::cluster::version_vector::VersionVector;
 use crate::tracker::core::Core;
 use crate::tracker::manifests::{CheckedManifest, ManifestPart, ManifestUpload};
 use crate::tracker::presence::{ClientKey, HeardFrom, HolderUp, SwarmInfo};
+use crate::wire::certificate::Certificate;
 use crate::wire::client_tracker::{Holding, PassedCall};
 use crate::wire::connection::FrameReceiver;
 use crate::wire::refusal::{Code, Refusal};
@@ -29,6 +32,8 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 const MANIFESTS_MAX: usize = 64;
 /// Manifests that are still to be sent; the far side asks again for others.
 const WANTED_HERE_MAX: usize = 16 * 1024;
+/// Clocks of trackers that are further apart are told of.
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(600);
 /// Most late ops that are held to be folded together.
 const LATE_MAX: usize = 128 * 1024;
 
@@ -47,6 +52,8 @@ pub(super) struct LinkReceiver<'a> {
     /// Ops that come before some that are known here, held while the far side has more to give: each lot of late ops
     /// has everything behind it folded again.
     late: Vec<Op>,
+    /// The operator was told that the other tracker's clock is ahead.
+    told_of_clock: bool,
     /// Set while changes cannot be kept here: those that come are dropped and asked for again.
     refused: Option<Refused>,
 }
@@ -73,6 +80,18 @@ impl<'a> LinkReceiver<'a> {
             early: BTreeMap::new(),
             late: Vec::new(),
             refused: None,
+            told_of_clock: false,
+        }
+    }
+
+    /// Tells the operator, once, that the clock of the other tracker is ahead. Certificates that it signs late, or this
+    /// one does early, count for nothing at the clients of the other once that is half a day.
+    fn compare_clocks(&mut self, certificate: &Certificate) {
+        let ahead = certificate.signer_is_ahead(unix_time_s());
+        if ahead >= CLOCKS_APART_MAX && !std::mem::replace(&mut self.told_of_clock, true) {
+            let (number, ahead) = (self.number, duration(ahead));
+            let line = format!("the clock of tracker {number} is {ahead} ahead of this one; set the clocks");
+            self.core.cluster.tell(number, line);
         }
     }
 
@@ -124,6 +143,7 @@ impl<'a> LinkReceiver<'a> {
                 self.retry(now);
             }
             LinkMessage::Online { user, client, contact } => {
+                contact.iter().for_each(|contact| self.compare_clocks(&contact.certificate));
                 let key = self.key(user, client);
                 self.tell(self.core.presence.remote_online(self.heard(now), key, contact));
             }

@@ -4,6 +4,7 @@ use super::Session;
 use super::place::Place;
 use super::share::visible_share;
 use crate::model::id::ShareRef;
+use crate::sys::unix_time_s;
 use crate::tracker::core::peer;
 use crate::tracker::presence::{Held, HoldError, SwarmInfo};
 use crate::wire::client_tracker::{Holding, Reply};
@@ -11,12 +12,6 @@ use crate::wire::codec::List;
 use crate::wire::contact::Contact;
 use crate::wire::refusal::{Code, Refusal};
 use std::net::{IpAddr, SocketAddr};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-/// What time it is, in seconds since 1970.
-fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
 
 impl Session {
     /// Certifies the client, and takes its contact for others. A contact says where the client listens as it says
@@ -34,7 +29,7 @@ impl Session {
         }
         let (login, state) = (self.login.as_ref().ok_or(Code::NotLoggedIn)?, self.core.state());
         let account = state.account(user).ok_or(Code::SessionEnded)?;
-        let (now_s, client) = (now_s(), login.ticket.key.client);
+        let (now_s, client) = (unix_time_s(), login.ticket.key.client);
         let cluster_key = &self.core.cluster_key;
         let certificate = cluster_key.certify(client, account.name, place.key, now_s);
         let reply = Reply::Announced {
