@@ -9,7 +9,7 @@ use crate::tracker::cluster::cluster_view::ClusterView;
 use crate::tracker::commit::{Committer, OpSource};
 use crate::tracker::manifests::Manifests;
 use crate::tracker::presence::helpful::helpful;
-use crate::tracker::presence::{CallLimit, ClientKey, Holder, HolderUp, Presence};
+use crate::tracker::presence::{CallLimit, ClientKey, Holder, HolderUp, Presence, TellingPace};
 use crate::tracker::prober::Prober;
 use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::push::slow_consumers::SlowConsumers;
@@ -46,6 +46,8 @@ pub struct Core {
     pub relay: Option<Arc<Relay>>,
     /// How often a user may have another one called, by clients of this tracker and of others.
     pub calls: Mutex<CallLimit>,
+    /// How often clients are told of one that holds pieces of a share.
+    pub telling: Mutex<TellingPace>,
 }
 
 impl Core {
@@ -60,9 +62,12 @@ impl Core {
         Some(GroupKey { group, name: state.group_name(group)?, id, key })
     }
 
-    /// Tells the clients that download a share who holds pieces of it now.
+    /// Tells the clients that download a share who holds pieces of it now; later, if they were told the same of late.
     pub fn tell_holder_up(&self, state: &State, holder_up: &HolderUp) {
         let holder = &holder_up.holder;
+        if !self.telling.lock().allows(holder_up.share, holder.key, Instant::now()) {
+            return;
+        }
         let Some(account) = state.account(holder.key.user) else {
             return;
         };
@@ -75,6 +80,18 @@ impl Core {
             let peer = peer(holder, account.name.clone(), self.presence.contact(*key).as_deref());
             ids.iter().for_each(|&share| sender.queue(&Reply::PeerUp { share, peer: peer.clone() }));
             sender.flush();
+        }
+    }
+
+    /// Tells what was put off, as it is by now.
+    pub(crate) fn tell_put_off(&self, now: Instant) {
+        let due = self.telling.lock().due(now);
+        let state = self.state();
+        for (share, holder) in due {
+            // The share may be known by another id since.
+            let share = ShareRef(state.canonical(share.0));
+            let holder_up = self.presence.holder_up(share, holder);
+            holder_up.iter().for_each(|holder_up| self.tell_holder_up(&state, holder_up));
         }
     }
 

@@ -10,6 +10,7 @@ mod register;
 mod remote_tracker;
 mod subscription;
 mod swarm;
+mod telling_pace;
 
 use crate::model::id::{GroupRef, OpId, PeerKey, ShareRef, UserRef};
 use crate::wire::client_tracker::Holding;
@@ -28,6 +29,7 @@ use std::time::Instant;
 pub use subscription::{PresenceChange, Subscription};
 use swarm::Swarm;
 pub use swarm::SwarmInfo;
+pub use telling_pace::TellingPace;
 
 /// The one place that knows who is online, at this tracker or another. It keeps apart what each tracker tells: no
 /// tracker can say anything about the clients of another.
@@ -115,6 +117,11 @@ impl Presence {
         let register = self.register.lock();
         let client = register.clients.get(&key)?;
         Some((client.contact.clone()?, client.tracker()))
+    }
+
+    /// Whom to tell that a client holds pieces of a share, as things are; `None` if nobody wants to know.
+    pub fn holder_up(&self, share: ShareRef, key: ClientKey) -> Option<HolderUp> {
+        self.register.lock().holder_up(share, key)
     }
 
     /// How many clients hold pieces of each of these shares, at any tracker.

@@ -275,6 +275,7 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
         prober: Prober::new().map_err(StartError::System)?,
         relay: settings.relay.map(Relay::new),
         calls: Default::default(),
+        telling: Default::default(),
     };
     Ok((Arc::new(core), settings.data_dir))
 }

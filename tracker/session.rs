@@ -15,6 +15,7 @@ mod reach;
 mod share;
 
 use crate::model::id::{CommandId, OpId, UserRef};
+use crate::rate::buckets::{Buckets, Pace};
 use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::commit::Pending;
 use crate::tracker::core::Core;
@@ -28,7 +29,11 @@ use crate::wire::refusal::{Code, Refusal};
 use place::Place;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How often a client may announce itself, each time for a certificate that is signed. A client does so when it logs in,
+/// when its machine has another address, at which it looks once a second, and when its certificate grows old.
+const ANNOUNCE_PACE: Pace = Pace { burst: 30, interval: Duration::from_secs(1) };
 
 /// The state of one client's connection, in either dialect.
 pub(crate) struct Session {
@@ -39,6 +44,8 @@ pub(crate) struct Session {
     slot: ConnectionSlot,
     login: Option<ActiveLogin>,
     upload: Option<ManifestUpload>,
+    /// Counts what the client announces.
+    announcing: Buckets<()>,
     /// Set by a login: the notices of this state follow the reply.
     welcome: Option<Arc<State>>,
     /// Set by a change that is not durable yet: the reply waits for it.
@@ -69,7 +76,8 @@ impl Session {
         slot: ConnectionSlot,
     ) -> Self {
         let seen = SocketAddr::new(seen.ip().to_canonical(), seen.port());
-        Self { core, push_channel, seen, slot, login: None, upload: None, welcome: None, pending: None }
+        let announcing = Buckets::new(ANNOUNCE_PACE);
+        Self { core, push_channel, seen, slot, login: None, upload: None, announcing, welcome: None, pending: None }
     }
 
     pub(super) fn ip(&self) -> IpAddr {

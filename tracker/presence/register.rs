@@ -252,7 +252,7 @@ impl Register {
     }
 
     /// The news that a client can be asked for pieces of a share, for those clients of this tracker that want to know.
-    fn holder_up(&self, share: ShareRef, key: ClientKey) -> Option<HolderUp> {
+    pub(super) fn holder_up(&self, share: ShareRef, key: ClientKey) -> Option<HolderUp> {
         let swarm = self.swarms.get(share)?;
         let holder = self.holder(swarm, key)?;
         if swarm.holder_count_of(key.user) > USER_PEERS_MAX {

@@ -66,6 +66,7 @@ impl Housekeeper {
 
     fn sweep(&mut self, now: Instant) {
         self.core.presence.sweep(now);
+        self.core.tell_put_off(now);
         self.listeners.iter().for_each(|listener| listener.sweep(now));
         self.core.slow_consumers.flush();
         self.core.cluster.sweep(now);

@@ -12,6 +12,7 @@ use crate::wire::codec::List;
 use crate::wire::contact::Contact;
 use crate::wire::refusal::{Code, Refusal};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 impl Session {
     /// Certifies the client, and takes its contact for others. A contact says where the client listens as it says
@@ -27,6 +28,11 @@ impl Session {
         if place.port == 0 || announced.is_some_and(|addr| nobody(addr.ip(), addr.port())) {
             return Err(Refusal::about(Code::Malformed, "nobody can be reached at this address"));
         }
+        let now = Instant::now();
+        if !self.announcing.allows(&(), now) {
+            return Err(Code::SlowDown.into());
+        }
+        self.announcing.take(&(), now);
         let (login, state) = (self.login.as_ref().ok_or(Code::NotLoggedIn)?, self.core.state());
         let account = state.account(user).ok_or(Code::SessionEnded)?;
         let (now_s, client) = (unix_time_s(), login.ticket.key.client);

@@ -2,12 +2,15 @@
 
 use super::pushed;
 use crate::common::client::Client;
-use crate::common::membership::all_pieces;
+use crate::common::membership::{all_pieces, announcement};
 use crate::common::names::{command, file, group, user};
 use crate::common::queries::some_pieces;
 use crate::common::tracker::TestTracker;
 use groupshare::model::notice::Notice;
-use groupshare::wire::client_tracker::{Reply, Request};
+use groupshare::wire::client_tracker::{Holding, Reply, Request};
+use groupshare::wire::refusal::{Code, Refusal};
+use std::net::SocketAddr;
+use std::time::Instant;
 
 #[test]
 fn members_are_told_at_once_what_concerns_them() {
@@ -88,6 +91,40 @@ fn whoever_downloads_is_told_of_new_holders() {
     ann.announce(1);
     ann.hold(share, all_pieces());
     assert_eq!(pushed(&mut bob, peer_up), (share, user("ann"), 3));
+}
+
+#[test]
+fn a_client_that_moves_all_the_time_is_told_of_now_and_then_and_at_the_end() {
+    let tracker = TestTracker::start();
+    let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
+    ann.create_group("lab");
+    bob.join("lab");
+    ann.accept("lab", "bob");
+    let share = ann.offer("lab", "a.bin", 3, 1).share;
+    ann.announce(1);
+    ann.hold(share, all_pieces());
+    bob.hold(share, some_pieces(&[]));
+    let port = |push: &Reply| match push {
+        Reply::PeerUp { peer, .. } => peer.addrs.last().map(SocketAddr::port),
+        _ => None,
+    };
+    let begun = Instant::now();
+    let mut is_slowed_down = |port: &u16| match ann.ask(announcement(*port)) {
+        Reply::Refused { code, about } => Refusal::received(code, &about).code == Code::SlowDown,
+        _ => false,
+    };
+    let last = (2..).find(&mut is_slowed_down).expect("nobody may go on and on") - 1;
+    assert!(last >= 30, "{last}: a client whose machine moves now and then is not");
+    for _ in 0..50 {
+        ann.hold(share, Holding::Nothing {});
+        ann.hold(share, all_pieces());
+    }
+    // So often in the time that it took, which is moments.
+    let most = 4 + begun.elapsed().as_secs() as usize / 3;
+    let told: Vec<u16> = bob.all_pushed().iter().filter_map(port).collect();
+    assert!((1..=most).contains(&told.len()), "{told:?}");
+    // Where it is at the end is told within seconds.
+    while told.last() != Some(&last) && pushed(&mut bob, port) != last {}
 }
 
 #[test]

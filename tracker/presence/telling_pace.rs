@@ -1,0 +1,97 @@
+//! How often clients are told of one that holds pieces of a share. A client may say over and over that it is elsewhere,
+//! or holds nothing and then something. Time is passed in.
+
+use super::client_key::ClientKey;
+use crate::model::id::ShareRef;
+use crate::rate::buckets::{Buckets, Pace};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// How often it is told that one client holds pieces of one share.
+const PACE: Pace = Pace { burst: 3, interval: Duration::from_secs(3) };
+
+/// What was told of late, and what is to be told when its time comes. The newest is told then: so nothing else is kept.
+///
+/// What is kept has a bound: something is owed of those only who were told of moments ago.
+#[derive(Debug)]
+pub struct TellingPace {
+    told: Buckets<(ShareRef, ClientKey)>,
+    owed: BTreeSet<(ShareRef, ClientKey)>,
+}
+
+impl Default for TellingPace {
+    fn default() -> Self {
+        Self { told: Buckets::new(PACE), owed: BTreeSet::new() }
+    }
+}
+
+impl TellingPace {
+    /// Whether it may be told now that this client holds pieces of this share. If not, it is owed.
+    pub fn allows(&mut self, share: ShareRef, holder: ClientKey, now: Instant) -> bool {
+        let what = (share, holder);
+        let allowed = self.told.allows(&what, now);
+        if allowed {
+            self.told.take(&what, now);
+            self.owed.remove(&what);
+        } else {
+            self.owed.insert(what);
+        }
+        allowed
+    }
+
+    /// What is owed and may be told now. Whoever takes it tells it by way of [`TellingPace::allows`].
+    pub fn due(&mut self, now: Instant) -> Vec<(ShareRef, ClientKey)> {
+        let told = &self.told;
+        let (due, owed): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.owed).into_iter().partition(|what| told.allows(what, now));
+        self.owed = owed.into_iter().collect();
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{ClientId, OpId, Origin, UserRef};
+
+    fn op(seq: u64) -> OpId {
+        OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq }
+    }
+
+    fn holder(client: u8) -> ClientKey {
+        ClientKey { user: UserRef(op(1)), client: ClientId([client; 16]) }
+    }
+
+    #[test]
+    fn however_often_a_client_moves_it_is_told_every_few_seconds_and_at_the_end() {
+        let (mut pace, share, begun) = (TellingPace::default(), ShareRef(op(9)), Instant::now());
+        let (mut told, mut last_told) = (0, begun);
+        for ms in 0..60_000 {
+            let now = begun + Duration::from_millis(ms);
+            if ms % 1000 == 0 {
+                for (share, holder) in pace.due(now) {
+                    assert!(pace.allows(share, holder, now), "what is due may be told");
+                    (told, last_told) = (told + 1, now);
+                }
+            }
+            if pace.allows(share, holder(1), now) {
+                (told, last_told) = (told + 1, now);
+            }
+        }
+        assert!((20..=PACE.burst + 20).contains(&told), "{told}");
+        assert!(begun + Duration::from_secs(60) - last_told <= 2 * PACE.interval, "it never falls silent");
+        let later = begun + Duration::from_secs(60) + PACE.interval;
+        assert_eq!(pace.due(later), [(share, holder(1))], "where it is at the end is told");
+        assert_eq!((pace.due(later), pace.owed.len()), (Vec::new(), 0), "once");
+    }
+
+    #[test]
+    fn a_client_that_moves_all_the_time_holds_nobody_else_up() {
+        let (mut pace, share, now) = (TellingPace::default(), ShareRef(op(9)), Instant::now());
+        let told = (0..1000).filter(|_| pace.allows(share, holder(1), now)).count();
+        assert_eq!(told, PACE.burst as usize);
+        assert!(pace.allows(share, holder(2), now), "another client of the user");
+        assert!(pace.allows(ShareRef(op(8)), holder(1), now), "another share");
+        assert_eq!(pace.owed.len(), 1);
+    }
+}
