@@ -248,6 +248,7 @@ pub mod client {
     /// Ways to other members: addresses, dialing, calls, punching, relay.
     pub mod reach {
         pub mod answerer;
+        pub(crate) mod call_queue;
         pub(crate) mod call_turns;
         pub mod calls;
         pub mod eyeballs;

@@ -5,20 +5,12 @@ use super::codec::Wire;
 use super::handshake::{Dialect, HandshakeError, preface};
 use super::refusal::Code;
 use crate::model::id::RelayTicket;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 /// What the tracker says when both sides are there. A refusal in the clear begins with 0.
 pub const BOTH_ARE_THERE: u8 = 1;
 
-/// Waits at a tracker's relay, with this ticket, for the other side. The stream belongs to the two from then on.
-pub fn meet_at_relay(stream: &mut (impl Read + Write), ticket: RelayTicket) -> Result<(), HandshakeError> {
-    stream.write_all(&relay_greeting(ticket))?;
-    let mut heard = Vec::new();
-    while !take_relay_answer(stream, &mut heard)? {}
-    Ok(())
-}
-
-/// What is said to a relay, for a caller that waits on several sockets.
+/// What is said to a relay, before anything is heard of it.
 pub fn relay_greeting(ticket: RelayTicket) -> Vec<u8> {
     let mut out = preface(Dialect::Relay, None);
     ticket.put(&mut out);
@@ -49,32 +41,24 @@ pub fn take_relay_answer(stream: &mut impl Read, heard: &mut Vec<u8>) -> Result<
 mod tests {
     use super::*;
     use crate::wire::handshake::refusal_in_clear;
-    use std::io::{self, Cursor};
-
-    /// A tracker that has said this in advance.
-    struct Told(Cursor<Vec<u8>>, Vec<u8>);
-
-    impl Read for Told {
-        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-            self.0.read(buf)
-        }
-    }
-
-    impl Write for Told {
-        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-            self.1.write(buf)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use std::io::Cursor;
 
     /// What comes of it when the tracker says this, and how many of these bytes are left to the members.
     fn met(says: &[u8]) -> (Result<(), HandshakeError>, usize) {
-        let mut told = Told(Cursor::new(says.to_vec()), Vec::new());
-        let met = meet_at_relay(&mut told, RelayTicket([7; 16]));
-        assert_eq!(told.1, [&b"GRPSHARE\x00\x01\x06"[..], &[7; 16]].concat());
-        (met, says.len() - told.0.position() as usize)
+        let (mut told, mut heard) = (Cursor::new(says), Vec::new());
+        let met = loop {
+            match take_relay_answer(&mut told, &mut heard) {
+                Ok(false) => {}
+                Ok(true) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        (met, says.len() - told.position() as usize)
+    }
+
+    #[test]
+    fn a_relay_is_told_the_ticket_behind_the_preface() {
+        assert_eq!(relay_greeting(RelayTicket([7; 16])), [&b"GRPSHARE\x00\x01\x06"[..], &[7; 16]].concat());
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Node {
             take_given: take_given(calls.clone()),
             calls: calls.clone(),
         };
-        let relays = Relays::new(options.trackers.clone());
+        let relays = Relays::new(options.trackers.clone())?;
         let link = TrackerLink::start(options.trackers, client, connect, options.check, link_events)?;
         let seeder = Arc::new(Seeder::start(options.listener, setup)?);
         let (port, tracker) = (listening.clone(), Some(link.caller()));

@@ -1,6 +1,7 @@
 //! The called side: a member who cannot reach this client has a tracker call it. It dials back, dials at the same moment,
 //! or goes to the relay, and then gives as always.
 
+use super::call_queue::CallQueue;
 use super::calls::Calls;
 use super::eyeballs::{Race, RaceTurn};
 use super::identity::Identity;
@@ -12,7 +13,6 @@ use crate::client::keyring::Keyring;
 use crate::client::rpc::link::TrackerCaller;
 use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::GroupRef;
-use crate::model::name::UserId;
 use crate::sys::owned_thread::OwnedThread;
 use crate::wire::certificate::Certificate;
 use crate::wire::client_tracker::{CallWay, PassedCall};
@@ -20,19 +20,12 @@ use crate::wire::handshake::Secret;
 use crate::wire::handshake::peer::peer_greets;
 use parking_lot::Mutex;
 use snow::StatelessTransportState;
-use std::collections::VecDeque;
 use std::fmt;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Most calls that are answered at once.
-const THREADS_MAX: usize = 8;
-/// Most calls that wait.
-const WAITING_MAX: usize = 32;
-/// Most calls of one user that wait or are answered.
-const CALLER_MAX: usize = 3;
 /// How long the caller is dialed and greeted.
 const BACK_DEADLINE: Duration = Duration::from_secs(5);
 /// How often a thread looks whether it is to end.
@@ -91,16 +84,7 @@ struct AnswererDesk {
     // Set once.
     closing: AtomicBool,
     // Locked; never while a call is answered.
-    calls: Mutex<OpenCalls>,
-}
-
-#[derive(Default)]
-struct OpenCalls {
-    waiting: VecDeque<(PassedCall, Instant)>,
-    /// The callers of those that are answered.
-    answered: Vec<UserId>,
-    /// Threads that will look for another call.
-    threads: usize,
+    calls: Mutex<CallQueue>,
 }
 
 /// Answers calls on threads that start when they are needed and end when they are not.
@@ -127,7 +111,7 @@ impl Answerer {
     /// Takes a call, unless too many are there or the caller is nobody to give to. Returns at once.
     pub fn answer(&self, call: PassedCall) {
         let now = Instant::now();
-        if self.desk.key_for(&call, now).is_none() || !self.desk.put(call, now) {
+        if self.desk.key_for(&call, now).is_none() || !self.desk.calls.lock().put(call, now) {
             return;
         }
         let mut threads = self.threads.lock();
@@ -136,7 +120,7 @@ impl Answerer {
         match OwnedThread::start(format!("answer-{}", threads.len()), move || desk.run()) {
             Ok(thread) => threads.push(thread),
             // The call is answered by a thread that is there, or lost like one that came too late.
-            Err(_) => self.desk.calls.lock().threads -= 1,
+            Err(_) => self.desk.calls.lock().thread_ends(),
         }
     }
 }
@@ -144,7 +128,7 @@ impl Answerer {
 impl Drop for Answerer {
     fn drop(&mut self) {
         self.desk.closing.store(true, Ordering::Relaxed);
-        self.desk.calls.lock().waiting.clear();
+        self.desk.calls.lock().clear();
         self.desk.relays.close();
         // Joins them.
         self.threads.get_mut().clear();
@@ -152,38 +136,14 @@ impl Drop for Answerer {
 }
 
 impl AnswererDesk {
-    /// Queues a call. Returns whether a thread is to be started: not if too many calls are there, in all or of this user,
-    /// or as many threads as there may be.
-    fn put(&self, call: PassedCall, now: Instant) -> bool {
-        let calls = &mut *self.calls.lock();
-        let user = &call.caller.user;
-        let theirs = calls.waiting.iter().filter(|(other, _)| other.caller.user == *user).count()
-            + calls.answered.iter().filter(|other| *other == user).count();
-        if calls.waiting.len() >= WAITING_MAX || theirs >= CALLER_MAX {
-            return false;
-        }
-        calls.waiting.push_back((call, now));
-        let starts = calls.threads < THREADS_MAX;
-        calls.threads += usize::from(starts);
-        starts
-    }
-
     fn run(&self) {
         loop {
-            let (call, came) = {
-                let calls = &mut *self.calls.lock();
-                let Some((call, came)) = calls.waiting.pop_front() else {
-                    calls.threads -= 1;
-                    return;
-                };
-                calls.answered.push(call.caller.user.clone());
-                (call, came)
+            // The lock ends with the statement.
+            let Some((call, came)) = self.calls.lock().take(Instant::now()) else {
+                return;
             };
-            self.answer(&call, came);
-            let calls = &mut *self.calls.lock();
-            if let Some(at) = calls.answered.iter().position(|user| *user == call.caller.user) {
-                calls.answered.swap_remove(at);
-            }
+            let came_to_something = self.answer(&call, came);
+            self.calls.lock().done(&call.caller.user, came_to_something);
         }
     }
 
@@ -199,9 +159,10 @@ impl AnswererDesk {
         self.giver.gives(call.group, call.info_hash).then_some(key)
     }
 
-    fn answer(&self, call: &PassedCall, came: Instant) {
+    /// Whether it came to a connection, or cost nothing.
+    fn answer(&self, call: &PassedCall, came: Instant) -> bool {
         let Some(key) = self.key_for(call, Instant::now()) else {
-            return;
+            return true;
         };
         match call.way {
             CallWay::Back => self.dial_back(call, (key.0, &key.1)),
@@ -209,33 +170,38 @@ impl AnswererDesk {
                 // Where both want something of each other, the one with the lower id takes first.
                 let comes_first = call.caller.client < self.identity.client();
                 let addrs = self.dials.to_meet(call.caller.key, &call.addrs, comes_first);
-                self.meet(call, &addrs, came);
+                // Where this side takes first, nothing is to be done.
+                addrs.is_empty() || self.meet(call, &addrs, came)
             }
             CallWay::Relay => self.go_to_relay(call),
         }
     }
 
     /// Dials the caller at these addresses while it dials.
-    fn meet(&self, call: &PassedCall, addrs: &[SocketAddr], came: Instant) {
+    fn meet(&self, call: &PassedCall, addrs: &[SocketAddr], came: Instant) -> bool {
         let start = came + Duration::from_millis(call.start_ms.into()).min(START_MAX);
-        let take = |stream| self.giver.accept(stream, Way::Punched);
+        let mut met = false;
+        let take = |stream| {
+            met = true;
+            self.giver.accept(stream, Way::Punched);
+        };
         punch(&self.port, addrs, start, || self.is_closing(), take);
+        met
     }
 
-    fn go_to_relay(&self, call: &PassedCall) {
+    fn go_to_relay(&self, call: &PassedCall) -> bool {
         let Some(place) = call.relay else {
-            return;
+            return true;
         };
         let addr = self.tracker.as_ref().and_then(TrackerCaller::addr);
         let own = self.identity.certified().map(|certified| certified.tracker).zip(addr);
-        if let Ok(stream) = self.relays.meet(place.tracker, own, place.ticket) {
-            self.giver.accept(stream, Way::Relayed);
-        }
+        let met = self.relays.meet(place.tracker, own, place.ticket);
+        met.map(|stream| self.giver.accept(stream, Way::Relayed)).is_ok()
     }
 
-    fn dial_back(&self, call: &PassedCall, key: (KeyId, &Secret)) {
+    fn dial_back(&self, call: &PassedCall, key: (KeyId, &Secret)) -> bool {
         let Some(me) = self.identity.shown() else {
-            return;
+            return true;
         };
         let mut race = Race::new(&call.addrs, || peer_greets(&me, call.caller.key, key));
         let until = Instant::now() + BACK_DEADLINE;
@@ -249,23 +215,27 @@ impl AnswererDesk {
                         key: key.0,
                         info_hash: call.info_hash,
                     };
-                    return self.giver.give(dialed.stream, made);
+                    self.giver.give(dialed.stream, made);
+                    return true;
                 }
-                RaceTurn::Failed => return,
+                RaceTurn::Failed => return false,
                 RaceTurn::Woken | RaceTurn::Due => {}
             }
         }
+        false
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::call_queue::tests as queue;
     use super::super::identity::tests::{certified, certified_as};
     use super::*;
-    use crate::model::id::{ClientId, OpId, Origin, ShareRef};
-    use crate::model::name::GroupId;
+    use crate::model::address::TrackerAddr;
+    use crate::model::id::{ClientId, OpId, Origin, RelayTicket, ShareRef};
     use crate::model::name::tests::user;
-    use crate::wire::client_tracker::GroupKey;
+    use crate::model::name::{GroupId, UserId};
+    use crate::wire::client_tracker::{GroupKey, RelayPlace};
     use crate::wire::codec::List;
     use crate::wire::handshake::peer::peer_accepts;
     use std::net::TcpListener;
@@ -295,6 +265,11 @@ mod tests {
 
     /// A member of group 1 who serves the content.
     fn answerer() -> (Answerer, mpsc::Receiver<(UserId, Way)>) {
+        answerer_with(Vec::new())
+    }
+
+    /// The same, who knows these trackers.
+    fn answerer_with(trackers: Vec<TrackerAddr>) -> (Answerer, mpsc::Receiver<(UserId, Way)>) {
         let keyring = Arc::new(Keyring::default());
         let name = GroupId::parse("lab").expect("a name");
         keyring.put(GroupKey { group: group(1), name, id: KEY.0, key: KEY.1.clone() });
@@ -306,7 +281,7 @@ mod tests {
             keyring,
             port,
             calls: Arc::default(),
-            relays: Relays::new(Vec::new()),
+            relays: Relays::new(trackers).expect("a descriptor"),
             tracker: None,
             giver: Arc::new(Shelf(gives)),
         };
@@ -340,8 +315,7 @@ mod tests {
 
     /// Calls that wait or are answered.
     fn open(answerer: &Answerer) -> usize {
-        let calls = answerer.desk.calls.lock();
-        calls.waiting.len() + calls.answered.len()
+        queue::open(&answerer.desk.calls.lock())
     }
 
     #[test]
@@ -377,13 +351,26 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_was_called_to_a_relay_at_which_nobody_comes_closes_at_once() {
+        // A tracker that accepts and says nothing, as where the caller does not come.
+        let ((relay, at), caller) = (listener(), client_of("eve"));
+        let (answerer, _given) = answerer_with(vec![at.into()]);
+        let place = RelayPlace { tracker: 1, ticket: RelayTicket([7; 16]) };
+        answerer.answer(PassedCall { way: CallWay::Relay, relay: Some(place), ..call(&caller, at) });
+        let (_waits, _) = relay.accept().expect("it goes there");
+        let begun = Instant::now();
+        drop(answerer);
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+
+    #[test]
     fn a_hundred_calls_of_one_user_take_three_places_and_another_user_is_still_called_back() {
         let (answerer, given) = answerer();
         // It accepts and says nothing.
         let (_silent, at) = listener();
         let (eve, ann) = (client_of("eve"), client_of("ann"));
         (0..100).for_each(|_| answerer.answer(call(&eve, at)));
-        assert_eq!(open(&answerer), CALLER_MAX);
+        assert_eq!(open(&answerer), 3);
         let (listener, other) = listener();
         answerer.answer(call(&ann, other));
         let (mut stream, _) = listener.accept().expect("called back");

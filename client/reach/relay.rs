@@ -2,28 +2,27 @@
 
 use crate::model::address::TrackerAddr;
 use crate::model::id::RelayTicket;
-use crate::sys::connecting::connect_first;
-use crate::sys::resolve::{LOOKUP_DEADLINE, Lookups, lookup_reason};
-use crate::wire::connection::TimedStream;
-use crate::wire::deadlines::HANDSHAKE_DEADLINE;
+use crate::sys::connecting::{Connecting, connect_first};
+use crate::sys::resolve::{Lookups, lookup_reason};
+use crate::sys::waker::Waker;
 use crate::wire::handshake::HandshakeError;
-use crate::wire::relay::meet_at_relay;
-use crossbeam_channel::never;
+use crate::wire::relay::{relay_greeting, take_relay_answer};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
+use std::convert::Infallible;
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::iter;
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// The tracker accepts the connection within this time.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
-
+/// A tracker accepts the connection within this time.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+/// Whatever trackers are tried, who waits for somebody who does not come waits no longer. The caller was told to come at
+/// the same time.
+const MEETING_DEADLINE: Duration = Duration::from_secs(4);
 /// Most trackers at which a ticket is tried, the first included.
 const TRIES_MAX: usize = 4;
-/// No other tracker is tried after this time: the ticket has been good for about as long.
-const TRIES_END: Duration = Duration::from_secs(10);
 
 /// Why two members have not met at a relay; the end of a line, without a full stop.
 #[derive(Debug)]
@@ -53,8 +52,11 @@ pub struct Relays {
     /// The list of trackers, number 1 first.
     trackers: Vec<TrackerAddr>,
     lookups: Mutex<Lookups>,
-    /// The connections on which somebody is waited for; `None` once the client is closing.
-    waiting: Mutex<Option<Vec<Arc<TcpStream>>>>,
+    /// Woken once the client is closing, and never cleared.
+    closing: Waker,
+    /// Dropped once the client is closing, for those who wait for a look-up.
+    open: Mutex<Option<Sender<Infallible>>>,
+    until_closing: Receiver<Infallible>,
 }
 
 impl fmt::Debug for Relays {
@@ -64,50 +66,50 @@ impl fmt::Debug for Relays {
 }
 
 impl Relays {
-    pub fn new(trackers: Vec<TrackerAddr>) -> Self {
-        Self { trackers, lookups: Mutex::new(Lookups::new()), waiting: Mutex::new(Some(Vec::new())) }
+    /// # Errors
+    /// The process is out of descriptors.
+    pub fn new(trackers: Vec<TrackerAddr>) -> io::Result<Self> {
+        let (open, until_closing) = bounded(0);
+        let (lookups, open) = (Mutex::new(Lookups::new()), Mutex::new(Some(open)));
+        Ok(Self { trackers, lookups, closing: Waker::new()?, open, until_closing })
     }
 
     /// The client is closing: nobody is waited for any more.
     pub fn close(&self) {
-        for stream in self.waiting.lock().take().into_iter().flatten() {
-            // Fails only if the connection is gone already.
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        self.open.lock().take();
+        self.closing.wake();
     }
 
-    /// Meets the other side at the tracker with this number, by the ticket that both have. `own` is the number and the
-    /// address of the tracker of the client's link. The members' handshake runs on the stream that this gives.
+    /// Meets the other side at the tracker with this number, by the ticket of this one. `own` is the number and
+    /// the address of the tracker of the client's link. The members' handshake runs on the stream that this gives.
     ///
     /// A number is a place in the list of the trackers. The client's list may have another order, so a ticket that is
     /// refused is tried at its other trackers.
     ///
     /// # Errors
     /// That of the tracker at this place of the list: it is not found, not reached, or the other side has not come;
-    /// after 28 s at most.
+    /// after [`MEETING_DEADLINE`] at most, and at once when the client closes.
     pub fn meet(
         &self,
         tracker: u16,
         own: Option<(u16, SocketAddr)>,
         ticket: RelayTicket,
     ) -> Result<TcpStream, RelayError> {
+        let until = Instant::now() + MEETING_DEADLINE;
         let other = match own {
-            Some((number, addr)) if number == tracker => return self.meet_at(&[addr], ticket),
+            Some((number, addr)) if number == tracker => return self.meet_at(&[addr], ticket, until),
             Some((_, addr)) => Some(addr),
             None => None,
         };
         let place = usize::from(tracker).checked_sub(1).filter(|place| *place < self.trackers.len());
         let place = place.ok_or(RelayError::Unlisted(tracker))?;
         let rest = (0..self.trackers.len()).filter(|at| *at != place);
-        let (mut failure, begun) = (None, Instant::now());
-        for at in iter::once(place).chain(rest).take(TRIES_MAX).take_while(|_| begun.elapsed() < TRIES_END) {
-            if self.waiting.lock().is_none() {
-                break;
-            }
-            let met = match self.addrs(&self.trackers[at]) {
+        let mut failure = None;
+        for at in iter::once(place).chain(rest).take(TRIES_MAX).take_while(|_| Instant::now() < until) {
+            let met = match self.addrs(&self.trackers[at], until) {
                 // The client's own tracker has another number.
                 Ok(addrs) if other.is_some_and(|other| addrs.contains(&other)) => continue,
-                Ok(addrs) => self.meet_at(&addrs, ticket),
+                Ok(addrs) => self.meet_at(&addrs, ticket, until),
                 Err(error) => Err(error),
             };
             match met {
@@ -119,41 +121,44 @@ impl Relays {
     }
 
     /// Meets the other side at the first of these addresses that accepts.
-    fn meet_at(&self, addrs: &[SocketAddr], ticket: RelayTicket) -> Result<TcpStream, RelayError> {
+    fn meet_at(&self, addrs: &[SocketAddr], ticket: RelayTicket, until: Instant) -> Result<TcpStream, RelayError> {
         // A name has at most eight.
-        let deadline = CONNECT_DEADLINE / addrs.len() as u32;
-        let connected = connect_first(addrs, |addr| TcpStream::connect_timeout(&addr, deadline));
-        let failed = |error: io::Error| RelayError::Meeting(error.into());
-        let (stream, _) = connected.map_err(failed)?;
-        let waits = Arc::new(stream.try_clone().map_err(failed)?);
-        match &mut *self.waiting.lock() {
-            Some(waiting) => waiting.push(waits.clone()),
-            None => return Err(failed(io::ErrorKind::Interrupted.into())),
-        }
-        let met = meet(&stream, ticket).map_err(RelayError::Meeting);
-        if let Some(waiting) = &mut *self.waiting.lock() {
-            waiting.retain(|other| !Arc::ptr_eq(other, &waits));
-        }
-        met.map(|()| stream)
+        let each = CONNECT_DEADLINE / addrs.len() as u32;
+        let connected = connect_first(addrs, |addr| self.connect(addr, until.min(Instant::now() + each)));
+        let (stream, _) = connected.map_err(|error| RelayError::Meeting(error.into()))?;
+        self.wait(&stream, ticket, until).map_err(RelayError::Meeting)?;
+        Ok(stream)
     }
 
-    fn addrs(&self, tracker: &TrackerAddr) -> Result<Vec<SocketAddr>, RelayError> {
+    fn connect(&self, addr: SocketAddr, until: Instant) -> io::Result<TcpStream> {
+        let connecting = Connecting::begin(addr, None)?;
+        self.closing.wait_beside(&connecting, true, until)?;
+        connecting.outcome()
+    }
+
+    /// Shows the ticket and waits for the other side.
+    fn wait(&self, mut stream: &TcpStream, ticket: RelayTicket, until: Instant) -> Result<(), HandshakeError> {
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        // Nothing was sent before, so it fits into the socket's buffer.
+        stream.write_all(&relay_greeting(ticket))?;
+        let mut heard = Vec::new();
+        while !take_relay_answer(&mut stream, &mut heard)? {
+            self.closing.wait_beside(stream, false, until)?;
+        }
+        Ok(stream.set_nonblocking(false)?)
+    }
+
+    fn addrs(&self, tracker: &TrackerAddr, until: Instant) -> Result<Vec<SocketAddr>, RelayError> {
         match tracker {
             TrackerAddr::Addr(addr) => Ok(vec![*addr]),
             TrackerAddr::Named { host, port } => {
-                let found = self.lookups.lock().find(host, *port, LOOKUP_DEADLINE, &never());
+                let left = until.saturating_duration_since(Instant::now());
+                let found = self.lookups.lock().find(host, *port, left, &self.until_closing);
                 found.map_err(RelayError::Lookup)
             }
         }
     }
-}
-
-fn meet(stream: &TcpStream, ticket: RelayTicket) -> Result<(), HandshakeError> {
-    stream.set_nodelay(true)?;
-    meet_at_relay(&mut TimedStream::new(stream, HANDSHAKE_DEADLINE), ticket)?;
-    stream.set_read_timeout(None)?;
-    stream.set_write_timeout(None)?;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -162,12 +167,16 @@ mod tests {
     use std::net::TcpListener;
     use std::thread;
 
-    #[test]
-    fn whoever_waits_at_a_relay_is_let_go_when_the_client_closes() {
-        // It accepts and says nothing.
+    /// A tracker that accepts and says nothing, and a client that has no other one.
+    fn silent() -> (TcpListener, SocketAddr, Relays) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("bound");
-        let relays = Relays::new(vec![TrackerAddr::Addr(addr)]);
+        (listener, addr, Relays::new(vec![TrackerAddr::Addr(addr)]).expect("a descriptor"))
+    }
+
+    #[test]
+    fn whoever_waits_at_a_relay_is_let_go_when_the_client_closes() {
+        let (listener, addr, relays) = silent();
         let begun = Instant::now();
         thread::scope(|scope| {
             let waits = scope.spawn(|| relays.meet(1, Some((1, addr)), RelayTicket([7; 16])));
@@ -175,7 +184,19 @@ mod tests {
             relays.close();
             assert!(waits.join().expect("no panic").is_err());
         });
-        assert!(begun.elapsed() < HANDSHAKE_DEADLINE / 2, "nothing was waited for");
+        assert!(begun.elapsed() < MEETING_DEADLINE, "nothing was waited for");
         assert!(relays.meet(1, Some((1, addr)), RelayTicket([7; 16])).is_err());
+    }
+
+    #[test]
+    fn a_caller_that_does_not_come_is_waited_for_in_bounds() {
+        let (_listener, addr, relays) = silent();
+        let begun = Instant::now();
+        // Neither its own tracker nor another one on the list.
+        for own in [Some((1, addr)), None] {
+            assert!(relays.meet(1, own, RelayTicket([7; 16])).is_err());
+        }
+        let took = begun.elapsed();
+        assert!(took >= MEETING_DEADLINE * 2 && took < MEETING_DEADLINE * 4, "{took:?}");
     }
 }

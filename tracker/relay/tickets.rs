@@ -92,8 +92,8 @@ impl<W> Default for Tickets<W> {
 }
 
 impl<W> Tickets<W> {
-    /// Makes tickets good for two clients until this time. Those that were made for the same two before, and with which nobody has come,
-    /// are good no more: a client that asks again takes no second place.
+    /// Makes tickets good for two clients until this time. Those that were made for the same two before, and with which
+    /// nobody has come, are good no more: a client that asks again takes no second place.
     pub(super) fn issue(
         &mut self,
         tickets: RelayTickets,

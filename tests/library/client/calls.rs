@@ -2,7 +2,8 @@
 
 use super::places::shown;
 use super::{Person, Room};
-use crate::common::names::group;
+use crate::common::client::words;
+use crate::common::names::{group, user};
 use crate::common::subject::bytes_of;
 use crate::common::tracker::{TestTracker, loopback};
 use crate::common::wait::wait_until;
@@ -11,8 +12,10 @@ use groupshare::client::reach::way::Way;
 use groupshare::model::id::Origin;
 use groupshare::rate::limit::Limit;
 use groupshare::tracker::relay::RelaySettings;
+use groupshare::wire::client_tracker::{CallWay, Reply, Request};
 use rustix::net::Shutdown;
 use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
 
 /// Sits down at a client and makes an account. With `closed` nobody gets in by its port, as behind a firewall that
 /// rejects: it announces where it would listen.
@@ -118,4 +121,27 @@ fn two_members_whose_ports_are_closed_wait_for_each_other_without_a_relay_and_ar
     assert!(why.starts_with("alice: 127.0.0.1:") && why.contains(" refused the connection, "), "{why}");
     assert!(why.contains("does not call back") && why.ends_with(", no relay"), "{why}");
     assert!(shown(&mut bob, "f").contains("waiting for members"));
+}
+
+#[test]
+fn a_member_who_was_called_to_a_relay_at_which_nobody_comes_quits_at_once() {
+    let tracker = TestTracker::start_with(|settings| settings.relay = Some(RelaySettings::of(Limit::NONE)));
+    let room = Room { tracker, folder: tempfile::tempdir().expect("a folder") };
+    let (mut alice, mut eve) = (person(&[room.tracker.addr], &room, "alice", false), room.tracker.user("eve"));
+    alice.expect("create_group lab", "Group created\n");
+    eve.join("lab");
+    wait_until("the request is known", || alice.types("accept_request lab eve").is_ok());
+    alice.file("f", &bytes_of(600_000, 1));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    let share = eve.find_share("lab", "f").share;
+    eve.announce(4001);
+    let (client, user) = (alice.node.client, user("alice"));
+    let connections = || room.tracker.server.status().connections.total;
+    let before = connections();
+    let passed = eve.ask(Request::Call { share, user, client, way: CallWay::Relay });
+    assert!(matches!(passed, Reply::CallPassed { ticket: Some(_), .. }), "{}", words(&passed));
+    wait_until("alice waits at the relay", || connections() > before);
+    let begun = Instant::now();
+    drop(alice);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }

@@ -7,6 +7,7 @@ use crate::common::names::user;
 use crate::common::tracker::TestTracker;
 use crate::common::wait::wait_until;
 use groupshare::client::reach::relay::Relays;
+use groupshare::model::address::TrackerAddr;
 use groupshare::model::id::{ClientId, RelayTicket};
 use groupshare::rate::limit::Limit;
 use groupshare::tracker::admission::Caps;
@@ -37,6 +38,10 @@ fn issue(tracker: &TestTracker, from: &str, to: &str) -> Result<RelayTickets, St
     };
     let relay = tracker.server.core().relay.as_ref().expect("it relays");
     relay.issue(end(from), end(to), Instant::now()).map_err(|refusal| refusal.to_string())
+}
+
+fn relays(trackers: Vec<TrackerAddr>) -> Relays {
+    Relays::new(trackers).expect("a descriptor")
 }
 
 fn come(tracker: &TestTracker, ticket: RelayTicket) -> TcpStream {
@@ -285,7 +290,7 @@ fn a_tracker_that_stops_ends_every_pair_and_tells_whoever_waits() {
 fn a_tracker_that_relays_nothing_says_so() {
     let tracker = TestTracker::start();
     assert_eq!(rest(&mut come(&tracker, RelayTicket([7; 16]))), refused(Code::NoRelay));
-    let relays = Relays::new(vec![tracker.addr.into()]);
+    let relays = relays(vec![tracker.addr.into()]);
     let refusal = relays.meet(1, None, RelayTicket([7; 16])).expect_err("no relay");
     assert_eq!(refusal.to_string(), "This tracker relays nothing");
 }
@@ -304,13 +309,13 @@ fn clients_meet_at_the_tracker_of_a_number_whatever_their_lists_say_of_their_own
     let RelayTickets { caller, called } = issue(&tracker, "ann", "bob").expect("tickets");
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
     thread::scope(|scope| {
-        let ann = scope.spawn(|| Relays::new(vec![nobody.into()]).meet(1, Some((1, tracker.addr)), caller));
-        let bob = Relays::new(vec![tracker.addr.into()]).meet(1, Some((2, nobody)), called);
+        let ann = scope.spawn(|| relays(vec![nobody.into()]).meet(1, Some((1, tracker.addr)), caller));
+        let bob = relays(vec![tracker.addr.into()]).meet(1, Some((2, nobody)), called);
         let (mut ann, mut bob) = (ann.join().expect("no panic").expect("met"), bob.expect("met"));
         ann.write_all(b"x").expect("sent");
         assert_eq!(&read(&mut bob), b"x");
     });
-    let refusal = Relays::new(vec![nobody.into()]).meet(2, None, caller).expect_err("a list of one");
+    let refusal = relays(vec![nobody.into()]).meet(2, None, caller).expect_err("a list of one");
     assert_eq!(refusal.to_string(), "tracker 2 is not on the list");
 }
 
@@ -321,12 +326,12 @@ fn a_relay_is_found_whatever_the_order_of_the_list() {
     // The trackers' list begins with the relay; one client's list begins with its own tracker, and the other has none.
     let lists = [own.addr, relay.addr].map(|addr| addr.into());
     thread::scope(|scope| {
-        let ann = scope.spawn(|| Relays::new(lists.to_vec()).meet(1, Some((2, own.addr)), caller));
-        let bob = Relays::new(lists.to_vec()).meet(1, None, called);
+        let ann = scope.spawn(|| relays(lists.to_vec()).meet(1, Some((2, own.addr)), caller));
+        let bob = relays(lists.to_vec()).meet(1, None, called);
         let (mut ann, mut bob) = (ann.join().expect("no panic").expect("met"), bob.expect("met"));
         ann.write_all(b"x").expect("sent");
         assert_eq!(&read(&mut bob), b"x");
     });
-    let refusal = Relays::new(lists.to_vec()).meet(1, None, called).expect_err("it is used up");
+    let refusal = relays(lists.to_vec()).meet(1, None, called).expect_err("it is used up");
     assert!(refusal.to_string().contains("ticket"), "{refusal}");
 }

@@ -1,0 +1,235 @@
+//! The calls that wait to be answered and those that are. Callers take turns, and whoever called in vain before comes
+//! last. Pure: the caller passes the time in.
+
+use crate::model::name::UserId;
+use crate::wire::client_tracker::PassedCall;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Most calls that are answered at once. Each has a thread.
+const THREADS_MAX: usize = 8;
+/// Most calls that wait.
+const WAITING_MAX: usize = 32;
+/// Most calls of one user that wait or are answered.
+pub(super) const CALLER_MAX: usize = 3;
+/// After this many calls in a row that came to nothing a user shares half of the threads with all such users.
+const VAIN_MAX: u32 = 3;
+/// Most users of whom is kept that they called in vain.
+const VAIN_USERS_MAX: usize = 256;
+/// A call that has waited for this long is not worth an answer: its caller gives up soon.
+const STALE: Duration = Duration::from_secs(4);
+
+/// Calls of other members.
+#[derive(Debug, Default)]
+pub(super) struct CallQueue {
+    /// In the order in which they came.
+    waiting: Vec<(PassedCall, Instant)>,
+    /// The callers of those that are answered.
+    answered: Vec<UserId>,
+    /// Threads that will look for another call.
+    threads: usize,
+    /// How many calls in a row came to nothing, by caller.
+    vain: HashMap<UserId, u32>,
+}
+
+impl CallQueue {
+    /// Queues a call. Returns whether a thread is to be started: not if too many calls are there, in all or of this user,
+    /// or as many threads as there may be.
+    pub(super) fn put(&mut self, call: PassedCall, now: Instant) -> bool {
+        self.drop_stale(now);
+        let user = &call.caller.user;
+        let theirs = self.waiting.iter().filter(|(other, _)| other.caller.user == *user).count() + self.answers(user);
+        if theirs >= CALLER_MAX || (self.waiting.len() >= WAITING_MAX && !self.makes_room(user)) {
+            return false;
+        }
+        self.waiting.push((call, now));
+        let starts = self.threads < THREADS_MAX;
+        self.threads += usize::from(starts);
+        starts
+    }
+
+    /// The next call, with the time when it came, for a thread that answers it and then says so with [`Self::done`].
+    /// `None` if the thread is to end.
+    pub(super) fn take(&mut self, now: Instant) -> Option<(PassedCall, Instant)> {
+        self.drop_stale(now);
+        let vain_answers = self.answered.iter().filter(|user| self.is_vain(user)).count();
+        let may_go = |user: &UserId| !self.is_vain(user) || vain_answers < THREADS_MAX / 2;
+        let users = self.waiting.iter().map(|(call, _)| &call.caller.user).enumerate();
+        let next = users.filter(|(_, user)| may_go(user)).min_by_key(|(at, user)| (self.rank(user), *at));
+        let Some((at, _)) = next else {
+            self.thread_ends();
+            return None;
+        };
+        let (call, came) = self.waiting.remove(at);
+        self.answered.push(call.caller.user.clone());
+        Some((call, came))
+    }
+
+    /// A call of this user was answered, and came to a connection or to nothing.
+    pub(super) fn done(&mut self, user: &UserId, came_to_something: bool) {
+        if let Some(at) = self.answered.iter().position(|other| other == user) {
+            self.answered.swap_remove(at);
+        }
+        if came_to_something {
+            self.vain.remove(user);
+            return;
+        }
+        if self.vain.len() >= VAIN_USERS_MAX
+            && !self.vain.contains_key(user)
+            && let Some(least) = self.vain.iter().min_by_key(|(_, times)| **times).map(|(user, _)| user.clone())
+        {
+            self.vain.remove(&least);
+        }
+        let times = self.vain.entry(user.clone()).or_default();
+        *times = times.saturating_add(1);
+    }
+
+    /// A thread looks for no further call, or was not there to be started.
+    pub(super) fn thread_ends(&mut self) {
+        self.threads -= 1;
+    }
+
+    /// Drops the calls that wait.
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
+    fn answers(&self, user: &UserId) -> usize {
+        self.answered.iter().filter(|other| *other == user).count()
+    }
+
+    fn is_vain(&self, user: &UserId) -> bool {
+        self.vain.get(user).is_some_and(|times| *times >= VAIN_MAX)
+    }
+
+    /// The lower, the sooner a call of this user is answered.
+    fn rank(&self, user: &UserId) -> (bool, usize) {
+        (self.is_vain(user), self.answers(user))
+    }
+
+    /// Lets the last call go of somebody who called in vain, for one of a user who did not.
+    fn makes_room(&mut self, user: &UserId) -> bool {
+        let last = self.waiting.iter().rposition(|(call, _)| self.is_vain(&call.caller.user));
+        let Some(at) = last.filter(|_| !self.is_vain(user)) else {
+            return false;
+        };
+        self.waiting.remove(at);
+        true
+    }
+
+    fn drop_stale(&mut self, now: Instant) {
+        self.waiting.retain(|(_, came)| now.saturating_duration_since(*came) < STALE);
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::identity::tests::certified_as;
+    use super::*;
+    use crate::model::digest::InfoHash;
+    use crate::model::id::{GroupRef, OpId, Origin, ShareRef};
+    use crate::model::name::tests::user;
+    use crate::wire::client_tracker::CallWay;
+    use crate::wire::codec::List;
+
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    /// Calls that wait or are answered.
+    pub(in super::super) fn open(queue: &CallQueue) -> usize {
+        queue.waiting.len() + queue.answered.len()
+    }
+
+    fn call_of(name: &str) -> PassedCall {
+        let id = OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 1 };
+        PassedCall {
+            share: ShareRef(id),
+            group: GroupRef(id),
+            info_hash: InfoHash([9; 32]),
+            way: CallWay::Back,
+            caller: certified_as(2, &user(name)).certificate().expect("certified"),
+            addrs: List::EMPTY,
+            start_ms: 0,
+            relay: None,
+        }
+    }
+
+    /// Takes until no thread may have another; the callers in this order.
+    fn taken(queue: &mut CallQueue, now: Instant) -> Vec<String> {
+        let mut callers = Vec::new();
+        while let Some((call, _)) = queue.take(now) {
+            callers.push(call.caller.user.to_string());
+        }
+        callers
+    }
+
+    /// A queue in which calls of these users came to nothing, three for each.
+    fn after_vain_calls(users: &[&str]) -> CallQueue {
+        let mut queue = CallQueue::default();
+        for name in users {
+            (0..VAIN_MAX).for_each(|_| queue.done(&user(name), false));
+        }
+        queue
+    }
+
+    #[test]
+    fn callers_take_turns_whoever_called_most() {
+        let (mut queue, now) = (CallQueue::default(), Instant::now());
+        for name in ["eve", "eve", "eve", "ann", "bob"] {
+            assert!(queue.put(call_of(name), now));
+        }
+        assert!(!queue.put(call_of("eve"), now), "she has three");
+        assert_eq!(taken(&mut queue, now), ["eve", "ann", "bob", "eve", "eve"]);
+    }
+
+    #[test]
+    fn whoever_called_in_vain_comes_last_and_leaves_half_of_the_threads() {
+        let (mut queue, now) = (after_vain_calls(&["eve", "mal"]), Instant::now());
+        for name in ["eve", "eve", "eve", "mal", "mal", "mal", "ann"] {
+            queue.put(call_of(name), now);
+        }
+        assert_eq!(taken(&mut queue, now), ["ann", "eve", "mal", "eve", "mal"]);
+        queue.done(&user("eve"), true);
+        assert_eq!(taken(&mut queue, now)[0], "eve", "one that came to something makes good for all before");
+    }
+
+    #[test]
+    fn a_full_queue_lets_a_call_of_somebody_go_who_called_in_vain() {
+        let names: Vec<String> = (0..WAITING_MAX).map(|number| format!("e{number}")).collect();
+        let vain: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (mut queue, now) = (after_vain_calls(&vain[1..]), Instant::now());
+        for name in &vain {
+            queue.put(call_of(name), now);
+        }
+        queue.put(call_of("e1"), now);
+        queue.put(call_of("ann"), now);
+        assert_eq!(open(&queue), WAITING_MAX);
+        assert_eq!(taken(&mut queue, now)[..2], ["e0", "ann"]);
+    }
+
+    #[test]
+    fn a_call_that_has_waited_for_too_long_is_not_answered() {
+        let (mut queue, now) = (CallQueue::default(), Instant::now());
+        queue.put(call_of("ann"), now);
+        queue.put(call_of("bob"), now + MOMENT);
+        assert_eq!(taken(&mut queue, now + STALE), ["bob"]);
+    }
+
+    #[test]
+    fn so_many_threads_are_started_as_there_may_be_and_none_is_counted_that_ends() {
+        let (mut queue, now) = (CallQueue::default(), Instant::now());
+        let names: Vec<String> = (0..WAITING_MAX + 10).map(|number| format!("u{number}")).collect();
+        assert_eq!(names.iter().filter(|name| queue.put(call_of(name), now)).count(), THREADS_MAX);
+        assert_eq!(open(&queue), WAITING_MAX);
+        queue.clear();
+        (0..THREADS_MAX).for_each(|_| assert!(queue.take(now).is_none()));
+        assert!(queue.put(call_of("ann"), now), "a thread is started again");
+    }
+
+    #[test]
+    fn of_a_bounded_number_of_users_is_kept_that_they_called_in_vain() {
+        let mut queue = after_vain_calls(&["eve"]);
+        (0..1000).for_each(|number| queue.done(&user(&format!("u{number}")), false));
+        assert_eq!(queue.vain.len(), VAIN_USERS_MAX);
+        assert!(queue.is_vain(&user("eve")), "whoever did so most stays");
+    }
+}
