@@ -1,5 +1,6 @@
 //! Numbers that name things: trackers, ops, what ops created, commands, running clients.
 
+use super::name::UserId;
 use std::fmt;
 
 /// Who issued an op: a tracker in one incarnation, which is one run of it.
@@ -75,6 +76,13 @@ impl fmt::Debug for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", u128::from_be_bytes(self.0))
     }
+}
+
+/// A client as others name it. Clients choose their ids, so an id alone may be that of another user's client.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId {
+    pub user: UserId,
+    pub client: ClientId,
 }
 
 /// What lets a client to the relay of a tracker, in place of a login: random, for one client and a few seconds.

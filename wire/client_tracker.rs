@@ -13,7 +13,7 @@ use super::frame::message;
 use super::handshake::Secret;
 use super::refusal::Refusal;
 use crate::model::digest::{InfoHash, KeyId};
-use crate::model::id::{ClientId, CommandId, GroupRef, OpOrder, PeerKey, RelayTicket, ShareRef};
+use crate::model::id::{ClientId, CommandId, GroupRef, OpOrder, PeerId, PeerKey, RelayTicket, ShareRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
@@ -411,6 +411,13 @@ pub struct Peer {
     pub held: u32,
 }
 wire_struct!(Peer { client, user, key, addrs, held });
+
+impl Peer {
+    /// Its name among peers.
+    pub fn id(&self) -> PeerId {
+        PeerId { user: self.user.clone(), client: self.client }
+    }
+}
 
 /// A group of the user, and the key that proves membership between peers.
 #[derive(Debug, Clone, PartialEq, Eq)]

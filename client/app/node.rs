@@ -23,10 +23,11 @@ use crate::client::upload::event::SeederEvent;
 use crate::client::upload::given::{Given, TakeGiven};
 use crate::client::upload::seeder::{Seeder, SeederSetup};
 use crate::model::address::TrackerAddr;
-use crate::model::id::{ClientId, CommandId};
+use crate::model::id::{ClientId, CommandId, PeerId};
 use crate::rate::limit::Limit;
 use crate::rate::uplink::Uplink;
 use crate::sys::random::random_bytes;
+use crate::wire::certificate::Certificate;
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::codec::List;
 use crate::wire::contact::{INTERFACES_MAX, Interface};
@@ -212,7 +213,8 @@ impl Node {
 fn take_given(calls: Arc<Calls>) -> TakeGiven {
     Box::new(move |given| {
         let Given { certificate, group, key, info_hash, receiver, sender, .. } = given;
-        let subject = CallSubject { group, info_hash, client: certificate.client };
+        let Certificate { client, user, key: whose, .. } = certificate;
+        let subject = CallSubject { group, info_hash, peer: PeerId { user, client }, key: whose };
         // Nobody waits any more: the connection ends.
         drop(calls.give(&subject, OpenableConnection { receiver, sender, key, way: Way::Called }));
     })

@@ -1,8 +1,7 @@
-//! How often a client, a user and a machine are dialed at most. Nothing that anybody announces changes that. Pure: the
+//! How often a user and a machine are dialed at most. Nothing that anybody announces changes that. Pure: the
 //! time is passed in.
 
 use crate::model::address::network_of;
-use crate::model::id::ClientId;
 use crate::model::name::UserId;
 use crate::rate::buckets::{Buckets, Pace};
 use crate::wire::client_tracker::Peer;
@@ -10,7 +9,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Of one client, and of one user. The burst is for many downloads that begin together.
+/// Of one user, whatever the clients. The burst is for many downloads that begin together.
 const USER_PACE: Pace = Pace { interval: Duration::from_millis(100), burst: 64 };
 /// Of one machine, or what looks like one from here: several users may be behind an address.
 const NETWORK_PACE: Pace = Pace { interval: Duration::from_millis(50), burst: 128 };
@@ -18,14 +17,13 @@ const NETWORK_PACE: Pace = Pace { interval: Duration::from_millis(50), burst: 12
 /// The bounds of all downloads together.
 #[derive(Debug)]
 pub(crate) struct DialPaces {
-    clients: Buckets<ClientId>,
     users: Buckets<UserId>,
     networks: Buckets<IpAddr>,
 }
 
 impl Default for DialPaces {
     fn default() -> Self {
-        Self { clients: Buckets::new(USER_PACE), users: Buckets::new(USER_PACE), networks: Buckets::new(NETWORK_PACE) }
+        Self { users: Buckets::new(USER_PACE), networks: Buckets::new(NETWORK_PACE) }
     }
 }
 
@@ -33,11 +31,9 @@ impl DialPaces {
     /// Whether this peer may be dialed now. It then counts as dialed.
     pub(crate) fn admit(&mut self, peer: &Peer, now: Instant) -> bool {
         let networks: BTreeSet<_> = peer.addrs.iter().map(|addr| network_of(addr.ip())).collect();
-        let may = self.clients.allows(&peer.client, now)
-            && self.users.allows(&peer.user, now)
-            && networks.iter().all(|network| self.networks.allows(network, now));
+        let may =
+            self.users.allows(&peer.user, now) && networks.iter().all(|network| self.networks.allows(network, now));
         if may {
-            self.clients.take(&peer.client, now);
             self.users.take(&peer.user, now);
             networks.iter().for_each(|network| self.networks.take(network, now));
         }
@@ -48,7 +44,7 @@ impl DialPaces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::PeerKey;
+    use crate::model::id::{ClientId, PeerKey};
     use crate::model::name::tests::user;
     use crate::wire::codec::List;
 

@@ -6,7 +6,7 @@ use super::peer_connection::PeerConnection;
 use super::transfer::Transfer;
 use crate::client::keyring::Keyring;
 use crate::client::reach::reacher::Reacher;
-use crate::model::id::ClientId;
+use crate::model::id::PeerId;
 use crate::sys::owned_thread::OwnedThread;
 use crossbeam_channel as channel;
 use parking_lot::Mutex;
@@ -29,7 +29,7 @@ pub(crate) struct DialJob {
 }
 
 /// Takes the number of the download, the peer, and what became of the job.
-type OnDialed = Box<dyn Fn(u64, ClientId, Result<PeerConnection, DialError>) + Send + Sync>;
+type OnDialed = Box<dyn Fn(u64, PeerId, Result<PeerConnection, DialError>) + Send + Sync>;
 
 /// What the threads share.
 struct DialQueue {
@@ -71,7 +71,7 @@ impl DialQueue {
             opened.map(|opened| PeerConnection::new(transfer, &target.peer, opened))
         };
         self.open.fetch_sub(1, Ordering::SeqCst);
-        (self.on_dialed)(id, target.peer.client, result);
+        (self.on_dialed)(id, target.peer.id(), result);
     }
 }
 
@@ -86,7 +86,7 @@ impl Dialer {
     /// Has no threads yet. They call `on_dialed` with what became of a job.
     pub(crate) fn new(
         (keyring, reacher): (Arc<Keyring>, Arc<Reacher>),
-        on_dialed: impl Fn(u64, ClientId, Result<PeerConnection, DialError>) + Send + Sync + 'static,
+        on_dialed: impl Fn(u64, PeerId, Result<PeerConnection, DialError>) + Send + Sync + 'static,
     ) -> Self {
         let (sender, jobs) = channel::bounded(QUEUE_LEN);
         let (open, threads) = (AtomicUsize::new(0), AtomicUsize::new(0));

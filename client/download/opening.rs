@@ -85,7 +85,7 @@ pub(crate) fn open(
     let certificate = reacher.identity.certificate();
     let wanted = Sought {
         peer: &target.peer,
-        subject: CallSubject { group, info_hash, client: target.peer.client },
+        subject: CallSubject { group, info_hash, peer: target.peer.id(), key: target.peer.key },
         share: transfer.share(),
         key: (key_id, &key),
         last: target.last,

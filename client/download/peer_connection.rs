@@ -10,8 +10,7 @@ use crate::client::picker::piece_picker::Lane;
 use crate::client::rate::downlink::Downlink;
 use crate::client::reach::way::Way;
 use crate::model::digest::KeyId;
-use crate::model::id::ClientId;
-use crate::model::name::UserId;
+use crate::model::id::PeerId;
 use crate::model::piece::PieceIndex;
 use crate::wire::client_tracker::Peer;
 use crate::wire::connection::{FrameReceiver, FrameSender, RecvError};
@@ -66,8 +65,7 @@ pub(crate) enum WorkOutcome {
 /// One connection. Its pieces in flight go back to the picker when it is dropped.
 pub(crate) struct PeerConnection {
     transfer: Arc<Transfer>,
-    client: ClientId,
-    user: UserId,
+    peer: PeerId,
     key: KeyId,
     way: Way,
     lane: Lane,
@@ -95,7 +93,10 @@ pub(crate) struct PeerConnection {
 
 impl fmt::Debug for PeerConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PeerConnection").field("user", &self.user).field("lane", &self.lane).finish_non_exhaustive()
+        f.debug_struct("PeerConnection")
+            .field("user", &self.peer.user)
+            .field("lane", &self.lane)
+            .finish_non_exhaustive()
     }
 }
 
@@ -103,12 +104,12 @@ impl PeerConnection {
     /// Takes a connection on which the content is open.
     pub(crate) fn new(transfer: Arc<Transfer>, peer: &Peer, opened: OpenedConnection) -> Self {
         let OpenedConnection { receiver, sender, bits, key, way } = opened;
-        let lane = transfer.peer_opened(peer.client, &peer.user, way, &bits);
+        let peer = peer.id();
+        let lane = transfer.peer_opened(&peer, way, &bits);
         let news_left = transfer.layout().count().saturating_sub(bits.held());
         Self {
             transfer,
-            client: peer.client,
-            user: peer.user.clone(),
+            peer,
             key,
             way,
             lane,
@@ -136,12 +137,8 @@ impl PeerConnection {
         &self.transfer
     }
 
-    pub(crate) fn client(&self) -> ClientId {
-        self.client
-    }
-
-    pub(crate) fn user(&self) -> &UserId {
-        &self.user
+    pub(crate) fn peer(&self) -> &PeerId {
+        &self.peer
     }
 
     /// The group's key under which it was made.
@@ -292,7 +289,7 @@ impl PeerConnection {
             Ok(frame) => frame,
             Err(error) => return Some(WorkOutcome::Drops(recv_failed(error))),
         };
-        match self.transfer.take_piece(self.client, self.lane, piece, frame.payload(len)) {
+        match self.transfer.take_piece(&self.peer, self.lane, piece, frame.payload(len)) {
             Ok(true) => Some(WorkOutcome::Completes),
             // The engine may dial this peer once more now.
             Ok(false) => first.then_some(WorkOutcome::Yields),
@@ -398,7 +395,7 @@ impl Drop for PeerConnection {
     fn drop(&mut self) {
         self.settle();
         self.sender.end();
-        self.transfer.peer_closed(self.client, self.lane);
+        self.transfer.peer_closed(&self.peer, self.lane);
     }
 }
 

@@ -10,7 +10,7 @@ use super::error::DownloadError;
 use super::lie::Lie;
 use super::way_record::WayRecord;
 use crate::client::reach::way::Way;
-use crate::model::id::ClientId;
+use crate::model::id::PeerId;
 use crate::model::name::UserId;
 use crate::wire::client_tracker::Peer;
 use crate::wire::codec::List;
@@ -134,7 +134,7 @@ struct UserLoad {
 /// The peers of one download.
 #[derive(Debug)]
 pub(crate) struct PeerList {
-    known: HashMap<ClientId, KnownPeer>,
+    known: HashMap<PeerId, KnownPeer>,
     users: HashMap<UserId, KnownUser>,
     /// Addresses at which a dial has failed.
     addresses: HashMap<SocketAddr, Blame>,
@@ -169,22 +169,20 @@ impl PeerList {
         }
     }
 
-    /// Adds peers that the tracker has named. What is known of a peer stays, whatever address it has. A client id that
-    /// two users name is that of the first, unless it fails.
+    /// Adds peers that the tracker has named. What is known of a peer stays, whatever address it has.
     pub(crate) fn learn(&mut self, peers: Vec<Peer>) {
         self.asked = true;
         for peer in peers {
-            match self.known.get_mut(&peer.client) {
-                Some(known) if known.peer.user == peer.user => known.peer = peer,
-                Some(known) if known.blame.failures == 0 || known.lanes > 0 => {}
-                Some(_) | None => {
-                    self.make_room();
-                    let at = self.useful_at;
-                    let fresh = || KnownUser { blame: Blame::none(at), amnesty: Amnesty::default(), liars: 0, bad: 0 };
-                    self.users.entry(peer.user.clone()).or_insert_with(fresh);
-                    self.known.insert(peer.client, KnownPeer::new(peer, at));
-                }
+            let id = peer.id();
+            if let Some(known) = self.known.get_mut(&id) {
+                known.peer = peer;
+                continue;
             }
+            self.make_room();
+            let at = self.useful_at;
+            let fresh = || KnownUser { blame: Blame::none(at), amnesty: Amnesty::default(), liars: 0, bad: 0 };
+            self.users.entry(peer.user.clone()).or_insert_with(fresh);
+            self.known.insert(id, KnownPeer::new(peer, at));
         }
     }
 
@@ -198,8 +196,8 @@ impl PeerList {
         let idle = self.known.iter().filter(|(_, known)| known.lanes == 0);
         let least =
             idle.max_by_key(|(_, known)| (counts[&known.peer.user], known.lied, known.bad, known.blame.failures));
-        let least = least.map(|(&client, _)| client);
-        least.and_then(|client| self.known.remove(&client));
+        let least = least.map(|(id, _)| id.clone());
+        least.and_then(|id| self.known.remove(&id));
         if self.users.len() > KNOWN_MAX {
             let known = &self.known;
             self.users.retain(|user, _| known.values().any(|known| known.peer.user == *user));
@@ -217,13 +215,13 @@ impl PeerList {
         for lanes in 0..lanes_each {
             let mut turns = self.turns(lanes, &loads, now);
             while room > 0 && !turns.is_empty() {
-                turns.retain_mut(|(user, clients)| {
-                    let Some(client) = clients.pop_front() else { return false };
+                turns.retain_mut(|(user, peers)| {
+                    let Some(id) = peers.pop_front() else { return false };
                     let load = loads.entry(user.clone()).or_default();
-                    if room == 0 || lanes == 0 && !self.may_try(user, client, *load, now) {
+                    if room == 0 || lanes == 0 && !self.may_try(&id, *load, now) {
                         return false;
                     }
-                    if let Some(peer) = self.dial(client, paces, now) {
+                    if let Some(peer) = self.dial(&id, paces, now) {
                         room -= 1;
                         load.lanes += 1;
                         load.on_trial += usize::from(lanes == 0);
@@ -269,12 +267,7 @@ impl PeerList {
 
     /// The clients with so many connections that may have one more now, by user. Users that failed or have many
     /// connections come last: however many never answer, all are tried. Of a user, those that hold most come first.
-    fn turns(
-        &self,
-        lanes: usize,
-        loads: &HashMap<UserId, UserLoad>,
-        now: Instant,
-    ) -> Vec<(UserId, VecDeque<ClientId>)> {
+    fn turns(&self, lanes: usize, loads: &HashMap<UserId, UserLoad>, now: Instant) -> Vec<(UserId, VecDeque<PeerId>)> {
         let may = |known: &&KnownPeer| {
             let again = lanes == 0 || known.delivered && known.blame.failures == 0;
             again
@@ -292,22 +285,22 @@ impl PeerList {
         });
         let in_order = |(user, mut clients): (&UserId, Vec<&KnownPeer>)| {
             clients.sort_by_key(|known| (known.bad, known.blame.failures, Reverse(known.peer.held)));
-            (user.clone(), clients.into_iter().map(|known| known.peer.client).collect())
+            (user.clone(), clients.into_iter().map(|known| known.peer.id()).collect())
         };
         turns.into_iter().map(in_order).collect()
     }
 
     /// Whether one more client of this user may be dialed.
-    fn may_try(&self, user: &UserId, client: ClientId, load: UserLoad, now: Instant) -> bool {
-        let rested = self.users.get(user).is_none_or(|user| user.blame.not_before <= now);
+    fn may_try(&self, id: &PeerId, load: UserLoad, now: Instant) -> bool {
+        let rested = self.users.get(&id.user).is_none_or(|user| user.blame.not_before <= now);
         // Only a client that has lost its last connection has delivered and has none.
-        let proved = self.known.get(&client).is_some_and(|known| known.delivered);
+        let proved = self.known.get(id).is_some_and(|known| known.delivered);
         proved || rested && load.on_trial < ON_TRIAL_MAX && load.undelivered < IDLE_MAX
     }
 
     /// Counts a connection, unless the peer was dialed too often or none of its addresses may be tried.
-    fn dial(&mut self, client: ClientId, paces: &mut DialPaces, now: Instant) -> Option<Peer> {
-        let known = self.known.get_mut(&client)?;
+    fn dial(&mut self, id: &PeerId, paces: &mut DialPaces, now: Instant) -> Option<Peer> {
+        let known = self.known.get_mut(id)?;
         let rested = |addr: &&SocketAddr| self.addresses.get(addr).is_none_or(|blame| blame.not_before <= now);
         let addrs = List::first_of(known.peer.addrs.iter().filter(rested).copied().collect());
         let peer = Peer { addrs, ..known.peer.clone() };
@@ -323,8 +316,8 @@ impl PeerList {
     }
 
     /// A dial has made a connection in this way. `useful` if the peer has something that is missing.
-    pub(crate) fn connected(&mut self, client: ClientId, way: Way, now: Instant, useful: bool) {
-        if let Some(known) = self.known.get_mut(&client) {
+    pub(crate) fn connected(&mut self, id: &PeerId, way: Way, now: Instant, useful: bool) {
+        if let Some(known) = self.known.get_mut(id) {
             known.ways.connected(way, now);
             self.addresses.retain(|addr, _| !known.peer.addrs.contains(addr));
             if known.lanes <= 1 {
@@ -334,8 +327,8 @@ impl PeerList {
     }
 
     /// The peer has delivered a piece. True for the first one.
-    pub(crate) fn delivered(&mut self, client: ClientId, now: Instant) -> bool {
-        let Some(known) = self.known.get_mut(&client) else { return false };
+    pub(crate) fn delivered(&mut self, id: &PeerId, now: Instant) -> bool {
+        let Some(known) = self.known.get_mut(id) else { return false };
         known.blame = Blame::none(known.blame.not_before);
         known.since = now;
         if let Some(user) = self.users.get_mut(&known.peer.user) {
@@ -345,8 +338,8 @@ impl PeerList {
     }
 
     /// A dial has failed or a connection is gone. `failed` if the peer is to blame.
-    pub(crate) fn lost(&mut self, client: ClientId, now: Instant, failed: bool) {
-        let Some(known) = self.known.get_mut(&client) else { return };
+    pub(crate) fn lost(&mut self, id: &PeerId, now: Instant, failed: bool) {
+        let Some(known) = self.known.get_mut(id) else { return };
         known.lanes = known.lanes.saturating_sub(1);
         if known.lanes == 0 {
             known.ways.parted();
@@ -379,12 +372,12 @@ impl PeerList {
     }
 
     /// Bans a peer, and with it the user whose clients lie again and again.
-    pub(crate) fn lied(&mut self, client: ClientId, user: &UserId, lie: Lie) {
-        self.lie = Some((user.clone(), lie));
-        if let Some(known) = self.known.get_mut(&client) {
+    pub(crate) fn lied(&mut self, id: &PeerId, lie: Lie) {
+        self.lie = Some((id.user.clone(), lie));
+        if let Some(known) = self.known.get_mut(id) {
             let first = !std::mem::replace(&mut known.lied, true);
             known.lanes = 0;
-            if let Some(user) = self.users.get_mut(user).filter(|_| first) {
+            if let Some(user) = self.users.get_mut(&id.user).filter(|_| first) {
                 user.liars += 1;
             }
         }
@@ -392,24 +385,24 @@ impl PeerList {
 
     /// A peer gave a wrong piece, and has heard so. These of its connections are gone; it is tried again after a pause,
     /// by when it may have mended what was wrong. The user's clients that are yet to deliver wait with it.
-    pub(crate) fn gave_bad(&mut self, client: ClientId, user: &UserId, now: Instant, lanes: usize) {
-        self.lie = Some((user.clone(), Lie::BadPiece));
+    pub(crate) fn gave_bad(&mut self, id: &PeerId, now: Instant, lanes: usize) {
+        self.lie = Some((id.user.clone(), Lie::BadPiece));
         let pause = |bad: u32| pause_after(bad + 1, BAD_PAUSE_MAX);
-        if let Some(known) = self.known.get_mut(&client) {
+        if let Some(known) = self.known.get_mut(id) {
             known.lanes = known.lanes.saturating_sub(lanes);
             known.blame.pause(now + pause(known.bad));
             known.bad = known.bad.saturating_add(1);
             known.delivered = false;
         }
-        if let Some(user) = self.users.get_mut(user) {
+        if let Some(user) = self.users.get_mut(&id.user) {
             user.blame.pause(now + pause(user.bad));
             user.bad = user.bad.saturating_add(1);
         }
     }
 
     /// Whether the peer is banned.
-    pub(crate) fn has_lied(&self, client: ClientId) -> bool {
-        self.known.get(&client).is_some_and(|known| self.is_banned(known))
+    pub(crate) fn has_lied(&self, id: &PeerId) -> bool {
+        self.known.get(id).is_some_and(|known| self.is_banned(known))
     }
 
     fn is_banned(&self, known: &KnownPeer) -> bool {
@@ -417,8 +410,8 @@ impl PeerList {
     }
 
     /// The peer has just come online: ends its pause, that of its user and that of its address.
-    pub(crate) fn arrived(&mut self, client: ClientId, now: Instant) {
-        let Some(known) = self.known.get_mut(&client) else { return };
+    pub(crate) fn arrived(&mut self, id: &PeerId, now: Instant) {
+        let Some(known) = self.known.get_mut(id) else { return };
         if known.amnesty.grant(now) {
             known.blame = Blame::none(now);
         }
@@ -432,7 +425,7 @@ impl PeerList {
 
     /// The connection that makes room for another user: there are as many as may be, and it has delivered nothing for
     /// long. It is one of the user with most connections.
-    pub(crate) fn surplus(&self, now: Instant) -> Option<ClientId> {
+    pub(crate) fn surplus(&self, now: Instant) -> Option<PeerId> {
         let loads = self.loads(now);
         let waits = |known: &KnownPeer| {
             known.blame.not_before <= now && !self.is_banned(known) && !loads.contains_key(&known.peer.user)
@@ -446,7 +439,7 @@ impl PeerList {
             .values()
             .filter(idle)
             .max_by_key(|known| (loads[&known.peer.user].lanes, !known.delivered, now.duration_since(known.since)));
-        least.map(|known| known.peer.client)
+        least.map(|known| known.peer.id())
     }
 
     /// Nobody could do anything for this long, as while the program was stopped: it is no time of waiting.

@@ -11,7 +11,7 @@ use crate::client::reach::way::Way;
 use crate::client::storage::part::Part;
 use crate::client::upload::served::Served;
 use crate::model::bitfield::Bitfield;
-use crate::model::id::{ClientId, GroupRef, ShareRef};
+use crate::model::id::{ClientId, GroupRef, PeerId, ShareRef};
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, UserId};
 use crate::model::piece::{Layout, PieceIndex};
@@ -72,7 +72,7 @@ const FAST_RUN: Duration = Duration::from_millis(80);
 /// The peers with connections, what each is asked for, and what each has delivered.
 struct OpenPeers {
     picker: PiecePicker,
-    open: HashMap<ClientId, OpenPeer>,
+    open: HashMap<PeerId, OpenPeer>,
     /// Bytes that members delivered on connections that are gone by now.
     before: BTreeMap<UserId, u64>,
     /// The ways of those connections: the last one for each member.
@@ -94,7 +94,6 @@ impl OpenPeers {
 }
 
 struct OpenPeer {
-    user: UserId,
     slot: PeerSlot,
     /// That of the latest connection.
     way: Way,
@@ -252,12 +251,11 @@ impl Transfer {
     }
 
     /// Adds an open connection to a client that holds these pieces.
-    pub fn peer_opened(&self, client: ClientId, user: &UserId, way: Way, bits: &Bitfield) -> Lane {
+    pub fn peer_opened(&self, peer: &PeerId, way: Way, bits: &Bitfield) -> Lane {
         let mut peers = self.peers.lock();
         let OpenPeers { picker, open, .. } = &mut *peers;
-        let peer = open.entry(client).or_insert_with(|| OpenPeer {
-            user: user.clone(),
-            slot: picker.add_peer(client),
+        let peer = open.entry(peer.clone()).or_insert_with(|| OpenPeer {
+            slot: picker.add_peer(peer.client),
             way,
             lanes: 0,
             last_lane: 0,
@@ -272,19 +270,19 @@ impl Transfer {
     }
 
     /// Removes a connection. What was in flight on it goes back.
-    pub fn peer_closed(&self, client: ClientId, lane: Lane) {
+    pub fn peer_closed(&self, id: &PeerId, lane: Lane) {
         let mut peers = self.peers.lock();
         let OpenPeers { picker, open, before, ways_before, .. } = &mut *peers;
         picker.give_back(lane);
-        if let Some(peer) = open.get_mut(&client).filter(|peer| peer.slot == lane.peer()) {
+        if let Some(peer) = open.get_mut(id).filter(|peer| peer.slot == lane.peer()) {
             peer.lanes -= 1;
             if peer.lanes == 0 {
                 picker.remove_peer(peer.slot);
                 if peer.delivered > 0 {
-                    *before.entry(peer.user.clone()).or_default() += peer.delivered;
-                    ways_before.insert(peer.user.clone(), peer.way);
+                    *before.entry(id.user.clone()).or_default() += peer.delivered;
+                    ways_before.insert(id.user.clone(), peer.way);
                 }
-                open.remove(&client);
+                open.remove(id);
             }
         }
     }
@@ -334,7 +332,7 @@ impl Transfer {
     ///
     /// # Errors
     /// The piece is wrong, or the download has to stop.
-    pub fn take_piece(&self, client: ClientId, lane: Lane, piece: PieceIndex, data: &[u8]) -> Result<bool, PieceError> {
+    pub fn take_piece(&self, id: &PeerId, lane: Lane, piece: PieceIndex, data: &[u8]) -> Result<bool, PieceError> {
         let good = data.len() == self.layout().len(piece) as usize && {
             let expected = &self.subject.manifest.pieces()[piece.as_usize()];
             self.hash.verify(piece, data, expected, &*self.part).map_err(PieceError::stops)?
@@ -350,7 +348,7 @@ impl Transfer {
                 return Ok(false);
             }
             peers.count_run(Instant::now());
-            if let Some(peer) = peers.open.get_mut(&client) {
+            if let Some(peer) = peers.open.get_mut(id) {
                 peer.delivered += data.len() as u64;
             }
             peers.picker.is_complete()
@@ -422,8 +420,8 @@ impl Transfer {
     pub fn delivered(&self) -> BTreeMap<UserId, u64> {
         let peers = self.peers.lock();
         let mut all = peers.before.clone();
-        for peer in peers.open.values() {
-            *all.entry(peer.user.clone()).or_default() += peer.delivered;
+        for (id, peer) in &peers.open {
+            *all.entry(id.user.clone()).or_default() += peer.delivered;
         }
         all
     }
@@ -442,8 +440,8 @@ impl Transfer {
     pub fn ways(&self) -> BTreeMap<UserId, Way> {
         let peers = self.peers.lock();
         let mut ways = BTreeMap::new();
-        for peer in peers.open.values() {
-            let way: &mut Way = ways.entry(peer.user.clone()).or_insert(peer.way);
+        for (id, peer) in &peers.open {
+            let way: &mut Way = ways.entry(id.user.clone()).or_insert(peer.way);
             *way = peer.way.min(*way);
         }
         ways

@@ -193,13 +193,10 @@ impl PiecePicker {
         self.scattered = 0;
     }
 
-    /// Adds a peer that holds nothing as far as is known. A client that is a peer already keeps its slot. Only clients
+    /// Adds a peer that holds nothing as far as is known, each once, however many connections lead to it. Only clients
     /// that can be asked belong here: others would make pieces look less rare than they are.
+    /// The id decides which part of the pieces is whose. Peers of two users may have the same one.
     pub fn add_peer(&mut self, client: ClientId) -> PeerSlot {
-        let same = |entry: &SlotEntry| entry.peer.as_ref().is_some_and(|peer| peer.client == client);
-        if let Some(place) = self.slots.iter().position(same) {
-            return PeerSlot { place: place as u32, generation: self.slots[place].generation };
-        }
         let place = self.free.pop().unwrap_or_else(|| {
             assert!(self.slots.len() < HOLDERS_MAX, "connections are capped far below");
             self.slots.push(SlotEntry { generation: 0, peer: None });

@@ -2,7 +2,7 @@
 //! makes one connection.
 
 use super::way::Way;
-use crate::model::id::ClientId;
+use crate::model::id::PeerId;
 use crate::wire::connection::FrameSender;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ const PEERS_MAX: usize = 1024;
 /// Whose turn it is among dials of a type, for each member.
 #[derive(Debug)]
 pub(super) struct CallTurns<D> {
-    peers: Mutex<HashMap<ClientId, PeerTurn<D>>>,
+    peers: Mutex<HashMap<PeerId, PeerTurn<D>>>,
 }
 
 impl<D> Default for CallTurns<D> {
@@ -49,12 +49,12 @@ impl<D> PeerTurn<D> {
 
 impl<D> CallTurns<D> {
     /// Whether it is the turn of this dial. If so, it stays so until the dial has ended.
-    pub(super) fn take(&self, client: ClientId, attempt: &Arc<D>) -> bool {
+    pub(super) fn take(&self, peer: &PeerId, attempt: &Arc<D>) -> bool {
         let mut peers = self.peers.lock();
         if peers.len() >= PEERS_MAX {
             peers.retain(|_, turn| !turn.is_free());
         }
-        let turn = peers.entry(client).or_insert_with(PeerTurn::new);
+        let turn = peers.entry(peer.clone()).or_insert_with(PeerTurn::new);
         let free = turn.is_free_for(attempt);
         if free {
             turn.dial = Arc::downgrade(attempt);
@@ -63,9 +63,9 @@ impl<D> CallTurns<D> {
     }
 
     /// A dial has made this connection.
-    pub(super) fn connected(&self, client: ClientId, way: Way, sender: &Arc<FrameSender>) {
+    pub(super) fn connected(&self, peer: &PeerId, way: Way, sender: &Arc<FrameSender>) {
         let mut peers = self.peers.lock();
-        let Some(turn) = peers.get_mut(&client).filter(|_| way != Way::Direct) else { return };
+        let Some(turn) = peers.get_mut(peer).filter(|_| way != Way::Direct) else { return };
         (turn.dial, turn.last) = (Weak::new(), Some(way));
         if way == Way::Punched {
             turn.punched = Arc::downgrade(sender);
@@ -73,34 +73,41 @@ impl<D> CallTurns<D> {
     }
 
     /// The way to a member that worked last, whatever it was for.
-    pub(super) fn last(&self, client: ClientId) -> Option<Way> {
-        self.peers.lock().get(&client).and_then(|turn| turn.last)
+    pub(super) fn last(&self, peer: &PeerId) -> Option<Way> {
+        self.peers.lock().get(peer).and_then(|turn| turn.last)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::id::ClientId;
+    use crate::model::name::tests::user;
+
+    fn peer(name: &str, number: u128) -> PeerId {
+        PeerId { user: user(name), client: ClientId(number.to_be_bytes()) }
+    }
 
     #[test]
     fn dials_of_one_member_take_turns_and_those_of_others_are_not_concerned() {
-        let (turns, [bob, carol]) = (CallTurns::default(), [ClientId([1; 16]), ClientId([2; 16])]);
+        let (turns, [bob, carol]) = (CallTurns::default(), [peer("bob", 1), peer("carol", 2)]);
         let [first, second] = [Arc::new(1), Arc::new(2)];
-        assert!(turns.take(bob, &first) && turns.take(bob, &first));
-        assert!(!turns.take(bob, &second) && turns.take(carol, &second));
+        assert!(turns.take(&bob, &first) && turns.take(&bob, &first));
+        assert!(!turns.take(&bob, &second) && turns.take(&carol, &second));
+        assert!(turns.take(&peer("eve", 1), &Arc::new(3)), "whatever client id she has");
         drop(first);
-        assert!(turns.take(bob, &second), "the first has ended");
+        assert!(turns.take(&bob, &second), "the first has ended");
     }
 
     #[test]
     fn members_that_nobody_dials_are_forgotten_when_there_are_many() {
         let (turns, attempt) = (CallTurns::default(), Arc::new(0));
-        assert!(turns.take(ClientId([0xff; 16]), &attempt));
+        assert!(turns.take(&peer("bob", u128::MAX), &attempt));
         for number in 0..2 * PEERS_MAX as u128 {
             let passing = Arc::new(1);
-            assert!(turns.take(ClientId(number.to_be_bytes()), &passing));
+            assert!(turns.take(&peer("bob", number), &passing));
         }
         assert!(turns.peers.lock().len() <= PEERS_MAX);
-        assert!(!turns.take(ClientId([0xff; 16]), &Arc::new(0)), "this one is dialed");
+        assert!(!turns.take(&peer("bob", u128::MAX), &Arc::new(0)), "this one is dialed");
     }
 }

@@ -3,7 +3,7 @@
 use super::call_turns::CallTurns;
 use super::way::Way;
 use crate::model::digest::{InfoHash, KeyId};
-use crate::model::id::{ClientId, GroupRef, PeerKey};
+use crate::model::id::{GroupRef, PeerId, PeerKey};
 use crate::sys::waker::Waker;
 use crate::wire::client_tracker::{CallWay, Reply};
 use crate::wire::connection::{FrameReceiver, FrameSender};
@@ -16,12 +16,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What a called member has to be and to bring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CallSubject {
     pub group: GroupRef,
     pub info_hash: InfoHash,
-    /// The client that is called.
-    pub client: ClientId,
+    /// The client that is called, and the key of its run. Its certificate has to name both.
+    pub peer: PeerId,
+    pub key: PeerKey,
 }
 
 /// A connection after its handshake, ready for `Open`.
@@ -202,7 +203,7 @@ impl Calls {
 impl CallGuard<'_> {
     /// The dial waits for a member who was called.
     pub(super) fn expect(&mut self, subject: CallSubject) {
-        self.subject = Some(subject);
+        self.subject = Some(subject.clone());
         self.calls.called.lock().entry(subject).or_default().push(self.attempt.clone());
     }
 
@@ -220,12 +221,12 @@ impl CallGuard<'_> {
 impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
         let is_other = |other: &Arc<Attempt>| !Arc::ptr_eq(other, self.attempt);
-        if let Some(subject) = self.subject {
+        if let Some(subject) = &self.subject {
             let mut called = self.calls.called.lock();
-            if let Some(attempts) = called.get_mut(&subject) {
+            if let Some(attempts) = called.get_mut(subject) {
                 attempts.retain(is_other);
                 if attempts.is_empty() {
-                    called.remove(&subject);
+                    called.remove(subject);
                 }
             }
         }

@@ -115,7 +115,7 @@ impl Reacher {
             Reached::Dialed(dialed) => opened_by_dial(*dialed, wanted.key.0)?,
             Reached::Given(connection) => connection,
         };
-        self.calls.turns.connected(wanted.peer.client, connection.way, &connection.sender);
+        self.calls.turns.connected(&wanted.subject.peer, connection.way, &connection.sender);
         Ok(connection)
     }
 }
@@ -273,13 +273,13 @@ impl Dial<'_> {
             let step = &self.steps[at];
             let due = now >= self.calls_begun + step.delay || at == 0 && direct_over;
             if due && matches!(step.state, CallState::Waiting) {
-                if !self.reacher.calls.turns.take(self.wanted.peer.client, self.attempt) {
+                if !self.reacher.calls.turns.take(&self.wanted.subject.peer, self.attempt) {
                     // The first way is due again at the next look, the others as long after it as always.
                     self.calls_begun = now + TURN_LOOK - DELAYS[0];
                     return false;
                 }
                 if at == 0 {
-                    self.prefer(self.reacher.calls.turns.last(self.wanted.peer.client));
+                    self.prefer(self.reacher.calls.turns.last(&self.wanted.subject.peer));
                 }
                 match self.ask(self.steps[at].way) {
                     Some(request) => self.steps[at].state = CallState::Asked { _request: request, at: now },
@@ -304,7 +304,7 @@ impl Dial<'_> {
     /// Asks the tracker to have the member called, without waiting. The member may dial before the answer is here.
     fn ask(&mut self, way: CallWay) -> Option<BegunRequest> {
         if way == CallWay::Back {
-            self.guard.expect(self.wanted.subject);
+            self.guard.expect(self.wanted.subject.clone());
         }
         let Peer { client, user, .. } = self.wanted.peer;
         let request = Request::Call { share: self.wanted.share, user: user.clone(), client: *client, way };
@@ -418,9 +418,10 @@ mod tests {
         let reacher = Reacher { identity: Arc::new(certified(1)), port, calls: Arc::default(), tracker };
         let id = OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 1 };
         let (client, addrs) = (ClientId([2; 16]), List::first_of(vec![addr]));
+        let peer = Peer { client, user: user("bob"), key, addrs, held: 1 };
         let sought = Sought {
-            peer: &Peer { client, user: user("bob"), key, addrs, held: 1 },
-            subject: CallSubject { group: GroupRef(id), info_hash: InfoHash([9; 32]), client },
+            peer: &peer,
+            subject: CallSubject { group: GroupRef(id), info_hash: InfoHash([9; 32]), peer: peer.id(), key },
             share: ShareRef(id),
             key: (KEY.0, &KEY.1),
             last: None,

@@ -8,7 +8,7 @@ use groupshare::client::reach::calls::Attempt;
 use groupshare::client::reach::way::Way;
 use groupshare::client::storage::part::{OpenedPart, Part, PartLabel, PartRecord};
 use groupshare::client::upload::catalog::Catalog;
-use groupshare::model::id::ClientId;
+use groupshare::model::id::{ClientId, PeerId};
 use groupshare::model::name::GroupId;
 use groupshare::model::piece::{PIECE_LEN, PieceIndex};
 use groupshare::sync::atomic::{AtomicUsize, Ordering};
@@ -71,8 +71,8 @@ enum First {
 
 /// A connection of this client until everything is here. Whether it brought the last piece.
 fn connection(download: &Transfer, number: u8, first: First) -> bool {
-    let client = ClientId([number; 16]);
-    let open = || download.peer_opened(client, &user(number), Way::Direct, &all(&SUBJECT));
+    let id = PeerId { user: user(number), client: ClientId([number; 16]) };
+    let open = || download.peer_opened(&id, Way::Direct, &all(&SUBJECT));
     let (mut lane, mut first) = (open(), Some(first));
     let mut was_last = false;
     while !download.is_complete() {
@@ -82,17 +82,17 @@ fn connection(download: &Transfer, number: u8, first: First) -> bool {
             thread::yield_now();
             continue;
         };
-        let good = || download.take_piece(client, lane, piece, bytes_of(piece)).expect("room");
+        let good = || download.take_piece(&id, lane, piece, bytes_of(piece)).expect("room");
         match first.take().unwrap_or(First::Deliver) {
             First::Deliver => was_last |= good(),
             First::Lie => {
                 let mut wrong = bytes_of(piece).to_vec();
                 wrong[0] ^= 1;
-                let taken = download.take_piece(client, lane, piece, &wrong);
+                let taken = download.take_piece(&id, lane, piece, &wrong);
                 assert!(matches!(taken, Err(PieceError::Bad)), "{taken:?}");
             }
             First::Go => {
-                download.peer_closed(client, lane);
+                download.peer_closed(&id, lane);
                 lane = open();
             }
             First::Late => {
@@ -103,7 +103,7 @@ fn connection(download: &Transfer, number: u8, first: First) -> bool {
             First::PutOff => download.put_off(lane, piece),
         }
     }
-    download.peer_closed(client, lane);
+    download.peer_closed(&id, lane);
     was_last
 }
 

@@ -4,6 +4,7 @@ mod announcements;
 mod calls;
 mod certificates;
 mod identity;
+mod impostors;
 mod kept_shares;
 mod many_requests;
 mod many_shares;

@@ -16,7 +16,7 @@ use crate::client::download::peer_connection::{DropReason, PeerConnection, WorkO
 use crate::client::keyring::Keyring;
 use crate::client::reach::reacher::Reacher;
 use crate::client::reach::way::Way;
-use crate::model::id::ClientId;
+use crate::model::id::PeerId;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::standstill::stood_still;
 use crate::sys::waker::Waker;
@@ -69,7 +69,7 @@ impl Dispatcher {
         let mailbox = Mailbox { messages, waker: Arc::new(Waker::new()?) };
         let dialer = Dialer::new((keyring.clone(), reacher), {
             let mailbox = mailbox.clone();
-            move |id, client, result| mailbox.send(EngineMessage::Dialed(id, client, result))
+            move |id, peer, result| mailbox.send(EngineMessage::Dialed(id, peer, result))
         });
         let dispatcher = Self {
             options,
@@ -165,9 +165,9 @@ impl Dispatcher {
             }
             EngineMessage::Arrived(id, peer) => {
                 if let Some(entry) = self.entries.get_mut(&id) {
-                    let (client, now) = (peer.client, Instant::now());
+                    let (id, now) = (peer.id(), Instant::now());
                     entry.peers.learn(vec![peer]);
-                    entry.peers.arrived(client, now);
+                    entry.peers.arrived(&id, now);
                     Self::dial(&self.dialer, &mut self.paces, entry, now);
                 }
             }
@@ -186,51 +186,51 @@ impl Dispatcher {
                     entry.peers.retry(now);
                 }
             }
-            EngineMessage::Dialed(id, client, result) => self.dialed(id, client, result),
+            EngineMessage::Dialed(id, peer, result) => self.dialed(id, &peer, result),
             EngineMessage::Returned(connection, outcome) => self.returned(connection, outcome),
             EngineMessage::Finished(id, result) => self.finished(id, result),
             EngineMessage::Close => {}
         }
     }
 
-    fn dialed(&mut self, id: u64, client: ClientId, result: Result<PeerConnection, DialError>) {
+    fn dialed(&mut self, id: u64, peer: &PeerId, result: Result<PeerConnection, DialError>) {
         let now = Instant::now();
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
         match result {
             Ok(connection) => {
-                entry.peers.connected(client, connection.way(), now, connection.is_useful());
+                entry.peers.connected(peer, connection.way(), now, connection.is_useful());
                 if connection.way() != Way::Relayed {
-                    entry.drop_relayed(client);
+                    entry.drop_relayed(peer);
                 }
-                if entry.is_over() || entry.peers.has_lied(client) {
-                    entry.peers.lost(client, now, false);
+                if entry.is_over() || entry.peers.has_lied(peer) {
+                    entry.peers.lost(peer, now, false);
                     return;
                 }
                 self.park(connection);
             }
-            Err(_) if entry.peers.way_to(client).1 => entry.peers.found_no_better(client, now),
+            Err(_) if entry.peers.way_to(peer).1 => entry.peers.found_no_better(peer, now),
             Err(DialError::UnknownKey) => {
-                entry.peers.lost(client, now, false);
+                entry.peers.lost(peer, now, false);
                 self.tell(EngineEvent::StaleKey(self.entries[&id].transfer.subject().group));
             }
             Err(DialError::NoCertificate) => {
-                entry.peers.lost(client, now, false);
+                entry.peers.lost(peer, now, false);
                 self.tell(EngineEvent::StaleCertificate);
             }
             Err(DialError::OtherClient(why)) => {
-                entry.peers.elsewhere(client, now, *why);
+                entry.peers.elsewhere(peer, now, *why);
                 self.tell(EngineEvent::StalePeer(id));
             }
-            Err(DialError::NotNow) => entry.peers.lost(client, now, false),
-            Err(DialError::Busy(place)) => entry.peers.put_off(client, now, MemberObstacle::Busy(place)),
-            Err(DialError::NotServed) => entry.peers.put_off(client, now, MemberObstacle::NotServed),
-            Err(DialError::Failed) => entry.peers.lost(client, now, true),
+            Err(DialError::NotNow) => entry.peers.lost(peer, now, false),
+            Err(DialError::Busy(place)) => entry.peers.put_off(peer, now, MemberObstacle::Busy(place)),
+            Err(DialError::NotServed) => entry.peers.put_off(peer, now, MemberObstacle::NotServed),
+            Err(DialError::Failed) => entry.peers.lost(peer, now, true),
             Err(DialError::Unreached(why)) => {
                 let group = entry.transfer.subject().group;
                 let (stale_key, stale_certificate) = (why.says(Code::UnknownKey), why.says(Code::BadCertificate));
-                entry.peers.missed(client, now, *why);
+                entry.peers.missed(peer, now, *why);
                 // Whoever says so may be anybody. To ask the tracker does no harm.
                 if stale_key {
                     self.tell(EngineEvent::StaleKey(group));
@@ -249,7 +249,7 @@ impl Dispatcher {
         let key = self.keyring.of_group(connection.transfer().subject().group).map(|(id, _)| id);
         if key != Some(connection.key()) {
             if let Some(entry) = self.entries.get_mut(&id) {
-                entry.peers.lost(connection.client(), Instant::now(), false);
+                entry.peers.lost(connection.peer(), Instant::now(), false);
             }
             return;
         }
@@ -268,20 +268,20 @@ impl Dispatcher {
             return;
         };
         entry.busy -= 1;
-        if entry.is_over() || entry.peers.has_lied(connection.client()) {
-            entry.peers.lost(connection.client(), Instant::now(), false);
+        if entry.is_over() || entry.peers.has_lied(connection.peer()) {
+            entry.peers.lost(connection.peer(), Instant::now(), false);
             return;
         }
         let goes_on = matches!(outcome, WorkOutcome::Waits | WorkOutcome::Yields);
-        let way_to = entry.peers.way_to(connection.client()).0;
+        let way_to = entry.peers.way_to(connection.peer()).0;
         if goes_on && connection.way() == Way::Relayed && way_to != Some(Way::Relayed) {
-            entry.peers.replaced(connection.client());
+            entry.peers.replaced(connection.peer());
             drop(connection);
             return self.ask_parked(id);
         }
         let lied = matches!(outcome, WorkOutcome::Drops(DropReason::Lied(_)));
         let now = Instant::now();
-        if !lied && connection.has_delivered() && entry.peers.delivered(connection.client(), now) {
+        if !lied && connection.has_delivered() && entry.peers.delivered(connection.peer(), now) {
             Self::dial(&self.dialer, &mut self.paces, entry, now);
             let _ = self.told.send(EngineEvent::FirstPiece(id));
         }
@@ -304,14 +304,14 @@ impl Dispatcher {
 
     fn drop_connection(&mut self, connection: PeerConnection, reason: DropReason) {
         let id = connection.transfer().id();
-        let client = connection.client();
+        let peer = connection.peer().clone();
         let now = Instant::now();
         if let Some(entry) = self.entries.get_mut(&id) {
             match connection.blame(reason) {
-                DropReason::Lost => entry.peers.lost(client, now, true),
-                DropReason::Busy => entry.peers.lost(client, now, false),
-                DropReason::GaveBad => entry.gave_bad(client, connection.user(), now),
-                DropReason::Lied(lie) => entry.lied(client, connection.user(), lie),
+                DropReason::Lost => entry.peers.lost(&peer, now, true),
+                DropReason::Busy => entry.peers.lost(&peer, now, false),
+                DropReason::GaveBad => entry.gave_bad(&peer, now),
+                DropReason::Lied(lie) => entry.lied(&peer, lie),
             }
         }
         // Its pieces go back with it, and idle connections may take them.
@@ -392,11 +392,11 @@ impl Dispatcher {
             return;
         }
         for peer in entry.peers.due(now, paces) {
-            let client = peer.client;
-            let (last, better) = entry.peers.way_to(client);
+            let id = peer.id();
+            let (last, better) = entry.peers.way_to(&id);
             let job = DialJob { transfer: entry.transfer.clone(), target: DialTarget { peer, last, better } };
             if !dialer.dial(job) {
-                entry.peers.lost(client, now, false);
+                entry.peers.lost(&id, now, false);
             }
         }
     }

@@ -7,8 +7,7 @@ use crate::client::download::peer_connection::{DropReason, PeerConnection};
 use crate::client::download::peer_list::PeerList;
 use crate::client::download::transfer::Transfer;
 use crate::client::reach::way::Way;
-use crate::model::id::ClientId;
-use crate::model::name::UserId;
+use crate::model::id::PeerId;
 use crate::sys::owned_thread::OwnedThread;
 use crossbeam_channel as channel;
 use std::collections::VecDeque;
@@ -68,36 +67,36 @@ impl TransferEntry {
     }
 
     /// A peer lied: bans it and drops the connections to it that no worker holds.
-    pub(super) fn lied(&mut self, client: ClientId, user: &UserId, lie: Lie) {
-        self.peers.lied(client, user, lie);
-        self.parked.retain(|other| other.client() != client);
-        self.ready.retain(|other| other.client() != client);
+    pub(super) fn lied(&mut self, peer: &PeerId, lie: Lie) {
+        self.peers.lied(peer, lie);
+        self.parked.retain(|other| other.peer() != peer);
+        self.ready.retain(|other| other.peer() != peer);
     }
 
     /// A peer gave a wrong piece: drops the connections to it that no worker holds, for a while.
-    pub(super) fn gave_bad(&mut self, client: ClientId, user: &UserId, now: Instant) {
+    pub(super) fn gave_bad(&mut self, peer: &PeerId, now: Instant) {
         let before = self.parked.len() + self.ready.len();
-        self.parked.retain(|other| other.client() != client);
-        self.ready.retain(|other| other.client() != client);
+        self.parked.retain(|other| other.peer() != peer);
+        self.ready.retain(|other| other.peer() != peer);
         let dropped = before - self.parked.len() - self.ready.len();
-        self.peers.gave_bad(client, user, now, 1 + dropped);
+        self.peers.gave_bad(peer, now, 1 + dropped);
     }
 
     /// A better connection to this peer is there: drops the relayed ones that no worker holds.
-    pub(super) fn drop_relayed(&mut self, client: ClientId) {
+    pub(super) fn drop_relayed(&mut self, peer: &PeerId) {
         let before = self.parked.len() + self.ready.len();
-        let stays = |other: &PeerConnection| other.client() != client || other.way() != Way::Relayed;
+        let stays = |other: &PeerConnection| other.peer() != peer || other.way() != Way::Relayed;
         self.parked.retain(stays);
         self.ready.retain(stays);
-        (self.parked.len() + self.ready.len()..before).for_each(|_| self.peers.replaced(client));
+        (self.parked.len() + self.ready.len()..before).for_each(|_| self.peers.replaced(peer));
     }
 
     /// Gives up connections that are of no use while another user waits for one.
     pub(super) fn make_room(&mut self, now: Instant) {
-        let Some(client) = self.peers.surplus(now) else { return };
+        let Some(peer) = self.peers.surplus(now) else { return };
         let before = self.parked.len();
-        self.parked.retain(|other| other.client() != client);
-        (self.parked.len()..before).for_each(|_| self.peers.lost(client, now, false));
+        self.parked.retain(|other| *other.peer() != peer);
+        (self.parked.len()..before).for_each(|_| self.peers.lost(&peer, now, false));
     }
 
     /// Whether some connection leads to what is missing.
@@ -113,7 +112,7 @@ impl TransferEntry {
     /// Gives up every connection that no worker holds.
     pub(super) fn hang_up(&mut self, now: Instant) {
         for connection in self.parked.drain(..).chain(self.ready.drain(..)) {
-            self.peers.lost(connection.client(), now, false);
+            self.peers.lost(connection.peer(), now, false);
         }
     }
 

@@ -4,7 +4,7 @@ use crate::client::download::error::DownloadError;
 use crate::client::download::opening::DialError;
 use crate::client::download::peer_connection::{PeerConnection, WorkOutcome};
 use crate::client::download::transfer::Transfer;
-use crate::model::id::{ClientId, GroupRef};
+use crate::model::id::{GroupRef, PeerId};
 use crate::sys::waker::Waker;
 use crate::wire::client_tracker::Peer;
 use crossbeam_channel as channel;
@@ -22,7 +22,7 @@ pub(super) enum EngineMessage {
     /// Every peer may be there again.
     Retry,
     DropGroup(GroupRef),
-    Dialed(u64, ClientId, Result<PeerConnection, DialError>),
+    Dialed(u64, PeerId, Result<PeerConnection, DialError>),
     /// A worker is done with a connection.
     Returned(PeerConnection, WorkOutcome),
     /// A finisher is done with the complete file.

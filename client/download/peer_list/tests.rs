@@ -3,7 +3,7 @@
 use super::*;
 use crate::client::download::obstacle::in_words;
 use crate::client::reach::unreached::{NoCall, Unreached};
-use crate::model::id::PeerKey;
+use crate::model::id::{ClientId, PeerKey};
 use crate::wire::contact::ADDRS_MAX;
 use crate::wire::refusal::Code;
 
@@ -14,9 +14,9 @@ impl PeerList {
     }
 
     /// Dials, and calls it a failure at once; gives whom it dialed.
-    fn fail(&mut self, now: Instant, paces: &mut DialPaces) -> Vec<ClientId> {
-        let due: Vec<_> = self.due(now, paces).iter().map(|peer| peer.client).collect();
-        due.iter().for_each(|&client| self.lost(client, now, true));
+    fn fail(&mut self, now: Instant, paces: &mut DialPaces) -> Vec<PeerId> {
+        let due: Vec<_> = self.due(now, paces).iter().map(Peer::id).collect();
+        due.iter().for_each(|id| self.lost(id, now, true));
         due
     }
 }
@@ -53,7 +53,7 @@ fn a_lone_peer_gets_several_connections_and_many_get_one_each() {
     few.learn(vec![peer(1)]);
     assert_eq!(clients(&few.due_now(now)), [1], "one until it has brought something");
     assert!(few.due_now(now).is_empty());
-    assert!(few.delivered(peer(1).client, now) && !few.delivered(peer(1).client, now));
+    assert!(few.delivered(&peer(1).id(), now) && !few.delivered(&peer(1).id(), now));
     assert_eq!(clients(&few.due_now(now)), [1; WANTED - 1]);
     assert!(few.due_now(now).is_empty());
     let mut many = PeerList::new(now, WANTED, None);
@@ -80,8 +80,8 @@ fn however_many_never_answer_everybody_is_tried_before_anybody_is_tried_again() 
         let due = peers.due_now(now);
         now += 20 * RETRY;
         for peer in due {
-            assert!(tried.insert(peer.client), "nobody twice");
-            peers.lost(peer.client, now, true);
+            assert!(tried.insert(peer.id()), "nobody twice");
+            peers.lost(&peer.id(), now, true);
         }
         // By then they could be tried again.
         now += 2 * RETRY;
@@ -94,11 +94,11 @@ fn no_more_peers_are_remembered_than_there_may_be_and_liars_and_the_silent_are_f
     let now = Instant::now();
     let mut peers = PeerList::new(now, WANTED, None);
     peers.learn((0..KNOWN_MAX as u32).map(numbered).collect());
-    peers.lied(numbered(5).client, &user(), Lie::BadPiece);
-    peers.lost(numbered(6).client, now, true);
+    peers.lied(&numbered(5).id(), Lie::BadPiece);
+    peers.lost(&numbered(6).id(), now, true);
     peers.learn(vec![numbered(10_000), numbered(10_001)]);
     assert_eq!(peers.known.len(), KNOWN_MAX);
-    let knows = |number| peers.known.contains_key(&numbered(number).client);
+    let knows = |number| peers.known.contains_key(&numbered(number).id());
     assert!(!knows(5) && !knows(6) && knows(10_000) && knows(10_001) && knows(7));
 }
 
@@ -116,15 +116,15 @@ fn a_peer_that_fails_waits_longer_each_time_until_it_is_reached() {
     let now = Instant::now();
     let mut peers = PeerList::new(now, WANTED, None);
     peers.learn(vec![peer(1)]);
-    peers.delivered(peer(1).client, now);
+    peers.delivered(&peer(1).id(), now);
     let first = peers.due_now(now);
-    first.iter().for_each(|_| peers.lost(peer(1).client, now, true));
+    first.iter().for_each(|_| peers.lost(&peer(1).id(), now, true));
     let pause = RETRY * 2u32.pow(first.len() as u32 - 1);
     assert!(peers.due_now(now + pause - Duration::from_millis(1)).is_empty());
     assert_eq!(clients(&peers.due_now(now + pause)), [1], "one try while it is failing");
-    peers.connected(peer(1).client, Way::Direct, now + pause, true);
+    peers.connected(&peer(1).id(), Way::Direct, now + pause, true);
     assert!(peers.due_now(now + pause).is_empty(), "a connection alone is no merit");
-    peers.delivered(peer(1).client, now + pause);
+    peers.delivered(&peer(1).id(), now + pause);
     assert_eq!(peers.due_now(now + pause).len(), WANTED - 1);
 }
 
@@ -134,12 +134,12 @@ fn a_peer_that_lied_is_never_tried_again_and_alone_ends_the_download_with_its_na
     let mut peers = PeerList::new(now, WANTED, None);
     peers.learn(vec![peer(1)]);
     peers.due_now(now);
-    peers.lied(peer(1).client, &user(), Lie::Unasked);
+    peers.lied(&peer(1).id(), Lie::Unasked);
     peers.learn(vec![peer(1)]);
     let later = now + LIED_PATIENCE + Duration::from_millis(1);
     assert!(peers.due_now(later).is_empty());
     let why = peers.check_patience(later, false).expect_err("nobody is left").to_string();
-    assert_eq!(why, "nobody is left who has it, after eve: it sent an answer to no question");
+    assert_eq!(why, "nobody is left who has it, after user1: it sent an answer to no question");
     peers.learn(vec![peer(2)]);
     assert!(peers.check_patience(later, false).is_ok(), "somebody else may have it");
 }
@@ -151,7 +151,7 @@ fn outage(patience: Option<Duration>, back_s: u64) -> Result<f64, String> {
     let mut peers = PeerList::new(begun, WANTED, patience);
     peers.learn(vec![peer(1)]);
     peers.due_now(begun);
-    peers.lost(peer(1).client, begun, true);
+    peers.lost(&peer(1).id(), begun, true);
     let back = begun + Duration::from_secs(back_s);
     let mut now = begun;
     loop {
@@ -161,7 +161,7 @@ fn outage(patience: Option<Duration>, back_s: u64) -> Result<f64, String> {
             if now >= back {
                 return Ok((now - back).as_secs_f64());
             }
-            peers.lost(dialed.client, now, true);
+            peers.lost(&dialed.id(), now, true);
         }
     }
 }
@@ -188,9 +188,9 @@ fn without_patience_a_download_ends_once_whoever_may_have_it_was_tried() {
     peers.learn(vec![peer(1), peer(2)]);
     assert!(peers.check_patience(at(2), false).is_ok(), "nobody was tried");
     peers.due_now(at(2));
-    peers.lost(peer(1).client, at(3), true);
+    peers.lost(&peer(1).id(), at(3), true);
     assert!(peers.check_patience(at(3), false).is_ok(), "one is being tried");
-    peers.lost(peer(2).client, at(4), true);
+    peers.lost(&peer(2).id(), at(4), true);
     assert!(peers.check_patience(at(4), false).is_err());
     let mut nobody = PeerList::new(begun, WANTED, Some(Duration::ZERO));
     nobody.learn(Vec::new());
@@ -218,10 +218,10 @@ fn who_has_just_come_online_is_dialed_at_once() {
     peers.learn(vec![peer(1)]);
     for _ in 0..5 {
         peers.retry(now);
-        peers.due_now(now).iter().for_each(|peer| peers.lost(peer.client, now, true));
+        peers.due_now(now).iter().for_each(|peer| peers.lost(&peer.id(), now, true));
     }
     assert!(peers.due_now(now).is_empty());
-    peers.arrived(peer(1).client, now);
+    peers.arrived(&peer(1).id(), now);
     assert_eq!(clients(&peers.due_now(now)), [1]);
 }
 
@@ -233,14 +233,14 @@ fn a_peer_that_gave_a_wrong_piece_is_tried_again_later_each_time_and_alone_ends_
     for pause in [RETRY, 2 * RETRY, 4 * RETRY, 8 * RETRY] {
         assert!(peers.check_patience(now + 2 * LIED_PATIENCE, false).is_ok(), "it may have mended it");
         assert_eq!(clients(&peers.due_now(now)), [1]);
-        peers.gave_bad(peer(1).client, &user(), now, 1);
+        peers.gave_bad(&peer(1).id(), now, 1);
         assert!(peers.due_now(now + pause - Duration::from_millis(1)).is_empty());
         now += pause;
     }
     let why = peers.check_patience(now + 2 * LIED_PATIENCE, false).expect_err("it gives nothing but wrong pieces");
-    assert!(why.to_string().contains("eve: it sent a piece that does not match its SHA-1"), "{why}");
+    assert!(why.to_string().contains("user1: it sent a piece that does not match its SHA-1"), "{why}");
     for _ in 0..20 {
-        peers.gave_bad(peer(1).client, &user(), now, 1);
+        peers.gave_bad(&peer(1).id(), now, 1);
     }
     assert_eq!(clients(&peers.due_now(now + BAD_PAUSE_MAX)), [1], "for ever is too long");
 }
@@ -271,11 +271,11 @@ fn many_clients_of_one_user_get_as_many_dials_as_two_and_the_others_their_turn()
     assert_eq!(due.len(), ON_TRIAL_MAX + 2);
     assert!(due[..3].contains(&peer(1)) && due[..3].contains(&peer(2)), "one of each user comes first");
     // None of them answers, or each says that it has something and says no more.
-    peers.connected(due.iter().find(|peer| peer.user == user()).expect("one").client, Way::Direct, now, true);
+    peers.connected(&due.iter().find(|peer| peer.user == user()).expect("one").id(), Way::Direct, now, true);
     assert!(peers.due_now(now + 2 * RETRY).is_empty());
     // The honest one gets all of its connections though the others are still awaited.
-    peers.delivered(peer(1).client, now + PROMPT);
-    peers.lost(peer(2).client, now + PROMPT, true);
+    peers.delivered(&peer(1).id(), now + PROMPT);
+    peers.lost(&peer(2).id(), now + PROMPT, true);
     let more = peers.due_now(now + 2 * PROMPT);
     assert_eq!(more.iter().filter(|due| due.client == peer(1).client).count(), WANTED - 1, "{more:?}");
 }
@@ -291,7 +291,7 @@ fn a_user_whose_clients_fail_is_dialed_ever_more_rarely_whatever_is_announced() 
         for number in 0..400 {
             let addrs = at([10, 2, (tick % 2) as u8, 1], 1000 + number as u16);
             peers.learn(vec![Peer { addrs, ..eve(number) }]);
-            peers.arrived(eve(number).client, now);
+            peers.arrived(&eve(number).id(), now);
         }
         dials += peers.fail(now, &mut paces).len();
     }
@@ -308,7 +308,7 @@ fn one_client_whose_address_changes_all_the_time_is_dialed_as_rarely_as_any_that
         let now = begun + Duration::from_millis(1) * ms;
         let addrs = at([10, 0, 0, (ms % 2) as u8], 1000);
         peers.learn(vec![Peer { addrs, ..peer(1) }]);
-        peers.arrived(peer(1).client, now);
+        peers.arrived(&peer(1).id(), now);
         dials += peers.fail(now, &mut paces).len();
     }
     assert!((12..=60).contains(&dials), "{dials} in a minute");
@@ -327,16 +327,16 @@ fn somebody_honest_behind_the_user_or_the_address_of_many_who_fail_is_found_with
     }
     let (neighbour, own) = (Peer { addrs: nat(500), ..peer(1) }, Peer { addrs: nat(501), held: 9, ..eve(501) });
     peers.learn(vec![neighbour.clone(), own.clone()]);
-    peers.arrived(own.client, now);
+    peers.arrived(&own.id(), now);
     let (mut found, since) = (Vec::new(), now);
     while found.len() < 2 {
         for peer in peers.due(now, &mut paces) {
             if [neighbour.client, own.client].contains(&peer.client) {
                 found.push((peer.client, now - since));
-                peers.connected(peer.client, Way::Direct, now, true);
-                peers.delivered(peer.client, now);
+                peers.connected(&peer.id(), Way::Direct, now, true);
+                peers.delivered(&peer.id(), now);
             } else {
-                peers.lost(peer.client, now, true);
+                peers.lost(&peer.id(), now, true);
             }
         }
         now += Duration::from_millis(200);
@@ -352,7 +352,7 @@ fn an_address_that_fails_under_one_name_is_not_tried_under_others_at_once() {
     for _ in 0..4 {
         peers.retry(now);
         peers.due_now(now);
-        peers.lost(peer(1).client, now, true);
+        peers.lost(&peer(1).id(), now, true);
     }
     peers.learn((2..50).map(|number| Peer { addrs: peer(1).addrs, ..peer(number) }).collect());
     // Whoever is at none of its addresses can still be called.
@@ -366,10 +366,10 @@ fn a_flood_of_ids_of_one_user_pushes_nobody_else_out() {
     let now = Instant::now();
     let mut peers = PeerList::new(now, WANTED, None);
     peers.learn((0..100).map(numbered).collect());
-    peers.lost(numbered(3).client, now, true);
+    peers.lost(&numbered(3).id(), now, true);
     peers.learn((0..5000).map(eve).collect());
     assert_eq!(peers.known.len(), KNOWN_MAX);
-    assert!((0..100).all(|number| peers.known.contains_key(&numbered(number).client)));
+    assert!((0..100).all(|number| peers.known.contains_key(&numbered(number).id())));
     assert!(peers.users.len() <= KNOWN_MAX);
 }
 
@@ -380,24 +380,29 @@ fn all_clients_of_a_user_are_banned_once_some_have_lied() {
     peers.learn((0..400).map(eve).collect());
     for _ in 0..LIARS_MAX {
         let liar = peers.due_now(now).pop().expect("one more is tried");
-        peers.lied(liar.client, &user(), Lie::Unasked);
+        peers.lied(&liar.id(), Lie::Unasked);
     }
     assert!(peers.due_now(now + RETRY_MAX).is_empty());
-    assert!(peers.has_lied(eve(399).client));
+    assert!(peers.has_lied(&eve(399).id()));
     peers.learn(vec![peer(1)]);
     assert_eq!(clients(&peers.due_now(now)), [1]);
 }
 
 #[test]
-fn a_client_id_that_two_users_name_is_that_of_the_first_until_it_fails() {
+fn whoever_takes_the_client_id_of_another_user_keeps_nobody_from_that_user() {
     let now = Instant::now();
     let mut peers = PeerList::new(now, WANTED, None);
     let thief = Peer { client: peer(1).client, ..eve(7) };
-    peers.learn(vec![peer(1), thief.clone()]);
-    assert_eq!(peers.due_now(now), [peer(1)]);
-    peers.lost(peer(1).client, now, true);
-    peers.learn(vec![thief.clone()]);
-    assert_eq!(peers.due_now(now + RETRY), [thief]);
+    peers.learn(vec![thief.clone(), peer(1)]);
+    let due = peers.due_now(now);
+    assert!(due.len() == 2 && due.contains(&thief) && due.contains(&peer(1)), "{due:?}");
+    // What the thief does counts for the thief alone.
+    peers.gave_bad(&thief.id(), now, 1);
+    peers.lied(&thief.id(), Lie::Unasked);
+    assert!(peers.has_lied(&thief.id()) && !peers.has_lied(&peer(1).id()));
+    peers.connected(&peer(1).id(), Way::Direct, now, true);
+    assert!(peers.delivered(&peer(1).id(), now));
+    assert_eq!(peers.due_now(now), vec![peer(1); WANTED - 1]);
 }
 
 #[test]
@@ -405,12 +410,11 @@ fn a_connection_of_no_use_makes_room_for_a_user_who_has_none() {
     let now = Instant::now();
     let mut peers = PeerList::new(now, WANTED, None);
     // Eight users with eight clients each, all connected, of which one has delivered.
+    let crowd = |number: u32| Peer { user: named(&format!("crowd{}", number % 8)), ..numbered(number) };
     for round in 0..8 {
-        peers.learn(
-            (0..8).map(|user| Peer { user: named(&format!("crowd{user}")), ..numbered(8 * round + user) }).collect(),
-        );
+        peers.learn((8 * round..8 * round + 8).map(crowd).collect());
         for peer in peers.due_now(now) {
-            peers.connected(peer.client, Way::Direct, now, false);
+            peers.connected(&peer.id(), Way::Direct, now, false);
         }
     }
     assert_eq!(peers.surplus(now + 2 * USELESS), None, "nobody waits");
@@ -419,10 +423,10 @@ fn a_connection_of_no_use_makes_room_for_a_user_who_has_none() {
     assert_eq!(peers.surplus(now), None, "they have their time");
     let later = now + 2 * USELESS;
     for number in 1..64 {
-        peers.delivered(numbered(number).client, later);
+        peers.delivered(&crowd(number).id(), later);
     }
-    assert_eq!(peers.surplus(later), Some(numbered(0).client));
-    peers.lost(numbered(0).client, later, false);
+    assert_eq!(peers.surplus(later), Some(crowd(0).id()));
+    peers.lost(&crowd(0).id(), later, false);
     assert_eq!(clients(&peers.due_now(later)), [1]);
 }
 
@@ -437,16 +441,16 @@ fn why_a_member_is_not_reached_stays_told_while_it_is_dialed_again_and_called_to
     assert!(!peers.due_now(begun).is_empty() && told(&peers, begun).is_empty(), "most dials take a moment");
     let later = begun + PROMPT;
     assert_eq!(told(&peers, later), ["is being dialed"]);
-    peers.missed(peer(1).client, later, missed(NoCall::InVain));
+    peers.missed(&peer(1).id(), later, missed(NoCall::InVain));
     let why = told(&peers, later);
     assert!(why[0].ends_with("does not call back, no way through both firewalls"), "{why:?}");
     let again = later + RETRY;
     assert!(!peers.due_now(again).is_empty());
     assert_eq!(told(&peers, again), why);
-    peers.missed(peer(1).client, again, missed(NoCall::Refused(Code::SlowDown)));
+    peers.missed(&peer(1).id(), again, missed(NoCall::Refused(Code::SlowDown)));
     assert_eq!(told(&peers, again), why, "that there were many calls says less");
     peers.due_now(again + RETRY_MAX);
-    peers.connected(peer(1).client, Way::Called, again + RETRY_MAX, true);
+    peers.connected(&peer(1).id(), Way::Called, again + RETRY_MAX, true);
     assert!(told(&peers, again + RETRY_MAX).is_empty());
 }
 
@@ -463,7 +467,7 @@ fn calls_that_come_to_nothing_leave_a_pause_so_that_the_tracker_passes_them_on()
             now += Duration::from_secs(5);
             let vain = Some(NoCall::InVain);
             peers.missed(
-                peer(1).client,
+                &peer(1).id(),
                 now,
                 Unreached { back: vain, punch: vain, relay: vain, ..Unreached::default() },
             );
@@ -480,11 +484,11 @@ fn a_download_is_patient_while_its_member_was_called_too_often() {
     peers.learn(vec![peer(1)]);
     peers.due_now(begun);
     let missed = |code| Unreached { back: Some(NoCall::Refused(code)), ..Unreached::default() };
-    peers.missed(peer(1).client, begun, missed(Code::SlowDown));
+    peers.missed(&peer(1).id(), begun, missed(Code::SlowDown));
     assert!(peers.check_patience(begun + 10 * minute, false).is_ok());
     let later = begun + 10 * minute;
     peers.due_now(later);
-    peers.missed(peer(1).client, later, missed(Code::PeerOffline));
+    peers.missed(&peer(1).id(), later, missed(Code::PeerOffline));
     assert!(peers.check_patience(later + minute, false).is_ok());
     assert!(peers.check_patience(later + minute * 2, false).is_err(), "it is gone");
 }

@@ -5,7 +5,7 @@ use crate::client::download::blame::Blame;
 use crate::client::download::obstacle::{MemberObstacle, Obstacles};
 use crate::client::reach::unreached::Unreached;
 use crate::client::reach::way::Way;
-use crate::model::id::ClientId;
+use crate::model::id::PeerId;
 use crate::wire::client_tracker::Peer;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,25 +27,25 @@ impl PeerList {
     }
 
     /// The way to a peer that worked last, and whether the dial that is under way is for a better one.
-    pub(crate) fn way_to(&self, client: ClientId) -> (Option<Way>, bool) {
-        let ways = self.known.get(&client).map(|known| &known.ways);
+    pub(crate) fn way_to(&self, id: &PeerId) -> (Option<Way>, bool) {
+        let ways = self.known.get(id).map(|known| &known.ways);
         ways.map_or((None, false), |ways| (ways.last(), ways.is_trying_better()))
     }
 
     /// A dial has reached nobody, for this reason.
-    pub(crate) fn missed(&mut self, client: ClientId, now: Instant, why: Unreached) {
-        if let Some(known) = self.known.get_mut(&client) {
+    pub(crate) fn missed(&mut self, id: &PeerId, now: Instant, why: Unreached) {
+        if let Some(known) = self.known.get_mut(id) {
             if why.was_called() && known.blame.failures > 0 {
                 known.blame.pause(now + CALL_PAUSE.min(self.pause_max));
             }
             known.note(MemberObstacle::Unreached(why));
         }
-        self.lost(client, now, true);
+        self.lost(id, now, true);
     }
 
     /// Another client listens at the addresses of this one. Its user is not to blame.
-    pub(crate) fn elsewhere(&mut self, client: ClientId, now: Instant, why: Unreached) {
-        let Some(known) = self.known.get_mut(&client) else { return };
+    pub(crate) fn elsewhere(&mut self, id: &PeerId, now: Instant, why: Unreached) {
+        let Some(known) = self.known.get_mut(id) else { return };
         known.note(MemberObstacle::Unreached(why));
         known.lanes = known.lanes.saturating_sub(1);
         known.blame.fail(now, self.pause_max);
@@ -55,26 +55,26 @@ impl PeerList {
     }
 
     /// A dial for a better way has come to nothing. The relayed connection goes on.
-    pub(crate) fn found_no_better(&mut self, client: ClientId, now: Instant) {
-        if let Some(known) = self.known.get_mut(&client) {
+    pub(crate) fn found_no_better(&mut self, id: &PeerId, now: Instant) {
+        if let Some(known) = self.known.get_mut(id) {
             known.lanes = known.lanes.saturating_sub(1);
             known.ways.found_no_better(now);
         }
     }
 
     /// A better connection has replaced a relayed one, which is gone.
-    pub(crate) fn replaced(&mut self, client: ClientId) {
-        if let Some(known) = self.known.get_mut(&client) {
+    pub(crate) fn replaced(&mut self, id: &PeerId) {
+        if let Some(known) = self.known.get_mut(id) {
             known.lanes = known.lanes.saturating_sub(1);
         }
     }
 
     /// A peer was reached and has no room, or does not serve the content now. It is not to blame.
-    pub(crate) fn put_off(&mut self, client: ClientId, now: Instant, why: MemberObstacle) {
-        if let Some(known) = self.known.get_mut(&client) {
+    pub(crate) fn put_off(&mut self, id: &PeerId, now: Instant, why: MemberObstacle) {
+        if let Some(known) = self.known.get_mut(id) {
             known.note(why);
         }
-        self.lost(client, now, false);
+        self.lost(id, now, false);
     }
 
     /// Whether a member who is there is to be called a little later: the tracker passes no more calls on for now.

@@ -349,9 +349,12 @@ fn what_is_here_from_the_start_is_not_asked_for() {
 }
 
 #[test]
-fn a_client_counts_once_however_many_connections_lead_to_it() {
+fn a_peer_with_the_id_of_another_has_pieces_of_its_own() {
     let (mut picker, [peer]) = picker(2, [bits(2, [0])]);
-    assert_eq!(picker.add_peer(client(1)), peer);
+    let other = picker.add_peer(client(1));
+    picker.set_bitfield(other, &bits(2, [1]));
+    picker.remove_peer(other);
+    assert!(other != peer && picker.wants_from(peer));
     assert_eq!(picker.availability(layout(2).index(0).expect("there")), 1);
 }
 

@@ -2,7 +2,7 @@
 
 use super::liar::{Believer, Liar, Told, piece_frame};
 use super::ordeal::Ordeal;
-use crate::common::subject::user;
+use crate::common::subject::{all, user};
 use crate::common::wait::wait_until;
 use crate::member::Member;
 use groupshare::wire::client_tracker::BITFIELD_MAX;
@@ -51,6 +51,22 @@ fn asked_of(
         believer.told.lied();
     });
     (liar, asked)
+}
+
+#[test]
+fn whoever_has_taken_the_client_id_of_an_honest_member_keeps_nobody_from_that_member() {
+    let ordeal = Ordeal::new();
+    // It is always about to give.
+    let (mut thief, _) = asked_of(&ordeal, 1, |_, _, _| {});
+    let (victim, honest) = (Member::new(200), Member::new(201));
+    honest.seed(&ordeal.data, &ordeal.subject, all(&ordeal.subject));
+    thief.peer.client = honest.client;
+    victim.download(1, &ordeal.subject);
+    victim.engine.peers(1, vec![thief.peer.clone()]);
+    thief.has_lied();
+    // It is named once, while the thief has a connection.
+    victim.engine.peers(1, vec![honest.peer(201, &ordeal.subject)]);
+    victim.expect_finished(&ordeal.data);
 }
 
 #[test]
