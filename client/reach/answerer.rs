@@ -13,6 +13,7 @@ use crate::client::keyring::Keyring;
 use crate::client::rpc::link::TrackerCaller;
 use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::GroupRef;
+use crate::model::name::UserId;
 use crate::sys::owned_thread::OwnedThread;
 use crate::wire::certificate::Certificate;
 use crate::wire::client_tracker::{CallWay, PassedCall};
@@ -20,6 +21,7 @@ use crate::wire::handshake::Secret;
 use crate::wire::handshake::peer::peer_greets;
 use parking_lot::Mutex;
 use snow::StatelessTransportState;
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -85,6 +87,30 @@ struct AnswererDesk {
     closing: AtomicBool,
     // Locked; never while a call is answered.
     calls: Mutex<CallQueue>,
+    // Locked for a moment.
+    punches: Mutex<Punches>,
+}
+
+/// The punch of each caller, by its number. A new one ends the one before.
+#[derive(Debug, Default)]
+struct Punches {
+    latest: HashMap<UserId, u64>,
+    next: u64,
+}
+
+impl Punches {
+    /// The number of a new punch with this caller.
+    fn begin(&mut self, caller: &UserId) -> u64 {
+        self.next += 1;
+        self.latest.insert(caller.clone(), self.next);
+        self.next
+    }
+
+    fn end(&mut self, caller: &UserId, number: u64) {
+        if self.latest.get(caller) == Some(&number) {
+            self.latest.remove(caller);
+        }
+    }
 }
 
 /// Answers calls on threads that start when they are needed and end when they are not.
@@ -103,8 +129,9 @@ impl Answerer {
     /// Has no threads yet.
     pub fn new(setup: AnswererSetup) -> Self {
         let AnswererSetup { identity, keyring, port, calls: dials, relays, tracker, giver } = setup;
-        let (closing, calls) = (AtomicBool::new(false), Mutex::default());
-        let desk = Arc::new(AnswererDesk { identity, keyring, port, dials, relays, tracker, giver, closing, calls });
+        let (closing, calls, punches) = (AtomicBool::new(false), Mutex::default(), Mutex::default());
+        let desk =
+            Arc::new(AnswererDesk { identity, keyring, port, dials, relays, tracker, giver, closing, calls, punches });
         Self { desk, threads: Mutex::default() }
     }
 
@@ -180,12 +207,17 @@ impl AnswererDesk {
     /// Dials the caller at these addresses while it dials.
     fn meet(&self, call: &PassedCall, addrs: &[SocketAddr], came: Instant) -> bool {
         let start = came + Duration::from_millis(call.start_ms.into()).min(START_MAX);
+        let addrs = self.dials.rests.admit(addrs, Instant::now());
+        let number = self.punches.lock().begin(&call.caller.user);
+        let is_over = || self.is_closing() || self.punches.lock().latest.get(&call.caller.user) != Some(&number);
         let mut met = false;
-        let take = |stream| {
+        let take = |stream, addr| {
             met = true;
+            self.dials.rests.accepted(addr, Instant::now());
             self.giver.accept(stream, Way::Punched);
         };
-        punch(&self.port, addrs, start, || self.is_closing(), take);
+        punch(&self.port, &addrs, start, is_over, take);
+        self.punches.lock().end(&call.caller.user, number);
         met
     }
 
@@ -203,11 +235,16 @@ impl AnswererDesk {
         let Some(me) = self.identity.shown() else {
             return true;
         };
-        let mut race = Race::new(&call.addrs, || peer_greets(&me, call.caller.key, key));
+        let addrs = self.dials.rests.admit(&call.addrs, Instant::now());
+        let mut race = Race::new(&addrs, || peer_greets(&me, call.caller.key, key));
         let until = Instant::now() + BACK_DEADLINE;
         while !self.is_closing() && Instant::now() < until {
             match race.run(Some(Instant::now() + LOOK), None) {
                 RaceTurn::Met(dialed) => {
+                    let failed = |addr| race.faults().iter().any(|fault| fault.addr == addr);
+                    let untried = addrs.iter().filter(|&&addr| addr != dialed.addr && !failed(addr));
+                    untried.for_each(|addr| self.dials.rests.untried(*addr));
+                    self.dials.rests.met(dialed.addr);
                     let made = MadeConnection {
                         keys: dialed.keys,
                         taker: call.caller.clone(),
@@ -330,6 +367,32 @@ mod tests {
         });
         accepted.expect("the same group");
         assert_eq!(given.recv(), Ok((user("ann"), Way::Called)));
+    }
+
+    #[test]
+    fn an_address_that_came_to_nothing_is_dialed_back_no_more_for_a_while_whoever_names_it() {
+        let (answerer, _given) = answerer();
+        let gone = listener().1;
+        for name in ["eve", "ann", "bob", "cleo", "dan", "eli"] {
+            answerer.answer(call(&client_of(name), gone));
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while open(&answerer) > 0 {
+                assert!(Instant::now() < deadline, "nobody is there to wait for");
+                std::thread::yield_now();
+            }
+        }
+        assert!(answerer.desk.dials.rests.admit(&[gone], Instant::now()).is_empty());
+    }
+
+    #[test]
+    fn of_two_punches_of_one_caller_the_first_ends() {
+        let (mut punches, eve, ann) = (Punches::default(), user("eve"), user("ann"));
+        let (first, other, second) = (punches.begin(&eve), punches.begin(&ann), punches.begin(&eve));
+        punches.end(&eve, first);
+        assert_eq!((punches.latest.get(&eve), punches.latest.get(&ann)), (Some(&second), Some(&other)));
+        punches.end(&eve, second);
+        punches.end(&ann, other);
+        assert!(punches.latest.is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Dials that wait for a connection from outside: of a member who was called, or of one who dials at the same moment.
 
 use super::call_turns::CallTurns;
+use super::punch::pace::AddressRests;
 use super::way::Way;
 use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::{GroupRef, PeerId, PeerKey};
@@ -135,6 +136,8 @@ pub struct Calls {
     punched_count: AtomicUsize,
     /// Whose turn it is to have a member called.
     pub(super) turns: CallTurns<Attempt>,
+    /// Addresses that have come to nothing, whoever named them.
+    pub(super) rests: AddressRests,
 }
 
 /// A dial waits until this is dropped.

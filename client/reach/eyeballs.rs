@@ -5,10 +5,10 @@
 //! hands, or accept connections and say nothing.
 
 use super::port::ListeningPort;
+use super::punch::pace::{KnockPace, LOCAL_PAUSE};
 use super::way::Way;
 use crate::model::id::RelayTicket;
 use crate::sys::connecting::Connecting;
-use crate::sys::random::random_bytes;
 use crate::sys::waker::Waker;
 use crate::wire::deadlines::HANDSHAKE_DEADLINE;
 use crate::wire::handshake::peer::PeerGreeting;
@@ -28,9 +28,6 @@ use std::time::{Duration, Instant};
 const HEAD_START: Duration = Duration::from_millis(100);
 /// A member that has not accepted the connection after this time counts as gone.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
-
-/// Longest pause before an address is dialed again that rejects what both sides dial at the same moment.
-const KNOCK_PAUSE_MAX_MS: u8 = 6;
 
 /// A connection on which the right client has shaken hands.
 #[derive(Debug)]
@@ -130,7 +127,7 @@ enum Target {
     /// The member's address.
     Member,
     /// The member's address, until this time, while the member dials as well.
-    Meeting(Instant),
+    Meeting(Instant, KnockPace),
     /// A tracker that relays.
     Relay(RelayTicket),
 }
@@ -139,7 +136,7 @@ impl Target {
     fn way(self) -> Way {
         match self {
             Target::Member => Way::Direct,
-            Target::Meeting(_) => Way::Punched,
+            Target::Meeting(..) => Way::Punched,
             Target::Relay(_) => Way::Relayed,
         }
     }
@@ -190,7 +187,7 @@ impl Attempt {
                 let stream = socket.outcome().map_err(|error| fault(DialFault::Connect(error)))?;
                 let stage = match target {
                     Target::Relay(ticket) => at_relay(stream, ticket),
-                    Target::Member | Target::Meeting(_) => greeted(stream, begin),
+                    Target::Member | Target::Meeting(..) => greeted(stream, begin),
                 };
                 goes_on(now + HANDSHAKE_DEADLINE, stage.map_err(|error| fault(DialFault::Handshake(error)))?)
             }
@@ -216,13 +213,6 @@ impl Attempt {
             }
         }
     }
-}
-
-/// A pause before an address is dialed again that rejects what both sides dial at the same moment. Two sides that reject
-/// would meet never if both paused for the same time.
-pub(super) fn knock_pause() -> Duration {
-    let chance = random_bytes().map_or(0, |[byte]: [u8; 1]| byte);
-    Duration::from_millis(u64::from(1 + chance % KNOCK_PAUSE_MAX_MS))
 }
 
 /// Begins the handshake. Nothing was sent before, so the first message fits into the empty socket buffer.
@@ -299,11 +289,11 @@ impl<'a> Race<'a> {
         Self { begin: Box::new(begin), port: None, waiting, next: Instant::now(), attempts, faults }
     }
 
-    /// Dials these addresses from the listening port again and again, from then until then: the member does so too.
+    /// Dials these addresses from the listening port a few times, from then until then: the member does so too.
     pub(super) fn meet(&mut self, addrs: &[SocketAddr], port: &'a ListeningPort, (from, until): (Instant, Instant)) {
         self.port = Some(port);
-        let attempt =
-            |&addr| Attempt { addr, target: Target::Meeting(until), deadline: until, stage: Stage::Resting(from) };
+        let target = Target::Meeting(until, KnockPace::default());
+        let attempt = |&addr| Attempt { addr, target, deadline: until, stage: Stage::Resting(from) };
         self.attempts.extend(addrs.iter().map(attempt));
     }
 
@@ -317,7 +307,7 @@ impl<'a> Race<'a> {
         if let Ok(stage) = greeted(stream, &*self.begin) {
             let deadline = Instant::now() + HANDSHAKE_DEADLINE;
             // It is not dialed again.
-            let target = Target::Meeting(Instant::now());
+            let target = Target::Meeting(Instant::now(), KnockPace::default());
             self.attempts.push(Attempt { addr, target, deadline, stage });
         }
     }
@@ -416,7 +406,7 @@ impl<'a> Race<'a> {
                 let from = self.port.and_then(|port| port.source(attempt.addr));
                 attempt.stage = match Connecting::begin(attempt.addr, from) {
                     Ok(socket) => Stage::Connecting(socket),
-                    Err(_) => Stage::Resting(now + knock_pause()),
+                    Err(_) => Stage::Resting(now + LOCAL_PAUSE),
                 };
             }
         }
@@ -460,11 +450,17 @@ impl<'a> Race<'a> {
                 (Ok(Progress::GoesOn(attempt)), _) => self.attempts.push(attempt),
                 (Ok(Progress::Met(dialed)), _) => return Some(dialed),
                 // Whoever rejects it may not have dialed yet, and lets it through then.
-                (Err(_), Target::Meeting(until)) if now < until => {
-                    let stage = Stage::Resting(now + knock_pause());
-                    self.attempts.push(Attempt { addr, target, deadline: until, stage });
+                (Err(AddressFault { fault, .. }), Target::Meeting(until, mut pace)) if now < until => {
+                    let pause = match fault {
+                        DialFault::Connect(_) => pace.rejected(),
+                        DialFault::Handshake(_) => pace.met_another(),
+                    };
+                    if let Some(pause) = pause {
+                        let (target, stage) = (Target::Meeting(until, pace), Stage::Resting(now + pause));
+                        self.attempts.push(Attempt { addr, target, deadline: until, stage });
+                    }
                 }
-                (Err(_), Target::Meeting(_) | Target::Relay(_)) => {}
+                (Err(_), Target::Meeting(..) | Target::Relay(_)) => {}
                 (Err(fault), Target::Member) => {
                     self.faults.push(fault);
                     // The next one need not wait for its turn.
@@ -618,6 +614,33 @@ mod tests {
         faults.retain(|fault| !fault.starts_with(&nowhere.to_string()));
         assert_eq!(faults, expected);
         assert_eq!(race.into_faults().len(), 5);
+    }
+
+    #[test]
+    fn an_address_at_which_both_are_to_meet_is_dialed_a_few_times() {
+        let port = ListeningPort::share(&listener().0).expect("bound");
+        let (refuses, (web, at)) = (nobody(), listener());
+        let mut race = race(&[]);
+        let now = Instant::now();
+        race.meet(&[refuses, at], &port, (now, now + LONG));
+        let came = thread::spawn(move || {
+            let mut came = 0;
+            for stream in web.incoming() {
+                let mut stream = stream.expect("connected");
+                let mut said = [0; 5];
+                match stream.read_exact(&mut said) {
+                    Ok(()) if said == *b"leave" => return came,
+                    _ => came += 1,
+                }
+                // Whoever hears it may leave first.
+                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request");
+            }
+            came
+        });
+        assert!(matches!(race.run(Some(now + LONG), None), RaceTurn::Failed));
+        assert!(race.faults().is_empty(), "it says nothing of an address that both were to meet there");
+        TcpStream::connect(at).and_then(|mut stream| stream.write_all(b"leave")).expect("it listens");
+        assert_eq!(came.join().expect("no panic"), 3);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// What a tracker said of this client, and when it said so.
@@ -43,6 +44,8 @@ pub struct Identity {
     client: ClientId,
     secret: Secret,
     key: PeerKey,
+    // Atomic.
+    doubted: AtomicBool,
     // Locked.
     certified: Mutex<Option<Certified>>,
 }
@@ -70,7 +73,7 @@ impl Identity {
     pub fn new(client: ClientId) -> io::Result<Self> {
         let secret = Secret(random_bytes()?);
         let key = PeerKey(public_key(&secret));
-        Ok(Self { client, secret, key, certified: Mutex::default() })
+        Ok(Self { client, secret, key, doubted: AtomicBool::new(false), certified: Mutex::default() })
     }
 
     pub fn client(&self) -> ClientId {
@@ -93,6 +96,7 @@ impl Identity {
         let holds = is_mine && certificate.verify(&certified.signer, certified.now_s).is_ok();
         if holds {
             *self.certified.lock() = Some(certified);
+            self.doubted.store(false, Ordering::Relaxed);
         }
         holds
     }
@@ -112,11 +116,17 @@ impl Identity {
         self.certified.lock().as_ref().map(|certified| certified.certificate.clone())
     }
 
-    /// Whether it is time to ask for a new certificate: half of the time of this one is over.
+    /// Somebody says that the certificate of this client does not hold.
+    pub(super) fn doubt(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is time to ask for a new certificate: half of the time of this one is over, or somebody doubts it.
     pub fn is_due(&self, now: Instant) -> bool {
         let certified = self.certified.lock();
         let left_s = |certified: &Certified| certified.certificate.end.saturating_sub(certified.now_s(now));
-        certified.as_ref().is_some_and(|certified| left_s(certified) <= CERTIFICATE_LIFE.as_secs() / 2)
+        let is_due = |certified| left_s(certified) <= CERTIFICATE_LIFE.as_secs() / 2;
+        certified.as_ref().is_some_and(|certified| is_due(certified) || self.doubted.load(Ordering::Relaxed))
     }
 
     /// Who this client is to others, once a tracker has certified it.
@@ -198,6 +208,14 @@ pub(crate) mod tests {
         assert_eq!(ann.check(&shown, now + day - Duration::from_secs(60)), Ok(()));
         let ended = Doubt::Certificate(CertificateError::Ended);
         assert_eq!(ann.check(&shown, now + day + Duration::from_secs(60)), Err(ended));
+    }
+
+    #[test]
+    fn a_certificate_that_somebody_doubts_is_due_until_there_is_a_new_one() {
+        let (ann, now) = (certified(1), Instant::now());
+        ann.doubt();
+        assert!(ann.is_due(now));
+        assert!(ann.take(said(&ann, NOW_S, now)) && !ann.is_due(now));
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! The called side of a way that both sides dial at the same moment: connections from the listening port, again and
-//! again, each of which the caller may turn out to be at.
+//! The called side of a way that both sides dial at the same moment: connections from the listening port, a few
+//! times, each of which the caller may turn out to be at.
 
-use super::eyeballs::knock_pause;
+pub(super) mod pace;
+
+use self::pace::{KnockPace, LOCAL_PAUSE};
 use super::port::ListeningPort;
 use crate::sys::connecting::Connecting;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -19,21 +21,27 @@ const LOOK: Duration = Duration::from_millis(200);
 struct Knock {
     addr: SocketAddr,
     begun: Option<Connecting>,
+    pace: KnockPace,
     /// When it is dialed again.
     again: Instant,
     over: bool,
 }
 
-/// Dials these addresses from then on until [`PUNCH_DEADLINE`] later, or until `is_over`. `take` gets each connection.
+/// Dials these addresses from then on until [`PUNCH_DEADLINE`] later, or until `is_over`. `take` gets each connection, with
+/// its address.
 pub(super) fn punch(
     port: &ListeningPort,
     addrs: &[SocketAddr],
     from: Instant,
     is_over: impl Fn() -> bool,
-    mut take: impl FnMut(TcpStream),
+    mut take: impl FnMut(TcpStream, SocketAddr),
 ) {
     let until = from + PUNCH_DEADLINE;
-    let mut knocks: Vec<_> = addrs.iter().map(|&addr| Knock { addr, begun: None, again: from, over: false }).collect();
+    let knock = |&addr: &SocketAddr| {
+        let pace = KnockPace::default();
+        Knock { addr, begun: None, pace, again: from, over: false }
+    };
+    let mut knocks: Vec<_> = addrs.iter().map(knock).collect();
     while !is_over() && knocks.iter().any(|knock| !knock.over) {
         let now = Instant::now();
         if now >= until {
@@ -43,7 +51,7 @@ pub(super) fn punch(
         let ready = wait(&knocks, until, now);
         for (knock, _) in knocks.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
             if let Some(stream) = knock.connected(Instant::now()) {
-                take(stream);
+                take(stream, knock.addr);
             }
         }
     }
@@ -56,7 +64,7 @@ impl Knock {
         }
         match Connecting::begin(self.addr, port.source(self.addr)) {
             Ok(begun) => self.begun = Some(begun),
-            Err(_) => self.again = now + knock_pause(),
+            Err(_) => self.again = now + LOCAL_PAUSE,
         }
     }
 
@@ -67,7 +75,10 @@ impl Knock {
                 Some(stream)
             }
             Err(_) => {
-                self.again = now + knock_pause();
+                match self.pace.rejected() {
+                    Some(pause) => self.again = now + pause,
+                    None => self.over = true,
+                }
                 None
             }
         }
@@ -87,4 +98,23 @@ fn wait(knocks: &[Knock], until: Instant, now: Instant) -> Vec<bool> {
     let some = matches!(rustix::event::poll(&mut fds, timeout.as_ref()), Ok(1..));
     let mut ready = fds.iter().map(|fd| some && !fd.revents().is_empty());
     knocks.iter().map(|knock| knock.begun.is_some() && ready.next() == Some(true)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn an_address_that_is_reached_is_dialed_no_more_and_one_that_rejects_a_few_times() {
+        let bound = || TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = ListeningPort::share(&bound()).expect("bound");
+        let (member, gone) = (bound(), bound().local_addr().expect("bound"));
+        let here = member.local_addr().expect("bound");
+        let begun = Instant::now();
+        let mut taken = Vec::new();
+        punch(&port, &[gone, here], begun, || false, |_, addr| taken.push(addr));
+        assert_eq!(taken, [here]);
+        assert!(begun.elapsed() < PUNCH_DEADLINE, "it was given up before");
+    }
 }

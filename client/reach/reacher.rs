@@ -112,7 +112,12 @@ impl Reacher {
         let (guard, begun) = (self.calls.guard(attempt), Instant::now());
         let dial = Dial { reacher: self, wanted, attempt, begun, calls_begun: begun, race, guard, steps };
         let connection = match dial.run()? {
-            Reached::Dialed(dialed) => opened_by_dial(*dialed, wanted.key.0)?,
+            Reached::Dialed(dialed) => {
+                if dialed.way == Way::Punched {
+                    self.calls.rests.met(dialed.addr);
+                }
+                opened_by_dial(*dialed, wanted.key.0)?
+            }
             Reached::Given(connection) => connection,
         };
         self.calls.turns.connected(&wanted.subject.peer, connection.way, &connection.sender);
@@ -176,8 +181,13 @@ impl Dial<'_> {
             if self.attempt.is_stopped() {
                 return Err(Miss::Stopped);
             }
-            if self.was_refused() && !(self.wanted.is_current)() {
-                return Err(Miss::NotNow);
+            if self.was_refused() {
+                if !(self.wanted.is_current)() {
+                    return Err(Miss::NotNow);
+                }
+                if self.race.faults().iter().any(|fault| fault.fault.code() == Some(Code::BadCertificate)) {
+                    self.reacher.identity.doubt();
+                }
             }
             for arrival in self.attempt.take() {
                 if let Some(given) = self.arrived(arrival) {
@@ -246,7 +256,8 @@ impl Dial<'_> {
             (CallWay::Back, ..) => CallState::Passed(now + BACK_DEADLINE),
             (CallWay::Punch, ..) => {
                 self.guard.expect_from(self.wanted.peer.key, &addrs);
-                self.race.meet(&addrs, &self.reacher.port, (start, start + PUNCH_DEADLINE));
+                let rested = self.reacher.calls.rests.admit(&addrs, now);
+                self.race.meet(&rested, &self.reacher.port, (start, start + PUNCH_DEADLINE));
                 CallState::Passed(start + PUNCH_DEADLINE)
             }
             (CallWay::Relay, Some(ticket), Some(tracker)) => {

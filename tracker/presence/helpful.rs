@@ -45,6 +45,15 @@ pub fn helpful(of: &Contact, to: Option<&Contact>) -> Vec<SocketAddr> {
     helpful
 }
 
+/// The addresses at which another client meets this one while both dial: where the tracker sees it, or has found it. They
+/// are dialed more than once, so a claimed one is not among them.
+pub fn helpful_to_meet(of: &Contact, to: &Contact) -> Vec<SocketAddr> {
+    let believed = |addr: &SocketAddr| may_be_told(addr.ip(), of, Some(to)) && !addr.ip().is_loopback();
+    let proved: Vec<_> = of.proved.iter().copied().map(canonical).take(PROVED_MAX).collect();
+    let is_evidence = |addr: &SocketAddr| proved.contains(addr) || seen(of).contains(addr);
+    helpful(of, Some(to)).into_iter().filter(believed).filter(is_evidence).collect()
+}
+
 /// The address of a client that is told to a program. Programs are on the tracker's machine as a rule, so a client that is
 /// seen there may listen for that machine only.
 pub fn helpful_to_program(of: &Contact) -> Option<SocketAddr> {
@@ -275,6 +284,30 @@ mod tests {
         }
         assert_eq!(helpful(&open, None), [addr("203.0.113.5:18000")]);
         assert_eq!(helpful(&for_itself, None), []);
+    }
+
+    #[test]
+    fn clients_that_both_dial_meet_where_the_tracker_sees_them_and_at_no_claimed_address() {
+        let behind_nat = at(1, "203.0.113.7:40001", &HOME);
+        let same_home = asks(2, "203.0.113.7:40002", &["192.168.1.6/24"]);
+        let in_site = at(1, "192.168.1.5:18000", &["127.0.0.1/8", "192.168.1.5/24", "10.1.2.3/24"]);
+        let same_site = asks(2, "192.168.1.6:18001", &["192.168.1.6/24", "10.1.2.4/24"]);
+        let at_tracker = at(1, "127.0.0.1:18000", &["127.0.0.1/8", "192.168.1.5/24"]);
+        let same_machine = asks(1, "127.0.0.1:18001", &["127.0.0.1/8"]);
+        let mut proved = at(1, "203.0.113.7:40001", &HOME);
+        proved.proved = List::first_of(vec![addr("203.0.113.7:7000")]);
+        for (case, of, to, addrs) in [
+            ("a NAT", &behind_nat, &stranger(), &["203.0.113.7:40001", "203.0.113.7:18000"][..]),
+            ("one NAT", &behind_nat, &same_home, &["203.0.113.7:40001", "203.0.113.7:18000"]),
+            ("proved", &proved, &same_home, &["203.0.113.7:7000", "203.0.113.7:40001", "203.0.113.7:18000"]),
+            ("the tracker's site", &in_site, &same_site, &["192.168.1.5:18000"]),
+            ("the same, from elsewhere", &in_site, &stranger(), &[]),
+            ("on the tracker's machine", &at_tracker, &same_site, &[]),
+            ("the same, one machine", &at_tracker, &same_machine, &[]),
+        ] {
+            let told: Vec<_> = helpful_to_meet(of, to).iter().map(ToString::to_string).collect();
+            assert_eq!(told, addrs, "{case}");
+        }
     }
 
     #[test]

@@ -6,12 +6,13 @@ use super::share::visible_share;
 use crate::model::id::{ClientId, ShareRef, UserRef};
 use crate::model::name::UserId;
 use crate::tracker::presence::ClientKey;
-use crate::tracker::presence::helpful::helpful;
+use crate::tracker::presence::helpful::{helpful, helpful_to_meet};
 use crate::tracker::state::{ShareInfo, State};
 use crate::wire::client_tracker::{CallWay, PassedCall, RelayPlace, Reply};
 use crate::wire::codec::List;
-use crate::wire::contact::Contact;
+use crate::wire::contact::{ADDRS_MAX, Contact};
 use crate::wire::refusal::{Code, Refusal};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 /// The longest that one side waits for what it is told at the same time as the other.
@@ -51,7 +52,7 @@ impl Session {
             info_hash: info.content.info_hash,
             way,
             caller: mine.certificate.clone(),
-            addrs: List::first_of(helpful(&mine, Some(&contact))),
+            addrs: addrs(way, &mine, &contact),
             start_ms: their_start_ms,
             relay: tickets
                 .map(|tickets| RelayPlace { tracker: self.core.cluster.me().origin.tracker, ticket: tickets.called }),
@@ -60,13 +61,21 @@ impl Session {
             return Err(Code::PeerOffline.into());
         }
         let ticket = tickets.map(|tickets| tickets.caller);
-        Ok(Reply::CallPassed { addrs: List::first_of(helpful(&contact, Some(&mine))), start_ms, ticket })
+        Ok(Reply::CallPassed { addrs: addrs(way, &contact, &mine), start_ms, ticket })
     }
 }
 
 /// The user of this name, if that is a member of the share's group.
 fn member(state: &State, info: &ShareInfo, name: &UserId) -> Option<UserRef> {
     state.user_named(name).filter(|user| state.is_member(info.group, *user))
+}
+
+/// Where one of both dials the other one.
+fn addrs(way: CallWay, of: &Contact, to: &Contact) -> List<SocketAddr, ADDRS_MAX> {
+    List::first_of(match way {
+        CallWay::Punch => helpful_to_meet(of, to),
+        CallWay::Back | CallWay::Relay => helpful(of, Some(to)),
+    })
 }
 
 /// How long the caller and the called one wait after they have heard of each other, in ms, so that both begin at the same

@@ -56,7 +56,7 @@ fn whoever_shows_a_certificate_that_has_ended_gets_another_one_by_itself() {
     bob.expect("download_file lab f .", "Downloading...\n");
     bob.sees("Download completed");
     assert!(bob.read("f") == data);
-    assert!(certified(bob).certificate.end > ended.end);
+    wait_until("a new certificate", || certified(bob).certificate.end > ended.end);
 }
 
 #[test]
