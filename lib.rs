@@ -252,6 +252,7 @@ pub mod client {
         pub(crate) mod call_turns;
         pub mod calls;
         pub mod eyeballs;
+        pub(crate) mod gone;
         pub mod identity;
         pub mod interfaces;
         pub mod port;

@@ -63,10 +63,19 @@ pub struct Tracked {
     /// None until the tracker has told it.
     pub info_hash: Option<InfoHash>,
     pub phase: DownloadPhase,
-    /// Bytes that members had delivered when it ran last.
+    /// Bytes that members had delivered when it ran before.
     pub members: BTreeMap<UserId, u64>,
     /// The last way to each of them.
     pub ways: BTreeMap<UserId, Way>,
+}
+
+impl Tracked {
+    /// Bytes that members have delivered, with those of the transfer that runs.
+    pub fn with(&self, transfer: &Transfer) -> BTreeMap<UserId, u64> {
+        let mut members = self.members.clone();
+        transfer.delivered().into_iter().for_each(|(user, bytes)| *members.entry(user).or_default() += bytes);
+        members
+    }
 }
 
 #[derive(Debug, Default)]
@@ -91,8 +100,8 @@ impl Entries {
             return false;
         };
         if let DownloadPhase::Running(download) = std::mem::replace(&mut tracked.phase, phase) {
-            tracked.members = download.delivered();
-            tracked.ways = download.last_ways();
+            tracked.members = tracked.with(&download);
+            tracked.ways.extend(download.last_ways());
         }
         self.failures += usize::from(failed);
         true

@@ -1,5 +1,7 @@
 //! Reacts to what happens by itself: what the tracker says unasked, peers, the ends of downloads, and the clock.
 
+mod addresses;
+
 use super::announce::{find_peers, hold_more, tell_withdrawn};
 use super::download;
 use super::download_list::DownloadPhase;
@@ -44,6 +46,7 @@ const FINDINGS_MAX: usize = 16;
 pub struct EventLoop {
     close: Option<channel::Sender<()>>,
     thread: OwnedThread,
+    addresses: OwnedThread,
 }
 
 impl EventLoop {
@@ -59,8 +62,10 @@ impl EventLoop {
             read: None,
             found: Vec::new(),
         };
+        let (login, ends) = (reactor.login.clone(), closed.clone());
+        let addresses = OwnedThread::start("addresses", move || addresses::watch(&login, &ends));
         let thread = OwnedThread::start("event-loop", move || reactor.run(&inbox, &closed))?;
-        Ok(Self { close: Some(close), thread })
+        Ok(Self { close: Some(close), thread, addresses: addresses? })
     }
 }
 
@@ -68,6 +73,7 @@ impl Drop for EventLoop {
     fn drop(&mut self) {
         self.close = None;
         self.thread.join();
+        self.addresses.join();
     }
 }
 
@@ -180,6 +186,7 @@ impl Reactor {
         if self.node().has_moved() {
             // Should the tracker be lost just now, the next one is told anyway.
             let _ = self.node().announce().and_then(|()| self.node().check_reach());
+            session.engine().retry();
         }
         if self.node().identity.is_due(now) {
             self.renew();

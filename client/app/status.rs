@@ -46,7 +46,7 @@ pub(super) fn download(tracked: &Tracked, now: Instant) -> DownloadStatus {
             status.peers = progress.peers;
             let obstacle = |(user, why)| Obstacle { user: Some(user), why };
             status.obstacles = in_words(&download.obstacles()).into_iter().map(obstacle).collect();
-            status.members = Delivered::most_first(download.delivered(), &download.ways());
+            status.members = Delivered::most_first(tracked.with(download), &download.ways());
             let left = progress.total - progress.done - progress.arriving;
             status.left = (progress.bytes_per_s >= 1.0)
                 .then(|| Duration::from_secs_f64((left as f64 / progress.bytes_per_s).min(1e9)));

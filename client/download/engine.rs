@@ -18,6 +18,7 @@ use event::EngineEvent;
 use message::{EngineMessage, Mailbox};
 use options::EngineOptions;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The engine as the rest of the client sees it. Every call but `remove` returns at once.
@@ -66,6 +67,12 @@ impl Engine {
     /// The network is there again: everybody is dialed at once, whoever failed before.
     pub fn retry(&self) {
         self.mailbox.send(EngineMessage::Retry);
+    }
+
+    /// Ends the connections from these addresses, which this machine has no more, and dials everybody at once. Connections
+    /// from other addresses that were named before are not ended any more.
+    pub(crate) fn end_from(&self, gone: Vec<IpAddr>) {
+        self.mailbox.send(EngineMessage::Gone(gone));
     }
 
     /// Drops the connections made under a key of this group. The engine makes them again under the new key.

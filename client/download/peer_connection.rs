@@ -8,6 +8,7 @@ use super::opening::OpenedConnection;
 use super::transfer::{PieceError, Transfer};
 use crate::client::picker::piece_picker::Lane;
 use crate::client::rate::downlink::Downlink;
+use crate::client::reach::gone::is_from;
 use crate::client::reach::way::Way;
 use crate::model::digest::KeyId;
 use crate::model::id::PeerId;
@@ -19,7 +20,7 @@ use crate::wire::record_layer::RecordError;
 use crate::wire::refusal::Code;
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -159,6 +160,11 @@ impl PeerConnection {
     /// The socket, to wait until it is readable.
     pub(crate) fn stream(&self) -> &TcpStream {
         self.receiver.stream()
+    }
+
+    /// Whether it is from one of these addresses of this machine.
+    pub(crate) fn is_from(&self, gone: &[IpAddr]) -> bool {
+        !gone.is_empty() && is_from(self.sender.local_ip(), gone)
     }
 
     /// Asks for pieces up to the depth.

@@ -21,6 +21,11 @@ pub fn own_addresses(listens: IpAddr) -> List<Interface, INTERFACES_MAX> {
     List::first_of(listened_at(listens, addresses.collect()))
 }
 
+/// All addresses of this machine; `None` if the system does not tell.
+pub(crate) fn all_addresses() -> Option<Vec<IpAddr>> {
+    Some(get_if_addrs().ok()?.iter().map(|interface| interface.ip()).collect())
+}
+
 /// Those of these addresses at which a listener is reached, in an order that depends on nothing else.
 fn listened_at(listens: IpAddr, mut addresses: Vec<Interface>) -> Vec<Interface> {
     let listens = listens.to_canonical();

@@ -21,7 +21,7 @@ use crate::wire::refusal::Refusal;
 use crossbeam_channel as channel;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -146,6 +146,11 @@ impl TrackerLink {
     /// as lost. Whoever else asks something goes on.
     pub fn cancel(&self) {
         self.state.cancel();
+    }
+
+    /// Ends the connection if it is from such an address, which this machine has no more.
+    pub(crate) fn end_from(&self, is_gone: impl Fn(IpAddr) -> bool) {
+        self.state.end_from(is_gone);
     }
 
     /// The client is closing: no further connection is made, and a tracker that does not answer is not waited for.

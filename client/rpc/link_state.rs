@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -203,6 +203,20 @@ impl LinkState {
         if let Some(live) = fields.live.take_if(|live| live.generation == generation) {
             live.sender.end();
             fields.replies.close();
+        }
+    }
+
+    /// Ends the connection, also one that is being made, if its end here is at such an address.
+    pub(super) fn end_from(&self, is_gone: impl Fn(IpAddr) -> bool) {
+        let mut fields = self.fields.lock();
+        if let Some(live) = fields.live.take_if(|live| live.sender.local_ip().is_some_and(&is_gone)) {
+            live.sender.end();
+            fields.replies.close();
+        }
+        let local_ip = |stream: &TcpStream| stream.local_addr().ok().map(|addr| addr.ip());
+        if let Some(stream) = fields.connecting.take_if(|stream| local_ip(stream).is_some_and(&is_gone)) {
+            // Fails only if the connection is gone already.
+            let _ = stream.shutdown(Shutdown::Both);
         }
     }
 

@@ -3,6 +3,7 @@
 
 use super::place::{FullHouse, Holder, Place};
 use super::waiting_line::WaitingLine;
+use crate::client::reach::gone::is_from;
 use crate::model::address::network_of;
 use crate::model::id::GroupRef;
 use crate::model::name::UserId;
@@ -189,6 +190,13 @@ impl Admission {
     pub(super) fn drop_group(&self, group: GroupRef) {
         let connections = self.connections.lock();
         connections.values().filter(|connection| connection.group == Some(group)).for_each(SeederConnection::end);
+    }
+
+    /// Ends the connections from these addresses of this machine.
+    pub(super) fn end_from(&self, gone: &[IpAddr]) {
+        let local_ip = |connection: &SeederConnection| connection.stream.local_addr().ok().map(|addr| addr.ip());
+        let connections = self.connections.lock();
+        connections.values().filter(|it| is_from(local_ip(it), gone)).for_each(SeederConnection::end);
     }
 
     pub(super) fn is_closing(&self) -> bool {

@@ -97,6 +97,11 @@ impl Seeder {
         Ok(())
     }
 
+    /// Ends the connections from these addresses, which this machine has no more.
+    pub(crate) fn end_from(&self, gone: &[IpAddr]) {
+        self.context.admission.end_from(gone);
+    }
+
     /// Drops the connections made under a key of this group, which is no longer valid.
     pub fn drop_group(&self, group: GroupRef) {
         self.context.admission.drop_group(group);

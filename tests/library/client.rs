@@ -402,6 +402,27 @@ fn a_download_can_be_paused_resumed_and_cancelled() {
 }
 
 #[test]
+fn what_members_delivered_before_a_pause_still_counts_after_it() {
+    let room = Room::new();
+    let (mut alice, mut others) = room.group_of(&["bob"]);
+    alice.file("f", &bytes_of(3_000_000, 9));
+    alice.types("limit upload 300k").expect("set");
+    alice.expect("upload_file f lab", "Uploaded\n");
+    let bob = &mut others[0];
+    bob.expect("download_file lab f .", "Downloading...\n");
+    // What each member has delivered stands behind a semicolon.
+    let shown = |bob: &mut Person| bob.types("show_downloads").expect("shown");
+    let delivered = |line: &str| line.split_once("; ").map(|(_, members)| members.trim_end().to_owned());
+    wait_until("a piece is here", || delivered(&shown(bob)).is_some_and(|members| !members.contains(" 0 B")));
+    bob.expect("pause_download lab f", "Paused\n");
+    let before = delivered(&shown(bob));
+    alice.expect("logout", "Logout successful\n");
+    bob.expect("resume_download lab f", "Downloading...\n");
+    wait_until("it runs", || shown(bob).contains("waiting for members"));
+    assert_eq!(delivered(shown(bob).lines().next().expect("a line")), before);
+}
+
+#[test]
 fn a_download_that_cannot_go_on_at_a_login_is_paused_until_it_can() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);

@@ -13,6 +13,7 @@ mod inside;
 mod kinds;
 mod lab;
 mod member;
+mod moves;
 mod network;
 mod reach;
 mod strangers;

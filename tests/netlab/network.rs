@@ -96,6 +96,20 @@ impl Network {
         site
     }
 
+    /// Takes the IPv4 address from this site. It gets another one, as in another network.
+    pub(crate) fn moves(&mut self, site: &Site) {
+        self.sites += 1;
+        let there = Site { name: site.name.clone(), number: self.sites };
+        let gateway = format!("203.0.113.{}", 4 * there.number + 1);
+        let ends = format!("ip addr flush dev {0}\nip addr add {gateway}/30 dev {0}\n", site.name);
+        fed(in_namespace(ROUTER, "sh").args(["-es"]), &ends);
+        let begins = format!(
+            "ip addr flush dev wan\nip addr add {}/30 dev wan\nip route add default via {gateway}\n",
+            there.ipv4()
+        );
+        fed(site.command("sh").args(["-es"]), &begins);
+    }
+
     /// A machine on the network behind this site, which is a router for 192.168.1.0/24: the same behind every NAT.
     pub(crate) fn behind(&self, nat: &Site, machine: u8) -> Site {
         let name = format!("{}-{machine}", nat.name);

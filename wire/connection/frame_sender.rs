@@ -11,7 +11,7 @@ use rustix::net::SendFlags;
 use snow::StatelessTransportState;
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -220,6 +220,11 @@ impl FrameSender {
 
     fn next_push(&self) -> Option<Vec<u8>> {
         self.pushes.lock().pop_front()
+    }
+
+    /// The address of this end; `None` if the system does not tell.
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        self.stream.local_addr().ok().map(|addr| addr.ip())
     }
 
     /// Ends the connection in both directions; the receiver sees it as closed.

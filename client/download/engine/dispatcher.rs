@@ -25,6 +25,7 @@ use crossbeam_channel as channel;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +49,8 @@ pub(super) struct Dispatcher {
     rotation: VecDeque<u64>,
     /// Workers that hold a connection.
     busy: usize,
+    /// Addresses that this machine has no more.
+    gone: Vec<IpAddr>,
     /// A connection waits for a worker. Workers look at this between frames.
     others_wait: Arc<AtomicBool>,
 }
@@ -83,6 +86,7 @@ impl Dispatcher {
             entries: HashMap::new(),
             rotation: VecDeque::new(),
             busy: 0,
+            gone: Vec::new(),
             others_wait: Arc::new(AtomicBool::new(false)),
         };
         Ok((dispatcher, mailbox))
@@ -178,6 +182,16 @@ impl Dispatcher {
                     Self::dial(&self.dialer, &mut self.paces, entry, now);
                 }
             }
+            EngineMessage::Gone(gone) => {
+                self.gone = gone;
+                for entry in self.entries.values_mut() {
+                    // `park` finds out that those with a worker lead nowhere.
+                    let now = Instant::now();
+                    entry.hang_up_from(&self.gone, now);
+                    entry.peers.retry(now);
+                    Self::dial(&self.dialer, &mut self.paces, entry, now);
+                }
+            }
             EngineMessage::DropGroup(group) => {
                 for entry in self.entries.values_mut().filter(|entry| entry.transfer.subject().group == group) {
                     // `park` finds out that those with a worker are out of date.
@@ -243,13 +257,18 @@ impl Dispatcher {
     }
 
     /// Parks a connection after it has asked for pieces once more: pieces may have gone back while no worker held it.
-    /// Drops a connection that was made under an old key.
+    /// Drops a connection that was made under an old key, or leads nowhere any more.
     fn park(&mut self, mut connection: PeerConnection) {
         let id = connection.transfer().id();
         let key = self.keyring.of_group(connection.transfer().subject().group).map(|(id, _)| id);
-        if key != Some(connection.key()) {
+        let is_gone = connection.is_from(&self.gone);
+        if is_gone || key != Some(connection.key()) {
             if let Some(entry) = self.entries.get_mut(&id) {
-                entry.peers.lost(connection.peer(), Instant::now(), false);
+                let now = Instant::now();
+                entry.peers.lost(connection.peer(), now, false);
+                if is_gone {
+                    entry.peers.retry(now);
+                }
             }
             return;
         }

@@ -11,6 +11,7 @@ use crate::model::id::PeerId;
 use crate::sys::owned_thread::OwnedThread;
 use crossbeam_channel as channel;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -114,6 +115,15 @@ impl TransferEntry {
         for connection in self.parked.drain(..).chain(self.ready.drain(..)) {
             self.peers.lost(connection.peer(), now, false);
         }
+    }
+
+    /// Gives up every connection from these addresses that no worker holds.
+    pub(super) fn hang_up_from(&mut self, gone: &[IpAddr], now: Instant) {
+        let (parked, ready) = (std::mem::take(&mut self.parked), std::mem::take(&mut self.ready));
+        let (from, parked): (Vec<_>, _) = parked.into_iter().partition(|connection| connection.is_from(gone));
+        let (more, ready): (VecDeque<_>, _) = ready.into_iter().partition(|connection| connection.is_from(gone));
+        (self.parked, self.ready) = (parked, ready);
+        from.iter().chain(&more).for_each(|connection| self.peers.lost(connection.peer(), now, false));
     }
 
     /// Drops the connections. Workers return after the frame that they are at, and write nothing after that.

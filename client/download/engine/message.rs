@@ -8,6 +8,7 @@ use crate::model::id::{GroupRef, PeerId};
 use crate::sys::waker::Waker;
 use crate::wire::client_tracker::Peer;
 use crossbeam_channel as channel;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ pub(super) enum EngineMessage {
     Arrived(u64, Peer),
     /// Every peer may be there again.
     Retry,
+    /// This machine has these addresses no more.
+    Gone(Vec<IpAddr>),
     DropGroup(GroupRef),
     Dialed(u64, PeerId, Result<PeerConnection, DialError>),
     /// A worker is done with a connection.
