@@ -270,8 +270,8 @@ mod tests {
     use super::*;
     use crate::model::address::TrackerAddr;
     use crate::model::id::{ClientId, OpId, Origin, RelayTicket, ShareRef};
+    use crate::model::name::GroupId;
     use crate::model::name::tests::user;
-    use crate::model::name::{GroupId, UserId};
     use crate::wire::client_tracker::{GroupKey, RelayPlace};
     use crate::wire::codec::List;
     use crate::wire::handshake::peer::peer_accepts;
