@@ -198,7 +198,7 @@ wire_enum! {
             offset: u32,
         }
         /// Says who this client is to its peers and where it listens for them, and asks for a certificate that says
-        /// so. Said again before the certificate ends. Answer: `Announced`.
+        /// so. Said again before the certificate ends. Answer: `Announced`. Refusals: `SlowDown`.
         21 Announce {
             /// The key of this run of the client.
             key: PeerKey,
