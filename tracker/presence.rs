@@ -74,7 +74,7 @@ impl Presence {
         self.change(|register| register.sweep(now))
     }
 
-    /// Other clients that hold pieces of a share and can be reached: at most [`PEERS_MAX`], those with more pieces
+    /// Other clients that hold pieces of a share and can be reached: at most `PEERS_MAX`, those with more pieces
     /// first, chosen fairly by user. Every asker gets another order among equals. So not all of them go to the same ones.
     pub fn peers(&self, share: ShareRef, asking: ClientKey) -> Vec<Holder> {
         let mut holders: Vec<Holder> = {
@@ -90,7 +90,7 @@ impl Presence {
         fairly(holders, |holder| holder.key.user)
     }
 
-    /// Where pieces of a share can be had, and which: at most [`PEERS_MAX`] clients, those with more pieces first,
+    /// Where pieces of a share can be had, and which: at most `PEERS_MAX` clients, those with more pieces first,
     /// chosen fairly by user.
     pub fn holdings(&self, share: ShareRef) -> Vec<Held> {
         let register = self.register.lock();

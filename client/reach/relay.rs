@@ -88,7 +88,7 @@ impl Relays {
     ///
     /// # Errors
     /// That of the tracker at this place of the list: it is not found, not reached, or the other side has not come;
-    /// after [`MEETING_DEADLINE`] at most, and at once when the client closes.
+    /// after `MEETING_DEADLINE` at most, and at once when the client closes.
     pub fn meet(
         &self,
         tracker: u16,
