@@ -147,7 +147,7 @@ start_tracker tracker
 [[ $REPLY =~ ^"tracker 1 on 127.0.0.1:$tracker_port, fingerprint "[0-9a-f]{64}$ ]] || fail "the tracker begins with: $REPLY"
 [[ $(stat -c '%a %s' "$house/tracker_info.txt.key") == '600 32' ]] || fail 'the key is not a file of 32 bytes for its owner only'
 told tracker 'help' \
-    'status    show address, fingerprint, numbers of users, groups, files and connections, and the other trackers' \
+    'status    show address, fingerprint, numbers of users, groups, files and connections, the relay, the other trackers' \
     'forget N  retire tracker N for good: it is no longer called, and turned away' \
     'help      show this' \
     'quit      stop the tracker'
