@@ -234,10 +234,11 @@ refused carol 'stop_share lab big.bin' 'You are not a member of this group: lab'
 refused carol 'leave_group lab' 'You are not a member of this group: lab'
 
 step 'who connects to a member directly without the key of the group gets no byte of a file'
-# The first 10 bytes of a connection are magic and version, then comes the dialect: 2 between peers. A key id that the
-# group never had is refused with length 0 and code 80, an unknown key.
-answer_of_peer "${client_ports[alice]}" 'GRPSHARE\x00\x01\x02sixteen bytes id'
-[[ $REPLY == 00000050 ]] || fail "a made-up key id is answered with '$REPLY'"
+# The first 10 bytes of a connection are magic and version, then comes the dialect: 2 between peers. A first message of 32
+# bytes that nobody has sealed for this client is refused with length 0 and code 88: it is meant for another client.
+unsealed='GRPSHARE\x00\x01\x02\x00\x20thirty-two bytes that are no key'
+answer_of_peer "${client_ports[alice]}" "$unsealed"
+[[ $REPLY == 00000058 ]] || fail "a message for nobody is answered with '$REPLY'"
 answer_of_peer "${client_ports[alice]}" 'GRPSHARE\x00\x09\x02'
 [[ $REPLY == 00000004 ]] || fail "another version is answered with '$REPLY'"
 for text in "$house/alice/big.bin 0\n" '../alice/big.bin 0\n' 'GET /big.bin HTTP/1.0\r\n\r\n' '\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00'; do
@@ -390,8 +391,8 @@ told bob 'remove_member lab carol' 'Member removed'
 expect carol error 'You were removed from lab'
 refused carol 'list_files lab' 'You are not a member of this group: lab'
 sha1_of "$house/bob/again/big.bin"
-answer_of_peer "${client_ports[bob]}" 'GRPSHARE\x00\x01\x02sixteen bytes id'
-[[ $REPLY == 00000050 ]] || fail "a made-up key id is answered with '$REPLY'"
+answer_of_peer "${client_ports[bob]}" "$unsealed"
+[[ $REPLY == 00000058 ]] || fail "a message for nobody is answered with '$REPLY'"
 
 step 'a script finishes its downloads at the end of its input'
 uploads alice ../alice/big.bin lab
