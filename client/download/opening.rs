@@ -24,7 +24,7 @@ pub(crate) enum DialError {
     UnknownKey,
     /// This client has no certificate. The peer is not to blame.
     NoCertificate,
-    /// Another client listens where the peer did. The user is not to blame.
+    /// Other clients listen wherever the peer did. The user is not to blame.
     OtherClient(Box<Unreached>),
     /// There is no room for it here, or the download stops. The peer is not to blame.
     NotNow,
@@ -43,7 +43,7 @@ impl From<Miss> for DialError {
         match miss {
             Miss::NoCertificate => DialError::NoCertificate,
             Miss::Stopped | Miss::NotNow => DialError::NotNow,
-            Miss::Unreached(why) if why.says(Code::OtherClient) => DialError::OtherClient(why),
+            Miss::Unreached(why) if why.is_elsewhere() => DialError::OtherClient(why),
             Miss::Unreached(why) => DialError::Unreached(why),
         }
     }

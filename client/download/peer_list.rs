@@ -136,8 +136,8 @@ struct UserLoad {
 pub(crate) struct PeerList {
     known: HashMap<PeerId, KnownPeer>,
     users: HashMap<UserId, KnownUser>,
-    /// Addresses at which a dial has failed.
-    addresses: HashMap<SocketAddr, Blame>,
+    /// Addresses at which a dial of a client of this user has failed. Whoever else names one of them does not wait.
+    addresses: HashMap<(SocketAddr, UserId), Blame>,
     /// Connections that the download wants, even if all of them lead to one peer.
     wanted: usize,
     patience: Option<Duration>,
@@ -301,7 +301,8 @@ impl PeerList {
     /// Counts a connection, unless the peer was dialed too often or none of its addresses may be tried.
     fn dial(&mut self, id: &PeerId, paces: &mut DialPaces, now: Instant) -> Option<Peer> {
         let known = self.known.get_mut(id)?;
-        let rested = |addr: &&SocketAddr| self.addresses.get(addr).is_none_or(|blame| blame.not_before <= now);
+        let at = |addr: SocketAddr| (addr, known.peer.user.clone());
+        let rested = |addr: &&SocketAddr| self.addresses.get(&at(**addr)).is_none_or(|blame| blame.not_before <= now);
         let addrs = List::first_of(known.peer.addrs.iter().filter(rested).copied().collect());
         let peer = Peer { addrs, ..known.peer.clone() };
         // A peer at which nobody may dial can still be called.
@@ -319,7 +320,7 @@ impl PeerList {
     pub(crate) fn connected(&mut self, id: &PeerId, way: Way, now: Instant, useful: bool) {
         if let Some(known) = self.known.get_mut(id) {
             known.ways.connected(way, now);
-            self.addresses.retain(|addr, _| !known.peer.addrs.contains(addr));
+            self.addresses.retain(|(addr, user), _| *user != known.peer.user || !known.peer.addrs.contains(addr));
             if known.lanes <= 1 {
                 (known.since, known.trial) = (now, if useful { Trial::Connected } else { Trial::Idle });
             }
@@ -348,10 +349,7 @@ impl PeerList {
         if failed {
             known.blame.fail(now, self.pause_max);
             if known.lanes == 0 && !proved && known.trial == Trial::Dialed {
-                for &addr in known.peer.addrs.iter() {
-                    let address = self.addresses.entry(addr).or_insert_with(|| Blame::none(now));
-                    address.fail(now, self.pause_max);
-                }
+                Self::blame_addresses(&mut self.addresses, &known.peer, now, self.pause_max);
             }
         } else {
             known.blame.pause(now + pause_after(known.blame.failures, self.pause_max));
@@ -419,7 +417,7 @@ impl PeerList {
             && user.amnesty.grant(now)
         {
             user.blame.not_before = now;
-            self.addresses.retain(|addr, _| !known.peer.addrs.contains(addr));
+            self.addresses.retain(|(addr, user), _| *user != known.peer.user || !known.peer.addrs.contains(addr));
         }
     }
 

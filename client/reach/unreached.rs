@@ -35,6 +35,12 @@ impl Unreached {
         self.addrs.iter().any(|fault| fault.fault.code() == Some(code))
     }
 
+    /// Whether other clients listen at all of the addresses.
+    pub fn is_elsewhere(&self) -> bool {
+        let says = |fault: &AddressFault| fault.fault.code() == Some(Code::OtherClient);
+        !self.addrs.is_empty() && self.addrs.iter().all(says)
+    }
+
     /// Whether the tracker has passed a call on.
     pub fn was_called(&self) -> bool {
         [self.back, self.punch, self.relay].contains(&Some(NoCall::InVain))
@@ -95,11 +101,25 @@ impl std::error::Error for Unreached {}
 mod tests {
     use super::super::eyeballs::DialFault;
     use super::*;
+    use crate::wire::handshake::HandshakeError;
     use std::io;
 
     fn refused(host: u8) -> AddressFault {
         let fault = DialFault::Connect(io::ErrorKind::ConnectionRefused.into());
         AddressFault { addr: ([192, 0, 2, host], 18000).into(), fault }
+    }
+
+    #[test]
+    fn one_stranger_at_one_address_excuses_no_failure_at_the_others() {
+        let other = |host| AddressFault {
+            fault: DialFault::Handshake(HandshakeError::Refused(Some(Code::OtherClient))),
+            ..refused(host)
+        };
+        let why = |addrs| Unreached { addrs, ..Unreached::default() };
+        assert!(why(vec![other(1), other(2)]).is_elsewhere());
+        let mixed = why(vec![other(1), refused(2)]);
+        assert!(!mixed.is_elsewhere() && mixed.says(Code::OtherClient));
+        assert!(!why(Vec::new()).is_elsewhere());
     }
 
     #[test]

@@ -244,6 +244,7 @@ impl Dispatcher {
             Err(DialError::Unreached(why)) => {
                 let group = entry.transfer.subject().group;
                 let (stale_key, stale_certificate) = (why.says(Code::UnknownKey), why.says(Code::BadCertificate));
+                let stale_peer = why.says(Code::OtherClient);
                 entry.peers.missed(peer, now, *why);
                 // Whoever says so may be anybody. To ask the tracker does no harm.
                 if stale_key {
@@ -251,6 +252,9 @@ impl Dispatcher {
                 }
                 if stale_certificate {
                     self.tell(EngineEvent::StaleCertificate);
+                }
+                if stale_peer {
+                    self.tell(EngineEvent::StalePeer(id));
                 }
             }
         }

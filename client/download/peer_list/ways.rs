@@ -6,7 +6,10 @@ use crate::client::download::obstacle::{MemberObstacle, Obstacles};
 use crate::client::reach::unreached::Unreached;
 use crate::client::reach::way::Way;
 use crate::model::id::PeerId;
+use crate::model::name::UserId;
 use crate::wire::client_tracker::Peer;
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,14 +46,25 @@ impl PeerList {
         self.lost(id, now, true);
     }
 
-    /// Another client listens at the addresses of this one. Its user is not to blame.
+    /// Other clients listen at all addresses of this one. Its user is not to blame.
     pub(crate) fn elsewhere(&mut self, id: &PeerId, now: Instant, why: Unreached) {
         let Some(known) = self.known.get_mut(id) else { return };
         known.note(MemberObstacle::Unreached(why));
         known.lanes = known.lanes.saturating_sub(1);
         known.blame.fail(now, self.pause_max);
-        for &addr in known.peer.addrs.iter() {
-            self.addresses.entry(addr).or_insert_with(|| Blame::none(now)).fail(now, self.pause_max);
+        Self::blame_addresses(&mut self.addresses, &known.peer, now, self.pause_max);
+    }
+
+    /// A dial has failed at all addresses of this client.
+    pub(super) fn blame_addresses(
+        addresses: &mut HashMap<(SocketAddr, UserId), Blame>,
+        peer: &Peer,
+        now: Instant,
+        pause_max: Duration,
+    ) {
+        for &addr in peer.addrs.iter() {
+            let blame = addresses.entry((addr, peer.user.clone())).or_insert_with(|| Blame::none(now));
+            blame.fail(now, pause_max);
         }
     }
 
