@@ -23,12 +23,13 @@ pub mod model {
 }
 
 /// How fast bytes may pass: limits such as `20M`, and the limiter that members share fairly. How often something may
-/// happen.
+/// happen, and whose turn it is.
 pub mod rate {
     pub mod buckets;
     pub(crate) mod fair_queue;
     pub mod limit;
     pub(crate) mod token_bucket;
+    pub(crate) mod turn_queue;
     pub mod uplink;
 }
 

@@ -4,6 +4,7 @@
 //! not for it to know.
 
 use crate::model::id::{PeerKey, UserRef};
+use crate::rate::turn_queue::{Turn, TurnBounds, TurnQueue};
 use crate::sys::connecting::Connecting;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::waker::Waker;
@@ -12,8 +13,7 @@ use crate::wire::connection::TimedStream;
 use crate::wire::handshake::probe::probe_greets;
 use crate::wire::handshake::{HandshakeError, is_timeout};
 use crate::wire::refusal::Code;
-use crossbeam_channel as channel;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -23,8 +23,9 @@ use std::time::{Duration, Instant};
 
 /// Most probes at once: one on each thread.
 const PROBES_MAX: usize = 8;
-/// Most probes that wait.
-const QUEUE_LEN: usize = 64;
+/// A user has one probe that waits or is under way, and users take turns. A probe is of use for as long as its client may
+/// wait for the answer.
+const PROBE_BOUNDS: TurnBounds = TurnBounds { waiting: 64, each: 1, age: Duration::from_secs(60) };
 /// How long the probe of an address may take.
 const PROBE_DEADLINE: Duration = Duration::from_secs(3);
 /// Most probes for a user within [`SPAN`].
@@ -58,20 +59,54 @@ impl Probe {
     }
 }
 
+/// What the threads share.
+struct ProbeDesk {
+    // Immutable.
+    closing: Waker,
+    // Locked; never while a probe runs.
+    jobs: Mutex<ProbeJobs>,
+    /// A probe waits, or the tracker stops.
+    changed: Condvar,
+}
+
+struct ProbeJobs {
+    queue: TurnQueue<UserRef, Probe>,
+    closed: bool,
+}
+
+impl ProbeDesk {
+    fn run(&self) {
+        while let Some(turn) = self.next() {
+            turn.job.run(&self.closing);
+            self.jobs.lock().queue.done(&turn.user);
+        }
+    }
+
+    /// The probe whose turn it is, as soon as there is one; `None` when the tracker stops.
+    fn next(&self) -> Option<Turn<UserRef, Probe>> {
+        let mut jobs = self.jobs.lock();
+        while !jobs.closed {
+            if let Some(turn) = jobs.queue.take(Instant::now()) {
+                return Some(turn);
+            }
+            self.changed.wait(&mut jobs);
+        }
+        None
+    }
+}
+
 /// The threads that probe, and what they have to do.
 pub(crate) struct Prober {
     // Immutable.
-    waiting: channel::Receiver<Probe>,
-    closing: Arc<Waker>,
+    desk: Arc<ProbeDesk>,
     // Locked.
-    jobs: Mutex<Option<channel::Sender<Probe>>>,
     limit: Mutex<ProbeLimit>,
     threads: Mutex<Vec<OwnedThread>>,
 }
 
 impl fmt::Debug for Prober {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prober").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+        f.debug_struct("Prober").field("open", &self.desk.jobs.lock().queue.open()).finish_non_exhaustive()
     }
 }
 
@@ -81,14 +116,9 @@ impl Prober {
     /// # Errors
     /// The process is out of descriptors.
     pub(crate) fn new() -> io::Result<Self> {
-        let (jobs, waiting) = channel::bounded(QUEUE_LEN);
-        Ok(Self {
-            waiting,
-            closing: Arc::new(Waker::new()?),
-            jobs: Mutex::new(Some(jobs)),
-            limit: Mutex::default(),
-            threads: Mutex::default(),
-        })
+        let jobs = Mutex::new(ProbeJobs { queue: TurnQueue::new(PROBE_BOUNDS), closed: false });
+        let desk = Arc::new(ProbeDesk { closing: Waker::new()?, jobs, changed: Condvar::new() });
+        Ok(Self { desk, limit: Mutex::default(), threads: Mutex::default() })
     }
 
     /// Starts the threads. [`Prober::close`] must be called before this is dropped.
@@ -97,8 +127,8 @@ impl Prober {
     /// The system has no room for one.
     pub(crate) fn start(&self) -> io::Result<()> {
         for number in 1..=PROBES_MAX {
-            let (waiting, closing) = (self.waiting.clone(), self.closing.clone());
-            let run = move || waiting.iter().for_each(|probe: Probe| probe.run(&closing));
+            let desk = self.desk.clone();
+            let run = move || desk.run();
             self.threads.lock().push(OwnedThread::with_stack(format!("probe-{number}"), STACK_LEN, run)?);
         }
         Ok(())
@@ -109,15 +139,23 @@ impl Prober {
         self.limit.lock().allows(user, now)
     }
 
-    /// Looks for a client soon; false if too many others wait.
-    pub(crate) fn probe(&self, probe: Probe) -> bool {
-        self.jobs.lock().as_ref().is_some_and(|jobs| jobs.try_send(probe).is_ok())
+    /// Looks for a client of this user soon; false if too many others wait, or another one of the user is looked for.
+    pub(crate) fn probe(&self, user: UserRef, probe: Probe) -> bool {
+        let mut jobs = self.desk.jobs.lock();
+        let taken = !jobs.closed && jobs.queue.put(user, probe, Instant::now());
+        drop(jobs);
+        self.desk.changed.notify_one();
+        taken
     }
 
     /// Ends the probes that are under way, and the threads.
     pub(crate) fn close(&self) {
-        *self.jobs.lock() = None;
-        self.closing.wake();
+        let mut jobs = self.desk.jobs.lock();
+        jobs.closed = true;
+        jobs.queue.clear();
+        drop(jobs);
+        self.desk.changed.notify_all();
+        self.desk.closing.wake();
         let threads = std::mem::take(&mut *self.threads.lock());
         // Joins them.
         drop(threads);
@@ -191,6 +229,7 @@ fn prove(addr: SocketAddr, key: PeerKey, until: Instant, closing: &Waker) -> Res
 mod tests {
     use super::*;
     use crate::model::id::{OpId, Origin};
+    use crossbeam_channel as channel;
     use std::net::TcpListener;
     use std::thread;
 
@@ -244,25 +283,33 @@ mod tests {
         let prober = Prober::new().expect("a descriptor");
         prober.start().expect("threads");
         let (tell, told) = channel::unbounded();
-        for addr in (0..PROBES_MAX).map(|_| says(b"")) {
-            let tell = tell.clone();
+        for number in 0..PROBES_MAX as u64 {
+            let (addr, tell) = (says(b""), tell.clone());
             let told = Box::new(move |_, found| tell.send(found).unwrap_or_default());
-            assert!(prober.probe(Probe { key: PeerKey([9; 32]), addrs: vec![addr], told }));
+            assert!(prober.probe(user(number), Probe { key: PeerKey([9; 32]), addrs: vec![addr], told }));
         }
         let begun = Instant::now();
         prober.close();
         assert!(begun.elapsed() < PROBE_DEADLINE, "{:?}", begun.elapsed());
         assert!(told.try_iter().all(|found| found == ReachClass::NotTried));
         let late = Probe { key: PeerKey([9; 32]), addrs: vec![says(b"")], told: Box::new(|_, _| {}) };
-        assert!(!prober.probe(late));
+        assert!(!prober.probe(user(99), late));
     }
 
     #[test]
     fn beyond_its_room_the_queue_takes_no_probe() {
         let prober = Prober::new().expect("a descriptor");
         let probe = || Probe { key: PeerKey([9; 32]), addrs: Vec::new(), told: Box::new(|_, _| {}) };
-        assert!((0..QUEUE_LEN).all(|_| prober.probe(probe())));
-        assert!(!prober.probe(probe()));
+        assert!((0..PROBE_BOUNDS.waiting as u64).all(|number| prober.probe(user(number), probe())));
+        assert!(!prober.probe(user(99), probe()));
+    }
+
+    #[test]
+    fn a_user_has_one_probe_that_waits() {
+        let prober = Prober::new().expect("a descriptor");
+        let probe = || Probe { key: PeerKey([9; 32]), addrs: Vec::new(), told: Box::new(|_, _| {}) };
+        assert!(prober.probe(user(1), probe()) && !prober.probe(user(1), probe()));
+        assert!(prober.probe(user(2), probe()));
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl Session {
             tell(&core, &ticket, addr, found);
         };
         let may = self.core.prober.allows(user, Instant::now());
-        if !(may && self.core.prober.probe(Probe { key, addrs, told: Box::new(told) })) {
+        if !(may && self.core.prober.probe(user, Probe { key, addrs, told: Box::new(told) })) {
             listens.into_iter().for_each(|addr| tell(&self.core, &ticket, addr, ReachClass::NotTried));
         }
         Ok(Reply::Done {})

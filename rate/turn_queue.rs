@@ -1,0 +1,167 @@
+//! Jobs of many users for a few threads: users take turns. Whoever has no job under way comes first, and of these who
+//! had the last turn longest ago. Pure: the time is passed in.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Users of whom it is remembered when they had a turn.
+const SERVED_MAX: usize = 256;
+
+/// How much a queue takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TurnBounds {
+    /// Most jobs that wait.
+    pub waiting: usize,
+    /// Most jobs of one user that wait or are under way.
+    pub each: usize,
+    /// A job that has waited for longer is of no use.
+    pub age: Duration,
+}
+
+/// A job, whose, and when it came.
+#[derive(Debug)]
+pub(crate) struct Turn<U, J> {
+    pub user: U,
+    pub job: J,
+    pub came: Instant,
+}
+
+#[derive(Debug)]
+pub(crate) struct TurnQueue<U, J> {
+    bounds: TurnBounds,
+    /// The oldest in front.
+    waiting: VecDeque<Turn<U, J>>,
+    /// Whose jobs are under way.
+    taken: Vec<U>,
+    /// Who has had a turn, the last one at the end.
+    served: VecDeque<U>,
+}
+
+impl<U: Eq + Clone, J> TurnQueue<U, J> {
+    pub(crate) fn new(bounds: TurnBounds) -> Self {
+        Self { bounds, waiting: VecDeque::new(), taken: Vec::new(), served: VecDeque::new() }
+    }
+
+    /// Adds a job, or returns false: the user has too many, or there are too many and no user has more than this one.
+    pub(crate) fn put(&mut self, user: U, job: J, now: Instant) -> bool {
+        self.drop_old(now);
+        let waiting = self.waiting_of(&user);
+        if waiting + self.taken_of(&user) >= self.bounds.each {
+            return false;
+        }
+        if self.waiting.len() >= self.bounds.waiting {
+            let most = (0..self.waiting.len()).max_by_key(|&at| self.waiting_of(&self.waiting[at].user));
+            match most {
+                Some(at) if self.waiting_of(&self.waiting[at].user) > waiting + 1 => drop(self.waiting.remove(at)),
+                Some(_) | None => return false,
+            }
+        }
+        self.waiting.push_back(Turn { user, job, came: now });
+        true
+    }
+
+    /// The job whose turn it is. It is under way until [`TurnQueue::done`].
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Turn<U, J>> {
+        self.drop_old(now);
+        let next = (0..self.waiting.len()).min_by_key(|&at| {
+            let user = &self.waiting[at].user;
+            (self.taken_of(user), self.served.iter().position(|served| served == user))
+        });
+        let turn = self.waiting.remove(next?)?;
+        self.served.retain(|served| *served != turn.user);
+        self.served.push_back(turn.user.clone());
+        if self.served.len() > SERVED_MAX {
+            self.served.pop_front();
+        }
+        self.taken.push(turn.user.clone());
+        Some(turn)
+    }
+
+    /// A job of this user that was taken is over.
+    pub(crate) fn done(&mut self, user: &U) {
+        if let Some(at) = self.taken.iter().position(|taken| taken == user) {
+            self.taken.swap_remove(at);
+        }
+    }
+
+    /// Jobs that wait or are under way.
+    pub(crate) fn open(&self) -> usize {
+        self.waiting.len() + self.taken.len()
+    }
+
+    /// Drops what waits.
+    pub(crate) fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
+    fn drop_old(&mut self, now: Instant) {
+        let age = self.bounds.age;
+        self.waiting.retain(|turn| now.saturating_duration_since(turn.came) <= age);
+    }
+
+    fn waiting_of(&self, user: &U) -> usize {
+        self.waiting.iter().filter(|turn| turn.user == *user).count()
+    }
+
+    fn taken_of(&self, user: &U) -> usize {
+        self.taken.iter().filter(|taken| *taken == user).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: TurnBounds = TurnBounds { waiting: 4, each: 3, age: Duration::from_secs(2) };
+
+    fn take(queue: &mut TurnQueue<&'static str, u32>, now: Instant) -> Option<(&'static str, u32)> {
+        queue.take(now).map(|turn| (turn.user, turn.job))
+    }
+
+    #[test]
+    fn users_take_turns_however_many_jobs_one_has() {
+        let (mut queue, now) = (TurnQueue::new(BOUNDS), Instant::now());
+        assert!((1..=3).all(|job| queue.put("eve", job, now)) && !queue.put("eve", 4, now));
+        assert!(queue.put("ann", 5, now));
+        assert_eq!(take(&mut queue, now), Some(("eve", 1)));
+        assert_eq!(take(&mut queue, now), Some(("ann", 5)));
+        assert_eq!(take(&mut queue, now), Some(("eve", 2)));
+        assert!(!queue.put("eve", 4, now), "one waits, two are under way");
+        queue.done(&"eve");
+        assert!(queue.put("eve", 4, now));
+    }
+
+    #[test]
+    fn whoever_comes_for_the_first_time_comes_before_those_who_come_again_and_again() {
+        let (mut queue, now) = (TurnQueue::new(BOUNDS), Instant::now());
+        for user in ["eve1", "eve2"] {
+            assert!(queue.put(user, 1, now) && take(&mut queue, now) == Some((user, 1)));
+            queue.done(&user);
+        }
+        assert!(queue.put("eve2", 2, now) && queue.put("eve1", 2, now) && queue.put("ann", 3, now));
+        let turns = [(); 3].map(|()| take(&mut queue, now));
+        assert_eq!(turns, [Some(("ann", 3)), Some(("eve1", 2)), Some(("eve2", 2))]);
+    }
+
+    #[test]
+    fn in_a_full_queue_the_user_with_most_gives_way_and_what_is_too_old_is_dropped() {
+        let (mut queue, now) = (TurnQueue::new(BOUNDS), Instant::now());
+        assert!((1..=3).all(|job| queue.put("eve", job, now)) && queue.put("ann", 4, now));
+        assert!(queue.put("bob", 5, now) && queue.open() == 4, "one of eve's has gone");
+        assert!(queue.put("cat", 6, now) && queue.open() == 4);
+        assert!(!queue.put("ann", 7, now), "nobody has more than one and ann has one");
+        let later = now + BOUNDS.age;
+        assert!(queue.take(later).is_some());
+        assert!(queue.take(later + Duration::from_millis(1)).is_none() && queue.open() == 1);
+    }
+
+    #[test]
+    fn it_remembers_no_more_users_than_there_may_be() {
+        let (mut queue, now) = (TurnQueue::new(BOUNDS), Instant::now());
+        for user in 0..2 * SERVED_MAX {
+            assert!(queue.put(user, (), now) && queue.take(now).is_some());
+            queue.done(&user);
+        }
+        assert_eq!((queue.served.len(), queue.taken.len()), (SERVED_MAX, 0));
+    }
+}
