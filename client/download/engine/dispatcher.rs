@@ -243,19 +243,16 @@ impl Dispatcher {
             Err(DialError::Failed) => entry.peers.lost(peer, now, true),
             Err(DialError::Unreached(why)) => {
                 let group = entry.transfer.subject().group;
-                let (stale_key, stale_certificate) = (why.says(Code::UnknownKey), why.says(Code::BadCertificate));
-                let stale_peer = why.says(Code::OtherClient);
-                entry.peers.missed(peer, now, *why);
+                let stale = [
+                    (Code::UnknownKey, EngineEvent::StaleKey(group)),
+                    (Code::BadCertificate, EngineEvent::StaleCertificate),
+                    (Code::OtherClient, EngineEvent::StalePeer(id)),
+                ];
                 // Whoever says so may be anybody. To ask the tracker does no harm.
-                if stale_key {
-                    self.tell(EngineEvent::StaleKey(group));
-                }
-                if stale_certificate {
-                    self.tell(EngineEvent::StaleCertificate);
-                }
-                if stale_peer {
-                    self.tell(EngineEvent::StalePeer(id));
-                }
+                let told =
+                    stale.into_iter().filter(|(code, _)| why.says(*code)).map(|(_, event)| event).collect::<Vec<_>>();
+                entry.peers.missed(peer, now, *why);
+                told.into_iter().for_each(|event| self.tell(event));
             }
         }
     }
