@@ -20,7 +20,7 @@ pub(crate) struct TurnBounds {
 
 /// A job, whose, and when it came.
 #[derive(Debug)]
-pub(crate) struct Turn<U, J> {
+pub(crate) struct UserJob<U, J> {
     pub user: U,
     pub job: J,
     pub came: Instant,
@@ -30,7 +30,7 @@ pub(crate) struct Turn<U, J> {
 pub(crate) struct TurnQueue<U, J> {
     bounds: TurnBounds,
     /// The oldest in front.
-    waiting: VecDeque<Turn<U, J>>,
+    waiting: VecDeque<UserJob<U, J>>,
     /// Whose jobs are under way.
     taken: Vec<U>,
     /// Who has had a turn, the last one at the end.
@@ -56,12 +56,12 @@ impl<U: Eq + Clone, J> TurnQueue<U, J> {
                 Some(_) | None => return false,
             }
         }
-        self.waiting.push_back(Turn { user, job, came: now });
+        self.waiting.push_back(UserJob { user, job, came: now });
         true
     }
 
     /// The job whose turn it is. It is under way until [`TurnQueue::done`].
-    pub(crate) fn take(&mut self, now: Instant) -> Option<Turn<U, J>> {
+    pub(crate) fn take(&mut self, now: Instant) -> Option<UserJob<U, J>> {
         self.drop_old(now);
         let next = (0..self.waiting.len()).min_by_key(|&at| {
             let user = &self.waiting[at].user;

@@ -4,7 +4,7 @@
 //! not for it to know.
 
 use crate::model::id::{PeerKey, UserRef};
-use crate::rate::turn_queue::{Turn, TurnBounds, TurnQueue};
+use crate::rate::turn_queue::{TurnBounds, TurnQueue, UserJob};
 use crate::sys::connecting::Connecting;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::waker::Waker;
@@ -83,7 +83,7 @@ impl ProbeDesk {
     }
 
     /// The probe whose turn it is, as soon as there is one; `None` when the tracker stops.
-    fn next(&self) -> Option<Turn<UserRef, Probe>> {
+    fn next(&self) -> Option<UserJob<UserRef, Probe>> {
         let mut jobs = self.jobs.lock();
         while !jobs.closed {
             if let Some(turn) = jobs.queue.take(Instant::now()) {
