@@ -4,7 +4,8 @@
 //! Every connection begins with a fixed preface: the protocol, its version and the dialect. A Noise handshake follows
 //! (`handshake`). From then on frames (`frame`) travel inside encrypted records (`record_layer`). The three dialects are
 //! client to tracker (`client_tracker`), leecher to seeder (`peer`) and tracker to tracker (`tracker_tracker`). Beside
-//! them `relay` has how two members meet at a tracker; what they say there is a connection of its own.
+//! them `relay` has how two members meet at a tracker; what they say there is a connection of its own. `mirror`
+//! has how a client learns from where a connection of it comes.
 
 pub mod certificate;
 pub mod client_tracker;
@@ -15,6 +16,7 @@ pub mod deadlines;
 pub mod frame;
 pub mod handshake;
 pub mod manifest;
+pub mod mirror;
 pub mod op;
 pub mod peer;
 pub mod record_layer;

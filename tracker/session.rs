@@ -156,7 +156,7 @@ impl Session {
             Request::Hold { share, holding } => self.hold(share, &holding),
             Request::FindPeers { share } => self.find_peers(share),
             Request::ListKeys { after } => self.list_keys(after.as_ref()),
-            Request::Call { share, user, client, way } => self.call(share, &user, client, way),
+            Request::Call { share, user, client, way, from } => self.call(share, (&user, client), way, from),
             Request::CheckReach {} => self.check_reach(),
             Request::Heartbeat {} => Ok(Reply::Done {}),
             Request::ReadNotices { command, through } => {

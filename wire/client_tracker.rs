@@ -21,7 +21,7 @@ pub use listing::{FileLine, GroupLine, MemberLine, Role};
 use std::fmt;
 use std::net::SocketAddr;
 
-pub use call::{CallWay, PassedCall, RelayPlace};
+pub use call::{CallSource, CallWay, PassedCall, RelayPlace};
 pub use reach::ReachClass;
 
 /// Most entries on one page of a list. The longest entry has about 400 bytes, so a page stays below half a frame.
@@ -241,6 +241,8 @@ wire_enum! {
             user: UserId,
             client: ClientId,
             way: CallWay,
+            /// For `Punch`: from where the caller dials, if that is not its listening port.
+            from: Option<CallSource>,
         }
         /// Asks that the tracker look whether others can reach this client. It hears `Reach` later. Answer: `Done`.
         28 CheckReach {}

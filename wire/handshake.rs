@@ -41,12 +41,15 @@ pub enum Dialect {
     Probe = 5,
     /// A client to the relay of a tracker, where another client meets it.
     Relay = 6,
+    /// A client to a tracker, to learn from where its connection comes.
+    Mirror = 7,
 }
 
 impl Dialect {
     fn from_number(number: u8) -> Option<Self> {
-        let all = [Dialect::ClientTracker, Dialect::PeerPeer, Dialect::TrackerTracker, Dialect::Probe, Dialect::Relay];
-        all.into_iter().find(|dialect| *dialect as u8 == number)
+        let with_tracker = [Dialect::ClientTracker, Dialect::TrackerTracker, Dialect::Relay, Dialect::Mirror];
+        let with_client = [Dialect::PeerPeer, Dialect::Probe];
+        with_tracker.into_iter().chain(with_client).find(|dialect| *dialect as u8 == number)
     }
 }
 
@@ -259,6 +262,8 @@ pub enum Caller {
     Tracker(StatelessTransportState),
     /// Somebody who wants to meet another client at the relay and has proved nothing yet.
     AtRelay(RelayTicket),
+    /// Somebody who wants to know from where the connection comes, and nothing else.
+    AtMirror,
 }
 
 /// Accepts a client or another tracker at a tracker with this static private key and this link key. A tracker that has
@@ -300,7 +305,8 @@ fn accept_at_tracker(
             stream.read_exact(&mut ticket)?;
             Ok(Caller::AtRelay(RelayTicket(ticket)))
         }
-        Some(Dialect::Relay) => turn_away(stream, Code::Busy),
+        Some(Dialect::Mirror) if private.is_some() => Ok(Caller::AtMirror),
+        Some(Dialect::Relay | Dialect::Mirror) => turn_away(stream, Code::Busy),
         Some(Dialect::PeerPeer | Dialect::Probe) | None => turn_away(stream, Code::UnknownKind),
     }
 }

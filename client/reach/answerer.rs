@@ -256,7 +256,7 @@ impl AnswererDesk {
                     return true;
                 }
                 RaceTurn::Failed => return false,
-                RaceTurn::Woken | RaceTurn::Due => {}
+                RaceTurn::Mirrored | RaceTurn::Woken | RaceTurn::Due => {}
             }
         }
         false

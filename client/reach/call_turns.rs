@@ -27,7 +27,7 @@ impl<D> Default for CallTurns<D> {
 struct PeerTurn<D> {
     /// The dial that may have the member called.
     dial: Weak<D>,
-    /// The punched connection, which takes the pair of ports.
+    /// The punched connection that takes the pair of listening ports.
     punched: Weak<FrameSender>,
     /// The way that worked last.
     last: Option<Way>,
@@ -62,12 +62,12 @@ impl<D> CallTurns<D> {
         free
     }
 
-    /// A dial has made this connection.
-    pub(super) fn connected(&self, peer: &PeerId, way: Way, sender: &Arc<FrameSender>) {
+    /// A dial has made a connection; it is told if it leaves from the listening port.
+    pub(super) fn connected(&self, peer: &PeerId, way: Way, lasting: Option<&Arc<FrameSender>>) {
         let mut peers = self.peers.lock();
         let Some(turn) = peers.get_mut(peer).filter(|_| way != Way::Direct) else { return };
         (turn.dial, turn.last) = (Weak::new(), Some(way));
-        if way == Way::Punched {
+        if let Some(sender) = lasting.filter(|_| way == Way::Punched) {
             turn.punched = Arc::downgrade(sender);
         }
     }

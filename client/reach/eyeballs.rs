@@ -4,6 +4,9 @@
 //! An address counts once a handshake has shown who is there. Somebody else may answer at an address that has changed
 //! hands, or accept connections and say nothing.
 
+pub mod dial_fault;
+pub(crate) mod outlet;
+
 use super::port::ListeningPort;
 use super::punch::pace::{KnockPace, LOCAL_PAUSE};
 use super::way::Way;
@@ -13,14 +16,16 @@ use crate::sys::waker::Waker;
 use crate::wire::deadlines::HANDSHAKE_DEADLINE;
 use crate::wire::handshake::peer::PeerGreeting;
 use crate::wire::handshake::{HandshakeError, answer_len};
-use crate::wire::refusal::Code;
+use crate::wire::mirror::{mirror_greeting, take_mirrored};
 use crate::wire::relay::{relay_greeting, take_relay_answer};
+use dial_fault::{AddressFault, DialFault};
+use outlet::Outlet;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use snow::StatelessTransportState;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -28,6 +33,8 @@ use std::time::{Duration, Instant};
 const HEAD_START: Duration = Duration::from_millis(100);
 /// A member that has not accepted the connection after this time counts as gone.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// A tracker shows within this time from where a connection comes, or both sides dial without that.
+const MIRROR_DEADLINE: Duration = Duration::from_secs(2);
 
 /// A connection on which the right client has shaken hands.
 #[derive(Debug)]
@@ -38,65 +45,6 @@ pub struct Dialed {
     pub keys: StatelessTransportState,
 }
 
-/// Why the right client was not met at an address.
-#[derive(Debug)]
-pub enum DialFault {
-    /// No connection came about.
-    Connect(io::Error),
-    /// Somebody accepted the connection, and no handshake came about.
-    Handshake(HandshakeError),
-}
-
-impl DialFault {
-    /// The code with which whoever listens there has refused the connection.
-    pub fn code(&self) -> Option<Code> {
-        match self {
-            DialFault::Handshake(HandshakeError::Refused(code)) => *code,
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for DialFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let error = match self {
-            DialFault::Handshake(HandshakeError::Refused(Some(Code::Busy))) => return f.write_str("is busy"),
-            DialFault::Handshake(HandshakeError::Refused(Some(code))) => return write!(f, "refused: {}", code.words()),
-            DialFault::Handshake(HandshakeError::NotOurs | HandshakeError::Refused(None)) => {
-                return f.write_str("is another program");
-            }
-            DialFault::Handshake(HandshakeError::Crypto | HandshakeError::Turned(_) | HandshakeError::Probed) => {
-                return f.write_str("is another client");
-            }
-            DialFault::Handshake(HandshakeError::Io(error)) | DialFault::Connect(error) => error,
-        };
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused => f.write_str("refused the connection"),
-            io::ErrorKind::TimedOut => f.write_str("does not answer"),
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-                f.write_str("closed the connection")
-            }
-            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => {
-                f.write_str("is not reachable from here")
-            }
-            _ => write!(f, "cannot be dialed ({})", crate::sys::reason(error)),
-        }
-    }
-}
-
-/// An address at which the right client was not met; in words `192.0.2.9:18000 refused the connection`.
-#[derive(Debug)]
-pub struct AddressFault {
-    pub addr: SocketAddr,
-    pub fault: DialFault,
-}
-
-impl fmt::Display for AddressFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.addr, self.fault)
-    }
-}
-
 /// Why a race has stopped.
 #[derive(Debug)]
 pub enum RaceTurn {
@@ -104,6 +52,8 @@ pub enum RaceTurn {
     Met(Box<Dialed>),
     /// Every address has failed.
     Failed,
+    /// It is known how others see the port for meeting, or it will not be.
+    Mirrored,
     /// The waker was woken; it is cleared.
     Woken,
     /// The time has come.
@@ -130,13 +80,15 @@ enum Target {
     Meeting(Instant, KnockPace),
     /// A tracker that relays.
     Relay(RelayTicket),
+    /// A tracker that shows from where the connection comes.
+    Mirror,
 }
 
 impl Target {
     fn way(self) -> Way {
         match self {
             Target::Member => Way::Direct,
-            Target::Meeting(..) => Way::Punched,
+            Target::Meeting(..) | Target::Mirror => Way::Punched,
             Target::Relay(_) => Way::Relayed,
         }
     }
@@ -148,6 +100,11 @@ enum Stage {
     Connecting(Connecting),
     /// The relay was told the ticket; so much of its answer was heard.
     AtRelay {
+        stream: TcpStream,
+        heard: Vec<u8>,
+    },
+    /// The tracker was asked; so much of its answer was heard.
+    AtMirror {
         stream: TcpStream,
         heard: Vec<u8>,
     },
@@ -164,7 +121,9 @@ impl Attempt {
         match &self.stage {
             Stage::Resting(_) => None,
             Stage::Connecting(socket) => Some(PollFd::new(socket, PollFlags::OUT)),
-            Stage::AtRelay { stream, .. } | Stage::Greeting { stream, .. } => Some(PollFd::new(stream, PollFlags::IN)),
+            Stage::AtRelay { stream, .. } | Stage::AtMirror { stream, .. } | Stage::Greeting { stream, .. } => {
+                Some(PollFd::new(stream, PollFlags::IN))
+            }
         }
     }
 
@@ -187,9 +146,11 @@ impl Attempt {
                 let stream = socket.outcome().map_err(|error| fault(DialFault::Connect(error)))?;
                 let stage = match target {
                     Target::Relay(ticket) => at_relay(stream, ticket),
+                    Target::Mirror => at_mirror(stream),
                     Target::Member | Target::Meeting(..) => greeted(stream, begin),
                 };
-                goes_on(now + HANDSHAKE_DEADLINE, stage.map_err(|error| fault(DialFault::Handshake(error)))?)
+                let deadline = if matches!(target, Target::Mirror) { deadline } else { now + HANDSHAKE_DEADLINE };
+                goes_on(deadline, stage.map_err(|error| fault(DialFault::Handshake(error)))?)
             }
             Stage::AtRelay { mut stream, mut heard } => {
                 let there = take_relay_answer(&mut stream, &mut heard);
@@ -198,6 +159,13 @@ impl Attempt {
                     return goes_on(now + HANDSHAKE_DEADLINE, stage);
                 }
                 goes_on(deadline, Stage::AtRelay { stream, heard })
+            }
+            Stage::AtMirror { mut stream, mut heard } => {
+                let seen = take_mirrored(&mut stream, &mut heard);
+                Ok(match seen.map_err(|error| fault(DialFault::Handshake(error)))? {
+                    None => Progress::GoesOn(Self { addr, target, deadline, stage: Stage::AtMirror { stream, heard } }),
+                    Some(seen) => Progress::Mirrored(Outlet::of(stream, seen)),
+                })
             }
             Stage::Greeting { mut stream, greeting, mut heard } => {
                 let whole = hear(&mut stream, &mut heard).map_err(|error| fault(DialFault::Handshake(error)))?;
@@ -230,9 +198,17 @@ fn at_relay(mut stream: TcpStream, ticket: RelayTicket) -> Result<Stage, Handsha
     Ok(Stage::AtRelay { stream, heard: Vec::new() })
 }
 
+/// Asks how the connection is seen.
+fn at_mirror(mut stream: TcpStream) -> Result<Stage, HandshakeError> {
+    stream.set_nonblocking(true)?;
+    stream.write_all(&mirror_greeting())?;
+    Ok(Stage::AtMirror { stream, heard: Vec::new() })
+}
+
 /// What became of an attempt that went on.
 enum Progress {
     GoesOn(Attempt),
+    Mirrored(Option<Outlet>),
     Met(Box<Dialed>),
 }
 
@@ -259,8 +235,12 @@ fn hear(stream: &mut impl Read, heard: &mut Vec<u8>) -> Result<bool, HandshakeEr
 /// The addresses of one member, dialed at once. Dropping it closes what is under way.
 pub struct Race<'a> {
     begin: Box<Begin<'a>>,
-    /// From where addresses are dialed that the member dials from as well.
+    /// From where addresses are dialed that the member dials from as well: from a port for this race alone, if there is
+    /// one, else from the listening port.
     port: Option<&'a ListeningPort>,
+    outlet: Option<Outlet>,
+    /// A tracker is being asked how others see a port.
+    is_mirroring: bool,
     /// Not dialed yet.
     waiting: VecDeque<SocketAddr>,
     /// When the next one is.
@@ -286,10 +266,33 @@ impl<'a> Race<'a> {
             }
         }
         let (attempts, faults) = (Vec::new(), Vec::new());
-        Self { begin: Box::new(begin), port: None, waiting, next: Instant::now(), attempts, faults }
+        let (port, outlet, is_mirroring) = (None, None, false);
+        let (begin, next) = (Box::new(begin), Instant::now());
+        Self { begin, port, outlet, is_mirroring, waiting, next, attempts, faults }
     }
 
-    /// Dials these addresses from the listening port a few times, from then until then: the member does so too.
+    /// Takes a port for meeting and asks a tracker how others see it. [`RaceTurn::Mirrored`] comes of it, unless somebody
+    /// is met before.
+    pub(super) fn mirror(&mut self, tracker: SocketAddr, port: &ListeningPort) {
+        self.is_mirroring = true;
+        let free = port.source(tracker).map(|from| SocketAddr::new(from.ip(), 0));
+        if let Some(socket) = free.and_then(|free| Connecting::begin(tracker, Some(free)).ok()) {
+            let (deadline, stage) = (Instant::now() + MIRROR_DEADLINE, Stage::Connecting(socket));
+            self.attempts.push(Attempt { addr: tracker, target: Target::Mirror, deadline, stage });
+        }
+    }
+
+    /// The port for meeting, if others are known to see it.
+    pub(super) fn outlet(&self) -> Option<&Outlet> {
+        self.outlet.as_ref()
+    }
+
+    /// Gives the port up if it is seen at another IP than this.
+    pub(super) fn keep_outlet_of(&mut self, ip: Option<IpAddr>) {
+        self.outlet = self.outlet.take().filter(|outlet| Some(outlet.source().seen.ip()) == ip);
+    }
+
+    /// Dials these addresses from the port for meeting a few times, from then until then: the member does so too.
     pub(super) fn meet(&mut self, addrs: &[SocketAddr], port: &'a ListeningPort, (from, until): (Instant, Instant)) {
         self.port = Some(port);
         let target = Target::Meeting(until, KnockPace::default());
@@ -338,7 +341,7 @@ impl<'a> Race<'a> {
 
     /// Whether no address is left.
     pub fn is_over(&self) -> bool {
-        self.waiting.is_empty() && self.attempts.is_empty()
+        self.waiting.is_empty() && self.attempts.is_empty() && !self.is_mirroring
     }
 
     /// Dials until the right client is met, every address has failed, `waker` is woken or `until` has come. It may be
@@ -349,6 +352,11 @@ impl<'a> Race<'a> {
             self.dial_next(now);
             self.expire(now);
             self.dial_again(now);
+            let mirrors = |attempt: &Attempt| matches!(attempt.target, Target::Mirror);
+            if self.is_mirroring && !self.attempts.iter().any(mirrors) {
+                self.is_mirroring = false;
+                return RaceTurn::Mirrored;
+            }
             if self.is_over() {
                 return RaceTurn::Failed;
             }
@@ -393,7 +401,9 @@ impl<'a> Race<'a> {
             let error = io::ErrorKind::TimedOut.into();
             let fault = match stage {
                 Stage::Resting(_) | Stage::Connecting(_) => DialFault::Connect(error),
-                Stage::AtRelay { .. } | Stage::Greeting { .. } => DialFault::Handshake(HandshakeError::Io(error)),
+                Stage::AtRelay { .. } | Stage::AtMirror { .. } | Stage::Greeting { .. } => {
+                    DialFault::Handshake(HandshakeError::Io(error))
+                }
             };
             self.faults.push(AddressFault { addr, fault });
         }
@@ -404,6 +414,7 @@ impl<'a> Race<'a> {
         for attempt in &mut self.attempts {
             if matches!(attempt.stage, Stage::Resting(again) if again <= now) {
                 let from = self.port.and_then(|port| port.source(attempt.addr));
+                let from = from.map(|from| self.outlet.as_ref().map_or(from, |outlet| outlet.instead_of(from)));
                 attempt.stage = match Connecting::begin(attempt.addr, from) {
                     Ok(socket) => Stage::Connecting(socket),
                     Err(_) => Stage::Resting(now + LOCAL_PAUSE),
@@ -448,6 +459,7 @@ impl<'a> Race<'a> {
             let (addr, target) = (attempt.addr, attempt.target);
             match (attempt.go_on(&*self.begin, now), target) {
                 (Ok(Progress::GoesOn(attempt)), _) => self.attempts.push(attempt),
+                (Ok(Progress::Mirrored(outlet)), _) => self.outlet = outlet,
                 (Ok(Progress::Met(dialed)), _) => return Some(dialed),
                 // Whoever rejects it may not have dialed yet, and lets it through then.
                 (Err(AddressFault { fault, .. }), Target::Meeting(until, mut pace)) if now < until => {
@@ -460,7 +472,7 @@ impl<'a> Race<'a> {
                         self.attempts.push(Attempt { addr, target, deadline: until, stage });
                     }
                 }
-                (Err(_), Target::Meeting(..) | Target::Relay(_)) => {}
+                (Err(_), Target::Meeting(..) | Target::Relay(_) | Target::Mirror) => {}
                 (Err(fault), Target::Member) => {
                     self.faults.push(fault);
                     // The next one need not wait for its turn.
@@ -485,8 +497,11 @@ mod tests {
     use crate::client::reach::identity::tests::certified;
     use crate::model::digest::KeyId;
     use crate::model::id::PeerKey;
+    use crate::wire::client_tracker::CallSource;
     use crate::wire::handshake::peer::{peer_accepts, peer_greets};
     use crate::wire::handshake::{Secret, public_key, refusal_in_clear};
+    use crate::wire::mirror::mirrored;
+    use crate::wire::refusal::Code;
     use std::net::TcpListener;
     use std::thread;
 
@@ -508,6 +523,35 @@ mod tests {
     /// An address at which nobody listens.
     fn nobody() -> SocketAddr {
         listener().1
+    }
+
+    #[test]
+    fn what_the_tracker_shows_is_kept_and_a_tracker_that_shows_nothing_delays_nobody() {
+        let port = ListeningPort::share(&listener().0).expect("bound");
+        let (tracker, at) = listener();
+        let seen: SocketAddr = ([192, 0, 2, 7], 51_000).into();
+        let answers = [mirrored(seen), refusal_in_clear(Code::Busy).to_vec(), Vec::new()];
+        let shows = thread::spawn(move || {
+            answers.map(|answer| {
+                let (mut stream, from) = tracker.accept().expect("asked");
+                stream.read_exact(&mut [0; 11]).expect("the preface");
+                stream.write_all(&answer).expect("room");
+                from
+            })
+        });
+        let mut sources = Vec::new();
+        for _ in 0..3 {
+            let mut race = race(&[]);
+            race.mirror(at, &port);
+            assert!(!race.is_over() && matches!(race.run(None, None), RaceTurn::Mirrored) && race.is_over());
+            sources.push(race.outlet().map(Outlet::source));
+            race.keep_outlet_of(Some(at.ip()));
+            assert!(race.outlet().is_none(), "it is seen elsewhere than the client");
+        }
+        let from = shows.join().expect("no panic");
+        let own = CallSource { port: from[0].port(), seen };
+        assert_eq!(sources, [Some(own), None, None]);
+        assert!(from.iter().all(|from| from.port() != port.addr().port()));
     }
 
     /// A member who shakes hands with everybody who comes, until the test ends.

@@ -4,6 +4,7 @@
 //! All of it is one loop of the thread that dials. A direct connection asks nobody and wakes no other thread.
 
 use super::calls::{Arrival, Attempt, CallGuard, CallSubject, Calls, OpenableConnection};
+use super::eyeballs::outlet::Outlet;
 use super::eyeballs::{Dialed, Race, RaceTurn};
 use super::identity::Identity;
 use super::port::ListeningPort;
@@ -83,6 +84,8 @@ pub struct Reacher {
 /// Where a way by way of a tracker is.
 enum CallState {
     Waiting,
+    /// A port to dial from is being made, for `Punch`.
+    Preparing,
     /// The answer is waited for as long as the request is kept.
     Asked {
         _request: BegunRequest,
@@ -111,16 +114,19 @@ impl Reacher {
         let steps = steps(wanted, relay);
         let (guard, begun) = (self.calls.guard(attempt), Instant::now());
         let dial = Dial { reacher: self, wanted, attempt, begun, calls_begun: begun, race, guard, steps };
-        let connection = match dial.run()? {
+        let (connection, port) = match dial.run()? {
             Reached::Dialed(dialed) => {
                 if dialed.way == Way::Punched {
                     self.calls.rests.met(dialed.addr);
                 }
-                opened_by_dial(*dialed, wanted.key.0)?
+                let port = dialed.stream.local_addr().ok().map(|addr| addr.port());
+                (opened_by_dial(*dialed, wanted.key.0)?, port)
             }
-            Reached::Given(connection) => connection,
+            Reached::Given(connection) => (connection, None),
         };
-        self.calls.turns.connected(&wanted.subject.peer, connection.way, &connection.sender);
+        // Other dials of the member wait only for one between both listening ports.
+        let lasting = Some(&connection.sender).filter(|_| port == Some(self.port.addr().port()));
+        self.calls.turns.connected(&wanted.subject.peer, connection.way, lasting);
         Ok(connection)
     }
 }
@@ -206,8 +212,12 @@ impl Dial<'_> {
             }
             if self.race.is_over() {
                 self.attempt.waker().wait_until(until);
-            } else if let RaceTurn::Met(dialed) = self.race.run(Some(until), Some(self.attempt.waker())) {
-                return Ok(Reached::Dialed(dialed));
+            } else {
+                match self.race.run(Some(until), Some(self.attempt.waker())) {
+                    RaceTurn::Met(dialed) => return Ok(Reached::Dialed(dialed)),
+                    RaceTurn::Mirrored => self.prepared(Instant::now()),
+                    RaceTurn::Failed | RaceTurn::Woken | RaceTurn::Due => {}
+                }
             }
         }
     }
@@ -255,7 +265,9 @@ impl Dial<'_> {
         match (way, ticket, tracker) {
             (CallWay::Back, ..) => CallState::Passed(now + BACK_DEADLINE),
             (CallWay::Punch, ..) => {
-                self.guard.expect_from(self.wanted.peer.key, &addrs);
+                if self.race.outlet().is_none() {
+                    self.guard.expect_from(self.wanted.peer.key, &addrs);
+                }
                 let rested = self.reacher.calls.rests.admit(&addrs, now);
                 self.race.meet(&rested, &self.reacher.port, (start, start + PUNCH_DEADLINE));
                 CallState::Passed(start + PUNCH_DEADLINE)
@@ -271,7 +283,7 @@ impl Dial<'_> {
     /// Every way that has not begun ends for this reason.
     fn give_up(&mut self, why: NoCall) {
         for step in &mut self.steps {
-            if matches!(step.state, CallState::Waiting) {
+            if matches!(step.state, CallState::Waiting | CallState::Preparing) {
                 step.state = CallState::Over(why);
             }
         }
@@ -292,9 +304,12 @@ impl Dial<'_> {
                 if at == 0 {
                     self.prefer(self.reacher.calls.turns.last(&self.wanted.subject.peer));
                 }
-                match self.ask(self.steps[at].way) {
-                    Some(request) => self.steps[at].state = CallState::Asked { _request: request, at: now },
-                    None => self.give_up(NoCall::NoTracker),
+                match (self.steps[at].way, self.reacher.tracker.as_ref().and_then(TrackerCaller::addr)) {
+                    (CallWay::Punch, Some(tracker)) => {
+                        self.race.mirror(tracker, &self.reacher.port);
+                        self.steps[at].state = CallState::Preparing;
+                    }
+                    _ => self.call(at, now),
                 }
             }
         }
@@ -312,13 +327,31 @@ impl Dial<'_> {
         }
     }
 
+    /// The port to dial from is there, or will not be. A tracker passes on nothing but the IP of the client's link.
+    fn prepared(&mut self, now: Instant) {
+        let ip = self.reacher.identity.certified().map(|certified| certified.seen.ip().to_canonical());
+        self.race.keep_outlet_of(ip);
+        if let Some(at) = self.steps.iter().position(|step| matches!(step.state, CallState::Preparing)) {
+            self.call(at, now);
+        }
+    }
+
+    fn call(&mut self, at: usize, now: Instant) {
+        match self.ask(self.steps[at].way) {
+            Some(request) => self.steps[at].state = CallState::Asked { _request: request, at: now },
+            None => self.give_up(NoCall::NoTracker),
+        }
+    }
+
     /// Asks the tracker to have the member called, without waiting. The member may dial before the answer is here.
     fn ask(&mut self, way: CallWay) -> Option<BegunRequest> {
         if way == CallWay::Back {
             self.guard.expect(self.wanted.subject.clone());
         }
         let Peer { client, user, .. } = self.wanted.peer;
-        let request = Request::Call { share: self.wanted.share, user: user.clone(), client: *client, way };
+        let share = self.wanted.share;
+        let from = self.race.outlet().filter(|_| way == CallWay::Punch).map(Outlet::source);
+        let request = Request::Call { share, user: user.clone(), client: *client, way, from };
         let answer = Answer { attempt: self.attempt.clone(), way, given: false };
         self.reacher.tracker.as_ref()?.begin(&request, Box::new(move |reply| answer.give(reply)))
     }
@@ -334,7 +367,7 @@ impl Dial<'_> {
                 }
                 CallState::Asked { at, .. } => due.push(at + ANSWER_DEADLINE),
                 CallState::Passed(until) if until > now => due.push(until),
-                CallState::Passed(_) | CallState::Over(_) => {}
+                CallState::Preparing | CallState::Passed(_) | CallState::Over(_) => {}
             }
         }
         if self.race.is_over() { due.into_iter().min() } else { Some(due.into_iter().min().unwrap_or(now + LOOK)) }
@@ -346,7 +379,7 @@ impl Dial<'_> {
             let why = match step.state {
                 CallState::Over(why) => Some(why),
                 CallState::Passed(_) => Some(NoCall::InVain),
-                CallState::Waiting | CallState::Asked { .. } => None,
+                CallState::Waiting | CallState::Preparing | CallState::Asked { .. } => None,
             };
             match step.way {
                 CallWay::Back => unreached.back = why,

@@ -1,6 +1,6 @@
 //! Why a member was not reached, in one line.
 
-use super::eyeballs::AddressFault;
+use super::eyeballs::dial_fault::AddressFault;
 use crate::wire::refusal::Code;
 use std::fmt;
 
@@ -99,7 +99,7 @@ impl std::error::Error for Unreached {}
 
 #[cfg(test)]
 mod tests {
-    use super::super::eyeballs::DialFault;
+    use super::super::eyeballs::dial_fault::DialFault;
     use super::*;
     use crate::wire::handshake::HandshakeError;
     use std::io;

@@ -19,8 +19,8 @@ impl Way {
     /// All ways, the best one first.
     pub const ALL: [Self; 4] = [Way::Direct, Way::Called, Way::Punched, Way::Relayed];
 
-    /// Most connections that one download makes by this way to one member; `None` for as many as it wants. Two sides that
-    /// dial from one port each can have one connection only. A relay is paid for by its operator.
+    /// Most connections that one download makes by this way to one member; `None` for as many as it wants. Each one
+    /// that both sides dial is a call of its own, and calls are few. A relay is paid for by its operator.
     pub fn lanes_max(self) -> Option<usize> {
         match self {
             Way::Direct => None,

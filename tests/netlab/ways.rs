@@ -1,12 +1,13 @@
 //! Every kind gives to every kind.
 
+use crate::common::wait::wait_until;
 use crate::inside::inside;
 use crate::kinds::{KINDS, Kind};
 use crate::lab::{Lab, gather, group};
 use crate::member::Member;
 use crate::table::{Arrival, Table, legend};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::thread;
@@ -44,6 +45,46 @@ fn with_a_relay_everybody_gives_to_everybody() {
         let table = exchanged("relay", &["--relay", "20M"], |_, _| true);
         eprintln!("\n{table}");
         holds(&table, |_, _| true);
+    });
+}
+
+#[test]
+fn two_behind_nats_take_two_files_each_of_each_other_at_once() {
+    inside("ways::two_behind_nats_take_two_files_each_of_each_other_at_once", || {
+        let kind = KINDS.iter().find(|kind| kind.name == "nat-ei").expect("it is there");
+        let mut lab = Lab::new(1, &[]);
+        let mut members: Vec<Member> = (1..)
+            .zip(&lab.sites(kind))
+            .map(|(number, site)| {
+                // So slow that nothing is over while anything waits.
+                let args = [kind.listen, "tracker_info.txt", "--upload-limit", "100K"];
+                lab.member(&format!("{}{number}", kind.name), site, kind, &args)
+            })
+            .collect();
+        gather(&mut members);
+        for giver in &mut members {
+            for number in 1..=2 {
+                let name = format!("{}-{number}", giver.name);
+                let content: Vec<u8> = name.bytes().cycle().take(8 * SIZE).collect();
+                fs::write(giver.folder.join(&name), content).expect("room");
+                giver.does("upload_file", &json!({ "group_id": "lab", "file_path": name }));
+            }
+        }
+        for (taker, giver) in [(0, "nat-ei2"), (1, "nat-ei1")] {
+            for number in 1..=2 {
+                let file = format!("{giver}-{number}");
+                let args = json!({ "group_id": "lab", "file_name": file, "destination_path": "." });
+                members[taker].does("download_file", &args);
+            }
+        }
+        let comes = |download: &Value| download["delivered"][0]["way"] == "punched" && download["state"] == "running";
+        wait_until("all four come at the same time", || {
+            members.iter_mut().all(|taker| {
+                let shown = taker.does("show_downloads", &group());
+                let downloads = shown["downloads"].as_array().expect("a list");
+                downloads.iter().filter(|download| comes(download)).count() == 2
+            })
+        });
     });
 }
 

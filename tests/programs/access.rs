@@ -300,7 +300,9 @@ impl<'a> Scene<'a> {
             "Hold(more)" => Request::Hold { share, holding: some_pieces(&[2]) },
             "FindPeers" => Request::FindPeers { share },
             "CheckReach" => Request::CheckReach {},
-            "Call" => Request::Call { share, user: user("mia"), client: ClientId([9; 16]), way: CallWay::Back },
+            "Call" => {
+                Request::Call { share, user: user("mia"), client: ClientId([9; 16]), way: CallWay::Back, from: None }
+            }
             "ListKeys" => Request::ListKeys { after: None },
             "Heartbeat" => Request::Heartbeat {},
             "ReadNotices" => {

@@ -15,6 +15,7 @@ use crate::wire::codec::DecodeError;
 use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError};
 use crate::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake::{Caller, refusal_in_clear};
+use crate::wire::mirror::mirrored;
 use crate::wire::record_layer::RecordError;
 use crate::wire::refusal::{Code, Refusal};
 use snow::StatelessTransportState;
@@ -42,6 +43,11 @@ pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection) {
         Ok(Caller::AtRelay(ticket)) => {
             serve_at_relay(&core, &stream, ticket, slot);
             return hang_up(&stream);
+        }
+        Ok(Caller::AtMirror) => {
+            // If this does not arrive, nobody waits for it any more.
+            let _ = (&*stream).write_all(&mirrored(seen));
+            return;
         }
         // A caller that was turned away has been told why; no other failure is worth a word.
         Err(_) => return hang_up(&stream),

@@ -33,6 +33,16 @@ impl Wire for CallWay {
     }
 }
 
+/// A port of a caller from which it dials for one call alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallSource {
+    /// As the caller knows it.
+    pub port: u16,
+    /// How a tracker has seen it.
+    pub seen: SocketAddr,
+}
+wire_struct!(CallSource { port, seen });
+
 /// Where two clients meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayPlace {

@@ -133,8 +133,8 @@ fn accept_at(seeder: bool, stream: &mut (impl Read + Write)) -> Result<(Way, Sta
     Ok(match handshake::tracker_accepts(stream, &Secret(TRACKER_KEY), &link)? {
         Caller::Client(keys) => (Way::Client, keys),
         Caller::Tracker(keys) => (Way::Tracker, keys),
-        // It shakes no hands, and hears nothing before the other side is there.
-        Caller::AtRelay(_) => return Err(HandshakeError::NotOurs),
+        // They shake no hands, and hear nothing here.
+        Caller::AtRelay(_) | Caller::AtMirror => return Err(HandshakeError::NotOurs),
     })
 }
 

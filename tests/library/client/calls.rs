@@ -138,7 +138,7 @@ fn a_member_who_was_called_to_a_relay_at_which_nobody_comes_quits_at_once() {
     let (client, user) = (alice.node.client, user("alice"));
     let connections = || room.tracker.server.status().connections.total;
     let before = connections();
-    let passed = eve.ask(Request::Call { share, user, client, way: CallWay::Relay });
+    let passed = eve.ask(Request::Call { share, user, client, way: CallWay::Relay, from: None });
     assert!(matches!(passed, Reply::CallPassed { ticket: Some(_), .. }), "{}", words(&passed));
     wait_until("alice waits at the relay", || connections() > before);
     let begun = Instant::now();

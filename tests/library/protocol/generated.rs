@@ -165,6 +165,10 @@ fn ticket() -> impl Strategy<Value = RelayTicket> {
     any::<[u8; 16]>().prop_map(RelayTicket)
 }
 
+fn call_source() -> impl Strategy<Value = CallSource> {
+    (any::<u16>(), addr()).prop_map(|(port, seen)| CallSource { port, seen })
+}
+
 fn passed_call() -> impl Strategy<Value = PassedCall> {
     let relay = prop::option::of((any::<u16>(), ticket()).prop_map(|(tracker, ticket)| RelayPlace { tracker, ticket }));
     let what = (share_ref(), group_ref(), info_hash(), way());
@@ -253,7 +257,7 @@ fn requests() -> Vec<BoxedStrategy<Request>> {
         ListKeys { after: after_group() }
         Heartbeat {}
         ReadNotices { command: command(), through: order() }
-        Call { share: share_ref(), user: user(), client: client(), way: way() }
+        Call { share: share_ref(), user: user(), client: client(), way: way(), from: prop::option::of(call_source()) }
         CheckReach {}
     })
 }

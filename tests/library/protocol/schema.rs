@@ -174,6 +174,7 @@ pub(super) fn structs() -> Vec<(&'static str, Vec<Field>)> {
         Certificate { client, user, key, end, signature }
         Interface { ip, prefix }
         Contact { certificate, seen, port, interfaces, announced, proved, machine, round_trip_ms }
+        CallSource { port, seen }
         RelayPlace { tracker, ticket }
         PassedCall { share, group, info_hash, way, caller, addrs, start_ms, relay }
         GroupKey { group, name, id, key }

@@ -2,17 +2,34 @@
 
 use super::refused_code;
 use crate::common::client::{Client, words};
+use crate::common::deadline::LONG;
 use crate::common::membership::all_pieces;
 use crate::common::names::user;
 use crate::common::tracker::{TestTracker, cluster};
 use crate::common::wait::wait_until;
 use groupshare::model::id::{ClientId, Origin, ShareRef};
-use groupshare::wire::client_tracker::{CallWay, PassedCall, Reply, Request};
+use groupshare::wire::client_tracker::{CallSource, CallWay, PassedCall, Reply, Request};
+use groupshare::wire::mirror::{mirror_greeting, take_mirrored};
 use groupshare::wire::refusal::Code;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn call(share: ShareRef, called: &Client, name: &str, way: CallWay) -> Request {
-    Request::Call { share, user: user(name), client: called.id, way }
+    Request::Call { share, user: user(name), client: called.id, way, from: None }
+}
+
+/// A connection that has asked from where it comes, and the answer.
+fn mirrored(tracker: &TestTracker) -> (TcpStream, SocketAddr) {
+    let mut stream = TcpStream::connect(tracker.addr).expect("connected");
+    stream.set_read_timeout(Some(LONG)).expect("an option");
+    stream.write_all(&mirror_greeting()).expect("sent");
+    let mut heard = Vec::new();
+    loop {
+        if let Some(seen) = take_mirrored(&mut stream, &mut heard).expect("told") {
+            return (stream, seen);
+        }
+    }
 }
 
 fn called(client: &mut Client) -> PassedCall {
@@ -62,7 +79,7 @@ fn whoever_may_not_see_the_share_or_calls_nobody_is_refused_and_nobody_hears_it(
     assert_eq!(refused(&mut eve, call(share, &ann, "ann", CallWay::Back)), Some(Code::NotMember));
     assert_eq!(refused(&mut bob, call(share, &eve, "eve", CallWay::Back)), Some(Code::PeerOffline), "no member");
     assert_eq!(refused(&mut bob, call(share, &ann, "nobody", CallWay::Back)), Some(Code::PeerOffline));
-    let gone = Request::Call { share, user: user("ann"), client: ClientId([9; 16]), way: CallWay::Back };
+    let gone = Request::Call { share, user: user("ann"), client: ClientId([9; 16]), way: CallWay::Back, from: None };
     assert_eq!(refused(&mut bob, gone), Some(Code::PeerOffline));
     let own = call(share, &bob, "bob", CallWay::Back);
     assert_eq!(refused(&mut bob, own), Some(Code::PeerOffline), "oneself");
@@ -72,6 +89,31 @@ fn whoever_may_not_see_the_share_or_calls_nobody_is_refused_and_nobody_hears_it(
     bob.done(Request::Logout {});
     assert_eq!(refused(&mut bob, call(share, &ann, "ann", CallWay::Back)), Some(Code::NotLoggedIn));
     assert_eq!((calls_so_far(&mut ann), calls_so_far(&mut eve)), (0, 0));
+}
+
+#[test]
+fn whoever_asks_is_shown_from_where_the_connection_comes_and_waited_for_no_longer() {
+    let tracker = TestTracker::start();
+    let (mut stream, seen) = mirrored(&tracker);
+    assert_eq!(seen, stream.local_addr().expect("connected"));
+    assert_eq!(stream.read(&mut [0]).expect("the tracker ends it"), 0);
+}
+
+#[test]
+fn whoever_punches_from_another_port_is_met_at_that_one_only_if_it_is_its_own() {
+    let tracker = TestTracker::start();
+    let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
+    let share = share(&mut ann, &mut bob);
+    let (stream, seen) = mirrored(&tracker);
+    let port = stream.local_addr().expect("connected").port();
+    let others = SocketAddr::new([203, 0, 113, 7].into(), port);
+    let from = |seen| Some(CallSource { port, seen });
+    let request = |from| Request::Call { share, user: user("ann"), client: ann.id, way: CallWay::Punch, from };
+    assert!(matches!(bob.ask(request(from(seen))), Reply::CallPassed { .. }));
+    assert_eq!(refused_code(&bob.ask(request(from(others)))), Some(Code::Malformed));
+    let heard = called(&mut ann);
+    assert!(heard.addrs.iter().all(|addr| addr.port() == port), "{:?}", heard.addrs);
+    assert_eq!(calls_so_far(&mut ann), 0, "one was passed on");
 }
 
 #[test]
@@ -85,7 +127,7 @@ fn of_a_hundred_calls_in_a_row_ten_are_passed_on() {
     assert_eq!((passed, slowed, calls_so_far(&mut ann)), (10, 90, 10));
 }
 
-fn tracker(number: u16, others: &[(u16, std::net::SocketAddr)]) -> TestTracker {
+fn tracker(number: u16, others: &[(u16, SocketAddr)]) -> TestTracker {
     TestTracker::start_with(|settings| {
         settings.origin = Origin { tracker: number, incarnation: u64::from(number) * 1000 };
         settings.others = others.iter().map(|&(number, addr)| (number, addr.into())).collect();

@@ -8,7 +8,7 @@ use groupshare::model::name::GroupId;
 use groupshare::model::notice::Notice;
 use groupshare::wire::certificate::SignerKey;
 use groupshare::wire::client_tracker::{
-    CallWay, FileLine, GroupLine, Holding, MemberLine, ReachClass, Reply, Request, Role,
+    CallSource, CallWay, FileLine, GroupLine, Holding, MemberLine, ReachClass, Reply, Request, Role,
 };
 use groupshare::wire::codec::Text;
 
@@ -283,13 +283,22 @@ fn later_requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (
-            Request::Call { share: FILM, user: user("bob"), client: CLIENT, way: CallWay::Punch },
+            Request::Call {
+                share: FILM,
+                user: user("bob"),
+                client: CLIENT,
+                way: CallWay::Punch,
+                from: Some(CallSource { port: 40001, seen: addr("192.0.2.7:51000") }),
+            },
             r#"
             1b                                     # Call
             0001 1a2b3c4d5e6f7081 0000000000000102 # share
             0003 "bob"                             # user
             d0*16                                  # client
             02                                     # way: Punch
+            01                                     # from: there is one
+            9c41                                   #   port: 40,001
+            04 c0000207 c738                       #   seen: 192.0.2.7:51000
             "#,
         ),
         (Request::CheckReach {}, "1c # CheckReach"),

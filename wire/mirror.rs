@@ -1,0 +1,100 @@
+//! How a client learns how its tracker sees a connection: the preface, and the address from which it comes. Nothing of it is
+//! secret, and nothing is believed for it: a tracker passes on only what has the IP of the client's link.
+//!
+//! The bytes of the address are inverted. Some NATs rewrite addresses that they find in what passes.
+
+use super::codec::{Decoder, Wire};
+use super::handshake::{Dialect, HandshakeError, preface};
+use super::refusal::Code;
+use std::io::{self, Read};
+use std::net::{Ipv6Addr, SocketAddr};
+
+/// What the answer begins with. A refusal in the clear begins with 0.
+const SEEN: u8 = 1;
+/// An IP, written as IPv6, and a port.
+type InvertedAddr = [u8; 18];
+
+/// What is said to a tracker that is to show from where the connection comes.
+pub fn mirror_greeting() -> Vec<u8> {
+    preface(Dialect::Mirror, None)
+}
+
+/// What the tracker says.
+pub fn mirrored(seen: SocketAddr) -> Vec<u8> {
+    let ip = match seen {
+        SocketAddr::V4(addr) => addr.ip().to_ipv6_mapped(),
+        SocketAddr::V6(addr) => *addr.ip(),
+    };
+    let addr = ip.octets().into_iter().chain(seen.port().to_be_bytes());
+    [SEEN].into_iter().chain(addr.map(|byte| !byte)).collect()
+}
+
+/// Takes what is there of the answer, after what was `heard` before; the address once it is whole.
+pub fn take_mirrored(stream: &mut impl Read, heard: &mut Vec<u8>) -> Result<Option<SocketAddr>, HandshakeError> {
+    let mut bytes = [0; 1 + size_of::<InvertedAddr>()];
+    let left = bytes.len().saturating_sub(heard.len());
+    match stream.read(&mut bytes[..left]) {
+        Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+        Ok(read) => heard.extend(&bytes[..read]),
+        Err(error) if [io::ErrorKind::Interrupted, io::ErrorKind::WouldBlock].contains(&error.kind()) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match heard[..] {
+        [] | [0] | [0, 0] | [0, 0, _] => Ok(None),
+        [0, 0, high, low] => Err(HandshakeError::Refused(Code::from_number(u16::from_be_bytes([high, low])))),
+        [SEEN, ref addr @ ..] => {
+            let Ok(addr) = InvertedAddr::try_from(addr) else {
+                return Ok(None);
+            };
+            let addr = addr.map(|byte| !byte);
+            let mut addr = Decoder::new(&addr);
+            let malformed = |_| HandshakeError::NotOurs;
+            let ip = <[u8; 16]>::take(&mut addr).map_err(malformed)?;
+            let port = u16::take(&mut addr).map_err(malformed)?;
+            Ok(Some(SocketAddr::new(Ipv6Addr::from(ip).to_canonical(), port)))
+        }
+        _ => Err(HandshakeError::NotOurs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::handshake::refusal_in_clear;
+
+    /// What comes of it when the tracker says this, so many bytes at a time.
+    fn heard(mut says: &[u8], at_once: u64) -> Result<Option<SocketAddr>, HandshakeError> {
+        let mut heard = Vec::new();
+        loop {
+            let taken = take_mirrored(&mut (&mut says).take(at_once), &mut heard);
+            if !matches!(taken, Ok(None)) {
+                return taken;
+            }
+        }
+    }
+
+    #[test]
+    fn the_address_that_a_tracker_sees_comes_back_in_whatever_parts() {
+        assert_eq!(mirror_greeting(), b"GRPSHARE\x00\x01\x07");
+        for addr in ["192.0.2.7:40000", "[2001:db8::2]:1"] {
+            let seen: SocketAddr = addr.parse().expect("an address");
+            let mut says = mirrored(seen);
+            says.extend([7; 9]);
+            for at_once in [1, 5, 19, 28] {
+                assert_eq!(heard(&says, at_once).expect("whole"), Some(seen));
+            }
+        }
+        let seen = "192.0.2.7:40000".parse().expect("an address");
+        assert_eq!(mirrored(seen), [&[1][..], &[0xff; 10], &[0, 0, 63, 255, 253, 248, 99, 191]].concat());
+    }
+
+    #[test]
+    fn a_refusal_and_what_is_none_are_told_apart() {
+        let refused = heard(&refusal_in_clear(Code::Busy), 1);
+        assert!(matches!(refused, Err(HandshakeError::Refused(Some(Code::Busy)))), "{refused:?}");
+        for says in [&[2][..], &[0, 1, 0, 87], &[1, 0], &[]] {
+            let error = heard(says, 1);
+            assert!(matches!(error, Err(HandshakeError::NotOurs | HandshakeError::Io(_))), "{error:?}");
+        }
+    }
+}
