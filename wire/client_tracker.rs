@@ -235,7 +235,8 @@ wire_enum! {
             through: OpOrder,
         }
         /// Asks that a client be called that cannot be dialed. It hears `Called`, here or at its own tracker. Answer:
-        /// `CallPassed`. Refusals: `NoSuchFile`, `NotMember`, `PeerOffline`, `SlowDown`, `NoRelay`, `RelayFull`.
+        /// `CallPassed`. Refusals: `NoSuchFile`, `NotMember`, `PeerOffline`, `SlowDown`, `NoRelay`, `RelayFull`,
+        /// `NotSeenThere`.
         27 Call {
             share: ShareRef,
             user: UserId,

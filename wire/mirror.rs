@@ -1,9 +1,9 @@
-//! How a client learns how its tracker sees a connection: the preface, and the address from which it comes. Nothing of it is
-//! secret, and nothing is believed for it: a tracker passes on only what has the IP of the client's link.
+//! How a client learns how its tracker sees a connection: the preface, and the address from which it comes with a token,
+//! by which the tracker knows later that it has seen it.
 //!
-//! The bytes of the address are inverted. Some NATs rewrite addresses that they find in what passes.
+//! The bytes of the answer are inverted. Some NATs rewrite addresses that they find in what passes.
 
-use super::codec::{Decoder, Wire};
+use super::codec::{Decoder, Wire, wire_struct};
 use super::handshake::{Dialect, HandshakeError, preface};
 use super::refusal::Code;
 use std::io::{self, Read};
@@ -11,8 +11,18 @@ use std::net::{Ipv6Addr, SocketAddr};
 
 /// What the answer begins with. A refusal in the clear begins with 0.
 const SEEN: u8 = 1;
-/// An IP, written as IPv6, and a port.
-type InvertedAddr = [u8; 18];
+/// An IP, written as IPv6, a port and the token.
+type Inverted = [u8; 18 + size_of::<AddressToken>()];
+/// What a tracker gives to whoever connects from an address, and nobody can make without the cluster key.
+pub type AddressToken = [u8; 40];
+
+/// An address at which a tracker has seen a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mirrored {
+    pub addr: SocketAddr,
+    pub token: AddressToken,
+}
+wire_struct!(Mirrored { addr, token });
 
 /// What is said to a tracker that is to show from where the connection comes.
 pub fn mirror_greeting() -> Vec<u8> {
@@ -20,18 +30,18 @@ pub fn mirror_greeting() -> Vec<u8> {
 }
 
 /// What the tracker says.
-pub fn mirrored(seen: SocketAddr) -> Vec<u8> {
-    let ip = match seen {
+pub fn mirror_answer(seen: Mirrored) -> Vec<u8> {
+    let ip = match seen.addr {
         SocketAddr::V4(addr) => addr.ip().to_ipv6_mapped(),
         SocketAddr::V6(addr) => *addr.ip(),
     };
-    let addr = ip.octets().into_iter().chain(seen.port().to_be_bytes());
-    [SEEN].into_iter().chain(addr.map(|byte| !byte)).collect()
+    let said = ip.octets().into_iter().chain(seen.addr.port().to_be_bytes()).chain(seen.token);
+    [SEEN].into_iter().chain(said.map(|byte| !byte)).collect()
 }
 
 /// Takes what is there of the answer, after what was `heard` before; the address once it is whole.
-pub fn take_mirrored(stream: &mut impl Read, heard: &mut Vec<u8>) -> Result<Option<SocketAddr>, HandshakeError> {
-    let mut bytes = [0; 1 + size_of::<InvertedAddr>()];
+pub fn take_mirrored(stream: &mut impl Read, heard: &mut Vec<u8>) -> Result<Option<Mirrored>, HandshakeError> {
+    let mut bytes = [0; 1 + size_of::<Inverted>()];
     let left = bytes.len().saturating_sub(heard.len());
     match stream.read(&mut bytes[..left]) {
         Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
@@ -42,16 +52,17 @@ pub fn take_mirrored(stream: &mut impl Read, heard: &mut Vec<u8>) -> Result<Opti
     match heard[..] {
         [] | [0] | [0, 0] | [0, 0, _] => Ok(None),
         [0, 0, high, low] => Err(HandshakeError::Refused(Code::from_number(u16::from_be_bytes([high, low])))),
-        [SEEN, ref addr @ ..] => {
-            let Ok(addr) = InvertedAddr::try_from(addr) else {
+        [SEEN, ref said @ ..] => {
+            let Ok(said) = Inverted::try_from(said) else {
                 return Ok(None);
             };
-            let addr = addr.map(|byte| !byte);
-            let mut addr = Decoder::new(&addr);
+            let said = said.map(|byte| !byte);
+            let mut said = Decoder::new(&said);
             let malformed = |_| HandshakeError::NotOurs;
-            let ip = <[u8; 16]>::take(&mut addr).map_err(malformed)?;
-            let port = u16::take(&mut addr).map_err(malformed)?;
-            Ok(Some(SocketAddr::new(Ipv6Addr::from(ip).to_canonical(), port)))
+            let ip = <[u8; 16]>::take(&mut said).map_err(malformed)?;
+            let port = u16::take(&mut said).map_err(malformed)?;
+            let token = AddressToken::take(&mut said).map_err(malformed)?;
+            Ok(Some(Mirrored { addr: SocketAddr::new(Ipv6Addr::from(ip).to_canonical(), port), token }))
         }
         _ => Err(HandshakeError::NotOurs),
     }
@@ -62,8 +73,12 @@ mod tests {
     use super::*;
     use crate::wire::handshake::refusal_in_clear;
 
+    fn mirrored(addr: &str) -> Mirrored {
+        Mirrored { addr: addr.parse().expect("an address"), token: [7; 40] }
+    }
+
     /// What comes of it when the tracker says this, so many bytes at a time.
-    fn heard(mut says: &[u8], at_once: u64) -> Result<Option<SocketAddr>, HandshakeError> {
+    fn heard(mut says: &[u8], at_once: u64) -> Result<Option<Mirrored>, HandshakeError> {
         let mut heard = Vec::new();
         loop {
             let taken = take_mirrored(&mut (&mut says).take(at_once), &mut heard);
@@ -77,15 +92,15 @@ mod tests {
     fn the_address_that_a_tracker_sees_comes_back_in_whatever_parts() {
         assert_eq!(mirror_greeting(), b"GRPSHARE\x00\x01\x07");
         for addr in ["192.0.2.7:40000", "[2001:db8::2]:1"] {
-            let seen: SocketAddr = addr.parse().expect("an address");
-            let mut says = mirrored(seen);
+            let seen = mirrored(addr);
+            let mut says = mirror_answer(seen);
             says.extend([7; 9]);
-            for at_once in [1, 5, 19, 28] {
+            for at_once in [1, 5, 59, 68] {
                 assert_eq!(heard(&says, at_once).expect("whole"), Some(seen));
             }
         }
-        let seen = "192.0.2.7:40000".parse().expect("an address");
-        assert_eq!(mirrored(seen), [&[1][..], &[0xff; 10], &[0, 0, 63, 255, 253, 248, 99, 191]].concat());
+        let told = [&[1][..], &[0xff; 10], &[0, 0, 63, 255, 253, 248, 99, 191], &[0xf8; 40]].concat();
+        assert_eq!(mirror_answer(mirrored("192.0.2.7:40000")), told);
     }
 
     #[test]

@@ -123,6 +123,8 @@ codes! {
     BadCertificate = 89, "The certificate of the client is not valid or has ended";
     /// The ticket for the relay was never given out, was used, or is too old; or the other side did not come.
     BadTicket = 90, "The ticket for the relay is not good, or the other side did not come";
+    /// No tracker has just seen the client at the address from which it wants to dial.
+    NotSeenThere = 91, "No tracker has seen the client at this address";
 
     /// The cluster key of the tracker that asks is not the one of the tracker asked.
     OtherCluster = 100, "The trackers' cluster keys differ, copy the key file of one to the other";

@@ -289,7 +289,7 @@ impl<'a> Race<'a> {
 
     /// Gives the port up if it is seen at another IP than this.
     pub(super) fn keep_outlet_of(&mut self, ip: Option<IpAddr>) {
-        self.outlet = self.outlet.take().filter(|outlet| Some(outlet.source().seen.ip()) == ip);
+        self.outlet = self.outlet.take().filter(|outlet| Some(outlet.source().seen.addr.ip()) == ip);
     }
 
     /// Dials these addresses from the port for meeting a few times, from then until then: the member does so too.
@@ -500,7 +500,7 @@ mod tests {
     use crate::wire::client_tracker::CallSource;
     use crate::wire::handshake::peer::{peer_accepts, peer_greets};
     use crate::wire::handshake::{Secret, public_key, refusal_in_clear};
-    use crate::wire::mirror::mirrored;
+    use crate::wire::mirror::{Mirrored, mirror_answer};
     use crate::wire::refusal::Code;
     use std::net::TcpListener;
     use std::thread;
@@ -529,8 +529,8 @@ mod tests {
     fn what_the_tracker_shows_is_kept_and_a_tracker_that_shows_nothing_delays_nobody() {
         let port = ListeningPort::share(&listener().0).expect("bound");
         let (tracker, at) = listener();
-        let seen: SocketAddr = ([192, 0, 2, 7], 51_000).into();
-        let answers = [mirrored(seen), refusal_in_clear(Code::Busy).to_vec(), Vec::new()];
+        let seen = Mirrored { addr: ([192, 0, 2, 7], 51_000).into(), token: [7; 40] };
+        let answers = [mirror_answer(seen), refusal_in_clear(Code::Busy).to_vec(), Vec::new()];
         let shows = thread::spawn(move || {
             answers.map(|answer| {
                 let (mut stream, from) = tracker.accept().expect("asked");

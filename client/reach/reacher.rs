@@ -236,7 +236,7 @@ impl Dial<'_> {
             Arrival::Answer(way, answer) => {
                 let state = self.answered(way, answer, Instant::now());
                 if let CallState::Over(why @ (NoCall::NoTracker | NoCall::Refused(_))) = state
-                    && !matches!(why, NoCall::Refused(Code::NoRelay | Code::RelayFull))
+                    && !matches!(why, NoCall::Refused(Code::NoRelay | Code::RelayFull | Code::NotSeenThere))
                 {
                     // A tracker that passes no call on does so for no way.
                     self.give_up(why);

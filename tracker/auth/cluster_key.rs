@@ -10,12 +10,14 @@ use crate::wire::certificate::{CERTIFICATE_LIFE, Certificate, SignerKey};
 use crate::wire::client_tracker::TOKEN_LEN_MAX;
 use crate::wire::codec::{self, Blob};
 use crate::wire::handshake::{self, Secret};
+use crate::wire::mirror::Mirrored;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use ring::{hkdf, hmac};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +27,8 @@ const KEY_LEN: usize = 32;
 const NONCE_LEN: usize = 16;
 /// Length of the code that makes a token hard to forge (HMAC-SHA256), in bytes.
 const MAC_LEN: usize = 32;
+/// How long a tracker believes that a client is where it was seen, in seconds.
+const MIRRORED_LIFE_S: u64 = 30;
 /// Separates what is derived here from any other use of the same 32 bytes.
 const SALT: &[u8] = b"groupshare cluster key 1";
 
@@ -85,6 +89,7 @@ pub struct ClusterKey {
     fingerprint: Fingerprint,
     link_key: (KeyId, Secret),
     token_key: hmac::Key,
+    mirror_key: hmac::Key,
     signing_key: Ed25519KeyPair,
 }
 
@@ -119,10 +124,11 @@ impl ClusterKey {
         let link_id = expand(&derive, &[b"tracker link key id"]);
         let link_id = KeyId(*link_id.first_chunk().expect("an id is shorter than what is derived"));
         let link_key = (link_id, Secret(expand(&derive, &[b"tracker link key"])));
-        let token_key = hmac::Key::new(hmac::HMAC_SHA256, &expand(&derive, &[b"session tokens"]));
+        let hmac_key = |label: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, &expand(&derive, &[label]));
+        let (token_key, mirror_key) = (hmac_key(b"session tokens"), hmac_key(b"mirrored addresses"));
         let signing_key = Ed25519KeyPair::from_seed_unchecked(&expand(&derive, &[b"certificates"]));
         let signing_key = signing_key.expect("a seed has 32 bytes");
-        Self { derive, static_key, fingerprint, link_key, token_key, signing_key }
+        Self { derive, static_key, fingerprint, link_key, token_key, mirror_key, signing_key }
     }
 
     /// Reads this key file. `None` if there is none.
@@ -196,6 +202,27 @@ impl ClusterKey {
         let (user, password_set_by) = claim.split_at(claim.len() / 2);
         Some((codec::from_bytes(user).ok()?, codec::from_bytes(password_set_by).ok()?))
     }
+
+    /// What is told to a client about the address from which it connects at this time, in seconds since 1970.
+    pub fn mirrored(&self, addr: SocketAddr, now_s: u64) -> Mirrored {
+        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        let code = hmac::sign(&self.mirror_key, &seen_at(addr, now_s));
+        let token = [&now_s.to_be_bytes(), code.as_ref()].concat().try_into();
+        Mirrored { addr, token: token.expect("a time and a code") }
+    }
+
+    /// Whether a tracker of this installation has said this within the last moments.
+    pub fn has_mirrored(&self, said: &Mirrored, now_s: u64) -> bool {
+        let (made_s, code) = said.token.split_first_chunk().expect("a token is longer than a time");
+        let made_s = u64::from_be_bytes(*made_s);
+        let is_ours = hmac::verify(&self.mirror_key, &seen_at(said.addr, made_s), code).is_ok();
+        is_ours && now_s.abs_diff(made_s) <= MIRRORED_LIFE_S
+    }
+}
+
+/// What a token says of the address that it is for.
+fn seen_at(addr: SocketAddr, now_s: u64) -> Vec<u8> {
+    [codec::to_bytes(&addr), codec::to_bytes(&now_s)].concat()
 }
 
 /// The path of the key file: that of tracker_info.txt, links resolved, with `.key` behind it.
@@ -337,6 +364,29 @@ mod tests {
         assert_ne!(link_id.0[..], link_key.0[..KeyId::LEN]);
         assert_ne!(link_key.0, here.static_key().0);
         assert_ne!(link_id, ClusterKey::new(&[2; 32]).link_key().0, "trackers of two installations can tell");
+    }
+
+    #[test]
+    fn an_address_was_seen_if_a_tracker_of_the_installation_said_so_moments_ago() {
+        let cluster_key = ClusterKey::new(&[1; 32]);
+        let addr = |addr: &str| addr.parse().expect("an address");
+        let said = cluster_key.mirrored(addr("[::ffff:192.0.2.7]:51000"), 1_000);
+        assert_eq!(said.addr, addr("192.0.2.7:51000"));
+        for now_s in [970, 1_000, 1_030] {
+            assert!(ClusterKey::new(&[1; 32]).has_mirrored(&said, now_s), "at every tracker, at {now_s}");
+        }
+        for now_s in [0, 969, 1_031, u64::MAX] {
+            assert!(!cluster_key.has_mirrored(&said, now_s), "at {now_s}");
+        }
+        assert!(!ClusterKey::new(&[2; 32]).has_mirrored(&said, 1_000), "another installation");
+        for other in ["192.0.2.7:51001", "192.0.2.8:51000", "[2001:db8::7]:51000"] {
+            assert!(!cluster_key.has_mirrored(&Mirrored { addr: addr(other), ..said }, 1_000), "{other}");
+        }
+        for at in 0..said.token.len() {
+            let mut forged = said;
+            forged.token[at] ^= 1;
+            assert!(!cluster_key.has_mirrored(&forged, 1_000), "byte {at}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::connection::{AcceptedConnection, hang_up};
 use super::deferred_reply::DeferredReply;
 use super::handshake;
 use crate::model::id::RelayTicket;
+use crate::sys::unix_time_s;
 use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::core::Core;
 use crate::tracker::presence::TTL;
@@ -15,7 +16,7 @@ use crate::wire::codec::DecodeError;
 use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError};
 use crate::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake::{Caller, refusal_in_clear};
-use crate::wire::mirror::mirrored;
+use crate::wire::mirror::mirror_answer;
 use crate::wire::record_layer::RecordError;
 use crate::wire::refusal::{Code, Refusal};
 use snow::StatelessTransportState;
@@ -46,7 +47,7 @@ pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection) {
         }
         Ok(Caller::AtMirror) => {
             // If this does not arrive, nobody waits for it any more.
-            let _ = (&*stream).write_all(&mirrored(seen));
+            let _ = (&*stream).write_all(&mirror_answer(core.cluster_key.mirrored(seen, unix_time_s())));
             return;
         }
         // A caller that was turned away has been told why; no other failure is worth a word.

@@ -5,6 +5,7 @@ use crate::model::id::{GroupRef, RelayTicket, ShareRef};
 use crate::wire::certificate::Certificate;
 use crate::wire::codec::{DecodeError, Decoder, List, Wire, wire_struct};
 use crate::wire::contact::ADDRS_MAX;
+use crate::wire::mirror::Mirrored;
 use std::net::SocketAddr;
 
 /// How a client wants to be met.
@@ -39,7 +40,7 @@ pub struct CallSource {
     /// As the caller knows it.
     pub port: u16,
     /// How a tracker has seen it.
-    pub seen: SocketAddr,
+    pub seen: Mirrored,
 }
 wire_struct!(CallSource { port, seen });
 

@@ -2,6 +2,7 @@
 //! has a port of its own makes one of its own.
 
 use crate::wire::client_tracker::CallSource;
+use crate::wire::mirror::Mirrored;
 use std::net::{SocketAddr, TcpStream};
 
 /// A port of this client and how others see it. A NAT keeps what it has made of the port while this is there.
@@ -14,7 +15,7 @@ pub(crate) struct Outlet {
 
 impl Outlet {
     /// The port of a connection to a tracker, which has seen it come from there; `None` if the connection has no port.
-    pub(crate) fn of(stream: TcpStream, seen: SocketAddr) -> Option<Self> {
+    pub(crate) fn of(stream: TcpStream, seen: Mirrored) -> Option<Self> {
         let port = stream.local_addr().ok()?.port();
         Some(Self { _mapped: stream, source: CallSource { port, seen } })
     }

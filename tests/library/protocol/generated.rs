@@ -19,6 +19,7 @@ use groupshare::wire::contact::{Contact, Interface};
 use groupshare::wire::frame::{self, Frame, Message};
 use groupshare::wire::handshake::Secret;
 use groupshare::wire::manifest;
+use groupshare::wire::mirror::{AddressToken, Mirrored};
 use groupshare::wire::peer::{PeerReply, PeerRequest};
 use groupshare::wire::tracker_tracker::LinkMessage;
 use proptest::collection::vec;
@@ -166,7 +167,9 @@ fn ticket() -> impl Strategy<Value = RelayTicket> {
 }
 
 fn call_source() -> impl Strategy<Value = CallSource> {
-    (any::<u16>(), addr()).prop_map(|(port, seen)| CallSource { port, seen })
+    let token = any::<AddressToken>();
+    let source = |(port, addr, token)| CallSource { port, seen: Mirrored { addr, token } };
+    (any::<u16>(), addr(), token).prop_map(source)
 }
 
 fn passed_call() -> impl Strategy<Value = PassedCall> {

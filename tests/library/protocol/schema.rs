@@ -14,6 +14,7 @@ use groupshare::wire::codec::{DecodeError, Wire, from_bytes, to_bytes};
 use groupshare::wire::contact::{ADDRS_MAX, Contact, INTERFACES_MAX, Interface, PROVED_MAX};
 use groupshare::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, Frame, HEADER_LEN, LENGTH_LEN, Message};
 use groupshare::wire::manifest::{MANIFEST_LEN_MAX, SECTIONS_LEN_MAX, SECTIONS_RATIO_MAX};
+use groupshare::wire::mirror::Mirrored;
 use groupshare::wire::peer::{NEWS_MAX, PeerReply, PeerRequest, REQUESTS_MAX};
 use groupshare::wire::record_layer::RECORD_PLAIN_MAX;
 use groupshare::wire::refusal::Refusal;
@@ -174,6 +175,7 @@ pub(super) fn structs() -> Vec<(&'static str, Vec<Field>)> {
         Certificate { client, user, key, end, signature }
         Interface { ip, prefix }
         Contact { certificate, seen, port, interfaces, announced, proved, machine, round_trip_ms }
+        Mirrored { addr, token }
         CallSource { port, seen }
         RelayPlace { tracker, ticket }
         PassedCall { share, group, info_hash, way, caller, addrs, start_ms, relay }
@@ -320,6 +322,7 @@ pub(super) fn example(of: &str, size: Size) -> Vec<u8> {
         ("Payload", _) => bytes(if size == Size::Longest { PIECE_LEN as usize } else { 1 }),
         ("Sha1Digest", _) => bytes(20),
         ("InfoHash" | "Fingerprint" | "Secret" | "PeerKey" | "SignerKey" | "[u8;32]", _) => bytes(32),
+        ("[u8;40]", _) => bytes(40),
         ("[u8;64]", _) => bytes(64),
         ("KeyId" | "CommandId" | "ClientId" | "RelayTicket" | "[u8;16]", _) => bytes(16),
         ("Layout", _) => number(8, SIZE_MAX as usize),

@@ -9,7 +9,7 @@ use crate::common::tracker::{TestTracker, cluster};
 use crate::common::wait::wait_until;
 use groupshare::model::id::{ClientId, Origin, ShareRef};
 use groupshare::wire::client_tracker::{CallSource, CallWay, PassedCall, Reply, Request};
-use groupshare::wire::mirror::{mirror_greeting, take_mirrored};
+use groupshare::wire::mirror::{Mirrored, mirror_greeting, take_mirrored};
 use groupshare::wire::refusal::Code;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -20,7 +20,7 @@ fn call(share: ShareRef, called: &Client, name: &str, way: CallWay) -> Request {
 }
 
 /// A connection that has asked from where it comes, and the answer.
-fn mirrored(tracker: &TestTracker) -> (TcpStream, SocketAddr) {
+fn mirrored(tracker: &TestTracker) -> (TcpStream, Mirrored) {
     let mut stream = TcpStream::connect(tracker.addr).expect("connected");
     stream.set_read_timeout(Some(LONG)).expect("an option");
     stream.write_all(&mirror_greeting()).expect("sent");
@@ -95,25 +95,31 @@ fn whoever_may_not_see_the_share_or_calls_nobody_is_refused_and_nobody_hears_it(
 fn whoever_asks_is_shown_from_where_the_connection_comes_and_waited_for_no_longer() {
     let tracker = TestTracker::start();
     let (mut stream, seen) = mirrored(&tracker);
-    assert_eq!(seen, stream.local_addr().expect("connected"));
+    assert_eq!(seen.addr, stream.local_addr().expect("connected"));
     assert_eq!(stream.read(&mut [0]).expect("the tracker ends it"), 0);
 }
 
 #[test]
-fn whoever_punches_from_another_port_is_met_at_that_one_only_if_it_is_its_own() {
+fn whoever_punches_from_another_port_is_met_there_only_if_a_tracker_saw_it_there() {
     let tracker = TestTracker::start();
     let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
     let share = share(&mut ann, &mut bob);
     let (stream, seen) = mirrored(&tracker);
     let port = stream.local_addr().expect("connected").port();
-    let others = SocketAddr::new([203, 0, 113, 7].into(), port);
-    let from = |seen| Some(CallSource { port, seen });
-    let request = |from| Request::Call { share, user: user("ann"), client: ann.id, way: CallWay::Punch, from };
-    assert!(matches!(bob.ask(request(from(seen))), Reply::CallPassed { .. }));
-    assert_eq!(refused_code(&bob.ask(request(from(others)))), Some(Code::Malformed));
+    let call = |called: ClientId, name, way, port, addr| {
+        let from = Some(CallSource { port, seen: Mirrored { addr, ..seen } });
+        Request::Call { share, user: user(name), client: called, way, from }
+    };
+    for addr in [SocketAddr::new(seen.addr.ip(), port ^ 1), SocketAddr::new([203, 0, 113, 7].into(), port)] {
+        let refused = bob.ask(call(ann.id, "ann", CallWay::Punch, port, addr));
+        assert_eq!(refused_code(&refused), Some(Code::NotSeenThere), "{addr}");
+    }
+    assert_eq!(calls_so_far(&mut ann), 0);
+    assert!(matches!(bob.ask(call(ann.id, "ann", CallWay::Punch, port, seen.addr)), Reply::CallPassed { .. }));
     let heard = called(&mut ann);
     assert!(heard.addrs.iter().all(|addr| addr.port() == port), "{:?}", heard.addrs);
-    assert_eq!(calls_so_far(&mut ann), 0, "one was passed on");
+    let back = bob.ask(call(ann.id, "ann", CallWay::Back, port, seen.addr));
+    assert_eq!(refused_code(&back), Some(Code::Malformed));
 }
 
 #[test]

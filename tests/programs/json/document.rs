@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Codes that no program is ever told.
-const NEVER: [Code; 17] = [
+const NEVER: [Code; 18] = [
     Code::Version,
     Code::NotHeardYet,
     Code::NeedManifest,
@@ -26,6 +26,7 @@ const NEVER: [Code; 17] = [
     Code::OtherClient,
     Code::BadCertificate,
     Code::BadTicket,
+    Code::NotSeenThere,
     Code::OtherCluster,
     Code::TrackerNumber,
     Code::Retired,

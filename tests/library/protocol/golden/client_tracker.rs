@@ -11,6 +11,7 @@ use groupshare::wire::client_tracker::{
     CallSource, CallWay, FileLine, GroupLine, Holding, MemberLine, ReachClass, Reply, Request, Role,
 };
 use groupshare::wire::codec::Text;
+use groupshare::wire::mirror::Mirrored;
 
 pub(super) fn requests() -> Vec<(Request, &'static str)> {
     [account_requests(), group_requests(), member_requests(), share_requests(), presence_requests(), later_requests()]
@@ -288,7 +289,10 @@ fn later_requests() -> Vec<(Request, &'static str)> {
                 user: user("bob"),
                 client: CLIENT,
                 way: CallWay::Punch,
-                from: Some(CallSource { port: 40001, seen: addr("192.0.2.7:51000") }),
+                from: Some(CallSource {
+                    port: 40001,
+                    seen: Mirrored { addr: addr("192.0.2.7:51000"), token: [0x7a; 40] },
+                }),
             },
             r#"
             1b                                     # Call
@@ -299,6 +303,7 @@ fn later_requests() -> Vec<(Request, &'static str)> {
             01                                     # from: there is one
             9c41                                   #   port: 40,001
             04 c0000207 c738                       #   seen: 192.0.2.7:51000
+            7a*40                                  #     token
             "#,
         ),
         (Request::CheckReach {}, "1c # CheckReach"),
