@@ -35,11 +35,13 @@ pub(crate) struct TurnQueue<U, J> {
     taken: Vec<U>,
     /// Who has had a turn, the last one at the end.
     served: VecDeque<U>,
+    /// Jobs that get no turn, until somebody asks for them.
+    dropped: Vec<J>,
 }
 
 impl<U: Eq + Clone, J> TurnQueue<U, J> {
     pub(crate) fn new(bounds: TurnBounds) -> Self {
-        Self { bounds, waiting: VecDeque::new(), taken: Vec::new(), served: VecDeque::new() }
+        Self { bounds, waiting: VecDeque::new(), taken: Vec::new(), served: VecDeque::new(), dropped: Vec::new() }
     }
 
     /// Adds a job, or returns false: the user has too many, or there are too many and no user has more than this one.
@@ -52,7 +54,9 @@ impl<U: Eq + Clone, J> TurnQueue<U, J> {
         if self.waiting.len() >= self.bounds.waiting {
             let most = (0..self.waiting.len()).max_by_key(|&at| self.waiting_of(&self.waiting[at].user));
             match most {
-                Some(at) if self.waiting_of(&self.waiting[at].user) > waiting + 1 => drop(self.waiting.remove(at)),
+                Some(at) if self.waiting_of(&self.waiting[at].user) > waiting + 1 => {
+                    self.dropped.extend(self.waiting.remove(at).map(|turn| turn.job));
+                }
                 Some(_) | None => return false,
             }
         }
@@ -89,14 +93,21 @@ impl<U: Eq + Clone, J> TurnQueue<U, J> {
         self.waiting.len() + self.taken.len()
     }
 
-    /// Drops what waits.
+    /// Jobs that were added and get no turn, each once: they waited too long, or gave way to somebody else's.
+    pub(crate) fn take_dropped(&mut self) -> Vec<J> {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// Forgets what waits.
     pub(crate) fn clear(&mut self) {
         self.waiting.clear();
     }
 
     fn drop_old(&mut self, now: Instant) {
-        let age = self.bounds.age;
-        self.waiting.retain(|turn| now.saturating_duration_since(turn.came) <= age);
+        // The oldest is in front.
+        let is_old = |turn: &UserJob<U, J>| now.saturating_duration_since(turn.came) > self.bounds.age;
+        let old = self.waiting.iter().take_while(|turn| is_old(turn)).count();
+        self.dropped.extend(self.waiting.drain(..old).map(|turn| turn.job));
     }
 
     fn waiting_of(&self, user: &U) -> usize {
@@ -150,9 +161,11 @@ mod tests {
         assert!(queue.put("bob", 5, now) && queue.open() == 4, "one of eve's has gone");
         assert!(queue.put("cat", 6, now) && queue.open() == 4);
         assert!(!queue.put("ann", 7, now), "nobody has more than one and ann has one");
+        assert_eq!((queue.take_dropped(), queue.take_dropped()), (vec![3, 2], Vec::new()), "each once");
         let later = now + BOUNDS.age;
         assert!(queue.take(later).is_some());
         assert!(queue.take(later + Duration::from_millis(1)).is_none() && queue.open() == 1);
+        assert_eq!(queue.take_dropped().len(), 3);
     }
 
     #[test]

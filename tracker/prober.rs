@@ -13,7 +13,7 @@ use crate::wire::connection::TimedStream;
 use crate::wire::handshake::probe::probe_greets;
 use crate::wire::handshake::{HandshakeError, is_timeout};
 use crate::wire::refusal::Code;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -39,22 +39,29 @@ pub(crate) struct Probe {
     pub(crate) key: PeerKey,
     /// Where it may be found, a few; they are tried in turn until it is.
     pub(crate) addrs: Vec<SocketAddr>,
-    /// Hears where it was found; if it was not, what came of the first address.
+    /// Hears where it was found; if it was not, what came of the first address. Of a probe that the prober takes it hears
+    /// in any case, unless the tracker stops.
     pub(crate) told: Box<dyn FnOnce(SocketAddr, ReachClass) + Send>,
 }
 
 impl Probe {
-    fn run(self, closing: &Waker) {
+    /// Where the client is found; if it is not, what came of the first address.
+    fn find(&self, closing: &Waker) -> Option<(SocketAddr, ReachClass)> {
         let mut first = None;
         for &addr in &self.addrs {
             let found = probe(addr, self.key, PROBE_DEADLINE, closing);
             if found == ReachClass::Reached {
-                return (self.told)(addr, found);
+                return Some((addr, found));
             }
             first = first.or(Some((addr, found)));
         }
-        if let Some((addr, found)) = first {
-            (self.told)(addr, found);
+        first
+    }
+
+    /// Too many others were before this one.
+    fn give_up(self) {
+        if let Some(&addr) = self.addrs.first() {
+            (self.told)(addr, ReachClass::NotTried);
         }
     }
 }
@@ -77,8 +84,12 @@ struct ProbeJobs {
 impl ProbeDesk {
     fn run(&self) {
         while let Some(turn) = self.next() {
-            turn.job.run(&self.closing);
+            let found = turn.job.find(&self.closing);
+            // Before it is told: the client may ask again at once.
             self.jobs.lock().queue.done(&turn.user);
+            if let Some((addr, found)) = found {
+                (turn.job.told)(addr, found);
+            }
         }
     }
 
@@ -86,10 +97,16 @@ impl ProbeDesk {
     fn next(&self) -> Option<UserJob<UserRef, Probe>> {
         let mut jobs = self.jobs.lock();
         while !jobs.closed {
-            if let Some(turn) = jobs.queue.take(Instant::now()) {
-                return Some(turn);
+            let turn = jobs.queue.take(Instant::now());
+            let dropped = jobs.queue.take_dropped();
+            if turn.is_none() && dropped.is_empty() {
+                self.changed.wait(&mut jobs);
+                continue;
             }
-            self.changed.wait(&mut jobs);
+            MutexGuard::unlocked(&mut jobs, || dropped.into_iter().for_each(Probe::give_up));
+            if turn.is_some() {
+                return turn;
+            }
         }
         None
     }
@@ -140,11 +157,13 @@ impl Prober {
     }
 
     /// Looks for a client of this user soon; false if too many others wait, or another one of the user is looked for.
-    pub(crate) fn probe(&self, user: UserRef, probe: Probe) -> bool {
+    pub(crate) fn probe(&self, user: UserRef, probe: Probe, now: Instant) -> bool {
         let mut jobs = self.desk.jobs.lock();
-        let taken = !jobs.closed && jobs.queue.put(user, probe, Instant::now());
+        let taken = !jobs.closed && jobs.queue.put(user, probe, now);
+        let dropped = jobs.queue.take_dropped();
         drop(jobs);
         self.desk.changed.notify_one();
+        dropped.into_iter().for_each(Probe::give_up);
         taken
     }
 
@@ -282,34 +301,52 @@ mod tests {
     fn a_tracker_that_stops_waits_for_no_probe() {
         let prober = Prober::new().expect("a descriptor");
         prober.start().expect("threads");
-        let (tell, told) = channel::unbounded();
+        let ((tell, told), begun) = (channel::unbounded(), Instant::now());
         for number in 0..PROBES_MAX as u64 {
             let (addr, tell) = (says(b""), tell.clone());
             let told = Box::new(move |_, found| tell.send(found).unwrap_or_default());
-            assert!(prober.probe(user(number), Probe { key: PeerKey([9; 32]), addrs: vec![addr], told }));
+            assert!(prober.probe(user(number), Probe { key: PeerKey([9; 32]), addrs: vec![addr], told }, begun));
         }
-        let begun = Instant::now();
         prober.close();
         assert!(begun.elapsed() < PROBE_DEADLINE, "{:?}", begun.elapsed());
         assert!(told.try_iter().all(|found| found == ReachClass::NotTried));
         let late = Probe { key: PeerKey([9; 32]), addrs: vec![says(b"")], told: Box::new(|_, _| {}) };
-        assert!(!prober.probe(user(99), late));
+        assert!(!prober.probe(user(99), late, begun));
     }
 
     #[test]
     fn beyond_its_room_the_queue_takes_no_probe() {
         let prober = Prober::new().expect("a descriptor");
         let probe = || Probe { key: PeerKey([9; 32]), addrs: Vec::new(), told: Box::new(|_, _| {}) };
-        assert!((0..PROBE_BOUNDS.waiting as u64).all(|number| prober.probe(user(number), probe())));
-        assert!(!prober.probe(user(99), probe()));
+        let now = Instant::now();
+        assert!((0..PROBE_BOUNDS.waiting as u64).all(|number| prober.probe(user(number), probe(), now)));
+        assert!(!prober.probe(user(99), probe(), now));
     }
 
     #[test]
     fn a_user_has_one_probe_that_waits() {
         let prober = Prober::new().expect("a descriptor");
         let probe = || Probe { key: PeerKey([9; 32]), addrs: Vec::new(), told: Box::new(|_, _| {}) };
-        assert!(prober.probe(user(1), probe()) && !prober.probe(user(1), probe()));
-        assert!(prober.probe(user(2), probe()));
+        let now = Instant::now();
+        assert!(prober.probe(user(1), probe(), now) && !prober.probe(user(1), probe(), now));
+        assert!(prober.probe(user(2), probe(), now));
+    }
+
+    #[test]
+    fn whoever_waits_in_vain_hears_that_nothing_was_tried() {
+        let prober = Prober::new().expect("a descriptor");
+        let (tell, told) = channel::unbounded();
+        let (nobody, now) = (SocketAddr::from(([192, 0, 2, 1], 9)), Instant::now());
+        let put = |number, now| {
+            let tell = tell.clone();
+            let told = Box::new(move |addr, found| tell.send((number, addr, found)).unwrap_or_default());
+            assert!(prober.probe(user(number), Probe { key: PeerKey([9; 32]), addrs: vec![nobody], told }, now));
+        };
+        put(1, now);
+        put(2, now + PROBE_BOUNDS.age);
+        assert!(told.try_recv().is_err(), "both wait");
+        put(3, now + PROBE_BOUNDS.age + Duration::from_millis(1));
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [(1, nobody, ReachClass::NotTried)]);
     }
 
     #[test]

@@ -31,8 +31,8 @@ impl Session {
             }
             tell(&core, &ticket, addr, found);
         };
-        let may = self.core.prober.allows(user, Instant::now());
-        if !(may && self.core.prober.probe(user, Probe { key, addrs, told: Box::new(told) })) {
+        let (prober, now) = (&self.core.prober, Instant::now());
+        if !(prober.allows(user, now) && prober.probe(user, Probe { key, addrs, told: Box::new(told) }, now)) {
             listens.into_iter().for_each(|addr| tell(&self.core, &ticket, addr, ReachClass::NotTried));
         }
         Ok(Reply::Done {})
