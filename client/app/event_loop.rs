@@ -1,6 +1,7 @@
 //! Reacts to what happens by itself: what the tracker says unasked, peers, the ends of downloads, and the clock.
 
 mod addresses;
+mod reach_check;
 
 use super::announce::{find_peers, hold_more, tell_withdrawn};
 use super::download;
@@ -24,6 +25,7 @@ use crate::sys::standstill::stood_still;
 use crate::wire::client_tracker::{ReachClass, Reply, Request};
 use crate::wire::deadlines::HEARTBEAT_INTERVAL;
 use crossbeam_channel::{self as channel, select};
+use reach_check::ReachCheck;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -61,6 +63,7 @@ impl EventLoop {
             early: Vec::new(),
             read: None,
             found: Vec::new(),
+            reach_check: ReachCheck::default(),
         };
         let (login, ends) = (reactor.login.clone(), closed.clone());
         let addresses = OwnedThread::start("addresses", move || addresses::watch(&login, &ends));
@@ -133,6 +136,8 @@ struct Reactor {
     read: Option<(u64, OpOrder)>,
     /// What trackers found at which address, as far as the user was told.
     found: Vec<(SocketAddr, ReachClass)>,
+    /// When trackers are asked once more what they find.
+    reach_check: ReachCheck,
 }
 
 impl Reactor {
@@ -187,6 +192,9 @@ impl Reactor {
             // Should the tracker be lost just now, the next one is told anyway.
             let _ = self.node().announce().and_then(|()| self.node().check_reach());
             session.engine().retry();
+        }
+        if self.reach_check.is_due(now) {
+            let _ = self.node().check_reach();
         }
         if self.node().identity.is_due(now) {
             self.renew();
@@ -329,6 +337,7 @@ impl Reactor {
 
     /// Tells where others cannot reach this client: once for each finding.
     fn reach_found(&mut self, addr: SocketAddr, found: ReachClass) {
+        self.reach_check.heard(found, Instant::now());
         if matches!(found, ReachClass::Reached | ReachClass::NotTried) || self.found.contains(&(addr, found)) {
             return;
         }
