@@ -21,7 +21,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tickets::{Arrival, Ends, NoPlace, PLACES_PER_USER, Tickets};
+use tickets::{Arrival, Ends, NoPlace, PLACES_MAX, PLACES_PER_USER, Tickets};
 
 pub use tickets::{RelayEnd, RelayTickets};
 
@@ -125,7 +125,9 @@ impl Relay {
             Err(NoPlace::User(user)) => {
                 Err(Refusal::about(Code::RelayFull, format_args!("{user} has {PLACES_PER_USER} places already")))
             }
-            Err(NoPlace::Relay) => Err(Code::RelayFull.into()),
+            Err(NoPlace::Relay) => {
+                Err(Refusal::about(Code::RelayFull, format_args!("all {PLACES_MAX} places are taken")))
+            }
         }
     }
 

@@ -115,7 +115,7 @@ codes! {
     PeerOffline = 85, "The peer is offline";
     /// The tracker passes no bytes between members.
     NoRelay = 86, "This tracker relays nothing";
-    /// All places of the relay are taken, or all that one of the two users may have.
+    /// All places of the relay are taken, or all that one of the two users may have; the refusal says whose.
     RelayFull = 87, "The relay has no more places";
     /// The client that was called does not listen here; another one does.
     OtherClient = 88, "Another client listens here";

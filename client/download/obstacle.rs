@@ -83,7 +83,7 @@ mod tests {
             (user("ann"), Arc::new(MemberObstacle::Busy(None))),
             (user("bob"), none()),
             (user("eve"), none()),
-            (user("joe"), unreached(Some(NoCall::Refused(Code::RelayFull)))),
+            (user("joe"), unreached(Some(NoCall::NoPlace("joe has 4 places already".to_owned())))),
         ];
         let words: Vec<String> = in_words(&obstacles).into_iter().map(|(_, words)| words).collect();
         let way = "it has no address that could be dialed, does not call back (offline)";
@@ -91,7 +91,7 @@ mod tests {
             "busy".to_owned(),
             format!("{way}, no relay: the operator can allow one with --relay"),
             format!("{way}, no relay"),
-            format!("{way}, the relay is full"),
+            format!("{way}, no place at the relay (joe has 4 places already)"),
         ];
         assert_eq!(words, expected);
     }

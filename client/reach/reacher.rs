@@ -19,7 +19,7 @@ use crate::wire::connection;
 use crate::wire::frame::FRAME_LEN_MAX;
 use crate::wire::handshake::Secret;
 use crate::wire::handshake::peer::peer_greets;
-use crate::wire::refusal::Code;
+use crate::wire::refusal::{Code, Refusal};
 use rustix::net::sockopt::set_socket_linger;
 use std::fmt;
 use std::sync::Arc;
@@ -235,8 +235,8 @@ impl Dial<'_> {
             Arrival::Yield => self.race.stop_meeting(),
             Arrival::Answer(way, answer) => {
                 let state = self.answered(way, answer, Instant::now());
-                if let CallState::Over(why @ (NoCall::NoTracker | NoCall::Refused(_))) = state
-                    && !matches!(why, NoCall::Refused(Code::NoRelay | Code::RelayFull | Code::NotSeenThere))
+                if let CallState::Over(why @ (NoCall::NoTracker | NoCall::Refused(_))) = &state
+                    && !matches!(why, NoCall::Refused(Code::NoRelay | Code::NotSeenThere))
                 {
                     // A tracker that passes no call on does so for no way.
                     self.give_up(why);
@@ -253,8 +253,10 @@ impl Dial<'_> {
     fn answered(&mut self, way: CallWay, answer: Option<Reply>, now: Instant) -> CallState {
         let (addrs, start, ticket) = match answer {
             None => return CallState::Over(NoCall::NoTracker),
-            Some(Reply::Refused { code, .. }) => {
-                return CallState::Over(NoCall::Refused(Code::from_number(code).unwrap_or(Code::Malformed)));
+            Some(Reply::Refused { code, about }) => {
+                let Refusal { code, about } = Refusal::received(code, &about);
+                let no_place = code == Code::RelayFull;
+                return CallState::Over(if no_place { NoCall::NoPlace(about) } else { NoCall::Refused(code) });
             }
             Some(Reply::CallPassed { addrs, start_ms, ticket }) => {
                 (addrs, now + Duration::from_millis(start_ms.into()).min(START_MAX), ticket)
@@ -281,10 +283,10 @@ impl Dial<'_> {
     }
 
     /// Every way that has not begun ends for this reason.
-    fn give_up(&mut self, why: NoCall) {
+    fn give_up(&mut self, why: &NoCall) {
         for step in &mut self.steps {
             if matches!(step.state, CallState::Waiting | CallState::Preparing) {
-                step.state = CallState::Over(why);
+                step.state = CallState::Over(why.clone());
             }
         }
     }
@@ -339,7 +341,7 @@ impl Dial<'_> {
     fn call(&mut self, at: usize, now: Instant) {
         match self.ask(self.steps[at].way) {
             Some(request) => self.steps[at].state = CallState::Asked { _request: request, at: now },
-            None => self.give_up(NoCall::NoTracker),
+            None => self.give_up(&NoCall::NoTracker),
         }
     }
 

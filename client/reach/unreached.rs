@@ -8,7 +8,7 @@ use std::fmt;
 const NAMED_MAX: usize = 3;
 
 /// What came of having the member called for one of the ways.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoCall {
     /// This client has no tracker to ask.
     NoTracker,
@@ -16,6 +16,8 @@ pub enum NoCall {
     SilentTracker,
     /// The tracker said no.
     Refused(Code),
+    /// The relay has no place; the tracker says whose places are taken.
+    NoPlace(String),
     /// The tracker passed the call on, and nothing came of it.
     InVain,
 }
@@ -43,12 +45,12 @@ impl Unreached {
 
     /// Whether the tracker has passed a call on.
     pub fn was_called(&self) -> bool {
-        [self.back, self.punch, self.relay].contains(&Some(NoCall::InVain))
+        [&self.back, &self.punch, &self.relay].contains(&&Some(NoCall::InVain))
     }
 
     /// Whether the tracker passes no further call on for now.
     pub fn is_called_too_often(&self) -> bool {
-        [self.back, self.punch, self.relay].contains(&Some(NoCall::Refused(Code::SlowDown)))
+        [&self.back, &self.punch, &self.relay].contains(&&Some(NoCall::Refused(Code::SlowDown)))
     }
 
     /// Whether the tracker relays nothing.
@@ -57,13 +59,13 @@ impl Unreached {
     }
 
     fn back_in_words(&self) -> Option<String> {
-        Some(match self.back? {
+        Some(match self.back.as_ref()? {
             NoCall::NoTracker => "cannot be called (no tracker)".to_owned(),
             NoCall::SilentTracker => "cannot be called (your tracker does not answer)".to_owned(),
             NoCall::Refused(Code::PeerOffline) => "does not call back (offline)".to_owned(),
             NoCall::Refused(Code::SlowDown) => "does not call back (called too often)".to_owned(),
             NoCall::Refused(code) => format!("does not call back ({})", code.words()),
-            NoCall::InVain => "does not call back".to_owned(),
+            NoCall::InVain | NoCall::NoPlace(_) => "does not call back".to_owned(),
         })
     }
 
@@ -72,11 +74,12 @@ impl Unreached {
         (self.punch == Some(NoCall::InVain)).then_some("no way through both firewalls")
     }
 
-    fn relay_in_words(&self) -> Option<&'static str> {
-        Some(match self.relay? {
-            NoCall::Refused(Code::NoRelay) => "no relay",
-            NoCall::Refused(Code::RelayFull) => "the relay is full",
-            NoCall::InVain => "the relay failed",
+    fn relay_in_words(&self) -> Option<String> {
+        Some(match self.relay.as_ref()? {
+            NoCall::Refused(Code::NoRelay) => "no relay".to_owned(),
+            NoCall::NoPlace(whose) if whose.is_empty() => "no place at the relay".to_owned(),
+            NoCall::NoPlace(whose) => format!("no place at the relay ({whose})"),
+            NoCall::InVain => "the relay failed".to_owned(),
             NoCall::NoTracker | NoCall::SilentTracker | NoCall::Refused(_) => return None,
         })
     }
@@ -89,8 +92,7 @@ impl fmt::Display for Unreached {
         let more = (more > 0).then(|| format!("{more} more of its addresses neither"));
         let none = self.addrs.is_empty().then(|| "it has no address that could be dialed".to_owned());
         let parts = named.chain(more).chain(none).chain(self.back_in_words());
-        let parts =
-            parts.chain(self.punch_in_words().map(str::to_owned)).chain(self.relay_in_words().map(str::to_owned));
+        let parts = parts.chain(self.punch_in_words().map(str::to_owned)).chain(self.relay_in_words());
         f.write_str(&parts.collect::<Vec<_>>().join(", "))
     }
 }
@@ -126,16 +128,17 @@ mod tests {
     fn every_way_has_its_words_and_a_tracker_is_blamed_once() {
         let offline = Some(NoCall::Refused(Code::PeerOffline));
         let relay = Some(NoCall::Refused(Code::NoRelay));
-        let why = Unreached { addrs: vec![refused(9)], back: offline, punch: offline, relay };
+        let why = Unreached { addrs: vec![refused(9)], back: offline.clone(), punch: offline, relay };
         let expected = "192.0.2.9:18000 refused the connection, does not call back (offline), no relay";
         assert_eq!(why.to_string(), expected);
         let vain = Some(NoCall::InVain);
-        let why = Unreached { addrs: Vec::new(), back: vain, punch: vain, relay: vain };
+        let why = Unreached { addrs: Vec::new(), back: vain.clone(), punch: vain.clone(), relay: vain };
         let expected = "it has no address that could be dialed, does not call back, no way through both firewalls, \
                         the relay failed";
         assert_eq!(why.to_string(), expected);
         let alone = Some(NoCall::NoTracker);
-        let why = Unreached { addrs: (1..6).map(refused).collect(), back: alone, punch: alone, relay: alone };
+        let addrs = (1..6).map(refused).collect();
+        let why = Unreached { addrs, back: alone.clone(), punch: alone.clone(), relay: alone };
         let told = why.to_string();
         assert!(told.contains("192.0.2.3:18000 refused the connection, 2 more of its addresses neither"), "{told}");
         assert!(told.ends_with(", cannot be called (no tracker)"), "{told}");

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 /// a place of somebody whose own client did not come.
 pub(super) const PLACES_PER_USER: usize = 4;
 /// Places in all. Each pair takes two connections and two threads of the tracker.
-const PLACES_MAX: usize = 1024;
+pub(super) const PLACES_MAX: usize = 1024;
 
 /// One side of a pair: a running client of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -476,7 +476,7 @@ fn calls_that_come_to_nothing_leave_a_pause_so_that_the_tracker_passes_them_on()
             peers.missed(
                 &peer(1).id(),
                 now,
-                Unreached { back: vain, punch: vain, relay: vain, ..Unreached::default() },
+                Unreached { back: vain.clone(), punch: vain.clone(), relay: vain, ..Unreached::default() },
             );
         }
         now += Duration::from_millis(200);

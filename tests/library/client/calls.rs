@@ -3,15 +3,16 @@
 use super::places::shown;
 use super::{Person, Room};
 use crate::common::client::words;
+use crate::common::deadline::LONG;
 use crate::common::names::{group, user};
 use crate::common::subject::bytes_of;
 use crate::common::tracker::{TestTracker, loopback};
 use crate::common::wait::wait_until;
 use groupshare::client::reach::interfaces::own_addresses;
 use groupshare::client::reach::way::Way;
-use groupshare::model::id::Origin;
+use groupshare::model::id::{ClientId, Origin};
 use groupshare::rate::limit::Limit;
-use groupshare::tracker::relay::RelaySettings;
+use groupshare::tracker::relay::{RelayEnd, RelaySettings};
 use groupshare::wire::client_tracker::{CallWay, Reply, Request};
 use rustix::net::Shutdown;
 use std::net::{SocketAddr, TcpListener};
@@ -56,6 +57,12 @@ fn exchange(alice: &mut Person, bob: &mut Person, name: &str) {
     wait_until("the share is known", || bob.types(&format!("download_file lab {name} .")).is_ok());
     bob.sees(&format!("Download completed: [lab] {name}"));
     assert!(bob.read(name) == data);
+}
+
+/// The first member from whom nothing comes to the first download, and why.
+fn obstacle(person: &Person) -> Option<String> {
+    let running = person.login.session().expect("logged in").downloads().running();
+    running.first()?.obstacles().first().map(|(user, why)| format!("{user}: {why}"))
 }
 
 /// In which ways a person got what has been downloaded, in order.
@@ -110,17 +117,32 @@ fn two_members_whose_ports_are_closed_wait_for_each_other_without_a_relay_and_ar
     alice.file("f", &bytes_of(600_000, 1));
     alice.expect("upload_file f lab", "Uploaded\n");
     bob.expect("download_file lab f .", "Downloading...\n");
-    let session = bob.login.session().expect("logged in");
-    let why = || {
-        let running = session.downloads().running();
-        let obstacles = running.first().map(|transfer| transfer.obstacles()).unwrap_or_default();
-        obstacles.first().map(|(user, why)| format!("{user}: {why}"))
-    };
+    let why = || obstacle(&bob);
     wait_until("it is told", || why().is_some_and(|why| why.contains(" refused ")));
     let why = why().expect("told");
     assert!(why.starts_with("alice: 127.0.0.1:") && why.contains(" refused the connection, "), "{why}");
     assert!(why.contains("does not call back") && why.ends_with(", no relay"), "{why}");
     assert!(shown(&mut bob, "f").contains("waiting for members"));
+}
+
+#[test]
+fn a_member_without_a_place_at_the_relay_hears_whose_places_are_taken() {
+    let settings = RelaySettings { ticket_life: LONG, ..RelaySettings::of(Limit::NONE) };
+    let tracker = TestTracker::start_with(|options| options.relay = Some(settings));
+    let room = Room { tracker, folder: tempfile::tempdir().expect("a folder") };
+    let trackers = [room.tracker.addr];
+    let (mut alice, mut bob) = (person(&trackers, &room, "alice", true), person_apart(&trackers, &room, "bob"));
+    meet(&mut alice, &mut bob);
+    let relay = room.tracker.server.core().relay.clone().expect("it relays");
+    for client in 1..=4 {
+        let end = |name| RelayEnd { user: user(name), client: ClientId([client; 16]) };
+        relay.issue(end("alice"), end("eve"), Instant::now()).expect("a place");
+    }
+    alice.file("f", &bytes_of(600_000, 1));
+    alice.expect("upload_file f lab", "Uploaded\n");
+    bob.expect("download_file lab f .", "Downloading...\n");
+    let said = "no place at the relay (alice has 4 places already)";
+    wait_until("it is told", || obstacle(&bob).is_some_and(|why| why.ends_with(said)));
 }
 
 #[test]
