@@ -3,15 +3,19 @@
 use crate::model::address::parse_address;
 use crate::model::escape::excerpt;
 use crate::model::exit;
+use crate::model::units;
 use crate::rate::limit::Limit;
 use getopts::Options;
 use std::ffi::OsStr;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 /// Most characters of a wrong argument that an error repeats.
 const SHOWN_MAX: usize = 80;
+/// The least cap of a relay, in bytes per second: a piece takes half a minute at it.
+const RELAY_RATE_MIN: u64 = 16_000;
 const ARGUMENTS: &str = "[tracker_info.txt] [tracker_no] [options]";
 
 /// What the command line asks for.
@@ -145,13 +149,19 @@ fn json_addr(text: Option<String>, in_the_clear: bool) -> Result<Option<SocketAd
     )))
 }
 
-/// The cap of the relay, which must be one.
+/// The cap of the relay, which must be one, and enough to relay something.
 fn relay_limit(text: &str) -> Result<Limit, BadArgument> {
-    match Limit::parse(text) {
-        Ok(limit) if limit != Limit::NONE => Ok(limit),
-        _ => {
-            let text = excerpt(text, SHOWN_MAX);
-            Err(BadArgument(format!("--relay: '{text}' is not a number of bytes per second such as 500K or 20M")))
+    let bytes = Limit::parse(text).ok().and_then(Limit::bytes_per_second);
+    let text = || excerpt(text, SHOWN_MAX);
+    match bytes.map(NonZeroU64::get) {
+        Some(bytes @ RELAY_RATE_MIN..) => Ok(Limit::of(bytes)),
+        Some(bytes) => {
+            let means = units::rate(bytes);
+            Err(BadArgument(format!("--relay: '{}' means {means}, which is too slow; take 16K or more", text())))
+        }
+        None => {
+            let what = "is not a number of bytes per second such as 500K or 20M";
+            Err(BadArgument(format!("--relay: '{}' {what}", text())))
         }
     }
 }
@@ -181,7 +191,7 @@ fn options() -> Options {
         "",
         "relay",
         "pass sealed bytes between members who find no other way to each other, at most so many a second in all: 500K, \
-         20M (default: relay nothing)",
+         20M, 16K at least (default: relay nothing)",
         "RATE",
     );
     options.optopt("", "check", "look through the journal in this data folder, change nothing, and end", "DIR");
@@ -287,6 +297,16 @@ mod tests {
             let said = format!("--relay: '{text}' is not a number of bytes per second such as 500K or 20M. Usage: ");
             assert!(refusal.starts_with(&said), "{refusal}");
         }
+    }
+
+    #[test]
+    fn a_relay_that_is_too_slow_for_anything_is_refused_and_told_as_what_it_was_taken() {
+        for (text, means) in [("20", "20 B/s"), ("15K", "15.0 kB/s")] {
+            let refusal = parse("tracker", ["--relay", text]).expect_err(text).to_string();
+            let said = format!("--relay: '{text}' means {means}, which is too slow; take 16K or more. Usage: ");
+            assert!(refusal.starts_with(&said), "{refusal}");
+        }
+        assert!(parse("tracker", ["--relay", "16K"]).is_ok());
     }
 
     #[test]
