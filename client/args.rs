@@ -2,7 +2,7 @@
 
 use crate::client::download::engine::options::{PATIENCE, WORKERS_MAX};
 use crate::client::output::reporter::Manner;
-use crate::model::address::{TrackerAddr, parse_address, parse_tracker_address};
+use crate::model::address::{TrackerAddr, is_of_one_machine, parse_address, parse_tracker_address};
 use crate::model::digest::Fingerprint;
 use crate::model::escape::excerpt;
 use crate::model::exit;
@@ -254,6 +254,12 @@ fn announce(matches: &Matches) -> Result<Option<SocketAddr>, BadArgument> {
     if address.port() == 0 || address.ip().is_unspecified() {
         return Err(BadArgument(format!("--announce: nobody can reach {address}, name a real address and port")));
     }
+    if !is_of_one_machine(address.ip()) {
+        return Err(BadArgument(format!(
+            "--announce: trackers tell nobody {address}, since multicast, link-local and reserved addresses lead to no \
+             member"
+        )));
+    }
     Ok(Some(address))
 }
 
@@ -392,6 +398,16 @@ mod tests {
             (&["127.0.0.1:1", ""], "The name of the list of trackers is empty"),
             (&["--announce", "0.0.0.0:5"], "--announce: nobody can reach 0.0.0.0:5, name a real address and port"),
             (&["--announce", "1.2.3.4:0"], "--announce: nobody can reach 1.2.3.4:0, name a real address and port"),
+            (
+                &["--announce", "224.0.0.1:5000"],
+                "--announce: trackers tell nobody 224.0.0.1:5000, since multicast, link-local and reserved addresses \
+                 lead to no member",
+            ),
+            (
+                &["--announce", "169.254.169.254:80"],
+                "--announce: trackers tell nobody 169.254.169.254:80, since multicast, link-local and reserved \
+                 addresses lead to no member",
+            ),
             (&["--announce", "x"], "--announce: 'x' is not an IP address such as 127.0.0.1 or [::1]"),
             (&["--state-dir", ""], "--state-dir: the name of the folder is empty"),
             (

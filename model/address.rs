@@ -1,7 +1,7 @@
 //! Network addresses and host names as people write them. They are values here; nothing is opened or looked up.
 
 use super::escape::excerpt;
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::fmt;
 
 /// Most characters of a wrong address that an error repeats.
@@ -11,6 +11,9 @@ const NAME_LEN_MAX: usize = 253;
 const LABEL_LEN_MAX: usize = 63;
 /// Longest name of a network interface, in bytes.
 const ZONE_LEN_MAX: usize = 15;
+/// Addresses at which clouds tell a machine its secrets, besides those of IPv4 links.
+const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192)];
+const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
 /// Where a tracker listens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +129,17 @@ impl fmt::Display for AddressError {
 }
 
 impl std::error::Error for AddressError {}
+
+/// Whether an address can be that of one machine, whoever is told it. Trackers tell clients no other ones.
+pub(crate) fn is_of_one_machine(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        // From 224.0.0.0 on there are groups, addresses without a use, and everybody.
+        IpAddr::V4(ip) => (1..224).contains(&ip.octets()[0]) && !ip.is_link_local() && !METADATA_V4.contains(&ip),
+        IpAddr::V6(ip) => {
+            !ip.is_unspecified() && !ip.is_multicast() && !ip.is_unicast_link_local() && ip != METADATA_V6
+        }
+    }
+}
 
 /// Reads a port number from 0 to 65,535, digits only.
 pub(crate) fn parse_port(text: &str) -> Result<u16, AddressError> {
@@ -246,6 +260,31 @@ pub fn network_of(ip: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_links_and_metadata_are_no_address_of_one_machine() {
+        let is_of_one = |text: &str| is_of_one_machine(text.parse().expect(text));
+        for text in ["192.0.2.9", "10.0.0.1", "100.64.0.1", "127.0.0.1", "2001:db8::1", "fd00::1", "::1"] {
+            assert!(is_of_one(text), "{text}");
+        }
+        for text in [
+            "224.0.0.1",
+            "::ffff:224.0.0.1",
+            "255.255.255.255",
+            "240.0.0.1",
+            "0.0.0.0",
+            "169.254.169.254",
+            "169.254.1.1",
+            "100.100.100.200",
+            "192.0.0.192",
+            "::",
+            "ff02::1",
+            "fe80::1",
+            "fd00:ec2::254",
+        ] {
+            assert!(!is_of_one(text), "{text}");
+        }
+    }
 
     #[test]
     fn addresses_of_both_families_are_read() {

@@ -4,8 +4,9 @@
 //! where a connection comes from and what a handshake has proved. It passes a claimed address on only if that is private
 //! and both clients are at one site as the tracker sees them, or if it is a loopback address and both are on one machine.
 
+use crate::model::address::is_of_one_machine;
 use crate::wire::contact::{ADDRS_MAX, Contact, Interface};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 /// Most addresses of each kind that are told, so that no kind keeps another one out.
@@ -17,9 +18,6 @@ const _: () = assert!(LOOPBACK_MAX + PROVED_MAX + PRIVATE_MAX + SEEN_MAX <= ADDR
 /// Widths of a network, in bits that its addresses have in common, on which two machines count as being together.
 const NETWORK_V4: RangeInclusive<u8> = 16..=30;
 const NETWORK_V6: RangeInclusive<u8> = 48..=126;
-/// Addresses at which clouds tell a machine its secrets, besides those of IPv4 links.
-const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192)];
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
 /// The addresses of a client that are told to another one, the likely one first; at most [`ADDRS_MAX`]. `to` is `None`
 /// for somebody who has not said where it is.
@@ -184,17 +182,6 @@ fn is_private(ip: IpAddr) -> bool {
         // 100.64.0.0/10 is for the NATs of providers, and for private networks over others (RFC 6598).
         IpAddr::V4(ip) => ip.is_private() || ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64,
         IpAddr::V6(ip) => ip.is_unique_local(),
-    }
-}
-
-/// Whether an address can be that of one machine, whoever is told it.
-fn is_of_one_machine(ip: IpAddr) -> bool {
-    match ip {
-        // From 224.0.0.0 on there are groups, addresses without a use, and everybody.
-        IpAddr::V4(ip) => (1..224).contains(&ip.octets()[0]) && !ip.is_link_local() && !METADATA_V4.contains(&ip),
-        IpAddr::V6(ip) => {
-            !ip.is_unspecified() && !ip.is_multicast() && !ip.is_unicast_link_local() && ip != METADATA_V6
-        }
     }
 }
 
