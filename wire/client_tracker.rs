@@ -11,6 +11,7 @@ use super::codec::{Blob, DecodeError, Decoder, List, Text, Wire, wire_enum, wire
 use super::contact::{ADDRS_MAX, INTERFACES_MAX, Interface};
 use super::frame::message;
 use super::handshake::Secret;
+use super::mirror::Mirrored;
 use super::refusal::Refusal;
 use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::{ClientId, CommandId, GroupRef, OpOrder, PeerId, PeerKey, RelayTicket, ShareRef};
@@ -21,7 +22,7 @@ pub use listing::{FileLine, GroupLine, MemberLine, Role};
 use std::fmt;
 use std::net::SocketAddr;
 
-pub use call::{CallSource, CallWay, PassedCall, RelayPlace};
+pub use call::{CallWay, PassedCall, RelayPlace};
 pub use reach::ReachClass;
 
 /// Most entries on one page of a list. The longest entry has about 400 bytes, so a page stays below half a frame.
@@ -243,7 +244,7 @@ wire_enum! {
             client: ClientId,
             way: CallWay,
             /// For `Punch`: from where the caller dials, if that is not its listening port.
-            from: Option<CallSource>,
+            from: Option<Mirrored>,
         }
         /// Asks that the tracker look whether others can reach this client. It hears `Reach` later. Answer: `Done`.
         28 CheckReach {}

@@ -289,7 +289,7 @@ impl<'a> Race<'a> {
 
     /// Gives the port up if it is seen at another IP than this.
     pub(super) fn keep_outlet_of(&mut self, ip: Option<IpAddr>) {
-        self.outlet = self.outlet.take().filter(|outlet| Some(outlet.source().seen.addr.ip()) == ip);
+        self.outlet = self.outlet.take().filter(|outlet| Some(outlet.seen().addr.ip()) == ip);
     }
 
     /// Dials these addresses from the port for meeting a few times, from then until then: the member does so too.
@@ -497,7 +497,6 @@ mod tests {
     use crate::client::reach::identity::tests::certified;
     use crate::model::digest::KeyId;
     use crate::model::id::PeerKey;
-    use crate::wire::client_tracker::CallSource;
     use crate::wire::handshake::peer::{peer_accepts, peer_greets};
     use crate::wire::handshake::{Secret, public_key, refusal_in_clear};
     use crate::wire::mirror::{Mirrored, mirror_answer};
@@ -544,13 +543,12 @@ mod tests {
             let mut race = race(&[]);
             race.mirror(at, &port);
             assert!(!race.is_over() && matches!(race.run(None, None), RaceTurn::Mirrored) && race.is_over());
-            sources.push(race.outlet().map(Outlet::source));
+            sources.push(race.outlet().map(|outlet| (outlet.instead_of(at).port(), outlet.seen())));
             race.keep_outlet_of(Some(at.ip()));
             assert!(race.outlet().is_none(), "it is seen elsewhere than the client");
         }
         let from = shows.join().expect("no panic");
-        let own = CallSource { port: from[0].port(), seen };
-        assert_eq!(sources, [Some(own), None, None]);
+        assert_eq!(sources, [Some((from[0].port(), seen)), None, None]);
         assert!(from.iter().all(|from| from.port() != port.addr().port()));
     }
 

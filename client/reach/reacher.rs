@@ -352,7 +352,7 @@ impl Dial<'_> {
         }
         let Peer { client, user, .. } = self.wanted.peer;
         let share = self.wanted.share;
-        let from = self.race.outlet().filter(|_| way == CallWay::Punch).map(Outlet::source);
+        let from = self.race.outlet().filter(|_| way == CallWay::Punch).map(Outlet::seen);
         let request = Request::Call { share, user: user.clone(), client: *client, way, from };
         let answer = Answer { attempt: self.attempt.clone(), way, given: false };
         self.reacher.tracker.as_ref()?.begin(&request, Box::new(move |reply| answer.give(reply)))

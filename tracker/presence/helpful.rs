@@ -5,6 +5,7 @@
 //! and both clients are at one site as the tracker sees them, or if it is a loopback address and both are on one machine.
 
 use crate::model::address::is_of_one_machine;
+use crate::wire::codec::List;
 use crate::wire::contact::{ADDRS_MAX, Contact, Interface};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -50,6 +51,13 @@ pub fn helpful_to_meet(of: &Contact, to: &Contact) -> Vec<SocketAddr> {
     let proved: Vec<_> = of.proved.iter().copied().map(canonical).take(PROVED_MAX).collect();
     let is_evidence = |addr: &SocketAddr| proved.contains(addr) || seen(of).contains(addr);
     helpful(of, Some(to)).into_iter().filter(believed).filter(is_evidence).collect()
+}
+
+/// The same for a client that dials from a port for this meeting alone, which a tracker sees there. What else is known of
+/// the client, or claimed by it, is of another port.
+pub fn helpful_to_meet_at(seen: SocketAddr, of: &Contact, to: &Contact) -> Vec<SocketAddr> {
+    let port = seen.port();
+    helpful_to_meet(&Contact { seen, port, announced: None, proved: List::EMPTY, ..of.clone() }, to)
 }
 
 /// The address of a client that is told to a program. Programs are on the tracker's machine as a rule, so a client that is
@@ -188,7 +196,6 @@ fn is_private(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::codec::List;
     use crate::wire::contact::tests::contact;
 
     const PORT: u16 = 18_000;
@@ -449,6 +456,16 @@ mod tests {
             "203.0.113.7:18000",
         ];
         assert_eq!((told(&of, &to), expected.len()), (expected.map(str::to_owned).to_vec(), ADDRS_MAX));
+    }
+
+    #[test]
+    fn whoever_dials_from_a_port_of_its_own_is_met_at_the_one_that_the_tracker_sees_and_at_no_other() {
+        let mut behind_nat = at(1, "203.0.113.7:40001", &HOME);
+        behind_nat.proved = List::first_of(vec![addr("203.0.113.7:7000")]);
+        let met = |of: &Contact, seen: &str| helpful_to_meet_at(addr(seen), of, &stranger());
+        assert_eq!(met(&behind_nat, "203.0.113.7:51000"), [addr("203.0.113.7:51000")]);
+        assert_eq!(met(&at(1, "203.0.113.5:18000", &OPEN), "203.0.113.5:51000"), [addr("203.0.113.5:51000")]);
+        assert_eq!(met(&at(1, "192.168.1.5:18000", &HOME), "192.168.1.5:51000"), [], "one of the tracker's site");
     }
 
     #[test]

@@ -7,11 +7,12 @@ use crate::model::id::{ClientId, ShareRef, UserRef};
 use crate::model::name::UserId;
 use crate::sys::unix_time_s;
 use crate::tracker::presence::ClientKey;
-use crate::tracker::presence::helpful::{helpful, helpful_to_meet};
+use crate::tracker::presence::helpful::{helpful, helpful_to_meet, helpful_to_meet_at};
 use crate::tracker::state::{ShareInfo, State};
-use crate::wire::client_tracker::{CallSource, CallWay, PassedCall, RelayPlace, Reply};
+use crate::wire::client_tracker::{CallWay, PassedCall, RelayPlace, Reply};
 use crate::wire::codec::List;
 use crate::wire::contact::{ADDRS_MAX, Contact};
+use crate::wire::mirror::Mirrored;
 use crate::wire::refusal::{Code, Refusal};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -26,7 +27,7 @@ impl Session {
         share: ShareRef,
         (called, client): (&UserId, ClientId),
         way: CallWay,
-        from: Option<CallSource>,
+        from: Option<Mirrored>,
     ) -> Result<Reply, Refusal> {
         let user = self.user()?;
         let own = self.login.as_ref().ok_or(Code::NotLoggedIn)?.ticket.key;
@@ -39,7 +40,7 @@ impl Session {
         let (contact, home) = presence.whereabouts(key).ok_or(Code::PeerOffline)?;
         let nowhere = || Refusal::about(Code::Malformed, "a client that was not announced cannot be called");
         let mine = presence.contact(own).ok_or_else(nowhere)?;
-        let leaves = from.map(|from| self.leaving(&mine, way, from)).transpose()?;
+        let leaves = from.map(|from| self.leaving(way, &from)).transpose()?;
         if !self.core.calls.lock().allows(user, key.user, Instant::now()) {
             return Err(Code::SlowDown.into());
         }
@@ -54,7 +55,10 @@ impl Session {
             info_hash: info.content.info_hash,
             way,
             caller: mine.certificate.clone(),
-            addrs: addrs(way, leaves.as_ref().unwrap_or(&mine), &contact),
+            addrs: leaves.map_or_else(
+                || addrs(way, &mine, &contact),
+                |at| List::first_of(helpful_to_meet_at(at, &mine, &contact)),
+            ),
             start_ms: their_start_ms,
             relay: tickets
                 .map(|tickets| RelayPlace { tracker: self.core.cluster.me().origin.tracker, ticket: tickets.called }),
@@ -66,17 +70,16 @@ impl Session {
         Ok(Reply::CallPassed { addrs: addrs(way, &contact, &mine), start_ms, ticket })
     }
 
-    /// The caller as one who listens at the port from which it dials for this call. That is believed for an address at
-    /// which a tracker has just seen somebody, and which has the IP of the caller's link.
-    fn leaving(&self, mine: &Contact, way: CallWay, from: CallSource) -> Result<Contact, Refusal> {
-        let CallSource { port, seen } = from;
-        if way != CallWay::Punch || port == 0 {
+    /// Where the caller dials from for this call alone. That is believed of an address at which a tracker has just seen
+    /// somebody, and which has the IP of the caller's link.
+    fn leaving(&self, way: CallWay, from: &Mirrored) -> Result<SocketAddr, Refusal> {
+        if way != CallWay::Punch {
             return Err(Refusal::about(Code::Malformed, "a call cannot come from there"));
         }
-        if seen.addr.ip() != self.ip() || !self.core.cluster_key.has_mirrored(&seen, unix_time_s()) {
+        if from.addr.ip() != self.ip() || !self.core.cluster_key.has_mirrored(from, unix_time_s()) {
             return Err(Code::NotSeenThere.into());
         }
-        Ok(Contact { port, seen: seen.addr, announced: None, proved: List::EMPTY, ..mine.clone() })
+        Ok(from.addr)
     }
 }
 

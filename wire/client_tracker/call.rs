@@ -5,7 +5,6 @@ use crate::model::id::{GroupRef, RelayTicket, ShareRef};
 use crate::wire::certificate::Certificate;
 use crate::wire::codec::{DecodeError, Decoder, List, Wire, wire_struct};
 use crate::wire::contact::ADDRS_MAX;
-use crate::wire::mirror::Mirrored;
 use std::net::SocketAddr;
 
 /// How a client wants to be met.
@@ -33,16 +32,6 @@ impl Wire for CallWay {
         }
     }
 }
-
-/// A port of a caller from which it dials for one call alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CallSource {
-    /// As the caller knows it.
-    pub port: u16,
-    /// How a tracker has seen it.
-    pub seen: Mirrored,
-}
-wire_struct!(CallSource { port, seen });
 
 /// Where two clients meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

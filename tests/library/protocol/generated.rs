@@ -166,10 +166,8 @@ fn ticket() -> impl Strategy<Value = RelayTicket> {
     any::<[u8; 16]>().prop_map(RelayTicket)
 }
 
-fn call_source() -> impl Strategy<Value = CallSource> {
-    let token = any::<AddressToken>();
-    let source = |(port, addr, token)| CallSource { port, seen: Mirrored { addr, token } };
-    (any::<u16>(), addr(), token).prop_map(source)
+fn mirrored() -> impl Strategy<Value = Mirrored> {
+    (addr(), any::<AddressToken>()).prop_map(|(addr, token)| Mirrored { addr, token })
 }
 
 fn passed_call() -> impl Strategy<Value = PassedCall> {
@@ -260,7 +258,7 @@ fn requests() -> Vec<BoxedStrategy<Request>> {
         ListKeys { after: after_group() }
         Heartbeat {}
         ReadNotices { command: command(), through: order() }
-        Call { share: share_ref(), user: user(), client: client(), way: way(), from: prop::option::of(call_source()) }
+        Call { share: share_ref(), user: user(), client: client(), way: way(), from: prop::option::of(mirrored()) }
         CheckReach {}
     })
 }

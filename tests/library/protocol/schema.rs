@@ -176,7 +176,6 @@ pub(super) fn structs() -> Vec<(&'static str, Vec<Field>)> {
         Interface { ip, prefix }
         Contact { certificate, seen, port, interfaces, announced, proved, machine, round_trip_ms }
         Mirrored { addr, token }
-        CallSource { port, seen }
         RelayPlace { tracker, ticket }
         PassedCall { share, group, info_hash, way, caller, addrs, start_ms, relay }
         GroupKey { group, name, id, key }

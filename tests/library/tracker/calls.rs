@@ -8,7 +8,7 @@ use crate::common::names::user;
 use crate::common::tracker::{TestTracker, cluster};
 use crate::common::wait::wait_until;
 use groupshare::model::id::{ClientId, Origin, ShareRef};
-use groupshare::wire::client_tracker::{CallSource, CallWay, PassedCall, Reply, Request};
+use groupshare::wire::client_tracker::{CallWay, PassedCall, Reply, Request};
 use groupshare::wire::mirror::{Mirrored, mirror_greeting, take_mirrored};
 use groupshare::wire::refusal::Code;
 use std::io::{Read, Write};
@@ -104,21 +104,20 @@ fn whoever_punches_from_another_port_is_met_there_only_if_a_tracker_saw_it_there
     let tracker = TestTracker::start();
     let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
     let share = share(&mut ann, &mut bob);
-    let (stream, seen) = mirrored(&tracker);
-    let port = stream.local_addr().expect("connected").port();
-    let call = |called: ClientId, name, way, port, addr| {
-        let from = Some(CallSource { port, seen: Mirrored { addr, ..seen } });
+    let (_stream, seen) = mirrored(&tracker);
+    let port = seen.addr.port();
+    let call = |called: ClientId, name, way, addr| {
+        let from = Some(Mirrored { addr, ..seen });
         Request::Call { share, user: user(name), client: called, way, from }
     };
     for addr in [SocketAddr::new(seen.addr.ip(), port ^ 1), SocketAddr::new([203, 0, 113, 7].into(), port)] {
-        let refused = bob.ask(call(ann.id, "ann", CallWay::Punch, port, addr));
+        let refused = bob.ask(call(ann.id, "ann", CallWay::Punch, addr));
         assert_eq!(refused_code(&refused), Some(Code::NotSeenThere), "{addr}");
     }
     assert_eq!(calls_so_far(&mut ann), 0);
-    assert!(matches!(bob.ask(call(ann.id, "ann", CallWay::Punch, port, seen.addr)), Reply::CallPassed { .. }));
-    let heard = called(&mut ann);
-    assert!(heard.addrs.iter().all(|addr| addr.port() == port), "{:?}", heard.addrs);
-    let back = bob.ask(call(ann.id, "ann", CallWay::Back, port, seen.addr));
+    assert!(matches!(bob.ask(call(ann.id, "ann", CallWay::Punch, seen.addr)), Reply::CallPassed { .. }));
+    assert_eq!(called(&mut ann).caller.user, user("bob"));
+    let back = bob.ask(call(ann.id, "ann", CallWay::Back, seen.addr));
     assert_eq!(refused_code(&back), Some(Code::Malformed));
 }
 

@@ -8,7 +8,7 @@ use groupshare::model::name::GroupId;
 use groupshare::model::notice::Notice;
 use groupshare::wire::certificate::SignerKey;
 use groupshare::wire::client_tracker::{
-    CallSource, CallWay, FileLine, GroupLine, Holding, MemberLine, ReachClass, Reply, Request, Role,
+    CallWay, FileLine, GroupLine, Holding, MemberLine, ReachClass, Reply, Request, Role,
 };
 use groupshare::wire::codec::Text;
 use groupshare::wire::mirror::Mirrored;
@@ -289,10 +289,7 @@ fn later_requests() -> Vec<(Request, &'static str)> {
                 user: user("bob"),
                 client: CLIENT,
                 way: CallWay::Punch,
-                from: Some(CallSource {
-                    port: 40001,
-                    seen: Mirrored { addr: addr("192.0.2.7:51000"), token: [0x7a; 40] },
-                }),
+                from: Some(Mirrored { addr: addr("192.0.2.7:51000"), token: [0x7a; 40] }),
             },
             r#"
             1b                                     # Call
@@ -301,9 +298,8 @@ fn later_requests() -> Vec<(Request, &'static str)> {
             d0*16                                  # client
             02                                     # way: Punch
             01                                     # from: there is one
-            9c41                                   #   port: 40,001
-            04 c0000207 c738                       #   seen: 192.0.2.7:51000
-            7a*40                                  #     token
+            04 c0000207 c738                       #   addr: 192.0.2.7:51000
+            7a*40                                  #   token
             "#,
         ),
         (Request::CheckReach {}, "1c # CheckReach"),
