@@ -14,6 +14,7 @@ use crate::model::id::PeerId;
 use crate::model::name::UserId;
 use crate::wire::client_tracker::Peer;
 use crate::wire::codec::List;
+use crate::wire::contact::ADDRS_MAX;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -68,6 +69,8 @@ enum Trial {
 struct KnownPeer {
     peer: Peer,
     ways: WayRecord,
+    /// The addresses of the last dial: those that did not rest.
+    dialed: List<SocketAddr, ADDRS_MAX>,
     /// Connections made or being made.
     lanes: usize,
     blame: Blame,
@@ -87,6 +90,7 @@ impl KnownPeer {
         Self {
             peer,
             ways: WayRecord::default(),
+            dialed: List::EMPTY,
             lanes: 0,
             blame: Blame::none(at),
             amnesty: Amnesty::default(),
@@ -313,6 +317,7 @@ impl PeerList {
             (known.since, known.trial) = (now, Trial::Dialed);
         }
         known.lanes += 1;
+        known.dialed.clone_from(&peer.addrs);
         Some(peer)
     }
 
@@ -349,7 +354,7 @@ impl PeerList {
         if failed {
             known.blame.fail(now, self.pause_max);
             if known.lanes == 0 && !proved && known.trial == Trial::Dialed {
-                Self::blame_addresses(&mut self.addresses, &known.peer, now, self.pause_max);
+                Self::blame_addresses(&mut self.addresses, known, now, self.pause_max);
             }
         } else {
             known.blame.pause(now + pause_after(known.blame.failures, self.pause_max));

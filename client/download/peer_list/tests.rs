@@ -4,7 +4,6 @@ use super::*;
 use crate::client::download::obstacle::in_words;
 use crate::client::reach::unreached::{NoCall, Unreached};
 use crate::model::id::{ClientId, PeerKey};
-use crate::wire::contact::ADDRS_MAX;
 use crate::wire::refusal::Code;
 
 impl PeerList {
@@ -366,6 +365,33 @@ fn an_address_that_fails_rests_for_the_clients_of_that_user_and_for_nobody_else(
         // Whoever is at none of its addresses can still be called.
         assert!(due.iter().all(|peer| peer.user != user() || peer.addrs.is_empty()), "{due:?}");
     }
+}
+
+#[test]
+fn whoever_listens_where_another_client_of_the_user_did_is_dialed_there_within_seconds() {
+    let begun = Instant::now();
+    let mut peers = PeerList::new(begun, WANTED, None);
+    let (before, after) = (Peer { client: ClientId([99; 16]), ..peer(1) }, peer(1));
+    peers.learn(vec![before.clone()]);
+    assert_eq!(peers.due_now(begun).len(), 1);
+    peers.elsewhere(&before.id(), begun, Unreached::default());
+    peers.learn(vec![after.clone()]);
+    let mut now = begun;
+    let found = loop {
+        let due = peers.due_now(now);
+        if due.contains(&after) {
+            break now - begun;
+        }
+        for peer in due {
+            // Nobody is dialed while the address rests, and no tracker has the new one called.
+            match peer.id() == after.id() {
+                true => peers.missed(&peer.id(), now, Unreached::default()),
+                false => peers.elsewhere(&peer.id(), now, Unreached::default()),
+            }
+        }
+        now += Duration::from_millis(100);
+    };
+    assert!(found < Duration::from_secs(3), "{found:?}");
 }
 
 #[test]

@@ -52,18 +52,18 @@ impl PeerList {
         known.note(MemberObstacle::Unreached(why));
         known.lanes = known.lanes.saturating_sub(1);
         known.blame.fail(now, self.pause_max);
-        Self::blame_addresses(&mut self.addresses, &known.peer, now, self.pause_max);
+        Self::blame_addresses(&mut self.addresses, known, now, self.pause_max);
     }
 
-    /// A dial has failed at all addresses of this client.
+    /// The last dial of this client has failed at all addresses that it tried.
     pub(super) fn blame_addresses(
         addresses: &mut HashMap<(SocketAddr, UserId), Blame>,
-        peer: &Peer,
+        known: &KnownPeer,
         now: Instant,
         pause_max: Duration,
     ) {
-        for &addr in peer.addrs.iter() {
-            let blame = addresses.entry((addr, peer.user.clone())).or_insert_with(|| Blame::none(now));
+        for &addr in known.dialed.iter() {
+            let blame = addresses.entry((addr, known.peer.user.clone())).or_insert_with(|| Blame::none(now));
             blame.fail(now, pause_max);
         }
     }
