@@ -13,8 +13,8 @@ pub use batch::{COMMIT_WAIT_MAX, Pending, Reaction, no_answer};
 pub use log::{AppendError, OpLog, OpSource, ReadBackError};
 pub use settled::{Published, Settled};
 
-use crate::model::id::{CommandId, OpId, Origin};
-use crate::model::op::Op;
+use crate::model::id::{CommandId, OpId, Origin, ShareRef};
+use crate::model::op::{Op, OpBody};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex, MutexGuard, RwLock};
 use crate::tracker::ledger::accept::Change;
@@ -31,6 +31,25 @@ use std::sync::Arc;
 pub struct Committed {
     /// The op that made it; of a repeated command, the op of the first time. `None` if things were as wanted already.
     pub op: Option<OpId>,
+    /// What that op shares; `None` also of a repeated command.
+    pub share: Option<ShareRef>,
+}
+
+impl Committed {
+    const ALREADY: Self = Self { op: None, share: None };
+
+    fn made_by(op: &Op) -> Self {
+        let share = match op.body {
+            OpBody::CreateShare { .. } => Some(ShareRef(op.id)),
+            OpBody::JoinShare { share, .. } => Some(share),
+            _ => None,
+        };
+        Self { op: Some(op.id), share }
+    }
+
+    fn before(first: OpId) -> Self {
+        Self { op: Some(first), share: None }
+    }
 }
 
 /// Takes batches as they are settled, on the writer's thread: while the sink blocks, no change becomes durable. A sink
@@ -208,22 +227,22 @@ impl CommitQueue {
     fn submit(&self, command: CommandId, change: &Change) -> Result<(Committed, Option<Arc<Batch>>), Refusal> {
         let mut uncommitted = self.uncommitted.lock();
         if let Some(first) = uncommitted.ledger.state().command(command) {
-            return Ok((Committed { op: Some(first) }, uncommitted.underway.get(&command).cloned()));
+            return Ok((Committed::before(first), uncommitted.underway.get(&command).cloned()));
         }
         uncommitted.must_be_open()?;
         let Uncommitted { ledger, ops, batch, .. } = &mut *uncommitted;
         let op = match ledger.submit(command, change)? {
             Submission::Made(op) => op,
-            Submission::Known(first) => return Ok((Committed { op: Some(first) }, None)),
-            Submission::Already => return Ok((Committed { op: None }, uncommitted.youngest().cloned())),
+            Submission::Known(first) => return Ok((Committed::before(first), None)),
+            Submission::Already => return Ok((Committed::ALREADY, uncommitted.youngest().cloned())),
         };
-        let id = op.id;
+        let committed = Committed::made_by(&op);
         ops.push(op);
         let batch = batch.clone();
         uncommitted.underway.insert(command, batch.clone());
         drop(uncommitted);
         self.work.notify_one();
-        Ok((Committed { op: Some(id) }, Some(batch)))
+        Ok((committed, Some(batch)))
     }
 
     fn durable_ops(&self) -> Result<Vec<Op>, Refusal> {
@@ -359,7 +378,7 @@ mod tests {
     use super::*;
     use crate::model::id::{GroupRef, OpOrder, UserRef};
     use crate::model::name::{GroupId, UserId};
-    use crate::model::op::{OpBody, PasswordHash};
+    use crate::model::op::PasswordHash;
     use crate::tracker::state::effect::{Effect, Told};
     use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -475,7 +494,7 @@ mod tests {
     }
 
     fn op(seq: u64) -> Result<Committed, Refusal> {
-        Ok(Committed { op: Some(OpId { origin: ORIGIN, seq }) })
+        Ok(Committed::before(OpId { origin: ORIGIN, seq }))
     }
 
     #[test]
@@ -755,7 +774,7 @@ mod tests {
         assert!(committed.op.is_none() && batch.is_some());
         bench.answer(Ok(()));
         assert_eq!(first.answer(), op(1));
-        assert_eq!(bench.committer.submit(command(2), &read), Ok(Committed { op: None }));
+        assert_eq!(bench.committer.submit(command(2), &read), Ok(Committed::ALREADY));
     }
 
     #[test]

@@ -1,28 +1,18 @@
 //! What clients are told, where something is in the way: an error of the program, a connection without room.
 
 use crate::common::client::{Client, Share};
+use crate::common::gated_log::GatedLog;
 use crate::common::names::{command, group, user};
 use crate::common::tracker::TestTracker;
 use crate::common::wait::wait_until;
 use groupshare::model::id::{OpId, Origin, ShareRef, UserRef};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
-use groupshare::tracker::commit::{AppendError, OpLog};
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::wire::client_tracker::{MANIFEST_PART_MAX, Reply, Request};
 use groupshare::wire::codec::Blob;
 use groupshare::wire::frame::UNASKED;
 use parking_lot::Mutex;
 use std::sync::Arc;
-
-/// A log that keeps nothing for as long as the test holds the lock.
-struct Gate(Arc<Mutex<()>>);
-
-impl OpLog for Gate {
-    fn append(&mut self, _: &[Op]) -> Result<(), AppendError> {
-        drop(self.0.lock());
-        Ok(())
-    }
-}
 
 /// Alice, who owns the group lab, and bob, a member.
 fn alice_and_bob(tracker: &TestTracker) -> (Client, Client) {
@@ -35,13 +25,13 @@ fn alice_and_bob(tracker: &TestTracker) -> (Client, Client) {
 
 #[test]
 fn after_an_error_of_the_program_clients_come_again_and_are_told_of_changes() {
-    let gate: Arc<Mutex<()>> = Arc::default();
-    let tracker = TestTracker::start_with(|settings| settings.log = Box::new(Gate(gate.clone())));
+    let log = GatedLog::default();
+    let tracker = TestTracker::start_with(|settings| settings.log = Box::new(log.clone()));
     let (mut alice, mut bob) = (tracker.user("alice"), tracker.user("bob"));
     alice.create_group("lab");
     bob.join("lab");
     let carol = Change::CreateUser { name: user("carol"), password: PasswordHash("none".into()) };
-    let held = gate.lock();
+    let held = log.hold();
     let (_, pending) = tracker.server.core().committer.begin(command(), &carol).expect("accepted");
     pending.expect("not durable yet").then(Box::new(|_| panic!("as the test wants it")));
     // Of this one, who waits in the same batch, nobody knows what was to be told.

@@ -4,6 +4,7 @@ mod bytes;
 mod calls;
 mod commands;
 mod news;
+mod outcomes;
 mod reach;
 mod relay;
 mod server;

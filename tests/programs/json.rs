@@ -1,4 +1,5 @@
 //! The dialect for programs, as they see it: what docs/JSON.md promises, and beside clients.
 
 mod document;
+mod outcomes;
 mod programs;

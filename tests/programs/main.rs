@@ -5,6 +5,7 @@ mod common {
     pub(crate) mod accounts;
     pub(crate) mod client;
     pub(crate) mod deadline;
+    pub(crate) mod gated_log;
     pub(crate) mod group_maker;
     pub(crate) mod installation;
     pub(crate) mod listing;

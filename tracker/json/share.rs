@@ -48,7 +48,8 @@ pub(super) fn upload(session: &mut Session, upload: UploadCommand, command: Comm
         shared => shared?,
     };
     let Reply::Share { share, .. } = shared else { return Err(unexpected()) };
-    session.ask(Request::Hold { share, holding: Holding::All {} })?;
+    // It is shared. A user who is out of the group by now holds nothing there.
+    let _ = session.ask(Request::Hold { share, holding: Holding::All {} });
     Ok(Answer::Done {})
 }
 

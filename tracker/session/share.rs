@@ -3,7 +3,7 @@
 use super::Session;
 use super::page::{PAGE_AND_ONE, page};
 use crate::model::digest::InfoHash;
-use crate::model::id::{CommandId, ShareRef, UserRef};
+use crate::model::id::{CommandId, OpId, ShareRef, UserRef};
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId};
 use crate::tracker::ledger::accept::{Change, accept, find_own_group, find_share};
@@ -24,6 +24,19 @@ pub(super) fn visible_share(state: &State, user: UserRef, share: ShareRef) -> Re
     let info = state.share(share).ok_or(Code::NoSuchFile)?;
     // A stranger is not told the name of the group.
     if state.is_member(info.group, user) { Ok(info) } else { Err(Code::NotMember.into()) }
+}
+
+/// The share of a change that the op `op` made, for its author, who may be out of the group by now. A repeated command
+/// does not know its `share`: then the op has made it, or has joined what has this name.
+fn done_share(
+    state: &State,
+    op: OpId,
+    share: Option<ShareRef>,
+    (group, name): (&GroupId, &FileName),
+    content: &Content,
+) -> Option<ShareInfo> {
+    let named = || state.share_named(state.group_named(group)?, name).filter(|info| info.content.is_same(content));
+    state.share(share.unwrap_or(ShareRef(op))).or_else(named)
 }
 
 fn share_reply(state: &State, user: UserRef, info: ShareInfo) -> Reply {
@@ -106,11 +119,12 @@ impl Session {
             self.check_manifest(&name, &content)?;
             self.check_pieces(&state, user, (&group, &name), &content)?;
         }
-        let op = self.core.committer.submit(command, &change)?.op;
+        let committed = self.core.committer.submit(command, &change)?;
         let state = self.core.state();
         let found = find_share(&state, user, &group, &name).or_else(|refusal| {
-            // Somebody ended it meanwhile: the op that made it still finds it.
-            op.and_then(|op| state.share(ShareRef(op))).ok_or(refusal)
+            // It is done, even if somebody ended the share or the membership meanwhile.
+            let done = committed.op.and_then(|op| done_share(&state, op, committed.share, (&group, &name), &content));
+            done.ok_or(refusal)
         })?;
         Ok(share_reply(&state, user, found))
     }

@@ -29,7 +29,7 @@ pub(crate) fn tracker() -> TestTracker {
 }
 
 /// The same, changed like this.
-fn speaking(change: impl FnOnce(&mut ServerSettings)) -> TestTracker {
+pub(crate) fn speaking(change: impl FnOnce(&mut ServerSettings)) -> TestTracker {
     TestTracker::start_at(ListenSockets { clients: loopback(), programs: Some(loopback()) }, change)
 }
 
@@ -61,7 +61,7 @@ impl Speaker {
     }
 
     /// Makes a request with these arguments and these members besides those that every one has.
-    fn ask(&mut self, command: &str, args: Value, top: Value) -> Value {
+    pub(crate) fn ask(&mut self, command: &str, args: Value, top: Value) -> Value {
         let mut request =
             json!({"command": command, "command_args": args, "sender_ip": "127.0.0.1", "sender_port": self.port});
         let members = request.as_object_mut().expect("an object");
@@ -75,14 +75,14 @@ impl Speaker {
         self.done_with(command, args, json!({}))
     }
 
-    fn done_with(&mut self, command: &str, args: Value, top: Value) -> Value {
+    pub(crate) fn done_with(&mut self, command: &str, args: Value, top: Value) -> Value {
         let answer = self.ask(command, args, top);
         assert_eq!(answer["status"], "success", "{command}: {answer}");
         answer
     }
 
     /// Makes a request that must be refused; gives the message.
-    fn refused(&mut self, command: &str, args: Value, top: Value) -> String {
+    pub(crate) fn refused(&mut self, command: &str, args: Value, top: Value) -> String {
         let answer = self.ask(command, args, top);
         assert_eq!(answer["status"], "error", "{command}: {answer}");
         answer["message"].as_str().expect("words").to_owned()
@@ -114,7 +114,7 @@ impl Speaker {
 }
 
 /// What stands at the top level of an upload.
-fn digests(pieces: &[Sha1Digest], sha1: Sha1Digest) -> Value {
+pub(crate) fn digests(pieces: &[Sha1Digest], sha1: Sha1Digest) -> Value {
     let pieces: Vec<String> = pieces.iter().map(ToString::to_string).collect();
     json!({"piecewise_sha": pieces, "fileSha": sha1.to_string()})
 }
@@ -125,7 +125,7 @@ fn sized(mut digests: Value, size: u64) -> Value {
 }
 
 /// The digests of a manifest that tests make.
-fn pieces_of(bytes: &[u8]) -> Vec<Sha1Digest> {
+pub(crate) fn pieces_of(bytes: &[u8]) -> Vec<Sha1Digest> {
     let manifest = groupshare::wire::codec::from_bytes::<groupshare::model::manifest::Manifest>(bytes).expect("valid");
     manifest.pieces().to_vec()
 }
