@@ -16,7 +16,7 @@ use crate::tracker::data_dir::{DataDir, DataDirError};
 use crate::tracker::journal::disk::RealDisk;
 use crate::tracker::journal::inspect;
 use crate::tracker::journal::{Journal, JournalError, JournalOwner, JournalSettings, OpenedJournal};
-use crate::tracker::net::listener::listen;
+use crate::tracker::net::listener::bind;
 use crate::tracker::relay::RelaySettings;
 use crate::tracker::server::{ListenSockets, Server, ServerSettings, StartError};
 use crate::tracker::warn::Warn;
@@ -25,7 +25,7 @@ use crossbeam_channel::{Sender, bounded, never};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,10 +62,6 @@ pub enum ProgramError {
     Journal(JournalError),
     /// The name that the list has for this tracker is not found.
     Lookup(TrackerAddr, io::Error),
-    /// The address cannot be listened on.
-    Listen(SocketAddr, io::Error),
-    /// The address for programs cannot be listened on.
-    ListenJson(SocketAddr, io::Error),
     Start(StartError),
     /// Signals, the console or random bytes cannot be had from the system.
     System(io::Error),
@@ -94,22 +90,6 @@ impl fmt::Display for ProgramError {
             ProgramError::Journal(error) => write!(f, "{error}"),
             ProgramError::Lookup(tracker, error) => {
                 write!(f, "cannot listen on {tracker}: {}; is the name in the list right?", lookup_reason(error))
-            }
-            ProgramError::Listen(addr, error) => match error.kind() {
-                io::ErrorKind::AddrInUse => write!(
-                    f,
-                    "{addr} is in use; is this tracker running already? Otherwise choose another port in the list"
-                ),
-                io::ErrorKind::AddrNotAvailable => {
-                    write!(f, "{addr} is not an address of this machine; is this the right tracker number?")
-                }
-                io::ErrorKind::PermissionDenied => {
-                    write!(f, "port {} is reserved for the system; choose one above 1023 in the list", addr.port())
-                }
-                _ => write!(f, "cannot listen on {addr}: {}", sys::reason(error)),
-            },
-            ProgramError::ListenJson(addr, error) => {
-                write!(f, "--json: cannot listen on {addr}: {}", sys::reason(error))
             }
             ProgramError::Start(error) => write!(f, "{error}"),
             ProgramError::System(error) => write!(f, "cannot start: {}", sys::reason(error)),
@@ -155,9 +135,9 @@ fn start(args: &Args, name: &str) -> Result<Server, ProgramError> {
         None => key_path(&args.tracker_info).map_err(ProgramError::ClusterKey)?,
     };
     let cluster_key = read_cluster_key(args, &key_file, list.fingerprint())?;
-    // Listening comes before the data folder: the port tells best that the tracker runs already.
-    let clients = listen_as(&addr)?;
-    let programs = args.json.map(|addr| listen(addr).map_err(|error| ProgramError::ListenJson(addr, error)));
+    // Binding comes before the data folder: the port tells best that the tracker runs already.
+    let clients = bind_as(&addr)?;
+    let programs = args.json.map(|addr| bind(addr).map_err(StartError::ListenJson).map_err(ProgramError::Start));
     let sockets = ListenSockets { clients, programs: programs.transpose()? };
     let data_path = match &args.data_dir {
         Some(path) => path.clone(),
@@ -208,8 +188,8 @@ fn read_cluster_key(
     }
 }
 
-/// Listens where the list has this tracker: of several addresses of a name, on the first that is of this machine.
-fn listen_as(tracker: &TrackerAddr) -> Result<TcpListener, ProgramError> {
+/// Binds to where the list has this tracker. Of several addresses of a name it takes the first of this machine.
+fn bind_as(tracker: &TrackerAddr) -> Result<TcpListener, ProgramError> {
     let addrs = match tracker {
         TrackerAddr::Addr(addr) => vec![*addr],
         TrackerAddr::Named { host, port } => Lookups::new()
@@ -218,9 +198,9 @@ fn listen_as(tracker: &TrackerAddr) -> Result<TcpListener, ProgramError> {
     };
     let mut failure = None;
     for addr in addrs {
-        match listen(addr) {
+        match bind(addr) {
             Ok(socket) => return Ok(socket),
-            Err(error) => failure = failure.or(Some(ProgramError::Listen(addr, error))),
+            Err(error) => failure = failure.or(Some(ProgramError::Start(StartError::Listen(error)))),
         }
     }
     Err(failure.unwrap_or_else(|| ProgramError::Lookup(tracker.clone(), io::ErrorKind::NotFound.into())))

@@ -22,7 +22,7 @@ use crate::tracker::json::MemoryPermits;
 use crate::tracker::ledger::Past;
 use crate::tracker::manifests::Manifests;
 use crate::tracker::net::connections::{Connections, Encoding};
-use crate::tracker::net::listener::Listener;
+use crate::tracker::net::listener::{ListenError, Listener};
 use crate::tracker::notifier;
 use crate::tracker::presence::Presence;
 use crate::tracker::prober::Prober;
@@ -65,7 +65,7 @@ pub struct ServerSettings {
     pub warn: Warn,
 }
 
-/// The bound sockets on which a tracker listens.
+/// The bound sockets on which a tracker listens once it can answer.
 #[derive(Debug)]
 pub struct ListenSockets {
     /// For clients and other trackers.
@@ -89,6 +89,10 @@ pub enum StartError {
     Manifests(io::Error),
     /// The list of retired trackers in it cannot be read.
     Retired(io::Error),
+    /// The address cannot be listened on.
+    Listen(ListenError),
+    /// The address for programs cannot be listened on.
+    ListenJson(ListenError),
     /// A thread cannot be started, or there is no memory for one password.
     System(io::Error),
 }
@@ -99,6 +103,22 @@ impl fmt::Display for StartError {
             StartError::DataDir(error) => write!(f, "{error}"),
             StartError::Manifests(error) => write!(f, "cannot use the folder of manifests: {}", sys::reason(error)),
             StartError::Retired(error) => write!(f, "cannot read the list of retired trackers: {}", sys::reason(error)),
+            StartError::Listen(error) => match error.error.kind() {
+                io::ErrorKind::AddrInUse => write!(
+                    f,
+                    "{} is in use; is this tracker running already? Otherwise choose another port in the list",
+                    error.addr
+                ),
+                io::ErrorKind::AddrNotAvailable => {
+                    write!(f, "{} is not an address of this machine; is this the right tracker number?", error.addr)
+                }
+                io::ErrorKind::PermissionDenied => {
+                    let port = error.addr.port();
+                    write!(f, "port {port} is reserved for the system; choose one above 1023 in the list")
+                }
+                _ => write!(f, "{error}"),
+            },
+            StartError::ListenJson(error) => write!(f, "--json: {error}"),
             StartError::System(error) => write!(f, "cannot start: {}", sys::reason(error)),
         }
     }
@@ -128,7 +148,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a tracker on listening sockets, with all its threads but those of connections.
+    /// Starts a tracker with all its threads but those of connections. It listens on its sockets once it can answer.
     pub fn start(sockets: impl Into<ListenSockets>, settings: ServerSettings) -> Result<Self, StartError> {
         let ListenSockets { clients, programs } = sockets.into();
         let addr = clients.local_addr().map_err(StartError::System)?;
@@ -162,9 +182,12 @@ impl Server {
         };
         let started = server.start_threads(batches, move || housekeeper.run(&to_join, &stop));
         started.map_err(StartError::System)?;
+        server.open_doors()?;
+        server.dialer = Some(LinkDialer::start(&server.core).map_err(StartError::System)?);
         Ok(server)
     }
 
+    /// Starts the threads that answer and those that look after connections.
     fn start_threads(
         &mut self,
         batches: Receiver<Settled>,
@@ -172,12 +195,21 @@ impl Server {
     ) -> io::Result<()> {
         self.threads.push(notifier::start(self.core.clone(), batches)?);
         self.threads.push(OwnedThread::start("housekeeper", keep_house)?);
-        for listener in &self.listeners {
+        self.core.prober.start()
+    }
+
+    /// Listens and accepts connections from now on.
+    fn open_doors(&mut self) -> Result<(), StartError> {
+        let addrs = [Some(self.addr), self.json_addr].into_iter().flatten();
+        for (listener, addr) in self.listeners.iter().zip(addrs) {
+            listener.open().map_err(|error| match Some(addr) == self.json_addr {
+                true => StartError::ListenJson(ListenError { addr, error }),
+                false => StartError::Listen(ListenError { addr, error }),
+            })?;
             let listener = listener.clone();
-            self.listener_threads.push(OwnedThread::start("listener", move || listener.run())?);
+            let thread = OwnedThread::start("listener", move || listener.run());
+            self.listener_threads.push(thread.map_err(StartError::System)?);
         }
-        self.core.prober.start()?;
-        self.dialer = Some(LinkDialer::start(&self.core)?);
         Ok(())
     }
 

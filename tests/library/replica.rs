@@ -436,7 +436,7 @@ fn what_one_tracker_has_lost_of_its_own_the_others_give_back() {
     let mut settings = crate::common::tracker::settings(&folder);
     settings.origin = Origin { tracker: 1, incarnation: 77 };
     (settings.log, settings.source) = (Box::new(log.clone()), Arc::new(log));
-    let listener = groupshare::tracker::net::listener::listen(addr).expect("free again");
+    let listener = groupshare::tracker::net::listener::bind(addr).expect("free again");
     let one = Server::start(listener, settings).expect("started");
     wait_until("it is all back", || one.core().state().group_count() == 1);
     let mut alice = Client::connect(one.addr());

@@ -5,13 +5,15 @@ use crate::common::group_maker::all_groups;
 use crate::common::installation::Installation;
 use crate::common::names::{command, group};
 use crate::common::program::Program;
+use crate::common::wait::wait_until;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::handshake::HandshakeError;
 use groupshare::wire::refusal::{Code, Refusal};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use std::fs;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -267,4 +269,36 @@ fn a_port_is_free_again_at_once_even_if_clients_were_connected() {
         let _ = connected.read(&mut [0; 8]);
     }
     assert!(Path::new(&installation.info()).exists());
+}
+
+#[test]
+fn nobody_comes_in_before_the_journal_is_read_and_the_port_is_taken_all_the_while() {
+    let installation = Installation::of(2);
+    let [addr, json] = [installation.addrs[0], installation.addrs[1]];
+    let (tracker, _) = installation.start(&[]);
+    installation.connect(1).expect("it listens").create_user("ann");
+    drop(tracker);
+    // The start reads it to its end, which comes when this test closes it.
+    let pipe =
+        installation.folder.path().join("tracker_info.txt.data/tracker-1/journal/00000000000000000001.checkpoint");
+    let mode = Mode::RUSR | Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, mode, 0).expect("a pipe");
+    let mut tracker = Program::start(&mut installation.command(&["--json", &json.to_string()]));
+    let mut writer = None;
+    wait_until("the journal is being read", || {
+        writer = rustix::fs::open(&pipe, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).ok();
+        writer.is_some()
+    });
+    for addr in [addr, json] {
+        let refused = TcpStream::connect(addr).expect_err("nobody listens").kind();
+        assert_eq!(refused, ErrorKind::ConnectionRefused);
+    }
+    let (code, said) = installation.fail(&["--data-dir", "other"]);
+    assert!(code == 3 && said.starts_with(&format!("tracker: {addr} is in use;")), "{said}");
+    assert!(!installation.folder.path().join("other").exists());
+    drop(writer);
+    tracker.expect("is passed over");
+    tracker.expect(&format!("tracker 1 on {addr}"));
+    installation.connect(1).expect("it listens").log_in("ann");
+    TcpStream::connect(json).expect("it listens");
 }

@@ -5,7 +5,8 @@ use crate::sys::lingering::LingeringSockets;
 use crate::tracker::admission::Admission;
 use crate::tracker::warn::Warn;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -19,21 +20,48 @@ const LEAVING_MAX: usize = 256;
 /// Pause after the system had no descriptor or no memory for a connection, unless one ends before.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(500);
 
-/// A listening socket at this address, free again at once when the tracker has ended.
+/// Why there is no listening socket at an address.
+#[derive(Debug)]
+pub struct ListenError {
+    pub addr: SocketAddr,
+    pub error: io::Error,
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: {}", self.addr, crate::sys::reason(&self.error))
+    }
+}
+
+impl std::error::Error for ListenError {}
+
+/// A socket bound to this address. The system refuses connections until [`Listener::open`]. The address is free again at
+/// once when the tracker has ended.
 ///
 /// # Errors
-/// Those of socket(2), bind(2) and listen(2).
-pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+/// Those of socket(2) and bind(2).
+pub fn bind(addr: SocketAddr) -> Result<TcpListener, ListenError> {
     let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    rustix::net::sockopt::set_socket_reuseaddr(&socket, true)?;
-    rustix::net::bind(&socket, &addr)?;
-    rustix::net::listen(&socket, BACKLOG)?;
-    Ok(socket.into())
+    let bound = || {
+        let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        match rustix::net::bind(&socket, &addr) {
+            // The option allows for connections that an earlier run has left. It also lets another socket with the option
+            // bind to the address until one of the two listens. So this one keeps the option for a moment only.
+            Err(Errno::ADDRINUSE) => {
+                sockopt::set_socket_reuseaddr(&socket, true)?;
+                rustix::net::bind(&socket, &addr)?;
+                sockopt::set_socket_reuseaddr(&socket, false)?;
+            }
+            done => done?,
+        }
+        Ok(socket.into())
+    };
+    bound().map_err(|error: Errno| ListenError { addr, error: error.into() })
 }
 
 /// One listening socket of the tracker and the encoding spoken there.
 pub struct Listener {
+    /// Bound. Listens once the doors are open.
     socket: TcpListener,
     encoding: Encoding,
     admission: Arc<Admission>,
@@ -61,6 +89,17 @@ impl Listener {
             leaving: LingeringSockets::new(LEAVING_MAX),
             warn,
         }
+    }
+
+    /// Opens the doors: the system completes connections from now on.
+    ///
+    /// # Errors
+    /// Those of listen(2).
+    pub fn open(&self) -> io::Result<()> {
+        // Connections inherit the option. Those that this run leaves do not keep the next run away then.
+        let opened =
+            sockopt::set_socket_reuseaddr(&self.socket, true).and_then(|()| rustix::net::listen(&self.socket, BACKLOG));
+        opened.map_err(io::Error::from)
     }
 
     /// Accepts connections until [`Listener::close`].
