@@ -1,10 +1,11 @@
 //! Why a request to the trackers has no reply, and why there is no connection to one.
 
 use crate::model::address::TrackerAddr;
+use crate::sys::reason;
 use crate::sys::resolve::lookup_reason;
 use crate::wire::codec::DecodeError;
 use crate::wire::connection::RecvError;
-use crate::wire::handshake::HandshakeError;
+use crate::wire::handshake::{HandshakeError, is_timeout};
 use crate::wire::refusal::Refusal;
 use std::error::Error;
 use std::fmt;
@@ -77,11 +78,16 @@ impl fmt::Display for ConnectionError {
             ConnectionError::Connect(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => f.write_str("nobody listens there"),
                 io::ErrorKind::TimedOut => f.write_str("no answer in time"),
-                _ => error.fmt(f),
+                _ => f.write_str(&reason(error)),
             },
+            ConnectionError::Handshake(HandshakeError::Io(error))
+                if error.raw_os_error().is_some() && !is_timeout(error) =>
+            {
+                f.write_str(&reason(error))
+            }
             ConnectionError::Handshake(error) => error.fmt(f),
             ConnectionError::Untrusted(why) => why.fmt(f),
-            ConnectionError::Io(error) => error.fmt(f),
+            ConnectionError::Io(error) | ConnectionError::Recv(RecvError::Io(error)) => f.write_str(&reason(error)),
             ConnectionError::Recv(error) => error.fmt(f),
             ConnectionError::Decode(error) => error.fmt(f),
             ConnectionError::Refused(refusal) => refusal.fmt(f),
@@ -109,3 +115,23 @@ impl fmt::Display for Unreachable {
 }
 
 impl Error for Unreachable {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn what_the_system_says_of_a_tracker_is_told_without_its_number() {
+        let failed = |errno: Errno| io::Error::from(errno);
+        for (error, words) in [
+            (ConnectionError::Connect(failed(Errno::NETUNREACH)), "Network is unreachable"),
+            (ConnectionError::Io(failed(Errno::PIPE)), "Broken pipe"),
+            (ConnectionError::Recv(RecvError::Io(failed(Errno::CONNRESET))), "Connection reset by peer"),
+            (ConnectionError::Handshake(HandshakeError::Io(failed(Errno::CONNRESET))), "Connection reset by peer"),
+            (ConnectionError::Handshake(HandshakeError::Io(failed(Errno::AGAIN))), "no answer in time"),
+        ] {
+            assert_eq!(error.to_string(), words);
+        }
+    }
+}
