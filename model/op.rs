@@ -119,3 +119,23 @@ pub enum OpBody {
         shown: [u8; 32],
     },
 }
+
+impl OpBody {
+    /// Who made the change; `None` where an account is made, since nobody is logged in then.
+    pub fn author(&self) -> Option<UserRef> {
+        match self {
+            OpBody::CreateUser { .. } => None,
+            OpBody::CreateGroup { founder: user, .. }
+            | OpBody::AcceptRequest { by: user, .. }
+            | OpBody::RejectRequest { by: user, .. }
+            | OpBody::RemoveMember { by: user, .. }
+            | OpBody::ChangePassword { user, .. }
+            | OpBody::RequestJoin { user, .. }
+            | OpBody::LeaveGroup { user, .. }
+            | OpBody::CreateShare { user, .. }
+            | OpBody::JoinShare { user, .. }
+            | OpBody::LeaveShare { user, .. }
+            | OpBody::ReadNotices { user, .. } => Some(*user),
+        }
+    }
+}

@@ -22,7 +22,6 @@ pub use tables::State;
 
 use crate::model::id::OpId;
 use crate::model::op::{Op, OpBody};
-use tables::Created;
 
 impl State {
     /// Folds one op. Ops must come in their total order, and those of one origin without a gap. An op that was folded
@@ -31,7 +30,7 @@ impl State {
     pub fn apply(&mut self, op: &Op) {
         self.caused.clear();
         let Some(key) = self.enter(op) else { return };
-        if let Some(first) = self.commands.insert(op.command, key) {
+        if let Some(first) = self.commands.get(op.command) {
             self.repeated(op, self.id(first));
             return;
         }
@@ -51,13 +50,14 @@ impl State {
             OpBody::LeaveShare { share, user } => self.leave_share(*share, *user),
             OpBody::ReadNotices { user, through, shown } => self.read_notices(*user, *through, shown),
         }
+        self.remember(op, key);
     }
 
     /// The command of an op was carried out before, by the op `first`. The op's id becomes an alias of `first`. If
     /// `first` only joined a share that the op made where it was accepted, the id stands for a share of that content.
     fn repeated(&mut self, op: &Op, first: OpId) {
         match &op.body {
-            OpBody::CreateShare { group, name, content, .. } if self.created(first) == Some(Created::Nothing) => {
+            OpBody::CreateShare { group, name, content, .. } if self.created(first).is_none() => {
                 self.repeat_share(op, *group, name, content);
             }
             _ => {

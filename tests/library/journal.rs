@@ -552,21 +552,6 @@ fn numbers_behind_which_no_further_one_comes_are_damage_though_their_checksums_a
 }
 
 #[test]
-fn no_room_is_made_for_ops_that_a_checkpoint_only_claims() {
-    let mut bytes = Vec::new();
-    let Ok(()) = fold(&[op(1)]).encode(|part| {
-        bytes.extend_from_slice(part);
-        Ok::<(), std::convert::Infallible>(())
-    });
-    // How many ops were folded, and how many of them are of the one origin.
-    let (folded, seq) = (10, 8 + 2 + 8 + 8 + 1 + 18 + 8 + 10);
-    assert_eq!((bytes[folded + 7], bytes[seq + 7]), (1, 1));
-    bytes[folded..folded + 8].fill(0x7f);
-    bytes[seq..seq + 8].fill(0x7f);
-    assert!(State::decode(&bytes).is_err());
-}
-
-#[test]
 fn a_file_that_is_missing_is_refused() {
     let disk = MemDisk::default();
     run(&disk, RUN_LEN);

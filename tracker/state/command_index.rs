@@ -1,10 +1,11 @@
-//! The first op of every command ever carried out: a persistent trie over the bits of the command ids.
+//! The first ops of the commands that are known: a persistent trie over the bits of the command ids.
 //!
 //! This is the largest table of all and every op looks into it. Command ids are random, so a trie with small leaves
 //! finds its place by a few direct steps, where a search tree of the same size compares keys all the way down.
 
 use super::key::OpKey;
 use crate::model::id::CommandId;
+use std::fmt;
 use std::sync::Arc;
 
 /// How many children a branch has: one for each value of half a byte.
@@ -15,10 +16,17 @@ const DEPTH_MAX: usize = 32;
 const LEAF_LEN_MAX: usize = 32;
 
 /// A table from command ids to ops. Clones share structure.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct CommandIndex {
-    len: usize,
     root: TrieNode,
+}
+
+impl fmt::Debug for CommandIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut entries: Vec<IndexEntry> = self.iter().collect();
+        entries.sort_unstable_by_key(|(id, _)| *id);
+        f.debug_map().entries(entries).finish()
+    }
 }
 
 type IndexEntry = (CommandId, OpKey);
@@ -37,10 +45,6 @@ impl Default for TrieNode {
 }
 
 impl CommandIndex {
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
     pub(super) fn get(&self, id: CommandId) -> Option<OpKey> {
         let mut node = &self.root;
         let mut depth = 0;
@@ -64,7 +68,6 @@ impl CommandIndex {
                 }
                 if entries.len() < LEAF_LEN_MAX || depth == DEPTH_MAX {
                     Arc::make_mut(entries).push((id, op));
-                    self.len += 1;
                     return None;
                 }
                 *node = split(entries, depth);
@@ -74,6 +77,11 @@ impl CommandIndex {
                 depth += 1;
             }
         }
+    }
+
+    /// Forgets a command.
+    pub(super) fn remove(&mut self, id: CommandId) {
+        remove(&mut self.root, id, 0);
     }
 
     /// Every command with its op. The order depends on the order in which the commands came.
@@ -101,6 +109,37 @@ fn split(entries: &[IndexEntry], depth: usize) -> TrieNode {
     let child =
         |n| TrieNode::Leaf(Arc::new(entries.iter().copied().filter(|(id, _)| half_byte(*id, depth) == n).collect()));
     TrieNode::Branch(Arc::new(std::array::from_fn(child)))
+}
+
+/// Whether the command was there. A branch that holds few commands after that becomes a leaf again.
+fn remove(node: &mut TrieNode, id: CommandId, depth: usize) -> bool {
+    match node {
+        TrieNode::Leaf(entries) => {
+            let Some(at) = entries.iter().position(|(known, _)| *known == id) else { return false };
+            Arc::make_mut(entries).swap_remove(at);
+            true
+        }
+        TrieNode::Branch(children) => {
+            let removed = remove(&mut Arc::make_mut(children)[half_byte(id, depth)], id, depth + 1);
+            if removed && let Some(few) = few(&**children) {
+                *node = TrieNode::Leaf(Arc::new(few));
+            }
+            removed
+        }
+    }
+}
+
+/// All that the children hold, if they are leaves and one leaf has room for twice as much.
+fn few(children: &[TrieNode]) -> Option<Vec<IndexEntry>> {
+    let mut all = Vec::new();
+    for child in children {
+        let TrieNode::Leaf(entries) = child else { return None };
+        if all.len() + entries.len() > LEAF_LEN_MAX / 2 {
+            return None;
+        }
+        all.extend_from_slice(entries);
+    }
+    Some(all)
 }
 
 fn half_byte(id: CommandId, depth: usize) -> usize {
@@ -133,11 +172,23 @@ mod tests {
             assert_eq!(commands.insert(id(n / 2), op(n + 1)), Some(op(n / 2)));
             expected.insert(id(n), op(n).seq());
         }
-        assert_eq!(commands.len(), expected.len());
         assert!(expected.iter().all(|(id, seq)| commands.get(*id).map(OpKey::seq) == Some(*seq)));
         let listed: BTreeMap<_, _> = commands.iter().map(|(id, op)| (id, op.seq())).collect();
         assert_eq!(listed, expected);
         assert_eq!(commands.iter().count(), expected.len());
+    }
+
+    #[test]
+    fn what_is_forgotten_is_gone_and_leaves_nothing_behind() {
+        let mut commands = CommandIndex::default();
+        (0..3000).for_each(|n| assert_eq!(commands.insert(id(n), op(n)), None));
+        (0..3000).filter(|n| n % 50 != 7).for_each(|n| commands.remove(id(n)));
+        commands.remove(id(5000));
+        let left: BTreeMap<_, _> = commands.iter().map(|(id, op)| (id, op.seq())).collect();
+        assert_eq!(left, (0..3000).filter(|n| n % 50 == 7).map(|n| (id(n), u64::from(n))).collect());
+        assert_eq!((commands.iter().count(), commands.get(id(8))), (60, None));
+        (0..3000).for_each(|n| commands.remove(id(n)));
+        assert!(matches!(&commands.root, TrieNode::Leaf(entries) if entries.is_empty()));
     }
 
     #[test]
@@ -146,7 +197,7 @@ mod tests {
         (0..500).for_each(|n| assert_eq!(commands.insert(id(n), op(n)), None));
         let before = commands.clone();
         (500..1000).for_each(|n| assert_eq!(commands.insert(id(n), op(n)), None));
-        assert_eq!((before.len(), before.iter().count()), (500, 500));
+        assert_eq!(before.iter().count(), 500);
         assert_eq!((before.get(id(700)), commands.get(id(700))), (None, Some(op(700))));
     }
 }

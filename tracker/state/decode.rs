@@ -20,7 +20,7 @@ impl State {
         let mut groups = table(&mut from, |from| take_group(from, &users))?;
         for (number, group) in (0..).map(GroupNo).zip(&groups) {
             for member in group.roster.values() {
-                users[member.user.0 as usize].0.groups.insert(number);
+                users[member.user.0 as usize].row.groups.insert(number);
             }
         }
         let shares: Vec<ShareRow> = table(&mut from, ShareRow::take)?;
@@ -31,14 +31,14 @@ impl State {
                 state.listed += 1;
             }
         }
-        for (user, shared) in &mut users {
-            for number in shared.drain(..) {
+        for user in &mut users {
+            for number in user.shares.drain(..) {
                 let share = shares.get(number.0 as usize).ok_or(OUT_OF_RANGE)?;
-                user.shares.insert((share.group, number));
+                user.row.shares.insert((share.group, number));
             }
         }
         let user_count = users.len();
-        state.fill(users.into_iter().map(|(user, _)| user), groups, shares)?;
+        state.fill(users, groups, shares)?;
         for _ in 0..u64::take(&mut from)? {
             let key = (UserNo::take(&mut from)?, OpOrder::take(&mut from)?, u32::take(&mut from)?);
             unique((key.0.0 as usize) < user_count)?;
@@ -53,8 +53,6 @@ impl State {
             return Err(DecodeError::Value("the version of a state"));
         }
         self.folded = u64::take(from)?;
-        // Nearly every op has left a command here, of more than a byte: room is made for no more ops than can have.
-        unique(self.folded <= from.left() as u64)?;
         self.lamport = u64::take(from)?;
         self.last = Wire::take(from)?;
         unique(self.lamport == self.last.map_or(0, |last: OpOrder| last.lamport))?;
@@ -63,15 +61,10 @@ impl State {
             let number = u32::try_from(number).map_err(|_| OUT_OF_RANGE)?;
             let (origin, seq) = (Origin::take(from)?, u64::take(from)?);
             left = left.checked_sub(seq).ok_or(OUT_OF_RANGE)?;
-            let created = (0..seq).map(|_| Created::Nothing).collect();
             self.origins.push_back(origin);
-            unique(self.by_origin.insert(origin, OriginRow { number, created }).is_none())?;
+            unique(self.by_origin.insert(origin, OriginRow { number, seq }).is_none())?;
         }
         unique(left == 0)?;
-        for _ in 0..u64::take(from)? {
-            let (command, op) = (CommandId::take(from)?, OpKey::take(from)?);
-            unique((op.origin() as usize) < self.origins.len() && self.commands.insert(command, op).is_none())?;
-        }
         for _ in 0..u64::take(from)? {
             let (id, other) = (OpId::take(from)?, OpId::take(from)?);
             unique(self.alias(id, other))?;
@@ -80,16 +73,17 @@ impl State {
     }
 
     /// Puts the rows where they belong, with their names and what was made by which op.
-    fn fill(
-        &mut self,
-        users: impl Iterator<Item = UserRow>,
-        groups: Vec<GroupRow>,
-        shares: Vec<ShareRow>,
-    ) -> Result<(), DecodeError> {
-        for (number, user) in (0..).map(UserNo).zip(users) {
-            self.take_created(user.id, Created::User(number))?;
-            unique(self.user_names.insert(ByName::new(&user.name), number).is_none())?;
-            self.users.push(user);
+    fn fill(&mut self, users: Vec<TakenUser>, groups: Vec<GroupRow>, shares: Vec<ShareRow>) -> Result<(), DecodeError> {
+        for (number, TakenUser { mut row, commands, .. }) in (0..).map(UserNo).zip(users) {
+            self.take_created(row.id, Created::User(number))?;
+            unique(self.user_names.insert(ByName::new(&row.name), number).is_none())?;
+            let made_by = OpKey::new(self.by_origin.get(&row.id.origin).ok_or(OUT_OF_RANGE)?.number, row.id.seq);
+            row.commands = commands.iter().map(|(command, _)| *command).collect();
+            for (command, op) in commands.into_iter().chain([(row.made_by, made_by)]) {
+                let known = (op.origin() as usize) < self.origins.len();
+                unique(known && self.commands.insert(command, op).is_none())?;
+            }
+            self.users.push(row);
         }
         for (number, group) in (0..).map(GroupNo).zip(groups) {
             self.take_created(group.id, Created::Group(number))?;
@@ -106,10 +100,8 @@ impl State {
     }
 
     fn take_created(&mut self, id: OpId, made: Created) -> Result<(), DecodeError> {
-        let line = self.by_origin.get_mut(&id.origin).ok_or(OUT_OF_RANGE)?;
-        let index = id.seq.checked_sub(1).and_then(|index| usize::try_from(index).ok()).ok_or(OUT_OF_RANGE)?;
-        let slot = line.created.get_mut(index).ok_or(OUT_OF_RANGE)?;
-        unique(std::mem::replace(slot, made) == Created::Nothing)
+        let known = id.seq > 0 && id.seq <= self.seen(id.origin);
+        unique(known && self.made.insert(id, made).is_none())
     }
 }
 
@@ -129,21 +121,33 @@ fn table<T>(
     Ok(rows)
 }
 
-/// A user, and what the user shares: in which groups is not known yet.
-fn take_user(from: &mut Decoder<'_>) -> Result<(UserRow, Vec<ShareNo>), DecodeError> {
-    let user = UserRow {
+/// A user as it is written.
+struct TakenUser {
+    row: UserRow,
+    /// What the user shares: in which groups is not known yet.
+    shares: Vec<ShareNo>,
+    /// The user's last commands with their ops.
+    commands: Vec<(CommandId, OpKey)>,
+}
+
+fn take_user(from: &mut Decoder<'_>) -> Result<TakenUser, DecodeError> {
+    let row = UserRow {
         id: Wire::take(from)?,
+        made_by: Wire::take(from)?,
+        commands: Default::default(),
         name: Wire::take(from)?,
         password: Wire::take(from)?,
         password_set_by: Wire::take(from)?,
         groups: Default::default(),
         shares: Default::default(),
     };
-    Ok((user, table(from, ShareNo::take)?))
+    let shares = table(from, ShareNo::take)?;
+    let commands = table(from, |from| Ok((CommandId::take(from)?, OpKey::take(from)?)))?;
+    Ok(TakenUser { row, shares, commands })
 }
 
 /// A group without its files, which come later.
-fn take_group(from: &mut Decoder<'_>, users: &[(UserRow, Vec<ShareNo>)]) -> Result<GroupRow, DecodeError> {
+fn take_group(from: &mut Decoder<'_>, users: &[TakenUser]) -> Result<GroupRow, DecodeError> {
     let mut group = GroupRow {
         id: Wire::take(from)?,
         name: Wire::take(from)?,
@@ -157,12 +161,12 @@ fn take_group(from: &mut Decoder<'_>, users: &[(UserRow, Vec<ShareNo>)]) -> Resu
     let members = table(from, MemberRow::take)?;
     group.owner = members.iter().min_by_key(|member| member.rank).map(|member| member.user);
     for member in members {
-        let (user, _) = users.get(member.user.0 as usize).ok_or(OUT_OF_RANGE)?;
-        unique(group.roster.insert(ByName::new(&user.name), member).is_none())?;
+        let user = users.get(member.user.0 as usize).ok_or(OUT_OF_RANGE)?;
+        unique(group.roster.insert(ByName::new(&user.row.name), member).is_none())?;
     }
     for number in table(from, UserNo::take)? {
-        let (user, _) = users.get(number.0 as usize).ok_or(OUT_OF_RANGE)?;
-        unique(group.requests.insert(ByName::new(&user.name), number).is_none())?;
+        let user = users.get(number.0 as usize).ok_or(OUT_OF_RANGE)?;
+        unique(group.requests.insert(ByName::new(&user.row.name), number).is_none())?;
     }
     Ok(group)
 }

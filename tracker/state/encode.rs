@@ -10,7 +10,7 @@ use ring::digest::{Context, SHA256};
 use std::convert::Infallible;
 
 /// The version of the form.
-pub(super) const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 2;
 /// About how many bytes go to the taker at once.
 const CHUNK_LEN: usize = 64 * 1024;
 
@@ -44,15 +44,11 @@ impl State {
             origin.put(out);
             self.seen(*origin).put(out);
         })?;
-        out.table(self.commands.len(), self.commands.iter(), |(command, key), out| {
-            command.put(out);
-            key.put(out);
-        })?;
         out.table(self.aliases.len(), &self.aliases, |(id, other), out| {
             id.put(out);
             other.put(out);
         })?;
-        out.table(self.users.len(), self.users.iter(), put_user)?;
+        out.table(self.users.len(), self.users.iter(), |user, out| self.put_user(user, out))?;
         out.table(self.groups.len(), self.groups.iter(), put_group)?;
         out.table(self.shares.len(), self.shares.iter(), ShareRow::put)?;
         out.table(self.notices.len(), &self.notices, |((user, at, index), notice), out| {
@@ -62,6 +58,22 @@ impl State {
             notice.put(out);
         })?;
         (out.taker)(&out.buffer)
+    }
+
+    fn put_user(&self, user: &UserRow, out: &mut Vec<u8>) {
+        let UserRow { id, made_by, commands, name, password, password_set_by, groups: _, shares } = user;
+        id.put(out);
+        made_by.put(out);
+        name.put(out);
+        password.put(out);
+        password_set_by.put(out);
+        (shares.len() as u64).put(out);
+        shares.iter().for_each(|(_, share)| share.put(out));
+        (commands.len() as u64).put(out);
+        for command in commands {
+            command.put(out);
+            self.commands.get(*command).expect("a user's commands are known").put(out);
+        }
     }
 
     /// SHA-256 of the canonical form. Trackers that know the same ops have the same digest.
@@ -75,16 +87,6 @@ impl State {
         out.copy_from_slice(context.finish().as_ref());
         out
     }
-}
-
-fn put_user(user: &UserRow, out: &mut Vec<u8>) {
-    let UserRow { id, name, password, password_set_by, groups: _, shares } = user;
-    id.put(out);
-    name.put(out);
-    password.put(out);
-    password_set_by.put(out);
-    (shares.len() as u64).put(out);
-    shares.iter().for_each(|(_, share)| share.put(out));
 }
 
 fn put_group(group: &GroupRow, out: &mut Vec<u8>) {

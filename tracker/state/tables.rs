@@ -41,7 +41,9 @@ pub struct State {
     pub(super) by_origin: OrdMap<Origin, OriginRow>,
     /// The origins by number.
     pub(super) origins: Vector<Origin>,
-    /// The first op of every command.
+    /// What ops made.
+    pub(super) made: OrdMap<OpId, Created>,
+    /// The first ops of the commands that users made last.
     pub(super) commands: CommandIndex,
     /// Ids that mean what another id means: repeated commands, and shares that turned out to be one.
     pub(super) aliases: OrdMap<OpId, OpId>,
@@ -64,17 +66,16 @@ pub struct State {
 }
 
 /// The ops of one origin.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct OriginRow {
     pub(super) number: u32,
-    /// What each op of the origin made, from sequence 1 on.
-    pub(super) created: Vector<Created>,
+    /// The sequence of its last op.
+    pub(super) seq: u64,
 }
 
 /// What an op made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Created {
-    Nothing,
     User(UserNo),
     Group(GroupNo),
     Share(ShareNo),
@@ -95,6 +96,10 @@ pub(super) struct ShareNo(pub(super) u32);
 #[derive(Debug, Clone)]
 pub(super) struct UserRow {
     pub(super) id: OpId,
+    /// The command that made the account. It stays known as long as the account.
+    pub(super) made_by: CommandId,
+    /// The user's own last commands, the oldest first.
+    pub(super) commands: Vector<CommandId>,
     /// Never changes.
     pub(super) name: UserId,
     pub(super) password: PasswordHash,
@@ -155,10 +160,10 @@ impl State {
         if seq == 1 {
             let number = next_number(self.origins.len())?;
             self.origins.push_back(origin);
-            self.by_origin.insert(origin, OriginRow { number, created: Vector::new() });
+            self.by_origin.insert(origin, OriginRow { number, seq: 0 });
         }
         let row = self.by_origin.get_mut(&origin)?;
-        row.created.push_back(Created::Nothing);
+        row.seq = seq;
         let key = OpKey::new(row.number, seq);
         self.folded += 1;
         self.lamport = self.lamport.max(op.lamport);
@@ -169,8 +174,7 @@ impl State {
 
     /// Takes note of what the current op makes.
     pub(super) fn note(&mut self, op: &Op, made: Created) {
-        let last = self.by_origin.get_mut(&op.id.origin).and_then(|line| line.created.back_mut());
-        *last.expect("the op was entered") = made;
+        self.made.insert(op.id, made);
     }
 
     pub(super) fn id(&self, key: OpKey) -> OpId {
@@ -212,9 +216,7 @@ impl State {
     }
 
     pub(super) fn created(&self, id: OpId) -> Option<Created> {
-        let id = self.canonical(id);
-        let index = usize::try_from(id.seq.checked_sub(1)?).ok()?;
-        self.by_origin.get(&id.origin)?.created.get(index).copied()
+        self.made.get(&self.canonical(id)).copied()
     }
 
     pub(super) fn user_no(&self, user: UserRef) -> Option<UserNo> {
@@ -303,15 +305,15 @@ impl State {
 
     /// The sequence of the last op of an origin; 0 before the first.
     pub fn seen(&self, origin: Origin) -> u64 {
-        self.by_origin.get(&origin).map_or(0, |line| line.created.len() as u64)
+        self.by_origin.get(&origin).map_or(0, |row| row.seq)
     }
 
     /// The version vector: every origin with the sequence of its last op.
     pub fn version(&self) -> impl Iterator<Item = (Origin, u64)> + '_ {
-        self.by_origin.iter().map(|(&origin, line)| (origin, line.created.len() as u64))
+        self.by_origin.iter().map(|(&origin, row)| (origin, row.seq))
     }
 
-    /// The op that carried out a command, if one did.
+    /// The op that carried out a command, if it was the account's first or is among the last of its user.
     pub fn command(&self, command: CommandId) -> Option<OpId> {
         self.commands.get(command).map(|key| self.id(key))
     }

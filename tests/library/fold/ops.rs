@@ -1,6 +1,6 @@
 //! What holds for ops of every kind.
 
-use super::side::{NONE, content, file, group, heal, lab, nothing, password, shared};
+use super::side::{NONE, Side, content, file, group, heal, lab, nothing, password, shared};
 use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, ShareRef, UserRef};
 use groupshare::model::op::OpBody;
 use groupshare::tracker::ledger::accept::Change;
@@ -47,6 +47,31 @@ fn a_repeated_command_is_carried_out_once_and_both_ids_mean_the_same() {
     assert_eq!(a.state.canonical(second.id), first.id);
     assert_eq!(a.state.command(command), Some(first.id));
     assert_eq!(a.state.membership(GroupRef(second.id), founder), Membership::Owner);
+}
+
+#[test]
+fn a_command_is_known_until_its_user_has_made_1024_others() {
+    let (mut a, mut b) = lab();
+    let (alice, bob) = (a.of("alice"), a.of("bob"));
+    let account = a.ops.values().next().expect("an account").command;
+    let make = |name: &str| OpBody::CreateGroup { name: group(name), founder: alice };
+    let first = a.add(CommandId([9; 16]), make("x"));
+    let change = |side: &mut Side, user| {
+        let command = side.command();
+        side.add(command, OpBody::ChangePassword { user, password: password("p") });
+    };
+    (0..1023).for_each(|_| change(&mut a, alice));
+    change(&mut a, bob);
+    assert_eq!(a.state.command(first.command), Some(first.id), "the changes of others do not count");
+    heal(&mut a, &mut b);
+    b.add(first.command, make("y"));
+    assert_eq!(b.state.group_named(&group("y")), None);
+    change(&mut b, alice);
+    assert_eq!(b.state.command(first.command), None);
+    let again = b.add(first.command, make("y"));
+    assert_eq!(b.state.group_named(&group("y")), Some(GroupRef(again.id)));
+    assert!(b.state.command(account).is_some(), "the account's own stays");
+    heal(&mut a, &mut b);
 }
 
 /// Bob's command reaches both sides: here it makes a share, which carol joins, there it joins the one of alice.
