@@ -2,6 +2,7 @@
 //! session carries out the requests of both dialects.
 
 mod answer;
+mod chosen_id;
 mod line_receiver;
 mod memory_permits;
 mod pieces;
@@ -92,8 +93,8 @@ impl JsonDialect<'_> {
         let len_max = if self.session.is_logged_in() { LINE_LEN_MAX } else { EARLY_LINE_LEN_MAX };
         let asked = match lines.next(len_max) {
             Ok(ReceivedLine::Line(line)) => random_id().and_then(|command| {
-                let ids = Ids { client: self.client, command: CommandId(command) };
-                Ok((request::parse(line, ids)?, ids))
+                let (client, user) = (self.client, self.session.logged_in());
+                request::parse(line, Ids { client, user, command: CommandId(command) })
             }),
             Ok(ReceivedLine::TooLong) => {
                 Err(Refusal::about(Code::TooLarge, format!("a line has at most {len_max} bytes here")))
@@ -110,12 +111,12 @@ impl JsonDialect<'_> {
         if !self.session.is_heard() {
             return false;
         }
-        let outcome = asked.and_then(|(asked, ids)| self.carry_out(asked, ids, lines));
+        let outcome = asked.and_then(|asked| self.carry_out(asked, lines));
         answer::write(self.stream, &outcome).is_ok()
     }
 
-    fn carry_out(&mut self, asked: JsonRequest, ids: Ids, lines: &mut LineReceiver<'_>) -> Result<Answer, Refusal> {
-        let JsonRequest { ip, port, command } = asked;
+    fn carry_out(&mut self, asked: JsonRequest, lines: &mut LineReceiver<'_>) -> Result<Answer, Refusal> {
+        let JsonRequest { ip, port, command, command_id } = asked;
         if ip != self.session.ip() {
             let about = format!("sender_ip is {ip}, but this connection comes from {}", self.session.ip());
             return Err(Refusal::about(Code::Malformed, about));
@@ -124,7 +125,7 @@ impl JsonDialect<'_> {
         self.announce(port)?;
         let answer = match command {
             JsonCommand::Ask(request) => Answer::from(self.session.ask(request)?),
-            JsonCommand::Upload(upload) => share::upload(&mut self.session, upload, ids.command)?,
+            JsonCommand::Upload(upload) => share::upload(&mut self.session, upload, command_id)?,
             JsonCommand::Download { group, name } => {
                 let reserve = || {
                     let until = Instant::now() + PERMIT_WAIT;

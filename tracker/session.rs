@@ -88,6 +88,16 @@ impl Session {
         self.login.is_some()
     }
 
+    /// Who is logged in.
+    pub(super) fn logged_in(&self) -> Option<UserRef> {
+        self.login.as_ref().map(|login| login.user)
+    }
+
+    /// Whether the change of a command is durable.
+    pub(super) fn has_made(&self, command: CommandId) -> bool {
+        self.core.state().command(command).is_some()
+    }
+
     /// Carries out a request and returns when its change is durable.
     pub(super) fn ask(&mut self, request: Request) -> Result<Reply, Refusal> {
         let reply = self.answer(request)?;

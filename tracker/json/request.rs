@@ -1,9 +1,10 @@
 //! What a line of JSON asks for. Only here texts from outside become checked types.
 
+use super::chosen_id::{Author, ChosenId};
 use crate::model::address::{parse_ip, parse_port};
 use crate::model::digest::Sha1Digest;
 use crate::model::escape::excerpt;
-use crate::model::id::{ClientId, CommandId};
+use crate::model::id::{ClientId, CommandId, UserRef};
 use crate::model::name::{FileName, GroupId, NameError, UserId};
 use crate::wire::client_tracker::{Password, Request};
 use crate::wire::refusal::{Code, Refusal};
@@ -26,6 +27,8 @@ pub(super) struct JsonRequest {
     /// The port on which it listens for peers; 0 if it does not.
     pub(super) port: u16,
     pub(super) command: JsonCommand,
+    /// The id of the change that it makes.
+    pub(super) command_id: CommandId,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,12 +54,14 @@ pub(super) struct UploadCommand {
     pub(super) size: Option<u64>,
 }
 
-/// The ids of a request, which programs do not know.
+/// What a line does not say and its request needs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ids {
     /// Stays the same on a connection.
     pub(super) client: ClientId,
-    /// Differs for each line.
+    /// Who is logged in.
+    pub(super) user: Option<UserRef>,
+    /// Differs for each line. It serves one that brings no id.
     pub(super) command: CommandId,
 }
 
@@ -69,6 +74,7 @@ struct Envelope<'a> {
     #[serde(borrow)]
     sender_ip: Cow<'a, str>,
     sender_port: Port,
+    command_id: Option<ChosenId>,
     piecewise_sha: Option<Vec<Sha1>>,
     #[serde(rename = "fileSha")]
     file_sha: Option<Sha1>,
@@ -175,9 +181,12 @@ fn envelope(text: &str) -> serde_json::Result<Envelope<'_>> {
 /// `Malformed`, `UnknownKind`, `BadPassword`.
 pub(super) fn parse(line: &[u8], ids: Ids) -> Result<JsonRequest, Refusal> {
     let text = std::str::from_utf8(line).map_err(|_| malformed("it is not UTF-8"))?;
-    let Envelope { command, command_args, sender_ip, sender_port: Port(port), piecewise_sha, file_sha, size } =
+    let Envelope { command, command_args, sender_ip, sender_port, command_id, piecewise_sha, file_sha, size } =
         envelope(text).map_err(malformed)?;
     let args = command_args.map_or_else(CommandArgs::default, |Object(args)| args);
+    let author = ids.user.map_or_else(|| Author::Nobody(args.user_id.as_deref().unwrap_or("")), Author::User);
+    let command_id = command_id.map_or(ids.command, |chosen| chosen.command_of(author));
+    let ids = Ids { command: command_id, ..ids };
     let ip = parse_ip(&sender_ip).map_err(|error| malformed(format_args!("sender_ip: {error}")))?.to_canonical();
     let command = match &*command {
         "upload_file" => JsonCommand::Upload(UploadCommand {
@@ -190,12 +199,12 @@ pub(super) fn parse(line: &[u8], ids: Ids) -> Result<JsonRequest, Refusal> {
         "download_file" => JsonCommand::Download { group: args.group()?, name: args.file()? },
         other => JsonCommand::Ask(request(other, &args, ids)?),
     };
-    Ok(JsonRequest { ip, port, command })
+    Ok(JsonRequest { ip, port: sender_port.0, command, command_id })
 }
 
 /// A command that is one request of the binary dialect.
 fn request(command: &str, args: &CommandArgs<'_>, ids: Ids) -> Result<Request, Refusal> {
-    let Ids { client, command: id } = ids;
+    let Ids { client, command: id, .. } = ids;
     Ok(match command {
         "create_user" => {
             Request::CreateUser { command: id, user: args.user()?, password: password(&args.passwd, "passwd")? }
@@ -264,8 +273,10 @@ impl CommandArgs<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::id::{OpId, Origin};
+    use std::collections::HashSet;
 
-    const IDS: Ids = Ids { client: ClientId([1; 16]), command: CommandId([2; 16]) };
+    const IDS: Ids = Ids { client: ClientId([1; 16]), user: None, command: CommandId([2; 16]) };
 
     /// A request with these members besides those that every one has.
     fn line(members: &str) -> String {
@@ -280,11 +291,33 @@ mod tests {
     fn a_documented_request_is_understood_in_any_spelling_of_json() {
         let text = r#" { "sender_port" : 5000, "sender_ip":"::ffff:127.0.0.1", "later":[{}],
             "command_args":{"passwd":"\u0061\n","user_id":"al\u0069ce","more":null}, "command":"login" } "#;
-        let JsonRequest { ip, port, command } = parse(text.as_bytes(), IDS).expect("understood");
+        let JsonRequest { ip, port, command, .. } = parse(text.as_bytes(), IDS).expect("understood");
         assert_eq!((ip.to_string(), port), ("127.0.0.1".to_owned(), 5000));
         let user = UserId::parse("alice").expect("a name");
         let password = Password::new("a\n").expect("a password");
         assert_eq!(command, JsonCommand::Ask(Request::Login { client: IDS.client, user, password }));
+    }
+
+    #[test]
+    fn a_chosen_id_is_another_command_for_another_user() {
+        let make = |user: Option<u64>, args: &str, id: &str| {
+            let origin = Origin { tracker: 1, incarnation: 1 };
+            let user = user.map(|seq| UserRef(OpId { origin, seq }));
+            let line = line(&format!(r#""command":"create_user","command_args":{{{args}}},"command_id":"{id}""#));
+            parse(line.as_bytes(), Ids { user, ..IDS }).map(|asked| asked.command_id)
+        };
+        let (ann, bob) = (r#""user_id":"ann","passwd":"a""#, r#""user_id":"bob","passwd":"a""#);
+        let (one, two) = ("000102030405060708090a0b0c0d0e0F", "100102030405060708090a0b0c0d0e0f");
+        let all = [(None, ann, one), (None, bob, one), (None, ann, two), (Some(1), ann, one), (Some(2), ann, one)];
+        let commands: HashSet<_> = all.iter().map(|&(user, args, id)| make(user, args, id).expect("an id")).collect();
+        assert_eq!(commands.len(), all.len());
+        assert_eq!(make(Some(1), ann, one), make(Some(1), bob, &one.to_lowercase()), "the same id of the same user");
+        for bad in ["", "0", &one[1..], "+00102030405060708090a0b0c0d0e0f", "g00102030405060708090a0b0c0d0e0f"] {
+            let error = make(None, ann, bad).expect_err(bad).to_string();
+            assert!(error.contains("command_id has 32 hexadecimal digits"), "{bad}: {error}");
+        }
+        let plain = parse(line(r#""command":"heartbeat","command_id":null"#).as_bytes(), IDS).expect("understood");
+        assert_eq!(plain.command_id, IDS.command);
     }
 
     #[test]

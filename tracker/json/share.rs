@@ -45,6 +45,8 @@ pub(super) fn upload(session: &mut Session, upload: UploadCommand, command: Comm
             put(session, &group, &manifest, &content)?;
             session.ask(request)?
         }
+        // Shared before, and gone since.
+        Err(_) if session.has_made(command) => return Ok(Answer::Done {}),
         shared => shared?,
     };
     let Reply::Share { share, .. } = shared else { return Err(unexpected()) };

@@ -142,6 +142,10 @@ impl Session {
         let user = self.user()?;
         let account = self.core.state().account(user).ok_or(Code::SessionEnded)?;
         let name = account.name.clone();
+        if self.has_made(command) {
+            // The old password opens nothing any more.
+            return self.logged_in_as(name);
+        }
         let account = self.prove(&name, old, |state| state.account(user).into_iter().collect())?;
         let password = self.core.passwords.hash(new)?;
         let Some(login) = &mut self.login else {
@@ -154,8 +158,14 @@ impl Session {
         self.core.logins.end_change(&login.ticket, set_by);
         made?;
         login.password_set_by = set_by.unwrap_or(account.password_set_by);
-        let token = self.core.cluster_key.token(user, login.password_set_by);
+        self.logged_in_as(name)
+    }
+
+    /// The reply to a user who is logged in, with a new token.
+    fn logged_in_as(&self, user: UserId) -> Result<Reply, Refusal> {
+        let login = self.login.as_ref().ok_or(Code::NotLoggedIn)?;
+        let token = self.core.cluster_key.token(login.user, login.password_set_by);
         let token = token.ok_or_else(|| Refusal::about(Code::Unavailable, "the system gives no random bytes"))?;
-        Ok(Reply::LoggedIn { user: name, token })
+        Ok(Reply::LoggedIn { user, token })
     }
 }

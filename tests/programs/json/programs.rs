@@ -62,11 +62,17 @@ impl Speaker {
 
     /// Makes a request with these arguments and these members besides those that every one has.
     pub(crate) fn ask(&mut self, command: &str, args: Value, top: Value) -> Value {
+        self.send(command, args, top);
+        serde_json::from_str(&self.hear()).expect("JSON")
+    }
+
+    /// Makes a request whose answer nobody waits for.
+    pub(crate) fn send(&mut self, command: &str, args: Value, top: Value) {
         let mut request =
             json!({"command": command, "command_args": args, "sender_ip": "127.0.0.1", "sender_port": self.port});
         let members = request.as_object_mut().expect("an object");
         members.extend(top.as_object().expect("members").clone());
-        serde_json::from_str(&self.say(request.to_string().as_bytes())).expect("JSON")
+        self.stream.write_all(format!("{request}\n").as_bytes()).expect("taken");
     }
 
     /// Makes a request that must succeed.
