@@ -4,7 +4,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,12 @@ impl Connecting {
             Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(Self { socket }),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The address from which it leaves, once that is known.
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        let local = rustix::net::getsockname(&self.socket).ok()?;
+        SocketAddr::try_from(local).ok().map(|local| local.ip())
     }
 
     /// What became of it, for when the descriptor was found writable: the stream, whose calls wait.

@@ -19,6 +19,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -243,6 +244,11 @@ impl Transfer {
         }
         dialing.push(attempt.clone());
         Some(Dialing { transfer: self, attempt })
+    }
+
+    /// Dials anew what is being dialed from these addresses, which this machine has lost.
+    pub fn end_dials_from(&self, gone: &[IpAddr]) {
+        self.dialing.lock().iter().for_each(|attempt| attempt.end_from(gone));
     }
 
     /// Whether [`Transfer::stop`] was called.

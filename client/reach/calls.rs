@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -52,6 +52,8 @@ pub(super) enum Arrival {
     Accepted(TcpStream, SocketAddr),
     /// The member wants something too, and comes first: one pair of ports makes one connection.
     Yield,
+    /// This machine has lost these addresses.
+    Gone(Vec<IpAddr>),
 }
 
 /// One dial under way, as other threads see it.
@@ -84,6 +86,11 @@ impl Attempt {
         }
         drop(fields);
         self.waker.wake();
+    }
+
+    /// Ends what is being dialed from these addresses, which this machine has lost.
+    pub fn end_from(&self, gone: &[IpAddr]) {
+        self.put(Arrival::Gone(gone.to_vec()));
     }
 
     /// Whether it was ended.

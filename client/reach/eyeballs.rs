@@ -5,6 +5,7 @@
 //! hands, or accept connections and say nothing.
 
 pub mod dial_fault;
+mod moved;
 pub(crate) mod outlet;
 
 use super::port::ListeningPort;

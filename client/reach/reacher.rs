@@ -233,6 +233,7 @@ impl Dial<'_> {
             Arrival::Given(connection) => return Some(connection),
             Arrival::Accepted(stream, from) => self.race.adopt(stream, from),
             Arrival::Yield => self.race.stop_meeting(),
+            Arrival::Gone(gone) => self.race.end_from(&gone),
             Arrival::Answer(way, answer) => {
                 let state = self.answered(way, answer, Instant::now());
                 if let CallState::Over(why @ (NoCall::NoTracker | NoCall::Refused(_))) = &state
@@ -424,6 +425,7 @@ mod tests {
     use crate::model::id::{ClientId, GroupRef, OpId, Origin, PeerKey};
     use crate::model::name::tests::user;
     use crate::wire::codec::List;
+    use crate::wire::deadlines::HANDSHAKE_DEADLINE;
     use crate::wire::handshake::peer::peer_accepts;
     use crate::wire::handshake::refusal_in_clear;
     use std::io::{Read, Write};
@@ -488,6 +490,25 @@ mod tests {
         let reached = reach(key, addr, &Attempt::new().expect("a descriptor"));
         assert_eq!(reached.expect("it listens"), Way::Direct);
         assert_eq!(member.join().expect("no panic").certificate.client, ClientId([1; 16]));
+    }
+
+    #[test]
+    fn a_member_is_dialed_anew_when_the_address_from_which_it_is_dialed_is_gone() {
+        let ((listener, addr), bob) = (listener(), certified(2));
+        let (key, attempt) = (bob.key(), Attempt::new().expect("a descriptor"));
+        let moves = attempt.clone();
+        let member = thread::spawn(move || {
+            let (mut silent, _) = listener.accept().expect("somebody came");
+            moves.end_from(&["192.0.2.1".parse().expect("an address"), addr.ip()]);
+            let (mut stream, _) = listener.accept().expect("somebody came again");
+            let met = peer_accepts(&mut stream, bob.secret(), |_, _| Ok(KEY.1)).map(drop);
+            silent.read_to_end(&mut Vec::new()).expect("it was closed");
+            met
+        });
+        let begun = Instant::now();
+        assert_eq!(reach(key, addr, &attempt).expect("it listens"), Way::Direct);
+        assert!(begun.elapsed() < HANDSHAKE_DEADLINE, "{:?}", begun.elapsed());
+        member.join().expect("no panic").expect("the same group");
     }
 
     #[test]

@@ -117,8 +117,9 @@ impl TransferEntry {
         }
     }
 
-    /// Gives up every connection from these addresses that no worker holds.
+    /// Gives up every connection from these addresses that no worker holds, also those that are being made.
     pub(super) fn hang_up_from(&mut self, gone: &[IpAddr], now: Instant) {
+        self.transfer.end_dials_from(gone);
         let (parked, ready) = (std::mem::take(&mut self.parked), std::mem::take(&mut self.ready));
         let (from, parked): (Vec<_>, _) = parked.into_iter().partition(|connection| connection.is_from(gone));
         let (more, ready): (VecDeque<_>, _) = ready.into_iter().partition(|connection| connection.is_from(gone));
