@@ -43,9 +43,9 @@ impl State {
             return;
         }
         let own = &mut self.user_row_mut(author).commands;
-        own.push_back(op.command);
+        own.push_back((op.command, key));
         if own.len() > COMMANDS_MAX
-            && let Some(oldest) = own.pop_front()
+            && let Some((oldest, _)) = own.pop_front()
         {
             self.commands.remove(oldest);
         }

@@ -6,6 +6,7 @@ use super::tables::{Created, GroupNo, GroupRow, MemberRow, OriginRow, ShareNo, S
 use crate::model::id::{CommandId, OpId, OpOrder, Origin};
 use crate::model::notice::Notice;
 use crate::wire::codec::{DecodeError, Decoder, Wire};
+use imbl::OrdMap;
 
 const OUT_OF_RANGE: DecodeError = DecodeError::Value("a row of a state");
 
@@ -62,7 +63,7 @@ impl State {
             let (origin, seq) = (Origin::take(from)?, u64::take(from)?);
             left = left.checked_sub(seq).ok_or(OUT_OF_RANGE)?;
             self.origins.push_back(origin);
-            unique(self.by_origin.insert(origin, OriginRow { number, seq }).is_none())?;
+            unique(self.by_origin.insert(origin, OriginRow { number, seq, made: OrdMap::new() }).is_none())?;
         }
         unique(left == 0)?;
         for _ in 0..u64::take(from)? {
@@ -78,7 +79,7 @@ impl State {
             self.take_created(row.id, Created::User(number))?;
             unique(self.user_names.insert(ByName::new(&row.name), number).is_none())?;
             let made_by = OpKey::new(self.by_origin.get(&row.id.origin).ok_or(OUT_OF_RANGE)?.number, row.id.seq);
-            row.commands = commands.iter().map(|(command, _)| *command).collect();
+            row.commands = commands.iter().copied().collect();
             for (command, op) in commands.into_iter().chain([(row.made_by, made_by)]) {
                 let known = (op.origin() as usize) < self.origins.len();
                 unique(known && self.commands.insert(command, op).is_none())?;
@@ -100,8 +101,8 @@ impl State {
     }
 
     fn take_created(&mut self, id: OpId, made: Created) -> Result<(), DecodeError> {
-        let known = id.seq > 0 && id.seq <= self.seen(id.origin);
-        unique(known && self.made.insert(id, made).is_none())
+        let row = self.by_origin.get_mut(&id.origin).ok_or(OUT_OF_RANGE)?;
+        unique(id.seq > 0 && id.seq <= row.seq && row.made.insert(id.seq, made).is_none())
     }
 }
 

@@ -48,7 +48,7 @@ impl State {
             id.put(out);
             other.put(out);
         })?;
-        out.table(self.users.len(), self.users.iter(), |user, out| self.put_user(user, out))?;
+        out.table(self.users.len(), self.users.iter(), put_user)?;
         out.table(self.groups.len(), self.groups.iter(), put_group)?;
         out.table(self.shares.len(), self.shares.iter(), ShareRow::put)?;
         out.table(self.notices.len(), &self.notices, |((user, at, index), notice), out| {
@@ -58,22 +58,6 @@ impl State {
             notice.put(out);
         })?;
         (out.taker)(&out.buffer)
-    }
-
-    fn put_user(&self, user: &UserRow, out: &mut Vec<u8>) {
-        let UserRow { id, made_by, commands, name, password, password_set_by, groups: _, shares } = user;
-        id.put(out);
-        made_by.put(out);
-        name.put(out);
-        password.put(out);
-        password_set_by.put(out);
-        (shares.len() as u64).put(out);
-        shares.iter().for_each(|(_, share)| share.put(out));
-        (commands.len() as u64).put(out);
-        for command in commands {
-            command.put(out);
-            self.commands.get(*command).expect("a user's commands are known").put(out);
-        }
     }
 
     /// SHA-256 of the canonical form. Trackers that know the same ops have the same digest.
@@ -86,6 +70,22 @@ impl State {
         let mut out = [0; 32];
         out.copy_from_slice(context.finish().as_ref());
         out
+    }
+}
+
+fn put_user(user: &UserRow, out: &mut Vec<u8>) {
+    let UserRow { id, made_by, commands, name, password, password_set_by, groups: _, shares } = user;
+    id.put(out);
+    made_by.put(out);
+    name.put(out);
+    password.put(out);
+    password_set_by.put(out);
+    (shares.len() as u64).put(out);
+    shares.iter().for_each(|(_, share)| share.put(out));
+    (commands.len() as u64).put(out);
+    for (command, op) in commands {
+        command.put(out);
+        op.put(out);
     }
 }
 

@@ -41,8 +41,6 @@ pub struct State {
     pub(super) by_origin: OrdMap<Origin, OriginRow>,
     /// The origins by number.
     pub(super) origins: Vector<Origin>,
-    /// What ops made.
-    pub(super) made: OrdMap<OpId, Created>,
     /// The first ops of the commands that users made last.
     pub(super) commands: CommandIndex,
     /// Ids that mean what another id means: repeated commands, and shares that turned out to be one.
@@ -71,6 +69,8 @@ pub(super) struct OriginRow {
     pub(super) number: u32,
     /// The sequence of its last op.
     pub(super) seq: u64,
+    /// What its ops made, by their sequences.
+    pub(super) made: OrdMap<u64, Created>,
 }
 
 /// What an op made.
@@ -98,8 +98,8 @@ pub(super) struct UserRow {
     pub(super) id: OpId,
     /// The command that made the account. It stays known as long as the account.
     pub(super) made_by: CommandId,
-    /// The user's own last commands, the oldest first.
-    pub(super) commands: Vector<CommandId>,
+    /// The user's own last commands with their ops, the oldest first.
+    pub(super) commands: Vector<(CommandId, OpKey)>,
     /// Never changes.
     pub(super) name: UserId,
     pub(super) password: PasswordHash,
@@ -160,7 +160,7 @@ impl State {
         if seq == 1 {
             let number = next_number(self.origins.len())?;
             self.origins.push_back(origin);
-            self.by_origin.insert(origin, OriginRow { number, seq: 0 });
+            self.by_origin.insert(origin, OriginRow { number, seq: 0, made: OrdMap::new() });
         }
         let row = self.by_origin.get_mut(&origin)?;
         row.seq = seq;
@@ -174,7 +174,8 @@ impl State {
 
     /// Takes note of what the current op makes.
     pub(super) fn note(&mut self, op: &Op, made: Created) {
-        self.made.insert(op.id, made);
+        let row = self.by_origin.get_mut(&op.id.origin).expect("the op was entered");
+        row.made.insert(op.id.seq, made);
     }
 
     pub(super) fn id(&self, key: OpKey) -> OpId {
@@ -216,7 +217,8 @@ impl State {
     }
 
     pub(super) fn created(&self, id: OpId) -> Option<Created> {
-        self.made.get(&self.canonical(id)).copied()
+        let id = self.canonical(id);
+        self.by_origin.get(&id.origin)?.made.get(&id.seq).copied()
     }
 
     pub(super) fn user_no(&self, user: UserRef) -> Option<UserNo> {

@@ -22,7 +22,8 @@ impl State {
         self.check_shares();
         let turned = self.aliases.iter().map(|(&id, &other)| (other, id)).collect();
         assert_eq!(self.stand_ins, turned);
-        assert_eq!(self.made.len(), self.users.len() + self.groups.len() + self.shares.len());
+        let made: usize = self.by_origin.values().map(|row| row.made.len()).sum();
+        assert_eq!(made, self.users.len() + self.groups.len() + self.shares.len());
         assert_eq!(self.folded, self.by_origin.values().map(|row| row.seq).sum::<u64>());
         for (number, origin) in (0..).zip(&self.origins) {
             assert_eq!(self.by_origin[origin].number, number);
@@ -31,7 +32,7 @@ impl State {
     }
 
     fn check_made(&self, id: OpId, made: Created, visible: bool) {
-        assert_eq!(self.made.get(&id), Some(&made));
+        assert_eq!(self.by_origin[&id.origin].made.get(&id.seq), Some(&made));
         assert!(!visible || self.canonical(id) == id, "{made:?} is visible and has an alias");
     }
 
@@ -40,9 +41,10 @@ impl State {
         for (number, user) in (0..).map(UserNo).zip(self.users.iter()) {
             assert_eq!(self.user_names.get(&ByName::new(&user.name)), Some(&number));
             self.check_made(user.id, Created::User(number), true);
-            for command in user.commands.iter().chain([&user.made_by]) {
-                assert!(self.commands.get(*command).is_some());
+            for (command, op) in &user.commands {
+                assert_eq!(self.commands.get(*command), Some(*op));
             }
+            assert_eq!(self.commands.get(user.made_by).map(|op| self.id(op)), Some(user.id));
         }
         let commands: usize = self.users.iter().map(|user| user.commands.len() + 1).sum();
         assert_eq!(self.commands.iter().count(), commands);
