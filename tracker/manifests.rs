@@ -3,6 +3,8 @@
 
 mod missing;
 
+pub(crate) use missing::MissingCounts;
+
 use crate::model::digest::InfoHash;
 use crate::model::manifest::Content;
 use crate::model::name::FileName;
@@ -13,7 +15,7 @@ use crate::wire::client_tracker::MANIFEST_PART_MAX;
 use crate::wire::manifest::{MANIFEST_LEN_MAX, decode, is_older};
 use crate::wire::refusal::{Code, Refusal};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use missing::MissingManifests;
+use missing::{Absence, MissingManifests};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
@@ -27,6 +29,9 @@ use std::time::Duration;
 
 /// The suffix of a file that is not whole yet.
 const TEMP_SUFFIX: &str = ".tmp";
+/// The suffix of an empty file that stands for a manifest whose share came without it. It tells apart what the disk has
+/// lost and what it never had.
+const AWAITED_SUFFIX: &str = ".awaited";
 /// Facts that are remembered: a share that follows its manifest needs no second look at the file.
 const FACTS_MAX: usize = 1024;
 /// How long an upload waits for its turn to be checked.
@@ -130,7 +135,7 @@ fn bad(why: impl Display) -> Refusal {
 impl Manifests {
     /// Opens the manifests in a folder. Removes what an earlier run has left behind: uploads that did not become whole,
     /// and manifests that are not `known` because nobody ever shared them. Those that are `listed` and not there are
-    /// missing.
+    /// missing: awaited if an earlier run never got them, lost otherwise.
     ///
     /// # Errors
     /// The folder cannot be read or changed.
@@ -140,15 +145,18 @@ impl Manifests {
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.ends_with(TEMP_SUFFIX) || (is_info_hash(&name) && !known.contains(&name)) {
+            let of = name.strip_suffix(AWAITED_SUFFIX).unwrap_or(&name);
+            if name.ends_with(TEMP_SUFFIX) || (is_info_hash(of) && !known.contains(of)) {
                 fs::remove_file(entry.path())?;
             } else {
                 there.insert(name);
             }
         }
         let missing = MissingManifests::default();
-        let lost = listed.iter().filter(|info_hash| !there.contains(&info_hash.to_string()));
-        lost.for_each(|info_hash| missing.note(*info_hash));
+        for info_hash in listed.iter().filter(|info_hash| !there.contains(&info_hash.to_string())) {
+            let is_awaited = there.contains(&format!("{info_hash}{AWAITED_SUFFIX}"));
+            missing.note(*info_hash, if is_awaited { Absence::Awaited } else { Absence::Lost });
+        }
         let turn = bounded(1);
         turn.0.send(()).map_err(io::Error::other)?;
         Ok(Self {
@@ -163,6 +171,10 @@ impl Manifests {
 
     fn path(&self, info_hash: InfoHash) -> PathBuf {
         self.folder.join(info_hash.to_string())
+    }
+
+    fn awaited_path(&self, info_hash: InfoHash) -> PathBuf {
+        self.folder.join(format!("{info_hash}{AWAITED_SUFFIX}"))
     }
 
     /// Takes the next part of a manifest, and makes the manifest durable after the last one.
@@ -190,7 +202,7 @@ impl Manifests {
         }
         if self.has(part.info_hash).map_err(|error| unavailable(&error))? {
             *upload = None;
-            self.missing.arrived(part.info_hash);
+            self.arrived(part.info_hash);
             return Ok(None);
         }
         let mut current = match upload.take() {
@@ -237,8 +249,14 @@ impl Manifests {
             files::sync_folder(&self.handle)
         };
         keep().map_err(|error| unavailable(&error))?;
-        lot.iter().for_each(|checked| self.missing.arrived(checked.upload.info_hash));
+        lot.iter().for_each(|checked| self.arrived(checked.upload.info_hash));
         Ok(())
+    }
+
+    fn arrived(&self, info_hash: InfoHash) {
+        // Fails if the manifest was not awaited. A file that stays is passed over while the manifest is there.
+        let _ = fs::remove_file(self.awaited_path(info_hash));
+        self.missing.arrived(info_hash);
     }
 
     /// Reads and checks a whole manifest, one at a time.
@@ -295,7 +313,7 @@ impl Manifests {
             // Another version of the program has no use for it either.
             Err(refusal) if refusal.code == Code::BadManifest && !begins_as_older(&file) => {
                 fs::remove_file(self.path(info_hash)).map_err(|error| unavailable(&error))?;
-                self.missing.note(info_hash);
+                self.missing.note(info_hash, Absence::Lost);
                 Ok(None)
             }
             Err(refusal) => Err(refusal),
@@ -319,14 +337,28 @@ impl Manifests {
         read().map(Some).map_err(|error: io::Error| unavailable(&error))
     }
 
-    /// A manifest should be here and is not: the links ask the other trackers for it.
-    pub fn miss(&self, info_hash: InfoHash) {
-        self.missing.note(info_hash);
+    /// Returns those manifests of shares that are about to become durable which are not here. The folder keeps that they
+    /// never were: a mark that the disk does not take only means that a later start calls the manifest lost.
+    pub fn mark_absent(&self, info_hashes: impl Iterator<Item = InfoHash>) -> Vec<InfoHash> {
+        let absent: Vec<InfoHash> = info_hashes.filter(|info_hash| matches!(self.has(*info_hash), Ok(false))).collect();
+        if !absent.is_empty() {
+            for info_hash in &absent {
+                let _ = files::open_file(&self.awaited_path(*info_hash), Open::WriteOrNew(0o600));
+            }
+            let _ = files::sync_folder(&self.handle);
+        }
+        absent
+    }
+
+    /// Shares came without these manifests: the links ask the other trackers for them.
+    pub fn expect(&self, absent: &[InfoHash]) {
+        absent.iter().for_each(|info_hash| self.missing.note(*info_hash, Absence::Awaited));
     }
 
     /// Somebody wants a manifest that is not here: the links ask the other trackers for it, again if need be.
     pub fn wish(&self, info_hash: InfoHash) {
-        self.missing.wish(info_hash);
+        let is_awaited = self.awaited_path(info_hash).exists();
+        self.missing.wish(info_hash, if is_awaited { Absence::Awaited } else { Absence::Lost });
     }
 
     /// The missing manifests that were wished for after wish number `wish`, and the number of the last wish.
@@ -334,9 +366,14 @@ impl Manifests {
         self.missing.since(wish)
     }
 
-    /// How many are known to be missing.
-    pub fn missing_count(&self) -> usize {
-        self.missing.count()
+    /// How many of those that are `listed` are known to be missing.
+    pub fn missing_counts<I: Iterator<Item = InfoHash>>(&self, listed: impl FnOnce() -> I) -> MissingCounts {
+        self.missing.counts(listed)
+    }
+
+    /// Another number whenever other manifests are missing.
+    pub fn missing_revision(&self) -> u64 {
+        self.missing.revision()
     }
 
     /// Waits until a manifest that was wished for is here, but not longer than `longest`.
@@ -519,7 +556,7 @@ mod tests {
             assert_eq!(refusal.code, Code::BadManifest);
             assert!(refusal.to_string().contains("older version of groupshare; share the file again"), "{refusal}");
         }
-        assert!(manifests.has(content.info_hash).expect("readable") && manifests.missing_count() == 0);
+        assert!(manifests.has(content.info_hash).expect("readable") && manifests.missing_revision() == 0);
     }
 
     #[test]

@@ -242,6 +242,7 @@ impl Server {
             others: self.core.cluster.others(&state),
             connections: self.admission.occupancy(),
             relay: self.core.relay.as_ref().map(|relay| relay.load()),
+            missing: self.core.manifests.missing_counts(|| state.listed_info_hashes()),
             trouble: self.core.committer.trouble().map(|trouble| trouble.to_string()),
         }
     }

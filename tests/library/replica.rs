@@ -5,11 +5,12 @@ use crate::common::deadline::LONG;
 use crate::common::manifest::manifest;
 use crate::common::membership::all_pieces;
 use crate::common::memory_log::MemoryLog;
-use crate::common::names::{PASSWORD, command, group, password, user};
+use crate::common::names::{PASSWORD, command, file, group, password, user};
 use crate::common::relay::Relay;
 use crate::common::tracker::{TestTracker, cluster};
 use crate::common::wait::wait_until;
-use groupshare::model::id::{CommandId, OpId, Origin};
+use groupshare::model::id::{CommandId, GroupRef, OpId, Origin, ShareRef, UserRef};
+use groupshare::model::manifest::Content;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::admission::Caps;
 use groupshare::tracker::cluster::other_tracker::{LinkStatus, OtherTracker};
@@ -187,6 +188,27 @@ fn account(number: u16, seq: u64, lamport: u64) -> Op {
     }
 }
 
+/// The op of this number that tracker 2 makes.
+fn numbered(seq: u64, body: OpBody) -> Op {
+    Op { body, ..account(2, seq, seq) }
+}
+
+/// Tracker 2 makes an account and a group, and this is shared there.
+fn shared_ops(content: Content) -> [Op; 3] {
+    let account = account(2, 1, 1);
+    let user = UserRef(account.id);
+    let made = numbered(2, OpBody::CreateGroup { founder: user, name: group("lab") });
+    let (lab, name) = (GroupRef(made.id), file("film.mkv"));
+    let share = numbered(3, OpBody::CreateShare { group: lab, user, name, content, replaces: None });
+    [account, made, share]
+}
+
+fn give_manifest(sender: &FrameSender, bytes: &[u8], content: &Content) {
+    let (total, info_hash) = (bytes.len() as u32, content.info_hash);
+    let part = Blob::new(bytes.to_vec()).expect("short");
+    sender.send(UNASKED, &LinkMessage::Manifest { info_hash, total, offset: 0, part }).expect("sent");
+}
+
 /// A log of this many accounts, made by a tracker of that number.
 fn log_of(number: u16, count: u64) -> (State, MemoryLog) {
     let ops: Vec<Op> = (1..=count).map(|seq| account(number, seq, seq)).collect();
@@ -244,8 +266,8 @@ fn a_retired_tracker_is_turned_away_also_after_a_restart_of_the_others() {
 }
 
 /// A link to a tracker, from tracker 2 with an empty disk, under the test's control.
-fn link_to(tracker: &TestTracker) -> (FrameReceiver, Arc<FrameSender>) {
-    let stream = TcpStream::connect(tracker.addr).expect("connects");
+fn link_to(addr: SocketAddr) -> (FrameReceiver, Arc<FrameSender>) {
+    let stream = TcpStream::connect(addr).expect("connects");
     let (id, key) = cluster().link_key();
     let keys = tracker_to_tracker(&mut TimedStream::new(&stream, LONG), id, &key).expect("the same key");
     let (receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, false).expect("a socket");
@@ -297,7 +319,7 @@ fn a_link_that_was_busy_while_the_feed_went_past_it_goes_on() {
     let one = tracker(1, &[]);
     share_a_lot(&one, 20, || {});
     let known = one.server.core().state().op_count();
-    let (mut receiver, sender) = link_to(&one);
+    let (mut receiver, sender) = link_to(one.addr);
     // While it waits for this side to read, more ops come in from here than the feed keeps.
     send_ops(&sender, (1..=20_000).map(|seq| account(2, seq, known + seq)));
     wait_until("all are taken", || one.server.core().state().op_count() == known + 20_000);
@@ -330,11 +352,10 @@ fn a_tracker_that_hangs_keeps_no_other_from_stopping() {
 fn a_manifest_that_is_damaged_at_another_tracker_keeps_no_changes_back() {
     let told = Told::default();
     let one = TestTracker::start_with(|settings| told.set(settings));
-    let (mut receiver, sender) = link_to(&one);
+    let (mut receiver, sender) = link_to(one.addr);
     let (bytes, content) = manifest("film.mkv", 3, 1);
-    let damaged = Blob::new(bytes.iter().map(|byte| byte ^ 1).collect()).expect("short");
-    let (total, info_hash) = (bytes.len() as u32, content.info_hash);
-    sender.send(UNASKED, &LinkMessage::Manifest { info_hash, total, offset: 0, part: damaged }).expect("sent");
+    let damaged: Vec<u8> = bytes.iter().map(|byte| byte ^ 1).collect();
+    give_manifest(&sender, &damaged, &content);
     send_ops(&sender, [account(2, 1, 1)].into_iter());
     hear_count(&mut receiver, 1);
     assert!(told.has("is damaged at tracker 2"));
@@ -389,9 +410,62 @@ fn a_file_can_be_downloaded_again_at_a_tracker_that_has_lost_its_list_of_pieces(
     std::fs::remove_file(&file).expect("it was there");
     let two = begin(state);
     wait_until("it is back", || file.exists());
-    wait_until("the operator is told", || told.has("all manifests are here again"));
+    wait_until("the operator is told", || told.has("no manifest is missing any more"));
     assert!(told.has("manifests lost or damaged: 1; the other trackers are asked for them"));
     download(&two);
+}
+
+#[test]
+fn a_list_of_pieces_that_no_tracker_has_given_is_not_called_lost() {
+    let (log, folder) = (MemoryLog::default(), tempfile::tempdir().expect("a folder"));
+    let begin = |state: State, told: &Told| {
+        let mut settings = crate::common::tracker::settings(&folder);
+        (settings.past, settings.log, settings.source) = (state.into(), Box::new(log.clone()), Arc::new(log.clone()));
+        told.set(&mut settings);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Server::start(listener, settings).expect("started")
+    };
+    let told = Told::default();
+    let one = begin(State::new(), &told);
+    // The other tracker has lost what it ought to give before the share.
+    let (_receiver, sender) = link_to(one.addr());
+    let (bytes, content) = manifest("film.mkv", 3, 1);
+    send_ops(&sender, shared_ops(content).into_iter());
+    wait_until("it is told", || told.has("manifests not here yet: 1; the other trackers are asked for them"));
+    assert!(one.status().to_string().contains("\nmanifests   not here yet: 1"), "{}", one.status());
+    let state = State::clone(&one.core().state());
+    one.stop();
+
+    let told_again = Told::default();
+    let one = begin(state, &told_again);
+    assert!(told_again.has("manifests not here yet: 1; the other trackers are asked for them"));
+    let (mut receiver, sender) = link_to(one.addr());
+    let wanted = hear(&mut receiver, |message| match message {
+        LinkMessage::WantManifests { info_hashes } => Some(info_hashes.into_vec()),
+        _ => None,
+    });
+    assert_eq!(wanted, [content.info_hash]);
+    give_manifest(&sender, &bytes, &content);
+    sender.send(UNASKED, &LinkMessage::AllTold {}).expect("sent");
+    wait_until("nothing is missing", || told_again.has("no manifest is missing any more"));
+    assert!(!one.status().to_string().contains("manifests"), "{}", one.status());
+    let state = State::clone(&one.core().state());
+    one.stop();
+
+    // From now on the disk has had it.
+    std::fs::remove_file(folder.path().join("manifests").join(content.info_hash.to_string())).expect("it was there");
+    let told = Told::default();
+    let one = begin(state, &told);
+    assert!(told.has("manifests lost or damaged: 1; the other trackers are asked for them"));
+    assert!(one.status().to_string().contains("\nmanifests   lost or damaged: 1"), "{}", one.status());
+
+    // What nobody shares is not missed.
+    let (_receiver, sender) = link_to(one.addr());
+    let [account, _, share] = shared_ops(content);
+    let body = OpBody::LeaveShare { share: ShareRef(share.id), user: UserRef(account.id) };
+    send_ops(&sender, [numbered(4, body)].into_iter());
+    wait_until("it is not shared", || one.core().state().share_count() == 0);
+    assert!(!one.status().to_string().contains("manifests"), "{}", one.status());
 }
 
 #[test]
@@ -401,14 +475,14 @@ fn what_cannot_be_read_back_for_another_tracker_is_told() {
         told.set(settings);
         (settings.past, settings.source) = (log_of(1, 10).0.into(), Arc::new(log_of(1, 7).1));
     });
-    let _link = link_to(&one);
+    let _link = link_to(one.addr);
     wait_until("it is told", || told.has("tracker 2 is not connected: 3 changes cannot be read back"));
 }
 
 #[test]
 fn a_tracker_that_takes_nothing_slows_nobody() {
     let one = tracker(1, &[]);
-    let (_receiver, sender) = link_to(&one);
+    let (_receiver, sender) = link_to(one.addr);
     wait_until("it is connected", || {
         one.server.status().others.iter().any(|other| matches!(other.status, LinkStatus::Connected { .. }))
     });

@@ -3,6 +3,8 @@
 use crate::model::digest::InfoHash;
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Default)]
@@ -16,33 +18,90 @@ pub(super) struct MissingManifests {
 struct Wishes {
     /// The number of the last wish.
     last: u64,
-    /// Missing manifests, with the number of the last wish for each.
-    numbers: BTreeMap<InfoHash, u64>,
+    missing: BTreeMap<InfoHash, Wish>,
+    /// Counts what came into the table and went out.
+    revision: u64,
+}
+
+#[derive(Debug)]
+struct Wish {
+    /// The number of the last wish for this manifest.
+    number: u64,
+    absence: Absence,
+}
+
+/// Why a manifest is not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// The disk had it.
+    Lost,
+    /// Its share came from a tracker that did not give it.
+    Awaited,
+}
+
+/// How many manifests are missing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MissingCounts {
+    /// The disk had them.
+    pub lost: usize,
+    /// No tracker has given them yet.
+    pub awaited: usize,
+}
+
+impl MissingCounts {
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
+
+    /// Whether more are missing than before, of either kind.
+    pub fn exceeds(self, before: Self) -> bool {
+        self.lost > before.lost || self.awaited > before.awaited
+    }
+}
+
+impl fmt::Display for MissingCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self { lost, awaited: 0 } => write!(f, "lost or damaged: {lost}"),
+            Self { lost: 0, awaited } => write!(f, "not here yet: {awaited}"),
+            Self { lost, awaited } => write!(f, "lost or damaged: {lost}, not here yet: {awaited}"),
+        }
+    }
 }
 
 impl Wishes {
-    fn wish(&mut self, info_hash: InfoHash) {
+    fn wish(&mut self, info_hash: InfoHash, absence: Absence) {
         self.last += 1;
-        self.numbers.insert(info_hash, self.last);
+        let number = self.last;
+        match self.missing.entry(info_hash) {
+            Entry::Occupied(mut known) => known.get_mut().number = number,
+            Entry::Vacant(place) => {
+                place.insert(Wish { number, absence });
+                self.revision += 1;
+            }
+        }
     }
 }
 
 impl MissingManifests {
-    /// Takes note that a manifest is not here. The first note counts as a wish.
-    pub(super) fn note(&self, info_hash: InfoHash) {
+    /// Takes note that a manifest is not here. The first note counts as a wish, and its reason stays.
+    pub(super) fn note(&self, info_hash: InfoHash, absence: Absence) {
         let mut wishes = self.wishes.lock();
-        if !wishes.numbers.contains_key(&info_hash) {
-            wishes.wish(info_hash);
+        if !wishes.missing.contains_key(&info_hash) {
+            wishes.wish(info_hash, absence);
         }
     }
 
-    /// Somebody wants a manifest that is not here.
-    pub(super) fn wish(&self, info_hash: InfoHash) {
-        self.wishes.lock().wish(info_hash);
+    /// Somebody wants a manifest that is not here. The reason counts if there was no note before.
+    pub(super) fn wish(&self, info_hash: InfoHash, absence: Absence) {
+        self.wishes.lock().wish(info_hash, absence);
     }
 
     pub(super) fn arrived(&self, info_hash: InfoHash) {
-        if self.wishes.lock().numbers.remove(&info_hash).is_some() {
+        let mut wishes = self.wishes.lock();
+        if wishes.missing.remove(&info_hash).is_some() {
+            wishes.revision += 1;
+            drop(wishes);
             self.arrived.notify_all();
         }
     }
@@ -53,20 +112,36 @@ impl MissingManifests {
         if wishes.last == wish {
             return (Vec::new(), wish);
         }
-        let wished = wishes.numbers.iter().filter(|(_, number)| **number > wish).map(|(info_hash, _)| *info_hash);
+        let wished = wishes.missing.iter().filter(|(_, of)| of.number > wish).map(|(info_hash, _)| *info_hash);
         (wished.collect(), wishes.last)
     }
 
-    /// How many there are.
-    pub(super) fn count(&self) -> usize {
-        self.wishes.lock().numbers.len()
+    /// Counts the missing ones among these, which are not looked at while nothing is missing.
+    pub(super) fn counts<I: Iterator<Item = InfoHash>>(&self, among: impl FnOnce() -> I) -> MissingCounts {
+        let absences: BTreeMap<InfoHash, Absence> = {
+            let wishes = self.wishes.lock();
+            wishes.missing.iter().map(|(info_hash, wish)| (*info_hash, wish.absence)).collect()
+        };
+        if absences.is_empty() {
+            return MissingCounts::default();
+        }
+        // Shares may have the same content.
+        let missing: BTreeMap<InfoHash, Absence> =
+            among().filter_map(|info_hash| Some((info_hash, *absences.get(&info_hash)?))).collect();
+        let awaited = missing.values().filter(|absence| **absence == Absence::Awaited).count();
+        MissingCounts { lost: missing.len() - awaited, awaited }
+    }
+
+    /// Another number whenever other manifests are missing.
+    pub(super) fn revision(&self) -> u64 {
+        self.wishes.lock().revision
     }
 
     /// Waits until a manifest is no longer missing, but not longer than `longest`.
     pub(super) fn wait(&self, info_hash: InfoHash, longest: Duration) {
         let until = Instant::now() + longest;
         let mut wishes = self.wishes.lock();
-        while wishes.numbers.contains_key(&info_hash) {
+        while wishes.missing.contains_key(&info_hash) {
             if self.arrived.wait_until(&mut wishes, until).timed_out() {
                 return;
             }

@@ -3,7 +3,7 @@
 use super::link_error::LinkError;
 use crate::model::digest::InfoHash;
 use crate::model::id::{ClientId, Seen, ShareRef, UserRef};
-use crate::model::op::Op;
+use crate::model::op::{Op, OpBody};
 use crate::model::units::duration;
 use crate::sys::unix_time_s;
 use crate::tracker::cluster::live_link::LiveLink;
@@ -66,6 +66,14 @@ struct Refused {
     try_at: Instant,
     /// The operator was told by this link.
     told: bool,
+}
+
+/// The manifest that comes before an op.
+fn manifest_of(op: &Op) -> Option<InfoHash> {
+    match &op.body {
+        OpBody::CreateShare { content, .. } => Some(content.info_hash),
+        _ => None,
+    }
 }
 
 impl<'a> LinkReceiver<'a> {
@@ -204,7 +212,11 @@ impl<'a> LinkReceiver<'a> {
     /// Makes ops durable. If that fails now, as it did `before`, it is tried again after a pause. The link goes on.
     fn keep(&mut self, ops: Vec<Op>, before: Option<Refused>) -> Result<(), Refusal> {
         let Some(op) = ops.first().cloned() else { return Ok(()) };
+        let absent = self.core.manifests.mark_absent(ops.iter().filter_map(manifest_of));
         let taken = self.core.committer.receive(ops);
+        if taken.is_ok() {
+            self.core.manifests.expect(&absent);
+        }
         let told = before.as_ref().is_some_and(|before| before.told);
         match taken {
             Err(refusal) if refusal.code == Code::Unavailable => {
@@ -255,19 +267,18 @@ impl<'a> LinkReceiver<'a> {
             Err(refusal) => refusal,
         };
         let known = self.skipped.replace(part.info_hash) == Some(part.info_hash);
-        if refusal.code != Code::BadManifest {
-            self.core.manifests.miss(part.info_hash);
-        } else if !known {
+        if refusal.code == Code::BadManifest && !known {
             let (number, name) = (self.number, part.info_hash);
             self.core.cluster.warn(&format!("the manifest {name} is damaged at tracker {number}: {refusal}"));
         }
     }
 
-    /// Makes the manifests durable that have come in. If that fails, they are missing.
+    /// Makes the manifests durable that have come in. Those of which that fails are missing once their shares come.
     fn keep_manifests(&mut self) {
         let lot = std::mem::take(&mut self.manifests);
-        if !lot.is_empty() && self.core.manifests.keep(&lot).is_err() {
-            lot.iter().for_each(|checked| self.core.manifests.miss(checked.info_hash()));
+        if !lot.is_empty() {
+            // The disk tells its trouble when it does not take the ops either.
+            let _ = self.core.manifests.keep(&lot);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::sys;
 use crate::tracker::core::Core;
+use crate::tracker::manifests::MissingCounts;
 use crate::tracker::net::connections::Connections;
 use crate::tracker::net::listener::Listener;
 use crate::tracker::warn::Warn;
@@ -22,7 +23,9 @@ pub(super) struct Housekeeper {
     /// What the operator was told last.
     trouble: Option<String>,
     /// How many manifests were missing when the operator was told so last.
-    missing: usize,
+    missing: MissingCounts,
+    /// Which manifests were missing then, as a number.
+    missing_revision: u64,
 }
 
 impl Housekeeper {
@@ -33,7 +36,15 @@ impl Housekeeper {
         listeners: Vec<Arc<Listener>>,
         warn: Warn,
     ) -> Self {
-        let mut this = Self { core, connections, listeners, warn, trouble: None, missing: 0 };
+        let mut this = Self {
+            core,
+            connections,
+            listeners,
+            warn,
+            trouble: None,
+            missing: MissingCounts::default(),
+            missing_revision: 0,
+        };
         this.tell_missing();
         this
     }
@@ -60,6 +71,8 @@ impl Housekeeper {
             if now >= trim_at {
                 trim_at = now + TRIM_INTERVAL;
                 sys::give_back_free_memory();
+                // What was missing may be shared by nobody any more.
+                self.missing_revision = 0;
             }
         }
     }
@@ -79,13 +92,17 @@ impl Housekeeper {
     }
 
     fn tell_missing(&mut self) {
-        let missing = self.core.manifests.missing_count();
-        match missing {
-            0 if self.missing > 0 => (self.warn)("all manifests are here again"),
-            _ if missing > self.missing => {
-                (self.warn)(&format!("manifests lost or damaged: {missing}; the other trackers are asked for them"));
-            }
-            _ => return,
+        let revision = self.core.manifests.missing_revision();
+        if revision == self.missing_revision {
+            return;
+        }
+        self.missing_revision = revision;
+        let state = self.core.state();
+        let missing = self.core.manifests.missing_counts(|| state.listed_info_hashes());
+        if missing.exceeds(self.missing) {
+            (self.warn)(&format!("manifests {missing}; the other trackers are asked for them"));
+        } else if missing.is_none() && !self.missing.is_none() {
+            (self.warn)("no manifest is missing any more");
         }
         self.missing = missing;
     }

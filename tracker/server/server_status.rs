@@ -4,6 +4,7 @@ use crate::model::digest::Fingerprint;
 use crate::model::units;
 use crate::tracker::admission::Occupancy;
 use crate::tracker::cluster::other_tracker::OtherTracker;
+use crate::tracker::manifests::MissingCounts;
 use crate::tracker::relay::RelayLoad;
 use std::fmt;
 use std::net::SocketAddr;
@@ -29,6 +30,8 @@ pub struct ServerStatus {
     pub connections: Occupancy,
     /// How busy the relay is, if there is one.
     pub relay: Option<RelayLoad>,
+    /// Manifests that should be here and are not.
+    pub missing: MissingCounts,
     /// Why changes cannot be made at present.
     pub trouble: Option<String>,
 }
@@ -47,6 +50,9 @@ impl fmt::Display for ServerStatus {
         }
         for other in &self.others {
             write!(f, "\n{other}")?;
+        }
+        if !self.missing.is_none() {
+            write!(f, "\nmanifests   {}", self.missing)?;
         }
         if let Some(trouble) = &self.trouble {
             write!(f, "\ntrouble     {trouble}")?;
