@@ -6,6 +6,7 @@ pub mod disk;
 mod error;
 mod file_name;
 pub mod inspect;
+mod plan;
 pub mod reader;
 pub mod record;
 pub mod recovery;
@@ -115,14 +116,19 @@ impl Journal {
         fresh_incarnation: u64,
         warn: Warn,
     ) -> Result<Vec<String>, JournalError> {
-        let options = RecoveryOptions { tracker: None, checkpoints: true, force: true };
-        let recovery = recover(&*disk, options)?;
-        let first = recovery::owner(&*disk).map_err(io_error(&*disk, "", "read"))?.unwrap_or(0);
-        let last = recovery.origin.map(|origin| origin.tracker).filter(|&tracker| tracker != 0);
-        let owner = JournalOwner { tracker: last.unwrap_or(first), fresh_incarnation };
+        let tracker = recovery::owner(&*disk)?;
+        let recovery = recover(&*disk, RecoveryOptions { tracker, checkpoints: true, force: true })?;
+        let last = recovery.origin.map(|origin| origin.tracker);
+        let owner = JournalOwner { tracker: tracker.or(last).unwrap_or(0), fresh_incarnation };
         let copied = inspect::keep_copy(folder, copy);
         copied.map_err(|error| JournalError::Io { path: copy.to_path_buf(), doing: "copy to", error })?;
         let report = inspect::repair_report(&recovery, copy);
+        for seq in checkpoint::all(&*disk).map_err(io_error(&*disk, "", "read the folder"))? {
+            let name = checkpoint::name(seq);
+            if checkpoint::read(&*disk, seq).is_err() {
+                disk.remove(&name).map_err(io_error(&*disk, &name, "remove"))?;
+            }
+        }
         Opening { disk, owner, settings: JournalSettings::default(), warn }.resume(recovery, true)?;
         Ok(report)
     }
@@ -171,6 +177,7 @@ impl Opening {
     fn resume(self, recovery: Recovery, renew: bool) -> Result<OpenedJournal, JournalError> {
         let Self { disk, owner, settings, warn } = self;
         recovery.warnings.iter().for_each(|line| warn(line));
+        recovery.lacking.iter().for_each(|what| warn(&format!("{what}; {}", inspect::LACKING)));
         if let Some(torn) = &recovery.torn {
             warn(&format!("{torn}; it was cut off there, and changes that were acknowledged may be gone"));
         }

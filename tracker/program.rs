@@ -14,7 +14,7 @@ use crate::tracker::console::{Console, ConsoleCommands};
 use crate::tracker::data_dir;
 use crate::tracker::data_dir::{DataDir, DataDirError};
 use crate::tracker::journal::disk::RealDisk;
-use crate::tracker::journal::inspect;
+use crate::tracker::journal::inspect::{self, Inspection};
 use crate::tracker::journal::{Journal, JournalError, JournalOwner, JournalSettings, OpenedJournal};
 use crate::tracker::net::listener::bind;
 use crate::tracker::relay::RelaySettings;
@@ -215,7 +215,7 @@ fn journal_disk(path: &Path) -> Result<Arc<RealDisk>, ProgramError> {
 pub fn check(dir: &Path) -> Result<bool, ProgramError> {
     let _locked = DataDir::open_existing(dir).map_err(ProgramError::DataDir)?;
     let disk = journal_disk(&dir.join(JOURNAL))?;
-    let (lines, sound) = inspect::check(&*disk).map_err(ProgramError::Journal)?;
+    let Inspection { lines, sound, .. } = inspect::check(&*disk).map_err(ProgramError::Journal)?;
     lines.iter().for_each(|line| say(line));
     Ok(sound)
 }

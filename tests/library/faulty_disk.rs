@@ -169,6 +169,12 @@ impl Disk for MemDisk {
         Ok(inner.files[inner.find(name)?].bytes.clone())
     }
 
+    fn read_front(&self, name: &str, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = self.read(name)?;
+        bytes.truncate(len);
+        Ok(bytes)
+    }
+
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let mut inner = self.0.lock();
         inner.call(false)?;

@@ -37,5 +37,6 @@ mod packaging;
 mod protocol;
 mod pushes;
 mod replica;
+mod starts;
 mod swarm;
 mod tracker;

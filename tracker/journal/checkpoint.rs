@@ -78,7 +78,7 @@ pub fn name(seq: u64) -> String {
 
 /// The place that the name of a checkpoint tells; `None` if this is not the name of one.
 pub fn seq(name: &str) -> Option<u64> {
-    number_in(name, SUFFIX)
+    number_in(name, SUFFIX).filter(|&seq| seq <= NUMBER_MAX)
 }
 
 /// Writes a checkpoint to a new file, makes it durable, then gives it its name. Removes all checkpoints but the last

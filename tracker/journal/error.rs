@@ -19,7 +19,19 @@ pub enum JournalError {
         why: String,
     },
     /// A file that must be there is not.
-    Missing(PathBuf),
+    Missing {
+        path: PathBuf,
+        /// Why no checkpoint could be used.
+        passed_over: Vec<String>,
+    },
+    /// A checkpoint goes further than the files of ops.
+    EndsEarly {
+        checkpoint: PathBuf,
+        /// The last record before the checkpoint.
+        seq: u64,
+        /// The last record that there is.
+        end: u64,
+    },
     /// A later version wrote this.
     Newer { path: PathBuf, version: u16 },
     /// The journal belongs to another tracker of the installation.
@@ -53,8 +65,23 @@ impl fmt::Display for JournalError {
                      drop every change from there on with tracker --repair {dir}, which keeps a copy"
                 )
             }
-            JournalError::Missing(path) => {
-                write!(f, "{} is missing; put it back, or restore a backup of {}", path.display(), data_dir(path))
+            JournalError::Missing { path, passed_over } => {
+                let (path, dir) = (path.display(), data_dir(path));
+                write!(f, "{path} is missing")?;
+                passed_over.iter().try_for_each(|line| write!(f, "; {line}"))?;
+                write!(
+                    f,
+                    "; put it back, or restore a backup of {dir}, or go on without it with tracker --repair {dir}, which \
+                     keeps a copy"
+                )
+            }
+            JournalError::EndsEarly { checkpoint, seq, end } => {
+                let (path, dir) = (checkpoint.display(), data_dir(checkpoint));
+                write!(
+                    f,
+                    "{path} goes up to record {seq}, but the journal files end with record {end}; put back what is missing, \
+                     or restore a backup of {dir}, or go on without it with tracker --repair {dir}, which keeps a copy"
+                )
             }
             JournalError::Newer { path, version } => write!(
                 f,

@@ -4,45 +4,65 @@ use super::checkpoint;
 use super::disk::Disk;
 use super::error::{JournalError, io_error};
 use super::reader::RecoveryOptions;
-use super::recovery::{Recovery, recover};
+use super::recovery::{Recovery, owner, recover};
+use crate::tracker::state::State;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// Reads all of a journal and changes nothing. Returns a report, line by line, and whether the journal is sound: a
-/// start loses nothing and passes over nothing.
-pub fn check(disk: &dyn Disk) -> Result<(Vec<String>, bool), JournalError> {
-    let all = RecoveryOptions { tracker: None, checkpoints: false, force: false };
-    let recovery = match recover(disk, all) {
-        Ok(recovery) => recovery,
-        Err(error) => {
-            // What is damaged may lie behind a checkpoint.
-            let start = recover(disk, RecoveryOptions { checkpoints: true, ..all });
-            let Ok(recovery) = start.as_ref().map(describe) else { return Err(error) };
-            let mut lines = recovery;
-            lines.push(format!("a start works, from a checkpoint; but {error}"));
-            return Ok((lines, false));
-        }
-    };
+/// What follows from it if something is lacking that a start does not need.
+pub(super) const LACKING: &str = "this tracker knows what those changes have led to, but can neither give them to other \
+                                  trackers nor take changes that belong before them; put the file back, or restore a backup";
+
+/// What a journal holds, and whether it is as it should be.
+#[derive(Debug)]
+pub struct Inspection {
+    /// A report, line by line.
+    pub lines: Vec<String>,
+    /// A start from any of the checkpoints loses nothing and passes over nothing, and the tracker can give all ops to
+    /// others.
+    pub sound: bool,
+    /// The fold of all ops.
+    pub state: State,
+}
+
+/// Starts as a tracker would, then reads what the start did not read. Changes nothing.
+///
+/// # Errors
+/// Those of a start.
+pub fn check(disk: &dyn Disk) -> Result<Inspection, JournalError> {
+    let start = RecoveryOptions { tracker: owner(disk)?, checkpoints: true, force: false };
+    let recovery = recover(disk, start)?;
     let mut lines = describe(&recovery);
-    let mut sound = recovery.torn.is_none() && recovery.warnings.is_empty();
-    lines.extend(recovery.warnings.iter().cloned());
+    let mut faults = recovery.warnings.clone();
     if let Some(torn) = &recovery.torn {
-        lines.push(format!("{torn}; a start cuts off what follows, and changes that were acknowledged may be gone"));
+        faults.push(format!("{torn}; a start cuts off what follows, and changes that were acknowledged may be gone"));
+    }
+    if let Some(what) = &recovery.lacking {
+        faults.push(format!("a start works; but {what}; {LACKING}"));
+    } else if recovery.checkpoint.is_some() {
+        match recover(disk, RecoveryOptions { checkpoints: false, ..start }) {
+            Ok(whole) if whole.past.state().digest() == recovery.past.state().digest() => {}
+            Ok(_) => {
+                faults.push("a start works; but its checkpoint is not what the changes before it have led to".into())
+            }
+            Err(error) => faults.push(format!("a start works; but {error}")),
+        }
     }
     for seq in checkpoint::all(disk).map_err(io_error(disk, "", "read the folder"))? {
         let path = disk.path(&checkpoint::name(seq));
         let path = path.display();
         match checkpoint::read(disk, seq) {
             Ok((_, state)) => lines.push(format!("{path} is sound: {} ops", state.op_count())),
-            Err(why) => {
-                sound = false;
-                lines.push(format!("{path} {why}; a start passes it over"));
-            }
+            // The start has told of those that it tried.
+            Err(_) if recovery.warnings.iter().any(|told| told.contains(&path.to_string())) => {}
+            Err(why) => faults.push(format!("{path} {why}; a start passes it over")),
         }
     }
-    Ok((lines, sound))
+    let sound = faults.is_empty();
+    lines.extend(faults);
+    Ok(Inspection { lines, sound, state: recovery.past.state().clone() })
 }
 
 fn describe(recovery: &Recovery) -> Vec<String> {
@@ -67,6 +87,8 @@ pub(super) fn repair_report(recovery: &Recovery, copy: &Path) -> Vec<String> {
         (Some(torn), 0) => format!("{torn}; cut off there"),
         (Some(torn), files) => format!("{torn}; cut off there, with {files} later files"),
     });
+    lines.extend(recovery.warnings.iter().cloned());
+    lines.extend(recovery.lacking.iter().map(|what| format!("{what}; {LACKING}")));
     lines.extend(describe(recovery));
     lines
 }

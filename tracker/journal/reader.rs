@@ -2,6 +2,7 @@
 
 use super::disk::Disk;
 use super::error::JournalError;
+use super::plan;
 use super::record;
 use super::record::{JournalPosition, RecordPosition};
 use super::segment;
@@ -107,7 +108,7 @@ impl<'a> JournalReader<'a> {
                 return Ok(end);
             }
         }
-        Err(JournalError::Missing(self.disk.path(&segment::name(self.position.seq + 1))))
+        Err(self.missing())
     }
 
     /// Reads one segment; `None` if the records go on in the next one.
@@ -118,9 +119,11 @@ impl<'a> JournalReader<'a> {
         let bytes = bytes.map_err(|error| JournalError::Io { path: path.clone(), doing: "read", error })?;
         let (header, damage) = self.header(&bytes, first_seq, next.is_none())?;
         let before = RecordPosition { seq: first_seq - 1, batch: header.first_batch - 1, left: 0 };
-        let mut origin = None;
+        let (tracker, mut origin) = (self.options.tracker, None);
         let walk = walk(&bytes, before, next, |op| {
-            origin = Some(op.id.origin);
+            if tracker.is_none_or(|tracker| tracker == op.id.origin.tracker) {
+                origin = Some(op.id.origin);
+            }
             self.lots.push(op);
         });
         self.position.seq = walk.last.seq;
@@ -140,9 +143,11 @@ impl<'a> JournalReader<'a> {
             },
             (Some(why), _) => Some(why),
             (None, Some(_)) => {
-                let why = match &walk.unknown {
-                    Some(error) => format!("an op of a kind that this version does not know ({error})"),
-                    None => "another file with later changes follows".into(),
+                let why = match judge(&bytes, &walk, marks.latest) {
+                    Verdict::End if !self.options.force => return Err(self.missing()),
+                    Verdict::End => plan::missing(self.disk, walk.last.seq + 1),
+                    Verdict::Damage(why) if walk.unknown.is_some() => why,
+                    _ => "another file with later changes follows".into(),
                 };
                 Some(self.refuse_unless_forced(&path, walk.end, why)?)
             }
@@ -166,6 +171,12 @@ impl<'a> JournalReader<'a> {
         Ok(Some(RecordsEnd { position, last_segment: Some(last_segment), torn, mended, dropped: Vec::new(), warning }))
     }
 
+    /// The segment that would go on is not there.
+    fn missing(&self) -> JournalError {
+        let path = self.disk.path(&segment::name(self.position.seq + 1));
+        JournalError::Missing { path, passed_over: Vec::new() }
+    }
+
     fn refuse_unless_forced(&self, path: &Path, at: usize, why: String) -> Result<String, JournalError> {
         if self.options.force {
             return Ok(why);
@@ -184,7 +195,8 @@ impl<'a> JournalReader<'a> {
         let why = match segment::header(bytes) {
             Ok(header) => {
                 let tracker = header.origin.tracker;
-                if self.options.tracker.is_some_and(|asked| asked != tracker) {
+                // A header that a repair made up may name nobody.
+                if tracker != 0 && self.options.tracker.is_some_and(|asked| asked != tracker) {
                     return Err(JournalError::OtherTracker { path, tracker });
                 }
                 // Appended batches have numbers above all earlier ones, and must follow on what the header says.

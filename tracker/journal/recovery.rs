@@ -2,16 +2,17 @@
 
 use super::checkpoint;
 use super::disk::Disk;
-use super::error::JournalError;
+use super::error::{JournalError, io_error};
+use super::plan;
+use super::plan::{JournalFiles, StartPoint};
 use super::reader::{JournalReader, LastSegment, RecoveryOptions};
 use super::record::JournalPosition;
 use super::segment;
-use super::segment::SegmentHeader;
+use super::segment::{RECORDS_AT, SegmentHeader};
 use crate::model::id::Origin;
 use crate::model::op::Op;
 use crate::tracker::ledger::Past;
 use crate::tracker::state::State;
-use std::io;
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -34,6 +35,8 @@ pub struct Recovery {
     pub dropped: Vec<u64>,
     /// What else the operator has to know.
     pub warnings: Vec<String>,
+    /// What keeps other trackers from getting all ops, although this one can do without it.
+    pub lacking: Option<String>,
     /// The last record before the checkpoint from which the state comes.
     pub checkpoint: Option<u64>,
     /// How many ops were folded on top of that.
@@ -42,18 +45,22 @@ pub struct Recovery {
 
 /// Reads a journal.
 pub fn recover(disk: &dyn Disk, options: RecoveryOptions) -> Result<Recovery, JournalError> {
-    let (mut recovery, in_order) = read(disk, options, fold_next)?;
+    let files = JournalFiles::list(disk)?;
+    let start = if options.checkpoints { files.latest(disk) } else { files.whole() };
+    let (mut recovery, in_order) = recover_from(disk, &files, start, options, fold_next)?;
     if in_order {
         return recovery.counted(disk);
     }
     // Ops of other trackers came late: the fold needs all ops in their order.
+    let warnings = recovery.warnings;
     let mut ops = Vec::new();
-    (recovery, _) = read(disk, RecoveryOptions { checkpoints: false, ..options }, |_, op| {
+    (recovery, _) = recover_from(disk, &files, files.whole(), options, |_, op| {
         ops.push(op);
         true
     })?;
     ops.sort_unstable_by_key(Op::order);
     ops.into_iter().for_each(|op| recovery.past.apply(op));
+    recovery.warnings = warnings;
     recovery.counted(disk)
 }
 
@@ -64,23 +71,56 @@ pub fn read(
     options: RecoveryOptions,
     fold: impl FnMut(&mut Past, Op) -> bool,
 ) -> Result<(Recovery, bool), JournalError> {
-    let io = |error| JournalError::Io { path: disk.path(""), doing: "read the folder", error };
-    let names = disk.list().map_err(io)?;
-    let mut segments: Vec<u64> = names.iter().filter_map(|name| segment::first_seq(name)).collect();
-    segments.sort_unstable();
-    let checkpoints = checkpoint::all(disk).map_err(io)?;
+    let files = JournalFiles::list(disk)?;
+    let start = if options.checkpoints { files.latest(disk) } else { files.whole() };
+    read_from(disk, &files, start, options, fold)
+}
+
+fn read_from(
+    disk: &dyn Disk,
+    files: &JournalFiles,
+    start: StartPoint,
+    options: RecoveryOptions,
+    fold: impl FnMut(&mut Past, Op) -> bool,
+) -> Result<(Recovery, bool), JournalError> {
+    if files.is_empty() {
+        return Ok((Recovery::new(), true));
+    }
+    let missing = |seq| disk.path(&segment::name(seq));
+    let first = start.first.map_err(missing);
+    let first = first.map_err(|path| JournalError::Missing { path, passed_over: start.passed_over.clone() })?;
     let mut recovery = Recovery::new();
-    if segments.is_empty() && checkpoints.is_empty() {
-        return Ok((recovery, true));
+    (recovery.position, recovery.past, recovery.checkpoint) = (start.position, start.past, start.checkpoint);
+    recovery.warnings = start.passed_over;
+    let in_order = recovery.replay(disk, &files.segments[first..], options, fold)?;
+    Ok((recovery, in_order))
+}
+
+/// Reads what a start reads, and looks whether the rest is there. If forced, keeps as many changes as there are.
+fn recover_from(
+    disk: &dyn Disk,
+    files: &JournalFiles,
+    mut start: StartPoint,
+    options: RecoveryOptions,
+    fold: impl FnMut(&mut Past, Op) -> bool,
+) -> Result<(Recovery, bool), JournalError> {
+    let (first, cut_off) = (start.first, start.cut_off.take());
+    if options.force && first.is_err() && !files.is_empty() {
+        return Ok((Recovery::new().beyond(disk, files, cut_off), true));
     }
-    if options.checkpoints {
-        recovery.begin_at_checkpoint(disk, &checkpoints);
+    let (mut recovery, in_order) = read_from(disk, files, start, options, fold)?;
+    let end = recovery.position.seq;
+    if options.force {
+        let further = cut_off.filter(|(position, _)| position.seq > end);
+        if further.is_some() {
+            return Ok((recovery.beyond(disk, files, further), true));
+        }
+    } else if let Some(&seq) = files.checkpoints.first().filter(|&&seq| options.checkpoints && seq > end) {
+        return Err(JournalError::EndsEarly { checkpoint: disk.path(&checkpoint::name(seq)), seq, end });
     }
-    // The segment behind a checkpoint is there before the checkpoint.
-    let first_seq = recovery.position.seq + 1;
-    let first = segments.binary_search(&first_seq);
-    let first = first.map_err(|_| JournalError::Missing(disk.path(&segment::name(first_seq))))?;
-    let in_order = recovery.replay(disk, &segments[first..], options, fold)?;
+    if let (Ok(first), Some(_)) = (first, recovery.checkpoint) {
+        recovery.lacking = files.lacking(disk, first).map_err(io_error(disk, "", "read the files in"))?;
+    }
     Ok((recovery, in_order))
 }
 
@@ -104,6 +144,7 @@ impl Recovery {
             mended: Vec::new(),
             dropped: Vec::new(),
             warnings: Vec::new(),
+            lacking: None,
             checkpoint: None,
             replayed: 0,
         }
@@ -119,19 +160,23 @@ impl Recovery {
         Ok(self)
     }
 
-    /// Takes the state from the latest checkpoint that is sound.
-    fn begin_at_checkpoint(&mut self, disk: &dyn Disk, checkpoints: &[u64]) {
-        for &seq in checkpoints {
-            match checkpoint::read(disk, seq) {
-                Ok((position, state)) => {
-                    (self.position, self.past, self.checkpoint) = (position, state.into(), Some(seq));
-                    return;
-                }
-                Err(why) => {
-                    let path = disk.path(&checkpoint::name(seq));
-                    self.warnings.push(format!("the checkpoint {} {why}; it is passed over", path.display()));
-                }
-            }
+    /// Goes on from a checkpoint that has no segment behind it; without one, from nothing. Segments behind it are dropped.
+    fn beyond(self, disk: &dyn Disk, files: &JournalFiles, cut_off: Option<(JournalPosition, State)>) -> Self {
+        let lacking = cut_off.is_some().then(|| plan::missing(disk, self.position.seq + 1));
+        let checkpoint = cut_off.as_ref().map(|(position, _)| position.seq);
+        let StartPoint { position, past, .. } = files.whole();
+        let (position, past) = cut_off.map_or((position, past), |(position, state)| (position, state.into()));
+        let behind = position.seq + 1;
+        Self {
+            position,
+            past,
+            last_segment: None,
+            torn: Some(plan::missing(disk, behind)),
+            dropped: files.segments.iter().copied().filter(|&first| first >= behind).collect(),
+            lacking,
+            checkpoint,
+            replayed: 0,
+            ..self
         }
     }
 
@@ -169,17 +214,17 @@ impl Recovery {
     }
 }
 
-/// Whose journal it is, by the latest header that is sound; `None` if no header is.
+/// Whose journal it is, by the latest header that is sound and names a tracker; `None` if no header does.
 ///
 /// # Errors
 /// The folder cannot be read.
-pub fn owner(disk: &dyn Disk) -> io::Result<Option<u16>> {
-    let names = disk.list()?;
-    let mut segments: Vec<&String> = names.iter().filter(|name| segment::first_seq(name).is_some()).collect();
-    segments.sort_unstable();
-    for name in segments.into_iter().rev() {
-        if let Ok(header) = segment::header(&disk.read(name)?) {
-            return Ok(Some(header.origin.tracker));
+pub(super) fn owner(disk: &dyn Disk) -> Result<Option<u16>, JournalError> {
+    for &first_seq in JournalFiles::list(disk)?.segments.iter().rev() {
+        let name = segment::name(first_seq);
+        let front = disk.read_front(&name, RECORDS_AT).map_err(io_error(disk, &name, "read"))?;
+        match segment::header(&front) {
+            Ok(header) if header.origin.tracker != 0 => return Ok(Some(header.origin.tracker)),
+            _ => {}
         }
     }
     Ok(None)
