@@ -11,8 +11,18 @@ pub(crate) struct Census {
     pub gone: usize,
     pub late: usize,
     pub restarts: usize,
-    pub older_disks: usize,
-    pub empty_disks: usize,
+    /// Disks lost with what was on them.
+    pub wiped: usize,
+    /// Disks replaced by an old copy that lacks something.
+    pub restored: usize,
+    /// Disks replaced by an old copy that has what was lost.
+    pub brought_back: usize,
+    /// Trackers put on the list in the middle.
+    pub added: usize,
+    /// Ops that came from a tracker with which this one never links.
+    pub by_a_third: usize,
+    /// Trackers that came to the others at the end, with changes of their own.
+    pub alone: usize,
     pub failed_writes: usize,
     /// Everything was asked for again, since it could not be kept.
     pub asked_again: usize,
@@ -39,8 +49,12 @@ impl Census {
             gone: self.gone + other.gone,
             late: self.late + other.late,
             restarts: self.restarts + other.restarts,
-            older_disks: self.older_disks + other.older_disks,
-            empty_disks: self.empty_disks + other.empty_disks,
+            wiped: self.wiped + other.wiped,
+            restored: self.restored + other.restored,
+            brought_back: self.brought_back + other.brought_back,
+            added: self.added + other.added,
+            by_a_third: self.by_a_third + other.by_a_third,
+            alone: self.alone + other.alone,
             failed_writes: self.failed_writes + other.failed_writes,
             asked_again: self.asked_again + other.asked_again,
             outcomes,
@@ -51,7 +65,9 @@ impl Census {
     pub(crate) fn check(&self) {
         let Outcomes { effective, repeated, as_wanted, overridden, renamed, merged, read, unread } = self.outcomes;
         let outcomes = [effective, repeated, as_wanted, overridden, renamed, merged, read, unread];
-        let rest = [self.gone, self.late, self.older_disks, self.empty_disks, self.failed_writes, self.asked_again];
+        let disks = [self.gone, self.wiped, self.restored, self.brought_back, self.failed_writes];
+        let meetings = [self.added, self.by_a_third, self.alone, self.late, self.asked_again];
+        let rest = [disks.as_slice(), &meetings].concat();
         assert!(outcomes.iter().chain(&rest).all(|count| *count > 0), "{self:?}");
     }
 }

@@ -4,7 +4,7 @@
 use super::told::Made;
 use groupshare::client::picker::split_mix::SplitMix;
 use groupshare::model::digest::{InfoHash, Sha1Digest};
-use groupshare::model::id::{CommandId, GroupRef, UserRef};
+use groupshare::model::id::{CommandId, GroupRef, OpId, UserRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::op::PasswordHash;
@@ -20,8 +20,8 @@ const FILES: [&str; 2] = ["f", "g"];
 pub(crate) struct Command {
     pub id: CommandId,
     pub change: Change,
-    /// Whether the client was told that it is carried out, or was before.
-    pub acknowledged: bool,
+    /// The op of which the client was told that it has carried it out.
+    pub acknowledged: Option<OpId>,
 }
 
 /// Chance.

@@ -17,6 +17,8 @@ pub(crate) struct Tracker {
     pub boots: u64,
     /// What survives, in the order in which it was written.
     pub disk: Vec<Op>,
+    /// What the disk was at some moments before.
+    pub copies: Vec<Vec<Op>>,
     pub run: Option<Running>,
 }
 
@@ -93,6 +95,11 @@ impl Running {
 }
 
 impl Tracker {
+    /// A tracker with an empty disk that has not started.
+    pub(crate) fn new(number: u16) -> Self {
+        Self { number, boots: 0, disk: Vec::new(), copies: Vec::new(), run: None }
+    }
+
     /// Starts it on what its disk holds, under a new incarnation.
     pub(crate) fn start(&mut self, incarnation: u64) {
         self.boots += 1;

@@ -5,6 +5,7 @@ use super::super::link::Conn;
 use super::super::oracle::Oracle;
 use super::super::tracker::Written;
 use super::{World, brief};
+use groupshare::model::id::OpId;
 use groupshare::model::op::Op;
 use groupshare::tracker::state::State;
 use std::collections::BTreeMap;
@@ -13,7 +14,14 @@ use std::convert::Infallible;
 impl World {
     /// Everything runs and reaches everything, if only through others; until nothing is left to do.
     pub(super) fn heal(&mut self) {
+        for t in 0..self.trackers.len() {
+            if self.fates.is_alone(t) {
+                let own = self.trackers[t].disk.iter().filter(|op| usize::from(op.id.origin.tracker) == t + 1);
+                self.census.alone += usize::from(own.count() > 0);
+            }
+        }
         say!(self, "everything is healed");
+        self.fates.heal();
         self.sides.fill(0);
         for t in 0..self.trackers.len() {
             if self.trackers[t].run.as_ref().is_some_and(|run| run.stuck) {
@@ -31,7 +39,8 @@ impl World {
 
     /// Carries and writes until there is nothing left to do.
     pub(super) fn settle(&mut self) {
-        let tree: Vec<_> = (1..self.trackers.len()).map(|t| (t, self.dice.below(t))).collect();
+        let running = self.running();
+        let tree = self.fates.tree(&mut self.dice, &running);
         for round in 0.. {
             assert!(round < 10_000, "it never ends");
             let mut busy = false;
@@ -52,7 +61,7 @@ impl World {
     /// Lets all disks work; whether there was something to do.
     pub(super) fn work(&mut self) -> bool {
         let mut busy = false;
-        for t in 0..self.trackers.len() {
+        for t in self.running() {
             let run = self.trackers[t].run.as_ref().expect("it runs");
             if run.working.is_some() {
                 self.finish(t, Written::Kept);
@@ -83,7 +92,9 @@ impl World {
             run.told.check_notices(&run.durable);
             self.note_shown(run.origin, &run.told);
         }
-        let mut ops: Vec<&Op> = self.trackers[0].disk.iter().collect();
+        // The whole history is kept here: of it, this is what the trackers still have.
+        let exists = |op: &&Op| runs.iter().any(|run| op.id.seq <= run.durable.seen(op.id.origin));
+        let mut ops: Vec<&Op> = self.ever.values().filter(exists).collect();
         ops.sort_by_key(|op| op.order());
         assert!(ops.windows(2).all(|pair| pair[0].order() < pair[1].order()), "two ops have one place");
         let oracle = Oracle::judge(&ops, &self.shown);
@@ -105,8 +116,9 @@ impl World {
         for command in &self.commands {
             let first = first.get(&command.id).copied();
             assert_eq!(oracle.state.command(command.id), first);
-            // If no disk holds it, it was lost with all that did: every op that is gone was.
-            self.census.gone += usize::from(command.acknowledged && first.is_none());
+            // What an op has to come to is what the oracle has judged. One that is nowhere went with a disk.
+            let is_there = |op: &OpId| op.seq <= oracle.state.seen(op.origin);
+            self.census.gone += usize::from(command.acknowledged.is_some_and(|op| !is_there(&op)));
         }
         self.census.outcomes = oracle.outcomes;
         self.census

@@ -1,0 +1,76 @@
+//! What a seed has in store for trackers: which of them the others know and whom each can meet, besides partitions.
+
+use super::clients::Dice;
+
+/// Trackers, by index.
+pub(crate) struct Fates {
+    /// Nobody knows this tracker yet, and it has not started.
+    unlisted: Option<usize>,
+    /// This tracker takes changes alone until the end.
+    alone: Option<usize>,
+    /// These two never link: they meet only through others.
+    apart: Option<[usize; 2]>,
+    /// Disks are lost and put back ten times as often.
+    pub rough: bool,
+}
+
+impl Fates {
+    /// The fates of so many trackers.
+    pub(crate) fn new(dice: &mut Dice, count: usize) -> Self {
+        let unlisted = dice.percent(30).then(|| dice.below(count));
+        let alone = dice.percent(20).then(|| dice.below(count)).filter(|&alone| unlisted != Some(alone));
+        let first = dice.below(count);
+        let apart = [first, (first + 1) % count];
+        let apart = (count > 2 && dice.percent(40)).then_some(apart);
+        Self { unlisted, alone, apart, rough: dice.percent(10) }
+    }
+
+    /// Everybody is known and nobody is alone. Those that never link still do not.
+    pub(crate) fn heal(&mut self) {
+        (self.unlisted, self.alone) = (None, None);
+    }
+
+    /// Puts the unlisted tracker on the list of the others, if there is one.
+    pub(crate) fn add(&mut self) -> Option<usize> {
+        self.unlisted.take()
+    }
+
+    pub(crate) fn is_listed(&self, tracker: usize) -> bool {
+        self.unlisted != Some(tracker)
+    }
+
+    pub(crate) fn is_alone(&self, tracker: usize) -> bool {
+        self.alone == Some(tracker)
+    }
+
+    /// Whether these two never link.
+    pub(crate) fn are_apart(&self, a: usize, b: usize) -> bool {
+        self.apart.is_some_and(|apart| apart == [a, b] || apart == [b, a])
+    }
+
+    /// Whether these two can link.
+    pub(crate) fn may_link(&self, a: usize, b: usize) -> bool {
+        let meets = |tracker| self.is_listed(tracker) && !self.is_alone(tracker);
+        a != b && meets(a) && meets(b) && !self.are_apart(a, b)
+    }
+
+    /// Links, at random, by which all of these trackers meet that can.
+    pub(crate) fn tree(&self, dice: &mut Dice, among: &[usize]) -> Vec<(usize, usize)> {
+        let mut tree = Vec::new();
+        let (mut within, mut without) = (Vec::from_iter(among.first().copied()), among.to_vec());
+        loop {
+            without.retain(|tracker| !within.contains(tracker));
+            let pairs = within.iter().flat_map(|&a| without.iter().map(move |&b| (a, b)));
+            let pairs: Vec<_> = pairs.filter(|&(a, b)| self.may_link(a, b)).collect();
+            match (dice.pick(&pairs), without.first()) {
+                (Some((a, b)), _) => {
+                    tree.push((b, a));
+                    within.push(b);
+                }
+                // Whom none of these can meet begins a tree of its own.
+                (None, Some(&first)) => within = vec![first],
+                (None, None) => return tree,
+            }
+        }
+    }
+}

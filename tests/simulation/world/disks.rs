@@ -1,0 +1,98 @@
+//! Trackers that start and end, and what becomes of their disks.
+
+use super::{World, brief};
+use groupshare::model::id::OpId;
+use groupshare::model::op::Op;
+use std::collections::BTreeSet;
+
+impl World {
+    pub(super) fn start_some(&mut self) {
+        let down = |t: &usize| self.fates.is_listed(*t) && self.trackers[*t].run.is_none();
+        let down: Vec<usize> = (0..self.trackers.len()).filter(down).collect();
+        if let Some(t) = self.dice.pick(&down) {
+            self.start(t);
+        }
+    }
+
+    /// A tracker appears in the list that was not there before, with an empty disk.
+    pub(super) fn add(&mut self) {
+        if let Some(t) = self.fates.add() {
+            say!(self, "{} is added to the list", t + 1);
+            self.census.added += 1;
+            self.start(t);
+        }
+    }
+
+    pub(super) fn start(&mut self, t: usize) {
+        // At random, but different each time.
+        let incarnation = (self.dice.below(1 << 10) as u64) << 10 | self.trackers[t].boots;
+        self.trackers[t].start(incarnation);
+        say!(self, "{}: starts as {incarnation} with {} ops", t + 1, self.trackers[t].disk.len());
+        self.trackers[t].disk.clone().into_iter().for_each(|op| self.note_durable(op));
+    }
+
+    /// A tracker ends without warning. Of what it was writing any part is on the disk.
+    pub(super) fn crash(&mut self) {
+        let Some(t) = self.some_running() else { return };
+        say!(self, "{}: crashes", t + 1);
+        self.census.restarts += 1;
+        self.end_tracker(t);
+    }
+
+    /// A tracker ends, and its disk is lost.
+    pub(super) fn wipe(&mut self) {
+        let Some(t) = self.some_listed() else { return };
+        say!(self, "{}: its disk is lost", t + 1);
+        let lost = self.replace_disk(t, Vec::new());
+        self.census.wiped += usize::from(lost > 0);
+    }
+
+    /// Somebody copies a tracker's disk.
+    pub(super) fn copy(&mut self) {
+        let Some(t) = self.some_listed() else { return };
+        let tracker = &mut self.trackers[t];
+        tracker.copies.push(tracker.disk.clone());
+    }
+
+    /// A tracker ends, and an old copy of its disk takes the place of the disk. That may have been lost since.
+    pub(super) fn restore(&mut self) {
+        let Some(t) = self.some_listed() else { return };
+        let Some(copy) = self.dice.pick(&self.trackers[t].copies) else { return };
+        say!(self, "{}: an old copy of its disk is put back, with {} ops", t + 1, copy.len());
+        let (before, len) = (self.trackers[t].disk.len(), copy.len());
+        let lost = self.replace_disk(t, copy);
+        self.census.restored += usize::from(lost > 0 && len > 0);
+        self.census.brought_back += usize::from(len > before);
+    }
+
+    /// Ends a tracker that runs and gives it another disk. Returns how many ops that lacks.
+    fn replace_disk(&mut self, t: usize, disk: Vec<Op>) -> usize {
+        if self.trackers[t].run.is_some() {
+            self.census.restarts += 1;
+            self.end_tracker(t);
+        }
+        let kept: BTreeSet<OpId> = disk.iter().map(|op| op.id).collect();
+        let gone = std::mem::replace(&mut self.trackers[t].disk, disk).into_iter().map(|op| op.id);
+        let gone: Vec<OpId> = gone.filter(|id| !kept.contains(id)).collect();
+        self.lost.extend(&gone);
+        gone.len()
+    }
+
+    pub(super) fn end_tracker(&mut self, t: usize) {
+        let mut run = self.trackers[t].run.take().expect("it runs");
+        if let Some(batch) = run.working.take() {
+            let kept = self.dice.below(batch.ops.len() + 1);
+            for op in &batch.ops[..kept] {
+                self.trackers[t].disk.push(op.clone());
+            }
+            self.unanswered.extend(batch.waiting.commands.into_iter().map(|(n, _)| n));
+        }
+        self.unanswered.extend(run.gathering.waiting.commands.into_iter().map(|(n, _)| n));
+        self.note_shown(run.origin, &run.told);
+        for end in self.ends() {
+            if self.conns[end.0].ends[end.1].tracker == t {
+                self.close(end);
+            }
+        }
+    }
+}

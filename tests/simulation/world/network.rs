@@ -1,0 +1,166 @@
+//! Connections between trackers: who calls whom, what they carry and when they break.
+
+use super::super::link::{Conn, EndId, Message};
+use super::{World, brief};
+use groupshare::model::id::Seen;
+use groupshare::tracker::cluster::version_vector::VersionVector;
+
+impl World {
+    /// All ends that are open.
+    pub(super) fn ends(&self) -> Vec<EndId> {
+        let all = (0..self.conns.len()).flat_map(|conn| [(conn, 0), (conn, 1)]);
+        all.filter(|&(conn, side)| self.conns[conn].ends[side].open).collect()
+    }
+
+    pub(super) fn close(&mut self, (conn, side): EndId) {
+        self.conns[conn].close(side);
+        self.break_off(conn);
+    }
+
+    fn break_off(&mut self, conn: usize) {
+        let arrives = [0, 1].map(|side| {
+            let len = self.conns[conn].ends[side].inbox.len();
+            self.dice.below(len + 1)
+        });
+        self.conns[conn].break_off(arrives);
+    }
+
+    pub(super) fn break_some(&mut self) {
+        let ends = self.ends();
+        if let Some((conn, _)) = self.dice.pick(&ends) {
+            say!(self, "the connection of {} and {} breaks", self.of(conn)[0] + 1, self.of(conn)[1] + 1);
+            self.break_off(conn);
+        }
+    }
+
+    /// Whose a connection is.
+    pub(super) fn of(&self, conn: usize) -> [usize; 2] {
+        [0, 1].map(|side| self.conns[conn].ends[side].tracker)
+    }
+
+    pub(super) fn partition(&mut self) {
+        let parts = 1 + self.dice.below(3).min(1 + self.dice.below(2));
+        for t in 0..self.sides.len() {
+            self.sides[t] = self.dice.below(parts);
+        }
+        say!(self, "the network is {:?}", self.sides);
+    }
+
+    pub(super) fn dial(&mut self) {
+        let (Some(a), Some(b)) = (self.some_running(), self.some_running()) else { return };
+        if self.fates.may_link(a, b) && self.sides[a] == self.sides[b] {
+            self.connect(a, b);
+        }
+    }
+
+    pub(super) fn connect(&mut self, a: usize, b: usize) {
+        say!(self, "{} calls {}", a + 1, b + 1);
+        self.conns.push(Conn::new([a, b]));
+        self.greet((self.conns.len() - 1, 0));
+    }
+
+    fn greet(&mut self, (conn, side): EndId) {
+        let t = self.conns[conn].ends[side].tracker;
+        let seen = self.durable(t).version().map(|(origin, seq)| Seen { origin, seq }).collect();
+        self.conns[conn].send(side, Message::Hello(seen));
+    }
+
+    /// Something is taken from a connection, or given to one.
+    pub(super) fn carry(&mut self) {
+        let ends = self.ends();
+        let Some(end) = self.dice.pick(&ends) else { return };
+        if self.dice.percent(50) {
+            self.take(end);
+        } else {
+            let count = 1 + self.dice.below(6);
+            self.give(end, count);
+        }
+    }
+
+    /// An end gives some of the ops that the far side lacks; whether there were any.
+    pub(super) fn give(&mut self, (conn, side): EndId, count: usize) -> bool {
+        let end = &mut self.conns[conn].ends[side];
+        let (disk, cursor) = (&self.trackers[end.tracker].disk, &mut end.cursor);
+        let durable = &self.trackers[end.tracker].run.as_ref().expect("ends end with their tracker").durable;
+        let Some(far) = &mut end.far else { return false };
+        let mut ops = Vec::new();
+        while let Some(op) = disk.get(*cursor).filter(|_| ops.len() < count) {
+            *cursor += 1;
+            if op.id.seq <= durable.seen(op.id.origin) && far.give(op) {
+                ops.push(op.clone());
+            }
+        }
+        if ops.is_empty() {
+            return false;
+        }
+        say!(self, "{} gives {} ops to {}", self.of(conn)[side] + 1, ops.len(), self.of(conn)[1 - side] + 1);
+        self.conns[conn].send(side, Message::Ops(ops));
+        true
+    }
+
+    /// An end takes what comes next, if it has come; whether there was something.
+    pub(super) fn take(&mut self, (conn, side): EndId) -> bool {
+        let [here, there] = [side, 1 - side].map(|side| self.of(conn)[side]);
+        if self.sides[here] != self.sides[there] || self.conns[conn].ends[side].waits {
+            return false;
+        }
+        if self.ask_for_all((conn, side)) {
+            return true;
+        }
+        match self.conns[conn].ends[side].inbox.pop_front() {
+            None if self.conns[conn].broken => {
+                self.close((conn, side));
+                return true;
+            }
+            // It still has to ask.
+            None => return self.conns[conn].ends[side].refused,
+            Some(Message::Hello(seen)) => self.enter((conn, side), &seen),
+            Some(Message::GiveAgain(seen)) => {
+                let end = &mut self.conns[conn].ends[side];
+                (end.far, end.cursor) = (Some(VersionVector::new(&seen)), 0);
+            }
+            Some(Message::Ops(_)) if self.conns[conn].ends[side].refused => {}
+            Some(Message::Ops(ops)) => {
+                say!(self, "{} takes {} ops from {}", here + 1, ops.len(), there + 1);
+                let far = self.conns[conn].ends[side].far.as_mut();
+                far.expect("the greeting comes first").note(&ops);
+                match self.trackers[here].receive(ops, (conn, side)) {
+                    Ok(waits) => self.conns[conn].ends[side].waits = waits,
+                    Err(_) => self.conns[conn].ends[side].refused = true,
+                }
+            }
+        }
+        true
+    }
+
+    /// An end at which ops could not be kept asks for them again, if it can keep them by now; whether it does.
+    fn ask_for_all(&mut self, (conn, side): EndId) -> bool {
+        let end = &self.conns[conn].ends[side];
+        let stuck = self.trackers[end.tracker].run.as_ref().is_some_and(|run| run.stuck);
+        if !end.refused || stuck || !self.dice.percent(30) {
+            return false;
+        }
+        let seen = self.durable(end.tracker).version().map(|(origin, seq)| Seen { origin, seq }).collect();
+        self.conns[conn].ends[side].refused = false;
+        self.conns[conn].send(side, Message::GiveAgain(seen));
+        self.census.asked_again += 1;
+        true
+    }
+
+    /// The far side has said what it has. An older connection with it ends.
+    fn enter(&mut self, (conn, side): EndId, seen: &[Seen]) {
+        let [here, there] = [side, 1 - side].map(|side| self.of(conn)[side]);
+        for old in self.ends() {
+            let of = &self.conns[old.0];
+            let with = (of.ends[old.1].tracker, of.ends[1 - old.1].tracker);
+            // Nothing is ended by a greeting that is still on its way.
+            if old.0 != conn && with == (here, there) && of.ends[old.1].far.is_some() {
+                self.close(old);
+            }
+        }
+        self.conns[conn].ends[side].far = Some(VersionVector::new(seen));
+        if side == 1 {
+            self.greet((conn, side));
+        }
+    }
+}
