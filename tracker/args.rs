@@ -22,9 +22,9 @@ const ARGUMENTS: &str = "[tracker_info.txt] [tracker_no] [options]";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Invocation {
     Run(Args),
-    /// Look through the journal in this data folder and change nothing.
+    /// Look through this data folder and change nothing.
     Check(PathBuf),
-    /// Cut the journal in this data folder off where it is damaged, and keep a copy.
+    /// Cut the journal in this data folder off where it is damaged, set damaged manifests aside, and keep a copy.
     Repair(PathBuf),
     /// Print this on standard output and end with success: help, or the version.
     Tell(String),
@@ -194,12 +194,12 @@ fn options() -> Options {
          20M, 16K at least (default: relay nothing)",
         "RATE",
     );
-    options.optopt("", "check", "look through the journal in this data folder, change nothing, and end", "DIR");
+    options.optopt("", "check", "look through this data folder, change nothing, and end", "DIR");
     options.optopt(
         "",
         "repair",
-        "cut the journal in this data folder off where it is damaged, keep a copy of it as it was, and end; a data \
-         folder from a backup does not need that",
+        "cut the journal in this data folder off where it is damaged, set damaged lists of pieces aside, keep a copy \
+         of all as it was, and end; a data folder from a backup does not need that",
         "DIR",
     );
     options.optflag("h", "help", "print this and end");

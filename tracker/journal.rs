@@ -109,13 +109,13 @@ impl Journal {
     }
 
     /// Copies the journal in `folder` to `copy`, cuts it off at the first damage of any kind and goes on in a fresh
-    /// segment, also if there is no damage. Returns a report, line by line.
+    /// segment, also if there is no damage. Returns a report, line by line, and the fold of the ops that are left.
     pub fn repair(
         disk: Arc<dyn Disk>,
         (folder, copy): (&Path, &Path),
         fresh_incarnation: u64,
         warn: Warn,
-    ) -> Result<Vec<String>, JournalError> {
+    ) -> Result<(Vec<String>, State), JournalError> {
         let tracker = recovery::owner(&*disk)?;
         let recovery = recover(&*disk, RecoveryOptions { tracker, checkpoints: true, force: true })?;
         let last = recovery.origin.map(|origin| origin.tracker);
@@ -129,8 +129,8 @@ impl Journal {
                 disk.remove(&name).map_err(io_error(&*disk, &name, "remove"))?;
             }
         }
-        Opening { disk, owner, settings: JournalSettings::default(), warn }.resume(recovery, true)?;
-        Ok(report)
+        let opened = Opening { disk, owner, settings: JournalSettings::default(), warn }.resume(recovery, true)?;
+        Ok((report, opened.past.state().clone()))
     }
 
     /// Waits until no checkpoint is being written.

@@ -1,60 +1,40 @@
 //! The manifests that this tracker has, as files named by their info hash. A manifest is there only if it is whole,
 //! checked and durable. A look-up notices what the disk has lost or damaged since; the tracker asks the others for it.
 
+mod facts;
+mod folder;
+pub(crate) mod inspection;
 mod missing;
 
+pub(crate) use facts::ManifestFacts;
+pub(crate) use folder::ManifestsError;
 pub(crate) use missing::MissingCounts;
 
 use crate::model::digest::InfoHash;
-use crate::model::manifest::Content;
-use crate::model::name::FileName;
-use crate::model::piece::{Layout, PIECE_LEN};
 use crate::sys;
 use crate::sys::files::{self, Open};
 use crate::wire::client_tracker::MANIFEST_PART_MAX;
-use crate::wire::manifest::{MANIFEST_LEN_MAX, decode, is_older};
+use crate::wire::manifest::MANIFEST_LEN_MAX;
 use crate::wire::refusal::{Code, Refusal};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use facts::{bad, begins_as_older, read_facts, unavailable};
+use folder::{AWAITED_SUFFIX, FolderContents, TEMP_SUFFIX};
 use missing::{Absence, MissingManifests};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
-use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The suffix of a file that is not whole yet.
-const TEMP_SUFFIX: &str = ".tmp";
-/// The suffix of an empty file that stands for a manifest whose share came without it. It tells apart what the disk has
-/// lost and what it never had.
-const AWAITED_SUFFIX: &str = ".awaited";
+/// The folder in a data folder.
+pub(crate) const FOLDER: &str = "manifests";
 /// Facts that are remembered: a share that follows its manifest needs no second look at the file.
 const FACTS_MAX: usize = 1024;
 /// How long an upload waits for its turn to be checked.
 const CHECK_WAIT: Duration = Duration::from_secs(30);
-
-/// What a share's description must agree with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ManifestFacts {
-    pub layout: Layout,
-    pub file_count: u32,
-    /// The first component of every path.
-    pub root: Arc<str>,
-}
-
-impl ManifestFacts {
-    /// Whether this is the manifest of such content under such a name.
-    pub fn agree_with(&self, name: &FileName, content: &Content) -> bool {
-        let named = *self.root == *name.base().as_str();
-        // The manifest of a share without a size has full pieces only.
-        let told = content.is_sized() || self.layout.size().is_multiple_of(u64::from(PIECE_LEN));
-        named && told && self.layout == content.layout && self.file_count == content.file_count.max(1)
-    }
-}
 
 /// The manifests that this tracker has.
 #[derive(Debug)]
@@ -124,14 +104,6 @@ pub struct ManifestPart<'a> {
     pub bytes: &'a [u8],
 }
 
-fn unavailable(error: &io::Error) -> Refusal {
-    Refusal::about(Code::Unavailable, sys::reason(error))
-}
-
-fn bad(why: impl Display) -> Refusal {
-    Refusal::about(Code::BadManifest, why)
-}
-
 impl Manifests {
     /// Opens the manifests in a folder. Removes what an earlier run has left behind: uploads that did not become whole,
     /// and manifests that are not `known` because nobody ever shared them. Those that are `listed` and not there are
@@ -139,29 +111,21 @@ impl Manifests {
     ///
     /// # Errors
     /// The folder cannot be read or changed.
-    pub fn open(folder: &Path, known: &HashSet<InfoHash>, listed: &HashSet<InfoHash>) -> io::Result<Self> {
-        let known: HashSet<String> = known.iter().map(InfoHash::to_string).collect();
-        let mut there = HashSet::new();
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let of = name.strip_suffix(AWAITED_SUFFIX).unwrap_or(&name);
-            if name.ends_with(TEMP_SUFFIX) || (is_info_hash(of) && !known.contains(of)) {
-                fs::remove_file(entry.path())?;
-            } else {
-                there.insert(name);
-            }
+    pub fn open(folder: &Path, known: &HashSet<InfoHash>, listed: &HashSet<InfoHash>) -> Result<Self, ManifestsError> {
+        let found = FolderContents::of(folder, known)?;
+        for path in &found.superfluous {
+            fs::remove_file(path).map_err(ManifestsError::of(path, "remove"))?;
         }
         let missing = MissingManifests::default();
-        for info_hash in listed.iter().filter(|info_hash| !there.contains(&info_hash.to_string())) {
-            let is_awaited = there.contains(&format!("{info_hash}{AWAITED_SUFFIX}"));
-            missing.note(*info_hash, if is_awaited { Absence::Awaited } else { Absence::Lost });
+        for info_hash in listed.iter().filter(|info_hash| !found.has(**info_hash)) {
+            missing.note(*info_hash, if found.awaits(*info_hash) { Absence::Awaited } else { Absence::Lost });
         }
         let turn = bounded(1);
-        turn.0.send(()).map_err(io::Error::other)?;
+        // There is room for it.
+        let _ = turn.0.send(());
         Ok(Self {
             folder: folder.to_path_buf(),
-            handle: files::open_folder(folder)?,
+            handle: files::open_folder(folder).map_err(ManifestsError::of(folder, "open the folder"))?,
             uploads: AtomicU64::new(0),
             facts: Mutex::default(),
             missing,
@@ -382,38 +346,15 @@ impl Manifests {
     }
 }
 
-/// Whether a file is called like a manifest; anything else in the folder is somebody else's.
-fn is_info_hash(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-/// Whether an older version of the program made a manifest.
-fn begins_as_older(file: &File) -> bool {
-    let mut magic = [0; 8];
-    file.read_exact_at(&mut magic, 0).is_ok() && is_older(&magic)
-}
-
-fn read_facts(file: &File, info_hash: InfoHash) -> Result<ManifestFacts, Refusal> {
-    let len = file.metadata().map_err(|error| unavailable(&error))?.len();
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(MANIFEST_LEN_MAX + 1)];
-    file.read_exact_at(&mut bytes, 0).map_err(|error| unavailable(&error))?;
-    let manifest = decode(&bytes, info_hash).map_err(bad)?;
-    Ok(ManifestFacts {
-        layout: manifest.layout(),
-        // At most 2^20.
-        file_count: manifest.files().len() as u32,
-        root: manifest.files()[0].path.root().into(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::digest::Sha1Digest;
-    use crate::model::manifest::{FileAttributes, FileEntry, FileTime, Manifest};
+    use crate::model::manifest::{Content, FileAttributes, FileEntry, FileTime, Manifest};
+    use crate::model::name::FileName;
     use crate::model::path::RelPath;
-    use crate::model::piece::PIECE_LEN;
-    use crate::wire::manifest::encode;
+    use crate::model::piece::{Layout, PIECE_LEN};
+    use crate::wire::manifest::{decode, encode};
 
     fn manifest(name: &str, pieces: u64) -> (Vec<u8>, Content) {
         let file = FileEntry { path: RelPath::parse(name).expect(name), len: pieces * u64::from(PIECE_LEN) };

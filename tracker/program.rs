@@ -16,9 +16,12 @@ use crate::tracker::data_dir::{DataDir, DataDirError};
 use crate::tracker::journal::disk::RealDisk;
 use crate::tracker::journal::inspect::{self, Inspection};
 use crate::tracker::journal::{Journal, JournalError, JournalOwner, JournalSettings, OpenedJournal};
+use crate::tracker::manifests::inspection::{self, ManifestsInspection};
+use crate::tracker::manifests::{self, ManifestsError};
 use crate::tracker::net::listener::bind;
 use crate::tracker::relay::RelaySettings;
 use crate::tracker::server::{ListenSockets, Server, ServerSettings, StartError};
+use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
 use crate::{signals, sys};
 use crossbeam_channel::{Sender, bounded, never};
@@ -60,6 +63,8 @@ pub enum ProgramError {
     DataDir(DataDirError),
     /// The journal in it cannot be used.
     Journal(JournalError),
+    /// The manifests in it cannot be used.
+    Manifests(ManifestsError),
     /// The name that the list has for this tracker is not found.
     Lookup(TrackerAddr, io::Error),
     Start(StartError),
@@ -88,6 +93,7 @@ impl fmt::Display for ProgramError {
             ),
             ProgramError::DataDir(error) => write!(f, "{error}"),
             ProgramError::Journal(error) => write!(f, "{error}"),
+            ProgramError::Manifests(error) => write!(f, "{error}"),
             ProgramError::Lookup(tracker, error) => {
                 write!(f, "cannot listen on {tracker}: {}; is the name in the list right?", lookup_reason(error))
             }
@@ -211,27 +217,47 @@ fn journal_disk(path: &Path) -> Result<Arc<RealDisk>, ProgramError> {
     RealDisk::open(path).map(Arc::new).map_err(failed).map_err(ProgramError::DataDir)
 }
 
-/// Says what the journal in a data folder holds. Returns true if it is sound.
+/// Says what a data folder holds. Returns true if it is sound.
 pub fn check(dir: &Path) -> Result<bool, ProgramError> {
     let _locked = DataDir::open_existing(dir).map_err(ProgramError::DataDir)?;
     let disk = journal_disk(&dir.join(JOURNAL))?;
-    let Inspection { lines, sound, .. } = inspect::check(&*disk).map_err(ProgramError::Journal)?;
+    let Inspection { lines, sound, state } = inspect::check(&*disk).map_err(ProgramError::Journal)?;
     lines.iter().for_each(|line| say(line));
-    Ok(sound)
+    let manifests = inspect_manifests(dir, &state)?;
+    manifests.lines.iter().chain(&manifests.faults).for_each(|line| say(line));
+    Ok(sound && manifests.faults.is_empty())
 }
 
-/// Cuts the journal in a data folder off where it is damaged, keeps a copy, and says what was done.
+/// Cuts the journal in a data folder off where it is damaged, sets damaged manifests aside, keeps a copy of both, and says
+/// what was done.
 pub fn repair(dir: &Path) -> Result<(), ProgramError> {
     let _locked = DataDir::open_existing(dir).map_err(ProgramError::DataDir)?;
     let folder = dir.join(JOURNAL);
     let disk = journal_disk(&folder)?;
-    let free = (1u32..).map(|n| dir.join(format!("{JOURNAL}-before-repair-{n}"))).find(|path| !path.exists());
-    let copy = free.unwrap_or_else(|| dir.join("journal-before-repair"));
     // The lines below say what the journal would warn of.
     let quiet: Warn = Arc::new(|_| {});
-    let lines = Journal::repair(disk, (&folder, &copy), random_number()?, quiet).map_err(ProgramError::Journal)?;
+    let copy = free_place(dir, JOURNAL);
+    let repaired = Journal::repair(disk, (&folder, &copy), random_number()?, quiet);
+    let (lines, state) = repaired.map_err(ProgramError::Journal)?;
     lines.iter().for_each(|line| say(line));
+    let manifests = inspect_manifests(dir, &state)?;
+    let aside = free_place(dir, manifests::FOLDER);
+    manifests.faults.iter().for_each(|line| say(line));
+    if manifests.set_aside(&aside).map_err(ProgramError::Manifests)? > 0 {
+        say(&format!("damaged manifests were moved to {}", aside.display()));
+    }
     Ok(())
+}
+
+fn inspect_manifests(dir: &Path, state: &State) -> Result<ManifestsInspection, ProgramError> {
+    let (known, listed) = (state.info_hashes().collect(), state.listed_info_hashes().collect());
+    inspection::inspect(&dir.join(manifests::FOLDER), &known, &listed).map_err(ProgramError::Manifests)
+}
+
+/// Where a repair keeps what a folder in a data folder held.
+fn free_place(dir: &Path, folder: &str) -> PathBuf {
+    let free = (1u32..).map(|n| dir.join(format!("{folder}-before-repair-{n}"))).find(|path| !path.exists());
+    free.unwrap_or_else(|| dir.join(format!("{folder}-before-repair")))
 }
 
 fn read_list(args: &Args) -> Result<TrackerList, ProgramError> {

@@ -20,7 +20,7 @@ use crate::tracker::core::Core;
 use crate::tracker::data_dir::{DataDir, DataDirError};
 use crate::tracker::json::MemoryPermits;
 use crate::tracker::ledger::Past;
-use crate::tracker::manifests::Manifests;
+use crate::tracker::manifests::{self, Manifests, ManifestsError};
 use crate::tracker::net::connections::{Connections, Encoding};
 use crate::tracker::net::listener::{ListenError, Listener};
 use crate::tracker::notifier;
@@ -85,8 +85,8 @@ impl From<TcpListener> for ListenSockets {
 pub enum StartError {
     /// The data folder cannot be used.
     DataDir(DataDirError),
-    /// The manifests in it cannot be read.
-    Manifests(io::Error),
+    /// The manifests in it cannot be used.
+    Manifests(ManifestsError),
     /// The list of retired trackers in it cannot be read.
     Retired(io::Error),
     /// The address cannot be listened on.
@@ -101,7 +101,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::DataDir(error) => write!(f, "{error}"),
-            StartError::Manifests(error) => write!(f, "cannot use the folder of manifests: {}", sys::reason(error)),
+            StartError::Manifests(error) => write!(f, "{error}"),
             StartError::Retired(error) => write!(f, "cannot read the list of retired trackers: {}", sys::reason(error)),
             StartError::Listen(error) => match error.error.kind() {
                 io::ErrorKind::AddrInUse => write!(
@@ -277,7 +277,7 @@ impl Server {
 
 /// Starts the parts between sockets and state. The notifier takes the batches that go to `publish`.
 fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc<Core>, DataDir), StartError> {
-    let folder = settings.data_dir.folder("manifests").map_err(StartError::DataDir)?;
+    let folder = settings.data_dir.folder(manifests::FOLDER).map_err(StartError::DataDir)?;
     let known = settings.past.state().info_hashes().collect();
     let listed = settings.past.state().listed_info_hashes().collect();
     let manifests = Manifests::open(&folder, &known, &listed).map_err(StartError::Manifests)?;

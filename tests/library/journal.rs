@@ -276,7 +276,7 @@ fn damage_that_a_later_batch_follows_is_refused_and_repaired_only_when_asked() {
     assert_eq!(std::fs::read(&file).expect("there"), bytes, "nothing was changed");
 
     let copy = temp.path().join("copy");
-    let told = Journal::repair(disk(), (&folder, &copy), 99, quiet.clone()).expect("repaired");
+    let (told, _) = Journal::repair(disk(), (&folder, &copy), 99, quiet.clone()).expect("repaired");
     assert!(told.iter().any(|line| line.contains(&format!("at byte {damaged}"))), "{told:?}");
     assert_eq!(std::fs::read(copy.join(&map.name)).expect("there"), bytes);
     let opened = start().expect("starts");

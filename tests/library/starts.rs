@@ -229,7 +229,7 @@ fn a_start_a_check_and_a_repair_agree_whatever_is_lacking() {
         let (from, copy) = (temp.path().join("from"), temp.path().join("copy"));
         std::fs::create_dir(&from).expect("made");
         let told = Journal::repair(Arc::new(disk.clone()), (&from, &copy), 99, Arc::new(|_: &str| {}));
-        let told = told.unwrap_or_else(|error| panic!("{losses:?}: {error}"));
+        let (told, _) = told.unwrap_or_else(|error| panic!("{losses:?}: {error}"));
         judge(&format!("{losses:?}, repaired: {told:?}"), &disk, ops, *repaired);
     }
 }

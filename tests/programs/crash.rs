@@ -7,6 +7,7 @@ use crate::common::client::Client;
 use crate::common::deadline::LONG;
 use crate::common::group_maker::{GroupMaker, all_groups};
 use crate::common::installation::Installation;
+use crate::common::manifest::manifest;
 use crossbeam_channel::unbounded;
 use groupshare::wire::client_tracker::Reply;
 use std::fs;
@@ -78,6 +79,13 @@ fn nothing_acknowledged_is_missing_after_a_kill_under_load() {
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Lets the program check or repair the data folder of the tracker; gives its exit code and what it says.
+fn look_after(installation: &Installation, option: &str) -> (Option<i32>, String) {
+    let data = installation.folder.path().join("tracker_info.txt.data/tracker-1");
+    let output = installation.command(&[]).arg(option).arg(data).output().expect("runs");
+    (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
 #[test]
 fn a_damaged_journal_is_refused_checked_and_repaired_by_the_program() {
     let installation = Installation::of(1);
@@ -100,10 +108,7 @@ fn a_damaged_journal_is_refused_checked_and_repaired_by_the_program() {
     for words in ["00000000000000000001.journal is damaged at byte ", "a later batch follows", "--check", "--repair"] {
         assert!(said.contains(words), "{said}");
     }
-    let run = |option| {
-        let output = installation.command(&[]).arg(option).arg(&data).output().expect("runs");
-        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
-    };
+    let run = |option| look_after(&installation, option);
     let (code, said) = run("--check");
     assert!(code == Some(1) && said.contains("is damaged at byte "), "{said}");
     assert_eq!(fs::read(&file).expect("there"), bytes, "checking changes nothing");
@@ -120,4 +125,63 @@ fn a_damaged_journal_is_refused_checked_and_repaired_by_the_program() {
     assert_eq!(all_groups(&mut client), ["one", "two"]);
     let (code, said) = run("--check");
     assert!(code == Some(1) && said.contains("another tracker is using "), "{said}");
+}
+
+#[test]
+fn a_check_looks_at_the_manifests_and_a_repair_sets_damaged_ones_aside() {
+    let installation = Installation::of(1);
+    let tracker = installation.tracker(1);
+    let mut client = installation.connect(1).expect("it listens");
+    client.create_user("ann");
+    client.log_in("ann");
+    client.create_group("lab");
+    let contents = [("one.mkv", 1), ("two.mkv", 2)].map(|(name, seed)| {
+        let (bytes, content) = manifest(name, 3, seed);
+        client.put_manifest("lab", &bytes, &content);
+        client.share("lab", name, &content);
+        content
+    });
+    drop(tracker);
+    let data = installation.folder.path().join("tracker_info.txt.data/tracker-1");
+    let [one, two] = contents.map(|content| data.join("manifests").join(content.info_hash.to_string()));
+    let run = |option| look_after(&installation, option);
+    let (code, said) = run("--check");
+    assert!(code == Some(0) && said.contains("manifests of live shares that are sound: 2"), "{said}");
+
+    // What a start removes is told, and does no harm.
+    let stray = data.join("manifests").join("ab".repeat(32));
+    fs::write(&stray, "nobody's").expect("writable");
+    let (code, said) = run("--check");
+    assert!(code == Some(0) && said.contains(&format!("{} is of no use", stray.display())), "{said}");
+    assert!(stray.exists(), "checking changes nothing");
+
+    let mut bytes = fs::read(&one).expect("there");
+    *bytes.last_mut().expect("not empty") ^= 1;
+    fs::write(&one, &bytes).expect("writable");
+    fs::remove_file(&two).expect("there");
+    let damaged = format!("{} is damaged: ", one.display());
+    let missing = format!("{} is missing; a start asks the other trackers for it", two.display());
+    let (code, said) = run("--check");
+    assert!(code == Some(1) && said.contains(&damaged) && said.contains(&missing), "{said}");
+    let (code, said) = run("--repair");
+    let aside = data.join("manifests-before-repair-1");
+    assert!(code == Some(0) && said.contains(&aside.display().to_string()), "{said}");
+    assert_eq!(fs::read(aside.join(one.file_name().expect("a name"))).expect("kept"), bytes);
+    let mut tracker = installation.tracker(1);
+    tracker.say("status");
+    tracker.expect("lost or damaged: 2");
+    drop(tracker);
+
+    // What was never here is not damage.
+    fs::write(one.with_extension("awaited"), "").expect("writable");
+    let (_, said) = run("--check");
+    assert!(said.contains("manifests not here yet: 1;") && !said.contains(&one.display().to_string()), "{said}");
+
+    // A folder where a file should be cannot be removed.
+    let in_the_way = data.join("manifests/0.tmp");
+    fs::create_dir(&in_the_way).expect("made");
+    let output = installation.command(&[]).output().expect("runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(said.starts_with(&format!("tracker: cannot remove {}: ", in_the_way.display())), "{said}");
 }
