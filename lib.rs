@@ -55,7 +55,9 @@ pub mod tracker {
         pub(crate) mod live_link;
         pub(crate) mod local_tracker;
         pub(crate) mod log_throttle;
+        mod number_clashes;
         pub mod other_tracker;
+        pub(crate) mod sign_of_life;
         pub(crate) mod state_digest;
         pub(crate) mod tracker_table;
         pub mod version_vector;

@@ -240,6 +240,7 @@ impl Server {
             users_online: self.core.presence.local_user_count(),
             clients_online: self.core.presence.local_client_count(),
             others: self.core.cluster.others(&state),
+            clashes: self.core.cluster.clashes(),
             connections: self.admission.occupancy(),
             relay: self.core.relay.as_ref().map(|relay| relay.load()),
             missing: self.core.manifests.missing_counts(|| state.listed_info_hashes()),

@@ -103,6 +103,10 @@ wire_enum! {
             client: ClientId,
             call: Arc<PassedCall>,
         }
+        /// Another program claims the number of the receiver, which says `Here` at once if it is there.
+        13 AreYouThere {}
+        /// The answer.
+        14 Here {}
     }
 }
 message!(LinkMessage);

@@ -267,11 +267,16 @@ fn a_retired_tracker_is_turned_away_also_after_a_restart_of_the_others() {
 
 /// A link to a tracker, from tracker 2 with an empty disk, under the test's control.
 fn link_to(addr: SocketAddr) -> (FrameReceiver, Arc<FrameSender>) {
+    link_of_run(addr, 2)
+}
+
+/// The same; the number tells apart the runs of the program.
+fn link_of_run(addr: SocketAddr, run: u8) -> (FrameReceiver, Arc<FrameSender>) {
     let stream = TcpStream::connect(addr).expect("connects");
     let (id, key) = cluster().link_key();
     let keys = tracker_to_tracker(&mut TimedStream::new(&stream, LONG), id, &key).expect("the same key");
     let (receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, false).expect("a socket");
-    let hello = LinkMessage::Hello { tracker: 2, instance: [2; 16], seen: List::first_of(Vec::new()) };
+    let hello = LinkMessage::Hello { tracker: 2, instance: [run; 16], seen: List::first_of(Vec::new()) };
     sender.send(UNASKED, &hello).expect("sent");
     (receiver, sender)
 }
@@ -466,6 +471,63 @@ fn a_list_of_pieces_that_no_tracker_has_given_is_not_called_lost() {
     send_ops(&sender, [numbered(4, body)].into_iter());
     wait_until("it is not shared", || one.core().state().share_count() == 0);
     assert!(!one.status().to_string().contains("manifests"), "{}", one.status());
+}
+
+/// Waits for the greeting of the tracker: it has taken the link.
+fn hear_greeting(receiver: &mut FrameReceiver) {
+    hear(receiver, |message| matches!(message, LinkMessage::Hello { .. }).then_some(()));
+}
+
+#[test]
+fn a_tracker_that_is_back_after_losing_power_is_taken_and_nobody_is_told_of_another_one() {
+    let told = Told::default();
+    let one = TestTracker::start_with(|settings| told.set(settings));
+    // This link stands, as far as the tracker knows, and nobody answers on it.
+    let (mut lost, _lost_sender) = link_of_run(one.addr, 2);
+    hear_greeting(&mut lost);
+    let (mut back, sender) = link_of_run(one.addr, 3);
+    hear_greeting(&mut back);
+    send_ops(&sender, [account(2, 1, 1)].into_iter());
+    wait_until("its changes are taken", || knows(&one, "u2-1"));
+    assert!(!told.has("another tracker") && !told.has("any more"));
+    let status = one.server.status();
+    assert!(matches!(status.others[..], [OtherTracker { number: 2, status: LinkStatus::Connected { .. }, .. }]));
+    assert!(!status.to_string().contains("another tracker"), "{status}");
+    while lost.recv(LONG).is_ok() {}
+}
+
+#[test]
+fn another_tracker_of_one_number_is_told_until_it_is_the_only_one() {
+    let told = Told::default();
+    let one = TestTracker::start_with(|settings| told.set(settings));
+    let (mut first, sender) = link_of_run(one.addr, 2);
+    hear_greeting(&mut first);
+    let (mut other, _other_sender) = link_of_run(one.addr, 3);
+    hear(&mut first, |message| matches!(message, LinkMessage::AreYouThere {}).then_some(()));
+    sender.send(UNASKED, &LinkMessage::Here {}).expect("sent");
+    let refused = |message| match message {
+        LinkMessage::Refused { code, .. } => Some(code),
+        _ => None,
+    };
+    assert_eq!(hear(&mut other, refused), Code::TrackerNumber as u16);
+    let clash = "another tracker runs under the number 2, it called from 127.0.0.1";
+    assert!(told.has(clash) && one.server.status().to_string().contains(clash), "{}", one.server.status());
+
+    // The first one ends, and the one that was turned away calls again.
+    sender.end();
+    while first.recv(LONG).is_ok() {}
+    let (mut again, _again_sender) = link_of_run(one.addr, 3);
+    hear_greeting(&mut again);
+    wait_until("it is taken back", || told.has("no other tracker runs under the number 2 any more"));
+    assert!(!one.server.status().to_string().contains("another tracker"), "{}", one.server.status());
+}
+
+#[test]
+fn a_tracker_answers_at_once_that_it_is_there() {
+    let one = tracker(1, &[]);
+    let (mut receiver, sender) = link_to(one.addr);
+    sender.send(UNASKED, &LinkMessage::AreYouThere {}).expect("sent");
+    hear(&mut receiver, |message| matches!(message, LinkMessage::Here {}).then_some(()));
 }
 
 #[test]

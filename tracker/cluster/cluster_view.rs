@@ -100,6 +100,29 @@ impl ClusterView {
         }
     }
 
+    /// A program was turned away, since another one has its number. It calls again and again; the operator is told once.
+    pub(crate) fn tell_clash(&self, number: u16, instance: [u8; 16], from: &str) {
+        if let Some(line) = self.table.note_clash(number, instance, from) {
+            self.warn(&line);
+        }
+    }
+
+    /// A program was taken. If it was turned away before, the operator was told too much.
+    pub(crate) fn end_clash(&self, number: u16, instance: [u8; 16]) {
+        if self.table.end_clash(number, instance) {
+            self.tell_no_clash(number);
+        }
+    }
+
+    fn tell_no_clash(&self, number: u16) {
+        self.warn(&format!("no other tracker runs under the number {number} any more"));
+    }
+
+    /// What the operator is told of numbers that several programs claim.
+    pub fn clashes(&self) -> Vec<String> {
+        self.table.clashes()
+    }
+
     /// Tells the operator that a tracker has come or gone, at most so often.
     pub(crate) fn tell(&self, number: u16, line: String) {
         let now = Instant::now();
@@ -111,6 +134,7 @@ impl ClusterView {
     pub fn sweep(&self, now: Instant) {
         let due: Vec<String> = self.throttles.lock().values_mut().filter_map(|throttle| throttle.due(now)).collect();
         due.iter().for_each(|line| (self.warn)(line));
+        self.table.sweep_clashes(now).into_iter().for_each(|number| self.tell_no_clash(number));
     }
 
     /// Has all links look at once for what there is to say; false if there is no link.

@@ -1,5 +1,6 @@
 //! A link to another tracker that stands: what its threads share.
 
+use super::sign_of_life::SignOfLife;
 use super::version_vector::VersionVector;
 use super::wakeup::Wakeup;
 use crate::model::digest::InfoHash;
@@ -9,7 +10,7 @@ use crate::wire::tracker_tracker::LinkMessage;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 /// Calls that wait for a slow link. Others are dropped: whoever calls does so again.
 const CALLS_MAX: usize = 256;
@@ -22,6 +23,7 @@ pub(crate) struct LiveLink {
     /// Wakes the thread that sends.
     pub(crate) wakeup: Arc<Wakeup>,
     pub(crate) progress: Mutex<LinkProgress>,
+    pub(crate) signs: SignOfLife,
     /// Manifests that the other tracker wants, still to be sent.
     pub(crate) wanted: Mutex<BTreeSet<InfoHash>>,
     /// Calls of clients, still to be passed on: [`CALLS_MAX`] at most.
@@ -29,6 +31,11 @@ pub(crate) struct LiveLink {
 }
 
 impl LiveLink {
+    /// Asks the other tracker whether it is there, and waits for the answer, but not longer than this.
+    pub(crate) fn answers(&self, longest: Duration) -> bool {
+        self.signs.ask(longest, || self.wakeup.wake())
+    }
+
     /// Has a call passed on, unless too many wait.
     pub(crate) fn pass_call(&self, call: LinkMessage) {
         {
@@ -48,8 +55,6 @@ pub(crate) struct LinkProgress {
     pub(crate) exchanged: VersionVector,
     /// What it has said to be durable.
     pub(crate) durable: VersionVector,
-    /// When the last message came in.
-    pub(crate) heard: Instant,
     /// Whether its state was the same when it knew the same ops, once that was compared.
     pub(crate) agrees: Option<bool>,
     /// It has asked for everything that is durable here and not there, whatever it was given.
@@ -60,11 +65,10 @@ pub(crate) struct LinkProgress {
 
 impl LinkProgress {
     /// Of a tracker that greeted with what it has.
-    pub(crate) fn new(has: &[Seen], now: Instant) -> Self {
+    pub(crate) fn new(has: &[Seen]) -> Self {
         Self {
             exchanged: VersionVector::new(has),
             durable: VersionVector::new(has),
-            heard: now,
             agrees: None,
             asks_again: false,
             gives_again: false,

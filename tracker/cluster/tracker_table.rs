@@ -2,6 +2,7 @@
 
 use super::live_link::LiveLink;
 use super::local_tracker::LocalTracker;
+use super::number_clashes::{self, NumberClashes};
 use super::other_tracker::{LinkStatus, OtherTracker};
 use crate::model::address::TrackerAddr;
 use crate::sys::durable;
@@ -16,8 +17,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A link on which nothing came in for this long does not keep another program of the same number away.
-const STALE: Duration = Duration::from_secs(10);
+/// How long a tracker has to say that it is there, once another program claims its number. A tracker that has lost power
+/// does not; it may be back already, and be that program.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
+/// How many links are asked for one program, if others come meanwhile: it waits for its `Hello`, but not for ever.
+const QUESTIONS_MAX: usize = 2;
 
 struct TableEntry {
     addr: Option<TrackerAddr>,
@@ -44,8 +48,7 @@ struct Table {
     entries: BTreeMap<u16, TableEntry>,
     retired: BTreeSet<u16>,
     closed: bool,
-    /// What the operator was told last about a number that two programs have.
-    same_number: String,
+    clashes: NumberClashes,
 }
 
 impl Table {
@@ -68,17 +71,37 @@ impl TrackerTable {
             entries: me.others.iter().map(entry).collect(),
             retired: BTreeSet::new(),
             closed: false,
-            same_number: String::new(),
+            clashes: NumberClashes::default(),
         };
         retired.into_iter().for_each(|number| table.retire(number));
         Ok(Self { own: me.origin.tracker, table: Mutex::new(table), file: Mutex::new(me.retired.clone()) })
     }
 
-    /// A tracker is connected from now on. An older link with the same program is ended.
+    /// A tracker is connected from now on. An older link with the same program is ended, and so is one with another
+    /// program that does not answer in time, for which this waits.
     ///
     /// # Errors
     /// `TrackerNumber` if another program has this number, `Retired`, `Closing`.
     pub(crate) fn enter(&self, number: u16, live: &Arc<LiveLink>) -> Result<(), Refusal> {
+        let mut silent = None;
+        for _ in 0..QUESTIONS_MAX {
+            match self.try_enter(number, live, silent.as_ref())? {
+                None => return Ok(()),
+                Some(other) if other.answers(ANSWER_MAX) => break,
+                Some(other) => silent = Some(other),
+            }
+        }
+        Err(Refusal::about(Code::TrackerNumber, number))
+    }
+
+    /// The same, without waiting. Returns the link of another program that has the number, unless it is the `silent`
+    /// one.
+    fn try_enter(
+        &self,
+        number: u16,
+        live: &Arc<LiveLink>,
+        silent: Option<&Arc<LiveLink>>,
+    ) -> Result<Option<Arc<LiveLink>>, Refusal> {
         let mut table = self.table.lock();
         if table.closed {
             return Err(Code::Closing.into());
@@ -86,17 +109,20 @@ impl TrackerTable {
         if table.retired.contains(&number) {
             return Err(Refusal::about(Code::Retired, number));
         }
-        let entry = table.entries.entry(number).or_insert_with(TableEntry::unlisted);
-        let other = entry.live.as_ref().filter(|other| other.instance != live.instance);
-        let taken = other.is_some_and(|other| other.progress.lock().heard.elapsed() < STALE);
-        if number == self.own || number == 0 || taken {
+        if number == self.own || number == 0 {
             return Err(Refusal::about(Code::TrackerNumber, number));
+        }
+        let entry = table.entries.entry(number).or_insert_with(TableEntry::unlisted);
+        let is_silent = |other: &Arc<LiveLink>| silent.is_some_and(|silent| Arc::ptr_eq(silent, other));
+        let other = entry.live.as_ref().filter(|other| other.instance != live.instance && !is_silent(other));
+        if let Some(other) = other {
+            return Ok(Some(other.clone()));
         }
         if let Some(old) = entry.live.replace(live.clone()) {
             old.sender.end();
         }
         (entry.since, entry.why) = (Instant::now(), None);
-        Ok(())
+        Ok(None)
     }
 
     /// A link has ended. Without effect if another link has replaced it.
@@ -116,10 +142,24 @@ impl TrackerTable {
         entry.why.replace(why.to_owned()).as_deref() != Some(why) && !known
     }
 
-    /// Notes that another program has a number; true if that is news for the operator.
-    pub(crate) fn note_same_number(&self, line: &str) -> bool {
-        let told = std::mem::replace(&mut self.table.lock().same_number, line.to_owned());
-        told != line
+    /// A program was turned away, since another one has its number. Returns what is news for the operator.
+    pub(crate) fn note_clash(&self, number: u16, instance: [u8; 16], from: &str) -> Option<String> {
+        let news = self.table.lock().clashes.note(number, instance, from, Instant::now());
+        news.then(|| number_clashes::words(number, from))
+    }
+
+    /// A program was taken; true if it is the one that was turned away before.
+    pub(crate) fn end_clash(&self, number: u16, instance: [u8; 16]) -> bool {
+        self.table.lock().clashes.taken(number, instance)
+    }
+
+    /// The numbers that nobody else claims any more.
+    pub(crate) fn sweep_clashes(&self, now: Instant) -> Vec<u16> {
+        self.table.lock().clashes.sweep(now)
+    }
+
+    pub(crate) fn clashes(&self) -> Vec<String> {
+        self.table.lock().clashes.lines()
     }
 
     pub(crate) fn is_retired(&self, number: u16) -> bool {

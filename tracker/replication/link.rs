@@ -5,6 +5,7 @@ use super::link_receiver::LinkReceiver;
 use super::link_sender::{LinkSender, seen};
 use crate::model::id::Seen;
 use crate::tracker::cluster::live_link::{LinkProgress, LiveLink};
+use crate::tracker::cluster::sign_of_life::SignOfLife;
 use crate::tracker::core::Core;
 use crate::tracker::presence::HeardFrom;
 use crate::wire::connection::{self, FrameReceiver, FrameSender};
@@ -49,22 +50,25 @@ pub(crate) fn serve(
         instance,
         sender: sender.clone(),
         wakeup: Arc::default(),
-        progress: Mutex::new(LinkProgress::new(&has, Instant::now())),
+        progress: Mutex::new(LinkProgress::new(&has)),
+        signs: SignOfLife::default(),
         wanted: Mutex::default(),
         calls: Mutex::default(),
     });
     if let Err(refusal) = core.cluster.table().enter(number, &live) {
         if called.is_none() && refusal.code == Code::TrackerNumber {
-            warn_of_same_number(core, number, stream);
+            core.cluster.tell_clash(number, instance, &address_of(stream));
         }
         // If this does not arrive, the end of the connection says it all.
         let _ = sender.send(UNASKED, &LinkMessage::refused(&refusal));
         return Err(refusal.into());
     }
+    core.cluster.end_clash(number, instance);
     core.cluster.tell(number, format!("tracker {number} is connected"));
     let greeted = if called.is_none() { greet(core, &sender) } else { Ok(()) };
     let ended = greeted.and_then(|()| exchange(core, number, &live, &mut receiver));
     sender.end();
+    live.signs.end();
     core.cluster.table().leave(number, &live);
     if let Err(why) = &ended {
         core.cluster.lost(number, why);
@@ -89,13 +93,8 @@ fn receive_greeting(receiver: &mut FrameReceiver) -> Result<Greeting, LinkError>
     }
 }
 
-/// The other program calls again and again. The operator is told once.
-fn warn_of_same_number(core: &Core, number: u16, stream: &TcpStream) {
-    let from = stream.peer_addr().map_or_else(|_| "an unknown address".into(), |addr| addr.ip().to_string());
-    let line = format!("another tracker runs under the number {number}, it called from {from}");
-    if core.cluster.table().note_same_number(&line) {
-        core.cluster.warn(&line);
-    }
+fn address_of(stream: &TcpStream) -> String {
+    stream.peer_addr().map_or_else(|_| "an unknown address".into(), |addr| addr.ip().to_string())
 }
 
 /// Sends and receives until either ends.

@@ -119,7 +119,6 @@ impl<'a> LinkReceiver<'a> {
                 return Err(LinkError::Ended);
             }
             let now = Instant::now();
-            self.live.progress.lock().heard = now;
             self.core.presence.heard_from_tracker(self.heard(now));
             self.try_again(now)?;
             self.take(message, now)?;
@@ -127,10 +126,12 @@ impl<'a> LinkReceiver<'a> {
     }
 
     fn take(&mut self, message: LinkMessage, now: Instant) -> Result<(), Refusal> {
-        if !matches!(message, LinkMessage::Manifest { .. }) {
+        // Whoever asks for a sign of life does not wait for long.
+        let is_sign = matches!(message, LinkMessage::AreYouThere {} | LinkMessage::Here {});
+        if !is_sign && !matches!(message, LinkMessage::Manifest { .. }) {
             self.keep_manifests();
         }
-        if !matches!(message, LinkMessage::Manifest { .. } | LinkMessage::Ops { .. }) {
+        if !is_sign && !matches!(message, LinkMessage::Manifest { .. } | LinkMessage::Ops { .. }) {
             self.receive_late()?;
         }
         match message {
@@ -150,6 +151,42 @@ impl<'a> LinkReceiver<'a> {
                 self.compare(&seen, digest, now);
                 self.retry(now);
             }
+            LinkMessage::WantManifests { info_hashes } => {
+                let mut wanted = self.live.wanted.lock();
+                let room = WANTED_HERE_MAX.saturating_sub(wanted.len());
+                wanted.extend(info_hashes.iter().take(room));
+                drop(wanted);
+                self.live.wakeup.wake();
+            }
+            LinkMessage::GiveAgain { seen } => {
+                let mut progress = self.live.progress.lock();
+                (progress.exchanged, progress.durable) = (VersionVector::new(&seen), VersionVector::new(&seen));
+                progress.asks_again = true;
+                drop(progress);
+                self.live.wakeup.wake();
+            }
+            LinkMessage::AreYouThere {} | LinkMessage::Here {} => self.take_sign(&message),
+            LinkMessage::Online { .. }
+            | LinkMessage::Offline { .. }
+            | LinkMessage::Holds { .. }
+            | LinkMessage::Call { .. }
+            | LinkMessage::AllTold {} => self.take_of_clients(message, now)?,
+        }
+        Ok(())
+    }
+
+    /// Whether the other tracker asks if this one is there, or says that it is there itself.
+    fn take_sign(&self, sign: &LinkMessage) {
+        if matches!(sign, LinkMessage::Here {}) {
+            return self.live.signs.note_answer();
+        }
+        self.live.signs.note_question();
+        self.live.wakeup.wake();
+    }
+
+    /// Takes what the other tracker tells of its clients.
+    fn take_of_clients(&mut self, message: LinkMessage, now: Instant) -> Result<(), Refusal> {
+        match message {
             LinkMessage::Online { user, client, contact } => {
                 contact.iter().for_each(|contact| self.compare_clocks(&contact.certificate));
                 let key = self.key(user, client);
@@ -170,20 +207,7 @@ impl<'a> LinkReceiver<'a> {
             }
             LinkMessage::Call { user, client, call } => self.tell_call(self.key(user, client), &call, now),
             LinkMessage::AllTold {} => self.core.presence.end_snapshot(self.number),
-            LinkMessage::WantManifests { info_hashes } => {
-                let mut wanted = self.live.wanted.lock();
-                let room = WANTED_HERE_MAX.saturating_sub(wanted.len());
-                wanted.extend(info_hashes.iter().take(room));
-                drop(wanted);
-                self.live.wakeup.wake();
-            }
-            LinkMessage::GiveAgain { seen } => {
-                let mut progress = self.live.progress.lock();
-                (progress.exchanged, progress.durable) = (VersionVector::new(&seen), VersionVector::new(&seen));
-                progress.asks_again = true;
-                drop(progress);
-                self.live.wakeup.wake();
-            }
+            _ => return Err(Refusal::about(Code::Malformed, "nothing about a client")),
         }
         Ok(())
     }

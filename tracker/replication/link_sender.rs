@@ -60,6 +60,7 @@ impl<'a> LinkSender<'a> {
     pub(super) fn run(mut self) -> io::Result<()> {
         self.catch_up()?;
         while !self.live.sender.is_over() {
+            self.send_signs()?;
             self.begin_again()?;
             self.follow()?;
             self.tell_clients()?;
@@ -86,7 +87,20 @@ impl<'a> LinkSender<'a> {
     }
 
     fn send(&self, message: &LinkMessage) -> io::Result<()> {
+        self.send_signs()?;
         self.live.sender.send(UNASKED, message)
+    }
+
+    /// Asks whether the other tracker is there, and answers that: before anything else that waits to be sent.
+    fn send_signs(&self) -> io::Result<()> {
+        let due = self.live.signs.take_due();
+        if due.ask {
+            self.live.sender.send(UNASKED, &LinkMessage::AreYouThere {})?;
+        }
+        if due.answer {
+            self.live.sender.send(UNASKED, &LinkMessage::Here {})?;
+        }
+        Ok(())
     }
 
     /// Sends all durable ops that the other tracker lacks: from the feed if that goes back far enough, or from the log.

@@ -27,6 +27,8 @@ pub struct ServerStatus {
     pub users_online: usize,
     pub clients_online: usize,
     pub others: Vec<OtherTracker>,
+    /// Numbers of trackers that several programs claim, each in words.
+    pub clashes: Vec<String>,
     pub connections: Occupancy,
     /// How busy the relay is, if there is one.
     pub relay: Option<RelayLoad>,
@@ -50,6 +52,9 @@ impl fmt::Display for ServerStatus {
         }
         for other in &self.others {
             write!(f, "\n{other}")?;
+        }
+        for clash in &self.clashes {
+            write!(f, "\nnumbers     {clash}")?;
         }
         if !self.missing.is_none() {
             write!(f, "\nmanifests   {}", self.missing)?;

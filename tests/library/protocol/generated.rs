@@ -359,6 +359,8 @@ fn links() -> Vec<BoxedStrategy<LinkMessage>> {
         WantManifests { info_hashes: list(info_hash()) }
         GiveAgain { seen: seen() }
         Call { user: user_ref(), client: client(), call: passed_call().prop_map(Arc::new) }
+        AreYouThere {}
+        Here {}
     })
 }
 

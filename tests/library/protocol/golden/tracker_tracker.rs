@@ -10,7 +10,7 @@ use groupshare::wire::tracker_tracker::{LinkMessage, ORIGINS_MAX};
 use std::sync::Arc;
 
 pub(super) fn links() -> Vec<(LinkMessage, &'static str)> {
-    [beginnings(), others(), soft_state(), wishes()].into_iter().flatten().collect()
+    [beginnings(), others(), soft_state(), wishes(), signs_of_life()].into_iter().flatten().collect()
 }
 
 /// How a link begins, ops, and how far a tracker is.
@@ -178,6 +178,11 @@ fn wishes() -> Vec<(LinkMessage, &'static str)> {
             "#,
         ),
     ]
+}
+
+/// Whether a tracker is there.
+fn signs_of_life() -> Vec<(LinkMessage, &'static str)> {
+    vec![(LinkMessage::AreYouThere {}, "0d # AreYouThere"), (LinkMessage::Here {}, "0e # Here")]
 }
 
 fn two_origins() -> List<Seen, ORIGINS_MAX> {
