@@ -59,6 +59,12 @@ pub fn bind(addr: SocketAddr) -> Result<TcpListener, ListenError> {
     bound().map_err(|error: Errno| ListenError { addr, error: error.into() })
 }
 
+fn start_listening(socket: &TcpListener) -> io::Result<()> {
+    // Connections inherit the option. Those that this run leaves do not keep the next run away then.
+    sockopt::set_socket_reuseaddr(socket, true)?;
+    Ok(rustix::net::listen(socket, BACKLOG)?)
+}
+
 /// One listening socket of the tracker and the encoding spoken there.
 pub struct Listener {
     /// Bound. Listens once the doors are open.
@@ -96,10 +102,7 @@ impl Listener {
     /// # Errors
     /// Those of listen(2).
     pub fn open(&self) -> io::Result<()> {
-        // Connections inherit the option. Those that this run leaves do not keep the next run away then.
-        let opened =
-            sockopt::set_socket_reuseaddr(&self.socket, true).and_then(|()| rustix::net::listen(&self.socket, BACKLOG));
-        opened.map_err(io::Error::from)
+        start_listening(&self.socket)
     }
 
     /// Accepts connections until [`Listener::close`].
@@ -170,4 +173,26 @@ impl Listener {
 fn is_shortage(error: &io::Error) -> bool {
     let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn an_address_is_taken_before_anybody_listens_also_where_an_earlier_run_has_left_connections() {
+        let first = bind(([127, 201, 7, 1], 0).into()).expect("a free port");
+        let addr = first.local_addr().expect("bound");
+        let taken = || bind(addr).expect_err("taken").error.kind();
+        assert_eq!(taken(), io::ErrorKind::AddrInUse);
+        start_listening(&first).expect("the address is its own");
+        let mut client = TcpStream::connect(addr).expect("it listens");
+        // The side that closes first keeps the address for a while.
+        drop(first.accept().expect("it has called"));
+        assert_eq!(client.read(&mut [0]).expect("the end"), 0);
+        drop((client, first));
+        let _second = bind(addr).expect("free again");
+        assert_eq!(taken(), io::ErrorKind::AddrInUse);
+    }
 }
