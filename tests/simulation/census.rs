@@ -1,6 +1,19 @@
 //! What has happened, counted: what never happens is not tested.
 
-use super::oracle::Outcomes;
+/// What became of ops.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Outcomes {
+    pub effective: usize,
+    pub repeated: usize,
+    /// Carried out once more, since the command was not known any more.
+    pub forgotten: usize,
+    pub as_wanted: usize,
+    pub overridden: usize,
+    pub renamed: usize,
+    pub merged: usize,
+    pub read: usize,
+    pub unread: usize,
+}
 
 /// How often things happened that are worth testing.
 #[derive(Debug, Default, Clone)]
@@ -36,6 +49,7 @@ impl Census {
         let outcomes = Outcomes {
             effective: a.effective + b.effective,
             repeated: a.repeated + b.repeated,
+            forgotten: a.forgotten + b.forgotten,
             as_wanted: a.as_wanted + b.as_wanted,
             overridden: a.overridden + b.overridden,
             renamed: a.renamed + b.renamed,
@@ -63,8 +77,9 @@ impl Census {
 
     /// Asserts that of everything something has happened.
     pub(crate) fn check(&self) {
-        let Outcomes { effective, repeated, as_wanted, overridden, renamed, merged, read, unread } = self.outcomes;
-        let outcomes = [effective, repeated, as_wanted, overridden, renamed, merged, read, unread];
+        let Outcomes { effective, repeated, forgotten, as_wanted, overridden, renamed, merged, read, unread } =
+            self.outcomes;
+        let outcomes = [effective, repeated, forgotten, as_wanted, overridden, renamed, merged, read, unread];
         let disks = [self.gone, self.wiped, self.restored, self.brought_back, self.failed_writes];
         let meetings = [self.added, self.by_a_third, self.alone, self.late, self.asked_again];
         let rest = [disks.as_slice(), &meetings].concat();

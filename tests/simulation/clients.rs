@@ -8,7 +8,7 @@ use groupshare::model::id::{CommandId, GroupRef, OpId, UserRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::op::PasswordHash;
-use groupshare::model::piece::Layout;
+use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::state::State;
 
@@ -20,8 +20,8 @@ const FILES: [&str; 2] = ["f", "g"];
 pub(crate) struct Command {
     pub id: CommandId,
     pub change: Change,
-    /// The op of which the client was told that it has carried it out.
-    pub acknowledged: Option<OpId>,
+    /// The ops of which clients were told that they have carried it out.
+    pub acknowledged: Vec<OpId>,
 }
 
 /// Chance.
@@ -82,7 +82,7 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
         15 => Change::LeaveGroup { user: waiting_user, group: name },
         16..18 => Change::LeaveGroup { user: member, group: name },
         18..20 => Change::RemoveMember { user: owner, group: name, target },
-        20..25 => Change::Share { user: member, group: name, name: file, content: content(dice.below(2)) },
+        20..25 => Change::Share { user: member, group: name, name: file, content: content(dice.below(3)) },
         25..28 => Change::StopShare { user: sharer, group: name, name: file },
         _ => match state.notices(user, usize::MAX).last() {
             Some(&(through, _)) => Change::ReadNotices { user, through, shown: None },
@@ -91,11 +91,9 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
     }
 }
 
+/// One of two contents; the third is the second one without its size.
 fn content(n: usize) -> Content {
-    Content {
-        layout: Layout::new(n as u64).expect("small"),
-        sha1: Sha1Digest([n as u8; 20]),
-        info_hash: InfoHash([n as u8; 32]),
-        file_count: 1,
-    }
+    let (size, kind, file_count) = [(0, 0, 1), (1, 1, 1), (u64::from(PIECE_LEN), 1, 0)][n];
+    let (sha1, info_hash) = (Sha1Digest([kind; 20]), InfoHash([n as u8; 32]));
+    Content { layout: Layout::new(size).expect("small"), sha1, info_hash, file_count }
 }

@@ -10,9 +10,9 @@
 
 mod census;
 mod clients;
-mod facts;
 mod fates;
 mod link;
+mod model;
 mod oracle;
 mod told;
 mod tracker;

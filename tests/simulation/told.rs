@@ -217,9 +217,4 @@ impl Told {
     pub(crate) fn has_told(&self, user: UserRef, notice: &(OpOrder, Notice)) -> bool {
         self.notices.get(&user).is_some_and(|told| told.contains(notice))
     }
-
-    /// Everything that was told to users, with what they found at the start.
-    pub(crate) fn notices(&self) -> impl Iterator<Item = (UserRef, &(OpOrder, Notice))> {
-        self.notices.iter().flat_map(|(&user, told)| told.iter().map(move |notice| (user, notice)))
-    }
 }

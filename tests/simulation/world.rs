@@ -16,15 +16,13 @@ mod network;
 
 use super::census::Census;
 use super::clients::{Command, Dice};
-use super::facts::text;
 use super::fates::Fates;
 use super::link::Conn;
-use super::oracle::Shown;
-use super::told::Told;
+use super::model::Shown;
 use super::tracker::{Tracker, Waiting, Written};
 use groupshare::client::picker::split_mix::SplitMix;
-use groupshare::model::id::{OpId, Origin};
-use groupshare::model::op::Op;
+use groupshare::model::id::{OpId, UserRef};
+use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::state::State;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,6 +38,8 @@ pub(crate) struct World {
     /// On which side of a partition each tracker is.
     sides: Vec<usize>,
     fates: Fates,
+    /// A user is in haste: makes more changes than those that are known.
+    hasty: bool,
     commands: Vec<Command>,
     /// Commands, by index, whose client has no answer and may ask again.
     unanswered: Vec<usize>,
@@ -85,6 +85,7 @@ impl World {
             conns: Vec::new(),
             sides: vec![0; count],
             fates,
+            hasty: seed % 250 == 77,
             commands: Vec::new(),
             unanswered: Vec::new(),
             shown: Shown::new(),
@@ -99,12 +100,18 @@ impl World {
 
     /// Lets things happen, then heals everything and judges.
     pub(crate) fn run(mut self) -> Census {
-        if self.dice.percent(75) {
+        if self.dice.percent(75) || self.hasty {
             self.set_the_stage();
         }
         // How busy clients are, and how well the network does, is different from seed to seed.
         let (busy, network) = (10 + self.dice.below(30), 10 + self.dice.below(50));
-        let rough = if self.fates.rough { 10 } else { 1 };
+        let losses = if self.hasty {
+            0
+        } else if self.fates.rough {
+            10
+        } else {
+            1
+        };
         let weights = [
             (busy * 10, Event::Command),
             (network * 10, Event::Carry),
@@ -120,11 +127,14 @@ impl World {
             (8, Event::Crash),
             (20, Event::Copy),
             (10, Event::Add),
-            (2 * rough, Event::Wipe),
-            (3 * rough, Event::Restore),
+            (2 * losses, Event::Wipe),
+            (3 * losses, Event::Restore),
         ];
         let all = weights.iter().map(|(weight, _)| weight).sum();
-        for _ in 0..80 + self.dice.below(120) {
+        for step in 0..80 + self.dice.below(120) {
+            if self.hasty && [20, 40, 60].contains(&step) {
+                self.make_haste();
+            }
             let mut n = self.dice.below(all);
             let event = weights.iter().find(|(weight, _)| {
                 let found = n < *weight;
@@ -135,6 +145,15 @@ impl World {
         }
         self.heal();
         self.judge()
+    }
+
+    /// The first user of all is in haste.
+    fn make_haste(&mut self) {
+        let mut ever = self.ever.values();
+        let first = ever.find(|op| matches!(op.body, OpBody::CreateUser { .. })).map(|op| UserRef(op.id));
+        if let Some(user) = first {
+            self.haste(user);
+        }
     }
 
     fn happen(&mut self, event: Event) {
@@ -245,11 +264,6 @@ impl World {
         if a.version().eq(b.version()) {
             assert_eq!(a.digest(), b.digest(), "the states differ");
         }
-    }
-
-    fn note_shown(&mut self, origin: Origin, told: &Told) {
-        let told = told.notices().map(|(user, (at, notice))| (origin, user, *at, text(notice)));
-        self.shown.extend(told);
     }
 }
 

@@ -1,11 +1,12 @@
 //! Clients: they issue commands anywhere, and ask again where an answer is lost.
 
 use super::super::clients::{Command, change};
-use super::super::facts::text;
 use super::super::told::Made;
 use super::super::tracker::Answer;
 use super::{World, brief};
-use groupshare::model::id::{CommandId, OpId};
+use groupshare::model::id::{CommandId, OpId, OpOrder, UserRef};
+use groupshare::model::op::PasswordHash;
+use groupshare::tracker::ledger::accept::Change;
 
 impl World {
     /// A client issues a new command.
@@ -20,20 +21,45 @@ impl World {
         made.groups.retain(|group| durable.group_name(*group).is_some());
         let n = self.commands.len();
         let change = change(&mut self.dice, &durable, &made, n);
+        self.issue(t, change);
+    }
+
+    /// A client issues this command. Returns its index.
+    fn issue(&mut self, t: usize, change: Change) -> usize {
+        let n = self.commands.len();
         let id = CommandId((n as u128 + 1).to_be_bytes());
-        self.commands.push(Command { id, change, acknowledged: None });
+        self.commands.push(Command { id, change, acknowledged: Vec::new() });
         self.census.commands += 1;
         self.submit(t, n);
+        n
+    }
+
+    /// A user makes some hundred changes at two trackers, and repeats some that were made and the one that made the account.
+    pub(super) fn haste(&mut self, user: UserRef) {
+        let knows = |t: &usize| self.durable(*t).account(user).is_some();
+        let knowing: Vec<usize> = self.running().into_iter().filter(knows).collect();
+        let own = |command: &Command| command.change.user() == Some(user) || command.acknowledged.contains(&user.0);
+        let mut made: Vec<usize> = (0..self.commands.len()).filter(|&n| own(&self.commands[n])).collect();
+        let two: Vec<usize> = (0..2).filter_map(|_| self.dice.pick(&knowing)).collect();
+        for step in 0..700 {
+            let Some(t) = self.dice.pick(&two) else { return };
+            match self.dice.pick(&made) {
+                Some(n) if self.dice.percent(10) => self.submit(t, n),
+                _ => {
+                    let password = PasswordHash(format!("hasty password {step}").into());
+                    made.push(self.issue(t, Change::ChangePassword { user, password }));
+                }
+            }
+            if step % 100 == 99 {
+                self.work();
+            }
+        }
     }
 
     fn submit(&mut self, t: usize, n: usize) {
         let (id, change) = (self.commands[n].id, self.commands[n].change.clone());
-        if let Some(user) = change.user() {
-            // Whoever logs in is shown the notices.
-            let run = self.trackers[t].run.as_ref().expect("it runs");
-            for (at, notice) in run.durable.notices(user, usize::MAX) {
-                self.shown.insert((run.origin, user, at, text(&notice)));
-            }
+        if let Change::ReadNotices { user, through, .. } = change {
+            self.show(t, user, through);
         }
         let answer = self.trackers[t].submit(n, id, &change);
         match answer {
@@ -41,6 +67,17 @@ impl World {
             Answer::Later => say!(self, "{}: command {n} {change:?} is accepted", t + 1),
             Answer::Refused(refusal) => say!(self, "{}: command {n} {change:?} is refused: {refusal}", t + 1),
             Answer::Unavailable => self.unanswered.push(n),
+        }
+    }
+
+    /// Takes note of the notices that a tracker shows to somebody who is about to say that they are read.
+    fn show(&mut self, t: usize, user: UserRef, through: OpOrder) {
+        let run = self.trackers[t].run.as_ref().expect("it runs");
+        let mut notices = run.durable.notices(user, usize::MAX);
+        notices.retain(|(at, _)| *at <= through);
+        if let Some(digest) = run.durable.notices_digest(user, through) {
+            let before = self.shown.insert((run.origin, digest), notices.clone());
+            assert!(before.is_none_or(|before| before == notices), "one digest names two lists of notices");
         }
     }
 
@@ -54,7 +91,7 @@ impl World {
         self.census.acknowledged += 1;
         if let Some(op) = op {
             assert!(op.seq <= self.durable(t).seen(op.origin), "acknowledged before it is durable");
-            self.commands[n].acknowledged = Some(op);
+            self.commands[n].acknowledged.push(op);
         }
     }
 

@@ -88,7 +88,6 @@ impl World {
             self.unanswered.extend(batch.waiting.commands.into_iter().map(|(n, _)| n));
         }
         self.unanswered.extend(run.gathering.waiting.commands.into_iter().map(|(n, _)| n));
-        self.note_shown(run.origin, &run.told);
         for end in self.ends() {
             if self.conns[end.0].ends[end.1].tracker == t {
                 self.close(end);

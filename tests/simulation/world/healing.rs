@@ -8,7 +8,6 @@ use super::{World, brief};
 use groupshare::model::id::OpId;
 use groupshare::model::op::Op;
 use groupshare::tracker::state::State;
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 impl World {
@@ -90,7 +89,6 @@ impl World {
         let runs: Vec<_> = self.trackers.iter_mut().map(|tracker| tracker.run.take().expect("it runs")).collect();
         for run in &runs {
             run.told.check_notices(&run.durable);
-            self.note_shown(run.origin, &run.told);
         }
         // The whole history is kept here: of it, this is what the trackers still have.
         let exists = |op: &&Op| runs.iter().any(|run| op.id.seq <= run.durable.seen(op.id.origin));
@@ -109,18 +107,14 @@ impl World {
         for id in self.ever.keys().filter(|id| oracle.state.seen(id.origin) < id.seq) {
             assert!(self.lost.contains(id), "{id:?} is nowhere, and no disk was lost that had it");
         }
-        let mut first = BTreeMap::new();
-        for op in &ops {
-            first.entry(op.command).or_insert(op.id);
-        }
         for command in &self.commands {
-            let first = first.get(&command.id).copied();
-            assert_eq!(oracle.state.command(command.id), first);
+            assert_eq!(oracle.state.command(command.id), oracle.model.command(command.id), "{:?}", command.id);
             // What an op has to come to is what the oracle has judged. One that is nowhere went with a disk.
             let is_there = |op: &OpId| op.seq <= oracle.state.seen(op.origin);
-            self.census.gone += usize::from(command.acknowledged.is_some_and(|op| !is_there(&op)));
+            let gone = !command.acknowledged.is_empty() && !command.acknowledged.iter().any(is_there);
+            self.census.gone += usize::from(gone);
         }
-        self.census.outcomes = oracle.outcomes;
+        self.census.outcomes = oracle.model.outcomes;
         self.census
     }
 }

@@ -1,0 +1,236 @@
+//! docs/FOLD.md once more, over plain maps and with nothing of the trackers' own fold: what has to have become of every op.
+
+mod people;
+mod shares;
+
+use super::census::Outcomes;
+use groupshare::model::id::{CommandId, OpId, OpOrder, Origin};
+use groupshare::model::manifest::Content;
+use groupshare::model::name::{FileName, GroupId, UserId};
+use groupshare::model::notice::Notice;
+use groupshare::model::op::{Op, OpBody, PasswordHash};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// How many of a user's last commands are known, besides the one that made the account.
+const KNOWN_COMMANDS: usize = 1024;
+
+/// Notices with their places, as a user is shown them.
+pub(crate) type Notices = Vec<(OpOrder, Notice)>;
+
+/// What trackers have shown to those who say that they have read it: by origin and digest.
+pub(crate) type Shown = BTreeMap<(Origin, [u8; 32]), Notices>;
+
+pub(crate) struct User {
+    pub name: UserId,
+    pub password: PasswordHash,
+    pub set_by: OpId,
+    pub unread: Notices,
+    made_by: (CommandId, OpId),
+    /// The last commands and the ops that carried them out, oldest first.
+    recent: VecDeque<(CommandId, OpId)>,
+}
+
+pub(crate) struct Group {
+    pub name: GroupId,
+    /// In the order in which they joined: the first is the owner. A group without members is hidden.
+    pub members: Vec<OpId>,
+    pub waiting: BTreeSet<OpId>,
+    pub chain: [u8; 32],
+}
+
+pub(crate) struct Share {
+    pub group: OpId,
+    pub name: FileName,
+    pub content: Content,
+    /// A share without sharers is hidden.
+    pub sharers: BTreeSet<OpId>,
+}
+
+/// The trackers' state as docs/FOLD.md has it. Everything goes by canonical ids.
+pub(crate) struct Model<'a> {
+    pub users: BTreeMap<OpId, User>,
+    pub groups: BTreeMap<OpId, Group>,
+    pub shares: BTreeMap<OpId, Share>,
+    aliases: BTreeMap<OpId, OpId>,
+    shown: &'a Shown,
+    /// Commands that were carried out.
+    done: BTreeSet<CommandId>,
+    pub outcomes: Outcomes,
+    /// The notices of the last op.
+    pub told: Vec<(OpId, Notice)>,
+    /// Who was asked by the last op, and where, to let whom in.
+    pub asked: Option<(OpId, OpId, OpId)>,
+}
+
+impl<'a> Model<'a> {
+    pub(crate) fn new(shown: &'a Shown) -> Self {
+        let (users, groups, shares, aliases, done, outcomes, told, asked) = Default::default();
+        Self { users, groups, shares, aliases, shown, done, outcomes, told, asked }
+    }
+
+    /// The id that an id stands for.
+    pub(crate) fn canonical(&self, id: OpId) -> OpId {
+        self.aliases.get(&id).map_or(id, |&other| self.canonical(other))
+    }
+
+    /// The op that has carried out a command, as long as that is known.
+    pub(crate) fn command(&self, command: CommandId) -> Option<OpId> {
+        self.users.values().find_map(|user| user.knows(command))
+    }
+
+    /// Folds the next op. Returns false if its command was carried out before.
+    pub(crate) fn apply(&mut self, op: &Op) -> bool {
+        self.told.clear();
+        self.asked = None;
+        if let Some(first) = self.carried_out(op) {
+            self.outcomes.repeated += 1;
+            self.repeated(op, first);
+            return false;
+        }
+        self.outcomes.forgotten += usize::from(!self.done.insert(op.command));
+        self.body(op);
+        for (user, notice) in &self.told {
+            self.users.get_mut(user).expect("it exists").unread.push((op.order(), notice.clone()));
+        }
+        if let Some(author) = op.body.author() {
+            let author = self.user(author.0);
+            self.user_mut(author).remember(op.command, op.id);
+        }
+        true
+    }
+
+    /// The earlier op with the command of this one.
+    fn carried_out(&self, op: &Op) -> Option<OpId> {
+        match op.body.author() {
+            Some(author) => self.users[&self.user(author.0)].knows(op.command),
+            None => self.command(op.command),
+        }
+    }
+
+    fn repeated(&mut self, op: &Op, first: OpId) {
+        let stands_for_share = self.shares.contains_key(&self.canonical(first));
+        match &op.body {
+            OpBody::CreateShare { group, name, content, .. } if !stands_for_share => {
+                // The first one joined a share: whoever joined this one finds it all the same.
+                let group = self.group(group.0);
+                match self.twin(group, name, content) {
+                    Some(twin) => self.merge(op.id, twin, content),
+                    None => self.make_share(op.id, group, name, content),
+                }
+            }
+            _ => drop(self.aliases.insert(op.id, first)),
+        }
+    }
+
+    fn body(&mut self, op: &Op) {
+        match &op.body {
+            OpBody::CreateUser { name, password } => self.create_user(op, name, password),
+            OpBody::ChangePassword { user, password } => {
+                let user = self.user(user.0);
+                let user = self.user_mut(user);
+                (user.password, user.set_by) = (password.clone(), op.id);
+                self.count(true);
+            }
+            OpBody::CreateGroup { name, founder } => {
+                let (name, members, waiting, chain) = (name.clone(), Vec::new(), BTreeSet::new(), [0; 32]);
+                self.groups.insert(op.id, Group { name, members, waiting, chain });
+                self.join(op.id, self.user(founder.0));
+                self.count(true);
+            }
+            OpBody::RequestJoin { group, user } => self.request(self.group(group.0), self.user(user.0)),
+            OpBody::AcceptRequest { group, user, by } => {
+                self.accept(self.group(group.0), self.user(user.0), self.user(by.0));
+            }
+            OpBody::RejectRequest { group, user, by } => {
+                self.reject(self.group(group.0), self.user(user.0), self.user(by.0));
+            }
+            OpBody::LeaveGroup { group, user } => self.leave(op, self.group(group.0), self.user(user.0)),
+            OpBody::RemoveMember { group, user, by } => {
+                self.remove(op, self.group(group.0), self.user(user.0), self.user(by.0));
+            }
+            OpBody::CreateShare { group, user, name, content, replaces } => {
+                let replaces = replaces.map(|old| self.share(old.0));
+                self.create_share(op.id, (self.group(group.0), self.user(user.0)), (name, content), replaces);
+            }
+            OpBody::JoinShare { share, user } => self.join_share(self.share(share.0), self.user(user.0)),
+            OpBody::LeaveShare { share, user } => {
+                let (share, user) = (self.share(share.0), self.user(user.0));
+                let ended = self.share_mut(share).sharers.remove(&user);
+                self.count(ended);
+            }
+            OpBody::ReadNotices { user, through, shown } => {
+                self.read(op, self.user(user.0), *through, *shown);
+            }
+        }
+    }
+
+    /// The user that an op names: what ops name comes before them.
+    fn user(&self, id: OpId) -> OpId {
+        let user = self.canonical(id);
+        assert!(self.users.contains_key(&user), "{id:?} is no user");
+        user
+    }
+
+    fn group(&self, id: OpId) -> OpId {
+        let group = self.canonical(id);
+        assert!(self.groups.contains_key(&group), "{id:?} is no group");
+        group
+    }
+
+    fn share(&self, id: OpId) -> OpId {
+        let share = self.canonical(id);
+        assert!(self.shares.contains_key(&share), "{id:?} is no share");
+        share
+    }
+
+    fn user_mut(&mut self, user: OpId) -> &mut User {
+        self.users.get_mut(&user).expect("it exists")
+    }
+
+    fn group_mut(&mut self, group: OpId) -> &mut Group {
+        self.groups.get_mut(&group).expect("it exists")
+    }
+
+    fn share_mut(&mut self, share: OpId) -> &mut Share {
+        self.shares.get_mut(&share).expect("it exists")
+    }
+
+    fn count(&mut self, effective: bool) {
+        *if effective { &mut self.outcomes.effective } else { &mut self.outcomes.as_wanted } += 1;
+    }
+
+    fn tell(&mut self, to: OpId, notice: Notice) {
+        self.told.push((to, notice));
+    }
+
+    fn renamed(&mut self, to: OpId, notice: Notice) {
+        self.outcomes.renamed += 1;
+        self.tell(to, notice);
+    }
+
+    fn overridden(&mut self, to: OpId, notice: Notice) {
+        self.outcomes.overridden += 1;
+        self.tell(to, notice);
+    }
+}
+
+impl User {
+    /// The op that has carried out a command of this user.
+    fn knows(&self, command: CommandId) -> Option<OpId> {
+        let mut known = self.recent.iter().chain([&self.made_by]);
+        known.find(|(known, _)| *known == command).map(|&(_, op)| op)
+    }
+
+    fn remember(&mut self, command: CommandId, op: OpId) {
+        self.recent.push_back((command, op));
+        if self.recent.len() > KNOWN_COMMANDS {
+            self.recent.pop_front();
+        }
+    }
+}
+
+/// The name, or the first one of `name~2`, `name~3` and so on, that is free.
+fn first_free<N: Clone>(name: &N, with_suffix: impl Fn(&N, u32) -> N, is_free: impl Fn(&N) -> bool) -> N {
+    let all = std::iter::once(name.clone()).chain((2..).map(|n| with_suffix(name, n)));
+    all.into_iter().find(is_free).expect("there is always one")
+}

@@ -1,0 +1,140 @@
+//! Accounts, groups and notices in the model.
+
+use super::{Model, User, first_free};
+use groupshare::model::id::{OpId, OpOrder};
+use groupshare::model::name::{GroupId, UserId};
+use groupshare::model::notice::Notice;
+use groupshare::model::op::{Op, PasswordHash};
+use ring::digest::{SHA256, digest};
+use std::collections::VecDeque;
+
+impl Model<'_> {
+    pub(super) fn create_user(&mut self, op: &Op, asked: &UserId, password: &PasswordHash) {
+        let name = first_free(asked, UserId::with_suffix, |name| self.users.values().all(|user| user.name != *name));
+        let (password, unread, recent) = (password.clone(), Vec::new(), VecDeque::new());
+        let made_by = (op.command, op.id);
+        self.users.insert(op.id, User { name: name.clone(), password, set_by: op.id, unread, made_by, recent });
+        if name != *asked {
+            self.renamed(op.id, Notice::UserRenamed { from: asked.clone(), to: name });
+        }
+        self.count(true);
+    }
+
+    pub(super) fn is_member(&self, group: OpId, user: OpId) -> bool {
+        self.groups[&group].members.contains(&user)
+    }
+
+    /// Somebody who is no member becomes one. The first brings the group into sight.
+    pub(super) fn join(&mut self, group: OpId, user: OpId) {
+        let hidden = self.groups[&group].members.is_empty();
+        let from = self.group_name(group);
+        let taken = |name: &GroupId| self.groups.values().any(|row| row.name == *name && !row.members.is_empty());
+        let to = if hidden { first_free(&from, GroupId::with_suffix, |name| !taken(name)) } else { from.clone() };
+        let row = self.group_mut(group);
+        row.name = to.clone();
+        row.members.push(user);
+        row.waiting.remove(&user);
+        if from != to {
+            self.renamed(user, Notice::GroupRenamed { from, to });
+        }
+    }
+
+    pub(super) fn group_name(&self, group: OpId) -> GroupId {
+        self.groups[&group].name.clone()
+    }
+
+    pub(super) fn request(&mut self, group: OpId, user: OpId) {
+        if self.is_member(group, user) {
+            return self.overridden(user, Notice::RequestOverridden { group: self.group_name(group) });
+        }
+        let row = self.group_mut(group);
+        let news = row.waiting.insert(user);
+        match row.members.first().copied() {
+            _ if !news => {}
+            Some(owner) => self.asked = Some((owner, group, user)),
+            None => self.tell(user, Notice::Rejected { group: self.group_name(group) }),
+        }
+        self.count(news);
+    }
+
+    pub(super) fn accept(&mut self, group: OpId, user: OpId, by: OpId) {
+        if self.groups[&group].waiting.contains(&user) {
+            self.join(group, user);
+            self.tell(user, Notice::Accepted { group: self.group_name(group) });
+            self.count(true);
+        } else if self.is_member(group, user) {
+            self.count(false);
+        } else {
+            self.decision_overridden(group, user, by);
+        }
+    }
+
+    pub(super) fn reject(&mut self, group: OpId, user: OpId, by: OpId) {
+        if self.is_member(group, user) {
+            return self.decision_overridden(group, user, by);
+        }
+        let waited = self.group_mut(group).waiting.remove(&user);
+        if waited {
+            self.tell(user, Notice::Rejected { group: self.group_name(group) });
+        }
+        self.count(waited);
+    }
+
+    pub(super) fn leave(&mut self, op: &Op, group: OpId, user: OpId) {
+        let waited = self.group_mut(group).waiting.remove(&user);
+        let member = self.is_member(group, user);
+        if member {
+            self.depart(op, group, user);
+        }
+        self.count(waited || member);
+    }
+
+    pub(super) fn remove(&mut self, op: &Op, group: OpId, user: OpId, by: OpId) {
+        if self.groups[&group].members.first() == Some(&user) {
+            return self.decision_overridden(group, user, by);
+        }
+        let member = self.is_member(group, user);
+        if member {
+            self.depart(op, group, user);
+            self.tell(user, Notice::Removed { group: self.group_name(group) });
+        }
+        self.count(member);
+    }
+
+    fn depart(&mut self, op: &Op, group: OpId, user: OpId) {
+        for share in self.shares.values_mut().filter(|share| share.group == group) {
+            share.sharers.remove(&user);
+        }
+        let row = self.group_mut(group);
+        row.members.retain(|member| *member != user);
+        let mut linked = row.chain.to_vec();
+        linked.extend(op.id.origin.tracker.to_be_bytes());
+        linked.extend(op.id.origin.incarnation.to_be_bytes());
+        linked.extend(op.id.seq.to_be_bytes());
+        row.chain = digest(&SHA256, &linked).as_ref().try_into().expect("32 bytes");
+        if row.members.is_empty() {
+            let waiting = row.waiting.clone();
+            let notice = Notice::Rejected { group: self.group_name(group) };
+            waiting.into_iter().for_each(|user| self.tell(user, notice.clone()));
+        }
+    }
+
+    fn decision_overridden(&mut self, group: OpId, user: OpId, by: OpId) {
+        let user = self.users[&user].name.clone();
+        self.overridden(by, Notice::DecisionOverridden { group: self.group_name(group), user });
+    }
+
+    /// The notices that were shown are read, unless others stand in their place.
+    pub(super) fn read(&mut self, op: &Op, user: OpId, through: OpOrder, shown: [u8; 32]) {
+        let shown = self.shown.get(&(op.id.origin, shown));
+        let shown = shown.unwrap_or_else(|| panic!("{op:?} has read what nobody was shown"));
+        let unread = &mut self.user_mut(user).unread;
+        let until = unread.iter().take_while(|(at, _)| *at <= through).count();
+        if unread[..until] == shown[..] {
+            unread.drain(..until);
+            self.outcomes.read += 1;
+        } else {
+            self.outcomes.unread += 1;
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Shares in the model.
+
+use super::{Model, Share, first_free};
+use groupshare::model::id::OpId;
+use groupshare::model::manifest::Content;
+use groupshare::model::name::FileName;
+use groupshare::model::notice::Notice;
+use std::collections::BTreeSet;
+
+impl Model<'_> {
+    /// The share that bears a name in a group: somebody shares it.
+    fn holder(&self, group: OpId, name: &FileName) -> Option<OpId> {
+        let mut all = self.shares.iter();
+        let holder = all.find(|(_, row)| row.group == group && row.name == *name && !row.sharers.is_empty());
+        holder.map(|(&share, _)| share)
+    }
+
+    /// The share that bears a name in a group, if it has this content.
+    pub(super) fn twin(&self, group: OpId, name: &FileName, content: &Content) -> Option<OpId> {
+        self.holder(group, name).filter(|holder| self.shares[holder].content.is_same(content))
+    }
+
+    /// An id stands for a share of the same content, which learns its size from that.
+    pub(super) fn merge(&mut self, id: OpId, twin: OpId, content: &Content) {
+        let row = self.share_mut(twin);
+        if content.is_sized() {
+            row.content = *content;
+        }
+        self.aliases.insert(id, twin);
+        assert!(self.shares.remove(&id).is_none_or(|share| share.sharers.is_empty()), "what is merged has sharers");
+    }
+
+    /// Makes a share that nobody shares.
+    pub(super) fn make_share(&mut self, id: OpId, group: OpId, name: &FileName, content: &Content) {
+        let (name, content, sharers) = (name.clone(), *content, BTreeSet::new());
+        self.shares.insert(id, Share { group, name, content, sharers });
+    }
+
+    pub(super) fn create_share(
+        &mut self,
+        id: OpId,
+        (group, user): (OpId, OpId),
+        (name, content): (&FileName, &Content),
+        replaces: Option<OpId>,
+    ) {
+        if !self.is_member(group, user) {
+            self.make_share(id, group, name, content);
+            return self.share_overridden(group, user, name);
+        }
+        self.count(true);
+        // The id may stand for a share of another group, where the command had come before.
+        if let Some(old) = replaces.filter(|old| self.shares[old].group == group) {
+            self.share_mut(old).sharers.remove(&user);
+        }
+        if let Some(twin) = self.twin(group, name, content) {
+            self.outcomes.merged += 1;
+            self.merge(id, twin, content);
+            self.share_mut(twin).sharers.insert(user);
+            return;
+        }
+        self.make_share(id, group, name, content);
+        self.begin(id, user);
+    }
+
+    pub(super) fn join_share(&mut self, share: OpId, user: OpId) {
+        let Share { group, ref name, content, ref sharers } = self.shares[&share];
+        let (name, hidden, news) = (name.clone(), sharers.is_empty(), !sharers.contains(&user));
+        if !self.is_member(group, user) {
+            return self.share_overridden(group, user, &name);
+        }
+        let twin = self.twin(group, &name, &content).filter(|_| hidden);
+        self.count(news);
+        match twin {
+            Some(twin) => {
+                self.outcomes.merged += 1;
+                self.merge(share, twin, &content);
+                self.share_mut(twin).sharers.insert(user);
+            }
+            None => self.begin(share, user),
+        }
+    }
+
+    /// A member shares something. The first one brings it into sight.
+    fn begin(&mut self, share: OpId, user: OpId) {
+        let Share { group, ref name, ref sharers, .. } = self.shares[&share];
+        let (from, hidden) = (name.clone(), sharers.is_empty());
+        let is_free = |name: &FileName| self.holder(group, name).is_none();
+        let to = if hidden { first_free(&from, FileName::with_suffix, is_free) } else { from.clone() };
+        let row = self.share_mut(share);
+        row.name = to.clone();
+        row.sharers.insert(user);
+        if from != to {
+            self.renamed(user, Notice::ShareRenamed { group: self.group_name(group), from, to });
+        }
+    }
+
+    fn share_overridden(&mut self, group: OpId, user: OpId, name: &FileName) {
+        let (group, name) = (self.group_name(group), name.clone());
+        self.overridden(user, Notice::ShareOverridden { group, name });
+    }
+}
