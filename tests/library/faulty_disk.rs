@@ -4,7 +4,7 @@ use crate::common::random::Random;
 use groupshare::tracker::journal::disk::{Disk, DiskFile};
 use parking_lot::Mutex;
 use rustix::io::Errno;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,6 +39,8 @@ struct Inner {
     killed: bool,
     /// Bytes that may still be allocated.
     room: Option<u64>,
+    /// Files that cannot be read.
+    unreadable: BTreeSet<String>,
 }
 
 #[derive(Default, Clone)]
@@ -101,6 +103,11 @@ impl MemDisk {
         self.0.lock().room = room;
     }
 
+    /// Lets every read of a file fail.
+    pub(crate) fn spoil(&self, name: &str) {
+        self.0.lock().unreadable.insert(name.to_owned());
+    }
+
     /// Puts a file there, durable.
     pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) {
         let mut inner = self.0.lock();
@@ -121,6 +128,7 @@ impl MemDisk {
             files: inner.files.clone(),
             names: inner.names.clone(),
             durable_names: inner.durable_names.clone(),
+            unreadable: inner.unreadable.clone(),
             ..Inner::default()
         };
         MemDisk(Arc::new(Mutex::new(disk)))
@@ -166,6 +174,9 @@ impl Disk for MemDisk {
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         let inner = self.0.lock();
+        if inner.unreadable.contains(name) {
+            return Err(Errno::IO.into());
+        }
         Ok(inner.files[inner.find(name)?].bytes.clone())
     }
 

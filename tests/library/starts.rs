@@ -53,6 +53,8 @@ enum Loss {
     Header(u64),
     /// A record in the middle of this segment is damaged.
     Record(u64),
+    /// The disk does not give this segment.
+    Unreadable(u64),
     /// This checkpoint is damaged.
     Checkpoint(u64),
     /// This checkpoint is gone.
@@ -60,7 +62,7 @@ enum Loss {
     /// There is another tracker's op, which belongs before the checkpoints.
     LateOp,
 }
-use Loss::{Checkpoint, Header, LateOp, NoCheckpoint, Record, Segment, SegmentsFrom};
+use Loss::{Checkpoint, Header, LateOp, NoCheckpoint, Record, Segment, SegmentsFrom, Unreadable};
 
 impl Loss {
     fn inflict(self, disk: &MemDisk) {
@@ -76,6 +78,7 @@ impl Loss {
             }
             Header(first) => flip(segment::name(first), 20),
             Record(first) => flip(segment::name(first), RECORDS_AT + 300),
+            Unreadable(first) => disk.spoil(&segment::name(first)),
             Checkpoint(seq) => flip(checkpoint::name(seq), 100),
             NoCheckpoint(seq) => disk.remove(&checkpoint::name(seq)).expect("there"),
             LateOp => {}
@@ -116,6 +119,11 @@ const TABLE: &[(&[Loss], Start, Start)] = &[
     (&[Segment(21)], Warns(55, &["21.journal is missing", LACKING]), Warns(55, &["21.journal is missing", LACKING])),
     (&[Segment(39)], Warns(55, &["39.journal is missing", LACKING]), Warns(55, &["39.journal is missing", LACKING])),
     (&[Header(10)], Warns(55, &["10.journal", "header", LACKING]), Warns(55, &["10.journal", "header", LACKING])),
+    (
+        &[Unreadable(10)],
+        Warns(55, &["10.journal cannot be read", LACKING]),
+        Warns(55, &["10.journal cannot be read", LACKING]),
+    ),
     (&[Record(10)], Silent(55, "10.journal is damaged at byte"), Silent(55, "10.journal is damaged at byte")),
     (
         &[Segment(1), Checkpoint(NEWER)],

@@ -7,6 +7,7 @@ use super::record::{JournalPosition, RecordPosition};
 use super::segment;
 use super::segment::RECORDS_AT;
 use super::walk::{Verdict, judge, walk};
+use crate::sys;
 use crate::tracker::ledger::Past;
 use crate::tracker::state::State;
 use std::io;
@@ -102,17 +103,16 @@ impl JournalFiles {
 
     /// What other trackers could not be given, because it is lacking before the segment with which a start begins.
     /// Looks at the front pages of segments only, where these are as they should be.
-    pub(super) fn lacking(&self, disk: &dyn Disk, first: usize) -> io::Result<Option<String>> {
+    pub(super) fn lacking(&self, disk: &dyn Disk, first: usize) -> Option<String> {
         if self.segments[0] > first_record() {
-            return Ok(Some(missing(disk, first_record())));
+            return Some(missing(disk, first_record()));
         }
-        for pair in self.segments[..=first].windows(2) {
-            let problem = gap(disk, pair[0], pair[1])?;
-            if problem.is_some() {
-                return Ok(problem);
-            }
-        }
-        Ok(None)
+        self.segments[..=first].windows(2).find_map(|pair| {
+            gap(disk, pair[0], pair[1]).unwrap_or_else(|error| {
+                let path = disk.path(&segment::name(pair[0]));
+                Some(format!("{} cannot be read: {}", path.display(), sys::reason(&error)))
+            })
+        })
     }
 }
 
@@ -125,13 +125,14 @@ pub(super) fn missing(disk: &dyn Disk, first_seq: u64) -> String {
 fn gap(disk: &dyn Disk, this: u64, next: u64) -> io::Result<Option<String>> {
     let name = segment::name(this);
     let front = disk.read_front(&name, RECORDS_AT)?;
-    let next_header = segment::header(&disk.read_front(&segment::name(next), RECORDS_AT)?);
+    // One that cannot be read is told when its turn comes.
+    let next_header = disk.read_front(&segment::name(next), RECORDS_AT).map(|front| segment::header(&front));
     let path = disk.path(&name);
     let Ok(header) = segment::header(&front) else {
         return Ok(Some(format!("{} has no sound header", path.display())));
     };
     let marked = segment::marks(&front).latest.map(|mark| mark.batch + 1);
-    if next_header.is_ok_and(|next| Some(next.first_batch) == marked) {
+    if matches!(next_header, Ok(Ok(next)) if Some(next.first_batch) == marked) {
         return Ok(None);
     }
     // A repair or a damaged mark may have left this. The records tell.

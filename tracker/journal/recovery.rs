@@ -119,7 +119,7 @@ fn recover_from(
         return Err(JournalError::EndsEarly { checkpoint: disk.path(&checkpoint::name(seq)), seq, end });
     }
     if let (Ok(first), Some(_)) = (first, recovery.checkpoint) {
-        recovery.lacking = files.lacking(disk, first).map_err(io_error(disk, "", "read the files in"))?;
+        recovery.lacking = files.lacking(disk, first);
     }
     Ok((recovery, in_order))
 }
