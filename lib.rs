@@ -108,6 +108,7 @@ pub mod tracker {
         pub(crate) mod link_error;
         mod link_receiver;
         mod link_sender;
+        mod seen_parts;
     }
     /// A running tracker: starts its threads, sweeps up behind them, stops them.
     pub mod server;

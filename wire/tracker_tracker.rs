@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// Most origins in one message.
 pub const ORIGINS_MAX: usize = 16_384;
+/// Most origins in a list that goes on from message to message.
+pub const SEEN_MAX: usize = 1024 * 1024;
 /// Most ops in one message.
 pub const OPS_MAX: usize = 4096;
 /// A sender ends the list of ops before its frame is longer than this, in bytes: 4,096 of the longest ops would not fit
@@ -107,6 +109,11 @@ wire_enum! {
         13 AreYouThere {}
         /// The answer.
         14 Here {}
+        /// Goes on with the list of `Hello`, `Have`, `GiveAgain` or another `SeenMore`, if that is full. One that is not
+        /// full is the last.
+        15 SeenMore {
+            seen: List<Seen, ORIGINS_MAX>,
+        }
     }
 }
 message!(LinkMessage);

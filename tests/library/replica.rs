@@ -9,7 +9,7 @@ use crate::common::names::{PASSWORD, command, file, group, password, user};
 use crate::common::relay::Relay;
 use crate::common::tracker::{TestTracker, cluster};
 use crate::common::wait::wait_until;
-use groupshare::model::id::{CommandId, GroupRef, OpId, Origin, ShareRef, UserRef};
+use groupshare::model::id::{CommandId, GroupRef, OpId, Origin, Seen, ShareRef, UserRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::admission::Caps;
@@ -25,7 +25,7 @@ use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::handshake::tracker_to_tracker;
 use groupshare::wire::refusal::Code;
-use groupshare::wire::tracker_tracker::LinkMessage;
+use groupshare::wire::tracker_tracker::{LinkMessage, ORIGINS_MAX, SEEN_MAX};
 use parking_lot::Mutex;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -238,6 +238,59 @@ fn a_tracker_with_an_empty_disk_gets_everything_and_gives_what_only_it_has() {
     same_state(&[&one, &two, &three]);
     // The interleaved ops of the other one came late: what is folded is folded in the order of all.
     assert!(knows(&one, "u2-300") && knows(&two, "u1-20000") && knows(&three, "u2-1"));
+}
+
+#[test]
+fn trackers_that_were_started_16_500_times_are_in_sync_and_compare_their_digests() {
+    // Every start that makes a change has an origin of its own.
+    let of_start = |number: u16, start: u64| {
+        let id = OpId { origin: Origin { tracker: number, incarnation: start }, seq: 1 };
+        Op { id, ..account(number, start, start) }
+    };
+    let with_log = |settings: &mut ServerSettings, number: u16, starts: u64| {
+        let ops: Vec<Op> = (1..=starts).map(|start| of_start(number, start)).collect();
+        let (mut state, mut log) = (State::new(), MemoryLog::default());
+        ops.iter().for_each(|op| state.apply(op));
+        log.append(&ops).expect("memory");
+        settings.origin = Origin { tracker: number, incarnation: starts + 1 };
+        (settings.past, settings.log, settings.source) = (state.into(), Box::new(log.clone()), Arc::new(log));
+    };
+    let one = TestTracker::start_with(|settings| with_log(settings, 1, 16_500));
+    let two = TestTracker::start_with(|settings| {
+        with_log(settings, 2, 500);
+        settings.others = vec![(1, one.addr.into())];
+    });
+    let in_sync = |tracker: &TestTracker| {
+        let others = tracker.server.status().others;
+        let compared = |other: &OtherTracker| {
+            matches!(other.status, LinkStatus::Connected { agrees: Some(true), there_behind: 0, here_behind: 0, .. })
+        };
+        others.len() == 1 && others.iter().all(compared)
+    };
+    wait_until("both know all, and say so", || in_sync(&one) && in_sync(&two));
+    assert_eq!(two.server.core().state().op_count(), 17_000);
+    // What is new goes on from there.
+    one.user("alice").create_group("lab");
+    wait_until("the group is known", || two.server.core().state().group_count() == 1);
+}
+
+#[test]
+fn a_list_of_origins_without_end_ends_the_link() {
+    let told = Told::default();
+    let one = TestTracker::start_with(|settings| told.set(settings));
+    let (mut receiver, sender) = link_to(one.addr);
+    hear_greeting(&mut receiver);
+    let full = || {
+        List::first_of((0..ORIGINS_MAX as u64).map(|n| Seen { origin: account(2, 1, 1).id.origin, seq: n }).collect())
+    };
+    let mut sent = sender.send(UNASKED, &LinkMessage::Have { seen: full(), digest: None });
+    for _ in 0..SEEN_MAX / ORIGINS_MAX {
+        // The other side may have ended the link by the last one.
+        sent = sent.and_then(|()| sender.send(UNASKED, &LinkMessage::SeenMore { seen: full() }));
+    }
+    wait_until("it is told", || {
+        told.has("tracker 2 is not connected: The message is too large: changes of more than 1048576 origins")
+    });
 }
 
 #[test]

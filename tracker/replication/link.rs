@@ -2,7 +2,8 @@
 
 use super::link_error::LinkError;
 use super::link_receiver::LinkReceiver;
-use super::link_sender::{LinkSender, seen};
+use super::link_sender::LinkSender;
+use super::seen_parts::{self, GatheredSeen};
 use crate::model::id::Seen;
 use crate::tracker::cluster::live_link::{LinkProgress, LiveLink};
 use crate::tracker::cluster::sign_of_life::SignOfLife;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-/// The first message of the other tracker.
+/// What the other tracker says first.
 struct Greeting {
     number: u16,
     instance: [u8; 16],
@@ -78,18 +79,28 @@ pub(crate) fn serve(
 
 fn greet(core: &Core, sender: &FrameSender) -> Result<(), LinkError> {
     let me = core.cluster.me();
-    let hello = LinkMessage::Hello { tracker: me.origin.tracker, instance: me.instance, seen: seen(&core.state()) };
-    sender.send(UNASKED, &hello).map_err(LinkError::Begin)
+    let hello = |seen| LinkMessage::Hello { tracker: me.origin.tracker, instance: me.instance, seen };
+    let said = seen_parts::say(&core.state(), hello, |message| sender.send(UNASKED, message));
+    said.map_err(LinkError::Begin).map(|_| ())
 }
 
 fn receive_greeting(receiver: &mut FrameReceiver) -> Result<Greeting, LinkError> {
-    let frame = receiver.recv(HANDSHAKE_DEADLINE)?;
-    match frame.message::<LinkMessage>()? {
-        LinkMessage::Hello { tracker, instance, seen } => {
-            Ok(Greeting { number: tracker, instance, has: seen.to_vec() })
+    let mut next = || match receiver.recv(HANDSHAKE_DEADLINE)?.message::<LinkMessage>()? {
+        LinkMessage::Refused { code, about } => Err(LinkError::from(Refusal::received(code, &about))),
+        message => Ok(message),
+    };
+    let LinkMessage::Hello { tracker: number, instance, mut seen } = next()? else {
+        return Err(LinkError::NoGreeting);
+    };
+    let mut gathered = GatheredSeen::default();
+    loop {
+        if let Some(has) = gathered.add(seen)? {
+            return Ok(Greeting { number, instance, has });
         }
-        LinkMessage::Refused { code, about } => Err(Refusal::received(code, &about).into()),
-        _ => Err(LinkError::NoGreeting),
+        seen = match next()? {
+            LinkMessage::SeenMore { seen } => seen,
+            _ => return Err(LinkError::NoGreeting),
+        };
     }
 }
 

@@ -1,6 +1,7 @@
 //! What comes in on a link: ops, how far the other tracker is, its clients, manifests.
 
 use super::link_error::LinkError;
+use super::seen_parts::{GatheredSeen, SeenPart};
 use crate::model::digest::InfoHash;
 use crate::model::id::{ClientId, Seen, ShareRef, UserRef};
 use crate::model::op::{Op, OpBody};
@@ -49,6 +50,8 @@ pub(super) struct LinkReceiver<'a> {
     skipped: Option<InfoHash>,
     /// What clients hold of shares that are not known yet: the op may be on its way through another tracker.
     early: BTreeMap<(ClientKey, ShareRef), Holding>,
+    /// What the other tracker has, of which more is to come.
+    coming: Option<(SeenOf, GatheredSeen)>,
     /// Ops that come before some that are known here, held while the far side has more to give: each lot of late ops
     /// has everything behind it folded again.
     late: Vec<Op>,
@@ -66,6 +69,12 @@ struct Refused {
     try_at: Instant,
     /// The operator was told by this link.
     told: bool,
+}
+
+/// The message that says what the other tracker has.
+enum SeenOf {
+    Have { digest: Option<[u8; 32]> },
+    GiveAgain,
 }
 
 /// The manifest that comes before an op.
@@ -86,6 +95,7 @@ impl<'a> LinkReceiver<'a> {
             manifests: Vec::new(),
             skipped: None,
             early: BTreeMap::new(),
+            coming: None,
             late: Vec::new(),
             refused: None,
             told_of_clock: false,
@@ -147,22 +157,14 @@ impl<'a> LinkReceiver<'a> {
                 self.receive(ops)?;
                 self.retry(now);
             }
-            LinkMessage::Have { seen, digest } => {
-                self.compare(&seen, digest, now);
-                self.retry(now);
-            }
+            LinkMessage::Have { seen, digest } => self.begin_list(SeenOf::Have { digest }, seen, now)?,
+            LinkMessage::GiveAgain { seen } => self.begin_list(SeenOf::GiveAgain, seen, now)?,
+            LinkMessage::SeenMore { seen } => self.go_on_with_list(seen, now)?,
             LinkMessage::WantManifests { info_hashes } => {
                 let mut wanted = self.live.wanted.lock();
                 let room = WANTED_HERE_MAX.saturating_sub(wanted.len());
                 wanted.extend(info_hashes.iter().take(room));
                 drop(wanted);
-                self.live.wakeup.wake();
-            }
-            LinkMessage::GiveAgain { seen } => {
-                let mut progress = self.live.progress.lock();
-                (progress.exchanged, progress.durable) = (VersionVector::new(&seen), VersionVector::new(&seen));
-                progress.asks_again = true;
-                drop(progress);
                 self.live.wakeup.wake();
             }
             LinkMessage::AreYouThere {} | LinkMessage::Here {} => self.take_sign(&message),
@@ -171,6 +173,37 @@ impl<'a> LinkReceiver<'a> {
             | LinkMessage::Holds { .. }
             | LinkMessage::Call { .. }
             | LinkMessage::AllTold {} => self.take_of_clients(message, now)?,
+        }
+        Ok(())
+    }
+
+    fn begin_list(&mut self, of: SeenOf, seen: SeenPart, now: Instant) -> Result<(), Refusal> {
+        if self.coming.replace((of, GatheredSeen::default())).is_some() {
+            return Err(Refusal::about(Code::Malformed, "a list of origins without its end"));
+        }
+        self.go_on_with_list(seen, now)
+    }
+
+    fn go_on_with_list(&mut self, seen: SeenPart, now: Instant) -> Result<(), Refusal> {
+        let coming = self.coming.take();
+        let (of, mut gathered) =
+            coming.ok_or_else(|| Refusal::about(Code::Malformed, "the end of no list of origins"))?;
+        let Some(seen) = gathered.add(seen)? else {
+            self.coming = Some((of, gathered));
+            return Ok(());
+        };
+        match of {
+            SeenOf::Have { digest } => {
+                self.compare(&seen, digest, now);
+                self.retry(now);
+            }
+            SeenOf::GiveAgain => {
+                let mut progress = self.live.progress.lock();
+                (progress.exchanged, progress.durable) = (VersionVector::new(&seen), VersionVector::new(&seen));
+                progress.asks_again = true;
+                drop(progress);
+                self.live.wakeup.wake();
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What goes out on a link: ops that the other tracker lacks, then who is online here, then how far this tracker is.
 
+use super::seen_parts;
 use crate::model::digest::InfoHash;
-use crate::model::id::Seen;
 use crate::model::op::{Op, OpBody};
 use crate::tracker::cluster::cluster_view::ClusterView;
 use crate::tracker::cluster::live_link::LiveLink;
@@ -30,17 +30,20 @@ pub(super) struct LinkSender<'a> {
     soft: Arc<Subscription>,
     /// The place in the feed up to which ops were given.
     cursor: u64,
-    /// When the last `Have` was said, and of which state.
-    said: Option<(Instant, Arc<State>, bool)>,
+    said: Option<SaidHave>,
     all_told: bool,
     /// The last wish for a manifest that was sent, and when all of them were sent last.
     wish: u64,
     wished: Instant,
 }
 
-/// The version vector of a state, as the messages carry it.
-pub(super) fn seen(state: &State) -> List<Seen, { crate::wire::tracker_tracker::ORIGINS_MAX }> {
-    List::first_of(state.version().map(|(origin, seq)| Seen { origin, seq }).collect())
+/// The last `Have` that was said.
+struct SaidHave {
+    at: Instant,
+    of: Arc<State>,
+    with_digest: bool,
+    /// How many messages it took.
+    parts: u32,
 }
 
 impl<'a> LinkSender<'a> {
@@ -81,7 +84,8 @@ impl<'a> LinkSender<'a> {
             (std::mem::take(&mut progress.asks_again), std::mem::take(&mut progress.gives_again))
         };
         if gives {
-            self.send(&LinkMessage::GiveAgain { seen: seen(&self.core.state()) })?;
+            let first = |seen| LinkMessage::GiveAgain { seen };
+            seen_parts::say(&self.core.state(), first, |message| self.send(message))?;
         }
         if asks { self.catch_up() } else { Ok(()) }
     }
@@ -259,16 +263,19 @@ impl<'a> LinkSender<'a> {
     fn say_have(&mut self) -> io::Result<Instant> {
         let (now, state) = (Instant::now(), self.core.state());
         let digest = self.cluster().digest(&state, now);
-        if let Some((at, of, with_digest)) = &self.said {
-            let news = !Arc::ptr_eq(of, &state) || digest.is_some() != *with_digest;
-            let due = *at + if news { HAVE_PAUSE } else { HAVE_INTERVAL };
+        if let Some(said) = &self.said {
+            let news = !Arc::ptr_eq(&said.of, &state) || digest.is_some() != said.with_digest;
+            // A long list is told less often.
+            let pause = HAVE_PAUSE.saturating_mul(said.parts).min(HAVE_INTERVAL);
+            let due = said.at + if news { pause } else { HAVE_INTERVAL };
             if now < due {
                 // The digest may be known before the next `Have` is due.
                 return Ok(if digest.is_none() { due.min(now + QUIET) } else { due });
             }
         }
-        self.send(&LinkMessage::Have { seen: seen(&state), digest })?;
-        self.said = Some((now, state, digest.is_some()));
+        let first = |seen| LinkMessage::Have { seen, digest };
+        let parts = seen_parts::say(&state, first, |message| self.send(message))?;
+        self.said = Some(SaidHave { at: now, of: state, with_digest: digest.is_some(), parts });
         Ok(now + if digest.is_none() { QUIET } else { HAVE_INTERVAL })
     }
 }

@@ -361,6 +361,7 @@ fn links() -> Vec<BoxedStrategy<LinkMessage>> {
         Call { user: user_ref(), client: client(), call: passed_call().prop_map(Arc::new) }
         AreYouThere {}
         Here {}
+        SeenMore { seen: seen() }
     })
 }
 

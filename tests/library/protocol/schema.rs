@@ -18,7 +18,7 @@ use groupshare::wire::mirror::Mirrored;
 use groupshare::wire::peer::{NEWS_MAX, PeerReply, PeerRequest, REQUESTS_MAX};
 use groupshare::wire::record_layer::RECORD_PLAIN_MAX;
 use groupshare::wire::refusal::Refusal;
-use groupshare::wire::tracker_tracker::{LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, ORIGINS_MAX, WANTED_MAX};
+use groupshare::wire::tracker_tracker::{LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, ORIGINS_MAX, SEEN_MAX, WANTED_MAX};
 
 /// Name and type of a field; the type without spaces.
 pub(super) type Field = (String, String);
@@ -204,6 +204,7 @@ pub(super) fn limits() -> Vec<(&'static str, u64)> {
         NEWS_MAX,
         REQUESTS_MAX,
         ORIGINS_MAX,
+        SEEN_MAX,
         OPS_MAX,
         OPS_FRAME_LEN_MAX,
         WANTED_MAX,

@@ -10,7 +10,7 @@ use groupshare::wire::tracker_tracker::{LinkMessage, ORIGINS_MAX};
 use std::sync::Arc;
 
 pub(super) fn links() -> Vec<(LinkMessage, &'static str)> {
-    [beginnings(), others(), soft_state(), wishes(), signs_of_life()].into_iter().flatten().collect()
+    [beginnings(), others(), soft_state(), wishes(), signs_of_life(), long_lists()].into_iter().flatten().collect()
 }
 
 /// How a link begins, ops, and how far a tracker is.
@@ -183,6 +183,19 @@ fn wishes() -> Vec<(LinkMessage, &'static str)> {
 /// Whether a tracker is there.
 fn signs_of_life() -> Vec<(LinkMessage, &'static str)> {
     vec![(LinkMessage::AreYouThere {}, "0d # AreYouThere"), (LinkMessage::Here {}, "0e # Here")]
+}
+
+/// The rest of a long list.
+fn long_lists() -> Vec<(LinkMessage, &'static str)> {
+    vec![(
+        LinkMessage::SeenMore { seen: two_origins() },
+        r#"
+        0f                                     # SeenMore
+        00000002                               # seen: ops of two origins
+        0001 1a2b3c4d5e6f7081 0000000000000102 #   258 of tracker 1
+        0002 0000000000000099 0000000000000007 #   7 of tracker 2
+        "#,
+    )]
 }
 
 fn two_origins() -> List<Seen, ORIGINS_MAX> {
