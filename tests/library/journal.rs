@@ -379,6 +379,12 @@ fn run(disk: &MemDisk, batch_count: usize) -> Run {
 fn verify(disk: &MemDisk, run: &Run, what: &str) {
     let said = Said::default();
     let opened = said.open(disk, BUSY).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let told = said.take();
+    // A crash takes the end of the last segment away, and nothing else.
+    assert!(
+        !told.iter().any(|line| line.contains("neither give them") || line.contains("passed over")),
+        "{what}: {told:?}"
+    );
     let count = opened.past.state().op_count() as usize;
     assert!(count >= run.kept.len(), "{what}: {count} of {} ops", run.kept.len());
     let all: Vec<&Op> = run.kept.iter().chain(&run.unkept).collect();
