@@ -147,10 +147,11 @@ start_tracker tracker
 [[ $REPLY =~ ^"tracker 1 on 127.0.0.1:$tracker_port, fingerprint "[0-9a-f]{64}$ ]] || fail "the tracker begins with: $REPLY"
 [[ $(stat -c '%a %s' "$house/tracker_info.txt.key") == '600 32' ]] || fail 'the key is not a file of 32 bytes for its owner only'
 told tracker 'help' \
-    'status    show address, fingerprint, numbers of users, groups, files and connections, the relay, the other trackers' \
-    'forget N  retire tracker N for good: it is no longer called, and turned away' \
-    'help      show this' \
-    'quit      stop the tracker'
+    'status      show address, fingerprint, numbers of users, groups, files and connections, the relay, the other trackers' \
+    'forget N    have all trackers let go of tracker N: they do not call it, and turn it away' \
+    'unforget N  have them take it back' \
+    'help        show this' \
+    'quit        stop the tracker'
 told tracker 'frobnicate' "Unknown command 'frobnicate', type help"
 in_use="127.0.0.1:$tracker_port is in use"
 ends_at_once 3 "tracker: $in_use; is this tracker running already? Otherwise choose another port in the list" \

@@ -62,6 +62,11 @@ entity!(
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(pub [u8; 16]);
 
+impl CommandId {
+    /// Of a change behind which no client stands.
+    pub const NONE: Self = Self([0; 16]);
+}
+
 impl fmt::Debug for CommandId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", u128::from_be_bytes(self.0))

@@ -13,7 +13,7 @@ pub struct Op {
     pub id: OpId,
     /// Lamport counter: greater than that of every op the origin knew when it issued this one.
     pub lamport: u64,
-    /// The client's command behind it.
+    /// The client's command behind it; [`CommandId::NONE`] where a tracker made the change itself.
     pub command: CommandId,
     pub body: OpBody,
 }
@@ -118,13 +118,27 @@ pub enum OpBody {
         /// SHA-256 of the notices that were read, which names them as `State::notices_digest` says.
         shown: [u8; 32],
     },
+    /// An operator has all trackers let go of one. The author is a tracker.
+    ForgetTracker {
+        tracker: u16,
+    },
+    /// An operator takes a forgotten tracker back. The author is a tracker.
+    UnforgetTracker {
+        tracker: u16,
+    },
 }
 
 impl OpBody {
-    /// Who made the change; `None` where an account is made, since nobody is logged in then.
+    /// Whether a tracker made the change itself: its operator did, not a client with a command.
+    pub fn is_of_tracker(&self) -> bool {
+        matches!(self, OpBody::ForgetTracker { .. } | OpBody::UnforgetTracker { .. })
+    }
+
+    /// Which user made the change. `None` where an account is made, since nobody is logged in then, and where a tracker
+    /// made it.
     pub fn author(&self) -> Option<UserRef> {
         match self {
-            OpBody::CreateUser { .. } => None,
+            OpBody::CreateUser { .. } | OpBody::ForgetTracker { .. } | OpBody::UnforgetTracker { .. } => None,
             OpBody::CreateGroup { founder: user, .. }
             | OpBody::AcceptRequest { by: user, .. }
             | OpBody::RejectRequest { by: user, .. }

@@ -190,6 +190,16 @@ impl Committer {
         Ok((committed, batch.map(Pending)))
     }
 
+    /// Makes a change of this tracker itself, behind which no client stands, and returns when it is durable.
+    ///
+    /// # Errors
+    /// `Unavailable` if the log did not keep the change, `Closing`.
+    pub fn submit_own(&self, body: OpBody) -> Result<Committed, Refusal> {
+        let (committed, batch) = self.queue.submit_own(body)?;
+        batch.map_or(Ok(()), |batch| batch.wait(COMMIT_WAIT_MAX))?;
+        Ok(committed)
+    }
+
     /// Takes ops of other trackers and returns when they are durable. Passes over ops that are known, and ops behind a
     /// gap in the sequence of their origin.
     ///
@@ -230,19 +240,33 @@ impl CommitQueue {
             return Ok((Committed::before(first), uncommitted.underway.get(&command).cloned()));
         }
         uncommitted.must_be_open()?;
-        let Uncommitted { ledger, ops, batch, .. } = &mut *uncommitted;
-        let op = match ledger.submit(command, change)? {
+        let submission = uncommitted.ledger.submit(command, change)?;
+        Ok(self.enqueue(uncommitted, submission))
+    }
+
+    fn submit_own(&self, body: OpBody) -> Result<(Committed, Option<Arc<Batch>>), Refusal> {
+        let mut uncommitted = self.uncommitted.lock();
+        uncommitted.must_be_open()?;
+        let submission = uncommitted.ledger.submit_own(body);
+        Ok(self.enqueue(uncommitted, submission))
+    }
+
+    fn enqueue(
+        &self,
+        mut uncommitted: MutexGuard<'_, Uncommitted>,
+        submission: Submission,
+    ) -> (Committed, Option<Arc<Batch>>) {
+        let op = match submission {
             Submission::Made(op) => op,
-            Submission::Known(first) => return Ok((Committed::before(first), None)),
-            Submission::Already => return Ok((Committed::ALREADY, uncommitted.youngest().cloned())),
+            Submission::Known(first) => return (Committed::before(first), None),
+            Submission::Already => return (Committed::ALREADY, uncommitted.youngest().cloned()),
         };
-        let committed = Committed::made_by(&op);
-        ops.push(op);
-        let batch = batch.clone();
-        uncommitted.underway.insert(command, batch.clone());
+        let (committed, batch) = (Committed::made_by(&op), uncommitted.batch.clone());
+        uncommitted.underway.insert(op.command, batch.clone());
+        uncommitted.ops.push(op);
         drop(uncommitted);
         self.work.notify_one();
-        Ok((committed, Some(batch)))
+        (committed, Some(batch))
     }
 
     fn durable_ops(&self) -> Result<Vec<Op>, Refusal> {
@@ -608,6 +632,30 @@ mod tests {
         bench.answer(Ok(()));
         assert_eq!(again.answer(), op(1));
         assert_eq!(bench.committer.trouble(), None);
+    }
+
+    #[test]
+    fn a_change_of_the_tracker_itself_waits_for_the_log_as_any_other_and_has_no_command() {
+        let bench = Bench::new();
+        let forget = || {
+            let (committed, batch) = bench.committer.queue.submit_own(OpBody::ForgetTracker { tracker: 2 })?;
+            Ok::<_, Refusal>(Waiting(committed, batch.expect("it is not durable")))
+        };
+        let full = forget().expect("is accepted");
+        let batch = bench.next_batch();
+        assert_eq!((batch[0].command, bench.committer.state().is_forgotten(2)), (CommandId::NONE, false));
+        bench.answer(Err(AppendError::Full("the disk is full".into())));
+        assert_eq!(full.answer().expect_err("is refused").code, Code::Unavailable);
+
+        // The client's command of the same name is another one, and either is carried out.
+        let user = bench.create(0, "a");
+        let kept = forget().expect("is accepted");
+        let again = bench.create(0, "a");
+        let already = forget().expect("waits for the same");
+        (0..2).for_each(|_| bench.answer(Ok(())));
+        assert_eq!((user.answer(), kept.answer(), again.answer()), (op(1), op(2), op(1)));
+        assert_eq!(already.answer(), Ok(Committed::ALREADY));
+        assert!(bench.committer.state().is_forgotten(2) && bench.knows("a"));
     }
 
     #[test]

@@ -21,15 +21,17 @@ const BACKGROUND_PAUSE: Duration = Duration::from_secs(1);
 
 /// What `help` answers: a command and what it does on each line.
 pub const HELP: &str = "\
-status    show address, fingerprint, numbers of users, groups, files and connections, the relay, the other trackers
-forget N  retire tracker N for good: it is no longer called, and turned away
-help      show this
-quit      stop the tracker";
+status      show address, fingerprint, numbers of users, groups, files and connections, the relay, the other trackers
+forget N    have all trackers let go of tracker N: they do not call it, and turn it away
+unforget N  have them take it back
+help        show this
+quit        stop the tracker";
 
 /// What the commands of a console do.
 pub trait ConsoleCommands: Send {
     fn status(&self) -> String;
     fn forget(&self, number: u16) -> Result<(), impl Display>;
+    fn unforget(&self, number: u16) -> Result<(), impl Display>;
     fn quit(&self);
 }
 
@@ -77,10 +79,8 @@ fn obey(line: ConsoleLine<'_>, commands: &impl ConsoleCommands, output: &mut imp
                 return false;
             }
             "status" => (commands.status(), true),
-            "forget" => ("Usage: forget <tracker_no>".to_owned(), true),
-            text if text.starts_with("forget ") => (forget(text, commands), true),
             "help" | "?" => (HELP.to_owned(), true),
-            other => (format!("Unknown command '{}', type help", excerpt(other, SHOWN_MAX)), true),
+            other => (obey_about_tracker(other, commands), true),
         },
     };
     // Whoever closed the output does not want to read it.
@@ -88,13 +88,22 @@ fn obey(line: ConsoleLine<'_>, commands: &impl ConsoleCommands, output: &mut imp
     go_on
 }
 
-fn forget(text: &str, commands: &impl ConsoleCommands) -> String {
-    match text.trim_start_matches("forget ").trim().parse() {
-        Ok(number) => match commands.forget(number) {
-            Ok(()) => format!("Tracker {number} is retired here; say the same at every other tracker"),
-            Err(why) => format!("Tracker {number} was not retired: {why}"),
-        },
-        Err(_) => "Usage: forget <tracker_no>".to_owned(),
+/// Carries out a command with the number of another tracker.
+fn obey_about_tracker(text: &str, commands: &impl ConsoleCommands) -> String {
+    let (command, number) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let number = number.trim().parse();
+    match (command, number) {
+        ("forget", Ok(number)) => outcome(number, "forgotten", commands.forget(number)),
+        ("unforget", Ok(number)) => outcome(number, "taken back", commands.unforget(number)),
+        ("forget" | "unforget", Err(_)) => format!("Usage: {command} <tracker_no>"),
+        _ => format!("Unknown command '{}', type help", excerpt(text, SHOWN_MAX)),
+    }
+}
+
+fn outcome(number: u16, what: &str, outcome: Result<(), impl Display>) -> String {
+    match outcome {
+        Ok(()) => format!("Tracker {number} is {what}, here at once and at the others as they hear of it"),
+        Err(why) => format!("Tracker {number} was not {what}: {why}"),
     }
 }
 
@@ -199,6 +208,9 @@ mod tests {
         fn forget(&self, number: u16) -> Result<(), impl Display> {
             if number == 1 { Err("it is this one") } else { Ok(()) }
         }
+        fn unforget(&self, number: u16) -> Result<(), impl Display> {
+            if number == 2 { Ok(()) } else { Err("it is not forgotten") }
+        }
         fn quit(&self) {
             self.0.send("quit").expect("somebody listens");
         }
@@ -227,6 +239,26 @@ mod tests {
         typed.write_all(b"status\n\n  help \r\nfrob\x1b[2J\nquit\nstatus\n").expect("taken");
         assert_eq!(events.recv(), Ok("quit"));
         assert_eq!(all(shown), format!("fine\n{HELP}\nUnknown command 'frob\\u{{1b}}[2J', type help\n"));
+    }
+
+    #[test]
+    fn trackers_are_forgotten_and_taken_back_by_their_numbers() {
+        let (mut typed, _console, shown, _events) = console();
+        typed.write_all(b"forget 2\nforget\t 1\nunforget 2\nunforget 3\n").expect("taken");
+        typed.write_all(b"forget\nunforget two\nforget 65536\nforget 2 3\nunforgettable 2\n").expect("taken");
+        drop(typed);
+        let expected = "\
+Tracker 2 is forgotten, here at once and at the others as they hear of it
+Tracker 1 was not forgotten: it is this one
+Tracker 2 is taken back, here at once and at the others as they hear of it
+Tracker 3 was not taken back: it is not forgotten
+Usage: forget <tracker_no>
+Usage: unforget <tracker_no>
+Usage: forget <tracker_no>
+Usage: forget <tracker_no>
+Unknown command 'unforgettable 2', type help
+";
+        assert_eq!(all(shown), expected);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct Core {
     pub committer: Committer,
     /// Every op, for other trackers.
     pub source: Arc<dyn OpSource>,
-    pub cluster: ClusterView,
+    pub cluster: Arc<ClusterView>,
     /// Who is online at any tracker.
     pub presence: Presence,
     pub logins: LoginRegistry,

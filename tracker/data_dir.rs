@@ -22,6 +22,8 @@ pub enum DataDirError {
     },
     /// Another tracker is running on it.
     Locked(PathBuf),
+    /// It has this list of trackers that were retired at one tracker only. Nothing reads it.
+    Retired(PathBuf),
 }
 
 impl fmt::Display for DataDirError {
@@ -33,6 +35,12 @@ impl fmt::Display for DataDirError {
             DataDirError::Locked(path) => write!(
                 f,
                 "another tracker is using {}; stop it, or give this one another folder with --data-dir",
+                path.display()
+            ),
+            DataDirError::Retired(path) => write!(
+                f,
+                "{}: forgotten trackers are kept in the journal; remove this file, start, and say 'forget N' for each \
+                 number in it",
                 path.display()
             ),
         }
@@ -74,7 +82,9 @@ impl DataDir {
         let lock_path = path.join("lock");
         let failed = |error| DataDirError::Io { path: lock_path.clone(), doing: "open", error };
         let lock = files::open_file(&lock_path, how).map_err(failed)?;
+        let retired = path.join("retired");
         match files::try_lock(&lock) {
+            Ok(true) if retired.exists() => Err(DataDirError::Retired(retired)),
             Ok(true) => Ok(Self { path: path.to_path_buf(), _lock: lock }),
             Ok(false) => Err(DataDirError::Locked(path.to_path_buf())),
             Err(error) => Err(DataDirError::Io { path: lock_path, doing: "lock", error }),
@@ -114,6 +124,18 @@ mod tests {
         assert!(data.folder("manifests").expect("made").is_dir());
         drop(data);
         DataDir::open(&path).expect("free again");
+    }
+
+    #[test]
+    fn a_list_of_retired_trackers_is_not_passed_over() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let retired = temp.path().join("retired");
+        std::fs::write(&retired, "2\n").expect("writable");
+        let error = DataDir::open(temp.path()).expect_err("it has a list").to_string();
+        assert!(error.starts_with(&format!("{}: forgotten", retired.display())), "{error}");
+        assert!(error.contains("say 'forget N'") && !error.contains('\n'), "{error}");
+        std::fs::remove_file(&retired).expect("it is there");
+        DataDir::open(temp.path()).expect("as it said");
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod window;
 pub use past::Past;
 
 use crate::model::id::{CommandId, OpId, Origin};
-use crate::model::op::Op;
+use crate::model::op::{Op, OpBody};
 use crate::tracker::ledger::accept::{Acceptance, Change, accept};
 use crate::tracker::state::State;
 use crate::tracker::state::difference::{Affected, effects_between};
@@ -100,11 +100,25 @@ impl Ledger {
             Acceptance::Op(body) => body,
             Acceptance::Already => return Ok(Submission::Already),
         };
+        Ok(Submission::Made(self.make(command, body)))
+    }
+
+    /// Makes a change of this tracker itself, behind which no client stands.
+    pub fn submit_own(&mut self, body: OpBody) -> Submission {
+        let already = match body {
+            OpBody::ForgetTracker { tracker } => self.state.is_forgotten(tracker),
+            OpBody::UnforgetTracker { tracker } => !self.state.is_forgotten(tracker),
+            _ => false,
+        };
+        if already { Submission::Already } else { Submission::Made(self.make(CommandId::NONE, body)) }
+    }
+
+    fn make(&mut self, command: CommandId, body: OpBody) -> Op {
         // What comes next follows from the state, so that a sequence is used again if its op was taken back.
         let id = OpId { origin: self.origin, seq: self.state.seen(self.origin) + 1 };
         let op = Op { id, lamport: self.state.lamport() + 1, command, body };
         self.append(op.clone(), 0);
-        Ok(Submission::Made(op))
+        op
     }
 
     /// Folds an op that comes after all others; `followed_by` others are about to follow it.
@@ -222,7 +236,7 @@ mod tests {
     use super::*;
     use crate::model::id::{GroupRef, ShareRef, UserRef};
     use crate::model::name::{FileName, GroupId, UserId};
-    use crate::model::op::{OpBody, PasswordHash};
+    use crate::model::op::PasswordHash;
     use crate::tracker::state::effect::Told;
     use crate::tracker::state::tests::{content, histories};
     use proptest::prelude::*;

@@ -309,6 +309,9 @@ impl ConsoleCommands for Operator {
     fn forget(&self, number: u16) -> Result<(), impl fmt::Display> {
         self.server.forget(number)
     }
+    fn unforget(&self, number: u16) -> Result<(), impl fmt::Display> {
+        self.server.unforget(number)
+    }
     fn quit(&self) {
         // Full if a signal was faster.
         let _ = self.ask.try_send(());

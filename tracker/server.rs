@@ -5,6 +5,7 @@ pub(crate) mod server_status;
 
 use crate::model::address::TrackerAddr;
 use crate::model::id::Origin;
+use crate::model::op::OpBody;
 use crate::sys;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::random::random_bytes;
@@ -87,8 +88,6 @@ pub enum StartError {
     DataDir(DataDirError),
     /// The manifests in it cannot be used.
     Manifests(ManifestsError),
-    /// The list of retired trackers in it cannot be read.
-    Retired(io::Error),
     /// The address cannot be listened on.
     Listen(ListenError),
     /// The address for programs cannot be listened on.
@@ -102,7 +101,6 @@ impl fmt::Display for StartError {
         match self {
             StartError::DataDir(error) => write!(f, "{error}"),
             StartError::Manifests(error) => write!(f, "{error}"),
-            StartError::Retired(error) => write!(f, "cannot read the list of retired trackers: {}", sys::reason(error)),
             StartError::Listen(error) => match error.error.kind() {
                 io::ErrorKind::AddrInUse => write!(
                     f,
@@ -248,9 +246,19 @@ impl Server {
         }
     }
 
-    /// Retires another tracker; see docs/OPERATIONS.md.
+    /// Has all trackers let go of another one; see docs/OPERATIONS.md. Returns when that is durable here.
     pub fn forget(&self, number: u16) -> Result<(), ForgetError> {
-        self.core.cluster.forget(number)
+        self.core.cluster.must_be_other(number, &self.core.state())?;
+        let change = OpBody::ForgetTracker { tracker: number };
+        self.core.committer.submit_own(change).map(|_| ()).map_err(ForgetError::Refused)
+    }
+
+    /// Has all trackers take a forgotten one back. Returns when that is durable here.
+    pub fn unforget(&self, number: u16) -> Result<(), ForgetError> {
+        self.core.cluster.must_be_other(number, &self.core.state())?;
+        let change = OpBody::UnforgetTracker { tracker: number };
+        let committed = self.core.committer.submit_own(change).map_err(ForgetError::Refused)?;
+        committed.op.map(|_| ()).ok_or(ForgetError::NotForgotten)
     }
 
     /// Accepts no more connections, tells the clients, finishes what was begun, and joins all threads.
@@ -285,14 +293,13 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let passwords = Passwords::start(settings.password_params, cores).map_err(StartError::System)?;
     let feed: Arc<Feed> = Arc::default();
-    let sink = sink(publish, feed.clone(), settings.warn.clone());
     let me = LocalTracker {
         origin: settings.origin,
         instance: random_bytes().map_err(StartError::System)?,
         others: settings.others,
-        retired: settings.data_dir.path().join("retired"),
     };
-    let cluster = ClusterView::new(me, feed, settings.warn).map_err(StartError::Retired)?;
+    let cluster = Arc::new(ClusterView::new(me, feed, settings.past.state(), settings.warn.clone()));
+    let sink = sink(publish, cluster.clone(), settings.warn);
     let source = settings.source.clone();
     let committer = Committer::start(settings.origin, settings.past, settings.log, settings.source, sink);
     let core = Core {
@@ -315,11 +322,14 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
 }
 
 /// Takes the committer's batches: into the feed for other trackers, and to the notifier for clients.
-fn sink(publish: Sender<Settled>, to_others: Arc<Feed>, warn: Warn) -> Sink {
+fn sink(publish: Sender<Settled>, cluster: Arc<ClusterView>, warn: Warn) -> Sink {
     let mut silent = false;
     Box::new(move |settled| {
         if let Some(published) = &settled.published {
-            to_others.append(&published.ops);
+            if published.ops.iter().any(|op| op.body.is_of_tracker()) {
+                cluster.set_forgotten(&published.after);
+            }
+            cluster.feed().append(&published.ops);
         }
         // Fails only if the notifier has panicked. Changes go on, and clients see them when they ask.
         if let Err(unheard) = publish.send(settled) {

@@ -22,6 +22,7 @@ pub use tables::State;
 
 use crate::model::id::OpId;
 use crate::model::op::{Op, OpBody};
+use tables::TrackerRow;
 
 impl State {
     /// Folds one op. Ops must come in their total order, and those of one origin without a gap. An op that was folded
@@ -30,7 +31,7 @@ impl State {
     pub fn apply(&mut self, op: &Op) {
         self.caused.clear();
         let Some(key) = self.enter(op) else { return };
-        if let Some(first) = self.commands.get(op.command) {
+        if let Some(first) = self.commands.get(op.command).filter(|_| !op.body.is_of_tracker()) {
             self.repeated(op, self.id(first));
             return;
         }
@@ -49,8 +50,17 @@ impl State {
             OpBody::JoinShare { share, user } => self.join_share(op, *share, *user),
             OpBody::LeaveShare { share, user } => self.leave_share(*share, *user),
             OpBody::ReadNotices { user, through, shown } => self.read_notices(*user, *through, shown),
+            OpBody::ForgetTracker { tracker } => self.set_forgotten(*tracker, true),
+            OpBody::UnforgetTracker { tracker } => self.set_forgotten(*tracker, false),
         }
         self.remember(op, key);
+    }
+
+    /// Trackers let go of one, or take it back.
+    fn set_forgotten(&mut self, tracker: u16, forgotten: bool) {
+        if forgotten || self.is_forgotten(tracker) {
+            self.trackers.insert(tracker, TrackerRow { forgotten });
+        }
     }
 
     /// The command of an op was carried out before, by the op `first`. The op's id becomes an alias of `first`. If

@@ -18,6 +18,8 @@ wire_variants!(OpBody {
     10 JoinShare { share, user }
     11 LeaveShare { share, user }
     12 ReadNotices { user, through, shown }
+    16 ForgetTracker { tracker }
+    17 UnforgetTracker { tracker }
 });
 
 impl Wire for PasswordHash {

@@ -130,8 +130,8 @@ codes! {
     OtherCluster = 100, "The trackers' cluster keys differ, copy the key file of one to the other";
     /// The number of the tracker that asks is that of the tracker asked, or of another one that it is connected to.
     TrackerNumber = 101, "Another tracker runs under this number";
-    /// The number of the tracker that asks was retired at the tracker asked, and nothing of it is taken.
-    Retired = 102, "This tracker number was retired here";
+    /// The trackers have forgotten the number of the tracker that asks, and take nothing of it.
+    Retired = 102, "This tracker number was forgotten, say unforget at another tracker";
 }
 
 impl Code {

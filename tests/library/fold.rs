@@ -8,6 +8,7 @@ mod ops;
 mod requests;
 mod shares;
 mod side;
+mod trackers;
 
 #[test]
 fn every_row_of_the_table_has_its_test() {
@@ -19,6 +20,7 @@ fn every_row_of_the_table_has_its_test() {
         include_str!("fold/departures.rs"),
         include_str!("fold/shares.rs"),
         include_str!("fold/notices.rs"),
+        include_str!("fold/trackers.rs"),
     ]
     .concat();
     let rows: Vec<&str> = include_str!("../../docs/FOLD.md").lines().filter(|line| line.starts_with("| ")).collect();

@@ -1,5 +1,7 @@
 //! Several trackers in one process, over real sockets: what one takes all know, whatever happens to the links between them.
 
+mod forgotten;
+
 use crate::common::client::Client;
 use crate::common::deadline::LONG;
 use crate::common::manifest::manifest;
@@ -15,7 +17,6 @@ use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::admission::Caps;
 use groupshare::tracker::cluster::other_tracker::{LinkStatus, OtherTracker};
 use groupshare::tracker::commit::OpLog;
-use groupshare::tracker::data_dir::DataDir;
 use groupshare::tracker::server::{Server, ServerSettings};
 use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{Reply, Request};
@@ -291,31 +292,6 @@ fn a_list_of_origins_without_end_ends_the_link() {
     wait_until("it is told", || {
         told.has("tracker 2 is not connected: The message is too large: changes of more than 1048576 origins")
     });
-}
-
-#[test]
-fn a_retired_tracker_is_turned_away_also_after_a_restart_of_the_others() {
-    let told = Told::default();
-    // The one with the higher number calls, so the first never tries this address.
-    let one = tracker(1, &[(2, SocketAddr::from(([127, 0, 0, 1], 1)))]);
-    one.server.forget(2).expect("written down");
-    assert!(one.server.forget(1).is_err(), "not itself");
-    assert!(one.server.forget(0).is_err() && one.server.forget(9).is_err(), "nobody");
-    let two = TestTracker::start_with(|settings| {
-        settings.origin = Origin { tracker: 2, incarnation: 1 };
-        settings.others = vec![(1, one.addr.into())];
-        told.set(settings);
-    });
-    wait_until("it is told so", || told.has("retired"));
-    assert!(matches!(one.server.status().others[0].status, LinkStatus::Retired));
-    let TestTracker { server, _folder: folder, .. } = one;
-    server.stop();
-    let again = TestTracker::start_with(|settings| {
-        settings.data_dir = DataDir::open(folder.path()).expect("a data folder");
-    });
-    assert!(matches!(again.server.status().others[..], [OtherTracker { number: 2, status: LinkStatus::Retired, .. }]));
-    let mut alice = two.user("alice");
-    alice.create_group("alone");
 }
 
 /// A link to a tracker, from tracker 2 with an empty disk, under the test's control.

@@ -374,7 +374,7 @@ fn a_file_that_goes_by_another_name_after_a_partition_is_shared_under_it_at_the_
 fn the_operator_is_told_of_a_wrong_key_a_wrong_number_and_a_number_twice() {
     let installation = Installation::of(3);
     let mut one = installation.tracker(1);
-    let mut two = installation.tracker(2);
+    let _two = installation.tracker(2);
     linked(&mut one, 2);
     let [first, second, third] = installation.addrs[..] else { panic!("three trackers") };
     let not_connected = |other: usize, why: &str| format!("tracker: tracker {other} is not connected: {why}");
@@ -401,9 +401,31 @@ fn the_operator_is_told_of_a_wrong_key_a_wrong_number_and_a_number_twice() {
     let line = standing(&mut other, 1);
     assert!(line.starts_with(&format!("tracker 1   {first}, not connected for ")) && line.ends_with(why), "{line}");
     drop(other);
+}
 
-    // One that is retired is not called any more, and turned away when it calls.
-    one.told("forget 2", "Tracker 2 is retired");
-    assert_eq!(standing(&mut one, 2), format!("tracker 2   {second}, retired here"));
-    two.expect(&not_connected(1, "This tracker number was retired here: 2"));
+#[test]
+fn an_operator_has_all_trackers_forget_one_and_take_it_back() {
+    let installation = Installation::of(3);
+    let mut trackers = all_of(&installation);
+    let [one, two, three] = &mut trackers[..] else { panic!("three trackers") };
+    one.told("unforget 2", "Tracker 2 was not taken back: it is not forgotten");
+    one.told("forget 1", "Tracker 1 was not forgotten: it is this one; say it at another tracker");
+    one.told("forget 7", "Tracker 7 was not forgotten: no tracker of this number is on the list");
+    one.told("forget two", "Usage: forget <tracker_no>");
+    one.told("forget 2", "Tracker 2 is forgotten, here at once and at the others as they hear of it");
+    let forgotten = format!("tracker 2   {}, forgotten; unforget 2 takes it back", installation.addrs[1]);
+    assert_eq!(standing(one, 2), forgotten);
+    three.expect("tracker: tracker 2 is forgotten");
+    assert_eq!(standing(three, 2), forgotten);
+    two.expect(
+        "tracker: tracker 1 is not connected: This tracker number was forgotten, say unforget at another tracker: 2",
+    );
+
+    // So it is after a restart.
+    three.say("quit");
+    three.end();
+    *three = installation.tracker(3);
+    assert_eq!(standing(three, 2), forgotten);
+    three.told("unforget 2", "Tracker 2 is taken back, here at once and at the others as they hear of it");
+    same_digests(&mut trackers);
 }

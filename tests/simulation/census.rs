@@ -39,6 +39,12 @@ pub(crate) struct Census {
     pub failed_writes: usize,
     /// Everything was asked for again, since it could not be kept.
     pub asked_again: usize,
+    /// Trackers that an operator had all forget, and had them take back.
+    pub forgotten: usize,
+    pub taken_back: usize,
+    /// Connections that were ended or refused because a tracker is forgotten.
+    pub let_go: usize,
+    pub turned_away: usize,
     pub outcomes: Outcomes,
 }
 
@@ -71,6 +77,10 @@ impl Census {
             alone: self.alone + other.alone,
             failed_writes: self.failed_writes + other.failed_writes,
             asked_again: self.asked_again + other.asked_again,
+            forgotten: self.forgotten + other.forgotten,
+            taken_back: self.taken_back + other.taken_back,
+            let_go: self.let_go + other.let_go,
+            turned_away: self.turned_away + other.turned_away,
             outcomes,
         }
     }
@@ -82,7 +92,8 @@ impl Census {
         let outcomes = [effective, repeated, forgotten, as_wanted, overridden, renamed, merged, read, unread];
         let disks = [self.gone, self.wiped, self.restored, self.brought_back, self.failed_writes];
         let meetings = [self.added, self.by_a_third, self.alone, self.late, self.asked_again];
-        let rest = [disks.as_slice(), &meetings].concat();
+        let operators = [self.forgotten, self.taken_back, self.let_go, self.turned_away];
+        let rest = [disks.as_slice(), &meetings, &operators].concat();
         assert!(outcomes.iter().chain(&rest).all(|count| *count > 0), "{self:?}");
     }
 }

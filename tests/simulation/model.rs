@@ -51,6 +51,8 @@ pub(crate) struct Model<'a> {
     pub users: BTreeMap<OpId, User>,
     pub groups: BTreeMap<OpId, Group>,
     pub shares: BTreeMap<OpId, Share>,
+    /// The trackers that are forgotten.
+    pub forgotten: BTreeSet<u16>,
     aliases: BTreeMap<OpId, OpId>,
     shown: &'a Shown,
     /// Commands that were carried out.
@@ -64,8 +66,8 @@ pub(crate) struct Model<'a> {
 
 impl<'a> Model<'a> {
     pub(crate) fn new(shown: &'a Shown) -> Self {
-        let (users, groups, shares, aliases, done, outcomes, told, asked) = Default::default();
-        Self { users, groups, shares, aliases, shown, done, outcomes, told, asked }
+        let (users, groups, shares, forgotten, aliases, done, outcomes, told, asked) = Default::default();
+        Self { users, groups, shares, forgotten, aliases, shown, done, outcomes, told, asked }
     }
 
     /// The id that an id stands for.
@@ -82,6 +84,10 @@ impl<'a> Model<'a> {
     pub(crate) fn apply(&mut self, op: &Op) -> bool {
         self.told.clear();
         self.asked = None;
+        if op.body.is_of_tracker() {
+            self.body(op);
+            return true;
+        }
         if let Some(first) = self.carried_out(op) {
             self.outcomes.repeated += 1;
             self.repeated(op, first);
@@ -160,6 +166,14 @@ impl<'a> Model<'a> {
             }
             OpBody::ReadNotices { user, through, shown } => {
                 self.read(op, self.user(user.0), *through, *shown);
+            }
+            OpBody::ForgetTracker { tracker } => {
+                let news = self.forgotten.insert(*tracker);
+                self.count(news);
+            }
+            OpBody::UnforgetTracker { tracker } => {
+                let news = self.forgotten.remove(tracker);
+                self.count(news);
             }
         }
     }

@@ -24,6 +24,7 @@ impl<'a> Oracle<'a> {
         for op in ops {
             assert_eq!(oracle.state.canonical(op.id), oracle.model.canonical(op.id), "what {op:?} stands for");
         }
+        assert!(oracle.state.forgotten().eq(oracle.model.forgotten.iter().copied()), "forgotten trackers");
         oracle.check_users();
         oracle.check_groups();
         oracle.check_shares();

@@ -4,7 +4,7 @@
 use super::link::EndId;
 use super::told::Told;
 use groupshare::model::id::{CommandId, OpId, Origin};
-use groupshare::model::op::Op;
+use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::ledger::{Ledger, Meaning, Past, Receipt, Submission};
 use groupshare::tracker::state::State;
@@ -149,6 +149,20 @@ impl Tracker {
                 wait(Some(&mut run.gathering), index, Some(id))
             }
         }
+    }
+
+    /// Its operator has all forget a tracker, or take it back; whether that changes anything.
+    pub(crate) fn operate(&mut self, body: OpBody) -> bool {
+        let run = self.run.as_mut().expect("it runs");
+        if run.stuck {
+            return false;
+        }
+        match run.ledger.submit_own(body) {
+            Submission::Made(op) => run.gathering.ops.push(op),
+            Submission::Already => return false,
+            Submission::Known(_) => unreachable!("no command is behind it"),
+        }
+        true
     }
 
     /// Takes ops that came in at an end; false if they are not taken, else the end waits in a batch or has nothing to wait

@@ -13,6 +13,7 @@ mod commands;
 mod disks;
 mod healing;
 mod network;
+mod operator;
 
 use super::census::Census;
 use super::clients::{Command, Dice};
@@ -70,6 +71,7 @@ enum Event {
     Add,
     Wipe,
     Restore,
+    Operate,
 }
 
 impl World {
@@ -129,6 +131,7 @@ impl World {
             (10, Event::Add),
             (2 * losses, Event::Wipe),
             (3 * losses, Event::Restore),
+            (8, Event::Operate),
         ];
         let all = weights.iter().map(|(weight, _)| weight).sum();
         for step in 0..80 + self.dice.below(120) {
@@ -174,6 +177,7 @@ impl World {
             Event::Add => self.add(),
             Event::Wipe => self.wipe(),
             Event::Restore => self.restore(),
+            Event::Operate => self.operate(),
         }
     }
 
@@ -250,6 +254,7 @@ impl World {
                 end.refused |= written != Written::Kept;
             }
         }
+        self.let_go(t);
     }
 
     fn note_durable(&mut self, op: Op) {

@@ -10,30 +10,35 @@ use super::tracker_table::TrackerTable;
 use crate::sys;
 use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
+use crate::wire::refusal::Refusal;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Why a tracker was not retired.
+/// Why a tracker was not forgotten, or not taken back.
 #[derive(Debug)]
 pub enum ForgetError {
     /// It is this one.
     Own,
     /// No tracker has this number.
     Unknown,
-    /// The list of retired trackers cannot be written.
-    Io(io::Error),
+    /// It is to be taken back, and is not forgotten.
+    NotForgotten,
+    /// The change cannot be made durable.
+    Refused(Refusal),
 }
 
 impl fmt::Display for ForgetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ForgetError::Own => f.write_str("a tracker cannot retire itself; retire it at another one"),
-            ForgetError::Unknown => f.write_str("there is no tracker of this number on the list, and none has called"),
-            ForgetError::Io(error) => write!(f, "cannot write it down: {}", sys::reason(error)),
+            ForgetError::Own => f.write_str("it is this one; say it at another tracker"),
+            ForgetError::Unknown => {
+                f.write_str("no tracker of this number is on the list, has called or made a change")
+            }
+            ForgetError::NotForgotten => f.write_str("it is not forgotten"),
+            ForgetError::Refused(refusal) => write!(f, "{refusal}"),
         }
     }
 }
@@ -52,14 +57,11 @@ pub struct ClusterView {
 }
 
 impl ClusterView {
-    /// The caller appends every op to `feed` as it becomes durable.
-    ///
-    /// # Errors
-    /// The list of retired trackers cannot be read.
-    pub fn new(me: LocalTracker, feed: Arc<Feed>, warn: Warn) -> io::Result<Self> {
-        let table = TrackerTable::new(&me)?;
+    /// Begins with the durable state. The caller appends every op to `feed` as it becomes durable.
+    pub fn new(me: LocalTracker, feed: Arc<Feed>, state: &State, warn: Warn) -> Self {
+        let table = TrackerTable::new(&me, state);
         let digest = Mutex::new(StateDigest::new(Instant::now()));
-        Ok(Self { me, feed, table, warn, digest, throttles: Mutex::default() })
+        Self { me, feed, table, warn, digest, throttles: Mutex::default() }
     }
 
     pub(crate) fn me(&self) -> &LocalTracker {
@@ -82,15 +84,24 @@ impl ClusterView {
         self.table.others(state)
     }
 
-    /// Retires a tracker: it is no longer called, and turned away if it calls.
-    pub fn forget(&self, number: u16) -> Result<(), ForgetError> {
+    /// Whether a number is that of another tracker.
+    ///
+    /// # Errors
+    /// `Own`, `Unknown`.
+    pub(crate) fn must_be_other(&self, number: u16, state: &State) -> Result<(), ForgetError> {
         if number == self.me.origin.tracker {
             return Err(ForgetError::Own);
         }
-        if !self.table.is_known(number) {
-            return Err(ForgetError::Unknown);
+        if self.table.is_known(number) || state.knows_tracker(number) { Ok(()) } else { Err(ForgetError::Unknown) }
+    }
+
+    /// Takes note of which trackers are forgotten in the durable state. Ends the links with them and tells the operator
+    /// what is new. Never waits for another tracker.
+    pub(crate) fn set_forgotten(&self, state: &State) {
+        for (number, forgotten) in self.table.set_forgotten(state.forgotten().collect()) {
+            let what = if forgotten { "forgotten" } else { "taken back" };
+            self.tell(number, format!("tracker {number} is {what}"));
         }
-        self.table.retire(number).map_err(ForgetError::Io)
     }
 
     /// A link was lost or did not come about. The operator is told if that is news.

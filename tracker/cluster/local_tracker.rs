@@ -2,7 +2,6 @@
 
 use crate::model::address::TrackerAddr;
 use crate::model::id::Origin;
-use std::path::PathBuf;
 
 /// What the program start and the list of trackers say of this tracker.
 #[derive(Debug, Clone)]
@@ -13,6 +12,4 @@ pub struct LocalTracker {
     pub instance: [u8; 16],
     /// Where the other trackers of the list are, by their numbers.
     pub others: Vec<(u16, TrackerAddr)>,
-    /// The file with the numbers of retired trackers.
-    pub retired: PathBuf,
 }

@@ -30,8 +30,8 @@ pub enum LinkStatus {
         lasts: Duration,
         why: Option<String>,
     },
-    /// Retired by the operator of this tracker.
-    Retired,
+    /// The trackers have let go of it.
+    Forgotten,
 }
 
 impl fmt::Display for OtherTracker {
@@ -52,7 +52,7 @@ impl fmt::Display for OtherTracker {
                 write!(f, "not connected for {}", age(*lasts))?;
                 why.iter().try_for_each(|why| write!(f, ": {why}"))
             }
-            LinkStatus::Retired => write!(f, "retired here"),
+            LinkStatus::Forgotten => write!(f, "forgotten; unforget {} takes it back", self.number),
         }
     }
 }

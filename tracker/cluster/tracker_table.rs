@@ -1,19 +1,15 @@
-//! The table of the other trackers: which are connected, which are not and why, which were retired.
+//! The table of the other trackers: which are connected, which are not and why, which are forgotten.
 
 use super::live_link::LiveLink;
 use super::local_tracker::LocalTracker;
 use super::number_clashes::{self, NumberClashes};
 use super::other_tracker::{LinkStatus, OtherTracker};
 use crate::model::address::TrackerAddr;
-use crate::sys::durable;
 use crate::tracker::state::State;
 use crate::wire::refusal::{Code, Refusal};
 use crate::wire::tracker_tracker::LinkMessage;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,45 +32,34 @@ impl TableEntry {
     }
 }
 
-/// The other trackers by number. One lock guards all but the file.
+/// The other trackers by number.
 pub(crate) struct TrackerTable {
     own: u16,
     table: Mutex<Table>,
-    /// The file of retired numbers; locked while it is written.
-    file: Mutex<PathBuf>,
 }
 
 struct Table {
     entries: BTreeMap<u16, TableEntry>,
-    retired: BTreeSet<u16>,
+    /// The trackers that are forgotten in the durable state. Under the lock of the entries, so that no link of theirs
+    /// slips in.
+    forgotten: BTreeSet<u16>,
     closed: bool,
     clashes: NumberClashes,
 }
 
-impl Table {
-    fn retire(&mut self, number: u16) {
-        self.retired.insert(number);
-        if let Some(live) = &self.entries.entry(number).or_insert_with(TableEntry::unlisted).live {
-            live.sender.end();
-        }
-    }
-}
-
 impl TrackerTable {
-    pub(crate) fn new(me: &LocalTracker) -> io::Result<Self> {
+    pub(crate) fn new(me: &LocalTracker, state: &State) -> Self {
         let since = Instant::now();
         let entry = |(number, addr): &(u16, TrackerAddr)| {
             (*number, TableEntry { addr: Some(addr.clone()), live: None, since, why: None })
         };
-        let retired = read(&me.retired)?;
-        let mut table = Table {
+        let table = Table {
             entries: me.others.iter().map(entry).collect(),
-            retired: BTreeSet::new(),
+            forgotten: state.forgotten().collect(),
             closed: false,
             clashes: NumberClashes::default(),
         };
-        retired.into_iter().for_each(|number| table.retire(number));
-        Ok(Self { own: me.origin.tracker, table: Mutex::new(table), file: Mutex::new(me.retired.clone()) })
+        Self { own: me.origin.tracker, table: Mutex::new(table) }
     }
 
     /// A tracker is connected from now on. An older link with the same program is ended, and so is one with another
@@ -106,7 +91,7 @@ impl TrackerTable {
         if table.closed {
             return Err(Code::Closing.into());
         }
-        if table.retired.contains(&number) {
+        if table.forgotten.contains(&number) {
             return Err(Refusal::about(Code::Retired, number));
         }
         if number == self.own || number == 0 {
@@ -137,7 +122,7 @@ impl TrackerTable {
     /// Notes why a tracker is not connected; true if that is news for the operator.
     pub(crate) fn note_away(&self, number: u16, why: &str) -> bool {
         let mut table = self.table.lock();
-        let known = table.closed || table.retired.contains(&number);
+        let known = table.closed || table.forgotten.contains(&number);
         let Some(entry) = table.entries.get_mut(&number).filter(|entry| entry.live.is_none()) else { return false };
         entry.why.replace(why.to_owned()).as_deref() != Some(why) && !known
     }
@@ -162,22 +147,34 @@ impl TrackerTable {
         self.table.lock().clashes.lines()
     }
 
-    pub(crate) fn is_retired(&self, number: u16) -> bool {
-        self.table.lock().retired.contains(&number)
+    pub(crate) fn is_forgotten(&self, number: u16) -> bool {
+        self.table.lock().forgotten.contains(&number)
     }
 
-    /// Whether it is on the list, has called, or was retired.
+    /// Takes note of which trackers are forgotten, and ends the links with them. Returns those of which that is new,
+    /// with whether they are.
+    pub(crate) fn set_forgotten(&self, forgotten: BTreeSet<u16>) -> Vec<(u16, bool)> {
+        let (changed, links) = {
+            let mut table = self.table.lock();
+            let before = std::mem::replace(&mut table.forgotten, forgotten);
+            let changed: Vec<u16> = before.symmetric_difference(&table.forgotten).copied().collect();
+            let links = changed.iter().filter(|number| table.forgotten.contains(number));
+            let live = |number: &u16| Some((*number, table.entries.get(number)?.live.clone()?));
+            let links: Vec<(u16, Arc<LiveLink>)> = links.filter_map(live).collect();
+            (changed.into_iter().map(|number| (number, !before.contains(&number))).collect(), links)
+        };
+        for (number, live) in links {
+            // Neither waits for the other tracker.
+            live.sender.push(&LinkMessage::refused(&Refusal::about(Code::Retired, number)));
+            live.sender.end();
+            live.wakeup.wake();
+        }
+        changed
+    }
+
+    /// Whether it is on the list or has called.
     pub(crate) fn is_known(&self, number: u16) -> bool {
         self.table.lock().entries.contains_key(&number)
-    }
-
-    pub(crate) fn retire(&self, number: u16) -> io::Result<()> {
-        let file = self.file.lock();
-        let mut retired = self.table.lock().retired.clone();
-        retired.insert(number);
-        write(&file, &retired)?;
-        self.table.lock().retire(number);
-        Ok(())
     }
 
     pub(crate) fn wake(&self) -> bool {
@@ -203,8 +200,7 @@ impl TrackerTable {
 
     pub(crate) fn others(&self, state: &State) -> Vec<OtherTracker> {
         let table = self.table.lock();
-        let status = |number: u16, entry: &TableEntry| match &entry.live {
-            _ if table.retired.contains(&number) => LinkStatus::Retired,
+        let status = |entry: &TableEntry| match &entry.live {
             Some(live) => {
                 let progress = live.progress.lock();
                 let (there_behind, here_behind) = (progress.durable.lacks(state), progress.durable.exceeds(state));
@@ -217,28 +213,15 @@ impl TrackerTable {
             }
             None => LinkStatus::Away { lasts: entry.since.elapsed(), why: entry.why.clone() },
         };
-        let other = |(&number, entry): (&u16, &TableEntry)| OtherTracker {
-            number,
-            addr: entry.addr.clone(),
-            status: status(number, entry),
+        let other = |number: u16| {
+            let entry = table.entries.get(&number);
+            let status = match entry {
+                Some(entry) if !state.is_forgotten(number) => status(entry),
+                _ => LinkStatus::Forgotten,
+            };
+            OtherTracker { number, addr: entry.and_then(|entry| entry.addr.clone()), status }
         };
-        table.entries.iter().filter(|(number, _)| **number != self.own).map(other).collect()
+        let numbers: BTreeSet<u16> = table.entries.keys().copied().chain(state.forgotten()).collect();
+        numbers.into_iter().filter(|number| *number != self.own).map(other).collect()
     }
-}
-
-/// The file has a number on each line.
-fn read(path: &Path) -> io::Result<BTreeSet<u16>> {
-    match fs::read_to_string(path) {
-        Ok(text) => {
-            let bad = |line: &str| io::Error::new(io::ErrorKind::InvalidData, format!("'{line}' is no tracker number"));
-            text.lines().map(|line| line.trim().parse().map_err(|_| bad(line))).collect()
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
-        Err(error) => Err(error),
-    }
-}
-
-fn write(path: &Path, numbers: &BTreeSet<u16>) -> io::Result<()> {
-    let text: String = numbers.iter().map(|number| format!("{number}\n")).collect();
-    durable::replace(path, text.as_bytes())
 }

@@ -124,7 +124,8 @@ fn exchange(core: &Core, number: u16, live: &Arc<LiveLink>, receiver: &mut Frame
         let ended = LinkReceiver::new(core, number, live).run(receiver);
         live.sender.end();
         live.wakeup.wake();
-        // A thread that panicked has printed so.
-        sending.join().ok().flatten().map_or(ended, Err)
+        // A thread that panicked has printed so. Whoever refuses the link may take nothing more: the refusal says why.
+        let failed = sending.join().ok().flatten().filter(|_| !matches!(ended, Err(LinkError::Refused(_))));
+        failed.map_or(ended, Err)
     })
 }

@@ -108,13 +108,16 @@ impl Drop for LinkDialer {
 fn keep_calling(core: &Core, number: u16, addr: &TrackerAddr, stop: &DialerStop) {
     let mut lookups = Lookups::new();
     let mut pause = PAUSE_MIN;
-    while !core.cluster.table().is_retired(number) {
+    loop {
         let begun = Instant::now();
-        let reached = reach(addr, &mut lookups, &stop.closed);
-        let ended = reached.and_then(|stream| talk(core, number, stream, stop));
-        stop.set_calling(None);
-        if let Err(why) = ended {
-            core.cluster.lost(number, &why);
+        // A tracker that is forgotten may be taken back.
+        if !core.cluster.table().is_forgotten(number) {
+            let reached = reach(addr, &mut lookups, &stop.closed);
+            let ended = reached.and_then(|stream| talk(core, number, stream, stop));
+            stop.set_calling(None);
+            if let Err(why) = ended {
+                core.cluster.lost(number, &why);
+            }
         }
         // A link that lasted was a good one.
         pause = if begun.elapsed() > PAUSE_MAX { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };

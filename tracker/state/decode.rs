@@ -2,7 +2,9 @@
 
 use super::encode::VERSION;
 use super::key::{ByName, OpKey};
-use super::tables::{Created, GroupNo, GroupRow, MemberRow, OriginRow, ShareNo, ShareRow, State, UserNo, UserRow};
+use super::tables::{
+    Created, GroupNo, GroupRow, MemberRow, OriginRow, ShareNo, ShareRow, State, TrackerRow, UserNo, UserRow,
+};
 use crate::model::id::{CommandId, OpId, OpOrder, Origin};
 use crate::model::notice::Notice;
 use crate::wire::codec::{DecodeError, Decoder, Wire};
@@ -66,6 +68,11 @@ impl State {
             unique(self.by_origin.insert(origin, OriginRow { number, seq, made: OrdMap::new() }).is_none())?;
         }
         unique(left == 0)?;
+        for _ in 0..u64::take(from)? {
+            let (number, tracker) = (u16::take(from)?, TrackerRow::take(from)?);
+            unique(self.trackers.insert(number, tracker).is_none())?;
+        }
+        unique(self.origins.iter().all(|origin| self.trackers.contains_key(&origin.tracker)))?;
         for _ in 0..u64::take(from)? {
             let (id, other) = (OpId::take(from)?, OpId::take(from)?);
             unique(self.alias(id, other))?;

@@ -23,6 +23,8 @@ impl Affected {
             self.users.push(user);
         };
         match op.body {
+            // No user is told that trackers let go of one.
+            OpBody::ForgetTracker { .. } | OpBody::UnforgetTracker { .. } => {}
             OpBody::CreateUser { .. } => self.users.push(UserRef(op.id)),
             OpBody::ChangePassword { user, .. } | OpBody::ReadNotices { user, .. } => self.users.push(user),
             OpBody::CreateGroup { founder, .. } => member(GroupRef(op.id), founder),

@@ -4,16 +4,17 @@
 //! or numbers; what else there is (names, owners, who is where, what each op made) follows from them.
 
 use super::key::OpKey;
-use super::tables::{GroupNo, GroupRow, MemberRow, ShareNo, ShareRow, State, UserNo, UserRow};
+use super::tables::{GroupNo, GroupRow, MemberRow, ShareNo, ShareRow, State, TrackerRow, UserNo, UserRow};
 use crate::wire::codec::{DecodeError, Decoder, Wire, wire_struct};
 use ring::digest::{Context, SHA256};
 use std::convert::Infallible;
 
 /// The version of the form.
-pub(super) const VERSION: u16 = 2;
+pub(super) const VERSION: u16 = 3;
 /// About how many bytes go to the taker at once.
 const CHUNK_LEN: usize = 64 * 1024;
 
+wire_struct!(TrackerRow { forgotten });
 wire_struct!(UserNo { 0 });
 wire_struct!(GroupNo { 0 });
 wire_struct!(ShareNo { 0 });
@@ -43,6 +44,10 @@ impl State {
         out.table(self.origins.len(), &self.origins, |origin, out| {
             origin.put(out);
             self.seen(*origin).put(out);
+        })?;
+        out.table(self.trackers.len(), &self.trackers, |(number, tracker), out| {
+            number.put(out);
+            tracker.put(out);
         })?;
         out.table(self.aliases.len(), &self.aliases, |(id, other), out| {
             id.put(out);

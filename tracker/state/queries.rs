@@ -62,6 +62,24 @@ pub struct ShareInfo {
     pub sharer_count: u32,
 }
 
+/// Trackers.
+impl State {
+    /// Whether an op has come from a tracker of this number, or it was forgotten once.
+    pub fn knows_tracker(&self, number: u16) -> bool {
+        self.trackers.contains_key(&number)
+    }
+
+    /// Whether the trackers have let go of this one.
+    pub fn is_forgotten(&self, number: u16) -> bool {
+        self.trackers.get(&number).is_some_and(|tracker| tracker.forgotten)
+    }
+
+    /// The trackers that are forgotten.
+    pub fn forgotten(&self) -> impl Iterator<Item = u16> + '_ {
+        self.trackers.iter().filter(|(_, tracker)| tracker.forgotten).map(|(&number, _)| number)
+    }
+}
+
 /// Accounts.
 impl State {
     pub fn user_named(&self, name: &UserId) -> Option<UserRef> {

@@ -41,6 +41,8 @@ pub struct State {
     pub(super) by_origin: OrdMap<Origin, OriginRow>,
     /// The origins by number.
     pub(super) origins: Vector<Origin>,
+    /// The trackers that have issued an op, and those that were forgotten.
+    pub(super) trackers: OrdMap<u16, TrackerRow>,
     /// The first ops of the commands that users made last.
     pub(super) commands: CommandIndex,
     /// Ids that mean what another id means: repeated commands, and shares that turned out to be one.
@@ -71,6 +73,13 @@ pub(super) struct OriginRow {
     pub(super) seq: u64,
     /// What its ops made, by their sequences.
     pub(super) made: OrdMap<u64, Created>,
+}
+
+/// A tracker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct TrackerRow {
+    /// The others have let go of it.
+    pub(super) forgotten: bool,
 }
 
 /// What an op made.
@@ -161,6 +170,7 @@ impl State {
             let number = next_number(self.origins.len())?;
             self.origins.push_back(origin);
             self.by_origin.insert(origin, OriginRow { number, seq: 0, made: OrdMap::new() });
+            self.trackers.entry(origin.tracker).or_default();
         }
         let row = self.by_origin.get_mut(&origin)?;
         row.seq = seq;

@@ -102,7 +102,7 @@ impl Trackers {
 fn body(script: &mut Script<'_>) -> Option<OpBody> {
     let kind = script.byte()?;
     let (a, b, c) = (script.byte()?, script.byte()?, script.byte()?);
-    Some(match kind % 12 {
+    Some(match kind % 14 {
         0 => OpBody::CreateUser { name: user_name(a), password: password(b) },
         1 => OpBody::ChangePassword { user: user(a), password: password(b) },
         2 => OpBody::CreateGroup { name: group_name(a), founder: user(b) },
@@ -120,6 +120,8 @@ fn body(script: &mut Script<'_>) -> Option<OpBody> {
         },
         9 => OpBody::JoinShare { share: share(a), user: user(b) },
         10 => OpBody::LeaveShare { share: share(a), user: user(b) },
+        11 => OpBody::ForgetTracker { tracker: u16::from(a % 4) },
+        12 => OpBody::UnforgetTracker { tracker: u16::from(a % 4) },
         _ => OpBody::ReadNotices { user: user(a), through: order(b), shown: [c; 32] },
     })
 }

@@ -70,6 +70,14 @@ impl Side {
         op
     }
 
+    pub(super) fn forget(&mut self, tracker: u16) -> Op {
+        self.add(CommandId::NONE, OpBody::ForgetTracker { tracker })
+    }
+
+    pub(super) fn unforget(&mut self, tracker: u16) -> Op {
+        self.add(CommandId::NONE, OpBody::UnforgetTracker { tracker })
+    }
+
     pub(super) fn command(&mut self) -> CommandId {
         self.commands += 1;
         CommandId((u128::from(self.origin.tracker) << 64 | u128::from(self.commands)).to_be_bytes())

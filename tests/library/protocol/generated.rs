@@ -380,6 +380,8 @@ fn op_bodies() -> Vec<BoxedStrategy<OpBody>> {
         JoinShare { share: share_ref(), user: user_ref() }
         LeaveShare { share: share_ref(), user: user_ref() }
         ReadNotices { user: user_ref(), through: order(), shown: any::<[u8; 32]>() }
+        ForgetTracker { tracker: any::<u16>() }
+        UnforgetTracker { tracker: any::<u16>() }
     })
 }
 

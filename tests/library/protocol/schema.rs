@@ -113,6 +113,8 @@ describe!(describe_op_body, OP_BODIES, OpBody {
     JoinShare { share, user }
     LeaveShare { share, user }
     ReadNotices { user, through, shown }
+    ForgetTracker { tracker }
+    UnforgetTracker { tracker }
 });
 
 fn described<T>(name: &'static str, values: &[(T, &str)], describe: fn(&T) -> Variant, names: &[&str]) -> Choice {

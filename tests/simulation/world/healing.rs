@@ -51,7 +51,7 @@ impl World {
                 }
             }
             busy |= self.work();
-            if !busy && !self.mend(&tree) {
+            if !busy && !self.take_back() && !self.mend(&tree) {
                 return;
             }
         }

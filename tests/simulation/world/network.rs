@@ -54,6 +54,9 @@ impl World {
     }
 
     pub(super) fn connect(&mut self, a: usize, b: usize) {
+        if self.has_forgotten(a, b) {
+            return;
+        }
         say!(self, "{} calls {}", a + 1, b + 1);
         self.conns.push(Conn::new([a, b]));
         self.greet((self.conns.len() - 1, 0));
@@ -151,6 +154,11 @@ impl World {
     /// The far side has said what it has. An older connection with it ends.
     fn enter(&mut self, (conn, side): EndId, seen: &[Seen]) {
         let [here, there] = [side, 1 - side].map(|side| self.of(conn)[side]);
+        if self.has_forgotten(here, there) {
+            say!(self, "{}: turns {} away", here + 1, there + 1);
+            self.census.turned_away += 1;
+            return self.close((conn, side));
+        }
         for old in self.ends() {
             let of = &self.conns[old.0];
             let with = (of.ends[old.1].tracker, of.ends[1 - old.1].tracker);

@@ -131,6 +131,8 @@ fn share_bodies() -> Vec<(OpBody, &'static str)> {
             54*32                                  # shown
             "#,
         ),
+        (OpBody::ForgetTracker { tracker: 3 }, "10 0003 # ForgetTracker: tracker 3"),
+        (OpBody::UnforgetTracker { tracker: 3 }, "11 0003 # UnforgetTracker: tracker 3"),
     ]
 }
 
