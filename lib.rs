@@ -71,7 +71,7 @@ pub mod tracker {
     pub(crate) mod core;
     /// The folder of a tracker's data, locked while it runs.
     pub mod data_dir;
-    /// The log of ops on disk: `writer` makes a batch durable, `recovery` reads all back, `checkpoint` shortens that.
+    /// The log of ops on disk: `writer` makes a batch durable, `plan` finds where a start begins, `recovery` reads back.
     pub mod journal;
     /// The dialect for programs in any language: lines of JSON, carried out by the same sessions.
     pub mod json;
