@@ -184,4 +184,13 @@ fn a_check_looks_at_the_manifests_and_a_repair_sets_damaged_ones_aside() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3));
     assert!(said.starts_with(&format!("tracker: cannot remove {}: ", in_the_way.display())), "{said}");
+    fs::remove_dir(&in_the_way).expect("empty");
+
+    // What no start goes on with keeps the check from being content.
+    let retired = data.join("retired");
+    fs::write(&retired, "2\n").expect("writable");
+    let output = installation.command(&[]).output().expect("runs");
+    let (code, said) = run("--check");
+    assert!(code == Some(1) && said.starts_with(&format!("tracker: {}: ", retired.display())), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), said, "a start says the same");
 }
