@@ -11,6 +11,8 @@ pub(crate) struct Outcomes {
     pub overridden: usize,
     pub renamed: usize,
     pub merged: usize,
+    /// An owner has left, and several members could be the next.
+    pub succeeded: usize,
     pub read: usize,
     pub unread: usize,
 }
@@ -60,6 +62,7 @@ impl Census {
             overridden: a.overridden + b.overridden,
             renamed: a.renamed + b.renamed,
             merged: a.merged + b.merged,
+            succeeded: a.succeeded + b.succeeded,
             read: a.read + b.read,
             unread: a.unread + b.unread,
         };
@@ -87,9 +90,10 @@ impl Census {
 
     /// Asserts that of everything something has happened.
     pub(crate) fn check(&self) {
-        let Outcomes { effective, repeated, forgotten, as_wanted, overridden, renamed, merged, read, unread } =
-            self.outcomes;
-        let outcomes = [effective, repeated, forgotten, as_wanted, overridden, renamed, merged, read, unread];
+        let Outcomes { effective, repeated, forgotten, as_wanted, overridden, .. } = self.outcomes;
+        let Outcomes { renamed, merged, succeeded, read, unread, .. } = self.outcomes;
+        let outcomes =
+            [effective, repeated, forgotten, as_wanted, overridden, renamed, merged, succeeded, read, unread];
         let disks = [self.gone, self.wiped, self.restored, self.brought_back, self.failed_writes];
         let meetings = [self.added, self.by_a_third, self.alone, self.late, self.asked_again];
         let operators = [self.forgotten, self.taken_back, self.let_go, self.turned_away];

@@ -10,7 +10,7 @@ use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::op::PasswordHash;
 use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::tracker::ledger::accept::Change;
-use groupshare::tracker::state::State;
+use groupshare::tracker::state::{Membership, State};
 
 const USERS: [&str; 4] = ["ann", "ben", "cat", "dan"];
 const GROUPS: [&str; 2] = ["lab", "hub"];
@@ -49,13 +49,20 @@ impl Dice {
 pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> Change {
     let password = PasswordHash(format!("password {n}").into());
     let few = made.users.len() < 4 || made.groups.is_empty();
-    let kind = if few || dice.percent(15) { dice.below(30) } else { 4 + dice.below(26) };
+    let kind = match dice.below(100) {
+        0..30 if few => dice.below(4),
+        0..15 => dice.below(30),
+        _ => 4 + dice.below(26),
+    };
     let users: Vec<UserRef> = made.users.iter().copied().collect();
     let (Some(user), 2..) = (dice.pick(&users), kind) else {
         return Change::CreateUser { name: UserId::parse(dice.word(&USERS)).expect("a name"), password };
     };
     let groups: Vec<GroupRef> = made.groups.iter().copied().filter(|&group| state.owner(group).is_some()).collect();
-    let (Some(group), 2 | 4..) = (dice.pick(&groups), kind) else {
+    // Decisions are mostly about those who wait.
+    let asked: Vec<GroupRef> = groups.iter().copied().filter(|&group| state.waiting(group).next().is_some()).collect();
+    let asked = dice.pick(&asked).filter(|_| (8..15).contains(&kind));
+    let (Some(group), 2 | 4..) = (asked.or_else(|| dice.pick(&groups)), kind) else {
         return Change::CreateGroup { user, group: GroupId::parse(dice.word(&GROUPS)).expect("a name") };
     };
     let name = state.group_name(group).expect("it exists");
@@ -69,6 +76,9 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
     let target = named(state.members(group).collect());
     let owner = among(dice, state.owner(group).into_iter().collect());
     let member = among(dice, state.members(group).collect());
+    let outside = |user: &UserRef| state.membership(group, *user) == Membership::Stranger;
+    let outsider = among(dice, users.iter().copied().filter(outside).collect());
+    let leaver = state.owner(group).filter(|_| state.member_count(group) > 2).unwrap_or(member);
     let files = state.files_after(group, None, usize::MAX);
     let known = dice.pick(&files).filter(|_| dice.percent(60)).map(|file| file.name);
     let file = known.unwrap_or_else(|| FileName::parse(dice.word(&FILES)).expect("a name"));
@@ -76,11 +86,11 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
     let sharer = among(dice, sharers.unwrap_or_default());
     match kind {
         2 => Change::ChangePassword { user, password },
-        4..8 => Change::JoinGroup { user, group: name },
+        4..8 => Change::JoinGroup { user: outsider, group: name },
         8..13 => Change::AcceptRequest { user: owner, group: name, target: waiting },
         13..15 => Change::RejectRequest { user: owner, group: name, target: waiting },
         15 => Change::LeaveGroup { user: waiting_user, group: name },
-        16..18 => Change::LeaveGroup { user: member, group: name },
+        16..18 => Change::LeaveGroup { user: leaver, group: name },
         18..20 => Change::RemoveMember { user: owner, group: name, target },
         20..25 => Change::Share { user: member, group: name, name: file, content: content(dice.below(3)) },
         25..28 => Change::StopShare { user: sharer, group: name, name: file },

@@ -3,7 +3,7 @@
 
 use super::model::{Model, Shown};
 use groupshare::model::id::{GroupRef, OpId, ShareRef, UserRef};
-use groupshare::model::op::Op;
+use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::state::effect::Told;
 use groupshare::tracker::state::{Account, ShareInfo, State};
 use std::collections::BTreeSet;
@@ -52,11 +52,23 @@ impl<'a> Oracle<'a> {
         // Nobody is told two things by one op; whom it tells first is all the same.
         let all = |told: &[_]| told.iter().map(|(to, notice)| (*to, format!("{notice:?}"))).collect::<BTreeSet<_>>();
         assert_eq!(all(&told), all(&self.model.told), "notices of {op:?}");
+        if let OpBody::LeaveGroup { group, .. } | OpBody::RemoveMember { group, .. } = op.body {
+            self.check_owner(&op.body, group);
+        }
         if self.model.outcomes.overridden > overridden {
             let author = op.body.author().expect("nothing comes before an account").0;
             let author = self.model.canonical(author);
             assert!(told.iter().any(|(to, _)| *to == author), "{op:?} has no effect, and its author is not told");
         }
+    }
+
+    fn check_owner(&self, body: &OpBody, group: GroupRef) {
+        let row = &self.model.groups[&self.model.canonical(group.0)];
+        assert_eq!(
+            self.state.owner(group).map(|user| user.0),
+            row.members.first().copied(),
+            "the owner after {body:?}"
+        );
     }
 
     fn check_users(&self) {

@@ -134,7 +134,7 @@ impl World {
             (8, Event::Operate),
         ];
         let all = weights.iter().map(|(weight, _)| weight).sum();
-        for step in 0..80 + self.dice.below(120) {
+        for step in 0..110 + self.dice.below(150) {
             if self.hasty && [20, 40, 60].contains(&step) {
                 self.make_haste();
             }
@@ -161,7 +161,7 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Command => self.command(),
+            Event::Command => self.some_running().into_iter().for_each(|t| self.command(t)),
             Event::Carry => self.carry(),
             Event::BeginWrite => self.begin_write(),
             Event::EndWrite => self.end_write(),
@@ -183,8 +183,11 @@ impl World {
 
     /// Begins with what is known everywhere, so that all sides of a partition change the same things.
     fn set_the_stage(&mut self) {
+        let Some(t) = self.some_running() else { return };
         for _ in 0..15 + self.dice.below(25) {
-            self.command();
+            self.command(t);
+            // Begins to write, and ends it.
+            self.work();
             self.work();
         }
         self.settle();

@@ -106,12 +106,15 @@ impl Model<'_> {
             share.sharers.remove(&user);
         }
         let row = self.group_mut(group);
+        let succeeds = row.members.len() > 2 && row.members[0] == user;
         row.members.retain(|member| *member != user);
         let mut linked = row.chain.to_vec();
         linked.extend(op.id.origin.tracker.to_be_bytes());
         linked.extend(op.id.origin.incarnation.to_be_bytes());
         linked.extend(op.id.seq.to_be_bytes());
         row.chain = digest(&SHA256, &linked).as_ref().try_into().expect("32 bytes");
+        self.outcomes.succeeded += usize::from(succeeds);
+        let row = &self.groups[&group];
         if row.members.is_empty() {
             let waiting = row.waiting.clone();
             let notice = Notice::Rejected { group: self.group_name(group) };

@@ -10,8 +10,7 @@ use groupshare::tracker::ledger::accept::Change;
 
 impl World {
     /// A client issues a new command.
-    pub(super) fn command(&mut self) {
-        let Some(t) = self.some_running() else { return };
+    pub(super) fn command(&mut self, t: usize) {
         let mut made = Made::default();
         self.trackers[t].disk.iter().for_each(|op| made.note(op));
         let durable = self.durable(t).clone();
@@ -27,7 +26,8 @@ impl World {
     /// A client issues this command. Returns its index.
     fn issue(&mut self, t: usize, change: Change) -> usize {
         let n = self.commands.len();
-        let id = CommandId((n as u128 + 1).to_be_bytes());
+        // Like those at random, they differ from the first byte on.
+        let id = CommandId((n as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes());
         self.commands.push(Command { id, change, acknowledged: Vec::new() });
         self.census.commands += 1;
         self.submit(t, n);

@@ -45,7 +45,7 @@ impl World {
             let mut busy = false;
             for end in self.ends() {
                 if self.conns[end.0].ends[end.1].open {
-                    let count = 1 + self.dice.below(20);
+                    let count = 1 + self.dice.below(60);
                     busy |= self.give(end, count);
                     busy |= self.take(end);
                 }
