@@ -7,11 +7,13 @@ impl World {
     /// An operator has all forget a tracker, or take it back. There is one more number than there are trackers.
     pub(super) fn operate(&mut self) {
         let Some(t) = self.some_running() else { return };
-        let number = self.dice.below(self.trackers.len() + 1) as u16 + 1;
+        let gone: Vec<u16> = self.durable(t).forgotten().collect();
+        let back = self.dice.pick(&gone).filter(|_| self.dice.percent(50));
+        let forget = back.is_none();
+        let number = back.unwrap_or_else(|| self.dice.below(self.trackers.len() + 1) as u16 + 1);
         if number == self.trackers[t].number {
             return;
         }
-        let forget = self.dice.percent(60);
         let body = if forget {
             OpBody::ForgetTracker { tracker: number }
         } else {
