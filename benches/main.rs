@@ -18,6 +18,7 @@ mod common {
 }
 mod kit;
 
+mod churn;
 mod codec;
 mod crowd;
 mod failures;
@@ -41,11 +42,12 @@ use std::process::{Command, exit};
 /// A bench: its name, the options that it takes, and what it does.
 type Bench = (&'static str, &'static [&'static str], fn(&Options));
 
-const BENCHES: [Bench; 15] = [
+const BENCHES: [Bench; 16] = [
     ("picker", &[], picker::bench),
     ("state", &[], state::bench),
     ("journal", &["only"], journal::bench),
     ("replication", &["only"], replication::bench),
+    ("churn", &["ops", "users", "files", "tracker"], churn::bench),
     ("codec", &[], codec::bench),
     ("reading", &["size", "rounds"], reading::bench),
     ("transfer", &["size", "rounds", "givers", "only", "where"], transfer::bench),
