@@ -236,7 +236,7 @@ impl CommitQueue {
     /// The answer to a change, and the batch that has to be durable before it may be given.
     fn submit(&self, command: CommandId, change: &Change) -> Result<(Committed, Option<Arc<Batch>>), Refusal> {
         let mut uncommitted = self.uncommitted.lock();
-        if let Some(first) = uncommitted.ledger.state().command(command) {
+        if let Some(first) = uncommitted.ledger.state().command(change.owner(), command) {
             return Ok((Committed::before(first), uncommitted.underway.get(&command).cloned()));
         }
         uncommitted.must_be_open()?;
@@ -599,8 +599,8 @@ mod tests {
         let first = bench.create(1, "a");
         bench.next_batch();
         let second = bench.create(2, "b");
-        // The log works on one, the other one gathers; the name in the repetition does not matter.
-        let again = [bench.create(1, "x"), bench.create(2, "x")];
+        // The log works on one, the other one gathers.
+        let again = [bench.create(1, "a"), bench.create(2, "b")];
         assert!(again.iter().all(|change| !change.is_settled()));
         bench.answer(Ok(()));
         bench.answer(Ok(()));
@@ -856,7 +856,11 @@ mod tests {
         loop {
             match committer.submit(command, change) {
                 Ok(committed) => {
-                    assert_eq!(committer.state().command(command), committed.op, "durable before the answer");
+                    assert_eq!(
+                        committer.state().command(change.owner(), command),
+                        committed.op,
+                        "durable before the answer"
+                    );
                     return true;
                 }
                 Err(Refusal { code: Code::UserExists, .. }) => return false,

@@ -93,7 +93,7 @@ impl Ledger {
     /// # Errors
     /// Those of [`accept()`].
     pub fn submit(&mut self, command: CommandId, change: &Change) -> Result<Submission, Refusal> {
-        if let Some(first) = self.state.command(command) {
+        if let Some(first) = self.state.command(change.owner(), command) {
             return Ok(Submission::Known(first));
         }
         let body = match accept(&self.state, change)? {
@@ -299,7 +299,7 @@ mod tests {
         let (mut here, mut there) = (Ledger::new(HERE, State::new()), Ledger::new(THERE, State::new()));
         let first = make(&mut here, 1, &user("alice"));
         take(&mut there, std::slice::from_ref(&first));
-        let again = there.submit(CommandId([1; 16]), &user("bob")).expect("known");
+        let again = there.submit(CommandId([1; 16]), &user("alice")).expect("known");
         assert!(matches!(again, Submission::Known(id) if id == first.id));
     }
 

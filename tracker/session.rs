@@ -23,7 +23,7 @@ use crate::tracker::ledger::accept::Change;
 use crate::tracker::manifests::ManifestUpload;
 use crate::tracker::presence::Ticket;
 use crate::tracker::push::push_channel::PushChannel;
-use crate::tracker::state::State;
+use crate::tracker::state::{CommandOwner, State};
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::refusal::{Code, Refusal};
 use place::Place;
@@ -93,9 +93,9 @@ impl Session {
         self.login.as_ref().map(|login| login.user)
     }
 
-    /// Whether the change of a command is durable.
+    /// Whether the change of a command of this user is durable.
     pub(super) fn has_made(&self, command: CommandId) -> bool {
-        self.core.state().command(command).is_some()
+        self.logged_in().is_some_and(|user| self.core.state().command(CommandOwner::User(user), command).is_some())
     }
 
     /// Carries out a request and returns when its change is durable.

@@ -2,7 +2,7 @@
 //! ops have the same state, byte for byte. docs/FOLD.md says what every op means when its precondition is gone.
 
 mod account;
-mod command_index;
+mod command;
 mod decode;
 pub mod difference;
 pub mod effect;
@@ -17,6 +17,7 @@ mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use command::CommandOwner;
 pub use queries::{Account, GroupInfo, MemberInfo, Membership, ShareInfo};
 pub use tables::State;
 
@@ -31,8 +32,9 @@ impl State {
     pub fn apply(&mut self, op: &Op) {
         self.caused.clear();
         let Some(key) = self.enter(op) else { return };
-        if let Some(first) = self.commands.get(op.command).filter(|_| !op.body.is_of_tracker()) {
-            self.repeated(op, self.id(first));
+        let first = CommandOwner::of(&op.body).and_then(|owner| self.command(owner, op.command));
+        if let Some(first) = first {
+            self.repeated(op, first);
             return;
         }
         match &op.body {

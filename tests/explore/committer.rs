@@ -84,18 +84,18 @@ impl House {
     }
 
     /// An answer was given: what it says is durable and published.
-    fn check(&self, command: CommandId, committed: Committed) {
+    fn check(&self, (command, change): (CommandId, &Change), committed: Committed) {
         let op = committed.op.expect("a change that had to be made");
         assert!(ops_of(&self.kept).iter().any(|kept| kept.id == op), "durable before the answer");
         // Another tracker may have carried the same command out before: then its op is what both mean.
         let state = self.committer.state();
-        assert_eq!(state.command(command), Some(state.canonical(op)), "published before the answer");
+        assert_eq!(state.command(change.owner(), command), Some(state.canonical(op)), "published before the answer");
     }
 
     /// Makes a change and waits.
     pub(super) fn submit(&self, command: CommandId, change: &Change) -> Result<OpId, Code> {
         let committed = self.committer.submit(command, change).map_err(|refusal| refusal.code)?;
-        self.check(command, committed);
+        self.check((command, change), committed);
         Ok(committed.op.expect("checked"))
     }
 
@@ -104,11 +104,11 @@ impl House {
         let Ok((committed, pending)) = self.committer.begin(command, change) else { return false };
         self.promised.fetch_add(1, Ordering::SeqCst);
         // Weak: the writer must not be the one who ends the committer.
-        let house = Arc::downgrade(self);
+        let (house, change) = (Arc::downgrade(self), change.clone());
         let told = move |outcome: Result<(), Refusal>| {
             let house = Weak::upgrade(&house).expect("the committer was shut down before");
             if outcome.is_ok() {
-                house.check(command, committed);
+                house.check((command, &change), committed);
             }
             house.reacted.fetch_add(1, Ordering::SeqCst);
         };

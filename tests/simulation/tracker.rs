@@ -130,7 +130,7 @@ impl Tracker {
     /// Takes a command. If it is answered later, it waits in a batch.
     pub(crate) fn submit(&mut self, index: usize, id: CommandId, change: &Change) -> Answer {
         let run = self.run.as_mut().expect("it runs");
-        if let Some(first) = run.ledger.state().command(id) {
+        if let Some(first) = run.ledger.state().command(change.owner(), id) {
             let underway = |batch: &&mut Batch| batch.ops.iter().any(|op| op.command == id);
             let batch = run.working.as_mut().filter(underway);
             let batch = batch.or_else(|| Some(&mut run.gathering).filter(underway));

@@ -5,7 +5,7 @@ use crate::model::id::{GroupRef, OpOrder, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::op::{OpBody, PasswordHash};
-use crate::tracker::state::{Membership, ShareInfo, State};
+use crate::tracker::state::{CommandOwner, Membership, ShareInfo, State};
 use crate::wire::refusal::{Code, Refusal};
 
 /// A change that somebody wants to make. `user` is whoever is logged in.
@@ -120,10 +120,10 @@ pub fn accept(state: &State, change: &Change) -> Result<Acceptance, Refusal> {
 }
 
 impl Change {
-    /// Who makes it; nobody is logged in where an account is made.
-    pub fn user(&self) -> Option<UserRef> {
+    /// Whose command makes it.
+    pub fn owner(&self) -> CommandOwner<'_> {
         match self {
-            Change::CreateUser { .. } => None,
+            Change::CreateUser { name, .. } => CommandOwner::NewUser(name),
             Change::ChangePassword { user, .. }
             | Change::CreateGroup { user, .. }
             | Change::JoinGroup { user, .. }
@@ -133,7 +133,15 @@ impl Change {
             | Change::RemoveMember { user, .. }
             | Change::Share { user, .. }
             | Change::StopShare { user, .. }
-            | Change::ReadNotices { user, .. } => Some(*user),
+            | Change::ReadNotices { user, .. } => CommandOwner::User(*user),
+        }
+    }
+
+    /// Who makes it; nobody is logged in where an account is made.
+    pub fn user(&self) -> Option<UserRef> {
+        match self.owner() {
+            CommandOwner::User(user) => Some(user),
+            CommandOwner::NewUser(_) => None,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::model::id::{ClientId, CommandId};
 use crate::model::name::UserId;
 use crate::tracker::ledger::accept::Change;
 use crate::tracker::presence::ClientKey;
-use crate::tracker::state::{Account, State};
+use crate::tracker::state::{Account, CommandOwner, State};
 use crate::wire::client_tracker::{Password, Reply};
 use crate::wire::refusal::{Code, Refusal};
 use std::time::Instant;
@@ -27,7 +27,7 @@ impl Session {
         self.must_be_logged_out()?;
         let state = self.core.state();
         // A quick answer before the password is hashed, which takes long. The committer decides afterwards.
-        if state.command(command).is_some() {
+        if state.command(CommandOwner::NewUser(&name), command).is_some() {
             return Ok(Reply::Done {});
         }
         if state.user_named(&name).is_some() {

@@ -8,7 +8,7 @@ use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId};
 use crate::tracker::ledger::accept::{Change, accept, find_own_group, find_share};
 use crate::tracker::manifests::ManifestPart;
-use crate::tracker::state::{ShareInfo, State};
+use crate::tracker::state::{CommandOwner, ShareInfo, State};
 use crate::wire::client_tracker::{FileLine, Reply};
 use crate::wire::codec::Blob;
 use crate::wire::manifest::decode;
@@ -113,7 +113,7 @@ impl Session {
         let user = self.user()?;
         let change = Change::Share { user, group: group.clone(), name: name.clone(), content };
         let state = self.core.state();
-        if state.command(command).is_none() {
+        if state.command(CommandOwner::User(user), command).is_none() {
             // Refused before the client sends a manifest, which may be long.
             accept(&state, &change)?;
             self.check_manifest(&name, &content)?;

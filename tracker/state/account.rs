@@ -1,15 +1,12 @@
 //! Accounts in the fold: who exists, under which name and with which password.
 
 use super::effect::Told;
-use super::key::{ByName, OpKey};
+use super::key::ByName;
 use super::tables::{Created, State, UserNo, UserRow, claim, first_free};
 use crate::model::id::UserRef;
 use crate::model::name::UserId;
 use crate::model::notice::Notice;
 use crate::model::op::{Op, PasswordHash};
-
-/// How many of a user's last commands are known. Few in tests, so that a short history forgets some.
-const COMMANDS_MAX: usize = if cfg!(test) { 8 } else { 1024 };
 
 impl State {
     pub(super) fn create_user(&mut self, op: &Op, asked: &UserId, password: &PasswordHash) {
@@ -33,22 +30,6 @@ impl State {
     /// Gives a name to a user if it is free.
     fn take_user_name(&mut self, user: UserNo, name: &UserId) -> bool {
         claim(&mut self.user_names, ByName::new(name), user)
-    }
-
-    /// Takes note of the command that an op has carried out. The user's oldest one is forgotten for it.
-    pub(super) fn remember(&mut self, op: &Op, key: OpKey) {
-        let Some(author) = self.user_no(op.body.author().unwrap_or(UserRef(op.id))) else { return };
-        self.commands.insert(op.command, key);
-        if op.body.author().is_none() {
-            return;
-        }
-        let own = &mut self.user_row_mut(author).commands;
-        own.push_back((op.command, key));
-        if own.len() > COMMANDS_MAX
-            && let Some((oldest, _)) = own.pop_front()
-        {
-            self.commands.remove(oldest);
-        }
     }
 
     pub(super) fn change_password(&mut self, op: &Op, user: UserRef, password: &PasswordHash) {

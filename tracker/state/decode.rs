@@ -85,12 +85,8 @@ impl State {
         for (number, TakenUser { mut row, commands, .. }) in (0..).map(UserNo).zip(users) {
             self.take_created(row.id, Created::User(number))?;
             unique(self.user_names.insert(ByName::new(&row.name), number).is_none())?;
-            let made_by = OpKey::new(self.by_origin.get(&row.id.origin).ok_or(OUT_OF_RANGE)?.number, row.id.seq);
-            row.commands = commands.iter().copied().collect();
-            for (command, op) in commands.into_iter().chain([(row.made_by, made_by)]) {
-                let known = (op.origin() as usize) < self.origins.len();
-                unique(known && self.commands.insert(command, op).is_none())?;
-            }
+            unique(commands.iter().all(|(_, op)| (op.origin() as usize) < self.origins.len()))?;
+            row.commands = commands.into_iter().collect();
             self.users.push(row);
         }
         for (number, group) in (0..).map(GroupNo).zip(groups) {

@@ -94,11 +94,15 @@ impl State {
     /// The accounts that can be meant by a name at login: those that were made under it, whatever they are called
     /// since. The first made comes first.
     pub fn accounts_born(&self, name: &UserId) -> Vec<Account> {
+        self.born(name).map(|user| self.account_of(self.user_row(user))).collect()
+    }
+
+    pub(super) fn born(&self, name: &UserId) -> impl Iterator<Item = UserNo> {
         let exact = self.user_names.get(&ByName::new(name));
         // Accounts stay, and each took the first free suffix, so that the suffixes have no gap.
         let renamed = (2..=u32::MAX).map_while(|n| self.user_names.get(&ByName::new(&name.with_suffix(n))));
-        let renamed = renamed.take_while(|_| name.is_chosen());
-        exact.into_iter().chain(renamed).map(|&user| self.account_of(self.user_row(user))).collect()
+        let renamed = renamed.take_while(move |_| exact.is_some() && name.is_chosen());
+        exact.into_iter().chain(renamed).copied()
     }
 
     /// Whether the user's password is still the one that this op set.

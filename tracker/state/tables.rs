@@ -1,6 +1,5 @@
 //! The tables of the state: rows of users, groups and shares by number, and what ids and names lead to.
 
-use super::command_index::CommandIndex;
 use super::effect::{Effect, Told};
 use super::key::{ByName, OpKey};
 use super::persistent_array::PersistentArray;
@@ -43,8 +42,6 @@ pub struct State {
     pub(super) origins: Vector<Origin>,
     /// The trackers that have issued an op, and those that were forgotten.
     pub(super) trackers: OrdMap<u16, TrackerRow>,
-    /// The first ops of the commands that users made last.
-    pub(super) commands: CommandIndex,
     /// Ids that mean what another id means: repeated commands, and shares that turned out to be one.
     pub(super) aliases: OrdMap<OpId, OpId>,
     /// The aliases the other way round: the id that is meant, and an id that means it.
@@ -323,11 +320,6 @@ impl State {
     /// The version vector: every origin with the sequence of its last op.
     pub fn version(&self) -> impl Iterator<Item = (Origin, u64)> + '_ {
         self.by_origin.iter().map(|(&origin, row)| (origin, row.seq))
-    }
-
-    /// The op that carried out a command, if it was the account's first or is among the last of its user.
-    pub fn command(&self, command: CommandId) -> Option<OpId> {
-        self.commands.get(command).map(|key| self.id(key))
     }
 }
 

@@ -4,7 +4,7 @@ use super::side::{NONE, Side, content, file, group, heal, lab, nothing, password
 use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, ShareRef, UserRef};
 use groupshare::model::op::OpBody;
 use groupshare::tracker::ledger::accept::Change;
-use groupshare::tracker::state::Membership;
+use groupshare::tracker::state::{CommandOwner, Membership};
 
 #[test]
 fn an_op_folded_twice_counts_once() {
@@ -45,7 +45,7 @@ fn a_repeated_command_is_carried_out_once_and_both_ids_mean_the_same() {
     assert_eq!(a.files("x"), [shared("f", 1, &["dave"])]);
     assert_eq!(a.state.group_named(&group("x~2")), None);
     assert_eq!(a.state.canonical(second.id), first.id);
-    assert_eq!(a.state.command(command), Some(first.id));
+    assert_eq!(a.state.command(CommandOwner::User(founder), command), Some(first.id));
     assert_eq!(a.state.membership(GroupRef(second.id), founder), Membership::Owner);
 }
 
@@ -53,7 +53,11 @@ fn a_repeated_command_is_carried_out_once_and_both_ids_mean_the_same() {
 fn a_command_is_known_until_its_user_has_made_1024_others() {
     let (mut a, mut b) = lab();
     let (alice, bob) = (a.of("alice"), a.of("bob"));
-    let account = a.ops.values().next().expect("an account").command;
+    let account = a.ops.values().find_map(|op| match &op.body {
+        OpBody::CreateUser { name, .. } => Some((name.clone(), op.command)),
+        _ => None,
+    });
+    let account = account.expect("an account");
     let make = |name: &str| OpBody::CreateGroup { name: group(name), founder: alice };
     let first = a.add(CommandId([9; 16]), make("x"));
     let change = |side: &mut Side, user| {
@@ -62,15 +66,20 @@ fn a_command_is_known_until_its_user_has_made_1024_others() {
     };
     (0..1023).for_each(|_| change(&mut a, alice));
     change(&mut a, bob);
-    assert_eq!(a.state.command(first.command), Some(first.id), "the changes of others do not count");
+    assert_eq!(
+        a.state.command(CommandOwner::User(alice), first.command),
+        Some(first.id),
+        "the changes of others do not count"
+    );
     heal(&mut a, &mut b);
     b.add(first.command, make("y"));
     assert_eq!(b.state.group_named(&group("y")), None);
     change(&mut b, alice);
-    assert_eq!(b.state.command(first.command), None);
+    assert_eq!(b.state.command(CommandOwner::User(alice), first.command), None);
     let again = b.add(first.command, make("y"));
     assert_eq!(b.state.group_named(&group("y")), Some(GroupRef(again.id)));
-    assert!(b.state.command(account).is_some(), "the account's own stays");
+    let (name, account) = account;
+    assert!(b.state.command(CommandOwner::NewUser(&name), account).is_some(), "the account's own stays");
     heal(&mut a, &mut b);
 }
 

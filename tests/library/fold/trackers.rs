@@ -3,6 +3,7 @@
 use super::side::{Side, heal, lab, password, user};
 use groupshare::model::id::CommandId;
 use groupshare::model::op::OpBody;
+use groupshare::tracker::state::CommandOwner;
 
 const NO_TRACKER: [u16; 0] = [];
 
@@ -125,7 +126,11 @@ fn no_command_keeps_a_tracker_from_being_forgotten() {
     a.forget(3);
     heal(&mut a, &mut b);
     assert_eq!(forgotten(&a, &b), [2, 3]);
-    assert_eq!(a.state.command(CommandId::NONE), Some(erin.id), "nor is the command forgotten for that");
+    assert_eq!(
+        a.state.command(CommandOwner::NewUser(&user("erin")), CommandId::NONE),
+        Some(erin.id),
+        "nor is the command forgotten for that"
+    );
     a.unforget(2);
     let again = a.add(CommandId::NONE, OpBody::CreateUser { name: user("erin"), password: password("p") });
     heal(&mut a, &mut b);

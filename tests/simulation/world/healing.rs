@@ -108,7 +108,12 @@ impl World {
             assert!(self.lost.contains(id), "{id:?} is nowhere, and no disk was lost that had it");
         }
         for command in &self.commands {
-            assert_eq!(oracle.state.command(command.id), oracle.model.command(command.id), "{:?}", command.id);
+            assert_eq!(
+                oracle.state.command(command.change.owner(), command.id),
+                oracle.model.command(command.id),
+                "{:?}",
+                command.id
+            );
             // What an op has to come to is what the oracle has judged. One that is nowhere went with a disk.
             let is_there = |op: &OpId| op.seq <= oracle.state.seen(op.origin);
             let gone = !command.acknowledged.is_empty() && !command.acknowledged.iter().any(is_there);
