@@ -115,6 +115,7 @@ impl World {
                 command.id
             );
             // What an op has to come to is what the oracle has judged. One that is nowhere went with a disk.
+            assert!(command.acknowledged.iter().all(|op| self.ever.contains_key(op)), "it was never durable");
             let is_there = |op: &OpId| op.seq <= oracle.state.seen(op.origin);
             let gone = !command.acknowledged.is_empty() && !command.acknowledged.iter().any(is_there);
             self.census.gone += usize::from(gone);
