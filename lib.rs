@@ -75,7 +75,7 @@ pub mod tracker {
     pub mod journal;
     /// The dialect for programs in any language: lines of JSON, carried out by the same sessions.
     pub mod json;
-    /// All ops in their order: `accept` allows a change or refuses it, `window` puts late ops in their place. Pure.
+    /// All ops in their order: `accept` allows a change or refuses it, `refold` puts late ones in their place. Pure.
     pub mod ledger;
     /// Manifests as files, by info hash; missing ones come from other trackers.
     pub(crate) mod manifests;

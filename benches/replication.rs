@@ -1,5 +1,5 @@
 //! How fast trackers come to the same state, and how fast a client is served again when its tracker is killed.
-//! The folder is that of the environment's TMPDIR. `cargo bench -- replication only=empty,late,push,failover`.
+//! The folder is that of the environment's TMPDIR. `cargo bench -- replication only=empty,late,refold,push,failover`.
 
 use crate::common::client::Client;
 use crate::common::deadline::LONG;
@@ -10,8 +10,10 @@ use crate::common::wait::wait_until;
 use crate::common::wiretap::Wiretap;
 use crate::kit::history::{History, open};
 use crate::kit::options::Options;
-use groupshare::model::id::Origin;
+use groupshare::model::id::{OpId, Origin};
 use groupshare::model::manifest::Content;
+use groupshare::model::name::UserId;
+use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::journal::{JournalSettings, OpenedJournal};
 use groupshare::wire::client_tracker::{Reply, Request};
 use rustix::time::{ClockId, clock_gettime};
@@ -27,6 +29,8 @@ const OPS: u64 = 100_000;
 const SHARES: u32 = 1_000;
 /// New ops whose way to the next tracker is measured.
 const PUSHED: usize = 1_000;
+/// Changes that a late op comes before: within the window of the ledger, and far behind it.
+const DEPTHS: [u64; 2] = [8_000, 1_000_000];
 /// How often a tracker is killed.
 const KILLS: usize = 10;
 
@@ -163,6 +167,58 @@ fn measure_late(temp: &Path) {
     );
 }
 
+/// KiB of memory that this process holds.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("is told");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// One user makes changes without a pause while one op comes late, this many ops deep.
+fn measure_refold(temp: &Path) {
+    let one = tracker(temp, 1, DEPTHS[1], &[]);
+    let mut alice = one.user("alice");
+    for (depth, incarnation) in DEPTHS.into_iter().zip(1..) {
+        let lamport = (one.server.core().state().lamport() - depth).max(1);
+        let id = OpId { origin: Origin { tracker: 9, incarnation }, seq: 1 };
+        let body = OpBody::CreateUser {
+            name: UserId::parse(&format!("late{depth}")).expect("a name"),
+            password: PasswordHash("p".into()),
+        };
+        let late = Op { id, lamport, command: command(), body };
+        let (stop, before) = (AtomicBool::new(false), resident());
+        let (mut waits, mut peak, mut took) = (Vec::new(), before, Duration::ZERO);
+        thread::scope(|scope| {
+            let receiving = scope.spawn(|| {
+                let start = Instant::now();
+                one.server.core().committer.receive(vec![late]).expect("is taken");
+                stop.store(true, Ordering::Relaxed);
+                start.elapsed()
+            });
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    peak = peak.max(resident());
+                    thread::park_timeout(Duration::from_millis(5));
+                }
+            });
+            while !stop.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                let name = group(&format!("g{incarnation}x{}", waits.len()));
+                alice.done(Request::CreateGroup { command: command(), group: name });
+                waits.push(start.elapsed());
+            }
+            took = receiving.join().expect("no panic");
+        });
+        println!(
+            "an op {depth} ops late: {took:.2?}; {} changes meanwhile, median {:.2?}, longest {:.2?}; {} MiB more than before",
+            waits.len(),
+            quantile(&mut waits, 0.5),
+            quantile(&mut waits, 1.0),
+            (peak - before) / 1024
+        );
+    }
+}
+
 fn measure_push(temp: &Path) {
     let one = tracker(temp, 1, 0, &[]);
     let two = tracker(temp, 2, 0, &[(1, one.addr)]);
@@ -225,11 +281,12 @@ fn measure_failover() {
 type Part = fn(&Path);
 
 pub(crate) fn bench(options: &Options) {
-    let only = options.words("only", "empty,late,push,failover");
+    let only = options.words("only", "empty,late,refold,push,failover");
     let wanted = |name: &str| only.iter().any(|only| only == name);
-    let parts: [(&str, Part); 4] = [
+    let parts: [(&str, Part); 5] = [
         ("empty", measure_empty),
         ("late", measure_late),
+        ("refold", measure_refold),
         ("push", measure_push),
         ("failover", |_| measure_failover()),
     ];

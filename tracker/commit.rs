@@ -7,50 +7,28 @@
 
 mod batch;
 mod log;
+mod queue;
+mod receive;
 mod settled;
 
-pub use batch::{COMMIT_WAIT_MAX, Pending, Reaction, no_answer};
+pub use batch::{COMMIT_WAIT_MAX, Pending, PendingProbe, Reaction};
 pub use log::{AppendError, OpLog, OpSource, ReadBackError};
+pub use queue::Committed;
 pub use settled::{Published, Settled};
 
-use crate::model::id::{CommandId, OpId, Origin, ShareRef};
+use crate::model::id::{CommandId, Origin};
 use crate::model::op::{Op, OpBody};
+use crate::sync::Mutex;
 use crate::sync::thread::{self, JoinHandle};
-use crate::sync::{Condvar, Mutex, MutexGuard, RwLock};
 use crate::tracker::ledger::accept::Change;
-use crate::tracker::ledger::{Ledger, Meaning, Past, Receipt, Submission};
+use crate::tracker::ledger::{Ledger, Past};
 use crate::tracker::state::State;
-use crate::wire::refusal::{Code, Refusal};
-use batch::Batch;
-use std::collections::HashMap;
+use crate::wire::refusal::Refusal;
+use batch::Stage;
+use queue::CommitQueue;
+use receive::Reception;
 use std::io;
 use std::sync::Arc;
-
-/// A change that was made, or did not have to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Committed {
-    /// The op that made it; of a repeated command, the op of the first time. `None` if things were as wanted already.
-    pub op: Option<OpId>,
-    /// What that op shares; `None` also of a repeated command.
-    pub share: Option<ShareRef>,
-}
-
-impl Committed {
-    const ALREADY: Self = Self { op: None, share: None };
-
-    fn made_by(op: &Op) -> Self {
-        let share = match op.body {
-            OpBody::CreateShare { .. } => Some(ShareRef(op.id)),
-            OpBody::JoinShare { share, .. } => Some(share),
-            _ => None,
-        };
-        Self { op: Some(op.id), share }
-    }
-
-    fn before(first: OpId) -> Self {
-        Self { op: Some(first), share: None }
-    }
-}
 
 /// Takes batches as they are settled, on the writer's thread: while the sink blocks, no change becomes durable. A sink
 /// must not wait for anybody who submits changes. It sees to it that [`Settled::react`] is called.
@@ -60,75 +38,6 @@ pub type Sink = Box<dyn FnMut(Settled) + Send>;
 pub struct Committer {
     queue: Arc<CommitQueue>,
     writer: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What submitters, readers and the writer share. Nobody holds a lock while the log works, while old ops are read back
-/// or while the sink runs. Whoever holds both locks took `uncommitted` before `durable`.
-struct CommitQueue {
-    source: Arc<dyn OpSource>,
-    durable: RwLock<Arc<State>>,
-    uncommitted: Mutex<Uncommitted>,
-    /// Wakes the writer: an op waits, or the end has come.
-    work: Condvar,
-}
-
-/// Everything that is not yet durable.
-///
-/// Invariants: the ledger holds the durable ops, the batch that the log works on, and `ops`; `underway` holds exactly
-/// the commands of those that are not durable, each with the last batch that has it.
-struct Uncommitted {
-    ledger: Ledger,
-    /// The ops that wait for the log, and the batch they will form.
-    ops: Vec<Op>,
-    batch: Arc<Batch>,
-    /// The batch that the log works on.
-    writing: Option<Arc<Batch>>,
-    underway: HashMap<CommandId, Arc<Batch>>,
-    /// How many threads are reading old ops back. Meanwhile the ledger lets go of no op.
-    reading: usize,
-    /// Why the last append failed; gone when one succeeds.
-    trouble: Option<AppendError>,
-    closing: bool,
-}
-
-/// What became of ops of other trackers.
-enum Reception {
-    /// They are in this batch or in earlier ones; `None` if all are durable.
-    Taken(Option<Arc<Batch>>),
-    /// They are not taken without all durable ops.
-    TooLate(Vec<Op>),
-}
-
-impl Uncommitted {
-    fn must_be_open(&self) -> Result<(), Refusal> {
-        match &self.trouble {
-            Some(trouble @ AppendError::Failed(_)) => Err(Refusal::about(Code::Unavailable, trouble)),
-            _ if self.closing => Err(Code::Closing.into()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes ops of other trackers. `all` has every durable op, where the ledger needs them.
-    fn receive(&mut self, ops: Vec<Op>, all: Option<Vec<Op>>) -> Result<Reception, Refusal> {
-        self.must_be_open()?;
-        let received = match self.ledger.receive(ops, all)? {
-            Receipt::Taken(received) => received,
-            Receipt::TooLate(ops) => return Ok(Reception::TooLate(ops)),
-        };
-        if received.is_empty() {
-            return Ok(Reception::Taken(self.youngest().cloned()));
-        }
-        for op in &received {
-            self.underway.insert(op.command, self.batch.clone());
-        }
-        self.ops.extend(received);
-        Ok(Reception::Taken(Some(self.batch.clone())))
-    }
-
-    /// The last batch that is not durable, if there is one. Once it is durable, so is all that the ledger holds.
-    fn youngest(&self) -> Option<&Arc<Batch>> {
-        if self.ops.is_empty() { self.writing.as_ref() } else { Some(&self.batch) }
-    }
 }
 
 impl Committer {
@@ -145,23 +54,7 @@ impl Committer {
         sink: Sink,
     ) -> io::Result<Self> {
         let ledger = Ledger::new(origin, past);
-        let state = ledger.state().clone();
-        let uncommitted = Uncommitted {
-            ledger,
-            ops: Vec::new(),
-            batch: Arc::default(),
-            writing: None,
-            underway: HashMap::new(),
-            reading: 0,
-            trouble: None,
-            closing: false,
-        };
-        let queue = Arc::new(CommitQueue {
-            source,
-            durable: RwLock::new(Arc::new(state)),
-            uncommitted: Mutex::new(uncommitted),
-            work: Condvar::new(),
-        });
+        let queue = Arc::new(CommitQueue::new(ledger, source));
         let writer = LogWriter { queue: queue.clone(), log, sink };
         let writer = thread::Builder::new().name("writer".into()).spawn(move || writer.run())?;
         Ok(Self { queue, writer: Mutex::new(Some(writer)) })
@@ -201,13 +94,16 @@ impl Committer {
     }
 
     /// Takes ops of other trackers and returns when they are durable. Passes over ops that are known, and ops behind a
-    /// gap in the sequence of their origin.
+    /// gap in the sequence of their origin. Folds late ops in on this thread, while changes go on.
     ///
     /// # Errors
     /// `Malformed`, `Unavailable` if the log did not keep them or old ops could not be read, `Closing`.
     pub fn receive(&self, ops: Vec<Op>) -> Result<(), Refusal> {
-        let batch = self.queue.receive(ops)?;
-        batch.map_or(Ok(()), |batch| batch.wait(COMMIT_WAIT_MAX))
+        let Reception { batches, replaced } = self.queue.receive(ops)?;
+        let outcome = batches.iter().try_for_each(|batch| batch.wait(COMMIT_WAIT_MAX));
+        // Only now: before, the durable state shares most of it.
+        drop(replaced);
+        outcome
     }
 
     /// Why the last append failed; `None` once one has succeeded since.
@@ -232,138 +128,6 @@ impl Drop for Committer {
     }
 }
 
-impl CommitQueue {
-    /// The answer to a change, and the batch that has to be durable before it may be given.
-    fn submit(&self, command: CommandId, change: &Change) -> Result<(Committed, Option<Arc<Batch>>), Refusal> {
-        let mut uncommitted = self.uncommitted.lock();
-        if let Some(first) = uncommitted.ledger.state().command(change.owner(), command) {
-            return Ok((Committed::before(first), uncommitted.underway.get(&command).cloned()));
-        }
-        uncommitted.must_be_open()?;
-        let submission = uncommitted.ledger.submit(command, change)?;
-        Ok(self.enqueue(uncommitted, submission))
-    }
-
-    fn submit_own(&self, body: OpBody) -> Result<(Committed, Option<Arc<Batch>>), Refusal> {
-        let mut uncommitted = self.uncommitted.lock();
-        uncommitted.must_be_open()?;
-        let submission = uncommitted.ledger.submit_own(body);
-        Ok(self.enqueue(uncommitted, submission))
-    }
-
-    fn enqueue(
-        &self,
-        mut uncommitted: MutexGuard<'_, Uncommitted>,
-        submission: Submission,
-    ) -> (Committed, Option<Arc<Batch>>) {
-        let op = match submission {
-            Submission::Made(op) => op,
-            Submission::Known(first) => return (Committed::before(first), None),
-            Submission::Already => return (Committed::ALREADY, uncommitted.youngest().cloned()),
-        };
-        let (committed, batch) = (Committed::made_by(&op), uncommitted.batch.clone());
-        uncommitted.underway.insert(op.command, batch.clone());
-        uncommitted.ops.push(op);
-        drop(uncommitted);
-        self.work.notify_one();
-        (committed, Some(batch))
-    }
-
-    fn durable_ops(&self) -> Result<Vec<Op>, Refusal> {
-        let durable = self.durable.read().clone();
-        let mut ops = Vec::with_capacity(usize::try_from(durable.op_count()).unwrap_or(0));
-        let read = self.source.read(&mut |op| {
-            if op.id.seq <= durable.seen(op.id.origin) {
-                ops.push(op);
-            }
-            true
-        });
-        read.map_err(|why| Refusal::about(Code::Unavailable, why))?;
-        // The fold of only some of them would pass for the state.
-        match durable.op_count().saturating_sub(ops.len() as u64) {
-            0 => Ok(ops),
-            missing => {
-                let about = format!("{missing} changes cannot be read back from the journal");
-                Err(Refusal::about(Code::Unavailable, about))
-            }
-        }
-    }
-
-    /// The batch in which these ops will be; `None` if all are durable.
-    fn receive(&self, ops: Vec<Op>) -> Result<Option<Arc<Batch>>, Refusal> {
-        let mut uncommitted = self.uncommitted.lock();
-        let mut reception = uncommitted.receive(ops, None)?;
-        if let Reception::TooLate(late) = reception {
-            uncommitted.reading += 1;
-            let all = MutexGuard::unlocked(&mut uncommitted, || self.durable_ops());
-            uncommitted.reading -= 1;
-            reception = uncommitted.receive(late, Some(all?))?;
-        }
-        drop(uncommitted);
-        self.work.notify_one();
-        match reception {
-            Reception::Taken(batch) => Ok(batch),
-            Reception::TooLate(_) => unreachable!("no op is too late where all durable ops are at hand"),
-        }
-    }
-
-    /// The next batch with what will be published; `None` when the end has come.
-    fn next(&self) -> Option<(Published, Arc<Batch>)> {
-        let mut uncommitted = self.uncommitted.lock();
-        while uncommitted.ops.is_empty() {
-            if uncommitted.closing {
-                return None;
-            }
-            self.work.wait(&mut uncommitted);
-        }
-        // While changes keep coming in, they join the batch: the yield gives submitters the core.
-        let mut gathered = 0;
-        while gathered < uncommitted.ops.len() {
-            gathered = uncommitted.ops.len();
-            MutexGuard::unlocked(&mut uncommitted, thread::yield_now);
-        }
-        let ops = std::mem::take(&mut uncommitted.ops);
-        let Meaning { effects, aliased, .. } = uncommitted.ledger.cut(&ops);
-        let published = Published { after: Arc::new(uncommitted.ledger.state().clone()), ops, effects, aliased };
-        let batch = std::mem::take(&mut uncommitted.batch);
-        uncommitted.writing = Some(batch.clone());
-        Some((published, batch))
-    }
-
-    fn publish(&self, published: &Published, batch: &Arc<Batch>) {
-        let mut uncommitted = self.uncommitted.lock();
-        uncommitted.writing = None;
-        for op in &published.ops {
-            // The same command may have come again from another tracker, in a batch that follows.
-            if uncommitted.underway.get(&op.command).is_some_and(|last| Arc::ptr_eq(last, batch)) {
-                uncommitted.underway.remove(&op.command);
-            }
-        }
-        uncommitted.trouble = None;
-        if uncommitted.reading == 0 {
-            uncommitted.ledger.settle(&published.after);
-        }
-        // Under the lock, so that whoever repeats a command finds it underway or durable.
-        *self.durable.write() = published.after.clone();
-    }
-
-    /// Takes back everything that is not durable, and refuses those who wait for it.
-    fn abandon(&self, error: AppendError) -> Settled {
-        let refusal = Refusal::about(Code::Unavailable, &error);
-        let mut uncommitted = self.uncommitted.lock();
-        uncommitted.ledger.reset(&self.durable.read());
-        uncommitted.ops.clear();
-        uncommitted.trouble = Some(error);
-        let gathering = std::mem::take(&mut uncommitted.batch);
-        let writing = uncommitted.writing.take();
-        uncommitted.underway.clear();
-        drop(uncommitted);
-        let mut reactions = gathering.settle(Err(refusal.clone()));
-        reactions.extend(writing.iter().flat_map(|batch| batch.settle(Err(refusal.clone()))));
-        Settled::new(None, Err(refusal), reactions)
-    }
-}
-
 /// The thread that gives ops to the log.
 struct LogWriter {
     queue: Arc<CommitQueue>,
@@ -374,7 +138,10 @@ struct LogWriter {
 impl LogWriter {
     fn run(mut self) {
         while let Some((published, batch)) = self.queue.next() {
-            match self.log.append(&published.ops) {
+            self.queue.stage.enter(Stage::Writing);
+            let kept = self.log.append(&published.ops);
+            self.queue.stage.enter(Stage::Telling);
+            match kept {
                 Ok(()) => {
                     self.queue.publish(&published, &batch);
                     let reactions = batch.settle(Ok(()));
@@ -399,11 +166,13 @@ impl Drop for LogWriter {
 
 #[cfg(test)]
 mod tests {
+    use super::batch::Batch;
     use super::*;
-    use crate::model::id::{GroupRef, OpOrder, UserRef};
+    use crate::model::id::{GroupRef, OpId, OpOrder, UserRef};
     use crate::model::name::{GroupId, UserId};
     use crate::model::op::PasswordHash;
     use crate::tracker::state::effect::{Effect, Told};
+    use crate::wire::refusal::Code;
     use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
@@ -472,6 +241,12 @@ mod tests {
             Waiting(committed, batch.expect("is not durable yet"))
         }
 
+        /// Takes an op of another tracker. Returns the batch that holds it.
+        fn receive(&self, op: Op) -> Arc<Batch> {
+            let mut reception = self.committer.queue.receive(vec![op]).expect("taken");
+            reception.batches.pop().expect("is not durable yet")
+        }
+
         fn answer(&self, answer: Result<(), AppendError>) {
             self.answers.send(answer).expect("the log listens");
         }
@@ -499,6 +274,13 @@ mod tests {
     impl OpSource for Kept {
         fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
             self.0.lock().iter().cloned().all(take);
+            Ok(())
+        }
+
+        fn read_in_order(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
+            let mut ops = self.0.lock().clone();
+            ops.sort_by_key(Op::order);
+            ops.into_iter().all(take);
             Ok(())
         }
     }
@@ -693,8 +475,23 @@ mod tests {
     fn a_log_that_hangs_is_told_when_the_wait_is_over() {
         let bench = Bench::new();
         let Waiting(_, batch) = bench.create(1, "a");
+        bench.next_batch();
         let refusal = batch.wait(Duration::ZERO).expect_err("the log has not answered");
         assert_eq!(refusal.code, Code::Unavailable);
+        assert_eq!(refusal.about, "the disk has not answered for 0 s; the change may still be made");
+    }
+
+    #[test]
+    fn a_sink_that_hangs_is_not_called_a_disk() {
+        let (tells, told) = bounded::<()>(0);
+        let sink = Box::new(move |_: Settled| tells.send(()).unwrap_or(()));
+        let log = Box::new(Kept::default());
+        let committer = Committer::start(ORIGIN, State::new(), log, nothing(), sink).expect("starts");
+        committer.submit(command(1), &create("a")).expect("durable before the sink is asked");
+        let (_, batch) = committer.queue.submit(command(2), &create("b")).expect("is accepted");
+        let refusal = batch.expect("not durable").wait(Duration::ZERO).expect_err("the writer is not there yet");
+        assert_eq!(refusal.about, "others have been told of earlier changes for 0 s; the change may still be made");
+        drop(told);
     }
 
     #[test]
@@ -739,14 +536,14 @@ mod tests {
         let id = OpId { origin: THERE, seq: 1 };
         let body = OpBody::CreateUser { name: UserId::parse("a").expect("a name"), password: PasswordHash("p".into()) };
         let again = Op { id, lamport: 1, command: command(1), body };
-        let theirs = bench.committer.queue.receive(vec![again.clone()]).expect("taken").expect("is not durable yet");
+        let theirs = bench.receive(again.clone());
         bench.answer(Err(AppendError::Full("full".into())));
         assert!(ours.is_refused() && theirs.wait(COMMIT_WAIT_MAX).is_err());
 
         // The other way round: the first one is durable, the second one still is not.
         let ours = bench.create(1, "a");
         bench.next_batch();
-        bench.committer.queue.receive(vec![again]).expect("taken").expect("is not durable yet");
+        bench.receive(again);
         bench.answer(Ok(()));
         assert_eq!(ours.answer(), op(1));
         bench.next_batch();
@@ -774,29 +571,55 @@ mod tests {
         assert_eq!(committer.state().user_count(), 2);
     }
 
-    #[test]
-    fn changes_go_on_while_old_ops_are_read_again() {
-        struct Slow(Sender<()>, Receiver<()>, Kept);
-        impl OpSource for Slow {
-            fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
-                self.0.send(()).expect("the test listens");
-                self.1.recv().map_err(ReadBackError::new)?;
-                self.2.read(take)
-            }
+    /// A log that waits for the test before old ops are read.
+    struct Slow(Sender<()>, Receiver<()>, Kept);
+    impl OpSource for Slow {
+        fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
+            self.2.read(take)
         }
-        let name = |text: &str| UserId::parse(text).expect(text);
-        let account = |origin, lamport, n, text: &str| {
-            let body = OpBody::CreateUser { name: name(text), password: PasswordHash("p".into()) };
-            Op { id: OpId { origin, seq: 1 }, lamport, command: command(n), body }
-        };
-        let (kept, early) = (account(ORIGIN, 5, 1, "a"), account(THERE, 1, 2, "b"));
+
+        fn read_in_order(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
+            self.0.send(()).expect("the test listens");
+            self.1.recv().map_err(ReadBackError::new)?;
+            self.2.read_in_order(take)
+        }
+    }
+
+    fn account(origin: Origin, lamport: u64, n: u32, text: &str) -> Op {
+        let (name, password) = (UserId::parse(text).expect(text), PasswordHash("p".into()));
+        Op { id: OpId { origin, seq: 1 }, lamport, command: command(n), body: OpBody::CreateUser { name, password } }
+    }
+
+    /// A committer that needs its log for whatever comes late, what tells when the log is asked, and what lets it go on.
+    fn slow() -> (Committer, Receiver<()>, Sender<()>) {
+        let kept = account(ORIGIN, 5, 1, "a");
         let (mut state, mut log) = (State::new(), Kept::default());
         state.apply(&kept);
         log.append(&[kept]).expect("memory");
         let ((asks, asked), (lets, let_go)) = (unbounded(), unbounded());
         let source = Arc::new(Slow(asks, let_go, log.clone()));
-        let committer =
-            Committer::start(ORIGIN, state, Box::new(log), source, Box::new(Settled::react)).expect("starts");
+        let committer = Committer::start(ORIGIN, state, Box::new(log), source, Box::new(Settled::react));
+        (committer.expect("starts"), asked, lets)
+    }
+
+    #[test]
+    fn the_end_ends_the_reading_of_old_ops() {
+        let (committer, asked, lets) = slow();
+        thread::scope(|scope| {
+            let receiving = scope.spawn(|| committer.receive(vec![account(THERE, 1, 2, "b")]));
+            asked.recv_timeout(COMMIT_WAIT_MAX).expect("old ops are needed");
+            committer.shutdown();
+            lets.send(()).expect("it waits");
+            let refusal = receiving.join().expect("no panic").expect_err("is refused");
+            assert_eq!(refusal.code, Code::Closing);
+        });
+        assert_eq!(committer.state().user_count(), 1);
+    }
+
+    #[test]
+    fn changes_go_on_while_old_ops_are_read_again() {
+        let (committer, asked, lets) = slow();
+        let early = account(THERE, 1, 2, "b");
         thread::scope(|scope| {
             let (committer, (tells, told)) = (&committer, unbounded());
             let receiving = scope.spawn(move || committer.receive(vec![early]));

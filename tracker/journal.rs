@@ -11,6 +11,7 @@ pub mod reader;
 pub mod record;
 pub mod recovery;
 pub mod segment;
+mod sorted;
 mod walk;
 mod writer;
 
@@ -30,6 +31,7 @@ use reader::{LastSegment, RecoveryOptions};
 use record::{JournalPosition, RecordPosition};
 use recovery::{Recovery, recover};
 use segment::{CreateError, NEW_SUFFIX, RECORDS_AT, SegmentHeader};
+use sorted::Sorter;
 use std::path::Path;
 use std::sync::Arc;
 use writer::{SegmentWriter, WriteError};
@@ -222,6 +224,17 @@ impl OpSource for Reread {
         // A batch that is being written looks like damage at the end.
         let options = RecoveryOptions { tracker: None, checkpoints: false, force: true };
         recovery::read(&*self.0, options, |_, op| take(op)).map(|_| ()).map_err(ReadBackError::new)
+    }
+
+    fn read_in_order(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
+        let disk = &*self.0;
+        let (mut sorter, mut pushed) = (Sorter::new(disk), Ok(()));
+        self.read(&mut |op| {
+            pushed = sorter.push(op);
+            pushed.is_ok()
+        })?;
+        let sorted = pushed.and_then(|()| sorter.merge(take));
+        sorted.map_err(|error| ReadBackError::new(io_error(disk, &sorted::name(), "sort old changes in")(error)))
     }
 }
 

@@ -2,9 +2,11 @@
 
 pub mod accept;
 mod past;
+mod refold;
 mod window;
 
 pub use past::Past;
+pub use refold::Refold;
 
 use crate::model::id::{CommandId, OpId, Origin};
 use crate::model::op::{Op, OpBody};
@@ -14,11 +16,14 @@ use crate::tracker::state::difference::{Affected, effects_between};
 use crate::tracker::state::effect::Effect;
 use crate::wire::refusal::{Code, Refusal};
 use std::collections::HashMap;
+use std::sync::Arc;
 use window::Window;
 
 /// The largest allowed gap between an op's counter and the highest one seen. A counter gone wild at another tracker
 /// cannot use up the numbers.
 const LEAP_MAX: u64 = 1 << 32;
+/// Most ops that one call folds: the caller holds a lock.
+const APPENDED_MAX: usize = if cfg!(test) { 4 } else { 256 };
 
 /// What became of a change.
 #[derive(Debug)]
@@ -32,12 +37,34 @@ pub enum Submission {
 }
 
 /// What became of ops of other trackers.
-#[derive(Debug)]
-pub enum Receipt {
+#[derive(Debug, Default)]
+pub struct Receipt {
     /// These were not known, and were taken.
-    Taken(Vec<Op>),
-    /// The place of one of these lies before the window. The ledger takes them once it is given all durable ops.
-    TooLate(Vec<Op>),
+    pub taken: Vec<Op>,
+    /// The places of some lie before ops that are known. They are taken once this is through.
+    pub refold: Option<Box<Refold>>,
+    /// These come after all of them. They have to be given once more.
+    pub rest: Vec<Op>,
+}
+
+/// What became of a refold that was given back.
+#[derive(Debug)]
+pub enum Finish {
+    /// Its ops were taken. What it replaced may be large: it is dropped where nobody waits.
+    Swapped(Vec<Op>, Box<Replaced>),
+    /// The ledger has gone on meanwhile: there is more to fold.
+    Behind(Box<Refold>),
+    /// Ops were taken back meanwhile. Its late ops have to be given once more.
+    Void(Box<Refold>),
+    /// No tracker can have issued such ops. None were taken.
+    Impossible(Box<Refold>),
+}
+
+/// The state and the window that a refold has replaced.
+#[derive(Debug)]
+pub struct Replaced {
+    _state: State,
+    _window: Window,
 }
 
 /// What the ops taken since the last cut mean.
@@ -53,11 +80,16 @@ pub struct Meaning {
 
 /// The ledger of one tracker.
 ///
-/// Invariants: `state` is the fold of all ops taken, in their total order; own ops have sequences without a gap.
+/// Invariants: `state` is the fold of all ops taken, in their total order; own ops have sequences without a gap; each
+/// op is durable, in the window or in `adrift`.
 pub struct Ledger {
     origin: Origin,
     state: State,
     window: Window,
+    /// Ops that came late, are not durable yet, and may lie before the window.
+    adrift: Vec<Arc<Op>>,
+    /// How often ops were taken back.
+    epoch: u64,
     /// What has come since the last [`Ledger::cut`].
     since_cut: SinceCut,
 }
@@ -81,7 +113,8 @@ impl Ledger {
     /// A ledger that holds the ops of a past and issues its own under `origin`.
     pub fn new(origin: Origin, past: impl Into<Past>) -> Self {
         let (state, window) = past.into().into_parts();
-        Self { origin, window, since_cut: SinceCut::new(state.clone()), state }
+        let since_cut = SinceCut::new(state.clone());
+        Self { origin, state, window, adrift: Vec::new(), epoch: 0, since_cut }
     }
 
     pub fn state(&self) -> &State {
@@ -117,76 +150,92 @@ impl Ledger {
         // What comes next follows from the state, so that a sequence is used again if its op was taken back.
         let id = OpId { origin: self.origin, seq: self.state.seen(self.origin) + 1 };
         let op = Op { id, lamport: self.state.lamport() + 1, command, body };
-        self.append(op.clone(), 0);
+        self.append(op.clone());
         op
     }
 
-    /// Folds an op that comes after all others; `followed_by` others are about to follow it.
-    fn append(&mut self, op: Op, followed_by: usize) {
+    /// Folds an op that comes after all others.
+    fn append(&mut self, op: Op) {
         self.state.apply(&op);
         if self.since_cut.late.is_none() {
             self.since_cut.effects.extend_from_slice(self.state.caused());
         }
-        self.window.push(op, &self.state, followed_by);
+        self.window.push(Arc::new(op), &self.state);
     }
 
-    /// Takes those ops of other trackers that are new and leave no gap. Returns them in the order in which they came.
-    /// Only an op whose place lies before the window needs `all`: every op that was durable at a time since which
-    /// nothing was settled.
+    /// Takes those ops of other trackers that are new and leave no gap; `durable` is the state of those that are
+    /// durable. Takes few at a time: [`Receipt::rest`] has the others. Only one refold may be underway.
     ///
     /// # Errors
     /// `Malformed` if no tracker can have issued such ops. Then nothing was taken.
-    pub fn receive(&mut self, ops: Vec<Op>, all: Option<Vec<Op>>) -> Result<Receipt, Refusal> {
-        let ops = self.unknown(ops);
+    pub fn receive(&mut self, ops: Vec<Op>, durable: &State) -> Result<Receipt, Refusal> {
+        let mut ops = self.unknown(ops);
         let highest = self.state.lamport().saturating_add(LEAP_MAX);
-        if ops.iter().any(|op| op.lamport > highest) {
+        if ops.iter().any(|op| op.lamport > highest) || !ascend_by_origin(&ops) {
             return Err(impossible());
         }
-        let mut last = self.state.last();
-        let in_order = ops.iter().all(|op| last.replace(op.order()).is_none_or(|last| last < op.order()));
-        if in_order {
-            ops.iter().for_each(|op| self.append(op.clone(), 0));
-            return Ok(Receipt::Taken(ops));
+        ops.sort_by_key(Op::order);
+        let late = self.count_late(&ops);
+        if late == 0 {
+            let rest = ops.split_off(ops.len().min(APPENDED_MAX));
+            ops.iter().for_each(|op| self.append(op.clone()));
+            return Ok(Receipt { taken: ops, refold: None, rest });
         }
-        let before = self.state.clone();
-        let first = ops.iter().map(Op::order).min().expect("something came late");
-        let again = match all {
-            _ if self.window.reaches(first) => {
-                let (state, again) = self.window.open(&ops, first);
-                self.state = state;
-                again
-            }
-            Some(all) => self.reopen(&ops, all),
-            None => return Ok(Receipt::TooLate(ops)),
+        let rest = ops.split_off(late);
+        let refold = if self.window.reaches(ops[0].order()) {
+            Refold::within(self.epoch, &self.window, ops, self.state.clone())
+        } else {
+            let states = (durable.clone(), self.state.clone());
+            Refold::of_all(self.epoch, (&self.window, &self.adrift), ops, states)
         };
-        let affected = self.since_cut.late.get_or_insert_default();
-        again.iter().for_each(|op| affected.note(op));
-        let ascend = again.windows(2).all(|pair| pair[0].order() < pair[1].order());
-        let count = again.len();
-        again.into_iter().zip(1..).for_each(|(op, number)| self.append(op, count - number));
-        if !ascend || self.state.op_count() != before.op_count() + ops.len() as u64 {
-            // Two in one place, or those of one origin in another order than that of their sequences.
-            self.window.retain(&before);
-            self.state = before;
-            return Err(impossible());
-        }
-        Ok(Receipt::Taken(ops))
+        Ok(Receipt { taken: Vec::new(), refold: Some(Box::new(refold)), rest })
     }
 
-    /// What the ops mean that have come since the last cut; `ops` are all of them.
-    pub fn cut(&mut self, ops: &[Op]) -> Meaning {
-        let SinceCut { since, effects, late } =
-            std::mem::replace(&mut self.since_cut, SinceCut::new(self.state.clone()));
-        match late {
-            None => {
-                let aliased = since.alias_count() != self.state.alias_count();
-                Meaning { effects, late: false, aliased }
-            }
-            Some(mut affected) => {
-                ops.iter().for_each(|op| affected.note(op));
-                Meaning { effects: effects_between(&since, &self.state, affected), late: true, aliased: true }
-            }
+    /// How many of these ops, which ascend, have their place before an op that is known.
+    fn count_late(&self, ops: &[Op]) -> usize {
+        self.state.last().map_or(0, |last| ops.partition_point(|op| op.order() <= last))
+    }
+
+    /// Whether some of these ops have their place before an op that is known.
+    pub fn is_late(&self, ops: &[Op]) -> bool {
+        let unknown = |op: &&Op| op.id.seq > self.state.seen(op.id.origin);
+        self.state.last().is_some_and(|last| ops.iter().filter(unknown).any(|op| op.order() <= last))
+    }
+
+    /// Takes the late ops of a refold that has folded all it was given.
+    pub fn finish(&mut self, mut refold: Box<Refold>) -> Finish {
+        if refold.epoch != self.epoch {
+            return Finish::Void(refold);
         }
+        let more = self.window.since(refold.followed);
+        let few = more.len() <= APPENDED_MAX;
+        refold.follow(more, &self.state);
+        if !few || refold.slice(APPENDED_MAX) {
+            return Finish::Behind(refold);
+        }
+        if refold.state.op_count() != self.state.op_count() + refold.late.len() as u64 {
+            // Two in one place, or those of one origin in another order than that of their sequences.
+            return Finish::Impossible(refold);
+        }
+        if refold.needs_history() {
+            self.adrift.extend(refold.late.iter().cloned().map(Arc::new));
+        }
+        let Refold { state, window, late, affected, .. } = *refold;
+        let replaced = Box::new(Replaced {
+            _state: std::mem::replace(&mut self.state, state),
+            _window: std::mem::replace(&mut self.window, window),
+        });
+        match &mut self.since_cut.late {
+            None => self.since_cut.late = Some(affected),
+            Some(before) => before.append(affected),
+        }
+        Finish::Swapped(late, replaced)
+    }
+
+    /// Begins a new cut. Returns what is needed to tell what the ops mean that have come since the last one.
+    pub fn cut(&mut self) -> Cut {
+        let since = std::mem::replace(&mut self.since_cut, SinceCut::new(self.state.clone()));
+        Cut { since, after: self.state.clone() }
     }
 
     fn unknown(&self, ops: Vec<Op>) -> Vec<Op> {
@@ -201,33 +250,64 @@ impl Ledger {
         unknown
     }
 
-    /// Begins the fold again. Returns all ops in order: the durable ones, those in the window, and these.
-    fn reopen(&mut self, late: &[Op], durable: Vec<Op>) -> Vec<Op> {
-        self.state = State::new();
-        let window = std::mem::replace(&mut self.window, Window::new(State::new()));
-        let mut all = durable;
-        all.extend(window.into_ops());
-        all.extend_from_slice(late);
-        // Stable, which is quick with rows that ascend already, and keeps what was known where a place is taken twice.
-        all.sort_by_key(Op::order);
-        all.dedup_by_key(|op| op.order());
-        all
-    }
-
     /// Takes back every op that is not part of the durable state.
     pub fn reset(&mut self, durable: &State) {
+        if self.adrift.iter().any(|op| op.id.seq > durable.seen(op.id.origin)) {
+            // The snapshots of the window are folds of these ops too.
+            self.window = Window::new(durable.clone());
+        }
+        self.adrift.clear();
+        self.epoch += 1;
         self.window.retain(durable);
         self.state = durable.clone();
         self.since_cut = SinceCut::new(durable.clone());
     }
 
-    /// Takes note of what has become durable. The window lets go of its oldest durable ops.
+    /// Takes note of what has become durable. The window lets go of its oldest durable ops. Not while a refold is
+    /// underway, which needs them.
     pub fn settle(&mut self, durable: &State) {
-        self.window.trim(durable);
+        let kept = |op: &Op| op.id.seq <= durable.seen(op.id.origin);
+        self.adrift.retain(|op| !kept(op));
+        self.window.trim(kept);
     }
 }
 
-fn impossible() -> Refusal {
+/// The ops between two cuts, as far as their meaning goes.
+pub struct Cut {
+    since: SinceCut,
+    after: State,
+}
+
+impl Cut {
+    /// The state after them.
+    pub fn after(&self) -> &State {
+        &self.after
+    }
+
+    /// What they mean; `ops` are all of them. After late ops this compares states, which takes a while.
+    pub fn meaning(self, ops: &[Op]) -> Meaning {
+        let SinceCut { since, effects, late } = self.since;
+        match late {
+            None => {
+                let aliased = since.alias_count() != self.after.alias_count();
+                Meaning { effects, late: false, aliased }
+            }
+            Some(mut affected) => {
+                ops.iter().for_each(|op| affected.note(op));
+                Meaning { effects: effects_between(&since, &self.after, affected), late: true, aliased: true }
+            }
+        }
+    }
+}
+
+/// Whether those of one origin ascend in the total order as their sequences do.
+fn ascend_by_origin(ops: &[Op]) -> bool {
+    let mut last = HashMap::new();
+    ops.iter().all(|op| last.insert(op.id.origin, op.order()).is_none_or(|last| last < op.order()))
+}
+
+/// The refusal of ops that no tracker can have issued.
+pub fn impossible() -> Refusal {
     Refusal::about(Code::Malformed, "changes that no tracker can have made")
 }
 
@@ -243,16 +323,60 @@ mod tests {
     use std::collections::BTreeMap;
 
     const HERE: Origin = Origin { tracker: 1, incarnation: 1 };
+    /// One that issues no ops in histories.
+    const BUSY: Origin = Origin { tracker: 1, incarnation: 99 };
     const THERE: Origin = Origin { tracker: 2, incarnation: 7 };
 
     fn take(ledger: &mut Ledger, ops: &[Op]) -> Vec<Op> {
         take_with(ledger, ops, &[])
     }
 
-    fn take_with(ledger: &mut Ledger, ops: &[Op], all: &[Op]) -> Vec<Op> {
-        match ledger.receive(ops.to_vec(), Some(all.to_vec())).expect("possible") {
-            Receipt::Taken(taken) => taken,
-            Receipt::TooLate(_) => panic!("all ops were there"),
+    fn take_with(ledger: &mut Ledger, ops: &[Op], durable: &[Op]) -> Vec<Op> {
+        give(ledger, ops.to_vec(), durable).expect("possible")
+    }
+
+    /// Gives ops to a ledger until it has taken them all. Returns those it took.
+    fn give(ledger: &mut Ledger, ops: Vec<Op>, durable: &[Op]) -> Result<Vec<Op>, Refusal> {
+        let (mut ops, mut taken) = (ops, Vec::new());
+        loop {
+            let mut receipt = ledger.receive(ops, &fold(durable))?;
+            taken.append(&mut receipt.taken);
+            ops = receipt.rest;
+            let mut refold = receipt.refold;
+            while let Some(mut underway) = refold.take() {
+                give_history(&mut underway, durable);
+                while underway.slice(3) {}
+                underway.narrow();
+                match ledger.finish(underway) {
+                    Finish::Swapped(mut late, _) => taken.append(&mut late),
+                    Finish::Behind(behind) => refold = Some(behind),
+                    Finish::Void(_) => panic!("nothing was taken back"),
+                    Finish::Impossible(_) => return Err(impossible()),
+                }
+            }
+            if ops.is_empty() {
+                return Ok(taken);
+            }
+        }
+    }
+
+    fn fold(ops: &[Op]) -> State {
+        let mut state = State::new();
+        in_order(ops).iter().for_each(|op| state.apply(op));
+        state
+    }
+
+    fn in_order(ops: &[Op]) -> Vec<Op> {
+        let mut ops = ops.to_vec();
+        ops.sort_by_key(Op::order);
+        ops
+    }
+
+    /// What the log does for a refold that needs it.
+    fn give_history(refold: &mut Refold, log: &[Op]) {
+        if refold.needs_history() && refold.missing() > 0 {
+            in_order(log).into_iter().for_each(|op| refold.take(op));
+            assert_eq!(refold.missing(), 0);
         }
     }
 
@@ -278,9 +402,9 @@ mod tests {
         // Both sides give the name away; tracker 1 wins, since the counters are equal.
         let ours = make(&mut here, 2, &group("lab"));
         let theirs = [make(&mut there, 3, &group("lab")), make(&mut there, 4, &group("late"))];
-        there.cut(&theirs);
+        there.cut();
         let received = take(&mut there, std::slice::from_ref(&ours));
-        let meaning = there.cut(&received);
+        let meaning = there.cut().meaning(&received);
         assert!(meaning.late);
         let renamed = meaning.effects.iter().any(|effect| matches!(effect.what, Told::Noticed { .. }));
         assert!(
@@ -329,9 +453,9 @@ mod tests {
         for (n, change) in [(2, create("left")), (3, create("kept")), (4, share("kept"))] {
             make(&mut here, n, &change);
         }
-        here.cut(&[]);
+        here.cut();
         let first = take(&mut here, &first);
-        let told = here.cut(&first).effects;
+        let told = here.cut().meaning(&first).effects;
         let has = |what: Told| told.contains(&Effect { to: alice, what });
         assert!(has(Told::Departed { group: GroupRef(first[0].id) }), "{told:?}");
         assert!(has(Told::KeyChanged { group: GroupRef(first[1].id) }), "the key is made of the id: {told:?}");
@@ -348,7 +472,7 @@ mod tests {
         make(&mut ledger, 2, &user("bob"));
         take(&mut ledger, std::slice::from_ref(&early));
         ledger.reset(&durable);
-        assert!(ledger.cut(&[]).effects.is_empty());
+        assert!(ledger.cut().meaning(&[]).effects.is_empty());
         assert_eq!(ledger.state().digest(), durable.digest());
         assert_eq!(make(&mut ledger, 3, &user("bob")).id.seq, 2);
         assert_eq!(take(&mut ledger, &[early]).len(), 1);
@@ -362,7 +486,7 @@ mod tests {
             [make(&mut there, 1, &user("a")), make(&mut there, 2, &user("b")), make(&mut there, 3, &user("c"))];
         let refused = |ledger: &mut Ledger, ops: Vec<Op>, all: &[Op]| {
             let digest = ledger.state().digest();
-            let refusal = ledger.receive(ops, Some(all.to_vec())).expect_err("is refused");
+            let refusal = give(ledger, ops, all).expect_err("is refused");
             assert_eq!((refusal.code, ledger.state().digest()), (Code::Malformed, digest));
         };
         let with = |op: &Op, lamport| Op { lamport, ..op.clone() };
@@ -430,13 +554,13 @@ mod tests {
             let mut members: std::collections::BTreeSet<(GroupRef, UserRef)> = Default::default();
             for lot in arrival[known..].chunks(usize::from(picks[0]) % 5 + 1) {
                 let received = take_with(&mut ledger, lot, &durable);
-                prop_assert_eq!(&received, lot);
+                prop_assert_eq!(in_order(&received), in_order(lot));
                 // What is told goes by the ids that hold by then.
                 let state = ledger.state().clone();
                 members = members.into_iter().map(|(group, user)| {
                     (GroupRef(state.canonical(group.0)), UserRef(state.canonical(user.0)))
                 }).collect();
-                for effect in ledger.cut(&received).effects {
+                for effect in ledger.cut().meaning(&received).effects {
                     match effect.what {
                         Told::Joined { group } => drop(members.insert((group, effect.to))),
                         Told::Departed { group } => drop(members.remove(&(group, effect.to))),
@@ -455,5 +579,168 @@ mod tests {
                 prop_assert_eq!(members, all);
             }
         }
+
+        /// While late ops are folded in, changes are made and others' ops come, batches become durable, and now and then
+        /// the log refuses: the outcome is the fold of all that was taken.
+        #[test]
+        fn a_ledger_goes_on_while_late_ops_are_folded_in(ops in histories(), picks in proptest::collection::vec(any::<u8>(), 400)) {
+            let mut sorted = in_order(&ops);
+            sorted.dedup_by_key(|op| op.order());
+            let mut lines: BTreeMap<Origin, Vec<Op>> = BTreeMap::new();
+            for op in sorted {
+                let line = lines.entry(op.id.origin).or_default();
+                if op.id.seq == line.len() as u64 + 1 {
+                    line.push(op);
+                }
+            }
+            lines.retain(|_, line| !line.is_empty());
+            let mut world = Busy::new(picks);
+            for line in lines.values().rev() {
+                world.bring(line);
+            }
+            world.settle();
+            let expected = fold(&world.log);
+            prop_assert_eq!(world.ledger.state().digest(), expected.digest());
+            prop_assert_eq!(expected.op_count(), world.log.len() as u64);
+            let all: usize = lines.values().map(Vec::len).sum();
+            prop_assert_eq!(world.log.iter().filter(|op| op.id.origin != BUSY).count(), all);
+            let own: Vec<u64> = world.log.iter().filter(|op| op.id.origin == BUSY).map(|op| op.id.seq).collect();
+            prop_assert_eq!(own, (1..=world.ledger.state().seen(BUSY)).collect::<Vec<_>>());
+            world.ledger.state().check();
+        }
+    }
+
+    /// A ledger with a log, to which things happen at random.
+    struct Busy {
+        ledger: Ledger,
+        log: Vec<Op>,
+        durable: State,
+        gathering: Vec<Op>,
+        picks: Vec<u8>,
+        at: usize,
+    }
+
+    impl Busy {
+        fn new(picks: Vec<u8>) -> Self {
+            let ledger = Ledger::new(BUSY, State::new());
+            Self { ledger, log: Vec::new(), durable: State::new(), gathering: Vec::new(), picks, at: 0 }
+        }
+
+        fn pick(&mut self) -> u8 {
+            self.at += 1;
+            self.picks[self.at % self.picks.len()]
+        }
+
+        /// Everything that gathers becomes durable.
+        fn settle(&mut self) {
+            let after = self.ledger.cut().after().clone();
+            self.log.append(&mut self.gathering);
+            self.durable = after;
+        }
+
+        /// What happens while a refold is underway.
+        fn happen(&mut self) {
+            match self.pick() % 8 {
+                0..4 => {
+                    let n = self.at;
+                    let command = CommandId((n as u128).to_be_bytes());
+                    if let Ok(Submission::Made(op)) = self.ledger.submit(command, &user(&format!("own{n}"))) {
+                        self.gathering.push(op);
+                    }
+                }
+                4 => self.settle(),
+                5 if self.pick() < 32 => {
+                    self.gathering.clear();
+                    self.ledger.reset(&self.durable);
+                }
+                _ => {}
+            }
+        }
+
+        /// Gives the ops of one origin until they are durable.
+        fn bring(&mut self, line: &[Op]) {
+            while self.ledger.state().seen(line[0].id.origin) < line.len() as u64 {
+                let from = self.ledger.state().seen(line[0].id.origin) as usize;
+                let len = usize::from(self.pick()) % 12 + 1;
+                self.give(line[from..].iter().take(len).cloned().collect());
+                self.happen();
+                if self.pick() < 128 {
+                    self.settle();
+                    self.ledger.settle(&self.durable.clone());
+                }
+            }
+            self.settle();
+        }
+
+        fn give(&mut self, ops: Vec<Op>) {
+            let mut receipt = self.ledger.receive(ops, &self.durable).expect("possible");
+            self.gathering.append(&mut receipt.taken);
+            let Some(mut refold) = receipt.refold else { return };
+            let log = self.log.clone();
+            give_history(&mut refold, &log);
+            loop {
+                while refold.slice(5) {
+                    self.happen();
+                }
+                refold.narrow();
+                (0..self.pick() % 8).for_each(|_| self.happen());
+                match self.ledger.finish(refold) {
+                    Finish::Swapped(mut late, _) => return self.gathering.append(&mut late),
+                    Finish::Behind(behind) => refold = behind,
+                    Finish::Void(_) => return,
+                    Finish::Impossible(_) => panic!("trackers made them"),
+                }
+            }
+        }
+    }
+
+    /// Ops of one origin, one after the other.
+    fn accounts(origin: Origin, lamports: impl Iterator<Item = u64>) -> Vec<Op> {
+        let account = |(seq, lamport): (u64, u64)| Op {
+            id: OpId { origin, seq },
+            lamport,
+            command: CommandId((u128::from(origin.tracker) << 64 | u128::from(seq)).to_be_bytes()),
+            body: OpBody::CreateUser {
+                name: UserId::parse(&format!("u{}x{seq}", origin.tracker)).expect("a name"),
+                password: PasswordHash("p".into()),
+            },
+        };
+        (1..).zip(lamports).map(account).collect()
+    }
+
+    #[test]
+    fn the_latest_ops_stay_in_the_window_and_late_ones_among_them_need_no_log() {
+        let log = accounts(THERE, 1..=1000);
+        let mut ledger = Ledger::new(HERE, State::new());
+        take(&mut ledger, &log);
+        ledger.settle(&fold(&log));
+        let late = |tracker, lamport| accounts(Origin { tracker, incarnation: 1 }, std::iter::once(lamport));
+        let mut needs_log = |tracker, lamport| {
+            let receipt = ledger.receive(late(tracker, lamport), &fold(&log)).expect("possible");
+            receipt.refold.expect("late").needs_history()
+        };
+        // 4 snapshots of 8 ops, and up to 7 more.
+        assert!(!needs_log(3, 1000 - 32));
+        assert!(needs_log(4, 1000 - 41));
+    }
+
+    #[test]
+    fn ops_that_were_folded_in_before_the_window_and_refused_by_the_log_leave_no_trace() {
+        let log = accounts(THERE, (1..=200).map(|n| n * 2));
+        let durable = fold(&log);
+        let mut ledger = Ledger::new(HERE, durable.clone());
+        let late = accounts(Origin { tracker: 3, incarnation: 1 }, [3, 5].into_iter());
+        take_with(&mut ledger, &late, &log);
+        assert_eq!(ledger.state().op_count(), 202);
+        ledger.reset(&durable);
+        assert_eq!(ledger.state().digest(), durable.digest());
+        // The window must not be a fold of them either.
+        let again = accounts(Origin { tracker: 4, incarnation: 1 }, [399].into_iter());
+        take_with(&mut ledger, &again, &log);
+        assert_eq!(ledger.state().digest(), fold(&[log.clone(), again.clone()].concat()).digest());
+        // Two deep ones in a row, none of them durable.
+        take_with(&mut ledger, &late[..1], &log);
+        take_with(&mut ledger, &accounts(Origin { tracker: 5, incarnation: 1 }, [2].into_iter()), &log);
+        assert_eq!(ledger.state().op_count(), 203);
     }
 }

@@ -21,4 +21,11 @@ impl OpSource for MemoryLog {
         self.0.lock().iter().cloned().all(take);
         Ok(())
     }
+
+    fn read_in_order(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
+        let mut ops = self.0.lock().clone();
+        ops.sort_by_key(Op::order);
+        ops.into_iter().all(take);
+        Ok(())
+    }
 }

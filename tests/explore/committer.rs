@@ -148,6 +148,17 @@ impl OpSource for Unhurried {
         });
         Ok(())
     }
+
+    fn read_in_order(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
+        thread::yield_now();
+        let mut ops = ops_of(&self.0);
+        ops.sort_by_key(Op::order);
+        ops.into_iter().all(|op| {
+            thread::yield_now();
+            take(op)
+        });
+        Ok(())
+    }
 }
 
 pub(super) fn ops_of(log: &MemoryLog) -> Vec<Op> {

@@ -1,4 +1,4 @@
-//! Ops of other trackers that come late while changes are made: old ops are read again with the lock released.
+//! Ops of other trackers that come late while changes are made: they are folded in with the lock released.
 
 use super::committer::{HERE, House, command, create, full, ops_of};
 use super::schedules::explore;
@@ -7,6 +7,7 @@ use groupshare::model::name::UserId;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::sync::thread;
 use groupshare::tracker::commit::AppendError;
+use groupshare::tracker::ledger::Past;
 use groupshare::tracker::state::State;
 use groupshare::wire::refusal::Code;
 use std::sync::Arc;
@@ -24,6 +25,14 @@ fn house(outcomes: impl IntoIterator<Item = Result<(), AppendError>>) -> Arc<Hou
     let ops = vec![account(HERE, 1, 5, 1, "ann"), account(HERE, 2, 6, 2, "bob")];
     let mut past = State::new();
     ops.iter().for_each(|op| past.apply(op));
+    House::with_past(past, ops, outcomes)
+}
+
+/// A tracker that has the same ops at hand.
+fn house_with_window(outcomes: impl IntoIterator<Item = Result<(), AppendError>>) -> Arc<House> {
+    let ops = vec![account(HERE, 1, 5, 1, "ann"), account(HERE, 2, 6, 2, "bob")];
+    let mut past = Past::from(State::new());
+    ops.iter().for_each(|op| past.apply(op.clone()));
     House::with_past(past, ops, outcomes)
 }
 
@@ -80,5 +89,44 @@ fn late_ops_that_the_log_did_not_keep_are_let_go_of_and_taken_later() {
         let house = house([full(), Ok(()), full()]);
         merge(&house, 2);
         house.end();
+    });
+}
+
+#[test]
+fn late_ops_in_the_window_find_their_place_while_changes_go_on() {
+    explore(|| {
+        let house = house_with_window([]);
+        merge(&house, 0);
+        house.end();
+        let state = house.committer.state();
+        assert_eq!((state.seen(THERE), state.seen(ELSEWHERE)), (2, 1));
+    });
+}
+
+#[test]
+fn late_ops_in_the_window_begin_again_when_the_log_was_full() {
+    explore(|| {
+        let house = house_with_window([full(), Ok(()), full()]);
+        merge(&house, 2);
+        house.end();
+    });
+}
+
+#[test]
+fn the_end_in_the_middle_of_late_ops_leaves_nobody_waiting() {
+    explore(|| {
+        for house in [house([]), house_with_window([])] {
+            thread::scope(|scope| {
+                scope.spawn(|| house.committer.shutdown());
+                for (origin, n, name) in [(THERE, 3, "cid"), (ELSEWHERE, 5, "eve")] {
+                    let house = &house;
+                    scope.spawn(move || match house.committer.receive(vec![account(origin, 1, 1, n, name)]) {
+                        Ok(()) => assert_eq!(house.committer.state().seen(origin), 1, "published before the answer"),
+                        Err(refusal) => assert_eq!(refusal.code, Code::Closing, "{refusal}"),
+                    });
+                }
+            });
+            house.end();
+        }
     });
 }

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -180,10 +181,10 @@ impl Disk for MemDisk {
         Ok(inner.files[inner.find(name)?].bytes.clone())
     }
 
-    fn read_front(&self, name: &str, len: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = self.read(name)?;
-        bytes.truncate(len);
-        Ok(bytes)
+    fn read_part(&self, name: &str, range: Range<u64>) -> io::Result<Vec<u8>> {
+        let bytes = self.read(name)?;
+        let at = |offset: u64| bytes.len().min(offset as usize);
+        Ok(bytes[at(range.start)..at(range.end)].to_vec())
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {

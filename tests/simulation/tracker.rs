@@ -6,7 +6,7 @@ use super::told::Told;
 use groupshare::model::id::{CommandId, OpId, Origin};
 use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::ledger::accept::Change;
-use groupshare::tracker::ledger::{Ledger, Meaning, Past, Receipt, Submission};
+use groupshare::tracker::ledger::{Finish, Ledger, Meaning, Past, Submission};
 use groupshare::tracker::state::State;
 use groupshare::wire::refusal::Refusal;
 
@@ -173,12 +173,12 @@ impl Tracker {
             return Err("the disk has failed");
         }
         let Running { ledger, durable, .. } = run;
-        let mut receipt = ledger.receive(ops, None).expect("a tracker made them");
-        if let Receipt::TooLate(late) = receipt {
-            let known = self.disk.iter().filter(|op| op.id.seq <= durable.seen(op.id.origin)).cloned().collect();
-            receipt = ledger.receive(late, Some(known)).expect("a tracker made them");
-        }
-        let Receipt::Taken(received) = receipt else { panic!("all ops were there") };
+        let log = || {
+            let mut ops: Vec<Op> = self.disk.clone();
+            ops.sort_by_key(Op::order);
+            ops
+        };
+        let received = take_all(ledger, ops, durable, log);
         let batch = if received.is_empty() { run.youngest() } else { Some(&mut run.gathering) };
         let Some(batch) = batch else { return Ok(false) };
         batch.ops.extend(received);
@@ -191,7 +191,7 @@ impl Tracker {
         let run = self.run.as_mut().expect("it runs");
         let mut batch = std::mem::take(&mut run.gathering);
         batch.after = run.ledger.state().clone();
-        batch.meaning = run.ledger.cut(&batch.ops);
+        batch.meaning = run.ledger.cut().meaning(&batch.ops);
         run.working = Some(batch);
     }
 
@@ -213,6 +213,29 @@ impl Tracker {
         }
         run.ledger.reset(&run.durable);
         (vec![batch.waiting, std::mem::take(&mut run.gathering).waiting], Vec::new())
+    }
+}
+
+/// Gives ops to a ledger until it has taken them all. Returns those it took.
+fn take_all(ledger: &mut Ledger, ops: Vec<Op>, durable: &State, log: impl Fn() -> Vec<Op>) -> Vec<Op> {
+    let (mut ops, mut taken) = (ops, Vec::new());
+    loop {
+        let mut receipt = ledger.receive(ops, durable).expect("a tracker made them");
+        taken.append(&mut receipt.taken);
+        ops = receipt.rest;
+        if let Some(mut refold) = receipt.refold {
+            if refold.needs_history() {
+                log().into_iter().for_each(|op| refold.take(op));
+                assert_eq!(refold.missing(), 0, "the disk has what is durable");
+            }
+            while refold.slice(usize::MAX) {}
+            refold.narrow();
+            let Finish::Swapped(mut late, _) = ledger.finish(refold) else { panic!("a tracker made them") };
+            taken.append(&mut late);
+        }
+        if ops.is_empty() {
+            return taken;
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A batch: ops that become durable together, and those who wait for them.
 
+use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Condvar, Mutex};
 use crate::wire::refusal::{Code, Refusal};
 use std::sync::Arc;
@@ -11,11 +12,51 @@ pub const COMMIT_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Called with the outcome of a change, for those who do not block until it is known.
 pub type Reaction = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
 
+/// What the writer is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It compares states, for those whom late ops concern.
+    Comparing,
+    /// The log works.
+    Writing,
+    /// It tells others of what has become durable, or waits for changes.
+    Telling,
+}
+
+/// The stage of the writer, shared with all batches: those who wait in vain are told what they have waited for.
+pub(super) struct WriterStage(AtomicU8);
+
+impl Default for WriterStage {
+    fn default() -> Self {
+        Self(AtomicU8::new(Stage::Telling as u8))
+    }
+}
+
+impl WriterStage {
+    pub(super) fn enter(&self, stage: Stage) {
+        self.0.store(stage as u8, Ordering::Relaxed);
+    }
+
+    /// The refusal of a change whose outcome is not known after this long.
+    fn no_answer(&self, after: Duration) -> Refusal {
+        let after = after.as_secs();
+        let stage = self.0.load(Ordering::Relaxed);
+        let why = if stage == Stage::Comparing as u8 {
+            format!("changes of another tracker have been put in their place for {after} s")
+        } else if stage == Stage::Writing as u8 {
+            format!("the disk has not answered for {after} s")
+        } else {
+            format!("others have been told of earlier changes for {after} s")
+        };
+        Refusal::about(Code::Unavailable, format!("{why}; the change may still be made"))
+    }
+}
+
 /// Those who wait until some ops become durable together.
-#[derive(Default)]
 pub(super) struct Batch {
     pub(super) progress: Mutex<BatchProgress>,
     settled: Condvar,
+    stage: Arc<WriterStage>,
 }
 
 #[derive(Default)]
@@ -26,6 +67,10 @@ pub(super) struct BatchProgress {
 }
 
 impl Batch {
+    pub(super) fn new(stage: &Arc<WriterStage>) -> Arc<Self> {
+        Arc::new(Self { progress: Mutex::default(), settled: Condvar::new(), stage: stage.clone() })
+    }
+
     /// Wakes those who wait. Returns the reactions, which the caller runs.
     pub(super) fn settle(&self, outcome: Result<(), Refusal>) -> Vec<Reaction> {
         let mut progress = self.progress.lock();
@@ -42,16 +87,10 @@ impl Batch {
                 return outcome.clone();
             }
             if self.settled.wait_until(&mut progress, deadline).timed_out() {
-                return progress.outcome.clone().unwrap_or_else(|| Err(no_answer(longest)));
+                return progress.outcome.clone().unwrap_or_else(|| Err(self.stage.no_answer(longest)));
             }
         }
     }
-}
-
-/// The refusal of a change whose outcome is not known after this long.
-pub fn no_answer(after: Duration) -> Refusal {
-    let about = format!("the disk has not answered for {} s; the change may still be made", after.as_secs());
-    Refusal::about(Code::Unavailable, about)
 }
 
 /// A change that was accepted and is not durable yet.
@@ -64,6 +103,11 @@ impl Pending {
         self.0.wait(COMMIT_WAIT_MAX)
     }
 
+    /// What tells later on why there is no outcome.
+    pub fn probe(&self) -> PendingProbe {
+        PendingProbe(self.0.stage.clone())
+    }
+
     /// Runs the reaction when the change is durable or refused after all: at once if that is known, else by the sink.
     pub fn then(self, reaction: Reaction) {
         let mut progress = self.0.progress.lock();
@@ -74,5 +118,15 @@ impl Pending {
             }
             None => progress.reactions.push(reaction),
         }
+    }
+}
+
+/// Tells why a change has no outcome.
+pub struct PendingProbe(Arc<WriterStage>);
+
+impl PendingProbe {
+    /// The refusal of a change whose outcome is not known after this long.
+    pub fn no_answer(&self, after: Duration) -> Refusal {
+        self.0.no_answer(after)
     }
 }

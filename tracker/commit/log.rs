@@ -42,6 +42,9 @@ pub trait OpSource: Send + Sync {
     /// Gives every op that the log has kept, in the order in which they came, until `take` returns false. Some of them
     /// may not be durable yet, or never will be.
     fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError>;
+
+    /// Gives the same ops in their total order. One thread at a time may do this.
+    fn read_in_order(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError>;
 }
 
 /// Why a log cannot be read back.

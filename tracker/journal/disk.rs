@@ -3,7 +3,8 @@
 use crate::sys::{files, space};
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -15,8 +16,8 @@ pub trait Disk: Send + Sync {
     fn list(&self) -> io::Result<Vec<String>>;
     /// All bytes of a file.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
-    /// The first `len` bytes of a file, or all if it has fewer.
-    fn read_front(&self, name: &str, len: usize) -> io::Result<Vec<u8>>;
+    /// The bytes of a file in this range; fewer if the file ends before.
+    fn read_part(&self, name: &str, range: Range<u64>) -> io::Result<Vec<u8>>;
     /// Makes a file that only its owner can read; what bore the name is gone.
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
     /// Opens an existing file for writing.
@@ -95,9 +96,11 @@ impl Disk for RealDisk {
         fs::read(self.path(name))
     }
 
-    fn read_front(&self, name: &str, len: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(len);
-        File::open(self.path(name))?.take(len as u64).read_to_end(&mut bytes)?;
+    fn read_part(&self, name: &str, range: Range<u64>) -> io::Result<Vec<u8>> {
+        let mut file = File::open(self.path(name))?;
+        file.seek(SeekFrom::Start(range.start))?;
+        let mut bytes = Vec::new();
+        file.take(range.end - range.start).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 

@@ -124,9 +124,10 @@ pub(super) fn missing(disk: &dyn Disk, first_seq: u64) -> String {
 /// What is wrong between the beginning of a segment and that of the next.
 fn gap(disk: &dyn Disk, this: u64, next: u64) -> io::Result<Option<String>> {
     let name = segment::name(this);
-    let front = disk.read_front(&name, RECORDS_AT)?;
+    let front_of = |name: &str| disk.read_part(name, 0..RECORDS_AT as u64);
+    let front = front_of(&name)?;
     // One that cannot be read is told when its turn comes.
-    let next_header = disk.read_front(&segment::name(next), RECORDS_AT).map(|front| segment::header(&front));
+    let next_header = front_of(&segment::name(next)).map(|front| segment::header(&front));
     let path = disk.path(&name);
     let Ok(header) = segment::header(&front) else {
         return Ok(Some(format!("{} has no sound header", path.display())));

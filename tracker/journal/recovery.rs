@@ -1,4 +1,5 @@
-//! Recovery: what a journal holds, which is the state, and where and how the records end. Changes nothing on the disk.
+//! Recovery: what a journal holds, which is the state, and where and how the records end. Changes nothing on the disk:
+//! a file that ops are sorted in is removed again.
 
 use super::checkpoint;
 use super::disk::Disk;
@@ -9,6 +10,8 @@ use super::reader::{JournalReader, LastSegment, RecoveryOptions};
 use super::record::JournalPosition;
 use super::segment;
 use super::segment::{RECORDS_AT, SegmentHeader};
+use super::sorted;
+use super::sorted::Sorter;
 use crate::model::id::Origin;
 use crate::model::op::Op;
 use crate::tracker::ledger::Past;
@@ -53,13 +56,17 @@ pub fn recover(disk: &dyn Disk, options: RecoveryOptions) -> Result<Recovery, Jo
     }
     // Ops of other trackers came late: the fold needs all ops in their order.
     let warnings = recovery.warnings;
-    let mut ops = Vec::new();
+    let mut sorter = Sorter::new(disk);
     (recovery, _) = recover_from(disk, &files, files.whole(), options, |_, op| {
-        ops.push(op);
+        // A full disk does not keep a tracker from its start: then memory has to do.
+        let _ = sorter.push(op);
         true
     })?;
-    ops.sort_unstable_by_key(Op::order);
-    ops.into_iter().for_each(|op| recovery.past.apply(op));
+    let fold = &mut |op| {
+        recovery.past.apply(op);
+        true
+    };
+    sorter.merge(fold).map_err(io_error(disk, &sorted::name(), "read"))?;
     recovery.warnings = warnings;
     recovery.counted(disk)
 }
@@ -221,7 +228,7 @@ impl Recovery {
 pub(super) fn owner(disk: &dyn Disk) -> Result<Option<u16>, JournalError> {
     for &first_seq in JournalFiles::list(disk)?.segments.iter().rev() {
         let name = segment::name(first_seq);
-        let front = disk.read_front(&name, RECORDS_AT).map_err(io_error(disk, &name, "read"))?;
+        let front = disk.read_part(&name, 0..RECORDS_AT as u64).map_err(io_error(disk, &name, "read"))?;
         match segment::header(&front) {
             Ok(header) if header.origin.tracker != 0 => return Ok(Some(header.origin.tracker)),
             _ => {}

@@ -3,6 +3,7 @@
 use super::window::Window;
 use crate::model::op::Op;
 use crate::tracker::state::State;
+use std::sync::Arc;
 
 /// The fold of durable ops.
 #[derive(Debug, Clone)]
@@ -26,8 +27,8 @@ impl Past {
     /// Folds a durable op that comes after all others.
     pub fn apply(&mut self, op: Op) {
         self.state.apply(&op);
-        self.window.push(op, &self.state, 0);
-        self.window.trim(&self.state);
+        self.window.push(Arc::new(op), &self.state);
+        self.window.trim(|_| true);
     }
 
     pub(super) fn into_parts(self) -> (State, Window) {

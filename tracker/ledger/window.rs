@@ -5,20 +5,31 @@ use crate::model::id::OpOrder;
 use crate::model::op::Op;
 use crate::tracker::state::State;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Ops between two snapshots. Few in tests, so that a short history has many snapshots.
-const STEP: usize = if cfg!(test) { 8 } else { 4096 };
-/// Most snapshots that are kept. An op whose place lies before them all needs all ops.
-const SNAPSHOTS_MAX: usize = if cfg!(test) { 4 } else { 16 };
+const STEP: usize = if cfg!(test) { 8 } else { 1024 };
+/// Most snapshots that are kept beside the one at 0. So the window keeps the latest `SNAPSHOTS_MAX * STEP` ops.
+const SNAPSHOTS_MAX: usize = if cfg!(test) { 4 } else { 8 };
 
-/// The end of the fold.
+/// The end of the fold. Clones share the ops and most of the states.
 ///
 /// Invariants: `ops` ascend in the total order; a snapshot at `n` is the fold of all ops before the window and of its
 /// first `n`; there is a snapshot at 0.
 #[derive(Debug, Clone)]
 pub(super) struct Window {
-    ops: VecDeque<Op>,
+    ops: VecDeque<Arc<Op>>,
     snapshots: VecDeque<(usize, State)>,
+}
+
+/// A window that was cut off before the place of a late op.
+pub(super) struct Opened {
+    /// The part before the cut. It ends at a snapshot.
+    pub(super) window: Window,
+    /// That snapshot.
+    pub(super) state: State,
+    /// The ops behind the cut, in their order.
+    pub(super) behind: Vec<Arc<Op>>,
 }
 
 impl Window {
@@ -27,11 +38,15 @@ impl Window {
         Self { ops: VecDeque::new(), snapshots: VecDeque::from([(0, state)]) }
     }
 
-    /// Appends an op that comes after all others, with the state after it. `followed_by` others are about to follow.
-    /// Keeps no snapshot that those would push out.
-    pub(super) fn push(&mut self, op: Op, after: &State, followed_by: usize) {
+    /// How many ops it has.
+    pub(super) fn len(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Appends an op that comes after all others, with the state after it.
+    pub(super) fn push(&mut self, op: Arc<Op>, after: &State) {
         self.ops.push_back(op);
-        if self.ops.len() - self.latest().0 >= STEP && followed_by < SNAPSHOTS_MAX * STEP {
+        if self.ops.len() - self.latest().0 >= STEP {
             self.snapshots.push_back((self.ops.len(), after.clone()));
         }
     }
@@ -45,45 +60,40 @@ impl Window {
         self.snapshots[0].1.last().is_none_or(|last| last < order)
     }
 
-    /// Takes the ops from the last snapshot before `first` on out of the window. Returns that snapshot, and those ops
-    /// merged with `late`: the fold goes on from there. The window reaches `first`, the place of the earliest late op.
-    pub(super) fn open(&mut self, late: &[Op], first: OpOrder) -> (State, Vec<Op>) {
+    /// A copy that is cut off at the last snapshot before a place, which the window reaches.
+    pub(super) fn open(&self, first: OpOrder) -> Opened {
         let place = self.ops.partition_point(|op| op.order() < first);
-        while self.latest().0 > place {
-            self.snapshots.pop_back();
-        }
-        let (at, state) = self.latest().clone();
-        let mut again: Vec<Op> = self.ops.drain(at..).chain(late.iter().cloned()).collect();
-        // Stable, which is quick with rows that ascend already.
-        again.sort_by_key(Op::order);
-        (state, again)
+        let snapshots: VecDeque<_> = self.snapshots.iter().take_while(|(at, _)| *at <= place).cloned().collect();
+        let (at, state) = snapshots.back().cloned().expect("there is one at 0");
+        let window = Window { ops: self.ops.range(..at).cloned().collect(), snapshots };
+        Opened { window, state, behind: self.since(at) }
+    }
+
+    /// The ops from this one on.
+    pub(super) fn since(&self, at: usize) -> Vec<Arc<Op>> {
+        self.ops.range(at..).cloned().collect()
     }
 
     /// Takes out the ops that are not part of a state.
     pub(super) fn retain(&mut self, of: &State) {
         let gone = |op: &Op| op.id.seq > of.seen(op.id.origin);
-        let Some(first) = self.ops.iter().position(gone) else { return };
+        let Some(first) = self.ops.iter().position(|op| gone(op)) else { return };
         while self.latest().0 > first {
             self.snapshots.pop_back();
         }
         self.ops.retain(|op| !gone(op));
     }
 
-    /// Lets the oldest ops go while there are more snapshots than are kept and the ops are part of a durable state.
-    pub(super) fn trim(&mut self, durable: &State) {
-        while self.snapshots.len() > SNAPSHOTS_MAX {
+    /// Lets the oldest ops go while there are more snapshots than are kept and those ops may go.
+    pub(super) fn trim(&mut self, may_go: impl Fn(&Op) -> bool) {
+        while self.snapshots.len() > SNAPSHOTS_MAX + 1 {
             let end = self.snapshots[1].0;
-            if self.ops.range(..end).any(|op| op.id.seq > durable.seen(op.id.origin)) {
+            if !self.ops.range(..end).all(|op| may_go(op)) {
                 return;
             }
             self.ops.drain(..end);
             self.snapshots.pop_front();
             self.snapshots.iter_mut().for_each(|(at, _)| *at -= end);
         }
-    }
-
-    /// All ops that were in the window.
-    pub(super) fn into_ops(self) -> VecDeque<Op> {
-        self.ops
     }
 }

@@ -1,7 +1,7 @@
 //! The reply to a change: it waits until the change is durable. The thread that learns of that first queues it, so
 //! that no thread has to be woken for it.
 
-use crate::tracker::commit::{COMMIT_WAIT_MAX, Pending, no_answer};
+use crate::tracker::commit::{COMMIT_WAIT_MAX, Pending, PendingProbe};
 use crate::tracker::push::slow_consumers::{SlowConsumers, queue_or_cut_off};
 use crate::wire::client_tracker::Reply;
 use crate::wire::connection::FrameSender;
@@ -22,6 +22,7 @@ struct OwedReply {
     request: u32,
     reply: Reply,
     since: Instant,
+    probe: PendingProbe,
 }
 
 impl DeferredReply {
@@ -32,7 +33,7 @@ impl DeferredReply {
     /// Gives this reply once the change is durable. Nothing may be owed before.
     pub(super) fn defer(self: &Arc<Self>, request: u32, reply: Reply, pending: Pending) {
         let since = Instant::now();
-        *self.owed.lock() = Some(OwedReply { request, reply, since });
+        *self.owed.lock() = Some(OwedReply { request, reply, since, probe: pending.probe() });
         let this = self.clone();
         pending.then(Box::new(move |outcome| this.give(since, outcome)));
     }
@@ -54,8 +55,9 @@ impl DeferredReply {
         let mut owed = self.owed.lock();
         while let Some(OwedReply { since, .. }) = *owed {
             if self.given.wait_until(&mut owed, since + COMMIT_WAIT_MAX).timed_out() {
+                let refusal = owed.as_ref().map(|owed| owed.probe.no_answer(COMMIT_WAIT_MAX));
                 drop(owed);
-                return self.give(since, Err(no_answer(COMMIT_WAIT_MAX)));
+                return refusal.into_iter().for_each(|refusal| self.give(since, Err(refusal)));
             }
         }
     }

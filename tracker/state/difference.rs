@@ -3,7 +3,7 @@
 use super::effect::{Effect, Told};
 use super::queries::Membership;
 use super::tables::State;
-use crate::model::id::{GroupRef, ShareRef, UserRef};
+use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use crate::model::op::{Op, OpBody};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +17,44 @@ pub struct Affected {
 }
 
 impl Affected {
+    /// Adds what others affect.
+    pub fn append(&mut self, mut others: Affected) {
+        self.users.append(&mut others.users);
+        self.memberships.append(&mut others.memberships);
+        self.departures.append(&mut others.departures);
+        self.sharers.append(&mut others.sharers);
+    }
+
+    /// Leaves out what is the same in two states that differ by noted ops only. What further ops affect has to be noted
+    /// afterwards.
+    pub fn narrow(&mut self, before: &State, after: &State) {
+        let states = [before, after];
+        let own = |id: OpId| states.iter().all(|state| state.canonical(id) == id);
+        let key = |state: &State, group: GroupRef| (state.chain(group), state.group_name(group));
+        each_once(&mut self.users);
+        each_once(&mut self.memberships);
+        each_once(&mut self.departures);
+        each_once(&mut self.sharers);
+        self.users.retain(|&user| {
+            let account = |state: &State| state.account(user).map(|account| account.password_set_by);
+            let same = own(user.0) && account(before) == account(after);
+            !same || before.notices(user, usize::MAX) != after.notices(user, usize::MAX)
+        });
+        self.memberships.retain(|&(group, user)| {
+            let same = own(group.0) && own(user.0) && key(before, group) == key(after, group);
+            !same || before.membership(group, user) != after.membership(group, user)
+        });
+        self.departures.retain(|&(group, user)| {
+            let same = own(group.0) && own(user.0);
+            let ended = |(share, user)| !after.is_sharer(share, user);
+            !same || shared_in(before, after, group, user).into_iter().any(ended)
+        });
+        self.sharers.retain(|&(share, user)| {
+            let same = own(share.0) && own(user.0);
+            !same || before.is_sharer(share, user) != after.is_sharer(share, user)
+        });
+    }
+
     pub fn note(&mut self, op: &Op) {
         let mut member = |group, user| {
             self.memberships.push((group, user));

@@ -5,8 +5,9 @@ use super::script::Script;
 use groupshare::model::id::GroupRef;
 use groupshare::model::op::Op;
 use groupshare::tracker::ledger::accept::Change;
-use groupshare::tracker::ledger::{Ledger, Receipt, Submission};
+use groupshare::tracker::ledger::{Finish, Ledger, Submission, impossible};
 use groupshare::tracker::state::{Membership, State};
+use groupshare::wire::refusal::Refusal;
 use std::convert::Infallible;
 
 /// Most ops of one history.
@@ -96,9 +97,8 @@ pub(super) fn ledger(data: &[u8]) {
             0 | 1 => {
                 let lot: Vec<_> = (0..=step >> 5).map_while(|_| trackers.op(&mut script)).collect();
                 let before = ledger.state().digest();
-                match ledger.receive(lot, Some(taken.clone())) {
-                    Ok(Receipt::Taken(ops)) => taken.extend(ops),
-                    Ok(Receipt::TooLate(_)) => panic!("all ops there are came with them"),
+                match give(&mut ledger, lot, &durable, &taken) {
+                    Ok(ops) => taken.extend(ops),
                     Err(_) => assert_eq!(ledger.state().digest(), before, "a lot is taken as a whole or not at all"),
                 }
             }
@@ -109,7 +109,7 @@ pub(super) fn ledger(data: &[u8]) {
                 }
             }
             _ => {
-                drop(ledger.cut(&taken[told..]));
+                drop(ledger.cut().meaning(&taken[told..]));
                 told = taken.len();
                 durable = ledger.state().clone();
                 ledger.settle(&durable);
@@ -124,6 +124,34 @@ pub(super) fn ledger(data: &[u8]) {
     }
     ledger.reset(&durable);
     assert_eq!(ledger.state().digest(), durable.digest());
+}
+
+/// Gives ops to a ledger until it has taken them all. Returns those it took.
+fn give(ledger: &mut Ledger, ops: Vec<Op>, durable: &State, log: &[Op]) -> Result<Vec<Op>, Refusal> {
+    let (mut ops, mut taken) = (ops, Vec::new());
+    loop {
+        let mut receipt = ledger.receive(ops, durable)?;
+        taken.append(&mut receipt.taken);
+        ops = receipt.rest;
+        if let Some(mut refold) = receipt.refold {
+            if refold.needs_history() {
+                let mut log = log.to_vec();
+                log.sort_by_key(Op::order);
+                log.into_iter().for_each(|op| refold.take(op));
+                assert_eq!(refold.missing(), 0);
+            }
+            while refold.slice(7) {}
+            refold.narrow();
+            match ledger.finish(refold) {
+                Finish::Swapped(mut late, _) => taken.append(&mut late),
+                Finish::Impossible(_) => return Err(impossible()),
+                Finish::Behind(_) | Finish::Void(_) => panic!("nothing has happened meanwhile"),
+            }
+        }
+        if ops.is_empty() {
+            return Ok(taken);
+        }
+    }
 }
 
 fn change(script: &mut Script<'_>) -> Option<Change> {

@@ -1,0 +1,230 @@
+//! The changes that are on their way: what is not durable yet, and the next batch of it.
+
+use super::batch::{Batch, Stage, WriterStage};
+use super::log::{AppendError, OpSource};
+use super::settled::{Published, Settled};
+use crate::model::id::{CommandId, OpId, ShareRef};
+use crate::model::op::{Op, OpBody};
+use crate::sync::thread;
+use crate::sync::{Condvar, Mutex, MutexGuard, RwLock};
+use crate::tracker::ledger::accept::Change;
+use crate::tracker::ledger::{Ledger, Meaning, Submission};
+use crate::tracker::state::State;
+use crate::wire::refusal::{Code, Refusal};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A change that was made, or did not have to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The op that made it; of a repeated command, the op of the first time. `None` if things were as wanted already.
+    pub op: Option<OpId>,
+    /// What that op shares; `None` also of a repeated command.
+    pub share: Option<ShareRef>,
+}
+
+impl Committed {
+    pub(super) const ALREADY: Self = Self { op: None, share: None };
+
+    fn made_by(op: &Op) -> Self {
+        let share = match op.body {
+            OpBody::CreateShare { .. } => Some(ShareRef(op.id)),
+            OpBody::JoinShare { share, .. } => Some(share),
+            _ => None,
+        };
+        Self { op: Some(op.id), share }
+    }
+
+    pub(super) fn before(first: OpId) -> Self {
+        Self { op: Some(first), share: None }
+    }
+}
+
+/// What submitters, readers and the writer share. Nobody holds a lock while the log works, while late ops are folded in
+/// at the side or while the sink runs. Whoever holds both locks took `uncommitted` before `durable`.
+pub(super) struct CommitQueue {
+    pub(super) source: Arc<dyn OpSource>,
+    pub(super) durable: RwLock<Arc<State>>,
+    pub(super) uncommitted: Mutex<Uncommitted>,
+    /// Wakes the writer: an op waits, or the end has come.
+    pub(super) work: Condvar,
+    /// Wakes those whose late ops wait for another refold.
+    pub(super) refolded: Condvar,
+    pub(super) stage: Arc<WriterStage>,
+}
+
+/// Everything that is not yet durable.
+///
+/// Invariants: the ledger holds the durable ops, the batch that the log works on, and `ops`; `underway` holds exactly
+/// the commands of those that are not durable, each with the last batch that has it.
+pub(super) struct Uncommitted {
+    pub(super) ledger: Ledger,
+    /// The ops that wait for the log, and the batch they will form.
+    pub(super) ops: Vec<Op>,
+    pub(super) batch: Arc<Batch>,
+    /// The batch that the log works on.
+    pub(super) writing: Option<Arc<Batch>>,
+    pub(super) underway: HashMap<CommandId, Arc<Batch>>,
+    /// A thread folds late ops in. Meanwhile the ledger lets go of no op.
+    pub(super) refolding: bool,
+    /// Why the last append failed; gone when one succeeds.
+    pub(super) trouble: Option<AppendError>,
+    pub(super) closing: bool,
+}
+
+impl Uncommitted {
+    pub(super) fn must_be_open(&self) -> Result<(), Refusal> {
+        match &self.trouble {
+            Some(trouble @ AppendError::Failed(_)) => Err(Refusal::about(Code::Unavailable, trouble)),
+            _ if self.closing => Err(Code::Closing.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds ops that the ledger has taken from other trackers to the next batch. Returns that batch.
+    pub(super) fn enqueue(&mut self, received: Vec<Op>) -> Option<Arc<Batch>> {
+        if received.is_empty() {
+            return None;
+        }
+        for op in &received {
+            self.underway.insert(op.command, self.batch.clone());
+        }
+        self.ops.extend(received);
+        Some(self.batch.clone())
+    }
+
+    /// The last batch that is not durable, if there is one. Once it is durable, so is all that the ledger holds.
+    pub(super) fn youngest(&self) -> Option<&Arc<Batch>> {
+        if self.ops.is_empty() { self.writing.as_ref() } else { Some(&self.batch) }
+    }
+}
+
+impl CommitQueue {
+    /// A queue over a ledger, all of whose ops are durable.
+    pub(super) fn new(ledger: Ledger, source: Arc<dyn OpSource>) -> Self {
+        let (stage, state) = (Arc::<WriterStage>::default(), ledger.state().clone());
+        let uncommitted = Uncommitted {
+            ledger,
+            ops: Vec::new(),
+            batch: Batch::new(&stage),
+            writing: None,
+            underway: HashMap::new(),
+            refolding: false,
+            trouble: None,
+            closing: false,
+        };
+        Self {
+            source,
+            durable: RwLock::new(Arc::new(state)),
+            uncommitted: Mutex::new(uncommitted),
+            work: Condvar::new(),
+            refolded: Condvar::new(),
+            stage,
+        }
+    }
+
+    /// The answer to a change, and the batch that has to be durable before it may be given.
+    pub(super) fn submit(
+        &self,
+        command: CommandId,
+        change: &Change,
+    ) -> Result<(Committed, Option<Arc<Batch>>), Refusal> {
+        let mut uncommitted = self.uncommitted.lock();
+        if let Some(first) = uncommitted.ledger.state().command(change.owner(), command) {
+            return Ok((Committed::before(first), uncommitted.underway.get(&command).cloned()));
+        }
+        uncommitted.must_be_open()?;
+        let submission = uncommitted.ledger.submit(command, change)?;
+        Ok(self.enqueue(uncommitted, submission))
+    }
+
+    /// The same for a change of this tracker itself.
+    pub(super) fn submit_own(&self, body: OpBody) -> Result<(Committed, Option<Arc<Batch>>), Refusal> {
+        let mut uncommitted = self.uncommitted.lock();
+        uncommitted.must_be_open()?;
+        let submission = uncommitted.ledger.submit_own(body);
+        Ok(self.enqueue(uncommitted, submission))
+    }
+
+    fn enqueue(
+        &self,
+        mut uncommitted: MutexGuard<'_, Uncommitted>,
+        submission: Submission,
+    ) -> (Committed, Option<Arc<Batch>>) {
+        let op = match submission {
+            Submission::Made(op) => op,
+            Submission::Known(first) => return (Committed::before(first), None),
+            Submission::Already => return (Committed::ALREADY, uncommitted.youngest().cloned()),
+        };
+        let (committed, batch) = (Committed::made_by(&op), uncommitted.batch.clone());
+        uncommitted.underway.insert(op.command, batch.clone());
+        uncommitted.ops.push(op);
+        drop(uncommitted);
+        self.work.notify_one();
+        (committed, Some(batch))
+    }
+
+    /// The next batch with what will be published; `None` when the end has come.
+    pub(super) fn next(&self) -> Option<(Published, Arc<Batch>)> {
+        let mut uncommitted = self.uncommitted.lock();
+        while uncommitted.ops.is_empty() {
+            if uncommitted.closing {
+                return None;
+            }
+            self.work.wait(&mut uncommitted);
+        }
+        // While changes keep coming in, they join the batch: the yield gives submitters the core.
+        let mut gathered = 0;
+        while gathered < uncommitted.ops.len() {
+            gathered = uncommitted.ops.len();
+            MutexGuard::unlocked(&mut uncommitted, thread::yield_now);
+        }
+        let ops = std::mem::take(&mut uncommitted.ops);
+        let cut = uncommitted.ledger.cut();
+        let next = Batch::new(&self.stage);
+        let batch = std::mem::replace(&mut uncommitted.batch, next);
+        uncommitted.writing = Some(batch.clone());
+        drop(uncommitted);
+        self.stage.enter(Stage::Comparing);
+        let after = Arc::new(cut.after().clone());
+        let Meaning { effects, aliased, .. } = cut.meaning(&ops);
+        Some((Published { after, ops, effects, aliased }, batch))
+    }
+
+    pub(super) fn publish(&self, published: &Published, batch: &Arc<Batch>) {
+        let mut uncommitted = self.uncommitted.lock();
+        uncommitted.writing = None;
+        for op in &published.ops {
+            // The same command may have come again from another tracker, in a batch that follows.
+            if uncommitted.underway.get(&op.command).is_some_and(|last| Arc::ptr_eq(last, batch)) {
+                uncommitted.underway.remove(&op.command);
+            }
+        }
+        uncommitted.trouble = None;
+        if !uncommitted.refolding {
+            uncommitted.ledger.settle(&published.after);
+        }
+        // Under the lock, so that whoever repeats a command finds it underway or durable.
+        let before = std::mem::replace(&mut *self.durable.write(), published.after.clone());
+        drop(uncommitted);
+        // After a refold it may share little with the new one.
+        drop(before);
+    }
+
+    /// Takes back everything that is not durable, and refuses those who wait for it.
+    pub(super) fn abandon(&self, error: AppendError) -> Settled {
+        let refusal = Refusal::about(Code::Unavailable, &error);
+        let mut uncommitted = self.uncommitted.lock();
+        uncommitted.ledger.reset(&self.durable.read());
+        uncommitted.ops.clear();
+        uncommitted.trouble = Some(error);
+        let next = Batch::new(&self.stage);
+        let gathering = std::mem::replace(&mut uncommitted.batch, next);
+        let writing = uncommitted.writing.take();
+        uncommitted.underway.clear();
+        drop(uncommitted);
+        let mut reactions = gathering.settle(Err(refusal.clone()));
+        reactions.extend(writing.iter().flat_map(|batch| batch.settle(Err(refusal.clone()))));
+        Settled::new(None, Err(refusal), reactions)
+    }
+}

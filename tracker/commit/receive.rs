@@ -1,0 +1,153 @@
+//! The way of other trackers' ops into the ledger. Late ones are folded in beside it, on the thread that brings them.
+
+use super::batch::Batch;
+use super::queue::CommitQueue;
+use crate::model::op::Op;
+use crate::sync::thread;
+use crate::tracker::ledger::{Finish, Receipt, Refold, Replaced, impossible};
+use crate::wire::refusal::{Code, Refusal};
+use std::sync::Arc;
+
+/// Ops that are folded until others get their turn.
+const SLICE: usize = 256;
+
+/// What became of ops of other trackers.
+#[derive(Default)]
+pub(super) struct Reception {
+    /// The batches that hold them; none if all are durable.
+    pub(super) batches: Vec<Arc<Batch>>,
+    /// What refolds have replaced. To be dropped once the batches are durable.
+    pub(super) replaced: Vec<Replaced>,
+}
+
+impl Reception {
+    fn note(&mut self, batch: Option<Arc<Batch>>) {
+        let batch = batch.filter(|batch| self.batches.last().is_none_or(|last| !Arc::ptr_eq(last, batch)));
+        self.batches.extend(batch);
+    }
+}
+
+/// The right to fold late ops in, which one thread has at a time.
+struct RefoldTurn<'a>(&'a CommitQueue);
+
+impl Drop for RefoldTurn<'_> {
+    /// A panic ends the turn too.
+    fn drop(&mut self) {
+        self.0.uncommitted.lock().refolding = false;
+        self.0.refolded.notify_all();
+    }
+}
+
+impl CommitQueue {
+    /// Takes ops of other trackers.
+    pub(super) fn receive(&self, ops: Vec<Op>) -> Result<Reception, Refusal> {
+        let mut reception = Reception::default();
+        let mut ops = ops;
+        loop {
+            let (rest, refold) = self.receive_some(ops, &mut reception)?;
+            ops = rest;
+            if let Some(refold) = refold {
+                // Those that have to come again belong before the others.
+                let mut again = self.fold_in(refold, &mut reception)?;
+                again.append(&mut ops);
+                ops = again;
+            }
+            if ops.is_empty() {
+                return Ok(reception);
+            }
+            thread::yield_now();
+        }
+    }
+
+    /// Takes those that come after all others, a few at most. Waits for its turn if some come late.
+    fn receive_some(&self, ops: Vec<Op>, reception: &mut Reception) -> Result<(Vec<Op>, Option<Box<Refold>>), Refusal> {
+        let mut uncommitted = self.uncommitted.lock();
+        uncommitted.must_be_open()?;
+        while uncommitted.refolding && uncommitted.ledger.is_late(&ops) {
+            self.refolded.wait(&mut uncommitted);
+            uncommitted.must_be_open()?;
+        }
+        let durable = self.durable.read().clone();
+        let Receipt { taken, refold, rest } = uncommitted.ledger.receive(ops, &durable)?;
+        uncommitted.refolding |= refold.is_some();
+        let batch = uncommitted.enqueue(taken);
+        // What was known may not be durable yet.
+        let known = batch.is_none() && refold.is_none() && rest.is_empty();
+        let youngest = known.then(|| uncommitted.youngest().cloned()).flatten();
+        drop(uncommitted);
+        self.work.notify_one();
+        reception.note(batch.or(youngest));
+        Ok((rest, refold))
+    }
+
+    /// Folds late ops in while changes go on. Returns those that have to be given once more.
+    fn fold_in(&self, mut refold: Box<Refold>, reception: &mut Reception) -> Result<Vec<Op>, Refusal> {
+        let _turn = RefoldTurn(self);
+        if refold.needs_history() {
+            self.read_back(&mut refold)?;
+        }
+        loop {
+            self.fold_all(&mut refold)?;
+            refold.narrow();
+            let mut uncommitted = self.uncommitted.lock();
+            uncommitted.must_be_open()?;
+            // What is let go of may be large: that takes a while, and comes after the lock.
+            match uncommitted.ledger.finish(refold) {
+                Finish::Behind(behind) => refold = behind,
+                Finish::Void(refold) => {
+                    drop(uncommitted);
+                    return Ok(refold.into_late());
+                }
+                Finish::Impossible(refold) => {
+                    drop((uncommitted, refold));
+                    return Err(impossible());
+                }
+                Finish::Swapped(late, replaced) => {
+                    let batch = uncommitted.enqueue(late);
+                    drop(uncommitted);
+                    self.work.notify_one();
+                    reception.note(batch);
+                    reception.replaced.push(*replaced);
+                    return Ok(Vec::new());
+                }
+            }
+        }
+    }
+
+    fn fold_all(&self, refold: &mut Refold) -> Result<(), Refusal> {
+        while refold.slice(SLICE) {
+            self.give_way()?;
+        }
+        Ok(())
+    }
+
+    /// Lets the log give a refold all durable ops.
+    fn read_back(&self, refold: &mut Refold) -> Result<(), Refusal> {
+        let (mut count, mut gone_on) = (0, Ok(()));
+        let read = self.source.read_in_order(&mut |op| {
+            refold.take(op);
+            count += 1;
+            if count % SLICE == 0 {
+                gone_on = self.give_way();
+            }
+            gone_on.is_ok()
+        });
+        gone_on?;
+        let unavailable = |why: String| Refusal::about(Code::Unavailable, format!("old changes cannot be read: {why}"));
+        read.map_err(|error| unavailable(error.to_string()))?;
+        // The fold of only some of them would pass for the state.
+        match refold.missing() {
+            0 => Ok(()),
+            missing => Err(unavailable(format!("{missing} of them are not in the journal"))),
+        }
+    }
+
+    /// Lets others have their turn.
+    ///
+    /// # Errors
+    /// No more changes are taken.
+    fn give_way(&self) -> Result<(), Refusal> {
+        thread::yield_now();
+        self.uncommitted.lock().must_be_open()
+    }
+}
