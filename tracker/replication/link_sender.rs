@@ -206,11 +206,19 @@ impl<'a> LinkSender<'a> {
         Ok(())
     }
 
-    /// Sends one manifest that is wanted; false if there is none.
-    fn give_wanted(&self) -> io::Result<bool> {
-        let wanted = self.live.wanted.lock().pop_first();
-        wanted.map_or(Ok(()), |info_hash| self.give_manifest(info_hash))?;
-        Ok(wanted.is_some())
+    /// Sends one manifest that is wanted; false if there is none. The far side makes manifests durable when something
+    /// else comes, so a `Have` follows the last one.
+    fn give_wanted(&mut self) -> io::Result<bool> {
+        let (wanted, is_last) = {
+            let mut all = self.live.wanted.lock();
+            (all.pop_first(), all.is_empty())
+        };
+        let Some(info_hash) = wanted else { return Ok(false) };
+        self.give_manifest(info_hash)?;
+        if is_last {
+            self.said = None;
+        }
+        Ok(true)
     }
 
     /// Sends a manifest in parts. One that was lost here may be had from another tracker.
