@@ -70,13 +70,11 @@ impl CommitQueue {
         let durable = self.durable.read().clone();
         let Receipt { taken, refold, rest } = uncommitted.ledger.receive(ops, &durable)?;
         uncommitted.refolding |= refold.is_some();
-        let batch = uncommitted.enqueue(taken);
-        // What was known may not be durable yet.
-        let known = batch.is_none() && refold.is_none() && rest.is_empty();
-        let youngest = known.then(|| uncommitted.youngest().cloned()).flatten();
+        uncommitted.enqueue(taken);
+        // What was known may not be durable yet, and may be taken back while the others are folded in.
+        reception.note(uncommitted.youngest().cloned());
         drop(uncommitted);
         self.work.notify_one();
-        reception.note(batch.or(youngest));
         Ok((rest, refold))
     }
 
