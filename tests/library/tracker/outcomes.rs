@@ -25,16 +25,16 @@ fn a_share_that_was_joined_is_told_to_a_member_who_was_removed_meanwhile() {
     let committer = &tracker.server.core().committer;
     let state = committer.state();
     let of = |name: &str| state.user_named(&user(name)).expect("known");
-    let create = |name: &str| Change::CreateGroup { user: of("alice"), group: group(name) };
+    let create = |by: &str, name: &str| Change::CreateGroup { user: of(by), group: group(name) };
     let join = bob.share_request("lab", "film.mkv", &content);
     let Request::ShareFile { command: joining, .. } = join else { panic!("it shares") };
     thread::scope(|scope| {
         let (held, batches) = (log.hold(), log.batches());
-        let _first = committer.begin(command(), &create("club")).expect("accepted");
+        let _first = committer.begin(command(), &create("alice", "club")).expect("accepted");
         wait_until("the log waits with something else", || log.batches() > batches);
         let joined = scope.spawn(|| bob.share_reply(join.clone()));
-        // A known command is answered, whatever it wants.
-        wait_until("bob has joined the share", || committer.begin(joining, &create("lab")).is_ok());
+        // A user's known command is answered, whatever it wants.
+        wait_until("bob has joined the share", || committer.begin(joining, &create("bob", "lab")).is_ok());
         let remove = Change::RemoveMember { user: of("alice"), group: group("lab"), target: user("bob") };
         let _removed = committer.begin(command(), &remove).expect("accepted");
         drop(held);
