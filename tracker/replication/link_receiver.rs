@@ -36,7 +36,7 @@ const WANTED_HERE_MAX: usize = 16 * 1024;
 /// Clocks of trackers that are further apart are told of.
 const CLOCKS_APART_MAX: Duration = Duration::from_secs(600);
 /// Most late ops that are held to be folded together.
-const LATE_MAX: usize = 8192;
+const LATE_MAX: usize = 128 * 1024;
 
 /// The receiving half of a link.
 pub(super) struct LinkReceiver<'a> {
