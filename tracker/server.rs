@@ -1,5 +1,6 @@
 //! A running tracker: puts its parts together, starts its threads, stops them.
 
+pub mod floor_status;
 mod housekeeper;
 pub(crate) mod server_status;
 
@@ -242,6 +243,7 @@ impl Server {
             connections: self.admission.occupancy(),
             relay: self.core.relay.as_ref().map(|relay| relay.load()),
             missing: self.core.manifests.missing_counts(|| state.listed_info_hashes()),
+            floor: None,
             trouble: self.core.committer.trouble().map(|trouble| trouble.to_string()),
         }
     }

@@ -1,5 +1,6 @@
 //! How a tracker is doing, as `status` tells the operator.
 
+use super::floor_status::FloorStatus;
 use crate::model::digest::Fingerprint;
 use crate::model::units;
 use crate::tracker::admission::Occupancy;
@@ -34,6 +35,8 @@ pub struct ServerStatus {
     pub relay: Option<RelayLoad>,
     /// Manifests that should be here and are not.
     pub missing: MissingCounts,
+    /// Where the floor is; `None` while nobody looks after it.
+    pub floor: Option<FloorStatus>,
     /// Why changes cannot be made at present.
     pub trouble: Option<String>,
 }
@@ -58,6 +61,9 @@ impl fmt::Display for ServerStatus {
         }
         if !self.missing.is_none() {
             write!(f, "\nmanifests   {}", self.missing)?;
+        }
+        if let Some(floor) = &self.floor {
+            write!(f, "\n{floor}")?;
         }
         if let Some(trouble) = &self.trouble {
             write!(f, "\ntrouble     {trouble}")?;
