@@ -12,7 +12,7 @@ mod receive;
 mod settled;
 
 pub use batch::{COMMIT_WAIT_MAX, Pending, PendingProbe, Reaction};
-pub use log::{AppendError, OpLog, OpSource, ReadBackError};
+pub use log::{AppendError, BaseError, BaseStore, OpLog, OpSource, ReadBackError};
 pub use queue::Committed;
 pub use settled::{Published, Settled};
 
@@ -272,6 +272,10 @@ mod tests {
     }
 
     impl OpSource for Kept {
+        fn base(&self) -> Result<State, ReadBackError> {
+            Ok(State::new())
+        }
+
         fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
             self.0.lock().iter().cloned().all(take);
             Ok(())
@@ -574,6 +578,10 @@ mod tests {
     /// A log that waits for the test before old ops are read.
     struct Slow(Sender<()>, Receiver<()>, Kept);
     impl OpSource for Slow {
+        fn base(&self) -> Result<State, ReadBackError> {
+            Ok(State::new())
+        }
+
         fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
             self.2.read(take)
         }

@@ -220,6 +220,10 @@ impl Opening {
 struct Reread(Arc<dyn Disk>);
 
 impl OpSource for Reread {
+    fn base(&self) -> Result<State, ReadBackError> {
+        Ok(State::new())
+    }
+
     fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
         // A batch that is being written looks like damage at the end.
         let options = RecoveryOptions { tracker: None, checkpoints: false, force: true };

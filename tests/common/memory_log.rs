@@ -3,6 +3,7 @@
 use groupshare::model::op::Op;
 use groupshare::sync::Mutex;
 use groupshare::tracker::commit::{AppendError, OpLog, OpSource, ReadBackError};
+use groupshare::tracker::state::State;
 use std::sync::Arc;
 
 /// Clones are the same log.
@@ -17,6 +18,10 @@ impl OpLog for MemoryLog {
 }
 
 impl OpSource for MemoryLog {
+    fn base(&self) -> Result<State, ReadBackError> {
+        Ok(State::new())
+    }
+
     fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
         self.0.lock().iter().cloned().all(take);
         Ok(())

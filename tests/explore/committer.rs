@@ -140,6 +140,10 @@ impl House {
 struct Unhurried(MemoryLog);
 
 impl OpSource for Unhurried {
+    fn base(&self) -> Result<State, ReadBackError> {
+        Ok(State::new())
+    }
+
     fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
         thread::yield_now();
         ops_of(&self.0).into_iter().all(|op| {

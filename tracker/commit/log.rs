@@ -39,13 +39,52 @@ impl Error for AppendError {}
 
 /// Where ops are read back.
 pub trait OpSource: Send + Sync {
-    /// Gives every op that the log has kept, in the order in which they came, until `take` returns false. Some of them
-    /// may not be durable yet, or never will be.
+    /// Reads the newest base. Without one it gives the state at birth.
+    fn base(&self) -> Result<State, ReadBackError>;
+
+    /// Gives every op above the floor of the newest base that the log has kept, in the order in which they came, until
+    /// `take` returns false. Some of them may not be durable yet, or never will be.
     fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError>;
 
     /// Gives the same ops in their total order. One thread at a time may do this.
     fn read_in_order(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError>;
 }
+
+/// Where bases become durable. A base takes the place of the ops below its floor.
+pub trait BaseStore: Send + Sync {
+    /// Makes a base durable. All ops at or below its floor are in it, and all ops of the log were durable before. From
+    /// its return on a start begins with this base.
+    ///
+    /// # Errors
+    /// The log goes on with the base before, or fails for good.
+    fn keep(&self, base: &State) -> Result<(), BaseError>;
+
+    /// Removes what no start needs: the ops below the floor of the older of the two bases that stay.
+    ///
+    /// # Errors
+    /// Some of it is there still. A later call removes it.
+    fn clear(&self) -> Result<(), BaseError>;
+}
+
+/// Why a base was not kept, or why something could not be removed. The words go to the console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BaseError {
+    /// A start finds what was there before. A later call may succeed.
+    Unchanged(String),
+    /// What the log holds is uncertain; nothing more is made durable before a restart.
+    Failed(String),
+}
+
+impl fmt::Display for BaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BaseError::Unchanged(reason) => f.write_str(reason),
+            BaseError::Failed(reason) => write!(f, "{reason}; changes are refused until the tracker is restarted"),
+        }
+    }
+}
+
+impl Error for BaseError {}
 
 /// Why a log cannot be read back.
 #[derive(Debug)]
