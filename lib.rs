@@ -110,7 +110,9 @@ pub mod tracker {
         mod link_sender;
         mod seen_parts;
     }
-    /// A running tracker: starts its threads, sweeps up behind them, stops them.
+    /// How a part of the running tracker has the program start it anew.
+    pub mod restart;
+    /// A running tracker: starts its threads, sweeps up behind them, stops them. `kept_server` starts it again.
     pub mod server;
     /// One client's requests and replies, a file for each subject; `holdings` checks an announced address.
     pub(crate) mod session;

@@ -14,6 +14,7 @@ use crate::tracker::prober::Prober;
 use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::push::slow_consumers::SlowConsumers;
 use crate::tracker::relay::{Relay, RelayEnd, RelayTickets};
+use crate::tracker::restart::RestartWish;
 use crate::tracker::state::State;
 use crate::wire::certificate::Certificate;
 use crate::wire::client_tracker::{GroupKey, PassedCall, Peer, Reply};
@@ -27,7 +28,7 @@ use std::time::Instant;
 
 /// Each part locks for itself, and none holds its lock while it calls another.
 pub struct Core {
-    pub cluster_key: ClusterKey,
+    pub cluster_key: Arc<ClusterKey>,
     /// Changes, and the state that they lead to.
     pub committer: Committer,
     /// Every op, for other trackers.
@@ -48,6 +49,8 @@ pub struct Core {
     pub calls: Mutex<CallLimit>,
     /// How often clients are told of one that holds pieces of a share.
     pub telling: Mutex<TellingPace>,
+    /// Has the tracker started anew.
+    pub restart: RestartWish,
 }
 
 impl Core {

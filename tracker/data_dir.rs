@@ -9,6 +9,7 @@ use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Why a data folder cannot be used. Each is one line.
 #[derive(Debug)]
@@ -49,11 +50,11 @@ impl fmt::Display for DataDirError {
 
 impl std::error::Error for DataDirError {}
 
-/// A locked data folder. The lock ends with it.
-#[derive(Debug)]
+/// A locked data folder. The lock ends with its last clone.
+#[derive(Debug, Clone)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    _lock: Arc<File>,
 }
 
 /// Where a tracker keeps its data unless told otherwise: `<tracker_info>.data/tracker-<number>`, links resolved.
@@ -85,7 +86,7 @@ impl DataDir {
         let retired = path.join("retired");
         match files::try_lock(&lock) {
             Ok(true) if retired.exists() => Err(DataDirError::Retired(retired)),
-            Ok(true) => Ok(Self { path: path.to_path_buf(), _lock: lock }),
+            Ok(true) => Ok(Self { path: path.to_path_buf(), _lock: Arc::new(lock) }),
             Ok(false) => Err(DataDirError::Locked(path.to_path_buf())),
             Err(error) => Err(DataDirError::Io { path: lock_path, doing: "lock", error }),
         }

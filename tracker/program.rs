@@ -10,6 +10,7 @@ use crate::tracker::args::Args;
 use crate::tracker::auth::cluster_key::{ClusterKey, ClusterKeyError, key_path};
 use crate::tracker::auth::login_throttle::Paces;
 use crate::tracker::auth::passwords::Params;
+use crate::tracker::cluster::cluster_view::ForgetError;
 use crate::tracker::console::{Console, ConsoleCommands};
 use crate::tracker::data_dir;
 use crate::tracker::data_dir::{DataDir, DataDirError};
@@ -20,6 +21,7 @@ use crate::tracker::manifests::inspection::{self, ManifestsInspection};
 use crate::tracker::manifests::{self, ManifestsError};
 use crate::tracker::net::listener::bind;
 use crate::tracker::relay::RelaySettings;
+use crate::tracker::server::kept_server::KeptServer;
 use crate::tracker::server::{ListenSockets, Server, ServerSettings, StartError};
 use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
@@ -110,7 +112,8 @@ impl std::error::Error for ProgramError {}
 pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     // Each password takes 19 MiB for a moment.
     sys::give_back_large_blocks();
-    let server = Arc::new(start(args, name)?);
+    let mut setup = ProgramSetup::new(args, name)?;
+    let server = setup.start()?;
     let (ask, asked) = bounded(1);
     handle_signals(ask.clone())?;
     sys::survive_file_size_limit();
@@ -119,62 +122,98 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     if let Some(addr) = server.json_addr() {
         say(&format!("JSON for programs on {addr}, in the clear"));
     }
+    let server = Arc::new(KeptServer::new(server));
     let commands = Operator { server: server.clone(), ask };
     let console = Console::start(io::stdin(), io::stdout(), commands).map_err(ProgramError::System)?;
     // The operator and the signal handler hold senders for as long as this waits.
-    let _ = asked.recv();
+    let warn = setup.warn.clone();
+    let ended = server.keep(&asked, &*warn, || setup.start());
     drop(console);
     // The console held the other reference.
     drop(server);
-    Ok(())
+    ended
 }
 
-fn start(args: &Args, name: &str) -> Result<Server, ProgramError> {
-    let list = read_list(args)?;
-    let in_list = |error| ProgramError::List(args.tracker_info.clone(), error);
-    let addr = list.tracker(args.number).map_err(in_list)?;
-    // A list has at most 256 trackers.
-    let number = u16::try_from(args.number).unwrap_or(u16::MAX);
-    let others = (1..).zip(list.trackers().iter().cloned()).filter(|(other, _)| *other != number).collect();
-    let key_file = match &args.key_file {
-        Some(path) => path.clone(),
-        None => key_path(&args.tracker_info).map_err(ProgramError::ClusterKey)?,
-    };
-    let cluster_key = read_cluster_key(args, &key_file, list.fingerprint())?;
-    // Binding comes before the data folder: the port tells best that the tracker runs already.
-    let clients = bind_as(&addr)?;
-    let programs = args.json.map(|addr| bind(addr).map_err(StartError::ListenJson).map_err(ProgramError::Start));
-    let sockets = ListenSockets { clients, programs: programs.transpose()? };
-    let data_path = match &args.data_dir {
-        Some(path) => path.clone(),
-        None => data_dir::default_path(&args.tracker_info, number)
-            .map_err(|error| ProgramError::ListFile(args.tracker_info.clone(), error))?,
-    };
-    let data_dir = DataDir::open(&data_path).map_err(ProgramError::DataDir)?;
-    let owner = JournalOwner { tracker: number, fresh_incarnation: random_number()? };
-    let disk = journal_disk(&data_dir.folder(JOURNAL).map_err(ProgramError::DataDir)?)?;
-    let opened = Journal::open(disk, owner, JournalSettings::default(), warn(name)).map_err(ProgramError::Journal)?;
-    let OpenedJournal { journal, source, past, origin, .. } = opened;
-    // A key is made last: a start that fails leaves none.
-    let cluster_key = match cluster_key {
-        Some(cluster_key) => cluster_key,
-        None => ClusterKey::open(&key_file).map_err(ProgramError::ClusterKey)?,
-    };
-    let settings = ServerSettings {
-        cluster_key,
-        origin,
-        past,
-        log: Box::new(journal),
-        source,
-        others,
-        data_dir,
-        caps: caps(),
-        paces: Paces::default(),
-        password_params: Params::default(),
-        relay: args.relay.map(RelaySettings::of),
-        warn: warn(name),
-    };
-    Server::start(sockets, settings).map_err(ProgramError::Start)
+/// What all starts of one run have in common: nobody else gets the port or the data folder between two of them.
+struct ProgramSetup {
+    number: u16,
+    /// Where the other trackers of the list are, by their numbers.
+    others: Vec<(u16, TrackerAddr)>,
+    key_file: PathBuf,
+    /// `None` until the first start has made one.
+    cluster_key: Option<Arc<ClusterKey>>,
+    sockets: ListenSockets,
+    data_dir: DataDir,
+    relay: Option<RelaySettings>,
+    warn: Warn,
+}
+
+impl ProgramSetup {
+    fn new(args: &Args, name: &str) -> Result<Self, ProgramError> {
+        let list = read_list(args)?;
+        let in_list = |error| ProgramError::List(args.tracker_info.clone(), error);
+        let addr = list.tracker(args.number).map_err(in_list)?;
+        // A list has at most 256 trackers.
+        let number = u16::try_from(args.number).unwrap_or(u16::MAX);
+        let others = (1..).zip(list.trackers().iter().cloned()).filter(|(other, _)| *other != number).collect();
+        let key_file = match &args.key_file {
+            Some(path) => path.clone(),
+            None => key_path(&args.tracker_info).map_err(ProgramError::ClusterKey)?,
+        };
+        let cluster_key = read_cluster_key(args, &key_file, list.fingerprint())?;
+        // Binding comes before the data folder: the port tells best that the tracker runs already.
+        let clients = bind_as(&addr)?;
+        let programs = args.json.map(|addr| bind(addr).map_err(StartError::ListenJson).map_err(ProgramError::Start));
+        let sockets = ListenSockets { clients, programs: programs.transpose()? };
+        let data_path = match &args.data_dir {
+            Some(path) => path.clone(),
+            None => data_dir::default_path(&args.tracker_info, number)
+                .map_err(|error| ProgramError::ListFile(args.tracker_info.clone(), error))?,
+        };
+        Ok(Self {
+            number,
+            others,
+            key_file,
+            cluster_key: cluster_key.map(Arc::new),
+            sockets,
+            data_dir: DataDir::open(&data_path).map_err(ProgramError::DataDir)?,
+            relay: args.relay.map(RelaySettings::of),
+            warn: warn(name),
+        })
+    }
+
+    /// Starts the tracker on what its data folder holds.
+    fn start(&mut self) -> Result<Server, ProgramError> {
+        let owner = JournalOwner { tracker: self.number, fresh_incarnation: random_number()? };
+        let disk = journal_disk(&self.data_dir.folder(JOURNAL).map_err(ProgramError::DataDir)?)?;
+        let opened = Journal::open(disk, owner, JournalSettings::default(), self.warn.clone());
+        let OpenedJournal { journal, source, past, origin, .. } = opened.map_err(ProgramError::Journal)?;
+        let settings = ServerSettings {
+            cluster_key: self.cluster_key()?,
+            origin,
+            past,
+            log: Box::new(journal),
+            source,
+            others: self.others.clone(),
+            data_dir: self.data_dir.clone(),
+            caps: caps(),
+            paces: Paces::default(),
+            password_params: Params::default(),
+            relay: self.relay,
+            warn: self.warn.clone(),
+        };
+        let sockets = self.sockets.try_clone().map_err(ProgramError::System)?;
+        Server::start(sockets, settings).map_err(ProgramError::Start)
+    }
+
+    /// A key is made last: a start that fails leaves none.
+    fn cluster_key(&mut self) -> Result<Arc<ClusterKey>, ProgramError> {
+        let key = match self.cluster_key.take() {
+            Some(key) => key,
+            None => ClusterKey::open(&self.key_file).map(Arc::new).map_err(ProgramError::ClusterKey)?,
+        };
+        Ok(self.cluster_key.insert(key).clone())
+    }
 }
 
 /// The key that there is, if it is the one that the list names. `None` if there is none, and the list names none.
@@ -298,19 +337,26 @@ fn handle_signals(ask: Sender<()>) -> Result<(), ProgramError> {
 
 /// Carries out the console commands.
 struct Operator {
-    server: Arc<Server>,
+    server: Arc<KeptServer>,
     ask: Sender<()>,
+}
+
+impl Operator {
+    fn change(&self, change: impl FnOnce(&Server) -> Result<(), ForgetError>) -> Result<(), ForgetError> {
+        self.server.look(change).unwrap_or(Err(ForgetError::Starting))
+    }
 }
 
 impl ConsoleCommands for Operator {
     fn status(&self) -> String {
-        self.server.status().to_string()
+        let status = self.server.look(|server| server.status().to_string());
+        status.unwrap_or_else(|| "the tracker is starting anew".to_owned())
     }
     fn forget(&self, number: u16) -> Result<(), impl fmt::Display> {
-        self.server.forget(number)
+        self.change(|server| server.forget(number))
     }
     fn unforget(&self, number: u16) -> Result<(), impl fmt::Display> {
-        self.server.unforget(number)
+        self.change(|server| server.unforget(number))
     }
     fn quit(&self) {
         // Full if a signal was faster.

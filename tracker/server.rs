@@ -2,6 +2,7 @@
 
 pub mod floor_status;
 mod housekeeper;
+pub mod kept_server;
 pub(crate) mod server_status;
 
 use crate::model::address::TrackerAddr;
@@ -47,7 +48,7 @@ const CLOSING: Duration = Duration::from_secs(2);
 
 /// What a tracker is made of and how it is to behave.
 pub struct ServerSettings {
-    pub cluster_key: ClusterKey,
+    pub cluster_key: Arc<ClusterKey>,
     /// Under which ops are issued.
     pub origin: Origin,
     /// The fold of what the log holds.
@@ -74,6 +75,14 @@ pub struct ListenSockets {
     pub clients: TcpListener,
     /// For programs that speak JSON, in the clear.
     pub programs: Option<TcpListener>,
+}
+
+impl ListenSockets {
+    /// The same sockets once more. They stay bound until both are gone.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let programs = self.programs.as_ref().map(TcpListener::try_clone).transpose()?;
+        Ok(Self { clients: self.clients.try_clone()?, programs })
+    }
 }
 
 impl From<TcpListener> for ListenSockets {
@@ -263,6 +272,12 @@ impl Server {
         committed.op.map(|_| ()).ok_or(ForgetError::NotForgotten)
     }
 
+    /// Receives the reason once the tracker wants to be started anew: its program drops it and starts it on the same
+    /// data folder.
+    pub fn restart_wanted(&self) -> Receiver<String> {
+        self.core.restart.wanted()
+    }
+
     /// Accepts no more connections, tells the clients, finishes what was begun, and joins all threads.
     pub fn stop(self) {}
 
@@ -319,6 +334,7 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
         relay: settings.relay.map(Relay::new),
         calls: Default::default(),
         telling: Default::default(),
+        restart: Default::default(),
     };
     Ok((Arc::new(core), settings.data_dir))
 }

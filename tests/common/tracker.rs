@@ -32,7 +32,7 @@ pub(crate) fn settings(folder: &tempfile::TempDir) -> ServerSettings {
     let log = MemoryLog::default();
     let free = Pace { burst: 1_000_000, interval: Duration::from_millis(1) };
     ServerSettings {
-        cluster_key: ClusterKey::new(&CLUSTER_KEY),
+        cluster_key: ClusterKey::new(&CLUSTER_KEY).into(),
         origin: Origin { tracker: 1, incarnation: 1 },
         past: State::new().into(),
         log: Box::new(log.clone()),

@@ -7,6 +7,7 @@ mod common {
     pub(crate) mod deadline;
     pub(crate) mod gated_log;
     pub(crate) mod identity;
+    pub(crate) mod kept_tracker;
     pub(crate) mod listing;
     pub(crate) mod manifest;
     pub(crate) mod membership;

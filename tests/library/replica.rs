@@ -4,6 +4,7 @@ mod forgotten;
 
 use crate::common::client::Client;
 use crate::common::deadline::LONG;
+use crate::common::kept_tracker::Told;
 use crate::common::manifest::manifest;
 use crate::common::membership::all_pieces;
 use crate::common::memory_log::MemoryLog;
@@ -27,25 +28,9 @@ use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::handshake::tracker_to_tracker;
 use groupshare::wire::refusal::Code;
 use groupshare::wire::tracker_tracker::{LinkMessage, ORIGINS_MAX, SEEN_MAX};
-use parking_lot::Mutex;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
-
-/// What the operator of a tracker was told.
-#[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<String>>>);
-
-impl Told {
-    fn set(&self, settings: &mut ServerSettings) {
-        let lines = self.0.clone();
-        settings.warn = Arc::new(move |line| lines.lock().push(line.to_owned()));
-    }
-
-    fn has(&self, part: &str) -> bool {
-        self.0.lock().iter().any(|line| line.contains(part))
-    }
-}
 
 /// Tracker `number`, which calls these others.
 fn tracker(number: u16, others: &[(u16, SocketAddr)]) -> TestTracker {

@@ -7,6 +7,7 @@ mod news;
 mod outcomes;
 mod reach;
 mod relay;
+mod restart;
 mod server;
 mod sessions;
 

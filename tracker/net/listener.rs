@@ -163,6 +163,8 @@ impl Listener {
         self.closing.store(true, Ordering::Release);
         // Wakes accept(2), which fails with EINVAL from now on. Fails itself only if that has happened already.
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        // A program that keeps the socket keeps the address too: nobody with the option binds to it meanwhile.
+        let _ = sockopt::set_socket_reuseaddr(&self.socket, false);
         self.admission.wake();
         self.leaving.clear();
     }

@@ -1,6 +1,7 @@
 //! Trackers that the others let go of, and take back.
 
-use super::{Told, knows, same_state, tracker};
+use super::{knows, same_state, tracker};
+use crate::common::kept_tracker::Told;
 use crate::common::memory_log::MemoryLog;
 use crate::common::relay::Relay;
 use crate::common::tracker::TestTracker;
