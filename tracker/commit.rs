@@ -304,7 +304,7 @@ mod tests {
     }
 
     fn op(seq: u64) -> Result<Committed, Refusal> {
-        Ok(Committed::before(OpId { origin: ORIGIN, seq }))
+        Ok(Committed::before(Some(OpId { origin: ORIGIN, seq })))
     }
 
     #[test]

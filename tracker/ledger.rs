@@ -28,8 +28,8 @@ const APPENDED_MAX: usize = if cfg!(test) { 4 } else { 256 };
 /// What became of a change.
 #[derive(Debug)]
 pub enum Submission {
-    /// The command was carried out before, by this op.
-    Known(OpId),
+    /// The command was carried out before, by this op; `None` if the origin of the op was dropped.
+    Known(Option<OpId>),
     /// Things are as wanted already.
     Already,
     /// This op makes it.
@@ -126,8 +126,8 @@ impl Ledger {
     /// # Errors
     /// Those of [`accept()`].
     pub fn submit(&mut self, command: CommandId, change: &Change) -> Result<Submission, Refusal> {
-        if let Some(first) = self.state.command(change.owner(), command) {
-            return Ok(Submission::Known(first));
+        if self.state.knows_command(change.owner(), command) {
+            return Ok(Submission::Known(self.state.command(change.owner(), command)));
         }
         let body = match accept(&self.state, change)? {
             Acceptance::Op(body) => body,
@@ -424,7 +424,7 @@ mod tests {
         let first = make(&mut here, 1, &user("alice"));
         take(&mut there, std::slice::from_ref(&first));
         let again = there.submit(CommandId([1; 16]), &user("alice")).expect("known");
-        assert!(matches!(again, Submission::Known(id) if id == first.id));
+        assert!(matches!(again, Submission::Known(id) if id == Some(first.id)));
     }
 
     /// Alice repeats two commands here that were carried out there, where she has gone on since.

@@ -2,22 +2,23 @@
 //! ops have the same state, byte for byte. docs/FOLD.md says what every op means when its precondition is gone.
 
 mod account;
+mod canonical;
 mod command;
-mod decode;
 pub mod difference;
 pub mod effect;
-mod encode;
 mod group;
 mod key;
 mod notice;
-mod persistent_array;
+mod prune;
 mod queries;
 mod share;
+mod sparse_array;
 mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use command::CommandOwner;
+pub use prune::{Dropped, Fate};
 pub use queries::{Account, GroupInfo, MemberInfo, Membership, ShareInfo};
 pub use tables::State;
 
@@ -32,10 +33,11 @@ impl State {
     pub fn apply(&mut self, op: &Op) {
         self.caused.clear();
         let Some(key) = self.enter(op) else { return };
-        let first = CommandOwner::of(&op.body).and_then(|owner| self.command(owner, op.command));
-        if let Some(first) = first {
-            self.repeated(op, first);
-            return;
+        let first = CommandOwner::of(&op.body).and_then(|owner| self.known(owner, op.command));
+        match first {
+            Some(Some(first)) => return self.repeated(op, first),
+            Some(None) => return,
+            None => {}
         }
         match &op.body {
             OpBody::CreateUser { name, password } => self.create_user(op, name, password),
@@ -60,7 +62,8 @@ impl State {
 
     /// Trackers let go of one, or take it back.
     fn set_forgotten(&mut self, tracker: u16, forgotten: bool) {
-        if forgotten || self.is_forgotten(tracker) {
+        if forgotten != self.is_forgotten(tracker) {
+            let forgotten = forgotten.then_some(self.lamport);
             self.trackers.insert(tracker, TrackerRow { forgotten });
         }
     }
@@ -73,6 +76,7 @@ impl State {
                 self.repeat_share(op, *group, name, content);
             }
             _ => {
+                self.touch_made(first);
                 self.alias(op.id, first);
             }
         }

@@ -17,7 +17,8 @@ use std::sync::Arc;
 /// A change that was made, or did not have to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
-    /// The op that made it; of a repeated command, the op of the first time. `None` if things were as wanted already.
+    /// The op that made it; of a repeated command, the op of the first time. `None` if things were as wanted already, or
+    /// if the state has forgotten that op.
     pub op: Option<OpId>,
     /// What that op shares; `None` also of a repeated command.
     pub share: Option<ShareRef>,
@@ -35,8 +36,8 @@ impl Committed {
         Self { op: Some(op.id), share }
     }
 
-    pub(super) fn before(first: OpId) -> Self {
-        Self { op: Some(first), share: None }
+    pub(super) fn before(first: Option<OpId>) -> Self {
+        Self { op: first, share: None }
     }
 }
 
@@ -130,7 +131,9 @@ impl CommitQueue {
         change: &Change,
     ) -> Result<(Committed, Option<Arc<Batch>>), Refusal> {
         let mut uncommitted = self.uncommitted.lock();
-        if let Some(first) = uncommitted.ledger.state().command(change.owner(), command) {
+        let state = uncommitted.ledger.state();
+        if state.knows_command(change.owner(), command) {
+            let first = state.command(change.owner(), command);
             return Ok((Committed::before(first), uncommitted.underway.get(&command).cloned()));
         }
         uncommitted.must_be_open()?;

@@ -27,7 +27,7 @@ impl Session {
         self.must_be_logged_out()?;
         let state = self.core.state();
         // A quick answer before the password is hashed, which takes long. The committer decides afterwards.
-        if state.command(CommandOwner::NewUser(&name), command).is_some() {
+        if state.knows_command(CommandOwner::NewUser(&name), command) {
             return Ok(Reply::Done {});
         }
         if state.user_named(&name).is_some() {

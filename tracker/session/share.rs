@@ -113,7 +113,7 @@ impl Session {
         let user = self.user()?;
         let change = Change::Share { user, group: group.clone(), name: name.clone(), content };
         let state = self.core.state();
-        if state.command(CommandOwner::User(user), command).is_none() {
+        if !state.knows_command(CommandOwner::User(user), command) {
             // Refused before the client sends a manifest, which may be long.
             accept(&state, &change)?;
             self.check_manifest(&name, &content)?;

@@ -28,11 +28,22 @@ impl<'a> CommandOwner<'a> {
 }
 
 impl State {
-    /// The op that carried out a command, if that made the account or is among the last of its user.
+    /// Whether a command was carried out, as far as is known: it made the account or is among the last of its user.
+    pub fn knows_command(&self, owner: CommandOwner<'_>, command: CommandId) -> bool {
+        self.known(owner, command).is_some()
+    }
+
+    /// The op that carried out a command. `None` also if the command is known but the origin of the op was dropped.
     pub fn command(&self, owner: CommandOwner<'_>, command: CommandId) -> Option<OpId> {
+        self.known(owner, command)?
+    }
+
+    /// A command that was carried out, with the op that did; `None` inside if the op's origin was dropped.
+    pub(super) fn known(&self, owner: CommandOwner<'_>, command: CommandId) -> Option<Option<OpId>> {
         match owner {
             CommandOwner::NewUser(name) => {
-                self.born(name).map(|user| self.user_row(user)).find(|row| row.made_by == command).map(|row| row.id)
+                let mut born = self.born(name).map(|user| self.user_row(user));
+                born.find(|row| row.made_by == command).map(|row| Some(row.id))
             }
             CommandOwner::User(user) => {
                 let own = &self.user_row(self.user_no(user)?).commands;

@@ -18,6 +18,7 @@ impl State {
             id: op.id,
             name: name.clone(),
             owner: None,
+            idle: 0,
             joined: 0,
             chain: [0; 32],
             roster: OrdMap::new(),
@@ -28,8 +29,15 @@ impl State {
         self.join(op, group, founder);
     }
 
+    /// The group that an op names.
+    pub(super) fn named_group(&mut self, group: GroupRef) -> Option<GroupNo> {
+        let group = self.group_no(group)?;
+        self.touch_group(group);
+        Some(group)
+    }
+
     pub(super) fn request_join(&mut self, op: &Op, group: GroupRef, user: UserRef) {
-        let (Some(group), Some(user)) = (self.group_no(group), self.user_no(user)) else { return };
+        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else { return };
         if self.is_member_no(group, user) {
             let group = self.group_row(group).name.clone();
             self.tell(user, op.order(), Notice::RequestOverridden { group });
@@ -51,7 +59,7 @@ impl State {
 
     /// The owner's decision stands even if the one who took it is no longer the owner: it was right where it was taken.
     pub(super) fn accept_request(&mut self, op: &Op, group: GroupRef, user: UserRef, by: UserRef) {
-        let (Some(group), Some(user)) = (self.group_no(group), self.user_no(user)) else { return };
+        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else { return };
         if self.withdraw_request(group, user) {
             self.join(op, group, user);
             let name = self.group_row(group).name.clone();
@@ -62,7 +70,7 @@ impl State {
     }
 
     pub(super) fn reject_request(&mut self, op: &Op, group: GroupRef, user: UserRef, by: UserRef) {
-        let (Some(group), Some(user)) = (self.group_no(group), self.user_no(user)) else { return };
+        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else { return };
         if self.withdraw_request(group, user) {
             let name = self.group_row(group).name.clone();
             self.tell(user, op.order(), Notice::Rejected { group: name });
@@ -72,7 +80,7 @@ impl State {
     }
 
     pub(super) fn leave_group(&mut self, op: &Op, group: GroupRef, user: UserRef) {
-        let (Some(group), Some(user)) = (self.group_no(group), self.user_no(user)) else { return };
+        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else { return };
         if self.is_member_no(group, user) {
             self.depart(op, group, user);
         } else {
@@ -83,7 +91,7 @@ impl State {
     /// As with acceptance the decision stands, except against the one who is the owner by now: owners leave by
     /// themselves.
     pub(super) fn remove_member(&mut self, op: &Op, group: GroupRef, user: UserRef, by: UserRef) {
-        let (Some(group), Some(user)) = (self.group_no(group), self.user_no(user)) else { return };
+        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else { return };
         if !self.is_member_no(group, user) {
             return;
         }
@@ -132,6 +140,7 @@ impl State {
     }
 
     fn show_group(&mut self, op: &Op, group: GroupNo, owner: UserNo) {
+        self.unhide_group(group);
         let known = self.group_row(group).name.clone();
         if self.take_group_name(group, &known) {
             return;
@@ -167,6 +176,7 @@ impl State {
             let name = row.name.clone();
             let waiting: Vec<UserNo> = row.requests.values().copied().collect();
             self.group_names.remove(&ByName::new(&name));
+            self.hide_group(group);
             for user in waiting {
                 self.tell(user, op.order(), Notice::Rejected { group: name.clone() });
             }

@@ -71,12 +71,17 @@ impl State {
 
     /// Whether the trackers have let go of this one.
     pub fn is_forgotten(&self, number: u16) -> bool {
-        self.trackers.get(&number).is_some_and(|tracker| tracker.forgotten)
+        self.trackers.get(&number).is_some_and(|tracker| tracker.forgotten.is_some())
     }
 
     /// The trackers that are forgotten.
     pub fn forgotten(&self) -> impl Iterator<Item = u16> + '_ {
-        self.trackers.iter().filter(|(_, tracker)| tracker.forgotten).map(|(&number, _)| number)
+        self.trackers.iter().filter(|(_, tracker)| tracker.forgotten.is_some()).map(|(&number, _)| number)
+    }
+
+    /// The trackers from which an op has come, and those that were forgotten once.
+    pub fn tracker_numbers(&self) -> impl Iterator<Item = u16> + '_ {
+        self.trackers.keys().copied()
     }
 }
 
@@ -297,12 +302,12 @@ impl State {
 
     /// The contents of all shares that somebody shares.
     pub fn listed_info_hashes(&self) -> impl Iterator<Item = InfoHash> + '_ {
-        self.shares.iter().filter(|share| share.sharer_count > 0).map(|share| share.content.info_hash)
+        self.shares.values().filter(|share| share.sharer_count > 0).map(|share| share.content.info_hash)
     }
 
-    /// The contents of all shares that ever were: also those that nobody shares may come back.
+    /// The contents of all shares that are known: also those that nobody shares may come back.
     pub fn info_hashes(&self) -> impl Iterator<Item = InfoHash> + '_ {
-        self.shares.iter().map(|share| share.content.info_hash)
+        self.shares.values().map(|share| share.content.info_hash)
     }
 
     fn share_info(&self, share: ShareNo) -> ShareInfo {

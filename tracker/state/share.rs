@@ -19,8 +19,8 @@ impl State {
         (name, content): (&FileName, &Content),
         replaces: Option<ShareRef>,
     ) {
-        let (Some(group), Some(user)) = (self.group_no(group), self.user_no(user)) else { return };
-        let old = replaces.and_then(|old| self.share_no(old)).filter(|&old| self.share_row(old).group == group);
+        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else { return };
+        let old = replaces.and_then(|old| self.named_share(old)).filter(|&old| self.share_row(old).group == group);
         let ended = old.filter(|&old| self.end(old, user));
         self.create_in_group(op, (group, user), (name, content));
         if let Some(old) = ended.filter(|&old| !self.is_sharer_no(old, user)) {
@@ -39,6 +39,7 @@ impl State {
         if member {
             self.begin(op, share, user);
         } else {
+            self.hide_share(share);
             self.override_share(op, group, user, name);
         }
     }
@@ -46,23 +47,34 @@ impl State {
     /// Makes a share that nobody shares yet.
     fn hidden(&mut self, op: &Op, group: GroupNo, name: &FileName, content: &Content) -> Option<ShareNo> {
         let share = self.shares.next().map(ShareNo)?;
-        self.shares.push(ShareRow { id: op.id, group, name: name.clone(), content: *content, sharer_count: 0 });
+        self.shares.push(ShareRow {
+            id: op.id,
+            group,
+            name: name.clone(),
+            content: *content,
+            sharer_count: 0,
+            idle: 0,
+        });
         self.note(op, Created::Share(share));
         Some(share)
     }
 
     /// Whoever joined the share that a repeated command made finds that share, or the one it turned out to be.
     pub(super) fn repeat_share(&mut self, op: &Op, group: GroupRef, name: &FileName, content: &Content) {
-        let Some(group) = self.group_no(group) else { return };
+        let Some(group) = self.named_group(group) else { return };
         match self.twin(group, name, content) {
             Some(twin) => self.join_twin(op.id, twin, content),
-            None => drop(self.hidden(op, group, name, content)),
+            None => {
+                if let Some(share) = self.hidden(op, group, name, content) {
+                    self.hide_share(share);
+                }
+            }
         }
     }
 
     pub(super) fn join_share(&mut self, op: &Op, share: ShareRef, user: UserRef) {
-        let (Some(share), Some(user)) = (self.share_no(share), self.user_no(user)) else { return };
-        let ShareRow { id, group, ref name, content, sharer_count } = *self.share_row(share);
+        let (Some(share), Some(user)) = (self.named_share(share), self.user_no(user)) else { return };
+        let ShareRow { id, group, ref name, content, sharer_count, .. } = *self.share_row(share);
         if !self.is_member_no(group, user) {
             let name = name.clone();
             self.override_share(op, group, user, &name);
@@ -76,8 +88,15 @@ impl State {
         self.begin(op, twin.unwrap_or(share), user);
     }
 
+    /// The share that an op names.
+    fn named_share(&mut self, share: ShareRef) -> Option<ShareNo> {
+        let share = self.share_no(share)?;
+        self.touch_share(share);
+        Some(share)
+    }
+
     pub(super) fn leave_share(&mut self, share: ShareRef, user: UserRef) {
-        if let (Some(share), Some(user)) = (self.share_no(share), self.user_no(user))
+        if let (Some(share), Some(user)) = (self.named_share(share), self.user_no(user))
             && self.end(share, user)
         {
             self.cause_share_ended(share, user);
@@ -132,6 +151,7 @@ impl State {
             return;
         }
         let known = row.name.clone();
+        self.unhide_share(share);
         self.listed += 1;
         if self.take_share_name(group, share, &known) {
             return;
@@ -160,6 +180,7 @@ impl State {
             let key = ByName::new(&row.name);
             self.group_row_mut(group).files.remove(&key);
             self.listed -= 1;
+            self.hide_share(share);
         }
         true
     }

@@ -2,7 +2,7 @@
 
 use super::effect::{Effect, Told};
 use super::key::{ByName, OpKey};
-use super::persistent_array::PersistentArray;
+use super::sparse_array::SparseArray;
 use crate::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
@@ -11,13 +11,14 @@ use crate::model::op::{Op, PasswordHash};
 use imbl::{OrdMap, OrdSet, Vector};
 
 /// Why a number leads to a row.
-const NUMBERED: &str = "numbers are made with their rows, which stay";
+const NUMBERED: &str = "a row goes only when no other names its number";
 
 /// Everything the trackers know for good. Cloning takes constant time; clones share structure.
 ///
 /// Inside, users, groups and shares have numbers, in the order in which they were made. So the keys of the tables are
-/// small, and the numbers are the same at every tracker. A number never leaves this module, because an op that comes
-/// late shifts it. Outside, entities go by the ids of the ops that made them.
+/// small, and the numbers are the same at every tracker. A number is never used again, also if its row is dropped. It
+/// never leaves this module, because an op that comes late shifts it. Outside, entities go by the ids of the ops that
+/// made them.
 ///
 /// Invariants:
 /// * a name leads to exactly one visible entity, which bears it;
@@ -26,57 +27,86 @@ const NUMBERED: &str = "numbers are made with their rows, which stay";
 /// * the owner of a group is its member of lowest rank, and a group is visible exactly if it has one;
 /// * whoever shares something in a group is a member of it, and nobody is both a member and waiting to be let in;
 /// * a group's chain changes exactly when a member departs;
-/// * what is visible has no alias for its id, and aliases form no circle.
+/// * what is visible has no alias for its id, and no alias leads to an alias;
+/// * a hidden share in a hidden group was last named no later than the group.
 #[derive(Debug, Clone, Default)]
 pub struct State {
     /// The number of ops.
     pub(super) folded: u64,
     pub(super) lamport: u64,
     pub(super) last: Option<OpOrder>,
+    /// The Lamport counter up to which the ops of the base state reach; 0 while there is none.
+    pub(super) floor: u64,
     /// How many notices the last op has caused.
     pub(super) told: u32,
     /// What the last op has caused.
     pub(super) caused: Vec<Effect>,
     pub(super) by_origin: OrdMap<Origin, OriginRow>,
     /// The origins by number.
-    pub(super) origins: Vector<Origin>,
+    pub(super) origins: SparseArray<Origin>,
+    /// Origins that were dropped.
+    pub(super) past: OrdMap<Origin, PastOrigin>,
     /// The trackers that have issued an op, and those that were forgotten.
     pub(super) trackers: OrdMap<u16, TrackerRow>,
+    /// What ops made.
+    pub(super) made: OrdMap<OpId, Created>,
     /// Ids that mean what another id means: repeated commands, and shares that turned out to be one.
-    pub(super) aliases: OrdMap<OpId, OpId>,
+    pub(super) aliases: OrdMap<OpId, AliasRow>,
     /// The aliases the other way round: the id that is meant, and an id that means it.
     pub(super) stand_ins: OrdSet<(OpId, OpId)>,
 
-    pub(super) users: PersistentArray<UserRow>,
+    pub(super) users: SparseArray<UserRow>,
     pub(super) user_names: OrdMap<ByName<UserId>, UserNo>,
 
-    pub(super) groups: PersistentArray<GroupRow>,
+    pub(super) groups: SparseArray<GroupRow>,
     /// Visible groups only.
     pub(super) group_names: OrdMap<ByName<GroupId>, GroupNo>,
+    /// The groups without members, by when they were last named.
+    pub(super) hidden_groups: OrdSet<(u64, GroupNo)>,
 
-    pub(super) shares: PersistentArray<ShareRow>,
+    pub(super) shares: SparseArray<ShareRow>,
     /// How many shares are visible.
     pub(super) listed: usize,
+    /// The shares without sharers, by when they were last named.
+    pub(super) hidden_shares: OrdSet<(u64, ShareNo)>,
 
     /// By user and by the place of the op that caused them; the last number tells apart what one op caused.
     pub(super) notices: OrdMap<(UserNo, OpOrder, u32), Notice>,
 }
 
 /// The ops of one origin.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct OriginRow {
     pub(super) number: u32,
     /// The sequence of its last op.
     pub(super) seq: u64,
-    /// What its ops made, by their sequences.
-    pub(super) made: OrdMap<u64, Created>,
+    /// The Lamport counter of that op.
+    pub(super) last: u64,
+}
+
+/// An origin that was dropped: its tracker goes on under another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PastOrigin {
+    /// The sequence of its last op.
+    pub(super) seq: u64,
+    /// The Lamport counter of that op.
+    pub(super) last: u64,
 }
 
 /// A tracker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct TrackerRow {
-    /// The others have let go of it.
-    pub(super) forgotten: bool,
+    /// Set once the others have let go of it: the Lamport counter of the op that said so.
+    pub(super) forgotten: Option<u64>,
+}
+
+/// What an id stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AliasRow {
+    /// Has no alias itself.
+    pub(super) of: OpId,
+    /// The Lamport counter of the op since which it does.
+    pub(super) made: u64,
 }
 
 /// What an op made.
@@ -123,6 +153,8 @@ pub(super) struct GroupRow {
     pub(super) name: GroupId,
     /// The member of lowest rank.
     pub(super) owner: Option<UserNo>,
+    /// While it has no members: the Lamport counter of the last op that named it. Else 0.
+    pub(super) idle: u64,
     /// How many ever joined: the rank of the next one.
     pub(super) joined: u32,
     pub(super) chain: [u8; 32],
@@ -149,6 +181,8 @@ pub(super) struct ShareRow {
     pub(super) name: FileName,
     pub(super) content: Content,
     pub(super) sharer_count: u32,
+    /// While nobody shares it: the Lamport counter of the last op that named it. Else 0.
+    pub(super) idle: u64,
 }
 
 impl State {
@@ -157,65 +191,83 @@ impl State {
         Self::default()
     }
 
-    /// Takes note of an op and returns its key; `None` if it is not the next one of its origin.
+    /// Takes note of an op and returns its key; `None` if it is not the next one of its origin or lies below the floor.
     pub(super) fn enter(&mut self, op: &Op) -> Option<OpKey> {
         let OpId { origin, seq } = op.id;
-        if seq != self.seen(origin).checked_add(1)? {
+        if op.lamport <= self.floor {
             return None;
         }
-        if seq == 1 {
-            let number = next_number(self.origins.len())?;
-            self.origins.push_back(origin);
-            self.by_origin.insert(origin, OriginRow { number, seq: 0, made: OrdMap::new() });
-            self.trackers.entry(origin.tracker).or_default();
-        }
-        let row = self.by_origin.get_mut(&origin)?;
-        row.seq = seq;
-        let key = OpKey::new(row.number, seq);
+        let number = match self.by_origin.get_mut(&origin) {
+            Some(row) => {
+                if seq != row.seq.checked_add(1)? {
+                    return None;
+                }
+                (row.seq, row.last) = (seq, op.lamport);
+                row.number
+            }
+            None => self.enter_origin(op)?,
+        };
         self.folded += 1;
         self.lamport = self.lamport.max(op.lamport);
         self.last = self.last.max(Some(op.order()));
         self.told = 0;
-        Some(key)
+        Some(OpKey::new(number, seq))
+    }
+
+    /// Takes note of the first op of an origin, or of the first one since the origin was dropped.
+    fn enter_origin(&mut self, op: &Op) -> Option<u32> {
+        let OpId { origin, seq } = op.id;
+        if seq != self.seen(origin).checked_add(1)? {
+            return None;
+        }
+        let number = self.origins.next()?;
+        self.origins.push(origin);
+        self.past.remove(&origin);
+        self.by_origin.insert(origin, OriginRow { number, seq, last: op.lamport });
+        self.trackers.entry(origin.tracker).or_default();
+        Some(number)
     }
 
     /// Takes note of what the current op makes.
     pub(super) fn note(&mut self, op: &Op, made: Created) {
-        let row = self.by_origin.get_mut(&op.id.origin).expect("the op was entered");
-        row.made.insert(op.id.seq, made);
+        self.made.insert(op.id, made);
     }
 
-    pub(super) fn id(&self, key: OpKey) -> OpId {
-        OpId { origin: self.origins[key.origin() as usize], seq: key.seq() }
+    /// The op of a key; `None` if its origin was dropped.
+    pub(super) fn id(&self, key: OpKey) -> Option<OpId> {
+        let origin = *self.origins.get(key.origin())?;
+        Some(OpId { origin, seq: key.seq() })
     }
 
     /// The id that an id stands for. That is another one only for a repeated command, or for a share that turned out to
     /// be the same as another.
     pub fn canonical(&self, id: OpId) -> OpId {
-        let mut id = id;
-        while let Some(&other) = self.aliases.get(&id) {
-            id = other;
-        }
-        id
+        self.aliases.get(&id).map_or(id, |alias| alias.of)
     }
 
-    /// From now on this id stands for another. Returns true if it stood for none before.
-    pub(super) fn alias(&mut self, id: OpId, other: OpId) -> bool {
-        self.stand_ins.insert((other, id));
-        self.aliases.insert(id, other).is_none()
+    /// From now on this id stands for another, and so does every id that stood for it.
+    pub(super) fn alias(&mut self, id: OpId, other: OpId) {
+        let (of, made) = (self.canonical(other), self.lamport);
+        let followers: Vec<OpId> = self.stand_ins(id).collect();
+        for follower in followers {
+            self.stand_ins.remove(&(id, follower));
+            self.stand_ins.insert((of, follower));
+            self.aliases.insert(follower, AliasRow { of, ..self.aliases[&follower] });
+        }
+        self.stand_ins.insert((of, id));
+        self.aliases.insert(id, AliasRow { of, made });
+    }
+
+    /// The ids that stand for this one.
+    fn stand_ins(&self, of: OpId) -> impl Iterator<Item = OpId> + '_ {
+        let first = OpId { origin: Origin { tracker: 0, incarnation: 0 }, seq: 0 };
+        self.stand_ins.range((of, first)..).take_while(move |(meant, _)| *meant == of).map(|&(_, id)| id)
     }
 
     /// All ids that mean what this one means, the canonical one first.
     pub fn ids_of(&self, id: OpId) -> Vec<OpId> {
-        let mut ids = vec![self.canonical(id)];
-        let mut next = 0;
-        while let Some(&of) = ids.get(next) {
-            let first = OpId { origin: Origin { tracker: 0, incarnation: 0 }, seq: 0 };
-            let stand_ins = self.stand_ins.range((of, first)..).take_while(|(meant, _)| *meant == of);
-            ids.extend(stand_ins.map(|&(_, id)| id));
-            next += 1;
-        }
-        ids
+        let of = self.canonical(id);
+        std::iter::once(of).chain(self.stand_ins(of)).collect()
     }
 
     /// How many ids stand for others. While ops come in their order, no alias ends.
@@ -224,8 +276,7 @@ impl State {
     }
 
     pub(super) fn created(&self, id: OpId) -> Option<Created> {
-        let id = self.canonical(id);
-        self.by_origin.get(&id.origin)?.made.get(&id.seq).copied()
+        self.made.get(&self.canonical(id)).copied()
     }
 
     pub(super) fn user_no(&self, user: UserRef) -> Option<UserNo> {
@@ -312,20 +363,22 @@ impl State {
         self.last
     }
 
+    /// The Lamport counter up to which the base state has the ops: 0 while there is none. Only
+    /// [`State::prune`] raises it.
+    pub fn floor(&self) -> u64 {
+        self.floor
+    }
+
     /// The sequence of the last op of an origin; 0 before the first.
     pub fn seen(&self, origin: Origin) -> u64 {
-        self.by_origin.get(&origin).map_or(0, |row| row.seq)
+        let past = || self.past.get(&origin).map(|past| past.seq);
+        self.by_origin.get(&origin).map(|row| row.seq).or_else(past).unwrap_or(0)
     }
 
     /// The version vector: every origin with the sequence of its last op.
     pub fn version(&self) -> impl Iterator<Item = (Origin, u64)> + '_ {
         self.by_origin.iter().map(|(&origin, row)| (origin, row.seq))
     }
-}
-
-/// The number of the next row of a table that has `len` rows; `None` once numbers run out.
-fn next_number(len: usize) -> Option<u32> {
-    u32::try_from(len).ok()
 }
 
 /// Gives a name to an entity if the name is free. That is nearly always so, and takes one descent.

@@ -1,25 +1,25 @@
-//! The state as bytes, in one canonical form: what trackers compare, and what a checkpoint keeps.
-//!
-//! Only the tables that hold facts are written, each as a count of eight bytes and its rows in the order of their keys
-//! or numbers; what else there is (names, owners, who is where, what each op made) follows from them.
+//! The canonical form is written.
 
-use super::key::OpKey;
-use super::tables::{GroupNo, GroupRow, MemberRow, ShareNo, ShareRow, State, TrackerRow, UserNo, UserRow};
+use super::VERSION;
+use crate::tracker::state::key::OpKey;
+use crate::tracker::state::tables::{
+    AliasRow, GroupNo, GroupRow, MemberRow, PastOrigin, ShareNo, ShareRow, State, TrackerRow, UserNo, UserRow,
+};
 use crate::wire::codec::{DecodeError, Decoder, Wire, wire_struct};
 use ring::digest::{Context, SHA256};
 use std::convert::Infallible;
 
-/// The version of the form.
-pub(super) const VERSION: u16 = 3;
 /// About how many bytes go to the taker at once.
 const CHUNK_LEN: usize = 64 * 1024;
 
 wire_struct!(TrackerRow { forgotten });
+wire_struct!(PastOrigin { seq, last });
+wire_struct!(AliasRow { of, made });
 wire_struct!(UserNo { 0 });
 wire_struct!(GroupNo { 0 });
 wire_struct!(ShareNo { 0 });
 wire_struct!(MemberRow { user, rank });
-wire_struct!(ShareRow { id, group, name, content, sharer_count });
+wire_struct!(ShareRow { id, group, name, content, sharer_count, idle });
 
 impl Wire for OpKey {
     fn put(&self, out: &mut Vec<u8>) {
@@ -40,22 +40,25 @@ impl State {
             self.folded.put(out);
             self.lamport.put(out);
             self.last.put(out);
+            self.floor.put(out);
+            [self.origins.used(), self.groups.used(), self.shares.used()].iter().for_each(|used| used.put(out));
         })?;
-        out.table(self.origins.len(), &self.origins, |origin, out| {
-            origin.put(out);
-            self.seen(*origin).put(out);
-        })?;
-        out.table(self.trackers.len(), &self.trackers, |(number, tracker), out| {
+        out.table(self.origins.len(), self.origins.iter(), |(number, origin), out| {
+            let row = self.by_origin[origin];
             number.put(out);
-            tracker.put(out);
+            origin.put(out);
+            row.seq.put(out);
+            row.last.put(out);
         })?;
-        out.table(self.aliases.len(), &self.aliases, |(id, other), out| {
-            id.put(out);
-            other.put(out);
-        })?;
-        out.table(self.users.len(), self.users.iter(), put_user)?;
+        out.table(self.past.len(), &self.past, put_pair)?;
+        out.table(self.trackers.len(), &self.trackers, put_pair)?;
+        out.table(self.aliases.len(), &self.aliases, put_pair)?;
+        out.table(self.users.len(), self.users.values(), put_user)?;
         out.table(self.groups.len(), self.groups.iter(), put_group)?;
-        out.table(self.shares.len(), self.shares.iter(), ShareRow::put)?;
+        out.table(self.shares.len(), self.shares.iter(), |(number, share), out| {
+            number.put(out);
+            share.put(out);
+        })?;
         out.table(self.notices.len(), &self.notices, |((user, at, index), notice), out| {
             user.put(out);
             at.put(out);
@@ -78,6 +81,11 @@ impl State {
     }
 }
 
+fn put_pair<K: Wire, V: Wire>((key, value): (&K, &V), out: &mut Vec<u8>) {
+    key.put(out);
+    value.put(out);
+}
+
 fn put_user(user: &UserRow, out: &mut Vec<u8>) {
     let UserRow { id, made_by, commands, name, password, password_set_by, groups: _, shares } = user;
     id.put(out);
@@ -94,10 +102,12 @@ fn put_user(user: &UserRow, out: &mut Vec<u8>) {
     }
 }
 
-fn put_group(group: &GroupRow, out: &mut Vec<u8>) {
-    let GroupRow { id, name, owner: _, joined, chain, roster, requests, files: _ } = group;
+fn put_group((number, group): (u32, &GroupRow), out: &mut Vec<u8>) {
+    let GroupRow { id, name, owner: _, idle, joined, chain, roster, requests, files: _ } = group;
+    number.put(out);
     id.put(out);
     name.put(out);
+    idle.put(out);
     joined.put(out);
     chain.put(out);
     (roster.len() as u64).put(out);

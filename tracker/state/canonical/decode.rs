@@ -1,0 +1,250 @@
+//! The state from its canonical form: the tables are read, and what follows from them is made anew.
+
+use super::VERSION;
+use crate::model::id::{CommandId, OpId, OpOrder, Origin};
+use crate::model::notice::Notice;
+use crate::tracker::state::key::{ByName, OpKey};
+use crate::tracker::state::sparse_array::SparseArray;
+use crate::tracker::state::tables::{
+    AliasRow, Created, GroupNo, GroupRow, MemberRow, OriginRow, ShareNo, ShareRow, State, UserNo, UserRow,
+};
+use crate::wire::codec::{DecodeError, Decoder, Wire};
+use imbl::OrdMap;
+
+const OUT_OF_RANGE: DecodeError = DecodeError::Value("a row of a state");
+
+impl State {
+    /// Reads what [`State::encode`] wrote. Refuses rows that no state has together, as far as that is quick to see. A
+    /// checksum has to tell whether the bytes are those that were written.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Decoder::new(bytes);
+        let mut state = State::new();
+        state.take_head(&mut from)?;
+        state.take_origins(&mut from)?;
+        state.take_aliases(&mut from)?;
+        let shares = state.take_users(&mut from)?;
+        state.take_groups(&mut from)?;
+        state.take_shares(&mut from)?;
+        for (user, shares) in (0..).zip(shares) {
+            let user = state.users.get_mut(user).ok_or(OUT_OF_RANGE)?;
+            for number in shares {
+                let share = state.shares.get(number.0).ok_or(OUT_OF_RANGE)?;
+                unique(user.shares.insert((share.group, number)).is_none())?;
+            }
+        }
+        for _ in 0..u64::take(&mut from)? {
+            let key = (UserNo::take(&mut from)?, OpOrder::take(&mut from)?, u32::take(&mut from)?);
+            unique(state.users.get(key.0.0).is_some())?;
+            unique(state.notices.insert(key, Notice::take(&mut from)?).is_none())?;
+        }
+        from.finish()?;
+        Ok(state)
+    }
+
+    fn take_head(&mut self, from: &mut Decoder<'_>) -> Result<(), DecodeError> {
+        if (u64::take(from)?, u16::take(from)?) != (1, VERSION) {
+            return Err(DecodeError::Value("the version of a state"));
+        }
+        self.folded = u64::take(from)?;
+        self.lamport = u64::take(from)?;
+        self.last = Wire::take(from)?;
+        unique(self.lamport == self.last.map_or(0, |last: OpOrder| last.lamport))?;
+        self.floor = u64::take(from)?;
+        self.origins = SparseArray::from_number(u32::take(from)?);
+        self.groups = SparseArray::from_number(u32::take(from)?);
+        self.shares = SparseArray::from_number(u32::take(from)?);
+        Ok(())
+    }
+
+    fn take_origins(&mut self, from: &mut Decoder<'_>) -> Result<(), DecodeError> {
+        let mut left = self.folded;
+        for _ in 0..u64::take(from)? {
+            let (number, origin) = (u32::take(from)?, Origin::take(from)?);
+            let row = OriginRow { number, seq: u64::take(from)?, last: u64::take(from)? };
+            left = left.checked_sub(row.seq).ok_or(OUT_OF_RANGE)?;
+            unique(self.origins.fill(number, origin) && self.by_origin.insert(origin, row).is_none())?;
+        }
+        self.past = map(from)?;
+        unique(self.past.keys().all(|origin| !self.by_origin.contains_key(origin)))?;
+        self.trackers = map(from)?;
+        unique(self.origins.values().chain(self.past.keys()).all(|origin| self.trackers.contains_key(&origin.tracker)))
+    }
+
+    fn take_aliases(&mut self, from: &mut Decoder<'_>) -> Result<(), DecodeError> {
+        self.aliases = map(from)?;
+        self.stand_ins = self.aliases.iter().map(|(&id, &AliasRow { of, .. })| (of, id)).collect();
+        unique(self.aliases.values().all(|alias| !self.aliases.contains_key(&alias.of)))
+    }
+
+    /// Takes the users. Returns what each one shares: in which groups is not known yet.
+    fn take_users(&mut self, from: &mut Decoder<'_>) -> Result<Vec<Vec<ShareNo>>, DecodeError> {
+        table(from, |from| {
+            let (row, shares) = take_user(from)?;
+            let user = self.users.next().map(UserNo).ok_or(OUT_OF_RANGE)?;
+            self.take_created(row.id, Created::User(user))?;
+            unique(self.user_names.insert(ByName::new(&row.name), user).is_none())?;
+            unique(row.commands.iter().all(|(_, op)| op.origin() < self.origins.used()))?;
+            self.users.push(row);
+            Ok(shares)
+        })
+    }
+
+    fn take_groups(&mut self, from: &mut Decoder<'_>) -> Result<(), DecodeError> {
+        for _ in 0..u64::take(from)? {
+            let number = GroupNo::take(from)?;
+            let group = self.take_group(number, from)?;
+            self.take_created(group.id, Created::Group(number))?;
+            if group.owner.is_some() {
+                unique(self.group_names.insert(ByName::new(&group.name), number).is_none())?;
+                unique(group.idle == 0)?;
+            } else {
+                self.hidden_groups.insert((group.idle, number));
+            }
+            unique(self.groups.fill(number.0, group))?;
+        }
+        Ok(())
+    }
+
+    /// A group without its files, which come later.
+    fn take_group(&mut self, number: GroupNo, from: &mut Decoder<'_>) -> Result<GroupRow, DecodeError> {
+        let mut group = GroupRow {
+            id: Wire::take(from)?,
+            name: Wire::take(from)?,
+            owner: None,
+            idle: Wire::take(from)?,
+            joined: Wire::take(from)?,
+            chain: Wire::take(from)?,
+            roster: Default::default(),
+            requests: Default::default(),
+            files: Default::default(),
+        };
+        let members = table(from, MemberRow::take)?;
+        group.owner = members.iter().min_by_key(|member| member.rank).map(|member| member.user);
+        for member in members {
+            let user = self.users.get_mut(member.user.0).ok_or(OUT_OF_RANGE)?;
+            user.groups.insert(number);
+            unique(group.roster.insert(ByName::new(&user.name), member).is_none())?;
+        }
+        for number in table(from, UserNo::take)? {
+            let user = self.users.get(number.0).ok_or(OUT_OF_RANGE)?;
+            unique(group.requests.insert(ByName::new(&user.name), number).is_none())?;
+        }
+        Ok(group)
+    }
+
+    fn take_shares(&mut self, from: &mut Decoder<'_>) -> Result<(), DecodeError> {
+        for _ in 0..u64::take(from)? {
+            let (number, share) = (ShareNo::take(from)?, ShareRow::take(from)?);
+            self.take_created(share.id, Created::Share(number))?;
+            let group = self.groups.get_mut(share.group.0).ok_or(OUT_OF_RANGE)?;
+            if share.sharer_count > 0 {
+                unique(group.files.insert(ByName::new(&share.name), number).is_none())?;
+                unique(share.idle == 0)?;
+                self.listed += 1;
+            } else {
+                unique(group.owner.is_some() || share.idle <= group.idle)?;
+                self.hidden_shares.insert((share.idle, number));
+            }
+            unique(self.shares.fill(number.0, share))?;
+        }
+        Ok(())
+    }
+
+    fn take_created(&mut self, id: OpId, made: Created) -> Result<(), DecodeError> {
+        let seen = self.seen(id.origin);
+        // Of an origin that was dropped long ago nothing is known.
+        unique(id.seq > 0 && (seen == 0 || id.seq <= seen) && self.made.insert(id, made).is_none())
+    }
+}
+
+fn unique(holds: bool) -> Result<(), DecodeError> {
+    if holds { Ok(()) } else { Err(OUT_OF_RANGE) }
+}
+
+/// Rows with a count before them. A count that is too high ends with the bytes.
+fn table<T>(
+    from: &mut Decoder<'_>,
+    mut row: impl FnMut(&mut Decoder<'_>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    let mut rows = Vec::new();
+    for _ in 0..u64::take(from)? {
+        rows.push(row(from)?);
+    }
+    Ok(rows)
+}
+
+/// Keys and values with a count before them.
+fn map<K: Wire + Ord + Clone, V: Wire + Clone>(from: &mut Decoder<'_>) -> Result<OrdMap<K, V>, DecodeError> {
+    let mut map = OrdMap::new();
+    for _ in 0..u64::take(from)? {
+        unique(map.insert(K::take(from)?, V::take(from)?).is_none())?;
+    }
+    Ok(map)
+}
+
+/// A user without groups and shares, and the numbers of the shares.
+fn take_user(from: &mut Decoder<'_>) -> Result<(UserRow, Vec<ShareNo>), DecodeError> {
+    let mut row = UserRow {
+        id: Wire::take(from)?,
+        made_by: Wire::take(from)?,
+        commands: Default::default(),
+        name: Wire::take(from)?,
+        password: Wire::take(from)?,
+        password_set_by: Wire::take(from)?,
+        groups: Default::default(),
+        shares: Default::default(),
+    };
+    let shares = table(from, ShareNo::take)?;
+    let commands = table(from, |from| Ok((CommandId::take(from)?, OpKey::take(from)?)))?;
+    row.commands = commands.into_iter().collect();
+    Ok((row, shares))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::op::Op;
+    use crate::tracker::state::tests::histories;
+    use proptest::prelude::*;
+    use std::convert::Infallible;
+
+    fn fold(ops: &[Op]) -> State {
+        let mut state = State::new();
+        ops.iter().for_each(|op| state.apply(op));
+        state
+    }
+
+    fn encode(state: &State) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let Ok(()) = state.encode(|part| {
+            bytes.extend_from_slice(part);
+            Ok::<(), Infallible>(())
+        });
+        bytes
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_state_survives_with_all_that_follows_from_it(ops in histories()) {
+            let mut state = fold(&ops);
+            let bytes = encode(&state);
+            let decoded = State::decode(&bytes).expect("its canonical form");
+            decoded.check();
+            // Only the op being folded needs this.
+            (state.told, state.caused) = (0, Vec::new());
+            prop_assert_eq!(format!("{decoded:?}"), format!("{state:?}"));
+            prop_assert_eq!(encode(&decoded), bytes);
+        }
+
+        #[test]
+        fn damaged_bytes_never_panic(ops in histories(), at in any::<u32>(), value in any::<u8>()) {
+            let mut bytes = encode(&fold(&ops));
+            let at = at as usize % bytes.len();
+            prop_assert!(State::decode(&bytes[..at]).is_err());
+            bytes[at] = value;
+            let _ = State::decode(&bytes);
+        }
+    }
+}
