@@ -2,6 +2,48 @@
 
 use super::name::{FileName, GroupId, UserId};
 
+/// A kind of change that a user makes, by the number of its op.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum ChangeKind {
+    ChangePassword = 2,
+    CreateGroup = 3,
+    RequestJoin = 4,
+    AcceptRequest = 5,
+    RejectRequest = 6,
+    LeaveGroup = 7,
+    RemoveMember = 8,
+    CreateShare = 9,
+    JoinShare = 10,
+    LeaveShare = 11,
+}
+
+impl ChangeKind {
+    /// Every kind, in the order of the numbers.
+    pub const ALL: [Self; 10] = [
+        Self::ChangePassword,
+        Self::CreateGroup,
+        Self::RequestJoin,
+        Self::AcceptRequest,
+        Self::RejectRequest,
+        Self::LeaveGroup,
+        Self::RemoveMember,
+        Self::CreateShare,
+        Self::JoinShare,
+        Self::LeaveShare,
+    ];
+}
+
+/// A change of a user that has no place above the floor, as its author is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnplacedChange {
+    pub kind: ChangeKind,
+    /// The group it was about, if that is known.
+    pub group: Option<GroupId>,
+    /// The file it was about, if that is known.
+    pub file: Option<FileName>,
+}
+
 /// One message to a user. It is kept until the user has read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
@@ -39,4 +81,12 @@ pub enum Notice {
     RequestOverridden { group: GroupId },
     /// The user's share has no effect, since the user was no longer a member.
     ShareOverridden { group: GroupId, name: FileName },
+    /// The user's change has no effect: the group or share that it names was dropped before.
+    GroundGone {
+        kind: ChangeKind,
+        /// The file it was about, if that is known.
+        file: Option<FileName>,
+    },
+    /// The user's change was lost: a tracker took it alone, and it has no place above the floor.
+    Unplaced { change: UnplacedChange },
 }

@@ -1,8 +1,12 @@
 //! The changes that make up the trackers' state. The state is the fold of all ops in their total order.
 
+pub mod floor;
+
 use super::id::{CommandId, GroupRef, OpId, OpOrder, ShareRef, UserRef};
 use super::manifest::Content;
 use super::name::{FileName, GroupId, UserId};
+use super::notice::{ChangeKind, UnplacedChange};
+use floor::FloorProposal;
 use std::fmt;
 use std::sync::Arc;
 
@@ -118,6 +122,20 @@ pub enum OpBody {
         /// SHA-256 of the notices that were read, which names them as `State::notices_digest` says.
         shown: [u8; 32],
     },
+    /// A tracker proposes a floor; the op's id names the proposal. The author is a tracker, as of the next two.
+    ProposeFloor {
+        floor: Arc<FloorProposal>,
+    },
+    /// A tracker holds exactly the ops of a proposal and has the same base.
+    ReadyForFloor {
+        proposal: OpId,
+    },
+    /// A tracker promises to take nothing else below a proposed floor.
+    PromiseFloor {
+        proposal: OpId,
+        /// The proposal once more, so that the promise binds without it.
+        floor: Arc<FloorProposal>,
+    },
     /// An operator has all trackers let go of one. The author is a tracker.
     ForgetTracker {
         tracker: u16,
@@ -126,19 +144,38 @@ pub enum OpBody {
     UnforgetTracker {
         tracker: u16,
     },
+    /// A tracker tells a user of a change that was lost. Its command follows from that change, so that two trackers
+    /// that lost the same one tell of it once.
+    NoteUnplaced {
+        user: UserRef,
+        change: UnplacedChange,
+    },
 }
 
 impl OpBody {
-    /// Whether a tracker made the change itself: its operator did, not a client with a command.
+    /// Whether a tracker made the change itself, for its operator or for all: no client with a command did.
     pub fn is_of_tracker(&self) -> bool {
-        matches!(self, OpBody::ForgetTracker { .. } | OpBody::UnforgetTracker { .. })
+        matches!(
+            self,
+            OpBody::ProposeFloor { .. }
+                | OpBody::ReadyForFloor { .. }
+                | OpBody::PromiseFloor { .. }
+                | OpBody::ForgetTracker { .. }
+                | OpBody::UnforgetTracker { .. }
+                | OpBody::NoteUnplaced { .. }
+        )
     }
 
-    /// Which user made the change. `None` where an account is made, since nobody is logged in then, and where a tracker
-    /// made it.
+    /// Among which user's commands its command counts. That is the user who made the change, or who is told of one that
+    /// was lost. `None` where an account is made, since nobody is logged in then, and for other changes of trackers.
     pub fn author(&self) -> Option<UserRef> {
         match self {
-            OpBody::CreateUser { .. } | OpBody::ForgetTracker { .. } | OpBody::UnforgetTracker { .. } => None,
+            OpBody::CreateUser { .. }
+            | OpBody::ProposeFloor { .. }
+            | OpBody::ReadyForFloor { .. }
+            | OpBody::PromiseFloor { .. }
+            | OpBody::ForgetTracker { .. }
+            | OpBody::UnforgetTracker { .. } => None,
             OpBody::CreateGroup { founder: user, .. }
             | OpBody::AcceptRequest { by: user, .. }
             | OpBody::RejectRequest { by: user, .. }
@@ -149,7 +186,33 @@ impl OpBody {
             | OpBody::CreateShare { user, .. }
             | OpBody::JoinShare { user, .. }
             | OpBody::LeaveShare { user, .. }
-            | OpBody::ReadNotices { user, .. } => Some(*user),
+            | OpBody::ReadNotices { user, .. }
+            | OpBody::NoteUnplaced { user, .. } => Some(*user),
         }
+    }
+
+    /// What the author is told of it if it is lost. `None` for what nobody misses, where an account is made, and for
+    /// changes of trackers.
+    pub fn change_kind(&self) -> Option<ChangeKind> {
+        Some(match self {
+            OpBody::ChangePassword { .. } => ChangeKind::ChangePassword,
+            OpBody::CreateGroup { .. } => ChangeKind::CreateGroup,
+            OpBody::RequestJoin { .. } => ChangeKind::RequestJoin,
+            OpBody::AcceptRequest { .. } => ChangeKind::AcceptRequest,
+            OpBody::RejectRequest { .. } => ChangeKind::RejectRequest,
+            OpBody::LeaveGroup { .. } => ChangeKind::LeaveGroup,
+            OpBody::RemoveMember { .. } => ChangeKind::RemoveMember,
+            OpBody::CreateShare { .. } => ChangeKind::CreateShare,
+            OpBody::JoinShare { .. } => ChangeKind::JoinShare,
+            OpBody::LeaveShare { .. } => ChangeKind::LeaveShare,
+            OpBody::CreateUser { .. }
+            | OpBody::ReadNotices { .. }
+            | OpBody::ProposeFloor { .. }
+            | OpBody::ReadyForFloor { .. }
+            | OpBody::PromiseFloor { .. }
+            | OpBody::ForgetTracker { .. }
+            | OpBody::UnforgetTracker { .. }
+            | OpBody::NoteUnplaced { .. } => return None,
+        })
     }
 }

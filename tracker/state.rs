@@ -54,8 +54,10 @@ impl State {
             OpBody::JoinShare { share, user } => self.join_share(op, *share, *user),
             OpBody::LeaveShare { share, user } => self.leave_share(*share, *user),
             OpBody::ReadNotices { user, through, shown } => self.read_notices(*user, *through, shown),
+            OpBody::ProposeFloor { .. } | OpBody::ReadyForFloor { .. } | OpBody::PromiseFloor { .. } => {}
             OpBody::ForgetTracker { tracker } => self.set_forgotten(*tracker, true),
             OpBody::UnforgetTracker { tracker } => self.set_forgotten(*tracker, false),
+            OpBody::NoteUnplaced { user, change } => self.note_unplaced(op, *user, change),
         }
         self.remember(op, key);
     }

@@ -444,4 +444,6 @@ wire_variants!(Notice {
     7 DecisionOverridden { group, user }
     8 RequestOverridden { group }
     9 ShareOverridden { group, name }
+    10 GroundGone { kind, file }
+    11 Unplaced { change }
 });

@@ -36,7 +36,7 @@ pub enum Dialect {
     /// A leecher to a seeder.
     PeerPeer = 2,
     /// A tracker to another one of the same installation.
-    TrackerTracker = 4,
+    TrackerTracker = 8,
     /// A tracker to a client, to look whether it is there.
     Probe = 5,
     /// A client to the relay of a tracker, where another client meets it.

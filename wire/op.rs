@@ -1,9 +1,13 @@
 //! Ops as bytes: what the journal keeps and what trackers send each other.
 
-use super::codec::{DecodeError, Decoder, Text, Wire, wire_struct, wire_variants};
+use super::codec::{DecodeError, Decoder, List, Text, Wire, wire_struct, wire_variants};
+use crate::model::notice::{ChangeKind, UnplacedChange};
+use crate::model::op::floor::{FloorMark, FloorProposal};
 use crate::model::op::{Op, OpBody, PasswordHash};
 
 wire_struct!(Op { id, lamport, command, body });
+wire_struct!(FloorMark { lamport, base });
+wire_struct!(UnplacedChange { kind, group, file });
 
 wire_variants!(OpBody {
     1 CreateUser { name, password }
@@ -18,8 +22,12 @@ wire_variants!(OpBody {
     10 JoinShare { share, user }
     11 LeaveShare { share, user }
     12 ReadNotices { user, through, shown }
+    13 ProposeFloor { floor }
+    14 ReadyForFloor { proposal }
+    15 PromiseFloor { proposal, floor }
     16 ForgetTracker { tracker }
     17 UnforgetTracker { tracker }
+    18 NoteUnplaced { user, change }
 });
 
 impl Wire for PasswordHash {
@@ -28,6 +36,40 @@ impl Wire for PasswordHash {
     }
     fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Text::<{ PasswordHash::LEN_MAX }>::take(from).map(|text| PasswordHash(text.as_str().into()))
+    }
+}
+
+impl Wire for FloorProposal {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.after.put(out);
+        self.mark.put(out);
+        put_list(&self.vector, out);
+        put_list(&self.participants, out);
+    }
+    fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            after: Wire::take(from)?,
+            mark: Wire::take(from)?,
+            vector: List::<_, { Self::VECTOR_MAX }>::take(from)?.into_vec(),
+            participants: List::<_, { Self::PARTICIPANTS_MAX }>::take(from)?.into_vec(),
+        })
+    }
+}
+
+fn put_list<T: Wire>(values: &[T], out: &mut Vec<u8>) {
+    // Whoever proposes a floor asks first whether the proposal fits.
+    (values.len() as u32).put(out);
+    values.iter().for_each(|value| value.put(out));
+}
+
+impl Wire for ChangeKind {
+    fn put(&self, out: &mut Vec<u8>) {
+        (*self as u8).put(out);
+    }
+    fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let number = u8::take(from)?;
+        let kind = ChangeKind::ALL.into_iter().find(|kind| *kind as u8 == number);
+        kind.ok_or(DecodeError::Value("a kind of change"))
     }
 }
 

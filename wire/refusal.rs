@@ -51,6 +51,8 @@ codes! {
     Unavailable = 7, "The tracker cannot save changes now";
     /// Too many attempts; try again later.
     SlowDown = 8, "Too many attempts, wait a little and try again";
+    /// The tracker takes over what the others have, and saves no changes until it has that.
+    Joining = 9, "The tracker is taking over what the others have";
 
     /// The request needs a login.
     NotLoggedIn = 20, "Please login first";
@@ -100,6 +102,8 @@ codes! {
     NeedManifest = 63, "The tracker needs the list of pieces first";
     /// The manifest is not well-formed or not what its info hash says.
     BadManifest = 64, "The list of pieces is not valid";
+    /// The share was dropped: nobody had shared it for a long time.
+    Forgotten = 65, "This file is gone, nobody has shared it for a long time";
 
     /// The key id is not known to the peer: the group's key has changed, or the asker never had it.
     UnknownKey = 80, "The peer does not know this group key";
@@ -137,12 +141,15 @@ codes! {
 impl Code {
     /// Whether there is no such share for the user. Other refusals say that it cannot be asked for now.
     pub fn is_gone(self) -> bool {
-        matches!(self, Code::NoSuchGroup | Code::NotMember | Code::NoSuchFile)
+        matches!(self, Code::NoSuchGroup | Code::NotMember | Code::NoSuchFile | Code::Forgotten)
     }
 
     /// Whether the same request may be granted a moment later.
     pub fn is_passing(self) -> bool {
-        matches!(self, Code::Busy | Code::Closing | Code::Unavailable | Code::SlowDown | Code::NotHeardYet)
+        matches!(
+            self,
+            Code::Busy | Code::Closing | Code::Unavailable | Code::SlowDown | Code::Joining | Code::NotHeardYet
+        )
     }
 }
 

@@ -12,6 +12,7 @@ use super::refusal::Refusal;
 use crate::model::digest::InfoHash;
 use crate::model::id::{ClientId, Seen, ShareRef, UserRef};
 use crate::model::op::Op;
+use crate::model::op::floor::FloorMark;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub const OPS_MAX: usize = 4096;
 pub const OPS_FRAME_LEN_MAX: usize = 512 * 1024;
 /// Most manifests that one message asks for.
 pub const WANTED_MAX: usize = 1024;
+/// Longest part of a base in one message, in bytes.
+pub const BASE_PART_MAX: usize = 256 * 1024;
 /// A side that has said no `Have` for this long says one.
 pub const HAVE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -38,6 +41,8 @@ wire_enum! {
             tracker: u16,
             /// Made at random when the program starts: tells apart two programs of one number.
             instance: [u8; 16],
+            /// The floor of the sender.
+            floor: FloorMark,
             /// What is durable at the sender.
             seen: List<Seen, ORIGINS_MAX>,
         }
@@ -48,6 +53,8 @@ wire_enum! {
         }
         /// What is durable at the sender by now; also says that the sender is there.
         3 Have {
+            /// The floor of the sender by now.
+            floor: FloorMark,
             seen: List<Seen, ORIGINS_MAX>,
             /// SHA-256 of the canonical state, if it was computed for exactly these ops.
             digest: Option<[u8; 32]>,
@@ -113,6 +120,22 @@ wire_enum! {
         /// full is the last.
         15 SeenMore {
             seen: List<Seen, ORIGINS_MAX>,
+        }
+        /// The sender lacks what the receiver has under its floor, and wants the base.
+        16 WantBase {
+            floor: FloorMark,
+        }
+        /// A part of a base. Parts come in order and are not empty.
+        17 Base {
+            floor: FloorMark,
+            /// Length of the whole in bytes.
+            total: u64,
+            offset: u64,
+            part: Blob<BASE_PART_MAX>,
+        }
+        /// The sender has another floor by now, which the next `Have` tells, or cannot read the base.
+        18 NoBase {
+            floor: FloorMark,
         }
     }
 }

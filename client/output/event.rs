@@ -5,7 +5,7 @@ use super::status;
 use super::status::{DownloadStatus, Fetched, Reached};
 use crate::model::address::TrackerAddr;
 use crate::model::name::{FileName, GroupId, UserId};
-use crate::model::notice::Notice;
+use crate::model::notice::{ChangeKind, Notice, UnplacedChange};
 use crate::wire::client_tracker::ReachClass;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -280,6 +280,30 @@ fn not_reached(addr: SocketAddr, found: ReachClass) -> String {
     format!("Others cannot reach you at {addr} ({what}); members can still exchange with you where they can be called")
 }
 
+/// What a user did, as the beginning of a sentence.
+fn change_words(kind: ChangeKind, group: Option<&GroupId>, file: Option<&FileName>) -> String {
+    let of = |what: &str, word: &str, name: Option<&str>| match name {
+        Some(name) => format!("{what} {word} {name}"),
+        None => what.to_owned(),
+    };
+    let group = group.map(GroupId::as_str);
+    let shared = |what: &str| match file {
+        Some(file) => of(&format!("{what} {file}"), "in", group),
+        None => of(&format!("{what} a file"), "in", group),
+    };
+    match kind {
+        ChangeKind::ChangePassword => "Your new password".to_owned(),
+        ChangeKind::CreateGroup => of("Your new group", "called", group),
+        ChangeKind::RequestJoin => of("Your request to join a group", "called", group),
+        ChangeKind::AcceptRequest => of("Your letting somebody into a group", "called", group),
+        ChangeKind::RejectRequest => of("Your turning somebody down in a group", "called", group),
+        ChangeKind::LeaveGroup => of("Your leaving a group", "called", group),
+        ChangeKind::RemoveMember => of("Your removing somebody from a group", "called", group),
+        ChangeKind::CreateShare | ChangeKind::JoinShare => shared("Your sharing"),
+        ChangeKind::LeaveShare => shared("Your no longer sharing"),
+    }
+}
+
 fn notice_line(notice: &Notice) -> String {
     match notice {
         Notice::Accepted { group } => format!("You are a member of {group} now"),
@@ -300,6 +324,14 @@ fn notice_line(notice: &Notice) -> String {
         Notice::RequestOverridden { group } => format!("Your request to join {group} has no effect: you are a member"),
         Notice::ShareOverridden { group, name } => {
             format!("{name} is not shared in {group}: you were no longer a member")
+        }
+        Notice::GroundGone { kind, file } => {
+            let what = change_words(*kind, None, file.as_ref());
+            format!("{what} has no effect: what it was about had been gone for a long time")
+        }
+        Notice::Unplaced { change: UnplacedChange { kind, group, file } } => {
+            let what = change_words(*kind, group.as_ref(), file.as_ref());
+            format!("{what} is lost: the tracker that took it had lost touch with the others; please do it again")
         }
     }
 }

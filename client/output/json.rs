@@ -8,7 +8,7 @@ use crate::client::command::failure::{Cause, Failure};
 use crate::client::reach::way::Way;
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
-use crate::model::notice::Notice;
+use crate::model::notice::{ChangeKind, Notice, UnplacedChange};
 use crate::rate::limit::Limit;
 use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, ReachClass};
 use serde_json::{Map, Value, json};
@@ -146,6 +146,29 @@ fn notice(notice: &Notice) -> (&'static str, Value) {
         }
         Notice::RequestOverridden { group } => ("request_overridden", group_only(group)),
         Notice::ShareOverridden { group, name } => ("share_overridden", shared(group, name)),
+        Notice::GroundGone { kind, file } => {
+            let file = file.as_ref().map(FileName::as_str);
+            ("ground_gone", json!({ "command": command(*kind), "file_name": file }))
+        }
+        Notice::Unplaced { change: UnplacedChange { kind, group, file } } => {
+            let (group, file) = (group.as_ref().map(GroupId::as_str), file.as_ref().map(FileName::as_str));
+            ("change_lost", json!({ "command": command(*kind), "group_id": group, "file_name": file }))
+        }
+    }
+}
+
+/// The command that makes a change.
+fn command(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::ChangePassword => "change_password",
+        ChangeKind::CreateGroup => "create_group",
+        ChangeKind::RequestJoin => "join_group",
+        ChangeKind::AcceptRequest => "accept_request",
+        ChangeKind::RejectRequest => "reject_request",
+        ChangeKind::LeaveGroup => "leave_group",
+        ChangeKind::RemoveMember => "remove_member",
+        ChangeKind::CreateShare | ChangeKind::JoinShare => "upload_file",
+        ChangeKind::LeaveShare => "stop_share",
     }
 }
 
@@ -329,6 +352,10 @@ mod tests {
             Event::Notice(Notice::DecisionOverridden { group: g(), user: user.clone() }),
             Event::Notice(Notice::RequestOverridden { group: g() }),
             Event::Notice(Notice::ShareOverridden { group: g(), name: f() }),
+            Event::Notice(Notice::GroundGone { kind: ChangeKind::LeaveGroup, file: None }),
+            Event::Notice(Notice::Unplaced {
+                change: UnplacedChange { kind: ChangeKind::LeaveGroup, group: None, file: None },
+            }),
             Event::LoggedInAs { asked: user, user: to },
             Event::ShareMissing { group: g(), file: f(), partly: true, why: why.clone() },
             Event::ShareChanged { group: g(), file: f(), partly: false, why: why.clone() },

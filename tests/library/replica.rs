@@ -14,6 +14,7 @@ use crate::common::tracker::{TestTracker, cluster};
 use crate::common::wait::wait_until;
 use groupshare::model::id::{CommandId, GroupRef, OpId, Origin, Seen, ShareRef, UserRef};
 use groupshare::model::manifest::Content;
+use groupshare::model::op::floor::FloorMark;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::admission::Caps;
 use groupshare::tracker::cluster::other_tracker::{LinkStatus, OtherTracker};
@@ -269,7 +270,7 @@ fn a_list_of_origins_without_end_ends_the_link() {
     let full = || {
         List::first_of((0..ORIGINS_MAX as u64).map(|n| Seen { origin: account(2, 1, 1).id.origin, seq: n }).collect())
     };
-    let mut sent = sender.send(UNASKED, &LinkMessage::Have { seen: full(), digest: None });
+    let mut sent = sender.send(UNASKED, &LinkMessage::Have { floor: FloorMark::default(), seen: full(), digest: None });
     for _ in 0..SEEN_MAX / ORIGINS_MAX {
         // The other side may have ended the link by the last one.
         sent = sent.and_then(|()| sender.send(UNASKED, &LinkMessage::SeenMore { seen: full() }));
@@ -290,7 +291,8 @@ fn link_of_run(addr: SocketAddr, run: u8) -> (FrameReceiver, Arc<FrameSender>) {
     let (id, key) = cluster().link_key();
     let keys = tracker_to_tracker(&mut TimedStream::new(&stream, LONG), id, &key).expect("the same key");
     let (receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, false).expect("a socket");
-    let hello = LinkMessage::Hello { tracker: 2, instance: [run; 16], seen: List::first_of(Vec::new()) };
+    let (floor, seen) = (FloorMark::default(), List::EMPTY);
+    let hello = LinkMessage::Hello { tracker: 2, instance: [run; 16], floor, seen };
     sender.send(UNASKED, &hello).expect("sent");
     (receiver, sender)
 }
@@ -563,8 +565,11 @@ fn a_tracker_that_takes_nothing_slows_nobody() {
         one.server.status().others.iter().any(|other| matches!(other.status, LinkStatus::Connected { .. }))
     });
     // Who says nothing for long counts as gone.
-    let alive =
-        || sender.send(UNASKED, &LinkMessage::Have { seen: List::first_of(Vec::new()), digest: None }).expect("sent");
+    let alive = || {
+        sender
+            .send(UNASKED, &LinkMessage::Have { floor: FloorMark::default(), seen: List::EMPTY, digest: None })
+            .expect("sent")
+    };
     share_a_lot(&one, 20, alive);
     let behind = |other: &OtherTracker| matches!(other.status, LinkStatus::Connected { there_behind: 22.., .. });
     assert!(one.server.status().others.iter().any(behind), "{}", one.server.status());

@@ -84,7 +84,7 @@ impl<'a> Model<'a> {
     pub(crate) fn apply(&mut self, op: &Op) -> bool {
         self.told.clear();
         self.asked = None;
-        if op.body.is_of_tracker() {
+        if op.body.is_of_tracker() && op.body.author().is_none() {
             self.body(op);
             return true;
         }
@@ -166,6 +166,10 @@ impl<'a> Model<'a> {
             }
             OpBody::ReadNotices { user, through, shown } => {
                 self.read(op, self.user(user.0), *through, *shown);
+            }
+            OpBody::ProposeFloor { .. } | OpBody::ReadyForFloor { .. } | OpBody::PromiseFloor { .. } => {}
+            OpBody::NoteUnplaced { user, change } => {
+                self.tell(self.user(user.0), Notice::Unplaced { change: change.clone() });
             }
             OpBody::ForgetTracker { tracker } => {
                 let news = self.forgotten.insert(*tracker);

@@ -5,6 +5,7 @@ use super::link_receiver::LinkReceiver;
 use super::link_sender::LinkSender;
 use super::seen_parts::{self, GatheredSeen};
 use crate::model::id::Seen;
+use crate::model::op::floor::FloorMark;
 use crate::tracker::cluster::live_link::{LinkProgress, LiveLink};
 use crate::tracker::cluster::sign_of_life::SignOfLife;
 use crate::tracker::core::Core;
@@ -79,7 +80,8 @@ pub(crate) fn serve(
 
 fn greet(core: &Core, sender: &FrameSender) -> Result<(), LinkError> {
     let me = core.cluster.me();
-    let hello = |seen| LinkMessage::Hello { tracker: me.origin.tracker, instance: me.instance, seen };
+    let (tracker, instance, floor) = (me.origin.tracker, me.instance, FloorMark::default());
+    let hello = |seen| LinkMessage::Hello { tracker, instance, floor, seen };
     let said = seen_parts::say(&core.state(), hello, |message| sender.send(UNASKED, message));
     said.map_err(LinkError::Begin).map(|_| ())
 }
@@ -89,7 +91,7 @@ fn receive_greeting(receiver: &mut FrameReceiver) -> Result<Greeting, LinkError>
         LinkMessage::Refused { code, about } => Err(LinkError::from(Refusal::received(code, &about))),
         message => Ok(message),
     };
-    let LinkMessage::Hello { tracker: number, instance, mut seen } = next()? else {
+    let LinkMessage::Hello { tracker: number, instance, floor: _, mut seen } = next()? else {
         return Err(LinkError::NoGreeting);
     };
     let mut gathered = GatheredSeen::default();

@@ -157,7 +157,7 @@ impl<'a> LinkReceiver<'a> {
                 self.receive(ops)?;
                 self.retry(now);
             }
-            LinkMessage::Have { seen, digest } => self.begin_list(SeenOf::Have { digest }, seen, now)?,
+            LinkMessage::Have { floor: _, seen, digest } => self.begin_list(SeenOf::Have { digest }, seen, now)?,
             LinkMessage::GiveAgain { seen } => self.begin_list(SeenOf::GiveAgain, seen, now)?,
             LinkMessage::SeenMore { seen } => self.go_on_with_list(seen, now)?,
             LinkMessage::WantManifests { info_hashes } => {
@@ -167,6 +167,7 @@ impl<'a> LinkReceiver<'a> {
                 drop(wanted);
                 self.live.wakeup.wake();
             }
+            LinkMessage::WantBase { .. } | LinkMessage::Base { .. } | LinkMessage::NoBase { .. } => {}
             LinkMessage::AreYouThere {} | LinkMessage::Here {} => self.take_sign(&message),
             LinkMessage::Online { .. }
             | LinkMessage::Offline { .. }

@@ -2,6 +2,7 @@
 
 use super::seen_parts;
 use crate::model::digest::InfoHash;
+use crate::model::op::floor::FloorMark;
 use crate::model::op::{Op, OpBody};
 use crate::tracker::cluster::cluster_view::ClusterView;
 use crate::tracker::cluster::live_link::LiveLink;
@@ -281,7 +282,7 @@ impl<'a> LinkSender<'a> {
                 return Ok(if digest.is_none() { due.min(now + QUIET) } else { due });
             }
         }
-        let first = |seen| LinkMessage::Have { seen, digest };
+        let first = |seen| LinkMessage::Have { floor: FloorMark::default(), seen, digest };
         let parts = seen_parts::say(&state, first, |message| self.send(message))?;
         self.said = Some(SaidHave { at: now, of: state, with_digest: digest.is_some(), parts });
         Ok(now + if digest.is_none() { QUIET } else { HAVE_INTERVAL })

@@ -61,10 +61,16 @@ impl Affected {
             self.users.push(user);
         };
         match op.body {
-            // No user is told that trackers let go of one.
-            OpBody::ForgetTracker { .. } | OpBody::UnforgetTracker { .. } => {}
+            // No user is told what trackers agree on among each other, nor that they let go of one.
+            OpBody::ProposeFloor { .. }
+            | OpBody::ReadyForFloor { .. }
+            | OpBody::PromiseFloor { .. }
+            | OpBody::ForgetTracker { .. }
+            | OpBody::UnforgetTracker { .. } => {}
             OpBody::CreateUser { .. } => self.users.push(UserRef(op.id)),
-            OpBody::ChangePassword { user, .. } | OpBody::ReadNotices { user, .. } => self.users.push(user),
+            OpBody::ChangePassword { user, .. }
+            | OpBody::ReadNotices { user, .. }
+            | OpBody::NoteUnplaced { user, .. } => self.users.push(user),
             OpBody::CreateGroup { founder, .. } => member(GroupRef(op.id), founder),
             OpBody::RequestJoin { group, user } => member(group, user),
             OpBody::AcceptRequest { group, user, by } | OpBody::RejectRequest { group, user, by } => {

@@ -3,7 +3,8 @@
 use super::effect::Told;
 use super::tables::{State, UserNo};
 use crate::model::id::{OpOrder, Origin, UserRef};
-use crate::model::notice::Notice;
+use crate::model::notice::{Notice, UnplacedChange};
+use crate::model::op::Op;
 use crate::wire::codec::Wire;
 use ring::digest::{SHA256, digest};
 
@@ -13,6 +14,13 @@ impl State {
         self.cause(user, Told::Noticed { order: at, notice: notice.clone() });
         self.notices.insert((user, at, self.told), notice);
         self.told = self.told.saturating_add(1);
+    }
+
+    /// Tells a user of a change that was lost.
+    pub(super) fn note_unplaced(&mut self, op: &Op, user: UserRef, change: &UnplacedChange) {
+        if let Some(user) = self.user_no(user) {
+            self.tell(user, op.order(), Notice::Unplaced { change: change.clone() });
+        }
     }
 
     /// Drops the notices up to a place if they are the ones that were shown. If an op that came late has changed them,

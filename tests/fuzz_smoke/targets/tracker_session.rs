@@ -10,6 +10,7 @@ use super::connection::{Connection, hear_lines};
 use super::script::Script;
 use groupshare::model::id::ClientId;
 use groupshare::model::op::Op;
+use groupshare::model::op::floor::FloorMark;
 use groupshare::tracker::commit::OpSource;
 use groupshare::tracker::server::ListenSockets;
 use groupshare::tracker::state::State;
@@ -174,7 +175,8 @@ pub(super) fn tracker_link(data: &[u8]) {
         let (id, key) = cluster().link_key();
         let mut link = Connection::new(bench.tracker.addr, |stream| handshake::tracker_to_tracker(stream, id, &key));
         if who % 8 != 0 {
-            let hello = LinkMessage::Hello { tracker: 2 + u16::from(who >> 6), instance: [who; 16], seen: List::EMPTY };
+            let (tracker, floor) = (2 + u16::from(who >> 6), FloorMark::default());
+            let hello = LinkMessage::Hello { tracker, instance: [who; 16], floor, seen: List::EMPTY };
             link.say(&frame::of(UNASKED, &hello));
         }
         link.say_all(&mut script, REQUESTS_MAX);

@@ -179,9 +179,10 @@ fn constants_in_source() -> BTreeMap<String, String> {
 }
 
 /// Limits of the model that the wire shows.
-const MODEL_LIMITS: [&str; 9] = [
+const MODEL_LIMITS: [&str; 11] = [
     "FILES_MAX",
     "FILE_LEN_MAX",
+    "PARTICIPANTS_MAX",
     "PASSWORD_HASH_LEN_MAX",
     "PATH_LEN_MAX",
     "PIECES_MAX",
@@ -189,6 +190,7 @@ const MODEL_LIMITS: [&str; 9] = [
     "SIZE_MAX",
     "SUFFIX_LEN_MAX",
     "USER_LEN_MAX",
+    "VECTOR_MAX",
 ];
 /// Constants of the wire that say nothing about its bytes: the sizes of buffers and queues, ids, the version of a file format.
 const NOT_ON_THE_WIRE: [&str; 7] =

@@ -8,7 +8,8 @@ use groupshare::model::id::{
 };
 use groupshare::model::manifest::{Content, FileAttributes, FileEntry, FileTime, Manifest};
 use groupshare::model::name::{FileName, GroupId, NameError, UserId};
-use groupshare::model::notice::Notice;
+use groupshare::model::notice::{ChangeKind, Notice, UnplacedChange};
+use groupshare::model::op::floor::{FloorMark, FloorProposal};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::path::RelPath;
 use groupshare::model::piece::{Layout, SIZE_MAX};
@@ -95,6 +96,26 @@ fn op_id() -> impl Strategy<Value = OpId> {
 
 fn order() -> impl Strategy<Value = OpOrder> {
     (any::<u64>(), origin()).prop_map(|(lamport, origin)| OpOrder { lamport, origin })
+}
+
+fn floor_mark() -> impl Strategy<Value = FloorMark> {
+    any::<(u64, [u8; 32])>().prop_map(|(lamport, base)| FloorMark { lamport, base })
+}
+
+fn floor_proposal() -> impl Strategy<Value = Arc<FloorProposal>> {
+    let seen = (origin(), any::<u64>()).prop_map(|(origin, seq)| Seen { origin, seq });
+    let fields = (floor_mark(), floor_mark(), vec(seen, 0..6), vec(any::<u16>(), 0..6));
+    let make = |(after, mark, vector, participants)| FloorProposal { after, mark, vector, participants };
+    fields.prop_map(move |fields| Arc::new(make(fields)))
+}
+
+fn change_kind() -> impl Strategy<Value = ChangeKind> {
+    prop::sample::select(&ChangeKind::ALL[..])
+}
+
+fn unplaced_change() -> impl Strategy<Value = UnplacedChange> {
+    let fields = (change_kind(), prop::option::of(group()), prop::option::of(file()));
+    fields.prop_map(|(kind, group, file)| UnplacedChange { kind, group, file })
 }
 
 fn user_ref() -> impl Strategy<Value = UserRef> {
@@ -317,6 +338,8 @@ fn notices() -> Vec<BoxedStrategy<Notice>> {
         DecisionOverridden { group: group(), user: user() }
         RequestOverridden { group: group() }
         ShareOverridden { group: group(), name: file() }
+        GroundGone { kind: change_kind(), file: prop::option::of(file()) }
+        Unplaced { change: unplaced_change() }
     })
 }
 
@@ -347,9 +370,9 @@ fn seen<const MAX: usize>() -> impl Strategy<Value = List<Seen, MAX>> {
 fn links() -> Vec<BoxedStrategy<LinkMessage>> {
     let holding = || prop::strategy::Union::new(holdings());
     variants!(LinkMessage {
-        Hello { tracker: any::<u16>(), instance: any::<[u8; 16]>(), seen: seen() }
+        Hello { tracker: any::<u16>(), instance: any::<[u8; 16]>(), floor: floor_mark(), seen: seen() }
         Ops { ops: list(ops()) }
-        Have { seen: seen(), digest: any::<Option<[u8; 32]>>() }
+        Have { floor: floor_mark(), seen: seen(), digest: any::<Option<[u8; 32]>>() }
         Manifest { info_hash: info_hash(), total: any::<u32>(), offset: any::<u32>(), part: blob() }
         Refused { code: any::<u16>(), about: about() }
         Online { user: user_ref(), client: client(), contact: prop::option::of(contact().prop_map(Arc::new)) }
@@ -362,6 +385,9 @@ fn links() -> Vec<BoxedStrategy<LinkMessage>> {
         AreYouThere {}
         Here {}
         SeenMore { seen: seen() }
+        WantBase { floor: floor_mark() }
+        Base { floor: floor_mark(), total: any::<u64>(), offset: any::<u64>(), part: blob() }
+        NoBase { floor: floor_mark() }
     })
 }
 
@@ -380,8 +406,12 @@ fn op_bodies() -> Vec<BoxedStrategy<OpBody>> {
         JoinShare { share: share_ref(), user: user_ref() }
         LeaveShare { share: share_ref(), user: user_ref() }
         ReadNotices { user: user_ref(), through: order(), shown: any::<[u8; 32]>() }
+        ProposeFloor { floor: floor_proposal() }
+        ReadyForFloor { proposal: op_id() }
+        PromiseFloor { proposal: op_id(), floor: floor_proposal() }
         ForgetTracker { tracker: any::<u16>() }
         UnforgetTracker { tracker: any::<u16>() }
+        NoteUnplaced { user: user_ref(), change: unplaced_change() }
     })
 }
 

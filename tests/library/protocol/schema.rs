@@ -4,7 +4,8 @@
 use groupshare::model::digest::Sha1Digest;
 use groupshare::model::manifest::{FILES_MAX, FileEntry};
 use groupshare::model::name::{FILE_LEN_MAX, USER_LEN_MAX};
-use groupshare::model::notice::Notice;
+use groupshare::model::notice::{Notice, UnplacedChange};
+use groupshare::model::op::floor::{FloorMark, FloorProposal};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::path::PATH_LEN_MAX;
 use groupshare::model::piece::{PIECE_LEN, PIECES_MAX, SIZE_MAX};
@@ -18,7 +19,9 @@ use groupshare::wire::mirror::Mirrored;
 use groupshare::wire::peer::{NEWS_MAX, PeerReply, PeerRequest, REQUESTS_MAX};
 use groupshare::wire::record_layer::RECORD_PLAIN_MAX;
 use groupshare::wire::refusal::Refusal;
-use groupshare::wire::tracker_tracker::{LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, ORIGINS_MAX, SEEN_MAX, WANTED_MAX};
+use groupshare::wire::tracker_tracker::{
+    BASE_PART_MAX, LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, ORIGINS_MAX, SEEN_MAX, WANTED_MAX,
+};
 
 /// Name and type of a field; the type without spaces.
 pub(super) type Field = (String, String);
@@ -51,7 +54,7 @@ pub(super) fn plain(type_name: &str) -> String {
         }
     }
     // How a value is kept says nothing of its bytes.
-    out.replace("Arc<Contact>", "Contact").replace("Arc<PassedCall>", "PassedCall")
+    ["Contact", "PassedCall", "FloorProposal"].iter().fold(out, |out, name| out.replace(&format!("Arc<{name}>"), name))
 }
 
 /// A row of a `KINDS` table: number, name, fields by name and type.
@@ -98,6 +101,8 @@ describe!(describe_notice, NOTICES, Notice {
     DecisionOverridden { group, user }
     RequestOverridden { group }
     ShareOverridden { group, name }
+    GroundGone { kind, file }
+    Unplaced { change }
 });
 
 describe!(describe_op_body, OP_BODIES, OpBody {
@@ -113,8 +118,12 @@ describe!(describe_op_body, OP_BODIES, OpBody {
     JoinShare { share, user }
     LeaveShare { share, user }
     ReadNotices { user, through, shown }
+    ProposeFloor { floor }
+    ReadyForFloor { proposal }
+    PromiseFloor { proposal, floor }
     ForgetTracker { tracker }
     UnforgetTracker { tracker }
+    NoteUnplaced { user, change }
 });
 
 fn described<T>(name: &'static str, values: &[(T, &str)], describe: fn(&T) -> Variant, names: &[&str]) -> Choice {
@@ -164,10 +173,13 @@ macro_rules! fields {
 pub(super) fn structs() -> Vec<(&'static str, Vec<Field>)> {
     use groupshare::model::id::{OpId, OpOrder, Origin, Seen};
     use groupshare::model::manifest::Content;
-    fields! {
+    let mut structs = fields! {
         Origin { tracker, incarnation }
         OpId { origin, seq }
         OpOrder { lamport, origin }
+        FloorMark { lamport, base }
+        FloorProposal { after, mark, vector, participants }
+        UnplacedChange { kind, group, file }
         Content { layout, sha1, info_hash, file_count }
         FileEntry { path, len }
         GroupLine { name, owner, member_count, role }
@@ -183,7 +195,17 @@ pub(super) fn structs() -> Vec<(&'static str, Vec<Field>)> {
         GroupKey { group, name, id, key }
         Op { id, lamport, command, body }
         Seen { origin, seq }
+    };
+    // The model knows how long these may be, and keeps them as plain lists.
+    for (_, of) in structs.iter_mut().flat_map(|(_, fields)| fields) {
+        let cap = match of.as_str() {
+            "Vec<Seen>" => "List<Seen,VECTOR_MAX>",
+            "Vec<u16>" => "List<u16,PARTICIPANTS_MAX>",
+            _ => continue,
+        };
+        *of = cap.to_owned();
     }
+    structs
 }
 
 /// Every limit by its name.
@@ -210,6 +232,7 @@ pub(super) fn limits() -> Vec<(&'static str, u64)> {
         OPS_MAX,
         OPS_FRAME_LEN_MAX,
         WANTED_MAX,
+        BASE_PART_MAX,
         BITFIELD_MAX,
         TOKEN_LEN_MAX,
         PASSWORD_LEN_MAX,
@@ -226,6 +249,8 @@ pub(super) fn limits() -> Vec<(&'static str, u64)> {
         SIZE_MAX,
     ];
     limits.push(("ABOUT_LEN_MAX", Refusal::ABOUT_LEN_MAX as u64));
+    limits.push(("VECTOR_MAX", FloorProposal::VECTOR_MAX as u64));
+    limits.push(("PARTICIPANTS_MAX", FloorProposal::PARTICIPANTS_MAX as u64));
     limits.push(("PASSWORD_HASH_LEN_MAX", PasswordHash::LEN_MAX as u64));
     limits
 }
@@ -320,6 +345,8 @@ pub(super) fn example(of: &str, size: Size) -> Vec<u8> {
         ("Password", _) => counted(2, (1, limit("PASSWORD_LEN_MAX")), size, || vec![b'p']),
         ("PasswordHash", _) => counted(2, (0, limit("PASSWORD_HASH_LEN_MAX")), size, || vec![b'h']),
         ("Blob", cap) => counted(4, (0, limit(cap[0])), size, || vec![0xb5]),
+        // A frame cannot hold that many of the longest ops.
+        ("List", args) if args[0] == "Op" => counted(4, (0, OPS_MAX), size, || example("Op", Size::Shortest)),
         ("List", args) => counted(4, (0, limit(args[1])), size, || example(args[0], size)),
         ("Payload", _) => bytes(if size == Size::Longest { PIECE_LEN as usize } else { 1 }),
         ("Sha1Digest", _) => bytes(20),
@@ -331,7 +358,7 @@ pub(super) fn example(of: &str, size: Size) -> Vec<u8> {
         ("IpAddr", _) if size == Size::Longest => [vec![6], bytes(16)].concat(),
         ("IpAddr", _) => [vec![4], bytes(4)].concat(),
         ("SocketAddr", _) => [example("IpAddr", size), bytes(2)].concat(),
-        ("Role" | "CallWay" | "ReachClass", _) => vec![3],
+        ("Role" | "CallWay" | "ReachClass" | "ChangeKind", _) => vec![3],
         ("UserId" | "GroupId", _) => name(USER_LEN_MAX, size),
         ("FileName", _) => name(FILE_LEN_MAX, size),
         ("UserRef" | "GroupRef" | "ShareRef", _) => example("OpId", size),

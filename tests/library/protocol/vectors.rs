@@ -7,6 +7,7 @@ use groupshare::model::digest::{KeyId, Sha1Digest};
 use groupshare::model::id::{ClientId, CommandId, Origin, PeerKey, Seen};
 use groupshare::model::manifest::{FileEntry, Manifest};
 use groupshare::model::name::UserId;
+use groupshare::model::op::floor::FloorMark;
 use groupshare::model::path::RelPath;
 use groupshare::wire::certificate::{Certificate, SignerKey};
 use groupshare::wire::client_tracker::{Password, Reply, Request};
@@ -113,14 +114,14 @@ fn piece(request: u32) -> Vec<u8> {
 }
 
 fn meet_trackers() -> Meeting {
-    let preface = [b"GRPSHARE\x00\x01\x04", &LINK_ID.0[..]].concat();
+    let preface = [b"GRPSHARE\x00\x01\x08", &LINK_ID.0[..]].concat();
     meet("Noise_NNpsk0_25519_AESGCM_SHA256", &preface, &LINK_KEY, [[0x0a; 32], [0x0b; 32]])
 }
 
 fn hello_of_tracker_1() -> LinkMessage {
     let seen = |tracker, incarnation, seq| Seen { origin: Origin { tracker, incarnation }, seq };
     let seen = List::new(vec![seen(1, 0xa1, 1), seen(2, 0xa2, 7)]).expect("few");
-    LinkMessage::Hello { tracker: 1, instance: [0x17; 16], seen }
+    LinkMessage::Hello { tracker: 1, instance: [0x17; 16], floor: FloorMark::default(), seen }
 }
 
 /// Everything that the document shows, by its label.

@@ -11,10 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Codes that no program is ever told.
-const NEVER: [Code; 18] = [
+const NEVER: [Code; 19] = [
     Code::Version,
     Code::NotHeardYet,
     Code::NeedManifest,
+    Code::Forgotten,
     Code::UnknownKey,
     Code::NotServed,
     Code::NoSuchPiece,

@@ -2,7 +2,7 @@
 
 use super::cast::{film, lab, user};
 use groupshare::model::name::FileName;
-use groupshare::model::notice::Notice;
+use groupshare::model::notice::{ChangeKind, Notice, UnplacedChange};
 
 /// Every notice beside its bytes.
 pub(crate) fn notices() -> Vec<(Notice, &'static str)> {
@@ -51,6 +51,25 @@ pub(crate) fn notices() -> Vec<(Notice, &'static str)> {
             09                  # ShareOverridden
             0003 "lab"          # group
             0008 "film.mkv"     # name
+            "#,
+        ),
+        (
+            Notice::GroundGone { kind: ChangeKind::CreateShare, file: Some(film()) },
+            r#"
+            0a                  # GroundGone
+            09                  # kind: CreateShare
+            01 0008 "film.mkv"  # file: there is one
+            "#,
+        ),
+        (
+            Notice::Unplaced {
+                change: UnplacedChange { kind: ChangeKind::LeaveGroup, group: Some(lab()), file: None },
+            },
+            r#"
+            0b                  # Unplaced
+            07                  # kind: LeaveGroup
+            01 0003 "lab"       # group: there is one
+            00                  # file: there is none
             "#,
         ),
     ]

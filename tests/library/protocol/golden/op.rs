@@ -1,12 +1,15 @@
 //! Ops beside their bytes: every body, and whole ones.
 
 use super::cast::{ALICE, BOB, COMMAND, FILM, LAB, PLACE, TRACKER, content, film, lab, user};
-use groupshare::model::id::OpId;
+use groupshare::model::id::{OpId, Seen};
+use groupshare::model::notice::{ChangeKind, UnplacedChange};
+use groupshare::model::op::floor::{FloorMark, FloorProposal};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
+use std::sync::Arc;
 
 /// Every body of an op beside its bytes.
 pub(crate) fn op_bodies() -> Vec<(OpBody, &'static str)> {
-    [account_bodies(), group_bodies(), share_bodies()].into_iter().flatten().collect()
+    [account_bodies(), group_bodies(), share_bodies(), tracker_bodies()].into_iter().flatten().collect()
 }
 
 /// Of accounts.
@@ -131,9 +134,66 @@ fn share_bodies() -> Vec<(OpBody, &'static str)> {
             54*32                                  # shown
             "#,
         ),
+    ]
+}
+
+/// Of trackers.
+fn tracker_bodies() -> Vec<(OpBody, &'static str)> {
+    let proposal = OpId { origin: TRACKER, seq: 0x11 };
+    let change = UnplacedChange { kind: ChangeKind::CreateShare, group: None, file: Some(film()) };
+    vec![
+        (
+            OpBody::ProposeFloor { floor: Arc::new(floor_proposal()) },
+            r#"
+            0d                                     # ProposeFloor
+            0000000000000005 f5*32                 # after
+            0000000000000009 f9*32                 # mark
+            00000001                               # vector: ops of one origin
+            0001 1a2b3c4d5e6f7081 0000000000000102 #   258 of tracker 1 under this incarnation
+            00000002 0001 0002                     # participants: trackers 1 and 2
+            "#,
+        ),
+        (
+            OpBody::ReadyForFloor { proposal },
+            r#"
+            0e                                     # ReadyForFloor
+            0001 1a2b3c4d5e6f7081 0000000000000011 # proposal
+            "#,
+        ),
+        (
+            OpBody::PromiseFloor { proposal, floor: Arc::new(floor_proposal()) },
+            r#"
+            0f                                     # PromiseFloor
+            0001 1a2b3c4d5e6f7081 0000000000000011 # proposal
+            0000000000000005 f5*32                 # after
+            0000000000000009 f9*32                 # mark
+            00000001                               # vector: ops of one origin
+            0001 1a2b3c4d5e6f7081 0000000000000102 #   258 of tracker 1 under this incarnation
+            00000002 0001 0002                     # participants: trackers 1 and 2
+            "#,
+        ),
         (OpBody::ForgetTracker { tracker: 3 }, "10 0003 # ForgetTracker: tracker 3"),
         (OpBody::UnforgetTracker { tracker: 3 }, "11 0003 # UnforgetTracker: tracker 3"),
+        (
+            OpBody::NoteUnplaced { user: BOB, change },
+            r#"
+            12                                     # NoteUnplaced
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            09                                     # kind: CreateShare
+            00                                     # group: there is none
+            01 0008 "film.mkv"                     # file: there is one
+            "#,
+        ),
     ]
+}
+
+fn floor_proposal() -> FloorProposal {
+    FloorProposal {
+        after: FloorMark { lamport: 5, base: [0xf5; 32] },
+        mark: FloorMark { lamport: 9, base: [0xf9; 32] },
+        vector: vec![Seen { origin: TRACKER, seq: 0x0102 }],
+        participants: vec![1, 2],
+    }
 }
 
 pub(super) fn ops() -> Vec<(Op, &'static str)> {

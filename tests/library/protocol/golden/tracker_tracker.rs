@@ -3,6 +3,7 @@
 use super::cast::{ALICE, BOB, CLIENT, COMMAND, FILM, INFO_HASH, LAB, TRACKER, blob, contact, list, passed_call};
 use groupshare::model::digest::InfoHash;
 use groupshare::model::id::{OpId, Origin, Seen};
+use groupshare::model::op::floor::FloorMark;
 use groupshare::model::op::{Op, OpBody};
 use groupshare::wire::client_tracker::Holding;
 use groupshare::wire::codec::{List, Text};
@@ -10,7 +11,10 @@ use groupshare::wire::tracker_tracker::{LinkMessage, ORIGINS_MAX};
 use std::sync::Arc;
 
 pub(super) fn links() -> Vec<(LinkMessage, &'static str)> {
-    [beginnings(), others(), soft_state(), wishes(), signs_of_life(), long_lists()].into_iter().flatten().collect()
+    [beginnings(), others(), soft_state(), wishes(), signs_of_life(), long_lists(), bases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// How a link begins, ops, and how far a tracker is.
@@ -19,11 +23,12 @@ fn beginnings() -> Vec<(LinkMessage, &'static str)> {
     let joins = OpBody::JoinShare { share: FILM, user: ALICE };
     vec![
         (
-            LinkMessage::Hello { tracker: 1, instance: [0x17; 16], seen: two_origins() },
+            LinkMessage::Hello { tracker: 1, instance: [0x17; 16], floor: FLOOR, seen: two_origins() },
             r#"
             01                                     # Hello
             0001                                   # tracker 1
             17*16                                  # instance
+            0000000000000009 f9*32                 # floor
             00000002                               # seen: ops of two origins
             0001 1a2b3c4d5e6f7081 0000000000000102 #   258 of tracker 1 under this incarnation
             0002 0000000000000099 0000000000000007 #   7 of tracker 2
@@ -49,9 +54,10 @@ fn beginnings() -> Vec<(LinkMessage, &'static str)> {
             "#,
         ),
         (
-            LinkMessage::Have { seen: two_origins(), digest: Some([0xdd; 32]) },
+            LinkMessage::Have { floor: FLOOR, seen: two_origins(), digest: Some([0xdd; 32]) },
             r#"
             03                                     # Have
+            0000000000000009 f9*32                 # floor
             00000002                               # seen: ops of two origins
             0001 1a2b3c4d5e6f7081 0000000000000102 #   258 of tracker 1
             0002 0000000000000099 0000000000000007 #   7 of tracker 2
@@ -197,6 +203,26 @@ fn long_lists() -> Vec<(LinkMessage, &'static str)> {
         "#,
     )]
 }
+
+/// What lies under a floor.
+fn bases() -> Vec<(LinkMessage, &'static str)> {
+    vec![
+        (LinkMessage::WantBase { floor: FLOOR }, "10 0000000000000009 f9*32 # WantBase: floor"),
+        (
+            LinkMessage::Base { floor: FLOOR, total: 0x0103, offset: 0x0100, part: blob(&[1, 2, 3]) },
+            r#"
+            11                     # Base
+            0000000000000009 f9*32 # floor
+            0000000000000103       # total
+            0000000000000100       # offset
+            00000003 010203        # part
+            "#,
+        ),
+        (LinkMessage::NoBase { floor: FLOOR }, "12 0000000000000009 f9*32 # NoBase: floor"),
+    ]
+}
+
+const FLOOR: FloorMark = FloorMark { lamport: 9, base: [0xf9; 32] };
 
 fn two_origins() -> List<Seen, ORIGINS_MAX> {
     let other = Origin { tracker: 2, incarnation: 0x99 };
