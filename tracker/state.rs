@@ -34,10 +34,8 @@ impl State {
         self.caused.clear();
         let Some(key) = self.enter(op) else { return };
         let first = CommandOwner::of(&op.body).and_then(|owner| self.known(owner, op.command));
-        match first {
-            Some(Some(first)) => return self.repeated(op, first),
-            Some(None) => return,
-            None => {}
+        if let Some(first) = first {
+            return self.repeated(op, first);
         }
         match &op.body {
             OpBody::CreateUser { name, password } => self.create_user(op, name, password),
@@ -72,7 +70,9 @@ impl State {
 
     /// The command of an op was carried out before, by the op `first`. The op's id becomes an alias of `first`. If
     /// `first` only joined a share that the op made where it was accepted, the id stands for a share of that content.
-    fn repeated(&mut self, op: &Op, first: OpId) {
+    fn repeated(&mut self, op: &Op, first: Option<OpId>) {
+        self.touch_named(&op.body);
+        let Some(first) = first else { return };
         match &op.body {
             OpBody::CreateShare { group, name, content, .. } if self.created(first).is_none() => {
                 self.repeat_share(op, *group, name, content);

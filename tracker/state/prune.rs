@@ -2,6 +2,7 @@
 
 use super::tables::{Created, GroupNo, PastOrigin, ShareNo, State};
 use crate::model::id::{OpId, Origin};
+use crate::model::op::OpBody;
 use std::collections::BTreeMap;
 
 /// How many dropped origins of a tracker are known: those with the latest ops. Few in tests.
@@ -146,6 +147,23 @@ impl State {
         }
     }
 
+    /// Takes note of what an op names that is not carried out. Where it was accepted it may have shown what is hidden
+    /// here, and later ops may name that.
+    pub(super) fn touch_named(&mut self, body: &OpBody) {
+        let (group, share) = match *body {
+            OpBody::CreateShare { group, replaces, .. } => (Some(group), replaces),
+            OpBody::JoinShare { share, .. } | OpBody::LeaveShare { share, .. } => (None, Some(share)),
+            OpBody::RequestJoin { group, .. }
+            | OpBody::AcceptRequest { group, .. }
+            | OpBody::RejectRequest { group, .. }
+            | OpBody::LeaveGroup { group, .. }
+            | OpBody::RemoveMember { group, .. } => (Some(group), None),
+            _ => (None, None),
+        };
+        let named = group.map(|group| group.0).into_iter().chain(share.map(|share| share.0));
+        named.for_each(|id| self.touch_made(id));
+    }
+
     /// Takes note that an op leads to what an earlier one made.
     pub(super) fn touch_made(&mut self, id: OpId) {
         match self.created(id) {
@@ -185,228 +203,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::id::{CommandId, GroupRef, ShareRef, UserRef};
-    use crate::model::name::{FileName, GroupId, UserId};
-    use crate::model::op::{Op, OpBody, PasswordHash};
-    use crate::tracker::state::tests::content;
-    use crate::tracker::state::{CommandOwner, Membership};
-
-    /// One tracker, alone.
-    struct Lone {
-        state: State,
-        origin: Origin,
-        alice: UserRef,
-    }
-
-    impl Lone {
-        fn new() -> Self {
-            let origin = Origin { tracker: 1, incarnation: 1 };
-            let mut lone = Self { state: State::new(), origin, alice: UserRef(OpId { origin, seq: 1 }) };
-            let name = UserId::parse("alice").expect("a name");
-            lone.fold(OpBody::CreateUser { name, password: PasswordHash("p".into()) });
-            lone
-        }
-
-        /// Folds an op and returns it.
-        fn fold(&mut self, body: OpBody) -> Op {
-            let command = CommandId(u128::from(self.state.op_count() + 1).to_be_bytes());
-            self.fold_as(command, body)
-        }
-
-        fn fold_as(&mut self, command: CommandId, body: OpBody) -> Op {
-            let id = OpId { origin: self.origin, seq: self.state.seen(self.origin) + 1 };
-            let op = Op { id, lamport: self.state.lamport() + 1, command, body };
-            self.state.apply(&op);
-            self.state.check();
-            op
-        }
-
-        fn create_group(&mut self, name: &str) -> GroupRef {
-            let name = GroupId::parse(name).expect(name);
-            GroupRef(self.fold(OpBody::CreateGroup { name, founder: self.alice }).id)
-        }
-
-        fn leave(&mut self, group: GroupRef) {
-            self.fold(OpBody::LeaveGroup { group, user: self.alice });
-        }
-
-        fn share(&mut self, group: GroupRef, n: u8) -> ShareRef {
-            let name = FileName::parse("f").expect("a name");
-            let body = OpBody::CreateShare { group, user: self.alice, name, content: content(n), replaces: None };
-            ShareRef(self.fold(body).id)
-        }
-
-        fn prune(&mut self) -> Dropped {
-            let dropped = self.state.prune(self.state.lamport());
-            self.state.check();
-            dropped
-        }
-    }
-
-    #[test]
-    fn what_is_hidden_goes_with_the_second_floor() {
-        let mut lone = Lone::new();
-        let (kept, left) = (lone.create_group("kept"), lone.create_group("left"));
-        let shares = [lone.share(kept, 1), lone.share(left, 2)];
-        lone.fold(OpBody::LeaveShare { share: shares[0], user: lone.alice });
-        lone.leave(left);
-        assert_eq!(lone.prune(), Dropped::default());
-        assert_eq!(shares.map(|share| lone.state.fate(share.0)), [Fate::Known; 2]);
-        assert_eq!(lone.prune(), Dropped { groups: 1, shares: 2, aliases: 0, origins: 0 });
-        assert_eq!(shares.map(|share| lone.state.fate(share.0)), [Fate::Forgotten; 2]);
-        assert_eq!([kept.0, left.0].map(|id| lone.state.fate(id)), [Fate::Known, Fate::Forgotten]);
-        assert_eq!(lone.state.fate(OpId { seq: 99, ..left.0 }), Fate::Unheard);
-        assert_eq!(lone.state.membership(kept, lone.alice), Membership::Owner);
-        assert_eq!(lone.prune(), Dropped::default());
-    }
-
-    #[test]
-    fn what_was_named_above_the_floor_before_stays() {
-        let mut lone = Lone::new();
-        let group = lone.create_group("g");
-        let share = lone.share(group, 1);
-        lone.leave(group);
-        lone.prune();
-        // Nobody is a member, so it stays hidden.
-        lone.fold(OpBody::JoinShare { share, user: lone.alice });
-        assert_eq!(lone.prune(), Dropped::default());
-        assert_eq!(lone.prune(), Dropped { groups: 1, shares: 1, aliases: 0, origins: 0 });
-    }
-
-    #[test]
-    fn requests_go_with_their_group() {
-        let mut lone = Lone::new();
-        let group = lone.create_group("g");
-        lone.leave(group);
-        lone.fold(OpBody::RequestJoin { group, user: lone.alice });
-        lone.prune();
-        assert_eq!(lone.prune().groups, 1);
-        assert_eq!(lone.state.membership(group, lone.alice), Membership::Stranger);
-    }
-
-    #[test]
-    fn an_alias_goes_and_what_it_stood_for_stays() {
-        let mut lone = Lone::new();
-        let group = lone.create_group("g");
-        let (command, name) = (CommandId([9; 16]), GroupId::parse("x").expect("a name"));
-        let make = OpBody::CreateGroup { name, founder: lone.alice };
-        let first = lone.fold_as(command, make.clone());
-        let second = lone.fold_as(command, make);
-        lone.leave(group);
-        lone.prune();
-        assert_eq!(lone.state.canonical(second.id), first.id);
-        assert_eq!(lone.prune(), Dropped { groups: 1, shares: 0, aliases: 1, origins: 0 });
-        assert_eq!([first.id, second.id].map(|id| lone.state.fate(id)), [Fate::Known, Fate::Forgotten]);
-    }
-
-    #[test]
-    fn an_origin_goes_once_its_tracker_goes_on_under_another() {
-        let mut lone = Lone::new();
-        let before = lone.origin;
-        let last = lone.create_group("g");
-        lone.prune();
-        assert_eq!(lone.prune().origins, 0, "its tracker may go on under it");
-        lone.origin.incarnation = 2;
-        lone.create_group("h");
-        assert_eq!(lone.prune().origins, 1);
-        assert_eq!(lone.state.version().collect::<Vec<_>>(), [(lone.origin, 1)]);
-        // Its ops are known all the same, and its commands count as carried out.
-        assert_eq!(lone.state.seen(before), last.0.seq);
-        let (owner, command) = (CommandOwner::User(lone.alice), CommandId(2u128.to_be_bytes()));
-        assert!(lone.state.knows_command(owner, command));
-        assert_eq!(lone.state.command(owner, command), None);
-        let name = GroupId::parse("again").expect("a name");
-        lone.fold_as(command, OpBody::CreateGroup { name: name.clone(), founder: lone.alice });
-        assert_eq!(lone.state.group_named(&name), None, "it was carried out before");
-    }
-
-    #[test]
-    fn a_late_op_brings_a_dropped_origin_back() {
-        let mut lone = Lone::new();
-        let before = lone.origin;
-        let last = lone.create_group("g");
-        lone.prune();
-        lone.origin.incarnation = 2;
-        lone.create_group("h");
-        assert_eq!(lone.prune().origins, 1);
-        lone.origin = before;
-        let group = lone.create_group("late");
-        assert_eq!(group.0, OpId { seq: last.0.seq + 1, ..last.0 });
-        assert_eq!(lone.state.fate(group.0), Fate::Known);
-        assert_eq!(lone.state.version().count(), 2);
-    }
-
-    #[test]
-    fn few_dropped_origins_of_a_tracker_are_known() {
-        let mut lone = Lone::new();
-        for incarnation in 2..=6 {
-            lone.origin.incarnation = incarnation;
-            lone.create_group(&format!("g{incarnation}"));
-        }
-        lone.prune();
-        assert_eq!(lone.prune().origins, 5);
-        let known = (1..=6).filter(|&incarnation| lone.state.seen(Origin { tracker: 1, incarnation }) > 0);
-        assert_eq!(known.collect::<Vec<_>>(), [4, 5, 6]);
-    }
-
-    #[test]
-    fn the_last_origin_of_a_forgotten_tracker_goes() {
-        let mut lone = Lone::new();
-        lone.origin.tracker = 2;
-        lone.create_group("g");
-        lone.origin.tracker = 1;
-        lone.fold_as(CommandId::NONE, OpBody::ForgetTracker { tracker: 2 });
-        assert_eq!(lone.prune().origins, 0);
-        assert_eq!(lone.prune().origins, 1);
-        assert!(lone.state.is_forgotten(2));
-    }
-
-    #[test]
-    fn an_op_below_the_floor_changes_nothing() {
-        let mut lone = Lone::new();
-        lone.create_group("g");
-        lone.prune();
-        let digest = lone.state.digest();
-        let id = OpId { origin: Origin { tracker: 2, incarnation: 1 }, seq: 1 };
-        let (body, lamport) = (OpBody::ForgetTracker { tracker: 3 }, lone.state.floor());
-        lone.state.apply(&Op { id, lamport, command: CommandId::NONE, body });
-        assert_eq!(lone.state.digest(), digest);
-    }
-
-    #[test]
-    fn nothing_is_left_of_groups_that_came_and_went() {
-        let mut lone = Lone::new();
-        let state = &mut lone.state;
-        for n in 0..100_000u32 {
-            for leaves in [false, true] {
-                let id = OpId { origin: lone.origin, seq: state.seen(lone.origin) + 1 };
-                let name = GroupId::parse(&format!("g{n}")).expect("a name");
-                let group = GroupRef(OpId { seq: id.seq - 1, ..id });
-                let body = match leaves {
-                    false => OpBody::CreateGroup { name, founder: lone.alice },
-                    true => OpBody::LeaveGroup { group, user: lone.alice },
-                };
-                let command = CommandId(u128::from(id.seq).to_be_bytes());
-                state.apply(&Op { id, lamport: id.seq, command, body });
-            }
-        }
-        assert_eq!(lone.prune(), Dropped::default());
-        assert_eq!(lone.prune(), Dropped { groups: 100_000, ..Dropped::default() });
-        let state = &lone.state;
-        assert_eq!((state.groups.len(), state.groups.used(), state.hidden_groups.len()), (0, 100_000, 0));
-        assert_eq!((state.made.len(), state.users.len(), state.origins.len()), (1, 1, 1));
-        assert_eq!((state.group_names.len(), state.notices.len(), state.aliases.len()), (0, 0, 0));
-        let form = |state: &State| {
-            let mut len = 0;
-            let Ok(()) = state.encode(|part| {
-                len += part.len();
-                Ok::<(), std::convert::Infallible>(())
-            });
-            len
-        };
-        let commands = state.user_row(crate::tracker::state::tables::UserNo(0)).commands.len();
-        assert_eq!(form(state), form(&Lone::new().state) + commands * (16 + 12));
-    }
-}
+mod tests;
