@@ -50,7 +50,7 @@ impl State {
                 self.create_share(op, (*group, *user), (name, content), *replaces);
             }
             OpBody::JoinShare { share, user } => self.join_share(op, *share, *user),
-            OpBody::LeaveShare { share, user } => self.leave_share(*share, *user),
+            OpBody::LeaveShare { share, user } => self.leave_share(op, *share, *user),
             OpBody::ReadNotices { user, through, shown } => self.read_notices(*user, *through, shown),
             OpBody::ProposeFloor { .. } | OpBody::ReadyForFloor { .. } | OpBody::PromiseFloor { .. } => {}
             OpBody::ForgetTracker { tracker } => self.set_forgotten(*tracker, true),

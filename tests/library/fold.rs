@@ -2,6 +2,7 @@
 
 mod accounts;
 mod departures;
+mod floors;
 mod groups;
 mod notices;
 mod ops;
@@ -21,6 +22,7 @@ fn every_row_of_the_table_has_its_test() {
         include_str!("fold/shares.rs"),
         include_str!("fold/notices.rs"),
         include_str!("fold/trackers.rs"),
+        include_str!("fold/floors.rs"),
     ]
     .concat();
     let rows: Vec<&str> = include_str!("../../docs/FOLD.md").lines().filter(|line| line.starts_with("| ")).collect();

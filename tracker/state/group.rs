@@ -37,7 +37,9 @@ impl State {
     }
 
     pub(super) fn request_join(&mut self, op: &Op, group: GroupRef, user: UserRef) {
-        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else { return };
+        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else {
+            return self.ground_gone(op);
+        };
         if self.is_member_no(group, user) {
             let group = self.group_row(group).name.clone();
             self.tell(user, op.order(), Notice::RequestOverridden { group });
@@ -59,7 +61,9 @@ impl State {
 
     /// The owner's decision stands even if the one who took it is no longer the owner: it was right where it was taken.
     pub(super) fn accept_request(&mut self, op: &Op, group: GroupRef, user: UserRef, by: UserRef) {
-        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else { return };
+        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else {
+            return self.ground_gone(op);
+        };
         if self.withdraw_request(group, user) {
             self.join(op, group, user);
             let name = self.group_row(group).name.clone();
@@ -70,7 +74,9 @@ impl State {
     }
 
     pub(super) fn reject_request(&mut self, op: &Op, group: GroupRef, user: UserRef, by: UserRef) {
-        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else { return };
+        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else {
+            return self.ground_gone(op);
+        };
         if self.withdraw_request(group, user) {
             let name = self.group_row(group).name.clone();
             self.tell(user, op.order(), Notice::Rejected { group: name });
@@ -80,7 +86,9 @@ impl State {
     }
 
     pub(super) fn leave_group(&mut self, op: &Op, group: GroupRef, user: UserRef) {
-        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else { return };
+        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else {
+            return self.ground_gone(op);
+        };
         if self.is_member_no(group, user) {
             self.depart(op, group, user);
         } else {
@@ -91,7 +99,9 @@ impl State {
     /// As with acceptance the decision stands, except against the one who is the owner by now: owners leave by
     /// themselves.
     pub(super) fn remove_member(&mut self, op: &Op, group: GroupRef, user: UserRef, by: UserRef) {
-        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else { return };
+        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else {
+            return self.ground_gone(op);
+        };
         if !self.is_member_no(group, user) {
             return;
         }

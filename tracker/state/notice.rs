@@ -4,7 +4,7 @@ use super::effect::Told;
 use super::tables::{State, UserNo};
 use crate::model::id::{OpOrder, Origin, UserRef};
 use crate::model::notice::{Notice, UnplacedChange};
-use crate::model::op::Op;
+use crate::model::op::{Op, OpBody};
 use crate::wire::codec::Wire;
 use ring::digest::{SHA256, digest};
 
@@ -14,6 +14,17 @@ impl State {
         self.cause(user, Told::Noticed { order: at, notice: notice.clone() });
         self.notices.insert((user, at, self.told), notice);
         self.told = self.told.saturating_add(1);
+    }
+
+    /// Tells the author of an op that a group, a share or a user that it names is not there.
+    pub(super) fn ground_gone(&mut self, op: &Op) {
+        let author = op.body.author().and_then(|author| self.user_no(author));
+        let (Some(author), Some(kind)) = (author, op.body.change_kind()) else { return };
+        let file = match &op.body {
+            OpBody::CreateShare { name, .. } => Some(name.clone()),
+            _ => None,
+        };
+        self.tell(author, op.order(), Notice::GroundGone { kind, file });
     }
 
     /// Tells a user of a change that was lost.

@@ -19,7 +19,9 @@ impl State {
         (name, content): (&FileName, &Content),
         replaces: Option<ShareRef>,
     ) {
-        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else { return };
+        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else {
+            return self.ground_gone(op);
+        };
         let old = replaces.and_then(|old| self.named_share(old)).filter(|&old| self.share_row(old).group == group);
         let ended = old.filter(|&old| self.end(old, user));
         self.create_in_group(op, (group, user), (name, content));
@@ -73,7 +75,9 @@ impl State {
     }
 
     pub(super) fn join_share(&mut self, op: &Op, share: ShareRef, user: UserRef) {
-        let (Some(share), Some(user)) = (self.named_share(share), self.user_no(user)) else { return };
+        let (Some(share), Some(user)) = (self.named_share(share), self.user_no(user)) else {
+            return self.ground_gone(op);
+        };
         let ShareRow { id, group, ref name, content, sharer_count, .. } = *self.share_row(share);
         if !self.is_member_no(group, user) {
             let name = name.clone();
@@ -95,10 +99,11 @@ impl State {
         Some(share)
     }
 
-    pub(super) fn leave_share(&mut self, share: ShareRef, user: UserRef) {
-        if let (Some(share), Some(user)) = (self.named_share(share), self.user_no(user))
-            && self.end(share, user)
-        {
+    pub(super) fn leave_share(&mut self, op: &Op, share: ShareRef, user: UserRef) {
+        let (Some(share), Some(user)) = (self.named_share(share), self.user_no(user)) else {
+            return self.ground_gone(op);
+        };
+        if self.end(share, user) {
             self.cause_share_ended(share, user);
         }
     }

@@ -1,6 +1,6 @@
 //! What holds for ops of every kind.
 
-use super::side::{NONE, Side, content, file, group, heal, lab, nothing, password, shared};
+use super::side::{NONE, Side, content, file, ground_gone, group, heal, lab, nothing, password, shared};
 use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, ShareRef, UserRef};
 use groupshare::model::op::OpBody;
 use groupshare::tracker::ledger::accept::Change;
@@ -108,35 +108,52 @@ fn a_share_made_by_a_repeated_command_is_found_by_those_who_joined_it() {
 }
 
 #[test]
-fn ops_about_nothing_do_nothing() {
+fn ops_about_nothing_are_told_to_their_authors() {
     let (mut a, _) = lab();
     let before = (a.members("lab"), a.files("lab"), a.chain(a.group("lab")));
     let (u, g, s) = (UserRef(nothing()), GroupRef(nothing()), ShareRef(nothing()));
     let (alice, lab) = (a.of("alice"), a.group("lab"));
     let (through, shown) = (OpOrder { lamport: 99, origin: a.origin }, [0; 32]);
     let wrong_kind = UserRef(lab.0);
-    for body in [
+    let share = |group, user| {
+        let (name, content, replaces) = (file("f"), content(1), Some(s));
+        OpBody::CreateShare { group, user, name, content, replaces }
+    };
+    let nobody_is_told = [
         OpBody::ChangePassword { user: u, password: password("x") },
         OpBody::CreateGroup { name: group("x"), founder: u },
         OpBody::CreateGroup { name: group("x"), founder: wrong_kind },
-        OpBody::RequestJoin { group: g, user: alice },
         OpBody::RequestJoin { group: lab, user: u },
-        OpBody::AcceptRequest { group: lab, user: u, by: alice },
         OpBody::AcceptRequest { group: g, user: alice, by: u },
         OpBody::RejectRequest { group: g, user: alice, by: u },
-        OpBody::LeaveGroup { group: g, user: alice },
         OpBody::LeaveGroup { group: lab, user: wrong_kind },
+        share(lab, u),
+        OpBody::ReadNotices { user: u, through, shown },
+    ];
+    let alice_is_told = [
+        OpBody::RequestJoin { group: g, user: alice },
+        OpBody::AcceptRequest { group: lab, user: u, by: alice },
+        OpBody::AcceptRequest { group: g, user: alice, by: alice },
+        OpBody::RejectRequest { group: lab, user: u, by: alice },
+        OpBody::LeaveGroup { group: g, user: alice },
         OpBody::RemoveMember { group: lab, user: u, by: alice },
-        OpBody::CreateShare { group: g, user: alice, name: file("f"), content: content(1), replaces: Some(s) },
-        OpBody::CreateShare { group: lab, user: u, name: file("f"), content: content(1), replaces: None },
+        share(g, alice),
         OpBody::JoinShare { share: s, user: alice },
         OpBody::LeaveShare { share: s, user: alice },
-        OpBody::ReadNotices { user: u, through, shown },
-    ] {
+    ];
+    let mut expected = Vec::new();
+    for body in nobody_is_told {
         let command = a.command();
         a.add(command, body);
+        assert_eq!(a.notices(alice), NONE);
+    }
+    for body in alice_is_told {
+        let kind = body.change_kind().expect("alice makes it");
+        let command = a.command();
+        a.add(command, body);
+        expected.push(ground_gone(kind));
+        assert_eq!(a.notices(alice), expected);
     }
     assert_eq!((a.members("lab"), a.files("lab"), a.chain(a.group("lab"))), before);
     assert_eq!(a.state.group_count(), 1);
-    assert_eq!(a.notices(alice), NONE);
 }

@@ -4,7 +4,7 @@ use groupshare::model::digest::{InfoHash, Sha1Digest};
 use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
-use groupshare::model::notice::Notice;
+use groupshare::model::notice::{ChangeKind, Notice};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::tracker::ledger::accept::{Acceptance, Change, accept};
@@ -197,6 +197,13 @@ impl Side {
         self.state.chain(group).expect("exists")
     }
 
+    /// Makes all that this side knows the base state of a floor, twice: whatever is hidden is dropped.
+    pub(super) fn drop_hidden(&mut self) {
+        let lamport = self.state.lamport();
+        self.state.prune(lamport);
+        self.state.prune(lamport);
+    }
+
     /// Everybody leaves the group `lab`.
     pub(super) fn empty_lab(&mut self) {
         for name in ["bob", "carol", "alice"] {
@@ -271,6 +278,11 @@ pub(super) fn renamed_share(from: &str, to: &str) -> Notice {
 
 pub(super) fn overridden_share(name: &str) -> Notice {
     Notice::ShareOverridden { group: group("lab"), name: file(name) }
+}
+
+/// Of a change that was about nothing, or about the file `f`.
+pub(super) fn ground_gone(kind: ChangeKind) -> Notice {
+    Notice::GroundGone { kind, file: (kind == ChangeKind::CreateShare).then(|| file("f")) }
 }
 
 pub(super) const NONE: [Notice; 0] = [];
