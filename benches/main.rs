@@ -46,7 +46,7 @@ const BENCHES: [Bench; 16] = [
     ("picker", &[], picker::bench),
     ("state", &[], state::bench),
     ("journal", &["only"], journal::bench),
-    ("replication", &["only"], replication::bench),
+    ("replication", &["only", "shares"], replication::bench),
     ("churn", &["ops", "users", "files", "tracker"], churn::bench),
     ("codec", &[], codec::bench),
     ("reading", &["size", "rounds"], reading::bench),

@@ -1,5 +1,5 @@
 //! How fast trackers come to the same state, and how fast a client is served again when its tracker is killed.
-//! The folder is that of the environment's TMPDIR. `cargo bench -- replication only=empty,late,refold,push,failover`.
+//! The folder is that of the environment's TMPDIR. `cargo bench -- replication only=empty,late,refold,push,failover shares=1000`.
 
 use crate::common::client::Client;
 use crate::common::deadline::LONG;
@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 
 /// Ops that one tracker has and another lacks.
 const OPS: u64 = 100_000;
-/// Shares whose manifests travel with them.
-const SHARES: u32 = 1_000;
+/// Shares whose manifests travel with them, unless `shares` says otherwise.
+const SHARES: usize = 1_000;
 /// New ops whose way to the next tracker is measured.
 const PUSHED: usize = 1_000;
 /// Changes that a late op comes before: within the window of the ledger, and far behind it.
@@ -81,7 +81,7 @@ fn quantile(times: &mut [Duration], part: f64) -> Duration {
     times[((times.len() - 1) as f64 * part) as usize]
 }
 
-fn measure_empty(temp: &Path) {
+fn measure_empty(temp: &Path, shares: usize) {
     let full = tracker(temp, 1, OPS, &[]);
     let (start, core) = (Instant::now(), core_time());
     let empty = tracker(temp, 2, 0, &[(1, full.addr)]);
@@ -90,11 +90,12 @@ fn measure_empty(temp: &Path) {
 
     let mut owner = full.user("owner");
     owner.create_group("lab");
-    let contents: Vec<Content> = (0..SHARES)
+    let contents: Vec<Content> = (0..shares)
         .map(|number| {
-            let (bytes, content) = crate::common::manifest::manifest(&format!("{number}.bin"), 2, number as u8);
+            let name = format!("{number}.bin");
+            let (bytes, content) = crate::common::manifest::manifest(&name, 2, number as u8);
             owner.put_manifest("lab", &bytes, &content);
-            owner.share("lab", &format!("{number}.bin"), &content);
+            owner.share("lab", &name, &content);
             content
         })
         .collect();
@@ -109,7 +110,7 @@ fn measure_empty(temp: &Path) {
         contents.iter().all(|content| manifests.has(content.info_hash).is_ok_and(|here| here)),
         "a manifest is missing"
     );
-    println!("the same with {SHARES} manifests: {took:.2?}");
+    println!("the same with {shares} manifests: {took:.2?}");
 }
 
 /// Asks for the list of groups until it is time to stop; gives how long each answer took.
@@ -278,17 +279,18 @@ fn measure_failover() {
 }
 
 /// A measurement, in a folder of its own.
-type Part = fn(&Path);
+type Part<'a> = &'a dyn Fn(&Path);
 
 pub(crate) fn bench(options: &Options) {
+    let shares = options.number("shares", SHARES);
     let only = options.words("only", "empty,late,refold,push,failover");
     let wanted = |name: &str| only.iter().any(|only| only == name);
-    let parts: [(&str, Part); 5] = [
-        ("empty", measure_empty),
-        ("late", measure_late),
-        ("refold", measure_refold),
-        ("push", measure_push),
-        ("failover", |_| measure_failover()),
+    let parts: [(&str, Part<'_>); 5] = [
+        ("empty", &|temp| measure_empty(temp, shares)),
+        ("late", &measure_late),
+        ("refold", &measure_refold),
+        ("push", &measure_push),
+        ("failover", &|_| measure_failover()),
     ];
     for (name, measure) in parts {
         if wanted(name) {

@@ -5,6 +5,7 @@ mod facts;
 mod folder;
 pub(crate) mod inspection;
 mod missing;
+pub(crate) mod sweep;
 
 pub(crate) use facts::ManifestFacts;
 pub(crate) use folder::ManifestsError;
@@ -21,18 +22,21 @@ use facts::{bad, begins_as_older, read_facts, unavailable};
 use folder::{AWAITED_SUFFIX, FolderContents, TEMP_SUFFIX};
 use missing::{Absence, MissingManifests};
 use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use sweep::LastUses;
 
 /// The folder in a data folder.
 pub(crate) const FOLDER: &str = "manifests";
 /// Facts that are remembered: a share that follows its manifest needs no second look at the file.
 const FACTS_MAX: usize = 1024;
+/// From so many manifests on, one sync of the whole file system takes the place of one for each.
+const MANY: usize = 32;
 /// How long an upload waits for its turn to be checked.
 const CHECK_WAIT: Duration = Duration::from_secs(30);
 
@@ -45,6 +49,7 @@ pub struct Manifests {
     uploads: AtomicU64,
     facts: Mutex<HashMap<InfoHash, (FileIdentity, ManifestFacts)>>,
     missing: MissingManifests,
+    uses: LastUses,
     /// Holds one token. Whoever takes it may read a whole manifest into memory, which can take twice 128 MiB.
     turn: (Sender<()>, Receiver<()>),
 }
@@ -71,26 +76,33 @@ pub struct ManifestUpload {
     total: u32,
     written: u32,
     file: File,
-    path: PathBuf,
+    place: UploadPlace,
 }
 
-impl Drop for ManifestUpload {
+/// The file of an upload. Dropping it removes the file, unless it has got its final name.
+#[derive(Debug)]
+struct UploadPlace(PathBuf);
+
+impl Drop for UploadPlace {
     fn drop(&mut self) {
         // Fails if the file has got its final name.
-        let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(&self.0);
     }
 }
 
-/// A manifest that is whole and valid, but not durable yet. Dropping it removes its file unless it was kept.
+/// A manifest that is whole and valid, but not durable yet. Dropping it removes its file unless it was kept. Many wait
+/// together, so none has its file open.
 #[derive(Debug)]
 pub struct CheckedManifest {
-    upload: ManifestUpload,
+    info_hash: InfoHash,
+    place: UploadPlace,
+    identity: FileIdentity,
     facts: ManifestFacts,
 }
 
 impl CheckedManifest {
     pub fn info_hash(&self) -> InfoHash {
-        self.upload.info_hash
+        self.info_hash
     }
 }
 
@@ -105,20 +117,19 @@ pub struct ManifestPart<'a> {
 }
 
 impl Manifests {
-    /// Opens the manifests in a folder. Removes what an earlier run has left behind: uploads that did not become whole,
-    /// and manifests that are not `known` because nobody ever shared them. Those that are `listed` and not there are
-    /// missing: awaited if an earlier run never got them, lost otherwise.
+    /// Opens the manifests in a folder. Removes the uploads that did not become whole in an earlier run. Those that are
+    /// `listed` and not there are missing: awaited if an earlier run never got them, lost otherwise.
     ///
     /// # Errors
     /// The folder cannot be read or changed.
-    pub fn open(folder: &Path, known: &HashSet<InfoHash>, listed: &HashSet<InfoHash>) -> Result<Self, ManifestsError> {
-        let found = FolderContents::of(folder, known)?;
-        for path in &found.superfluous {
+    pub fn open(folder: &Path, listed: impl Iterator<Item = InfoHash>) -> Result<Self, ManifestsError> {
+        let found = FolderContents::of(folder)?;
+        for path in &found.unfinished {
             fs::remove_file(path).map_err(ManifestsError::of(path, "remove"))?;
         }
         let missing = MissingManifests::default();
-        for info_hash in listed.iter().filter(|info_hash| !found.has(**info_hash)) {
-            missing.note(*info_hash, if found.awaits(*info_hash) { Absence::Awaited } else { Absence::Lost });
+        for info_hash in listed.filter(|info_hash| !found.has(*info_hash)) {
+            missing.note(info_hash, if found.awaits(info_hash) { Absence::Awaited } else { Absence::Lost });
         }
         let turn = bounded(1);
         // There is room for it.
@@ -129,6 +140,7 @@ impl Manifests {
             uploads: AtomicU64::new(0),
             facts: Mutex::default(),
             missing,
+            uses: LastUses::default(),
             turn,
         })
     }
@@ -164,7 +176,7 @@ impl Manifests {
         if part.total as usize > MANIFEST_LEN_MAX {
             return Err(bad("it is too large"));
         }
-        if self.has(part.info_hash).map_err(|error| unavailable(&error))? {
+        if self.is_in_use(part.info_hash).map_err(|error| unavailable(&error))? {
             *upload = None;
             self.arrived(part.info_hash);
             return Ok(None);
@@ -185,7 +197,9 @@ impl Manifests {
         if current.written == current.total {
             let facts = self.examine(&current.file, current.info_hash)?;
             sys::start_write_back(&current.file);
-            return Ok(Some(CheckedManifest { upload: current, facts }));
+            let identity = FileIdentity::of(&current.file).map_err(|error| unavailable(&error))?;
+            let ManifestUpload { info_hash, place, .. } = current;
+            return Ok(Some(CheckedManifest { info_hash, place, identity, facts }));
         }
         *upload = Some(current);
         Ok(None)
@@ -195,7 +209,7 @@ impl Manifests {
         let number = self.uploads.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join(format!("{info_hash}.{number}{TEMP_SUFFIX}"));
         let file = files::open_file(&path, Open::New(0o600))?;
-        Ok(ManifestUpload { info_hash, total, written: 0, file, path })
+        Ok(ManifestUpload { info_hash, total, written: 0, file, place: UploadPlace(path) })
     }
 
     /// Makes manifests durable and gives them their names. Not `durable::replace`: they came in parts, and all share
@@ -205,16 +219,26 @@ impl Manifests {
     /// `Unavailable` if the disk does not take one of them. Any of them may be here all the same.
     pub fn keep(&self, lot: &[CheckedManifest]) -> Result<(), Refusal> {
         let keep = || {
-            lot.iter().try_for_each(|checked| checked.upload.file.sync_all())?;
-            for CheckedManifest { upload, facts } in lot {
-                fs::rename(&upload.path, self.path(upload.info_hash))?;
-                self.remember(upload.info_hash, FileIdentity::of(&upload.file)?, facts.clone());
+            self.sync(lot)?;
+            self.uses.note_all(lot.iter().map(|checked| checked.info_hash));
+            for CheckedManifest { info_hash, place, identity, facts } in lot {
+                fs::rename(&place.0, self.path(*info_hash))?;
+                self.remember(*info_hash, *identity, facts.clone());
             }
             files::sync_folder(&self.handle)
         };
         keep().map_err(|error| unavailable(&error))?;
-        lot.iter().for_each(|checked| self.arrived(checked.upload.info_hash));
+        lot.iter().for_each(|checked| self.arrived(checked.info_hash));
         Ok(())
+    }
+
+    /// Makes the bytes of these manifests durable. A sync of the whole file system may wait for files of other programs,
+    /// and many files wait longer for one sync each.
+    fn sync(&self, lot: &[CheckedManifest]) -> io::Result<()> {
+        if lot.len() >= MANY {
+            return files::sync_file_system(&self.handle);
+        }
+        lot.iter().try_for_each(|checked| files::open_file(&checked.place.0, Open::Write)?.sync_all())
     }
 
     fn arrived(&self, info_hash: InfoHash) {
@@ -249,6 +273,12 @@ impl Manifests {
         self.path(info_hash).try_exists()
     }
 
+    /// Whether a manifest is here, which counts as its use: its share may be on its way.
+    fn is_in_use(&self, info_hash: InfoHash) -> io::Result<bool> {
+        let found = self.uses.note_if(info_hash, || Ok(self.has(info_hash)?.then_some(())))?;
+        Ok(found.is_some())
+    }
+
     /// What a manifest says; `None` if it is not here. Removes a damaged one, so that it can come in again.
     ///
     /// # Errors
@@ -259,11 +289,13 @@ impl Manifests {
 
     /// A manifest that is as it should be, and what it says.
     fn sound(&self, info_hash: InfoHash) -> Result<Option<(File, ManifestFacts)>, Refusal> {
-        let file = match File::open(self.path(info_hash)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(unavailable(&error)),
+        let open = || match File::open(self.path(info_hash)) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         };
+        let opened = self.uses.note_if(info_hash, open).map_err(|error| unavailable(&error))?;
+        let Some(file) = opened else { return Ok(None) };
         let identity = FileIdentity::of(&file).map_err(|error| unavailable(&error))?;
         let known = self.facts.lock().get(&info_hash).filter(|(known, _)| *known == identity).cloned();
         if let Some((_, facts)) = known {
@@ -304,7 +336,8 @@ impl Manifests {
     /// Returns those manifests of shares that are about to become durable which are not here. The folder keeps that they
     /// never were: a mark that the disk does not take only means that a later start calls the manifest lost.
     pub fn mark_absent(&self, info_hashes: impl Iterator<Item = InfoHash>) -> Vec<InfoHash> {
-        let absent: Vec<InfoHash> = info_hashes.filter(|info_hash| matches!(self.has(*info_hash), Ok(false))).collect();
+        let absent: Vec<InfoHash> =
+            info_hashes.filter(|info_hash| matches!(self.is_in_use(*info_hash), Ok(false))).collect();
         if !absent.is_empty() {
             for info_hash in &absent {
                 let _ = files::open_file(&self.awaited_path(*info_hash), Open::WriteOrNew(0o600));
@@ -316,7 +349,7 @@ impl Manifests {
 
     /// Shares came without these manifests: the links ask the other trackers for them.
     pub fn expect(&self, absent: &[InfoHash]) {
-        absent.iter().for_each(|info_hash| self.missing.note(*info_hash, Absence::Awaited));
+        absent.iter().for_each(|info_hash| self.missing.wish(*info_hash, Absence::Awaited));
     }
 
     /// Somebody wants a manifest that is not here: the links ask the other trackers for it, again if need be.
@@ -355,6 +388,7 @@ mod tests {
     use crate::model::path::RelPath;
     use crate::model::piece::{Layout, PIECE_LEN};
     use crate::wire::manifest::{decode, encode};
+    use std::iter;
 
     fn manifest(name: &str, pieces: u64) -> (Vec<u8>, Content) {
         let file = FileEntry { path: RelPath::parse(name).expect(name), len: pieces * u64::from(PIECE_LEN) };
@@ -380,7 +414,7 @@ mod tests {
 
     fn open() -> (tempfile::TempDir, Manifests) {
         let temp = tempfile::tempdir().expect("a folder");
-        let manifests = Manifests::open(temp.path(), &HashSet::new(), &HashSet::new()).expect("opened");
+        let manifests = Manifests::open(temp.path(), iter::empty()).expect("opened");
         (temp, manifests)
     }
 
@@ -411,8 +445,7 @@ mod tests {
         assert!(read == bytes);
         assert!(manifests.read(content.info_hash, u32::MAX).expect("readable").expect("here").1.is_empty());
         assert_eq!(file_count(&temp), 1);
-        let reopened =
-            Manifests::open(temp.path(), &HashSet::from([content.info_hash]), &HashSet::new()).expect("opened");
+        let reopened = Manifests::open(temp.path(), iter::empty()).expect("opened");
         let facts = reopened.facts(content.info_hash).expect("readable").expect("here");
         assert!(facts.agree_with(&FileName::parse("big.bin").expect("a name"), &content));
     }
@@ -461,27 +494,12 @@ mod tests {
     }
 
     #[test]
-    fn a_start_removes_what_was_never_shared_and_nothing_else() {
-        let (temp, manifests) = open();
-        let all = [manifest("shared", 2), manifest("never", 3)];
-        for (bytes, content) in &all {
-            put(&manifests, &mut None, part(content, bytes, 0..bytes.len())).expect("valid");
-        }
-        fs::write(temp.path().join("notes of the operator"), "keep").expect("writable");
-        let [shared, never] = all.map(|(_, content)| content.info_hash);
-        let manifests = Manifests::open(temp.path(), &HashSet::from([shared]), &HashSet::new()).expect("opened");
-        assert!(manifests.has(shared).expect("readable") && !manifests.has(never).expect("readable"));
-        assert_eq!(file_count(&temp), 2);
-    }
-
-    #[test]
     fn a_damaged_file_is_removed_so_that_it_can_come_in_again() {
         let (temp, manifests) = open();
         let (bytes, content) = manifest("a", 100);
         put(&manifests, &mut None, part(&content, &bytes, 0..bytes.len())).expect("valid");
         fs::write(temp.path().join(content.info_hash.to_string()), &bytes[1..]).expect("writable");
-        let manifests =
-            Manifests::open(temp.path(), &HashSet::from([content.info_hash]), &HashSet::new()).expect("opened");
+        let manifests = Manifests::open(temp.path(), iter::empty()).expect("opened");
         assert_eq!(manifests.facts(content.info_hash), Ok(None));
         assert!(!manifests.has(content.info_hash).expect("readable"));
     }
@@ -525,7 +543,7 @@ mod tests {
         drop(upload);
         assert_eq!(file_count(&temp), 0);
         fs::write(temp.path().join("0123.4.tmp"), "left by a crash").expect("writable");
-        let manifests = Manifests::open(temp.path(), &HashSet::new(), &HashSet::new()).expect("opened");
+        let manifests = Manifests::open(temp.path(), iter::empty()).expect("opened");
         assert_eq!(file_count(&temp), 0);
         let mut upload = None;
         put(&manifests, &mut upload, part(&content, &bytes, 0..10)).expect("valid");
@@ -533,5 +551,23 @@ mod tests {
         put(&manifests, &mut upload, part(&content, &bytes, 10..20)).expect("thrown away");
         assert!(upload.is_none());
         assert_eq!(file_count(&temp), 1);
+    }
+
+    #[test]
+    fn many_manifests_are_kept_together() {
+        let (temp, manifests) = open();
+        let all: Vec<_> = (0..MANY).map(|n| manifest(&format!("file{n}"), 1)).collect();
+        let check = |(bytes, content): &(Vec<u8>, Content)| {
+            let (info_hash, total) = (content.info_hash, bytes.len() as u32);
+            let part = ManifestPart { info_hash, total, offset: 0, bytes };
+            manifests.take(&mut None, part).expect("valid").expect("whole")
+        };
+        let lot: Vec<CheckedManifest> = all.iter().map(check).collect();
+        manifests.keep(&lot).expect("kept");
+        drop(lot);
+        assert_eq!(file_count(&temp), MANY);
+        for (bytes, content) in all {
+            assert_eq!(manifests.read(content.info_hash, 0), Ok(Some((bytes.len() as u32, bytes))));
+        }
     }
 }

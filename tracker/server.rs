@@ -304,9 +304,8 @@ impl Server {
 /// Starts the parts between sockets and state. The notifier takes the batches that go to `publish`.
 fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc<Core>, DataDir), StartError> {
     let folder = settings.data_dir.folder(manifests::FOLDER).map_err(StartError::DataDir)?;
-    let known = settings.past.state().info_hashes().collect();
-    let listed = settings.past.state().listed_info_hashes().collect();
-    let manifests = Manifests::open(&folder, &known, &listed).map_err(StartError::Manifests)?;
+    let listed = settings.past.state().listed_info_hashes();
+    let manifests = Manifests::open(&folder, listed).map_err(StartError::Manifests)?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let passwords = Passwords::start(settings.password_params, cores).map_err(StartError::System)?;
     let feed: Arc<Feed> = Arc::default();

@@ -148,12 +148,14 @@ fn a_check_looks_at_the_manifests_and_a_repair_sets_damaged_ones_aside() {
     let (code, said) = run("--check");
     assert!(code == Some(0) && said.contains("manifests of live shares that are sound: 2"), "{said}");
 
-    // What a start removes is told, and does no harm.
-    let stray = data.join("manifests").join("ab".repeat(32));
+    // What a tracker removes is told, and does no harm.
+    let [unfinished, stray] = ["0.tmp", &"ab".repeat(32)].map(|name| data.join("manifests").join(name));
+    fs::write(&unfinished, "half").expect("writable");
     fs::write(&stray, "nobody's").expect("writable");
     let (code, said) = run("--check");
-    assert!(code == Some(0) && said.contains(&format!("{} is of no use", stray.display())), "{said}");
-    assert!(stray.exists(), "checking changes nothing");
+    assert!(code == Some(0) && said.contains(&format!("{} is of no use", unfinished.display())), "{said}");
+    assert!(said.contains("manifests of no share: 1; the tracker removes them while it runs"), "{said}");
+    assert!(unfinished.exists() && stray.exists(), "checking changes nothing");
 
     let mut bytes = fs::read(&one).expect("there");
     *bytes.last_mut().expect("not empty") ^= 1;

@@ -39,44 +39,46 @@ impl fmt::Display for ManifestsError {
 impl std::error::Error for ManifestsError {}
 
 /// What is in a folder of manifests, by names.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct FolderContents {
-    /// The names of the files that stay.
-    there: HashSet<String>,
-    /// Uploads that did not become whole, and what belongs to no share that ever was.
-    pub(super) superfluous: Vec<PathBuf>,
+    /// The manifests whose files are there.
+    pub(super) there: HashSet<InfoHash>,
+    /// The manifests that no tracker has given yet, with marks.
+    awaited: HashSet<InfoHash>,
+    /// Uploads that did not become whole.
+    pub(super) unfinished: Vec<PathBuf>,
 }
 
 impl FolderContents {
-    /// Reads the names. Those that are `known` are of shares that were.
-    pub(super) fn of(folder: &Path, known: &HashSet<InfoHash>) -> Result<Self, ManifestsError> {
-        let known: HashSet<String> = known.iter().map(InfoHash::to_string).collect();
-        let mut contents = Self { there: HashSet::new(), superfluous: Vec::new() };
+    pub(super) fn of(folder: &Path) -> Result<Self, ManifestsError> {
+        let mut contents = Self::default();
         for entry in fs::read_dir(folder).map_err(ManifestsError::of(folder, "read the folder"))? {
             let entry = entry.map_err(ManifestsError::of(folder, "read the folder"))?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let of = name.strip_suffix(AWAITED_SUFFIX).unwrap_or(&name);
-            if name.ends_with(TEMP_SUFFIX) || (is_info_hash(of) && !known.contains(of)) {
-                contents.superfluous.push(entry.path());
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.ends_with(TEMP_SUFFIX) {
+                contents.unfinished.push(entry.path());
+            } else if let Some(of) = name.strip_suffix(AWAITED_SUFFIX) {
+                contents.awaited.extend(info_hash_of(of));
             } else {
-                contents.there.insert(name);
+                contents.there.extend(info_hash_of(&name));
             }
         }
-        contents.superfluous.sort_unstable();
+        contents.unfinished.sort_unstable();
         Ok(contents)
     }
 
     pub(super) fn has(&self, info_hash: InfoHash) -> bool {
-        self.there.contains(&info_hash.to_string())
+        self.there.contains(&info_hash)
     }
 
     /// Whether no tracker has given this manifest yet.
     pub(super) fn awaits(&self, info_hash: InfoHash) -> bool {
-        !self.has(info_hash) && self.there.contains(&format!("{info_hash}{AWAITED_SUFFIX}"))
+        !self.has(info_hash) && self.awaited.contains(&info_hash)
     }
 }
 
-/// Whether a file is called like a manifest; anything else in the folder is somebody else's.
-fn is_info_hash(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+/// The manifest whose file is called so; anything else in the folder is somebody else's.
+pub(super) fn info_hash_of(name: &str) -> Option<InfoHash> {
+    InfoHash::from_hex(name).filter(|_| !name.bytes().any(|byte| byte.is_ascii_uppercase()))
 }

@@ -23,8 +23,8 @@ pub(crate) struct ManifestsInspection {
     folder: PathBuf,
 }
 
-/// Reads the manifests that are `listed`, and looks for what a start would remove. Those that are `known` are of shares
-/// that were. Changes nothing.
+/// Reads the manifests that are `listed`, and looks for what a tracker removes. Those that are `known` are of shares that
+/// were. Changes nothing.
 ///
 /// # Errors
 /// The folder cannot be read.
@@ -33,7 +33,7 @@ pub(crate) fn inspect(
     known: &HashSet<InfoHash>,
     listed: &HashSet<InfoHash>,
 ) -> Result<ManifestsInspection, ManifestsError> {
-    let found = FolderContents::of(folder, known)?;
+    let found = FolderContents::of(folder)?;
     let mut inspection = ManifestsInspection {
         lines: Vec::new(),
         faults: Vec::new(),
@@ -55,7 +55,11 @@ pub(crate) fn inspect(
     if awaited > 0 {
         inspection.lines.push(format!("manifests not here yet: {awaited}; a start asks the other trackers for them"));
     }
-    for path in &found.superfluous {
+    let superfluous = found.there.difference(known).count();
+    if superfluous > 0 {
+        inspection.lines.push(format!("manifests of no share: {superfluous}; the tracker removes them while it runs"));
+    }
+    for path in &found.unfinished {
         inspection.lines.push(format!("{} is of no use; a start removes it", path.display()));
     }
     Ok(inspection)

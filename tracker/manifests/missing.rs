@@ -106,6 +106,22 @@ impl MissingManifests {
         }
     }
 
+    /// The missing manifests, each with the number of its last wish.
+    pub(super) fn all(&self) -> BTreeMap<InfoHash, u64> {
+        self.wishes.lock().missing.iter().map(|(info_hash, wish)| (*info_hash, wish.number)).collect()
+    }
+
+    /// These belong to no share, unless somebody wished for one again.
+    pub(super) fn let_go(&self, unknown: &BTreeMap<InfoHash, u64>) {
+        let mut wishes = self.wishes.lock();
+        for (info_hash, number) in unknown {
+            if wishes.missing.get(info_hash).is_some_and(|wish| wish.number == *number) {
+                wishes.missing.remove(info_hash);
+                wishes.revision += 1;
+            }
+        }
+    }
+
     /// The manifests that were wished for after wish number `wish`, and the number of the last wish.
     pub(super) fn since(&self, wish: u64) -> (Vec<InfoHash>, u64) {
         let wishes = self.wishes.lock();

@@ -29,8 +29,8 @@ const EARLY_MAX: usize = 4096;
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// Longest such pause.
 const RETRY_MAX: Duration = Duration::from_secs(30);
-/// Manifests that are made durable together; each has a file open until then.
-const MANIFESTS_MAX: usize = 64;
+/// Most manifests that are made durable together.
+const MANIFESTS_MAX: usize = 1024;
 /// Manifests that are still to be sent; the far side asks again for others.
 const WANTED_HERE_MAX: usize = 16 * 1024;
 /// Clocks of trackers that are further apart are told of.

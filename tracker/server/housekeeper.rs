@@ -3,6 +3,7 @@
 use crate::sys;
 use crate::tracker::core::Core;
 use crate::tracker::manifests::MissingCounts;
+use crate::tracker::manifests::sweep::ManifestSweep;
 use crate::tracker::net::connections::Connections;
 use crate::tracker::net::listener::Listener;
 use crate::tracker::warn::Warn;
@@ -26,6 +27,7 @@ pub(super) struct Housekeeper {
     missing: MissingCounts,
     /// Which manifests were missing then, as a number.
     missing_revision: u64,
+    manifest_sweep: ManifestSweep,
 }
 
 impl Housekeeper {
@@ -44,6 +46,7 @@ impl Housekeeper {
             trouble: None,
             missing: MissingCounts::default(),
             missing_revision: 0,
+            manifest_sweep: ManifestSweep::new(Instant::now()),
         };
         this.tell_missing();
         this
@@ -89,6 +92,16 @@ impl Housekeeper {
             self.trouble = trouble;
         }
         self.tell_missing();
+        self.sweep_manifests(now);
+    }
+
+    /// Removes a few files that belong to no share. Every share of the newest base has its row in the state too.
+    fn sweep_manifests(&mut self, now: Instant) {
+        let manifests = &self.core.manifests;
+        let unused = manifests.choose_unused(&mut self.manifest_sweep, now);
+        if !unused.is_empty() {
+            manifests.remove_unknown(unused, self.core.state().info_hashes());
+        }
     }
 
     fn tell_missing(&mut self) {

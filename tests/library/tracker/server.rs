@@ -2,9 +2,12 @@
 
 use super::refused_code;
 use crate::common::client::Client;
+use crate::common::manifest::manifest;
 use crate::common::tracker::TestTracker;
 use crate::common::wait::wait_until;
+use groupshare::model::digest::InfoHash;
 use groupshare::tracker::admission::Caps;
+use groupshare::tracker::data_dir::DataDir;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::frame::UNASKED;
@@ -14,7 +17,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Barrier;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 #[test]
 fn connections_over_a_cap_are_told_so() {
@@ -88,4 +91,28 @@ fn a_tracker_that_stops_tells_its_clients_and_leaves_no_connection() {
     assert!(TcpStream::connect(addr).is_err());
     drop(TcpListener::bind(addr).expect("the port is free again at once"));
     drop(folder);
+}
+
+#[test]
+fn files_of_no_share_are_removed_while_the_tracker_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifests = folder.path().join("manifests");
+    std::fs::create_dir(&manifests).expect("made");
+    // Left by a share that ended, two hours ago and just now.
+    let [old, young] = [1, 2].map(|n| manifests.join(InfoHash([n; 32]).to_string()));
+    let two_hours_ago = SystemTime::now() - Duration::from_secs(7200);
+    std::fs::write(&young, "young").expect("written");
+    std::fs::File::create(&old).and_then(|file| file.set_modified(two_hours_ago)).expect("written");
+    let tracker =
+        TestTracker::start_with(|settings| settings.data_dir = DataDir::open(folder.path()).expect("a folder"));
+    let mut alice = tracker.user("alice");
+    alice.create_group("lab");
+    let (bytes, content) = manifest("film.mkv", 3, 1);
+    // Brought before its share, and long ago by the clock of a machine that has just set it.
+    alice.put_manifest("lab", &bytes, &content);
+    let film = manifests.join(content.info_hash.to_string());
+    std::fs::File::options().write(true).open(&film).and_then(|file| file.set_modified(two_hours_ago)).expect("there");
+    wait_until("the file of no share is gone", || !old.exists());
+    alice.share("lab", "film.mkv", &content);
+    assert!(young.exists() && film.exists());
 }

@@ -1,0 +1,290 @@
+//! Removes the files of manifests that belong to no share any more, a few at a time.
+//!
+//! The file of a share that is on its way stays. A manifest comes before its share: a member brings it and asks for the
+//! share then, and a link gives it before the op. The file may also be there from a share that has ended since, and then
+//! nobody writes it again. So whoever looks whether a manifest is here notes its use, under the lock under which the
+//! sweep removes a file. Either the use was noted, and the file stays for an hour. Or the file is gone already, and the
+//! one who looks is told so and brings it again. A share is durable long before the hour is over, and the sweep takes the
+//! state after it has chosen its files.
+
+use super::Manifests;
+use super::folder::{AWAITED_SUFFIX, info_hash_of};
+use crate::model::digest::InfoHash;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::fs::{self, DirEntry, File, ReadDir};
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a file stays after its last use.
+const UNUSED_MIN: Duration = Duration::from_secs(3600);
+/// Names that one step looks at.
+const NAMES_MAX: usize = 256;
+/// From the end of one pass over the folder to the next.
+const PASS_PAUSE: Duration = Duration::from_secs(600);
+
+/// When manifests were used last in this run, those of the last hour. Only files that are there are noted.
+#[derive(Debug, Default)]
+pub(super) struct LastUses(Mutex<HashMap<InfoHash, Instant>>);
+
+impl LastUses {
+    /// Notes the use of a file if it is there, which `look` tells.
+    pub(super) fn note_if<T>(
+        &self,
+        info_hash: InfoHash,
+        look: impl FnOnce() -> io::Result<Option<T>>,
+    ) -> io::Result<Option<T>> {
+        let mut uses = self.0.lock();
+        let found = look()?;
+        if found.is_some() {
+            uses.insert(info_hash, Instant::now());
+        }
+        Ok(found)
+    }
+
+    /// Notes the use of files that are about to be there.
+    pub(super) fn note_all(&self, info_hashes: impl Iterator<Item = InfoHash>) {
+        let now = Instant::now();
+        self.0.lock().extend(info_hashes.map(|info_hash| (info_hash, now)));
+    }
+
+    /// Removes a file unless it was used.
+    fn remove_unused(&self, info_hash: InfoHash, path: &Path) {
+        // The system frees the space of a file that is open only when it is closed: nobody waits for that.
+        let _open = File::open(path);
+        let uses = self.0.lock();
+        if !uses.contains_key(&info_hash) {
+            // The next pass tries again.
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    fn let_go_before(&self, now: Instant) {
+        self.0.lock().retain(|_, used| now.saturating_duration_since(*used) < UNUSED_MIN);
+    }
+}
+
+/// How far the sweep is.
+#[derive(Debug)]
+pub(crate) struct ManifestSweep {
+    /// The rest of the folder.
+    names: Option<ReadDir>,
+    /// When the next pass begins.
+    due: Instant,
+}
+
+impl ManifestSweep {
+    /// The first pass begins at `now`.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { names: None, due: now }
+    }
+}
+
+/// What nobody has used for an hour.
+#[derive(Debug, Default)]
+pub(crate) struct Unused {
+    /// The names of the files of each manifest.
+    files: BTreeMap<InfoHash, Vec<OsString>>,
+    /// Manifests that are missing, each with the number of the last wish for it.
+    missing: BTreeMap<InfoHash, u64>,
+}
+
+impl Unused {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.missing.is_empty()
+    }
+}
+
+impl Manifests {
+    /// The next step of the sweep: looks at a few files, and chooses those that nobody has used for an hour. The caller
+    /// takes the state afterwards, for [`Manifests::remove_unknown`].
+    pub(crate) fn choose_unused(&self, sweep: &mut ManifestSweep, now: Instant) -> Unused {
+        let mut unused = Unused::default();
+        if sweep.names.is_none() && sweep.due <= now {
+            self.uses.let_go_before(now);
+            unused.missing = self.missing.all();
+            sweep.names = fs::read_dir(&self.folder).ok();
+        }
+        let Some(names) = &mut sweep.names else { return unused };
+        let mut looked_at = 0;
+        for entry in names.by_ref().take(NAMES_MAX) {
+            looked_at += 1;
+            let Ok(entry) = entry else { continue };
+            if let Some(info_hash) = unused_manifest(&entry) {
+                unused.files.entry(info_hash).or_default().push(entry.file_name());
+            }
+        }
+        if looked_at < NAMES_MAX {
+            (sweep.names, sweep.due) = (None, now + PASS_PAUSE);
+        }
+        unused
+    }
+
+    /// Removes what is not among the `known` contents of shares. Nobody asks for the missing ones any more.
+    pub(crate) fn remove_unknown(&self, mut unused: Unused, known: impl Iterator<Item = InfoHash>) {
+        for info_hash in known {
+            unused.files.remove(&info_hash);
+            unused.missing.remove(&info_hash);
+        }
+        for (info_hash, names) in &unused.files {
+            names.iter().for_each(|name| self.uses.remove_unused(*info_hash, &self.folder.join(name)));
+        }
+        self.missing.let_go(&unused.missing);
+    }
+}
+
+/// The manifest whose file or mark this is, if it is older than an hour by its file.
+fn unused_manifest(entry: &DirEntry) -> Option<InfoHash> {
+    let name = entry.file_name();
+    let name = name.to_str()?;
+    let info_hash = info_hash_of(name.strip_suffix(AWAITED_SUFFIX).unwrap_or(name))?;
+    let modified = entry.metadata().ok()?.modified().ok()?;
+    // A clock that was set back makes a file younger than nothing.
+    modified.elapsed().is_ok_and(|age| age >= UNUSED_MIN).then_some(info_hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::manifest::{FileEntry, Manifest};
+    use crate::model::path::RelPath;
+    use crate::sys::files::{Open, open_file, set_modified};
+    use crate::tracker::manifests::ManifestPart;
+    use crate::wire::manifest::encode;
+    use std::iter;
+
+    /// A manifest and its bytes.
+    fn manifest(n: u32) -> (InfoHash, Vec<u8>) {
+        let file = FileEntry { path: RelPath::parse(&format!("file{n}")).expect("a path"), len: 0 };
+        let (bytes, info_hash) = encode(&Manifest::new(vec![file], Vec::new()).expect("valid")).expect("short");
+        (info_hash, bytes)
+    }
+
+    /// Puts a file there that is older than an hour.
+    fn put_old(folder: &Path, name: &str, bytes: &[u8]) {
+        fs::write(folder.join(name), bytes).expect("written");
+        let file = open_file(&folder.join(name), Open::Write).expect("there");
+        set_modified(&file, 1_000_000_000, 0).expect("set");
+    }
+
+    fn open() -> (tempfile::TempDir, Manifests, ManifestSweep) {
+        let temp = tempfile::tempdir().expect("a folder");
+        let manifests = Manifests::open(temp.path(), iter::empty()).expect("opened");
+        (temp, manifests, ManifestSweep::new(Instant::now()))
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("readable");
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.expect("readable").file_name().into_string().expect("text")).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_belongs_to_no_share_is_removed_when_nobody_used_it_for_an_hour() {
+        let (temp, manifests, mut sweep) = open();
+        let [(shared, bytes), (ended, _), (never_came, _), (young, _)] = [1, 2, 3, 4].map(manifest);
+        for name in [shared.to_string(), ended.to_string(), format!("{never_came}.awaited"), "notes".to_owned()] {
+            put_old(temp.path(), &name, &bytes);
+        }
+        fs::write(temp.path().join(young.to_string()), &bytes).expect("written");
+        let unused = manifests.choose_unused(&mut sweep, Instant::now());
+        manifests.remove_unknown(unused, [shared].into_iter());
+        let mut left = [shared.to_string(), young.to_string(), "notes".to_owned()];
+        left.sort();
+        assert_eq!(names(temp.path()), left);
+    }
+
+    #[test]
+    fn the_manifest_of_a_share_that_is_on_its_way_stays() {
+        type Use = fn(&Manifests, InfoHash, &[u8]);
+        let uses: [Use; 4] = [
+            |manifests, info_hash, bytes| {
+                let part = ManifestPart { info_hash, total: bytes.len() as u32, offset: 0, bytes };
+                assert!(manifests.take(&mut None, part).expect("taken").is_none(), "the file is there already");
+            },
+            |manifests, info_hash, _| assert!(manifests.facts(info_hash).expect("readable").is_some()),
+            |manifests, info_hash, _| assert!(manifests.mark_absent(iter::once(info_hash)).is_empty()),
+            |manifests, info_hash, _| assert!(manifests.read(info_hash, 0).expect("readable").is_some()),
+        ];
+        for note_use in uses {
+            let (temp, manifests, mut sweep) = open();
+            let (info_hash, bytes) = manifest(1);
+            put_old(temp.path(), &info_hash.to_string(), &bytes);
+            let start = Instant::now();
+            // The use comes in when the sweep has chosen the file already.
+            let unused = manifests.choose_unused(&mut sweep, start);
+            note_use(&manifests, info_hash, &bytes);
+            manifests.remove_unknown(unused, iter::empty());
+            assert!(manifests.has(info_hash).expect("readable"));
+            let before_an_hour = start + UNUSED_MIN - Duration::from_secs(1);
+            let unused = manifests.choose_unused(&mut sweep, before_an_hour);
+            manifests.remove_unknown(unused, iter::empty());
+            assert!(manifests.has(info_hash).expect("readable"));
+            let later = before_an_hour + PASS_PAUSE;
+            let unused = manifests.choose_unused(&mut sweep, later);
+            manifests.remove_unknown(unused, iter::empty());
+            assert!(!manifests.has(info_hash).expect("readable"), "no share has come");
+            assert_eq!(manifests.mark_absent(iter::once(info_hash)), [info_hash], "who looks then brings it again");
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_came_in_stays_whatever_the_clock_of_the_machine_does() {
+        let (temp, manifests, mut sweep) = open();
+        let (info_hash, bytes) = manifest(1);
+        let part = ManifestPart { info_hash, total: bytes.len() as u32, offset: 0, bytes: &bytes };
+        manifests.put(&mut None, part).expect("kept");
+        let file = open_file(&temp.path().join(info_hash.to_string()), Open::Write).expect("there");
+        set_modified(&file, 1_000_000_000, 0).expect("set");
+        let unused = manifests.choose_unused(&mut sweep, Instant::now());
+        manifests.remove_unknown(unused, iter::empty());
+        assert!(manifests.has(info_hash).expect("readable"));
+    }
+
+    #[test]
+    fn a_step_looks_at_few_files_and_a_pass_at_all() {
+        let (temp, manifests, mut sweep) = open();
+        let count = 2 * NAMES_MAX + 5;
+        for n in 0..count {
+            let mut name = [0; 32];
+            name[..8].copy_from_slice(&(n as u64).to_be_bytes());
+            put_old(temp.path(), &InfoHash(name).to_string(), b"");
+        }
+        let start = Instant::now();
+        let mut left = count;
+        for _ in 0..3 {
+            let unused = manifests.choose_unused(&mut sweep, start);
+            manifests.remove_unknown(unused, iter::empty());
+            let now_left = names(temp.path()).len();
+            assert!(now_left < left && left - now_left <= NAMES_MAX, "{left} {now_left}");
+            left = now_left;
+        }
+        assert_eq!(left, 0);
+        let (info_hash, bytes) = manifest(1);
+        put_old(temp.path(), &info_hash.to_string(), &bytes);
+        assert!(manifests.choose_unused(&mut sweep, start + PASS_PAUSE / 2).is_empty(), "the pass is over");
+        assert!(!manifests.choose_unused(&mut sweep, start + PASS_PAUSE).is_empty());
+    }
+
+    #[test]
+    fn a_missing_manifest_is_asked_for_until_its_share_is_gone() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let [(ended, _), (shared, _), (shared_again, _)] = [1, 2, 3].map(manifest);
+        let manifests = Manifests::open(temp.path(), [ended, shared, shared_again].into_iter()).expect("opened");
+        let mut sweep = ManifestSweep::new(Instant::now());
+        let unused = manifests.choose_unused(&mut sweep, Instant::now());
+        // A share of that content becomes durable just now: the state that was taken does not have it.
+        manifests.expect(&[shared_again]);
+        manifests.remove_unknown(unused, [shared].into_iter());
+        let mut wished = manifests.wished_since(0).0;
+        wished.sort();
+        let mut expected = [shared, shared_again];
+        expected.sort();
+        assert_eq!(wished, expected);
+        assert_eq!(manifests.missing_counts(|| [shared, shared_again].into_iter()).lost, 2);
+    }
+}
