@@ -6,22 +6,25 @@
 //! its op. So an answer never runs ahead of the log.
 
 mod batch;
+mod establish;
 mod log;
 mod queue;
 mod receive;
 mod settled;
+mod turn;
 
 pub use batch::{COMMIT_WAIT_MAX, Pending, PendingProbe, Reaction};
+pub use establish::EstablishError;
 pub use log::{AppendError, BaseError, BaseStore, OpLog, OpSource, ReadBackError};
-pub use queue::Committed;
+pub use queue::{Committed, Standing};
 pub use settled::{Published, Settled};
 
-use crate::model::id::{CommandId, Origin};
+use crate::model::id::{CommandId, Origin, Seen};
 use crate::model::op::{Op, OpBody};
 use crate::sync::Mutex;
 use crate::sync::thread::{self, JoinHandle};
 use crate::tracker::ledger::accept::Change;
-use crate::tracker::ledger::{Ledger, Past};
+use crate::tracker::ledger::{Ledger, Past, Pinned};
 use crate::tracker::state::State;
 use crate::wire::refusal::Refusal;
 use batch::Stage;
@@ -62,6 +65,11 @@ impl Committer {
 
     /// The durable state.
     pub fn state(&self) -> Arc<State> {
+        self.queue.durable.read().state.clone()
+    }
+
+    /// The durable state and the floor under it.
+    pub fn standing(&self) -> Standing {
         self.queue.durable.read().clone()
     }
 
@@ -104,6 +112,52 @@ impl Committer {
         // Only now: before, the durable state shares most of it.
         drop(replaced);
         outcome
+    }
+
+    /// The Lamport counter of the op that has so many behind it. `None` if that op is not at hand.
+    pub fn lamport_behind(&self, ops: usize) -> Option<u64> {
+        self.queue.uncommitted.lock().ledger.lamport_behind(ops)
+    }
+
+    /// Whether exactly the ops of a version vector are here, of all up to a Lamport counter. False also if it is not
+    /// at hand what is here up to there.
+    pub fn holds(&self, (lamport, vector): (u64, &[Seen])) -> bool {
+        self.queue.uncommitted.lock().ledger.version_at(lamport).as_deref() == Some(vector)
+    }
+
+    /// The base that a floor at this Lamport counter stands on. `None` if it cannot be made yet: a floor is there
+    /// already, some op up to there is not durable, or not all of them are at hand.
+    ///
+    /// # Errors
+    /// `Unavailable` after a log that failed for good, `Closing`.
+    pub fn pin(&self, lamport: u64) -> Result<Option<Pinned>, Refusal> {
+        self.queue.pin(lamport)
+    }
+
+    /// Makes a change of this tracker itself if exactly the ops of a version vector are here, of all up to a Lamport
+    /// counter. Returns when it is durable; `None` if others are here.
+    ///
+    /// # Errors
+    /// `Unavailable` if the log did not keep the change, `Closing`.
+    pub fn vote(&self, body: OpBody, up_to: (u64, &[Seen])) -> Result<Option<Committed>, Refusal> {
+        let Some((committed, batch)) = self.queue.vote(body, up_to)? else { return Ok(None) };
+        batch.map_or(Ok(()), |batch| batch.wait(COMMIT_WAIT_MAX))?;
+        Ok(Some(committed))
+    }
+
+    /// Makes a base durable and puts all ops above it on top of it. From then on there are no ops at or below it.
+    /// Returns when readers see that; false if other ops are here than those that the base was made of. Late ops wait
+    /// meanwhile, changes go on.
+    ///
+    /// # Errors
+    /// The base was not kept, or no more changes are taken.
+    pub fn establish(&self, pinned: &Pinned, bases: &dyn BaseStore) -> Result<bool, EstablishError> {
+        self.queue.establish(pinned, bases)
+    }
+
+    /// Whether this tracker takes over what the others have. Meanwhile changes of clients are refused with `Joining`.
+    pub fn set_joining(&self, joining: bool) {
+        self.queue.uncommitted.lock().joining = joining;
     }
 
     /// Why the last append failed; `None` once one has succeeded since.
@@ -171,6 +225,7 @@ mod tests {
     use crate::model::id::{GroupRef, OpId, OpOrder, UserRef};
     use crate::model::name::{GroupId, UserId};
     use crate::model::op::PasswordHash;
+    use crate::tracker::ledger::ReachedFloor;
     use crate::tracker::state::effect::{Effect, Told};
     use crate::wire::refusal::Code;
     use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -262,7 +317,7 @@ mod tests {
 
     /// A log in memory. Clones are the same log.
     #[derive(Default, Clone)]
-    struct Kept(Arc<Mutex<Vec<Op>>>);
+    struct Kept(Arc<Mutex<Vec<Op>>>, Arc<Mutex<State>>);
 
     impl OpLog for Kept {
         fn append(&mut self, ops: &[Op]) -> Result<(), AppendError> {
@@ -273,7 +328,7 @@ mod tests {
 
     impl OpSource for Kept {
         fn base(&self) -> Result<State, ReadBackError> {
-            Ok(State::new())
+            Ok(self.1.lock().clone())
         }
 
         fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
@@ -285,6 +340,19 @@ mod tests {
             let mut ops = self.0.lock().clone();
             ops.sort_by_key(Op::order);
             ops.into_iter().all(take);
+            Ok(())
+        }
+    }
+
+    impl BaseStore for Kept {
+        fn keep(&self, base: &State) -> Result<(), BaseError> {
+            *self.1.lock() = base.clone();
+            Ok(())
+        }
+
+        fn clear(&self) -> Result<(), BaseError> {
+            let floor = self.1.lock().floor();
+            self.0.lock().retain(|op| op.lamport > floor);
             Ok(())
         }
     }
@@ -680,6 +748,169 @@ mod tests {
         assert_eq!((first.answer(), second.answer()), (op(1), op(2)));
         assert_eq!(bench.committer.state().user_count(), 2);
         assert_eq!(bench.published.iter().count(), 2, "the sink is gone with the writer");
+    }
+
+    /// A place for bases that waits for the test and answers what the test says.
+    struct ScriptedBases(Sender<State>, Receiver<Result<(), BaseError>>);
+
+    impl BaseStore for ScriptedBases {
+        fn keep(&self, base: &State) -> Result<(), BaseError> {
+            self.0.send(base.clone()).expect("the test listens");
+            self.1.recv_timeout(COMMIT_WAIT_MAX).expect("the test answers")
+        }
+
+        fn clear(&self) -> Result<(), BaseError> {
+            Ok(())
+        }
+    }
+
+    /// A bench with four accounts, and the base that has three of them.
+    fn bench_with_base() -> (Bench, Pinned) {
+        let bench = Bench::new();
+        for n in 1..=4 {
+            bench.answer(Ok(()));
+            bench.create(n, &format!("user{n}")).answer().expect("made");
+            bench.next_batch();
+        }
+        assert_eq!(bench.committer.lamport_behind(1), Some(3));
+        let pinned = bench.committer.pin(3).expect("open").expect("all of it is durable");
+        assert_eq!((pinned.base.user_count(), pinned.vector.as_slice()), (3, &[Seen { origin: ORIGIN, seq: 3 }][..]));
+        (bench, pinned)
+    }
+
+    #[test]
+    fn a_floor_is_established_while_changes_go_on() {
+        let (bench, pinned) = bench_with_base();
+        let (kept_to, kept) = unbounded();
+        let (answers, answers_from) = unbounded();
+        let bases = ScriptedBases(kept_to, answers_from);
+        thread::scope(|scope| {
+            let establishing = scope.spawn(|| bench.committer.establish(&pinned, &bases));
+            let base = kept.recv_timeout(COMMIT_WAIT_MAX).expect("the base is kept before it is the floor");
+            assert_eq!((base.digest(), bench.committer.standing().floor.mark.lamport), (pinned.mark.base, 0));
+            bench.answer(Ok(()));
+            bench.create(5, "user5").answer().expect("made while the base is being kept");
+            answers.send(Ok(())).expect("it waits");
+            bench.answer(Ok(()));
+            assert!(establishing.join().expect("no panic").expect("established"));
+        });
+        // Nobody has made a change since, and yet all who look see it.
+        let Standing { state, floor } = bench.committer.standing();
+        assert_eq!((floor, state.floor()), (ReachedFloor { mark: pinned.mark, ops: 3 }, 3));
+        assert_eq!((state.user_count(), state.op_count()), (5, 5));
+        let told = std::iter::from_fn(|| bench.published.recv_timeout(COMMIT_WAIT_MAX).ok());
+        let of_floor = told.into_iter().find(|batch| batch.floor == floor).expect("it was published");
+        assert_eq!((of_floor.ops.len(), of_floor.effects.len()), (0, 0));
+        assert!(bench.committer.pin(3).expect("open").is_none(), "the floor is there");
+        // What others still have from before it is passed over.
+        bench.committer.receive(vec![account(THERE, 2, 9, "late")]).expect("passed over");
+        bench.answer(Ok(()));
+        bench.committer.receive(vec![account(THERE, 4, 9, "later")]).expect("is taken");
+        assert!(!bench.knows("late") && bench.knows("later"));
+    }
+
+    #[test]
+    fn a_base_that_was_not_kept_is_no_floor() {
+        let (bench, pinned) = bench_with_base();
+        let (kept_to, _kept) = unbounded();
+        let (answers, answers_from) = unbounded();
+        answers.send(Err(BaseError::Unchanged("the disk is full".into()))).expect("is asked");
+        let error = bench.committer.establish(&pinned, &ScriptedBases(kept_to, answers_from)).expect_err("not kept");
+        assert_eq!(error.to_string(), "the disk is full");
+        assert_eq!(bench.committer.standing().floor, ReachedFloor::default());
+        bench.answer(Ok(()));
+        bench.committer.receive(vec![account(THERE, 2, 9, "late")]).expect("is taken");
+        assert!(bench.knows("late"));
+        // By now that base lacks an op.
+        let established = bench.committer.establish(&pinned, &Kept::default()).expect("open");
+        assert!(!established && !bench.committer.holds((3, &pinned.vector)));
+    }
+
+    #[test]
+    fn changes_that_the_log_refuses_while_a_floor_is_established_leave_it_where_it_is() {
+        let (bench, pinned) = bench_with_base();
+        let refused = bench.create(5, "user5");
+        bench.next_batch();
+        thread::scope(|scope| {
+            let establishing = scope.spawn(|| bench.committer.establish(&pinned, &Kept::default()));
+            // The log has not answered: the state on the floor holds what the log then refuses.
+            while bench.committer.queue.uncommitted.lock().ledger.floor().mark != pinned.mark {
+                thread::yield_now();
+            }
+            bench.answer(Err(AppendError::Full("full".into())));
+            assert!(refused.is_refused());
+            // It asks until it was heard.
+            (0..9).for_each(|_| bench.answer(Ok(())));
+            assert!(establishing.join().expect("no panic").expect("established"));
+        });
+        let Standing { state, floor } = bench.committer.standing();
+        assert_eq!((floor.mark, state.user_count(), state.op_count()), (pinned.mark, 4, 4));
+        assert_eq!(bench.create(6, "user6").answer(), op(5));
+    }
+
+    #[test]
+    fn a_vote_says_what_is_here() {
+        let (bench, pinned) = bench_with_base();
+        let up_to = (pinned.mark.lamport, &pinned.vector[..]);
+        bench.answer(Ok(()));
+        let vote = || bench.committer.vote(OpBody::ForgetTracker { tracker: 7 }, up_to).expect("open");
+        assert_eq!(vote().expect("it holds exactly these").op, Some(OpId { origin: ORIGIN, seq: 5 }));
+        bench.answer(Ok(()));
+        bench.committer.receive(vec![account(THERE, 3, 9, "late")]).expect("is taken");
+        assert_eq!(vote(), None);
+        assert_eq!(bench.committer.state().op_count(), 6);
+    }
+
+    #[test]
+    fn what_comes_late_is_folded_on_the_base_when_the_ops_below_it_are_gone() {
+        let (bench, pinned) = bench_with_base();
+        let mut log = Kept::default();
+        let batches = (0..4).map(|_| bench.published.recv_timeout(COMMIT_WAIT_MAX).expect("a batch"));
+        let ops: Vec<Op> = batches.flat_map(|batch| batch.ops).collect();
+        log.append(&ops).expect("memory");
+        log.keep(&pinned.base).expect("memory");
+        log.clear().expect("memory");
+        assert_eq!(log.0.lock().len(), 1);
+        let mut state = pinned.base.clone();
+        ops[3..].iter().for_each(|op| state.apply(op));
+        let past = Past::new(state, ReachedFloor { mark: pinned.mark, ops: 3 });
+        let source = Arc::new(log.clone());
+        let committer = Committer::start(ORIGIN, past, Box::new(log.clone()), source, Box::new(Settled::react));
+        let committer = committer.expect("starts");
+        let late = Origin { tracker: 0, incarnation: 1 };
+        committer.receive(vec![account(late, 4, 9, "late")]).expect("is folded in");
+        assert_eq!((committer.state().user_count(), committer.standing().floor.mark), (5, pinned.mark));
+        // A base of another floor would make another state.
+        *log.1.lock() = State::new();
+        let later = Origin { tracker: 0, incarnation: 2 };
+        let committer = Committer::start(
+            ORIGIN,
+            Past::new(committer.state().as_ref().clone(), committer.standing().floor),
+            Box::new(log.clone()),
+            Arc::new(log),
+            Box::new(Settled::react),
+        );
+        let committer = committer.expect("starts");
+        let refusal = committer.receive(vec![account(later, 4, 8, "later")]).expect_err("is refused");
+        assert_eq!(refusal.code, Code::Unavailable);
+        assert_eq!((committer.state().user_count(), committer.standing().floor.mark), (5, pinned.mark));
+    }
+
+    #[test]
+    fn a_tracker_that_takes_over_what_others_have_changes_nothing_for_clients() {
+        let bench = Bench::new();
+        bench.answer(Ok(()));
+        assert_eq!(bench.create(1, "a").answer(), op(1));
+        bench.committer.set_joining(true);
+        let refusal = bench.committer.submit(command(2), &create("b")).expect_err("is refused");
+        assert_eq!(refusal.code, Code::Joining);
+        assert_eq!(bench.committer.submit(command(1), &create("a")), op(1), "it was made before");
+        (0..2).for_each(|_| bench.answer(Ok(())));
+        bench.committer.submit_own(OpBody::ForgetTracker { tracker: 2 }).expect("no client's");
+        bench.committer.receive(vec![account(THERE, 9, 9, "c")]).expect("no client's");
+        bench.committer.set_joining(false);
+        bench.answer(Ok(()));
+        assert_eq!(bench.create(3, "b").answer(), op(3));
     }
 
     /// Makes an account, again and again while the log is full; false if its name is taken.

@@ -1,14 +1,16 @@
-//! The ledger: every op that a tracker has taken, durable or not, in the total order. Pure.
+//! The ledger: every op above the floor that a tracker has taken, durable or not, in the total order. Pure.
 
 pub mod accept;
 mod past;
+mod pinned;
 mod refold;
 mod window;
 
-pub use past::Past;
+pub use past::{Past, ReachedFloor};
+pub use pinned::{Pinned, Pinning};
 pub use refold::Refold;
 
-use crate::model::id::{CommandId, OpId, Origin};
+use crate::model::id::{CommandId, OpId, Origin, Seen};
 use crate::model::op::{Op, OpBody};
 use crate::tracker::ledger::accept::{Acceptance, Change, accept};
 use crate::tracker::state::State;
@@ -54,7 +56,7 @@ pub enum Finish {
     Swapped(Vec<Op>, Box<Replaced>),
     /// The ledger has gone on meanwhile: there is more to fold.
     Behind(Box<Refold>),
-    /// Ops were taken back meanwhile. Its late ops have to be given once more.
+    /// Ops were taken back meanwhile, or late ones are passed over by now. Its late ops have to be given once more.
     Void(Box<Refold>),
     /// No tracker can have issued such ops. None were taken.
     Impossible(Box<Refold>),
@@ -80,10 +82,14 @@ pub struct Meaning {
 
 /// The ledger of one tracker.
 ///
-/// Invariants: `state` is the fold of all ops taken, in their total order; own ops have sequences without a gap; each
-/// op is durable, in the window or in `adrift`.
+/// Invariants: `state` is the fold of all ops taken, in their total order, on top of the base of the floor; own ops have
+/// sequences without a gap; each op is durable, in the window or in `adrift`; all ops that are held lie above the floor.
 pub struct Ledger {
     origin: Origin,
+    /// There are no ops at or below it.
+    floor: ReachedFloor,
+    /// The base that is about to be the floor: no other op at or below it is taken.
+    closed: Option<(u64, Vec<Seen>)>,
     state: State,
     window: Window,
     /// Ops that came late, are not durable yet, and may lie before the window.
@@ -112,13 +118,58 @@ impl SinceCut {
 impl Ledger {
     /// A ledger that holds the ops of a past and issues its own under `origin`.
     pub fn new(origin: Origin, past: impl Into<Past>) -> Self {
-        let (state, window) = past.into().into_parts();
+        let (floor, state, window) = past.into().into_parts();
         let since_cut = SinceCut::new(state.clone());
-        Self { origin, state, window, adrift: Vec::new(), epoch: 0, since_cut }
+        let (closed, adrift) = (None, Vec::new());
+        Self { origin, floor, closed, state, window, adrift, epoch: 0, since_cut }
     }
 
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    pub fn floor(&self) -> ReachedFloor {
+        self.floor
+    }
+
+    /// The Lamport counter of the op that has so many behind it. `None` if the ledger does not reach that far back.
+    pub fn lamport_behind(&self, ops: usize) -> Option<u64> {
+        self.window.lamport_behind(ops)
+    }
+
+    /// The version vector of all ops at or below a Lamport counter, by origin. `None` if the ledger does not reach that
+    /// far back.
+    pub fn version_at(&self, lamport: u64) -> Option<Vec<Seen>> {
+        pinned::version_at(&self.window, lamport)
+    }
+
+    /// Begins to fold what lies at or below a Lamport counter. `None` if the ledger does not reach that far back, if the
+    /// floor is there already, or if some of it is not part of the durable state.
+    pub fn pin(&self, lamport: u64, durable: &State) -> Option<Pinning> {
+        let kept = |seen: &Seen| seen.seq <= durable.seen(seen.origin);
+        let may_be = lamport > self.floor.mark.lamport && lamport <= self.state.lamport();
+        (may_be && self.version_at(lamport)?.iter().all(kept))
+            .then(|| Pinning::new(self.floor.mark, lamport, &self.window))?
+    }
+
+    /// From now on takes no op at or below a pinned base that is not part of it. Returns false if it holds one already.
+    pub fn close_below(&mut self, pinned: &Pinned) -> bool {
+        let lamport = pinned.mark.lamport;
+        let exact = self.floor.mark == pinned.after && self.version_at(lamport).as_ref() == Some(&pinned.vector);
+        self.closed = exact.then(|| (lamport, pinned.vector.clone()));
+        exact
+    }
+
+    /// Takes ops of any place above the floor again.
+    pub fn reopen(&mut self) {
+        self.closed = None;
+    }
+
+    /// Begins to put the ledger on a pinned base, below which it is closed from then on. `None` if the ledger holds
+    /// another op there. Only one refold may be underway, until the state on the new floor is durable.
+    pub fn establish(&mut self, pinned: &Pinned) -> Option<Box<Refold>> {
+        let refold = |ledger: &Self| Refold::on_base(ledger.epoch, &ledger.window, pinned, ledger.state.clone());
+        self.close_below(pinned).then(|| Box::new(refold(self)))
     }
 
     /// Makes a change, unless its command was carried out before.
@@ -163,8 +214,9 @@ impl Ledger {
         self.window.push(Arc::new(op), &self.state);
     }
 
-    /// Takes those ops of other trackers that are new and leave no gap; `durable` is the state of those that are
-    /// durable. Takes few at a time: [`Receipt::rest`] has the others. Only one refold may be underway.
+    /// Takes those ops of other trackers that are new, leave no gap and have a place above the floor; `durable` is the
+    /// state of those that are durable. Takes few at a time: [`Receipt::rest`] has the others. Only one refold may be
+    /// underway.
     ///
     /// # Errors
     /// `Malformed` if no tracker can have issued such ops. Then nothing was taken.
@@ -198,13 +250,19 @@ impl Ledger {
 
     /// Whether some of these ops have their place before an op that is known.
     pub fn is_late(&self, ops: &[Op]) -> bool {
-        let unknown = |op: &&Op| op.id.seq > self.state.seen(op.id.origin);
+        let unknown = |op: &&Op| op.id.seq > self.state.seen(op.id.origin) && self.has_place_for(op);
         self.state.last().is_some_and(|last| ops.iter().filter(unknown).any(|op| op.order() <= last))
+    }
+
+    /// Whether an op lies above the floor, and above the base that is about to be the floor unless it is part of that.
+    fn has_place_for(&self, op: &Op) -> bool {
+        let outside = |(lamport, vector): &(u64, Vec<Seen>)| op.lamport <= *lamport && !pinned::contains(vector, op);
+        op.lamport > self.floor.mark.lamport && !self.closed.as_ref().is_some_and(outside)
     }
 
     /// Takes the late ops of a refold that has folded all it was given.
     pub fn finish(&mut self, mut refold: Box<Refold>) -> Finish {
-        if refold.epoch != self.epoch {
+        if refold.epoch != self.epoch || !refold.late.iter().all(|op| self.has_place_for(op)) {
             return Finish::Void(refold);
         }
         let more = self.window.since(refold.followed);
@@ -220,7 +278,13 @@ impl Ledger {
         if refold.needs_history() {
             self.adrift.extend(refold.late.iter().cloned().map(Arc::new));
         }
-        let Refold { state, window, late, affected, .. } = *refold;
+        let Refold { state, window, late, affected, floor, .. } = *refold;
+        if let Some(floor) = floor {
+            // The window has all ops above it.
+            self.adrift.clear();
+            self.closed = None;
+            self.floor = floor;
+        }
         let replaced = Box::new(Replaced {
             _state: std::mem::replace(&mut self.state, state),
             _window: std::mem::replace(&mut self.window, window),
@@ -235,7 +299,7 @@ impl Ledger {
     /// Begins a new cut. Returns what is needed to tell what the ops mean that have come since the last one.
     pub fn cut(&mut self) -> Cut {
         let since = std::mem::replace(&mut self.since_cut, SinceCut::new(self.state.clone()));
-        Cut { since, after: self.state.clone() }
+        Cut { since, after: self.state.clone(), floor: self.floor }
     }
 
     fn unknown(&self, ops: Vec<Op>) -> Vec<Op> {
@@ -243,14 +307,14 @@ impl Ledger {
         let mut unknown = ops;
         unknown.retain(|op| {
             let seen = seen.entry(op.id.origin).or_insert_with(|| self.state.seen(op.id.origin));
-            let next = op.id.seq == *seen + 1;
+            let next = op.id.seq == *seen + 1 && self.has_place_for(op);
             *seen += u64::from(next);
             next
         });
         unknown
     }
 
-    /// Takes back every op that is not part of the durable state.
+    /// Takes back every op that is not part of the durable state. That state may still be on the floor before this one.
     pub fn reset(&mut self, durable: &State) {
         if self.adrift.iter().any(|op| op.id.seq > durable.seen(op.id.origin)) {
             // The snapshots of the window are folds of these ops too.
@@ -259,7 +323,7 @@ impl Ledger {
         self.adrift.clear();
         self.epoch += 1;
         self.window.retain(durable);
-        self.state = durable.clone();
+        self.state = if durable.floor() == self.floor.mark.lamport { durable.clone() } else { self.window.fold() };
         self.since_cut = SinceCut::new(durable.clone());
     }
 
@@ -276,12 +340,18 @@ impl Ledger {
 pub struct Cut {
     since: SinceCut,
     after: State,
+    floor: ReachedFloor,
 }
 
 impl Cut {
     /// The state after them.
     pub fn after(&self) -> &State {
         &self.after
+    }
+
+    /// The floor under that state.
+    pub fn floor(&self) -> ReachedFloor {
+        self.floor
     }
 
     /// What they mean; `ops` are all of them. After late ops this compares states, which takes a while.
@@ -361,8 +431,23 @@ mod tests {
     }
 
     fn fold(ops: &[Op]) -> State {
-        let mut state = State::new();
-        in_order(ops).iter().for_each(|op| state.apply(op));
+        fold_on(&[], ops)
+    }
+
+    /// The fold of ops with floors between them, as far as there are ops above those.
+    fn fold_on(floors: &[u64], ops: &[Op]) -> State {
+        let (mut state, ops) = (State::new(), in_order(ops));
+        let mut rest = &ops[..];
+        for &floor in floors {
+            let (below, above) = rest.split_at(rest.partition_point(|op| op.lamport <= floor));
+            if below.last().is_none_or(|last| last.lamport < floor) {
+                break;
+            }
+            below.iter().for_each(|op| state.apply(op));
+            state.prune(floor);
+            rest = above;
+        }
+        rest.iter().for_each(|op| state.apply(op));
         state
     }
 
@@ -372,9 +457,17 @@ mod tests {
         ops
     }
 
-    /// What the log does for a refold that needs it.
+    /// What the log does for a refold that needs it. It has the bases of floors too.
     fn give_history(refold: &mut Refold, log: &[Op]) {
+        give_history_on(&[], refold, log);
+    }
+
+    fn give_history_on(floors: &[u64], refold: &mut Refold, log: &[Op]) {
         if refold.needs_history() && refold.missing() > 0 {
+            if let Some(floor) = refold.needs_base() {
+                let below: Vec<Op> = log.iter().filter(|op| op.lamport <= floor).cloned().collect();
+                refold.begin_from(fold_on(floors, &below));
+            }
             in_order(log).into_iter().for_each(|op| refold.take(op));
             assert_eq!(refold.missing(), 0);
         }
@@ -608,6 +701,47 @@ mod tests {
             prop_assert_eq!(own, (1..=world.ledger.state().seen(BUSY)).collect::<Vec<_>>());
             world.ledger.state().check();
         }
+
+        /// The same while floors are put under the ledger. What lies below a floor is never taken, and neither is what
+        /// follows it. The outcome is the fold of all that was taken, with the floors between.
+        #[test]
+        fn a_ledger_goes_on_while_floors_come(ops in histories(), picks in proptest::collection::vec(any::<u8>(), 400)) {
+            let mut sorted = in_order(&ops);
+            sorted.dedup_by_key(|op| op.order());
+            let mut lines: BTreeMap<Origin, Vec<Op>> = BTreeMap::new();
+            for op in sorted {
+                let line = lines.entry(op.id.origin).or_default();
+                if op.id.seq == line.len() as u64 + 1 {
+                    line.push(op);
+                }
+            }
+            lines.retain(|_, line| !line.is_empty());
+            let mut world = Busy::new(picks);
+            world.floors_come = true;
+            for line in lines.values().rev() {
+                world.bring(line);
+            }
+            world.settle();
+            let expected = fold_on(&world.floors, &world.log);
+            prop_assert_eq!(world.ledger.state().digest(), expected.digest());
+            prop_assert_eq!(world.ledger.floor().mark.lamport, expected.floor());
+            prop_assert_eq!(expected.op_count(), world.log.len() as u64);
+            let mut ledger = Ledger::new(BUSY, world.past());
+            // What the window can give is what the log gives.
+            let late = accounts(Origin { tracker: 9, incarnation: 1 }, [expected.floor() + 1].into_iter());
+            let mut taken = Vec::new();
+            world.ledger.reopen();
+            for ledger in [&mut world.ledger, &mut ledger] {
+                let refold = ledger.receive(late.clone(), &expected).expect("possible").refold;
+                let Some(mut refold) = refold else { continue };
+                give_history_on(&world.floors, &mut refold, &world.log);
+                while refold.slice(5) {}
+                prop_assert!(matches!(ledger.finish(refold), Finish::Swapped(..)));
+                ledger.state().check();
+                taken.push(ledger.state().digest());
+            }
+            prop_assert!(taken.is_empty() || taken[0] == taken[1]);
+        }
     }
 
     /// A ledger with a log, to which things happen at random.
@@ -618,12 +752,22 @@ mod tests {
         gathering: Vec<Op>,
         picks: Vec<u8>,
         at: usize,
+        floors_come: bool,
+        pinned: Option<Pinned>,
+        /// All that were established.
+        floors: Vec<u64>,
     }
 
     impl Busy {
         fn new(picks: Vec<u8>) -> Self {
-            let ledger = Ledger::new(BUSY, State::new());
-            Self { ledger, log: Vec::new(), durable: State::new(), gathering: Vec::new(), picks, at: 0 }
+            let (ledger, durable, log) = (Ledger::new(BUSY, State::new()), State::new(), Vec::new());
+            let (pinned, floors) = (None, Vec::new());
+            Self { ledger, log, durable, gathering: Vec::new(), picks, at: 0, floors_come: false, pinned, floors }
+        }
+
+        /// What a start finds that reads no op above the floor.
+        fn past(&self) -> Past {
+            Past::new(self.ledger.state().clone(), self.ledger.floor())
         }
 
         fn pick(&mut self) -> u8 {
@@ -652,6 +796,7 @@ mod tests {
                 5 if self.pick() < 32 => {
                     self.gathering.clear();
                     self.ledger.reset(&self.durable);
+                    assert_eq!(self.ledger.state().digest(), fold_on(&self.floors, &self.log).digest());
                 }
                 _ => {}
             }
@@ -661,6 +806,13 @@ mod tests {
         fn bring(&mut self, line: &[Op]) {
             while self.ledger.state().seen(line[0].id.origin) < line.len() as u64 {
                 let from = self.ledger.state().seen(line[0].id.origin) as usize;
+                if !self.ledger.has_place_for(&line[from]) {
+                    self.ledger.reopen();
+                    self.pinned = None;
+                    if !self.ledger.has_place_for(&line[from]) {
+                        break;
+                    }
+                }
                 let len = usize::from(self.pick()) % 12 + 1;
                 self.give(line[from..].iter().take(len).cloned().collect());
                 self.happen();
@@ -668,16 +820,63 @@ mod tests {
                     self.settle();
                     self.ledger.settle(&self.durable.clone());
                 }
+                if self.floors_come {
+                    self.go_on_with_floor();
+                }
             }
             self.settle();
+        }
+
+        /// A step on the way to the next floor.
+        fn go_on_with_floor(&mut self) {
+            let behind = usize::from(self.pick()) % 20;
+            let Some(pinned) = self.pinned.take() else {
+                let lamport = self.ledger.lamport_behind(behind);
+                let pinning = lamport.and_then(|lamport| self.ledger.pin(lamport, &self.durable));
+                if let Some(mut pinning) = pinning {
+                    while pinning.slice(5) {
+                        self.happen();
+                    }
+                    self.pinned = Some(pinning.finish());
+                }
+                return;
+            };
+            match behind {
+                0..10 => drop(self.ledger.close_below(&pinned)),
+                _ => return self.establish(&pinned),
+            }
+            self.pinned = Some(pinned);
+        }
+
+        fn establish(&mut self, pinned: &Pinned) {
+            let Some(mut refold) = self.ledger.establish(pinned) else {
+                return assert_ne!(self.ledger.version_at(pinned.mark.lamport), Some(pinned.vector.clone()));
+            };
+            loop {
+                while refold.slice(5) {
+                    self.happen();
+                }
+                refold.narrow();
+                (0..self.pick() % 8).for_each(|_| self.happen());
+                match self.ledger.finish(refold) {
+                    Finish::Swapped(..) => break,
+                    Finish::Behind(behind) => refold = behind,
+                    Finish::Void(_) => return,
+                    Finish::Impossible(_) => panic!("trackers made them"),
+                }
+            }
+            self.floors.push(pinned.mark.lamport);
+            assert_eq!(self.ledger.floor(), ReachedFloor { mark: pinned.mark, ops: pinned.base.op_count() });
+            (0..self.pick() % 8).for_each(|_| self.happen());
+            self.settle();
+            assert_eq!(self.ledger.version_at(pinned.mark.lamport), Some(version(&pinned.base)));
         }
 
         fn give(&mut self, ops: Vec<Op>) {
             let mut receipt = self.ledger.receive(ops, &self.durable).expect("possible");
             self.gathering.append(&mut receipt.taken);
             let Some(mut refold) = receipt.refold else { return };
-            let log = self.log.clone();
-            give_history(&mut refold, &log);
+            give_history_on(&self.floors, &mut refold, &self.log);
             loop {
                 while refold.slice(5) {
                     self.happen();
@@ -692,6 +891,10 @@ mod tests {
                 }
             }
         }
+    }
+
+    fn version(state: &State) -> Vec<Seen> {
+        state.version().map(|(origin, seq)| Seen { origin, seq }).collect()
     }
 
     /// Ops of one origin, one after the other.

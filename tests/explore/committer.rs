@@ -128,8 +128,13 @@ impl House {
         assert!(own.zip(1..).all(|(op, seq)| op.id.seq == seq), "sequences without a gap");
         let mut in_order = ops.clone();
         in_order.sort_by_key(Op::order);
-        let mut folded = State::new();
-        in_order.iter().for_each(|op| folded.apply(op));
+        let (mut folded, floor) = (State::new(), self.committer.standing().floor.mark.lamport);
+        let (below, above) = in_order.split_at(in_order.partition_point(|op| op.lamport <= floor));
+        below.iter().for_each(|op| folded.apply(op));
+        if floor > 0 {
+            folded.prune(floor);
+        }
+        above.iter().for_each(|op| folded.apply(op));
         assert_eq!(self.committer.state().digest(), folded.digest());
         let refused = self.committer.submit(command(99), &create("late")).expect_err("it has ended");
         assert!(matches!(refused.code, Code::Closing | Code::Unavailable), "{refused}");

@@ -12,6 +12,7 @@ mod common {
 }
 mod download;
 mod feed;
+mod floor;
 mod late_ops;
 mod schedules;
 mod whole_hash;

@@ -8,7 +8,7 @@ use crate::model::op::{Op, OpBody};
 use crate::sync::thread;
 use crate::sync::{Condvar, Mutex, MutexGuard, RwLock};
 use crate::tracker::ledger::accept::Change;
-use crate::tracker::ledger::{Ledger, Meaning, Submission};
+use crate::tracker::ledger::{Ledger, Meaning, ReachedFloor, Submission};
 use crate::tracker::state::State;
 use crate::wire::refusal::{Code, Refusal};
 use std::collections::HashMap;
@@ -41,11 +41,23 @@ impl Committed {
     }
 }
 
+/// The answer to a change, and the batch that has to be durable before it may be given.
+pub(super) type Accepted = (Committed, Option<Arc<Batch>>);
+
+/// What readers see.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The durable state.
+    pub state: Arc<State>,
+    /// The floor under it.
+    pub floor: ReachedFloor,
+}
+
 /// What submitters, readers and the writer share. Nobody holds a lock while the log works, while late ops are folded in
 /// at the side or while the sink runs. Whoever holds both locks took `uncommitted` before `durable`.
 pub(super) struct CommitQueue {
     pub(super) source: Arc<dyn OpSource>,
-    pub(super) durable: RwLock<Arc<State>>,
+    pub(super) durable: RwLock<Standing>,
     pub(super) uncommitted: Mutex<Uncommitted>,
     /// Wakes the writer: an op waits, or the end has come.
     pub(super) work: Condvar,
@@ -66,8 +78,12 @@ pub(super) struct Uncommitted {
     /// The batch that the log works on.
     pub(super) writing: Option<Arc<Batch>>,
     pub(super) underway: HashMap<CommandId, Arc<Batch>>,
-    /// A thread folds late ops in. Meanwhile the ledger lets go of no op.
+    /// A thread folds beside the ledger. Meanwhile the ledger lets go of no op.
     pub(super) refolding: bool,
+    /// The ledger was put on another floor, which no reader sees yet.
+    pub(super) floored: bool,
+    /// This tracker takes over what the others have. Meanwhile clients change nothing.
+    pub(super) joining: bool,
     /// Why the last append failed; gone when one succeeds.
     pub(super) trouble: Option<AppendError>,
     pub(super) closing: bool,
@@ -103,7 +119,8 @@ impl Uncommitted {
 impl CommitQueue {
     /// A queue over a ledger, all of whose ops are durable.
     pub(super) fn new(ledger: Ledger, source: Arc<dyn OpSource>) -> Self {
-        let (stage, state) = (Arc::<WriterStage>::default(), ledger.state().clone());
+        let (stage, state) = (Arc::<WriterStage>::default(), Arc::new(ledger.state().clone()));
+        let durable = Standing { state, floor: ledger.floor() };
         let uncommitted = Uncommitted {
             ledger,
             ops: Vec::new(),
@@ -111,12 +128,14 @@ impl CommitQueue {
             writing: None,
             underway: HashMap::new(),
             refolding: false,
+            floored: false,
+            joining: false,
             trouble: None,
             closing: false,
         };
         Self {
             source,
-            durable: RwLock::new(Arc::new(state)),
+            durable: RwLock::new(durable),
             uncommitted: Mutex::new(uncommitted),
             work: Condvar::new(),
             refolded: Condvar::new(),
@@ -124,12 +143,8 @@ impl CommitQueue {
         }
     }
 
-    /// The answer to a change, and the batch that has to be durable before it may be given.
-    pub(super) fn submit(
-        &self,
-        command: CommandId,
-        change: &Change,
-    ) -> Result<(Committed, Option<Arc<Batch>>), Refusal> {
+    /// Accepts a change.
+    pub(super) fn submit(&self, command: CommandId, change: &Change) -> Result<Accepted, Refusal> {
         let mut uncommitted = self.uncommitted.lock();
         let state = uncommitted.ledger.state();
         if state.knows_command(change.owner(), command) {
@@ -137,23 +152,22 @@ impl CommitQueue {
             return Ok((Committed::before(first), uncommitted.underway.get(&command).cloned()));
         }
         uncommitted.must_be_open()?;
+        if uncommitted.joining {
+            return Err(Code::Joining.into());
+        }
         let submission = uncommitted.ledger.submit(command, change)?;
         Ok(self.enqueue(uncommitted, submission))
     }
 
     /// The same for a change of this tracker itself.
-    pub(super) fn submit_own(&self, body: OpBody) -> Result<(Committed, Option<Arc<Batch>>), Refusal> {
+    pub(super) fn submit_own(&self, body: OpBody) -> Result<Accepted, Refusal> {
         let mut uncommitted = self.uncommitted.lock();
         uncommitted.must_be_open()?;
         let submission = uncommitted.ledger.submit_own(body);
         Ok(self.enqueue(uncommitted, submission))
     }
 
-    fn enqueue(
-        &self,
-        mut uncommitted: MutexGuard<'_, Uncommitted>,
-        submission: Submission,
-    ) -> (Committed, Option<Arc<Batch>>) {
+    pub(super) fn enqueue(&self, mut uncommitted: MutexGuard<'_, Uncommitted>, submission: Submission) -> Accepted {
         let op = match submission {
             Submission::Made(op) => op,
             Submission::Known(first) => return (Committed::before(first), None),
@@ -170,7 +184,7 @@ impl CommitQueue {
     /// The next batch with what will be published; `None` when the end has come.
     pub(super) fn next(&self) -> Option<(Published, Arc<Batch>)> {
         let mut uncommitted = self.uncommitted.lock();
-        while uncommitted.ops.is_empty() {
+        while uncommitted.ops.is_empty() && !uncommitted.floored {
             if uncommitted.closing {
                 return None;
             }
@@ -182,6 +196,7 @@ impl CommitQueue {
             gathered = uncommitted.ops.len();
             MutexGuard::unlocked(&mut uncommitted, thread::yield_now);
         }
+        uncommitted.floored = false;
         let ops = std::mem::take(&mut uncommitted.ops);
         let cut = uncommitted.ledger.cut();
         let next = Batch::new(&self.stage);
@@ -189,9 +204,9 @@ impl CommitQueue {
         uncommitted.writing = Some(batch.clone());
         drop(uncommitted);
         self.stage.enter(Stage::Comparing);
-        let after = Arc::new(cut.after().clone());
+        let (after, floor) = (Arc::new(cut.after().clone()), cut.floor());
         let Meaning { effects, aliased, .. } = cut.meaning(&ops);
-        Some((Published { after, ops, effects, aliased }, batch))
+        Some((Published { after, floor, ops, effects, aliased }, batch))
     }
 
     pub(super) fn publish(&self, published: &Published, batch: &Arc<Batch>) {
@@ -208,7 +223,8 @@ impl CommitQueue {
             uncommitted.ledger.settle(&published.after);
         }
         // Under the lock, so that whoever repeats a command finds it underway or durable.
-        let before = std::mem::replace(&mut *self.durable.write(), published.after.clone());
+        let standing = Standing { state: published.after.clone(), floor: published.floor };
+        let before = std::mem::replace(&mut *self.durable.write(), standing);
         drop(uncommitted);
         // After a refold it may share little with the new one.
         drop(before);
@@ -218,7 +234,7 @@ impl CommitQueue {
     pub(super) fn abandon(&self, error: AppendError) -> Settled {
         let refusal = Refusal::about(Code::Unavailable, &error);
         let mut uncommitted = self.uncommitted.lock();
-        uncommitted.ledger.reset(&self.durable.read());
+        uncommitted.ledger.reset(&self.durable.read().state);
         uncommitted.ops.clear();
         uncommitted.trouble = Some(error);
         let next = Batch::new(&self.stage);

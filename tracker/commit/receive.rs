@@ -2,14 +2,12 @@
 
 use super::batch::Batch;
 use super::queue::CommitQueue;
+use super::turn::SLICE;
 use crate::model::op::Op;
 use crate::sync::thread;
 use crate::tracker::ledger::{Finish, Receipt, Refold, Replaced, impossible};
 use crate::wire::refusal::{Code, Refusal};
 use std::sync::Arc;
-
-/// Ops that are folded until others get their turn.
-const SLICE: usize = 256;
 
 /// What became of ops of other trackers.
 #[derive(Default)]
@@ -24,17 +22,6 @@ impl Reception {
     fn note(&mut self, batch: Option<Arc<Batch>>) {
         let batch = batch.filter(|batch| self.batches.last().is_none_or(|last| !Arc::ptr_eq(last, batch)));
         self.batches.extend(batch);
-    }
-}
-
-/// The right to fold late ops in, which one thread has at a time.
-struct RefoldTurn<'a>(&'a CommitQueue);
-
-impl Drop for RefoldTurn<'_> {
-    /// A panic ends the turn too.
-    fn drop(&mut self) {
-        self.0.uncommitted.lock().refolding = false;
-        self.0.refolded.notify_all();
     }
 }
 
@@ -67,7 +54,7 @@ impl CommitQueue {
             self.refolded.wait(&mut uncommitted);
             uncommitted.must_be_open()?;
         }
-        let durable = self.durable.read().clone();
+        let durable = self.durable.read().state.clone();
         let Receipt { taken, refold, rest } = uncommitted.ledger.receive(ops, &durable)?;
         uncommitted.refolding |= refold.is_some();
         uncommitted.enqueue(taken);
@@ -80,7 +67,7 @@ impl CommitQueue {
 
     /// Folds late ops in while changes go on. Returns those that have to be given once more.
     fn fold_in(&self, mut refold: Box<Refold>, reception: &mut Reception) -> Result<Vec<Op>, Refusal> {
-        let _turn = RefoldTurn(self);
+        let _turn = self.taken_turn();
         if refold.needs_history() {
             self.read_back(&mut refold)?;
         }
@@ -112,15 +99,16 @@ impl CommitQueue {
         }
     }
 
-    fn fold_all(&self, refold: &mut Refold) -> Result<(), Refusal> {
-        while refold.slice(SLICE) {
-            self.give_way()?;
-        }
-        Ok(())
-    }
-
-    /// Lets the log give a refold all durable ops.
+    /// Lets the log give a refold all durable ops above the floor.
     fn read_back(&self, refold: &mut Refold) -> Result<(), Refusal> {
+        let unavailable = |why: String| Refusal::about(Code::Unavailable, format!("old changes cannot be read: {why}"));
+        if let Some(floor) = refold.needs_base() {
+            let base = self.source.base().map_err(|error| unavailable(error.to_string()))?;
+            if base.floor() != floor {
+                return Err(unavailable("the newest base is not the one that this tracker stands on".into()));
+            }
+            refold.begin_from(base);
+        }
         let (mut count, mut gone_on) = (0, Ok(()));
         let read = self.source.read_in_order(&mut |op| {
             refold.take(op);
@@ -131,21 +119,11 @@ impl CommitQueue {
             gone_on.is_ok()
         });
         gone_on?;
-        let unavailable = |why: String| Refusal::about(Code::Unavailable, format!("old changes cannot be read: {why}"));
         read.map_err(|error| unavailable(error.to_string()))?;
         // The fold of only some of them would pass for the state.
         match refold.missing() {
             0 => Ok(()),
             missing => Err(unavailable(format!("{missing} of them are not in the journal"))),
         }
-    }
-
-    /// Lets others have their turn.
-    ///
-    /// # Errors
-    /// No more changes are taken.
-    fn give_way(&self) -> Result<(), Refusal> {
-        thread::yield_now();
-        self.uncommitted.lock().must_be_open()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::batch::Reaction;
 use crate::model::op::Op;
+use crate::tracker::ledger::ReachedFloor;
 use crate::tracker::state::State;
 use crate::tracker::state::effect::Effect;
 use crate::wire::refusal::Refusal;
@@ -12,6 +13,8 @@ use std::sync::Arc;
 pub struct Published {
     /// The durable state from now on.
     pub after: Arc<State>,
+    /// The floor under it.
+    pub floor: ReachedFloor,
     /// The ops that led to it, in the order in which they came.
     pub ops: Vec<Op>,
     /// What they have caused.

@@ -2,24 +2,40 @@
 
 use super::window::Window;
 use crate::model::op::Op;
+use crate::model::op::floor::FloorMark;
 use crate::tracker::state::State;
 use std::sync::Arc;
+
+/// The floor that a ledger stands on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReachedFloor {
+    pub mark: FloorMark,
+    /// How many ops lie at or below it.
+    pub ops: u64,
+}
 
 /// The fold of durable ops.
 #[derive(Debug, Clone)]
 pub struct Past {
+    floor: ReachedFloor,
     state: State,
     window: Window,
 }
 
 impl From<State> for Past {
-    /// A fold of which only the outcome is known. Its window is empty: an op that comes late needs all ops.
+    /// A fold of all ops there ever were, of which only the outcome is known.
     fn from(state: State) -> Self {
-        Self { window: Window::new(state.clone()), state }
+        Self::new(state, ReachedFloor::default())
     }
 }
 
 impl Past {
+    /// A fold of which only the outcome is known, and the floor under it. Its window is empty: an op that comes late
+    /// needs all ops above the floor.
+    pub fn new(state: State, floor: ReachedFloor) -> Self {
+        Self { floor, window: Window::new(state.clone()), state }
+    }
+
     pub fn state(&self) -> &State {
         &self.state
     }
@@ -31,7 +47,12 @@ impl Past {
         self.window.trim(|_| true);
     }
 
-    pub(super) fn into_parts(self) -> (State, Window) {
-        (self.state, self.window)
+    /// The floor below which there are no ops.
+    pub fn floor(&self) -> ReachedFloor {
+        self.floor
+    }
+
+    pub(super) fn into_parts(self) -> (ReachedFloor, State, Window) {
+        (self.floor, self.state, self.window)
     }
 }

@@ -1,8 +1,10 @@
-//! A refold puts ops that came late in their place. It works on copies beside the ledger, slice by slice, while the
-//! ledger goes on. Pure.
+//! A refold puts ops that came late in their place, or puts the ledger on a new floor. It works on copies beside the
+//! ledger, slice by slice, while the ledger goes on. Pure.
 
+use super::past::ReachedFloor;
+use super::pinned::Pinned;
 use super::window::{Opened, Window};
-use crate::model::id::OpOrder;
+use crate::model::id::{OpOrder, Origin};
 use crate::model::op::Op;
 use crate::tracker::state::State;
 use crate::tracker::state::difference::Affected;
@@ -27,17 +29,21 @@ pub struct Refold {
     rest: VecDeque<Arc<Op>>,
     /// What the ledger held when it was asked last.
     before: State,
-    /// The place of the earliest late op.
+    /// The place from which on ops are folded again.
     first: OpOrder,
+    /// The floor that it puts the ledger on, if that is another one.
+    pub(super) floor: Option<ReachedFloor>,
     history: Option<History>,
 }
 
 /// Where the ops before the window come from.
 #[derive(Debug)]
 struct History {
-    /// What was durable when the refold began. The log gives all of it.
+    /// What was durable when the refold began. The log gives all of it that is above the floor.
     durable: State,
-    /// How many of these ops were given.
+    /// The floor on which the fold begins.
+    floor: u64,
+    /// How many of these ops were given or lie in the base.
     given: u64,
 }
 
@@ -48,11 +54,21 @@ impl Refold {
         let Opened { window, state, behind } = whole.open(first);
         let rest = merge(behind, &late);
         let (affected, followed) = (Affected::default(), whole.len());
-        Self { epoch, followed, state, window, late, affected, rest, before, first, history: None }
+        Self { epoch, followed, state, window, late, affected, rest, before, first, floor: None, history: None }
     }
 
-    /// Folds `late`, which ascend, into all ops there are: those that are durable come from the log. The others are
-    /// in the window or among `adrift`.
+    /// Folds the ops of a window above a pinned base on top of that base. The window reaches all of them.
+    pub(super) fn on_base(epoch: u64, whole: &Window, pinned: &Pinned, before: State) -> Self {
+        let (state, window) = (pinned.base.clone(), Window::new(pinned.base.clone()));
+        let rest: VecDeque<_> = whole.above(pinned.mark.lamport).into();
+        let first = OpOrder { lamport: pinned.mark.lamport, origin: Origin { tracker: 0, incarnation: 0 } };
+        let (late, affected, followed) = (Vec::new(), Affected::default(), whole.len());
+        let floor = Some(ReachedFloor { mark: pinned.mark, ops: pinned.base.op_count() });
+        Self { epoch, followed, state, window, late, affected, rest, before, first, floor, history: None }
+    }
+
+    /// Folds `late`, which ascend, into all ops above the floor: those that are durable come from the log. The others
+    /// are in the window or among `adrift`.
     pub(super) fn of_all(
         epoch: u64,
         (whole, adrift): (&Window, &[Arc<Op>]),
@@ -63,20 +79,34 @@ impl Refold {
         known.extend_from_slice(adrift);
         let (first, followed) = (late[0].order(), whole.len());
         let (state, window) = (State::new(), Window::new(State::new()));
-        let history = Some(History { durable, given: 0 });
-        let rest = merge(known, &late);
-        Self { epoch, followed, state, window, late, affected: Affected::default(), rest, before, first, history }
+        let history = Some(History { durable, floor: before.floor(), given: 0 });
+        let (rest, affected) = (merge(known, &late), Affected::default());
+        Self { epoch, followed, state, window, late, affected, rest, before, first, floor: None, history }
     }
 
-    /// Whether the log has to give all durable ops through [`Refold::take`] before [`Refold::slice`].
+    /// Whether the log has to give all durable ops above the floor through [`Refold::take`] before [`Refold::slice`].
     pub fn needs_history(&self) -> bool {
         self.history.is_some()
     }
 
-    /// Takes the next op of the log, in the total order. Passes over ops that are not durable.
+    /// The floor whose base has to be given through [`Refold::begin_from`] before any op.
+    pub fn needs_base(&self) -> Option<u64> {
+        self.history.as_ref().map(|history| history.floor).filter(|&floor| floor > 0)
+    }
+
+    /// Takes the base of the floor, before any op of the log.
+    pub fn begin_from(&mut self, base: State) {
+        if let Some(history) = self.history.as_mut() {
+            history.given = base.op_count();
+            self.window = Window::new(base.clone());
+            self.state = base;
+        }
+    }
+
+    /// Takes the next op of the log, in the total order. Passes over ops below the floor and ops that are not durable.
     pub fn take(&mut self, op: Op) {
         let Some(history) = self.history.as_mut() else { return };
-        if op.id.seq > history.durable.seen(op.id.origin) {
+        if op.lamport <= history.floor || op.id.seq > history.durable.seen(op.id.origin) {
             return;
         }
         history.given += 1;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Ops between two snapshots. Few in tests, so that a short history has many snapshots.
 const STEP: usize = if cfg!(test) { 8 } else { 1024 };
 /// Most snapshots that are kept beside the one at 0. So the window keeps the latest `SNAPSHOTS_MAX * STEP` ops.
-const SNAPSHOTS_MAX: usize = if cfg!(test) { 4 } else { 8 };
+const SNAPSHOTS_MAX: usize = if cfg!(test) { 4 } else { 16 };
 
 /// The end of the fold. Clones share the ops and most of the states.
 ///
@@ -58,6 +58,31 @@ impl Window {
     /// Whether the place of an op lies in the window.
     pub(super) fn reaches(&self, order: OpOrder) -> bool {
         self.snapshots[0].1.last().is_none_or(|last| last < order)
+    }
+
+    /// The Lamport counter of the op that has so many behind it.
+    pub(super) fn lamport_behind(&self, ops: usize) -> Option<u64> {
+        Some(self.ops[self.ops.len().checked_sub(ops)?.checked_sub(1)?].lamport)
+    }
+
+    /// The ops above a Lamport counter, in their order.
+    pub(super) fn above(&self, lamport: u64) -> Vec<Arc<Op>> {
+        self.since(self.ops.partition_point(|op| op.lamport <= lamport))
+    }
+
+    /// The last snapshot at or below a Lamport counter, and the ops between the two. `None` if the window begins above
+    /// the counter.
+    pub(super) fn up_to(&self, lamport: u64) -> Option<(&State, impl Iterator<Item = &Arc<Op>>)> {
+        let below = |state: &State| state.last().is_none_or(|last| last.lamport <= lamport);
+        let (at, state) = self.snapshots.iter().take_while(|(_, state)| below(state)).last()?;
+        Some((state, self.ops.range(*at..).take_while(move |op| op.lamport <= lamport)))
+    }
+
+    /// The fold of all its ops.
+    pub(super) fn fold(&self) -> State {
+        let (at, mut state) = self.latest().clone();
+        self.ops.range(at..).for_each(|op| state.apply(op));
+        state
     }
 
     /// A copy that is cut off at the last snapshot before a place, which the window reaches.
