@@ -194,7 +194,7 @@ impl State {
     /// Takes note of an op and returns its key; `None` if it is not the next one of its origin or lies below the floor.
     pub(super) fn enter(&mut self, op: &Op) -> Option<OpKey> {
         let OpId { origin, seq } = op.id;
-        if op.lamport <= self.floor {
+        if self.floor > 0 && op.lamport <= self.floor {
             return None;
         }
         let number = match self.by_origin.get_mut(&origin) {
