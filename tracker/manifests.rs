@@ -28,8 +28,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-use sweep::LastUses;
+use std::time::{Duration, Instant};
+use sweep::{LastUses, ManifestSweep, Unused};
 
 /// The folder in a data folder.
 pub(crate) const FOLDER: &str = "manifests";
@@ -350,6 +350,17 @@ impl Manifests {
     /// Shares came without these manifests: the links ask the other trackers for them.
     pub fn expect(&self, absent: &[InfoHash]) {
         absent.iter().for_each(|info_hash| self.missing.wish(*info_hash, Absence::Awaited));
+    }
+
+    /// The next step of a sweep: what nobody has used for an hour among a few files. The caller takes the state
+    /// afterwards, for [`Manifests::remove_unknown`].
+    pub(crate) fn choose_unused(&self, sweep: &mut ManifestSweep, now: Instant) -> Unused {
+        sweep.choose(&self.folder, &self.uses, &self.missing, now)
+    }
+
+    /// Removes what is not among the `known` contents of shares, unless it was used meanwhile.
+    pub(crate) fn remove_unknown(&self, unused: Unused, known: impl Iterator<Item = InfoHash>) {
+        unused.remove(known, &self.folder, &self.uses, &self.missing);
     }
 
     /// Somebody wants a manifest that is not here: the links ask the other trackers for it, again if need be.

@@ -7,8 +7,8 @@
 //! one who looks is told so and brings it again. A share is durable long before the hour is over, and the sweep takes the
 //! state after it has chosen its files.
 
-use super::Manifests;
 use super::folder::{AWAITED_SUFFIX, info_hash_of};
+use super::missing::MissingManifests;
 use crate::model::digest::InfoHash;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
@@ -91,23 +91,23 @@ pub(crate) struct Unused {
     missing: BTreeMap<InfoHash, u64>,
 }
 
-impl Unused {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.missing.is_empty()
-    }
-}
-
-impl Manifests {
-    /// The next step of the sweep: looks at a few files, and chooses those that nobody has used for an hour. The caller
-    /// takes the state afterwards, for [`Manifests::remove_unknown`].
-    pub(crate) fn choose_unused(&self, sweep: &mut ManifestSweep, now: Instant) -> Unused {
+impl ManifestSweep {
+    /// The next step: looks at a few files of a folder, and chooses those that nobody has used for an hour. The caller
+    /// takes the state afterwards, for [`Unused::remove`].
+    pub(super) fn choose(
+        &mut self,
+        folder: &Path,
+        uses: &LastUses,
+        missing: &MissingManifests,
+        now: Instant,
+    ) -> Unused {
         let mut unused = Unused::default();
-        if sweep.names.is_none() && sweep.due <= now {
-            self.uses.let_go_before(now);
-            unused.missing = self.missing.all();
-            sweep.names = fs::read_dir(&self.folder).ok();
+        if self.names.is_none() && self.due <= now {
+            uses.let_go_before(now);
+            unused.missing = missing.all();
+            self.names = fs::read_dir(folder).ok();
         }
-        let Some(names) = &mut sweep.names else { return unused };
+        let Some(names) = &mut self.names else { return unused };
         let mut looked_at = 0;
         for entry in names.by_ref().take(NAMES_MAX) {
             looked_at += 1;
@@ -117,21 +117,33 @@ impl Manifests {
             }
         }
         if looked_at < NAMES_MAX {
-            (sweep.names, sweep.due) = (None, now + PASS_PAUSE);
+            (self.names, self.due) = (None, now + PASS_PAUSE);
         }
         unused
     }
+}
+
+impl Unused {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.missing.is_empty()
+    }
 
     /// Removes what is not among the `known` contents of shares. Nobody asks for the missing ones any more.
-    pub(crate) fn remove_unknown(&self, mut unused: Unused, known: impl Iterator<Item = InfoHash>) {
+    pub(super) fn remove(
+        mut self,
+        known: impl Iterator<Item = InfoHash>,
+        folder: &Path,
+        uses: &LastUses,
+        missing: &MissingManifests,
+    ) {
         for info_hash in known {
-            unused.files.remove(&info_hash);
-            unused.missing.remove(&info_hash);
+            self.files.remove(&info_hash);
+            self.missing.remove(&info_hash);
         }
-        for (info_hash, names) in &unused.files {
-            names.iter().for_each(|name| self.uses.remove_unused(*info_hash, &self.folder.join(name)));
+        for (info_hash, names) in &self.files {
+            names.iter().for_each(|name| uses.remove_unused(*info_hash, &folder.join(name)));
         }
-        self.missing.let_go(&unused.missing);
+        missing.let_go(&self.missing);
     }
 }
 
@@ -151,7 +163,7 @@ mod tests {
     use crate::model::manifest::{FileEntry, Manifest};
     use crate::model::path::RelPath;
     use crate::sys::files::{Open, open_file, set_modified};
-    use crate::tracker::manifests::ManifestPart;
+    use crate::tracker::manifests::{ManifestPart, Manifests};
     use crate::wire::manifest::encode;
     use std::iter;
 
