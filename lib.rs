@@ -71,6 +71,8 @@ pub mod tracker {
     pub(crate) mod core;
     /// The folder of a tracker's data, locked while it runs.
     pub mod data_dir;
+    /// The rules by which trackers agree on a floor, and which ops have a place above one. Pure.
+    pub mod floor;
     /// The log of ops on disk: `writer` makes a batch durable, `plan` finds where a start begins, `recovery` reads back.
     pub mod journal;
     /// The dialect for programs in any language: lines of JSON, carried out by the same sessions.

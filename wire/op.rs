@@ -1,6 +1,7 @@
 //! Ops as bytes: what the journal keeps and what trackers send each other.
 
 use super::codec::{DecodeError, Decoder, List, Text, Wire, wire_struct, wire_variants};
+use crate::model::id::Seen;
 use crate::model::notice::{ChangeKind, UnplacedChange};
 use crate::model::op::floor::{FloorMark, FloorProposal};
 use crate::model::op::{Op, OpBody, PasswordHash};
@@ -47,12 +48,11 @@ impl Wire for FloorProposal {
         put_list(&self.participants, out);
     }
     fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            after: Wire::take(from)?,
-            mark: Wire::take(from)?,
-            vector: List::<_, { Self::VECTOR_MAX }>::take(from)?.into_vec(),
-            participants: List::<_, { Self::PARTICIPANTS_MAX }>::take(from)?.into_vec(),
-        })
+        let (after, mark) = (Wire::take(from)?, Wire::take(from)?);
+        let vector = List::<Seen, { Self::VECTOR_MAX }>::take(from)?.into_vec();
+        let participants = List::<u16, { Self::PARTICIPANTS_MAX }>::take(from)?.into_vec();
+        let ascend = vector.is_sorted_by(|a, b| a.origin < b.origin) && participants.is_sorted_by(|a, b| a < b);
+        ascend.then_some(Self { after, mark, vector, participants }).ok_or(DecodeError::Value("a floor"))
     }
 }
 
@@ -110,6 +110,19 @@ mod tests {
         over[19..21].copy_from_slice(&(PasswordHash::LEN_MAX as u16 + 1).to_be_bytes());
         let (len, max) = (PasswordHash::LEN_MAX + 1, PasswordHash::LEN_MAX);
         assert_eq!(from_bytes::<OpBody>(&over), Err(DecodeError::OverCap { len, max }));
+    }
+
+    #[test]
+    fn the_lists_of_a_floor_ascend() {
+        let floor = |seen: &[u64], participants: &[u16]| {
+            let vector = seen.iter().map(|&incarnation| Seen { origin: Origin { tracker: 1, incarnation }, seq: 1 });
+            let (after, mark) = (FloorMark::default(), FloorMark { lamport: 1, base: [1; 32] });
+            let floor = FloorProposal { after, mark, vector: vector.collect(), participants: participants.to_vec() };
+            from_bytes(&to_bytes(&floor)) == Ok(floor)
+        };
+        assert!(floor(&[1, 2], &[1, 2]));
+        assert!(!floor(&[2, 1], &[1, 2]) && !floor(&[1, 1], &[1]));
+        assert!(!floor(&[1], &[2, 1]) && !floor(&[1], &[1, 1]));
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub(crate) const PURE: &[&str] = &[
     "tracker/state/",
     "tracker/ledger.rs",
     "tracker/ledger/",
+    "tracker/floor.rs",
+    "tracker/floor/",
     "tracker/cluster/version_vector.rs",
     "client/command/completion.rs",
     "client/picker/",

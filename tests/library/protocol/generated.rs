@@ -104,9 +104,13 @@ fn floor_mark() -> impl Strategy<Value = FloorMark> {
 
 fn floor_proposal() -> impl Strategy<Value = Arc<FloorProposal>> {
     let seen = (origin(), any::<u64>()).prop_map(|(origin, seq)| Seen { origin, seq });
-    let fields = (floor_mark(), floor_mark(), vec(seen, 0..6), vec(any::<u16>(), 0..6));
-    let make = |(after, mark, vector, participants)| FloorProposal { after, mark, vector, participants };
-    fields.prop_map(move |fields| Arc::new(make(fields)))
+    let participants = prop::collection::btree_set(any::<u16>(), 0..6);
+    let fields = (floor_mark(), floor_mark(), vec(seen, 0..6), participants);
+    fields.prop_map(|(after, mark, mut vector, participants)| {
+        vector.sort_by_key(|seen| seen.origin);
+        vector.dedup_by_key(|seen| seen.origin);
+        Arc::new(FloorProposal { after, mark, vector, participants: participants.into_iter().collect() })
+    })
 }
 
 fn change_kind() -> impl Strategy<Value = ChangeKind> {

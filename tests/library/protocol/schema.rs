@@ -345,6 +345,13 @@ pub(super) fn example(of: &str, size: Size) -> Vec<u8> {
         ("Password", _) => counted(2, (1, limit("PASSWORD_LEN_MAX")), size, || vec![b'p']),
         ("PasswordHash", _) => counted(2, (0, limit("PASSWORD_HASH_LEN_MAX")), size, || vec![b'h']),
         ("Blob", cap) => counted(4, (0, limit(cap[0])), size, || vec![0xb5]),
+        // What ascends begins with the number of a tracker.
+        ("List", args) if ["VECTOR_MAX", "PARTICIPANTS_MAX"].contains(&args[1]) => {
+            let count = if size == Size::Longest { limit(args[1]) } else { 0 };
+            let rest = example(args[0], size).split_off(2);
+            let item = |n| [number(2, n), rest.clone()].concat();
+            [number(4, count), (0..count).flat_map(item).collect()].concat()
+        }
         // A frame cannot hold that many of the longest ops.
         ("List", args) if args[0] == "Op" => counted(4, (0, OPS_MAX), size, || example("Op", Size::Shortest)),
         ("List", args) => counted(4, (0, limit(args[1])), size, || example(args[0], size)),

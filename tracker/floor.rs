@@ -1,0 +1,3 @@
+//! Floors: the rules by which trackers agree on one, and what has a place above one. Pure.
+
+pub mod placing;
