@@ -1,4 +1,4 @@
-//! What the tracker's state costs: time to fold a million mixed ops, and memory per user, group and file.
+//! What the tracker's state costs: time to fold a million mixed ops, memory per user, group and file, and floors.
 
 use crate::kit::options::Options;
 use groupshare::model::digest::{InfoHash, Sha1Digest};
@@ -184,6 +184,40 @@ fn memory(what: &str, state: &mut State, count: u64, mut op: impl FnMut(u64) -> 
     println!("memory: {:>4} bytes per {what} ({count} of them, {:.1} MB)", bytes / count, bytes as f64 / 1e6);
 }
 
+/// Groups come and go beside what lives; says what a floor every 8,192 ops costs.
+fn floors(ops: u64) {
+    const BETWEEN: u64 = 8192;
+    let (mut state, mut source) = (State::new(), Source::default());
+    (0..1000).for_each(|n| state.apply(&source.create_user(n)));
+    let user = |n: u64| UserRef(OpId { origin: ORIGIN, seq: 1 + n % 1000 });
+    let first = source.create_group(0, user(0));
+    state.apply(&first);
+    (0..20_000).for_each(|n| state.apply(&source.create_share(n, GroupRef(first.id), user(0))));
+    let before = resident();
+    let (mut pruning, mut longest, mut dropped) = (Duration::ZERO, Duration::ZERO, 0);
+    for n in 1..=ops / 2 {
+        let made = source.create_group(n, user(n));
+        state.apply(&made);
+        state.apply(&source.op(OpBody::LeaveGroup { group: GroupRef(made.id), user: user(n) }));
+        if n % (BETWEEN / 2) == 0 {
+            let start = thread_time();
+            dropped += state.prune(state.lamport()).groups;
+            let took = thread_time() - start;
+            (pruning, longest) = (pruning + took, longest.max(took));
+        }
+    }
+    let more = resident().saturating_sub(before) as f64 / 1e6;
+    let floors = (ops / BETWEEN) as u32;
+    println!("{ops} changes that leave nothing, a floor every {BETWEEN}, beside 20,000 files:");
+    println!(
+        "  {:.2?} for each floor, longest {longest:.2?}; {dropped} groups dropped; {more:.1} MB more",
+        pruning / floors
+    );
+    let start = thread_time();
+    state.digest();
+    println!("  digest: {:.2?}", thread_time() - start);
+}
+
 pub(crate) fn bench(_: &Options) {
     // Memory first, while nothing that was freed can be used again.
     let mut state = State::new();
@@ -196,6 +230,7 @@ pub(crate) fn bench(_: &Options) {
     memory("file", &mut state, FILES, |n| source.create_share(n, group(n).0, group(n).1));
     assert_eq!((state.user_count(), state.group_count(), state.share_count()), (100_000, 10_000, 100_000));
     drop(state);
+    floors(1 << 20);
 
     for (user_count, group_count) in [(1000, 100), (USERS, GROUPS)] {
         println!("{user_count} users, {group_count} groups, {OPS} mixed ops, core time:");

@@ -7,7 +7,7 @@ use crate::model::id::{CommandId, GroupRef, OpOrder, ShareRef, UserRef};
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::op::{Op, PasswordHash};
 use crate::tracker::ledger::accept::{Acceptance, Change, accept};
-use crate::tracker::state::tests::content;
+use crate::tracker::state::tests::{content, histories};
 use crate::tracker::state::{CommandOwner, Membership};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -519,6 +519,23 @@ fn bytes(state: &State) -> Vec<u8> {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Also ops that no tracker would issue, about what is gone.
+    #[test]
+    fn floors_at_any_time_keep_every_invariant(ops in histories(), floors in vec(0usize..120, 0..6)) {
+        let mut state = State::new();
+        for (n, op) in ops.iter().enumerate() {
+            state.apply(op);
+            state.check();
+            if floors.contains(&n) {
+                state.prune(state.lamport());
+                state.check();
+                let decoded = State::decode(&bytes(&state)).expect("its own form");
+                decoded.check();
+                prop_assert_eq!(bytes(&decoded), bytes(&state));
+            }
+        }
+    }
 
     #[test]
     fn nobody_notices_what_is_dropped(rolls in vec(any::<Roll>(), 0..250)) {
