@@ -119,17 +119,21 @@ impl Committer {
         self.queue.uncommitted.lock().ledger.lamport_behind(ops)
     }
 
-    /// Whether exactly the ops of a version vector are here, of all up to a Lamport counter. False also if it is not
-    /// at hand what is here up to there.
-    pub fn holds(&self, (lamport, vector): (u64, &[Seen])) -> bool {
-        self.queue.uncommitted.lock().ledger.version_at(lamport).as_deref() == Some(vector)
-    }
-
-    /// The base that a floor at this Lamport counter stands on. `None` if it cannot be made yet: a floor is there
-    /// already, some op up to there is not durable, or not all of them are at hand.
+    /// The version vector of all ops up to a Lamport counter, by origin. Reads the log where the ledger does not reach
+    /// that far back. `None` if some of them are not durable yet, or if the floor is above.
     ///
     /// # Errors
-    /// `Unavailable` after a log that failed for good, `Closing`.
+    /// `Unavailable` after a log that failed for good or if old ops could not be read, `Closing`.
+    pub fn version_at(&self, lamport: u64) -> Result<Option<Vec<Seen>>, Refusal> {
+        let at_hand = self.queue.uncommitted.lock().ledger.version_at(lamport);
+        if at_hand.is_some() { Ok(at_hand) } else { Ok(self.pin(lamport)?.map(|pinned| pinned.vector)) }
+    }
+
+    /// The base that a floor at this Lamport counter stands on. `None` if it cannot be made: a floor is there already, or
+    /// some op up to there is not durable yet. Reads the log where the ledger does not reach that far back.
+    ///
+    /// # Errors
+    /// `Unavailable` after a log that failed for good or if old ops could not be read, `Closing`.
     pub fn pin(&self, lamport: u64) -> Result<Option<Pinned>, Refusal> {
         self.queue.pin(lamport)
     }
@@ -355,6 +359,13 @@ mod tests {
             self.0.lock().retain(|op| op.lamport > floor);
             Ok(())
         }
+    }
+
+    /// A committer over such a log, which has the ops of this past.
+    fn over(log: &Kept, past: impl Into<Past>) -> Committer {
+        let source = Arc::new(log.clone());
+        let committer = Committer::start(ORIGIN, past, Box::new(log.clone()), source, Box::new(Settled::react));
+        committer.expect("a thread starts")
     }
 
     /// For logs whose ops nobody needs again.
@@ -823,7 +834,7 @@ mod tests {
         assert!(bench.knows("late"));
         // By now that base lacks an op.
         let established = bench.committer.establish(&pinned, &Kept::default()).expect("open");
-        assert!(!established && !bench.committer.holds((3, &pinned.vector)));
+        assert!(!established && bench.committer.version_at(3) != Ok(Some(pinned.vector)));
     }
 
     #[test]
@@ -874,26 +885,54 @@ mod tests {
         let mut state = pinned.base.clone();
         ops[3..].iter().for_each(|op| state.apply(op));
         let past = Past::new(state, ReachedFloor { mark: pinned.mark, ops: 3 });
-        let source = Arc::new(log.clone());
-        let committer = Committer::start(ORIGIN, past, Box::new(log.clone()), source, Box::new(Settled::react));
-        let committer = committer.expect("starts");
+        let committer = over(&log, past);
         let late = Origin { tracker: 0, incarnation: 1 };
         committer.receive(vec![account(late, 4, 9, "late")]).expect("is folded in");
         assert_eq!((committer.state().user_count(), committer.standing().floor.mark), (5, pinned.mark));
         // A base of another floor would make another state.
         *log.1.lock() = State::new();
         let later = Origin { tracker: 0, incarnation: 2 };
-        let committer = Committer::start(
-            ORIGIN,
-            Past::new(committer.state().as_ref().clone(), committer.standing().floor),
-            Box::new(log.clone()),
-            Arc::new(log),
-            Box::new(Settled::react),
-        );
-        let committer = committer.expect("starts");
+        let past = Past::new(committer.state().as_ref().clone(), committer.standing().floor);
+        let committer = over(&log, past);
         let refusal = committer.receive(vec![account(later, 4, 8, "later")]).expect_err("is refused");
         assert_eq!(refusal.code, Code::Unavailable);
         assert_eq!((committer.state().user_count(), committer.standing().floor.mark), (5, pinned.mark));
+    }
+
+    /// The floor was held back until the window went on.
+    #[test]
+    fn a_floor_is_established_that_lies_before_the_window() {
+        let mut log = Kept::default();
+        let tracker = |tracker| Origin { tracker, incarnation: 1 };
+        let ops: Vec<Op> = (1..=9).map(|n| account(tracker(n), n.into(), n.into(), &format!("u{n}"))).collect();
+        log.append(&ops).expect("memory");
+        let mut state = State::new();
+        ops.iter().for_each(|op| state.apply(op));
+        let committer = over(&log, state);
+        let late =
+            |n: u32, lamport| account(Origin { tracker: 10, incarnation: n.into() }, lamport, n, &format!("u{n}"));
+        committer.receive(vec![late(10, 3)]).expect("is folded in");
+        // It knows no more than the state again.
+        let committer = over(&log, committer.state().as_ref().clone());
+        assert_eq!(committer.lamport_behind(2), None);
+        let pinned = committer.pin(4).expect("is read").expect("is durable");
+        assert_eq!(pinned.vector.len(), 5);
+        let up_to = (4, &pinned.vector[..]);
+        let vote = || committer.vote(OpBody::ForgetTracker { tracker: 7 }, up_to).expect("open");
+        assert!(vote().is_some());
+        // A late op above it changes nothing about what is below, and one below does.
+        committer.receive(vec![late(11, 5)]).expect("is folded in");
+        assert_eq!(committer.version_at(4), Ok(Some(pinned.vector.clone())));
+        assert!(committer.establish(&pinned, &log).expect("open"));
+        let Standing { state, floor } = committer.standing();
+        assert_eq!((floor.mark, floor.ops, state.op_count()), (pinned.mark, 5, 12));
+        let mut folded = pinned.base.clone();
+        let mut all = log.0.lock().clone();
+        all.sort_by_key(Op::order);
+        all.iter().for_each(|op| folded.apply(op));
+        assert_eq!(state.digest(), folded.digest());
+        committer.receive(vec![late(12, 4)]).expect("is passed over");
+        assert_eq!(committer.state().op_count(), 12);
     }
 
     #[test]

@@ -96,6 +96,10 @@ pub struct Ledger {
     adrift: Vec<Arc<Op>>,
     /// How often ops were taken back.
     epoch: u64,
+    /// How often ops were folded in that came late.
+    late_count: u64,
+    /// What was read back from the log: a Lamport counter, all ops up to there, and the count of late ones then.
+    read_back: Option<(u64, Vec<Seen>, u64)>,
     /// What has come since the last [`Ledger::cut`].
     since_cut: SinceCut,
 }
@@ -120,8 +124,8 @@ impl Ledger {
     pub fn new(origin: Origin, past: impl Into<Past>) -> Self {
         let (floor, state, window) = past.into().into_parts();
         let since_cut = SinceCut::new(state.clone());
-        let (closed, adrift) = (None, Vec::new());
-        Self { origin, floor, closed, state, window, adrift, epoch: 0, since_cut }
+        let (closed, read_back, adrift) = (None, None, Vec::new());
+        Self { origin, floor, closed, state, window, adrift, epoch: 0, late_count: 0, read_back, since_cut }
     }
 
     pub fn state(&self) -> &State {
@@ -137,19 +141,44 @@ impl Ledger {
         self.window.lamport_behind(ops)
     }
 
-    /// The version vector of all ops at or below a Lamport counter, by origin. `None` if the ledger does not reach that
-    /// far back.
+    /// The version vector of all ops at or below a Lamport counter, by origin. `None` if that is not at hand: the window
+    /// begins above it, and nothing was read back since the last late op.
     pub fn version_at(&self, lamport: u64) -> Option<Vec<Seen>> {
-        pinned::version_at(&self.window, lamport)
+        let read_back = || {
+            let (_, vector, _) =
+                self.read_back.as_ref().filter(|(at, _, late)| (*at, *late) == (lamport, self.late_count))?;
+            Some(vector.clone())
+        };
+        pinned::version_at(&self.window, lamport).or_else(read_back)
     }
 
-    /// Begins to fold what lies at or below a Lamport counter. `None` if the ledger does not reach that far back, if the
-    /// floor is there already, or if some of it is not part of the durable state.
+    /// What names the ops below the window, as far as they are durable, if all of them are. It changes when one comes in.
+    pub fn depth(&self, durable: &State) -> Option<u64> {
+        let kept = |op: &Arc<Op>| op.id.seq <= durable.seen(op.id.origin);
+        self.adrift.iter().all(kept).then_some(self.late_count)
+    }
+
+    /// Takes note of what was read back: all ops at or below a Lamport counter, when the depth was this.
+    pub fn note_read_back(&mut self, lamport: u64, vector: Vec<Seen>, depth: u64) {
+        self.read_back = Some((lamport, vector, depth));
+    }
+
+    /// Whether a floor can be put there: it is above this one, and there are such counters.
+    pub fn may_stand_at(&self, lamport: u64) -> bool {
+        lamport > self.floor.mark.lamport && lamport <= self.state.lamport()
+    }
+
+    /// Whether the window reaches that far back.
+    pub fn reaches(&self, lamport: u64) -> bool {
+        self.window.up_to(lamport).is_some()
+    }
+
+    /// Begins to fold what lies at or below a Lamport counter. `None` if no floor can be put there, if some of it is not
+    /// part of the durable state, or if the window begins above it.
     pub fn pin(&self, lamport: u64, durable: &State) -> Option<Pinning> {
         let kept = |seen: &Seen| seen.seq <= durable.seen(seen.origin);
-        let may_be = lamport > self.floor.mark.lamport && lamport <= self.state.lamport();
-        (may_be && self.version_at(lamport)?.iter().all(kept))
-            .then(|| Pinning::new(self.floor.mark, lamport, &self.window))?
+        let may_be = self.may_stand_at(lamport) && pinned::version_at(&self.window, lamport)?.iter().all(kept);
+        may_be.then(|| Pinning::new(self.floor.mark, lamport, &self.window))?
     }
 
     /// From now on takes no op at or below a pinned base that is not part of it. Returns false if it holds one already.
@@ -165,11 +194,15 @@ impl Ledger {
         self.closed = None;
     }
 
-    /// Begins to put the ledger on a pinned base, below which it is closed from then on. `None` if the ledger holds
-    /// another op there. Only one refold may be underway, until the state on the new floor is durable.
-    pub fn establish(&mut self, pinned: &Pinned) -> Option<Box<Refold>> {
-        let refold = |ledger: &Self| Refold::on_base(ledger.epoch, &ledger.window, pinned, ledger.state.clone());
-        self.close_below(pinned).then(|| Box::new(refold(self)))
+    /// Begins to put the ledger on a pinned base, below which it is closed from then on; `durable` is the state of the
+    /// ops that are durable. `None` if the ledger holds another op there. Only one refold may be underway, until the
+    /// state on the new floor is durable.
+    pub fn establish(&mut self, pinned: &Pinned, durable: &State) -> Option<Box<Refold>> {
+        if !self.close_below(pinned) {
+            return None;
+        }
+        let states = (durable.clone(), self.state.clone());
+        Some(Box::new(Refold::on_base(self.epoch, &self.window, pinned, states)))
     }
 
     /// Makes a change, unless its command was carried out before.
@@ -279,6 +312,7 @@ impl Ledger {
             self.adrift.extend(refold.late.iter().cloned().map(Arc::new));
         }
         let Refold { state, window, late, affected, floor, .. } = *refold;
+        self.late_count += u64::from(!late.is_empty());
         if let Some(floor) = floor {
             // The window has all ops above it.
             self.adrift.clear();
@@ -849,7 +883,7 @@ mod tests {
         }
 
         fn establish(&mut self, pinned: &Pinned) {
-            let Some(mut refold) = self.ledger.establish(pinned) else {
+            let Some(mut refold) = self.ledger.establish(pinned, &self.durable) else {
                 return assert_ne!(self.ledger.version_at(pinned.mark.lamport), Some(pinned.vector.clone()));
             };
             loop {

@@ -2,11 +2,11 @@
 
 use super::batch::COMMIT_WAIT_MAX;
 use super::log::{BaseError, BaseStore};
-use super::queue::{Accepted, CommitQueue};
-use super::turn::SLICE;
+use super::queue::{Accepted, CommitQueue, Standing};
+use super::turn::{SLICE, none_missing};
 use crate::model::id::Seen;
 use crate::model::op::OpBody;
-use crate::tracker::ledger::{Finish, Pinned, Replaced};
+use crate::tracker::ledger::{Finish, Pinned, Pinning, Replaced};
 use crate::wire::refusal::Refusal;
 use std::fmt;
 
@@ -44,11 +44,35 @@ impl CommitQueue {
             uncommitted.must_be_open()?;
             uncommitted.ledger.pin(lamport, &self.durable.read().state)
         };
-        let Some(mut pinning) = pinning else { return Ok(None) };
+        let Some(mut pinning) = pinning else { return self.pin_deep(lamport) };
         while pinning.slice(SLICE) {
             self.give_way()?;
         }
         Ok(Some(pinning.finish()))
+    }
+
+    /// The same with all ops above the floor from the log, for what lies below the window.
+    fn pin_deep(&self, lamport: u64) -> Result<Option<Pinned>, Refusal> {
+        let _turn = self.take_turn()?;
+        let (depth, Standing { state, floor }) = {
+            let ledger = &self.uncommitted.lock().ledger;
+            let durable = self.durable.read().clone();
+            let deep = ledger.may_stand_at(lamport) && !ledger.reaches(lamport);
+            (ledger.depth(&durable.state).filter(|_| deep), durable)
+        };
+        let Some(depth) = depth else { return Ok(None) };
+        let base = self.base_of(floor.mark.lamport)?;
+        let (mut pinning, mut missing) = (Pinning::on_base(floor.mark, lamport, base), state.op_count() - floor.ops);
+        self.read_in_order(|op| {
+            if op.lamport > floor.mark.lamport && op.id.seq <= state.seen(op.id.origin) {
+                missing = missing.saturating_sub(1);
+                pinning.take(&op);
+            }
+        })?;
+        none_missing(missing)?;
+        let pinned = pinning.finish();
+        self.uncommitted.lock().ledger.note_read_back(lamport, pinned.vector.clone(), depth);
+        Ok(Some(pinned))
     }
 
     /// Makes a change of this tracker itself if the ledger holds exactly the ops of a version vector up to there.
@@ -89,9 +113,10 @@ impl CommitQueue {
         let refold = {
             let mut uncommitted = self.uncommitted.lock();
             uncommitted.must_be_open()?;
-            uncommitted.ledger.establish(pinned)
+            uncommitted.ledger.establish(pinned, &self.durable.read().state)
         };
         let Some(mut refold) = refold else { return Ok(None) };
+        self.give_history(&mut refold)?;
         loop {
             self.fold_all(&mut refold)?;
             refold.narrow();

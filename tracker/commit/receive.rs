@@ -2,11 +2,10 @@
 
 use super::batch::Batch;
 use super::queue::CommitQueue;
-use super::turn::SLICE;
 use crate::model::op::Op;
 use crate::sync::thread;
 use crate::tracker::ledger::{Finish, Receipt, Refold, Replaced, impossible};
-use crate::wire::refusal::{Code, Refusal};
+use crate::wire::refusal::Refusal;
 use std::sync::Arc;
 
 /// What became of ops of other trackers.
@@ -68,9 +67,7 @@ impl CommitQueue {
     /// Folds late ops in while changes go on. Returns those that have to be given once more.
     fn fold_in(&self, mut refold: Box<Refold>, reception: &mut Reception) -> Result<Vec<Op>, Refusal> {
         let _turn = self.taken_turn();
-        if refold.needs_history() {
-            self.read_back(&mut refold)?;
-        }
+        self.give_history(&mut refold)?;
         loop {
             self.fold_all(&mut refold)?;
             refold.narrow();
@@ -96,34 +93,6 @@ impl CommitQueue {
                     return Ok(Vec::new());
                 }
             }
-        }
-    }
-
-    /// Lets the log give a refold all durable ops above the floor.
-    fn read_back(&self, refold: &mut Refold) -> Result<(), Refusal> {
-        let unavailable = |why: String| Refusal::about(Code::Unavailable, format!("old changes cannot be read: {why}"));
-        if let Some(floor) = refold.needs_base() {
-            let base = self.source.base().map_err(|error| unavailable(error.to_string()))?;
-            if base.floor() != floor {
-                return Err(unavailable("the newest base is not the one that this tracker stands on".into()));
-            }
-            refold.begin_from(base);
-        }
-        let (mut count, mut gone_on) = (0, Ok(()));
-        let read = self.source.read_in_order(&mut |op| {
-            refold.take(op);
-            count += 1;
-            if count % SLICE == 0 {
-                gone_on = self.give_way();
-            }
-            gone_on.is_ok()
-        });
-        gone_on?;
-        read.map_err(|error| unavailable(error.to_string()))?;
-        // The fold of only some of them would pass for the state.
-        match refold.missing() {
-            0 => Ok(()),
-            missing => Err(unavailable(format!("{missing} of them are not in the journal"))),
         }
     }
 }

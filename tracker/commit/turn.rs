@@ -1,9 +1,12 @@
 //! The turn to fold beside the ledger: for late ops and for a new floor. One thread has it at a time.
 
 use super::queue::CommitQueue;
+use crate::model::op::Op;
 use crate::sync::thread;
 use crate::tracker::ledger::Refold;
-use crate::wire::refusal::Refusal;
+use crate::tracker::state::State;
+use crate::wire::refusal::{Code, Refusal};
+use std::fmt;
 
 /// Ops that are folded until others get their turn.
 pub(super) const SLICE: usize = 256;
@@ -48,6 +51,40 @@ impl CommitQueue {
         Ok(())
     }
 
+    /// Lets the log give a refold that needs it all durable ops above the floor.
+    pub(super) fn give_history(&self, refold: &mut Refold) -> Result<(), Refusal> {
+        if !refold.needs_history() {
+            return Ok(());
+        }
+        if let Some(floor) = refold.needs_base() {
+            refold.begin_from(self.base_of(floor)?);
+        }
+        self.read_in_order(|op| refold.take(op))?;
+        // The fold of only some of them would pass for the state.
+        none_missing(refold.missing())
+    }
+
+    /// The base of a floor.
+    pub(super) fn base_of(&self, floor: u64) -> Result<State, Refusal> {
+        let base = self.source.base().map_err(|error| unreadable(&error))?;
+        if base.floor() == floor { Ok(base) } else { Err(unreadable(&"the newest base is that of another floor")) }
+    }
+
+    /// Takes all ops of the log in their order.
+    pub(super) fn read_in_order(&self, mut take: impl FnMut(Op)) -> Result<(), Refusal> {
+        let (mut count, mut gone_on) = (0, Ok(()));
+        let read = self.source.read_in_order(&mut |op| {
+            take(op);
+            count += 1;
+            if count % SLICE == 0 {
+                gone_on = self.give_way();
+            }
+            gone_on.is_ok()
+        });
+        gone_on?;
+        read.map_err(|error| unreadable(&error))
+    }
+
     /// Lets others have their turn at the processor.
     ///
     /// # Errors
@@ -56,4 +93,13 @@ impl CommitQueue {
         thread::yield_now();
         self.uncommitted.lock().must_be_open()
     }
+}
+
+/// Refuses what is made of only some of the ops.
+pub(super) fn none_missing(missing: u64) -> Result<(), Refusal> {
+    if missing == 0 { Ok(()) } else { Err(unreadable(&format_args!("{missing} of them are not in the journal"))) }
+}
+
+fn unreadable(why: &dyn fmt::Display) -> Refusal {
+    Refusal::about(Code::Unavailable, format!("old changes cannot be read: {why}"))
 }

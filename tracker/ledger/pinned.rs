@@ -37,6 +37,19 @@ impl Pinning {
         Some(Self { after, lamport, state: state.clone(), rest: rest.cloned().collect() })
     }
 
+    /// Begins at a base, on top of which the ops of the log are taken.
+    pub fn on_base(after: FloorMark, lamport: u64, base: State) -> Self {
+        Self { after, lamport, state: base, rest: VecDeque::new() }
+    }
+
+    /// Takes the next op of the log, in the total order. Passes over those below the base or above the counter.
+    pub fn take(&mut self, op: &Op) {
+        if op.lamport <= self.lamport {
+            // The fold passes over ops below its base.
+            self.state.apply(op);
+        }
+    }
+
     /// Folds at most so many ops. Returns false if none are left.
     pub fn slice(&mut self, ops: usize) -> bool {
         let ops = ops.min(self.rest.len());

@@ -29,8 +29,8 @@ pub struct Refold {
     rest: VecDeque<Arc<Op>>,
     /// What the ledger held when it was asked last.
     before: State,
-    /// The place from which on ops are folded again.
-    first: OpOrder,
+    /// The place from which on it matters what ops affect.
+    first: Option<OpOrder>,
     /// The floor that it puts the ledger on, if that is another one.
     pub(super) floor: Option<ReachedFloor>,
     history: Option<History>,
@@ -52,19 +52,25 @@ impl Refold {
     pub(super) fn within(epoch: u64, whole: &Window, late: Vec<Op>, before: State) -> Self {
         let first = late[0].order();
         let Opened { window, state, behind } = whole.open(first);
-        let rest = merge(behind, &late);
+        let (rest, first) = (merge(behind, &late), Some(first));
         let (affected, followed) = (Affected::default(), whole.len());
         Self { epoch, followed, state, window, late, affected, rest, before, first, floor: None, history: None }
     }
 
-    /// Folds the ops of a window above a pinned base on top of that base. The window reaches all of them.
-    pub(super) fn on_base(epoch: u64, whole: &Window, pinned: &Pinned, before: State) -> Self {
+    /// Folds all ops above a pinned base on top of it. Those that the window does not reach come from the log, whose
+    /// base it is by then.
+    pub(super) fn on_base(epoch: u64, whole: &Window, pinned: &Pinned, (durable, before): (State, State)) -> Self {
+        let lamport = pinned.mark.lamport;
         let (state, window) = (pinned.base.clone(), Window::new(pinned.base.clone()));
-        let rest: VecDeque<_> = whole.above(pinned.mark.lamport).into();
-        let first = OpOrder { lamport: pinned.mark.lamport, origin: Origin { tracker: 0, incarnation: 0 } };
-        let (late, affected, followed) = (Vec::new(), Affected::default(), whole.len());
+        let deep = !whole.reaches_above(lamport);
+        let history = deep.then(|| History { durable, floor: lamport, given: 0 });
+        // What is there already means the same on top of the base, unless others have broken the rules of floors. That is
+        // told where it costs little.
+        let first = OpOrder { lamport, origin: Origin { tracker: 0, incarnation: 0 } };
+        let first = (!deep).then_some(first);
+        let (rest, late, affected) = (whole.above(lamport).into(), Vec::new(), Affected::default());
         let floor = Some(ReachedFloor { mark: pinned.mark, ops: pinned.base.op_count() });
-        Self { epoch, followed, state, window, late, affected, rest, before, first, floor, history: None }
+        Self { epoch, followed: whole.len(), state, window, late, affected, rest, before, first, floor, history }
     }
 
     /// Folds `late`, which ascend, into all ops above the floor: those that are durable come from the log. The others
@@ -77,7 +83,7 @@ impl Refold {
     ) -> Self {
         let mut known = whole.since(0);
         known.extend_from_slice(adrift);
-        let (first, followed) = (late[0].order(), whole.len());
+        let (first, followed) = (Some(late[0].order()), whole.len());
         let (state, window) = (State::new(), Window::new(State::new()));
         let history = Some(History { durable, floor: before.floor(), given: 0 });
         let (rest, affected) = (merge(known, &late), Affected::default());
@@ -156,7 +162,7 @@ impl Refold {
     }
 
     fn fold(&mut self, op: Arc<Op>) {
-        if op.order() >= self.first {
+        if self.first.is_some_and(|first| op.order() >= first) {
             self.affected.note(&op);
         }
         self.state.apply(&op);

@@ -60,6 +60,11 @@ impl Window {
         self.snapshots[0].1.last().is_none_or(|last| last < order)
     }
 
+    /// Whether all ops above a Lamport counter lie in the window.
+    pub(super) fn reaches_above(&self, lamport: u64) -> bool {
+        self.snapshots[0].1.last().is_none_or(|last| last.lamport <= lamport)
+    }
+
     /// The Lamport counter of the op that has so many behind it.
     pub(super) fn lamport_behind(&self, ops: usize) -> Option<u64> {
         Some(self.ops[self.ops.len().checked_sub(ops)?.checked_sub(1)?].lamport)
