@@ -1,10 +1,10 @@
 //! The journal: the append-only log of ops on disk. docs/JOURNAL.md draws its format and argues why nothing
 //! acknowledged is lost.
 
+pub mod base;
 pub mod checkpoint;
 pub mod disk;
 mod error;
-mod file_name;
 pub mod inspect;
 mod plan;
 pub mod reader;
@@ -12,6 +12,7 @@ pub mod record;
 pub mod recovery;
 pub mod segment;
 mod sorted;
+pub mod state_file;
 mod walk;
 mod writer;
 
@@ -20,7 +21,9 @@ pub use error::JournalError;
 use crate::model::id::Origin;
 use crate::model::op::Op;
 use crate::sys;
-use crate::tracker::commit::{AppendError, OpLog, OpSource, ReadBackError};
+use crate::tracker::commit::{AppendError, BaseStore, OpLog, OpSource};
+use crate::tracker::journal::base::spans::Spans;
+use crate::tracker::journal::base::store::JournalShelf;
 use crate::tracker::journal::checkpoint::Checkpointer;
 use crate::tracker::journal::disk::Disk;
 use crate::tracker::ledger::Past;
@@ -31,7 +34,6 @@ use reader::{LastSegment, RecoveryOptions};
 use record::{JournalPosition, RecordPosition};
 use recovery::{Recovery, recover};
 use segment::{CreateError, NEW_SUFFIX, RECORDS_AT, SegmentHeader};
-use sorted::Sorter;
 use std::path::Path;
 use std::sync::Arc;
 use writer::{SegmentWriter, WriteError};
@@ -39,8 +41,8 @@ use writer::{SegmentWriter, WriteError};
 /// How a journal is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct JournalSettings {
-    /// Ops from one checkpoint to the next, or a quarter of all ops if that is more. So the cost of checkpoints stays
-    /// in proportion to the ops.
+    /// Ops from one checkpoint to the next, or a quarter of those above the base if that is more. So the cost of
+    /// checkpoints stays in proportion to the ops.
     pub checkpoint_ops: u64,
     /// The length in bytes after which another segment begins. Recovery reads a segment as a whole.
     pub segment_len_max: u64,
@@ -50,7 +52,7 @@ pub struct JournalSettings {
 
 impl Default for JournalSettings {
     fn default() -> Self {
-        Self { checkpoint_ops: 20_000, segment_len_max: 32 * 1024 * 1024, chunk_len: 1024 * 1024 }
+        Self { checkpoint_ops: 20_000, segment_len_max: 4 * 1024 * 1024, chunk_len: 1024 * 1024 }
     }
 }
 
@@ -61,9 +63,11 @@ pub struct OpenedJournal {
     pub past: Past,
     /// Reads it again.
     pub source: Arc<dyn OpSource>,
+    /// Keeps bases in it.
+    pub bases: Arc<dyn BaseStore>,
     /// The origin under which the tracker issues further ops.
     pub origin: Origin,
-    /// How many ops were folded on top of the checkpoint.
+    /// How many ops were folded on top of the base or the checkpoint.
     pub replayed: u64,
 }
 
@@ -80,9 +84,9 @@ pub struct Journal {
     /// The last record and the last batch.
     position: JournalPosition,
     checkpointer: Checkpointer,
-    /// The last record before the last checkpoint, or before the last attempt at one.
-    checkpoint_seq: u64,
-    failed: Option<String>,
+    /// How many ops the last checkpoint folds, or the last attempt at one.
+    checkpoint_at: u64,
+    shelf: Arc<JournalShelf>,
     /// The records of a batch. Kept, so that batches share its memory.
     records: Vec<u8>,
 }
@@ -125,12 +129,7 @@ impl Journal {
         let copied = inspect::keep_copy(folder, copy);
         copied.map_err(|error| JournalError::Io { path: copy.to_path_buf(), doing: "copy to", error })?;
         let report = inspect::repair_report(&recovery, copy);
-        for seq in checkpoint::all(&*disk).map_err(io_error(&*disk, "", "read the folder"))? {
-            let name = checkpoint::name(seq);
-            if checkpoint::read(&*disk, seq).is_err() {
-                disk.remove(&name).map_err(io_error(&*disk, &name, "remove"))?;
-            }
-        }
+        inspect::remove_unsound(&*disk, &recovery)?;
         let opened = Opening { disk, owner, settings: JournalSettings::default(), warn }.resume(recovery, true)?;
         Ok((report, opened.past.state().clone()))
     }
@@ -140,8 +139,9 @@ impl Journal {
         self.checkpointer.wait_idle();
     }
 
-    fn fail(&mut self, reason: String) -> AppendError {
-        AppendError::Failed(self.failed.insert(reason).clone())
+    fn fail(&self, reason: String) -> AppendError {
+        self.shelf.fail(reason.clone());
+        AppendError::Failed(reason)
     }
 
     /// Begins another segment. Goes on with this one after an error that leaves everything as it was.
@@ -152,6 +152,7 @@ impl Journal {
                 let room = RECORDS_AT as u64 + self.settings.chunk_len;
                 let next = SegmentWriter::new(file, RECORDS_AT as u64, room, self.settings.chunk_len);
                 std::mem::replace(&mut self.segment, next).seal();
+                self.shelf.begin_segment(header.first_seq);
                 true
             }
             Err(CreateError::Unchanged(error)) => {
@@ -179,76 +180,47 @@ impl Opening {
     fn resume(self, recovery: Recovery, renew: bool) -> Result<OpenedJournal, JournalError> {
         let Self { disk, owner, settings, warn } = self;
         recovery.warnings.iter().for_each(|line| warn(line));
-        recovery.lacking.iter().for_each(|what| warn(&format!("{what}; {}", inspect::LACKING)));
+        recovery.lacking.iter().for_each(|what| warn(&what.to_string()));
         if let Some(torn) = &recovery.torn {
             warn(&format!("{torn}; it was cut off there, and changes that were acknowledged may be gone"));
         }
         tidy(&*disk, &recovery)?;
         let origin = Origin { tracker: owner.tracker, incarnation: owner.fresh_incarnation };
         let keep = recovery.torn.is_none() && !renew;
+        let (past, position) = (recovery.past, recovery.position);
+        let mut spans = Spans::new(recovery.spans);
         let segment = match recovery.last_segment {
             Some(tail) if keep => settle(&*disk, &tail, settings)?,
             tail => {
-                if let Some(tail) = tail.filter(|tail| tail.header.first_seq <= recovery.position.seq) {
+                if let Some(tail) = tail.filter(|tail| tail.header.first_seq <= position.seq) {
                     settle(&*disk, &tail, settings)?.seal();
                 }
-                begin(&*disk, origin, recovery.position, settings)?
+                spans.begin(position.seq + 1);
+                begin(&*disk, origin, position, settings)?
             }
         };
         let checkpointer = {
             let warn = warn.clone();
             Checkpointer::start(disk.clone(), move |line| warn(line)).map_err(JournalError::System)?
         };
-        let source = Arc::new(Reread(disk.clone()));
-        let journal = Journal {
-            disk,
-            settings,
-            warn,
-            origin,
-            segment,
-            position: recovery.position,
-            checkpointer,
-            checkpoint_seq: recovery.checkpoint.unwrap_or(0),
-            failed: None,
-            records: Vec::new(),
-        };
-        Ok(OpenedJournal { journal, source, past: recovery.past, origin, replayed: recovery.replayed })
-    }
-}
-
-/// The journal in a folder, read while it is being written.
-struct Reread(Arc<dyn Disk>);
-
-impl OpSource for Reread {
-    fn base(&self) -> Result<State, ReadBackError> {
-        Ok(State::new())
-    }
-
-    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
-        // A batch that is being written looks like damage at the end.
-        let options = RecoveryOptions { tracker: None, checkpoints: false, force: true };
-        recovery::read(&*self.0, options, |_, op| take(op)).map(|_| ()).map_err(ReadBackError::new)
-    }
-
-    fn read_in_order(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
-        let disk = &*self.0;
-        let (mut sorter, mut pushed) = (Sorter::new(disk), Ok(()));
-        self.read(&mut |op| {
-            pushed = sorter.push(op);
-            pushed.is_ok()
-        })?;
-        let sorted = pushed.and_then(|()| sorter.merge(take));
-        sorted.map_err(|error| ReadBackError::new(io_error(disk, &sorted::name(), "sort old changes in")(error)))
+        let bases = base::from(&*disk, recovery.base).map_err(io_error(&*disk, "", "read the folder"))?;
+        let shelf = Arc::new(JournalShelf::new(disk.clone(), spans, bases));
+        let (source, bases) = (shelf.clone(), shelf.clone());
+        let checkpoint_at = past.state().op_count() - recovery.replayed;
+        let records = Vec::new();
+        let journal =
+            Journal { disk, settings, warn, origin, segment, position, checkpointer, checkpoint_at, shelf, records };
+        Ok(OpenedJournal { journal, source, bases, past, origin, replayed: recovery.replayed })
     }
 }
 
 impl OpLog for Journal {
     fn append(&mut self, ops: &[Op]) -> Result<(), AppendError> {
-        if self.failed.is_none() {
-            self.failed = self.checkpointer.failed();
+        if let Some(reason) = self.checkpointer.failed() {
+            self.shelf.fail(reason);
         }
-        if let Some(reason) = &self.failed {
-            return Err(AppendError::Failed(reason.clone()));
+        if let Some(reason) = self.shelf.failed() {
+            return Err(AppendError::Failed(reason));
         }
         if ops.is_empty() {
             return Ok(());
@@ -263,6 +235,7 @@ impl OpLog for Journal {
                 return Err(self.fail("a change is longer than any change can be".into()));
             }
         }
+        self.shelf.append(ops);
         match self.segment.append(&self.records, batch) {
             Ok(()) => {
                 self.position = JournalPosition { seq: self.position.seq + ops.len() as u64, batch };
@@ -274,14 +247,15 @@ impl OpLog for Journal {
     }
 
     fn kept(&mut self, state: &State) {
-        if self.failed.is_some() {
+        if self.shelf.failed().is_some() {
             return;
         }
-        let due = self.settings.checkpoint_ops.max(state.op_count() / 4);
-        let due = self.position.seq - self.checkpoint_seq >= due && !self.checkpointer.is_busy();
+        let (ops, base) = (state.op_count(), self.shelf.newest().ops);
+        let due = self.settings.checkpoint_ops.max(ops.saturating_sub(base) / 4);
+        let due = ops.saturating_sub(self.checkpoint_at.max(base)) >= due && !self.checkpointer.is_busy();
         if due {
             // Also if the checkpoint fails: the next attempt comes after as many ops again.
-            self.checkpoint_seq = self.position.seq;
+            self.checkpoint_at = ops;
         }
         let full = self.segment.end() >= self.settings.segment_len_max;
         let rotated = (due || full) && self.rotate();

@@ -299,7 +299,7 @@ fn every_refusal_can_be_repaired() {
         let (from, copy) = (temp.path().join("from"), temp.path().join("copy"));
         std::fs::create_dir(&from).expect("made");
         let repaired = Journal::repair(Arc::new(disk.clone()), (&from, &copy), 99, Arc::new(|_: &str| {}));
-        if let Err(JournalError::Newer { .. }) = repaired {
+        if let Err(JournalError::OtherVersion { .. }) = repaired {
             return;
         }
         repaired.unwrap_or_else(|error| panic!("byte {n}: {error}"));
@@ -325,10 +325,10 @@ fn an_empty_folder_is_a_fresh_start_and_a_newer_or_foreign_journal_is_refused() 
     let error = Journal::open(Arc::new(disk.clone()), other, PLAIN, Arc::new(|_: &str| {})).err().expect("refused");
     assert!(error.to_string().contains("belongs to tracker 1"), "{error}");
     let mut bytes = disk.read(&segment::name(1)).expect("there");
-    bytes[9] = 2;
+    bytes[9] = 3;
     disk.put(&segment::name(1), bytes);
     let error = Said::default().open(&disk, PLAIN).err().expect("refused").to_string();
-    assert!(error.contains("has format 2 and was written by a newer version"), "{error}");
+    assert!(error.contains("has format 3 and was written by a newer version"), "{error}");
 }
 
 /// Small enough that a run of some dozens of ops sees everything.
@@ -576,7 +576,7 @@ fn ops_that_came_late_are_folded_in_their_order() {
 fn the_document_draws_the_format_as_it_is() {
     let header = SegmentHeader { origin: Origin { tracker: 1, incarnation: 2 }, first_seq: 3, first_batch: 4 };
     let page = segment::header_page(&header);
-    let mut expected = b"GSHJRNL\n\x00\x01".to_vec();
+    let mut expected = b"GSHJRNL\n\x00\x02".to_vec();
     expected.extend_from_slice(&[0, 1]);
     for number in [2u64, 3, 4] {
         expected.extend_from_slice(&number.to_be_bytes());

@@ -2,16 +2,19 @@
 //! three, and docs/JOURNAL.md has it.
 
 use crate::faulty_disk::MemDisk;
-use crate::journal::{Said, fold, op_under, origin};
+use crate::journal::{Said, op_under, origin};
 use groupshare::model::id::Origin;
 use groupshare::model::op::Op;
 use groupshare::tracker::commit::OpLog;
+use groupshare::tracker::journal::base;
 use groupshare::tracker::journal::checkpoint;
 use groupshare::tracker::journal::disk::Disk;
 use groupshare::tracker::journal::inspect::{self, Inspection};
 use groupshare::tracker::journal::segment;
-use groupshare::tracker::journal::segment::RECORDS_AT;
+use groupshare::tracker::journal::segment::{PAGE_LEN, RECORDS_AT};
 use groupshare::tracker::journal::{Journal, JournalSettings, OpenedJournal};
+use groupshare::tracker::state::State;
+use ring::digest::{SHA256, digest};
 use std::sync::Arc;
 
 /// A checkpoint every twenty ops, a segment every ten or so.
@@ -42,6 +45,55 @@ fn whole(ops: &[Op]) -> MemDisk {
     disk
 }
 
+/// The floors of the two bases of a journal that has some, and how many ops it has.
+const FLOORS: [u64; 2] = [15, 35];
+const FLOORED_COUNT: u64 = 65;
+/// The first record of each segment of such a journal, and the last one before its checkpoint.
+const FLOORED_SEGMENTS: [u64; 9] = [10, 19, 21, 30, 39, 41, 50, 59, 61];
+const ON_BASE: u64 = 60;
+
+/// The fold of these ops, with floors taken on the way.
+fn fold_with(ops: &[Op], floors: &[u64]) -> State {
+    let mut ops = ops.to_vec();
+    ops.sort_by_key(Op::order);
+    let (mut state, mut from) = (State::new(), 0);
+    for &floor in floors {
+        let end = ops.partition_point(|op| op.lamport <= floor);
+        ops[from..end].iter().for_each(|op| state.apply(op));
+        state.prune(floor);
+        from = end;
+    }
+    ops[from..].iter().for_each(|op| state.apply(op));
+    state
+}
+
+/// A journal with two bases, each kept ten ops after its floor, and a checkpoint on top of the newer one.
+fn floored(ops: &[Op]) -> MemDisk {
+    let disk = MemDisk::default();
+    let opened = Said::default().open(&disk, SETTINGS).expect("an empty disk");
+    let OpenedJournal { mut journal, bases, .. } = opened;
+    for count in 1..=ops.len() {
+        journal.append(&ops[count - 1..count]).expect("kept");
+        let passed = FLOORS.iter().filter(|&&floor| floor + 10 <= count as u64).count();
+        let taken = FLOORS.iter().any(|&floor| floor + 10 == count as u64);
+        if taken {
+            let floor = FLOORS[passed - 1];
+            let below: Vec<Op> = ops[..count].iter().filter(|op| op.lamport <= floor).cloned().collect();
+            bases.keep(&fold_with(&below, &FLOORS[..passed])).expect("kept");
+            bases.clear().expect("removed");
+        }
+        journal.kept(&fold_with(&ops[..count], &FLOORS[..passed]));
+        journal.wait_for_checkpoint();
+    }
+    drop(journal);
+    let mut names: Vec<String> = FLOORED_SEGMENTS.map(segment::name).into();
+    names.extend(FLOORS.map(base::name));
+    names.push(checkpoint::name(ON_BASE));
+    names.sort();
+    assert_eq!(disk.names(), names);
+    disk
+}
+
 /// What happens to the files.
 #[derive(Debug, Clone, Copy)]
 enum Loss {
@@ -59,10 +111,21 @@ enum Loss {
     Checkpoint(u64),
     /// This checkpoint is gone.
     NoCheckpoint(u64),
+    /// The base with this floor is damaged.
+    Base(u64),
+    /// The base with this floor is gone.
+    NoBase(u64),
+    /// Another version wrote the base with this floor.
+    OtherBase(u64, u16),
+    /// Another version wrote this segment.
+    OtherSegment(u64, u16),
     /// There is another tracker's op, which belongs before the checkpoints.
     LateOp,
 }
-use Loss::{Checkpoint, Header, LateOp, NoCheckpoint, Record, Segment, SegmentsFrom, Unreadable};
+use Loss::{
+    Base, Checkpoint, Header, LateOp, NoBase, NoCheckpoint, OtherBase, OtherSegment, Record, Segment, SegmentsFrom,
+    Unreadable,
+};
 
 impl Loss {
     fn inflict(self, disk: &MemDisk) {
@@ -74,13 +137,31 @@ impl Loss {
         match self {
             Segment(first) => disk.remove(&segment::name(first)).expect("there"),
             SegmentsFrom(first) => {
-                SEGMENTS.iter().filter(|&&seq| seq >= first).for_each(|&seq| Segment(seq).inflict(disk))
+                let segments: Vec<u64> = disk.names().iter().filter_map(|name| segment::first_seq(name)).collect();
+                segments.into_iter().filter(|&seq| seq >= first).for_each(|seq| Segment(seq).inflict(disk));
             }
             Header(first) => flip(segment::name(first), 20),
             Record(first) => flip(segment::name(first), RECORDS_AT + 300),
             Unreadable(first) => disk.spoil(&segment::name(first)),
             Checkpoint(seq) => flip(checkpoint::name(seq), 100),
             NoCheckpoint(seq) => disk.remove(&checkpoint::name(seq)).expect("there"),
+            Base(floor) => flip(base::name(floor), 100),
+            NoBase(floor) => disk.remove(&base::name(floor)).expect("there"),
+            OtherBase(floor, version) => {
+                let mut bytes = disk.read(&base::name(floor)).expect("there");
+                bytes[8..10].copy_from_slice(&version.to_be_bytes());
+                let content = bytes.len() - 32;
+                let checksum = digest(&SHA256, &bytes[..content]);
+                bytes[content..].copy_from_slice(checksum.as_ref());
+                disk.put(&base::name(floor), bytes);
+            }
+            OtherSegment(first, version) => {
+                let mut bytes = disk.read(&segment::name(first)).expect("there");
+                bytes[8..10].copy_from_slice(&version.to_be_bytes());
+                let checksum = crc32fast::hash(&bytes[..PAGE_LEN - 4]);
+                bytes[PAGE_LEN - 4..PAGE_LEN].copy_from_slice(&checksum.to_be_bytes());
+                disk.put(&segment::name(first), bytes);
+            }
             LateOp => {}
         }
     }
@@ -173,15 +254,78 @@ const TABLE: &[(&[Loss], Start, Start)] = &[
     (&[LateOp, Segment(21)], Refused(&["21.journal is missing"]), Sound(20)),
 ];
 
+const BEFORE: &str = "no start can go back to an older one";
+
+/// The same for a journal with two bases. Beside each outcome stands the floor of the state.
+const FLOORED: &[(&[Loss], (Start, u64), (Start, u64))] = &[
+    (&[], (Sound(65), 35), (Sound(65), 35)),
+    (&[NoCheckpoint(60)], (Sound(65), 35), (Sound(65), 35)),
+    (&[LateOp], (Sound(66), 35), (Sound(66), 35)),
+    // Bases and checkpoints.
+    (&[Checkpoint(60)], (Warns(65, &["60.checkpoint is damaged"]), 35), (Sound(65), 35)),
+    (&[Base(15)], (Silent(65, "15.base is damaged"), 35), (Sound(65), 35)),
+    (&[NoBase(15)], (Sound(65), 35), (Sound(65), 35)),
+    (&[Base(35)], (Warns(65, &["35.base is damaged", "passed over"]), 15), (Sound(65), 15)),
+    (&[Base(35), Checkpoint(60)], (Warns(65, &["35.base is damaged", "60.checkpoint is"]), 15), (Sound(65), 15)),
+    (&[NoBase(35)], (Warns(65, &["60.checkpoint is passed over", "35.base is missing"]), 15), (Sound(65), 15)),
+    (
+        &[Base(15), Base(35)],
+        (Refused(&["01.journal is missing", "35.base is damaged", "15.base is damaged"]), 0),
+        (Sound(0), 0),
+    ),
+    (&[NoBase(15), NoBase(35)], (Refused(&["01.journal is missing", "no base takes its place"]), 0), (Sound(0), 0)),
+    (&[OtherBase(35, 9)], (Refused(&["35.base has format 9", "a newer version"]), 35), (Refused(&[]), 35)),
+    (&[OtherBase(35, 0)], (Refused(&["35.base has format 0", "an older version"]), 35), (Refused(&[]), 35)),
+    (&[OtherSegment(61, 1)], (Refused(&["61.journal has format 1", "an older version"]), 35), (Refused(&[]), 35)),
+    // What lies below the newer base.
+    (&[Segment(10)], (Warns(65, &["10.journal is missing", BEFORE]), 35), (Sound(65), 35)),
+    (&[Segment(21)], (Warns(65, &["21.journal is missing", BEFORE]), 35), (Sound(65), 35)),
+    (&[Header(19)], (Warns(65, &["19.journal", "header", BEFORE]), 35), (Sound(65), 35)),
+    (
+        &[Record(21)],
+        (Silent(65, "21.journal is damaged at byte"), 35),
+        (Silent(65, "21.journal is damaged at byte"), 35),
+    ),
+    (&[Segment(10), Base(35)], (Refused(&["10.journal is missing", "35.base is damaged"]), 15), (Sound(15), 15)),
+    (&[Segment(21), Base(35)], (Refused(&["21.journal is missing"]), 15), (Sound(20), 15)),
+    // What lies between the newer base and its checkpoint.
+    (&[Segment(30)], (Warns(65, &["30.journal is missing", LACKING]), 35), (Warns(65, &["30.journal", LACKING]), 35)),
+    (&[Segment(41)], (Warns(65, &["41.journal is missing", LACKING]), 35), (Warns(65, &["41.journal", LACKING]), 35)),
+    (&[Segment(41), Checkpoint(60)], (Refused(&["41.journal is missing"]), 35), (Sound(40), 35)),
+    (
+        &[Segment(30), Checkpoint(60)],
+        (Refused(&["30.journal is missing", "35.base is passed over"]), 35),
+        (Sound(35), 35),
+    ),
+    (&[LateOp, Segment(41)], (Refused(&["41.journal is missing"]), 35), (Sound(40), 35)),
+    // What lies behind.
+    (
+        &[Segment(61)],
+        (Warns(60, &["60.checkpoint is passed over", "61.journal is missing", GONE]), 35),
+        (Sound(60), 35),
+    ),
+    (
+        &[SegmentsFrom(41)],
+        (Refused(&["60.checkpoint goes up to record 60", "end with record 40"]), 35),
+        (Warns(60, &["41.journal is missing", LACKING]), 35),
+    ),
+    (
+        &[SegmentsFrom(30), NoCheckpoint(60)],
+        (Refused(&["30.journal is missing", "35.base is passed over"]), 35),
+        (Sound(35), 35),
+    ),
+    (&[SegmentsFrom(1), NoCheckpoint(60)], (Refused(&["30.journal is missing"]), 35), (Sound(35), 35)),
+];
+
 /// The ops of the journal. The late one has a place that an op of this tracker could have had.
-fn ops(late: bool) -> Vec<Op> {
-    let other = op_under(Origin { tracker: 2, incarnation: 5 }, 1, 1);
-    let own = (1..=COUNT).map(|seq| op_under(origin(), seq, 0));
-    own.chain(late.then_some(other)).collect()
+fn ops(count: u64, late: Option<u64>) -> Vec<Op> {
+    let other = Origin { tracker: 2, incarnation: 5 };
+    let late = late.map(|lamport| Op { lamport, ..op_under(other, 1, 1) });
+    (1..=count).map(|seq| op_under(origin(), seq, 0)).chain(late).collect()
 }
 
 /// Starts, and looks whether the outcome is as expected and whether the check has said the same before.
-fn judge(what: &str, disk: &MemDisk, ops: &[Op], expected: Start) {
+fn judge(what: &str, disk: &MemDisk, ops: &[Op], (expected, floor): (Start, u64)) {
     let names = disk.names();
     let checked = inspect::check(disk);
     assert_eq!(disk.names(), names, "{what}: checking changes nothing");
@@ -194,7 +338,7 @@ fn judge(what: &str, disk: &MemDisk, ops: &[Op], expected: Start) {
         (Err(error), Refused(words)) => {
             let error = error.to_string();
             has(&error, words);
-            has(&error, &["tracker --repair /data"]);
+            assert!(error.contains("tracker --repair /data") || error.contains("use that"), "{what}: {error}");
             return assert_eq!(checked.err().map(|error| error.to_string()), Some(error), "{what}");
         }
         (Err(error), _) => panic!("{what}: {error}"),
@@ -212,32 +356,58 @@ fn judge(what: &str, disk: &MemDisk, ops: &[Op], expected: Start) {
         Sound(_) | Refused(_) => {}
     }
     assert_eq!(told.is_empty(), !matches!(expected, Warns(..)), "{what}: {told}");
-    let mut kept = ops[..count as usize].to_vec();
-    kept.sort_by_key(Op::order);
-    assert_eq!(opened.past.state().digest(), fold(&kept).digest(), "{what}");
+    let kept = &ops[..count as usize];
+    let floors: Vec<u64> = FLOORS.into_iter().filter(|&other| other <= floor).collect();
+    assert_eq!(opened.past.state().floor(), floor, "{what}");
+    assert_eq!(opened.past.state().digest(), fold_with(kept, &floors).digest(), "{what}");
     assert_eq!(state.digest(), opened.past.state().digest(), "{what}");
     let mut given = 0;
     let read = opened.source.read(&mut |_| {
         given += 1;
         true
     });
-    assert!(!sound || (read.is_ok() && given == count), "{what}: {given} ops can be given to others");
+    let above = kept.iter().filter(|op| op.lamport > floor).count();
+    assert!(!sound || (read.is_ok() && given == above), "{what}: {given} ops can be given to others");
+    let base = opened.source.base().unwrap_or_else(|error| panic!("{what}: {error}"));
+    let below: Vec<Op> = kept.iter().filter(|op| op.lamport <= floor).cloned().collect();
+    assert_eq!(base.digest(), fold_with(&below, &floors).digest(), "{what}");
+}
+
+/// Inflicts the losses, then starts, checks, repairs and starts again.
+fn lose(disk: &MemDisk, ops: &[Op], losses: &[Loss], start: (Start, u64), repaired: (Start, u64)) {
+    let disk = disk.after_kill();
+    losses.iter().for_each(|loss| loss.inflict(&disk));
+    judge(&format!("{losses:?}"), &disk, ops, start);
+    let temp = tempfile::tempdir().expect("a folder");
+    let (from, copy) = (temp.path().join("from"), temp.path().join("copy"));
+    std::fs::create_dir(&from).expect("made");
+    let told = Journal::repair(Arc::new(disk.clone()), (&from, &copy), 99, Arc::new(|_: &str| {}));
+    let told = match (told, repaired.0) {
+        (Ok((told, _)), _) => told,
+        (Err(_), Refused([])) => return,
+        (Err(error), _) => panic!("{losses:?}: {error}"),
+    };
+    judge(&format!("{losses:?}, repaired: {told:?}"), &disk, ops, repaired);
+}
+
+fn is_late(losses: &[Loss]) -> bool {
+    losses.iter().any(|loss| matches!(loss, LateOp))
 }
 
 #[test]
 fn a_start_a_check_and_a_repair_agree_whatever_is_lacking() {
-    let scenes = [false, true].map(|late| (ops(late), whole(&ops(late))));
+    let scenes = [None, Some(1)].map(|late| ops(COUNT, late)).map(|ops| (whole(&ops), ops));
     for (losses, start, repaired) in TABLE {
-        let late = losses.iter().any(|loss| matches!(loss, LateOp));
-        let (ops, disk) = &scenes[usize::from(late)];
-        let disk = disk.after_kill();
-        losses.iter().for_each(|loss| loss.inflict(&disk));
-        judge(&format!("{losses:?}"), &disk, ops, *start);
-        let temp = tempfile::tempdir().expect("a folder");
-        let (from, copy) = (temp.path().join("from"), temp.path().join("copy"));
-        std::fs::create_dir(&from).expect("made");
-        let told = Journal::repair(Arc::new(disk.clone()), (&from, &copy), 99, Arc::new(|_: &str| {}));
-        let (told, _) = told.unwrap_or_else(|error| panic!("{losses:?}: {error}"));
-        judge(&format!("{losses:?}, repaired: {told:?}"), &disk, ops, *repaired);
+        let (disk, ops) = &scenes[usize::from(is_late(losses))];
+        lose(disk, ops, losses, (*start, 0), (*repaired, 0));
+    }
+}
+
+#[test]
+fn they_agree_too_where_there_are_bases() {
+    let scenes = [None, Some(50)].map(|late| ops(FLOORED_COUNT, late)).map(|ops| (floored(&ops), ops));
+    for (losses, start, repaired) in FLOORED {
+        let (disk, ops) = &scenes[usize::from(is_late(losses))];
+        lose(disk, ops, losses, *start, *repaired);
     }
 }

@@ -1,147 +1,51 @@
 //! Checkpoints: a snapshot of the state in a file, with its position in the journal, so that a start need not replay
-//! everything. Nothing depends on them: recovery passes over a damaged one for the one before, or for the whole
-//! journal.
+//! everything. Nothing depends on them: recovery passes over a damaged one for the one before, or for the base.
 
-use super::disk::{Disk, DiskFile, write_all_at};
-use super::file_name::{number_in, numbered};
-use super::record::{JournalPosition, NUMBER_MAX};
+use super::disk::{Disk, remove_if_there};
+use super::record::JournalPosition;
+use super::state_file::{StateFileError, StateFileKind, UnsoundStateFile};
 use crate::sys;
 use crate::sys::owned_thread::OwnedThread;
 use crate::tracker::state::State;
-use crate::wire::codec::{DecodeError, Decoder, Wire};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
-use ring::digest::{Context, SHA256, digest};
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-/// The version of the format.
-const VERSION: u16 = 1;
-const MAGIC: [u8; 8] = *b"GSHCHKP\n";
-const HEAD_LEN: usize = 8 + 2 + 16;
-const DIGEST_LEN: usize = 32;
-const SUFFIX: &str = ".checkpoint";
-/// The name of a checkpoint that is not whole yet.
-const TEMP: &str = "checkpoint.new";
+/// They are named by the last record in them.
+const KIND: StateFileKind =
+    StateFileKind { magic: *b"GSHCHKP\n", version: 2, suffix: ".checkpoint", temp: "checkpoint.new" };
 /// How many are kept.
 const KEPT: usize = 2;
 
-/// Why a checkpoint was not written.
-#[derive(Debug)]
-pub enum CheckpointError {
-    /// What was there before is there still.
-    Unchanged(io::Error),
-    /// The disk did not confirm that what was written is durable.
-    Uncertain(io::Error),
-}
-
-/// What is wrong with a checkpoint, as a clause whose subject is its path.
-#[derive(Debug)]
-pub enum UnsoundCheckpoint {
-    /// The disk does not give it.
-    Unreadable(io::Error),
-    /// It has no room for its head and its checksum.
-    TooShort,
-    /// Its bytes do not have the checksum behind them.
-    WrongChecksum,
-    /// It has another magic or version.
-    OtherVersion,
-    /// Its head does not say where it stands.
-    NoPosition(DecodeError),
-    /// Its head says another place than its name, or one that no journal has.
-    WrongPosition,
-    /// What follows the head is no state.
-    NotAState(DecodeError),
-}
-
-impl fmt::Display for UnsoundCheckpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(error) => write!(f, "cannot be read: {}", sys::reason(error)),
-            Self::TooShort => f.write_str("is too short"),
-            Self::WrongChecksum => f.write_str("is damaged: its checksum is wrong"),
-            Self::OtherVersion => f.write_str("was written by another version"),
-            Self::NoPosition(error) => error.fmt(f),
-            Self::WrongPosition => f.write_str("does not position where its name says"),
-            Self::NotAState(error) => write!(f, "does not hold a state: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for UnsoundCheckpoint {}
-
 /// The name of the checkpoint that stands at a record.
 pub fn name(seq: u64) -> String {
-    numbered(seq, SUFFIX)
+    KIND.name(seq)
 }
 
 /// The place that the name of a checkpoint tells; `None` if this is not the name of one.
 pub fn seq(name: &str) -> Option<u64> {
-    number_in(name, SUFFIX).filter(|&seq| seq <= NUMBER_MAX)
+    KIND.number(name)
 }
 
-/// Writes a checkpoint to a new file, makes it durable, then gives it its name. Removes all checkpoints but the last
-/// two.
-pub fn write(disk: &dyn Disk, position: JournalPosition, state: &State) -> Result<(), CheckpointError> {
-    let mut file = write_temp(disk, position, state).map_err(|error| {
-        // The next one overwrites what is left of it.
-        let _ = disk.remove(TEMP);
-        CheckpointError::Unchanged(error)
-    })?;
-    file.sync_data().map_err(CheckpointError::Uncertain)?;
-    disk.rename(TEMP, &name(position.seq)).map_err(CheckpointError::Unchanged)?;
-    disk.sync_folder().map_err(CheckpointError::Uncertain)?;
-    for old in all(disk).map_err(CheckpointError::Unchanged)?.into_iter().skip(KEPT) {
-        disk.remove(&name(old)).map_err(CheckpointError::Unchanged)?;
+/// Writes a checkpoint durably and removes all but the latest ones.
+pub fn write(disk: &dyn Disk, position: JournalPosition, state: &State) -> Result<(), StateFileError> {
+    KIND.write(disk, &name(position.seq), position, state)?;
+    for old in all(disk).map_err(StateFileError::Unchanged)?.into_iter().skip(KEPT) {
+        remove_if_there(disk, &name(old)).map_err(StateFileError::Unchanged)?;
     }
     Ok(())
 }
 
-fn write_temp(disk: &dyn Disk, position: JournalPosition, state: &State) -> io::Result<Box<dyn DiskFile>> {
-    let mut file = disk.create(TEMP)?;
-    let mut context = Context::new(&SHA256);
-    let mut end = 0;
-    let mut put = |bytes: &[u8]| {
-        context.update(bytes);
-        write_all_at(&mut *file, bytes, end)?;
-        end += bytes.len() as u64;
-        Ok::<(), io::Error>(())
-    };
-    let mut head = MAGIC.to_vec();
-    VERSION.put(&mut head);
-    position.put(&mut head);
-    put(&head)?;
-    state.encode(&mut put)?;
-    write_all_at(&mut *file, context.finish().as_ref(), end)?;
-    Ok(file)
-}
-
 /// The last record before each checkpoint, the latest first.
 pub fn all(disk: &dyn Disk) -> io::Result<Vec<u64>> {
-    let mut all: Vec<u64> = disk.list()?.iter().filter_map(|name| seq(name)).collect();
-    all.sort_unstable_by(|a, b| b.cmp(a));
-    Ok(all)
+    KIND.all(disk)
 }
 
 /// Reads a checkpoint.
-pub fn read(disk: &dyn Disk, seq: u64) -> Result<(JournalPosition, State), UnsoundCheckpoint> {
-    let bytes = disk.read(&name(seq)).map_err(UnsoundCheckpoint::Unreadable)?;
-    let whole = bytes.len().checked_sub(DIGEST_LEN).filter(|&len| len >= HEAD_LEN);
-    let (content, checksum) = bytes.split_at(whole.ok_or(UnsoundCheckpoint::TooShort)?);
-    if digest(&SHA256, content).as_ref() != checksum {
-        return Err(UnsoundCheckpoint::WrongChecksum);
-    }
-    let (head, state) = content.split_at(HEAD_LEN);
-    let (start, position) = head.split_at(10);
-    if start[..8] != MAGIC || start[8..] != VERSION.to_be_bytes() {
-        return Err(UnsoundCheckpoint::OtherVersion);
-    }
-    let position = JournalPosition::take(&mut Decoder::new(position)).map_err(UnsoundCheckpoint::NoPosition)?;
-    if position.seq != seq || position.seq > NUMBER_MAX || position.batch > NUMBER_MAX {
-        return Err(UnsoundCheckpoint::WrongPosition);
-    }
-    Ok((position, State::decode(state).map_err(UnsoundCheckpoint::NotAState)?))
+pub fn read(disk: &dyn Disk, seq: u64) -> Result<(JournalPosition, State), UnsoundStateFile> {
+    let (position, state) = KIND.read(disk, &name(seq))?;
+    if position.seq == seq { Ok((position, state)) } else { Err(UnsoundStateFile::WrongPosition) }
 }
 
 /// Writes checkpoints on a thread of its own, one at a time.
@@ -214,10 +118,10 @@ impl CheckpointMonitor {
             let _idle = IdleOnDrop(self);
             match write(disk, position, &state) {
                 Ok(()) => {}
-                Err(CheckpointError::Unchanged(error)) => {
+                Err(StateFileError::Unchanged(error)) => {
                     warn(&format!("cannot write a checkpoint: {}; the journal goes on without it", sys::reason(&error)))
                 }
-                Err(CheckpointError::Uncertain(error)) => {
+                Err(StateFileError::Uncertain(error)) => {
                     let reason = format!("cannot fsync a checkpoint: {}", sys::reason(&error));
                     self.status.lock().failed = Some(reason);
                 }

@@ -60,6 +60,29 @@ pub fn write_all_at(file: &mut dyn DiskFile, mut bytes: &[u8], mut offset: u64) 
     Ok(())
 }
 
+/// Removes a file, unless somebody else has removed it.
+///
+/// # Errors
+/// Those of removing it.
+pub fn remove_if_there(disk: &dyn Disk, name: &str) -> io::Result<()> {
+    match disk.remove(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+/// The name of a file: a number of twenty digits and a suffix, so that names sort by their numbers.
+pub(super) fn numbered(number: u64, suffix: &str) -> String {
+    format!("{number:020}{suffix}")
+}
+
+/// The number in a name; `None` if this is no such name.
+pub(super) fn number_in(name: &str, suffix: &str) -> Option<u64> {
+    let digits = name.strip_suffix(suffix)?;
+    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| digits.parse().ok()).flatten()
+}
+
 /// A folder of the real file system.
 #[derive(Debug)]
 pub struct RealDisk {

@@ -1,6 +1,8 @@
 //! Why a journal cannot be used. Each reason is one line that says where and what to do.
 
 use super::disk::Disk;
+use super::segment::VERSION;
+use super::state_file::UnsoundStateFile;
 use crate::sys;
 use std::fmt;
 use std::io;
@@ -21,19 +23,21 @@ pub enum JournalError {
     /// A file that must be there is not.
     Missing {
         path: PathBuf,
-        /// Why no checkpoint could be used.
+        /// Why no base and no checkpoint could be used.
         passed_over: Vec<String>,
     },
-    /// A checkpoint goes further than the files of ops.
+    /// A base or a checkpoint goes further than the files of ops.
     EndsEarly {
-        checkpoint: PathBuf,
-        /// The last record before the checkpoint.
+        file: PathBuf,
+        /// The last record before its place.
         seq: u64,
         /// The last record that there is.
         end: u64,
     },
-    /// A later version wrote this.
-    Newer { path: PathBuf, version: u16 },
+    /// Another version wrote this segment.
+    OtherVersion { path: PathBuf, version: u16 },
+    /// Another version wrote this base.
+    Foreign { path: PathBuf, why: UnsoundStateFile },
     /// The journal belongs to another tracker of the installation.
     OtherTracker { path: PathBuf, tracker: u16 },
     /// No thread can be started.
@@ -75,19 +79,23 @@ impl fmt::Display for JournalError {
                      keeps a copy"
                 )
             }
-            JournalError::EndsEarly { checkpoint, seq, end } => {
-                let (path, dir) = (checkpoint.display(), data_dir(checkpoint));
+            JournalError::EndsEarly { file, seq, end } => {
+                let (path, dir) = (file.display(), data_dir(file));
                 write!(
                     f,
                     "{path} goes up to record {seq}, but the journal files end with record {end}; put back what is missing, \
                      or restore a backup of {dir}, or go on without it with tracker --repair {dir}, which keeps a copy"
                 )
             }
-            JournalError::Newer { path, version } => write!(
-                f,
-                "{} has format {version} and was written by a newer version of this program; use that one",
-                path.display()
-            ),
+            JournalError::OtherVersion { path, version } => {
+                let age = if *version > VERSION { "a newer" } else { "an older" };
+                write!(
+                    f,
+                    "{} has format {version} and was written by {age} version of this program; use that one",
+                    path.display()
+                )
+            }
+            JournalError::Foreign { path, why } => write!(f, "{} {why}; use that version", path.display()),
             JournalError::OtherTracker { path, tracker } => write!(
                 f,
                 "{} belongs to tracker {tracker}; start that one, or give this one a folder of its own with --data-dir",

@@ -1,5 +1,6 @@
-//! Where a start begins to read: the segments and checkpoints that a journal has, and what is lacking of them.
+//! Where a start begins to read: the bases, checkpoints and segments that a journal has, and what is lacking of them.
 
+use super::base::{self, BaseMark};
 use super::checkpoint;
 use super::disk::Disk;
 use super::error::{JournalError, io_error};
@@ -8,14 +9,9 @@ use super::segment;
 use super::segment::RECORDS_AT;
 use super::walk::{Verdict, judge, walk};
 use crate::sys;
-use crate::tracker::ledger::Past;
 use crate::tracker::state::State;
+use std::fmt;
 use std::io;
-
-/// The first record that the journal must have, so that any other tracker can get the ops that it lacks.
-fn first_record() -> u64 {
-    1
-}
 
 /// The files of a journal.
 pub(super) struct JournalFiles {
@@ -23,21 +19,72 @@ pub(super) struct JournalFiles {
     pub(super) segments: Vec<u64>,
     /// The last record before each checkpoint, the latest first.
     pub(super) checkpoints: Vec<u64>,
+    /// The floor of each base, the newest first.
+    pub(super) bases: Vec<u64>,
+}
+
+/// A fold of ops, and the place of what comes behind it.
+#[derive(Clone)]
+pub(super) struct Ground {
+    pub(super) position: JournalPosition,
+    pub(super) state: State,
+    /// The base in it, and the digest of that.
+    pub(super) base: BaseMark,
+    pub(super) digest: [u8; 32],
+    /// The last record before the checkpoint from which it comes.
+    pub(super) checkpoint: Option<u64>,
 }
 
 /// Where a start begins.
 pub(super) struct StartPoint {
-    pub(super) position: JournalPosition,
-    /// The fold up to there.
-    pub(super) past: Past,
-    /// The last record before the checkpoint from which that comes.
-    pub(super) checkpoint: Option<u64>,
+    pub(super) ground: Ground,
+    /// The base under that, without a checkpoint.
+    pub(super) base: Ground,
     /// Which of the segments is read first. An error if it is missing: its first record.
     pub(super) first: Result<usize, u64>,
-    /// The checkpoints that were passed over, and why.
+    /// The bases and checkpoints that were passed over, and why.
     pub(super) passed_over: Vec<String>,
-    /// The latest sound checkpoint without a segment behind it.
-    pub(super) cut_off: Option<(JournalPosition, State)>,
+    /// The latest sound base or checkpoint without a segment behind it.
+    pub(super) cut_off: Option<Ground>,
+}
+
+/// Something that a start does not need is not there, or damaged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lacking {
+    /// Other trackers may need it.
+    ForOthers(String),
+    /// A start needs it if the newest base is damaged.
+    ForOlderBase(String),
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lacking::ForOthers(what) => write!(
+                f,
+                "{what}; this tracker knows what those changes have led to, but can neither give them to other trackers \
+                 nor take changes that belong before them; put the file back, or restore a backup"
+            ),
+            Lacking::ForOlderBase(what) => write!(
+                f,
+                "{what}; the newest base does not need it, but no start can go back to an older one; put the file back, \
+                 or let tracker --repair let go of what is older"
+            ),
+        }
+    }
+}
+
+impl Ground {
+    /// Before the first op.
+    pub(super) fn birth() -> Self {
+        let position = JournalPosition { seq: 0, batch: 0 };
+        Self { position, state: State::new(), base: BaseMark::BIRTH, digest: [0; 32], checkpoint: None }
+    }
+
+    /// The file from which it comes.
+    pub(super) fn file(&self) -> String {
+        self.checkpoint.map_or_else(|| base::name(self.base.lamport), checkpoint::name)
+    }
 }
 
 impl JournalFiles {
@@ -46,73 +93,195 @@ impl JournalFiles {
         let mut segments: Vec<u64> = names.iter().filter_map(|name| segment::first_seq(name)).collect();
         segments.sort_unstable();
         let checkpoints = checkpoint::all(disk).map_err(io_error(disk, "", "read the folder"))?;
-        Ok(Self { segments, checkpoints })
+        let bases = base::all(disk).map_err(io_error(disk, "", "read the folder"))?;
+        Ok(Self { segments, checkpoints, bases })
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.segments.is_empty() && self.checkpoints.is_empty()
+        self.segments.is_empty() && self.checkpoints.is_empty() && self.bases.is_empty()
     }
 
     /// The segment that begins behind a record.
-    fn behind(&self, seq: u64) -> Result<usize, u64> {
+    pub(super) fn behind(&self, seq: u64) -> Result<usize, u64> {
         self.segments.binary_search(&(seq + 1)).map_err(|_| seq + 1)
     }
 
-    /// Begins at the first record.
-    pub(super) fn whole(&self) -> StartPoint {
-        let seq = first_record() - 1;
-        StartPoint {
-            position: JournalPosition { seq, batch: 0 },
-            past: State::new().into(),
-            checkpoint: None,
-            first: self.behind(seq),
-            passed_over: Vec::new(),
-            cut_off: None,
-        }
-    }
-
-    /// Begins at the latest checkpoint that is sound and has a segment behind it, or at the first record.
-    pub(super) fn latest(&self, disk: &dyn Disk) -> StartPoint {
-        let mut start = self.whole();
-        for &seq in &self.checkpoints {
-            let path = disk.path(&checkpoint::name(seq));
-            let path = path.display();
-            match (checkpoint::read(disk, seq), self.behind(seq)) {
-                (Ok((position, state)), Ok(first)) => {
-                    (start.position, start.past) = (position, state.into());
-                    (start.checkpoint, start.first) = (Some(seq), Ok(first));
-                    break;
-                }
-                (Ok(sound), Err(behind)) => {
-                    let missing = missing(disk, behind);
-                    start.passed_over.push(format!(
-                        "the checkpoint {path} is passed over because {missing}; changes that were acknowledged may be gone"
-                    ));
-                    if start.cut_off.is_none() {
-                        start.cut_off = Some(sound);
-                        start.first = start.first.map_err(|_| behind);
-                    }
-                }
-                (Err(why), _) => {
-                    start.passed_over.push(format!("the checkpoint {path} {why}; it is passed over"));
-                }
+    /// Begins with the newest base that is sound and has a segment behind it, or at birth. If asked for, a checkpoint on
+    /// top of that base is preferred.
+    ///
+    /// # Errors
+    /// A base is of another version.
+    pub(super) fn latest(&self, disk: &dyn Disk, checkpoints: bool) -> Result<StartPoint, JournalError> {
+        let mut search = Search { files: self, disk, checkpoints, passed_over: Vec::new(), cut_off: None };
+        let mut found = None;
+        for &lamport in &self.bases {
+            if found.is_none() {
+                let sound = search.read_base(lamport)?;
+                found = sound.and_then(|base| search.on(base));
             }
         }
-        start
+        let birth = Ground::birth();
+        if found.is_none() && search.is_whole() {
+            found = search.on(birth.clone());
+        }
+        let Search { mut passed_over, cut_off, .. } = search;
+        if found.is_none() && self.bases.is_empty() && cut_off.is_none() {
+            passed_over.insert(0, "no base takes its place".to_owned());
+        }
+        Ok(match found {
+            Some((ground, base, first)) => StartPoint { ground, base, first: Ok(first), passed_over, cut_off },
+            None => {
+                let missing = cut_off.as_ref().map_or(1, |ground| ground.position.seq + 1);
+                StartPoint { ground: birth.clone(), base: birth, first: Err(missing), passed_over, cut_off }
+            }
+        })
     }
 
-    /// What other trackers could not be given, because it is lacking before the segment with which a start begins.
-    /// Looks at the front pages of segments only, where these are as they should be.
-    pub(super) fn lacking(&self, disk: &dyn Disk, first: usize) -> Option<String> {
-        if self.segments[0] > first_record() {
-            return Some(missing(disk, first_record()));
+    /// The sound base before one, or birth; `None` if there is nothing to go back to.
+    ///
+    /// # Errors
+    /// A base is of another version.
+    pub(super) fn before(&self, disk: &dyn Disk, base: BaseMark) -> Result<Option<StartPoint>, JournalError> {
+        let mut search = Search { files: self, disk, checkpoints: false, passed_over: Vec::new(), cut_off: None };
+        let older = self.bases.iter().find(|&&lamport| lamport < base.lamport);
+        let ground = match older {
+            Some(&older) => search.read_base(older)?,
+            None => Some(Ground::birth()).filter(|_| base != BaseMark::BIRTH && search.is_whole()),
+        };
+        let found = ground.and_then(|ground| search.on(ground));
+        Ok(found.map(|(ground, base, first)| StartPoint {
+            ground,
+            base,
+            first: Ok(first),
+            passed_over: Vec::new(),
+            cut_off: None,
+        }))
+    }
+
+    /// The first record that the journal must have beneath a base, so that a start can go back to the base before.
+    fn first_record(&self, disk: &dyn Disk, base: BaseMark) -> u64 {
+        let older = self.bases.iter().find(|&&lamport| lamport < base.lamport);
+        match older {
+            // One without a sound head is passed over.
+            Some(&older) => base::position(disk, older).map_or(base.needed, |position| position.seq) + 1,
+            None if self.segments.first() == Some(&1) => 1,
+            // It was taken from another tracker: there is nothing to go back to.
+            None => base.needed + 1,
         }
-        self.segments[..=first].windows(2).find_map(|pair| {
+    }
+
+    /// What is lacking before the segment with which a start begins. Looks at the front pages of segments only, where
+    /// these are as they should be.
+    pub(super) fn lacking(&self, disk: &dyn Disk, start: &StartPoint, first: usize) -> Vec<Lacking> {
+        let base = start.ground.base;
+        let first_record = self.first_record(disk, base).min(base.needed + 1);
+        let behind = self.segments.get(first).copied().unwrap_or(base.needed + 1);
+        let mut out = Vec::new();
+        out.extend(self.gap_between(disk, base.needed + 1, behind).map(Lacking::ForOthers));
+        out.extend(self.gap_between(disk, first_record, base.needed + 1).map(Lacking::ForOlderBase));
+        out
+    }
+
+    /// What is wrong with the segments from one on to the beginning of another.
+    fn gap_between(&self, disk: &dyn Disk, from: u64, to: u64) -> Option<String> {
+        if from == to {
+            return None;
+        }
+        let Ok(first) = self.behind(from - 1) else { return Some(missing(disk, from)) };
+        let end = self.behind(to - 1).unwrap_or(self.segments.len() - 1);
+        self.segments[first..=end].windows(2).find_map(|pair| {
             gap(disk, pair[0], pair[1]).unwrap_or_else(|error| {
                 let path = disk.path(&segment::name(pair[0]));
                 Some(format!("{} cannot be read: {}", path.display(), sys::reason(&error)))
             })
         })
+    }
+}
+
+/// The search for the place where a start begins.
+struct Search<'a> {
+    files: &'a JournalFiles,
+    disk: &'a dyn Disk,
+    checkpoints: bool,
+    passed_over: Vec<String>,
+    cut_off: Option<Ground>,
+}
+
+impl Search<'_> {
+    /// Reads a base. `None` if it is damaged.
+    fn read_base(&mut self, lamport: u64) -> Result<Option<Ground>, JournalError> {
+        let path = self.disk.path(&base::name(lamport));
+        match base::read(self.disk, lamport) {
+            Ok((position, state)) => {
+                let base = BaseMark::of(&state, position);
+                // At birth a floor has no digest.
+                let digest = if base.lamport == 0 { [0; 32] } else { state.digest() };
+                Ok(Some(Ground { position, state, base, digest, checkpoint: None }))
+            }
+            Err(why) if why.is_foreign() => Err(JournalError::Foreign { path, why }),
+            Err(why) => {
+                self.passed_over.push(format!("the base {} {why}; it is passed over", path.display()));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether a journal that has lost its bases still has every op. One that began with the base of another tracker
+    /// counts its batches from 2.
+    fn is_whole(&self) -> bool {
+        let front = || self.disk.read_part(&segment::name(1), 0..RECORDS_AT as u64).ok();
+        self.files.bases.is_empty()
+            || front().is_some_and(|front| segment::header(&front).is_ok_and(|header| header.first_batch == 1))
+    }
+
+    /// Begins with a checkpoint on top of a base, or with the base.
+    fn on(&mut self, base: Ground) -> Option<(Ground, Ground, usize)> {
+        let files = self.files;
+        let checkpoints = if self.checkpoints { &*files.checkpoints } else { &[] };
+        for &seq in checkpoints.iter().filter(|&&seq| seq > base.base.needed) {
+            let path = self.disk.path(&checkpoint::name(seq));
+            let path = path.display();
+            match checkpoint::read(self.disk, seq) {
+                Ok((position, state)) if state.floor() == base.base.lamport => {
+                    let ground = Ground { position, state, checkpoint: Some(seq), ..base.clone() };
+                    match files.behind(seq) {
+                        Ok(first) => return Some((ground, base, first)),
+                        Err(behind) => self.pass_over("checkpoint", ground, behind),
+                    }
+                }
+                Ok((_, state)) if !files.bases.contains(&state.floor()) => {
+                    let missing = self.disk.path(&base::name(state.floor()));
+                    let missing = missing.display();
+                    self.note(format!("the checkpoint {path} is passed over because its base {missing} is missing"));
+                }
+                // It belongs to another base.
+                Ok(_) => {}
+                Err(why) => self.note(format!("the checkpoint {path} {why}; it is passed over")),
+            }
+        }
+        match files.behind(base.base.needed) {
+            Ok(first) => Some((base.clone(), base, first)),
+            Err(behind) if base.base != BaseMark::BIRTH => {
+                self.pass_over("base", base, behind);
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn pass_over(&mut self, kind: &str, ground: Ground, behind: u64) {
+        let (path, missing) = (self.disk.path(&ground.file()), missing(self.disk, behind));
+        self.note(format!(
+            "the {kind} {} is passed over because {missing}; changes that were acknowledged may be gone",
+            path.display()
+        ));
+        self.cut_off.get_or_insert(ground);
+    }
+
+    fn note(&mut self, line: String) {
+        if !self.passed_over.contains(&line) {
+            self.passed_over.push(line);
+        }
     }
 }
 

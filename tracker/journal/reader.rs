@@ -1,5 +1,6 @@
 //! The thread that reads the segments of a journal one by one, up to where the records end.
 
+use super::base::spans::SegmentSpan;
 use super::disk::Disk;
 use super::error::JournalError;
 use super::plan;
@@ -23,7 +24,7 @@ const LOTS_MAX: usize = 16;
 pub struct RecoveryOptions {
     /// The tracker whose journal it has to be; any if `None`.
     pub tracker: Option<u16>,
-    /// Begin at the last checkpoint rather than at the first op.
+    /// Begin at the last checkpoint rather than at the base.
     pub checkpoints: bool,
     /// End at damage of any kind as if it were in the last batch.
     pub force: bool,
@@ -69,6 +70,7 @@ pub(super) struct JournalReader<'a> {
     lots: Lots,
     position: JournalPosition,
     mended: Vec<SegmentHeader>,
+    spans: Vec<SegmentSpan>,
 }
 
 /// Where the records end.
@@ -79,6 +81,8 @@ pub(super) struct RecordsEnd {
     pub(super) mended: Vec<SegmentHeader>,
     pub(super) dropped: Vec<u64>,
     pub(super) warning: Option<String>,
+    /// The segments that were read.
+    pub(super) spans: Vec<SegmentSpan>,
 }
 
 impl<'a> JournalReader<'a> {
@@ -90,7 +94,7 @@ impl<'a> JournalReader<'a> {
     ) -> (Self, Receiver<Vec<Op>>) {
         let (give, take) = bounded(LOTS_MAX);
         let lots = Lots { give, lot: Vec::new() };
-        (Self { disk, options, lots, position, mended: Vec::new() }, take)
+        (Self { disk, options, lots, position, mended: Vec::new(), spans: Vec::new() }, take)
     }
 
     /// Reads these segments. Consumes the reader, which ends the channel of lots.
@@ -119,13 +123,15 @@ impl<'a> JournalReader<'a> {
         let bytes = bytes.map_err(|error| JournalError::Io { path: path.clone(), doing: "read", error })?;
         let (header, damage) = self.header(&bytes, first_seq, next.is_none())?;
         let before = RecordPosition { seq: first_seq - 1, batch: header.first_batch - 1, left: 0 };
-        let (tracker, mut origin) = (self.options.tracker, None);
+        let (tracker, mut origin, mut highest) = (self.options.tracker, None, 0);
         let walk = walk(&bytes, before, next, |op| {
+            highest = highest.max(op.lamport);
             if tracker.is_none_or(|tracker| tracker == op.id.origin.tracker) {
                 origin = Some(op.id.origin);
             }
             self.lots.push(op);
         });
+        self.spans.push(SegmentSpan { first_seq, highest });
         self.position.seq = walk.last.seq;
         self.position.batch = self.position.batch.max(walk.last.batch);
         let header = SegmentHeader { origin: origin.filter(|_| damage.is_some()).unwrap_or(header.origin), ..header };
@@ -168,7 +174,8 @@ impl<'a> JournalReader<'a> {
             damaged_mark: marks.damaged,
         };
         let (position, mended) = (self.position, std::mem::take(&mut self.mended));
-        Ok(Some(RecordsEnd { position, last_segment: Some(last_segment), torn, mended, dropped: Vec::new(), warning }))
+        let (spans, dropped) = (std::mem::take(&mut self.spans), Vec::new());
+        Ok(Some(RecordsEnd { position, last_segment: Some(last_segment), torn, mended, dropped, warning, spans }))
     }
 
     /// The segment that would go on is not there.
@@ -205,7 +212,7 @@ impl<'a> JournalReader<'a> {
                 }
                 "it does not begin where its name, or what comes before it, says".to_owned()
             }
-            Err(HeaderError::Newer(version)) => return Err(JournalError::Newer { path, version }),
+            Err(HeaderError::OtherVersion(version)) => return Err(JournalError::OtherVersion { path, version }),
             Err(HeaderError::Short) if last => {
                 return Ok((
                     self.made_up(bytes, first_seq),

@@ -1,11 +1,13 @@
 //! Recovery: what a journal holds, which is the state, and where and how the records end. Changes nothing on the disk:
 //! a file that ops are sorted in is removed again.
 
+use super::base::BaseMark;
+use super::base::spans::SegmentSpan;
 use super::checkpoint;
 use super::disk::Disk;
 use super::error::{JournalError, io_error};
 use super::plan;
-use super::plan::{JournalFiles, StartPoint};
+use super::plan::{Ground, JournalFiles, Lacking, StartPoint};
 use super::reader::{JournalReader, LastSegment, RecoveryOptions};
 use super::record::JournalPosition;
 use super::segment;
@@ -14,7 +16,8 @@ use super::sorted;
 use super::sorted::Sorter;
 use crate::model::id::Origin;
 use crate::model::op::Op;
-use crate::tracker::ledger::Past;
+use crate::model::op::floor::FloorMark;
+use crate::tracker::ledger::{Past, ReachedFloor};
 use crate::tracker::state::State;
 use std::panic::resume_unwind;
 use std::thread;
@@ -38,49 +41,108 @@ pub struct Recovery {
     pub dropped: Vec<u64>,
     /// What else the operator has to know.
     pub warnings: Vec<String>,
-    /// What keeps other trackers from getting all ops, although this one can do without it.
-    pub lacking: Option<String>,
+    /// What a start does not need and is not there.
+    pub lacking: Vec<Lacking>,
+    /// The base in the fold.
+    pub base: BaseMark,
     /// The last record before the checkpoint from which the state comes.
     pub checkpoint: Option<u64>,
     /// How many ops were folded on top of that.
     pub replayed: u64,
+    /// The segments up to the last one.
+    pub spans: Vec<SegmentSpan>,
+    /// Records that were not folded: their ops lie below the floor, or were there already.
+    pub(super) skipped: u64,
+    /// What `past` began with: how many ops, and the record behind which the others come.
+    pub(super) began: (u64, u64),
 }
 
 /// Reads a journal.
 pub fn recover(disk: &dyn Disk, options: RecoveryOptions) -> Result<Recovery, JournalError> {
     let files = JournalFiles::list(disk)?;
-    let start = if options.checkpoints { files.latest(disk) } else { files.whole() };
+    let start = files.latest(disk, options.checkpoints)?;
+    let (base, cut_off) = (start.base.clone(), start.cut_off.clone());
     let (mut recovery, in_order) = recover_from(disk, &files, start, options, fold_next)?;
     if in_order {
         return recovery.counted(disk);
     }
-    // Ops of other trackers came late: the fold needs all ops in their order.
+    // Ops of other trackers came late: the fold needs all ops above the base in their order.
     let warnings = recovery.warnings;
     let mut sorter = Sorter::new(disk);
-    (recovery, _) = recover_from(disk, &files, files.whole(), options, |_, op| {
+    let first = files.behind(base.position.seq);
+    let start = StartPoint { ground: base.clone(), base, first, passed_over: Vec::new(), cut_off: None };
+    (recovery, _) = recover_from(disk, &files, start, options, |_, op| {
         // A full disk does not keep a tracker from its start: then memory has to do.
         let _ = sorter.push(op);
         true
     })?;
-    let fold = &mut |op| {
-        recovery.past.apply(op);
+    let fold = &mut |op: Op| {
+        if op.id.seq <= recovery.past.state().seen(op.id.origin) {
+            recovery.skipped += 1;
+        } else {
+            recovery.past.apply(op);
+        }
         true
     };
     sorter.merge(fold).map_err(io_error(disk, &sorted::name(), "read"))?;
     recovery.warnings = warnings;
+    recovery.must_hold(disk, cut_off.as_ref().filter(|_| !options.force))?;
     recovery.counted(disk)
 }
 
 /// Reads a journal and hands its ops to `fold` in the order in which they were written, with the fold so far, which
-/// begins at the checkpoint if there is one. Stops at the first op for which `fold` returns false; returns false then.
+/// begins at the base or the checkpoint if there is one. Passes over ops below the floor. Stops at the first op for which
+/// `fold` returns false; returns false then.
 pub fn read(
     disk: &dyn Disk,
     options: RecoveryOptions,
     fold: impl FnMut(&mut Past, Op) -> bool,
 ) -> Result<(Recovery, bool), JournalError> {
     let files = JournalFiles::list(disk)?;
-    let start = if options.checkpoints { files.latest(disk) } else { files.whole() };
+    let start = files.latest(disk, options.checkpoints)?;
     read_from(disk, &files, start, options, fold)
+}
+
+/// Hands over the ops above a base in the order in which they were written, until `take` returns false. The journal may
+/// be written to meanwhile.
+pub(super) fn read_above(
+    disk: &dyn Disk,
+    base: BaseMark,
+    take: &mut dyn FnMut(Op) -> bool,
+) -> Result<(), JournalError> {
+    let files = JournalFiles::list(disk)?;
+    let mut ground = Ground::birth();
+    (ground.position.seq, ground.base) = (base.needed, base);
+    let first = files.behind(base.needed);
+    let start = StartPoint { ground: ground.clone(), base: ground, first, passed_over: Vec::new(), cut_off: None };
+    // A batch that is being written looks like damage at the end.
+    let options = RecoveryOptions { tracker: None, checkpoints: false, force: true };
+    read_from(disk, &files, start, options, |_, op| take(op)).map(|_| ())
+}
+
+/// Makes a base once more, from the one before; `None` if there is none.
+pub(super) fn base_again(
+    disk: &dyn Disk,
+    base: BaseMark,
+    options: RecoveryOptions,
+) -> Result<Option<State>, JournalError> {
+    let files = JournalFiles::list(disk)?;
+    let Some(start) = files.before(disk, base)? else { return Ok(None) };
+    let (mut sorter, mut past) = (Sorter::new(disk), start.ground.state.clone());
+    read_from(disk, &files, start, options, |_, op| {
+        let _ = sorter.push(op);
+        true
+    })?;
+    let fold = &mut |op: Op| {
+        let below = op.lamport <= base.lamport;
+        if below {
+            past.apply(&op);
+        }
+        below
+    };
+    sorter.merge(fold).map_err(io_error(disk, &sorted::name(), "read"))?;
+    past.prune(base.lamport);
+    Ok(Some(past))
 }
 
 fn read_from(
@@ -91,16 +153,20 @@ fn read_from(
     fold: impl FnMut(&mut Past, Op) -> bool,
 ) -> Result<(Recovery, bool), JournalError> {
     if files.is_empty() {
-        return Ok((Recovery::new(), true));
+        return Ok((Recovery::on(Ground::birth()), true));
     }
     let missing = |seq| disk.path(&segment::name(seq));
     let first = start.first.map_err(missing);
     let first = first.map_err(|path| JournalError::Missing { path, passed_over: start.passed_over.clone() })?;
-    let mut recovery = Recovery::new();
-    (recovery.position, recovery.past, recovery.checkpoint) = (start.position, start.past, start.checkpoint);
+    let mut recovery = Recovery::on(start.ground);
     recovery.warnings = start.passed_over;
-    let in_order = recovery.replay(disk, &files.segments[first..], options, fold)?;
-    Ok((recovery, in_order))
+    recovery.spans = files.segments[..first].iter().map(|&first| recovery.bound(first)).collect();
+    let replayed = recovery.replay(disk, &files.segments[first..], options, fold);
+    match replayed {
+        Ok(in_order) => Ok((recovery, in_order)),
+        Err(JournalError::Missing { path, .. }) => Err(JournalError::Missing { path, passed_over: recovery.warnings }),
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads what a start reads, and looks whether the rest is there. If forced, keeps as many changes as there are.
@@ -111,23 +177,28 @@ fn recover_from(
     options: RecoveryOptions,
     fold: impl FnMut(&mut Past, Op) -> bool,
 ) -> Result<(Recovery, bool), JournalError> {
-    let (first, cut_off) = (start.first, start.cut_off.take());
-    if options.force && first.is_err() && !files.is_empty() {
-        return Ok((Recovery::new().beyond(disk, files, cut_off), true));
+    let cut_off = start.cut_off.take();
+    if options.force && start.first.is_err() && !files.is_empty() {
+        return Ok((Recovery::on(Ground::birth()).beyond(disk, files, cut_off), true));
     }
+    let lacking = start.first.map_or_else(|_| Vec::new(), |first| files.lacking(disk, &start, first));
     let (mut recovery, in_order) = read_from(disk, files, start, options, fold)?;
-    let end = recovery.position.seq;
+    // What is out of order is read once more.
+    let (end, held) = (recovery.position.seq, if in_order { recovery.past.state().op_count() } else { u64::MAX });
     if options.force {
-        let further = cut_off.filter(|(position, _)| position.seq > end);
+        let further = cut_off.filter(|ground| ground.position.seq > end || ground.base.ops > held);
         if further.is_some() {
             return Ok((recovery.beyond(disk, files, further), true));
         }
-    } else if let Some(&seq) = files.checkpoints.first().filter(|&&seq| options.checkpoints && seq > end) {
-        return Err(JournalError::EndsEarly { checkpoint: disk.path(&checkpoint::name(seq)), seq, end });
+    } else {
+        recovery.must_hold(disk, cut_off.as_ref().filter(|_| in_order))?;
+        let named = files.checkpoints.first().filter(|_| options.checkpoints).map(|&seq| (checkpoint::name(seq), seq));
+        let cut_off = cut_off.map(|ground| (ground.file(), ground.position.seq));
+        if let Some((name, seq)) = [named, cut_off].into_iter().flatten().find(|(_, seq)| *seq > end) {
+            return Err(JournalError::EndsEarly { file: disk.path(&name), seq, end });
+        }
     }
-    if let (Ok(first), Some(_)) = (first, recovery.checkpoint) {
-        recovery.lacking = files.lacking(disk, first);
-    }
+    recovery.lacking = lacking;
     Ok((recovery, in_order))
 }
 
@@ -141,50 +212,75 @@ fn fold_next(past: &mut Past, op: Op) -> bool {
 }
 
 impl Recovery {
-    fn new() -> Self {
+    /// What was read before any segment was.
+    fn on(ground: Ground) -> Self {
+        let Ground { position, state, base, digest, checkpoint } = ground;
+        let mark = FloorMark { lamport: base.lamport, base: digest };
         Self {
-            past: State::new().into(),
-            position: JournalPosition { seq: 0, batch: 0 },
+            began: (state.op_count(), position.seq),
+            past: Past::new(state, ReachedFloor { mark, ops: base.ops }),
+            position,
             origin: None,
             last_segment: None,
             torn: None,
             mended: Vec::new(),
             dropped: Vec::new(),
             warnings: Vec::new(),
-            lacking: None,
-            checkpoint: None,
+            lacking: Vec::new(),
+            base,
+            checkpoint,
             replayed: 0,
+            spans: Vec::new(),
+            skipped: 0,
         }
     }
 
     /// Fails if the fold has left out an op because it lies behind a gap.
     fn counted(self, disk: &dyn Disk) -> Result<Self, JournalError> {
-        let ops = self.past.state().op_count();
-        if ops != self.position.seq {
-            let why = format!("it has {} records, but only {ops} ops follow each other", self.position.seq);
+        let (ops, seq) = self.began;
+        let (folded, records) = (self.past.state().op_count() - ops, self.position.seq - seq);
+        if folded + self.skipped != records {
+            let taken = folded + self.skipped;
+            let why =
+                format!("of the {records} records behind record {seq} only {taken} have ops that follow each other");
             return Err(JournalError::Damaged { path: disk.path(""), at: 0, why });
         }
         Ok(self)
     }
 
-    /// Goes on from a checkpoint that has no segment behind it; without one, from nothing. Segments behind it are dropped.
-    fn beyond(self, disk: &dyn Disk, files: &JournalFiles, cut_off: Option<(JournalPosition, State)>) -> Self {
-        let lacking = cut_off.is_some().then(|| plan::missing(disk, self.position.seq + 1));
-        let checkpoint = cut_off.as_ref().map(|(position, _)| position.seq);
-        let StartPoint { position, past, .. } = files.whole();
-        let (position, past) = cut_off.map_or((position, past), |(position, state)| (position, state.into()));
-        let behind = position.seq + 1;
-        Self {
-            position,
-            past,
-            last_segment: None,
-            torn: Some(plan::missing(disk, behind)),
-            dropped: files.segments.iter().copied().filter(|&first| first >= behind).collect(),
-            lacking,
-            checkpoint,
-            replayed: 0,
-            ..self
+    /// Fails if a base that was passed over holds more.
+    fn must_hold(&self, disk: &dyn Disk, cut_off: Option<&Ground>) -> Result<(), JournalError> {
+        let more = cut_off.filter(|ground| ground.base.ops > self.past.state().op_count());
+        more.map_or(Ok(()), |ground| {
+            let path = disk.path(&segment::name(ground.position.seq + 1));
+            Err(JournalError::Missing { path, passed_over: self.warnings.clone() })
+        })
+    }
+
+    /// No op in the segments before those that are read has a higher Lamport counter.
+    fn bound(&self, first_seq: u64) -> SegmentSpan {
+        let below = first_seq <= self.base.needed;
+        let highest = if below { self.base.lamport } else { self.past.state().lamport() };
+        SegmentSpan { first_seq, highest }
+    }
+
+    /// Goes on from a base or a checkpoint that has no segment behind it; without one, from nothing. Segments behind it
+    /// are dropped.
+    fn beyond(self, disk: &dyn Disk, files: &JournalFiles, cut_off: Option<Ground>) -> Self {
+        let what = plan::missing(disk, self.position.seq + 1);
+        let mut lacking = Vec::new();
+        if let Some(ground) = &cut_off {
+            lacking.extend(ground.checkpoint.map(|_| Lacking::ForOthers(what.clone())));
+            lacking.extend((ground.base != BaseMark::BIRTH).then_some(Lacking::ForOlderBase(what)));
         }
+        let warnings = self.warnings;
+        let mut recovery = Self::on(cut_off.unwrap_or_else(Ground::birth));
+        let behind = recovery.position.seq + 1;
+        recovery.torn = Some(plan::missing(disk, behind));
+        let (before, dropped) = files.segments.iter().partition(|&&first| first < behind);
+        let before: Vec<u64> = before;
+        recovery.spans = before.into_iter().map(|first| recovery.bound(first)).collect();
+        Self { dropped, lacking, warnings, ..recovery }
     }
 
     /// Reads these segments on another thread and folds their ops on this one. Returns false as soon as `fold` does.
@@ -202,6 +298,10 @@ impl Recovery {
             let reader = builder.spawn_scoped(scope, move || reader.run(segments)).map_err(JournalError::System)?;
             // Drops the lots at the first op that is not folded, which ends the reader.
             let in_order = lots.into_iter().flatten().all(|op| {
+                if op.lamport <= self.base.lamport || op.id.seq <= past.state().seen(op.id.origin) {
+                    self.skipped += 1;
+                    return true;
+                }
                 self.replayed += 1;
                 fold(&mut past, op)
             });
@@ -216,6 +316,7 @@ impl Recovery {
         self.torn = end.torn;
         self.mended = end.mended;
         self.dropped = end.dropped;
+        self.spans.extend(end.spans);
         self.warnings.extend(end.warning);
         Ok(in_order)
     }

@@ -1,14 +1,13 @@
 //! A segment of the journal: its name, its header page, and the two pages that mark where the last batch ends.
 
-use super::disk::{Disk, DiskFile, write_all_at};
-use super::file_name::{number_in, numbered};
+use super::disk::{Disk, DiskFile, number_in, numbered, write_all_at};
 use super::record::{HEAD_LEN, NUMBER_MAX};
 use crate::model::id::Origin;
 use crate::wire::codec::{Decoder, Wire, wire_struct};
 use std::io;
 
 /// The version of the format.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// What a segment begins with.
 pub const MAGIC: [u8; 8] = *b"GSHJRNL\n";
 /// Header and marks have a page each: a write that tears one page leaves the others.
@@ -55,8 +54,8 @@ impl Mark {
 pub enum HeaderError {
     /// The file begins with something else.
     Magic,
-    /// A later version wrote it.
-    Newer(u16),
+    /// Another version wrote it.
+    OtherVersion(u16),
     /// The file ends too early. As far as it goes, it could be a header.
     Short,
     /// The checksum is wrong.
@@ -109,8 +108,9 @@ pub fn header(bytes: &[u8]) -> Result<SegmentHeader, HeaderError> {
     }
     if let Some(&[high, low]) = bytes.get(8..10).and_then(|version| <&[u8; 2]>::try_from(version).ok()) {
         let version = u16::from_be_bytes([high, low]);
-        if version > VERSION {
-            return Err(HeaderError::Newer(version));
+        // An older one is told from damage by its checksum.
+        if version > VERSION || (version < VERSION && open_page(bytes).is_some()) {
+            return Err(HeaderError::OtherVersion(version));
         }
     }
     if bytes.len() < RECORDS_AT {

@@ -1,0 +1,72 @@
+//! Which ops each segment holds, as far as it matters for the floor. Pure.
+
+/// One segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentSpan {
+    pub first_seq: u64,
+    /// No op in it has a higher Lamport counter.
+    pub highest: u64,
+}
+
+/// The segments of a journal, in order. The last one is written to.
+#[derive(Debug, Default)]
+pub(crate) struct Spans(Vec<SegmentSpan>);
+
+impl Spans {
+    pub(crate) fn new(spans: Vec<SegmentSpan>) -> Self {
+        Self(spans)
+    }
+
+    /// A segment begins. Replaces one of that place.
+    pub(crate) fn begin(&mut self, first_seq: u64) {
+        self.0.retain(|span| span.first_seq < first_seq);
+        self.0.push(SegmentSpan { first_seq, highest: 0 });
+    }
+
+    /// Ops come into the last segment.
+    pub(crate) fn raise(&mut self, highest: u64) {
+        if let Some(last) = self.0.last_mut() {
+            last.highest = last.highest.max(highest);
+        }
+    }
+
+    /// The first segment with an op above a floor, or else the last one: where a start on top of that floor begins.
+    pub(crate) fn above(&self, floor: u64) -> Option<u64> {
+        let found = self.0.iter().find(|span| span.highest > floor).or(self.0.last());
+        found.map(|span| span.first_seq)
+    }
+
+    /// The segments that lie whole at or below a record. The last one is never among them.
+    pub(crate) fn behind(&self, seq: u64) -> Vec<u64> {
+        let but_last = &self.0[..self.0.len().saturating_sub(1)];
+        but_last.iter().map(|span| span.first_seq).filter(|&first| first <= seq).collect()
+    }
+
+    /// A segment is gone.
+    pub(crate) fn forget(&mut self, first_seq: u64) {
+        self.0.retain(|span| span.first_seq != first_seq);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_begins_with_the_first_segment_that_has_an_op_above_the_floor() {
+        let mut spans = Spans::default();
+        assert_eq!(spans.above(0), None);
+        for (first, highest) in [(1, 9), (5, 20), (9, 12)] {
+            spans.begin(first);
+            spans.raise(highest);
+        }
+        let first = [0, 9, 12, 20, 99].map(|floor| spans.above(floor));
+        assert_eq!(first, [Some(1), Some(5), Some(5), Some(9), Some(9)]);
+        assert_eq!([0, 4, 8, 99].map(|seq| spans.behind(seq).len()), [0, 1, 2, 2]);
+        spans.forget(1);
+        assert_eq!(spans.above(0), Some(5));
+        // What was written to without a record begins anew.
+        spans.begin(9);
+        assert_eq!(spans.above(20), Some(9));
+    }
+}

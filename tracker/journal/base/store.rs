@@ -1,0 +1,193 @@
+//! What the writer of the journal, the threads that read it back and the one that takes floors share.
+
+use super::super::checkpoint;
+use super::super::disk::{Disk, remove_if_there};
+use super::super::error::{JournalError, io_error};
+use super::super::record::JournalPosition;
+use super::super::segment::{self, RECORDS_AT};
+use super::super::sorted::{self, Sorter};
+use super::super::state_file::StateFileError;
+use super::super::{base, recovery};
+use super::BaseMark;
+use super::spans::Spans;
+use crate::model::id::OpOrder;
+use crate::model::op::Op;
+use crate::sys;
+use crate::tracker::commit::{BaseError, BaseStore, OpSource, ReadBackError};
+use crate::tracker::state::State;
+use parking_lot::{Mutex, RwLock};
+use std::io;
+use std::sync::Arc;
+
+/// The bases and segments of a journal that is open.
+pub(crate) struct JournalShelf {
+    disk: Arc<dyn Disk>,
+    spans: Mutex<Spans>,
+    /// The newest first.
+    bases: Mutex<Vec<BaseMark>>,
+    /// Held by whoever reads files that may be removed one day.
+    reading: RwLock<()>,
+    /// One base is written at a time.
+    turn: Mutex<()>,
+    failed: Mutex<Option<String>>,
+}
+
+impl JournalShelf {
+    /// `bases` are those that a start can begin with, the newest first.
+    pub(crate) fn new(disk: Arc<dyn Disk>, spans: Spans, bases: Vec<BaseMark>) -> Self {
+        Self {
+            disk,
+            spans: Mutex::new(spans),
+            bases: Mutex::new(bases),
+            reading: RwLock::default(),
+            turn: Mutex::default(),
+            failed: Mutex::default(),
+        }
+    }
+
+    /// Why the disk is not to be trusted any more.
+    pub(crate) fn failed(&self) -> Option<String> {
+        self.failed.lock().clone()
+    }
+
+    /// The disk is not to be trusted any more.
+    pub(crate) fn fail(&self, reason: String) {
+        self.failed.lock().get_or_insert(reason);
+    }
+
+    /// The base on which the journal rests.
+    pub(crate) fn newest(&self) -> BaseMark {
+        self.bases.lock().first().copied().unwrap_or(BaseMark::BIRTH)
+    }
+
+    /// A segment begins.
+    pub(crate) fn begin_segment(&self, first_seq: u64) {
+        self.spans.lock().begin(first_seq);
+    }
+
+    /// Ops come into the last segment.
+    pub(crate) fn append(&self, ops: &[Op]) {
+        let highest = ops.iter().map(|op| op.lamport).max().unwrap_or_default();
+        self.spans.lock().raise(highest);
+    }
+
+    fn must_be_sound(&self) -> Result<(), BaseError> {
+        self.failed().map_or(Ok(()), |reason| Err(BaseError::Failed(reason)))
+    }
+
+    /// Where a start on top of a floor begins.
+    fn place_above(&self, floor: u64) -> io::Result<JournalPosition> {
+        let first_seq = self.spans.lock().above(floor).unwrap_or(1);
+        let front = self.disk.read_part(&segment::name(first_seq), 0..RECORDS_AT as u64)?;
+        let header = segment::header(&front).map_err(|_| io::ErrorKind::InvalidData)?;
+        Ok(JournalPosition { seq: header.first_seq - 1, batch: header.first_batch - 1 })
+    }
+
+    fn uncertain(&self, reason: String) -> BaseError {
+        self.fail(reason.clone());
+        BaseError::Failed(reason)
+    }
+
+    /// The files that no start needs, in the order in which they go.
+    fn needless(&self) -> io::Result<Vec<String>> {
+        let (newest, bases) = (self.newest(), self.bases.lock().clone());
+        let kept = |lamport: &u64| bases.iter().any(|base| base.lamport == *lamport);
+        let needless = base::all(&*self.disk)?.into_iter().filter(|lamport| !kept(lamport));
+        let mut names: Vec<String> = needless.map(base::name).collect();
+        for seq in checkpoint::all(&*self.disk)? {
+            let of_another = checkpoint::read(&*self.disk, seq).is_ok_and(|(_, state)| state.floor() != newest.lamport);
+            names.extend(of_another.then(|| checkpoint::name(seq)));
+        }
+        if let Some(older) = bases.get(1) {
+            let segments = self.spans.lock().behind(older.needed.min(newest.needed));
+            names.extend(segments.into_iter().map(segment::name));
+        }
+        Ok(names)
+    }
+
+    fn remove(&self, names: &[String]) -> io::Result<()> {
+        for name in names {
+            remove_if_there(&*self.disk, name)?;
+            if let Some(first_seq) = segment::first_seq(name) {
+                self.spans.lock().forget(first_seq);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_above(&self, base: BaseMark, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
+        recovery::read_above(&*self.disk, base, take).map_err(ReadBackError::new)
+    }
+}
+
+impl BaseStore for JournalShelf {
+    fn keep(&self, base: &State) -> Result<(), BaseError> {
+        let _turn = self.turn.lock();
+        self.must_be_sound()?;
+        let unchanged =
+            |error: io::Error| BaseError::Unchanged(format!("cannot write a base: {}", sys::reason(&error)));
+        let position = self.place_above(base.floor()).map_err(unchanged)?;
+        match base::write(&*self.disk, position, base) {
+            Ok(()) => {}
+            Err(StateFileError::Unchanged(error)) => return Err(unchanged(error)),
+            Err(StateFileError::Uncertain(error)) => {
+                return Err(self.uncertain(format!("cannot fsync a base: {}", sys::reason(&error))));
+            }
+        }
+        let mut bases = self.bases.lock();
+        bases.retain(|other| other.lamport < base.floor());
+        bases.insert(0, BaseMark::of(base, position));
+        bases.truncate(base::KEPT);
+        Ok(())
+    }
+
+    fn clear(&self) -> Result<(), BaseError> {
+        let _turn = self.turn.lock();
+        self.must_be_sound()?;
+        // Whoever reads goes on; the next call removes what this one does not.
+        let Some(_alone) = self.reading.try_write() else { return Ok(()) };
+        let unchanged = |error: io::Error| {
+            BaseError::Unchanged(format!("cannot remove what lies below the floor: {}", sys::reason(&error)))
+        };
+        let names = self.needless().map_err(unchanged)?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.remove(&names).map_err(unchanged)?;
+        let synced = self.disk.sync_folder();
+        synced.map_err(|error| self.uncertain(format!("cannot fsync the journal's folder: {}", sys::reason(&error))))
+    }
+}
+
+impl OpSource for JournalShelf {
+    fn base(&self) -> Result<State, ReadBackError> {
+        let _reading = self.reading.read();
+        let newest = self.newest();
+        if newest == BaseMark::BIRTH {
+            return Ok(State::new());
+        }
+        let path = self.disk.path(&base::name(newest.lamport));
+        let read = base::read(&*self.disk, newest.lamport).map(|(_, state)| state);
+        read.map_err(|why| ReadBackError::new(JournalError::Foreign { path, why }))
+    }
+
+    fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
+        let _reading = self.reading.read();
+        self.read_above(self.newest(), take)
+    }
+
+    fn read_in_order(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
+        let _reading = self.reading.read();
+        let disk = &*self.disk;
+        let (mut sorter, mut pushed) = (Sorter::new(disk), Ok(()));
+        self.read_above(self.newest(), &mut |op| {
+            pushed = sorter.push(op);
+            pushed.is_ok()
+        })?;
+        let mut last: Option<OpOrder> = None;
+        // An adoption that was cut short has written ops a second time.
+        let mut once = |op: Op| last.replace(op.order()) == Some(op.order()) || take(op);
+        let sorted = pushed.and_then(|()| sorter.merge(&mut once));
+        sorted.map_err(|error| ReadBackError::new(io_error(disk, &sorted::name(), "sort old changes in")(error)))
+    }
+}

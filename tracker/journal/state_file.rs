@@ -1,0 +1,170 @@
+//! A state in a file, with its place in the journal: what checkpoints and bases have in common.
+
+use super::disk::{Disk, DiskFile, number_in, numbered, write_all_at};
+use super::record::{JournalPosition, NUMBER_MAX};
+use crate::sys;
+use crate::tracker::state::State;
+use crate::wire::codec::{DecodeError, Decoder, Wire};
+use ring::digest::{Context, SHA256, digest};
+use std::fmt;
+use std::io;
+
+/// Bytes before the state.
+pub(super) const HEAD_LEN: usize = 8 + 2 + 16;
+const DIGEST_LEN: usize = 32;
+
+/// A kind of such files. Each is named by a number.
+pub(super) struct StateFileKind {
+    pub(super) magic: [u8; 8],
+    /// The version of the format.
+    pub(super) version: u16,
+    pub(super) suffix: &'static str,
+    /// The name of one that is not whole yet.
+    pub(super) temp: &'static str,
+}
+
+/// Why a state was not written.
+#[derive(Debug)]
+pub enum StateFileError {
+    /// What was there before is there still.
+    Unchanged(io::Error),
+    /// The disk did not confirm that what was written is durable.
+    Uncertain(io::Error),
+}
+
+/// What is wrong with a file, as a clause whose subject is its path.
+#[derive(Debug)]
+pub enum UnsoundStateFile {
+    /// The disk does not give it.
+    Unreadable(io::Error),
+    /// It has no room for its head and its checksum.
+    TooShort,
+    /// Its bytes do not have the checksum behind them.
+    WrongChecksum,
+    /// It is whole, but begins with another magic.
+    OtherMagic,
+    /// It is whole, but has another version.
+    OtherVersion { version: u16, known: u16 },
+    /// Its head does not say where it stands.
+    NoPosition(DecodeError),
+    /// Its head says another place than its name, or one that no journal has.
+    WrongPosition,
+    /// What follows the head is no state.
+    NotAState(DecodeError),
+}
+
+impl UnsoundStateFile {
+    /// Whether another version of this program wrote it. No disk makes that of a sound file.
+    pub(super) fn is_foreign(&self) -> bool {
+        matches!(self, Self::OtherMagic | Self::OtherVersion { .. } | Self::NotAState(_))
+    }
+}
+
+impl fmt::Display for UnsoundStateFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(error) => write!(f, "cannot be read: {}", sys::reason(error)),
+            Self::TooShort => f.write_str("is damaged: it is too short"),
+            Self::WrongChecksum => f.write_str("is damaged: its checksum is wrong"),
+            Self::OtherMagic => f.write_str("begins like a file of another kind"),
+            Self::OtherVersion { version, known } => {
+                let age = if version > known { "a newer" } else { "an older" };
+                write!(f, "has format {version} and was written by {age} version of this program")
+            }
+            Self::NoPosition(error) => write!(f, "does not say where it stands: {error}"),
+            Self::WrongPosition => f.write_str("does not stand where its name says"),
+            Self::NotAState(error) => write!(f, "holds a state of another version of this program ({error})"),
+        }
+    }
+}
+
+impl std::error::Error for UnsoundStateFile {}
+
+impl StateFileKind {
+    pub(super) fn name(&self, number: u64) -> String {
+        numbered(number, self.suffix)
+    }
+
+    /// The number in a name; `None` if this is not the name of one.
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        number_in(name, self.suffix)
+    }
+
+    /// The numbers of all that are there, the highest first.
+    pub(super) fn all(&self, disk: &dyn Disk) -> io::Result<Vec<u64>> {
+        let mut all: Vec<u64> = disk.list()?.iter().filter_map(|name| self.number(name)).collect();
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(all)
+    }
+
+    /// Writes one durably. Replaces what bore the name.
+    pub(super) fn write(
+        &self,
+        disk: &dyn Disk,
+        name: &str,
+        position: JournalPosition,
+        state: &State,
+    ) -> Result<(), StateFileError> {
+        let mut file = self.write_temp(disk, position, state).map_err(|error| {
+            // The next one overwrites what is left of it.
+            let _ = disk.remove(self.temp);
+            StateFileError::Unchanged(error)
+        })?;
+        file.sync_data().map_err(StateFileError::Uncertain)?;
+        disk.rename(self.temp, name).map_err(StateFileError::Unchanged)?;
+        disk.sync_folder().map_err(StateFileError::Uncertain)
+    }
+
+    fn write_temp(&self, disk: &dyn Disk, position: JournalPosition, state: &State) -> io::Result<Box<dyn DiskFile>> {
+        let mut file = disk.create(self.temp)?;
+        let mut context = Context::new(&SHA256);
+        let mut end = 0;
+        let mut put = |bytes: &[u8]| {
+            context.update(bytes);
+            write_all_at(&mut *file, bytes, end)?;
+            end += bytes.len() as u64;
+            Ok::<(), io::Error>(())
+        };
+        put(&self.head(position))?;
+        state.encode(&mut put)?;
+        write_all_at(&mut *file, context.finish().as_ref(), end)?;
+        Ok(file)
+    }
+
+    /// What comes before the state.
+    pub(super) fn head(&self, position: JournalPosition) -> Vec<u8> {
+        let mut head = self.magic.to_vec();
+        self.version.put(&mut head);
+        position.put(&mut head);
+        head
+    }
+
+    /// Reads one.
+    pub(super) fn read(&self, disk: &dyn Disk, name: &str) -> Result<(JournalPosition, State), UnsoundStateFile> {
+        let bytes = disk.read(name).map_err(UnsoundStateFile::Unreadable)?;
+        let whole = bytes.len().checked_sub(DIGEST_LEN).filter(|&len| len >= HEAD_LEN);
+        let (content, checksum) = bytes.split_at(whole.ok_or(UnsoundStateFile::TooShort)?);
+        if digest(&SHA256, content).as_ref() != checksum {
+            return Err(UnsoundStateFile::WrongChecksum);
+        }
+        let (head, state) = content.split_at(HEAD_LEN);
+        let position = self.position(head)?;
+        Ok((position, State::decode(state).map_err(UnsoundStateFile::NotAState)?))
+    }
+
+    /// The place in a head.
+    pub(super) fn position(&self, head: &[u8]) -> Result<JournalPosition, UnsoundStateFile> {
+        let mut from = Decoder::new(head);
+        let magic = from.bytes(self.magic.len()).map_err(UnsoundStateFile::NoPosition)?;
+        if magic != self.magic {
+            return Err(UnsoundStateFile::OtherMagic);
+        }
+        let version = u16::take(&mut from).map_err(UnsoundStateFile::NoPosition)?;
+        if version != self.version {
+            return Err(UnsoundStateFile::OtherVersion { version, known: self.version });
+        }
+        let position = JournalPosition::take(&mut from).map_err(UnsoundStateFile::NoPosition)?;
+        let plausible = position.seq <= NUMBER_MAX && position.batch <= NUMBER_MAX;
+        plausible.then_some(position).ok_or(UnsoundStateFile::WrongPosition)
+    }
+}
