@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use register::Register;
 pub use register::{HoldError, TTL, Ticket};
 pub use remote_tracker::HeardFrom;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -61,6 +62,16 @@ impl Presence {
     /// A user no longer shares this, on any client.
     pub fn drop_sharer(&self, user: UserRef, share: ShareRef) {
         self.change(|register| register.drop_where(user, |other, _| other == share));
+    }
+
+    /// Takes all clients out of the swarms of shares that are gone. Looks at all swarms.
+    pub fn drop_shares(&self, is_gone: impl Fn(ShareRef) -> bool) {
+        self.change(|register| {
+            let gone: BTreeSet<ShareRef> = register.swarms.shares().filter(|share| is_gone(*share)).collect();
+            let users: BTreeSet<UserRef> = register.clients.keys().map(|key| key.user).collect();
+            let users = users.into_iter().filter(|_| !gone.is_empty());
+            users.for_each(|user| register.drop_where(user, |share, _| gone.contains(&share)));
+        });
     }
 
     /// Ids may have become aliases. Two swarms of what turned out to be one share become one; a client in both keeps

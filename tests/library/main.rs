@@ -5,6 +5,7 @@ mod common {
     pub(crate) mod accounts;
     pub(crate) mod client;
     pub(crate) mod deadline;
+    pub(crate) mod floors;
     pub(crate) mod gated_log;
     pub(crate) mod identity;
     pub(crate) mod kept_tracker;

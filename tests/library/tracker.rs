@@ -3,6 +3,7 @@
 mod bytes;
 mod calls;
 mod commands;
+mod forgotten;
 mod news;
 mod outcomes;
 mod reach;

@@ -6,6 +6,7 @@ use crate::tracker::manifests::MissingCounts;
 use crate::tracker::manifests::sweep::ManifestSweep;
 use crate::tracker::net::connections::Connections;
 use crate::tracker::net::listener::Listener;
+use crate::tracker::state::Fate;
 use crate::tracker::warn::Warn;
 use crossbeam_channel::{Receiver, select};
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub(super) struct Housekeeper {
     /// Which manifests were missing then, as a number.
     missing_revision: u64,
     manifest_sweep: ManifestSweep,
+    /// The floor below which presence names no share that is gone.
+    floor: u64,
 }
 
 impl Housekeeper {
@@ -47,6 +50,7 @@ impl Housekeeper {
             missing: MissingCounts::default(),
             missing_revision: 0,
             manifest_sweep: ManifestSweep::new(Instant::now()),
+            floor: 0,
         };
         this.tell_missing();
         this
@@ -93,6 +97,15 @@ impl Housekeeper {
         }
         self.tell_missing();
         self.sweep_manifests(now);
+        self.drop_forgotten_shares();
+    }
+
+    /// What the base has forgotten, nobody finds: presence need not know who holds it.
+    fn drop_forgotten_shares(&mut self) {
+        let state = self.core.state();
+        if std::mem::replace(&mut self.floor, state.floor()) != state.floor() {
+            self.core.presence.drop_shares(|share| state.fate(share.0) == Fate::Forgotten);
+        }
     }
 
     /// Removes a few files that belong to no share. Every share of the newest base has its row in the state too.

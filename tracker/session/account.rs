@@ -5,7 +5,7 @@ use crate::model::id::{ClientId, CommandId};
 use crate::model::name::UserId;
 use crate::tracker::ledger::accept::Change;
 use crate::tracker::presence::ClientKey;
-use crate::tracker::state::{Account, CommandOwner, State};
+use crate::tracker::state::{Account, CommandOwner, Fate, State};
 use crate::wire::client_tracker::{Password, Reply};
 use crate::wire::refusal::{Code, Refusal};
 use std::time::Instant;
@@ -86,8 +86,8 @@ impl Session {
         if let Some(account) = state.account(user).filter(|_| state.password_holds(user, set_by)) {
             return self.log_in(client, account);
         }
-        // The token names an op that is still on its way here from another tracker.
-        let heard = [user.0, set_by].iter().all(|op| op.seq <= state.seen(op.origin));
+        // The token may name an op that is still on its way here from another tracker.
+        let heard = [user.0, set_by].iter().all(|op| state.fate(*op) != Fate::Unheard);
         Err(if heard { Code::SessionEnded } else { Code::NotHeardYet }.into())
     }
 

@@ -8,7 +8,7 @@ use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId};
 use crate::tracker::ledger::accept::{Change, accept, find_own_group, find_share};
 use crate::tracker::manifests::ManifestPart;
-use crate::tracker::state::{CommandOwner, ShareInfo, State};
+use crate::tracker::state::{CommandOwner, Fate, ShareInfo, State};
 use crate::wire::client_tracker::{FileLine, Reply};
 use crate::wire::codec::Blob;
 use crate::wire::manifest::decode;
@@ -21,7 +21,11 @@ const MANIFEST_WAIT: Duration = Duration::from_secs(5);
 /// A share in a group of which the user is a member. It need not be listed any more: clients that hold parts of it may
 /// go on exchanging them.
 pub(super) fn visible_share(state: &State, user: UserRef, share: ShareRef) -> Result<ShareInfo, Refusal> {
-    let info = state.share(share).ok_or(Code::NoSuchFile)?;
+    let info = state.share(share).ok_or_else(|| match state.fate(share.0) {
+        Fate::Forgotten => Code::Forgotten,
+        // The op may still be on its way from another tracker.
+        Fate::Known | Fate::Unheard => Code::NoSuchFile,
+    })?;
     // A stranger is not told the name of the group.
     if state.is_member(info.group, user) { Ok(info) } else { Err(Code::NotMember.into()) }
 }
