@@ -12,6 +12,7 @@ use crate::tracker::cluster::version_vector::VersionVector;
 use crate::tracker::core::Core;
 use crate::tracker::manifests::{CheckedManifest, ManifestPart, ManifestUpload};
 use crate::tracker::presence::{ClientKey, HeardFrom, HolderUp, SwarmInfo};
+use crate::tracker::state::Fate;
 use crate::wire::certificate::Certificate;
 use crate::wire::client_tracker::{Holding, PassedCall};
 use crate::wire::connection::FrameReceiver;
@@ -340,9 +341,12 @@ impl<'a> LinkReceiver<'a> {
         }
     }
 
-    /// Notes what a client holds; false if the share or the membership is not known here.
+    /// Notes what a client holds; false if the share or the membership may be heard of later.
     fn holds(&self, key: ClientKey, share: ShareRef, holding: &Holding, now: Instant) -> bool {
         let state = self.core.state();
+        if state.fate(share.0) == Fate::Forgotten {
+            return true;
+        }
         let Some(info) = state.share(share).filter(|info| state.is_member(info.group, key.user)) else {
             return false;
         };
