@@ -3,6 +3,7 @@
 use super::login_session::LoginSession;
 use super::share;
 use super::share::holding;
+use super::upkeep::standing::ShareKey;
 use crate::client::download::transfer::Transfer;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find};
@@ -11,6 +12,7 @@ use crate::model::id::ShareRef;
 use crate::model::name::{FileName, GroupId};
 use crate::wire::client_tracker::{HOLD_MORE_MAX, Holding, Reply, Request};
 use crate::wire::codec::{Blob, List};
+use crate::wire::refusal::{Code, Refusal};
 use std::sync::Arc;
 
 /// Tells a tracker that has just been reached where this client listens, and all that it holds.
@@ -30,19 +32,30 @@ pub(super) fn announce_all(session: &LoginSession) -> Result<(), RpcError> {
 pub(super) fn hold_shares(session: &LoginSession, records: Vec<ShareRecord>) -> Result<(), RpcError> {
     let node = session.node();
     let request = |record: ShareRecord| {
-        let group = node.keyring.group_named(&record.group)?;
-        let served = node.catalog.find(group, record.content.info_hash)?;
-        Some(Request::Hold { share: record.share?, holding: holding(&served.have()) })
+        let key = (node.keyring.group_named(&record.group)?, record.content.info_hash);
+        let served = node.catalog.find(key.0, key.1)?;
+        Some((key, Request::Hold { share: record.share?, holding: holding(&served.have()) }))
     };
     session.tell_holding(|| {
-        for reply in node.link.call_all(&records.into_iter().filter_map(request).collect::<Vec<_>>())? {
+        let (keys, requests): (Vec<_>, Vec<_>) = records.into_iter().filter_map(request).unzip();
+        for (key, reply) in keys.into_iter().zip(node.link.call_all(&requests)?) {
             // Somebody stopped it elsewhere while this client was away: the push that says so comes too.
             if let Err(refusal) = reply {
-                session.note_refusal(&refusal);
+                note_refused_hold(session, key, &refusal);
             }
         }
         Ok(())
     })
+}
+
+/// Takes note of a refusal to hold a share. One that the trackers have forgotten is given to nobody until it was looked
+/// for by its name.
+pub(super) fn note_refused_hold(session: &LoginSession, (group, info_hash): ShareKey, refusal: &Refusal) {
+    if refusal.code == Code::Forgotten {
+        session.node().catalog.remove(group, info_hash);
+        session.announce_again();
+    }
+    session.note_refusal(refusal);
 }
 
 /// Tells the tracker what a download holds, and asks who else has pieces.
@@ -150,11 +163,19 @@ pub(super) fn find_peers(session: &LoginSession, transfer: &Transfer) -> Result<
 
 /// Whether the tracker has not heard yet of a share that another tracker has made.
 pub(super) fn is_unheard(session: &LoginSession, share: ShareRef) -> bool {
-    let asked = session.call(&Request::FindPeers { share });
-    matches!(asked, Err(RpcError::Refused(refusal)) if session.note_refusal(&refusal))
+    refused_share(session, share).is_some_and(|refusal| session.note_refusal(&refusal))
+}
+
+/// Why the tracker knows nothing of a share, if it says so.
+fn refused_share(session: &LoginSession, share: ShareRef) -> Option<Refusal> {
+    match session.call(&Request::FindPeers { share }) {
+        Err(RpcError::Refused(refusal)) => Some(refusal),
+        _ => None,
+    }
 }
 
 /// What stands under the name of a share that some tracker has made; nothing if the one asked has not heard of it yet.
+/// If the trackers have forgotten the share, the refusal is `Forgotten`.
 pub(super) fn find_made(
     session: &LoginSession,
     share: ShareRef,
@@ -164,11 +185,12 @@ pub(super) fn find_made(
     let link = &session.node().link;
     match find(link, group, name) {
         Err(RpcError::Refused(refusal)) if refusal.code.is_gone() => {
-            if is_unheard(session, share) {
-                return Ok(None);
+            match refused_share(session, share) {
+                Some(refusal) if session.note_refusal(&refusal) => Ok(None),
+                Some(refusal) if refusal.code == Code::Forgotten => Err(refusal.into()),
+                // It may have heard of it since it was asked for the name.
+                _ => find(link, group, name).map(Some),
             }
-            // It may have heard of it since it was asked for the name.
-            find(link, group, name).map(Some)
         }
         found => found.map(Some),
     }

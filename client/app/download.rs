@@ -4,7 +4,7 @@ mod failure;
 pub(super) mod manifest;
 mod own_copy;
 
-use super::announce::{take_part, tell_withdrawn, withdraw};
+use super::announce::{find_peers, take_part, tell_withdrawn, withdraw};
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
 use super::node::random;
@@ -22,6 +22,7 @@ use crate::client::rpc::queries::{Found, find};
 use crate::client::state::record::DownloadRecord;
 use crate::client::storage::file_stamp::Stamps;
 use crate::client::storage::part::{OpenedPart, Part, PartError, PartLabel, PartRecord, Taken, resolve_destination};
+use crate::model::id::ShareRef;
 use crate::model::name::{FileName, GroupId};
 use crate::wire::refusal::Code;
 use failure::failure_of;
@@ -316,8 +317,42 @@ pub(super) fn follow(session: &LoginSession, transfer: &Transfer) {
     }
 }
 
+/// Asks the tracker who else has pieces, and looks what has become of the share if nobody delivers.
+pub(super) fn look_after(session: &LoginSession, transfer: &Arc<Transfer>) {
+    match find_peers(session, transfer) {
+        Err(RpcError::Refused(refusal)) if refusal.code == Code::Forgotten => look_after_forgotten(session, transfer),
+        // What does not reach a tracker now is asked again.
+        _ => look_after_stranded(session, transfer),
+    }
+}
+
+/// The trackers have forgotten the share of a download. The download goes on with what has its name, if that is the same
+/// file. Otherwise it ends, and what came in stays on the disk.
+fn look_after_forgotten(session: &LoginSession, transfer: &Arc<Transfer>) {
+    let Subject { name, content, .. } = transfer.subject();
+    let Some(Tracked { group, .. }) = session.downloads().get(transfer.id()) else { return };
+    match find(&session.node().link, &group, name) {
+        Ok(found) if found.content.info_hash == content.info_hash => return move_over(session, transfer, found.share),
+        Err(RpcError::Refused(refusal)) if refusal.code == Code::NoSuchFile => {}
+        Ok(_) => {}
+        Err(_) => return,
+    }
+    session.engine().remove(transfer);
+    if !transfer.is_finished() {
+        fail(session, transfer.id(), &DownloadError::Forgotten);
+    }
+}
+
+/// The share of a download was withdrawn, and its file is shared again as another one.
+fn move_over(session: &LoginSession, transfer: &Arc<Transfer>, to: ShareRef) {
+    let before = transfer.share();
+    transfer.move_to(to);
+    let _ = take_part(session, transfer);
+    withdraw(session, before);
+}
+
 /// Looks what has become of the share of a download that nobody delivers; tells the user once when it is no more.
-pub(super) fn look_after_stranded(session: &LoginSession, transfer: &Arc<Transfer>) {
+fn look_after_stranded(session: &LoginSession, transfer: &Arc<Transfer>) {
     let Subject { name, content, .. } = transfer.subject();
     let Some(Tracked { group, .. }) = session.downloads().get(transfer.id()) else {
         return;
@@ -329,11 +364,7 @@ pub(super) fn look_after_stranded(session: &LoginSession, transfer: &Arc<Transfe
         Ok(found) if found.content.info_hash == content.info_hash => {
             transfer.strand(None);
             if found.share != transfer.share() {
-                // It was withdrawn, and is shared again.
-                let before = transfer.share();
-                transfer.move_to(found.share);
-                let _ = take_part(session, transfer);
-                withdraw(session, before);
+                move_over(session, transfer, found.share);
             }
             return;
         }

@@ -213,8 +213,7 @@ impl Reactor {
             // What does not reach the tracker now is told with the next announcement.
             let _ = hold_more(&session, &transfer);
             if ask {
-                let _ = find_peers(&session, &transfer);
-                download::look_after_stranded(&session, &transfer);
+                download::look_after(&session, &transfer);
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::client::state::record::ShareRecord;
 use crate::client::storage::file_stamp::Stamps;
 use crate::model::id::ShareRef;
 use crate::wire::client_tracker::{Reply, Request};
+use crate::wire::refusal::Code;
 use std::fmt;
 
 /// Why a share does not come back.
@@ -19,6 +20,7 @@ enum RestoreError {
     Rpc(RpcError),
     State(StateError),
     EndedElsewhere,
+    Forgotten,
 }
 
 impl fmt::Display for RestoreError {
@@ -27,6 +29,9 @@ impl fmt::Display for RestoreError {
             RestoreError::Rpc(error) => error.fmt(f),
             RestoreError::State(error) => error.fmt(f),
             RestoreError::EndedElsewhere => f.write_str(ENDED_ELSEWHERE),
+            RestoreError::Forgotten => {
+                f.write_str("it ended long ago, and the trackers have forgotten it; share it again with upload_file")
+            }
         }
     }
 }
@@ -95,7 +100,7 @@ fn tell(session: &LoginSession, ShareRecord { group, name: file, .. }: ShareReco
             session.event(&Event::Warning(format!("{file} is not given to others in {group} yet: {error}")));
         }
         // The loss of a tracker is told as such.
-        RestoreError::Rpc(_) | RestoreError::EndedElsewhere => {}
+        RestoreError::Rpc(_) | RestoreError::EndedElsewhere | RestoreError::Forgotten => {}
     }
 }
 
@@ -174,6 +179,9 @@ fn restore_one(session: &LoginSession, record: &ShareRecord) -> Result<Restored,
         Ok(Some(_)) if record.share.is_some_and(|share| is_unheard(session, share)) => Ok(Restored::AsItWas),
         Ok(Some(_)) => give_up(session, record, RestoreError::EndedElsewhere),
         Ok(None) => Ok(Restored::AsItWas),
+        Err(RpcError::Refused(refusal)) if refusal.code == Code::Forgotten => {
+            give_up(session, record, RestoreError::Forgotten)
+        }
         Err(RpcError::Refused(refusal)) if refusal.code.is_gone() => {
             give_up(session, record, RpcError::Refused(refusal).into())
         }

@@ -30,6 +30,8 @@ pub enum DownloadError {
     NoThread(io::Error),
     /// The user is no longer a member of the group.
     NotMember,
+    /// Nobody has shared it for so long that the trackers know nothing of it any more.
+    Forgotten,
     /// For as long as the download waits, no tracker that knows of it has been reached.
     NoTracker,
     /// The client is closing.
@@ -65,6 +67,9 @@ impl fmt::Display for DownloadError {
             DownloadError::Read(error) => error.fmt(f),
             DownloadError::NoThread(error) => write!(f, "no thread can be started: {error}"),
             DownloadError::NotMember => f.write_str("you are no longer a member of the group"),
+            DownloadError::Forgotten => f.write_str(
+                "it is not shared any more, and the trackers have forgotten it; ask somebody to share it again",
+            ),
             DownloadError::NoTracker => f.write_str("no tracker that knows of it was reached"),
             DownloadError::Closing => f.write_str("the client is closing"),
         }

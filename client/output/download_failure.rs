@@ -21,6 +21,8 @@ pub enum FailureCode {
     WrongSha1,
     /// The user is no longer a member of the group.
     NotMember,
+    /// Nobody has shared the file for a long time, and the trackers have forgotten it.
+    Forgotten,
     /// No tracker that knows of the file was reached.
     NoTracker,
     DiskFull,

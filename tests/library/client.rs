@@ -3,6 +3,7 @@
 mod announcements;
 mod calls;
 mod certificates;
+mod forgotten;
 mod identity;
 mod impostors;
 mod kept_shares;

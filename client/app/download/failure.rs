@@ -18,6 +18,7 @@ fn code_of(error: &DownloadError) -> FailureCode {
         DownloadError::OnlyLiars(..) => FailureCode::OnlyLiars,
         DownloadError::WrongSha1 => FailureCode::WrongSha1,
         DownloadError::NotMember => FailureCode::NotMember,
+        DownloadError::Forgotten => FailureCode::Forgotten,
         DownloadError::NoTracker => FailureCode::NoTracker,
         DownloadError::Closing => FailureCode::Closing,
         DownloadError::Write(PartError::DiskFull(..)) => FailureCode::DiskFull,

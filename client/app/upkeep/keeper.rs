@@ -5,6 +5,7 @@ use super::inspection::{Inspection, reason};
 use super::news::News;
 use super::register::{Known, Upkeep};
 use super::standing::{Finding, Lack, Reason, ShareKey, Standing};
+use crate::client::app::announce::note_refused_hold;
 use crate::client::app::download::manifest;
 use crate::client::app::login_session::LoginSession;
 use crate::client::app::share::{LocalShare, hold_now, serve};
@@ -231,7 +232,7 @@ impl Keeper<'_> {
         });
         // Should the tracker be lost now, the next one is told all.
         if let Some(Err(RpcError::Refused(refusal))) = told {
-            session.note_refusal(&refusal);
+            note_refused_hold(session, key, &refusal);
         }
     }
 }
