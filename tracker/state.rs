@@ -6,6 +6,7 @@ mod canonical;
 mod command;
 pub mod difference;
 pub mod effect;
+mod floor_table;
 mod group;
 mod key;
 mod notice;
@@ -52,7 +53,9 @@ impl State {
             OpBody::JoinShare { share, user } => self.join_share(op, *share, *user),
             OpBody::LeaveShare { share, user } => self.leave_share(op, *share, *user),
             OpBody::ReadNotices { user, through, shown } => self.read_notices(*user, *through, shown),
-            OpBody::ProposeFloor { .. } | OpBody::ReadyForFloor { .. } | OpBody::PromiseFloor { .. } => {}
+            OpBody::ProposeFloor { floor } => self.floors.propose(self.floor, op, floor),
+            OpBody::ReadyForFloor { proposal } => self.floors.ready(op, *proposal),
+            OpBody::PromiseFloor { proposal, floor } => self.floors.promise(self.floor, op, *proposal, floor),
             OpBody::ForgetTracker { tracker } => self.set_forgotten(*tracker, true),
             OpBody::UnforgetTracker { tracker } => self.set_forgotten(*tracker, false),
             OpBody::NoteUnplaced { user, change } => self.note_unplaced(op, *user, change),

@@ -34,6 +34,7 @@ impl State {
     /// was named by no op above the floor before.
     pub fn prune(&mut self, lamport: u64) -> Dropped {
         let before = self.floor;
+        self.floors.drop_below(lamport);
         self.floor = lamport;
         Dropped {
             shares: self.drop_shares(before),

@@ -10,7 +10,10 @@ use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::op::PasswordHash;
+use crate::model::op::floor::FloorProposal;
+use imbl::OrdSet;
 use std::ops::Bound;
+use std::sync::Arc;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +85,32 @@ impl State {
     /// The trackers from which an op has come, and those that were forgotten once.
     pub fn tracker_numbers(&self) -> impl Iterator<Item = u16> + '_ {
         self.trackers.keys().copied()
+    }
+}
+
+/// Floors.
+impl State {
+    /// The last proposal of each tracker with the numbers of those who are ready.
+    pub fn proposals(&self) -> impl Iterator<Item = (OpId, &Arc<FloorProposal>, &OrdSet<u16>)> {
+        self.floors.proposals()
+    }
+
+    /// The floors that somebody has promised, with the id of the proposal and the numbers of those who have.
+    pub fn promises(&self) -> impl Iterator<Item = (OpId, &Arc<FloorProposal>, &OrdSet<u16>)> {
+        self.floors.promises()
+    }
+
+    /// The highest floor that a tracker has promised which is not forgotten. Nothing at or below it has a place but
+    /// what is part of it.
+    pub fn gate(&self) -> Option<&Arc<FloorProposal>> {
+        let binding = self.promises().filter(|(_, _, by)| by.iter().any(|&tracker| !self.is_forgotten(tracker)));
+        binding.max_by_key(|(id, floor, _)| (floor.mark, *id)).map(|(_, floor, _)| floor)
+    }
+
+    /// The highest Lamport counter of an op that promises the floor under the state; 0 if none is known. The next floor
+    /// is not below it.
+    pub fn promised_at(&self) -> u64 {
+        self.floors.promised_at()
     }
 }
 

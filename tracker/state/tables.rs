@@ -1,6 +1,7 @@
 //! The tables of the state: rows of users, groups and shares by number, and what ids and names lead to.
 
 use super::effect::{Effect, Told};
+use super::floor_table::FloorTable;
 use super::key::{ByName, OpKey};
 use super::sparse_array::SparseArray;
 use crate::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
@@ -48,6 +49,7 @@ pub struct State {
     pub(super) past: OrdMap<Origin, PastOrigin>,
     /// The trackers that have issued an op, and those that were forgotten.
     pub(super) trackers: OrdMap<u16, TrackerRow>,
+    pub(super) floors: FloorTable,
     /// What ops made.
     pub(super) made: OrdMap<OpId, Created>,
     /// Ids that mean what another id means: repeated commands, and shares that turned out to be one.

@@ -8,12 +8,15 @@ use crate::model::digest::{InfoHash, Sha1Digest};
 use crate::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::notice::{ChangeKind, UnplacedChange};
+use crate::model::op::floor::{FloorMark, FloorProposal};
 use crate::model::op::{Op, OpBody, PasswordHash};
 use crate::model::piece::Layout;
 use imbl::OrdSet;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 impl State {
     /// Asserts every invariant.
@@ -134,6 +137,7 @@ type Dice = (u8, u8, u8, u8, u8, u8);
 /// Makes ops that hit each other often: few names, and ids of what was made before, of the right kind or not.
 fn ops(dice: &[Dice]) -> Vec<Op> {
     let mut made: [Vec<OpId>; 3] = [vec![], vec![], vec![]];
+    let mut proposed = None;
     let mut seqs = [0; 3];
     let mut ops: Vec<Op> = Vec::new();
     for (i, &(kind, a, b, c, name, odd)) in dice.iter().enumerate() {
@@ -157,10 +161,14 @@ fn ops(dice: &[Dice]) -> Vec<Op> {
         };
         let (user, by) = (UserRef(pick(0, a)), UserRef(pick(0, c)));
         let (group, share) = (GroupRef(pick(1, b)), ShareRef(pick(2, b)));
-        let body = body(kind, (user, by), (group, share), (name, c));
+        let body = match kind {
+            232..240 => vote(proposed.unwrap_or(id), user, (kind, name, c)),
+            _ => body(kind, (user, by), (group, share), (name, c)),
+        };
         match body {
             OpBody::CreateUser { .. } => made[0].push(id),
             OpBody::CreateGroup { .. } => made[1].push(id),
+            OpBody::ProposeFloor { .. } => proposed = Some(id),
             OpBody::CreateShare { .. } => made[2].push(id),
             _ => {}
         }
@@ -200,6 +208,22 @@ fn body(kind: u8, (user, by): (UserRef, UserRef), (group, share): (GroupRef, Sha
         _ => {
             let through = OpOrder { lamport: u64::from(c), origin: group.0.origin };
             OpBody::ReadNotices { user, through, shown: [c; 32] }
+        }
+    }
+}
+
+/// What trackers say about floors, and what they tell of lost changes.
+fn vote(proposal: OpId, user: UserRef, (kind, name, c): (u8, u8, u8)) -> OpBody {
+    let mark = |n: u8| FloorMark { lamport: u64::from(n % 64), base: [n % 2; 32] };
+    let (after, mark, participants) = (mark(name), mark(c), vec![0, 1]);
+    let floor = Arc::new(FloorProposal { after, mark, vector: Vec::new(), participants });
+    match kind % 4 {
+        0 => OpBody::ProposeFloor { floor },
+        1 => OpBody::ReadyForFloor { proposal },
+        2 => OpBody::PromiseFloor { proposal, floor },
+        _ => {
+            let change = UnplacedChange { kind: ChangeKind::LeaveGroup, group: None, file: None };
+            OpBody::NoteUnplaced { user, change }
         }
     }
 }
@@ -279,6 +303,7 @@ fn the_canonical_form_stays_what_it_is() {
     let state = fold(&ops(&dice));
     assert!(state.group_count() > 2 && state.share_count() > 2 && !state.notices.is_empty());
     assert!(state.trackers.values().any(|tracker| tracker.forgotten.is_some()));
-    let known = "b7435be214f5f6e054f6623d00637de9c80aeede4b614f393f9802993c72596f";
+    assert!(state.proposals().count() > 0 && state.promises().count() > 0);
+    let known = "7994ffd09d7e6eacfd9bdef27c28fe4572e101a1bf324b838adacf44fa1eb4ea";
     assert_eq!(InfoHash(state.digest()).to_string(), known);
 }

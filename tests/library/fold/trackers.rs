@@ -1,9 +1,11 @@
 //! Trackers that are forgotten and taken back.
 
 use super::side::{Side, heal, lab, password, user};
-use groupshare::model::id::CommandId;
+use groupshare::model::id::{CommandId, OpId};
 use groupshare::model::op::OpBody;
-use groupshare::tracker::state::CommandOwner;
+use groupshare::model::op::floor::{FloorMark, FloorProposal};
+use groupshare::tracker::state::{CommandOwner, State};
+use std::sync::Arc;
 
 const NO_TRACKER: [u16; 0] = [];
 
@@ -136,4 +138,63 @@ fn no_command_keeps_a_tracker_from_being_forgotten() {
     heal(&mut a, &mut b);
     assert_eq!(forgotten(&a, &b), [3]);
     assert_eq!(a.state.canonical(again.id), erin.id);
+}
+
+/// A floor that trackers 1 and 2 have to agree on. No op lies below it.
+fn floor(lamport: u64) -> Arc<FloorProposal> {
+    let (after, mark) = (FloorMark::default(), FloorMark { lamport, base: [7; 32] });
+    Arc::new(FloorProposal { after, mark, vector: Vec::new(), participants: vec![1, 2] })
+}
+
+fn propose(side: &mut Side, lamport: u64) -> OpId {
+    side.add(CommandId::NONE, OpBody::ProposeFloor { floor: floor(lamport) }).id
+}
+
+/// The proposals, with those who are ready.
+fn proposals(state: &State) -> Vec<(OpId, Vec<u16>)> {
+    state.proposals().map(|(id, _, ready)| (id, ready.iter().copied().collect())).collect()
+}
+
+#[test]
+fn participants_are_ready_for_the_last_proposal() {
+    let (mut a, mut b) = three();
+    let mut third = Side::new(3);
+    let first = propose(&mut a, 2);
+    heal(&mut a, &mut b);
+    heal(&mut a, &mut third);
+    b.add(CommandId::NONE, OpBody::ReadyForFloor { proposal: first });
+    third.add(CommandId::NONE, OpBody::ReadyForFloor { proposal: first });
+    heal(&mut b, &mut third);
+    assert_eq!(proposals(&b.state), [(first, vec![2])], "tracker 3 is no participant");
+    // Meanwhile tracker 1 has proposed again.
+    let second = propose(&mut a, 3);
+    heal(&mut a, &mut b);
+    assert_eq!(proposals(&b.state), [(second, vec![])]);
+    b.add(CommandId::NONE, OpBody::ReadyForFloor { proposal: first });
+    assert_eq!(proposals(&b.state), [(second, vec![])]);
+}
+
+#[test]
+fn a_floor_that_is_there_is_not_proposed() {
+    let (mut a, _) = lab();
+    let lamport = a.state.lamport();
+    propose(&mut a, lamport + 1);
+    assert_eq!(proposals(&a.state), [], "its own op would lie below it");
+    a.state.prune(lamport);
+    let proposal = propose(&mut a, lamport);
+    a.add(CommandId::NONE, OpBody::PromiseFloor { proposal, floor: floor(lamport) });
+    assert_eq!((proposals(&a.state), a.state.gate()), (vec![], None));
+}
+
+#[test]
+fn a_promise_holds_without_its_proposal() {
+    let (mut a, mut b) = lab();
+    let (first, promised) = (propose(&mut a, 2), floor(2));
+    assert_eq!(a.state.gate(), None);
+    propose(&mut a, 3);
+    a.add(CommandId::NONE, OpBody::PromiseFloor { proposal: first, floor: Arc::clone(&promised) });
+    heal(&mut a, &mut b);
+    assert_eq!(b.state.gate(), Some(&promised));
+    let id = OpId { origin: Side::new(3).origin, seq: 1 };
+    assert!(promised.excludes(id, 2) && !promised.excludes(id, 3));
 }

@@ -3,6 +3,7 @@
 use super::VERSION;
 use crate::model::id::{CommandId, OpId, OpOrder, Origin};
 use crate::model::notice::Notice;
+use crate::tracker::state::floor_table::FloorTable;
 use crate::tracker::state::key::{ByName, OpKey};
 use crate::tracker::state::sparse_array::SparseArray;
 use crate::tracker::state::tables::{
@@ -21,6 +22,8 @@ impl State {
         let mut state = State::new();
         state.take_head(&mut from)?;
         state.take_origins(&mut from)?;
+        unique(u64::take(&mut from)? == 1)?;
+        state.floors = FloorTable::take(&mut from)?;
         state.take_aliases(&mut from)?;
         let shares = state.take_users(&mut from)?;
         state.take_groups(&mut from)?;

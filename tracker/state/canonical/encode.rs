@@ -52,6 +52,7 @@ impl State {
         })?;
         out.table(self.past.len(), &self.past, put_pair)?;
         out.table(self.trackers.len(), &self.trackers, put_pair)?;
+        out.table(1, [()], |(), out| self.floors.put(out))?;
         out.table(self.aliases.len(), &self.aliases, put_pair)?;
         out.table(self.users.len(), self.users.values(), put_user)?;
         out.table(self.groups.len(), self.groups.iter(), put_group)?;
