@@ -114,7 +114,7 @@ pub mod tracker {
     }
     /// How a part of the running tracker has the program start it anew.
     pub mod restart;
-    /// A running tracker: starts its threads, sweeps up behind them, stops them. `kept_server` starts it again.
+    /// A running tracker: starts its threads, sweeps up behind them, moves the floor, stops them. `kept_server` starts it again.
     pub mod server;
     /// One client's requests and replies, a file for each subject; `holdings` checks an announced address.
     pub(crate) mod session;

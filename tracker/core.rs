@@ -6,7 +6,7 @@ use crate::tracker::auth::cluster_key::ClusterKey;
 use crate::tracker::auth::login_throttle::LoginThrottle;
 use crate::tracker::auth::passwords::Passwords;
 use crate::tracker::cluster::cluster_view::ClusterView;
-use crate::tracker::commit::{Committer, OpSource};
+use crate::tracker::commit::{BaseStore, Committer, OpSource};
 use crate::tracker::manifests::Manifests;
 use crate::tracker::presence::helpful::helpful;
 use crate::tracker::presence::{CallLimit, ClientKey, Holder, HolderUp, Presence, TellingPace};
@@ -51,6 +51,8 @@ pub struct Core {
     pub telling: Mutex<TellingPace>,
     /// Has the tracker started anew.
     pub restart: RestartWish,
+    /// Where bases become durable.
+    pub bases: Arc<dyn BaseStore>,
 }
 
 impl Core {

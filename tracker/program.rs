@@ -14,6 +14,7 @@ use crate::tracker::cluster::cluster_view::ForgetError;
 use crate::tracker::console::{Console, ConsoleCommands};
 use crate::tracker::data_dir;
 use crate::tracker::data_dir::{DataDir, DataDirError};
+use crate::tracker::floor::pace::FloorPace;
 use crate::tracker::journal::disk::RealDisk;
 use crate::tracker::journal::inspect::{self, Inspection};
 use crate::tracker::journal::{Journal, JournalError, JournalOwner, JournalSettings, OpenedJournal};
@@ -187,13 +188,15 @@ impl ProgramSetup {
         let owner = JournalOwner { tracker: self.number, fresh_incarnation: random_number()? };
         let disk = journal_disk(&self.data_dir.folder(JOURNAL).map_err(ProgramError::DataDir)?)?;
         let opened = Journal::open(disk, owner, JournalSettings::default(), self.warn.clone());
-        let OpenedJournal { journal, source, past, origin, .. } = opened.map_err(ProgramError::Journal)?;
+        let OpenedJournal { journal, source, bases, past, origin, .. } = opened.map_err(ProgramError::Journal)?;
         let settings = ServerSettings {
             cluster_key: self.cluster_key()?,
             origin,
             past,
             log: Box::new(journal),
             source,
+            bases,
+            floor_pace: FloorPace::default(),
             others: self.others.clone(),
             data_dir: self.data_dir.clone(),
             caps: caps(),

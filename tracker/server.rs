@@ -1,5 +1,6 @@
 //! A running tracker: puts its parts together, starts its threads, stops them.
 
+mod floor_keeper;
 pub mod floor_status;
 mod housekeeper;
 pub mod kept_server;
@@ -18,9 +19,10 @@ use crate::tracker::auth::passwords::{Params, Passwords};
 use crate::tracker::cluster::cluster_view::{ClusterView, ForgetError};
 use crate::tracker::cluster::feed::Feed;
 use crate::tracker::cluster::local_tracker::LocalTracker;
-use crate::tracker::commit::{Committer, OpLog, OpSource, Settled, Sink};
+use crate::tracker::commit::{BaseStore, Committer, OpLog, OpSource, Settled, Sink, Standing};
 use crate::tracker::core::Core;
 use crate::tracker::data_dir::{DataDir, DataDirError};
+use crate::tracker::floor::pace::FloorPace;
 use crate::tracker::json::MemoryPermits;
 use crate::tracker::ledger::Past;
 use crate::tracker::manifests::{self, Manifests, ManifestsError};
@@ -34,6 +36,7 @@ use crate::tracker::relay::{Relay, RelaySettings};
 use crate::tracker::replication::link_dialer::LinkDialer;
 use crate::tracker::warn::Warn;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use floor_keeper::{FloorBell, FloorKeeper, FloorWatch};
 use housekeeper::Housekeeper;
 use server_status::ServerStatus;
 use std::fmt;
@@ -57,6 +60,10 @@ pub struct ServerSettings {
     pub log: Box<dyn OpLog>,
     /// Gives those ops back.
     pub source: Arc<dyn OpSource>,
+    /// Keeps bases, and gives and takes them.
+    pub bases: Arc<dyn BaseStore>,
+    /// How often floors come.
+    pub floor_pace: FloorPace,
     /// Where the other trackers of the list are, by their numbers.
     pub others: Vec<(u16, TrackerAddr)>,
     pub data_dir: DataDir,
@@ -149,6 +156,7 @@ pub struct Server {
     listener_threads: Vec<OwnedThread>,
     /// Calls the other trackers.
     dialer: Option<LinkDialer>,
+    floor: Arc<FloorWatch>,
     /// They end by themselves once there is nothing left to do.
     threads: Vec<OwnedThread>,
     /// Locked until everything has stopped.
@@ -161,17 +169,18 @@ impl Server {
         let ListenSockets { clients, programs } = sockets.into();
         let addr = clients.local_addr().map_err(StartError::System)?;
         let json_addr = programs.as_ref().map(TcpListener::local_addr).transpose().map_err(StartError::System)?;
-        let (number, warn) = (settings.origin.tracker, settings.warn.clone());
+        let (number, warn, pace) = (settings.origin.tracker, settings.warn.clone(), settings.floor_pace);
         let admission = Admission::new(settings.caps);
         let (publish, batches) = notifier::channel();
-        let (core, data_dir) = start_core(settings, publish)?;
+        let (bell, rung) = FloorBell::new();
+        let (core, data_dir) = start_core(settings, publish, bell)?;
         let (connections, to_join) = Connections::new(core.clone());
         let listener = |socket: TcpListener, encoding: Encoding| {
             Arc::new(Listener::new(socket, encoding, admission.clone(), connections.clone(), warn.clone()))
         };
         let mut listeners = vec![listener(clients, Encoding::Binary)];
         listeners.extend(programs.map(|socket| listener(socket, Encoding::Json(MemoryPermits::new()))));
-        let housekeeper = Housekeeper::new(core.clone(), connections.clone(), listeners.clone(), warn);
+        let housekeeper = Housekeeper::new(core.clone(), connections.clone(), listeners.clone(), warn.clone());
         let (stop_housekeeper, stop) = bounded(0);
         let mut server = Self {
             addr,
@@ -185,11 +194,15 @@ impl Server {
             stop_housekeeper: Some(stop_housekeeper),
             listener_threads: Vec::new(),
             dialer: None,
+            floor: Arc::default(),
             threads: Vec::new(),
             _data_dir: data_dir,
         };
         let started = server.start_threads(batches, move || housekeeper.run(&to_join, &stop));
         started.map_err(StartError::System)?;
+        let keeper = FloorKeeper::new(server.core.clone(), server.floor.clone(), pace, warn);
+        let keeper = OwnedThread::start("floor", move || keeper.run(&rung));
+        server.threads.push(keeper.map_err(StartError::System)?);
         server.open_doors()?;
         server.dialer = Some(LinkDialer::start(&server.core).map_err(StartError::System)?);
         Ok(server)
@@ -236,7 +249,9 @@ impl Server {
     }
 
     pub fn status(&self) -> ServerStatus {
-        let state = self.core.state();
+        let standing = self.core.committer.standing();
+        let floor = Some(self.floor.status(&standing));
+        let Standing { state, .. } = standing;
         ServerStatus {
             number: self.number,
             addr: self.addr,
@@ -252,7 +267,7 @@ impl Server {
             connections: self.admission.occupancy(),
             relay: self.core.relay.as_ref().map(|relay| relay.load()),
             missing: self.core.manifests.missing_counts(|| state.listed_info_hashes()),
-            floor: None,
+            floor,
             trouble: self.core.committer.trouble().map(|trouble| trouble.to_string()),
         }
     }
@@ -302,7 +317,11 @@ impl Server {
 }
 
 /// Starts the parts between sockets and state. The notifier takes the batches that go to `publish`.
-fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc<Core>, DataDir), StartError> {
+fn start_core(
+    settings: ServerSettings,
+    publish: Sender<Settled>,
+    bell: FloorBell,
+) -> Result<(Arc<Core>, DataDir), StartError> {
     let folder = settings.data_dir.folder(manifests::FOLDER).map_err(StartError::DataDir)?;
     let listed = settings.past.state().listed_info_hashes();
     let manifests = Manifests::open(&folder, listed).map_err(StartError::Manifests)?;
@@ -315,7 +334,7 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
         others: settings.others,
     };
     let cluster = Arc::new(ClusterView::new(me, feed, settings.past.state(), settings.warn.clone()));
-    let sink = sink(publish, cluster.clone(), settings.warn);
+    let sink = sink(publish, bell, cluster.clone(), settings.warn);
     let source = settings.source.clone();
     let committer = Committer::start(settings.origin, settings.past, settings.log, settings.source, sink);
     let core = Core {
@@ -334,16 +353,19 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
         calls: Default::default(),
         telling: Default::default(),
         restart: Default::default(),
+        bases: settings.bases,
     };
     Ok((Arc::new(core), settings.data_dir))
 }
 
 /// Takes the committer's batches: into the feed for other trackers, and to the notifier for clients.
-fn sink(publish: Sender<Settled>, cluster: Arc<ClusterView>, warn: Warn) -> Sink {
+fn sink(publish: Sender<Settled>, mut bell: FloorBell, cluster: Arc<ClusterView>, warn: Warn) -> Sink {
     let mut silent = false;
     Box::new(move |settled| {
         if let Some(published) = &settled.published {
-            if published.ops.iter().any(|op| op.body.is_of_tracker()) {
+            let of_trackers = published.ops.iter().any(|op| op.body.is_of_tracker());
+            bell.note(published.ops.len(), of_trackers);
+            if of_trackers {
                 cluster.set_forgotten(&published.after);
             }
             cluster.feed().append(&published.ops);

@@ -4,6 +4,7 @@ use super::tracker::settings;
 use super::wait::wait_until;
 use crossbeam_channel::{Sender, bounded};
 use groupshare::sys::random::random_bytes;
+use groupshare::tracker::floor::pace::FloorPace;
 use groupshare::tracker::journal::disk::RealDisk;
 use groupshare::tracker::journal::{Journal, JournalOwner, JournalSettings, OpenedJournal};
 use groupshare::tracker::net::listener::bind;
@@ -56,6 +57,8 @@ pub(crate) struct KeptSetup {
     pub(crate) others: Vec<(u16, SocketAddr)>,
     pub(crate) folder: TempDir,
     pub(crate) sockets: ListenSockets,
+    pub(crate) floor_pace: FloorPace,
+    pub(crate) journal: JournalSettings,
 }
 
 impl KeptSetup {
@@ -71,7 +74,14 @@ impl KeptSetup {
         let free = bind((ip, 0).into()).map(|free| free.local_addr().expect("bound"));
         // A socket that asked for this very port keeps it when it listens no more.
         let clients = free.and_then(bind).expect("nobody else has this address");
-        Self { number, others: others.to_vec(), folder, sockets: clients.into() }
+        Self {
+            number,
+            others: others.to_vec(),
+            folder,
+            sockets: clients.into(),
+            floor_pace: FloorPace::default(),
+            journal: JournalSettings::default(),
+        }
     }
 
     pub(crate) fn start(&self, told: &Told) -> Server {
@@ -82,9 +92,10 @@ impl KeptSetup {
         let disk = Arc::new(RealDisk::open(&journal).expect("a folder"));
         let incarnation = u64::from_ne_bytes(random_bytes().expect("random bytes"));
         let owner = JournalOwner { tracker: self.number, fresh_incarnation: incarnation };
-        let opened = Journal::open(disk, owner, JournalSettings::default(), settings.warn.clone()).expect("sound");
-        let OpenedJournal { journal, source, past, origin, .. } = opened;
+        let opened = Journal::open(disk, owner, self.journal, settings.warn.clone()).expect("sound");
+        let OpenedJournal { journal, source, bases, past, origin, .. } = opened;
         (settings.log, settings.source, settings.past, settings.origin) = (Box::new(journal), source, past, origin);
+        (settings.bases, settings.floor_pace) = (bases, self.floor_pace);
         settings.others = self.others.iter().map(|&(number, addr)| (number, addr.into())).collect();
         let sockets = self.sockets.try_clone().expect("descriptors");
         Server::start(sockets, settings).expect("started")

@@ -2,13 +2,13 @@
 
 use groupshare::model::op::Op;
 use groupshare::sync::Mutex;
-use groupshare::tracker::commit::{AppendError, OpLog, OpSource, ReadBackError};
+use groupshare::tracker::commit::{AppendError, BaseError, BaseStore, OpLog, OpSource, ReadBackError};
 use groupshare::tracker::state::State;
 use std::sync::Arc;
 
 /// Clones are the same log.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct MemoryLog(Arc<Mutex<Vec<Op>>>);
+pub(crate) struct MemoryLog(Arc<Mutex<Vec<Op>>>, Arc<Mutex<State>>);
 
 impl OpLog for MemoryLog {
     fn append(&mut self, ops: &[Op]) -> Result<(), AppendError> {
@@ -17,9 +17,20 @@ impl OpLog for MemoryLog {
     }
 }
 
+impl BaseStore for MemoryLog {
+    fn keep(&self, base: &State) -> Result<(), BaseError> {
+        *self.1.lock() = base.clone();
+        Ok(())
+    }
+
+    fn clear(&self) -> Result<(), BaseError> {
+        Ok(())
+    }
+}
+
 impl OpSource for MemoryLog {
     fn base(&self) -> Result<State, ReadBackError> {
-        Ok(State::new())
+        Ok(self.1.lock().clone())
     }
 
     fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {

@@ -10,6 +10,7 @@ use groupshare::tracker::auth::cluster_key::ClusterKey;
 use groupshare::tracker::auth::login_throttle::Paces;
 use groupshare::tracker::auth::passwords::Params;
 use groupshare::tracker::data_dir::DataDir;
+use groupshare::tracker::floor::pace::FloorPace;
 use groupshare::tracker::server::{ListenSockets, Server, ServerSettings};
 use groupshare::tracker::state::State;
 use std::net::{SocketAddr, TcpListener};
@@ -36,7 +37,9 @@ pub(crate) fn settings(folder: &tempfile::TempDir) -> ServerSettings {
         origin: Origin { tracker: 1, incarnation: 1 },
         past: State::new().into(),
         log: Box::new(log.clone()),
-        source: Arc::new(log),
+        source: Arc::new(log.clone()),
+        bases: Arc::new(log),
+        floor_pace: FloorPace::default(),
         others: Vec::new(),
         data_dir: DataDir::open(folder.path()).expect("a data folder"),
         caps: Caps::default(),

@@ -3,6 +3,7 @@
 mod bytes;
 mod calls;
 mod commands;
+mod floors;
 mod forgotten;
 mod news;
 mod outcomes;
