@@ -2,3 +2,4 @@
 
 pub mod pace;
 pub mod placing;
+pub mod rules;

@@ -1,0 +1,217 @@
+//! The next step on the way to a floor, as one tracker sees it. docs/FOLD.md says why these steps lose nothing.
+
+use crate::model::id::{OpId, Seen};
+use crate::model::op::floor::{FloorMark, FloorProposal};
+use crate::tracker::state::State;
+use imbl::OrdSet;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What a tracker holds, durable or not.
+pub trait HeldOps {
+    /// The last op of each origin at or below a Lamport counter, ascending by origin; `None` if that cannot be told.
+    fn version_at(&self, lamport: u64) -> Option<Vec<Seen>>;
+}
+
+/// What the next step depends on.
+pub struct FloorView<'a> {
+    /// The number of this tracker.
+    pub me: u16,
+    /// The other trackers of its list.
+    pub listed: &'a BTreeSet<u16>,
+    /// The durable state.
+    pub state: &'a State,
+    /// The floor under it.
+    pub floor: FloorMark,
+    /// So many ops lie above it that the next one is wanted.
+    pub due: bool,
+    /// The last proposal of this run of the tracker.
+    pub proposed: Option<OpId>,
+    pub held: &'a dyn HeldOps,
+}
+
+/// The next step of a tracker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FloorStep {
+    /// There is none before somebody else does something.
+    Wait(Standstill),
+    /// Nobody has to agree: it establishes a floor at once.
+    EstablishAlone,
+    /// It proposes a floor to all of these.
+    Propose { participants: Vec<u16> },
+    /// It says that it holds exactly the ops of a proposal.
+    Ready { proposal: OpId, floor: Arc<FloorProposal> },
+    /// It promises to take no other op up to that floor.
+    Promise { proposal: OpId, floor: Arc<FloorProposal> },
+    /// All have promised.
+    Establish(Arc<FloorProposal>),
+    /// It holds what a promise of others excludes, and gives that up in a start.
+    Yield(Arc<FloorProposal>),
+}
+
+/// What a tracker waits for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Standstill {
+    #[default]
+    NotDue,
+    /// Another tracker has to propose.
+    Proposer(u16),
+    /// The trackers here know of these, and the one that proposes does not.
+    NotOnTheirList { proposer: u16, trackers: BTreeSet<u16> },
+    /// These have not said that they are ready.
+    Ready(BTreeSet<u16>),
+    /// These have not promised; so many have.
+    Promises { promised: usize, of: BTreeSet<u16> },
+    /// These have promised floors of which each excludes the other.
+    Contradiction([u16; 2]),
+}
+
+impl FloorView<'_> {
+    /// The next step.
+    pub fn step(&self) -> FloorStep {
+        if let Some(gate) = yields_to(self.state, self.me, self.held) {
+            return FloorStep::Yield(gate);
+        }
+        if let Some(step) = self.keep_promises() {
+            return step;
+        }
+        self.first_promise().or_else(|| self.be_ready()).unwrap_or_else(|| self.propose())
+    }
+
+    /// What follows from floors that somebody has promised. While there is one, no other comes up.
+    fn keep_promises(&self) -> Option<FloorStep> {
+        let mut open: Vec<_> = self.state.promises().filter(|(_, floor, _)| floor.after == self.floor).collect();
+        // All take the highest one if several are agreed on.
+        open.sort_by_key(|(id, floor, _)| std::cmp::Reverse((floor.mark, *id)));
+        let agreed = open.iter().find(|(_, floor, by)| lacking(self.live(floor), by).is_empty() && self.holds(floor));
+        if let Some((_, floor, _)) = agreed {
+            return Some(FloorStep::Establish(Arc::clone(floor)));
+        }
+        let mine = |(_, floor, by): &&(OpId, &Arc<FloorProposal>, &OrdSet<u16>)| {
+            self.concerns_me(floor) && !by.contains(&self.me) && self.holds(floor)
+        };
+        if let Some((id, floor, _)) = open.iter().find(mine) {
+            return Some(FloorStep::Promise { proposal: *id, floor: Arc::clone(floor) });
+        }
+        let (_, floor, by) = open.first()?;
+        let of = lacking(self.live(floor), by);
+        let standstill = match self.contradicts() {
+            Some(other) => Standstill::Contradiction([self.me, other]),
+            None => Standstill::Promises { promised: by.len(), of },
+        };
+        Some(FloorStep::Wait(standstill))
+    }
+
+    /// The proposer promises first, in the run that proposed, when all are ready: so what it held then it holds still.
+    fn first_promise(&self) -> Option<FloorStep> {
+        let (id, floor, ready) = self.own_proposal()?;
+        let agreed = self.is_sound(floor) && lacking(self.live(floor), ready).is_empty() && self.holds(floor);
+        agreed.then(|| FloorStep::Promise { proposal: id, floor: Arc::clone(floor) })
+    }
+
+    fn be_ready(&self) -> Option<FloorStep> {
+        let mut proposals = self.state.proposals().filter(|(_, floor, ready)| {
+            self.is_sound(floor) && self.concerns_me(floor) && !ready.contains(&self.me) && self.holds(floor)
+        });
+        proposals.next().map(|(id, floor, _)| FloorStep::Ready { proposal: id, floor: Arc::clone(floor) })
+    }
+
+    /// The lowest number proposes, and again once its proposal cannot come to anything.
+    fn propose(&self) -> FloorStep {
+        if !self.due {
+            return FloorStep::Wait(Standstill::NotDue);
+        }
+        let known = self.known();
+        let Some(&proposer) = known.first().filter(|_| known.len() > 1) else { return FloorStep::EstablishAlone };
+        if proposer != self.me {
+            return FloorStep::Wait(self.waits_for(proposer, &known));
+        }
+        match self.own_proposal() {
+            Some((_, floor, ready)) if self.is_sound(floor) && self.holds(floor) => {
+                FloorStep::Wait(Standstill::Ready(lacking(self.live(floor), ready)))
+            }
+            _ => FloorStep::Propose { participants: known.into_iter().collect() },
+        }
+    }
+
+    fn waits_for(&self, proposer: u16, known: &BTreeSet<u16>) -> Standstill {
+        let of_proposer = |(id, ..): &(OpId, &Arc<FloorProposal>, &OrdSet<u16>)| id.origin.tracker == proposer;
+        let Some((_, floor, ready)) = self.state.proposals().find(of_proposer) else {
+            return Standstill::Proposer(proposer);
+        };
+        let trackers: BTreeSet<u16> = known.iter().copied().filter(|&number| !floor.concerns(number)).collect();
+        if !trackers.is_empty() {
+            return Standstill::NotOnTheirList { proposer, trackers };
+        }
+        let lacking = lacking(self.live(floor), ready);
+        if lacking.is_empty() { Standstill::Proposer(proposer) } else { Standstill::Ready(lacking) }
+    }
+
+    /// The trackers that have to agree as far as is known here: those of the list and those that have issued an op. None
+    /// that is forgotten.
+    fn known(&self) -> BTreeSet<u16> {
+        let all = self.state.tracker_numbers().chain(self.listed.iter().copied());
+        all.filter(|&number| !self.state.is_forgotten(number)).chain([self.me]).collect()
+    }
+
+    /// Those who still have to agree to a floor.
+    fn live(&self, floor: &FloorProposal) -> BTreeSet<u16> {
+        floor.participants.iter().copied().filter(|&number| !self.state.is_forgotten(number)).collect()
+    }
+
+    fn concerns_me(&self, floor: &FloorProposal) -> bool {
+        floor.concerns(self.me) && !self.state.is_forgotten(self.me)
+    }
+
+    /// Whether a proposal can come to something, as far as is known here.
+    fn is_sound(&self, floor: &FloorProposal) -> bool {
+        let all_agree = || self.known().into_iter().all(|number| floor.concerns(number));
+        floor.after == self.floor && floor.mark.lamport >= self.state.promised_at() && all_agree()
+    }
+
+    fn own_proposal(&self) -> Option<(OpId, &Arc<FloorProposal>, &OrdSet<u16>)> {
+        self.state.proposals().find(|(id, ..)| self.proposed == Some(*id))
+    }
+
+    /// Whether exactly the ops of a floor are held up to there.
+    fn holds(&self, floor: &FloorProposal) -> bool {
+        self.held.version_at(floor.mark.lamport).is_some_and(|held| held == floor.vector)
+    }
+
+    /// Who has promised something that excludes what this tracker has promised.
+    fn contradicts(&self) -> Option<u16> {
+        let excluding = self.state.promises().find(|(_, floor, _)| {
+            let held = self.held.version_at(floor.mark.lamport);
+            held.is_some_and(|held| excludes_held(floor, &held))
+        });
+        excluding.and_then(|(_, _, by)| by.iter().copied().find(|&number| !self.state.is_forgotten(number)))
+    }
+}
+
+/// The promise of others, if there is one, that excludes something which the tracker `me` holds. Not one that excludes
+/// what the tracker has promised itself.
+pub fn yields_to(state: &State, me: u16, held: &dyn HeldOps) -> Option<Arc<FloorProposal>> {
+    let mut binding: Vec<_> = state.promises().collect();
+    binding.retain(|(_, _, by)| by.iter().any(|&number| !state.is_forgotten(number)));
+    binding.sort_by_key(|(id, floor, _)| std::cmp::Reverse((floor.mark, *id)));
+    let own = || state.promises().filter(|(_, _, by)| by.contains(&me)).map(|(_, floor, _)| floor);
+    binding.into_iter().map(|(_, floor, _)| floor).find_map(|floor| {
+        let held = held.version_at(floor.mark.lamport)?;
+        // What the tracker has promised of this.
+        let promised = |own: &FloorProposal| -> Vec<Seen> {
+            let seq = |seen: &Seen| seen.seq.min(own.seen(seen.origin));
+            held.iter().map(|seen| Seen { seq: seq(seen), ..*seen }).collect()
+        };
+        let yields = excludes_held(floor, &held) && !own().any(|own| excludes_held(floor, &promised(own)));
+        yields.then(|| Arc::clone(floor))
+    })
+}
+
+/// Whether a floor excludes some of these, which lie at or below it.
+fn excludes_held(floor: &FloorProposal, held: &[Seen]) -> bool {
+    held.iter().any(|seen| seen.seq > floor.seen(seen.origin))
+}
+
+fn lacking(of: BTreeSet<u16>, have: &OrdSet<u16>) -> BTreeSet<u16> {
+    of.into_iter().filter(|number| !have.contains(number)).collect()
+}
