@@ -92,10 +92,8 @@ impl JsonDialect<'_> {
     fn turn(&mut self, lines: &mut LineReceiver<'_>) -> bool {
         let len_max = if self.session.is_logged_in() { LINE_LEN_MAX } else { EARLY_LINE_LEN_MAX };
         let asked = match lines.next(len_max) {
-            Ok(ReceivedLine::Line(line)) => random_id().and_then(|command| {
-                let (client, user) = (self.client, self.session.logged_in());
-                request::parse(line, Ids { client, user, command: CommandId(command) })
-            }),
+            Ok(ReceivedLine::Line(line)) => random_id()
+                .and_then(|command| request::parse(line, Ids { client: self.client, command: CommandId(command) })),
             Ok(ReceivedLine::TooLong) => {
                 Err(Refusal::about(Code::TooLarge, format!("a line has at most {len_max} bytes here")))
             }

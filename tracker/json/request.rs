@@ -1,10 +1,10 @@
 //! What a line of JSON asks for. Only here texts from outside become checked types.
 
-use super::chosen_id::{Author, ChosenId};
+use super::chosen_id::ChosenId;
 use crate::model::address::{parse_ip, parse_port};
 use crate::model::digest::Sha1Digest;
 use crate::model::escape::excerpt;
-use crate::model::id::{ClientId, CommandId, UserRef};
+use crate::model::id::{ClientId, CommandId};
 use crate::model::name::{FileName, GroupId, NameError, UserId};
 use crate::wire::client_tracker::{Password, Request};
 use crate::wire::refusal::{Code, Refusal};
@@ -59,8 +59,6 @@ pub(super) struct UploadCommand {
 pub(super) struct Ids {
     /// Stays the same on a connection.
     pub(super) client: ClientId,
-    /// Who is logged in.
-    pub(super) user: Option<UserRef>,
     /// Differs for each line. It serves one that brings no id.
     pub(super) command: CommandId,
 }
@@ -184,8 +182,7 @@ pub(super) fn parse(line: &[u8], ids: Ids) -> Result<JsonRequest, Refusal> {
     let Envelope { command, command_args, sender_ip, sender_port, command_id, piecewise_sha, file_sha, size } =
         envelope(text).map_err(malformed)?;
     let args = command_args.map_or_else(CommandArgs::default, |Object(args)| args);
-    let author = ids.user.map_or_else(|| Author::Nobody(args.user_id.as_deref().unwrap_or("")), Author::User);
-    let command_id = command_id.map_or(ids.command, |chosen| chosen.command_of(author));
+    let command_id = command_id.map_or(ids.command, |ChosenId(chosen)| chosen);
     let ids = Ids { command: command_id, ..ids };
     let ip = parse_ip(&sender_ip).map_err(|error| malformed(format_args!("sender_ip: {error}")))?.to_canonical();
     let command = match &*command {
@@ -273,10 +270,8 @@ impl CommandArgs<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::{OpId, Origin};
-    use std::collections::HashSet;
 
-    const IDS: Ids = Ids { client: ClientId([1; 16]), user: None, command: CommandId([2; 16]) };
+    const IDS: Ids = Ids { client: ClientId([1; 16]), command: CommandId([2; 16]) };
 
     /// A request with these members besides those that every one has.
     fn line(members: &str) -> String {
@@ -299,21 +294,17 @@ mod tests {
     }
 
     #[test]
-    fn a_chosen_id_is_another_command_for_another_user() {
-        let make = |user: Option<u64>, args: &str, id: &str| {
-            let origin = Origin { tracker: 1, incarnation: 1 };
-            let user = user.map(|seq| UserRef(OpId { origin, seq }));
+    fn a_chosen_id_is_the_command() {
+        let make = |id: &str| {
+            let args = r#""user_id":"ann","passwd":"a""#;
             let line = line(&format!(r#""command":"create_user","command_args":{{{args}}},"command_id":"{id}""#));
-            parse(line.as_bytes(), Ids { user, ..IDS }).map(|asked| asked.command_id)
+            parse(line.as_bytes(), IDS).map(|asked| asked.command_id)
         };
-        let (ann, bob) = (r#""user_id":"ann","passwd":"a""#, r#""user_id":"bob","passwd":"a""#);
-        let (one, two) = ("000102030405060708090a0b0c0d0e0F", "100102030405060708090a0b0c0d0e0f");
-        let all = [(None, ann, one), (None, bob, one), (None, ann, two), (Some(1), ann, one), (Some(2), ann, one)];
-        let commands: HashSet<_> = all.iter().map(|&(user, args, id)| make(user, args, id).expect("an id")).collect();
-        assert_eq!(commands.len(), all.len());
-        assert_eq!(make(Some(1), ann, one), make(Some(1), bob, &one.to_lowercase()), "the same id of the same user");
-        for bad in ["", "0", &one[1..], "+00102030405060708090a0b0c0d0e0f", "g00102030405060708090a0b0c0d0e0f"] {
-            let error = make(None, ann, bad).expect_err(bad).to_string();
+        let id = "000102030405060708090a0b0c0d0e0F";
+        let bytes = std::array::from_fn(|byte| byte as u8);
+        assert_eq!([id, &id.to_lowercase()].map(make), [Ok(CommandId(bytes)), Ok(CommandId(bytes))]);
+        for bad in ["", "0", &id[1..], "+00102030405060708090a0b0c0d0e0f", "g00102030405060708090a0b0c0d0e0f"] {
+            let error = make(bad).expect_err(bad).to_string();
             assert!(error.contains("command_id has 32 hexadecimal digits"), "{bad}: {error}");
         }
         let plain = parse(line(r#""command":"heartbeat","command_id":null"#).as_bytes(), IDS).expect("understood");
