@@ -17,13 +17,15 @@ use crate::tracker::state::State;
 use crate::tracker::state::difference::{Affected, effects_between};
 use crate::tracker::state::effect::Effect;
 use crate::wire::refusal::{Code, Refusal};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use window::Window;
 
 /// The largest allowed gap between an op's counter and the highest one seen. A counter gone wild at another tracker
 /// cannot use up the numbers.
 const LEAP_MAX: u64 = 1 << 32;
+/// Most Lamport counters for which it is known what the log has up to there.
+const READ_BACK_MAX: usize = 8;
 /// Most ops that one call folds: the caller holds a lock.
 const APPENDED_MAX: usize = if cfg!(test) { 4 } else { 256 };
 
@@ -98,8 +100,8 @@ pub struct Ledger {
     epoch: u64,
     /// How often ops were folded in that came late.
     late_count: u64,
-    /// What was read back from the log: a Lamport counter, all ops up to there, and the count of late ones then.
-    read_back: Option<(u64, Vec<Seen>, u64)>,
+    /// What was read back from the log since the last late op: Lamport counters with all ops up to there.
+    read_back: VecDeque<(u64, Vec<Seen>)>,
     /// What has come since the last [`Ledger::cut`].
     since_cut: SinceCut,
 }
@@ -124,7 +126,7 @@ impl Ledger {
     pub fn new(origin: Origin, past: impl Into<Past>) -> Self {
         let (floor, state, window) = past.into().into_parts();
         let since_cut = SinceCut::new(state.clone());
-        let (closed, read_back, adrift) = (None, None, Vec::new());
+        let (closed, read_back, adrift) = (None, VecDeque::new(), Vec::new());
         Self { origin, floor, closed, state, window, adrift, epoch: 0, late_count: 0, read_back, since_cut }
     }
 
@@ -144,11 +146,7 @@ impl Ledger {
     /// The version vector of all ops at or below a Lamport counter, by origin. `None` if that is not at hand: the window
     /// begins above it, and nothing was read back since the last late op.
     pub fn version_at(&self, lamport: u64) -> Option<Vec<Seen>> {
-        let read_back = || {
-            let (_, vector, _) =
-                self.read_back.as_ref().filter(|(at, _, late)| (*at, *late) == (lamport, self.late_count))?;
-            Some(vector.clone())
-        };
+        let read_back = || self.read_back.iter().find(|(at, _)| *at == lamport).map(|(_, vector)| vector.clone());
         pinned::version_at(&self.window, lamport).or_else(read_back)
     }
 
@@ -160,7 +158,10 @@ impl Ledger {
 
     /// Takes note of what was read back: all ops at or below a Lamport counter, when the depth was this.
     pub fn note_read_back(&mut self, lamport: u64, vector: Vec<Seen>, depth: u64) {
-        self.read_back = Some((lamport, vector, depth));
+        if depth == self.late_count {
+            self.read_back.truncate(READ_BACK_MAX - 1);
+            self.read_back.push_front((lamport, vector));
+        }
     }
 
     /// Whether a floor can be put there: it is above this one, and there are such counters.
@@ -287,10 +288,12 @@ impl Ledger {
         self.state.last().is_some_and(|last| ops.iter().filter(unknown).any(|op| op.order() <= last))
     }
 
-    /// Whether an op lies above the floor, and above the base that is about to be the floor unless it is part of that.
+    /// Whether an op lies above the floor. Up to a floor that was promised, or is about to be this ledger's, only what
+    /// is part of that one has a place.
     fn has_place_for(&self, op: &Op) -> bool {
+        let promised = self.state.gate().is_some_and(|floor| floor.excludes(op.id, op.lamport));
         let outside = |(lamport, vector): &(u64, Vec<Seen>)| op.lamport <= *lamport && !pinned::contains(vector, op);
-        op.lamport > self.floor.mark.lamport && !self.closed.as_ref().is_some_and(outside)
+        op.lamport > self.floor.mark.lamport && !promised && !self.closed.as_ref().is_some_and(outside)
     }
 
     /// Takes the late ops of a refold that has folded all it was given.
@@ -312,7 +315,10 @@ impl Ledger {
             self.adrift.extend(refold.late.iter().cloned().map(Arc::new));
         }
         let Refold { state, window, late, affected, floor, .. } = *refold;
-        self.late_count += u64::from(!late.is_empty());
+        if !late.is_empty() {
+            self.late_count += 1;
+            self.read_back.clear();
+        }
         if let Some(floor) = floor {
             // The window has all ops above it.
             self.adrift.clear();
@@ -421,8 +427,9 @@ mod tests {
     use crate::model::id::{GroupRef, ShareRef, UserRef};
     use crate::model::name::{FileName, GroupId, UserId};
     use crate::model::op::PasswordHash;
+    use crate::model::op::floor::{FloorMark, FloorProposal};
     use crate::tracker::state::effect::Told;
-    use crate::tracker::state::tests::{content, histories};
+    use crate::tracker::state::tests::{self, content};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -462,6 +469,18 @@ mod tests {
                 return Ok(taken);
             }
         }
+    }
+
+    /// Histories in which nobody promises a floor: then every op has its place, whatever came before it.
+    fn histories() -> impl Strategy<Value = Vec<Op>> {
+        tests::histories().prop_map(|mut ops| {
+            for op in &mut ops {
+                if matches!(op.body, OpBody::PromiseFloor { .. }) {
+                    op.body = OpBody::ForgetTracker { tracker: 9 };
+                }
+            }
+            ops
+        })
     }
 
     fn fold(ops: &[Op]) -> State {
@@ -638,6 +657,27 @@ mod tests {
         assert_eq!(here.state().digest(), again.state().digest());
     }
 
+    #[test]
+    fn up_to_a_promised_floor_only_what_is_part_of_it_is_taken() {
+        let mut ledger = Ledger::new(HERE, State::new());
+        (1..=4).for_each(|n| drop(make(&mut ledger, n, &user(&format!("u{n}")))));
+        let late = |tracker, lamport| accounts(Origin { tracker, incarnation: 1 }, std::iter::once(lamport));
+        // This one is being folded in when the promise is made.
+        let mut underway = ledger.receive(late(5, 1), &State::new()).expect("possible").refold.expect("late");
+        let part = late(3, 2);
+        let vector = vec![Seen { origin: HERE, seq: 3 }, Seen { origin: part[0].id.origin, seq: 1 }];
+        let mark = FloorMark { lamport: 3, base: [1; 32] };
+        let floor = FloorProposal { after: FloorMark::default(), mark, vector, participants: vec![1] };
+        let proposal = OpId { origin: HERE, seq: 5 };
+        ledger.submit_own(OpBody::PromiseFloor { proposal, floor: Arc::new(floor) });
+        while underway.slice(5) {}
+        assert!(matches!(ledger.finish(underway), Finish::Void(_)));
+        assert!(take(&mut ledger, &late(4, 3)).is_empty() && !ledger.is_late(&late(4, 3)));
+        assert_eq!(take(&mut ledger, &part).len(), 1);
+        assert_eq!(take(&mut ledger, &late(6, 4)).len(), 1);
+        assert_eq!(ledger.version_at(3).map(|vector| vector.len()), Some(2));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -736,10 +776,10 @@ mod tests {
             world.ledger.state().check();
         }
 
-        /// The same while floors are put under the ledger. What lies below a floor is never taken, and neither is what
-        /// follows it. The outcome is the fold of all that was taken, with the floors between.
+        /// The same while floors are promised and put under the ledger. What lies below a floor is never taken, and
+        /// neither is what follows it. The outcome is the fold of all that was taken, with the floors between.
         #[test]
-        fn a_ledger_goes_on_while_floors_come(ops in histories(), picks in proptest::collection::vec(any::<u8>(), 400)) {
+        fn a_ledger_goes_on_while_floors_come(ops in tests::histories(), picks in proptest::collection::vec(any::<u8>(), 400)) {
             let mut sorted = in_order(&ops);
             sorted.dedup_by_key(|op| op.order());
             let mut lines: BTreeMap<Origin, Vec<Op>> = BTreeMap::new();
