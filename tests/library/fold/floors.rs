@@ -1,14 +1,50 @@
 //! Ops above a floor, whose base state has forgotten what was hidden for long.
 
-use super::side::{NONE, Side, content, file, ground_gone, group, lab, shared};
+use super::side::{NONE, Side, content, file, ground_gone, group, heal, lab, nothing, shared};
 use groupshare::model::id::{CommandId, GroupRef, OpId, Origin, ShareRef, UserRef};
 use groupshare::model::notice::{ChangeKind, Notice, UnplacedChange};
+use groupshare::model::op::floor::{FloorMark, FloorProposal};
 use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::state::{CommandOwner, Fate};
+use std::sync::Arc;
 
 /// What a change that has no place was about.
 fn lost() -> UnplacedChange {
     UnplacedChange { kind: ChangeKind::LeaveGroup, group: Some(group("lab")), file: None }
+}
+
+/// A floor up to this counter, on which trackers 1 and 2 have to agree.
+fn floor(lamport: u64) -> Arc<FloorProposal> {
+    Arc::new(FloorProposal {
+        after: FloorMark::default(),
+        mark: FloorMark { lamport, base: [7; 32] },
+        vector: Vec::new(),
+        participants: vec![1, 2],
+    })
+}
+
+fn propose(side: &mut Side, floor: &Arc<FloorProposal>) -> OpId {
+    side.add(CommandId::NONE, OpBody::ProposeFloor { floor: Arc::clone(floor) }).id
+}
+
+fn promise(side: &mut Side, proposal: OpId, floor: &Arc<FloorProposal>) -> Op {
+    side.add(CommandId::NONE, OpBody::PromiseFloor { proposal, floor: Arc::clone(floor) })
+}
+
+/// The proposals that are known, each with those who are ready.
+fn proposals(side: &Side) -> Vec<(OpId, Vec<u16>)> {
+    let all = side.state.proposals();
+    all.map(|(id, _, ready)| (id, ready.iter().copied().collect())).collect()
+}
+
+/// The promised floors that are known, each with those who have promised.
+fn promises(side: &Side) -> Vec<(OpId, Vec<u16>)> {
+    let all = side.state.promises();
+    all.map(|(id, _, by)| (id, by.iter().copied().collect())).collect()
+}
+
+fn gate(side: &Side) -> Option<u64> {
+    side.state.gate().map(|floor| floor.mark.lamport)
 }
 
 /// The tracker goes on under another incarnation, and the one before is dropped.
@@ -110,6 +146,72 @@ fn a_command_stays_known_when_the_origin_of_its_op_is_dropped() {
 }
 
 #[test]
+fn only_participants_have_a_word_about_a_floor() {
+    let (mut a, mut b) = lab();
+    let mut c = Side::new(3);
+    heal(&mut a, &mut c);
+    let other = propose(&mut c, &floor(4));
+    let proposal = propose(&mut a, &floor(4));
+    heal(&mut a, &mut c);
+    c.add(CommandId::NONE, OpBody::ReadyForFloor { proposal });
+    promise(&mut c, proposal, &floor(4));
+    heal(&mut b, &mut c);
+    assert_eq!((proposals(&c), promises(&c)), (vec![(proposal, vec![])], vec![]));
+    assert!(c.state.fate(other) == Fate::Forgotten, "it made nothing");
+}
+
+#[test]
+fn a_promised_floor_lets_nothing_else_below_it() {
+    let (mut a, mut b) = lab();
+    let proposal = propose(&mut a, &floor(4));
+    heal(&mut a, &mut b);
+    promise(&mut a, proposal, &floor(4));
+    assert_eq!(gate(&a), Some(4));
+    heal(&mut a, &mut b);
+    promise(&mut b, proposal, &floor(4));
+    heal(&mut a, &mut b);
+    assert_eq!(promises(&a), [(proposal, vec![1, 2])]);
+    let gate = a.state.gate().expect("promised");
+    assert!(gate.excludes(nothing(), 4) && !gate.excludes(nothing(), 5));
+}
+
+#[test]
+fn promises_of_the_floor_under_the_state_bound_the_next_one() {
+    let (mut a, mut b) = lab();
+    let lamport = a.state.lamport();
+    a.pause();
+    let proposal = propose(&mut a, &floor(lamport));
+    promise(&mut a, proposal, &floor(lamport));
+    heal(&mut a, &mut b);
+    let last = promise(&mut b, proposal, &floor(lamport));
+    heal(&mut a, &mut b);
+    // All that lies above it is folded on the base.
+    let mut state = a.state.clone();
+    let (below, above): (Vec<_>, Vec<_>) = a.ops.values().partition(|op| op.lamport <= lamport);
+    a.state = Default::default();
+    below.iter().for_each(|op| a.state.apply(op));
+    a.state.prune(lamport);
+    above.iter().for_each(|op| a.state.apply(op));
+    assert_eq!((proposals(&a), promises(&a), gate(&a)), (vec![], vec![], None));
+    assert_eq!(a.state.promised_at(), last.lamport);
+    state.prune(last.lamport);
+    assert_eq!(state.promised_at(), 0, "of that floor no promise is known");
+}
+
+#[test]
+fn a_floor_that_only_forgotten_trackers_have_promised_binds_nobody() {
+    let (mut a, mut b) = lab();
+    let proposal = propose(&mut b, &floor(4));
+    promise(&mut b, proposal, &floor(4));
+    heal(&mut a, &mut b);
+    assert_eq!(gate(&a), Some(4));
+    a.forget(2);
+    assert_eq!(gate(&a), None);
+    a.unforget(2);
+    assert_eq!(gate(&a), Some(4));
+}
+
+#[test]
 fn an_unplaced_change_is_told_to_its_author() {
     let (mut a, _) = lab();
     let user = a.of("dave");
@@ -125,7 +227,7 @@ fn an_unplaced_change_that_two_trackers_note_is_told_once() {
     for side in [&mut a, &mut b] {
         side.add(CommandId([9; 16]), OpBody::NoteUnplaced { user, change: lost() });
     }
-    super::side::heal(&mut a, &mut b);
+    heal(&mut a, &mut b);
     assert_eq!(a.notices(user), [Notice::Unplaced { change: lost() }]);
 }
 
