@@ -13,13 +13,14 @@ pub(crate) use missing::MissingCounts;
 
 use crate::model::digest::InfoHash;
 use crate::sys;
+use crate::sys::durable;
 use crate::sys::files::{self, Open};
 use crate::wire::client_tracker::MANIFEST_PART_MAX;
 use crate::wire::manifest::MANIFEST_LEN_MAX;
 use crate::wire::refusal::{Code, Refusal};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use facts::{bad, begins_as_older, read_facts, unavailable};
-use folder::{AWAITED_SUFFIX, FolderContents, TEMP_SUFFIX};
+use folder::{ADOPTED, AWAITED_SUFFIX, FolderContents, TEMP_SUFFIX};
 use missing::{Absence, MissingManifests};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -118,18 +119,29 @@ pub struct ManifestPart<'a> {
 
 impl Manifests {
     /// Opens the manifests in a folder. Removes the uploads that did not become whole in an earlier run. Those that are
-    /// `listed` and not there are missing: awaited if an earlier run never got them, lost otherwise.
+    /// `listed` and not there are missing: awaited if an earlier run never got them, or if the shares have just been
+    /// `adopted` with the base of another tracker; lost otherwise.
     ///
     /// # Errors
     /// The folder cannot be read or changed.
-    pub fn open(folder: &Path, listed: impl Iterator<Item = InfoHash>) -> Result<Self, ManifestsError> {
+    pub fn open(folder: &Path, listed: impl Iterator<Item = InfoHash>, adopted: bool) -> Result<Self, ManifestsError> {
         let found = FolderContents::of(folder)?;
         for path in &found.unfinished {
             fs::remove_file(path).map_err(ManifestsError::of(path, "remove"))?;
         }
         let missing = MissingManifests::default();
+        let mut awaited = String::new();
         for info_hash in listed.filter(|info_hash| !found.has(*info_hash)) {
-            missing.note(info_hash, if found.awaits(info_hash) { Absence::Awaited } else { Absence::Lost });
+            let is_awaited = adopted || found.awaits(info_hash);
+            missing.note(info_hash, if is_awaited { Absence::Awaited } else { Absence::Lost });
+            if is_awaited {
+                awaited.push_str(&format!("{info_hash}\n"));
+            }
+        }
+        if adopted {
+            // One file: a mark for each would take longer than the manifests themselves.
+            let path = folder.join(ADOPTED);
+            durable::replace(&path, awaited.as_bytes()).map_err(ManifestsError::of(&path, "write"))?;
         }
         let turn = bounded(1);
         // There is room for it.
@@ -355,6 +367,10 @@ impl Manifests {
     /// The next step of a sweep: what nobody has used for an hour among a few files. The caller takes the state
     /// afterwards, for [`Manifests::remove_unknown`].
     pub(crate) fn choose_unused(&self, sweep: &mut ManifestSweep, now: Instant) -> Unused {
+        if sweep.begins(now) && self.missing.is_empty() {
+            // Fails if it is not there.
+            let _ = fs::remove_file(self.folder.join(ADOPTED));
+        }
         sweep.choose(&self.folder, &self.uses, &self.missing, now)
     }
 
@@ -365,6 +381,7 @@ impl Manifests {
 
     /// Somebody wants a manifest that is not here: the links ask the other trackers for it, again if need be.
     pub fn wish(&self, info_hash: InfoHash) {
+        // A manifest of the base that was adopted was noted at the start.
         let is_awaited = self.awaited_path(info_hash).exists();
         self.missing.wish(info_hash, if is_awaited { Absence::Awaited } else { Absence::Lost });
     }
@@ -425,7 +442,7 @@ mod tests {
 
     fn open() -> (tempfile::TempDir, Manifests) {
         let temp = tempfile::tempdir().expect("a folder");
-        let manifests = Manifests::open(temp.path(), iter::empty()).expect("opened");
+        let manifests = Manifests::open(temp.path(), iter::empty(), false).expect("opened");
         (temp, manifests)
     }
 
@@ -456,7 +473,7 @@ mod tests {
         assert!(read == bytes);
         assert!(manifests.read(content.info_hash, u32::MAX).expect("readable").expect("here").1.is_empty());
         assert_eq!(file_count(&temp), 1);
-        let reopened = Manifests::open(temp.path(), iter::empty()).expect("opened");
+        let reopened = Manifests::open(temp.path(), iter::empty(), false).expect("opened");
         let facts = reopened.facts(content.info_hash).expect("readable").expect("here");
         assert!(facts.agree_with(&FileName::parse("big.bin").expect("a name"), &content));
     }
@@ -510,7 +527,7 @@ mod tests {
         let (bytes, content) = manifest("a", 100);
         put(&manifests, &mut None, part(&content, &bytes, 0..bytes.len())).expect("valid");
         fs::write(temp.path().join(content.info_hash.to_string()), &bytes[1..]).expect("writable");
-        let manifests = Manifests::open(temp.path(), iter::empty()).expect("opened");
+        let manifests = Manifests::open(temp.path(), iter::empty(), false).expect("opened");
         assert_eq!(manifests.facts(content.info_hash), Ok(None));
         assert!(!manifests.has(content.info_hash).expect("readable"));
     }
@@ -554,7 +571,7 @@ mod tests {
         drop(upload);
         assert_eq!(file_count(&temp), 0);
         fs::write(temp.path().join("0123.4.tmp"), "left by a crash").expect("writable");
-        let manifests = Manifests::open(temp.path(), iter::empty()).expect("opened");
+        let manifests = Manifests::open(temp.path(), iter::empty(), false).expect("opened");
         assert_eq!(file_count(&temp), 0);
         let mut upload = None;
         put(&manifests, &mut upload, part(&content, &bytes, 0..10)).expect("valid");

@@ -193,6 +193,7 @@ impl ProgramSetup {
             cluster_key: self.cluster_key()?,
             origin,
             past,
+            adopted: false,
             log: Box::new(journal),
             source,
             bases,

@@ -56,6 +56,8 @@ pub struct ServerSettings {
     pub origin: Origin,
     /// The fold of what the log holds.
     pub past: Past,
+    /// Whether the log has just taken over the base of another tracker.
+    pub adopted: bool,
     /// Makes ops durable.
     pub log: Box<dyn OpLog>,
     /// Gives those ops back.
@@ -324,7 +326,7 @@ fn start_core(
 ) -> Result<(Arc<Core>, DataDir), StartError> {
     let folder = settings.data_dir.folder(manifests::FOLDER).map_err(StartError::DataDir)?;
     let listed = settings.past.state().listed_info_hashes();
-    let manifests = Manifests::open(&folder, listed).map_err(StartError::Manifests)?;
+    let manifests = Manifests::open(&folder, listed, settings.adopted).map_err(StartError::Manifests)?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let passwords = Passwords::start(settings.password_params, cores).map_err(StartError::System)?;
     let feed: Arc<Feed> = Arc::default();

@@ -36,6 +36,7 @@ pub(crate) fn settings(folder: &tempfile::TempDir) -> ServerSettings {
         cluster_key: ClusterKey::new(&CLUSTER_KEY).into(),
         origin: Origin { tracker: 1, incarnation: 1 },
         past: State::new().into(),
+        adopted: false,
         log: Box::new(log.clone()),
         source: Arc::new(log.clone()),
         bases: Arc::new(log),

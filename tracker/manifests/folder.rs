@@ -13,6 +13,8 @@ pub(super) const TEMP_SUFFIX: &str = ".tmp";
 /// The suffix of an empty file that stands for a manifest whose share came without it. It tells apart what the disk has
 /// lost and what it never had.
 pub(super) const AWAITED_SUFFIX: &str = ".awaited";
+/// A file with the names of all manifests that were not here when the tracker took over the base of another one.
+pub(super) const ADOPTED: &str = "adopted.awaited";
 
 /// Why the folder of manifests cannot be used.
 #[derive(Debug)]
@@ -65,6 +67,12 @@ impl FolderContents {
             }
         }
         contents.unfinished.sort_unstable();
+        let adopted = folder.join(ADOPTED);
+        match fs::read_to_string(&adopted) {
+            Ok(names) => contents.awaited.extend(names.lines().filter_map(info_hash_of)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(ManifestsError::of(&adopted, "read")(error)),
+        }
         Ok(contents)
     }
 

@@ -106,6 +106,10 @@ impl MissingManifests {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.wishes.lock().missing.is_empty()
+    }
+
     /// The missing manifests, each with the number of its last wish.
     pub(super) fn all(&self) -> BTreeMap<InfoHash, u64> {
         self.wishes.lock().missing.iter().map(|(info_hash, wish)| (*info_hash, wish.number)).collect()

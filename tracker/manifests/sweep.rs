@@ -92,6 +92,11 @@ pub(crate) struct Unused {
 }
 
 impl ManifestSweep {
+    /// Whether the next step begins a pass.
+    pub(super) fn begins(&self, now: Instant) -> bool {
+        self.names.is_none() && self.due <= now
+    }
+
     /// The next step: looks at a few files of a folder, and chooses those that nobody has used for an hour. The caller
     /// takes the state afterwards, for [`Unused::remove`].
     pub(super) fn choose(
@@ -102,7 +107,7 @@ impl ManifestSweep {
         now: Instant,
     ) -> Unused {
         let mut unused = Unused::default();
-        if self.names.is_none() && self.due <= now {
+        if self.begins(now) {
             uses.let_go_before(now);
             unused.missing = missing.all();
             self.names = fs::read_dir(folder).ok();
@@ -163,7 +168,7 @@ mod tests {
     use crate::model::manifest::{FileEntry, Manifest};
     use crate::model::path::RelPath;
     use crate::sys::files::{Open, open_file, set_modified};
-    use crate::tracker::manifests::{ManifestPart, Manifests};
+    use crate::tracker::manifests::{ManifestPart, Manifests, MissingCounts};
     use crate::wire::manifest::encode;
     use std::iter;
 
@@ -183,7 +188,7 @@ mod tests {
 
     fn open() -> (tempfile::TempDir, Manifests, ManifestSweep) {
         let temp = tempfile::tempdir().expect("a folder");
-        let manifests = Manifests::open(temp.path(), iter::empty()).expect("opened");
+        let manifests = Manifests::open(temp.path(), iter::empty(), false).expect("opened");
         (temp, manifests, ManifestSweep::new(Instant::now()))
     }
 
@@ -286,7 +291,7 @@ mod tests {
     fn a_missing_manifest_is_asked_for_until_its_share_is_gone() {
         let temp = tempfile::tempdir().expect("a folder");
         let [(ended, _), (shared, _), (shared_again, _)] = [1, 2, 3].map(manifest);
-        let manifests = Manifests::open(temp.path(), [ended, shared, shared_again].into_iter()).expect("opened");
+        let manifests = Manifests::open(temp.path(), [ended, shared, shared_again].into_iter(), false).expect("opened");
         let mut sweep = ManifestSweep::new(Instant::now());
         let unused = manifests.choose_unused(&mut sweep, Instant::now());
         // A share of that content becomes durable just now: the state that was taken does not have it.
@@ -298,5 +303,29 @@ mod tests {
         expected.sort();
         assert_eq!(wished, expected);
         assert_eq!(manifests.missing_counts(|| [shared, shared_again].into_iter()).lost, 2);
+    }
+
+    #[test]
+    fn what_came_with_the_base_of_another_tracker_is_awaited_until_it_is_here() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let [(here, bytes), (awaited, _), (lost, _)] = [1, 2, 3].map(manifest);
+        fs::write(temp.path().join(here.to_string()), &bytes).expect("written");
+        let open = |listed: &[InfoHash], adopted| {
+            Manifests::open(temp.path(), listed.iter().copied(), adopted).expect("opened")
+        };
+        let counts = |manifests: &Manifests, listed: &[InfoHash]| manifests.missing_counts(|| listed.iter().copied());
+        let expect = |lost, awaited| MissingCounts { lost, awaited };
+        let listed = [here, awaited];
+        assert_eq!(counts(&open(&listed, true), &listed), expect(0, 1));
+        // The next start knows it still.
+        let later = [here, awaited, lost];
+        assert_eq!(counts(&open(&later, false), &later), expect(1, 1));
+        let manifests = open(&listed, false);
+        let (_, bytes) = manifest(2);
+        let part = ManifestPart { info_hash: awaited, total: bytes.len() as u32, offset: 0, bytes: &bytes };
+        manifests.put(&mut None, part).expect("kept");
+        manifests.choose_unused(&mut ManifestSweep::new(Instant::now()), Instant::now());
+        fs::remove_file(temp.path().join(awaited.to_string())).expect("there");
+        assert_eq!(counts(&open(&listed, false), &listed), expect(1, 0));
     }
 }

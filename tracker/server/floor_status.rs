@@ -47,6 +47,8 @@ pub enum HoldbackReason {
     NotConnected,
     /// It is connected, and lacks changes or has not answered yet.
     Behind,
+    /// It has the lowest number, and has not proposed a floor.
+    HasToPropose,
     /// The list here has it, and that of the tracker that proposes does not.
     NotOnTheirList {
         proposer: u16,
@@ -98,6 +100,7 @@ impl fmt::Display for Holdback {
                 write!(f, "{tracker}: it is not connected; if it does not come back, say forget {tracker}")
             }
             HoldbackReason::Behind => write!(f, "{tracker}: it has not caught up yet"),
+            HoldbackReason::HasToPropose => write!(f, "{tracker}: it is to propose the next floor, and has not"),
             HoldbackReason::NotOnTheirList { proposer } => {
                 write!(f, "{tracker}: it is not on the list of tracker {proposer}; make the lists the same")
             }
@@ -132,6 +135,7 @@ mod tests {
                 by(4, HoldbackReason::NotConnected),
                 by(5, HoldbackReason::Behind),
                 by(6, HoldbackReason::NotOnTheirList { proposer: 1 }),
+                by(1, HoldbackReason::HasToPropose),
             ],
             since,
         };
@@ -140,7 +144,8 @@ mod tests {
 floor       held back for 2 d 0 h by tracker 3: it was never met; start it, or say forget 3
 floor       held back for 2 d 0 h by tracker 4: it is not connected; if it does not come back, say forget 4
 floor       held back for 2 d 0 h by tracker 5: it has not caught up yet
-floor       held back for 2 d 0 h by tracker 6: it is not on the list of tracker 1; make the lists the same"
+floor       held back for 2 d 0 h by tracker 6: it is not on the list of tracker 1; make the lists the same
+floor       held back for 2 d 0 h by tracker 1: it is to propose the next floor, and has not"
         );
         assert_eq!(told(held), expected);
         let many = NextFloor::HeldBack { by: (2..=40).map(|n| by(n, HoldbackReason::NotConnected)).collect(), since };
