@@ -50,6 +50,7 @@ pub mod tracker {
     }
     /// What is known of the other trackers: who they are, version vectors of what each has, what is new for them.
     pub mod cluster {
+        pub(crate) mod base_slot;
         pub(crate) mod cluster_view;
         pub mod feed;
         pub(crate) mod live_link;
@@ -105,6 +106,7 @@ pub mod tracker {
     pub mod relay;
     /// The links to other trackers: calls them, takes their ops, sends what they lack.
     pub(crate) mod replication {
+        mod base_transfer;
         pub(crate) mod link;
         pub(crate) mod link_dialer;
         pub(crate) mod link_error;

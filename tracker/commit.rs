@@ -15,7 +15,7 @@ mod turn;
 
 pub use batch::{COMMIT_WAIT_MAX, Pending, PendingProbe, Reaction};
 pub use establish::EstablishError;
-pub use log::{AppendError, BaseError, BaseStore, OpLog, OpSource, ReadBackError};
+pub use log::{AppendError, BaseError, BasePart, BaseStore, OpLog, OpSource, ReadBackError};
 pub use queue::{Committed, Standing};
 pub use settled::{Published, Settled};
 

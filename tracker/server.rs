@@ -5,6 +5,7 @@ pub mod floor_status;
 mod housekeeper;
 pub mod kept_server;
 pub(crate) mod server_status;
+pub mod unplaced;
 
 use crate::model::address::TrackerAddr;
 use crate::model::id::Origin;
@@ -45,6 +46,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+use unplaced::{UnplacedList, UnplacedLists};
 
 /// How long clients have at the end to take their last answers.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -159,6 +161,7 @@ pub struct Server {
     /// Calls the other trackers.
     dialer: Option<LinkDialer>,
     floor: Arc<FloorWatch>,
+    unplaced: UnplacedLists,
     /// They end by themselves once there is nothing left to do.
     threads: Vec<OwnedThread>,
     /// Locked until everything has stopped.
@@ -173,6 +176,7 @@ impl Server {
         let json_addr = programs.as_ref().map(TcpListener::local_addr).transpose().map_err(StartError::System)?;
         let (number, warn, pace) = (settings.origin.tracker, settings.warn.clone(), settings.floor_pace);
         let admission = Admission::new(settings.caps);
+        let unplaced = UnplacedLists::new(settings.data_dir.path());
         let (publish, batches) = notifier::channel();
         let (bell, rung) = FloorBell::new();
         let (core, data_dir) = start_core(settings, publish, bell)?;
@@ -197,11 +201,13 @@ impl Server {
             listener_threads: Vec::new(),
             dialer: None,
             floor: Arc::default(),
+            unplaced,
             threads: Vec::new(),
             _data_dir: data_dir,
         };
+        let end = stop.clone();
         let started = server.start_threads(batches, move || housekeeper.run(&to_join, &stop));
-        started.map_err(StartError::System)?;
+        started.and_then(|()| server.tell_unplaced(&warn, end)).map_err(StartError::System)?;
         let keeper = FloorKeeper::new(server.core.clone(), server.floor.clone(), pace, warn);
         let keeper = OwnedThread::start("floor", move || keeper.run(&rung));
         server.threads.push(keeper.map_err(StartError::System)?);
@@ -219,6 +225,18 @@ impl Server {
         self.threads.push(notifier::start(self.core.clone(), batches)?);
         self.threads.push(OwnedThread::start("housekeeper", keep_house)?);
         self.core.prober.start()
+    }
+
+    /// Tells the operator of changes that could not be placed, and has a thread tell their authors.
+    fn tell_unplaced(&mut self, warn: &Warn, end: Receiver<()>) -> io::Result<()> {
+        let lists = self.unplaced.all();
+        lists.iter().for_each(|list| warn(&list.to_string()));
+        if lists.iter().any(UnplacedList::is_new) {
+            let (lists, core, warn) = (self.unplaced.clone(), self.core.clone(), warn.clone());
+            let tell = move || lists.tell_authors(&core, &warn, &end);
+            self.threads.push(OwnedThread::start("unplaced", tell)?);
+        }
+        Ok(())
     }
 
     /// Listens and accepts connections from now on.
@@ -252,8 +270,7 @@ impl Server {
 
     pub fn status(&self) -> ServerStatus {
         let standing = self.core.committer.standing();
-        let floor = Some(self.floor.status(&standing));
-        let Standing { state, .. } = standing;
+        let Standing { state, floor } = standing.clone();
         ServerStatus {
             number: self.number,
             addr: self.addr,
@@ -264,12 +281,13 @@ impl Server {
             shares: state.share_count(),
             users_online: self.core.presence.local_user_count(),
             clients_online: self.core.presence.local_client_count(),
-            others: self.core.cluster.others(&state),
+            others: self.core.cluster.others(&state, floor.mark),
             clashes: self.core.cluster.clashes(),
             connections: self.admission.occupancy(),
             relay: self.core.relay.as_ref().map(|relay| relay.load()),
             missing: self.core.manifests.missing_counts(|| state.listed_info_hashes()),
-            floor,
+            floor: Some(self.floor.status(&standing)),
+            unplaced: self.unplaced.all(),
             trouble: self.core.committer.trouble().map(|trouble| trouble.to_string()),
         }
     }

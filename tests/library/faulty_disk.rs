@@ -187,6 +187,10 @@ impl Disk for MemDisk {
         Ok(bytes[at(range.start)..at(range.end)].to_vec())
     }
 
+    fn len(&self, name: &str) -> io::Result<u64> {
+        self.read(name).map(|bytes| bytes.len() as u64)
+    }
+
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let mut inner = self.0.lock();
         inner.call(false)?;

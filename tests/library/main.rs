@@ -42,3 +42,4 @@ mod replica;
 mod starts;
 mod swarm;
 mod tracker;
+mod transfer;

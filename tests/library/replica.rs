@@ -1,6 +1,7 @@
 //! Several trackers in one process, over real sockets: what one takes all know, whatever happens to the links between them.
 
 mod forgotten;
+mod takeover;
 
 use crate::common::client::Client;
 use crate::common::deadline::LONG;
@@ -287,12 +288,16 @@ fn link_to(addr: SocketAddr) -> (FrameReceiver, Arc<FrameSender>) {
 
 /// The same; the number tells apart the runs of the program.
 fn link_of_run(addr: SocketAddr, run: u8) -> (FrameReceiver, Arc<FrameSender>) {
+    link_as(addr, 2, run, FloorMark::default())
+}
+
+/// A link from this tracker with an empty disk and a floor.
+fn link_as(addr: SocketAddr, tracker: u16, run: u8, floor: FloorMark) -> (FrameReceiver, Arc<FrameSender>) {
     let stream = TcpStream::connect(addr).expect("connects");
     let (id, key) = cluster().link_key();
     let keys = tracker_to_tracker(&mut TimedStream::new(&stream, LONG), id, &key).expect("the same key");
     let (receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, false).expect("a socket");
-    let (floor, seen) = (FloorMark::default(), List::EMPTY);
-    let hello = LinkMessage::Hello { tracker: 2, instance: [run; 16], floor, seen };
+    let hello = LinkMessage::Hello { tracker, instance: [run; 16], floor, seen: List::first_of(Vec::new()) };
     sender.send(UNASKED, &hello).expect("sent");
     (receiver, sender)
 }

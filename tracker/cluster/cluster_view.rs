@@ -1,12 +1,14 @@
 //! What a tracker knows of the cluster: the other trackers, which of them are connected, and how far they are.
 //! docs/ARCHITECTURE.md says how trackers stay in sync.
 
+use super::base_slot::BaseSlot;
 use super::feed::Feed;
 use super::local_tracker::LocalTracker;
 use super::log_throttle::LogThrottle;
 use super::other_tracker::OtherTracker;
 use super::state_digest::StateDigest;
 use super::tracker_table::TrackerTable;
+use crate::model::op::floor::FloorMark;
 use crate::sys;
 use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
@@ -57,6 +59,8 @@ pub struct ClusterView {
     digest: Mutex<StateDigest>,
     /// By number of the other tracker.
     throttles: Mutex<BTreeMap<u16, LogThrottle>>,
+    /// Who gives its base to this tracker.
+    base_slot: Mutex<BaseSlot>,
 }
 
 impl ClusterView {
@@ -64,7 +68,7 @@ impl ClusterView {
     pub fn new(me: LocalTracker, feed: Arc<Feed>, state: &State, warn: Warn) -> Self {
         let table = TrackerTable::new(&me, state);
         let digest = Mutex::new(StateDigest::new(Instant::now()));
-        Self { me, feed, table, warn, digest, throttles: Mutex::default() }
+        Self { me, feed, table, warn, digest, throttles: Mutex::default(), base_slot: Mutex::default() }
     }
 
     pub(crate) fn me(&self) -> &LocalTracker {
@@ -83,8 +87,10 @@ impl ClusterView {
         (self.warn)(line);
     }
 
-    pub fn others(&self, state: &State) -> Vec<OtherTracker> {
-        self.table.others(state)
+    /// The other trackers, as a tracker with this state on this floor sees them.
+    pub fn others(&self, state: &State, floor: FloorMark) -> Vec<OtherTracker> {
+        let giver = self.base_slot.lock().progress();
+        self.table.others(state, floor, giver)
     }
 
     /// Whether a number is that of another tracker.
@@ -159,6 +165,15 @@ impl ClusterView {
     /// Ends all links.
     pub fn close(&self) {
         self.table.end_all();
+    }
+
+    pub(crate) fn base_slot(&self) -> &Mutex<BaseSlot> {
+        &self.base_slot
+    }
+
+    /// The highest floor of the trackers that are connected.
+    pub fn highest_floor(&self) -> Option<FloorMark> {
+        self.table.highest_floor()
     }
 
     /// The digest of the durable state, once it has been at rest. `None` also while another link computes it.

@@ -5,6 +5,7 @@ use super::version_vector::VersionVector;
 use super::wakeup::Wakeup;
 use crate::model::digest::InfoHash;
 use crate::model::id::Seen;
+use crate::model::op::floor::FloorMark;
 use crate::wire::connection::FrameSender;
 use crate::wire::tracker_tracker::LinkMessage;
 use parking_lot::Mutex;
@@ -51,6 +52,12 @@ impl LiveLink {
 
 /// How far the tracker at the other end is.
 pub(crate) struct LinkProgress {
+    /// Its floor, as it said last. Ops go either way only while it is the floor of this tracker.
+    pub(crate) floor: FloorMark,
+    /// It wants the base of this floor.
+    pub(crate) wants_base: Option<FloorMark>,
+    /// It is to be asked for the base of this floor.
+    pub(crate) ask_for_base: Option<FloorMark>,
     /// Ops that went either way on this link, or that it had before: none of them is sent again.
     pub(crate) exchanged: VersionVector,
     /// What it has said to be durable.
@@ -65,8 +72,11 @@ pub(crate) struct LinkProgress {
 
 impl LinkProgress {
     /// Of a tracker that greeted with what it has.
-    pub(crate) fn new(has: &[Seen]) -> Self {
+    pub(crate) fn new(has: &[Seen], floor: FloorMark) -> Self {
         Self {
+            floor,
+            wants_base: None,
+            ask_for_base: None,
             exchanged: VersionVector::new(has),
             durable: VersionVector::new(has),
             agrees: None,

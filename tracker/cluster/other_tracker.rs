@@ -14,11 +14,21 @@ pub struct OtherTracker {
     pub status: LinkStatus,
 }
 
+/// The floor of another tracker, beside that of this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkFloor {
+    Same,
+    Lower,
+    /// With so many percent of its base taken over, if it is the one that gives its base.
+    Higher(Option<u64>),
+}
+
 /// Whether another tracker is connected, and how far it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkStatus {
     Connected {
         lasts: Duration,
+        floor: LinkFloor,
         /// Changes that it has not made durable yet.
         there_behind: u64,
         /// Changes that are not durable here yet.
@@ -39,7 +49,14 @@ impl fmt::Display for OtherTracker {
         let addr = self.addr.as_ref().map_or_else(|| "not on the list".into(), TrackerAddr::to_string);
         write!(f, "tracker {:<3} {addr}, ", self.number)?;
         match &self.status {
-            LinkStatus::Connected { lasts, there_behind, here_behind, agrees } => {
+            LinkStatus::Connected { lasts, floor: LinkFloor::Lower, .. } => {
+                write!(f, "connected for {}, takes over what this one has", age(*lasts))
+            }
+            LinkStatus::Connected { lasts, floor: LinkFloor::Higher(percent), .. } => {
+                write!(f, "connected for {}, this one takes over what it has", age(*lasts))?;
+                percent.iter().try_for_each(|percent| write!(f, ", {percent} %"))
+            }
+            LinkStatus::Connected { lasts, floor: LinkFloor::Same, there_behind, here_behind, agrees } => {
                 let agrees = match agrees {
                     Some(true) => "same digest",
                     Some(false) => "ANOTHER DIGEST, please report this",

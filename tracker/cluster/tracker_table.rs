@@ -3,12 +3,14 @@
 use super::live_link::LiveLink;
 use super::local_tracker::LocalTracker;
 use super::number_clashes::{self, NumberClashes};
-use super::other_tracker::{LinkStatus, OtherTracker};
+use super::other_tracker::{LinkFloor, LinkStatus, OtherTracker};
 use crate::model::address::TrackerAddr;
+use crate::model::op::floor::FloorMark;
 use crate::tracker::state::State;
 use crate::wire::refusal::{Code, Refusal};
 use crate::wire::tracker_tracker::LinkMessage;
 use parking_lot::Mutex;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -183,6 +185,13 @@ impl TrackerTable {
         links.map(|live| live.wakeup.wake()).count() > 0
     }
 
+    /// The highest floor of the trackers that are connected.
+    pub(crate) fn highest_floor(&self) -> Option<FloorMark> {
+        let table = self.table.lock();
+        let links = table.entries.values().filter_map(|entry| entry.live.as_ref());
+        links.map(|live| live.progress.lock().floor).max()
+    }
+
     /// Has a call passed on to a tracker; false if that is not connected.
     pub(crate) fn pass_call(&self, number: u16, call: LinkMessage) -> bool {
         let live = self.table.lock().entries.get(&number).and_then(|entry| entry.live.clone());
@@ -198,14 +207,21 @@ impl TrackerTable {
         });
     }
 
-    pub(crate) fn others(&self, state: &State) -> Vec<OtherTracker> {
+    /// What a tracker on this floor says of the others. `giver` gives its base, of which so many percent are here.
+    pub(crate) fn others(&self, state: &State, own: FloorMark, giver: Option<(u16, u64)>) -> Vec<OtherTracker> {
         let table = self.table.lock();
-        let status = |entry: &TableEntry| match &entry.live {
+        let taken = |number| giver.filter(|(giver, _)| *giver == number).map(|(_, percent)| percent);
+        let status = |number, entry: &TableEntry| match &entry.live {
             Some(live) => {
                 let progress = live.progress.lock();
                 let (there_behind, here_behind) = (progress.durable.lacks(state), progress.durable.exceeds(state));
                 LinkStatus::Connected {
                     lasts: entry.since.elapsed(),
+                    floor: match progress.floor.cmp(&own) {
+                        Ordering::Equal => LinkFloor::Same,
+                        Ordering::Less => LinkFloor::Lower,
+                        Ordering::Greater => LinkFloor::Higher(taken(number)),
+                    },
                     there_behind,
                     here_behind,
                     agrees: progress.agrees,
@@ -216,7 +232,7 @@ impl TrackerTable {
         let other = |number: u16| {
             let entry = table.entries.get(&number);
             let status = match entry {
-                Some(entry) if !state.is_forgotten(number) => status(entry),
+                Some(entry) if !state.is_forgotten(number) => status(number, entry),
                 _ => LinkStatus::Forgotten,
             };
             OtherTracker { number, addr: entry.and_then(|entry| entry.addr.clone()), status }

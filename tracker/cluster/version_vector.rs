@@ -18,9 +18,16 @@ impl VersionVector {
         self.0.get(&origin).copied().unwrap_or(0)
     }
 
-    /// True if this op is the next one that the other tracker lacks of its origin; then it counts as given.
+    /// Whether the other tracker has told of this origin, or was given an op of it.
+    pub fn lists(&self, origin: Origin) -> bool {
+        self.0.contains_key(&origin)
+    }
+
+    /// True if this op is the next one that the other tracker lacks of its origin; then it counts as given. Of an origin
+    /// that is not listed, the first op above the floor is the next one: the base has what comes before it.
     pub fn give(&mut self, op: &Op) -> bool {
-        let next = op.id.seq.checked_sub(1) == Some(self.seq(op.id.origin));
+        let seq = self.0.get(&op.id.origin).copied();
+        let next = seq.is_none_or(|seq| op.id.seq.checked_sub(1) == Some(seq)) && op.id.seq > 0;
         if next {
             self.0.insert(op.id.origin, op.id.seq);
         }
@@ -65,5 +72,12 @@ mod tests {
         assert!(!vector.give(&op));
         op.id = OpId { origin: origin(3), seq: 1 };
         assert!(vector.give(&op) && !vector.give(&op));
+        // Of an origin that the base has forgotten the first op above the floor is the next one.
+        op.id = OpId { origin: origin(4), seq: 7 };
+        assert!(!vector.lists(origin(4)) && vector.give(&op) && vector.lists(origin(4)));
+        op.id.seq = 9;
+        assert!(!vector.give(&op));
+        op.id.seq = 8;
+        assert!(vector.give(&op));
     }
 }

@@ -1,6 +1,7 @@
 //! The log as the committer sees it: where ops become durable, and where they are read back.
 
 use crate::model::op::Op;
+use crate::model::op::floor::FloorMark;
 use crate::tracker::state::State;
 use std::error::Error;
 use std::fmt;
@@ -64,6 +65,41 @@ pub trait BaseStore: Send + Sync {
     /// # Errors
     /// Some of it is there still. A later call removes it.
     fn clear(&self) -> Result<(), BaseError>;
+
+    /// Reads at most so many bytes of the newest base, for another tracker: the canonical form of its state, whose
+    /// SHA-256 is in the mark. `None` if the newest base is that of another floor.
+    fn part(&self, _floor: FloorMark, _offset: u64, _len: usize) -> Result<Option<BasePart>, ReadBackError> {
+        Ok(None)
+    }
+
+    /// Takes a part of another tracker's base. An offset of 0 begins anew. The parts of one base follow each other
+    /// without a gap.
+    ///
+    /// # Errors
+    /// `Unchanged`. Nothing of it is left.
+    fn take_part(&self, _floor: FloorMark, _offset: u64, _bytes: &[u8]) -> Result<(), BaseError> {
+        Err(BaseError::Unchanged("no base is taken from other trackers".into()))
+    }
+
+    /// All parts are taken. Makes the base durable, so that the next start puts the log on it. Returns false, and keeps
+    /// nothing, if it is not the base of that floor or no tracker can have it.
+    ///
+    /// # Errors
+    /// `Unchanged`. Nothing of it is left.
+    fn taken(&self, _floor: FloorMark) -> Result<bool, BaseError> {
+        Ok(false)
+    }
+
+    /// No more parts come of the base that is being taken. Nothing of it is left, unless it was taken whole.
+    fn give_up(&self) {}
+}
+
+/// A part of a base.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BasePart {
+    /// The length of the whole in bytes.
+    pub total: u64,
+    pub bytes: Vec<u8>,
 }
 
 /// Why a base was not kept, or why something could not be removed. The words go to the console.

@@ -3,6 +3,7 @@
 
 pub(super) mod spans;
 pub(super) mod store;
+mod transfer;
 
 use super::disk::Disk;
 use super::record::JournalPosition;
@@ -12,6 +13,8 @@ use std::io;
 
 /// They are named by their floor. Their place lies before the first record that a start reads on top.
 const KIND: StateFileKind = StateFileKind { magic: *b"GSHBASE\n", version: 1, suffix: ".base", temp: "base.new" };
+/// The name of one that another tracker has given, whole, until a start adopts it.
+pub(super) const INCOMING: &str = "base.incoming";
 /// How many are kept.
 pub(super) const KEPT: usize = 2;
 

@@ -18,6 +18,8 @@ pub trait Disk: Send + Sync {
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
     /// The bytes of a file in this range; fewer if the file ends before.
     fn read_part(&self, name: &str, range: Range<u64>) -> io::Result<Vec<u8>>;
+    /// The length of a file in bytes.
+    fn len(&self, name: &str) -> io::Result<u64>;
     /// Makes a file that only its owner can read; what bore the name is gone.
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
     /// Opens an existing file for writing.
@@ -125,6 +127,10 @@ impl Disk for RealDisk {
         let mut bytes = Vec::new();
         file.take(range.end - range.start).read_to_end(&mut bytes)?;
         Ok(bytes)
+    }
+
+    fn len(&self, name: &str) -> io::Result<u64> {
+        Ok(fs::metadata(self.path(name))?.len())
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {

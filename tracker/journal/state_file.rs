@@ -11,7 +11,8 @@ use std::io;
 
 /// Bytes before the state.
 pub(super) const HEAD_LEN: usize = 8 + 2 + 16;
-const DIGEST_LEN: usize = 32;
+/// Bytes behind it.
+pub(super) const DIGEST_LEN: usize = 32;
 
 /// A kind of such files. Each is named by a number.
 pub(super) struct StateFileKind {

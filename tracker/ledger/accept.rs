@@ -4,6 +4,7 @@
 use crate::model::id::{GroupRef, OpOrder, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::notice::UnplacedChange;
 use crate::model::op::{OpBody, PasswordHash};
 use crate::tracker::state::{CommandOwner, Membership, ShareInfo, State};
 use crate::wire::refusal::{Code, Refusal};
@@ -78,6 +79,12 @@ pub enum Change {
         /// What names them in the state that they were shown from: an op that came late since may have changed them.
         shown: Option<[u8; 32]>,
     },
+    /// Tell a user of a change that could not be placed. This tracker makes it, under a command that follows from the
+    /// change.
+    NoteUnplaced {
+        user: UserRef,
+        change: UnplacedChange,
+    },
 }
 
 /// What an acceptable change comes to.
@@ -115,6 +122,7 @@ pub fn accept(state: &State, change: &Change) -> Result<Acceptance, Refusal> {
             (Some(shown), Some(_)) => OpBody::ReadNotices { user: *user, through: *through, shown: *shown },
             _ => return Ok(Acceptance::Already),
         },
+        Change::NoteUnplaced { user, change } => OpBody::NoteUnplaced { user: *user, change: change.clone() },
     };
     Ok(Acceptance::Op(body))
 }
@@ -133,7 +141,8 @@ impl Change {
             | Change::RemoveMember { user, .. }
             | Change::Share { user, .. }
             | Change::StopShare { user, .. }
-            | Change::ReadNotices { user, .. } => CommandOwner::User(*user),
+            | Change::ReadNotices { user, .. }
+            | Change::NoteUnplaced { user, .. } => CommandOwner::User(*user),
         }
     }
 
@@ -539,6 +548,10 @@ mod tests {
                 !after.is_sharer(share.share, *user)
             }
             Change::ReadNotices { user, through, .. } => after.notices_digest(*user, *through).is_none(),
+            Change::NoteUnplaced { user, change } => {
+                let told = Notice::Unplaced { change: change.clone() };
+                after.notices(*user, usize::MAX).iter().any(|(_, notice)| *notice == told)
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use crate::model::id::Seen;
 use crate::model::op::floor::FloorMark;
 use crate::tracker::cluster::live_link::{LinkProgress, LiveLink};
 use crate::tracker::cluster::sign_of_life::SignOfLife;
+use crate::tracker::commit::Standing;
 use crate::tracker::core::Core;
 use crate::tracker::presence::HeardFrom;
 use crate::wire::connection::{self, FrameReceiver, FrameSender};
@@ -26,6 +27,7 @@ use std::time::Instant;
 struct Greeting {
     number: u16,
     instance: [u8; 16],
+    floor: FloorMark,
     has: Vec<Seen>,
 }
 
@@ -43,7 +45,7 @@ pub(crate) fn serve(
     if called.is_some() {
         greet(core, &sender)?;
     }
-    let Greeting { number, instance, has } = receive_greeting(&mut receiver)?;
+    let Greeting { number, instance, floor, has } = receive_greeting(&mut receiver)?;
     greeted();
     if let Some(called) = called.filter(|&called| called != number) {
         return Err(LinkError::OtherNumber { called, answers: number });
@@ -52,7 +54,7 @@ pub(crate) fn serve(
         instance,
         sender: sender.clone(),
         wakeup: Arc::default(),
-        progress: Mutex::new(LinkProgress::new(&has)),
+        progress: Mutex::new(LinkProgress::new(&has, floor)),
         signs: SignOfLife::default(),
         wanted: Mutex::default(),
         calls: Mutex::default(),
@@ -80,9 +82,10 @@ pub(crate) fn serve(
 
 fn greet(core: &Core, sender: &FrameSender) -> Result<(), LinkError> {
     let me = core.cluster.me();
-    let (tracker, instance, floor) = (me.origin.tracker, me.instance, FloorMark::default());
+    let Standing { state, floor } = core.committer.standing();
+    let (tracker, instance, floor) = (me.origin.tracker, me.instance, floor.mark);
     let hello = |seen| LinkMessage::Hello { tracker, instance, floor, seen };
-    let said = seen_parts::say(&core.state(), hello, |message| sender.send(UNASKED, message));
+    let said = seen_parts::say(&state, hello, |message| sender.send(UNASKED, message));
     said.map_err(LinkError::Begin).map(|_| ())
 }
 
@@ -91,13 +94,13 @@ fn receive_greeting(receiver: &mut FrameReceiver) -> Result<Greeting, LinkError>
         LinkMessage::Refused { code, about } => Err(LinkError::from(Refusal::received(code, &about))),
         message => Ok(message),
     };
-    let LinkMessage::Hello { tracker: number, instance, floor: _, mut seen } = next()? else {
+    let LinkMessage::Hello { tracker: number, instance, floor, mut seen } = next()? else {
         return Err(LinkError::NoGreeting);
     };
     let mut gathered = GatheredSeen::default();
     loop {
         if let Some(has) = gathered.add(seen)? {
-            return Ok(Greeting { number, instance, has });
+            return Ok(Greeting { number, instance, floor, has });
         }
         seen = match next()? {
             LinkMessage::SeenMore { seen } => seen,

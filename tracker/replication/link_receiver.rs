@@ -1,14 +1,17 @@
 //! What comes in on a link: ops, how far the other tracker is, its clients, manifests.
 
+use super::base_transfer::BaseTaker;
 use super::link_error::LinkError;
 use super::seen_parts::{GatheredSeen, SeenPart};
 use crate::model::digest::InfoHash;
 use crate::model::id::{ClientId, Seen, ShareRef, UserRef};
+use crate::model::op::floor::FloorMark;
 use crate::model::op::{Op, OpBody};
 use crate::model::units::duration;
 use crate::sys::unix_time_s;
 use crate::tracker::cluster::live_link::LiveLink;
 use crate::tracker::cluster::version_vector::VersionVector;
+use crate::tracker::commit::Standing;
 use crate::tracker::core::Core;
 use crate::tracker::manifests::{CheckedManifest, ManifestPart, ManifestUpload};
 use crate::tracker::presence::{ClientKey, HeardFrom, HolderUp, SwarmInfo};
@@ -56,6 +59,7 @@ pub(super) struct LinkReceiver<'a> {
     /// Ops that come before some that are known here, held while the far side has more to give: each lot of late ops
     /// has everything behind it folded again.
     late: Vec<Op>,
+    base: BaseTaker<'a>,
     /// The operator was told that the other tracker's clock is ahead.
     told_of_clock: bool,
     /// Set while changes cannot be kept here: those that come are dropped and asked for again.
@@ -74,7 +78,7 @@ struct Refused {
 
 /// The message that says what the other tracker has.
 enum SeenOf {
-    Have { digest: Option<[u8; 32]> },
+    Have { floor: FloorMark, digest: Option<[u8; 32]> },
     GiveAgain,
 }
 
@@ -98,6 +102,7 @@ impl<'a> LinkReceiver<'a> {
             early: BTreeMap::new(),
             coming: None,
             late: Vec::new(),
+            base: BaseTaker::new(core, number, live),
             refused: None,
             told_of_clock: false,
         }
@@ -116,6 +121,7 @@ impl<'a> LinkReceiver<'a> {
 
     /// Runs until the link ends.
     pub(super) fn run(&mut self, receiver: &mut FrameReceiver) -> Result<(), LinkError> {
+        self.base.look(Instant::now())?;
         let Err(why) = self.take_all(receiver);
         // What was held is not asked for again.
         self.receive_late()?;
@@ -133,6 +139,7 @@ impl<'a> LinkReceiver<'a> {
             self.core.presence.heard_from_tracker(self.heard(now));
             self.try_again(now)?;
             self.take(message, now)?;
+            self.base.look(now)?;
         }
     }
 
@@ -154,11 +161,14 @@ impl<'a> LinkReceiver<'a> {
             }
             LinkMessage::Ops { ops } => {
                 let ops = ops.into_vec();
-                self.live.progress.lock().exchanged.note(&ops);
-                self.receive(ops)?;
-                self.retry(now);
+                // They are given again once both trackers have the same floor.
+                if self.is_level() {
+                    self.live.progress.lock().exchanged.note(&ops);
+                    self.receive(ops)?;
+                    self.retry(now);
+                }
             }
-            LinkMessage::Have { floor: _, seen, digest } => self.begin_list(SeenOf::Have { digest }, seen, now)?,
+            LinkMessage::Have { floor, seen, digest } => self.begin_list(SeenOf::Have { floor, digest }, seen, now)?,
             LinkMessage::GiveAgain { seen } => self.begin_list(SeenOf::GiveAgain, seen, now)?,
             LinkMessage::SeenMore { seen } => self.go_on_with_list(seen, now)?,
             LinkMessage::WantManifests { info_hashes } => {
@@ -168,7 +178,14 @@ impl<'a> LinkReceiver<'a> {
                 drop(wanted);
                 self.live.wakeup.wake();
             }
-            LinkMessage::WantBase { .. } | LinkMessage::Base { .. } | LinkMessage::NoBase { .. } => {}
+            LinkMessage::WantBase { floor } => {
+                self.live.progress.lock().wants_base = Some(floor);
+                self.live.wakeup.wake();
+            }
+            LinkMessage::Base { floor, total, offset, part } => {
+                self.base.take((floor, total, offset), part.as_bytes(), now);
+            }
+            LinkMessage::NoBase { floor } => self.base.take_none(floor, now),
             LinkMessage::AreYouThere {} | LinkMessage::Here {} => self.take_sign(&message),
             LinkMessage::Online { .. }
             | LinkMessage::Offline { .. }
@@ -195,8 +212,8 @@ impl<'a> LinkReceiver<'a> {
             return Ok(());
         };
         match of {
-            SeenOf::Have { digest } => {
-                self.compare(&seen, digest, now);
+            SeenOf::Have { floor, digest } => {
+                self.compare(floor, &seen, digest, now);
                 self.retry(now);
             }
             SeenOf::GiveAgain => {
@@ -387,14 +404,23 @@ impl<'a> LinkReceiver<'a> {
         holder_up.into_iter().for_each(|holder_up| self.core.tell_holder_up(&state, &holder_up));
     }
 
+    /// Whether both trackers have the same floor, as far as is known here.
+    fn is_level(&self) -> bool {
+        self.core.committer.standing().floor.mark == self.live.progress.lock().floor
+    }
+
     /// Notes how far the other tracker is, and whether the same ops have led it to the same state.
-    fn compare(&self, seen: &[Seen], digest: Option<[u8; 32]>, now: Instant) {
+    fn compare(&self, floor: FloorMark, seen: &[Seen], digest: Option<[u8; 32]>, now: Instant) {
         let durable = VersionVector::new(seen);
-        let state = self.core.state();
-        let same = durable.lacks(&state) == 0 && durable.exceeds(&state) == 0;
+        let Standing { state, floor: own } = self.core.committer.standing();
+        let same = floor == own.mark && durable.lacks(&state) == 0 && durable.exceeds(&state) == 0;
         let own = digest.filter(|_| same).and_then(|_| self.core.cluster.digest(&state, now));
         let mut progress = self.live.progress.lock();
         progress.durable = durable;
+        if std::mem::replace(&mut progress.floor, floor) != floor {
+            // What is to be given changes with the floor.
+            self.live.wakeup.wake();
+        }
         let (Some(own), Some(digest)) = (own, digest) else { return };
         if own != digest && progress.agrees != Some(false) {
             let hex = |digest: [u8; 32]| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();

@@ -1,5 +1,6 @@
 //! What goes out on a link: ops that the other tracker lacks, then who is online here, then how far this tracker is.
 
+use super::base_transfer::BaseGiver;
 use super::seen_parts;
 use crate::model::digest::InfoHash;
 use crate::model::op::floor::FloorMark;
@@ -7,6 +8,7 @@ use crate::model::op::{Op, OpBody};
 use crate::tracker::cluster::cluster_view::ClusterView;
 use crate::tracker::cluster::live_link::LiveLink;
 use crate::tracker::cluster::state_digest::QUIET;
+use crate::tracker::commit::Standing;
 use crate::tracker::core::Core;
 use crate::tracker::presence::{PresenceChange, Subscription};
 use crate::tracker::state::State;
@@ -31,6 +33,9 @@ pub(super) struct LinkSender<'a> {
     soft: Arc<Subscription>,
     /// The place in the feed up to which ops were given.
     cursor: u64,
+    /// The floor of both trackers, while it is the same: ops are given.
+    level: Option<FloorMark>,
+    base: BaseGiver,
     said: Option<SaidHave>,
     all_told: bool,
     /// The last wish for a manifest that was sent, and when all of them were sent last.
@@ -42,6 +47,7 @@ pub(super) struct LinkSender<'a> {
 struct SaidHave {
     at: Instant,
     of: Arc<State>,
+    floor: FloorMark,
     with_digest: bool,
     /// How many messages it took.
     parts: u32,
@@ -53,7 +59,8 @@ impl<'a> LinkSender<'a> {
         core.cluster.feed().follow(&wakeup);
         let soft = core.presence.subscribe(Box::new(move || wakeup.wake()));
         let (cursor, wished) = (core.cluster.feed().end(), Instant::now());
-        Self { core, live, soft, cursor, said: None, all_told: false, wish: 0, wished }
+        let (level, base) = (None, BaseGiver::default());
+        Self { core, live, soft, cursor, level, base, said: None, all_told: false, wish: 0, wished }
     }
 
     fn cluster(&self) -> &ClusterView {
@@ -62,20 +69,53 @@ impl<'a> LinkSender<'a> {
 
     /// Runs until the link ends.
     pub(super) fn run(mut self) -> io::Result<()> {
-        self.catch_up()?;
         while !self.live.sender.is_over() {
             self.send_signs()?;
+            self.look_at_floors()?;
             self.begin_again()?;
-            self.follow()?;
+            if self.level.is_some() {
+                self.follow()?;
+            }
             self.tell_clients()?;
             self.pass_calls()?;
             self.ask_for_manifests()?;
             let due = self.say_have()?;
-            if !self.give_wanted()? {
+            if !(self.give_wanted()? | self.give_base()?) {
                 self.live.wakeup.wait(due);
             }
         }
         Ok(())
+    }
+
+    /// Sees whether both trackers have the same floor. If they have it anew, gives all that the other one has not told
+    /// to be durable: it has passed over ops until then.
+    fn look_at_floors(&mut self) -> io::Result<()> {
+        let own = self.core.committer.standing().floor.mark;
+        if self.said.as_ref().is_none_or(|said| said.floor != own) {
+            // The other tracker passes over ops until it knows.
+            self.say_have()?;
+        }
+        let is_level = {
+            let mut progress = self.live.progress.lock();
+            let (is_level, anew) = (progress.floor == own, self.level != Some(own));
+            if is_level && anew {
+                progress.exchanged = progress.durable.clone();
+            }
+            is_level
+        };
+        let before = std::mem::replace(&mut self.level, is_level.then_some(own));
+        if is_level && before != self.level { self.catch_up() } else { Ok(()) }
+    }
+
+    /// Asks for the base of the other tracker, and gives a part of the one that it wants. Returns whether there is more.
+    fn give_base(&mut self) -> io::Result<bool> {
+        if let Some(floor) = self.live.progress.lock().ask_for_base.take() {
+            self.send(&LinkMessage::WantBase { floor })?;
+        }
+        match self.base.next(self.core, self.live) {
+            Some(message) => self.send(&message).map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Sends everything again to a tracker that could not keep it, and asks for that if it was so here.
@@ -88,7 +128,7 @@ impl<'a> LinkSender<'a> {
             let first = |seen| LinkMessage::GiveAgain { seen };
             seen_parts::say(&self.core.state(), first, |message| self.send(message))?;
         }
-        if asks { self.catch_up() } else { Ok(()) }
+        if asks && self.level.is_some() { self.catch_up() } else { Ok(()) }
     }
 
     fn send(&self, message: &LinkMessage) -> io::Result<()> {
@@ -113,7 +153,13 @@ impl<'a> LinkSender<'a> {
         let state = self.core.state();
         let start = self.cluster().feed().start();
         let mut from_feed = self.live.progress.lock().exchanged.clone();
-        if let Some(ops) = self.cluster().feed().read(start, usize::MAX, |op| from_feed.give(op).then(|| op.clone()))
+        let floor = self.level.map_or(0, |floor| floor.lamport);
+        // The feed may not have the first op of an origin that the other tracker does not list.
+        let mut give = |op: &Op| {
+            let is_sure = op.id.seq == 1 || from_feed.lists(op.id.origin);
+            (is_sure && op.lamport > floor && from_feed.give(op)).then(|| op.clone())
+        };
+        if let Some(ops) = self.cluster().feed().read(start, usize::MAX, &mut give)
             && from_feed.lacks(&state) == 0
         {
             self.cursor = start + ops.len() as u64;
@@ -127,7 +173,7 @@ impl<'a> LinkSender<'a> {
         let mut lot = Vec::new();
         let mut gone = Ok(());
         let read = self.core.source.read(&mut |op| {
-            let durable = op.id.seq <= state.seen(op.id.origin);
+            let durable = op.lamport > floor && op.id.seq <= state.seen(op.id.origin);
             if durable && self.live.progress.lock().exchanged.give(&op) {
                 lot.push(op);
             }
@@ -147,13 +193,14 @@ impl<'a> LinkSender<'a> {
 
     /// Sends what is new in the feed.
     fn follow(&mut self) -> io::Result<()> {
+        let floor = self.level.map_or(0, |floor| floor.lamport);
         loop {
             let mut read = 0;
             let ops = {
                 let mut progress = self.live.progress.lock();
                 self.cluster().feed().read(self.cursor, OPS_MAX, |op| {
                     read += 1;
-                    progress.exchanged.give(op).then(|| op.clone())
+                    (op.lamport > floor && progress.exchanged.give(op)).then(|| op.clone())
                 })
             };
             match ops {
@@ -270,21 +317,29 @@ impl<'a> LinkSender<'a> {
 
     /// Sends `Have` if the state has changed, or if nothing was sent for long. Returns when to look again.
     fn say_have(&mut self) -> io::Result<Instant> {
-        let (now, state) = (Instant::now(), self.core.state());
+        let (now, Standing { state, floor }) = (Instant::now(), self.core.committer.standing());
+        let floor = floor.mark;
         let digest = self.cluster().digest(&state, now);
         if let Some(said) = &self.said {
             let news = !Arc::ptr_eq(&said.of, &state) || digest.is_some() != said.with_digest;
             // A long list is told less often.
             let pause = HAVE_PAUSE.saturating_mul(said.parts).min(HAVE_INTERVAL);
-            let due = said.at + if news { pause } else { HAVE_INTERVAL };
+            let due = said.at
+                + if said.floor != floor {
+                    Duration::ZERO
+                } else if news {
+                    pause
+                } else {
+                    HAVE_INTERVAL
+                };
             if now < due {
                 // The digest may be known before the next `Have` is due.
                 return Ok(if digest.is_none() { due.min(now + QUIET) } else { due });
             }
         }
-        let first = |seen| LinkMessage::Have { floor: FloorMark::default(), seen, digest };
+        let first = |seen| LinkMessage::Have { floor, seen, digest };
         let parts = seen_parts::say(&state, first, |message| self.send(message))?;
-        self.said = Some(SaidHave { at: now, of: state, with_digest: digest.is_some(), parts });
+        self.said = Some(SaidHave { at: now, of: state, floor, with_digest: digest.is_some(), parts });
         Ok(now + if digest.is_none() { QUIET } else { HAVE_INTERVAL })
     }
 }

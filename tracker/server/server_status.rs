@@ -1,6 +1,7 @@
 //! How a tracker is doing, as `status` tells the operator.
 
 use super::floor_status::FloorStatus;
+use super::unplaced::UnplacedList;
 use crate::model::digest::Fingerprint;
 use crate::model::units;
 use crate::tracker::admission::Occupancy;
@@ -37,6 +38,8 @@ pub struct ServerStatus {
     pub missing: MissingCounts,
     /// Where the floor is; `None` while nobody looks after it.
     pub floor: Option<FloorStatus>,
+    /// Changes that could not be placed.
+    pub unplaced: Vec<UnplacedList>,
     /// Why changes cannot be made at present.
     pub trouble: Option<String>,
 }
@@ -64,6 +67,9 @@ impl fmt::Display for ServerStatus {
         }
         if let Some(floor) = &self.floor {
             write!(f, "\n{floor}")?;
+        }
+        for list in &self.unplaced {
+            write!(f, "\nunplaced    {list}")?;
         }
         if let Some(trouble) = &self.trouble {
             write!(f, "\ntrouble     {trouble}")?;

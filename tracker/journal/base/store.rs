@@ -10,10 +10,12 @@ use super::super::state_file::StateFileError;
 use super::super::{base, recovery};
 use super::BaseMark;
 use super::spans::Spans;
+use super::transfer::{self, Incoming};
 use crate::model::id::OpOrder;
 use crate::model::op::Op;
+use crate::model::op::floor::FloorMark;
 use crate::sys;
-use crate::tracker::commit::{BaseError, BaseStore, OpSource, ReadBackError};
+use crate::tracker::commit::{BaseError, BasePart, BaseStore, OpSource, ReadBackError};
 use crate::tracker::state::State;
 use parking_lot::{Mutex, RwLock};
 use std::io;
@@ -30,6 +32,8 @@ pub(crate) struct JournalShelf {
     /// One base is written at a time.
     turn: Mutex<()>,
     failed: Mutex<Option<String>>,
+    /// The base that another tracker gives.
+    incoming: Mutex<Option<Incoming>>,
 }
 
 impl JournalShelf {
@@ -42,6 +46,7 @@ impl JournalShelf {
             reading: RwLock::default(),
             turn: Mutex::default(),
             failed: Mutex::default(),
+            incoming: Mutex::default(),
         }
     }
 
@@ -157,6 +162,44 @@ impl BaseStore for JournalShelf {
         let synced = self.disk.sync_folder();
         synced.map_err(|error| self.uncertain(format!("cannot fsync the journal's folder: {}", sys::reason(&error))))
     }
+
+    fn part(&self, floor: FloorMark, offset: u64, len: usize) -> Result<Option<BasePart>, ReadBackError> {
+        let _reading = self.reading.read();
+        if floor.lamport == 0 || self.newest().lamport != floor.lamport {
+            return Ok(None);
+        }
+        let failed = |error| io_error(&*self.disk, &base::name(floor.lamport), "read")(error);
+        let part = transfer::part(&*self.disk, floor.lamport, offset, len);
+        part.map(Some).map_err(|error| ReadBackError::new(failed(error)))
+    }
+
+    fn take_part(&self, floor: FloorMark, offset: u64, bytes: &[u8]) -> Result<(), BaseError> {
+        let mut place = self.incoming.lock();
+        let begun = if offset == 0 { Incoming::new(&*self.disk, floor).map(Some) } else { Ok(place.take()) };
+        let appended = begun.and_then(|begun| {
+            let next = begun.filter(|incoming| incoming.expects(floor, offset));
+            let mut incoming = next.ok_or(io::ErrorKind::InvalidInput)?;
+            incoming.append(bytes).map(|()| incoming)
+        });
+        *place = Some(appended.map_err(|error| self.not_taken(error))?);
+        Ok(())
+    }
+
+    fn taken(&self, floor: FloorMark) -> Result<bool, BaseError> {
+        let incoming = self.incoming.lock().take().filter(|incoming| incoming.is_of(floor));
+        let finished = incoming.map_or(Ok(false), |incoming| incoming.finish(&*self.disk));
+        let is_it = finished.map_err(|error| self.not_taken(error))?;
+        if !is_it {
+            self.give_up();
+        }
+        Ok(is_it)
+    }
+
+    fn give_up(&self) {
+        *self.incoming.lock() = None;
+        // What cannot be removed is overwritten by the next one, or removed by the next start.
+        let _ = Incoming::discard(&*self.disk);
+    }
 }
 
 impl OpSource for JournalShelf {
@@ -189,5 +232,12 @@ impl OpSource for JournalShelf {
         let mut once = |op: Op| last.replace(op.order()) == Some(op.order()) || take(op);
         let sorted = pushed.and_then(|()| sorter.merge(&mut once));
         sorted.map_err(|error| ReadBackError::new(io_error(disk, &sorted::name(), "sort old changes in")(error)))
+    }
+}
+
+impl JournalShelf {
+    fn not_taken(&self, error: io::Error) -> BaseError {
+        let _ = Incoming::discard(&*self.disk);
+        BaseError::Unchanged(format!("cannot write the base of another tracker: {}", sys::reason(&error)))
     }
 }

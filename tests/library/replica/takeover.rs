@@ -1,0 +1,181 @@
+//! One half of a take-over of a base, with the test as the other tracker: what it may give and ask, and what it may not.
+
+use super::{account, hear, link_as, send_ops};
+use crate::common::client::Client;
+use crate::common::kept_tracker::{KeptSetup, KeptTracker};
+use crate::common::names::{command, group};
+use crate::common::wait::wait_until;
+use groupshare::model::id::Seen;
+use groupshare::model::op::floor::FloorMark;
+use groupshare::wire::client_tracker::{Reply, Request};
+use groupshare::wire::codec::{Blob, List};
+use groupshare::wire::connection::{FrameReceiver, FrameSender};
+use groupshare::wire::frame::UNASKED;
+use groupshare::wire::refusal::Code;
+use groupshare::wire::tracker_tracker::LinkMessage;
+use std::net::SocketAddr;
+
+/// Puts a floor under all changes that a tracker has, as its keeper does once all have agreed.
+fn put_floor(tracker: &KeptTracker) -> FloorMark {
+    tracker.look(|server| {
+        let core = server.core();
+        let pinned = core.committer.pin(core.state().lamport()).expect("its disk works").expect("all is durable");
+        assert!(core.committer.establish(&pinned, &*core.bases).expect("its disk works"));
+        core.cluster.wake();
+        core.committer.standing().floor.mark
+    })
+}
+
+fn floor(tracker: &KeptTracker) -> FloorMark {
+    tracker.look(|server| server.core().committer.standing().floor.mark)
+}
+
+fn tracker(number: u16, others: &[(u16, SocketAddr)]) -> KeptTracker {
+    KeptTracker::start(KeptSetup::new(number, others))
+}
+
+fn client(tracker: &KeptTracker, name: &str) -> Client {
+    let mut client = Client::connect(tracker.addr);
+    client.create_user(name);
+    client.log_in(name);
+    client
+}
+
+/// A floor that nobody has.
+const HIGH: FloorMark = FloorMark { lamport: 1_000_000, base: [7; 32] };
+
+fn creates(client: &mut Client, name: &str) -> Option<Code> {
+    match client.ask(Request::CreateGroup { command: command(), group: group(name) }) {
+        Reply::Done {} => None,
+        Reply::Refused { code, .. } => Code::from_number(code),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn hear_wish(receiver: &mut FrameReceiver) -> FloorMark {
+    hear(receiver, |message| match message {
+        LinkMessage::WantBase { floor } => Some(floor),
+        _ => None,
+    })
+}
+
+/// Waits for an answer that comes after everything that the other tracker has had to say.
+fn is_asked_before_answer(receiver: &mut FrameReceiver, sender: &FrameSender) -> bool {
+    sender.send(UNASKED, &LinkMessage::AreYouThere {}).expect("sent");
+    hear(receiver, |message| match message {
+        LinkMessage::WantBase { .. } => Some(true),
+        LinkMessage::Here {} => Some(false),
+        _ => None,
+    })
+}
+
+fn part(floor: FloorMark, total: u64, offset: u64, bytes: &[u8]) -> LinkMessage {
+    LinkMessage::Base { floor, total, offset, part: Blob::new(bytes.to_vec()).expect("short") }
+}
+
+fn have(floor: FloorMark, seen: Vec<Seen>) -> LinkMessage {
+    LinkMessage::Have { floor, seen: List::first_of(seen), digest: None }
+}
+
+#[test]
+fn a_base_that_no_tracker_can_have_is_refused_and_not_asked_for_again_at_once() {
+    let one = tracker(1, &[]);
+    let mut alice = client(&one, "alice");
+    let before = one.state().digest();
+    let bad: [&[LinkMessage]; 5] = [
+        &[part(HIGH, 50, 0, &[1; 50])],
+        &[part(HIGH, 50, 0, &[1; 20]), part(HIGH, 50, 21, &[1; 20])],
+        &[part(HIGH, 50, 0, &[1; 51])],
+        &[part(HIGH, 50, 0, &[])],
+        &[part(HIGH, (4 << 30) + 1, 0, &[1; 20])],
+    ];
+    for (number, parts) in (2..).zip(bad) {
+        let (mut receiver, sender) = link_as(one.addr, number, 1, HIGH);
+        assert_eq!(hear_wish(&mut receiver), HIGH);
+        assert_eq!(creates(&mut alice, "meanwhile"), Some(Code::Joining));
+        // A part that was not asked for changes nothing.
+        let other = FloorMark { lamport: 5, ..HIGH };
+        sender.send(UNASKED, &part(other, 9, 0, b"unasked")).expect("sent");
+        parts.iter().for_each(|part| sender.send(UNASKED, part).expect("sent"));
+        let blamed = format!("tracker {number} gives a base that no tracker can have; it is asked again in 10 min");
+        wait_until("the operator is told", || one.has_told(&blamed));
+        assert_eq!(creates(&mut alice, &format!("after{number}")), None);
+        // Neither for this one nor for another one.
+        for floor in [HIGH, FloorMark { lamport: HIGH.lamport + 1, ..HIGH }] {
+            sender.send(UNASKED, &have(floor, Vec::new())).expect("sent");
+            assert!(!is_asked_before_answer(&mut receiver, &sender));
+        }
+        drop((receiver, sender));
+    }
+    assert_eq!(one.state().group_count(), bad.len());
+    assert!(one.state().digest() != before && floor(&one) == FloorMark::default());
+    assert!(!one.has_told("starts anew"));
+}
+
+#[test]
+fn a_floor_that_no_tracker_can_have_reached_ends_the_link() {
+    let one = tracker(1, &[]);
+    let leap = FloorMark { lamport: 1 << 40, base: [7; 32] };
+    let (_receiver, _sender) = link_as(one.addr, 2, 1, leap);
+    wait_until("it is told", || one.has_told("The message is malformed: a floor that no tracker can have reached"));
+    assert_eq!(creates(&mut client(&one, "alice"), "lab"), None);
+}
+
+#[test]
+fn a_tracker_that_never_has_the_base_it_tells_of_is_not_waited_for() {
+    let one = tracker(1, &[]);
+    let mut alice = client(&one, "alice");
+    let (mut receiver, sender) = link_as(one.addr, 2, 1, HIGH);
+    while !one.has_told("tracker 2 gives a base that no tracker can have") {
+        let asked = hear(&mut receiver, |message| match message {
+            LinkMessage::WantBase { floor } => Some(Some(floor)),
+            LinkMessage::Have { .. } | LinkMessage::Here {} => Some(None),
+            _ => None,
+        });
+        let answer = asked.map_or(LinkMessage::AreYouThere {}, |floor| LinkMessage::NoBase { floor });
+        sender.send(UNASKED, &answer).expect("sent");
+    }
+    assert_eq!(creates(&mut alice, "lab"), None);
+}
+
+/// All parts of the base of this floor.
+fn hear_base(receiver: &mut FrameReceiver, wanted: FloorMark) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    hear(receiver, |message| match message {
+        LinkMessage::Base { floor, total, offset, part } => {
+            assert_eq!((floor, offset), (wanted, bytes.len() as u64));
+            bytes.extend_from_slice(part.as_bytes());
+            (bytes.len() as u64 == total).then_some(())
+        }
+        LinkMessage::Ops { .. } => panic!("ops flow between equal floors only"),
+        _ => None,
+    });
+    bytes
+}
+
+#[test]
+fn a_base_is_given_as_it_is_and_ops_flow_once_the_floors_are_equal() {
+    let one = tracker(1, &[]);
+    let mut alice = client(&one, "alice");
+    let mark = put_floor(&one);
+    let seen: Vec<Seen> = one.state().version().map(|(origin, seq)| Seen { origin, seq }).collect();
+    alice.create_group("above");
+    let (mut receiver, sender) = link_as(one.addr, 2, 1, FloorMark::default());
+    sender.send(UNASKED, &LinkMessage::WantBase { floor: HIGH }).expect("sent");
+    hear(&mut receiver, |message| matches!(message, LinkMessage::NoBase { floor } if floor == HIGH).then_some(()));
+    sender.send(UNASKED, &LinkMessage::WantBase { floor: mark }).expect("sent");
+    let bytes = hear_base(&mut receiver, mark);
+    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+    assert_eq!(digest.as_ref(), &mark.base[..]);
+
+    // What comes from below its floor is passed over.
+    let lamport = one.state().lamport() + 1;
+    send_ops(&sender, [account(2, 1, lamport)].into_iter());
+    assert!(!is_asked_before_answer(&mut receiver, &sender));
+    assert_eq!(one.state().op_count(), 2);
+    sender.send(UNASKED, &have(mark, seen)).expect("sent");
+    let ops = hear(&mut receiver, |message| if let LinkMessage::Ops { ops } = message { Some(ops) } else { None });
+    assert!(ops.len() == 1 && ops[0].lamport > mark.lamport);
+    send_ops(&sender, [account(2, 1, lamport)].into_iter());
+    wait_until("it is taken", || one.state().op_count() == 3);
+}

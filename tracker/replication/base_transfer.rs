@@ -1,0 +1,204 @@
+//! The base on its way over a link. A tracker whose floor is lower takes the base of the other one, part by part, and is
+//! started anew on it.
+
+use crate::model::op::floor::{FloorMark, FloorProposal};
+use crate::model::units::duration;
+use crate::tracker::cluster::live_link::LiveLink;
+use crate::tracker::commit::{BaseError, BasePart, Standing};
+use crate::tracker::core::Core;
+use crate::tracker::state::State;
+use crate::wire::codec::Blob;
+use crate::wire::refusal::{Code, Refusal};
+use crate::wire::tracker_tracker::{BASE_PART_MAX, LinkMessage};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Longest base that is taken, in bytes.
+const BASE_LEN_MAX: u64 = 4 << 30;
+/// How long this tracker has to reach a floor by itself that it has voted for.
+const BY_ITSELF: Duration = Duration::from_secs(3);
+/// Pause before a base is asked for again that this tracker could not keep.
+const DISK_PAUSE: Duration = Duration::from_secs(30);
+/// A floor that lies so far above every change that is known here was made by no tracker.
+const LEAP_MAX: u64 = 1 << 32;
+
+/// A base on its way: which one, and up to where it was sent or taken.
+struct Transfer {
+    floor: FloorMark,
+    offset: u64,
+}
+
+/// The half of the tracker that gives, on the thread that sends.
+#[derive(Default)]
+pub(super) struct BaseGiver(Option<Transfer>);
+
+impl BaseGiver {
+    /// The next part of what the other tracker wants. `None` if it wants nothing.
+    pub(super) fn next(&mut self, core: &Core, live: &LiveLink) -> Option<LinkMessage> {
+        if let Some(floor) = live.progress.lock().wants_base.take() {
+            self.0 = Some(Transfer { floor, offset: 0 });
+        }
+        let Transfer { floor, offset } = self.0.take()?;
+        let part = core.bases.part(floor, offset, BASE_PART_MAX).unwrap_or_else(|why| {
+            core.cluster.warn(&format!("the base cannot be read for another tracker: {why}"));
+            None
+        });
+        let message = part.and_then(|BasePart { total, bytes }| {
+            let end = offset + bytes.len() as u64;
+            let part = Blob::new(bytes).filter(|part| !part.as_bytes().is_empty())?;
+            self.0 = (end < total).then_some(Transfer { floor, offset: end });
+            Some(LinkMessage::Base { floor, total, offset, part })
+        });
+        Some(message.unwrap_or(LinkMessage::NoBase { floor }))
+    }
+}
+
+/// The half of the tracker that takes, on the thread that receives.
+pub(super) struct BaseTaker<'a> {
+    core: &'a Core,
+    number: u16,
+    live: &'a LiveLink,
+    /// The last floor of the other tracker that was higher, and when it was heard.
+    higher: Option<(FloorMark, Instant)>,
+    asked: Option<Transfer>,
+}
+
+impl<'a> BaseTaker<'a> {
+    pub(super) fn new(core: &'a Core, number: u16, live: &'a LiveLink) -> Self {
+        Self { core, number, live, higher: None, asked: None }
+    }
+
+    /// Asks for the base of the other tracker if its floor is higher, this one cannot reach it by itself, and no other
+    /// tracker gives its base. Meanwhile clients change nothing here.
+    ///
+    /// # Errors
+    /// `Malformed` if no tracker can have reached its floor.
+    pub(super) fn look(&mut self, now: Instant) -> Result<(), Refusal> {
+        let Standing { state, floor: own } = self.core.committer.standing();
+        let floor = self.live.progress.lock().floor;
+        if floor.lamport > state.lamport().saturating_add(LEAP_MAX) {
+            return Err(Refusal::about(Code::Malformed, "a floor that no tracker can have reached"));
+        }
+        if floor <= own.mark {
+            self.end(now);
+            return Ok(());
+        }
+        let voted = self.has_vote(&state, own.mark, floor);
+        self.ask(floor, voted, now);
+        Ok(())
+    }
+
+    /// Whether a tracker has voted for putting one floor on top of another one.
+    fn has_vote(&self, state: &State, after: FloorMark, floor: FloorMark) -> bool {
+        let mut proposals = state.proposals().map(|(_, proposal, _)| proposal);
+        let mut promises = state.promises().map(|(_, promise, _)| promise);
+        let is_it = |proposal: &Arc<FloorProposal>| proposal.mark == floor && proposal.after == after;
+        proposals.any(is_it) || promises.any(is_it)
+    }
+
+    fn ask(&mut self, floor: FloorMark, voted: bool, now: Instant) {
+        if self.higher.is_none_or(|(heard, _)| heard != floor) {
+            self.higher = Some((floor, now));
+        }
+        let heard = self.higher.map_or(now, |(_, heard)| heard);
+        let by_itself = voted && now.saturating_duration_since(heard) < BY_ITSELF;
+        let mut slot = self.core.cluster.base_slot().lock();
+        let late = slot.sweep(now);
+        self.core.committer.set_joining(slot.set_needed(self.number, !by_itself, now));
+        let asks = !by_itself && slot.claim(self.number, now);
+        drop(slot);
+        if let Some(late) = late {
+            self.core.cluster.warn(&format!("tracker {late} gives its base too slowly, another one is asked"));
+        }
+        if asks {
+            self.asked = Some(Transfer { floor, offset: 0 });
+            self.live.progress.lock().ask_for_base = Some(floor);
+            self.live.wakeup.wake();
+        }
+    }
+
+    /// Takes the next part of the base that was asked for, and passes over any other.
+    pub(super) fn take(&mut self, part: (FloorMark, u64, u64), bytes: &[u8], now: Instant) {
+        let (floor, total, offset) = part;
+        let asked = self.asked.as_mut().filter(|_| self.core.cluster.base_slot().lock().is_giver(self.number));
+        let Some(asked) = asked.filter(|asked| asked.floor == floor) else { return };
+        let end = offset.saturating_add(bytes.len() as u64);
+        if offset != asked.offset || bytes.is_empty() || end > total || total > BASE_LEN_MAX {
+            return self.blame(now);
+        }
+        if let Err(why) = self.core.bases.take_part(floor, offset, bytes) {
+            return self.cannot_keep(&why, now);
+        }
+        asked.offset = end;
+        self.core.cluster.base_slot().lock().note_part(end, total, now);
+        if end == total {
+            self.finish(floor, now);
+        }
+    }
+
+    /// The other tracker does not have that base by now.
+    pub(super) fn take_none(&mut self, floor: FloorMark, now: Instant) {
+        if self.asked.as_ref().is_some_and(|asked| asked.floor == floor) {
+            self.drop_part();
+            let rest = self.core.cluster.base_slot().lock().excuse(self.number, now);
+            rest.iter().for_each(|rest| self.tell_blame(*rest));
+        }
+    }
+
+    /// All parts are here.
+    fn finish(&mut self, floor: FloorMark, now: Instant) {
+        match self.core.bases.taken(floor) {
+            Ok(true) => {
+                self.asked = None;
+                self.core.cluster.base_slot().lock().note_whole();
+                let (number, lamport) = (self.number, floor.lamport);
+                self.core.restart.ask(&format!("it takes over what tracker {number} has up to change {lamport}"));
+            }
+            Ok(false) => self.blame(now),
+            Err(why) => self.cannot_keep(&why, now),
+        }
+    }
+
+    /// The transfer has come to an end. Another one may be underway by now.
+    fn drop_part(&mut self) {
+        if self.asked.take().is_some() && self.core.cluster.base_slot().lock().is_giver(self.number) {
+            self.core.bases.give_up();
+        }
+    }
+
+    fn blame(&mut self, now: Instant) {
+        self.drop_part();
+        let rest = self.core.cluster.base_slot().lock().blame(self.number, now);
+        self.tell_blame(rest);
+    }
+
+    fn tell_blame(&self, rest: Duration) {
+        let (number, rest) = (self.number, duration(rest));
+        self.core
+            .cluster
+            .warn(&format!("tracker {number} gives a base that no tracker can have; it is asked again in {rest}"));
+    }
+
+    fn cannot_keep(&mut self, why: &BaseError, now: Instant) {
+        self.drop_part();
+        self.core.cluster.base_slot().lock().put_off(self.number, DISK_PAUSE, now);
+        self.core.cluster.warn(&format!("the base of tracker {} cannot be kept: {why}", self.number));
+    }
+
+    /// The base of the other tracker is not needed any more.
+    fn end(&mut self, now: Instant) {
+        if self.higher.take().is_some() {
+            self.drop_part();
+            let mut slot = self.core.cluster.base_slot().lock();
+            slot.leave(self.number);
+            self.core.committer.set_joining(slot.set_needed(self.number, false, now));
+        }
+    }
+}
+
+impl Drop for BaseTaker<'_> {
+    /// The link has ended.
+    fn drop(&mut self) {
+        self.end(Instant::now());
+    }
+}

@@ -1,0 +1,304 @@
+//! Changes that could not be placed: a list of them in the data folder, and notices to their authors.
+
+use crate::model::id::{CommandId, OpId, Origin, UserRef};
+use crate::model::name::{FileName, GroupId};
+use crate::model::notice::{ChangeKind, UnplacedChange};
+use crate::model::op::{Op, OpBody};
+use crate::sys::{durable, files};
+use crate::tracker::core::Core;
+use crate::tracker::ledger::accept::Change;
+use crate::tracker::state::State;
+use crate::tracker::warn::Warn;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What the name of each list begins with, before its number.
+const PREFIX: &str = "unplaced-";
+/// What the name of a list ends with whose authors have to be told.
+const NEW: &str = ".new.jsonl";
+/// The same, once they were told.
+const TOLD: &str = ".jsonl";
+/// Most notices for one user from one list: a command ring holds more than that.
+const NOTICES_MAX: u32 = 512;
+/// Pause before authors are told who could not be told.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// A list of changes in the data folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnplacedList {
+    pub path: PathBuf,
+    pub count: usize,
+}
+
+impl UnplacedList {
+    /// Whether its authors have to be told.
+    pub(super) fn is_new(&self) -> bool {
+        is_new(&self.path)
+    }
+}
+
+impl fmt::Display for UnplacedList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "changes that could not be placed: {}, listed in {}", self.count, self.path.display())
+    }
+}
+
+/// A line of a list: one change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct UnplacedLine {
+    /// Its op, as tracker, incarnation and sequence.
+    op: String,
+    lamport: u64,
+    change: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    /// The op that made the account of the author, if a notice is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
+    /// The command of the notice: two trackers that lost the same change tell of it once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
+}
+
+/// The words for the kinds of changes, as in the protocol for programs.
+const KINDS: [(ChangeKind, &str); 10] = [
+    (ChangeKind::ChangePassword, "change_password"),
+    (ChangeKind::CreateGroup, "create_group"),
+    (ChangeKind::RequestJoin, "join_group"),
+    (ChangeKind::AcceptRequest, "accept_request"),
+    (ChangeKind::RejectRequest, "reject_request"),
+    (ChangeKind::LeaveGroup, "leave_group"),
+    (ChangeKind::RemoveMember, "remove_member"),
+    (ChangeKind::CreateShare, "share"),
+    (ChangeKind::JoinShare, "join_share"),
+    (ChangeKind::LeaveShare, "stop_share"),
+];
+
+fn id_text(id: OpId) -> String {
+    format!("{}-{:016x}-{}", id.origin.tracker, id.origin.incarnation, id.seq)
+}
+
+fn id_of(text: &str) -> Option<OpId> {
+    let mut parts = text.splitn(3, '-');
+    let tracker = parts.next()?.parse().ok()?;
+    let incarnation = u64::from_str_radix(parts.next()?, 16).ok()?;
+    Some(OpId { origin: Origin { tracker, incarnation }, seq: parts.next()?.parse().ok()? })
+}
+
+fn command_of(op: &Op) -> CommandId {
+    if matches!(op.body, OpBody::NoteUnplaced { .. }) {
+        return op.command;
+    }
+    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+    digest.update(b"unplaced");
+    digest.update(&op.id.origin.tracker.to_be_bytes());
+    digest.update(&op.id.origin.incarnation.to_be_bytes());
+    digest.update(&op.id.seq.to_be_bytes());
+    let digest = digest.finish();
+    CommandId(*digest.as_ref().first_chunk().expect("SHA-256 is longer than an id"))
+}
+
+/// What the author is told of a change; `before` is a state that has what it names.
+fn told(body: &OpBody, before: &State) -> Option<UnplacedChange> {
+    if let OpBody::NoteUnplaced { change, .. } = body {
+        return Some(change.clone());
+    }
+    let group = |group| before.group_name(group);
+    let share = |share| before.share(share).map(|info| (before.group_name(info.group), info.name));
+    let (group, file) = match body {
+        OpBody::CreateGroup { name, .. } => (Some(name.clone()), None),
+        OpBody::RequestJoin { group: of, .. }
+        | OpBody::AcceptRequest { group: of, .. }
+        | OpBody::RejectRequest { group: of, .. }
+        | OpBody::LeaveGroup { group: of, .. }
+        | OpBody::RemoveMember { group: of, .. } => (group(*of), None),
+        OpBody::CreateShare { group: of, name, .. } => (group(*of), Some(name.clone())),
+        OpBody::JoinShare { share: of, .. } | OpBody::LeaveShare { share: of, .. } => {
+            share(*of).map_or((None, None), |(group, name)| (group, Some(name)))
+        }
+        _ => (None, None),
+    };
+    Some(UnplacedChange { kind: body.change_kind()?, group, file })
+}
+
+impl UnplacedLine {
+    /// `None` for what nobody misses.
+    fn of(op: &Op, before: &State) -> Option<Self> {
+        let (id, lamport) = (id_text(op.id), op.lamport);
+        let line = |change: &str, user| Self {
+            op: id,
+            lamport,
+            change: change.to_owned(),
+            user,
+            group: None,
+            file: None,
+            author: None,
+            command: None,
+        };
+        match &op.body {
+            OpBody::CreateUser { name, .. } => return Some(line("create_user", Some(name.to_string()))),
+            OpBody::ForgetTracker { tracker } => return Some(line(&format!("forget {tracker}"), None)),
+            OpBody::UnforgetTracker { tracker } => return Some(line(&format!("unforget {tracker}"), None)),
+            _ => {}
+        }
+        let UnplacedChange { kind, group, file } = told(&op.body, before)?;
+        let author = before.account(op.body.author()?);
+        let word = KINDS.iter().find(|(other, _)| *other == kind).map_or("", |(_, word)| word);
+        Some(Self {
+            group: group.map(|group| group.to_string()),
+            file: file.map(|file| file.to_string()),
+            author: author.as_ref().map(|author| id_text(author.user.0)),
+            command: Some(format!("{:?}", command_of(op))),
+            ..line(word, author.map(|author| author.name.to_string()))
+        })
+    }
+
+    /// The notice that is due: to whom, under which command. `None` if nobody is told.
+    fn notice(&self) -> Option<(CommandId, UserRef, UnplacedChange)> {
+        let user = UserRef(id_of(self.author.as_deref()?)?);
+        let command = u128::from_str_radix(self.command.as_deref()?, 16).ok()?;
+        let (kind, _) = KINDS.iter().find(|(_, word)| *word == self.change)?;
+        let group = self.group.as_deref().and_then(|group| GroupId::parse(group).ok());
+        let file = self.file.as_deref().and_then(|file| FileName::parse(file).ok());
+        Some((CommandId(command.to_be_bytes()), user, UnplacedChange { kind: *kind, group, file }))
+    }
+}
+
+/// The lists in a data folder.
+#[derive(Debug, Clone)]
+pub struct UnplacedLists {
+    folder: PathBuf,
+}
+
+impl UnplacedLists {
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_path_buf() }
+    }
+
+    /// Lists changes that are about to lose their place. Returns when the list is durable. The same ones once more make
+    /// no second list.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn keep(&self, ops: &[Op], before: &State) -> io::Result<()> {
+        let mut text = String::new();
+        for line in ops.iter().filter_map(|op| UnplacedLine::of(op, before)) {
+            text.push_str(&serde_json::to_string(&line).map_err(io::Error::other)?);
+            text.push('\n');
+        }
+        if text.is_empty() {
+            return Ok(());
+        }
+        let lists = self.paths()?;
+        let is_same = |path: &PathBuf| is_new(path) && fs::read(path).is_ok_and(|bytes| bytes == text.as_bytes());
+        if lists.iter().any(is_same) {
+            return Ok(());
+        }
+        durable::replace(&self.free_place(&lists), text.as_bytes())
+    }
+
+    /// The lists that the operator has not moved away. One that cannot be read counts no change.
+    pub fn all(&self) -> Vec<UnplacedList> {
+        let count =
+            |path: &Path| File::open(path).map_or(0, |file| BufReader::new(file).lines().map_while(Result::ok).count());
+        let paths = self.paths().unwrap_or_default();
+        paths.into_iter().map(|path| UnplacedList { count: count(&path), path }).collect()
+    }
+
+    fn paths(&self) -> io::Result<Vec<PathBuf>> {
+        let entries: io::Result<Vec<_>> = fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.path())).collect();
+        let mut paths: Vec<PathBuf> = entries?;
+        paths.retain(|path| name(path).is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(TOLD)));
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// A new list under the first number that no list has.
+    fn free_place(&self, lists: &[PathBuf]) -> PathBuf {
+        let is_free = |n: &u64| {
+            let [new, told] = [NEW, TOLD].map(|suffix| format!("{PREFIX}{n}{suffix}"));
+            !lists.iter().any(|path| name(path).is_some_and(|name| name == new || name == told))
+        };
+        let number = (1..).find(is_free).unwrap_or_default();
+        self.folder.join(format!("{PREFIX}{number}{NEW}"))
+    }
+
+    /// Tells the authors of the lists that are new, and gives each list its last name then. Ends early once nothing can
+    /// come on `end`; the next start goes on.
+    pub(super) fn tell_authors(&self, core: &Core, warn: &Warn, end: &Receiver<()>) {
+        for path in self.paths().unwrap_or_default().iter().filter(|path| is_new(path)) {
+            let told = loop {
+                match tell(core, path) {
+                    // The disk may be full.
+                    Err(TellError::Later) if end.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) => {}
+                    told => break told,
+                }
+            };
+            match told {
+                Ok(()) => {}
+                Err(TellError::Later) => return,
+                Err(TellError::Failed(why)) => warn(&format!("the authors of {} are not told: {why}", path.display())),
+            }
+        }
+    }
+}
+
+/// Why authors were not told.
+enum TellError {
+    /// No changes are taken now.
+    Later,
+    Failed(io::Error),
+}
+
+impl From<io::Error> for TellError {
+    fn from(error: io::Error) -> Self {
+        TellError::Failed(error)
+    }
+}
+
+fn name(path: &Path) -> Option<&str> {
+    path.file_name().and_then(OsStr::to_str)
+}
+
+fn is_new(path: &Path) -> bool {
+    name(path).is_some_and(|name| name.ends_with(NEW))
+}
+
+/// Issues the notices of a list, then gives it its last name.
+fn tell(core: &Core, path: &Path) -> Result<(), TellError> {
+    let mut counts: HashMap<UserRef, u32> = HashMap::new();
+    for line in BufReader::new(File::open(path)?).lines() {
+        let line: UnplacedLine = serde_json::from_str(&line?).map_err(io::Error::other)?;
+        let state = core.state();
+        // A crash may have come before the change lost its place.
+        let is_placed = id_of(&line.op).is_some_and(|id| id.seq <= state.seen(id.origin));
+        let Some((command, user, change)) = line.notice().filter(|_| !is_placed) else { continue };
+        let count = counts.entry(user).or_default();
+        *count += 1;
+        if *count > NOTICES_MAX || state.account(user).is_none() {
+            continue;
+        }
+        if let Err(refusal) = core.committer.submit(command, &Change::NoteUnplaced { user, change }) {
+            let later = refusal.code.is_passing();
+            return Err(if later { TellError::Later } else { TellError::Failed(io::Error::other(refusal)) });
+        }
+    }
+    if let (Some(folder), Some(stem)) = (path.parent(), name(path).and_then(|name| name.strip_suffix(NEW))) {
+        let (new, told) = (format!("{stem}{NEW}"), format!("{stem}{TOLD}"));
+        let folder = files::open_folder(folder)?;
+        files::rename_in(&folder, OsStr::new(&new), OsStr::new(&told))?;
+        files::sync_folder(&folder)?;
+    }
+    Ok(())
+}
