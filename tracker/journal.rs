@@ -22,6 +22,7 @@ use crate::model::id::Origin;
 use crate::model::op::Op;
 use crate::sys;
 use crate::tracker::commit::{AppendError, BaseStore, OpLog, OpSource};
+use crate::tracker::journal::base::adoption::{self, Adoption, Due, UnplacedSink};
 use crate::tracker::journal::base::spans::Spans;
 use crate::tracker::journal::base::store::JournalShelf;
 use crate::tracker::journal::checkpoint::Checkpointer;
@@ -37,6 +38,9 @@ use segment::{CreateError, NEW_SUFFIX, RECORDS_AT, SegmentHeader};
 use std::path::Path;
 use std::sync::Arc;
 use writer::{SegmentWriter, WriteError};
+
+/// Ops that an adoption appends at once.
+const ADOPTED_AT_ONCE: usize = 1024;
 
 /// How a journal is kept.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +71,8 @@ pub struct OpenedJournal {
     pub bases: Arc<dyn BaseStore>,
     /// The origin under which the tracker issues further ops.
     pub origin: Origin,
+    /// The journal has gone over to the base of another tracker: much may be new to this one.
+    pub adopted: bool,
     /// How many ops were folded on top of the base or the checkpoint.
     pub replayed: u64,
 }
@@ -102,16 +108,32 @@ pub struct JournalOwner {
 
 impl Journal {
     /// Opens the journal in a folder, or begins one if the folder is empty. Cuts off damage that a crash explains, and
-    /// warns of it. On return everything that `past` shows is durable.
+    /// warns of it. Adopts the base that was taken from another tracker, and yields to what others have promised; `unplaced`
+    /// lists what loses its place. On return everything that `past` shows is durable.
     pub fn open(
         disk: Arc<dyn Disk>,
         owner: JournalOwner,
         settings: JournalSettings,
         warn: Warn,
+        unplaced: &mut dyn UnplacedSink,
     ) -> Result<OpenedJournal, JournalError> {
         let options = RecoveryOptions { tracker: Some(owner.tracker), checkpoints: true, force: false };
-        let recovery = recover(&*disk, options)?;
-        Opening { disk, owner, settings, warn }.resume(recovery, false)
+        let opening = Opening { disk, owner, settings, warn };
+        let mut adopted = false;
+        loop {
+            let recovery = recover(&*opening.disk, options)?;
+            match adoption::due(&*opening.disk, &recovery, owner.tracker)? {
+                None => return Ok(OpenedJournal { adopted, ..opening.resume(recovery, false)? }),
+                Some(Due::CleanUp { finished }) => {
+                    let told = adoption::clean_up(&*opening.disk, &recovery, finished.as_deref())?;
+                    told.iter().for_each(|line| (opening.warn)(line));
+                    adopted |= finished.is_some();
+                }
+                Some(Due::Adopt(due)) => {
+                    opening.clone().adopt(recovery, *due, unplaced)?;
+                }
+            }
+        }
     }
 
     /// Copies the journal in `folder` to `copy`, cuts it off at the first damage of any kind and goes on in a fresh
@@ -137,6 +159,20 @@ impl Journal {
     /// Waits until no checkpoint is being written.
     pub fn wait_for_checkpoint(&self) {
         self.checkpointer.wait_idle();
+    }
+
+    /// Appends ops as one batch, and begins another segment if this one is full.
+    fn append_all(&mut self, ops: &mut Vec<Op>) -> Result<(), AppendError> {
+        self.append(ops)?;
+        ops.clear();
+        self.rotate_if_full();
+        Ok(())
+    }
+
+    fn rotate_if_full(&mut self) {
+        if self.segment.end() >= self.settings.segment_len_max {
+            self.rotate();
+        }
     }
 
     fn fail(&self, reason: String) -> AppendError {
@@ -168,6 +204,7 @@ impl Journal {
 }
 
 /// A journal that is about to be opened.
+#[derive(Clone)]
 struct Opening {
     disk: Arc<dyn Disk>,
     owner: JournalOwner,
@@ -176,6 +213,35 @@ struct Opening {
 }
 
 impl Opening {
+    /// Writes the ops that have a place above another base once more, then makes that base the journal's own.
+    fn adopt(
+        self,
+        mut recovery: Recovery,
+        mut adoption: Adoption,
+        unplaced: &mut dyn UnplacedSink,
+    ) -> Result<(), JournalError> {
+        let (disk, own, before) = (self.disk.clone(), recovery.base, recovery.past.state().clone());
+        // So a segment behind such a base is told from one that has every op since birth.
+        recovery.position.batch += u64::from(recovery.position.seq == 0);
+        let position = recovery.position;
+        let OpenedJournal { mut journal, source, .. } = self.resume(recovery, true)?;
+        let (mut lot, mut written) = (Vec::new(), Ok(()));
+        let read = source.read_in_order(&mut |op| {
+            lot.extend(adoption.place(op));
+            if lot.len() == ADOPTED_AT_ONCE {
+                written = journal.append_all(&mut lot);
+            }
+            written.is_ok()
+        });
+        read.map_err(JournalError::ReadBack)?;
+        written.and_then(|()| journal.append_all(&mut lot)).map_err(JournalError::Append)?;
+        if !adoption.unplaced().is_empty() {
+            unplaced.keep(adoption.unplaced(), &before).map_err(JournalError::Unplaced)?;
+        }
+        adoption::close_ways_back(&*disk, own)?;
+        adoption::write(&*disk, position, &adoption)
+    }
+
     /// Goes on with what was read; under a fresh incarnation if `renew`.
     fn resume(self, recovery: Recovery, renew: bool) -> Result<OpenedJournal, JournalError> {
         let Self { disk, owner, settings, warn } = self;
@@ -210,7 +276,8 @@ impl Opening {
         let records = Vec::new();
         let journal =
             Journal { disk, settings, warn, origin, segment, position, checkpointer, checkpoint_at, shelf, records };
-        Ok(OpenedJournal { journal, source, bases, past, origin, replayed: recovery.replayed })
+        let replayed = recovery.replayed;
+        Ok(OpenedJournal { journal, source, bases, past, origin, adopted: false, replayed })
     }
 }
 

@@ -7,9 +7,12 @@ use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::Layout;
 use groupshare::tracker::commit::OpLog;
+use groupshare::tracker::journal::base::adoption::UnplacedSink;
 use groupshare::tracker::journal::disk::RealDisk;
 use groupshare::tracker::journal::{Journal, JournalOwner, JournalSettings, OpenedJournal};
+use groupshare::tracker::state::State;
 use groupshare::tracker::warn::Warn;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -89,10 +92,19 @@ impl History {
     }
 }
 
+/// For journals that adopt no base.
+struct NoList;
+
+impl UnplacedSink for NoList {
+    fn keep(&mut self, _: &[Op], _: &State) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 /// Opens the journal of a tracker.
 pub(crate) fn open(folder: &Path, tracker: u16, settings: JournalSettings) -> OpenedJournal {
     let disk = Arc::new(RealDisk::open(folder).expect("a folder"));
     let warn: Warn = Arc::new(|line| println!("warning: {line}"));
     let owner = JournalOwner { tracker, fresh_incarnation: 0x1234_5678_9abc_def0 };
-    Journal::open(disk, owner, settings, warn).expect("sound")
+    Journal::open(disk, owner, settings, warn, &mut NoList).expect("sound")
 }

@@ -34,7 +34,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("tracker/notifier", "commit core push state"),
     ("tracker/core", "auth cluster commit manifests presence prober push relay restart state"),
     ("tracker/floor", "state"),
-    ("tracker/journal", "commit ledger state warn"),
+    ("tracker/journal", "commit floor ledger state warn"),
     ("tracker/commit", "ledger state"),
     ("tracker/cluster", "state warn"),
     ("tracker/push", "presence state"),

@@ -3,8 +3,10 @@
 use super::tracker::settings;
 use super::wait::wait_until;
 use crossbeam_channel::{Sender, bounded};
+use groupshare::model::op::Op;
 use groupshare::sys::random::random_bytes;
 use groupshare::tracker::floor::pace::FloorPace;
+use groupshare::tracker::journal::base::adoption::UnplacedSink;
 use groupshare::tracker::journal::disk::RealDisk;
 use groupshare::tracker::journal::{Journal, JournalOwner, JournalSettings, OpenedJournal};
 use groupshare::tracker::net::listener::bind;
@@ -14,6 +16,7 @@ use groupshare::tracker::state::State;
 use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -92,7 +95,8 @@ impl KeptSetup {
         let disk = Arc::new(RealDisk::open(&journal).expect("a folder"));
         let incarnation = u64::from_ne_bytes(random_bytes().expect("random bytes"));
         let owner = JournalOwner { tracker: self.number, fresh_incarnation: incarnation };
-        let opened = Journal::open(disk, owner, self.journal, settings.warn.clone()).expect("sound");
+        let opened = Journal::open(disk, owner, self.journal, settings.warn.clone(), &mut NoList);
+        let opened = opened.expect("sound");
         let OpenedJournal { journal, source, bases, past, origin, .. } = opened;
         (settings.log, settings.source, settings.past, settings.origin) = (Box::new(journal), source, past, origin);
         (settings.bases, settings.floor_pace) = (bases, self.floor_pace);
@@ -152,5 +156,14 @@ impl KeptTracker {
 impl Drop for KeptTracker {
     fn drop(&mut self) {
         let _ = self.end();
+    }
+}
+
+/// For journals that adopt no base.
+struct NoList;
+
+impl UnplacedSink for NoList {
+    fn keep(&mut self, _: &[Op], _: &State) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -5,6 +5,7 @@ use crate::common::names::{command, group};
 use crate::common::tracker::TestTracker;
 use crate::common::wait::wait_until;
 use crate::faulty_disk::{Fault, MemDisk};
+use crate::journal::Said;
 use groupshare::tracker::journal::{Journal, JournalOwner, JournalSettings, OpenedJournal};
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::refusal::{Code, Refusal};
@@ -27,7 +28,8 @@ fn numbered_on(disk: &MemDisk, number: u16, others: &[(u16, SocketAddr)]) -> (Te
         let owner = JournalOwner { tracker: number, fresh_incarnation: disk.calls() + 1 };
         // Without room ahead of the records, so that a full disk shows at the next change.
         let small = JournalSettings { chunk_len: 1, ..JournalSettings::default() };
-        let opened = Journal::open(Arc::new(disk.clone()), owner, small, warn.clone()).expect("sound");
+        let opened =
+            Journal::open(Arc::new(disk.clone()), owner, small, warn.clone(), &mut Said::default()).expect("sound");
         let OpenedJournal { journal, source, past, origin, .. } = opened;
         (settings.log, settings.source, settings.past, settings.origin) = (Box::new(journal), source, past, origin);
         (settings.warn, settings.others) = (warn, others.iter().map(|&(number, addr)| (number, addr.into())).collect());

@@ -8,6 +8,7 @@ use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::Layout;
 use groupshare::tracker::commit::{AppendError, OpLog};
+use groupshare::tracker::journal::base::adoption::UnplacedSink;
 use groupshare::tracker::journal::checkpoint;
 use groupshare::tracker::journal::disk::{Disk, RealDisk};
 use groupshare::tracker::journal::inspect;
@@ -21,6 +22,7 @@ use groupshare::tracker::state::State;
 use parking_lot::Mutex;
 use rayon::prelude::*;
 use rustix::io::Errno;
+use std::io;
 use std::sync::Arc;
 
 pub(crate) const OWNER: JournalOwner = JournalOwner { tracker: 1, fresh_incarnation: 77 };
@@ -80,19 +82,31 @@ pub(crate) fn fold<'a>(ops: impl IntoIterator<Item = &'a Op>) -> State {
     state
 }
 
-/// What was warned of.
+/// What was warned of, and what lost its place.
 #[derive(Clone, Default)]
-pub(crate) struct Said(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Said(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<Op>>>);
+
+impl UnplacedSink for Said {
+    fn keep(&mut self, ops: &[Op], _: &State) -> io::Result<()> {
+        *self.1.lock() = ops.to_vec();
+        Ok(())
+    }
+}
 
 impl Said {
     pub(crate) fn open(&self, disk: &MemDisk, settings: JournalSettings) -> Result<OpenedJournal, JournalError> {
         let said = self.0.clone();
         let warn = Arc::new(move |line: &str| said.lock().push(line.to_owned()));
-        Journal::open(Arc::new(disk.clone()), OWNER, settings, warn)
+        Journal::open(Arc::new(disk.clone()), OWNER, settings, warn, &mut self.clone())
     }
 
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock())
+    }
+
+    /// What the last adoption listed.
+    pub(crate) fn unplaced(&self) -> Vec<Op> {
+        self.1.lock().clone()
     }
 }
 
@@ -240,7 +254,7 @@ fn damage_in_the_last_batch_is_cut_off_with_a_warning_and_the_journal_goes_on_un
         let said = said.clone();
         Arc::new(move |line: &str| said.0.lock().push(line.to_owned()))
     };
-    let mut opened = Journal::open(Arc::new(disk.clone()), fresh, PLAIN, warn).expect("starts");
+    let mut opened = Journal::open(Arc::new(disk.clone()), fresh, PLAIN, warn, &mut said.clone()).expect("starts");
     let told = said.take();
     assert_eq!(told.len(), 1);
     let place = format!("/data/journal/{} is damaged at byte {}: ", map.name, map.last_batch_at());
@@ -267,7 +281,7 @@ fn damage_that_a_later_batch_follows_is_refused_and_repaired_only_when_asked() {
     std::fs::write(&file, &bytes).expect("written");
     let disk = || Arc::new(RealDisk::open(&folder).expect("there"));
     let quiet: groupshare::tracker::warn::Warn = Arc::new(|_: &str| {});
-    let start = || Journal::open(disk(), OWNER, PLAIN, quiet.clone());
+    let start = || Journal::open(disk(), OWNER, PLAIN, quiet.clone(), &mut Said::default());
     let error = start().err().expect("refused").to_string();
     assert!(error.contains(&format!("is damaged at byte {damaged}: a later batch follows at byte ")), "{error}");
     assert!(error.contains(&format!("tracker --repair {}", temp.path().display())), "{error}");
@@ -318,11 +332,14 @@ fn an_empty_folder_is_a_fresh_start_and_a_newer_or_foreign_journal_is_refused() 
     drop(opened);
     // Nobody can tell a folder that comes from a backup: no start gives ids that an earlier one may have given.
     let next = JournalOwner { fresh_incarnation: 79, ..OWNER };
-    let opened = Journal::open(Arc::new(disk.clone()), next, PLAIN, Arc::new(|_: &str| {})).expect("sound");
+    let opened = Journal::open(Arc::new(disk.clone()), next, PLAIN, Arc::new(|_: &str| {}), &mut Said::default())
+        .expect("sound");
     assert_eq!(opened.origin.incarnation, 79);
     drop(opened);
     let other = JournalOwner { tracker: 2, ..OWNER };
-    let error = Journal::open(Arc::new(disk.clone()), other, PLAIN, Arc::new(|_: &str| {})).err().expect("refused");
+    let error = Journal::open(Arc::new(disk.clone()), other, PLAIN, Arc::new(|_: &str| {}), &mut Said::default())
+        .err()
+        .expect("refused");
     assert!(error.to_string().contains("belongs to tracker 1"), "{error}");
     let mut bytes = disk.read(&segment::name(1)).expect("there");
     bytes[9] = 3;

@@ -24,6 +24,7 @@ mod common {
     pub(crate) mod wiretap;
 }
 
+mod adoption;
 mod certificates;
 mod client;
 mod conversation;

@@ -1,6 +1,7 @@
 //! Bases: the fold of all ops up to the floor, pruned, in a file. A start begins with the newest one, and the ops below
 //! its floor may go.
 
+pub mod adoption;
 pub(super) mod spans;
 pub(super) mod store;
 mod transfer;
@@ -8,6 +9,7 @@ mod transfer;
 use super::disk::Disk;
 use super::record::JournalPosition;
 use super::state_file::{HEAD_LEN, StateFileError, StateFileKind, UnsoundStateFile};
+use crate::model::op::floor::FloorMark;
 use crate::tracker::state::State;
 use std::io;
 
@@ -35,6 +37,14 @@ impl BaseMark {
 
     pub(super) fn of(state: &State, position: JournalPosition) -> Self {
         Self { lamport: state.floor(), needed: position.seq, ops: state.op_count() }
+    }
+}
+
+/// Names the floor of a base. At birth it has no digest.
+pub(super) fn mark(base: &State) -> FloorMark {
+    match base.floor() {
+        0 => FloorMark::default(),
+        lamport => FloorMark { lamport, base: base.digest() },
     }
 }
 

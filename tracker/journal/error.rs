@@ -4,6 +4,7 @@ use super::disk::Disk;
 use super::segment::VERSION;
 use super::state_file::UnsoundStateFile;
 use crate::sys;
+use crate::tracker::commit::{AppendError, ReadBackError};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,12 @@ pub enum JournalError {
     Foreign { path: PathBuf, why: UnsoundStateFile },
     /// The journal belongs to another tracker of the installation.
     OtherTracker { path: PathBuf, tracker: u16 },
+    /// It cannot be read again.
+    ReadBack(ReadBackError),
+    /// Nothing can be appended to it.
+    Append(AppendError),
+    /// The changes cannot be listed that another base leaves no place for.
+    Unplaced(io::Error),
     /// No thread can be started.
     System(io::Error),
 }
@@ -101,6 +108,11 @@ impl fmt::Display for JournalError {
                 "{} belongs to tracker {tracker}; start that one, or give this one a folder of its own with --data-dir",
                 path.display()
             ),
+            JournalError::ReadBack(error) => error.fmt(f),
+            JournalError::Append(error) => error.fmt(f),
+            JournalError::Unplaced(error) => {
+                write!(f, "cannot list the changes that have no place any more: {}", sys::reason(error))
+            }
             JournalError::System(error) => write!(f, "cannot start: {}", sys::reason(error)),
         }
     }

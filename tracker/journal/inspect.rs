@@ -1,6 +1,6 @@
 //! `tracker --check`, and what `tracker --repair` says and keeps: reads a journal and changes nothing in it.
 
-use super::base::{self, BaseMark};
+use super::base::{self, BaseMark, adoption};
 use super::checkpoint;
 use super::disk::{Disk, remove_if_there};
 use super::error::{JournalError, io_error};
@@ -68,6 +68,18 @@ pub fn check(disk: &dyn Disk) -> Result<Inspection, JournalError> {
             Err(_) if recovery.warnings.iter().any(|told| told.contains(&path.to_string())) => {}
             Err(why) => faults.push(format!("{path} {why}; a start passes it over")),
         }
+    }
+    match adoption::incoming(disk)? {
+        None => {}
+        Some(Ok(base)) => {
+            let path = disk.path(base::INCOMING);
+            lines.push(format!(
+                "{} is the base of another tracker up to {}; a start goes over to it if it is higher",
+                path.display(),
+                base.floor()
+            ));
+        }
+        Some(Err(why)) => faults.push(format!("{} {why}; a start removes it", disk.path(base::INCOMING).display())),
     }
     let sound = faults.is_empty();
     lines.extend(faults);

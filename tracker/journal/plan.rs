@@ -213,9 +213,7 @@ impl Search<'_> {
         let path = self.disk.path(&base::name(lamport));
         match base::read(self.disk, lamport) {
             Ok((position, state)) => {
-                let base = BaseMark::of(&state, position);
-                // At birth a floor has no digest.
-                let digest = if base.lamport == 0 { [0; 32] } else { state.digest() };
+                let (base, digest) = (BaseMark::of(&state, position), base::mark(&state).base);
                 Ok(Some(Ground { position, state, base, digest, checkpoint: None }))
             }
             Err(why) if why.is_foreign() => Err(JournalError::Foreign { path, why }),

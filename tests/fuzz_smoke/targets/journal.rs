@@ -9,6 +9,7 @@ use byteorder::{BigEndian, ByteOrder};
 use groupshare::model::id::{CommandId, OpId};
 use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::commit::OpLog;
+use groupshare::tracker::journal::base::adoption::UnplacedSink;
 use groupshare::tracker::journal::checkpoint;
 use groupshare::tracker::journal::disk::{Disk, RealDisk};
 use groupshare::tracker::journal::inspect::{Inspection, check};
@@ -21,6 +22,7 @@ use groupshare::tracker::journal::{Journal, JournalError, JournalOwner, JournalS
 use groupshare::tracker::state::State;
 use parking_lot::Mutex;
 use std::fs;
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 const OWNER: JournalOwner = JournalOwner { tracker: 1, fresh_incarnation: 77 };
@@ -76,12 +78,21 @@ fn disk() -> (Folder, Arc<RealDisk>) {
     (folder, Arc::new(disk))
 }
 
+/// For journals that adopt no base.
+struct NoList;
+
+impl UnplacedSink for NoList {
+    fn keep(&mut self, _: &[Op], _: &State) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 type Said = Arc<Mutex<Vec<String>>>;
 
 fn open(disk: &Arc<RealDisk>, said: &Said) -> Result<OpenedJournal, JournalError> {
     let said = said.clone();
     let warn = Arc::new(move |line: &str| said.lock().push(line.to_owned()));
-    Journal::open(disk.clone(), OWNER, SMALL, warn)
+    Journal::open(disk.clone(), OWNER, SMALL, warn, &mut NoList)
 }
 
 /// The first byte says which checksums are put right in the end, so that what lies behind them is reached; the rest are

@@ -1,0 +1,384 @@
+//! A journal goes over to the base of another tracker, with a disk that fails at every call and power that goes at every
+//! call.
+
+use crate::faulty_disk::{Fault, MemDisk};
+use crate::journal::{Said, fold, op_under, origin};
+use groupshare::model::id::{CommandId, OpId, Origin, Seen};
+use groupshare::model::op::floor::{FloorMark, FloorProposal};
+use groupshare::model::op::{Op, OpBody};
+use groupshare::tracker::commit::OpLog;
+use groupshare::tracker::journal::base;
+use groupshare::tracker::journal::checkpoint;
+use groupshare::tracker::journal::disk::Disk;
+use groupshare::tracker::journal::inspect;
+use groupshare::tracker::journal::segment::{self, RECORDS_AT};
+use groupshare::tracker::journal::{JournalSettings, OpenedJournal};
+use groupshare::tracker::state::State;
+use rayon::prelude::*;
+use ring::digest::{SHA256, digest};
+use rustix::io::Errno;
+use std::sync::Arc;
+
+const SETTINGS: JournalSettings =
+    JournalSettings { checkpoint_ops: 12, segment_len_max: RECORDS_AT as u64 + 1200, chunk_len: 700 };
+const INCOMING: &str = "base.incoming";
+/// The floor of the base that comes from the other trackers.
+const TAKEN: u64 = 40;
+/// The floors that the journal had itself before it was away.
+const OWN: [u64; 2] = [6, 14];
+
+fn other() -> Origin {
+    Origin { tracker: 2, incarnation: 5 }
+}
+
+/// What this tracker has issued, and when: up to 20 while it was connected, up to 26 alone.
+fn own_ops() -> Vec<Op> {
+    (1..=26).map(|seq| op_under(origin(), seq, 0)).collect()
+}
+
+/// What another one has issued.
+fn other_ops() -> Vec<Op> {
+    (1..=50).map(|seq| Op { lamport: seq + 2, ..op_under(other(), seq, 1) }).collect()
+}
+
+fn in_order(ops: &[&[Op]]) -> Vec<Op> {
+    let mut all: Vec<Op> = ops.concat();
+    all.sort_by_key(Op::order);
+    all
+}
+
+/// The base up to a floor over these ops, with floors before it.
+fn base_at(ops: &[Op], floors: &[u64]) -> State {
+    let (mut state, mut from) = (State::new(), 0);
+    for &floor in floors {
+        let end = ops.partition_point(|op| op.lamport <= floor);
+        ops[from..end].iter().for_each(|op| state.apply(op));
+        state.prune(floor);
+        from = end;
+    }
+    state
+}
+
+/// The base of the others: they have what this tracker had issued while it was connected.
+fn taken() -> State {
+    base_at(&in_order(&[&own_ops()[..20], &other_ops()]), &[6, 14, TAKEN])
+}
+
+/// A base as it comes from another tracker.
+fn incoming(base: &State) -> Vec<u8> {
+    let mut bytes = b"GSHBASE\n\x00\x01".to_vec();
+    bytes.extend([0; 16]);
+    let taken: Result<(), ()> = base.encode(|part| {
+        bytes.extend_from_slice(part);
+        Ok(())
+    });
+    taken.expect("memory");
+    let checksum = digest(&SHA256, &bytes);
+    bytes.extend_from_slice(checksum.as_ref());
+    bytes
+}
+
+/// What this tracker holds when it comes back: its own ops, and the other's first ten.
+fn held() -> Vec<Op> {
+    let (own, others) = (own_ops(), other_ops());
+    let mut all = in_order(&[&own[..20], &others[..10]]);
+    all.extend_from_slice(&own[20..]);
+    // And two that lie above the floor that it has missed.
+    all.push(Op { lamport: TAKEN + 3, ..op_under(Origin { tracker: 3, incarnation: 9 }, 1, 2) });
+    all.push(Op { lamport: TAKEN + 4, ..op_under(Origin { tracker: 3, incarnation: 9 }, 2, 2) });
+    all
+}
+
+/// The journal of a tracker that was away. If asked for, it has floors of its own.
+fn away(floors: &[u64]) -> MemDisk {
+    let disk = MemDisk::default();
+    let OpenedJournal { mut journal, bases, .. } = Said::default().open(&disk, SETTINGS).expect("an empty disk");
+    let held = held();
+    let mut floors_taken = 0;
+    for count in 1..=held.len() {
+        journal.append(&held[count - 1..count]).expect("kept");
+        let passed = floors.iter().filter(|&&floor| held[count - 1].lamport >= floor + 3).count();
+        if passed > floors_taken {
+            floors_taken = passed;
+            bases.keep(&base_at(&in_order(&[&held[..count]]), &floors[..passed])).expect("kept");
+            bases.clear().expect("removed");
+        }
+        let mut state = base_at(&in_order(&[&held[..count]]), &floors[..floors_taken]);
+        let above = in_order(&[&held[..count]]).into_iter().filter(|op| op.lamport > state.floor());
+        above.collect::<Vec<_>>().iter().for_each(|op| state.apply(op));
+        journal.kept(&state);
+        journal.wait_for_checkpoint();
+    }
+    drop(journal);
+    disk
+}
+
+/// What the tracker has after the adoption.
+fn expected() -> State {
+    let mut state = taken();
+    held()[held().len() - 2..].iter().for_each(|op| state.apply(op));
+    state
+}
+
+/// Changes of the time alone: the base lacks them, and the one above its floor lies behind them.
+fn lost() -> Vec<Op> {
+    own_ops()[20..].to_vec()
+}
+
+/// Starts until it goes well, and looks at what there is then.
+fn verify(disk: &MemDisk, what: &str) {
+    let said = Said::default();
+    let opened = said.open(disk, SETTINGS).unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(opened.past.state().digest(), expected().digest(), "{what}");
+    let mark = opened.past.floor().mark;
+    assert_eq!((mark.lamport, mark.base), (TAKEN, taken().digest()), "{what}");
+    let names = disk.names();
+    assert!(!names.iter().any(|name| name == INCOMING), "{what}: {names:?}");
+    assert_eq!(names.iter().filter_map(|name| base::lamport(name)).collect::<Vec<_>>(), [TAKEN], "{what}");
+    // And it can be written to.
+    let OpenedJournal { mut journal, mut past, source, .. } = opened;
+    let next = Op { lamport: past.state().lamport() + 1, ..op_under(Origin { tracker: 1, incarnation: 99 }, 1, 7) };
+    journal.append(std::slice::from_ref(&next)).unwrap_or_else(|error| panic!("{what}: {error}"));
+    past.apply(next);
+    let mut given = Vec::new();
+    let read = source.read_in_order(&mut |op| {
+        given.push(op.lamport);
+        true
+    });
+    read.unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(given, [TAKEN + 3, TAKEN + 4, TAKEN + 5], "{what}");
+    drop(journal);
+    let checked = inspect::check(disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert!(checked.sound, "{what}: {:?}", checked.lines);
+    let again = Said::default().open(disk, SETTINGS).unwrap_or_else(|error| panic!("{what}, again: {error}"));
+    assert_eq!(again.past.state().digest(), past.state().digest(), "{what}, again");
+    assert!(!again.adopted, "{what}");
+}
+
+#[test]
+fn a_start_adopts_the_base_that_was_taken_and_lists_what_has_no_place() {
+    for floors in [&[][..], &OWN[..1], &OWN] {
+        let disk = away(floors);
+        assert!(disk.names().iter().any(|name| checkpoint::seq(name).is_some()), "{:?}", disk.names());
+        disk.put(INCOMING, incoming(&taken()));
+        let checked = inspect::check(&disk).expect("readable");
+        assert!(checked.sound, "{:?}", checked.lines);
+        assert!(checked.lines.iter().any(|line| line.contains("base.incoming")), "{:?}", checked.lines);
+        let said = Said::default();
+        let opened = said.open(&disk, SETTINGS).expect("starts");
+        assert!(opened.adopted);
+        assert_eq!(said.unplaced(), lost(), "{floors:?}");
+        assert_eq!(said.take(), [""; 0], "{floors:?}");
+        drop(opened);
+        verify(&disk, &format!("{floors:?}"));
+    }
+}
+
+#[test]
+fn an_empty_tracker_adopts_a_base_and_never_starts_without_it() {
+    let disk = MemDisk::default();
+    drop(Said::default().open(&disk, SETTINGS).expect("an empty disk"));
+    disk.put(INCOMING, incoming(&taken()));
+    let said = Said::default();
+    let opened = said.open(&disk, SETTINGS).expect("starts");
+    assert!(opened.adopted && said.unplaced().is_empty());
+    assert_eq!(opened.past.state().digest(), taken().digest());
+    drop(opened);
+    disk.put(&base::name(TAKEN), b"damaged".to_vec());
+    let error = said.open(&disk, SETTINGS).err().expect("it would be empty").to_string();
+    assert!(error.contains("40.base is damaged"), "{error}");
+}
+
+#[test]
+fn a_base_that_is_damaged_or_no_higher_is_not_adopted() {
+    let before = fold(&in_order(&[&held()])).digest();
+    let mut damaged = incoming(&taken());
+    damaged[60] ^= 1;
+    let birth = incoming(&State::new());
+    for (bytes, words) in [(damaged, "base.incoming is damaged"), (birth, "")] {
+        let disk = away(&[]);
+        disk.put(INCOMING, bytes);
+        let said = Said::default();
+        let opened = said.open(&disk, SETTINGS).expect("starts");
+        assert_eq!(opened.past.state().digest(), before);
+        assert!(!opened.adopted && !disk.names().contains(&INCOMING.to_owned()));
+        let told = said.take().join("\n");
+        assert!(told.contains(words) && told.is_empty() == words.is_empty(), "{told}");
+    }
+}
+
+#[test]
+fn a_former_base_that_holds_more_is_kept_aside() {
+    // The others know nothing of what this tracker has below its own floors.
+    let theirs = base_at(&in_order(&[&other_ops()]), &[TAKEN]);
+    let disk = away(&OWN);
+    disk.put(INCOMING, incoming(&theirs));
+    let said = Said::default();
+    let opened = said.open(&disk, SETTINGS).expect("starts");
+    let told = said.take().join("\n");
+    assert!(told.contains("14.left") && told.contains("lacks changes that were below the floor"), "{told}");
+    assert!(disk.read(&format!("{:020}.left", OWN[1])).is_ok());
+    assert_eq!(said.unplaced().len(), own_ops().iter().filter(|op| op.lamport > OWN[1]).count());
+    assert_eq!(opened.past.floor().mark.lamport, TAKEN);
+}
+
+/// A folder in which a start has to adopt something.
+struct Scene {
+    what: String,
+    disk: MemDisk,
+    unplaced: Vec<Op>,
+    verify: fn(&MemDisk, &str),
+}
+
+impl Scene {
+    /// A base comes from another tracker; the journal has these floors of its own.
+    fn taking(floors: &[u64]) -> Self {
+        let disk = away(floors);
+        disk.put(INCOMING, incoming(&taken()));
+        Self { what: format!("floors {floors:?}"), disk, unplaced: lost(), verify }
+    }
+
+    /// Tracker 2 has promised a floor without what the journal has.
+    fn yielding(floors: &[u64]) -> Self {
+        let disk = away(floors);
+        let OpenedJournal { mut journal, .. } = Said::default().open(&disk, SETTINGS).expect("sound");
+        journal.append(&[promise()]).expect("kept");
+        drop(journal);
+        Self { what: format!("yielding, floors {floors:?}"), disk, unplaced: excluded(), verify: verify_yielded }
+    }
+}
+
+/// Tracker 2 promises a floor at 22 under which this tracker had got to its 18th op.
+fn promise() -> Op {
+    let seen = |origin, seq| Seen { origin, seq };
+    let floor = FloorProposal {
+        after: FloorMark::default(),
+        mark: FloorMark { lamport: 22, base: [4; 32] },
+        vector: vec![seen(origin(), 18), seen(other(), 10)],
+        participants: vec![1, 2],
+    };
+    let id = OpId { origin: other(), seq: 11 };
+    let body = OpBody::PromiseFloor { proposal: OpId { origin: other(), seq: 9 }, floor: Arc::new(floor) };
+    Op { id, lamport: TAKEN + 9, command: CommandId::NONE, body }
+}
+
+/// What that excludes, and what its origin did then.
+fn excluded() -> Vec<Op> {
+    own_ops()[18..].to_vec()
+}
+
+fn verify_yielded(disk: &MemDisk, what: &str) {
+    let opened = Said::default().open(disk, SETTINGS).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let floors: Vec<u64> = OWN.into_iter().filter(|&floor| floor <= opened.past.state().floor()).collect();
+    let all: Vec<Op> = held().into_iter().chain([promise()]).filter(|op| !excluded().contains(op)).collect();
+    let all = in_order(&[&all]);
+    let mut expected = base_at(&all, &floors);
+    all.iter().filter(|op| floors.last().is_none_or(|&floor| op.lamport > floor)).for_each(|op| expected.apply(op));
+    assert_eq!(opened.past.state().digest(), expected.digest(), "{what}");
+    drop(opened);
+    let again = Said::default();
+    let opened = again.open(disk, SETTINGS).unwrap_or_else(|error| panic!("{what}, again: {error}"));
+    assert_eq!(opened.past.state().digest(), expected.digest(), "{what}, again");
+    assert!(again.unplaced().is_empty(), "{what}: it yields once");
+}
+
+#[test]
+fn a_start_yields_to_a_promise_that_excludes_what_it_holds() {
+    for floors in [&[][..], &OWN] {
+        let Scene { what, disk, unplaced, .. } = Scene::yielding(floors);
+        let said = Said::default();
+        let opened = said.open(&disk, SETTINGS).expect("starts");
+        assert_eq!(said.unplaced(), unplaced, "{what}");
+        assert_eq!(opened.past.state().floor(), floors.last().copied().unwrap_or(0));
+        drop(opened);
+        verify_yielded(&disk, &what);
+        let checked = inspect::check(&disk).expect("readable");
+        assert!(checked.sound, "{what}: {:?}", checked.lines);
+    }
+}
+
+#[test]
+fn whichever_call_of_an_adoption_fails_the_next_start_goes_on() {
+    let scenes = [Scene::taking(&[]), Scene::taking(&OWN), Scene::yielding(&[]), Scene::yielding(&OWN)];
+    for Scene { what, disk, unplaced, verify } in scenes {
+        let calls = {
+            let disk = disk.after_kill();
+            disk.fail_at(u64::MAX, Fault::Kill);
+            drop(Said::default().open(&disk, SETTINGS).expect("starts"));
+            disk.calls()
+        };
+        assert!(calls > 20, "{calls}");
+        (1..=calls).into_par_iter().for_each(|call| {
+            for fault in [Fault::Error(Errno::IO), Fault::Error(Errno::NOSPC), Fault::Kill] {
+                let disk = disk.after_kill();
+                disk.fail_at(call, fault);
+                let said = Said::default();
+                drop(said.open(&disk, SETTINGS));
+                let what = format!("{what}, call {call}, {fault:?}");
+                let is_there = disk.names().contains(&base::name(TAKEN));
+                assert!(!is_there || said.unplaced() == unplaced, "{what}: what has no place is listed before");
+                verify(&disk.after_kill(), &what);
+                for seed in 0..2 {
+                    let disk = disk.after_power_loss(call * 100 + seed);
+                    verify(&disk, &format!("{what}, then power lost, seed {seed}"));
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn a_floor_is_taken_though_any_call_fails() {
+    let all = in_order(&[&own_ops()]);
+    let settings = JournalSettings { checkpoint_ops: u64::MAX, ..SETTINGS };
+    let run = |disk: &MemDisk| {
+        let Ok(OpenedJournal { mut journal, bases, .. }) = Said::default().open(disk, settings) else { return 0 };
+        let mut kept = 0;
+        for count in 1..=all.len() {
+            if journal.append(&all[count - 1..count]).is_err() {
+                break;
+            }
+            kept = count;
+            journal.kept(&State::new());
+            if let Some(passed) = [9, 17, 25].iter().position(|&at| at == count) {
+                let floors = &[4, 12, 20][..=passed];
+                // What could not be written or removed is tried again at the next floor.
+                let _ = bases.keep(&base_at(&all[..count], floors)).and_then(|()| bases.clear());
+            }
+        }
+        kept
+    };
+    let clean = MemDisk::default();
+    clean.fail_at(u64::MAX, Fault::Kill);
+    assert_eq!(run(&clean), all.len());
+    let segments: Vec<String> = clean.names().into_iter().filter(|name| segment::first_seq(name).is_some()).collect();
+    assert!(!segments.contains(&segment::name(1)) && segments.len() > 1, "{:?}", clean.names());
+    let floors_of = |state: &State| [4, 12, 20].into_iter().filter(|&floor| floor <= state.floor()).collect::<Vec<_>>();
+    (1..=clean.calls()).into_par_iter().for_each(|call| {
+        for fault in [Fault::Error(Errno::IO), Fault::Error(Errno::NOSPC), Fault::Short, Fault::Kill] {
+            let disk = MemDisk::default();
+            disk.fail_at(call, fault);
+            let kept = run(&disk);
+            let disks = [disk.after_kill(), disk.after_power_loss(call), disk.after_power_loss(call + 1000)];
+            for (way, disk) in disks.iter().enumerate() {
+                let what = format!("call {call}, {fault:?}, way {way}");
+                let said = Said::default();
+                let opened = said.open(disk, settings).unwrap_or_else(|error| panic!("{what}: {error}"));
+                let state = opened.past.state();
+                let count = state.op_count() as usize;
+                assert!(count >= kept && count <= kept + 1, "{what}: {count} of {kept}");
+                let mut expected = base_at(&all[..count], &floors_of(state));
+                all[..count]
+                    .iter()
+                    .filter(|op| op.lamport > expected.floor())
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .iter()
+                    .for_each(|op| expected.apply(op));
+                assert_eq!(state.digest(), expected.digest(), "{what}");
+                let told = said.take().join("\n");
+                assert!(!told.contains("passed over") && !told.contains("go back"), "{what}: {told}");
+            }
+        }
+    });
+}

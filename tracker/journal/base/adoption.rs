@@ -1,0 +1,206 @@
+//! Adoption: a journal that is closed goes over to a base that was taken from another tracker, or yields to a floor that
+//! others have promised and lets go of what that excludes. What has no place afterwards is listed first.
+//!
+//! A crash at any step leaves a folder from which the next start goes on: until the base has its name, a start finds what
+//! was there before, and some records a second time.
+
+use super::super::checkpoint;
+use super::super::disk::{Disk, remove_if_there};
+use super::super::error::{JournalError, io_error};
+use super::super::record::JournalPosition;
+use super::super::recovery::{self, Recovery};
+use super::super::segment;
+use super::super::state_file::{StateFileError, UnsoundStateFile};
+use super::{BaseMark, INCOMING, KIND};
+use crate::model::id::{Origin, Seen};
+use crate::model::op::Op;
+use crate::model::op::floor::FloorMark;
+use crate::tracker::floor::placing::{OpPlace, Placing};
+use crate::tracker::floor::rules::{HeldOps, yields_to};
+use crate::tracker::state::State;
+use std::collections::BTreeMap;
+use std::io;
+
+/// What the name of a base ends with that lost its place to another one which lacks some of it.
+const LEFT: &str = ".left";
+
+/// Where changes are listed that are about to lose their place.
+pub trait UnplacedSink {
+    /// Lists the changes of an adoption. Returns when the list is durable. `before` is the fold that still has them. After a
+    /// crash the same changes come once more.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn keep(&mut self, ops: &[Op], before: &State) -> io::Result<()>;
+}
+
+/// A change of the base under a journal.
+pub(crate) struct Adoption {
+    /// The base from then on.
+    pub(crate) base: State,
+    /// It is the journal's own.
+    pub(crate) yields: bool,
+    placing: Placing,
+    /// The ops without a place.
+    unplaced: Vec<Op>,
+}
+
+/// What a start does before it goes on.
+pub(crate) enum Due {
+    Adopt(Box<Adoption>),
+    /// A base was adopted, or is of no use: what is left of the adoption goes.
+    CleanUp {
+        /// The base that was adopted.
+        finished: Option<Box<State>>,
+    },
+}
+
+/// The base that was taken from another tracker and not adopted yet; `None` if there is none.
+pub(crate) fn incoming(disk: &dyn Disk) -> Result<Option<Result<State, UnsoundStateFile>>, JournalError> {
+    let names = disk.list().map_err(io_error(disk, "", "read the folder"))?;
+    let there = names.iter().any(|name| name == INCOMING);
+    Ok(there.then(|| KIND.read(disk, INCOMING).map(|(_, state)| state)))
+}
+
+/// What is due, given what a start has read.
+pub(crate) fn due(disk: &dyn Disk, recovery: &Recovery, tracker: u16) -> Result<Option<Due>, JournalError> {
+    let Some(incoming) = incoming(disk)? else { return yielding(disk, recovery, tracker) };
+    let Ok(base) = incoming else { return Ok(Some(Due::CleanUp { finished: None })) };
+    let mark = super::mark(&base);
+    let own = recovery.past.floor().mark;
+    if mark <= own {
+        let finished = (mark == own && mark != FloorMark::default()).then(|| Box::new(base));
+        return Ok(Some(Due::CleanUp { finished }));
+    }
+    let placing = Placing::on_base(&base, recovery.base.lamport);
+    Ok(Some(Due::Adopt(Box::new(Adoption { base, yields: false, placing, unplaced: Vec::new() }))))
+}
+
+/// What is due if the journal holds what a promise of others excludes.
+fn yielding(disk: &dyn Disk, recovery: &Recovery, tracker: u16) -> Result<Option<Due>, JournalError> {
+    let state = recovery.past.state();
+    let Some(promised) = yields_to(state, tracker, &JournalOps { disk, base: recovery.base }) else { return Ok(None) };
+    let own = recovery.base.lamport;
+    let base = match recovery.base {
+        BaseMark::BIRTH => State::new(),
+        _ => {
+            let path = disk.path(&super::name(own));
+            super::read(disk, own).map_err(|why| JournalError::Foreign { path, why })?.1
+        }
+    };
+    let placing = Placing::on_promise(&base, &promised);
+    Ok(Some(Due::Adopt(Box::new(Adoption { base, yields: true, placing, unplaced: Vec::new() }))))
+}
+
+/// The ops of a journal above its base: no other can lose its place.
+struct JournalOps<'a> {
+    disk: &'a dyn Disk,
+    base: BaseMark,
+}
+
+impl HeldOps for JournalOps<'_> {
+    fn version_at(&self, lamport: u64) -> Option<Vec<Seen>> {
+        let mut version: BTreeMap<Origin, u64> = BTreeMap::new();
+        let read = recovery::read_above(self.disk, self.base, &mut |op| {
+            if op.lamport <= lamport {
+                let seq = version.entry(op.id.origin).or_default();
+                *seq = op.id.seq.max(*seq);
+            }
+            true
+        });
+        read.ok()?;
+        Some(version.into_iter().map(|(origin, seq)| Seen { origin, seq }).collect())
+    }
+}
+
+impl Adoption {
+    /// Takes the next op of the journal. Returns it if it has to be written once more.
+    pub(crate) fn place(&mut self, op: Op) -> Option<Op> {
+        match self.placing.place(&op) {
+            OpPlace::Known => None,
+            OpPlace::Kept => Some(op),
+            OpPlace::Nowhere => {
+                self.unplaced.push(op);
+                None
+            }
+        }
+    }
+
+    /// The ops that have no place.
+    pub(crate) fn unplaced(&self) -> &[Op] {
+        &self.unplaced
+    }
+}
+
+/// Lets go of the bases before the journal's own: a start must not go back to them afterwards.
+pub(crate) fn close_ways_back(disk: &dyn Disk, own: BaseMark) -> Result<(), JournalError> {
+    let older = super::all(disk).map_err(io_error(disk, "", "read the folder"))?;
+    let older: Vec<String> = older.into_iter().filter(|&lamport| lamport < own.lamport).map(super::name).collect();
+    remove(disk, &older)
+}
+
+/// Gives the base its place. From then on a start begins with it. What lay under a base that is the journal's own goes: no
+/// file tells a later start of it.
+pub(crate) fn write(disk: &dyn Disk, position: JournalPosition, adoption: &Adoption) -> Result<(), JournalError> {
+    let base = &adoption.base;
+    super::write(disk, position, base).map_err(|error| {
+        let (StateFileError::Unchanged(error) | StateFileError::Uncertain(error)) = error;
+        io_error(disk, &super::name(base.floor()), "write")(error)
+    })?;
+    if adoption.yields { remove_before(disk, BaseMark::of(base, position)) } else { Ok(()) }
+}
+
+/// Removes what lay under the base before it was adopted, and the file that it came as. Returns what the operator has to
+/// know.
+pub(crate) fn clean_up(
+    disk: &dyn Disk,
+    recovery: &Recovery,
+    finished: Option<&State>,
+) -> Result<Vec<String>, JournalError> {
+    let mut told = Vec::new();
+    if let Some(adopted) = finished {
+        told.extend(set_aside(disk, adopted)?);
+        remove_before(disk, recovery.base)?;
+    } else if let Some(Err(why)) = incoming(disk)? {
+        let path = disk.path(INCOMING);
+        told.push(format!("the base of another tracker {} {why}; it is removed", path.display()));
+    }
+    remove(disk, &[INCOMING.to_owned()])?;
+    Ok(told)
+}
+
+/// Keeps a former base that holds something which the adopted one lacks.
+fn set_aside(disk: &dyn Disk, adopted: &State) -> Result<Option<String>, JournalError> {
+    let former = super::all(disk).map_err(io_error(disk, "", "read the folder"))?;
+    let Some(former) = former.into_iter().find(|&lamport| lamport < adopted.floor()) else { return Ok(None) };
+    let Ok((_, state)) = super::read(disk, former) else { return Ok(None) };
+    if state.version().all(|(origin, seq)| seq <= adopted.seen(origin)) {
+        return Ok(None);
+    }
+    let (name, left) = (super::name(former), format!("{former:020}{LEFT}"));
+    disk.rename(&name, &left).map_err(io_error(disk, &name, "rename"))?;
+    disk.sync_folder().map_err(io_error(disk, "", "fsync the folder"))?;
+    Ok(Some(format!(
+        "this tracker has gone over to the base of another tracker, which lacks changes that were below the floor here; \
+         what there was is kept as {}",
+        disk.path(&left).display()
+    )))
+}
+
+/// Removes what a start on top of a base does not read.
+fn remove_before(disk: &dyn Disk, base: BaseMark) -> Result<(), JournalError> {
+    let names = disk.list().map_err(io_error(disk, "", "read the folder"))?;
+    let before = |name: &String| {
+        super::lamport(name).is_some_and(|lamport| lamport != base.lamport)
+            || checkpoint::seq(name).is_some_and(|seq| seq <= base.needed)
+            || segment::first_seq(name).is_some_and(|first| first <= base.needed)
+    };
+    remove(disk, &names.into_iter().filter(before).collect::<Vec<_>>())
+}
+
+fn remove(disk: &dyn Disk, names: &[String]) -> Result<(), JournalError> {
+    for name in names {
+        remove_if_there(disk, name).map_err(io_error(disk, name, "remove"))?;
+    }
+    disk.sync_folder().map_err(io_error(disk, "", "fsync the folder"))
+}
