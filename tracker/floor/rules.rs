@@ -23,10 +23,12 @@ pub struct FloorView<'a> {
     pub state: &'a State,
     /// The floor under it.
     pub floor: FloorMark,
-    /// So many ops lie above it that the next one is wanted.
-    pub due: bool,
+    /// Where the next one would lie, if so many ops lie above this one that it is wanted.
+    pub next: Option<u64>,
     /// The last proposal of this run of the tracker.
     pub proposed: Option<OpId>,
+    /// So many ops lie above this place that a proposal at or below it is worth another one.
+    pub outdated: Option<u64>,
     pub held: &'a dyn HeldOps,
 }
 
@@ -78,7 +80,7 @@ impl FloorView<'_> {
         self.first_promise().or_else(|| self.be_ready()).unwrap_or_else(|| self.propose())
     }
 
-    /// What follows from floors that somebody has promised. While there is one, no other comes up.
+    /// What follows from floors that somebody has promised. While one binds, no other comes up.
     fn keep_promises(&self) -> Option<FloorStep> {
         let mut open: Vec<_> = self.state.promises().filter(|(_, floor, _)| floor.after == self.floor).collect();
         // All take the highest one if several are agreed on.
@@ -90,10 +92,14 @@ impl FloorView<'_> {
         let mine = |(_, floor, by): &&(OpId, &Arc<FloorProposal>, &OrdSet<u16>)| {
             self.concerns_me(floor) && !by.contains(&self.me) && self.holds(floor)
         };
-        if let Some((id, floor, _)) = open.iter().find(mine) {
+        // A tracker that has lost its disk may have promised what it lacks. It promises nothing beside that.
+        let mut promised = open.iter().filter(|(_, _, by)| by.contains(&self.me));
+        let keeps_word = promised.all(|(_, floor, _)| self.holds(floor));
+        if let Some((id, floor, _)) = open.iter().find(mine).filter(|_| keeps_word) {
             return Some(FloorStep::Promise { proposal: *id, floor: Arc::clone(floor) });
         }
-        let (_, floor, by) = open.first()?;
+        // What only forgotten trackers have promised may have gone with them.
+        let (_, floor, by) = open.iter().find(|(_, _, by)| binds(self.state, by))?;
         let of = lacking(self.live(floor), by);
         let standstill = match self.contradicts() {
             Some(other) => Standstill::Contradiction([self.me, other]),
@@ -118,7 +124,9 @@ impl FloorView<'_> {
 
     /// The lowest number proposes, and again once its proposal cannot come to anything.
     fn propose(&self) -> FloorStep {
-        if !self.due {
+        // One at or below the promises of this floor would be of no use.
+        let lowest = self.state.promised_at().max(self.floor.lamport + 1);
+        if self.next.is_none_or(|next| next < lowest) {
             return FloorStep::Wait(Standstill::NotDue);
         }
         let known = self.known();
@@ -127,7 +135,7 @@ impl FloorView<'_> {
             return FloorStep::Wait(self.waits_for(proposer, &known));
         }
         match self.own_proposal() {
-            Some((_, floor, ready)) if self.is_sound(floor) && self.holds(floor) => {
+            Some((_, floor, ready)) if !self.is_outdated(floor) && self.is_sound(floor) && self.holds(floor) => {
                 FloorStep::Wait(Standstill::Ready(lacking(self.live(floor), ready)))
             }
             _ => FloorStep::Propose { participants: known.into_iter().collect() },
@@ -169,18 +177,25 @@ impl FloorView<'_> {
         floor.after == self.floor && floor.mark.lamport >= self.state.promised_at() && all_agree()
     }
 
+    fn is_outdated(&self, floor: &FloorProposal) -> bool {
+        self.outdated.is_some_and(|outdated| floor.mark.lamport <= outdated)
+    }
+
     fn own_proposal(&self) -> Option<(OpId, &Arc<FloorProposal>, &OrdSet<u16>)> {
         self.state.proposals().find(|(id, ..)| self.proposed == Some(*id))
     }
 
     /// Whether exactly the ops of a floor are held up to there.
     fn holds(&self, floor: &FloorProposal) -> bool {
-        self.held.version_at(floor.mark.lamport).is_some_and(|held| held == floor.vector)
+        // Quick, and mostly the answer while others have to wait for ops.
+        let lacks_none = || floor.vector.iter().all(|seen| seen.seq <= self.state.seen(seen.origin));
+        lacks_none() && self.held.version_at(floor.mark.lamport).is_some_and(|held| held == floor.vector)
     }
 
     /// Who has promised something that excludes what this tracker has promised.
     fn contradicts(&self) -> Option<u16> {
-        let excluding = self.state.promises().find(|(_, floor, _)| {
+        let mut binding = self.state.promises().filter(|(_, _, by)| binds(self.state, by));
+        let excluding = binding.find(|(_, floor, _)| {
             let held = self.held.version_at(floor.mark.lamport);
             held.is_some_and(|held| excludes_held(floor, &held))
         });
@@ -188,23 +203,32 @@ impl FloorView<'_> {
     }
 }
 
-/// The promise of others, if there is one, that excludes something which the tracker `me` holds. Not one that excludes
-/// what the tracker has promised itself.
+/// The floor that a tracker has heard of, as a proposal or promised, and that comes right after its own one. It may be
+/// established on the word of a tracker that stands on it, since all have promised it then.
+pub fn by_word(state: &State, own: FloorMark, theirs: FloorMark) -> Option<&Arc<FloorProposal>> {
+    let promised = state.promises().map(|(_, floor, _)| floor);
+    let mut heard = promised.chain(state.proposals().map(|(_, floor, _)| floor));
+    heard.find(|floor| floor.mark == theirs && floor.after == own)
+}
+
+/// The promise of others that excludes something which the tracker `me` holds: the highest one, to which all yield alike.
+/// None if it excludes what the tracker has promised itself.
 pub fn yields_to(state: &State, me: u16, held: &dyn HeldOps) -> Option<Arc<FloorProposal>> {
-    let mut binding: Vec<_> = state.promises().collect();
-    binding.retain(|(_, _, by)| by.iter().any(|&number| !state.is_forgotten(number)));
-    binding.sort_by_key(|(id, floor, _)| std::cmp::Reverse((floor.mark, *id)));
-    let own = || state.promises().filter(|(_, _, by)| by.contains(&me)).map(|(_, floor, _)| floor);
-    binding.into_iter().map(|(_, floor, _)| floor).find_map(|floor| {
-        let held = held.version_at(floor.mark.lamport)?;
-        // What the tracker has promised of this.
-        let promised = |own: &FloorProposal| -> Vec<Seen> {
-            let seq = |seen: &Seen| seen.seq.min(own.seen(seen.origin));
-            held.iter().map(|seen| Seen { seq: seq(seen), ..*seen }).collect()
-        };
-        let yields = excludes_held(floor, &held) && !own().any(|own| excludes_held(floor, &promised(own)));
-        yields.then(|| Arc::clone(floor))
-    })
+    let gate = state.gate()?;
+    let held = held.version_at(gate.mark.lamport)?;
+    // What the tracker has promised of this.
+    let promised = |own: &FloorProposal| -> Vec<Seen> {
+        let seq = |seen: &Seen| seen.seq.min(own.seen(seen.origin));
+        held.iter().map(|seen| Seen { seq: seq(seen), ..*seen }).collect()
+    };
+    let mut own = state.promises().filter(|(_, _, by)| by.contains(&me)).map(|(_, floor, _)| floor);
+    let yields = excludes_held(gate, &held) && !own.any(|own| excludes_held(gate, &promised(own)));
+    yields.then(|| Arc::clone(gate))
+}
+
+/// Whether a tracker has promised that is not forgotten.
+fn binds(state: &State, by: &OrdSet<u16>) -> bool {
+    by.iter().any(|&number| !state.is_forgotten(number))
 }
 
 /// Whether a floor excludes some of these, which lie at or below it.
@@ -215,3 +239,6 @@ fn excludes_held(floor: &FloorProposal, held: &[Seen]) -> bool {
 fn lacking(of: BTreeSet<u16>, have: &OrdSet<u16>) -> BTreeSet<u16> {
     of.into_iter().filter(|number| !have.contains(number)).collect()
 }
+
+#[cfg(test)]
+mod tests;
