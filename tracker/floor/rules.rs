@@ -23,6 +23,8 @@ pub struct FloorView<'a> {
     pub state: &'a State,
     /// The floor under it.
     pub floor: FloorMark,
+    /// The highest one of the trackers that are linked.
+    pub highest: Option<FloorMark>,
     /// Where the next one would lie, if so many ops lie above this one that it is wanted.
     pub next: Option<u64>,
     /// The last proposal of this run of the tracker.
@@ -56,6 +58,8 @@ pub enum FloorStep {
 pub enum Standstill {
     #[default]
     NotDue,
+    /// A tracker that is linked has a higher floor, of which this one has to take the base.
+    TakesBase(FloorMark),
     /// Another tracker has to propose.
     Proposer(u16),
     /// The trackers here know of these, and the one that proposes does not.
@@ -73,6 +77,12 @@ impl FloorView<'_> {
     pub fn step(&self) -> FloorStep {
         if let Some(gate) = yields_to(self.state, self.me, self.held) {
             return FloorStep::Yield(gate);
+        }
+        if let Some(higher) = self.highest.filter(|highest| *highest > self.floor) {
+            // All have promised it, so its word is as good as all of theirs.
+            let heard = by_word(self.state, self.floor, higher).filter(|floor| self.holds(floor));
+            let base = FloorStep::Wait(Standstill::TakesBase(higher));
+            return heard.map_or(base, |floor| FloorStep::Establish(Arc::clone(floor)));
         }
         if let Some(step) = self.keep_promises() {
             return step;

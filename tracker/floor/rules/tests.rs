@@ -23,6 +23,8 @@ struct Tracker {
     state: State,
     proposed: Option<OpId>,
     outdated: Option<u64>,
+    /// As a link has told it.
+    highest: Option<FloorMark>,
     unplaced: Vec<OpId>,
 }
 
@@ -47,6 +49,7 @@ impl Tracker {
             state,
             proposed: None,
             outdated: None,
+            highest: None,
             unplaced: Vec::new(),
         }
     }
@@ -89,7 +92,8 @@ impl Tracker {
         let next = self.behind(MARGIN).filter(|_| self.ops.len() >= 2 * MARGIN);
         let (me, listed, state, floor, outdated) =
             (self.number(), &self.listed, &self.state, self.floor, self.outdated);
-        FloorView { me, listed, state, floor, next, proposed: self.proposed, outdated, held: self }.step()
+        let (highest, proposed) = (self.highest, self.proposed);
+        FloorView { me, listed, state, floor, highest, next, proposed, outdated, held: self }.step()
     }
 
     /// The counter of the op that has so many behind it.
@@ -205,11 +209,11 @@ fn meet(a: &mut Tracker, b: &mut Tracker) {
         return meet(b, a);
     }
     if a.floor < b.floor {
-        let heard = by_word(&a.state, a.floor, b.floor).cloned();
-        match heard.filter(|floor| a.version_at(floor.mark.lamport).as_ref() == Some(&floor.vector)) {
-            Some(floor) => a.establish(floor.mark.lamport),
-            None => a.start_on(b.base.clone(), b.floor, Placing::on_base(&b.base, a.floor.lamport)),
+        a.highest = Some(b.floor);
+        if !(matches!(a.step(), FloorStep::Establish(_)) && a.go_on()) {
+            a.start_on(b.base.clone(), b.floor, Placing::on_base(&b.base, a.floor.lamport));
         }
+        a.highest = None;
         assert_eq!(a.floor, b.floor);
     }
     a.ops.values().for_each(|op| b.receive(op));
@@ -482,8 +486,17 @@ fn a_floor_is_established_on_the_word_of_a_tracker_that_stands_on_it() {
     a.go_on();
     let incarnation = b.origin.incarnation;
     assert!(b.floor < a.floor && a.floor == proposal.1.mark);
-    assert_eq!(by_word(&b.state, b.floor, a.floor), Some(&proposal.1));
-    assert_eq!(by_word(&b.state, a.floor, a.floor), None);
+    b.highest = Some(a.floor);
+    assert_eq!(b.step(), FloorStep::Establish(Arc::clone(&proposal.1)));
+    // What it never heard of it takes whole, and votes for nothing meanwhile.
+    let other = FloorMark { base: [9; 32], ..a.floor };
+    b.highest = Some(other);
+    assert_eq!(b.step(), FloorStep::Wait(Standstill::TakesBase(other)));
+    let mut late = c.clone();
+    late.ops.clear();
+    late.fold();
+    late.highest = Some(a.floor);
+    assert_eq!(late.step(), FloorStep::Wait(Standstill::TakesBase(a.floor)));
     meet(&mut a, &mut b);
     assert_eq!((b.floor, b.origin.incarnation), (a.floor, incarnation), "without a base and a start");
 }
