@@ -32,15 +32,15 @@ const BATCH: usize = 1000;
 
 /// Users who all are members of one group and share files there, and what they do after that.
 #[derive(Debug, Clone, Copy)]
-struct Churn {
-    users: u64,
-    files: u64,
-    ops: u64,
+pub(crate) struct Churn {
+    pub(crate) users: u64,
+    pub(crate) files: u64,
+    pub(crate) ops: u64,
 }
 
 impl Churn {
     /// The op with this sequence. What lives is made first.
-    fn op(&self, seq: u64) -> Op {
+    pub(crate) fn op(&self, seq: u64) -> Op {
         let id = |seq| OpId { origin: ORIGIN, seq };
         let author = |n: u64| UserRef(id(1 + n % self.users));
         let (groups, shares) = (self.users, 2 * self.users);
@@ -68,7 +68,7 @@ impl Churn {
     }
 
     /// Writes all of it into the journal of a tracker that has not run yet.
-    fn write(&self, folder: &Path) {
+    pub(crate) fn write(&self, folder: &Path) {
         let settings = JournalSettings { checkpoint_ops: u64::MAX, ..JournalSettings::default() };
         let mut opened = open(folder, TRACKER, settings);
         let all: Vec<u64> = (1..=2 * self.users + self.files + self.ops).collect();

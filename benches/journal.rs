@@ -1,6 +1,7 @@
 //! What it costs that nothing is lost: acknowledged changes per second beside what the disk can do, starting again, and
-//! checkpoints. The folder is that of the environment's TMPDIR. `cargo bench -- journal only=changes,restart`.
+//! checkpoints. The folder is that of the environment's TMPDIR. `cargo bench -- journal only=changes,base,restart`.
 
+use crate::churn::Churn;
 use crate::common::client::Client;
 use crate::common::names::{command, group};
 use crate::common::tracker::TestTracker;
@@ -218,12 +219,49 @@ fn measure_restart(temp: &Path, total: u64) {
     );
 }
 
+/// A start with a base under everything, and with `above` changes on top of it.
+fn measure_base(temp: &Path, above: u64) {
+    let folder = temp.join(format!("base-{above}"));
+    std::fs::create_dir(&folder).expect("made");
+    let churn = Churn { users: 1000, files: 20_000, ops: above };
+    let opened = open(&folder, TRACKER, JournalSettings::default());
+    let mut base = opened.past.state().clone();
+    let below = 2 * churn.users + churn.files;
+    (1..=below).for_each(|seq| base.apply(&churn.op(seq)));
+    base.prune(below);
+    drop(opened);
+    churn.write(&folder);
+    let opened = open(&folder, TRACKER, JournalSettings::default());
+    let start = Instant::now();
+    opened.bases.keep(&base).and_then(|()| opened.bases.clear()).expect("there is room");
+    let kept = start.elapsed();
+    drop(opened);
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        let start = Instant::now();
+        let opened = open(&folder, TRACKER, JournalSettings::default());
+        times.push(start.elapsed());
+        assert_eq!((opened.replayed, opened.past.state().floor()), (above, below));
+    }
+    times.sort_unstable();
+    println!(
+        "base of {} users and {} files: kept in {kept:.2?}, {:.1} MB; start with it and {above} changes on top {:.2?}",
+        churn.users,
+        churn.files,
+        folder_len(&folder, ".base") as f64 / 1e6,
+        times[1]
+    );
+}
+
 pub(crate) fn bench(options: &Options) {
     let temp = tempfile::tempdir().expect("a folder");
-    let only = options.words("only", "changes,restart");
+    let only = options.words("only", "changes,base,restart");
     let wanted = |part: &str| only.iter().any(|only| only == part);
     if wanted("changes") {
         measure_changes(temp.path());
+    }
+    if wanted("base") {
+        [0, 8192, 16_384].into_iter().for_each(|above| measure_base(temp.path(), above));
     }
     if wanted("restart") {
         measure_restart(temp.path(), 100_000);

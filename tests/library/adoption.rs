@@ -220,6 +220,9 @@ fn a_former_base_that_holds_more_is_kept_aside() {
     assert!(disk.read(&format!("{:020}.left", OWN[1])).is_ok());
     assert_eq!(said.unplaced().len(), own_ops().iter().filter(|op| op.lamport > OWN[1]).count());
     assert_eq!(opened.past.floor().mark.lamport, TAKEN);
+    drop(opened);
+    let checked = inspect::check(&disk).expect("readable");
+    assert!(checked.sound && checked.lines.iter().any(|line| line.contains("14.left holds")), "{:?}", checked.lines);
 }
 
 /// A folder in which a start has to adopt something.

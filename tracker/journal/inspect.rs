@@ -81,6 +81,10 @@ pub fn check(disk: &dyn Disk) -> Result<Inspection, JournalError> {
         }
         Some(Err(why)) => faults.push(format!("{} {why}; a start removes it", disk.path(base::INCOMING).display())),
     }
+    let names = disk.list().map_err(io_error(disk, "", "read the folder"))?;
+    for name in names.iter().filter(|name| name.ends_with(adoption::LEFT)) {
+        lines.push(format!("{} holds changes that the base of the others lacks", disk.path(name).display()));
+    }
     let sound = faults.is_empty();
     lines.extend(faults);
     Ok(Inspection { lines, sound, state: recovery.past.state().clone() })

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 /// What the name of a base ends with that lost its place to another one which lacks some of it.
-const LEFT: &str = ".left";
+pub(crate) const LEFT: &str = ".left";
 
 /// Where changes are listed that are about to lose their place.
 pub trait UnplacedSink {

@@ -110,16 +110,6 @@ impl JournalShelf {
         Ok(names)
     }
 
-    fn remove(&self, names: &[String]) -> io::Result<()> {
-        for name in names {
-            remove_if_there(&*self.disk, name)?;
-            if let Some(first_seq) = segment::first_seq(name) {
-                self.spans.lock().forget(first_seq);
-            }
-        }
-        Ok(())
-    }
-
     fn read_above(&self, base: BaseMark, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
         recovery::read_above(&*self.disk, base, take).map_err(ReadBackError::new)
     }
@@ -129,14 +119,15 @@ impl BaseStore for JournalShelf {
     fn keep(&self, base: &State) -> Result<(), BaseError> {
         let _turn = self.turn.lock();
         self.must_be_sound()?;
-        let unchanged =
-            |error: io::Error| BaseError::Unchanged(format!("cannot write a base: {}", sys::reason(&error)));
+        let path = self.disk.path(&base::name(base.floor()));
+        let why = |doing, error| format!("cannot {doing} {}: {}", path.display(), sys::reason(&error));
+        let unchanged = |error: io::Error| BaseError::Unchanged(why("write", error));
         let position = self.place_above(base.floor()).map_err(unchanged)?;
         match base::write(&*self.disk, position, base) {
             Ok(()) => {}
             Err(StateFileError::Unchanged(error)) => return Err(unchanged(error)),
             Err(StateFileError::Uncertain(error)) => {
-                return Err(self.uncertain(format!("cannot fsync a base: {}", sys::reason(&error))));
+                return Err(self.uncertain(why("fsync", error)));
             }
         }
         let mut bases = self.bases.lock();
@@ -151,16 +142,21 @@ impl BaseStore for JournalShelf {
         self.must_be_sound()?;
         // Whoever reads goes on; the next call removes what this one does not.
         let Some(_alone) = self.reading.try_write() else { return Ok(()) };
-        let unchanged = |error: io::Error| {
-            BaseError::Unchanged(format!("cannot remove what lies below the floor: {}", sys::reason(&error)))
+        let why = |doing, name: &str, error| {
+            format!("cannot {doing} {}: {}", self.disk.path(name).display(), sys::reason(&error))
         };
-        let names = self.needless().map_err(unchanged)?;
+        let names = self.needless().map_err(|error| BaseError::Unchanged(why("read", "", error)))?;
         if names.is_empty() {
             return Ok(());
         }
-        self.remove(&names).map_err(unchanged)?;
-        let synced = self.disk.sync_folder();
-        synced.map_err(|error| self.uncertain(format!("cannot fsync the journal's folder: {}", sys::reason(&error))))
+        for name in &names {
+            let removed = remove_if_there(&*self.disk, name);
+            removed.map_err(|error| BaseError::Unchanged(why("remove", name, error)))?;
+            if let Some(first_seq) = segment::first_seq(name) {
+                self.spans.lock().forget(first_seq);
+            }
+        }
+        self.disk.sync_folder().map_err(|error| self.uncertain(why("fsync", "", error)))
     }
 
     fn part(&self, floor: FloorMark, offset: u64, len: usize) -> Result<Option<BasePart>, ReadBackError> {
