@@ -191,12 +191,13 @@ impl ProgramSetup {
         let disk = journal_disk(&self.data_dir.folder(JOURNAL).map_err(ProgramError::DataDir)?)?;
         let unplaced = &mut NoList;
         let opened = Journal::open(disk, owner, JournalSettings::default(), self.warn.clone(), unplaced);
-        let OpenedJournal { journal, source, bases, past, origin, .. } = opened.map_err(ProgramError::Journal)?;
+        let OpenedJournal { journal, source, bases, past, origin, adopted, .. } =
+            opened.map_err(ProgramError::Journal)?;
         let settings = ServerSettings {
             cluster_key: self.cluster_key()?,
             origin,
             past,
-            adopted: false,
+            adopted,
             log: Box::new(journal),
             source,
             bases,

@@ -97,9 +97,9 @@ impl KeptSetup {
         let owner = JournalOwner { tracker: self.number, fresh_incarnation: incarnation };
         let opened = Journal::open(disk, owner, self.journal, settings.warn.clone(), &mut NoList);
         let opened = opened.expect("sound");
-        let OpenedJournal { journal, source, bases, past, origin, .. } = opened;
+        let OpenedJournal { journal, source, bases, past, origin, adopted, .. } = opened;
         (settings.log, settings.source, settings.past, settings.origin) = (Box::new(journal), source, past, origin);
-        (settings.bases, settings.floor_pace) = (bases, self.floor_pace);
+        (settings.bases, settings.floor_pace, settings.adopted) = (bases, self.floor_pace, adopted);
         settings.others = self.others.iter().map(|&(number, addr)| (number, addr.into())).collect();
         let sockets = self.sockets.try_clone().expect("descriptors");
         Server::start(sockets, settings).expect("started")

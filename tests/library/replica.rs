@@ -1,6 +1,7 @@
 //! Several trackers in one process, over real sockets: what one takes all know, whatever happens to the links between them.
 
 mod forgotten;
+mod kept_aside;
 mod takeover;
 
 use crate::common::client::Client;
