@@ -2,11 +2,14 @@
 
 use super::script::Script;
 use groupshare::model::digest::{InfoHash, Sha1Digest};
-use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
+use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, Seen, ShareRef, UserRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
+use groupshare::model::notice::{ChangeKind, UnplacedChange};
+use groupshare::model::op::floor::{FloorMark, FloorProposal};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::Layout;
+use std::sync::Arc;
 
 /// Names that are asked for again and again.
 const NAMES: [&str; 6] = ["ann", "bob", "ann~2", "Zoë", "a b", "ann~3"];
@@ -102,6 +105,9 @@ impl Trackers {
 fn body(script: &mut Script<'_>) -> Option<OpBody> {
     let kind = script.byte()?;
     let (a, b, c) = (script.byte()?, script.byte()?, script.byte()?);
+    if kind >= 240 {
+        return Some(vote(kind, a, (b, c)));
+    }
     Some(match kind % 14 {
         0 => OpBody::CreateUser { name: user_name(a), password: password(b) },
         1 => OpBody::ChangePassword { user: user(a), password: password(b) },
@@ -124,6 +130,24 @@ fn body(script: &mut Script<'_>) -> Option<OpBody> {
         12 => OpBody::UnforgetTracker { tracker: u16::from(a % 4) },
         _ => OpBody::ReadNotices { user: user(a), through: order(b), shown: [c; 32] },
     })
+}
+
+/// What trackers say about floors, and what they tell of lost changes.
+fn vote(kind: u8, a: u8, (b, c): (u8, u8)) -> OpBody {
+    let mark = |n: u8| FloorMark { lamport: u64::from(n % 64), base: [n % 2; 32] };
+    let (after, mark, participants) = (mark(b), mark(c), vec![1, 2, 3]);
+    let vector = vec![Seen { origin: origin(a % 3), seq: u64::from(b) }];
+    let floor = Arc::new(FloorProposal { after, mark, vector, participants });
+    let proposal = OpId { origin: origin(a % 3), seq: u64::from(a >> 2) };
+    match kind % 4 {
+        0 => OpBody::ProposeFloor { floor },
+        1 => OpBody::ReadyForFloor { proposal },
+        2 => OpBody::PromiseFloor { proposal, floor },
+        _ => {
+            let change = UnplacedChange { kind: ChangeKind::CreateShare, group: None, file: Some(file_name(c)) };
+            OpBody::NoteUnplaced { user: user(a), change }
+        }
+    }
 }
 
 /// The command ids of this file end where those of a ledger's own ops begin.
