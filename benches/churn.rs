@@ -1,13 +1,17 @@
-//! A tracker after years of changes that leave nothing behind: its memory, its disk and how long it takes to start, for
-//! the same users and files with more and more changes between them.
-//! `cargo bench -- churn ops=200000,1000000 users=1000 files=20000 tracker=PATH`; `tracker` is another build beside it.
+//! A tracker after years of changes that leave nothing behind, for the same users and files with more and more changes
+//! between them: its memory, its disk, how long it takes to start and to give all to an empty tracker, and how long
+//! changes wait while one comes late.
+//! `cargo bench -- churn ops=0,1000000,10000000 users=1000 files=20000 tracker=PATH`; `tracker` is another build beside
+//! it, which has to read the same journal.
 
 use crate::common::installation::Installation;
+use crate::common::manifest::manifest;
 use crate::common::names::{command, user};
 use crate::common::program::Program;
 use crate::kit::history::open;
 use crate::kit::options::Options;
 use crate::kit::table::Table;
+use crate::replication::{measure_late_op, tracker_in};
 use groupshare::model::digest::{InfoHash, Sha1Digest};
 use groupshare::model::id::{GroupRef, OpId, Origin, ShareRef, UserRef};
 use groupshare::model::manifest::Content;
@@ -16,6 +20,7 @@ use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::Layout;
 use groupshare::tracker::commit::OpLog;
 use groupshare::tracker::journal::JournalSettings;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,8 +30,12 @@ use std::time::{Duration, Instant};
 /// The number of the tracker.
 const TRACKER: u16 = 1;
 const ORIGIN: Origin = Origin { tracker: TRACKER, incarnation: 1 };
-/// How often a checkpoint is looked for.
+/// How often something is looked for that a tracker does by itself.
 const LOOK: Duration = Duration::from_millis(20);
+/// A journal of which nothing has changed for this long is settled.
+const SETTLED: Duration = Duration::from_secs(2);
+/// How many ops late the op is that changes wait for: within the margin.
+const LATE: u64 = 8000;
 /// Ops of one batch.
 const BATCH: usize = 1000;
 
@@ -52,7 +61,9 @@ impl Churn {
             OpBody::CreateGroup { name: group_name(seq), founder: author(seq - groups - 1) }
         } else if seq <= shares + self.files {
             let n = seq - shares;
-            share(GroupRef(id(groups + 1 + n % self.users)), author(n), seq)
+            let (_, content) = self.manifest(seq);
+            let (group, name) = (GroupRef(id(groups + 1 + n % self.users)), file_name(seq));
+            OpBody::CreateShare { group, user: author(n), name, content, replaces: None }
         } else {
             // Each user in turn makes a group or a share and leaves it again.
             let n = seq - shares - self.files - 1;
@@ -65,6 +76,19 @@ impl Churn {
             }
         };
         Op { id: id(seq), lamport: seq, command: command(), body }
+    }
+
+    /// The list of pieces of a file that lives.
+    fn manifest(&self, seq: u64) -> (Vec<u8>, Content) {
+        manifest(file_name(seq).as_str(), 2, seq as u8)
+    }
+
+    /// Writes the lists of pieces of all that lives.
+    fn write_manifests(&self, folder: &Path) {
+        let below = 2 * self.users;
+        for (bytes, content) in (below + 1..=below + self.files).map(|seq| self.manifest(seq)) {
+            fs::write(folder.join(content.info_hash.to_string()), bytes).expect("room");
+        }
     }
 
     /// Writes all of it into the journal of a tracker that has not run yet.
@@ -89,8 +113,11 @@ fn share(group: GroupRef, user: UserRef, seq: u64) -> OpBody {
     info_hash[..8].copy_from_slice(&seq.to_be_bytes());
     let layout = Layout::new(seq).expect("small");
     let content = Content { layout, sha1: Sha1Digest([seq as u8; 20]), info_hash: InfoHash(info_hash), file_count: 1 };
-    let name = FileName::parse(&format!("file {seq}.bin")).expect("a name");
-    OpBody::CreateShare { group, user, name, content, replaces: None }
+    OpBody::CreateShare { group, user, name: file_name(seq), content, replaces: None }
+}
+
+fn file_name(seq: u64) -> FileName {
+    FileName::parse(&format!("file {seq}.bin")).expect("a name")
 }
 
 /// What a start has cost, and what the tracker is then.
@@ -98,35 +125,84 @@ struct Started {
     took: Duration,
     memory: u64,
     disk: u64,
+    /// How long an empty tracker takes to get all.
+    sync: Duration,
 }
 
-/// Starts a tracker twice: the first time it makes a checkpoint of what it has replayed.
+fn data(installation: &Installation, number: usize) -> PathBuf {
+    installation.folder.path().join(format!("tracker_info.txt.data/tracker-{number}"))
+}
+
+/// Starts a tracker of an installation, and waits until it can answer.
+fn run(installation: &Installation, program: &Path, number: usize) -> (Program, Duration) {
+    let began = Instant::now();
+    let mut command = Command::new(program);
+    command.current_dir(installation.folder.path()).args(["tracker_info.txt", &number.to_string()]);
+    let mut tracker = Program::start(&mut command);
+    tracker.expect(&format!("tracker {number} on "));
+    (tracker, began.elapsed())
+}
+
+/// Starts a tracker twice: the first time it lets go of what it has replayed. Then an empty tracker gets all of it.
 fn started(installation: &Installation, program: &Path) -> Started {
-    let data = installation.folder.path().join("tracker_info.txt.data/tracker-1");
-    let run = || {
-        let began = Instant::now();
-        let mut command = Command::new(program);
-        let mut tracker =
-            Program::start(command.current_dir(installation.folder.path()).args(["tracker_info.txt", "1"]));
-        tracker.expect("tracker 1 on ");
-        (tracker, began.elapsed())
-    };
-    let (first, _) = run();
+    let data = data(installation, 1);
+    let (first, _) = run(installation, program, 1);
     installation.connect(1).expect("it runs").create_user("newcomer");
-    while !has_checkpoint(&data) {
+    wait_settled(&data.join("journal"));
+    first.kill();
+    let (mut tracker, took) = run(installation, program, 1);
+    installation.connect(1).expect("it runs").create_user("latecomer");
+    let (memory, disk) = (tracker.resident(), len(&data.join("journal")));
+    installation.list(&installation.addrs.iter().map(|addr| format!("{addr}\n")).collect::<String>());
+    let sync = sync(installation, program, &mut tracker);
+    tracker.kill();
+    Started { took, memory, disk, sync }
+}
+
+/// Waits until a journal has a base or a checkpoint, and stays as it is.
+fn wait_settled(journal: &Path) {
+    let names = || {
+        let entries = fs::read_dir(journal).expect("there").map(|entry| entry.expect("read").file_name());
+        let mut names: Vec<_> = entries.filter_map(|name| name.into_string().ok()).collect();
+        names.sort();
+        names
+    };
+    let is_state = |name: &String| name.ends_with(".base") || name.ends_with(".checkpoint");
+    let (mut before, mut since) = (names(), Instant::now());
+    while !before.iter().any(is_state) || since.elapsed() < SETTLED {
+        thread::sleep(LOOK);
+        let now = names();
+        if now != before {
+            (before, since) = (now, Instant::now());
+        }
+    }
+}
+
+/// Starts an empty tracker beside the first one, and waits until it has all, the lists of pieces too.
+fn sync(installation: &Installation, program: &Path, first: &mut Program) -> Duration {
+    let (began, files) = (Instant::now(), manifests(&data(installation, 1)));
+    let (second, _) = run(installation, program, 2);
+    let folder = data(installation, 2);
+    let users = |tracker: &mut Program| {
+        tracker.say("status");
+        tracker.expect("users ").text.split(',').next().map(str::to_owned)
+    };
+    let wanted = users(first);
+    let mut second = second;
+    while manifests(&folder) < files || users(&mut second) != wanted {
         thread::sleep(LOOK);
     }
-    first.kill();
-    let (tracker, took) = run();
-    installation.connect(1).expect("it runs").create_user("latecomer");
-    let started = Started { took, memory: tracker.resident(), disk: len(&data) };
-    tracker.kill();
-    started
+    let took = began.elapsed();
+    second.kill();
+    took
 }
 
-fn has_checkpoint(data: &Path) -> bool {
-    let names = fs::read_dir(data.join("journal")).expect("there").map(|entry| entry.expect("read").file_name());
-    names.into_iter().any(|name| name.to_string_lossy().ends_with(".checkpoint"))
+/// How many lists of pieces a tracker has.
+fn manifests(data: &Path) -> usize {
+    let entries =
+        fs::read_dir(data.join("manifests")).map(|entries| entries.filter_map(Result::ok).collect::<Vec<_>>());
+    let names = entries.unwrap_or_default().into_iter().filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| name.len() == 2 * InfoHash::LEN).count()
 }
 
 /// The room that a folder takes on the disk.
@@ -147,20 +223,35 @@ pub(crate) fn bench(options: &Options) {
     let other = options.words("tracker", "").into_iter().filter(|path| !path.is_empty()).map(PathBuf::from);
     let programs: Vec<(&str, PathBuf)> = [("this", own)].into_iter().chain(other.map(|path| ("other", path))).collect();
     println!("{users} users, {files} files");
-    let mut table = Table::new(&["tracker", "changes that left nothing", "start s", "memory MiB", "disk MiB"]);
+    let headings =
+        ["tracker", "changes that left nothing", "start s", "memory MiB", "more MiB", "journal MiB", "sync s"];
+    let mut table = Table::new(&headings);
+    let mut least: BTreeMap<&str, u64> = BTreeMap::new();
     for ops in options.words("ops", "0,200000,1000000") {
-        let ops: u64 = ops.parse().expect("a number of changes");
+        let churn = Churn { users, files, ops: ops.parse().expect("a number of changes") };
         for (name, program) in &programs {
-            let installation = Installation::of(1);
-            let journal = installation.folder.path().join("tracker_info.txt.data/tracker-1/journal");
-            fs::create_dir_all(&journal).expect("made");
-            Churn { users, files, ops }.write(&journal);
-            let Started { took, memory, disk } = started(&installation, program);
-            let mib = |bytes: u64| format!("{:.0}", bytes as f64 / f64::from(1 << 20));
-            let cells =
-                [name.to_string(), ops.to_string(), format!("{:.2}", took.as_secs_f64()), mib(memory), mib(disk)];
+            let installation = Installation::of(2);
+            // Alone, so that it lets go of old changes by itself.
+            installation.list(&format!("{}\n", installation.addrs[0]));
+            let folder = data(&installation, 1);
+            for name in ["journal", "manifests"] {
+                fs::create_dir_all(folder.join(name)).expect("made");
+            }
+            churn.write(&folder.join("journal"));
+            churn.write_manifests(&folder.join("manifests"));
+            let Started { took, memory, disk, sync } = started(&installation, program);
+            let least = *least.entry(*name).or_insert(memory);
+            let mib = |bytes: u64| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
+            let s = |time: Duration| format!("{:.2}", time.as_secs_f64());
+            let more = mib(memory.saturating_sub(least));
+            let cells = [name.to_string(), ops.clone(), s(took), mib(memory), more, mib(disk), s(sync)];
             table.line(cells.to_vec());
         }
+        let temp = tempfile::tempdir().expect("a folder");
+        churn.write(temp.path());
+        let one = tracker_in(temp.path(), TRACKER, &[]);
+        println!("after {ops} changes that left nothing:");
+        measure_late_op(&one, &[LATE]);
     }
     table.print();
 }

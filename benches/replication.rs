@@ -40,11 +40,17 @@ fn tracker(folder: &Path, number: u16, ops: u64, others: &[(u16, SocketAddr)]) -
     std::fs::create_dir(&folder).expect("made");
     let history = History { origin: Origin { tracker: number, incarnation: 1 }, total: ops };
     history.write(&folder);
-    let OpenedJournal { journal, past, source, origin, .. } = open(&folder, number, JournalSettings::default());
+    tracker_in(&folder, number, others)
+}
+
+/// A tracker whose journal lies in this folder.
+pub(crate) fn tracker_in(folder: &Path, number: u16, others: &[(u16, SocketAddr)]) -> TestTracker {
+    let opened = open(folder, number, JournalSettings::default());
+    let OpenedJournal { journal, past, source, bases, origin, .. } = opened;
     TestTracker::start_with(|settings| {
         (settings.origin, settings.past, settings.others) =
             (origin, past, others.iter().map(|&(number, addr)| (number, addr.into())).collect());
-        (settings.log, settings.source) = (Box::new(journal), source);
+        (settings.log, settings.source, settings.bases) = (Box::new(journal), source, bases);
         settings.warn = std::sync::Arc::new(|_| {});
     })
 }
@@ -175,11 +181,16 @@ fn resident() -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// One user makes changes without a pause while one op comes late, this many ops deep.
 fn measure_refold(temp: &Path) {
-    let one = tracker(temp, 1, DEPTHS[1], &[]);
+    // A tracker that never comes holds the floor back.
+    let one = tracker(temp, 1, DEPTHS[1], &[(2, SocketAddr::from(([127, 0, 0, 1], 1)))]);
+    measure_late_op(&one, &DEPTHS);
+}
+
+/// One user makes changes without a pause while one op comes late, this many ops deep.
+pub(crate) fn measure_late_op(one: &TestTracker, depths: &[u64]) {
     let mut alice = one.user("alice");
-    for (depth, incarnation) in DEPTHS.into_iter().zip(1..) {
+    for (&depth, incarnation) in depths.iter().zip(1..) {
         let lamport = (one.server.core().state().lamport() - depth).max(1);
         let id = OpId { origin: Origin { tracker: 9, incarnation }, seq: 1 };
         let body = OpBody::CreateUser {
