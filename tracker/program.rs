@@ -2,7 +2,6 @@
 
 use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
-use crate::model::op::Op;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
 use crate::sys::random::random_bytes;
 use crate::sys::resolve::{LOOKUP_DEADLINE, Lookups, lookup_reason};
@@ -16,7 +15,6 @@ use crate::tracker::console::{Console, ConsoleCommands};
 use crate::tracker::data_dir;
 use crate::tracker::data_dir::{DataDir, DataDirError};
 use crate::tracker::floor::pace::FloorPace;
-use crate::tracker::journal::base::adoption::UnplacedSink;
 use crate::tracker::journal::disk::RealDisk;
 use crate::tracker::journal::inspect::{self, Inspection};
 use crate::tracker::journal::{Journal, JournalError, JournalOwner, JournalSettings, OpenedJournal};
@@ -25,6 +23,7 @@ use crate::tracker::manifests::{self, ManifestsError};
 use crate::tracker::net::listener::bind;
 use crate::tracker::relay::RelaySettings;
 use crate::tracker::server::kept_server::KeptServer;
+use crate::tracker::server::unplaced::UnplacedLists;
 use crate::tracker::server::{ListenSockets, Server, ServerSettings, StartError};
 use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
@@ -189,8 +188,8 @@ impl ProgramSetup {
     fn start(&mut self) -> Result<Server, ProgramError> {
         let owner = JournalOwner { tracker: self.number, fresh_incarnation: random_number()? };
         let disk = journal_disk(&self.data_dir.folder(JOURNAL).map_err(ProgramError::DataDir)?)?;
-        let unplaced = &mut NoList;
-        let opened = Journal::open(disk, owner, JournalSettings::default(), self.warn.clone(), unplaced);
+        let mut unplaced = UnplacedLists::new(self.data_dir.path());
+        let opened = Journal::open(disk, owner, JournalSettings::default(), self.warn.clone(), &mut unplaced);
         let OpenedJournal { journal, source, bases, past, origin, adopted, .. } =
             opened.map_err(ProgramError::Journal)?;
         let settings = ServerSettings {
@@ -221,15 +220,6 @@ impl ProgramSetup {
             None => ClusterKey::open(&self.key_file).map(Arc::new).map_err(ProgramError::ClusterKey)?,
         };
         Ok(self.cluster_key.insert(key).clone())
-    }
-}
-
-/// Lists no changes: no base comes from another tracker yet.
-struct NoList;
-
-impl UnplacedSink for NoList {
-    fn keep(&mut self, _: &[Op], _: &State) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

@@ -3,21 +3,20 @@
 use super::tracker::settings;
 use super::wait::wait_until;
 use crossbeam_channel::{Sender, bounded};
-use groupshare::model::op::Op;
 use groupshare::sys::random::random_bytes;
 use groupshare::tracker::floor::pace::FloorPace;
-use groupshare::tracker::journal::base::adoption::UnplacedSink;
 use groupshare::tracker::journal::disk::RealDisk;
 use groupshare::tracker::journal::{Journal, JournalOwner, JournalSettings, OpenedJournal};
 use groupshare::tracker::net::listener::bind;
 use groupshare::tracker::server::kept_server::KeptServer;
+use groupshare::tracker::server::unplaced::UnplacedLists;
 use groupshare::tracker::server::{ListenSockets, Server, ServerSettings};
 use groupshare::tracker::state::State;
 use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::fs;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::{self, JoinHandle};
@@ -29,6 +28,7 @@ static ADDRESSES: AtomicU8 = AtomicU8::new(1);
 pub(crate) struct KeptTracker {
     pub(crate) addr: SocketAddr,
     told: Told,
+    folder: PathBuf,
     server: Arc<KeptServer>,
     stop: Sender<()>,
     keeper: Option<JoinHandle<KeptSetup>>,
@@ -95,7 +95,8 @@ impl KeptSetup {
         let disk = Arc::new(RealDisk::open(&journal).expect("a folder"));
         let incarnation = u64::from_ne_bytes(random_bytes().expect("random bytes"));
         let owner = JournalOwner { tracker: self.number, fresh_incarnation: incarnation };
-        let opened = Journal::open(disk, owner, self.journal, settings.warn.clone(), &mut NoList);
+        let mut unplaced = UnplacedLists::new(self.folder.path());
+        let opened = Journal::open(disk, owner, self.journal, settings.warn.clone(), &mut unplaced);
         let opened = opened.expect("sound");
         let OpenedJournal { journal, source, bases, past, origin, adopted, .. } = opened;
         (settings.log, settings.source, settings.past, settings.origin) = (Box::new(journal), source, past, origin);
@@ -110,7 +111,7 @@ impl KeptTracker {
     pub(crate) fn start(setup: KeptSetup) -> Self {
         let told = Told::default();
         let server = setup.start(&told);
-        let addr = server.addr();
+        let (addr, folder) = (server.addr(), setup.folder.path().to_owned());
         let server = Arc::new(KeptServer::new(server));
         let (stop, stopped) = bounded(1);
         let (kept, says) = (server.clone(), told.clone());
@@ -119,12 +120,17 @@ impl KeptTracker {
             let Ok(()) = kept.keep(&stopped, |line| says.note(line), start);
             setup
         });
-        Self { addr, told, server, stop, keeper: Some(keeper) }
+        Self { addr, told, folder, server, stop, keeper: Some(keeper) }
     }
 
     /// Whether its operator was told a line with this in it.
     pub(crate) fn has_told(&self, part: &str) -> bool {
         self.told.has(part)
+    }
+
+    /// Where its data lies.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Looks at the server; waits for it if it is being started anew.
@@ -156,14 +162,5 @@ impl KeptTracker {
 impl Drop for KeptTracker {
     fn drop(&mut self) {
         let _ = self.end();
-    }
-}
-
-/// For journals that adopt no base.
-struct NoList;
-
-impl UnplacedSink for NoList {
-    fn keep(&mut self, _: &[Op], _: &State) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 }

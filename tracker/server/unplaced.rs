@@ -6,6 +6,7 @@ use crate::model::notice::{ChangeKind, UnplacedChange};
 use crate::model::op::{Op, OpBody};
 use crate::sys::{durable, files};
 use crate::tracker::core::Core;
+use crate::tracker::journal::base::adoption::UnplacedSink;
 use crate::tracker::ledger::accept::Change;
 use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
@@ -186,28 +187,6 @@ impl UnplacedLists {
         Self { folder: folder.to_path_buf() }
     }
 
-    /// Lists changes that are about to lose their place. Returns when the list is durable. The same ones once more make
-    /// no second list.
-    ///
-    /// # Errors
-    /// Those of the system.
-    pub fn keep(&self, ops: &[Op], before: &State) -> io::Result<()> {
-        let mut text = String::new();
-        for line in ops.iter().filter_map(|op| UnplacedLine::of(op, before)) {
-            text.push_str(&serde_json::to_string(&line).map_err(io::Error::other)?);
-            text.push('\n');
-        }
-        if text.is_empty() {
-            return Ok(());
-        }
-        let lists = self.paths()?;
-        let is_same = |path: &PathBuf| is_new(path) && fs::read(path).is_ok_and(|bytes| bytes == text.as_bytes());
-        if lists.iter().any(is_same) {
-            return Ok(());
-        }
-        durable::replace(&self.free_place(&lists), text.as_bytes())
-    }
-
     /// The lists that the operator has not moved away. One that cannot be read counts no change.
     pub fn all(&self) -> Vec<UnplacedList> {
         let count =
@@ -264,6 +243,26 @@ enum TellError {
 impl From<io::Error> for TellError {
     fn from(error: io::Error) -> Self {
         TellError::Failed(error)
+    }
+}
+
+impl UnplacedSink for UnplacedLists {
+    /// The same changes once more make no second list.
+    fn keep(&mut self, ops: &[Op], before: &State) -> io::Result<()> {
+        let mut text = String::new();
+        for line in ops.iter().filter_map(|op| UnplacedLine::of(op, before)) {
+            text.push_str(&serde_json::to_string(&line).map_err(io::Error::other)?);
+            text.push('\n');
+        }
+        if text.is_empty() {
+            return Ok(());
+        }
+        let lists = self.paths()?;
+        let is_same = |path: &PathBuf| is_new(path) && fs::read(path).is_ok_and(|bytes| bytes == text.as_bytes());
+        if lists.iter().any(is_same) {
+            return Ok(());
+        }
+        durable::replace(&self.free_place(&lists), text.as_bytes())
     }
 }
 

@@ -1,9 +1,11 @@
 //! One half of a take-over of a base, with the test as the other tracker: what it may give and ask, and what it may not.
 
+use super::floors::{agree, client, floor, put_floor, tracker};
 use super::{account, hear, link_as, send_ops};
 use crate::common::client::Client;
 use crate::common::kept_tracker::{KeptSetup, KeptTracker};
 use crate::common::names::{command, group};
+use crate::common::relay::Relay;
 use crate::common::wait::wait_until;
 use groupshare::model::id::Seen;
 use groupshare::model::op::floor::FloorMark;
@@ -13,33 +15,7 @@ use groupshare::wire::connection::{FrameReceiver, FrameSender};
 use groupshare::wire::frame::UNASKED;
 use groupshare::wire::refusal::Code;
 use groupshare::wire::tracker_tracker::LinkMessage;
-use std::net::SocketAddr;
-
-/// Puts a floor under all changes that a tracker has, as its keeper does once all have agreed.
-fn put_floor(tracker: &KeptTracker) -> FloorMark {
-    tracker.look(|server| {
-        let core = server.core();
-        let pinned = core.committer.pin(core.state().lamport()).expect("its disk works").expect("all is durable");
-        assert!(core.committer.establish(&pinned, &*core.bases).expect("its disk works"));
-        core.cluster.wake();
-        core.committer.standing().floor.mark
-    })
-}
-
-fn floor(tracker: &KeptTracker) -> FloorMark {
-    tracker.look(|server| server.core().committer.standing().floor.mark)
-}
-
-fn tracker(number: u16, others: &[(u16, SocketAddr)]) -> KeptTracker {
-    KeptTracker::start(KeptSetup::new(number, others))
-}
-
-fn client(tracker: &KeptTracker, name: &str) -> Client {
-    let mut client = Client::connect(tracker.addr);
-    client.create_user(name);
-    client.log_in(name);
-    client
-}
+use std::sync::Arc;
 
 /// A floor that nobody has.
 const HIGH: FloorMark = FloorMark { lamport: 1_000_000, base: [7; 32] };
@@ -178,4 +154,57 @@ fn a_base_is_given_as_it_is_and_ops_flow_once_the_floors_are_equal() {
     assert!(ops.len() == 1 && ops[0].lamport > mark.lamport);
     send_ops(&sender, [account(2, 1, lamport)].into_iter());
     wait_until("it is taken", || one.state().op_count() == 3);
+}
+
+/// Tracker 2, which calls tracker 1 through a relay that is closed for now.
+fn cut_off(one: &KeptTracker) -> (KeptTracker, Relay) {
+    let relay = Relay::to(one.addr, |_, _, _| {});
+    relay.block();
+    (tracker(2, &[(1, relay.addr)]), relay)
+}
+
+/// A tracker with a number that gives nothing by itself.
+fn false_giver(to: &KeptTracker, number: u16) -> (FrameReceiver, Arc<FrameSender>) {
+    let (mut receiver, sender) = link_as(to.addr, number, 1, HIGH);
+    assert_eq!(hear_wish(&mut receiver), HIGH);
+    sender.send(UNASKED, &part(HIGH, 5000, 0, &[1; 2000])).expect("sent");
+    (receiver, sender)
+}
+
+#[test]
+fn a_giver_that_dies_in_the_middle_gives_way_to_another_one() {
+    let one = tracker(1, &[]);
+    let mut alice = client(&one, "alice");
+    alice.create_group("lab");
+    put_floor(&one);
+    let (two, relay) = cut_off(&one);
+    let giver = false_giver(&two, 3);
+    relay.unblock();
+    wait_until("both are connected", || two.has_told("tracker 1 is connected"));
+    // One gives at a time.
+    assert!(!two.has_told("starts anew"));
+    drop(giver);
+    agree(&[&one, &two]);
+    assert!(two.has_told("takes over what tracker 1 has"));
+}
+
+#[test]
+fn a_taker_that_ends_in_the_middle_takes_it_all_the_next_time() {
+    let one = tracker(1, &[]);
+    let mut alice = client(&one, "alice");
+    alice.create_group("lab");
+    put_floor(&one);
+    let (two, relay) = cut_off(&one);
+    let giver = false_giver(&two, 3);
+    let setup: KeptSetup = two.stop();
+    drop(giver);
+    relay.unblock();
+    let two = KeptTracker::start(setup);
+    agree(&[&one, &two]);
+    // Nothing of the first half is left.
+    wait_until("it takes changes", || {
+        let mut bob = Client::connect(two.addr);
+        bob.log_in("alice");
+        creates(&mut bob, "club").is_none()
+    });
 }
