@@ -23,7 +23,7 @@ use crate::tracker::manifests::{self, ManifestsError};
 use crate::tracker::net::listener::bind;
 use crate::tracker::relay::RelaySettings;
 use crate::tracker::server::kept_server::KeptServer;
-use crate::tracker::server::unplaced::UnplacedLists;
+use crate::tracker::server::unplaced::{JOURNAL, UnplacedLists};
 use crate::tracker::server::{ListenSockets, Server, ServerSettings, StartError};
 use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
@@ -39,8 +39,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// File descriptors kept for all but connections: files, the console, sockets that linger.
 const DESCRIPTORS_KEPT: u64 = 512;
-/// The journal's folder in the data folder.
-const JOURNAL: &str = "journal";
 
 /// Why the tracker does not run. Each is one line that says what to do.
 #[derive(Debug)]

@@ -288,6 +288,7 @@ impl Server {
             missing: self.core.manifests.missing_counts(|| state.listed_info_hashes()),
             floor: Some(self.floor.status(&standing)),
             unplaced: self.unplaced.all(),
+            left: self.unplaced.left(),
             trouble: self.core.committer.trouble().map(|trouble| trouble.to_string()),
         }
     }

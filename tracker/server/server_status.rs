@@ -10,6 +10,7 @@ use crate::tracker::manifests::MissingCounts;
 use crate::tracker::relay::RelayLoad;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
@@ -40,6 +41,8 @@ pub struct ServerStatus {
     pub floor: Option<FloorStatus>,
     /// Changes that could not be placed.
     pub unplaced: Vec<UnplacedList>,
+    /// Bases that lost their place to one that lacks some of them.
+    pub left: Vec<PathBuf>,
     /// Why changes cannot be made at present.
     pub trouble: Option<String>,
 }
@@ -70,6 +73,9 @@ impl fmt::Display for ServerStatus {
         }
         for list in &self.unplaced {
             write!(f, "\nunplaced    {list}")?;
+        }
+        for path in &self.left {
+            write!(f, "\nset aside   what was below the floor here is kept as {}", path.display())?;
         }
         if let Some(trouble) = &self.trouble {
             write!(f, "\ntrouble     {trouble}")?;

@@ -1,4 +1,5 @@
-//! Changes that could not be placed: a list of them in the data folder, and notices to their authors.
+//! Changes that could not be placed: a list of them in the data folder, and notices to their authors. Bases that lost
+//! their place.
 
 use crate::model::id::{CommandId, OpId, Origin, UserRef};
 use crate::model::name::{FileName, GroupId};
@@ -26,6 +27,10 @@ const PREFIX: &str = "unplaced-";
 const NEW: &str = ".new.jsonl";
 /// The same, once they were told.
 const TOLD: &str = ".jsonl";
+/// The journal's folder in the data folder.
+pub const JOURNAL: &str = "journal";
+/// The ending of a base in it that lost its place.
+const LEFT: &str = "left";
 /// Most notices for one user from one list: a command ring holds more than that.
 const NOTICES_MAX: u32 = 512;
 /// Pause before authors are told who could not be told.
@@ -195,6 +200,15 @@ impl UnplacedLists {
         paths.into_iter().map(|path| UnplacedList { count: count(&path), path }).collect()
     }
 
+    /// The bases that lost their place to one that lacks some of them, as long as the operator keeps them.
+    pub fn left(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.folder.join(JOURNAL)).into_iter().flatten().flatten();
+        let is_left = |path: &PathBuf| path.extension().is_some_and(|ending| ending == LEFT);
+        let mut left: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_left).collect();
+        left.sort();
+        left
+    }
+
     fn paths(&self) -> io::Result<Vec<PathBuf>> {
         let entries: io::Result<Vec<_>> = fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.path())).collect();
         let mut paths: Vec<PathBuf> = entries?;
@@ -300,4 +314,106 @@ fn tell(core: &Core, path: &Path) -> Result<(), TellError> {
         files::sync_folder(&folder)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{GroupRef, ShareRef};
+    use crate::model::name::UserId;
+    use crate::model::op::PasswordHash;
+
+    const ORIGIN: Origin = Origin { tracker: 2, incarnation: 0xabc };
+
+    fn op(seq: u64, body: OpBody) -> Op {
+        let command = CommandId(u128::from(seq).to_be_bytes());
+        Op { id: OpId { origin: ORIGIN, seq }, lamport: seq, command, body }
+    }
+
+    fn group(name: &str) -> GroupId {
+        GroupId::parse(name).expect("a name")
+    }
+
+    /// An account makes a group, leaves it, joins a share that nobody knows, and is told of a change; an operator lets go
+    /// of a tracker.
+    fn ops() -> Vec<Op> {
+        let name = UserId::parse("alice").expect("a name");
+        let user = UserRef(OpId { origin: ORIGIN, seq: 1 });
+        let change = UnplacedChange { kind: ChangeKind::LeaveShare, group: Some(group("x")), file: None };
+        let bodies = [
+            OpBody::CreateUser { name, password: PasswordHash("secret".into()) },
+            OpBody::CreateGroup { founder: user, name: group("lab \"1\"") },
+            OpBody::LeaveGroup { group: GroupRef(OpId { origin: ORIGIN, seq: 2 }), user },
+            OpBody::JoinShare { share: ShareRef(OpId { origin: ORIGIN, seq: 99 }), user },
+            OpBody::ForgetTracker { tracker: 3 },
+            OpBody::NoteUnplaced { user, change },
+        ];
+        (1..).zip(bodies).map(|(seq, body)| op(seq, body)).collect()
+    }
+
+    fn lines() -> Vec<UnplacedLine> {
+        let mut before = State::new();
+        ops().iter().for_each(|op| before.apply(op));
+        let texts = ops().into_iter().filter_map(|op| UnplacedLine::of(&op, &before));
+        texts.map(|line| serde_json::from_str(&serde_json::to_string(&line).expect("text")).expect("a line")).collect()
+    }
+
+    #[test]
+    fn a_line_says_what_was_changed_and_by_whom_and_no_secret() {
+        let lines = lines();
+        let shown = |line: &UnplacedLine| {
+            let texts = [&line.user, &line.group, &line.file].map(|text| text.clone().unwrap_or_default());
+            format!("{} {} {}: {}", line.op, line.lamport, line.change, texts.join("/"))
+        };
+        let expected = [
+            "2-0000000000000abc-1 1 create_user: alice//",
+            "2-0000000000000abc-2 2 create_group: alice/lab \"1\"/",
+            "2-0000000000000abc-3 3 leave_group: alice/lab \"1\"/",
+            "2-0000000000000abc-4 4 join_share: alice//",
+            "2-0000000000000abc-5 5 forget 3: //",
+            "2-0000000000000abc-6 6 stop_share: alice/x/",
+        ];
+        assert_eq!(lines.iter().map(shown).collect::<Vec<_>>(), expected);
+        assert!(!format!("{lines:?}").contains("secret"));
+        // Whoever has no account is not told, and nobody is told of what an operator said.
+        let notices: Vec<_> = lines.iter().filter_map(UnplacedLine::notice).collect();
+        let kinds: Vec<_> = notices.iter().map(|(_, _, change)| change.kind).collect();
+        use ChangeKind::{CreateGroup, JoinShare, LeaveGroup, LeaveShare};
+        assert_eq!(kinds, [CreateGroup, LeaveGroup, JoinShare, LeaveShare]);
+        assert!(notices.iter().all(|(_, user, _)| user.0 == OpId { origin: ORIGIN, seq: 1 }));
+        // A notice that is lost itself keeps its command.
+        assert_eq!(notices[3].0, ops()[5].command);
+    }
+
+    #[test]
+    fn every_kind_of_change_has_a_word_of_its_own() {
+        let words: std::collections::BTreeSet<_> = KINDS.iter().map(|(_, word)| word).collect();
+        assert_eq!(KINDS.map(|(kind, _)| kind), ChangeKind::ALL);
+        assert_eq!(words.len(), KINDS.len());
+    }
+
+    #[test]
+    fn the_same_changes_are_listed_once_and_others_get_a_list_of_their_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut lists = UnplacedLists::new(folder.path());
+        let state = State::new();
+        let mut counts = |ops: &[Op]| {
+            lists.keep(ops, &state).expect("writable");
+            let all = lists.all().into_iter();
+            all.map(|list| (name(&list.path).expect("text").to_owned(), list.count)).collect::<Vec<_>>()
+        };
+        assert_eq!(counts(&[]), []);
+        let first = ("unplaced-1.new.jsonl".to_owned(), 6);
+        assert_eq!(counts(&ops()), [first.clone()]);
+        assert_eq!(counts(&ops()), [first.clone()]);
+        assert_eq!(counts(&ops()[..2]), [first, ("unplaced-2.new.jsonl".to_owned(), 2)]);
+        // A number is not used again while its list is there.
+        let at = |name: &str| folder.path().join(name);
+        fs::rename(at("unplaced-1.new.jsonl"), at("unplaced-1.jsonl")).expect("there");
+        let third = counts(&ops()[..1]);
+        assert_eq!(
+            third.iter().map(|(name, _)| &name[..10]).collect::<Vec<_>>(),
+            ["unplaced-1", "unplaced-2", "unplaced-3"]
+        );
+    }
 }

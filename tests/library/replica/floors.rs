@@ -275,6 +275,11 @@ fn of_two_sides_that_have_forgotten_each_other_the_lower_floor_gives_way() {
     assert_eq!(floor(&two), high);
     // What lay below its own floor is no change any more: the base stays as a file.
     assert!(two.has_told("lacks changes that were below the floor here; what there was is kept as"));
+    let status = two.look(|server| server.status().to_string());
+    assert!(
+        status.contains("\nset aside   what was below the floor here is kept as ") && status.contains(".left"),
+        "{status}"
+    );
     let lost = UnplacedChange { kind: ChangeKind::CreateGroup, group: Some(group("above")), file: None };
     wait_until("alice is told", || notices(&one, "alice") == [Notice::Unplaced { change: lost.clone() }]);
 }
