@@ -239,7 +239,7 @@ impl Opening {
             unplaced.keep(adoption.unplaced(), &before).map_err(JournalError::Unplaced)?;
         }
         adoption::close_ways_back(&*disk, own)?;
-        adoption::write(&*disk, position, &adoption)
+        adoption::write(&*disk, position.seq, &adoption.base)
     }
 
     /// Goes on with what was read; under a fresh incarnation if `renew`.

@@ -321,6 +321,16 @@ fn whichever_call_of_an_adoption_fails_the_next_start_goes_on() {
                 let is_there = disk.names().contains(&base::name(TAKEN));
                 assert!(!is_there || said.unplaced() == unplaced, "{what}: what has no place is listed before");
                 verify(&disk.after_kill(), &what);
+                if let Ok(checked) = inspect::check(&disk.after_kill()) {
+                    let faults = checked.lines.iter().filter(|line| line.contains("a start works; but"));
+                    assert_eq!(faults.count(), 0, "{what}: {:?}", checked.lines);
+                }
+                for again in (1..=calls).step_by(9).filter(|_| fault == Fault::Kill) {
+                    let disk = disk.after_power_loss(call);
+                    disk.fail_at(again, Fault::Kill);
+                    drop(Said::default().open(&disk, SETTINGS));
+                    verify(&disk.after_power_loss(again), &format!("{what}, then call {again}"));
+                }
                 for seed in 0..2 {
                     let disk = disk.after_power_loss(call * 100 + seed);
                     verify(&disk, &format!("{what}, then power lost, seed {seed}"));

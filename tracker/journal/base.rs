@@ -29,14 +29,17 @@ pub struct BaseMark {
     pub needed: u64,
     /// How many ops it folds.
     pub ops: u64,
+    /// A start has adopted it: nothing before its place leads to it.
+    pub adopted: bool,
 }
 
 impl BaseMark {
     /// Before the first base.
-    pub(super) const BIRTH: Self = Self { lamport: 0, needed: 0, ops: 0 };
+    pub(super) const BIRTH: Self = Self { lamport: 0, needed: 0, ops: 0, adopted: false };
 
     pub(super) fn of(state: &State, position: JournalPosition) -> Self {
-        Self { lamport: state.floor(), needed: position.seq, ops: state.op_count() }
+        let adopted = position.seq > 0 && position.batch == 0;
+        Self { lamport: state.floor(), needed: position.seq, ops: state.op_count(), adopted }
     }
 }
 
@@ -79,7 +82,7 @@ pub(super) fn from(disk: &dyn Disk, newest: BaseMark) -> io::Result<Vec<BaseMark
     let older = all(disk)?.into_iter().filter(|&lamport| lamport < newest.lamport);
     let older = older.filter_map(|lamport| {
         let needed = position(disk, lamport)?.seq;
-        Some(BaseMark { lamport, needed, ops: 0 })
+        Some(BaseMark { lamport, needed, ops: 0, adopted: false })
     });
     Ok([newest].into_iter().filter(|newest| *newest != BaseMark::BIRTH).chain(older).take(KEPT).collect())
 }

@@ -143,6 +143,9 @@ impl JournalFiles {
     /// A base is of another version.
     pub(super) fn before(&self, disk: &dyn Disk, base: BaseMark) -> Result<Option<StartPoint>, JournalError> {
         let mut search = Search { files: self, disk, checkpoints: false, passed_over: Vec::new(), cut_off: None };
+        if base.adopted {
+            return Ok(None);
+        }
         let older = self.bases.iter().find(|&&lamport| lamport < base.lamport);
         let ground = match older {
             Some(&older) => search.read_base(older)?,
@@ -162,10 +165,12 @@ impl JournalFiles {
     fn first_record(&self, disk: &dyn Disk, base: BaseMark) -> u64 {
         let older = self.bases.iter().find(|&&lamport| lamport < base.lamport);
         match older {
+            // There is nothing to go back to.
+            _ if base.adopted => base.needed + 1,
             // One without a sound head is passed over.
             Some(&older) => base::position(disk, older).map_or(base.needed, |position| position.seq) + 1,
             None if self.segments.first() == Some(&1) => 1,
-            // It was taken from another tracker: there is nothing to go back to.
+            // A repair has let go of it.
             None => base.needed + 1,
         }
     }

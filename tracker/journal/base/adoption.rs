@@ -38,8 +38,6 @@ pub trait UnplacedSink {
 pub(crate) struct Adoption {
     /// The base from then on.
     pub(crate) base: State,
-    /// It is the journal's own.
-    pub(crate) yields: bool,
     placing: Placing,
     /// The ops without a place.
     unplaced: Vec<Op>,
@@ -64,7 +62,10 @@ pub(crate) fn incoming(disk: &dyn Disk) -> Result<Option<Result<State, UnsoundSt
 
 /// What is due, given what a start has read.
 pub(crate) fn due(disk: &dyn Disk, recovery: &Recovery, tracker: u16) -> Result<Option<Due>, JournalError> {
-    let Some(incoming) = incoming(disk)? else { return yielding(disk, recovery, tracker) };
+    let Some(incoming) = incoming(disk)? else {
+        let leftovers = recovery.base.adopted && !before(disk, recovery.base)?.is_empty();
+        return if leftovers { Ok(Some(Due::CleanUp { finished: None })) } else { yielding(disk, recovery, tracker) };
+    };
     let Ok(base) = incoming else { return Ok(Some(Due::CleanUp { finished: None })) };
     let mark = super::mark(&base);
     let own = recovery.past.floor().mark;
@@ -73,7 +74,7 @@ pub(crate) fn due(disk: &dyn Disk, recovery: &Recovery, tracker: u16) -> Result<
         return Ok(Some(Due::CleanUp { finished }));
     }
     let placing = Placing::on_base(&base, recovery.base.lamport);
-    Ok(Some(Due::Adopt(Box::new(Adoption { base, yields: false, placing, unplaced: Vec::new() }))))
+    Ok(Some(Due::Adopt(Box::new(Adoption { base, placing, unplaced: Vec::new() }))))
 }
 
 /// What is due if the journal holds what a promise of others excludes.
@@ -89,7 +90,7 @@ fn yielding(disk: &dyn Disk, recovery: &Recovery, tracker: u16) -> Result<Option
         }
     };
     let placing = Placing::on_promise(&base, &promised);
-    Ok(Some(Due::Adopt(Box::new(Adoption { base, yields: true, placing, unplaced: Vec::new() }))))
+    Ok(Some(Due::Adopt(Box::new(Adoption { base, placing, unplaced: Vec::new() }))))
 }
 
 /// The ops of a journal above its base: no other can lose its place.
@@ -139,15 +140,13 @@ pub(crate) fn close_ways_back(disk: &dyn Disk, own: BaseMark) -> Result<(), Jour
     remove(disk, &older)
 }
 
-/// Gives the base its place. From then on a start begins with it. What lay under a base that is the journal's own goes: no
-/// file tells a later start of it.
-pub(crate) fn write(disk: &dyn Disk, position: JournalPosition, adoption: &Adoption) -> Result<(), JournalError> {
-    let base = &adoption.base;
-    super::write(disk, position, base).map_err(|error| {
+/// Gives the base its place behind a record. From then on a start begins with it.
+pub(crate) fn write(disk: &dyn Disk, seq: u64, base: &State) -> Result<(), JournalError> {
+    // Without a batch: that tells an adopted base.
+    super::write(disk, JournalPosition { seq, batch: 0 }, base).map_err(|error| {
         let (StateFileError::Unchanged(error) | StateFileError::Uncertain(error)) = error;
         io_error(disk, &super::name(base.floor()), "write")(error)
-    })?;
-    if adoption.yields { remove_before(disk, BaseMark::of(base, position)) } else { Ok(()) }
+    })
 }
 
 /// Removes what lay under the base before it was adopted, and the file that it came as. Returns what the operator has to
@@ -160,10 +159,12 @@ pub(crate) fn clean_up(
     let mut told = Vec::new();
     if let Some(adopted) = finished {
         told.extend(set_aside(disk, adopted)?);
-        remove_before(disk, recovery.base)?;
     } else if let Some(Err(why)) = incoming(disk)? {
         let path = disk.path(INCOMING);
         told.push(format!("the base of another tracker {} {why}; it is removed", path.display()));
+    }
+    if recovery.base.adopted {
+        remove(disk, &before(disk, recovery.base)?)?;
     }
     remove(disk, &[INCOMING.to_owned()])?;
     Ok(told)
@@ -187,15 +188,15 @@ fn set_aside(disk: &dyn Disk, adopted: &State) -> Result<Option<String>, Journal
     )))
 }
 
-/// Removes what a start on top of a base does not read.
-fn remove_before(disk: &dyn Disk, base: BaseMark) -> Result<(), JournalError> {
+/// What lay under an adopted base.
+fn before(disk: &dyn Disk, adopted: BaseMark) -> Result<Vec<String>, JournalError> {
     let names = disk.list().map_err(io_error(disk, "", "read the folder"))?;
     let before = |name: &String| {
-        super::lamport(name).is_some_and(|lamport| lamport != base.lamport)
-            || checkpoint::seq(name).is_some_and(|seq| seq <= base.needed)
-            || segment::first_seq(name).is_some_and(|first| first <= base.needed)
+        super::lamport(name).is_some_and(|lamport| lamport < adopted.lamport)
+            || checkpoint::seq(name).is_some_and(|seq| seq <= adopted.needed)
+            || segment::first_seq(name).is_some_and(|first| first <= adopted.needed)
     };
-    remove(disk, &names.into_iter().filter(before).collect::<Vec<_>>())
+    Ok(names.into_iter().filter(before).collect())
 }
 
 fn remove(disk: &dyn Disk, names: &[String]) -> Result<(), JournalError> {
