@@ -7,7 +7,7 @@
 use crate::common::installation::Installation;
 use crate::common::manifest::manifest;
 use crate::common::names::{command, user};
-use crate::common::program::Program;
+use crate::common::program::{Line, Program};
 use crate::kit::history::open;
 use crate::kit::options::Options;
 use crate::kit::table::Table;
@@ -185,7 +185,8 @@ fn sync(installation: &Installation, program: &Path, first: &mut Program) -> Dur
     let folder = data(installation, 2);
     let users = |tracker: &mut Program| {
         tracker.say("status");
-        tracker.expect("users ").text.split(',').next().map(str::to_owned)
+        let answers = |line: &Line| line.text.starts_with("users ") || line.text.contains("is starting anew");
+        tracker.next("status", answers).text.split(',').next().map(str::to_owned)
     };
     let wanted = users(first);
     let mut second = second;

@@ -29,6 +29,8 @@ pub enum NextFloor {
     HeldBack { by: Vec<Holdback>, since: Duration },
     /// All are ready. Some have not promised yet.
     BeingAgreed { promised: usize, participants: usize, waiting_for: Vec<u16> },
+    /// Another tracker has a higher one.
+    Higher,
     /// These have promised floors of which each excludes the other.
     Contradiction { between: [u16; 2] },
 }
@@ -80,6 +82,7 @@ impl fmt::Display for FloorStatus {
                 }
                 Ok(())
             }
+            NextFloor::Higher => write!(f, "\nfloor       another tracker has a higher one, which this one takes over"),
             NextFloor::Contradiction { between: [one, other] } => write!(
                 f,
                 "\nfloor       CANNOT BE AGREED ON: trackers {one} and {other} have promised what excludes each other; \
@@ -162,6 +165,7 @@ floor       held back for 2 d 0 h by tracker 1: it is to propose the next floor,
             format!("{FIRST}\nfloor       being agreed on: 1 of 3 have promised; waiting for tracker 2, tracker 3")
         );
         assert_eq!(told(agreed(Vec::new())), format!("{FIRST}\nfloor       being agreed on: 1 of 3 have promised"));
+        assert!(told(NextFloor::Higher).ends_with("another tracker has a higher one, which this one takes over"));
         assert!(told(NextFloor::Contradiction { between: [2, 3] }).contains("trackers 2 and 3 have promised what"));
     }
 }
