@@ -269,6 +269,7 @@ pub fn check(dir: &Path) -> Result<bool, ProgramError> {
     lines.iter().for_each(|line| say(line));
     let manifests = inspect_manifests(dir, &state)?;
     manifests.lines.iter().chain(&manifests.faults).for_each(|line| say(line));
+    UnplacedLists::new(dir).all().iter().for_each(|list| say(&list.to_string()));
     Ok(sound && manifests.faults.is_empty())
 }
 
@@ -290,6 +291,7 @@ pub fn repair(dir: &Path) -> Result<(), ProgramError> {
     if manifests.set_aside(&aside).map_err(ProgramError::Manifests)? > 0 {
         say(&format!("damaged manifests were moved to {}", aside.display()));
     }
+    UnplacedLists::new(dir).all().iter().for_each(|list| say(&list.to_string()));
     Ok(())
 }
 

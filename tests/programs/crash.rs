@@ -157,6 +157,15 @@ fn a_check_looks_at_the_manifests_and_a_repair_sets_damaged_ones_aside() {
     assert!(said.contains("manifests of no share: 1; the tracker removes them while it runs"), "{said}");
     assert!(unfinished.exists() && stray.exists(), "checking changes nothing");
 
+    // Changes without a place are told until the operator moves their list away.
+    let unplaced = data.join("unplaced-1.jsonl");
+    fs::write(&unplaced, "{}\n{}\n").expect("writable");
+    let listed = format!("changes that could not be placed: 2, listed in {}", unplaced.display());
+    for option in ["--check", "--repair"] {
+        let (code, said) = run(option);
+        assert!(code == Some(0) && said.contains(&listed), "{said}");
+    }
+
     let mut bytes = fs::read(&one).expect("there");
     *bytes.last_mut().expect("not empty") ^= 1;
     fs::write(&one, &bytes).expect("writable");
