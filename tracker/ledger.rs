@@ -100,7 +100,7 @@ pub struct Ledger {
     epoch: u64,
     /// How often ops were folded in that came late.
     late_count: u64,
-    /// What was read back from the log since the last late op: Lamport counters with all ops up to there.
+    /// What was read back from the log: Lamport counters with all ops up to there, as no op has come in there since.
     read_back: VecDeque<(u64, Vec<Seen>)>,
     /// What has come since the last [`Ledger::cut`].
     since_cut: SinceCut,
@@ -143,8 +143,13 @@ impl Ledger {
         self.window.lamport_behind(ops)
     }
 
+    /// The Lamport counter of the first op at hand.
+    pub fn earliest(&self) -> Option<u64> {
+        self.window.lamport_behind(self.window.len().checked_sub(1)?)
+    }
+
     /// The version vector of all ops at or below a Lamport counter, by origin. `None` if that is not at hand: the window
-    /// begins above it, and nothing was read back since the last late op.
+    /// begins above it, and it was not read back since an op came in there.
     pub fn version_at(&self, lamport: u64) -> Option<Vec<Seen>> {
         let read_back = || self.read_back.iter().find(|(at, _)| *at == lamport).map(|(_, vector)| vector.clone());
         pinned::version_at(&self.window, lamport).or_else(read_back)
@@ -315,9 +320,9 @@ impl Ledger {
             self.adrift.extend(refold.late.iter().cloned().map(Arc::new));
         }
         let Refold { state, window, late, affected, floor, .. } = *refold;
-        if !late.is_empty() {
+        if let Some(first) = late.first() {
             self.late_count += 1;
-            self.read_back.clear();
+            self.read_back.retain(|(lamport, _)| *lamport < first.lamport);
         }
         if let Some(floor) = floor {
             // The window has all ops above it.

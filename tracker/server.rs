@@ -2,6 +2,7 @@
 
 mod floor_keeper;
 pub mod floor_status;
+mod floor_watch;
 mod housekeeper;
 pub mod kept_server;
 pub(crate) mod server_status;
@@ -37,7 +38,8 @@ use crate::tracker::relay::{Relay, RelaySettings};
 use crate::tracker::replication::link_dialer::LinkDialer;
 use crate::tracker::warn::Warn;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use floor_keeper::{FloorBell, FloorKeeper, FloorWatch};
+use floor_keeper::{FloorBell, FloorKeeper};
+use floor_watch::FloorWatch;
 use housekeeper::Housekeeper;
 use server_status::ServerStatus;
 use std::fmt;
@@ -178,8 +180,7 @@ impl Server {
         let admission = Admission::new(settings.caps);
         let unplaced = UnplacedLists::new(settings.data_dir.path());
         let (publish, batches) = notifier::channel();
-        let (bell, rung) = FloorBell::new();
-        let (core, data_dir) = start_core(settings, publish, bell)?;
+        let (core, data_dir) = start_core(settings, publish)?;
         let (connections, to_join) = Connections::new(core.clone());
         let listener = |socket: TcpListener, encoding: Encoding| {
             Arc::new(Listener::new(socket, encoding, admission.clone(), connections.clone(), warn.clone()))
@@ -209,7 +210,7 @@ impl Server {
         let started = server.start_threads(batches, move || housekeeper.run(&to_join, &stop));
         started.and_then(|()| server.tell_unplaced(&warn, end)).map_err(StartError::System)?;
         let keeper = FloorKeeper::new(server.core.clone(), server.floor.clone(), pace, warn);
-        let keeper = OwnedThread::start("floor", move || keeper.run(&rung));
+        let keeper = OwnedThread::start("floor", move || keeper.run());
         server.threads.push(keeper.map_err(StartError::System)?);
         server.open_doors()?;
         server.dialer = Some(LinkDialer::start(&server.core).map_err(StartError::System)?);
@@ -332,17 +333,14 @@ impl Server {
         self.stop_housekeeper = None;
         self.connections.join_all();
         self.core.committer.shutdown();
+        self.floor.close(&self.core);
         // Joins them.
         self.threads.clear();
     }
 }
 
 /// Starts the parts between sockets and state. The notifier takes the batches that go to `publish`.
-fn start_core(
-    settings: ServerSettings,
-    publish: Sender<Settled>,
-    bell: FloorBell,
-) -> Result<(Arc<Core>, DataDir), StartError> {
+fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc<Core>, DataDir), StartError> {
     let folder = settings.data_dir.folder(manifests::FOLDER).map_err(StartError::DataDir)?;
     let listed = settings.past.state().listed_info_hashes();
     let manifests = Manifests::open(&folder, listed, settings.adopted).map_err(StartError::Manifests)?;
@@ -355,7 +353,7 @@ fn start_core(
         others: settings.others,
     };
     let cluster = Arc::new(ClusterView::new(me, feed, settings.past.state(), settings.warn.clone()));
-    let sink = sink(publish, bell, cluster.clone(), settings.warn);
+    let sink = sink(publish, cluster.clone(), settings.warn);
     let source = settings.source.clone();
     let committer = Committer::start(settings.origin, settings.past, settings.log, settings.source, sink);
     let core = Core {
@@ -380,8 +378,8 @@ fn start_core(
 }
 
 /// Takes the committer's batches: into the feed for other trackers, and to the notifier for clients.
-fn sink(publish: Sender<Settled>, mut bell: FloorBell, cluster: Arc<ClusterView>, warn: Warn) -> Sink {
-    let mut silent = false;
+fn sink(publish: Sender<Settled>, cluster: Arc<ClusterView>, warn: Warn) -> Sink {
+    let (mut silent, mut bell) = (false, FloorBell::new(cluster.floor_wakeup().clone()));
     Box::new(move |settled| {
         if let Some(published) = &settled.published {
             let of_trackers = published.ops.iter().any(|op| op.body.is_of_tracker());

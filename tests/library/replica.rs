@@ -1,5 +1,6 @@
 //! Several trackers in one process, over real sockets: what one takes all know, whatever happens to the links between them.
 
+mod agreement;
 mod floors;
 mod forgotten;
 mod kept_aside;

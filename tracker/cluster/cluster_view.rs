@@ -8,6 +8,7 @@ use super::log_throttle::LogThrottle;
 use super::other_tracker::OtherTracker;
 use super::state_digest::StateDigest;
 use super::tracker_table::TrackerTable;
+use super::wakeup::Wakeup;
 use crate::model::op::floor::FloorMark;
 use crate::sys;
 use crate::tracker::state::State;
@@ -61,6 +62,7 @@ pub struct ClusterView {
     throttles: Mutex<BTreeMap<u16, LogThrottle>>,
     /// Who gives its base to this tracker.
     base_slot: Mutex<BaseSlot>,
+    floor_wakeup: Arc<Wakeup>,
 }
 
 impl ClusterView {
@@ -68,7 +70,16 @@ impl ClusterView {
     pub fn new(me: LocalTracker, feed: Arc<Feed>, state: &State, warn: Warn) -> Self {
         let table = TrackerTable::new(&me, state);
         let digest = Mutex::new(StateDigest::new(Instant::now()));
-        Self { me, feed, table, warn, digest, throttles: Mutex::default(), base_slot: Mutex::default() }
+        Self {
+            me,
+            feed,
+            table,
+            warn,
+            digest,
+            throttles: Mutex::default(),
+            base_slot: Mutex::default(),
+            floor_wakeup: Arc::default(),
+        }
     }
 
     pub(crate) fn me(&self) -> &LocalTracker {
@@ -174,6 +185,11 @@ impl ClusterView {
     /// The highest floor of the trackers that are connected.
     pub fn highest_floor(&self) -> Option<FloorMark> {
         self.table.highest_floor()
+    }
+
+    /// Wakes the keeper of the floor: something has happened that may let it go on.
+    pub(crate) fn floor_wakeup(&self) -> &Arc<Wakeup> {
+        &self.floor_wakeup
     }
 
     /// The digest of the durable state, once it has been at rest. `None` also while another link computes it.

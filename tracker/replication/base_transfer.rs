@@ -99,6 +99,7 @@ impl<'a> BaseTaker<'a> {
     fn ask(&mut self, floor: FloorMark, voted: bool, now: Instant) {
         if self.higher.is_none_or(|(heard, _)| heard != floor) {
             self.higher = Some((floor, now));
+            self.core.cluster.floor_wakeup().wake();
         }
         let heard = self.higher.map_or(now, |(_, heard)| heard);
         let by_itself = voted && now.saturating_duration_since(heard) < BY_ITSELF;

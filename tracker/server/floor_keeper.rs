@@ -1,13 +1,17 @@
 //! The keeper of the floor: a thread that moves the floor when it is due, and agrees on it with the other trackers.
 
-use super::floor_status::{FloorStatus, NextFloor};
-use crate::tracker::commit::{EstablishError, Standing};
+use super::floor_watch::FloorWatch;
+use crate::model::id::{OpId, Seen};
+use crate::model::op::OpBody;
+use crate::model::op::floor::{FloorMark, FloorProposal};
+use crate::tracker::cluster::wakeup::Wakeup;
+use crate::tracker::commit::{Committer, EstablishError, Standing};
 use crate::tracker::core::Core;
 use crate::tracker::floor::pace::FloorPace;
+use crate::tracker::floor::rules::{FloorStep, FloorView, HeldOps};
 use crate::tracker::ledger::Pinned;
 use crate::tracker::warn::Warn;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,53 +20,34 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Ops after which it is woken.
 const WAKE_OPS: usize = 1024;
 
-/// Wakes the keeper from the thread on which ops become durable. Dropping it ends the keeper.
+/// Wakes the keeper from the thread on which ops become durable.
 pub(super) struct FloorBell {
-    ring: Sender<()>,
+    wakeup: Arc<Wakeup>,
     ops: usize,
 }
 
 impl FloorBell {
-    pub(super) fn new() -> (Self, Receiver<()>) {
-        let (ring, rung) = bounded(1);
-        (Self { ring, ops: 0 }, rung)
+    pub(super) fn new(wakeup: Arc<Wakeup>) -> Self {
+        Self { wakeup, ops: 0 }
     }
 
-    /// So many ops have become durable; `votes` are among them.
-    pub(super) fn note(&mut self, ops: usize, votes: bool) {
+    /// So many ops have become durable, some of trackers themselves among them if `of_trackers`.
+    pub(super) fn note(&mut self, ops: usize, of_trackers: bool) {
         self.ops += ops;
-        if votes || self.ops >= WAKE_OPS {
+        if of_trackers || self.ops >= WAKE_OPS {
             self.ops = 0;
-            // Full if it is awake already.
-            let _ = self.ring.try_send(());
+            self.wakeup.wake();
         }
     }
 }
 
-/// What the keeper has done, for the operator.
-#[derive(Default)]
-pub(super) struct FloorWatch(Mutex<Watched>);
+/// What this tracker holds, for the rules.
+struct CommittedOps<'a>(&'a Committer);
 
-#[derive(Default)]
-struct Watched {
-    reached: Option<Instant>,
-    next: NextFloor,
-}
-
-impl FloorWatch {
-    pub(super) fn status(&self, standing: &Standing) -> FloorStatus {
-        let watched = self.0.lock();
-        let below = standing.floor.ops;
-        FloorStatus {
-            below,
-            above: standing.state.op_count() - below,
-            reached: watched.reached.map(|at| at.elapsed()),
-            next: watched.next.clone(),
-        }
-    }
-
-    fn note_reached(&self) {
-        self.0.lock().reached = Some(Instant::now());
+impl HeldOps for CommittedOps<'_> {
+    fn version_at(&self, lamport: u64) -> Option<Vec<Seen>> {
+        // What cannot be read may be readable when the rules ask again.
+        self.0.version_at(lamport).ok().flatten()
     }
 }
 
@@ -70,6 +55,12 @@ pub(super) struct FloorKeeper {
     core: Arc<Core>,
     watch: Arc<FloorWatch>,
     pace: FloorPace,
+    /// The other trackers of the list.
+    listed: BTreeSet<u16>,
+    /// The last proposal of this run, and when it was made.
+    proposed: Option<(OpId, Instant)>,
+    /// The base that was made last.
+    pinned: Option<Pinned>,
     /// Something below the floor is there still.
     uncleared: bool,
     trouble: Trouble,
@@ -108,40 +99,121 @@ impl Trouble {
 
 impl FloorKeeper {
     pub(super) fn new(core: Arc<Core>, watch: Arc<FloorWatch>, pace: FloorPace, warn: Warn) -> Self {
+        let listed = core.cluster.me().others.iter().map(|(number, _)| *number).collect();
         let trouble = Trouble { warn, pause: pace.pause, why: None, retry: None };
-        Self { core, watch, pace, uncleared: false, trouble }
+        Self { core, watch, pace, listed, proposed: None, pinned: None, uncleared: false, trouble }
     }
 
-    /// Keeps the floor until the bell is gone.
-    pub(super) fn run(mut self, rung: &Receiver<()>) {
-        while rung.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Disconnected) {
+    /// Keeps the floor until the watch is closed.
+    pub(super) fn run(mut self) {
+        let wakeup = self.core.cluster.floor_wakeup().clone();
+        while !self.watch.is_closed() {
             while !self.trouble.must_wait() && self.go_on() {}
+            wakeup.wait(Instant::now() + INTERVAL);
         }
     }
 
-    /// Takes the next step. Returns false if there is none.
+    /// Takes the next step. Returns false if there is none before something else happens.
     fn go_on(&mut self) -> bool {
         if std::mem::take(&mut self.uncleared) {
             self.clear();
             return true;
         }
-        let core = self.core.clone();
-        let Standing { state, floor } = core.committer.standing();
-        let rows = state.user_count() + state.group_count() + state.share_count();
-        if !self.pace.is_due(state.op_count() - floor.ops, rows as u64) || !self.is_alone() {
-            return false;
+        let standing = self.core.committer.standing();
+        match self.next_step(&standing) {
+            FloorStep::Wait(standstill) => {
+                self.watch.note_standstill(&standstill, &standing.state, &self.core);
+                false
+            }
+            FloorStep::EstablishAlone => self.pin_behind_margin().is_some_and(|pinned| self.establish(&pinned)),
+            FloorStep::Propose { participants } => self.propose(participants),
+            FloorStep::Ready { proposal, floor } => self.vote(OpBody::ReadyForFloor { proposal }, &floor),
+            FloorStep::Promise { proposal, floor } => {
+                self.vote(OpBody::PromiseFloor { proposal, floor: floor.clone() }, &floor)
+            }
+            FloorStep::Establish(floor) => self.pin(&floor).is_some_and(|pinned| self.establish(&pinned)),
+            FloorStep::Yield(floor) => {
+                let lamport = floor.mark.lamport;
+                self.core.restart.ask(&format!(
+                    "it holds changes that came too late for what the trackers have agreed on, up to {lamport}"
+                ));
+                false
+            }
         }
-        let margin = usize::try_from(self.pace.margin).unwrap_or(usize::MAX);
-        // No more changes are taken if it is refused.
-        let pinned = core.committer.lamport_behind(margin).and_then(|lamport| core.committer.pin(lamport).ok()?);
-        pinned.is_some_and(|pinned| self.establish(&pinned))
     }
 
-    /// Whether there is nobody to agree with.
-    fn is_alone(&self) -> bool {
-        let (me, state) = (self.core.cluster.me(), self.core.state());
-        let known = state.tracker_numbers().chain(me.others.iter().map(|(number, _)| *number));
-        known.into_iter().all(|number| number == me.origin.tracker || state.is_forgotten(number))
+    fn next_step(&self, Standing { state, floor }: &Standing) -> FloorStep {
+        let (committer, FloorPace { margin, step, .. }) = (&self.core.committer, self.pace);
+        let rows = state.user_count() + state.group_count() + state.share_count();
+        let above = state.op_count() - floor.ops;
+        let (due, old) = (self.pace.is_due(above, rows as u64), 2 * (margin + step));
+        let behind = |ops: u64| committer.lamport_behind(usize::try_from(ops).unwrap_or(usize::MAX));
+        // What lies below all ops at hand is old enough.
+        let outdated = (above > old).then(|| behind(old).or_else(|| committer.earliest_lamport())).flatten();
+        let view = FloorView {
+            me: self.core.cluster.me().origin.tracker,
+            listed: &self.listed,
+            state,
+            floor: floor.mark,
+            highest: self.core.cluster.highest_floor(),
+            next: due.then(|| behind(margin)).flatten(),
+            proposed: self.proposed.map(|(id, _)| id),
+            outdated,
+            held: &CommittedOps(committer),
+        };
+        view.step()
+    }
+
+    /// The base that leaves the margin above it. `None` if the ledger does not reach back to there yet.
+    fn pin_behind_margin(&self) -> Option<Pinned> {
+        let margin = usize::try_from(self.pace.margin).unwrap_or(usize::MAX);
+        let lamport = self.core.committer.lamport_behind(margin)?;
+        // It is refused when no more changes are taken.
+        self.core.committer.pin(lamport).ok()?
+    }
+
+    /// Has the others agree on a floor.
+    fn propose(&mut self, participants: Vec<u16>) -> bool {
+        if self.proposed.is_some_and(|(_, at)| at.elapsed() < self.pace.pause) {
+            return false;
+        }
+        let Some(pinned) = self.pin_behind_margin() else { return false };
+        let floor = Arc::new(pinned.proposal(participants));
+        if !floor.fits() {
+            let (origins, trackers) = (floor.vector.len(), floor.participants.len());
+            self.trouble.begins(format!("{trackers} trackers with {origins} starts are too many to agree"));
+            return false;
+        }
+        let body = OpBody::ProposeFloor { floor: floor.clone() };
+        let committed = self.core.committer.vote(body, (pinned.mark.lamport, &pinned.vector));
+        // Refused is what the log does not keep, and everybody who makes a change is told that.
+        let Some(id) = committed.ok().flatten().and_then(|committed| committed.op) else { return false };
+        self.proposed = Some((id, Instant::now()));
+        self.pinned = Some(pinned);
+        true
+    }
+
+    /// Says something of a floor which is right as long as exactly its ops are here.
+    fn vote(&mut self, body: OpBody, floor: &FloorProposal) -> bool {
+        let up_to = (floor.mark.lamport, &floor.vector[..]);
+        self.pin(floor).is_some() && matches!(self.core.committer.vote(body, up_to), Ok(Some(_)))
+    }
+
+    /// The base of a floor whose ops are here. `None` if they are not, or if they make another base.
+    fn pin(&mut self, floor: &FloorProposal) -> Option<Pinned> {
+        let is_it = |pinned: &&Pinned| pinned.after == floor.after && pinned.vector == floor.vector;
+        let same_place = |pinned: &&Pinned| pinned.mark.lamport == floor.mark.lamport;
+        if self.pinned.as_ref().filter(same_place).filter(is_it).is_none() {
+            self.pinned = self.core.committer.pin(floor.mark.lamport).ok()?;
+        }
+        let pinned = self.pinned.as_ref().filter(is_it)?;
+        if pinned.mark != floor.mark {
+            let (here, there) = (in_words(pinned.mark), in_words(floor.mark));
+            let why = format!("THE STATES DIFFER up to {here} here, {there} elsewhere. Please report this");
+            self.trouble.begins(why);
+            return None;
+        }
+        Some(pinned.clone())
     }
 
     /// Puts the tracker on a base, and removes what no start needs then.
@@ -157,6 +229,7 @@ impl FloorKeeper {
             // No more changes are taken, and whoever makes one is told why.
             Err(EstablishError::Refused(_)) => return false,
         }
+        self.pinned = None;
         self.watch.note_reached();
         core.cluster.wake();
         self.clear();
@@ -173,4 +246,10 @@ impl FloorKeeper {
             }
         }
     }
+}
+
+/// A floor as both operators can compare it.
+fn in_words(mark: FloorMark) -> String {
+    let [a, b, c, d, ..] = mark.base;
+    format!("change {} ({a:02x}{b:02x}{c:02x}{d:02x})", mark.lamport)
 }
