@@ -35,6 +35,7 @@ mod reachable;
 mod readme;
 mod script;
 mod sitting;
+mod takeover;
 mod terminal;
 mod tracker_program;
 mod trackers_program;
