@@ -225,7 +225,7 @@ fn nothing_is_left_of_groups_that_came_and_went() {
         let mut len = 0;
         let Ok(()) = state.encode(|part| {
             len += part.len();
-            Ok::<(), std::convert::Infallible>(())
+            Ok::<(), Infallible>(())
         });
         len
     };
