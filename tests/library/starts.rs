@@ -256,8 +256,11 @@ const TABLE: &[(&[Loss], Start, Start)] = &[
 
 const BEFORE: &str = "no start can go back to an older one";
 
-/// The same for a journal with two bases. Beside each outcome stands the floor of the state.
-const FLOORED: &[(&[Loss], (Start, u64), (Start, u64))] = &[
+/// What a start does, and the floor of the state then.
+type FlooredStart = (Start, u64);
+
+/// The same for a journal with two bases.
+const FLOORED: &[(&[Loss], FlooredStart, FlooredStart)] = &[
     (&[], (Sound(65), 35), (Sound(65), 35)),
     (&[NoCheckpoint(60)], (Sound(65), 35), (Sound(65), 35)),
     (&[LateOp], (Sound(66), 35), (Sound(66), 35)),
