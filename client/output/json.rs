@@ -303,6 +303,25 @@ mod tests {
         lines.map(row).collect()
     }
 
+    fn notices() -> Vec<Notice> {
+        let g = || GroupId::parse("g").expect("a name");
+        let f = || FileName::parse("f").expect("a name");
+        let u = || UserId::parse("u").expect("a name");
+        vec![
+            Notice::Accepted { group: g() },
+            Notice::Rejected { group: g() },
+            Notice::Removed { group: g() },
+            Notice::UserRenamed { from: u(), to: u() },
+            Notice::GroupRenamed { from: g(), to: g() },
+            Notice::ShareRenamed { group: g(), from: f(), to: f() },
+            Notice::DecisionOverridden { group: g(), user: u() },
+            Notice::RequestOverridden { group: g() },
+            Notice::ShareOverridden { group: g(), name: f() },
+            Notice::GroundGone { kind: ChangeKind::LeaveGroup, file: None },
+            Notice::Unplaced { change: UnplacedChange { kind: ChangeKind::LeaveGroup, group: None, file: None } },
+        ]
+    }
+
     fn events() -> Vec<Event> {
         let (group, file) = (GroupId::parse("g").expect("a name"), FileName::parse("f").expect("a name"));
         let (user, to) = (UserId::parse("u").expect("a name"), UserId::parse("v").expect("a name"));
@@ -343,19 +362,6 @@ mod tests {
             Event::DownloadStranded { group: g(), file: f(), why: why.clone() },
             Event::DownloadLost { group: g(), file: f(), why: why.clone() },
             Event::JoinRequested { group: g(), user: user.clone() },
-            Event::Notice(Notice::Accepted { group: g() }),
-            Event::Notice(Notice::Rejected { group: g() }),
-            Event::Notice(Notice::Removed { group: g() }),
-            Event::Notice(Notice::UserRenamed { from: user.clone(), to: to.clone() }),
-            Event::Notice(Notice::GroupRenamed { from: g(), to: g() }),
-            Event::Notice(Notice::ShareRenamed { group: g(), from: f(), to: f() }),
-            Event::Notice(Notice::DecisionOverridden { group: g(), user: user.clone() }),
-            Event::Notice(Notice::RequestOverridden { group: g() }),
-            Event::Notice(Notice::ShareOverridden { group: g(), name: f() }),
-            Event::Notice(Notice::GroundGone { kind: ChangeKind::LeaveGroup, file: None }),
-            Event::Notice(Notice::Unplaced {
-                change: UnplacedChange { kind: ChangeKind::LeaveGroup, group: None, file: None },
-            }),
             Event::LoggedInAs { asked: user, user: to },
             Event::ShareMissing { group: g(), file: f(), partly: true, why: why.clone() },
             Event::ShareChanged { group: g(), file: f(), partly: false, why: why.clone() },
@@ -380,7 +386,8 @@ mod tests {
             assert_eq!(members.contains_key("message"), event.line().is_some(), "{members:?}");
             (name, rest.collect::<Vec<_>>())
         };
-        let mut told: Vec<_> = events().iter().map(of).collect();
+        let notices = notices().into_iter().map(Event::Notice);
+        let mut told: Vec<_> = events().into_iter().chain(notices).map(|event| of(&event)).collect();
         told.sort();
         told.dedup();
         for (_, members) in &mut documented {

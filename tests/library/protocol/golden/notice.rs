@@ -6,6 +6,11 @@ use groupshare::model::notice::{ChangeKind, Notice, UnplacedChange};
 
 /// Every notice beside its bytes.
 pub(crate) fn notices() -> Vec<(Notice, &'static str)> {
+    [decisions_and_names(), without_effect()].into_iter().flatten().collect()
+}
+
+/// What others have decided, and names that were taken before.
+fn decisions_and_names() -> Vec<(Notice, &'static str)> {
     let file = |name| FileName::parse(name).expect("a file name");
     vec![
         (Notice::Accepted { group: lab() }, r#"01 0003 "lab" # Accepted"#),
@@ -36,6 +41,12 @@ pub(crate) fn notices() -> Vec<(Notice, &'static str)> {
             0003 "a~2"          # to
             "#,
         ),
+    ]
+}
+
+/// Changes of the user's own that have no effect.
+fn without_effect() -> Vec<(Notice, &'static str)> {
+    vec![
         (
             Notice::DecisionOverridden { group: lab(), user: user("bob") },
             r#"
