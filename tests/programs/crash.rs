@@ -11,6 +11,7 @@ use crate::common::manifest::manifest;
 use crossbeam_channel::unbounded;
 use groupshare::wire::client_tracker::Reply;
 use std::fs;
+use std::path::PathBuf;
 use std::thread;
 
 const ROUNDS: u64 = 30;
@@ -127,9 +128,8 @@ fn a_damaged_journal_is_refused_checked_and_repaired_by_the_program() {
     assert!(code == Some(1) && said.contains("another tracker is using "), "{said}");
 }
 
-#[test]
-fn a_check_looks_at_the_manifests_and_a_repair_sets_damaged_ones_aside() {
-    let installation = Installation::of(1);
+/// The data folder of a tracker that was stopped, and the manifests of two shares in it.
+fn two_shares(installation: &Installation) -> (PathBuf, [PathBuf; 2]) {
     let tracker = installation.tracker(1);
     let mut client = installation.connect(1).expect("it listens");
     client.create_user("ann");
@@ -143,10 +143,15 @@ fn a_check_looks_at_the_manifests_and_a_repair_sets_damaged_ones_aside() {
     });
     drop(tracker);
     let data = installation.folder.path().join("tracker_info.txt.data/tracker-1");
-    let [one, two] = contents.map(|content| data.join("manifests").join(content.info_hash.to_string()));
+    let files = contents.map(|content| data.join("manifests").join(content.info_hash.to_string()));
+    (data, files)
+}
+
+#[test]
+fn a_check_tells_of_what_does_no_harm() {
+    let installation = Installation::of(1);
+    let (data, _) = two_shares(&installation);
     let run = |option| look_after(&installation, option);
-    let (code, said) = run("--check");
-    assert!(code == Some(0) && said.contains("manifests of live shares that are sound: 2"), "{said}");
 
     // What a tracker removes is told, and does no harm.
     let [unfinished, stray] = ["0.tmp", &"ab".repeat(32)].map(|name| data.join("manifests").join(name));
@@ -165,6 +170,15 @@ fn a_check_looks_at_the_manifests_and_a_repair_sets_damaged_ones_aside() {
         let (code, said) = run(option);
         assert!(code == Some(0) && said.contains(&listed), "{said}");
     }
+}
+
+#[test]
+fn a_check_looks_at_the_manifests_and_a_repair_sets_damaged_ones_aside() {
+    let installation = Installation::of(1);
+    let (data, [one, two]) = two_shares(&installation);
+    let run = |option| look_after(&installation, option);
+    let (code, said) = run("--check");
+    assert!(code == Some(0) && said.contains("manifests of live shares that are sound: 2"), "{said}");
 
     let mut bytes = fs::read(&one).expect("there");
     *bytes.last_mut().expect("not empty") ^= 1;
