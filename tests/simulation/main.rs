@@ -1,8 +1,8 @@
-//! Two to five trackers in one process, and clients that issue commands anywhere and repeat them elsewhere. The network
+//! One to five trackers in one process, and clients that issue commands anywhere and repeat them elsewhere. The network
 //! delays, stalls, breaks and partitions. Disks fail, are lost, and come back as old copies. Some trackers join late, some
-//! pairs never link, and some trackers are alone until the end. A seed decides all. After healing all trackers have one
-//! state, nothing was carried out twice, and every acknowledged command has its effect, a later override, or a notice, as
-//! docs/FOLD.md says. Only what went with a disk may be lost.
+//! pairs never link, and some trackers are alone until the end. Floors come at any time. A seed decides all. After healing
+//! all trackers have one state on one floor, nothing was carried out twice, and every acknowledged command has its effect,
+//! a later override, or a notice, as docs/FOLD.md says. Only what went with a disk may be lost.
 //!
 //! `make sim` runs 100,000 seeds (`SEEDS=100000 cargo test --release --test simulation`); without `SEEDS` it is 2,000. A seed
 //! that fails is told with its trace; `SEED=7 cargo test --test simulation -- --nocapture` plays seed 7 again and tells
@@ -10,6 +10,7 @@
 
 mod census;
 mod clients;
+mod disk;
 mod fates;
 mod link;
 mod model;

@@ -1,9 +1,11 @@
 //! docs/FOLD.md once more, over plain maps and with nothing of the trackers' own fold: what has to have become of every op.
 
+mod floor;
 mod people;
 mod shares;
 
 use super::census::Outcomes;
+use floor::Idle;
 use groupshare::model::id::{CommandId, OpId, OpOrder, Origin};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
@@ -26,8 +28,8 @@ pub(crate) struct User {
     pub set_by: OpId,
     pub unread: Notices,
     made_by: (CommandId, OpId),
-    /// The last commands and the ops that carried them out, oldest first.
-    recent: VecDeque<(CommandId, OpId)>,
+    /// The last commands, oldest first, and the ops that carried them out unless their origins are gone.
+    recent: VecDeque<(CommandId, Option<OpId>)>,
 }
 
 pub(crate) struct Group {
@@ -55,6 +57,7 @@ pub(crate) struct Model<'a> {
     pub forgotten: BTreeSet<u16>,
     aliases: BTreeMap<OpId, OpId>,
     shown: &'a Shown,
+    idle: Idle,
     /// Commands that were carried out.
     done: BTreeSet<CommandId>,
     pub outcomes: Outcomes,
@@ -66,8 +69,9 @@ pub(crate) struct Model<'a> {
 
 impl<'a> Model<'a> {
     pub(crate) fn new(shown: &'a Shown) -> Self {
-        let (users, groups, shares, forgotten, aliases, done, outcomes, told, asked) = Default::default();
-        Self { users, groups, shares, forgotten, aliases, shown, done, outcomes, told, asked }
+        let (users, groups, shares, forgotten, aliases, idle, done, outcomes) = Default::default();
+        let (told, asked) = Default::default();
+        Self { users, groups, shares, forgotten, aliases, shown, idle, done, outcomes, told, asked }
     }
 
     /// The id that an id stands for.
@@ -75,8 +79,13 @@ impl<'a> Model<'a> {
         self.aliases.get(&id).map_or(id, |&other| self.canonical(other))
     }
 
-    /// The op that has carried out a command, as long as that is known.
-    pub(crate) fn command(&self, command: CommandId) -> Option<OpId> {
+    /// Whether there is something of this canonical id.
+    pub(crate) fn knows(&self, id: OpId) -> bool {
+        self.users.contains_key(&id) || self.groups.contains_key(&id) || self.shares.contains_key(&id)
+    }
+
+    /// Whether a command was carried out, and by which op, as long as that is known.
+    pub(crate) fn command(&self, command: CommandId) -> Option<Option<OpId>> {
         self.users.values().find_map(|user| user.knows(command))
     }
 
@@ -84,13 +93,18 @@ impl<'a> Model<'a> {
     pub(crate) fn apply(&mut self, op: &Op) -> bool {
         self.told.clear();
         self.asked = None;
+        self.hear(op);
         if op.body.is_of_tracker() && op.body.author().is_none() {
             self.body(op);
             return true;
         }
+        self.touch_named(&op.body);
         if let Some(first) = self.carried_out(op) {
             self.outcomes.repeated += 1;
-            self.repeated(op, first);
+            if let Some(first) = first {
+                self.repeated(op, first);
+                self.touch(op.id);
+            }
             return false;
         }
         self.outcomes.forgotten += usize::from(!self.done.insert(op.command));
@@ -98,19 +112,24 @@ impl<'a> Model<'a> {
         for (user, notice) in &self.told {
             self.users.get_mut(user).expect("it exists").unread.push((op.order(), notice.clone()));
         }
-        if let Some(author) = op.body.author() {
-            let author = self.user(author.0);
+        if let Some(author) = self.author(op) {
             self.user_mut(author).remember(op.command, op.id);
         }
         true
     }
 
-    /// The earlier op with the command of this one.
-    fn carried_out(&self, op: &Op) -> Option<OpId> {
+    /// The earlier op with the command of this one; `None` inside if nobody knows which it was.
+    fn carried_out(&self, op: &Op) -> Option<Option<OpId>> {
         match op.body.author() {
-            Some(author) => self.users[&self.user(author.0)].knows(op.command),
+            Some(_) => self.users[&self.author(op)?].knows(op.command),
             None => self.command(op.command),
         }
+    }
+
+    /// The author of an op, if the account is there.
+    fn author(&self, op: &Op) -> Option<OpId> {
+        let author = self.canonical(op.body.author()?.0);
+        self.users.contains_key(&author).then_some(author)
     }
 
     fn repeated(&mut self, op: &Op, first: OpId) {
@@ -118,17 +137,39 @@ impl<'a> Model<'a> {
         match &op.body {
             OpBody::CreateShare { group, name, content, .. } if !stands_for_share => {
                 // The first one joined a share: whoever joined this one finds it all the same.
-                let group = self.group(group.0);
+                let group = self.canonical(group.0);
+                if !self.groups.contains_key(&group) {
+                    return;
+                }
                 match self.twin(group, name, content) {
                     Some(twin) => self.merge(op.id, twin, content),
                     None => self.make_share(op.id, group, name, content),
                 }
             }
-            _ => drop(self.aliases.insert(op.id, first)),
+            _ => drop(self.aliases.insert(op.id, self.canonical(first))),
         }
     }
 
+    /// Whether what an op is about is there. If not, its author is told.
+    fn has_ground(&mut self, op: &Op) -> bool {
+        if op.body.author().is_none() {
+            return true;
+        }
+        let author = self.author(op);
+        if self.lacks_ground(&op.body) {
+            self.ground_gone(op, author);
+            return false;
+        }
+        // An owner's decision stands, also if nobody has the account any more.
+        let stands = author.is_some() || is_decision(&op.body);
+        self.outcomes.orphaned += usize::from(!stands);
+        stands
+    }
+
     fn body(&mut self, op: &Op) {
+        if !self.has_ground(op) {
+            return;
+        }
         match &op.body {
             OpBody::CreateUser { name, password } => self.create_user(op, name, password),
             OpBody::ChangePassword { user, password } => {
@@ -145,17 +186,17 @@ impl<'a> Model<'a> {
             }
             OpBody::RequestJoin { group, user } => self.request(self.group(group.0), self.user(user.0)),
             OpBody::AcceptRequest { group, user, by } => {
-                self.accept(self.group(group.0), self.user(user.0), self.user(by.0));
+                self.accept(self.group(group.0), self.user(user.0), self.canonical(by.0));
             }
             OpBody::RejectRequest { group, user, by } => {
-                self.reject(self.group(group.0), self.user(user.0), self.user(by.0));
+                self.reject(self.group(group.0), self.user(user.0), self.canonical(by.0));
             }
             OpBody::LeaveGroup { group, user } => self.leave(op, self.group(group.0), self.user(user.0)),
             OpBody::RemoveMember { group, user, by } => {
-                self.remove(op, self.group(group.0), self.user(user.0), self.user(by.0));
+                self.remove(op, self.group(group.0), self.user(user.0), self.canonical(by.0));
             }
             OpBody::CreateShare { group, user, name, content, replaces } => {
-                let replaces = replaces.map(|old| self.share(old.0));
+                let replaces = replaces.map(|old| self.canonical(old.0)).filter(|old| self.shares.contains_key(old));
                 self.create_share(op.id, (self.group(group.0), self.user(user.0)), (name, content), replaces);
             }
             OpBody::JoinShare { share, user } => self.join_share(self.share(share.0), self.user(user.0)),
@@ -167,18 +208,21 @@ impl<'a> Model<'a> {
             OpBody::ReadNotices { user, through, shown } => {
                 self.read(op, self.user(user.0), *through, *shown);
             }
-            OpBody::ProposeFloor { .. } | OpBody::ReadyForFloor { .. } | OpBody::PromiseFloor { .. } => {}
-            OpBody::NoteUnplaced { user, change } => {
-                self.tell(self.user(user.0), Notice::Unplaced { change: change.clone() });
-            }
             OpBody::ForgetTracker { tracker } => {
                 let news = self.forgotten.insert(*tracker);
                 self.count(news);
             }
             OpBody::UnforgetTracker { tracker } => {
                 let news = self.forgotten.remove(tracker);
+                self.idle.take_back(*tracker);
                 self.count(news);
             }
+            OpBody::NoteUnplaced { user, change } => {
+                self.outcomes.unplaced += 1;
+                self.tell(self.user(user.0), Notice::Unplaced { change: change.clone() });
+            }
+            // What trackers agree on changes nothing that users see.
+            OpBody::ProposeFloor { .. } | OpBody::ReadyForFloor { .. } | OpBody::PromiseFloor { .. } => {}
         }
     }
 
@@ -199,6 +243,17 @@ impl<'a> Model<'a> {
         let share = self.canonical(id);
         assert!(self.shares.contains_key(&share), "{id:?} is no share");
         share
+    }
+
+    fn ground_gone(&mut self, op: &Op, author: Option<OpId>) {
+        let Some(author) = author else { return self.outcomes.orphaned += 1 };
+        let kind = op.body.change_kind().expect("it was made by a user, and is about something");
+        let file = match &op.body {
+            OpBody::CreateShare { name, .. } => Some(name.clone()),
+            _ => None,
+        };
+        self.outcomes.ground_gone += 1;
+        self.tell(author, Notice::GroundGone { kind, file });
     }
 
     fn user_mut(&mut self, user: OpId) -> &mut User {
@@ -227,6 +282,9 @@ impl<'a> Model<'a> {
     }
 
     fn overridden(&mut self, to: OpId, notice: Notice) {
+        if !self.users.contains_key(&to) {
+            return self.outcomes.orphaned += 1;
+        }
         self.outcomes.overridden += 1;
         self.tell(to, notice);
     }
@@ -234,17 +292,22 @@ impl<'a> Model<'a> {
 
 impl User {
     /// The op that has carried out a command of this user.
-    fn knows(&self, command: CommandId) -> Option<OpId> {
-        let mut known = self.recent.iter().chain([&self.made_by]);
+    fn knows(&self, command: CommandId) -> Option<Option<OpId>> {
+        let own = (self.made_by.0, Some(self.made_by.1));
+        let mut known = self.recent.iter().chain([&own]);
         known.find(|(known, _)| *known == command).map(|&(_, op)| op)
     }
 
     fn remember(&mut self, command: CommandId, op: OpId) {
-        self.recent.push_back((command, op));
+        self.recent.push_back((command, Some(op)));
         if self.recent.len() > KNOWN_COMMANDS {
             self.recent.pop_front();
         }
     }
+}
+
+fn is_decision(body: &OpBody) -> bool {
+    matches!(body, OpBody::AcceptRequest { .. } | OpBody::RejectRequest { .. } | OpBody::RemoveMember { .. })
 }
 
 /// The name, or the first one of `name~2`, `name~3` and so on, that is free.

@@ -1,11 +1,12 @@
-//! The judge: folds all ops in their order as the trackers do, and once more by the model. Each op tells the same users the
-//! same, and at the end both have come to the same.
+//! The judge: folds all ops in their order as the trackers do, and once more by the model, with the same floors between
+//! them. Each op tells the same users the same, and at each floor and at the end both have come to the same.
 
+use super::disk::{Base, bytes};
 use super::model::{Model, Shown};
 use groupshare::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::state::effect::Told;
-use groupshare::tracker::state::{Account, ShareInfo, State};
+use groupshare::tracker::state::{Account, Fate, ShareInfo, State};
 use std::collections::BTreeSet;
 
 /// The judge.
@@ -13,26 +14,51 @@ pub(crate) struct Oracle<'a> {
     /// The trackers' fold of all ops.
     pub state: State,
     pub model: Model<'a>,
+    /// All ops that were folded.
+    pub folded: Vec<Op>,
 }
 
 impl<'a> Oracle<'a> {
-    /// Judges all ops, in their order.
-    pub(crate) fn judge(ops: &[&Op], shown: &'a Shown) -> Self {
-        let mut oracle = Self { state: State::new(), model: Model::new(shown) };
-        ops.iter().for_each(|op| oracle.fold(op));
-        assert_eq!(oracle.state.op_count(), ops.len() as u64, "every op was folded");
-        for op in ops {
-            assert_eq!(oracle.state.canonical(op.id), oracle.model.canonical(op.id), "what {op:?} stands for");
+    /// Nothing was folded yet.
+    pub(crate) fn new(shown: &'a Shown) -> Self {
+        Self { state: State::new(), model: Model::new(shown), folded: Vec::new() }
+    }
+
+    /// Judges a floor, whose ops come after all others.
+    pub(crate) fn judge_floor(&mut self, base: &Base) {
+        base.ops.iter().for_each(|op| self.fold(op));
+        self.state.prune(base.mark.lamport);
+        self.model.floor();
+        assert!(bytes(&self.state) == bytes(&base.state), "the base of {} is another", base.mark.lamport);
+        assert_eq!(self.state.digest(), base.mark.base);
+        self.check();
+    }
+
+    /// Judges ops, in their order.
+    pub(crate) fn judge(&mut self, ops: &[&Op]) {
+        ops.iter().for_each(|op| self.fold(op));
+        self.check();
+        for op in &self.folded {
+            let canonical = self.model.canonical(op.id);
+            assert_eq!(self.state.canonical(op.id), canonical, "what {op:?} stands for");
+            let fate = if self.model.knows(canonical) { Fate::Known } else { Fate::Forgotten };
+            assert_eq!(self.state.fate(op.id), fate, "{op:?}");
         }
-        assert!(oracle.state.forgotten().eq(oracle.model.forgotten.iter().copied()), "forgotten trackers");
-        oracle.check_users();
-        oracle.check_groups();
-        oracle.check_shares();
-        oracle
+    }
+
+    /// Both folds have come to the same.
+    fn check(&self) {
+        assert_eq!(self.state.op_count(), self.folded.len() as u64, "every op was folded");
+        assert!(self.state.forgotten().eq(self.model.forgotten.iter().copied()), "forgotten trackers");
+        self.check_users();
+        self.check_groups();
+        self.check_shares();
     }
 
     fn fold(&mut self, op: &Op) {
-        let overridden = self.model.outcomes.overridden;
+        let silenced = |model: &Model<'_>| model.outcomes.overridden + model.outcomes.ground_gone;
+        let before = silenced(&self.model);
+        self.folded.push(op.clone());
         self.state.apply(op);
         if !self.model.apply(op) {
             assert!(self.state.caused().is_empty(), "{op:?} was carried out twice");
@@ -52,10 +78,12 @@ impl<'a> Oracle<'a> {
         // Nobody is told two things by one op; whom it tells first is all the same.
         let all = |told: &[_]| told.iter().map(|(to, notice)| (*to, format!("{notice:?}"))).collect::<BTreeSet<_>>();
         assert_eq!(all(&told), all(&self.model.told), "notices of {op:?}");
-        if let OpBody::LeaveGroup { group, .. } | OpBody::RemoveMember { group, .. } = op.body {
+        if let OpBody::LeaveGroup { group, .. } | OpBody::RemoveMember { group, .. } = op.body
+            && self.model.groups.contains_key(&self.model.canonical(group.0))
+        {
             self.check_owner(&op.body, group);
         }
-        if self.model.outcomes.overridden > overridden {
+        if silenced(&self.model) > before {
             let author = op.body.author().expect("nothing comes before an account").0;
             let author = self.model.canonical(author);
             assert!(told.iter().any(|(to, _)| *to == author), "{op:?} has no effect, and its author is not told");

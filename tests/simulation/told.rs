@@ -31,7 +31,7 @@ fn key_of(state: &State, group: GroupRef) -> Key {
 }
 
 /// Everything that some ops have made.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Made {
     pub users: BTreeSet<UserRef>,
     pub groups: BTreeSet<GroupRef>,
@@ -49,12 +49,15 @@ impl Made {
         }
     }
 
-    /// Leaves out what is the same as something else.
+    /// Leaves out what is the same as something else, and what is not there.
     pub(crate) fn canonical(&self, state: &State) -> Self {
+        let users = self.users.iter().map(|user| UserRef(state.canonical(user.0)));
+        let groups = self.groups.iter().map(|group| GroupRef(state.canonical(group.0)));
+        let shares = self.shares.iter().map(|share| ShareRef(state.canonical(share.0)));
         Self {
-            users: self.users.iter().map(|user| UserRef(state.canonical(user.0))).collect(),
-            groups: self.groups.iter().map(|group| GroupRef(state.canonical(group.0))).collect(),
-            shares: self.shares.iter().map(|share| ShareRef(state.canonical(share.0))).collect(),
+            users: users.filter(|&user| state.account(user).is_some()).collect(),
+            groups: groups.filter(|&group| state.group_name(group).is_some()).collect(),
+            shares: shares.filter(|&share| state.share(share).is_some()).collect(),
         }
     }
 
@@ -72,10 +75,8 @@ impl Made {
 
 impl Told {
     /// Nothing was told yet.
-    pub(crate) fn new(state: &State, ops: &[Op]) -> Self {
-        let mut made = Made::default();
-        ops.iter().for_each(|op| made.note(op));
-        made = made.canonical(state);
+    pub(crate) fn new(state: &State, made: &Made) -> Self {
+        let made = made.canonical(state);
         let members = made.members(state);
         let key = |&(group, user): &(GroupRef, UserRef)| ((group, user), key_of(state, group));
         let password = |&user: &UserRef| state.account(user).map(|account| (user, account.password_set_by));
@@ -156,12 +157,15 @@ impl Told {
                 self.members.remove(&(group, to));
                 self.keys.remove(&(group, to));
                 self.sharers
-                    .retain(|(share, user)| *user != to || state.share(*share).expect("it exists").group != group);
+                    .retain(|(share, user)| *user != to || state.share(*share).is_some_and(|info| info.group != group));
             }
             What::ShareEnded { share } => drop(self.sharers.remove(&(share, to))),
             What::PasswordChanged => {
-                let account = state.account(to).expect("it exists");
-                self.passwords.insert(to, account.password_set_by);
+                // Whoever logged in under an id that a floor has dropped has to log in again.
+                match state.account(to) {
+                    Some(account) => drop(self.passwords.insert(to, account.password_set_by)),
+                    None => drop(self.passwords.remove(&to)),
+                }
             }
             What::Requested { group, user } => {
                 assert!(state.group_name(group).is_some() && state.account(user).is_some());

@@ -1,12 +1,15 @@
 //! A tracker: a disk, and while it runs a ledger with what is not durable yet. Batches go to the disk as the committer has
 //! it: one is written while the next one gathers, and if one fails, all that is not durable is taken back.
 
+use super::disk::{Disk, note_of};
 use super::link::EndId;
 use super::told::Told;
-use groupshare::model::id::{CommandId, OpId, Origin};
+use groupshare::model::id::{CommandId, OpId, Origin, Seen};
+use groupshare::model::op::floor::{FloorMark, FloorProposal};
 use groupshare::model::op::{Op, OpBody};
+use groupshare::tracker::floor::rules::HeldOps;
 use groupshare::tracker::ledger::accept::Change;
-use groupshare::tracker::ledger::{Finish, Ledger, Meaning, Past, Submission};
+use groupshare::tracker::ledger::{Finish, Ledger, Meaning, Past, Pinned, Pinning, ReachedFloor, Refold, Submission};
 use groupshare::tracker::state::State;
 use groupshare::wire::refusal::Refusal;
 
@@ -15,10 +18,9 @@ pub(crate) struct Tracker {
     pub number: u16,
     /// How often it has started.
     pub boots: u64,
-    /// What survives, in the order in which it was written.
-    pub disk: Vec<Op>,
+    pub disk: Disk,
     /// What the disk was at some moments before.
-    pub copies: Vec<Vec<Op>>,
+    pub copies: Vec<Disk>,
     pub run: Option<Running>,
 }
 
@@ -27,13 +29,32 @@ pub(crate) struct Running {
     pub origin: Origin,
     pub ledger: Ledger,
     pub durable: State,
+    /// The floor under that state.
+    pub floor: FloorMark,
     pub told: Told,
+    /// What it knows of the floor that is agreed on.
+    pub keeping: Keeping,
     /// What the disk works on.
     pub working: Option<Batch>,
     /// What gathers meanwhile.
     pub gathering: Batch,
     /// The disk has failed for good: nothing is taken before a restart.
     pub stuck: bool,
+}
+
+/// What a tracker remembers of the floor that comes next, as long as it runs.
+#[derive(Default)]
+pub(crate) struct Keeping {
+    /// The base of the next floor is durable, and memory is still on the floor before.
+    pub durable: Option<Pinned>,
+    /// Memory has changed, and records below the floor before are still there.
+    pub to_clear: bool,
+    /// The same, and no batch has been written since.
+    pub unpublished: bool,
+    /// What it knew when it had to wait: how many ops are durable and how many are taken, its floor and a higher one.
+    pub waited: Option<(u64, u64, FloorMark, Option<FloorMark>)>,
+    /// Its last proposal in this run.
+    pub proposed: Option<OpId>,
 }
 
 /// What becomes durable together.
@@ -43,6 +64,7 @@ pub(crate) struct Batch {
     /// What they mean and the state that they lead to, once they are written.
     pub meaning: Meaning,
     pub after: State,
+    pub floor: FloorMark,
     pub waiting: Waiting,
 }
 
@@ -73,19 +95,24 @@ pub(crate) enum Written {
     Failed(usize),
 }
 
-/// The fold of ops in their order.
-pub(crate) fn fold(ops: &[Op]) -> State {
-    let mut ops: Vec<&Op> = ops.iter().collect();
-    ops.sort_by_key(|op| op.order());
-    let mut state = State::new();
-    ops.into_iter().for_each(|op| state.apply(op));
-    state
-}
-
 impl Running {
     /// Whether there is something to write and the disk is idle.
     pub(crate) fn may_begin(&self) -> bool {
-        self.working.is_none() && !self.gathering.ops.is_empty()
+        self.working.is_none() && (!self.gathering.ops.is_empty() || self.keeping.unpublished)
+    }
+
+    /// Whether a vote was cast that is not durable yet.
+    fn has_cast(&self, body: &OpBody, me: u16) -> bool {
+        let state = self.ledger.state();
+        match body {
+            OpBody::ReadyForFloor { proposal } => {
+                state.proposals().any(|(id, _, ready)| id == *proposal && ready.contains(&me))
+            }
+            OpBody::PromiseFloor { proposal, .. } => {
+                state.promises().any(|(id, _, by)| id == *proposal && by.contains(&me))
+            }
+            _ => self.working.iter().chain([&self.gathering]).flat_map(|batch| &batch.ops).any(|op| op.body == *body),
+        }
     }
 
     /// The last batch that is not durable.
@@ -97,24 +124,27 @@ impl Running {
 impl Tracker {
     /// A tracker with an empty disk that has not started.
     pub(crate) fn new(number: u16) -> Self {
-        Self { number, boots: 0, disk: Vec::new(), copies: Vec::new(), run: None }
+        Self { number, boots: 0, disk: Disk::default(), copies: Vec::new(), run: None }
     }
 
     /// Starts it on what its disk holds, under a new incarnation.
     pub(crate) fn start(&mut self, incarnation: u64) {
         self.boots += 1;
         let origin = Origin { tracker: self.number, incarnation };
-        let mut ops = self.disk.clone();
-        ops.sort_by_key(Op::order);
+        let mut above = self.disk.above();
         // From a checkpoint, with what is behind it.
-        let checkpoint = ops.len() - ops.len().min(self.boots as usize % 7);
-        let mut past = Past::from(fold(&ops[..checkpoint]));
-        ops.drain(checkpoint..).for_each(|op| past.apply(op));
+        let checkpoint = above.len() - above.len().min(self.boots as usize % 7);
+        let mut state = self.disk.base_state();
+        above.drain(..checkpoint).for_each(|op| state.apply(&op));
+        let floor = self.disk.floor();
+        let ops = self.disk.base.as_ref().map_or(0, |base| base.state.op_count());
+        let mut past = Past::new(state, ReachedFloor { mark: floor, ops });
+        above.into_iter().for_each(|op| past.apply(op));
         let durable = past.state().clone();
         let ledger = Ledger::new(origin, past);
-        let told = Told::new(&durable, &self.disk);
-        let (working, gathering, stuck) = Default::default();
-        self.run = Some(Running { origin, ledger, durable, told, working, gathering, stuck });
+        let told = Told::new(&durable, &self.disk.made());
+        let (keeping, working, gathering, stuck) = Default::default();
+        self.run = Some(Running { origin, ledger, durable, floor, told, keeping, working, gathering, stuck });
     }
 
     /// Whoever is logged in is shown the notices of the durable state: reading them names those.
@@ -130,11 +160,12 @@ impl Tracker {
     /// Takes a command. If it is answered later, it waits in a batch.
     pub(crate) fn submit(&mut self, index: usize, id: CommandId, change: &Change) -> Answer {
         let run = self.run.as_mut().expect("it runs");
-        if let Some(first) = run.ledger.state().command(change.owner(), id) {
+        if run.ledger.state().knows_command(change.owner(), id) {
+            let first = run.ledger.state().command(change.owner(), id);
             let underway = |batch: &&mut Batch| batch.ops.iter().any(|op| op.command == id);
             let batch = run.working.as_mut().filter(underway);
             let batch = batch.or_else(|| Some(&mut run.gathering).filter(underway));
-            return wait(batch, index, Some(first));
+            return wait(batch, index, first);
         }
         if run.stuck {
             return Answer::Unavailable;
@@ -165,6 +196,97 @@ impl Tracker {
         true
     }
 
+    /// Tells the next author whose change has no place; whether there was one to tell.
+    pub(crate) fn note_unplaced(&mut self) -> bool {
+        let run = self.run.as_mut().expect("it runs");
+        let Some(op) = self.disk.unplaced.get(self.disk.told) else { return false };
+        let note = note_of(op).filter(|(_, change)| {
+            let is_placed = op.id.seq <= run.durable.seen(op.id.origin);
+            !is_placed && run.durable.account(change.user().expect("it is a user's")).is_some()
+        });
+        let Some((command, change)) =
+            note.filter(|(command, change)| !run.durable.knows_command(change.owner(), *command))
+        else {
+            self.disk.told += 1;
+            return true;
+        };
+        let Ok(Submission::Made(op)) = run.ledger.submit(command, &change) else { return false };
+        run.gathering.ops.push(op);
+        true
+    }
+
+    /// The base of a floor, if all below it is durable. What the window does not reach comes from the disk.
+    pub(crate) fn pin(&self, lamport: u64) -> Option<Pinned> {
+        let run = self.run.as_ref().expect("it runs");
+        if run.ledger.reaches(lamport) || !run.ledger.may_stand_at(lamport) {
+            return Some(run.ledger.pin(lamport, &run.durable)?.finish());
+        }
+        run.ledger.depth(&run.durable)?;
+        let mut pinning = Pinning::on_base(self.disk.floor(), lamport, self.disk.base_state());
+        let is_durable = |op: &&Op| op.id.seq <= run.durable.seen(op.id.origin);
+        self.disk.above().iter().filter(is_durable).for_each(|op| pinning.take(op));
+        Some(pinning.finish())
+    }
+
+    /// Takes note of what the disk has at or below a floor, if the window does not reach it.
+    fn read_back(&mut self, lamport: u64) {
+        if self.run.as_ref().is_some_and(|run| run.ledger.reaches(lamport)) {
+            return;
+        }
+        let Some(pinned) = self.pin(lamport) else { return };
+        let run = self.run.as_mut().expect("it runs");
+        if let Some(depth) = run.ledger.depth(&run.durable) {
+            run.ledger.note_read_back(lamport, pinned.vector, depth);
+        }
+    }
+
+    /// The same, if it is exactly what is proposed.
+    pub(crate) fn pin_exactly(&self, floor: &FloorProposal) -> Option<Pinned> {
+        let pinned = self.pin(floor.mark.lamport)?;
+        let same = (pinned.after, pinned.mark, &pinned.vector) == (floor.after, floor.mark, &floor.vector);
+        same.then_some(pinned)
+    }
+
+    /// Makes an op about a floor, while exactly the ops of that floor are here; its id.
+    pub(crate) fn cast(&mut self, floor: &FloorProposal, body: OpBody) -> Option<OpId> {
+        self.read_back(floor.mark.lamport);
+        let run = self.run.as_mut().expect("it runs");
+        if run.has_cast(&body, self.number) || run.ledger.version_at(floor.mark.lamport)? != floor.vector {
+            return None;
+        }
+        let Submission::Made(op) = run.ledger.submit_own(body) else { unreachable!("it is always made") };
+        let id = op.id;
+        run.gathering.ops.push(op);
+        Some(id)
+    }
+
+    /// Nothing but what a base is made of is taken below it any more; whether it holds nothing else.
+    pub(crate) fn close_below(&mut self, pinned: &Pinned) -> bool {
+        self.read_back(pinned.mark.lamport);
+        self.run.as_mut().expect("it runs").ledger.close_below(pinned)
+    }
+
+    /// Whether it is between two floors: late ops wait meanwhile.
+    pub(crate) fn is_establishing(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.keeping.durable.is_some())
+    }
+
+    /// Puts the ledger on the base that is durable.
+    pub(crate) fn stand_on_base(&mut self) {
+        let run = self.run.as_mut().expect("it runs");
+        let pinned = run.keeping.durable.take().expect("it is durable");
+        let refold = run.ledger.establish(&pinned, &run.durable).expect("nothing else was taken below it");
+        let late = put(&mut run.ledger, refold, &self.disk);
+        assert!(late.is_empty(), "no op comes with a base");
+        (run.keeping.to_clear, run.keeping.unpublished) = (true, true);
+    }
+
+    /// Lets go of records below the older base.
+    pub(crate) fn clear(&mut self) {
+        self.disk.clear();
+        self.run.as_mut().expect("it runs").keeping.to_clear = false;
+    }
+
     /// Takes ops that came in at an end; false if they are not taken, else the end waits in a batch or has nothing to wait
     /// for.
     pub(crate) fn receive(&mut self, ops: Vec<Op>, end: EndId) -> Result<bool, &'static str> {
@@ -173,12 +295,7 @@ impl Tracker {
             return Err("the disk has failed");
         }
         let Running { ledger, durable, .. } = run;
-        let log = || {
-            let mut ops: Vec<Op> = self.disk.clone();
-            ops.sort_by_key(Op::order);
-            ops
-        };
-        let received = take_all(ledger, ops, durable, log);
+        let received = take_all(ledger, ops, durable, &self.disk);
         let batch = if received.is_empty() { run.youngest() } else { Some(&mut run.gathering) };
         let Some(batch) = batch else { return Ok(false) };
         batch.ops.extend(received);
@@ -190,8 +307,10 @@ impl Tracker {
     pub(crate) fn begin(&mut self) {
         let run = self.run.as_mut().expect("it runs");
         let mut batch = std::mem::take(&mut run.gathering);
-        batch.after = run.ledger.state().clone();
-        batch.meaning = run.ledger.cut().meaning(&batch.ops);
+        let cut = run.ledger.cut();
+        (batch.after, batch.floor) = (cut.after().clone(), cut.floor().mark);
+        batch.meaning = cut.meaning(&batch.ops);
+        run.keeping.unpublished = false;
         run.working = Some(batch);
     }
 
@@ -201,14 +320,14 @@ impl Tracker {
         let run = self.run.as_mut().expect("it runs");
         let batch = run.working.take().expect("there is one");
         if written == Written::Kept {
-            self.disk.extend_from_slice(&batch.ops);
-            run.durable = batch.after.clone();
+            self.disk.records.extend_from_slice(&batch.ops);
+            (run.durable, run.floor) = (batch.after.clone(), batch.floor);
             run.ledger.settle(&run.durable);
             run.told.publish(&batch);
             return (vec![batch.waiting], batch.ops);
         }
         if let Written::Failed(kept) = written {
-            self.disk.extend_from_slice(&batch.ops[..kept]);
+            self.disk.records.extend_from_slice(&batch.ops[..kept]);
             run.stuck = true;
         }
         run.ledger.reset(&run.durable);
@@ -217,25 +336,42 @@ impl Tracker {
 }
 
 /// Gives ops to a ledger until it has taken them all. Returns those it took.
-fn take_all(ledger: &mut Ledger, ops: Vec<Op>, durable: &State, log: impl Fn() -> Vec<Op>) -> Vec<Op> {
+fn take_all(ledger: &mut Ledger, ops: Vec<Op>, durable: &State, disk: &Disk) -> Vec<Op> {
     let (mut ops, mut taken) = (ops, Vec::new());
     loop {
         let mut receipt = ledger.receive(ops, durable).expect("a tracker made them");
         taken.append(&mut receipt.taken);
         ops = receipt.rest;
-        if let Some(mut refold) = receipt.refold {
-            if refold.needs_history() {
-                log().into_iter().for_each(|op| refold.take(op));
-                assert_eq!(refold.missing(), 0, "the disk has what is durable");
-            }
-            while refold.slice(usize::MAX) {}
-            refold.narrow();
-            let Finish::Swapped(mut late, _) = ledger.finish(refold) else { panic!("a tracker made them") };
-            taken.append(&mut late);
+        if let Some(refold) = receipt.refold {
+            taken.append(&mut put(ledger, refold, disk));
         }
         if ops.is_empty() {
             return taken;
         }
+    }
+}
+
+impl HeldOps for Tracker {
+    fn version_at(&self, lamport: u64) -> Option<Vec<Seen>> {
+        let run = self.run.as_ref().expect("it runs");
+        run.ledger.version_at(lamport).or_else(|| self.disk.version_at(lamport))
+    }
+}
+
+/// Folds a refold to its end and puts it in the ledger's place. Returns the late ops.
+fn put(ledger: &mut Ledger, mut refold: Box<Refold>, disk: &Disk) -> Vec<Op> {
+    if refold.needs_history() {
+        if refold.needs_base().is_some() {
+            refold.begin_from(disk.base_state());
+        }
+        disk.above().into_iter().for_each(|op| refold.take(op));
+        assert_eq!(refold.missing(), 0, "the disk has what is durable");
+    }
+    while refold.slice(usize::MAX) {}
+    refold.narrow();
+    match ledger.finish(refold) {
+        Finish::Swapped(late, _) => late,
+        _ => panic!("a tracker made them, and nothing has happened meanwhile"),
     }
 }
 

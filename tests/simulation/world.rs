@@ -11,21 +11,27 @@ macro_rules! say {
 
 mod commands;
 mod disks;
+mod floors;
 mod healing;
+mod liveness;
 mod network;
 mod operator;
 
-use super::census::Census;
+use super::census::{Census, Events};
 use super::clients::{Command, Dice};
+use super::disk::Base;
 use super::fates::Fates;
 use super::link::Conn;
 use super::model::Shown;
 use super::tracker::{Tracker, Waiting, Written};
 use groupshare::client::picker::split_mix::SplitMix;
 use groupshare::model::id::{OpId, UserRef};
+use groupshare::model::op::floor::FloorMark;
 use groupshare::model::op::{Op, OpBody};
+use groupshare::tracker::floor::pace::FloorPace;
 use groupshare::tracker::state::State;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// Where lines about what happens go.
 pub(crate) type Trace = Box<dyn Fn(&str)>;
@@ -39,6 +45,11 @@ pub(crate) struct World {
     /// On which side of a partition each tracker is.
     sides: Vec<usize>,
     fates: Fates,
+    pace: FloorPace,
+    /// In percent: how often a tracker crashes between two steps.
+    slippery: usize,
+    /// No tracker is taken back for now.
+    forgets: bool,
     /// A user is in haste: makes more changes than those that are known.
     hasty: bool,
     commands: Vec<Command>,
@@ -49,7 +60,13 @@ pub(crate) struct World {
     ever: BTreeMap<OpId, Op>,
     /// Those that went with a disk, whether or not others have them.
     lost: BTreeSet<OpId>,
-    census: Census,
+    /// Those that some tracker has listed as ones without a place.
+    unplaced: BTreeSet<OpId>,
+    /// All floors that any tracker has established.
+    floors: BTreeMap<FloorMark, Rc<Base>>,
+    /// Trackers that have lost a disk since a floor was proposed, while nobody has that floor.
+    round: Option<BTreeSet<usize>>,
+    census: Events,
 }
 
 /// What can happen next.
@@ -72,14 +89,20 @@ enum Event {
     Wipe,
     Restore,
     Operate,
+    Floor,
+    Flow,
 }
 
 impl World {
     /// The world of a seed, with nothing in it but trackers with empty disks.
     pub(crate) fn new(seed: u64, trace: Option<Trace>) -> Self {
         let mut dice = Dice(SplitMix(seed.wrapping_mul(0x2545_f491_4f6c_dd1d)));
-        let count = 2 + dice.below(4);
+        let count = if dice.percent(8) { 1 } else { 2 + dice.below(4) };
         let fates = Fates::new(&mut dice, count);
+        // The votes about one floor must not make the next one due.
+        let (margin, step) = (dice.below(8) as u64, (2 * count + 2 + dice.below(8)) as u64);
+        let pace = FloorPace { margin, step, ..FloorPace::default() };
+        let slippery = if dice.percent(40) { 10 } else { 0 };
         let mut world = Self {
             dice,
             trace,
@@ -87,13 +110,19 @@ impl World {
             conns: Vec::new(),
             sides: vec![0; count],
             fates,
+            pace,
+            slippery,
+            forgets: false,
             hasty: seed % 250 == 77,
             commands: Vec::new(),
             unanswered: Vec::new(),
             shown: Shown::new(),
             ever: BTreeMap::new(),
             lost: BTreeSet::new(),
-            census: Census::default(),
+            unplaced: BTreeSet::new(),
+            floors: BTreeMap::new(),
+            round: None,
+            census: Events::default(),
         };
         let listed = (0..count).filter(|&t| world.fates.is_listed(t)).collect::<Vec<_>>();
         listed.into_iter().for_each(|t| world.start(t));
@@ -132,9 +161,12 @@ impl World {
             (2 * losses, Event::Wipe),
             (3 * losses, Event::Restore),
             (8, Event::Operate),
+            (80, Event::Floor),
+            (if self.slippery > 0 { 250 } else { 20 }, Event::Flow),
         ];
         let all = weights.iter().map(|(weight, _)| weight).sum();
-        for step in 0..110 + self.dice.below(150) {
+        let steps = if self.slippery > 0 { 200 } else { 110 };
+        for step in 0..steps + self.dice.below(150) {
             if self.hasty && [20, 40, 60].contains(&step) {
                 self.make_haste();
             }
@@ -178,12 +210,19 @@ impl World {
             Event::Wipe => self.wipe(),
             Event::Restore => self.restore(),
             Event::Operate => self.operate(),
+            Event::Flow => self.flow(),
+            Event::Floor => {
+                if let Some(t) = self.some_running() {
+                    self.keep_floor(t);
+                }
+            }
         }
     }
 
     /// Begins with what is known everywhere, so that all sides of a partition change the same things.
     fn set_the_stage(&mut self) {
         let Some(t) = self.some_running() else { return };
+        let slippery = std::mem::take(&mut self.slippery);
         for _ in 0..15 + self.dice.below(25) {
             self.command(t);
             // Begins to write, and ends it.
@@ -191,6 +230,7 @@ impl World {
             self.work();
         }
         self.settle();
+        self.slippery = slippery;
     }
 
     fn running(&self) -> Vec<usize> {
@@ -223,6 +263,8 @@ impl World {
         let Some(batch) = self.trackers[t].run.as_ref().and_then(|run| run.working.as_ref()) else { return };
         let len = batch.ops.len();
         let written = match self.dice.below(100) {
+            // Nothing is written where there is nothing.
+            _ if len == 0 => Written::Kept,
             0..91 => Written::Kept,
             91..99 => Written::Full,
             _ => Written::Failed(self.dice.below(len + 1)),
@@ -235,10 +277,19 @@ impl World {
             self.trackers[t].run.as_ref().and_then(|run| run.working.as_ref()).is_some_and(|batch| batch.meaning.late);
         self.census.late += usize::from(late && written == Written::Kept);
         self.census.failed_writes += usize::from(written != Written::Kept);
+        let floor = self.trackers[t].run.as_ref().map(|run| run.floor);
         let (waiting, ops) = self.trackers[t].finish(written);
         say!(self, "{}: written: {written:?}{}", t + 1, if late { ", late" } else { "" });
         for op in ops {
-            say!(self, "    {:?} {} {:?}", op.id, op.lamport, op.body);
+            match &op.body {
+                OpBody::ProposeFloor { floor } => {
+                    say!(self, "    {:?} {} proposes {}", op.id, op.lamport, floor.mark.lamport)
+                }
+                OpBody::PromiseFloor { proposal, floor } => {
+                    say!(self, "    {:?} {} promises {} of {proposal:?}", op.id, op.lamport, floor.mark.lamport);
+                }
+                body => say!(self, "    {:?} {} {body:?}", op.id, op.lamport),
+            }
             let by = usize::from(op.id.origin.tracker) - 1;
             self.census.by_a_third += usize::from(self.fates.are_apart(t, by));
             self.note_durable(op);
@@ -258,6 +309,9 @@ impl World {
             }
         }
         self.let_go(t);
+        if self.trackers[t].run.as_ref().map(|run| run.floor) != floor {
+            self.say_have(t);
+        }
     }
 
     fn note_durable(&mut self, op: Op) {
@@ -265,11 +319,13 @@ impl World {
         assert_eq!(*known, op, "two ops have one name");
     }
 
-    /// Two trackers that know the same have the same state.
+    /// Two trackers that know the same and stand on the same floor have the same state.
     fn compare(&mut self) {
         let (Some(a), Some(b)) = (self.some_running(), self.some_running()) else { return };
+        let floor = |t: usize| self.trackers[t].run.as_ref().map(|run| run.floor);
+        let same_floor = floor(a) == floor(b);
         let (a, b) = (self.durable(a), self.durable(b));
-        if a.version().eq(b.version()) {
+        if same_floor && a.version().eq(b.version()) {
             assert_eq!(a.digest(), b.digest(), "the states differ");
         }
     }

@@ -102,9 +102,9 @@ impl Model<'_> {
     }
 
     fn depart(&mut self, op: &Op, group: OpId, user: OpId) {
-        for share in self.shares.values_mut().filter(|share| share.group == group) {
-            share.sharers.remove(&user);
-        }
+        let own = self.shares.iter_mut().filter(|(_, share)| share.group == group);
+        let ended: Vec<OpId> = own.filter_map(|(&id, share)| share.sharers.remove(&user).then_some(id)).collect();
+        ended.into_iter().for_each(|share| self.touch(share));
         let row = self.group_mut(group);
         let succeeds = row.members.len() > 2 && row.members[0] == user;
         row.members.retain(|member| *member != user);

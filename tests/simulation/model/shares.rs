@@ -27,6 +27,7 @@ impl Model<'_> {
             row.content = *content;
         }
         self.aliases.insert(id, twin);
+        self.touch(twin);
         assert!(self.shares.remove(&id).is_none_or(|share| share.sharers.is_empty()), "what is merged has sharers");
     }
 
@@ -34,6 +35,7 @@ impl Model<'_> {
     pub(super) fn make_share(&mut self, id: OpId, group: OpId, name: &FileName, content: &Content) {
         let (name, content, sharers) = (name.clone(), *content, BTreeSet::new());
         self.shares.insert(id, Share { group, name, content, sharers });
+        self.touch(id);
     }
 
     pub(super) fn create_share(

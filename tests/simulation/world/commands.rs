@@ -1,7 +1,6 @@
 //! Clients: they issue commands anywhere, and ask again where an answer is lost.
 
 use super::super::clients::{Command, change};
-use super::super::told::Made;
 use super::super::tracker::Answer;
 use super::{World, brief};
 use groupshare::model::id::{CommandId, OpId, OpOrder, UserRef};
@@ -11,13 +10,8 @@ use groupshare::tracker::ledger::accept::Change;
 impl World {
     /// A client issues a new command.
     pub(super) fn command(&mut self, t: usize) {
-        let mut made = Made::default();
-        self.trackers[t].disk.iter().for_each(|op| made.note(op));
         let durable = self.durable(t).clone();
-        let mut made = made.canonical(&durable);
-        // A disk that has failed may hold more than is durable.
-        made.users.retain(|user| durable.account(*user).is_some());
-        made.groups.retain(|group| durable.group_name(*group).is_some());
+        let made = self.trackers[t].disk.made().canonical(&durable);
         let n = self.commands.len();
         let change = change(&mut self.dice, &durable, &made, n);
         self.issue(t, change);
@@ -60,6 +54,11 @@ impl World {
         let (id, change) = (self.commands[n].id, self.commands[n].change.clone());
         if let Change::ReadNotices { user, through, .. } = change {
             self.show(t, user, through);
+        }
+        if self.higher_floor(t).is_some() {
+            say!(self, "{}: command {n} is refused: it takes over a base", t + 1);
+            self.census.joining += 1;
+            return self.unanswered.push(n);
         }
         let answer = self.trackers[t].submit(n, id, &change);
         match answer {

@@ -1,9 +1,8 @@
 //! Trackers that start and end, and what becomes of their disks.
 
+use super::super::disk::Disk;
 use super::{World, brief};
 use groupshare::model::id::OpId;
-use groupshare::model::op::Op;
-use std::collections::BTreeSet;
 
 impl World {
     pub(super) fn start_some(&mut self) {
@@ -19,16 +18,27 @@ impl World {
         if let Some(t) = self.fates.add() {
             say!(self, "{} is added to the list", t + 1);
             self.census.added += 1;
+            self.forget_waits();
             self.start(t);
         }
     }
 
     pub(super) fn start(&mut self, t: usize) {
+        if !self.adopt(t) {
+            return;
+        }
         // At random, but different each time.
         let incarnation = (self.dice.below(1 << 10) as u64) << 10 | self.trackers[t].boots;
         self.trackers[t].start(incarnation);
-        say!(self, "{}: starts as {incarnation} with {} ops", t + 1, self.trackers[t].disk.len());
-        self.trackers[t].disk.clone().into_iter().for_each(|op| self.note_durable(op));
+        let disk = &self.trackers[t].disk;
+        let (floor, above) = (disk.floor().lamport, disk.above());
+        say!(self, "{}: starts as {incarnation} on floor {floor} with {} ops", t + 1, above.len());
+        above.into_iter().for_each(|op| self.note_durable(op));
+    }
+
+    /// The lists of trackers have changed.
+    fn forget_waits(&mut self) {
+        self.trackers.iter_mut().filter_map(|tracker| tracker.run.as_mut()).for_each(|run| run.keeping.waited = None);
     }
 
     /// A tracker ends without warning. Of what it was writing any part is on the disk.
@@ -43,7 +53,7 @@ impl World {
     pub(super) fn wipe(&mut self) {
         let Some(t) = self.some_listed() else { return };
         say!(self, "{}: its disk is lost", t + 1);
-        let lost = self.replace_disk(t, Vec::new());
+        let lost = self.replace_disk(t, Disk::default());
         self.census.wiped += usize::from(lost > 0);
     }
 
@@ -58,32 +68,37 @@ impl World {
     pub(super) fn restore(&mut self) {
         let Some(t) = self.some_listed() else { return };
         let Some(copy) = self.dice.pick(&self.trackers[t].copies) else { return };
-        say!(self, "{}: an old copy of its disk is put back, with {} ops", t + 1, copy.len());
-        let (before, len) = (self.trackers[t].disk.len(), copy.len());
+        let (before, len) = (self.trackers[t].disk.holds().len(), copy.holds().len());
+        say!(self, "{}: an old copy of its disk is put back, with {len} ops", t + 1);
         let lost = self.replace_disk(t, copy);
         self.census.restored += usize::from(lost > 0 && len > 0);
         self.census.brought_back += usize::from(len > before);
     }
 
     /// Ends a tracker that runs and gives it another disk. Returns how many ops that lacks.
-    fn replace_disk(&mut self, t: usize, disk: Vec<Op>) -> usize {
+    fn replace_disk(&mut self, t: usize, disk: Disk) -> usize {
         if self.trackers[t].run.is_some() {
             self.census.restarts += 1;
             self.end_tracker(t);
         }
-        let kept: BTreeSet<OpId> = disk.iter().map(|op| op.id).collect();
-        let gone = std::mem::replace(&mut self.trackers[t].disk, disk).into_iter().map(|op| op.id);
-        let gone: Vec<OpId> = gone.filter(|id| !kept.contains(id)).collect();
+        let kept = disk.holds();
+        let gone = std::mem::replace(&mut self.trackers[t].disk, disk).holds();
+        let gone: Vec<OpId> = gone.difference(&kept).copied().collect();
+        if !gone.is_empty() && self.round.as_mut().is_some_and(|lost| lost.insert(t) && lost.len() == 2) {
+            self.census.wiped_in_round += 1;
+        }
         self.lost.extend(&gone);
         gone.len()
     }
 
     pub(super) fn end_tracker(&mut self, t: usize) {
         let mut run = self.trackers[t].run.take().expect("it runs");
+        let promised = |id: &OpId| id.origin == run.origin;
+        self.census.died_promised += usize::from(run.durable.promises().any(|(id, ..)| promised(&id)));
         if let Some(batch) = run.working.take() {
             let kept = self.dice.below(batch.ops.len() + 1);
             for op in &batch.ops[..kept] {
-                self.trackers[t].disk.push(op.clone());
+                self.trackers[t].disk.records.push(op.clone());
             }
             self.unanswered.extend(batch.waiting.commands.into_iter().map(|(n, _)| n));
         }

@@ -1,25 +1,27 @@
 //! The end of it: everything is healed and comes to rest, and then it is judged.
 
 use super::super::census::Census;
+use super::super::disk::{bytes, note_of};
 use super::super::link::Conn;
 use super::super::oracle::Oracle;
 use super::super::tracker::Written;
 use super::{World, brief};
 use groupshare::model::id::OpId;
 use groupshare::model::op::Op;
-use groupshare::tracker::state::State;
-use std::convert::Infallible;
+use groupshare::tracker::state::{Fate, State};
+use std::collections::BTreeSet;
 
 impl World {
     /// Everything runs and reaches everything, if only through others; until nothing is left to do.
     pub(super) fn heal(&mut self) {
         for t in 0..self.trackers.len() {
             if self.fates.is_alone(t) {
-                let own = self.trackers[t].disk.iter().filter(|op| usize::from(op.id.origin.tracker) == t + 1);
+                let own = self.trackers[t].disk.records.iter().filter(|op| usize::from(op.id.origin.tracker) == t + 1);
                 self.census.alone += usize::from(own.count() > 0);
             }
         }
         say!(self, "everything is healed");
+        self.slippery = 0;
         self.fates.heal();
         self.sides.fill(0);
         for t in 0..self.trackers.len() {
@@ -34,6 +36,9 @@ impl World {
             self.ask_again();
         }
         self.settle();
+        if self.dice.percent(40) {
+            self.go_on();
+        }
     }
 
     /// Carries and writes until there is nothing left to do.
@@ -51,10 +56,36 @@ impl World {
                 }
             }
             busy |= self.work();
-            if !busy && !self.take_back() && !self.mend(&tree) {
+            if !busy {
+                busy = self.keep_floors();
+            }
+            if !busy && (self.forgets || !self.take_back()) && !self.mend(&tree) {
                 return;
             }
         }
+    }
+
+    /// For a while all goes well, where the network lets it.
+    pub(super) fn flow(&mut self) {
+        for _ in 0..1 + self.dice.below(8) {
+            for end in self.ends() {
+                if self.conns[end.0].ends[end.1].open {
+                    self.give(end, 20);
+                    self.take(end);
+                }
+            }
+            self.work();
+            self.keep_floors();
+        }
+    }
+
+    /// Lets all trackers take their next steps towards a floor; whether there was one to take.
+    fn keep_floors(&mut self) -> bool {
+        let mut busy = false;
+        for t in self.running() {
+            busy |= self.keep_floor(t);
+        }
+        busy
     }
 
     /// Lets all disks work; whether there was something to do.
@@ -91,45 +122,85 @@ impl World {
             run.told.check_notices(&run.durable);
         }
         // The whole history is kept here: of it, this is what the trackers still have.
+        let shown = std::mem::take(&mut self.shown);
+        let mut oracle = Oracle::new(&shown);
+        let base = self.trackers[0].disk.base.clone();
+        base.iter().flat_map(|base| base.chain()).for_each(|base| oracle.judge_floor(base));
+        let floor = self.trackers[0].disk.floor();
         let exists = |op: &&Op| runs.iter().any(|run| op.id.seq <= run.durable.seen(op.id.origin));
-        let mut ops: Vec<&Op> = self.ever.values().filter(exists).collect();
-        ops.sort_by_key(|op| op.order());
-        assert!(ops.windows(2).all(|pair| pair[0].order() < pair[1].order()), "two ops have one place");
-        let oracle = Oracle::judge(&ops, &self.shown);
+        let above = self.ever.values().filter(|op| op.lamport > floor.lamport).filter(exists);
+        let mut above: Vec<&Op> = above.collect();
+        above.sort_by_key(|op| op.order());
+        assert!(above.windows(2).all(|pair| pair[0].order() < pair[1].order()), "two ops have one place");
+        oracle.judge(&above);
         let expected = bytes(&oracle.state);
         for (run, tracker) in runs.iter().zip(&self.trackers) {
-            assert_eq!(run.durable.op_count(), tracker.disk.len() as u64, "an op was written twice");
+            assert_eq!(tracker.disk.floor(), floor, "tracker {} is on another floor", tracker.number);
+            assert_eq!(
+                (run.floor, run.ledger.floor().mark),
+                (floor, floor),
+                "tracker {} is behind itself",
+                tracker.number
+            );
             assert!(bytes(&run.durable) == expected, "tracker {} has another state", tracker.number);
             assert!(bytes(run.ledger.state()) == expected, "the ledger of {} has another state", tracker.number);
+            assert!(bytes(&tracker.disk.fold()) == expected, "the disk of {} has another state", tracker.number);
             let again = State::decode(&expected).expect("a state can be read again");
             assert!(bytes(&again) == expected);
         }
-        for id in self.ever.keys().filter(|id| oracle.state.seen(id.origin) < id.seq) {
-            assert!(self.lost.contains(id), "{id:?} is nowhere, and no disk was lost that had it");
+        self.judge_ops(&oracle);
+        self.judge_commands(&oracle);
+        let outcomes = oracle.model.outcomes;
+        Census { events: self.census, outcomes }
+    }
+
+    /// Every op that was durable has its effect, or went with a disk, or was listed as one that has no place.
+    fn judge_ops(&mut self, oracle: &Oracle<'_>) {
+        let folded: BTreeSet<OpId> = oracle.folded.iter().map(|op| op.id).collect();
+        for (id, op) in &self.ever {
+            if folded.contains(id) {
+                continue;
+            }
+            assert!(self.lost.contains(id) || self.unplaced.contains(id), "{op:?} is nowhere, and nobody says so");
+            assert_eq!(oracle.state.fate(*id), Fate::Unheard, "{op:?} was never folded");
         }
+        for op in self.trackers.iter().flat_map(|tracker| &tracker.disk.unplaced) {
+            self.census.listed += 1;
+            let note = note_of(op);
+            let Some((command, change)) =
+                note.filter(|(_, change)| oracle.state.account(change.user().expect("it is a user's")).is_some())
+            else {
+                continue;
+            };
+            let told = oracle.state.knows_command(change.owner(), command);
+            // Where there are more notes than known commands, the first ones are not known any more.
+            assert!(told || self.hasty || folded.contains(&op.id), "nobody has told the author of {op:?}");
+        }
+        if self.is_sound() {
+            let gone = oracle.model.outcomes.ground_gone + oracle.model.outcomes.orphaned;
+            assert_eq!((gone, self.unplaced.len()), (0, 0), "no disk was lost, and something has no place");
+        }
+    }
+
+    /// What every command has come to. What an op has to come to is what the oracle has judged.
+    fn judge_commands(&mut self, oracle: &Oracle<'_>) {
+        let folded: BTreeSet<OpId> = oracle.folded.iter().map(|op| op.id).collect();
         for command in &self.commands {
-            assert_eq!(
-                oracle.state.command(command.change.owner(), command.id),
-                oracle.model.command(command.id),
-                "{:?}",
-                command.id
-            );
-            // What an op has to come to is what the oracle has judged. One that is nowhere went with a disk.
+            let owner = command.change.owner();
+            // Whoever logged in under an id that is forgotten has to log in again.
+            let is_there = command
+                .change
+                .user()
+                .is_none_or(|user| oracle.model.users.contains_key(&oracle.model.canonical(user.0)));
+            if !is_there {
+                continue;
+            }
+            let known = (oracle.state.knows_command(owner, command.id), oracle.state.command(owner, command.id));
+            let expected = oracle.model.command(command.id);
+            assert_eq!(known, (expected.is_some(), expected.flatten()), "{:?}", command.id);
             assert!(command.acknowledged.iter().all(|op| self.ever.contains_key(op)), "it was never durable");
-            let is_there = |op: &OpId| op.seq <= oracle.state.seen(op.origin);
-            let gone = !command.acknowledged.is_empty() && !command.acknowledged.iter().any(is_there);
+            let gone = !command.acknowledged.is_empty() && !command.acknowledged.iter().any(|op| folded.contains(op));
             self.census.gone += usize::from(gone);
         }
-        self.census.outcomes = oracle.model.outcomes;
-        self.census
     }
-}
-
-fn bytes(state: &State) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let Ok(()) = state.encode(|part| {
-        bytes.extend_from_slice(part);
-        Ok::<(), Infallible>(())
-    });
-    bytes
 }

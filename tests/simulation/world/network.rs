@@ -3,7 +3,7 @@
 use super::super::link::{Conn, EndId, Message};
 use super::{World, brief};
 use groupshare::model::id::Seen;
-use groupshare::tracker::cluster::version_vector::VersionVector;
+use groupshare::model::op::floor::FloorMark;
 
 impl World {
     /// All ends that are open.
@@ -63,9 +63,27 @@ impl World {
     }
 
     fn greet(&mut self, (conn, side): EndId) {
-        let t = self.conns[conn].ends[side].tracker;
-        let seen = self.durable(t).version().map(|(origin, seq)| Seen { origin, seq }).collect();
-        self.conns[conn].send(side, Message::Hello(seen));
+        let (floor, seen) = self.has(self.conns[conn].ends[side].tracker);
+        self.conns[conn].send(side, Message::Hello(floor, seen));
+    }
+
+    /// What a tracker says that it has.
+    fn has(&self, t: usize) -> (FloorMark, Vec<Seen>) {
+        let run = self.trackers[t].run.as_ref().expect("it runs");
+        (run.floor, run.durable.version().map(|(origin, seq)| Seen { origin, seq }).collect())
+    }
+
+    /// A tracker has another floor: it says so at once.
+    pub(super) fn say_have(&mut self, t: usize) {
+        let (floor, seen) = self.has(t);
+        for (conn, side) in self.ends() {
+            let end = &mut self.conns[conn].ends[side];
+            if end.tracker == t && end.far.is_some() {
+                // What was given meanwhile may have been passed over there: the far side says what it has.
+                end.cursor = 0;
+                self.conns[conn].send(side, Message::Have(floor, seen.clone()));
+            }
+        }
     }
 
     /// Something is taken from a connection, or given to one.
@@ -80,17 +98,18 @@ impl World {
         }
     }
 
-    /// An end gives some of the ops that the far side lacks; whether there were any.
+    /// An end gives some of the ops that the far side lacks; whether there were any. Ops flow between equal floors only.
     pub(super) fn give(&mut self, (conn, side): EndId, count: usize) -> bool {
         let count = if self.hasty { count * 100 } else { count };
         let end = &mut self.conns[conn].ends[side];
-        let (disk, cursor) = (&self.trackers[end.tracker].disk, &mut end.cursor);
-        let durable = &self.trackers[end.tracker].run.as_ref().expect("ends end with their tracker").durable;
-        let Some(far) = &mut end.far else { return false };
+        let (records, cursor) = (&self.trackers[end.tracker].disk.records, &mut end.cursor);
+        let run = self.trackers[end.tracker].run.as_ref().expect("ends end with their tracker");
+        let Some(far) = end.far.as_mut().filter(|far| far.floor == run.floor) else { return false };
         let mut ops = Vec::new();
-        while let Some(op) = disk.get(*cursor).filter(|_| ops.len() < count) {
+        while let Some(op) = records.get(*cursor).filter(|_| ops.len() < count) {
             *cursor += 1;
-            if op.id.seq <= durable.seen(op.id.origin) && far.give(op) {
+            let is_durable = op.id.seq <= run.durable.seen(op.id.origin) && op.lamport > run.floor.lamport;
+            if is_durable && far.has.give(op) {
                 ops.push(op.clone());
             }
         }
@@ -105,7 +124,8 @@ impl World {
     /// An end takes what comes next, if it has come; whether there was something.
     pub(super) fn take(&mut self, (conn, side): EndId) -> bool {
         let [here, there] = [side, 1 - side].map(|side| self.of(conn)[side]);
-        if self.sides[here] != self.sides[there] || self.conns[conn].ends[side].waits {
+        let waits = self.conns[conn].ends[side].waits || self.trackers[here].is_establishing();
+        if self.sides[here] != self.sides[there] || waits {
             return false;
         }
         if self.ask_for_all((conn, side)) {
@@ -118,23 +138,44 @@ impl World {
             }
             // It still has to ask.
             None => return self.conns[conn].ends[side].refused,
-            Some(Message::Hello(seen)) => self.enter((conn, side), &seen),
-            Some(Message::GiveAgain(seen)) => {
-                let end = &mut self.conns[conn].ends[side];
-                (end.far, end.cursor) = (Some(VersionVector::new(&seen)), 0);
+            Some(message) => self.carry_out((conn, side), message),
+        }
+        true
+    }
+
+    /// An end takes a message.
+    fn carry_out(&mut self, (conn, side): EndId, message: Message) {
+        let [here, there] = [side, 1 - side].map(|side| self.of(conn)[side]);
+        let end = &mut self.conns[conn].ends[side];
+        match message {
+            Message::Hello(floor, seen) => self.enter((conn, side), floor, &seen),
+            Message::Have(floor, seen) => {
+                say!(self, "{} hears that {} has floor {}", here + 1, there + 1, floor.lamport);
+                end.hear(floor, &seen);
             }
-            Some(Message::Ops(_)) if self.conns[conn].ends[side].refused => {}
-            Some(Message::Ops(ops)) => {
+            Message::GiveAgain(seen) => {
+                let floor = end.far_floor().expect("the greeting comes first");
+                end.hear(floor, &seen);
+            }
+            Message::WantBase(floor) => self.give_base((conn, side), floor),
+            Message::Base(base, part) => self.take_part((conn, side), &base, part),
+            Message::NoBase => end.taking = None,
+            Message::Ops(_) if end.refused => {}
+            Message::Ops(ops) => {
+                let far = end.far.as_mut().expect("the greeting comes first");
+                far.has.note(&ops);
+                if self.trackers[here].run.as_ref().is_some_and(|run| run.floor != far.floor) {
+                    say!(self, "{} passes over {} ops from {}", here + 1, ops.len(), there + 1);
+                    self.census.passed_over += 1;
+                    return;
+                }
                 say!(self, "{} takes {} ops from {}", here + 1, ops.len(), there + 1);
-                let far = self.conns[conn].ends[side].far.as_mut();
-                far.expect("the greeting comes first").note(&ops);
                 match self.trackers[here].receive(ops, (conn, side)) {
                     Ok(waits) => self.conns[conn].ends[side].waits = waits,
                     Err(_) => self.conns[conn].ends[side].refused = true,
                 }
             }
         }
-        true
     }
 
     /// An end at which ops could not be kept asks for them again, if it can keep them by now; whether it does.
@@ -144,7 +185,7 @@ impl World {
         if !end.refused || stuck || !self.dice.percent(30) {
             return false;
         }
-        let seen = self.durable(end.tracker).version().map(|(origin, seq)| Seen { origin, seq }).collect();
+        let (_, seen) = self.has(end.tracker);
         self.conns[conn].ends[side].refused = false;
         self.conns[conn].send(side, Message::GiveAgain(seen));
         self.census.asked_again += 1;
@@ -152,7 +193,7 @@ impl World {
     }
 
     /// The far side has said what it has. An older connection with it ends.
-    fn enter(&mut self, (conn, side): EndId, seen: &[Seen]) {
+    fn enter(&mut self, (conn, side): EndId, floor: FloorMark, seen: &[Seen]) {
         let [here, there] = [side, 1 - side].map(|side| self.of(conn)[side]);
         if self.has_forgotten(here, there) {
             say!(self, "{}: turns {} away", here + 1, there + 1);
@@ -167,7 +208,7 @@ impl World {
                 self.close(old);
             }
         }
-        self.conns[conn].ends[side].far = Some(VersionVector::new(seen));
+        self.conns[conn].ends[side].hear(floor, seen);
         if side == 1 {
             self.greet((conn, side));
         }

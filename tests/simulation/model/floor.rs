@@ -1,0 +1,122 @@
+//! What the model lets go of at a floor: it keeps two lists, where the trackers compare places in the order.
+
+use super::Model;
+use groupshare::model::id::{OpId, OpOrder, Origin};
+use groupshare::model::op::{Op, OpBody};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a floor needs to know of the one before.
+#[derive(Default)]
+pub(super) struct Idle {
+    /// The groups and shares that were hidden there.
+    hidden: BTreeSet<OpId>,
+    /// Those that some op has named or changed since.
+    named: BTreeSet<OpId>,
+    /// The aliases that were there.
+    aliases: BTreeSet<OpId>,
+    /// The trackers that were forgotten there, and were not taken back since.
+    forgotten: BTreeSet<u16>,
+    /// The origins of which an op was folded since.
+    heard: BTreeSet<Origin>,
+    /// Every origin that is not gone, with the place of its last op.
+    origins: BTreeMap<Origin, OpOrder>,
+}
+
+impl Idle {
+    pub(super) fn take_back(&mut self, tracker: u16) {
+        self.forgotten.remove(&tracker);
+    }
+}
+
+impl Model<'_> {
+    /// A floor: whatever was hidden at the one before and was named by nothing since is gone, and so are the aliases of
+    /// then.
+    pub(crate) fn floor(&mut self) {
+        let idle = std::mem::take(&mut self.idle);
+        let gone = |id: &OpId| idle.hidden.contains(id) && !idle.named.contains(id);
+        let before = [self.groups.len(), self.shares.len(), self.aliases.len()];
+        self.groups.retain(|id, row| !row.members.is_empty() || !gone(id));
+        self.shares.retain(|id, row| !row.sharers.is_empty() || !gone(id));
+        self.aliases.retain(|id, _| !idle.aliases.contains(id));
+        assert!(self.shares.values().all(|row| self.groups.contains_key(&row.group)), "a share has lost its group");
+        self.outcomes.groups_dropped += before[0] - self.groups.len();
+        self.outcomes.shares_dropped += before[1] - self.shares.len();
+        self.outcomes.aliases_dropped += before[2] - self.aliases.len();
+        self.drop_origins(&idle);
+        let groups = self.groups.iter().filter(|(_, row)| row.members.is_empty()).map(|(&id, _)| id);
+        let shares = self.shares.iter().filter(|(_, row)| row.sharers.is_empty()).map(|(&id, _)| id);
+        self.idle.hidden = groups.chain(shares).collect();
+        self.idle.aliases = self.aliases.keys().copied().collect();
+        self.idle.forgotten = self.forgotten.clone();
+    }
+
+    /// Origins go that were silent since the floor before and under which no tracker goes on. Nobody knows any more which
+    /// of their ops have carried out commands.
+    fn drop_origins(&mut self, idle: &Idle) {
+        let is_last = |origin: &Origin, at: &OpOrder| {
+            idle.origins.iter().all(|(other, last)| other.tracker != origin.tracker || last <= at)
+        };
+        let stays = |origin: &Origin, at: &OpOrder| {
+            idle.heard.contains(origin) || is_last(origin, at) && !idle.forgotten.contains(&origin.tracker)
+        };
+        let (stay, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            idle.origins.iter().map(|(&origin, &at)| (origin, at)).partition(|(origin, at)| stays(origin, at));
+        self.idle.origins = stay;
+        self.outcomes.origins_dropped += gone.len();
+        for user in self.users.values_mut() {
+            for (_, op) in &mut user.recent {
+                *op = op.filter(|op| !gone.contains_key(&op.origin));
+            }
+        }
+    }
+
+    /// Takes note of an op, whatever it is about.
+    pub(super) fn hear(&mut self, op: &Op) {
+        self.idle.heard.insert(op.id.origin);
+        self.idle.origins.insert(op.id.origin, op.order());
+    }
+
+    /// An op names these, or changes them. A share takes its group along.
+    pub(super) fn touch(&mut self, id: OpId) {
+        let id = self.canonical(id);
+        self.idle.named.insert(id);
+        if let Some(row) = self.shares.get(&id) {
+            self.idle.named.insert(row.group);
+        }
+    }
+
+    /// The groups and shares that an op names, whatever becomes of it.
+    pub(super) fn touch_named(&mut self, body: &OpBody) {
+        named(body).into_iter().for_each(|id| self.touch(id));
+        if let OpBody::CreateShare { replaces: Some(old), .. } = body {
+            self.touch(old.0);
+        }
+    }
+
+    /// Whether an op names a group, a share or a user that is not there.
+    pub(super) fn lacks_ground(&self, body: &OpBody) -> bool {
+        let is_there = |id: &OpId| self.groups.contains_key(id) || self.shares.contains_key(id);
+        let target = match body {
+            OpBody::AcceptRequest { user, .. }
+            | OpBody::RejectRequest { user, .. }
+            | OpBody::RemoveMember { user, .. } => Some(self.canonical(user.0)),
+            _ => None,
+        };
+        !named(body).iter().all(|&id| is_there(&self.canonical(id)))
+            || target.is_some_and(|user| !self.users.contains_key(&user))
+    }
+}
+
+/// The groups and shares without which an op means nothing.
+fn named(body: &OpBody) -> Vec<OpId> {
+    match body {
+        OpBody::RequestJoin { group, .. }
+        | OpBody::AcceptRequest { group, .. }
+        | OpBody::RejectRequest { group, .. }
+        | OpBody::LeaveGroup { group, .. }
+        | OpBody::RemoveMember { group, .. }
+        | OpBody::CreateShare { group, .. } => vec![group.0],
+        OpBody::JoinShare { share, .. } | OpBody::LeaveShare { share, .. } => vec![share.0],
+        _ => Vec::new(),
+    }
+}
