@@ -322,6 +322,7 @@ mod tests {
     use crate::model::id::{GroupRef, ShareRef};
     use crate::model::name::UserId;
     use crate::model::op::PasswordHash;
+    use std::slice;
 
     const ORIGIN: Origin = Origin { tracker: 2, incarnation: 0xabc };
 
@@ -404,8 +405,8 @@ mod tests {
         };
         assert_eq!(counts(&[]), []);
         let first = ("unplaced-1.new.jsonl".to_owned(), 6);
-        assert_eq!(counts(&ops()), [first.clone()]);
-        assert_eq!(counts(&ops()), [first.clone()]);
+        assert_eq!(counts(&ops()), slice::from_ref(&first));
+        assert_eq!(counts(&ops()), slice::from_ref(&first));
         assert_eq!(counts(&ops()[..2]), [first, ("unplaced-2.new.jsonl".to_owned(), 2)]);
         // A number is not used again while its list is there.
         let at = |name: &str| folder.path().join(name);
