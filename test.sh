@@ -147,7 +147,7 @@ start_tracker tracker
 [[ $REPLY =~ ^"tracker 1 on 127.0.0.1:$tracker_port, fingerprint "[0-9a-f]{64}$ ]] || fail "the tracker begins with: $REPLY"
 [[ $(stat -c '%a %s' "$house/tracker_info.txt.key") == '600 32' ]] || fail 'the key is not a file of 32 bytes for its owner only'
 told tracker 'help' \
-    'status      show address, fingerprint, numbers of users, groups, files and connections, the relay, the other trackers' \
+    'status      show address, fingerprint, how much there is, connections, the relay, the other trackers, and the floor' \
     'forget N    have all trackers let go of tracker N: they do not call it, and turn it away' \
     'unforget N  have them take it back' \
     'help        show this' \

@@ -21,8 +21,7 @@ const BACKGROUND_PAUSE: Duration = Duration::from_secs(1);
 
 /// What `help` answers: a command and what it does on each line.
 pub const HELP: &str = "\
-status      show address, fingerprint, numbers of users, groups, files and connections, the relay, the other trackers,
-            and what keeps old changes from being let go of
+status      show address, fingerprint, how much there is, connections, the relay, the other trackers, and the floor
 forget N    have all trackers let go of tracker N: they do not call it, turn it away, and keep no old changes for it
 unforget N  have them take it back
 help        show this

@@ -317,10 +317,10 @@ fn hear<T>(receiver: &mut FrameReceiver, mut fits: impl FnMut(LinkMessage) -> Op
     }
 }
 
-/// The next time that the tracker says how much it has.
+/// Waits until the tracker says that it has so many ops or more.
 fn hear_count(receiver: &mut FrameReceiver, count: u64) {
     hear(receiver, |message| match message {
-        LinkMessage::Have { seen, .. } => (seen.iter().map(|seen| seen.seq).sum::<u64>() == count).then_some(()),
+        LinkMessage::Have { seen, .. } => (seen.iter().map(|seen| seen.seq).sum::<u64>() >= count).then_some(()),
         _ => None,
     });
 }
