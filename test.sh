@@ -148,7 +148,7 @@ start_tracker tracker
 [[ $(stat -c '%a %s' "$house/tracker_info.txt.key") == '600 32' ]] || fail 'the key is not a file of 32 bytes for its owner only'
 told tracker 'help' \
     'status      show address, fingerprint, how much there is, connections, the relay, the other trackers, and the floor' \
-    'forget N    have all trackers let go of tracker N: they do not call it, and turn it away' \
+    'forget N    have all trackers let go of tracker N: they do not call it, turn it away, and keep no old changes for it' \
     'unforget N  have them take it back' \
     'help        show this' \
     'quit        stop the tracker'
