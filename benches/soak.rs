@@ -4,11 +4,13 @@
 //! Three trackers are linked through relays. Users who roam from tracker to tracker make and leave groups; one person shares
 //! files, others download them, all with the real programs. Every second or so something goes wrong. Every half minute
 //! everything is healed and everybody rests: then all trackers have one state, every acknowledged command has its effect at
-//! each of them, and every download that was begun ends with the same file. A long run first brings the trackers to where
-//! they let go of an old op for each new one, so that their memory has to be flat from then on. The seed decides what is done and what goes
-//! wrong in which order; when exactly is up to the machine.
+//! each of them, and every download that was begun ends with the same file. There are changes enough for floors to come
+//! all the time, between troubles and in the middle of them. A long run first brings the trackers to where they let go of
+//! old ops, so that their memory has to be flat from then on. The seed decides what is done and what goes wrong in which
+//! order; when exactly is up to the machine.
 
 mod films;
+mod hasty;
 mod memory;
 mod people;
 mod trackers;
@@ -20,6 +22,7 @@ use films::Films;
 use groupshare::client::picker::split_mix::SplitMix;
 use groupshare::wire::client_tracker::{Reply, TOKEN_LEN_MAX};
 use groupshare::wire::codec::Blob;
+use hasty::Hasty;
 use memory::Memory;
 use people::{SHARER, Sharer, Taker, rest};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,7 +44,7 @@ const MOVE_ONE_OF: usize = 60;
 /// A run at least this long is judged by its memory too.
 const LONG_RUN: Duration = Duration::from_secs(300);
 /// So many changes leave a tracker with as much as it ever keeps of them beside its state, and so many at once make them.
-const FILL: (usize, usize) = (208_000, 16);
+const FILL: (usize, usize) = (64_000, 16);
 
 /// Says with which seed a run has failed.
 struct Seed(u64);
@@ -68,6 +71,7 @@ struct Soak<'a> {
     installation: &'a Installation,
     trackers: Trackers<'a>,
     members: Vec<(GroupMaker, SplitMix)>,
+    hasty: Vec<Hasty<'a>>,
     sharer: Sharer,
     /// With this the sharer's account is spoken for at each tracker.
     token: Blob<TOKEN_LEN_MAX>,
@@ -78,6 +82,9 @@ struct Soak<'a> {
     answered: AtomicU64,
     checks: usize,
     compared: usize,
+    /// How many changes lay below the floor when all rested last, and how often there was another floor by then.
+    floor: u64,
+    floors: usize,
 }
 
 impl<'a> Soak<'a> {
@@ -91,6 +98,7 @@ impl<'a> Soak<'a> {
             (GroupMaker::new(&mut client, &format!("user{n}"), true), dice())
         });
         let members = members.collect();
+        let hasty = (0..COUNT).map(|turn| Hasty::arrive(installation, turn)).collect();
         let mut takers = vec![
             Taker::arrive(installation, "bob", 2, true, dice()),
             Taker::arrive(installation, "carol", 3, true, dice()),
@@ -100,8 +108,24 @@ impl<'a> Soak<'a> {
         let token = installation.connect(1).expect("it listens").log_in(SHARER);
         let (films, memory, dice) = (Films::default(), Memory::default(), dice());
         let answered = AtomicU64::new(0);
-        let (checks, compared) = (0, 0);
-        Self { installation, trackers, members, sharer, token, takers, films, memory, dice, answered, checks, compared }
+        let (checks, compared, floor, floors) = (0, 0, 0, 0);
+        Self {
+            installation,
+            trackers,
+            members,
+            hasty,
+            sharer,
+            token,
+            takers,
+            films,
+            memory,
+            dice,
+            answered,
+            checks,
+            compared,
+            floor,
+            floors,
+        }
     }
 
     /// Makes so many changes that trackers keep no more of the next ones.
@@ -128,7 +152,7 @@ impl<'a> Soak<'a> {
 
     /// Lets everybody work while things go wrong, then heals everything.
     fn round(&mut self, end: Instant) {
-        let Self { installation, trackers, members, sharer, takers, films, dice, answered, .. } = self;
+        let Self { installation, trackers, members, hasty, sharer, takers, films, dice, answered, .. } = self;
         let (installation, films, answered, stop) = (*installation, &*films, &*answered, &AtomicBool::new(false));
         films.withdraw();
         thread::scope(|scope| {
@@ -143,6 +167,7 @@ impl<'a> Soak<'a> {
                 };
                 scope.spawn(move || member.roam(installation, first, stay, stop));
             }
+            hasty.iter_mut().for_each(|hasty| drop(scope.spawn(|| hasty.work(stop))));
             scope.spawn(|| sharer.work(films, stop));
             takers.iter_mut().for_each(|taker| drop(scope.spawn(|| taker.work(films, stop))));
             while Instant::now() < end {
@@ -169,6 +194,10 @@ impl<'a> Soak<'a> {
         }
         self.takers.iter_mut().for_each(|taker| taker.verify(&self.sharer));
         self.checks += 1;
+        let floor = self.trackers.floor();
+        assert!(floor >= self.floor, "a floor is lower than before");
+        self.floors += usize::from(floor > self.floor);
+        self.floor = floor;
         let changes = self.acknowledged();
         for (number, program) in (1..).zip(self.trackers.programs()) {
             self.memory.note(&format!("tracker {number}"), program, number == SPARED + 1, changes);
@@ -180,7 +209,8 @@ impl<'a> Soak<'a> {
     }
 
     fn acknowledged(&self) -> u64 {
-        self.answered.load(Ordering::Relaxed) + self.sharer.acknowledged
+        let hasty: u64 = self.hasty.iter().map(|hasty| hasty.answered).sum();
+        self.answered.load(Ordering::Relaxed) + self.sharer.acknowledged + hasty
     }
 
     /// Ends everything and tells what there was; false if memory has grown.
@@ -196,6 +226,7 @@ impl<'a> Soak<'a> {
             self.compared,
             bytes / 1_000_000
         );
+        println!("floors     {} times another one, with {} changes below it", self.floors, self.floor);
         self.trackers.finish();
         println!("journals   all sound");
         self.memory.judge()
@@ -222,7 +253,9 @@ pub(crate) fn bench(options: &Options) {
         soak.round(end.min(Instant::now() + ROUND));
         soak.judge();
     }
+    let floors = soak.floors;
     let flat = soak.finish();
+    assert!(floors > 0 || time < LONG_RUN, "no floor came");
     assert!(flat || time < LONG_RUN, "memory has grown by more than what there is to keep");
     println!("passed     seed {seed}");
 }

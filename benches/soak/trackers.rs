@@ -112,6 +112,16 @@ impl<'a> Trackers<'a> {
         same_digests(&mut self.programs);
     }
 
+    /// How many changes lie below the floor.
+    pub(crate) fn floor(&mut self) -> u64 {
+        const LINE: &str = "floor       ";
+        self.programs[SPARED].say("status");
+        self.programs[SPARED].expect("connections ");
+        let line = self.programs[SPARED].expect(LINE).text;
+        let count = line.strip_prefix(LINE).and_then(|rest| rest.split(' ').next());
+        count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no count of changes: {line}"))
+    }
+
     /// What has happened so far, and how often.
     pub(crate) fn census(&self) -> &BTreeMap<&'static str, u64> {
         &self.census

@@ -7,7 +7,7 @@ use groupshare::model::name::GroupId;
 use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
 use groupshare::wire::codec::Blob;
 use groupshare::wire::frame::UNASKED;
-use groupshare::wire::refusal::{Code, Refusal};
+use groupshare::wire::refusal::Refusal;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -96,7 +96,7 @@ impl GroupMaker {
                     }
                     // It is asked again elsewhere, or later.
                     Ok((_, Reply::Refused { code, about }))
-                        if self.roams && Refusal::received(code, &about).code == Code::Unavailable =>
+                        if self.roams && Refusal::received(code, &about).code.is_passing() =>
                     {
                         return;
                     }
