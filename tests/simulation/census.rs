@@ -113,6 +113,8 @@ counts! {
         wiped_in_round,
         /// Floors that exclude each other: disks were lost, or trackers forgotten.
         forks,
+        /// The same where only disks were lost.
+        forks_by_loss,
         /// Bases that were taken over and exclude the own one, which went.
         set_aside,
         /// No floor can be agreed on, since two trackers have promised what excludes each other.
@@ -121,7 +123,7 @@ counts! {
 }
 
 /// What takes two losses in the right moment.
-const RARE: [&str; 3] = ["excluded", "orphaned", "forks"];
+const RARE: [&str; 5] = ["excluded", "orphaned", "forks", "forks_by_loss", "set_aside"];
 
 /// What happened, and what became of ops.
 #[derive(Debug, Default, Clone)]

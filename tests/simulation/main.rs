@@ -40,7 +40,8 @@ fn trackers_agree_and_no_command_is_lost_in_silence() {
     }
     let seeds = number("SEEDS").unwrap_or(SEEDS);
     let run = |seed| catch_unwind(AssertUnwindSafe(|| World::new(seed, None).run())).map_err(|_| seed);
-    let runs: Result<Vec<Census>, u64> = (0..seeds).into_par_iter().map(run).collect();
+    let first = number("FROM").unwrap_or(0);
+    let runs: Result<Vec<Census>, u64> = (first..first + seeds).into_par_iter().map(run).collect();
     let census = match runs {
         Ok(runs) => runs.into_iter().fold(Census::default(), Census::and),
         Err(seed) => {

@@ -49,9 +49,21 @@ impl World {
         self.end_tracker(t);
     }
 
+    /// One that has voted on a floor which nobody stands on yet, where disks are lost often: the worst moment.
+    fn some_to_lose(&mut self) -> Option<usize> {
+        let voted = |t: &usize| {
+            let (state, number) = (self.durable(*t), self.trackers[*t].number);
+            let ready = state.proposals().any(|(.., ready)| ready.contains(&number));
+            ready || state.promises().any(|(.., by)| by.contains(&number))
+        };
+        let voters: Vec<usize> = self.running().into_iter().filter(voted).collect();
+        let voter = self.dice.pick(&voters).filter(|_| self.fates.rough);
+        voter.or_else(|| self.some_listed())
+    }
+
     /// A tracker ends, and its disk is lost.
     pub(super) fn wipe(&mut self) {
-        let Some(t) = self.some_listed() else { return };
+        let Some(t) = self.some_to_lose() else { return };
         say!(self, "{}: its disk is lost", t + 1);
         let lost = self.replace_disk(t, Disk::default());
         self.census.wiped += usize::from(lost > 0);
@@ -59,14 +71,14 @@ impl World {
 
     /// Somebody copies a tracker's disk.
     pub(super) fn copy(&mut self) {
-        let Some(t) = self.some_listed() else { return };
+        let Some(t) = self.some_to_lose() else { return };
         let tracker = &mut self.trackers[t];
         tracker.copies.push(tracker.disk.clone());
     }
 
     /// A tracker ends, and an old copy of its disk takes the place of the disk. That may have been lost since.
     pub(super) fn restore(&mut self) {
-        let Some(t) = self.some_listed() else { return };
+        let Some(t) = self.some_to_lose() else { return };
         let Some(copy) = self.dice.pick(&self.trackers[t].copies) else { return };
         let (before, len) = (self.trackers[t].disk.holds().len(), copy.holds().len());
         say!(self, "{}: an old copy of its disk is put back, with {len} ops", t + 1);

@@ -22,6 +22,7 @@ impl World {
         }
         say!(self, "everything is healed");
         self.slippery = 0;
+        self.add();
         self.fates.heal();
         self.sides.fill(0);
         for t in 0..self.trackers.len() {

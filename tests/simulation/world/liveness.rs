@@ -1,10 +1,9 @@
 //! When all is well, floors come.
 
 use super::{World, brief};
-use groupshare::model::id::Seen;
 use groupshare::model::op::OpBody;
 use groupshare::model::op::floor::{FloorMark, FloorProposal};
-use imbl::OrdSet;
+use groupshare::tracker::floor::rules::{FloorStep, Standstill};
 
 impl World {
     /// With all connected and changes enough, there is another floor everywhere. Where trackers have promised what
@@ -39,6 +38,7 @@ impl World {
     fn tell_floors(&self) {
         for t in self.running() {
             let state = self.durable(t);
+            say!(self, "{}: {:?}", t + 1, self.next_step(t, None));
             let numbers: Vec<u16> = state.tracker_numbers().filter(|&number| !state.is_forgotten(number)).collect();
             say!(self, "{}: {} ops, knows {numbers:?}", t + 1, state.op_count());
             let proposals = state.proposals().map(|(id, floor, by)| ("proposed", id, floor, by));
@@ -76,19 +76,12 @@ impl World {
         self.settle();
     }
 
-    /// Two trackers that have promised floors which exclude each other.
+    /// Two trackers of which an operator is told that they have promised floors which exclude each other.
     fn excluding(&self) -> Option<(usize, usize)> {
-        let promises: Vec<_> = self.durable(0).promises().collect();
-        let pairs = promises.iter().flat_map(|a| promises.iter().map(move |b| (a, b)));
-        let excluding = pairs.filter(|((_, a, _), (_, b, _))| {
-            let (low, high) = (&**a, &**b);
-            let within =
-                |seen: &Seen| high.vector.iter().any(|other| other.origin == seen.origin && other.seq >= seen.seq);
-            low.mark < high.mark && (low.after != high.after || !low.vector.iter().all(within) || low.mark != high.mark)
-        });
-        let only = |a: &OrdSet<u16>, b: &OrdSet<u16>| a.iter().find(|&number| !b.contains(number)).copied();
-        let mut found = excluding.filter_map(|((.., a), (.., b))| Some((only(a, b)?, only(b, a)?)));
-        found.next().map(|(a, b)| (usize::from(a) - 1, usize::from(b) - 1))
+        self.running().into_iter().find_map(|t| match self.next_step(t, None) {
+            FloorStep::Wait(Standstill::Contradiction([a, b])) => Some((usize::from(a) - 1, usize::from(b) - 1)),
+            _ => None,
+        })
     }
 
     /// An operator has all forget a tracker until there is another floor, and then takes it back.
