@@ -185,6 +185,11 @@ impl Opener {
         self.start == self.end && self.frame_len.is_none()
     }
 
+    /// Whether something has come in behind the frame that is shown.
+    pub fn has_more(&self) -> bool {
+        self.start != self.end
+    }
+
     /// Decrypts what has come in; true once a frame is whole. Then [`Opener::frame`] shows it and
     /// [`Opener::next_frame`] goes on.
     pub fn advance(&mut self, keys: &StatelessTransportState) -> Result<bool, RecordError> {

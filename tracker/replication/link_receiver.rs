@@ -56,7 +56,7 @@ pub(super) struct LinkReceiver<'a> {
     early: BTreeMap<(ClientKey, ShareRef), Holding>,
     /// What the other tracker has, of which more is to come.
     coming: Option<(SeenOf, GatheredSeen)>,
-    /// Ops that come before some that are known here, held while the far side has more to give: each lot of late ops
+    /// Ops that come before some that are known here, held while more have come in or are to come: each lot of late ops
     /// has everything behind it folded again.
     late: Vec<Op>,
     base: BaseTaker<'a>,
@@ -80,6 +80,19 @@ struct Refused {
 enum SeenOf {
     Have { floor: FloorMark, digest: Option<[u8; 32]> },
     GiveAgain,
+}
+
+/// Whether a message may come between ops that are folded in together.
+fn goes_with_ops(message: &LinkMessage) -> bool {
+    matches!(
+        message,
+        LinkMessage::Manifest { .. }
+            | LinkMessage::Ops { .. }
+            | LinkMessage::Have { .. }
+            | LinkMessage::SeenMore { .. }
+            | LinkMessage::AreYouThere {}
+            | LinkMessage::Here {}
+    )
 }
 
 /// The manifest that comes before an op.
@@ -130,6 +143,10 @@ impl<'a> LinkReceiver<'a> {
 
     fn take_all(&mut self, receiver: &mut FrameReceiver) -> Result<Infallible, LinkError> {
         loop {
+            // What has come in while others were folded in may be late too.
+            if !self.late.is_empty() && !self.is_more_to_come() && !receiver.has_more() {
+                self.receive_late()?;
+            }
             let message = receiver.recv(SILENCE_MAX)?.message::<LinkMessage>()?;
             if self.live.sender.is_over() {
                 // Another link has replaced this one, which would tell the rest too late.
@@ -149,7 +166,7 @@ impl<'a> LinkReceiver<'a> {
         if !is_sign && !matches!(message, LinkMessage::Manifest { .. }) {
             self.keep_manifests();
         }
-        if !is_sign && !matches!(message, LinkMessage::Manifest { .. } | LinkMessage::Ops { .. }) {
+        if !goes_with_ops(&message) {
             self.receive_late()?;
         }
         match message {
@@ -274,8 +291,12 @@ impl<'a> LinkReceiver<'a> {
             return self.keep(ops, None);
         }
         self.late.extend(ops);
-        let more = self.live.progress.lock().durable.exceeds(&state) > self.late.len() as u64;
-        if more && self.late.len() < LATE_MAX { Ok(()) } else { self.receive_late() }
+        if self.late.len() < LATE_MAX { Ok(()) } else { self.receive_late() }
+    }
+
+    /// Whether the far side has said that it has more ops than those that are held here.
+    fn is_more_to_come(&self) -> bool {
+        self.live.progress.lock().durable.exceeds(&self.core.state()) > self.late.len() as u64
     }
 
     fn receive_late(&mut self) -> Result<(), Refusal> {

@@ -198,6 +198,11 @@ impl FrameReceiver {
         matches!(rustix::event::poll(&mut fds, within.as_ref()), Ok(1..))
     }
 
+    /// Whether something has come in behind the frame that was received last. Never waits.
+    pub fn has_more(&self) -> bool {
+        self.opener.has_more() || self.wait_readable(Duration::ZERO)
+    }
+
     /// How many bytes [`FrameReceiver::poll`] has taken so far. They tell a slow far side from a silent one.
     pub fn polled(&self) -> u64 {
         self.polled
