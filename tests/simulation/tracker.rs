@@ -163,8 +163,12 @@ impl Tracker {
         if run.ledger.state().knows_command(change.owner(), id) {
             let first = run.ledger.state().command(change.owner(), id);
             let underway = |batch: &&mut Batch| batch.ops.iter().any(|op| op.command == id);
-            let batch = run.working.as_mut().filter(underway);
-            let batch = batch.or_else(|| Some(&mut run.gathering).filter(underway));
+            // The later one, if it comes in both: its op may be the first by now.
+            let batch = if underway(&&mut run.gathering) {
+                Some(&mut run.gathering)
+            } else {
+                run.working.as_mut().filter(underway)
+            };
             return wait(batch, index, first);
         }
         if run.stuck {
