@@ -371,7 +371,7 @@ fn a_link_that_was_busy_while_the_feed_went_past_it_goes_on() {
     let (mut receiver, sender) = link_to(one.addr);
     // While it waits for this side to read, more ops come in from here than the feed keeps.
     send_ops(&sender, (1..=20_000).map(|seq| account(2, seq, known + seq)));
-    wait_until("all are taken", || one.server.core().state().op_count() == known + 20_000);
+    wait_until("all are taken", || one.server.core().state().op_count() >= known + 20_000);
     hear_count(&mut receiver, known + 20_000);
 }
 
