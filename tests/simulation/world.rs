@@ -42,6 +42,8 @@ pub(crate) struct World {
     trace: Option<Trace>,
     trackers: Vec<Tracker>,
     conns: Vec<Conn>,
+    /// The first one that is not over at both ends.
+    oldest: usize,
     /// On which side of a partition each tracker is.
     sides: Vec<usize>,
     fates: Fates,
@@ -108,6 +110,7 @@ impl World {
             trace,
             trackers: (1..).map(Tracker::new).take(count).collect(),
             conns: Vec::new(),
+            oldest: 0,
             sides: vec![0; count],
             fates,
             pace,
@@ -165,7 +168,7 @@ impl World {
             (if self.slippery > 0 { 250 } else { 20 }, Event::Flow),
         ];
         let all = weights.iter().map(|(weight, _)| weight).sum();
-        let steps = if self.slippery > 0 { 200 } else { 110 };
+        let steps = if self.slippery > 0 { 180 } else { 80 };
         for step in 0..steps + self.dice.below(150) {
             if self.hasty && [20, 40, 60].contains(&step) {
                 self.make_haste();

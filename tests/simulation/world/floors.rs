@@ -60,7 +60,7 @@ impl World {
     /// A connection with a tracker that stands on a higher floor, the highest of all.
     pub(super) fn higher_floor(&self, t: usize) -> Option<EndId> {
         let floor = self.trackers[t].run.as_ref().expect("it runs").floor;
-        let ends = self.ends().into_iter().filter(|&(conn, side)| self.of(conn)[side] == t);
+        let ends = self.ends().into_iter().filter(|&(conn, side)| self.conns[conn].ends[side].tracker == t);
         let far = |&(conn, side): &EndId| self.conns[conn].ends[side].far_floor();
         ends.filter(|end| far(end) > Some(floor)).max_by_key(far)
     }
@@ -282,7 +282,7 @@ impl World {
     }
 
     fn stumbles(&mut self, t: usize, count: impl Fn(&mut super::Events) -> &mut usize) -> bool {
-        let stumbles = self.dice.percent(self.slippery);
+        let stumbles = self.dice.percent(2 * self.slippery);
         if stumbles {
             say!(self, "{}: crashes before it has started", t + 1);
             *count(&mut self.census) += 1;

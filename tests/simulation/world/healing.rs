@@ -37,7 +37,7 @@ impl World {
             self.ask_again();
         }
         self.settle();
-        if self.dice.percent(40) {
+        if self.dice.percent(20) {
             self.go_on();
         }
     }
@@ -68,7 +68,7 @@ impl World {
 
     /// For a while all goes well, where the network lets it.
     pub(super) fn flow(&mut self) {
-        for _ in 0..1 + self.dice.below(8) {
+        for _ in 0..1 + self.dice.below(6) {
             for end in self.ends() {
                 if self.conns[end.0].ends[end.1].open {
                     self.give(end, 20);

@@ -8,7 +8,7 @@ use groupshare::model::op::floor::FloorMark;
 impl World {
     /// All ends that are open.
     pub(super) fn ends(&self) -> Vec<EndId> {
-        let all = (0..self.conns.len()).flat_map(|conn| [(conn, 0), (conn, 1)]);
+        let all = (self.oldest..self.conns.len()).flat_map(|conn| [(conn, 0), (conn, 1)]);
         all.filter(|&(conn, side)| self.conns[conn].ends[side].open).collect()
     }
 
@@ -59,6 +59,8 @@ impl World {
         }
         say!(self, "{} calls {}", a + 1, b + 1);
         self.conns.push(Conn::new([a, b]));
+        let is_over = |conn: &Conn| conn.ends.iter().all(|end| !end.open);
+        self.oldest += self.conns[self.oldest..].iter().take_while(|conn| is_over(conn)).count();
         self.greet((self.conns.len() - 1, 0));
     }
 
