@@ -80,7 +80,8 @@ impl World {
         let (floor, seen) = self.has(t);
         for (conn, side) in self.ends() {
             let end = &mut self.conns[conn].ends[side];
-            if end.tracker == t && end.far.is_some() {
+            // The one who called has said its greeting, the other one says it when that has come.
+            if end.tracker == t && (side == 0 || end.far.is_some()) {
                 // What was given meanwhile may have been passed over there: the far side says what it has.
                 end.cursor = 0;
                 self.conns[conn].send(side, Message::Have(floor, seen.clone()));
