@@ -71,7 +71,10 @@ fn an_empty_tracker_that_is_added_takes_the_base_and_what_lies_above_it() {
     // It gives lists of pieces, takes changes, and those flow.
     let mut bob = client(&two, "bob");
     bob.join("lab");
-    wait_until("bob has asked", || knows(&one, "bob"));
+    wait_until("bob has asked", || {
+        let state = one.state();
+        state.group_named(&group("lab")).is_some_and(|lab| state.waiting(lab).count() == 1)
+    });
     alice.accept("lab", "bob");
     wait_until("bob is a member", || {
         matches!(bob.ask(Request::ListMembers { group: group("lab"), after: None }), Reply::Members { .. })
