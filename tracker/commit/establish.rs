@@ -115,24 +115,16 @@ impl CommitQueue {
             uncommitted.must_be_open()?;
             uncommitted.ledger.establish(pinned, &self.durable.read().state)
         };
-        let Some(mut refold) = refold else { return Ok(None) };
-        self.give_history(&mut refold)?;
-        loop {
-            self.fold_all(&mut refold)?;
-            refold.narrow();
-            let mut uncommitted = self.uncommitted.lock();
-            uncommitted.must_be_open()?;
-            // What is let go of may be large: that takes a while, and comes after the lock.
-            match uncommitted.ledger.finish(refold) {
-                Finish::Behind(behind) => refold = behind,
-                Finish::Void(refold) | Finish::Impossible(refold) => {
-                    drop((uncommitted, refold));
-                    return Ok(None);
-                }
-                Finish::Swapped(_, replaced) => {
-                    uncommitted.floored = true;
-                    return Ok(Some(replaced));
-                }
+        let Some(refold) = refold else { return Ok(None) };
+        let (mut uncommitted, finish) = self.fold_to_the_end(refold)?;
+        match finish {
+            Finish::Behind(refold) | Finish::Void(refold) | Finish::Impossible(refold) => {
+                drop((uncommitted, refold));
+                Ok(None)
+            }
+            Finish::Swapped(_, replaced) => {
+                uncommitted.floored = true;
+                Ok(Some(replaced))
             }
         }
     }

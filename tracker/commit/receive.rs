@@ -65,33 +65,25 @@ impl CommitQueue {
     }
 
     /// Folds late ops in while changes go on. Returns those that have to be given once more.
-    fn fold_in(&self, mut refold: Box<Refold>, reception: &mut Reception) -> Result<Vec<Op>, Refusal> {
+    fn fold_in(&self, refold: Box<Refold>, reception: &mut Reception) -> Result<Vec<Op>, Refusal> {
         let _turn = self.taken_turn();
-        self.give_history(&mut refold)?;
-        loop {
-            self.fold_all(&mut refold)?;
-            refold.narrow();
-            let mut uncommitted = self.uncommitted.lock();
-            uncommitted.must_be_open()?;
-            // What is let go of may be large: that takes a while, and comes after the lock.
-            match uncommitted.ledger.finish(refold) {
-                Finish::Behind(behind) => refold = behind,
-                Finish::Void(refold) => {
-                    drop(uncommitted);
-                    return Ok(refold.into_late());
-                }
-                Finish::Impossible(refold) => {
-                    drop((uncommitted, refold));
-                    return Err(impossible());
-                }
-                Finish::Swapped(late, replaced) => {
-                    let batch = uncommitted.enqueue(late);
-                    drop(uncommitted);
-                    self.work.notify_one();
-                    reception.note(batch);
-                    reception.replaced.push(*replaced);
-                    return Ok(Vec::new());
-                }
+        let (mut uncommitted, finish) = self.fold_to_the_end(refold)?;
+        match finish {
+            Finish::Behind(refold) | Finish::Void(refold) => {
+                drop(uncommitted);
+                Ok(refold.into_late())
+            }
+            Finish::Impossible(refold) => {
+                drop((uncommitted, refold));
+                Err(impossible())
+            }
+            Finish::Swapped(late, replaced) => {
+                let batch = uncommitted.enqueue(late);
+                drop(uncommitted);
+                self.work.notify_one();
+                reception.note(batch);
+                reception.replaced.push(*replaced);
+                Ok(Vec::new())
             }
         }
     }

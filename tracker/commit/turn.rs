@@ -1,9 +1,9 @@
 //! The turn to fold beside the ledger: for late ops and for a new floor. One thread has it at a time.
 
-use super::queue::CommitQueue;
+use super::queue::{CommitQueue, Uncommitted};
 use crate::model::op::Op;
-use crate::sync::thread;
-use crate::tracker::ledger::Refold;
+use crate::sync::{MutexGuard, thread};
+use crate::tracker::ledger::{Finish, Refold};
 use crate::tracker::state::State;
 use crate::wire::refusal::{Code, Refusal};
 use std::fmt;
@@ -44,7 +44,27 @@ impl CommitQueue {
         RefoldTurn(self)
     }
 
-    pub(super) fn fold_all(&self, refold: &mut Refold) -> Result<(), Refusal> {
+    /// Folds whatever a refold needs and gives it to the ledger, while changes go on. Returns what became of it, which is
+    /// never [`Finish::Behind`], with the lock under which it did. What is let go of may be large: that takes a while,
+    /// and comes after the lock.
+    pub(super) fn fold_to_the_end(
+        &self,
+        mut refold: Box<Refold>,
+    ) -> Result<(MutexGuard<'_, Uncommitted>, Finish), Refusal> {
+        self.give_history(&mut refold)?;
+        loop {
+            self.fold_all(&mut refold)?;
+            refold.narrow();
+            let mut uncommitted = self.uncommitted.lock();
+            uncommitted.must_be_open()?;
+            match uncommitted.ledger.finish(refold) {
+                Finish::Behind(behind) => refold = behind,
+                finish => return Ok((uncommitted, finish)),
+            }
+        }
+    }
+
+    fn fold_all(&self, refold: &mut Refold) -> Result<(), Refusal> {
         while refold.slice(SLICE) {
             self.give_way()?;
         }
@@ -52,7 +72,7 @@ impl CommitQueue {
     }
 
     /// Lets the log give a refold that needs it all durable ops above the floor.
-    pub(super) fn give_history(&self, refold: &mut Refold) -> Result<(), Refusal> {
+    fn give_history(&self, refold: &mut Refold) -> Result<(), Refusal> {
         if !refold.needs_history() {
             return Ok(());
         }
