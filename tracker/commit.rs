@@ -119,11 +119,6 @@ impl Committer {
         self.queue.uncommitted.lock().ledger.lamport_behind(ops)
     }
 
-    /// The Lamport counter of the first op at hand.
-    pub fn earliest_lamport(&self) -> Option<u64> {
-        self.queue.uncommitted.lock().ledger.earliest()
-    }
-
     /// The version vector of all ops up to a Lamport counter, by origin. Reads the log where the ledger does not reach
     /// that far back. `None` if some of them are not durable yet, or if the floor is above.
     ///

@@ -143,11 +143,6 @@ impl Ledger {
         self.window.lamport_behind(ops)
     }
 
-    /// The Lamport counter of the first op at hand.
-    pub fn earliest(&self) -> Option<u64> {
-        self.window.lamport_behind(self.window.len().checked_sub(1)?)
-    }
-
     /// The version vector of all ops at or below a Lamport counter, by origin. `None` if that is not at hand: the window
     /// begins above it, and it was not read back since an op came in there.
     pub fn version_at(&self, lamport: u64) -> Option<Vec<Seen>> {

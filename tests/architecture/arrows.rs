@@ -30,7 +30,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("tracker/net", "admission core json push session warn"),
     ("tracker/json", "core presence push session"),
     ("tracker/session", "admission auth commit core ledger manifests presence prober push replication state"),
-    ("tracker/replication", "cluster commit core manifests presence state"),
+    ("tracker/replication", "cluster commit core floor manifests presence state"),
     ("tracker/notifier", "commit core push state"),
     ("tracker/core", "auth cluster commit manifests presence prober push relay restart state"),
     ("tracker/floor", "state"),

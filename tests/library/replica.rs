@@ -1,6 +1,7 @@
 //! Several trackers in one process, over real sockets: what one takes all know, whatever happens to the links between them.
 
 mod agreement;
+mod by_word;
 mod floors;
 mod forgotten;
 mod kept_aside;

@@ -1,5 +1,6 @@
 //! Which other tracker gives its base to this one: one at a time, and whom not to ask for now. Pure.
 
+use crate::model::op::floor::FloorMark;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ pub(crate) struct BaseSlot {
     rests: BTreeMap<u16, Rest>,
     /// Whose base this tracker cannot do without, also those that wait for their turn.
     needed: BTreeSet<u16>,
+    /// Its own floor, and the one that this tracker cannot reach from there by itself, as the keeper has found.
+    out_of_reach: Option<[FloorMark; 2]>,
     /// A base is here, and the tracker is about to be started anew on it.
     whole: bool,
 }
@@ -82,12 +85,26 @@ impl BaseSlot {
     /// Notes whether this tracker cannot do without its base, unless it is blamed. Returns whether there is any such
     /// tracker.
     pub(crate) fn set_needed(&mut self, number: u16, needed: bool, now: Instant) -> bool {
-        let blamed = self.rests.get(&number).is_some_and(|rest| rest.blamed && now < rest.until);
-        match needed && !blamed {
+        match needed && !self.is_blamed(number, now) {
             true => self.needed.insert(number),
             false => self.needed.remove(&number),
         };
         self.whole || !self.needed.is_empty()
+    }
+
+    /// Notes that this tracker cannot get from a floor to another one by itself, or takes that back.
+    pub(crate) fn note_out_of_reach(&mut self, between: Option<[FloorMark; 2]>) {
+        self.out_of_reach = between;
+    }
+
+    /// Whether it was found that this tracker cannot get from a floor to another one by itself.
+    pub(crate) fn is_out_of_reach(&self, own: FloorMark, higher: FloorMark) -> bool {
+        self.out_of_reach == Some([own, higher])
+    }
+
+    /// Whether a tracker rests because it gave no sound base.
+    pub(crate) fn is_blamed(&self, number: u16, now: Instant) -> bool {
+        self.rests.get(&number).is_some_and(|rest| rest.blamed && now < rest.until)
     }
 
     fn rest(&mut self, number: u16, now: Instant) -> &mut Rest {

@@ -182,9 +182,10 @@ impl ClusterView {
         &self.base_slot
     }
 
-    /// The highest floor of the trackers that are connected.
+    /// The highest floor of the trackers that are connected. One that cannot give the base of its floor does not count.
     pub fn highest_floor(&self) -> Option<FloorMark> {
-        self.table.highest_floor()
+        let (floors, slot, now) = (self.table.floors(), self.base_slot.lock(), Instant::now());
+        floors.into_iter().filter(|(number, _)| !slot.is_blamed(*number, now)).map(|(_, floor)| floor).max()
     }
 
     /// Wakes the keeper of the floor: something has happened that may let it go on.

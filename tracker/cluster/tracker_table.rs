@@ -185,11 +185,11 @@ impl TrackerTable {
         links.map(|live| live.wakeup.wake()).count() > 0
     }
 
-    /// The highest floor of the trackers that are connected.
-    pub(crate) fn highest_floor(&self) -> Option<FloorMark> {
+    /// The trackers that are connected, and their floors.
+    pub(crate) fn floors(&self) -> Vec<(u16, FloorMark)> {
         let table = self.table.lock();
-        let links = table.entries.values().filter_map(|entry| entry.live.as_ref());
-        links.map(|live| live.progress.lock().floor).max()
+        let links = table.entries.iter().filter_map(|(number, entry)| Some((*number, entry.live.as_ref()?)));
+        links.map(|(number, live)| (number, live.progress.lock().floor)).collect()
     }
 
     /// Has a call passed on to a tracker; false if that is not connected.

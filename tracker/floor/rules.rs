@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// What a tracker holds, durable or not.
 pub trait HeldOps {
-    /// The last op of each origin at or below a Lamport counter, ascending by origin; `None` if that cannot be told.
+    /// The last op of each origin at or below a Lamport counter, ascending by origin; `None` if that cannot be told now.
     fn version_at(&self, lamport: u64) -> Option<Vec<Seen>>;
 }
 
@@ -29,8 +29,8 @@ pub struct FloorView<'a> {
     pub next: Option<u64>,
     /// The last proposal of this run of the tracker.
     pub proposed: Option<OpId>,
-    /// So many ops lie above this place that a proposal at or below it is worth another one.
-    pub outdated: Option<u64>,
+    /// So many ops lie above that proposal that another one is worth more.
+    pub outdated: bool,
     pub held: &'a dyn HeldOps,
 }
 
@@ -60,6 +60,8 @@ pub enum Standstill {
     NotDue,
     /// A tracker that is linked has a higher floor, of which this one has to take the base.
     TakesBase(FloorMark),
+    /// A tracker that is linked has a higher floor. What this one has below that cannot be told now.
+    LooksBack(FloorMark),
     /// Another tracker has to propose.
     Proposer(u16),
     /// The trackers here know of these, and the one that proposes does not.
@@ -79,15 +81,23 @@ impl FloorView<'_> {
             return FloorStep::Yield(gate);
         }
         if let Some(higher) = self.highest.filter(|highest| *highest > self.floor) {
-            // All have promised it, so its word is as good as all of theirs.
-            let heard = by_word(self.state, self.floor, higher).filter(|floor| self.holds(floor));
-            let base = FloorStep::Wait(Standstill::TakesBase(higher));
-            return heard.map_or(base, |floor| FloorStep::Establish(Arc::clone(floor)));
+            return self.follow(higher);
         }
         if let Some(step) = self.keep_promises() {
             return step;
         }
         self.first_promise().or_else(|| self.be_ready()).unwrap_or_else(|| self.propose())
+    }
+
+    /// The way to the floor of another tracker. All have promised it, so its word is as good as all of theirs.
+    fn follow(&self, higher: FloorMark) -> FloorStep {
+        let heard = by_word(self.state, self.floor, higher).filter(|floor| self.lacks_none(floor));
+        let Some(floor) = heard else { return FloorStep::Wait(Standstill::TakesBase(higher)) };
+        match self.held.version_at(floor.mark.lamport) {
+            Some(held) if held == floor.vector => FloorStep::Establish(Arc::clone(floor)),
+            Some(_) => FloorStep::Wait(Standstill::TakesBase(higher)),
+            None => FloorStep::Wait(Standstill::LooksBack(higher)),
+        }
     }
 
     /// What follows from floors that somebody has promised. While one binds, no other comes up.
@@ -145,7 +155,7 @@ impl FloorView<'_> {
             return FloorStep::Wait(self.waits_for(proposer, &known));
         }
         match self.own_proposal() {
-            Some((_, floor, ready)) if !self.is_outdated(floor) && self.is_sound(floor) && self.holds(floor) => {
+            Some((_, floor, ready)) if !self.outdated && self.is_sound(floor) && self.holds(floor) => {
                 FloorStep::Wait(Standstill::Ready(lacking(self.live(floor), ready)))
             }
             _ => FloorStep::Propose { participants: known.into_iter().collect() },
@@ -187,10 +197,6 @@ impl FloorView<'_> {
         floor.after == self.floor && floor.mark.lamport >= self.state.promised_at() && all_agree()
     }
 
-    fn is_outdated(&self, floor: &FloorProposal) -> bool {
-        self.outdated.is_some_and(|outdated| floor.mark.lamport <= outdated)
-    }
-
     fn own_proposal(&self) -> Option<(OpId, &Arc<FloorProposal>, &OrdSet<u16>)> {
         self.state.proposals().find(|(id, ..)| self.proposed == Some(*id))
     }
@@ -198,8 +204,11 @@ impl FloorView<'_> {
     /// Whether exactly the ops of a floor are held up to there.
     fn holds(&self, floor: &FloorProposal) -> bool {
         // Quick, and mostly the answer while others have to wait for ops.
-        let lacks_none = || floor.vector.iter().all(|seen| seen.seq <= self.state.seen(seen.origin));
-        lacks_none() && self.held.version_at(floor.mark.lamport).is_some_and(|held| held == floor.vector)
+        self.lacks_none(floor) && self.held.version_at(floor.mark.lamport).is_some_and(|held| held == floor.vector)
+    }
+
+    fn lacks_none(&self, floor: &FloorProposal) -> bool {
+        floor.vector.iter().all(|seen| seen.seq <= self.state.seen(seen.origin))
     }
 
     /// Who has promised something that excludes what this tracker has promised.

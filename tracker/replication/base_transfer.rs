@@ -1,22 +1,19 @@
 //! The base on its way over a link. A tracker whose floor is lower takes the base of the other one, part by part, and is
 //! started anew on it.
 
-use crate::model::op::floor::{FloorMark, FloorProposal};
+use crate::model::op::floor::FloorMark;
 use crate::model::units::duration;
 use crate::tracker::cluster::live_link::LiveLink;
 use crate::tracker::commit::{BaseError, BasePart, Standing};
 use crate::tracker::core::Core;
-use crate::tracker::state::State;
+use crate::tracker::floor::rules;
 use crate::wire::codec::Blob;
 use crate::wire::refusal::{Code, Refusal};
 use crate::wire::tracker_tracker::{BASE_PART_MAX, LinkMessage};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Longest base that is taken, in bytes.
 const BASE_LEN_MAX: u64 = 4 << 30;
-/// How long this tracker has to reach a floor by itself that it has voted for.
-const BY_ITSELF: Duration = Duration::from_secs(3);
 /// Pause before a base is asked for again that this tracker could not keep.
 const DISK_PAUSE: Duration = Duration::from_secs(30);
 /// A floor that lies so far above every change that is known here was made by no tracker.
@@ -58,8 +55,8 @@ pub(super) struct BaseTaker<'a> {
     core: &'a Core,
     number: u16,
     live: &'a LiveLink,
-    /// The last floor of the other tracker that was higher, and when it was heard.
-    higher: Option<(FloorMark, Instant)>,
+    /// The last floor of the other tracker that was higher.
+    higher: Option<FloorMark>,
     asked: Option<Transfer>,
 }
 
@@ -83,26 +80,20 @@ impl<'a> BaseTaker<'a> {
             self.end(now);
             return Ok(());
         }
-        let voted = self.has_vote(&state, own.mark, floor);
-        self.ask(floor, voted, now);
+        if self.higher.replace(floor) != Some(floor) {
+            self.core.cluster.floor_wakeup().wake();
+        }
+        // The keeper tells when it has found that it does not hold those ops. It may have to read for long before.
+        let heard = rules::by_word(&state, own.mark, floor).is_some();
+        let by_itself = heard && !self.core.cluster.base_slot().lock().is_out_of_reach(own.mark, floor);
+        if by_itself {
+            self.give_up();
+        }
+        self.ask(floor, by_itself, now);
         Ok(())
     }
 
-    /// Whether a tracker has voted for putting one floor on top of another one.
-    fn has_vote(&self, state: &State, after: FloorMark, floor: FloorMark) -> bool {
-        let mut proposals = state.proposals().map(|(_, proposal, _)| proposal);
-        let mut promises = state.promises().map(|(_, promise, _)| promise);
-        let is_it = |proposal: &Arc<FloorProposal>| proposal.mark == floor && proposal.after == after;
-        proposals.any(is_it) || promises.any(is_it)
-    }
-
-    fn ask(&mut self, floor: FloorMark, voted: bool, now: Instant) {
-        if self.higher.is_none_or(|(heard, _)| heard != floor) {
-            self.higher = Some((floor, now));
-            self.core.cluster.floor_wakeup().wake();
-        }
-        let heard = self.higher.map_or(now, |(_, heard)| heard);
-        let by_itself = voted && now.saturating_duration_since(heard) < BY_ITSELF;
+    fn ask(&mut self, floor: FloorMark, by_itself: bool, now: Instant) {
         let mut slot = self.core.cluster.base_slot().lock();
         let late = slot.sweep(now);
         self.core.committer.set_joining(slot.set_needed(self.number, !by_itself, now));
@@ -167,6 +158,12 @@ impl<'a> BaseTaker<'a> {
         }
     }
 
+    /// The base of the other tracker is not asked for any more.
+    fn give_up(&mut self) {
+        self.drop_part();
+        self.core.cluster.base_slot().lock().leave(self.number);
+    }
+
     fn blame(&mut self, now: Instant) {
         self.drop_part();
         let rest = self.core.cluster.base_slot().lock().blame(self.number, now);
@@ -189,9 +186,8 @@ impl<'a> BaseTaker<'a> {
     /// The base of the other tracker is not needed any more.
     fn end(&mut self, now: Instant) {
         if self.higher.take().is_some() {
-            self.drop_part();
+            self.give_up();
             let mut slot = self.core.cluster.base_slot().lock();
-            slot.leave(self.number);
             self.core.committer.set_joining(slot.set_needed(self.number, false, now));
         }
     }

@@ -146,6 +146,7 @@ impl<'a> LinkReceiver<'a> {
             // What has come in while others were folded in may be late too.
             if !self.late.is_empty() && !self.is_more_to_come() && !receiver.has_more() {
                 self.receive_late()?;
+                self.base.look(Instant::now())?;
             }
             let message = receiver.recv(SILENCE_MAX)?.message::<LinkMessage>()?;
             if self.live.sender.is_over() {
@@ -156,7 +157,10 @@ impl<'a> LinkReceiver<'a> {
             self.core.presence.heard_from_tracker(self.heard(now));
             self.try_again(now)?;
             self.take(message, now)?;
-            self.base.look(now)?;
+            // Among those that are held may be what lets this tracker do without the base of the other one.
+            if self.late.is_empty() {
+                self.base.look(now)?;
+            }
         }
     }
 
@@ -294,9 +298,9 @@ impl<'a> LinkReceiver<'a> {
         if self.late.len() < LATE_MAX { Ok(()) } else { self.receive_late() }
     }
 
-    /// Whether the far side has said that it has more ops than those that are held here.
+    /// Whether the far side has said that it has more ops than those that are held here, and gives them.
     fn is_more_to_come(&self) -> bool {
-        self.live.progress.lock().durable.exceeds(&self.core.state()) > self.late.len() as u64
+        self.is_level() && self.live.progress.lock().durable.exceeds(&self.core.state()) > self.late.len() as u64
     }
 
     fn receive_late(&mut self) -> Result<(), Refusal> {

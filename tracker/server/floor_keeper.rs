@@ -8,7 +8,7 @@ use crate::tracker::cluster::wakeup::Wakeup;
 use crate::tracker::commit::{Committer, EstablishError, Standing};
 use crate::tracker::core::Core;
 use crate::tracker::floor::pace::FloorPace;
-use crate::tracker::floor::rules::{FloorStep, FloorView, HeldOps};
+use crate::tracker::floor::rules::{FloorStep, FloorView, HeldOps, Standstill};
 use crate::tracker::ledger::Pinned;
 use crate::tracker::warn::Warn;
 use std::collections::BTreeSet;
@@ -57,13 +57,21 @@ pub(super) struct FloorKeeper {
     pace: FloorPace,
     /// The other trackers of the list.
     listed: BTreeSet<u16>,
-    /// The last proposal of this run, and when it was made.
-    proposed: Option<(OpId, Instant)>,
+    proposed: Option<Proposed>,
     /// The base that was made last.
     pinned: Option<Pinned>,
     /// Something below the floor is there still.
     uncleared: bool,
     trouble: Trouble,
+}
+
+/// The last proposal of this run.
+#[derive(Clone, Copy)]
+struct Proposed {
+    id: OpId,
+    at: Instant,
+    /// How many ops lie at or below it.
+    below: u64,
 }
 
 /// What keeps the floor where it is though it could move. The operator is told when it begins and when it ends.
@@ -120,11 +128,11 @@ impl FloorKeeper {
             return true;
         }
         let standing = self.core.committer.standing();
-        match self.next_step(&standing) {
-            FloorStep::Wait(standstill) => {
-                self.watch.note_standstill(&standstill, &standing.state, &self.core);
-                false
-            }
+        let step = self.next_step(&standing);
+        self.watch.note_step(&step, &standing.state, &self.core);
+        self.note_reach(&step, standing.floor.mark);
+        match step {
+            FloorStep::Wait(_) => false,
             FloorStep::EstablishAlone => self.pin_behind_margin().is_some_and(|pinned| self.establish(&pinned)),
             FloorStep::Propose { participants } => self.propose(participants),
             FloorStep::Ready { proposal, floor } => self.vote(OpBody::ReadyForFloor { proposal }, &floor),
@@ -142,23 +150,30 @@ impl FloorKeeper {
         }
     }
 
+    /// Tells the links whether this tracker cannot reach the highest floor by itself.
+    fn note_reach(&self, step: &FloorStep, own: FloorMark) {
+        let between = match step {
+            FloorStep::Wait(Standstill::TakesBase(higher)) => Some([own, *higher]),
+            _ => None,
+        };
+        self.core.cluster.base_slot().lock().note_out_of_reach(between);
+    }
+
     fn next_step(&self, Standing { state, floor }: &Standing) -> FloorStep {
         let (committer, FloorPace { margin, step, .. }) = (&self.core.committer, self.pace);
         let rows = state.user_count() + state.group_count() + state.share_count();
         let above = state.op_count() - floor.ops;
-        let (due, old) = (self.pace.is_due(above, rows as u64), 2 * (margin + step));
-        let behind = |ops: u64| committer.lamport_behind(usize::try_from(ops).unwrap_or(usize::MAX));
-        // What lies below all ops at hand is old enough.
-        let outdated = (above > old).then(|| behind(old).or_else(|| committer.earliest_lamport())).flatten();
+        let due = self.pace.is_due(above, rows as u64);
+        let is_old = |proposed: Proposed| state.op_count().saturating_sub(proposed.below) > 2 * (margin + step);
         let view = FloorView {
             me: self.core.cluster.me().origin.tracker,
             listed: &self.listed,
             state,
             floor: floor.mark,
             highest: self.core.cluster.highest_floor(),
-            next: due.then(|| behind(margin)).flatten(),
-            proposed: self.proposed.map(|(id, _)| id),
-            outdated,
+            next: due.then(|| committer.lamport_behind(usize::try_from(margin).unwrap_or(usize::MAX))).flatten(),
+            proposed: self.proposed.map(|proposed| proposed.id),
+            outdated: self.proposed.is_some_and(is_old),
             held: &CommittedOps(committer),
         };
         view.step()
@@ -174,7 +189,7 @@ impl FloorKeeper {
 
     /// Has the others agree on a floor.
     fn propose(&mut self, participants: Vec<u16>) -> bool {
-        if self.proposed.is_some_and(|(_, at)| at.elapsed() < self.pace.pause) {
+        if self.proposed.is_some_and(|proposed| proposed.at.elapsed() < self.pace.pause) {
             return false;
         }
         let Some(pinned) = self.pin_behind_margin() else { return false };
@@ -188,7 +203,7 @@ impl FloorKeeper {
         let committed = self.core.committer.vote(body, (pinned.mark.lamport, &pinned.vector));
         // Refused is what the log does not keep, and everybody who makes a change is told that.
         let Some(id) = committed.ok().flatten().and_then(|committed| committed.op) else { return false };
-        self.proposed = Some((id, Instant::now()));
+        self.proposed = Some(Proposed { id, at: Instant::now(), below: pinned.base.op_count() });
         self.pinned = Some(pinned);
         true
     }
@@ -211,6 +226,9 @@ impl FloorKeeper {
             let (here, there) = (in_words(pinned.mark), in_words(floor.mark));
             let why = format!("THE STATES DIFFER up to {here} here, {there} elsewhere. Please report this");
             self.trouble.begins(why);
+            // The base of the others is the way on, if they stand on it.
+            let between = Some([floor.after, floor.mark]);
+            self.core.cluster.base_slot().lock().note_out_of_reach(between);
             return None;
         }
         Some(pinned.clone())

@@ -29,6 +29,8 @@ pub enum NextFloor {
     HeldBack { by: Vec<Holdback>, since: Duration },
     /// All are ready. Some have not promised yet.
     BeingAgreed { promised: usize, participants: usize, waiting_for: Vec<u16> },
+    /// All have promised, and this tracker puts itself on it.
+    Underway,
     /// Another tracker has a higher one.
     Higher,
     /// These have promised floors of which each excludes the other.
@@ -81,6 +83,9 @@ impl fmt::Display for FloorStatus {
                     write!(f, "{} tracker {tracker}", if place == 0 { "; waiting for" } else { "," })?;
                 }
                 Ok(())
+            }
+            NextFloor::Underway => {
+                write!(f, "\nfloor       all have agreed on the next one, which this one goes over to")
             }
             NextFloor::Higher => write!(f, "\nfloor       another tracker has a higher one, which this one takes over"),
             NextFloor::Contradiction { between: [one, other] } => write!(
@@ -165,6 +170,7 @@ floor       held back for 2 d 0 h by tracker 1: it is to propose the next floor,
             format!("{FIRST}\nfloor       being agreed on: 1 of 3 have promised; waiting for tracker 2, tracker 3")
         );
         assert_eq!(told(agreed(Vec::new())), format!("{FIRST}\nfloor       being agreed on: 1 of 3 have promised"));
+        assert!(told(NextFloor::Underway).ends_with("all have agreed on the next one, which this one goes over to"));
         assert!(told(NextFloor::Higher).ends_with("another tracker has a higher one, which this one takes over"));
         assert!(told(NextFloor::Contradiction { between: [2, 3] }).contains("trackers 2 and 3 have promised what"));
     }

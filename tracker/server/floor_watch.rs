@@ -4,7 +4,7 @@ use super::floor_status::{FloorStatus, Holdback, HoldbackReason, NextFloor};
 use crate::tracker::cluster::other_tracker::LinkStatus;
 use crate::tracker::commit::Standing;
 use crate::tracker::core::Core;
-use crate::tracker::floor::rules::Standstill;
+use crate::tracker::floor::rules::{FloorStep, Standstill};
 use crate::tracker::state::State;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
@@ -57,9 +57,17 @@ impl FloorWatch {
         *self.progress.lock() = FloorProgress { reached: Some(Instant::now()), ..FloorProgress::default() };
     }
 
-    /// The keeper waits.
-    pub(super) fn note_standstill(&self, standstill: &Standstill, state: &State, core: &Core) {
-        let next = next_floor(standstill, state, core);
+    /// The keeper takes this step.
+    pub(super) fn note_step(&self, step: &FloorStep, state: &State, core: &Core) {
+        let next = match step {
+            FloorStep::Wait(standstill) => next_floor(standstill, state, core),
+            FloorStep::Establish(_) => NextFloor::Underway,
+            // What comes of them is seen at the next standstill.
+            _ => match self.progress.lock().next.clone() {
+                NextFloor::Higher | NextFloor::Underway => NextFloor::NotDue,
+                next => next,
+            },
+        };
         let mut progress = self.progress.lock();
         progress.due = if next == NextFloor::NotDue { None } else { progress.due.or_else(|| Some(Instant::now())) };
         progress.next = next;
@@ -71,6 +79,7 @@ fn next_floor(standstill: &Standstill, state: &State, core: &Core) -> NextFloor 
     match standstill {
         Standstill::NotDue => NextFloor::NotDue,
         Standstill::TakesBase(_) => NextFloor::Higher,
+        Standstill::LooksBack(_) => NextFloor::Underway,
         Standstill::Proposer(tracker) => {
             let mut by = holdbacks(&[*tracker].into(), state, core);
             // It has caught up: nothing was asked of it yet.

@@ -119,6 +119,8 @@ impl World {
         let listed: BTreeSet<u16> = others.map(number).collect();
         let above = run.durable.op_count() - tracker.disk.base.as_ref().map_or(0, |base| base.state.op_count());
         let behind = |ops: u64| run.ledger.lamport_behind(ops as usize);
+        let proposed = run.durable.proposals().find(|(id, ..)| run.keeping.proposed == Some(*id));
+        let (proposed, old) = (proposed.map(|(_, floor, _)| floor), behind(2 * (self.pace.margin + self.pace.step)));
         let view = FloorView {
             me: tracker.number,
             listed: &listed,
@@ -126,7 +128,7 @@ impl World {
             floor: run.floor,
             highest,
             next: behind(self.pace.margin).filter(|_| self.pace.is_due(above, 0)),
-            outdated: behind(2 * (self.pace.margin + self.pace.step)),
+            outdated: proposed.is_some_and(|floor| old.is_some_and(|old| floor.mark.lamport <= old)),
             proposed: run.keeping.proposed,
             held: tracker,
         };

@@ -22,7 +22,7 @@ struct Tracker {
     ops: BTreeMap<OpOrder, Op>,
     state: State,
     proposed: Option<OpId>,
-    outdated: Option<u64>,
+    outdated: bool,
     /// As a link has told it.
     highest: Option<FloorMark>,
     unplaced: Vec<OpId>,
@@ -48,7 +48,7 @@ impl Tracker {
             ops: BTreeMap::new(),
             state,
             proposed: None,
-            outdated: None,
+            outdated: false,
             highest: None,
             unplaced: Vec::new(),
         }
@@ -369,7 +369,7 @@ fn a_proposal_that_comes_to_nothing_is_replaced() {
     // One that lies far back is replaced too.
     a.go_on();
     assert!(matches!(a.step(), FloorStep::Wait(Standstill::Ready(_))));
-    a.outdated = a.behind(1);
+    a.outdated = true;
     assert!(matches!(a.step(), FloorStep::Propose { .. }));
 }
 
