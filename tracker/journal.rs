@@ -150,9 +150,15 @@ impl Journal {
         let owner = JournalOwner { tracker: tracker.or(last).unwrap_or(0), fresh_incarnation };
         let copied = inspect::keep_copy(folder, copy);
         copied.map_err(|error| JournalError::Io { path: copy.to_path_buf(), doing: "copy to", error })?;
-        let report = inspect::repair_report(&recovery, copy);
-        inspect::remove_unsound(&*disk, &recovery)?;
-        let opened = Opening { disk, owner, settings: JournalSettings::default(), warn }.resume(recovery, true)?;
+        let mut report = inspect::repair_report(&recovery, copy);
+        inspect::remove_unsound(&*disk)?;
+        let (base, lacking, moved) = (recovery.base, recovery.lacking.clone(), recovery.moved);
+        let opening = Opening { disk: disk.clone(), owner, settings: JournalSettings::default(), warn };
+        let opened = opening.resume(recovery, true)?;
+        if let Some(place) = moved {
+            base::move_to(&*disk, base.lamport, place)?;
+        }
+        report.extend(inspect::let_go_of_older(&*disk, base, &lacking, tracker)?);
         Ok((report, opened.past.state().clone()))
     }
 
@@ -251,6 +257,11 @@ impl Opening {
             warn(&format!("{torn}; it was cut off there, and changes that were acknowledged may be gone"));
         }
         tidy(&*disk, &recovery)?;
+        if !recovery.useless.is_empty() {
+            let paths: Vec<String> =
+                recovery.useless.iter().map(|name| disk.path(name).display().to_string()).collect();
+            warn(&format!("removed, because no start can use it: {}", paths.join(", ")));
+        }
         let origin = Origin { tracker: owner.tracker, incarnation: owner.fresh_incarnation };
         let keep = recovery.torn.is_none() && !renew;
         let (past, position) = (recovery.past, recovery.position);
@@ -350,8 +361,10 @@ fn tidy(disk: &dyn Disk, recovery: &Recovery) -> Result<(), JournalError> {
     }
     let names = disk.list().map_err(io_error(disk, "", "read the folder"))?;
     let behind = |name: &str| checkpoint::seq(name).is_some_and(|seq| seq > recovery.position.seq);
+    let useless = |name: &String| recovery.useless.contains(name);
     let dropped = |name: &str| segment::first_seq(name).is_some_and(|seq| recovery.dropped.contains(&seq));
-    for name in names.iter().filter(|name| name.ends_with(NEW_SUFFIX) || behind(name) || dropped(name)) {
+    let goes = |name: &&String| name.ends_with(NEW_SUFFIX) || behind(name) || dropped(name) || useless(name);
+    for name in names.iter().filter(goes) {
         disk.remove(name).map_err(io_error(disk, name, "remove"))?;
     }
     disk.sync_folder().map_err(io_error(disk, "", "fsync the folder"))

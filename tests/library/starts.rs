@@ -10,6 +10,7 @@ use groupshare::tracker::journal::base;
 use groupshare::tracker::journal::checkpoint;
 use groupshare::tracker::journal::disk::Disk;
 use groupshare::tracker::journal::inspect::{self, Inspection};
+use groupshare::tracker::journal::record::JournalPosition;
 use groupshare::tracker::journal::segment;
 use groupshare::tracker::journal::segment::{PAGE_LEN, RECORDS_AT};
 use groupshare::tracker::journal::{Journal, JournalSettings, OpenedJournal};
@@ -121,10 +122,16 @@ enum Loss {
     OtherSegment(u64, u16),
     /// There is another tracker's op, which belongs before the checkpoints.
     LateOp,
+    /// A crash behind the writing of the newer base has left a checkpoint of this floor, which stands at this record.
+    Left(u64, u64),
+    /// The beginning of this segment's records is zeros, lengths and all.
+    Zeros(u64),
+    /// The last record in this segment is damaged.
+    LastRecord(u64),
 }
 use Loss::{
-    Base, Checkpoint, Header, LateOp, NoBase, NoCheckpoint, OtherBase, OtherSegment, Record, Segment, SegmentsFrom,
-    Unreadable,
+    Base, Checkpoint, Header, LastRecord, LateOp, Left, NoBase, NoCheckpoint, OtherBase, OtherSegment, Record, Segment,
+    SegmentsFrom, Unreadable, Zeros,
 };
 
 impl Loss {
@@ -163,6 +170,21 @@ impl Loss {
                 disk.put(&segment::name(first), bytes);
             }
             LateOp => {}
+            Left(floor, seq) => {
+                let floors: Vec<u64> = FLOORS.into_iter().filter(|&other| other <= floor).collect();
+                let state = fold_with(&ops(seq, None), &floors);
+                checkpoint::write(disk, JournalPosition { seq, batch: seq }, &state).expect("there is room");
+            }
+            Zeros(first) => {
+                let mut bytes = disk.read(&segment::name(first)).expect("there");
+                bytes[RECORDS_AT + 20..RECORDS_AT + 250].fill(0);
+                disk.put(&segment::name(first), bytes);
+            }
+            LastRecord(first) => {
+                let bytes = disk.read(&segment::name(first)).expect("there");
+                let last = bytes.iter().rposition(|&byte| byte != 0).expect("records");
+                flip(segment::name(first), last);
+            }
         }
     }
 }
@@ -264,6 +286,9 @@ const FLOORED: &[(&[Loss], FlooredStart, FlooredStart)] = &[
     (&[], (Sound(65), 35), (Sound(65), 35)),
     (&[NoCheckpoint(60)], (Sound(65), 35), (Sound(65), 35)),
     (&[LateOp], (Sound(66), 35), (Sound(66), 35)),
+    // A crash before what the newer base replaces was removed.
+    (&[Left(15, 40)], (Sound(65), 35), (Sound(65), 35)),
+    (&[Left(0, 40), NoCheckpoint(60)], (Sound(65), 35), (Sound(65), 35)),
     // Bases and checkpoints.
     (&[Checkpoint(60)], (Warns(65, &["60.checkpoint is damaged"]), 35), (Sound(65), 35)),
     (&[Base(15)], (Silent(65, "15.base is damaged"), 35), (Sound(65), 35)),
@@ -284,11 +309,17 @@ const FLOORED: &[(&[Loss], FlooredStart, FlooredStart)] = &[
     (&[Segment(10)], (Warns(65, &["10.journal is missing", BEFORE]), 35), (Sound(65), 35)),
     (&[Segment(21)], (Warns(65, &["21.journal is missing", BEFORE]), 35), (Sound(65), 35)),
     (&[Header(19)], (Warns(65, &["19.journal", "header", BEFORE]), 35), (Sound(65), 35)),
-    (
-        &[Record(21)],
-        (Silent(65, "21.journal is damaged at byte"), 35),
-        (Silent(65, "21.journal is damaged at byte"), 35),
-    ),
+    (&[Record(21)], (Silent(65, BEFORE), 35), (Sound(65), 35)),
+    // What lies below it in the segment where a start begins.
+    (&[Record(30)], (Silent(65, "30.journal is damaged at byte"), 35), (Sound(65), 35)),
+    (&[Zeros(30)], (Silent(65, BEFORE), 35), (Sound(65), 35)),
+    (&[Zeros(30), NoBase(15)], (Sound(65), 35), (Sound(65), 35)),
+    (&[Zeros(30), NoCheckpoint(60)], (Silent(65, BEFORE), 35), (Sound(65), 35)),
+    (&[Zeros(30), Base(35)], (Refused(&["30.journal is damaged at byte"]), 35), (Sound(29), 15)),
+    (&[LateOp, Zeros(30)], (Silent(66, BEFORE), 35), (Sound(66), 35)),
+    // Above it in the same.
+    (&[LastRecord(30), NoCheckpoint(60)], (Refused(&["30.journal is damaged at byte"]), 35), (Sound(37), 35)),
+    (&[Zeros(30), LastRecord(30), NoCheckpoint(60)], (Refused(&["30.journal is damaged"]), 35), (Sound(37), 35)),
     (&[Segment(10), Base(35)], (Refused(&["10.journal is missing", "35.base is damaged"]), 15), (Sound(15), 15)),
     (&[Segment(21), Base(35)], (Refused(&["21.journal is missing"]), 15), (Sound(20), 15)),
     // What lies between the newer base and its checkpoint.
@@ -301,6 +332,11 @@ const FLOORED: &[(&[Loss], FlooredStart, FlooredStart)] = &[
         (Sound(35), 35),
     ),
     (&[LateOp, Segment(41)], (Refused(&["41.journal is missing"]), 35), (Sound(40), 35)),
+    (
+        &[Base(35), SegmentsFrom(30), NoCheckpoint(60)],
+        (Refused(&["35.base is damaged", "floor 35"]), 15),
+        (Sound(29), 15),
+    ),
     // What lies behind.
     (
         &[Segment(61)],
@@ -412,5 +448,31 @@ fn they_agree_too_where_there_are_bases() {
     for (losses, start, repaired) in FLOORED {
         let (disk, ops) = &scenes[usize::from(is_late(losses))];
         lose(disk, ops, losses, *start, *repaired);
+    }
+}
+
+#[test]
+fn a_start_removes_what_no_start_can_use_and_the_check_behind_it_is_content() {
+    let ops = ops(FLOORED_COUNT, None);
+    let whole = floored(&ops);
+    let cases: [(&[Loss], &[&str]); 4] = [
+        (&[Base(35)], &["35.base", "60.checkpoint"]),
+        (&[NoBase(35)], &["60.checkpoint"]),
+        (&[Checkpoint(60)], &["60.checkpoint"]),
+        (&[Base(35), Checkpoint(60)], &["35.base", "60.checkpoint"]),
+    ];
+    for (losses, gone) in cases {
+        let disk = whole.after_kill();
+        losses.iter().for_each(|loss| loss.inflict(&disk));
+        let said = Said::default();
+        drop(said.open(&disk, SETTINGS).expect("starts"));
+        let told = said.take().join("\n");
+        let removed = told.lines().find(|line| line.starts_with("removed, because")).unwrap_or_default();
+        gone.iter().for_each(|name| assert!(removed.contains(name), "{losses:?}: {told}"));
+        assert!(!disk.names().iter().any(|name| gone.iter().any(|gone| name.ends_with(gone))), "{:?}", disk.names());
+        let checked = inspect::check(&disk).expect("readable");
+        assert!(checked.sound && checked.state.op_count() == FLOORED_COUNT, "{losses:?}: {:?}", checked.lines);
+        drop(said.open(&disk, SETTINGS).expect("starts"));
+        assert_eq!(said.take(), [""; 0], "{losses:?}");
     }
 }

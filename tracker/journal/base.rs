@@ -7,14 +7,16 @@ pub(super) mod store;
 mod transfer;
 
 use super::disk::Disk;
+use super::error::{JournalError, io_error};
 use super::record::JournalPosition;
+use super::segment::{RECORDS_AT, SegmentPlace};
 use super::state_file::{HEAD_LEN, StateFileError, StateFileKind, UnsoundStateFile};
 use crate::model::op::floor::FloorMark;
 use crate::tracker::state::State;
 use std::io;
 
-/// They are named by their floor. Their place lies before the first record that a start reads on top.
-const KIND: StateFileKind = StateFileKind { magic: *b"GSHBASE\n", version: 1, suffix: ".base", temp: "base.new" };
+/// They are named by their floor. Their place lies before the first batch with an op above that.
+const KIND: StateFileKind = StateFileKind { magic: *b"GSHBASE\n", version: 2, suffix: ".base", temp: "base.new" };
 /// The name of one that another tracker has given, whole, until a start adopts it.
 pub(super) const INCOMING: &str = "base.incoming";
 /// How many are kept.
@@ -25,8 +27,8 @@ pub(super) const KEPT: usize = 2;
 pub struct BaseMark {
     /// Its floor; 0 at birth.
     pub lamport: u64,
-    /// The last record that a start does not read on top.
-    pub needed: u64,
+    /// Before the first batch with an op above it: a start reads on from there.
+    pub place: SegmentPlace,
     /// How many ops it folds.
     pub ops: u64,
     /// A start has adopted it: nothing before its place leads to it.
@@ -35,11 +37,20 @@ pub struct BaseMark {
 
 impl BaseMark {
     /// Before the first base.
-    pub(super) const BIRTH: Self = Self { lamport: 0, needed: 0, ops: 0, adopted: false };
+    pub(super) const BIRTH: Self = {
+        let position = JournalPosition { seq: 0, batch: 0 };
+        let place = SegmentPlace { position, first_seq: 1, at: RECORDS_AT as u64 };
+        Self { lamport: 0, place, ops: 0, adopted: false }
+    };
 
-    pub(super) fn of(state: &State, position: JournalPosition) -> Self {
-        let adopted = position.seq > 0 && position.batch == 0;
-        Self { lamport: state.floor(), needed: position.seq, ops: state.op_count(), adopted }
+    pub(super) fn of(state: &State, place: SegmentPlace) -> Self {
+        let adopted = place.position.seq > 0 && place.position.batch == 0;
+        Self { lamport: state.floor(), place, ops: state.op_count(), adopted }
+    }
+
+    /// The last record before the segments that a start reads.
+    pub(super) fn needed(&self) -> u64 {
+        self.place.first_seq.saturating_sub(1)
     }
 }
 
@@ -66,29 +77,41 @@ pub fn all(disk: &dyn Disk) -> io::Result<Vec<u64>> {
     KIND.all(disk)
 }
 
-/// Writes a base durably. `position` lies before the first record that a start reads on top.
-pub fn write(disk: &dyn Disk, position: JournalPosition, base: &State) -> Result<(), StateFileError> {
-    KIND.write(disk, &name(base.floor()), position, base)
+/// Writes a base durably. `place` lies before the first batch with an op above it.
+pub fn write(disk: &dyn Disk, place: SegmentPlace, base: &State) -> Result<(), StateFileError> {
+    KIND.write(disk, &name(base.floor()), place, base)
 }
 
 /// Reads a base.
-pub fn read(disk: &dyn Disk, lamport: u64) -> Result<(JournalPosition, State), UnsoundStateFile> {
-    let (position, state) = KIND.read(disk, &name(lamport))?;
-    if state.floor() == lamport { Ok((position, state)) } else { Err(UnsoundStateFile::WrongPosition) }
+pub fn read(disk: &dyn Disk, lamport: u64) -> Result<(SegmentPlace, State), UnsoundStateFile> {
+    let (place, state) = KIND.read(disk, &name(lamport))?;
+    if state.floor() == lamport && place.first_seq > 0 {
+        Ok((place, state))
+    } else {
+        Err(UnsoundStateFile::WrongPosition)
+    }
+}
+
+/// Gives a base another place.
+pub(super) fn move_to(disk: &dyn Disk, lamport: u64, place: SegmentPlace) -> Result<(), JournalError> {
+    let name = name(lamport);
+    let read = read(disk, lamport);
+    let (_, state) = read.map_err(|why| JournalError::Foreign { path: disk.path(&name), why })?;
+    write(disk, place, &state).map_err(|error| io_error(disk, &name, "write")(error.into_inner()))
 }
 
 /// A base, and those on the disk to which a start can go back from it, the newest first.
 pub(super) fn from(disk: &dyn Disk, newest: BaseMark) -> io::Result<Vec<BaseMark>> {
     let older = all(disk)?.into_iter().filter(|&lamport| lamport < newest.lamport);
     let older = older.filter_map(|lamport| {
-        let needed = position(disk, lamport)?.seq;
-        Some(BaseMark { lamport, needed, ops: 0, adopted: false })
+        let place = place(disk, lamport)?;
+        Some(BaseMark { lamport, place, ops: 0, adopted: false })
     });
     Ok([newest].into_iter().filter(|newest| *newest != BaseMark::BIRTH).chain(older).take(KEPT).collect())
 }
 
 /// The place in the head of a base that was not read as a whole: no checksum is compared.
-pub(super) fn position(disk: &dyn Disk, lamport: u64) -> Option<JournalPosition> {
+pub(super) fn place(disk: &dyn Disk, lamport: u64) -> Option<SegmentPlace> {
     let head = disk.read_part(&name(lamport), 0..HEAD_LEN as u64).ok()?;
-    KIND.position(&head).ok()
+    KIND.place(&head).ok()
 }

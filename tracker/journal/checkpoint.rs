@@ -3,6 +3,7 @@
 
 use super::disk::{Disk, remove_if_there};
 use super::record::JournalPosition;
+use super::segment::SegmentPlace;
 use super::state_file::{StateFileError, StateFileKind, UnsoundStateFile};
 use crate::sys;
 use crate::sys::owned_thread::OwnedThread;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 /// They are named by the last record in them.
 const KIND: StateFileKind =
-    StateFileKind { magic: *b"GSHCHKP\n", version: 2, suffix: ".checkpoint", temp: "checkpoint.new" };
+    StateFileKind { magic: *b"GSHCHKP\n", version: 3, suffix: ".checkpoint", temp: "checkpoint.new" };
 /// How many are kept.
 const KEPT: usize = 2;
 
@@ -30,7 +31,7 @@ pub fn seq(name: &str) -> Option<u64> {
 
 /// Writes a checkpoint durably and removes all but the latest ones.
 pub fn write(disk: &dyn Disk, position: JournalPosition, state: &State) -> Result<(), StateFileError> {
-    KIND.write(disk, &name(position.seq), position, state)?;
+    KIND.write(disk, &name(position.seq), SegmentPlace::behind(position), state)?;
     for old in all(disk).map_err(StateFileError::Unchanged)?.into_iter().skip(KEPT) {
         remove_if_there(disk, &name(old)).map_err(StateFileError::Unchanged)?;
     }
@@ -44,8 +45,9 @@ pub fn all(disk: &dyn Disk) -> io::Result<Vec<u64>> {
 
 /// Reads a checkpoint.
 pub fn read(disk: &dyn Disk, seq: u64) -> Result<(JournalPosition, State), UnsoundStateFile> {
-    let (position, state) = KIND.read(disk, &name(seq))?;
-    if position.seq == seq { Ok((position, state)) } else { Err(UnsoundStateFile::WrongPosition) }
+    let (place, state) = KIND.read(disk, &name(seq))?;
+    let is_it = place.position.seq == seq && place == SegmentPlace::behind(place.position);
+    if is_it { Ok((place.position, state)) } else { Err(UnsoundStateFile::WrongPosition) }
 }
 
 /// Writes checkpoints on a thread of its own, one at a time.

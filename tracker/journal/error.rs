@@ -35,6 +35,8 @@ pub enum JournalError {
         /// The last record that there is.
         end: u64,
     },
+    /// The files of ops end before the floor of a base.
+    EndsBelow { file: PathBuf, floor: u64 },
     /// Another version wrote this segment.
     OtherVersion { path: PathBuf, version: u16 },
     /// Another version wrote this base.
@@ -60,6 +62,17 @@ pub(super) fn io_error(disk: &dyn Disk, name: &str, doing: &'static str) -> impl
 /// The data folder in which a file of the journal lies.
 fn data_dir(path: &Path) -> String {
     path.parent().and_then(Path::parent).unwrap_or(path).display().to_string()
+}
+
+impl JournalError {
+    /// What is wrong, without what to do.
+    pub(super) fn fault(&self) -> String {
+        match self {
+            JournalError::Damaged { path, at, why } => format!("{} is damaged at byte {at}: {why}", path.display()),
+            JournalError::Missing { path, .. } => format!("{} is missing", path.display()),
+            other => other.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for JournalError {
@@ -92,6 +105,14 @@ impl fmt::Display for JournalError {
                     f,
                     "{path} goes up to record {seq}, but the journal files end with record {end}; put back what is missing, \
                      or restore a backup of {dir}, or go on without it with tracker --repair {dir}, which keeps a copy"
+                )
+            }
+            JournalError::EndsBelow { file, floor } => {
+                let (path, dir) = (file.display(), data_dir(file));
+                write!(
+                    f,
+                    "{path} is damaged and the journal files end before its floor {floor}; put back what is missing, or \
+                     restore a backup of {dir}, or go on without it with tracker --repair {dir}, which keeps a copy"
                 )
             }
             JournalError::OtherVersion { path, version } => {

@@ -39,7 +39,7 @@ pub fn check(disk: &dyn Disk) -> Result<Inspection, JournalError> {
     if let Some(torn) = &recovery.torn {
         faults.push(format!("{torn}; a start cuts off what follows, and changes that were acknowledged may be gone"));
     }
-    faults.extend(recovery.lacking.iter().map(|what| format!("a start works; but {what}")));
+    faults.extend(recovery.lacking.iter().map(works_but));
     let for_others = recovery.lacking.iter().any(|what| matches!(what, Lacking::ForOthers(_)));
     if recovery.checkpoint.is_some() && !for_others {
         match recover(disk, RecoveryOptions { checkpoints: false, ..start }) {
@@ -47,16 +47,19 @@ pub fn check(disk: &dyn Disk) -> Result<Inspection, JournalError> {
             Ok(_) => {
                 faults.push("a start works; but its checkpoint is not what the changes before it have led to".into())
             }
-            Err(error) => faults.push(format!("a start works; but {error}")),
+            Err(error) => faults.push(works_but(&Lacking::ForOthers(error.fault()))),
         }
     }
     let for_older = recovery.lacking.iter().any(|what| matches!(what, Lacking::ForOlderBase(_)));
     if recovery.base != BaseMark::BIRTH && !for_older {
-        let digest = base::read(disk, recovery.base.lamport).map(|(_, base)| base.digest());
-        match recovery::base_again(disk, recovery.base, start) {
-            Ok(again) if again.as_ref().is_none_or(|again| digest.is_ok_and(|digest| digest == again.digest())) => {}
-            Ok(_) => faults.push("a start works; but its base is not what the changes before it have led to".into()),
-            Err(error) => faults.push(format!("a start works; but {error}")),
+        match way_from_older(disk, recovery.base, start) {
+            Ok(Some(again))
+                if base::read(disk, recovery.base.lamport).map_or(true, |(_, base)| !is_same(&base, &again)) =>
+            {
+                faults.push("a start works; but its base is not what the changes before it have led to".into());
+            }
+            Ok(_) => {}
+            Err(lacking) => faults.push(works_but(&lacking)),
         }
     }
     for (name, read) in state_files(disk)? {
@@ -90,6 +93,30 @@ pub fn check(disk: &dyn Disk) -> Result<Inspection, JournalError> {
     Ok(Inspection { lines, sound, state: recovery.past.state().clone() })
 }
 
+fn works_but(lacking: &Lacking) -> String {
+    format!("a start works; but {lacking}")
+}
+
+fn is_same(one: &State, other: &State) -> bool {
+    one.digest() == other.digest()
+}
+
+/// A base, made once more from the one before; `None` if there is none.
+///
+/// # Errors
+/// Changes are lacking on the way.
+fn way_from_older(disk: &dyn Disk, base: BaseMark, options: RecoveryOptions) -> Result<Option<State>, Lacking> {
+    let again = recovery::base_again(disk, base, options).map_err(|error| Lacking::ForOlderBase(error.fault()))?;
+    match again.as_ref().map(State::op_count) {
+        Some(ops) if ops < base.ops => {
+            let (path, lacking) = (disk.path(&base::name(base.lamport)), base.ops - ops);
+            let what = format!("of the {} changes in {} the journal lacks {lacking}", base.ops, path.display());
+            Err(Lacking::ForOlderBase(what))
+        }
+        _ => Ok(again),
+    }
+}
+
 /// The name of a base or a checkpoint, and what it holds.
 type StateFileRead = (String, Result<State, UnsoundStateFile>);
 
@@ -98,28 +125,49 @@ fn state_files(disk: &dyn Disk) -> Result<Vec<StateFileRead>, JournalError> {
     let failed = |error| io_error(disk, "", "read the folder")(error);
     let bases = base::all(disk).map_err(failed)?;
     let checkpoints = checkpoint::all(disk).map_err(failed)?;
-    let bases = bases.into_iter().map(|lamport| (base::name(lamport), base::read(disk, lamport)));
-    let checkpoints = checkpoints.into_iter().map(|seq| (checkpoint::name(seq), checkpoint::read(disk, seq)));
-    Ok(bases.chain(checkpoints).map(|(name, read)| (name, read.map(|(_, state)| state))).collect())
+    let bases =
+        bases.into_iter().map(|lamport| (base::name(lamport), base::read(disk, lamport).map(|(_, state)| state)));
+    let checkpoints =
+        checkpoints.into_iter().map(|seq| (checkpoint::name(seq), checkpoint::read(disk, seq).map(|(_, state)| state)));
+    Ok(bases.chain(checkpoints).collect())
 }
 
-/// Removes damaged bases, damaged checkpoints and those without their base. Removes what lies below the newest base if
-/// no start can go back to it.
-pub(super) fn remove_unsound(disk: &dyn Disk, recovery: &Recovery) -> Result<(), JournalError> {
+/// Removes damaged bases, damaged checkpoints and those without their base.
+pub(super) fn remove_unsound(disk: &dyn Disk) -> Result<(), JournalError> {
     let files = state_files(disk)?;
     let sound =
         |floor: u64| floor == 0 || files.iter().any(|(name, read)| base::lamport(name) == Some(floor) && read.is_ok());
     let useless = |read: &Result<State, _>| read.as_ref().map_or(true, |state| !sound(state.floor()));
-    let mut names: Vec<String> = files.iter().filter(|(_, read)| useless(read)).map(|(name, _)| name.clone()).collect();
-    if recovery.lacking.iter().any(|what| matches!(what, Lacking::ForOlderBase(_))) {
-        let listed = disk.list().map_err(io_error(disk, "", "read the folder"))?;
-        let older = |name: &String| {
-            base::lamport(name).is_some_and(|lamport| lamport < recovery.base.lamport)
-                || segment::first_seq(name).is_some_and(|first| first <= recovery.base.needed)
-        };
-        names.extend(listed.into_iter().filter(older));
+    let names: Vec<String> = files.iter().filter(|(_, read)| useless(read)).map(|(name, _)| name.clone()).collect();
+    remove_all(disk, &names)
+}
+
+/// Removes what lies below a base if no start can come to that base from an older one. Returns what it has to say.
+pub(super) fn let_go_of_older(
+    disk: &dyn Disk,
+    base: BaseMark,
+    lacking: &[Lacking],
+    tracker: Option<u16>,
+) -> Result<Option<String>, JournalError> {
+    let options = RecoveryOptions { tracker, checkpoints: false, force: false };
+    let told = lacking.iter().find(|what| matches!(what, Lacking::ForOlderBase(_)));
+    // What is wrong above the base keeps a start from going on from any base.
+    let is_way = told.is_none() && (recover(disk, options).is_err() || way_from_older(disk, base, options).is_ok());
+    if base == BaseMark::BIRTH || is_way {
+        return Ok(None);
     }
-    for name in &names {
+    let listed = disk.list().map_err(io_error(disk, "", "read the folder"))?;
+    let older = |name: &String| {
+        base::lamport(name).is_some_and(|lamport| lamport < base.lamport)
+            || segment::first_seq(name).is_some_and(|first| first <= base.needed())
+    };
+    remove_all(disk, &listed.into_iter().filter(older).collect::<Vec<_>>())?;
+    let path = disk.path(&base::name(base.lamport));
+    Ok(Some(format!("what is older than {} is of no use any more and was let go of", path.display())))
+}
+
+fn remove_all(disk: &dyn Disk, names: &[String]) -> Result<(), JournalError> {
+    for name in names {
         remove_if_there(disk, name).map_err(io_error(disk, name, "remove"))?;
     }
     Ok(())

@@ -4,10 +4,9 @@ use super::base::{self, BaseMark};
 use super::checkpoint;
 use super::disk::Disk;
 use super::error::{JournalError, io_error};
-use super::record::{JournalPosition, RecordPosition};
 use super::segment;
-use super::segment::RECORDS_AT;
-use super::walk::{Verdict, judge, walk};
+use super::segment::{RECORDS_AT, SegmentPlace};
+use super::walk::{Verdict, WalkStart, judge, walk};
 use crate::sys;
 use crate::tracker::state::State;
 use std::fmt;
@@ -26,7 +25,7 @@ pub(super) struct JournalFiles {
 /// A fold of ops, and the place of what comes behind it.
 #[derive(Clone)]
 pub(super) struct Ground {
-    pub(super) position: JournalPosition,
+    pub(super) place: SegmentPlace,
     pub(super) state: State,
     /// The base in it, and the digest of that.
     pub(super) base: BaseMark,
@@ -44,6 +43,8 @@ pub(super) struct StartPoint {
     pub(super) first: Result<usize, u64>,
     /// The bases and checkpoints that were passed over, and why.
     pub(super) passed_over: Vec<String>,
+    /// Those of them that no start can use.
+    pub(super) useless: Vec<String>,
     /// The latest sound base or checkpoint without a segment behind it.
     pub(super) cut_off: Option<Ground>,
 }
@@ -74,11 +75,18 @@ impl fmt::Display for Lacking {
     }
 }
 
+impl StartPoint {
+    /// With nothing passed over.
+    pub(super) fn at(ground: Ground, base: Ground, first: Result<usize, u64>) -> Self {
+        Self { ground, base, first, passed_over: Vec::new(), useless: Vec::new(), cut_off: None }
+    }
+}
+
 impl Ground {
     /// Before the first op.
     pub(super) fn birth() -> Self {
-        let position = JournalPosition { seq: 0, batch: 0 };
-        Self { position, state: State::new(), base: BaseMark::BIRTH, digest: [0; 32], checkpoint: None }
+        let base = BaseMark::BIRTH;
+        Self { place: base.place, state: State::new(), base, digest: [0; 32], checkpoint: None }
     }
 
     /// The file from which it comes.
@@ -101,9 +109,9 @@ impl JournalFiles {
         self.segments.is_empty() && self.checkpoints.is_empty() && self.bases.is_empty()
     }
 
-    /// The segment that begins behind a record.
-    pub(super) fn behind(&self, seq: u64) -> Result<usize, u64> {
-        self.segments.binary_search(&(seq + 1)).map_err(|_| seq + 1)
+    /// The segment that begins with a record.
+    pub(super) fn segment(&self, first_seq: u64) -> Result<usize, u64> {
+        self.segments.binary_search(&first_seq).map_err(|_| first_seq)
     }
 
     /// Begins with the newest base that is sound and has a segment behind it, or at birth. If asked for, a checkpoint on
@@ -112,7 +120,8 @@ impl JournalFiles {
     /// # Errors
     /// A base is of another version.
     pub(super) fn latest(&self, disk: &dyn Disk, checkpoints: bool) -> Result<StartPoint, JournalError> {
-        let mut search = Search { files: self, disk, checkpoints, passed_over: Vec::new(), cut_off: None };
+        let mut search =
+            Search { files: self, disk, checkpoints, passed_over: Vec::new(), useless: Vec::new(), cut_off: None };
         let mut found = None;
         for &lamport in &self.bases {
             if found.is_none() {
@@ -124,17 +133,16 @@ impl JournalFiles {
         if found.is_none() && search.is_whole() {
             found = search.on(birth.clone());
         }
-        let Search { mut passed_over, cut_off, .. } = search;
+        let Search { mut passed_over, useless, cut_off, .. } = search;
         if found.is_none() && self.bases.is_empty() && cut_off.is_none() {
             passed_over.insert(0, "no base takes its place".to_owned());
         }
-        Ok(match found {
-            Some((ground, base, first)) => StartPoint { ground, base, first: Ok(first), passed_over, cut_off },
-            None => {
-                let missing = cut_off.as_ref().map_or(1, |ground| ground.position.seq + 1);
-                StartPoint { ground: birth.clone(), base: birth, first: Err(missing), passed_over, cut_off }
-            }
-        })
+        let missing = cut_off.as_ref().map_or(1, |ground| ground.place.first_seq);
+        let (ground, base, first) = match found {
+            Some((ground, base, first)) => (ground, base, Ok(first)),
+            None => (birth.clone(), birth, Err(missing)),
+        };
+        Ok(StartPoint { ground, base, first, passed_over, useless, cut_off })
     }
 
     /// The sound base before one, or birth; `None` if there is nothing to go back to.
@@ -142,7 +150,14 @@ impl JournalFiles {
     /// # Errors
     /// A base is of another version.
     pub(super) fn before(&self, disk: &dyn Disk, base: BaseMark) -> Result<Option<StartPoint>, JournalError> {
-        let mut search = Search { files: self, disk, checkpoints: false, passed_over: Vec::new(), cut_off: None };
+        let mut search = Search {
+            files: self,
+            disk,
+            checkpoints: false,
+            passed_over: Vec::new(),
+            useless: Vec::new(),
+            cut_off: None,
+        };
         if base.adopted {
             return Ok(None);
         }
@@ -152,13 +167,7 @@ impl JournalFiles {
             None => Some(Ground::birth()).filter(|_| base != BaseMark::BIRTH && search.is_whole()),
         };
         let found = ground.and_then(|ground| search.on(ground));
-        Ok(found.map(|(ground, base, first)| StartPoint {
-            ground,
-            base,
-            first: Ok(first),
-            passed_over: Vec::new(),
-            cut_off: None,
-        }))
+        Ok(found.map(|(ground, base, first)| StartPoint::at(ground, base, Ok(first))))
     }
 
     /// The first record that the journal must have beneath a base, so that a start can go back to the base before.
@@ -166,12 +175,12 @@ impl JournalFiles {
         let older = self.bases.iter().find(|&&lamport| lamport < base.lamport);
         match older {
             // There is nothing to go back to.
-            _ if base.adopted => base.needed + 1,
+            _ if base.adopted => base.place.first_seq,
             // One without a sound head is passed over.
-            Some(&older) => base::position(disk, older).map_or(base.needed, |position| position.seq) + 1,
+            Some(&older) => base::place(disk, older).map_or(base.place.first_seq, |place| place.first_seq),
             None if self.segments.first() == Some(&1) => 1,
             // A repair has let go of it.
-            None => base.needed + 1,
+            None => base.place.first_seq,
         }
     }
 
@@ -179,11 +188,12 @@ impl JournalFiles {
     /// these are as they should be.
     pub(super) fn lacking(&self, disk: &dyn Disk, start: &StartPoint, first: usize) -> Vec<Lacking> {
         let base = start.ground.base;
-        let first_record = self.first_record(disk, base).min(base.needed + 1);
-        let behind = self.segments.get(first).copied().unwrap_or(base.needed + 1);
+        let needed = base.place.first_seq;
+        let first_record = self.first_record(disk, base).min(needed);
+        let behind = self.segments.get(first).copied().unwrap_or(needed);
         let mut out = Vec::new();
-        out.extend(self.gap_between(disk, base.needed + 1, behind).map(Lacking::ForOthers));
-        out.extend(self.gap_between(disk, first_record, base.needed + 1).map(Lacking::ForOlderBase));
+        out.extend(self.gap_between(disk, needed, behind).map(Lacking::ForOthers));
+        out.extend(self.gap_between(disk, first_record, needed).map(Lacking::ForOlderBase));
         out
     }
 
@@ -192,8 +202,8 @@ impl JournalFiles {
         if from == to {
             return None;
         }
-        let Ok(first) = self.behind(from - 1) else { return Some(missing(disk, from)) };
-        let end = self.behind(to - 1).unwrap_or(self.segments.len() - 1);
+        let Ok(first) = self.segment(from) else { return Some(missing(disk, from)) };
+        let end = self.segment(to).unwrap_or(self.segments.len() - 1);
         self.segments[first..=end].windows(2).find_map(|pair| {
             gap(disk, pair[0], pair[1]).unwrap_or_else(|error| {
                 let path = disk.path(&segment::name(pair[0]));
@@ -209,6 +219,7 @@ struct Search<'a> {
     disk: &'a dyn Disk,
     checkpoints: bool,
     passed_over: Vec<String>,
+    useless: Vec<String>,
     cut_off: Option<Ground>,
 }
 
@@ -217,13 +228,14 @@ impl Search<'_> {
     fn read_base(&mut self, lamport: u64) -> Result<Option<Ground>, JournalError> {
         let path = self.disk.path(&base::name(lamport));
         match base::read(self.disk, lamport) {
-            Ok((position, state)) => {
-                let (base, digest) = (BaseMark::of(&state, position), base::mark(&state).base);
-                Ok(Some(Ground { position, state, base, digest, checkpoint: None }))
+            Ok((place, state)) => {
+                let (base, digest) = (BaseMark::of(&state, place), base::mark(&state).base);
+                Ok(Some(Ground { place, state, base, digest, checkpoint: None }))
             }
             Err(why) if why.is_foreign() => Err(JournalError::Foreign { path, why }),
             Err(why) => {
                 self.passed_over.push(format!("the base {} {why}; it is passed over", path.display()));
+                self.useless.extend(why.is_damage().then(|| base::name(lamport)));
                 Ok(None)
             }
         }
@@ -241,28 +253,35 @@ impl Search<'_> {
     fn on(&mut self, base: Ground) -> Option<(Ground, Ground, usize)> {
         let files = self.files;
         let checkpoints = if self.checkpoints { &*files.checkpoints } else { &[] };
-        for &seq in checkpoints.iter().filter(|&&seq| seq > base.base.needed) {
+        for &seq in checkpoints.iter().filter(|&&seq| seq > base.base.needed()) {
             let path = self.disk.path(&checkpoint::name(seq));
             let path = path.display();
             match checkpoint::read(self.disk, seq) {
                 Ok((position, state)) if state.floor() == base.base.lamport => {
-                    let ground = Ground { position, state, checkpoint: Some(seq), ..base.clone() };
-                    match files.behind(seq) {
+                    let place = SegmentPlace::behind(position);
+                    let ground = Ground { place, state, checkpoint: Some(seq), ..base.clone() };
+                    match files.segment(place.first_seq) {
                         Ok(first) => return Some((ground, base, first)),
                         Err(behind) => self.pass_over("checkpoint", ground, behind),
                     }
                 }
-                Ok((_, state)) if !files.bases.contains(&state.floor()) => {
+                // A crash has left it behind when the floor rose. The next floor removes it.
+                Ok((_, state)) if state.floor() < base.base.lamport => {}
+                // It belongs to a base that was passed over.
+                Ok((_, state)) if files.bases.contains(&state.floor()) => self.useless.push(checkpoint::name(seq)),
+                Ok((_, state)) => {
+                    self.useless.push(checkpoint::name(seq));
                     let missing = self.disk.path(&base::name(state.floor()));
                     let missing = missing.display();
                     self.note(format!("the checkpoint {path} is passed over because its base {missing} is missing"));
                 }
-                // It belongs to another base.
-                Ok(_) => {}
-                Err(why) => self.note(format!("the checkpoint {path} {why}; it is passed over")),
+                Err(why) => {
+                    self.useless.extend(why.is_damage().then(|| checkpoint::name(seq)));
+                    self.note(format!("the checkpoint {path} {why}; it is passed over"));
+                }
             }
         }
-        match files.behind(base.base.needed) {
+        match files.segment(base.place.first_seq) {
             Ok(first) => Some((base.clone(), base, first)),
             Err(behind) if base.base != BaseMark::BIRTH => {
                 self.pass_over("base", base, behind);
@@ -310,8 +329,7 @@ fn gap(disk: &dyn Disk, this: u64, next: u64) -> io::Result<Option<String>> {
     }
     // A repair or a damaged mark may have left this. The records tell.
     let bytes = disk.read(&name)?;
-    let before = RecordPosition { seq: this - 1, batch: header.first_batch - 1, left: 0 };
-    let walk = walk(&bytes, before, Some(next), |_| {});
+    let walk = walk(&bytes, WalkStart::of(&header, None), Some(next), |_| true);
     let reached = walk.last.seq + 1;
     Ok(match judge(&bytes, &walk, segment::marks(&bytes).latest) {
         _ if reached == next => None,

@@ -5,13 +5,14 @@ use super::disk::Disk;
 use super::error::JournalError;
 use super::plan;
 use super::record;
-use super::record::{JournalPosition, RecordPosition};
+use super::record::JournalPosition;
 use super::segment;
-use super::segment::{HeaderError, Mark, RECORDS_AT, SegmentHeader};
-use super::walk::{Verdict, judge, walk};
+use super::segment::{HeaderError, Mark, RECORDS_AT, SegmentHeader, SegmentPlace};
+use super::walk::{Verdict, WalkStart, judge, walk};
 use crate::model::id::Origin;
 use crate::model::op::Op;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use std::io;
 use std::path::Path;
 
 /// Ops that go at once from the thread that reads to the one that folds.
@@ -68,6 +69,8 @@ pub(super) struct JournalReader<'a> {
     disk: &'a dyn Disk,
     options: RecoveryOptions,
     lots: Lots,
+    /// Where it begins.
+    start: SegmentPlace,
     position: JournalPosition,
     mended: Vec<SegmentHeader>,
     spans: Vec<SegmentSpan>,
@@ -86,15 +89,12 @@ pub(super) struct RecordsEnd {
 }
 
 impl<'a> JournalReader<'a> {
-    /// A reader that goes on behind a position, and the lots of ops that it will send.
-    pub(super) fn new(
-        disk: &'a dyn Disk,
-        options: RecoveryOptions,
-        position: JournalPosition,
-    ) -> (Self, Receiver<Vec<Op>>) {
+    /// A reader that begins at a place, and the lots of ops that it will send.
+    pub(super) fn new(disk: &'a dyn Disk, options: RecoveryOptions, start: SegmentPlace) -> (Self, Receiver<Vec<Op>>) {
         let (give, take) = bounded(LOTS_MAX);
         let lots = Lots { give, lot: Vec::new() };
-        (Self { disk, options, lots, position, mended: Vec::new(), spans: Vec::new() }, take)
+        let position = start.position;
+        (Self { disk, options, lots, start, position, mended: Vec::new(), spans: Vec::new() }, take)
     }
 
     /// Reads these segments. Consumes the reader, which ends the channel of lots.
@@ -119,17 +119,17 @@ impl<'a> JournalReader<'a> {
     fn read(&mut self, first_seq: u64, next: Option<u64>) -> Result<Option<RecordsEnd>, JournalError> {
         let name = segment::name(first_seq);
         let path = self.disk.path(&name);
-        let bytes = self.disk.read(&name);
+        let bytes = self.bytes(&name, first_seq);
         let bytes = bytes.map_err(|error| JournalError::Io { path: path.clone(), doing: "read", error })?;
         let (header, damage) = self.header(&bytes, first_seq, next.is_none())?;
-        let before = RecordPosition { seq: first_seq - 1, batch: header.first_batch - 1, left: 0 };
         let (tracker, mut origin, mut highest) = (self.options.tracker, None, 0);
-        let walk = walk(&bytes, before, next, |op| {
+        let walk = walk(&bytes, WalkStart::of(&header, Some(self.start)), next, |op| {
             highest = highest.max(op.lamport);
             if tracker.is_none_or(|tracker| tracker == op.id.origin.tracker) {
                 origin = Some(op.id.origin);
             }
             self.lots.push(op);
+            true
         });
         self.spans.push(SegmentSpan { first_seq, highest });
         self.position.seq = walk.last.seq;
@@ -178,6 +178,20 @@ impl<'a> JournalReader<'a> {
         Ok(Some(RecordsEnd { position, last_segment: Some(last_segment), torn, mended, dropped, warning, spans }))
     }
 
+    /// A segment. If the disk does not give it, then with zeros for what lies before the start: that is not needed.
+    fn bytes(&self, name: &str, first_seq: u64) -> io::Result<Vec<u8>> {
+        match self.disk.read(name) {
+            Err(_) if self.start.is_inside(first_seq) => {}
+            read => return read,
+        }
+        let (len, at) = (self.disk.len(name)?, self.start.at);
+        let mut bytes = self.disk.read_part(name, 0..(RECORDS_AT as u64).min(len))?;
+        // What is in a segment fits in memory.
+        bytes.resize(at.min(len).max(bytes.len() as u64) as usize, 0);
+        bytes.extend(self.disk.read_part(name, at.min(len)..len)?);
+        Ok(bytes)
+    }
+
     /// The segment that would go on is not there.
     fn missing(&self) -> JournalError {
         let path = self.disk.path(&segment::name(self.position.seq + 1));
@@ -207,7 +221,8 @@ impl<'a> JournalReader<'a> {
                     return Err(JournalError::OtherTracker { path, tracker });
                 }
                 // Appended batches have numbers above all earlier ones, and must follow on what the header says.
-                if header.first_seq == first_seq && header.first_batch > self.position.batch {
+                let follows = header.first_batch > self.position.batch || self.start.is_inside(first_seq);
+                if header.first_seq == first_seq && follows {
                     return Ok((header, None));
                 }
                 "it does not begin where its name, or what comes before it, says".to_owned()

@@ -1,8 +1,8 @@
 //! Recovery: what a journal holds, which is the state, and where and how the records end. Changes nothing on the disk:
 //! a file that ops are sorted in is removed again.
 
-use super::base::BaseMark;
 use super::base::spans::SegmentSpan;
+use super::base::{self, BaseMark};
 use super::checkpoint;
 use super::disk::Disk;
 use super::error::{JournalError, io_error};
@@ -11,7 +11,7 @@ use super::plan::{Ground, JournalFiles, Lacking, StartPoint};
 use super::reader::{JournalReader, LastSegment, RecoveryOptions};
 use super::record::JournalPosition;
 use super::segment;
-use super::segment::{RECORDS_AT, SegmentHeader};
+use super::segment::{RECORDS_AT, SegmentHeader, SegmentPlace};
 use super::sorted;
 use super::sorted::Sorter;
 use crate::model::id::Origin;
@@ -29,6 +29,8 @@ pub struct Recovery {
     pub past: Past,
     /// The last record, and the highest number of a batch that is in use.
     pub position: JournalPosition,
+    /// Where the records begin that were read.
+    pub(super) start: SegmentPlace,
     /// The origin under which the tracker issued ops last.
     pub origin: Option<Origin>,
     /// The last segment, if there is one.
@@ -41,6 +43,10 @@ pub struct Recovery {
     pub dropped: Vec<u64>,
     /// What else the operator has to know.
     pub warnings: Vec<String>,
+    /// The bases and checkpoints that were passed over and that no start can use.
+    pub(super) useless: Vec<String>,
+    /// Where the base is to begin from then on, because the segment of its place is gone. Only if forced.
+    pub(super) moved: Option<SegmentPlace>,
     /// What a start does not need and is not there.
     pub lacking: Vec<Lacking>,
     /// The base in the fold.
@@ -67,10 +73,10 @@ pub fn recover(disk: &dyn Disk, options: RecoveryOptions) -> Result<Recovery, Jo
         return recovery.counted(disk);
     }
     // Ops of other trackers came late: the fold needs all ops above the base in their order.
-    let warnings = recovery.warnings;
+    let (warnings, useless) = (recovery.warnings, recovery.useless);
     let mut sorter = Sorter::new(disk);
-    let first = files.behind(base.position.seq);
-    let start = StartPoint { ground: base.clone(), base, first, passed_over: Vec::new(), cut_off: None };
+    let first = files.segment(base.place.first_seq);
+    let start = StartPoint::at(base.clone(), base, first);
     (recovery, _) = recover_from(disk, &files, start, options, |_, op| {
         // A full disk does not keep a tracker from its start: then memory has to do.
         let _ = sorter.push(op);
@@ -85,8 +91,10 @@ pub fn recover(disk: &dyn Disk, options: RecoveryOptions) -> Result<Recovery, Jo
         true
     };
     sorter.merge(fold).map_err(io_error(disk, &sorted::name(), "read"))?;
-    recovery.warnings = warnings;
-    recovery.must_hold(disk, cut_off.as_ref().filter(|_| !options.force))?;
+    (recovery.warnings, recovery.useless) = (warnings, useless);
+    if !options.force {
+        recovery.must_hold(disk, cut_off.as_ref())?;
+    }
     recovery.counted(disk)
 }
 
@@ -112,9 +120,9 @@ pub(super) fn read_above(
 ) -> Result<(), JournalError> {
     let files = JournalFiles::list(disk)?;
     let mut ground = Ground::birth();
-    (ground.position.seq, ground.base) = (base.needed, base);
-    let first = files.behind(base.needed);
-    let start = StartPoint { ground: ground.clone(), base: ground, first, passed_over: Vec::new(), cut_off: None };
+    (ground.place, ground.base) = (base.place, base);
+    let first = files.segment(base.place.first_seq);
+    let start = StartPoint::at(ground.clone(), ground, first);
     // A batch that is being written looks like damage at the end.
     let options = RecoveryOptions { tracker: None, checkpoints: false, force: true };
     read_from(disk, &files, start, options, |_, op| take(op)).map(|_| ())
@@ -159,7 +167,7 @@ fn read_from(
     let first = start.first.map_err(missing);
     let first = first.map_err(|path| JournalError::Missing { path, passed_over: start.passed_over.clone() })?;
     let mut recovery = Recovery::on(start.ground);
-    recovery.warnings = start.passed_over;
+    (recovery.warnings, recovery.useless) = (start.passed_over, start.useless);
     recovery.spans = files.segments[..first].iter().map(|&first| recovery.bound(first)).collect();
     let replayed = recovery.replay(disk, &files.segments[first..], options, fold);
     match replayed {
@@ -186,14 +194,16 @@ fn recover_from(
     // What is out of order is read once more.
     let (end, held) = (recovery.position.seq, if in_order { recovery.past.state().op_count() } else { u64::MAX });
     if options.force {
-        let further = cut_off.filter(|ground| ground.position.seq > end || ground.base.ops > held);
+        let further = cut_off.filter(|ground| ground.place.position.seq > end || ground.base.ops > held);
         if further.is_some() {
             return Ok((recovery.beyond(disk, files, further), true));
         }
     } else {
-        recovery.must_hold(disk, cut_off.as_ref().filter(|_| in_order))?;
+        if in_order {
+            recovery.must_hold(disk, cut_off.as_ref())?;
+        }
         let named = files.checkpoints.first().filter(|_| options.checkpoints).map(|&seq| (checkpoint::name(seq), seq));
-        let cut_off = cut_off.map(|ground| (ground.file(), ground.position.seq));
+        let cut_off = cut_off.map(|ground| (ground.file(), ground.place.position.seq));
         if let Some((name, seq)) = [named, cut_off].into_iter().flatten().find(|(_, seq)| *seq > end) {
             return Err(JournalError::EndsEarly { file: disk.path(&name), seq, end });
         }
@@ -214,18 +224,21 @@ fn fold_next(past: &mut Past, op: Op) -> bool {
 impl Recovery {
     /// What was read before any segment was.
     fn on(ground: Ground) -> Self {
-        let Ground { position, state, base, digest, checkpoint } = ground;
+        let Ground { place, state, base, digest, checkpoint } = ground;
         let mark = FloorMark { lamport: base.lamport, base: digest };
         Self {
-            began: (state.op_count(), position.seq),
+            began: (state.op_count(), place.position.seq),
             past: Past::new(state, ReachedFloor { mark, ops: base.ops }),
-            position,
+            position: place.position,
+            start: place,
             origin: None,
             last_segment: None,
             torn: None,
             mended: Vec::new(),
             dropped: Vec::new(),
             warnings: Vec::new(),
+            useless: Vec::new(),
+            moved: None,
             lacking: Vec::new(),
             base,
             checkpoint,
@@ -248,18 +261,24 @@ impl Recovery {
         Ok(self)
     }
 
-    /// Fails if a base that was passed over holds more.
+    /// Fails if a base that was passed over holds more. Of a damaged one its name tells the floor.
     fn must_hold(&self, disk: &dyn Disk, cut_off: Option<&Ground>) -> Result<(), JournalError> {
+        let floors = self.useless.iter().filter_map(|name| Some((name, base::lamport(name)?)));
+        if let Some((name, floor)) = floors.max_by_key(|&(_, floor)| floor)
+            && floor > self.past.state().lamport()
+        {
+            return Err(JournalError::EndsBelow { file: disk.path(name), floor });
+        }
         let more = cut_off.filter(|ground| ground.base.ops > self.past.state().op_count());
         more.map_or(Ok(()), |ground| {
-            let path = disk.path(&segment::name(ground.position.seq + 1));
+            let path = disk.path(&segment::name(ground.place.position.seq + 1));
             Err(JournalError::Missing { path, passed_over: self.warnings.clone() })
         })
     }
 
     /// No op in the segments before those that are read has a higher Lamport counter.
     fn bound(&self, first_seq: u64) -> SegmentSpan {
-        let below = first_seq <= self.base.needed;
+        let below = first_seq <= self.base.needed();
         let highest = if below { self.base.lamport } else { self.past.state().lamport() };
         SegmentSpan { first_seq, highest }
     }
@@ -273,14 +292,16 @@ impl Recovery {
             lacking.extend(ground.checkpoint.map(|_| Lacking::ForOthers(what.clone())));
             lacking.extend((ground.base != BaseMark::BIRTH).then_some(Lacking::ForOlderBase(what)));
         }
-        let warnings = self.warnings;
+        let base = cut_off.as_ref().filter(|ground| ground.checkpoint.is_none() && ground.base != BaseMark::BIRTH);
+        let moved = base.map(|base| SegmentPlace::behind(base.place.position));
+        let (warnings, useless) = (self.warnings, self.useless);
         let mut recovery = Self::on(cut_off.unwrap_or_else(Ground::birth));
         let behind = recovery.position.seq + 1;
         recovery.torn = Some(plan::missing(disk, behind));
         let (before, dropped) = files.segments.iter().partition(|&&first| first < behind);
         let before: Vec<u64> = before;
         recovery.spans = before.into_iter().map(|first| recovery.bound(first)).collect();
-        Self { dropped, lacking, warnings, ..recovery }
+        Self { dropped, lacking, warnings, useless, moved, ..recovery }
     }
 
     /// Reads these segments on another thread and folds their ops on this one. Returns false as soon as `fold` does.
@@ -291,7 +312,7 @@ impl Recovery {
         options: RecoveryOptions,
         mut fold: impl FnMut(&mut Past, Op) -> bool,
     ) -> Result<bool, JournalError> {
-        let (reader, lots) = JournalReader::new(disk, options, self.position);
+        let (reader, lots) = JournalReader::new(disk, options, self.start);
         let mut past = std::mem::replace(&mut self.past, State::new().into());
         let read = thread::scope(|scope| {
             let builder = thread::Builder::new().name("journal reader".into());

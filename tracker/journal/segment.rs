@@ -1,7 +1,7 @@
 //! A segment of the journal: its name, its header page, and the two pages that mark where the last batch ends.
 
 use super::disk::{Disk, DiskFile, number_in, numbered, write_all_at};
-use super::record::{HEAD_LEN, NUMBER_MAX};
+use super::record::{HEAD_LEN, JournalPosition, NUMBER_MAX};
 use crate::model::id::Origin;
 use crate::wire::codec::{Decoder, Wire, wire_struct};
 use std::io;
@@ -31,6 +31,30 @@ pub struct SegmentHeader {
     pub first_batch: u64,
 }
 wire_struct!(SegmentHeader { origin, first_seq, first_batch });
+
+/// A place between two batches, and where it lies in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentPlace {
+    /// The last record before it, with its batch. Batch 0 behind a record: what lies before does not matter.
+    pub position: JournalPosition,
+    /// The segment in which the next record comes.
+    pub first_seq: u64,
+    /// The offset of that record in bytes.
+    pub at: u64,
+}
+wire_struct!(SegmentPlace { position, first_seq, at });
+
+impl SegmentPlace {
+    /// The beginning of the segment behind a record.
+    pub fn behind(position: JournalPosition) -> Self {
+        Self { position, first_seq: position.seq.saturating_add(1), at: RECORDS_AT as u64 }
+    }
+
+    /// Whether records of its segment come before it.
+    pub(super) fn is_inside(&self, first_seq: u64) -> bool {
+        self.first_seq == first_seq && self.at > RECORDS_AT as u64
+    }
+}
 
 /// Where the last batch lies, in bytes from the beginning of the file. One fdatasync makes the batch and its mark
 /// durable.

@@ -1,7 +1,8 @@
 //! A state in a file, with its place in the journal: what checkpoints and bases have in common.
 
 use super::disk::{Disk, DiskFile, number_in, numbered, write_all_at};
-use super::record::{JournalPosition, NUMBER_MAX};
+use super::record::NUMBER_MAX;
+use super::segment::SegmentPlace;
 use crate::sys;
 use crate::tracker::state::State;
 use crate::wire::codec::{DecodeError, Decoder, Wire};
@@ -10,7 +11,7 @@ use std::fmt;
 use std::io;
 
 /// Bytes before the state.
-pub(super) const HEAD_LEN: usize = 8 + 2 + 16;
+pub(super) const HEAD_LEN: usize = 8 + 2 + 32;
 /// Bytes behind it.
 pub(super) const DIGEST_LEN: usize = 32;
 
@@ -31,6 +32,13 @@ pub enum StateFileError {
     Unchanged(io::Error),
     /// The disk did not confirm that what was written is durable.
     Uncertain(io::Error),
+}
+
+impl StateFileError {
+    pub(super) fn into_inner(self) -> io::Error {
+        let (Self::Unchanged(error) | Self::Uncertain(error)) = self;
+        error
+    }
 }
 
 /// What is wrong with a file, as a clause whose subject is its path.
@@ -55,6 +63,11 @@ pub enum UnsoundStateFile {
 }
 
 impl UnsoundStateFile {
+    /// Whether its bytes are not those that were written: no start can ever use it.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(self, Self::TooShort | Self::WrongChecksum)
+    }
+
     /// Whether another version of this program wrote it. No disk makes that of a sound file.
     pub(super) fn is_foreign(&self) -> bool {
         matches!(self, Self::OtherMagic | Self::OtherVersion { .. } | Self::NotAState(_))
@@ -103,10 +116,10 @@ impl StateFileKind {
         &self,
         disk: &dyn Disk,
         name: &str,
-        position: JournalPosition,
+        place: SegmentPlace,
         state: &State,
     ) -> Result<(), StateFileError> {
-        let mut file = self.write_temp(disk, position, state).map_err(|error| {
+        let mut file = self.write_temp(disk, place, state).map_err(|error| {
             // The next one overwrites what is left of it.
             let _ = disk.remove(self.temp);
             StateFileError::Unchanged(error)
@@ -116,7 +129,7 @@ impl StateFileKind {
         disk.sync_folder().map_err(StateFileError::Uncertain)
     }
 
-    fn write_temp(&self, disk: &dyn Disk, position: JournalPosition, state: &State) -> io::Result<Box<dyn DiskFile>> {
+    fn write_temp(&self, disk: &dyn Disk, place: SegmentPlace, state: &State) -> io::Result<Box<dyn DiskFile>> {
         let mut file = disk.create(self.temp)?;
         let mut context = Context::new(&SHA256);
         let mut end = 0;
@@ -126,22 +139,22 @@ impl StateFileKind {
             end += bytes.len() as u64;
             Ok::<(), io::Error>(())
         };
-        put(&self.head(position))?;
+        put(&self.head(place))?;
         state.encode(&mut put)?;
         write_all_at(&mut *file, context.finish().as_ref(), end)?;
         Ok(file)
     }
 
     /// What comes before the state.
-    pub(super) fn head(&self, position: JournalPosition) -> Vec<u8> {
+    pub(super) fn head(&self, place: SegmentPlace) -> Vec<u8> {
         let mut head = self.magic.to_vec();
         self.version.put(&mut head);
-        position.put(&mut head);
+        place.put(&mut head);
         head
     }
 
     /// Reads one.
-    pub(super) fn read(&self, disk: &dyn Disk, name: &str) -> Result<(JournalPosition, State), UnsoundStateFile> {
+    pub(super) fn read(&self, disk: &dyn Disk, name: &str) -> Result<(SegmentPlace, State), UnsoundStateFile> {
         let bytes = disk.read(name).map_err(UnsoundStateFile::Unreadable)?;
         let whole = bytes.len().checked_sub(DIGEST_LEN).filter(|&len| len >= HEAD_LEN);
         let (content, checksum) = bytes.split_at(whole.ok_or(UnsoundStateFile::TooShort)?);
@@ -149,12 +162,12 @@ impl StateFileKind {
             return Err(UnsoundStateFile::WrongChecksum);
         }
         let (head, state) = content.split_at(HEAD_LEN);
-        let position = self.position(head)?;
-        Ok((position, State::decode(state).map_err(UnsoundStateFile::NotAState)?))
+        let place = self.place(head)?;
+        Ok((place, State::decode(state).map_err(UnsoundStateFile::NotAState)?))
     }
 
     /// The place in a head.
-    pub(super) fn position(&self, head: &[u8]) -> Result<JournalPosition, UnsoundStateFile> {
+    pub(super) fn place(&self, head: &[u8]) -> Result<SegmentPlace, UnsoundStateFile> {
         let mut from = Decoder::new(head);
         let magic = from.bytes(self.magic.len()).map_err(UnsoundStateFile::NoPosition)?;
         if magic != self.magic {
@@ -164,8 +177,11 @@ impl StateFileKind {
         if version != self.version {
             return Err(UnsoundStateFile::OtherVersion { version, known: self.version });
         }
-        let position = JournalPosition::take(&mut from).map_err(UnsoundStateFile::NoPosition)?;
-        let plausible = position.seq <= NUMBER_MAX && position.batch <= NUMBER_MAX;
-        plausible.then_some(position).ok_or(UnsoundStateFile::WrongPosition)
+        let place = SegmentPlace::take(&mut from).map_err(UnsoundStateFile::NoPosition)?;
+        let (position, next) = (place.position, place.position.seq.saturating_add(1));
+        let numbered = position.seq <= NUMBER_MAX && position.batch <= NUMBER_MAX;
+        // One that came from another tracker has no place yet.
+        let plausible = numbered && place.first_seq <= next && (place.first_seq > 0 || position.seq == 0);
+        plausible.then_some(place).ok_or(UnsoundStateFile::WrongPosition)
     }
 }

@@ -1,8 +1,9 @@
 //! Walks through the records of one segment, and judges what ends the walk.
 
 use super::record;
+use super::record::JournalPosition;
 use super::record::{HEAD_LEN, OP_LEN_MAX, RecordPosition};
-use super::segment::{Mark, RECORDS_AT};
+use super::segment::{Mark, RECORDS_AT, SegmentHeader, SegmentPlace};
 use crate::model::op::Op;
 use crate::wire::codec::{DecodeError, from_bytes};
 
@@ -13,17 +14,43 @@ pub(super) struct Walk {
     pub end: usize,
     /// Where the last batch among them begins.
     pub batch_start: usize,
+    /// The last record before that batch.
+    pub before_batch: u64,
     /// The last of them; before the first, what would come before it.
     pub last: RecordPosition,
     /// The next op is whole, but of a kind that this version does not know.
     pub unknown: Option<DecodeError>,
 }
 
-/// Walks the records behind the header and hands over their ops, until one is not as it should be or has the sequence
-/// `until`. `before` is the place of the record before.
-pub(super) fn walk(bytes: &[u8], before: RecordPosition, until: Option<u64>, mut take: impl FnMut(Op)) -> Walk {
-    let start = RECORDS_AT.min(bytes.len());
-    let mut walk = Walk { end: start, batch_start: start, last: before, unknown: None };
+/// Where the records of a segment begin, or go on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WalkStart {
+    at: usize,
+    /// The record before.
+    before: RecordPosition,
+}
+
+impl WalkStart {
+    /// The first record behind a header; at a place in this segment, the record behind that.
+    pub(super) fn of(header: &SegmentHeader, place: Option<SegmentPlace>) -> Self {
+        let (at, JournalPosition { seq, batch }) = match place.filter(|place| place.is_inside(header.first_seq)) {
+            Some(place) => (usize::try_from(place.at).unwrap_or(usize::MAX), place.position),
+            None => (RECORDS_AT, JournalPosition { seq: header.first_seq - 1, batch: header.first_batch - 1 }),
+        };
+        Self { at, before: RecordPosition { seq, batch, left: 0 } }
+    }
+}
+
+/// Walks the records of a segment and hands over their ops, until one is not as it should be, is not taken, or has the
+/// sequence `until`.
+pub(super) fn walk(
+    bytes: &[u8],
+    WalkStart { at, before }: WalkStart,
+    until: Option<u64>,
+    mut take: impl FnMut(Op) -> bool,
+) -> Walk {
+    let start = at.min(bytes.len());
+    let mut walk = Walk { end: start, batch_start: start, before_batch: before.seq, last: before, unknown: None };
     while until != Some(walk.last.seq + 1) {
         let Some(record) = record::take(&bytes[walk.end..]) else { break };
         let RecordPosition { seq, batch, left } = walk.last;
@@ -34,19 +61,33 @@ pub(super) fn walk(bytes: &[u8], before: RecordPosition, until: Option<u64>, mut
             break;
         }
         match from_bytes(record.op) {
-            Ok(op) => take(op),
+            Ok(op) => {
+                if !take(op) {
+                    break;
+                }
+            }
             Err(error) => {
                 walk.unknown = Some(error);
                 break;
             }
         }
         if first {
-            walk.batch_start = walk.end;
+            (walk.batch_start, walk.before_batch) = (walk.end, seq);
         }
         walk.last = place;
         walk.end += record.byte_len();
     }
     walk
+}
+
+impl Walk {
+    /// Behind the last whole batch.
+    pub(super) fn place(&self, first_seq: u64) -> SegmentPlace {
+        let RecordPosition { seq, batch, left } = self.last;
+        let (seq, batch, at) =
+            if left == 0 { (seq, batch, self.end) } else { (self.before_batch, batch - 1, self.batch_start) };
+        SegmentPlace { position: JournalPosition { seq, batch }, first_seq, at: at as u64 }
+    }
 }
 
 /// What follows the records of the last segment.

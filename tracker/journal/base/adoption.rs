@@ -9,8 +9,8 @@ use super::super::disk::{Disk, remove_if_there};
 use super::super::error::{JournalError, io_error};
 use super::super::record::JournalPosition;
 use super::super::recovery::{self, Recovery};
-use super::super::segment;
-use super::super::state_file::{StateFileError, UnsoundStateFile};
+use super::super::segment::{self, SegmentPlace};
+use super::super::state_file::UnsoundStateFile;
 use super::{BaseMark, INCOMING, KIND};
 use crate::model::id::{Origin, Seen};
 use crate::model::op::Op;
@@ -143,10 +143,8 @@ pub(crate) fn close_ways_back(disk: &dyn Disk, own: BaseMark) -> Result<(), Jour
 /// Gives the base its place behind a record. From then on a start begins with it.
 pub(crate) fn write(disk: &dyn Disk, seq: u64, base: &State) -> Result<(), JournalError> {
     // Without a batch: that tells an adopted base.
-    super::write(disk, JournalPosition { seq, batch: 0 }, base).map_err(|error| {
-        let (StateFileError::Unchanged(error) | StateFileError::Uncertain(error)) = error;
-        io_error(disk, &super::name(base.floor()), "write")(error)
-    })
+    super::write(disk, SegmentPlace::behind(JournalPosition { seq, batch: 0 }), base)
+        .map_err(|error| io_error(disk, &super::name(base.floor()), "write")(error.into_inner()))
 }
 
 /// Removes what lay under the base before it was adopted, and the file that it came as. Returns what the operator has to
@@ -193,8 +191,8 @@ fn before(disk: &dyn Disk, adopted: BaseMark) -> Result<Vec<String>, JournalErro
     let names = disk.list().map_err(io_error(disk, "", "read the folder"))?;
     let before = |name: &String| {
         super::lamport(name).is_some_and(|lamport| lamport < adopted.lamport)
-            || checkpoint::seq(name).is_some_and(|seq| seq <= adopted.needed)
-            || segment::first_seq(name).is_some_and(|first| first <= adopted.needed)
+            || checkpoint::seq(name).is_some_and(|seq| seq <= adopted.needed())
+            || segment::first_seq(name).is_some_and(|first| first <= adopted.needed())
     };
     Ok(names.into_iter().filter(before).collect())
 }

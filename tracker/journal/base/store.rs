@@ -3,10 +3,10 @@
 use super::super::checkpoint;
 use super::super::disk::{Disk, remove_if_there};
 use super::super::error::{JournalError, io_error};
-use super::super::record::JournalPosition;
-use super::super::segment::{self, RECORDS_AT};
+use super::super::segment::{self, SegmentPlace};
 use super::super::sorted::{self, Sorter};
 use super::super::state_file::StateFileError;
+use super::super::walk::{WalkStart, walk};
 use super::super::{base, recovery};
 use super::BaseMark;
 use super::spans::Spans;
@@ -80,12 +80,14 @@ impl JournalShelf {
         self.failed().map_or(Ok(()), |reason| Err(BaseError::Failed(reason)))
     }
 
-    /// Where a start on top of a floor begins.
-    fn place_above(&self, floor: u64) -> io::Result<JournalPosition> {
+    /// Before the first batch with an op above a floor. Goes on where the base before begins: nobody has looked at what
+    /// lies before that.
+    fn place_above(&self, floor: u64) -> io::Result<SegmentPlace> {
         let first_seq = self.spans.lock().above(floor).unwrap_or(1);
-        let front = self.disk.read_part(&segment::name(first_seq), 0..RECORDS_AT as u64)?;
-        let header = segment::header(&front).map_err(|_| io::ErrorKind::InvalidData)?;
-        Ok(JournalPosition { seq: header.first_seq - 1, batch: header.first_batch - 1 })
+        let bytes = self.disk.read(&segment::name(first_seq))?;
+        let header = segment::header(&bytes).map_err(|_| io::ErrorKind::InvalidData)?;
+        let start = WalkStart::of(&header, Some(self.newest().place));
+        Ok(walk(&bytes, start, None, |op| op.lamport <= floor).place(first_seq))
     }
 
     fn uncertain(&self, reason: String) -> BaseError {
@@ -100,11 +102,12 @@ impl JournalShelf {
         let needless = base::all(&*self.disk)?.into_iter().filter(|lamport| !kept(lamport));
         let mut names: Vec<String> = needless.map(base::name).collect();
         for seq in checkpoint::all(&*self.disk)? {
-            let of_another = checkpoint::read(&*self.disk, seq).is_ok_and(|(_, state)| state.floor() != newest.lamport);
-            names.extend(of_another.then(|| checkpoint::name(seq)));
+            let read = checkpoint::read(&*self.disk, seq);
+            let needless = read.map_or_else(|why| why.is_damage(), |(_, state)| state.floor() != newest.lamport);
+            names.extend(needless.then(|| checkpoint::name(seq)));
         }
         if let Some(older) = bases.get(1) {
-            let segments = self.spans.lock().behind(older.needed.min(newest.needed));
+            let segments = self.spans.lock().behind(older.needed().min(newest.needed()));
             names.extend(segments.into_iter().map(segment::name));
         }
         Ok(names)
@@ -122,8 +125,8 @@ impl BaseStore for JournalShelf {
         let path = self.disk.path(&base::name(base.floor()));
         let why = |doing, error| format!("cannot {doing} {}: {}", path.display(), sys::reason(&error));
         let unchanged = |error: io::Error| BaseError::Unchanged(why("write", error));
-        let position = self.place_above(base.floor()).map_err(unchanged)?;
-        match base::write(&*self.disk, position, base) {
+        let place = self.place_above(base.floor()).map_err(unchanged)?;
+        match base::write(&*self.disk, place, base) {
             Ok(()) => {}
             Err(StateFileError::Unchanged(error)) => return Err(unchanged(error)),
             Err(StateFileError::Uncertain(error)) => {
@@ -132,7 +135,7 @@ impl BaseStore for JournalShelf {
         }
         let mut bases = self.bases.lock();
         bases.retain(|other| other.lamport < base.floor());
-        bases.insert(0, BaseMark::of(base, position));
+        bases.insert(0, BaseMark::of(base, place));
         bases.truncate(base::KEPT);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::super::disk::{Disk, DiskFile, remove_if_there, write_all_at};
 use super::super::record::JournalPosition;
+use super::super::segment::SegmentPlace;
 use super::super::state_file::{DIGEST_LEN, HEAD_LEN};
 use super::{INCOMING, KIND, name};
 use crate::model::op::floor::FloorMark;
@@ -39,7 +40,7 @@ impl Incoming {
     /// Makes an empty file, which replaces one of an earlier attempt.
     pub(super) fn new(disk: &dyn Disk, floor: FloorMark) -> io::Result<Self> {
         // Whoever adopts it gives it a place.
-        let head = KIND.head(JournalPosition { seq: 0, batch: 0 });
+        let head = KIND.head(SegmentPlace { position: JournalPosition { seq: 0, batch: 0 }, first_seq: 0, at: 0 });
         let mut file = disk.create(TEMP)?;
         write_all_at(&mut *file, &head, 0)?;
         let mut whole = Context::new(&SHA256);
