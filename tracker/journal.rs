@@ -226,7 +226,8 @@ impl Opening {
         mut adoption: Adoption,
         unplaced: &mut dyn UnplacedSink,
     ) -> Result<(), JournalError> {
-        let (disk, own, before) = (self.disk.clone(), recovery.base, recovery.past.state().clone());
+        let (disk, warn, own) = (self.disk.clone(), self.warn.clone(), recovery.base);
+        let before = recovery.past.state().clone();
         // So a segment behind such a base is told from one that has every op since birth.
         recovery.position.batch += u64::from(recovery.position.seq == 0);
         let position = recovery.position;
@@ -245,6 +246,7 @@ impl Opening {
             unplaced.keep(adoption.unplaced(), &before).map_err(JournalError::Unplaced)?;
         }
         adoption::close_ways_back(&*disk, own)?;
+        adoption::keep_aside(&*disk, own, &adoption.base)?.iter().for_each(|line| warn(line));
         adoption::write(&*disk, position.seq, &adoption.base)
     }
 

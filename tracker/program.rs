@@ -269,8 +269,9 @@ pub fn check(dir: &Path) -> Result<bool, ProgramError> {
     lines.iter().for_each(|line| say(line));
     let manifests = inspect_manifests(dir, &state)?;
     manifests.lines.iter().chain(&manifests.faults).for_each(|line| say(line));
-    UnplacedLists::new(dir).all().iter().for_each(|list| say(&list.to_string()));
-    Ok(sound && manifests.faults.is_empty())
+    let lists = UnplacedLists::new(dir).all();
+    lists.iter().for_each(|list| say(&list.to_string()));
+    Ok(sound && manifests.faults.is_empty() && lists.iter().all(|list| list.count.is_ok()))
 }
 
 /// Cuts the journal in a data folder off where it is damaged, sets damaged manifests aside, keeps a copy of both, and says

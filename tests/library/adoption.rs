@@ -222,7 +222,49 @@ fn a_former_base_that_holds_more_is_kept_aside() {
     assert_eq!(opened.past.floor().mark.lamport, TAKEN);
     drop(opened);
     let checked = inspect::check(&disk).expect("readable");
-    assert!(checked.sound && checked.lines.iter().any(|line| line.contains("14.left holds")), "{:?}", checked.lines);
+    assert!(
+        checked.sound && checked.lines.iter().any(|line| line.contains("14.left is a base")),
+        "{:?}",
+        checked.lines
+    );
+}
+
+/// A base of the floor that this tracker has too, made of other changes, with the higher mark.
+fn other_at_own_floor() -> State {
+    let own = base_at(&in_order(&[&held()]), &OWN).digest();
+    let others = (1..12).map(|count| base_at(&other_ops()[..count], &OWN[1..]));
+    others.into_iter().find(|base| base.digest() > own).expect("one of eleven")
+}
+
+#[test]
+fn a_former_base_of_the_same_floor_is_kept_aside_though_any_call_fails() {
+    let theirs = other_at_own_floor();
+    let own = base_at(&in_order(&[&held()]), &OWN);
+    let disk = away(&OWN);
+    disk.put(INCOMING, incoming(&theirs));
+    let clean = disk.after_kill();
+    clean.fail_at(u64::MAX, Fault::Kill);
+    let said = Said::default();
+    let opened = said.open(&clean, SETTINGS).expect("starts");
+    assert_eq!(opened.past.floor().mark, FloorMark { lamport: OWN[1], base: theirs.digest() });
+    drop(opened);
+    let told = said.take().join("\n");
+    assert!(told.contains("14.left") && told.contains("another one at the same floor"), "{told}");
+    let left = format!("{:020}.left", OWN[1]);
+    for call in 1..=clean.calls() {
+        let disk = disk.after_kill();
+        disk.fail_at(call, Fault::Kill);
+        drop(Said::default().open(&disk, SETTINGS));
+        for disk in [disk.after_kill(), disk.after_power_loss(call)] {
+            drop(Said::default().open(&disk, SETTINGS).expect("starts"));
+            // Whoever renames it as the documentation says comes back to it.
+            let kept = disk.read(&left).expect("kept");
+            let back = MemDisk::default();
+            back.put(INCOMING, kept);
+            let opened = Said::default().open(&back, SETTINGS).expect("starts");
+            assert_eq!(opened.past.state().digest(), own.digest(), "call {call}");
+        }
+    }
 }
 
 /// A folder in which a start has to adopt something.

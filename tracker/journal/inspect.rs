@@ -86,7 +86,7 @@ pub fn check(disk: &dyn Disk) -> Result<Inspection, JournalError> {
     }
     let names = disk.list().map_err(io_error(disk, "", "read the folder"))?;
     for name in names.iter().filter(|name| name.ends_with(adoption::LEFT)) {
-        lines.push(format!("{} holds changes that the base of the others lacks", disk.path(name).display()));
+        lines.push(format!("{} is a base that was here before that of the others", disk.path(name).display()));
     }
     let sound = faults.is_empty();
     lines.extend(faults);

@@ -5,6 +5,7 @@ use crate::model::id::{CommandId, OpId, Origin, UserRef};
 use crate::model::name::{FileName, GroupId};
 use crate::model::notice::{ChangeKind, UnplacedChange};
 use crate::model::op::{Op, OpBody};
+use crate::sys;
 use crate::sys::{durable, files};
 use crate::tracker::core::Core;
 use crate::tracker::journal::base::adoption::UnplacedSink;
@@ -39,8 +40,10 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// A list of changes in the data folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnplacedList {
+    /// The file; the folder of the lists if that cannot be read.
     pub path: PathBuf,
-    pub count: usize,
+    /// How many, or why nobody knows.
+    pub count: Result<usize, String>,
 }
 
 impl UnplacedList {
@@ -52,7 +55,11 @@ impl UnplacedList {
 
 impl fmt::Display for UnplacedList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "changes that could not be placed: {}, listed in {}", self.count, self.path.display())
+        let path = self.path.display();
+        match &self.count {
+            Ok(count) => write!(f, "changes that could not be placed: {count}, listed in {path}"),
+            Err(why) => write!(f, "changes that could not be placed are listed in {path}, which cannot be read: {why}"),
+        }
     }
 }
 
@@ -192,12 +199,19 @@ impl UnplacedLists {
         Self { folder: folder.to_path_buf() }
     }
 
-    /// The lists that the operator has not moved away. One that cannot be read counts no change.
+    /// The lists that the operator has not moved away.
     pub fn all(&self) -> Vec<UnplacedList> {
-        let count =
-            |path: &Path| File::open(path).map_or(0, |file| BufReader::new(file).lines().map_while(Result::ok).count());
-        let paths = self.paths().unwrap_or_default();
-        paths.into_iter().map(|path| UnplacedList { count: count(&path), path }).collect()
+        let why = |error: io::Error| sys::reason(&error);
+        let count = |path: &Path| {
+            let lines = BufReader::new(File::open(path)?).lines();
+            lines.map(|line| line.map(|_| 1)).sum::<io::Result<usize>>()
+        };
+        match self.paths() {
+            Ok(paths) => {
+                paths.into_iter().map(|path| UnplacedList { count: count(&path).map_err(why), path }).collect()
+            }
+            Err(error) => vec![UnplacedList { path: self.folder.clone(), count: Err(why(error)) }],
+        }
     }
 
     /// The bases that lost their place to one that lacks some of them, as long as the operator keeps them.
@@ -404,10 +418,19 @@ mod tests {
             all.map(|list| (name(&list.path).expect("text").to_owned(), list.count)).collect::<Vec<_>>()
         };
         assert_eq!(counts(&[]), []);
-        let first = ("unplaced-1.new.jsonl".to_owned(), 6);
+        let first = ("unplaced-1.new.jsonl".to_owned(), Ok(6));
         assert_eq!(counts(&ops()), slice::from_ref(&first));
         assert_eq!(counts(&ops()), slice::from_ref(&first));
-        assert_eq!(counts(&ops()[..2]), [first, ("unplaced-2.new.jsonl".to_owned(), 2)]);
+        assert_eq!(counts(&ops()[..2]), [first, ("unplaced-2.new.jsonl".to_owned(), Ok(2))]);
+        // One that cannot be read is told as such.
+        fs::write(folder.path().join("unplaced-3.jsonl"), b"\xff\xfe\n").expect("writable");
+        fs::create_dir(folder.path().join("unplaced-4.jsonl")).expect("writable");
+        let told: Vec<String> = UnplacedLists::new(folder.path()).all().iter().map(|list| list.to_string()).collect();
+        assert!(told[0].starts_with("changes that could not be placed: 6, listed in "), "{told:?}");
+        assert!(told[2].contains("unplaced-3.jsonl, which cannot be read: "), "{told:?}");
+        assert!(told[3].ends_with("unplaced-4.jsonl, which cannot be read: Is a directory"), "{told:?}");
+        fs::remove_file(folder.path().join("unplaced-3.jsonl")).expect("there");
+        fs::remove_dir(folder.path().join("unplaced-4.jsonl")).expect("there");
         // A number is not used again while its list is there.
         let at = |name: &str| folder.path().join(name);
         fs::rename(at("unplaced-1.new.jsonl"), at("unplaced-1.jsonl")).expect("there");

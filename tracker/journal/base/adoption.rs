@@ -140,6 +140,33 @@ pub(crate) fn close_ways_back(disk: &dyn Disk, own: BaseMark) -> Result<(), Jour
     remove(disk, &older)
 }
 
+/// Keeps the journal's own base aside if another one of the same floor is about to take its name. Returns what the
+/// operator has to know.
+pub(crate) fn keep_aside(disk: &dyn Disk, own: BaseMark, adopted: &State) -> Result<Option<String>, JournalError> {
+    if own == BaseMark::BIRTH || own.lamport != adopted.floor() {
+        return Ok(None);
+    }
+    let name = super::name(own.lamport);
+    let (place, state) =
+        super::read(disk, own.lamport).map_err(|why| JournalError::Foreign { path: disk.path(&name), why })?;
+    // A start that yields keeps its base.
+    if state.digest() == adopted.digest() {
+        return Ok(None);
+    }
+    let left = left(own.lamport);
+    KIND.write(disk, &left, place, &state).map_err(|error| io_error(disk, &left, "write")(error.into_inner()))?;
+    Ok(Some(format!(
+        "this tracker goes over to the base of another tracker, which is another one at the same floor; what there was is \
+         kept as {}",
+        disk.path(&left).display()
+    )))
+}
+
+/// The name under which a base is kept that lost its place.
+fn left(lamport: u64) -> String {
+    format!("{lamport:020}{LEFT}")
+}
+
 /// Gives the base its place behind a record. From then on a start begins with it.
 pub(crate) fn write(disk: &dyn Disk, seq: u64, base: &State) -> Result<(), JournalError> {
     // Without a batch: that tells an adopted base.
@@ -176,7 +203,7 @@ fn set_aside(disk: &dyn Disk, adopted: &State) -> Result<Option<String>, Journal
     if state.version().all(|(origin, seq)| seq <= adopted.seen(origin)) {
         return Ok(None);
     }
-    let (name, left) = (super::name(former), format!("{former:020}{LEFT}"));
+    let (name, left) = (super::name(former), left(former));
     disk.rename(&name, &left).map_err(io_error(disk, &name, "rename"))?;
     disk.sync_folder().map_err(io_error(disk, "", "fsync the folder"))?;
     Ok(Some(format!(
