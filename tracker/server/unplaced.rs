@@ -43,8 +43,20 @@ pub struct UnplacedList {
     /// The file; the folder of the lists if that cannot be read.
     pub path: PathBuf,
     /// How many, or why nobody knows.
-    pub count: Result<usize, String>,
+    pub count: Result<usize, UnreadableList>,
 }
+
+/// Why a list of changes cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableList(String);
+
+impl fmt::Display for UnreadableList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UnreadableList {}
 
 impl UnplacedList {
     /// Whether its authors have to be told.
@@ -201,7 +213,7 @@ impl UnplacedLists {
 
     /// The lists that the operator has not moved away.
     pub fn all(&self) -> Vec<UnplacedList> {
-        let why = |error: io::Error| sys::reason(&error);
+        let why = |error: io::Error| UnreadableList(sys::reason(&error));
         let count = |path: &Path| {
             let lines = BufReader::new(File::open(path)?).lines();
             lines.map(|line| line.map(|_| 1)).sum::<io::Result<usize>>()
