@@ -22,6 +22,7 @@ use crate::model::id::Origin;
 use crate::model::op::Op;
 use crate::sys;
 use crate::tracker::commit::{AppendError, BaseStore, OpLog, OpSource};
+use crate::tracker::journal::base::BaseMark;
 use crate::tracker::journal::base::adoption::{self, Adoption, Due, UnplacedSink};
 use crate::tracker::journal::base::spans::Spans;
 use crate::tracker::journal::base::store::JournalShelf;
@@ -150,7 +151,7 @@ impl Journal {
         let owner = JournalOwner { tracker: tracker.or(last).unwrap_or(0), fresh_incarnation };
         let copied = inspect::keep_copy(folder, copy);
         copied.map_err(|error| JournalError::Io { path: copy.to_path_buf(), doing: "copy to", error })?;
-        let mut report = inspect::repair_report(&recovery, copy);
+        let mut report = inspect::repair_report(&*disk, &recovery, copy);
         inspect::remove_unsound(&*disk)?;
         let (base, lacking, moved) = (recovery.base, recovery.lacking.clone(), recovery.moved);
         let opening = Opening { disk: disk.clone(), owner, settings: JournalSettings::default(), warn };
@@ -158,6 +159,7 @@ impl Journal {
         if let Some(place) = moved {
             base::move_to(&*disk, base.lamport, place)?;
         }
+        let base = BaseMark { place: moved.unwrap_or(base.place), ..base };
         report.extend(inspect::let_go_of_older(&*disk, base, &lacking, tracker)?);
         Ok((report, opened.past.state().clone()))
     }
@@ -247,7 +249,7 @@ impl Opening {
         }
         adoption::close_ways_back(&*disk, own)?;
         adoption::keep_aside(&*disk, own, &adoption.base)?.iter().for_each(|line| warn(line));
-        adoption::write(&*disk, position.seq, &adoption.base)
+        adoption::write(&*disk, position, &adoption.base)
     }
 
     /// Goes on with what was read; under a fresh incarnation if `renew`.

@@ -476,3 +476,36 @@ fn a_start_removes_what_no_start_can_use_and_the_check_behind_it_is_content() {
         assert_eq!(said.take(), [""; 0], "{losses:?}");
     }
 }
+
+#[test]
+fn damage_below_the_first_base_keeps_no_tracker_from_its_start_and_a_repair_makes_it_sound() {
+    let ops = ops(30, None);
+    let disk = MemDisk::default();
+    let settings = JournalSettings { checkpoint_ops: u64::MAX, segment_len_max: u64::MAX, ..SETTINGS };
+    let OpenedJournal { mut journal, bases, .. } = Said::default().open(&disk, settings).expect("an empty disk");
+    // Batches of three: the floor lies in the middle of one.
+    ops.chunks(3).for_each(|batch| journal.append(batch).expect("kept"));
+    bases.keep(&fold_with(&ops[..15 + 2], &[17])).expect("kept");
+    drop(journal);
+    Zeros(1).inflict(&disk);
+    let start = || {
+        let said = Said::default();
+        let opened = said.open(&disk, settings).expect("starts");
+        assert_eq!(said.take(), [""; 0]);
+        assert_eq!(opened.past.state().digest(), fold_with(&ops, &[17]).digest());
+    };
+    start();
+    let checked = inspect::check(&disk).expect("readable");
+    let report = checked.lines.join("\n");
+    assert!(!checked.sound && report.contains("01.journal is damaged at byte") && report.contains(BEFORE), "{report}");
+    let temp = tempfile::tempdir().expect("a folder");
+    let (from, copy) = (temp.path().join("from"), temp.path().join("copy"));
+    std::fs::create_dir(&from).expect("made");
+    let told = Journal::repair(Arc::new(disk.clone()), (&from, &copy), 99, Arc::new(|_: &str| {}));
+    let (told, _) = told.expect("repaired");
+    assert!(told.iter().any(|line| line.contains("no damage that keeps the tracker from starting")), "{told:?}");
+    assert!(told.iter().any(|line| line.starts_with("what is older than")), "{told:?}");
+    start();
+    let checked = inspect::check(&disk).expect("readable");
+    assert!(checked.sound, "{:?}", checked.lines);
+}

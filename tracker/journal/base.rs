@@ -31,21 +31,18 @@ pub struct BaseMark {
     pub place: SegmentPlace,
     /// How many ops it folds.
     pub ops: u64,
-    /// A start has adopted it: nothing before its place leads to it.
-    pub adopted: bool,
 }
 
 impl BaseMark {
     /// Before the first base.
     pub(super) const BIRTH: Self = {
         let position = JournalPosition { seq: 0, batch: 0 };
-        let place = SegmentPlace { position, first_seq: 1, at: RECORDS_AT as u64 };
-        Self { lamport: 0, place, ops: 0, adopted: false }
+        let place = SegmentPlace { position, first_seq: 1, at: RECORDS_AT as u64, is_beginning: false };
+        Self { lamport: 0, place, ops: 0 }
     };
 
     pub(super) fn of(state: &State, place: SegmentPlace) -> Self {
-        let adopted = place.position.seq > 0 && place.position.batch == 0;
-        Self { lamport: state.floor(), place, ops: state.op_count(), adopted }
+        Self { lamport: state.floor(), place, ops: state.op_count() }
     }
 
     /// The last record before the segments that a start reads.
@@ -105,7 +102,7 @@ pub(super) fn from(disk: &dyn Disk, newest: BaseMark) -> io::Result<Vec<BaseMark
     let older = all(disk)?.into_iter().filter(|&lamport| lamport < newest.lamport);
     let older = older.filter_map(|lamport| {
         let place = place(disk, lamport)?;
-        Some(BaseMark { lamport, place, ops: 0, adopted: false })
+        Some(BaseMark { lamport, place, ops: 0 })
     });
     Ok([newest].into_iter().filter(|newest| *newest != BaseMark::BIRTH).chain(older).take(KEPT).collect())
 }

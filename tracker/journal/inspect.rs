@@ -6,8 +6,9 @@ use super::disk::{Disk, remove_if_there};
 use super::error::{JournalError, io_error};
 use super::plan::Lacking;
 use super::reader::RecoveryOptions;
+use super::record;
 use super::recovery::{self, Recovery, owner, recover};
-use super::segment;
+use super::segment::{self, RECORDS_AT, SegmentPlace};
 use super::state_file::UnsoundStateFile;
 use crate::tracker::state::State;
 use std::fs::{self, DirBuilder, File};
@@ -156,6 +157,7 @@ pub(super) fn let_go_of_older(
     if base == BaseMark::BIRTH || is_way {
         return Ok(None);
     }
+    base::move_to(disk, base.lamport, SegmentPlace { is_beginning: true, ..base.place })?;
     let listed = disk.list().map_err(io_error(disk, "", "read the folder"))?;
     let older = |name: &String| {
         base::lamport(name).is_some_and(|lamport| lamport < base.lamport)
@@ -188,17 +190,39 @@ fn describe(recovery: &Recovery) -> Vec<String> {
 }
 
 /// What a repair has to say of a journal that it cuts off where its recovery ended.
-pub(super) fn repair_report(recovery: &Recovery, copy: &Path) -> Vec<String> {
+pub(super) fn repair_report(disk: &dyn Disk, recovery: &Recovery, copy: &Path) -> Vec<String> {
     let mut lines = vec![format!("a copy of what was there is in {}", copy.display())];
     lines.push(match (&recovery.torn, recovery.dropped.len()) {
         (None, _) => "there is no damage that keeps the tracker from starting".to_owned(),
         (Some(torn), 0) => format!("{torn}; cut off there"),
         (Some(torn), files) => format!("{torn}; cut off there, with {files} later files"),
     });
+    lines.extend(recovery.torn.as_ref().and_then(|_| let_go(disk, recovery)));
     lines.extend(recovery.warnings.iter().cloned());
     lines.extend(recovery.lacking.iter().map(Lacking::to_string));
     lines.extend(describe(recovery));
     lines
+}
+
+/// What lies behind the place where a journal is cut off; `None` if nothing there can be read.
+fn let_go(disk: &dyn Disk, recovery: &Recovery) -> Option<String> {
+    let before = recovery.position.seq;
+    let cut = recovery.last_segment.as_ref().map(|cut| (cut.header.first_seq, cut.mark.end as usize));
+    let (mut whole, mut last) = (0, before);
+    for (first_seq, at) in cut.into_iter().chain(recovery.dropped.iter().map(|&first_seq| (first_seq, RECORDS_AT))) {
+        let bytes = disk.read(&segment::name(first_seq)).unwrap_or_default();
+        let behind = bytes.get(at..).unwrap_or_default();
+        let (count, highest) = record::whole_behind(behind, last.max(first_seq - 1));
+        (whole, last) = (whole + count, highest.max(last));
+    }
+    let unreadable = last - before - whole;
+    (whole > 0).then(|| {
+        format!(
+            "records {} to {last} are let go of: {whole} are whole, {unreadable} cannot be read; the copy has their files, and \
+             other trackers give back what they have",
+            before + 1
+        )
+    })
 }
 
 /// Copies a folder of files to a folder that is not there yet, and makes the copy durable.

@@ -158,7 +158,7 @@ impl JournalFiles {
             useless: Vec::new(),
             cut_off: None,
         };
-        if base.adopted {
+        if base.place.is_beginning {
             return Ok(None);
         }
         let older = self.bases.iter().find(|&&lamport| lamport < base.lamport);
@@ -175,7 +175,7 @@ impl JournalFiles {
         let older = self.bases.iter().find(|&&lamport| lamport < base.lamport);
         match older {
             // There is nothing to go back to.
-            _ if base.adopted => base.place.first_seq,
+            _ if base.place.is_beginning => base.place.first_seq,
             // One without a sound head is passed over.
             Some(&older) => base::place(disk, older).map_or(base.place.first_seq, |place| place.first_seq),
             None if self.segments.first() == Some(&1) => 1,

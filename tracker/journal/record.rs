@@ -102,6 +102,24 @@ pub fn find_later(bytes: &[u8], seq: u64, batch: u64) -> Option<usize> {
     })
 }
 
+/// The whole records in bytes that may be damaged anywhere: how many have a sequence above `seq`, and the highest.
+pub fn whole_behind(bytes: &[u8], seq: u64) -> (u64, u64) {
+    let highest = seq + (bytes.len() / HEAD_LEN) as u64 + 1;
+    let (mut at, mut count, mut last) = (0, 0, seq);
+    while at + HEAD_LEN <= bytes.len() {
+        let claimed = BigEndian::read_u64(&bytes[at + 4..at + 12]);
+        let plausible = claimed > last && claimed <= highest;
+        match plausible.then(|| take(&bytes[at..])).flatten() {
+            Some(record) => {
+                (count, last) = (count + 1, claimed);
+                at += record.byte_len();
+            }
+            None => at += 1,
+        }
+    }
+    (count, last)
+}
+
 /// CRC-32 (IEEE) over the whole record but the checksum itself.
 fn checksum(record: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();

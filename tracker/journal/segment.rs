@@ -35,19 +35,21 @@ wire_struct!(SegmentHeader { origin, first_seq, first_batch });
 /// A place between two batches, and where it lies in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentPlace {
-    /// The last record before it, with its batch. Batch 0 behind a record: what lies before does not matter.
+    /// The last record before it, with its batch.
     pub position: JournalPosition,
     /// The segment in which the next record comes.
     pub first_seq: u64,
     /// The offset of that record in bytes.
     pub at: u64,
+    /// The journal begins here: nothing that lies before leads to what stands here.
+    pub is_beginning: bool,
 }
-wire_struct!(SegmentPlace { position, first_seq, at });
+wire_struct!(SegmentPlace { position, first_seq, at, is_beginning });
 
 impl SegmentPlace {
     /// The beginning of the segment behind a record.
     pub fn behind(position: JournalPosition) -> Self {
-        Self { position, first_seq: position.seq.saturating_add(1), at: RECORDS_AT as u64 }
+        Self { position, first_seq: position.seq.saturating_add(1), at: RECORDS_AT as u64, is_beginning: false }
     }
 
     /// Whether records of its segment come before it.

@@ -11,7 +11,7 @@ use std::fmt;
 use std::io;
 
 /// Bytes before the state.
-pub(super) const HEAD_LEN: usize = 8 + 2 + 32;
+pub(super) const HEAD_LEN: usize = 8 + 2 + 33;
 /// Bytes behind it.
 pub(super) const DIGEST_LEN: usize = 32;
 

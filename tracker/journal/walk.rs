@@ -86,7 +86,7 @@ impl Walk {
         let RecordPosition { seq, batch, left } = self.last;
         let (seq, batch, at) =
             if left == 0 { (seq, batch, self.end) } else { (self.before_batch, batch - 1, self.batch_start) };
-        SegmentPlace { position: JournalPosition { seq, batch }, first_seq, at: at as u64 }
+        SegmentPlace { position: JournalPosition { seq, batch }, first_seq, at: at as u64, is_beginning: false }
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn incoming(disk: &dyn Disk) -> Result<Option<Result<State, UnsoundSt
 /// What is due, given what a start has read.
 pub(crate) fn due(disk: &dyn Disk, recovery: &Recovery, tracker: u16) -> Result<Option<Due>, JournalError> {
     let Some(incoming) = incoming(disk)? else {
-        let leftovers = recovery.base.adopted && !before(disk, recovery.base)?.is_empty();
+        let leftovers = recovery.base.place.is_beginning && !before(disk, recovery.base)?.is_empty();
         return if leftovers { Ok(Some(Due::CleanUp { finished: None })) } else { yielding(disk, recovery, tracker) };
     };
     let Ok(base) = incoming else { return Ok(Some(Due::CleanUp { finished: None })) };
@@ -168,9 +168,9 @@ fn left(lamport: u64) -> String {
 }
 
 /// Gives the base its place behind a record. From then on a start begins with it.
-pub(crate) fn write(disk: &dyn Disk, seq: u64, base: &State) -> Result<(), JournalError> {
-    // Without a batch: that tells an adopted base.
-    super::write(disk, SegmentPlace::behind(JournalPosition { seq, batch: 0 }), base)
+pub(crate) fn write(disk: &dyn Disk, position: JournalPosition, base: &State) -> Result<(), JournalError> {
+    let place = SegmentPlace { is_beginning: true, ..SegmentPlace::behind(position) };
+    super::write(disk, place, base)
         .map_err(|error| io_error(disk, &super::name(base.floor()), "write")(error.into_inner()))
 }
 
@@ -188,7 +188,7 @@ pub(crate) fn clean_up(
         let path = disk.path(INCOMING);
         told.push(format!("the base of another tracker {} {why}; it is removed", path.display()));
     }
-    if recovery.base.adopted {
+    if recovery.base.place.is_beginning {
         remove(disk, &before(disk, recovery.base)?)?;
     }
     remove(disk, &[INCOMING.to_owned()])?;

@@ -40,7 +40,8 @@ impl Incoming {
     /// Makes an empty file, which replaces one of an earlier attempt.
     pub(super) fn new(disk: &dyn Disk, floor: FloorMark) -> io::Result<Self> {
         // Whoever adopts it gives it a place.
-        let head = KIND.head(SegmentPlace { position: JournalPosition { seq: 0, batch: 0 }, first_seq: 0, at: 0 });
+        let position = JournalPosition { seq: 0, batch: 0 };
+        let head = KIND.head(SegmentPlace { position, first_seq: 0, at: 0, is_beginning: false });
         let mut file = disk.create(TEMP)?;
         write_all_at(&mut *file, &head, 0)?;
         let mut whole = Context::new(&SHA256);
