@@ -1,7 +1,7 @@
 //! What a start, `--check` and `--repair` make of a journal that lacks files or has damaged ones. One table holds for all
 //! three, and docs/JOURNAL.md has it.
 
-use crate::faulty_disk::MemDisk;
+use crate::faulty_disk::{Fault, MemDisk};
 use crate::journal::{Said, op_under, origin};
 use groupshare::model::id::Origin;
 use groupshare::model::op::Op;
@@ -508,4 +508,47 @@ fn damage_below_the_first_base_keeps_no_tracker_from_its_start_and_a_repair_make
     start();
     let checked = inspect::check(&disk).expect("readable");
     assert!(checked.sound, "{:?}", checked.lines);
+}
+
+fn repair(disk: &MemDisk) -> Result<(), String> {
+    let temp = tempfile::tempdir().expect("a folder");
+    let (from, copy) = (temp.path().join("from"), temp.path().join("copy"));
+    std::fs::create_dir(&from).expect("made");
+    let done = Journal::repair(Arc::new(disk.clone()), (&from, &copy), 99, Arc::new(|_: &str| {}));
+    done.map(|_| ()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_start_or_a_repair_that_is_killed_at_any_call_can_be_done_again() {
+    let ops = ops(FLOORED_COUNT, None);
+    let whole = floored(&ops);
+    let cases: [(&[Loss], bool, u64, u64); 5] = [
+        (&[Base(35)], false, 65, 15),
+        (&[Base(35)], true, 65, 15),
+        (&[Zeros(30)], true, 65, 35),
+        (&[SegmentsFrom(30), NoCheckpoint(60)], true, 35, 35),
+        (&[Zeros(30), LastRecord(30), NoCheckpoint(60)], true, 37, 35),
+    ];
+    for (losses, repaired, count, floor) in cases {
+        let disk = whole.after_kill();
+        losses.iter().for_each(|loss| loss.inflict(&disk));
+        disk.sync_folder().expect("it is in memory");
+        let run = |disk: &MemDisk| match repaired {
+            true => repair(disk),
+            false => Said::default().open(disk, SETTINGS).map(|_| ()).map_err(|error| error.to_string()),
+        };
+        let clean = disk.after_kill();
+        clean.fail_at(u64::MAX, Fault::Kill);
+        run(&clean).expect("done");
+        for call in 1..=clean.calls() {
+            let disk = disk.after_kill();
+            disk.fail_at(call, Fault::Kill);
+            let _ = run(&disk);
+            for (way, disk) in [disk.after_kill(), disk.after_power_loss(call)].iter().enumerate() {
+                let what = format!("{losses:?}, repaired: {repaired}, call {call}, way {way}");
+                run(disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+                judge(&what, disk, &ops, (Sound(count), floor));
+            }
+        }
+    }
 }
