@@ -89,4 +89,16 @@ pub enum Notice {
     },
     /// The user's change was lost: a tracker took it alone, and it has no place above the floor.
     Unplaced { change: UnplacedChange },
+    /// So many older notices of the user are not kept, since none of them was read for too long.
+    Older { count: u64 },
+}
+
+impl Notice {
+    /// Most notices of a user that wait to be read. The oldest one stands for all that came before.
+    pub const UNREAD_MAX: usize = if cfg!(test) { 8 } else { 1024 };
+
+    /// How many notices it stands for.
+    pub fn count(&self) -> u64 {
+        if let Self::Older { count } = self { *count } else { 1 }
+    }
 }

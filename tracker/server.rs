@@ -280,6 +280,7 @@ impl Server {
             users: state.user_count(),
             groups: state.group_count(),
             shares: state.share_count(),
+            unread: state.unread_count(),
             users_online: self.core.presence.local_user_count(),
             clients_online: self.core.presence.local_client_count(),
             others: self.core.cluster.others(&state, floor.mark),

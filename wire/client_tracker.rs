@@ -446,4 +446,5 @@ wire_variants!(Notice {
     9 ShareOverridden { group, name }
     10 GroundGone { kind, file }
     11 Unplaced { change }
+    12 Older { count }
 });

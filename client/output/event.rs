@@ -333,5 +333,8 @@ fn notice_line(notice: &Notice) -> String {
             let what = change_words(*kind, group.as_ref(), file.as_ref());
             format!("{what} is lost: the tracker that took it had lost touch with the others; please do it again")
         }
+        Notice::Older { count } => {
+            format!("{count} older notices are gone: no more than {} wait for you", Notice::UNREAD_MAX)
+        }
     }
 }

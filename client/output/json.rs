@@ -154,6 +154,7 @@ fn notice(notice: &Notice) -> (&'static str, Value) {
             let (group, file) = (group.as_ref().map(GroupId::as_str), file.as_ref().map(FileName::as_str));
             ("change_lost", json!({ "command": command(*kind), "group_id": group, "file_name": file }))
         }
+        Notice::Older { count } => ("older_notices", json!({ "count": count })),
     }
 }
 
@@ -319,6 +320,7 @@ mod tests {
             Notice::ShareOverridden { group: g(), name: f() },
             Notice::GroundGone { kind: ChangeKind::LeaveGroup, file: None },
             Notice::Unplaced { change: UnplacedChange { kind: ChangeKind::LeaveGroup, group: None, file: None } },
+            Notice::Older { count: 2 },
         ]
     }
 

@@ -110,7 +110,7 @@ impl<'a> Model<'a> {
         self.outcomes.forgotten += usize::from(!self.done.insert(op.command));
         self.body(op);
         for (user, notice) in &self.told {
-            self.users.get_mut(user).expect("it exists").unread.push((op.order(), notice.clone()));
+            self.users.get_mut(user).expect("it exists").notice(op.order(), notice.clone());
         }
         if let Some(author) = self.author(op) {
             self.user_mut(author).remember(op.command, op.id);
@@ -296,6 +296,14 @@ impl User {
         let own = (self.made_by.0, Some(self.made_by.1));
         let mut known = self.recent.iter().chain([&own]);
         known.find(|(known, _)| *known == command).map(|&(_, op)| op)
+    }
+
+    fn notice(&mut self, at: OpOrder, notice: Notice) {
+        self.unread.push((at, notice));
+        if self.unread.len() > Notice::UNREAD_MAX {
+            let count = self.unread.remove(0).1.count() + self.unread[0].1.count();
+            self.unread[0].1 = Notice::Older { count };
+        }
     }
 
     fn remember(&mut self, command: CommandId, op: OpId) {

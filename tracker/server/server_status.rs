@@ -26,6 +26,8 @@ pub struct ServerStatus {
     pub groups: usize,
     /// Files and folders shared by somebody.
     pub shares: usize,
+    /// Notices that nobody has read.
+    pub unread: u64,
     /// Users with a client online.
     pub users_online: usize,
     pub clients_online: usize,
@@ -54,6 +56,7 @@ impl fmt::Display for ServerStatus {
         writeln!(f, "users       {}, {} online on {} clients", self.users, self.users_online, self.clients_online)?;
         writeln!(f, "groups      {}", self.groups)?;
         writeln!(f, "files       {}", self.shares)?;
+        writeln!(f, "notices     {} unread", self.unread)?;
         let Occupancy { total, early, refused } = self.connections;
         write!(f, "connections {total}, {early} not logged in, {refused} refused since the start")?;
         if let Some(relay) = &self.relay {

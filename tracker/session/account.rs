@@ -10,9 +10,6 @@ use crate::wire::client_tracker::{Password, Reply};
 use crate::wire::refusal::{Code, Refusal};
 use std::time::Instant;
 
-/// Most notices told at one login; the rest comes at the next, when these have been read.
-const NOTICES_MAX: usize = 1024;
-
 impl Session {
     fn must_be_logged_out(&self) -> Result<(), Refusal> {
         if self.login.is_some() { Err(Code::AlreadyLoggedIn.into()) } else { Ok(()) }
@@ -129,7 +126,7 @@ impl Session {
         let (Some(state), Some(login)) = (self.welcome.take(), &self.login) else {
             return Vec::new();
         };
-        let notices = state.notices(login.user, NOTICES_MAX).into_iter();
+        let notices = state.notices(login.user, usize::MAX).into_iter();
         notices.map(|(order, notice)| Reply::Noticed { order, notice }).collect()
     }
 

@@ -18,9 +18,9 @@ impl State {
             first_free(asked, UserId::with_suffix, |name| self.take_user_name(user, name))
         };
         let renamed = (name != *asked).then(|| Notice::UserRenamed { from: asked.clone(), to: name.clone() });
-        let (commands, groups, shares) = Default::default();
+        let (commands, groups, shares, unread) = Default::default();
         let made_by = op.command;
-        self.users.push(UserRow { id, made_by, commands, name, password, password_set_by, groups, shares });
+        self.users.push(UserRow { id, made_by, commands, name, password, password_set_by, groups, shares, unread });
         self.note(op, Created::User(user));
         if let Some(notice) = renamed {
             self.tell(user, op.order(), notice);

@@ -4,6 +4,7 @@ use super::effect::{Effect, Told};
 use super::queries::Membership;
 use super::tables::State;
 use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
+use crate::model::notice::Notice;
 use crate::model::op::{Op, OpBody};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -215,7 +216,9 @@ impl Comparison<'_> {
                 self.tell(to, Told::PasswordChanged);
             }
             let known = before.notices(to, usize::MAX);
-            let new = after.notices(to, usize::MAX).into_iter().filter(|notice| !known.contains(notice));
+            // What is only counted was told when it came.
+            let is_new = |notice: &(_, _)| !known.contains(notice) && !matches!(notice.1, Notice::Older { .. });
+            let new = after.notices(to, usize::MAX).into_iter().filter(is_new);
             new.for_each(|(order, notice)| self.tell(to, Told::Noticed { order, notice }));
         }
     }

@@ -12,8 +12,22 @@ impl State {
     /// Keeps a notice about the op at this place.
     pub(super) fn tell(&mut self, user: UserNo, at: OpOrder, notice: Notice) {
         self.cause(user, Told::Noticed { order: at, notice: notice.clone() });
-        self.notices.insert((user, at, self.told), notice);
+        let is_new = self.notices.insert((user, at, self.told), notice).is_none();
         self.told = self.told.saturating_add(1);
+        let row = self.user_row_mut(user);
+        row.unread += u32::from(is_new);
+        if row.unread as usize > Notice::UNREAD_MAX {
+            self.count_oldest(user);
+        }
+    }
+
+    /// Puts a count in the place of a user's two oldest notices.
+    fn count_oldest(&mut self, user: UserNo) {
+        let oldest: Vec<_> = self.notices_from(user).take(2).map(|(&key, notice)| (key, notice.count())).collect();
+        let [(first, before), (second, count)] = oldest[..] else { return };
+        self.notices.remove(&first);
+        self.notices.insert(second, Notice::Older { count: before.saturating_add(count) });
+        self.user_row_mut(user).unread -= 1;
     }
 
     /// Tells the author of an op that a group, a share or a user that it names is not there.
@@ -44,7 +58,12 @@ impl State {
         let read: Vec<_> = self.notices_through(user, through).map(|(&key, _)| key).collect();
         for key in read {
             self.notices.remove(&key);
+            self.user_row_mut(user).unread -= 1;
         }
+    }
+
+    fn notices_from(&self, user: UserNo) -> impl Iterator<Item = (&(UserNo, OpOrder, u32), &Notice)> {
+        self.notices.range((user, FIRST, 0)..).take_while(move |(key, _)| key.0 == user)
     }
 
     fn notices_through(
@@ -71,8 +90,12 @@ impl State {
     /// The notices that a user has not read, at most `count`, oldest first, each with its place in the order.
     pub fn notices(&self, user: UserRef, count: usize) -> Vec<(OpOrder, Notice)> {
         let Some(user) = self.user_no(user) else { return Vec::new() };
-        let unread = self.notices.range((user, FIRST, 0)..).take_while(|(key, _)| key.0 == user);
-        unread.take(count).map(|((_, at, _), notice)| (*at, notice.clone())).collect()
+        self.notices_from(user).take(count).map(|((_, at, _), notice)| (*at, notice.clone())).collect()
+    }
+
+    /// How many notices no user has read, those that are only counted among them.
+    pub fn unread_count(&self) -> u64 {
+        self.notices.values().map(Notice::count).sum()
     }
 }
 

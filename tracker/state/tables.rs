@@ -72,7 +72,8 @@ pub struct State {
     /// The shares without sharers, by when they were last named.
     pub(super) hidden_shares: OrdSet<(u64, ShareNo)>,
 
-    /// By user and by the place of the op that caused them; the last number tells apart what one op caused.
+    /// By user and by the place of the op that caused them; the last number tells apart what one op caused. The first one
+    /// of a user may count those that came before.
     pub(super) notices: OrdMap<(UserNo, OpOrder, u32), Notice>,
 }
 
@@ -146,6 +147,8 @@ pub(super) struct UserRow {
     pub(super) groups: OrdSet<GroupNo>,
     /// What the user shares, and where.
     pub(super) shares: OrdSet<(GroupNo, ShareNo)>,
+    /// How many rows of notices the user has.
+    pub(super) unread: u32,
 }
 
 #[derive(Debug, Clone)]

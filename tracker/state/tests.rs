@@ -8,7 +8,7 @@ use crate::model::digest::{InfoHash, Sha1Digest};
 use crate::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
-use crate::model::notice::{ChangeKind, UnplacedChange};
+use crate::model::notice::{ChangeKind, Notice, UnplacedChange};
 use crate::model::op::floor::{FloorMark, FloorProposal};
 use crate::model::op::{Op, OpBody, PasswordHash};
 use crate::model::piece::Layout;
@@ -30,6 +30,12 @@ impl State {
         assert!(self.aliases.values().all(|alias| !self.aliases.contains_key(&alias.of) && alias.made <= self.lamport));
         assert_eq!(self.made.len(), self.users.len() + self.groups.len() + self.shares.len());
         assert!(self.notices.keys().all(|(user, ..)| self.users.get(user.0).is_some()));
+        for (number, user) in self.users.iter() {
+            let unread: Vec<_> = self.notices.iter().filter(|(key, _)| key.0.0 == number).map(|(_, row)| row).collect();
+            assert_eq!(unread.len(), user.unread as usize);
+            assert!(unread.len() <= Notice::UNREAD_MAX);
+            assert!(unread.iter().skip(1).all(|notice| notice.count() == 1), "only the oldest one is a count");
+        }
     }
 
     fn check_origins(&self) {
@@ -304,6 +310,6 @@ fn the_canonical_form_stays_what_it_is() {
     assert!(state.group_count() > 2 && state.share_count() > 2 && !state.notices.is_empty());
     assert!(state.trackers.values().any(|tracker| tracker.forgotten.is_some()));
     assert!(state.proposals().count() > 0 && state.promises().count() > 0);
-    let known = "7994ffd09d7e6eacfd9bdef27c28fe4572e101a1bf324b838adacf44fa1eb4ea";
+    let known = "aaf71d23cc42348fa6fdba0fc3704df30a93a7eff2739dd011d43a3840be061f";
     assert_eq!(InfoHash(state.digest()).to_string(), known);
 }

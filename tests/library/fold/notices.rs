@@ -2,6 +2,7 @@
 
 use super::side::{NONE, Side, accepted, heal, lab, lab_with_request, rejected, renamed_group};
 use groupshare::model::id::{OpOrder, UserRef};
+use groupshare::model::notice::Notice;
 use groupshare::tracker::ledger::accept::Change;
 
 #[test]
@@ -49,4 +50,46 @@ fn notices_that_came_after_the_showing_are_kept() {
     heal(&mut a, &mut b);
     a.run(Change::ReadNotices { user: dave, through, shown });
     assert_eq!(a.notices(dave), [renamed_group("x", "x~2"), rejected("lab")]);
+}
+
+/// Dave asks to be let into `lab` and is turned down, so many times.
+fn turn_down(side: &mut Side, times: usize) {
+    for _ in 0..times {
+        side.ask("dave", "lab");
+        side.reject("alice", "lab", "dave");
+    }
+}
+
+#[test]
+fn a_count_stands_for_the_oldest_of_too_many_notices() {
+    let (mut a, mut b) = lab();
+    turn_down(&mut a, Notice::UNREAD_MAX);
+    let dave = a.of("dave");
+    assert_eq!(a.state.notices(dave, usize::MAX)[0].1, rejected("lab"), "there is room for these");
+    turn_down(&mut a, 6);
+    let told = a.state.notices(dave, usize::MAX);
+    assert_eq!(told.len(), Notice::UNREAD_MAX);
+    assert_eq!(told[0].1, Notice::Older { count: 7 });
+    assert!(told[1..].iter().all(|(_, notice)| *notice == rejected("lab")));
+    assert_eq!(a.state.unread_count(), Notice::UNREAD_MAX as u64 + 6, "nothing vanishes");
+    heal(&mut a, &mut b);
+    let (through, _) = told[told.len() - 1];
+    a.read("dave", through).expect("there are some");
+    assert_eq!(a.notices(dave), NONE);
+    // From here on they are few again.
+    turn_down(&mut a, 1);
+    assert_eq!(a.notices(dave), [rejected("lab")]);
+}
+
+#[test]
+fn a_count_that_was_not_shown_is_kept() {
+    let (mut a, mut b, dave, _) = notice_before_which_another_belongs();
+    turn_down(&mut a, Notice::UNREAD_MAX);
+    let told = a.state.notices(dave, usize::MAX);
+    assert_eq!(told[0].1, Notice::Older { count: 2 });
+    a.read("dave", told[told.len() - 1].0).expect("there are some");
+    assert_eq!(a.notices(dave), NONE);
+    heal(&mut a, &mut b);
+    let again = a.state.notices(dave, usize::MAX);
+    assert_eq!((again.len(), &again[0].1), (Notice::UNREAD_MAX, &Notice::Older { count: 3 }));
 }

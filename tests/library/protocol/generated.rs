@@ -344,6 +344,7 @@ fn notices() -> Vec<BoxedStrategy<Notice>> {
         ShareOverridden { group: group(), name: file() }
         GroundGone { kind: change_kind(), file: prop::option::of(file()) }
         Unplaced { change: unplaced_change() }
+        Older { count: any::<u64>() }
     })
 }
 

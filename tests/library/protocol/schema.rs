@@ -103,6 +103,7 @@ describe!(describe_notice, NOTICES, Notice {
     ShareOverridden { group, name }
     GroundGone { kind, file }
     Unplaced { change }
+    Older { count }
 });
 
 describe!(describe_op_body, OP_BODIES, OpBody {

@@ -37,7 +37,9 @@ impl State {
         }
         for _ in 0..u64::take(&mut from)? {
             let key = (UserNo::take(&mut from)?, OpOrder::take(&mut from)?, u32::take(&mut from)?);
-            unique(state.users.get(key.0.0).is_some())?;
+            let user = state.users.get_mut(key.0.0).ok_or(OUT_OF_RANGE)?;
+            user.unread += 1;
+            unique(user.unread as usize <= Notice::UNREAD_MAX)?;
             unique(state.notices.insert(key, Notice::take(&mut from)?).is_none())?;
         }
         from.finish()?;
@@ -196,6 +198,7 @@ fn take_user(from: &mut Decoder<'_>) -> Result<(UserRow, Vec<ShareNo>), DecodeEr
         password_set_by: Wire::take(from)?,
         groups: Default::default(),
         shares: Default::default(),
+        unread: 0,
     };
     let shares = table(from, ShareNo::take)?;
     let commands = table(from, |from| Ok((CommandId::take(from)?, OpKey::take(from)?)))?;

@@ -88,7 +88,7 @@ fn put_pair<K: Wire, V: Wire>((key, value): (&K, &V), out: &mut Vec<u8>) {
 }
 
 fn put_user(user: &UserRow, out: &mut Vec<u8>) {
-    let UserRow { id, made_by, commands, name, password, password_set_by, groups: _, shares } = user;
+    let UserRow { id, made_by, commands, name, password, password_set_by, groups: _, shares, unread: _ } = user;
     id.put(out);
     made_by.put(out);
     name.put(out);

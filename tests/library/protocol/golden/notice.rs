@@ -83,5 +83,12 @@ fn without_effect() -> Vec<(Notice, &'static str)> {
             00                  # file: there is none
             "#,
         ),
+        (
+            Notice::Older { count: 5312 },
+            r#"
+            0c                  # Older
+            00000000000014c0    # count
+            "#,
+        ),
     ]
 }
