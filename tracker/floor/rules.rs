@@ -213,7 +213,8 @@ impl FloorView<'_> {
 
     /// Who has promised something that excludes what this tracker has promised.
     fn contradicts(&self) -> Option<u16> {
-        let mut binding = self.state.promises().filter(|(_, _, by)| binds(self.state, by));
+        let open = self.state.promises().filter(|(_, floor, _)| floor.after == self.floor);
+        let mut binding = open.filter(|(_, _, by)| binds(self.state, by));
         let excluding = binding.find(|(_, floor, _)| {
             let held = self.held.version_at(floor.mark.lamport);
             held.is_some_and(|held| excludes_held(floor, &held))
@@ -231,10 +232,15 @@ pub fn by_word(state: &State, own: FloorMark, theirs: FloorMark) -> Option<&Arc<
 }
 
 /// The promise of others that excludes something which the tracker `me` holds: the highest one, to which all yield alike.
-/// None if it excludes what the tracker has promised itself.
+/// None if it excludes what the tracker has promised itself, or nothing that lies above the base: nobody can give up
+/// what is part of that.
 pub fn yields_to(state: &State, me: u16, held: &dyn HeldOps) -> Option<Arc<FloorProposal>> {
     let gate = state.gate()?;
-    let held = held.version_at(gate.mark.lamport)?;
+    let based = held.version_at(state.floor())?;
+    let mut held = held.version_at(gate.mark.lamport)?;
+    let in_base =
+        |seen: &Seen| based.binary_search_by_key(&seen.origin, |of| of.origin).is_ok_and(|at| based[at] == *seen);
+    held.retain(|seen| !in_base(seen));
     // What the tracker has promised of this.
     let promised = |own: &FloorProposal| -> Vec<Seen> {
         let seq = |seen: &Seen| seen.seq.min(own.seen(seen.origin));

@@ -100,10 +100,11 @@ impl State {
         self.floors.promises()
     }
 
-    /// The highest floor that a tracker has promised which is not forgotten. Nothing at or below it has a place but
-    /// what is part of it.
+    /// The highest floor that a tracker has promised which is not forgotten, on top of the floor under this state.
+    /// Nothing at or below it has a place but what is part of it. Other floors may exclude what the base has.
     pub fn gate(&self) -> Option<&Arc<FloorProposal>> {
-        let binding = self.promises().filter(|(_, _, by)| by.iter().any(|&tracker| !self.is_forgotten(tracker)));
+        let follow = self.promises().filter(|(_, floor, _)| floor.after.lamport == self.floor);
+        let binding = follow.filter(|(_, _, by)| by.iter().any(|&tracker| !self.is_forgotten(tracker)));
         binding.max_by_key(|(id, floor, _)| (floor.mark, *id)).map(|(_, floor, _)| floor)
     }
 

@@ -569,6 +569,30 @@ fn nobody_yields_what_it_has_promised() {
     }
 }
 
+/// All disks were put back to copies from before a floor, and one later to what it was on that floor. It hears of what
+/// the others have promised meanwhile.
+#[test]
+fn nobody_yields_what_is_part_of_the_base() {
+    let [mut a, mut b, c] = three_at_work();
+    let mut ahead = c;
+    let before = ahead.floor;
+    ahead.work(2 * MARGIN);
+    ahead.establish(ahead.behind(MARGIN).expect("there are more"));
+    for tracker in [&mut a, &mut b] {
+        tracker.work(3 * MARGIN);
+    }
+    let proposal = a.propose(&[1, 2, 3]);
+    assert!(proposal.1.after == before && proposal.1.mark.lamport > ahead.floor.lamport);
+    b.promise(&proposal);
+    let promise = b.ops.values().last().expect("the promise").clone();
+    let id = OpId { seq: ahead.state.seen(b.origin) + 1, ..promise.id };
+    ahead.receive(&Op { id, ..promise });
+    assert_eq!(ahead.state.promises().count(), 1, "it has heard of it");
+    let step = ahead.step();
+    assert!(!matches!(step, FloorStep::Yield(_)), "{step:?}");
+    assert_eq!(ahead.state.gate(), None, "what it has a place for is what others on its floor have a place for");
+}
+
 #[test]
 fn forgetting_one_of_two_that_exclude_each_other_lets_go_of_its_floor() {
     let [mut a, mut b, mut c] = contradiction();
