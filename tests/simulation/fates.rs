@@ -30,6 +30,12 @@ impl Fates {
         (self.unlisted, self.alone) = (None, None);
     }
 
+    /// Everybody is known, nobody is alone, and all can link.
+    pub(crate) fn meet(&mut self) {
+        self.heal();
+        self.apart = None;
+    }
+
     /// Puts the unlisted tracker on the list of the others, if there is one.
     pub(crate) fn add(&mut self) -> Option<usize> {
         self.unlisted.take()

@@ -14,7 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Whoever logs in reads the state; so this begins with the state at the start.
 #[derive(Default)]
 pub(crate) struct Told {
-    /// What was made in the ops that are known.
+    /// What was made in the ops that are known. Some of it may be there only once another op has come.
+    all: Made,
+    /// What of it is there.
     made: Made,
     members: BTreeSet<(GroupRef, UserRef)>,
     keys: BTreeMap<(GroupRef, UserRef), Key>,
@@ -76,7 +78,7 @@ impl Made {
 impl Told {
     /// Nothing was told yet.
     pub(crate) fn new(state: &State, made: &Made) -> Self {
-        let made = made.canonical(state);
+        let (all, made) = (made.clone(), made.canonical(state));
         let members = made.members(state);
         let key = |&(group, user): &(GroupRef, UserRef)| ((group, user), key_of(state, group));
         let password = |&user: &UserRef| state.account(user).map(|account| (user, account.password_set_by));
@@ -86,6 +88,7 @@ impl Told {
             sharers: made.sharers(state),
             passwords: made.users.iter().filter_map(password).collect(),
             notices: made.users.iter().map(|&user| (user, state.notices(user, usize::MAX))).collect(),
+            all,
             made,
         }
     }
@@ -93,8 +96,8 @@ impl Told {
     /// Tells what a batch means.
     pub(crate) fn publish(&mut self, batch: &Batch) {
         let state = &batch.after;
-        batch.ops.iter().for_each(|op| self.made.note(op));
-        self.made = self.made.canonical(state);
+        batch.ops.iter().for_each(|op| self.all.note(op));
+        self.made = self.all.canonical(state);
         let moved = if batch.meaning.late { self.rekey(state) } else { BTreeSet::new() };
         for effect in &batch.meaning.effects {
             self.tell(state, effect.to, &effect.what);

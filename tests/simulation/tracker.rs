@@ -335,6 +335,8 @@ impl Tracker {
             run.stuck = true;
         }
         run.ledger.reset(&run.durable);
+        // The floor that the batch would have published waits for another one.
+        run.keeping.unpublished = run.ledger.floor().mark != run.floor;
         (vec![batch.waiting, std::mem::take(&mut run.gathering).waiting], Vec::new())
     }
 }

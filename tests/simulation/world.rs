@@ -16,6 +16,7 @@ mod healing;
 mod liveness;
 mod network;
 mod operator;
+mod schemes;
 
 use super::census::{Census, Events};
 use super::clients::{Command, Dice};
@@ -30,6 +31,7 @@ use groupshare::model::op::floor::FloorMark;
 use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::floor::pace::FloorPace;
 use groupshare::tracker::state::State;
+use schemes::Scheme;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -47,11 +49,12 @@ pub(crate) struct World {
     /// On which side of a partition each tracker is.
     sides: Vec<usize>,
     fates: Fates,
+    scheme: Option<Scheme>,
     pace: FloorPace,
     /// In percent: how often a tracker crashes between two steps.
     slippery: usize,
-    /// No tracker is taken back for now.
-    forgets: bool,
+    /// Trackers, by index, of which all have let go until there is another floor.
+    gone: Vec<usize>,
     /// A user is in haste: makes more changes than those that are known.
     hasty: bool,
     commands: Vec<Command>,
@@ -99,7 +102,16 @@ impl World {
     /// The world of a seed, with nothing in it but trackers with empty disks.
     pub(crate) fn new(seed: u64, trace: Option<Trace>) -> Self {
         let mut dice = Dice(SplitMix(seed.wrapping_mul(0x2545_f491_4f6c_dd1d)));
-        let count = if dice.percent(8) { 1 } else { 2 + dice.below(4) };
+        let scheme = match dice.below(100) {
+            0..2 => Some(Scheme::Torn),
+            2 => Some(Scheme::PutBack),
+            _ => None,
+        };
+        let count = match scheme {
+            Some(_) => 3 + dice.below(2),
+            None if dice.percent(8) => 1,
+            None => 2 + dice.below(4),
+        };
         let fates = Fates::new(&mut dice, count);
         // The votes about one floor must not make the next one due.
         let (margin, step) = (dice.below(8) as u64, (2 * count + 2 + dice.below(8)) as u64);
@@ -113,9 +125,10 @@ impl World {
             oldest: 0,
             sides: vec![0; count],
             fates,
+            scheme,
             pace,
             slippery,
-            forgets: false,
+            gone: Vec::new(),
             hasty: seed % 250 == 77,
             commands: Vec::new(),
             unanswered: Vec::new(),
@@ -134,8 +147,11 @@ impl World {
 
     /// Lets things happen, then heals everything and judges.
     pub(crate) fn run(mut self) -> Census {
-        if self.dice.percent(75) || self.hasty {
+        if self.dice.percent(75) || self.hasty || self.scheme.is_some() {
             self.set_the_stage();
+        }
+        if let Some(scheme) = self.scheme {
+            self.play(scheme);
         }
         // How busy clients are, and how well the network does, is different from seed to seed.
         let (busy, network) = (10 + self.dice.below(30), 10 + self.dice.below(50));
@@ -168,8 +184,13 @@ impl World {
             (if self.slippery > 0 { 250 } else { 20 }, Event::Flow),
         ];
         let all = weights.iter().map(|(weight, _)| weight).sum();
-        let steps = if self.slippery > 0 { 180 } else { 80 };
-        for step in 0..steps + self.dice.below(150) {
+        let steps = match self.scheme {
+            // What it has come to is still there at the end.
+            Some(_) => self.dice.below(20),
+            None if self.slippery > 0 => 180 + self.dice.below(150),
+            None => 80 + self.dice.below(150),
+        };
+        for step in 0..steps {
             if self.hasty && [20, 40, 60].contains(&step) {
                 self.make_haste();
             }

@@ -88,7 +88,7 @@ impl World {
     }
 
     /// Ends a tracker that runs and gives it another disk. Returns how many ops that lacks.
-    fn replace_disk(&mut self, t: usize, disk: Disk) -> usize {
+    pub(super) fn replace_disk(&mut self, t: usize, disk: Disk) -> usize {
         if self.trackers[t].run.is_some() {
             self.census.restarts += 1;
             self.end_tracker(t);

@@ -205,11 +205,16 @@ impl World {
                 let losses = self.census.wiped + self.census.restored;
                 let unknown = self.census.forgotten + self.census.added;
                 assert!(losses > 1 || unknown > 0, "{} and {} have floors that exclude each other", t + 1, other + 1);
-                self.census.forks_by_loss += usize::from(unknown == 0);
                 say!(self, "{} and {} have floors that exclude each other", t + 1, other + 1);
-                self.census.forks += 1;
+                self.note_fork();
             }
         }
+    }
+
+    /// Two floors exclude each other.
+    fn note_fork(&mut self) {
+        self.census.forks += 1;
+        self.census.forks_by_loss += usize::from(self.census.forgotten + self.census.added == 0);
     }
 
     /// Whether no disk was ever lost, and trackers have always known of each other.
@@ -309,6 +314,7 @@ impl World {
             let below = gone.iter().all(|id| self.ever[id].lamport <= floor.lamport);
             assert!(below && !self.is_sound(), "{gone:?} are gone, and nobody says so");
             self.census.set_aside += 1;
+            self.note_fork();
             self.lost.extend(gone);
         }
     }

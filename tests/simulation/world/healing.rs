@@ -37,6 +37,7 @@ impl World {
             self.ask_again();
         }
         self.settle();
+        self.resolve();
         if self.dice.percent(20) {
             self.go_on();
         }
@@ -44,7 +45,8 @@ impl World {
 
     /// Carries and writes until there is nothing left to do.
     pub(super) fn settle(&mut self) {
-        let running = self.running();
+        let mut running = self.running();
+        running.retain(|t| !self.gone.contains(t));
         let tree = self.fates.tree(&mut self.dice, &running);
         for round in 0.. {
             assert!(round < 10_000, "it never ends");
@@ -60,7 +62,7 @@ impl World {
             if !busy {
                 busy = self.keep_floors();
             }
-            if !busy && (self.forgets || !self.take_back()) && !self.mend(&tree) {
+            if !busy && (!self.gone.is_empty() || !self.take_back()) && !self.mend(&tree) {
                 return;
             }
         }

@@ -6,8 +6,7 @@ use groupshare::model::op::floor::{FloorMark, FloorProposal};
 use groupshare::tracker::floor::rules::{FloorStep, Standstill};
 
 impl World {
-    /// With all connected and changes enough, there is another floor everywhere. Where trackers have promised what
-    /// excludes each other there is none before one of them is forgotten.
+    /// With all connected and changes enough, there is another floor everywhere.
     pub(super) fn go_on(&mut self) {
         self.forget_nobody();
         let before = self.common_floor();
@@ -18,11 +17,30 @@ impl World {
             }
         }
         self.tell_floors();
-        let (a, b) = self.excluding().expect("a floor comes if nothing is in its way");
-        say!(self, "{} and {} have promised what excludes each other", a + 1, b + 1);
-        self.census.excluded += 1;
-        self.let_go_for_good(a, b);
-        assert!(self.common_floor() > before, "no floor comes, also with one tracker forgotten");
+        panic!("no floor comes, and nothing is in its way");
+    }
+
+    /// Where trackers have promised what excludes each other there is no floor before one of them is forgotten. `status`
+    /// names two, and an operator lets go of one.
+    pub(super) fn resolve(&mut self) {
+        while let Some(pair) = self.excluding() {
+            say!(self, "{} and {} have promised what excludes each other", pair[0] + 1, pair[1] + 1);
+            self.tell_floors();
+            self.census.excluded += usize::from(self.gone.is_empty());
+            let one = pair[self.dice.below(2)];
+            self.gone.push(one);
+            for t in self.running() {
+                if t != one {
+                    self.say_of(t, self.trackers[one].number, true);
+                }
+            }
+            self.settle();
+        }
+        if !self.gone.is_empty() {
+            self.make_changes();
+            self.gone.clear();
+            self.settle();
+        }
     }
 
     /// A tracker that never was was forgotten and taken back: all wait for it until it is forgotten again.
@@ -76,22 +94,13 @@ impl World {
         self.settle();
     }
 
-    /// Two trackers of which an operator is told that they have promised floors which exclude each other.
-    fn excluding(&self) -> Option<(usize, usize)> {
-        self.running().into_iter().find_map(|t| match self.next_step(t, None) {
-            FloorStep::Wait(Standstill::Contradiction([a, b])) => Some((usize::from(a) - 1, usize::from(b) - 1)),
+    /// Two trackers of which an operator is told that they have promised floors which exclude each other. Those that are
+    /// gone are not asked.
+    fn excluding(&self) -> Option<[usize; 2]> {
+        let mut asked = self.running().into_iter().filter(|t| !self.gone.contains(t));
+        asked.find_map(|t| match self.next_step(t, None) {
+            FloorStep::Wait(Standstill::Contradiction(numbers)) => Some(numbers.map(|number| usize::from(number) - 1)),
             _ => None,
         })
-    }
-
-    /// An operator has all forget a tracker until there is another floor, and then takes it back.
-    fn let_go_for_good(&mut self, gone: usize, by: usize) {
-        self.forgets = true;
-        let body = OpBody::ForgetTracker { tracker: self.trackers[gone].number };
-        assert!(self.trackers[by].operate(body), "it is not forgotten");
-        self.settle();
-        self.make_changes();
-        self.forgets = false;
-        self.settle();
     }
 }

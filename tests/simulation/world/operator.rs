@@ -14,15 +14,22 @@ impl World {
         if number == self.trackers[t].number {
             return;
         }
+        self.say_of(t, number, forget);
+    }
+
+    /// The operator of a tracker has all forget another one, or take it back; whether that changes anything.
+    pub(super) fn say_of(&mut self, t: usize, number: u16, forget: bool) -> bool {
         let body = if forget {
             OpBody::ForgetTracker { tracker: number }
         } else {
             OpBody::UnforgetTracker { tracker: number }
         };
-        if self.trackers[t].operate(body) {
+        let changes = self.trackers[t].operate(body);
+        if changes {
             say!(self, "{}: tracker {number} is {}", t + 1, if forget { "forgotten" } else { "taken back" });
             *(if forget { &mut self.census.forgotten } else { &mut self.census.taken_back }) += 1;
         }
+        changes
     }
 
     /// Whether a tracker lets go of another one.
