@@ -75,7 +75,7 @@ fn the_newest_base_is_given_in_parts_and_taken_whole() {
         assert_eq!(left(&disk.after_power_loss(3)), [INCOMING]);
         // Behind a head without a place, and before a checksum, it is the state.
         let bytes = disk.read(INCOMING).expect("there");
-        let state = State::decode(&bytes[26..bytes.len() - 32]).expect("a state");
+        let state = State::decode(&bytes[43..bytes.len() - 32]).expect("a state");
         assert_eq!(mark(&state), floor);
     }
     for other in [mark(&base(20)), FloorMark::default(), FloorMark { lamport: 41, ..floor }] {

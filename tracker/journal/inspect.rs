@@ -67,7 +67,7 @@ pub fn check(disk: &dyn Disk) -> Result<Inspection, JournalError> {
         let path = disk.path(&name);
         let path = path.display();
         match read {
-            Ok(state) => lines.push(format!("{path} is sound: {} ops", state.op_count())),
+            Ok((ops, _)) => lines.push(format!("{path} is sound: {ops} ops")),
             // The start has told of those that it tried.
             Err(_) if recovery.warnings.iter().any(|told| told.contains(&path.to_string())) => {}
             Err(why) => faults.push(format!("{path} {why}; a start passes it over")),
@@ -118,19 +118,19 @@ fn way_from_older(disk: &dyn Disk, base: BaseMark, options: RecoveryOptions) -> 
     }
 }
 
-/// The name of a base or a checkpoint, and what it holds.
-type StateFileRead = (String, Result<State, UnsoundStateFile>);
+/// The name of a base or a checkpoint, how many ops it folds, and the floor in it.
+type StateFileRead = (String, Result<(u64, u64), UnsoundStateFile>);
 
 /// All bases and checkpoints, and what they hold.
 fn state_files(disk: &dyn Disk) -> Result<Vec<StateFileRead>, JournalError> {
     let failed = |error| io_error(disk, "", "read the folder")(error);
     let bases = base::all(disk).map_err(failed)?;
     let checkpoints = checkpoint::all(disk).map_err(failed)?;
-    let bases =
-        bases.into_iter().map(|lamport| (base::name(lamport), base::read(disk, lamport).map(|(_, state)| state)));
-    let checkpoints =
-        checkpoints.into_iter().map(|seq| (checkpoint::name(seq), checkpoint::read(disk, seq).map(|(_, state)| state)));
-    Ok(bases.chain(checkpoints).collect())
+    let held = |state: State| (state.op_count(), state.floor());
+    let of_base = |lamport| (base::name(lamport), base::read(disk, lamport).map(|(_, state)| held(state)));
+    let of_checkpoint = |seq| (checkpoint::name(seq), checkpoint::read(disk, seq).map(|(_, state)| held(state)));
+    let bases = bases.into_iter().map(of_base);
+    Ok(bases.chain(checkpoints.into_iter().map(of_checkpoint)).collect())
 }
 
 /// Removes damaged bases, damaged checkpoints and those without their base.
@@ -138,7 +138,7 @@ pub(super) fn remove_unsound(disk: &dyn Disk) -> Result<(), JournalError> {
     let files = state_files(disk)?;
     let sound =
         |floor: u64| floor == 0 || files.iter().any(|(name, read)| base::lamport(name) == Some(floor) && read.is_ok());
-    let useless = |read: &Result<State, _>| read.as_ref().map_or(true, |state| !sound(state.floor()));
+    let useless = |read: &Result<(u64, u64), _>| read.as_ref().map_or(true, |&(_, floor)| !sound(floor));
     let names: Vec<String> = files.iter().filter(|(_, read)| useless(read)).map(|(name, _)| name.clone()).collect();
     remove_all(disk, &names)
 }

@@ -6,14 +6,64 @@ use super::segment::SegmentPlace;
 use crate::sys;
 use crate::tracker::state::State;
 use crate::wire::codec::{DecodeError, Decoder, Wire};
-use ring::digest::{Context, SHA256, digest};
+use ring::digest::{Context, SHA256};
 use std::fmt;
 use std::io;
+use std::ops::Range;
 
 /// Bytes before the state.
 pub(super) const HEAD_LEN: usize = 8 + 2 + 33;
 /// Bytes behind it.
 pub(super) const DIGEST_LEN: usize = 32;
+
+/// Bytes of a file that are in memory at once.
+const PART_LEN: u64 = 256 * 1024;
+
+/// The bytes of a file in a range, part by part.
+struct FileParts<'a> {
+    disk: &'a dyn Disk,
+    name: &'a str,
+    rest: Range<u64>,
+    failed: Option<io::Error>,
+}
+
+impl<'a> FileParts<'a> {
+    fn new(disk: &'a dyn Disk, name: &'a str, range: Range<u64>) -> Self {
+        Self { disk, name, rest: range, failed: None }
+    }
+
+    /// Fails if the disk did not give a part.
+    fn end(self) -> Result<(), UnsoundStateFile> {
+        self.failed.map_or(Ok(()), |error| Err(UnsoundStateFile::Unreadable(error)))
+    }
+}
+
+impl Iterator for FileParts<'_> {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let part = self.rest.start..self.rest.end.min(self.rest.start.saturating_add(PART_LEN));
+        if part.is_empty() || self.failed.is_some() {
+            return None;
+        }
+        self.rest.start = part.end;
+        match self.disk.read_part(self.name, part) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                self.failed = Some(error);
+                None
+            }
+        }
+    }
+}
+
+/// Reads a state from a range of a file. Does not hold the bytes.
+pub(super) fn read_state(disk: &dyn Disk, name: &str, range: Range<u64>) -> Result<State, UnsoundStateFile> {
+    let mut parts = FileParts::new(disk, name, range);
+    let state = State::decode_parts(parts.by_ref());
+    parts.end()?;
+    state.map_err(UnsoundStateFile::NotAState)
+}
 
 /// A kind of such files. Each is named by a number.
 pub(super) struct StateFileKind {
@@ -155,15 +205,19 @@ impl StateFileKind {
 
     /// Reads one.
     pub(super) fn read(&self, disk: &dyn Disk, name: &str) -> Result<(SegmentPlace, State), UnsoundStateFile> {
-        let bytes = disk.read(name).map_err(UnsoundStateFile::Unreadable)?;
-        let whole = bytes.len().checked_sub(DIGEST_LEN).filter(|&len| len >= HEAD_LEN);
-        let (content, checksum) = bytes.split_at(whole.ok_or(UnsoundStateFile::TooShort)?);
-        if digest(&SHA256, content).as_ref() != checksum {
+        let len = disk.len(name).map_err(UnsoundStateFile::Unreadable)?;
+        let end = len.checked_sub(DIGEST_LEN as u64).filter(|&end| end >= HEAD_LEN as u64);
+        let end = end.ok_or(UnsoundStateFile::TooShort)?;
+        let mut context = Context::new(&SHA256);
+        let mut parts = FileParts::new(disk, name, 0..end);
+        parts.by_ref().for_each(|part| context.update(&part));
+        parts.end()?;
+        let read = |range| disk.read_part(name, range).map_err(UnsoundStateFile::Unreadable);
+        if read(end..len)? != context.finish().as_ref() {
             return Err(UnsoundStateFile::WrongChecksum);
         }
-        let (head, state) = content.split_at(HEAD_LEN);
-        let place = self.place(head)?;
-        Ok((place, State::decode(state).map_err(UnsoundStateFile::NotAState)?))
+        let place = self.place(&read(0..HEAD_LEN as u64)?)?;
+        Ok((place, read_state(disk, name, HEAD_LEN as u64..end)?))
     }
 
     /// The place in a head.

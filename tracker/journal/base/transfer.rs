@@ -3,12 +3,11 @@
 use super::super::disk::{Disk, DiskFile, remove_if_there, write_all_at};
 use super::super::record::JournalPosition;
 use super::super::segment::SegmentPlace;
-use super::super::state_file::{DIGEST_LEN, HEAD_LEN};
+use super::super::state_file::{DIGEST_LEN, HEAD_LEN, UnsoundStateFile, read_state};
 use super::{INCOMING, KIND, name};
 use crate::model::op::floor::FloorMark;
 use crate::tracker::commit::BasePart;
-use crate::tracker::state::State;
-use ring::digest::{Context, SHA256, digest};
+use ring::digest::{Context, SHA256};
 use std::io;
 
 /// The name of a base that is still coming in.
@@ -87,9 +86,10 @@ impl Incoming {
 
     /// Whether the bytes are those of a state, as a tracker writes it, on this floor.
     fn holds_state(&self, disk: &dyn Disk) -> io::Result<bool> {
-        let bytes = disk.read_part(TEMP, HEAD_LEN as u64..self.end)?;
-        let is_same = digest(&SHA256, &bytes).as_ref() == self.floor.base;
-        let state = State::decode(&bytes).ok().filter(|_| is_same);
-        Ok(state.is_some_and(|state| state.floor() == self.floor.lamport && state.digest() == self.floor.base))
+        match read_state(disk, TEMP, HEAD_LEN as u64..self.end) {
+            Ok(state) => Ok(state.floor() == self.floor.lamport && state.digest() == self.floor.base),
+            Err(UnsoundStateFile::Unreadable(error)) => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 }

@@ -18,16 +18,21 @@ impl State {
     /// Reads what [`State::encode`] wrote. Refuses rows that no state has together, as far as that is quick to see. A
     /// checksum has to tell whether the bytes are those that were written.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut from = Decoder::new(bytes);
+        Self::decode_parts([bytes])
+    }
+
+    /// The same from bytes in parts of any length. Holds a part and a row beside the state.
+    pub fn decode_parts<B: AsRef<[u8]>>(parts: impl IntoIterator<Item = B>) -> Result<Self, DecodeError> {
+        let from = &mut Rows { parts: parts.into_iter(), buffer: Vec::new(), at: 0 };
         let mut state = State::new();
-        state.take_head(&mut from)?;
-        state.take_origins(&mut from)?;
-        unique(u64::take(&mut from)? == 1)?;
-        state.floors = FloorTable::take(&mut from)?;
-        state.take_aliases(&mut from)?;
-        let shares = state.take_users(&mut from)?;
-        state.take_groups(&mut from)?;
-        state.take_shares(&mut from)?;
+        state.take_head(from)?;
+        state.take_origins(from)?;
+        unique(from.value::<u64>()? == 1)?;
+        state.floors = from.value::<FloorTable>()?;
+        state.take_aliases(from)?;
+        let shares = state.take_users(from)?;
+        state.take_groups(from)?;
+        state.take_shares(from)?;
         for (user, shares) in (0..).zip(shares) {
             let user = state.users.get_mut(user).ok_or(OUT_OF_RANGE)?;
             for number in shares {
@@ -35,69 +40,74 @@ impl State {
                 unique(user.shares.insert((share.group, number)).is_none())?;
             }
         }
-        for _ in 0..u64::take(&mut from)? {
-            let key = (UserNo::take(&mut from)?, OpOrder::take(&mut from)?, u32::take(&mut from)?);
+        for _ in 0..from.value::<u64>()? {
+            let take = |from: &mut Decoder<'_>| Ok((UserNo::take(from)?, OpOrder::take(from)?, u32::take(from)?));
+            let (key, notice) = from.row(|from| Ok((take(from)?, Notice::take(from)?)))?;
             let user = state.users.get_mut(key.0.0).ok_or(OUT_OF_RANGE)?;
             user.unread += 1;
             unique(user.unread as usize <= Notice::UNREAD_MAX)?;
-            unique(state.notices.insert(key, Notice::take(&mut from)?).is_none())?;
+            unique(state.notices.insert(key, notice).is_none())?;
         }
         from.finish()?;
         Ok(state)
     }
 
-    fn take_head(&mut self, from: &mut Decoder<'_>) -> Result<(), DecodeError> {
-        if (u64::take(from)?, u16::take(from)?) != (1, VERSION) {
+    fn take_head<P: Parts>(&mut self, from: &mut Rows<P>) -> Result<(), DecodeError> {
+        if from.row(|from| Ok((u64::take(from)?, u16::take(from)?)))? != (1, VERSION) {
             return Err(DecodeError::Value("the version of a state"));
         }
-        self.folded = u64::take(from)?;
-        self.lamport = u64::take(from)?;
-        self.last = Wire::take(from)?;
+        self.folded = from.value()?;
+        self.lamport = from.value()?;
+        self.last = from.value()?;
         unique(self.lamport == self.last.map_or(0, |last: OpOrder| last.lamport))?;
-        self.floor = u64::take(from)?;
-        self.origins = SparseArray::from_number(u32::take(from)?);
-        self.groups = SparseArray::from_number(u32::take(from)?);
-        self.shares = SparseArray::from_number(u32::take(from)?);
+        self.floor = from.value()?;
+        self.origins = SparseArray::from_number(from.value()?);
+        self.groups = SparseArray::from_number(from.value()?);
+        self.shares = SparseArray::from_number(from.value()?);
         Ok(())
     }
 
-    fn take_origins(&mut self, from: &mut Decoder<'_>) -> Result<(), DecodeError> {
+    fn take_origins<P: Parts>(&mut self, from: &mut Rows<P>) -> Result<(), DecodeError> {
         let mut left = self.folded;
-        for _ in 0..u64::take(from)? {
-            let (number, origin) = (u32::take(from)?, Origin::take(from)?);
-            let row = OriginRow { number, seq: u64::take(from)?, last: u64::take(from)? };
+        for _ in 0..from.value::<u64>()? {
+            let (number, origin, row) = from.row(|from| {
+                let (number, origin) = (u32::take(from)?, Origin::take(from)?);
+                Ok((number, origin, OriginRow { number, seq: u64::take(from)?, last: u64::take(from)? }))
+            })?;
             left = left.checked_sub(row.seq).ok_or(OUT_OF_RANGE)?;
             unique(self.origins.fill(number, origin) && self.by_origin.insert(origin, row).is_none())?;
         }
-        self.past = map(from)?;
+        self.past = from.map()?;
         unique(self.past.keys().all(|origin| !self.by_origin.contains_key(origin)))?;
-        self.trackers = map(from)?;
+        self.trackers = from.map()?;
         unique(self.origins.values().chain(self.past.keys()).all(|origin| self.trackers.contains_key(&origin.tracker)))
     }
 
-    fn take_aliases(&mut self, from: &mut Decoder<'_>) -> Result<(), DecodeError> {
-        self.aliases = map(from)?;
+    fn take_aliases<P: Parts>(&mut self, from: &mut Rows<P>) -> Result<(), DecodeError> {
+        self.aliases = from.map()?;
         self.stand_ins = self.aliases.iter().map(|(&id, &AliasRow { of, .. })| (of, id)).collect();
         unique(self.aliases.values().all(|alias| !self.aliases.contains_key(&alias.of)))
     }
 
     /// Takes the users. Returns what each one shares: in which groups is not known yet.
-    fn take_users(&mut self, from: &mut Decoder<'_>) -> Result<Vec<Vec<ShareNo>>, DecodeError> {
-        table(from, |from| {
-            let (row, shares) = take_user(from)?;
+    fn take_users<P: Parts>(&mut self, from: &mut Rows<P>) -> Result<Vec<Vec<ShareNo>>, DecodeError> {
+        let mut all = Vec::new();
+        for _ in 0..from.value::<u64>()? {
+            let (row, shares) = from.row(take_user)?;
             let user = self.users.next().map(UserNo).ok_or(OUT_OF_RANGE)?;
             self.take_created(row.id, Created::User(user))?;
             unique(self.user_names.insert(ByName::new(&row.name), user).is_none())?;
             unique(row.commands.iter().all(|(_, op)| op.origin() < self.origins.used()))?;
             self.users.push(row);
-            Ok(shares)
-        })
+            all.push(shares);
+        }
+        Ok(all)
     }
 
-    fn take_groups(&mut self, from: &mut Decoder<'_>) -> Result<(), DecodeError> {
-        for _ in 0..u64::take(from)? {
-            let number = GroupNo::take(from)?;
-            let group = self.take_group(number, from)?;
+    fn take_groups<P: Parts>(&mut self, from: &mut Rows<P>) -> Result<(), DecodeError> {
+        for _ in 0..from.value::<u64>()? {
+            let (number, group, members, requests) = from.row(take_group)?;
+            let group = self.settle_group(number, group, members, &requests)?;
             self.take_created(group.id, Created::Group(number))?;
             if group.owner.is_some() {
                 unique(self.group_names.insert(ByName::new(&group.name), number).is_none())?;
@@ -110,36 +120,30 @@ impl State {
         Ok(())
     }
 
-    /// A group without its files, which come later.
-    fn take_group(&mut self, number: GroupNo, from: &mut Decoder<'_>) -> Result<GroupRow, DecodeError> {
-        let mut group = GroupRow {
-            id: Wire::take(from)?,
-            name: Wire::take(from)?,
-            owner: None,
-            idle: Wire::take(from)?,
-            joined: Wire::take(from)?,
-            chain: Wire::take(from)?,
-            roster: Default::default(),
-            requests: Default::default(),
-            files: Default::default(),
-        };
-        let members = table(from, MemberRow::take)?;
+    /// A group with those who are in it or want to be. The files come later.
+    fn settle_group(
+        &mut self,
+        number: GroupNo,
+        mut group: GroupRow,
+        members: Vec<MemberRow>,
+        requests: &[UserNo],
+    ) -> Result<GroupRow, DecodeError> {
         group.owner = members.iter().min_by_key(|member| member.rank).map(|member| member.user);
         for member in members {
             let user = self.users.get_mut(member.user.0).ok_or(OUT_OF_RANGE)?;
             user.groups.insert(number);
             unique(group.roster.insert(ByName::new(&user.name), member).is_none())?;
         }
-        for number in table(from, UserNo::take)? {
+        for &number in requests {
             let user = self.users.get(number.0).ok_or(OUT_OF_RANGE)?;
             unique(group.requests.insert(ByName::new(&user.name), number).is_none())?;
         }
         Ok(group)
     }
 
-    fn take_shares(&mut self, from: &mut Decoder<'_>) -> Result<(), DecodeError> {
-        for _ in 0..u64::take(from)? {
-            let (number, share) = (ShareNo::take(from)?, ShareRow::take(from)?);
+    fn take_shares<P: Parts>(&mut self, from: &mut Rows<P>) -> Result<(), DecodeError> {
+        for _ in 0..from.value::<u64>()? {
+            let (number, share) = from.row(|from| Ok((ShareNo::take(from)?, ShareRow::take(from)?)))?;
             self.take_created(share.id, Created::Share(number))?;
             let group = self.groups.get_mut(share.group.0).ok_or(OUT_OF_RANGE)?;
             if share.sharer_count > 0 {
@@ -166,10 +170,73 @@ fn unique(holds: bool) -> Result<(), DecodeError> {
     if holds { Ok(()) } else { Err(OUT_OF_RANGE) }
 }
 
+/// Bytes in parts.
+trait Parts: Iterator<Item: AsRef<[u8]>> {}
+
+impl<P: Iterator<Item: AsRef<[u8]>>> Parts for P {}
+
+/// Rows from bytes in parts.
+struct Rows<P> {
+    parts: P,
+    /// The parts that are not used up.
+    buffer: Vec<u8>,
+    /// How much of them is.
+    at: usize,
+}
+
+impl<P: Parts> Rows<P> {
+    /// Takes what `row` reads. Where the bytes at hand end in it, `row` begins anew with more of them.
+    fn row<T>(&mut self, row: impl Fn(&mut Decoder<'_>) -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+        loop {
+            let mut from = Decoder::new(&self.buffer[self.at..]);
+            let taken = row(&mut from);
+            let left = from.left();
+            let is_cut = matches!(taken, Err(DecodeError::Truncated));
+            if !is_cut || !self.fill() {
+                self.at = self.buffer.len() - left;
+                return taken;
+            }
+        }
+    }
+
+    fn value<T: Wire>(&mut self) -> Result<T, DecodeError> {
+        self.row(T::take)
+    }
+
+    /// Keys and values with a count before them.
+    fn map<K: Wire + Ord + Clone, V: Wire + Clone>(&mut self) -> Result<OrdMap<K, V>, DecodeError> {
+        let mut map = OrdMap::new();
+        for _ in 0..self.value::<u64>()? {
+            let (key, value) = self.row(|from| Ok((K::take(from)?, V::take(from)?)))?;
+            unique(map.insert(key, value).is_none())?;
+        }
+        Ok(map)
+    }
+
+    /// Makes the bytes at hand at least twice as many, so that a long row is not read too often. Returns false if no
+    /// more come.
+    fn fill(&mut self) -> bool {
+        self.buffer.drain(..self.at);
+        self.at = 0;
+        let before = self.buffer.len();
+        while self.buffer.len() <= 2 * before {
+            let Some(part) = self.parts.next() else { break };
+            self.buffer.extend_from_slice(part.as_ref());
+        }
+        self.buffer.len() > before
+    }
+
+    /// Nothing may be left.
+    fn finish(&mut self) -> Result<(), DecodeError> {
+        let more = self.fill() || self.at < self.buffer.len();
+        if more { Err(DecodeError::Trailing(self.buffer.len())) } else { Ok(()) }
+    }
+}
+
 /// Rows with a count before them. A count that is too high ends with the bytes.
 fn table<T>(
     from: &mut Decoder<'_>,
-    mut row: impl FnMut(&mut Decoder<'_>) -> Result<T, DecodeError>,
+    row: impl Fn(&mut Decoder<'_>) -> Result<T, DecodeError>,
 ) -> Result<Vec<T>, DecodeError> {
     let mut rows = Vec::new();
     for _ in 0..u64::take(from)? {
@@ -178,13 +245,23 @@ fn table<T>(
     Ok(rows)
 }
 
-/// Keys and values with a count before them.
-fn map<K: Wire + Ord + Clone, V: Wire + Clone>(from: &mut Decoder<'_>) -> Result<OrdMap<K, V>, DecodeError> {
-    let mut map = OrdMap::new();
-    for _ in 0..u64::take(from)? {
-        unique(map.insert(K::take(from)?, V::take(from)?).is_none())?;
-    }
-    Ok(map)
+/// A group's number, the group without its people and files, its members, and those who want to join.
+type GroupTaken = (GroupNo, GroupRow, Vec<MemberRow>, Vec<UserNo>);
+
+fn take_group(from: &mut Decoder<'_>) -> Result<GroupTaken, DecodeError> {
+    let number = GroupNo::take(from)?;
+    let group = GroupRow {
+        id: Wire::take(from)?,
+        name: Wire::take(from)?,
+        owner: None,
+        idle: Wire::take(from)?,
+        joined: Wire::take(from)?,
+        chain: Wire::take(from)?,
+        roster: Default::default(),
+        requests: Default::default(),
+        files: Default::default(),
+    };
+    Ok((number, group, table(from, MemberRow::take)?, table(from, UserNo::take)?))
 }
 
 /// A user without groups and shares, and the numbers of the shares.
@@ -241,7 +318,13 @@ mod tests {
             // Only the op being folded needs this.
             (state.told, state.caused) = (0, Vec::new());
             prop_assert_eq!(format!("{decoded:?}"), format!("{state:?}"));
-            prop_assert_eq!(encode(&decoded), bytes);
+            prop_assert_eq!(encode(&decoded), &bytes[..]);
+            for len in [1, 7, 100] {
+                let decoded = State::decode_parts(bytes.chunks(len)).expect("the same in parts");
+                prop_assert_eq!(encode(&decoded), &bytes[..]);
+            }
+            let long = [&bytes[..], &[0]].concat();
+            prop_assert_eq!(State::decode_parts(long.chunks(50)).err(), Some(DecodeError::Trailing(1)));
         }
 
         #[test]
