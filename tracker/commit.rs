@@ -354,10 +354,10 @@ mod tests {
             Ok(())
         }
 
-        fn clear(&self) -> Result<(), BaseError> {
+        fn clear(&self) -> Result<bool, BaseError> {
             let floor = self.1.lock().floor();
             self.0.lock().retain(|op| op.lamport > floor);
-            Ok(())
+            Ok(true)
         }
     }
 
@@ -770,8 +770,8 @@ mod tests {
             self.1.recv_timeout(COMMIT_WAIT_MAX).expect("the test answers")
         }
 
-        fn clear(&self) -> Result<(), BaseError> {
-            Ok(())
+        fn clear(&self) -> Result<bool, BaseError> {
+            Ok(true)
         }
     }
 

@@ -12,8 +12,8 @@ impl BaseStore for Nowhere {
         Ok(())
     }
 
-    fn clear(&self) -> Result<(), BaseError> {
-        Ok(())
+    fn clear(&self) -> Result<bool, BaseError> {
+        Ok(true)
     }
 }
 

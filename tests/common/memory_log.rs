@@ -55,10 +55,10 @@ impl BaseStore for MemoryLog {
         Ok(())
     }
 
-    fn clear(&self) -> Result<(), BaseError> {
+    fn clear(&self) -> Result<bool, BaseError> {
         let above = self.above();
         *self.ops.lock() = above;
-        Ok(())
+        Ok(true)
     }
 
     fn part(&self, floor: FloorMark, offset: u64, len: usize) -> Result<Option<BasePart>, ReadBackError> {

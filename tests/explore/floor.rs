@@ -34,8 +34,8 @@ impl BaseStore for Bases {
         Ok(())
     }
 
-    fn clear(&self) -> Result<(), BaseError> {
-        Ok(())
+    fn clear(&self) -> Result<bool, BaseError> {
+        Ok(true)
     }
 }
 

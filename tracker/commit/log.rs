@@ -60,11 +60,12 @@ pub trait BaseStore: Send + Sync {
     /// The log goes on with the base before, or fails for good.
     fn keep(&self, base: &State) -> Result<(), BaseError>;
 
-    /// Removes what no start needs: the ops below the floor of the older of the two bases that stay.
+    /// Removes what no start needs: the ops below the floor of the older of the two bases that stay. Returns false if
+    /// somebody reads the log: all is there still, and a later call removes it.
     ///
     /// # Errors
     /// Some of it is there still. A later call removes it.
-    fn clear(&self) -> Result<(), BaseError>;
+    fn clear(&self) -> Result<bool, BaseError>;
 
     /// Reads at most so many bytes of the newest base, for another tracker: the canonical form of its state, whose
     /// SHA-256 is in the mark. `None` if the newest base is that of another floor.

@@ -116,16 +116,18 @@ impl FloorKeeper {
     pub(super) fn run(mut self) {
         let wakeup = self.core.cluster.floor_wakeup().clone();
         while !self.watch.is_closed() {
-            while !self.trouble.must_wait() && self.go_on() {}
+            while self.go_on() {}
             wakeup.wait(Instant::now() + INTERVAL);
         }
     }
 
     /// Takes the next step. Returns false if there is none before something else happens.
     fn go_on(&mut self) -> bool {
-        if std::mem::take(&mut self.uncleared) {
+        if self.uncleared && !self.trouble.must_wait() {
             self.clear();
-            return true;
+        }
+        if self.trouble.must_wait() {
+            return false;
         }
         let standing = self.core.committer.standing();
         let step = self.next_step(&standing);
@@ -256,12 +258,11 @@ impl FloorKeeper {
 
     /// Removes what no start needs.
     fn clear(&mut self) {
-        match self.core.bases.clear() {
-            Ok(()) => self.trouble.ends(),
-            Err(error) => {
-                self.uncleared = true;
-                self.trouble.begins(error.to_string());
-            }
+        let cleared = self.core.bases.clear();
+        self.uncleared = !matches!(cleared, Ok(true));
+        match cleared {
+            Ok(_) => self.trouble.ends(),
+            Err(error) => self.trouble.begins(error.to_string()),
         }
     }
 }

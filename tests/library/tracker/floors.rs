@@ -1,11 +1,13 @@
 //! A tracker that is alone: what is gone leaves nothing behind, in memory and on disk.
 
 use crate::common::client::Client;
+use crate::common::deadline::LONG;
 use crate::common::kept_tracker::{KeptSetup, KeptTracker, Told};
 use crate::common::memory_log::MemoryLog;
 use crate::common::names::{command, group, user};
 use crate::common::tracker::{TestTracker, loopback};
 use crate::common::wait::wait_until;
+use crossbeam_channel::bounded;
 use groupshare::tracker::commit::{BaseError, BaseStore};
 use groupshare::tracker::floor::pace::FloorPace;
 use groupshare::tracker::journal::JournalSettings;
@@ -15,6 +17,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 const PACE: FloorPace = FloorPace { margin: 32, step: 32, pause: Duration::from_millis(10) };
@@ -90,6 +93,39 @@ fn what_is_gone_leaves_nothing_behind_and_a_start_finds_what_is_there() {
     assert_eq!(groups(&again.state()).len(), 3);
 }
 
+#[test]
+fn what_stays_for_a_reader_goes_once_it_has_read() {
+    let mut setup = KeptSetup::new(1, &[]);
+    (setup.floor_pace, setup.journal) = (PACE, SHORT);
+    let folder = setup.folder.path().to_owned();
+    let tracker = KeptTracker::start(setup);
+    let mut alice = Client::connect(tracker.addr);
+    alice.create_user("alice");
+    alice.log_in("alice");
+    let floor = || tracker.look(|server| server.core().committer.standing()).floor.mark;
+    let mut next_floor = || {
+        let before = floor();
+        churn(&mut alice, 40);
+        wait_until("the next floor", || floor() > before);
+    };
+    next_floor();
+    // Somebody reads old changes, as a link does.
+    let source = tracker.look(|server| server.core().source.clone());
+    let ((begun, begins), (end, ends)) = (bounded(1), bounded::<()>(0));
+    let reader = thread::spawn(move || {
+        source.read(&mut |_| {
+            begun.send(()).expect("the test listens");
+            ends.recv().is_ok()
+        })
+    });
+    begins.recv_timeout(LONG).expect("there are changes above the floor");
+    (0..3).for_each(|_| next_floor());
+    assert!(files(&folder, ".base") > 2);
+    drop(end);
+    reader.join().expect("no panic").expect("it can be read");
+    wait_until("two bases are left", || files(&folder, ".base") == 2);
+}
+
 /// A place for bases that is full at first.
 struct FullAtFirst {
     full: AtomicUsize,
@@ -110,7 +146,7 @@ impl BaseStore for FullAtFirst {
         self.log.keep(base)
     }
 
-    fn clear(&self) -> Result<(), BaseError> {
+    fn clear(&self) -> Result<bool, BaseError> {
         one_less(&self.uncleared)?;
         self.log.clear()
     }

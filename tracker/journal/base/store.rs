@@ -140,17 +140,16 @@ impl BaseStore for JournalShelf {
         Ok(())
     }
 
-    fn clear(&self) -> Result<(), BaseError> {
+    fn clear(&self) -> Result<bool, BaseError> {
         let _turn = self.turn.lock();
         self.must_be_sound()?;
-        // Whoever reads goes on; the next call removes what this one does not.
-        let Some(_alone) = self.reading.try_write() else { return Ok(()) };
+        let Some(_alone) = self.reading.try_write() else { return Ok(false) };
         let why = |doing, name: &str, error| {
             format!("cannot {doing} {}: {}", self.disk.path(name).display(), sys::reason(&error))
         };
         let names = self.needless().map_err(|error| BaseError::Unchanged(why("read", "", error)))?;
         if names.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         for name in &names {
             let removed = remove_if_there(&*self.disk, name);
@@ -159,7 +158,8 @@ impl BaseStore for JournalShelf {
                 self.spans.lock().forget(first_seq);
             }
         }
-        self.disk.sync_folder().map_err(|error| self.uncertain(why("fsync", "", error)))
+        let synced = self.disk.sync_folder().map(|()| true);
+        synced.map_err(|error| self.uncertain(why("fsync", "", error)))
     }
 
     fn part(&self, floor: FloorMark, offset: u64, len: usize) -> Result<Option<BasePart>, ReadBackError> {
