@@ -133,7 +133,7 @@ impl<'a> BaseTaker<'a> {
         if self.asked.as_ref().is_some_and(|asked| asked.floor == floor) {
             self.drop_part();
             let rest = self.core.cluster.base_slot().lock().excuse(self.number, now);
-            rest.iter().for_each(|rest| self.tell_blame(*rest));
+            rest.iter().for_each(|rest| self.tell_blame(*rest, now));
         }
     }
 
@@ -167,10 +167,14 @@ impl<'a> BaseTaker<'a> {
     fn blame(&mut self, now: Instant) {
         self.drop_part();
         let rest = self.core.cluster.base_slot().lock().blame(self.number, now);
-        self.tell_blame(rest);
+        self.tell_blame(rest, now);
     }
 
-    fn tell_blame(&self, rest: Duration) {
+    /// Nobody waits for the other tracker while it rests.
+    fn tell_blame(&self, rest: Duration, now: Instant) {
+        let mut slot = self.core.cluster.base_slot().lock();
+        self.core.committer.set_joining(slot.set_needed(self.number, false, now));
+        drop(slot);
         let (number, rest) = (self.number, duration(rest));
         self.core
             .cluster

@@ -9,13 +9,16 @@ use crate::common::relay::Relay;
 use crate::common::wait::wait_until;
 use groupshare::model::id::Seen;
 use groupshare::model::op::floor::FloorMark;
+use groupshare::tracker::floor::pace::FloorPace;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::codec::{Blob, List};
 use groupshare::wire::connection::{FrameReceiver, FrameSender};
 use groupshare::wire::frame::UNASKED;
 use groupshare::wire::refusal::Code;
 use groupshare::wire::tracker_tracker::LinkMessage;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A floor that nobody has.
 const HIGH: FloorMark = FloorMark { lamport: 1_000_000, base: [7; 32] };
@@ -207,4 +210,53 @@ fn a_taker_that_ends_in_the_middle_takes_it_all_the_next_time() {
         bob.log_in("alice");
         creates(&mut bob, "club").is_none()
     });
+}
+
+fn status(tracker: &KeptTracker) -> String {
+    tracker.look(|server| server.status().to_string())
+}
+
+/// Tracker 1 with this list, for which floors come often, and its user.
+fn busy(others: &[(u16, SocketAddr)], pause: Duration) -> (KeptTracker, Client) {
+    let mut setup = KeptSetup::new(1, others);
+    setup.floor_pace = FloorPace { margin: 32, step: 32, pause };
+    let one = KeptTracker::start(setup);
+    let alice = client(&one, "alice");
+    (one, alice)
+}
+
+fn churn(client: &mut Client, name: &str, rounds: usize) {
+    for round in 0..rounds {
+        let name = format!("{name}{round}");
+        client.create_group(&name);
+        client.leave(&name);
+    }
+}
+
+#[test]
+fn the_higher_floor_of_a_tracker_that_is_gone_is_not_told_any_more() {
+    // It has proposed a floor to a tracker that is away, and proposes none for an hour, whatever comes.
+    let (one, mut alice) = busy(&[(2, ([127, 0, 0, 1], 1).into())], Duration::from_secs(3600));
+    churn(&mut alice, "first", 40);
+    wait_until("a floor is proposed", || one.state().proposals().count() == 1);
+    churn(&mut alice, "then", 80);
+    let (mut receiver, sender) = link_as(one.addr, 3, 1, HIGH);
+    assert_eq!(hear_wish(&mut receiver), HIGH);
+    wait_until("it is told", || status(&one).contains("another tracker has a higher one"));
+    drop((receiver, sender));
+    wait_until("it is told no more", || !status(&one).contains("another tracker has a higher one"));
+    assert_eq!(creates(&mut alice, "lab"), None);
+}
+
+#[test]
+fn the_higher_floor_of_a_tracker_that_cannot_give_it_stops_no_floor_here() {
+    let (one, mut alice) = busy(&[], Duration::from_millis(100));
+    let (mut receiver, sender) = link_as(one.addr, 3, 1, HIGH);
+    assert_eq!(hear_wish(&mut receiver), HIGH);
+    sender.send(UNASKED, &part(HIGH, 50, 0, &[1; 50])).expect("sent");
+    wait_until("it is blamed", || one.has_told("tracker 3 gives a base that no tracker can have"));
+    churn(&mut alice, "lab", 40);
+    wait_until("a floor", || floor(&one).lamport > 0);
+    assert!(!status(&one).contains("another tracker has a higher one"), "{}", status(&one));
+    assert!(!is_asked_before_answer(&mut receiver, &sender));
 }
