@@ -286,18 +286,18 @@ impl Scene {
     /// Tracker 2 has promised a floor without what the journal has.
     fn yielding(floors: &[u64]) -> Self {
         let disk = away(floors);
-        let OpenedJournal { mut journal, .. } = Said::default().open(&disk, SETTINGS).expect("sound");
-        journal.append(&[promise()]).expect("kept");
+        let OpenedJournal { mut journal, past, .. } = Said::default().open(&disk, SETTINGS).expect("sound");
+        journal.append(&[promise(past.floor().mark)]).expect("kept");
         drop(journal);
         Self { what: format!("yielding, floors {floors:?}"), disk, unplaced: excluded(), verify: verify_yielded }
     }
 }
 
-/// Tracker 2 promises a floor at 22 under which this tracker had got to its 18th op.
-fn promise() -> Op {
+/// Tracker 2 promises a floor at 22 on top of another, under which this tracker had got to its 18th op.
+fn promise(after: FloorMark) -> Op {
     let seen = |origin, seq| Seen { origin, seq };
     let floor = FloorProposal {
-        after: FloorMark::default(),
+        after,
         mark: FloorMark { lamport: 22, base: [4; 32] },
         vector: vec![seen(origin(), 18), seen(other(), 10)],
         participants: vec![1, 2],
@@ -315,7 +315,8 @@ fn excluded() -> Vec<Op> {
 fn verify_yielded(disk: &MemDisk, what: &str) {
     let opened = Said::default().open(disk, SETTINGS).unwrap_or_else(|error| panic!("{what}: {error}"));
     let floors: Vec<u64> = OWN.into_iter().filter(|&floor| floor <= opened.past.state().floor()).collect();
-    let all: Vec<Op> = held().into_iter().chain([promise()]).filter(|op| !excluded().contains(op)).collect();
+    let all: Vec<Op> =
+        held().into_iter().chain([promise(opened.past.floor().mark)]).filter(|op| !excluded().contains(op)).collect();
     let all = in_order(&[&all]);
     let mut expected = base_at(&all, &floors);
     all.iter().filter(|op| floors.last().is_none_or(|&floor| op.lamport > floor)).for_each(|op| expected.apply(op));
