@@ -11,6 +11,8 @@ use crate::tracker::floor::pace::FloorPace;
 use crate::tracker::floor::rules::{FloorStep, FloorView, HeldOps, Standstill};
 use crate::tracker::ledger::Pinned;
 use crate::tracker::warn::Warn;
+use crate::wire::refusal::{Code, Refusal};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,12 +44,19 @@ impl FloorBell {
 }
 
 /// What this tracker holds, for the rules.
-struct CommittedOps<'a>(&'a Committer);
+struct CommittedOps<'a> {
+    committer: &'a Committer,
+    /// Why some of it could not be read. It may be readable when the rules ask again.
+    unread: RefCell<Option<Refusal>>,
+}
 
 impl HeldOps for CommittedOps<'_> {
     fn version_at(&self, lamport: u64) -> Option<Vec<Seen>> {
-        // What cannot be read may be readable when the rules ask again.
-        self.0.version_at(lamport).ok().flatten()
+        let version = self.committer.version_at(lamport);
+        version.unwrap_or_else(|refusal| {
+            *self.unread.borrow_mut() = Some(refusal);
+            None
+        })
     }
 }
 
@@ -130,7 +139,10 @@ impl FloorKeeper {
             return false;
         }
         let standing = self.core.committer.standing();
-        let step = self.next_step(&standing);
+        let (step, unread) = self.next_step(&standing);
+        if let Some(refusal) = unread {
+            self.note_unread(&refusal);
+        }
         self.watch.note_step(&step, &standing.state, &self.core);
         self.note_reach(&step, standing.floor.mark);
         match step {
@@ -161,12 +173,21 @@ impl FloorKeeper {
         self.core.cluster.base_slot().lock().note_out_of_reach(between);
     }
 
-    fn next_step(&self, Standing { state, floor }: &Standing) -> FloorStep {
+    /// Old changes cannot be read, unless no more changes are taken: then whoever makes one is told why.
+    fn note_unread(&mut self, refusal: &Refusal) {
+        if refusal.code == Code::Unavailable && self.core.committer.trouble().is_none() {
+            self.trouble.begins(refusal.to_string());
+        }
+    }
+
+    /// The next step, and what could not be read for it.
+    fn next_step(&self, Standing { state, floor }: &Standing) -> (FloorStep, Option<Refusal>) {
         let (committer, FloorPace { margin, step, .. }) = (&self.core.committer, self.pace);
         let rows = state.user_count() + state.group_count() + state.share_count();
         let above = state.op_count() - floor.ops;
         let due = self.pace.is_due(above, rows as u64);
         let is_old = |proposed: Proposed| state.op_count().saturating_sub(proposed.below) > 2 * (margin + step);
+        let held = CommittedOps { committer, unread: RefCell::default() };
         let view = FloorView {
             me: self.core.cluster.me().origin.tracker,
             listed: &self.listed,
@@ -176,9 +197,9 @@ impl FloorKeeper {
             next: due.then(|| committer.lamport_behind(usize::try_from(margin).unwrap_or(usize::MAX))).flatten(),
             proposed: self.proposed.map(|proposed| proposed.id),
             outdated: self.proposed.is_some_and(is_old),
-            held: &CommittedOps(committer),
+            held: &held,
         };
-        view.step()
+        (view.step(), held.unread.take())
     }
 
     /// The base that leaves the margin above it. `None` if the ledger does not reach back to there yet.
@@ -221,7 +242,8 @@ impl FloorKeeper {
         let is_it = |pinned: &&Pinned| pinned.after == floor.after && pinned.vector == floor.vector;
         let same_place = |pinned: &&Pinned| pinned.mark.lamport == floor.mark.lamport;
         if self.pinned.as_ref().filter(same_place).filter(is_it).is_none() {
-            self.pinned = self.core.committer.pin(floor.mark.lamport).ok()?;
+            let pinned = self.core.committer.pin(floor.mark.lamport);
+            self.pinned = pinned.inspect_err(|refusal| self.note_unread(refusal)).ok()?;
         }
         let pinned = self.pinned.as_ref().filter(is_it)?;
         if pinned.mark != floor.mark {

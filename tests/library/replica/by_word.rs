@@ -17,19 +17,25 @@ use groupshare::wire::connection::{FrameReceiver, FrameSender};
 use groupshare::wire::frame::UNASKED;
 use groupshare::wire::tracker_tracker::{HAVE_INTERVAL, LinkMessage};
 use parking_lot::{Mutex, MutexGuard};
+use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// How many changes lie below the floor.
 const BELOW: u64 = 20;
 
-/// A log that gives nothing in order while the test holds it. Clones are the same log.
+/// A log that gives nothing in order while the test holds it, or has it fail. Clones are the same log.
 #[derive(Default, Clone)]
-struct SlowLog(MemoryLog, Arc<Mutex<()>>);
+struct SlowLog(MemoryLog, Arc<Mutex<()>>, Arc<AtomicBool>);
 
 impl SlowLog {
     fn hold(&self) -> MutexGuard<'_, ()> {
         self.1.lock()
+    }
+
+    fn set_unreadable(&self, unreadable: bool) {
+        self.2.store(unreadable, Ordering::SeqCst);
     }
 }
 
@@ -44,6 +50,9 @@ impl OpSource for SlowLog {
 
     fn read_in_order(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError> {
         let _free = self.1.lock();
+        if self.2.load(Ordering::SeqCst) {
+            return Err(ReadBackError::new(io::Error::from(io::ErrorKind::StorageFull)));
+        }
         self.0.read_in_order(take)
     }
 }
@@ -86,6 +95,7 @@ impl Promised {
         let told = Told::default();
         let tracker = TestTracker::start_with(|settings| {
             settings.origin = Origin { tracker: 1, incarnation: 2 };
+            settings.floor_pace.pause = Duration::from_millis(100);
             (settings.past, settings.log) = (state.into(), Box::new(log.0.clone()));
             (settings.source, settings.bases) = (Arc::new(log.clone()), Arc::new(log.0.clone()));
             told.set(settings);
@@ -142,6 +152,21 @@ fn a_tracker_that_holds_exactly_the_ops_of_a_floor_takes_its_time_to_establish_i
     assert!(!one.stands_on_it());
     drop(held);
     wait_until("it stands on the floor", || one.stands_on_it());
+    assert!(!asks_before_answer(&mut receiver, &sender, one.floor));
+}
+
+#[test]
+fn a_tracker_that_cannot_read_its_log_for_now_is_not_overtaken_either_and_its_operator_is_told() {
+    let log = SlowLog::default();
+    log.set_unreadable(true);
+    let one = Promised::start(&log, |_| {});
+    let (mut receiver, sender) = one.link();
+    wait_until("it is told", || one.told.has("old changes cannot be let go of: "));
+    assert!(one.told.has("old changes cannot be read: "));
+    assert!(!asks_before_answer(&mut receiver, &sender, one.floor) && !one.stands_on_it());
+    log.set_unreadable(false);
+    wait_until("it stands on the floor", || one.stands_on_it());
+    wait_until("that is told too", || one.told.has("old changes can be let go of again"));
     assert!(!asks_before_answer(&mut receiver, &sender, one.floor));
 }
 
