@@ -123,7 +123,9 @@ impl Disk for RealDisk {
 
     fn read_part(&self, name: &str, range: Range<u64>) -> io::Result<Vec<u8>> {
         let mut file = File::open(self.path(name))?;
-        file.seek(SeekFrom::Start(range.start))?;
+        if range.start > 0 {
+            file.seek(SeekFrom::Start(range.start))?;
+        }
         let mut bytes = Vec::new();
         file.take(range.end - range.start).read_to_end(&mut bytes)?;
         Ok(bytes)

@@ -173,6 +173,10 @@ fn read_from(
     match replayed {
         Ok(in_order) => Ok((recovery, in_order)),
         Err(JournalError::Missing { path, .. }) => Err(JournalError::Missing { path, passed_over: recovery.warnings }),
+        Err(JournalError::Damaged { path, at, why }) => {
+            let why = [vec![why], recovery.warnings].concat().join("; ");
+            Err(JournalError::Damaged { path, at, why })
+        }
         Err(error) => Err(error),
     }
 }

@@ -205,6 +205,8 @@ impl StateFileKind {
 
     /// Reads one.
     pub(super) fn read(&self, disk: &dyn Disk, name: &str) -> Result<(SegmentPlace, State), UnsoundStateFile> {
+        let read = |range| disk.read_part(name, range).map_err(UnsoundStateFile::Unreadable);
+        let head = read(0..HEAD_LEN as u64)?;
         let len = disk.len(name).map_err(UnsoundStateFile::Unreadable)?;
         let end = len.checked_sub(DIGEST_LEN as u64).filter(|&end| end >= HEAD_LEN as u64);
         let end = end.ok_or(UnsoundStateFile::TooShort)?;
@@ -212,12 +214,10 @@ impl StateFileKind {
         let mut parts = FileParts::new(disk, name, 0..end);
         parts.by_ref().for_each(|part| context.update(&part));
         parts.end()?;
-        let read = |range| disk.read_part(name, range).map_err(UnsoundStateFile::Unreadable);
         if read(end..len)? != context.finish().as_ref() {
             return Err(UnsoundStateFile::WrongChecksum);
         }
-        let place = self.place(&read(0..HEAD_LEN as u64)?)?;
-        Ok((place, read_state(disk, name, HEAD_LEN as u64..end)?))
+        Ok((self.place(&head)?, read_state(disk, name, HEAD_LEN as u64..end)?))
     }
 
     /// The place in a head.
