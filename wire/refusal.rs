@@ -53,6 +53,8 @@ codes! {
     SlowDown = 8, "Too many attempts, wait a little and try again";
     /// The tracker takes over what the others have, and saves no changes until it has that.
     Joining = 9, "The tracker is taking over what the others have";
+    /// So many accounts, groups or files were made over all times that there are no numbers for more.
+    UsedUp = 10, "No more accounts, groups or files can be made";
 
     /// The request needs a login.
     NotLoggedIn = 20, "Please login first";

@@ -35,6 +35,7 @@ fn it_says_where_it_listens_and_who_it_is_and_quit_ends_it() {
     assert!(tracker.line().starts_with(&format!("tracker 1 on {}, up 0 h 00 min", installation.addrs[0])));
     assert_eq!(tracker.line(), format!("fingerprint {own}"));
     assert_eq!(tracker.line(), "users       0, 0 online on 0 clients");
+    assert_eq!(tracker.expect("notices ").text, "notices     0 unread");
     tracker.say("quit");
     assert!(is_clean(tracker.end()));
     assert!(TcpStream::connect(installation.addrs[0]).is_err());

@@ -116,7 +116,10 @@ pub fn accept(state: &State, change: &Change) -> Result<Acceptance, Refusal> {
             OpBody::RejectRequest { group, user: target, by: *user }
         }
         Change::RemoveMember { user, group, target } => remove_member(state, *user, group, target)?,
-        Change::Share { user, group, name, content } => return share(state, *user, group, name, content),
+        Change::Share { user, group, name, content } => match share(state, *user, group, name, content)? {
+            Acceptance::Op(body) => body,
+            Acceptance::Already => return Ok(Acceptance::Already),
+        },
         Change::StopShare { user, group, name } => stop_share(state, *user, group, name)?,
         Change::ReadNotices { user, through, shown } => match (shown, state.notices_digest(*user, *through)) {
             (Some(shown), Some(_)) => OpBody::ReadNotices { user: *user, through: *through, shown: *shown },
@@ -124,6 +127,10 @@ pub fn accept(state: &State, change: &Change) -> Result<Acceptance, Refusal> {
         },
         Change::NoteUnplaced { user, change } => OpBody::NoteUnplaced { user: *user, change: change.clone() },
     };
+    let makes = matches!(body, OpBody::CreateUser { .. } | OpBody::CreateGroup { .. } | OpBody::CreateShare { .. });
+    if makes && !state.has_numbers() {
+        return Err(Code::UsedUp.into());
+    }
     Ok(Acceptance::Op(body))
 }
 
@@ -296,6 +303,24 @@ mod tests {
 
     fn password() -> PasswordHash {
         PasswordHash("p".into())
+    }
+
+    #[test]
+    fn what_no_number_is_left_for_is_refused_and_all_else_goes_on() {
+        let mut state = State::new();
+        let create = |name| Change::CreateUser { name: user(name), password: password() };
+        run(&mut state, create("alice"));
+        let alice = state.user_named(&user("alice")).expect("she was made");
+        run(&mut state, Change::CreateGroup { user: alice, group: group("lab") });
+        state.use_up_numbers();
+        let share = Change::Share { user: alice, group: group("lab"), name: file("f"), content: content(1) };
+        for change in [create("bob"), Change::CreateGroup { user: alice, group: group("hub") }, share] {
+            assert_eq!(accept(&state, &change), Err(Code::UsedUp.into()), "{change:?}");
+        }
+        // An op that another tracker has accepted meanwhile harms nothing.
+        fold(&mut state, OpBody::CreateGroup { name: group("hub"), founder: alice });
+        run(&mut state, Change::ChangePassword { user: alice, password: password() });
+        run(&mut state, Change::LeaveGroup { user: alice, group: group("lab") });
     }
 
     fn fold(state: &mut State, body: OpBody) -> Op {

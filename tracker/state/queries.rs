@@ -88,6 +88,17 @@ impl State {
     }
 }
 
+/// So many accounts, groups and shares that trackers which do not hear of each other accept at once find numbers.
+const NUMBERS_SPARE: u32 = 1 << 20;
+
+/// Numbers.
+impl State {
+    /// Whether more accounts, groups and shares can be made: numbers are never used again.
+    pub fn has_numbers(&self) -> bool {
+        [self.users.used(), self.groups.used(), self.shares.used()].iter().all(|used| *used < u32::MAX - NUMBERS_SPARE)
+    }
+}
+
 /// Floors.
 impl State {
     /// The last proposal of each tracker with the numbers of those who are ready.

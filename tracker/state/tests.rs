@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 use super::key::ByName;
+use super::sparse_array::SparseArray;
 use super::tables::{Created, GroupNo, ShareNo, State, UserNo};
 use crate::model::digest::{InfoHash, Sha1Digest};
 use crate::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
@@ -19,6 +20,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl State {
+    /// As many groups and shares were made and dropped as there are numbers.
+    pub(crate) fn use_up_numbers(&mut self) {
+        let kept = self.groups.clone();
+        self.groups = SparseArray::from_number(u32::MAX);
+        assert!(kept.iter().all(|(number, row)| self.groups.fill(number, row.clone())));
+        assert_eq!(self.shares.len(), 0, "none are there");
+        self.shares = SparseArray::from_number(u32::MAX);
+    }
+
     /// Asserts every invariant.
     pub(crate) fn check(&self) {
         self.check_users();
