@@ -119,14 +119,10 @@ impl Committer {
         self.queue.uncommitted.lock().ledger.lamport_behind(ops)
     }
 
-    /// The version vector of all ops up to a Lamport counter, by origin. Reads the log where the ledger does not reach
-    /// that far back. `None` if some of them are not durable yet, or if the floor is above.
-    ///
-    /// # Errors
-    /// `Unavailable` after a log that failed for good or if old ops could not be read, `Closing`.
-    pub fn version_at(&self, lamport: u64) -> Result<Option<Vec<Seen>>, Refusal> {
-        let at_hand = self.queue.uncommitted.lock().ledger.version_at(lamport);
-        if at_hand.is_some() { Ok(at_hand) } else { Ok(self.pin(lamport)?.map(|pinned| pinned.vector)) }
+    /// The version vector of all ops up to a Lamport counter, by origin. `None` if the ledger does not reach that far
+    /// back, and no [`Committer::pin`] there has read the log since an op came in.
+    pub fn version_at(&self, lamport: u64) -> Option<Vec<Seen>> {
+        self.queue.uncommitted.lock().ledger.version_at(lamport)
     }
 
     /// The base that a floor at this Lamport counter stands on. `None` if it cannot be made: a floor is there already, or
@@ -834,7 +830,7 @@ mod tests {
         assert!(bench.knows("late"));
         // By now that base lacks an op.
         let established = bench.committer.establish(&pinned, &Kept::default()).expect("open");
-        assert!(!established && bench.committer.version_at(3) != Ok(Some(pinned.vector)));
+        assert!(!established && bench.committer.version_at(3) != Some(pinned.vector));
     }
 
     #[test]
@@ -922,7 +918,7 @@ mod tests {
         assert!(vote().is_some());
         // A late op above it changes nothing about what is below, and one below does.
         committer.receive(vec![late(11, 5)]).expect("is folded in");
-        assert_eq!(committer.version_at(4), Ok(Some(pinned.vector.clone())));
+        assert_eq!(committer.version_at(4), Some(pinned.vector.clone()));
         assert!(committer.establish(&pinned, &log).expect("open"));
         let Standing { state, floor } = committer.standing();
         assert_eq!((floor.mark, floor.ops, state.op_count()), (pinned.mark, 5, 12));

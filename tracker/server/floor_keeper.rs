@@ -46,17 +46,22 @@ impl FloorBell {
 /// What this tracker holds, for the rules.
 struct CommittedOps<'a> {
     committer: &'a Committer,
+    /// What was read back last.
+    read: RefCell<Option<Pinned>>,
     /// Why some of it could not be read. It may be readable when the rules ask again.
     unread: RefCell<Option<Refusal>>,
 }
 
 impl HeldOps for CommittedOps<'_> {
     fn version_at(&self, lamport: u64) -> Option<Vec<Seen>> {
-        let version = self.committer.version_at(lamport);
-        version.unwrap_or_else(|refusal| {
+        if let Some(at_hand) = self.committer.version_at(lamport) {
+            return Some(at_hand);
+        }
+        let pinned = self.committer.pin(lamport).unwrap_or_else(|refusal| {
             *self.unread.borrow_mut() = Some(refusal);
             None
-        })
+        })?;
+        Some(self.read.borrow_mut().insert(pinned).vector.clone())
     }
 }
 
@@ -139,10 +144,7 @@ impl FloorKeeper {
             return false;
         }
         let standing = self.core.committer.standing();
-        let (step, unread) = self.next_step(&standing);
-        if let Some(refusal) = unread {
-            self.note_unread(&refusal);
-        }
+        let step = self.next_step(&standing);
         self.watch.note_step(&step, &standing.state, &self.core);
         self.note_reach(&step, standing.floor.mark);
         match step {
@@ -180,14 +182,13 @@ impl FloorKeeper {
         }
     }
 
-    /// The next step, and what could not be read for it.
-    fn next_step(&self, Standing { state, floor }: &Standing) -> (FloorStep, Option<Refusal>) {
+    fn next_step(&mut self, Standing { state, floor }: &Standing) -> FloorStep {
         let (committer, FloorPace { margin, step, .. }) = (&self.core.committer, self.pace);
         let rows = state.user_count() + state.group_count() + state.share_count();
         let above = state.op_count() - floor.ops;
         let due = self.pace.is_due(above, rows as u64);
         let is_old = |proposed: Proposed| state.op_count().saturating_sub(proposed.below) > 2 * (margin + step);
-        let held = CommittedOps { committer, unread: RefCell::default() };
+        let held = CommittedOps { committer, read: RefCell::default(), unread: RefCell::default() };
         let view = FloorView {
             me: self.core.cluster.me().origin.tracker,
             listed: &self.listed,
@@ -199,7 +200,15 @@ impl FloorKeeper {
             outdated: self.proposed.is_some_and(is_old),
             held: &held,
         };
-        (view.step(), held.unread.take())
+        let (step, read, unread) = (view.step(), held.read.take(), held.unread.take());
+        // It takes as much memory as the state, so it is kept for this step only, which may take as long to make it.
+        if !matches!(step, FloorStep::Wait(_)) {
+            self.pinned = read.or_else(|| self.pinned.take());
+        }
+        if let Some(refusal) = unread {
+            self.note_unread(&refusal);
+        }
+        step
     }
 
     /// The base that leaves the margin above it. `None` if the ledger does not reach back to there yet.
