@@ -285,7 +285,7 @@ impl Opening {
             Checkpointer::start(disk.clone(), move |line| warn(line)).map_err(JournalError::System)?
         };
         let bases = base::from(&*disk, recovery.base).map_err(io_error(&*disk, "", "read the folder"))?;
-        let shelf = Arc::new(JournalShelf::new(disk.clone(), spans, bases));
+        let shelf = Arc::new(JournalShelf::new(disk.clone(), origin, spans, bases));
         let (source, bases) = (shelf.clone(), shelf.clone());
         let checkpoint_at = past.state().op_count() - recovery.replayed;
         let records = Vec::new();

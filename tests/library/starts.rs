@@ -553,3 +553,30 @@ fn a_start_or_a_repair_that_is_killed_at_any_call_can_be_done_again() {
         });
     }
 }
+
+#[test]
+fn a_floor_passes_over_damage_that_lies_below_it() {
+    let ops = ops(FLOORED_COUNT, None);
+    let whole = floored(&ops);
+    // The start that takes the floor begins with the checkpoint, and does not see them.
+    for loss in [Zeros(41), LastRecord(41), Record(30), Header(41), Segment(41), Unreadable(41)] {
+        let disk = whole.after_kill();
+        loss.inflict(&disk);
+        let OpenedJournal { journal, bases, .. } = Said::default().open(&disk, SETTINGS).expect("starts");
+        bases.keep(&fold_with(&ops[..52], &[15, 35, 52])).unwrap_or_else(|error| panic!("{loss:?}: {error}"));
+        bases.clear().expect("removed");
+        drop(journal);
+        let said = Said::default();
+        let opened = said.open(&disk, SETTINGS).unwrap_or_else(|error| panic!("{loss:?}: {error}"));
+        assert_eq!(opened.past.state().digest(), fold_with(&ops, &[15, 35, 52]).digest(), "{loss:?}");
+        assert!(!said.take().join("\n").contains("passed over"), "{loss:?}");
+    }
+    // Behind the last own op below the floor nobody can tell.
+    let disk = whole.after_kill();
+    LastRecord(50).inflict(&disk);
+    let OpenedJournal { journal, bases, .. } = Said::default().open(&disk, SETTINGS).expect("starts");
+    bases.keep(&fold_with(&ops[..58], &[15, 35, 58])).expect("kept");
+    drop(journal);
+    let error = Said::default().open(&disk, SETTINGS).err().expect("it may be above the floor").to_string();
+    assert!(error.contains("50.journal is damaged at byte"), "{error}");
+}

@@ -30,10 +30,11 @@ impl Spans {
         }
     }
 
-    /// The first segment with an op above a floor, or else the last one: where a start on top of that floor begins.
-    pub(crate) fn above(&self, floor: u64) -> Option<u64> {
-        let found = self.0.iter().find(|span| span.highest > floor).or(self.0.last());
-        found.map(|span| span.first_seq)
+    /// The segments from the first one on that may have an op above a floor, or else the last one: a start on top of that
+    /// floor begins in them.
+    pub(crate) fn above(&self, floor: u64) -> Vec<u64> {
+        let first = self.0.iter().position(|span| span.highest > floor).unwrap_or(self.0.len().saturating_sub(1));
+        self.0[first..].iter().map(|span| span.first_seq).collect()
     }
 
     /// The segments that lie whole at or below a record. The last one is never among them.
@@ -55,18 +56,18 @@ mod tests {
     #[test]
     fn a_start_begins_with_the_first_segment_that_has_an_op_above_the_floor() {
         let mut spans = Spans::default();
-        assert_eq!(spans.above(0), None);
+        assert_eq!(spans.above(0), []);
         for (first, highest) in [(1, 9), (5, 20), (9, 12)] {
             spans.begin(first);
             spans.raise(highest);
         }
-        let first = [0, 9, 12, 20, 99].map(|floor| spans.above(floor));
-        assert_eq!(first, [Some(1), Some(5), Some(5), Some(9), Some(9)]);
+        let above = [0, 9, 12, 20, 99].map(|floor| spans.above(floor));
+        assert_eq!(above, [vec![1, 5, 9], vec![5, 9], vec![5, 9], vec![9], vec![9]]);
         assert_eq!([0, 4, 8, 99].map(|seq| spans.behind(seq).len()), [0, 1, 2, 2]);
         spans.forget(1);
-        assert_eq!(spans.above(0), Some(5));
+        assert_eq!(spans.above(0), [5, 9]);
         // What was written to without a record begins anew.
         spans.begin(9);
-        assert_eq!(spans.above(20), Some(9));
+        assert_eq!(spans.above(20), [9]);
     }
 }

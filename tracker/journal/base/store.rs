@@ -11,7 +11,7 @@ use super::super::{base, recovery};
 use super::BaseMark;
 use super::spans::Spans;
 use super::transfer::{self, Incoming};
-use crate::model::id::OpOrder;
+use crate::model::id::{OpOrder, Origin};
 use crate::model::op::Op;
 use crate::model::op::floor::FloorMark;
 use crate::sys;
@@ -24,6 +24,8 @@ use std::sync::Arc;
 /// The bases and segments of a journal that is open.
 pub(crate) struct JournalShelf {
     disk: Arc<dyn Disk>,
+    /// Under which this start issues ops.
+    own: Origin,
     spans: Mutex<Spans>,
     /// The newest first.
     bases: Mutex<Vec<BaseMark>>,
@@ -36,11 +38,22 @@ pub(crate) struct JournalShelf {
     incoming: Mutex<Option<Incoming>>,
 }
 
+/// What a segment has at or below a floor.
+struct WalkBelow {
+    /// Behind that.
+    place: SegmentPlace,
+    /// There is an op in it that this start has issued. Those of earlier ones may have come back from other trackers.
+    has_own: bool,
+    /// The next op lies above the floor.
+    is_floor_passed: bool,
+}
+
 impl JournalShelf {
     /// `bases` are those that a start can begin with, the newest first.
-    pub(crate) fn new(disk: Arc<dyn Disk>, spans: Spans, bases: Vec<BaseMark>) -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>, own: Origin, spans: Spans, bases: Vec<BaseMark>) -> Self {
         Self {
             disk,
+            own,
             spans: Mutex::new(spans),
             bases: Mutex::new(bases),
             reading: RwLock::default(),
@@ -81,13 +94,43 @@ impl JournalShelf {
     }
 
     /// Before the first batch with an op above a floor. Goes on where the base before begins: nobody has looked at what
-    /// lies before that.
+    /// lies before that. Passes over damage before an op at or below the floor that this start has issued: such an op is
+    /// above all that the journal had before it.
     fn place_above(&self, floor: u64) -> io::Result<SegmentPlace> {
-        let first_seq = self.spans.lock().above(floor).unwrap_or(1);
+        let segments = self.spans.lock().above(floor);
+        let mut damaged = None;
+        for (i, &first_seq) in segments.iter().enumerate() {
+            let next = segments.get(i + 1).copied();
+            match self.walk_below(first_seq, floor) {
+                Ok(below) => {
+                    damaged = damaged.filter(|_| !below.has_own);
+                    if below.is_floor_passed || next.is_none() {
+                        return damaged.unwrap_or(Ok(below.place));
+                    }
+                    if next != Some(below.place.position.seq + 1) {
+                        damaged.get_or_insert(Ok(below.place));
+                    }
+                }
+                Err(error) => {
+                    damaged.get_or_insert(Err(error));
+                }
+            }
+        }
+        damaged.unwrap_or(Err(io::ErrorKind::NotFound.into()))
+    }
+
+    /// Walks a segment up to the first op above a floor.
+    fn walk_below(&self, first_seq: u64, floor: u64) -> io::Result<WalkBelow> {
         let bytes = self.disk.read(&segment::name(first_seq))?;
         let header = segment::header(&bytes).map_err(|_| io::ErrorKind::InvalidData)?;
         let start = WalkStart::of(&header, Some(self.newest().place));
-        Ok(walk(&bytes, start, None, |op| op.lamport <= floor).place(first_seq))
+        let (mut has_own, mut is_floor_passed) = (false, false);
+        let walk = walk(&bytes, start, None, |op| {
+            is_floor_passed = op.lamport > floor;
+            has_own |= !is_floor_passed && op.id.origin == self.own;
+            !is_floor_passed
+        });
+        Ok(WalkBelow { place: walk.place(first_seq), has_own, is_floor_passed })
     }
 
     fn uncertain(&self, reason: String) -> BaseError {
