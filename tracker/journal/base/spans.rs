@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn a_start_begins_with_the_first_segment_that_has_an_op_above_the_floor() {
         let mut spans = Spans::default();
-        assert_eq!(spans.above(0), []);
+        assert!(spans.above(0).is_empty());
         for (first, highest) in [(1, 9), (5, 20), (9, 12)] {
             spans.begin(first);
             spans.raise(highest);
