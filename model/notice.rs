@@ -95,7 +95,7 @@ pub enum Notice {
 
 impl Notice {
     /// Most notices of a user that wait to be read. The oldest one stands for all that came before.
-    pub const UNREAD_MAX: usize = if cfg!(test) { 8 } else { 1024 };
+    pub const UNREAD_MAX: usize = if cfg!(test) { 3 } else { 1024 };
 
     /// How many notices it stands for.
     pub fn count(&self) -> u64 {
