@@ -225,11 +225,11 @@ mod tests {
     use crate::model::id::{GroupRef, OpId, OpOrder, UserRef};
     use crate::model::name::{GroupId, UserId};
     use crate::model::op::PasswordHash;
-    use crate::tracker::ledger::ReachedFloor;
+    use crate::tracker::ledger::{Finish, ReachedFloor};
     use crate::tracker::state::effect::{Effect, Told};
     use crate::wire::refusal::Code;
     use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::time::Duration;
 
     const ORIGIN: Origin = Origin { tracker: 1, incarnation: 1 };
@@ -814,6 +814,54 @@ mod tests {
         bench.answer(Ok(()));
         bench.committer.receive(vec![account(THERE, 4, 9, "later")]).expect("is taken");
         assert!(!bench.knows("late") && bench.knows("later"));
+    }
+
+    #[test]
+    fn changes_come_in_at_half_the_speed_of_a_fold_that_they_have_overtaken() {
+        let bench = Bench::new();
+        let queue = &bench.committer.queue;
+        let turn = queue.take_turn().expect("open");
+        queue.uncommitted.lock().room = Some(0);
+        (0..2).for_each(|_| bench.answer(Ok(())));
+        thread::scope(|scope| {
+            scope.spawn(|| bench.create(1, "here").answer().expect("made"));
+            scope.spawn(|| bench.receive(account(THERE, 1, 9, "there")).wait(COMMIT_WAIT_MAX).expect("taken"));
+            queue.give_way().expect("open");
+        });
+        assert_eq!(queue.uncommitted.lock().room, Some(turn::SLICE / 2 - 2));
+        drop(turn);
+        assert_eq!(queue.uncommitted.lock().room, None);
+    }
+
+    #[test]
+    fn a_fold_that_was_overtaken_lets_in_less_than_it_folds_until_it_has_caught_up() {
+        let log = Kept::default();
+        let committer = over(&log, State::new());
+        committer.submit(command(0), &create("first")).expect("made");
+        let pinned = committer.pin(1).expect("open").expect("durable");
+        let queue = &committer.queue;
+        let turn = queue.take_turn().expect("open");
+        let refold = {
+            let mut uncommitted = queue.uncommitted.lock();
+            assert!(uncommitted.ledger.close_below(&pinned));
+            uncommitted.ledger.establish(&pinned, &queue.durable.read().state).expect("nothing was taken back")
+        };
+        for n in 1..=5000 {
+            committer.begin(command(n), &create(&format!("user{n}"))).expect("made");
+        }
+        let (slowed, done) = (AtomicBool::new(false), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    slowed.fetch_or(queue.uncommitted.lock().room.is_some(), Ordering::Relaxed);
+                }
+            });
+            assert!(matches!(queue.fold_to_the_end(refold), Ok((_, Finish::Swapped(..)))));
+            done.store(true, Ordering::Relaxed);
+        });
+        assert!(slowed.load(Ordering::Relaxed));
+        assert_eq!(queue.uncommitted.lock().room, None);
+        drop(turn);
     }
 
     #[test]

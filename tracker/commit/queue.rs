@@ -63,6 +63,8 @@ pub(super) struct CommitQueue {
     pub(super) work: Condvar,
     /// Wakes those whose late ops wait for another refold.
     pub(super) refolded: Condvar,
+    /// Wakes those whose ops wait for room.
+    pub(super) roomy: Condvar,
     pub(super) stage: Arc<WriterStage>,
 }
 
@@ -80,6 +82,9 @@ pub(super) struct Uncommitted {
     pub(super) underway: HashMap<CommandId, Arc<Batch>>,
     /// A thread folds beside the ledger. Meanwhile the ledger lets go of no op.
     pub(super) refolding: bool,
+    /// How many ops the ledger takes until that thread has folded more, once it was overtaken by new ones; `None`: any
+    /// number. It gets there because it folds more than it lets in.
+    pub(super) room: Option<usize>,
     /// The ledger was put on another floor, which no reader sees yet.
     pub(super) floored: bool,
     /// This tracker takes over what the others have. Meanwhile clients change nothing.
@@ -98,6 +103,11 @@ impl Uncommitted {
         }
     }
 
+    /// So many ops were taken.
+    fn fill(&mut self, ops: usize) {
+        self.room = self.room.map(|room| room.saturating_sub(ops));
+    }
+
     /// Adds ops that the ledger has taken from other trackers to the next batch. Returns that batch.
     pub(super) fn enqueue(&mut self, received: Vec<Op>) -> Option<Arc<Batch>> {
         if received.is_empty() {
@@ -106,6 +116,7 @@ impl Uncommitted {
         for op in &received {
             self.underway.insert(op.command, self.batch.clone());
         }
+        self.fill(received.len());
         self.ops.extend(received);
         Some(self.batch.clone())
     }
@@ -128,6 +139,7 @@ impl CommitQueue {
             writing: None,
             underway: HashMap::new(),
             refolding: false,
+            room: None,
             floored: false,
             joining: false,
             trouble: None,
@@ -139,6 +151,7 @@ impl CommitQueue {
             uncommitted: Mutex::new(uncommitted),
             work: Condvar::new(),
             refolded: Condvar::new(),
+            roomy: Condvar::new(),
             stage,
         }
     }
@@ -146,6 +159,9 @@ impl CommitQueue {
     /// Accepts a change.
     pub(super) fn submit(&self, command: CommandId, change: &Change) -> Result<Accepted, Refusal> {
         let mut uncommitted = self.uncommitted.lock();
+        while uncommitted.room == Some(0) {
+            self.roomy.wait(&mut uncommitted);
+        }
         let state = uncommitted.ledger.state();
         if state.knows_command(change.owner(), command) {
             let first = state.command(change.owner(), command);
@@ -175,6 +191,7 @@ impl CommitQueue {
         };
         let (committed, batch) = (Committed::made_by(&op), uncommitted.batch.clone());
         uncommitted.underway.insert(op.command, batch.clone());
+        uncommitted.fill(1);
         uncommitted.ops.push(op);
         drop(uncommitted);
         self.work.notify_one();

@@ -49,8 +49,14 @@ impl CommitQueue {
     fn receive_some(&self, ops: Vec<Op>, reception: &mut Reception) -> Result<(Vec<Op>, Option<Box<Refold>>), Refusal> {
         let mut uncommitted = self.uncommitted.lock();
         uncommitted.must_be_open()?;
-        while uncommitted.refolding && uncommitted.ledger.is_late(&ops) {
-            self.refolded.wait(&mut uncommitted);
+        loop {
+            if uncommitted.refolding && uncommitted.ledger.is_late(&ops) {
+                self.refolded.wait(&mut uncommitted);
+            } else if uncommitted.room == Some(0) {
+                self.roomy.wait(&mut uncommitted);
+            } else {
+                break;
+            }
             uncommitted.must_be_open()?;
         }
         let durable = self.durable.read().state.clone();

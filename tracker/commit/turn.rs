@@ -17,7 +17,10 @@ pub(super) struct RefoldTurn<'a>(&'a CommitQueue);
 impl Drop for RefoldTurn<'_> {
     /// A panic ends the turn too.
     fn drop(&mut self) {
-        self.0.uncommitted.lock().refolding = false;
+        let mut uncommitted = self.0.uncommitted.lock();
+        uncommitted.refolding = false;
+        self.0.make_room(&mut uncommitted, None);
+        drop(uncommitted);
         self.0.refolded.notify_all();
     }
 }
@@ -58,8 +61,15 @@ impl CommitQueue {
             let mut uncommitted = self.uncommitted.lock();
             uncommitted.must_be_open()?;
             match uncommitted.ledger.finish(refold) {
-                Finish::Behind(behind) => refold = behind,
-                finish => return Ok((uncommitted, finish)),
+                Finish::Behind(behind) => {
+                    // From now on it lets in less than it folds.
+                    uncommitted.room = Some(0);
+                    refold = behind;
+                }
+                finish => {
+                    self.make_room(&mut uncommitted, None);
+                    return Ok((uncommitted, finish));
+                }
             }
         }
     }
@@ -105,13 +115,25 @@ impl CommitQueue {
         read.map_err(|error| unreadable(&error))
     }
 
-    /// Lets others have their turn at the processor.
+    /// Lets others have their turn at the processor after a slice, and room for half as many ops.
     ///
     /// # Errors
     /// No more changes are taken.
     pub(super) fn give_way(&self) -> Result<(), Refusal> {
         thread::yield_now();
-        self.uncommitted.lock().must_be_open()
+        let mut uncommitted = self.uncommitted.lock();
+        if let Some(room) = uncommitted.room {
+            self.make_room(&mut uncommitted, Some(room + SLICE / 2));
+        }
+        uncommitted.must_be_open()
+    }
+
+    /// Says how many more ops the ledger takes.
+    fn make_room(&self, uncommitted: &mut Uncommitted, room: Option<usize>) {
+        if uncommitted.room != room {
+            uncommitted.room = room;
+            self.roomy.notify_all();
+        }
     }
 }
 
