@@ -113,6 +113,7 @@ pub mod tracker {
         mod link_receiver;
         mod link_sender;
         mod seen_parts;
+        mod sent_wishes;
     }
     /// How a part of the running tracker has the program start it anew.
     pub mod restart;

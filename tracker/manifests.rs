@@ -387,8 +387,8 @@ impl Manifests {
     }
 
     /// The missing manifests that were wished for after wish number `wish`, and the number of the last wish.
-    pub fn wished_since(&self, wish: u64) -> (Vec<InfoHash>, u64) {
-        self.missing.since(wish)
+    pub fn wished_since(&self, wish: u64, most: usize) -> (Vec<InfoHash>, u64) {
+        self.missing.since(wish, most)
     }
 
     /// How many of those that are `listed` are known to be missing.

@@ -11,6 +11,7 @@ use crate::wire::tracker_tracker::LinkMessage;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// Calls that wait for a slow link. Others are dropped: whoever calls does so again.
@@ -27,6 +28,8 @@ pub(crate) struct LiveLink {
     pub(crate) signs: SignOfLife,
     /// Manifests that the other tracker wants, still to be sent.
     pub(crate) wanted: Mutex<BTreeSet<InfoHash>>,
+    /// How many manifests it has given.
+    pub(crate) manifests_given: AtomicU64,
     /// Calls of clients, still to be passed on: [`CALLS_MAX`] at most.
     pub(crate) calls: Mutex<VecDeque<LinkMessage>>,
 }

@@ -126,14 +126,20 @@ impl MissingManifests {
         }
     }
 
-    /// The manifests that were wished for after wish number `wish`, and the number of the last wish.
-    pub(super) fn since(&self, wish: u64) -> (Vec<InfoHash>, u64) {
+    /// The first manifests that were wished for after wish number `wish`, and the number of the last wish up to which
+    /// these are all.
+    pub(super) fn since(&self, wish: u64, most: usize) -> (Vec<InfoHash>, u64) {
         let wishes = self.wishes.lock();
         if wishes.last == wish {
             return (Vec::new(), wish);
         }
-        let wished = wishes.missing.iter().filter(|(_, of)| of.number > wish).map(|(info_hash, _)| *info_hash);
-        (wished.collect(), wishes.last)
+        let later = wishes.missing.iter().filter(|(_, of)| of.number > wish);
+        let mut wished: Vec<(u64, InfoHash)> = later.map(|(info_hash, of)| (of.number, *info_hash)).collect();
+        wished.sort_unstable();
+        let is_rest = wished.len() <= most;
+        wished.truncate(most);
+        let last = wished.last().filter(|_| !is_rest).map_or(wishes.last, |(number, _)| *number);
+        (wished.into_iter().map(|(_, info_hash)| info_hash).collect(), last)
     }
 
     /// Counts the missing ones among these, which are not looked at while nothing is missing.

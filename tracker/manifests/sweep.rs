@@ -297,7 +297,7 @@ mod tests {
         // A share of that content becomes durable just now: the state that was taken does not have it.
         manifests.expect(&[shared_again]);
         manifests.remove_unknown(unused, [shared].into_iter());
-        let mut wished = manifests.wished_since(0).0;
+        let mut wished = manifests.wished_since(0, usize::MAX).0;
         wished.sort();
         let mut expected = [shared, shared_again];
         expected.sort();

@@ -57,6 +57,7 @@ pub(crate) fn serve(
         progress: Mutex::new(LinkProgress::new(&has, floor)),
         signs: SignOfLife::default(),
         wanted: Mutex::default(),
+        manifests_given: 0.into(),
         calls: Mutex::default(),
     });
     if let Err(refusal) = core.cluster.table().enter(number, &live) {

@@ -3,6 +3,7 @@
 use super::base_transfer::BaseTaker;
 use super::link_error::LinkError;
 use super::seen_parts::{GatheredSeen, SeenPart};
+use super::sent_wishes::WISHES_MAX;
 use crate::model::digest::InfoHash;
 use crate::model::id::{ClientId, Seen, ShareRef, UserRef};
 use crate::model::op::floor::FloorMark;
@@ -23,6 +24,7 @@ use crate::wire::refusal::{Code, Refusal};
 use crate::wire::tracker_tracker::{HAVE_INTERVAL, LinkMessage};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// A link on which nothing comes in for this long has ended: the far side says `Have` more often than that.
@@ -36,7 +38,7 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// Most manifests that are made durable together.
 const MANIFESTS_MAX: usize = 1024;
 /// Manifests that are still to be sent; the far side asks again for others.
-const WANTED_HERE_MAX: usize = 16 * 1024;
+const WANTED_HERE_MAX: usize = 2 * WISHES_MAX;
 /// Clocks of trackers that are further apart are told of.
 const CLOCKS_APART_MAX: Duration = Duration::from_secs(600);
 /// Most late ops that are held to be folded together.
@@ -380,6 +382,8 @@ impl<'a> LinkReceiver<'a> {
         if !lot.is_empty() {
             // The disk tells its trouble when it does not take the ops either.
             let _ = self.core.manifests.keep(&lot);
+            self.live.manifests_given.fetch_add(lot.len() as u64, Ordering::Relaxed);
+            self.live.wakeup.wake();
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::base_transfer::BaseGiver;
 use super::seen_parts;
+use super::sent_wishes::SentWishes;
 use crate::model::digest::InfoHash;
 use crate::model::op::floor::FloorMark;
 use crate::model::op::{Op, OpBody};
@@ -17,14 +18,13 @@ use crate::wire::frame::UNASKED;
 use crate::wire::tracker_tracker::{HAVE_INTERVAL, LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, WANTED_MAX};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Least time between two `Have`, unless nothing else was said meanwhile.
 const HAVE_PAUSE: Duration = Duration::from_millis(200);
 /// Changes of soft state that are taken at once.
 const CHANGES_MAX: usize = 256;
-/// Pause before missing manifests are asked for again: the other tracker may have got them since.
-const ASK_PAUSE: Duration = Duration::from_secs(30);
 
 /// The sending half of a link, on a thread of its own: it may wait for the other tracker, and nobody waits for it.
 pub(super) struct LinkSender<'a> {
@@ -38,9 +38,7 @@ pub(super) struct LinkSender<'a> {
     base: BaseGiver,
     said: Option<SaidHave>,
     all_told: bool,
-    /// The last wish for a manifest that was sent, and when all of them were sent last.
-    wish: u64,
-    wished: Instant,
+    wishes: SentWishes,
 }
 
 /// The last `Have` that was said.
@@ -58,9 +56,9 @@ impl<'a> LinkSender<'a> {
         let wakeup = live.wakeup.clone();
         core.cluster.feed().follow(&wakeup);
         let soft = core.presence.subscribe(Box::new(move || wakeup.wake()));
-        let (cursor, wished) = (core.cluster.feed().end(), Instant::now());
+        let (cursor, wishes) = (core.cluster.feed().end(), SentWishes::new(Instant::now()));
         let (level, base) = (None, BaseGiver::default());
-        Self { core, live, soft, cursor, level, base, said: None, all_told: false, wish: 0, wished }
+        Self { core, live, soft, cursor, level, base, said: None, all_told: false, wishes }
     }
 
     fn cluster(&self) -> &ClusterView {
@@ -240,14 +238,11 @@ impl<'a> LinkSender<'a> {
         }
     }
 
-    /// Asks for the manifests that are missing here.
+    /// Asks for manifests that are missing here.
     fn ask_for_manifests(&mut self) -> io::Result<()> {
-        let now = Instant::now();
-        if now.saturating_duration_since(self.wished) >= ASK_PAUSE {
-            (self.wish, self.wished) = (0, now);
-        }
-        let (missing, last) = self.core.manifests.wished_since(self.wish);
-        self.wish = last;
+        let (now, given) = (Instant::now(), self.live.manifests_given.load(Ordering::Relaxed));
+        let missing = |wish, most| self.core.manifests.wished_since(wish, most);
+        let missing = self.wishes.next(now, given, missing);
         for lot in missing.chunks(WANTED_MAX) {
             self.send(&LinkMessage::WantManifests { info_hashes: List::first_of(lot.to_vec()) })?;
         }

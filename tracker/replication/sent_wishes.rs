@@ -1,0 +1,88 @@
+//! The wishes for manifests that were sent over a link: which ones come next, and when. Pure.
+
+use crate::model::digest::InfoHash;
+use std::time::{Duration, Instant};
+
+/// Missing manifests that the other tracker is asked for and has not given yet.
+pub(super) const WISHES_MAX: usize = if cfg!(test) { 4 } else { 8 * 1024 };
+/// What it does not give for this long after the last question, it has not. It may have got some of them since.
+const ASK_PAUSE: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(super) struct SentWishes {
+    /// The number of the last one.
+    last: u64,
+    at: Instant,
+    /// How many manifests the other tracker has given once it has given all that it was asked for.
+    expected: u64,
+}
+
+impl SentWishes {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { last: 0, at: now, expected: 0 }
+    }
+
+    /// What the other tracker, which has given so many manifests, is asked for next. `missing` tells which are wished
+    /// for after a wish, and the number of the last of these.
+    pub(super) fn next(
+        &mut self,
+        now: Instant,
+        given: u64,
+        missing: impl Fn(u64, usize) -> (Vec<InfoHash>, u64),
+    ) -> Vec<InfoHash> {
+        let is_over = now.saturating_duration_since(self.at) >= ASK_PAUSE;
+        let waits_for = if is_over { 0 } else { self.expected.saturating_sub(given) as usize };
+        if waits_for > WISHES_MAX / 2 {
+            return Vec::new();
+        }
+        let (mut wished, mut last) = missing(self.last, WISHES_MAX - waits_for);
+        if wished.is_empty() && is_over {
+            (wished, last) = missing(0, WISHES_MAX);
+        }
+        if !wished.is_empty() || is_over {
+            *self = Self { last, at: now, expected: given + (waits_for + wished.len()) as u64 };
+        }
+        wished
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Manifests that were wished for under the numbers from 1 on.
+    fn missing(numbers: impl IntoIterator<Item = u8>) -> impl Fn(u64, usize) -> (Vec<InfoHash>, u64) {
+        let numbers: Vec<u8> = numbers.into_iter().collect();
+        move |wish, most| {
+            let later: Vec<u8> = numbers.iter().copied().filter(|&n| u64::from(n) > wish).take(most).collect();
+            let last = later.last().map_or(wish, |&n| u64::from(n));
+            (later.iter().map(|&n| InfoHash([n; 32])).collect(), last)
+        }
+    }
+
+    fn numbers(wished: Vec<InfoHash>) -> Vec<u8> {
+        wished.into_iter().map(|InfoHash(bytes)| bytes[0]).collect()
+    }
+
+    #[test]
+    fn more_are_asked_for_when_half_of_them_have_come() {
+        let now = Instant::now();
+        let mut wishes = SentWishes::new(now);
+        assert_eq!(numbers(wishes.next(now, 0, missing(1..=9))), [1, 2, 3, 4]);
+        assert_eq!(numbers(wishes.next(now, 1, missing(2..=9))), [0; 0]);
+        assert_eq!(numbers(wishes.next(now, 2, missing(3..=9))), [5, 6]);
+        assert_eq!(numbers(wishes.next(now, 6, missing(7..=9))), [7, 8, 9]);
+        assert_eq!(numbers(wishes.next(now, 9, missing([]))), [0; 0]);
+    }
+
+    #[test]
+    fn what_the_other_tracker_lacks_keeps_nothing_else_away() {
+        let mut now = Instant::now();
+        let mut wishes = SentWishes::new(now);
+        assert_eq!(numbers(wishes.next(now, 0, missing(1..=6))), [1, 2, 3, 4]);
+        now += ASK_PAUSE;
+        assert_eq!(numbers(wishes.next(now, 0, missing(1..=6))), [5, 6]);
+        now += ASK_PAUSE;
+        assert_eq!(numbers(wishes.next(now, 2, missing(1..=4))), [1, 2, 3, 4], "it may have them by now");
+    }
+}
