@@ -4,6 +4,7 @@ use super::floor_watch::FloorWatch;
 use crate::model::id::{OpId, Seen};
 use crate::model::op::OpBody;
 use crate::model::op::floor::{FloorMark, FloorProposal};
+use crate::sys;
 use crate::tracker::cluster::wakeup::Wakeup;
 use crate::tracker::commit::{Committer, EstablishError, Standing};
 use crate::tracker::core::Core;
@@ -76,6 +77,8 @@ pub(super) struct FloorKeeper {
     pinned: Option<Pinned>,
     /// Something below the floor is there still.
     uncleared: bool,
+    /// What lay on the floor before is let go of.
+    let_go: bool,
     trouble: Trouble,
 }
 
@@ -123,7 +126,7 @@ impl FloorKeeper {
     pub(super) fn new(core: Arc<Core>, watch: Arc<FloorWatch>, pace: FloorPace, warn: Warn) -> Self {
         let listed = core.cluster.me().others.iter().map(|(number, _)| *number).collect();
         let trouble = Trouble { warn, pause: pace.pause, why: None, retry: None };
-        Self { core, watch, pace, listed, proposed: None, pinned: None, uncleared: false, trouble }
+        Self { core, watch, pace, listed, proposed: None, pinned: None, uncleared: false, let_go: false, trouble }
     }
 
     /// Keeps the floor until the watch is closed.
@@ -132,6 +135,10 @@ impl FloorKeeper {
         while !self.watch.is_closed() {
             while self.go_on() {}
             wakeup.wait(Instant::now() + INTERVAL);
+            if std::mem::take(&mut self.let_go) {
+                // What the old floor had is free by now, between blocks in use.
+                sys::give_back_free_memory();
+            }
         }
     }
 
@@ -284,6 +291,7 @@ impl FloorKeeper {
         self.watch.note_reached();
         core.cluster.wake();
         self.clear();
+        self.let_go = true;
         true
     }
 
