@@ -47,7 +47,7 @@ const BENCHES: [Bench; 16] = [
     ("state", &[], state::bench),
     ("journal", &["only"], journal::bench),
     ("replication", &["only", "shares"], replication::bench),
-    ("churn", &["ops", "users", "files", "tracker"], churn::bench),
+    ("churn", &["ops", "users", "files"], churn::bench),
     ("codec", &[], codec::bench),
     ("reading", &["size", "rounds"], reading::bench),
     ("transfer", &["size", "rounds", "givers", "only", "where"], transfer::bench),
