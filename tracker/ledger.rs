@@ -608,6 +608,37 @@ mod tests {
         assert!(has(Told::ShareEnded { share: ShareRef(first[2].id) }), "{told:?}");
     }
 
+    /// Alice repeats a command elsewhere, and has made so many changes before that the command is not known there.
+    #[test]
+    fn what_a_repetition_was_taken_for_and_what_it_is_are_told_as_two() {
+        for leaves in [false, true] {
+            let [mut here, mut there, mut busy] = [HERE, THERE, BUSY].map(|origin| Ledger::new(origin, State::new()));
+            let alice = make(&mut here, 1, &user("alice"));
+            [&mut there, &mut busy].into_iter().for_each(|ledger| drop(take(ledger, std::slice::from_ref(&alice))));
+            let alice = UserRef(alice.id);
+            let lab = GroupId::parse("lab").expect("a name");
+            let create = Change::CreateGroup { user: alice, group: lab.clone() };
+            let first = make(&mut here, 2, &create);
+            // So that the repetition comes later in the order.
+            let mut late: Vec<Op> = (10..30).map(|n| make(&mut there, n, &user(&format!("u{n}")))).collect();
+            let again = make(&mut there, 2, &create);
+            late.push(again.clone());
+            late.extend(leaves.then(|| make(&mut there, 3, &Change::LeaveGroup { user: alice, group: lab })));
+            take(&mut here, &late);
+            assert_eq!(here.state().canonical(again.id), first.id);
+            let password =
+                |n: u8| Change::ChangePassword { user: alice, password: PasswordHash(format!("{n}").into()) };
+            let others: Vec<Op> = (40..56).map(|n| make(&mut busy, n, &password(n))).collect();
+            here.cut();
+            let others = take(&mut here, &others);
+            let told = here.cut().meaning(&others).effects;
+            let [first, again] = [first, again].map(|op| GroupRef(op.id));
+            assert_eq!([first, again].map(|group| here.state().is_member(group, alice)), [true, !leaves]);
+            let joined = Effect { to: alice, what: Told::Joined { group: if leaves { first } else { again } } };
+            assert!(told.contains(&joined), "{told:?}");
+        }
+    }
+
     #[test]
     fn what_is_taken_back_leaves_no_trace() {
         let mut ledger = Ledger::new(HERE, State::new());

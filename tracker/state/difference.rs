@@ -116,6 +116,7 @@ pub fn effects_between(before: &State, after: &State, affected: Affected) -> Vec
     each_once(&mut sharers);
     let mut groups: Vec<_> = memberships.iter().map(|(group, _)| *group).collect();
     groups.extend(memberships.iter().map(|(group, _)| GroupRef(after.canonical(group.0))));
+    groups.extend(memberships.iter().map(|(group, _)| GroupRef(became(before, after, group.0))));
     each_once(&mut groups);
     // Whoever waited is told when the last member leaves.
     users.extend(groups.iter().flat_map(|&group| before.waiting(group).chain(after.waiting(group))));
@@ -126,6 +127,11 @@ pub fn effects_between(before: &State, after: &State, affected: Affected) -> Vec
     comparison.compare_shares(sharers, &departed);
     comparison.compare_users(users);
     comparison.effects
+}
+
+/// The id, after, of what an id meant before. An alias may have ended: then the id itself means something else after.
+fn became(before: &State, after: &State, id: OpId) -> OpId {
+    after.canonical(before.canonical(id))
 }
 
 /// Two states, and what is different between them for single users.
@@ -144,18 +150,24 @@ impl Comparison<'_> {
         UserRef(self.after.canonical(user.0))
     }
 
+    fn became(&self, id: OpId) -> OpId {
+        became(self.before, self.after, id)
+    }
+
     /// Tells of memberships that began or ended and of requests. Returns the memberships that ended.
     fn compare_memberships(&mut self, memberships: Vec<(GroupRef, UserRef)>) -> BTreeSet<(GroupRef, UserRef)> {
         let Self { before, after, .. } = *self;
         let mut known = BTreeMap::new();
         for (group, user) in memberships {
             let own = (GroupRef(after.canonical(group.0)), self.user_after(user));
-            let (member, waiting) = known.entry(own).or_insert((false, false));
+            known.entry(own).or_insert((false, false));
             // What turned out to be the same as another went by an id of its own before, or the other did. Nearly
             // always they are the same.
             let ids = [own, (own.0, user), (group, own.1), (group, user)];
             for (group, user) in ids.into_iter().take(if own == (group, user) { 1 } else { ids.len() }) {
                 let membership = before.membership(group, user);
+                let became = (GroupRef(self.became(group.0)), UserRef(self.became(user.0)));
+                let (member, waiting) = known.entry(became).or_insert((false, false));
                 *member |= matches!(membership, Membership::Member | Membership::Owner);
                 *waiting |= membership == Membership::Waiting;
             }
@@ -208,7 +220,8 @@ impl Comparison<'_> {
     /// Tells of passwords that changed and of new notices.
     fn compare_users(&mut self, users: Vec<UserRef>) {
         let Self { before, after, .. } = *self;
-        let mut users: Vec<_> = users.into_iter().map(|user| self.user_after(user)).collect();
+        let mut users: Vec<_> =
+            users.into_iter().flat_map(|user| [self.user_after(user), UserRef(self.became(user.0))]).collect();
         each_once(&mut users);
         for to in users {
             let password = |state: &State| state.account(to).map(|account| account.password_set_by);
@@ -232,21 +245,18 @@ fn shared_in(before: &State, after: &State, group: GroupRef, user: UserRef) -> V
     shares.filter(|(info, _)| groups.contains(&info.group)).map(|(info, user)| (info.share, user)).collect()
 }
 
-/// The candidates who shared something before, by the ids that are canonical after.
+/// Which candidates shared something before, by the ids that this and they have after.
 fn shared(before: &State, after: &State, candidates: Vec<(ShareRef, UserRef)>) -> BTreeSet<(ShareRef, UserRef)> {
-    let user_after = |user: UserRef| UserRef(after.canonical(user.0));
-    candidates
-        .into_iter()
-        .flat_map(|(share, user)| {
-            // An alias may also have ended: then the user shared what it stood for.
-            let ids = [share.0, before.canonical(share.0), after.canonical(share.0)];
-            let count = if ids == [share.0; 3] { 1 } else { ids.len() };
-            ids.into_iter().take(count).map(move |id| (ShareRef(id), user))
-        })
-        .filter(|&(share, user)| {
-            let renamed = user_after(user);
-            before.is_sharer(share, user) || (renamed != user && before.is_sharer(share, renamed))
-        })
-        .map(|(share, user)| (ShareRef(after.canonical(share.0)), user_after(user)))
-        .collect()
+    let mut known = BTreeSet::new();
+    for (share, user) in candidates {
+        // What turned out to be the same as another went by an id of its own before, or the other did.
+        for share in [share.0, after.canonical(share.0)].map(ShareRef) {
+            for user in [user.0, after.canonical(user.0)].map(UserRef) {
+                if before.is_sharer(share, user) {
+                    known.insert((ShareRef(became(before, after, share.0)), UserRef(became(before, after, user.0))));
+                }
+            }
+        }
+    }
+    known
 }
