@@ -109,7 +109,7 @@ impl Churn {
         opened.journal.append(&ops).expect("kept");
         opened.journal.kept(opened.past.state());
         drop(opened);
-        let tracker = tracker_in(folder, TRACKER, &[]);
+        let tracker = tracker_in(folder, TRACKER, &[], FloorPace::default());
         let committer = &tracker.server.core().committer;
         let floor = || committer.standing().floor.ops;
         let FloorPace { margin, step, .. } = FloorPace::default();
@@ -264,7 +264,7 @@ pub(crate) fn bench(options: &Options) {
         let mib = |bytes: u64| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
         let s = |time: Duration| format!("{:.2}", time.as_secs_f64());
         table.line(vec![ops.clone(), format!("{rate:.0}"), s(took), mib(memory), mib(disk), s(sync)]);
-        let one = tracker_in(temp.path(), TRACKER, &[]);
+        let one = tracker_in(temp.path(), TRACKER, &[], FloorPace::default());
         println!("after {ops} changes that left nothing:");
         measure_late_op(&one, &[LATE]);
     }

@@ -14,6 +14,7 @@ use groupshare::model::id::{OpId, Origin};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::UserId;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
+use groupshare::tracker::floor::pace::FloorPace;
 use groupshare::tracker::journal::{JournalSettings, OpenedJournal};
 use groupshare::wire::client_tracker::{Reply, Request};
 use rustix::time::{ClockId, clock_gettime};
@@ -40,11 +41,17 @@ fn tracker(folder: &Path, number: u16, ops: u64, others: &[(u16, SocketAddr)]) -
     std::fs::create_dir(&folder).expect("made");
     let history = History { origin: Origin { tracker: number, incarnation: 1 }, total: ops };
     history.write(&folder);
-    tracker_in(&folder, number, others)
+    // No floor: ops are what is measured, and an empty tracker beside one takes a base.
+    tracker_in(&folder, number, others, FloorPace { step: 1 << 40, ..FloorPace::default() })
 }
 
 /// A tracker whose journal lies in this folder.
-pub(crate) fn tracker_in(folder: &Path, number: u16, others: &[(u16, SocketAddr)]) -> TestTracker {
+pub(crate) fn tracker_in(
+    folder: &Path,
+    number: u16,
+    others: &[(u16, SocketAddr)],
+    floor_pace: FloorPace,
+) -> TestTracker {
     let opened = open(folder, number, JournalSettings::default());
     let OpenedJournal { journal, past, source, bases, origin, .. } = opened;
     TestTracker::start_with(|settings| {
@@ -52,6 +59,7 @@ pub(crate) fn tracker_in(folder: &Path, number: u16, others: &[(u16, SocketAddr)
             (origin, past, others.iter().map(|&(number, addr)| (number, addr.into())).collect());
         (settings.log, settings.source, settings.bases) = (Box::new(journal), source, bases);
         settings.warn = std::sync::Arc::new(|_| {});
+        settings.floor_pace = floor_pace;
     })
 }
 
@@ -182,8 +190,7 @@ fn resident() -> u64 {
 }
 
 fn measure_refold(temp: &Path) {
-    // A tracker that never comes holds the floor back.
-    let one = tracker(temp, 1, DEPTHS[1], &[(2, SocketAddr::from(([127, 0, 0, 1], 1)))]);
+    let one = tracker(temp, 1, DEPTHS[1], &[]);
     measure_late_op(&one, &DEPTHS);
 }
 
