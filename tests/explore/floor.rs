@@ -72,7 +72,8 @@ fn establish(house: &House, bases: &Bases) {
                 assert_eq!(kept.last().expect("durable before").digest(), pinned.mark.base);
                 return;
             }
-            Ok(false) => assert_ne!(house.committer.version_at(4), Some(pinned.vector)),
+            // An op came in below. The log may not have kept it.
+            Ok(false) => thread::yield_now(),
             Err(EstablishError::Base(_)) => assert_eq!(house.committer.standing().floor.mark.lamport, 0),
             Err(EstablishError::Refused(refusal)) => {
                 return assert!(matches!(refusal.code, Code::Closing | Code::Unavailable), "{refusal}");
