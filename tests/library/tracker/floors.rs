@@ -43,6 +43,17 @@ fn files(folder: &Path, end: &str) -> usize {
     names.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().ends_with(end))).count()
 }
 
+/// A tracker alone, whose floor follows soon, and a user who is logged in there.
+fn alone() -> (KeptTracker, Client) {
+    let mut setup = KeptSetup::new(1, &[]);
+    (setup.floor_pace, setup.journal) = (PACE, SHORT);
+    let tracker = KeptTracker::start(setup);
+    let mut alice = Client::connect(tracker.addr);
+    alice.create_user("alice");
+    alice.log_in("alice");
+    (tracker, alice)
+}
+
 /// The names of all groups.
 fn groups(state: &State) -> Vec<String> {
     let alice = state.user_named(&user("alice")).expect("there");
@@ -51,13 +62,8 @@ fn groups(state: &State) -> Vec<String> {
 
 #[test]
 fn what_is_gone_leaves_nothing_behind_and_a_start_finds_what_is_there() {
-    let mut setup = KeptSetup::new(1, &[]);
-    (setup.floor_pace, setup.journal) = (PACE, SHORT);
-    let folder = setup.folder.path().to_owned();
-    let tracker = KeptTracker::start(setup);
-    let mut alice = Client::connect(tracker.addr);
-    alice.create_user("alice");
-    alice.log_in("alice");
+    let (tracker, mut alice) = alone();
+    let folder = tracker.folder().to_owned();
     alice.create_group("gone");
     let gone = tracker.state().group_named(&group("gone")).expect("it is there");
     leave(&mut alice, "gone");
@@ -95,13 +101,8 @@ fn what_is_gone_leaves_nothing_behind_and_a_start_finds_what_is_there() {
 
 #[test]
 fn what_stays_for_a_reader_goes_once_it_has_read() {
-    let mut setup = KeptSetup::new(1, &[]);
-    (setup.floor_pace, setup.journal) = (PACE, SHORT);
-    let folder = setup.folder.path().to_owned();
-    let tracker = KeptTracker::start(setup);
-    let mut alice = Client::connect(tracker.addr);
-    alice.create_user("alice");
-    alice.log_in("alice");
+    let (tracker, mut alice) = alone();
+    let folder = tracker.folder().to_owned();
     let floor = || tracker.look(|server| server.core().committer.standing()).floor.mark;
     let mut next_floor = || {
         let before = floor();
